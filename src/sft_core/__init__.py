@@ -1,0 +1,3 @@
+"""
+The domain of secure file transfer: users, their vault, and what they share. Pure; needs attrs only.
+"""

@@ -1,0 +1,68 @@
+"""
+The library in one object: every use case, wired. `sft_adapters.container` builds it.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from sft_core.sharing.use_cases import (
+    FindSharedFile,
+    IssueShareLink,
+    RedeemShareLink,
+    RevokeShareLink,
+    SealAndShare,
+    SummariseLinks,
+)
+from sft_core.users.use_cases import (
+    Authenticate,
+    ConfirmTotp,
+    DisableTotp,
+    RefreshSession,
+    RegisterUser,
+    SetUpTotp,
+    SignIn,
+)
+from sft_core.vault.use_cases import (
+    AbortUpload,
+    BeginUpload,
+    DeleteFile,
+    FindFile,
+    ListFiles,
+    ReadFile,
+    SealUpload,
+    StoreFile,
+    StorePart,
+)
+
+
+@attrs.frozen(kw_only=True)
+class Application:
+    """
+    Every use case, by the three nouns of the product: users, vault, sharing.
+    """
+
+    register_user: RegisterUser
+    sign_in: SignIn
+    refresh_session: RefreshSession
+    authenticate: Authenticate
+    set_up_totp: SetUpTotp
+    confirm_totp: ConfirmTotp
+    disable_totp: DisableTotp
+
+    begin_upload: BeginUpload
+    store_part: StorePart
+    seal_upload: SealUpload
+    abort_upload: AbortUpload
+    store_file: StoreFile
+    find_file: FindFile
+    list_files: ListFiles
+    read_file: ReadFile
+    delete_file: DeleteFile
+
+    issue_share_link: IssueShareLink
+    seal_and_share: SealAndShare
+    find_shared_file: FindSharedFile
+    redeem_share_link: RedeemShareLink
+    revoke_share_link: RevokeShareLink
+    summarise_links: SummariseLinks

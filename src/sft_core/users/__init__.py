@@ -1,0 +1,3 @@
+"""
+People: who they are, how they prove it, and how long they stay signed in.
+"""

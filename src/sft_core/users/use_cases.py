@@ -1,0 +1,274 @@
+"""
+What people can do about their own account, one frozen callable each.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from sft_core.errors import BadCredentials, BadToken, BadTotpCode, TotpRequired
+from sft_core.ports import Begin, Clock, Ids, KeyRing
+from sft_core.users.model import Session, TokenKind, TokenLifetimes, Totp, User
+from sft_core.users.ports import PasswordHasher, QrEncoder, SessionStore, TokenSigner, TotpCodes, UsersUnit
+from sft_core.values import EmailAddress, Password, Secret, SessionId, UserId, Username
+
+TOTP_PURPOSE: Final = "totp"
+
+
+@attrs.frozen(kw_only=True)
+class Tokens:
+    """
+    What a sign-in hands out: a short-lived access token and a refresh token for one exchange.
+    """
+
+    access: str = attrs.field(repr=False)
+    refresh: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Caller:
+    """
+    A user who has proved to be one, and the session by which they did.
+    """
+
+    user: User
+    session_id: SessionId
+
+
+@attrs.frozen(kw_only=True)
+class TotpEnrolment:
+    """
+    What an authenticator app needs, shown once: the seed as base32, and its QR code as PNG.
+    """
+
+    seed: Secret
+    qr_png: Secret
+
+
+@attrs.frozen(kw_only=True)
+class RegisterUser:
+    """
+    Create an account; `AlreadyRegistered` if the address or the name is taken.
+    """
+
+    begin: Begin[UsersUnit]
+    ids: Ids
+    clock: Clock
+    hasher: PasswordHasher
+
+    def __call__(self, *, email: EmailAddress, username: Username, password: Password) -> User:
+        user = User(
+            id=UserId(self.ids.new()),
+            email=email,
+            username=username,
+            password_hash=self.hasher.hash(password),
+            created_at=self.clock.now(),
+        )
+        with self.begin() as unit:
+            unit.users.add(user)
+            unit.commit()
+        return user
+
+
+@attrs.frozen(kw_only=True)
+class SpendTotpCode:
+    """
+    Check a one-time code against a second factor and tell the step it spends.
+
+    `BadTotpCode` if it is wrong or not later than the last one spent; the caller stores the step.
+    """
+
+    clock: Clock
+    keyring: KeyRing
+    codes: TotpCodes
+
+    def __call__(self, *, user: User, totp: Totp, code: str) -> int:
+        seed = self.keyring.unwrap(totp.seed, purpose=TOTP_PURPOSE, context=user.id.bytes)
+        step = self.codes.matching_step(seed, code, now=self.clock.now())
+        if step <= totp.last_step:
+            raise BadTotpCode
+        return step
+
+
+@attrs.frozen(kw_only=True)
+class SignIn:
+    """
+    Open a session for who knows the password and, where one is set up, has the second factor.
+
+    Unknown addresses and wrong passwords cannot be told apart by the answer or by its time.
+    """
+
+    begin: Begin[UsersUnit]
+    ids: Ids
+    clock: Clock
+    hasher: PasswordHasher
+    sessions: SessionStore
+    signer: TokenSigner
+    lifetimes: TokenLifetimes
+    spend_totp_code: SpendTotpCode
+
+    def __call__(self, *, email: EmailAddress, password: Password, totp_code: str | None = None) -> Tokens:
+        with self.begin(read_only=True) as unit:
+            user = unit.users.find(email)
+        if user is None:
+            self.hasher.verify_absent(password)
+            raise BadCredentials
+        self.hasher.verify(password, user.password_hash)
+        user.require_active()
+        step = self._spent_step(user, totp_code)
+        with self.begin() as unit:
+            # The condition is re-checked where it is stored: of two sign-ins with one code, one wins.
+            if not unit.users.record_sign_in(user.id, self.clock.now(), step):
+                raise BadTotpCode if step is not None else BadCredentials
+            unit.commit()
+        now = self.clock.now()
+        session = Session(
+            id=SessionId(self.ids.new()),
+            user_id=user.id,
+            created_at=now,
+            expires_at=now + self.lifetimes.refresh,
+        )
+        self.sessions.open(session)
+        return issue_tokens(self.signer, session, self.clock, self.lifetimes)
+
+    def _spent_step(self, user: User, code: str | None) -> int | None:
+        if not user.two_factor_enabled:
+            return None
+        if code is None:
+            raise TotpRequired
+        return self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)
+
+
+def issue_tokens(signer: TokenSigner, session: Session, clock: Clock, lifetimes: TokenLifetimes) -> Tokens:
+    """
+    Sign an access and a refresh token for the session's present generation.
+    """
+    now = clock.now()
+    return Tokens(
+        access=signer.sign(session.claims(TokenKind.ACCESS, now, lifetimes)),
+        refresh=signer.sign(session.claims(TokenKind.REFRESH, now, lifetimes)),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class RefreshSession:
+    """
+    Exchange a refresh token for new tokens, once; a second use revokes the whole family.
+    """
+
+    begin: Begin[UsersUnit]
+    clock: Clock
+    sessions: SessionStore
+    signer: TokenSigner
+    lifetimes: TokenLifetimes
+
+    def __call__(self, *, refresh_token: str) -> Tokens:
+        now = self.clock.now()
+        claims = self.signer.verify(refresh_token, kind=TokenKind.REFRESH, now=now)
+        session = self.sessions.get(claims.session_id)
+        if session is None or session.user_id != claims.user_id:
+            raise BadToken
+        session.require_live(now)
+        with self.begin(read_only=True) as unit:
+            user = unit.users.get(session.user_id)
+        if user is None:
+            raise BadToken
+        user.require_active()
+        end = now + self.lifetimes.refresh
+        if not self.sessions.rotate(session.id, generation=claims.generation, now=now, expires_at=end):
+            # The token is ours and the session was live, so this generation has been exchanged
+            # before: a copy is in somebody else's hands, and nobody can say in whose.
+            self.sessions.revoke(session.id, now=now)
+            raise BadToken("refresh token was exchanged before; its family is revoked")
+        renewed = attrs.evolve(session, generation=claims.generation + 1, expires_at=end)
+        return issue_tokens(self.signer, renewed, self.clock, self.lifetimes)
+
+
+@attrs.frozen(kw_only=True)
+class Authenticate:
+    """
+    Tell who bears an access token; `BadToken` or `InactiveUser` if nobody may.
+
+    The session is looked up each time: a revoked one ends its access tokens at once.
+    """
+
+    begin: Begin[UsersUnit]
+    clock: Clock
+    sessions: SessionStore
+    signer: TokenSigner
+
+    def __call__(self, *, access_token: str) -> Caller:
+        now = self.clock.now()
+        claims = self.signer.verify(access_token, kind=TokenKind.ACCESS, now=now)
+        session = self.sessions.get(claims.session_id)
+        if session is None or session.user_id != claims.user_id:
+            raise BadToken
+        session.require_live(now)
+        with self.begin(read_only=True) as unit:
+            user = unit.users.get(claims.user_id)
+        if user is None:
+            raise BadToken
+        user.require_active()
+        return Caller(user=user, session_id=session.id)
+
+
+@attrs.frozen(kw_only=True)
+class SetUpTotp:
+    """
+    Begin a two-factor set-up with a fresh seed; it takes force with its first code.
+
+    Beginning again forgets the earlier seed; `TotpAlreadyEnabled` if one is in force.
+    """
+
+    begin: Begin[UsersUnit]
+    keyring: KeyRing
+    codes: TotpCodes
+    qr: QrEncoder
+
+    def __call__(self, *, user: User) -> TotpEnrolment:
+        seed = self.codes.new_seed()
+        pending = user.with_pending_totp(
+            self.keyring.wrap(seed, purpose=TOTP_PURPOSE, context=user.id.bytes),
+        )
+        with self.begin() as unit:
+            unit.users.save(pending)
+            unit.commit()
+        return TotpEnrolment(seed=seed, qr_png=self.qr.png(self.codes.enrolment_uri(seed, str(user.email))))
+
+
+@attrs.frozen(kw_only=True)
+class ConfirmTotp:
+    """
+    Put a pending two-factor set-up into force with its first code, which is thereby spent.
+    """
+
+    begin: Begin[UsersUnit]
+    spend_totp_code: SpendTotpCode
+
+    def __call__(self, *, user: User, code: str) -> User:
+        pending = user.pending_totp()
+        step = self.spend_totp_code(user=user, totp=pending, code=code)
+        confirmed = attrs.evolve(user, totp=attrs.evolve(pending, confirmed=True, last_step=step))
+        with self.begin() as unit:
+            saved = unit.users.save(confirmed)
+            unit.commit()
+        return saved
+
+
+@attrs.frozen(kw_only=True)
+class DisableTotp:
+    """
+    Switch two-factor sign-in off with a valid code and forget the seed.
+    """
+
+    begin: Begin[UsersUnit]
+    spend_totp_code: SpendTotpCode
+
+    def __call__(self, *, user: User, code: str) -> User:
+        self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)
+        with self.begin() as unit:
+            saved = unit.users.save(attrs.evolve(user, totp=None))
+            unit.commit()
+        return saved

@@ -1,0 +1,3 @@
+"""
+Files: received in parts, kept encrypted, read in ranges, destroyed with their key.
+"""

@@ -1,0 +1,203 @@
+"""
+A file and its manifest: entities, states and the rules that need nothing else.
+
+A file is an intent first (`RECEIVING`), then immutable encrypted parts, then one commit
+(`SEALED`). Each change of state is a compare-and-set, so of two that race one wins; nothing is
+deleted before `ABORTING` or `DELETING` has been won, and both destroy the file key first.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from sft_core.errors import FileTooLarge, FileTypeNotAllowed, InvalidValue
+from sft_core.values import ByteRange, FileId, FileName, MediaType, UserId, WrappedSecret
+
+FILE_KEY_BYTES: Final = 32
+FILE_KEY_PURPOSE: Final = "file-key"
+
+
+class FileState(enum.Enum):
+    """
+    Where a file stands on its way from intent to oblivion.
+    """
+
+    RECEIVING = "receiving"
+    SEALED = "sealed"
+    ABORTING = "aborting"
+    DELETING = "deleting"
+
+
+class Encryption(enum.Enum):
+    """
+    Who holds the key to a file's content: this service, or only the people who share it.
+    """
+
+    SERVER = "server"
+    CLIENT = "client"
+
+
+@attrs.frozen(kw_only=True)
+class ShareTerms:
+    """
+    What the owner asked at upload of the links to a file, for links that do not say otherwise.
+    """
+
+    max_downloads: int | None = None
+    expires_hours: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        check_max_downloads(self.max_downloads)
+        check_expires_hours(self.expires_hours)
+
+
+MAX_DOWNLOADS_BOUND: Final = 2**31 - 1
+MAX_EXPIRES_HOURS: Final = 720
+
+
+def check_max_downloads(count: int | None) -> None:
+    """
+    Raise `InvalidValue` unless the budget is absent or a positive 31-bit number.
+    """
+    if count is not None and not 1 <= count <= MAX_DOWNLOADS_BOUND:
+        raise InvalidValue("max_downloads", f"must be between 1 and {MAX_DOWNLOADS_BOUND}")
+
+
+def check_expires_hours(hours: int | None) -> None:
+    """
+    Raise `InvalidValue` unless the lifetime is absent or 1 to 720 hours.
+    """
+    if hours is not None and not 1 <= hours <= MAX_EXPIRES_HOURS:
+        raise InvalidValue("expires_hours", f"must be between 1 and {MAX_EXPIRES_HOURS}")
+
+
+@attrs.frozen(kw_only=True)
+class File:
+    """
+    A file in somebody's vault. `size` counts plaintext bytes and is final once it is sealed.
+
+    `key` is None as soon as the file is condemned: without it the stored parts are noise.
+    """
+
+    id: FileId
+    owner: UserId
+    name: FileName
+    original_name: FileName
+    media_type: MediaType
+    created_at: datetime
+    state: FileState = FileState.RECEIVING
+    size: int = 0
+    version: int = 1
+    encryption: Encryption = Encryption.SERVER
+    key: WrappedSecret | None = attrs.field(default=None, repr=False)
+    terms: ShareTerms = attrs.field(factory=ShareTerms)
+
+    @property
+    def key_context(self) -> bytes:
+        """
+        What the wrapped file key is bound to: file id and version.
+        """
+        return self.id.bytes + self.version.to_bytes(8, "big")
+
+    def part_context(self, number: int) -> bytes:
+        """
+        What part `number` is bound to (docs/reference/file-format, "Vault").
+        """
+        return b"sft/v1/vault/" + self.key_context + number.to_bytes(8, "big")
+
+    @property
+    def blob_prefix(self) -> str:
+        """
+        The beginning of every blob key of this file: ids only, no user's text.
+        """
+        return f"{self.id.value.hex}/"
+
+    def blob_key(self, number: int, nonce: bytes) -> str:
+        """
+        A key for part `number` of this version; the nonce makes each attempt's key its own.
+        """
+        return f"{self.blob_prefix}{self.version:x}-{number:08x}-{nonce.hex()}"
+
+    @property
+    def etag(self) -> str:
+        """
+        A strong validator of the content (RFC 9110, section 8.8.3), without its quotes.
+        """
+        return f"{self.id.value.hex}-{self.version}"
+
+    @property
+    def whole(self) -> ByteRange:
+        """
+        All bytes of the file.
+        """
+        return ByteRange(0, self.size)
+
+    def sealed(self, *, size: int, terms: ShareTerms) -> File:
+        """
+        This file, complete.
+        """
+        return attrs.evolve(self, state=FileState.SEALED, size=size, terms=terms)
+
+    def aborted(self) -> File:
+        """
+        This upload, given up, its key destroyed.
+        """
+        return attrs.evolve(self, state=FileState.ABORTING, key=None)
+
+    def condemned(self) -> File:
+        """
+        This file, about to be deleted, its key destroyed.
+        """
+        return attrs.evolve(self, state=FileState.DELETING, key=None)
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """
+    One line of a manifest: where `size` plaintext bytes from `start` are kept, and their header.
+
+    `stored_size` is the length of the blob. The header repeats the blob's first bytes, so a blob
+    that was swapped or rolled back does not match the manifest.
+    """
+
+    number: int
+    start: int
+    size: int
+    stored_size: int
+    blob_key: str
+    header: bytes = attrs.field(repr=False)
+
+    @property
+    def span(self) -> ByteRange:
+        """
+        The plaintext bytes of the file that this part holds.
+        """
+        return ByteRange(self.start, self.start + self.size)
+
+
+@attrs.frozen(kw_only=True)
+class VaultPolicy:
+    """
+    What may be put into a vault. Sizes are plaintext bytes; no extensions means any.
+    """
+
+    max_file_size: int
+    allowed_extensions: frozenset[str] = frozenset()
+
+    def admit_name(self, name: FileName) -> None:
+        """
+        Raise `FileTypeNotAllowed` if the name's extension is not among the allowed ones.
+        """
+        if self.allowed_extensions and name.extension not in self.allowed_extensions:
+            raise FileTypeNotAllowed(name.extension)
+
+    def admit_size(self, size: int) -> None:
+        """
+        Raise `FileTooLarge` if there are more bytes than allowed.
+        """
+        if size > self.max_file_size:
+            raise FileTooLarge(self.max_file_size)

@@ -1,0 +1,204 @@
+"""
+What the vault's use cases need from outside. The docstring is the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+import attrs
+
+from sft_core.ports import UnitOfWork
+from sft_core.values import ByteRange, FileId, Page, Secret, UserId
+from sft_core.vault.model import File, FileState, Part
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+class FileRepository(Protocol):
+    """
+    The files, seen from inside one unit of work.
+    """
+
+    def add(self, file: File) -> None:
+        """
+        Store the intent to receive a file.
+        """
+        ...
+
+    def get(self, file_id: FileId) -> File | None:
+        """
+        The file in whatever state, or None.
+        """
+        ...
+
+    def list_sealed(self, owner: UserId, page: Page) -> Sequence[File]:
+        """
+        The owner's sealed files, newest first (by creation, then by id).
+        """
+        ...
+
+    def replace(self, file: File, *, expected: FileState) -> bool:
+        """
+        Store the file's state, size, key, names and terms if its stored state is `expected`.
+
+        False, changing nothing, if it is another or the file is gone.
+        """
+        ...
+
+    def remove(self, file_id: FileId) -> None:
+        """
+        Forget an aborting or deleting file, its manifest and its links; any other stays.
+        """
+        ...
+
+
+class Manifests(Protocol):
+    """
+    Which parts make up a file, seen from inside one unit of work.
+    """
+
+    def append(self, file_id: FileId, parts: Sequence[Part]) -> None:
+        """
+        Add parts to a file's manifest; a number that is there already is a `Conflict`.
+        """
+        ...
+
+    def covering(self, file_id: FileId, span: ByteRange, *, limit: int) -> Sequence[Part]:
+        """
+        The first `limit` parts, by number, that hold a byte of `span`.
+        """
+        ...
+
+    def totals(self, file_id: FileId) -> tuple[int, int]:
+        """
+        How many parts there are, and how many plaintext bytes they hold together.
+        """
+        ...
+
+
+class VaultUnit(UnitOfWork, Protocol):
+    """
+    A unit of work over files and their manifests.
+    """
+
+    @property
+    def files(self) -> FileRepository:
+        """
+        The files as this unit sees them.
+        """
+        ...
+
+    @property
+    def manifests(self) -> Manifests:
+        """
+        The manifests as this unit sees them.
+        """
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class BlobInfo:
+    """
+    What a listing tells of a blob: its key, its length in bytes, when it was stored.
+    """
+
+    key: str
+    size: int
+    stored_at: datetime
+
+
+class BlobStore(Protocol):
+    """
+    Keeps immutable blobs under generated keys (`[0-9a-f-]+/[0-9a-f-]+`); it never sees plaintext.
+
+    `BlobStoreUnavailable` and `BlobStoreFull` may come out of every call.
+    """
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        """
+        Store a new blob of exactly `size` bytes, durable when the call returns, or nothing at all.
+
+        Each piece is used up before the next is asked for, so the caller may reuse its buffer.
+        `BlobExists`, changing nothing, if the key is taken; `BlobSizeMismatch` if the pieces do
+        not add up to `size`.
+        """
+        ...
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        """
+        Fill the whole buffer with the blob's bytes from `start`.
+
+        `BlobMissing` if there is no such blob; `BlobSizeMismatch` if it is not `size` bytes long
+        or ends before the buffer is full. On an error the buffer's content is undefined.
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """
+        Remove the blob; one that is gone is no error.
+        """
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """
+        Every blob whose key starts with `prefix`, in no order; blobs under way are not listed.
+        """
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class EncryptedPart:
+    """
+    One part, encrypted: its header, the whole message's length, and the message in pieces.
+
+    The pieces, header first, can be taken once and one at a time: their buffer is reused.
+    """
+
+    header: bytes = attrs.field(repr=False)
+    size: int
+    pieces: Iterator[Buffer] = attrs.field(repr=False)
+
+
+class PartReader(Protocol):
+    """
+    Decrypts one part; made by `ContentCipher.reader`, which has checked the header.
+    """
+
+    def windows(self, span: ByteRange) -> Iterator[ByteRange]:
+        """
+        The runs of ciphertext, in order, that hold these plaintext bytes of the part.
+
+        Each is about 1 MiB at most, and a range of the stored blob. An empty span has none.
+        """
+        ...
+
+    def decrypt(self, window: ByteRange, ciphertext: memoryview, span: ByteRange) -> Buffer:
+        """
+        Authenticate one window and return those of its plaintext bytes that lie in `span`.
+
+        `AuthenticationFailed` if a single bit is not what was encrypted; then nothing is returned.
+        """
+        ...
+
+
+class ContentCipher(Protocol):
+    """
+    Encrypts parts (docs/reference/file-format): each one message under a salt of its own.
+    """
+
+    def encrypt(self, key: Secret, *, context: bytes, plaintext: Buffer) -> EncryptedPart:
+        """
+        Encrypt one part, bound to `context`.
+        """
+        ...
+
+    def reader(self, key: Secret, *, context: bytes, header: bytes, size: int) -> PartReader:
+        """
+        Prepare to decrypt a part of `size` plaintext bytes.
+
+        `AuthenticationFailed` if the header does not belong to this key and context.
+        """
+        ...

@@ -1,0 +1,3 @@
+"""
+The REST edge, the commands, and what serves them.
+"""
