@@ -1,0 +1,102 @@
+"""
+Bounded lanes between the event loop and the synchronous core.
+
+The loop talks to all clients; the core blocks. Each kind of blocking work has a lane of its own,
+so that a hundred sign-ins that wait for Argon2 do not hold up a listing, and a listing does not
+hold up the bytes of a transfer. A lane has a fixed number of threads and a bounded queue: what
+finds the queue full is answered "busy" at once instead of waiting without end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+import attrs
+
+from sft_core.errors import Busy
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@attrs.define
+class Lane:
+    """
+    Runs blocking calls on `threads` threads; at most `queue_limit` more may wait for one.
+    """
+
+    name: str
+    threads: int
+    queue_limit: int
+    _under_way: int = attrs.field(default=0, init=False)
+    _executor: ThreadPoolExecutor = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._executor = ThreadPoolExecutor(self.threads, thread_name_prefix=f"sft-{self.name}")
+
+    async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Run the call on a thread of this lane; `Busy` if too many wait already.
+        """
+        if self._under_way >= self.threads + self.queue_limit:
+            raise Busy(f"lane {self.name!r} is full")
+        return await self.insist(call, *args, **kwargs)
+
+    async def insist(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """
+        Run the call however many wait: for cleaning up, which must not be refused.
+
+        Whoever is cancelled while the call runs is told so when it has ended: a call that has
+        begun is never left behind working on things that its caller takes for finished.
+        """
+        self._under_way += 1
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._executor, partial(call, *args, **kwargs))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await _ended(future)
+            raise
+        finally:
+            self._under_way -= 1
+
+    def close(self) -> None:
+        """
+        Wait for the calls under way and end the threads.
+        """
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+async def _ended(future: asyncio.Future[T]) -> None:
+    """
+    Wait until the future is done, whatever comes; its outcome no longer matters to anybody.
+    """
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:
+            continue
+    if not future.cancelled():
+        future.exception()
+
+
+class Lanes:
+    """
+    One lane a kind of work: `control` for rows, `hashing` for passwords, `bytes` for parts.
+    """
+
+    def __init__(self, *, control_threads: int, transfer_threads: int, hash_threads: int, queue_limit: int) -> None:
+        self.control = Lane("control", control_threads, queue_limit)
+        self.hashing = Lane("hashing", hash_threads, queue_limit)
+        self.bytes = Lane("bytes", transfer_threads, queue_limit)
+
+    def close(self) -> None:
+        """
+        End every lane.
+        """
+        for lane in (self.control, self.hashing, self.bytes):
+            lane.close()

@@ -1,0 +1,198 @@
+"""
+Bytes between clients and the vault, without a thread or a connection held for a slow one.
+
+Up: what arrives is gathered into one of two buffers of a part's size; when it is full a thread
+encrypts and stores it while the loop fills the other. If both are full the loop stops reading,
+and TCP makes the client wait. Down: a thread decrypts the next piece while the loop sends the one
+before; if the client does not read, nothing is decrypted ahead of that one piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable, Iterator
+from typing import Final
+
+import attrs
+
+from sft_core.application import Application
+from sft_core.errors import Damaged, SftError
+from sft_core.values import ByteRange, FileName, MediaType, UserId
+from sft_core.vault.model import File
+from sft_core.vault.ports import Buffer
+from sft_core.vault.use_cases import Upload
+from sft_http.lanes import Lanes
+
+log: Final = logging.getLogger("sft.transfers")
+
+
+async def receive(
+    application: Application,
+    lanes: Lanes,
+    *,
+    owner: UserId,
+    name: FileName,
+    media_type: MediaType,
+    stream: AsyncIterable[bytes],
+    announced_size: int | None,
+    part_size: int,
+) -> Upload:
+    """
+    Take a file's bytes from a stream into encrypted parts; the caller seals or aborts the upload.
+
+    On any error, a cancelled request included, the upload is aborted and nothing is left of it.
+    """
+    upload: Upload | None = None
+
+    def begin() -> None:
+        # Assigned on the lane's thread: a request cancelled meanwhile still knows what to abort.
+        nonlocal upload
+        upload = application.begin_upload(
+            owner=owner,
+            name=name,
+            media_type=media_type,
+            announced_size=announced_size,
+        )
+
+    try:
+        await lanes.control(begin)
+        assert upload is not None  # noqa: S101 (begin() returned, so it has been assigned)
+        await _Receiver(application, lanes, upload, part_size).take(stream)
+    except BaseException:
+        if upload is not None:
+            await abort(application, lanes, upload)
+        raise
+    return upload
+
+
+async def abort(application: Application, lanes: Lanes, upload: Upload) -> None:
+    """
+    Give an upload up and remove what it stored; if that fails now, the next sweep does it.
+    """
+    try:
+        await lanes.control.insist(application.abort_upload, upload)
+    except SftError as error:
+        log.warning("upload %s could not be removed now: %s", upload.file.id, error.code)
+
+
+@attrs.define
+class _Receiver:
+    """
+    Regroups what arrives into parts and keeps one part being stored while the next one fills.
+    """
+
+    _application: Application
+    _lanes: Lanes
+    _upload: Upload
+    _part_size: int
+    _storing: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+
+    async def take(self, stream: AsyncIterable[bytes]) -> None:
+        """
+        Store everything the stream holds; when it returns, every part is durable.
+        """
+        try:
+            await self._fill(stream)
+            await self._stored()
+        finally:
+            # A part under way must have ended before anybody takes the upload apart.
+            if self._storing is not None:
+                await asyncio.gather(self._storing, return_exceptions=True)
+
+    async def _fill(self, stream: AsyncIterable[bytes]) -> None:
+        policy = self._application.begin_upload.policy
+        buffer, spare = memoryview(bytearray(self._part_size)), None
+        filled = total = 0
+        async for piece in stream:
+            total += len(piece)
+            policy.admit_size(total)
+            rest = memoryview(piece)
+            while rest:
+                taken = min(len(rest), self._part_size - filled)
+                buffer[filled : filled + taken] = rest[:taken]
+                filled += taken
+                rest = rest[taken:]
+                if filled == self._part_size:
+                    await self._store(buffer)
+                    buffer, spare = spare or memoryview(bytearray(self._part_size)), buffer
+                    filled = 0
+        if filled:
+            await self._store(buffer[:filled])
+
+    async def _store(self, plaintext: memoryview) -> None:
+        """
+        Begin to store a part once the one before is stored; its buffer is busy until then.
+        """
+        await self._stored()
+        self._storing = asyncio.create_task(self._lanes.bytes(self._application.store_part, self._upload, plaintext))
+
+    async def _stored(self) -> None:
+        if self._storing is not None:
+            await self._storing
+            self._storing = None
+
+
+async def deliver(application: Application, lanes: Lanes, file: File, span: ByteRange) -> Delivery:
+    """
+    Begin to send a range of a file: its first piece is read and authenticated when this returns.
+
+    So a file that cannot be read is an error of its own, not a download that breaks off.
+    """
+    delivery = Delivery(lanes, application.read_file(file, span), len(span))
+    await delivery.prime()
+    return delivery
+
+
+@attrs.define
+class Delivery:
+    """
+    A range of a file on its way out: decrypted pieces, one ahead of what has been sent.
+
+    It yields exactly the bytes it promised or raises; it never just ends, because a clean end
+    would let the next response's bytes land in somebody's file.
+    """
+
+    _lanes: Lanes
+    _pieces: Iterator[Buffer]
+    _remaining: int
+    _next: asyncio.Task[bytes] | None = attrs.field(default=None, init=False)
+
+    async def prime(self) -> None:
+        """
+        Wait for the first piece; its error, if it has one, comes out here.
+        """
+        self._read_ahead()
+        if self._next is not None:
+            await asyncio.shield(self._next)
+
+    def __aiter__(self) -> Delivery:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._next is None:
+            raise StopAsyncIteration
+        piece = await self._next
+        self._remaining -= len(piece)
+        self._read_ahead()
+        return piece
+
+    async def close(self) -> None:
+        """
+        Stop reading ahead; called by the framework when the response has ended or broken off.
+        """
+        if self._next is not None:
+            self._next.cancel()
+            await asyncio.gather(self._next, return_exceptions=True)
+            self._next = None
+
+    def _read_ahead(self) -> None:
+        self._next = None
+        if self._remaining > 0:
+            self._next = asyncio.create_task(self._lanes.bytes.insist(self._read))
+
+    def _read(self) -> bytes:
+        piece = next(self._pieces, b"")
+        if not 0 < len(piece) <= self._remaining:
+            raise Damaged("the content ended before the promised length")
+        return bytes(piece)

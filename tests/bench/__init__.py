@@ -1,0 +1,3 @@
+"""
+Benchmarks: ratios against named references on the same machine, in one run.
+"""

@@ -1,0 +1,55 @@
+"""
+The reference: nginx as a plaintext file server on the same machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.processes import free_port, running
+
+NGINX = """\
+daemon off;
+worker_processes auto;
+error_log {root}/error.log;
+pid {root}/nginx.pid;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  client_max_body_size 0;
+  client_body_temp_path {root}/body;
+  proxy_temp_path {root}/proxy;
+  fastcgi_temp_path {root}/fastcgi;
+  uwsgi_temp_path {root}/uwsgi;
+  scgi_temp_path {root}/scgi;
+  sendfile on;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      root {root}/files;
+      dav_methods PUT DELETE;
+    }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def nginx(root: Path) -> Iterator[int]:
+    """
+    Run a plaintext file server: DAV PUT and GET, no encryption, no account.
+    """
+    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    (root / "files").mkdir(parents=True)
+    if os.geteuid() == 0:
+        root.chmod(0o755)
+        shutil.chown(root / "files", "www-data")
+    port = free_port()
+    config = root / "nginx.conf"
+    config.write_text(NGINX.format(root=root, port=port))
+    with running([program, "-c", str(config), "-p", str(root)], port, root / "out.log"):
+        yield port

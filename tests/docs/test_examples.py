@@ -1,0 +1,65 @@
+"""
+What the documentation shows is what happens.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.service import Service, serving
+from support.transcript import blocks, matches, run, steps
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def pages_with(language: str) -> list[Path]:
+    return [page for page in PAGES if blocks(page, language)]
+
+
+@pytest.fixture
+def fresh_service(tmp_path: Path) -> Iterator[Service]:
+    with serving(tmp_path / "service", settings={"ARGON2_MEMORY_KIB": "8192"}) as service:
+        yield service
+
+
+@pytest.mark.parametrize("page", pages_with("console"), ids=lambda page: page.name)
+def test_transcripts_print_what_they_show(page: Path, fresh_service: Service, tmp_path: Path) -> None:
+    """Every command of a page's transcripts runs in order and prints what stands below it."""
+    transcript = [step for block in blocks(page, "console") for step in steps(block)]
+    folder = tmp_path / "terminal"
+    folder.mkdir()
+    local = [at_port(step.command, fresh_service.port) for step in transcript]
+    printed = run(
+        [type(step)(command, step.shown) for step, command in zip(transcript, local, strict=True)],
+        folder=folder,
+        environment={**os.environ, "HOME": str(folder)},
+    )
+    for step, output in zip(transcript, printed, strict=True):
+        assert matches(step.shown, output.replace(f":{fresh_service.port}", ":8000")), (step.command, output)
+
+
+def at_port(command: str, port: int) -> str:
+    return command.replace(":8000", f":{port}")
+
+
+@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: page.name)
+def test_python_examples_run(page: Path) -> None:
+    """Every Python block of a page runs, in order, in one namespace."""
+    namespace: dict[str, object] = {}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    """No page is an orphan: the README or a page it leads to links it."""
+    reached, unseen = set(), [ROOT / "README.md"]
+    while unseen:
+        page = unseen.pop()
+        reached.add(page)
+        unseen += [other for other in PAGES if other not in reached and other.name in page.read_text()]
+    assert set(PAGES) - reached == set()

@@ -1,0 +1,20 @@
+"""
+A real server for end-to-end tests: `sft serve` as a process, on its embedded default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.service import Service, serving
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    root: Path = tmp_path_factory.mktemp("service")
+    # Few and light hashes: sign-in is not what these tests are about.
+    with serving(root, settings={"ARGON2_MEMORY_KIB": "8192"}) as running:
+        yield running

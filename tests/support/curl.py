@@ -1,0 +1,40 @@
+"""
+curl as a foreign client: what it prints is what a person at a terminal would see.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+
+@attrs.frozen
+class CurlResult:
+    """
+    What curl got: the status, the headers (names lower-case, last one wins), the body.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def curl(folder: Path, *arguments: str) -> CurlResult:
+    """
+    Run curl with these arguments; fail the test if curl itself fails.
+    """
+    head, body = folder / "head.txt", folder / "body.bin"
+    body.write_bytes(b"")
+    command = ["curl", "--silent", "--show-error", "--max-time", "60", "-D", str(head), "-o", str(body), *arguments]
+    subprocess.run(command, check=True, capture_output=True)
+    # After a redirect or a 100 (Continue) there are several heads; the last one belongs to the body.
+    lines = head.read_bytes().decode("latin-1").strip().split("\r\n\r\n")[-1].split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    return CurlResult(int(lines[0].split()[1]), headers, body.read_bytes())

@@ -1,0 +1,126 @@
+"""
+One client for every server under measurement: plain sockets and large buffers, so it costs little.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+
+BLOCK = 1 << 20
+
+
+@attrs.frozen
+class Answer:
+    """
+    A response: its status, its headers (names lower-case) and its body, if that was kept.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@contextmanager
+def connected(port: int) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield connection
+
+
+def send(connection: socket.socket, method: str, path: str, headers: dict[str, str], length: int) -> None:
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {length}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+
+
+def receive_head(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        if not piece:
+            raise ConnectionError("the server closed the connection before it had answered")
+        data += piece
+    head, _, rest = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return int(first.split()[1]), headers, rest
+
+
+def receive(connection: socket.socket) -> Answer:
+    status, headers, body = receive_head(connection)
+    while piece := connection.recv(65536):
+        body += piece
+    return Answer(status, headers, body)
+
+
+def call(port: int, method: str, path: str, *, token: str = "", body: Any = None) -> Answer:
+    """
+    A small request with an optional JSON body and bearer token.
+    """
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    data = b""
+    if body is not None:
+        data = json.dumps(body).encode()
+        headers["Content-Type"] = "application/json"
+    with connected(port) as connection:
+        send(connection, method, path, headers, len(data))
+        connection.sendall(data)
+        return receive(connection)
+
+
+def upload(
+    port: int, method: str, path: str, *, size: int, headers: dict[str, str], around: tuple[bytes, bytes] = (b"", b"")
+) -> Answer:
+    """
+    Send `size` bytes as a body, with something before and after them (a multipart form).
+    """
+    block = memoryview(bytes(range(256)) * (BLOCK // 256))
+    with connected(port) as connection:
+        send(connection, method, path, headers, len(around[0]) + size + len(around[1]))
+        connection.sendall(around[0])
+        left = size
+        while left:
+            sent = block[: min(left, BLOCK)]
+            connection.sendall(sent)
+            left -= len(sent)
+        connection.sendall(around[1])
+        return receive(connection)
+
+
+def multipart(name: str) -> tuple[dict[str, str], tuple[bytes, bytes]]:
+    """
+    The headers of a form with one file, and the bytes around the file's.
+    """
+    before = (
+        f'--bench\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    return {"Content-Type": "multipart/form-data; boundary=bench"}, (before.encode(), b"\r\n--bench--\r\n")
+
+
+def download(port: int, path: str, *, token: str = "") -> int:
+    """
+    Read a whole response body, throw it away, and return how many bytes it had.
+    """
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    buffer = bytearray(BLOCK)
+    with connected(port) as connection:
+        send(connection, "GET", path, headers, 0)
+        status, answered, rest = receive_head(connection)
+        if status != 200:
+            raise ConnectionError(f"status {status}")
+        received = len(rest)
+        while count := connection.recv_into(buffer):
+            received += count
+    if received != int(answered["content-length"]):
+        raise ConnectionError(f"{received} bytes of {answered['content-length']}")
+    return received
