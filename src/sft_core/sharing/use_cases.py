@@ -201,7 +201,10 @@ class SummariseLinks:
     def __call__(self, files: Sequence[File]) -> dict[FileId, LinkSummary]:
         with self.begin(read_only=True) as unit:
             links = unit.links.of_files([file.id for file in files])
-        return {file.id: self._summary([link for link in links if link.file_id == file.id]) for file in files}
+        by_file: dict[FileId, list[ShareLink]] = {file.id: [] for file in files}
+        for link in links:
+            by_file[link.file_id].append(link)
+        return {file_id: self._summary(links) for file_id, links in by_file.items()}
 
     def _summary(self, links: Sequence[ShareLink]) -> LinkSummary:
         now = self.clock.now()

@@ -1,0 +1,297 @@
+"""
+The composition root: which adapters stand behind which ports. The only module that names them all.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from dependency_injector import containers, providers
+
+from sft_adapters.crypto.content import ChunkedCipher
+from sft_adapters.crypto.keyring import AesKeyRing
+from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
+from sft_adapters.crypto.qr import QrPng
+from sft_adapters.crypto.tokens import JwtSigner
+from sft_adapters.crypto.totp import PyotpCodes
+from sft_adapters.disk import keyfiles
+from sft_adapters.disk.blobs import DiskBlobs
+from sft_adapters.memory.blobs import MemoryBlobs
+from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.sessions import MemorySessions
+from sft_adapters.settings import Settings
+from sft_adapters.sql import migrate
+from sft_adapters.sql.database import SqlDatabase
+from sft_adapters.sql.engine import open_engine, sqlite_is_safe_for_many_writers
+from sft_adapters.sql.sessions import SqlSessions
+from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
+from sft_core.application import Application
+from sft_core.errors import ConfigurationError
+from sft_core.ports import Clock
+from sft_core.sharing import use_cases as sharing
+from sft_core.users import use_cases as users
+from sft_core.users.model import TokenLifetimes
+from sft_core.vault import use_cases as vault
+from sft_core.vault.model import VaultPolicy
+
+_EMPTY: Final[Mapping[str, str]] = {}
+
+
+def database_url(settings: Settings) -> str:
+    """
+    Where the rows are: the configured database, or a SQLite file in the data folder.
+    """
+    return settings.database_url or f"sqlite:///{settings.data_dir.absolute() / 'sft.db'}"
+
+
+def blob_folder(settings: Settings) -> Path:
+    """
+    Where the embedded default keeps its blobs.
+    """
+    return settings.data_dir.absolute() / "blobs"
+
+
+class Container(containers.DeclarativeContainer):
+    """
+    Settings in, an `Application` out. Storage is the embedded default and may be overridden.
+    """
+
+    settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
+    s = settings.provided
+
+    clock = providers.Singleton(SystemClock)
+    entropy = providers.Singleton(SystemEntropy)
+    ids = providers.Singleton(Uuid7Ids, clock=clock, entropy=entropy)
+
+    engine = providers.Singleton(
+        open_engine,
+        providers.Callable(database_url, settings),
+        echo=s.db_echo,
+        busy_seconds=s.database_timeout_seconds,
+    )
+    begin = providers.Singleton(SqlDatabase, engine)
+    sessions = providers.Singleton(SqlSessions, engine)
+    blobs = providers.Singleton(DiskBlobs, providers.Callable(blob_folder, settings))
+
+    keyring = providers.Singleton(AesKeyRing, s.encryption_key)
+    cipher = providers.Singleton(ChunkedCipher, entropy)
+    hasher = providers.Singleton(
+        Argon2idHasher,
+        entropy=entropy,
+        cost=providers.Factory(
+            Argon2Cost,
+            memory_kib=s.argon2_memory_kib,
+            iterations=s.argon2_iterations,
+            lanes=s.argon2_lanes,
+        ),
+        concurrent=s.hash_concurrency,
+        wait_seconds=s.hash_wait_seconds,
+    )
+    signer = providers.Singleton(JwtSigner, s.secret_key, s.algorithm)
+    codes = providers.Singleton(PyotpCodes, entropy=entropy, issuer=s.two_factor_issuer)
+    lifetimes = providers.Singleton(
+        TokenLifetimes,
+        access=providers.Factory(timedelta, minutes=s.access_token_expire_minutes),
+        refresh=providers.Factory(timedelta, days=s.refresh_token_expire_days),
+    )
+    policy = providers.Singleton(
+        VaultPolicy,
+        max_file_size=s.max_file_size,
+        allowed_extensions=s.allowed_extensions,
+    )
+
+    spend_totp_code = providers.Singleton(users.SpendTotpCode, clock=clock, keyring=keyring, codes=codes)
+    begin_upload = providers.Singleton(
+        vault.BeginUpload,
+        begin=begin,
+        ids=ids,
+        clock=clock,
+        entropy=entropy,
+        keyring=keyring,
+        policy=policy,
+    )
+    store_part = providers.Singleton(
+        vault.StorePart,
+        begin=begin,
+        entropy=entropy,
+        cipher=cipher,
+        blobs=blobs,
+        policy=policy,
+    )
+    seal_upload = providers.Singleton(vault.SealUpload, begin=begin, store_part=store_part)
+    abort_upload = providers.Singleton(vault.AbortUpload, begin=begin, blobs=blobs)
+    find_file = providers.Singleton(vault.FindFile, begin=begin)
+    issue_share_link = providers.Singleton(
+        sharing.IssueShareLink,
+        begin=begin,
+        ids=ids,
+        clock=clock,
+        entropy=entropy,
+        keyring=keyring,
+        find=find_file,
+    )
+    find_shared_file = providers.Singleton(sharing.FindSharedFile, begin=begin, clock=clock)
+
+    application = providers.Singleton(
+        Application,
+        register_user=providers.Singleton(users.RegisterUser, begin=begin, ids=ids, clock=clock, hasher=hasher),
+        sign_in=providers.Singleton(
+            users.SignIn,
+            begin=begin,
+            ids=ids,
+            clock=clock,
+            hasher=hasher,
+            sessions=sessions,
+            signer=signer,
+            lifetimes=lifetimes,
+            spend_totp_code=spend_totp_code,
+        ),
+        refresh_session=providers.Singleton(
+            users.RefreshSession,
+            begin=begin,
+            clock=clock,
+            sessions=sessions,
+            signer=signer,
+            lifetimes=lifetimes,
+        ),
+        authenticate=providers.Singleton(
+            users.Authenticate,
+            begin=begin,
+            clock=clock,
+            sessions=sessions,
+            signer=signer,
+        ),
+        set_up_totp=providers.Singleton(
+            users.SetUpTotp,
+            begin=begin,
+            keyring=keyring,
+            codes=codes,
+            qr=providers.Singleton(QrPng),
+        ),
+        confirm_totp=providers.Singleton(users.ConfirmTotp, begin=begin, spend_totp_code=spend_totp_code),
+        disable_totp=providers.Singleton(users.DisableTotp, begin=begin, spend_totp_code=spend_totp_code),
+        begin_upload=begin_upload,
+        store_part=store_part,
+        seal_upload=seal_upload,
+        abort_upload=abort_upload,
+        store_file=providers.Singleton(
+            vault.StoreFile,
+            begin_upload=begin_upload,
+            store_part=store_part,
+            seal=seal_upload,
+            abort=abort_upload,
+            part_size=s.part_size,
+        ),
+        find_file=find_file,
+        list_files=providers.Singleton(vault.ListFiles, begin=begin),
+        read_file=providers.Singleton(vault.ReadFile, begin=begin, keyring=keyring, cipher=cipher, blobs=blobs),
+        delete_file=providers.Singleton(vault.DeleteFile, begin=begin, find=find_file, blobs=blobs),
+        issue_share_link=issue_share_link,
+        seal_and_share=providers.Singleton(
+            sharing.SealAndShare,
+            begin=begin,
+            seal=seal_upload,
+            issue=issue_share_link,
+        ),
+        find_shared_file=find_shared_file,
+        redeem_share_link=providers.Singleton(sharing.RedeemShareLink, begin=begin, clock=clock, find=find_shared_file),
+        revoke_share_link=providers.Singleton(sharing.RevokeShareLink, begin=begin, clock=clock, find=find_shared_file),
+        summarise_links=providers.Singleton(sharing.SummariseLinks, begin=begin, clock=clock, keyring=keyring),
+    )
+
+
+def embedded_settings(data_dir: Path, environ: Mapping[str, str] = _EMPTY) -> Settings:
+    """
+    Settings for a data folder: the environment's, with keys from key files where it gives none.
+
+    The folder and, on the first start, the keys are made, readable by their owner only.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    missing = [name for name in ("SECRET_KEY", "ENCRYPTION_KEY") if not environ.get(name, "").strip()]
+    started_before = (data_dir / "sft.db").exists()
+    keys = keyfiles.read_or_make(data_dir / "keys", missing, may_make=not started_before)
+    settings = Settings.from_env(environ, data_dir=data_dir, secrets=keys)
+    _refuse_absent_adapters(settings)
+    return settings
+
+
+def _refuse_absent_adapters(settings: Settings) -> None:
+    """
+    Say so when something is asked for that this version does not carry; never fall back in silence.
+    """
+    asked = {"REDIS_URL": settings.redis_url, "MINIO_ENDPOINT": settings.minio_endpoint}
+    faults = [
+        f"{name} is set, but this version has the embedded default only" for name, value in asked.items() if value
+    ]
+    if settings.database_url and not settings.database_url.startswith("sqlite:"):
+        faults.append("DATABASE_URL names another database than SQLite, but this version has the embedded default only")
+    if faults:
+        raise ConfigurationError("; ".join(faults))
+
+
+def processes_that_may_write(settings: Settings, wanted: int) -> int:
+    """
+    How many processes may share the database: one if it is SQLite in a version with a known flaw.
+    """
+    on_sqlite = database_url(settings).startswith("sqlite:")
+    return 1 if on_sqlite and not sqlite_is_safe_for_many_writers() else wanted
+
+
+def migrate_schema(settings: Settings) -> None:
+    """
+    Bring the schema up to date; safe when several processes start at once.
+    """
+    engine = open_engine(database_url(settings), busy_seconds=settings.database_timeout_seconds)
+    try:
+        migrate.upgrade(engine)
+    finally:
+        engine.dispose()
+
+
+def check_schema(settings: Settings) -> None:
+    """
+    Raise `ConfigurationError` unless the schema is the one this version works with.
+    """
+    engine = open_engine(database_url(settings), busy_seconds=settings.database_timeout_seconds)
+    try:
+        migrate.check(engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def open_application(settings: Settings) -> Iterator[Application]:
+    """
+    The application on the storage that the settings name, closed at the end of the block.
+
+    `ConfigurationError` if the schema is not up to date: `migrate_schema` makes it so.
+    """
+    container = Container(settings=settings)
+    blob_folder(settings).mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = container.engine()
+    try:
+        migrate.check(engine)
+        yield container.application()
+    finally:
+        engine.dispose()
+
+
+def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = _EMPTY) -> Application:
+    """
+    The application on memory alone, with keys of its own: for trying out, and for tests.
+    """
+    entropy = SystemEntropy()
+    keys = {"SECRET_KEY": entropy.draw(48).hex(), "ENCRYPTION_KEY": base64.b64encode(entropy.draw(32)).decode()}
+    settings = Settings.from_env(environ, data_dir=Path("/nonexistent"), secrets=keys)
+    container = Container(settings=settings)
+    if clock is not None:
+        container.clock.override(providers.Object(clock))
+    container.begin.override(providers.Singleton(MemoryDatabase))
+    container.sessions.override(providers.Singleton(MemorySessions))
+    container.blobs.override(providers.Singleton(MemoryBlobs))
+    return container.application()

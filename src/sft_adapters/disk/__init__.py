@@ -1,0 +1,3 @@
+"""
+Blobs in a folder, and the key files of the embedded default.
+"""

@@ -1,0 +1,3 @@
+"""
+The reference adapters: everything in memory, with real rollback, real isolation, real conflicts.
+"""

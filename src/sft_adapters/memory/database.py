@@ -1,0 +1,89 @@
+"""
+A database in memory: one writer at a time on a copy, readers on what was last committed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import attrs
+
+from sft_adapters.memory.rows import Files, Links, Manifests, Tables, Users
+from sft_core.errors import DatabaseUnavailable
+
+WRITER_WAIT_SECONDS: Final = 10.0
+
+
+class MemoryUnit:
+    """
+    A unit of work on `tables`; `publish` makes them everybody's. Without it, it is read-only.
+    """
+
+    def __init__(self, tables: Tables, publish: Callable[[Tables], None] | None) -> None:
+        self._tables: Tables | None = tables
+        self._publish = publish
+        self._writable = publish is not None
+        self.users = Users(self._read, self._write)
+        self.files = Files(self._read, self._write)
+        self.manifests = Manifests(self._read, self._write)
+        self.links = Links(self._read, self._write)
+
+    def commit(self) -> None:
+        tables = self._write()
+        if self._publish is None:
+            raise DatabaseUnavailable("a unit of work commits once")
+        self._publish(tables)
+        self.close()
+
+    def close(self) -> None:
+        """
+        End the unit; every further use of it is refused.
+        """
+        self._tables = self._publish = None
+
+    def _read(self) -> Tables:
+        if self._tables is None:
+            raise DatabaseUnavailable("the unit of work has ended")
+        return self._tables
+
+    def _write(self) -> Tables:
+        if not self._writable:
+            raise DatabaseUnavailable("the unit of work is read-only")
+        return self._read()
+
+
+@attrs.define
+class MemoryDatabase:
+    """
+    Implements `sft_core.ports.Begin` for every kind of unit.
+
+    Writers come one after another, so a conditional change is decided as a database decides it;
+    a reader sees the state at its beginning and nothing of what is committed later.
+    """
+
+    _committed: Tables = attrs.field(factory=Tables, init=False)
+    _writer: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
+
+    @contextmanager
+    def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
+        if read_only:
+            yield from self._opened(MemoryUnit(self._committed, None))
+            return
+        if not self._writer.acquire(timeout=WRITER_WAIT_SECONDS):
+            raise DatabaseUnavailable("another unit of work holds the database")
+        try:
+            yield from self._opened(MemoryUnit(self._committed.copy(), self._publish))
+        finally:
+            self._writer.release()
+
+    def _opened(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
+        try:
+            yield unit
+        finally:
+            unit.close()
+
+    def _publish(self, tables: Tables) -> None:
+        self._committed = tables

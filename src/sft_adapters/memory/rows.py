@@ -1,0 +1,180 @@
+"""
+The tables of the database in memory, and the repositories over them.
+
+Entities are immutable, so a copy of the tables is a copy of dictionaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+import attrs
+
+from sft_core.errors import AlreadyRegistered, Conflict
+from sft_core.sharing.model import ShareLink
+from sft_core.users.model import User
+from sft_core.values import ByteRange, EmailAddress, FileId, LinkId, Page, UserId
+from sft_core.vault.model import File, FileState, Part
+
+
+@attrs.define
+class Tables:
+    """
+    One consistent state of everything.
+    """
+
+    users: dict[UserId, User] = attrs.field(factory=dict)
+    files: dict[FileId, File] = attrs.field(factory=dict)
+    parts: dict[FileId, tuple[Part, ...]] = attrs.field(factory=dict)
+    links: dict[LinkId, ShareLink] = attrs.field(factory=dict)
+
+    def copy(self) -> Tables:
+        """
+        The same state, to be changed apart from this one.
+        """
+        return Tables(dict(self.users), dict(self.files), dict(self.parts), dict(self.links))
+
+
+@attrs.frozen
+class _Repository:
+    """
+    Reaches the tables of a unit: to read them, or to change them if the unit may.
+    """
+
+    read: Callable[[], Tables]
+    write: Callable[[], Tables]
+
+
+class Users(_Repository):
+    """
+    Implements `sft_core.users.ports.UserRepository`.
+    """
+
+    def add(self, user: User) -> None:
+        users = self.write().users
+        for other in users.values():
+            if other.email == user.email or other.username.key == user.username.key:
+                raise AlreadyRegistered
+        users[user.id] = user
+
+    def get(self, user_id: UserId) -> User | None:
+        return self.read().users.get(user_id)
+
+    def find(self, email: EmailAddress) -> User | None:
+        return next((user for user in self.read().users.values() if user.email == email), None)
+
+    def save(self, user: User) -> User:
+        users = self.write().users
+        stored = users.get(user.id)
+        if stored is None or stored.revision != user.revision:
+            raise Conflict
+        saved = attrs.evolve(user, revision=user.revision + 1)
+        users[user.id] = saved
+        return saved
+
+    def record_sign_in(self, user_id: UserId, at: datetime, totp_step: int | None) -> bool:
+        users = self.write().users
+        user = users.get(user_id)
+        if user is None or not user.is_active:
+            return False
+        totp = user.totp
+        if totp_step is not None:
+            if totp is None or totp_step <= totp.last_step:
+                return False
+            totp = attrs.evolve(totp, last_step=totp_step)
+        users[user_id] = attrs.evolve(user, last_login=at, totp=totp)
+        return True
+
+
+class Files(_Repository):
+    """
+    Implements `sft_core.vault.ports.FileRepository`.
+    """
+
+    def add(self, file: File) -> None:
+        self.write().files[file.id] = file
+
+    def get(self, file_id: FileId) -> File | None:
+        return self.read().files.get(file_id)
+
+    def list_sealed(self, owner: UserId, page: Page) -> Sequence[File]:
+        files = (file for file in self.read().files.values() if file.owner == owner and file.state is FileState.SEALED)
+        newest_first = sorted(files, key=lambda file: (file.created_at, file.id), reverse=True)
+        return newest_first[page.skip : page.skip + page.limit]
+
+    def replace(self, file: File, *, expected: FileState) -> bool:
+        files = self.write().files
+        stored = files.get(file.id)
+        if stored is None or stored.state is not expected:
+            return False
+        files[file.id] = file
+        return True
+
+    def remove(self, file_id: FileId) -> None:
+        tables = self.write()
+        file = tables.files.get(file_id)
+        if file is None or file.state not in {FileState.ABORTING, FileState.DELETING}:
+            return
+        del tables.files[file_id]
+        tables.parts.pop(file_id, None)
+        tables.links = {link.id: link for link in tables.links.values() if link.file_id != file_id}
+
+
+class Manifests(_Repository):
+    """
+    Implements `sft_core.vault.ports.Manifests`.
+    """
+
+    def append(self, file_id: FileId, parts: Sequence[Part]) -> None:
+        stored = self.write().parts
+        known = stored.get(file_id, ())
+        numbers = {part.number for part in known}
+        for part in parts:
+            if part.number in numbers:
+                raise Conflict
+            numbers.add(part.number)
+        stored[file_id] = tuple(sorted((*known, *parts), key=lambda part: part.number))
+
+    def covering(self, file_id: FileId, span: ByteRange, *, limit: int) -> Sequence[Part]:
+        parts = self.read().parts.get(file_id, ())
+        return [part for part in parts if len(part.span.intersection(span))][:limit]
+
+    def totals(self, file_id: FileId) -> tuple[int, int]:
+        parts = self.read().parts.get(file_id, ())
+        return len(parts), sum(part.size for part in parts)
+
+
+class Links(_Repository):
+    """
+    Implements `sft_core.sharing.ports.LinkRepository`.
+    """
+
+    def add(self, link: ShareLink) -> None:
+        self.write().links[link.id] = link
+
+    def find(self, token_digest: bytes) -> ShareLink | None:
+        return next((link for link in self.read().links.values() if link.token_digest == token_digest), None)
+
+    def of_files(self, file_ids: Iterable[FileId]) -> Sequence[ShareLink]:
+        wanted = set(file_ids)
+        links = (link for link in self.read().links.values() if link.file_id in wanted)
+        return sorted(links, key=lambda link: (link.created_at, link.id), reverse=True)
+
+    def claim(self, link_id: LinkId, *, now: datetime) -> bool:
+        links = self.write().links
+        link = links.get(link_id)
+        if link is None or not link.is_live(now):
+            return False
+        if link.max_downloads is not None and link.downloads >= link.max_downloads:
+            return False
+        links[link_id] = attrs.evolve(link, downloads=link.downloads + 1)
+        return True
+
+    def revoke(self, link_id: LinkId, *, now: datetime) -> bool:
+        links = self.write().links
+        link = links.get(link_id)
+        if link is None or link.revoked_at is not None:
+            return False
+        links[link_id] = attrs.evolve(link, revoked_at=now)
+        return True

@@ -1,0 +1,188 @@
+"""
+How the text of a setting becomes a value; `ValueError` says what is wrong and never repeats it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import math
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from sft_core.values import Secret
+
+Algorithm = Literal["HS256", "HS384", "HS512"]
+
+_BOOLEANS: Final = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
+_PLACEHOLDERS: Final = re.compile(
+    r"change.?(me|this|in)|your.?(secret|super|key|own|encryption)|secret.?key|encryption.?key|example|default|placeholder"
+    r"|password|insecure|replace|please|dummy|sample|12345678|abcdefgh|qwerty|test.?(key|secret)",
+    flags=re.IGNORECASE,
+)
+_MIN_SECRET_BYTES: Final = 32
+_MIN_DISTINCT: Final = 8
+
+
+def text(raw: str) -> str:
+    """
+    Printable text of reasonable length.
+    """
+    if len(raw) > 4096 or not raw.isprintable():
+        raise ValueError("must be printable text")
+    return raw
+
+
+def boolean(raw: str) -> bool:
+    """
+    `true` or `false`, in one of their usual spellings.
+    """
+    try:
+        return _BOOLEANS[raw.lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """
+    A reader of whole numbers in bounds; underscores may group digits.
+    """
+
+    def read(raw: str) -> int:
+        if re.fullmatch(r"[0-9]{1,20}(_[0-9]{3})*", raw) and least <= int(raw) <= most:
+            return int(raw)
+        raise ValueError(f"must be a whole number from {least} to {most}")
+
+    return read
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """
+    A reader of decimal numbers in bounds.
+    """
+
+    def read(raw: str) -> float:
+        if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,6})?", raw):
+            value = float(raw)
+            if math.isfinite(value) and least <= value <= most:
+                return value
+        raise ValueError(f"must be a number from {least:g} to {most:g}")
+
+    return read
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """
+    A reader of one word out of a few.
+    """
+
+    def read(raw: str) -> str:
+        if raw in choices:
+            return raw
+        raise ValueError(f"must be one of {', '.join(choices)}")
+
+    return read
+
+
+def listed(raw: str) -> list[str]:
+    """
+    A list, as JSON or separated by commas.
+    """
+    if raw.startswith("["):
+        try:
+            values: Any = json.loads(raw)
+        except ValueError:
+            raise ValueError("must be a list, as JSON or separated by commas") from None
+        if not all(isinstance(value, str) for value in values):
+            raise ValueError("must be a list of texts")
+        return [value.strip() for value in values if value.strip()]
+    return [value.strip() for value in raw.split(",") if value.strip()]
+
+
+def extensions(raw: str) -> frozenset[str]:
+    """
+    File extensions, with or without their dot, in any case.
+    """
+    found = frozenset("." + value.lower().lstrip(".") for value in listed(raw))
+    if any(not re.fullmatch(r"\.[^\s./\\]{1,32}", extension) for extension in found):
+        raise ValueError("must be a list of file extensions")
+    return found
+
+
+def origins(raw: str) -> tuple[str, ...]:
+    """
+    Web origins (RFC 6454): scheme, host and port, nothing else; or `*`.
+    """
+    found = tuple(listed(raw))
+    for origin in found:
+        parts = urlsplit(origin)
+        plain = parts.scheme in {"http", "https"} and parts.hostname and origin == f"{parts.scheme}://{parts.netloc}"
+        if origin != "*" and (not plain or "@" in origin):
+            raise ValueError("must be a list of origins such as https://files.example.org")
+    return found
+
+
+def path_prefix(raw: str) -> str:
+    """
+    A path that begins with a slash and does not end with one.
+    """
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+){1,8}", raw):
+        raise ValueError("must be a path such as /api/v1")
+    return raw
+
+
+def secret(raw: str) -> Secret:
+    """
+    A secret somebody else chose; it is kept as it is.
+    """
+    return Secret(text(raw).encode())
+
+
+def secret_key(raw: str) -> Secret:
+    """
+    A secret that nobody can guess: long enough, not a placeholder, not one letter over and over.
+    """
+    value = raw.encode()
+    if len(value) < _MIN_SECRET_BYTES:
+        raise ValueError(f"must have at least {_MIN_SECRET_BYTES} bytes")
+    if _PLACEHOLDERS.search(raw) or len(set(value)) < _MIN_DISTINCT:
+        raise ValueError("is a default or example value: make one of your own at random")
+    return Secret(value)
+
+
+def encryption_key(raw: str) -> Secret:
+    """
+    32 random bytes in base64, standard or URL-safe.
+    """
+    try:
+        value = base64.b64decode(raw.replace("-", "+").replace("_", "/"), validate=True)
+    except (binascii.Error, ValueError):
+        value = b""
+    if len(value) != 32:
+        raise ValueError("must be the base64 of 32 bytes")
+    ascending = all((b - a) % 256 == 1 for a, b in pairwise(value))
+    if _PLACEHOLDERS.search(value.decode("latin-1")) or len(set(value)) < _MIN_DISTINCT or ascending:
+        raise ValueError("is a default or example value: make one of your own at random")
+    return Secret(value)
+
+
+def is_same_key(secret_text: Secret, key: Secret) -> bool:
+    """
+    Whether a text secret spells the very bytes of a key.
+    """
+    spelled = {base64.b64encode(key.reveal()), base64.urlsafe_b64encode(key.reveal()), key.reveal()}
+    return any(hmac.compare_digest(secret_text.reveal(), spelling) for spelling in spelled)

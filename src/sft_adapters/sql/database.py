@@ -1,0 +1,53 @@
+"""
+Units of work: one connection, one transaction, handed back at the end whatever the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+from sqlalchemy import Connection, Engine, RootTransaction
+
+from sft_adapters.sql.engine import transaction
+from sft_adapters.sql.errors import translated
+from sft_adapters.sql.files import SqlFiles
+from sft_adapters.sql.links import SqlLinks
+from sft_adapters.sql.manifests import SqlManifests
+from sft_adapters.sql.users import SqlUsers
+from sft_core.errors import DatabaseUnavailable
+
+
+class SqlUnit:
+    """
+    Implements the unit of work of users, vault and sharing.
+    """
+
+    def __init__(self, connection: Connection, begun: RootTransaction, *, read_only: bool) -> None:
+        self._begun = begun
+        self._read_only = read_only
+        self.users = SqlUsers(connection)
+        self.files = SqlFiles(connection)
+        self.manifests = SqlManifests(connection)
+        self.links = SqlLinks(connection)
+
+    def commit(self) -> None:
+        if self._read_only or not self._begun.is_active:
+            raise DatabaseUnavailable("the unit of work is read-only or has ended")
+        with translated():
+            self._begun.commit()
+
+
+@attrs.frozen
+class SqlDatabase:
+    """
+    Implements `sft_core.ports.Begin` for every kind of unit.
+    """
+
+    engine: Engine
+
+    @contextmanager
+    def __call__(self, *, read_only: bool = False) -> Iterator[SqlUnit]:
+        with transaction(self.engine, read_only=read_only) as (connection, begun):
+            yield SqlUnit(connection, begun, read_only=read_only)

@@ -1,0 +1,89 @@
+"""
+Files as rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import attrs
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from sft_adapters.sql.errors import translated
+from sft_adapters.sql.tables import files
+from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
+from sft_core.vault.model import Encryption, File, FileState, ShareTerms
+
+
+def _to_row(file: File) -> dict[str, Any]:
+    return {
+        "id": file.id.bytes,
+        "owner_id": file.owner.bytes,
+        "state": file.state.value,
+        "name": str(file.name),
+        "original_name": str(file.original_name),
+        "media_type": str(file.media_type),
+        "size": file.size,
+        "version": file.version,
+        "encryption": file.encryption.value,
+        "key_id": file.key.key_id if file.key else None,
+        "wrapped_key": file.key.ciphertext if file.key else None,
+        "max_downloads": file.terms.max_downloads,
+        "expires_hours": file.terms.expires_hours,
+        "created_at": file.created_at,
+    }
+
+
+def _from_row(row: Row[Any]) -> File:
+    return File(
+        id=FileId(UUID(bytes=row.id)),
+        owner=UserId(UUID(bytes=row.owner_id)),
+        state=FileState(row.state),
+        name=FileName(row.name),
+        original_name=FileName(row.original_name),
+        media_type=MediaType(row.media_type),
+        size=row.size,
+        version=row.version,
+        encryption=Encryption(row.encryption),
+        key=WrappedSecret(row.key_id, row.wrapped_key) if row.wrapped_key is not None else None,
+        terms=ShareTerms(max_downloads=row.max_downloads, expires_hours=row.expires_hours),
+        created_at=row.created_at,
+    )
+
+
+@attrs.frozen
+class SqlFiles:
+    """
+    Implements `sft_core.vault.ports.FileRepository`.
+    """
+
+    connection: Connection
+
+    def add(self, file: File) -> None:
+        with translated():
+            self.connection.execute(insert(files).values(_to_row(file)))
+
+    def get(self, file_id: FileId) -> File | None:
+        with translated():
+            row = self.connection.execute(select(files).where(files.c.id == file_id.bytes)).one_or_none()
+        return _from_row(row) if row is not None else None
+
+    def list_sealed(self, owner: UserId, page: Page) -> Sequence[File]:
+        sealed = (files.c.owner_id == owner.bytes) & (files.c.state == FileState.SEALED.value)
+        newest_first = files.c.created_at.desc(), files.c.id.desc()
+        query = select(files).where(sealed).order_by(*newest_first).offset(page.skip).limit(page.limit)
+        with translated():
+            return [_from_row(row) for row in self.connection.execute(query)]
+
+    def replace(self, file: File, *, expected: FileState) -> bool:
+        unchanged = (files.c.id == file.id.bytes) & (files.c.state == expected.value)
+        with translated():
+            return self.connection.execute(update(files).where(unchanged).values(_to_row(file))).rowcount == 1
+
+    def remove(self, file_id: FileId) -> None:
+        # Parts and links go with it: their references cascade.
+        over = files.c.state.in_([FileState.ABORTING.value, FileState.DELETING.value])
+        with translated():
+            self.connection.execute(delete(files).where((files.c.id == file_id.bytes) & over))

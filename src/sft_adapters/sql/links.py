@@ -1,0 +1,86 @@
+"""
+Share links as rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import attrs
+from sqlalchemy import Connection, Row, insert, or_, select, update
+
+from sft_adapters.sql.errors import translated
+from sft_adapters.sql.tables import links
+from sft_core.sharing.model import ShareLink
+from sft_core.values import FileId, LinkId, UserId, WrappedSecret
+
+
+def _to_row(link: ShareLink) -> dict[str, Any]:
+    return {
+        "id": link.id.bytes,
+        "file_id": link.file_id.bytes,
+        "owner_id": link.owner.bytes,
+        "token_digest": link.token_digest,
+        "token_key_id": link.token.key_id,
+        "wrapped_token": link.token.ciphertext,
+        "created_at": link.created_at,
+        "expires_at": link.expires_at,
+        "max_downloads": link.max_downloads,
+        "downloads": link.downloads,
+        "revoked_at": link.revoked_at,
+    }
+
+
+def _from_row(row: Row[Any]) -> ShareLink:
+    return ShareLink(
+        id=LinkId(UUID(bytes=row.id)),
+        file_id=FileId(UUID(bytes=row.file_id)),
+        owner=UserId(UUID(bytes=row.owner_id)),
+        token_digest=row.token_digest,
+        token=WrappedSecret(row.token_key_id, row.wrapped_token),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        max_downloads=row.max_downloads,
+        downloads=row.downloads,
+        revoked_at=row.revoked_at,
+    )
+
+
+@attrs.frozen
+class SqlLinks:
+    """
+    Implements `sft_core.sharing.ports.LinkRepository`.
+    """
+
+    connection: Connection
+
+    def add(self, link: ShareLink) -> None:
+        with translated():
+            self.connection.execute(insert(links).values(_to_row(link)))
+
+    def find(self, token_digest: bytes) -> ShareLink | None:
+        with translated():
+            row = self.connection.execute(select(links).where(links.c.token_digest == token_digest)).one_or_none()
+        return _from_row(row) if row is not None else None
+
+    def of_files(self, file_ids: Iterable[FileId]) -> Sequence[ShareLink]:
+        wanted = [file_id.bytes for file_id in file_ids]
+        newest_first = links.c.created_at.desc(), links.c.id.desc()
+        query = select(links).where(links.c.file_id.in_(wanted)).order_by(*newest_first)
+        with translated():
+            return [_from_row(row) for row in self.connection.execute(query)]
+
+    def claim(self, link_id: LinkId, *, now: datetime) -> bool:
+        left = or_(links.c.max_downloads.is_(None), links.c.downloads < links.c.max_downloads)
+        may = (links.c.id == link_id.bytes) & links.c.revoked_at.is_(None) & (links.c.expires_at > now) & left
+        spend = update(links).where(may).values(downloads=links.c.downloads + 1)
+        with translated():
+            return self.connection.execute(spend).rowcount == 1
+
+    def revoke(self, link_id: LinkId, *, now: datetime) -> bool:
+        live = (links.c.id == link_id.bytes) & links.c.revoked_at.is_(None)
+        with translated():
+            return self.connection.execute(update(links).where(live).values(revoked_at=now)).rowcount == 1

@@ -1,0 +1,67 @@
+"""
+Sessions as rows; each call is a short transaction of its own.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import attrs
+from sqlalchemy import Engine, Row, insert, select, update
+
+from sft_adapters.sql.engine import transaction
+from sft_adapters.sql.tables import sessions
+from sft_core.users.model import Session
+from sft_core.values import SessionId, UserId
+
+
+def _from_row(row: Row[Any]) -> Session:
+    return Session(
+        id=SessionId(UUID(bytes=row.id)),
+        user_id=UserId(UUID(bytes=row.user_id)),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        generation=row.generation,
+        revoked_at=row.revoked_at,
+    )
+
+
+@attrs.frozen
+class SqlSessions:
+    """
+    Implements `sft_core.users.ports.SessionStore`.
+    """
+
+    engine: Engine
+
+    def open(self, session: Session) -> None:
+        row = attrs.asdict(session, recurse=False) | {"id": session.id.bytes, "user_id": session.user_id.bytes}
+        with transaction(self.engine) as (connection, begun):
+            connection.execute(insert(sessions).values(row))
+            begun.commit()
+
+    def get(self, session_id: SessionId) -> Session | None:
+        with transaction(self.engine, read_only=True) as (connection, _):
+            row = connection.execute(select(sessions).where(sessions.c.id == session_id.bytes)).one_or_none()
+        return _from_row(row) if row is not None else None
+
+    def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
+        current = (
+            (sessions.c.id == session_id.bytes)
+            & (sessions.c.generation == generation)
+            & sessions.c.revoked_at.is_(None)
+            & (sessions.c.expires_at > now)
+        )
+        change = {"generation": generation + 1, "expires_at": expires_at}
+        with transaction(self.engine) as (connection, begun):
+            rotated = connection.execute(update(sessions).where(current).values(change)).rowcount == 1
+            begun.commit()
+        return rotated
+
+    def revoke(self, session_id: SessionId, *, now: datetime) -> None:
+        live = (sessions.c.id == session_id.bytes) & sessions.c.revoked_at.is_(None)
+        with transaction(self.engine) as (connection, begun):
+            connection.execute(update(sessions).where(live).values(revoked_at=now))
+            begun.commit()

@@ -1,0 +1,151 @@
+"""
+The tables. Migrations make them; a test holds the two against each other.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Moment(TypeDecorator[datetime]):
+    """
+    A time-zone aware moment, kept as whole microseconds since 1970 in UTC: exact on every database.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 (its shape)
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 (its shape)
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    },
+)
+
+# Identifiers are the 16 bytes of a UUID version 7, so they sort by the time they were made.
+ID: Final = LargeBinary(16)
+
+users: Final = Table(
+    "users",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("email", String(254), nullable=False),
+    Column("username", String(50), nullable=False),
+    # Folding may lengthen a name: three characters for one, at the most.
+    Column("username_key", String(1024), nullable=False),
+    Column("password_hash", String(255), nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("is_verified", Boolean, nullable=False),
+    Column("totp_key_id", String(64)),
+    Column("totp_seed", LargeBinary),
+    Column("totp_confirmed", Boolean, nullable=False),
+    Column("totp_last_step", BigInteger, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("last_login", Moment),
+    Column("revision", BigInteger, nullable=False),
+    UniqueConstraint("email"),
+    UniqueConstraint("username_key"),
+    CheckConstraint("(totp_key_id IS NULL) = (totp_seed IS NULL)", name="totp_is_whole"),
+)
+
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("revoked_at", Moment),
+    Index(None, "user_id"),
+)
+
+files: Final = Table(
+    "files",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("owner_id", ID, ForeignKey("users.id"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("original_name", String(255), nullable=False),
+    Column("media_type", String(127), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("encryption", String(16), nullable=False),
+    Column("key_id", String(64)),
+    Column("wrapped_key", LargeBinary),
+    Column("max_downloads", Integer),
+    Column("expires_hours", Integer),
+    Column("created_at", Moment, nullable=False),
+    CheckConstraint("state IN ('receiving', 'sealed', 'aborting', 'deleting')", name="state_is_known"),
+    CheckConstraint("encryption IN ('server', 'client')", name="encryption_is_known"),
+    CheckConstraint("(key_id IS NULL) = (wrapped_key IS NULL)", name="key_is_whole"),
+    CheckConstraint("size >= 0", name="size_is_not_negative"),
+    Index(None, "owner_id", "state", "created_at", "id"),
+)
+
+parts: Final = Table(
+    "parts",
+    metadata,
+    Column("file_id", ID, ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("stored_size", BigInteger, nullable=False),
+    Column("blob_key", String(129), nullable=False),
+    Column("header", LargeBinary(56), nullable=False),
+    UniqueConstraint("blob_key"),
+    CheckConstraint("number >= 0 AND start >= 0 AND size >= 0", name="bounds_are_not_negative"),
+    Index(None, "file_id", "start"),
+)
+
+links: Final = Table(
+    "links",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("file_id", ID, ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
+    Column("owner_id", ID, ForeignKey("users.id"), nullable=False),
+    Column("token_digest", LargeBinary(32), nullable=False),
+    Column("token_key_id", String(64), nullable=False),
+    Column("wrapped_token", LargeBinary, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("max_downloads", Integer),
+    Column("downloads", Integer, nullable=False),
+    Column("revoked_at", Moment),
+    UniqueConstraint("token_digest"),
+    CheckConstraint("downloads >= 0", name="downloads_are_not_negative"),
+    CheckConstraint("max_downloads IS NULL OR downloads <= max_downloads", name="budget_is_kept"),
+    Index(None, "file_id", "created_at", "id"),
+)

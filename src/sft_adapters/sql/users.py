@@ -1,0 +1,113 @@
+"""
+Users as rows.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import attrs
+from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from sft_adapters.sql.errors import translated
+from sft_adapters.sql.tables import users
+from sft_core.errors import AlreadyRegistered, Conflict
+from sft_core.users.model import Totp, User
+from sft_core.values import EmailAddress, UserId, Username, WrappedSecret
+
+
+def to_row(user: User) -> dict[str, Any]:
+    """
+    The columns of a user.
+    """
+    totp = user.totp
+    return {
+        "id": user.id.bytes,
+        "email": str(user.email),
+        "username": str(user.username),
+        "username_key": user.username.key,
+        "password_hash": user.password_hash,
+        "is_active": user.is_active,
+        "is_verified": user.is_verified,
+        "totp_key_id": totp.seed.key_id if totp else None,
+        "totp_seed": totp.seed.ciphertext if totp else None,
+        "totp_confirmed": totp.confirmed if totp else False,
+        "totp_last_step": totp.last_step if totp else -1,
+        "created_at": user.created_at,
+        "last_login": user.last_login,
+        "revision": user.revision,
+    }
+
+
+def from_row(row: Row[Any]) -> User:
+    """
+    The user of a row; what was validated when it was stored is not validated again.
+    """
+    return User(
+        id=UserId(UUID(bytes=row.id)),
+        email=EmailAddress(row.email),
+        username=Username(row.username),
+        password_hash=row.password_hash,
+        is_active=row.is_active,
+        is_verified=row.is_verified,
+        totp=_totp(row),
+        created_at=row.created_at,
+        last_login=row.last_login,
+        revision=row.revision,
+    )
+
+
+def _totp(row: Row[Any]) -> Totp | None:
+    if row.totp_seed is None:
+        return None
+    return Totp(WrappedSecret(row.totp_key_id, row.totp_seed), row.totp_confirmed, row.totp_last_step)
+
+
+@attrs.frozen
+class SqlUsers:
+    """
+    Implements `sft_core.users.ports.UserRepository`.
+    """
+
+    connection: Connection
+
+    def add(self, user: User) -> None:
+        with translated():
+            try:
+                self.connection.execute(insert(users).values(to_row(user)))
+            except IntegrityError:
+                raise AlreadyRegistered from None
+
+    def get(self, user_id: UserId) -> User | None:
+        with translated():
+            row = self.connection.execute(select(users).where(users.c.id == user_id.bytes)).one_or_none()
+        return from_row(row) if row is not None else None
+
+    def find(self, email: EmailAddress) -> User | None:
+        with translated():
+            row = self.connection.execute(select(users).where(users.c.email == str(email))).one_or_none()
+        return from_row(row) if row is not None else None
+
+    def save(self, user: User) -> User:
+        saved = attrs.evolve(user, revision=user.revision + 1)
+        unchanged = (users.c.id == user.id.bytes) & (users.c.revision == user.revision)
+        with translated():
+            try:
+                result = self.connection.execute(update(users).where(unchanged).values(to_row(saved)))
+            except IntegrityError:
+                raise AlreadyRegistered from None
+        if result.rowcount != 1:
+            raise Conflict
+        return saved
+
+    def record_sign_in(self, user_id: UserId, at: datetime, totp_step: int | None) -> bool:
+        may = (users.c.id == user_id.bytes) & users.c.is_active
+        change: dict[str, Any] = {"last_login": at}
+        if totp_step is not None:
+            may &= users.c.totp_seed.is_not(None) & (users.c.totp_last_step < totp_step)
+            change["totp_last_step"] = totp_step
+        with translated():
+            return self.connection.execute(update(users).where(may).values(change)).rowcount == 1

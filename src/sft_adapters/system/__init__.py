@@ -1,0 +1,9 @@
+"""
+The machine's own clock, randomness and identifiers.
+"""
+
+from sft_adapters.system.clock import SystemClock
+from sft_adapters.system.entropy import SystemEntropy
+from sft_adapters.system.ids import Uuid7Ids
+
+__all__ = ["SystemClock", "SystemEntropy", "Uuid7Ids"]

@@ -1,0 +1,19 @@
+"""
+The machine's clock.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import attrs
+
+
+@attrs.frozen
+class SystemClock:
+    """
+    Implements `sft_core.ports.Clock` by the operating system's time of day.
+    """
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)

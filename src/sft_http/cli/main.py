@@ -1,0 +1,49 @@
+"""
+The `sft` command.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+from sft_core.version import __version__
+
+_OPERATORS: Final = {
+    "serve": ("sft_http.ops.serve", "Run the service."),
+    "migrate": ("sft_http.ops.migrate", "Bring the database schema up to date."),
+}
+
+
+class LazyGroup(click.Group):
+    """
+    A group that imports an operator's command only when it is named: help stays quick and light.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_OPERATORS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _OPERATORS:
+            return super().get_command(ctx, cmd_name)
+        module, _ = _OPERATORS[cmd_name]
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _OPERATORS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sft")
+def sft() -> None:
+    """
+    Secure File Transfer: an encrypted vault, and links to hand files to others.
+    """
+
+
+if __name__ == "__main__":
+    sft()

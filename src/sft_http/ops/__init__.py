@@ -1,0 +1,3 @@
+"""
+Operators' commands.
+"""

@@ -1,0 +1,27 @@
+"""
+`sft migrate`: the database schema, brought up to date or checked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sft_adapters.container import check_schema, migrate_schema
+from sft_http.ops.configuration import read_settings, tells_errors, with_settings
+
+
+@click.command("migrate")
+@with_settings
+@click.option("--check", is_flag=True, help="Change nothing; end with status 2 unless the schema is up to date.")
+@tells_errors
+def command(data: Path, env_file: Path | None, *, check: bool) -> None:
+    """
+    Bring the database schema up to date.
+    """
+    settings = read_settings(data, env_file)
+    if not check:
+        migrate_schema(settings)
+    check_schema(settings)
+    click.echo("The schema is up to date.")
