@@ -58,7 +58,7 @@ def run(settings: Settings, *, host: str, port: int, workers: int) -> None:
 
 def options(settings: Settings, *, host: str, port: int, workers: int) -> dict[str, Any]:
     """
-    gunicorn's settings: what the contract asks for, and nothing it would do beyond that.
+    Gunicorn's settings: what the contract asks for, and nothing it would do beyond that.
     """
     return {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from gunicorn.asgi.parser import ParseError
 from gunicorn.asgi.protocol import ASGIProtocol
@@ -56,10 +56,10 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
     """
 
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
-        # The message may quote the request; it goes to nobody.
+        del message  # It may quote the request; it goes to nobody.
         self._safe_write(problem_response(status, extra_headers))
 
-    def _on_headers_complete(self) -> Any:
+    def _on_headers_complete(self) -> object:
         # RFC 9112, section 3.2: a request of HTTP/1.1 without Host is answered 400.
         parser = self._callback_parser
         if parser.http_version >= (1, 1) and not any(name.lower() == b"host" for name, _ in parser.headers):

@@ -1,0 +1,135 @@
+"""
+Password hashes by Argon2id (RFC 9106) in PHC string format, with a cap on how many run at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import Final
+
+import attrs
+from cryptography.exceptions import InvalidKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from sft_core.errors import BadCredentials, Busy, ConfigurationError
+from sft_core.ports import Entropy
+from sft_core.values import Password
+
+_SALT_BYTES: Final = 16
+_HASH_BYTES: Final = 32
+
+MAX_MEMORY_KIB: Final = 262_144
+MAX_ITERATIONS: Final = 16
+MAX_LANES: Final = 16
+
+_PHC: Final = re.compile(
+    r"\$argon2id\$v=19\$m=([0-9]{1,7}),t=([0-9]{1,3}),p=([0-9]{1,3})"
+    r"\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}",
+)
+
+
+@attrs.frozen
+class Argon2Cost:
+    """
+    What one hash costs: memory in KiB, passes over it, and lanes (OWASP's first choice by default).
+    """
+
+    memory_kib: int = 47_104
+    iterations: int = 1
+    lanes: int = 1
+
+    @classmethod
+    def stated_in(cls, hashed: str) -> Argon2Cost | None:
+        """
+        What a PHC string says it costs; None if it is not one of ours at all.
+        """
+        match = _PHC.fullmatch(hashed)
+        return cls(*map(int, match.groups())) if match else None
+
+    @property
+    def is_sane(self) -> bool:
+        """
+        Whether Argon2 allows it and this service can afford it, whoever wrote it down.
+        """
+        return (
+            1 <= self.lanes <= MAX_LANES
+            and 1 <= self.iterations <= MAX_ITERATIONS
+            and 8 * self.lanes <= self.memory_kib <= MAX_MEMORY_KIB
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Argon2idHasher:
+    """
+    Implements `sft_core.users.ports.PasswordHasher`.
+
+    At most `concurrent` hashes are under way in this process, so memory is bounded by as many
+    times the cost's; one more waits `wait_seconds` for a place and is `Busy` then.
+    """
+
+    entropy: Entropy
+    cost: Argon2Cost = attrs.field(factory=Argon2Cost)
+    concurrent: int = 4
+    wait_seconds: float = 2.0
+    _places: BoundedSemaphore = attrs.field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.cost.is_sane or self.concurrent < 1 or self.wait_seconds < 0:
+            raise ConfigurationError(f"password hashing cannot work with {self!r}")
+        object.__setattr__(self, "_places", BoundedSemaphore(self.concurrent))
+
+    def hash(self, password: Password) -> str:
+        argon2 = Argon2id(
+            salt=self.entropy.draw(_SALT_BYTES),
+            length=_HASH_BYTES,
+            iterations=self.cost.iterations,
+            lanes=self.cost.lanes,
+            memory_cost=self.cost.memory_kib,
+        )
+        with self._place():
+            return argon2.derive_phc_encoded(password.reveal())
+
+    def verify(self, password: Password, hashed: str) -> None:
+        """
+        A hash of other parameters than ours verifies; one beyond the sane bounds matches nothing.
+        """
+        cost = Argon2Cost.stated_in(hashed)
+        believable = cost is not None and cost.is_sane
+        with self._place():
+            try:
+                Argon2id.verify_phc_encoded(password.reveal(), hashed if believable else self._matching_nothing())
+            except (InvalidKey, ValueError):
+                raise BadCredentials from None
+
+    def verify_absent(self, password: Password) -> None:
+        self.verify(password, self._matching_nothing())
+
+    def _matching_nothing(self) -> str:
+        """
+        A hash that costs what ours cost and that no password has: its value is drawn, not computed.
+        """
+        cost, salt, value = self.cost, self.entropy.draw(_SALT_BYTES), self.entropy.draw(_HASH_BYTES)
+        parameters = f"m={cost.memory_kib},t={cost.iterations},p={cost.lanes}"
+        return f"$argon2id$v=19${parameters}${_b64(salt)}${_b64(value)}"
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(timeout=self.wait_seconds):
+            raise Busy("every place for a password hash is taken")
+        try:
+            yield
+        except MemoryError:
+            raise Busy("no memory for a password hash") from None
+        finally:
+            self._places.release()
+
+
+def _b64(value: bytes) -> str:
+    """
+    Base64 as PHC strings have it: the standard alphabet, no padding.
+    """
+    return base64.b64encode(value).rstrip(b"=").decode()

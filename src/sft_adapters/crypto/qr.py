@@ -1,0 +1,47 @@
+"""
+QR codes (ISO/IEC 18004) as PNG images, drawn in memory only.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Final
+
+import attrs
+from qrcode.constants import ERROR_CORRECT_M
+from qrcode.exceptions import DataOverflowError
+from qrcode.image.pure import PyPNGImage
+from qrcode.main import QRCode
+
+from sft_core.errors import InvalidValue
+from sft_core.values import Secret
+
+QUIET_ZONE: Final = 4
+"""How many modules of white the standard asks for on every side."""
+
+
+@attrs.frozen
+class QrPng:
+    """
+    Implements `sft_core.users.ports.QrEncoder`; each module is drawn `scale` pixels wide.
+    """
+
+    scale: int = 6
+
+    def png(self, text: Secret) -> Secret:
+        """
+        `InvalidValue` if the text fits no code: the largest holds 2 331 bytes.
+        """
+        code = QRCode(
+            error_correction=ERROR_CORRECT_M,
+            box_size=self.scale,
+            border=QUIET_ZONE,
+            image_factory=PyPNGImage,
+        )
+        code.add_data(text.reveal())
+        image = io.BytesIO()
+        try:
+            code.make_image().save(image)
+        except (DataOverflowError, ValueError):
+            raise InvalidValue("text", "does not fit into a QR code") from None
+        return Secret(image.getvalue())

@@ -1,0 +1,144 @@
+"""
+Access and refresh tokens: JSON Web Tokens (RFC 7519, with the advice of RFC 8725) signed by HMAC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+import attrs
+import jwt
+
+from sft_core.errors import BadToken, ConfigurationError, InvalidValue
+from sft_core.users.model import TokenClaims, TokenKind
+from sft_core.values import Secret, SessionId, UserId
+
+Algorithm = Literal["HS256", "HS384", "HS512"]
+
+_MIN_SECRET_BYTES: Final[Mapping[str, int]] = {"HS256": 32, "HS384": 48, "HS512": 64}
+_MAX_TOKEN_CHARACTERS: Final = 2048
+_MAX_GENERATION: Final = 2**63 - 1
+_SEGMENTS: Final = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+# The signature is the library's work; what the claims mean, and what time it is, is ours.
+_SIGNATURE_ONLY: Final[jwt.types.Options] = {
+    "verify_signature": True,
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_aud": False,
+    "verify_iss": False,
+    "verify_sub": False,
+    "verify_jti": False,
+    "enforce_minimum_key_length": True,
+}
+
+
+@attrs.frozen
+class JwtSigner:
+    """
+    Implements `sft_core.users.ports.TokenSigner` with one secret and one algorithm.
+
+    The secret is at least as long as the algorithm's digest (RFC 7518, section 3.2). A token
+    lives at most `max_lifetime`, and may have been issued `leeway` in our future by a neighbour
+    whose clock is ahead.
+    """
+
+    secret: Secret
+    algorithm: Algorithm = "HS256"
+    issuer: str = attrs.field(default="sft", kw_only=True)
+    audience: str = attrs.field(default="sft-api", kw_only=True)
+    leeway: timedelta = attrs.field(default=timedelta(seconds=60), kw_only=True)
+    max_lifetime: timedelta = attrs.field(default=timedelta(days=400), kw_only=True)
+    _header: str = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        shortest = _MIN_SECRET_BYTES.get(self.algorithm)
+        if shortest is None:
+            raise ConfigurationError(f"ALGORITHM must be one of {', '.join(_MIN_SECRET_BYTES)}")
+        if len(self.secret) < shortest:
+            raise ConfigurationError(f"SECRET_KEY must have at least {shortest} bytes for {self.algorithm}")
+        try:
+            specimen = self._signed({})
+        except jwt.PyJWTError:
+            raise ConfigurationError("SECRET_KEY must be random bytes, not a key in a file format") from None
+        object.__setattr__(self, "_header", specimen.partition(".")[0])
+
+    def _signed(self, payload: dict[str, object]) -> str:
+        return jwt.encode(payload, self.secret.reveal(), self.algorithm)
+
+    def sign(self, claims: TokenClaims) -> str:
+        """
+        `ConfigurationError` if the token would live longer than `verify` allows.
+        """
+        if claims.expires_at - claims.issued_at > self.max_lifetime:
+            raise ConfigurationError(f"tokens must not live longer than {self.max_lifetime.days} days")
+        payload = {
+            "iss": self.issuer,
+            "aud": self.audience,
+            "sub": str(claims.user_id),
+            "sid": str(claims.session_id),
+            "gen": claims.generation,
+            "type": claims.kind.value,
+            "iat": int(claims.issued_at.timestamp()),
+            "exp": int(claims.expires_at.timestamp()),
+        }
+        return self._signed(payload)
+
+    def verify(self, token: str, *, kind: TokenKind, now: datetime) -> TokenClaims:
+        payload = self._opened(token)
+        for name, value in (("iss", self.issuer), ("aud", self.audience), ("type", kind.value)):
+            if payload.get(name) != value:
+                raise BadToken(f"claim {name!r} is not {value!r}")
+        issued, ends = self._times(payload, now)
+        try:
+            return TokenClaims(
+                kind=kind,
+                user_id=UserId.parse(payload.get("sub")),
+                session_id=SessionId.parse(payload.get("sid")),
+                generation=_whole(payload, "gen", at_most=_MAX_GENERATION),
+                issued_at=issued,
+                expires_at=ends,
+            )
+        except InvalidValue:
+            raise BadToken("claim 'sub' or 'sid' is not an identifier") from None
+
+    def _opened(self, token: str) -> dict[str, object]:
+        """
+        The payload of a token that we signed, in the one spelling in which we spell it.
+
+        The header must be ours to the letter, so it can name neither an algorithm nor a key. The
+        library refuses other last letters of the same bytes, and this refuses padding.
+        """
+        parts = _SEGMENTS.fullmatch(token) if len(token) <= _MAX_TOKEN_CHARACTERS else None
+        if parts is None or parts[1] != self._header:
+            raise BadToken("not a token that we would spell")
+        try:
+            payload = jwt.decode(token, self.secret.reveal(), [self.algorithm], _SIGNATURE_ONLY)
+        except jwt.PyJWTError as error:
+            raise BadToken(type(error).__name__) from None
+        return dict(payload)
+
+    def _times(self, payload: Mapping[str, object], now: datetime) -> tuple[datetime, datetime]:
+        present = now.timestamp()
+        latest = int(present + self.leeway.total_seconds())
+        issued = _whole(payload, "iat", at_most=latest)
+        ends = _whole(payload, "exp", at_most=issued + int(self.max_lifetime.total_seconds()))
+        if ends <= present:
+            raise BadToken("the token is over")
+        if "nbf" in payload:
+            _whole(payload, "nbf", at_most=latest)
+        return datetime.fromtimestamp(issued, UTC), datetime.fromtimestamp(ends, UTC)
+
+
+def _whole(payload: Mapping[str, object], name: str, *, at_most: int) -> int:
+    """
+    A claim that is a whole number from 0 on, as JSON spells whole numbers: no fraction, no boolean.
+    """
+    value = payload.get(name)
+    if type(value) is not int or not 0 <= value <= at_most:
+        raise BadToken(f"claim {name!r} is not a whole number in its bounds")
+    return value

@@ -1,0 +1,3 @@
+"""
+The importable harness: contracts every adapter passes, strategies, state machines, vectors.
+"""

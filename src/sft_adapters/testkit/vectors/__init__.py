@@ -1,0 +1,98 @@
+"""
+The project's own test vectors of the file format, one JSON file for each success and each failure.
+
+They are written by `python -m sft_adapters.testkit.vectors.generate` and explained in
+docs/reference/file-format, "Test vectors". A vector is valid when its `error` is None.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Vector:
+    """
+    One case: what it shows, and either the error it must end in or the plaintext it must yield.
+    """
+
+    name: str
+    comment: str
+    error: str | None
+    plaintext_sha256: str | None
+
+
+@attrs.frozen(kw_only=True)
+class MessageVector(Vector):
+    """
+    A message of the scheme, its input key and its context.
+    """
+
+    key: bytes
+    context: bytes
+    ciphertext: bytes
+
+
+@attrs.frozen(kw_only=True)
+class VaultVector(Vector):
+    """
+    A part of a file in the vault: the ring, the file's row, the manifest's line and the blob.
+    """
+
+    ring: tuple[bytes, ...]
+    key_id: str
+    wrapped_key: bytes
+    file_id: UUID
+    version: int
+    part: int
+    size: int
+    header: bytes
+    blob: bytes
+
+
+def load() -> Iterator[MessageVector | VaultVector]:
+    """
+    Every vector of the package, by name.
+    """
+    for entry in sorted(files(__name__).iterdir(), key=lambda entry: entry.name):
+        if entry.name.endswith(".json"):
+            yield parse(entry.name.removesuffix(".json"), json.loads(entry.read_text()))
+
+
+def parse(name: str, fields: Mapping[str, Any]) -> MessageVector | VaultVector:
+    """
+    The vector that a JSON file describes.
+    """
+    common = {"name": name, **{key: fields[key] for key in ("comment", "error", "plaintext_sha256")}}
+    if fields["kind"] == "message":
+        return MessageVector(
+            **common,
+            key=bytes.fromhex(fields["key"]),
+            context=bytes.fromhex(fields["context"]),
+            ciphertext=expanded(fields["ciphertext"]),
+        )
+    return VaultVector(
+        **common,
+        ring=tuple(map(bytes.fromhex, fields["ring"])),
+        key_id=fields["key_id"],
+        wrapped_key=bytes.fromhex(fields["wrapped_key"]),
+        file_id=UUID(fields["file_id"]),
+        version=fields["version"],
+        part=fields["part"],
+        size=fields["size"],
+        header=bytes.fromhex(fields["header"]),
+        blob=expanded(fields["blob"]),
+    )
+
+
+def expanded(runs: Sequence[str | int]) -> bytes:
+    """
+    The bytes that runs stand for: a string is hexadecimal, a number so many zero bytes.
+    """
+    return b"".join(bytes(run) if isinstance(run, int) else bytes.fromhex(run) for run in runs)

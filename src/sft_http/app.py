@@ -1,0 +1,84 @@
+"""
+The REST service as an ASGI application: all routes in one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import falcon
+from falcon.asgi import App, Request, Response
+from falcon.media import MultipartFormHandler
+
+from sft_adapters.settings import Settings
+from sft_core.application import Application
+from sft_http import openapi, problems
+from sft_http.edge import EdgeApp, RouteNote
+from sft_http.lanes import Lanes
+from sft_http.resources import auth, downloads, files, meta, uploads
+
+_EXPOSED: Final = ["Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-Request-ID"]
+
+_MAX_FORM_PARTS: Final = 16
+_MAX_PART_HEADERS: Final = 8 << 10
+
+
+def create_app(application: Application, *, settings: Settings, lanes: Lanes) -> App[Request, Response]:
+    """
+    The service on an application whose use cases run on these lanes.
+    """
+    middleware: list[Any] = [RouteNote()]
+    if settings.allowed_origins:
+        middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED))
+    app = EdgeApp(
+        ids=application.begin_upload.ids,
+        varies_by_origin=bool(settings.allowed_origins),
+        middleware=middleware,
+    )
+    app.req_options.strip_url_path_trailing_slash = True
+    app.req_options.auto_parse_qs_csv = False
+    app.req_options.keep_blank_qs_values = True
+    app.req_options.media_handlers[falcon.MEDIA_MULTIPART] = _forms()
+    problems.install(app)
+    for path, resource in routes(application, settings, lanes):
+        app.add_route(path, resource)
+    return app
+
+
+def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterator[tuple[str, object]]:
+    """
+    Every path of the service and what answers there.
+    """
+    api = settings.api_v1_prefix
+    own = application, lanes, settings
+    yield f"{api}/auth/register", auth.Register(*own)
+    yield f"{api}/auth/login", auth.Login(*own)
+    yield f"{api}/auth/refresh", auth.Refresh(*own)
+    yield f"{api}/auth/me", auth.Me(*own)
+    yield f"{api}/auth/2fa/setup", auth.TotpSetup(*own)
+    yield f"{api}/auth/2fa/verify", auth.TotpVerify(*own)
+    yield f"{api}/auth/2fa/disable", auth.TotpDisable(*own)
+    yield f"{api}/files", files.Files(*own)
+    yield f"{api}/files/upload", uploads.FileUpload(*own)
+    yield f"{api}/files/shared/{{token}}", downloads.SharedDownload(*own)
+    yield f"{api}/files/{{id}}", files.OneFile(*own)
+    yield f"{api}/files/{{id}}/download", downloads.Download(*own)
+    yield f"{api}/files/{{id}}/share", files.FileShare(*own)
+    yield "/", meta.Root(settings)
+    yield "/health", meta.Health()
+    yield "/openapi.json", meta.OpenApi(openapi.document(settings))
+    yield "/docs", meta.DocumentationPage("docs.html")
+    yield "/redoc", meta.DocumentationPage("redoc.html")
+    yield "/static/{name}", meta.StaticFile()
+
+
+def _origins(settings: Settings) -> str | tuple[str, ...]:
+    return "*" if "*" in settings.allowed_origins else settings.allowed_origins
+
+
+def _forms() -> MultipartFormHandler:
+    handler = MultipartFormHandler()
+    handler.parse_options.max_body_part_count = _MAX_FORM_PARTS
+    handler.parse_options.max_body_part_headers_size = _MAX_PART_HEADERS
+    return handler

@@ -1,0 +1,132 @@
+"""
+What every exchange has in common, whoever answers it: an id, security headers, a line in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import attrs
+from falcon.asgi import App, Request, Response
+
+from sft_core.ports import Ids
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+access_log: Final = logging.getLogger("sft.access")
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+
+_ALWAYS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+    (b"server", b"sft"),
+)
+_UNLESS_SET: Final = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+_OVER_TLS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+class EdgeApp(App[Request, Response]):
+    """
+    A Falcon application whose every answer, refusals included, carries the same headers.
+    """
+
+    def __init__(self, *, ids: Ids, varies_by_origin: bool, **options: Any) -> None:  # noqa: ANN401 (Falcon's own)
+        super().__init__(**options)
+        self._ids = ids
+        self._varies_by_origin = varies_by_origin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]  # wider
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        scope["sft.request_id"] = self._request_id(scope)
+        exchange = Exchange(scope, send, varies_by_origin=self._varies_by_origin)
+        try:
+            await super().__call__(scope, receive, exchange.send)
+        finally:
+            exchange.log()
+
+    def _request_id(self, scope: Scope) -> str:
+        """
+        The caller's own id for the request if it is a plain word, else one of ours.
+        """
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                return str(value.decode())
+        return str(self._ids.new())
+
+
+@attrs.define
+class Exchange:
+    """
+    One request and its answer on the way out.
+    """
+
+    _scope: Scope
+    _send: Send
+    _varies_by_origin: bool = attrs.field(kw_only=True)
+    _status: int = 0
+    _sent: int = 0
+    _started: float = attrs.field(factory=time.monotonic)
+
+    async def send(self, message: Message) -> None:
+        """
+        Pass a message on, the head of the answer with its headers completed.
+        """
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message["headers"] = self._completed(message["headers"])
+        else:
+            self._sent += len(message.get("body", b""))
+        await self._send(message)
+
+    def _completed(self, headers: Any) -> list[tuple[bytes, bytes]]:  # noqa: ANN401 (whatever ASGI allows)
+        found = list(headers)
+        names = {name for name, _ in found}
+        found += _ALWAYS
+        found += (header for header in _UNLESS_SET if header[0] not in names)
+        found.append((b"x-request-id", self._scope["sft.request_id"].encode()))
+        if self._scope.get("scheme") == "https":
+            found.append(_OVER_TLS)
+        if self._varies_by_origin:
+            found.append((b"vary", b"Origin"))
+        return found
+
+    def log(self) -> None:
+        """
+        Write the line of the access log: the route's template, so that no token stands in it.
+        """
+        fields = {
+            "request_id": self._scope["sft.request_id"],
+            "method": self._scope["method"],
+            "route": self._scope.get("sft.route", ""),
+            "status": self._status,
+            "bytes": self._sent,
+            "milliseconds": round((time.monotonic() - self._started) * 1000, 1),
+            "client": (self._scope.get("client") or ("",))[0],
+            "user": self._scope.get("sft.user", ""),
+        }
+        access_log.info("request", extra={"fields": fields})
+
+
+class RouteNote:
+    """
+    Falcon middleware that notes which route a request took, for the log.
+    """
+
+    async def process_resource(self, req: Request, _resp: Response, _resource: object, _params: object) -> None:
+        req.scope["sft.route"] = req.uri_template or ""

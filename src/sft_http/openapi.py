@@ -1,0 +1,194 @@
+"""
+The API described for machines: OpenAPI 3.1, one table of calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import attrs
+
+from sft_adapters.settings import Settings
+
+Json = dict[str, Any]
+
+
+@attrs.frozen
+class Call:
+    """
+    One call of the API: where, what it takes, what it answers, and which problems it may have.
+    """
+
+    method: str
+    path: str
+    summary: str
+    answer: str
+    problems: str
+    takes: str = attrs.field(default="", kw_only=True)
+    query: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    tag: str = attrs.field(default="files", kw_only=True)
+
+
+_BODY: Final = "400 401 403 413 415 422 503"
+_OWN: Final = "401 403 503"
+_SENT: Final = "403 404 412 416 500 503"
+_UPLOAD_FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
+
+_OPEN: Final = "sign-in"
+_LINKS: Final = "links"
+_SERVICE: Final = "service"
+_WITHOUT_LOGIN: Final = {_OPEN, _LINKS, _SERVICE}
+
+CALLS: Final = (
+    Call(
+        "post",
+        "/auth/register",
+        "Create an account",
+        "201 User",
+        "400 413 415 422 503",
+        takes="Registration",
+        tag=_OPEN,
+    ),
+    Call("post", "/auth/login", "Sign in", "200 Tokens", _BODY, takes="Login", tag=_OPEN),
+    Call("post", "/auth/refresh", "Exchange a refresh token", "200 Tokens", _BODY, takes="Refresh", tag=_OPEN),
+    Call("get", "/auth/me", "The caller's account", "200 User", _OWN, tag="account"),
+    Call("post", "/auth/2fa/setup", "Begin a two-factor set-up", "200 TotpEnrolment", f"400 {_OWN}", tag="account"),
+    Call("post", "/auth/2fa/verify", "Confirm the set-up", "200 Message", _BODY, takes="TotpCode", tag="account"),
+    Call("delete", "/auth/2fa/disable", "Switch two-factor off", "200 Message", _BODY, takes="TotpCode", tag="account"),
+    Call("post", "/auth/2fa/disable", "Switch two-factor off", "200 Message", _BODY, takes="TotpCode", tag="account"),
+    Call("get", "/files", "The caller's files, newest first", "200 Files", f"{_OWN} 422", query=("skip", "limit")),
+    Call("post", "/files/upload", "Upload a file", "201 File", f"{_BODY} 507", takes="Upload", query=_UPLOAD_FIELDS),
+    Call("get", "/files/{id}", "One file", "200 File", f"{_OWN} 404"),
+    Call("delete", "/files/{id}", "Delete a file", "204", f"{_OWN} 404"),
+    Call("get", "/files/{id}/download", "A file's bytes", "200 Bytes", f"401 {_SENT}"),
+    Call("head", "/files/{id}/download", "A file's headers", "200", f"401 {_SENT}"),
+    Call("post", "/files/{id}/share", "Make a link to a file", "200 ShareLink", f"{_BODY} 404", takes="Share"),
+    Call("get", "/files/shared/{token}", "A shared file; spends a download", "200 Bytes", f"410 {_SENT}", tag=_LINKS),
+    Call("head", "/files/shared/{token}", "Its headers; spends nothing", "200", f"410 {_SENT}", tag=_LINKS),
+)
+
+ROOT_CALLS: Final = (
+    Call("get", "/", "What this is", "200 Root", "500", tag=_SERVICE),
+    Call("get", "/health", "Whether the service is up", "200 Health", "500", tag=_SERVICE),
+)
+
+_STRING: Final[Json] = {"type": "string"}
+_TIME: Final[Json] = {"type": "string", "format": "date-time"}
+_ID: Final[Json] = {"type": "string", "format": "uuid"}
+_BUDGET: Final[Json] = {"type": ["integer", "null"], "minimum": 1, "maximum": 2147483647}
+_HOURS: Final[Json] = {"type": ["integer", "null"], "minimum": 1, "maximum": 720}
+_CODE: Final[Json] = {"type": "string", "pattern": "^[0-9]{6}$"}
+
+
+def _object(required: str, properties: Json, optional: Json | None = None) -> Json:
+    return {"type": "object", "required": required.split(), "properties": {**properties, **(optional or {})}}
+
+
+def _schemas() -> Json:
+    email: Json = {"type": "string", "format": "email", "maxLength": 254}
+    password: Json = {"type": "string", "format": "password", "minLength": 8, "maxLength": 1024}
+    file = {
+        "id": _ID, "filename": _STRING, "original_filename": _STRING, "file_size": {"type": "integer", "minimum": 0},
+        "mime_type": _STRING, "is_public": {"type": "boolean"}, "share_token": {"type": ["string", "null"]},
+        "share_expires_at": {"type": ["string", "null"], "format": "date-time"},
+        "download_count": {"type": "integer", "minimum": 0}, "max_downloads": _BUDGET, "created_at": _TIME,
+    }  # fmt: skip
+    user = {
+        "id": _ID, "email": email, "username": _STRING, "is_active": {"type": "boolean"},
+        "is_verified": {"type": "boolean"}, "two_factor_enabled": {"type": "boolean"}, "created_at": _TIME,
+        "last_login": {"type": ["string", "null"], "format": "date-time"},
+    }  # fmt: skip
+    problem = {"type": _STRING, "title": _STRING, "status": {"type": "integer"}, "detail": _STRING,
+               "instance": _STRING, "code": _STRING}  # fmt: skip
+    fault = _object("path message", {"path": _STRING, "message": _STRING})
+    name: Json = {"type": "string", "minLength": 3, "maxLength": 50}
+    return {
+        "Registration": _object("email username password", {"email": email, "username": name, "password": password}),
+        "Login": _object("email password", {"email": email, "password": _STRING}, {"totp_code": _CODE}),
+        "Refresh": _object("refresh_token", {"refresh_token": _STRING}),
+        "TotpCode": _object("totp_code", {"totp_code": _CODE}),
+        "Share": _object("", {"expires_hours": {**_HOURS, "default": 24}, "max_downloads": _BUDGET}),
+        "Upload": _object("file", {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
+                          {"is_public": {"type": "boolean", "default": False}, "max_downloads": _BUDGET,
+                           "share_expires_hours": {**_HOURS, "default": 24}}),
+        "User": _object(" ".join(user), user),
+        "Tokens": _object("access_token refresh_token token_type", {"access_token": _STRING, "refresh_token": _STRING,
+                          "token_type": {"const": "bearer"}}),
+        "TotpEnrolment": _object("secret qr_code", {"secret": _STRING, "qr_code": _STRING}),
+        "Message": _object("message", {"message": _STRING}),
+        "File": _object(" ".join(file), file),
+        "Files": {"type": "array", "items": _ref("File")},
+        "ShareLink": _object("share_url share_token expires_at", {"share_url": _STRING, "share_token": _STRING,
+                             "expires_at": _TIME}),
+        "Root": _object("name version docs", {"name": _STRING, "version": _STRING, "docs": _STRING}),
+        "Health": _object("status", {"status": {"const": "healthy"}}),
+        "Problem": _object(" ".join(problem), problem, {"errors": {"type": "array", "items": fault}}),
+    }  # fmt: skip
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _parameters(call: Call) -> Iterator[Json]:
+    for name in ("id", "token"):
+        if f"{{{name}}}" in call.path:
+            yield {"name": name, "in": "path", "required": True, "schema": _ID if name == "id" else _STRING}
+    for name in call.query:
+        schema: Json = {"type": "boolean"} if name == "is_public" else {"type": "integer", "minimum": 0}
+        yield {"name": name, "in": "query", "required": False, "schema": schema}
+    if call.answer.endswith(" Bytes"):
+        for name in ("Range", "If-Range", "If-Match", "If-None-Match"):
+            yield {"name": name, "in": "header", "required": False, "schema": _STRING}
+
+
+def _responses(call: Call) -> Json:
+    status, _, shape = call.answer.partition(" ")
+    found: Json = {status: {"description": call.summary}}
+    if shape == "Bytes":
+        found[status]["content"] = {"application/octet-stream": {}}
+        found["206"] = {"description": "The bytes of the range", "content": {"application/octet-stream": {}}}
+        found["304"] = {"description": "Not modified"}
+    elif shape:
+        found[status]["content"] = {"application/json": {"schema": _ref(shape)}}
+    for problem in call.problems.split():
+        found[problem] = {"$ref": "#/components/responses/Problem"}
+    return found
+
+
+def _operation(call: Call) -> Json:
+    found: Json = {
+        "operationId": f"{call.method}{call.path.replace('/', '_').replace('{', '').replace('}', '')}",
+        "summary": call.summary,
+        "tags": [call.tag],
+        "parameters": list(_parameters(call)),
+        "responses": _responses(call),
+        "security": [] if call.tag in _WITHOUT_LOGIN else [{"bearer": []}],
+    }
+    if call.takes:
+        media = "multipart/form-data" if call.takes == "Upload" else "application/json"
+        content = {media: {"schema": _ref(call.takes)}}
+        found["requestBody"] = {"required": call.takes != "Share", "content": content}
+    return found
+
+
+def document(settings: Settings) -> Json:
+    """
+    The OpenAPI document of a service with these settings.
+    """
+    paths: dict[str, Json] = {}
+    for prefix, calls in ((settings.api_v1_prefix, CALLS), ("", ROOT_CALLS)):
+        for call in calls:
+            paths.setdefault(prefix + call.path, {})[call.method] = _operation(call)
+    content = {"application/problem+json": {"schema": _ref("Problem")}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": settings.app_name, "version": settings.app_version, "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(),
+            "responses": {"Problem": {"description": "A problem (RFC 9457)", "content": content}},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }

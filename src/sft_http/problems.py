@@ -1,0 +1,176 @@
+"""
+Errors as problem details (RFC 9457): the one table from an error's class to its status.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any, Final
+
+import falcon
+from falcon.asgi import App, Request, Response
+
+from sft_core import errors
+
+log: Final = logging.getLogger("sft.problems")
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class MalformedRequest(errors.SftError):
+    """
+    The request's body or form is not what its headers say it is.
+    """
+
+    code = "malformed-request"
+    public = "The request is malformed."
+
+    def __init__(self, public: str) -> None:
+        super().__init__()
+        self.public = public
+
+
+class ContentTooLarge(MalformedRequest):
+    """
+    A body that is no file is larger than its limit.
+    """
+
+    code = "content-too-large"
+
+
+class UnsupportedMediaType(MalformedRequest):
+    """
+    The body is in a format this call does not take.
+    """
+
+    code = "unsupported-media-type"
+
+
+class InvalidTotpCode(errors.BadTotpCode):
+    """
+    A wrong one-time code from somebody who is signed in: a bad request, not a lack of credentials.
+    """
+
+
+STATUS: Final[dict[type[errors.SftError], int]] = {
+    MalformedRequest: 400,
+    ContentTooLarge: 413,
+    UnsupportedMediaType: 415,
+    InvalidTotpCode: 400,
+    errors.InvalidInput: 422,
+    errors.FileTypeNotAllowed: 400,
+    errors.FileTooLarge: 413,
+    errors.UploadIncomplete: 400,
+    errors.NotAuthenticated: 401,
+    errors.TotpRequired: 400,
+    errors.NotAllowed: 403,
+    errors.NotFound: 404,
+    errors.Gone: 410,
+    errors.Conflict: 409,
+    errors.AlreadyRegistered: 400,
+    errors.TotpAlreadyEnabled: 400,
+    errors.TotpNotStarted: 400,
+    errors.TotpNotEnabled: 400,
+    errors.Unavailable: 503,
+    errors.BlobStoreFull: 507,
+    errors.Damaged: 500,
+    errors.UnknownKey: 500,
+    errors.UnwrapFailed: 500,
+    errors.ConfigurationError: 500,
+}
+
+_OWN_CODES: Final = {
+    400: "malformed-request",
+    401: "not-authenticated",
+    404: "route-not-found",
+    405: "method-not-allowed",
+    408: "request-timeout",
+    413: "content-too-large",
+    415: "unsupported-media-type",
+    431: "headers-too-large",
+}
+"""Codes of what the framework refuses by itself."""
+
+
+def status_of(error: errors.SftError) -> int:
+    """
+    The status of an error: its class's or that of the nearest class above it.
+    """
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def request_id(req: Request) -> str:
+    """
+    The id under which this request stands in the log.
+    """
+    return str(req.scope.get("sft.request_id", ""))
+
+
+def body_of(*, status: int, code: str, detail: str, instance: str, **more: object) -> bytes:
+    """
+    A problem details object as JSON.
+    """
+    title = HTTPStatus(status).phrase
+    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": instance}
+    return json.dumps({**problem, "code": code, **more}).encode()
+
+
+def answer(resp: Response, req: Request, *, status: int, code: str, detail: str, **more: object) -> None:
+    """
+    Make a response a problem, whatever it was going to be.
+    """
+    resp.status = status
+    resp.stream = None
+    resp.data = body_of(status=status, code=code, detail=detail, instance=f"urn:uuid:{request_id(req)}", **more)
+    resp.content_type = MEDIA_TYPE
+    resp.set_header("Cache-Control", "no-store")
+    resp.delete_header("Content-Disposition")
+    resp.delete_header("ETag")
+    if status == 401:
+        resp.set_header("WWW-Authenticate", "Bearer")
+
+
+async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _params: dict[str, Any]) -> None:
+    """
+    Answer one of our own errors.
+    """
+    status = status_of(error)
+    more: dict[str, Any] = {}
+    if isinstance(error, errors.InvalidInput):
+        more["errors"] = [{"path": fault.path, "message": fault.message} for fault in error.faults]
+    if isinstance(error, errors.Unavailable):
+        resp.set_header("Retry-After", str(error.retry_after))
+    if status >= 500:
+        fields = {"request_id": request_id(req), "code": error.code, "detail": error.detail}
+        log.error("the request failed", extra={"fields": fields})
+    answer(resp, req, status=status, code=error.code, detail=error.public, **more)
+
+
+async def on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
+    """
+    Answer what the framework refuses by itself, in the same form.
+    """
+    status = error.status_code
+    for name, value in dict(error.headers or {}).items():
+        resp.set_header(name, value)
+    phrase = HTTPStatus(status).phrase
+    answer(resp, req, status=status, code=_OWN_CODES.get(status, "request-refused"), detail=f"{phrase}.")
+
+
+async def on_unexpected(req: Request, resp: Response, error: Exception, _params: dict[str, Any]) -> None:
+    """
+    Answer a fault of ours: it is logged in full, and nothing of it is told.
+    """
+    log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": request_id(req)}})
+    answer(resp, req, status=500, code="internal-error", detail="The server could not answer this request.")
+
+
+def install(app: App[Request, Response]) -> None:
+    """
+    Make every error of an application a problem.
+    """
+    app.add_error_handler(Exception, on_unexpected)
+    app.add_error_handler(falcon.HTTPError, on_http_error)
+    app.add_error_handler(errors.SftError, on_sft_error)

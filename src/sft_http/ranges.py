@@ -1,0 +1,86 @@
+"""
+Byte ranges and conditions of requests for a file (RFC 9110, sections 13 and 14).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import attrs
+
+from sft_core.values import ByteRange
+
+_SINGLE: Final = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", flags=re.ASCII | re.IGNORECASE)
+_ETAGS: Final = re.compile(r'[ \t]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*')
+
+
+class UnsatisfiableRangeError(Exception):
+    """
+    The range is well-formed and holds not one byte of the file: 416.
+    """
+
+
+def requested_range(header: str | None, size: int) -> ByteRange | None:
+    """
+    The one range that a Range header asks for, within a file of `size` bytes; None means all.
+
+    A header we do not understand (another unit, several ranges, malformed, ending before it
+    starts) is ignored, as section 14.2 allows. `UnsatisfiableRangeError` if no byte is in range.
+    """
+    match = _SINGLE.fullmatch(header or "")
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        start, stop = size - min(int(last), size), size
+    else:
+        start = int(first)
+        stop = min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return None
+    if start >= size or start >= stop:
+        raise UnsatisfiableRangeError
+    return ByteRange(start, stop)
+
+
+@attrs.frozen(kw_only=True)
+class Conditions:
+    """
+    The conditional headers of a request; we send strong validators and no dates.
+
+    So conditions on dates are ignored, as section 13.1 asks of a resource without one.
+    """
+
+    if_match: str | None = None
+    if_none_match: str | None = None
+    if_range: str | None = None
+
+    def fails_precondition(self, etag: str) -> bool:
+        """
+        Whether If-Match names other versions only: 412.
+        """
+        return self.if_match is not None and not _names(self.if_match, etag, weakly=False)
+
+    def is_not_modified(self, etag: str) -> bool:
+        """
+        Whether If-None-Match names this version: 304.
+        """
+        return self.if_none_match is not None and _names(self.if_none_match, etag, weakly=True)
+
+    def allows_range(self, etag: str) -> bool:
+        """
+        Whether a Range may be honoured: there is no If-Range, or it names this version strongly.
+        """
+        return self.if_range is None or self.if_range.strip() == f'"{etag}"'
+
+
+def _names(header: str, etag: str, *, weakly: bool) -> bool:
+    """
+    Whether a list of entity tags, or `*`, names this one.
+    """
+    if header.strip() == "*":
+        return True
+    wanted = {f'"{etag}"', f'W/"{etag}"'} if weakly else {f'"{etag}"'}
+    found = (_ETAGS.fullmatch(item) for item in header.split(","))
+    return any(match is not None and match[1] in wanted for match in found)

@@ -1,0 +1,114 @@
+"""
+Accounts: registering, signing in, the second factor.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from falcon.asgi import Request, Response
+
+from sft_core.errors import BadTotpCode
+from sft_http import schemas
+from sft_http.problems import InvalidTotpCode
+from sft_http.resources.base import Resource
+
+
+class Register(Resource):
+    """
+    POST /auth/register.
+    """
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        body = await self.body(req, schemas.Registration)
+        user = await self.lanes.hashing(
+            self.application.register_user,
+            email=body.email,
+            username=body.username,
+            password=body.password,
+        )
+        resp.status = 201
+        resp.media = schemas.user_json(user)
+
+
+class Login(Resource):
+    """
+    POST /auth/login.
+    """
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        body = await self.body(req, schemas.Login)
+        tokens = await self.lanes.hashing(
+            self.application.sign_in,
+            email=body.email,
+            password=body.password,
+            totp_code=body.totp_code,
+        )
+        resp.media = schemas.tokens_json(tokens)
+
+
+class Refresh(Resource):
+    """
+    POST /auth/refresh.
+    """
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        body = await self.body(req, schemas.Refresh)
+        tokens = await self.lanes.control(self.application.refresh_session, refresh_token=body.refresh_token)
+        resp.media = schemas.tokens_json(tokens)
+
+
+class Me(Resource):
+    """
+    GET /auth/me.
+    """
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        resp.media = schemas.user_json(await self.caller(req))
+
+
+class TotpSetup(Resource):
+    """
+    POST /auth/2fa/setup.
+    """
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        user = await self.caller(req)
+        enrolment = await self.lanes.hashing(self.application.set_up_totp, user=user)
+        image = base64.b64encode(enrolment.qr_png.reveal()).decode()
+        resp.media = {
+            "secret": enrolment.seed.reveal().decode(),
+            "qr_code": f"data:image/png;base64,{image}",
+        }
+
+
+class TotpVerify(Resource):
+    """
+    POST /auth/2fa/verify.
+    """
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        user = await self.caller(req)
+        body = await self.body(req, schemas.TotpCode)
+        try:
+            await self.lanes.control(self.application.confirm_totp, user=user, code=body.totp_code)
+        except BadTotpCode:
+            raise InvalidTotpCode from None
+        resp.media = {"message": "2FA enabled successfully"}
+
+
+class TotpDisable(Resource):
+    """
+    DELETE /auth/2fa/disable, or POST for clients that send no body with DELETE.
+    """
+
+    async def on_delete(self, req: Request, resp: Response) -> None:
+        user = await self.caller(req)
+        body = await self.body(req, schemas.TotpCode)
+        try:
+            await self.lanes.control(self.application.disable_totp, user=user, code=body.totp_code)
+        except BadTotpCode:
+            raise InvalidTotpCode from None
+        resp.media = {"message": "2FA disabled successfully"}
+
+    on_post = on_delete

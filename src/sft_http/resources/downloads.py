@@ -1,0 +1,142 @@
+"""
+Downloads: by their owner, and by whoever holds a link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from falcon.asgi import Request, Response
+
+from sft_core.errors import InvalidInput, LinkNotFound
+from sft_core.values import ByteRange, ShareToken
+from sft_core.vault.model import File
+from sft_http import transfers
+from sft_http.disposition import attachment
+from sft_http.ranges import Conditions, UnsatisfiableRangeError, requested_range
+from sft_http.resources.base import Resource, file_id
+
+
+class Delivering(Resource):
+    """
+    Base of the resources that answer with a file's bytes.
+    """
+
+    async def send(
+        self,
+        req: Request,
+        resp: Response,
+        file: File,
+        *,
+        before_first_byte: Callable[[], Awaitable[None]],
+    ) -> None:
+        """
+        Answer with a file, or with what its conditions ask for instead.
+
+        `before_first_byte` is awaited if and only if bytes will be sent, once they are at hand.
+        """
+        head = req.method == "HEAD"
+        span = self._selected(req, resp, file, head=head)
+        if span is None:
+            return
+        describe(resp, file, span)
+        if head:
+            return
+        delivery = await transfers.deliver(self.application, self.lanes, file, span)
+        try:
+            await before_first_byte()
+        except BaseException:
+            await delivery.close()
+            raise
+        resp.stream = delivery
+
+    def _selected(self, req: Request, resp: Response, file: File, *, head: bool) -> ByteRange | None:
+        """
+        Which bytes to send; None if the answer has been given without any (RFC 9110, section 13.2.2).
+        """
+        conditions = Conditions(
+            if_match=req.get_header("If-Match"),
+            if_none_match=req.get_header("If-None-Match"),
+            if_range=req.get_header("If-Range"),
+        )
+        validators(resp, file)
+        if conditions.fails_precondition(file.etag):
+            resp.status = 412
+            return None
+        if conditions.is_not_modified(file.etag):
+            resp.status = 304
+            return None
+        if head or not conditions.allows_range(file.etag):
+            return file.whole
+        try:
+            return requested_range(req.get_header("Range"), file.size) or file.whole
+        except UnsatisfiableRangeError:
+            resp.status = 416
+            resp.set_header("Content-Range", f"bytes */{file.size}")
+            return None
+
+
+class Download(Delivering):
+    """
+    GET and HEAD /files/{id}/download.
+    """
+
+    async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
+        user = await self.caller(req)
+        file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
+        await self.send(req, resp, file, before_first_byte=_nothing)
+
+    on_head = on_get
+
+
+class SharedDownload(Delivering):
+    """
+    GET and HEAD /files/shared/{token}: no login; GET spends one download, HEAD none.
+    """
+
+    async def on_get(self, req: Request, resp: Response, token: str) -> None:
+        key = share_token(token)
+        _, file = await self.lanes.control(self.application.find_shared_file, token=key)
+
+        async def spend() -> None:
+            await self.lanes.control(self.application.redeem_share_link, token=key)
+
+        await self.send(req, resp, file, before_first_byte=spend)
+
+    on_head = on_get
+
+
+def share_token(text: str) -> ShareToken:
+    """
+    The token of a path; what cannot be one leads nowhere.
+    """
+    try:
+        return ShareToken.parse(text)
+    except InvalidInput:
+        raise LinkNotFound from None
+
+
+async def _nothing() -> None:
+    return
+
+
+def validators(resp: Response, file: File) -> None:
+    """
+    The headers of every answer about a file's content.
+    """
+    resp.set_header("ETag", f'"{file.etag}"')
+    resp.set_header("Accept-Ranges", "bytes")
+    resp.set_header("Cache-Control", "private, no-store")
+
+
+def describe(resp: Response, file: File, span: ByteRange) -> None:
+    """
+    The headers of a file's bytes: always an attachment, never rendered as a page of ours.
+    """
+    resp.content_type = str(file.media_type)
+    resp.set_header("Content-Disposition", attachment(file.name))
+    resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
+    resp.content_length = len(span)
+    if span != file.whole:
+        resp.status = 206
+        resp.set_header("Content-Range", f"bytes {span.start}-{span.stop - 1}/{file.size}")

@@ -1,0 +1,61 @@
+"""
+Files as their owner sees them: listed, described, shared, deleted.
+"""
+
+from __future__ import annotations
+
+from falcon.asgi import Request, Response
+
+from sft_core.values import Page
+from sft_http import schemas
+from sft_http.resources.base import Resource, file_id, query, whole
+
+
+class Files(Resource):
+    """
+    GET /files/.
+    """
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        user = await self.caller(req)
+        found = query(req, "skip", "limit")
+        skip, limit = whole("skip", found.get("skip")), whole("limit", found.get("limit"))
+        page = Page(skip=0 if skip is None else skip, limit=100 if limit is None else limit)
+        files = await self.lanes.control(self.application.list_files, owner=user.id, page=page)
+        links = await self.lanes.control(self.application.summarise_links, files)
+        resp.media = [schemas.file_json(file, links[file.id]) for file in files]
+
+
+class OneFile(Resource):
+    """
+    GET and DELETE /files/{id}.
+    """
+
+    async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
+        user = await self.caller(req)
+        file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
+        links = await self.lanes.control(self.application.summarise_links, [file])
+        resp.media = schemas.file_json(file, links[file.id])
+
+    async def on_delete(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
+        user = await self.caller(req)
+        await self.lanes.control(self.application.delete_file, owner=user.id, file_id=file_id(id))
+        resp.status = 204
+
+
+class FileShare(Resource):
+    """
+    POST /files/{id}/share.
+    """
+
+    async def on_post(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
+        user = await self.caller(req)
+        body = await self.body(req, schemas.Share, optional=True)
+        issued = await self.lanes.control(
+            self.application.issue_share_link,
+            owner=user.id,
+            file_id=file_id(id),
+            expires_hours=body.expires_hours,
+            max_downloads=body.max_downloads,
+        )
+        resp.media = schemas.share_json(issued, self.settings.api_v1_prefix)

@@ -1,0 +1,151 @@
+"""
+Uploads: a multipart form whose file is encrypted while it arrives.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+import falcon
+from falcon.asgi import Request, Response
+from falcon.asgi.multipart import BodyPart, MultipartForm
+from falcon.media.multipart import MultipartParseError
+
+from sft_core.errors import Fault, FileTooLarge, InvalidInput, InvalidValue, UploadIncomplete
+from sft_core.users.model import User
+from sft_core.values import OCTET_STREAM, FileName, MediaType
+from sft_core.vault.model import File, ShareTerms
+from sft_core.vault.use_cases import Upload
+from sft_http import disposition, schemas, transfers
+from sft_http.problems import MalformedRequest, UnsupportedMediaType
+from sft_http.resources.base import Resource, boolean, query, whole
+
+FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
+_MAX_FIELD_BYTES: Final = 256
+_FORM_SLACK: Final = 64 << 10
+"""How many bytes a form may have beyond its file: boundaries, part headers, fields."""
+
+
+@attrs.define
+class _Form:
+    """
+    What has been read of a form so far: its fields, and the upload its file became.
+    """
+
+    fields: dict[str, str]
+    upload: Upload | None = None
+
+
+class FileUpload(Resource):
+    """
+    POST /files/upload.
+    """
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        user = await self.caller(req)
+        form = _Form(fields=query(req, *FIELDS))
+        self._admit(req)
+        try:
+            await self._read(req, user, form)
+            upload, terms, public = self._checked(form)
+        except BaseException:
+            if form.upload is not None:
+                await transfers.abort(self.application, self.lanes, form.upload)
+            raise
+        # Outside the handler: a commit whose outcome is unknown must not undo what it may have done.
+        file = await self._seal(upload, terms, public=public)
+        links = await self.lanes.control(self.application.summarise_links, [file])
+        resp.status = 201
+        resp.media = schemas.file_json(file, links[file.id])
+
+    def _admit(self, req: Request) -> None:
+        """
+        Refuse before a byte is read what cannot become a file.
+        """
+        limit = self.settings.max_file_size
+        if (req.content_length or 0) > limit + _FORM_SLACK:
+            raise FileTooLarge(limit)
+        if (req.content_type or "").partition(";")[0].strip().lower() != "multipart/form-data":
+            raise UnsupportedMediaType("The body must be a form: send Content-Type: multipart/form-data.")
+
+    async def _read(self, req: Request, user: User, form: _Form) -> None:
+        try:
+            parts: MultipartForm = await req.get_media()
+            async for part in parts:
+                await self._take(part, user, form)
+        except (MultipartParseError, falcon.MediaMalformedError):
+            raise MalformedRequest("The form is malformed or ended before its closing boundary.") from None
+        await self._require_end(req)
+
+    async def _require_end(self, req: Request) -> None:
+        """
+        Read what may follow the form; a body shorter than it was announced to be was cut.
+        """
+        await req.stream.exhaust()
+        if req.content_length is not None and req.stream.tell() != req.content_length:
+            raise UploadIncomplete
+
+    async def _take(self, part: BodyPart, user: User, form: _Form) -> None:
+        found = disposition.parameters(part._headers.get(b"content-disposition", b""))  # noqa: SLF001 (its own reading of this header fails on what is not UTF-8)
+        name, file_name = found.get("name"), disposition.file_name(found)
+        if name == "file" and file_name is not None:
+            if form.upload is not None:
+                raise InvalidValue("file", "stands more than once")
+            form.upload = await self._receive(part, user, file_name)
+        elif name in FIELDS and file_name is None:
+            if name in form.fields:
+                raise InvalidValue(name, "stands more than once")
+            form.fields[name] = await _field(part, name)
+        else:
+            raise InvalidValue("file" if name == "file" else "form", "the form has a part that is not expected")
+
+    async def _receive(self, part: BodyPart, user: User, file_name: str) -> Upload:
+        try:
+            media_type = MediaType.parse(part.content_type)
+        except InvalidInput:
+            media_type = OCTET_STREAM
+        return await transfers.receive(
+            self.application,
+            self.lanes,
+            owner=user.id,
+            name=FileName.parse(file_name),
+            media_type=media_type,
+            stream=part.stream,
+            announced_size=None,
+            part_size=self.settings.part_size,
+        )
+
+    def _checked(self, form: _Form) -> tuple[Upload, ShareTerms, bool]:
+        """
+        What the fields say; the names of the faults are the form's.
+        """
+        if form.upload is None:
+            raise InvalidValue("file", "is missing")
+        public = boolean("is_public", form.fields.get("is_public"))
+        downloads = whole("max_downloads", form.fields.get("max_downloads"))
+        hours = whole("share_expires_hours", form.fields.get("share_expires_hours"))
+        try:
+            return form.upload, ShareTerms(max_downloads=downloads, expires_hours=hours), public
+        except InvalidInput as error:
+            raise InvalidInput(*map(_renamed, error.faults)) from None
+
+    async def _seal(self, upload: Upload, terms: ShareTerms, *, public: bool) -> File:
+        if public:
+            return await self.lanes.control(self.application.seal_and_share, upload, terms=terms)
+        return await self.lanes.control(self.application.seal_upload, upload, terms=terms)
+
+
+def _renamed(fault: Fault) -> Fault:
+    return Fault("share_expires_hours", fault.message) if fault.path == "expires_hours" else fault
+
+
+async def _field(part: BodyPart, name: str) -> str:
+    raw = await part.stream.read(_MAX_FIELD_BYTES + 1)
+    try:
+        text = raw.decode("ascii").strip()
+    except UnicodeDecodeError:
+        text = ""
+    if not text or len(raw) > _MAX_FIELD_BYTES:
+        raise InvalidValue(name, "is not valid")
+    return text

@@ -1,0 +1,192 @@
+"""
+The wire's shapes: what requests hold, and how entities are rendered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import attrs
+from cattrs import ClassValidationError, Converter
+
+from sft_core.errors import Fault, InvalidInput, InvalidValue
+from sft_core.sharing.model import LinkSummary
+from sft_core.sharing.use_cases import IssuedLink
+from sft_core.users.model import User
+from sft_core.users.use_cases import Tokens
+from sft_core.values import EmailAddress, Password, Username
+from sft_core.vault.model import File
+
+T = TypeVar("T")
+
+
+class ClaimedPassword(Password):
+    """
+    A password as somebody claims it at sign-in, under no rule for new ones.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class Registration:
+    """
+    POST /auth/register.
+    """
+
+    email: EmailAddress
+    username: Username
+    password: Password
+
+
+@attrs.frozen(kw_only=True)
+class Login:
+    """
+    POST /auth/login.
+    """
+
+    email: EmailAddress
+    password: ClaimedPassword
+    totp_code: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Refresh:
+    """
+    POST /auth/refresh.
+    """
+
+    refresh_token: str
+
+
+@attrs.frozen(kw_only=True)
+class TotpCode:
+    """
+    POST /auth/2fa/verify and DELETE /auth/2fa/disable.
+    """
+
+    totp_code: str
+
+
+@attrs.frozen(kw_only=True)
+class Share:
+    """
+    POST /files/{id}/share.
+    """
+
+    expires_hours: int | None = None
+    max_downloads: int | None = None
+
+
+def _text(value: object, _type: type) -> str:
+    if not isinstance(value, str) or len(value) > 4096:
+        raise InvalidValue("", "must be a string")
+    return value
+
+
+def _whole(value: object, _type: type) -> int:
+    if type(value) is not int:
+        raise InvalidValue("", "must be a whole number")
+    return value
+
+
+def _converter() -> Converter:
+    converter = Converter()
+    converter.register_structure_hook(str, _text)
+    converter.register_structure_hook(int, _whole)
+    converter.register_structure_hook(EmailAddress, lambda value, _: EmailAddress.parse(value))
+    converter.register_structure_hook(Username, lambda value, _: Username.parse(value))
+    converter.register_structure_hook(Password, lambda value, _: Password.parse(value))
+    converter.register_structure_hook(ClaimedPassword, lambda value, _: ClaimedPassword.claimed(value))
+    return converter
+
+
+_CONVERTER: Final = _converter()
+
+
+def structured(body: Mapping[str, Any], shape: type[T]) -> T:
+    """
+    A request's body in its shape; names the shape does not know are ignored.
+
+    `InvalidInput` names every field that is missing or wrong.
+    """
+    try:
+        return _CONVERTER.structure(body, shape)
+    except ClassValidationError as group:
+        raise InvalidInput(*(_fault(error, name) for error, name in _by_field(group))) from None
+
+
+def _by_field(group: ClassValidationError) -> list[tuple[Exception, str]]:
+    with_notes, without = group.group_exceptions()
+    return [(error, note.name) for error, note in with_notes] + [(error, "body") for error in without]
+
+
+def _fault(error: Exception, name: str) -> Fault:
+    if isinstance(error, InvalidInput):
+        return Fault(name, error.faults[0].message)
+    return Fault(name, "is missing" if isinstance(error, KeyError) else "is not valid")
+
+
+# --- answers -----------------------------------------------------------------------------------
+
+
+def timestamp(moment: datetime) -> str:
+    """
+    A moment as RFC 3339 in UTC.
+    """
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def user_json(user: User) -> dict[str, Any]:
+    """
+    A user, as its owner sees it.
+    """
+    return {
+        "id": str(user.id),
+        "email": str(user.email),
+        "username": str(user.username),
+        "is_active": user.is_active,
+        "is_verified": user.is_verified,
+        "two_factor_enabled": user.two_factor_enabled,
+        "created_at": timestamp(user.created_at),
+        "last_login": timestamp(user.last_login) if user.last_login else None,
+    }
+
+
+def tokens_json(tokens: Tokens) -> dict[str, Any]:
+    """
+    The tokens of a sign-in (RFC 6749, section 5.1).
+    """
+    return {"access_token": tokens.access, "refresh_token": tokens.refresh, "token_type": "bearer"}
+
+
+def file_json(file: File, links: LinkSummary) -> dict[str, Any]:
+    """
+    A file with its newest live link, as its owner sees it.
+    """
+    link, token = links.current, links.token
+    return {
+        "id": str(file.id),
+        "filename": str(file.name),
+        "original_filename": str(file.original_name),
+        "file_size": file.size,
+        "mime_type": str(file.media_type),
+        "is_public": link is not None,
+        "share_token": token.spelling() if token else None,
+        "share_expires_at": timestamp(link.expires_at) if link else None,
+        "download_count": links.downloads,
+        "max_downloads": link.max_downloads if link else file.terms.max_downloads,
+        "created_at": timestamp(file.created_at),
+    }
+
+
+def share_json(issued: IssuedLink, prefix: str) -> dict[str, Any]:
+    """
+    A new link: the path that opens it, its token, its end.
+    """
+    token = issued.token.spelling()
+    return {
+        "share_url": f"{prefix}/files/shared/{token}",
+        "share_token": token,
+        "expires_at": timestamp(issued.link.expires_at),
+    }

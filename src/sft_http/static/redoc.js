@@ -1,0 +1,1 @@
+Redoc.init("/openapi.json", { disableSearch: true, hideHostname: true }, document.getElementById("page"));

@@ -1,0 +1,240 @@
+"""
+The chunked scheme on whole messages: every change to a message is refused.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sft_adapters.crypto.chunked import (
+    CHUNK_BYTES,
+    HEADER_BYTES,
+    MAX_CHUNKS,
+    SEALED_CHUNK_BYTES,
+    TAG_BYTES,
+    Message,
+    MessageKeys,
+    decrypt_message,
+    encrypt_message,
+    opened_length,
+    sealed_length,
+)
+from sft_core.errors import AuthenticationFailed, InvalidValue
+from sft_core.values import Secret
+
+KEY = Secret(bytes(range(32)))
+SALT = bytes(range(24))
+CONTEXT = b"context"
+SIZES = (0, 1, 15, 16, 17, 16_383, 16_384, 16_385, 32_767, 32_768, 32_769, 1_048_575, 1_048_576, 1_048_577)
+
+
+def plaintext_of(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+def encrypted(plaintext: bytes) -> bytes:
+    return encrypt_message(KEY, salt=SALT, context=CONTEXT, plaintext=plaintext)
+
+
+def decrypted(ciphertext: bytes) -> bytes:
+    return decrypt_message(KEY, context=CONTEXT, ciphertext=ciphertext)
+
+
+THREE_CHUNKS = encrypted(plaintext_of(2 * CHUNK_BYTES + 100))
+HEADER = THREE_CHUNKS[:HEADER_BYTES]
+CHUNKS = [
+    THREE_CHUNKS[start : start + SEALED_CHUNK_BYTES]
+    for start in range(HEADER_BYTES, len(THREE_CHUNKS), SEALED_CHUNK_BYTES)
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_message_comes_back(size: int) -> None:
+    """
+    What was encrypted is decrypted, at every size around a chunk's bound.
+    """
+    plaintext = plaintext_of(size)
+    ciphertext = encrypted(plaintext)
+    assert len(ciphertext) == sealed_length(size)
+    assert decrypted(ciphertext) == plaintext
+
+
+@given(st.binary(max_size=3 * CHUNK_BYTES), st.binary(max_size=64), st.binary(min_size=32, max_size=32))
+@settings(max_examples=50, deadline=None)
+def test_any_message_comes_back(plaintext: bytes, context: bytes, key: bytes) -> None:
+    """
+    Whatever the plaintext, the context and the key, what was encrypted is decrypted.
+    """
+    ciphertext = encrypt_message(Secret(key), salt=SALT, context=context, plaintext=plaintext)
+    assert decrypt_message(Secret(key), context=context, ciphertext=ciphertext) == plaintext
+
+
+@given(st.integers(0, (MAX_CHUNKS - 1) * CHUNK_BYTES + CHUNK_BYTES - 1))
+def test_lengths_are_each_others_inverse(size: int) -> None:
+    """
+    A message's length tells its plaintext's, up to 4 PiB, and grows by a tag for each chunk.
+    """
+    length = sealed_length(size)
+    assert opened_length(length) == size
+    assert length == HEADER_BYTES + size + TAG_BYTES * (size // CHUNK_BYTES + 1)
+
+
+def test_lengths_no_message_has_are_refused() -> None:
+    """
+    Among the lengths of up to three chunks exactly those of messages are taken.
+    """
+    possible = {sealed_length(size) for size in range(3 * CHUNK_BYTES)}
+    for length in range(HEADER_BYTES + 3 * SEALED_CHUNK_BYTES):
+        if length in possible:
+            opened_length(length)
+        else:
+            with pytest.raises(AuthenticationFailed):
+                opened_length(length)
+
+
+@pytest.mark.parametrize("size", [-1, -CHUNK_BYTES, -CHUNK_BYTES - 1, MAX_CHUNKS * CHUNK_BYTES])
+def test_sizes_no_message_has_are_refused(size: int) -> None:
+    """
+    A message holds neither less than nothing nor more than 2^38 chunks.
+    """
+    with pytest.raises(InvalidValue):
+        sealed_length(size)
+
+
+def test_length_of_too_many_chunks_is_refused() -> None:
+    """
+    A message of more than 2^38 chunks is refused by its length alone.
+    """
+    with pytest.raises(AuthenticationFailed):
+        opened_length(HEADER_BYTES + MAX_CHUNKS * SEALED_CHUNK_BYTES + TAG_BYTES)
+
+
+def flips() -> list[int]:
+    """
+    Bits to flip: all of the header and of the first and last 64 bytes, and 500 others.
+    """
+    edges = [*range(HEADER_BYTES + 64), *range(len(THREE_CHUNKS) - 64, len(THREE_CHUNKS))]
+    bits = [byte * 8 + bit for byte in edges for bit in range(8)]
+    return bits + random.Random(1).sample(range(len(THREE_CHUNKS) * 8), 500)
+
+
+def test_every_flipped_bit_is_refused() -> None:
+    """
+    A message with one bit flipped, in its header, a chunk or a tag, is refused.
+    """
+    for bit in flips():
+        changed = bytearray(THREE_CHUNKS)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(AuthenticationFailed):
+            decrypted(bytes(changed))
+
+
+def test_every_truncation_is_refused() -> None:
+    """
+    Of a message of three chunks every beginning is refused but the whole.
+    """
+    for length in range(len(THREE_CHUNKS)):
+        with pytest.raises(AuthenticationFailed):
+            decrypted(THREE_CHUNKS[:length])
+    assert len(decrypted(THREE_CHUNKS)) == 2 * CHUNK_BYTES + 100
+
+
+@pytest.mark.parametrize("extra", [b"\x00", bytes(15), bytes(16), bytes(SEALED_CHUNK_BYTES), CHUNKS[-1]])
+def test_bytes_after_the_last_chunk_are_refused(extra: bytes) -> None:
+    """
+    Nothing may follow the last chunk, not even a chunk that authenticates elsewhere.
+    """
+    with pytest.raises(AuthenticationFailed):
+        decrypted(THREE_CHUNKS + extra)
+
+
+def test_every_other_arrangement_of_chunks_is_refused() -> None:
+    """
+    Of all ways to lay out one to four of a message's chunks only the true one is taken.
+    """
+    taken = []
+    for count in range(1, 5):
+        for order in itertools.product(range(3), repeat=count):
+            try:
+                decrypted(HEADER + b"".join(CHUNKS[number] for number in order))
+            except AuthenticationFailed:
+                continue
+            taken.append(order)
+    assert taken == [(0, 1, 2)]
+
+
+def test_chunks_of_another_message_are_refused() -> None:
+    """
+    A chunk of the same number from another message under the same key does not fit in.
+    """
+    other = encrypt_message(KEY, salt=SALT[::-1], context=CONTEXT, plaintext=plaintext_of(2 * CHUNK_BYTES + 100))
+    for number in range(3):
+        start = HEADER_BYTES + number * SEALED_CHUNK_BYTES
+        stop = start + SEALED_CHUNK_BYTES
+        with pytest.raises(AuthenticationFailed):
+            decrypted(THREE_CHUNKS[:start] + other[start:stop] + THREE_CHUNKS[stop:])
+
+
+@pytest.mark.parametrize("key", [bytes(32), KEY.reveal()[:31], KEY.reveal() + b"\x00", b""])
+def test_another_key_is_refused(key: bytes) -> None:
+    """
+    A message opens under its own key only, and no key of another length is even tried.
+    """
+    with pytest.raises(AuthenticationFailed):
+        decrypt_message(Secret(key), context=CONTEXT, ciphertext=THREE_CHUNKS)
+
+
+@pytest.mark.parametrize("context", [b"", b"contex", b"context\x00", b"Context"])
+def test_another_context_is_refused(context: bytes) -> None:
+    """
+    A message opens under its own context only.
+    """
+    with pytest.raises(AuthenticationFailed):
+        decrypt_message(KEY, context=context, ciphertext=THREE_CHUNKS)
+
+
+def test_failure_names_the_chunk() -> None:
+    """
+    The error's detail tells an operator which chunk is damaged.
+    """
+    with pytest.raises(AuthenticationFailed, match="chunk 1 does not authenticate"):
+        decrypted(HEADER + CHUNKS[0] + bytes(SEALED_CHUNK_BYTES) + CHUNKS[2])
+
+
+@pytest.mark.parametrize(
+    ("key", "salt"), [(bytes(31), SALT), (bytes(33), SALT), (bytes(32), SALT[:23]), (bytes(32), b"")]
+)
+def test_keys_and_salts_of_another_length_encrypt_nothing(key: bytes, salt: bytes) -> None:
+    """
+    Nothing is encrypted under a key or a salt that is too short or too long.
+    """
+    with pytest.raises(InvalidValue):
+        encrypt_message(Secret(key), salt=salt, context=CONTEXT, plaintext=b"")
+
+
+def test_two_salts_share_nothing() -> None:
+    """
+    Another salt means another key, another nonce and another commitment.
+    """
+    one = MessageKeys.derive(KEY, salt=SALT, context=CONTEXT)
+    other = MessageKeys.derive(KEY, salt=SALT[::-1], context=CONTEXT)
+    assert one.key != other.key
+    assert one.base_nonce != other.base_nonce
+    assert one.commitment != other.commitment
+
+
+def test_derived_keys_do_not_show() -> None:
+    """
+    The text of derived keys and of an open message tells nothing of them.
+    """
+    keys = MessageKeys.derive(KEY, salt=SALT, context=CONTEXT)
+    shown = repr(keys) + repr(Message.begin(KEY, salt=SALT, context=CONTEXT))
+    for secret in (keys.key, keys.base_nonce):
+        assert secret.hex() not in shown
+        assert repr(secret)[2:-1] not in shown
+        assert str(int.from_bytes(secret, "big")) not in shown

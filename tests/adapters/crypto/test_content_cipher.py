@@ -1,0 +1,371 @@
+"""
+The vault's content cipher: parts written in windows, read back in any range.
+"""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sft_adapters.crypto.chunked import (
+    CHUNK_BYTES,
+    HEADER_BYTES,
+    SEALED_CHUNK_BYTES,
+    TAG_BYTES,
+    decrypt_message,
+    sealed_length,
+)
+from sft_adapters.crypto.content import WINDOW_CHUNKS, ChunkedCipher
+from sft_core.errors import AuthenticationFailed, InvalidValue
+from sft_core.ports import Entropy
+from sft_core.values import ByteRange, Secret
+from sft_core.vault.ports import Buffer, PartReader
+
+KEY = Secret(bytes(range(32)))
+CONTEXT = b"sft/v1/vault/ a part"
+WINDOW = WINDOW_CHUNKS * CHUNK_BYTES
+LARGEST = HEADER_BYTES + WINDOW_CHUNKS * SEALED_CHUNK_BYTES + TAG_BYTES
+BOUNDS = (0, CHUNK_BYTES, WINDOW, WINDOW + CHUNK_BYTES, 2 * WINDOW, 8 * 2**20)
+SIZES = sorted({size + more for size in BOUNDS for more in (-1, 0, 1) if size + more >= 0})
+
+
+@attrs.frozen
+class Stored:
+    """
+    An encrypted part as the vault keeps it: the blob, and what its manifest says.
+    """
+
+    cipher: ChunkedCipher
+    plaintext: bytes
+    header: bytes
+    blob: bytes
+
+    def reader(self, **changes: object) -> PartReader:
+        given = {"context": CONTEXT, "header": self.header, "size": len(self.plaintext), "key": KEY, **changes}
+        return self.cipher.reader(given.pop("key"), **given)  # type: ignore[arg-type]  # by name above
+
+    def read(self, span: ByteRange, blob: bytes | None = None) -> bytes:
+        """
+        Read as the core does: window after window, each fetched from the blob.
+        """
+        reader, source = self.reader(), memoryview(self.blob if blob is None else blob)
+        windows = reader.windows(span)
+        return b"".join(reader.decrypt(window, source[window.start : window.stop], span) for window in windows)
+
+    @property
+    def whole(self) -> ByteRange:
+        return ByteRange(0, len(self.plaintext))
+
+
+def store(entropy: Entropy, size: int) -> Stored:
+    cipher, plaintext = ChunkedCipher(entropy), random.Random(size).randbytes(size)
+    part = cipher.encrypt(KEY, context=CONTEXT, plaintext=plaintext)
+    blob = b"".join(bytes(piece) for piece in part.pieces)
+    assert part.size == len(blob)
+    return Stored(cipher, plaintext, part.header, blob)
+
+
+@pytest.fixture(scope="module")
+def two_windows(entropy: Entropy) -> Stored:
+    """
+    A part of two windows and a little, the last chunk short.
+    """
+    return store(entropy, 2 * WINDOW + CHUNK_BYTES + 777)
+
+
+@pytest.fixture(scope="module")
+def full_chunks(entropy: Entropy) -> Stored:
+    """
+    A part that ends at the edge of a window, so its closing chunk is empty.
+    """
+    return store(entropy, 2 * WINDOW)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_part_comes_back(size: int, entropy: Entropy) -> None:
+    """
+    What was encrypted is read, at every size around the bounds of chunks, windows and parts.
+    """
+    stored = store(entropy, size)
+    assert len(stored.blob) == sealed_length(size)
+    assert stored.blob[:HEADER_BYTES] == stored.header
+    assert stored.read(stored.whole) == stored.plaintext
+    assert decrypt_message(KEY, context=CONTEXT, ciphertext=stored.blob) == stored.plaintext
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_pieces_are_few_and_share_one_buffer(size: int, entropy: Entropy) -> None:
+    """
+    A part is written in one piece for each MiB begun, header included, out of one buffer.
+    """
+    part = ChunkedCipher(entropy).encrypt(KEY, context=CONTEXT, plaintext=bytes(size))
+    pieces = [memoryview(piece) for piece in part.pieces]
+    assert len(pieces) == max(1, -(-size // WINDOW))
+    assert all(0 < len(piece) <= LARGEST for piece in pieces)
+    assert len({id(piece.obj) for piece in pieces}) == 1
+
+
+@pytest.mark.parametrize("size", [size for size in SIZES if size])
+def test_windows_of_a_whole_part_cover_its_blob(size: int, entropy: Entropy) -> None:
+    """
+    Reading a whole part fetches its whole blob, header and closing chunk included, each byte once.
+    """
+    stored = store(entropy, size)
+    windows = list(stored.reader().windows(stored.whole))
+    assert [window.start for window in windows] == [0, *(window.stop for window in windows[:-1])]
+    assert windows[-1].stop == len(stored.blob)
+    assert len(windows) == -(-size // WINDOW)
+    assert all(len(window) <= LARGEST for window in windows)
+
+
+def test_encrypting_needs_one_window_of_memory(entropy: Entropy) -> None:
+    """
+    However large the part, no more memory is taken than one window.
+    """
+    plaintext = bytes(8 * 2**20)
+    cipher = ChunkedCipher(entropy)
+    tracemalloc.start()
+    try:
+        for _ in cipher.encrypt(KEY, context=CONTEXT, plaintext=plaintext).pieces:
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < LARGEST + 64 * 1024
+
+
+def test_decrypting_needs_one_window_of_memory(full_chunks: Stored) -> None:
+    """
+    A decrypted window is made once and not copied.
+    """
+    reader, source = full_chunks.reader(), memoryview(full_chunks.blob)
+    tracemalloc.start()
+    try:
+        for window in reader.windows(full_chunks.whole):
+            reader.decrypt(window, source[window.start : window.stop], full_chunks.whole)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < WINDOW + 64 * 1024
+
+
+edges = st.integers(0, 2 * WINDOW_CHUNKS + 2).map(lambda number: number * CHUNK_BYTES)
+near_edges = st.builds(lambda edge, by: max(edge + by, 0), edges, st.integers(-2, 2))
+positions = st.one_of(near_edges, st.integers(0, 2 * WINDOW + 2 * CHUNK_BYTES))
+spans = st.builds(lambda a, b: ByteRange(min(a, b), max(a, b)), positions, positions)
+
+
+@given(span=spans, part=st.sampled_from(["two_windows", "full_chunks"]))
+@settings(max_examples=300, deadline=None)
+def test_any_range_is_the_slice(span: ByteRange, part: str, two_windows: Stored, full_chunks: Stored) -> None:
+    """
+    Reading a range gives exactly those bytes, and fetches only the chunks that hold them.
+    """
+    stored = {"two_windows": two_windows, "full_chunks": full_chunks}[part]
+    assert stored.read(span) == stored.plaintext[span.start : span.stop]
+    fetched = sum(len(window) for window in stored.reader().windows(span))
+    inside = stored.whole.intersection(span)
+    touched = (inside.stop - 1) // CHUNK_BYTES - inside.start // CHUNK_BYTES + 1 if len(inside) else 0
+    assert fetched <= touched * SEALED_CHUNK_BYTES + (HEADER_BYTES + TAG_BYTES if touched else 0)
+
+
+def test_empty_range_has_no_window(two_windows: Stored) -> None:
+    """
+    Nothing is fetched where nothing is wanted.
+    """
+    for at in (0, 5, CHUNK_BYTES, len(two_windows.plaintext)):
+        assert list(two_windows.reader().windows(ByteRange(at, at))) == []
+
+
+def test_plaintext_may_be_any_buffer(entropy: Entropy) -> None:
+    """
+    Bytes, bytearrays and views of either, whatever their items, are encrypted as their bytes.
+    """
+    data = random.Random(0).randbytes(40_000)
+    buffers: list[Buffer] = [data, bytearray(data), memoryview(data), memoryview(data).cast("I")]
+    for plaintext in buffers:
+        part = ChunkedCipher(entropy).encrypt(KEY, context=CONTEXT, plaintext=plaintext)
+        blob = b"".join(bytes(piece) for piece in part.pieces)
+        assert decrypt_message(KEY, context=CONTEXT, ciphertext=blob) == data
+
+
+def test_every_part_has_a_salt_of_its_own(entropy: Entropy) -> None:
+    """
+    The same plaintext under the same key and context is another message each time.
+    """
+    cipher = ChunkedCipher(entropy)
+    headers = {cipher.encrypt(KEY, context=CONTEXT, plaintext=b"x").header for _ in range(100)}
+    assert len(headers) == 100
+    assert len({header[:24] for header in headers}) == 100
+
+
+def test_short_entropy_encrypts_nothing() -> None:
+    """
+    A source of entropy that gives too little is noticed before anything is encrypted.
+    """
+
+    class Dry:
+        def draw(self, size: int) -> bytes:
+            return bytes(size - 1)
+
+    with pytest.raises(InvalidValue):
+        ChunkedCipher(Dry()).encrypt(KEY, context=CONTEXT, plaintext=b"x")
+
+
+@pytest.mark.parametrize("where", [0, 23, 24, 55])
+def test_header_that_differs_from_the_blobs_is_refused(where: int, two_windows: Stored) -> None:
+    """
+    A manifest's header that was changed is refused before anything is fetched.
+    """
+    header = bytearray(two_windows.header)
+    header[where] ^= 1
+    with pytest.raises(AuthenticationFailed):
+        two_windows.reader(header=bytes(header))
+
+
+@pytest.mark.parametrize("changes", [{"key": Secret(bytes(32))}, {"context": b"another"}, {"header": b""}])
+def test_reader_of_another_part_is_refused(changes: dict[str, object], two_windows: Stored) -> None:
+    """
+    Another key, another context or no header: there is no reader.
+    """
+    with pytest.raises(AuthenticationFailed):
+        two_windows.reader(**changes)
+
+
+def test_swapped_header_in_the_blob_is_seen(two_windows: Stored) -> None:
+    """
+    A blob whose header is not the manifest's is refused, though its chunks would authenticate.
+    """
+    for where in range(HEADER_BYTES):
+        blob = bytearray(two_windows.blob)
+        blob[where] ^= 0x10
+        with pytest.raises(AuthenticationFailed, match="header"):
+            two_windows.read(ByteRange(0, 1), bytes(blob))
+
+
+def test_every_flip_in_a_window_is_refused(two_windows: Stored) -> None:
+    """
+    A bit flipped anywhere in the chunks that hold a range is refused when the range is read.
+    """
+    span = ByteRange(WINDOW - 5, WINDOW + 5)
+    start = HEADER_BYTES + (WINDOW_CHUNKS - 1) * SEALED_CHUNK_BYTES
+    stop = start + 2 * SEALED_CHUNK_BYTES
+    drawn = random.Random(2).sample(range(start, stop), 300)
+    for where in (start, start + CHUNK_BYTES, start + SEALED_CHUNK_BYTES - 1, stop - 1, *drawn):
+        blob = bytearray(two_windows.blob)
+        blob[where] ^= 1 << where % 8
+        with pytest.raises(AuthenticationFailed):
+            two_windows.read(span, bytes(blob))
+
+
+def test_bytes_are_given_only_after_their_window_is_authentic(two_windows: Stored) -> None:
+    """
+    Windows before a damaged one are given; of the damaged one, damaged in its last byte, nothing is.
+    """
+    reader = two_windows.reader()
+    first, second, _ = reader.windows(two_windows.whole)
+    blob = bytearray(two_windows.blob)
+    blob[second.stop - 1] ^= 1
+    source = memoryview(blob)
+    given_out = reader.decrypt(first, source[first.start : first.stop], two_windows.whole)
+    assert given_out == two_windows.plaintext[:WINDOW]
+    with pytest.raises(AuthenticationFailed):
+        reader.decrypt(second, source[second.start : second.stop], two_windows.whole)
+
+
+def test_closing_chunk_without_plaintext_is_checked(full_chunks: Stored) -> None:
+    """
+    Whoever reads the last byte of a part also checks the empty chunk that closes it.
+    """
+    blob = bytearray(full_chunks.blob)
+    blob[-1] ^= 1
+    end = len(full_chunks.plaintext)
+    with pytest.raises(AuthenticationFailed):
+        full_chunks.read(ByteRange(end - 1, end), bytes(blob))
+    assert full_chunks.read(ByteRange(end - 2, end - 1), bytes(blob)) == full_chunks.plaintext[-2:-1]
+
+
+@pytest.mark.parametrize("cut", [1, 15, 16, 17, SEALED_CHUNK_BYTES, WINDOW])
+def test_window_that_is_cut_short_is_refused(cut: int, two_windows: Stored) -> None:
+    """
+    A window of which bytes are missing is refused, even if it ends between two chunks.
+    """
+    reader = two_windows.reader()
+    window = next(reader.windows(two_windows.whole))
+    with pytest.raises(AuthenticationFailed):
+        reader.decrypt(window, memoryview(two_windows.blob)[: window.stop - cut], two_windows.whole)
+
+
+def test_size_that_is_not_the_parts_is_refused(full_chunks: Stored) -> None:
+    """
+    A manifest that tells another size, by a byte or a chunk, does not give what the blob holds.
+    """
+    size = len(full_chunks.plaintext)
+    for other in (size - 1, size + 1, size - CHUNK_BYTES, size - CHUNK_BYTES + 1):
+        reader, whole = full_chunks.reader(size=other), ByteRange(0, other)
+        source = memoryview(full_chunks.blob + bytes(SEALED_CHUNK_BYTES))
+
+        def read(reader: PartReader = reader, whole: ByteRange = whole, source: memoryview = source) -> None:
+            for window in reader.windows(whole):
+                reader.decrypt(window, source[window.start : window.stop], whole)
+
+        with pytest.raises(AuthenticationFailed):
+            read()
+
+
+ODD_WINDOWS = [
+    ByteRange(1, HEADER_BYTES + SEALED_CHUNK_BYTES),
+    ByteRange(HEADER_BYTES - 1, HEADER_BYTES + SEALED_CHUNK_BYTES),
+    ByteRange(HEADER_BYTES + 1, HEADER_BYTES + SEALED_CHUNK_BYTES),
+    ByteRange(0, HEADER_BYTES),
+    ByteRange(0, HEADER_BYTES + 1),
+    ByteRange(0, HEADER_BYTES + SEALED_CHUNK_BYTES - 1),
+    ByteRange(0, HEADER_BYTES + SEALED_CHUNK_BYTES + TAG_BYTES),
+    ByteRange(0, 0),
+]
+
+
+@pytest.mark.parametrize("window", ODD_WINDOWS, ids=lambda window: f"{window.start}-{window.stop}")
+def test_windows_that_are_no_run_of_chunks_are_refused(window: ByteRange, two_windows: Stored) -> None:
+    """
+    Only runs of whole chunks are decrypted, never half of one, whatever the caller asks.
+    """
+    ciphertext = memoryview(two_windows.blob)[window.start : window.stop]
+    with pytest.raises(AuthenticationFailed):
+        two_windows.reader().decrypt(window, ciphertext, two_windows.whole)
+
+
+def test_window_beyond_the_part_is_refused(two_windows: Stored) -> None:
+    """
+    Where the manifest says that the part ends, it ends, even if authentic chunks follow in the blob.
+    """
+    reader = two_windows.reader(size=CHUNK_BYTES + 1)
+    window = ByteRange(0, HEADER_BYTES + 2 * SEALED_CHUNK_BYTES)
+    with pytest.raises(AuthenticationFailed):
+        reader.decrypt(window, memoryview(two_windows.blob)[: window.stop], ByteRange(0, CHUNK_BYTES + 1))
+
+
+def test_decrypted_bytes_are_bytes(two_windows: Stored) -> None:
+    """
+    What is decrypted is a `bytes` object, which servers send without another copy.
+    """
+    reader = two_windows.reader()
+    window = next(reader.windows(two_windows.whole))
+    plaintext = reader.decrypt(window, memoryview(two_windows.blob)[: window.stop], two_windows.whole)
+    assert type(plaintext) is bytes
+
+
+def test_nothing_secret_shows(two_windows: Stored, entropy: Entropy) -> None:
+    """
+    The text of an encrypted part and of a reader holds neither key nor header.
+    """
+    part = ChunkedCipher(entropy).encrypt(KEY, context=CONTEXT, plaintext=b"x")
+    shown = repr(part) + repr(two_windows.reader())
+    assert repr(KEY.reveal())[2:-1] not in shown
+    assert part.header.hex() not in shown
+    assert repr(part.header)[2:-1] not in shown

@@ -1,0 +1,164 @@
+"""
+The key ring: a wrapped secret opens where it belongs and nowhere else.
+"""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sft_adapters.crypto.keyring import AesKeyRing, key_id
+from sft_core.errors import ConfigurationError, InvalidValue, UnknownKey, UnwrapFailed
+from sft_core.values import Secret, WrappedSecret
+
+OLD, NEW = Secret(bytes(range(32))), Secret(bytes(range(32, 64)))
+SECRET = Secret(b"sixteen byte key")
+PURPOSE, CONTEXT = "file-key", b"a row"
+
+sizes = st.integers(2, 512).map(lambda blocks: 8 * blocks)
+secrets = sizes.flatmap(lambda size: st.binary(min_size=size, max_size=size)).map(Secret)
+
+
+@pytest.fixture
+def ring() -> AesKeyRing:
+    return AesKeyRing(NEW, (OLD,))
+
+
+@pytest.fixture
+def wrapped(ring: AesKeyRing) -> WrappedSecret:
+    return ring.wrap(SECRET, purpose=PURPOSE, context=CONTEXT)
+
+
+@given(secret=secrets, purpose=st.from_regex("[a-z0-9-]{1,64}", fullmatch=True), context=st.binary(max_size=64))
+def test_secret_comes_back(secret: Secret, purpose: str, context: bytes) -> None:
+    """
+    What was wrapped for a purpose and a context is unwrapped for them, 8 bytes longer in between.
+    """
+    ring = AesKeyRing(NEW)
+    wrapped = ring.wrap(secret, purpose=purpose, context=context)
+    assert ring.unwrap(wrapped, purpose=purpose, context=context) == secret
+    assert len(wrapped.ciphertext) == len(secret) + 8
+
+
+@pytest.mark.parametrize("size", [0, 8, 15, 17, 20, 4097, 4104])
+def test_secret_of_another_size_is_refused(size: int, ring: AesKeyRing) -> None:
+    """
+    Only secrets of 16 to 4 096 bytes, a multiple of 8, are wrapped.
+    """
+    with pytest.raises(InvalidValue):
+        ring.wrap(Secret(bytes(size)), purpose=PURPOSE, context=CONTEXT)
+
+
+def test_new_secrets_are_wrapped_under_the_active_key(ring: AesKeyRing, wrapped: WrappedSecret) -> None:
+    """
+    A wrapped secret names the active key, and opens in a ring that holds only that one.
+    """
+    assert wrapped.key_id == ring.active_id == key_id(NEW)
+    assert AesKeyRing(NEW).unwrap(wrapped, purpose=PURPOSE, context=CONTEXT) == SECRET
+
+
+def test_old_keys_open_what_they_wrapped(ring: AesKeyRing) -> None:
+    """
+    After a rotation the old key opens its secrets, which name it.
+    """
+    before = AesKeyRing(OLD).wrap(SECRET, purpose=PURPOSE, context=CONTEXT)
+    assert before.key_id == key_id(OLD) != ring.active_id
+    assert ring.unwrap(before, purpose=PURPOSE, context=CONTEXT) == SECRET
+
+
+def test_missing_key_is_named(wrapped: WrappedSecret) -> None:
+    """
+    A ring without the key says which one is missing, not just that it failed.
+    """
+    with pytest.raises(UnknownKey) as missing:
+        AesKeyRing(OLD).unwrap(wrapped, purpose=PURPOSE, context=CONTEXT)
+    assert missing.value.key_id == key_id(NEW)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "context"),
+    [
+        ("totp", CONTEXT),
+        (PURPOSE, b"another row"),
+        (PURPOSE, b""),
+        (PURPOSE, CONTEXT + b"\x00"),
+        ("file-ke", b"y" + CONTEXT),
+    ],
+)
+def test_secret_does_not_open_elsewhere(purpose: str, context: bytes, ring: AesKeyRing, wrapped: WrappedSecret) -> None:
+    """
+    A row that was copied onto another row, or is used for another purpose, does not open.
+    """
+    with pytest.raises(UnwrapFailed):
+        ring.unwrap(wrapped, purpose=purpose, context=context)
+
+
+def test_every_flipped_bit_is_refused(ring: AesKeyRing, wrapped: WrappedSecret) -> None:
+    """
+    A wrapped secret with one bit flipped does not open.
+    """
+    for bit in range(8 * len(wrapped.ciphertext)):
+        changed = bytearray(wrapped.ciphertext)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(UnwrapFailed):
+            ring.unwrap(attrs.evolve(wrapped, ciphertext=bytes(changed)), purpose=PURPOSE, context=CONTEXT)
+
+
+def test_every_other_length_is_refused(ring: AesKeyRing, wrapped: WrappedSecret) -> None:
+    """
+    A wrapped secret that was cut or lengthened does not open.
+    """
+    longer = wrapped.ciphertext + bytes(16)
+    for length in (*range(len(wrapped.ciphertext)), len(longer) - 8, len(longer)):
+        with pytest.raises(UnwrapFailed):
+            ring.unwrap(attrs.evolve(wrapped, ciphertext=longer[:length]), purpose=PURPOSE, context=CONTEXT)
+
+
+def test_secret_under_the_other_keys_name_does_not_open(ring: AesKeyRing, wrapped: WrappedSecret) -> None:
+    """
+    A row that names another key of the ring than the one that wrapped it does not open.
+    """
+    with pytest.raises(UnwrapFailed):
+        ring.unwrap(attrs.evolve(wrapped, key_id=key_id(OLD)), purpose=PURPOSE, context=CONTEXT)
+
+
+@pytest.mark.parametrize("purpose", ["", "File-Key", "file key", "file\x00key", "schlüssel", "x" * 65, "key\n"])
+def test_purpose_is_a_word(purpose: str, ring: AesKeyRing, wrapped: WrappedSecret) -> None:
+    """
+    A purpose that could be confused with another one and its context is refused both ways.
+    """
+    with pytest.raises(InvalidValue):
+        ring.wrap(SECRET, purpose=purpose, context=CONTEXT)
+    with pytest.raises(InvalidValue):
+        ring.unwrap(wrapped, purpose=purpose, context=CONTEXT)
+
+
+@pytest.mark.parametrize("size", [0, 16, 31, 33, 64])
+def test_ring_of_keys_of_another_size_is_refused(size: int) -> None:
+    """
+    A ring key has 32 bytes, the active one and the old ones alike; the error names the setting.
+    """
+    with pytest.raises(ConfigurationError, match="ENCRYPTION_KEY"):
+        AesKeyRing(Secret(bytes(size)))
+    with pytest.raises(ConfigurationError, match="ENCRYPTION_KEY"):
+        AesKeyRing(NEW, (Secret(bytes(size)),))
+
+
+def test_key_ids_are_stable() -> None:
+    """
+    A key's id never changes: stored rows refer to it.
+    """
+    assert key_id(OLD) == "4d0194f3c5b6678a"
+    assert key_id(NEW) == "4708de993b51ee38"
+
+
+def test_ring_does_not_show_its_keys(ring: AesKeyRing) -> None:
+    """
+    The text of a ring shows ids and no key.
+    """
+    assert ring.active_id in repr(ring)
+    for key in (OLD, NEW):
+        assert key.reveal().hex() not in repr(ring)
+        assert repr(key.reveal())[2:-1] not in repr(ring)
