@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from falcon.asgi import Request
 
+from sft_http.edge import require_whole_body
 from sft_http.problems import ContentTooLarge, MalformedRequest, UnsupportedMediaType
 
 _MAX_DIGITS: Final = 20
@@ -38,8 +39,7 @@ async def _read(req: Request, limit: int) -> bytes:
         body += piece
         if len(body) > limit:
             raise ContentTooLarge(f"The body is larger than {limit} bytes.")
-    if req.content_length is not None and len(body) != req.content_length:
-        raise MalformedRequest("The body ended before its announced length.")
+    await require_whole_body(req)
     return bytes(body)
 
 

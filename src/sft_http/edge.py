@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 from falcon.asgi import App, Request, Response
 
+from sft_core.errors import UploadIncomplete
 from sft_core.ports import Ids
 
 Scope = dict[str, Any]
@@ -54,9 +55,9 @@ class EdgeApp(App[Request, Response]):
             await super().__call__(scope, receive, send)
             return
         scope["sft.request_id"] = self._request_id(scope)
-        exchange = Exchange(scope, send, varies_by_origin=self._varies_by_origin)
+        exchange = scope["sft.exchange"] = Exchange(scope, receive, send, varies_by_origin=self._varies_by_origin)
         try:
-            await super().__call__(scope, receive, exchange.send)
+            await super().__call__(scope, exchange.receive, exchange.send)
         finally:
             exchange.log()
 
@@ -73,15 +74,34 @@ class EdgeApp(App[Request, Response]):
 @attrs.define
 class Exchange:
     """
-    One request and its answer on the way out.
+    One request on its way in, and its answer on the way out.
     """
 
     _scope: Scope
+    _receive: Receive
     _send: Send
     _varies_by_origin: bool = attrs.field(kw_only=True)
+    _received: int = 0
+    _ended: bool = False
     _status: int = 0
     _sent: int = 0
     _started: float = attrs.field(factory=time.monotonic)
+
+    async def receive(self) -> Message:
+        """
+        Take a message in and note how much of the body has come, and whether it has ended.
+        """
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+            self._ended = not message.get("more_body", False)
+        return message
+
+    def has_whole_body(self, announced: int | None) -> bool:
+        """
+        Whether the body came to its proper end; the framework's stream ends when a client leaves, too.
+        """
+        return self._ended or (announced is not None and self._received >= announced)
 
     async def send(self, message: Message) -> None:
         """
@@ -121,6 +141,16 @@ class Exchange:
             "user": self._scope.get("sft.user", ""),
         }
         access_log.info("request", extra={"fields": fields})
+
+
+async def require_whole_body(req: Request) -> None:
+    """
+    Read on to the end of the body; `UploadIncomplete` if the client left before it.
+    """
+    await req.stream.exhaust()
+    exchange: Exchange = req.scope["sft.exchange"]
+    if not exchange.has_whole_body(req.content_length):
+        raise UploadIncomplete
 
 
 class RouteNote:

@@ -213,7 +213,7 @@ def test_curl_resumes_a_download_that_broke_off(
     partial = tmp_path / "partial.pdf"
     partial.write_bytes(whole[: 5 * 1024 * 1024 + 7])
     url = f"{service.url}{service.api}/files/{stored['id']}/download"
-    answer = curl(tmp_path, url, *bearer, "-C", "-", "-o", str(partial))
+    answer = curl(tmp_path, url, *bearer, "-C", "-", output=partial)
     assert answer.status == 206
     assert partial.read_bytes() == whole
 
@@ -288,18 +288,14 @@ def test_a_deleted_file_is_gone_with_its_links_and_its_parts(
     """After DELETE neither the file nor its link answers, and nothing of it lies on the disk."""
     note = tmp_path / "gone.txt"
     note.write_text("soon gone")
-    before = stored_parts(service)
+    before = service.stored()
     file = call("/files/upload", *bearer, "-F", f"file=@{note}", "-F", "is_public=true").json()
-    assert len(stored_parts(service)) == len(before) + 1
+    assert len(service.stored()) == len(before) + 1
     assert call(f"/files/{file['id']}", *bearer, "-X", "DELETE").status == 204
     assert call(f"/files/{file['id']}", *bearer).status == 404
     assert call(f"/files/{file['id']}", *bearer, "-X", "DELETE").status == 404
     assert call(f"/files/shared/{file['share_token']}").status == 404
-    assert stored_parts(service) == before
-
-
-def stored_parts(service: Service) -> set[Path]:
-    return {path for path in (service.data / "blobs").rglob("*") if path.is_file()}
+    assert service.stored() == before
 
 
 def test_two_factor_sign_in_from_set_up_to_switching_off(call: Curl) -> None:

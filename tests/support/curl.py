@@ -26,12 +26,13 @@ class CurlResult:
         return json.loads(self.body)
 
 
-def curl(folder: Path, *arguments: str) -> CurlResult:
+def curl(folder: Path, *arguments: str, output: Path | None = None) -> CurlResult:
     """
-    Run curl with these arguments; fail the test if curl itself fails.
+    Run curl with these arguments; fail the test if curl itself fails. `output` is kept and appended to.
     """
-    head, body = folder / "head.txt", folder / "body.bin"
-    body.write_bytes(b"")
+    head, body = folder / "head.txt", output or folder / "body.bin"
+    if output is None:
+        body.write_bytes(b"")
     command = ["curl", "--silent", "--show-error", "--max-time", "60", "-D", str(head), "-o", str(body), *arguments]
     subprocess.run(command, check=True, capture_output=True)
     # After a redirect or a 100 (Continue) there are several heads; the last one belongs to the body.

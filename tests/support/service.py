@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,23 @@ class Service:
 
     def call(self, method: str, path: str, *, token: str = "", body: Any = None) -> Answer:
         return call(self.port, method, self.api + path, token=token, body=body)
+
+    def is_tidy(self) -> bool:
+        """
+        Whether every file is complete, every part is some file's, and nothing else is stored.
+        """
+        with closing(sqlite3.connect(f"file:{self.data / 'sft.db'}?mode=ro", uri=True)) as database:
+            unfinished = database.execute("SELECT count(*) FROM files WHERE state != 'sealed'").fetchone()[0]
+            known = {key for (key,) in database.execute("SELECT blob_key FROM parts")}
+        folders = {path.name for path in (self.data / "blobs").iterdir()}
+        return not unfinished and self.stored() == known and folders == {key.partition("/")[0] for key in known}
+
+    def stored(self) -> set[str]:
+        """
+        The keys of the parts on the disk, and whatever else lies beside them.
+        """
+        blobs = self.data / "blobs"
+        return {str((Path(folder) / name).relative_to(blobs)) for folder, _, names in os.walk(blobs) for name in names}
 
     def sign_up(self, name: str) -> str:
         """

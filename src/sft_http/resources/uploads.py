@@ -12,12 +12,13 @@ from falcon.asgi import Request, Response
 from falcon.asgi.multipart import BodyPart, MultipartForm
 from falcon.media.multipart import MultipartParseError
 
-from sft_core.errors import Fault, FileTooLarge, InvalidInput, InvalidValue, UploadIncomplete
+from sft_core.errors import Fault, FileTooLarge, InvalidInput, InvalidValue
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, MediaType
 from sft_core.vault.model import File, ShareTerms
 from sft_core.vault.use_cases import Upload
 from sft_http import disposition, schemas, transfers
+from sft_http.edge import require_whole_body
 from sft_http.problems import MalformedRequest, UnsupportedMediaType
 from sft_http.resources.base import Resource, boolean, query, whole
 
@@ -76,15 +77,7 @@ class FileUpload(Resource):
                 await self._take(part, user, form)
         except (MultipartParseError, falcon.MediaMalformedError):
             raise MalformedRequest("The form is malformed or ended before its closing boundary.") from None
-        await self._require_end(req)
-
-    async def _require_end(self, req: Request) -> None:
-        """
-        Read what may follow the form; a body shorter than it was announced to be was cut.
-        """
-        await req.stream.exhaust()
-        if req.content_length is not None and req.stream.tell() != req.content_length:
-            raise UploadIncomplete
+        await require_whole_body(req)
 
     async def _take(self, part: BodyPart, user: User, form: _Form) -> None:
         found = disposition.parameters(part._headers.get(b"content-disposition", b""))  # noqa: SLF001 (its own reading of this header fails on what is not UTF-8)
