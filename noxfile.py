@@ -1,0 +1,83 @@
+"""
+Everything that is checked, by one command: `nox` runs lint and tests.
+
+The sessions run in the environment that nox itself is installed in: `constraints-test.txt` holds
+all of it, pinned and hashed, so there is nothing more to download.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10"
+nox.options.sessions = ["lint", "tests"]
+nox.options.default_venv_backend = "none"
+
+PYTHON = sys.executable
+SCRIPTS = Path(PYTHON).parent
+CHECKED = ["src", "tests", "noxfile.py"]
+
+LOWEST_COVERAGE = "90"
+
+
+def run(session: nox.Session, *command: str, **environment: str) -> None:
+    session.run(*command, external=True, env={**os.environ, **environment})
+
+
+def install(session: nox.Session) -> None:
+    """
+    Install the project itself; what it needs is there already.
+    """
+    run(session, PYTHON, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", ".")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """
+    Style, types and the shape of the imports.
+    """
+    install(session)
+    run(session, PYTHON, "-m", "ruff", "check", *CHECKED)
+    run(session, PYTHON, "-m", "ruff", "format", "--check", *CHECKED)
+    run(session, PYTHON, "-m", "mypy")
+    run(session, PYTHON, "-m", "mypy", *sorted(map(str, Path("tests").rglob("test_*.py"))))
+    run(session, str(SCRIPTS / "lint-imports"))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """
+    All tests, on two processes, with branch coverage.
+    """
+    install(session)
+    coverage = ["--cov", "--cov-report=term:skip-covered", f"--cov-fail-under={LOWEST_COVERAGE}"]
+    arguments = session.posargs or ["-n", "2", "--dist", "loadgroup", *coverage]
+    run(session, PYTHON, "-m", "pytest", *arguments)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """
+    Transfers against nginx, memory, and stalled clients; needs nginx. Not run by default.
+    """
+    install(session)
+    for benchmark in ("run", "memory", "stalled"):
+        run(session, PYTHON, "-m", f"bench.{benchmark}", *session.posargs, PYTHONPATH="tests")
+
+
+@nox.session
+def constraints(session: nox.Session) -> None:
+    """
+    Pin and hash everything anew, for every platform, naming no host; needs `uv`. Not run by default.
+    """
+    compile_ = ["uv", "pip", "compile", "--quiet", "--upgrade", "--universal", "--python-version", "3.11"]
+    compile_ += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+    compile_ += ["--group", "build"]
+    tested = ["--all-extras", "--group", "test", "--group", "lint", "--output-file", "constraints-test.txt"]
+    run(session, *compile_, *tested, "pyproject.toml")
+    served = ["--constraint", "constraints-test.txt", "--output-file", "constraints.txt"]
+    run(session, *compile_, *served, "pyproject.toml")
