@@ -238,30 +238,3 @@ def environment(environ: Mapping[str, str], env_file: Path | None) -> dict[str, 
         raise ConfigurationError(f"the file {env_file} is not there")
     below = {name: value for name, value in dotenv_values(env_file, interpolate=False).items() if value is not None}
     return below | dict(environ)
-
-
-def as_markdown() -> str:
-    """
-    The table of `docs/reference/settings.md`.
-    """
-    lines = ["| setting | default | unit | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{s.name}` | {_shown(s.default)} | {s.unit} | {s.meaning} |" for s in SETTINGS]
-    return "\n".join(lines) + "\n"
-
-
-def as_env_example() -> str:
-    """
-    The text of `.env.example`: every setting, switched off, with its default or an example.
-    """
-    lines = ["# Copy to .env and switch on what you need; keys are best left to the first start.", ""]
-    for setting in SETTINGS:
-        unit = f" ({setting.unit})" if setting.unit else ""
-        default = "" if setting.default in (None, frozenset(), ()) else setting.default
-        lines += [f"# {setting.meaning}{unit}", f"#{setting.name}={setting.example or default}", ""]
-    return "\n".join(lines)
-
-
-def _shown(default: object) -> str:
-    if default is None:
-        return "not set"
-    return f"`{default}`" if default not in (frozenset(), ()) else "none"
