@@ -4,12 +4,14 @@ The REST service as an ASGI application: all routes in one table.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import falcon
 from falcon.asgi import App, Request, Response
-from falcon.media import MultipartFormHandler
+from falcon.media import JSONHandler, MultipartFormHandler
 
 from sft_adapters.settings import Settings
 from sft_core.application import Application
@@ -40,6 +42,7 @@ def create_app(application: Application, *, settings: Settings, lanes: Lanes) ->
     app.req_options.auto_parse_qs_csv = False
     app.req_options.keep_blank_qs_values = True
     app.req_options.media_handlers[falcon.MEDIA_MULTIPART] = _forms()
+    app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=partial(json.dumps, ensure_ascii=False))
     problems.install(app)
     for path, resource in routes(application, settings, lanes):
         app.add_route(path, resource)

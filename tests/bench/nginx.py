@@ -4,7 +4,7 @@ The reference: nginx as a plaintext file server on the same machine.
 
 from __future__ import annotations
 
-import os
+import getpass
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from support.processes import free_port, running
 
 NGINX = """\
 daemon off;
+user {user};
 worker_processes auto;
 error_log {root}/error.log;
 pid {root}/nginx.pid;
@@ -45,11 +46,8 @@ def nginx(root: Path) -> Iterator[int]:
     """
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     (root / "files").mkdir(parents=True)
-    if os.geteuid() == 0:
-        root.chmod(0o755)
-        shutil.chown(root / "files", "www-data")
     port = free_port()
     config = root / "nginx.conf"
-    config.write_text(NGINX.format(root=root, port=port))
+    config.write_text(NGINX.format(root=root, port=port, user=getpass.getuser()))
     with running([program, "-c", str(config), "-p", str(root)], port, root / "out.log"):
         yield port

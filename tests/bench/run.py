@@ -74,7 +74,6 @@ def main() -> None:
         nginx(Path(folder) / "nginx") as reference,
         serving(Path(folder) / "sft") as server,
     ):
-        Path(folder).chmod(0o755)
         token = server.sign_up("bench")
         round_of(server, token, reference, min(size, 64 * MIB))
         rounds = [round_of(server, token, reference, size) for _ in range(arguments.rounds)]

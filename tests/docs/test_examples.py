@@ -5,6 +5,7 @@ What the documentation shows is what happens.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,5 +62,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
     while unseen:
         page = unseen.pop()
         reached.add(page)
-        unseen += [other for other in PAGES if other not in reached and other.name in page.read_text()]
+        linked = {(page.parent / link).resolve() for link in re.findall(r"\]\(([^)#:]+\.md)", page.read_text())}
+        assert linked <= set(PAGES), f"{page.name} links to a page that is not there"
+        unseen += linked - reached
     assert set(PAGES) - reached == set()
