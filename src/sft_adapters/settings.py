@@ -236,5 +236,8 @@ def environment(environ: Mapping[str, str], env_file: Path | None) -> dict[str, 
         return dict(environ)
     if not env_file.is_file():
         raise ConfigurationError(f"the file {env_file} is not there")
-    below = {name: value for name, value in dotenv_values(env_file, interpolate=False).items() if value is not None}
-    return below | dict(environ)
+    try:
+        below = dotenv_values(env_file, interpolate=False)
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"the file {env_file} is not UTF-8") from None
+    return {name: value for name, value in below.items() if value is not None} | dict(environ)

@@ -1,0 +1,166 @@
+"""
+Settings: what is read, what is refused, and that the documentation is made from the same table.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+
+from sft_adapters.setting_docs import as_env_example, as_markdown
+from sft_adapters.settings import SETTINGS, Settings, environment
+from sft_core.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[2]
+KEYS = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
+
+
+def read(**environ: str) -> Settings:
+    return Settings.from_env(KEYS | environ, data_dir=Path("/nonexistent"))
+
+
+def fault(**environ: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read(**environ)
+    return str(caught.value)
+
+
+def test_the_defaults_are_the_contracts() -> None:
+    """Without an environment but for keys, every setting has the contract's default."""
+    settings = read()
+    assert (settings.api_v1_prefix, settings.algorithm) == ("/api/v1", "HS256")
+    assert (settings.access_token_expire_minutes, settings.refresh_token_expire_days) == (30, 7)
+    assert settings.minio_bucket_name == "secure-files"
+    assert settings.allowed_extensions == frozenset()
+    assert settings.database_url is settings.redis_url is settings.minio_endpoint is None
+
+
+def test_the_table_and_the_settings_agree() -> None:
+    """Each setting of the table is a field, and no field stands outside the table."""
+    fields = {attribute.name for attribute in Settings.__attrs_attrs__}
+    assert {setting.field for setting in SETTINGS} == fields - {"data_dir"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "your-secret-key-here-change-in-production"),
+        ("SECRET_KEY", "change-me-change-me-change-me-change-me"),
+        ("SECRET_KEY", "a" * 64),
+        ("ENCRYPTION_KEY", "not base64 at all"),
+        ("ENCRYPTION_KEY", base64.b64encode(bytes(32)).decode()),
+        ("ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode()),
+        ("ENCRYPTION_KEY", base64.b64encode(os.urandom(31)).decode()),
+        ("ENCRYPTION_KEY", base64.b64encode(b"change-this-to-your-own-32-bytes").decode()),
+        ("ALGORITHM", "none"),
+        ("ALGORITHM", "RS256"),
+        ("DEBUG", "maybe"),
+        ("API_V1_PREFIX", "api"),
+        ("API_V1_PREFIX", "/api/"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "0"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "-5"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "1e3"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "٣"),
+        ("MAX_FILE_SIZE", "9" * 30),
+        ("MAX_FILE_SIZE", "100MB"),
+        ("HASH_WAIT_SECONDS", "nan"),
+        ("HASH_WAIT_SECONDS", "inf"),
+        ("ALLOWED_EXTENSIONS", "pdf,../etc"),
+        ("ALLOWED_EXTENSIONS", '["pdf"'),
+        ("ALLOWED_EXTENSIONS", "[1]"),
+        ("ALLOWED_ORIGINS", "files.example.org"),
+        ("ALLOWED_ORIGINS", "https://files.example.org/path"),
+        ("ALLOWED_ORIGINS", "https://user@files.example.org"),
+        ("PART_SIZE", "1"),
+        ("PART_SIZE", str(9 << 20)),
+        ("ARGON2_MEMORY_KIB", "1"),
+    ],
+)
+def test_bad_values_are_refused_by_name_and_never_repeated(name: str, value: str) -> None:
+    """The error names the setting and keeps a secret's value to itself."""
+    message = fault(**{name: value})
+    assert message.startswith(f"{name} ")
+    assert not name.endswith("_KEY") or value not in message
+
+
+def test_all_faults_are_told_at_once() -> None:
+    """Three wrong settings are three sentences in one error."""
+    message = fault(DEBUG="maybe", ALGORITHM="none", SECRET_KEY="short")
+    assert [part.partition(" ")[0] for part in message.split("; ")] == ["DEBUG", "SECRET_KEY", "ALGORITHM"]
+
+
+def test_missing_keys_are_named() -> None:
+    """Without keys nothing starts."""
+    with pytest.raises(ConfigurationError, match="SECRET_KEY is not set; ENCRYPTION_KEY is not set"):
+        Settings.from_env({}, data_dir=Path("/nonexistent"))
+
+
+def test_one_key_for_two_purposes_is_refused() -> None:
+    """The encryption key's own spelling is no signing key."""
+    assert "are the same" in fault(SECRET_KEY=KEYS["ENCRYPTION_KEY"])
+
+
+@pytest.mark.parametrize(("algorithm", "size"), [("HS384", 47), ("HS512", 63)])
+def test_a_longer_digest_asks_for_a_longer_secret(algorithm: str, size: int) -> None:
+    """The signing secret is at least as long as the digest (RFC 7518, section 3.2)."""
+    secret = os.urandom(size).hex()[:size]
+    assert "SECRET_KEY must have at least" in fault(ALGORITHM=algorithm, SECRET_KEY=secret)
+    assert read(ALGORITHM=algorithm, SECRET_KEY=secret + "x").algorithm == algorithm
+
+
+@pytest.mark.parametrize("text", [".pdf,.DOC, txt", '[".pdf", "doc", ".txt"]', "pdf,doc,txt,"])
+def test_extensions_are_read_in_every_usual_spelling(text: str) -> None:
+    """With or without dots, as JSON or with commas, in any case."""
+    assert read(ALLOWED_EXTENSIONS=text).allowed_extensions == {".pdf", ".doc", ".txt"}
+
+
+def test_origins_are_a_list_or_everyone() -> None:
+    """Origins are scheme, host and port; a star means every origin."""
+    assert read(ALLOWED_ORIGINS="https://a.example,http://localhost:3000").allowed_origins == (
+        "https://a.example",
+        "http://localhost:3000",
+    )
+    assert read(ALLOWED_ORIGINS="*").allowed_origins == ("*",)
+
+
+def test_secrets_are_masked() -> None:
+    """Neither key shows in the settings' representation."""
+    settings = read(DATABASE_URL="sqlite:///secret-place", MINIO_SECRET_KEY="minio-secret-value")
+    for secret in (*KEYS.values(), "secret-place", "minio-secret-value"):
+        assert secret not in repr(settings)
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """A `.env` file stands below the environment, quotes and comments read as usual."""
+    file = tmp_path / "settings.env"
+    file.write_text('APP_NAME="From the file"  # a comment\nTWO_FACTOR_ISSUER=Files\n')
+    merged = environment({"APP_NAME": "From the environment"}, file)
+    assert merged["APP_NAME"] == "From the environment"
+    assert merged["TWO_FACTOR_ISSUER"] == "Files"
+    with pytest.raises(ConfigurationError, match="is not there"):
+        environment({}, tmp_path / "absent.env")
+    file.write_bytes(b"APP_NAME=\xff\xfe")
+    with pytest.raises(ConfigurationError, match="is not UTF-8"):
+        environment({}, file)
+
+
+def test_the_page_and_the_example_are_generated() -> None:
+    """Whoever changes the table changes the documentation with it."""
+    assert (ROOT / "docs/reference/settings.md").read_text() == as_markdown()
+    assert (ROOT / ".env.example").read_text() == as_env_example()
+
+
+def test_the_example_changes_nothing_until_something_is_switched_on(tmp_path: Path) -> None:
+    """Every line of the example is a comment, and with all of them on it still starts."""
+    assert environment({}, ROOT / ".env.example") == {}
+    on = tmp_path / ".env"
+    on.write_text("\n".join(line.removeprefix("#") for line in as_env_example().splitlines() if line.startswith("#")))
+    values = {name: value for name, value in environment({}, on).items() if name.isupper() and value}
+    settings = Settings.from_env(KEYS | values, data_dir=tmp_path)
+    assert settings.allowed_extensions == {
+        f".{extension}" for extension in ["pdf", "doc", "docx", "xls", "xlsx", "txt", "jpg", "png", "zip"]
+    }
