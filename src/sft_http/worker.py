@@ -24,6 +24,9 @@ _DETAILS: Final = {
 }
 _INTERNAL: Final = ("internal-error", "The server could not answer this request.")
 
+LINGER_SECONDS: Final = 2.0
+"""How long a client may go on sending a body whose request has been answered already."""
+
 _HEADERS: Final = (
     ("Content-Type", "application/problem+json"),
     ("Cache-Control", "no-store"),
@@ -58,6 +61,20 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
         del message  # It may quote the request; it goes to nobody.
         self._safe_write(problem_response(status, extra_headers))
+
+    def _close_transport(self) -> None:
+        receiver = self._body_receiver
+        if self._closed or receiver is None or receiver._complete or self.transport.is_closing():  # noqa: SLF001 (no other way to know)
+            super()._close_transport()
+            return
+        # The request was answered before its body had come. Closing now would reset the connection
+        # and could take the answer away from a client that is still sending: what it sends is
+        # thrown away for a moment instead, and it sees the end of our side.
+        self._closed = True
+        self._callback_parser = None
+        self._resume_reading()
+        self.transport.write_eof()
+        self.worker.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _on_headers_complete(self) -> object:
         # RFC 9112, section 3.2: a request of HTTP/1.1 without Host is answered 400.

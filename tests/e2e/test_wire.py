@@ -163,6 +163,17 @@ def test_requests_that_never_reach_the_application_get_a_problem(
     assert "gunicorn" not in repr(answer).lower()
 
 
+@pytest.mark.parametrize("sign_in", [True, False])
+def test_a_refusal_reaches_a_client_that_sends_on(service: Service, token: str, *, sign_in: bool) -> None:
+    """A client that sends its whole body before it reads gets the answer, not a reset."""
+    headers, around = multipart("../refused.bin")
+    if sign_in:
+        headers["Authorization"] = f"Bearer {token}"
+    answer = upload(service.port, "POST", f"{service.api}/files/upload", size=32 * MIB, headers=headers, around=around)
+    assert answer.status == (422 if sign_in else 401)
+    eventually(service.is_tidy)
+
+
 def test_no_answer_names_the_server_software(service: Service) -> None:
     """Neither a page nor an error tells what serves it."""
     for path in ("/health", "/nowhere", "/api/v1/auth/me"):
