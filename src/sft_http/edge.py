@@ -54,6 +54,8 @@ class EdgeApp(App[Request, Response]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
+        # Any iterable will do for ASGI, and one may be used up by a single look.
+        scope["headers"] = [(name, value) for name, value in scope["headers"]]
         scope["sft.request_id"] = self._request_id(scope)
         exchange = scope["sft.exchange"] = Exchange(scope, receive, send, varies_by_origin=self._varies_by_origin)
         try:
@@ -115,7 +117,7 @@ class Exchange:
         await self._send(message)
 
     def _completed(self, headers: Any) -> list[tuple[bytes, bytes]]:  # noqa: ANN401 (whatever ASGI allows)
-        found = list(headers)
+        found = [(bytes(name), bytes(value)) for name, value in headers]
         names = {name for name, _ in found}
         found += _ALWAYS
         found += (header for header in _UNLESS_SET if header[0] not in names)

@@ -11,7 +11,8 @@ import attrs
 
 from sft_core.values import ByteRange
 
-_SINGLE: Final = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", flags=re.ASCII | re.IGNORECASE)
+# Numbers of more digits than Python reads at once are not understood, like any other nonsense.
+_SINGLE: Final = re.compile(r"bytes=[ \t]*([0-9]{0,1000})-([0-9]{0,1000})[ \t]*", flags=re.ASCII | re.IGNORECASE)
 _ETAGS: Final = re.compile(r'[ \t]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*')
 
 

@@ -5,16 +5,22 @@ Downloads: by their owner, and by whoever holds a link.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from falcon.asgi import Request, Response
 
 from sft_core.errors import InvalidInput, LinkNotFound
 from sft_core.values import ByteRange, ShareToken
 from sft_core.vault.model import File
-from sft_http import transfers
+from sft_http import problems, transfers
 from sft_http.disposition import attachment
 from sft_http.ranges import Conditions, UnsatisfiableRangeError, requested_range
 from sft_http.resources.base import Resource, file_id
+
+_REFUSALS: Final = {
+    412: ("precondition-failed", "If-Match does not name the present version of the file."),
+    416: ("range-not-satisfiable", "The range holds no byte of the file."),
+}
 
 
 class Delivering(Resource):
@@ -39,7 +45,8 @@ class Delivering(Resource):
         span = self._selected(req, resp, file, head=head)
         if span is None:
             return
-        describe(resp, file, span)
+        describe(resp, file)
+        resp.content_length = len(span)
         if head:
             return
         delivery = await transfers.deliver(self.application, self.lanes, file, span)
@@ -61,19 +68,27 @@ class Delivering(Resource):
         )
         validators(resp, file)
         if conditions.fails_precondition(file.etag):
-            resp.status = 412
+            refuse(req, resp, file, 412)
             return None
         if conditions.is_not_modified(file.etag):
             resp.status = 304
             return None
         if head or not conditions.allows_range(file.etag):
             return file.whole
+        return self._ranged(req, resp, file)
+
+    def _ranged(self, req: Request, resp: Response, file: File) -> ByteRange | None:
         try:
-            return requested_range(req.get_header("Range"), file.size) or file.whole
+            span = requested_range(req.get_header("Range"), file.size)
         except UnsatisfiableRangeError:
-            resp.status = 416
+            refuse(req, resp, file, 416)
             resp.set_header("Content-Range", f"bytes */{file.size}")
             return None
+        if span is None:
+            return file.whole
+        resp.status = 206
+        resp.set_header("Content-Range", f"bytes {span.start}-{span.stop - 1}/{file.size}")
+        return span
 
 
 class Download(Delivering):
@@ -129,14 +144,19 @@ def validators(resp: Response, file: File) -> None:
     resp.set_header("Cache-Control", "private, no-store")
 
 
-def describe(resp: Response, file: File, span: ByteRange) -> None:
+def refuse(req: Request, resp: Response, file: File, status: int) -> None:
+    """
+    A problem in the place of bytes; which version it is about it still says.
+    """
+    code, detail = _REFUSALS[status]
+    problems.answer(resp, req, status=status, code=code, detail=detail)
+    validators(resp, file)
+
+
+def describe(resp: Response, file: File) -> None:
     """
     The headers of a file's bytes: always an attachment, never rendered as a page of ours.
     """
     resp.content_type = str(file.media_type)
     resp.set_header("Content-Disposition", attachment(file.name))
     resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
-    resp.content_length = len(span)
-    if span != file.whole:
-        resp.status = 206
-        resp.set_header("Content-Range", f"bytes {span.start}-{span.stop - 1}/{file.size}")

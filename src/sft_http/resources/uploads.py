@@ -95,7 +95,8 @@ class FileUpload(Resource):
 
     async def _receive(self, part: BodyPart, user: User, file_name: str) -> Upload:
         try:
-            media_type = MediaType.parse(part.content_type)
+            # Its own reading of this header fails on what is not ASCII; RFC 7578, section 4.4, names the default.
+            media_type = MediaType.parse(part._headers.get(b"content-type", b"text/plain").decode("latin-1"))  # noqa: SLF001
         except InvalidInput:
             media_type = OCTET_STREAM
         return await transfers.receive(
