@@ -106,6 +106,13 @@ class Container(containers.DeclarativeContainer):
     )
 
     spend_totp_code = providers.Singleton(users.SpendTotpCode, clock=clock, keyring=keyring, codes=codes)
+    verify_token = providers.Singleton(
+        users.VerifyToken,
+        begin=begin,
+        clock=clock,
+        sessions=sessions,
+        signer=signer,
+    )
     begin_upload = providers.Singleton(
         vault.BeginUpload,
         begin=begin,
@@ -153,19 +160,13 @@ class Container(containers.DeclarativeContainer):
         ),
         refresh_session=providers.Singleton(
             users.RefreshSession,
-            begin=begin,
+            verify=verify_token,
             clock=clock,
             sessions=sessions,
             signer=signer,
             lifetimes=lifetimes,
         ),
-        authenticate=providers.Singleton(
-            users.Authenticate,
-            begin=begin,
-            clock=clock,
-            sessions=sessions,
-            signer=signer,
-        ),
+        authenticate=providers.Singleton(users.Authenticate, verify=verify_token),
         set_up_totp=providers.Singleton(
             users.SetUpTotp,
             begin=begin,

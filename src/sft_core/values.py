@@ -1,8 +1,7 @@
 """
 Values that validate themselves: whoever holds one may rely on its rule.
 
-Every constructor raises `InvalidValue` (or a subclass) with the field's name and a sentence for
-people. Nothing here reads a clock, draws randomness or touches a file.
+What breaks a rule raises `InvalidValue` (or a subclass) with the field's name and a sentence.
 """
 
 from __future__ import annotations

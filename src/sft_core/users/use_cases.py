@@ -10,7 +10,7 @@ import attrs
 
 from sft_core.errors import BadCredentials, BadToken, BadTotpCode, TotpRequired
 from sft_core.ports import Begin, Clock, Ids, KeyRing
-from sft_core.users.model import Session, TokenKind, TokenLifetimes, Totp, User
+from sft_core.users.model import Session, TokenClaims, TokenKind, TokenLifetimes, Totp, User
 from sft_core.users.ports import PasswordHasher, QrEncoder, SessionStore, TokenSigner, TotpCodes, UsersUnit
 from sft_core.values import EmailAddress, Password, Secret, SessionId, UserId, Username
 
@@ -153,20 +153,22 @@ def issue_tokens(signer: TokenSigner, session: Session, clock: Clock, lifetimes:
 
 
 @attrs.frozen(kw_only=True)
-class RefreshSession:
+class VerifyToken:
     """
-    Exchange a refresh token for new tokens, once; a second use revokes the whole family.
+    Tell which live session and which active user a token of one kind belongs to.
+
+    `BadToken` or `InactiveUser` if to none. The session is looked up each time: a revoked one ends
+    its tokens at once.
     """
 
     begin: Begin[UsersUnit]
     clock: Clock
     sessions: SessionStore
     signer: TokenSigner
-    lifetimes: TokenLifetimes
 
-    def __call__(self, *, refresh_token: str) -> Tokens:
+    def __call__(self, token: str, *, kind: TokenKind) -> tuple[TokenClaims, Session, User]:
         now = self.clock.now()
-        claims = self.signer.verify(refresh_token, kind=TokenKind.REFRESH, now=now)
+        claims = self.signer.verify(token, kind=kind, now=now)
         session = self.sessions.get(claims.session_id)
         if session is None or session.user_id != claims.user_id:
             raise BadToken
@@ -176,6 +178,24 @@ class RefreshSession:
         if user is None:
             raise BadToken
         user.require_active()
+        return claims, session, user
+
+
+@attrs.frozen(kw_only=True)
+class RefreshSession:
+    """
+    Exchange a refresh token for new tokens, once; a second use revokes the whole family.
+    """
+
+    verify: VerifyToken
+    clock: Clock
+    sessions: SessionStore
+    signer: TokenSigner
+    lifetimes: TokenLifetimes
+
+    def __call__(self, *, refresh_token: str) -> Tokens:
+        claims, session, _ = self.verify(refresh_token, kind=TokenKind.REFRESH)
+        now = self.clock.now()
         end = now + self.lifetimes.refresh
         if not self.sessions.rotate(session.id, generation=claims.generation, now=now, expires_at=end):
             # The token is ours and the session was live, so this generation has been exchanged
@@ -190,27 +210,12 @@ class RefreshSession:
 class Authenticate:
     """
     Tell who bears an access token; `BadToken` or `InactiveUser` if nobody may.
-
-    The session is looked up each time: a revoked one ends its access tokens at once.
     """
 
-    begin: Begin[UsersUnit]
-    clock: Clock
-    sessions: SessionStore
-    signer: TokenSigner
+    verify: VerifyToken
 
     def __call__(self, *, access_token: str) -> Caller:
-        now = self.clock.now()
-        claims = self.signer.verify(access_token, kind=TokenKind.ACCESS, now=now)
-        session = self.sessions.get(claims.session_id)
-        if session is None or session.user_id != claims.user_id:
-            raise BadToken
-        session.require_live(now)
-        with self.begin(read_only=True) as unit:
-            user = unit.users.get(claims.user_id)
-        if user is None:
-            raise BadToken
-        user.require_active()
+        _, session, user = self.verify(access_token, kind=TokenKind.ACCESS)
         return Caller(user=user, session_id=session.id)
 
 
