@@ -13,7 +13,7 @@ from typing import Any, Final
 import attrs
 from falcon.asgi import App, Request, Response
 
-from sft_core.errors import UploadIncomplete
+from sft_core.errors import SftError, UploadIncomplete
 from sft_core.ports import Ids
 
 Scope = dict[str, Any]
@@ -87,6 +87,9 @@ class Exchange:
     _ended: bool = False
     _status: int = 0
     _sent: int = 0
+    _complete: bool = False
+    _limit: int | None = None
+    _refusal: SftError | None = None
     _started: float = attrs.field(factory=time.monotonic)
 
     async def receive(self) -> Message:
@@ -97,7 +100,15 @@ class Exchange:
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))
             self._ended = not message.get("more_body", False)
+        if self._refusal is not None and self._limit is not None and self._received > self._limit:
+            raise self._refusal
         return message
+
+    def bound_body(self, limit: int, refusal: SftError) -> None:
+        """
+        Raise `refusal` from whatever reads on once more than `limit` bytes of body have come.
+        """
+        self._limit, self._refusal = limit, refusal
 
     def has_whole_body(self, announced: int | None) -> bool:
         """
@@ -114,6 +125,7 @@ class Exchange:
             message["headers"] = self._completed(message["headers"])
         else:
             self._sent += len(message.get("body", b""))
+            self._complete = not message.get("more_body", False)
         await self._send(message)
 
     def _completed(self, headers: Any) -> list[tuple[bytes, bytes]]:  # noqa: ANN401 (whatever ASGI allows)
@@ -138,11 +150,20 @@ class Exchange:
             "route": self._scope.get("sft.route", ""),
             "status": self._status,
             "bytes": self._sent,
+            "complete": self._complete,
             "milliseconds": round((time.monotonic() - self._started) * 1000, 1),
             "client": (self._scope.get("client") or ("",))[0],
             "user": self._scope.get("sft.user", ""),
         }
         access_log.info("request", extra={"fields": fields})
+
+
+def bound_body(req: Request, limit: int, refusal: SftError) -> None:
+    """
+    Refuse a body over `limit` bytes while it comes, wherever its bytes belong and whatever was announced.
+    """
+    exchange: Exchange = req.scope["sft.exchange"]
+    exchange.bound_body(limit, refusal)
 
 
 async def require_whole_body(req: Request) -> None:

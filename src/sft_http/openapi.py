@@ -10,6 +10,8 @@ from typing import Any, Final
 import attrs
 
 from sft_adapters.settings import Settings
+from sft_core.values import MAX_PAGE_SIZE
+from sft_core.vault.model import MAX_DOWNLOADS_BOUND, MAX_EXPIRES_HOURS
 
 Json = dict[str, Any]
 
@@ -31,8 +33,10 @@ class Call:
 
 
 _BODY: Final = "400 401 403 413 415 422 503"
+_CHANGE: Final = f"409 {_BODY}"
 _OWN: Final = "401 403 503"
-_SENT: Final = "403 404 412 416 500 503"
+_SENT: Final = "403 404 412 416 503"
+_LOOKED_AT: Final = "403 404 412 503"
 _UPLOAD_FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
 
 _OPEN: Final = "sign-in"
@@ -53,31 +57,42 @@ CALLS: Final = (
     Call("post", "/auth/login", "Sign in", "200 Tokens", _BODY, takes="Login", tag=_OPEN),
     Call("post", "/auth/refresh", "Exchange a refresh token", "200 Tokens", _BODY, takes="Refresh", tag=_OPEN),
     Call("get", "/auth/me", "The caller's account", "200 User", _OWN, tag="account"),
-    Call("post", "/auth/2fa/setup", "Begin a two-factor set-up", "200 TotpEnrolment", f"400 {_OWN}", tag="account"),
-    Call("post", "/auth/2fa/verify", "Confirm the set-up", "200 Message", _BODY, takes="TotpCode", tag="account"),
-    Call("delete", "/auth/2fa/disable", "Switch two-factor off", "200 Message", _BODY, takes="TotpCode", tag="account"),
-    Call("post", "/auth/2fa/disable", "Switch two-factor off", "200 Message", _BODY, takes="TotpCode", tag="account"),
+    Call("post", "/auth/2fa/setup", "Begin a two-factor set-up", "200 TotpEnrolment", f"400 409 {_OWN}", tag="account"),
+    Call("post", "/auth/2fa/verify", "Confirm the set-up", "200 Message", _CHANGE, takes="TotpCode", tag="account"),
+    Call("delete", "/auth/2fa/disable", "Switch it off", "200 Message", _CHANGE, takes="TotpCode", tag="account"),
+    Call("post", "/auth/2fa/disable", "Switch it off", "200 Message", _CHANGE, takes="TotpCode", tag="account"),
     Call("get", "/files", "The caller's files, newest first", "200 Files", f"{_OWN} 422", query=("skip", "limit")),
-    Call("post", "/files/upload", "Upload a file", "201 File", f"{_BODY} 507", takes="Upload", query=_UPLOAD_FIELDS),
+    Call("post", "/files/upload", "Upload a file", "201 File", f"{_CHANGE} 507", takes="Upload", query=_UPLOAD_FIELDS),
     Call("get", "/files/{id}", "One file", "200 File", f"{_OWN} 404"),
     Call("delete", "/files/{id}", "Delete a file", "204", f"{_OWN} 404"),
     Call("get", "/files/{id}/download", "A file's bytes", "200 Bytes", f"401 {_SENT}"),
-    Call("head", "/files/{id}/download", "A file's headers", "200", f"401 {_SENT}"),
+    Call("head", "/files/{id}/download", "A file's headers", "200 Head", f"401 {_LOOKED_AT}"),
     Call("post", "/files/{id}/share", "Make a link to a file", "200 ShareLink", f"{_BODY} 404", takes="Share"),
     Call("get", "/files/shared/{token}", "A shared file; spends a download", "200 Bytes", f"410 {_SENT}", tag=_LINKS),
-    Call("head", "/files/shared/{token}", "Its headers; spends nothing", "200", f"410 {_SENT}", tag=_LINKS),
+    Call("head", "/files/shared/{token}", "Its headers; spends nothing", "200 Head", f"410 {_LOOKED_AT}", tag=_LINKS),
 )
 
 ROOT_CALLS: Final = (
-    Call("get", "/", "What this is", "200 Root", "500", tag=_SERVICE),
-    Call("get", "/health", "Whether the service is up", "200 Health", "500", tag=_SERVICE),
+    Call("get", "/", "What this is", "200 Root", "", tag=_SERVICE),
+    Call("head", "/", "That it is", "200", "", tag=_SERVICE),
+    Call("get", "/health", "Whether the service is up", "200 Health", "", tag=_SERVICE),
+    Call("head", "/health", "The same without words", "200", "", tag=_SERVICE),
 )
 
 _STRING: Final[Json] = {"type": "string"}
 _TIME: Final[Json] = {"type": "string", "format": "date-time"}
 _ID: Final[Json] = {"type": "string", "format": "uuid"}
-_BUDGET: Final[Json] = {"type": ["integer", "null"], "minimum": 1, "maximum": 2147483647}
-_HOURS: Final[Json] = {"type": ["integer", "null"], "minimum": 1, "maximum": 720}
+_BUDGET: Final[Json] = {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_DOWNLOADS_BOUND}
+_HOURS: Final[Json] = {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_EXPIRES_HOURS}
+_QUERY: Final[dict[str, Json]] = {
+    "skip": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1, "default": 0},
+    "limit": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": 100},
+    "is_public": {"type": "boolean", "default": False},
+    "max_downloads": {**_BUDGET, "type": "integer"},
+    "share_expires_hours": {**_HOURS, "type": "integer"},
+}
+"""Parameters of queries; the fields of the upload's form are the same."""
+
 _CODE: Final[Json] = {"type": "string", "pattern": "^[0-9]{6}$"}
 
 
@@ -110,8 +125,7 @@ def _schemas() -> Json:
         "TotpCode": _object("totp_code", {"totp_code": _CODE}),
         "Share": _object("", {"expires_hours": {**_HOURS, "default": 24}, "max_downloads": _BUDGET}),
         "Upload": _object("file", {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
-                          {"is_public": {"type": "boolean", "default": False}, "max_downloads": _BUDGET,
-                           "share_expires_hours": {**_HOURS, "default": 24}}),
+                          {name: _QUERY[name] for name in _UPLOAD_FIELDS}),
         "User": _object(" ".join(user), user),
         "Tokens": _object("access_token refresh_token token_type", {"access_token": _STRING, "refresh_token": _STRING,
                           "token_type": {"const": "bearer"}}),
@@ -136,11 +150,10 @@ def _parameters(call: Call) -> Iterator[Json]:
         if f"{{{name}}}" in call.path:
             yield {"name": name, "in": "path", "required": True, "schema": _ID if name == "id" else _STRING}
     for name in call.query:
-        schema: Json = {"type": "boolean"} if name == "is_public" else {"type": "integer", "minimum": 0}
-        yield {"name": name, "in": "query", "required": False, "schema": schema}
-    if call.answer.endswith(" Bytes"):
-        for name in ("Range", "If-Range", "If-Match", "If-None-Match"):
-            yield {"name": name, "in": "header", "required": False, "schema": _STRING}
+        yield {"name": name, "in": "query", "required": False, "schema": _QUERY[name]}
+    conditions = {"Bytes": ("If-Match", "If-None-Match", "Range", "If-Range"), "Head": ("If-Match", "If-None-Match")}
+    for name in conditions.get(call.answer.partition(" ")[2], ()):
+        yield {"name": name, "in": "header", "required": False, "schema": _STRING}
 
 
 def _responses(call: Call) -> Json:
@@ -149,10 +162,11 @@ def _responses(call: Call) -> Json:
     if shape == "Bytes":
         found[status]["content"] = {"application/octet-stream": {}}
         found["206"] = {"description": "The bytes of the range", "content": {"application/octet-stream": {}}}
+    if shape in {"Bytes", "Head"}:
         found["304"] = {"description": "Not modified"}
     elif shape:
         found[status]["content"] = {"application/json": {"schema": _ref(shape)}}
-    for problem in call.problems.split():
+    for problem in sorted({*call.problems.split(), "500"}):
         found[problem] = {"$ref": "#/components/responses/Problem"}
     return found
 
@@ -184,7 +198,11 @@ def document(settings: Settings) -> Json:
     content = {"application/problem+json": {"schema": _ref("Problem")}}
     return {
         "openapi": "3.1.0",
-        "info": {"title": settings.app_name, "version": settings.app_version, "license": {"name": "Apache-2.0"}},
+        "info": {
+            "title": settings.app_name,
+            "version": settings.app_version,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
         "paths": paths,
         "components": {
             "schemas": _schemas(),

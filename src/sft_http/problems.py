@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
-from http import HTTPStatus
+import re
 from typing import Any, Final
 
 import falcon
@@ -17,6 +17,8 @@ from sft_core import errors
 log: Final = logging.getLogger("sft.problems")
 
 MEDIA_TYPE: Final = "application/problem+json"
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class MalformedRequest(errors.SftError):
@@ -108,11 +110,25 @@ def request_id(req: Request) -> str:
     return str(req.scope.get("sft.request_id", ""))
 
 
+def instance_of(identity: str) -> str:
+    """
+    The id of a request as a URN (RFC 8141): ours is a UUID, a caller's any plain word.
+    """
+    return f"urn:uuid:{identity}" if _UUID.fullmatch(identity) else f"urn:sft:request:{identity}"
+
+
+def phrase(status: int) -> str:
+    """
+    The words of a status as its status line has them; Python's own differ from version to version.
+    """
+    return falcon.code_to_http_status(status).partition(" ")[2]
+
+
 def body_of(*, status: int, code: str, detail: str, instance: str, **more: object) -> bytes:
     """
     A problem details object as JSON.
     """
-    title = HTTPStatus(status).phrase
+    title = phrase(status)
     problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": instance}
     return json.dumps({**problem, "code": code, **more}).encode()
 
@@ -123,7 +139,8 @@ def answer(resp: Response, req: Request, *, status: int, code: str, detail: str,
     """
     resp.status = status
     resp.stream = None
-    resp.data = body_of(status=status, code=code, detail=detail, instance=f"urn:uuid:{request_id(req)}", **more)
+    instance = instance_of(request_id(req))
+    resp.data = body_of(status=status, code=code, detail=detail, instance=instance, **more)
     resp.content_type = MEDIA_TYPE
     resp.set_header("Cache-Control", "no-store")
     resp.delete_header("Content-Disposition")
@@ -155,8 +172,7 @@ async def on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _
     status = error.status_code
     for name, value in dict(error.headers or {}).items():
         resp.set_header(name, value)
-    phrase = HTTPStatus(status).phrase
-    answer(resp, req, status=status, code=_OWN_CODES.get(status, "request-refused"), detail=f"{phrase}.")
+    answer(resp, req, status=status, code=_OWN_CODES.get(status, "request-refused"), detail=f"{phrase(status)}.")
 
 
 async def on_unexpected(req: Request, resp: Response, error: Exception, _params: dict[str, Any]) -> None:

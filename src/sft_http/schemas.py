@@ -21,6 +21,8 @@ from sft_core.vault.model import File
 
 T = TypeVar("T")
 
+_MAX_TEXT: Final = 4096
+
 
 class ClaimedPassword(Password):
     """
@@ -79,8 +81,10 @@ class Share:
 
 
 def _text(value: object, _type: type) -> str:
-    if not isinstance(value, str) or len(value) > 4096:
+    if not isinstance(value, str):
         raise InvalidValue("", "must be a string")
+    if len(value) > _MAX_TEXT:
+        raise InvalidValue("", f"must have at most {_MAX_TEXT} characters")
     return value
 
 

@@ -190,7 +190,8 @@ def test_every_route_is_documented_and_every_document_is_served(service: Edge) -
     """The OpenAPI document and the routes say the same."""
     document = service.call("GET", "//openapi.json").json
     documented = {(method, path) for path, methods in document["paths"].items() for method in methods}
-    pages = {("get", path) for path in ("/docs", "/redoc", "/openapi.json", "/static/{name}")}
+    names = ("/docs", "/redoc", "/openapi.json", "/static/{name}")
+    pages = {(method, path) for method in ("get", "head") for path in names}
     assert documented == {(method, path) for method, path in served(service) if path} - pages
 
 

@@ -103,16 +103,13 @@ def empty(service: Edge, token: str) -> Shared:
     ],
 )
 def test_a_range_is_the_slice_it_names(file: Shared, asked: str, start: int, stop: int) -> None:
-    """One range is answered 206 with exactly its bytes, by login and by link; all bytes are 200."""
+    """One range, be it of every byte, is answered 206 with exactly its bytes, by login and by link."""
     for answer in (file.own(Range=asked), file.get(Range=asked)):
         assert answer.content == CONTENT[start:stop]
         assert answer.headers["content-length"] == str(stop - start)
         assert answer.headers["etag"] == file.etag
-        if (start, stop) == (0, SIZE):
-            assert (answer.status_code, answer.headers.get("content-range")) == (200, None)
-        else:
-            expected = 206, f"bytes {start}-{stop - 1}/{SIZE}"
-            assert (answer.status_code, answer.headers["content-range"]) == expected
+        expected = 206, f"bytes {start}-{stop - 1}/{SIZE}"
+        assert (answer.status_code, answer.headers["content-range"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -310,12 +307,9 @@ def test_a_deleted_file_leaves_its_links_nowhere(service: Edge, token: str) -> N
 
 def spellings(good: str) -> list[str]:
     """Ways to write 32 bytes other than the one way to write them, and other bytes."""
-    last = "AEIMQUYcgkosw048".index(good[-1])
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    loose = [good[:-1] + letter for letter in alphabet if letter != good[-1]]
-    assert alphabet[alphabet.index(good[-1]) // 4 * 4] == "AEIMQUYcgkosw048"[last]
     return [
-        *loose,
+        *(good[:-1] + letter for letter in alphabet if letter != good[-1]),
         good + "=",
         good + "%3D",
         good[:-1],
@@ -330,7 +324,6 @@ def spellings(good: str) -> list[str]:
         "A" * 43,
         "A" * 10_000,
         "%C3%A9" * 43,
-        "..%2F" + good,
         "-",
     ]
 
@@ -376,7 +369,7 @@ def test_the_listing_pages_through_all_files(serve: Any) -> None:
     """Pages of any size, laid end to end, are the files newest first, each once."""
     service: Edge = serve()
     token = service.sign_up()
-    ids = []
+    ids: list[str] = []
     for number in range(5):
         ids.insert(0, service.store(token, b"x", f"{number}.bin")["id"])
         service.clock.advance(seconds=1)

@@ -42,6 +42,7 @@ class SqlManifests:
             select(*_COLUMNS)
             .where(
                 own,
+                parts.c.size > 0,
                 parts.c.start >= func.coalesce(before.scalar_subquery(), 0),
                 parts.c.start < span.stop,
                 parts.c.start + parts.c.size > span.start,

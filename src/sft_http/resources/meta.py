@@ -4,6 +4,8 @@ The service about itself: what it is, whether it is up, and its documentation.
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -12,6 +14,7 @@ import falcon
 from falcon.asgi import Request, Response
 
 from sft_adapters.settings import Settings
+from sft_http.ranges import Conditions
 
 _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -38,6 +41,8 @@ class Root:
     async def on_get(self, _req: Request, resp: Response) -> None:
         resp.media = {"name": self.settings.app_name, "version": self.settings.app_version, "docs": "/docs"}
 
+    on_head = on_get
+
 
 class Health:
     """
@@ -46,6 +51,8 @@ class Health:
 
     async def on_get(self, _req: Request, resp: Response) -> None:
         resp.media = {"status": "healthy"}
+
+    on_head = on_get
 
 
 @attrs.frozen
@@ -59,6 +66,8 @@ class OpenApi:
     async def on_get(self, _req: Request, resp: Response) -> None:
         resp.media = self.document
 
+    on_head = on_get
+
 
 @attrs.frozen
 class DocumentationPage:
@@ -69,9 +78,11 @@ class DocumentationPage:
     name: str
 
     async def on_get(self, _req: Request, resp: Response) -> None:
-        resp.data = _static(self.name)
+        resp.data = _static(self.name).content
         resp.content_type = _TYPES[".html"]
         resp.set_header("Content-Security-Policy", _PAGE_POLICY)
+
+    on_head = on_get
 
 
 class StaticFile:
@@ -79,20 +90,38 @@ class StaticFile:
     GET /static/{name}: what the documentation pages are made of.
     """
 
-    async def on_get(self, _req: Request, resp: Response, name: str) -> None:
+    async def on_get(self, req: Request, resp: Response, name: str) -> None:
         suffix = name[name.rfind(".") :]
         if suffix not in _TYPES or not set(name) <= _NAME_LETTERS:
             raise falcon.HTTPNotFound
-        resp.data = _static(name)
-        resp.content_type = _TYPES[suffix]
+        page = _static(name)
+        resp.set_header("ETag", f'"{page.etag}"')
         resp.set_header("Cache-Control", "public, max-age=86400")
+        if Conditions(if_none_match=req.get_header("If-None-Match")).is_not_modified(page.etag):
+            resp.status = 304
+            return
+        resp.data = page.content
+        resp.content_type = _TYPES[suffix]
+
+    on_head = on_get
 
 
 _NAME_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
 
 
-def _static(name: str) -> bytes:
+@attrs.frozen
+class _Page:
+    content: bytes
+    etag: str
+
+
+@cache
+def _static(name: str) -> _Page:
+    """
+    A file as it was installed, read once: the loop that asks waits for no disk again.
+    """
     source = files("sft_http") / "static" / name
     if not source.is_file():
         raise falcon.HTTPNotFound
-    return source.read_bytes()
+    content = source.read_bytes()
+    return _Page(content, hashlib.sha256(content).hexdigest()[:32])

@@ -18,7 +18,7 @@ from sft_core.values import OCTET_STREAM, FileName, MediaType
 from sft_core.vault.model import File, ShareTerms
 from sft_core.vault.use_cases import Upload
 from sft_http import disposition, schemas, transfers
-from sft_http.edge import require_whole_body
+from sft_http.edge import bound_body, require_whole_body
 from sft_http.problems import MalformedRequest, UnsupportedMediaType
 from sft_http.resources.base import Resource, boolean, query, whole
 
@@ -67,6 +67,7 @@ class FileUpload(Resource):
         limit = self.settings.max_file_size
         if (req.content_length or 0) > limit + _FORM_SLACK:
             raise FileTooLarge(limit)
+        bound_body(req, limit + _FORM_SLACK, FileTooLarge(limit))
         if (req.content_type or "").partition(";")[0].strip().lower() != "multipart/form-data":
             raise UnsupportedMediaType("The body must be a form: send Content-Type: multipart/form-data.")
 

@@ -1,0 +1,167 @@
+"""
+Entities to test with: whole, plausible, and different each time where they must differ.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+from typing import Any, Final, Protocol, TypeVar
+from uuid import uuid4
+
+import attrs
+
+from sft_core.ports import Begin
+from sft_core.sharing.model import ShareLink
+from sft_core.sharing.ports import SharingUnit
+from sft_core.users.model import Session, Totp, User
+from sft_core.users.ports import UsersUnit
+from sft_core.values import (
+    EmailAddress,
+    FileId,
+    FileName,
+    LinkId,
+    MediaType,
+    SessionId,
+    UserId,
+    Username,
+    WrappedSecret,
+)
+from sft_core.vault.model import File, FileState, Part, ShareTerms
+
+T = TypeVar("T")
+
+NOW: Final = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
+RACERS: Final = 12
+
+
+class AnyUnit(UsersUnit, SharingUnit, Protocol):
+    """
+    A unit of work over everything there is.
+    """
+
+
+Database = Begin[AnyUnit]
+
+
+def a_user(name: str | None = None, **changes: Any) -> User:  # noqa: ANN401 (an entity's fields)
+    """
+    A user with a confirmed second factor.
+    """
+    name = name or f"u{uuid4().hex[:20]}"
+    user = User(
+        id=UserId(uuid4()),
+        email=EmailAddress.parse(f"{name}@example.org"),
+        username=Username.parse(name),
+        password_hash="$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",  # noqa: S106 (nobody's)
+        created_at=NOW,
+        totp=Totp(WrappedSecret("key-1", os.urandom(40)), confirmed=True, last_step=100),
+    )
+    return attrs.evolve(user, **changes)
+
+
+def a_file(owner: User, **changes: Any) -> File:  # noqa: ANN401 (an entity's fields)
+    """
+    A file that is being received.
+    """
+    file = File(
+        id=FileId(uuid4()),
+        owner=owner.id,
+        name=FileName.parse("notes – 文.txt"),
+        original_name=FileName.parse("notes.txt"),
+        media_type=MediaType.parse("text/plain"),
+        created_at=NOW,
+        key=WrappedSecret("key-1", os.urandom(40)),
+        terms=ShareTerms(max_downloads=3, expires_hours=5),
+    )
+    return attrs.evolve(file, **changes)
+
+
+def some_parts(file: File, *sizes: int, first: int = 0, start: int = 0) -> list[Part]:
+    """
+    Parts of these sizes, one after the other.
+    """
+    parts = []
+    for number, size in enumerate(sizes, first):
+        parts.append(
+            Part(
+                number=number,
+                start=start,
+                size=size,
+                stored_size=size + 72,
+                blob_key=file.blob_key(number, os.urandom(8)),
+                header=os.urandom(56),
+            ),
+        )
+        start += size
+    return parts
+
+
+def a_link(file: File, **changes: Any) -> ShareLink:  # noqa: ANN401 (an entity's fields)
+    """
+    A live link without a budget.
+    """
+    link = ShareLink(
+        id=LinkId(uuid4()),
+        file_id=file.id,
+        owner=file.owner,
+        token_digest=os.urandom(32),
+        token=WrappedSecret("key-1", os.urandom(40)),
+        created_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
+    )
+    return attrs.evolve(link, **changes)
+
+
+def a_session(user: User, **changes: Any) -> Session:  # noqa: ANN401 (an entity's fields)
+    """
+    A live session of the first generation.
+    """
+    session = Session(
+        id=SessionId(uuid4()),
+        user_id=user.id,
+        created_at=NOW,
+        expires_at=NOW + timedelta(days=7),
+    )
+    return attrs.evolve(session, **changes)
+
+
+def stored_user(database: Database, **changes: Any) -> User:  # noqa: ANN401 (an entity's fields)
+    """
+    A user that is committed.
+    """
+    user = a_user(**changes)
+    with database() as unit:
+        unit.users.add(user)
+        unit.commit()
+    return user
+
+
+def stored_file(database: Database, *sizes: int, **changes: Any) -> File:  # noqa: ANN401 (an entity's fields)
+    """
+    A sealed file with parts of these sizes that is committed.
+    """
+    owner = stored_user(database)
+    file = a_file(owner, **{"state": FileState.SEALED, "size": sum(sizes), **changes})
+    with database() as unit:
+        unit.files.add(file)
+        unit.manifests.append(file.id, some_parts(file, *sizes))
+        unit.commit()
+    return file
+
+
+def race(action: Callable[[], T]) -> list[T]:
+    """
+    What each of twelve threads got that did the same at the same time.
+    """
+    barrier = Barrier(RACERS)
+
+    def run() -> T:
+        barrier.wait()
+        return action()
+
+    with ThreadPoolExecutor(RACERS) as pool:
+        return [future.result() for future in [pool.submit(run) for _ in range(RACERS)]]

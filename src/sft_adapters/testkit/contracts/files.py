@@ -1,0 +1,182 @@
+"""
+The contracts of `sft_core.vault.ports.FileRepository` and `Manifests`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from sft_adapters.testkit.contracts.examples import (
+    NOW,
+    Database,
+    a_file,
+    a_link,
+    race,
+    some_parts,
+    stored_file,
+    stored_user,
+)
+from sft_core.errors import Conflict
+from sft_core.values import ByteRange, FileId, FileName, Page
+from sft_core.vault.model import Encryption, File, FileState, Part, ShareTerms
+
+
+def _get(database: Database, file_id: FileId) -> File | None:
+    with database(read_only=True) as unit:
+        return unit.files.get(file_id)
+
+
+class FileRepositoryContract:
+    """
+    Give the fixture `database`.
+    """
+
+    @pytest.mark.parametrize("state", FileState)
+    def test_a_file_comes_back_as_stored(self, database: Database, state: FileState) -> None:
+        """Every field survives in every state; an unknown file is None."""
+        plain = {"terms": ShareTerms(), "key": None, "encryption": Encryption.CLIENT, "size": 2**50, "version": 7}
+        for changes in ({}, plain):
+            file = stored_file(database, **{"state": state, **changes})
+            assert _get(database, file.id) == file
+        assert _get(database, a_file(stored_user(database)).id) is None
+
+    def test_a_listing_is_the_owners_sealed_files_newest_first(self, database: Database) -> None:
+        """Files of others and unfinished ones are left out; equal times are ordered by id."""
+        owner, stranger = stored_user(database), stored_user(database)
+        times = [NOW + timedelta(microseconds=step) for step in (0, 2, 1, 1)]
+        mine = [a_file(owner, state=FileState.SEALED, created_at=time) for time in times]
+        others = [a_file(stranger, state=FileState.SEALED)]
+        others += [a_file(owner, state=state) for state in FileState if state is not FileState.SEALED]
+        with database() as unit:
+            for file in (*mine, *others):
+                unit.files.add(file)
+            unit.commit()
+        newest_first = sorted(mine, key=lambda file: (file.created_at, file.id), reverse=True)
+        with database(read_only=True) as unit:
+            assert list(unit.files.list_sealed(owner.id, Page())) == newest_first
+            assert list(unit.files.list_sealed(owner.id, Page(skip=1, limit=2))) == newest_first[1:3]
+            assert list(unit.files.list_sealed(owner.id, Page(skip=4))) == []
+
+    @pytest.mark.parametrize("stored", FileState)
+    @pytest.mark.parametrize("expected", FileState)
+    def test_replacing_needs_the_expected_state(
+        self, database: Database, stored: FileState, expected: FileState
+    ) -> None:
+        """Only from the expected state is anything changed, and then everything that may change."""
+        file = stored_file(database, state=stored)
+        changed = attrs.evolve(
+            file,
+            state=FileState.DELETING,
+            size=9,
+            key=None,
+            name=FileName.parse("renamed.txt"),
+            terms=ShareTerms(max_downloads=1),
+        )
+        with database() as unit:
+            assert unit.files.replace(changed, expected=expected) == (stored is expected)
+            unit.commit()
+        assert _get(database, file.id) == (changed if stored is expected else file)
+
+    def test_what_is_gone_cannot_be_replaced(self, database: Database) -> None:
+        """A file that is not stored is not made by replacing it."""
+        file = a_file(stored_user(database))
+        with database() as unit:
+            assert not unit.files.replace(file, expected=FileState.RECEIVING)
+            unit.commit()
+        assert _get(database, file.id) is None
+
+    def test_of_two_ends_one_wins(self, database: Database) -> None:
+        """Of twelve that move a file out of one state at once, one does."""
+        file = stored_file(database, state=FileState.RECEIVING)
+
+        def seal() -> bool:
+            with database() as unit:
+                won = unit.files.replace(file.sealed(size=0, terms=file.terms), expected=FileState.RECEIVING)
+                unit.commit()
+            return won
+
+        assert race(seal).count(True) == 1
+
+    @pytest.mark.parametrize("state", FileState)
+    def test_only_what_is_condemned_can_be_removed(self, database: Database, state: FileState) -> None:
+        """Aborting and deleting files go, with their parts and links; any other stays whole."""
+        file = stored_file(database, 10, 20, state=state)
+        kept = stored_file(database, 5)
+        link, kept_link = a_link(file), a_link(kept)
+        with database() as unit:
+            unit.links.add(link)
+            unit.links.add(kept_link)
+            unit.commit()
+        with database() as unit:
+            unit.files.remove(file.id)
+            unit.files.remove(FileId(file.owner.value))
+            unit.commit()
+        gone = state in {FileState.ABORTING, FileState.DELETING}
+        with database(read_only=True) as unit:
+            assert (unit.files.get(file.id) is None) == gone
+            assert unit.manifests.totals(file.id) == ((0, 0) if gone else (2, 30))
+            assert (unit.links.find(link.token_digest) is None) == gone
+            assert unit.files.get(kept.id) == kept
+            assert unit.manifests.totals(kept.id) == (1, 5)
+            assert unit.links.find(kept_link.token_digest) == kept_link
+
+
+class ManifestsContract:
+    """
+    Give the fixture `database`.
+    """
+
+    def test_parts_come_back_as_appended(self, database: Database) -> None:
+        """In batches or at once, in order of their numbers, every field as it was."""
+        file = stored_file(database)
+        parts = some_parts(file, 10, 20, 30)
+        with database() as unit:
+            unit.manifests.append(file.id, parts[:1])
+            unit.manifests.append(file.id, [])
+            unit.manifests.append(file.id, parts[1:])
+            unit.commit()
+        with database(read_only=True) as unit:
+            assert list(unit.manifests.covering(file.id, ByteRange(0, 60), limit=10)) == parts
+            assert unit.manifests.totals(file.id) == (3, 60)
+
+    def test_a_number_stands_once(self, database: Database) -> None:
+        """A part of a number that is there is a conflict, and nothing of the batch stays."""
+        file = stored_file(database, 10)
+        with database() as unit, pytest.raises(Conflict):
+            unit.manifests.append(file.id, some_parts(file, 10, first=0))
+        with database(read_only=True) as unit:
+            assert unit.manifests.totals(file.id) == (1, 10)
+
+    @pytest.mark.parametrize("sizes", [(10, 1, 20, 5), (10, 0, 20, 0), (0,), (7,)])
+    def test_covering_is_what_the_arithmetic_says(self, database: Database, sizes: tuple[int, ...]) -> None:
+        """For every span and limit the parts are those that hold a byte of it, first ones first."""
+        file = stored_file(database)
+        parts = some_parts(file, *sizes)
+        with database() as unit:
+            unit.manifests.append(file.id, parts)
+            unit.commit()
+        bounds = sorted({0, 1, *(part.start + step for part in parts for step in (0, 1, part.size - 1)), 40} - {-1})
+        with database(read_only=True) as unit:
+            for start in bounds:
+                for stop in bounds:
+                    if start <= stop:
+                        span = ByteRange(start, stop)
+                        holding = [part for part in parts if _holds(part, span)]
+                        assert list(unit.manifests.covering(file.id, span, limit=9)) == holding
+                        assert list(unit.manifests.covering(file.id, span, limit=1)) == holding[:1]
+
+    def test_manifests_do_not_mix(self, database: Database) -> None:
+        """A file's parts are its own; an unknown file has none."""
+        file, other = stored_file(database, 10), stored_file(database, 20, 30)
+        with database(read_only=True) as unit:
+            assert unit.manifests.totals(file.id) == (1, 10)
+            assert unit.manifests.totals(other.id) == (2, 50)
+            assert unit.manifests.totals(FileId(file.owner.value)) == (0, 0)
+            assert list(unit.manifests.covering(FileId(file.owner.value), ByteRange(0, 9), limit=9)) == []
+
+
+def _holds(part: Part, span: ByteRange) -> bool:
+    return any(span.start <= byte < span.stop for byte in range(part.start, part.start + part.size))

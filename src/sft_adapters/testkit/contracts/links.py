@@ -1,0 +1,98 @@
+"""
+The contract of `sft_core.sharing.ports.LinkRepository`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from sft_adapters.testkit.contracts.examples import NOW, RACERS, Database, a_link, race, stored_file
+from sft_core.sharing.model import ShareLink
+from sft_core.values import LinkId
+
+
+def stored_link(database: Database, **changes: object) -> ShareLink:
+    """
+    A link that is committed.
+    """
+    link = a_link(stored_file(database), **changes)
+    with database() as unit:
+        unit.links.add(link)
+        unit.commit()
+    return link
+
+
+def _claim(database: Database, link_id: LinkId) -> bool:
+    with database() as unit:
+        claimed = unit.links.claim(link_id, now=NOW)
+        unit.commit()
+    return claimed
+
+
+def _found(database: Database, link: ShareLink) -> ShareLink | None:
+    with database(read_only=True) as unit:
+        return unit.links.find(link.token_digest)
+
+
+class LinkRepositoryContract:
+    """
+    Give the fixture `database`.
+    """
+
+    def test_a_link_comes_back_as_stored(self, database: Database) -> None:
+        """Every field survives; an unknown digest is None."""
+        for changes in ({}, {"max_downloads": 2**31 - 1, "downloads": 4, "revoked_at": NOW}):
+            link = stored_link(database, **changes)
+            assert _found(database, link) == link
+        assert _found(database, a_link(stored_file(database))) is None
+
+    def test_links_of_files_are_all_of_theirs_newest_first(self, database: Database) -> None:
+        """Links of the files asked for, and of no other; none for no file."""
+        file, other = stored_file(database), stored_file(database)
+        links = [a_link(file, created_at=NOW + timedelta(seconds=step)) for step in (1, 3, 2)]
+        links += [a_link(other), a_link(stored_file(database))]
+        with database() as unit:
+            for link in links:
+                unit.links.add(link)
+            unit.commit()
+        newest_first = sorted(links[:4], key=lambda link: (link.created_at, link.id), reverse=True)
+        with database(read_only=True) as unit:
+            assert list(unit.links.of_files([file.id, other.id])) == newest_first
+            assert list(unit.links.of_files([])) == []
+
+    @pytest.mark.parametrize("budget", [1, 5, RACERS, None])
+    def test_a_budget_is_exact(self, database: Database, budget: int | None) -> None:
+        """Of twelve that claim at once exactly as many as the budget allows get a download."""
+        link = stored_link(database, max_downloads=budget)
+        allowed = RACERS if budget is None else budget
+        assert race(lambda: _claim(database, link.id)).count(True) == allowed
+        assert _found(database, link) == attrs.evolve(link, downloads=allowed)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"revoked_at": NOW - timedelta(hours=1)}, {"expires_at": NOW}, {"max_downloads": 2, "downloads": 2}],
+    )
+    def test_what_is_over_cannot_be_claimed(self, database: Database, changes: dict[str, object]) -> None:
+        """A revoked, expired or spent link gives nothing and stays as it is; an unknown one gives nothing."""
+        link = stored_link(database, **changes)
+        assert not _claim(database, link.id)
+        assert _found(database, link) == link
+        assert not _claim(database, a_link(stored_file(database)).id)
+
+    def test_the_last_moment_counts(self, database: Database) -> None:
+        """A microsecond before its end a link still gives."""
+        link = stored_link(database, expires_at=NOW + timedelta(microseconds=1))
+        assert _claim(database, link.id)
+
+    def test_revoking_is_for_good(self, database: Database) -> None:
+        """The first revocation stays; a second one, or of an unknown link, changes nothing."""
+        link = stored_link(database)
+        with database() as unit:
+            assert unit.links.revoke(link.id, now=NOW)
+            assert not unit.links.revoke(link.id, now=NOW + timedelta(hours=1))
+            assert not unit.links.revoke(LinkId(link.owner.value), now=NOW)
+            unit.commit()
+        assert _found(database, link) == attrs.evolve(link, revoked_at=NOW)

@@ -1,0 +1,22 @@
+"""
+Blobs in a folder keep the contract.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sft_adapters.disk.blobs import DiskBlobs
+from sft_adapters.testkit import contracts
+
+
+class TestDiskBlobs(contracts.BlobStoreContract):
+    """
+    Blobs.
+    """
+
+    @pytest.fixture
+    def blobs(self, tmp_path: Path) -> DiskBlobs:
+        return DiskBlobs(tmp_path)

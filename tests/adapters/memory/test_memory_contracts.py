@@ -1,0 +1,74 @@
+"""
+The memory adapters keep every contract.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from sft_adapters.memory.blobs import MemoryBlobs
+from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.sessions import MemorySessions
+from sft_adapters.testkit import contracts
+from sft_adapters.testkit.contracts.examples import a_user
+from sft_core.users.model import User
+
+
+class _OnMemory:
+    @pytest.fixture
+    def database(self) -> MemoryDatabase:
+        return MemoryDatabase()
+
+
+class TestMemoryUnits(_OnMemory, contracts.UnitOfWorkContract):
+    """
+    Units of work.
+    """
+
+
+class TestMemoryUsers(_OnMemory, contracts.UserRepositoryContract):
+    """
+    Users.
+    """
+
+
+class TestMemoryFiles(_OnMemory, contracts.FileRepositoryContract):
+    """
+    Files.
+    """
+
+
+class TestMemoryManifests(_OnMemory, contracts.ManifestsContract):
+    """
+    Manifests.
+    """
+
+
+class TestMemoryLinks(_OnMemory, contracts.LinkRepositoryContract):
+    """
+    Links.
+    """
+
+
+class TestMemorySessions(contracts.SessionStoreContract):
+    """
+    Sessions.
+    """
+
+    @pytest.fixture
+    def sessions(self) -> MemorySessions:
+        return MemorySessions()
+
+    @pytest.fixture
+    def user(self) -> User:
+        return a_user()
+
+
+class TestMemoryBlobs(contracts.BlobStoreContract):
+    """
+    Blobs.
+    """
+
+    @pytest.fixture
+    def blobs(self) -> MemoryBlobs:
+        return MemoryBlobs()

@@ -1,0 +1,58 @@
+"""
+The SQL adapters keep every contract on SQLite.
+"""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Engine
+
+from sft_adapters.sql.database import SqlDatabase
+from sft_adapters.sql.sessions import SqlSessions
+from sft_adapters.testkit import contracts
+from sft_adapters.testkit.contracts.examples import stored_user
+from sft_core.users.model import User
+
+
+class TestSqliteUnits(contracts.UnitOfWorkContract):
+    """
+    Units of work.
+    """
+
+
+class TestSqliteUsers(contracts.UserRepositoryContract):
+    """
+    Users.
+    """
+
+
+class TestSqliteFiles(contracts.FileRepositoryContract):
+    """
+    Files.
+    """
+
+
+class TestSqliteManifests(contracts.ManifestsContract):
+    """
+    Manifests.
+    """
+
+
+class TestSqliteLinks(contracts.LinkRepositoryContract):
+    """
+    Links.
+    """
+
+
+class TestSqliteSessions(contracts.SessionStoreContract):
+    """
+    Sessions.
+    """
+
+    @pytest.fixture
+    def sessions(self, engine: Engine) -> SqlSessions:
+        return SqlSessions(engine)
+
+    @pytest.fixture
+    def user(self, database: SqlDatabase) -> User:
+        return stored_user(database)
