@@ -25,6 +25,9 @@ LOWEST_COVERAGE = "90"
 
 
 def run(session: nox.Session, *command: str, **environment: str) -> None:
+    """
+    Run a command of this environment, with more variables if given.
+    """
     session.run(*command, external=True, env={**os.environ, **environment})
 
 

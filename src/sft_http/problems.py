@@ -121,7 +121,7 @@ def phrase(status: int) -> str:
     """
     The words of a status as its status line has them; Python's own differ from version to version.
     """
-    return falcon.code_to_http_status(status).partition(" ")[2]
+    return str(falcon.code_to_http_status(status)).partition(" ")[2]
 
 
 def body_of(*, status: int, code: str, detail: str, instance: str, **more: object) -> bytes:

@@ -69,8 +69,12 @@ class DiskBlobs:
                 finally:
                     os.close(descriptor)
                 self._publish(temporary, path, key)
-            finally:
-                temporary.unlink(missing_ok=True)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                    _drop_if_empty(path.parent)
+                raise
+            os.unlink(temporary)
             _sync_folder(path.parent)
 
     def _created(self, folder: Path) -> tuple[Path, int]:
@@ -83,7 +87,7 @@ class DiskBlobs:
             with contextlib.suppress(FileNotFoundError):
                 return temporary, os.open(temporary, flags, 0o600)
             with contextlib.suppress(FileExistsError):
-                folder.mkdir(mode=0o700)
+                os.mkdir(folder, 0o700)
                 _sync_folder(self.root)
         raise BlobStoreUnavailable(f"folder {folder.name} cannot be made")
 
@@ -126,12 +130,9 @@ class DiskBlobs:
     def delete(self, key: str) -> None:
         path = self._path(key)
         with _translated(key):
-            path.unlink(missing_ok=True)
-            try:
-                path.parent.rmdir()
-            except OSError as error:
-                if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
-                    raise
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            _drop_if_empty(path.parent)
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         folder, slash, _ = prefix.partition("/")
@@ -176,6 +177,17 @@ def _write_all(descriptor: int, pieces: Iterable[Buffer], key: str, size: int) -
             rest = rest[os.write(descriptor, rest) :]
     if written != size:
         raise BlobSizeMismatch(f"blob {key}: {written} bytes came, {size} were announced")
+
+
+def _drop_if_empty(folder: Path) -> None:
+    """
+    Remove a file's folder with its last blob; one that is in use or gone stays as it is.
+    """
+    try:
+        os.rmdir(folder)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
+            raise
 
 
 def _sync_folder(folder: Path) -> None:

@@ -43,7 +43,7 @@ def open_engine(url: str, *, echo: bool = False, busy_seconds: float = 10.0, con
         parsed = make_url(url)
     except ArgumentError:
         raise ConfigurationError("DATABASE_URL is not a database URL") from None
-    if parsed.get_backend_name() != "sqlite":
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite"}:
         raise ConfigurationError("DATABASE_URL: this version supports SQLite only")
     engine = create_engine(
         parsed,

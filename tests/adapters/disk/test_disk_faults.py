@@ -1,0 +1,219 @@
+"""
+A folder of blobs when the disk, the operating system or somebody else misbehaves.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sft_adapters.disk.blobs import DiskBlobs
+from sft_adapters.testkit.contracts.blobs import KEY, OTHER, put, read
+from sft_core.errors import BlobMissing, BlobStoreFull, BlobStoreUnavailable, InvalidValue, SftError
+
+CONTENT = os.urandom(50_000)
+CALLS = ("open", "write", "fsync", "close", "link", "unlink", "mkdir")
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> DiskBlobs:
+    return DiskBlobs(tmp_path)
+
+
+def everything(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if not path.is_dir()]
+
+
+def test_files_and_folders_are_their_owners_only(blobs: DiskBlobs) -> None:
+    """Nobody else on the machine can read a blob or list a folder."""
+    put(blobs, KEY, CONTENT)
+    path = blobs.root / KEY
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert path.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["../x", "a/../../x", "/etc/passwd", "a", "a/b/c", "a/", "/b", "a/.b", "A/B", "a/b\0", "x/y", "", "a/" + "b" * 65],
+)
+def test_a_key_of_another_form_is_refused(blobs: DiskBlobs, key: str) -> None:
+    """A key is two words of hexadecimal letters and hyphens; no path is made of anything else."""
+    actions: list[Callable[[], Any]] = [
+        lambda: put(blobs, key, b"x"),
+        lambda: read(blobs, key, 0, 1, size=1),
+        lambda: blobs.delete(key),
+    ]
+    for action in actions:
+        with pytest.raises(InvalidValue):
+            action()
+    assert everything(blobs.root) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "folder"])
+def test_what_is_planted_in_a_blobs_place_is_not_read(blobs: DiskBlobs, tmp_path: Path, kind: str) -> None:
+    """A symbolic link, a pipe or a folder is no blob; nothing hangs and nothing is overwritten."""
+    (blobs.root / KEY).parent.mkdir()
+    target = blobs.root / "target"
+    target.write_bytes(b"secret")
+    place = blobs.root / KEY
+    if kind == "link":
+        place.symlink_to(target)
+    elif kind == "dangling":
+        place.symlink_to(tmp_path / "nowhere")
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    with pytest.raises(BlobMissing):
+        read(blobs, KEY, 0, 6, size=6)
+    with pytest.raises(SftError):
+        put(blobs, KEY, b"other!")
+    assert target.read_bytes() == b"secret"
+    assert [info.key for info in blobs.list()] == []
+
+
+def test_a_failed_put_leaves_neither_file_nor_folder(blobs: DiskBlobs) -> None:
+    """After a put that did not succeed the store looks as before it."""
+    with pytest.raises(SftError):
+        put(blobs, KEY, CONTENT, size=1)
+    assert list(blobs.root.iterdir()) == []
+    put(blobs, OTHER, CONTENT)
+    with pytest.raises(SftError):
+        put(blobs, KEY, CONTENT, size=1)
+    assert everything(blobs.root) == [blobs.root / OTHER]
+
+
+def test_a_crash_leaves_nothing_that_is_listed(blobs: DiskBlobs) -> None:
+    """A temporary file that a killed process left is no blob, and deleting the rest does not fail on it."""
+    put(blobs, KEY, CONTENT)
+    (blobs.root / KEY).with_name(".new-0123456789abcdef").write_bytes(b"half")
+    assert [info.key for info in blobs.list()] == [KEY]
+    blobs.delete(KEY)
+    assert list(blobs.list()) == []
+
+
+@pytest.fixture
+def fail_nth(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, int], list[str]]]:
+    """
+    Make the N-th call into the operating system fail with an error number, and tell all calls made.
+    """
+
+    def install(nth: int, number: int) -> list[str]:
+        made: list[str] = []
+
+        def wrap(name: str) -> Any:
+            real = getattr(os, name)
+
+            def call(*args: Any, **kwargs: Any) -> Any:
+                made.append(name)
+                if len(made) == nth:
+                    if name == "close":
+                        real(*args, **kwargs)
+                    raise OSError(number, "injected")
+                return real(*args, **kwargs)
+
+            return call
+
+        for name in CALLS:
+            monkeypatch.setattr(os, name, wrap(name))
+        return made
+
+    yield install
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EACCES])
+def test_whichever_call_fails_a_blob_is_whole_or_absent(
+    blobs: DiskBlobs, fail_nth: Callable[[int, int], list[str]], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The put says so with an error of ours, and a second attempt under another key succeeds."""
+    put(blobs, OTHER, b"neighbour")
+    nth = 0
+    while True:
+        nth += 1
+        made = fail_nth(nth, number)
+        key = f"00{nth:04x}/1-{nth:08x}"
+        failed = True
+        try:
+            put(blobs, key, CONTENT)
+            failed = False
+        except BlobStoreFull:
+            assert number in {errno.ENOSPC, errno.EDQUOT}
+        except BlobStoreUnavailable:
+            assert number not in {errno.ENOSPC, errno.EDQUOT}
+        calls = len(made)
+        monkeypatch.undo()
+        sizes = {info.key: info.size for info in blobs.list()}
+        assert sizes.get(key, len(CONTENT)) == len(CONTENT)
+        assert sizes[OTHER] == 9
+        if not failed:
+            assert read(blobs, key, 0, len(CONTENT), size=len(CONTENT)) == CONTENT
+        if calls < nth:
+            break
+        blobs.delete(key)
+    assert nth > 8
+
+
+def test_short_writes_are_gone_on_with(blobs: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operating system may take less than it is given."""
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:777]))
+    put(blobs, KEY, CONTENT)
+    assert read(blobs, KEY, 0, len(CONTENT), size=len(CONTENT)) == CONTENT
+
+
+def test_short_reads_are_gone_on_with(blobs: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operating system may give less than it is asked for."""
+    put(blobs, KEY, CONTENT)
+    real = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda descriptor, buffers, at: real(descriptor, [buffers[0][:777]], at))
+    assert read(blobs, KEY, 0, len(CONTENT), size=len(CONTENT)) == CONTENT
+
+
+def test_a_missing_root_is_unavailable(tmp_path: Path) -> None:
+    """Where the store's folder is gone, that is what is said."""
+    with pytest.raises(BlobStoreUnavailable):
+        put(DiskBlobs(tmp_path / "gone"), KEY, b"x")
+
+
+def test_puts_and_deletes_in_one_folder_do_not_hurt_each_other(blobs: DiskBlobs) -> None:
+    """While one thread empties a folder, another can put into it."""
+    stop = threading.Event()
+
+    def churn() -> None:
+        while not stop.is_set():
+            put(blobs, OTHER, b"x")
+            blobs.delete(OTHER)
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for number in range(100):
+            key = f"{KEY}{number:x}"
+            put(blobs, key, b"content")
+            assert read(blobs, key, 0, 7, size=7) == b"content"
+            blobs.delete(key)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_descriptors_are_given_back(blobs: DiskBlobs) -> None:
+    """Success and failure alike leave no open file."""
+    put(blobs, KEY, CONTENT)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(50):
+        read(blobs, KEY, 0, 10, size=len(CONTENT))
+        with pytest.raises(SftError):
+            read(blobs, KEY, 0, 10, size=1)
+        with pytest.raises(SftError):
+            put(blobs, KEY, CONTENT)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

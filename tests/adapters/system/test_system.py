@@ -1,0 +1,60 @@
+"""
+The machine's clock, randomness and identifiers.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from uuid import RFC_4122, UUID
+
+from sft_adapters.memory.clock import SettableClock
+from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
+
+
+def test_the_clock_is_in_utc() -> None:
+    """The present moment, aware of its zone."""
+    now = SystemClock().now()
+    assert now.tzinfo is UTC
+    assert abs(now - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_entropy_never_repeats() -> None:
+    """As many bytes as asked for, others each time."""
+    draws = {SystemEntropy().draw(24) for _ in range(1000)}
+    assert len(draws) == 1000
+    assert {len(draw) for draw in draws} == {24}
+
+
+def test_an_identifier_is_a_uuid_of_version_7() -> None:
+    """Version, variant and the 48 bits of time stand where RFC 9562 has them."""
+    clock = SettableClock(datetime(2026, 5, 6, 7, 8, 9, 123456, tzinfo=UTC))
+    made = Uuid7Ids(clock, SystemEntropy()).new()
+    assert (made.version, made.variant) == (7, RFC_4122)
+    assert made.int >> 80 == int(clock.now().timestamp() * 1000)
+
+
+def test_later_identifiers_sort_later() -> None:
+    """Also when the clock stands still, goes back, or a millisecond is full."""
+    clock = SettableClock()
+    ids = Uuid7Ids(clock, SystemEntropy())
+    made: list[UUID] = []
+    for step in (0.0, 0.001, -5.0, 0.0, 10.0):
+        clock.advance(seconds=step)
+        made += [ids.new() for _ in range(5000)]
+    assert made == sorted(made)
+    assert len(set(made)) == len(made)
+    assert {one.version for one in made} == {7}
+
+
+def test_threads_never_get_one_identifier() -> None:
+    """Eight threads, a thousand identifiers each, all of them different."""
+    ids = Uuid7Ids(SystemClock(), SystemEntropy())
+    made: list[list[UUID]] = []
+    threads = [threading.Thread(target=lambda: made.append([ids.new() for _ in range(1000)])) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({one for each in made for one in each}) == 8000
+    assert all(each == sorted(each) for each in made)
