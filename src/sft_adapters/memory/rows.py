@@ -83,7 +83,7 @@ class Users(_Repository):
             if totp is None or totp_step <= totp.last_step:
                 return False
             totp = attrs.evolve(totp, last_step=totp_step)
-        users[user_id] = attrs.evolve(user, last_login=at, totp=totp)
+        users[user_id] = attrs.evolve(user, last_login=at, totp=totp, revision=user.revision + 1)
         return True
 
 

@@ -105,7 +105,7 @@ class SqlUsers:
 
     def record_sign_in(self, user_id: UserId, at: datetime, totp_step: int | None) -> bool:
         may = (users.c.id == user_id.bytes) & users.c.is_active
-        change: dict[str, Any] = {"last_login": at}
+        change: dict[str, Any] = {"last_login": at, "revision": users.c.revision + 1}
         if totp_step is not None:
             may &= users.c.totp_seed.is_not(None) & (users.c.totp_last_step < totp_step)
             change["totp_last_step"] = totp_step

@@ -29,7 +29,9 @@ class Totp:
 @attrs.frozen(kw_only=True)
 class User:
     """
-    A person with an account. `revision` grows with each change and guards against lost updates.
+    A person with an account.
+
+    `revision` grows with each change, sign-ins included, and guards against lost updates.
     """
 
     id: UserId

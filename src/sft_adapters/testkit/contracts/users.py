@@ -87,15 +87,26 @@ class UserRepositoryContract:
             unit.users.save(a_user())
 
     def test_a_sign_in_is_recorded_and_a_step_is_spent(self, database: Database) -> None:
-        """Time and step are stored together, and the revision stays."""
+        """Time and step are stored together, and the revision moves on."""
         user = stored_user(database)
         later = NOW + timedelta(hours=1, microseconds=1)
         with database() as unit:
             assert unit.users.record_sign_in(user.id, later, 101)
             unit.commit()
         assert user.totp is not None
-        expected = attrs.evolve(user, last_login=later, totp=attrs.evolve(user.totp, last_step=101))
-        assert _get(database, user.id) == expected
+        spent = attrs.evolve(user.totp, last_step=101)
+        assert _get(database, user.id) == attrs.evolve(user, last_login=later, totp=spent, revision=user.revision + 1)
+
+    def test_a_save_never_brings_a_spent_step_back(self, database: Database) -> None:
+        """Who read the user before a sign-in cannot save them after it: the step stays spent."""
+        user = stored_user(database)
+        with database() as unit:
+            assert unit.users.record_sign_in(user.id, NOW, 101)
+            unit.commit()
+        with database() as unit, pytest.raises(Conflict):
+            unit.users.save(attrs.evolve(user, is_verified=True))
+        with database() as unit:
+            assert not unit.users.record_sign_in(user.id, NOW, 101)
 
     @pytest.mark.parametrize(
         ("changes", "step"),
