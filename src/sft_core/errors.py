@@ -193,6 +193,22 @@ class DownloadLimitReached(NotAllowed):
     public = "Download limit reached"
 
 
+# --- how often they may try ---------------------------------------------------------------------
+
+
+class TooManyAttempts(SftError):
+    """
+    Too many tries at one thing in too short a time; the next one counts after `retry_after` seconds.
+    """
+
+    code = "too-many-attempts"
+    public = "Too many attempts; please try again later."
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
 # --- what they name ----------------------------------------------------------------------------
 
 

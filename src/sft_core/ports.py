@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from sft_core.values import Secret, WrappedSecret
+from sft_core.values import Rate, Secret, WrappedSecret
 
 
 class Clock(Protocol):
@@ -65,6 +65,31 @@ class KeyRing(Protocol):
     def unwrap(self, wrapped: WrappedSecret, *, purpose: str, context: bytes) -> Secret:
         """
         Decrypt; `UnknownKey` names a key that is missing, `UnwrapFailed` says it does not open.
+        """
+        ...
+
+
+class RateLimiter(Protocol):
+    """
+    Bounds how often something may be tried. Each call is one atomic step, in no unit of work.
+
+    A key is a generated word (`[a-z0-9:-]{1,100}`) and always comes with the same rate. What is
+    counted outlives this process; it is no promise, so a store may lose it with its own data.
+    """
+
+    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+        """
+        Take one attempt; `TooManyAttempts`, taking none, if none is left.
+
+        A key that has rested for the whole window has `rate.attempts` of them, and a taken one
+        comes back each `rate.interval`. Of any number of callers at one moment exactly as many as
+        are left are admitted. A `now` that goes back gives nothing back.
+        """
+        ...
+
+    def forget(self, key: str) -> None:
+        """
+        Give back every attempt at once; a key that nobody tried is no error.
         """
         ...
 

@@ -11,6 +11,7 @@ import binascii
 import hmac
 import re
 import unicodedata
+from datetime import datetime, timedelta
 from typing import Final, Self
 from uuid import UUID
 
@@ -379,6 +380,49 @@ class ByteRange:
         The same bytes counted from another origin.
         """
         return ByteRange(self.start + by, self.stop + by)
+
+
+# --- how often, how many -----------------------------------------------------------------------
+
+
+@attrs.frozen
+class Rate:
+    """
+    How often something may be tried: `attempts` at once, each of which comes back in its time.
+
+    It is the generic cell rate algorithm (ITU-T I.371, annex A): all that is kept of a key is the
+    moment at which its last attempt will have come back. Whole microseconds.
+    """
+
+    attempts: int
+    window: timedelta
+
+    def __attrs_post_init__(self) -> None:
+        if not 1 <= self.attempts <= 1_000_000:
+            raise InvalidValue("attempts", "must be between 1 and 1000000")
+        if not timedelta(seconds=1) <= self.window <= timedelta(days=365):
+            raise InvalidValue("window", "must be between a second and a year")
+
+    @property
+    def interval(self) -> timedelta:
+        """
+        How long it takes until one attempt comes back.
+        """
+        return self.window / self.attempts
+
+    @property
+    def tolerance(self) -> timedelta:
+        """
+        How far in the future the last attempt may come back for one more to be admitted now.
+        """
+        return self.interval * (self.attempts - 1)
+
+    def retry_after(self, comes_back: datetime, now: datetime) -> int:
+        """
+        Whole seconds, at least one, until the next attempt is admitted.
+        """
+        wait = comes_back - self.tolerance - now
+        return max(1, -(-wait // timedelta(seconds=1)))
 
 
 MAX_PAGE_SIZE: Final = 1000

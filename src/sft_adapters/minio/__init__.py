@@ -1,0 +1,3 @@
+"""
+Blobs in MinIO or any other S3 server, by the MinIO SDK.
+"""

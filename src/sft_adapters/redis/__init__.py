@@ -1,0 +1,3 @@
+"""
+What may be lost with a clear answer, in Redis or Valkey: sessions on their way, and throttles.
+"""
