@@ -406,9 +406,9 @@ class Rate:
     @property
     def interval(self) -> timedelta:
         """
-        How long it takes until one attempt comes back.
+        How long it takes until one attempt comes back, rounded down: the window brings back all of them.
         """
-        return self.window / self.attempts
+        return self.window // self.attempts
 
     @property
     def tolerance(self) -> timedelta:
