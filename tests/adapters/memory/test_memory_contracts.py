@@ -8,6 +8,7 @@ import pytest
 
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.testkit import contracts
 from sft_adapters.testkit.contracts.examples import a_user
@@ -72,3 +73,13 @@ class TestMemoryBlobs(contracts.BlobStoreContract):
     @pytest.fixture
     def blobs(self) -> MemoryBlobs:
         return MemoryBlobs()
+
+
+class TestMemoryRateLimiter(contracts.RateLimiterContract):
+    """
+    Attempts.
+    """
+
+    @pytest.fixture
+    def limiter(self) -> MemoryRateLimiter:
+        return MemoryRateLimiter()

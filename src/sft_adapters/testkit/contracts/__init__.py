@@ -9,6 +9,7 @@ Contract suites: subclass one, give its fixture, and every sentence of the port'
 
 from sft_adapters.testkit.contracts.blobs import BlobStoreContract
 from sft_adapters.testkit.contracts.files import FileRepositoryContract, ManifestsContract
+from sft_adapters.testkit.contracts.limits import RateLimiterContract
 from sft_adapters.testkit.contracts.links import LinkRepositoryContract
 from sft_adapters.testkit.contracts.sessions import SessionStoreContract
 from sft_adapters.testkit.contracts.units import UnitOfWorkContract
@@ -19,6 +20,7 @@ __all__ = [
     "FileRepositoryContract",
     "LinkRepositoryContract",
     "ManifestsContract",
+    "RateLimiterContract",
     "SessionStoreContract",
     "UnitOfWorkContract",
     "UserRepositoryContract",

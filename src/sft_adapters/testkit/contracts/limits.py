@@ -1,0 +1,233 @@
+"""
+The contract of `sft_core.ports.RateLimiter`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from fractions import Fraction
+from functools import partial
+from typing import Final
+from uuid import uuid4
+
+import attrs
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from sft_adapters.testkit.contracts.examples import NOW, race
+from sft_core.errors import TooManyAttempts
+from sft_core.ports import RateLimiter
+from sft_core.values import Rate
+
+MICROSECOND: Final = timedelta(microseconds=1)
+SECOND: Final = timedelta(seconds=1)
+THREE_A_MINUTE: Final = Rate(3, timedelta(minutes=1))
+SEVEN_AN_HOUR: Final = Rate(7, timedelta(hours=1))
+TEN_A_SECOND: Final = Rate(600, timedelta(seconds=60, microseconds=500))
+
+
+def a_key() -> str:
+    """
+    A key that nobody has tried.
+    """
+    return f"sign-in:{uuid4().hex}"
+
+
+def admitted(limiter: RateLimiter, key: str, rate: Rate, now: datetime) -> bool:
+    """
+    Whether one more attempt is admitted, which is then taken.
+    """
+    try:
+        limiter.admit(key, rate, now=now)
+    except TooManyAttempts:
+        return False
+    return True
+
+
+def how_many(limiter: RateLimiter, key: str, rate: Rate, now: datetime) -> int:
+    """
+    How many attempts are left; they are taken.
+    """
+    count = 0
+    while admitted(limiter, key, rate, now):
+        count += 1
+    return count
+
+
+@attrs.define
+class LeakyBucket:
+    """
+    The oracle: a bucket that leaks one attempt an interval and holds `attempts` of them.
+
+    It is the other formulation of the same algorithm (ITU-T I.371, annex A, the continuous-state
+    leaky bucket), in exact fractions of an attempt.
+    """
+
+    rate: Rate
+    content: Fraction = Fraction(0)
+    at: datetime = NOW
+
+    def wait(self, now: datetime) -> Fraction:
+        """
+        How many intervals it takes until one more fits; zero or less if it fits now.
+        """
+        return max(Fraction(0), self._left(now)) - (self.rate.attempts - 1)
+
+    def pour(self, now: datetime) -> None:
+        """
+        Take an attempt.
+        """
+        self.content, self.at = max(Fraction(0), self._left(now)) + 1, now
+
+    def _left(self, now: datetime) -> Fraction:
+        return self.content - Fraction((now - self.at) // MICROSECOND, self.rate.interval // MICROSECOND)
+
+
+@attrs.frozen
+class Try:
+    """
+    One step of a history: some intervals later (or earlier) and a little, a key is tried or forgotten.
+    """
+
+    intervals: int
+    microseconds: int
+    key: int
+    forget: bool
+
+
+RATES: Final = st.builds(
+    Rate,
+    st.integers(1, 12),
+    st.integers(60_000_000, 400_000_000_000).map(lambda count: count * MICROSECOND),
+)
+TRIES: Final = st.lists(
+    st.builds(
+        Try,
+        intervals=st.sampled_from([0, 0, 0, 1, 1, 2, 5, 20, -1, -3]),
+        microseconds=st.integers(-2, 2) | st.integers(-3_000_000, 3_000_000),
+        key=st.integers(0, 1),
+        forget=st.sampled_from([False] * 9 + [True]),
+    ),
+    max_size=30,
+)
+
+
+class RateLimiterContract:
+    """
+    Give the fixture `limiter`.
+    """
+
+    @pytest.mark.parametrize("rate", [Rate(1, SECOND * 60), THREE_A_MINUTE, SEVEN_AN_HOUR])
+    def test_a_fresh_key_has_all_attempts_at_once(self, limiter: RateLimiter, rate: Rate) -> None:
+        """As many as the rate says are admitted at one moment, and no more."""
+        assert how_many(limiter, a_key(), rate, NOW) == rate.attempts
+
+    def test_who_is_refused_is_told_how_long(self, limiter: RateLimiter) -> None:
+        """The wait is in whole seconds, rounded up, and never less than one."""
+        key = a_key()
+        how_many(limiter, key, THREE_A_MINUTE, NOW)
+        for after, wait in [
+            (timedelta(0), 20),
+            (MICROSECOND, 20),
+            (SECOND, 19),
+            (SECOND * 18 + MICROSECOND, 2),
+            (SECOND * 19, 1),
+            (SECOND * 20 - MICROSECOND, 1),
+        ]:
+            with pytest.raises(TooManyAttempts) as refused:
+                limiter.admit(key, THREE_A_MINUTE, now=NOW + after)
+            assert refused.value.retry_after == wait
+
+    def test_who_is_refused_takes_nothing(self, limiter: RateLimiter) -> None:
+        """However often one is refused, the next attempt comes back no later."""
+        key = a_key()
+        how_many(limiter, key, THREE_A_MINUTE, NOW)
+        for _ in range(10):
+            assert not admitted(limiter, key, THREE_A_MINUTE, NOW + SECOND * 19)
+        assert admitted(limiter, key, THREE_A_MINUTE, NOW + SECOND * 20)
+
+    @pytest.mark.parametrize("rate", [THREE_A_MINUTE, SEVEN_AN_HOUR, Rate(9, timedelta(days=365))])
+    def test_an_attempt_comes_back_each_interval(self, limiter: RateLimiter, rate: Rate) -> None:
+        """A microsecond before there is none, at the moment there is one, and only one."""
+        key = a_key()
+        how_many(limiter, key, rate, NOW)
+        for back in (1, 2, 3):
+            moment = NOW + rate.interval * back
+            assert not admitted(limiter, key, rate, moment - MICROSECOND)
+            assert how_many(limiter, key, rate, moment) == 1
+
+    @pytest.mark.parametrize("rate", [THREE_A_MINUTE, SEVEN_AN_HOUR, TEN_A_SECOND])
+    def test_a_rested_key_has_all_attempts_again(self, limiter: RateLimiter, rate: Rate) -> None:
+        """After the whole window every attempt is back; after the last but one interval, all but one."""
+        key = a_key()
+        how_many(limiter, key, rate, NOW)
+        assert how_many(limiter, key, rate, NOW + rate.window) == rate.attempts
+        assert how_many(limiter, key, rate, NOW + rate.window + rate.tolerance) == rate.attempts - 1
+
+    def test_keys_are_independent(self, limiter: RateLimiter) -> None:
+        """What one key takes, another still has, be it longer by one letter."""
+        key = a_key()
+        how_many(limiter, key, THREE_A_MINUTE, NOW)
+        for other in (a_key(), f"{key}0", key[:-1]):
+            assert how_many(limiter, other, THREE_A_MINUTE, NOW) == 3
+        assert not admitted(limiter, key, THREE_A_MINUTE, NOW)
+
+    def test_any_key_and_rate_will_do(self, limiter: RateLimiter) -> None:
+        """The longest key, the shortest, and the widest rates are counted like any other."""
+        for key in ("k", "a" * 100, f"a:-{uuid4()}:9"):
+            limiter.forget(key)
+            for rate in (Rate(1, timedelta(days=365)), Rate(1, SECOND), Rate(1_000_000, timedelta(days=365))):
+                assert admitted(limiter, key, rate, NOW)
+                limiter.forget(key)
+
+    def test_forgetting_gives_every_attempt_back(self, limiter: RateLimiter) -> None:
+        """It does so at once and for that key alone; a key that nobody tried is no error."""
+        key, other = a_key(), a_key()
+        how_many(limiter, key, THREE_A_MINUTE, NOW)
+        how_many(limiter, other, THREE_A_MINUTE, NOW)
+        limiter.forget(key)
+        limiter.forget(a_key())
+        assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
+        assert not admitted(limiter, other, THREE_A_MINUTE, NOW)
+
+    def test_a_clock_that_goes_back_gives_nothing_back(self, limiter: RateLimiter) -> None:
+        """Neither at an earlier moment nor at the old one again is there more than there was."""
+        key = a_key()
+        assert admitted(limiter, key, THREE_A_MINUTE, NOW)
+        assert how_many(limiter, key, THREE_A_MINUTE, NOW - SECOND * 20) == 1
+        assert how_many(limiter, key, THREE_A_MINUTE, NOW - SECOND * 40) == 0
+        assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 1
+
+    def test_of_many_at_once_as_many_as_are_left(self, limiter: RateLimiter) -> None:
+        """Of twelve callers at one moment exactly the five that are left are admitted."""
+        for _ in range(5):
+            key = a_key()
+            assert admitted(limiter, key, SEVEN_AN_HOUR, NOW)
+            assert admitted(limiter, key, SEVEN_AN_HOUR, NOW)
+            assert race(partial(admitted, limiter, key, SEVEN_AN_HOUR, NOW)).count(True) == 5
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(rate=RATES, tries=TRIES)
+    @example(rate=Rate(3, 100 * SECOND), tries=[Try(0, 0, 0, forget=False)] * 5 + [Try(1, -1, 0, forget=False)] * 5)
+    def test_any_history_is_decided_as_a_leaky_bucket_does(
+        self, limiter: RateLimiter, rate: Rate, tries: list[Try]
+    ) -> None:
+        """Each attempt of any history is admitted, or told to wait, as the oracle says, to the microsecond."""
+        keys, buckets = (a_key(), a_key()), [LeakyBucket(rate), LeakyBucket(rate)]
+        now = latest = NOW
+        for step in tries:
+            now = max(now + rate.interval * step.intervals + MICROSECOND * step.microseconds, latest - rate.window)
+            latest = max(latest, now)
+            key, bucket = keys[step.key], buckets[step.key]
+            if step.forget:
+                limiter.forget(key)
+                buckets[step.key] = LeakyBucket(rate)
+            elif (wait := bucket.wait(now)) <= 0:
+                limiter.admit(key, rate, now=now)
+                bucket.pour(now)
+            else:
+                with pytest.raises(TooManyAttempts) as refused:
+                    limiter.admit(key, rate, now=now)
+                seconds = wait * Fraction(rate.interval // MICROSECOND, 1_000_000)
+                assert refused.value.retry_after == max(1, -(-seconds.numerator // seconds.denominator))
