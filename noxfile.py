@@ -82,5 +82,6 @@ def constraints(session: nox.Session) -> None:
     compile_ += ["--group", "build"]
     tested = ["--all-extras", "--group", "test", "--group", "lint", "--output-file", "constraints-test.txt"]
     run(session, *compile_, *tested, "pyproject.toml")
-    served = ["--constraint", "constraints-test.txt", "--output-file", "constraints.txt"]
-    run(session, *compile_, *served, "pyproject.toml")
+    pinned = ["--constraint", "constraints-test.txt", "pyproject.toml"]
+    run(session, *compile_, "--extra", "all", "--output-file", "constraints-all.txt", *pinned)
+    run(session, *compile_, "--output-file", "constraints.txt", *pinned)
