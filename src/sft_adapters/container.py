@@ -23,6 +23,7 @@ from sft_adapters.disk import keyfiles
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql import migrate
@@ -34,8 +35,10 @@ from sft_core.application import Application
 from sft_core.errors import ConfigurationError
 from sft_core.ports import Clock
 from sft_core.sharing import use_cases as sharing
+from sft_core.throttle import Throttle
 from sft_core.users import use_cases as users
 from sft_core.users.model import TokenLifetimes
+from sft_core.values import Rate
 from sft_core.vault import use_cases as vault
 from sft_core.vault.model import VaultPolicy
 
@@ -105,7 +108,29 @@ class Container(containers.DeclarativeContainer):
         allowed_extensions=s.allowed_extensions,
     )
 
-    spend_totp_code = providers.Singleton(users.SpendTotpCode, clock=clock, keyring=keyring, codes=codes)
+    limiter = providers.Singleton(MemoryRateLimiter)
+    attempts_window = providers.Factory(timedelta, minutes=s.attempts_window_minutes)
+    throttle_sign_in = providers.Singleton(
+        Throttle,
+        limiter=limiter,
+        clock=clock,
+        purpose="sign-in",
+        rate=providers.Factory(Rate, s.sign_in_attempts, attempts_window),
+    )
+    throttle_totp = providers.Singleton(
+        Throttle,
+        limiter=limiter,
+        clock=clock,
+        purpose="totp",
+        rate=providers.Factory(Rate, s.totp_attempts, attempts_window),
+    )
+    spend_totp_code = providers.Singleton(
+        users.SpendTotpCode,
+        clock=clock,
+        keyring=keyring,
+        codes=codes,
+        throttle=throttle_totp,
+    )
     verify_token = providers.Singleton(
         users.VerifyToken,
         begin=begin,
@@ -157,6 +182,7 @@ class Container(containers.DeclarativeContainer):
             signer=signer,
             lifetimes=lifetimes,
             spend_totp_code=spend_totp_code,
+            throttle=throttle_sign_in,
         ),
         refresh_session=providers.Singleton(
             users.RefreshSession,

@@ -80,6 +80,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("MINIO_SECRET_KEY", types.secret, None, "Its secret key."),
     Setting("MINIO_BUCKET_NAME", types.text, "secure-files", "Its bucket."),
     Setting("MINIO_SECURE", types.boolean, True, "Speak TLS to it."),
+    Setting("MINIO_REGION", types.text, "us-east-1", "Its region."),
     Setting(
         "MAX_FILE_SIZE",
         types.whole(1, 2**50),
@@ -104,6 +105,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "https://files.example.org",
     ),
     Setting("TWO_FACTOR_ISSUER", types.text, "Secure File Transfer", "The name that authenticator apps show."),
+    Setting(
+        "SIGN_IN_ATTEMPTS", types.whole(1, 10_000), 10, "Sign-ins that an account may fail from one network in a while."
+    ),
+    Setting("TOTP_ATTEMPTS", types.whole(1, 10_000), 5, "One-time codes that a user may get wrong in a while."),
+    Setting("ATTEMPTS_WINDOW_MINUTES", types.whole(1, 1440), 15, "How long that while is.", "minutes"),
     Setting(
         "PART_SIZE",
         types.whole(64 << 10, 8 * _MIB),
@@ -172,10 +178,14 @@ class Settings:
     minio_secret_key: Secret | None
     minio_bucket_name: str
     minio_secure: bool
+    minio_region: str
     max_file_size: int
     allowed_extensions: frozenset[str]
     allowed_origins: tuple[str, ...]
     two_factor_issuer: str
+    sign_in_attempts: int
+    totp_attempts: int
+    attempts_window_minutes: int
     part_size: int
     json_body_limit: int
     control_threads: int

@@ -56,6 +56,7 @@ class EdgeApp(App[Request, Response]):
             return
         # Any iterable will do for ASGI, and one may be used up by a single look.
         scope["headers"] = [(name, value) for name, value in scope["headers"]]
+        scope["client"] = tuple(scope.get("client") or ()) or None
         scope["sft.request_id"] = self._request_id(scope)
         exchange = scope["sft.exchange"] = Exchange(scope, receive, send, varies_by_origin=self._varies_by_origin)
         try:

@@ -34,6 +34,7 @@ class Call:
 
 _BODY: Final = "400 401 403 413 415 422 503"
 _CHANGE: Final = f"409 {_BODY}"
+_GUESS: Final = f"429 {_CHANGE}"
 _OWN: Final = "401 403 503"
 _SENT: Final = "403 404 412 416 503"
 _LOOKED_AT: Final = "403 404 412 503"
@@ -54,13 +55,13 @@ CALLS: Final = (
         takes="Registration",
         tag=_OPEN,
     ),
-    Call("post", "/auth/login", "Sign in", "200 Tokens", _BODY, takes="Login", tag=_OPEN),
+    Call("post", "/auth/login", "Sign in", "200 Tokens", f"429 {_BODY}", takes="Login", tag=_OPEN),
     Call("post", "/auth/refresh", "Exchange a refresh token", "200 Tokens", _BODY, takes="Refresh", tag=_OPEN),
     Call("get", "/auth/me", "The caller's account", "200 User", _OWN, tag="account"),
     Call("post", "/auth/2fa/setup", "Begin a two-factor set-up", "200 TotpEnrolment", f"400 409 {_OWN}", tag="account"),
-    Call("post", "/auth/2fa/verify", "Confirm the set-up", "200 Message", _CHANGE, takes="TotpCode", tag="account"),
-    Call("delete", "/auth/2fa/disable", "Switch it off", "200 Message", _CHANGE, takes="TotpCode", tag="account"),
-    Call("post", "/auth/2fa/disable", "Switch it off", "200 Message", _CHANGE, takes="TotpCode", tag="account"),
+    Call("post", "/auth/2fa/verify", "Confirm the set-up", "200 Message", _GUESS, takes="TotpCode", tag="account"),
+    Call("delete", "/auth/2fa/disable", "Switch it off", "200 Message", _GUESS, takes="TotpCode", tag="account"),
+    Call("post", "/auth/2fa/disable", "Switch it off", "200 Message", _GUESS, takes="TotpCode", tag="account"),
     Call("get", "/files", "The caller's files, newest first", "200 Files", f"{_OWN} 422", query=("skip", "limit")),
     Call("post", "/files/upload", "Upload a file", "201 File", f"{_CHANGE} 507", takes="Upload", query=_UPLOAD_FIELDS),
     Call("get", "/files/{id}", "One file", "200 File", f"{_OWN} 404"),

@@ -68,6 +68,7 @@ STATUS: Final[dict[type[errors.SftError], int]] = {
     errors.NotAuthenticated: 401,
     errors.TotpRequired: 400,
     errors.NotAllowed: 403,
+    errors.TooManyAttempts: 429,
     errors.NotFound: 404,
     errors.Gone: 410,
     errors.Conflict: 409,
@@ -157,7 +158,7 @@ async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _pa
     more: dict[str, Any] = {}
     if isinstance(error, errors.InvalidInput):
         more["errors"] = [{"path": fault.path, "message": fault.message} for fault in error.faults]
-    if isinstance(error, errors.Unavailable):
+    if isinstance(error, (errors.Unavailable, errors.TooManyAttempts)):
         resp.set_header("Retry-After", str(error.retry_after))
     if status >= 500:
         fields = {"request_id": request_id(req), "code": error.code, "detail": error.detail}

@@ -10,6 +10,7 @@ import attrs
 
 from sft_core.errors import BadCredentials, BadToken, BadTotpCode, TotpRequired
 from sft_core.ports import Begin, Clock, Ids, KeyRing
+from sft_core.throttle import Throttle
 from sft_core.users.model import Session, TokenClaims, TokenKind, TokenLifetimes, Totp, User
 from sft_core.users.ports import PasswordHasher, QrEncoder, SessionStore, TokenSigner, TotpCodes, UsersUnit
 from sft_core.values import EmailAddress, Password, Secret, SessionId, UserId, Username
@@ -78,17 +79,22 @@ class SpendTotpCode:
     Check a one-time code against a second factor and tell the step it spends.
 
     `BadTotpCode` if it is wrong or not later than the last one spent; the caller stores the step.
+    A million codes are soon tried: `TooManyAttempts` counts by user, wherever the tries come from.
+    Only who has the password or a token gets to try, so nobody else can lock a user out.
     """
 
     clock: Clock
     keyring: KeyRing
     codes: TotpCodes
+    throttle: Throttle
 
     def __call__(self, *, user: User, totp: Totp, code: str) -> int:
+        self.throttle.admit(str(user.id))
         seed = self.keyring.unwrap(totp.seed, purpose=TOTP_PURPOSE, context=user.id.bytes)
         step = self.codes.matching_step(seed, code, now=self.clock.now())
         if step <= totp.last_step:
             raise BadTotpCode
+        self.throttle.succeeded(str(user.id))
         return step
 
 
@@ -98,6 +104,8 @@ class SignIn:
     Open a session for who knows the password and, where one is set up, has the second factor.
 
     Unknown addresses and wrong passwords cannot be told apart by the answer or by its time.
+    `origin` names the network that asks: `TooManyAttempts` counts by account and origin, so
+    that somebody who guesses from elsewhere does not lock the account's owner out.
     """
 
     begin: Begin[UsersUnit]
@@ -108,8 +116,25 @@ class SignIn:
     signer: TokenSigner
     lifetimes: TokenLifetimes
     spend_totp_code: SpendTotpCode
+    throttle: Throttle
 
-    def __call__(self, *, email: EmailAddress, password: Password, totp_code: str | None = None) -> Tokens:
+    def __call__(
+        self, *, email: EmailAddress, password: Password, totp_code: str | None = None, origin: str = ""
+    ) -> Tokens:
+        self.throttle.admit(str(email), origin)
+        user = self._proven(email, password, totp_code)
+        self.throttle.succeeded(str(email), origin)
+        now = self.clock.now()
+        session = Session(
+            id=SessionId(self.ids.new()),
+            user_id=user.id,
+            created_at=now,
+            expires_at=now + self.lifetimes.refresh,
+        )
+        self.sessions.open(session)
+        return issue_tokens(self.signer, session, self.clock, self.lifetimes)
+
+    def _proven(self, email: EmailAddress, password: Password, totp_code: str | None) -> User:
         with self.begin(read_only=True) as unit:
             user = unit.users.find(email)
         if user is None:
@@ -123,15 +148,7 @@ class SignIn:
             if not unit.users.record_sign_in(user.id, self.clock.now(), step):
                 raise BadTotpCode if step is not None else BadCredentials
             unit.commit()
-        now = self.clock.now()
-        session = Session(
-            id=SessionId(self.ids.new()),
-            user_id=user.id,
-            created_at=now,
-            expires_at=now + self.lifetimes.refresh,
-        )
-        self.sessions.open(session)
-        return issue_tokens(self.signer, session, self.clock, self.lifetimes)
+        return user
 
     def _spent_step(self, user: User, code: str | None) -> int | None:
         if not user.two_factor_enabled:

@@ -11,7 +11,7 @@ from falcon.asgi import Request, Response
 from sft_core.errors import BadTotpCode
 from sft_http import schemas
 from sft_http.problems import InvalidTotpCode
-from sft_http.resources.base import Resource
+from sft_http.resources.base import Resource, origin
 
 
 class Register(Resource):
@@ -43,6 +43,7 @@ class Login(Resource):
             email=body.email,
             password=body.password,
             totp_code=body.totp_code,
+            origin=origin(req),
         )
         resp.media = schemas.tokens_json(tokens)
 

@@ -4,6 +4,7 @@ What every resource has: the application, the lanes it runs on, and the settings
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Any, Final, TypeVar
 
@@ -52,6 +53,21 @@ class Resource:
         """
         raw = await read_json(req, limit=self.settings.json_body_limit, optional=optional)
         return structured(raw, shape)
+
+
+def origin(req: Request) -> str:
+    """
+    The network a request comes from: the first 24 bits of an IPv4 address, 56 of an IPv6 address.
+
+    It is the peer of the connection and nothing that the request says of itself; behind a proxy
+    all requests come from one network.
+    """
+    try:
+        address = ipaddress.ip_address(req.remote_addr)
+    except ValueError:
+        return ""
+    bits = 24 if address.version == 4 else 56
+    return str(ipaddress.ip_network((address, bits), strict=False))
 
 
 def file_id(text: str) -> FileId:
