@@ -79,7 +79,10 @@ class Users(_Repository):
         if user is None or not user.is_active:
             return False
         totp = user.totp
-        if totp_step is not None:
+        if totp_step is None:
+            if user.two_factor_enabled:
+                return False
+        else:
             if totp is None or totp_step <= totp.last_step:
                 return False
             totp = attrs.evolve(totp, last_step=totp_step)

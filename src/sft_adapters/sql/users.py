@@ -106,7 +106,9 @@ class SqlUsers:
     def record_sign_in(self, user_id: UserId, at: datetime, totp_step: int | None) -> bool:
         may = (users.c.id == user_id.bytes) & users.c.is_active
         change: dict[str, Any] = {"last_login": at, "revision": users.c.revision + 1}
-        if totp_step is not None:
+        if totp_step is None:
+            may &= ~users.c.totp_confirmed
+        else:
             may &= users.c.totp_seed.is_not(None) & (users.c.totp_last_step < totp_step)
             change["totp_last_step"] = totp_step
         with translated():

@@ -47,9 +47,10 @@ class UserRepository(Protocol):
         """
         Note a sign-in and, if given, spend a one-time step, in one conditional update.
 
-        False, changing nothing, if the user is not active or gone, or the step is not later than
-        the last one spent. It moves `revision` on: a `save` from an earlier read would bring the
-        spent step back, and is a `Conflict` instead.
+        False, changing nothing, if the user is not active or gone, if the step is not later than
+        the last one spent, or if none is given and a second factor is in force. It moves
+        `revision` on: a `save` from an earlier read would bring the spent step back, and is a
+        `Conflict` instead.
         """
         ...
 

@@ -144,7 +144,8 @@ class SignIn:
         user.require_active()
         step = self._spent_step(user, totp_code)
         with self.begin() as unit:
-            # The condition is re-checked where it is stored: of two sign-ins with one code, one wins.
+            # Checked again where it is stored: of two sign-ins with one code one wins, and a second
+            # factor that came into force while the password was being hashed is asked for.
             if not unit.users.record_sign_in(user.id, self.clock.now(), step):
                 raise BadTotpCode if step is not None else BadCredentials
             unit.commit()

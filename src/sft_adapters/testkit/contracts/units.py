@@ -80,13 +80,13 @@ class UnitOfWorkContract:
         """It neither changes anything nor commits."""
         user = stored_user(database)
         with database(read_only=True) as unit, pytest.raises(SftError):
-            unit.users.record_sign_in(user.id, NOW, None)
+            unit.users.record_sign_in(user.id, NOW, 101)
         with database(read_only=True) as unit, pytest.raises(SftError):
             unit.commit()
         with database(read_only=True) as unit:
             assert unit.users.get(user.id) == user
         with database() as unit:
-            assert unit.users.record_sign_in(user.id, NOW, None)
+            assert unit.users.record_sign_in(user.id, NOW, 101)
 
     def test_a_unit_commits_once_and_is_then_over(self, database: Database) -> None:
         """After its commit, and after its block, a unit refuses to be used."""

@@ -110,18 +110,36 @@ class UserRepositoryContract:
 
     @pytest.mark.parametrize(
         ("changes", "step"),
-        [({}, 100), ({}, 99), ({"is_active": False}, None), ({"is_active": False}, 101), ({"totp": None}, 101)],
+        [
+            ({}, 100),
+            ({}, 99),
+            ({}, None),
+            ({"is_active": False}, None),
+            ({"is_active": False}, 101),
+            ({"totp": None}, 101),
+        ],
     )
     def test_a_sign_in_that_may_not_be_changes_nothing(
         self, database: Database, changes: dict[str, object], step: int | None
     ) -> None:
-        """A step that is not later, no second factor to spend it on, or no active account: False."""
+        """A step that is not later, none though one is due, nothing to spend it on, no active account: False."""
         user = stored_user(database, **changes)
         with database() as unit:
             assert not unit.users.record_sign_in(user.id, NOW, step)
             assert not unit.users.record_sign_in(a_user().id, NOW, None)
             unit.commit()
         assert _get(database, user.id) == user
+
+    def test_without_a_second_factor_in_force_no_step_is_due(self, database: Database) -> None:
+        """No second factor, or one that waits for its first code, asks for nothing."""
+        pending = a_user().totp
+        assert pending is not None
+        for totp in (None, attrs.evolve(pending, confirmed=False)):
+            user = stored_user(database, totp=totp)
+            with database() as unit:
+                assert unit.users.record_sign_in(user.id, NOW, None)
+                unit.commit()
+            assert _get(database, user.id) == attrs.evolve(user, last_login=NOW, revision=user.revision + 1)
 
     def test_a_step_is_spent_once(self, database: Database) -> None:
         """Of twelve sign-ins with one step at once, one is recorded."""
