@@ -141,6 +141,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How long requests under way may finish after SIGTERM.",
         "seconds",
     ),
+    Setting(
+        "HEADER_TIMEOUT_SECONDS",
+        types.number(1, 300),
+        20.0,
+        "How long a new connection may take to send the head of its first request.",
+        "seconds",
+    ),
     Setting("KEEPALIVE_SECONDS", types.whole(0, 3600), 15, "How long an idle connection is kept.", "seconds"),
     Setting(
         "WORKER_TIMEOUT_SECONDS",
@@ -197,6 +204,7 @@ class Settings:
     argon2_iterations: int
     argon2_lanes: int
     graceful_stop_seconds: int
+    header_timeout_seconds: float
     keepalive_seconds: int
     worker_timeout_seconds: int
 

@@ -279,11 +279,13 @@ _RESERVED: Final = frozenset(
 @attrs.frozen
 class FileName:
     """
-    The name a person gave a file: one path component that is safe on every common file system.
+    The name a person gave a file: one path component, the same to the eye and to the machine.
 
-    1 to 255 characters of any script, after NFC. Refused: separators, control, format-breaking
-    and bidi characters, lone surrogates, `.` and `..`, a trailing dot or surrounding spaces, and
-    the device names that Windows reserves. It is data for people and never part of a path or key.
+    1 to 255 characters of any script, after NFC, one of them visible. Refused: separators, control
+    and bidi characters, line breaks, lone surrogates and noncharacters, `.` and `..`, a trailing dot
+    or surrounding spaces, and the device names that Windows reserves. It is data for people and
+    never part of a path or key; who saves a file under it minds the rest of what their own file
+    system does not take (`:` or `*` on Windows, more than 255 bytes on Linux).
     """
 
     value: str
@@ -301,10 +303,10 @@ class FileName:
         if len(name) > MAX_FILE_NAME_CHARACTERS:
             raise InvalidFileName(f"the file name must have 1 to {MAX_FILE_NAME_CHARACTERS} characters")
         for character in name:
-            if character in "/\\":
-                raise InvalidFileName("the file name must not hold a path separator")
-            if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-                raise InvalidFileName("the file name must not hold control or bidi characters")
+            if fault := _fault_of(character):
+                raise InvalidFileName(f"the file name must not hold {fault}")
+        if all(unicodedata.category(character)[0] in "CZM" for character in name):
+            raise InvalidFileName("the file name must hold a visible character")
         if name != name.strip() or name.endswith("."):
             raise InvalidFileName("the file name must not begin or end with a space, nor end with a dot")
         if name.partition(".")[0].rstrip().casefold() in _RESERVED:
@@ -321,6 +323,20 @@ class FileName:
 
     def __str__(self) -> str:
         return self.value
+
+
+def _fault_of(character: str) -> str:
+    """
+    What is wrong with a character in a file name; nothing, mostly.
+    """
+    if character in "/\\":
+        return "a path separator"
+    if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+        return "control or bidi characters"
+    # Unicode 16, section 23.7.
+    if ord(character) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(character) <= 0xFDEF:
+        return "noncharacters"
+    return ""
 
 
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63}")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import falcon
 from falcon.asgi import App, Request, Response
-from falcon.media import JSONHandler, MultipartFormHandler
+from falcon.media import JSONHandler
 
 from sft_adapters.settings import Settings
 from sft_core.application import Application
@@ -21,9 +21,6 @@ from sft_http.lanes import Lanes
 from sft_http.resources import auth, downloads, files, meta, uploads
 
 _EXPOSED: Final = ["Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-Request-ID"]
-
-_MAX_FORM_PARTS: Final = 16
-_MAX_PART_HEADERS: Final = 8 << 10
 
 
 def create_app(application: Application, *, settings: Settings, lanes: Lanes) -> App[Request, Response]:
@@ -41,7 +38,6 @@ def create_app(application: Application, *, settings: Settings, lanes: Lanes) ->
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.auto_parse_qs_csv = False
     app.req_options.keep_blank_qs_values = True
-    app.req_options.media_handlers[falcon.MEDIA_MULTIPART] = _forms()
     app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=partial(json.dumps, ensure_ascii=False))
     problems.install(app)
     for path, resource in routes(application, settings, lanes):
@@ -78,10 +74,3 @@ def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterat
 
 def _origins(settings: Settings) -> str | tuple[str, ...]:
     return "*" if "*" in settings.allowed_origins else settings.allowed_origins
-
-
-def _forms() -> MultipartFormHandler:
-    handler = MultipartFormHandler()
-    handler.parse_options.max_body_part_count = _MAX_FORM_PARTS
-    handler.parse_options.max_body_part_headers_size = _MAX_PART_HEADERS
-    return handler

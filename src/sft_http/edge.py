@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import attrs
@@ -16,12 +16,14 @@ from falcon.asgi import App, Request, Response
 from sft_core.errors import SftError, UploadIncomplete
 from sft_core.ports import Ids
 
+Header = tuple[bytes, bytes]
 Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 access_log: Final = logging.getLogger("sft.access")
+log: Final = logging.getLogger("sft.edge")
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
@@ -38,6 +40,36 @@ _UNLESS_SET: Final = (
     (b"cache-control", b"no-store"),
 )
 _OVER_TLS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+def completed_headers(headers: Iterable[Header], *, request_id: str, over_tls: bool) -> list[Header]:
+    """
+    The headers of an answer with those that every answer has.
+    """
+    found = [(bytes(name), bytes(value)) for name, value in headers]
+    names = {name for name, _ in found}
+    found += _ALWAYS
+    found += (header for header in _UNLESS_SET if header[0] not in names)
+    found.append((b"x-request-id", request_id.encode()))
+    if over_tls:
+        found.append(_OVER_TLS)
+    return found
+
+
+def log_exchange(**fields: object) -> None:
+    """
+    Write a line of the access log.
+    """
+    access_log.info("request", extra={"fields": fields})
+
+
+class RequestTimeout(SftError):
+    """
+    What was announced of a request did not come in time.
+    """
+
+    code = "request-timeout"
+    public = "The request did not come in time."
 
 
 class EdgeApp(App[Request, Response]):
@@ -61,6 +93,12 @@ class EdgeApp(App[Request, Response]):
         exchange = scope["sft.exchange"] = Exchange(scope, receive, send, varies_by_origin=self._varies_by_origin)
         try:
             await super().__call__(scope, exchange.receive, exchange.send)
+        except SftError as error:
+            if not exchange.has_begun:
+                raise
+            # Too late for a problem. An answer that is left unfinished ends the connection, so
+            # that nobody takes what has been sent for the whole.
+            exchange.log_break(error)
         finally:
             exchange.log()
 
@@ -89,6 +127,7 @@ class Exchange:
     _status: int = 0
     _sent: int = 0
     _complete: bool = False
+    _asked: bool = False
     _limit: int | None = None
     _refusal: SftError | None = None
     _started: float = attrs.field(factory=time.monotonic)
@@ -96,14 +135,37 @@ class Exchange:
     async def receive(self) -> Message:
         """
         Take a message in and note how much of the body has come, and whether it has ended.
+
+        `RequestTimeout` if the body has stopped coming while its client is still there.
         """
+        if not self._asked and self._announces_body():
+            # The framework waits for the first piece of a body before it looks at the request. It
+            # gets an empty one at once: what is refused by its head needs no body, and no
+            # "100 Continue" is sent before somebody wants one.
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": True}
         message = await self._receive()
+        if message["type"] == "http.disconnect" and self._scope.get("sft.is_stalled", _never)():
+            raise RequestTimeout
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))
             self._ended = not message.get("more_body", False)
         if self._refusal is not None and self._limit is not None and self._received > self._limit:
             raise self._refusal
         return message
+
+    def _announces_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+            for name, value in self._scope["headers"]
+        )
+
+    @property
+    def has_begun(self) -> bool:
+        """
+        Whether the head of an answer has been sent.
+        """
+        return self._status != 0
 
     def bound_body(self, limit: int, refusal: SftError) -> None:
         """
@@ -129,14 +191,9 @@ class Exchange:
             self._complete = not message.get("more_body", False)
         await self._send(message)
 
-    def _completed(self, headers: Any) -> list[tuple[bytes, bytes]]:  # noqa: ANN401 (whatever ASGI allows)
-        found = [(bytes(name), bytes(value)) for name, value in headers]
-        names = {name for name, _ in found}
-        found += _ALWAYS
-        found += (header for header in _UNLESS_SET if header[0] not in names)
-        found.append((b"x-request-id", self._scope["sft.request_id"].encode()))
-        if self._scope.get("scheme") == "https":
-            found.append(_OVER_TLS)
+    def _completed(self, headers: Iterable[Header]) -> list[Header]:
+        over_tls = self._scope.get("scheme") == "https"
+        found = completed_headers(headers, request_id=self._scope["sft.request_id"], over_tls=over_tls)
         if self._varies_by_origin:
             found.append((b"vary", b"Origin"))
         return found
@@ -145,18 +202,28 @@ class Exchange:
         """
         Write the line of the access log: the route's template, so that no token stands in it.
         """
-        fields = {
-            "request_id": self._scope["sft.request_id"],
-            "method": self._scope["method"],
-            "route": self._scope.get("sft.route", ""),
-            "status": self._status,
-            "bytes": self._sent,
-            "complete": self._complete,
-            "milliseconds": round((time.monotonic() - self._started) * 1000, 1),
-            "client": (self._scope.get("client") or ("",))[0],
-            "user": self._scope.get("sft.user", ""),
-        }
-        access_log.info("request", extra={"fields": fields})
+        log_exchange(
+            request_id=self._scope["sft.request_id"],
+            method=self._scope["method"],
+            route=self._scope.get("sft.route", ""),
+            status=self._status,
+            bytes=self._sent,
+            complete=self._complete,
+            milliseconds=round((time.monotonic() - self._started) * 1000, 1),
+            client=(self._scope.get("client") or ("",))[0],
+            user=self._scope.get("sft.user", ""),
+        )
+
+    def log_break(self, error: SftError) -> None:
+        """
+        Tell why an answer that had begun was broken off.
+        """
+        fields = {"request_id": self._scope["sft.request_id"], "code": error.code, "detail": error.detail}
+        log.error("the answer was broken off", extra={"fields": fields})
+
+
+def _never() -> bool:
+    return False
 
 
 def bound_body(req: Request, limit: int, refusal: SftError) -> None:

@@ -58,13 +58,16 @@ CALLS: Final = (
     Call("post", "/auth/login", "Sign in", "200 Tokens", f"429 {_BODY}", takes="Login", tag=_OPEN),
     Call("post", "/auth/refresh", "Exchange a refresh token", "200 Tokens", _BODY, takes="Refresh", tag=_OPEN),
     Call("get", "/auth/me", "The caller's account", "200 User", _OWN, tag="account"),
+    Call("head", "/auth/me", "Its headers", "200", _OWN, tag="account"),
     Call("post", "/auth/2fa/setup", "Begin a two-factor set-up", "200 TotpEnrolment", f"400 409 {_OWN}", tag="account"),
     Call("post", "/auth/2fa/verify", "Confirm the set-up", "200 Message", _GUESS, takes="TotpCode", tag="account"),
     Call("delete", "/auth/2fa/disable", "Switch it off", "200 Message", _GUESS, takes="TotpCode", tag="account"),
     Call("post", "/auth/2fa/disable", "Switch it off", "200 Message", _GUESS, takes="TotpCode", tag="account"),
     Call("get", "/files", "The caller's files, newest first", "200 Files", f"{_OWN} 422", query=("skip", "limit")),
+    Call("head", "/files", "Their headers", "200", f"{_OWN} 422", query=("skip", "limit")),
     Call("post", "/files/upload", "Upload a file", "201 File", f"{_CHANGE} 507", takes="Upload", query=_UPLOAD_FIELDS),
     Call("get", "/files/{id}", "One file", "200 File", f"{_OWN} 404"),
+    Call("head", "/files/{id}", "Its headers", "200", f"{_OWN} 404"),
     Call("delete", "/files/{id}", "Delete a file", "204", f"{_OWN} 404"),
     Call("get", "/files/{id}/download", "A file's bytes", "200 Bytes", f"401 {_SENT}"),
     Call("head", "/files/{id}/download", "A file's headers", "200 Head", f"401 {_LOOKED_AT}"),
@@ -151,7 +154,10 @@ def _parameters(call: Call) -> Iterator[Json]:
         if f"{{{name}}}" in call.path:
             yield {"name": name, "in": "path", "required": True, "schema": _ID if name == "id" else _STRING}
     for name in call.query:
-        yield {"name": name, "in": "query", "required": False, "schema": _QUERY[name]}
+        found: Json = {"name": name, "in": "query", "required": False, "schema": _QUERY[name]}
+        if name in _UPLOAD_FIELDS:
+            found["description"] = "Here or in the form, not in both."
+        yield found
     conditions = {"Bytes": ("If-Match", "If-None-Match", "Range", "If-Range"), "Head": ("If-Match", "If-None-Match")}
     for name in conditions.get(call.answer.partition(" ")[2], ()):
         yield {"name": name, "in": "header", "required": False, "schema": _STRING}
@@ -161,8 +167,8 @@ def _responses(call: Call) -> Json:
     status, _, shape = call.answer.partition(" ")
     found: Json = {status: {"description": call.summary}}
     if shape == "Bytes":
-        found[status]["content"] = {"application/octet-stream": {}}
-        found["206"] = {"description": "The bytes of the range", "content": {"application/octet-stream": {}}}
+        found[status]["content"] = {"*/*": {}}  # its own media type
+        found["206"] = {"description": "The bytes of the range", "content": {"*/*": {}}}
     if shape in {"Bytes", "Head"}:
         found["304"] = {"description": "Not modified"}
     elif shape:

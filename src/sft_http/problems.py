@@ -13,6 +13,7 @@ import falcon
 from falcon.asgi import App, Request, Response
 
 from sft_core import errors
+from sft_http.edge import RequestTimeout
 
 log: Final = logging.getLogger("sft.problems")
 
@@ -58,6 +59,7 @@ class InvalidTotpCode(errors.BadTotpCode):
 
 STATUS: Final[dict[type[errors.SftError], int]] = {
     MalformedRequest: 400,
+    RequestTimeout: 408,
     ContentTooLarge: 413,
     UnsupportedMediaType: 415,
     InvalidTotpCode: 400,
@@ -89,7 +91,6 @@ _OWN_CODES: Final = {
     401: "not-authenticated",
     404: "route-not-found",
     405: "method-not-allowed",
-    408: "request-timeout",
     413: "content-too-large",
     415: "unsupported-media-type",
     431: "headers-too-large",

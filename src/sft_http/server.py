@@ -28,6 +28,13 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         self._owned = ExitStack()
         super().__init__()
 
+    @property
+    def header_seconds(self) -> float:
+        """
+        How long a new connection may take to send the head of its first request.
+        """
+        return self._settings.header_timeout_seconds
+
     def load_config(self) -> None:
         for name, value in self._options.items():
             self.cfg.set(name, value)

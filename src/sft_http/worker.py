@@ -1,23 +1,27 @@
 """
 gunicorn's ASGI worker, with the answers it gives by itself brought to our contract.
 
-Requests that never reach the application (malformed, too long, without a host) are answered by
-the server alone. Here these answers become problem details with the same headers as all others.
+Requests that never reach the application (malformed, too long, too slow, without a host) are
+answered by the server alone. Here these answers become problem details like all others.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any, Final
 
-from gunicorn.asgi.parser import ParseError
+from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 
+from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
+from sft_http import problems
+from sft_http.edge import RequestTimeout, completed_headers, log_exchange
+
 _DETAILS: Final = {
     400: ("malformed-request", "The request is not well-formed HTTP/1.1."),
+    408: (RequestTimeout.code, RequestTimeout.public),
     414: ("uri-too-long", "The request target is too long."),
     431: ("headers-too-large", "The request header fields are too large."),
     501: ("transfer-coding-not-supported", "The transfer coding is not supported."),
@@ -27,30 +31,21 @@ _INTERNAL: Final = ("internal-error", "The server could not answer this request.
 LINGER_SECONDS: Final = 2.0
 """How long a client may go on sending a body whose request has been answered already."""
 
-_HEADERS: Final = (
-    ("Content-Type", "application/problem+json"),
-    ("Cache-Control", "no-store"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Referrer-Policy", "no-referrer"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-    ("Server", "sft"),
-    ("Connection", "close"),
-)
 
-
-def problem_response(status: int, extra_headers: Sequence[tuple[str, str]] = ()) -> bytes:
+def problem_response(status: int, *, request_id: str, over_tls: bool) -> bytes:
     """
     A whole HTTP/1.1 response with a problem details body (RFC 9457) that ends the connection.
     """
     code, detail = _DETAILS.get(status, _INTERNAL)
-    phrase = HTTPStatus(status).phrase
-    body = json.dumps(
-        {"type": "about:blank", "title": phrase, "status": status, "detail": detail, "code": code},
-    ).encode()
-    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in (*_HEADERS, *extra_headers))]
-    lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+    body = problems.body_of(status=status, code=code, detail=detail, instance=problems.instance_of(request_id))
+    own = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"connection", b"close")]
+    own.append((b"content-length", str(len(body)).encode()))
+    headers = completed_headers(own, request_id=request_id, over_tls=over_tls)
+    lines = [
+        f"HTTP/1.1 {status} {problems.phrase(status)}".encode(),
+        *(name + b": " + value for name, value in headers),
+    ]
+    return b"\r\n".join([*lines, b"", body])
 
 
 class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
@@ -60,10 +55,39 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
 
     _callback_parser: Any
     _closed: bool
+    _head_timer: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # On a connection that is kept, the next head has to come before the server's own timer.
+        self._head_timer = self.worker.loop.call_later(self.worker.app.header_seconds, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def _head_is_late(self) -> None:
+        if not self._closed:
+            self._send_error_response(408, "")
+            self._close_transport()
+            self._request_ready.set()
 
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
-        del message  # It may quote the request; it goes to nobody.
-        self._safe_write(problem_response(status, extra_headers))
+        del message, extra_headers  # They may quote the request; they go to nobody.
+        request_id = str(self.worker.ids.new())
+        response = problem_response(status, request_id=request_id, over_tls=self._is_ssl)
+        self._safe_write(response)
+        log_exchange(
+            request_id=request_id,
+            method="",
+            route="",
+            status=status,
+            bytes=len(response.partition(b"\r\n\r\n")[2]),
+            complete=True,
+            milliseconds=0.0,
+            client=(self.transport.get_extra_info("peername") or ("",))[0],
+            user="",
+        )
 
     def _close_transport(self) -> None:
         receiver = self._body_receiver
@@ -80,11 +104,30 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         self.worker.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _on_headers_complete(self) -> object:
-        # RFC 9112, section 3.2: a request of HTTP/1.1 without Host is answered 400.
+        self._head_timer.cancel()
         parser = self._callback_parser
+        # RFC 9112, section 3.2: a request of HTTP/1.1 without Host is answered 400.
         if parser.http_version >= (1, 1) and not any(name.lower() == b"host" for name, _ in parser.headers):
             raise ParseError
+        # RFC 9112, section 6.1: a coding that is not undone here must not be passed over.
+        if any(
+            name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked"
+            for name, value in parser.headers
+        ):
+            raise UnsupportedTransferCoding("only chunked")
         return super()._on_headers_complete()
+
+    def _will_close(self, request: object, response_requires_close: object) -> bool:
+        # A body that nobody read to its end is not read for the next request either: say so.
+        receiver = self._body_receiver
+        unread = receiver is not None and not receiver._complete  # noqa: SLF001 (no other way to know)
+        return unread or bool(super()._will_close(request, response_requires_close))
+
+    def _build_http_scope(self, *arguments: object) -> dict[str, Any]:
+        scope: dict[str, Any] = super()._build_http_scope(*arguments)
+        receiver = self._body_receiver
+        scope["sft.is_stalled"] = lambda: receiver is not None and receiver._body_wait_expired  # noqa: SLF001 (told to nobody else)
+        return scope
 
 
 class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
@@ -93,6 +136,7 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
     """
 
     def init_process(self) -> None:
+        self.ids = Uuid7Ids(SystemClock(), SystemEntropy())
         # The base class names its protocol in the body of a method; this module global of this
         # forked process is the one place to say which protocol its connections speak.
         gasgi.ASGIProtocol = SftProtocol

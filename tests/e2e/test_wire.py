@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -145,6 +146,11 @@ def test_a_chunked_body_is_stored_whole_or_refused(service: Service, token: str)
             "malformed-request",
         ),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n", 400, "malformed-request"),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            501,
+            "transfer-coding-not-supported",
+        ),
         (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "uri-too-long"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", 431, "headers-too-large"),
     ],
@@ -152,15 +158,88 @@ def test_a_chunked_body_is_stored_whole_or_refused(service: Service, token: str)
 def test_requests_that_never_reach_the_application_get_a_problem(
     service: Service, request_head: bytes, status: int, code: str
 ) -> None:
-    """The server's own refusals are problem details with the same headers as all others."""
+    """The server's own refusals are problem details with the same headers as all others, and are logged."""
+    usual = set(call(service.port, "GET", "/nowhere").headers)
     with connected(service.port) as connection:
         connection.sendall(request_head)
         answer = receive(connection)
     assert answer.status == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == code
-    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.json()["instance"] == f"urn:uuid:{answer.headers['x-request-id']}"
+    assert set(answer.headers) >= usual - {"date"}
+    assert answer.headers["x-request-id"] in service.log.read_text()
     assert "gunicorn" not in repr(answer).lower()
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    limits = {"HEADER_TIMEOUT_SECONDS": "1", "WORKER_TIMEOUT_SECONDS": "5", "ARGON2_MEMORY_KIB": "8192"}
+    with serving(tmp_path_factory.mktemp("impatient"), settings=limits) as running:
+        yield running
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: a\r\n"])
+def test_a_head_that_does_not_come_is_given_up(impatient: Service, sent: bytes) -> None:
+    """A connection that never finishes its first request's head is told so and closed."""
+    with connected(impatient.port) as connection:
+        connection.sendall(sent)
+        answer = receive(connection)
+    assert (answer.status, answer.json()["code"]) == (408, "request-timeout")
+
+
+def test_a_body_that_stops_coming_is_given_up(impatient: Service) -> None:
+    """Before or after its first byte: a problem, a line in the log, and nothing is stored."""
+    token = impatient.sign_up("patience")
+    headers, body = form(token, CONTENT)
+    with ExitStack() as held:
+        waiting = []
+        for sent in (0, 1, FORM_BEFORE, FORM_BEFORE + CHUNK):
+            connection = held.enter_context(connected(impatient.port))
+            send(connection, "POST", f"{impatient.api}/files/upload", headers, len(body))
+            connection.sendall(body[:sent])
+            waiting.append(connection)
+        login = held.enter_context(connected(impatient.port))
+        send(login, "POST", f"{impatient.api}/auth/login", {"Content-Type": "application/json"}, 100)
+        for connection in (*waiting, login):
+            answer = receive(connection)
+            assert (answer.status, answer.json()["code"]) == (408, "request-timeout")
+            assert answer.headers["x-request-id"] in impatient.log.read_text()
+    eventually(impatient.is_tidy)
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "status"),
+    [
+        ("/files/upload", {}, 401),
+        ("/nowhere", {}, 404),
+        ("/auth/me", {}, 405),
+        ("/files/upload", {"Authorization": "Bearer {token}", "Content-Length": "9" * 20}, 413),
+        ("/files/upload", {"Authorization": "Bearer {token}", "Content-Type": "text/plain"}, 415),
+    ],
+)
+def test_what_the_head_decides_is_answered_without_the_body(
+    service: Service, token: str, path: str, more: dict[str, str], status: int
+) -> None:
+    """A client that waits for "100 Continue" gets the refusal instead, and the connection ends."""
+    headers = {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": "1000000", **more}
+    lines = [f"POST {service.api}{path} HTTP/1.1", "Host: 127.0.0.1", "Expect: 100-continue"]
+    lines += [f"{name}: {value.format(token=token)}" for name, value in headers.items()]
+    with connected(service.port) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        answer = receive(connection)
+    assert answer.status == status
+    assert answer.headers["connection"] == "close"
+
+
+def test_who_may_send_is_told_to_continue(service: Service, token: str) -> None:
+    """An upload that is not refused by its head gets its "100 Continue", and is then stored."""
+    headers, body = form(token, CONTENT, "expected.bin")
+    with connected(service.port) as connection:
+        send(connection, "POST", f"{service.api}/files/upload", headers | {"Expect": "100-continue"}, len(body))
+        assert receive_head(connection)[0] == 100
+        connection.sendall(body)
+        assert receive(connection).status == 201
 
 
 @pytest.mark.parametrize("sign_in", [True, False])

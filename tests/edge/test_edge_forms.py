@@ -79,6 +79,8 @@ def test_names_come_back_as_they_were_given(service: Edge, token: str, name: str
         b'form-data; name="file"; filename="a\x1bb"',
         b'form-data; name="file"; filename="a\xc2\x85b"',
         'form-data; name="file"; filename="a\u202egpj.exe"'.encode(),
+        'form-data; name="file"; filename="\u2060"'.encode(),
+        'form-data; name="file"; filename="a\ufffe.txt"'.encode(),
         'form-data; name="file"; filename="a\u2066b"'.encode(),
         'form-data; name="file"; filename="a\u2028b"'.encode(),
         b'form-data; name="file"; filename=""',

@@ -14,7 +14,6 @@ from typing import Any
 import attrs
 import pytest
 
-from sft_core.errors import Damaged
 from support.edge import API, END, Edge, field_part, file_part
 
 LIMIT = 100_000
@@ -124,22 +123,25 @@ def test_a_client_that_leaves_stores_nothing(small: Edge, length: int) -> None:
 def test_a_delivery_that_breaks_says_so_in_the_log(
     serve: Callable[..., Edge], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Damage behind the first piece raises to the server, and its line in the log is not that of a whole answer."""
+    """After damage behind the first piece the answer is left unfinished, and the log tells which one and why."""
     service = serve()
     token = service.sign_up()
     file = service.store(token, bytes(3 * 65_536))
-    caplog.set_level(logging.INFO, logger="sft.access")
+    caplog.set_level(logging.INFO, logger="sft")
     path = f"/files/{file['id']}/download"
     assert speak(service, "GET", path, token).status == 200
     blobs = service.application.store_part.blobs
     *_, last = sorted(info.key for info in blobs.list())
     blobs.delete(last)
-    with pytest.raises(Damaged):
-        speak(service, "GET", path, token)
+    last_message = speak(service, "GET", path, token).said[-1]
+    assert last_message.get("more_body") is True
+    (told,) = [record.__dict__["fields"] for record in caplog.records if record.name == "sft.edge"]
+    assert told["code"] == "content-missing"
     whole, broken = [record.__dict__["fields"] for record in caplog.records if record.name == "sft.access"]
     assert (whole["status"], whole["complete"], whole["bytes"]) == (200, True, 3 * 65_536)
     assert (broken["status"], broken["complete"]) == (200, False)
     assert broken["bytes"] < 3 * 65_536
+    assert broken["request_id"] == told["request_id"]
 
 
 @pytest.mark.parametrize("given", [None, "trace-0001", "a.b_c-d.", "0" * 64])

@@ -94,7 +94,7 @@ def test_bounds_of_queries_are_those_that_hold(service: Edge, token: str, docume
                     answer = service.call(method.upper(), path.removeprefix(API), token=token, query=query)
                 assert answer.status_code == ({True: 201 if method == "post" else 200, False: 422}[allowed]), query
                 checked += 1
-    assert checked == 16
+    assert checked == 24
 
 
 def test_bounds_of_a_links_terms_are_those_that_hold(service: Edge, token: str, document: Any) -> None:

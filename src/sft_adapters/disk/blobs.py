@@ -136,7 +136,8 @@ class DiskBlobs:
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         folder, slash, _ = prefix.partition("/")
-        names = [folder] if slash else sorted(entry.name for entry in self.root.iterdir())
+        with _translated(prefix):
+            names = [folder] if slash else sorted(os.listdir(self.root))
         for name in names:
             if name.startswith(folder):
                 yield from self._in_folder(name, prefix)

@@ -61,11 +61,13 @@ class Refresh(Resource):
 
 class Me(Resource):
     """
-    GET /auth/me.
+    GET and HEAD /auth/me.
     """
 
     async def on_get(self, req: Request, resp: Response) -> None:
         resp.media = schemas.user_json(await self.caller(req))
+
+    on_head = on_get
 
 
 class TotpSetup(Resource):

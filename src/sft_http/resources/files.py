@@ -13,7 +13,7 @@ from sft_http.resources.base import Resource, file_id, query, whole
 
 class Files(Resource):
     """
-    GET /files/.
+    GET and HEAD /files/.
     """
 
     async def on_get(self, req: Request, resp: Response) -> None:
@@ -25,10 +25,12 @@ class Files(Resource):
         links = await self.lanes.control(self.application.summarise_links, files)
         resp.media = [schemas.file_json(file, links[file.id]) for file in files]
 
+    on_head = on_get
+
 
 class OneFile(Resource):
     """
-    GET and DELETE /files/{id}.
+    GET, HEAD and DELETE /files/{id}.
     """
 
     async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
@@ -36,6 +38,8 @@ class OneFile(Resource):
         file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
         links = await self.lanes.control(self.application.summarise_links, [file])
         resp.media = schemas.file_json(file, links[file.id])
+
+    on_head = on_get
 
     async def on_delete(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)

@@ -10,6 +10,7 @@ import attrs
 import falcon
 from falcon.asgi import Request, Response
 from falcon.asgi.multipart import BodyPart, MultipartForm
+from falcon.media import MultipartFormHandler
 from falcon.media.multipart import MultipartParseError
 
 from sft_core.errors import Fault, FileTooLarge, InvalidInput, InvalidValue
@@ -26,6 +27,19 @@ FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
 _MAX_FIELD_BYTES: Final = 256
 _FORM_SLACK: Final = 64 << 10
 """How many bytes a form may have beyond its file: boundaries, part headers, fields."""
+_MAX_FORM_PARTS: Final = 16
+_MAX_PART_HEADERS: Final = 8 << 10
+_MULTIPART: Final = "multipart/form-data"
+
+
+def _forms() -> MultipartFormHandler:
+    handler = MultipartFormHandler()
+    handler.parse_options.max_body_part_count = _MAX_FORM_PARTS
+    handler.parse_options.max_body_part_headers_size = _MAX_PART_HEADERS
+    return handler
+
+
+_FORMS: Final = _forms()
 
 
 @attrs.define
@@ -68,16 +82,20 @@ class FileUpload(Resource):
         if (req.content_length or 0) > limit + _FORM_SLACK:
             raise FileTooLarge(limit)
         bound_body(req, limit + _FORM_SLACK, FileTooLarge(limit))
-        if (req.content_type or "").partition(";")[0].strip().lower() != "multipart/form-data":
+        if (req.content_type or "").partition(";")[0].strip().lower() != _MULTIPART:
             raise UnsupportedMediaType("The body must be a form: send Content-Type: multipart/form-data.")
 
     async def _read(self, req: Request, user: User, form: _Form) -> None:
         try:
-            parts: MultipartForm = await req.get_media()
+            # The type is of any case (RFC 9110, section 8.3.1), its parameter `boundary` is not.
+            content_type = _MULTIPART + ";" + (req.content_type or "").partition(";")[2]
+            parts: MultipartForm = await _FORMS.deserialize_async(req.stream, content_type, req.content_length)
             async for part in parts:
                 await self._take(part, user, form)
         except (MultipartParseError, falcon.MediaMalformedError):
             raise MalformedRequest("The form is malformed or ended before its closing boundary.") from None
+        except falcon.HTTPInvalidHeader:
+            raise MalformedRequest("The form's Content-Type names no boundary that can be used.") from None
         await require_whole_body(req)
 
     async def _take(self, part: BodyPart, user: User, form: _Form) -> None:

@@ -182,6 +182,8 @@ def test_a_missing_root_is_unavailable(tmp_path: Path) -> None:
     """Where the store's folder is gone, that is what is said."""
     with pytest.raises(BlobStoreUnavailable):
         put(DiskBlobs(tmp_path / "gone"), KEY, b"x")
+    with pytest.raises(BlobStoreUnavailable):
+        list(DiskBlobs(tmp_path / "gone").list())
 
 
 def test_puts_and_deletes_in_one_folder_do_not_hurt_each_other(blobs: DiskBlobs) -> None:
