@@ -27,11 +27,14 @@ T = TypeVar("T")
 class Lane:
     """
     Runs blocking calls on `threads` threads; at most `queue_limit` more may wait for one.
+
+    None waits longer than `wait_seconds`, if that is given: then it is refused, and never begun.
     """
 
     name: str
     threads: int
     queue_limit: int
+    wait_seconds: float | None = None
     _under_way: int = attrs.field(default=0, init=False)
     _executor: ThreadPoolExecutor = attrs.field(init=False, repr=False)
 
@@ -40,11 +43,11 @@ class Lane:
 
     async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Run the call on a thread of this lane; `Busy` if too many wait already.
+        Run the call on a thread of this lane; `Busy` if too many wait already, or it waits too long.
         """
         if self._under_way >= self.threads + self.queue_limit:
             raise Busy(f"lane {self.name!r} is full")
-        return await self.insist(call, *args, **kwargs)
+        return await self._run(partial(call, *args, **kwargs), self.wait_seconds)
 
     async def insist(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
@@ -53,10 +56,18 @@ class Lane:
         Whoever is cancelled while the call runs is told so when it has ended: a call that has
         begun is never left behind working on things that its caller takes for finished.
         """
+        return await self._run(partial(call, *args, **kwargs), None)
+
+    async def _run(self, call: Callable[[], T], wait_seconds: float | None) -> T:
         self._under_way += 1
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._executor, partial(call, *args, **kwargs))
+        queued = self._executor.submit(call)
+        future = asyncio.wrap_future(queued)
         try:
+            if wait_seconds is not None:
+                await asyncio.wait([future], timeout=wait_seconds)
+                # A call that has begun cannot be taken back, and is waited for.
+                if not future.done() and queued.cancel():
+                    raise Busy(f"lane {self.name!r} had no thread free in time")
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await _ended(future)
@@ -89,9 +100,17 @@ class Lanes:
     One lane a kind of work: `control` for rows, `hashing` for passwords, `bytes` for parts.
     """
 
-    def __init__(self, *, control_threads: int, transfer_threads: int, hash_threads: int, queue_limit: int) -> None:
+    def __init__(
+        self,
+        *,
+        control_threads: int,
+        transfer_threads: int,
+        hash_threads: int,
+        hash_wait_seconds: float,
+        queue_limit: int,
+    ) -> None:
         self.control = Lane("control", control_threads, queue_limit)
-        self.hashing = Lane("hashing", hash_threads, queue_limit)
+        self.hashing = Lane("hashing", hash_threads, queue_limit, hash_wait_seconds)
         self.bytes = Lane("bytes", transfer_threads, queue_limit)
 
     def close(self) -> None:

@@ -50,6 +50,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             control_threads=settings.control_threads,
             transfer_threads=settings.transfer_threads,
             hash_threads=settings.hash_concurrency,
+            hash_wait_seconds=settings.hash_wait_seconds,
             queue_limit=settings.queue_limit,
         )
         self._owned.callback(lanes.close)

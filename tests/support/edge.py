@@ -126,6 +126,6 @@ def edge(**environ: str) -> Edge:
     application = memory_application(clock, environ)
     keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
     settings = Settings.from_env(environ, data_dir=Path("/nonexistent"), secrets=keys)
-    lanes = Lanes(control_threads=2, transfer_threads=2, hash_threads=1, queue_limit=64)
+    lanes = Lanes(control_threads=2, transfer_threads=2, hash_threads=1, hash_wait_seconds=30, queue_limit=64)
     client = falcon.testing.TestClient(create_app(application, settings=settings, lanes=lanes))
     return Edge(application, client, clock, lanes)

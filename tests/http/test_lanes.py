@@ -1,0 +1,110 @@
+"""
+Lanes: bounded in threads, in how many wait, and in how long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from sft_core.errors import Busy
+from sft_http.lanes import Lane
+
+
+@contextmanager
+def lane(*, threads: int = 1, queue_limit: int = 8, wait_seconds: float | None = None) -> Iterator[Lane]:
+    made = Lane("test", threads, queue_limit, wait_seconds)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(story(), 20))
+
+
+def told(a: int, *, b: int) -> tuple[int, int, str]:
+    return a, b, threading.current_thread().name
+
+
+def test_calls_run_on_the_lanes_own_threads() -> None:
+    """Arguments and results pass through, and so do errors."""
+
+    async def story() -> None:
+        with lane() as road:
+            assert await road(told, 1, b=2) == (1, 2, "sft-test_0")
+            with pytest.raises(ZeroDivisionError):
+                await road(lambda: 1 // 0)
+
+    run(story)
+
+
+def test_a_full_lane_refuses_at_once() -> None:
+    """One runs, two wait, the next is busy; cleaning up is never refused."""
+
+    async def story() -> None:
+        gate = threading.Event()
+        with lane(queue_limit=2) as road:
+            waiting = [asyncio.create_task(road(gate.wait)) for _ in range(3)]
+            await asyncio.sleep(0)
+            with pytest.raises(Busy):
+                await road(gate.wait)
+            insisting = asyncio.create_task(road.insist(gate.wait))
+            await asyncio.sleep(0)
+            gate.set()
+            assert await asyncio.gather(*waiting, insisting) == [True] * 4
+            assert await road(lambda: "free again") == "free again"
+
+    run(story)
+
+
+def test_who_waits_too_long_is_refused_and_never_begun() -> None:
+    """A call that found no thread in time is not run later; one that has begun is waited for."""
+
+    async def story() -> None:
+        gate, begun = threading.Event(), list[str]()
+
+        def take_long() -> None:
+            begun.append("first")
+            gate.wait()
+
+        with lane(wait_seconds=0.2) as road:
+            first = asyncio.create_task(road(take_long))
+            await asyncio.sleep(0.05)
+            with pytest.raises(Busy):
+                await road(begun.append, "second")
+            assert not first.done()
+            gate.set()
+            await first
+            await road(begun.append, "third")
+        assert begun == ["first", "third"]
+
+    run(story)
+
+
+def test_who_is_cancelled_is_told_when_the_call_has_ended() -> None:
+    """A call that has begun is never left behind."""
+
+    async def story() -> None:
+        ended = threading.Event()
+        with lane() as road:
+
+            def slow() -> None:
+                time.sleep(0.2)
+                ended.set()
+
+            task = asyncio.create_task(road(slow))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert ended.is_set()
+
+    run(story)
