@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import attrs
 from sqlalchemy import Connection, Engine, RootTransaction
 
-from sft_adapters.sql.engine import transaction
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.files import SqlFiles
 from sft_adapters.sql.links import SqlLinks
 from sft_adapters.sql.manifests import SqlManifests
+from sft_adapters.sql.transactions import transaction
 from sft_adapters.sql.users import SqlUsers
 from sft_core.errors import DatabaseUnavailable
 

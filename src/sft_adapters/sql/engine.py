@@ -1,92 +1,69 @@
 """
-Engines: made after the fork, tuned for promises. What is committed survives a power cut.
+Engines: one for each database URL, made after the fork. What is committed survives a power cut.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import Connection, Engine, RootTransaction, create_engine, event
+from sqlalchemy import URL, Engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from sft_adapters.sql.errors import translated
+from sft_adapters.sql.limits import PostgresLimits
+from sft_adapters.sql.sqlite import open_sqlite, sqlite_is_safe_for_many_writers
+from sft_adapters.sql.transactions import keep_whole
 from sft_core.errors import ConfigurationError
 
-_READ_ONLY: Final = "sft_read_only"
+__all__ = ["PostgresLimits", "open_engine", "sqlite_is_safe_for_many_writers"]
 
-_WAL_RESET_FIXED: Final = (3, 51, 3)
+_SQLITE: Final = frozenset({"sqlite", "sqlite+pysqlite"})
+_POSTGRES: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 
 
-def sqlite_is_safe_for_many_writers(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
+def open_engine(
+    url: str,
+    *,
+    echo: bool = False,
+    busy_seconds: float = 10.0,
+    connections: int = 16,
+    limits: PostgresLimits | None = None,
+) -> Engine:
     """
-    Whether several processes may write one file at once with this version of the library.
+    An engine for a SQLite or PostgreSQL URL; `ConfigurationError` says what is wrong with it.
 
-    Before 3.51.3 a reset of the write-ahead log could lose pages when processes wrote and
-    checkpointed at the same time (sqlite.org/wal.html).
+    A caller waits `busy_seconds` for one of at most `connections` connections, and a change as
+    long for another one to let go of its rows. `limits` are PostgreSQL's own. Nothing is connected
+    yet, and no error quotes the URL, which may hold a password.
     """
-    return version >= _WAL_RESET_FIXED
-
-
-def open_engine(url: str, *, echo: bool = False, busy_seconds: float = 10.0, connections: int = 16) -> Engine:
-    """
-    An engine for a database URL; `ConfigurationError` names what is wrong with it.
-
-    A caller waits `busy_seconds` for a connection, and a writer as long for another to finish.
-    """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigurationError("DATABASE_URL is not a database URL") from None
-    if parsed.drivername not in {"sqlite", "sqlite+pysqlite"}:
-        raise ConfigurationError("DATABASE_URL: this version supports SQLite only")
-    engine = create_engine(
-        parsed,
-        echo=echo,
-        hide_parameters=True,
-        poolclass=QueuePool,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=busy_seconds,
-        connect_args={"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None},
-    )
-    event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", _begin)
+    parsed = _parsed(url)
+    if parsed.drivername in _SQLITE:
+        engine = open_sqlite(parsed, echo=echo, busy_seconds=busy_seconds, connections=connections)
+    else:
+        engine = _open_postgres(
+            parsed, echo=echo, busy_seconds=busy_seconds, connections=connections, limits=limits or PostgresLimits()
+        )
+    keep_whole(engine)
     return engine
 
 
-def _prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    """
-    Every connection: a durable write-ahead log, enforced references, nothing read from mapped memory.
-    """
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF", "mmap_size=0"):
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError("DATABASE_URL is not a database URL") from None
+    if parsed.drivername not in _SQLITE | _POSTGRES:
+        raise ConfigurationError(
+            f"DATABASE_URL: {parsed.drivername} is not supported; use sqlite:///path or postgresql://host/name"
+        )
+    return parsed
 
 
-def _begin(connection: Connection) -> None:
-    """
-    A writer takes its place in line at once: one that reads first could never be let to write.
-    """
-    read_only = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-
-
-@contextmanager
-def transaction(engine: Engine, *, read_only: bool = False) -> Iterator[tuple[Connection, RootTransaction]]:
-    """
-    One connection with one transaction, which is undone unless it is committed inside the block.
-    """
-    with translated(), engine.connect() as plain:
-        connection = plain.execution_options(**{_READ_ONLY: read_only})
-        with connection.begin() as begun:
-            yield connection, begun
-            if begun.is_active:
-                begun.rollback()
+def _open_postgres(url: URL, *, echo: bool, busy_seconds: float, connections: int, limits: PostgresLimits) -> Engine:
+    try:
+        from sft_adapters.sql.postgres import open_postgres  # noqa: PLC0415 (its driver is an extra)
+    except ImportError:
+        raise ConfigurationError(
+            "DATABASE_URL names PostgreSQL, whose driver is not installed: add the extra `postgres`"
+        ) from None
+    return open_postgres(url, echo=echo, busy_seconds=busy_seconds, connections=connections, limits=limits)

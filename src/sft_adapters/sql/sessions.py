@@ -11,8 +11,8 @@ from uuid import UUID
 import attrs
 from sqlalchemy import Engine, Row, insert, select, update
 
-from sft_adapters.sql.engine import transaction
 from sft_adapters.sql.tables import sessions
+from sft_adapters.sql.transactions import transaction
 from sft_core.users.model import Session
 from sft_core.values import SessionId, UserId
 
