@@ -149,3 +149,10 @@ links: Final = Table(
     CheckConstraint("max_downloads IS NULL OR downloads <= max_downloads", name="budget_is_kept"),
     Index(None, "file_id", "created_at", "id"),
 )
+
+throttles: Final = Table(
+    "throttles",
+    metadata,
+    Column("key", String(100), primary_key=True),
+    Column("comes_back", Moment, nullable=False),
+)

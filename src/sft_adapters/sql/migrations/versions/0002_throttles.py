@@ -1,0 +1,32 @@
+"""
+What bounds attempts: one moment a key.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """
+    Make the table.
+    """
+    op.create_table(
+        "throttles",
+        sa.Column("key", sa.String(length=100), nullable=False),
+        sa.Column("comes_back", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_throttles")),
+    )
+
+
+def downgrade() -> None:
+    """
+    Drop the table.
+    """
+    op.drop_table("throttles")

@@ -1,0 +1,170 @@
+"""
+The schema's way up and down, on both databases.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from psycopg import sql
+from sqlalchemy import Engine, event, inspect, text
+
+from sft_adapters.sql import migrate
+from sft_adapters.sql.engine import open_engine
+from sft_adapters.sql.tables import metadata
+from sft_adapters.sql.transactions import transaction
+from sft_core.errors import ConfigurationError, DatabaseUnavailable
+from support.servers import Postgres
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[Engine]:
+    engine = open_engine(empty_url, busy_seconds=20)
+    yield engine
+    engine.dispose()
+
+
+def drift(engine: Engine) -> list[Any]:
+    with transaction(engine, read_only=True) as (connection, _):
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+def tables(engine: Engine) -> list[str]:
+    with transaction(engine, read_only=True) as (connection, _):
+        return inspect(connection).get_table_names()
+
+
+def test_migrations_go_up_down_and_up_without_drift(engine: Engine) -> None:
+    """What the migrations make is what the tables say, and they can be undone."""
+    assert drift(engine) == []
+    migrate.downgrade(engine, "base")
+    assert migrate.current(engine) is None
+    assert tables(engine) == ["alembic_version"]
+    migrate.upgrade(engine)
+    migrate.upgrade(engine)
+    assert drift(engine) == []
+    migrate.check(engine)
+
+
+def test_each_step_goes_up_and_down_by_itself(empty: Engine) -> None:
+    """Every revision can be reached from its neighbours."""
+    revisions = [script.revision for script in migrate.scripts().walk_revisions()][::-1]
+    for revision in revisions:
+        migrate.upgrade(empty, revision)
+        assert migrate.current(empty) == revision
+    for revision in reversed(revisions[:-1]):
+        migrate.downgrade(empty, revision)
+        assert migrate.current(empty) == revision
+
+
+def test_a_schema_of_another_time_is_refused(engine: Engine) -> None:
+    """Older: migrate. Newer: not with this version. Neither is touched."""
+    migrate.downgrade(engine, "base")
+    with pytest.raises(ConfigurationError, match="older"):
+        migrate.check(engine)
+    migrate.upgrade(engine)
+    with transaction(engine) as (connection, begun):
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        begun.commit()
+    for action in (migrate.check, migrate.upgrade):
+        with pytest.raises(ConfigurationError, match="newer"):
+            action(engine)
+    assert migrate.current(engine) == "9999"
+
+
+def test_those_that_migrate_at_once_all_succeed(empty_url: str) -> None:
+    """One does it; the others wait, and find nothing left to do."""
+    engines = [open_engine(empty_url, busy_seconds=20) for _ in range(4)]
+    faults: list[Exception] = []
+
+    def run(engine: Engine) -> None:
+        try:
+            migrate.upgrade(engine)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it must not be)
+            faults.append(error)
+
+    threads = [threading.Thread(target=run, args=(engine,)) for engine in engines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    migrate.check(engines[0])
+    for engine in engines:
+        engine.dispose()
+
+
+class _BrokenOffError(Exception):
+    """
+    The process ends here.
+    """
+
+
+def test_a_migration_that_breaks_off_leaves_nothing(empty: Engine) -> None:
+    """Whichever of its statements is the last, the database is as empty as before."""
+    left = 0
+
+    def count_down(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _BrokenOffError
+
+    for statements in count(2):
+        left = statements
+        event.listen(empty, "before_cursor_execute", count_down)
+        try:
+            migrate.upgrade(empty)
+        except _BrokenOffError:
+            pass
+        else:
+            break
+        finally:
+            event.remove(empty, "before_cursor_execute", count_down)
+        assert tables(empty) == []
+    assert statements > len(metadata.tables)
+    migrate.check(empty)
+
+
+def test_who_waits_too_long_for_a_migration_is_told(postgres_url: str) -> None:
+    """A second migration gives up in its time and changes nothing; when the first has ended it goes on."""
+    engine = open_engine(postgres_url)
+    with psycopg.connect(postgres_url) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [migrate.LOCK])
+        with pytest.raises(DatabaseUnavailable):
+            migrate.upgrade(engine, seconds=0.2)
+    assert migrate.current(engine) is None
+    migrate.upgrade(engine, seconds=20)
+    migrate.check(engine)
+    engine.dispose()
+
+
+def test_a_migration_may_take_longer_than_a_request(postgres_url: str) -> None:
+    """The limits of everyday statements do not hold for what says it takes longer."""
+    engine = open_engine(postgres_url)
+    with transaction(engine, seconds=600) as (connection, _):
+        assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "10min"
+        assert connection.exec_driver_sql("SHOW lock_timeout").scalar() == "10min"
+    engine.dispose()
+
+
+def test_a_database_that_cannot_hold_every_character_is_refused(postgres: Postgres) -> None:
+    """Names of any script are stored, so the encoding has to be UTF-8; which one it is, is told."""
+    name = sql.Identifier("sft_latin1")
+    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'").format(name))
+        engine = open_engine(urlsplit(postgres.admin_url)._replace(path="/sft_latin1").geturl())
+        with pytest.raises(ConfigurationError, match="LATIN1"):
+            migrate.upgrade(engine)
+        assert tables(engine) == []
+        engine.dispose()
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
