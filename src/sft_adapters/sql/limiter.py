@@ -1,0 +1,74 @@
+"""
+Bounded attempts as rows: of each key the moment at which its last attempt will have come back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+from sqlalchemy import BigInteger, Engine, bindparam, delete, select, text
+
+from sft_adapters.sql.tables import Moment, throttles
+from sft_adapters.sql.transactions import transaction
+from sft_core.errors import TooManyAttempts
+from sft_core.values import Rate
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+# The one statement that decides, in words that both databases know. Who arrives second waits for
+# the row and meets what the first one left in it.
+_ADMIT: Final = text(
+    "INSERT INTO throttles (key, comes_back) VALUES (:key, :first)"
+    " ON CONFLICT (key) DO UPDATE SET comes_back ="
+    " CASE WHEN throttles.comes_back > :now THEN throttles.comes_back ELSE :now END + :interval"
+    " WHERE throttles.comes_back <= :latest"
+    " RETURNING comes_back",
+).bindparams(
+    bindparam("first", type_=Moment),
+    bindparam("now", type_=Moment),
+    bindparam("latest", type_=Moment),
+    bindparam("interval", type_=BigInteger),
+)
+
+
+@attrs.frozen
+class SqlRateLimiter:
+    """
+    Implements `sft_core.ports.RateLimiter`; each call is a short transaction of its own.
+    """
+
+    engine: Engine
+
+    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+        attempt = {
+            "key": key,
+            "first": now + rate.interval,
+            "now": now,
+            "latest": now + rate.tolerance,
+            "interval": rate.interval // _MICROSECOND,
+        }
+        with transaction(self.engine) as (connection, begun):
+            if connection.execute(_ADMIT, attempt).first() is not None:
+                begun.commit()
+                return
+            comes_back = connection.execute(select(throttles.c.comes_back).where(throttles.c.key == key)).scalar_one()
+        raise TooManyAttempts(rate.retry_after(comes_back, now))
+
+    def forget(self, key: str) -> None:
+        with transaction(self.engine) as (connection, begun):
+            connection.execute(delete(throttles).where(throttles.c.key == key))
+            begun.commit()
+
+    def prune(self, *, before: datetime) -> int:
+        """
+        Drop the keys whose every attempt had come back before a moment, and tell how many.
+
+        A dropped key starts afresh, so the moment lies further back than clocks ever jump. There is
+        no index for it: it would cost each attempt more than it saves a sweep.
+        """
+        with transaction(self.engine) as (connection, begun):
+            dropped = connection.execute(delete(throttles).where(throttles.c.comes_back < before)).rowcount
+            begun.commit()
+        return dropped
