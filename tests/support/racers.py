@@ -1,58 +1,130 @@
 """
-What several processes do to one database at the same moment.
+What sixty-four clients in several processes do to one database at the same moment.
 
 The functions stand in a module of their own, because a spawned process has to import them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
+from threading import Barrier as ThreadBarrier
 from uuid import UUID
 
+import attrs
+from sqlalchemy import Engine
+
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.engine import open_engine
+from sft_adapters.sql.engine import PostgresLimits, open_engine
+from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
-from sft_adapters.testkit.contracts.examples import NOW
-from sft_core.values import LinkId, SessionId, UserId
+from sft_adapters.testkit.contracts.examples import NOW, a_user
+from sft_core.errors import AlreadyRegistered, TooManyAttempts
+from sft_core.values import LinkId, Rate, SessionId, UserId
 
 PROCESSES = 4
-ATTEMPTS = 10
-FIRST_STEP = 101
+THREADS = 16
+CLIENTS = PROCESSES * THREADS
+MEETING_SECONDS = 60.0
 
-Racer = Callable[[str, bytes], int]
+STEP = 101
+BUDGET = 13
+
+SECOND = timedelta(seconds=1)
+
+Racer = Callable[[Engine, bytes], bool]
+
+_meeting: Barrier
 
 
-def claim(url: str, link: bytes) -> int:
-    database = SqlDatabase(open_engine(url, busy_seconds=30))
-    won = 0
-    for _ in range(ATTEMPTS):
-        with database() as unit:
-            won += unit.links.claim(LinkId(UUID(bytes=link)), now=NOW)
-            unit.commit()
+def claim(engine: Engine, link: bytes) -> bool:
+    with SqlDatabase(engine)() as unit:
+        won = unit.links.claim(LinkId(UUID(bytes=link)), now=NOW)
+        unit.commit()
     return won
 
 
-def rotate(url: str, session: bytes) -> int:
-    sessions = SqlSessions(open_engine(url, busy_seconds=30))
-    key = SessionId(UUID(bytes=session))
-    return sum(sessions.rotate(key, generation=0, now=NOW, expires_at=NOW) for _ in range(ATTEMPTS))
+def rotate(engine: Engine, session: bytes) -> bool:
+    return SqlSessions(engine).rotate(SessionId(UUID(bytes=session)), generation=0, now=NOW, expires_at=NOW)
 
 
-def spend(url: str, user: bytes) -> int:
-    database = SqlDatabase(open_engine(url, busy_seconds=30))
-    won = 0
-    for step in range(FIRST_STEP, FIRST_STEP + ATTEMPTS):
-        with database() as unit:
-            won += unit.users.record_sign_in(UserId(UUID(bytes=user)), NOW, step)
-            unit.commit()
+def spend(engine: Engine, user: bytes) -> bool:
+    with SqlDatabase(engine)() as unit:
+        won = unit.users.record_sign_in(UserId(UUID(bytes=user)), NOW, STEP)
+        unit.commit()
     return won
 
 
-def race(racer: Racer, url: str, key: bytes) -> int:
+def register(engine: Engine, name: bytes) -> bool:
+    try:
+        with SqlDatabase(engine)() as unit:
+            unit.users.add(a_user(name.decode()))
+            unit.commit()
+    except AlreadyRegistered:
+        return False
+    return True
+
+
+def admit(engine: Engine, key: bytes) -> bool:
+    try:
+        SqlRateLimiter(engine).admit(key.decode(), Rate(BUDGET, BUDGET * SECOND), now=NOW)
+    except TooManyAttempts:
+        return False
+    return True
+
+
+def _meet_at(barrier: Barrier) -> None:
+    global _meeting  # noqa: PLW0603 (how a pool hands a barrier to its processes)
+    _meeting = barrier
+
+
+def _meet() -> None:
+    _meeting.wait(MEETING_SECONDS)
+
+
+def _run_clients(racer: Racer, url: str, key: bytes) -> int:
+    limits = PostgresLimits(statement_seconds=60, idle_seconds=60)
+    engine = open_engine(url, busy_seconds=60, connections=THREADS, limits=limits)
+    start = ThreadBarrier(THREADS, action=_meet)
+
+    def client() -> bool:
+        with engine.connect():
+            start.wait(MEETING_SECONDS)
+        return racer(engine, key)
+
+    try:
+        with ThreadPoolExecutor(THREADS) as threads:
+            return sum(future.result() for future in [threads.submit(client) for _ in range(THREADS)])
+    finally:
+        engine.dispose()
+
+
+@attrs.frozen
+class Race:
     """
-    What four processes got together that did the same at the same time.
+    Four processes that stand ready; each race starts sixteen clients in each of them.
     """
-    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        return sum(pool.map(racer, [url] * PROCESSES, [key] * PROCESSES))
+
+    pool: ProcessPoolExecutor
+
+    def __call__(self, racer: Racer, url: str, key: bytes) -> int:
+        """
+        How many of the sixty-four clients got what they all asked for at once.
+        """
+        return sum(self.pool.map(_run_clients, [racer] * PROCESSES, [url] * PROCESSES, [key] * PROCESSES))
+
+
+@contextmanager
+def racing() -> Iterator[Race]:
+    """
+    The processes, gone with the block.
+    """
+    context = get_context("spawn")
+    with ProcessPoolExecutor(
+        PROCESSES, mp_context=context, initializer=_meet_at, initargs=(context.Barrier(PROCESSES),)
+    ) as pool:
+        yield Race(pool)

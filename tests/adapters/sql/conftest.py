@@ -1,28 +1,86 @@
 """
-A SQLite file with the schema in it.
+A database with the schema in it: a SQLite file, or a PostgreSQL database made from a template.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
+from psycopg import sql
 from sqlalchemy import Engine
 
 from sft_adapters.sql import migrate
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.engine import open_engine
+from sft_adapters.sql.engine import PostgresLimits, open_engine
+from support.servers import Postgres
+
+DATABASES = ["sqlite", "postgres"]
+PATIENT = PostgresLimits(statement_seconds=40, idle_seconds=40)
+
+
+def url_of(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> Iterator[str]:
+    """
+    The name of a PostgreSQL database that is migrated and that nobody is connected to.
+    """
+    with postgres.database() as url:
+        engine = open_engine(url)
+        migrate.upgrade(engine)
+        engine.dispose()
+        yield urlsplit(url).path.removeprefix("/")
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_engine(f"sqlite:///{tmp_path / 'sft.db'}", busy_seconds=20)
-    migrate.upgrade(engine)
+def migrated_postgres_url(postgres: Postgres, template: str) -> Iterator[str]:
+    name = f"sft_{secrets.token_hex(8)}"
+    with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
+        copy, original = sql.Identifier(name), sql.Identifier(template)
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(copy, original))
+        yield urlsplit(postgres.admin_url)._replace(path=f"/{name}").geturl()
+        admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(copy))
+
+
+@pytest.fixture
+def postgres_engine(migrated_postgres_url: str) -> Iterator[Engine]:
+    engine = open_engine(migrated_postgres_url, busy_seconds=30, limits=PATIENT)
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
+def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_engine(f"sqlite:///{tmp_path / 'sft.db'}", busy_seconds=30)
+    migrate.upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(params=DATABASES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    engine: Engine = request.getfixturevalue(f"{request.param}_engine")
+    return engine
+
+
+@pytest.fixture
 def database(engine: Engine) -> SqlDatabase:
     return SqlDatabase(engine)
+
+
+@pytest.fixture(params=DATABASES)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """
+    The URL of a database without a schema.
+    """
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

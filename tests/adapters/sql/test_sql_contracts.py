@@ -1,5 +1,5 @@
 """
-The SQL adapters keep every contract on SQLite.
+The SQL adapters keep every contract, on SQLite and on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ from sft_adapters.testkit.contracts.examples import stored_user
 from sft_core.users.model import User
 
 
-class TestSqliteUnits(contracts.UnitOfWorkContract):
+class TestSqlUnits(contracts.UnitOfWorkContract):
     """
     Units of work.
     """
 
 
-class TestSqliteUsers(contracts.UserRepositoryContract):
+class TestSqlUsers(contracts.UserRepositoryContract):
     """
     Users.
     """
 
 
-class TestSqliteFiles(contracts.FileRepositoryContract):
+class TestSqlFiles(contracts.FileRepositoryContract):
     """
     Files.
     """
 
 
-class TestSqliteManifests(contracts.ManifestsContract):
+class TestSqlManifests(contracts.ManifestsContract):
     """
     Manifests.
     """
 
 
-class TestSqliteLinks(contracts.LinkRepositoryContract):
+class TestSqlLinks(contracts.LinkRepositoryContract):
     """
     Links.
     """
 
 
-class TestSqliteSessions(contracts.SessionStoreContract):
+class TestSqlSessions(contracts.SessionStoreContract):
     """
     Sessions.
     """

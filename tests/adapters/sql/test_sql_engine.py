@@ -1,186 +1,211 @@
 """
-What the contracts cannot ask: migrations, drivers' errors, plans, races of processes.
+What the contracts cannot ask of either database: URLs, plans, widths, failed statements.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.pool import QueuePool
 
-from sft_adapters.sql import migrate
-from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.engine import open_engine, sqlite_is_safe_for_many_writers, transaction
+from sft_adapters.sql.database import SqlDatabase, SqlUnit
+from sft_adapters.sql.engine import PostgresLimits, open_engine
 from sft_adapters.sql.sessions import SqlSessions
-from sft_adapters.sql.tables import metadata
-from sft_adapters.testkit.contracts.examples import a_link, a_session, a_user, stored_file, stored_user
-from sft_core.errors import ConfigurationError, DatabaseUnavailable
-from support.racers import claim, race, rotate, spend
+from sft_adapters.sql.transactions import transaction
+from sft_adapters.testkit.contracts.examples import NOW, a_file, a_session, a_user, stored_file, stored_user
+from sft_core.errors import AlreadyRegistered, ConfigurationError, DatabaseUnavailable
+from sft_core.values import ByteRange, EmailAddress, FileName, LinkId, MediaType, Page, Username
+from sft_core.vault.model import FileState
 
-
-def columns_and_tables(engine: Engine) -> list[Any]:
-    with transaction(engine, read_only=True) as (connection, _):
-        return list(compare_metadata(MigrationContext.configure(connection), metadata))
-
-
-def test_migrations_go_up_down_and_up_without_drift(engine: Engine) -> None:
-    """What the migrations make is what the tables say, and they can be undone."""
-    assert columns_and_tables(engine) == []
-    migrate.downgrade(engine, "base")
-    assert migrate.current(engine) is None
-    migrate.upgrade(engine)
-    migrate.upgrade(engine)
-    assert columns_and_tables(engine) == []
-    migrate.check(engine)
-
-
-def test_a_schema_of_another_time_is_refused(engine: Engine) -> None:
-    """Older: migrate. Newer: not with this version. Neither is touched."""
-    migrate.downgrade(engine, "base")
-    with pytest.raises(ConfigurationError, match="older"):
-        migrate.check(engine)
-    migrate.upgrade(engine)
-    with transaction(engine) as (connection, begun):
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-        begun.commit()
-    for action in (migrate.check, migrate.upgrade):
-        with pytest.raises(ConfigurationError, match="newer"):
-            action(engine)
-    assert migrate.current(engine) == "9999"
-
-
-def test_two_that_migrate_at_once_both_succeed(tmp_path: Path) -> None:
-    """The second one waits, and finds nothing left to do."""
-    engines = [open_engine(f"sqlite:///{tmp_path / 'new.db'}", busy_seconds=20) for _ in range(4)]
-    faults: list[Exception] = []
-
-    def run(engine: Engine) -> None:
-        try:
-            migrate.upgrade(engine)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it must not be)
-            faults.append(error)
-
-    threads = [threading.Thread(target=run, args=(engine,)) for engine in engines]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert faults == []
-    migrate.check(engines[0])
-    for engine in engines:
-        engine.dispose()
-
-
-def test_every_connection_is_durable_and_strict(engine: Engine) -> None:
-    """Write-ahead log, full synchronisation, enforced references, no mapped memory."""
-    with transaction(engine, read_only=True) as (connection, _):
-        found = {
-            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "mmap_size")
-        }
-    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "mmap_size": 0}
-
-
-def busy(path: Path) -> Callable[[], None]:
-    holder = sqlite3.connect(path, isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    return holder.close
-
-
-def test_a_locked_database_is_unavailable_in_our_words(tmp_path: Path) -> None:
-    """Whoever waits too long is told so, without a word of the driver's or of the statement's."""
-    path = tmp_path / "sft.db"
-    engine = open_engine(f"sqlite:///{path}", busy_seconds=0.1)
-    migrate.upgrade(engine)
-    release = busy(path)
-    with pytest.raises(DatabaseUnavailable) as caught, SqlDatabase(engine)() as unit:
-        unit.users.add(a_user())
-    assert "SQLITE_BUSY" in caught.value.detail or "OperationalError" in caught.value.detail
-    assert "locked" not in str(caught.value)
-    assert caught.value.__cause__ is None
-    with SqlDatabase(engine)(read_only=True) as unit:
-        assert unit.users.get(a_user().id) is None
-    release()
-    stored_user(SqlDatabase(engine))
-    engine.dispose()
-
-
-@pytest.mark.parametrize("content", [b"this is no database at all, but long enough to be one" * 20, bytes(4096)])
-def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, content: bytes) -> None:
-    """It is neither used nor overwritten."""
-    path = tmp_path / "sft.db"
-    path.write_bytes(content)
-    engine = open_engine(f"sqlite:///{path}")
-    with pytest.raises(DatabaseUnavailable), SqlDatabase(engine)() as unit:
-        unit.users.add(a_user())
-    engine.dispose()
-    assert path.read_bytes()[: len(content)] == content
+PASSWORD = "correct-horse"
 
 
 @pytest.mark.parametrize(
-    "url", ["", "nonsense", "postgresql://localhost/x", "mysql://localhost/x", "sqlite+unknown://"]
+    "url",
+    [
+        "",
+        "nonsense",
+        f"mysql://user:{PASSWORD}@localhost/x",
+        f"postgresql+psycopg2://user:{PASSWORD}@localhost/x",
+        f"postgresql+asyncpg://user:{PASSWORD}@localhost/x",
+        f"postgresql://user:{PASSWORD}@localhost:port/x",
+        f"postgresql://user:{PASSWORD}@localhost/x?no_such_parameter={PASSWORD}",
+        f"postgresql://localhost/x?autocommit={PASSWORD}",
+        "sqlite+unknown://",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:x?mode=memory&uri=true",
+    ],
 )
-def test_another_database_is_refused_by_name(url: str) -> None:
-    """A wrong URL is a setting to mend."""
-    with pytest.raises(ConfigurationError, match="DATABASE_URL"):
+def test_a_url_that_cannot_be_used_is_refused_by_name(url: str) -> None:
+    """A wrong URL is a setting to mend; what it holds is not told on."""
+    with pytest.raises(ConfigurationError, match="DATABASE_URL") as caught:
         open_engine(url)
+    assert PASSWORD not in f"{caught.value} {caught.value.detail} {caught.value.__cause__}"
 
 
-def test_the_flaw_of_the_library_is_known_by_its_version() -> None:
-    """Before 3.51.3 one process writes."""
-    assert not sqlite_is_safe_for_many_writers((3, 51, 2))
-    assert sqlite_is_safe_for_many_writers((3, 51, 3))
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_every_spelling_of_postgresql_is_the_same_database(scheme: str) -> None:
+    """They open the same engine, whose representation holds no secret."""
+    engine = open_engine(f"{scheme}://user:{PASSWORD}@db.example.org/sft?sslpassword={PASSWORD}&sslmode=verify-full")
+    assert repr(engine) == "Engine(postgresql+psycopg://user:***@db.example.org/sft)"
 
 
-def plan(engine: Engine, statement: str) -> str:
-    with closing(sqlite3.connect(engine.url.database or "")) as connection:
-        return "\n".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
+def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver is an extra: where it is missing the setting is refused with its name."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "sft_adapters.sql.postgres", raising=False)
+    with pytest.raises(ConfigurationError, match="extra `postgres`"):
+        open_engine("postgresql://localhost/x")
 
 
-def test_lookups_and_listings_use_an_index(engine: Engine) -> None:
-    """No question that is asked for each request reads a whole table."""
-    for statement in (
-        "SELECT * FROM files WHERE owner_id = x'00' AND state = 'sealed' ORDER BY created_at DESC, id DESC LIMIT 5",
-        "SELECT * FROM links WHERE token_digest = x'00'",
-        "SELECT * FROM links WHERE file_id IN (x'00', x'01') ORDER BY created_at DESC, id DESC",
-        "SELECT * FROM parts WHERE file_id = x'00' AND start >= 5 AND start < 9 ORDER BY start, number LIMIT 3",
-        "SELECT max(start) FROM parts WHERE file_id = x'00' AND start <= 5 AND size > 0",
-        "SELECT * FROM users WHERE email = 'x'",
-        "SELECT * FROM sessions WHERE id = x'00'",
-    ):
-        found = plan(engine, statement)
-        assert "SCAN" not in found, found
-        assert "INDEX" in found, found
+@pytest.mark.parametrize("wrong", [{"statement_seconds": 0}, {"idle_seconds": -1}, {"connect_seconds": 1}])
+def test_a_limit_that_would_mean_none_is_refused(wrong: dict[str, Any]) -> None:
+    """Nought is no limit to PostgreSQL, so it is no limit here."""
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        PostgresLimits(**wrong)
 
 
-def test_a_download_budget_is_exact_across_processes(engine: Engine, database: SqlDatabase) -> None:
-    """Four processes ask forty times for thirteen downloads: thirteen are given."""
-    link = a_link(stored_file(database), max_downloads=13)
+def test_a_unit_in_which_a_statement_failed_cannot_be_committed(database: SqlDatabase) -> None:
+    """Who goes on after an error and commits is refused, and nothing of the unit is there."""
+    taken, other = stored_user(database), a_user()
     with database() as unit:
-        unit.links.add(link)
+        unit.users.add(other)
+        with pytest.raises(AlreadyRegistered):
+            unit.users.add(taken)
+        with pytest.raises(DatabaseUnavailable, match="failed"):
+            unit.commit()
+    with database(read_only=True) as unit:
+        assert unit.users.get(other.id) is None
+    with database() as unit:
+        unit.users.add(other)
         unit.commit()
-    assert race(claim, str(engine.url), link.id.bytes) == 13
 
 
-def test_a_refresh_token_is_exchanged_once_across_processes(engine: Engine, database: SqlDatabase) -> None:
-    """Four processes exchange one generation forty times: once."""
-    session = a_session(stored_user(database))
-    SqlSessions(engine).open(session)
-    assert race(rotate, str(engine.url), session.id.bytes) == 1
+def test_a_commit_that_is_refused_leaves_nothing_behind(engine: Engine) -> None:
+    """What the database says no to at the very end is undone, and the connection begins anew."""
+    columns = "id INTEGER PRIMARY KEY, next INTEGER REFERENCES later (id) DEFERRABLE INITIALLY DEFERRED"
+    with transaction(engine) as (connection, begun):
+        connection.execute(text(f"CREATE TABLE later ({columns})"))
+        begun.commit()
+    for _ in range(2):
+        with transaction(engine) as (connection, begun):
+            connection.execute(text("INSERT INTO later VALUES (1, 99)"))
+            with pytest.raises(IntegrityError):
+                begun.commit()
+    with transaction(engine) as (connection, begun):
+        assert connection.execute(text("SELECT count(*) FROM later")).scalar() == 0
+        connection.execute(text("INSERT INTO later VALUES (1, 1)"))
+        begun.commit()
+    assert cast("QueuePool", engine.pool).checkedin() == 1
 
 
-def test_a_one_time_step_is_spent_once_across_processes(engine: Engine, database: SqlDatabase) -> None:
-    """Four processes spend ten steps each: no step is spent twice."""
-    user = stored_user(database)
-    assert 1 <= race(spend, str(engine.url), user.id.bytes) <= 10
-    with closing(sqlite3.connect(engine.url.database or "")) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+def test_an_error_tells_its_kind_and_nothing_of_the_rows(engine: Engine) -> None:
+    """Neither a statement nor a value nor the driver's words come out."""
+    with pytest.raises(DatabaseUnavailable) as caught, transaction(engine) as (connection, _):
+        connection.execute(text("SELECT a FROM no_such_table WHERE b = :value"), {"value": PASSWORD})
+    words = caught.value.detail.split()
+    assert len(words) == 2
+    assert words[0].isidentifier()
+    assert words[1] in {"SQLITE_ERROR", "42P01"}
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_who_finds_every_connection_in_use_is_told(postgres_url: str, sqlite_engine: Engine) -> None:
+    """They wait for their time, and no longer; when one is free they are served."""
+    for url in (postgres_url, sqlite_engine.url.render_as_string()):
+        engine = open_engine(url, connections=1, busy_seconds=0.1)
+        with transaction(engine), pytest.raises(DatabaseUnavailable, match="in use"), transaction(engine):
+            pass
+        with transaction(engine, read_only=True) as (connection, _):
+            assert connection.execute(text("SELECT 1")).scalar() == 1
+        engine.dispose()
+
+
+def test_the_longest_values_fit(database: SqlDatabase) -> None:
+    """What the core's types let through the columns hold, whatever its spelling grows to."""
+    # One ligature of eighteen letters, fifty times: no name's key is longer.
+    name = Username.parse("\ufdfa" * 50)
+    email = EmailAddress.parse(f"{'a' * 64}@{'.'.join(['b' * 61] * 3)}.org")
+    longest = FileName.parse("\U0001f512" * 255)
+    user = a_user(username=name, email=email)
+    file = a_file(user, name=longest, original_name=longest, media_type=MediaType(f"{'a' * 63}/{'b' * 63}"))
+    with database() as unit:
+        unit.users.add(user)
+        unit.files.add(file)
+        unit.commit()
+    with database(read_only=True) as unit:
+        assert unit.users.find(email) == user
+        assert unit.files.get(file.id) == file
+
+
+def asked(engine: Engine, question: Callable[[SqlUnit], object]) -> Iterable[tuple[str, Any]]:
+    """
+    The statements that a question becomes, with their parameters.
+    """
+    heard: list[tuple[str, Any]] = []
+
+    def listen(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        heard.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", listen)
+    with SqlDatabase(engine)() as unit:
+        question(unit)
+    event.remove(engine, "before_cursor_execute", listen)
+    return [
+        (statement, parameters)
+        for statement, parameters in heard
+        if "WHERE" in statement and "set_config" not in statement
+    ]
+
+
+def plans(engine: Engine, question: Callable[[SqlUnit], object]) -> str:
+    """
+    How the database goes about a question; of PostgreSQL, when a table were too large to read whole.
+    """
+    lines = []
+    for statement, parameters in asked(engine, question):
+        with transaction(engine) as (connection, _):
+            explain = "EXPLAIN QUERY PLAN"
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+                explain = "EXPLAIN"
+            rows = connection.exec_driver_sql(f"{explain} {statement}", parameters)
+            lines += [str(row[-1]) for row in rows]
+    return "\n".join(lines)
+
+
+def test_lookups_and_listings_use_an_index(engine: Engine, database: SqlDatabase) -> None:
+    """No question that is asked for each request reads a whole table, and none sorts one."""
+    file = stored_file(database, 10, 20)
+    user = a_user()
+    questions: list[Callable[[SqlUnit], object]] = [
+        lambda unit: unit.users.find(user.email),
+        lambda unit: unit.users.record_sign_in(user.id, NOW, 101),
+        lambda unit: unit.files.list_sealed(file.owner, Page()),
+        lambda unit: unit.files.replace(file, expected=FileState.SEALED),
+        lambda unit: unit.manifests.covering(file.id, ByteRange(5, 15), limit=3),
+        lambda unit: unit.manifests.totals(file.id),
+        lambda unit: unit.links.find(b"digest"),
+        lambda unit: unit.links.of_files([file.id]),
+        lambda unit: unit.links.claim(LinkId(file.id.value), now=NOW),
+    ]
+    for question in questions:
+        found = plans(engine, question)
+        assert "SCAN" not in found.upper().replace("INDEX SCAN", "").replace("INDEX ONLY SCAN", ""), found
+        assert "INDEX" in found.upper(), found
+    assert "sort" not in plans(engine, questions[2]).lower().replace("incremental sort", "")
+
+
+def test_sessions_are_found_by_their_key(engine: Engine, database: SqlDatabase) -> None:
+    """Asked for at every call, they are searched for by the primary key."""
+    sessions, session = SqlSessions(engine), a_session(stored_user(database))
+    sessions.open(session)
+    found = plans(engine, lambda _unit: sessions.get(session.id))
+    assert {"postgresql": "pk_sessions", "sqlite": "autoindex_sessions"}[engine.dialect.name] in found

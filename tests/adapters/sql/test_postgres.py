@@ -1,0 +1,260 @@
+"""
+What is PostgreSQL's own: limits that hold, promises that are durable, sessions that keep nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import Connection, Engine
+
+from sft_adapters.sql.database import SqlDatabase
+from sft_adapters.sql.engine import PostgresLimits, open_engine
+from sft_adapters.sql.limiter import SqlRateLimiter
+from sft_adapters.sql.sessions import SqlSessions
+from sft_adapters.sql.transactions import transaction
+from sft_adapters.testkit.contracts.examples import NOW, a_link, a_session, a_user, some_parts, stored_file, stored_user
+from sft_core.errors import Conflict, DatabaseUnavailable
+from sft_core.users.model import User
+from sft_core.values import Rate
+
+LIMITS = PostgresLimits(statement_seconds=2.5, idle_seconds=7)
+
+
+@pytest.fixture
+def url(migrated_postgres_url: str) -> str:
+    return migrated_postgres_url
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """
+    An engine with one connection, so that what happens to a connection happens to the next unit's.
+    """
+    engine = open_engine(url, connections=1, busy_seconds=0.4, limits=LIMITS)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def database(engine: Engine) -> SqlDatabase:
+    return SqlDatabase(engine)
+
+
+def shown(connection: Connection, *names: str) -> list[str]:
+    return [str(connection.exec_driver_sql(f"SHOW {name}").scalar_one()) for name in names]
+
+
+def set_for_database(url: str, setting: str, value: str) -> None:
+    """
+    What an administrator does: a setting that every new connection to the database starts with.
+    """
+    name = sql.Identifier(urlsplit(url).path.removeprefix("/"))
+    with psycopg.connect(url, autocommit=True) as admin:
+        command = sql.SQL("ALTER DATABASE {} SET {} = {}")
+        admin.execute(command.format(name, sql.Identifier(setting), sql.Literal(value)))
+
+
+@pytest.mark.parametrize(
+    ("read_only", "isolation", "refuses"), [(False, "read committed", "off"), (True, "repeatable read", "on")]
+)
+def test_a_transaction_carries_its_limits_and_its_kind(
+    engine: Engine, isolation: str, refuses: str, *, read_only: bool
+) -> None:
+    """Statements, waits for locks and idleness are bounded; readers see one state and change nothing."""
+    with transaction(engine, read_only=read_only) as (connection, _):
+        limits = shown(connection, "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        assert limits == ["2500ms", "400ms", "7s"]
+        assert shown(connection, "transaction_isolation", "transaction_read_only") == [isolation, refuses]
+
+
+def test_a_reader_cannot_change_anything(engine: Engine) -> None:
+    """The server itself refuses, whatever the statement."""
+    for statement in ("DELETE FROM users", "UPDATE files SET size = 0", "CREATE TABLE t ()", "DROP TABLE users"):
+        with pytest.raises(DatabaseUnavailable, match="25006"), transaction(engine, read_only=True) as (connection, _):
+            connection.exec_driver_sql(statement)
+
+
+@pytest.mark.parametrize(
+    ("configured", "found"),
+    [("off", "on"), ("local", "on"), ("remote_write", "on"), ("on", "on"), ("remote_apply", "remote_apply")],
+)
+def test_a_commit_is_durable_whatever_the_server_says(url: str, engine: Engine, configured: str, found: str) -> None:
+    """A weaker setting is raised for the writer's transaction; a stronger one is kept."""
+    set_for_database(url, "synchronous_commit", configured)
+    with transaction(engine) as (connection, _):
+        assert shown(connection, "synchronous_commit") == [found]
+
+
+def work(engine: Engine) -> None:
+    """
+    A bit of everything that the adapters do, failures included.
+    """
+    database = SqlDatabase(engine)
+    file = stored_file(database, 1, 2, 3)
+    session = a_session(stored_user(database))
+    SqlSessions(engine).open(session)
+    for _ in range(8):
+        SqlSessions(engine).get(session.id)
+        SqlRateLimiter(engine).admit("key", Rate(100, timedelta(seconds=100)), now=NOW)
+        with database(read_only=True) as unit:
+            unit.files.get(file.id)
+        with database() as unit:
+            unit.links.add(a_link(file))
+            unit.commit()
+    with pytest.raises(Conflict), database() as unit:
+        unit.manifests.append(file.id, some_parts(file, 4, 5))
+
+
+def test_nothing_is_left_in_a_session(url: str, engine: Engine) -> None:
+    """A pooler may give the session to anybody: no setting, lock, statement or listener stays in it."""
+    settings = "SELECT name, setting FROM pg_settings WHERE name <> 'application_name' AND source = 'session'"
+    with psycopg.connect(url, client_encoding="utf8") as other:
+        fresh = other.execute(settings).fetchall()
+    work(engine)
+    with engine.connect() as connection:
+        session = connection.connection.driver_connection
+        assert isinstance(session, psycopg.Connection)
+        assert session.execute(settings).fetchall() == fresh
+        assert session.execute("SHOW statement_timeout").fetchone() == ("0",)
+        for left in (
+            "SELECT name FROM pg_prepared_statements",
+            "SELECT name FROM pg_cursors",
+            "SELECT classid FROM pg_locks WHERE locktype = 'advisory'",
+            "SELECT * FROM pg_listening_channels()",
+        ):
+            assert session.execute(left).fetchall() == []
+
+
+def test_no_option_is_asked_for_at_the_start(engine: Engine) -> None:
+    """A pooler refuses start-up options, so everything stands in the transaction."""
+    settings = "SELECT name FROM pg_settings WHERE source = 'client' ORDER BY name"
+    with engine.connect() as connection:
+        session = connection.connection.driver_connection
+        assert isinstance(session, psycopg.Connection)
+        assert session.execute(settings).fetchall() == [("application_name",), ("client_encoding",)]
+        assert "options" not in session.info.get_parameters()
+
+
+def test_a_statement_that_takes_too_long_is_ended(engine: Engine) -> None:
+    """The server cancels it, the unit is over, and the connection is as good as before."""
+    engine = open_engine(
+        engine.url.render_as_string(hide_password=False), limits=PostgresLimits(statement_seconds=0.1), connections=1
+    )
+    with pytest.raises(DatabaseUnavailable) as caught, transaction(engine) as (connection, _):
+        connection.exec_driver_sql("SELECT pg_sleep(60)")
+    assert caught.value.detail == "QueryCanceled 57014"
+    stored_user(SqlDatabase(engine))
+    engine.dispose()
+
+
+def test_a_transaction_that_goes_to_sleep_is_ended(engine: Engine) -> None:
+    """Who holds locks and does nothing is cut off, and nothing of it stays."""
+    engine = open_engine(
+        engine.url.render_as_string(hide_password=False), limits=PostgresLimits(idle_seconds=0.1), connections=1
+    )
+    database, user = SqlDatabase(engine), a_user()
+    with database() as unit:
+        unit.users.add(user)
+        time.sleep(0.5)
+        with pytest.raises(DatabaseUnavailable):
+            unit.commit()
+    with database(read_only=True) as unit:
+        assert unit.users.get(user.id) is None
+    engine.dispose()
+
+
+def test_a_row_that_another_holds_is_waited_for_only_so_long(url: str, database: SqlDatabase) -> None:
+    """Then the unit is refused whole, and once the row is free it goes through."""
+    user = stored_user(database)
+    with psycopg.connect(url) as other:
+        other.execute("SELECT 1 FROM users WHERE id = %s FOR UPDATE", [user.id.bytes])
+        with pytest.raises(DatabaseUnavailable) as caught, database() as unit:
+            unit.users.record_sign_in(user.id, NOW, 101)
+    assert caught.value.detail == "LockNotAvailable 55P03"
+    with database() as unit:
+        assert unit.users.record_sign_in(user.id, NOW, 101)
+        unit.commit()
+
+
+def test_of_two_units_that_wait_for_each_other_one_goes_through(url: str) -> None:
+    """The server breaks the circle: one is refused whole, the other is committed whole."""
+    engine = open_engine(url)
+    database = SqlDatabase(engine)
+    users = stored_user(database), stored_user(database)
+    both_hold_one = threading.Barrier(2)
+    outcomes: list[str] = []
+
+    def sign_in(first: int) -> None:
+        try:
+            with database() as unit:
+                assert unit.users.record_sign_in(users[first].id, NOW, 101)
+                both_hold_one.wait(20)
+                assert unit.users.record_sign_in(users[1 - first].id, NOW, 102)
+                unit.commit()
+            outcomes.append("committed")
+        except DatabaseUnavailable as error:
+            outcomes.append(error.detail)
+
+    threads = [threading.Thread(target=sign_in, args=(first,)) for first in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["DeadlockDetected 40P01", "committed"]
+    with database(read_only=True) as unit:
+        steps = {stored.totp.last_step for user in users if (stored := unit.users.get(user.id)) and stored.totp}
+    assert steps == {101, 102}
+    engine.dispose()
+
+
+def test_a_frozen_database_is_read_and_not_written(url: str, database: SqlDatabase) -> None:
+    """Who has made the database read-only is obeyed: readers go on, writers are told to come again."""
+    user = stored_user(database)
+    set_for_database(url, "default_transaction_read_only", "on")
+    database.engine.dispose()
+    with pytest.raises(DatabaseUnavailable, match="25006"), database() as unit:
+        unit.users.add(a_user())
+    with database(read_only=True) as unit:
+        assert unit.users.get(user.id) == user
+
+
+def add(database: SqlDatabase, user: User) -> None:
+    with database() as unit:
+        unit.users.add(user)
+        unit.commit()
+
+
+def make_trigger(url: str, code: str, *, at_commit: bool) -> None:
+    """
+    Let the server fail with a code when a user is added, or when that is committed.
+    """
+    when = "AFTER INSERT ON users DEFERRABLE INITIALLY DEFERRED" if at_commit else "BEFORE INSERT ON users"
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(
+            f"CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$"
+            f" BEGIN RAISE EXCEPTION 'of %', NEW.email USING ERRCODE = '{code}'; END $$"
+        )
+        kind = "CONSTRAINT TRIGGER" if at_commit else "TRIGGER"
+        admin.execute(f"CREATE {kind} fail {when} FOR EACH ROW EXECUTE FUNCTION fail()")
+
+
+@pytest.mark.parametrize("at_commit", [False, True])
+@pytest.mark.parametrize("code", ["53100", "53200", "53400", "40001", "57P01", "58030", "XX001"])
+def test_what_the_server_cannot_do_is_undone(url: str, database: SqlDatabase, code: str, *, at_commit: bool) -> None:
+    """No room, no memory, a conflict, a shutdown, a broken disk: nothing is half-done, only the code is told."""
+    make_trigger(url, code, at_commit=at_commit)
+    user = a_user()
+    with pytest.raises(DatabaseUnavailable) as caught:
+        add(database, user)
+    assert caught.value.detail.split()[1:] == [code]
+    assert caught.value.__cause__ is None
+    with database(read_only=True) as unit:
+        assert unit.users.get(user.id) is None

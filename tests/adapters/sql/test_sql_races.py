@@ -1,0 +1,80 @@
+"""
+Numbers that must be exact: sixty-four clients in four processes ask at the same moment.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from sqlalchemy import Engine
+
+from sft_adapters.sql.database import SqlDatabase
+from sft_adapters.sql.sessions import SqlSessions
+from sft_adapters.testkit.contracts.examples import a_link, a_session, a_user, stored_file, stored_user
+from support import racers
+
+
+@pytest.fixture(scope="session")
+def race() -> Iterator[racers.Race]:
+    with racers.racing() as race:
+        yield race
+
+
+@pytest.fixture
+def url(engine: Engine) -> Iterator[str]:
+    """
+    The database's URL; afterwards a SQLite file is looked through for damage.
+    """
+    yield engine.url.render_as_string(hide_password=False)
+    if engine.dialect.name == "sqlite":
+        with closing(sqlite3.connect(engine.url.database or "")) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_a_download_budget_is_exact(race: racers.Race, url: str, database: SqlDatabase) -> None:
+    """Of a budget of thirteen downloads thirteen are given, and counted."""
+    link = a_link(stored_file(database), max_downloads=racers.BUDGET)
+    with database() as unit:
+        unit.links.add(link)
+        unit.commit()
+    assert race(racers.claim, url, link.id.bytes) == racers.BUDGET
+    with database(read_only=True) as unit:
+        stored = unit.links.find(link.token_digest)
+    assert stored is not None
+    assert stored.downloads == racers.BUDGET
+
+
+def test_a_refresh_token_is_exchanged_once(race: racers.Race, url: str, database: SqlDatabase, engine: Engine) -> None:
+    """One generation of a session gives way to one next generation."""
+    sessions, session = SqlSessions(engine), a_session(stored_user(database))
+    sessions.open(session)
+    assert race(racers.rotate, url, session.id.bytes) == 1
+    stored = sessions.get(session.id)
+    assert stored is not None
+    assert stored.generation == 1
+
+
+def test_a_one_time_step_is_spent_once(race: racers.Race, url: str, database: SqlDatabase) -> None:
+    """One step signs in one client."""
+    user = stored_user(database)
+    assert race(racers.spend, url, user.id.bytes) == 1
+    with database(read_only=True) as unit:
+        stored = unit.users.get(user.id)
+    assert stored is not None
+    assert stored.revision == user.revision + 1
+
+
+def test_a_name_is_registered_once(race: racers.Race, url: str, database: SqlDatabase) -> None:
+    """One name and one address belong to one client."""
+    assert race(racers.register, url, b"racer") == 1
+    with database(read_only=True) as unit:
+        assert unit.users.find(a_user("racer").email) is not None
+
+
+def test_attempts_are_admitted_as_often_as_the_rate_says(race: racers.Race, url: str) -> None:
+    """At one moment thirteen attempts of thirteen are admitted, whoever makes them."""
+    assert race(racers.admit, url, b"sign-in:racer") == racers.BUDGET

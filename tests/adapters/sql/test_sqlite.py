@@ -1,0 +1,95 @@
+"""
+What is SQLite's own: its connections, its lock, its file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from sft_adapters.sql import migrate
+from sft_adapters.sql.database import SqlDatabase
+from sft_adapters.sql.engine import open_engine, sqlite_is_safe_for_many_writers
+from sft_adapters.sql.transactions import transaction
+from sft_adapters.testkit.contracts.examples import a_user, stored_user
+from sft_core.errors import DatabaseUnavailable
+from sft_core.users.model import User
+
+
+def test_every_connection_is_durable_and_strict(sqlite_engine: Engine) -> None:
+    """Write-ahead log, full synchronisation, enforced references, no mapped memory."""
+    with transaction(sqlite_engine, read_only=True) as (connection, _):
+        found = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "mmap_size")
+        }
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "mmap_size": 0}
+
+
+def test_a_locked_database_is_unavailable_in_our_words(tmp_path: Path) -> None:
+    """Whoever waits too long is told so, without a word of the driver's or of the statement's."""
+    path = tmp_path / "sft.db"
+    engine = open_engine(f"sqlite:///{path}", busy_seconds=0.1)
+    migrate.upgrade(engine)
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseUnavailable) as caught, SqlDatabase(engine)() as unit:
+            unit.users.add(a_user())
+        assert caught.value.detail == "OperationalError SQLITE_BUSY"
+        assert caught.value.__cause__ is None
+        with SqlDatabase(engine)(read_only=True) as unit:
+            assert unit.users.get(a_user().id) is None
+    stored_user(SqlDatabase(engine))
+    engine.dispose()
+
+
+def store(database: SqlDatabase, users: Iterable[User]) -> None:
+    with database() as unit:
+        for user in users:
+            unit.users.add(user)
+        unit.commit()
+
+
+def test_a_full_disk_is_unavailable_and_leaves_nothing_half_done(sqlite_engine: Engine) -> None:
+    """A unit that finds no room is refused whole; when there is room again the next one is taken."""
+    database = SqlDatabase(sqlite_engine)
+    kept = stored_user(database)
+    with transaction(sqlite_engine, read_only=True) as (connection, _):
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    # The pool hands out the one connection there is, so the limit holds for what follows.
+    with sqlite_engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    users = [a_user() for _ in range(200)]
+    with pytest.raises(DatabaseUnavailable, match="SQLITE_FULL"):
+        store(database, users)
+    with database(read_only=True) as unit:
+        assert [user for user in users if unit.users.get(user.id)] == []
+        assert unit.users.get(kept.id) == kept
+    with sqlite_engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=100000")
+    store(database, users)
+    with database(read_only=True) as unit:
+        assert all(unit.users.get(user.id) == user for user in users)
+
+
+@pytest.mark.parametrize("content", [b"this is no database at all, but long enough to be one" * 20, bytes(4096)])
+def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, content: bytes) -> None:
+    """It is neither used nor overwritten."""
+    path = tmp_path / "sft.db"
+    path.write_bytes(content)
+    engine = open_engine(f"sqlite:///{path}")
+    with pytest.raises(DatabaseUnavailable), SqlDatabase(engine)() as unit:
+        unit.users.add(a_user())
+    engine.dispose()
+    assert path.read_bytes()[: len(content)] == content
+
+
+def test_the_flaw_of_the_library_is_known_by_its_version() -> None:
+    """Before 3.51.3 one process writes."""
+    assert not sqlite_is_safe_for_many_writers((3, 51, 2))
+    assert sqlite_is_safe_for_many_writers((3, 51, 3))

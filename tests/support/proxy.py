@@ -1,0 +1,172 @@
+"""
+A relay between a client and a server that fails as networks do: it cuts, stalls, delays, loses.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import Enum, auto
+
+import attrs
+
+PIECE = 1 << 16
+
+
+class Loss(Enum):
+    """
+    What the relay does to the one request it waits for; both ends then see the connection break.
+    """
+
+    REQUEST = auto()
+    """It does not reach the server."""
+
+    ANSWER = auto()
+    """The server gets it and answers, and the answer does not reach the client."""
+
+
+@attrs.define(eq=False)
+class _Link:
+    """
+    One client's connection and ours to the server.
+    """
+
+    client: socket.socket
+    server: socket.socket
+    loses_answer: bool = False
+
+    def cut(self) -> None:
+        for end in (self.client, self.server):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.client.close()
+        self.server.close()
+
+
+@attrs.define(eq=False)
+class Proxy:
+    """
+    Listens on `port` of the loopback interface; `delay_seconds` holds up every piece, both ways.
+
+    `requests` counts the pieces that clients sent: of a client that waits for each answer, its
+    round trips.
+    """
+
+    target: tuple[str, int]
+    delay_seconds: float = 0.0
+    requests: int = 0
+    _listener: socket.socket = attrs.field(init=False)
+    _links: set[_Link] = attrs.field(factory=set, init=False)
+    _threads: list[threading.Thread] = attrs.field(factory=list, init=False)
+    _flowing: threading.Event = attrs.field(factory=threading.Event, init=False)
+    _awaited: tuple[bytes, Loss] | None = attrs.field(default=None, init=False)
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def lose(self, request: bytes, loss: Loss) -> None:
+        """
+        Break the next connection over which a piece comes that holds these bytes.
+        """
+        self._awaited = (request, loss)
+
+    def cut(self) -> None:
+        """
+        Break every connection; new ones are let through.
+        """
+        for link in list(self._links):
+            link.cut()
+
+    def stall(self) -> None:
+        """
+        Let nothing through, either way, while every connection stays open.
+        """
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        """
+        Let through what waits, and what comes.
+        """
+        self._flowing.set()
+
+    def start(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._flowing.set()
+        self._spawn(self._accept)
+
+    def stop(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.resume()
+        self.cut()
+        for thread in self._threads:
+            thread.join()
+
+    def _spawn(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._spawn(self._relay, client)
+
+    def _relay(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(self.target)
+        except OSError:
+            client.close()
+            return
+        link = _Link(client, server)
+        self._links.add(link)
+        back = self._spawn(self._pump, link, server, client)
+        self._pump(link, client, server)
+        back.join()
+        self._links.discard(link)
+        link.close()
+
+    def _pump(self, link: _Link, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := source.recv(PIECE):
+                time.sleep(self.delay_seconds)
+                self._flowing.wait()
+                if self._loses(link, piece, is_request=source is link.client):
+                    break
+                sink.sendall(piece)
+        link.cut()
+
+    def _loses(self, link: _Link, piece: bytes, *, is_request: bool) -> bool:
+        if not is_request:
+            return link.loses_answer
+        self.requests += 1
+        if self._awaited is None or self._awaited[0] not in piece:
+            return False
+        _, loss = self._awaited
+        self._awaited = None
+        link.loses_answer = loss is Loss.ANSWER
+        return loss is Loss.REQUEST
+
+
+@contextmanager
+def relay(host: str, port: int) -> Iterator[Proxy]:
+    """
+    A relay to a server, gone with the block.
+    """
+    proxy = Proxy((host, port))
+    proxy.start()
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
