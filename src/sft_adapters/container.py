@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -19,16 +19,17 @@ from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
 from sft_adapters.crypto.qr import QrPng
 from sft_adapters.crypto.tokens import JwtSigner
 from sft_adapters.crypto.totp import PyotpCodes
-from sft_adapters.disk import keyfiles
 from sft_adapters.disk.blobs import DiskBlobs
+from sft_adapters.disk.locks import held
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
-from sft_adapters.sql import migrate
+from sft_adapters.sql import inspection, migrate
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.engine import open_engine, sqlite_is_safe_for_many_writers
+from sft_adapters.sql.engine import open_engine, sqlite_file, sqlite_is_safe_for_many_writers
+from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_core.application import Application
@@ -45,20 +46,6 @@ from sft_core.vault.model import VaultPolicy
 _EMPTY: Final[Mapping[str, str]] = {}
 
 
-def database_url(settings: Settings) -> str:
-    """
-    Where the rows are: the configured database, or a SQLite file in the data folder.
-    """
-    return settings.database_url or f"sqlite:///{settings.data_dir.absolute() / 'sft.db'}"
-
-
-def blob_folder(settings: Settings) -> Path:
-    """
-    Where the embedded default keeps its blobs.
-    """
-    return settings.data_dir.absolute() / "blobs"
-
-
 class Container(containers.DeclarativeContainer):
     """
     Settings in, an `Application` out. Storage is the embedded default and may be overridden.
@@ -73,13 +60,13 @@ class Container(containers.DeclarativeContainer):
 
     engine = providers.Singleton(
         open_engine,
-        providers.Callable(database_url, settings),
+        s.database,
         echo=s.db_echo,
         busy_seconds=s.database_timeout_seconds,
     )
     begin = providers.Singleton(SqlDatabase, engine)
     sessions = providers.Singleton(SqlSessions, engine)
-    blobs = providers.Singleton(DiskBlobs, providers.Callable(blob_folder, settings))
+    blobs = providers.Singleton(DiskBlobs, s.blob_folder)
 
     keyring = providers.Singleton(AesKeyRing, s.encryption_key)
     cipher = providers.Singleton(ChunkedCipher, entropy)
@@ -108,7 +95,7 @@ class Container(containers.DeclarativeContainer):
         allowed_extensions=s.allowed_extensions,
     )
 
-    limiter = providers.Singleton(MemoryRateLimiter)
+    limiter = providers.Singleton(SqlRateLimiter, engine)
     attempts_window = providers.Factory(timedelta, minutes=s.attempts_window_minutes)
     throttle_sign_in = providers.Singleton(
         Throttle,
@@ -232,80 +219,58 @@ class Container(containers.DeclarativeContainer):
     )
 
 
-def embedded_settings(data_dir: Path, environ: Mapping[str, str] = _EMPTY) -> Settings:
+@contextmanager
+def one_writer(settings: Settings, *, wait_seconds: float) -> Iterator[None]:
     """
-    Settings for a data folder: the environment's, with keys from key files where it gives none.
+    Be the one process that writes, where only one may: SQLite before 3.51.3 (see `sql.sqlite`).
 
-    The folder and, on the first start, the keys are made, readable by their owner only.
+    `ConfigurationError` if another one is still at it after `wait_seconds`.
     """
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    missing = [name for name in ("SECRET_KEY", "ENCRYPTION_KEY") if not environ.get(name, "").strip()]
-    started_before = (data_dir / "sft.db").exists()
-    keys = keyfiles.read_or_make(data_dir / "keys", missing, may_make=not started_before)
-    settings = Settings.from_env(environ, data_dir=data_dir, secrets=keys)
-    _refuse_absent_adapters(settings)
-    return settings
-
-
-def _refuse_absent_adapters(settings: Settings) -> None:
-    """
-    Say so when something is asked for that this version does not carry; never fall back in silence.
-    """
-    asked = {"REDIS_URL": settings.redis_url, "MINIO_ENDPOINT": settings.minio_endpoint}
-    faults = [
-        f"{name} is set, but this version has the embedded default only" for name, value in asked.items() if value
-    ]
-    if settings.database_url and not settings.database_url.startswith("sqlite:"):
-        faults.append("DATABASE_URL names another database than SQLite, but this version has the embedded default only")
-    if faults:
-        raise ConfigurationError("; ".join(faults))
+    file = sqlite_file(settings.database)
+    if file is None or sqlite_is_safe_for_many_writers():
+        yield
+        return
+    by = "another process has the database open, and this version of SQLite is safe for one only"
+    with held(file.with_name(f"{file.name}.lock"), by=by, wait_seconds=wait_seconds):
+        yield
 
 
 def processes_that_may_write(settings: Settings, wanted: int) -> int:
     """
     How many processes may share the database: one if it is SQLite in a version with a known flaw.
     """
-    on_sqlite = database_url(settings).startswith("sqlite:")
-    return 1 if on_sqlite and not sqlite_is_safe_for_many_writers() else wanted
-
-
-def migrate_schema(settings: Settings) -> None:
-    """
-    Bring the schema up to date; safe when several processes start at once.
-    """
-    engine = open_engine(database_url(settings), busy_seconds=settings.database_timeout_seconds)
-    try:
-        migrate.upgrade(engine)
-    finally:
-        engine.dispose()
-
-
-def check_schema(settings: Settings) -> None:
-    """
-    Raise `ConfigurationError` unless the schema is the one this version works with.
-    """
-    engine = open_engine(database_url(settings), busy_seconds=settings.database_timeout_seconds)
-    try:
-        migrate.check(engine)
-    finally:
-        engine.dispose()
+    return 1 if sqlite_file(settings.database) and not sqlite_is_safe_for_many_writers() else wanted
 
 
 @contextmanager
-def open_application(settings: Settings) -> Iterator[Application]:
+def open_application(
+    settings: Settings, *, clock: Clock | None = None, wait_seconds: float = 0.0
+) -> Iterator[Application]:
     """
     The application on the storage that the settings name, closed at the end of the block.
 
-    `ConfigurationError` if the schema is not up to date: `migrate_schema` makes it so.
+    `ConfigurationError` if the schema is not up to date (`bootstrap.prepare` makes it so), if what
+    is stored needs other keys, or if another process has the storage for itself after `wait_seconds`.
     """
     container = Container(settings=settings)
-    blob_folder(settings).mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = container.engine()
-    try:
+    if clock is not None:
+        container.clock.override(providers.Object(clock))
+    with ExitStack() as opened:
+        opened.enter_context(one_writer(settings, wait_seconds=wait_seconds))
+        engine = container.engine()
+        opened.callback(engine.dispose)
         migrate.check(engine)
+        _check_keys(inspection.key_ids(engine), container.keyring())
         yield container.application()
-    finally:
-        engine.dispose()
+
+
+def _check_keys(stored: set[str], ring: AesKeyRing) -> None:
+    foreign = stored - ring.ids
+    if foreign:
+        raise ConfigurationError(
+            f"ENCRYPTION_KEY is key {ring.active_id}, but what is stored needs {', '.join(sorted(foreign))}: "
+            "bring that key back",
+        )
 
 
 def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = _EMPTY) -> Application:
@@ -320,5 +285,6 @@ def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = 
         container.clock.override(providers.Object(clock))
     container.begin.override(providers.Singleton(MemoryDatabase))
     container.sessions.override(providers.Singleton(MemorySessions))
+    container.limiter.override(providers.Singleton(MemoryRateLimiter))
     container.blobs.override(providers.Singleton(MemoryBlobs))
     return container.application()

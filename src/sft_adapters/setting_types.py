@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sft_core.values import Secret
 
@@ -31,9 +31,31 @@ _BOOLEANS: Final = {
 }
 _PLACEHOLDERS: Final = re.compile(
     r"change.?(me|this|in)|your.?(secret|super|key|own|encryption)|secret.?key|encryption.?key|example|default|placeholder"
-    r"|password|insecure|replace|please|dummy|sample|12345678|abcdefgh|qwerty|test.?(key|secret)",
+    r"|password|insecure|replace|please|dummy|sample|12345678|abcdefgh|qwerty|test.?(key|secret)|super.?secret|my.?secret",
     flags=re.IGNORECASE,
 )
+_PUBLISHED: Final = frozenset(
+    {
+        # Signs tokens in a tutorial that many services began as.
+        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+        # What servers come with, and what people make of it.
+        *("minioadmin", "minio123", "minio-secret", "miniosecret", "rustfsadmin", "accesskey", "secretkey"),
+        *(
+            "postgres",
+            "password",
+            "passw0rd",
+            "changeme",
+            "secret",
+            "admin",
+            "administrator",
+            "redis",
+            "valkey",
+            "root",
+        ),
+        *("user", "test", "example", "sft"),
+    },
+)
+_MIN_SHARED_BYTES: Final = 8
 _MIN_SECRET_BYTES: Final = 32
 _MIN_DISTINCT: Final = 8
 
@@ -145,11 +167,37 @@ def path_prefix(raw: str) -> str:
     return raw
 
 
-def secret(raw: str) -> Secret:
+def issuer(raw: str) -> str:
     """
-    A secret somebody else chose; it is kept as it is.
+    A name as it stands in an `otpauth` URI, where a colon ends it.
     """
-    return Secret(text(raw).encode())
+    if ":" in text(raw):
+        raise ValueError("must be a name without a colon")
+    return raw
+
+
+def shared_secret(raw: str) -> Secret:
+    """
+    A secret that a server was given too: of some length, and not one that servers come with.
+    """
+    if len(text(raw)) < _MIN_SHARED_BYTES:
+        raise ValueError(f"must have at least {_MIN_SHARED_BYTES} characters")
+    if _PLACEHOLDERS.search(raw) or raw.lower() in _PUBLISHED:
+        raise ValueError("is a default or example value: give the server another one")
+    return Secret(raw.encode())
+
+
+def server_url(raw: str) -> str:
+    """
+    A URL of a server, whose password is none that servers come with.
+    """
+    try:
+        password = unquote(urlsplit(text(raw)).password or "")
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if password and (_PLACEHOLDERS.search(password) or password.lower() in _PUBLISHED):
+        raise ValueError("holds a default or example password: give the server another one")
+    return raw
 
 
 def secret_key(raw: str) -> Secret:
@@ -159,9 +207,18 @@ def secret_key(raw: str) -> Secret:
     value = raw.encode()
     if len(value) < _MIN_SECRET_BYTES:
         raise ValueError(f"must have at least {_MIN_SECRET_BYTES} bytes")
-    if _PLACEHOLDERS.search(raw) or len(set(value)) < _MIN_DISTINCT:
+    if _PLACEHOLDERS.search(raw) or raw.lower() in _PUBLISHED or len(set(value)) < _MIN_DISTINCT or _is_words(raw):
         raise ValueError("is a default or example value: make one of your own at random")
+    if "-----BEGIN" in raw or raw.startswith("ssh-"):
+        raise ValueError("must be random text, not a key in a file format")
     return Secret(value)
+
+
+def _is_words(raw: str) -> bool:
+    """
+    Whether it looks thought up: random text of this length has a digit, or letters of both cases.
+    """
+    return not re.search(r"[0-9]", raw) and (raw == raw.lower() or raw == raw.upper())
 
 
 def encryption_key(raw: str) -> Secret:

@@ -15,6 +15,7 @@ import attrs
 from dotenv import dotenv_values
 
 from sft_adapters import setting_types as types
+from sft_adapters.crypto.passwords import MAX_ITERATIONS, MAX_LANES, MAX_MEMORY_KIB
 from sft_core.errors import ConfigurationError
 from sft_core.values import Secret
 from sft_core.version import __version__
@@ -68,16 +69,18 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Wraps every file's key. 32 random bytes; made on first start if it is not given.",
         "base64",
     ),
-    Setting("DATABASE_URL", types.text, None, "The database; without it SQLite in the data folder.", "URL"),
+    Setting("DATABASE_URL", types.server_url, None, "The database; without it SQLite in the data folder.", "URL"),
     Setting("DB_ECHO", types.boolean, False, "Log every statement, without its values."),
     Setting(
         "DATABASE_TIMEOUT_SECONDS", types.number(0.1, 300), 10.0, "How long a caller waits for the database.", "seconds"
     ),
-    Setting("REDIS_URL", types.text, None, "A Redis server for sessions; without it they are in the database.", "URL"),
+    Setting(
+        "REDIS_URL", types.server_url, None, "A Redis server for sessions; without it they are in the database.", "URL"
+    ),
     Setting("REDIS_SESSION_DB", types.whole(0, 1_000_000), 0, "The Redis database for sessions."),
     Setting("MINIO_ENDPOINT", types.text, None, "An S3 server; without it blobs are in the data folder.", "host:port"),
     Setting("MINIO_ACCESS_KEY", types.text, None, "Its access key."),
-    Setting("MINIO_SECRET_KEY", types.secret, None, "Its secret key."),
+    Setting("MINIO_SECRET_KEY", types.shared_secret, None, "Its secret key."),
     Setting("MINIO_BUCKET_NAME", types.text, "secure-files", "Its bucket."),
     Setting("MINIO_SECURE", types.boolean, True, "Speak TLS to it."),
     Setting("MINIO_REGION", types.text, "us-east-1", "Its region."),
@@ -104,7 +107,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "list",
         "https://files.example.org",
     ),
-    Setting("TWO_FACTOR_ISSUER", types.text, "Secure File Transfer", "The name that authenticator apps show."),
+    Setting("TWO_FACTOR_ISSUER", types.issuer, "Secure File Transfer", "The name that authenticator apps show."),
     Setting(
         "SIGN_IN_ATTEMPTS", types.whole(1, 10_000), 10, "Sign-ins that an account may fail from one network in a while."
     ),
@@ -131,9 +134,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "QUEUE_LIMIT", types.whole(1, 100_000), 256, "Calls that may wait for a thread of a kind before one is refused."
     ),
-    Setting("ARGON2_MEMORY_KIB", types.whole(8192, 1 << 20), 47104, "Memory of one password hash.", "KiB"),
-    Setting("ARGON2_ITERATIONS", types.whole(1, 100), 1, "Passes of one password hash over its memory."),
-    Setting("ARGON2_LANES", types.whole(1, 16), 1, "Lanes of one password hash."),
+    Setting("ARGON2_MEMORY_KIB", types.whole(8192, MAX_MEMORY_KIB), 47104, "Memory of one password hash.", "KiB"),
+    Setting("ARGON2_ITERATIONS", types.whole(1, MAX_ITERATIONS), 1, "Passes of one password hash over its memory."),
+    Setting("ARGON2_LANES", types.whole(1, MAX_LANES), 1, "Lanes of one password hash."),
     Setting(
         "GRACEFUL_STOP_SECONDS",
         types.whole(0, 3600),
@@ -207,6 +210,20 @@ class Settings:
     header_timeout_seconds: float
     keepalive_seconds: int
     worker_timeout_seconds: int
+
+    @property
+    def database(self) -> str:
+        """
+        Where the rows are: the configured database, or a SQLite file in the data folder.
+        """
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'sft.db'}"
+
+    @property
+    def blob_folder(self) -> Path:
+        """
+        Where the embedded default keeps its blobs.
+        """
+        return self.data_dir.absolute() / "blobs"
 
     @classmethod
     def from_env(

@@ -46,6 +46,8 @@ def logging_config(*, debug: bool) -> dict[str, Any]:
         "root": {"level": "WARNING", "handlers": ["json"]},
         "loggers": {
             "sft": here | {"level": level},
+            # Speaks only if `DB_ECHO` is on, and would bring a handler of its own.
+            "sqlalchemy.engine.Engine": here,
             # The server tells of each worker's start at INFO; that a person reads once, at start.
             "gunicorn.error": here | {"level": "INFO" if debug else "WARNING"},
             "gunicorn.access": here | {"level": "WARNING"},

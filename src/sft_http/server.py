@@ -4,6 +4,9 @@ The REST service as a running server: gunicorn, its workers, and what each of th
 
 from __future__ import annotations
 
+import math
+import socket
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,6 +15,7 @@ from gunicorn.app.base import BaseApplication
 
 from sft_adapters.container import open_application
 from sft_adapters.settings import Settings
+from sft_core.errors import ConfigurationError
 from sft_http.app import create_app
 from sft_http.lanes import Lanes
 from sft_http.logs import logging_config
@@ -45,7 +49,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         Build the application; called in each worker, so no connection ever crosses a fork.
         """
         settings = self._settings
-        application = self._owned.enter_context(open_application(settings))
+        # While the server reloads, an old worker may hold what only one process may have: it is
+        # waited for as long as it takes, for a worker that cannot start would end the server.
+        application = self._owned.enter_context(open_application(settings, wait_seconds=math.inf))
         lanes = Lanes(
             control_threads=settings.control_threads,
             transfer_threads=settings.transfer_threads,
@@ -57,19 +63,39 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         return create_app(application, settings=settings, lanes=lanes)
 
 
-def run(settings: Settings, *, host: str, port: int, workers: int) -> None:
+def listening(host: str, port: int) -> socket.socket:
+    """
+    A socket bound to an address; `ConfigurationError` says why there is none.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}: {error.strerror}") from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise ConfigurationError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+    return bound
+
+
+def run(settings: Settings, *, bound: socket.socket, workers: int, when_ready: Callable[[], None]) -> None:
     """
     Serve until SIGTERM or SIGINT; requests under way then have the graceful time to finish.
+
+    The socket is the server's from then on, and closed by it.
     """
-    Server(settings, options(settings, host=host, port=port, workers=workers)).run()
+    found = options(settings, workers=workers) | {"bind": f"fd://{bound.detach()}"}
+    Server(settings, found | {"when_ready": lambda _server: when_ready()}).run()
 
 
-def options(settings: Settings, *, host: str, port: int, workers: int) -> dict[str, Any]:
+def options(settings: Settings, *, workers: int) -> dict[str, Any]:
     """
     Gunicorn's settings: what the contract asks for, and nothing it would do beyond that.
     """
     return {
-        "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "workers": workers,
         "worker_class": "sft_http.worker.SftWorker",
         "proc_name": "sft",

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -14,10 +16,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sft_adapters.container import embedded_settings, migrate_schema, open_application, processes_that_may_write
+from sft_adapters.bootstrap import prepare, settings_for
+from sft_adapters.container import open_application, processes_that_may_write
+from sft_adapters.crypto.keyring import AesKeyRing
+from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
+from sft_core.values import EmailAddress, FileName, Password, Username
 from sft_core.version import __version__
 from sft_http.cli.main import sft
+from sft_http.ops.serve import greeting
 
 RUNNER = CliRunner()
 
@@ -49,11 +56,11 @@ def test_help_loads_no_server_package() -> None:
 
 
 def test_migrate_makes_the_schema_and_checks_it(empty_folder: Path) -> None:
-    """A check fails before and holds after; migrating twice changes nothing."""
-    (empty_folder / "data").mkdir()
+    """A check fails before, touching nothing, and holds after; migrating twice changes nothing."""
     before = RUNNER.invoke(sft, ["migrate", "--data", "data", "--check"])
     assert before.exit_code == 2
     assert "sft migrate" in before.output
+    assert list(empty_folder.iterdir()) == []
     for _ in range(2):
         assert RUNNER.invoke(sft, ["migrate", "--data", "data"]).output == "The schema is up to date.\n"
     assert RUNNER.invoke(sft, ["migrate", "--data", "data", "--check"]).exit_code == 0
@@ -61,8 +68,8 @@ def test_migrate_makes_the_schema_and_checks_it(empty_folder: Path) -> None:
 
 def test_a_first_start_makes_private_folders_and_keys(empty_folder: Path) -> None:
     """Data folder and keys can be read by their owner only, and the keys are used from then on."""
-    first = embedded_settings(empty_folder / "data")
-    again = embedded_settings(empty_folder / "data")
+    first = settings_for(empty_folder / "data")
+    again = settings_for(empty_folder / "data")
     assert first.secret_key == again.secret_key
     assert first.encryption_key == again.encryption_key
     modes = {
@@ -72,52 +79,177 @@ def test_a_first_start_makes_private_folders_and_keys(empty_folder: Path) -> Non
     assert modes == {"data": 0o700, "keys": 0o700, "secret.key": 0o600, "encryption.key": 0o600}
 
 
-def test_a_lost_key_is_never_replaced(empty_folder: Path) -> None:
-    """Where there is data already, a missing key is an error and not a new key."""
-    settings = embedded_settings(empty_folder / "data")
-    migrate_schema(settings)
+def with_an_account(data: Path, **environ: str) -> Settings:
+    settings = settings_for(data, environ)
+    prepare(settings)
+    with open_application(settings) as application:
+        user = application.register_user(
+            email=EmailAddress.parse("maya@example.org"),
+            username=Username.parse("maya"),
+            password=Password.parse("a long one"),
+        )
+        application.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[b"content"])
+    return settings
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("name", ["encryption.key", "secret.key"])
+def test_a_lost_key_is_never_replaced(empty_folder: Path, name: str, *, elsewhere: bool) -> None:
+    """Where there are accounts already, wherever the database is, a missing key is an error and not a new key."""
+    environ = {"DATABASE_URL": f"sqlite:///{empty_folder / 'other.db'}"} if elsewhere else {}
+    with_an_account(empty_folder / "data", **environ)
+    shutil.rmtree(empty_folder / "data/blobs")
+    (empty_folder / "data/keys" / name).unlink()
+    with pytest.raises(ConfigurationError, match="bring the key back"):
+        settings_for(empty_folder / "data", environ)
+    assert not (empty_folder / "data/keys" / name).exists()
+
+
+def test_blobs_alone_are_data_too(empty_folder: Path) -> None:
+    """Where the database has gone but the blobs have not, no new key is made."""
+    with_an_account(empty_folder / "data")
+    (empty_folder / "data/sft.db").unlink()
     (empty_folder / "data/keys/encryption.key").unlink()
     with pytest.raises(ConfigurationError, match="bring the key back"):
-        embedded_settings(empty_folder / "data")
-    assert not (empty_folder / "data/keys/encryption.key").exists()
+        settings_for(empty_folder / "data")
+
+
+def test_another_key_than_the_datas_is_refused_at_start(empty_folder: Path) -> None:
+    """A wrong key is found before anything is served, and the right one is named."""
+    right = with_an_account(empty_folder / "data")
+    other = {"ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
+    settings = settings_for(empty_folder / "data", other)
+    needed = AesKeyRing(right.encryption_key).active_id
+    with pytest.raises(ConfigurationError, match=f"needs {needed}"), open_application(settings):
+        pass
+    with open_application(right):
+        pass
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_the_keys_that_are_made_fit_every_algorithm(algorithm: str) -> None:
+    """A first start succeeds with each of them."""
+    result = RUNNER.invoke(sft, ["migrate", "--data", "data"], env={"ALGORITHM": algorithm})
+    assert (result.exit_code, result.output) == (0, "The schema is up to date.\n")
+
+
+def test_faults_are_told_before_keys_are_missed(empty_folder: Path) -> None:
+    """All that is wrong with the settings is told first, and a failing command leaves nothing behind."""
+    result = RUNNER.invoke(sft, ["migrate", "--data", "data"], env={"ALGORITHM": "none", "DEBUG": "maybe"})
+    assert "DEBUG" in result.output
+    assert "ALGORITHM" in result.output
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_a_database_is_readable_by_its_owner_only(empty_folder: Path) -> None:
+    """Also in a folder that was there before and is open to all."""
+    (empty_folder / "data").mkdir(mode=0o755)
+    with open_application(with_an_account(empty_folder / "data")):
+        found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (empty_folder / "data").glob("sft.db*")}
+    assert {"sft.db", "sft.db-wal", "sft.db-shm"} <= set(found)
+    assert set(found.values()) == {0o600}
+
+
+def test_a_second_service_on_one_sqlite_file_is_refused(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only one process may write, the next one is told so, and comes in when the first has gone."""
+    settings = with_an_account(empty_folder / "data", DATABASE_TIMEOUT_SECONDS="0.2")
+    monkeypatch.setattr("sft_adapters.container.sqlite_is_safe_for_many_writers", lambda: False)
+    with open_application(settings):
+        for attempt in (lambda: prepare(settings), lambda: open_application(settings).__enter__()):
+            with pytest.raises(ConfigurationError, match=r"sft\.db\.lock is locked"):
+                attempt()
+    with open_application(settings):
+        pass
+    monkeypatch.setattr("sft_adapters.container.sqlite_is_safe_for_many_writers", lambda: True)
+    with open_application(settings), open_application(settings):
+        pass
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_made(empty_folder: Path) -> None:
+    """The sentence names the port; no database is touched."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = RUNNER.invoke(sft, ["serve", "--data", "data", "--port", port])
+    assert result.exit_code == 2
+    assert f"port {port}" in result.output
+    assert "listening http" not in result.output
+    assert not (empty_folder / "data/sft.db").exists()
+
+
+def test_the_greeting_tells_what_is_used(empty_folder: Path) -> None:
+    """Another database, keys from the environment: whatever it says is so, and no password is in it."""
+    keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
+    own = settings_for(empty_folder / "data")
+    text = greeting(own, host="127.0.0.1", port=8000, workers=1, wanted=2)
+    assert str(empty_folder / "data/sft.db") in text
+    assert f"in {empty_folder / 'data/keys'}" in text
+    assert "2 were asked for" in text
+    url = "postgresql://sft:gOod-41-letters@db.example.org:5433/files"
+    other = Settings.from_env(keys | {"DATABASE_URL": url}, data_dir=empty_folder / "data")
+    text = greeting(other, host="::1", port=80, workers=2, wanted=2)
+    assert "PostgreSQL files at db.example.org:5433" in text
+    assert "from the environment" in text
+    assert "http://[::1]:80" in text
+    assert "gOod-41-letters" not in text
+    assert "sft.db" not in text
+
+
+@pytest.mark.parametrize("content", [b"this is no database at all" * 100, bytes(4096)])
+def test_a_file_that_is_no_database_is_told_as_such(empty_folder: Path, content: bytes) -> None:
+    """The sentence says that it is the database, and the file stays as it is."""
+    (empty_folder / "data").mkdir()
+    (empty_folder / "data/sft.db").write_bytes(content)
+    result = RUNNER.invoke(sft, ["migrate", "--data", "data"])
+    assert result.exit_code == 2
+    assert "the database cannot be used" in result.output
+    assert (empty_folder / "data/sft.db").read_bytes() == content
 
 
 def test_a_key_that_others_may_read_is_refused(empty_folder: Path) -> None:
     """A key file with loose permissions is named, with the way to mend it."""
-    embedded_settings(empty_folder / "data")
+    settings_for(empty_folder / "data")
     (empty_folder / "data/keys/secret.key").chmod(0o644)
     with pytest.raises(ConfigurationError, match="chmod 600"):
-        embedded_settings(empty_folder / "data")
+        settings_for(empty_folder / "data")
 
 
 def test_a_linked_key_is_refused(empty_folder: Path) -> None:
     """A key file is a regular file: a symbolic link in its place is not followed."""
-    embedded_settings(empty_folder / "data")
+    settings_for(empty_folder / "data")
     key = empty_folder / "data/keys/secret.key"
     key.rename(empty_folder / "elsewhere.key")
     key.symlink_to(empty_folder / "elsewhere.key")
     with pytest.raises(ConfigurationError, match="not a regular file"):
-        embedded_settings(empty_folder / "data")
+        settings_for(empty_folder / "data")
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("REDIS_URL", "redis://127.0.0.1"),
-        ("MINIO_ENDPOINT", "127.0.0.1:9000"),
-        ("DATABASE_URL", "postgresql://127.0.0.1/sft"),
         ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "mysql://127.0.0.1/sft"),
+        ("DATABASE_URL", "postgresql://sft:changeme@127.0.0.1/sft"),
+        ("REDIS_URL", "redis://:redis@127.0.0.1"),
+        ("MINIO_SECRET_KEY", "minioadmin"),
         ("SECRET_KEY", "your-secret-key-here-change-in-production"),
+        ("SECRET_KEY", "thequickbrownfoxjumpsoverthelazydog"),
         ("ENCRYPTION_KEY", "short"),
+        ("TWO_FACTOR_ISSUER", "Files: ours"),
+        ("ARGON2_ITERATIONS", "20"),
+        ("ARGON2_MEMORY_KIB", "300000"),
     ],
 )
-def test_what_cannot_be_served_is_refused_by_name(name: str, value: str) -> None:
-    """A wrong setting is one sentence and status 2, before anything listens."""
-    result = RUNNER.invoke(sft, ["serve", "--data", "data"], env={name: value})
-    assert result.exit_code == 2
-    assert result.output.startswith(f"sft: {name}")
-    assert "Traceback" not in result.output
-    assert value not in result.output
+def test_what_cannot_be_served_is_refused_by_name(empty_folder: Path, name: str, value: str) -> None:
+    """A wrong setting is one sentence and status 2, before anything listens or is written."""
+    for command in ("serve", "migrate"):
+        result = RUNNER.invoke(sft, [command, "--data", "data"], env={name: value})
+        assert result.exit_code == 2
+        assert result.output.startswith(f"sft: {name}")
+        assert "Traceback" not in result.output
+        assert value not in result.output
+    assert not (empty_folder / "data").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_told(empty_folder: Path) -> None:
@@ -139,21 +271,21 @@ def test_settings_come_from_a_file_too(empty_folder: Path) -> None:
 def test_keys_by_environment_make_no_key_files(empty_folder: Path) -> None:
     """Who gives both keys finds none on the disk."""
     keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
-    settings = embedded_settings(empty_folder / "data", keys)
+    settings = settings_for(empty_folder / "data", keys)
     assert settings.secret_key.reveal().decode() == keys["SECRET_KEY"]
     assert not list((empty_folder / "data").rglob("*.key"))
 
 
 def test_an_old_schema_is_not_served(empty_folder: Path) -> None:
     """The application opens on an up-to-date schema only."""
-    settings = embedded_settings(empty_folder / "data")
+    settings = settings_for(empty_folder / "data")
     with pytest.raises(ConfigurationError, match="sft migrate"), open_application(settings):
         pass
 
 
 def test_sqlite_with_the_known_flaw_has_one_writer(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several workers are allowed only where the library is newer than the flaw."""
-    settings = embedded_settings(empty_folder / "data")
+    settings = settings_for(empty_folder / "data")
     for safe, processes in ((False, 1), (True, 4)):
         monkeypatch.setattr("sft_adapters.container.sqlite_is_safe_for_many_writers", lambda safe=safe: safe)
         assert processes_that_may_write(settings, 4) == processes

@@ -75,6 +75,13 @@ class AesKeyRing:
         if any(len(key) != RING_KEY_BYTES for key in self._keys.values()):
             raise ConfigurationError(f"ENCRYPTION_KEY: every key of the ring must have {RING_KEY_BYTES} bytes")
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """
+        The names of all keys of the ring.
+        """
+        return frozenset(self._keys)
+
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
         kek = _key_encryption_key(self.active, purpose, context)
         return WrappedSecret(self.active_id, wrap_under(kek, secret))

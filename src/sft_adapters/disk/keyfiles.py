@@ -9,43 +9,72 @@ import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+import attrs
+
 from sft_core.errors import ConfigurationError
 
-_KEY_BYTES: Final = 32
-_FILES: Final = {"SECRET_KEY": "secret.key", "ENCRYPTION_KEY": "encryption.key"}
 
-
-def read_or_make(folder: Path, names: list[str], *, may_make: bool) -> dict[str, str]:
+@attrs.frozen
+class _KeyFile:
     """
-    The texts of the named keys, each from its file in `folder`; a missing one is made if it may be.
-
-    Of two processes that start at once one makes the key and both read it. `ConfigurationError`
-    if a file is missing and may not be made, or others than its owner may read it.
+    Where a key is kept, how many random bytes it has, and what it means to lose it.
     """
-    return {name: _read_or_make(folder / _FILES[name], name, may_make=may_make) for name in names}
+
+    name: str
+    size: int
+    loss: str
 
 
-def _read_or_make(path: Path, name: str, *, may_make: bool) -> str:
-    if not path.exists():
-        if not may_make:
-            raise ConfigurationError(
-                f"{name} is not set and {path} is missing, but there is data that was stored under it: "
-                "bring the key back; a new one would open nothing",
-            )
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make(path)
-    return _read(path)
+_FILES: Final = {
+    # As long as the longest digest that signs tokens.
+    "SECRET_KEY": _KeyFile("secret.key", 64, "another one signs everybody out; set SECRET_KEY if that is wanted"),
+    "ENCRYPTION_KEY": _KeyFile("encryption.key", 32, "a new key opens nothing of what is stored"),
+}
 
 
-def _make(path: Path) -> None:
+def path_of(folder: Path, name: str) -> Path:
+    """
+    Where the named key is kept.
+    """
+    return folder / _FILES[name].name
+
+
+def read(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """
+    The texts of those of the named keys that have a file; `ConfigurationError` if others may read it.
+    """
+    paths = {name: path_of(folder, name) for name in names}
+    return {name: _read(path) for name, path in paths.items() if os.path.lexists(path)}
+
+
+def read_or_make(folder: Path, names: Iterable[str], *, may_make: Callable[[], bool]) -> dict[str, str]:
+    """
+    The texts of the named keys, each from its file in `folder`; missing ones are made if they may be.
+
+    Of two processes that start at once one makes the key and both read it. `may_make` is asked only
+    if a file is missing; `ConfigurationError` if it says no, or others than the owner may read a file.
+    """
+    found = read(folder, names)
+    missing = [name for name in names if name not in found]
+    if missing and not may_make():
+        lost = "; ".join(f"{path_of(folder, name)} is missing ({_FILES[name].loss})" for name in missing)
+        raise ConfigurationError(f"there is data already, but {lost}: bring the key back")
+    for name in missing:
+        _make(path_of(folder, name), _FILES[name].size)
+    return found | read(folder, missing)
+
+
+def _make(path: Path, size: int) -> None:
     """
     Write a fresh key beside its place and link it there, so that nobody ever reads half a key.
     """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    text = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode() + "\n"
+    text = base64.b64encode(secrets.token_bytes(size)).decode() + "\n"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:

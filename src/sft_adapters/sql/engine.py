@@ -4,6 +4,10 @@ Engines: one for each database URL, made after the fork. What is committed survi
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import URL, Engine
@@ -15,7 +19,7 @@ from sft_adapters.sql.sqlite import open_sqlite, sqlite_is_safe_for_many_writers
 from sft_adapters.sql.transactions import keep_whole
 from sft_core.errors import ConfigurationError
 
-__all__ = ["PostgresLimits", "open_engine", "sqlite_is_safe_for_many_writers"]
+__all__ = ["PostgresLimits", "described", "open_engine", "opened", "sqlite_file", "sqlite_is_safe_for_many_writers"]
 
 _SQLITE: Final = frozenset({"sqlite", "sqlite+pysqlite"})
 _POSTGRES: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
@@ -45,6 +49,38 @@ def open_engine(
         )
     keep_whole(engine)
     return engine
+
+
+@contextmanager
+def opened(url: str, *, busy_seconds: float) -> Iterator[Engine]:
+    """
+    An engine for a while; its connections are closed at the end of the block.
+    """
+    engine = open_engine(url, busy_seconds=busy_seconds)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def described(url: str) -> str:
+    """
+    A database for people to read, without a word of its secrets.
+    """
+    parsed = _parsed(url)
+    if parsed.drivername in _SQLITE:
+        return f"{parsed.database} (SQLite {sqlite3.sqlite_version})"
+    return (
+        f"PostgreSQL {parsed.database} at {parsed.host or 'a local socket'}{f':{parsed.port}' if parsed.port else ''}"
+    )
+
+
+def sqlite_file(url: str) -> Path | None:
+    """
+    The file of a SQLite database; None for another kind. `ConfigurationError` as `open_engine`.
+    """
+    parsed = _parsed(url)
+    return Path(parsed.database or "") if parsed.drivername in _SQLITE else None
 
 
 def _parsed(url: str) -> URL:

@@ -4,10 +4,12 @@ SQLite: one file, one writer at a time, durable to the last commit.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from typing import Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
@@ -44,9 +46,21 @@ def open_sqlite(url: URL, *, echo: bool, busy_seconds: float, connections: int) 
         pool_timeout=busy_seconds,
         connect_args={"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None},
     )
+    event.listen(engine, "do_connect", _make_private)
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _make_private(_dialect: Dialect, _record: ConnectionPoolEntry, args: list[str], _options: object) -> None:
+    """
+    Make a new database's file before SQLite does, which would let everybody read it.
+
+    The log and its index, which SQLite makes beside it, get the same permissions.
+    """
+    # What cannot be made here SQLite will refuse in a moment, with a reason.
+    with contextlib.suppress(OSError):
+        os.close(os.open(args[0], os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

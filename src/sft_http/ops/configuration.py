@@ -13,9 +13,9 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from sft_adapters.container import embedded_settings
+from sft_adapters.bootstrap import settings_for
 from sft_adapters.settings import Settings, environment
-from sft_core.errors import SftError
+from sft_core.errors import BlobStoreUnavailable, DatabaseUnavailable, SftError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,13 +43,13 @@ def with_settings(command: Callable[P, T]) -> Callable[P, T]:
     return data(env_file(command))
 
 
-def read_settings(data: Path, env_file: Path | None) -> Settings:
+def read_settings(data: Path, env_file: Path | None, *, make_keys: bool = True) -> Settings:
     """
-    The settings by environment and file; keys are made on the first start.
+    The settings by environment and file; keys are made on the first start, unless nothing may be.
     """
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")
-    return embedded_settings(data, environment(os.environ, env_file))
+    return settings_for(data, environment(os.environ, env_file), make_keys=make_keys)
 
 
 @contextmanager
@@ -60,11 +60,20 @@ def _told() -> Iterator[None]:
     try:
         yield
     except SftError as error:
-        click.echo(f"sft: {error.detail or error.public}", err=True)
+        click.echo(f"sft: {_subject(error)}{error.detail or error.public}", err=True)
         raise SystemExit(CONFIGURATION_EXIT) from None
     except OSError as error:
         click.echo(f"sft: {error.filename or 'the data folder'}: {error.strerror}", err=True)
         raise SystemExit(CONFIGURATION_EXIT) from None
+
+
+def _subject(error: SftError) -> str:
+    """
+    What an error is about, where its detail is only a kind and a code.
+    """
+    if isinstance(error, DatabaseUnavailable):
+        return "the database cannot be used: "
+    return "the blob store cannot be used: " if isinstance(error, BlobStoreUnavailable) else ""
 
 
 def tells_errors(command: Callable[P, T]) -> Callable[P, T]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from sft_adapters.container import check_schema, migrate_schema
+from sft_adapters.bootstrap import check_schema, prepare
 from sft_http.ops.configuration import read_settings, tells_errors, with_settings
 
 
@@ -20,8 +20,8 @@ def command(data: Path, env_file: Path | None, *, check: bool) -> None:
     """
     Bring the database schema up to date.
     """
-    settings = read_settings(data, env_file)
+    settings = read_settings(data, env_file, make_keys=not check)
     if not check:
-        migrate_schema(settings)
+        prepare(settings)
     check_schema(settings)
     click.echo("The schema is up to date.")

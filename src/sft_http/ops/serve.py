@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import click
 
-from sft_adapters.container import blob_folder, migrate_schema, processes_that_may_write
+from sft_adapters.bootstrap import key_files, prepare
+from sft_adapters.container import processes_that_may_write
 from sft_adapters.settings import Settings
+from sft_adapters.sql.engine import described
 from sft_http import server
 from sft_http.ops.configuration import read_settings, tells_errors, with_settings
 
@@ -29,11 +30,11 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
     made on the first start. Ends with status 2 if something is not configured as it must be.
     """
     settings = read_settings(data, env_file)
-    allowed = processes_that_may_write(settings, workers)
-    migrate_schema(settings)
-    blob_folder(settings).mkdir(mode=0o700, parents=True, exist_ok=True)
-    click.echo(greeting(settings, host=host, port=port, workers=allowed, wanted=workers))
-    server.run(settings, host=host, port=port, workers=allowed)
+    with server.listening(host, port) as bound:
+        prepare(settings)
+        allowed = processes_that_may_write(settings, workers)
+        text = greeting(settings, host=host, port=port, workers=allowed, wanted=workers)
+        server.run(settings, bound=bound, workers=allowed, when_ready=lambda: click.echo(text))
 
 
 def greeting(settings: Settings, *, host: str, port: int, workers: int, wanted: int) -> str:
@@ -43,9 +44,9 @@ def greeting(settings: Settings, *, host: str, port: int, workers: int, wanted: 
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     lines = [
         f"{settings.app_name} {settings.app_version}",
-        f"  database  {settings.data_dir / 'sft.db'} (SQLite {sqlite3.sqlite_version})",
-        f"  blobs     {blob_folder(settings)}",
-        f"  keys      {settings.data_dir / 'keys'}  <- keep a copy: without them no file can be opened",
+        f"  database  {described(settings.database)}",
+        f"  blobs     {settings.blob_folder}",
+        f"  keys      {_keys(settings)}",
         f"  workers   {workers}",
     ]
     if workers < wanted:
@@ -54,3 +55,9 @@ def greeting(settings: Settings, *, host: str, port: int, workers: int, wanted: 
         )
     lines += [f"  listening {url}", f"  try it    {url}/docs", f"            curl {url}/health"]
     return "\n".join(lines)
+
+
+def _keys(settings: Settings) -> str:
+    files = key_files(settings)
+    where = f"in {files[0].parent}" if files else "from the environment"
+    return f"{where}  <- keep a copy: without ENCRYPTION_KEY no file can be opened"

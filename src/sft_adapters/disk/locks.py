@@ -1,0 +1,46 @@
+"""
+One process at a time: a lock on a file, which the kernel lets go of when the process ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sft_core.errors import ConfigurationError
+
+_POLL_SECONDS: Final = 0.05
+
+
+@contextmanager
+def held(path: Path, *, by: str, wait_seconds: float = 0.0) -> Iterator[None]:
+    """
+    Hold the lock at `path` until the block ends; processes forked meanwhile hold it too.
+
+    `ConfigurationError`, which says who else may hold it (`by`), if that lasts over `wait_seconds`.
+    The file stays: removing it would let two hold two locks of one name.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(descriptor, path, by, wait_seconds)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path, by: str, wait_seconds: float) -> None:
+    end = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise ConfigurationError(f"{path} is locked: {by}") from None
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
