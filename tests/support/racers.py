@@ -49,7 +49,8 @@ def claim(engine: Engine, link: bytes) -> bool:
 
 
 def rotate(engine: Engine, session: bytes) -> bool:
-    return SqlSessions(engine).rotate(SessionId(UUID(bytes=session)), generation=0, now=NOW, expires_at=NOW)
+    later = NOW + timedelta(days=1)
+    return SqlSessions(engine).rotate(SessionId(UUID(bytes=session)), generation=0, now=NOW, expires_at=later)
 
 
 def spend(engine: Engine, user: bytes) -> bool:

@@ -12,19 +12,17 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 
 from sft_adapters.sql import migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import PostgresLimits, open_engine
+from sft_adapters.sql.tables import metadata
+from sft_adapters.sql.transactions import transaction
 from support.servers import Postgres
 
 DATABASES = ["sqlite", "postgres"]
 PATIENT = PostgresLimits(statement_seconds=40, idle_seconds=40)
-
-
-def url_of(engine: Engine) -> str:
-    return engine.url.render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +39,9 @@ def template(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def migrated_postgres_url(postgres: Postgres, template: str) -> Iterator[str]:
+    """
+    The URL of a database of a test's own, with the schema in it: to set, break and freeze.
+    """
     name = f"sft_{secrets.token_hex(8)}"
     with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
         copy, original = sql.Identifier(name), sql.Identifier(template)
@@ -49,11 +50,25 @@ def migrated_postgres_url(postgres: Postgres, template: str) -> Iterator[str]:
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(copy))
 
 
+@pytest.fixture(scope="session")
+def shared_postgres_engine(postgres: Postgres) -> Iterator[Engine]:
+    with postgres.database() as url:
+        engine = open_engine(url, busy_seconds=30, limits=PATIENT)
+        migrate.upgrade(engine)
+        yield engine
+        engine.dispose()
+
+
 @pytest.fixture
-def postgres_engine(migrated_postgres_url: str) -> Iterator[Engine]:
-    engine = open_engine(migrated_postgres_url, busy_seconds=30, limits=PATIENT)
-    yield engine
-    engine.dispose()
+def postgres_engine(shared_postgres_engine: Engine) -> Iterator[Engine]:
+    """
+    A database for tests that change rows and nothing else: it is emptied after each of them.
+    """
+    yield shared_postgres_engine
+    with transaction(shared_postgres_engine) as (connection, begun):
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(delete(table))
+        begun.commit()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from sft_adapters.sql import migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import PostgresLimits, open_engine
+from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import a_user, stored_user
 from sft_core.errors import DatabaseUnavailable
 from sft_core.users.model import User
@@ -171,8 +172,9 @@ def test_a_server_that_hangs_is_given_up(url: str, proxy: Proxy, database: SqlDa
 
 
 def test_a_pooled_connection_that_hangs_is_given_up(proxy: Proxy, database: SqlDatabase) -> None:
-    """A connection that was good when it went back is asked before it is used, for a bounded time."""
-    stored_user(database)
+    """A connection is asked before it is used, for a short time, however long its last unit was allowed."""
+    with transaction(database.engine, seconds=600):
+        pass
     proxy.stall()
     begun = time.monotonic()
     with pytest.raises(DatabaseUnavailable, match="NotConnectedError"):

@@ -40,7 +40,7 @@ def left(limiter: SqlRateLimiter, now: datetime) -> int:
     How many attempts are admitted at a moment, taking all of them.
     """
     taken = 0
-    while admitted(limiter, now):
+    while taken < 100 and admitted(limiter, now):
         taken += 1
     return taken
 

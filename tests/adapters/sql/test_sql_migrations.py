@@ -32,6 +32,15 @@ def empty(empty_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.fixture
+def engine(empty: Engine) -> Engine:
+    """
+    A migrated database of the test's own.
+    """
+    migrate.upgrade(empty)
+    return empty
+
+
 def drift(engine: Engine) -> list[Any]:
     with transaction(engine, read_only=True) as (connection, _):
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
