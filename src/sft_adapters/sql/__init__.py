@@ -1,3 +1,3 @@
 """
-Rows in a relational database, by SQLAlchemy Core: one code for SQLite and its larger relatives.
+Rows in a relational database, by SQLAlchemy Core: one code for SQLite and PostgreSQL.
 """
