@@ -1,0 +1,177 @@
+"""
+Sessions on their way: a cache in front of the store that keeps them.
+
+Under a session's key stands one of three things, told by its first letter: a session (`S`), a
+lease (`L`) of the one reader who may put a session there, or a bar (`B`), which nobody may replace.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import attrs
+
+from sft_adapters.redis.client import Client, Script
+from sft_core.ports import Entropy
+from sft_core.users.model import Session
+from sft_core.users.ports import SessionStore
+from sft_core.values import SessionId, UserId
+
+# The empty SETRANGE changes nothing, but a server that is full or read-only refuses it: one that
+# cannot be told of a revoked session must not be asked about sessions.
+_LOOK: Final = Script("""
+local there = redis.pcall('GET', KEYS[1])
+if not there then
+  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+  return 1
+end
+if type(there) ~= 'string' or string.sub(there, 1, 1) ~= 'S' then
+  return 0
+end
+redis.call('SETRANGE', KEYS[1], 0, '')
+return there
+""")
+
+# The entry's time began with the lease, before the durable store was read.
+_FILL: Final = Script("""
+if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+local age = tonumber(ARGV[3]) - redis.call('PTTL', KEYS[1])
+redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', tonumber(ARGV[4]) - age))
+return 1
+""")
+
+# After its first change a script is let to go on in a full server, so the deletion comes first.
+_BAR: Final = Script("""
+redis.call('DEL', KEYS[1])
+redis.call('SET', KEYS[1], 'B', 'PX', ARGV[1])
+return 1
+""")
+
+_MAGIC: Final = b"S1"
+_FIELDS: Final = struct.Struct(">2s16s16sqqqq")
+_NEVER: Final = -(2**63)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def encoded(session: Session) -> bytes:
+    """
+    The session in 66 bytes: `S`, the version, both ids, times in microseconds since 1970, the generation.
+    """
+    revoked = _NEVER if session.revoked_at is None else (session.revoked_at - _EPOCH) // _MICROSECOND
+    return _FIELDS.pack(
+        _MAGIC,
+        session.id.bytes,
+        session.user_id.bytes,
+        (session.created_at - _EPOCH) // _MICROSECOND,
+        (session.expires_at - _EPOCH) // _MICROSECOND,
+        session.generation,
+        revoked,
+    )
+
+
+def decoded(value: bytes, session_id: SessionId) -> Session | None:
+    """
+    The session of this id; None if these bytes are not it, or another version wrote them.
+    """
+    try:
+        magic, own_id, user_id, created, expires, generation, revoked = _FIELDS.unpack(value)
+        if magic != _MAGIC or own_id != session_id.bytes:
+            return None
+        return Session(
+            id=session_id,
+            user_id=UserId(UUID(bytes=user_id)),
+            created_at=_moment(created),
+            expires_at=_moment(expires),
+            generation=generation,
+            revoked_at=None if revoked == _NEVER else _moment(revoked),
+        )
+    except (struct.error, OverflowError):
+        return None
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+@attrs.frozen
+class RedisSessions:
+    """
+    Implements `sft_core.users.ports.SessionStore` in front of a `durable` one, which decides everything.
+
+    `get` is answered by Redis where it can be, and by the durable store where not. A session is
+    kept for `entry_seconds` from the moment the durable store was asked, by Redis' own clock; the
+    reader who may put it there has `lease_seconds` to do so. Around each change the key is barred
+    for `entry_seconds`: what was read before the change can then never be put there after it.
+
+    What can be stale: when Redis is out of reach of the very process that revokes or rotates, from
+    before the change until after it, other processes may see the session as it was, until this
+    process reaches Redis again and at most for `entry_seconds`. This process itself never does.
+    """
+
+    client: Client
+    durable: SessionStore
+    entropy: Entropy
+    entry_seconds: float = attrs.field(default=30.0, kw_only=True, validator=attrs.validators.ge(0.001))
+    lease_seconds: float = attrs.field(default=2.0, kw_only=True, validator=attrs.validators.ge(0.001))
+
+    def __attrs_post_init__(self) -> None:
+        if self.lease_seconds > self.entry_seconds:
+            raise ValueError("a lease must not be longer than what it is for")
+
+    def open(self, session: Session) -> None:
+        self.durable.open(session)
+
+    def get(self, session_id: SessionId) -> Session | None:
+        key, lease = self._key(session_id), b"L" + self.entropy.draw(16)
+        there = self.client.ask(_LOOK, key, lease, _milliseconds(self.lease_seconds))
+        if isinstance(there, bytes):
+            session = decoded(there, session_id)
+            if session is not None:
+                return session
+        session = self.durable.get(session_id)
+        if session is not None and there == 1:
+            self._fill(key, lease, session)
+        return session
+
+    def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
+        with self._barred(session_id):
+            return self.durable.rotate(session_id, generation=generation, now=now, expires_at=expires_at)
+
+    def revoke(self, session_id: SessionId, *, now: datetime) -> None:
+        with self._barred(session_id):
+            self.durable.revoke(session_id, now=now)
+
+    def _key(self, session_id: SessionId) -> str:
+        return self.client.key("s", session_id.bytes.hex())
+
+    def _fill(self, key: str, lease: bytes, session: Session) -> None:
+        times = _milliseconds(self.lease_seconds), _milliseconds(self.entry_seconds)
+        self.client.ask(_FILL, key, lease, encoded(session), *times)
+
+    @contextmanager
+    def _barred(self, session_id: SessionId) -> Iterator[None]:
+        """
+        Bar the key around a change: before, should Redis be cut off later; after, should it have been before.
+
+        When the change fails its outcome is unknown, and the bar stands for its time.
+        """
+        self._bar(session_id)
+        yield
+        self._bar(session_id)
+
+    def _bar(self, session_id: SessionId) -> None:
+        key = self._key(session_id)
+        if self.client.ask(_BAR, key, _milliseconds(self.entry_seconds)) is None:
+            self.client.owe(key)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
