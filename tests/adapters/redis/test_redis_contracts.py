@@ -1,0 +1,116 @@
+"""
+Sessions and throttles keep their contracts whatever the server does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import count
+
+import pytest
+
+from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.sessions import MemorySessions
+from sft_adapters.redis.client import Client
+from sft_adapters.redis.limiter import RedisRateLimiter
+from sft_adapters.redis.sessions import RedisSessions
+from sft_adapters.system import SystemEntropy
+from sft_adapters.testkit import contracts
+from sft_adapters.testkit.contracts.examples import a_user
+from sft_core.users.model import User
+from sft_core.values import Rate
+from support import redis_faults
+from support.peers import peer, server_at
+from support.processes import free_port
+from support.redis_faults import Connect
+from support.servers import Valkey
+
+
+def flushing(connect: Connect, valkey: Valkey) -> Iterator[Client]:
+    """
+    A client whose server loses everything before every third request.
+    """
+    assert valkey.server is not None
+    ask, number = server_at(valkey.server.port), count()
+
+    def answer(request: bytes) -> bytes:
+        if next(number) % 3 == 0:
+            with redis_faults.flushed(valkey):
+                pass
+        return ask(request)
+
+    with peer(answer) as between:
+        yield connect(f"redis://127.0.0.1:{between.port}", rest_seconds=1.0)
+
+
+class _UnderFaults:
+    """
+    Gives `client`, one whose server is in the condition that the parameter names.
+    """
+
+    @pytest.fixture
+    def client(self, request: pytest.FixtureRequest, connect: Connect, own: Valkey) -> Iterator[Client]:
+        if request.param == "up":
+            yield connect(own.url)
+        elif request.param == "absent":
+            yield connect(f"redis://127.0.0.1:{free_port()}")
+        elif request.param == "flushing":
+            yield from flushing(connect, own)
+        else:
+            with (redis_faults.LASTING | redis_faults.PASSING)[request.param](own):
+                yield connect(own.url, timeout_seconds=0.1, rest_seconds=1.0)
+
+
+@pytest.mark.parametrize(
+    "client",
+    ["up", "absent", "flushing", "hanging", "full", "read-only", "evicting"],
+    indirect=True,
+)
+class TestRedisSessions(_UnderFaults, contracts.SessionStoreContract):
+    """
+    Sessions in front of a durable store.
+    """
+
+    @pytest.fixture
+    def sessions(self, client: Client) -> RedisSessions:
+        return RedisSessions(client, MemorySessions(), SystemEntropy())
+
+    @pytest.fixture
+    def user(self) -> User:
+        return a_user()
+
+
+@pytest.mark.parametrize("client", ["absent", "full", "read-only"], indirect=True)
+class TestRateLimiterWithoutRedis(_UnderFaults, contracts.RateLimiterContract):
+    """
+    Attempts that the fallback decides.
+    """
+
+    @pytest.fixture
+    def limiter(self, client: Client) -> RedisRateLimiter:
+        return RedisRateLimiter(client, MemoryRateLimiter())
+
+
+class _Never:
+    """
+    A limiter that must not be asked.
+    """
+
+    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+        raise AssertionError(f"Redis should have decided {key} at {rate} {now}")
+
+    def forget(self, key: str) -> None:
+        """
+        There is nothing to forget.
+        """
+
+
+class TestRedisRateLimiter(contracts.RateLimiterContract):
+    """
+    Attempts that Redis decides alone.
+    """
+
+    @pytest.fixture
+    def limiter(self, connect: Connect, valkey: Valkey) -> RedisRateLimiter:
+        return RedisRateLimiter(connect(valkey.url, timeout_seconds=5.0, wait_seconds=5.0), _Never())
