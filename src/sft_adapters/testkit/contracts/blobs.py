@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import pytest
 
 from sft_adapters.testkit.contracts.examples import race
 from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch
-from sft_core.vault.ports import BlobStore
+from sft_core.vault.ports import BlobStore, Buffer
 
 KEY = "0123456789abcdef/1-00000000-aa"
 OTHER = "0123456789abcdef/1-00000001-bb"
@@ -39,9 +41,15 @@ def read(blobs: BlobStore, key: str, start: int, length: int, *, size: int) -> b
 class BlobStoreContract:
     """
     Give the fixture `blobs`: a store without a blob.
+
+    `creates_atomically` says whether of several puts of one key at the same time one alone
+    succeeds. A store that cannot promise it (an S3 server without conditional writes) declares so;
+    that a key which is taken is refused, and that no content is a mixture, holds everywhere.
     """
 
-    @pytest.mark.parametrize("size", [0, 1, 4096, 3_000_001])
+    creates_atomically: ClassVar[bool] = True
+
+    @pytest.mark.parametrize("size", [0, 1, 4096, 3_000_001, (8 << 20) + 8_264])
     def test_a_blob_comes_back_as_put(self, blobs: BlobStore, size: int) -> None:
         """Whole, and in slices from anywhere."""
         content = os.urandom(size)
@@ -63,6 +71,12 @@ class BlobStoreContract:
         blobs.put(KEY, pieces(), size=50)
         assert read(blobs, KEY, 0, 50, size=50) == b"".join(bytes([number]) * 10 for number in range(5))
 
+    def test_pieces_may_be_any_buffers_of_any_length(self, blobs: BlobStore) -> None:
+        """Bytes, byte arrays and views, empty ones among them, follow each other as they come."""
+        pieces: list[Buffer] = [b"", b"one", bytearray(b"two"), memoryview(b"-three-")[1:-1], b"", b"4", b""]
+        blobs.put(KEY, iter(pieces), size=12)
+        assert read(blobs, KEY, 0, 12, size=12) == b"onetwothree4"
+
     def test_a_key_is_put_once(self, blobs: BlobStore) -> None:
         """A second put is refused and changes nothing."""
         put(blobs, KEY, b"first")
@@ -71,21 +85,32 @@ class BlobStoreContract:
         assert read(blobs, KEY, 0, 5, size=5) == b"first"
 
     def test_of_equal_puts_one_wins_whole(self, blobs: BlobStore) -> None:
-        """Twelve put one key at once: one succeeds, and its content is there unmixed."""
+        """Twelve put one key at once: a winner's content is there unmixed, and the key stays taken."""
 
         def attempt() -> bytes:
-            content = os.urandom(1) * 100_000
+            content = os.urandom(16) * 6_250
             try:
                 put(blobs, KEY, content)
             except BlobExists:
                 return b""
             return content
 
-        (winner,) = filter(None, race(attempt))
-        assert read(blobs, KEY, 0, 100_000, size=100_000) == winner
+        winners = [content for content in race(attempt) if content]
+        assert read(blobs, KEY, 0, 100_000, size=100_000) in winners
+        assert len(winners) == 1 or not self.creates_atomically
         assert [info.key for info in blobs.list()] == [KEY]
+        with pytest.raises(BlobExists):
+            put(blobs, KEY, b"late")
 
-    @pytest.mark.parametrize("size", [0, 9, 11])
+    def test_puts_of_different_keys_do_not_meet(self, blobs: BlobStore) -> None:
+        """Twelve put keys of their own at once, and each finds its own content."""
+        keys = [f"{number:02x}/{number:02x}" for number in range(12)]
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(lambda key: put(blobs, key, key.encode() * 10_000), keys))
+            found = list(pool.map(lambda key: read(blobs, key, 0, 50_000, size=50_000), keys))
+        assert found == [key.encode() * 10_000 for key in keys]
+
+    @pytest.mark.parametrize("size", [0, 5, 9, 11, 100_000])
     def test_pieces_that_do_not_add_up_store_nothing(self, blobs: BlobStore, size: int) -> None:
         """Too few or too many bytes are refused, and the key stays free."""
         with pytest.raises(BlobSizeMismatch):
@@ -93,32 +118,56 @@ class BlobStoreContract:
         assert list(blobs.list()) == []
         put(blobs, KEY, b"ten bytes!")
 
-    def test_pieces_that_raise_store_nothing(self, blobs: BlobStore) -> None:
-        """The caller's own error comes out, and nothing is left behind."""
+    @pytest.mark.parametrize("before", [0, 4, 1_000_000])
+    def test_pieces_that_raise_store_nothing(self, blobs: BlobStore, before: int) -> None:
+        """Wherever it happens, the caller's own error comes out, and nothing is left behind."""
 
         def pieces() -> Iterator[bytes]:
-            yield b"some"
+            yield bytes(before)
             raise KeyError("the caller's own")
 
-        with pytest.raises(KeyError):
-            blobs.put(KEY, pieces(), size=100)
+        with pytest.raises(KeyError, match="the caller's own"):
+            blobs.put(KEY, pieces(), size=before + 4)
         assert list(blobs.list()) == []
+        with pytest.raises(BlobMissing):
+            read(blobs, KEY, 0, 1, size=before + 4)
         put(blobs, KEY, b"x")
+        assert read(blobs, KEY, 0, 1, size=1) == b"x"
 
     def test_what_is_not_there_is_missing(self, blobs: BlobStore) -> None:
         """Neither an unknown key nor a deleted one can be read."""
         put(blobs, OTHER, b"x")
         blobs.delete(OTHER)
         for key in (KEY, OTHER):
-            with pytest.raises(BlobMissing):
-                read(blobs, key, 0, 1, size=1)
+            for length in (0, 1):
+                with pytest.raises(BlobMissing):
+                    read(blobs, key, 0, length, size=1)
 
-    @pytest.mark.parametrize(("start", "length", "size"), [(0, 1, 9), (0, 1, 11), (5, 6, 10), (10, 1, 10)])
+    @pytest.mark.parametrize(
+        ("start", "length", "size"),
+        [(0, 1, 9), (0, 1, 11), (0, 10, 11), (0, 9, 9), (5, 6, 10), (10, 1, 10), (10, 1, 11), (0, 0, 9)],
+    )
     def test_another_size_is_told(self, blobs: BlobStore, start: int, length: int, size: int) -> None:
         """A blob that is not as long as expected, or ends too early, is not delivered."""
         put(blobs, KEY, b"ten bytes!")
         with pytest.raises(BlobSizeMismatch):
             read(blobs, KEY, start, length, size=size)
+
+    def test_a_read_fills_its_buffer_and_nothing_else(self, blobs: BlobStore) -> None:
+        """A view into the middle of something larger leaves what is around it alone."""
+        put(blobs, KEY, bytes(range(256)) * 1000)
+        around = bytearray(b"#" * 100_200)
+        blobs.read_into(KEY, 1, memoryview(around)[100:-100], size=256_000)
+        assert around == b"#" * 100 + (bytes(range(256)) * 1000)[1:100_001] + b"#" * 100
+
+    def test_many_may_read_at_once(self, blobs: BlobStore) -> None:
+        """Twelve read different ranges of one blob, and each gets its own."""
+        content = os.urandom(1_200_000)
+        put(blobs, KEY, content)
+        starts = range(0, len(content), 100_000)
+        with ThreadPoolExecutor(12) as pool:
+            found = list(pool.map(lambda start: read(blobs, KEY, start, 100_000, size=len(content)), starts))
+        assert b"".join(found) == content
 
     def test_deleting_is_for_good_and_may_be_repeated(self, blobs: BlobStore) -> None:
         """A deleted blob is gone, its neighbours stay; deleting what is gone is no error."""
@@ -129,6 +178,13 @@ class BlobStoreContract:
         assert {info.key for info in blobs.list()} == {OTHER, ELSEWHERE}
         assert read(blobs, OTHER, 0, len(OTHER), size=len(OTHER)) == OTHER.encode()
         put(blobs, KEY, b"again")
+
+    def test_many_may_delete_at_once(self, blobs: BlobStore) -> None:
+        """Twelve delete one blob: none of them fails, and it is gone."""
+        put(blobs, KEY, b"content")
+        put(blobs, OTHER, b"neighbour")
+        race(lambda: blobs.delete(KEY))
+        assert [info.key for info in blobs.list()] == [OTHER]
 
     def test_a_listing_tells_keys_sizes_and_times(self, blobs: BlobStore) -> None:
         """All blobs, or those of a prefix, whatever it ends in the middle of."""
@@ -143,6 +199,15 @@ class BlobStoreContract:
         assert {info.key for info in blobs.list(KEY)} == {KEY}
         assert list(blobs.list("abc")) == []
         assert list(blobs.list("abc/")) == []
+
+    def test_a_prefix_is_letters_and_not_a_folder(self, blobs: BlobStore) -> None:
+        """A key is listed if and only if it begins with the prefix, letter by letter."""
+        keys = {"aa/1", "aa/11", "aa1/1", "a/1", "aa-/1"}
+        for key in keys:
+            put(blobs, key, b"x")
+        for prefix in ("", "a", "aa", "aa/", "aa/1", "aa1", "aa1/1", "aa-", "aa/111", "aa/1/", "b"):
+            expected = {key for key in keys if key.startswith(prefix)}
+            assert {info.key for info in blobs.list(prefix)} == expected, prefix
 
     def test_a_blob_under_way_is_not_listed(self, blobs: BlobStore) -> None:
         """Until a put returns there is nothing to see of it."""
