@@ -1,0 +1,191 @@
+"""
+Blobs as objects in one bucket of an S3 server: one request each way, and nothing believed unseen.
+
+The server may be slow, full, down or lying. What it can change is what a caller is told: a blob that
+is missing, of another size, or not to be had just now. That its bytes are the right ones is for the
+cipher to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC
+from typing import Final
+
+import attrs
+from minio.datatypes import Object
+from minio.helpers import DictType
+from urllib3.response import BaseHTTPResponse
+
+from sft_adapters.minio.client import S3Client
+from sft_adapters.minio.content import Content
+from sft_adapters.minio.errors import Malformed, Refused
+from sft_adapters.minio.transport import release
+from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch, BlobStoreUnavailable, InvalidValue
+from sft_core.vault.ports import BlobInfo, Buffer
+
+_KEY: Final = re.compile(r"[0-9a-f-]{1,64}/[0-9a-f-]{1,64}")
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})")
+_LENGTH: Final = re.compile(r"[0-9]{1,15}")
+_READ_BYTES: Final = 256 << 10
+
+
+@attrs.frozen
+class MinioBlobs:
+    """
+    Implements `sft_core.vault.ports.BlobStore` in a bucket that is there (`ensure_bucket`).
+
+    With `conditional_writes` the server itself refuses a key that is taken, so of two puts of one
+    key at once one wins. Without, a put looks first: two at once may both succeed, and the later
+    one's content stays. Keys are made of 64 random bits an attempt, so no two puts share one.
+    """
+
+    client: S3Client
+    bucket: str
+    conditional_writes: bool = False
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        content = Content(pieces, size)
+        try:
+            with self._call(key):
+                if not self.conditional_writes:
+                    self._refuse_if_there(key)
+                self._send(key, content)
+        except BlobStoreUnavailable:
+            # A connection's error and the caller's own look alike from below.
+            if content.failure is not None:
+                raise content.failure from None
+            raise
+
+    def _refuse_if_there(self, key: str) -> None:
+        try:
+            self.client.minio.stat_object(self.bucket, key)
+        except Refused as refused:
+            if not refused.says_missing:
+                raise
+        else:
+            raise BlobExists(key)
+
+    def _send(self, key: str, content: Content) -> None:
+        try:
+            self.client.put(self.bucket, key, content.chunks(), size=content.size, create_only=self.conditional_writes)
+        except Refused as refused:
+            if refused.says_taken:
+                raise BlobExists(key) from None
+            raise
+        if not content.is_whole:
+            raise Malformed("an acknowledgement before the end")
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        with self._call(key):
+            try:
+                self._read(key, start, buffer, size)
+            except Refused as refused:
+                if refused.says_missing:
+                    raise BlobMissing(f"blob {key} is not there") from None
+                if refused.status == 416:
+                    raise BlobSizeMismatch(f"blob {key} ends before {start}, {size} bytes are expected") from None
+                raise
+
+    def _read(self, key: str, start: int, buffer: memoryview, size: int) -> None:
+        stop = start + len(buffer)
+        if start >= stop or stop > size:
+            self._check_size(key, stop, size)
+            return
+        wanted: DictType = {"Range": f"bytes={start}-{stop - 1}"}
+        response = self.client.minio.get_object(self.bucket, key, request_headers=wanted)
+        try:
+            _skip(response, _lead(response, start, stop, size))
+            _fill(response, buffer)
+        finally:
+            release(response)
+
+    def _check_size(self, key: str, stop: int, size: int) -> None:
+        """
+        What a read that asks for no byte, or for more than there can be, has to say.
+        """
+        length = self.client.minio.stat_object(self.bucket, key).size
+        if length != size or stop > size:
+            raise BlobSizeMismatch(f"blob {key} has {length} bytes, {size} are expected and {stop} asked for")
+
+    def delete(self, key: str) -> None:
+        with self._call(key):
+            try:
+                self.client.minio.remove_object(self.bucket, key)
+            except Refused as refused:
+                if not refused.says_missing:
+                    raise
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        objects = iter(self.client.minio.list_objects(self.bucket, prefix=prefix, recursive=True))
+        while True:
+            with self.client.call(f"blobs {prefix}*"):
+                found = next(objects, None)
+                info = found and _info(found)
+            if found is None:
+                return
+            if info and info.key.startswith(prefix):
+                yield info
+
+    def _call(self, key: str) -> AbstractContextManager[None]:
+        if not _KEY.fullmatch(key):
+            raise InvalidValue("key", "is not a blob key")
+        return self.client.call(f"blob {key}")
+
+
+def _info(found: Object) -> BlobInfo | None:
+    """
+    What a listing says of an object; None if it is none of ours.
+    """
+    if not _KEY.fullmatch(found.object_name or ""):
+        return None
+    if found.size is None or found.size < 0 or found.last_modified is None:
+        raise Malformed("a listing without a size or a time")
+    return BlobInfo(key=str(found.object_name), size=found.size, stored_at=found.last_modified.astimezone(UTC))
+
+
+def _lead(response: BaseHTTPResponse, start: int, stop: int, size: int) -> int:
+    """
+    How many bytes an answer's body has before the wanted ones: none, unless it is the whole object.
+
+    `BlobSizeMismatch` if the object is not `size` bytes long. A server tells the part that it sends
+    in `Content-Range` (RFC 9110, section 14.4), with status 206 or, as some do, 200.
+    """
+    told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    length = _LENGTH.fullmatch(response.headers.get("Content-Length", ""))
+    if told:
+        first, last, total = map(int, told.groups())
+    elif length and response.status == 200:
+        first, last, total = 0, int(length[0]) - 1, int(length[0])
+    else:
+        raise Malformed("a body without saying which part of the object it is")
+    if total != size:
+        raise BlobSizeMismatch(f"the blob has {total} bytes, {size} are expected")
+    if told and (first, last) != (start, stop - 1):
+        raise Malformed("another part of the object than was asked for")
+    return start - first
+
+
+def _skip(response: BaseHTTPResponse, count: int) -> None:
+    while count:
+        count -= len(_some(response, min(count, _READ_BYTES)))
+
+
+def _fill(response: BaseHTTPResponse, buffer: memoryview) -> None:
+    """
+    Fill the buffer from the answer's body; whatever comes after is not read.
+    """
+    done = 0
+    while done < len(buffer):
+        piece = _some(response, min(len(buffer) - done, _READ_BYTES))
+        buffer[done : done + len(piece)] = piece
+        done += len(piece)
+
+
+def _some(response: BaseHTTPResponse, most: int) -> bytes:
+    piece = response.read(most, decode_content=False)
+    if not piece:
+        raise Malformed("a body that ends too early")
+    return piece

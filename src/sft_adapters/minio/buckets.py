@@ -1,0 +1,126 @@
+"""
+The bucket, at the start: made if it is missing, and what is wrong with it said by the setting's name.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from typing import Final
+
+from minio.helpers import check_bucket_name
+from urllib3.exceptions import HTTPError, SSLError
+
+from sft_adapters.minio.client import S3Client
+from sft_adapters.minio.errors import UNREADABLE, Malformed, Refused
+from sft_core.errors import ConfigurationError
+
+_NOT_S3: Final = "MINIO_ENDPOINT does not answer as an S3 server (does MINIO_SECURE fit it?)"
+_REGION: Final = "MINIO_REGION is not the region of this server or bucket"
+_MEANINGS: Final = {
+    "": _NOT_S3,
+    "AccessDenied": "MINIO_ACCESS_KEY may not use MINIO_BUCKET_NAME, or is not known",
+    "AuthorizationHeaderMalformed": _REGION,
+    "BucketAlreadyExists": "MINIO_BUCKET_NAME is taken by somebody else",
+    "IllegalLocationConstraintException": _REGION,
+    "InvalidAccessKeyId": "MINIO_ACCESS_KEY is not known to the server",
+    "InvalidBucketName": "MINIO_BUCKET_NAME is not a name that the server takes",
+    "InvalidRegion": _REGION,
+    "PermanentRedirect": _REGION,
+    "RequestTimeTooSkewed": "the clocks of this machine and of MINIO_ENDPOINT differ by too much",
+    "SignatureDoesNotMatch": "MINIO_SECRET_KEY does not belong to MINIO_ACCESS_KEY",
+    "TemporaryRedirect": _REGION,
+}
+_MADE_BEFORE: Final = {"BucketAlreadyExists", "BucketAlreadyOwnedByYou", "OperationAborted"}
+
+
+def ensure_bucket(client: S3Client, bucket: str) -> None:
+    """
+    Make the bucket unless it is there; of several starters at once each finds it. It stays private.
+
+    `ConfigurationError` says which setting is wrong, `BlobStoreUnavailable` that the server does
+    not answer or cannot serve just now.
+    """
+    _check_name(bucket)
+    with client.call(f"bucket {bucket}"):
+        try:
+            _find_or_make(client, bucket)
+        except Refused as refused:
+            if refused.may_pass:
+                raise
+            meaning = _MEANINGS.get(refused.code, "MINIO_BUCKET_NAME cannot be used")
+            raise ConfigurationError(f"{meaning} ({refused})") from None
+        except SSLError:
+            raise ConfigurationError(
+                "MINIO_ENDPOINT shows no certificate that is trusted (MINIO_CA_FILE), or speaks no TLS (MINIO_SECURE)"
+            ) from None
+        except (Malformed, *UNREADABLE):
+            raise ConfigurationError(_NOT_S3) from None
+
+
+def _check_name(bucket: str) -> None:
+    try:
+        check_bucket_name(bucket, strict=True)
+    except ValueError:
+        raise ConfigurationError("MINIO_BUCKET_NAME must be 3 to 63 small letters, digits and hyphens") from None
+
+
+def _find_or_make(client: S3Client, bucket: str) -> None:
+    try:
+        _find(client, bucket)
+    except Refused as refused:
+        if refused.code != "NoSuchBucket":
+            raise
+        _make(client, bucket)
+
+
+def _make(client: S3Client, bucket: str) -> None:
+    try:
+        client.minio.make_bucket(bucket)
+    except Refused as refused:
+        if refused.code not in _MADE_BEFORE:
+            raise
+        try:
+            _find(client, bucket)
+        except Refused:
+            raise refused from None
+
+
+def _find(client: S3Client, bucket: str) -> None:
+    """
+    Ask for a listing: unlike a HEAD, its answer tells an S3 server from any other, and why it refuses.
+    """
+    next(iter(client.minio.list_objects(bucket, recursive=True)), None)
+
+
+def writes_conditionally(client: S3Client, bucket: str) -> bool:
+    """
+    Whether the server keeps to `If-None-Match: *`, found out by putting one small object twice.
+
+    `ConfigurationError` if the keys may not write.
+    """
+    key = f"sft-probe-{secrets.token_hex(8)}"
+    with client.call(f"bucket {bucket}"):
+        try:
+            return _second_put_is_refused(client, bucket, key)
+        except Refused as refused:
+            if refused.may_pass:
+                raise
+            raise ConfigurationError(f"MINIO_ACCESS_KEY may not write to MINIO_BUCKET_NAME ({refused})") from None
+
+
+def _second_put_is_refused(client: S3Client, bucket: str, key: str) -> bool:
+    """
+    Put an empty object twice; a server that cannot do it conditionally may also say so (501).
+    """
+    client.put(bucket, key, [], size=0, create_only=False)
+    try:
+        client.put(bucket, key, [], size=0, create_only=True)
+    except Refused as refused:
+        if refused.status not in {400, 412, 501}:
+            raise
+        return refused.status == 412
+    finally:
+        with suppress(Refused, Malformed, HTTPError, OSError):
+            client.minio.remove_object(bucket, key)
+    return False

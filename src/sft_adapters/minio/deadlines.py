@@ -1,0 +1,142 @@
+"""
+Connections on which nothing lasts longer than the call it belongs to, however slowly bytes trickle.
+
+A socket's own timeout starts anew with every byte, so a server that sends one byte at a time could
+hold a thread for ever. Here each wait is also bounded by what is left of the whole call.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_BUFFER_BYTES: Final = 64 << 10
+
+
+class Deadlines(threading.local):
+    """
+    When each thread's present call must be over, and how long it may wait for a sign of life.
+
+    Both are in seconds; `wait_seconds` bounds each wait, `call_seconds` all of them together.
+    """
+
+    _end: float | None = None
+
+    def __init__(self, *, wait_seconds: float, call_seconds: float) -> None:
+        self.wait_seconds = wait_seconds
+        self.call_seconds = call_seconds
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """
+        Begin a call; one inside another has its own time, and the outer one goes on after it.
+        """
+        outer, self._end = self._end, time.monotonic() + self.call_seconds
+        try:
+            yield
+        finally:
+            self._end = outer
+
+    def left(self, most: float | None = None) -> float:
+        """
+        The seconds that the next wait may take; `TimeoutError` if the call's time is over.
+        """
+        most = self.wait_seconds if most is None else most
+        if self._end is None:
+            return most
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the call's time is over")
+        return min(most, left)
+
+
+class _Reader(io.RawIOBase):
+    """
+    Reads from a socket, each time for no longer than is left.
+    """
+
+    def __init__(self, wire: socket.socket, deadlines: Deadlines) -> None:
+        super().__init__()
+        self._wire = wire
+        self._raw = wire.makefile("rb", buffering=0)
+        self._deadlines = deadlines
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 (any writable buffer)
+        self._wire.settimeout(self._deadlines.left())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Wire:
+    """
+    What an HTTP connection asks of its socket, each wait cut to what is left of the call.
+    """
+
+    def __init__(self, wire: socket.socket, deadlines: Deadlines) -> None:
+        self._wire = wire
+        self._deadlines = deadlines
+
+    def sendall(self, data: bytes | memoryview) -> None:
+        self._wire.settimeout(self._deadlines.left())
+        self._wire.sendall(data)
+
+    def makefile(self, _mode: str = "rb") -> io.BufferedReader:
+        return io.BufferedReader(_Reader(self._wire, self._deadlines), _BUFFER_BYTES)
+
+    def settimeout(self, _seconds: float | None) -> None:
+        """
+        Nothing: each wait sets its own.
+        """
+
+    def fileno(self) -> int:
+        return self._wire.fileno()
+
+    def shutdown(self, how: int) -> None:
+        self._wire.shutdown(how)
+
+    def close(self) -> None:
+        self._wire.close()
+
+
+class _Connection(HTTPConnection):
+    def __init__(self, *, deadlines: Deadlines, **options: Any) -> None:  # noqa: ANN401 (urllib3's own)
+        super().__init__(**options)
+        self._deadlines = deadlines
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock: Any = _Wire(self.sock, self._deadlines)
+
+
+class _TlsConnection(HTTPSConnection):
+    def __init__(self, *, deadlines: Deadlines, **options: Any) -> None:  # noqa: ANN401 (urllib3's own)
+        super().__init__(**options)
+        self._deadlines = deadlines
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock: Any = _Wire(self.sock, self._deadlines)
+
+
+def keep(pool: HTTPConnectionPool, deadlines: Deadlines) -> None:
+    """
+    Make every connection that this pool opens keep the deadlines.
+    """
+    secure = isinstance(pool, HTTPSConnectionPool)
+    made: Any = partial(_TlsConnection if secure else _Connection, deadlines=deadlines)
+    pool.ConnectionCls = made
