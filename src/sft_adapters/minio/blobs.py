@@ -61,12 +61,18 @@ class MinioBlobs:
 
     def _refuse_if_there(self, key: str) -> None:
         try:
-            self.client.minio.stat_object(self.bucket, key)
+            self._length(key)
         except Refused as refused:
             if not refused.says_missing:
                 raise
         else:
             raise BlobExists(key)
+
+    def _length(self, key: str) -> int | None:
+        found = self.client.minio.stat_object(self.bucket, key)
+        if not found.etag:
+            raise Malformed("a success that names no object")
+        return found.size
 
     def _send(self, key: str, content: Content) -> None:
         try:
@@ -106,7 +112,7 @@ class MinioBlobs:
         """
         What a read that asks for no byte, or for more than there can be, has to say.
         """
-        length = self.client.minio.stat_object(self.bucket, key).size
+        length = self._length(key)
         if length != size or stop > size:
             raise BlobSizeMismatch(f"blob {key} has {length} bytes, {size} are expected and {stop} asked for")
 

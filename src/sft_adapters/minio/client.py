@@ -5,6 +5,7 @@ A client of one S3 server: the SDK's, and beside it the one request that the SDK
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -21,7 +22,8 @@ from sft_core.errors import ConfigurationError
 from sft_core.values import Secret
 from sft_core.vault.ports import Buffer
 
-_ENDPOINT: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_ENDPOINT: Final = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL}){{0,126}}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::([0-9]{{1,5}}))?")
 _REGION: Final = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _KEY_TEXT: Final = re.compile(r"[!-~]{1,1024}")
 _ETAG: Final = re.compile(r'(?:W/)?"?[0-9A-Za-z+/=_-]{1,128}"?')
@@ -118,6 +120,7 @@ def open_client(
     """
     secret = secret_key.reveal().decode("utf-8", "replace")
     _check(endpoint=endpoint, access_key=access_key, secret_key=secret, region=region)
+    _check_authorities(ca_file)
     transport = Transport(
         connect_seconds=connect_seconds,
         read_seconds=read_seconds,
@@ -147,3 +150,15 @@ def _check(*, endpoint: str, access_key: str, secret_key: str, region: str) -> N
         raise ConfigurationError("MINIO_SECRET_KEY is not set, or holds what no secret key holds")
     if not _REGION.fullmatch(region):
         raise ConfigurationError("MINIO_REGION must be a region's name, such as us-east-1")
+
+
+def _check_authorities(ca_file: str | None) -> None:
+    """
+    Refuse a file that holds no certificate; a missing one would else show with the first request.
+    """
+    if ca_file is None:
+        return
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except OSError:
+        raise ConfigurationError("MINIO_CA_FILE is not a file of certificates in PEM form") from None

@@ -76,7 +76,12 @@ class Transport(PoolManager):
             response = self._sent(method, url, **options)
         if response.status not in _GOOD:
             raise _refusal(method, response)
-        return _loaded(response) if whole else response
+        if not whole:
+            return response
+        loaded = _loaded(response)
+        if method == "DELETE" and (loaded.status != 204 or loaded.data):
+            raise Malformed("a success that is not a delete's")
+        return loaded
 
     def _sent(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:  # noqa: ANN401 (urllib3's own)
         seconds = self.deadlines.left(self.connect_seconds)

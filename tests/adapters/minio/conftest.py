@@ -13,6 +13,7 @@ from sft_adapters.minio.blobs import MinioBlobs
 from sft_adapters.minio.buckets import ensure_bucket
 from sft_adapters.minio.client import S3Client, open_client
 from sft_core.values import Secret
+from support.s3_proxy import S3Proxy, faulty
 from support.servers import S3
 
 Opener = Callable[..., S3Client]
@@ -48,5 +49,24 @@ def blobs(opened: Opener, bucket: str) -> MinioBlobs:
     An empty store on the real server.
     """
     client = opened()
+    ensure_bucket(client, bucket)
+    return MinioBlobs(client, bucket)
+
+
+@pytest.fixture
+def proxy(s3: S3) -> Iterator[S3Proxy]:
+    """
+    A line to the real server that can be broken.
+    """
+    with faulty(s3) as between:
+        yield between
+
+
+@pytest.fixture
+def broken(opened: Opener, proxy: S3Proxy, bucket: str) -> MinioBlobs:
+    """
+    An empty store behind the line, reached by two connections.
+    """
+    client = opened(endpoint=proxy.endpoint, secure=False, connections=2)
     ensure_bucket(client, bucket)
     return MinioBlobs(client, bucket)

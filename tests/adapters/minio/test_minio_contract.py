@@ -1,15 +1,69 @@
 """
-Blobs in a bucket of a real S3 server keep the contract.
+Blobs in a bucket of a real S3 server keep the contract, with conditional writes and without.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
+from sft_adapters.minio.blobs import MinioBlobs
+from sft_adapters.minio.buckets import ensure_bucket, writes_conditionally
+from sft_adapters.minio.client import S3Client
 from sft_adapters.testkit import contracts
+from sft_core.errors import ConfigurationError
+from support import s3_proxy
+from support.s3_proxy import S3Proxy
+
+Opener = Callable[..., S3Client]
 
 
 class TestMinioBlobs(contracts.BlobStoreContract):
     """
-    Blobs.
+    Blobs, on a server that ignores conditions: each put looks first.
     """
 
     creates_atomically = False
+
+
+class TestMinioBlobsConditionally(contracts.BlobStoreContract):
+    """
+    Blobs, on a server that keeps to `If-None-Match: *`: each put is one request.
+    """
+
+    @pytest.fixture
+    def blobs(self, opened: Opener, proxy: S3Proxy, bucket: str) -> MinioBlobs:
+        proxy.arm(s3_proxy.conditional)
+        client = opened(endpoint=proxy.endpoint, secure=False)
+        ensure_bucket(client, bucket)
+        return MinioBlobs(client, bucket, conditional_writes=writes_conditionally(client, bucket))
+
+    def test_the_server_is_found_to_be_conditional(self, blobs: MinioBlobs, proxy: S3Proxy) -> None:
+        """The probe finds it out, leaves nothing behind, and no put looks first."""
+        assert blobs.conditional_writes
+        assert list(blobs.client.minio.list_objects(blobs.bucket)) == []
+        proxy.arm(s3_proxy.conditional)
+        blobs.put("aa/1", [b"x"], size=1)
+        assert proxy.requests == [f"PUT /{blobs.bucket}/aa/1"]
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "501 Not Implemented"])
+def test_a_server_that_refuses_conditions_is_found_out(broken: MinioBlobs, proxy: S3Proxy, status: str) -> None:
+    """Where a conditional put is an error, puts have to look first; that is no reason not to start."""
+    proxy.arm(s3_proxy.refusal(status, "NotImplemented"), 2)
+    assert not writes_conditionally(broken.client, broken.bucket)
+    assert list(broken.client.minio.list_objects(broken.bucket)) == []
+
+
+def test_a_server_that_ignores_conditions_is_found_out(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """Where the second of two equal puts succeeds, puts have to look first."""
+    proxy.arm(s3_proxy.answer("200 OK", ETag='"0123"'))
+    assert not writes_conditionally(broken.client, broken.bucket)
+
+
+def test_keys_that_may_not_write_are_found_out(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """A bucket that can be listed and not written to is told by name at the start."""
+    proxy.arm(s3_proxy.refusal("403 Forbidden", "AccessDenied"))
+    with pytest.raises(ConfigurationError, match="MINIO_ACCESS_KEY may not write"):
+        writes_conditionally(broken.client, broken.bucket)

@@ -1,0 +1,264 @@
+"""
+The start with an S3 server: the bucket is made, and what is wrong with a setting is said by its name.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import logging
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sft_adapters.minio.blobs import MinioBlobs
+from sft_adapters.minio.buckets import ensure_bucket
+from sft_adapters.minio.client import S3Client, open_client
+from sft_adapters.testkit.contracts.blobs import KEY, put, read
+from sft_adapters.testkit.contracts.examples import race
+from sft_core.errors import BlobStoreUnavailable, ConfigurationError, SftError
+from sft_core.values import Secret
+from support import s3_proxy
+from support.processes import free_port
+from support.s3_proxy import Fault, S3Proxy, answer, faulty, refusal
+from support.servers import S3
+
+Opener = Callable[..., S3Client]
+
+GOOD: dict[str, Any] = {"endpoint": "s3.example.org", "access_key": "someone", "secret_key": Secret(b"something")}
+
+
+def test_the_bucket_is_made_once(opened: Opener, bucket: str) -> None:
+    """Twelve starters at once all find it, and what is in it stays."""
+    client = opened()
+    race(lambda: ensure_bucket(client, bucket))
+    put(MinioBlobs(client, bucket), KEY, b"x")
+    ensure_bucket(client, bucket)
+    assert [info.key for info in MinioBlobs(client, bucket).list()] == [KEY]
+
+
+def test_the_bucket_is_private(opened: Opener, bucket: str, s3: S3) -> None:
+    """Who has no key can neither list nor read."""
+    client = opened()
+    ensure_bucket(client, bucket)
+    put(MinioBlobs(client, bucket), KEY, b"x")
+    base = f"{'https' if s3.secure else 'http'}://{s3.endpoint}/{bucket}"
+    with urllib3.PoolManager() as anybody:
+        for url in (f"{base}/{KEY}", f"{base}/"):
+            assert anybody.request("GET", url).status >= 400
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"endpoint": "http://s3.example.org"}, "MINIO_ENDPOINT"),
+        ({"endpoint": "s3.example.org/bucket"}, "MINIO_ENDPOINT"),
+        ({"endpoint": "s3.example.org?x=y"}, "MINIO_ENDPOINT"),
+        ({"endpoint": "someone:something@s3.example.org"}, "MINIO_ENDPOINT"),
+        ({"endpoint": "s3.example.org:0"}, "MINIO_ENDPOINT"),
+        ({"endpoint": "s3.example.org:65536"}, "MINIO_ENDPOINT"),
+        ({"endpoint": "s3.example.org:"}, "MINIO_ENDPOINT"),
+        ({"endpoint": "s3 .example.org"}, "MINIO_ENDPOINT"),
+        ({"endpoint": "s3..example.org"}, "MINIO_ENDPOINT"),
+        ({"endpoint": "nowhere.amazonaws.com"}, "MINIO_ENDPOINT"),
+        ({"endpoint": "s3.example.org\r\nX: y"}, "MINIO_ENDPOINT"),
+        ({"endpoint": "::1:9000"}, "MINIO_ENDPOINT"),
+        ({"endpoint": ""}, "MINIO_ENDPOINT"),
+        ({"access_key": ""}, "MINIO_ACCESS_KEY"),
+        ({"access_key": "some one"}, "MINIO_ACCESS_KEY"),
+        ({"access_key": "someone\n"}, "MINIO_ACCESS_KEY"),
+        ({"secret_key": Secret(b"")}, "MINIO_SECRET_KEY"),
+        ({"secret_key": Secret(b"some\xffthing")}, "MINIO_SECRET_KEY"),
+        ({"region": ""}, "MINIO_REGION"),
+        ({"region": "Frankfurt am Main"}, "MINIO_REGION"),
+        ({"ca_file": "/nowhere/ca.pem"}, "MINIO_CA_FILE"),
+        ({"ca_file": __file__}, "MINIO_CA_FILE"),
+    ],
+)
+def test_a_malformed_setting_is_told_by_name(changes: dict[str, Any], name: str) -> None:
+    """Before anything is sent, and without its value."""
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        open_client(**GOOD | changes)
+    assert "someth" not in caught.value.detail
+    assert "someone" not in caught.value.detail
+
+
+@pytest.mark.parametrize("endpoint", ["s3.example.org", "localhost:9000", "10.0.0.1:9000", "[::1]:9000", "minio"])
+def test_an_address_is_a_host_and_perhaps_a_port(endpoint: str) -> None:
+    """Names and numbers of every kind are taken; nothing is connected yet."""
+    open_client(**GOOD | {"endpoint": endpoint}).close()
+
+
+@pytest.mark.parametrize("bucket", ["", "ab", "A-bucket", "a_bucket", "a..b", "10.0.0.1", "a" * 64, "../up", "a/b"])
+def test_a_malformed_bucket_is_told_by_name(opened: Opener, bucket: str) -> None:
+    """A name that no S3 server takes is not even asked for."""
+    with pytest.raises(ConfigurationError, match="MINIO_BUCKET_NAME"):
+        ensure_bucket(opened(), bucket)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"access_key": "sft-nobodys-key"}, {"secret_key": Secret(b"somebody-elses")}], ids=["access", "secret"]
+)
+def test_wrong_keys_are_told(opened: Opener, bucket: str, changes: dict[str, Any]) -> None:
+    """A real server's refusal becomes a sentence about the setting, and quotes neither key nor server."""
+    with pytest.raises(ConfigurationError, match=r"MINIO_(ACCESS|SECRET)_KEY") as caught:
+        ensure_bucket(opened(**changes), bucket)
+    assert caught.value.__cause__ is None
+    for word in ("sft-nobodys-key", "somebody-elses", "sft-access-key", "Signature="):
+        assert word not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "words"),
+    [
+        (refusal("403 Forbidden", "AccessDenied"), ConfigurationError, "MINIO_ACCESS_KEY"),
+        (refusal("403 Forbidden", "InvalidAccessKeyId"), ConfigurationError, "MINIO_ACCESS_KEY"),
+        (refusal("403 Forbidden", "SignatureDoesNotMatch"), ConfigurationError, "MINIO_SECRET_KEY"),
+        (refusal("403 Forbidden", "RequestTimeTooSkewed"), ConfigurationError, "clocks"),
+        (refusal("400 Bad Request", "AuthorizationHeaderMalformed"), ConfigurationError, "MINIO_REGION"),
+        (refusal("301 Moved Permanently", "PermanentRedirect"), ConfigurationError, "MINIO_REGION"),
+        (refusal("400 Bad Request", "SomethingElse"), ConfigurationError, "MINIO_BUCKET_NAME.*SomethingElse"),
+        (answer("200 OK", "<html><p>Welcome!</html>", "text/html"), ConfigurationError, "MINIO_ENDPOINT"),
+        (answer("200 OK", "<html/>", "text/html"), ConfigurationError, "MINIO_ENDPOINT"),
+        (answer("404 Not Found", "<html>", "text/html"), ConfigurationError, "MINIO_ENDPOINT"),
+        (answer("400 Bad Request", "plain HTTP to a TLS port", "text/plain"), ConfigurationError, "MINIO_SECURE"),
+        (s3_proxy.entities, ConfigurationError, "MINIO_ENDPOINT"),
+        (answer("502 Bad Gateway", "<html>", "text/html"), BlobStoreUnavailable, "502"),
+        (refusal("503 Slow Down", "SlowDown"), BlobStoreUnavailable, "SlowDown"),
+        (s3_proxy.reset_after_head, BlobStoreUnavailable, "ProtocolError"),
+    ],
+    ids=lambda case: getattr(case, "__name__", ""),
+)
+def test_a_server_that_cannot_be_used_is_told(
+    opened: Opener, proxy: S3Proxy, bucket: str, fault: Fault, error: type[SftError], words: str
+) -> None:
+    """What somebody has to mend is a setting's error; what may pass is told as such."""
+    proxy.arm(fault)
+    with pytest.raises(error, match=words) as caught:
+        ensure_bucket(opened(endpoint=proxy.endpoint, secure=False), bucket)
+    assert "secret text" not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("AccessDenied", "MINIO_ACCESS_KEY"),
+        ("BucketAlreadyExists", "MINIO_BUCKET_NAME is taken"),
+        ("InvalidBucketName", "MINIO_BUCKET_NAME"),
+        ("IllegalLocationConstraintException", "MINIO_REGION"),
+        ("TooManyBuckets", "MINIO_BUCKET_NAME.*TooManyBuckets"),
+    ],
+)
+def test_a_bucket_that_cannot_be_made_is_told(
+    opened: Opener, proxy: S3Proxy, bucket: str, code: str, words: str
+) -> None:
+    """It is not there, and the server does not let us make it."""
+    proxy.arm(refusal("403 Forbidden", code), 2)
+    with pytest.raises(ConfigurationError, match=words):
+        ensure_bucket(opened(endpoint=proxy.endpoint, secure=False), bucket)
+    assert [request.split()[0] for request in proxy.requests][:2] == ["GET", "PUT"]
+
+
+def test_a_server_that_is_down_is_unavailable(opened: Opener, bucket: str) -> None:
+    """A start may be tried again; no setting is blamed."""
+    with pytest.raises(BlobStoreUnavailable):
+        ensure_bucket(opened(endpoint=f"127.0.0.1:{free_port()}", secure=False), bucket)
+
+
+def test_no_redirect_is_followed(opened: Opener, proxy: S3Proxy, s3: S3, bucket: str) -> None:
+    """Signed requests go to the configured server and to no other."""
+    client = opened(endpoint=proxy.endpoint, secure=False)
+    ensure_bucket(client, bucket)
+    store = MinioBlobs(client, bucket)
+    with faulty(s3) as elsewhere:
+        for status in ("301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"):
+            proxy.arm(answer(status, Location=f"http://{elsewhere.endpoint}/{bucket}/{KEY}"))
+            with pytest.raises(BlobStoreUnavailable):
+                put(store, KEY, b"x")
+            with pytest.raises(BlobStoreUnavailable):
+                read(store, KEY, 0, 1, size=1)
+            with pytest.raises(BlobStoreUnavailable):
+                list(store.list())
+        assert elsewhere.requests == []
+
+
+# --- TLS ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """
+    A file with a key and a certificate for 127.0.0.1 that nobody has signed.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "server.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+def test_tls_is_verified(opened: Opener, s3: S3, bucket: str, certificate: Path) -> None:
+    """A certificate of an unknown issuer is refused; one that the setting names is taken."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with faulty(s3, tls=context) as proxy:
+        with pytest.raises(ConfigurationError, match=r"MINIO_CA_FILE"):
+            ensure_bucket(opened(endpoint=proxy.endpoint, secure=True), bucket)
+        with pytest.raises(BlobStoreUnavailable):
+            put(MinioBlobs(opened(endpoint=proxy.endpoint, secure=True), bucket), KEY, b"x")
+        assert proxy.requests == []
+        trusting = opened(endpoint=proxy.endpoint, secure=True, ca_file=str(certificate))
+        ensure_bucket(trusting, bucket)
+        store = MinioBlobs(trusting, bucket)
+        store.put(KEY, [bytes(100_000)] * 3, size=300_000)
+        assert read(store, KEY, 1, 299_999, size=300_000) == bytes(299_999)
+
+
+def test_tls_to_a_plain_server_is_told(opened: Opener, proxy: S3Proxy, bucket: str) -> None:
+    """The setting that does not fit is named."""
+    with pytest.raises(ConfigurationError, match="MINIO_SECURE"):
+        ensure_bucket(opened(endpoint=proxy.endpoint, secure=True), bucket)
+
+
+# --- secrets -----------------------------------------------------------------------------------
+
+
+def test_the_secret_key_shows_nowhere(
+    opened: Opener, proxy: S3Proxy, s3: S3, bucket: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in a representation nor in the most talkative log, with success and with failure."""
+    caplog.set_level(logging.DEBUG)
+    client = opened(endpoint=proxy.endpoint, secure=False)
+    ensure_bucket(client, bucket)
+    store = MinioBlobs(client, bucket)
+    put(store, KEY, b"x")
+    proxy.arm(refusal("403 Forbidden", "SignatureDoesNotMatch"))
+    with pytest.raises(BlobStoreUnavailable) as caught:
+        put(store, KEY, b"x")
+    shown = f"{store!r} {client!r} {caught.value!r} {caplog.text}"
+    assert caplog.text
+    for word in (s3.secret_key, "Signature="):
+        assert word not in shown
