@@ -1,0 +1,98 @@
+"""
+Strategies for what a file is: its name, its type, its bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
+from hypothesis.strategies import SearchStrategy
+
+from sft_adapters.testkit.strategies.arguments import accepted, check_bounds, check_kind, parsed
+from sft_core.values import MAX_FILE_NAME_CHARACTERS, FileName, MediaType
+
+CHUNK_BYTES: Final = 16_384
+"""Plaintext bytes of one chunk of the file format, where contents like to break."""
+
+_BIDI: Final = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_BREAKING: Final = "\x00\t\n\r\x1b\x7f\x85\u2028\u2029"
+_DEVICES: Final = ("con", "prn", "aux", "NUL", "com1", "LPT9", "Com\u00b2", "conin$", "CONOUT$")
+_TYPE: Final = "abcdefghijklmnopqrstuvwxyz0123456789!#$&^_.+-"
+
+
+def file_names(
+    *, min_size: int = 1, max_size: int = MAX_FILE_NAME_CHARACTERS, extension: str = ""
+) -> SearchStrategy[FileName]:
+    """
+    File names of `min_size` to `max_size` characters (1 to 255) that end in `extension`, if given.
+
+    They are plain, or of any script with combining and astral characters, or as long as may be.
+    """
+    check_bounds("the size", min_size, max_size, lowest=1, highest=MAX_FILE_NAME_CHARACTERS)
+    check_kind("extension", extension, str)
+    if len(extension) >= max_size or (extension and parsed(FileName.parse, f"a{extension}") is None):
+        raise InvalidArgument(f"no file name of at most {max_size} characters ends in {extension!r}")
+    least, most = max(min_size - len(extension), 1), max_size - len(extension)
+    texts = _stems(least, most).map(lambda stem: stem + extension)
+    return accepted(FileName.parse, texts, lambda name: min_size <= len(str(name)) <= max_size)
+
+
+def _stems(least: int, most: int) -> SearchStrategy[str]:
+    any_script = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="/\\" + _BIDI)
+    plain = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_ .", min_size=least, max_size=most)
+    odd = st.text(any_script, min_size=least, max_size=min(most, least + 30))
+    marked = st.text("ae\u0301\u0308\u3099\u0915\u093c\U0001f600\U00020000", min_size=least, max_size=most)
+    longest = st.text(any_script, min_size=1, max_size=5).map(lambda text: (text * most)[:most])
+    return st.one_of(plain, odd, marked, longest)
+
+
+def bad_file_names() -> SearchStrategy[str]:
+    """
+    Texts that are no file name: each breaks one rule of `FileName`, the rest of it is plain.
+    """
+    plain = st.text("abcxyz", max_size=8)
+    within = st.characters(categories=["Cc", "Cs", "Zl", "Zp"], include_characters="/\\" + _BIDI + _BREAKING)
+    spaces = st.sampled_from(" \u00a0\u2003\u3000")
+    return st.one_of(
+        st.sampled_from(["", ".", "..", "..."]),
+        st.builds("{}{}{}".format, plain, within, plain),
+        st.builds(lambda space, text: f"{space}{text}x", spaces, plain),
+        st.builds("x{}{}".format, plain, st.one_of(spaces, st.just("."))),
+        st.builds("{}{}".format, st.sampled_from(_DEVICES), st.sampled_from(["", ".txt", " .tar.gz"])),
+        st.integers(MAX_FILE_NAME_CHARACTERS + 1, 4096).map(lambda size: "n" * size),
+        # One character that NFC makes two: short enough as typed, too long as kept.
+        st.integers(MAX_FILE_NAME_CHARACTERS // 2 + 1, MAX_FILE_NAME_CHARACTERS).map(lambda size: "\u0958" * size),
+    )
+
+
+def media_types() -> SearchStrategy[MediaType]:
+    """
+    Media types without parameters: common ones, odd ones, longest ones.
+    """
+    common = st.sampled_from(["application/pdf", "image/svg+xml", "text/html", "text/plain"])
+    half = st.one_of(st.text(_TYPE, min_size=1, max_size=12), st.just("t" * 63))
+    return st.one_of(common, st.builds("{}/{}".format, half, half)).map(MediaType.parse)
+
+
+def contents(*, max_size: int = 1 << 18, around: Sequence[int] = (CHUNK_BYTES,)) -> SearchStrategy[bytes]:
+    """
+    Contents of 0 to `max_size` bytes, most of them short or within a byte of a bound `around`.
+
+    No stretch of one repeats within it or in one of another seed, so bytes from the wrong place are seen.
+    """
+    check_bounds("max_size", 0, max_size, lowest=0, highest=2**30)
+    for bound in around:
+        check_bounds("around", bound, bound, lowest=0, highest=2**30)
+    near = [bound + more for bound in around for more in (-1, 0, 1) if 0 <= bound + more <= max_size]
+    sizes = st.integers(0, min(max_size, 64))
+    if near:
+        sizes = st.one_of(sizes, st.sampled_from(sorted(set(near))))
+    return st.builds(_content, st.one_of(sizes, st.integers(0, max_size)), st.integers(0, 255))
+
+
+def _content(size: int, seed: int) -> bytes:
+    return hashlib.shake_128(bytes([seed])).digest(size)

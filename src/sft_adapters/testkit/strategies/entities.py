@@ -1,0 +1,236 @@
+"""
+Strategies for entities: users and their sessions, files and their manifests, links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+
+import attrs
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from sft_adapters.testkit.strategies.arguments import check_bounds, check_kind
+from sft_adapters.testkit.strategies.contents import file_names, media_types
+from sft_adapters.testkit.strategies.values import emails, ids, moments, usernames, wrapped_secrets
+from sft_core.sharing.model import ShareLink
+from sft_core.users.model import Session, TokenClaims, TokenKind, Totp, User
+from sft_core.values import FileId, LinkId, SessionId, UserId
+from sft_core.vault.model import (
+    MAX_DOWNLOADS_BOUND,
+    MAX_EXPIRES_HOURS,
+    Encryption,
+    File,
+    FileState,
+    Part,
+    ShareTerms,
+)
+
+_WHOLE = frozenset({FileState.RECEIVING, FileState.SEALED})
+
+
+def totps(*, confirmed: bool | None = None) -> SearchStrategy[Totp]:
+    """
+    Second factors, pending and confirmed, or only one of the two; a pending one has spent no step.
+    """
+    check_kind("confirmed", confirmed, bool, type(None))
+    pending = st.builds(Totp, wrapped_secrets())
+    in_force = st.builds(Totp, wrapped_secrets(), st.just(True), st.integers(-1, 2**40))
+    return {None: st.one_of(pending, in_force), False: pending, True: in_force}[confirmed]
+
+
+def users(*, two_factor: bool | None = None, active: bool | None = None) -> SearchStrategy[User]:
+    """
+    Users with and without a second factor in force, switched on and off; or only one of the two.
+    """
+    check_kind("two_factor", two_factor, bool, type(None))
+    check_kind("active", active, bool, type(None))
+    without = st.one_of(st.none(), totps(confirmed=False))
+    second = {None: st.one_of(without, totps(confirmed=True)), False: without, True: totps(confirmed=True)}[two_factor]
+    return st.builds(
+        User,
+        id=ids(of=UserId),
+        email=emails(),
+        username=usernames(),
+        password_hash=st.just("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g"),
+        created_at=moments(),
+        last_login=st.one_of(st.none(), moments()),
+        is_active=st.booleans() if active is None else st.just(active),
+        is_verified=st.booleans(),
+        totp=second,
+        revision=st.integers(0, 2**31 - 1),
+    )
+
+
+def sessions(*, user: User | None = None, live: bool | None = None) -> SearchStrategy[Session]:
+    """
+    Sessions of `user` or anybody's; `live` says whether all or none of them are free of a revocation.
+
+    Their end is up to 400 days after their beginning.
+    """
+    check_kind("user", user, User, type(None))
+    check_kind("live", live, bool, type(None))
+    revoked = {None: st.one_of(st.none(), moments()), False: moments(), True: st.none()}[live]
+    return st.builds(
+        _lasting,
+        st.builds(
+            Session,
+            id=ids(of=SessionId),
+            user_id=ids(of=UserId) if user is None else st.just(user.id),
+            created_at=moments(),
+            expires_at=moments(),
+            generation=st.integers(0, 2**31 - 1),
+            revoked_at=revoked,
+        ),
+        st.integers(1, 400 * 86_400),
+    )
+
+
+def _lasting(session: Session, seconds: int) -> Session:
+    return attrs.evolve(session, expires_at=session.created_at + timedelta(seconds=seconds))
+
+
+def token_claims(*, kind: TokenKind | None = None) -> SearchStrategy[TokenClaims]:
+    """
+    Claims of tokens of one kind or both, whole seconds, that are good for a second to a week.
+    """
+    check_kind("kind", kind, TokenKind, type(None))
+    issued = moments().map(lambda moment: moment.replace(microsecond=0))
+    return st.builds(
+        lambda claims, seconds: attrs.evolve(claims, expires_at=claims.issued_at + timedelta(seconds=seconds)),
+        st.builds(
+            TokenClaims,
+            kind=st.sampled_from(TokenKind) if kind is None else st.just(kind),
+            user_id=ids(of=UserId),
+            session_id=ids(of=SessionId),
+            generation=st.integers(0, 2**31 - 1),
+            issued_at=issued,
+            expires_at=issued,
+        ),
+        st.integers(1, 7 * 86_400),
+    )
+
+
+def share_terms() -> SearchStrategy[ShareTerms]:
+    """
+    What an owner may ask of links: nothing, little, and as much as there is.
+    """
+    downloads = st.one_of(st.none(), st.integers(1, 3), st.integers(1, MAX_DOWNLOADS_BOUND))
+    hours = st.one_of(st.none(), st.integers(1, MAX_EXPIRES_HOURS))
+    return st.builds(ShareTerms, max_downloads=downloads, expires_hours=hours)
+
+
+def files(
+    *, owner: User | None = None, states: Collection[FileState] = tuple(FileState), max_size: int = 2**50
+) -> SearchStrategy[File]:
+    """
+    Files of `owner` or anybody's, in any of `states`.
+
+    One that is being received has no size yet, one whose end has been decided has no key.
+    """
+    check_kind("owner", owner, User, type(None))
+    check_bounds("max_size", 0, max_size, lowest=0, highest=2**63 - 1)
+    if not states or not all(isinstance(state, FileState) for state in states):
+        raise InvalidArgument(f"states must name at least one state of a file, not {states!r}")
+    names = file_names()
+    whole = st.builds(
+        File,
+        id=ids(of=FileId),
+        owner=ids(of=UserId) if owner is None else st.just(owner.id),
+        name=names,
+        original_name=names,
+        media_type=media_types(),
+        created_at=moments(),
+        state=st.sampled_from(sorted(states, key=lambda state: state.value)),
+        size=st.integers(0, max_size),
+        version=st.integers(1, 2**31 - 1),
+        encryption=st.sampled_from(Encryption),
+        key=wrapped_secrets(),
+        terms=share_terms(),
+    )
+    return whole.map(_in_state)
+
+
+def _in_state(file: File) -> File:
+    return attrs.evolve(
+        file,
+        key=file.key if file.state in _WHOLE else None,
+        size=0 if file.state is FileState.RECEIVING else file.size,
+    )
+
+
+def parts(*, of: File, max_parts: int = 8, max_part_size: int = 1 << 22) -> SearchStrategy[tuple[Part, ...]]:
+    """
+    The parts of a file as `StorePart` would number and place them, 1 to `max_parts`; empty ones among them.
+    """
+    check_kind("of", of, File)
+    check_bounds("max_parts", 1, max_parts, lowest=1, highest=1000)
+    check_bounds("max_part_size", 1, max_part_size, lowest=1, highest=2**40)
+    sizes = st.lists(st.integers(0, max_part_size), min_size=1, max_size=max_parts)
+    return _placed(of, sizes)
+
+
+@st.composite
+def _placed(draw: DrawFn, file: File, sizes: SearchStrategy[list[int]]) -> tuple[Part, ...]:
+    placed: list[Part] = []
+    for number, size in enumerate(draw(sizes)):
+        part = Part(
+            number=number,
+            start=placed[-1].span.stop if placed else 0,
+            size=size,
+            stored_size=size + 72,
+            blob_key=file.blob_key(number, draw(st.binary(min_size=8, max_size=8))),
+            header=draw(st.binary(min_size=56, max_size=56)),
+        )
+        placed.append(part)
+    return tuple(placed)
+
+
+def manifests(*, max_parts: int = 8, max_part_size: int = 1 << 22) -> SearchStrategy[tuple[File, tuple[Part, ...]]]:
+    """
+    Sealed files with all their parts, whose sizes add up to the file's.
+    """
+    check_bounds("max_parts", 1, max_parts, lowest=1, highest=1000)
+    check_bounds("max_part_size", 1, max_part_size, lowest=1, highest=2**40)
+    return files(states=[FileState.SEALED]).flatmap(
+        lambda file: parts(of=file, max_parts=max_parts, max_part_size=max_part_size).map(
+            lambda placed: (attrs.evolve(file, size=sum(part.size for part in placed)), placed)
+        )
+    )
+
+
+def links(*, file: File | None = None, live: bool | None = None) -> SearchStrategy[ShareLink]:
+    """
+    Links to `file` or to any, spent ones among them; they last 1 to 720 hours.
+
+    If `live` is true none is revoked or spent, if it is false all of them are revoked.
+    """
+    check_kind("file", file, File, type(None))
+    check_kind("live", live, bool, type(None))
+    revoked = {None: st.one_of(st.none(), moments()), False: moments(), True: st.none()}[live]
+    budgets = st.one_of(st.none(), st.integers(1, 3), st.integers(1, MAX_DOWNLOADS_BOUND))
+    link = st.builds(
+        ShareLink,
+        id=ids(of=LinkId),
+        file_id=ids(of=FileId) if file is None else st.just(file.id),
+        owner=ids(of=UserId) if file is None else st.just(file.owner),
+        token_digest=st.binary(min_size=32, max_size=32),
+        token=wrapped_secrets(),
+        created_at=moments(),
+        expires_at=moments(),
+        max_downloads=budgets,
+        downloads=st.integers(0, 3),
+        revoked_at=revoked,
+    )
+    least_left = 1 if live else 0
+    return st.builds(
+        lambda link, hours: _limited(link, hours=hours, least_left=least_left), link, st.integers(1, MAX_EXPIRES_HOURS)
+    )
+
+
+def _limited(link: ShareLink, *, hours: int, least_left: int) -> ShareLink:
+    budget = link.max_downloads
+    most = link.downloads if budget is None else min(link.downloads, budget - least_left)
+    return attrs.evolve(link, expires_at=link.created_at + timedelta(hours=hours), downloads=most)
