@@ -35,25 +35,6 @@ def claims(kind: TokenKind = TokenKind.ACCESS, *, generation: int = 3) -> TokenC
     )
 
 
-@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-@pytest.mark.parametrize("kind", TokenKind)
-def test_token_verifies_as_what_it_is(algorithm: Any, kind: TokenKind) -> None:
-    """
-    The claims come back from a token of each kind and algorithm, times in whole seconds.
-    """
-    signer = JwtSigner(SECRET, algorithm)
-    back = signer.verify(signer.sign(claims(kind)), kind=kind, now=NOW)
-    whole = NOW.replace(microsecond=0)
-    assert back == TokenClaims(
-        kind=kind,
-        user_id=USER,
-        session_id=SESSION,
-        generation=3,
-        issued_at=whole,
-        expires_at=whole + timedelta(minutes=30),
-    )
-
-
 def test_tokens_that_would_be_refused_are_not_signed() -> None:
     """
     A lifetime beyond the bound is the operator's error, told when the first token is signed.

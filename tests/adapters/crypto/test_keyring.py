@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_adapters.crypto.keyring import AesKeyRing, key_id
-from sft_core.errors import ConfigurationError, InvalidValue, UnknownKey, UnwrapFailed
+from sft_core.errors import ConfigurationError, InvalidValue, UnwrapFailed
 from sft_core.values import Secret, WrappedSecret
 
 OLD, NEW = Secret(bytes(range(32))), Secret(bytes(range(32, 64)))
@@ -42,15 +42,6 @@ def test_secret_comes_back(secret: Secret, purpose: str, context: bytes) -> None
     assert len(wrapped.ciphertext) == len(secret) + 8
 
 
-@pytest.mark.parametrize("size", [0, 8, 15, 17, 20, 4097, 4104])
-def test_secret_of_another_size_is_refused(size: int, ring: AesKeyRing) -> None:
-    """
-    Only secrets of 16 to 4 096 bytes, a multiple of 8, are wrapped.
-    """
-    with pytest.raises(InvalidValue):
-        ring.wrap(Secret(bytes(size)), purpose=PURPOSE, context=CONTEXT)
-
-
 def test_new_secrets_are_wrapped_under_the_active_key(ring: AesKeyRing, wrapped: WrappedSecret) -> None:
     """
     A wrapped secret names the active key, and opens in a ring that holds only that one.
@@ -66,54 +57,6 @@ def test_old_keys_open_what_they_wrapped(ring: AesKeyRing) -> None:
     before = AesKeyRing(OLD).wrap(SECRET, purpose=PURPOSE, context=CONTEXT)
     assert before.key_id == key_id(OLD) != ring.active_id
     assert ring.unwrap(before, purpose=PURPOSE, context=CONTEXT) == SECRET
-
-
-def test_missing_key_is_named(wrapped: WrappedSecret) -> None:
-    """
-    A ring without the key says which one is missing, not just that it failed.
-    """
-    with pytest.raises(UnknownKey) as missing:
-        AesKeyRing(OLD).unwrap(wrapped, purpose=PURPOSE, context=CONTEXT)
-    assert missing.value.key_id == key_id(NEW)
-
-
-@pytest.mark.parametrize(
-    ("purpose", "context"),
-    [
-        ("totp", CONTEXT),
-        (PURPOSE, b"another row"),
-        (PURPOSE, b""),
-        (PURPOSE, CONTEXT + b"\x00"),
-        ("file-ke", b"y" + CONTEXT),
-    ],
-)
-def test_secret_does_not_open_elsewhere(purpose: str, context: bytes, ring: AesKeyRing, wrapped: WrappedSecret) -> None:
-    """
-    A row that was copied onto another row, or is used for another purpose, does not open.
-    """
-    with pytest.raises(UnwrapFailed):
-        ring.unwrap(wrapped, purpose=purpose, context=context)
-
-
-def test_every_flipped_bit_is_refused(ring: AesKeyRing, wrapped: WrappedSecret) -> None:
-    """
-    A wrapped secret with one bit flipped does not open.
-    """
-    for bit in range(8 * len(wrapped.ciphertext)):
-        changed = bytearray(wrapped.ciphertext)
-        changed[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(UnwrapFailed):
-            ring.unwrap(attrs.evolve(wrapped, ciphertext=bytes(changed)), purpose=PURPOSE, context=CONTEXT)
-
-
-def test_every_other_length_is_refused(ring: AesKeyRing, wrapped: WrappedSecret) -> None:
-    """
-    A wrapped secret that was cut or lengthened does not open.
-    """
-    longer = wrapped.ciphertext + bytes(16)
-    for length in (*range(len(wrapped.ciphertext)), len(longer) - 8, len(longer)):
-        with pytest.raises(UnwrapFailed):
-            ring.unwrap(attrs.evolve(wrapped, ciphertext=longer[:length]), purpose=PURPOSE, context=CONTEXT)
 
 
 def test_secret_under_the_other_keys_name_does_not_open(ring: AesKeyRing, wrapped: WrappedSecret) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from sft_adapters.memory.blobs import MemoryBlobs
+from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
@@ -83,3 +84,15 @@ class TestMemoryRateLimiter(contracts.RateLimiterContract):
     @pytest.fixture
     def limiter(self) -> MemoryRateLimiter:
         return MemoryRateLimiter()
+
+
+class TestSettableClock(contracts.ClockContract):
+    """
+    A clock that is set by hand.
+    """
+
+    tells_the_present = False
+
+    @pytest.fixture
+    def clock(self) -> SettableClock:
+        return SettableClock()

@@ -8,20 +8,36 @@ Contract suites: subclass one, give its fixture, and every sentence of the port'
 """
 
 from sft_adapters.testkit.contracts.blobs import BlobStoreContract
+from sft_adapters.testkit.contracts.ciphers import ContentCipherContract, PartReaderContract
 from sft_adapters.testkit.contracts.files import FileRepositoryContract, ManifestsContract
+from sft_adapters.testkit.contracts.keyrings import KeyRingContract
 from sft_adapters.testkit.contracts.limits import RateLimiterContract
 from sft_adapters.testkit.contracts.links import LinkRepositoryContract
+from sft_adapters.testkit.contracts.passwords import PasswordHasherContract
 from sft_adapters.testkit.contracts.sessions import SessionStoreContract
+from sft_adapters.testkit.contracts.signers import TokenSignerContract
+from sft_adapters.testkit.contracts.system import ClockContract, EntropyContract, IdsContract
+from sft_adapters.testkit.contracts.totp import QrEncoderContract, TotpCodesContract
 from sft_adapters.testkit.contracts.units import UnitOfWorkContract
 from sft_adapters.testkit.contracts.users import UserRepositoryContract
 
 __all__ = [
     "BlobStoreContract",
+    "ClockContract",
+    "ContentCipherContract",
+    "EntropyContract",
     "FileRepositoryContract",
+    "IdsContract",
+    "KeyRingContract",
     "LinkRepositoryContract",
     "ManifestsContract",
+    "PartReaderContract",
+    "PasswordHasherContract",
+    "QrEncoderContract",
     "RateLimiterContract",
     "SessionStoreContract",
+    "TokenSignerContract",
+    "TotpCodesContract",
     "UnitOfWorkContract",
     "UserRepositoryContract",
 ]

@@ -1,0 +1,18 @@
+"""
+How contracts draw their examples: few, the same in each run, and on one fixture.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hypothesis import HealthCheck, settings
+
+DRAWN: Final = settings(
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    # What is judged keeps nothing between two calls, and several classes inherit one test.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
+"""The settings of a contract's property tests."""

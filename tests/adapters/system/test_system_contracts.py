@@ -1,0 +1,51 @@
+"""
+The machine's own adapters keep every contract.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from sft_adapters.memory.clock import SettableClock
+from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
+from sft_adapters.testkit import contracts
+
+
+class TestSystemClock(contracts.ClockContract):
+    """
+    The machine's clock.
+    """
+
+    @pytest.fixture
+    def clock(self) -> SystemClock:
+        return SystemClock()
+
+
+class TestSystemEntropy(contracts.EntropyContract):
+    """
+    The machine's randomness.
+    """
+
+    @pytest.fixture
+    def entropy(self) -> SystemEntropy:
+        return SystemEntropy()
+
+
+class TestUuid7Ids(contracts.IdsContract):
+    """
+    Identifiers, by a clock that runs.
+    """
+
+    @pytest.fixture
+    def ids(self) -> Uuid7Ids:
+        return Uuid7Ids(SystemClock(), SystemEntropy())
+
+
+class TestUuid7IdsOnAStandingClock(contracts.IdsContract):
+    """
+    Identifiers, by a clock that stands still.
+    """
+
+    @pytest.fixture
+    def ids(self) -> Uuid7Ids:
+        return Uuid7Ids(SettableClock(), SystemEntropy())
