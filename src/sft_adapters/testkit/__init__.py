@@ -1,3 +1,85 @@
 """
-The importable harness: contracts every adapter passes, strategies, state machines, vectors.
+The importable harness: contracts every adapter passes, strategies, state machines, drivers, vectors.
+
+The names below are stable (docs/reference/testkit). Each is loaded at its first use.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from sft_adapters.testkit import contracts, drivers, machines, strategies, vectors
+    from sft_adapters.testkit.contracts import (
+        BlobStoreContract,
+        ClockContract,
+        ContentCipherContract,
+        EntropyContract,
+        FileRepositoryContract,
+        IdsContract,
+        KeyRingContract,
+        LinkRepositoryContract,
+        ManifestsContract,
+        PartReaderContract,
+        PasswordHasherContract,
+        QrEncoderContract,
+        SessionStoreContract,
+        TokenSignerContract,
+        TotpCodesContract,
+        UnitOfWorkContract,
+        UserRepositoryContract,
+    )
+    from sft_adapters.testkit.drivers import Driver, HttpDriver, LibraryDriver, Refused
+    from sft_adapters.testkit.machines import BrokenClause, Clause, blob_machine, budget, system_machine
+
+# A contract's assertion then tells what it compared, in whoever's tests it runs.
+pytest.register_assert_rewrite(f"{__name__}.contracts")
+
+__all__ = [
+    "BlobStoreContract",
+    "BrokenClause",
+    "Clause",
+    "ClockContract",
+    "ContentCipherContract",
+    "Driver",
+    "EntropyContract",
+    "FileRepositoryContract",
+    "HttpDriver",
+    "IdsContract",
+    "KeyRingContract",
+    "LibraryDriver",
+    "LinkRepositoryContract",
+    "ManifestsContract",
+    "PartReaderContract",
+    "PasswordHasherContract",
+    "QrEncoderContract",
+    "Refused",
+    "SessionStoreContract",
+    "TokenSignerContract",
+    "TotpCodesContract",
+    "UnitOfWorkContract",
+    "UserRepositoryContract",
+    "blob_machine",
+    "budget",
+    "contracts",
+    "drivers",
+    "machines",
+    "strategies",
+    "system_machine",
+    "vectors",
+]
+
+_HOMES = ("contracts", "drivers", "machines")
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 (whatever the name stands for)
+    if name in {*_HOMES, "strategies", "vectors"}:
+        return import_module(f"{__name__}.{name}")
+    if not name.startswith("_"):
+        for home in (import_module(f"{__name__}.{module}") for module in _HOMES):
+            if name in home.__all__:
+                return getattr(home, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

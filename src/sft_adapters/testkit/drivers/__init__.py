@@ -1,0 +1,9 @@
+"""
+Drivers: whatever has the verbs of a file transfer can be driven, and judged, by one machine.
+"""
+
+from sft_adapters.testkit.drivers.http import HttpDriver
+from sft_adapters.testkit.drivers.library import LibraryDriver
+from sft_adapters.testkit.drivers.verbs import Driver, Refused, SeenFile, Tokens
+
+__all__ = ["Driver", "HttpDriver", "LibraryDriver", "Refused", "SeenFile", "Tokens"]

@@ -1,0 +1,208 @@
+"""
+A service anywhere, driven over HTTP by the standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection, HTTPSConnection
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import attrs
+
+from sft_adapters.testkit.drivers.verbs import Refused, SeenFile, Tokens
+
+
+def _present() -> datetime:
+    return datetime.now(UTC)
+
+
+@attrs.frozen
+class _Answer:
+    """
+    What came back: the status, the headers, and the body to its last byte.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:  # noqa: ANN401 (whatever JSON holds)
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """
+        The problem's `code` (RFC 9457), or the bare status where there is none.
+        """
+        try:
+            return str(self.json()["code"])
+        except (ValueError, KeyError, TypeError):
+            return f"status-{self.status}"
+
+
+@attrs.frozen(kw_only=True)
+class HttpDriver:
+    """
+    Implements `Driver` over the REST service at `base_url`; each call has a connection of its own.
+
+    A call takes at most `timeout_seconds` of silence. Hooks say what else can be done: `crash_hook`
+    kills the service and starts it again on the same data and address; `advance_hook` moves its
+    clock by seconds, and `clock` then tells its time; `revoke_hook` withdraws a link, given an
+    access token and the link's token, and raises `Refused` if it may not.
+    """
+
+    base_url: str
+    prefix: str = "/api/v1"
+    timeout_seconds: float = 30.0
+    clock: Callable[[], datetime] = _present
+    crash_hook: Callable[[], object] | None = None
+    advance_hook: Callable[[int], object] | None = None
+    revoke_hook: Callable[[str, str], object] | None = None
+    may_throttle: bool = False
+    access_lifetime: timedelta = timedelta(minutes=30)
+    refresh_lifetime: timedelta = timedelta(days=7)
+
+    @property
+    def can_advance_clock(self) -> bool:
+        return self.advance_hook is not None
+
+    @property
+    def can_crash(self) -> bool:
+        return self.crash_hook is not None
+
+    @property
+    def can_revoke_links(self) -> bool:
+        return self.revoke_hook is not None
+
+    def _exchange(
+        self, method: str, path: str, *, access: str | None = None, body: bytes = b"", **headers: str
+    ) -> _Answer:
+        url = urlsplit(self.base_url)
+        kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if access is not None:
+            sent["Authorization"] = f"Bearer {access}"
+        with closing(kind(url.hostname or "", url.port, timeout=self.timeout_seconds)) as connection:
+            connection.request(method, url.path.rstrip("/") + self.prefix + path, body or None, sent)
+            response = connection.getresponse()
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return _Answer(response.status, headers, response.read())
+
+    def _call(self, method: str, path: str, *, access: str | None = None, body: bytes = b"", **headers: str) -> _Answer:
+        answer = self._exchange(method, path, access=access, body=body, **headers)
+        if answer.status >= 400:
+            raise Refused(answer.code)
+        return answer
+
+    def _send(self, method: str, path: str, *, access: str | None = None, **fields: object) -> Any:  # noqa: ANN401 (JSON)
+        given = {name: value for name, value in fields.items() if value is not None}
+        body = json.dumps(given).encode()
+        return self._call(method, path, access=access, body=body, Content_Type="application/json").json()
+
+    def register(self, *, email: str, username: str, password: str) -> str:
+        user = self._send("POST", "/auth/register", email=email, username=username, password=password)
+        return str(user["id"])
+
+    def sign_in(self, *, email: str, password: str, code: str | None = None) -> Tokens:
+        tokens = self._send("POST", "/auth/login", email=email, password=password, totp_code=code)
+        return Tokens(tokens["access_token"], tokens["refresh_token"])
+
+    def refresh(self, refresh: str) -> Tokens:
+        tokens = self._send("POST", "/auth/refresh", refresh_token=refresh)
+        return Tokens(tokens["access_token"], tokens["refresh_token"])
+
+    def who(self, access: str) -> str:
+        return str(self._call("GET", "/auth/me", access=access).json()["id"])
+
+    def set_up_totp(self, access: str) -> str:
+        return str(self._send("POST", "/auth/2fa/setup", access=access)["secret"])
+
+    def confirm_totp(self, access: str, code: str) -> None:
+        self._send("POST", "/auth/2fa/verify", access=access, totp_code=code)
+
+    def disable_totp(self, access: str, code: str) -> None:
+        self._send("DELETE", "/auth/2fa/disable", access=access, totp_code=code)
+
+    def store(self, access: str, *, name: str, media_type: str, content: bytes) -> str:
+        boundary = secrets.token_hex(16)
+        disposition = f'form-data; name="file"; filename="file"; filename*=UTF-8\'\'{quote(name, safe="")}'
+        head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\nContent-Type: {media_type}\r\n\r\n"
+        body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
+        form = f"multipart/form-data; boundary={boundary}"
+        return str(self._call("POST", "/files/upload", access=access, body=body, Content_Type=form).json()["id"])
+
+    def list_files(self, access: str, *, skip: int, limit: int) -> Sequence[SeenFile]:
+        answer = self._call("GET", f"/files/?skip={skip}&limit={limit}", access=access)
+        return [_seen(file) for file in answer.json()]
+
+    def find(self, access: str, file_id: str) -> SeenFile:
+        return _seen(self._call("GET", f"/files/{file_id}", access=access).json())
+
+    def read(self, access: str, file_id: str, *, start: int = 0, stop: int | None = None) -> bytes:
+        path = f"/files/{file_id}/download"
+        if stop is None:
+            return self._call("GET", path, access=access).body
+        answer = self._call("GET", path, access=access, Range=f"bytes={start}-{stop - 1}")
+        told = answer.headers.get("content-range", "")
+        if answer.status != 206 or not told.startswith(f"bytes {start}-{start + len(answer.body) - 1}/"):
+            raise Refused("no-range")
+        return answer.body
+
+    def delete(self, access: str, file_id: str) -> None:
+        self._call("DELETE", f"/files/{file_id}", access=access)
+
+    def share(self, access: str, file_id: str, *, hours: int | None = None, downloads: int | None = None) -> str:
+        path = f"/files/{file_id}/share"
+        link = self._send("POST", path, access=access, expires_hours=hours, max_downloads=downloads)
+        return str(link["share_token"])
+
+    def look(self, token: str) -> int:
+        answer = self._exchange("HEAD", f"/files/shared/{token}")
+        if answer.status < 400:
+            return int(answer.headers["content-length"])
+        # A HEAD has no body to say why. A GET for another version than there is tells it, and spends nothing.
+        reason = self._exchange("GET", f"/files/shared/{token}", If_None_Match="*")
+        raise Refused(reason.code if reason.status == answer.status else f"status-{answer.status}")
+
+    def redeem(self, token: str) -> bytes:
+        return self._call("GET", f"/files/shared/{token}").body
+
+    def revoke(self, access: str, token: str) -> None:
+        if self.revoke_hook is None:
+            raise NotImplementedError("this driver cannot revoke links")
+        self.revoke_hook(access, token)
+
+    def now(self) -> datetime:
+        return self.clock()
+
+    def advance(self, seconds: int) -> None:
+        if self.advance_hook is None:
+            raise NotImplementedError("this driver cannot move the clock")
+        self.advance_hook(seconds)
+
+    def crash(self) -> None:
+        if self.crash_hook is None:
+            raise NotImplementedError("this driver cannot crash")
+        self.crash_hook()
+
+    def close(self) -> None:
+        """
+        Nothing is held between two calls.
+        """
+
+
+def _seen(file: Mapping[str, Any]) -> SeenFile:
+    return SeenFile(
+        id=file["id"],
+        name=file["filename"],
+        media_type=file["mime_type"],
+        size=file["file_size"],
+        downloads=file["download_count"],
+        token=file["share_token"],
+    )

@@ -1,0 +1,213 @@
+"""
+The library in this process, driven by its use cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import attrs
+
+from sft_adapters.testkit.drivers.verbs import Refused, SeenFile, Tokens
+from sft_core.application import Application
+from sft_core.errors import SftError
+from sft_core.sharing.model import LinkSummary
+from sft_core.users.model import TokenLifetimes, User
+from sft_core.values import (
+    ByteRange,
+    EmailAddress,
+    FileId,
+    FileName,
+    MediaType,
+    Page,
+    Password,
+    ShareToken,
+    UserId,
+    Username,
+)
+from sft_core.vault.model import File
+
+
+class ClockByHand(Protocol):
+    """
+    A clock that stands still until it is moved, such as `sft_adapters.memory.clock.SettableClock`.
+    """
+
+    def now(self) -> datetime:
+        """
+        The moment it stands at.
+        """
+        ...
+
+    def advance(self, *, seconds: float) -> None:
+        """
+        Move it on.
+        """
+        ...
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SftError as error:
+        raise Refused(error.code) from error
+
+
+@attrs.define(kw_only=True)
+class LibraryDriver:
+    """
+    Implements `Driver` over an application that runs by `clock`.
+
+    `reopen` drops the application and returns another one on the same data, as after a crash;
+    without it the driver cannot crash. `closing` gives up what the last one holds.
+    """
+
+    application: Application
+    clock: ClockByHand
+    reopen: Callable[[], Application] | None = None
+    closing: Callable[[], object] | None = None
+    lifetimes: TokenLifetimes = attrs.field(factory=TokenLifetimes)
+    can_advance_clock: bool = attrs.field(default=True, init=False)
+    can_revoke_links: bool = attrs.field(default=True, init=False)
+    may_throttle: bool = False
+
+    @property
+    def can_crash(self) -> bool:
+        return self.reopen is not None
+
+    @property
+    def access_lifetime(self) -> timedelta:
+        return self.lifetimes.access
+
+    @property
+    def refresh_lifetime(self) -> timedelta:
+        return self.lifetimes.refresh
+
+    def register(self, *, email: str, username: str, password: str) -> str:
+        with _translated():
+            user = self.application.register_user(
+                email=EmailAddress.parse(email),
+                username=Username.parse(username),
+                password=Password.parse(password),
+            )
+        return str(user.id)
+
+    def sign_in(self, *, email: str, password: str, code: str | None = None) -> Tokens:
+        with _translated():
+            tokens = self.application.sign_in(
+                email=EmailAddress.parse(email), password=Password.claimed(password), totp_code=code
+            )
+        return Tokens(tokens.access, tokens.refresh)
+
+    def refresh(self, refresh: str) -> Tokens:
+        with _translated():
+            tokens = self.application.refresh_session(refresh_token=refresh)
+        return Tokens(tokens.access, tokens.refresh)
+
+    def _caller(self, access: str) -> User:
+        return self.application.authenticate(access_token=access).user
+
+    def who(self, access: str) -> str:
+        with _translated():
+            return str(self._caller(access).id)
+
+    def set_up_totp(self, access: str) -> str:
+        with _translated():
+            return self.application.set_up_totp(user=self._caller(access)).seed.reveal().decode()
+
+    def confirm_totp(self, access: str, code: str) -> None:
+        with _translated():
+            self.application.confirm_totp(user=self._caller(access), code=code)
+
+    def disable_totp(self, access: str, code: str) -> None:
+        with _translated():
+            self.application.disable_totp(user=self._caller(access), code=code)
+
+    def store(self, access: str, *, name: str, media_type: str, content: bytes) -> str:
+        with _translated():
+            file = self.application.store_file(
+                owner=self._caller(access).id,
+                name=FileName.parse(name),
+                media_type=MediaType.parse(media_type),
+                content=[content],
+            )
+        return str(file.id)
+
+    def list_files(self, access: str, *, skip: int, limit: int) -> Sequence[SeenFile]:
+        with _translated():
+            files = self.application.list_files(owner=self._caller(access).id, page=Page(skip=skip, limit=limit))
+            links = self.application.summarise_links(files)
+        return [_seen(file, links[file.id]) for file in files]
+
+    def _found(self, access: str, file_id: str) -> tuple[UserId, File]:
+        owner = self._caller(access).id
+        return owner, self.application.find_file(owner=owner, file_id=FileId.parse(file_id))
+
+    def find(self, access: str, file_id: str) -> SeenFile:
+        with _translated():
+            _, file = self._found(access, file_id)
+            return _seen(file, self.application.summarise_links([file])[file.id])
+
+    def read(self, access: str, file_id: str, *, start: int = 0, stop: int | None = None) -> bytes:
+        with _translated():
+            _, file = self._found(access, file_id)
+            span = None if stop is None else ByteRange(start, stop)
+            return b"".join(map(bytes, self.application.read_file(file, span)))
+
+    def delete(self, access: str, file_id: str) -> None:
+        with _translated():
+            self.application.delete_file(owner=self._caller(access).id, file_id=FileId.parse(file_id))
+
+    def share(self, access: str, file_id: str, *, hours: int | None = None, downloads: int | None = None) -> str:
+        with _translated():
+            issued = self.application.issue_share_link(
+                owner=self._caller(access).id,
+                file_id=FileId.parse(file_id),
+                expires_hours=hours,
+                max_downloads=downloads,
+            )
+        return issued.token.spelling()
+
+    def look(self, token: str) -> int:
+        with _translated():
+            _, file = self.application.find_shared_file(token=ShareToken.parse(token))
+        return file.size
+
+    def redeem(self, token: str) -> bytes:
+        with _translated():
+            file = self.application.redeem_share_link(token=ShareToken.parse(token))
+            return b"".join(map(bytes, self.application.read_file(file)))
+
+    def revoke(self, access: str, token: str) -> None:
+        with _translated():
+            self.application.revoke_share_link(owner=self._caller(access).id, token=ShareToken.parse(token))
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    def advance(self, seconds: int) -> None:
+        self.clock.advance(seconds=seconds)
+
+    def crash(self) -> None:
+        if self.reopen is None:
+            raise NotImplementedError("this driver cannot crash")
+        self.application = self.reopen()
+
+    def close(self) -> None:
+        if self.closing is not None:
+            self.closing()
+
+
+def _seen(file: File, links: LinkSummary) -> SeenFile:
+    return SeenFile(
+        id=str(file.id),
+        name=str(file.name),
+        media_type=str(file.media_type),
+        size=file.size,
+        downloads=links.downloads,
+        token=links.token.spelling() if links.token is not None else None,
+    )

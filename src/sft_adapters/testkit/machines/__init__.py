@@ -1,0 +1,10 @@
+"""
+State machines: what a port, or a whole system, may do in any order, judged by a model of plain dicts.
+"""
+
+from sft_adapters.testkit.machines.blobs import blob_machine
+from sft_adapters.testkit.machines.budgets import budget
+from sft_adapters.testkit.machines.clauses import BrokenClause, Clause
+from sft_adapters.testkit.machines.system import system_machine
+
+__all__ = ["BrokenClause", "Clause", "blob_machine", "budget", "system_machine"]

@@ -1,0 +1,109 @@
+"""
+The system machine: everything people can do, in any order, on whatever a driver drives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
+from hypothesis.stateful import invariant, precondition, rule
+
+from sft_adapters.testkit.drivers.verbs import Driver
+from sft_adapters.testkit.machines.accounts import AccountRules
+from sft_adapters.testkit.machines.clauses import Clause, agree
+from sft_adapters.testkit.machines.transfers import LinkRules
+from sft_adapters.testkit.strategies.arguments import check_bounds
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+# Steps of codes, ends of tokens, links and sessions, and the second on either side of them.
+JUMPS: Final = (1, 29, 30, 31, 90, 30 * _MINUTE - 1, 30 * _MINUTE, _HOUR - 1, _HOUR, _DAY, 7 * _DAY - 1, 7 * _DAY)
+
+
+class SystemMachine(AccountRules, LinkRules):
+    """
+    What every system machine does; `system_machine` says on which driver.
+    """
+
+    @precondition(lambda self: self.driver.can_advance_clock)
+    @rule(seconds=st.sampled_from(JUMPS))
+    def advance_the_clock(self, seconds: int) -> None:
+        """
+        Let time pass.
+        """
+        self.driver.advance(seconds)
+
+    @precondition(lambda self: self.driver.can_crash)
+    @rule()
+    def crash_and_restart(self) -> None:
+        """
+        Stop the system in its tracks and start it again: what was acknowledged is there.
+        """
+        if self.driver.can_advance_clock:
+            # A restart takes time: what is stored after it is newer than what was stored before.
+            self.driver.advance(1)
+        self.driver.crash()
+        self._everything_is_there(Clause.CRASH_LOSES_NOTHING)
+
+    @invariant()
+    def listings_are_exact(self) -> None:
+        """
+        After each step everybody's listing is the model's: names, sizes, counts, links, order.
+        """
+        for login in self._one_login_each():
+            seen = list(self.listing(login, skip=0, limit=1000, refusal=None))
+            expected = [self.as_seen(file_id) for file_id in self.oracle.listed(self.oracle.logins[login]["who"])]
+            agree(Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=[file.id for file in expected])
+            counts = [file.downloads for file in expected]
+            agree(Clause.DOWNLOADS_ARE_COUNTED, seen=[file.downloads for file in seen], expected=counts)
+            agree(Clause.STORED_IS_KEPT, seen=seen, expected=expected)
+
+    def _one_login_each(self) -> Iterator[int]:
+        """
+        For each person a login whose latest access token is good now, if there is one.
+        """
+        seen: set[str] = set()
+        for login, row in reversed(self.oracle.logins.items()):
+            if row["who"] not in seen and self.calling(login) is None:
+                seen.add(row["who"])
+                yield login
+
+    def _everything_is_there(self, clause: Clause) -> None:
+        for login in self._one_login_each():
+            for file_id in self.oracle.listed(self.oracle.logins[login]["who"]):
+                seen = self.expect(clause, partial(self.driver.read, self.access(login), file_id), None)
+                agree(clause, seen=seen, expected=self.oracle.files[file_id]["content"])
+        for token in self.oracle.links:
+            self.expect(clause, partial(self.driver.look, token), self.oracle.redeeming(token, self.now()))
+
+    def teardown(self) -> None:
+        """
+        At the end every file is read once more, and every link looked at.
+        """
+        try:
+            self._everything_is_there(Clause.STORED_IS_KEPT)
+        finally:
+            self.driver.close()
+
+
+def system_machine(
+    driver: Callable[[], Driver], *, part_size: int = 1 << 16, max_file_bytes: int = 1 << 18
+) -> type[SystemMachine]:
+    """
+    A state machine that judges what `driver()` drives: a new driver for each run, closed after it.
+
+    One system may stand behind many runs. Files have at most `max_file_bytes`, and many of them end
+    within a byte of a chunk's bound or of a part's, which has `part_size` bytes of plaintext. What
+    the driver cannot do is left out.
+
+        TestMySystem = system_machine(make_driver).TestCase
+    """
+    if not callable(driver):
+        raise InvalidArgument(f"driver must be callable, not {driver!r}")
+    check_bounds("part_size", 1, part_size, lowest=1, highest=2**30)
+    check_bounds("max_file_bytes", 0, max_file_bytes, lowest=0, highest=2**30)
+    given = {"make_driver": staticmethod(driver), "part_size": part_size, "max_file_bytes": max_file_bytes}
+    return type("SystemMachine", (SystemMachine,), given)

@@ -1,0 +1,243 @@
+"""
+The system machine's rules about files and links: what is stored, read, listed, shared, redeemed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import MultipleResults, multiple, precondition, rule
+
+from sft_adapters.testkit.drivers.verbs import SeenFile
+from sft_adapters.testkit.machines.clauses import Clause, agree
+from sft_adapters.testkit.machines.crowds import at_once
+from sft_adapters.testkit.machines.world import (
+    FILES,
+    LINKS,
+    LOGINS,
+    UNKNOWN_ID,
+    UNKNOWN_TOKEN,
+    World,
+    of_machine,
+    outcome,
+)
+from sft_adapters.testkit.strategies import contents, file_names, media_types
+
+_contents: Final = of_machine(
+    lambda machine: contents(max_size=machine.max_file_bytes, around=(16_384, machine.part_size, 2 * machine.part_size))
+)
+
+
+class FileRules(World):
+    """
+    What people do with their files, and what others cannot.
+    """
+
+    @rule(target=FILES, login=LOGINS, name=file_names().map(str), media_type=media_types().map(str), content=_contents)
+    def store(self, login: int, name: str, media_type: str, content: bytes) -> str | MultipleResults[str]:
+        """
+        Store a file of any name and size.
+        """
+        refusal = self.calling(login)
+        store, access = self.driver.store, self.access(login)
+        file_id = self.expect(
+            Clause.STORED_IS_KEPT, lambda: store(access, name=name, media_type=media_type, content=content), refusal
+        )
+        if file_id is None:
+            return multiple()
+        self.oracle.note_file(self.oracle.logins[login]["who"], file_id, name, media_type, content)
+        return file_id
+
+    def owning(self, login: int, file_id: str) -> tuple[Clause, str | None]:
+        """
+        What a verb about a file must answer, and which clause says so.
+        """
+        refusal = self.calling(login, self.oracle.owning(self.oracle.logins[login]["who"], file_id))
+        if refusal != "file-not-found":
+            return Clause.STORED_IS_KEPT, refusal
+        return (Clause.OTHERS_ARE_ABSENT if file_id in self.oracle.files else Clause.DELETED_IS_GONE), refusal
+
+    @rule(login=LOGINS, file_id=FILES)
+    def find(self, login: int, file_id: str) -> None:
+        """
+        Look at one file: the caller's, another's, or one that is gone.
+        """
+        clause, refusal = self.owning(login, file_id)
+        seen = self.expect(clause, lambda: self.driver.find(self.access(login), file_id), refusal)
+        if seen is not None:
+            agree(Clause.STORED_IS_KEPT, seen=seen, expected=self.as_seen(file_id))
+
+    def as_seen(self, file_id: str) -> SeenFile:
+        """
+        The file as its owner must see it now.
+        """
+        file = self.oracle.files[file_id]
+        return SeenFile(
+            id=file_id,
+            name=file["name"],
+            media_type=file["type"],
+            size=len(file["content"]),
+            downloads=self.oracle.downloads(file_id),
+            token=self.oracle.current_link(file_id, self.now()),
+        )
+
+    @rule(login=LOGINS, file_id=FILES)
+    def read(self, login: int, file_id: str) -> None:
+        """
+        Read a whole file.
+        """
+        clause, refusal = self.owning(login, file_id)
+        seen = self.expect(clause, lambda: self.driver.read(self.access(login), file_id), refusal)
+        if refusal is None:
+            agree(Clause.STORED_IS_KEPT, seen=seen, expected=self.oracle.files[file_id]["content"])
+
+    @rule(login=LOGINS, file_id=FILES, start=st.integers(0, 1 << 20), length=st.integers(1, 1 << 18))
+    def read_range(self, login: int, file_id: str, start: int, length: int) -> None:
+        """
+        Read some bytes of a file, perhaps to beyond its end.
+        """
+        clause, refusal = self.owning(login, file_id)
+        content = self.oracle.files[file_id]["content"] if refusal is None else b"?"
+        if not content:
+            return
+        start %= len(content)
+        access, stop = self.access(login), start + length
+        seen = self.expect(clause, lambda: self.driver.read(access, file_id, start=start, stop=stop), refusal)
+        if refusal is None:
+            agree(Clause.RANGE_IS_THE_SLICE, seen=seen, expected=content[start:stop])
+
+    @rule(login=LOGINS, skip=st.integers(0, 3), limit=st.integers(1, 3))
+    def list_page(self, login: int, skip: int, limit: int) -> None:
+        """
+        List some of the caller's files.
+        """
+        refusal = self.calling(login)
+        seen = self.listing(login, skip=skip, limit=limit, refusal=refusal)
+        if refusal is None:
+            expected = self.oracle.listed(self.oracle.logins[login]["who"])[skip : skip + limit]
+            agree(Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=expected)
+
+    def listing(self, login: int, *, skip: int, limit: int, refusal: str | None) -> Sequence[SeenFile]:
+        """
+        A page as the driver lists it.
+        """
+        page = partial(self.driver.list_files, self.access(login), skip=skip, limit=limit)
+        return self.expect(Clause.LISTED_IS_OWNED, page, refusal) or ()
+
+    @rule(login=LOGINS, file_id=FILES)
+    def delete(self, login: int, file_id: str) -> None:
+        """
+        Delete a file: the caller's, another's, or one that is gone.
+        """
+        clause, refusal = self.owning(login, file_id)
+        self.expect(clause, lambda: self.driver.delete(self.access(login), file_id), refusal)
+        if refusal is None:
+            self.oracle.note_deletion(file_id)
+
+    @rule(login=LOGINS)
+    def ask_for_nothing(self, login: int) -> None:
+        """
+        Name a file that never was.
+        """
+        refusal = self.calling(login, "file-not-found")
+        self.expect(Clause.OTHERS_ARE_ABSENT, lambda: self.driver.find(self.access(login), UNKNOWN_ID), refusal)
+
+
+class LinkRules(FileRules):
+    """
+    What people do with links.
+    """
+
+    @rule(
+        target=LINKS,
+        login=LOGINS,
+        file_id=FILES,
+        hours=st.one_of(st.none(), st.sampled_from([1, 2, 24, 720])),
+        downloads=st.one_of(st.none(), st.integers(1, 3), st.just(2**31 - 1)),
+    )
+    def share(self, login: int, file_id: str, hours: int | None, downloads: int | None) -> str | MultipleResults[str]:
+        """
+        Make a link to a file: the caller's, another's, or one that is gone.
+        """
+        clause, refusal = self.owning(login, file_id)
+        access, now = self.access(login), self.now()
+        token = self.expect(
+            clause, lambda: self.driver.share(access, file_id, hours=hours, downloads=downloads), refusal
+        )
+        if token is None:
+            return multiple()
+        self.oracle.note_link(file_id, token, hours=hours, downloads=downloads, now=now)
+        return token
+
+    def leading(self, token: str) -> tuple[Clause, str | None]:
+        """
+        What a link must answer, and which clause says so.
+        """
+        refusal = self.oracle.redeeming(token, self.now())
+        clauses = {
+            "link-not-found": Clause.DELETED_IS_GONE,
+            "link-revoked": Clause.LINK_HAS_AN_END,
+            "link-expired": Clause.LINK_HAS_AN_END,
+            "download-limit-reached": Clause.BUDGET_IS_EXACT,
+        }
+        return clauses.get(refusal or "", Clause.LINK_LEADS_TO_ITS_FILE), refusal
+
+    @rule(token=LINKS)
+    def look(self, token: str) -> None:
+        """
+        Look at a link, which spends nothing.
+        """
+        clause, refusal = self.leading(token)
+        seen = self.expect(clause, lambda: self.driver.look(token), refusal)
+        if refusal is None:
+            agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=seen, expected=len(self.oracle.content_behind(token)))
+
+    @rule(token=LINKS)
+    def redeem(self, token: str) -> None:
+        """
+        Download by a link.
+        """
+        clause, refusal = self.leading(token)
+        seen = self.expect(clause, lambda: self.driver.redeem(token), refusal)
+        if refusal is None:
+            agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=seen, expected=self.oracle.content_behind(token))
+            self.oracle.links[token]["granted"] += 1
+
+    @rule(token=LINKS, crowd=st.integers(2, 6))
+    def redeem_at_once(self, token: str, crowd: int) -> None:
+        """
+        Download by one link several times at the same moment.
+        """
+        _, refusal = self.leading(token)
+        answers = at_once([lambda: outcome(lambda: self.driver.redeem(token))] * crowd)
+        granted = [content for content, _ in answers if content is not None]
+        due = 0 if refusal else self.oracle.grants_left(token, crowd)
+        agree(Clause.BUDGET_IS_EXACT, seen=len(granted), expected=due)
+        codes = {code for _, code in answers if code is not None}
+        agree(Clause.BUDGET_IS_EXACT, seen=codes - {refusal or "download-limit-reached"}, expected=set())
+        for content in granted:
+            agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=content, expected=self.oracle.content_behind(token))
+            self.oracle.links[token]["granted"] += 1
+
+    @rule()
+    def redeem_nothing(self) -> None:
+        """
+        Try a token that nobody ever got.
+        """
+        clause = Clause.LINK_LEADS_TO_ITS_FILE
+        self.expect(clause, lambda: self.driver.look(UNKNOWN_TOKEN), "link-not-found")
+        self.expect(clause, lambda: self.driver.redeem(UNKNOWN_TOKEN), "link-not-found")
+
+    @precondition(lambda self: self.driver.can_revoke_links)
+    @rule(login=LOGINS, token=LINKS)
+    def revoke(self, login: int, token: str) -> None:
+        """
+        Withdraw a link: the caller's, another's, or one that is gone.
+        """
+        refusal = self.calling(login, self.oracle.revoking(self.oracle.logins[login]["who"], token))
+        self.expect(Clause.OTHERS_ARE_ABSENT, lambda: self.driver.revoke(self.access(login), token), refusal)
+        if refusal is None:
+            self.oracle.links[token]["revoked"] = True

@@ -1,0 +1,102 @@
+"""
+What every rule of the system machine stands on: a driver, the oracle, and how the two are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar, Final, TypeVar
+from uuid import uuid4
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine
+
+from sft_adapters.testkit.drivers.verbs import Driver, Refused
+from sft_adapters.testkit.machines.clauses import Clause, agree
+from sft_adapters.testkit.machines.oracle import Oracle, Row
+
+T = TypeVar("T")
+
+THROTTLED: Final = "too-many-attempts"
+UNKNOWN_TOKEN: Final = "A" * 43
+UNKNOWN_ID: Final = "00000000-0000-7000-8000-000000000000"
+
+LOGINS: Final[Bundle[int]] = Bundle("logins")
+FILES: Final[Bundle[str]] = Bundle("files")
+LINKS: Final[Bundle[str]] = Bundle("links")
+
+
+class World(RuleBasedStateMachine):
+    """
+    A driver and the oracle beside it. One system may serve many runs: the names of each are its own.
+    """
+
+    make_driver: ClassVar[Callable[[], Driver]]
+    part_size: ClassVar[int]
+    max_file_bytes: ClassVar[int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.driver = type(self).make_driver()
+        self.mark = uuid4().hex[:12]
+        self.oracle = Oracle(access_lifetime=self.driver.access_lifetime, refresh_lifetime=self.driver.refresh_lifetime)
+
+    def expect(self, clause: Clause, action: Callable[[], T], refusal: str | None) -> T | None:
+        """
+        Do something that must be refused with this code, or succeed; what it returned is returned.
+        """
+        value, code = outcome(action)
+        agree(clause, seen=code, expected=refusal)
+        return value
+
+    def attempt(self, clause: Clause, action: Callable[[], T], refusal: str | None) -> tuple[T | None, str | None]:
+        """
+        The same for what proves something, which a driver may answer with a request to come later.
+        """
+        value, code = outcome(action)
+        if code == THROTTLED and self.driver.may_throttle:
+            return None, code
+        agree(clause, seen=code, expected=refusal)
+        return value, code
+
+    def now(self) -> datetime:
+        """
+        The moment by the system's clock.
+        """
+        return self.driver.now()
+
+    def person(self, login: int) -> Row:
+        """
+        Who signed in.
+        """
+        return self.oracle.people[self.oracle.logins[login]["who"]]
+
+    def access(self, login: int) -> str:
+        """
+        The login's latest access token.
+        """
+        return str(self.oracle.logins[login]["access"][-1][0])
+
+    def calling(self, login: int, then: str | None = None) -> str | None:
+        """
+        What a call with that token must answer: a bad token comes first, then `then`.
+        """
+        return self.oracle.calling(self.oracle.logins[login], -1, self.now()) or then
+
+
+def outcome(action: Callable[[], T]) -> tuple[T | None, str | None]:
+    """
+    What an action returned, or the code with which it was refused.
+    """
+    try:
+        return action(), None
+    except Refused as refusal:
+        return None, refusal.code
+
+
+def of_machine(draw: Callable[[World], st.SearchStrategy[T]]) -> st.SearchStrategy[T]:
+    """
+    A strategy that depends on the machine that draws.
+    """
+    return st.runner().flatmap(draw)
