@@ -7,18 +7,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from hypothesis import strategies as st
-from hypothesis.stateful import MultipleResults, initialize, multiple, rule
+from hypothesis.stateful import rule
 
 from sft_adapters.testkit.drivers.verbs import Tokens
-from sft_adapters.testkit.machines.clauses import Clause, agree
+from sft_adapters.testkit.machines.clauses import Clause
 from sft_adapters.testkit.machines.crowds import at_once
-from sft_adapters.testkit.machines.world import LOGINS, World, of_machine, outcome
+from sft_adapters.testkit.machines.world import LOGINS, World, of_machine
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_adapters.testkit.strategies import passwords
 
 NAMES: Final = ("ann", "bob", "cyd")
 _names: Final = st.sampled_from(NAMES)
-_passwords: Final = passwords(max_bytes=200).map(lambda password: password.reveal().decode())
+PASSWORDS: Final = passwords(max_bytes=200).map(lambda password: password.reveal().decode())
 
 # How far from the present a code is. By a clock that runs on, a code that is a neighbour's now may be none a
 # moment later, so only those are drawn there that stay what they are.
@@ -32,25 +32,13 @@ class AccountRules(World):
     What people do about their own account.
     """
 
-    @initialize(target=LOGINS, secrets=st.lists(_passwords, min_size=2, max_size=2, unique=True))
-    def two_people(self, secrets: list[str]) -> MultipleResults[int]:
-        """
-        Two people have registered and signed in, so that there is something to do.
-        """
-        named = zip(NAMES, secrets, strict=False)
-        people = [(self._email(name), self._username(name), password) for name, password in named]
-        for email, username, password in people:
-            self._register(email, username, password)
-        logins = [self._sign_in(email, password, None) for email, _, password in people]
-        return multiple(*(login for login in logins if login is not None))
-
     def _email(self, name: str) -> str:
         return f"{name}.{self.mark}@example.org"
 
     def _username(self, name: str) -> str:
         return f"{name}.{self.mark}"
 
-    @rule(mail=_names, name=_names, upper=st.booleans(), password=_passwords)
+    @rule(mail=_names, name=_names, upper=st.booleans(), password=PASSWORDS)
     def register(self, mail: str, name: str, *, upper: bool, password: str) -> None:
         """
         Register, with an address or a name that may be taken, in either case of letters.
@@ -78,25 +66,25 @@ class AccountRules(World):
         seed = person["factor"]["seed"] if person is not None and person["factor"] is not None else "A" * 32
         return None if offset is None else self._code(seed, offset)
 
-    @rule(target=LOGINS, name=_names, upper=st.booleans(), offset=st.one_of(st.none(), _offsets))
-    def sign_in(self, name: str, *, upper: bool, offset: int | None) -> int | MultipleResults[int]:
+    @rule(name=_names, upper=st.booleans(), offset=st.one_of(st.none(), _offsets))
+    def sign_in(self, name: str, *, upper: bool, offset: int | None) -> None:
         """
         Sign in with the right password, and a code that may be right, wrong, spent or missing.
         """
         email = self._email(name)
         password = self.oracle.people.get(email, {"password": "a password of nobody"})["password"]
-        login = self._sign_in(email.upper() if upper else email, password, self._own_code(email, offset))
-        return multiple() if login is None else login
+        self._sign_in(email.upper() if upper else email, password, self._own_code(email, offset))
 
-    def _sign_in(self, email: str, password: str, code: str | None) -> int | None:
+    def _sign_in(self, email: str, password: str, code: str | None) -> None:
         now = self.now()
         refusal = self.oracle.signing_in(email, password, code, now)
         clause = Clause.CODE_IS_SPENT if refusal == "bad-totp-code" else Clause.SIGN_IN_IS_PROVED
         sign_in = self.driver.sign_in
         tokens, _ = self.attempt(clause, lambda: sign_in(email=email, password=password, code=code), refusal)
-        return None if tokens is None else self.oracle.note_login(email, code, tokens.access, tokens.refresh, now)
+        if tokens is not None:
+            self.oracle.note_login(email, code, tokens.access, tokens.refresh, now)
 
-    @rule(name=_names, offset=st.one_of(st.none(), _offsets), wrong=_passwords)
+    @rule(name=_names, offset=st.one_of(st.none(), _offsets), wrong=PASSWORDS)
     def sign_in_with_another_password(self, name: str, offset: int | None, wrong: str) -> None:
         """
         Guess a password; a right code does not help.
@@ -106,33 +94,31 @@ class AccountRules(World):
         guess = wrong + "x" if person is not None and person["password"] == wrong else wrong
         self._sign_in(email, guess, self._own_code(email, offset))
 
-    @rule(name=_names, crowd=st.integers(2, 4))
-    def sign_in_at_once(self, name: str, crowd: int) -> None:
+    @rule(name=_names, crowd=st.integers(2, 4), offset=st.sampled_from(_STABLE[:2]))
+    def sign_in_at_once(self, name: str, crowd: int, offset: int) -> None:
         """
         Use one code several times at the same moment.
         """
         email, now = self._email(name), self.now()
-        code, person = self._own_code(email, 0), self.oracle.people.get(email)
-        if person is None or self.setting_up_is_open(person):
+        code, person = self._own_code(email, offset), self.oracle.people.get(email)
+        if person is None or not self._has_factor(person):
             return
         refusal = self.oracle.signing_in(email, person["password"], code, now)
 
         def attempt() -> tuple[Tokens | None, str | None]:
-            return outcome(lambda: self.driver.sign_in(email=email, password=person["password"], code=code))
+            return self.outcome(lambda: self.driver.sign_in(email=email, password=person["password"], code=code))
 
         answers = at_once([attempt] * crowd)
         signed_in = [tokens for tokens, _ in answers if tokens is not None]
         if not signed_in and self.driver.may_throttle:
             return
-        agree(Clause.CODE_IS_SPENT, seen=len(signed_in), expected=0 if refusal else 1)
+        self.agree(Clause.CODE_IS_SPENT, seen=len(signed_in), expected=0 if refusal else 1)
         for tokens in signed_in:
             self.oracle.note_login(email, code, tokens.access, tokens.refresh, now)
 
-    def setting_up_is_open(self, person: dict[str, Any]) -> bool:
-        """
-        Whether the person signs in without a code.
-        """
-        return self.oracle.setting_up(person) is None
+    @staticmethod
+    def _has_factor(person: dict[str, Any]) -> bool:
+        return person["factor"] is not None and bool(person["factor"]["confirmed"])
 
     @rule(login=LOGINS, which=st.integers(0, 5))
     def call_with_any_token(self, login: int, which: int) -> None:
@@ -143,7 +129,7 @@ class AccountRules(World):
         which %= len(row["access"])
         refusal = self.oracle.calling(row, which, self.now())
         who = self.expect(Clause.TOKEN_IS_GOOD_FOR_A_TIME, lambda: self.driver.who(row["access"][which][0]), refusal)
-        agree(Clause.TOKEN_IS_GOOD_FOR_A_TIME, seen=who, expected=None if refusal else self.person(login)["id"])
+        self.agree(Clause.TOKEN_IS_GOOD_FOR_A_TIME, seen=who, expected=None if refusal else self.person(login)["id"])
 
     @rule(login=LOGINS)
     def show_a_refresh_token(self, login: int) -> None:
@@ -178,9 +164,9 @@ class AccountRules(World):
         row, now = self.oracle.logins[login], self.now()
         refusal = self.oracle.refreshing(row, -1, now)
         token = row["refresh"][-1][0]
-        answers = at_once([lambda: outcome(lambda: self.driver.refresh(token))] * crowd)
+        answers = at_once([lambda: self.outcome(lambda: self.driver.refresh(token))] * crowd)
         exchanged = [tokens for tokens, _ in answers if tokens is not None]
-        agree(Clause.REFRESH_IS_FOR_ONE_EXCHANGE, seen=len(exchanged), expected=0 if refusal else 1)
+        self.agree(Clause.REFRESH_IS_FOR_ONE_EXCHANGE, seen=len(exchanged), expected=0 if refusal else 1)
         for tokens in exchanged:
             self.oracle.note_exchange(row, tokens.access, tokens.refresh, now)
             row["over"] = True
@@ -190,6 +176,9 @@ class AccountRules(World):
         """
         Begin a two-factor set-up, or begin it again.
         """
+        self._set_up(login)
+
+    def _set_up(self, login: int) -> None:
         person = self.person(login)
         refusal = self.calling(login, self.oracle.setting_up(person))
         seed = self.expect(
@@ -203,6 +192,9 @@ class AccountRules(World):
         """
         Put the set-up into force, with a code that may be wrong.
         """
+        self._confirm(login, offset)
+
+    def _confirm(self, login: int, offset: int) -> None:
         person, now = self.person(login), self.now()
         code = self._own_code(self.oracle.logins[login]["who"], offset) or ""
         refusal = self.calling(login, self.oracle.confirming(person, code, now))

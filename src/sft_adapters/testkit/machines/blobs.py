@@ -10,12 +10,13 @@ from typing import ClassVar, Final
 
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from sft_adapters.testkit.machines.clauses import BrokenClause, Clause, agree, hold
+from sft_adapters.testkit.machines.clauses import Clause
 from sft_adapters.testkit.machines.crowds import at_once
+from sft_adapters.testkit.machines.judge import Judge
 from sft_adapters.testkit.strategies import contents
-from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch, SftError
+from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch
 from sft_core.vault.ports import BlobStore
 
 _FOLDERS: Final = ("a", "ab", "a-1")
@@ -34,7 +35,7 @@ class _CallersOwnError(Exception):
     """
 
 
-class BlobMachine(RuleBasedStateMachine):
+class BlobMachine(Judge):
     """
     What every blob machine does; `blob_machine` says on which store.
     """
@@ -65,11 +66,11 @@ class BlobMachine(RuleBasedStateMachine):
 
         raised = _raised(lambda: self._send(key, pieces(), len(content)))
         if key in self.blobs:
-            agree(Clause.BLOB_IS_PUT_ONCE, seen=raised, expected=BlobExists)
+            self.agree(Clause.BLOB_IS_PUT_ONCE, seen=raised, expected=BlobExists)
             self._read_whole(key, Clause.BLOB_IS_PUT_ONCE)
             return
-        agree(Clause.BLOB_IS_WHOLE, seen=raised, expected=None)
-        hold(Clause.LISTING_IS_EXACT, not seen, f"{key} was listed before it was whole")
+        self.agree(Clause.BLOB_IS_WHOLE, seen=raised, expected=None)
+        self.hold(Clause.LISTING_IS_EXACT, not seen, f"{key} was listed before it was whole")
         self.blobs[key] = content
 
     def _send(self, key: str, pieces: Iterator[bytes], size: int) -> None:
@@ -83,7 +84,7 @@ class BlobMachine(RuleBasedStateMachine):
         size = len(content) + by if len(content) + by >= 0 else 1
         raised = _raised(lambda: self._send(key, _pieces(content, [1]), size))
         allowed = {BlobSizeMismatch} | ({BlobExists} if key in self.blobs else set())
-        hold(Clause.BLOB_HAS_ITS_SIZE, raised in allowed, f"a put of another size was answered with {raised}")
+        self.hold(Clause.BLOB_HAS_ITS_SIZE, raised in allowed, f"a put of another size was answered with {raised}")
 
     @rule(key=_keys, content=contents(max_size=1 << 15))
     def put_that_raises(self, key: str, content: bytes) -> None:
@@ -97,7 +98,7 @@ class BlobMachine(RuleBasedStateMachine):
 
         raised = _raised(lambda: self._send(key, pieces(), len(content) + 1))
         allowed = {_CallersOwnError} | ({BlobExists} if key in self.blobs else set())
-        hold(Clause.FAILED_PUT_LEAVES_NOTHING, raised in allowed, f"the caller's own error came out as {raised}")
+        self.hold(Clause.FAILED_PUT_LEAVES_NOTHING, raised in allowed, f"the caller's own error came out as {raised}")
 
     @rule(key=_keys, seeds=st.lists(st.binary(min_size=1, max_size=1), min_size=2, max_size=4))
     def put_at_once(self, key: str, seeds: list[bytes]) -> None:
@@ -111,8 +112,8 @@ class BlobMachine(RuleBasedStateMachine):
         candidates = [seed * 5000 for seed in seeds]
         raised = at_once([partial(attempt, content) for content in candidates])
         won = [content for content, error in zip(candidates, raised, strict=True) if error is None]
-        agree(Clause.ONE_PUT_WINS, seen=len(won), expected=0 if key in self.blobs else 1)
-        hold(Clause.ONE_PUT_WINS, all(error in {None, BlobExists} for error in raised), f"{raised} came out")
+        self.agree(Clause.ONE_PUT_WINS, seen=len(won), expected=0 if key in self.blobs else 1)
+        self.hold(Clause.ONE_PUT_WINS, all(error in {None, BlobExists} for error in raised), f"{raised} came out")
         if won:
             self.blobs[key] = won[0]
 
@@ -123,26 +124,25 @@ class BlobMachine(RuleBasedStateMachine):
         """
         content = self.blobs.get(key)
         if content is None:
-            hold(Clause.BLOB_IS_MISSING, _raised(lambda: self._fetch(key, 0, 1, 1)) is BlobMissing, f"{key} was read")
+            raised = _raised(lambda: self._fetch(key, 0, 1, 1))
+            self.agree(Clause.BLOB_IS_MISSING, seen=raised, expected=BlobMissing)
             return
         start %= len(content) + 1
         length = min(length, len(content) - start)
         self._read_as(content, key, start, length, Clause.BLOB_IS_WHOLE)
 
     def _read_as(self, content: bytes, key: str, start: int, length: int, clause: Clause) -> None:
-        try:
-            seen = self._fetch(key, start, length, len(content))
-        except SftError as error:
-            raise BrokenClause(clause, f"{key} gave {error!r}") from error
-        agree(clause, seen=seen, expected=content[start : start + length])
+        buffer = bytearray(length)
+        view = memoryview(buffer)
+        raised = _raised(lambda: self.store.read_into(key, start, view, size=len(content)))
+        self.agree(clause, seen=raised, expected=None)
+        self.agree(clause, seen=bytes(buffer), expected=content[start : start + length])
 
     def _read_whole(self, key: str, clause: Clause) -> None:
         self._read_as(self.blobs[key], key, 0, len(self.blobs[key]), clause)
 
-    def _fetch(self, key: str, start: int, length: int, size: int) -> bytes:
-        buffer = bytearray(length)
-        self.store.read_into(key, start, memoryview(buffer), size=size)
-        return bytes(buffer)
+    def _fetch(self, key: str, start: int, length: int, size: int) -> None:
+        self.store.read_into(key, start, memoryview(bytearray(length)), size=size)
 
     @rule(key=_keys, by=st.sampled_from([-1, 1]))
     def read_with_wrong_size(self, key: str, by: int) -> None:
@@ -151,7 +151,7 @@ class BlobMachine(RuleBasedStateMachine):
         """
         if (content := self.blobs.get(key)) and len(content) + by >= 0:
             raised = _raised(lambda: self._fetch(key, 0, 0, len(content) + by))
-            hold(Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read of another size gave {raised}")
+            self.hold(Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read of another size gave {raised}")
 
     @rule(key=_keys, more=st.integers(1, 5))
     def read_beyond_the_end(self, key: str, more: int) -> None:
@@ -161,7 +161,7 @@ class BlobMachine(RuleBasedStateMachine):
         if (content := self.blobs.get(key)) is not None:
             start = max(0, len(content) - 2)
             raised = _raised(lambda: self._fetch(key, start, len(content) - start + more, len(content)))
-            hold(Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read beyond the end gave {raised}")
+            self.hold(Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read beyond the end gave {raised}")
 
     @rule(key=_keys)
     def delete(self, key: str) -> None:
@@ -177,7 +177,7 @@ class BlobMachine(RuleBasedStateMachine):
         List the blobs of a prefix.
         """
         expected = sorted((key, len(blob)) for key, blob in self.blobs.items() if key.startswith(prefix))
-        agree(Clause.LISTING_IS_EXACT, seen=self._listed(prefix), expected=expected)
+        self.agree(Clause.LISTING_IS_EXACT, seen=self._listed(prefix), expected=expected)
 
     def _listed(self, prefix: str = "") -> list[tuple[str, int]]:
         return sorted((blob.key, blob.size) for blob in self.store.list(prefix))
@@ -199,24 +199,23 @@ class BlobMachine(RuleBasedStateMachine):
         After each step the listing is the model's.
         """
         expected = sorted((key, len(blob)) for key, blob in self.blobs.items())
-        agree(Clause.LISTING_IS_EXACT, seen=self._listed(), expected=expected)
+        self.agree(Clause.LISTING_IS_EXACT, seen=self._listed(), expected=expected)
 
     def _everything_is_there(self, clause: Clause) -> None:
         for key in self.blobs:
             self._read_whole(key, clause)
 
-    def teardown(self) -> None:
+    def last_look(self) -> None:
         """
         At the end every blob is read once more, whole.
         """
-        if not hasattr(self, "store"):
-            return
-        try:
+        if hasattr(self, "store"):
             self._everything_is_there(Clause.BLOB_IS_WHOLE)
-        finally:
-            close = type(self).close
-            if close is not None:
-                close(self.store)
+
+    def give_up(self) -> None:
+        close = type(self).close
+        if close is not None and hasattr(self, "store"):
+            close(self.store)
 
 
 def _pieces(content: bytes, cuts: list[int]) -> Iterator[bytes]:

@@ -48,23 +48,3 @@ class BrokenClause(AssertionError):
     def __init__(self, clause: Clause, seen: str) -> None:
         super().__init__(f"{clause.name}: {clause.value}; but {seen}")
         self.clause = clause
-
-
-def hold(clause: Clause, holds: object, seen: str) -> None:
-    """
-    Raise `BrokenClause` unless it holds.
-    """
-    if not holds:
-        raise BrokenClause(clause, seen)
-
-
-def agree(clause: Clause, *, seen: object, expected: object) -> None:
-    """
-    Raise `BrokenClause` unless what was seen is what is expected.
-    """
-    hold(clause, seen == expected, f"{_short(seen)} was seen where {_short(expected)} is expected")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"

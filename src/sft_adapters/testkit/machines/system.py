@@ -6,16 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final
+from typing import ClassVar, Final
 
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
-from hypothesis.stateful import invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from sft_adapters.testkit.drivers.verbs import Driver
-from sft_adapters.testkit.machines.accounts import AccountRules
-from sft_adapters.testkit.machines.clauses import Clause, agree
-from sft_adapters.testkit.machines.transfers import LinkRules
+from sft_adapters.testkit.machines.accounts import NAMES, PASSWORDS, AccountRules
+from sft_adapters.testkit.machines.clauses import Clause
+from sft_adapters.testkit.machines.transfers import BUDGETS, LinkRules
 from sft_adapters.testkit.strategies.arguments import check_bounds
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -28,6 +28,29 @@ class SystemMachine(AccountRules, LinkRules):
     What every system machine does; `system_machine` says on which driver.
     """
 
+    max_crashes: ClassVar[int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.crashes = 0
+
+    @initialize(
+        secrets=st.lists(PASSWORDS, min_size=2, max_size=2, unique=True), factor=st.booleans(), downloads=BUDGETS
+    )
+    def two_people(self, secrets: list[str], *, factor: bool, downloads: int | None) -> None:
+        """
+        Two people register, sign in, store a file each and share it; the second may set up a second factor.
+        """
+        for login, (name, password) in enumerate(zip(NAMES, secrets, strict=False)):
+            self._register(self._email(name), self._username(name), password)
+            self._sign_in(self._email(name), password, None)
+            self.hold(Clause.SIGN_IN_IS_PROVED, login in self.oracle.logins, "nobody can sign in")
+            self._store(login, "first.txt", "text/plain", f"the first file of {name}".encode())
+            self._share(login, self.file_ids[-1], hours=None, downloads=downloads)
+        if factor:
+            self._set_up(login=1)
+            self._confirm(login=1, offset=0)
+
     @precondition(lambda self: self.driver.can_advance_clock)
     @rule(seconds=st.sampled_from(JUMPS))
     def advance_the_clock(self, seconds: int) -> None:
@@ -36,7 +59,7 @@ class SystemMachine(AccountRules, LinkRules):
         """
         self.driver.advance(seconds)
 
-    @precondition(lambda self: self.driver.can_crash)
+    @precondition(lambda self: self.driver.can_crash and self.crashes < type(self).max_crashes)
     @rule()
     def crash_and_restart(self) -> None:
         """
@@ -45,6 +68,7 @@ class SystemMachine(AccountRules, LinkRules):
         if self.driver.can_advance_clock:
             # A restart takes time: what is stored after it is newer than what was stored before.
             self.driver.advance(1)
+        self.crashes += 1
         self.driver.crash()
         self._everything_is_there(Clause.CRASH_LOSES_NOTHING)
 
@@ -56,10 +80,10 @@ class SystemMachine(AccountRules, LinkRules):
         for login in self._one_login_each():
             seen = list(self.listing(login, skip=0, limit=1000, refusal=None))
             expected = [self.as_seen(file_id) for file_id in self.oracle.listed(self.oracle.logins[login]["who"])]
-            agree(Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=[file.id for file in expected])
+            self.agree(Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=[file.id for file in expected])
             counts = [file.downloads for file in expected]
-            agree(Clause.DOWNLOADS_ARE_COUNTED, seen=[file.downloads for file in seen], expected=counts)
-            agree(Clause.STORED_IS_KEPT, seen=seen, expected=expected)
+            self.agree(Clause.DOWNLOADS_ARE_COUNTED, seen=[file.downloads for file in seen], expected=counts)
+            self.agree(Clause.STORED_IS_KEPT, seen=seen, expected=expected)
 
     def _one_login_each(self) -> Iterator[int]:
         """
@@ -75,29 +99,26 @@ class SystemMachine(AccountRules, LinkRules):
         for login in self._one_login_each():
             for file_id in self.oracle.listed(self.oracle.logins[login]["who"]):
                 seen = self.expect(clause, partial(self.driver.read, self.access(login), file_id), None)
-                agree(clause, seen=seen, expected=self.oracle.files[file_id]["content"])
+                self.agree(clause, seen=seen, expected=self.oracle.files[file_id]["content"])
         for token in self.oracle.links:
             self.expect(clause, partial(self.driver.look, token), self.oracle.redeeming(token, self.now()))
 
-    def teardown(self) -> None:
+    def last_look(self) -> None:
         """
         At the end every file is read once more, and every link looked at.
         """
-        try:
-            self._everything_is_there(Clause.STORED_IS_KEPT)
-        finally:
-            self.driver.close()
+        self._everything_is_there(Clause.STORED_IS_KEPT)
 
 
 def system_machine(
-    driver: Callable[[], Driver], *, part_size: int = 1 << 16, max_file_bytes: int = 1 << 18
+    driver: Callable[[], Driver], *, part_size: int = 1 << 16, max_file_bytes: int = 1 << 18, max_crashes: int = 5
 ) -> type[SystemMachine]:
     """
     A state machine that judges what `driver()` drives: a new driver for each run, closed after it.
 
     One system may stand behind many runs. Files have at most `max_file_bytes`, and many of them end
-    within a byte of a chunk's bound or of a part's, which has `part_size` bytes of plaintext. What
-    the driver cannot do is left out.
+    within a byte of a chunk's bound or of a part's, which has `part_size` bytes of plaintext. A run
+    has at most `max_crashes` crashes; what the driver cannot do is left out.
 
         TestMySystem = system_machine(make_driver).TestCase
     """
@@ -105,5 +126,6 @@ def system_machine(
         raise InvalidArgument(f"driver must be callable, not {driver!r}")
     check_bounds("part_size", 1, part_size, lowest=1, highest=2**30)
     check_bounds("max_file_bytes", 0, max_file_bytes, lowest=0, highest=2**30)
-    given = {"make_driver": staticmethod(driver), "part_size": part_size, "max_file_bytes": max_file_bytes}
-    return type("SystemMachine", (SystemMachine,), given)
+    check_bounds("max_crashes", 0, max_crashes, lowest=0, highest=2**30)
+    bounds = {"part_size": part_size, "max_file_bytes": max_file_bytes, "max_crashes": max_crashes}
+    return type("SystemMachine", (SystemMachine,), {"make_driver": staticmethod(driver), **bounds})

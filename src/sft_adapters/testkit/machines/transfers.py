@@ -9,10 +9,10 @@ from functools import partial
 from typing import Final
 
 from hypothesis import strategies as st
-from hypothesis.stateful import MultipleResults, multiple, precondition, rule
+from hypothesis.stateful import precondition, rule
 
 from sft_adapters.testkit.drivers.verbs import SeenFile
-from sft_adapters.testkit.machines.clauses import Clause, agree
+from sft_adapters.testkit.machines.clauses import Clause
 from sft_adapters.testkit.machines.crowds import at_once
 from sft_adapters.testkit.machines.world import (
     FILES,
@@ -22,13 +22,13 @@ from sft_adapters.testkit.machines.world import (
     UNKNOWN_TOKEN,
     World,
     of_machine,
-    outcome,
 )
 from sft_adapters.testkit.strategies import contents, file_names, media_types
 
 _contents: Final = of_machine(
     lambda machine: contents(max_size=machine.max_file_bytes, around=(16_384, machine.part_size, 2 * machine.part_size))
 )
+BUDGETS: Final = st.one_of(st.integers(1, 3), st.none(), st.just(2**31 - 1))
 
 
 class FileRules(World):
@@ -36,20 +36,22 @@ class FileRules(World):
     What people do with their files, and what others cannot.
     """
 
-    @rule(target=FILES, login=LOGINS, name=file_names().map(str), media_type=media_types().map(str), content=_contents)
-    def store(self, login: int, name: str, media_type: str, content: bytes) -> str | MultipleResults[str]:
+    @rule(login=LOGINS, name=file_names().map(str), media_type=media_types().map(str), content=_contents)
+    def store(self, login: int, name: str, media_type: str, content: bytes) -> None:
         """
         Store a file of any name and size.
         """
+        self._store(login, name, media_type, content)
+
+    def _store(self, login: int, name: str, media_type: str, content: bytes) -> None:
         refusal = self.calling(login)
         store, access = self.driver.store, self.access(login)
         file_id = self.expect(
             Clause.STORED_IS_KEPT, lambda: store(access, name=name, media_type=media_type, content=content), refusal
         )
-        if file_id is None:
-            return multiple()
-        self.oracle.note_file(self.oracle.logins[login]["who"], file_id, name, media_type, content)
-        return file_id
+        if file_id is not None:
+            self.file_ids.append(file_id)
+            self.oracle.note_file(self.oracle.logins[login]["who"], file_id, name, media_type, content)
 
     def owning(self, login: int, file_id: str) -> tuple[Clause, str | None]:
         """
@@ -60,15 +62,16 @@ class FileRules(World):
             return Clause.STORED_IS_KEPT, refusal
         return (Clause.OTHERS_ARE_ABSENT if file_id in self.oracle.files else Clause.DELETED_IS_GONE), refusal
 
-    @rule(login=LOGINS, file_id=FILES)
-    def find(self, login: int, file_id: str) -> None:
+    @rule(login=LOGINS, file=FILES)
+    def find(self, login: int, file: int) -> None:
         """
         Look at one file: the caller's, another's, or one that is gone.
         """
+        file_id = self.file_ids[file]
         clause, refusal = self.owning(login, file_id)
         seen = self.expect(clause, lambda: self.driver.find(self.access(login), file_id), refusal)
         if seen is not None:
-            agree(Clause.STORED_IS_KEPT, seen=seen, expected=self.as_seen(file_id))
+            self.agree(Clause.STORED_IS_KEPT, seen=seen, expected=self.as_seen(file_id))
 
     def as_seen(self, file_id: str) -> SeenFile:
         """
@@ -84,21 +87,23 @@ class FileRules(World):
             token=self.oracle.current_link(file_id, self.now()),
         )
 
-    @rule(login=LOGINS, file_id=FILES)
-    def read(self, login: int, file_id: str) -> None:
+    @rule(login=LOGINS, file=FILES)
+    def read(self, login: int, file: int) -> None:
         """
         Read a whole file.
         """
+        file_id = self.file_ids[file]
         clause, refusal = self.owning(login, file_id)
         seen = self.expect(clause, lambda: self.driver.read(self.access(login), file_id), refusal)
         if refusal is None:
-            agree(Clause.STORED_IS_KEPT, seen=seen, expected=self.oracle.files[file_id]["content"])
+            self.agree(Clause.STORED_IS_KEPT, seen=seen, expected=self.oracle.files[file_id]["content"])
 
-    @rule(login=LOGINS, file_id=FILES, start=st.integers(0, 1 << 20), length=st.integers(1, 1 << 18))
-    def read_range(self, login: int, file_id: str, start: int, length: int) -> None:
+    @rule(login=LOGINS, file=FILES, start=st.integers(0, 1 << 20), length=st.integers(1, 1 << 18))
+    def read_range(self, login: int, file: int, start: int, length: int) -> None:
         """
         Read some bytes of a file, perhaps to beyond its end.
         """
+        file_id = self.file_ids[file]
         clause, refusal = self.owning(login, file_id)
         content = self.oracle.files[file_id]["content"] if refusal is None else b"?"
         if not content:
@@ -107,7 +112,7 @@ class FileRules(World):
         access, stop = self.access(login), start + length
         seen = self.expect(clause, lambda: self.driver.read(access, file_id, start=start, stop=stop), refusal)
         if refusal is None:
-            agree(Clause.RANGE_IS_THE_SLICE, seen=seen, expected=content[start:stop])
+            self.agree(Clause.RANGE_IS_THE_SLICE, seen=seen, expected=content[start:stop])
 
     @rule(login=LOGINS, skip=st.integers(0, 3), limit=st.integers(1, 3))
     def list_page(self, login: int, skip: int, limit: int) -> None:
@@ -118,7 +123,7 @@ class FileRules(World):
         seen = self.listing(login, skip=skip, limit=limit, refusal=refusal)
         if refusal is None:
             expected = self.oracle.listed(self.oracle.logins[login]["who"])[skip : skip + limit]
-            agree(Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=expected)
+            self.agree(Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=expected)
 
     def listing(self, login: int, *, skip: int, limit: int, refusal: str | None) -> Sequence[SeenFile]:
         """
@@ -127,11 +132,12 @@ class FileRules(World):
         page = partial(self.driver.list_files, self.access(login), skip=skip, limit=limit)
         return self.expect(Clause.LISTED_IS_OWNED, page, refusal) or ()
 
-    @rule(login=LOGINS, file_id=FILES)
-    def delete(self, login: int, file_id: str) -> None:
+    @rule(login=LOGINS, file=FILES)
+    def delete(self, login: int, file: int) -> None:
         """
         Delete a file: the caller's, another's, or one that is gone.
         """
+        file_id = self.file_ids[file]
         clause, refusal = self.owning(login, file_id)
         self.expect(clause, lambda: self.driver.delete(self.access(login), file_id), refusal)
         if refusal is None:
@@ -152,25 +158,26 @@ class LinkRules(FileRules):
     """
 
     @rule(
-        target=LINKS,
         login=LOGINS,
-        file_id=FILES,
+        file=FILES,
         hours=st.one_of(st.none(), st.sampled_from([1, 2, 24, 720])),
-        downloads=st.one_of(st.none(), st.integers(1, 3), st.just(2**31 - 1)),
+        downloads=BUDGETS,
     )
-    def share(self, login: int, file_id: str, hours: int | None, downloads: int | None) -> str | MultipleResults[str]:
+    def share(self, login: int, file: int, hours: int | None, downloads: int | None) -> None:
         """
         Make a link to a file: the caller's, another's, or one that is gone.
         """
+        self._share(login, self.file_ids[file], hours=hours, downloads=downloads)
+
+    def _share(self, login: int, file_id: str, *, hours: int | None, downloads: int | None) -> None:
         clause, refusal = self.owning(login, file_id)
         access, now = self.access(login), self.now()
         token = self.expect(
             clause, lambda: self.driver.share(access, file_id, hours=hours, downloads=downloads), refusal
         )
-        if token is None:
-            return multiple()
-        self.oracle.note_link(file_id, token, hours=hours, downloads=downloads, now=now)
-        return token
+        if token is not None:
+            self.tokens.append(token)
+            self.oracle.note_link(file_id, token, hours=hours, downloads=downloads, now=now)
 
     def leading(self, token: str) -> tuple[Clause, str | None]:
         """
@@ -185,41 +192,44 @@ class LinkRules(FileRules):
         }
         return clauses.get(refusal or "", Clause.LINK_LEADS_TO_ITS_FILE), refusal
 
-    @rule(token=LINKS)
-    def look(self, token: str) -> None:
+    @rule(link=LINKS)
+    def look(self, link: int) -> None:
         """
         Look at a link, which spends nothing.
         """
+        token = self.tokens[link]
         clause, refusal = self.leading(token)
         seen = self.expect(clause, lambda: self.driver.look(token), refusal)
         if refusal is None:
-            agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=seen, expected=len(self.oracle.content_behind(token)))
+            self.agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=seen, expected=len(self.oracle.content_behind(token)))
 
-    @rule(token=LINKS)
-    def redeem(self, token: str) -> None:
+    @rule(link=LINKS)
+    def redeem(self, link: int) -> None:
         """
         Download by a link.
         """
+        token = self.tokens[link]
         clause, refusal = self.leading(token)
         seen = self.expect(clause, lambda: self.driver.redeem(token), refusal)
         if refusal is None:
-            agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=seen, expected=self.oracle.content_behind(token))
+            self.agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=seen, expected=self.oracle.content_behind(token))
             self.oracle.links[token]["granted"] += 1
 
-    @rule(token=LINKS, crowd=st.integers(2, 6))
-    def redeem_at_once(self, token: str, crowd: int) -> None:
+    @rule(link=LINKS, crowd=st.integers(2, 6))
+    def redeem_at_once(self, link: int, crowd: int) -> None:
         """
         Download by one link several times at the same moment.
         """
+        token = self.tokens[link]
         _, refusal = self.leading(token)
-        answers = at_once([lambda: outcome(lambda: self.driver.redeem(token))] * crowd)
+        answers = at_once([lambda: self.outcome(lambda: self.driver.redeem(token))] * crowd)
         granted = [content for content, _ in answers if content is not None]
         due = 0 if refusal else self.oracle.grants_left(token, crowd)
-        agree(Clause.BUDGET_IS_EXACT, seen=len(granted), expected=due)
+        self.agree(Clause.BUDGET_IS_EXACT, seen=len(granted), expected=due)
         codes = {code for _, code in answers if code is not None}
-        agree(Clause.BUDGET_IS_EXACT, seen=codes - {refusal or "download-limit-reached"}, expected=set())
+        self.agree(Clause.BUDGET_IS_EXACT, seen=codes - {refusal or "download-limit-reached"}, expected=set())
         for content in granted:
-            agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=content, expected=self.oracle.content_behind(token))
+            self.agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=content, expected=self.oracle.content_behind(token))
             self.oracle.links[token]["granted"] += 1
 
     @rule()
@@ -232,11 +242,12 @@ class LinkRules(FileRules):
         self.expect(clause, lambda: self.driver.redeem(UNKNOWN_TOKEN), "link-not-found")
 
     @precondition(lambda self: self.driver.can_revoke_links)
-    @rule(login=LOGINS, token=LINKS)
-    def revoke(self, login: int, token: str) -> None:
+    @rule(login=LOGINS, link=LINKS)
+    def revoke(self, login: int, link: int) -> None:
         """
         Withdraw a link: the caller's, another's, or one that is gone.
         """
+        token = self.tokens[link]
         refusal = self.calling(login, self.oracle.revoking(self.oracle.logins[login]["who"], token))
         self.expect(Clause.OTHERS_ARE_ABSENT, lambda: self.driver.revoke(self.access(login), token), refusal)
         if refusal is None:

@@ -1,0 +1,170 @@
+"""
+Systems for the machines: the library on memory or on SQLite and a folder, and the service as a process.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import attrs
+from dependency_injector import providers
+
+from sft_adapters.container import Container, blob_folder, database_url, migrate_schema
+from sft_adapters.memory.blobs import MemoryBlobs
+from sft_adapters.memory.clock import SettableClock
+from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.sessions import MemorySessions
+from sft_adapters.settings import Settings
+from sft_adapters.sql.engine import open_engine
+from sft_adapters.testkit import LibraryDriver
+from sft_core.application import Application
+from support.processes import free_port, process_tree, wait_for
+
+LIGHT = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": "65536"}
+"""Quick hashes and small parts."""
+
+
+def settings_for(folder: Path, **environ: str) -> Settings:
+    """
+    Settings with keys of their own.
+    """
+    keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
+    return Settings.from_env(LIGHT | environ, data_dir=folder, secrets=keys)
+
+
+def wired(settings: Settings, **adapters: object) -> Application:
+    """
+    The application with these adapters in the place of the container's own.
+    """
+    container = Container(settings=settings)
+    for name, adapter in adapters.items():
+        getattr(container, name).override(providers.Object(adapter))
+    return container.application()
+
+
+def memory_library(**adapters: object) -> LibraryDriver:
+    """
+    The library on memory, except for the adapters given.
+    """
+    clock = SettableClock()
+    stores = {"begin": MemoryDatabase(), "sessions": MemorySessions(), "blobs": MemoryBlobs()}
+    application = wired(settings_for(Path("/nonexistent")), clock=clock, **stores | adapters)
+    return LibraryDriver(application=application, clock=clock)
+
+
+@attrs.define
+class EmbeddedLibrary:
+    """
+    The library on SQLite and a folder: each opening is a new object graph on the same data.
+    """
+
+    settings: Settings
+    clock: SettableClock = attrs.field(factory=SettableClock)
+    adapters: dict[str, Callable[[Any], object]] = attrs.field(factory=dict)
+    """What to make in the place of an adapter, given the engine."""
+    _dispose: Callable[[], None] = attrs.field(default=lambda: None)
+
+    def open(self) -> Application:
+        """
+        Drop what was open and open it anew, as after a crash.
+        """
+        self._dispose()
+        engine = open_engine(database_url(self.settings), busy_seconds=self.settings.database_timeout_seconds)
+        self._dispose = engine.dispose
+        made = {name: make(engine) for name, make in self.adapters.items()}
+        return wired(self.settings, clock=self.clock, engine=engine, **made)
+
+    def close(self) -> None:
+        self._dispose()
+
+
+def fresh_data(root: Path) -> Path:
+    """
+    A new data folder below `root` with the schema in its database, which is made once and copied.
+    """
+    template = settings_for(root / "template")
+    if not template.data_dir.exists():
+        blob_folder(template).mkdir(parents=True)
+        migrate_schema(template)
+    folder = Path(mkdtemp(dir=root))
+    shutil.copytree(template.data_dir, folder, dirs_exist_ok=True)
+    return folder
+
+
+def embedded_library(root: Path, **adapters: Callable[[Any], object]) -> LibraryDriver:
+    """
+    The library on SQLite and a folder below `root`, which crashes by being dropped and opened again.
+    """
+    settings = settings_for(fresh_data(root))
+    library = EmbeddedLibrary(settings, adapters=dict(adapters))
+    return LibraryDriver(application=library.open(), clock=library.clock, reopen=library.open, closing=library.close)
+
+
+def accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@attrs.define
+class MortalService:
+    """
+    `sft serve` on one folder and one port: it can be killed with all its workers, and started again.
+    """
+
+    root: Path
+    port: int = attrs.field(factory=free_port)
+    workers: int = 1
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "sft_http.cli.main", "serve", "--data", str(self.root / "data")]
+        command += ["--port", str(self.port), "--workers", str(self.workers)]
+        with (self.root / "sft.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **LIGHT})
+        wait_for(self.port, self.process)
+
+    def kill(self) -> None:
+        """
+        End every process of it at once, as a power cut would.
+        """
+        assert self.process is not None
+        for pid in process_tree(self.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        # The workers are not our children: they are gone when nobody holds the port any more.
+        while accepts(self.port):
+            time.sleep(0.01)
+
+    def crash(self) -> None:
+        self.kill()
+        self.start()
+
+
+@contextmanager
+def mortal_service(root: Path) -> Iterator[MortalService]:
+    """
+    A service that runs until the block ends.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    service = MortalService(root)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.kill()

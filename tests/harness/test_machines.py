@@ -1,0 +1,56 @@
+"""
+One model judges the library and the service, in memory, on disk, and over crashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from harness.systems import MortalService, embedded_library, memory_library, mortal_service
+from sft_adapters.disk.blobs import DiskBlobs
+from sft_adapters.memory.blobs import MemoryBlobs
+from sft_adapters.testkit import HttpDriver, blob_machine, budget, system_machine
+
+
+def test_blobs_in_memory_keep_every_clause() -> None:
+    """The store in memory does what its model says, in any order."""
+    run_state_machine_as_test(blob_machine(MemoryBlobs), settings=budget(examples=60, steps=30))
+
+
+def test_blobs_in_a_folder_keep_every_clause(tmp_path: Path) -> None:
+    """So does the store in a folder, also when it is opened anew in between."""
+
+    def fresh() -> DiskBlobs:
+        return DiskBlobs(Path(mkdtemp(dir=tmp_path)))
+
+    machine = blob_machine(fresh, crash=lambda store: DiskBlobs(store.root) if isinstance(store, DiskBlobs) else store)
+    run_state_machine_as_test(machine, settings=budget(examples=40, steps=30))
+
+
+def test_the_library_in_memory_keeps_every_clause() -> None:
+    """People, files and links behave as the model says, while the clock moves on."""
+    run_state_machine_as_test(system_machine(memory_library), settings=budget(examples=40, steps=30))
+
+
+def test_the_library_on_sqlite_and_disk_keeps_every_clause(tmp_path: Path) -> None:
+    """So do they on SQLite and a folder, also when the library is dropped and opened again."""
+    machine = system_machine(lambda: embedded_library(tmp_path))
+    run_state_machine_as_test(machine, settings=budget(examples=15, steps=25))
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[MortalService]:
+    with mortal_service(tmp_path / "service") as running:
+        yield running
+
+
+@pytest.mark.slow
+def test_the_service_keeps_every_clause_over_crashes(service: MortalService) -> None:
+    """Over HTTP the same model holds, and kill -9 loses nothing that was acknowledged."""
+    machine = system_machine(lambda: HttpDriver(base_url=service.url, crash_hook=service.crash), max_crashes=1)
+    run_state_machine_as_test(machine, settings=budget(examples=4, steps=20))
