@@ -64,13 +64,15 @@ class UnitOfWorkContract:
         assert _exists(database, user.id)
 
     def test_others_see_nothing_before_the_commit(self, database: Database) -> None:
-        """A reader beside a writer sees the state as it was, and goes on seeing it."""
+        """Readers from before and during a writer's unit see the state as it was, and go on seeing it."""
         file = stored_file(database)
         with database(read_only=True) as reader:
             assert reader.files.get(file.id) == file
             with database() as writer:
                 assert writer.files.replace(file.condemned(), expected=FileState.SEALED)
                 assert reader.files.get(file.id) == file
+                with database(read_only=True) as late_reader:
+                    assert late_reader.files.get(file.id) == file
                 writer.commit()
             assert reader.files.get(file.id) == file
         with database(read_only=True) as unit:

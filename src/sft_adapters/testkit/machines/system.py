@@ -16,6 +16,7 @@ from sft_adapters.testkit.drivers.verbs import Driver
 from sft_adapters.testkit.machines.accounts import NAMES, PASSWORDS, AccountRules
 from sft_adapters.testkit.machines.clauses import Clause
 from sft_adapters.testkit.machines.transfers import BUDGETS, LinkRules
+from sft_adapters.testkit.machines.world import LINKS
 from sft_adapters.testkit.strategies.arguments import check_bounds
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -58,6 +59,17 @@ class SystemMachine(AccountRules, LinkRules):
         Let time pass.
         """
         self.driver.advance(seconds)
+
+    @precondition(lambda self: self.driver.can_advance_clock)
+    @rule(link=LINKS, short_of=st.sampled_from([0, 1]))
+    def advance_to_the_end_of_a_link(self, link: int, short_of: int) -> None:
+        """
+        Let a link's time run out, or all of it but a second.
+        """
+        row = self.oracle.links.get(self.tokens[link])
+        left = int((row["ends"] - self.now()).total_seconds()) - short_of if row is not None else 0
+        if left > 0:
+            self.driver.advance(left)
 
     @precondition(lambda self: self.driver.can_crash and self.crashes < type(self).max_crashes)
     @rule()

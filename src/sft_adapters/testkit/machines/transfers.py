@@ -143,14 +143,6 @@ class FileRules(World):
         if refusal is None:
             self.oracle.note_deletion(file_id)
 
-    @rule(login=LOGINS)
-    def ask_for_nothing(self, login: int) -> None:
-        """
-        Name a file that never was.
-        """
-        refusal = self.calling(login, "file-not-found")
-        self.expect(Clause.OTHERS_ARE_ABSENT, lambda: self.driver.find(self.access(login), UNKNOWN_ID), refusal)
-
 
 class LinkRules(FileRules):
     """
@@ -221,22 +213,24 @@ class LinkRules(FileRules):
         Download by one link several times at the same moment.
         """
         token = self.tokens[link]
-        _, refusal = self.leading(token)
+        clause, refusal = self.leading(token)
         answers = at_once([lambda: self.outcome(lambda: self.driver.redeem(token))] * crowd)
         granted = [content for content, _ in answers if content is not None]
         due = 0 if refusal else self.oracle.grants_left(token, crowd)
-        self.agree(Clause.BUDGET_IS_EXACT, seen=len(granted), expected=due)
+        self.agree(clause if refusal else Clause.BUDGET_IS_EXACT, seen=len(granted), expected=due)
         codes = {code for _, code in answers if code is not None}
         self.agree(Clause.BUDGET_IS_EXACT, seen=codes - {refusal or "download-limit-reached"}, expected=set())
         for content in granted:
             self.agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=content, expected=self.oracle.content_behind(token))
             self.oracle.links[token]["granted"] += 1
 
-    @rule()
-    def redeem_nothing(self) -> None:
+    @rule(login=LOGINS)
+    def ask_for_what_never_was(self, login: int) -> None:
         """
-        Try a token that nobody ever got.
+        Name a file that nobody stored, and try a token that nobody got.
         """
+        refusal = self.calling(login, "file-not-found")
+        self.expect(Clause.OTHERS_ARE_ABSENT, lambda: self.driver.find(self.access(login), UNKNOWN_ID), refusal)
         clause = Clause.LINK_LEADS_TO_ITS_FILE
         self.expect(clause, lambda: self.driver.look(UNKNOWN_TOKEN), "link-not-found")
         self.expect(clause, lambda: self.driver.redeem(UNKNOWN_TOKEN), "link-not-found")

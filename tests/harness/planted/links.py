@@ -1,0 +1,164 @@
+"""
+Broken repositories of links and broken session stores, planted in those in memory.
+"""
+
+# ruff: noqa: ARG002 (what a broken adapter ignores is its bug)
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+import attrs
+
+from sft_adapters.memory.rows import Links
+from sft_adapters.memory.sessions import MemorySessions
+from sft_core.sharing.model import ShareLink
+from sft_core.users.model import Session
+from sft_core.values import FileId, LinkId, SessionId
+
+# --- links -------------------------------------------------------------------------------------
+
+
+class _ClaimsAs(Links):
+    """
+    Claims a link as if it were another one.
+    """
+
+    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+        raise NotImplementedError
+
+    def claim(self, link_id: LinkId, *, now: datetime) -> bool:
+        links = self.write().links
+        link = links.get(link_id)
+        if link is None:
+            return False
+        links[link_id] = self.as_if(link, now)
+        claimed = super().claim(link_id, now=now)
+        links[link_id] = attrs.evolve(link, downloads=link.downloads + claimed)
+        return claimed
+
+
+class ClaimsRevokedLinks(_ClaimsAs):
+    """
+    A claim that ignores the revocation.
+    """
+
+    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+        return attrs.evolve(link, revoked_at=None)
+
+
+class ClaimsExpiredLinks(_ClaimsAs):
+    """
+    A claim that ignores the clock.
+    """
+
+    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+        return attrs.evolve(link, expires_at=now + timedelta(hours=1))
+
+
+class ClaimsAtTheEnd(_ClaimsAs):
+    """
+    A claim at the very moment at which the link is over.
+    """
+
+    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+        return attrs.evolve(link, expires_at=link.expires_at + timedelta(microseconds=1))
+
+
+class EndsASecondEarly(_ClaimsAs):
+    """
+    A claim that compares whole seconds, so the last moments do not count.
+    """
+
+    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+        return attrs.evolve(link, expires_at=link.expires_at.replace(microsecond=0))
+
+
+class ClaimsWithoutABudget(_ClaimsAs):
+    """
+    A limit that is stored, shown, and not enforced.
+    """
+
+    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+        return attrs.evolve(link, max_downloads=None)
+
+
+class RevokesAgain(Links):
+    """
+    A second revocation that moves the first one.
+    """
+
+    def revoke(self, link_id: LinkId, *, now: datetime) -> bool:
+        links = self.write().links
+        if link_id not in links:
+            return False
+        links[link_id] = attrs.evolve(links[link_id], revoked_at=now)
+        return True
+
+
+class FindsOnlyTheFirstFilesLinks(Links):
+    """
+    Links of several files, of which only one file's are found.
+    """
+
+    def of_files(self, file_ids: Iterable[FileId]) -> Sequence[ShareLink]:
+        return super().of_files(list(file_ids)[:1])
+
+
+# --- sessions ----------------------------------------------------------------------------------
+
+
+class RotatesOldGenerations(MemorySessions):
+    """
+    A generation that was exchanged before is exchanged again.
+    """
+
+    def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
+        session = self.get(session_id)
+        known = session is not None and generation <= session.generation
+        current = session.generation if session is not None and known else generation
+        return super().rotate(session_id, generation=current, now=now, expires_at=expires_at)
+
+
+class ReadsThenRotates(MemorySessions):
+    """
+    The session is read, looked at, and written: two who look at once both win.
+    """
+
+    def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
+        session = self.get(session_id)
+        if session is None or session.generation != generation or session.revoked_at or now >= session.expires_at:
+            return False
+        time.sleep(0.01)
+        self._sessions[session_id] = attrs.evolve(session, generation=generation + 1, expires_at=expires_at)
+        return True
+
+
+class ForgetsRevokedSessions(MemorySessions):
+    """
+    A revoked session is dropped, and a later look cannot tell it from one that never was.
+    """
+
+    def revoke(self, session_id: SessionId, *, now: datetime) -> None:
+        self._sessions.pop(session_id, None)
+
+
+class RotatesRevokedSessions(MemorySessions):
+    """
+    A rotation that ignores the revocation.
+    """
+
+    def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
+        session = self.get(session_id)
+        if session is None:
+            return False
+        self._sessions[session_id] = attrs.evolve(session, revoked_at=None)
+        rotated = super().rotate(session_id, generation=generation, now=now, expires_at=expires_at)
+        self._restore(session, rotated=rotated)
+        return rotated
+
+    def _restore(self, session: Session, *, rotated: bool) -> None:
+        if not rotated:
+            self._sessions[session.id] = session

@@ -1,0 +1,298 @@
+"""
+Each planted bug is rejected by the clause that names it, and by no other one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import attrs
+import pytest
+
+from harness.clauses import broken_clauses, clauses_of
+from harness.planted import blobs, crypto, links, rows
+from harness.planted.rows import With
+from sft_adapters.crypto.content import ChunkedCipher
+from sft_adapters.crypto.keyring import AesKeyRing
+from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
+from sft_adapters.crypto.tokens import JwtSigner
+from sft_adapters.crypto.totp import PyotpCodes
+from sft_adapters.memory.blobs import MemoryBlobs
+from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.rows import Files, Links, Manifests, Users
+from sft_adapters.memory.sessions import MemorySessions
+from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
+from sft_adapters.testkit import contracts
+from sft_adapters.testkit.contracts.examples import a_user
+from sft_core.values import Secret
+
+KEYS = [Secret(bytes([number]) * 32) for number in range(2)]
+SECRETS = [Secret(bytes([number]) * 64) for number in range(2)]
+ENTROPY = SystemEntropy()
+ISSUER = "Secure File Transfer"
+
+Kind = Callable[..., Any]
+Make = Callable[[Kind], dict[str, object]]
+
+MAKE: dict[type, Make] = {
+    contracts.UnitOfWorkContract: lambda kind: {"database": kind()},
+    contracts.UserRepositoryContract: lambda kind: {"database": With("users", kind)},
+    contracts.FileRepositoryContract: lambda kind: {"database": With("files", kind)},
+    contracts.ManifestsContract: lambda kind: {"database": With("manifests", kind)},
+    contracts.LinkRepositoryContract: lambda kind: {"database": With("links", kind)},
+    contracts.SessionStoreContract: lambda kind: {"sessions": kind(), "user": a_user()},
+    contracts.BlobStoreContract: lambda kind: {"blobs": kind()},
+    contracts.KeyRingContract: lambda kind: {"keyring": kind(KEYS[0]), "other_keyring": kind(KEYS[1])},
+    contracts.PasswordHasherContract: lambda kind: {"hasher": kind(entropy=ENTROPY, cost=Argon2Cost(memory_kib=1024))},
+    contracts.TokenSignerContract: lambda kind: {"signer": kind(SECRETS[0]), "other_signer": kind(SECRETS[1])},
+    contracts.TotpCodesContract: lambda kind: {"codes": kind(ENTROPY, ISSUER)},
+    contracts.ContentCipherContract: lambda kind: {"cipher": kind(ENTROPY)},
+    contracts.PartReaderContract: lambda kind: {"cipher": kind(ENTROPY)},
+    contracts.ClockContract: lambda kind: {"clock": kind()},
+    contracts.EntropyContract: lambda kind: {"entropy": kind()},
+    contracts.IdsContract: lambda kind: {"ids": kind()},
+}
+"""How the fixtures of a contract are made of one kind of adapter."""
+
+SOUND: dict[type, Kind] = {
+    contracts.UnitOfWorkContract: MemoryDatabase,
+    contracts.UserRepositoryContract: Users,
+    contracts.FileRepositoryContract: Files,
+    contracts.ManifestsContract: Manifests,
+    contracts.LinkRepositoryContract: Links,
+    contracts.SessionStoreContract: MemorySessions,
+    contracts.BlobStoreContract: MemoryBlobs,
+    contracts.KeyRingContract: AesKeyRing,
+    contracts.PasswordHasherContract: Argon2idHasher,
+    contracts.TokenSignerContract: JwtSigner,
+    contracts.TotpCodesContract: PyotpCodes,
+    contracts.ContentCipherContract: ChunkedCipher,
+    contracts.PartReaderContract: ChunkedCipher,
+    contracts.ClockContract: SystemClock,
+    contracts.EntropyContract: SystemEntropy,
+    contracts.IdsContract: lambda: Uuid7Ids(SystemClock(), ENTROPY),
+}
+"""The adapters that the bugs are planted in."""
+
+
+@attrs.frozen
+class Bug:
+    """
+    A broken adapter, the contract that must reject it, and the clauses that do: the first one names it.
+    """
+
+    contract: type
+    kind: Kind
+    clauses: tuple[str, ...]
+    make: Make
+
+    def __str__(self) -> str:
+        return f"{self.kind.__name__}-{self.contract.__name__}"
+
+
+def rejected(contract: type, kind: Kind, *clauses: str, make: Make | None = None) -> Bug:
+    return Bug(contract, kind, clauses, make or MAKE[contract])
+
+
+BUGS = [
+    rejected(contracts.UnitOfWorkContract, rows.CommitsOnLeaving, "test_leaving_without_commit_undoes_everything"),
+    rejected(contracts.UnitOfWorkContract, rows.DirtyReads, "test_others_see_nothing_before_the_commit"),
+    rejected(contracts.UnitOfWorkContract, rows.ReadsThenWrites, "test_of_conflicting_changes_none_is_lost"),
+    rejected(contracts.UnitOfWorkContract, rows.WritesInReadOnlyUnits, "test_a_read_only_unit_refuses_changes"),
+    rejected(contracts.UnitOfWorkContract, rows.SwallowsTheSecondCommit, "test_a_unit_commits_once_and_is_then_over"),
+    rejected(
+        contracts.UserRepositoryContract,
+        rows.SavesOverAnyRevision,
+        "test_saving_needs_the_present_revision",
+        "test_a_save_never_brings_a_spent_step_back",
+    ),
+    rejected(
+        contracts.UserRepositoryContract, rows.ComparesNamesAsTyped, "test_an_address_and_a_name_belong_to_one_user"
+    ),
+    rejected(
+        contracts.UserRepositoryContract,
+        rows.SpendsAStepAgain,
+        "test_a_step_is_spent_once",
+        "test_a_save_never_brings_a_spent_step_back",
+        "test_a_sign_in_that_may_not_be_changes_nothing",
+    ),
+    rejected(
+        contracts.UserRepositoryContract,
+        rows.SignsInWhoIsSwitchedOff,
+        "test_a_sign_in_that_may_not_be_changes_nothing",
+    ),
+    rejected(
+        contracts.FileRepositoryContract,
+        rows.ListsOldestFirst,
+        "test_a_listing_is_the_owners_sealed_files_newest_first",
+    ),
+    rejected(
+        contracts.FileRepositoryContract,
+        rows.ListsEverybodysFiles,
+        "test_a_listing_is_the_owners_sealed_files_newest_first",
+    ),
+    rejected(
+        contracts.FileRepositoryContract,
+        rows.ListsWhatIsUnderWay,
+        "test_a_listing_is_the_owners_sealed_files_newest_first",
+    ),
+    rejected(
+        contracts.FileRepositoryContract,
+        rows.ReplacesInAnyState,
+        "test_replacing_needs_the_expected_state",
+        "test_of_two_ends_one_wins",
+    ),
+    rejected(contracts.FileRepositoryContract, rows.ForgetsToDelete, "test_replacing_needs_the_expected_state"),
+    rejected(contracts.FileRepositoryContract, rows.RemovesSealedFiles, "test_only_what_is_condemned_can_be_removed"),
+    rejected(contracts.ManifestsContract, rows.MissesThePartBefore, "test_covering_is_what_the_arithmetic_says"),
+    rejected(contracts.ManifestsContract, rows.AppendsOverANumber, "test_a_number_stands_once"),
+    rejected(
+        contracts.LinkRepositoryContract,
+        rows.ReadsThenWrites,
+        "test_a_budget_is_exact",
+        make=MAKE[contracts.UnitOfWorkContract],
+    ),
+    rejected(
+        contracts.LinkRepositoryContract,
+        links.ClaimsWithoutABudget,
+        "test_a_budget_is_exact",
+        "test_what_is_over_cannot_be_claimed",
+    ),
+    rejected(contracts.LinkRepositoryContract, links.ClaimsRevokedLinks, "test_what_is_over_cannot_be_claimed"),
+    rejected(contracts.LinkRepositoryContract, links.ClaimsExpiredLinks, "test_what_is_over_cannot_be_claimed"),
+    rejected(contracts.LinkRepositoryContract, links.ClaimsAtTheEnd, "test_what_is_over_cannot_be_claimed"),
+    rejected(contracts.LinkRepositoryContract, links.EndsASecondEarly, "test_the_last_moment_counts"),
+    rejected(contracts.LinkRepositoryContract, links.RevokesAgain, "test_revoking_is_for_good"),
+    rejected(
+        contracts.LinkRepositoryContract,
+        links.FindsOnlyTheFirstFilesLinks,
+        "test_links_of_files_are_all_of_theirs_newest_first",
+    ),
+    rejected(
+        contracts.SessionStoreContract,
+        links.RotatesOldGenerations,
+        "test_rotating_brings_the_next_generation",
+        "test_of_equal_rotations_one_wins",
+        "test_what_may_not_rotate_stays",
+    ),
+    rejected(contracts.SessionStoreContract, links.ReadsThenRotates, "test_of_equal_rotations_one_wins"),
+    rejected(contracts.SessionStoreContract, links.ForgetsRevokedSessions, "test_revoking_is_for_good"),
+    rejected(contracts.SessionStoreContract, links.RotatesRevokedSessions, "test_what_may_not_rotate_stays"),
+    rejected(
+        contracts.BlobStoreContract,
+        blobs.TruncatesReads,
+        "test_a_blob_comes_back_as_put",
+        "test_of_equal_puts_one_wins_whole",
+    ),
+    rejected(
+        contracts.BlobStoreContract, blobs.ReadsOffByOne, "test_a_blob_comes_back_as_put", "test_another_size_is_told"
+    ),
+    rejected(
+        contracts.BlobStoreContract, blobs.Overwrites, "test_a_key_is_put_once", "test_of_equal_puts_one_wins_whole"
+    ),
+    rejected(contracts.BlobStoreContract, blobs.ChecksThenPuts, "test_of_equal_puts_one_wins_whole"),
+    rejected(contracts.BlobStoreContract, blobs.ShowsBlobsUnderWay, "test_a_blob_under_way_is_not_listed"),
+    rejected(
+        contracts.BlobStoreContract,
+        blobs.ListsTemporaryFiles,
+        "test_a_blob_under_way_is_not_listed",
+        make=lambda kind: {"blobs": kind(Path(mkdtemp()))},
+    ),
+    rejected(contracts.BlobStoreContract, blobs.AcceptsAnySize, "test_another_size_is_told"),
+    rejected(contracts.BlobStoreContract, blobs.EndsEarlyInSilence, "test_another_size_is_told"),
+    rejected(contracts.BlobStoreContract, blobs.AcceptsShortPuts, "test_pieces_that_do_not_add_up_store_nothing"),
+    rejected(contracts.BlobStoreContract, blobs.SwallowsTheCallersError, "test_pieces_that_raise_store_nothing"),
+    rejected(contracts.BlobStoreContract, blobs.TakesAllPiecesFirst, "test_each_piece_is_used_up_before_the_next"),
+    rejected(contracts.BlobStoreContract, blobs.DeletesByPrefix, "test_deleting_is_for_good_and_may_be_repeated"),
+    rejected(
+        contracts.BlobStoreContract,
+        blobs.NeverDeletes,
+        "test_deleting_is_for_good_and_may_be_repeated",
+        "test_what_is_not_there_is_missing",
+    ),
+    rejected(contracts.BlobStoreContract, blobs.DeletesOnlyOnce, "test_deleting_is_for_good_and_may_be_repeated"),
+    rejected(contracts.BlobStoreContract, blobs.ListsByFolder, "test_a_listing_tells_keys_sizes_and_times"),
+    rejected(contracts.KeyRingContract, crypto.IgnoresTheContext, "test_the_context_is_bound"),
+    rejected(contracts.KeyRingContract, crypto.IgnoresThePurpose, "test_the_purpose_is_bound"),
+    rejected(contracts.KeyRingContract, crypto.TriesItsOwnKey, "test_a_missing_key_is_named"),
+    rejected(contracts.PasswordHasherContract, crypto.EndsAtNul, "test_every_byte_counts"),
+    rejected(contracts.PasswordHasherContract, crypto.EndsAfter72Bytes, "test_every_byte_counts"),
+    rejected(contracts.PasswordHasherContract, crypto.TrimsSpaces, "test_every_byte_counts"),
+    rejected(contracts.PasswordHasherContract, crypto.AnswersAtOnceForNobody, "test_an_absent_account_costs_as_much"),
+    rejected(
+        contracts.PasswordHasherContract,
+        crypto.Constant,
+        "test_equal_passwords_hash_differently",
+        make=lambda kind: {"hasher": Argon2idHasher(entropy=kind(), cost=Argon2Cost(memory_kib=1024))},
+    ),
+    rejected(contracts.TokenSignerContract, crypto.AcceptsAnyKind, "test_no_kind_is_accepted_as_another"),
+    rejected(contracts.TokenSignerContract, crypto.IgnoresTheClock, "test_a_token_ends_with_its_second"),
+    rejected(
+        contracts.TokenSignerContract,
+        crypto.RoundsTheEndUp,
+        "test_times_are_rounded_down_to_seconds",
+        "test_a_token_ends_with_its_second",
+    ),
+    rejected(
+        contracts.TotpCodesContract,
+        crypto.TellsThePresentStep,
+        "test_a_neighbour_is_accepted_as_its_own_step",
+        "test_a_step_lasts_thirty_seconds",
+    ),
+    rejected(contracts.TotpCodesContract, crypto.ReadsAnyDigits, "test_only_six_ascii_digits_are_a_code"),
+    rejected(
+        contracts.TotpCodesContract,
+        crypto.AcceptsTwoNeighbours,
+        "test_other_steps_are_refused",
+        "test_a_step_lasts_thirty_seconds",
+    ),
+    rejected(
+        contracts.TotpCodesContract,
+        crypto.Constant,
+        "test_a_seed_is_160_random_bits",
+        make=lambda kind: {"codes": PyotpCodes(kind(), ISSUER)},
+    ),
+    rejected(
+        contracts.ContentCipherContract, crypto.EncryptsWithoutContext, "test_a_reader_of_another_part_is_refused"
+    ),
+    rejected(
+        contracts.ContentCipherContract,
+        crypto.Constant,
+        "test_every_part_has_a_salt_of_its_own",
+        make=lambda kind: {"cipher": ChunkedCipher(kind())},
+    ),
+    rejected(contracts.PartReaderContract, crypto.TrustsTheBlobsHeader, "test_every_flipped_byte_is_refused"),
+    rejected(contracts.ClockContract, crypto.LocalClock, "test_time_is_aware_and_in_utc", "test_time_is_the_present"),
+    rejected(contracts.ClockContract, crypto.WholeSeconds, "test_time_is_finer_than_a_second"),
+    rejected(contracts.EntropyContract, crypto.RepeatsAfterAWhile, "test_no_draw_comes_twice"),
+    rejected(contracts.EntropyContract, crypto.LeansToZero, "test_bytes_do_not_lean"),
+    rejected(
+        contracts.IdsContract,
+        crypto.RandomIds,
+        "test_an_identifier_is_a_uuid_of_version_7",
+        "test_later_identifiers_sort_later",
+        "test_threads_never_get_one_identifier",
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.mark.parametrize("contract", SOUND, ids=lambda contract: contract.__name__)
+def test_a_sound_adapter_breaks_no_clause(contract: type) -> None:
+    """What the planted bugs are planted in passes every clause of its contract."""
+    assert clauses_of(contract)
+    assert broken_clauses(contract, lambda: MAKE[contract](SOUND[contract])) == set()
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=str)
+def test_a_planted_bug_is_rejected_by_the_clauses_that_name_it(bug: Bug) -> None:
+    """A broken adapter fails exactly the clauses of the table, and nothing else."""
+    assert broken_clauses(bug.contract, lambda: bug.make(bug.kind)) == set(bug.clauses)
