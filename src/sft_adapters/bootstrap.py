@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from sft_adapters import setting_types
+from sft_adapters import extras, setting_types
 from sft_adapters.container import Container, one_writer
 from sft_adapters.disk import keyfiles
 from sft_adapters.settings import Settings
@@ -63,6 +63,10 @@ def check_configuration(settings: Settings) -> None:
     for part in (container.keyring, container.hasher, container.signer, container.codes, container.spend_totp_code):
         part()
     container.engine().dispose()
+    if settings.redis_url:
+        container.redis().close()
+    if settings.minio_endpoint:
+        container.s3().close()
 
 
 def key_files(settings: Settings) -> list[Path]:
@@ -92,9 +96,17 @@ def holds_data(settings: Settings) -> bool:
 
 def prepare(settings: Settings) -> None:
     """
-    Make what is missing of the storage: folders, the schema; safe when several processes start at once.
+    Make what is missing of the storage: schema, folder or bucket; safe when several start at once.
+
+    `ConfigurationError` says by name what is wrong with a server's settings, `DatabaseUnavailable`
+    or `BlobStoreUnavailable` that it does not answer. Redis may be absent: nothing depends on it.
     """
-    settings.blob_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.redis_url:
+        extras.check_redis(settings)
+    if settings.blob_store_kind == "s3":
+        extras.prepare_bucket(settings)
+    else:
+        settings.blob_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     seconds = settings.database_timeout_seconds
     with one_writer(settings, wait_seconds=seconds), opened(settings.database, busy_seconds=seconds) as engine:
         migrate.upgrade(engine)

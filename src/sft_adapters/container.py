@@ -13,6 +13,7 @@ from typing import Final
 
 from dependency_injector import containers, providers
 
+from sft_adapters import extras
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
@@ -28,7 +29,7 @@ from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql import inspection, migrate
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.engine import open_engine, sqlite_file, sqlite_is_safe_for_many_writers
+from sft_adapters.sql.engine import PostgresLimits, open_engine, sqlite_file, sqlite_is_safe_for_many_writers
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
@@ -63,10 +64,40 @@ class Container(containers.DeclarativeContainer):
         s.database,
         echo=s.db_echo,
         busy_seconds=s.database_timeout_seconds,
+        connections=s.database_connections,
+        limits=providers.Factory(
+            PostgresLimits,
+            connect_seconds=s.database_connect_seconds,
+            statement_seconds=s.database_statement_seconds,
+            idle_seconds=s.database_idle_seconds,
+            silence_seconds=s.database_silence_seconds,
+            peer_seconds=s.database_peer_seconds,
+            recycle_seconds=s.database_recycle_seconds,
+        ),
     )
     begin = providers.Singleton(SqlDatabase, engine)
-    sessions = providers.Singleton(SqlSessions, engine)
-    blobs = providers.Singleton(DiskBlobs, s.blob_folder)
+
+    redis = providers.Singleton(extras.redis_client, settings)
+    durable_sessions = providers.Singleton(SqlSessions, engine)
+    sessions = providers.Selector(
+        s.session_store,
+        database=durable_sessions,
+        redis=providers.Singleton(extras.redis_sessions, settings, redis, durable_sessions, entropy),
+        memory=providers.Singleton(MemorySessions),
+    )
+    durable_limiter = providers.Singleton(SqlRateLimiter, engine)
+    limiter = providers.Selector(
+        s.limiter_kind,
+        database=durable_limiter,
+        redis=providers.Singleton(extras.redis_limiter, redis, durable_limiter),
+    )
+
+    s3 = providers.Singleton(extras.s3_client, settings)
+    blobs = providers.Selector(
+        s.blob_store_kind,
+        disk=providers.Singleton(DiskBlobs, s.blob_folder),
+        s3=providers.Singleton(extras.s3_blobs, settings, s3),
+    )
 
     keyring = providers.Singleton(AesKeyRing, s.encryption_key)
     cipher = providers.Singleton(ChunkedCipher, entropy)
@@ -95,7 +126,6 @@ class Container(containers.DeclarativeContainer):
         allowed_extensions=s.allowed_extensions,
     )
 
-    limiter = providers.Singleton(SqlRateLimiter, engine)
     attempts_window = providers.Factory(timedelta, minutes=s.attempts_window_minutes)
     throttle_sign_in = providers.Singleton(
         Throttle,
@@ -237,8 +267,12 @@ def one_writer(settings: Settings, *, wait_seconds: float) -> Iterator[None]:
 
 def processes_that_may_write(settings: Settings, wanted: int) -> int:
     """
-    How many processes may share the database: one if it is SQLite in a version with a known flaw.
+    How many processes may share the storage.
+
+    One, if sessions are in its memory, or if the database is SQLite in a version with a known flaw.
     """
+    if settings.session_store == "memory":
+        return 1
     return 1 if sqlite_file(settings.database) and not sqlite_is_safe_for_many_writers() else wanted
 
 
@@ -259,6 +293,10 @@ def open_application(
         opened.enter_context(one_writer(settings, wait_seconds=wait_seconds))
         engine = container.engine()
         opened.callback(engine.dispose)
+        if settings.redis_url:
+            opened.callback(container.redis().close)
+        if settings.minio_endpoint:
+            opened.callback(container.s3().close)
         migrate.check(engine)
         _check_keys(inspection.key_ids(engine), container.keyring())
         yield container.application()

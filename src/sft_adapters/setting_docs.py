@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sft_adapters.settings import SETTINGS
+from sft_adapters.setting_table import SETTINGS
 
 _PREFACE: Final = (
     "# Settings",
@@ -17,7 +17,7 @@ _PREFACE: Final = (
     "wrong is told by name, all of it at once, and the service does not start: a malformed value, one out of bounds, a",
     "secret that is short, a default or an example. An empty value counts as not set.",
     "",
-    "This page is generated from `src/sft_adapters/settings.py`.",
+    "This page is generated from `src/sft_adapters/setting_table.py`.",
     "",
 )
 

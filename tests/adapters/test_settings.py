@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sft_adapters.setting_docs import as_env_example, as_markdown
-from sft_adapters.settings import SETTINGS, Settings, environment
+from sft_adapters.setting_table import SETTINGS
+from sft_adapters.settings import Settings, environment
 from sft_core.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,8 @@ from typing import Any
 import attrs
 from dependency_injector import providers
 
-from sft_adapters.container import Container, blob_folder, database_url, migrate_schema
+from sft_adapters.bootstrap import prepare
+from sft_adapters.container import Container
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
@@ -81,7 +82,7 @@ class EmbeddedLibrary:
         Drop what was open and open it anew, as after a crash.
         """
         self._dispose()
-        engine = open_engine(database_url(self.settings), busy_seconds=self.settings.database_timeout_seconds)
+        engine = open_engine(self.settings.database, busy_seconds=self.settings.database_timeout_seconds)
         self._dispose = engine.dispose
         made = {name: make(engine) for name, make in self.adapters.items()}
         return wired(self.settings, clock=self.clock, engine=engine, **made)
@@ -96,8 +97,8 @@ def fresh_data(root: Path) -> Path:
     """
     template = settings_for(root / "template")
     if not template.data_dir.exists():
-        blob_folder(template).mkdir(parents=True)
-        migrate_schema(template)
+        template.data_dir.mkdir(parents=True)
+        prepare(template)
     folder = Path(mkdtemp(dir=root))
     shutil.copytree(template.data_dir, folder, dirs_exist_ok=True)
     return folder

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -37,6 +38,13 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
         server.run(settings, bound=bound, workers=allowed, when_ready=lambda: click.echo(text))
 
 
+_SESSIONS: Final = {
+    "database": "in the database",
+    "redis": "in the database, with Redis in front of it",
+    "memory": "in memory: a restart signs everybody out",
+}
+
+
 def greeting(settings: Settings, *, host: str, port: int, workers: int, wanted: int) -> str:
     """
     What the service uses and where to go next.
@@ -45,16 +53,27 @@ def greeting(settings: Settings, *, host: str, port: int, workers: int, wanted: 
     lines = [
         f"{settings.app_name} {settings.app_version}",
         f"  database  {described(settings.database)}",
-        f"  blobs     {settings.blob_folder}",
+        f"  sessions  {_SESSIONS[settings.session_store]}",
+        f"  blobs     {_blobs(settings)}",
         f"  keys      {_keys(settings)}",
         f"  workers   {workers}",
     ]
     if workers < wanted:
-        lines.append(
-            f"            ({wanted} were asked for, but SQLite before 3.51.3 is safe for one writing process only)",
-        )
+        lines.append(f"            ({wanted} were asked for, but {_why_one(settings)})")
     lines += [f"  listening {url}", f"  try it    {url}/docs", f"            curl {url}/health"]
     return "\n".join(lines)
+
+
+def _why_one(settings: Settings) -> str:
+    if settings.session_store == "memory":
+        return "sessions in memory are one process's only"
+    return "SQLite before 3.51.3 is safe for one writing process only"
+
+
+def _blobs(settings: Settings) -> str:
+    if settings.blob_store_kind == "s3":
+        return f"bucket {settings.minio_bucket_name} at {settings.minio_endpoint}"
+    return str(settings.blob_folder)
 
 
 def _keys(settings: Settings) -> str:
