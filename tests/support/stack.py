@@ -1,0 +1,46 @@
+"""
+The whole service on real servers: PostgreSQL, Valkey and S3 of our own, and workers in front of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from support import servers
+from support.service import Service, serving
+
+
+@attrs.frozen
+class Stack:
+    """
+    A service and the three servers it stands on.
+    """
+
+    service: Service
+    postgres: servers.Server
+    valkey: servers.Server
+    s3: servers.Server
+
+
+@contextmanager
+def stack(root: Path, *, workers: int = 2, settings: Mapping[str, str] = {}) -> Iterator[Stack]:
+    """
+    Start everything, and end it with the block.
+    """
+    with (
+        servers.own_postgres() as postgres,
+        servers.own_valkey() as valkey,
+        servers.own_s3() as s3,
+        postgres.database() as url,
+    ):
+        named = {"DATABASE_URL": url, "REDIS_URL": valkey.url, **s3.environ("sft-stack")}
+        light = {"ARGON2_MEMORY_KIB": "8192", "HASH_CONCURRENCY": "2"}
+        with serving(root, workers=workers, settings={**named, **light, **settings}) as service:
+            assert postgres.server is not None
+            assert valkey.server is not None
+            assert s3.server is not None
+            yield Stack(service, postgres.server, valkey.server, s3.server)
