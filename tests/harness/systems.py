@@ -23,18 +23,21 @@ from dependency_injector import providers
 
 from sft_adapters.bootstrap import prepare
 from sft_adapters.container import Container
+from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import open_engine
+from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit import LibraryDriver
 from sft_core.application import Application
 from support.processes import free_port, process_tree, wait_for
 
-LIGHT = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": "65536"}
-"""Quick hashes and small parts."""
+LIGHT = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": "65536", "SIGN_IN_ATTEMPTS": "10000", "TOTP_ATTEMPTS": "10000"}
+"""Quick hashes, small parts, and tries enough for machines that make mistakes on purpose."""
 
 
 def settings_for(folder: Path, **environ: str) -> Settings:
@@ -50,6 +53,9 @@ def wired(settings: Settings, **adapters: object) -> Application:
     The application with these adapters in the place of the container's own.
     """
     container = Container(settings=settings)
+    # Far below what a service may be set to: signing in is only the way to what is judged.
+    light = Argon2idHasher(entropy=SystemEntropy(), cost=Argon2Cost(memory_kib=64))
+    container.hasher.override(providers.Object(light))
     for name, adapter in adapters.items():
         getattr(container, name).override(providers.Object(adapter))
     return container.application()
@@ -60,7 +66,8 @@ def memory_library(**adapters: object) -> LibraryDriver:
     The library on memory, except for the adapters given.
     """
     clock = SettableClock()
-    stores = {"begin": MemoryDatabase(), "sessions": MemorySessions(), "blobs": MemoryBlobs()}
+    stores = {"begin": MemoryDatabase(), "sessions": MemorySessions(), "limiter": MemoryRateLimiter()}
+    stores["blobs"] = MemoryBlobs()
     application = wired(settings_for(Path("/nonexistent")), clock=clock, **stores | adapters)
     return LibraryDriver(application=application, clock=clock)
 

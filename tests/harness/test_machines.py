@@ -40,7 +40,7 @@ def test_the_library_in_memory_keeps_every_clause() -> None:
 def test_the_library_on_sqlite_and_disk_keeps_every_clause(tmp_path: Path) -> None:
     """So do they on SQLite and a folder, also when the library is dropped and opened again."""
     machine = system_machine(lambda: embedded_library(tmp_path))
-    run_state_machine_as_test(machine, settings=budget(examples=15, steps=25))
+    run_state_machine_as_test(machine, settings=budget(examples=12, steps=20))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ what no value could satisfy is `hypothesis.errors.InvalidArgument`. Everything d
 of its type, reaches their bounds, and shrinks towards the shortest and plainest one.
 """
 
-from sft_adapters.testkit.strategies.contents import bad_file_names, contents, file_names, media_types
+from sft_adapters.testkit.strategies.contents import bad_file_names, content, contents, file_names, media_types
 from sft_adapters.testkit.strategies.entities import (
     files,
     links,
@@ -35,6 +35,7 @@ from sft_adapters.testkit.strategies.values import (
 __all__ = [
     "bad_file_names",
     "byte_ranges",
+    "content",
     "contents",
     "emails",
     "file_names",

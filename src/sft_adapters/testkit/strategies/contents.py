@@ -78,11 +78,33 @@ def media_types() -> SearchStrategy[MediaType]:
     return st.one_of(common, st.builds("{}/{}".format, half, half)).map(MediaType.parse)
 
 
-def contents(*, max_size: int = 1 << 18, around: Sequence[int] = (CHUNK_BYTES,)) -> SearchStrategy[bytes]:
+class Content(bytes):
+    """
+    Bytes that show themselves as what made them: a failure then prints a line and not a megabyte.
+    """
+
+    seed: int
+
+    def __repr__(self) -> str:
+        return f"content(size={len(self)}, seed={self.seed})"
+
+
+def content(*, size: int, seed: int = 0) -> Content:
+    """
+    The content of a size and a seed (0 to 255), the same each time.
+
+    No stretch of it repeats within it or in one of another seed, so bytes from the wrong place are seen.
+    """
+    check_bounds("size", size, size, lowest=0, highest=2**30)
+    check_bounds("seed", seed, seed, lowest=0, highest=255)
+    made = Content(hashlib.shake_128(bytes([seed])).digest(size))
+    made.seed = seed
+    return made
+
+
+def contents(*, max_size: int = 1 << 18, around: Sequence[int] = (CHUNK_BYTES,)) -> SearchStrategy[Content]:
     """
     Contents of 0 to `max_size` bytes, most of them short or within a byte of a bound `around`.
-
-    No stretch of one repeats within it or in one of another seed, so bytes from the wrong place are seen.
     """
     check_bounds("max_size", 0, max_size, lowest=0, highest=2**30)
     for bound in around:
@@ -91,8 +113,4 @@ def contents(*, max_size: int = 1 << 18, around: Sequence[int] = (CHUNK_BYTES,))
     sizes = st.integers(0, min(max_size, 64))
     if near:
         sizes = st.one_of(sizes, st.sampled_from(sorted(set(near))))
-    return st.builds(_content, st.one_of(sizes, st.integers(0, max_size)), st.integers(0, 255))
-
-
-def _content(size: int, seed: int) -> bytes:
-    return hashlib.shake_128(bytes([seed])).digest(size)
+    return st.builds(content, size=st.one_of(sizes, st.integers(0, max_size)), seed=st.integers(0, 255))

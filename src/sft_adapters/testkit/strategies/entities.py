@@ -4,13 +4,14 @@ Strategies for entities: users and their sessions, files and their manifests, li
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 
 import attrs
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
-from hypothesis.strategies import DrawFn, SearchStrategy
+from hypothesis.strategies import SearchStrategy
 
 from sft_adapters.testkit.strategies.arguments import check_bounds, check_kind
 from sft_adapters.testkit.strategies.contents import file_names, media_types
@@ -169,23 +170,22 @@ def parts(*, of: File, max_parts: int = 8, max_part_size: int = 1 << 22) -> Sear
     check_bounds("max_parts", 1, max_parts, lowest=1, highest=1000)
     check_bounds("max_part_size", 1, max_part_size, lowest=1, highest=2**40)
     sizes = st.lists(st.integers(0, max_part_size), min_size=1, max_size=max_parts)
-    return _placed(of, sizes)
+    return sizes.map(lambda drawn: tuple(_placed(of, drawn)))
 
 
-@st.composite
-def _placed(draw: DrawFn, file: File, sizes: SearchStrategy[list[int]]) -> tuple[Part, ...]:
-    placed: list[Part] = []
-    for number, size in enumerate(draw(sizes)):
-        part = Part(
+def _placed(file: File, sizes: list[int]) -> Iterator[Part]:
+    start = 0
+    for number, size in enumerate(sizes):
+        noise = hashlib.shake_128(file.part_context(number)).digest(64)
+        yield Part(
             number=number,
-            start=placed[-1].span.stop if placed else 0,
+            start=start,
             size=size,
             stored_size=size + 72,
-            blob_key=file.blob_key(number, draw(st.binary(min_size=8, max_size=8))),
-            header=draw(st.binary(min_size=56, max_size=56)),
+            blob_key=file.blob_key(number, noise[:8]),
+            header=noise[8:],
         )
-        placed.append(part)
-    return tuple(placed)
+        start += size
 
 
 def manifests(*, max_parts: int = 8, max_part_size: int = 1 << 22) -> SearchStrategy[tuple[File, tuple[Part, ...]]]:

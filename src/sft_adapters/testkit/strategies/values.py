@@ -7,6 +7,7 @@ from __future__ import annotations
 import string
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
+from uuid import UUID
 
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
@@ -61,7 +62,8 @@ def usernames(*, min_size: int = 3, max_size: int = 50) -> SearchStrategy[Userna
     plain = st.text(_LETTERS + "._-", min_size=min_size, max_size=max_size)
     script = st.characters(categories=["L", "N", "M"], include_characters="._-")
     any_script = st.text(script, min_size=min_size, max_size=max_size)
-    texts = st.one_of(plain, any_script)
+    longest = st.sampled_from(_LETTERS).map(lambda letter: letter * max_size)
+    texts = st.one_of(plain, any_script, longest)
     return accepted(Username.parse, texts, lambda name: min_size <= len(str(name)) <= max_size)
 
 
@@ -91,7 +93,7 @@ def ids(*, of: type[IdT]) -> SearchStrategy[IdT]:
     check_kind("`of`", of, type)
     if not issubclass(of, Id):
         raise InvalidArgument(f"`of` must be a kind of Id, not {of!r}")
-    return st.builds(of, st.uuids())
+    return st.integers(0, 2**128 - 1).map(lambda number: of(UUID(int=number)))
 
 
 def secrets(*, min_size: int = 16, max_size: int = 4096, multiple_of: int = 8) -> SearchStrategy[Secret]:
