@@ -106,9 +106,6 @@ class _Wire:
     def fileno(self) -> int:
         return self._wire.fileno()
 
-    def shutdown(self, how: int) -> None:
-        self._wire.shutdown(how)
-
     def close(self) -> None:
         self._wire.close()
 

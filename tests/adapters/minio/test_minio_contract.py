@@ -12,7 +12,7 @@ from sft_adapters.minio.blobs import MinioBlobs
 from sft_adapters.minio.buckets import ensure_bucket, writes_conditionally
 from sft_adapters.minio.client import S3Client
 from sft_adapters.testkit import contracts
-from sft_core.errors import ConfigurationError
+from sft_core.errors import BlobStoreUnavailable, ConfigurationError
 from support import s3_proxy
 from support.s3_proxy import S3Proxy
 
@@ -62,8 +62,16 @@ def test_a_server_that_ignores_conditions_is_found_out(broken: MinioBlobs, proxy
     assert not writes_conditionally(broken.client, broken.bucket)
 
 
-def test_keys_that_may_not_write_are_found_out(broken: MinioBlobs, proxy: S3Proxy) -> None:
+@pytest.mark.parametrize("nth", [1, 2])
+def test_keys_that_may_not_write_are_found_out(broken: MinioBlobs, proxy: S3Proxy, nth: int) -> None:
     """A bucket that can be listed and not written to is told by name at the start."""
-    proxy.arm(s3_proxy.refusal("403 Forbidden", "AccessDenied"))
+    proxy.arm(s3_proxy.refusal("403 Forbidden", "AccessDenied"), nth)
     with pytest.raises(ConfigurationError, match="MINIO_ACCESS_KEY may not write"):
+        writes_conditionally(broken.client, broken.bucket)
+
+
+def test_a_probe_that_is_not_answered_tells_nothing(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """A server that is busy is not called unconditional; the start may be tried again."""
+    proxy.arm(s3_proxy.refusal("503 Slow Down", "SlowDown"))
+    with pytest.raises(BlobStoreUnavailable):
         writes_conditionally(broken.client, broken.bucket)
