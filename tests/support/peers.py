@@ -17,10 +17,11 @@ Answer = Callable[[bytes], bytes | None]
 @attrs.define
 class Peer:
     """
-    Answers each request by a function of it; None cuts the connection, and so does going `away`.
+    Answers each request by a function of it; None, `then_cut` after a reply, and going `away` cut the connection.
     """
 
     answer: Answer
+    then_cut: Callable[[], bool] = bool
     port: int = 0
     requests: int = 0
     away: bool = False
@@ -53,15 +54,17 @@ class Peer:
                 if reply is None:
                     return
                 connection.sendall(reply)
+                if self.then_cut():
+                    return
 
 
 @contextmanager
-def peer(answer: Answer) -> Iterator[Peer]:
+def peer(answer: Answer, *, then_cut: Callable[[], bool] = bool) -> Iterator[Peer]:
     """
-    A peer on a free port of the loopback interface.
+    A peer on a free port of the loopback interface; `then_cut` says whether to cut after a reply.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = Peer(answer, port=listener.getsockname()[1])
+        made = Peer(answer, then_cut, port=listener.getsockname()[1])
         thread = threading.Thread(target=made.serve, args=(listener,), daemon=True)
         thread.start()
         try:

@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from sft_adapters.redis.client import Client
 from support.servers import Valkey
@@ -112,7 +114,7 @@ def loading(valkey: Valkey) -> Iterator[None]:
     """
     with valkey.client() as client:
         with client.pipeline() as filling:
-            for number in range(2000):
+            for number in range(10_000):
                 filling.set(f"ballast:{number}", b"x" * 500)
             filling.execute()
         client.config_set("loading-process-events-interval-bytes", 1024)
@@ -123,8 +125,9 @@ def loading(valkey: Valkey) -> Iterator[None]:
         try:
             yield
         finally:
-            reload.join()
             client.config_set("key-load-delay", 0)
+            reload.join()
+            client.flushall()
 
 
 def _reload(valkey: Valkey) -> None:
@@ -135,9 +138,9 @@ def _reload(valkey: Valkey) -> None:
 def _until_it_says_that_it_loads(valkey: Valkey) -> None:
     end = time.monotonic() + 10
     while time.monotonic() < end:
-        with valkey.client() as client:
+        with redis.Redis.from_url(valkey.url, retry=Retry(NoBackoff(), 0)) as client:
             try:
-                client.echo("x")
+                client.get("x")
             except redis.BusyLoadingError:
                 return
         time.sleep(0.005)

@@ -24,7 +24,7 @@ from sft_core.values import SessionId, UserId
 
 # The empty SETRANGE changes nothing, but a server that is full or read-only refuses it: one that
 # cannot be told of a revoked session must not be asked about sessions.
-_LOOK: Final = Script("""
+LOOK: Final = Script("""
 local there = redis.pcall('GET', KEYS[1])
 if not there then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -38,7 +38,7 @@ return there
 """)
 
 # The entry's time began with the lease, before the durable store was read.
-_FILL: Final = Script("""
+FILL: Final = Script("""
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end
@@ -48,7 +48,7 @@ return 1
 """)
 
 # After its first change a script is let to go on in a full server, so the deletion comes first.
-_BAR: Final = Script("""
+BAR: Final = Script("""
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], 'B', 'PX', ARGV[1])
 return 1
@@ -131,7 +131,7 @@ class RedisSessions:
 
     def get(self, session_id: SessionId) -> Session | None:
         key, lease = self._key(session_id), b"L" + self.entropy.draw(16)
-        there = self.client.ask(_LOOK, key, lease, _milliseconds(self.lease_seconds))
+        there = self.client.ask(LOOK, key, lease, _milliseconds(self.lease_seconds))
         if isinstance(there, bytes):
             session = decoded(there, session_id)
             if session is not None:
@@ -154,7 +154,7 @@ class RedisSessions:
 
     def _fill(self, key: str, lease: bytes, session: Session) -> None:
         times = _milliseconds(self.lease_seconds), _milliseconds(self.entry_seconds)
-        self.client.ask(_FILL, key, lease, encoded(session), *times)
+        self.client.ask(FILL, key, lease, encoded(session), *times)
 
     @contextmanager
     def _barred(self, session_id: SessionId) -> Iterator[None]:
@@ -169,7 +169,7 @@ class RedisSessions:
 
     def _bar(self, session_id: SessionId) -> None:
         key = self._key(session_id)
-        if self.client.ask(_BAR, key, _milliseconds(self.entry_seconds)) is None:
+        if self.client.ask(BAR, key, _milliseconds(self.entry_seconds)) is None:
             self.client.owe(key)
 
 

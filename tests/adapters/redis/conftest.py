@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 
 from sft_adapters.redis.client import Client, open_client
 from support import servers
@@ -18,12 +19,13 @@ from support.redis_faults import Connect
 @pytest.fixture
 def connect() -> Iterator[Connect]:
     """
-    Opens clients that share a prefix.
+    Opens clients that share a prefix, and do not give up on a busy machine unless they are told to.
     """
     prefix, opened = f"sft-test-{secrets.token_hex(6)}:", []
 
     def connect(url: str, **options: Any) -> Client:
-        opened.append(open_client(url, **{"prefix": prefix, "rest_seconds": 0.05, **options}))
+        patient = {"timeout_seconds": 5.0, "wait_seconds": 5.0, "rest_seconds": 0.05}
+        opened.append(open_client(url, **{"prefix": prefix, **patient, **options}))
         return opened[-1]
 
     yield connect
@@ -34,6 +36,15 @@ def connect() -> Iterator[Connect]:
 @pytest.fixture
 def client(connect: Connect, valkey: servers.Valkey) -> Client:
     return connect(valkey.url)
+
+
+@pytest.fixture
+def beside(valkey: servers.Valkey) -> Iterator[redis.Redis]:
+    """
+    Looks in from beside.
+    """
+    with valkey.client() as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

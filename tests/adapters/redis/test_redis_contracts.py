@@ -113,4 +113,4 @@ class TestRedisRateLimiter(contracts.RateLimiterContract):
 
     @pytest.fixture
     def limiter(self, connect: Connect, valkey: Valkey) -> RedisRateLimiter:
-        return RedisRateLimiter(connect(valkey.url, timeout_seconds=5.0, wait_seconds=5.0), _Never())
+        return RedisRateLimiter(connect(valkey.url), _Never())

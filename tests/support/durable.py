@@ -1,0 +1,67 @@
+"""
+Durable session stores that count what they are asked, stand still in the middle, or fail.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+
+import attrs
+
+from sft_adapters.memory.sessions import MemorySessions
+from sft_core.errors import DatabaseUnavailable
+from sft_core.users.model import Session
+from sft_core.values import SessionId
+
+
+@attrs.define
+class CountedSessions(MemorySessions):
+    """
+    Counts how often a session is read: a `get` that it does not see was answered by the cache.
+    """
+
+    reads: int = attrs.field(default=0, init=False)
+
+    def get(self, session_id: SessionId) -> Session | None:
+        self.reads += 1
+        return super().get(session_id)
+
+
+@attrs.define
+class HaltedSessions(CountedSessions):
+    """
+    The next `get` after `halt` has read and does not return until `go_on` is set.
+    """
+
+    halt: bool = attrs.field(default=False, init=False)
+    has_read: threading.Event = attrs.field(factory=threading.Event, init=False)
+    go_on: threading.Event = attrs.field(factory=threading.Event, init=False)
+
+    def get(self, session_id: SessionId) -> Session | None:
+        session = super().get(session_id)
+        if self.halt:
+            self.halt = False
+            self.has_read.set()
+            assert self.go_on.wait(30)
+        return session
+
+
+@attrs.define
+class LateSessions(CountedSessions):
+    """
+    Changes nothing at once and says that it cannot tell; the change is made by `arrive`, much later.
+    """
+
+    _late: list[tuple[SessionId, datetime]] = attrs.field(factory=list, init=False)
+
+    def revoke(self, session_id: SessionId, *, now: datetime) -> None:
+        self._late.append((session_id, now))
+        raise DatabaseUnavailable("nobody knows")
+
+    def arrive(self) -> None:
+        """
+        Let what was on its way happen.
+        """
+        for session_id, now in self._late:
+            super().revoke(session_id, now=now)
