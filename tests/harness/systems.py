@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -128,10 +128,11 @@ def accepts(port: int) -> bool:
 @attrs.define
 class MortalService:
     """
-    `sft serve` on one folder and one port: it can be killed with all its workers, and started again.
+    `sft serve` on one storage and one port: it can be killed with all its workers, and started again.
     """
 
     root: Path
+    environ: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     port: int = attrs.field(factory=free_port)
     workers: int = 1
     process: subprocess.Popen[bytes] | None = None
@@ -144,7 +145,9 @@ class MortalService:
         command = [sys.executable, "-m", "sft_http.cli.main", "serve", "--data", str(self.root / "data")]
         command += ["--port", str(self.port), "--workers", str(self.workers)]
         with (self.root / "sft.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **LIGHT})
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**os.environ, **LIGHT, **self.environ}
+            )
         wait_for(self.port, self.process)
 
     def kill(self) -> None:
@@ -165,12 +168,12 @@ class MortalService:
 
 
 @contextmanager
-def mortal_service(root: Path) -> Iterator[MortalService]:
+def mortal_service(root: Path, environ: Mapping[str, str] = {}, *, workers: int = 1) -> Iterator[MortalService]:
     """
-    A service that runs until the block ends.
+    A service that runs until the block ends, on the embedded default or what the environment names.
     """
     root.mkdir(parents=True, exist_ok=True)
-    service = MortalService(root)
+    service = MortalService(root, environ, workers=workers)
     service.start()
     try:
         yield service

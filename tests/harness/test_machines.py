@@ -15,6 +15,7 @@ from harness.systems import MortalService, embedded_library, memory_library, mor
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.testkit import HttpDriver, blob_machine, budget, system_machine
+from support import servers
 
 
 def test_blobs_in_memory_keep_every_clause() -> None:
@@ -52,5 +53,22 @@ def service(tmp_path: Path) -> Iterator[MortalService]:
 @pytest.mark.slow
 def test_the_service_keeps_every_clause_over_crashes(service: MortalService) -> None:
     """Over HTTP the same model holds, and kill -9 loses nothing that was acknowledged."""
+    machine = system_machine(lambda: HttpDriver(base_url=service.url, crash_hook=service.crash), max_crashes=1)
+    run_state_machine_as_test(machine, settings=budget(examples=4, steps=20))
+
+
+@pytest.fixture
+def service_on_servers(
+    tmp_path: Path, postgres_url: str, valkey: servers.Valkey, s3: servers.S3, bucket: str
+) -> Iterator[MortalService]:
+    environ = {"DATABASE_URL": postgres_url, "REDIS_URL": valkey.url, **s3.environ(bucket)}
+    with mortal_service(tmp_path / "service", environ, workers=2) as running:
+        yield running
+
+
+@pytest.mark.slow
+def test_two_workers_on_real_servers_keep_every_clause_over_crashes(service_on_servers: MortalService) -> None:
+    """On PostgreSQL, Valkey and S3 the same model holds, whichever worker answers."""
+    service = service_on_servers
     machine = system_machine(lambda: HttpDriver(base_url=service.url, crash_hook=service.crash), max_crashes=1)
     run_state_machine_as_test(machine, settings=budget(examples=4, steps=20))
