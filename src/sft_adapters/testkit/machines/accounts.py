@@ -4,6 +4,7 @@ The system machine's rules about people: accounts, sign-ins, tokens, the second 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -48,10 +49,8 @@ class AccountRules(World):
 
     def _register(self, email: str, username: str, password: str) -> None:
         refusal = self.oracle.registering(email, username)
-        register = self.driver.register
-        user_id, code = self.attempt(
-            Clause.ACCOUNT_IS_ONE, lambda: register(email=email, username=username, password=password), refusal
-        )
+        register = partial(self.driver.register, email=email, username=username, password=password)
+        user_id, code = self.attempt(Clause.ACCOUNT_IS_ONE, register, refusal)
         if code is None and user_id is not None:
             self.oracle.note_person(email, username, password, user_id)
 
@@ -78,9 +77,8 @@ class AccountRules(World):
     def _sign_in(self, email: str, password: str, code: str | None) -> None:
         now = self.now()
         refusal = self.oracle.signing_in(email, password, code, now)
-        clause = Clause.CODE_IS_SPENT if refusal == "bad-totp-code" else Clause.SIGN_IN_IS_PROVED
-        sign_in = self.driver.sign_in
-        tokens, _ = self.attempt(clause, lambda: sign_in(email=email, password=password, code=code), refusal)
+        sign_in = partial(self.driver.sign_in, email=email, password=password, code=code)
+        tokens, _ = self.attempt(Clause.SIGN_IN_IS_PROVED, sign_in, refusal)
         if tokens is not None:
             self.oracle.note_login(email, code, tokens.access, tokens.refresh, now)
 
@@ -198,8 +196,8 @@ class AccountRules(World):
         person, now = self.person(login), self.now()
         code = self._own_code(self.oracle.logins[login]["who"], offset) or ""
         refusal = self.calling(login, self.oracle.confirming(person, code, now))
-        clause = Clause.CODE_IS_SPENT if refusal == "bad-totp-code" else Clause.SECOND_FACTOR_HAS_STAGES
-        _, answer = self.attempt(clause, lambda: self.driver.confirm_totp(self.access(login), code), refusal)
+        confirm = partial(self.driver.confirm_totp, self.access(login), code)
+        _, answer = self.attempt(Clause.SECOND_FACTOR_HAS_STAGES, confirm, refusal)
         if answer is None:
             person["factor"] |= {"confirmed": True, "last": self.oracle.spent_step(person, code, now)}
 
@@ -211,7 +209,7 @@ class AccountRules(World):
         person, now = self.person(login), self.now()
         code = self._own_code(self.oracle.logins[login]["who"], offset) or ""
         refusal = self.calling(login, self.oracle.disabling(person, code, now))
-        clause = Clause.CODE_IS_SPENT if refusal == "bad-totp-code" else Clause.SECOND_FACTOR_HAS_STAGES
-        _, answer = self.attempt(clause, lambda: self.driver.disable_totp(self.access(login), code), refusal)
+        disable = partial(self.driver.disable_totp, self.access(login), code)
+        _, answer = self.attempt(Clause.SECOND_FACTOR_HAS_STAGES, disable, refusal)
         if answer is None:
             person["factor"] = None

@@ -112,8 +112,9 @@ class BlobMachine(Judge):
         candidates = [seed * 5000 for seed in seeds]
         raised = at_once([partial(attempt, content) for content in candidates])
         won = [content for content, error in zip(candidates, raised, strict=True) if error is None]
-        self.agree(Clause.ONE_PUT_WINS, seen=len(won), expected=0 if key in self.blobs else 1)
-        self.hold(Clause.ONE_PUT_WINS, all(error in {None, BlobExists} for error in raised), f"{raised} came out")
+        clause = Clause.BLOB_IS_PUT_ONCE if key in self.blobs else Clause.ONE_PUT_WINS
+        self.agree(clause, seen=len(won), expected=0 if key in self.blobs else 1)
+        self.hold(clause, all(error in {None, BlobExists} for error in raised), f"{raised} came out")
         if won:
             self.blobs[key] = won[0]
 

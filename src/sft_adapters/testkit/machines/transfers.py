@@ -28,7 +28,7 @@ from sft_adapters.testkit.strategies import contents, file_names, media_types
 _contents: Final = of_machine(
     lambda machine: contents(max_size=machine.max_file_bytes, around=(16_384, machine.part_size, 2 * machine.part_size))
 )
-BUDGETS: Final = st.one_of(st.integers(1, 3), st.none(), st.just(2**31 - 1))
+BUDGETS: Final = st.one_of(st.integers(1, 3), st.none(), st.integers(1, 3), st.just(2**31 - 1))
 
 
 class FileRules(World):
@@ -142,6 +142,7 @@ class FileRules(World):
         self.expect(clause, lambda: self.driver.delete(self.access(login), file_id), refusal)
         if refusal is None:
             self.oracle.note_deletion(file_id)
+            self.expect(Clause.DELETED_IS_GONE, lambda: self.driver.find(self.access(login), file_id), "file-not-found")
 
 
 class LinkRules(FileRules):
@@ -246,3 +247,4 @@ class LinkRules(FileRules):
         self.expect(Clause.OTHERS_ARE_ABSENT, lambda: self.driver.revoke(self.access(login), token), refusal)
         if refusal is None:
             self.oracle.links[token]["revoked"] = True
+            self.expect(Clause.LINK_HAS_AN_END, lambda: self.driver.redeem(token), "link-revoked")

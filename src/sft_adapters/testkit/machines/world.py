@@ -19,6 +19,7 @@ from sft_adapters.testkit.machines.oracle import Oracle, Row
 T = TypeVar("T")
 
 THROTTLED: Final = "too-many-attempts"
+BAD_CODE: Final = "bad-totp-code"
 UNKNOWN_TOKEN: Final = "A" * 43
 UNKNOWN_ID: Final = "00000000-0000-7000-8000-000000000000"
 
@@ -70,7 +71,8 @@ class World(Judge):
         value, code = self.outcome(action)
         if code == THROTTLED and self.driver.may_throttle:
             return None, code
-        self.agree(clause, seen=code, expected=refusal)
+        about_the_code = BAD_CODE in {code, refusal}
+        self.agree(Clause.CODE_IS_SPENT if about_the_code else clause, seen=code, expected=refusal)
         return value, code
 
     def now(self) -> datetime:
