@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +56,20 @@ def test_python_examples_run(page: Path) -> None:
     namespace: dict[str, object] = {}
     for block in blocks(page, "python"):
         exec(compile(block, str(page), "exec"), namespace)
+
+
+def test_the_tutorials_adapter_is_judged(tmp_path: Path) -> None:
+    """The page's blocks in one file pass as the page says: contract, machine and planted bug."""
+    page = ROOT / "docs" / "tutorial" / "write-an-adapter.md"
+    module = tmp_path / "test_sqlite_blobs.py"
+    module.write_text("\n\n".join(blocks(page, "python")))
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", module.name]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path / "hypothesis")}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    passed = re.search(r"^(\d+) passed", result.stdout, flags=re.MULTILINE)
+    assert passed is not None
+    assert int(passed[1]) > 20
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
