@@ -1,0 +1,281 @@
+"""
+Use cases at their edges: races that are lost, rows that are gone, uploads that end early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import pytest
+
+from sft_adapters.container import memory_application
+from sft_adapters.memory.clock import SettableClock
+from sft_adapters.testkit.one_time import code_of, step_at
+from sft_core.application import Application
+from sft_core.errors import (
+    BadCredentials,
+    BadToken,
+    BadTotpCode,
+    BlobStoreUnavailable,
+    Damaged,
+    FileNotFound,
+    FileTooLarge,
+    FileTypeNotAllowed,
+    LinkNotFound,
+    TooManyAttempts,
+    UploadAborted,
+    UploadIncomplete,
+)
+from sft_core.users.model import User
+from sft_core.values import EmailAddress, FileName, Page, Password, ShareToken, Username
+from sft_core.vault.model import FileState
+from sft_core.vault.use_cases import MANIFEST_PAGE, Upload
+
+PASSWORD = Password.parse("correct horse battery")
+EMAIL = EmailAddress.parse("maya@example.org")
+NAME = FileName.parse("notes.txt")
+LIGHT = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": "65536"}
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock()
+
+
+@pytest.fixture
+def sft(clock: SettableClock) -> Application:
+    return memory_application(clock, LIGHT)
+
+
+@pytest.fixture
+def maya(sft: Application) -> User:
+    return sft.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
+
+
+def is_empty(sft: Application, owner: User) -> bool:
+    """
+    Whether the owner has no file and the store no part.
+    """
+    listed = sft.list_files(owner=owner.id, page=Page())
+    return not listed and not list(sft.store_part.blobs.list())
+
+
+def upload(sft: Application, owner: User, *parts: bytes) -> Upload:
+    begun = sft.begin_upload(owner=owner.id, name=NAME)
+    for part in parts:
+        sft.store_part(begun, part)
+    return begun
+
+
+# --- users -------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Meanwhile:
+    """
+    A hasher that lets something happen while a password is verified.
+    """
+
+    hasher: Any
+    happens: Any
+
+    def verify(self, password: Password, hashed: str) -> None:
+        self.hasher.verify(password, hashed)
+        self.happens()
+
+
+def deactivated(sft: Application, user: User) -> None:
+    with sft.sign_in.begin() as unit:
+        unit.users.save(attrs.evolve(user, is_active=False))
+        unit.commit()
+
+
+def test_an_account_that_is_switched_off_meanwhile_is_not_signed_in(sft: Application, maya: User) -> None:
+    """Between the password and the session the account is looked at once more, where it is stored."""
+    sign_in = attrs.evolve(sft.sign_in, hasher=Meanwhile(sft.sign_in.hasher, lambda: deactivated(sft, maya)))
+    with pytest.raises(BadCredentials):
+        sign_in(email=EMAIL, password=PASSWORD)
+
+
+def test_a_code_that_is_spent_meanwhile_signs_nobody_in(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Of two sign-ins with one code the second one is refused, though both found it unspent."""
+    seed = sft.set_up_totp(user=maya).seed.reveal().decode()
+    access = sft.sign_in(email=EMAIL, password=PASSWORD).access
+    user = sft.authenticate(access_token=access).user
+    sft.confirm_totp(user=user, code=code_of(seed, step_at(clock.now())))
+    clock.advance(seconds=30)
+    code = code_of(seed, step_at(clock.now()))
+
+    def other() -> None:
+        with sft.sign_in.begin() as unit:
+            assert unit.users.record_sign_in(maya.id, clock.now(), step_at(clock.now()))
+            unit.commit()
+
+    spend = sft.sign_in.spend_totp_code
+
+    class Spending:
+        def __call__(self, **given: Any) -> int:
+            step = spend(**given)
+            other()
+            return step
+
+    sign_in = attrs.evolve(sft.sign_in, spend_totp_code=Spending())
+    with pytest.raises(BadTotpCode):
+        sign_in(email=EMAIL, password=PASSWORD, totp_code=code)
+
+
+def test_a_token_of_a_session_that_is_not_kept_is_refused(clock: SettableClock) -> None:
+    """A well-signed token whose session or user another store has is nobody's."""
+    ours, theirs = memory_application(clock, LIGHT), memory_application(clock, LIGHT)
+    theirs.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
+    tokens = theirs.sign_in(email=EMAIL, password=PASSWORD)
+    unknown_session = attrs.evolve(theirs.authenticate.verify, sessions=ours.authenticate.verify.sessions)
+    unknown_user = attrs.evolve(theirs.authenticate.verify, begin=ours.authenticate.verify.begin)
+    for verify in (unknown_session, unknown_user):
+        with pytest.raises(BadToken):
+            attrs.evolve(theirs.authenticate, verify=verify)(access_token=tokens.access)
+
+
+def test_too_many_attempts_tell_when_to_come_again() -> None:
+    """The wait is part of the error, in whole seconds."""
+    assert TooManyAttempts(17).retry_after == 17
+
+
+# --- vault -------------------------------------------------------------------------------------
+
+
+def test_a_long_manifest_is_recorded_in_batches(sft: Application, maya: User) -> None:
+    """After each 64 parts the manifest is stored, and the file comes back whole."""
+    parts = [bytes([number]) * 3 for number in range(2 * MANIFEST_PAGE + 5)]
+    begun = upload(sft, maya, *parts[:MANIFEST_PAGE])
+    assert begun.unrecorded == []
+    for part in parts[MANIFEST_PAGE:]:
+        sft.store_part(begun, part)
+    file = sft.seal_upload(begun)
+    assert b"".join(map(bytes, sft.read_file(file))) == b"".join(parts)
+
+
+def test_an_upload_that_was_aborted_cannot_be_sealed(sft: Application, maya: User) -> None:
+    """The abort has won: nothing is left, and sealing is told so."""
+    begun = upload(sft, maya, b"some bytes")
+    sft.abort_upload(begun)
+    with pytest.raises(UploadAborted):
+        sft.seal_upload(begun)
+    assert is_empty(sft, maya)
+
+
+def test_a_sealed_file_cannot_be_aborted(sft: Application, maya: User) -> None:
+    """The seal has won: the abort does nothing, and the file stays whole."""
+    begun = upload(sft, maya, b"some bytes")
+    file = sft.seal_upload(begun)
+    sft.abort_upload(begun)
+    assert b"".join(map(bytes, sft.read_file(file))) == b"some bytes"
+
+
+def test_an_upload_whose_parts_are_not_all_recorded_is_not_sealed(sft: Application, maya: User) -> None:
+    """What the manifest holds is compared with what was received, before the file is there."""
+    begun = upload(sft, maya, b"some bytes", b"more bytes")
+    begun.unrecorded.pop()
+    with pytest.raises(UploadIncomplete):
+        sft.seal_upload(begun)
+    assert sft.list_files(owner=maya.id, page=Page()) == ()
+
+
+def test_content_that_raises_leaves_nothing(sft: Application, maya: User) -> None:
+    """The caller's own error comes out, and neither row nor part stays."""
+
+    def content() -> Iterator[bytes]:
+        yield bytes(100_000)
+        raise KeyError("the caller's own")
+
+    with pytest.raises(KeyError):
+        sft.store_file(owner=maya.id, name=NAME, content=content())
+    assert is_empty(sft, maya)
+
+
+@pytest.mark.parametrize(
+    ("environ", "error"),
+    [({"MAX_FILE_SIZE": "99999"}, FileTooLarge), ({"ALLOWED_EXTENSIONS": ".pdf"}, FileTypeNotAllowed)],
+)
+def test_what_the_policy_does_not_admit_leaves_nothing(environ: dict[str, str], error: type[Exception]) -> None:
+    """Too many bytes, also if nobody announced them, and other extensions are refused."""
+    sft = memory_application(environ=LIGHT | environ)
+    maya = sft.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
+    with pytest.raises(error):
+        sft.store_file(owner=maya.id, name=NAME, content=[bytes(60_000), bytes(40_000)])
+    assert is_empty(sft, maya)
+
+
+def test_a_file_that_is_condemned_cannot_be_read(sft: Application, maya: User) -> None:
+    """Its key is gone, whoever still holds the entity."""
+    file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
+    with pytest.raises(FileNotFound):
+        sft.read_file(file.condemned())
+
+
+def test_a_manifest_with_a_gap_is_not_read_over(sft: Application, maya: User) -> None:
+    """A lost row, or a file that is deleted while it is read, ends in an error and never in a short content."""
+    file = sft.store_file(owner=maya.id, name=NAME, content=[bytes(200_000)])
+    reading = sft.read_file(file)
+    first = bytes(next(reading))
+    longer = attrs.evolve(file, size=file.size + 1)
+    with pytest.raises(Damaged):
+        list(sft.read_file(longer))
+    sft.delete_file(owner=maya.id, file_id=file.id)
+    assert len(first) < file.size
+    with pytest.raises(Damaged):
+        list(reading)
+
+
+@attrs.frozen
+class OutOfReach:
+    """
+    A store that cannot be reached just now.
+    """
+
+    def list(self, prefix: str = "") -> Iterator[Any]:
+        raise BlobStoreUnavailable(prefix)
+
+
+def test_a_file_is_gone_though_its_parts_cannot_be_removed(sft: Application, maya: User) -> None:
+    """Its key has been destroyed; the row stays, deleting, for the next sweep."""
+    file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
+    attrs.evolve(sft.delete_file, blobs=OutOfReach())(owner=maya.id, file_id=file.id)
+    with pytest.raises(FileNotFound):
+        sft.find_file(owner=maya.id, file_id=file.id)
+    with sft.delete_file.begin(read_only=True) as unit:
+        kept = unit.files.get(file.id)
+    assert kept is not None
+    assert (kept.state, kept.key) == (FileState.DELETING, None)
+
+
+def test_a_file_is_deleted_once(sft: Application, maya: User) -> None:
+    """A second delete finds nothing, and neither does anybody else's."""
+    file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
+    noor = sft.register_user(
+        email=EmailAddress.parse("noor@example.org"), username=Username.parse("noor"), password=PASSWORD
+    )
+    with pytest.raises(FileNotFound):
+        sft.delete_file(owner=noor.id, file_id=file.id)
+    sft.delete_file(owner=maya.id, file_id=file.id)
+    with pytest.raises(FileNotFound):
+        sft.delete_file(owner=maya.id, file_id=file.id)
+    assert is_empty(sft, maya)
+
+
+# --- sharing -----------------------------------------------------------------------------------
+
+
+def test_only_the_owner_withdraws_a_link(sft: Application, maya: User) -> None:
+    """For anybody else it is a link that does not exist, as is an unknown one."""
+    file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
+    issued = sft.issue_share_link(owner=maya.id, file_id=file.id)
+    noor = sft.register_user(
+        email=EmailAddress.parse("noor@example.org"), username=Username.parse("noor"), password=PASSWORD
+    )
+    for token in (issued.token, ShareToken(bytes(32))):
+        with pytest.raises(LinkNotFound):
+            sft.revoke_share_link(owner=noor.id, token=token)
+    assert sft.redeem_share_link(token=issued.token) == file
