@@ -162,7 +162,8 @@ class SpendsAStepAgain(Users):
         user = self.get(user_id)
         time.sleep(0.01)  # the others have looked meanwhile, and found the step unspent
         if user is not None and user.totp is not None and totp_step == user.totp.last_step:
-            return super().record_sign_in(user_id, at, None)
+            unspent = attrs.evolve(user.totp, last_step=totp_step - 1)
+            self.write().users[user_id] = attrs.evolve(user, totp=unspent)
         return super().record_sign_in(user_id, at, totp_step)
 
 
