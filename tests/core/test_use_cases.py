@@ -94,7 +94,8 @@ def deactivated(sft: Application, user: User) -> None:
 
 def test_an_account_that_is_switched_off_meanwhile_is_not_signed_in(sft: Application, maya: User) -> None:
     """Between the password and the session the account is looked at once more, where it is stored."""
-    sign_in = attrs.evolve(sft.sign_in, hasher=Meanwhile(sft.sign_in.hasher, lambda: deactivated(sft, maya)))
+    hasher: Any = Meanwhile(sft.sign_in.hasher, lambda: deactivated(sft, maya))
+    sign_in = attrs.evolve(sft.sign_in, hasher=hasher)
     with pytest.raises(BadCredentials):
         sign_in(email=EMAIL, password=PASSWORD)
 
@@ -121,7 +122,8 @@ def test_a_code_that_is_spent_meanwhile_signs_nobody_in(sft: Application, maya: 
             other()
             return step
 
-    sign_in = attrs.evolve(sft.sign_in, spend_totp_code=Spending())
+    spending: Any = Spending()
+    sign_in = attrs.evolve(sft.sign_in, spend_totp_code=spending)
     with pytest.raises(BadTotpCode):
         sign_in(email=EMAIL, password=PASSWORD, totp_code=code)
 
@@ -136,6 +138,18 @@ def test_a_token_of_a_session_that_is_not_kept_is_refused(clock: SettableClock) 
     for verify in (unknown_session, unknown_user):
         with pytest.raises(BadToken):
             attrs.evolve(theirs.authenticate, verify=verify)(access_token=tokens.access)
+
+
+def test_a_code_that_is_spent_already_is_told_at_once(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A second use of a code is refused before anything is stored."""
+    seed = sft.set_up_totp(user=maya).seed.reveal().decode()
+    code = code_of(seed, step_at(clock.now()))
+    user = sft.authenticate(access_token=sft.sign_in(email=EMAIL, password=PASSWORD).access).user
+    confirmed = sft.confirm_totp(user=user, code=code)
+    with pytest.raises(BadTotpCode):
+        sft.disable_totp(user=confirmed, code=code)
+    with pytest.raises(BadTotpCode):
+        sft.sign_in(email=EMAIL, password=PASSWORD, totp_code=code)
 
 
 def test_too_many_attempts_tell_when_to_come_again() -> None:
@@ -223,6 +237,10 @@ def test_a_manifest_with_a_gap_is_not_read_over(sft: Application, maya: User) ->
     longer = attrs.evolve(file, size=file.size + 1)
     with pytest.raises(Damaged):
         list(sft.read_file(longer))
+    lost = upload(sft, maya, b"first part", b"second part")
+    lost.unrecorded[1] = attrs.evolve(lost.unrecorded[1], start=11)
+    with pytest.raises(Damaged):
+        list(sft.read_file(sft.seal_upload(lost)))
     sft.delete_file(owner=maya.id, file_id=file.id)
     assert len(first) < file.size
     with pytest.raises(Damaged):
@@ -242,13 +260,29 @@ class OutOfReach:
 def test_a_file_is_gone_though_its_parts_cannot_be_removed(sft: Application, maya: User) -> None:
     """Its key has been destroyed; the row stays, deleting, for the next sweep."""
     file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
-    attrs.evolve(sft.delete_file, blobs=OutOfReach())(owner=maya.id, file_id=file.id)
+    out_of_reach: Any = OutOfReach()
+    attrs.evolve(sft.delete_file, blobs=out_of_reach)(owner=maya.id, file_id=file.id)
     with pytest.raises(FileNotFound):
         sft.find_file(owner=maya.id, file_id=file.id)
     with sft.delete_file.begin(read_only=True) as unit:
         kept = unit.files.get(file.id)
     assert kept is not None
     assert (kept.state, kept.key) == (FileState.DELETING, None)
+
+
+def test_of_two_that_delete_one_wins(sft: Application, maya: User) -> None:
+    """Who finds the file and loses the race for its state is told that it is not there."""
+    file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
+
+    class Overtaken:
+        def within(self, unit: Any, **_: Any) -> Any:
+            assert unit.files.replace(file.condemned(), expected=FileState.SEALED)
+            return file
+
+    overtaken: Any = Overtaken()
+    with pytest.raises(FileNotFound):
+        attrs.evolve(sft.delete_file, find=overtaken)(owner=maya.id, file_id=file.id)
+    assert sft.find_file(owner=maya.id, file_id=file.id) == file
 
 
 def test_a_file_is_deleted_once(sft: Application, maya: User) -> None:
