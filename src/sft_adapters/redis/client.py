@@ -54,7 +54,7 @@ class Script:
 @attrs.frozen(eq=False)
 class Client:
     """
-    Asks a server that may be out of order; every method returns in bounded time and raises nothing.
+    Asks a server that may be out of order; every method returns in bounded time, and only `check` raises.
 
     At most `connections` callers ask at one time; one more waits `wait_seconds` for a place and
     then does without. Make it after the fork, share it between threads, and close it.
@@ -91,7 +91,7 @@ class Client:
         """
         Delete a key, or owe it.
         """
-        if self._asked(lambda: self._driver.delete(key)) is None:
+        if self._asked(lambda: self._delete(key)) is None:
             self.owe(key)
 
     def owe(self, key: str) -> None:
@@ -148,8 +148,14 @@ class Client:
         due = self._debts.due()
         keys = list(due)
         for start in range(0, len(keys), _KEYS_AT_ONCE):
-            self._driver.delete(*keys[start : start + _KEYS_AT_ONCE])
+            self._delete(*keys[start : start + _KEYS_AT_ONCE])
         self._debts.paid(due)
+
+    def _delete(self, *keys: str) -> int:
+        deleted = self._driver.delete(*keys)
+        if not isinstance(deleted, int):
+            raise TypeError("what answered the deletion is no count")
+        return deleted
 
 
 def open_client(

@@ -169,7 +169,7 @@ class RedisSessions:
 
     def _bar(self, session_id: SessionId) -> None:
         key = self._key(session_id)
-        if self.client.ask(BAR, key, _milliseconds(self.entry_seconds)) is None:
+        if self.client.ask(BAR, key, _milliseconds(self.entry_seconds)) != 1:
             self.client.owe(key)
 
 

@@ -64,10 +64,11 @@ def test_a_key_is_gone_when_it_has_rested_for_a_window(limiter: RedisRateLimiter
 def test_a_count_that_is_none_is_decided_by_the_fallback(
     limiter: RedisRateLimiter, beside: redis.Redis, foreign: bytes
 ) -> None:
-    """What stands there and is no moment admits nobody, and does not put the server to rest."""
+    """What stands there and is no moment admits nobody and stays; and it does not put the server to rest."""
     key, other = a_key(), a_key()
     beside.set(limiter.client.key("r", key), foreign)
     assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
+    assert beside.get(limiter.client.key("r", key)) == foreign
     assert how_many(limiter, other, THREE_A_MINUTE, NOW) == 3
     assert beside.exists(limiter.client.key("r", other))
     limiter.forget(key)

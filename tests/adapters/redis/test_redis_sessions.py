@@ -9,23 +9,20 @@ import struct
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import attrs
 import pytest
 import redis
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sft_adapters.redis.client import Client
-from sft_adapters.redis.sessions import LOOK, RedisSessions, decoded, encoded
+from sft_adapters.redis.sessions import LOOK, RedisSessions, encoded
 from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit.contracts.examples import NOW, a_session, a_user
 from sft_core.errors import DatabaseUnavailable
 from sft_core.users.model import Session
-from sft_core.values import SessionId, UserId
+from sft_core.values import SessionId
 from support.durable import CountedSessions, HaltedSessions, LateSessions
 from support.peers import peer, server_at
 from support.redis_faults import Connect
@@ -307,31 +304,7 @@ def test_cut_off_after_the_first_bar_nobody_is_stale(connect: Connect, valkey: V
         assert is_revoked(other, session)
 
 
-# --- how it is written ---------------------------------------------------------------------------
-
-MOMENTS = st.datetimes(timezones=st.just(UTC))
-SESSIONS = st.builds(
-    Session,
-    id=st.uuids().map(SessionId),
-    user_id=st.uuids().map(UserId),
-    created_at=MOMENTS,
-    expires_at=MOMENTS,
-    generation=st.integers(0, 2**63 - 1),
-    revoked_at=st.none() | MOMENTS,
-)
-
-
-@given(SESSIONS)
-def test_a_session_survives_its_encoding(session: Session) -> None:
-    """Every field comes back, to the microsecond, from the year 1 to 9999."""
-    assert decoded(encoded(session), session.id) == session
-
-
-@given(st.binary(max_size=80) | st.binary(min_size=64, max_size=64).map(lambda rest: b"S1" + rest))
-def test_any_bytes_are_a_session_or_none(value: bytes) -> None:
-    """What is not one is None, never an error; what is one is written in one way only."""
-    session = decoded(value, SessionId(UUID(bytes=value[2:18].ljust(16))))
-    assert session is None or encoded(session) == value
+# --- what is not its own ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("change", ["shorter", "longer", "another version", "another's", "beyond the calendar"])

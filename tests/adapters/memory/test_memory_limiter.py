@@ -1,0 +1,30 @@
+"""
+What the limiter in memory keeps, and for how long.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.testkit.contracts.examples import NOW
+from sft_adapters.testkit.contracts.limits import SECOND, THREE_A_MINUTE, a_key, how_many
+from sft_core.errors import TooManyAttempts
+
+
+def test_keys_at_rest_do_not_fill_the_memory() -> None:
+    """Of fifty thousand keys, tried one a second, it holds no more than a few thousand at any time."""
+    limiter = MemoryRateLimiter()
+    for number in range(50_000):
+        limiter.admit(f"k{number}", THREE_A_MINUTE, now=NOW + SECOND * number)
+        assert len(limiter._counts) <= 2048
+
+
+def test_what_is_let_go_is_over_even_for_a_clock_that_goes_back() -> None:
+    """Among thousands of others a key is kept for a window after its last attempt has come back."""
+    limiter, key = MemoryRateLimiter(), a_key()
+    how_many(limiter, key, THREE_A_MINUTE, NOW)
+    for number in range(5000):
+        limiter.admit(f"k{number}", THREE_A_MINUTE, now=NOW + SECOND * 119)
+    with pytest.raises(TooManyAttempts):
+        limiter.admit(key, THREE_A_MINUTE, now=NOW)

@@ -1,0 +1,39 @@
+"""
+How a session is written.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sft_adapters.redis.sessions import decoded, encoded
+from sft_core.users.model import Session
+from sft_core.values import SessionId, UserId
+
+MOMENTS = st.datetimes(timezones=st.just(UTC))
+SESSIONS = st.builds(
+    Session,
+    id=st.uuids().map(SessionId),
+    user_id=st.uuids().map(UserId),
+    created_at=MOMENTS,
+    expires_at=MOMENTS,
+    generation=st.integers(0, 2**63 - 1),
+    revoked_at=st.none() | MOMENTS,
+)
+
+
+@given(SESSIONS)
+def test_a_session_survives_its_encoding(session: Session) -> None:
+    """Every field comes back, to the microsecond, from the year 1 to 9999."""
+    assert decoded(encoded(session), session.id) == session
+
+
+@given(st.binary(max_size=80) | st.binary(min_size=64, max_size=64).map(lambda rest: b"S1" + rest))
+def test_any_bytes_are_a_session_or_none(value: bytes) -> None:
+    """What is not one is None, never an error; what is one is written in one way only."""
+    session = decoded(value, SessionId(UUID(bytes=value[2:18].ljust(16))))
+    assert session is None or encoded(session) == value
