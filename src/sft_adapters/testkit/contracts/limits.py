@@ -48,10 +48,10 @@ def admitted(limiter: RateLimiter, key: str, rate: Rate, now: datetime) -> bool:
 
 def how_many(limiter: RateLimiter, key: str, rate: Rate, now: datetime) -> int:
     """
-    How many attempts are left; they are taken.
+    How many attempts are left; they are taken. More than all there can be is too many to count on.
     """
     count = 0
-    while admitted(limiter, key, rate, now):
+    while count <= rate.attempts and admitted(limiter, key, rate, now):
         count += 1
     return count
 

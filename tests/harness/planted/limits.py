@@ -1,0 +1,81 @@
+"""
+Broken rate limiters, planted in the one in memory.
+"""
+
+# ruff: noqa: ARG002 (what a broken adapter ignores is its bug)
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_core.errors import TooManyAttempts
+from sft_core.values import Rate
+
+
+class GivesBackOnAClockThatGoesBack(MemoryRateLimiter):
+    """
+    A clock that goes back begins everything anew.
+    """
+
+    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+        latest = getattr(self, "latest", now)
+        if now < latest:
+            self.forget(key)
+        self.latest = max(now, latest)
+        super().admit(key, rate, now=now)
+
+
+class CountsRefusals(MemoryRateLimiter):
+    """
+    A refused try is counted too: who goes on trying is never admitted again.
+    """
+
+    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+        try:
+            super().admit(key, rate, now=now)
+        except TooManyAttempts:
+            super().admit(key, attrs.evolve(rate, attempts=rate.attempts * 1000), now=now)
+            raise
+
+
+class AdmitsOneMore(MemoryRateLimiter):
+    """
+    The rate is off by one.
+    """
+
+    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+        super().admit(key, Rate(rate.attempts + 1, rate.interval * (rate.attempts + 1)), now=now)
+
+
+class ForgetsEverybody(MemoryRateLimiter):
+    """
+    Forgetting one key forgets all.
+    """
+
+    def forget(self, key: str) -> None:
+        for other in list(self._counts):
+            super().forget(other)
+
+
+class ForgetsNobody(MemoryRateLimiter):
+    """
+    Success gives nothing back.
+    """
+
+    def forget(self, key: str) -> None:
+        return
+
+
+class AlwaysSaysOneSecond(MemoryRateLimiter):
+    """
+    Whoever waits as long as they are told is refused again.
+    """
+
+    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+        try:
+            super().admit(key, rate, now=now)
+        except TooManyAttempts:
+            raise TooManyAttempts(1) from None
