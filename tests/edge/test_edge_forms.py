@@ -213,7 +213,7 @@ def test_terms_without_a_link_are_those_of_the_next_link(service: Edge, token: s
 WHOLE = field_part("is_public", "true") + FILE + END
 
 
-@pytest.mark.parametrize("length", [*range(0, len(WHOLE) - 4, 7), len(WHOLE) - 4, len(WHOLE) - 3])
+@pytest.mark.parametrize("length", range(len(WHOLE) - 2))
 def test_a_form_cut_before_its_end_is_refused(service: Edge, token: str, length: int) -> None:
     """Without its closing boundary a form is not complete, whatever its length says."""
     answer = service.upload(token, WHOLE[:length])

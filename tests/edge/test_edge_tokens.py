@@ -7,7 +7,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from sft_http.openapi import CALLS, ROOT_CALLS
+from sft_http.app import routes
+from sft_http.openapi import CALLS, document
 from support.edge import Edge
 
 OPEN = {"/auth/register", "/auth/login", "/auth/refresh", "/files/shared/{token}"}
@@ -102,7 +103,18 @@ def test_a_switched_off_account_is_403(service: Edge, token: str) -> None:
         assert (answer.status_code, answer.json["detail"]) == (403, "Inactive user")
 
 
-def test_the_open_routes_are_the_contracts() -> None:
+def test_the_open_routes_are_the_contracts(service: Edge) -> None:
     """Nothing but signing in, links and the service's own pages is open."""
-    assert {call.path for call in CALLS if call.path in OPEN} == OPEN
-    assert {call.path for call in ROOT_CALLS} == {"/", "/health"}
+    api = service.settings.api_v1_prefix
+    served = {path for path, _ in routes(service.application, service.settings, service.lanes)}
+    closed = {path.removeprefix(api) for path in served if path.startswith(api)} - OPEN
+    assert closed | OPEN == {call.path for call in CALLS}
+    for call in CALLS:
+        path = call.path.format(id="018f0000-0000-7000-8000-000000000000", token="A" * 43)
+        status = service.call(call.method.upper(), path).status_code
+        assert (status == 401) == (call.path in closed), call
+        security = document(service.settings)["paths"][api + call.path][call.method]["security"]
+        assert security == ([{"bearer": []}] if call.path in closed else []), call
+    assert served - {api + path for path in closed | OPEN} == {
+        "/", "/health", "/openapi.json", "/docs", "/redoc", "/static/{name}",
+    }  # fmt: skip

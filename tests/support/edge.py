@@ -4,9 +4,7 @@ The REST edge without a socket: the application on memory adapters, driven by Fa
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import attrs
 import falcon.testing
 
+from sft_adapters.bootstrap import throwaway_keys
 from sft_adapters.container import memory_application
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
@@ -36,6 +35,7 @@ class Edge:
     client: falcon.testing.TestClient
     clock: SettableClock
     lanes: Lanes
+    settings: Settings
 
     def call(
         self,
@@ -123,9 +123,9 @@ def edge(**environ: str) -> Edge:
     """
     environ = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": "65536"} | environ
     clock = SettableClock()
+    environ = throwaway_keys() | environ
     application = memory_application(clock, environ)
-    keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
-    settings = Settings.from_env(environ, data_dir=Path("/nonexistent"), secrets=keys)
+    settings = Settings.from_env(environ, data_dir=Path("/nonexistent"))
     lanes = Lanes(control_threads=2, transfer_threads=2, hash_threads=1, hash_wait_seconds=30, queue_limit=64)
     client = falcon.testing.TestClient(create_app(application, settings=settings, lanes=lanes))
-    return Edge(application, client, clock, lanes)
+    return Edge(application, client, clock, lanes, settings)
