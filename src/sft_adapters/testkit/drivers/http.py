@@ -175,7 +175,7 @@ class HttpDriver:
 
     def revoke(self, access: str, token: str) -> None:
         if self.revoke_hook is None:
-            raise NotImplementedError("this driver cannot revoke links")
+            raise RuntimeError("this driver cannot revoke links")
         self.revoke_hook(access, token)
 
     def now(self) -> datetime:
@@ -183,12 +183,12 @@ class HttpDriver:
 
     def advance(self, seconds: int) -> None:
         if self.advance_hook is None:
-            raise NotImplementedError("this driver cannot move the clock")
+            raise RuntimeError("this driver cannot move the clock")
         self.advance_hook(seconds)
 
     def crash(self) -> None:
         if self.crash_hook is None:
-            raise NotImplementedError("this driver cannot crash")
+            raise RuntimeError("this driver cannot crash")
         self.crash_hook()
 
     def close(self) -> None:

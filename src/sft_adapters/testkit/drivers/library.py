@@ -194,7 +194,7 @@ class LibraryDriver:
 
     def crash(self) -> None:
         if self.reopen is None:
-            raise NotImplementedError("this driver cannot crash")
+            raise RuntimeError("this driver cannot crash")
         self.application = self.reopen()
 
     def close(self) -> None:
