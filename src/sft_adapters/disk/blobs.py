@@ -38,6 +38,16 @@ _ABSENT: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.E
 _ATTEMPTS: Final = 8
 
 
+class _PieceError(Exception):
+    """
+    The pieces to be stored raised `error`: the caller's own, though it may look like the disk's.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error
+
+
 @contextmanager
 def _translated(key: str) -> Iterator[None]:
     """
@@ -45,6 +55,8 @@ def _translated(key: str) -> Iterator[None]:
     """
     try:
         yield
+    except _PieceError as failed:
+        raise failed.error from None
     except OSError as error:
         detail = f"blob {key}: {errno.errorcode.get(error.errno or 0, 'unknown error')}"
         raise (BlobStoreFull if error.errno in _FULL else BlobStoreUnavailable)(detail) from error
@@ -169,7 +181,7 @@ def _write_all(descriptor: int, pieces: Iterable[Buffer], key: str, size: int) -
     Write every piece to its last byte; `BlobSizeMismatch` unless they add up to `size`.
     """
     written = 0
-    for piece in pieces:
+    for piece in _taken(pieces):
         rest = memoryview(piece)
         written += len(rest)
         if written > size:
@@ -178,6 +190,13 @@ def _write_all(descriptor: int, pieces: Iterable[Buffer], key: str, size: int) -
             rest = rest[os.write(descriptor, rest) :]
     if written != size:
         raise BlobSizeMismatch(f"blob {key}: {written} bytes came, {size} were announced")
+
+
+def _taken(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
+    try:
+        yield from pieces
+    except OSError as error:
+        raise _PieceError(error) from None
 
 
 def _drop_if_empty(folder: Path) -> None:

@@ -162,6 +162,18 @@ def test_whichever_call_fails_a_blob_is_whole_or_absent(
     assert nth > 8
 
 
+def test_what_the_pieces_raise_is_the_callers(blobs: DiskBlobs) -> None:
+    """An error of the source is not taken for one of the disk, and nothing is stored."""
+
+    def pieces() -> Iterator[bytes]:
+        yield b"a piece"
+        raise ConnectionResetError(errno.ECONNRESET, "the source has gone")
+
+    with pytest.raises(ConnectionResetError):
+        blobs.put(KEY, pieces(), size=100)
+    assert list(blobs.root.iterdir()) == []
+
+
 def test_short_writes_are_gone_on_with(blobs: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """The operating system may take less than it is given."""
     real = os.write
