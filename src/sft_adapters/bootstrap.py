@@ -109,7 +109,7 @@ def prepare(settings: Settings) -> None:
         settings.blob_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     seconds = settings.database_timeout_seconds
     with one_writer(settings, wait_seconds=seconds), opened(settings.database, busy_seconds=seconds) as engine:
-        migrate.upgrade(engine)
+        migrate.upgrade(engine, seconds=settings.database_migration_seconds)
 
 
 def check_schema(settings: Settings) -> None:

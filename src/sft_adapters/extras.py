@@ -43,6 +43,8 @@ def redis_client(settings: Settings) -> RedisClient:
         timeout_seconds=settings.redis_timeout_seconds,
         rest_seconds=settings.redis_rest_seconds,
         connections=settings.redis_connections,
+        wait_seconds=settings.redis_wait_seconds,
+        owed_keys=settings.redis_owed_keys,
     )
 
 
@@ -52,7 +54,13 @@ def redis_sessions(settings: Settings, client: RedisClient, durable: SessionStor
     """
     from sft_adapters.redis.sessions import RedisSessions  # noqa: PLC0415 (its driver is an extra)
 
-    return RedisSessions(client, durable, entropy, entry_seconds=settings.session_cache_seconds)
+    return RedisSessions(
+        client,
+        durable,
+        entropy,
+        entry_seconds=settings.session_cache_seconds,
+        lease_seconds=settings.session_lease_seconds,
+    )
 
 
 def redis_limiter(client: RedisClient, fallback: RateLimiter) -> RateLimiter:

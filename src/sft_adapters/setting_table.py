@@ -111,6 +111,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "seconds",
     ),
     Setting(
+        "DATABASE_MIGRATION_SECONDS",
+        types.number(1, 86_400),
+        600.0,
+        "How long one step of a migration may take, and how long a second one waits for the first.",
+        "seconds",
+    ),
+    Setting(
         "SESSION_STORE",
         types.one_of("database", "redis", "memory"),
         None,
@@ -122,6 +129,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         types.number(0.1, 3600),
         30.0,
         "How long Redis keeps a session. So long may another worker believe a revoked one if Redis was cut off then.",
+        "seconds",
+    ),
+    Setting(
+        "SESSION_LEASE_SECONDS",
+        types.number(0.01, 60),
+        2.0,
+        "How long who has read a session from the database may take to put it into Redis.",
         "seconds",
     ),
     Setting(
@@ -142,6 +156,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "REDIS_REST_SECONDS", types.number(0.01, 300), 1.0, "How long nobody asks it again after a fault.", "seconds"
     ),
+    Setting(
+        "REDIS_WAIT_SECONDS",
+        types.number(0, 60),
+        0.05,
+        "How long a caller waits for a connection to it before it does without.",
+        "seconds",
+    ),
+    Setting("REDIS_OWED_KEYS", types.whole(1, 10_000_000), 10_000, "Deletions owed to it, at most, while it is away."),
     Setting("REDIS_CONNECTIONS", types.whole(1, 1000), 16, "Connections to it, in each worker."),
     Setting("MINIO_ENDPOINT", types.text, None, "An S3 server; without it blobs are in the data folder.", "host:port"),
     Setting("MINIO_ACCESS_KEY", types.text, None, "Its access key."),
@@ -231,6 +253,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         types.number(1, 300),
         20.0,
         "How long a new connection may take to send the head of its first request.",
+        "seconds",
+    ),
+    Setting(
+        "LINGER_SECONDS",
+        types.number(0, 60),
+        2.0,
+        "How long a client may go on sending a body whose request has been refused already.",
         "seconds",
     ),
     Setting("KEEPALIVE_SECONDS", types.whole(0, 3600), 15, "How long an idle connection is kept.", "seconds"),

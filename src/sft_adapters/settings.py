@@ -7,6 +7,7 @@ name, never with a secret's value.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -48,12 +49,16 @@ class Settings:
     database_silence_seconds: float
     database_peer_seconds: int
     database_recycle_seconds: int
+    database_migration_seconds: float
     session_store: SessionStoreKind
     session_cache_seconds: float
+    session_lease_seconds: float
     redis_url: str | None = attrs.field(repr=False)
     redis_session_db: int
     redis_timeout_seconds: float
     redis_rest_seconds: float
+    redis_wait_seconds: float
+    redis_owed_keys: int
     redis_connections: int
     minio_endpoint: str | None
     minio_access_key: str | None = attrs.field(repr=False)
@@ -86,6 +91,7 @@ class Settings:
     argon2_lanes: int
     graceful_stop_seconds: int
     header_timeout_seconds: float
+    linger_seconds: float
     keepalive_seconds: int
     worker_timeout_seconds: int
 
@@ -158,6 +164,9 @@ def _across(values: Mapping[str, Any]) -> Iterable[str]:
         for name in ("minio_access_key", "minio_secret_key"):
             if name in values and not values[name]:
                 yield f"{name.upper()} is not set, but MINIO_ENDPOINT is"
+    lease, entry = values.get("session_lease_seconds", 0.0), values.get("session_cache_seconds", math.inf)
+    if lease > entry:
+        yield "SESSION_LEASE_SECONDS is longer than SESSION_CACHE_SECONDS"
     algorithm, shortest = values.get("algorithm", "HS256"), {"HS384": 48, "HS512": 64}
     if secret is not None and len(secret) < shortest.get(algorithm, 0):
         yield f"SECRET_KEY must have at least {shortest[algorithm]} bytes for {algorithm}"

@@ -27,17 +27,10 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     """
 
     def __init__(self, settings: Settings, options: dict[str, Any]) -> None:
-        self._settings = settings
+        self.settings = settings
         self._options = options
         self._owned = ExitStack()
         super().__init__()
-
-    @property
-    def header_seconds(self) -> float:
-        """
-        How long a new connection may take to send the head of its first request.
-        """
-        return self._settings.header_timeout_seconds
 
     def load_config(self) -> None:
         for name, value in self._options.items():
@@ -48,7 +41,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         """
         Build the application; called in each worker, so no connection ever crosses a fork.
         """
-        settings = self._settings
+        settings = self.settings
         # While the server reloads, an old worker may hold what only one process may have: it is
         # waited for as long as it takes, for a worker that cannot start would end the server.
         application = self._owned.enter_context(open_application(settings, wait_seconds=math.inf))

@@ -28,9 +28,6 @@ _DETAILS: Final = {
 }
 _INTERNAL: Final = ("internal-error", "The server could not answer this request.")
 
-LINGER_SECONDS: Final = 2.0
-"""How long a client may go on sending a body whose request has been answered already."""
-
 
 def problem_response(status: int, *, request_id: str, over_tls: bool) -> bytes:
     """
@@ -60,7 +57,9 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         # On a connection that is kept, the next head has to come before the server's own timer.
-        self._head_timer = self.worker.loop.call_later(self.worker.app.header_seconds, self._head_is_late)
+        self._head_timer = self.worker.loop.call_later(
+            self.worker.app.settings.header_timeout_seconds, self._head_is_late
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_timer.cancel()
@@ -101,7 +100,7 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         self._callback_parser = None
         self._resume_reading()
         self.transport.write_eof()
-        self.worker.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self.worker.loop.call_later(self.worker.app.settings.linger_seconds, self.transport.close)
 
     def _on_headers_complete(self) -> object:
         self._head_timer.cancel()
