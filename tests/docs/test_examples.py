@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import free_port, running
 from support.service import Service, serving
 from support.transcript import blocks, matches, run, steps
-from support.wire import call
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -46,22 +44,6 @@ def test_transcripts_print_what_they_show(page: Path, fresh_service: Service, tm
     )
     for step, output in zip(transcript, printed, strict=True):
         assert matches(step.shown, output.replace(f":{fresh_service.port}", ":8000")), (step.command, output)
-
-
-def test_the_readmes_line_starts_the_service(tmp_path: Path) -> None:
-    """The command that the README gives, after what it installs, serves on a folder that was not there."""
-    (line,) = blocks((ROOT / "README.md"), "sh")[:1]
-    *installs, serve = line.strip().split(" && ")
-    assert all("pip install" in step or "venv" in step for step in installs)
-    assert serve == ".venv/bin/sft serve --data ./sft-data"
-    sft = Path(sys.executable).with_name("sft")
-    port = free_port()
-    command = [str(sft), *serve.split()[1:], "--port", str(port)]
-    with running(command, port, tmp_path / "sft.log", folder=tmp_path):
-        assert call(port, "GET", "/health").json() == {"status": "healthy"}
-        greeting = (tmp_path / "sft.log").read_text()
-    assert f"listening http://127.0.0.1:{port}" in greeting
-    assert (tmp_path / "sft-data" / "keys" / "encryption.key").stat().st_mode & 0o777 == 0o600
 
 
 def at_port(command: str, port: int) -> str:

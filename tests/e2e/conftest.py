@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support.service import Service, serving
+from support.owner import Curl, curl_at
+from support.service import Service, serving, serving_as_the_readme_says
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +19,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     # Few and light hashes: sign-in is not what these tests are about.
     with serving(root, settings={"ARGON2_MEMORY_KIB": "8192"}) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def readme_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving_as_the_readme_says(tmp_path_factory.mktemp("readme")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def call(readme_service: Service, tmp_path_factory: pytest.TempPathFactory) -> Curl:
+    return curl_at(readme_service, tmp_path_factory.mktemp("curl"))

@@ -38,10 +38,9 @@ def running(
     log: Path,
     *,
     environment: Mapping[str, str] | None = None,
-    folder: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=folder)
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
     try:
         wait_for(port, process)
         yield process

@@ -1,11 +1,12 @@
 """
-Our own service as a process, started the way the README starts it.
+Our own service as a process: on its embedded default, or by the very line of the README.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -16,8 +17,12 @@ from typing import Any
 
 import attrs
 
+from sft_adapters.setting_table import SETTINGS
 from support.processes import free_port, running
+from support.transcript import blocks
 from support.wire import Answer, call
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @attrs.frozen
@@ -56,6 +61,13 @@ class Service:
         blobs = self.data / "blobs"
         return {str((Path(folder) / name).relative_to(blobs)) for folder, _, names in os.walk(blobs) for name in names}
 
+    def edit(self, statement: str, *values: object) -> None:
+        """
+        Change one row of the database from beside, as no call of the API would.
+        """
+        with closing(sqlite3.connect(self.data / "sft.db", timeout=10)) as database, database:
+            assert database.execute(statement, values).rowcount == 1
+
     def sign_up(self, name: str) -> str:
         """
         Register a user with a random password, sign in, and return the access token.
@@ -77,3 +89,27 @@ def serving(root: Path, *, workers: int = 1, settings: Mapping[str, str] = {}) -
     command += ["--port", str(port), "--workers", str(workers)]
     with running(command, port, log, environment={**os.environ, **settings}) as process:
         yield Service(port=port, process=process, data=root / "data", log=log)
+
+
+def readme_command() -> str:
+    """
+    How the README starts the service: the last command of its first line for a shell.
+    """
+    line, *_ = blocks(README, "sh")
+    return line.strip().rpartition(" && ")[2]
+
+
+@contextmanager
+def serving_as_the_readme_says(folder: Path) -> Iterator[Service]:
+    """
+    Run the README's command to the letter, with a port of its own behind it.
+
+    It runs in a folder whose `.venv` is the environment of the tests, and sees none of their settings.
+    """
+    (folder / ".venv").symlink_to(sys.prefix)
+    port, log, start = free_port(), folder / "sft.log", readme_command()
+    words = shlex.split(start)
+    command = ["bash", "-c", f'cd "$0" && exec {start} --port {port}', str(folder)]
+    environment = {name: value for name, value in os.environ.items() if name not in {known.name for known in SETTINGS}}
+    with running(command, port, log, environment=environment) as process:
+        yield Service(port=port, process=process, data=folder / words[words.index("--data") + 1], log=log)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import attrs
@@ -36,10 +36,14 @@ def connected(port: int) -> Iterator[socket.socket]:
         yield connection
 
 
-def send(connection: socket.socket, method: str, path: str, headers: dict[str, str], length: int) -> None:
+def head(method: str, path: str, headers: dict[str, str], length: int) -> bytes:
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {length}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    connection.sendall("\r\n".join([*lines, "", ""]).encode())
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def send(connection: socket.socket, method: str, path: str, headers: dict[str, str], length: int) -> None:
+    connection.sendall(head(method, path, headers, length))
 
 
 def receive_head(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
@@ -75,6 +79,21 @@ def call(port: int, method: str, path: str, *, token: str = "", body: Any = None
         send(connection, method, path, headers, len(data))
         connection.sendall(data)
         return receive(connection)
+
+
+def at_once(port: int, request: bytes, *, clients: int) -> list[Answer]:
+    """
+    The answers to one request that so many connections complete at the same moment.
+
+    Each of them sends all but the last byte; then the last bytes follow one another.
+    """
+    with ExitStack() as held:
+        waiting = [held.enter_context(connected(port)) for _ in range(clients)]
+        for connection in waiting:
+            connection.sendall(request[:-1])
+        for connection in waiting:
+            connection.sendall(request[-1:])
+        return [receive(connection) for connection in waiting]
 
 
 def upload(

@@ -1,0 +1,156 @@
+"""
+Many clients want the same thing at the same moment, over real sockets: exactly as many get it as may.
+
+On the embedded default, and on PostgreSQL, Valkey and S3 behind four workers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.owner import Phone
+from support.service import Service, serving
+from support.stack import stack
+from support.wire import Answer, at_once, connected, head, multipart, receive
+
+pytestmark = pytest.mark.xdist_group("races")
+
+CODES = 40
+"""How many one-time codes a user may get wrong: more than race for one, fewer than guess at one."""
+
+SETTINGS = {
+    "ARGON2_MEMORY_KIB": "8192",
+    "HASH_WAIT_SECONDS": "60",
+    "SIGN_IN_ATTEMPTS": "1000",
+    "TOTP_ATTEMPTS": str(CODES),
+    # No attempt comes back while the test runs.
+    "ATTEMPTS_WINDOW_MINUTES": "1440",
+}
+CONTENT = os.urandom(20_000)
+ROUNDS = 4
+"""A race that is lost now and then is seen by running it more than once."""
+
+
+@contextmanager
+def embedded(root: Path) -> Iterator[Service]:
+    with serving(root, settings=SETTINGS) as service:
+        yield service
+
+
+@contextmanager
+def on_servers(root: Path) -> Iterator[Service]:
+    with stack(root, workers=4, settings=SETTINGS) as running:
+        yield running.service
+
+
+@pytest.fixture(scope="module", params=[embedded, on_servers], ids=["embedded", "servers"])
+def raced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with request.param(tmp_path_factory.mktemp("raced")) as service:
+        yield service
+
+
+def posting(service: Service, path: str, body: Any) -> bytes:
+    content = json.dumps(body).encode()
+    return head("POST", service.api + path, {"Content-Type": "application/json"}, len(content)) + content
+
+
+def outcomes(answers: list[Answer]) -> Counter[tuple[int, str]]:
+    """
+    How often each status came, with the detail of the problem that it was.
+    """
+    return Counter((answer.status, "" if answer.status < 400 else answer.json()["detail"]) for answer in answers)
+
+
+@pytest.fixture(scope="module")
+def token(raced: Service) -> str:
+    return raced.sign_up("racer")
+
+
+def stored(service: Service, token: str) -> str:
+    headers, (before, after) = multipart("raced.bin")
+    form = before + CONTENT + after
+    with connected(service.port) as connection:
+        path = f"{service.api}/files/upload"
+        connection.sendall(head("POST", path, headers | {"Authorization": f"Bearer {token}"}, len(form)) + form)
+        return str(receive(connection).json()["id"])
+
+
+@pytest.mark.parametrize("budget", [1, 2, 10])
+def test_a_link_gives_exactly_its_budget(raced: Service, token: str, budget: int) -> None:
+    """Of sixty-four clients as many get the whole file as the link allows, and the count says so."""
+    file = stored(raced, token)
+    for _ in range(ROUNDS):
+        link = raced.call("POST", f"/files/{file}/share", token=token, body={"max_downloads": budget}).json()
+        answers = at_once(raced.port, head("GET", link["share_url"], {}, 0), clients=64)
+        assert outcomes(answers) == {(200, ""): budget, (403, "Download limit reached"): 64 - budget}
+        assert all(answer.body == CONTENT for answer in answers if answer.status == 200)
+    count = raced.call("GET", f"/files/{file}", token=token).json()["download_count"]
+    assert count == ROUNDS * budget
+
+
+def registered(service: Service, name: str) -> dict[str, str]:
+    account = {"email": f"{name}@example.org", "password": "correct horse battery"}
+    assert service.call("POST", "/auth/register", body={**account, "username": name}).status == 201
+    return account
+
+
+def test_a_refresh_token_is_exchanged_exactly_once(raced: Service) -> None:
+    """Of thirty-two clients one gets tokens; as the others held a copy, those end too."""
+    account = registered(raced, "refresher")
+    tokens = raced.call("POST", "/auth/login", body=account).json()
+    others = raced.call("POST", "/auth/login", body=account).json()
+    body = {"refresh_token": tokens["refresh_token"]}
+    answers = at_once(raced.port, posting(raced, "/auth/refresh", body), clients=32)
+    assert Counter(answer.status for answer in answers) == {200: 1, 401: 31}
+    (won,) = (answer.json() for answer in answers if answer.status == 200)
+    assert raced.call("GET", "/auth/me", token=won["access_token"]).status == 401
+    assert raced.call("POST", "/auth/refresh", body={"refresh_token": won["refresh_token"]}).status == 401
+    assert raced.call("GET", "/auth/me", token=others["access_token"]).status == 200
+
+
+def enrolled(service: Service, name: str) -> tuple[dict[str, str], Phone]:
+    """
+    A user whose second factor is in force, with a phone whose present code has not been used.
+    """
+    account = registered(service, name)
+    token = service.call("POST", "/auth/login", body=account).json()["access_token"]
+    phone = Phone(service.call("POST", "/auth/2fa/setup", token=token).json()["secret"])
+    verified = service.call("POST", "/auth/2fa/verify", token=token, body={"totp_code": phone.code(-1)})
+    assert verified.status == 200
+    return account, phone
+
+
+def test_a_one_time_code_signs_in_exactly_once(raced: Service) -> None:
+    """Of thirty-two clients with the right password and one good code, one is let in."""
+    account, phone = enrolled(raced, "once")
+    login = posting(raced, "/auth/login", {**account, "totp_code": phone.code()})
+    answers = at_once(raced.port, login, clients=32)
+    assert outcomes(answers) == {(200, ""): 1, (401, "Invalid 2FA code"): 31}
+
+
+def test_exactly_so_many_codes_may_be_wrong(raced: Service) -> None:
+    """Of sixty-four guesses as many are looked at as may be wrong; the others are told to come again."""
+    account, phone = enrolled(raced, "guessed")
+    login = posting(raced, "/auth/login", {**account, "totp_code": phone.wrong()})
+    answers = at_once(raced.port, login, clients=64)
+    assert Counter(answer.status for answer in answers) == {401: CODES, 429: 64 - CODES}
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in answers if answer.status == 429)
+
+
+def test_an_address_is_registered_exactly_once(raced: Service) -> None:
+    """Of thirty-two clients one gets the account, and it is the one that signs in."""
+    account = {"email": "wanted@example.org", "username": "wanted", "password": "correct horse battery"}
+    answers = at_once(raced.port, posting(raced, "/auth/register", account), clients=32)
+    assert outcomes(answers) == {(201, ""): 1, (400, "Email already registered"): 31}
+    (won,) = (answer.json() for answer in answers if answer.status == 201)
+    del account["username"]
+    token = raced.call("POST", "/auth/login", body=account).json()["access_token"]
+    assert raced.call("GET", "/auth/me", token=token).json()["id"] == won["id"]
