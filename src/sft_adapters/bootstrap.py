@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from sft_adapters import extras, setting_types
-from sft_adapters.container import Container, one_writer
+from sft_adapters.container import Container, check_keys, one_writer
+from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.disk import keyfiles
 from sft_adapters.settings import Settings
 from sft_adapters.sql import inspection, migrate
@@ -98,7 +99,7 @@ def prepare(settings: Settings) -> None:
     """
     Make what is missing of the storage: schema, folder or bucket; safe when several start at once.
 
-    `ConfigurationError` says by name what is wrong with a server's settings, `DatabaseUnavailable`
+    `ConfigurationError` says by name what is wrong with a key or a server's settings, `DatabaseUnavailable`
     or `BlobStoreUnavailable` that it does not answer. Redis may be absent: nothing depends on it.
     """
     if settings.redis_url:
@@ -110,6 +111,7 @@ def prepare(settings: Settings) -> None:
     seconds = settings.database_timeout_seconds
     with one_writer(settings, wait_seconds=seconds), opened(settings.database, busy_seconds=seconds) as engine:
         migrate.upgrade(engine, seconds=settings.database_migration_seconds)
+        check_keys(inspection.key_ids(engine), AesKeyRing(settings.encryption_key))
 
 
 def check_schema(settings: Settings) -> None:

@@ -298,11 +298,14 @@ def open_application(
         if settings.minio_endpoint:
             opened.callback(container.s3().close)
         migrate.check(engine)
-        _check_keys(inspection.key_ids(engine), container.keyring())
+        check_keys(inspection.key_ids(engine), container.keyring())
         yield container.application()
 
 
-def _check_keys(stored: set[str], ring: AesKeyRing) -> None:
+def check_keys(stored: set[str], ring: AesKeyRing) -> None:
+    """
+    Raise `ConfigurationError` if what is stored names a key-encryption key that the ring does not hold.
+    """
     foreign = stored - ring.ids
     if foreign:
         raise ConfigurationError(

@@ -25,6 +25,7 @@ from sft_core.values import EmailAddress, FileName, Password, Username
 from sft_core.version import __version__
 from sft_http.cli.main import sft
 from sft_http.ops.serve import greeting
+from support.processes import free_port
 
 RUNNER = CliRunner()
 
@@ -122,6 +123,9 @@ def test_another_key_than_the_datas_is_refused_at_start(empty_folder: Path) -> N
     needed = AesKeyRing(right.encryption_key).active_id
     with pytest.raises(ConfigurationError, match=f"needs {needed}"), open_application(settings):
         pass
+    result = RUNNER.invoke(sft, ["serve", "--data", "data", "--port", str(free_port())], env=other)
+    assert (result.exit_code, result.output.partition(" ")[0]) == (2, "sft:")
+    assert f"needs {needed}" in result.output
     with open_application(right):
         pass
 
