@@ -1,7 +1,7 @@
 """
 Many clients want the same thing at the same moment, over real sockets: exactly as many get it as may.
 
-On the embedded default, and on PostgreSQL, Valkey and S3 behind four workers.
+On the embedded default, and on PostgreSQL, Valkey and S3 behind two workers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SETTINGS = {
     "ATTEMPTS_WINDOW_MINUTES": "1440",
 }
 CONTENT = os.urandom(20_000)
-ROUNDS = 4
+ROUNDS = 3
 """A race that is lost now and then is seen by running it more than once."""
 
 
@@ -47,7 +47,7 @@ def embedded(root: Path) -> Iterator[Service]:
 
 @contextmanager
 def on_servers(root: Path) -> Iterator[Service]:
-    with stack(root, workers=4, settings=SETTINGS) as running:
+    with stack(root, settings=SETTINGS) as running:
         yield running.service
 
 
