@@ -31,6 +31,7 @@ from sft_core.values import (
     WrappedSecret,
 )
 from sft_core.vault.model import File, FileState, Part, ShareTerms
+from sft_core.vault.ports import Buffer
 
 T = TypeVar("T")
 
@@ -165,3 +166,10 @@ def race(action: Callable[[], T]) -> list[T]:
 
     with ThreadPoolExecutor(RACERS) as pool:
         return [future.result() for future in [pool.submit(run) for _ in range(RACERS)]]
+
+
+def same(found: Buffer, expected: Buffer) -> bool:
+    """
+    Whether two contents are equal, for assertions that draw no difference: of megabytes it takes minutes.
+    """
+    return found == expected
