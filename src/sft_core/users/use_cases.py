@@ -4,6 +4,7 @@ What people can do about their own account, one frozen callable each.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import attrs
@@ -132,7 +133,7 @@ class SignIn:
             expires_at=now + self.lifetimes.refresh,
         )
         self.sessions.open(session)
-        return issue_tokens(self.signer, session, self.clock, self.lifetimes)
+        return issue_tokens(self.signer, session, now, self.lifetimes)
 
     def _proven(self, email: EmailAddress, password: Password, totp_code: str | None) -> User:
         with self.begin(read_only=True) as unit:
@@ -159,11 +160,10 @@ class SignIn:
         return self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)
 
 
-def issue_tokens(signer: TokenSigner, session: Session, clock: Clock, lifetimes: TokenLifetimes) -> Tokens:
+def issue_tokens(signer: TokenSigner, session: Session, now: datetime, lifetimes: TokenLifetimes) -> Tokens:
     """
     Sign an access and a refresh token for the session's present generation.
     """
-    now = clock.now()
     return Tokens(
         access=signer.sign(session.claims(TokenKind.ACCESS, now, lifetimes)),
         refresh=signer.sign(session.claims(TokenKind.REFRESH, now, lifetimes)),
@@ -221,7 +221,7 @@ class RefreshSession:
             self.sessions.revoke(session.id, now=now)
             raise BadToken("refresh token was exchanged before; its family is revoked")
         renewed = attrs.evolve(session, generation=claims.generation + 1, expires_at=end)
-        return issue_tokens(self.signer, renewed, self.clock, self.lifetimes)
+        return issue_tokens(self.signer, renewed, now, self.lifetimes)
 
 
 @attrs.frozen(kw_only=True)
