@@ -1,14 +1,22 @@
 """
 JSON bodies: every field missing, wrong, too long, of another type, twice; and JSON that is none.
+
+`sft_http.bodies` stands at the end against everything there is.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import falcon.testing
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+from sft_http.bodies import parse
+from sft_http.problems import MalformedRequest
 from support.edge import PASSWORD, Edge
 
 BODIES: dict[str, dict[str, Any]] = {
@@ -19,6 +27,16 @@ BODIES: dict[str, dict[str, Any]] = {
     "/auth/2fa/disable": {"totp_code": "123456"},
 }
 FIELDS = [(path, name) for path, body in BODIES.items() for name in body]
+
+
+@pytest.fixture(scope="module")
+def service(shared_service: Edge) -> Edge:
+    return shared_service
+
+
+@pytest.fixture(scope="module")
+def token(shared_token: str) -> str:
+    return shared_token
 
 
 def assert_fault(answer: falcon.testing.Result, path: str) -> None:
@@ -76,26 +94,6 @@ def test_share_terms_are_whole_numbers_in_bounds(service: Edge, token: str, name
     file = service.store(token, b"x")
     assert_fault(service.call("POST", f"/files/{file['id']}/share", token=token, body={name: value}), name)
     assert service.call("GET", f"/files/{file['id']}", token=token).json["share_token"] is None
-
-
-@pytest.mark.parametrize("hours", [1, 720])
-def test_share_hours_at_their_bounds_are_taken(service: Edge, token: str, hours: int) -> None:
-    """One hour and 720 hours are both allowed; 721 are not."""
-    file = service.store(token, b"x")
-    assert (
-        service.call("POST", f"/files/{file['id']}/share", token=token, body={"expires_hours": hours}).status_code
-        == 200
-    )
-    over = service.call("POST", f"/files/{file['id']}/share", token=token, body={"expires_hours": 721})
-    assert_fault(over, "expires_hours")
-
-
-def test_a_share_needs_no_body(service: Edge, token: str) -> None:
-    """Without a body a link has the defaults."""
-    file = service.store(token, b"x")
-    answer = service.call("POST", f"/files/{file['id']}/share", token=token)
-    assert answer.status_code == 200
-    assert answer.json["expires_at"] == "2026-01-02T00:00:00Z"
 
 
 @pytest.mark.parametrize(
@@ -167,8 +165,10 @@ def test_unknown_fields_change_nothing(service: Edge) -> None:
 @pytest.mark.parametrize(
     "code", ["12345", "1234567", "12 456", "１２３４５６", "١٢٣٤٥٦", "", "abcdef", "-12345", "1e5000"]
 )
-def test_codes_that_are_not_six_digits_are_wrong(service: Edge, token: str, code: str) -> None:
+def test_codes_that_are_not_six_digits_are_wrong(make_edge: Callable[..., Edge], code: str) -> None:
     """Other digits, spaces and lengths are a wrong code and nothing worse."""
+    service = make_edge()
+    token = service.sign_up()
     assert service.call("POST", "/auth/2fa/setup", token=token).status_code == 200
     answer = service.call("POST", "/auth/2fa/verify", token=token, body={"totp_code": code})
     assert (answer.status_code, answer.json["detail"]) == (400, "Invalid 2FA code")
@@ -197,3 +197,51 @@ def test_unknown_and_wrong_get_the_same_answer(service: Edge, token: str) -> Non
     unknown = service.call("POST", "/auth/login", body={"email": "nobody@example.org", "password": "wrong"})
     assert {**wrong.headers, "x-request-id": ""} == {**unknown.headers, "x-request-id": ""}
     assert {**wrong.json, "instance": ""} == {**unknown.json, "instance": ""}
+
+
+# --- the reader alone ---------------------------------------------------------------------------
+
+values = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**18), 10**18),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=10),
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner, max_size=4)),
+    max_leaves=15,
+)
+
+
+@given(body=st.dictionaries(st.text(max_size=5), values, max_size=5), ascii_only=st.booleans())
+def test_every_object_is_read_as_it_was_written(body: dict[str, Any], *, ascii_only: bool) -> None:
+    """What a strict writer says is what our reader hears."""
+    text = json.dumps(body, ensure_ascii=ascii_only)
+    assume(text.isascii() or "\\ud" not in text)
+    try:
+        raw = text.encode()
+    except UnicodeEncodeError:
+        return
+    assert parse(raw) == body
+
+
+@given(raw=st.binary(max_size=60))
+def test_any_bytes_are_an_object_or_malformed(raw: bytes) -> None:
+    """Whatever stands in a body is an object or malformed, never a fault of ours."""
+    try:
+        found = parse(raw)
+    except MalformedRequest:
+        return
+    assert isinstance(found, dict)
+    assert found == json.loads(raw)
+
+
+@given(body=st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), min_size=1), again=st.integers(0, 9))
+def test_a_name_that_stands_twice_is_refused_at_any_depth(body: dict[str, int], again: int) -> None:
+    """Of two values under one name, readers differ in which they take; so neither is taken."""
+    name = next(iter(body))
+    twice = json.dumps(body)[:-1] + f', "{name}": {again}}}'
+    for raw in (twice, f'{{"x": {twice}}}', f'{{"x": [1, {twice}]}}'):
+        with pytest.raises(MalformedRequest):
+            parse(raw.encode())

@@ -70,6 +70,9 @@ def test_any_text_is_a_range_within_the_file_or_none(header: str, size: int) -> 
         "bytes",
         "bytes=",
         "bytes=-",
+        "bytes=,",
+        "bytes 0-5",
+        "0-5",
         "bytes=--1",
         "bytes=+1-2",
         "bytes=1-2-3",
@@ -78,6 +81,7 @@ def test_any_text_is_a_range_within_the_file_or_none(header: str, size: int) -> 
         "bytes=0 - 5",
         "bytes = 0-5",
         "bytes=٠-٥",
+        "bytes=²-³",
         "items=0-5",
         "seconds=1-2",
         "bytes=0-1,3-4",
@@ -124,6 +128,13 @@ def test_a_header_without_the_tag_never_names_it(header: str) -> None:
     assert Conditions(if_match=header).fails_precondition(OURS)
     assert not Conditions(if_none_match=header).is_not_modified(OURS)
     assert not Conditions(if_range=header).allows_range(OURS)
+
+
+@pytest.mark.parametrize("header", [f'"{OURS},other"', OURS, f'"{OURS}', f'W/"{OURS[:4]}"{OURS[4:]}"', f'w/"{OURS}"'])
+def test_malformed_tags_name_nothing(header: str) -> None:
+    """What is no entity tag matches none, though our tag's letters stand in it."""
+    assert Conditions(if_match=header).fails_precondition(OURS)
+    assert not Conditions(if_none_match=header).is_not_modified(OURS)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
 """
-The edge's own readers and writers against everything: names in headers, JSON bodies.
+Names in headers, `sft_http.disposition`, against everything that people and clients write.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import urllib.parse
 from email.message import Message
@@ -16,9 +15,7 @@ from hypothesis import strategies as st
 
 from sft_core.errors import InvalidValue
 from sft_core.values import FileName
-from sft_http.bodies import parse
 from sft_http.disposition import attachment, file_name, parameters
-from sft_http.problems import MalformedRequest
 
 
 @st.composite
@@ -91,49 +88,3 @@ def test_long_headers_are_read_in_no_time(filling: bytes) -> None:
             file_name(parameters(start + filling * (8192 // len(filling))))
         except InvalidValue:
             continue
-
-
-values = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(-(10**18), 10**18),
-        st.floats(allow_nan=False, allow_infinity=False),
-        st.text(st.characters(exclude_categories=["Cs"]), max_size=10),
-    ),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner, max_size=4)),
-    max_leaves=15,
-)
-
-
-@given(body=st.dictionaries(st.text(max_size=5), values, max_size=5), ascii_only=st.booleans())
-def test_every_object_is_read_as_it_was_written(body: dict[str, Any], *, ascii_only: bool) -> None:
-    """What a strict writer says is what our reader hears."""
-    text = json.dumps(body, ensure_ascii=ascii_only)
-    assume(text.isascii() or "\\ud" not in text)
-    try:
-        raw = text.encode()
-    except UnicodeEncodeError:
-        return
-    assert parse(raw) == body
-
-
-@given(raw=st.binary(max_size=60))
-def test_any_bytes_are_an_object_or_malformed(raw: bytes) -> None:
-    """Whatever stands in a body is an object or malformed, never a fault of ours."""
-    try:
-        found = parse(raw)
-    except MalformedRequest:
-        return
-    assert isinstance(found, dict)
-    assert found == json.loads(raw)
-
-
-@given(body=st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), min_size=1), again=st.integers(0, 9))
-def test_a_name_that_stands_twice_is_refused_at_any_depth(body: dict[str, int], again: int) -> None:
-    """Of two values under one name, readers differ in which they take; so neither is taken."""
-    name = next(iter(body))
-    twice = json.dumps(body)[:-1] + f', "{name}": {again}}}'
-    for raw in (twice, f'{{"x": {twice}}}', f'{{"x": [1, {twice}]}}'):
-        with pytest.raises(MalformedRequest):
-            parse(raw.encode())

@@ -1,9 +1,10 @@
 """
-The service's own pages, and whether its description of itself is true.
+The service's description of itself (OpenAPI 3.1), held against what it does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,39 +13,15 @@ from sft_http import problems
 from sft_http.openapi import CALLS, ROOT_CALLS
 from support.edge import API, END, PASSWORD, Edge, file_part
 
-PAGES = ["/", "/health", "/docs", "/redoc", "/openapi.json", "/static/redoc.standalone.js"]
+
+@pytest.fixture(scope="module")
+def service(shared_service: Edge) -> Edge:
+    return shared_service
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_head_of_a_page_is_its_get_without_the_body(service: Edge, path: str) -> None:
-    """HEAD answers with GET's status and headers, its length among them (RFC 9110, section 9.3.2)."""
-    got, looked = service.call("GET", "/" + path), service.call("HEAD", "/" + path)
-    assert (got.status_code, looked.status_code) == (200, 200)
-    assert looked.content == b""
-    same = {"x-request-id": ""}
-    assert {**looked.headers, **same} == {**got.headers, **same}
-    assert got.headers["content-length"] == str(len(got.content))
-
-
-def test_what_pages_are_made_of_is_sent_once(service: Edge) -> None:
-    """A browser keeps scripts and styles, asks by their tag, and gets them again only if they changed."""
-    path = "//static/swagger-ui-bundle.js"
-    first = service.call("GET", path)
-    assert first.headers["cache-control"].startswith("public, max-age=")
-    again = service.call("GET", path, headers={"If-None-Match": first.headers["etag"]})
-    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
-    assert service.call("GET", path, headers={"If-None-Match": '"another"'}).content == first.content
-    assert service.call("GET", "//static/redoc.js").headers["etag"] != first.headers["etag"]
-
-
-@pytest.mark.parametrize("name", ["", "nothing.js", "..", "DOCS.JS", "docs", "docs.html~", "%2e%2e%2fapp.py", "é.js"])
-def test_no_other_file_is_served(service: Edge, name: str) -> None:
-    """What is not one of the pages' files is 404, wherever its name points."""
-    answer = service.call("GET", f"//static/{name}")
-    assert (answer.status_code, answer.json["code"]) == (404, "route-not-found")
-
-
-# --- the description --------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def token(shared_token: str) -> str:
+    return shared_token
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +31,39 @@ def document(service: Edge) -> Any:
 
 def operations(document: Any) -> dict[tuple[str, str], Any]:
     return {(method, path): found for path, methods in document["paths"].items() for method, found in methods.items()}
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        for value in node.values():
+            yield from references(value)
+    if isinstance(node, list):
+        for value in node:
+            yield from references(value)
+
+
+def test_every_reference_of_the_document_resolves(document: Any) -> None:
+    """No schema and no answer is named that is not there."""
+    for reference in references(document):
+        node = document
+        for step in reference.removeprefix("#/").split("/"):
+            node = node[step]
+        assert node
+
+
+def test_answers_have_the_fields_of_their_schema(service: Edge, token: str, document: Any) -> None:
+    """What the document requires of a user and a file is what they have."""
+    schemas = document["components"]["schemas"]
+    assert set(schemas["User"]["required"]) == set(service.call("GET", "/auth/me", token=token).json)
+    assert set(schemas["File"]["required"]) == set(service.store(token, b"x"))
+
+
+def test_the_document_names_the_problems_of_each_call() -> None:
+    """Every call that asks for a login can be refused, and says so."""
+    for call in CALLS:
+        assert call.tag in {"sign-in", "links"} or "401" in call.problems.split()
 
 
 def test_every_operation_has_a_name_of_its_own_and_lists_its_problems(document: Any) -> None:

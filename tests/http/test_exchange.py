@@ -1,0 +1,68 @@
+"""
+Exchanges spoken message by message: bodies without a length, deliveries that break.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from support.edge import END, Edge, file_part
+from support.exchange import speak
+
+LIMIT = 100_000
+PIECE = b"z" * 65_536
+PIECES = 40
+
+
+@pytest.fixture
+def small(make_edge: Callable[..., Edge]) -> Edge:
+    return make_edge(MAX_FILE_SIZE=str(LIMIT))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"", b"\r\n" + file_part(b"x") + END),
+        (file_part(b"x") + END, b""),
+        (b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n', b"\r\n" + END),
+        (file_part(b"x") + b'--b\r\nContent-Disposition: form-data; name="is_public"\r\n\r\n', b"\r\n" + END),
+    ],
+    ids=["prologue", "epilogue", "file", "field"],
+)
+def test_a_body_without_a_length_is_bounded_everywhere(small: Edge, before: bytes, after: bytes) -> None:
+    """Before, in and behind the parts of a form, more than fits is refused long before its end; nothing stays."""
+    spoken = speak(small, "POST", "/files/upload", small.sign_up(), [before, *[PIECE] * PIECES, after])
+    assert spoken.status in {413, 422}
+    assert spoken.taken <= LIMIT + (64 << 10) + 4 * len(PIECE)
+    assert small.is_empty()
+
+
+@pytest.mark.parametrize("content", [b"", b"x", bytes(LIMIT)])
+def test_a_body_without_a_length_is_stored_whole(small: Edge, content: bytes) -> None:
+    """Any file up to the limit is taken if its form really ends."""
+    form = file_part(content) + END
+    pieces = [form[start : start + 1000] for start in range(0, len(form), 1000)]
+    assert speak(small, "POST", "/files/upload", small.sign_up(), pieces).status == 201
+
+
+def test_a_delivery_that_breaks_says_so_in_the_log(service: Edge, token: str, caplog: pytest.LogCaptureFixture) -> None:
+    """After damage behind the first piece the answer is left unfinished, and the log tells which one and why."""
+    file = service.store(token, bytes(3 * 65_536))
+    caplog.set_level(logging.INFO, logger="sft")
+    path = f"/files/{file['id']}/download"
+    assert speak(service, "GET", path, token).status == 200
+    blobs = service.application.store_part.blobs
+    *_, last = sorted(info.key for info in blobs.list())
+    blobs.delete(last)
+    last_message = speak(service, "GET", path, token).said[-1]
+    assert last_message.get("more_body") is True
+    (told,) = [record.__dict__["fields"] for record in caplog.records if record.name == "sft.edge"]
+    assert told["code"] == "content-missing"
+    whole, broken = [record.__dict__["fields"] for record in caplog.records if record.name == "sft.access"]
+    assert (whole["status"], whole["complete"], whole["bytes"]) == (200, True, 3 * 65_536)
+    assert (broken["status"], broken["complete"]) == (200, False)
+    assert broken["bytes"] < 3 * 65_536
+    assert broken["request_id"] == told["request_id"]

@@ -1,0 +1,130 @@
+"""
+Refusals: each error's status and code, what it tells, and what it keeps to itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import falcon.testing
+import pytest
+
+from sft_core import errors
+from sft_core.errors import SftError
+from sft_http import problems, worker
+from sft_http.app import create_app
+from sft_http.resources import downloads
+from support.edge import API, END, Edge, file_part
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def service(shared_service: Edge) -> Edge:
+    return shared_service
+
+
+@pytest.fixture(scope="module")
+def token(shared_token: str) -> str:
+    return shared_token
+
+
+def test_an_unexpected_fault_tells_nothing(service: Edge, token: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A bug is a 500 with a code; what it said is in the log and nowhere else."""
+    canary = "the database password is hunter2"
+
+    def broken(**_: object) -> None:
+        raise RuntimeError(canary)
+
+    application = attrs.evolve(service.application, list_files=broken)  # type: ignore[arg-type]
+    resource = create_app(application, settings=service.settings, lanes=service.lanes)
+    answer = falcon.testing.TestClient(resource).simulate_get(
+        f"{API}/files", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert (answer.status_code, answer.json["code"]) == (500, "internal-error")
+    assert "hunter2" not in answer.text
+    assert "Traceback" not in answer.text
+    assert any(record.exc_info and canary in str(record.exc_info[1]) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.Busy(), 503),
+        (errors.DatabaseUnavailable("secret detail"), 503),
+        (errors.BlobStoreFull("secret detail"), 507),
+        (errors.UnknownKey("0123"), 500),
+        (errors.Conflict(), 409),
+        (SftError("secret detail"), 500),
+    ],
+)
+def test_our_own_errors_have_their_status(service: Edge, token: str, error: SftError, status: int) -> None:
+    """Each error's class decides the status; only its public sentence is told."""
+
+    def failing(**_: object) -> None:
+        raise error
+
+    application = attrs.evolve(service.application, list_files=failing)  # type: ignore[arg-type]
+    app = create_app(application, settings=service.settings, lanes=service.lanes)
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = falcon.testing.TestClient(app).simulate_get(f"{API}/files", headers=headers)
+    assert (answer.status_code, answer.json["code"]) == (status, error.code)
+    assert answer.json["detail"] == error.public
+    assert "secret detail" not in answer.text
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize("given", [None, "trace-0001", "a.b_c-d.", "0" * 64])
+def test_every_problem_names_its_request_by_a_valid_uri(service: Edge, given: str | None) -> None:
+    """`instance` is a URN (RFC 8141) that holds the request's id, whoever gave it."""
+    answer = service.call("GET", "//nowhere", headers={"X-Request-ID": given} if given else None)
+    identity = answer.headers["x-request-id"]
+    uuid = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+    assert answer.json["instance"].endswith(identity)
+    assert (uuid if given is None else re.compile(r"urn:sft:request:[A-Za-z0-9._-]+")).fullmatch(
+        answer.json["instance"]
+    )
+
+
+@pytest.mark.parametrize(("status", "title"), [(413, "Content Too Large"), (416, "Range Not Satisfiable")])
+def test_titles_are_those_of_the_status(service: Edge, token: str, status: int, title: str) -> None:
+    """A problem without a type of its own has the status line's phrase as its title, on every Python."""
+    if status == 416:
+        file = service.store(token, b"x")
+        answer = service.call("GET", f"/files/{file['id']}/download", token=token, headers={"Range": "bytes=9-"})
+    else:
+        answer = service.call("POST", "/auth/login", raw=b" " * 100_000, headers={"Content-Type": "application/json"})
+    assert answer.status == f"{status} {title}"
+    assert answer.json["title"] == title
+
+
+def test_an_uploads_own_problems_name_no_content(service: Edge, token: str) -> None:
+    """A refusal repeats neither the file's name nor its bytes."""
+    answer = service.upload(token, file_part(b"canary-content", "../canary-name") + END)
+    assert answer.status_code == 422
+    assert "canary" not in answer.text
+
+
+def all_codes() -> set[str]:
+    def below(kind: type[SftError]) -> Iterator[type[SftError]]:
+        yield kind
+        for child in kind.__subclasses__():
+            yield from below(child)
+
+    codes = {kind.code for kind in below(SftError) if kind.__module__.startswith("sft_")}
+    own = {code for code, _ in worker._DETAILS.values()} | set(problems._OWN_CODES.values())
+    refusals = {code for code, _ in downloads._REFUSALS.values()}
+    return codes | own | refusals | {"internal-error", "request-refused"}
+
+
+def test_every_code_is_documented() -> None:
+    """The table of problems names each code once, with the status it has."""
+    table = (ROOT / "docs/reference/http-api.md").read_text()
+    documented = re.findall(r"^\| `([a-z-]+)` \| ([0-9x, ]+) \|", table, flags=re.MULTILINE)
+    assert sorted(code for code, _ in documented) == sorted(all_codes())
+    statuses = dict(documented)
+    for kind, status in problems.STATUS.items():
+        assert str(status) in statuses[kind.code] or kind is errors.NotAuthenticated
