@@ -1,0 +1,28 @@
+"""
+The library on memory alone, one user, and a clock that stands still.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from sft_adapters.container import memory_application
+from sft_adapters.memory.clock import SettableClock
+from sft_core.application import Application
+from sft_core.users.model import User
+from support.library import LIGHT, register
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock()
+
+
+@pytest.fixture
+def sft(clock: SettableClock) -> Application:
+    return memory_application(clock, LIGHT)
+
+
+@pytest.fixture
+def maya(sft: Application) -> User:
+    return register(sft, "maya")

@@ -1,0 +1,191 @@
+"""
+The library in tests: people to work with, and adapters that fail or let something happen meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
+from sft_core.application import Application
+from sft_core.errors import DatabaseUnavailable
+from sft_core.ports import KeyRing
+from sft_core.users.model import Session, User
+from sft_core.users.ports import PasswordHasher, SessionStore
+from sft_core.values import EmailAddress, Password, Secret, SessionId, Username, WrappedSecret
+from sft_core.vault.ports import BlobInfo, BlobStore, Buffer
+
+PASSWORD: Final = Password.parse("correct horse battery")
+LIGHT: Final = {"ARGON2_MEMORY_KIB": "8192"}
+
+
+def register(sft: Application, name: str) -> User:
+    return sft.register_user(email=address(name), username=Username.parse(name), password=PASSWORD)
+
+
+def address(name: str) -> EmailAddress:
+    return EmailAddress.parse(f"{name}@example.org")
+
+
+def stored(sft: Application, user: User) -> User:
+    """
+    The user as they are stored now.
+    """
+    with sft.sign_in.begin(read_only=True) as unit:
+        found = unit.users.get(user.id)
+    assert found is not None
+    return found
+
+
+def nothing() -> None:
+    pass
+
+
+@attrs.frozen
+class MeanwhileHasher:
+    """
+    A password hasher that lets something happen while it verifies, and notes what it was asked.
+    """
+
+    _hasher: PasswordHasher
+    _meanwhile: Callable[[], object] = nothing
+    asked: list[str] = attrs.field(factory=list, init=False)
+
+    def hash(self, password: Password) -> str:
+        return self._hasher.hash(password)
+
+    def verify(self, password: Password, hashed: str) -> None:
+        self.asked.append("verify")
+        self._hasher.verify(password, hashed)
+        self._meanwhile()
+
+    def verify_absent(self, password: Password) -> None:
+        self.asked.append("verify_absent")
+        self._hasher.verify_absent(password)
+
+
+@attrs.frozen
+class MeanwhileSessions:
+    """
+    A session store that lets something happen before a generation is exchanged, and notes what was opened.
+    """
+
+    _sessions: SessionStore
+    _meanwhile: Callable[[], object] = nothing
+    opened: list[SessionId] = attrs.field(factory=list, init=False)
+
+    def open(self, session: Session) -> None:
+        self.opened.append(session.id)
+        self._sessions.open(session)
+
+    def get(self, session_id: SessionId) -> Session | None:
+        return self._sessions.get(session_id)
+
+    def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
+        self._meanwhile()
+        return self._sessions.rotate(session_id, generation=generation, now=now, expires_at=expires_at)
+
+    def revoke(self, session_id: SessionId, *, now: datetime) -> None:
+        self._sessions.revoke(session_id, now=now)
+
+
+@attrs.frozen
+class MeanwhileKeyRing:
+    """
+    A key ring that lets something happen before it wraps or unwraps.
+    """
+
+    _ring: KeyRing
+    _meanwhile: Callable[[], object]
+
+    def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
+        self._meanwhile()
+        return self._ring.wrap(secret, purpose=purpose, context=context)
+
+    def unwrap(self, wrapped: WrappedSecret, *, purpose: str, context: bytes) -> Secret:
+        self._meanwhile()
+        return self._ring.unwrap(wrapped, purpose=purpose, context=context)
+
+
+@attrs.frozen
+class FaultyBlobs:
+    """
+    A blob store whose calls fail where `faults` says so: `{("put", 2): error}` is its third put.
+
+    A call that fails has done nothing, or with `too_late` everything.
+    """
+
+    _blobs: BlobStore
+    _faults: Mapping[tuple[str, int], BaseException]
+    _too_late: bool = attrs.field(default=False, kw_only=True)
+    calls: Counter[str] = attrs.field(factory=Counter, init=False)
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        with self._call("put"):
+            self._blobs.put(key, pieces, size=size)
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        with self._call("read_into"):
+            self._blobs.read_into(key, start, buffer, size=size)
+
+    def delete(self, key: str) -> None:
+        with self._call("delete"):
+            self._blobs.delete(key)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        with self._call("list"):
+            return iter([*self._blobs.list(prefix)])
+
+    @contextmanager
+    def _call(self, name: str) -> Iterator[None]:
+        fault = self._faults.get((name, self.calls[name]))
+        self.calls[name] += 1
+        if fault is not None and not self._too_late:
+            raise fault
+        yield
+        if fault is not None:
+            raise fault
+
+
+class UnansweredUnit:
+    """
+    A unit of work whose commit gets no answer.
+    """
+
+    def __init__(self, unit: MemoryUnit, *, happens: bool) -> None:
+        self._unit = unit
+        self._happens = happens
+        self.users, self.links = unit.users, unit.links
+        self.files, self.manifests = unit.files, unit.manifests
+
+    def commit(self) -> None:
+        if self._happens:
+            self._unit.commit()
+        raise DatabaseUnavailable("the connection was lost")
+
+
+@attrs.define
+class UnansweredDatabase:
+    """
+    A database that is lost at the commit of one of its units, counted from 0; that commit `happens` or not.
+    """
+
+    _database: MemoryDatabase
+    _lost_at: int
+    _happens: bool = attrs.field(kw_only=True)
+    _units: int = attrs.field(default=0, init=False)
+
+    @contextmanager
+    def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit | UnansweredUnit]:
+        with self._database(read_only=read_only) as unit:
+            if read_only:
+                yield unit
+                return
+            self._units += 1
+            yield UnansweredUnit(unit, happens=self._happens) if self._units - 1 == self._lost_at else unit
