@@ -1,0 +1,315 @@
+"""
+Files whose way is interrupted: by a store that fails, a database that does not answer, somebody faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import attrs
+import pytest
+
+from sft_adapters.memory.database import MemoryDatabase
+from sft_core.application import Application
+from sft_core.errors import (
+    BlobMissing,
+    BlobStoreFull,
+    BlobStoreUnavailable,
+    Conflict,
+    Damaged,
+    DatabaseUnavailable,
+    FileNotFound,
+    SftError,
+    UploadAborted,
+)
+from sft_core.users.model import User
+from sft_core.values import ByteRange, FileName, Page
+from sft_core.vault.model import File, FileState
+from sft_core.vault.ports import BlobStore
+from sft_core.vault.use_cases import StoreFile, Upload, purge
+from support.library import FaultyBlobs, UnansweredDatabase
+
+NAME = FileName.parse("notes.txt")
+PART = 10
+CONTENT = bytes(range(47))
+PARTS = 5
+
+
+def storing(sft: Application, *, blobs: BlobStore | None = None, begin: UnansweredDatabase | None = None) -> StoreFile:
+    """
+    The application's way to store a file, in small parts, on another store or database.
+    """
+    blobs = blobs or sft.store_part.blobs
+    begin_ = begin or sft.store_part.begin
+    part = attrs.evolve(sft.store_part, blobs=blobs, begin=begin_)
+    return StoreFile(
+        begin_upload=attrs.evolve(sft.begin_upload, begin=begin_),
+        store_part=part,
+        seal=attrs.evolve(sft.seal_upload, store_part=part, begin=begin_),
+        abort=attrs.evolve(sft.abort_upload, blobs=blobs, begin=begin_),
+        part_size=PART,
+    )
+
+
+def begun(sft: Application, owner: User, content: bytes = CONTENT) -> Upload:
+    """
+    An upload whose parts are all stored, and that is not sealed.
+    """
+    upload = sft.begin_upload(owner=owner.id, name=NAME)
+    for start in range(0, len(content), PART):
+        sft.store_part(upload, content[start : start + PART])
+    return upload
+
+
+def a_file(sft: Application, owner: User) -> File:
+    return storing(sft)(owner=owner.id, name=NAME, content=[CONTENT])
+
+
+def read(sft: Application, file: File) -> bytes:
+    return b"".join(map(bytes, sft.read_file(file)))
+
+
+def listed(sft: Application, owner: User) -> list[File]:
+    return list(sft.list_files(owner=owner.id, page=Page()))
+
+
+def rows(sft: Application) -> dict[object, FileState]:
+    """
+    Every file that the database knows of, in whatever state.
+    """
+    assert isinstance(sft.find_file.begin, MemoryDatabase)
+    return {file.id: file.state for file in sft.find_file.begin._committed.files.values()}
+
+
+def keys(sft: Application) -> list[str]:
+    return sorted(blob.key for blob in sft.store_part.blobs.list())
+
+
+def sweep(sft: Application) -> None:
+    """
+    Go on with what was begun to be removed.
+    """
+    assert isinstance(sft.find_file.begin, MemoryDatabase)
+    for file in list(sft.find_file.begin._committed.files.values()):
+        if file.state in {FileState.ABORTING, FileState.DELETING}:
+            purge(sft.abort_upload.begin, sft.abort_upload.blobs, file)
+
+
+# --- a store that fails --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [BlobStoreFull("no room"), BlobStoreUnavailable("no answer"), KeyboardInterrupt()])
+@pytest.mark.parametrize("too_late", [False, True])
+@pytest.mark.parametrize("at", range(PARTS))
+def test_a_store_that_fails_at_any_part_leaves_nothing(
+    sft: Application, maya: User, at: int, fault: BaseException, *, too_late: bool
+) -> None:
+    """Its error comes out, and no row and no part stays, though the part may have been stored all the same."""
+    blobs = FaultyBlobs(sft.store_part.blobs, {("put", at): fault}, too_late=too_late)
+    with pytest.raises(type(fault)):
+        storing(sft, blobs=blobs)(owner=maya.id, name=NAME, content=[CONTENT])
+    assert blobs.calls["put"] == at + 1
+    assert (rows(sft), keys(sft)) == ({}, [])
+
+
+@pytest.mark.parametrize("call", ["list", "delete"])
+def test_what_cannot_be_removed_at_once_is_noise_until_it_can(sft: Application, maya: User, call: str) -> None:
+    """If the store fails for the removal too, no file appears, its key is gone, and a later sweep ends it."""
+    faults = {("put", 3): BlobStoreFull("no room"), (call, 0): BlobStoreUnavailable("no answer")}
+    with pytest.raises(SftError):
+        storing(sft, blobs=FaultyBlobs(sft.store_part.blobs, faults))(owner=maya.id, name=NAME, content=[CONTENT])
+    assert listed(sft, maya) == []
+    assert list(rows(sft).values()) == [FileState.ABORTING]
+    assert len(keys(sft)) == 3
+    sweep(sft)
+    assert (rows(sft), keys(sft)) == ({}, [])
+
+
+@pytest.mark.parametrize("too_late", [False, True])
+@pytest.mark.parametrize("at", range(PARTS))
+def test_a_deletion_that_is_interrupted_is_a_deletion(sft: Application, maya: User, at: int, *, too_late: bool) -> None:
+    """At whichever part the store fails, the file is gone for everybody at once; a later sweep removes the rest."""
+    file, other = a_file(sft, maya), a_file(sft, maya)
+    blobs = FaultyBlobs(sft.delete_file.blobs, {("delete", at): BlobStoreUnavailable("no answer")}, too_late=too_late)
+    attrs.evolve(sft.delete_file, blobs=blobs)(owner=maya.id, file_id=file.id)
+    assert listed(sft, maya) == [other]
+    with pytest.raises(FileNotFound):
+        sft.delete_file(owner=maya.id, file_id=file.id)
+    assert rows(sft) == {file.id: FileState.DELETING, other.id: FileState.SEALED}
+    assert len(keys(sft)) == 2 * PARTS - at - int(too_late)
+    sweep(sft)
+    assert rows(sft) == {other.id: FileState.SEALED}
+    assert len(keys(sft)) == PARTS
+    assert read(sft, other) == CONTENT
+
+
+def test_a_removal_may_be_repeated(sft: Application, maya: User) -> None:
+    """Two sweeps that remove one file, and one that comes when all is done, get on with each other."""
+    upload = begun(sft, maya)
+    other = a_file(sft, maya)
+    faults = {("delete", 2): BlobStoreUnavailable("no answer")}
+    with pytest.raises(BlobStoreUnavailable):
+        attrs.evolve(sft.abort_upload, blobs=FaultyBlobs(sft.abort_upload.blobs, faults))(upload)
+    for _ in range(3):
+        purge(sft.abort_upload.begin, sft.abort_upload.blobs, upload.file)
+    assert rows(sft) == {other.id: FileState.SEALED}
+    assert read(sft, other) == CONTENT
+
+
+def test_a_removal_by_mistake_leaves_the_rows_of_a_sealed_file(sft: Application, maya: User) -> None:
+    """Only what has been condemned is forgotten: a file that somebody sealed is still known, if damaged."""
+    file = a_file(sft, maya)
+    purge(sft.abort_upload.begin, sft.abort_upload.blobs, file)
+    assert rows(sft) == {file.id: FileState.SEALED}
+    with pytest.raises(BlobMissing):
+        read(sft, file)
+
+
+# --- a database that does not answer -------------------------------------------------------------
+
+
+def test_a_seal_whose_answer_is_lost_is_not_undone(sft: Application, maya: User) -> None:
+    """The commit may have happened: then the file is there and whole, whatever its sender was told."""
+    assert isinstance(sft.store_part.begin, MemoryDatabase)
+    begin = UnansweredDatabase(sft.store_part.begin, 1, happens=True)
+    with pytest.raises(DatabaseUnavailable):
+        storing(sft, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT])
+    (file,) = listed(sft, maya)
+    assert read(sft, file) == CONTENT
+
+
+def test_a_seal_that_did_not_happen_shows_nothing(sft: Application, maya: User) -> None:
+    """Nothing is listed; what was received stays for the sweep, for nobody can tell the two cases apart."""
+    assert isinstance(sft.store_part.begin, MemoryDatabase)
+    begin = UnansweredDatabase(sft.store_part.begin, 1, happens=False)
+    with pytest.raises(DatabaseUnavailable):
+        storing(sft, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT])
+    assert listed(sft, maya) == []
+    assert list(rows(sft).values()) == [FileState.RECEIVING]
+    assert len(keys(sft)) == PARTS
+
+
+@pytest.mark.parametrize("happens", [False, True])
+def test_an_intent_without_an_answer_stores_no_part(sft: Application, maya: User, *, happens: bool) -> None:
+    """No byte is read and none is stored before the intent to receive it is known to be durable."""
+    assert isinstance(sft.store_part.begin, MemoryDatabase)
+    taken: list[bytes] = []
+
+    def content() -> Iterator[bytes]:
+        taken.append(CONTENT)
+        yield CONTENT
+
+    begin = UnansweredDatabase(sft.store_part.begin, 0, happens=happens)
+    with pytest.raises(DatabaseUnavailable):
+        storing(sft, begin=begin)(owner=maya.id, name=NAME, content=content())
+    assert (taken, keys(sft), listed(sft, maya)) == ([], [], [])
+
+
+@pytest.mark.parametrize("happens", [False, True])
+def test_a_deletion_without_an_answer_touches_no_part(sft: Application, maya: User, *, happens: bool) -> None:
+    """As long as nobody knows whether the file is condemned, its parts stay: it may still be read."""
+    assert isinstance(sft.delete_file.begin, MemoryDatabase)
+    file = a_file(sft, maya)
+    begin = UnansweredDatabase(sft.delete_file.begin, 0, happens=happens)
+    with pytest.raises(DatabaseUnavailable):
+        attrs.evolve(sft.delete_file, begin=begin)(owner=maya.id, file_id=file.id)
+    assert listed(sft, maya) == ([] if happens else [file])
+    assert len(keys(sft)) == PARTS
+
+
+# --- somebody faster -----------------------------------------------------------------------------
+
+
+def test_of_a_seal_and_an_abort_at_once_one_wins_whole(sft: Application, maya: User) -> None:
+    """Either the file is there with every part, or nothing is; over many races never a half of each."""
+    barrier = Barrier(2)
+
+    def seal(upload: Upload) -> bool:
+        barrier.wait()
+        try:
+            sft.seal_upload(upload)
+        except UploadAborted:
+            return False
+        return True
+
+    def abort(upload: Upload) -> bool:
+        barrier.wait()
+        sft.abort_upload(upload)
+        return False
+
+    with ThreadPoolExecutor(2) as pool:
+        for turn in range(50):
+            upload = begun(sft, maya)
+            # Who comes to the barrier last goes on first: each has its turn.
+            at_once = [pool.submit(action, upload) for action in ((seal, abort) if turn % 2 else (abort, seal))]
+            outcomes = [future.result() for future in at_once]
+            if any(outcomes):
+                (file,) = listed(sft, maya)
+                assert read(sft, file) == CONTENT
+                sft.delete_file(owner=maya.id, file_id=file.id)
+            assert (rows(sft), keys(sft)) == ({}, [])
+
+
+@attrs.frozen
+class AbortedMeanwhile:
+    """
+    A database in which an upload is aborted just before the next unit that may write begins.
+    """
+
+    sft: Application
+    upload: Upload
+
+    def __call__(self, *, read_only: bool = False) -> object:
+        self.sft.abort_upload(self.upload)
+        return self.sft.seal_upload.begin(read_only=read_only)
+
+
+def test_an_abort_between_the_last_part_and_the_seal_wins(sft: Application, maya: User) -> None:
+    """Who seals is told, no manifest stays behind, and a second try to seal is refused as well."""
+    upload = begun(sft, maya)
+    begin: Any = AbortedMeanwhile(sft, upload)
+    with pytest.raises(UploadAborted):
+        attrs.evolve(sft.seal_upload, begin=begin)(upload)
+    with pytest.raises(UploadAborted):
+        sft.seal_upload(upload)
+    assert (rows(sft), keys(sft)) == ({}, [])
+    with sft.find_file.begin(read_only=True) as unit:
+        assert unit.manifests.totals(upload.file.id) == (0, 0)
+
+
+def test_a_file_is_sealed_once(sft: Application, maya: User) -> None:
+    """A second seal of one upload is refused, and the file is as it was."""
+    upload = begun(sft, maya)
+    file = sft.seal_upload(upload)
+    with pytest.raises(Conflict):
+        sft.seal_upload(upload)
+    assert listed(sft, maya) == [file]
+    assert read(sft, file) == CONTENT
+
+
+@pytest.mark.parametrize("pieces", range(PARTS))
+def test_a_file_that_is_deleted_while_it_is_read_never_ends_short(sft: Application, maya: User, pieces: int) -> None:
+    """Whenever it happens, the reader has got a true beginning, and then an error in place of an end."""
+    file = a_file(sft, maya)
+    reading = sft.read_file(file)
+    got = b"".join(bytes(next(reading)) for _ in range(pieces))
+    sft.delete_file(owner=maya.id, file_id=file.id)
+    with pytest.raises(Damaged):
+        next(reading)
+    assert got == CONTENT[: pieces * PART]
+
+
+def test_a_range_is_read_from_the_parts_it_touches_alone(sft: Application, maya: User) -> None:
+    """A lost part does not hurt who asks for others."""
+    file = a_file(sft, maya)
+    with sft.find_file.begin(read_only=True) as unit:
+        parts = unit.manifests.covering(file.id, file.whole, limit=PARTS)
+    sft.delete_file.blobs.delete(parts[2].blob_key)
+    for start, stop in ((0, 20), (30, 47), (5, 5), (47, 90)):
+        got = b"".join(map(bytes, sft.read_file(file, ByteRange(start, stop))))
+        assert got == CONTENT[start:stop]
+    with pytest.raises(BlobMissing):
+        list(sft.read_file(file, ByteRange(19, 21)))
