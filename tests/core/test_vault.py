@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import Any
 
 import attrs
 import pytest
@@ -251,33 +250,6 @@ def test_of_a_seal_and_an_abort_at_once_one_wins_whole(sft: Application, maya: U
                 assert read(sft, file) == CONTENT
                 sft.delete_file(owner=maya.id, file_id=file.id)
             assert (rows(sft), keys(sft)) == ({}, [])
-
-
-@attrs.frozen
-class AbortedMeanwhile:
-    """
-    A database in which an upload is aborted just before the next unit that may write begins.
-    """
-
-    sft: Application
-    upload: Upload
-
-    def __call__(self, *, read_only: bool = False) -> object:
-        self.sft.abort_upload(self.upload)
-        return self.sft.seal_upload.begin(read_only=read_only)
-
-
-def test_an_abort_between_the_last_part_and_the_seal_wins(sft: Application, maya: User) -> None:
-    """Who seals is told, no manifest stays behind, and a second try to seal is refused as well."""
-    upload = begun(sft, maya)
-    begin: Any = AbortedMeanwhile(sft, upload)
-    with pytest.raises(UploadAborted):
-        attrs.evolve(sft.seal_upload, begin=begin)(upload)
-    with pytest.raises(UploadAborted):
-        sft.seal_upload(upload)
-    assert (rows(sft), keys(sft)) == ({}, [])
-    with sft.find_file.begin(read_only=True) as unit:
-        assert unit.manifests.totals(upload.file.id) == (0, 0)
 
 
 def test_a_file_is_sealed_once(sft: Application, maya: User) -> None:
