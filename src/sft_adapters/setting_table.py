@@ -238,6 +238,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "QUEUE_LIMIT", types.whole(1, 100_000), 256, "Calls that may wait for a thread of a kind before one is refused."
     ),
+    Setting(
+        "QUEUE_WAIT_SECONDS",
+        types.number(0.01, 300),
+        5.0,
+        "How long a call waits for a thread before it is told to come again.",
+        "seconds",
+    ),
     Setting("ARGON2_MEMORY_KIB", types.whole(8192, MAX_MEMORY_KIB), 47104, "Memory of one password hash.", "KiB"),
     Setting("ARGON2_ITERATIONS", types.whole(1, MAX_ITERATIONS), 1, "Passes of one password hash over its memory."),
     Setting("ARGON2_LANES", types.whole(1, MAX_LANES), 1, "Lanes of one password hash."),
@@ -249,11 +256,33 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "seconds",
     ),
     Setting(
+        "CLEANUP_SECONDS",
+        types.whole(1, 600),
+        15,
+        "How long after that what was cut off may take to be removed, before the process is ended.",
+        "seconds",
+    ),
+    Setting(
         "HEADER_TIMEOUT_SECONDS",
         types.number(1, 300),
         20.0,
         "How long a new connection may take to send the head of its first request.",
         "seconds",
+    ),
+    Setting(
+        "STALL_SECONDS",
+        types.whole(1, 3600),
+        60,
+        "How long a client may stand still in the middle of a body, sent or received, or be slower than "
+        "MIN_BYTES_PER_SECOND.",
+        "seconds",
+    ),
+    Setting(
+        "MIN_BYTES_PER_SECOND",
+        types.whole(1, 2**30),
+        1024,
+        "The slowest pace at which a body may come or be taken for long.",
+        "bytes a second",
     ),
     Setting(
         "LINGER_SECONDS",
@@ -267,7 +296,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "WORKER_TIMEOUT_SECONDS",
         types.whole(5, 3600),
         30,
-        "After how long a worker that does not answer is replaced, and a body that does not come is given up.",
+        "After how long a worker that does not answer is replaced.",
         "seconds",
     ),
 )

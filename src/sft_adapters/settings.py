@@ -91,7 +91,11 @@ class Settings:
     argon2_lanes: int
     graceful_stop_seconds: int
     header_timeout_seconds: float
+    stall_seconds: int
+    min_bytes_per_second: int
     linger_seconds: float
+    cleanup_seconds: int
+    queue_wait_seconds: float
     keepalive_seconds: int
     worker_timeout_seconds: int
 

@@ -5,7 +5,7 @@ The REST service as an ASGI application: all routes in one table.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -18,20 +18,33 @@ from sft_core.application import Application
 from sft_http import openapi, problems
 from sft_http.edge import EdgeApp, RouteNote
 from sft_http.lanes import Lanes
+from sft_http.pace import Pace
 from sft_http.resources import auth, downloads, files, meta, uploads
+from sft_http.resources.base import FirstCheck
 
 _EXPOSED: Final = ["Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-Request-ID"]
 
 
-def create_app(application: Application, *, settings: Settings, lanes: Lanes) -> App[Request, Response]:
+def create_app(
+    application: Application,
+    *,
+    settings: Settings,
+    lanes: Lanes,
+    first_check: Callable[[], None] | None = None,
+) -> App[Request, Response]:
     """
     The service on an application whose use cases run on these lanes.
+
+    `first_check`, if there is one, has to go through once before the application is asked anything.
     """
     middleware: list[Any] = [RouteNote()]
+    if first_check is not None:
+        middleware.append(FirstCheck(lanes.control, first_check))
     if settings.allowed_origins:
         middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED))
     app = EdgeApp(
         ids=application.begin_upload.ids,
+        pace=partial(Pace, patience_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second),
         varies_by_origin=bool(settings.allowed_origins),
         middleware=middleware,
     )

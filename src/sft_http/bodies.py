@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from falcon.asgi import Request
 
-from sft_http.edge import require_whole_body
+from sft_http.exchange import require_whole_body
 from sft_http.problems import ContentTooLarge, MalformedRequest, UnsupportedMediaType
 
 _MAX_DIGITS: Final = 20
@@ -22,10 +22,13 @@ async def read_json(req: Request, *, limit: int, optional: bool = False) -> dict
 
     `MalformedRequest`, `ContentTooLarge` or `UnsupportedMediaType` if there is no such object.
     """
+    essence = (req.content_type or "").partition(";")[0].strip().lower()
+    # Told by the head, before anything is waited for, unless the body may turn out to be none.
+    if essence != "application/json" and (req.content_length or not optional):
+        raise UnsupportedMediaType("The body must be JSON: send Content-Type: application/json.")
     raw = await _read(req, limit)
     if not raw and optional:
         return {}
-    essence = (req.content_type or "").partition(";")[0].strip().lower()
     if essence != "application/json":
         raise UnsupportedMediaType("The body must be JSON: send Content-Type: application/json.")
     return parse(raw)

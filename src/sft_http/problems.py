@@ -13,7 +13,7 @@ import falcon
 from falcon.asgi import App, Request, Response
 
 from sft_core import errors
-from sft_http.edge import RequestTimeout
+from sft_http.exchange import RequestTimeout
 
 log: Final = logging.getLogger("sft.problems")
 

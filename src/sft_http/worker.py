@@ -1,132 +1,24 @@
 """
-gunicorn's ASGI worker, with the answers it gives by itself brought to our contract.
-
-Requests that never reach the application (malformed, too long, too slow, without a host) are
-answered by the server alone. Here these answers become problem details like all others.
+gunicorn's ASGI worker as `sft serve` runs it: whom it serves, whom it gives up, how it stops.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Final
+import math
+from http import HTTPStatus
+from typing import Final
 
-from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
-from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.asgi import protocol as gunicorn_protocol
 from gunicorn.workers import gasgi
 
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_http import problems
-from sft_http.edge import RequestTimeout, completed_headers, log_exchange
+from sft_http.pace import Pace
+from sft_http.protocol import SftProtocol
 
-_DETAILS: Final = {
-    400: ("malformed-request", "The request is not well-formed HTTP/1.1."),
-    408: (RequestTimeout.code, RequestTimeout.public),
-    414: ("uri-too-long", "The request target is too long."),
-    431: ("headers-too-large", "The request header fields are too large."),
-    501: ("transfer-coding-not-supported", "The transfer coding is not supported."),
-}
-_INTERNAL: Final = ("internal-error", "The server could not answer this request.")
-
-
-def problem_response(status: int, *, request_id: str, over_tls: bool) -> bytes:
-    """
-    A whole HTTP/1.1 response with a problem details body (RFC 9457) that ends the connection.
-    """
-    code, detail = _DETAILS.get(status, _INTERNAL)
-    body = problems.body_of(status=status, code=code, detail=detail, instance=problems.instance_of(request_id))
-    own = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"connection", b"close")]
-    own.append((b"content-length", str(len(body)).encode()))
-    headers = completed_headers(own, request_id=request_id, over_tls=over_tls)
-    lines = [
-        f"HTTP/1.1 {status} {problems.phrase(status)}".encode(),
-        *(name + b": " + value for name, value in headers),
-    ]
-    return b"\r\n".join([*lines, b"", body])
-
-
-class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
-    """
-    One client's connection.
-    """
-
-    _callback_parser: Any
-    _closed: bool
-    _head_timer: asyncio.TimerHandle
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        # On a connection that is kept, the next head has to come before the server's own timer.
-        self._head_timer = self.worker.loop.call_later(
-            self.worker.app.settings.header_timeout_seconds, self._head_is_late
-        )
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._head_timer.cancel()
-        super().connection_lost(exc)
-
-    def _head_is_late(self) -> None:
-        if not self._closed:
-            self._send_error_response(408, "")
-            self._close_transport()
-            self._request_ready.set()
-
-    def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
-        del message, extra_headers  # They may quote the request; they go to nobody.
-        request_id = str(self.worker.ids.new())
-        response = problem_response(status, request_id=request_id, over_tls=self._is_ssl)
-        self._safe_write(response)
-        log_exchange(
-            request_id=request_id,
-            method="",
-            route="",
-            status=status,
-            bytes=len(response.partition(b"\r\n\r\n")[2]),
-            complete=True,
-            milliseconds=0.0,
-            client=(self.transport.get_extra_info("peername") or ("",))[0],
-            user="",
-        )
-
-    def _close_transport(self) -> None:
-        receiver = self._body_receiver
-        if self._closed or receiver is None or receiver._complete or self.transport.is_closing():  # noqa: SLF001 (no other way to know)
-            super()._close_transport()
-            return
-        # The request was answered before its body had come. Closing now would reset the connection
-        # and could take the answer away from a client that is still sending: what it sends is
-        # thrown away for a moment instead, and it sees the end of our side.
-        self._closed = True
-        self._callback_parser = None
-        self._resume_reading()
-        self.transport.write_eof()
-        self.worker.loop.call_later(self.worker.app.settings.linger_seconds, self.transport.close)
-
-    def _on_headers_complete(self) -> object:
-        self._head_timer.cancel()
-        parser = self._callback_parser
-        # RFC 9112, section 3.2: a request of HTTP/1.1 without Host is answered 400.
-        if parser.http_version >= (1, 1) and not any(name.lower() == b"host" for name, _ in parser.headers):
-            raise ParseError
-        # RFC 9112, section 6.1: a coding that is not undone here must not be passed over.
-        if any(
-            name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked"
-            for name, value in parser.headers
-        ):
-            raise UnsupportedTransferCoding("only chunked")
-        return super()._on_headers_complete()
-
-    def _will_close(self, request: object, response_requires_close: object) -> bool:
-        # A body that nobody read to its end is not read for the next request either: say so.
-        receiver = self._body_receiver
-        unread = receiver is not None and not receiver._complete  # noqa: SLF001 (no other way to know)
-        return unread or bool(super()._will_close(request, response_requires_close))
-
-    def _build_http_scope(self, *arguments: object) -> dict[str, Any]:
-        scope: dict[str, Any] = super()._build_http_scope(*arguments)
-        receiver = self._body_receiver
-        scope["sft.is_stalled"] = lambda: receiver is not None and receiver._body_wait_expired  # noqa: SLF001 (told to nobody else)
-        return scope
+_LOOK_SECONDS: Final = 1.0
+"""How often it is looked whether clients take what they are sent."""
 
 
 class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
@@ -135,8 +27,44 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
     """
 
     def init_process(self) -> None:
+        settings = self.app.settings
         self.ids = Uuid7Ids(SystemClock(), SystemEntropy())
-        # The base class names its protocol in the body of a method; this module global of this
-        # forked process is the one place to say which protocol its connections speak.
+        self.connections: set[SftProtocol] = set()
+        # The base class names its protocol in the body of a method, and its table of phrases lacks
+        # some of ours; these module globals of this forked process are the one place to say so.
         gasgi.ASGIProtocol = SftProtocol
+        gunicorn_protocol._REASON_PHRASES.update({int(s): problems.phrase(int(s)) for s in HTTPStatus})  # noqa: SLF001
+        # The configuration is this process's copy. Its `timeout` is how long a body may stand
+        # still here; its time to stop is shorter than the main process's, so that what is cut
+        # is cleaned up before this process is ended.
+        self.cfg.set("timeout", math.ceil(settings.stall_seconds))
+        self.cfg.set("graceful_timeout", settings.graceful_stop_seconds)
         super().init_process()
+
+    def new_pace(self) -> Pace:
+        """
+        The pace that a client has to keep.
+        """
+        settings = self.app.settings
+        return Pace(patience_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second)
+
+    async def _serve(self) -> None:
+        watch = asyncio.create_task(self._give_up_slow_readers())
+        try:
+            await super()._serve()
+        finally:
+            watch.cancel()
+
+    async def _give_up_slow_readers(self) -> None:
+        while True:
+            before = self.loop.time()
+            await asyncio.sleep(_LOOK_SECONDS)
+            passed = self.loop.time() - before
+            for connection in tuple(self.connections):
+                connection.end_if_too_slow(passed)
+
+    async def _shutdown(self) -> None:
+        # An idle connection would hold up the stop for as long as it is kept.
+        for connection in tuple(self.connections):
+            connection.end_if_idle()
+        await super()._shutdown()

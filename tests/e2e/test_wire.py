@@ -1,26 +1,25 @@
 """
-What only shows on the wire: cut bodies, the server's own answers, clients that stall, signals.
+What only shows on the wire: cut bodies, the server's own answers, what the grammar of HTTP allows.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from support.processes import process_tree
-from support.service import Service, serving
-from support.wire import Answer, call, connected, download, multipart, receive, receive_head, send, upload
+from support.service import Service
+from support.waiting import eventually
+from support.wire import Answer, call, connected, form, multipart, receive, receive_head, send, upload
 
 MIB = 1 << 20
 CHUNK = 16_384
+FOREIGN = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +29,6 @@ def token(service: Service) -> str:
 
 def listed(service: Service, token: str) -> list[str]:
     return [file["id"] for file in service.call("GET", "/files/?limit=1000", token=token).json()]
-
-
-def eventually(holds: object, *, seconds: float = 10) -> None:
-    assert callable(holds)
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.05)
-
-
-def form(token: str, content: bytes, name: str = "cut.bin") -> tuple[dict[str, str], bytes]:
-    headers, (before, after) = multipart(name)
-    return headers | {"Authorization": f"Bearer {token}"}, before + content + after
 
 
 CONTENT = os.urandom(3 * CHUNK + 100)
@@ -136,6 +122,8 @@ def test_a_chunked_body_is_stored_whole_or_refused(service: Service, token: str)
     ("request_head", "status", "code"),
     [
         (b"GET / HTTP/1.1\r\n\r\n", 400, "malformed-request"),
+        (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "malformed-request"),
+        (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "malformed-request"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "malformed-request"),
         (b"NONSENSE\r\n\r\n", 400, "malformed-request"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n", 400, "malformed-request"),
@@ -172,42 +160,6 @@ def test_requests_that_never_reach_the_application_get_a_problem(
     assert "gunicorn" not in repr(answer).lower()
 
 
-@pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    limits = {"HEADER_TIMEOUT_SECONDS": "1", "WORKER_TIMEOUT_SECONDS": "5", "ARGON2_MEMORY_KIB": "8192"}
-    with serving(tmp_path_factory.mktemp("impatient"), settings=limits) as running:
-        yield running
-
-
-@pytest.mark.parametrize("sent", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: a\r\n"])
-def test_a_head_that_does_not_come_is_given_up(impatient: Service, sent: bytes) -> None:
-    """A connection that never finishes its first request's head is told so and closed."""
-    with connected(impatient.port) as connection:
-        connection.sendall(sent)
-        answer = receive(connection)
-    assert (answer.status, answer.json()["code"]) == (408, "request-timeout")
-
-
-def test_a_body_that_stops_coming_is_given_up(impatient: Service) -> None:
-    """Before or after its first byte: a problem, a line in the log, and nothing is stored."""
-    token = impatient.sign_up("patience")
-    headers, body = form(token, CONTENT)
-    with ExitStack() as held:
-        waiting = []
-        for sent in (0, 1, FORM_BEFORE, FORM_BEFORE + CHUNK):
-            connection = held.enter_context(connected(impatient.port))
-            send(connection, "POST", f"{impatient.api}/files/upload", headers, len(body))
-            connection.sendall(body[:sent])
-            waiting.append(connection)
-        login = held.enter_context(connected(impatient.port))
-        send(login, "POST", f"{impatient.api}/auth/login", {"Content-Type": "application/json"}, 100)
-        for connection in (*waiting, login):
-            answer = receive(connection)
-            assert (answer.status, answer.json()["code"]) == (408, "request-timeout")
-            assert answer.headers["x-request-id"] in impatient.log.read_text()
-    eventually(impatient.is_tidy)
-
-
 @pytest.mark.parametrize(
     ("path", "more", "status"),
     [
@@ -216,6 +168,13 @@ def test_a_body_that_stops_coming_is_given_up(impatient: Service) -> None:
         ("/auth/me", {}, 405),
         ("/files/upload", {"Authorization": "Bearer {token}", "Content-Length": "9" * 20}, 413),
         ("/files/upload", {"Authorization": "Bearer {token}", "Content-Type": "text/plain"}, 415),
+        ("/files/upload?is_public=maybe", {"Authorization": "Bearer {token}"}, 422),
+        ("/files/upload?share_expires_hours=721", {"Authorization": "Bearer {token}"}, 422),
+        ("/auth/login", {"Content-Type": "text/plain"}, 415),
+        ("/auth/login", {"Content-Type": "application/json"}, 413),
+        ("/auth/2fa/verify", {"Content-Type": "application/json"}, 401),
+        ("/files/nonsense/share", {"Authorization": "Bearer {token}", "Content-Type": "application/json"}, 404),
+        (f"/files/{FOREIGN}/share", {"Authorization": "Bearer {token}", "Content-Type": "application/json"}, 404),
     ],
 )
 def test_what_the_head_decides_is_answered_without_the_body(
@@ -230,6 +189,76 @@ def test_what_the_head_decides_is_answered_without_the_body(
         answer = receive(connection)
     assert answer.status == status
     assert answer.headers["connection"] == "close"
+
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+UPGRADE = (
+    b"Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        HEALTH.replace(b"Connection: close\r\n", UPGRADE),
+        HEALTH.replace(b"GET /health", b"GET http://files.example.org/health"),
+        HEALTH.replace(b"GET /health", b"GET HTTP://[::1]:8000/health?a=/b"),
+        b"\r\n" + HEALTH,
+        b"\r\n\r\n" + HEALTH,
+    ],
+    ids=["an upgrade", "absolute form", "absolute form of another case", "an empty line", "two empty lines"],
+)
+def test_what_the_grammar_allows_is_answered_as_usual(service: Service, request_head: bytes) -> None:
+    """An upgrade nobody offers is passed over; a target may be absolute; empty lines may come first."""
+    with connected(service.port) as connection:
+        connection.sendall(request_head)
+        answer = receive(connection)
+    assert (answer.status, answer.json()) == (200, {"status": "healthy"})
+    assert "Traceback" not in service.log.read_text()
+
+
+def test_an_absolute_target_without_a_path_is_the_root(service: Service) -> None:
+    """RFC 9110, section 4.2.3: an empty path is the same as `/`."""
+    with connected(service.port) as connection:
+        connection.sendall(HEALTH.replace(b"GET /health", b"GET http://files.example.org"))
+        assert receive(connection).json()["docs"] == "/docs"
+
+
+def test_every_status_line_has_its_phrase(service: Service, token: str) -> None:
+    """The status line says in words what the problem's title says."""
+    headers, body = form(token, CONTENT, "phrase.bin")
+    with connected(service.port) as connection:
+        send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
+        connection.sendall(body)
+        path = f"{service.api}/files/{receive(connection).json()['id']}/download"
+    with connected(service.port) as connection:
+        send(connection, "GET", path, {"Authorization": f"Bearer {token}", "Range": "bytes=900000-"}, 0)
+        head, _, problem = connection.makefile("rb").read().partition(b"\r\n\r\n")
+    assert head.splitlines()[0].decode() == f"HTTP/1.1 416 {json.loads(problem)['title']}"
+
+
+def test_a_download_that_breaks_off_is_told_once(service: Service, token: str) -> None:
+    """A part that is damaged in its middle ends the connection; the log says why, under the request's id."""
+    headers, body = form(token, os.urandom(3 * MIB), "broken.bin")
+    before = service.stored()
+    with connected(service.port) as connection:
+        send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
+        connection.sendall(body)
+        file = receive(connection).json()
+    (key,) = service.stored() - before
+    blob = service.data / "blobs" / key
+    content = bytearray(blob.read_bytes())
+    content[-1] ^= 1
+    blob.chmod(0o600)
+    blob.write_bytes(content)
+    asked = {"Authorization": f"Bearer {token}", "X-Request-ID": "the-broken-one"}
+    with connected(service.port) as connection:
+        send(connection, "GET", f"{service.api}/files/{file['id']}/download", asked, 0)
+        assert len(receive(connection).body) < 3 * MIB
+    service.call("DELETE", f"/files/{file['id']}", token=token)
+    lines = [line for line in service.log.read_text().splitlines() if '"level": "error"' in line]
+    assert ["the-broken-one" in line and "content-not-authentic" in line for line in lines] == [True]
 
 
 def test_who_may_send_is_told_to_continue(service: Service, token: str) -> None:
@@ -259,27 +288,6 @@ def test_no_answer_names_the_server_software(service: Service) -> None:
         assert "gunicorn" not in repr(call(service.port, "GET", path)).lower()
 
 
-def test_stalled_downloads_do_not_slow_others_down(service: Service, token: str) -> None:
-    """Sixty-four clients that read nothing hold no thread: others are served, and they can go on."""
-    headers, around = multipart("stalled.bin")
-    headers["Authorization"] = f"Bearer {token}"
-    size = 24 * MIB
-    stored = upload(service.port, "POST", f"{service.api}/files/upload", size=size, headers=headers, around=around)
-    path = f"{service.api}/files/{stored.json()['id']}/download"
-    with ExitStack() as held:
-        stalled = [held.enter_context(connected(service.port)) for _ in range(64)]
-        for connection in stalled:
-            send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
-            assert receive_head(connection)[0] == 200
-        begun = time.monotonic()
-        for _ in range(20):
-            assert call(service.port, "GET", "/health").status == 200
-        assert time.monotonic() - begun < 5, "others wait for those who stall"
-        assert download(service.port, path, token=token) == size
-        _, _, _ = (connection.recv(4096) for connection in stalled[:3])
-    assert service.call("GET", "/auth/me", token=token).status == 200
-
-
 def test_a_client_that_leaves_a_download_frees_what_it_held(service: Service, token: str) -> None:
     """Downloads that break off leave no open file and no connection behind."""
     headers, body = form(token, os.urandom(6 * MIB), "leaver.bin")
@@ -297,28 +305,6 @@ def test_a_client_that_leaves_a_download_frees_what_it_held(service: Service, to
             send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
             receive_head(connection)
     eventually(lambda: descriptors() <= before + 2)
-
-
-def test_sigterm_ends_cleanly_and_everything_is_there_after_a_restart(tmp_path: Path) -> None:
-    """The service stops on SIGTERM with status 0; keys, accounts and files survive it."""
-    with serving(tmp_path) as first:
-        token = first.sign_up("phoenix")
-        headers, body = form(token, b"still here", "phoenix.txt")
-        with connected(first.port) as connection:
-            send(connection, "POST", f"{first.api}/files/upload", headers, len(body))
-            connection.sendall(body)
-            file = receive(connection).json()
-        first.process.send_signal(signal.SIGTERM)
-        assert first.process.wait(15) == 0
-    with serving(tmp_path) as second:
-        path = f"{second.api}/files/{file['id']}/download"
-        with connected(second.port) as connection:
-            send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
-            assert receive(connection).body == b"still here"
-        for line in second.log.read_text().splitlines():
-            assert "Traceback" not in line
-    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data" / "keys").iterdir()}
-    assert set(modes.values()) == {0o600}
 
 
 def test_plaintext_and_secrets_are_nowhere_on_the_disk(service: Service, token: str) -> None:

@@ -9,7 +9,7 @@ import logging
 
 import pytest
 
-from sft_http import edge as edge_module
+from sft_http import exchange as exchange_module
 from sft_http.logs import JsonFormatter
 from support.edge import API, Edge
 
@@ -37,4 +37,4 @@ def test_a_line_survives_whatever_is_logged() -> None:
     """Line breaks and quotes in a message cannot forge a second line."""
     record = logging.LogRecord("sft", logging.INFO, "", 0, 'first\n{"level": "error"}', None, None)
     assert len(JsonFormatter().format(record).splitlines()) == 1
-    assert edge_module.access_log.name == "sft.access"
+    assert exchange_module.access_log.name == "sft.access"

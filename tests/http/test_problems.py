@@ -14,7 +14,7 @@ import pytest
 
 from sft_core import errors
 from sft_core.errors import SftError
-from sft_http import problems, worker
+from sft_http import problems, protocol
 from sft_http.app import create_app
 from sft_http.resources import downloads
 from support.edge import API, END, Edge, file_part
@@ -115,7 +115,7 @@ def all_codes() -> set[str]:
             yield from below(child)
 
     codes = {kind.code for kind in below(SftError) if kind.__module__.startswith("sft_")}
-    own = {code for code, _ in worker._DETAILS.values()} | set(problems._OWN_CODES.values())
+    own = {code for code, _ in protocol._DETAILS.values()} | set(problems._OWN_CODES.values())
     refusals = {code for code, _ in downloads._REFUSALS.values()}
     return codes | own | refusals | {"internal-error", "request-refused"}
 

@@ -126,6 +126,13 @@ def edge(**environ: str) -> Edge:
     environ = throwaway_keys() | environ
     application = memory_application(clock, environ)
     settings = Settings.from_env(environ, data_dir=Path("/nonexistent"))
-    lanes = Lanes(control_threads=2, transfer_threads=2, hash_threads=1, hash_wait_seconds=30, queue_limit=64)
+    lanes = Lanes(
+        control_threads=2,
+        transfer_threads=2,
+        hash_threads=1,
+        hash_wait_seconds=30,
+        queue_limit=64,
+        queue_wait_seconds=30,
+    )
     client = falcon.testing.TestClient(create_app(application, settings=settings, lanes=lanes))
     return Edge(application, client, clock, lanes, settings)

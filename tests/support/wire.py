@@ -126,6 +126,14 @@ def multipart(name: str) -> tuple[dict[str, str], tuple[bytes, bytes]]:
     return {"Content-Type": "multipart/form-data; boundary=bench"}, (before.encode(), b"\r\n--bench--\r\n")
 
 
+def form(token: str, content: bytes, name: str = "cut.bin") -> tuple[dict[str, str], bytes]:
+    """
+    The headers and the body of an upload by whoever bears the token.
+    """
+    headers, (before, after) = multipart(name)
+    return headers | {"Authorization": f"Bearer {token}"}, before + content + after
+
+
 def download(port: int, path: str, *, token: str = "") -> int:
     """
     Read a whole response body, throw it away, and return how many bytes it had.

@@ -1,0 +1,212 @@
+"""
+One request on its way in and its answer on the way out: counted, bounded, completed, logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+import attrs
+from falcon.asgi import Request
+
+from sft_core.errors import SftError, UploadIncomplete
+from sft_http.pace import Pace
+
+Header = tuple[bytes, bytes]
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+access_log: Final = logging.getLogger("sft.access")
+log: Final = logging.getLogger("sft.edge")
+
+_ALWAYS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+    (b"server", b"sft"),
+)
+_UNLESS_SET: Final = (
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+_OVER_TLS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+def completed_headers(headers: Iterable[Header], *, request_id: str, over_tls: bool) -> list[Header]:
+    """
+    The headers of an answer with those that every answer has.
+    """
+    found = [(bytes(name), bytes(value)) for name, value in headers]
+    names = {name for name, _ in found}
+    found += _ALWAYS
+    found += (header for header in _UNLESS_SET if header[0] not in names)
+    found.append((b"x-request-id", request_id.encode()))
+    if over_tls:
+        found.append(_OVER_TLS)
+    return found
+
+
+def log_exchange(**fields: object) -> None:
+    """
+    Write a line of the access log.
+    """
+    access_log.info("request", extra={"fields": fields})
+
+
+class RequestTimeout(SftError):
+    """
+    What was announced of a request did not come in time.
+    """
+
+    code = "request-timeout"
+    public = "The request did not come in time."
+
+
+@attrs.define
+class Exchange:
+    """
+    One request on its way in, and its answer on the way out.
+    """
+
+    _scope: Scope
+    _receive: Receive
+    _send: Send
+    _pace: Pace = attrs.field(kw_only=True)
+    _varies_by_origin: bool = attrs.field(kw_only=True)
+    _received: int = 0
+    _ended: bool = False
+    _status: int = 0
+    _sent: int = 0
+    _complete: bool = False
+    _asked: bool = False
+    _limit: int | None = None
+    _refusal: SftError | None = None
+    _started: float = attrs.field(factory=time.monotonic)
+
+    async def receive(self) -> Message:
+        """
+        Take a message in and note how much of the body has come, and whether it has ended.
+
+        `RequestTimeout` if the body has stopped coming while its client is still there, or drips.
+        """
+        if not self._asked and self._announces_body():
+            # The framework waits for the first piece of a body before it looks at the request. It
+            # gets an empty one at once: what is refused by its head needs no body, and no
+            # "100 Continue" is sent before somebody wants one.
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": True}
+        asked = time.monotonic()
+        message = await self._receive()
+        if message["type"] == "http.disconnect" and self._scope.get("sft.is_stalled", _never)():
+            raise RequestTimeout
+        if message["type"] == "http.request":
+            moved = len(message.get("body", b""))
+            self._received += moved
+            self._ended = not message.get("more_body", False)
+            # The wait for a client only: what the service itself takes is not its fault.
+            if not self._pace.keeps_up(waited_seconds=time.monotonic() - asked, moved_bytes=moved):
+                raise RequestTimeout
+        if self._refusal is not None and self._limit is not None and self._received > self._limit:
+            raise self._refusal
+        return message
+
+    def _announces_body(self) -> bool:
+        return any(
+            name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+            for name, value in self._scope["headers"]
+        )
+
+    @property
+    def has_begun(self) -> bool:
+        """
+        Whether the head of an answer has been sent.
+        """
+        return self._status != 0
+
+    def bound_body(self, limit: int, refusal: SftError) -> None:
+        """
+        Raise `refusal` from whatever reads on once more than `limit` bytes of body have come.
+        """
+        self._limit, self._refusal = limit, refusal
+
+    def has_whole_body(self, announced: int | None) -> bool:
+        """
+        Whether the body came to its proper end; the framework's stream ends when a client leaves, too.
+        """
+        return self._ended or (announced is not None and self._received >= announced)
+
+    async def send(self, message: Message) -> None:
+        """
+        Pass a message on, the head of the answer with its headers completed.
+        """
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message["headers"] = self._completed(message["headers"])
+        else:
+            self._sent += len(message.get("body", b""))
+            self._complete = not message.get("more_body", False)
+        await self._send(message)
+
+    def _completed(self, headers: Iterable[Header]) -> list[Header]:
+        over_tls = self._scope.get("scheme") == "https"
+        found = completed_headers(headers, request_id=self._scope["sft.request_id"], over_tls=over_tls)
+        if self._varies_by_origin:
+            found.append((b"vary", b"Origin"))
+        return found
+
+    def log(self) -> None:
+        """
+        Write the line of the access log: the route's template, so that no token stands in it.
+        """
+        log_exchange(
+            request_id=self._scope["sft.request_id"],
+            method=self._scope["method"],
+            route=self._scope.get("sft.route", ""),
+            status=self._status,
+            bytes=self._sent,
+            complete=self._complete,
+            milliseconds=round((time.monotonic() - self._started) * 1000, 1),
+            client=(self._scope.get("client") or ("",))[0],
+            user=self._scope.get("sft.user", ""),
+        )
+
+    def break_off(self, error: SftError) -> None:
+        """
+        End the connection in the middle of an answer, and tell in the log why.
+        """
+        self._scope.get("sft.break_off", _nothing)()
+        fields = {"request_id": self._scope["sft.request_id"], "code": error.code, "detail": error.detail}
+        log.error("the answer was broken off", extra={"fields": fields})
+
+
+def _never() -> bool:
+    return False
+
+
+def _nothing() -> None:
+    return
+
+
+def bound_body(req: Request, limit: int, refusal: SftError) -> None:
+    """
+    Refuse a body over `limit` bytes while it comes, wherever its bytes belong and whatever was announced.
+    """
+    exchange: Exchange = req.scope["sft.exchange"]
+    exchange.bound_body(limit, refusal)
+
+
+async def require_whole_body(req: Request) -> None:
+    """
+    Read on to the end of the body; `UploadIncomplete` if the client left before it.
+    """
+    await req.stream.exhaust()
+    exchange: Exchange = req.scope["sft.exchange"]
+    if not exchange.has_whole_body(req.content_length):
+        raise UploadIncomplete

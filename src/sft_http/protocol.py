@@ -1,0 +1,196 @@
+"""
+One client's connection: gunicorn's protocol, with what it does by itself brought to our contract.
+
+Requests that never reach the application (malformed, too long, too slow, without a host) are
+answered by the server alone. Here these answers become problem details like all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import re
+import struct
+import termios
+from collections.abc import Sequence
+from typing import Any, Final
+
+from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
+from gunicorn.asgi.protocol import ASGIProtocol
+
+from sft_http import problems
+from sft_http.exchange import RequestTimeout, completed_headers, log_exchange
+from sft_http.pace import Pace
+
+_DETAILS: Final = {
+    400: ("malformed-request", "The request is not well-formed HTTP/1.1."),
+    408: (RequestTimeout.code, RequestTimeout.public),
+    414: ("uri-too-long", "The request target is too long."),
+    431: ("headers-too-large", "The request header fields are too large."),
+    501: ("transfer-coding-not-supported", "The transfer coding is not supported."),
+}
+_HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+"""What a Host may be made of (RFC 3986, section 3.2.2, with a port)."""
+_AUTHORITY: Final = re.compile(r"\Ahttps?://[^/?#]*", flags=re.IGNORECASE)
+_INTERNAL: Final = ("internal-error", "The server could not answer this request.")
+
+
+def problem_response(status: int, *, request_id: str, over_tls: bool) -> bytes:
+    """
+    A whole HTTP/1.1 response with a problem details body (RFC 9457) that ends the connection.
+    """
+    code, detail = _DETAILS.get(status, _INTERNAL)
+    body = problems.body_of(status=status, code=code, detail=detail, instance=problems.instance_of(request_id))
+    own = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"connection", b"close")]
+    own.append((b"content-length", str(len(body)).encode()))
+    headers = completed_headers(own, request_id=request_id, over_tls=over_tls)
+    lines = [
+        f"HTTP/1.1 {status} {problems.phrase(status)}".encode(),
+        *(name + b": " + value for name, value in headers),
+    ]
+    return b"\r\n".join([*lines, b"", body])
+
+
+def _unacknowledged(transport: asyncio.BaseTransport) -> int:
+    """
+    How many bytes the kernel holds that the other side has not acknowledged; 0 where it cannot tell.
+
+    The kernel takes megabytes at once and then none for long: what it has taken tells nothing of
+    how fast the client is.
+    """
+    connection = transport.get_extra_info("socket")
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
+    except (OSError, AttributeError):
+        return 0
+
+
+class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
+    """
+    One client's connection.
+    """
+
+    _callback_parser: Any
+    _closed: bool
+    _awaiting_request: bool
+    _head_timer: asyncio.TimerHandle
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.worker.connections.add(self)
+        self._handed_over = self._taken = 0
+        self._pace: Pace = self.worker.new_pace()
+        # On a connection that is kept, the next head has to come before the server's own timer.
+        self._head_timer = self.worker.loop.call_later(
+            self.worker.app.settings.header_timeout_seconds, self._head_is_late
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.worker.connections.discard(self)
+        self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def _head_is_late(self) -> None:
+        if not self._closed:
+            self._send_error_response(408, "")
+            self._end_idle()
+
+    def end_if_idle(self) -> None:
+        """
+        Close the connection if no request is under way on it.
+        """
+        if self._awaiting_request and not self._closed:
+            self._end_idle()
+
+    def _end_idle(self) -> None:
+        self._close_transport()
+        self._request_ready.set()
+
+    def end_if_too_slow(self, seconds: float) -> None:
+        """
+        Break the connection off if its client takes what it is sent too slowly; told each so many seconds.
+        """
+        waiting = self.transport.get_write_buffer_size() + _unacknowledged(self.transport)
+        taken = self._handed_over - waiting
+        moved, self._taken = taken - self._taken, taken
+        if not self._pace.keeps_up(waited_seconds=seconds if waiting else 0.0, moved_bytes=moved):
+            self.transport.abort()
+
+    def _send_body(self, body: bytes, *arguments: object) -> None:
+        self._handed_over += len(body)
+        super()._send_body(body, *arguments)
+
+    def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
+        del message, extra_headers  # They may quote the request; they go to nobody.
+        request_id = str(self.worker.ids.new())
+        response = problem_response(status, request_id=request_id, over_tls=self._is_ssl)
+        self._safe_write(response)
+        log_exchange(
+            request_id=request_id,
+            method="",
+            route="",
+            status=status,
+            bytes=len(response.partition(b"\r\n\r\n")[2]),
+            complete=True,
+            milliseconds=0.0,
+            client=(self.transport.get_extra_info("peername") or ("",))[0],
+            user="",
+        )
+
+    def _close_transport(self) -> None:
+        receiver = self._body_receiver
+        if self._closed or receiver is None or receiver._complete or self.transport.is_closing():  # noqa: SLF001 (no other way to know)
+            super()._close_transport()
+            return
+        # The request was answered before its body had come. Closing now would reset the connection
+        # and could take the answer away from a client that is still sending: what it sends is
+        # thrown away for a moment instead, and it sees the end of our side.
+        self._closed = True
+        self._callback_parser = None
+        self._resume_reading()
+        self.transport.write_eof()
+        self.worker.loop.call_later(self.worker.app.settings.linger_seconds, self.transport.close)
+
+    def _feed_callback_parser(self, data: bytes) -> bool:
+        # RFC 9112, section 2.2: empty lines before a request line are passed over.
+        parser = self._callback_parser
+        while data.startswith(b"\r\n") and parser._state == "request_line" and not parser._buffer:  # noqa: SLF001 (no other way to know)
+            data = data[2:]
+        return bool(super()._feed_callback_parser(data))
+
+    def _on_headers_complete(self) -> object:
+        self._head_timer.cancel()
+        parser = self._callback_parser
+        # RFC 9112, section 3.2: without one valid Host a request of HTTP/1.1 is answered 400.
+        hosts = [value for name, value in parser.headers if name.lower() == b"host"]
+        if (parser.http_version >= (1, 1) and not hosts) or not all(map(_HOST.fullmatch, hosts)):
+            raise ParseError
+        # RFC 9112, section 6.1: a coding that is not undone here must not be passed over.
+        if any(
+            name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked"
+            for name, value in parser.headers
+        ):
+            raise UnsupportedTransferCoding("only chunked")
+        return super()._on_headers_complete()
+
+    def _is_websocket_upgrade(self, request: object) -> bool:
+        # RFC 9110, section 7.8: a server may ignore an upgrade and answer the request as it stands.
+        del request
+        return False
+
+    def _will_close(self, request: object, response_requires_close: object) -> bool:
+        # A body that nobody read to its end is not read for the next request either: say so.
+        receiver = self._body_receiver
+        unread = receiver is not None and not receiver._complete  # noqa: SLF001 (no other way to know)
+        return unread or bool(super()._will_close(request, response_requires_close))
+
+    def _build_http_scope(self, *arguments: object) -> dict[str, Any]:
+        scope: dict[str, Any] = super()._build_http_scope(*arguments)
+        # RFC 9112, section 3.2.2: the absolute form, as a proxy asks, names the same resource.
+        if not scope["path"].startswith("/"):
+            scope["path"] = _AUTHORITY.sub("", scope["path"]) or "/"
+            scope["raw_path"] = _AUTHORITY.sub("", scope["raw_path"].decode("latin-1")).encode("latin-1") or b"/"
+        receiver = self._body_receiver
+        scope["sft.is_stalled"] = lambda: receiver is not None and receiver._body_wait_expired  # noqa: SLF001 (told to nobody else)
+        scope["sft.break_off"] = self._close_transport
+        return scope

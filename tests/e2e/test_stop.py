@@ -1,0 +1,100 @@
+"""
+How the service stops: what is under way may finish, what cannot is cleaned up, nothing is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from support.service import Service, serving
+from support.waiting import eventually
+from support.wire import connected, form, receive, receive_head, send
+
+MIB = 1 << 20
+CONTENT = os.urandom(9 * MIB)
+
+
+def test_sigterm_ends_cleanly_and_everything_is_there_after_a_restart(tmp_path: Path) -> None:
+    """The service stops on SIGTERM with status 0; keys, accounts and files survive it."""
+    with serving(tmp_path) as first:
+        token = first.sign_up("phoenix")
+        headers, body = form(token, b"still here", "phoenix.txt")
+        with connected(first.port) as connection:
+            send(connection, "POST", f"{first.api}/files/upload", headers, len(body))
+            connection.sendall(body)
+            file = receive(connection).json()
+        first.process.send_signal(signal.SIGTERM)
+        assert first.process.wait(15) == 0
+    with serving(tmp_path) as second:
+        path = f"{second.api}/files/{file['id']}/download"
+        with connected(second.port) as connection:
+            send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
+            assert receive(connection).body == b"still here"
+        for line in second.log.read_text().splitlines():
+            assert "Traceback" not in line
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "data" / "keys").iterdir()}
+    assert set(modes.values()) == {0o600}
+
+
+def begin_upload(service: Service, connection: socket.socket, token: str) -> bytes:
+    """
+    Send two thirds of an upload, wait until a part of it is stored, and return the rest.
+    """
+    headers, body = form(token, CONTENT, "interrupted.bin")
+    headers["X-Request-ID"] = "the-interrupted-one"
+    send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
+    cut = len(body) * 2 // 3
+    connection.sendall(body[:cut])
+    eventually(lambda: bool(service.stored()))
+    return body[cut:]
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_an_upload_that_the_stop_cuts_off_leaves_nothing(tmp_path: Path, sign: signal.Signals) -> None:
+    """When its time is over its parts and its row are removed, and the log has its line."""
+    limits = {"GRACEFUL_STOP_SECONDS": "1", "ARGON2_MEMORY_KIB": "8192"}
+    with serving(tmp_path, settings=limits) as service, connected(service.port) as connection:
+        begin_upload(service, connection, service.sign_up("cut"))
+        service.process.send_signal(sign)
+        assert service.process.wait(20) == 0
+        assert service.is_tidy()
+        lines = [json.loads(line) for line in service.log.read_text().splitlines() if "the-interrupted-one" in line]
+    assert [(line["route"], line["complete"]) for line in lines] == [("/api/v1/files/upload", False)]
+
+
+def test_an_upload_under_way_may_finish(tmp_path: Path) -> None:
+    """Who goes on sending after the stop has begun gets the whole answer."""
+    with serving(tmp_path, settings={"ARGON2_MEMORY_KIB": "8192"}) as service, connected(service.port) as connection:
+        rest = begin_upload(service, connection, service.sign_up("finishing"))
+        service.process.send_signal(signal.SIGTERM)
+        eventually(lambda: not listens(service))
+        connection.sendall(rest)
+        answer = receive(connection)
+        assert (answer.status, answer.json()["file_size"]) == (201, len(CONTENT))
+        assert service.process.wait(20) == 0
+
+
+def listens(service: Service) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", service.port)) == 0
+
+
+def test_idle_connections_do_not_hold_up_the_stop(tmp_path: Path) -> None:
+    """A connection that is kept, or never asked anything, is closed at once, far from its own end."""
+    limits = {"KEEPALIVE_SECONDS": "300", "HEADER_TIMEOUT_SECONDS": "300", "GRACEFUL_STOP_SECONDS": "300"}
+    with (
+        serving(tmp_path, settings=limits) as service,
+        connected(service.port) as kept,
+        connected(service.port) as silent,
+    ):
+        kept.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert receive_head(kept)[0] == 200
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(20) == 0
+        assert silent.recv(1) == b""
