@@ -11,7 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import attrs
 from dependency_injector import containers, providers
+from sqlalchemy import Engine
 
 from sft_adapters import extras
 from sft_adapters.crypto.content import ChunkedCipher
@@ -276,6 +278,27 @@ def processes_that_may_write(settings: Settings, wanted: int) -> int:
     return 1 if sqlite_file(settings.database) and not sqlite_is_safe_for_many_writers() else wanted
 
 
+@attrs.frozen
+class Unchecked:
+    """
+    An application on a storage that nobody has looked at yet.
+    """
+
+    application: Application
+    _engine: Engine
+    _keyring: AesKeyRing
+
+    def check(self) -> None:
+        """
+        Look at the storage, which has to go through before it is used.
+
+        `ConfigurationError` if the schema is not up to date (`bootstrap.prepare` makes it so) or
+        what is stored needs other keys; `DatabaseUnavailable` if that cannot be told now.
+        """
+        migrate.check(self._engine)
+        check_keys(inspection.key_ids(self._engine), self._keyring)
+
+
 @contextmanager
 def open_application(
     settings: Settings, *, clock: Clock | None = None, wait_seconds: float = 0.0
@@ -283,8 +306,18 @@ def open_application(
     """
     The application on the storage that the settings name, closed at the end of the block.
 
-    `ConfigurationError` if the schema is not up to date (`bootstrap.prepare` makes it so), if what
-    is stored needs other keys, or if another process has the storage for itself after `wait_seconds`.
+    What `Unchecked.check` raises; `ConfigurationError` also if another process has the storage for
+    itself after `wait_seconds`.
+    """
+    with open_unchecked(settings, clock=clock, wait_seconds=wait_seconds) as opened:
+        opened.check()
+        yield opened.application
+
+
+@contextmanager
+def open_unchecked(settings: Settings, *, clock: Clock | None = None, wait_seconds: float = 0.0) -> Iterator[Unchecked]:
+    """
+    The same without a look at the storage, which may be away: for who can wait for it.
     """
     container = Container(settings=settings)
     if clock is not None:
@@ -297,9 +330,7 @@ def open_application(
             opened.callback(container.redis().close)
         if settings.minio_endpoint:
             opened.callback(container.s3().close)
-        migrate.check(engine)
-        check_keys(inspection.key_ids(engine), container.keyring())
-        yield container.application()
+        yield Unchecked(container.application(), engine, container.keyring())
 
 
 def check_keys(stored: set[str], ring: AesKeyRing) -> None:

@@ -97,7 +97,9 @@ async def _ended(future: asyncio.Future[T]) -> None:
 
 class Lanes:
     """
-    One lane a kind of work: `control` for rows, `hashing` for passwords, `bytes` for parts.
+    One lane a kind of work: `control` for rows, `hashing` for passwords, `bytes` for the blob store.
+
+    So a store that hangs holds up nobody who does not need it.
     """
 
     def __init__(
@@ -108,10 +110,11 @@ class Lanes:
         hash_threads: int,
         hash_wait_seconds: float,
         queue_limit: int,
+        queue_wait_seconds: float,
     ) -> None:
-        self.control = Lane("control", control_threads, queue_limit)
+        self.control = Lane("control", control_threads, queue_limit, queue_wait_seconds)
         self.hashing = Lane("hashing", hash_threads, queue_limit, hash_wait_seconds)
-        self.bytes = Lane("bytes", transfer_threads, queue_limit)
+        self.bytes = Lane("bytes", transfer_threads, queue_limit, queue_wait_seconds)
 
     def close(self) -> None:
         """

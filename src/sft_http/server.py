@@ -4,21 +4,27 @@ The REST service as a running server: gunicorn, its workers, and what each of th
 
 from __future__ import annotations
 
+import logging
 import math
+import os
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Final
 
 from falcon.asgi import App
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 
-from sft_adapters.container import open_application
+from sft_adapters.container import open_unchecked
 from sft_adapters.settings import Settings
-from sft_core.errors import ConfigurationError
+from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
 from sft_http.app import create_app
 from sft_http.lanes import Lanes
 from sft_http.logs import logging_config
+
+log: Final = logging.getLogger("sft.server")
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
@@ -44,16 +50,44 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         settings = self.settings
         # While the server reloads, an old worker may hold what only one process may have: it is
         # waited for as long as it takes, for a worker that cannot start would end the server.
-        application = self._owned.enter_context(open_application(settings, wait_seconds=math.inf))
+        opened = self._owned.enter_context(open_unchecked(settings, wait_seconds=math.inf))
+        first_check: Callable[[], None] | None = None
+        try:
+            opened.check()
+        except Unavailable:
+            # A worker that ends would end the service; this one answers 503 until it is there.
+            first_check = _ending_the_worker(opened.check)
+        except ConfigurationError as error:
+            log.critical("%s", error.detail)
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
         lanes = Lanes(
             control_threads=settings.control_threads,
             transfer_threads=settings.transfer_threads,
             hash_threads=settings.hash_concurrency,
             hash_wait_seconds=settings.hash_wait_seconds,
             queue_limit=settings.queue_limit,
+            queue_wait_seconds=settings.queue_wait_seconds,
         )
         self._owned.callback(lanes.close)
-        return create_app(application, settings=settings, lanes=lanes)
+        return create_app(opened.application, settings=settings, lanes=lanes, first_check=first_check)
+
+
+def _ending_the_worker(check: Callable[[], None]) -> Callable[[], None]:
+    """
+    The check of a storage that was away at the start: if it will not do, this process ends.
+
+    Its successor finds the same at its own start and ends the service with the reason.
+    """
+
+    def checked() -> None:
+        try:
+            check()
+        except ConfigurationError as error:
+            log.critical("the storage cannot be served: %s", error.detail)
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise DatabaseUnavailable from None
+
+    return checked
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -100,7 +134,8 @@ def options(settings: Settings, *, workers: int) -> dict[str, Any]:
         "asgi_disconnect_grace_period": 0,
         "control_socket_disable": True,
         "header_map": "refuse",
-        "graceful_timeout": settings.graceful_stop_seconds,
+        # The main process ends its workers then; they stop serving earlier (`SftWorker`).
+        "graceful_timeout": settings.graceful_stop_seconds + settings.cleanup_seconds,
         "keepalive": settings.keepalive_seconds,
         "timeout": settings.worker_timeout_seconds,
         "worker_tmp_dir": None,

@@ -71,7 +71,7 @@ async def abort(application: Application, lanes: Lanes, upload: Upload) -> None:
     Give an upload up and remove what it stored; if that fails now, the next sweep does it.
     """
     try:
-        await lanes.control.insist(application.abort_upload, upload)
+        await lanes.bytes.insist(application.abort_upload, upload)
     except SftError as error:
         log.warning("upload %s could not be removed now: %s", upload.file.id, error.code)
 
@@ -123,9 +123,13 @@ class _Receiver:
     async def _store(self, plaintext: memoryview) -> None:
         """
         Begin to store a part once the one before is stored; its buffer is busy until then.
+
+        The first one is refused if no thread is free in time. Those after it wait as long as it
+        takes: the client waits with them, and what it has sent is not thrown away for being busy.
         """
         await self._stored()
-        self._storing = asyncio.create_task(self._lanes.bytes(self._application.store_part, self._upload, plaintext))
+        run = self._lanes.bytes.insist if self._upload.parts else self._lanes.bytes
+        self._storing = asyncio.create_task(run(self._application.store_part, self._upload, plaintext))
 
     async def _stored(self) -> None:
         if self._storing is not None:
@@ -161,9 +165,11 @@ class Delivery:
     async def prime(self) -> None:
         """
         Wait for the first piece; its error, if it has one, comes out here.
+
+        It is refused if no thread is free in time; the pieces after it are not.
         """
-        self._read_ahead()
-        if self._next is not None:
+        if self._remaining > 0:
+            self._next = asyncio.create_task(self._lanes.bytes(self._read))
             await asyncio.shield(self._next)
 
     def __aiter__(self) -> Delivery:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import attrs
-from falcon.asgi import Request
+from falcon.asgi import Request, Response
 
 from sft_adapters.settings import Settings
 from sft_core.application import Application
@@ -17,7 +18,7 @@ from sft_core.errors import FileNotFound, InvalidInput, InvalidValue, NotAuthent
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_http.bodies import read_json
-from sft_http.lanes import Lanes
+from sft_http.lanes import Lane, Lanes
 from sft_http.schemas import structured
 
 T = TypeVar("T")
@@ -53,6 +54,22 @@ class Resource:
         """
         raw = await read_json(req, limit=self.settings.json_body_limit, optional=optional)
         return structured(raw, shape)
+
+
+@attrs.define
+class FirstCheck:
+    """
+    Falcon middleware for a storage that could not be looked at: no resource asks it before that went through.
+    """
+
+    lane: Lane
+    check: Callable[[], None]
+    _passed: bool = attrs.field(default=False, init=False)
+
+    async def process_resource(self, _req: Request, _resp: Response, resource: object, _params: object) -> None:
+        if isinstance(resource, Resource) and not self._passed:
+            await self.lane(self.check)
+            self._passed = True
 
 
 def origin(req: Request) -> str:

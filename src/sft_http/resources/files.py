@@ -43,7 +43,7 @@ class OneFile(Resource):
 
     async def on_delete(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
-        await self.lanes.control(self.application.delete_file, owner=user.id, file_id=file_id(id))
+        await self.lanes.bytes(self.application.delete_file, owner=user.id, file_id=file_id(id))
         resp.status = 204
 
 
@@ -54,11 +54,13 @@ class FileShare(Resource):
 
     async def on_post(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
+        # Looked for before the body is: whom it is not for is told at once.
+        file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
         body = await self.body(req, schemas.Share, optional=True)
         issued = await self.lanes.control(
             self.application.issue_share_link,
             owner=user.id,
-            file_id=file_id(id),
+            file_id=file.id,
             expires_hours=body.expires_hours,
             max_downloads=body.max_downloads,
         )

@@ -4,6 +4,7 @@ Uploads: a multipart form whose file is encrypted while it arrives.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -19,7 +20,7 @@ from sft_core.values import OCTET_STREAM, FileName, MediaType
 from sft_core.vault.model import File, ShareTerms
 from sft_core.vault.use_cases import Upload
 from sft_http import disposition, schemas, transfers
-from sft_http.edge import bound_body, require_whole_body
+from sft_http.exchange import bound_body, require_whole_body
 from sft_http.problems import MalformedRequest, UnsupportedMediaType
 from sft_http.resources.base import Resource, boolean, query, whole
 
@@ -61,6 +62,7 @@ class FileUpload(Resource):
         user = await self.caller(req)
         form = _Form(fields=query(req, *FIELDS))
         self._admit(req)
+        _terms(form.fields)
         try:
             await self._read(req, user, form)
             upload, terms, public = self._checked(form)
@@ -70,7 +72,7 @@ class FileUpload(Resource):
             raise
         # Outside the handler: a commit whose outcome is unknown must not undo what it may have done.
         file = await self._seal(upload, terms, public=public)
-        links = await self.lanes.control(self.application.summarise_links, [file])
+        links = await self.lanes.control.insist(self.application.summarise_links, [file])
         resp.status = 201
         resp.media = schemas.file_json(file, links[file.id])
 
@@ -135,18 +137,25 @@ class FileUpload(Resource):
         """
         if form.upload is None:
             raise InvalidValue("file", "is missing")
-        public = boolean("is_public", form.fields.get("is_public"))
-        downloads = whole("max_downloads", form.fields.get("max_downloads"))
-        hours = whole("share_expires_hours", form.fields.get("share_expires_hours"))
-        try:
-            return form.upload, ShareTerms(max_downloads=downloads, expires_hours=hours), public
-        except InvalidInput as error:
-            raise InvalidInput(*map(_renamed, error.faults)) from None
+        return form.upload, *_terms(form.fields)
 
     async def _seal(self, upload: Upload, terms: ShareTerms, *, public: bool) -> File:
         if public:
-            return await self.lanes.control(self.application.seal_and_share, upload, terms=terms)
-        return await self.lanes.control(self.application.seal_upload, upload, terms=terms)
+            return await self.lanes.bytes.insist(self.application.seal_and_share, upload, terms=terms)
+        return await self.lanes.bytes.insist(self.application.seal_upload, upload, terms=terms)
+
+
+def _terms(fields: Mapping[str, str]) -> tuple[ShareTerms, bool]:
+    """
+    The terms that the fields give and whether the file is public; their names are the form's.
+    """
+    public = boolean("is_public", fields.get("is_public"))
+    downloads = whole("max_downloads", fields.get("max_downloads"))
+    hours = whole("share_expires_hours", fields.get("share_expires_hours"))
+    try:
+        return ShareTerms(max_downloads=downloads, expires_hours=hours), public
+    except InvalidInput as error:
+        raise InvalidInput(*map(_renamed, error.faults)) from None
 
 
 def _renamed(fault: Fault) -> Fault:

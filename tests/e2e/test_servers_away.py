@@ -1,0 +1,81 @@
+"""
+A worker that starts while a server is away, and servers that hang: the rest goes on, and all recovers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from support import servers
+from support.processes import process_tree
+from support.service import Service, serving
+from support.waiting import eventually
+from support.wire import Answer, connected, form, receive, send
+
+LIGHT = {"ARGON2_MEMORY_KIB": "8192"}
+DELETES = 24
+
+
+def workers(service: Service) -> set[int]:
+    return set(process_tree(service.process.pid)) - {service.process.pid}
+
+
+def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(tmp_path: Path) -> None:
+    """It answers 503 until the database is back, then it serves; the service never ends."""
+    with servers.own_postgres() as postgres, postgres.database() as url:
+        assert postgres.server is not None
+        with serving(tmp_path, settings=LIGHT | {"DATABASE_URL": url}) as service:
+            token = service.sign_up("patient")
+            (old,) = workers(service)
+            postgres.server.kill()
+            os.kill(old, signal.SIGKILL)
+            eventually(lambda: len(workers(service)) == 1 and workers(service) != {old}, seconds=20)
+            for path in ("/auth/me", "/files/shared/" + "a" * 43):
+                answer = service.call("GET", path, token=token)
+                assert (answer.status, answer.json()["code"]) == (503, "database-unavailable")
+            postgres.server.start()
+            eventually(lambda: service.call("GET", "/auth/me", token=token).status == 200, seconds=20)
+            assert service.process.poll() is None
+            assert "Traceback" not in service.log.read_text()
+
+
+def test_a_store_that_hangs_holds_up_nobody_who_does_not_need_it(tmp_path: Path) -> None:
+    """More deletions and uploads than there are threads wait for the store; accounts and lists are served."""
+    with servers.own_s3() as s3:
+        assert s3.server is not None
+        limits = {"CONTROL_THREADS": "2", "MINIO_READ_SECONDS": "5"}
+        with serving(tmp_path, settings=LIGHT | limits | s3.environ("sft-away")) as service:
+            token = service.sign_up("held")
+            files = [store(service, token).json()["id"] for _ in range(DELETES)]
+            s3.server.pause()
+            answers: list[int] = []
+            calls: list[Callable[[], int]] = [partial(delete, service, token, file) for file in files]
+            calls += [lambda: store(service, token).status for _ in range(8)]
+            asking = [threading.Thread(target=lambda call=call: answers.append(call())) for call in calls]
+            for thread in asking:
+                thread.start()
+            for _ in range(10):
+                assert service.call("GET", "/auth/me", token=token).status == 200
+                assert service.call("GET", "/files/", token=token).status == 200
+            assert answers == [], "the store answered: nothing has been shown"
+            s3.server.resume()
+            for thread in asking:
+                thread.join(60)
+            assert set(answers) <= {201, 204, 503}
+
+
+def delete(service: Service, token: str, file: str) -> int:
+    return service.call("DELETE", f"/files/{file}", token=token).status
+
+
+def store(service: Service, token: str) -> Answer:
+    headers, body = form(token, b"held", "held.txt")
+    with connected(service.port) as connection:
+        send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
+        connection.sendall(body)
+        return receive(connection)
