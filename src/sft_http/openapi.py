@@ -32,7 +32,7 @@ class Call:
     tag: str = attrs.field(default="files", kw_only=True)
 
 
-_BODY: Final = "400 401 403 413 415 422 503"
+_BODY: Final = "400 401 403 408 413 415 422 503"
 _CHANGE: Final = f"409 {_BODY}"
 _GUESS: Final = f"429 {_CHANGE}"
 _OWN: Final = "401 403 503"
@@ -51,7 +51,7 @@ CALLS: Final = (
         "/auth/register",
         "Create an account",
         "201 User",
-        "400 413 415 422 503",
+        "400 408 413 415 422 503",
         takes="Registration",
         tag=_OPEN,
     ),
@@ -63,8 +63,8 @@ CALLS: Final = (
     Call("post", "/auth/2fa/verify", "Confirm the set-up", "200 Message", _GUESS, takes="TotpCode", tag="account"),
     Call("delete", "/auth/2fa/disable", "Switch it off", "200 Message", _GUESS, takes="TotpCode", tag="account"),
     Call("post", "/auth/2fa/disable", "Switch it off", "200 Message", _GUESS, takes="TotpCode", tag="account"),
-    Call("get", "/files", "The caller's files, newest first", "200 Files", f"{_OWN} 422", query=("skip", "limit")),
-    Call("head", "/files", "Their headers", "200", f"{_OWN} 422", query=("skip", "limit")),
+    Call("get", "/files/", "The caller's files, newest first", "200 Files", f"{_OWN} 422", query=("skip", "limit")),
+    Call("head", "/files/", "Their headers", "200", f"{_OWN} 422", query=("skip", "limit")),
     Call("post", "/files/upload", "Upload a file", "201 File", f"{_CHANGE} 507", takes="Upload", query=_UPLOAD_FIELDS),
     Call("get", "/files/{id}", "One file", "200 File", f"{_OWN} 404"),
     Call("head", "/files/{id}", "Its headers", "200", f"{_OWN} 404"),

@@ -100,14 +100,23 @@ def test_a_sign_in_is_noted_on_the_account(sft: Application, maya: User, clock: 
 def test_a_second_factor_that_comes_into_force_meanwhile_is_not_passed_by(
     sft: Application, maya: User, clock: SettableClock
 ) -> None:
-    """Whoever began to sign in before the factor was confirmed, without a code, is refused."""
+    """Whoever began to sign in before the factor was confirmed is asked for a code."""
     sessions = MeanwhileSessions(sft.sign_in.sessions)
     hasher = MeanwhileHasher(sft.sign_in.hasher, lambda: with_second_factor(sft, maya, clock))
     sign_in = attrs.evolve(sft.sign_in, hasher=hasher, sessions=sessions)
-    with pytest.raises(BadCredentials):
+    with pytest.raises(TotpRequired):
         sign_in(email=maya.email, password=PASSWORD)
     assert sessions.opened == []
     assert stored(sft, maya).last_login is None
+
+
+def test_being_asked_for_the_code_is_no_failed_attempt(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Who sends the right password and no code, as an app does to learn whether one is needed, loses no try."""
+    code = with_second_factor(sft, maya, clock)
+    for _ in range(3 * sft.sign_in.throttle.rate.attempts):
+        with pytest.raises(TotpRequired):
+            sft.sign_in(email=maya.email, password=PASSWORD)
+    assert sft.sign_in(email=maya.email, password=PASSWORD, totp_code=code).access
 
 
 def test_a_set_up_that_nobody_confirmed_asks_for_nothing(sft: Application, maya: User) -> None:

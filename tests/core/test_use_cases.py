@@ -15,7 +15,6 @@ from sft_adapters.memory.clock import SettableClock
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.application import Application
 from sft_core.errors import (
-    BadCredentials,
     BadToken,
     BadTotpCode,
     BlobStoreUnavailable,
@@ -23,6 +22,7 @@ from sft_core.errors import (
     FileNotFound,
     FileTooLarge,
     FileTypeNotAllowed,
+    InactiveUser,
     LinkNotFound,
     TooManyAttempts,
     UploadAborted,
@@ -96,7 +96,7 @@ def test_an_account_that_is_switched_off_meanwhile_is_not_signed_in(sft: Applica
     """Between the password and the session the account is looked at once more, where it is stored."""
     hasher: Any = Meanwhile(sft.sign_in.hasher, lambda: deactivated(sft, maya))
     sign_in = attrs.evolve(sft.sign_in, hasher=hasher)
-    with pytest.raises(BadCredentials):
+    with pytest.raises(InactiveUser):
         sign_in(email=EMAIL, password=PASSWORD)
 
 

@@ -4,7 +4,9 @@ The service's description of itself (OpenAPI 3.1), held against what it does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ import pytest
 from sft_http import problems
 from sft_http.openapi import CALLS, ROOT_CALLS
 from support.edge import API, END, PASSWORD, Edge, file_part
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +81,19 @@ def test_every_operation_has_a_name_of_its_own_and_lists_its_problems(document: 
         assert refusals <= known
 
 
+def test_paths_are_the_contracts(document: Any) -> None:
+    """Each path stands as the table of the reference writes it, so that a client made from it asks for that one."""
+    table = (ROOT / "docs/reference/http-api.md").read_text()
+    written = set(re.findall(r"^\| [A-Z, or]+ `(/[^`]*)`", table, flags=re.MULTILINE))
+    described = {path.removeprefix(API) for path in document["paths"]}
+    assert described - {"/openapi.json"} <= written
+
+
+def test_whoever_sends_a_body_may_be_too_slow() -> None:
+    """Every call that takes a body names 408."""
+    assert all(("408" in call.problems.split()) == bool(call.takes) for call in CALLS)
+
+
 def test_parameters_of_paths_are_described(document: Any) -> None:
     """Each `{name}` of a path is a required parameter, and no other one is."""
     for (_, path), operation in operations(document).items():
@@ -138,7 +155,7 @@ def test_what_answers_is_described(service: Edge, token: str, document: Any) -> 
     file = service.store(token, b"x")
     path = f"/files/{file['id']}"
     seen = [
-        ("get", "/files", service.call("GET", "/files", token=token, query="limit=0")),
+        ("get", "/files/", service.call("GET", "/files/", token=token, query="limit=0")),
         ("get", "/files/{id}", service.call("GET", "/files/x", token=token)),
         ("get", "/files/{id}/download", service.call("GET", path + "/download", token=token)),
         *[

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from sft_core.errors import BadCredentials, BadToken, BadTotpCode, TotpRequired
+from sft_core.errors import BadCredentials, BadToken, BadTotpCode, InactiveUser, SftError, TotpRequired
 from sft_core.ports import Begin, Clock, Ids, KeyRing
 from sft_core.throttle import Throttle
 from sft_core.users.model import Session, TokenClaims, TokenKind, TokenLifetimes, Totp, User
@@ -123,7 +123,12 @@ class SignIn:
         self, *, email: EmailAddress, password: Password, totp_code: str | None = None, origin: str = ""
     ) -> Tokens:
         self.throttle.admit(str(email), origin)
-        user = self._proven(email, password, totp_code)
+        try:
+            user = self._proven(email, password, totp_code)
+        except TotpRequired:
+            # The password was right: to be asked for the code is no failed try.
+            self.throttle.succeeded(str(email), origin)
+            raise
         self.throttle.succeeded(str(email), origin)
         now = self.clock.now()
         session = Session(
@@ -148,7 +153,7 @@ class SignIn:
             # Checked again where it is stored: of two sign-ins with one code one wins, and a second
             # factor that came into force while the password was being hashed is asked for.
             if not unit.users.record_sign_in(user.id, self.clock.now(), step):
-                raise BadTotpCode if step is not None else BadCredentials
+                raise _overtaken(unit.users.get(user.id), step)
             unit.commit()
         return user
 
@@ -158,6 +163,19 @@ class SignIn:
         if code is None:
             raise TotpRequired
         return self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)
+
+
+def _overtaken(user: User | None, step: int | None) -> SftError:
+    """
+    Why a sign-in is refused whose proofs were good a moment ago.
+    """
+    if user is None:
+        return BadCredentials()
+    if not user.is_active:
+        return InactiveUser()
+    if step is not None:
+        return BadTotpCode()
+    return TotpRequired() if user.two_factor_enabled else BadCredentials()
 
 
 def issue_tokens(signer: TokenSigner, session: Session, now: datetime, lifetimes: TokenLifetimes) -> Tokens:
