@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import process_tree
 from support.service import Service, serving
 from support.waiting import eventually
 from support.wire import connected, form, receive, receive_head, send
@@ -98,3 +99,14 @@ def test_idle_connections_do_not_hold_up_the_stop(tmp_path: Path) -> None:
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(20) == 0
         assert silent.recv(1) == b""
+
+
+def test_sighup_replaces_the_worker(tmp_path: Path) -> None:
+    """Another process serves afterwards, on the same port, with the same accounts; the service never ends."""
+    with serving(tmp_path, settings={"ARGON2_MEMORY_KIB": "8192"}) as service:
+        token = service.sign_up("reloaded")
+        before = set(process_tree(service.process.pid))
+        service.process.send_signal(signal.SIGHUP)
+        eventually(lambda: not (set(process_tree(service.process.pid)) & before) - {service.process.pid}, seconds=20)
+        assert service.call("GET", "/auth/me", token=token).status == 200
+        assert service.process.poll() is None
