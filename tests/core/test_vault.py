@@ -17,7 +17,6 @@ from sft_core.errors import (
     BlobMissing,
     BlobStoreFull,
     BlobStoreUnavailable,
-    Conflict,
     Damaged,
     DatabaseUnavailable,
     FileNotFound,
@@ -256,7 +255,7 @@ def test_a_file_is_sealed_once(sft: Application, maya: User) -> None:
     """A second seal of one upload is refused, and the file is as it was."""
     upload = begun(sft, maya)
     file = sft.seal_upload(upload)
-    with pytest.raises(Conflict):
+    with pytest.raises(UploadAborted):
         sft.seal_upload(upload)
     assert listed(sft, maya) == [file]
     assert read(sft, file) == CONTENT

@@ -153,9 +153,10 @@ class SealUpload:
         Seal inside a unit of work that somebody else commits.
         """
         sealed = upload.file.sealed(size=upload.received, terms=terms)
-        unit.manifests.append(sealed.id, upload.unrecorded)
+        # The state first: whoever lost the race for it has no manifest to append to.
         if not unit.files.replace(sealed, expected=FileState.RECEIVING):
             raise UploadAborted
+        unit.manifests.append(sealed.id, upload.unrecorded)
         if unit.manifests.totals(sealed.id) != (upload.parts, upload.received):
             raise UploadIncomplete
         return sealed
