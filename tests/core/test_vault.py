@@ -20,7 +20,6 @@ from sft_core.errors import (
     Damaged,
     DatabaseUnavailable,
     FileNotFound,
-    SftError,
     UploadAborted,
 )
 from sft_core.users.model import User
@@ -115,9 +114,9 @@ def test_a_store_that_fails_at_any_part_leaves_nothing(
 
 @pytest.mark.parametrize("call", ["list", "delete"])
 def test_what_cannot_be_removed_at_once_is_noise_until_it_can(sft: Application, maya: User, call: str) -> None:
-    """If the store fails for the removal too, no file appears, its key is gone, and a later sweep ends it."""
+    """The first error is told; no file appears, its key is gone, and a later sweep ends it."""
     faults = {("put", 3): BlobStoreFull("no room"), (call, 0): BlobStoreUnavailable("no answer")}
-    with pytest.raises(SftError):
+    with pytest.raises(BlobStoreFull):
         storing(sft, blobs=FaultyBlobs(sft.store_part.blobs, faults))(owner=maya.id, name=NAME, content=[CONTENT])
     assert listed(sft, maya) == []
     assert list(rows(sft).values()) == [FileState.ABORTING]

@@ -194,6 +194,9 @@ def purge(begin: Begin[VaultUnit], blobs: BlobStore, file: File) -> None:
 class StoreFile:
     """
     Store a file from bytes at hand, in parts of `part_size` bytes; on any error nothing is left.
+
+    If what was stored cannot be removed just now, the first error is told all the same: what is
+    left is noise, and the next sweep goes on.
     """
 
     begin_upload: BeginUpload
@@ -215,8 +218,11 @@ class StoreFile:
             for part in parts_of(content, self.part_size):
                 self.store_part(upload, part)
             self.seal.complete(upload)
-        except BaseException:
-            self.abort(upload)
+        except BaseException as error:
+            try:
+                self.abort(upload)
+            except SftError as failure:
+                error.add_note(f"what was stored of it could not be removed now: {failure.code}")
             raise
         # Not under the handler: an exception out of a commit leaves the outcome unknown, and a
         # file that may have been sealed is never taken apart because of it.
