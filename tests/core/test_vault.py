@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Barrier
 
 import attrs
@@ -247,6 +248,28 @@ def test_of_a_seal_and_an_abort_at_once_one_wins_whole(sft: Application, maya: U
                 (file,) = listed(sft, maya)
                 assert read(sft, file) == CONTENT
                 sft.delete_file(owner=maya.id, file_id=file.id)
+            assert (rows(sft), keys(sft)) == ({}, [])
+
+
+def test_of_a_part_and_an_abort_at_once_nothing_stays(sft: Application, maya: User) -> None:
+    """Whichever comes first, the part is removed: by the abort that finds it, or by who stored it."""
+    barrier = Barrier(2)
+
+    def store(upload: Upload) -> None:
+        barrier.wait()
+        with suppress(UploadAborted):
+            sft.store_part(upload, b"late")
+
+    def abort(upload: Upload) -> None:
+        barrier.wait()
+        sft.abort_upload(upload)
+
+    with ThreadPoolExecutor(2) as pool:
+        for turn in range(50):
+            upload = begun(sft, maya)
+            at_once = [pool.submit(action, upload) for action in ((store, abort) if turn % 2 else (abort, store))]
+            for future in at_once:
+                future.result()
             assert (rows(sft), keys(sft)) == ({}, [])
 
 

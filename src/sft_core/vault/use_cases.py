@@ -84,6 +84,10 @@ class StorePart:
     Encrypt the next bytes of an upload as one part and store it; `FileTooLarge` over the limit.
 
     When it returns the part is durable; the manifest learns of parts in batches and at sealing.
+    `UploadAborted` if somebody ended the upload meanwhile: what was stored is removed again. It is
+    looked for after the part has been stored, because an abort that comes later lists that part
+    and removes it. For the sweep of blobs that no row knows there remains what a process left that
+    died between the two, and what the store kept of a call that it said had failed.
     """
 
     begin: Begin[VaultUnit]
@@ -110,14 +114,25 @@ class StorePart:
             header=encrypted.header,
         )
         self.blobs.put(part.blob_key, encrypted.pieces, size=encrypted.size)
+        if not self._is_receiving(upload):
+            self.blobs.delete(part.blob_key)
+            raise UploadAborted
         upload.parts += 1
         upload.received += size
         upload.unrecorded.append(part)
         if len(upload.unrecorded) >= MANIFEST_PAGE:
             self._record(upload)
 
+    def _is_receiving(self, upload: Upload) -> bool:
+        with self.begin(read_only=True) as unit:
+            file = unit.files.get(upload.file.id)
+        return file is not None and file.state is FileState.RECEIVING
+
     def _record(self, upload: Upload) -> None:
         with self.begin() as unit:
+            # It changes nothing, and holds an abort off until the manifest is longer.
+            if not unit.files.replace(upload.file, expected=FileState.RECEIVING):
+                raise UploadAborted
             unit.manifests.append(upload.file.id, upload.unrecorded)
             unit.commit()
         upload.unrecorded.clear()

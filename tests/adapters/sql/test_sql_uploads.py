@@ -4,7 +4,8 @@ Uploads over real rows: who loses a race is told the same on every database.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import attrs
 import pytest
@@ -12,14 +13,14 @@ import pytest
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.memory.blobs import MemoryBlobs
-from sft_adapters.sql.database import SqlDatabase
+from sft_adapters.sql.database import SqlDatabase, SqlUnit
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_adapters.testkit.contracts.examples import stored_user
 from sft_core.errors import UploadAborted
 from sft_core.users.model import User
 from sft_core.values import FileName, Secret
 from sft_core.vault.model import VaultPolicy
-from sft_core.vault.use_cases import AbortUpload, BeginUpload, SealUpload, StorePart, Upload
+from sft_core.vault.use_cases import MANIFEST_PAGE, AbortUpload, BeginUpload, SealUpload, StorePart, Upload
 
 NAME = FileName.parse("raced.bin")
 
@@ -40,6 +41,9 @@ class Vault:
         for part in parts:
             self.part(upload, part)
         return upload
+
+    def keys(self) -> list[str]:
+        return [blob.key for blob in self.part.blobs.list()]
 
 
 def vault_on(database: SqlDatabase, policy: VaultPolicy) -> Vault:
@@ -88,3 +92,43 @@ def test_who_loses_the_race_for_a_seal_is_told_so(
     winner(vault, upload)
     with pytest.raises(UploadAborted):
         vault.seal(upload)
+
+
+@pytest.mark.parametrize("recorded", [0, MANIFEST_PAGE - 1], ids=["within a batch", "at its end"])
+def test_a_part_that_comes_after_an_abort_is_told_so_and_leaves_nothing(
+    vault: Vault, owner: User, recorded: int
+) -> None:
+    """Somebody else has ended the upload: the part is refused, and no blob stays that no row knows."""
+    upload = vault.begun(owner, *[b"x"] * recorded)
+    vault.abort(attrs.evolve(upload))
+    with pytest.raises(UploadAborted):
+        vault.part(upload, b"late")
+    assert vault.keys() == []
+
+
+@attrs.frozen
+class Meanwhile:
+    """
+    A database on which something happens just before somebody changes it.
+    """
+
+    database: SqlDatabase
+    happens: Callable[[], None]
+
+    @contextmanager
+    def __call__(self, *, read_only: bool = False) -> Iterator[SqlUnit]:
+        if not read_only:
+            self.happens()
+        with self.database(read_only=read_only) as unit:
+            yield unit
+
+
+def test_an_abort_that_comes_before_a_batch_is_recorded_is_told(
+    vault: Vault, database: SqlDatabase, owner: User
+) -> None:
+    """Between a part and its line in the manifest, too, the abort wins, and finds the part."""
+    upload = vault.begun(owner, *[b"x"] * (MANIFEST_PAGE - 1))
+    part = attrs.evolve(vault.part, begin=Meanwhile(database, lambda: vault.abort(upload)))
+    with pytest.raises(UploadAborted):
+        part(upload, b"late")
+    assert vault.keys() == []
