@@ -126,6 +126,7 @@ class Container(containers.DeclarativeContainer):
         VaultPolicy,
         max_file_size=s.max_file_size,
         allowed_extensions=s.allowed_extensions,
+        quota=s.quota,
     )
 
     attempts_window = providers.Factory(timedelta, minutes=s.attempts_window_minutes)

@@ -196,6 +196,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "bytes",
     ),
     Setting(
+        "USER_QUOTA",
+        types.whole(0, 2**60),
+        256 * _GIB,
+        "How much the files of a user may hold together, those under way included; 0 is no limit.",
+        "bytes",
+    ),
+    Setting(
         "ALLOWED_EXTENSIONS",
         types.extensions,
         frozenset(),

@@ -73,6 +73,7 @@ class Settings:
     minio_call_seconds: float
     minio_connections: int
     max_file_size: int
+    user_quota: int
     allowed_extensions: frozenset[str]
     allowed_origins: tuple[str, ...]
     two_factor_issuer: str
@@ -112,6 +113,13 @@ class Settings:
         Where the embedded default keeps its blobs.
         """
         return self.data_dir.absolute() / "blobs"
+
+    @property
+    def quota(self) -> int | None:
+        """
+        How many bytes a user's files may hold together; None is no limit.
+        """
+        return self.user_quota or None
 
     @property
     def limiter_kind(self) -> Literal["database", "redis"]:

@@ -106,6 +106,20 @@ class FileTooLarge(SftError):
         self.public = f"The file is larger than the limit of {limit} bytes."
 
 
+class QuotaExceeded(SftError):
+    """
+    The file does not fit beside the owner's others: they hold `used` bytes of at most `quota`.
+    """
+
+    code = "quota-exceeded"
+
+    def __init__(self, *, quota: int, used: int) -> None:
+        super().__init__()
+        self.quota = quota
+        self.used = used
+        self.public = f"The file does not fit: {used} of {quota} bytes are in use."
+
+
 class UploadIncomplete(SftError):
     """
     The bytes that arrived are not the bytes that were announced; nothing was stored.

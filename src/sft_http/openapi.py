@@ -86,6 +86,7 @@ ROOT_CALLS: Final = (
 _STRING: Final[Json] = {"type": "string"}
 _TIME: Final[Json] = {"type": "string", "format": "date-time"}
 _ID: Final[Json] = {"type": "string", "format": "uuid"}
+_BYTES: Final[Json] = {"type": "integer", "minimum": 0}
 _BUDGET: Final[Json] = {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_DOWNLOADS_BOUND}
 _HOURS: Final[Json] = {"type": ["integer", "null"], "minimum": 1, "maximum": MAX_EXPIRES_HOURS}
 _QUERY: Final[dict[str, Json]] = {
@@ -108,7 +109,7 @@ def _schemas() -> Json:
     email: Json = {"type": "string", "format": "email", "maxLength": 254}
     password: Json = {"type": "string", "format": "password", "minLength": 8, "maxLength": 1024}
     file = {
-        "id": _ID, "filename": _STRING, "original_filename": _STRING, "file_size": {"type": "integer", "minimum": 0},
+        "id": _ID, "filename": _STRING, "original_filename": _STRING, "file_size": _BYTES,
         "mime_type": _STRING, "is_public": {"type": "boolean"}, "share_token": {"type": ["string", "null"]},
         "share_expires_at": {"type": ["string", "null"], "format": "date-time"},
         "download_count": {"type": "integer", "minimum": 0}, "max_downloads": _BUDGET, "created_at": _TIME,
@@ -141,7 +142,8 @@ def _schemas() -> Json:
                              "expires_at": _TIME}),
         "Root": _object("name version docs", {"name": _STRING, "version": _STRING, "docs": _STRING}),
         "Health": _object("status", {"status": {"const": "healthy"}}),
-        "Problem": _object(" ".join(problem), problem, {"errors": {"type": "array", "items": fault}}),
+        "Problem": _object(" ".join(problem), problem, {"errors": {"type": "array", "items": fault},
+                           "quota": _BYTES, "used": _BYTES}),
     }  # fmt: skip
 
 

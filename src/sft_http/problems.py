@@ -66,6 +66,7 @@ STATUS: Final[dict[type[errors.SftError], int]] = {
     errors.InvalidInput: 422,
     errors.FileTypeNotAllowed: 400,
     errors.FileTooLarge: 413,
+    errors.QuotaExceeded: 413,
     errors.UploadIncomplete: 400,
     errors.NotAuthenticated: 401,
     errors.TotpRequired: 400,
@@ -159,6 +160,8 @@ async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _pa
     more: dict[str, Any] = {}
     if isinstance(error, errors.InvalidInput):
         more["errors"] = [{"path": fault.path, "message": fault.message} for fault in error.faults]
+    if isinstance(error, errors.QuotaExceeded):
+        more |= {"quota": error.quota, "used": error.used}
     if isinstance(error, (errors.Unavailable, errors.TooManyAttempts)):
         resp.set_header("Retry-After", str(error.retry_after))
     if status >= 500:

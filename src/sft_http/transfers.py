@@ -36,11 +36,13 @@ async def receive(
     media_type: MediaType,
     stream: AsyncIterable[bytes],
     announced_size: int | None,
+    overhead: int,
     part_size: int,
 ) -> Upload:
     """
     Take a file's bytes from a stream into encrypted parts; the caller seals or aborts the upload.
 
+    The announced size may exceed the file by as many as `overhead` bytes.
     On any error, a cancelled request included, the upload is aborted and nothing is left of it.
     """
     upload: Upload | None = None
@@ -53,6 +55,7 @@ async def receive(
             name=name,
             media_type=media_type,
             announced_size=announced_size,
+            overhead=overhead,
         )
 
     try:

@@ -174,7 +174,7 @@ def test_a_seal_whose_answer_is_lost_is_not_undone(sft: Application, maya: User)
     assert isinstance(sft.store_part.begin, MemoryDatabase)
     begin = UnansweredDatabase(sft.store_part.begin, 1, happens=True)
     with pytest.raises(DatabaseUnavailable):
-        storing(sft, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT])
+        storing(sft, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT], announced_size=len(CONTENT))
     (file,) = listed(sft, maya)
     assert read(sft, file) == CONTENT
 
@@ -184,7 +184,7 @@ def test_a_seal_that_did_not_happen_shows_nothing(sft: Application, maya: User) 
     assert isinstance(sft.store_part.begin, MemoryDatabase)
     begin = UnansweredDatabase(sft.store_part.begin, 1, happens=False)
     with pytest.raises(DatabaseUnavailable):
-        storing(sft, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT])
+        storing(sft, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT], announced_size=len(CONTENT))
     assert listed(sft, maya) == []
     assert list(rows(sft).values()) == [FileState.RECEIVING]
     assert len(keys(sft)) == PARTS

@@ -95,11 +95,12 @@ class Edge:
 
     def is_empty(self) -> bool:
         """
-        Whether neither a row of a file nor a part is stored.
+        Whether neither a row of a file nor a part is stored, and nobody's quota is in use.
         """
         begin = self.application.find_file.begin
         assert isinstance(begin, MemoryDatabase)
-        return not begin._committed.files and not list(self.application.store_part.blobs.list())
+        rows = begin._committed
+        return not rows.files and not any(rows.usages.values()) and not list(self.application.store_part.blobs.list())
 
 
 END = b"--b--\r\n"

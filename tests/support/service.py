@@ -46,13 +46,20 @@ class Service:
 
     def is_tidy(self) -> bool:
         """
-        Whether every file is complete, every part is some file's, and nothing else is stored.
+        Whether every file is complete, every part is some file's, and nothing else is stored or counted.
         """
         with closing(sqlite3.connect(f"file:{self.data / 'sft.db'}?mode=ro", uri=True)) as database:
             unfinished = database.execute("SELECT count(*) FROM files WHERE state != 'sealed'").fetchone()[0]
+            miscounted = database.execute(
+                "SELECT count(*) FROM users AS owner"
+                " WHERE (SELECT coalesce(sum(bytes), 0) FROM usages WHERE owner_id = owner.id)"
+                " != (SELECT coalesce(sum(size), 0) FROM files WHERE owner_id = owner.id)"
+            ).fetchone()[0]
             known = {key for (key,) in database.execute("SELECT blob_key FROM parts")}
         folders = {path.name for path in (self.data / "blobs").iterdir()}
-        return not unfinished and self.stored() == known and folders == {key.partition("/")[0] for key in known}
+        if unfinished or miscounted:
+            return False
+        return self.stored() == known and folders == {key.partition("/")[0] for key in known}
 
     def stored(self) -> set[str]:
         """

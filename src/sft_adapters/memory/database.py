@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from sft_adapters.memory.rows import Files, Links, Manifests, Tables, Users
+from sft_adapters.memory.rows import Files, Links, Manifests, Quotas, Tables, Users
 from sft_core.errors import DatabaseUnavailable
 
 WRITER_WAIT_SECONDS: Final = 10.0
@@ -29,6 +29,7 @@ class MemoryUnit:
         self.users = Users(self._read, self._write)
         self.files = Files(self._read, self._write)
         self.manifests = Manifests(self._read, self._write)
+        self.quotas = Quotas(self._read, self._write)
         self.links = Links(self._read, self._write)
 
     def commit(self) -> None:

@@ -11,11 +11,11 @@ from datetime import datetime
 
 import attrs
 
-from sft_core.errors import AlreadyRegistered, Conflict
+from sft_core.errors import AlreadyRegistered, Conflict, UploadAborted
 from sft_core.sharing.model import ShareLink
 from sft_core.users.model import User
 from sft_core.values import ByteRange, EmailAddress, FileId, LinkId, Page, UserId
-from sft_core.vault.model import File, FileState, Part
+from sft_core.vault.model import CONDEMNED, File, FileState, Part
 
 
 @attrs.define
@@ -28,12 +28,21 @@ class Tables:
     files: dict[FileId, File] = attrs.field(factory=dict)
     parts: dict[FileId, tuple[Part, ...]] = attrs.field(factory=dict)
     links: dict[LinkId, ShareLink] = attrs.field(factory=dict)
+    holds: dict[FileId, int] = attrs.field(factory=dict)
+    usages: dict[UserId, int] = attrs.field(factory=dict)
 
     def copy(self) -> Tables:
         """
         The same state, to be changed apart from this one.
         """
-        return Tables(dict(self.users), dict(self.files), dict(self.parts), dict(self.links))
+        return Tables(
+            users=dict(self.users),
+            files=dict(self.files),
+            parts=dict(self.parts),
+            links=dict(self.links),
+            holds=dict(self.holds),
+            usages=dict(self.usages),
+        )
 
 
 @attrs.frozen
@@ -117,10 +126,11 @@ class Files(_Repository):
     def remove(self, file_id: FileId) -> None:
         tables = self.write()
         file = tables.files.get(file_id)
-        if file is None or file.state not in {FileState.ABORTING, FileState.DELETING}:
+        if file is None or file.state not in CONDEMNED:
             return
         del tables.files[file_id]
         tables.parts.pop(file_id, None)
+        tables.holds.pop(file_id, None)
         tables.links = {link.id: link for link in tables.links.values() if link.file_id != file_id}
 
 
@@ -146,6 +156,33 @@ class Manifests(_Repository):
     def totals(self, file_id: FileId) -> tuple[int, int]:
         parts = self.read().parts.get(file_id, ())
         return len(parts), sum(part.size for part in parts)
+
+
+class Quotas(_Repository):
+    """
+    Implements `sft_core.vault.ports.Quotas`.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        tables = self.write()
+        file = tables.files.get(file_id)
+        if file is None or file.state in CONDEMNED:
+            raise UploadAborted
+        more = size - tables.holds.get(file_id, 0)
+        used = tables.usages.get(file.owner, 0) + more
+        if more > 0 and limit is not None and used > limit:
+            return False
+        tables.holds[file_id], tables.usages[file.owner] = size, used
+        return True
+
+    def release(self, file_id: FileId) -> None:
+        tables = self.write()
+        file = tables.files.get(file_id)
+        if file is not None and file.state in CONDEMNED:
+            tables.usages[file.owner] = tables.usages.get(file.owner, 0) - tables.holds.pop(file_id, 0)
+
+    def used(self, owner: UserId) -> int:
+        return self.read().usages.get(owner, 0)
 
 
 class Links(_Repository):

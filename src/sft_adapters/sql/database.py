@@ -14,6 +14,7 @@ from sft_adapters.sql.errors import translated
 from sft_adapters.sql.files import SqlFiles
 from sft_adapters.sql.links import SqlLinks
 from sft_adapters.sql.manifests import SqlManifests
+from sft_adapters.sql.quotas import SqlQuotas
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.sql.users import SqlUsers
 from sft_core.errors import DatabaseUnavailable
@@ -30,6 +31,7 @@ class SqlUnit:
         self.users = SqlUsers(connection)
         self.files = SqlFiles(connection)
         self.manifests = SqlManifests(connection)
+        self.quotas = SqlQuotas(connection)
         self.links = SqlLinks(connection)
 
     def commit(self) -> None:

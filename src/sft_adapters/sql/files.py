@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import files
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
-from sft_core.vault.model import Encryption, File, FileState, ShareTerms
+from sft_core.vault.model import CONDEMNED, Encryption, File, FileState, ShareTerms
 
 
 def _to_row(file: File) -> dict[str, Any]:
@@ -84,6 +84,6 @@ class SqlFiles:
 
     def remove(self, file_id: FileId) -> None:
         # Parts and links go with it: their references cascade.
-        over = files.c.state.in_([FileState.ABORTING.value, FileState.DELETING.value])
+        over = files.c.state.in_([state.value for state in CONDEMNED])
         with translated():
             self.connection.execute(delete(files).where((files.c.id == file_id.bytes) & over))

@@ -108,11 +108,23 @@ files: Final = Table(
     Column("max_downloads", Integer),
     Column("expires_hours", Integer),
     Column("created_at", Moment, nullable=False),
+    # How many bytes of its owner's quota the file holds.
+    Column("held", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("state IN ('receiving', 'sealed', 'aborting', 'deleting')", name="state_is_known"),
     CheckConstraint("encryption IN ('server', 'client')", name="encryption_is_known"),
     CheckConstraint("(key_id IS NULL) = (wrapped_key IS NULL)", name="key_is_whole"),
     CheckConstraint("size >= 0", name="size_is_not_negative"),
+    CheckConstraint("held >= 0", name="held_is_not_negative"),
     Index(None, "owner_id", "state", "created_at", "id"),
+)
+
+usages: Final = Table(
+    "usages",
+    metadata,
+    Column("owner_id", ID, ForeignKey("users.id"), primary_key=True),
+    # The sum of what the owner's files hold.
+    Column("bytes", BigInteger, nullable=False),
+    CheckConstraint("bytes >= 0", name="bytes_are_not_negative"),
 )
 
 parts: Final = Table(

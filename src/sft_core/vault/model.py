@@ -32,6 +32,10 @@ class FileState(enum.Enum):
     DELETING = "deleting"
 
 
+CONDEMNED: Final = frozenset({FileState.ABORTING, FileState.DELETING})
+"""The states of a file whose end has been decided: its key is destroyed, and what is left of it goes."""
+
+
 class Encryption(enum.Enum):
     """
     Who holds the key to a file's content: this service, or only the people who share it.
@@ -183,10 +187,13 @@ class Part:
 class VaultPolicy:
     """
     What may be put into a vault. Sizes are plaintext bytes; no extensions means any.
+
+    `quota` bounds what all files of one owner hold together; None is no bound.
     """
 
     max_file_size: int
     allowed_extensions: frozenset[str] = frozenset()
+    quota: int | None = None
 
     def admit_name(self, name: FileName) -> None:
         """

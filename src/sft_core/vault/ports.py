@@ -79,9 +79,40 @@ class Manifests(Protocol):
         ...
 
 
+class Quotas(Protocol):
+    """
+    How many plaintext bytes each file holds of its owner's quota, seen from inside one unit of work.
+
+    What an owner uses is at any time the sum of what the owner's files hold, in whatever state
+    they are.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        """
+        Let a file hold `size` bytes, more or fewer than it did; without a limit it always may.
+
+        False, changing nothing, if it would hold more than before and its owner then use more than
+        `limit`. However many ask at once, no owner's use is ever grown beyond it. `UploadAborted`,
+        changing nothing, if the file is aborting, deleting or gone.
+        """
+        ...
+
+    def release(self, file_id: FileId) -> None:
+        """
+        Give back what an aborting or deleting file holds, once; any other keeps it.
+        """
+        ...
+
+    def used(self, owner: UserId) -> int:
+        """
+        How many bytes the owner's files hold together.
+        """
+        ...
+
+
 class VaultUnit(UnitOfWork, Protocol):
     """
-    A unit of work over files and their manifests.
+    A unit of work over files, their manifests, and what they hold of their owners' quotas.
     """
 
     @property
@@ -95,6 +126,13 @@ class VaultUnit(UnitOfWork, Protocol):
     def manifests(self) -> Manifests:
         """
         The manifests as this unit sees them.
+        """
+        ...
+
+    @property
+    def quotas(self) -> Quotas:
+        """
+        What files hold as this unit sees it.
         """
         ...
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import attrs
 
-from sft_core.errors import Damaged, FileNotFound, SftError, UploadAborted, UploadIncomplete
+from sft_core.errors import Damaged, FileNotFound, QuotaExceeded, SftError, UploadAborted, UploadIncomplete
 from sft_core.ports import Begin, Clock, Entropy, Ids, KeyRing
 from sft_core.values import OCTET_STREAM, ByteRange, FileId, FileName, MediaType, Page, Secret, UserId
 from sft_core.vault.model import FILE_KEY_BYTES, FILE_KEY_PURPOSE, File, FileState, Part, ShareTerms, VaultPolicy
@@ -21,6 +21,12 @@ from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
 
 MANIFEST_PAGE: Final = 64
 """How many parts are read from or added to a manifest at once: memory stays flat at any file size."""
+
+HELD_AHEAD: Final = 64 << 20
+"""How many bytes an upload of unknown size holds of its owner's quota, at most, before they come."""
+
+NEAR_THE_QUOTA: Final = 1 << 30
+"""How many bytes below a quota nothing is held any more that may not come: it could keep a file out that fits."""
 
 
 @attrs.define(kw_only=True)
@@ -31,17 +37,36 @@ class Upload:
 
     file: File
     key: Secret
+    held: int = 0
     received: int = 0
     parts: int = 0
     unrecorded: list[Part] = attrs.field(factory=list, repr=False)
 
 
+def hold(unit: VaultUnit, upload: Upload, policy: VaultPolicy, *, need: int, ahead: int = 0) -> int:
+    """
+    Hold `need` bytes of the owner's quota for an upload, or `ahead` if that is more and there is plenty.
+
+    Returns how many are held once the unit is committed. `QuotaExceeded` if not even `need` fit.
+    """
+    file, quota = upload.file, policy.quota
+    plenty = None if quota is None else quota - NEAR_THE_QUOTA
+    if ahead > need and unit.quotas.hold(file.id, ahead, limit=plenty):
+        return ahead
+    if not unit.quotas.hold(file.id, need, limit=quota):
+        assert quota is not None  # noqa: S101 (without a limit a file may always hold more)
+        raise QuotaExceeded(quota=quota, used=unit.quotas.used(file.owner) - upload.held)
+    return need
+
+
 @attrs.frozen(kw_only=True)
 class BeginUpload:
     """
-    Store the intent to receive a file and draw its key.
+    Store the intent to receive a file, draw its key, and hold its announced size of the owner's quota.
 
-    `FileTypeNotAllowed` and, if the announced size is over the limit, `FileTooLarge`.
+    The announced size may exceed the file by as many as `overhead` bytes, which a form has around
+    it. `FileTypeNotAllowed` and, if what must come is over a limit, `FileTooLarge` or
+    `QuotaExceeded`; then nothing is stored.
     """
 
     begin: Begin[VaultUnit]
@@ -58,9 +83,12 @@ class BeginUpload:
         name: FileName,
         media_type: MediaType = OCTET_STREAM,
         announced_size: int | None = None,
+        overhead: int = 0,
     ) -> Upload:
+        announced = announced_size or 0
+        least = max(0, announced - overhead)
         self.policy.admit_name(name)
-        self.policy.admit_size(announced_size or 0)
+        self.policy.admit_size(least)
         key = Secret(self.entropy.draw(FILE_KEY_BYTES))
         file = File(
             id=FileId(self.ids.new()),
@@ -71,17 +99,22 @@ class BeginUpload:
             created_at=self.clock.now(),
         )
         wrapped = self.keyring.wrap(key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
-        file = attrs.evolve(file, key=wrapped)
+        upload = Upload(file=attrs.evolve(file, key=wrapped), key=key)
         with self.begin() as unit:
-            unit.files.add(file)
+            unit.files.add(upload.file)
+            upload.held = hold(unit, upload, self.policy, need=least, ahead=announced)
             unit.commit()
-        return Upload(file=file, key=key)
+        return upload
 
 
 @attrs.frozen(kw_only=True)
 class StorePart:
     """
-    Encrypt the next bytes of an upload as one part and store it; `FileTooLarge` over the limit.
+    Encrypt the next bytes of an upload as one part and store it.
+
+    `FileTooLarge` or `QuotaExceeded`, storing nothing, if there are too many of them. Bytes that
+    were not announced are held of the owner's quota as they come, and where there is plenty of it
+    in growing steps, so that few parts have to ask.
 
     When it returns the part is durable; the manifest learns of parts in batches and at sealing.
     `UploadAborted` if somebody ended the upload meanwhile: what was stored is removed again. It is
@@ -98,7 +131,7 @@ class StorePart:
 
     def __call__(self, upload: Upload, plaintext: Buffer) -> None:
         size = len(plaintext)
-        self.policy.admit_size(upload.received + size)
+        self._admit(upload, upload.received + size)
         number = upload.parts
         encrypted = self.cipher.encrypt(
             upload.key,
@@ -123,6 +156,16 @@ class StorePart:
         if len(upload.unrecorded) >= MANIFEST_PAGE:
             self._record(upload)
 
+    def _admit(self, upload: Upload, size: int) -> None:
+        self.policy.admit_size(size)
+        if size <= upload.held:
+            return
+        ahead = min(2 * size, size + HELD_AHEAD, self.policy.max_file_size)
+        with self.begin() as unit:
+            held = hold(unit, upload, self.policy, need=size, ahead=ahead)
+            unit.commit()
+        upload.held = held
+
     def _is_receiving(self, upload: Upload) -> bool:
         with self.begin(read_only=True) as unit:
             file = unit.files.get(upload.file.id)
@@ -141,7 +184,7 @@ class StorePart:
 @attrs.frozen(kw_only=True)
 class SealUpload:
     """
-    Turn an upload whose parts are all stored into a file, in one commit.
+    Turn an upload whose parts are all stored into a file, in one commit, holding its exact size.
 
     `UploadAborted` if somebody else won the race for its state; then nothing was stored.
     """
@@ -174,6 +217,7 @@ class SealUpload:
         unit.manifests.append(sealed.id, upload.unrecorded)
         if unit.manifests.totals(sealed.id) != (upload.parts, upload.received):
             raise UploadIncomplete
+        hold(unit, upload, self.store_part.policy, need=sealed.size)
         return sealed
 
 
@@ -197,10 +241,13 @@ class AbortUpload:
 def purge(begin: Begin[VaultUnit], blobs: BlobStore, file: File) -> None:
     """
     Delete the blobs of a file whose end has been won, then forget its rows; safe to repeat.
+
+    What the file holds of its owner's quota is given back when its bytes are gone, and not before.
     """
     for blob in list(blobs.list(file.blob_prefix)):
         blobs.delete(blob.key)
     with begin() as unit:
+        unit.quotas.release(file.id)
         unit.files.remove(file.id)
         unit.commit()
 
@@ -227,8 +274,9 @@ class StoreFile:
         name: FileName,
         content: Iterable[Buffer],
         media_type: MediaType = OCTET_STREAM,
+        announced_size: int | None = None,
     ) -> File:
-        upload = self.begin_upload(owner=owner, name=name, media_type=media_type)
+        upload = self.begin_upload(owner=owner, name=name, media_type=media_type, announced_size=announced_size)
         try:
             for part in parts_of(content, self.part_size):
                 self.store_part(upload, part)

@@ -93,20 +93,20 @@ class FileUpload(Resource):
             content_type = _MULTIPART + ";" + (req.content_type or "").partition(";")[2]
             parts: MultipartForm = await _FORMS.deserialize_async(req.stream, content_type, req.content_length)
             async for part in parts:
-                await self._take(part, user, form)
+                await self._take(part, user, form, req.content_length)
         except (MultipartParseError, falcon.MediaMalformedError):
             raise MalformedRequest("The form is malformed or ended before its closing boundary.") from None
         except falcon.HTTPInvalidHeader:
             raise MalformedRequest("The form's Content-Type names no boundary that can be used.") from None
         await require_whole_body(req)
 
-    async def _take(self, part: BodyPart, user: User, form: _Form) -> None:
+    async def _take(self, part: BodyPart, user: User, form: _Form, announced_size: int | None) -> None:
         found = disposition.parameters(part._headers.get(b"content-disposition", b""))  # noqa: SLF001 (its own reading of this header fails on what is not UTF-8)
         name, file_name = found.get("name"), disposition.file_name(found)
         if name == "file" and file_name is not None:
             if form.upload is not None:
                 raise InvalidValue("file", "stands more than once")
-            form.upload = await self._receive(part, user, file_name)
+            form.upload = await self._receive(part, user, file_name, announced_size)
         elif name in FIELDS and file_name is None:
             if name in form.fields:
                 raise InvalidValue(name, "stands more than once")
@@ -114,7 +114,7 @@ class FileUpload(Resource):
         else:
             raise InvalidValue("file" if name == "file" else "form", "the form has a part that is not expected")
 
-    async def _receive(self, part: BodyPart, user: User, file_name: str) -> Upload:
+    async def _receive(self, part: BodyPart, user: User, file_name: str, announced_size: int | None) -> Upload:
         try:
             # Its own reading of this header fails on what is not ASCII; RFC 7578, section 4.4, names the default.
             media_type = MediaType.parse(part._headers.get(b"content-type", b"text/plain").decode("latin-1"))  # noqa: SLF001
@@ -127,7 +127,8 @@ class FileUpload(Resource):
             name=FileName.parse(file_name),
             media_type=media_type,
             stream=part.stream,
-            announced_size=None,
+            announced_size=announced_size,
+            overhead=_FORM_SLACK,
             part_size=self.settings.part_size,
         )
 

@@ -52,6 +52,12 @@ class TestMemoryLinks(_OnMemory, contracts.LinkRepositoryContract):
     """
 
 
+class TestMemoryQuotas(_OnMemory, contracts.QuotaContract):
+    """
+    Quotas.
+    """
+
+
 class TestMemorySessions(contracts.SessionStoreContract):
     """
     Sessions.

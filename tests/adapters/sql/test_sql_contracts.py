@@ -44,6 +44,12 @@ class TestSqlLinks(contracts.LinkRepositoryContract):
     """
 
 
+class TestSqlQuotas(contracts.QuotaContract):
+    """
+    Quotas.
+    """
+
+
 class TestSqlSessions(contracts.SessionStoreContract):
     """
     Sessions.

@@ -18,10 +18,13 @@ from psycopg import sql
 from sqlalchemy import Engine, event, inspect, text
 
 from sft_adapters.sql import migrate
+from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import open_engine
 from sft_adapters.sql.tables import metadata
 from sft_adapters.sql.transactions import transaction
+from sft_adapters.testkit.contracts.examples import a_file, a_user, some_parts
 from sft_core.errors import ConfigurationError, DatabaseUnavailable
+from sft_core.vault.model import FileState
 from support.servers import Postgres
 
 
@@ -72,6 +75,37 @@ def test_each_step_goes_up_and_down_by_itself(empty: Engine) -> None:
     for revision in reversed(revisions[:-1]):
         migrate.downgrade(empty, revision)
         assert migrate.current(empty) == revision
+
+
+def test_what_is_stored_already_counts_for_its_owner(empty: Engine) -> None:
+    """A sealed or deleted file by its size, an unfinished one by its recorded parts; down and up again the same."""
+    migrate.upgrade(empty, "0002")
+    owner, other, newcomer = a_user(), a_user(), a_user()
+    sizes = {FileState.SEALED: 2**40, FileState.DELETING: 300, FileState.RECEIVING: 0, FileState.ABORTING: 0}
+    stored = [a_file(owner, state=state, size=size) for state, size in sizes.items()]
+    stored += [a_file(other, state=FileState.SEALED, size=5), a_file(other)]
+    recorded = {file: some_parts(file, 10, 7) for file in stored if file.state is not FileState.SEALED}
+    with SqlDatabase(empty)() as unit:
+        for user in (owner, other, newcomer):
+            unit.users.add(user)
+        for file in stored:
+            unit.files.add(file)
+            unit.manifests.append(file.id, recorded.get(file, []))
+        unit.commit()
+    for _ in range(2):
+        migrate.upgrade(empty)
+        assert drift(empty) == []
+        with SqlDatabase(empty)(read_only=True) as unit:
+            used = [unit.quotas.used(user.id) for user in (owner, other, newcomer)]
+            assert used == [2**40 + 300 + 17 + 17, 5 + 17, 0]
+        migrate.downgrade(empty, "0002")
+    migrate.upgrade(empty)
+    with SqlDatabase(empty)() as unit:
+        for file in stored:
+            unit.quotas.release(file.id)
+        unit.commit()
+    with SqlDatabase(empty)(read_only=True) as unit:
+        assert unit.quotas.used(owner.id) == 2**40 + 17
 
 
 def test_a_schema_of_another_time_is_refused(engine: Engine) -> None:

@@ -10,59 +10,13 @@ from contextlib import contextmanager
 import attrs
 import pytest
 
-from sft_adapters.crypto.content import ChunkedCipher
-from sft_adapters.crypto.keyring import AesKeyRing
-from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.sql.database import SqlDatabase, SqlUnit
-from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_adapters.testkit.contracts.examples import stored_user
 from sft_core.errors import UploadAborted
 from sft_core.users.model import User
-from sft_core.values import FileName, Secret
 from sft_core.vault.model import VaultPolicy
-from sft_core.vault.use_cases import MANIFEST_PAGE, AbortUpload, BeginUpload, SealUpload, StorePart, Upload
-
-NAME = FileName.parse("raced.bin")
-
-
-@attrs.frozen
-class Vault:
-    """
-    The steps of an upload on one database, with blobs in memory.
-    """
-
-    begin: BeginUpload
-    part: StorePart
-    seal: SealUpload
-    abort: AbortUpload
-
-    def begun(self, owner: User, *parts: bytes) -> Upload:
-        upload = self.begin(owner=owner.id, name=NAME)
-        for part in parts:
-            self.part(upload, part)
-        return upload
-
-    def keys(self) -> list[str]:
-        return [blob.key for blob in self.part.blobs.list()]
-
-
-def vault_on(database: SqlDatabase, policy: VaultPolicy) -> Vault:
-    blobs, entropy = MemoryBlobs(), SystemEntropy()
-    clock = SystemClock()
-    part = StorePart(begin=database, entropy=entropy, cipher=ChunkedCipher(entropy), blobs=blobs, policy=policy)
-    return Vault(
-        begin=BeginUpload(
-            begin=database,
-            ids=Uuid7Ids(clock, entropy),
-            clock=clock,
-            entropy=entropy,
-            keyring=AesKeyRing(Secret(bytes(32))),
-            policy=policy,
-        ),
-        part=part,
-        seal=SealUpload(begin=database, store_part=part),
-        abort=AbortUpload(begin=database, blobs=blobs),
-    )
+from sft_core.vault.use_cases import MANIFEST_PAGE, Upload
+from support.vault import Vault, vault_on
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from sft_adapters.testkit.contracts.keyrings import KeyRingContract
 from sft_adapters.testkit.contracts.limits import RateLimiterContract
 from sft_adapters.testkit.contracts.links import LinkRepositoryContract
 from sft_adapters.testkit.contracts.passwords import PasswordHasherContract
+from sft_adapters.testkit.contracts.quotas import QuotaContract
 from sft_adapters.testkit.contracts.sessions import SessionStoreContract
 from sft_adapters.testkit.contracts.signers import TokenSignerContract
 from sft_adapters.testkit.contracts.system import ClockContract, EntropyContract, IdsContract
@@ -34,6 +35,7 @@ __all__ = [
     "PartReaderContract",
     "PasswordHasherContract",
     "QrEncoderContract",
+    "QuotaContract",
     "RateLimiterContract",
     "SessionStoreContract",
     "TokenSignerContract",

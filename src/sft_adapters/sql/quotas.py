@@ -1,0 +1,86 @@
+"""
+Quotas as rows: what each file holds stands beside its state, and each owner's sum in a row of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import attrs
+from sqlalchemy import BigInteger, Connection, LargeBinary, Row, bindparam, select, text, update
+
+from sft_adapters.sql.errors import translated
+from sft_adapters.sql.tables import files, usages
+from sft_core.errors import UploadAborted
+from sft_core.values import FileId, UserId
+from sft_core.vault.model import CONDEMNED, FileState
+
+# The one statement that decides, in words that both databases know. Who arrives second waits for
+# the row and meets the sum that the first one left in it. The caller has looked whether the first
+# bytes of all fit.
+_GROW: Final = text(
+    "INSERT INTO usages (owner_id, bytes) VALUES (:owner, :more)"
+    " ON CONFLICT (owner_id) DO UPDATE SET bytes = usages.bytes + :more"
+    " WHERE usages.bytes <= :room"
+    " RETURNING bytes",
+).bindparams(
+    bindparam("owner", type_=LargeBinary),
+    bindparam("more", type_=BigInteger),
+    bindparam("room", type_=BigInteger),
+)
+
+_NO_LIMIT: Final = 2**63 - 1
+
+
+@attrs.frozen
+class SqlQuotas:
+    """
+    Implements `sft_core.vault.ports.Quotas`.
+
+    Every change locks the file's row first and its owner's sum second, so no two wait for each
+    other. Who holds more for a file that somebody ends at the same moment is either before the
+    end, which then gives all of it back, or after it, and is told so.
+    """
+
+    connection: Connection
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        with translated():
+            file = self._locked(file_id)
+            if file is None or FileState(file.state) in CONDEMNED:
+                raise UploadAborted
+            more = size - file.held
+            if more > 0 and not self._grow(file.owner_id, more, _NO_LIMIT if limit is None else limit):
+                return False
+            if more < 0:
+                self._shrink(file.owner_id, -more)
+            if more:
+                self.connection.execute(update(files).where(files.c.id == file_id.bytes).values(held=size))
+        return True
+
+    def release(self, file_id: FileId) -> None:
+        with translated():
+            file = self._locked(file_id)
+            if file is not None and file.held and FileState(file.state) in CONDEMNED:
+                self._shrink(file.owner_id, file.held)
+                self.connection.execute(update(files).where(files.c.id == file_id.bytes).values(held=0))
+
+    def used(self, owner: UserId) -> int:
+        with translated():
+            found = self.connection.execute(select(usages.c.bytes).where(usages.c.owner_id == owner.bytes))
+            return int(found.scalar_one_or_none() or 0)
+
+    def _locked(self, file_id: FileId) -> Row[Any, Any, Any] | None:
+        # SQLite has one writer at a time, and no such words.
+        query = select(files.c.owner_id, files.c.state, files.c.held).where(files.c.id == file_id.bytes)
+        return self.connection.execute(query.with_for_update(key_share=True)).one_or_none()
+
+    def _grow(self, owner: bytes, more: int, limit: int) -> bool:
+        if more > limit:
+            return False
+        change = {"owner": owner, "more": more, "room": limit - more}
+        return self.connection.execute(_GROW, change).first() is not None
+
+    def _shrink(self, owner: bytes, less: int) -> None:
+        own = usages.c.owner_id == owner
+        self.connection.execute(update(usages).where(own).values(bytes=usages.c.bytes - less))
