@@ -26,15 +26,19 @@ pytestmark = pytest.mark.xdist_group("races")
 CODES = 40
 """How many one-time codes a user may get wrong: more than race for one, fewer than guess at one."""
 
+CONTENT = os.urandom(20_000)
+FITTING = 13
+"""How many such files a user may have."""
+
 SETTINGS = {
     "ARGON2_MEMORY_KIB": "8192",
     "HASH_WAIT_SECONDS": "60",
     "SIGN_IN_ATTEMPTS": "1000",
     "TOTP_ATTEMPTS": str(CODES),
+    "USER_QUOTA": str(FITTING * len(CONTENT) + len(CONTENT) // 2),
     # No attempt comes back while the test runs.
     "ATTEMPTS_WINDOW_MINUTES": "1440",
 }
-CONTENT = os.urandom(20_000)
 ROUNDS = 3
 """A race that is lost now and then is seen by running it more than once."""
 
@@ -74,12 +78,15 @@ def token(raced: Service) -> str:
     return raced.sign_up("racer")
 
 
-def stored(service: Service, token: str) -> str:
+def uploading(service: Service, token: str) -> bytes:
     headers, (before, after) = multipart("raced.bin")
     form = before + CONTENT + after
+    return head("POST", f"{service.api}/files/upload", headers | {"Authorization": f"Bearer {token}"}, len(form)) + form
+
+
+def stored(service: Service, token: str) -> str:
     with connected(service.port) as connection:
-        path = f"{service.api}/files/upload"
-        connection.sendall(head("POST", path, headers | {"Authorization": f"Bearer {token}"}, len(form)) + form)
+        connection.sendall(uploading(service, token))
         return str(receive(connection).json()["id"])
 
 
@@ -154,3 +161,16 @@ def test_an_address_is_registered_exactly_once(raced: Service) -> None:
     del account["username"]
     token = raced.call("POST", "/auth/login", body=account).json()["access_token"]
     assert raced.call("GET", "/auth/me", token=token).json()["id"] == won["id"]
+
+
+def test_a_quota_takes_exactly_so_many_files(raced: Service) -> None:
+    """Of sixty-four uploads as many are stored as fit; each deletion makes room for exactly one more."""
+    token = raced.sign_up("hoarder")
+    for room in (FITTING, 1, 4):
+        answers = at_once(raced.port, uploading(raced, token), clients=64)
+        assert Counter(answer.status for answer in answers) == {201: room, 413: 64 - room}
+        assert {answer.json()["code"] for answer in answers if answer.status == 413} == {"quota-exceeded"}
+        files = raced.call("GET", "/files/?limit=100", token=token).json()
+        assert [file["file_size"] for file in files] == [len(CONTENT)] * FITTING
+        for file in files[: 1 if room == FITTING else 4]:
+            assert raced.call("DELETE", f"/files/{file['id']}", token=token).status == 204

@@ -23,8 +23,10 @@ from sft_adapters.sql.engine import PostgresLimits, open_engine
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.testkit.contracts.examples import NOW, a_user
-from sft_core.errors import AlreadyRegistered, TooManyAttempts
-from sft_core.values import LinkId, Rate, SessionId, UserId
+from sft_core.errors import AlreadyRegistered, QuotaExceeded, TooManyAttempts
+from sft_core.values import FileName, LinkId, Rate, SessionId, UserId
+from sft_core.vault.model import VaultPolicy
+from support.vault import vault_on
 
 PROCESSES = 4
 THREADS = 16
@@ -35,6 +37,10 @@ STEP = 101
 BUDGET = 13
 
 SECOND = timedelta(seconds=1)
+
+SIZE = 1000
+POLICY = VaultPolicy(max_file_size=1 << 20, quota=BUDGET * SIZE + SIZE // 2)
+"""A quota for thirteen files and a half."""
 
 Racer = Callable[[Engine, bytes], bool]
 
@@ -74,6 +80,35 @@ def admit(engine: Engine, key: bytes) -> bool:
     try:
         SqlRateLimiter(engine).admit(key.decode(), Rate(BUDGET, BUDGET * SECOND), now=NOW)
     except TooManyAttempts:
+        return False
+    return True
+
+
+def upload(engine: Engine, user: bytes) -> bool:
+    """
+    Store a file in one part whose size nobody announced.
+    """
+    return _upload(engine, user, announced_size=None)
+
+
+def upload_announced(engine: Engine, user: bytes) -> bool:
+    """
+    Store a file in four parts whose size was announced.
+    """
+    return _upload(engine, user, announced_size=SIZE)
+
+
+def _upload(engine: Engine, user: bytes, *, announced_size: int | None) -> bool:
+    vault = vault_on(SqlDatabase(engine), POLICY)
+    store = vault.in_parts_of(SIZE if announced_size is None else SIZE // 4)
+    try:
+        store(
+            owner=UserId(UUID(bytes=user)),
+            name=FileName.parse("raced.bin"),
+            content=[bytes(SIZE)],
+            announced_size=announced_size,
+        )
+    except QuotaExceeded:
         return False
     return True
 

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.sessions import SqlSessions
+from sft_adapters.sql.tables import files
+from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import a_link, a_session, a_user, stored_file, stored_user
+from sft_core.values import Page
 from support import racers
 
 
@@ -73,6 +76,22 @@ def test_a_name_is_registered_once(race: racers.Race, url: str, database: SqlDat
     assert race(racers.register, url, b"racer") == 1
     with database(read_only=True) as unit:
         assert unit.users.find(a_user("racer").email) is not None
+
+
+@pytest.mark.parametrize("racer", [racers.upload, racers.upload_announced], ids=["as it comes", "announced"])
+def test_a_quota_is_exact(race: racers.Race, url: str, database: SqlDatabase, racer: racers.Racer) -> None:
+    """Of sixty-four files of one user thirteen fit and thirteen are stored; what they hold is counted, no more."""
+    owner = stored_user(database)
+    assert race(racer, url, owner.id.bytes) == racers.BUDGET
+    with database(read_only=True) as unit:
+        stored = unit.files.list_sealed(owner.id, Page())
+        assert [file.size for file in stored] == [racers.SIZE] * racers.BUDGET
+        assert unit.quotas.used(owner.id) == racers.BUDGET * racers.SIZE
+    with transaction(database.engine, read_only=True) as (connection, _):
+        assert connection.execute(select(func.count(), func.sum(files.c.held))).one() == (
+            racers.BUDGET,
+            racers.BUDGET * racers.SIZE,
+        )
 
 
 def test_attempts_are_admitted_as_often_as_the_rate_says(race: racers.Race, url: str) -> None:
