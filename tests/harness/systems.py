@@ -36,8 +36,17 @@ from sft_adapters.testkit import LibraryDriver
 from sft_core.application import Application
 from support.processes import free_port, process_tree, wait_for
 
-LIGHT = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": "65536", "SIGN_IN_ATTEMPTS": "10000", "TOTP_ATTEMPTS": "10000"}
-"""Quick hashes, small parts, and tries enough for machines that make mistakes on purpose."""
+QUOTA = 200_000
+"""How many bytes a person may store: some small files, or not even one large one."""
+
+LIGHT = {
+    "ARGON2_MEMORY_KIB": "8192",
+    "PART_SIZE": "65536",
+    "SIGN_IN_ATTEMPTS": "10000",
+    "TOTP_ATTEMPTS": "10000",
+    "USER_QUOTA": str(QUOTA),
+}
+"""Quick hashes, small parts, a quota that is met, and tries enough for machines that make mistakes on purpose."""
 
 
 def settings_for(folder: Path, **environ: str) -> Settings:

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from harness.systems import MortalService, embedded_library, memory_library, mortal_service
+from harness.systems import QUOTA, MortalService, embedded_library, memory_library, mortal_service
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.testkit import HttpDriver, blob_machine, budget, system_machine
@@ -35,12 +35,12 @@ def test_blobs_in_a_folder_keep_every_clause(tmp_path: Path) -> None:
 
 def test_the_library_in_memory_keeps_every_clause() -> None:
     """People, files and links behave as the model says, while the clock moves on."""
-    run_state_machine_as_test(system_machine(memory_library), settings=budget(examples=40, steps=30))
+    run_state_machine_as_test(system_machine(memory_library, quota=QUOTA), settings=budget(examples=40, steps=30))
 
 
 def test_the_library_on_sqlite_and_disk_keeps_every_clause(tmp_path: Path) -> None:
     """So do they on SQLite and a folder, also when the library is dropped and opened again."""
-    machine = system_machine(lambda: embedded_library(tmp_path))
+    machine = system_machine(lambda: embedded_library(tmp_path), quota=QUOTA)
     run_state_machine_as_test(machine, settings=budget(examples=12, steps=20))
 
 
@@ -53,7 +53,9 @@ def service(tmp_path: Path) -> Iterator[MortalService]:
 @pytest.mark.slow
 def test_the_service_keeps_every_clause_over_crashes(service: MortalService) -> None:
     """Over HTTP the same model holds, and kill -9 loses nothing that was acknowledged."""
-    machine = system_machine(lambda: HttpDriver(base_url=service.url, crash_hook=service.crash), max_crashes=1)
+    machine = system_machine(
+        lambda: HttpDriver(base_url=service.url, crash_hook=service.crash), max_crashes=1, quota=QUOTA
+    )
     run_state_machine_as_test(machine, settings=budget(examples=4, steps=20))
 
 
@@ -70,5 +72,7 @@ def service_on_servers(
 def test_two_workers_on_real_servers_keep_every_clause_over_crashes(service_on_servers: MortalService) -> None:
     """On PostgreSQL, Valkey and S3 the same model holds, whichever worker answers."""
     service = service_on_servers
-    machine = system_machine(lambda: HttpDriver(base_url=service.url, crash_hook=service.crash), max_crashes=1)
+    machine = system_machine(
+        lambda: HttpDriver(base_url=service.url, crash_hook=service.crash), max_crashes=1, quota=QUOTA
+    )
     run_state_machine_as_test(machine, settings=budget(examples=4, steps=20))

@@ -13,9 +13,9 @@ from hypothesis import settings
 from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from harness.planted import blobs, crypto, links, rows
+from harness.planted import blobs, crypto, links, quotas, rows
 from harness.planted.rows import With
-from harness.systems import embedded_library, memory_library
+from harness.systems import QUOTA, embedded_library, memory_library
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit import BrokenClause, Clause, blob_machine, budget, system_machine
@@ -78,6 +78,12 @@ def secret() -> Secret:
         ({"begin": lambda: With("files", rows.ListsEverybodysFiles)}, Clause.LISTED_IS_OWNED),
         ({"begin": lambda: With("files", rows.ForgetsToDelete)}, Clause.DELETED_IS_GONE),
         ({"begin": lambda: With("manifests", rows.MissesThePartBefore)}, Clause.STORED_IS_KEPT),
+        ({"begin": lambda: With("quotas", quotas.IgnoresTheLimit)}, Clause.QUOTA_IS_EXACT),
+        ({"begin": lambda: With("quotas", quotas.LetsGrowthGo)}, Clause.QUOTA_IS_EXACT),
+        ({"begin": lambda: With("quotas", quotas.RefusesTheLastByte)}, Clause.QUOTA_IS_EXACT),
+        ({"begin": lambda: With("quotas", quotas.TakesAByteMore)}, Clause.QUOTA_IS_EXACT),
+        ({"begin": lambda: With("quotas", quotas.NeverReleases)}, Clause.QUOTA_IS_EXACT),
+        ({"begin": lambda: With("quotas", quotas.CountsEverybodyTogether)}, Clause.QUOTA_IS_EXACT),
         ({"begin": lambda: With("users", rows.SpendsAStepAgain)}, Clause.CODE_IS_SPENT),
         ({"sessions": links.RotatesOldGenerations}, Clause.REFRESH_IS_FOR_ONE_EXCHANGE),
         ({"sessions": links.ReadsThenRotates}, Clause.REFRESH_IS_FOR_ONE_EXCHANGE),
@@ -89,11 +95,11 @@ def secret() -> Secret:
 )
 def test_the_system_machine_finds_a_broken_adapter(adapters: dict[str, Callable[[], Any]], clause: Clause) -> None:
     """People, files and links in any order show what one adapter behind them does wrong."""
-    machine = system_machine(lambda: memory_library(**{name: make() for name, make in adapters.items()}))
+    machine = system_machine(lambda: memory_library(**{name: make() for name, make in adapters.items()}), quota=QUOTA)
     assert broken_clause(machine) is clause
 
 
 def test_the_system_machine_finds_what_a_crash_loses(tmp_path: Path) -> None:
     """A library whose blobs are in memory loses them when it is opened again."""
-    machine = system_machine(lambda: embedded_library(tmp_path, blobs=lambda _: MemoryBlobs()))
+    machine = system_machine(lambda: embedded_library(tmp_path, blobs=lambda _: MemoryBlobs()), quota=QUOTA)
     assert broken_clause(machine, examples=50) is Clause.CRASH_LOSES_NOTHING

@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from harness.clauses import broken_clauses, clauses_of
-from harness.planted import blobs, crypto, limits, links, rows
+from harness.planted import blobs, crypto, limits, links, quotas, rows
 from harness.planted.rows import With
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
@@ -24,7 +24,7 @@ from sft_adapters.crypto.totp import PyotpCodes
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.limiter import MemoryRateLimiter
-from sft_adapters.memory.rows import Files, Links, Manifests, Users
+from sft_adapters.memory.rows import Files, Links, Manifests, Quotas, Users
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_adapters.testkit import contracts
@@ -44,6 +44,7 @@ MAKE: dict[type, Make] = {
     contracts.UserRepositoryContract: lambda kind: {"database": With("users", kind)},
     contracts.FileRepositoryContract: lambda kind: {"database": With("files", kind)},
     contracts.ManifestsContract: lambda kind: {"database": With("manifests", kind)},
+    contracts.QuotaContract: lambda kind: {"database": With("quotas", kind)},
     contracts.LinkRepositoryContract: lambda kind: {"database": With("links", kind)},
     contracts.SessionStoreContract: lambda kind: {"sessions": kind(), "user": a_user()},
     contracts.RateLimiterContract: lambda kind: {"limiter": kind()},
@@ -65,6 +66,7 @@ SOUND: dict[type, Kind] = {
     contracts.UserRepositoryContract: Users,
     contracts.FileRepositoryContract: Files,
     contracts.ManifestsContract: Manifests,
+    contracts.QuotaContract: Quotas,
     contracts.LinkRepositoryContract: Links,
     contracts.SessionStoreContract: MemorySessions,
     contracts.RateLimiterContract: MemoryRateLimiter,
@@ -157,6 +159,109 @@ BUGS = [
     rejected(contracts.FileRepositoryContract, rows.RemovesSealedFiles, "test_only_what_is_condemned_can_be_removed"),
     rejected(contracts.ManifestsContract, rows.MissesThePartBefore, "test_covering_is_what_the_arithmetic_says"),
     rejected(contracts.ManifestsContract, rows.AppendsOverANumber, "test_a_number_stands_once"),
+    rejected(
+        contracts.QuotaContract,
+        quotas.ReadsThenCounts,
+        "test_of_many_at_once_as_many_as_fit",
+        "test_an_end_while_more_is_held_leaks_nothing",
+        "test_of_many_that_release_one_gives_back",
+        make=MAKE[contracts.UnitOfWorkContract],
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.IgnoresTheLimit,
+        "test_the_limit_is_exact",
+        "test_growth_obeys_the_limit",
+        "test_of_many_at_once_as_many_as_fit",
+        "test_owners_do_not_mix",
+        "test_shrinking_always_works",
+        "test_without_a_limit_all_is_counted",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.LetsGrowthGo,
+        "test_growth_obeys_the_limit",
+        "test_shrinking_always_works",
+        "test_the_limit_is_exact",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.RefusesTheLastByte,
+        "test_the_limit_is_exact",
+        "test_a_release_gives_back_once",
+        "test_growth_obeys_the_limit",
+        "test_of_many_at_once_as_many_as_fit",
+        "test_owners_do_not_mix",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.TakesAByteMore,
+        "test_the_limit_is_exact",
+        "test_growth_obeys_the_limit",
+        "test_owners_do_not_mix",
+        "test_without_a_limit_all_is_counted",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.RefusesToShrink,
+        "test_shrinking_always_works",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.CountsRefusals,
+        "test_the_limit_is_exact",
+        "test_growth_obeys_the_limit",
+        "test_of_many_at_once_as_many_as_fit",
+        "test_owners_do_not_mix",
+        "test_shrinking_always_works",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.AddsToWhatIsHeld,
+        "test_a_file_holds_what_was_said_last",
+        "test_a_release_gives_back_once",
+        "test_growth_obeys_the_limit",
+        "test_shrinking_always_works",
+        "test_what_is_not_committed_is_not_held",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.CountsEverybodyTogether,
+        "test_owners_do_not_mix",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.NeverReleases,
+        "test_a_release_gives_back_once",
+        "test_an_end_while_more_is_held_leaks_nothing",
+        "test_of_many_that_release_one_gives_back",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.ReleasesAgain,
+        "test_a_release_gives_back_once",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.ReleasesInAnyState,
+        "test_only_what_is_condemned_is_released",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.HoldsForTheCondemned,
+        "test_what_is_over_holds_no_more",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.HoldsForNobody,
+        "test_what_is_over_holds_no_more",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.SumsWhatIsUnderWayOnly,
+        "test_a_file_holds_what_was_said_last",
+        "test_only_what_is_condemned_is_released",
+    ),
     rejected(
         contracts.LinkRepositoryContract,
         rows.ReadsThenWrites,

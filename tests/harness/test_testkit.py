@@ -49,6 +49,7 @@ WRONG: list[Callable[[], Any]] = [
     lambda: system_machine(memory_library, part_size=0),
     lambda: system_machine(memory_library, max_file_bytes=-1),
     lambda: system_machine(memory_library, max_crashes=-1),
+    lambda: system_machine(memory_library, quota=0),
     lambda: budget(examples=0, steps=1),
     lambda: budget(examples=1, steps=0),
     lambda: budget(examples=1.5, steps=1),  # type: ignore[arg-type]

@@ -37,6 +37,7 @@ class Clause(enum.Enum):
     LINK_HAS_AN_END = "a link ends with its time or its revocation, to the moment"
     BUDGET_IS_EXACT = "a link gives exactly as many downloads as it has, under any load; a look spends none"
     DOWNLOADS_ARE_COUNTED = "a file's count is the number of downloads that its links granted"
+    QUOTA_IS_EXACT = "a person's files hold as much as they may and no more, under any load; a deletion gives it back"
     CRASH_LOSES_NOTHING = "what was acknowledged before a crash is there after it"
 
 

@@ -8,6 +8,7 @@ judged (docs/decisions/0009).
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -16,6 +17,7 @@ from sft_adapters.testkit.one_time import code_of, step_at
 Row: TypeAlias = dict[str, Any]
 
 DEFAULT_LINK_HOURS = 24
+QUOTA_EXCEEDED = "quota-exceeded"
 
 
 class Oracle:
@@ -23,8 +25,8 @@ class Oracle:
     People by their address, logins by their number, files by their id, links by their token.
     """
 
-    def __init__(self, *, access_lifetime: timedelta, refresh_lifetime: timedelta) -> None:
-        self.access_lifetime, self.refresh_lifetime = access_lifetime, refresh_lifetime
+    def __init__(self, *, access_lifetime: timedelta, refresh_lifetime: timedelta, quota: int | None) -> None:
+        self.access_lifetime, self.refresh_lifetime, self.quota = access_lifetime, refresh_lifetime, quota
         self.people: dict[str, Row] = {}
         self.logins: dict[int, Row] = {}
         self.files: dict[str, Row] = {}
@@ -152,6 +154,19 @@ class Oracle:
         A file was stored.
         """
         self.files[file_id] = {"owner": owner, "name": name, "type": media_type, "content": content, "links": []}
+
+    def room(self, owner: str) -> float:
+        """
+        How many bytes more the owner may store.
+        """
+        used = sum(len(file["content"]) for file in self.files.values() if file["owner"] == owner)
+        return math.inf if self.quota is None else self.quota - used
+
+    def storing(self, owner: str, size: int) -> str | None:
+        """
+        What storing so many bytes must answer.
+        """
+        return QUOTA_EXCEEDED if size > self.room(owner) else None
 
     def owning(self, owner: str, file_id: str) -> str | None:
         """

@@ -123,14 +123,20 @@ class SystemMachine(AccountRules, LinkRules):
 
 
 def system_machine(
-    driver: Callable[[], Driver], *, part_size: int = 1 << 16, max_file_bytes: int = 1 << 18, max_crashes: int = 5
+    driver: Callable[[], Driver],
+    *,
+    part_size: int = 1 << 16,
+    max_file_bytes: int = 1 << 18,
+    max_crashes: int = 5,
+    quota: int | None = None,
 ) -> type[SystemMachine]:
     """
     A state machine that judges what `driver()` drives: a new driver for each run, closed after it.
 
     One system may stand behind many runs. Files have at most `max_file_bytes`, and many of them end
     within a byte of a chunk's bound or of a part's, which has `part_size` bytes of plaintext. A run
-    has at most `max_crashes` crashes; what the driver cannot do is left out.
+    has at most `max_crashes` crashes; what the driver cannot do is left out. A person's files may hold
+    `quota` bytes together; without one the machine expects no refusal on their account.
 
         TestMySystem = system_machine(make_driver).TestCase
     """
@@ -139,5 +145,7 @@ def system_machine(
     check_bounds("part_size", 1, part_size, lowest=1, highest=2**30)
     check_bounds("max_file_bytes", 0, max_file_bytes, lowest=0, highest=2**30)
     check_bounds("max_crashes", 0, max_crashes, lowest=0, highest=2**30)
-    bounds = {"part_size": part_size, "max_file_bytes": max_file_bytes, "max_crashes": max_crashes}
+    if quota is not None:
+        check_bounds("quota", 1 << 10, quota, lowest=1 << 10, highest=2**60)
+    bounds = {"part_size": part_size, "max_file_bytes": max_file_bytes, "max_crashes": max_crashes, "quota": quota}
     return type("SystemMachine", (SystemMachine,), {"make_driver": staticmethod(driver), **bounds})

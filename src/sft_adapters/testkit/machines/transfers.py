@@ -14,6 +14,7 @@ from hypothesis.stateful import precondition, rule
 from sft_adapters.testkit.drivers.verbs import SeenFile
 from sft_adapters.testkit.machines.clauses import Clause
 from sft_adapters.testkit.machines.crowds import at_once
+from sft_adapters.testkit.machines.oracle import QUOTA_EXCEEDED
 from sft_adapters.testkit.machines.world import (
     FILES,
     LINKS,
@@ -43,15 +44,58 @@ class FileRules(World):
         """
         self._store(login, name, media_type, content)
 
+    @precondition(lambda self: self.has_quota)
+    @rule(login=LOGINS, over=st.sampled_from([-1, 0, 1]))
+    def store_to_the_end_of_the_quota(self, login: int, over: int) -> None:
+        """
+        Store a file as large as there is room, or a byte more or less.
+        """
+        size = self.oracle.room(self.oracle.logins[login]["who"]) + over
+        if 0 <= size <= self.max_file_bytes:
+            self._store(login, "last.bin", "application/octet-stream", bytes(int(size)))
+
+    @precondition(lambda self: self.has_quota)
+    @rule(login=LOGINS, share=st.integers(1, 4), crowd=st.integers(2, 6))
+    def store_at_once(self, login: int, share: int, crowd: int) -> None:
+        """
+        Store several files at the same moment, each as large as a share of the room there is.
+
+        Each is one part: of larger ones that come at once, each may keep the others out.
+        """
+        owner, refusal, access = self.oracle.logins[login]["who"], self.calling(login), self.access(login)
+        room = self.oracle.room(owner)
+        content = bytes(int(min(room // share, self.part_size // 2)))
+        due = 0 if refusal else int(min(crowd, room // len(content))) if content else crowd
+        store = partial(self.driver.store, access, name="crowd.bin", media_type="text/plain", content=content)
+        answers = at_once([lambda: self.outcome(store)] * crowd)
+        stored = [file_id for file_id, _ in answers if file_id is not None]
+        codes = {code for _, code in answers if code is not None}
+        self.agree(Clause.QUOTA_IS_EXACT, seen=len(stored), expected=due)
+        self.agree(Clause.QUOTA_IS_EXACT, seen=codes - {refusal or QUOTA_EXCEEDED}, expected=set())
+        newest = self.listing(login, skip=0, limit=len(stored), refusal=None) if stored else ()
+        listed = [file.id for file in newest]
+        self.agree(Clause.LISTED_IS_OWNED, seen=set(listed), expected=set(stored))
+        for file_id in reversed(listed):
+            self.file_ids.append(file_id)
+            self.oracle.note_file(owner, file_id, "crowd.bin", "text/plain", content)
+
+    @property
+    def has_quota(self) -> bool:
+        """
+        Whether what a person stores is bounded.
+        """
+        return type(self).quota is not None
+
     def _store(self, login: int, name: str, media_type: str, content: bytes) -> None:
-        refusal = self.calling(login)
-        store, access = self.driver.store, self.access(login)
-        file_id = self.expect(
-            Clause.STORED_IS_KEPT, lambda: store(access, name=name, media_type=media_type, content=content), refusal
-        )
+        owner, access = self.oracle.logins[login]["who"], self.access(login)
+        refusal = self.calling(login, self.oracle.storing(owner, len(content)))
+        store = partial(self.driver.store, access, name=name, media_type=media_type, content=content)
+        file_id, code = self.outcome(store)
+        about_the_quota = QUOTA_EXCEEDED in {code, refusal}
+        self.agree(Clause.QUOTA_IS_EXACT if about_the_quota else Clause.STORED_IS_KEPT, seen=code, expected=refusal)
         if file_id is not None:
             self.file_ids.append(file_id)
-            self.oracle.note_file(self.oracle.logins[login]["who"], file_id, name, media_type, content)
+            self.oracle.note_file(owner, file_id, name, media_type, content)
 
     def owning(self, login: int, file_id: str) -> tuple[Clause, str | None]:
         """

@@ -32,6 +32,7 @@ class World(Judge):
     make_driver: ClassVar[Callable[[], Driver]]
     part_size: ClassVar[int]
     max_file_bytes: ClassVar[int]
+    quota: ClassVar[int | None]
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +40,11 @@ class World(Judge):
         self.mark = uuid4().hex[:12]
         self.file_ids: list[str] = []
         self.tokens: list[str] = []
-        self.oracle = Oracle(access_lifetime=self.driver.access_lifetime, refresh_lifetime=self.driver.refresh_lifetime)
+        self.oracle = Oracle(
+            access_lifetime=self.driver.access_lifetime,
+            refresh_lifetime=self.driver.refresh_lifetime,
+            quota=type(self).quota,
+        )
 
     def outcome(self, action: Callable[[], T]) -> tuple[T | None, str | None]:
         """

@@ -1,0 +1,189 @@
+"""
+Broken quotas, planted in those in memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+
+from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
+from sft_adapters.memory.rows import Quotas, Tables
+from sft_core.errors import UploadAborted
+from sft_core.values import FileId, UserId
+from sft_core.vault.model import CONDEMNED, FileState
+
+
+class ReadsThenCounts(MemoryDatabase):
+    """
+    A sum that is read, looked at, and written: it takes those that came meanwhile for nothing.
+    """
+
+    @contextmanager
+    def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
+        before = dict(self._committed.usages)
+        if not read_only:
+            time.sleep(0.01)  # the others have looked meanwhile
+        with super().__call__(read_only=read_only) as unit:
+            if not read_only and unit._tables is not None:
+                unit._tables.usages = before
+            yield unit
+
+
+class IgnoresTheLimit(Quotas):
+    """
+    A limit that is configured, shown, and not enforced.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:  # noqa: ARG002 (the bug)
+        return super().hold(file_id, size, limit=None)
+
+
+class LetsGrowthGo(Quotas):
+    """
+    Only the first hold of a file is held against the limit.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        first = not self.read().holds.get(file_id)
+        return super().hold(file_id, size, limit=limit if first else None)
+
+
+class RefusesTheLastByte(Quotas):
+    """
+    Less than the limit, where it should be at most.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        return super().hold(file_id, size, limit=None if limit is None else limit - 1)
+
+
+class TakesAByteMore(Quotas):
+    """
+    The limit is looked at before the last byte is counted.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        return super().hold(file_id, size, limit=None if limit is None else limit + 1)
+
+
+class RefusesToShrink(Quotas):
+    """
+    Who is over the limit may not even hold less.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        file = self.read().files.get(file_id)
+        held = self.read().holds.get(file_id, 0)
+        if file is not None and limit is not None and size < held and self.used(file.owner) - held + size > limit:
+            return False
+        return super().hold(file_id, size, limit=limit)
+
+
+class CountsRefusals(Quotas):
+    """
+    The sum is changed first and looked at afterwards; the unit is committed all the same.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        more = size - self.read().holds.get(file_id, 0)
+        super().hold(file_id, size, limit=None)
+        return more <= 0 or limit is None or self.used(self.read().files[file_id].owner) <= limit
+
+
+class AddsToWhatIsHeld(Quotas):
+    """
+    What is said is added to what the file holds, and does not take its place.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        return super().hold(file_id, size + self.read().holds.get(file_id, 0), limit=limit)
+
+
+class CountsEverybodyTogether(Quotas):
+    """
+    A sum without its owner.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        more = size - self.read().holds.get(file_id, 0)
+        if more > 0 and limit is not None and sum(self.read().usages.values()) + more > limit:
+            return False
+        return super().hold(file_id, size, limit=limit)
+
+
+class NeverReleases(Quotas):
+    """
+    The forgotten release: the row goes, and its owner goes on paying for it.
+    """
+
+    def release(self, file_id: FileId) -> None:  # noqa: ARG002 (the bug)
+        self.write()
+
+
+class ReleasesAgain(Quotas):
+    """
+    What is given back is not noted, so a second time gives it back again.
+    """
+
+    def release(self, file_id: FileId) -> None:
+        held = self.read().holds.get(file_id, 0)
+        super().release(file_id)
+        if file_id in self.read().files:
+            self.write().holds[file_id] = held
+
+
+class ReleasesInAnyState(Quotas):
+    """
+    A release that does not look whether the file is over.
+    """
+
+    def release(self, file_id: FileId) -> None:
+        files, file = self.write().files, self.read().files.get(file_id)
+        if file is None:
+            return
+        files[file_id] = attrs.evolve(file, state=FileState.DELETING)
+        super().release(file_id)
+        files[file_id] = file
+
+
+class HoldsForTheCondemned(Quotas):
+    """
+    Whether the file is still there is not part of the condition.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        files, file = self.write().files, self.read().files.get(file_id)
+        if file is None or file.state not in CONDEMNED:
+            return super().hold(file_id, size, limit=limit)
+        files[file_id] = attrs.evolve(file, state=FileState.RECEIVING)
+        try:
+            return super().hold(file_id, size, limit=limit)
+        finally:
+            files[file_id] = file
+
+
+class HoldsForNobody(Quotas):
+    """
+    A hold of a file that is gone is taken for done.
+    """
+
+    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        try:
+            return super().hold(file_id, size, limit=limit)
+        except UploadAborted:
+            return True
+
+
+class SumsWhatIsUnderWayOnly(Quotas):
+    """
+    What is sealed no longer counts.
+    """
+
+    def used(self, owner: UserId) -> int:
+        tables: Tables = self.read()
+        files = (file for file in tables.files.values() if file.owner == owner and file.state is not FileState.SEALED)
+        return sum(tables.holds.get(file.id, 0) for file in files)
