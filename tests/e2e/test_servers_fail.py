@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -17,16 +17,27 @@ from support.load import Client, Status, settle
 from support.servers import Server
 from support.stack import Stack, stack
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 CLIENTS = 6
-DOWN_SECONDS = 1.5
-RECOVERY_SECONDS = 20
+ENOUGH = 5
+"""Answers to each client that make a load."""
+
+PATIENCE_SECONDS = 60
+"""When to give up waiting for what must happen; how soon it does is not judged."""
+
+IMPATIENT = {
+    "DATABASE_TIMEOUT_SECONDS": "1",
+    "DATABASE_CONNECT_SECONDS": "2",
+    "DATABASE_STATEMENT_SECONDS": "1",
+    "DATABASE_SILENCE_SECONDS": "0.5",
+    "MINIO_READ_SECONDS": "1",
+}
+"""The service gives a server that hangs up within seconds, so that a test can wait for it."""
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with stack(tmp_path_factory.mktemp("stack"), settings={"SIGN_IN_ATTEMPTS": "1000"}) as everything:
+    settings = {"SIGN_IN_ATTEMPTS": "1000", **IMPATIENT}
+    with stack(tmp_path_factory.mktemp("stack"), settings=settings) as everything:
         yield everything
 
 
@@ -41,62 +52,105 @@ def load(running: Stack, name: str) -> Iterator[list[Client]]:
     for client in clients:
         client.start()
     try:
+        wait_for_each(clients, answered, ENOUGH, "the service did not begin to answer")
         yield clients
     finally:
         stop.set()
         for client in clients:
-            client.join(60)
+            client.join(PATIENCE_SECONDS)
             assert not client.is_alive(), "a request never came back"
 
 
-def stores_again(running: Stack, token: str) -> None:
+def until(happens: Callable[[], object], otherwise: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not happens():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.02)
+
+
+def answered(client: Client) -> int:
     """
-    Wait until the service stores and reads a file again, by itself.
+    How many answers a client has had that were no "come again".
     """
-    end = time.monotonic() + RECOVERY_SECONDS
+    return sum(count for (_, status), count in told(client).items() if status is not None and status < 429)
+
+
+def refused(client: Client) -> int:
+    """
+    How often a client was told to come again.
+    """
+    return sum(count for (_, status), count in told(client).items() if status == 503)
+
+
+def told(client: Client) -> Counter[tuple[str, Status]]:
+    """
+    What a client was told so far; it may be at work.
+    """
+    return Counter(dict(list(client.ledger.statuses.items())))
+
+
+def wait_for_each(clients: list[Client], count: Callable[[Client], int], more: int, otherwise: str) -> None:
+    """
+    Wait until this count of each client is higher by `more` than it is now.
+    """
+    goals = [count(client) + more for client in clients]
+    until(lambda: all(count(client) >= goal for client, goal in zip(clients, goals, strict=True)), otherwise)
+
+
+def storing(running: Stack, token: str) -> Status:
+    """
+    The answer to one more upload.
+    """
     probe = Client(running.service, 0, threading.Event(), token)
-    while not probe.ledger.digests:
-        assert time.monotonic() < end, "the service did not recover"
-        probe.store(random.Random(0))
-        time.sleep(0.05)
+    probe.store(random.Random(0))
+    (_, status), *_ = probe.ledger.statuses
+    return status
 
 
 def seen(clients: list[Client]) -> Counter[tuple[str, Status]]:
-    return sum((client.ledger.statuses for client in clients), Counter())
+    return sum(map(told, clients), Counter())
 
 
-@pytest.mark.parametrize("name", ["postgres", "valkey", "s3"])
+@contextmanager
+def failing(server: Server, way: str) -> Iterator[None]:
+    """
+    A server that is dead or hangs inside the block, and is back after it.
+    """
+    if way == "kill":
+        server.kill()
+    else:
+        server.pause()
+    try:
+        yield
+    finally:
+        if way == "kill":
+            server.start()
+        else:
+            server.resume()
+
+
+@pytest.mark.parametrize("name", ["postgres", "s3"])
 @pytest.mark.parametrize("way", ["kill", "pause"])
 def test_a_server_that_fails_under_load_costs_nothing_that_was_acknowledged(
     running: Stack, name: str, way: str
 ) -> None:
-    """Clients see answers, or "come again"; afterwards every file, link and count is as acknowledged."""
-    server: Server = getattr(running, name)
+    """While it is away everybody is told to come again; afterwards every file, link and count is as acknowledged."""
     with load(running, f"{name}-{way}-") as clients:
-        time.sleep(0.7)
-        if way == "kill":
-            server.kill()
-            time.sleep(DOWN_SECONDS)
-            server.start()
-        else:
-            server.pause()
-            time.sleep(DOWN_SECONDS)
-            server.resume()
-        stores_again(running, clients[0].token)
-        time.sleep(0.7)
-    answers = seen(clients)
-    assert answers["store", 201] > CLIENTS
-    if way == "kill" and name != "valkey":
-        assert any(status == 503 for _, status in answers), "nobody noticed"
+        with failing(getattr(running, name), way):
+            wait_for_each(clients, refused, 1, "somebody was not told that the server is away")
+            assert storing(running, clients[0].token) == 503
+        until(lambda: storing(running, clients[0].token) == 201, "the service did not recover")
+        wait_for_each(clients, answered, ENOUGH, "the service did not go on")
+    assert seen(clients)["store", 201] > CLIENTS
     assert [fault for client in clients for fault in settle(client)] == []
 
 
-def test_without_valkey_nothing_is_refused(running: Stack) -> None:
+@pytest.mark.parametrize("way", ["kill", "pause"])
+def test_without_valkey_nothing_is_refused(running: Stack, way: str) -> None:
     """Sessions and limits go on from the database: no request fails for want of the cache."""
-    with load(running, "uncached") as clients:
-        running.valkey.kill()
-        time.sleep(DOWN_SECONDS)
-        running.valkey.start()
-        time.sleep(0.5)
+    with load(running, f"uncached-{way}-") as clients:
+        with failing(running.valkey, way):
+            wait_for_each(clients, answered, ENOUGH, "the service waits for its cache")
+        wait_for_each(clients, answered, ENOUGH, "the service did not go on")
     assert {status for _, status in seen(clients)} <= {200, 201, 204, 403, 404}
     assert [fault for client in clients for fault in settle(client)] == []

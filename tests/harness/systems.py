@@ -7,11 +7,8 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +31,7 @@ from sft_adapters.sql.engine import open_engine
 from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit import LibraryDriver
 from sft_core.application import Application
-from support.processes import free_port, process_tree, wait_for
+from support.processes import free_port, kill_tree, wait_for
 
 QUOTA = 200_000
 """How many bytes a person may store: some small files, or not even one large one."""
@@ -129,11 +126,6 @@ def embedded_library(root: Path, **adapters: Callable[[Any], object]) -> Library
     return LibraryDriver(application=library.open(), clock=library.clock, reopen=library.open, closing=library.close)
 
 
-def accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @attrs.define
 class MortalService:
     """
@@ -164,12 +156,8 @@ class MortalService:
         End every process of it at once, as a power cut would.
         """
         assert self.process is not None
-        for pid in process_tree(self.process.pid):
-            os.kill(pid, signal.SIGKILL)
+        kill_tree(self.process.pid)
         self.process.wait()
-        # The workers are not our children: they are gone when nobody holds the port any more.
-        while accepts(self.port):
-            time.sleep(0.01)
 
     def crash(self) -> None:
         self.kill()

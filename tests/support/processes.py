@@ -4,12 +4,13 @@ Servers as processes: started on free ports of the loopback interface, stopped b
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -70,3 +71,57 @@ def process_tree(pid: int) -> list[int]:
         tree.append(unseen.pop())
         unseen += parents.get(tree[-1], [])
     return tree
+
+
+def freeze(pid: int) -> list[int]:
+    """
+    Stop a process and all its descendants, whose ids are returned; none of them runs any more.
+    """
+    frozen: list[int] = []
+    # The parent stops before its children are looked for again, so none is born unseen.
+    while found := [member for member in process_tree(pid) if member not in frozen]:
+        for member in found:
+            _signal(member, signal.SIGSTOP)
+            _wait_for_states(member, "TZX")
+        frozen += found
+    return frozen
+
+
+def thaw(pid: int) -> None:
+    """
+    Let a process and all its descendants go on after `freeze`.
+    """
+    for member in process_tree(pid):
+        _signal(member, signal.SIGCONT)
+
+
+def kill_tree(pid: int) -> None:
+    """
+    End a process and all its descendants at once, as a power cut would, and wait until they are gone.
+    """
+    members = freeze(pid)
+    for member in members:
+        _signal(member, signal.SIGKILL)
+    for member in members:
+        _wait_for_states(member, "ZX")
+
+
+def _signal(pid: int, which: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, which)
+
+
+def _wait_for_states(pid: int, states: str) -> None:
+    """
+    Wait until every thread of a process is in one of these states of /proc, or is no more.
+    """
+    while not all(state in states for state in _states(pid)):
+        time.sleep(0.002)
+
+
+def _states(pid: int) -> Iterator[str]:
+    # A process or a thread may be gone between two looks.
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                yield (task / "stat").read_text().rpartition(")")[2].split()[0]

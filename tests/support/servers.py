@@ -32,7 +32,7 @@ import redis
 from minio import Minio
 from psycopg import sql
 
-from support.processes import free_port
+from support.processes import free_port, freeze, kill_tree, thaw
 
 START_SECONDS = 30.0
 
@@ -75,39 +75,36 @@ class Server:
         """
         if self.process is None:
             return
-        self.process.send_signal(signal.SIGCONT)
+        self.resume()
         self.process.send_signal(self.halt)
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
         self.process = None
 
     def kill(self) -> None:
         """
-        End it as a crash would.
+        End it and every process that it has started, as a crash of its machine would.
         """
         assert self.process is not None
-        self.process.kill()
+        kill_tree(self.process.pid)
         self.process.wait()
         self.process = None
 
     def pause(self) -> None:
         """
-        Let it hang: its connections stay open and nobody answers.
+        Let it hang with every process that it has started: its connections stay open and nobody answers.
         """
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-        # A process of many threads takes a moment to stop.
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+        freeze(self.process.pid)
 
     def resume(self) -> None:
         """
         Let it go on after `pause`.
         """
         assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+        thaw(self.process.pid)
 
 
 @contextmanager
