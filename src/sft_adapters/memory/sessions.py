@@ -6,24 +6,31 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime
+from typing import Final
 
 import attrs
 
 from sft_core.users.model import Session
 from sft_core.values import SessionId
 
+_SWEEP_FROM: Final = 1024
+
 
 @attrs.define
 class MemorySessions:
     """
     Implements `sft_core.users.ports.SessionStore`; a lock makes each call one step.
+
+    What was over when a session is opened may be let go of, so many sessions do not fill the memory.
     """
 
     _sessions: dict[SessionId, Session] = attrs.field(factory=dict, init=False, repr=False)
+    _sweep_at: int = attrs.field(default=_SWEEP_FROM, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
     def open(self, session: Session) -> None:
         with self._lock:
+            self._sweep(session.created_at)
             self._sessions[session.id] = session
 
     def get(self, session_id: SessionId) -> Session | None:
@@ -45,3 +52,12 @@ class MemorySessions:
             session = self._sessions.get(session_id)
             if session is not None and session.revoked_at is None:
                 self._sessions[session_id] = attrs.evolve(session, revoked_at=now)
+
+    def _sweep(self, now: datetime) -> None:
+        """
+        Let go of what is over, each time there is twice as much as was left the last time.
+        """
+        if len(self._sessions) < self._sweep_at:
+            return
+        self._sessions = {key: session for key, session in self._sessions.items() if session.expires_at > now}
+        self._sweep_at = max(_SWEEP_FROM, 2 * len(self._sessions))
