@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,9 @@ import attrs
 import pytest
 
 ROOT = Path(__file__).parents[3]
-OFFICIAL = ROOT.parent / "shared" / "vectors"
+OFFICIAL = Path(os.environ.get("SFT_TEST_VECTORS") or ROOT.parent / "shared" / "vectors")
+"""Where the official vectors are, which are no part of this project."""
+
 C2SP, GCM = "c2sp_chunked_encryption_aes_256_gcm_test.json", "aes_gcm_test.json"
 HKDF, WRAP = "hkdf_sha512_test.json", "aes_wrap_test.json"
 
@@ -87,7 +90,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def official(file_name: str, wanted: Callable[[Any], bool]) -> list[Any]:
     path = OFFICIAL / file_name
     if not path.exists():
-        return [pytest.param(None, id=file_name, marks=pytest.mark.skip(reason=f"{file_name} is not here"))]
+        absent = f"there is no {file_name} in {OFFICIAL}; SFT_TEST_VECTORS names another folder"
+        return [pytest.param(None, id=file_name, marks=pytest.mark.skip(reason=absent))]
     groups = json.loads(path.read_text())["testGroups"]
     vectors = [{"keySize": group.get("keySize"), **test} for group in groups for test in group["tests"]]
     return [pytest.param(vector, id=str(vector["tcId"])) for vector in vectors if wanted(vector)]
