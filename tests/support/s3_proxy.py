@@ -415,6 +415,17 @@ def another_range(reply: Reply) -> None:
 
 
 @_changed
+def another_end(reply: Reply) -> None:
+    """
+    A part that begins where it was asked to and ends a byte later.
+    """
+    if told := reply.headers.get("Content-Range"):
+        part, _, total = told.partition("/")
+        first, _, last = part.partition("-")
+        reply.headers["Content-Range"] = f"{first}-{int(last) + 1}/{total}"
+
+
+@_changed
 def another_total(reply: Reply) -> None:
     """
     The object is longer than it was.

@@ -264,6 +264,7 @@ class Raising:
         (s3_proxy.announced_short, BlobStoreUnavailable),
         (s3_proxy.without_content_range, BlobStoreUnavailable),
         (s3_proxy.another_range, BlobStoreUnavailable),
+        (s3_proxy.another_end, BlobStoreUnavailable),
         (s3_proxy.another_total, BlobSizeMismatch),
         (s3_proxy.nonsense_headers, BlobStoreUnavailable),
         (s3_proxy.reset_after_head, BlobStoreUnavailable),
