@@ -23,8 +23,13 @@ from support.wire import Answer, at_once, connected, head, multipart, receive
 
 pytestmark = pytest.mark.xdist_group("races")
 
-CODES = 40
+CLIENTS = 64
+"""How many want the same thing."""
+
+CODES = CLIENTS + 16
 """How many one-time codes a user may get wrong: more than race for one, fewer than guess at one."""
+
+GUESSES = CODES + 16
 
 CONTENT = os.urandom(20_000)
 FITTING = 13
@@ -96,8 +101,8 @@ def test_a_link_gives_exactly_its_budget(raced: Service, token: str, budget: int
     file = stored(raced, token)
     for _ in range(ROUNDS):
         link = raced.call("POST", f"/files/{file}/share", token=token, body={"max_downloads": budget}).json()
-        answers = at_once(raced.port, head("GET", link["share_url"], {}, 0), clients=64)
-        assert outcomes(answers) == {(200, ""): budget, (403, "Download limit reached"): 64 - budget}
+        answers = at_once(raced.port, head("GET", link["share_url"], {}, 0), clients=CLIENTS)
+        assert outcomes(answers) == {(200, ""): budget, (403, "Download limit reached"): CLIENTS - budget}
         assert all(answer.body == CONTENT for answer in answers if answer.status == 200)
     count = raced.call("GET", f"/files/{file}", token=token).json()["download_count"]
     assert count == ROUNDS * budget
@@ -110,13 +115,13 @@ def registered(service: Service, name: str) -> dict[str, str]:
 
 
 def test_a_refresh_token_is_exchanged_exactly_once(raced: Service) -> None:
-    """Of thirty-two clients one gets tokens; as the others held a copy, those end too."""
+    """Of sixty-four clients one gets tokens; as the others held a copy, those end too."""
     account = registered(raced, "refresher")
     tokens = raced.call("POST", "/auth/login", body=account).json()
     others = raced.call("POST", "/auth/login", body=account).json()
     body = {"refresh_token": tokens["refresh_token"]}
-    answers = at_once(raced.port, posting(raced, "/auth/refresh", body), clients=32)
-    assert Counter(answer.status for answer in answers) == {200: 1, 401: 31}
+    answers = at_once(raced.port, posting(raced, "/auth/refresh", body), clients=CLIENTS)
+    assert Counter(answer.status for answer in answers) == {200: 1, 401: CLIENTS - 1}
     (won,) = (answer.json() for answer in answers if answer.status == 200)
     assert raced.call("GET", "/auth/me", token=won["access_token"]).status == 401
     assert raced.call("POST", "/auth/refresh", body={"refresh_token": won["refresh_token"]}).status == 401
@@ -136,27 +141,27 @@ def enrolled(service: Service, name: str) -> tuple[dict[str, str], Phone]:
 
 
 def test_a_one_time_code_signs_in_exactly_once(raced: Service) -> None:
-    """Of thirty-two clients with the right password and one good code, one is let in."""
+    """Of sixty-four clients with the right password and one good code, one is let in."""
     account, phone = enrolled(raced, "once")
     login = posting(raced, "/auth/login", {**account, "totp_code": phone.code()})
-    answers = at_once(raced.port, login, clients=32)
-    assert outcomes(answers) == {(200, ""): 1, (401, "Invalid 2FA code"): 31}
+    answers = at_once(raced.port, login, clients=CLIENTS)
+    assert outcomes(answers) == {(200, ""): 1, (401, "Invalid 2FA code"): CLIENTS - 1}
 
 
 def test_exactly_so_many_codes_may_be_wrong(raced: Service) -> None:
-    """Of sixty-four guesses as many are looked at as may be wrong; the others are told to come again."""
+    """Of ninety-six guesses as many are looked at as may be wrong; the others are told to come again."""
     account, phone = enrolled(raced, "guessed")
     login = posting(raced, "/auth/login", {**account, "totp_code": phone.wrong()})
-    answers = at_once(raced.port, login, clients=64)
-    assert Counter(answer.status for answer in answers) == {401: CODES, 429: 64 - CODES}
+    answers = at_once(raced.port, login, clients=GUESSES)
+    assert Counter(answer.status for answer in answers) == {401: CODES, 429: GUESSES - CODES}
     assert all(int(answer.headers["retry-after"]) > 0 for answer in answers if answer.status == 429)
 
 
 def test_an_address_is_registered_exactly_once(raced: Service) -> None:
-    """Of thirty-two clients one gets the account, and it is the one that signs in."""
+    """Of sixty-four clients one gets the account, and it is the one that signs in."""
     account = {"email": "wanted@example.org", "username": "wanted", "password": "correct horse battery"}
-    answers = at_once(raced.port, posting(raced, "/auth/register", account), clients=32)
-    assert outcomes(answers) == {(201, ""): 1, (400, "Email already registered"): 31}
+    answers = at_once(raced.port, posting(raced, "/auth/register", account), clients=CLIENTS)
+    assert outcomes(answers) == {(201, ""): 1, (400, "Email already registered"): CLIENTS - 1}
     (won,) = (answer.json() for answer in answers if answer.status == 201)
     del account["username"]
     token = raced.call("POST", "/auth/login", body=account).json()["access_token"]
