@@ -58,11 +58,20 @@ def test_python_examples_run(page: Path) -> None:
         exec(compile(block, str(page), "exec"), namespace)
 
 
+ADAPTERS = ROOT / "docs" / "tutorial" / "write-an-adapter.md"
+
+
+def test_the_tutorials_adapter_is_as_short_as_it_says() -> None:
+    """Forty lines, imports and all; blank ones are not counted."""
+    adapter, *_ = blocks(ADAPTERS, "python")
+    assert "class SqliteBlobs" in adapter
+    assert sum(bool(line.strip()) for line in adapter.splitlines()) == 40
+
+
 def test_the_tutorials_adapter_is_judged(tmp_path: Path) -> None:
     """The page's blocks in one file pass as the page says: contract, machine and planted bug."""
-    page = ROOT / "docs" / "tutorial" / "write-an-adapter.md"
     module = tmp_path / "test_sqlite_blobs.py"
-    module.write_text("\n\n".join(blocks(page, "python")))
+    module.write_text("\n\n".join(blocks(ADAPTERS, "python")))
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", module.name]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path / "hypothesis")}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
