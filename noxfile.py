@@ -58,7 +58,7 @@ def tests(session: nox.Session) -> None:
     """
     install(session)
     coverage = ["--cov", "--cov-report=term:skip-covered", f"--cov-fail-under={LOWEST_COVERAGE}"]
-    arguments = session.posargs or ["-n", "2", "--dist", "loadgroup", *coverage]
+    arguments = session.posargs or ["-n", "2", *coverage]
     run(session, PYTHON, "-m", "pytest", *arguments)
 
 

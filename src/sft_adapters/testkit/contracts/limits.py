@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sft_adapters.testkit.contracts.drawn import DRAWN
 from sft_adapters.testkit.contracts.examples import NOW, race
 from sft_core.errors import TooManyAttempts
 from sft_core.ports import RateLimiter
@@ -235,7 +236,7 @@ class RateLimiterContract:
         """Each attempt of any history is admitted, or told to wait, as the oracle says, to the microsecond."""
 
         # Made anew for each adapter: Hypothesis takes one property for all of them for a mistake.
-        @settings(max_examples=60, deadline=None)
+        @settings(DRAWN, max_examples=60)
         @given(rate=RATES, tries=TRIES)
         @example(rate=Rate(1, 60 * SECOND), tries=[Try(-1, 0, 0, forget=False), Try(0, 0, 1, forget=False)])
         @example(rate=Rate(3, 100 * SECOND), tries=[Try(0, 0, 0, forget=False)] * 5 + [Try(1, -1, 0, forget=False)] * 5)
