@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
-from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.asgi.protocol import HIGH_WATER_LIMIT, ASGIProtocol
 
 from sft_http import problems
 from sft_http.exchange import RequestTimeout, completed_headers, log_exchange
 from sft_http.pace import Pace
+from sft_http.wire import Sent, Wire
 
 _DETAILS: Final = {
     400: ("malformed-request", "The request is not well-formed HTTP/1.1."),
@@ -75,8 +76,10 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
     _awaiting_request: bool
     _head_timer: asyncio.TimerHandle
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
+        # Writing goes on when all has left: then a thread may send the next piece by itself.
+        transport.set_write_buffer_limits(high=HIGH_WATER_LIMIT, low=0)
         self.worker.connections.add(self)
         self._handed_over = self._taken = 0
         self._pace: Pace = self.worker.new_pace()
@@ -111,14 +114,18 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         Break the connection off if its client takes what it is sent too slowly; told each so many seconds.
         """
         waiting = self.transport.get_write_buffer_size() + _unacknowledged(self.transport)
-        taken = self._handed_over - waiting
+        # What a thread is sending by itself is counted when it has ended: never backwards.
+        taken = max(self._taken, self._handed_over - waiting)
         moved, self._taken = taken - self._taken, taken
         if not self._pace.keeps_up(waited_seconds=seconds if waiting else 0.0, moved_bytes=moved):
             self.transport.abort()
 
     def _send_body(self, body: bytes, *arguments: object) -> None:
         self._handed_over += len(body)
-        super()._send_body(body, *arguments)
+        if isinstance(body, Sent):
+            self._safe_write(body.rest)
+        else:
+            super()._send_body(body, *arguments)
 
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
         del message, extra_headers  # They may quote the request; they go to nobody.
@@ -193,4 +200,6 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         receiver = self._body_receiver
         scope["sft.is_stalled"] = lambda: receiver is not None and receiver._body_wait_expired  # noqa: SLF001 (told to nobody else)
         scope["sft.break_off"] = self._close_transport
+        if not self._is_ssl:
+            scope["sft.open_wire"] = lambda: Wire(self.transport)
         return scope

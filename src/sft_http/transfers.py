@@ -3,15 +3,16 @@ Bytes between clients and the vault, without a thread or a connection held for a
 
 Up: what arrives is gathered into one of two buffers of a part's size; when it is full a thread
 encrypts and stores it while the loop fills the other. If both are full the loop stops reading,
-and TCP makes the client wait. Down: a thread decrypts the next piece while the loop sends the one
-before; if the client does not read, nothing is decrypted ahead of that one piece.
+and TCP makes the client wait. Down: a thread decrypts a piece and sends it by itself, then the
+next, as long as the client takes them at once; when it does not, the loop waits with the rest of
+one piece, and no thread does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
 from typing import Final
 
 import attrs
@@ -23,6 +24,10 @@ from sft_core.vault.model import File
 from sft_core.vault.ports import Buffer
 from sft_core.vault.use_cases import Upload
 from sft_http.lanes import Lanes
+from sft_http.wire import Sent, Wire
+
+_TURN_BYTES: Final = 16 << 20
+"""How much a thread sends of one download before others have their turn."""
 
 log: Final = logging.getLogger("sft.transfers")
 
@@ -140,13 +145,20 @@ class _Receiver:
             self._storing = None
 
 
-async def deliver(application: Application, lanes: Lanes, file: File, span: ByteRange) -> Delivery:
+async def deliver(
+    application: Application,
+    lanes: Lanes,
+    file: File,
+    span: ByteRange,
+    *,
+    open_wire: Callable[[], Wire] | None = None,
+) -> Delivery:
     """
     Begin to send a range of a file: its first piece is read and authenticated when this returns.
 
     So a file that cannot be read is an error of its own, not a download that breaks off.
     """
-    delivery = Delivery(lanes, application.read_file(file, span), len(span))
+    delivery = Delivery(lanes, application.read_file(file, span), len(span), open_wire)
     await delivery.prime()
     return delivery
 
@@ -154,16 +166,19 @@ async def deliver(application: Application, lanes: Lanes, file: File, span: Byte
 @attrs.define
 class Delivery:
     """
-    A range of a file on its way out: decrypted pieces, one ahead of what has been sent.
+    A range of a file on its way out, in decrypted pieces.
 
     It yields exactly the bytes it promised or raises; it never just ends, because a clean end
-    would let the next response's bytes land in somebody's file.
+    would let the next response's bytes land in somebody's file. On a connection whose socket can
+    be had, threads send most of them by themselves, and what is yielded says so (`Sent`).
     """
 
     _lanes: Lanes
     _pieces: Iterator[Buffer]
     _remaining: int
-    _next: asyncio.Task[bytes] | None = attrs.field(default=None, init=False)
+    _open_wire: Callable[[], Wire] | None = None
+    _wire: Wire | None = attrs.field(default=None, init=False)
+    _first: bytes = attrs.field(default=b"", init=False)
 
     async def prime(self) -> None:
         """
@@ -171,37 +186,49 @@ class Delivery:
 
         It is refused if no thread is free in time; the pieces after it are not.
         """
-        if self._remaining > 0:
-            self._next = asyncio.create_task(self._lanes.bytes(self._read))
-            await asyncio.shield(self._next)
+        if self._remaining:
+            self._first = await self._lanes.bytes(self._read)
 
     def __aiter__(self) -> Delivery:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._next is None:
+        if self._first:
+            # By the loop, like the head that goes with it.
+            piece, self._first = self._first, b""
+            return piece
+        if not self._remaining:
             raise StopAsyncIteration
-        piece = await self._next
-        self._remaining -= len(piece)
-        self._read_ahead()
-        return piece
+        if self._wire is None and self._open_wire is not None:
+            self._wire = self._open_wire()
+        if self._wire is not None and self._wire.is_idle:
+            return await self._lanes.bytes.insist(self._send, self._wire)
+        return await self._lanes.bytes.insist(self._read)
 
     async def close(self) -> None:
         """
-        Stop reading ahead; called by the framework when the response has ended or broken off.
+        Let go of the connection; called by the framework when the response has ended or broken off.
         """
-        if self._next is not None:
-            self._next.cancel()
-            await asyncio.gather(self._next, return_exceptions=True)
-            self._next = None
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
 
-    def _read_ahead(self) -> None:
-        self._next = None
-        if self._remaining > 0:
-            self._next = asyncio.create_task(self._lanes.bytes.insist(self._read))
+    def _send(self, wire: Wire) -> Sent:
+        """
+        Decrypt and send pieces until the client takes no more, or it is another transfer's turn.
+        """
+        sent = 0
+        while self._remaining and sent < _TURN_BYTES:
+            piece = memoryview(self._read())
+            gone = wire.send(piece)
+            sent += len(piece)
+            if gone < len(piece):
+                return Sent.of(sent, piece[gone:])
+        return Sent.of(sent)
 
     def _read(self) -> bytes:
         piece = next(self._pieces, b"")
         if not 0 < len(piece) <= self._remaining:
             raise Damaged("the content ended before the promised length")
+        self._remaining -= len(piece)
         return bytes(piece)

@@ -49,7 +49,8 @@ class Delivering(Resource):
         resp.content_length = len(span)
         if head:
             return
-        delivery = await transfers.deliver(self.application, self.lanes, file, span)
+        open_wire = req.scope.get("sft.open_wire")
+        delivery = await transfers.deliver(self.application, self.lanes, file, span, open_wire=open_wire)
         try:
             await before_first_byte()
         except BaseException:
