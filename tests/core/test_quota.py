@@ -16,8 +16,8 @@ from sft_core.application import Application
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, DatabaseUnavailable, QuotaExceeded
 from sft_core.users.model import User
 from sft_core.values import FileName
-from sft_core.vault.model import File, VaultPolicy
-from sft_core.vault.use_cases import HELD_AHEAD, MANIFEST_PAGE, NEAR_THE_QUOTA, StoreFile, Upload, purge
+from sft_core.vault.model import MANIFEST_PAGE, File, VaultPolicy
+from sft_core.vault.use_cases import HELD_AHEAD, NEAR_THE_QUOTA, StoreFile, Upload, purge
 from support.library import LIGHT, FaultyBlobs, UnansweredDatabase, register
 
 NAME = FileName.parse("notes.txt")

@@ -30,8 +30,8 @@ from sft_core.errors import (
 )
 from sft_core.users.model import User
 from sft_core.values import EmailAddress, FileName, Page, Password, ShareToken, Username
-from sft_core.vault.model import FileState
-from sft_core.vault.use_cases import MANIFEST_PAGE, Upload
+from sft_core.vault.model import MANIFEST_PAGE, FileState
+from sft_core.vault.use_cases import Upload
 
 PASSWORD = Password.parse("correct horse battery")
 EMAIL = EmailAddress.parse("maya@example.org")

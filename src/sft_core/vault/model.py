@@ -20,6 +20,9 @@ from sft_core.values import ByteRange, FileId, FileName, MediaType, UserId, Wrap
 FILE_KEY_BYTES: Final = 32
 FILE_KEY_PURPOSE: Final = "file-key"
 
+MANIFEST_PAGE: Final = 64
+"""How many parts are read from or added to a manifest at once: memory stays flat at any file size."""
+
 
 class FileState(enum.Enum):
     """

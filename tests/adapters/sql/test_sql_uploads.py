@@ -14,8 +14,8 @@ from sft_adapters.sql.database import SqlDatabase, SqlUnit
 from sft_adapters.testkit.contracts.examples import stored_user
 from sft_core.errors import UploadAborted
 from sft_core.users.model import User
-from sft_core.vault.model import VaultPolicy
-from sft_core.vault.use_cases import MANIFEST_PAGE, Upload
+from sft_core.vault.model import MANIFEST_PAGE, VaultPolicy
+from sft_core.vault.use_cases import Upload
 from support.vault import Vault, vault_on
 
 

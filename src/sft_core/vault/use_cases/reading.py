@@ -1,0 +1,103 @@
+"""
+Finding, listing and reading files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from sft_core.errors import Damaged, FileNotFound
+from sft_core.ports import Begin, KeyRing
+from sft_core.values import ByteRange, FileId, Page, Secret, UserId
+from sft_core.vault.model import FILE_KEY_PURPOSE, MANIFEST_PAGE, File, FileState, Part
+from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
+
+
+@attrs.frozen(kw_only=True)
+class FindFile:
+    """
+    One of the owner's files; `FileNotFound` for anything else, another's files included.
+    """
+
+    begin: Begin[VaultUnit]
+
+    def __call__(self, *, owner: UserId, file_id: FileId) -> File:
+        with self.begin(read_only=True) as unit:
+            return self.within(unit, owner=owner, file_id=file_id)
+
+    def within(self, unit: VaultUnit, *, owner: UserId, file_id: FileId) -> File:
+        """
+        Find it inside a unit of work that is open already.
+        """
+        file = unit.files.get(file_id)
+        if file is None or file.owner != owner or file.state is not FileState.SEALED:
+            raise FileNotFound
+        return file
+
+
+@attrs.frozen(kw_only=True)
+class ListFiles:
+    """
+    A page of the owner's files, newest first.
+    """
+
+    begin: Begin[VaultUnit]
+
+    def __call__(self, *, owner: UserId, page: Page) -> tuple[File, ...]:
+        with self.begin(read_only=True) as unit:
+            return tuple(unit.files.list_sealed(owner, page))
+
+
+@attrs.frozen(kw_only=True)
+class ReadFile:
+    """
+    Read a range of a sealed file as buffers of about 1 MiB, each authenticated before it is given.
+
+    Who may read it has been decided before. Between two buffers nothing is held: no thread, no
+    connection, no open file. It ends after exactly the bytes asked for, or it raises.
+    """
+
+    begin: Begin[VaultUnit]
+    keyring: KeyRing
+    cipher: ContentCipher
+    blobs: BlobStore
+
+    def __call__(self, file: File, span: ByteRange | None = None) -> Iterator[Buffer]:
+        wanted = file.whole.intersection(span) if span is not None else file.whole
+        if file.key is None:
+            raise FileNotFound
+        key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
+        return self._read(file, key, wanted)
+
+    def _read(self, file: File, key: Secret, wanted: ByteRange) -> Iterator[Buffer]:
+        buffer = bytearray()
+        for part in self._parts(file, wanted):
+            span = part.span.intersection(wanted).shifted(-part.start)
+            reader = self.cipher.reader(
+                key,
+                context=file.part_context(part.number),
+                header=part.header,
+                size=part.size,
+            )
+            for window in reader.windows(span):
+                if len(buffer) < len(window):
+                    buffer = bytearray(len(window))
+                ciphertext = memoryview(buffer)[: len(window)]
+                self.blobs.read_into(part.blob_key, window.start, ciphertext, size=part.stored_size)
+                yield reader.decrypt(window, ciphertext, span)
+
+    def _parts(self, file: File, wanted: ByteRange) -> Iterator[Part]:
+        position = wanted.start
+        while position < wanted.stop:
+            with self.begin(read_only=True) as unit:
+                parts = unit.manifests.covering(file.id, ByteRange(position, wanted.stop), limit=MANIFEST_PAGE)
+            if not parts:
+                # Deleted under way, or a row is lost: either way the rest cannot be delivered.
+                raise Damaged(f"file {file.id}: no part holds byte {position}")
+            for part in parts:
+                if not part.start <= position < part.span.stop:
+                    raise Damaged(f"file {file.id}: no part holds byte {position}")
+                yield part
+                position = part.span.stop

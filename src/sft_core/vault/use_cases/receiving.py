@@ -1,0 +1,222 @@
+"""
+Receiving a file, step by step: an intent, parts, one commit.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from sft_core.errors import QuotaExceeded, UploadAborted, UploadIncomplete
+from sft_core.ports import Begin, Clock, Entropy, Ids, KeyRing
+from sft_core.values import OCTET_STREAM, FileId, FileName, MediaType, Secret, UserId
+from sft_core.vault.model import (
+    FILE_KEY_BYTES,
+    FILE_KEY_PURPOSE,
+    MANIFEST_PAGE,
+    File,
+    FileState,
+    Part,
+    ShareTerms,
+    VaultPolicy,
+)
+from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
+
+HELD_AHEAD: Final = 64 << 20
+"""How many bytes an upload of unknown size holds of its owner's quota, at most, before they come."""
+
+NEAR_THE_QUOTA: Final = 1 << 30
+"""How many bytes below a quota nothing is held any more that may not come: it could keep a file out that fits."""
+
+
+@attrs.define(kw_only=True)
+class Upload:
+    """
+    A file on its way in: the intent, its key, and how far it has come. Used by one task at a time.
+    """
+
+    file: File
+    key: Secret
+    held: int = 0
+    received: int = 0
+    parts: int = 0
+    unrecorded: list[Part] = attrs.field(factory=list, repr=False)
+
+
+def hold(unit: VaultUnit, upload: Upload, policy: VaultPolicy, *, need: int, ahead: int = 0) -> int:
+    """
+    Hold `need` bytes of the owner's quota for an upload, or `ahead` if that is more and there is plenty.
+
+    Returns how many are held once the unit is committed. `QuotaExceeded` if not even `need` fit.
+    """
+    file, quota = upload.file, policy.quota
+    plenty = None if quota is None else quota - NEAR_THE_QUOTA
+    if ahead > need and unit.quotas.hold(file.id, ahead, limit=plenty):
+        return ahead
+    if not unit.quotas.hold(file.id, need, limit=quota):
+        assert quota is not None  # noqa: S101 (without a limit a file may always hold more)
+        raise QuotaExceeded(quota=quota, used=unit.quotas.used(file.owner) - upload.held)
+    return need
+
+
+@attrs.frozen(kw_only=True)
+class BeginUpload:
+    """
+    Store the intent to receive a file, draw its key, and hold its announced size of the owner's quota.
+
+    The announced size may exceed the file by as many as `overhead` bytes, which a form has around
+    it. `FileTypeNotAllowed` and, if what must come is over a limit, `FileTooLarge` or
+    `QuotaExceeded`; then nothing is stored.
+    """
+
+    begin: Begin[VaultUnit]
+    ids: Ids
+    clock: Clock
+    entropy: Entropy
+    keyring: KeyRing
+    policy: VaultPolicy
+
+    def __call__(
+        self,
+        *,
+        owner: UserId,
+        name: FileName,
+        media_type: MediaType = OCTET_STREAM,
+        announced_size: int | None = None,
+        overhead: int = 0,
+    ) -> Upload:
+        announced = announced_size or 0
+        least = max(0, announced - overhead)
+        self.policy.admit_name(name)
+        self.policy.admit_size(least)
+        key = Secret(self.entropy.draw(FILE_KEY_BYTES))
+        file = File(
+            id=FileId(self.ids.new()),
+            owner=owner,
+            name=name,
+            original_name=name,
+            media_type=media_type,
+            created_at=self.clock.now(),
+        )
+        wrapped = self.keyring.wrap(key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
+        upload = Upload(file=attrs.evolve(file, key=wrapped), key=key)
+        with self.begin() as unit:
+            unit.files.add(upload.file)
+            upload.held = hold(unit, upload, self.policy, need=least, ahead=announced)
+            unit.commit()
+        return upload
+
+
+@attrs.frozen(kw_only=True)
+class StorePart:
+    """
+    Encrypt the next bytes of an upload as one part and store it.
+
+    `FileTooLarge` or `QuotaExceeded`, storing nothing, if there are too many of them. Bytes that
+    were not announced are held of the owner's quota as they come, and where there is plenty of it
+    in growing steps, so that few parts have to ask.
+
+    When it returns the part is durable; the manifest learns of parts in batches and at sealing.
+    `UploadAborted` if somebody ended the upload meanwhile: what was stored is removed again. It is
+    looked for after the part has been stored, because an abort that comes later lists that part
+    and removes it. For the sweep of blobs that no row knows there remains what a process left that
+    died between the two, and what the store kept of a call that it said had failed.
+    """
+
+    begin: Begin[VaultUnit]
+    entropy: Entropy
+    cipher: ContentCipher
+    blobs: BlobStore
+    policy: VaultPolicy
+
+    def __call__(self, upload: Upload, plaintext: Buffer) -> None:
+        size = len(plaintext)
+        self._admit(upload, upload.received + size)
+        number = upload.parts
+        encrypted = self.cipher.encrypt(
+            upload.key,
+            context=upload.file.part_context(number),
+            plaintext=plaintext,
+        )
+        part = Part(
+            number=number,
+            start=upload.received,
+            size=size,
+            stored_size=encrypted.size,
+            blob_key=upload.file.blob_key(number, self.entropy.draw(8)),
+            header=encrypted.header,
+        )
+        self.blobs.put(part.blob_key, encrypted.pieces, size=encrypted.size)
+        if not self._is_receiving(upload):
+            self.blobs.delete(part.blob_key)
+            raise UploadAborted
+        upload.parts += 1
+        upload.received += size
+        upload.unrecorded.append(part)
+        if len(upload.unrecorded) >= MANIFEST_PAGE:
+            self._record(upload)
+
+    def _admit(self, upload: Upload, size: int) -> None:
+        self.policy.admit_size(size)
+        if size <= upload.held:
+            return
+        ahead = min(2 * size, size + HELD_AHEAD, self.policy.max_file_size)
+        with self.begin() as unit:
+            held = hold(unit, upload, self.policy, need=size, ahead=ahead)
+            unit.commit()
+        upload.held = held
+
+    def _is_receiving(self, upload: Upload) -> bool:
+        with self.begin(read_only=True) as unit:
+            file = unit.files.get(upload.file.id)
+        return file is not None and file.state is FileState.RECEIVING
+
+    def _record(self, upload: Upload) -> None:
+        with self.begin() as unit:
+            # It changes nothing, and holds an abort off until the manifest is longer.
+            if not unit.files.replace(upload.file, expected=FileState.RECEIVING):
+                raise UploadAborted
+            unit.manifests.append(upload.file.id, upload.unrecorded)
+            unit.commit()
+        upload.unrecorded.clear()
+
+
+@attrs.frozen(kw_only=True)
+class SealUpload:
+    """
+    Turn an upload whose parts are all stored into a file, in one commit, holding its exact size.
+
+    `UploadAborted` if somebody else won the race for its state; then nothing was stored.
+    """
+
+    begin: Begin[VaultUnit]
+    store_part: StorePart
+
+    def __call__(self, upload: Upload, *, terms: ShareTerms | None = None) -> File:
+        self.complete(upload)
+        with self.begin() as unit:
+            file = self.within(unit, upload, terms=terms or ShareTerms())
+            unit.commit()
+        return file
+
+    def complete(self, upload: Upload) -> None:
+        """
+        Give a file without a byte its one, empty part, so that it too can be authenticated.
+        """
+        if upload.parts == 0:
+            self.store_part(upload, b"")
+
+    def within(self, unit: VaultUnit, upload: Upload, *, terms: ShareTerms) -> File:
+        """
+        Seal inside a unit of work that somebody else commits.
+        """
+        sealed = upload.file.sealed(size=upload.received, terms=terms)
+        # The state first: whoever lost the race for it has no manifest to append to.
+        if not unit.files.replace(sealed, expected=FileState.RECEIVING):
+            raise UploadAborted
+        unit.manifests.append(sealed.id, upload.unrecorded)
+        if unit.manifests.totals(sealed.id) != (upload.parts, upload.received):
+            raise UploadIncomplete
+        hold(unit, upload, self.store_part.policy, need=sealed.size)
+        return sealed

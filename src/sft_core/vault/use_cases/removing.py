@@ -1,0 +1,71 @@
+"""
+The two ends of a file: an upload that is given up, a file that is deleted.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from sft_core.errors import FileNotFound, SftError
+from sft_core.ports import Begin
+from sft_core.values import FileId, UserId
+from sft_core.vault.model import File, FileState
+from sft_core.vault.ports import BlobStore, VaultUnit
+from sft_core.vault.use_cases.reading import FindFile
+from sft_core.vault.use_cases.receiving import Upload
+
+
+@attrs.frozen(kw_only=True)
+class AbortUpload:
+    """
+    Give an upload up and leave nothing behind; one that was sealed meanwhile stays whole.
+    """
+
+    begin: Begin[VaultUnit]
+    blobs: BlobStore
+
+    def __call__(self, upload: Upload) -> None:
+        with self.begin() as unit:
+            if not unit.files.replace(upload.file.aborted(), expected=FileState.RECEIVING):
+                return
+            unit.commit()
+        purge(self.begin, self.blobs, upload.file)
+
+
+@attrs.frozen(kw_only=True)
+class DeleteFile:
+    """
+    Destroy a file: its key first, then its parts, then its rows.
+
+    Once the key is gone the file is gone: if the parts cannot be removed just now they are noise,
+    the row stays `DELETING` and the next sweep goes on.
+    """
+
+    begin: Begin[VaultUnit]
+    find: FindFile
+    blobs: BlobStore
+
+    def __call__(self, *, owner: UserId, file_id: FileId) -> None:
+        with self.begin() as unit:
+            file = self.find.within(unit, owner=owner, file_id=file_id)
+            if not unit.files.replace(file.condemned(), expected=FileState.SEALED):
+                raise FileNotFound
+            unit.commit()
+        try:
+            purge(self.begin, self.blobs, file)
+        except SftError:
+            return
+
+
+def purge(begin: Begin[VaultUnit], blobs: BlobStore, file: File) -> None:
+    """
+    Delete the blobs of a file whose end has been won, then forget its rows; safe to repeat.
+
+    What the file holds of its owner's quota is given back when its bytes are gone, and not before.
+    """
+    for blob in list(blobs.list(file.blob_prefix)):
+        blobs.delete(blob.key)
+    with begin() as unit:
+        unit.quotas.release(file.id)
+        unit.files.remove(file.id)
+        unit.commit()
