@@ -1,0 +1,64 @@
+"""
+Values that validate themselves: whoever holds one may rely on its rule.
+
+What breaks a rule raises `InvalidValue` (or a subclass) with the field's name and a sentence.
+They are imported from here; the modules below sort them by what they are about.
+"""
+
+from sft_core.values.amounts import (
+    MAX_PAGE_SIZE,
+    ByteRange,
+    Page,
+    Rate,
+)
+from sft_core.values.files import (
+    MAX_FILE_NAME_CHARACTERS,
+    OCTET_STREAM,
+    FileName,
+    MediaType,
+)
+from sft_core.values.ids import (
+    FileId,
+    Id,
+    LinkId,
+    SessionId,
+    UserId,
+)
+from sft_core.values.people import (
+    EmailAddress,
+    Username,
+)
+from sft_core.values.secrets import (
+    MAX_PASSWORD_BYTES,
+    MIN_PASSWORD_CHARACTERS,
+    SHARE_TOKEN_BYTES,
+    Password,
+    Secret,
+    ShareToken,
+    WrappedSecret,
+)
+
+__all__ = [
+    "MAX_FILE_NAME_CHARACTERS",
+    "MAX_PAGE_SIZE",
+    "MAX_PASSWORD_BYTES",
+    "MIN_PASSWORD_CHARACTERS",
+    "OCTET_STREAM",
+    "SHARE_TOKEN_BYTES",
+    "ByteRange",
+    "EmailAddress",
+    "FileId",
+    "FileName",
+    "Id",
+    "LinkId",
+    "MediaType",
+    "Page",
+    "Password",
+    "Rate",
+    "Secret",
+    "SessionId",
+    "ShareToken",
+    "UserId",
+    "Username",
+    "WrappedSecret",
+]
