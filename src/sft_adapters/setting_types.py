@@ -11,10 +11,10 @@ import json
 import math
 import re
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, Final, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+from sft_adapters import guessable
 from sft_core.values import Secret
 
 Algorithm = Literal["HS256", "HS384", "HS512"]
@@ -29,35 +29,26 @@ _BOOLEANS: Final = {
     "no": False,
     "off": False,
 }
+# Long enough that no random text holds one of them by accident.
 _PLACEHOLDERS: Final = re.compile(
-    r"change.?(me|this|in)|your.?(secret|super|key|own|encryption)|secret.?key|encryption.?key|example|default|placeholder"
-    r"|password|insecure|replace|please|dummy|sample|12345678|abcdefgh|qwerty|test.?(key|secret)|super.?secret|my.?secret",
+    r"change.?(this|in.?prod)|change.me|changeme|your.?(secret|super|encryption)|secret.?key|encryption.?key"
+    r"|example|default|placeholder|password|passw0rd|insecure|replace.?(me|this|with)|super.?secret|my.?secret",
     flags=re.IGNORECASE,
-)
-_PUBLISHED: Final = frozenset(
-    {
-        # Signs tokens in a tutorial that many services began as.
-        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
-        # What servers come with, and what people make of it.
-        *("minioadmin", "minio123", "minio-secret", "miniosecret", "rustfsadmin", "accesskey", "secretkey"),
-        *(
-            "postgres",
-            "password",
-            "passw0rd",
-            "changeme",
-            "secret",
-            "admin",
-            "administrator",
-            "redis",
-            "valkey",
-            "root",
-        ),
-        *("user", "test", "example", "sft"),
-    },
 )
 _MIN_SHARED_BYTES: Final = 8
 _MIN_SECRET_BYTES: Final = 32
-_MIN_DISTINCT: Final = 8
+_PASSWORDS_IN_A_QUERY: Final = frozenset({"password", "passwd", "pwd", "sslpassword"})
+
+
+def utf8(raw: str) -> str:
+    """
+    Text as such, for the readers of kinds: the environment may hold bytes that are none.
+    """
+    try:
+        raw.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be UTF-8") from None
+    return raw
 
 
 def text(raw: str) -> str:
@@ -127,7 +118,7 @@ def listed(raw: str) -> list[str]:
     if raw.startswith("["):
         try:
             values: Any = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError("must be a list, as JSON or separated by commas") from None
         if not all(isinstance(value, str) for value in values):
             raise ValueError("must be a list of texts")
@@ -151,7 +142,10 @@ def origins(raw: str) -> tuple[str, ...]:
     """
     found = tuple(listed(raw))
     for origin in found:
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            raise ValueError("must be a list of origins such as https://files.example.org") from None
         plain = parts.scheme in {"http", "https"} and parts.hostname and origin == f"{parts.scheme}://{parts.netloc}"
         if origin != "*" and (not plain or "@" in origin):
             raise ValueError("must be a list of origins such as https://files.example.org")
@@ -182,43 +176,42 @@ def shared_secret(raw: str) -> Secret:
     """
     if len(text(raw)) < _MIN_SHARED_BYTES:
         raise ValueError(f"must have at least {_MIN_SHARED_BYTES} characters")
-    if _PLACEHOLDERS.search(raw) or raw.lower() in _PUBLISHED:
+    if _is_given_away(raw):
         raise ValueError("is a default or example value: give the server another one")
     return Secret(raw.encode())
 
 
 def server_url(raw: str) -> str:
     """
-    A URL of a server, whose password is none that servers come with.
+    A URL of a server, whose passwords, before the host or in the query, are none that servers come with.
     """
     try:
-        password = unquote(urlsplit(text(raw)).password or "")
+        parts = urlsplit(text(raw))
+        passwords = [value for name, value in parse_qsl(parts.query) if name.lower() in _PASSWORDS_IN_A_QUERY]
+        passwords.append(unquote(parts.password or ""))
     except ValueError:
         raise ValueError("is not a URL") from None
-    if password and (_PLACEHOLDERS.search(password) or password.lower() in _PUBLISHED):
+    if any(password and _is_given_away(password) for password in passwords):
         raise ValueError("holds a default or example password: give the server another one")
     return raw
 
 
+def _is_given_away(password: str) -> bool:
+    return _PLACEHOLDERS.search(password) is not None or guessable.is_weak_password(password)
+
+
 def secret_key(raw: str) -> Secret:
     """
-    A secret that nobody can guess: long enough, not a placeholder, not one letter over and over.
+    A secret that nobody can guess: long enough, and neither thought up nor copied from a page.
     """
     value = raw.encode()
     if len(value) < _MIN_SECRET_BYTES:
         raise ValueError(f"must have at least {_MIN_SECRET_BYTES} bytes")
-    if _PLACEHOLDERS.search(raw) or raw.lower() in _PUBLISHED or len(set(value)) < _MIN_DISTINCT or _is_words(raw):
-        raise ValueError("is a default or example value: make one of your own at random")
     if "-----BEGIN" in raw or raw.startswith("ssh-"):
         raise ValueError("must be random text, not a key in a file format")
+    if _PLACEHOLDERS.search(raw) or guessable.is_guessable_key(raw):
+        raise ValueError("is a default or example value: make one of your own at random")
     return Secret(value)
-
-
-def _is_words(raw: str) -> bool:
-    """
-    Whether it looks thought up: random text of this length has a digit, or letters of both cases.
-    """
-    return not re.search(r"[0-9]", raw) and (raw == raw.lower() or raw == raw.upper())
 
 
 def encryption_key(raw: str) -> Secret:
@@ -231,8 +224,7 @@ def encryption_key(raw: str) -> Secret:
         value = b""
     if len(value) != 32:
         raise ValueError("must be the base64 of 32 bytes")
-    ascending = all((b - a) % 256 == 1 for a, b in pairwise(value))
-    if _PLACEHOLDERS.search(value.decode("latin-1")) or len(set(value)) < _MIN_DISTINCT or ascending:
+    if guessable.is_guessable_bytes(value):
         raise ValueError("is a default or example value: make one of your own at random")
     return Secret(value)
 

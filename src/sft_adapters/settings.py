@@ -149,7 +149,7 @@ class Settings:
         for setting in SETTINGS:
             text = environ.get(setting.name, "").strip() or (secrets or {}).get(setting.name, "")
             try:
-                values[setting.field] = setting.read(text) if text else setting.default
+                values[setting.field] = setting.read(types.utf8(text)) if text else setting.default
             except ValueError as error:
                 faults.append(f"{setting.name} {error}")
         if values.get("session_store", "") is None:

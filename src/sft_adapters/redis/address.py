@@ -91,7 +91,7 @@ def _tls(parts: SplitResult) -> dict[str, Any]:
     for name, path in files.items():
         if name not in _TLS_FILES:
             raise _refusal(f"takes no query but {', '.join(_TLS_FILES)}")
-        if not Path(path).is_file():
+        if not _is_file(path):
             raise _refusal(f"names a file as {name} that is not there")
     return {
         "ssl_cert_reqs": "required",
@@ -99,3 +99,10 @@ def _tls(parts: SplitResult) -> dict[str, Any]:
         "ssl_min_version": ssl.TLSVersion.TLSv1_2,
         **files,
     }
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # a name that no file can have
+        return False

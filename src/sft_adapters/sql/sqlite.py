@@ -33,8 +33,8 @@ def open_sqlite(url: URL, *, echo: bool, busy_seconds: float, connections: int) 
     """
     An engine for a SQLite file; see `open_engine` for the parameters.
     """
-    if url.database in {None, "", ":memory:"} or "mode" in url.query:
-        # Each connection would have a database of its own.
+    if url.database in {None, "", ":memory:"} or url.query:
+        # Each connection would have a database of its own, or another one than its file's name says.
         raise ConfigurationError("DATABASE_URL: SQLite needs the path of a file, sqlite:///path")
     engine = create_engine(
         url,

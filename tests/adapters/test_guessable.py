@@ -1,0 +1,171 @@
+"""
+Secrets that somebody thought up or copied are refused; one that was drawn at random never is.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+import string
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sft_adapters import setting_types
+from sft_adapters.bootstrap import throwaway_keys
+from sft_adapters.guessable import is_weak_password
+from sft_adapters.guessable_words import WORDS
+from sft_adapters.settings import Settings
+from sft_core.errors import ConfigurationError
+
+DRAWS = 20_000
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def base58(value: bytes) -> str:
+    number, text = int.from_bytes(value), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = BASE58[digit] + text
+    return text
+
+
+def letters(alphabet: str, count: int) -> Callable[[random.Random], str]:
+    return lambda source: "".join(source.choices(alphabet, k=count))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda source: source.randbytes(16).hex(),
+        lambda source: source.randbytes(32).hex(),
+        lambda source: base64.b64encode(source.randbytes(32)).decode(),
+        lambda source: base64.urlsafe_b64encode(source.randbytes(24)).decode(),
+        lambda source: base64.urlsafe_b64encode(source.randbytes(32)).rstrip(b"=").decode(),
+        lambda source: base64.b32encode(source.randbytes(20)).decode(),
+        lambda source: base58(source.randbytes(24)).rjust(32, "1"),
+        letters(string.ascii_letters + string.digits, 32),
+        letters(string.ascii_lowercase, 32),
+    ],
+    ids=["hex 16", "hex 32", "base64", "base64url", "token_urlsafe", "base32", "base58", "alphanumeric", "lowercase"],
+)
+def test_a_random_secret_key_is_never_refused(draw: Callable[[random.Random], str]) -> None:
+    """Twenty thousand of each usual spelling are taken."""
+    source = random.Random(41)
+    for _ in range(DRAWS):
+        setting_types.secret_key(draw(source))
+
+
+def test_a_random_encryption_key_is_never_refused() -> None:
+    """Thirty-two random bytes are no text and no pattern."""
+    source = random.Random(42)
+    for _ in range(DRAWS):
+        setting_types.encryption_key(base64.b64encode(source.randbytes(32)).decode())
+
+
+@pytest.mark.parametrize("size", [10, 16, 24])
+def test_a_random_password_is_never_refused(size: int) -> None:
+    """Nor a shared secret of ten letters and digits or more."""
+    draw, source = letters(string.ascii_letters + string.digits, size), random.Random(43)
+    for _ in range(DRAWS // 4):
+        assert not is_weak_password(draw(source))
+
+
+def refused(**environ: str) -> str:
+    keys = throwaway_keys()
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env(keys | environ, data_dir=Path("/nonexistent"))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a-string-secret-at-least-256-bits-long",
+        "a-valid-string-secret-that-is-at-least-384-bits-long",
+        "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
+        "your-256-bit-secret-your-256-bit-",
+        "SecretSecretSecretSecretSecret1234",
+        "jwt_secret_for_production_2024_do_not_share",
+        "00112233445566778899aabbccddeeff",
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "fedcba9876543210fedcba9876543210",
+        "super_secure_fintech_jwt_token_for_everybody",
+        "correct-horse-battery-staple-correct-horse",
+        "ThisTokenIsNotSoHiddenChangeIt00",
+        "Sup3rS3cr3tK3yTh4tN0b0dyW1llGu3ss",
+        "loremipsumdolorsitametconsectetur",
+        "asdfasdfasdfasdfasdfasdfasdfasdf",
+        "qwertyuiopasdfghjklzxcvbnm123456",
+        "deadbeefcafebabedeadbeefcafebabe",
+        "p@ssw0rdp@ssw0rdp@ssw0rdp@ssw0rd",
+        "dGhpcyBpcyBhIDMyIGJ5dGUgbG9uZyBrZXkgdmFsdWU=",
+        "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
+        "x" * 100_000,
+        "word " * 20_000,
+    ],
+    ids=lambda value: value[:24],
+)
+def test_a_secret_key_that_was_thought_up_or_printed_is_refused(value: str) -> None:
+    """Words, rows, repetitions, progressions, texts in another spelling, and what stands in a specification."""
+    message = refused(SECRET_KEY=value)
+    assert message.startswith("SECRET_KEY is a default or example value")
+    assert value not in message
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"this is a 32 byte long key value",
+        "schlüssel mit äöü, recht lang?".encode()[:32].ljust(32, b"."),
+        b"short text".ljust(32, b"\0"),
+        bytes(range(31, -1, -1)),
+        bytes(range(0, 256, 8)),
+        bytes(range(200, 232)),
+        bytes(range(16)) * 2,
+        b"\x13\x37" * 16,
+        bytes.fromhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4"),
+        base64.urlsafe_b64decode("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4="),
+    ],
+    ids=str,
+)
+def test_an_encryption_key_that_was_not_drawn_is_refused(value: bytes) -> None:
+    """Readable text, progressions, repetitions, and keys out of specifications."""
+    assert refused(ENCRYPTION_KEY=base64.b64encode(value).decode()).startswith("ENCRYPTION_KEY is a default or example")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("minioadmin123", "minio12345", "adminadmin", "rootroot", "Passw0rd!", "admin2024", "rustfsadmin", "11111111"),
+        "zuf+tfteSlswRu7BJ86wekitnifILbZam1KYY3TG",
+    ],
+)
+def test_a_shared_secret_that_servers_come_with_is_refused(value: str) -> None:
+    """Also with the usual ornaments, and a public playground's."""
+    assert refused(MINIO_SECRET_KEY=value).startswith("MINIO_SECRET_KEY is a default or example value")
+
+
+@pytest.mark.parametrize("password", ["postgres", "123456", "abc123", "letmein", "p%40ssw0rd", "qwerty", "a"])
+def test_a_password_in_a_url_is_refused_wherever_it_stands(password: str) -> None:
+    """Before the host, and in the query."""
+    for name, url in (
+        ("DATABASE_URL", f"postgresql://sft:{password}@db.example.org/sft"),
+        ("DATABASE_URL", f"postgresql://db.example.org/sft?user=sft&password={password}"),
+        ("REDIS_URL", f"redis://:{password}@cache.example.org"),
+        ("REDIS_URL", f"redis://cache.example.org?password={password}"),
+    ):
+        assert refused(**{name: url}) == (f"{name} holds a default or example password: give the server another one")
+
+
+@pytest.mark.parametrize("value", ["s9dK2jfa8", "gOod-41-letters", "not-the-one-41", "correct-horse-battery-staple"])
+def test_a_password_of_ones_own_is_taken(value: str) -> None:
+    """Words may be in it: enough of them cannot be guessed."""
+    assert not is_weak_password(value)
+
+
+def test_the_words_can_be_found() -> None:
+    """Each is written small and is long enough to count."""
+    assert [word for word in WORDS if word != word.lower() or len(word) < 3] == []
