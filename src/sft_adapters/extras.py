@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sft_adapters.settings import Settings
-from sft_core.errors import ConfigurationError
+from sft_core.errors import BlobStoreUnavailable, ConfigurationError
 from sft_core.ports import Entropy, RateLimiter
 from sft_core.users.ports import SessionStore
 from sft_core.vault.ports import BlobStore
@@ -114,6 +114,8 @@ def prepare_bucket(settings: Settings) -> None:
         ensure_bucket(client, settings.minio_bucket_name)
         if settings.minio_conditional_writes and not writes_conditionally(client, settings.minio_bucket_name):
             raise ConfigurationError("MINIO_CONDITIONAL_WRITES is on, but the server does not keep to If-None-Match")
+    except BlobStoreUnavailable as error:
+        raise BlobStoreUnavailable(f"MINIO_ENDPOINT: the blob store cannot be used: {error.detail}") from None
     finally:
         client.close()
 

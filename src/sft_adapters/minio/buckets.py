@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
+from http.client import BadStatusLine, RemoteDisconnected
 from typing import Final
 
 from minio.helpers import check_bucket_name
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError, ProtocolError, SSLError
 
 from sft_adapters.minio.client import S3Client
 from sft_adapters.minio.errors import UNREADABLE, Malformed, Refused
@@ -54,8 +55,20 @@ def ensure_bucket(client: S3Client, bucket: str) -> None:
             raise ConfigurationError(
                 "MINIO_ENDPOINT shows no certificate that is trusted (MINIO_CA_FILE), or speaks no TLS (MINIO_SECURE)"
             ) from None
+        except ProtocolError as error:
+            if not _speaks_another_protocol(error):
+                raise
+            raise ConfigurationError(_NOT_S3) from None
         except (Malformed, *UNREADABLE):
             raise ConfigurationError(_NOT_S3) from None
+
+
+def _speaks_another_protocol(error: ProtocolError) -> bool:
+    """
+    Whether there was an answer, and it was not HTTP's; one that is cut off may be any server's.
+    """
+    cause = error.args[-1]
+    return isinstance(cause, BadStatusLine) and not isinstance(cause, RemoteDisconnected)
 
 
 def _check_name(bucket: str) -> None:

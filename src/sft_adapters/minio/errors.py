@@ -4,13 +4,23 @@ The one place where what an S3 server answers becomes one of our errors.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from typing import Final
 
 from minio.error import MinioException
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    EmptyPoolError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable
 
@@ -66,6 +76,22 @@ class Malformed(Exception):
     """
 
 
+# The narrower kind stands before the wider one.
+_FAULTS: Final = (
+    (NameResolutionError, "the name of the server's host is not known"),
+    (NewConnectionError, "nobody listens at the server's address"),
+    (ConnectTimeoutError, "no connection to the server could be made in time"),
+    ((ReadTimeoutError, TimeoutError), "the server did not answer in time"),
+    ((SSLError, ssl.SSLError), "the server's certificate was refused, or it speaks no TLS"),
+    (EmptyPoolError, "every connection is in use"),
+    ((ProtocolError, HTTPException, OSError), "the connection broke off before the whole answer was there"),
+)
+
+
+def _in_words(error: Exception) -> str:
+    return next((words for kind, words in _FAULTS if isinstance(error, kind)), type(error).__name__)
+
+
 @contextmanager
 def translated(subject: str) -> Iterator[None]:
     """
@@ -79,6 +105,6 @@ def translated(subject: str) -> Iterator[None]:
     except Malformed as malformed:
         raise BlobStoreUnavailable(f"{subject}: {malformed}") from None
     except (HTTPError, HTTPException, OSError) as error:
-        raise BlobStoreUnavailable(f"{subject}: {type(error).__name__}") from None
+        raise BlobStoreUnavailable(f"{subject}: {_in_words(error)}") from None
     except UNREADABLE as error:
         raise BlobStoreUnavailable(f"{subject}: the answer is not S3's ({type(error).__name__})") from None

@@ -12,10 +12,10 @@ from typing import Any, Final, cast
 import attrs
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError, NoScriptError
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
-from sft_adapters.redis import address
+from sft_adapters.redis import address, refusals
 from sft_adapters.redis.breaker import Breaker
 from sft_adapters.redis.debts import Debts
 from sft_core.errors import ConfigurationError
@@ -102,21 +102,15 @@ class Client:
 
     def check(self) -> None:
         """
-        Raise `ConfigurationError` if the server is there and refuses us: for the start.
+        Raise `ConfigurationError` if what is there refuses us, or is not Redis: for the start.
 
         A server that is not there is no error: what it does not answer, the database does.
         """
-        try:
-            self._driver.eval("return 1", 0)
-        except (AuthenticationError, NoPermissionError):
-            refused = "REDIS_URL: the server refuses these credentials"
-        except Exception as error:  # noqa: BLE001 (as in `_asked`)
-            refused = "REDIS_URL: the server has no such database" if "DB index" in str(error) else ""
-            self._breaker.failed(type(error).__name__)
-        else:
-            return
+        fault, refused = refusals.asked(self._driver)
         if refused:
-            raise ConfigurationError(refused)
+            raise ConfigurationError(f"REDIS_URL: {refused}")
+        if fault is not None:
+            self._breaker.failed(type(fault).__name__)
 
     def close(self) -> None:
         """

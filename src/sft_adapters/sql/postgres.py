@@ -8,6 +8,7 @@ transaction needs is set in it: `BEGIN` and its `SET LOCAL`s go out together, in
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, TypeVar, cast
 
 import attrs
@@ -35,22 +36,48 @@ _DURABLE: Final = (
     " WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')"
 )
 
-# Before there is a connection the server's errors carry no SQLSTATE, only words.
-_REFUSALS: Final = {
-    "authentication failed": "the server refused the user or the password",
-    "no password supplied": "the server asks for a password",
-    "pg_hba.conf": "the server does not admit this user from this host",
-    "does not exist": "the server does not have this user or this database",
-    "too many": "the server has no connection left",
-    "remaining connection slots": "the server has no connection left",
-    "starting up": "the server is starting",
-    "shutting down": "the server is stopping",
-    "not yet accepting": "the server is starting",
-    "certificate": "the server's certificate, or ours, was refused",
-    "invalid": "a parameter in DATABASE_URL has a value that PostgreSQL's client does not take",
-    "refused": "nobody listens at the server's address",
-    "timeout": "the server did not answer in time",
-}
+
+@attrs.frozen
+class _Refusal:
+    """
+    Why there is no connection: how libpq's words are known, and whether somebody has to mend it.
+    """
+
+    words: re.Pattern[str]
+    kind: str
+    must_be_mended: bool = True
+
+
+def _refusal_by(words: str, kind: str, *, passes: bool = False) -> _Refusal:
+    return _Refusal(re.compile(words, flags=re.IGNORECASE), kind, must_be_mended=not passes)
+
+
+# Before there is a connection the server's errors reach us without their SQLSTATE, as words only.
+# What stands in quotes is left out of them: the names of hosts, users and databases.
+_QUOTED: Final = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
+_REFUSALS: Final = (
+    _refusal_by("failed to resolve|could not translate host name", "the name of the server's host is not known"),
+    _refusal_by("connection refused|no such file", "nobody listens at the server's address", passes=True),
+    _refusal_by("authentication failed", "the server refused the user or the password"),
+    _refusal_by("no password supplied", "the server asks for a password"),
+    _refusal_by(r"pg_hba\.conf", "the server does not admit this user from this host"),
+    _refusal_by(r"role\s+does not exist", "the server does not have this user"),
+    _refusal_by(r"database\s+does not exist", "the server does not have this database"),
+    _refusal_by("permission denied for database", "this role may not connect to this database"),
+    _refusal_by("SSL was required", "the server speaks no TLS, which sslmode asks for"),
+    _refusal_by("received invalid response", "what listens at the server's address is not PostgreSQL"),
+    _refusal_by("certificate|SSL error", "the server's certificate, or ours, was refused"),
+    _refusal_by("too many|remaining connection slots", "the server has no connection left", passes=True),
+    _refusal_by("starting up|not yet accepting", "the server is starting", passes=True),
+    _refusal_by("shutting down", "the server is stopping", passes=True),
+    _refusal_by("closed the connection unexpectedly", "the server cut the connection: is it PostgreSQL?", passes=True),
+    _refusal_by("session is|in hot standby", "the server is not of the kind that target_session_attrs asks for"),
+    _refusal_by("invalid", "a parameter has a value that PostgreSQL's client does not take"),
+    _refusal_by("time.?out|timed out", "the server did not answer in time", passes=True),
+)
+_OTHER: Final = _refusal_by("", "the server could not be reached", passes=True)
+_NO_PASSWORD: Final = _refusal_by("", "the server asks for a password")
+_TOO_LATE: Final = _refusal_by("", "the server did not answer in time", passes=True)
 
 
 class NotConnectedError(psycopg.OperationalError):
@@ -58,15 +85,18 @@ class NotConnectedError(psycopg.OperationalError):
     No connection could be made; `kind` says why, in our words.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, must_be_mended: bool) -> None:
         super().__init__(kind)
         self.kind = kind
+        self.must_be_mended = must_be_mended
 
 
 class NoAnswerError(psycopg.OperationalError):
     """
     The server took a statement and gave no answer in time; whether it was done is unknown.
     """
+
+    kind = "the server took a statement and gave no answer in time"
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -137,6 +167,8 @@ def _query(url: URL) -> dict[str, str]:
         make_conninfo("", **query)
     except psycopg.Error:
         raise ConfigurationError("DATABASE_URL holds a parameter that PostgreSQL's client does not know") from None
+    if not re.fullmatch(r"[0-9]{0,5}", query.get("connect_timeout", "")):
+        raise ConfigurationError("DATABASE_URL holds a connect_timeout that is no whole number of seconds")
     return query
 
 
@@ -157,8 +189,9 @@ class _Sessions:
     ) -> BoundedConnection:
         try:
             connection = BoundedConnection.connect(*args, **parameters)
-        except psycopg.OperationalError as error:
-            raise NotConnectedError(_refusal(str(error))) from None
+        except psycopg.Error as error:
+            found = _refusal(error)
+            raise NotConnectedError(found.kind, must_be_mended=found.must_be_mended) from None
         connection.answer_seconds = self.limits.connect_seconds
         return connection
 
@@ -191,5 +224,10 @@ def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _refusal(text: str) -> str:
-    return next((ours for theirs, ours in _REFUSALS.items() if theirs in text), "the server could not be reached")
+def _refusal(error: psycopg.Error) -> _Refusal:
+    if isinstance(error, psycopg.errors.ConnectionTimeout):
+        return _TOO_LATE
+    if error.pgconn is not None and error.pgconn.needs_password:
+        return _NO_PASSWORD
+    text = _QUOTED.sub("", str(error))
+    return next((refusal for refusal in _REFUSALS if refusal.words.search(text)), _OTHER)

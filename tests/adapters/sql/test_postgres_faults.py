@@ -163,7 +163,7 @@ def test_a_server_that_hangs_is_given_up(url: str, proxy: Proxy, database: SqlDa
     user, begun = a_user(), time.monotonic()
     with database() as unit:
         proxy.stall()
-        with pytest.raises(DatabaseUnavailable, match="NoAnswerError"):
+        with pytest.raises(DatabaseUnavailable, match="no answer in time"):
             unit.users.add(user)
     assert time.monotonic() - begun < 30
     proxy.resume()
@@ -177,7 +177,7 @@ def test_a_pooled_connection_that_hangs_is_given_up(proxy: Proxy, database: SqlD
         pass
     proxy.stall()
     begun = time.monotonic()
-    with pytest.raises(DatabaseUnavailable, match="NotConnectedError"):
+    with pytest.raises(DatabaseUnavailable, match="did not answer in time"):
         stored_user(database)
     assert time.monotonic() - begun < 30
     proxy.resume()
