@@ -5,6 +5,7 @@ The deployment file, as far as it can be judged without a container engine.
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,36 @@ def test_the_image_of_the_api_is_pinned_and_hashed() -> None:
     assert "--require-hashes -r constraints-all.txt" in text
     assert "USER sft" in text
     assert "HEALTHCHECK" in text
+
+
+def sent_to_the_builder(path: str) -> bool:
+    """
+    Whether a path passes `.dockerignore`: the last line that matches it, or a folder above it, decides.
+    """
+    names = path.split("/")
+    above = ["/".join(names[: count + 1]) for count in range(len(names))]
+    sent = True
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        rule = line.lstrip("!")
+        if not rule or rule.startswith("#"):
+            continue
+        anywhere = rule.removeprefix("**/")
+        if any(fnmatch(part if anywhere == rule else part.rpartition("/")[2], anywhere) for part in above):
+            sent = line.startswith("!")
+    return sent
+
+
+def test_the_builder_is_sent_what_the_image_needs_and_nothing_else() -> None:
+    """What the Dockerfile copies is there; settings, data, keys, history, environments and caches stay at home."""
+    text = (ROOT / SERVICES["api"]["build"]["dockerfile"]).read_text()
+    copied = " ".join(re.findall(r"^COPY (?!--)(.+) \./?\S*$", text, flags=re.MULTILINE)).split()
+    assert {"src", "pyproject.toml"} <= set(copied)
+    assert [name for name in copied if not sent_to_the_builder(name)] == []
+    assert sent_to_the_builder("src/sft_core/errors.py")
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+    at_home = [*ignored, ".git", "tests", ".env.production", "sft-data/keys/encryption.key", ".venv/bin/python"]
+    at_home += ["src/sft_core/__pycache__", "src/.env", "src/sft-data/keys/secret.key", "src/x.egg-info/PKG-INFO"]
+    assert [path for path in at_home if sent_to_the_builder(path)] == []
 
 
 def test_every_server_tells_its_health() -> None:
