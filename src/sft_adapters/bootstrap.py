@@ -8,22 +8,48 @@ something else: no new key where there is data under an old one.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from sft_adapters import extras, setting_types
-from sft_adapters.container import Container, check_keys, one_writer
+from sft_adapters.container import Container, check_keys, one_writer, open_application
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.disk import keyfiles
 from sft_adapters.settings import Settings
 from sft_adapters.sql import inspection, migrate
 from sft_adapters.sql.engine import opened, sqlite_file
+from sft_adapters.sql.errors import DatabaseRefused
 from sft_adapters.system import SystemEntropy
-from sft_core.errors import ConfigurationError
+from sft_core.application import Application
+from sft_core.errors import ConfigurationError, DatabaseUnavailable
+from sft_core.ports import Clock
+from sft_core.values import Secret
 
 _EMPTY: Final[Mapping[str, str]] = {}
-_KEYS: Final = ("SECRET_KEY", "ENCRYPTION_KEY")
+_KEYS: Final[Mapping[str, Callable[[str], Secret]]] = {
+    "SECRET_KEY": setting_types.secret_key,
+    "ENCRYPTION_KEY": setting_types.encryption_key,
+}
+
+
+@contextmanager
+def open_service(
+    data_dir: Path | str, environ: Mapping[str, str] = _EMPTY, *, clock: Clock | None = None
+) -> Iterator[Application]:
+    """
+    The whole in one call: settings, keys, schema, folder or bucket, and the application on them.
+
+    Without an environment it is the embedded default, SQLite and blobs in `data_dir`, with keys
+    made on the first start; give `os.environ`, or the names of servers, for another one. Everything
+    is closed at the end of the block. It raises what `settings_for`, `prepare` and
+    `open_application` raise, which are its steps.
+    """
+    settings = settings_for(Path(data_dir), environ)
+    prepare(settings)
+    with open_application(settings, clock=clock, wait_seconds=settings.database_timeout_seconds) as application:
+        yield application
 
 
 def settings_for(data_dir: Path, environ: Mapping[str, str] = _EMPTY, *, make_keys: bool = True) -> Settings:
@@ -43,9 +69,18 @@ def settings_for(data_dir: Path, environ: Mapping[str, str] = _EMPTY, *, make_ke
         keys = keyfiles.read_or_make(data_dir / "keys", not_given, may_make=lambda: not holds_data(settings))
     else:
         keys = stand_ins | keyfiles.read(data_dir / "keys", not_given)
-    settings = Settings.from_env(environ, data_dir=data_dir, secrets=keys)
+    _check_key_files(data_dir / "keys", {name: keys[name] for name in not_given})
+    settings = Settings.from_env(environ, data_dir=data_dir, secrets={name: keys[name] for name in not_given})
     check_configuration(settings)
     return settings
+
+
+def _check_key_files(folder: Path, keys: Mapping[str, str]) -> None:
+    for name, text in keys.items():
+        try:
+            _KEYS[name](text)
+        except ValueError as error:
+            raise ConfigurationError(f"{keyfiles.path_of(folder, name)} holds no {name}: it {error}") from None
 
 
 def throwaway_keys() -> dict[str, str]:
@@ -70,15 +105,12 @@ def check_configuration(settings: Settings) -> None:
         container.s3().close()
 
 
-def key_files(settings: Settings) -> list[Path]:
+def key_files(settings: Settings) -> dict[str, Path | None]:
     """
-    The key files that these settings have their keys from; none if the environment gave them.
+    Of each key the file that these settings have it from, or None if the environment gave it.
     """
     folder = settings.data_dir / "keys"
-    texts = keyfiles.read(folder, _KEYS)
-    used = {"SECRET_KEY": settings.secret_key, "ENCRYPTION_KEY": settings.encryption_key}
-    read = {"SECRET_KEY": setting_types.secret_key, "ENCRYPTION_KEY": setting_types.encryption_key}
-    return [keyfiles.path_of(folder, name) for name, text in texts.items() if read[name](text) == used[name]]
+    return {name: keyfiles.path_of(folder, name) if name in settings.stood_in_for else None for name in _KEYS}
 
 
 def holds_data(settings: Settings) -> bool:
@@ -91,16 +123,31 @@ def holds_data(settings: Settings) -> bool:
     file = sqlite_file(settings.database)
     if file is not None and not file.exists():
         return False
-    with opened(settings.database, busy_seconds=settings.database_timeout_seconds) as engine:
+    with _named(settings), opened(settings.database, busy_seconds=settings.database_timeout_seconds) as engine:
         return inspection.holds_accounts(engine)
 
 
-def prepare(settings: Settings) -> None:
+@contextmanager
+def _named(settings: Settings) -> Iterator[None]:
+    """
+    Say which setting or file it is about when the database cannot be used.
+    """
+    subject = "DATABASE_URL" if settings.database_url else str(sqlite_file(settings.database))
+    try:
+        yield
+    except DatabaseRefused as refused:
+        raise ConfigurationError(f"{subject}: the database cannot be used: {refused.detail}") from None
+    except DatabaseUnavailable as unavailable:
+        raise DatabaseUnavailable(f"{subject}: the database cannot be used: {unavailable.detail}") from None
+
+
+def prepare(settings: Settings, *, when_waiting: Callable[[str], None] | None = None) -> None:
     """
     Make what is missing of the storage: schema, folder or bucket; safe when several start at once.
 
     `ConfigurationError` says by name what is wrong with a key or a server's settings, `DatabaseUnavailable`
-    or `BlobStoreUnavailable` that it does not answer. Redis may be absent: nothing depends on it.
+    or `BlobStoreUnavailable` that it does not answer. Redis may be absent: nothing depends on it. If
+    another process has the database for itself, `when_waiting` is told so before it is waited for.
     """
     if settings.redis_url:
         extras.check_redis(settings)
@@ -109,7 +156,8 @@ def prepare(settings: Settings) -> None:
     else:
         settings.blob_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     seconds = settings.database_timeout_seconds
-    with one_writer(settings, wait_seconds=seconds), opened(settings.database, busy_seconds=seconds) as engine:
+    alone = one_writer(settings, wait_seconds=seconds, when_waiting=when_waiting)
+    with _named(settings), alone, opened(settings.database, busy_seconds=seconds) as engine:
         migrate.upgrade(engine, seconds=settings.database_migration_seconds)
         check_keys(inspection.key_ids(engine), AesKeyRing(settings.encryption_key))
 
@@ -121,5 +169,5 @@ def check_schema(settings: Settings) -> None:
     file = sqlite_file(settings.database)
     if file is not None and not file.exists():
         raise ConfigurationError(f"there is no database at {file} yet: run `sft migrate`")
-    with opened(settings.database, busy_seconds=settings.database_timeout_seconds) as engine:
+    with _named(settings), opened(settings.database, busy_seconds=settings.database_timeout_seconds) as engine:
         migrate.check(engine)

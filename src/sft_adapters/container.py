@@ -5,7 +5,7 @@ The composition root: which adapters stand behind which ports. The only module t
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -253,18 +253,22 @@ class Container(containers.DeclarativeContainer):
 
 
 @contextmanager
-def one_writer(settings: Settings, *, wait_seconds: float) -> Iterator[None]:
+def one_writer(
+    settings: Settings, *, wait_seconds: float, when_waiting: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """
     Be the one process that writes, where only one may: SQLite before 3.51.3 (see `sql.sqlite`).
 
-    `ConfigurationError` if another one is still at it after `wait_seconds`.
+    `ConfigurationError` if another one is still at it after `wait_seconds`; `when_waiting` is told
+    at once that there is one.
     """
     file = sqlite_file(settings.database)
     if file is None or sqlite_is_safe_for_many_writers():
         yield
         return
     by = "another process has the database open, and this version of SQLite is safe for one only"
-    with held(file.with_name(f"{file.name}.lock"), by=by, wait_seconds=wait_seconds):
+    lock = file.with_name(f"{file.name}.lock")
+    with held(lock, by=by, wait_seconds=wait_seconds, when_waiting=when_waiting):
         yield
 
 

@@ -108,6 +108,7 @@ def is_weak_password(text: str) -> bool:
     """
     if is_published(text.encode()) or len(set(text)) < _SHORTEST:
         return True
+    text = text[:_LOOKED_AT]
     bits = _bits_thought_up(text)
     if bits > _WEAK_BITS:
         return False
@@ -196,9 +197,8 @@ def _rows_at(lower: str, start: int) -> Iterator[tuple[int, float]]:
 
 
 def _copies_at(text: str, start: int, places: list[int]) -> Iterator[tuple[int, float]]:
-    for place in places:
-        length = _shared(text, start, text, place)
-        if start - place <= _FARTHEST and length >= _SHORTEST:
+    for place in places[-_FARTHEST:]:
+        if start - place <= _FARTHEST and (length := _shared(text, start, text, place)) >= _SHORTEST:
             yield length, _COPY_BITS + _bits_of_length(length)
 
 

@@ -32,6 +32,8 @@ class Settings:
     secret_key: Secret
     encryption_key: Secret
     data_dir: Path
+    stood_in_for: frozenset[str] = frozenset()
+    """The names of the settings that `secrets` stood in for: keys that the environment does not give."""
     app_name: str
     app_version: str
     debug: bool
@@ -144,7 +146,7 @@ class Settings:
 
         `ConfigurationError` names every setting that is missing, malformed or insecure.
         """
-        values: dict[str, Any] = {"data_dir": data_dir}
+        values: dict[str, Any] = {"data_dir": data_dir, "stood_in_for": _not_given(environ, secrets or {})}
         faults: list[str] = []
         for setting in SETTINGS:
             text = environ.get(setting.name, "").strip() or (secrets or {}).get(setting.name, "")
@@ -158,6 +160,10 @@ class Settings:
         if faults:
             raise ConfigurationError("; ".join(faults))
         return cls(**values)
+
+
+def _not_given(environ: Mapping[str, str], secrets: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(name for name in secrets if not environ.get(name, "").strip())
 
 
 def _across(values: Mapping[str, Any]) -> Iterable[str]:

@@ -11,14 +11,16 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from sft_adapters.bootstrap import prepare, settings_for
+from sft_adapters.bootstrap import prepare, settings_for, throwaway_keys
 from sft_adapters.container import open_application, processes_that_may_write
 from sft_adapters.crypto.keyring import AesKeyRing
+from sft_adapters.setting_table import SETTINGS, Setting
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
 from sft_core.values import EmailAddress, FileName, Password, Username
@@ -179,7 +181,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_made(empty_folder: Path
     assert result.exit_code == 2
     assert f"port {port}" in result.output
     assert "listening http" not in result.output
-    assert not (empty_folder / "data/sft.db").exists()
+    assert not (empty_folder / "data").exists()
 
 
 def test_the_greeting_tells_what_is_used(empty_folder: Path) -> None:
@@ -200,6 +202,17 @@ def test_the_greeting_tells_what_is_used(empty_folder: Path) -> None:
     assert "sft.db" not in text
 
 
+def test_the_greeting_tells_of_each_key_where_it_is(empty_folder: Path) -> None:
+    """One from the environment and one from a file are told apart."""
+    keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
+    file = {"SECRET_KEY": "secret.key", "ENCRYPTION_KEY": "encryption.key"}
+    for given, kept in (("SECRET_KEY", "ENCRYPTION_KEY"), ("ENCRYPTION_KEY", "SECRET_KEY")):
+        settings = settings_for(empty_folder / given, {given: keys[given]})
+        text = greeting(settings, host="127.0.0.1", port=8000, workers=1, wanted=1)
+        assert f"{given} from the environment" in text
+        assert f"{kept} in {empty_folder / given / 'keys' / file[kept]}" in text
+
+
 @pytest.mark.parametrize("content", [b"this is no database at all" * 100, bytes(4096)])
 def test_a_file_that_is_no_database_is_told_as_such(empty_folder: Path, content: bytes) -> None:
     """The sentence says that it is the database, and the file stays as it is."""
@@ -217,6 +230,95 @@ def test_a_key_that_others_may_read_is_refused(empty_folder: Path) -> None:
     (empty_folder / "data/keys/secret.key").chmod(0o644)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         settings_for(empty_folder / "data")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda key: key.chmod(0o644), "chmod 600"),
+        (lambda key: key.write_bytes(b""), "is empty"),
+        (lambda key: key.write_bytes(b" \n"), "is empty"),
+        (lambda key: key.write_bytes(b"\xff\xfe" * 40), "does not hold the text of a key"),
+        (lambda key: key.write_text("short"), "it must"),
+        (lambda key: key.write_text("x" * 64), "it "),
+        (lambda key: (key.unlink(), key.mkdir()), "not a regular file"),
+        (lambda key: (key.unlink(), subprocess.run(["mkfifo", "-m", "600", key], check=True)), "not a regular file"),
+    ],
+    ids=["mode", "empty", "blank", "bytes", "short", "example", "folder", "pipe"],
+)
+@pytest.mark.parametrize("name", ["secret.key", "encryption.key"])
+def test_a_spoilt_key_file_is_told_by_name_or_not_looked_at(
+    empty_folder: Path, name: str, spoil: Callable[[Path], object], words: str
+) -> None:
+    """One sentence that names the file; and where the environment gives that key, no word of it."""
+    settings_for(empty_folder / "data")
+    key = empty_folder / "data/keys" / name
+    spoil(key)
+    for command in ("serve", "migrate"):
+        result = RUNNER.invoke(sft, [command, "--data", "data", "--port", "1"][: 5 if command == "serve" else 3])
+        assert result.exit_code == 2
+        assert result.output.startswith(f"sft: {key.relative_to(empty_folder)} ")
+        assert words in result.output
+        assert result.output.count("\n") == 1
+    given = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
+    environ = {variable: value for variable, value in given.items() if variable.lower().startswith(name[:6])}
+    settings = settings_for(empty_folder / "data", environ)
+    assert greeting(settings, host="127.0.0.1", port=8000, workers=1, wanted=1)
+
+
+ABSURD = (
+    *("[" * 100_000, "[null]", "\udcff\udc80", "x\0y", "9" * 10_000, "http://[::1", "\u202e", "%zz", "1e999"),
+    *("rediss://cache?ssl_ca_certs=" + "a" * 3000, "sqlite:///x.db?timeout=abc", "postgresql://db/x?port=abc"),
+)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_absurd_text_is_taken_or_told_in_a_sentence(empty_folder: Path, setting: Setting) -> None:
+    """Whatever a setting is given, nothing else than a `ConfigurationError` comes of it, with its name."""
+    keys = throwaway_keys()
+    for text in ABSURD:
+        told = setting.name
+        try:
+            Settings.from_env(keys | {setting.name: text}, data_dir=empty_folder)
+        except ConfigurationError as error:
+            told = str(error)
+        assert setting.name in told
+        assert len(told) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ALLOWED_EXTENSIONS", "[" * 100_000),
+        ("ALLOWED_ORIGINS", "http://[::1"),
+        ("SECRET_KEY", "\udcff" * 40),
+        ("REDIS_URL", "rediss://cache?ssl_ca_certs=" + "a" * 3000),
+        ("DATABASE_URL", "sqlite:///x.db?timeout=abc"),
+        ("DATABASE_URL", "postgresql://db/x?connect_timeout=abc"),
+    ],
+    ids=lambda text: ascii(text[:16]),
+)
+def test_what_no_reader_expects_is_told_by_its_setting(empty_folder: Path, name: str, text: str) -> None:
+    """Deep nesting, half an address, bytes that are no text, a path that no file can have, words for numbers."""
+    result = RUNNER.invoke(sft, ["migrate", "--data", "data"], env={name: text})
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert result.output.startswith(f"sft: {name}")
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_who_waits_for_another_process_says_so_at_once(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a running service on an old SQLite, `sft migrate` tells what it waits for, and then what it was."""
+    settings = with_an_account(empty_folder / "data")
+    monkeypatch.setattr("sft_adapters.container.sqlite_is_safe_for_many_writers", lambda: False)
+    with open_application(settings):
+        result = RUNNER.invoke(sft, ["migrate", "--data", "data"], env={"DATABASE_TIMEOUT_SECONDS": "0.1"})
+    waiting, refused = result.output.splitlines()
+    assert result.exit_code == 2
+    assert waiting.startswith("sft: waiting for up to 0.1 seconds, because ")
+    assert refused.endswith(waiting.partition("because ")[2])
+    told: list[str] = []
+    prepare(settings, when_waiting=told.append)
+    assert told == []
 
 
 def test_a_linked_key_is_refused(empty_folder: Path) -> None:

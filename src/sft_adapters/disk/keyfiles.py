@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -16,6 +17,8 @@ from typing import Final
 import attrs
 
 from sft_core.errors import ConfigurationError
+
+_MOST_BYTES: Final = 4096
 
 
 @attrs.frozen
@@ -45,7 +48,9 @@ def path_of(folder: Path, name: str) -> Path:
 
 def read(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """
-    The texts of those of the named keys that have a file; `ConfigurationError` if others may read it.
+    The texts of those of the named keys that have a file; no other file is looked at.
+
+    `ConfigurationError` names a file that others may read, that cannot be read, or that holds no text.
     """
     paths = {name: path_of(folder, name) for name in names}
     return {name: _read(path) for name, path in paths.items() if os.path.lexists(path)}
@@ -56,7 +61,7 @@ def read_or_make(folder: Path, names: Iterable[str], *, may_make: Callable[[], b
     The texts of the named keys, each from its file in `folder`; missing ones are made if they may be.
 
     Of two processes that start at once one makes the key and both read it. `may_make` is asked only
-    if a file is missing; `ConfigurationError` if it says no, or others than the owner may read a file.
+    if a file is missing; `ConfigurationError` if it says no, and as in `read`.
     """
     found = read(folder, names)
     missing = [name for name in names if name not in found]
@@ -93,9 +98,21 @@ def _make(path: Path, size: int) -> None:
 
 
 def _read(path: Path) -> str:
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ConfigurationError(f"{path} is not a regular file")
-    if status.st_mode & 0o077:
-        raise ConfigurationError(f"{path} can be read by others than its owner: run chmod 600 on it")
-    return path.read_text().strip()
+    try:
+        # What is no file must neither be followed nor waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ConfigurationError(f"{path} is not a regular file")
+            if status.st_mode & 0o077:
+                raise ConfigurationError(f"{path} can be read by others than its owner: run chmod 600 on it")
+            text = file.read(_MOST_BYTES).decode("ascii").strip()
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} does not hold the text of a key") from None
+    except OSError as error:
+        kind = "is not a regular file" if error.errno in {errno.ELOOP, errno.ENXIO, errno.EISDIR} else "cannot be read"
+        raise ConfigurationError(f"{path} {kind} ({error.strerror})") from None
+    if not text:
+        raise ConfigurationError(f"{path} is empty: bring the key back")
+    return text

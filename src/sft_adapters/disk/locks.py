@@ -7,7 +7,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -18,29 +18,36 @@ _POLL_SECONDS: Final = 0.05
 
 
 @contextmanager
-def held(path: Path, *, by: str, wait_seconds: float = 0.0) -> Iterator[None]:
+def held(
+    path: Path, *, by: str, wait_seconds: float = 0.0, when_waiting: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """
     Hold the lock at `path` until the block ends; processes forked meanwhile hold it too.
 
     `ConfigurationError`, which says who else may hold it (`by`), if that lasts over `wait_seconds`.
+    `when_waiting` is told once, in a sentence, what is waited for.
+
     The file stays: removing it would let two hold two locks of one name.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        _lock(descriptor, path, by, wait_seconds)
+        _lock(descriptor, f"{path} is locked: {by}", wait_seconds, when_waiting)
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, path: Path, by: str, wait_seconds: float) -> None:
+def _lock(descriptor: int, why: str, wait_seconds: float, when_waiting: Callable[[str], None] | None) -> None:
     end = time.monotonic() + wait_seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= end:
-                raise ConfigurationError(f"{path} is locked: {by}") from None
+                raise ConfigurationError(why) from None
+            if when_waiting is not None:
+                when_waiting(f"waiting for up to {wait_seconds:g} seconds, because {why}")
+                when_waiting = None
             time.sleep(_POLL_SECONDS)
         else:
             return

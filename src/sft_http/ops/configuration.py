@@ -15,7 +15,7 @@ import click
 
 from sft_adapters.bootstrap import settings_for
 from sft_adapters.settings import Settings, environment
-from sft_core.errors import BlobStoreUnavailable, DatabaseUnavailable, SftError
+from sft_core.errors import SftError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,6 +52,13 @@ def read_settings(data: Path, env_file: Path | None, *, make_keys: bool = True) 
     return settings_for(data, environment(os.environ, env_file), make_keys=make_keys)
 
 
+def tell(sentence: str) -> None:
+    """
+    Tell the operator something beside the command's output.
+    """
+    click.echo(f"sft: {sentence}", err=True)
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """
@@ -60,20 +67,11 @@ def _told() -> Iterator[None]:
     try:
         yield
     except SftError as error:
-        click.echo(f"sft: {_subject(error)}{error.detail or error.public}", err=True)
+        tell(error.detail or error.public)
         raise SystemExit(CONFIGURATION_EXIT) from None
     except OSError as error:
-        click.echo(f"sft: {error.filename or 'the data folder'}: {error.strerror}", err=True)
+        tell(f"{error.filename or 'the data folder'}: {error.strerror}")
         raise SystemExit(CONFIGURATION_EXIT) from None
-
-
-def _subject(error: SftError) -> str:
-    """
-    What an error is about, where its detail is only a kind and a code.
-    """
-    if isinstance(error, DatabaseUnavailable):
-        return "the database cannot be used: "
-    return "the blob store cannot be used: " if isinstance(error, BlobStoreUnavailable) else ""
 
 
 def tells_errors(command: Callable[P, T]) -> Callable[P, T]:

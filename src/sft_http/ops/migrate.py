@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from sft_adapters.bootstrap import check_schema, prepare
-from sft_http.ops.configuration import read_settings, tells_errors, with_settings
+from sft_http.ops.configuration import read_settings, tell, tells_errors, with_settings
 
 
 @click.command("migrate")
@@ -22,6 +22,6 @@ def command(data: Path, env_file: Path | None, *, check: bool) -> None:
     """
     settings = read_settings(data, env_file, make_keys=not check)
     if not check:
-        prepare(settings)
+        prepare(settings, when_waiting=tell)
     check_schema(settings)
     click.echo("The schema is up to date.")

@@ -14,7 +14,7 @@ from sft_adapters.container import processes_that_may_write
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
 from sft_http import server
-from sft_http.ops.configuration import read_settings, tells_errors, with_settings
+from sft_http.ops.configuration import read_settings, tell, tells_errors, with_settings
 
 
 @click.command("serve")
@@ -30,9 +30,11 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
     Without settings it runs on its embedded default: SQLite and a folder under --data, with keys
     made on the first start. Ends with status 2 if something is not configured as it must be.
     """
-    settings = read_settings(data, env_file)
+    # Whatever is wrong with the settings or the port is told before the first key is made.
+    read_settings(data, env_file, make_keys=False)
     with server.listening(host, port) as bound:
-        prepare(settings)
+        settings = read_settings(data, env_file)
+        prepare(settings, when_waiting=tell)
         allowed = processes_that_may_write(settings, workers)
         text = greeting(settings, host=host, port=port, workers=allowed, wanted=workers)
         server.run(settings, bound=bound, workers=allowed, when_ready=lambda: click.echo(text))
@@ -77,6 +79,14 @@ def _blobs(settings: Settings) -> str:
 
 
 def _keys(settings: Settings) -> str:
-    files = key_files(settings)
-    where = f"in {files[0].parent}" if files else "from the environment"
+    places = key_files(settings)
+    folders = {path and path.parent for path in places.values()}
+    if len(folders) == 1:
+        where = _place_of_key(folders.pop())
+    else:
+        where = ", ".join(f"{name} {_place_of_key(path)}" for name, path in places.items())
     return f"{where}  <- keep a copy: without ENCRYPTION_KEY no file can be opened"
+
+
+def _place_of_key(path: Path | None) -> str:
+    return f"in {path}" if path else "from the environment"
