@@ -14,9 +14,10 @@ from urllib3.exceptions import HTTPError, ProtocolError, SSLError
 
 from sft_adapters.minio.client import S3Client
 from sft_adapters.minio.errors import UNREADABLE, Malformed, Refused
-from sft_core.errors import ConfigurationError
+from sft_core.errors import BlobStoreUnavailable, ConfigurationError
 
 _NOT_S3: Final = "MINIO_ENDPOINT does not answer as an S3 server (does MINIO_SECURE fit it?)"
+_CUT: Final = "the server cut the connection instead of answering: is it an S3 server, and does MINIO_SECURE fit it?"
 _REGION: Final = "MINIO_REGION is not the region of this server or bucket"
 _MEANINGS: Final = {
     "": _NOT_S3,
@@ -56,19 +57,13 @@ def ensure_bucket(client: S3Client, bucket: str) -> None:
                 "MINIO_ENDPOINT shows no certificate that is trusted (MINIO_CA_FILE), or speaks no TLS (MINIO_SECURE)"
             ) from None
         except ProtocolError as error:
-            if not _speaks_another_protocol(error):
-                raise
-            raise ConfigurationError(_NOT_S3) from None
+            if isinstance(error.args[-1], RemoteDisconnected):
+                raise BlobStoreUnavailable(_CUT) from None
+            if isinstance(error.args[-1], BadStatusLine):
+                raise ConfigurationError(_NOT_S3) from None
+            raise
         except (Malformed, *UNREADABLE):
             raise ConfigurationError(_NOT_S3) from None
-
-
-def _speaks_another_protocol(error: ProtocolError) -> bool:
-    """
-    Whether there was an answer, and it was not HTTP's; one that is cut off may be any server's.
-    """
-    cause = error.args[-1]
-    return isinstance(cause, BadStatusLine) and not isinstance(cause, RemoteDisconnected)
 
 
 def _check_name(bucket: str) -> None:
