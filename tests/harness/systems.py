@@ -1,5 +1,5 @@
 """
-Systems for the machines: the library on memory or on SQLite and a folder, and the service as a process.
+Systems for the machines: the library on memory, on SQLite or PostgreSQL and a folder, and the service as a process.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -18,6 +20,8 @@ from typing import Any
 import attrs
 from dependency_injector import providers
 
+from harness.clocks import BEGINNING, CLOCK, FileClock
+from sft_adapters import bootstrap
 from sft_adapters.bootstrap import prepare
 from sft_adapters.container import Container
 from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
@@ -29,8 +33,10 @@ from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import open_engine
 from sft_adapters.system import SystemEntropy
-from sft_adapters.testkit import LibraryDriver
+from sft_adapters.testkit import HttpDriver, LibraryDriver
+from sft_adapters.testkit.drivers.library import ClockByHand
 from sft_core.application import Application
+from sft_core.ports import Clock
 from support.processes import free_port, kill_tree, wait_for
 
 QUOTA = 200_000
@@ -79,13 +85,13 @@ def memory_library(**adapters: object) -> LibraryDriver:
 
 
 @attrs.define
-class EmbeddedLibrary:
+class StoredLibrary:
     """
-    The library on SQLite and a folder: each opening is a new object graph on the same data.
+    The library on a database and a folder: each opening is a new object graph on the same data.
     """
 
     settings: Settings
-    clock: SettableClock = attrs.field(factory=SettableClock)
+    clock: Clock
     adapters: dict[str, Callable[[Any], object]] = attrs.field(factory=dict)
     """What to make in the place of an adapter, given the engine."""
     _dispose: Callable[[], None] = attrs.field(default=lambda: None)
@@ -102,6 +108,12 @@ class EmbeddedLibrary:
 
     def close(self) -> None:
         self._dispose()
+
+    def driver(self, clock: ClockByHand) -> LibraryDriver:
+        """
+        Drive it; a crash drops it and opens it again.
+        """
+        return LibraryDriver(application=self.open(), clock=clock, reopen=self.open, closing=self.close)
 
 
 def fresh_data(root: Path) -> Path:
@@ -121,15 +133,26 @@ def embedded_library(root: Path, **adapters: Callable[[Any], object]) -> Library
     """
     The library on SQLite and a folder below `root`, which crashes by being dropped and opened again.
     """
-    settings = settings_for(fresh_data(root))
-    library = EmbeddedLibrary(settings, adapters=dict(adapters))
-    return LibraryDriver(application=library.open(), clock=library.clock, reopen=library.open, closing=library.close)
+    clock = SettableClock()
+    return StoredLibrary(settings_for(fresh_data(root)), clock, adapters=dict(adapters)).driver(clock)
+
+
+def libraries_on_postgres(url: str, folder: Path) -> Callable[[], LibraryDriver]:
+    """
+    Makes drivers of the library on one PostgreSQL database, which is made ready, and a folder: one clock for all.
+    """
+    settings, clock = settings_for(folder, DATABASE_URL=url), SettableClock()
+    folder.mkdir(parents=True, exist_ok=True)
+    prepare(settings)
+    return lambda: StoredLibrary(settings, clock).driver(clock)
 
 
 @attrs.define
 class MortalService:
     """
     `sft serve` on one storage and one port: it can be killed with all its workers, and started again.
+
+    It runs by a clock that stands still until it is moved, also while it is dead.
     """
 
     root: Path
@@ -137,18 +160,20 @@ class MortalService:
     port: int = attrs.field(factory=free_port)
     workers: int = 1
     process: subprocess.Popen[bytes] | None = None
+    did: Counter[str] = attrs.field(factory=Counter)
+    """How often it was asked for what no call of HTTP can ask for."""
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def clock(self) -> FileClock:
+        return FileClock(self.root / "clock")
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "sft_http.cli.main", "serve", "--data", str(self.root / "data")]
+        command = [sys.executable, "-m", "harness.clocks", "serve", "--data", str(self.root / "data")]
         command += ["--port", str(self.port), "--workers", str(self.workers)]
+        paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+        environ = {**os.environ, **LIGHT, **self.environ, "PYTHONPATH": paths, CLOCK: str(self.clock.path)}
         with (self.root / "sft.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, **LIGHT, **self.environ}
-            )
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environ)
         wait_for(self.port, self.process)
 
     def kill(self) -> None:
@@ -160,8 +185,53 @@ class MortalService:
         self.process.wait()
 
     def crash(self) -> None:
+        self.did["crash"] += 1
         self.kill()
         self.start()
+
+    def advance(self, seconds: int) -> None:
+        self.did["advance"] += 1
+        self.clock.advance(seconds=seconds)
+
+    def revoke(self, access: str, token: str) -> None:
+        """
+        Withdraw a link by the library, on the service's own storage: there is no call of HTTP for it.
+        """
+        self.did["revoke"] += 1
+        named = {name: value for name, value in self.environ.items() if name == "DATABASE_URL"}
+        settings = bootstrap.settings_for(self.root / "data", LIGHT | named, make_keys=False)
+        library = StoredLibrary(settings, self.clock)
+        try:
+            library.driver(self.clock).revoke(access, token)
+        finally:
+            library.close()
+
+    def driver(self) -> ServiceDriver:
+        """
+        Drive it over HTTP, and with all that HTTP cannot.
+        """
+        return ServiceDriver(
+            base_url=f"http://127.0.0.1:{self.port}",
+            clock=self.clock.now,
+            crash_hook=self.crash,
+            advance_hook=self.advance,
+            revoke_hook=self.revoke,
+            tick=partial(self.clock.advance, seconds=1),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class ServiceDriver(HttpDriver):
+    """
+    Lets the clock tick after each upload: workers have no common order of what they store at one moment.
+    """
+
+    tick: Callable[[], object]
+
+    def store(self, access: str, *, name: str, media_type: str, content: bytes) -> str:
+        file_id = super().store(access, name=name, media_type=media_type, content=content)
+        self.tick()
+        return file_id
 
 
 @contextmanager
@@ -171,6 +241,7 @@ def mortal_service(root: Path, environ: Mapping[str, str] = {}, *, workers: int 
     """
     root.mkdir(parents=True, exist_ok=True)
     service = MortalService(root, environ, workers=workers)
+    service.clock.set(BEGINNING)
     service.start()
     try:
         yield service

@@ -11,10 +11,17 @@ from tempfile import mkdtemp
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from harness.systems import QUOTA, MortalService, embedded_library, memory_library, mortal_service
+from harness.systems import (
+    QUOTA,
+    MortalService,
+    embedded_library,
+    libraries_on_postgres,
+    memory_library,
+    mortal_service,
+)
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
-from sft_adapters.testkit import HttpDriver, blob_machine, budget, system_machine
+from sft_adapters.testkit import blob_machine, budget, system_machine
 from support import servers
 
 
@@ -44,6 +51,12 @@ def test_the_library_on_sqlite_and_disk_keeps_every_clause(tmp_path: Path) -> No
     run_state_machine_as_test(machine, settings=budget(examples=12, steps=20))
 
 
+def test_the_library_on_postgres_and_disk_keeps_every_clause(tmp_path: Path, postgres_url: str) -> None:
+    """And on PostgreSQL, in one database for all runs."""
+    machine = system_machine(libraries_on_postgres(postgres_url, tmp_path / "data"), quota=QUOTA)
+    run_state_machine_as_test(machine, settings=budget(examples=8, steps=20))
+
+
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[MortalService]:
     with mortal_service(tmp_path / "service") as running:
@@ -52,11 +65,10 @@ def service(tmp_path: Path) -> Iterator[MortalService]:
 
 @pytest.mark.slow
 def test_the_service_keeps_every_clause_over_crashes(service: MortalService) -> None:
-    """Over HTTP the same model holds, and kill -9 loses nothing that was acknowledged."""
-    machine = system_machine(
-        lambda: HttpDriver(base_url=service.url, crash_hook=service.crash), max_crashes=1, quota=QUOTA
-    )
-    run_state_machine_as_test(machine, settings=budget(examples=4, steps=20))
+    """Over HTTP the same model holds, while its clock moves on, and kill -9 loses nothing that was acknowledged."""
+    machine = system_machine(service.driver, max_crashes=1, quota=QUOTA)
+    run_state_machine_as_test(machine, settings=budget(examples=5, steps=25))
+    assert set(service.did) == {"crash", "advance", "revoke"}
 
 
 @pytest.fixture
@@ -71,8 +83,6 @@ def service_on_servers(
 @pytest.mark.slow
 def test_two_workers_on_real_servers_keep_every_clause_over_crashes(service_on_servers: MortalService) -> None:
     """On PostgreSQL, Valkey and S3 the same model holds, whichever worker answers."""
-    service = service_on_servers
-    machine = system_machine(
-        lambda: HttpDriver(base_url=service.url, crash_hook=service.crash), max_crashes=1, quota=QUOTA
-    )
-    run_state_machine_as_test(machine, settings=budget(examples=4, steps=20))
+    machine = system_machine(service_on_servers.driver, max_crashes=1, quota=QUOTA)
+    run_state_machine_as_test(machine, settings=budget(examples=5, steps=25))
+    assert set(service_on_servers.did) == {"crash", "advance", "revoke"}

@@ -1,0 +1,53 @@
+"""
+A clock in a file, and the `sft` command run by it: a test moves the time of every worker at once.
+
+`python -m harness.clocks serve ...` is `sft serve ...` by the clock in the file that `SFT_TEST_CLOCK`
+names. The product has no such setting; the container lets another clock stand in its place.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import attrs
+from dependency_injector import providers
+
+from sft_adapters.container import Container
+from sft_http.cli.main import sft
+
+CLOCK: Final = "SFT_TEST_CLOCK"
+BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@attrs.frozen
+class FileClock:
+    """
+    Implements `sft_core.ports.Clock`: it stands still until somebody moves it, in whatever process.
+    """
+
+    path: Path
+
+    def now(self) -> datetime:
+        return datetime.fromisoformat(self.path.read_text())
+
+    def set(self, moment: datetime) -> None:
+        """
+        Let it be that moment for everybody; nobody reads half of it.
+        """
+        new = self.path.with_suffix(".new")
+        new.write_text(moment.isoformat())
+        new.replace(self.path)
+
+    def advance(self, *, seconds: float) -> None:
+        """
+        Move it on.
+        """
+        self.set(self.now() + timedelta(seconds=seconds))
+
+
+if __name__ == "__main__":
+    Container.clock.override(providers.Object(FileClock(Path(os.environ[CLOCK]))))
+    sft()
