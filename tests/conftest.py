@@ -1,7 +1,8 @@
 """
 Real servers for whoever asks for one: started at the first use, once in each test process.
 
-And a rule: where `CI` is `true` every test is run, so one that is skipped has failed.
+And two rules: where `CI` is `true` every test is run, so one that is skipped has failed; and with
+`-n` tests that share a costly server stay in one process.
 """
 
 from __future__ import annotations
@@ -9,10 +10,32 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from support import servers
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return Scheduling(config, log)
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """
+    Hands out what stays together as one, and first; all other tests singly. The marks of xdist have no effect.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = Path(nodeid.partition("::")[0])
+        if path.match("tests/adapters/sql/*.py"):
+            return "sql"
+        if path.match("tests/e2e/test_owner_*.py"):
+            return "owner"
+        return str(path) if path.match("tests/e2e/*.py") else nodeid
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,18 +10,15 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support import servers
 from support.owner import Phone
 from support.service import Service, serving
-from support.stack import stack
+from support.stack import serving_on
 from support.wire import Answer, at_once, connected, head, multipart, receive
-
-pytestmark = pytest.mark.xdist_group("races")
 
 CLIENTS = 64
 """How many want the same thing."""
@@ -48,22 +45,24 @@ ROUNDS = 3
 """A race that is lost now and then is seen by running it more than once."""
 
 
-@contextmanager
-def embedded(root: Path) -> Iterator[Service]:
-    with serving(root, settings=SETTINGS) as service:
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(tmp_path_factory.mktemp("embedded"), settings=SETTINGS) as service:
         yield service
 
 
-@contextmanager
-def on_servers(root: Path) -> Iterator[Service]:
-    with stack(root, settings=SETTINGS) as running:
-        yield running.service
-
-
-@pytest.fixture(scope="module", params=[embedded, on_servers], ids=["embedded", "servers"])
-def raced(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with request.param(tmp_path_factory.mktemp("raced")) as service:
+@pytest.fixture(scope="module")
+def on_servers(
+    tmp_path_factory: pytest.TempPathFactory, postgres: servers.Postgres, valkey: servers.Valkey, s3: servers.S3
+) -> Iterator[Service]:
+    with serving_on(tmp_path_factory.mktemp("on-servers"), postgres, valkey, s3, settings=SETTINGS) as service:
         yield service
+
+
+@pytest.fixture(scope="module", params=["embedded", "on_servers"])
+def raced(request: pytest.FixtureRequest) -> Service:
+    service: Service = request.getfixturevalue(request.param)
+    return service
 
 
 def posting(service: Service, path: str, body: Any) -> bytes:

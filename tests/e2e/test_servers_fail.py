@@ -17,8 +17,6 @@ from support.load import Client, Status, settle
 from support.servers import Server
 from support.stack import Stack, stack
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 CLIENTS = 6
 ENOUGH = 5
 """Answers to each client that make a load."""

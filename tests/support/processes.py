@@ -40,17 +40,17 @@ def running(
     *,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """
+    Run a server until the block ends; it is then killed with all its processes, for nobody waits for it any more.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
     try:
         wait_for(port, process)
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        if process.poll() is None:
+            kill_tree(process.pid)
             process.wait()
 
 

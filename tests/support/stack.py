@@ -1,9 +1,10 @@
 """
-The whole service on real servers: PostgreSQL, Valkey and S3 of our own, and workers in front of them.
+The whole service on real servers: PostgreSQL, Valkey and S3, and workers in front of them.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,20 +28,36 @@ class Stack:
 
 
 @contextmanager
-def stack(root: Path, *, workers: int = 2, settings: Mapping[str, str] = {}) -> Iterator[Stack]:
+def stack(root: Path, *, settings: Mapping[str, str] = {}) -> Iterator[Stack]:
     """
-    Start everything, and end it with the block.
+    Start everything, and end it with the block: servers that a test may break.
     """
     with (
         servers.own_postgres() as postgres,
         servers.own_valkey() as valkey,
         servers.own_s3() as s3,
-        postgres.database() as url,
+        serving_on(root, postgres, valkey, s3, settings=settings) as service,
     ):
-        named = {"DATABASE_URL": url, "REDIS_URL": valkey.url, **s3.environ("sft-stack")}
-        light = {"ARGON2_MEMORY_KIB": "8192", "HASH_CONCURRENCY": "2"}
-        with serving(root, workers=workers, settings={**named, **light, **settings}) as service:
-            assert postgres.server is not None
-            assert valkey.server is not None
-            assert s3.server is not None
-            yield Stack(service, postgres.server, valkey.server, s3.server)
+        assert postgres.server is not None
+        assert valkey.server is not None
+        assert s3.server is not None
+        yield Stack(service, postgres.server, valkey.server, s3.server)
+
+
+@contextmanager
+def serving_on(
+    root: Path,
+    postgres: servers.Postgres,
+    valkey: servers.Valkey,
+    s3: servers.S3,
+    *,
+    settings: Mapping[str, str] = {},
+) -> Iterator[Service]:
+    """
+    Two workers on servers that are there, with a database and a bucket of their own.
+    """
+    light = {"ARGON2_MEMORY_KIB": "8192", "HASH_CONCURRENCY": "2"}
+    with postgres.database() as url:
+        named = {"DATABASE_URL": url, "REDIS_URL": valkey.url, **s3.environ(f"sft-stack-{secrets.token_hex(6)}")}
+        with serving(root, workers=2, settings={**named, **light, **settings}) as service:
+            yield service
