@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import attrs
@@ -19,6 +20,7 @@ from sft_adapters.container import Container
 from sft_http.cli.main import sft
 
 CLOCK: Final = "SFT_TEST_CLOCK"
+_MOVING: Final = Lock()
 BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -43,9 +45,10 @@ class FileClock:
 
     def advance(self, *, seconds: float) -> None:
         """
-        Move it on.
+        Move it on; threads of one process move it in turn.
         """
-        self.set(self.now() + timedelta(seconds=seconds))
+        with _MOVING:
+            self.set(self.now() + timedelta(seconds=seconds))
 
 
 if __name__ == "__main__":

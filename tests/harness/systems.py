@@ -223,7 +223,7 @@ class MortalService:
 @attrs.frozen(kw_only=True)
 class ServiceDriver(HttpDriver):
     """
-    Lets the clock tick after each upload: workers have no common order of what they store at one moment.
+    Lets the clock tick after each file and link: workers have no common order of what they make at one moment.
     """
 
     tick: Callable[[], object]
@@ -232,6 +232,11 @@ class ServiceDriver(HttpDriver):
         file_id = super().store(access, name=name, media_type=media_type, content=content)
         self.tick()
         return file_id
+
+    def share(self, access: str, file_id: str, *, hours: int | None = None, downloads: int | None = None) -> str:
+        token = super().share(access, file_id, hours=hours, downloads=downloads)
+        self.tick()
+        return token
 
 
 @contextmanager
