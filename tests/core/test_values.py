@@ -204,6 +204,14 @@ def test_a_bad_file_name_is_refused(text: str) -> None:
         FileName.parse(text)
 
 
+@pytest.mark.parametrize("text", ["\u3164", "\uffa0", "\u115f\u1160", "\u2800", "\u3164\u200b\u3164", "\u00ad"])
+def test_a_name_that_shows_nothing_is_refused(text: str) -> None:
+    """Letters and symbols without a shape do not make a name, alone or together; beside others they may stand."""
+    with pytest.raises(InvalidFileName):
+        FileName.parse(text)
+    assert FileName.parse(f"a{text}b")
+
+
 @pytest.mark.parametrize(
     ("text", "extension"),
     [

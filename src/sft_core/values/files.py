@@ -23,6 +23,10 @@ _RESERVED: Final = frozenset(
 )
 
 
+_BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that are drawn as nothing: the fillers of Hangul, the empty cell of Braille."""
+
+
 @attrs.frozen
 class FileName:
     """
@@ -52,7 +56,7 @@ class FileName:
         for character in name:
             if fault := _fault_of(character):
                 raise InvalidFileName(f"the file name must not hold {fault}")
-        if all(unicodedata.category(character)[0] in "CZM" for character in name):
+        if all(unicodedata.category(character)[0] in "CZM" or character in _BLANK for character in name):
             raise InvalidFileName("the file name must hold a visible character")
         if name != name.strip() or name.endswith("."):
             raise InvalidFileName("the file name must not begin or end with a space, nor end with a dot")
