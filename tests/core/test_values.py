@@ -209,7 +209,7 @@ def test_a_name_that_shows_nothing_is_refused(text: str) -> None:
     """Letters and symbols without a shape do not make a name, alone or together; beside others they may stand."""
     with pytest.raises(InvalidFileName):
         FileName.parse(text)
-    assert FileName.parse(f"a{text}b")
+    assert str(FileName.parse(f"a{text}b")).startswith("a")
 
 
 @pytest.mark.parametrize(
