@@ -13,7 +13,9 @@ import attrs
 from falcon.asgi import Request
 
 from sft_core.errors import SftError, UploadIncomplete
+from sft_http.lanes import Lane
 from sft_http.pace import Pace
+from sft_http.wire import Inflow, Wire
 
 Header = tuple[bytes, bytes]
 Scope = dict[str, Any]
@@ -23,6 +25,11 @@ Send = Callable[[Message], Awaitable[None]]
 
 access_log: Final = logging.getLogger("sft.access")
 log: Final = logging.getLogger("sft.edge")
+
+_FAST_BYTES: Final = 64 << 10
+"""How long a piece of a body is that comes fast enough to be worth a thread."""
+_PULLED_BYTES: Final = 1 << 20
+"""How much of a body a thread takes in at once."""
 
 _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -78,6 +85,7 @@ class Exchange:
     _scope: Scope
     _receive: Receive
     _send: Send
+    _lane: Lane = attrs.field(kw_only=True)
     _pace: Pace = attrs.field(kw_only=True)
     _varies_by_origin: bool = attrs.field(kw_only=True)
     _received: int = 0
@@ -88,6 +96,8 @@ class Exchange:
     _asked: bool = False
     _limit: int | None = None
     _refusal: SftError | None = None
+    _comes_fast: bool = False
+    _wire: Wire | None = None
     _started: float = attrs.field(factory=time.monotonic)
 
     async def receive(self) -> Message:
@@ -103,19 +113,59 @@ class Exchange:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": True}
         asked = time.monotonic()
-        message = await self._receive()
+        message = await self._pulled()
+        if message is not None:
+            asked = time.monotonic()
+        else:
+            message = await self._receive()
         if message["type"] == "http.disconnect" and self._scope.get("sft.is_stalled", _never)():
             raise RequestTimeout
         if message["type"] == "http.request":
             moved = len(message.get("body", b""))
             self._received += moved
             self._ended = not message.get("more_body", False)
+            self._comes_fast = moved >= _FAST_BYTES
             # The wait for a client only: what the service itself takes is not its fault.
             if not self._pace.keeps_up(waited_seconds=time.monotonic() - asked, moved_bytes=moved):
                 raise RequestTimeout
         if self._refusal is not None and self._limit is not None and self._received > self._limit:
             raise self._refusal
         return message
+
+    async def _pulled(self) -> Message | None:
+        """
+        The next piece of a large body that comes fast, taken in by a thread; None if it is the loop's turn.
+        """
+        inflow: Inflow | None = self._scope.get("sft.inflow")
+        if inflow is None or not self._comes_fast:
+            return None
+        limit, wire = min(inflow.begin(), _PULLED_BYTES), self.wire
+        if not limit or wire is None:
+            return None
+        piece = b""
+        try:
+            piece = await self._lane.insist(wire.receive, limit)
+            inflow.took(len(piece))
+        finally:
+            if len(piece) < _FAST_BYTES:
+                inflow.end()
+        return {"type": "http.request", "body": piece, "more_body": True} if piece else None
+
+    @property
+    def wire(self) -> Wire | None:
+        """
+        The socket of the connection, where a thread may have it.
+        """
+        if self._wire is None and "sft.open_wire" in self._scope:
+            self._wire = self._scope["sft.open_wire"]()
+        return self._wire
+
+    def close(self) -> None:
+        """
+        Let go of the connection.
+        """
+        if self._wire is not None:
+            self._wire.close()
 
     def _announces_body(self) -> bool:
         return any(
@@ -200,6 +250,14 @@ def bound_body(req: Request, limit: int, refusal: SftError) -> None:
     """
     exchange: Exchange = req.scope["sft.exchange"]
     exchange.bound_body(limit, refusal)
+
+
+def wire_of(req: Request) -> Wire | None:
+    """
+    The socket of a request's connection, where a thread may have it.
+    """
+    exchange: Exchange = req.scope["sft.exchange"]
+    return exchange.wire
 
 
 async def require_whole_body(req: Request) -> None:

@@ -15,6 +15,7 @@ import termios
 from collections.abc import Sequence
 from typing import Any, Final
 
+import attrs
 from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 from gunicorn.asgi.protocol import HIGH_WATER_LIMIT, ASGIProtocol
 
@@ -64,6 +65,35 @@ def _unacknowledged(transport: asyncio.BaseTransport) -> int:
         return int(struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
     except (OSError, AttributeError):
         return 0
+
+
+@attrs.frozen
+class _Inflow:
+    """
+    Implements `sft_http.wire.Inflow` for a body of an announced length.
+
+    Its last byte is left to the parser, which so ends the request as always, whatever follows it.
+    """
+
+    _protocol: SftProtocol
+    _parser: Any
+    _receiver: Any
+
+    def begin(self) -> int:
+        if self._receiver.buffered or self._parser._state != "body":  # noqa: SLF001 (no other way to know)
+            return 0
+        left = int(self._parser._body_remaining) - 1  # noqa: SLF001
+        if left:
+            self._protocol._pause_reading()  # noqa: SLF001
+        else:
+            self.end()
+        return left
+
+    def took(self, count: int) -> None:
+        self._parser._body_remaining -= count  # noqa: SLF001
+
+    def end(self) -> None:
+        self._protocol._resume_reading()  # noqa: SLF001
 
 
 class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
@@ -202,4 +232,5 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         scope["sft.break_off"] = self._close_transport
         if not self._is_ssl:
             scope["sft.open_wire"] = lambda: Wire(self.transport)
+            scope["sft.inflow"] = _Inflow(self, self._callback_parser, receiver)
         return scope

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, Iterator
 from typing import Final
 
 import attrs
@@ -151,14 +151,14 @@ async def deliver(
     file: File,
     span: ByteRange,
     *,
-    open_wire: Callable[[], Wire] | None = None,
+    wire: Wire | None = None,
 ) -> Delivery:
     """
     Begin to send a range of a file: its first piece is read and authenticated when this returns.
 
     So a file that cannot be read is an error of its own, not a download that breaks off.
     """
-    delivery = Delivery(lanes, application.read_file(file, span), len(span), open_wire)
+    delivery = Delivery(lanes, application.read_file(file, span), len(span), wire)
     await delivery.prime()
     return delivery
 
@@ -176,8 +176,7 @@ class Delivery:
     _lanes: Lanes
     _pieces: Iterator[Buffer]
     _remaining: int
-    _open_wire: Callable[[], Wire] | None = None
-    _wire: Wire | None = attrs.field(default=None, init=False)
+    _wire: Wire | None = None
     _first: bytes = attrs.field(default=b"", init=False)
 
     async def prime(self) -> None:
@@ -199,19 +198,9 @@ class Delivery:
             return piece
         if not self._remaining:
             raise StopAsyncIteration
-        if self._wire is None and self._open_wire is not None:
-            self._wire = self._open_wire()
         if self._wire is not None and self._wire.is_idle:
             return await self._lanes.bytes.insist(self._send, self._wire)
         return await self._lanes.bytes.insist(self._read)
-
-    async def close(self) -> None:
-        """
-        Let go of the connection; called by the framework when the response has ended or broken off.
-        """
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
 
     def _send(self, wire: Wire) -> Sent:
         """

@@ -18,7 +18,7 @@ from support.waiting import eventually
 from support.wire import connected, form, receive, receive_head, send
 
 MIB = 1 << 20
-CONTENT = os.urandom(9 * MIB)
+CONTENT = os.urandom(15 * MIB)
 
 
 def test_sigterm_ends_cleanly_and_everything_is_there_after_a_restart(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -330,3 +331,37 @@ def test_the_log_is_json_lines(service: Service) -> None:
     lines = [line for line in service.log.read_text().splitlines() if line.startswith("{")]
     assert lines
     assert all(json.loads(line)["time"] for line in lines)
+
+
+def test_requests_behind_large_bodies_are_answered_in_turn(service: Service, token: str) -> None:
+    """On one connection, sent at once: an upload, a download, a range of it, and something small between."""
+    content = os.urandom(5 * MIB + 12_345)
+    headers, body = form(token, content, "in-turn.bin")
+    bearer = f"Authorization: Bearer {token}\r\n"
+    health = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+    with connected(service.port) as connection:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"POST {service.api}/files/upload HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n{lines}\r\n"
+        connection.sendall(head.encode() + body + health.encode())
+        answers = connection.makefile("rb")
+        path = f"{service.api}/files/{json.loads(one(answers, 201))['id']}/download"
+        assert json.loads(one(answers, 200)) == {"status": "healthy"}
+        whole = f"GET {path} HTTP/1.1\r\nHost: a\r\n{bearer}\r\n"
+        part = f"GET {path} HTTP/1.1\r\nHost: a\r\n{bearer}Range: bytes=1048575-3145729\r\n\r\n"
+        connection.sendall((whole + health + part + health + whole).encode())
+        assert one(answers, 200) == content
+        assert json.loads(one(answers, 200)) == {"status": "healthy"}
+        assert one(answers, 206) == content[1_048_575:3_145_730]
+        assert json.loads(one(answers, 200)) == {"status": "healthy"}
+        assert one(answers, 200) == content
+    sizes = [json.loads(line)["bytes"] for line in service.log.read_text().splitlines() if "/download" in line]
+    assert sizes[-3:] == [len(content), 3_145_730 - 1_048_575, len(content)]
+
+
+def one(answers: BinaryIO, status: int) -> bytes:
+    """
+    The body of the next answer on a connection that is kept.
+    """
+    assert int(answers.readline().split()[1]) == status
+    headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(answers.readline, b"\r\n"))
+    return answers.read(int(headers["content-length"]))

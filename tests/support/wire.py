@@ -13,6 +13,8 @@ from typing import Any
 import attrs
 
 BLOCK = 1 << 20
+BOUNDARY = "------------------------d74496d66958873e"
+"""As curl makes them."""
 
 
 @attrs.frozen
@@ -120,10 +122,11 @@ def multipart(name: str) -> tuple[dict[str, str], tuple[bytes, bytes]]:
     The headers of a form with one file, and the bytes around the file's.
     """
     before = (
-        f'--bench\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
     )
-    return {"Content-Type": "multipart/form-data; boundary=bench"}, (before.encode(), b"\r\n--bench--\r\n")
+    after = f"\r\n--{BOUNDARY}--\r\n"
+    return {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}, (before.encode(), after.encode())
 
 
 def form(token: str, content: bytes, name: str = "cut.bin") -> tuple[dict[str, str], bytes]:

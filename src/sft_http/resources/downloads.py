@@ -14,6 +14,7 @@ from sft_core.values import ByteRange, ShareToken
 from sft_core.vault.model import File
 from sft_http import problems, transfers
 from sft_http.disposition import attachment
+from sft_http.exchange import wire_of
 from sft_http.ranges import Conditions, UnsatisfiableRangeError, requested_range
 from sft_http.resources.base import Resource, file_id
 
@@ -49,13 +50,8 @@ class Delivering(Resource):
         resp.content_length = len(span)
         if head:
             return
-        open_wire = req.scope.get("sft.open_wire")
-        delivery = await transfers.deliver(self.application, self.lanes, file, span, open_wire=open_wire)
-        try:
-            await before_first_byte()
-        except BaseException:
-            await delivery.close()
-            raise
+        delivery = await transfers.deliver(self.application, self.lanes, file, span, wire=wire_of(req))
+        await before_first_byte()
         resp.stream = delivery
 
     def _selected(self, req: Request, resp: Response, file: File, *, head: bool) -> ByteRange | None:

@@ -1,0 +1,128 @@
+"""
+A thread that moves a body's bytes by itself: what it takes and leaves, and how the rest is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from itertools import chain
+
+import pytest
+
+from sft_http.wire import Sent, Wire
+
+MIB = 1 << 20
+
+
+def over(story: Callable[[Wire, asyncio.Transport, socket.socket], Awaitable[None]]) -> None:
+    """
+    Run a story on a wire of one end of a connection, and the other end as a plain socket.
+    """
+
+    async def told() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
+            transport.pause_reading()
+            wire = Wire(transport)
+            try:
+                await story(wire, transport, theirs)
+            finally:
+                wire.close()
+                transport.abort()
+
+    asyncio.run(told())
+
+
+def test_a_piece_sent_in_part_is_as_long_as_all_of_it() -> None:
+    """Whoever counts lengths counts the whole, whoever writes gets the rest."""
+    piece = Sent.of(100, b"rest")
+    assert (len(piece), bool(piece), piece.rest) == (100, True, b"rest")
+    assert bytes(piece) is piece
+    whole = Sent.of(7)
+    assert (len(whole), bool(whole), whole.rest) == (7, True, b"")
+
+
+def test_what_a_client_takes_is_sent_and_the_rest_is_told() -> None:
+    """A piece that is larger than what fits is sent up to there, byte for byte."""
+    content = os.urandom(8 * MIB)
+
+    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        assert wire.is_idle
+        sent = await asyncio.to_thread(wire.send, memoryview(content))
+        assert 0 < sent < len(content)
+        received = bytearray()
+        while len(received) < sent:
+            received += theirs.recv(MIB)
+        assert received == content[:sent]
+        assert await asyncio.to_thread(wire.send, memoryview(b"more")) == 4
+
+    over(story)
+
+
+def test_while_the_loop_still_writes_a_wire_is_not_idle() -> None:
+    """What a thread sent then would come before what the loop holds."""
+
+    async def story(wire: Wire, transport: asyncio.Transport, theirs: socket.socket) -> None:
+        transport.write(bytes(8 * MIB))
+        assert not wire.is_idle
+        left = 8 * MIB
+        while left:
+            left -= len(await asyncio.to_thread(theirs.recv, MIB))
+        await asyncio.sleep(0)
+        assert wire.is_idle
+        transport.close()
+        assert not wire.is_idle
+
+    over(story)
+
+
+@pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1])
+def test_what_has_come_is_taken_in_up_to_the_limit(size: int) -> None:
+    """Nothing that has not come is waited for long, and nothing beyond the limit is touched."""
+    content = os.urandom(size)
+
+    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        sending = asyncio.create_task(asyncio.to_thread(theirs.sendall, content))
+        taken = b""
+        while len(taken) < min(size, MIB):
+            taken += await asyncio.to_thread(wire.receive, MIB - len(taken))
+        assert taken == content[:MIB]
+        rest = await asyncio.to_thread(wire.receive, 10)
+        await sending
+        assert rest == content[MIB:]
+
+    over(story)
+
+
+def test_a_client_that_is_gone_ends_both_ways() -> None:
+    """Sending stops, receiving has nothing; neither raises in a thread."""
+
+    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        theirs.close()
+        assert await asyncio.to_thread(wire.receive, 100) == b""
+        assert await asyncio.to_thread(wire.send, memoryview(bytes(100))) == 0
+
+    over(story)
+
+
+def test_a_wire_never_becomes_another_connections() -> None:
+    """The handle is its own: when the connection is closed under it, its number is not given to the next."""
+
+    async def story(wire: Wire, transport: asyncio.Transport, theirs: socket.socket) -> None:
+        transport.abort()
+        await asyncio.sleep(0)
+        others = [socket.socketpair() for _ in range(20)]
+        await asyncio.to_thread(wire.send, memoryview(b"mine"))
+        for end in chain.from_iterable(others):
+            end.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                end.recv(4)
+        for end in chain.from_iterable(others):
+            end.close()
+        assert theirs.recv(4) == b"mine"
+
+    over(story)
