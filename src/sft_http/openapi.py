@@ -69,6 +69,15 @@ CALLS: Final = (
     Call("get", "/files/{id}", "One file", "200 File", f"{_OWN} 404"),
     Call("head", "/files/{id}", "Its headers", "200", f"{_OWN} 404"),
     Call("delete", "/files/{id}", "Delete a file", "204", f"{_OWN} 404"),
+    Call(
+        "put",
+        "/files/{id}",
+        "Upload a body as a file; the last step of the path is its name",
+        "201 File",
+        "400 401 403 408 409 413 422 503 507",
+        takes="Content",
+        query=_UPLOAD_FIELDS,
+    ),
     Call("get", "/files/{id}/download", "A file's bytes", "200 Bytes", f"401 {_SENT}"),
     Call("head", "/files/{id}/download", "A file's headers", "200 Head", f"401 {_LOOKED_AT}"),
     Call("post", "/files/{id}/share", "Make a link to a file", "200 ShareLink", f"{_BODY} 404", takes="Share"),
@@ -154,11 +163,12 @@ def _ref(name: str) -> Json:
 def _parameters(call: Call) -> Iterator[Json]:
     for name in ("id", "token"):
         if f"{{{name}}}" in call.path:
-            yield {"name": name, "in": "path", "required": True, "schema": _ID if name == "id" else _STRING}
+            is_id = name == "id" and call.method != "put"
+            yield {"name": name, "in": "path", "required": True, "schema": _ID if is_id else _STRING}
     for name in call.query:
         found: Json = {"name": name, "in": "query", "required": False, "schema": _QUERY[name]}
         if name in _UPLOAD_FIELDS:
-            found["description"] = "Here or in the form, not in both."
+            found["description"] = "Here or in the form, not in both." if call.takes == "Upload" else ""
         yield found
     conditions = {"Bytes": ("If-Match", "If-None-Match", "Range", "If-Range"), "Head": ("If-Match", "If-None-Match")}
     for name in conditions.get(call.answer.partition(" ")[2], ()):
@@ -190,9 +200,9 @@ def _operation(call: Call) -> Json:
         "security": [] if call.tag in _WITHOUT_LOGIN else [{"bearer": []}],
     }
     if call.takes:
-        media = "multipart/form-data" if call.takes == "Upload" else "application/json"
-        content = {media: {"schema": _ref(call.takes)}}
-        found["requestBody"] = {"required": call.takes != "Share", "content": content}
+        media = {"Upload": "multipart/form-data", "Content": "*/*"}.get(call.takes, "application/json")
+        schema = {} if call.takes == "Content" else {"schema": _ref(call.takes)}
+        found["requestBody"] = {"required": call.takes not in {"Share", "Content"}, "content": {media: schema}}
     return found
 
 

@@ -46,18 +46,28 @@ def post_sft(server: Service, token: str, size: int) -> str:
     return str(answer.json()["id"])
 
 
+def put_sft(server: Service, token: str, size: int) -> str:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/octet-stream"}
+    answer = upload(server.port, "PUT", f"{server.api}/files/bench.bin", size=size, headers=headers)
+    expect(201, answer)
+    return str(answer.json()["id"])
+
+
 def round_of(server: Service, token: str, reference: int, size: int) -> dict[str, tuple[float, float]]:
     """
     Seconds of ours and of the reference's, for each measure.
     """
     stored: list[str] = []
-    ours_up = timed(lambda: stored.append(post_sft(server, token, size)))
+    ours_put = timed(lambda: stored.append(put_sft(server, token, size)))
     theirs_up = timed(lambda: put_nginx(reference, size))
+    ours_up = timed(lambda: stored.append(post_sft(server, token, size)))
     path = f"{server.api}/files/{stored[0]}"
     ours_down = timed(lambda: download(server.port, f"{path}/download", token=token))
     theirs_down = timed(lambda: download(reference, "/reference.bin"))
-    expect(204, server.call("DELETE", f"/files/{stored[0]}", token=token))
+    for file in stored:
+        expect(204, server.call("DELETE", f"/files/{file}", token=token))
     return {
+        "raw PUT, encrypted : nginx PUT, plaintext": (ours_put, theirs_up),
         "multipart upload, encrypted : nginx PUT, plaintext": (ours_up, theirs_up),
         "download, decrypted : nginx GET, plaintext": (ours_down, theirs_down),
     }

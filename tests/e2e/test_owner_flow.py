@@ -10,7 +10,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from uuid import UUID
 
 import pytest
@@ -112,6 +112,14 @@ def test_curl_resumes_a_download_that_broke_off(
     answer = curl(tmp_path, url, *bearer, "-C", "-", output=partial)
     assert answer.status == 206
     assert partial.read_bytes() == whole
+
+
+def test_curl_puts_a_file_without_a_form(call: Curl, bearer: tuple[str, str], report: Path) -> None:
+    """`--upload-file` needs no form: the file is there under its name, byte for byte."""
+    target = f"/files/{quote(report.name)}"
+    stored = call(target, *bearer, "--upload-file", str(report), "-H", "Content-Type: application/pdf").json()
+    assert (stored["filename"], stored["file_size"]) == (report.name, report.stat().st_size)
+    assert call(f"/files/{stored['id']}/download", *bearer).body == report.read_bytes()
 
 
 @pytest.fixture(scope="module")

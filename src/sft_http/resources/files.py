@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from falcon.asgi import Request, Response
 
-from sft_core.values import Page
+from sft_core.values import FileName, Page
 from sft_http import schemas
+from sft_http.problems import MalformedRequest
 from sft_http.resources.base import Resource, file_id, query, whole
+from sft_http.resources.uploads import FIELDS, Uploading, share_terms
 
 
 class Files(Resource):
@@ -28,9 +30,9 @@ class Files(Resource):
     on_head = on_get
 
 
-class OneFile(Resource):
+class OneFile(Uploading):
     """
-    GET, HEAD and DELETE /files/{id}.
+    GET, HEAD and DELETE /files/{id}; PUT /files/{name}.
     """
 
     async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
@@ -45,6 +47,15 @@ class OneFile(Resource):
         user = await self.caller(req)
         await self.lanes.bytes(self.application.delete_file, owner=user.id, file_id=file_id(id))
         resp.status = 204
+
+    async def on_put(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the framework knows one name)
+        user = await self.caller(req)
+        if req.get_header("Content-Range") is not None:
+            # RFC 9110, section 14.5: taken for the whole, a part would be a file that nobody sent.
+            raise MalformedRequest("A part of a file cannot be put; send all of it.")
+        terms, public = share_terms(query(req, *FIELDS))
+        upload = await self.take_body(req, user, FileName.parse(id))
+        await self.answer(resp, upload, terms, public=public)
 
 
 class FileShare(Resource):

@@ -1,5 +1,5 @@
 """
-Uploads: a multipart form whose file is encrypted while it arrives.
+Uploads: a form's file, or a body that is one, encrypted while it arrives.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from falcon.media.multipart import MultipartParseError
 from sft_core.errors import Fault, FileTooLarge, InvalidInput, InvalidValue
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, MediaType
-from sft_core.vault.model import File, ShareTerms
+from sft_core.vault.model import ShareTerms
 from sft_core.vault.use_cases import Upload
 from sft_http import disposition, schemas, transfers
 from sft_http.exchange import bound_body, require_whole_body
@@ -53,7 +53,48 @@ class _Form:
     upload: Upload | None = None
 
 
-class FileUpload(Resource):
+class Uploading(Resource):
+    """
+    Base of the resources that make a file of what a request brings.
+    """
+
+    async def answer(self, resp: Response, upload: Upload, terms: ShareTerms, *, public: bool) -> None:
+        """
+        Seal what has been received whole, with a link if it is public, and answer with the file.
+
+        Never under a handler that aborts: a commit whose outcome is unknown must not undo what it may have done.
+        """
+        seal = self.application.seal_and_share if public else self.application.seal_upload
+        file = await self.lanes.bytes.insist(seal, upload, terms=terms)
+        links = await self.lanes.control.insist(self.application.summarise_links, [file])
+        resp.status = 201
+        resp.media = schemas.file_json(file, links[file.id])
+
+    async def take_body(self, req: Request, user: User, name: FileName) -> Upload:
+        """
+        Receive a whole body as a file's content.
+        """
+        bound_body(req, self.settings.max_file_size, FileTooLarge(self.settings.max_file_size))
+        upload = await transfers.receive(
+            self.application,
+            self.lanes,
+            owner=user.id,
+            name=name,
+            media_type=_media_type(req.content_type),
+            stream=req.stream,
+            announced_size=req.content_length,
+            overhead=0,
+            part_size=self.settings.part_size,
+        )
+        try:
+            await require_whole_body(req)
+        except BaseException:
+            await transfers.abort(self.application, self.lanes, upload)
+            raise
+        return upload
+
+
+class FileUpload(Uploading):
     """
     POST /files/upload.
     """
@@ -62,7 +103,7 @@ class FileUpload(Resource):
         user = await self.caller(req)
         form = _Form(fields=query(req, *FIELDS))
         self._admit(req)
-        _terms(form.fields)
+        share_terms(form.fields)
         try:
             await self._read(req, user, form)
             upload, terms, public = self._checked(form)
@@ -70,11 +111,7 @@ class FileUpload(Resource):
             if form.upload is not None:
                 await transfers.abort(self.application, self.lanes, form.upload)
             raise
-        # Outside the handler: a commit whose outcome is unknown must not undo what it may have done.
-        file = await self._seal(upload, terms, public=public)
-        links = await self.lanes.control.insist(self.application.summarise_links, [file])
-        resp.status = 201
-        resp.media = schemas.file_json(file, links[file.id])
+        await self.answer(resp, upload, terms, public=public)
 
     def _admit(self, req: Request) -> None:
         """
@@ -115,17 +152,14 @@ class FileUpload(Resource):
             raise InvalidValue("file" if name == "file" else "form", "the form has a part that is not expected")
 
     async def _receive(self, part: BodyPart, user: User, file_name: str, announced_size: int | None) -> Upload:
-        try:
-            # Its own reading of this header fails on what is not ASCII; RFC 7578, section 4.4, names the default.
-            media_type = MediaType.parse(part._headers.get(b"content-type", b"text/plain").decode("latin-1"))  # noqa: SLF001
-        except InvalidInput:
-            media_type = OCTET_STREAM
+        # Its own reading of this header fails on what is not ASCII; RFC 7578, section 4.4, names the default.
+        media_type = part._headers.get(b"content-type", b"text/plain").decode("latin-1")  # noqa: SLF001
         return await transfers.receive(
             self.application,
             self.lanes,
             owner=user.id,
             name=FileName.parse(file_name),
-            media_type=media_type,
+            media_type=_media_type(media_type),
             stream=part.stream,
             announced_size=announced_size,
             overhead=_FORM_SLACK,
@@ -138,15 +172,20 @@ class FileUpload(Resource):
         """
         if form.upload is None:
             raise InvalidValue("file", "is missing")
-        return form.upload, *_terms(form.fields)
-
-    async def _seal(self, upload: Upload, terms: ShareTerms, *, public: bool) -> File:
-        if public:
-            return await self.lanes.bytes.insist(self.application.seal_and_share, upload, terms=terms)
-        return await self.lanes.bytes.insist(self.application.seal_upload, upload, terms=terms)
+        return form.upload, *share_terms(form.fields)
 
 
-def _terms(fields: Mapping[str, str]) -> tuple[ShareTerms, bool]:
+def _media_type(text: str | None) -> MediaType:
+    """
+    The media type that is named; any bytes if none is, or none that can be read.
+    """
+    try:
+        return MediaType.parse(text or "")
+    except InvalidInput:
+        return OCTET_STREAM
+
+
+def share_terms(fields: Mapping[str, str]) -> tuple[ShareTerms, bool]:
     """
     The terms that the fields give and whether the file is public; their names are the form's.
     """
