@@ -170,6 +170,7 @@ class Container(containers.DeclarativeContainer):
     store_part = providers.Singleton(
         vault.StorePart,
         begin=begin,
+        clock=clock,
         entropy=entropy,
         cipher=cipher,
         blobs=blobs,

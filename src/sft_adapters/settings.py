@@ -83,6 +83,7 @@ class Settings:
     totp_attempts: int
     attempts_window_minutes: int
     part_size: int
+    upload_idle_hours: int
     json_body_limit: int
     control_threads: int
     transfer_threads: int

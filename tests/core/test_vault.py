@@ -7,11 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from threading import Barrier
 
 import attrs
 import pytest
 
+from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
 from sft_core.errors import (
@@ -82,6 +84,13 @@ def rows(sft: Application) -> dict[object, FileState]:
     return {file.id: file.state for file in sft.find_file.begin._committed.files.values()}
 
 
+def stored(sft: Application, upload: Upload) -> File:
+    with sft.find_file.begin(read_only=True) as unit:
+        file = unit.files.get(upload.file.id)
+    assert file is not None
+    return file
+
+
 def keys(sft: Application) -> list[str]:
     return sorted(blob.key for blob in sft.store_part.blobs.list())
 
@@ -94,6 +103,32 @@ def sweep(sft: Application) -> None:
     for file in list(sft.find_file.begin._committed.files.values()):
         if file.state in {FileState.ABORTING, FileState.DELETING}:
             purge(sft.abort_upload.begin, sft.abort_upload.blobs, file)
+
+
+# --- when an upload last moved -------------------------------------------------------------------
+
+
+def test_a_row_tells_to_the_minute_when_its_upload_last_moved(
+    sft: Application, maya: User, clock: SettableClock
+) -> None:
+    """Parts within a minute leave it as it is; the next one tells the moment, and so does what is sealed."""
+    upload = sft.begin_upload(owner=maya.id, name=NAME)
+    begun_at = clock.now()
+    for seconds, told in ((59, 0), (1, 60), (59, 60), (90, 209)):
+        clock.advance(seconds=seconds)
+        sft.store_part(upload, b"bytes")
+        assert stored(sft, upload).touched_at == begun_at + timedelta(seconds=told)
+    assert sft.seal_upload(upload).touched_at == stored(sft, upload).touched_at == begun_at + timedelta(seconds=209)
+
+
+def test_an_upload_that_was_ended_is_not_moved(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Whoever brings it a part after a minute is told that it has ended, as within the minute."""
+    upload = sft.begin_upload(owner=maya.id, name=NAME)
+    sft.abort_upload(upload)
+    clock.advance(minutes=1)
+    with pytest.raises(UploadAborted):
+        sft.store_part(upload, b"bytes")
+    assert keys(sft) == []
 
 
 # --- a store that fails --------------------------------------------------------------------------

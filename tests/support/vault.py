@@ -48,7 +48,14 @@ class Vault:
 def vault_on(database: SqlDatabase, policy: VaultPolicy) -> Vault:
     blobs, entropy = MemoryBlobs(), SystemEntropy()
     clock = SystemClock()
-    part = StorePart(begin=database, entropy=entropy, cipher=ChunkedCipher(entropy), blobs=blobs, policy=policy)
+    part = StorePart(
+        begin=database,
+        clock=clock,
+        entropy=entropy,
+        cipher=ChunkedCipher(entropy),
+        blobs=blobs,
+        policy=policy,
+    )
     return Vault(
         begin=BeginUpload(
             begin=database,

@@ -5,19 +5,23 @@ Files as rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, case, delete, insert, literal, select, update
 
 from sft_adapters.sql.errors import translated
-from sft_adapters.sql.tables import files
+from sft_adapters.sql.tables import Moment, files
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
 from sft_core.vault.model import CONDEMNED, Encryption, File, FileState, ShareTerms
 
 
-def _to_row(file: File) -> dict[str, Any]:
+def to_row(file: File) -> dict[str, Any]:
+    """
+    A file's own columns.
+    """
     return {
         "id": file.id.bytes,
         "owner_id": file.owner.bytes,
@@ -33,6 +37,7 @@ def _to_row(file: File) -> dict[str, Any]:
         "max_downloads": file.terms.max_downloads,
         "expires_hours": file.terms.expires_hours,
         "created_at": file.created_at,
+        "touched_at": file.touched_at,
     }
 
 
@@ -50,6 +55,7 @@ def _from_row(row: Row[Any]) -> File:
         key=WrappedSecret(row.key_id, row.wrapped_key) if row.wrapped_key is not None else None,
         terms=ShareTerms(max_downloads=row.max_downloads, expires_hours=row.expires_hours),
         created_at=row.created_at,
+        touched_at=max(row.created_at, row.touched_at),
     )
 
 
@@ -63,7 +69,7 @@ class SqlFiles:
 
     def add(self, file: File) -> None:
         with translated():
-            self.connection.execute(insert(files).values(_to_row(file)))
+            self.connection.execute(insert(files).values(to_row(file)))
 
     def get(self, file_id: FileId) -> File | None:
         with translated():
@@ -80,7 +86,14 @@ class SqlFiles:
     def replace(self, file: File, *, expected: FileState) -> bool:
         unchanged = (files.c.id == file.id.bytes) & (files.c.state == expected.value)
         with translated():
-            return self.connection.execute(update(files).where(unchanged).values(_to_row(file))).rowcount == 1
+            return self.connection.execute(update(files).where(unchanged).values(to_row(file))).rowcount == 1
+
+    def touch(self, file_id: FileId, at: datetime) -> bool:
+        receiving = (files.c.id == file_id.bytes) & (files.c.state == FileState.RECEIVING.value)
+        moment = literal(at, Moment)
+        later = case((files.c.touched_at < moment, moment), else_=files.c.touched_at)
+        with translated():
+            return self.connection.execute(update(files).where(receiving).values(touched_at=later)).rowcount == 1
 
     def remove(self, file_id: FileId) -> None:
         # Parts and links go with it: their references cascade.

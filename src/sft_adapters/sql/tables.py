@@ -108,6 +108,8 @@ files: Final = Table(
     Column("max_downloads", Integer),
     Column("expires_hours", Integer),
     Column("created_at", Moment, nullable=False),
+    # When bytes of it last came. A release that does not know of it leaves it at the beginning of time.
+    Column("touched_at", Moment, nullable=False, server_default="0"),
     # How many bytes of its owner's quota the file holds.
     Column("held", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("state IN ('receiving', 'sealed', 'aborting', 'deleting')", name="state_is_known"),

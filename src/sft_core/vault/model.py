@@ -88,6 +88,8 @@ class File:
     A file in somebody's vault. `size` counts plaintext bytes and is final once it is sealed.
 
     `key` is None as soon as the file is condemned: without it the stored parts are noise.
+    `touched_at` tells when bytes of it last came, to the minute (`StorePart`): an upload that
+    rests for too long is given up.
     """
 
     id: FileId
@@ -96,6 +98,7 @@ class File:
     original_name: FileName
     media_type: MediaType
     created_at: datetime
+    touched_at: datetime = attrs.field(default=attrs.Factory(lambda file: file.created_at, takes_self=True))
     state: FileState = FileState.RECEIVING
     size: int = 0
     version: int = 1

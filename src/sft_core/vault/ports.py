@@ -48,6 +48,14 @@ class FileRepository(Protocol):
         """
         ...
 
+    def touch(self, file_id: FileId, at: datetime) -> bool:
+        """
+        Note that bytes of a receiving file came at a moment; an earlier one than is noted changes nothing.
+
+        False, changing nothing, if the file is in any other state or gone.
+        """
+        ...
+
     def remove(self, file_id: FileId) -> None:
         """
         Forget an aborting or deleting file, its manifest and its links; any other stays.

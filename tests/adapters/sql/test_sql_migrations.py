@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,14 +16,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from psycopg import sql
-from sqlalchemy import Engine, event, inspect, text
+from sqlalchemy import Connection, Engine, Table, event, insert, inspect, text
 
 from sft_adapters.sql import migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import open_engine
+from sft_adapters.sql.files import to_row
 from sft_adapters.sql.tables import metadata
 from sft_adapters.sql.transactions import transaction
-from sft_adapters.testkit.contracts.examples import a_file, a_user, some_parts
+from sft_adapters.testkit.contracts.examples import NOW, a_file, a_user, some_parts
 from sft_core.errors import ConfigurationError, DatabaseUnavailable
 from sft_core.vault.model import FileState
 from support.servers import Postgres
@@ -47,6 +49,15 @@ def engine(empty: Engine) -> Engine:
 def drift(engine: Engine) -> list[Any]:
     with transaction(engine, read_only=True) as (connection, _):
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+def old_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """
+    Store rows in a table of an earlier revision, which lacks some of their columns.
+    """
+    known = {column["name"] for column in inspect(connection).get_columns(table.name)}
+    for row in rows:
+        connection.execute(insert(table).values({name: value for name, value in row.items() if name in known}))
 
 
 def tables(engine: Engine) -> list[str]:
@@ -88,9 +99,9 @@ def test_what_is_stored_already_counts_for_its_owner(empty: Engine) -> None:
     with SqlDatabase(empty)() as unit:
         for user in (owner, other, newcomer):
             unit.users.add(user)
-        for file in stored:
-            unit.files.add(file)
-            unit.manifests.append(file.id, recorded.get(file, []))
+        old_rows(unit.files.connection, metadata.tables["files"], [to_row(file) for file in stored])
+        for file, parts in recorded.items():
+            unit.manifests.append(file.id, parts)
         unit.commit()
     for _ in range(2):
         migrate.upgrade(empty)
@@ -106,6 +117,25 @@ def test_what_is_stored_already_counts_for_its_owner(empty: Engine) -> None:
         unit.commit()
     with SqlDatabase(empty)(read_only=True) as unit:
         assert unit.quotas.used(owner.id) == 2**40 + 17
+
+
+def test_what_is_stored_already_was_last_touched_when_it_was_begun(empty: Engine) -> None:
+    """That is all there is to know; a row that an older release adds later is told the same."""
+    migrate.upgrade(empty, "0003")
+    owner = a_user()
+    old, late = a_file(owner), a_file(owner, created_at=NOW + timedelta(hours=1))
+    with SqlDatabase(empty)() as unit:
+        unit.users.add(owner)
+        old_rows(unit.files.connection, metadata.tables["files"], [to_row(old)])
+        unit.commit()
+    migrate.upgrade(empty)
+    with SqlDatabase(empty)() as unit:
+        row = to_row(late)
+        del row["touched_at"]
+        old_rows(unit.files.connection, metadata.tables["files"], [row])
+        unit.commit()
+    with SqlDatabase(empty)(read_only=True) as unit:
+        assert [unit.files.get(file.id) for file in (old, late)] == [old, late]
 
 
 def test_a_schema_of_another_time_is_refused(engine: Engine) -> None:

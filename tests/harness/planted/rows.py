@@ -254,6 +254,34 @@ class RemovesSealedFiles(Files):
         super().remove(file_id)
 
 
+class TouchesInAnyState(Files):
+    """
+    An upload that has ended moves all the same.
+    """
+
+    def touch(self, file_id: FileId, at: datetime) -> bool:
+        files, file = self.write().files, self.get(file_id)
+        if file is None:
+            return False
+        files[file_id] = attrs.evolve(file, state=FileState.RECEIVING)
+        touched = super().touch(file_id, at)
+        files[file_id] = attrs.evolve(files[file_id], state=file.state)
+        return touched
+
+
+class TouchesBackwards(Files):
+    """
+    The last who tells the moment is right, though it is not the latest moment.
+    """
+
+    def touch(self, file_id: FileId, at: datetime) -> bool:
+        touched = super().touch(file_id, at)
+        if touched:
+            files = self.write().files
+            files[file_id] = attrs.evolve(files[file_id], touched_at=at)
+        return touched
+
+
 class MissesThePartBefore(Manifests):
     """
     The part that begins before the span and reaches into it is not found.

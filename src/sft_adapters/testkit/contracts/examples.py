@@ -74,7 +74,7 @@ def a_file(owner: User, **changes: Any) -> File:  # noqa: ANN401 (an entity's fi
         name=FileName.parse("notes – 文.txt"),
         original_name=FileName.parse("notes.txt"),
         media_type=MediaType.parse("text/plain"),
-        created_at=NOW,
+        created_at=changes.get("created_at", NOW),
         key=WrappedSecret("key-1", os.urandom(40)),
         terms=ShareTerms(max_downloads=3, expires_hours=5),
     )

@@ -4,6 +4,7 @@ Receiving a file, step by step: an intent, parts, one commit.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 import attrs
@@ -28,6 +29,9 @@ HELD_AHEAD: Final = 64 << 20
 
 NEAR_THE_QUOTA: Final = 1 << 30
 """How many bytes below a quota nothing is held any more that may not come: it could keep a file out that fits."""
+
+TOUCH_INTERVAL: Final = timedelta(minutes=1)
+"""How exactly a row tells when bytes of its upload last came: it is not written for every part."""
 
 
 @attrs.define(kw_only=True)
@@ -121,10 +125,12 @@ class StorePart:
     `UploadAborted` if somebody ended the upload meanwhile: what was stored is removed again. It is
     looked for after the part has been stored, because an abort that comes later lists that part
     and removes it. For the sweep of blobs that no row knows there remains what a process left that
-    died between the two, and what the store kept of a call that it said had failed.
+    died between the two, and what the store kept of a call that it said had failed. Once a minute
+    at most the row is told that the upload moves.
     """
 
     begin: Begin[VaultUnit]
+    clock: Clock
     entropy: Entropy
     cipher: ContentCipher
     blobs: BlobStore
@@ -148,7 +154,7 @@ class StorePart:
             header=encrypted.header,
         )
         self.blobs.put(part.blob_key, encrypted.pieces, size=encrypted.size)
-        if not self._is_receiving(upload):
+        if not self._goes_on(upload):
             self.blobs.delete(part.blob_key)
             raise UploadAborted
         upload.parts += 1
@@ -167,7 +173,14 @@ class StorePart:
             unit.commit()
         upload.held = held
 
-    def _is_receiving(self, upload: Upload) -> bool:
+    def _goes_on(self, upload: Upload) -> bool:
+        now = self.clock.now()
+        if now - upload.file.touched_at >= TOUCH_INTERVAL:
+            with self.begin() as unit:
+                goes_on = unit.files.touch(upload.file.id, now)
+                unit.commit()
+            upload.file = attrs.evolve(upload.file, touched_at=now)
+            return goes_on
         with self.begin(read_only=True) as unit:
             file = unit.files.get(upload.file.id)
         return file is not None and file.state is FileState.RECEIVING
