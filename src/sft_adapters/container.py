@@ -166,6 +166,7 @@ class Container(containers.DeclarativeContainer):
         entropy=entropy,
         keyring=keyring,
         policy=policy,
+        part_size=s.part_size,
     )
     store_part = providers.Singleton(
         vault.StorePart,
@@ -233,7 +234,6 @@ class Container(containers.DeclarativeContainer):
             store_part=store_part,
             seal=seal_upload,
             abort=abort_upload,
-            part_size=s.part_size,
         ),
         find_file=find_file,
         list_files=providers.Singleton(vault.ListFiles, begin=begin),

@@ -5,20 +5,19 @@ What a user's files may hold together: exact to the byte, given back once, and a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import attrs
 import pytest
 
 from sft_adapters.container import memory_application
-from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
+from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, DatabaseUnavailable, QuotaExceeded
 from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.model import MANIFEST_PAGE, File, VaultPolicy
 from sft_core.vault.use_cases import HELD_AHEAD, NEAR_THE_QUOTA, StoreFile, Upload, purge
-from support.library import LIGHT, FaultyBlobs, UnansweredDatabase, register
+from support.library import LIGHT, CountedDatabase, FaultyBlobs, UnansweredDatabase, register
 
 NAME = FileName.parse("notes.txt")
 QUOTA = 1000
@@ -34,7 +33,7 @@ def small_parts(sft: Application, *, begin: UnansweredDatabase | None = None) ->
     """
     The application's way to store a file in parts of a hundred bytes, perhaps on another database.
     """
-    store = attrs.evolve(sft.store_file, part_size=PART)
+    store = attrs.evolve(sft.store_file, begin_upload=attrs.evolve(sft.begin_upload, part_size=PART))
     if begin is None:
         return store
     part = attrs.evolve(store.store_part, begin=begin)
@@ -209,22 +208,6 @@ def test_a_file_holds_what_it_has_once_it_is_sealed(sft: Application, maya: User
 # --- asked for seldom ------------------------------------------------------------------------------
 
 
-@attrs.define
-class CountedDatabase:
-    """
-    Counts the units of work that may change something.
-    """
-
-    database: MemoryDatabase
-    changes: int = attrs.field(default=0, init=False)
-
-    @contextmanager
-    def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
-        self.changes += not read_only
-        with self.database(read_only=read_only) as unit:
-            yield unit
-
-
 def counted(sft: Application, owner: User, parts: int, announced: int | None) -> tuple[int, Upload]:
     """
     How often the parts of an upload under a generous quota change a row.
@@ -233,7 +216,8 @@ def counted(sft: Application, owner: User, parts: int, announced: int | None) ->
     begin = CountedDatabase(sft.store_part.begin)
     policy = VaultPolicy(max_file_size=1 << 40, quota=1 << 40)
     part = attrs.evolve(sft.store_part, begin=begin, policy=policy)
-    upload = attrs.evolve(sft.begin_upload, policy=policy)(owner=owner.id, name=NAME, announced_size=announced)
+    beginning = attrs.evolve(sft.begin_upload, policy=policy, part_size=PART)
+    upload = beginning(owner=owner.id, name=NAME, announced_size=announced)
     for _ in range(parts):
         part(upload, bytes(PART))
     return begin.changes, upload

@@ -46,11 +46,10 @@ def storing(sft: Application, *, blobs: BlobStore | None = None, begin: Unanswer
     begin_ = begin or sft.store_part.begin
     part = attrs.evolve(sft.store_part, blobs=blobs, begin=begin_)
     return StoreFile(
-        begin_upload=attrs.evolve(sft.begin_upload, begin=begin_),
+        begin_upload=attrs.evolve(sft.begin_upload, begin=begin_, part_size=PART),
         store_part=part,
         seal=attrs.evolve(sft.seal_upload, store_part=part, begin=begin_),
         abort=attrs.evolve(sft.abort_upload, blobs=blobs, begin=begin_),
-        part_size=PART,
     )
 
 

@@ -171,6 +171,22 @@ class UnansweredUnit:
 
 
 @attrs.define
+class CountedDatabase:
+    """
+    Counts the units of work that may change something.
+    """
+
+    database: MemoryDatabase
+    changes: int = attrs.field(default=0, init=False)
+
+    @contextmanager
+    def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
+        self.changes += not read_only
+        with self.database(read_only=read_only) as unit:
+            yield unit
+
+
+@attrs.define
 class UnansweredDatabase:
     """
     A database that is lost at the commit of one of its units, counted from 0; that commit `happens` or not.

@@ -88,19 +88,25 @@ def upload(engine: Engine, user: bytes) -> bool:
     """
     Store a file in one part whose size nobody announced.
     """
-    return _upload(engine, user, announced_size=None)
+    return _upload(engine, user, part_size=SIZE)
 
 
 def upload_announced(engine: Engine, user: bytes) -> bool:
     """
     Store a file in four parts whose size was announced.
     """
-    return _upload(engine, user, announced_size=SIZE)
+    return _upload(engine, user, part_size=SIZE // 4, announced_size=SIZE)
 
 
-def _upload(engine: Engine, user: bytes, *, announced_size: int | None) -> bool:
-    vault = vault_on(SqlDatabase(engine), POLICY)
-    store = vault.in_parts_of(SIZE if announced_size is None else SIZE // 4)
+def upload_small(engine: Engine, user: bytes) -> bool:
+    """
+    Store a file that is smaller than a part, in one commit.
+    """
+    return _upload(engine, user, part_size=2 * SIZE)
+
+
+def _upload(engine: Engine, user: bytes, *, part_size: int, announced_size: int | None = None) -> bool:
+    store = vault_on(SqlDatabase(engine), POLICY).in_parts_of(part_size)
     try:
         store(
             owner=UserId(UUID(bytes=user)),

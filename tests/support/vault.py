@@ -31,9 +31,8 @@ class Vault:
     abort: AbortUpload
 
     def in_parts_of(self, size: int) -> StoreFile:
-        return StoreFile(
-            begin_upload=self.begin, store_part=self.part, seal=self.seal, abort=self.abort, part_size=size
-        )
+        begin = attrs.evolve(self.begin, part_size=size)
+        return StoreFile(begin_upload=begin, store_part=self.part, seal=self.seal, abort=self.abort)
 
     def begun(self, owner: User, *parts: bytes) -> Upload:
         upload = self.begin(owner=owner.id, name=NAME)
@@ -64,6 +63,7 @@ def vault_on(database: SqlDatabase, policy: VaultPolicy) -> Vault:
             entropy=entropy,
             keyring=AesKeyRing(Secret(bytes(32))),
             policy=policy,
+            part_size=0,
         ),
         part=part,
         seal=SealUpload(begin=database, store_part=part),

@@ -14,7 +14,7 @@ from falcon.asgi.multipart import BodyPart, MultipartForm
 from falcon.media import MultipartFormHandler
 from falcon.media.multipart import MultipartParseError
 
-from sft_core.errors import Fault, FileTooLarge, InvalidInput, InvalidValue
+from sft_core.errors import Fault, FileTooLarge, InvalidInput, InvalidValue, QuotaExceeded
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, MediaType
 from sft_core.vault.model import ShareTerms
@@ -63,9 +63,14 @@ class Uploading(Resource):
         Seal what has been received whole, with a link if it is public, and answer with the file.
 
         Never under a handler that aborts: a commit whose outcome is unknown must not undo what it may have done.
+        A refusal by the quota never comes out of a commit.
         """
         seal = self.application.seal_and_share if public else self.application.seal_upload
-        file = await self.lanes.bytes.insist(seal, upload, terms=terms)
+        try:
+            file = await self.lanes.bytes.insist(seal, upload, terms=terms)
+        except QuotaExceeded:
+            await transfers.abort(self.application, self.lanes, upload)
+            raise
         links = await self.lanes.control.insist(self.application.summarise_links, [file])
         resp.status = 201
         resp.media = schemas.file_json(file, links[file.id])

@@ -155,7 +155,7 @@ def test_a_schema_of_another_time_is_refused(engine: Engine) -> None:
 
 def test_those_that_migrate_at_once_all_succeed(empty_url: str) -> None:
     """One does it; the others wait, and find nothing left to do."""
-    engines = [open_engine(empty_url, busy_seconds=20) for _ in range(4)]
+    engines = [open_engine(empty_url, busy_seconds=120) for _ in range(4)]
     faults: list[Exception] = []
 
     def run(engine: Engine) -> None:

@@ -78,7 +78,11 @@ def test_a_name_is_registered_once(race: racers.Race, url: str, database: SqlDat
         assert unit.users.find(a_user("racer").email) is not None
 
 
-@pytest.mark.parametrize("racer", [racers.upload, racers.upload_announced], ids=["as it comes", "announced"])
+@pytest.mark.parametrize(
+    "racer",
+    [racers.upload, racers.upload_announced, racers.upload_small],
+    ids=["as it comes", "announced", "in one commit"],
+)
 def test_a_quota_is_exact(race: racers.Race, url: str, database: SqlDatabase, racer: racers.Racer) -> None:
     """Of sixty-four files of one user thirteen fit and thirteen are stored; what they hold is counted, no more."""
     owner = stored_user(database)

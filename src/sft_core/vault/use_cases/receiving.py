@@ -38,10 +38,14 @@ TOUCH_INTERVAL: Final = timedelta(minutes=1)
 class Upload:
     """
     A file on its way in: the intent, its key, and how far it has come. Used by one task at a time.
+
+    The row of a file that is small enough for one part comes with its commit: it is not `intended`
+    before, and no row knows of it.
     """
 
     file: File
     key: Secret
+    intended: bool = True
     held: int = 0
     received: int = 0
     parts: int = 0
@@ -71,7 +75,8 @@ class BeginUpload:
 
     The announced size may exceed the file by as many as `overhead` bytes, which a form has around
     it. `FileTypeNotAllowed` and, if what must come is over a limit, `FileTooLarge` or
-    `QuotaExceeded`; then nothing is stored.
+    `QuotaExceeded`; then nothing is stored. Most files are small: of one that is announced to fit
+    into `part_size` nothing is stored yet, so that it costs one commit, which then asks its quota.
     """
 
     begin: Begin[VaultUnit]
@@ -80,6 +85,7 @@ class BeginUpload:
     entropy: Entropy
     keyring: KeyRing
     policy: VaultPolicy
+    part_size: int
 
     def __call__(
         self,
@@ -104,12 +110,35 @@ class BeginUpload:
             created_at=self.clock.now(),
         )
         wrapped = self.keyring.wrap(key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
-        upload = Upload(file=attrs.evolve(file, key=wrapped), key=key)
-        with self.begin() as unit:
-            unit.files.add(upload.file)
-            upload.held = hold(unit, upload, self.policy, need=least, ahead=announced)
-            unit.commit()
+        upload = Upload(file=attrs.evolve(file, key=wrapped), key=key, intended=False)
+        if announced_size is None or announced > self.part_size:
+            intend(self.begin, upload, self.policy, need=least, ahead=announced)
+        else:
+            self._look_for_room(owner, least)
         return upload
+
+    def _look_for_room(self, owner: UserId, size: int) -> None:
+        """
+        Refuse before it is received what will not fit anyway; the commit decides.
+        """
+        quota = self.policy.quota
+        if quota is None:
+            return
+        with self.begin(read_only=True) as unit:
+            used = unit.quotas.used(owner)
+        if used + size > quota:
+            raise QuotaExceeded(quota=quota, used=used)
+
+
+def intend(begin: Begin[VaultUnit], upload: Upload, policy: VaultPolicy, *, need: int, ahead: int) -> None:
+    """
+    Store the intent to receive a file, holding as many bytes of its owner's quota as `hold` says.
+    """
+    with begin() as unit:
+        unit.files.add(upload.file)
+        upload.held = hold(unit, upload, policy, need=need, ahead=ahead)
+        unit.commit()
+    upload.intended = True
 
 
 @attrs.frozen(kw_only=True)
@@ -165,15 +194,21 @@ class StorePart:
 
     def _admit(self, upload: Upload, size: int) -> None:
         self.policy.admit_size(size)
-        if size <= upload.held:
+        if size <= upload.held or (not upload.intended and not upload.parts):
             return
         ahead = min(2 * size, size + HELD_AHEAD, self.policy.max_file_size)
+        if not upload.intended:
+            # It was announced to be smaller.
+            intend(self.begin, upload, self.policy, need=size, ahead=ahead)
+            return
         with self.begin() as unit:
             held = hold(unit, upload, self.policy, need=size, ahead=ahead)
             unit.commit()
         upload.held = held
 
     def _goes_on(self, upload: Upload) -> bool:
+        if not upload.intended:
+            return True
         now = self.clock.now()
         if now - upload.file.touched_at >= TOUCH_INTERVAL:
             with self.begin() as unit:
@@ -200,7 +235,8 @@ class SealUpload:
     """
     Turn an upload whose parts are all stored into a file, in one commit, holding its exact size.
 
-    `UploadAborted` if somebody else won the race for its state; then nothing was stored.
+    `UploadAborted` if somebody else won the race for its state. `QuotaExceeded` if a small file does
+    not fit: then it is for the caller to abort, as neither ever comes out of a commit.
     """
 
     begin: Begin[VaultUnit]
@@ -225,6 +261,8 @@ class SealUpload:
         Seal inside a unit of work that somebody else commits.
         """
         sealed = upload.file.sealed(size=upload.received, terms=terms)
+        if not upload.intended:
+            unit.files.add(upload.file)
         # The state first: whoever lost the race for it has no manifest to append to.
         if not unit.files.replace(sealed, expected=FileState.RECEIVING):
             raise UploadAborted

@@ -25,6 +25,10 @@ class AbortUpload:
     blobs: BlobStore
 
     def __call__(self, upload: Upload) -> None:
+        if not upload.intended:
+            for part in upload.unrecorded:
+                self.blobs.delete(part.blob_key)
+            return
         with self.begin() as unit:
             if not unit.files.replace(upload.file.aborted(), expected=FileState.RECEIVING):
                 return

@@ -5,21 +5,22 @@ Storing a file whose bytes are at hand: every step of receiving in one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import attrs
 
-from sft_core.errors import SftError
+from sft_core.errors import QuotaExceeded, SftError
 from sft_core.values import OCTET_STREAM, FileName, MediaType, UserId
 from sft_core.vault.model import File
 from sft_core.vault.ports import Buffer
-from sft_core.vault.use_cases.receiving import BeginUpload, SealUpload, StorePart
+from sft_core.vault.use_cases.receiving import BeginUpload, SealUpload, StorePart, Upload
 from sft_core.vault.use_cases.removing import AbortUpload
 
 
 @attrs.frozen(kw_only=True)
 class StoreFile:
     """
-    Store a file from bytes at hand, in parts of `part_size` bytes; on any error nothing is left.
+    Store a file from bytes at hand, in parts; on any error nothing is left.
 
     If what was stored cannot be removed just now, the first error is told all the same: what is
     left is noise, and the next sweep goes on.
@@ -29,7 +30,6 @@ class StoreFile:
     store_part: StorePart
     seal: SealUpload
     abort: AbortUpload
-    part_size: int
 
     def __call__(
         self,
@@ -40,20 +40,33 @@ class StoreFile:
         media_type: MediaType = OCTET_STREAM,
         announced_size: int | None = None,
     ) -> File:
+        parts = parts_of(content, self.begin_upload.part_size)
+        if announced_size is None:
+            first = next(parts, memoryview(b""))
+            parts = chain((first,), parts)
+            if len(first) < self.begin_upload.part_size:
+                announced_size = len(first)
         upload = self.begin_upload(owner=owner, name=name, media_type=media_type, announced_size=announced_size)
         try:
-            for part in parts_of(content, self.part_size):
+            for part in parts:
                 self.store_part(upload, part)
             self.seal.complete(upload)
         except BaseException as error:
-            try:
-                self.abort(upload)
-            except SftError as failure:
-                error.add_note(f"what was stored of it could not be removed now: {failure.code}")
+            self._give_up(upload, error)
             raise
         # Not under the handler: an exception out of a commit leaves the outcome unknown, and a
         # file that may have been sealed is never taken apart because of it.
-        return self.seal(upload)
+        try:
+            return self.seal(upload)
+        except QuotaExceeded as error:
+            self._give_up(upload, error)
+            raise
+
+    def _give_up(self, upload: Upload, error: BaseException) -> None:
+        try:
+            self.abort(upload)
+        except SftError as failure:
+            error.add_note(f"what was stored of it could not be removed now: {failure.code}")
 
 
 def parts_of(content: Iterable[Buffer], part_size: int) -> Iterator[memoryview]:

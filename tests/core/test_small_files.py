@@ -1,0 +1,141 @@
+"""
+Files of one part, as most are: one commit, and no row before it.
+"""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from sft_adapters.container import memory_application
+from sft_adapters.memory.database import MemoryDatabase
+from sft_core.application import Application
+from sft_core.errors import BlobStoreFull, DatabaseUnavailable, QuotaExceeded
+from sft_core.users.model import User
+from sft_core.values import FileName
+from sft_core.vault.model import File, ShareTerms
+from sft_core.vault.use_cases import Upload
+from support.library import LIGHT, CountedDatabase, FaultyBlobs, UnansweredDatabase
+
+NAME = FileName.parse("small.txt")
+CONTENT = b"small, as most files are"
+
+
+@pytest.fixture
+def sft() -> Application:
+    return memory_application(environ=LIGHT | {"USER_QUOTA": "1000"})
+
+
+def begun(sft: Application, owner: User, size: int = len(CONTENT)) -> Upload:
+    return sft.begin_upload(owner=owner.id, name=NAME, announced_size=size)
+
+
+def database(sft: Application) -> MemoryDatabase:
+    assert isinstance(sft.find_file.begin, MemoryDatabase)
+    return sft.find_file.begin
+
+
+def keys(sft: Application) -> list[str]:
+    return [blob.key for blob in sft.store_part.blobs.list()]
+
+
+def content_of(sft: Application, file: File) -> bytes:
+    return b"".join(sft.read_file(file))
+
+
+@pytest.mark.parametrize("content", [b"", b"x", CONTENT])
+def test_a_small_file_is_one_part_and_one_commit(sft: Application, maya: User, content: bytes) -> None:
+    """Nothing is written before its part is stored; then its row, its manifest and its hold come at once."""
+    begin = CountedDatabase(database(sft))
+    part = attrs.evolve(sft.store_part, begin=begin)
+    upload = attrs.evolve(sft.begin_upload, begin=begin)(owner=maya.id, name=NAME, announced_size=len(content))
+    part(upload, content)
+    assert begin.changes == 0
+    assert not database(sft)._committed.files
+    file = attrs.evolve(sft.seal_upload, begin=begin, store_part=part)(upload)
+    assert begin.changes == 1
+    assert len(keys(sft)) == 1
+    assert content_of(sft, sft.find_file(owner=maya.id, file_id=file.id)) == content
+    assert database(sft)._committed.usages[maya.id] == len(content)
+
+
+def test_a_small_public_file_has_its_link_in_the_same_commit(sft: Application, maya: User) -> None:
+    """File and link are there together, with the terms that were given."""
+    begin = CountedDatabase(database(sft))
+    upload = begun(sft, maya)
+    sft.store_part(upload, CONTENT)
+    share = attrs.evolve(sft.seal_and_share, begin=begin)
+    file = share(upload, terms=ShareTerms(max_downloads=3))
+    assert begin.changes == 1
+    (summary,) = sft.summarise_links([file]).values()
+    assert summary.current is not None
+    assert summary.current.max_downloads == 3
+
+
+def test_one_that_is_given_up_leaves_nothing(sft: Application, maya: User) -> None:
+    """Before its part as after it, and also if it is given up twice."""
+    for parts in ([], [CONTENT]):
+        upload = begun(sft, maya)
+        for content in parts:
+            sft.store_part(upload, content)
+        for _ in range(2):
+            sft.abort_upload(upload)
+        assert keys(sft) == []
+        assert not database(sft)._committed.files
+
+
+def test_one_that_turns_out_larger_becomes_an_upload_like_others(sft: Application, maya: User) -> None:
+    """A second part makes the row that the first one did without; nothing of either is lost."""
+    upload = begun(sft, maya)
+    sft.store_part(upload, CONTENT)
+    sft.store_part(upload, CONTENT)
+    assert upload.file.id in database(sft)._committed.files
+    file = sft.seal_upload(upload)
+    assert (file.size, content_of(sft, file)) == (2 * len(CONTENT), CONTENT + CONTENT)
+    assert database(sft)._committed.usages[maya.id] == 2 * len(CONTENT)
+
+
+def test_one_that_does_not_fit_is_refused_before_it_comes(sft: Application, maya: User) -> None:
+    """What is announced over the quota is not received at all."""
+    with pytest.raises(QuotaExceeded) as refused:
+        begun(sft, maya, 1001)
+    assert (refused.value.quota, refused.value.used) == (1000, 0)
+
+
+def test_of_two_that_do_not_fit_together_the_second_is_refused_by_its_commit(sft: Application, maya: User) -> None:
+    """Both found room when they began; who commits second leaves neither a row nor, given up, a part."""
+    first, second = begun(sft, maya, 600), begun(sft, maya, 600)
+    for upload in (first, second):
+        sft.store_part(upload, bytes(600))
+    sft.seal_upload(first)
+    with pytest.raises(QuotaExceeded) as refused:
+        sft.seal_upload(second)
+    assert refused.value.used == 600
+    sft.abort_upload(second)
+    assert len(keys(sft)) == 1
+    assert database(sft)._committed.usages[maya.id] == 600
+
+
+def test_whoever_stores_at_once_is_refused_whole(sft: Application, maya: User) -> None:
+    """`StoreFile` gives up what the commit refuses, and what the store has no room for."""
+    for _ in range(2):
+        sft.store_file(owner=maya.id, name=NAME, content=[bytes(400)])
+    with pytest.raises(QuotaExceeded):
+        sft.store_file(owner=maya.id, name=NAME, content=[bytes(201)])
+    full = attrs.evolve(sft.store_part, blobs=FaultyBlobs(sft.store_part.blobs, {("put", 0): BlobStoreFull()}))
+    with pytest.raises(BlobStoreFull):
+        attrs.evolve(sft.store_file, store_part=full)(owner=maya.id, name=NAME, content=[CONTENT])
+    assert len(keys(sft)) == 2
+    assert database(sft)._committed.usages[maya.id] == 800
+
+
+@pytest.mark.parametrize("happens", [False, True])
+def test_a_commit_without_an_answer_is_not_undone(sft: Application, maya: User, *, happens: bool) -> None:
+    """The file is there and whole, or a part is left that no row knows: nobody can tell, so nothing is removed."""
+    begin = UnansweredDatabase(database(sft), 0, happens=happens)
+    seal = attrs.evolve(sft.seal_upload, begin=begin)
+    with pytest.raises(DatabaseUnavailable):
+        attrs.evolve(sft.store_file, seal=seal)(owner=maya.id, name=NAME, content=[CONTENT])
+    assert len(keys(sft)) == 1
+    files = list(database(sft)._committed.files.values())
+    assert [content_of(sft, file) for file in files] == ([CONTENT] if happens else [])
