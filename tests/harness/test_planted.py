@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from harness.clauses import broken_clauses, clauses_of
-from harness.planted import blobs, crypto, limits, links, quotas, rows
+from harness.planted import blobs, crypto, limits, links, quotas, rows, wrapped
 from harness.planted.rows import With
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
@@ -26,6 +26,7 @@ from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.rows import Files, Links, Manifests, Quotas, Users
 from sft_adapters.memory.sessions import MemorySessions
+from sft_adapters.memory.wrapped import MemoryWrappedSecrets
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_adapters.testkit import contracts
 from sft_adapters.testkit.contracts.examples import a_user
@@ -39,6 +40,15 @@ ISSUER = "Secure File Transfer"
 Kind = Callable[..., Any]
 Make = Callable[[Kind], dict[str, object]]
 
+
+def wrapped_in(database: Any, kind: Kind) -> dict[str, object]:
+    return {"database": database, "wrapped": kind(getattr(database, "begin", database))}
+
+
+def beside_broken_files(kind: Kind) -> dict[str, object]:
+    return wrapped_in(With("files", kind), MemoryWrappedSecrets)
+
+
 MAKE: dict[type, Make] = {
     contracts.UnitOfWorkContract: lambda kind: {"database": kind()},
     contracts.UserRepositoryContract: lambda kind: {"database": With("users", kind)},
@@ -46,6 +56,7 @@ MAKE: dict[type, Make] = {
     contracts.ManifestsContract: lambda kind: {"database": With("manifests", kind)},
     contracts.QuotaContract: lambda kind: {"database": With("quotas", kind)},
     contracts.LinkRepositoryContract: lambda kind: {"database": With("links", kind)},
+    contracts.WrappedSecretsContract: lambda kind: wrapped_in(MemoryDatabase(), kind),
     contracts.SessionStoreContract: lambda kind: {"sessions": kind(), "user": a_user()},
     contracts.RateLimiterContract: lambda kind: {"limiter": kind()},
     contracts.BlobStoreContract: lambda kind: {"blobs": kind()},
@@ -68,6 +79,7 @@ SOUND: dict[type, Kind] = {
     contracts.ManifestsContract: Manifests,
     contracts.QuotaContract: Quotas,
     contracts.LinkRepositoryContract: Links,
+    contracts.WrappedSecretsContract: MemoryWrappedSecrets,
     contracts.SessionStoreContract: MemorySessions,
     contracts.RateLimiterContract: MemoryRateLimiter,
     contracts.BlobStoreContract: MemoryBlobs,
@@ -285,6 +297,39 @@ BUGS = [
         contracts.LinkRepositoryContract,
         links.FindsOnlyTheFirstFilesLinks,
         "test_links_of_files_are_all_of_theirs_newest_first",
+    ),
+    rejected(
+        contracts.WrappedSecretsContract,
+        wrapped.ReplacesWhateverIsThere,
+        "test_what_has_changed_stays_as_it_is",
+        "test_of_many_that_replace_the_same_each_is_replaced_once",
+    ),
+    rejected(contracts.WrappedSecretsContract, wrapped.BringsSecretsBack, "test_what_is_gone_stays_gone"),
+    rejected(
+        contracts.WrappedSecretsContract,
+        wrapped.KeepsTheRevision,
+        "test_a_save_of_who_was_read_before_brings_no_old_wrapping_back",
+    ),
+    rejected(
+        contracts.WrappedSecretsContract,
+        wrapped.ForgetsToCommit,
+        "test_a_new_wrapping_takes_the_place_of_what_was_read",
+        "test_many_of_any_kind_are_replaced_at_once",
+        "test_what_has_changed_stays_as_it_is",
+        "test_a_save_of_who_was_read_before_brings_no_old_wrapping_back",
+        "test_sealing_a_file_that_was_read_before_keeps_its_new_wrapping",
+        "test_of_many_that_replace_the_same_each_is_replaced_once",
+    ),
+    rejected(contracts.WrappedSecretsContract, wrapped.StepsOverOne, "test_going_on_from_the_last_one_misses_none"),
+    rejected(
+        contracts.WrappedSecretsContract, wrapped.ForgetsTheVersion, "test_what_needs_a_key_is_found_as_it_is_stored"
+    ),
+    rejected(contracts.WrappedSecretsContract, wrapped.CountsSealedFilesOnly, "test_each_kind_is_counted_by_its_key"),
+    rejected(
+        contracts.WrappedSecretsContract,
+        wrapped.SealsOverTheNewWrapping,
+        "test_sealing_a_file_that_was_read_before_keeps_its_new_wrapping",
+        make=beside_broken_files,
     ),
     rejected(
         contracts.SessionStoreContract,

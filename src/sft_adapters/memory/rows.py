@@ -120,7 +120,7 @@ class Files(_Repository):
         stored = files.get(file.id)
         if stored is None or stored.state is not expected:
             return False
-        files[file.id] = file
+        files[file.id] = file if file.key is None else attrs.evolve(file, key=stored.key)
         return True
 
     def touch(self, file_id: FileId, at: datetime) -> bool:

@@ -85,8 +85,11 @@ class SqlFiles:
 
     def replace(self, file: File, *, expected: FileState) -> bool:
         unchanged = (files.c.id == file.id.bytes) & (files.c.state == expected.value)
+        row = to_row(file)
+        if file.key is not None:
+            del row["key_id"], row["wrapped_key"]
         with translated():
-            return self.connection.execute(update(files).where(unchanged).values(to_row(file))).rowcount == 1
+            return self.connection.execute(update(files).where(unchanged).values(row)).rowcount == 1
 
     def touch(self, file_id: FileId, at: datetime) -> bool:
         receiving = (files.c.id == file_id.bytes) & (files.c.state == FileState.RECEIVING.value)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         TotpCodesContract,
         UnitOfWorkContract,
         UserRepositoryContract,
+        WrappedSecretsContract,
     )
     from sft_adapters.testkit.drivers import Driver, HttpDriver, LibraryDriver, Refused
     from sft_adapters.testkit.machines import BrokenClause, Clause, blob_machine, budget, system_machine
@@ -66,6 +67,7 @@ __all__ = [
     "TotpCodesContract",
     "UnitOfWorkContract",
     "UserRepositoryContract",
+    "WrappedSecretsContract",
     "blob_machine",
     "budget",
     "contracts",

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime, timedelta
+from typing import Final
 
 import attrs
 
 from sft_core.errors import BadToken, InactiveUser, TotpAlreadyEnabled, TotpNotEnabled, TotpNotStarted
 from sft_core.values import EmailAddress, SessionId, UserId, Username, WrappedSecret
+
+TOTP_PURPOSE: Final = "totp"
 
 
 @attrs.frozen

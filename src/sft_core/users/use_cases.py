@@ -5,18 +5,15 @@ What people can do about their own account, one frozen callable each.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
 
 import attrs
 
-from sft_core.errors import BadCredentials, BadToken, BadTotpCode, InactiveUser, SftError, TotpRequired
+from sft_core.errors import BadCredentials, BadToken, BadTotpCode, Conflict, InactiveUser, SftError, TotpRequired
 from sft_core.ports import Begin, Clock, Ids, KeyRing
 from sft_core.throttle import Throttle
-from sft_core.users.model import Session, TokenClaims, TokenKind, TokenLifetimes, Totp, User
+from sft_core.users.model import TOTP_PURPOSE, Session, TokenClaims, TokenKind, TokenLifetimes, Totp, User
 from sft_core.users.ports import PasswordHasher, QrEncoder, SessionStore, TokenSigner, TotpCodes, UsersUnit
 from sft_core.values import EmailAddress, Password, Secret, SessionId, UserId, Username
-
-TOTP_PURPOSE: Final = "totp"
 
 
 @attrs.frozen(kw_only=True)
@@ -255,6 +252,22 @@ class Authenticate:
         return Caller(user=user, session_id=session.id)
 
 
+def rewrapped_meanwhile(begin: Begin[UsersUnit], user: User, conflict: Conflict) -> User:
+    """
+    The user as stored now, if nothing has changed but the key that wraps their seed.
+
+    That is no change anybody made, so what was asked can be looked at again; else it is a `conflict`.
+    """
+    with begin(read_only=True) as unit:
+        stored = unit.users.get(user.id)
+    if stored is None or stored.totp is None or user.totp is None:
+        raise conflict
+    as_read = attrs.evolve(stored, revision=user.revision, totp=attrs.evolve(stored.totp, seed=user.totp.seed))
+    if as_read != user or stored.totp.seed.key_id == user.totp.seed.key_id:
+        raise conflict
+    return stored
+
+
 @attrs.frozen(kw_only=True)
 class SetUpTotp:
     """
@@ -270,13 +283,19 @@ class SetUpTotp:
 
     def __call__(self, *, user: User) -> TotpEnrolment:
         seed = self.codes.new_seed()
+        try:
+            self._begin(user, seed)
+        except Conflict as conflict:
+            self._begin(rewrapped_meanwhile(self.begin, user, conflict), seed)
+        return TotpEnrolment(seed=seed, qr_png=self.qr.png(self.codes.enrolment_uri(seed, str(user.email))))
+
+    def _begin(self, user: User, seed: Secret) -> None:
         pending = user.with_pending_totp(
             self.keyring.wrap(seed, purpose=TOTP_PURPOSE, context=user.id.bytes),
         )
         with self.begin() as unit:
             unit.users.save(pending)
             unit.commit()
-        return TotpEnrolment(seed=seed, qr_png=self.qr.png(self.codes.enrolment_uri(seed, str(user.email))))
 
 
 @attrs.frozen(kw_only=True)
@@ -289,6 +308,12 @@ class ConfirmTotp:
     spend_totp_code: SpendTotpCode
 
     def __call__(self, *, user: User, code: str) -> User:
+        try:
+            return self._confirmed(user, code)
+        except Conflict as conflict:
+            return self._confirmed(rewrapped_meanwhile(self.begin, user, conflict), code)
+
+    def _confirmed(self, user: User, code: str) -> User:
         pending = user.pending_totp()
         step = self.spend_totp_code(user=user, totp=pending, code=code)
         confirmed = attrs.evolve(user, totp=attrs.evolve(pending, confirmed=True, last_step=step))
@@ -308,6 +333,12 @@ class DisableTotp:
     spend_totp_code: SpendTotpCode
 
     def __call__(self, *, user: User, code: str) -> User:
+        try:
+            return self._disabled(user, code)
+        except Conflict as conflict:
+            return self._disabled(rewrapped_meanwhile(self.begin, user, conflict), code)
+
+    def _disabled(self, user: User, code: str) -> User:
         self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)
         with self.begin() as unit:
             saved = unit.users.save(attrs.evolve(user, totp=None))

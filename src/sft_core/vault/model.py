@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 import attrs
 
@@ -82,6 +83,13 @@ def check_expires_hours(hours: int | None) -> None:
         raise InvalidValue("expires_hours", f"must be between 1 and {MAX_EXPIRES_HOURS}")
 
 
+def file_key_context(file_id: UUID, version: int) -> bytes:
+    """
+    What the wrapped key of a file's version is bound to: file id and version.
+    """
+    return file_id.bytes + version.to_bytes(8, "big")
+
+
 @attrs.frozen(kw_only=True)
 class File:
     """
@@ -111,7 +119,7 @@ class File:
         """
         What the wrapped file key is bound to: file id and version.
         """
-        return self.id.bytes + self.version.to_bytes(8, "big")
+        return file_key_context(self.id.value, self.version)
 
     def part_context(self, number: int) -> bytes:
         """

@@ -42,9 +42,11 @@ class FileRepository(Protocol):
 
     def replace(self, file: File, *, expected: FileState) -> bool:
         """
-        Store the file's state, size, key, names and terms if its stored state is `expected`.
+        Store the file's state, size, names and terms if its stored state is `expected`.
 
-        False, changing nothing, if it is another or the file is gone.
+        False, changing nothing, if it is another or the file is gone. A file without a key has its
+        stored key destroyed; any other key stays as it is stored, for it may have been wrapped
+        anew since the file was read.
         """
         ...
 

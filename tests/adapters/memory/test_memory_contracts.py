@@ -11,6 +11,7 @@ from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
+from sft_adapters.memory.wrapped import MemoryWrappedSecrets
 from sft_adapters.testkit import contracts
 from sft_adapters.testkit.contracts.examples import a_user
 from sft_core.users.model import User
@@ -56,6 +57,16 @@ class TestMemoryQuotas(_OnMemory, contracts.QuotaContract):
     """
     Quotas.
     """
+
+
+class TestMemoryWrappedSecrets(_OnMemory, contracts.WrappedSecretsContract):
+    """
+    Wrapped secrets.
+    """
+
+    @pytest.fixture
+    def wrapped(self, database: MemoryDatabase) -> MemoryWrappedSecrets:
+        return MemoryWrappedSecrets(database)
 
 
 class TestMemorySessions(contracts.SessionStoreContract):

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.sessions import SqlSessions
+from sft_adapters.sql.wrapped import SqlWrappedSecrets
 from sft_adapters.testkit import contracts
 from sft_adapters.testkit.contracts.examples import stored_user
 from sft_core.users.model import User
@@ -48,6 +49,16 @@ class TestSqlQuotas(contracts.QuotaContract):
     """
     Quotas.
     """
+
+
+class TestSqlWrappedSecrets(contracts.WrappedSecretsContract):
+    """
+    Wrapped secrets.
+    """
+
+    @pytest.fixture
+    def wrapped(self, engine: Engine) -> SqlWrappedSecrets:
+        return SqlWrappedSecrets(engine)
 
 
 class TestSqlSessions(contracts.SessionStoreContract):

@@ -21,6 +21,7 @@ from sft_adapters.testkit.contracts.system import ClockContract, EntropyContract
 from sft_adapters.testkit.contracts.totp import QrEncoderContract, TotpCodesContract
 from sft_adapters.testkit.contracts.units import UnitOfWorkContract
 from sft_adapters.testkit.contracts.users import UserRepositoryContract
+from sft_adapters.testkit.contracts.wrapped import WrappedSecretsContract
 
 __all__ = [
     "BlobStoreContract",
@@ -42,4 +43,5 @@ __all__ = [
     "TotpCodesContract",
     "UnitOfWorkContract",
     "UserRepositoryContract",
+    "WrappedSecretsContract",
 ]

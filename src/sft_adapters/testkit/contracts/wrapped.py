@@ -1,0 +1,232 @@
+"""
+The contract of `sft_core.keys.ports.WrappedSecrets`.
+"""
+
+from __future__ import annotations
+
+import os
+from uuid import uuid4
+
+import attrs
+import pytest
+
+from sft_adapters.testkit.contracts.examples import Database, a_link, race, stored_file, stored_user
+from sft_core.errors import Conflict
+from sft_core.keys.model import SecretKind, StoredSecret
+from sft_core.keys.ports import Rewrapping, WrappedSecrets
+from sft_core.sharing.model import ShareLink
+from sft_core.users.model import User
+from sft_core.values import FileId, UserId, WrappedSecret
+from sft_core.vault.model import File, FileState
+
+OLD, NEW = "key-1", "key-2"
+
+
+@attrs.frozen
+class _Stored:
+    """
+    A user with a seed, their file with a key, and a link with a token, as they are stored now.
+    """
+
+    user: User
+    file: File
+    link: ShareLink
+
+    def seen(self, kind: SecretKind) -> WrappedSecret | None:
+        """
+        Their secret of a kind.
+        """
+        if kind is SecretKind.FILE_KEY:
+            return self.file.key
+        if kind is SecretKind.LINK_TOKEN:
+            return self.link.token
+        return self.user.totp.seed if self.user.totp else None
+
+
+def _one_of_each(database: Database, **changes: object) -> _Stored:
+    file = stored_file(database, 10, version=7, **changes)
+    link = a_link(file)
+    with database() as unit:
+        unit.links.add(link)
+        unit.commit()
+    return _now(database, file.owner, file.id, link.token_digest)
+
+
+def _now(database: Database, owner: UserId, file_id: FileId, token_digest: bytes) -> _Stored:
+    with database(read_only=True) as unit:
+        user, file, link = unit.users.get(owner), unit.files.get(file_id), unit.links.find(token_digest)
+    assert user is not None
+    assert file is not None
+    assert link is not None
+    return _Stored(user, file, link)
+
+
+def _again(database: Database, stored: _Stored) -> _Stored:
+    return _now(database, stored.user.id, stored.file.id, stored.link.token_digest)
+
+
+def _under_old(wrapped: WrappedSecrets, kind: SecretKind) -> list[StoredSecret]:
+    return list(wrapped.under(OLD, kind, after=None, limit=1000))
+
+
+def _anew(read: StoredSecret) -> Rewrapping:
+    return Rewrapping(read, WrappedSecret(NEW, os.urandom(40)))
+
+
+def _only(wrapped: WrappedSecrets, kind: SecretKind) -> Rewrapping:
+    (read,) = _under_old(wrapped, kind)
+    return _anew(read)
+
+
+class WrappedSecretsContract:
+    """
+    Give the fixtures `wrapped` and `database`, the units of work over the same rows.
+    """
+
+    def test_each_kind_is_counted_by_its_key(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """Files in any state; those without a key, and users without a seed, are none."""
+        assert {kind: dict(wrapped.count()[kind]) for kind in SecretKind} == {kind: {} for kind in SecretKind}
+        _one_of_each(database)
+        _one_of_each(database, key=WrappedSecret(NEW, os.urandom(40)))
+        _one_of_each(database, key=None, state=FileState.DELETING)
+        _one_of_each(database, state=FileState.RECEIVING)
+        stored_user(database, totp=None)
+        counted = {kind: dict(wrapped.count()[kind]) for kind in SecretKind}
+        assert counted == {
+            SecretKind.FILE_KEY: {OLD: 2, NEW: 1},
+            SecretKind.LINK_TOKEN: {OLD: 4},
+            SecretKind.TOTP_SEED: {OLD: 4},
+        }
+
+    @pytest.mark.parametrize("kind", SecretKind)
+    def test_what_needs_a_key_is_found_as_it_is_stored(
+        self, database: Database, wrapped: WrappedSecrets, kind: SecretKind
+    ) -> None:
+        """Row, version and wrapping; what needs another key is not found."""
+        stored = _one_of_each(database)
+        (found,) = _under_old(wrapped, kind)
+        row = {
+            SecretKind.FILE_KEY: stored.file.id.value,
+            SecretKind.LINK_TOKEN: stored.link.id.value,
+            SecretKind.TOTP_SEED: stored.user.id.value,
+        }[kind]
+        assert (found.kind, found.id, found.wrapped) == (kind, row, stored.seen(kind))
+        assert found.version == (7 if kind is SecretKind.FILE_KEY else 1)
+        assert list(wrapped.under(NEW, kind, after=None, limit=1000)) == []
+
+    @pytest.mark.parametrize("kind", SecretKind)
+    def test_going_on_from_the_last_one_misses_none(
+        self, database: Database, wrapped: WrappedSecrets, kind: SecretKind
+    ) -> None:
+        """In the order of the rows' ids, in steps of any length, each once."""
+        for _ in range(5):
+            _one_of_each(database)
+        whole = _under_old(wrapped, kind)
+        assert [one.id for one in whole] == sorted({one.id for one in whole})
+        assert len(whole) == 5
+        for limit in (1, 2, 5):
+            found: list[StoredSecret] = []
+            while step := wrapped.under(OLD, kind, after=found[-1].id if found else None, limit=limit):
+                assert len(step) <= limit
+                found += step
+            assert found == whole
+
+    @pytest.mark.parametrize("kind", SecretKind)
+    def test_a_new_wrapping_takes_the_place_of_what_was_read(
+        self, database: Database, wrapped: WrappedSecrets, kind: SecretKind
+    ) -> None:
+        """Nothing but the secret, and of a user the revision, is another one afterwards."""
+        stored, bystander = _one_of_each(database), _one_of_each(database)
+        change = _anew(next(one for one in _under_old(wrapped, kind) if one.wrapped == stored.seen(kind)))
+        assert wrapped.replace([change]) == 1
+        after = _again(database, stored)
+        assert after.seen(kind) == change.anew
+        assert after.file == attrs.evolve(stored.file, key=after.file.key)
+        assert after.link == attrs.evolve(stored.link, token=after.link.token)
+        assert after.user == attrs.evolve(stored.user, totp=after.user.totp, revision=after.user.revision)
+        assert after.user.totp is not None
+        assert stored.user.totp is not None
+        assert after.user.totp == attrs.evolve(stored.user.totp, seed=after.user.totp.seed)
+        assert [after.seen(other) == stored.seen(other) for other in SecretKind].count(True) == 2
+        assert _again(database, bystander) == bystander
+
+    def test_many_of_any_kind_are_replaced_at_once(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """As many as there are; none at all is no error."""
+        for _ in range(3):
+            _one_of_each(database)
+        changes = [_anew(one) for kind in SecretKind for one in _under_old(wrapped, kind)]
+        assert wrapped.replace(changes) == 9
+        assert {kind: dict(wrapped.count()[kind]) for kind in SecretKind} == {kind: {NEW: 3} for kind in SecretKind}
+        assert wrapped.replace([]) == 0
+
+    @pytest.mark.parametrize("kind", SecretKind)
+    def test_what_has_changed_stays_as_it_is(
+        self, database: Database, wrapped: WrappedSecrets, kind: SecretKind
+    ) -> None:
+        """Of two who read the same, the second one changes nothing."""
+        stored = _one_of_each(database)
+        first, second = _only(wrapped, kind), _only(wrapped, kind)
+        assert wrapped.replace([first]) == 1
+        assert wrapped.replace([second]) == 0
+        assert _again(database, stored).seen(kind) == first.anew
+
+    def test_what_is_gone_stays_gone(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """A destroyed key, a seed that was given up and what was removed do not come back."""
+        stored = _one_of_each(database)
+        changes = [_only(wrapped, kind) for kind in SecretKind]
+        with database() as unit:
+            assert unit.files.replace(stored.file.condemned(), expected=stored.file.state)
+            unit.users.save(attrs.evolve(stored.user, totp=None))
+            unit.commit()
+        assert wrapped.replace([change for change in changes if change.read.kind is not SecretKind.LINK_TOKEN]) == 0
+        after = _again(database, stored)
+        assert after.seen(SecretKind.FILE_KEY) is after.seen(SecretKind.TOTP_SEED) is None
+        with database() as unit:
+            unit.files.remove(stored.file.id)
+            unit.commit()
+        assert wrapped.replace(changes) == 0
+        with database(read_only=True) as unit:
+            assert unit.links.find(stored.link.token_digest) is None
+            assert unit.files.get(stored.file.id) is None
+
+    def test_a_save_of_who_was_read_before_brings_no_old_wrapping_back(
+        self, database: Database, wrapped: WrappedSecrets
+    ) -> None:
+        """It is a `Conflict`, whatever it would have changed."""
+        stored = _one_of_each(database)
+        change = _only(wrapped, SecretKind.TOTP_SEED)
+        wrapped.replace([change])
+        with pytest.raises(Conflict), database() as unit:
+            unit.users.save(attrs.evolve(stored.user, is_verified=True))
+        assert _again(database, stored).seen(SecretKind.TOTP_SEED) == change.anew
+
+    def test_sealing_a_file_that_was_read_before_keeps_its_new_wrapping(
+        self, database: Database, wrapped: WrappedSecrets
+    ) -> None:
+        """An upload that began before ends well, and what it knew of the key is not stored again."""
+        stored = _one_of_each(database, state=FileState.RECEIVING)
+        change = _only(wrapped, SecretKind.FILE_KEY)
+        wrapped.replace([change])
+        sealed = stored.file.sealed(size=10, terms=stored.file.terms)
+        with database() as unit:
+            assert unit.files.replace(sealed, expected=FileState.RECEIVING)
+            unit.commit()
+        assert _again(database, stored).file == attrs.evolve(sealed, key=change.anew)
+
+    def test_of_many_that_replace_the_same_each_is_replaced_once(
+        self, database: Database, wrapped: WrappedSecrets
+    ) -> None:
+        """Of twelve at once; whoever is told of a success has stored what is there."""
+        stored = [_one_of_each(database) for _ in range(2)]
+        found = [one for kind in SecretKind for one in _under_old(wrapped, kind)]
+        assert sum(race(lambda: wrapped.replace([_anew(one) for one in found]))) <= len(found)
+        left = [one for kind in SecretKind for one in _under_old(wrapped, kind)]
+        assert wrapped.replace([_anew(one) for one in left]) == len(left)
+        assert all(_again(database, one).seen(kind) != one.seen(kind) for one in stored for kind in SecretKind)
+
+    def test_rows_of_unknown_ids_are_no_error(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """A secret whose row never was is not made by replacing it."""
+        stored = _one_of_each(database)
+        strange = [attrs.evolve(_only(wrapped, kind).read, id=uuid4()) for kind in SecretKind]
+        assert wrapped.replace([_anew(one) for one in strange]) == 0
+        assert _again(database, stored) == stored

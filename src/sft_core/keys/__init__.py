@@ -1,0 +1,3 @@
+"""
+The keys that wrap what is stored: which secrets need which, and how they come under another one.
+"""

@@ -1,0 +1,48 @@
+"""
+Wrapped secrets, whatever row they are part of.
+"""
+
+from __future__ import annotations
+
+import enum
+from uuid import UUID
+
+import attrs
+
+from sft_core.sharing.model import LINK_TOKEN_PURPOSE
+from sft_core.users.model import TOTP_PURPOSE
+from sft_core.values import WrappedSecret
+from sft_core.vault.model import FILE_KEY_PURPOSE, file_key_context
+
+
+class SecretKind(enum.Enum):
+    """
+    What is stored wrapped. The value is the purpose that it is wrapped for.
+    """
+
+    FILE_KEY = FILE_KEY_PURPOSE
+    LINK_TOKEN = LINK_TOKEN_PURPOSE
+    TOTP_SEED = TOTP_PURPOSE
+
+
+@attrs.frozen(kw_only=True)
+class StoredSecret:
+    """
+    A wrapped secret as it was read: of which kind it is, and which file, link or user it belongs to.
+
+    `version` is that of the file, and 1 for everything else.
+    """
+
+    kind: SecretKind
+    id: UUID
+    version: int = 1
+    wrapped: WrappedSecret
+
+    @property
+    def context(self) -> bytes:
+        """
+        What the secret is bound to (docs/reference/file-format, "Wrapping").
+        """
+        if self.kind is SecretKind.FILE_KEY:
+            return file_key_context(self.id, self.version)
+        return self.id.bytes

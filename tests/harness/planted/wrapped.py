@@ -1,0 +1,126 @@
+"""
+Broken stores of wrapped secrets, planted in the one in memory, and a broken seal beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import attrs
+
+from sft_adapters.memory.rows import Files, Tables
+from sft_adapters.memory.wrapped import MemoryWrappedSecrets
+from sft_core.keys.model import SecretKind, StoredSecret
+from sft_core.keys.ports import Rewrapping
+from sft_core.values import FileId, LinkId, UserId, WrappedSecret
+from sft_core.vault.model import File, FileState
+
+
+def _stored(tables: Tables, read: StoredSecret) -> WrappedSecret | None:
+    if read.kind is SecretKind.FILE_KEY:
+        file = tables.files.get(FileId(read.id))
+        return file.key if file else None
+    if read.kind is SecretKind.LINK_TOKEN:
+        link = tables.links.get(LinkId(read.id))
+        return link.token if link else None
+    user = tables.users.get(UserId(read.id))
+    return user.totp.seed if user and user.totp else None
+
+
+class ReplacesWhateverIsThere(MemoryWrappedSecrets):
+    """
+    The row is changed by its id alone: a change that came between is undone.
+    """
+
+    def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
+        stored = _stored(tables, rewrapping.read)
+        if stored is None:
+            return False
+        return super().put(tables, Rewrapping(attrs.evolve(rewrapping.read, wrapped=stored), rewrapping.anew))
+
+
+class BringsSecretsBack(MemoryWrappedSecrets):
+    """
+    The row is changed by its id alone, also where its key has been destroyed meanwhile.
+    """
+
+    def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
+        read = rewrapping.read
+        file = tables.files.get(FileId(read.id))
+        if read.kind is SecretKind.FILE_KEY and file is not None and file.key is None:
+            tables.files[file.id] = attrs.evolve(file, key=rewrapping.anew)
+            return True
+        return super().put(tables, rewrapping)
+
+
+class KeepsTheRevision(MemoryWrappedSecrets):
+    """
+    A user's seed is wrapped anew as if nobody could have read the user before.
+    """
+
+    def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
+        replaced = super().put(tables, rewrapping)
+        user = tables.users.get(UserId(rewrapping.read.id))
+        if replaced and user is not None:
+            tables.users[user.id] = attrs.evolve(user, revision=user.revision - 1)
+        return replaced
+
+
+class ForgetsToCommit(MemoryWrappedSecrets):
+    """
+    A whole batch is told as done that nobody will ever see.
+    """
+
+    def replace(self, rewrappings: Sequence[Rewrapping]) -> int:
+        with self.database() as unit:
+            return sum(self.put(unit.files.write(), one) for one in rewrappings)
+
+
+class StepsOverOne(MemoryWrappedSecrets):
+    """
+    Who goes on from the last one begins one row too late.
+    """
+
+    def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
+        found = super().under(key_id, kind, after=after, limit=limit + 1)
+        return found[:limit] if after is None else found[1:]
+
+
+class ForgetsTheVersion(MemoryWrappedSecrets):
+    """
+    A file's version is not told, so its key does not open.
+    """
+
+    def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
+        return [attrs.evolve(one, version=1) for one in super().under(key_id, kind, after=after, limit=limit)]
+
+    def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
+        file = tables.files.get(FileId(rewrapping.read.id))
+        version = file.version if file and rewrapping.read.kind is SecretKind.FILE_KEY else 1
+        return super().put(tables, attrs.evolve(rewrapping, read=attrs.evolve(rewrapping.read, version=version)))
+
+
+class CountsSealedFilesOnly(MemoryWrappedSecrets):
+    """
+    What is under way is overlooked: the key seems to be needed no more, and is thrown away.
+    """
+
+    def count(self) -> Mapping[SecretKind, Mapping[str, int]]:
+        counted = {kind: dict(keys) for kind, keys in super().count().items()}
+        for file in self._tables().files.values():
+            if file.state is not FileState.SEALED and file.key is not None:
+                counted[SecretKind.FILE_KEY][file.key.key_id] -= 1
+        return {kind: {key: number for key, number in keys.items() if number} for kind, keys in counted.items()}
+
+
+class SealsOverTheNewWrapping(Files):
+    """
+    Whoever seals stores the key as it was when the upload began.
+    """
+
+    def replace(self, file: File, *, expected: FileState) -> bool:
+        replaced = super().replace(file, expected=expected)
+        if replaced:
+            self.write().files[file.id] = file
+        return replaced
