@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import attrs
+
 from sft_adapters import extras, setting_types
 from sft_adapters.container import Container, check_keys, one_writer, open_application
-from sft_adapters.crypto.keyring import AesKeyRing
+from sft_adapters.crypto.keyring import AesKeyRing, key_id
 from sft_adapters.disk import keyfiles
 from sft_adapters.settings import Settings
 from sft_adapters.sql import inspection, migrate
@@ -72,7 +74,40 @@ def settings_for(data_dir: Path, environ: Mapping[str, str] = _EMPTY, *, make_ke
     _check_key_files(data_dir / "keys", {name: keys[name] for name in not_given})
     settings = Settings.from_env(environ, data_dir=data_dir, secrets={name: keys[name] for name in not_given})
     check_configuration(settings)
-    return settings
+    return attrs.evolve(settings, earlier_key_files=earlier_keys(data_dir / "keys"))
+
+
+def earlier_keys(folder: Path) -> tuple[Secret, ...]:
+    """
+    The keys of the ring that a folder holds beside the active one; `ConfigurationError` names a spoilt file.
+    """
+    return tuple(_earlier_key(folder, name, text) for name, text in keyfiles.earlier(folder).items())
+
+
+def _earlier_key(folder: Path, name: str, text: str) -> Secret:
+    path = keyfiles.path_of_earlier(folder, name)
+    try:
+        key = setting_types.encryption_key(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{path} holds no key of the ring: it {error}") from None
+    if key_id(key) != name:
+        raise ConfigurationError(f"{path} holds key {key_id(key)} and not the one that it is named after")
+    return key
+
+
+def with_keys_read_again(settings: Settings) -> Settings:
+    """
+    The same settings with the ring as its key files are now; what the environment gave stays.
+    """
+    folder, active = settings.data_dir / "keys", settings.encryption_key
+    if "ENCRYPTION_KEY" in settings.stood_in_for:
+        # The active one first: its successor is made only when it is among the earlier ones already.
+        texts = keyfiles.read(folder, ["ENCRYPTION_KEY"])
+        if not texts:
+            raise ConfigurationError(f"{keyfiles.path_of(folder, 'ENCRYPTION_KEY')} is missing: bring the key back")
+        _check_key_files(folder, texts)
+        active = setting_types.encryption_key(texts["ENCRYPTION_KEY"])
+    return attrs.evolve(settings, encryption_key=active, earlier_key_files=earlier_keys(folder))
 
 
 def _check_key_files(folder: Path, keys: Mapping[str, str]) -> None:
@@ -159,7 +194,7 @@ def prepare(settings: Settings, *, when_waiting: Callable[[str], None] | None = 
     alone = one_writer(settings, wait_seconds=seconds, when_waiting=when_waiting)
     with _named(settings), alone, opened(settings.database, busy_seconds=seconds) as engine:
         migrate.upgrade(engine, seconds=settings.database_migration_seconds)
-        check_keys(inspection.key_ids(engine), AesKeyRing(settings.encryption_key))
+        check_keys(inspection.key_ids(engine), AesKeyRing(settings.encryption_key, settings.earlier_keys))
 
 
 def check_schema(settings: Settings) -> None:

@@ -101,7 +101,7 @@ class Container(containers.DeclarativeContainer):
         s3=providers.Singleton(extras.s3_blobs, settings, s3),
     )
 
-    keyring = providers.Singleton(AesKeyRing, s.encryption_key)
+    keyring = providers.Singleton(AesKeyRing, s.encryption_key, s.earlier_keys)
     cipher = providers.Singleton(ChunkedCipher, entropy)
     hasher = providers.Singleton(
         Argon2idHasher,
@@ -346,9 +346,14 @@ def check_keys(stored: set[str], ring: AesKeyRing) -> None:
     foreign = stored - ring.ids
     if foreign:
         raise ConfigurationError(
-            f"ENCRYPTION_KEY is key {ring.active_id}, but what is stored needs {', '.join(sorted(foreign))}: "
-            "bring that key back",
+            f"ENCRYPTION_KEY is key {ring.active_id}{_beside(ring)}, but what is stored needs "
+            f"{', '.join(sorted(foreign))}: bring that key back",
         )
+
+
+def _beside(ring: AesKeyRing) -> str:
+    others = ", ".join(sorted(ring.ids - {ring.active_id}))
+    return f", with {others} beside it" if others else ""
 
 
 def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = _EMPTY) -> Application:

@@ -62,6 +62,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Wraps every file's key. 32 random bytes; made on first start if it is not given.",
         "base64",
     ),
+    Setting(
+        "ENCRYPTION_KEYS_RETIRING",
+        types.encryption_keys,
+        (),
+        "Other keys that still open what they wrapped, and wrap nothing new; see `sft keys`.",
+        "list of base64",
+    ),
     Setting("DATABASE_URL", types.server_url, None, "The database; without it SQLite in the data folder.", "URL"),
     Setting("DB_ECHO", types.boolean, False, "Log every statement, without its values."),
     Setting(

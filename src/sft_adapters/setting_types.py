@@ -229,6 +229,16 @@ def encryption_key(raw: str) -> Secret:
     return Secret(value)
 
 
+def encryption_keys(raw: str) -> tuple[Secret, ...]:
+    """
+    Several keys, each as `encryption_key` reads it.
+    """
+    try:
+        return tuple(encryption_key(text) for text in listed(raw))
+    except ValueError as error:
+        raise ValueError(f"holds a key that is not right: each {error}") from None
+
+
 def is_same_key(secret_text: Secret, key: Secret) -> bool:
     """
     Whether a text secret spells the very bytes of a key.

@@ -31,6 +31,9 @@ class Settings:
 
     secret_key: Secret
     encryption_key: Secret
+    encryption_keys_retiring: tuple[Secret, ...]
+    earlier_key_files: tuple[Secret, ...] = ()
+    """Keys of the ring from key files, beside those of `encryption_keys_retiring`."""
     data_dir: Path
     stood_in_for: frozenset[str] = frozenset()
     """The names of the settings that `secrets` stood in for: keys that the environment does not give."""
@@ -111,6 +114,14 @@ class Settings:
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'sft.db'}"
 
     @property
+    def earlier_keys(self) -> tuple[Secret, ...]:
+        """
+        Every key of the ring but the active one, each once.
+        """
+        others = (*self.encryption_keys_retiring, *self.earlier_key_files)
+        return tuple(key for n, key in enumerate(others) if key not in (self.encryption_key, *others[:n]))
+
+    @property
     def blob_folder(self) -> Path:
         """
         Where the embedded default keeps its blobs.
@@ -171,12 +182,7 @@ def _across(values: Mapping[str, Any]) -> Iterable[str]:
     """
     What is wrong with settings together.
     """
-    for name in ("secret_key", "encryption_key"):
-        if name in values and values[name] is None:
-            yield f"{name.upper()} is not set"
-    secret, encryption = values.get("secret_key"), values.get("encryption_key")
-    if secret is not None and encryption is not None and types.is_same_key(secret, encryption):
-        yield "SECRET_KEY and ENCRYPTION_KEY are the same: each purpose needs a key of its own"
+    yield from _across_keys(values)
     if values.get("session_store") == "redis" and "redis_url" in values and not values["redis_url"]:
         yield "SESSION_STORE is redis, but REDIS_URL is not set"
     if values.get("minio_endpoint"):
@@ -186,6 +192,20 @@ def _across(values: Mapping[str, Any]) -> Iterable[str]:
     lease, entry = values.get("session_lease_seconds", 0.0), values.get("session_cache_seconds", math.inf)
     if lease > entry:
         yield "SESSION_LEASE_SECONDS is longer than SESSION_CACHE_SECONDS"
+
+
+def _across_keys(values: Mapping[str, Any]) -> Iterable[str]:
+    """
+    What is wrong with the keys, alone or together.
+    """
+    for name in ("secret_key", "encryption_key"):
+        if name in values and values[name] is None:
+            yield f"{name.upper()} is not set"
+    secret, encryption = values.get("secret_key"), values.get("encryption_key")
+    if secret is not None and encryption is not None and types.is_same_key(secret, encryption):
+        yield "SECRET_KEY and ENCRYPTION_KEY are the same: each purpose needs a key of its own"
+    if secret is not None and any(types.is_same_key(secret, key) for key in values.get("encryption_keys_retiring", ())):
+        yield "SECRET_KEY and a key of ENCRYPTION_KEYS_RETIRING are the same: each purpose needs a key of its own"
     algorithm, shortest = values.get("algorithm", "HS256"), {"HS384": 48, "HS512": 64}
     if secret is not None and len(secret) < shortest.get(algorithm, 0):
         yield f"SECRET_KEY must have at least {shortest[algorithm]} bytes for {algorithm}"

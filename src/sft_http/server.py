@@ -17,6 +17,7 @@ from falcon.asgi import App
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from sft_adapters.bootstrap import with_keys_read_again
 from sft_adapters.container import open_unchecked
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
@@ -42,6 +43,16 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         for name, value in self._options.items():
             self.cfg.set(name, value)
         self.cfg.set("worker_exit", lambda _server, _worker: self._owned.close())
+
+    def reload(self) -> None:
+        """
+        Let the next workers have the key ring as its files are now; called on SIGHUP, before the first of them.
+        """
+        try:
+            self.settings = with_keys_read_again(self.settings)
+        except ConfigurationError as error:
+            log.warning("the key ring stays as it was: %s", error.detail)
+        super().reload()
 
     def load(self) -> App[Any, Any]:
         """

@@ -40,7 +40,7 @@ def test_transcripts_print_what_they_show(page: Path, fresh_service: Service, tm
     printed = run(
         [type(step)(command, step.shown) for step, command in zip(transcript, local, strict=True)],
         folder=folder,
-        environment={**os.environ, "HOME": str(folder)},
+        environment={**os.environ, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
     for step, output in zip(transcript, printed, strict=True):
         assert matches(step.shown, output.replace(f":{fresh_service.port}", ":8000")), (step.command, output)

@@ -11,7 +11,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from sft_http.cli.main import sft
 from support.processes import process_tree
 from support.service import Service, serving
 from support.waiting import eventually
@@ -110,3 +112,22 @@ def test_sighup_replaces_the_worker(tmp_path: Path) -> None:
         eventually(lambda: not (set(process_tree(service.process.pid)) & before) - {service.process.pid}, seconds=20)
         assert service.call("GET", "/auth/me", token=token).status == 200
         assert service.process.poll() is None
+
+
+def test_sighup_takes_the_key_ring_as_its_files_are_now(tmp_path: Path) -> None:
+    """A key that was added beside the running service wraps what is new from then on, and not before."""
+    with serving(tmp_path, settings={"ARGON2_MEMORY_KIB": "8192"}) as service:
+        token = service.sign_up("rotated")
+
+        def seeds_under(state: str) -> int:
+            assert service.call("POST", "/auth/2fa/setup", token=token).status == 200
+            listed = CliRunner().invoke(sft, ["keys", "list", "--json", "--data", str(service.data)])
+            keys = json.loads(listed.output)["keys"]
+            return sum(key["needed_by"]["totp"] for key in keys if key["state"] == state)
+
+        assert CliRunner().invoke(sft, ["keys", "add", "--data", str(service.data)]).exit_code == 0
+        assert (seeds_under("earlier"), seeds_under("active")) == (1, 0)
+        before = set(process_tree(service.process.pid))
+        service.process.send_signal(signal.SIGHUP)
+        eventually(lambda: not (set(process_tree(service.process.pid)) & before) - {service.process.pid}, seconds=20)
+        assert (seeds_under("active"), seeds_under("earlier")) == (1, 0)

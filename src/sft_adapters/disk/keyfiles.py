@@ -8,9 +8,11 @@ import base64
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +21,7 @@ import attrs
 from sft_core.errors import ConfigurationError
 
 _MOST_BYTES: Final = 4096
+_EARLIER: Final = re.compile(r"encryption-([0-9a-f]{16})\.key")
 
 
 @attrs.frozen
@@ -73,11 +76,86 @@ def read_or_make(folder: Path, names: Iterable[str], *, may_make: Callable[[], b
     return found | read(folder, missing)
 
 
+def path_of_earlier(folder: Path, key_id: str) -> Path:
+    """
+    Where an earlier key of the ring is kept.
+    """
+    return folder / f"encryption-{key_id}.key"
+
+
+def earlier(folder: Path) -> dict[str, str]:
+    """
+    The texts of the earlier keys of the ring, by the ids in their names; errors as in `read`.
+    """
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except FileNotFoundError:
+        return {}
+    found = [match for match in map(_EARLIER.fullmatch, names) if match]
+    return {match[1]: _read(folder / match[0]) for match in found}
+
+
+def made_at(path: Path) -> datetime:
+    """
+    When a key was made: nobody writes its file a second time.
+    """
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def succeed(folder: Path, key_id: str) -> None:
+    """
+    Make a new active key of the ring; the present one, of this id, is an earlier key from then on.
+
+    Whoever reads the ring meanwhile, or after a crash at any point, finds the old active key or
+    the new one, and the old one beside it in either case.
+    """
+    active = path_of(folder, "ENCRYPTION_KEY")
+    with contextlib.suppress(FileExistsError):
+        os.link(active, path_of_earlier(folder, key_id))
+    _sync(folder)
+    with _written(active, _FILES["ENCRYPTION_KEY"].size) as temporary:
+        temporary.rename(active)
+    _sync(folder)
+
+
+def write(path: Path) -> str:
+    """
+    Make a new key for the ring in a file of its own, for who keeps keys elsewhere; its text.
+
+    `ConfigurationError` if there is a file of that name already.
+    """
+    with _written(path, _FILES["ENCRYPTION_KEY"].size) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise ConfigurationError(f"{path} is there already: name a file that is not") from None
+    _sync(path.parent)
+    return _read(path)
+
+
+def remove_earlier(folder: Path, key_id: str) -> None:
+    """
+    Take an earlier key out of the folder; one that is not there is no error.
+    """
+    path_of_earlier(folder, key_id).unlink(missing_ok=True)
+    _sync(folder)
+
+
 def _make(path: Path, size: int) -> None:
     """
-    Write a fresh key beside its place and link it there, so that nobody ever reads half a key.
+    Make a fresh key, unless somebody else has just made it.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _written(path, size) as temporary, contextlib.suppress(FileExistsError):
+        os.link(temporary, path)
+    _sync(path.parent)
+
+
+@contextlib.contextmanager
+def _written(path: Path, size: int) -> Iterator[Path]:
+    """
+    A fresh key beside its place, to be put there at once: nobody ever reads half a key.
+    """
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     text = base64.b64encode(secrets.token_bytes(size)).decode() + "\n"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -86,15 +164,20 @@ def _make(path: Path, size: int) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
+        yield temporary
     finally:
-        temporary.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """
+    Let what was done in a folder outlast a power cut.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _read(path: Path) -> str:

@@ -1,0 +1,236 @@
+"""
+`sft keys`: the ring of keys that wrap what is stored, seen, grown, rotated and shrunk.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from sft_adapters import ring
+from sft_adapters.ring import RingKey, words
+from sft_adapters.settings import Settings
+from sft_core.keys.model import SecretKind, StoredSecret
+from sft_http.ops.configuration import CONFIGURATION_EXIT, read_settings, tell, tells_errors, with_settings
+
+INCOMPLETE_EXIT: Final = 1
+"""The exit status when something stored still needs another key than the active one."""
+
+
+@click.group("keys")
+def command() -> None:
+    """
+    See and change the keys that protect what is stored.
+
+    The ring has one active key, which wraps what is new, and any number of earlier ones, which
+    open what they wrapped until it has been wrapped anew. No command shows a key.
+    """
+
+
+# --- list --------------------------------------------------------------------------------------
+
+
+@command.command("list")
+@with_settings
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@tells_errors
+def list_keys(data: Path, env_file: Path | None, *, as_json: bool) -> None:
+    """
+    Show every key of the ring, and how much of what is stored needs it.
+    """
+    keys = ring.keys_of(read_settings(data, env_file, make_keys=False))
+    click.echo(json.dumps({"keys": [_as_json(key) for key in keys]}, indent=2) if as_json else _as_table(keys))
+
+
+def _as_json(key: RingKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "state": _state(key),
+        "made_at": key.made_at.isoformat() if key.made_at else None,
+        "file": str(key.file) if key.file else None,
+        "in_environment": key.in_environment,
+        "needed_by": {kind.value: number for kind, number in key.needed_by.items()},
+    }
+
+
+def _as_table(keys: list[RingKey]) -> str:
+    header = ["key", "state", "made", *(words(kind) for kind in SecretKind), "where"]
+    rows = [
+        [
+            key.id,
+            _state(key),
+            f"{key.made_at:%Y-%m-%d %H:%M}" if key.made_at else "-",
+            *(str(key.needed_by[kind]) for kind in SecretKind),
+            _where(key),
+        ]
+        for key in keys
+    ]
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *rows)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _state(key: RingKey) -> str:
+    if key.active:
+        return "active"
+    return "missing" if key.is_missing else "earlier"
+
+
+def _where(key: RingKey) -> str:
+    places = [str(key.file)] if key.file else []
+    places += ["the environment"] if key.in_environment else []
+    return " and ".join(places) or "nowhere: bring it back"
+
+
+# --- add ---------------------------------------------------------------------------------------
+
+_BY_HAND: Final = """\
+Key {active} comes from the environment. To put another one in its place:
+  1. {make}
+  2. Add what ENCRYPTION_KEY is now to ENCRYPTION_KEYS_RETIRING, with a comma if there is one already,
+     and set ENCRYPTION_KEY to the new key.
+  3. Restart every service, and then run `sft keys rotate`."""
+
+
+@command.command("add")
+@with_settings
+@click.option(
+    "--write",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Where keys come from the environment: write a new key into this new file, readable by you only.",
+)
+@tells_errors
+def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
+    """
+    Make a new key and make it the active one.
+
+    The one before stays in the ring. Running services use the new key from their restart, or
+    SIGHUP, on. Where ENCRYPTION_KEY comes from the environment, this tells what to set.
+    """
+    settings = read_settings(data, env_file, make_keys=False)
+    active = ring.active_id(settings)
+    if "ENCRYPTION_KEY" in settings.stood_in_for:
+        if write is not None:
+            raise click.UsageError("--write is for an ENCRYPTION_KEY that comes from the environment.")
+        before, after = ring.add(settings)
+        click.echo(f"Key {after} is the active one now, and {before} opens what it wrapped.")
+        click.echo("Restart every running service, or send it SIGHUP, and then run `sft keys rotate`.")
+        return
+    if write is None:
+        click.echo(_BY_HAND.format(active=active, make="Make a key, for example by `sft keys add --write FILE`."))
+        raise SystemExit(CONFIGURATION_EXIT)
+    made = ring.write_key(write)
+    click.echo(_BY_HAND.format(active=active, make=f"{write} holds a new key, {made}: keep a copy."))
+
+
+# --- rotate ------------------------------------------------------------------------------------
+
+
+@command.command("rotate")
+@with_settings
+@click.option("--dry-run", is_flag=True, help="Open everything that would be wrapped anew, and change nothing.")
+@click.option(
+    "--batch", type=click.IntRange(1, 5000), default=500, show_default=True, help="How many rows change at once."
+)
+@tells_errors
+def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> None:
+    """
+    Wrap everything stored anew, under the active key.
+
+    Services may run meanwhile if they know that key. It may be stopped at any point, and goes on
+    where it was when it is run again. Ends with status 1 if something could not be wrapped anew.
+    """
+    settings = read_settings(data, env_file, make_keys=False)
+    earlier = [key for key in ring.keys_of(settings) if key.is_needed and not key.active]
+    done: Counter[SecretKind] = Counter()
+    unopened: list[StoredSecret] = []
+    with ring.open_rewrapping(settings, dry_run=dry_run, when_waiting=tell) as rewrap:
+        present = [key for key in earlier if not key.is_missing]
+        with _progress(sum(sum(key.needed_by.values()) for key in present)) as advance:
+            for key in present:
+                for some in rewrap(key_id=key.id, batch=batch, dry_run=dry_run):
+                    done[some.kind] += some.rewrapped
+                    unopened += some.unopened
+                    advance(some.rewrapped + len(some.unopened))
+    numbers = ", ".join(f"{done[kind]} {words(kind)}" for kind in SecretKind)
+    click.echo(f"{'To be wrapped anew' if dry_run else 'Wrapped anew'}: {numbers}.")
+    complete = _tell_what_is_left(settings, earlier, dict.fromkeys(unopened), dry_run=dry_run)
+    if not complete:
+        raise SystemExit(INCOMPLETE_EXIT)
+
+
+def _tell_what_is_left(
+    settings: Settings, before: list[RingKey], unopened: Mapping[StoredSecret, None], *, dry_run: bool
+) -> bool:
+    """
+    Say what could not be wrapped anew, and why; whether all of it could.
+    """
+    for secret in unopened:
+        tell(f"the {secret.kind.value} of row {secret.id} does not open under key {secret.wrapped.key_id}")
+    left = [key for key in (before if dry_run else ring.keys_of(settings)) if key.is_needed and not key.active]
+    for key in left:
+        if key.is_missing:
+            tell(f"key {key.id} is missing from the ring, and {_numbers(key)} need it: bring it back")
+    if dry_run:
+        click.echo("Nothing has been changed.")
+        return not unopened and not any(key.is_missing for key in left)
+    for key in left:
+        if not key.is_missing:
+            tell(f"{_numbers(key)} need key {key.id} still: restart services that wrap under it, and run this again")
+    if not left:
+        for key in before:
+            click.echo(f"Nothing needs key {key.id} any more: `sft keys retire {key.id}` takes it out of the ring.")
+    return not left
+
+
+def _numbers(key: RingKey) -> str:
+    return ", ".join(f"{number} {words(kind)}" for kind, number in key.needed_by.items() if number)
+
+
+@contextmanager
+def _progress(length: int) -> Iterator[Callable[[int], None]]:
+    """
+    Show how far it is: a bar on a terminal, a line for each tenth elsewhere.
+    """
+    if sys.stdout.isatty():
+        with click.progressbar(length=length, label="Wrapping anew") as bar:
+            yield bar.update
+        return
+    done = tenths = 0
+
+    def advance(number: int) -> None:
+        nonlocal done, tenths
+        done += number
+        if length and done * 10 // length > tenths:
+            tenths = done * 10 // length
+            click.echo(f"{done} of {length}")
+
+    yield advance
+
+
+# --- retire ------------------------------------------------------------------------------------
+
+
+@command.command("retire")
+@with_settings
+@click.argument("key_id", metavar="ID")
+@tells_errors
+def retire(data: Path, env_file: Path | None, key_id: str) -> None:
+    """
+    Take a key out of the ring, if nothing stored needs it.
+
+    A backup from before needs it even so: copy its file first if you keep one.
+    """
+    retired = ring.retire(read_settings(data, env_file, make_keys=False), key_id)
+    if retired.file is not None:
+        click.echo(f"Key {key_id} is out of the ring, and {retired.file} has been removed.")
+    if retired.in_environment:
+        click.echo(f"Nothing needs key {key_id}: take it out of ENCRYPTION_KEYS_RETIRING, wherever that is set.")
