@@ -13,7 +13,6 @@ from typing import Final
 
 import attrs
 from dependency_injector import containers, providers
-from sqlalchemy import Engine
 
 from sft_adapters import extras
 from sft_adapters.crypto.content import ChunkedCipher
@@ -31,7 +30,7 @@ from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql import inspection, migrate
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.engine import PostgresLimits, open_engine, sqlite_file, sqlite_is_safe_for_many_writers
+from sft_adapters.sql.engine import Engine, PostgresLimits, open_engine, sqlite_file, sqlite_is_safe_for_many_writers
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids

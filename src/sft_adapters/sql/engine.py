@@ -19,7 +19,15 @@ from sft_adapters.sql.sqlite import open_sqlite, sqlite_is_safe_for_many_writers
 from sft_adapters.sql.transactions import keep_whole
 from sft_core.errors import ConfigurationError
 
-__all__ = ["PostgresLimits", "described", "open_engine", "opened", "sqlite_file", "sqlite_is_safe_for_many_writers"]
+__all__ = [
+    "Engine",
+    "PostgresLimits",
+    "described",
+    "open_engine",
+    "opened",
+    "sqlite_file",
+    "sqlite_is_safe_for_many_writers",
+]
 
 _SQLITE: Final = frozenset({"sqlite", "sqlite+pysqlite"})
 _POSTGRES: Final = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
