@@ -48,6 +48,9 @@ def lint(session: nox.Session) -> None:
     run(session, PYTHON, "-m", "ruff", "format", "--check", *CHECKED)
     run(session, PYTHON, "-m", "mypy")
     run(session, PYTHON, "-m", "mypy", *sorted(map(str, Path("tests").rglob("test_*.py"))))
+    for fixtures in sorted(map(str, Path("tests").rglob("conftest.py"))):
+        # One at a time: all of them have one name.
+        run(session, PYTHON, "-m", "mypy", fixtures)
     run(session, str(SCRIPTS / "lint-imports"))
 
 

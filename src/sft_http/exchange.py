@@ -15,7 +15,7 @@ from falcon.asgi import Request
 from sft_core.errors import SftError, UploadIncomplete
 from sft_http.lanes import Lane
 from sft_http.pace import Pace
-from sft_http.wire import Inflow, Wire
+from sft_http.wire import Inflow, Sent, Wire
 
 Header = tuple[bytes, bytes]
 Scope = dict[str, Any]
@@ -97,6 +97,8 @@ class Exchange:
     _limit: int | None = None
     _refusal: SftError | None = None
     _comes_fast: bool = False
+    _reaches_nobody: bool = False
+    _told_by_threads: int = 0
     _wire: Wire | None = None
     _started: float = attrs.field(factory=time.monotonic)
 
@@ -198,10 +200,13 @@ class Exchange:
         """
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            self._reaches_nobody = self._scope.get("sft.is_gone", _never)()
             message["headers"] = self._completed(message["headers"])
         else:
-            self._sent += len(message.get("body", b""))
-            self._complete = not message.get("more_body", False)
+            piece = message.get("body", b"")
+            self._sent += len(piece)
+            self._told_by_threads += len(piece) - len(piece.rest) if isinstance(piece, Sent) else 0
+            self._complete = not message.get("more_body", False) and not self._reaches_nobody
         await self._send(message)
 
     def _completed(self, headers: Iterable[Header]) -> list[Header]:
@@ -215,12 +220,14 @@ class Exchange:
         """
         Write the line of the access log: the route's template, so that no token stands in it.
         """
+        # A thread that was cut off did not get to tell how much it had sent.
+        untold = self._wire.sent_bytes - self._told_by_threads if self._wire is not None else 0
         log_exchange(
             request_id=self._scope["sft.request_id"],
             method=self._scope["method"],
             route=self._scope.get("sft.route", ""),
             status=self._status,
-            bytes=self._sent,
+            bytes=self._sent + untold,
             complete=self._complete,
             milliseconds=round((time.monotonic() - self._started) * 1000, 1),
             client=(self._scope.get("client") or ("",))[0],

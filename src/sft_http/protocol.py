@@ -104,6 +104,9 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
     _callback_parser: Any
     _closed: bool
     _awaiting_request: bool
+    _conn_lost_handled: bool
+    _is_answering = False
+    _is_half_closed = False
     _head_timer: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -159,6 +162,12 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
 
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
         del message, extra_headers  # They may quote the request; they go to nobody.
+        if self._closed or self.transport.is_closing():
+            return
+        if self._is_answering:
+            # In the middle of a body it would be taken for a part of the body.
+            self.transport.abort()
+            return
         request_id = str(self.worker.ids.new())
         response = problem_response(status, request_id=request_id, over_tls=self._is_ssl)
         self._safe_write(response)
@@ -210,6 +219,33 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
             raise UnsupportedTransferCoding("only chunked")
         return super()._on_headers_complete()
 
+    def eof_received(self) -> bool:
+        """
+        A client that has said all it has to say is answered all the same (RFC 9112, section 9.6).
+        """
+        self._is_half_closed = True
+        receiver = self._body_receiver
+        if receiver is not None and not receiver._complete:  # noqa: SLF001 (no other way to know)
+            receiver.signal_disconnect()
+        return not self._awaiting_request
+
+    def _arm_keepalive_timer(self) -> None:
+        if self._is_half_closed:
+            # Whatever was asked has been answered, and no more will be.
+            self._end_idle()
+        else:
+            super()._arm_keepalive_timer()
+
+    async def _serve_http_request(self, *arguments: object) -> bool:
+        try:
+            return bool(await super()._serve_http_request(*arguments))
+        finally:
+            self._is_answering = False
+
+    def _send_response_start(self, *arguments: object, **named: object) -> None:
+        self._is_answering = True
+        super()._send_response_start(*arguments, **named)
+
     def _is_websocket_upgrade(self, request: object) -> bool:
         # RFC 9110, section 7.8: a server may ignore an upgrade and answer the request as it stands.
         del request
@@ -221,6 +257,17 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         unread = receiver is not None and not receiver._complete  # noqa: SLF001 (no other way to know)
         return unread or bool(super()._will_close(request, response_requires_close))
 
+    def _open_wire(self) -> Wire | None:
+        """
+        The connection's socket for a thread; None if the client has gone, or no handle can be had.
+        """
+        if self.transport.is_closing():
+            return None
+        try:
+            return Wire(self.transport)
+        except OSError:
+            return None
+
     def _build_http_scope(self, *arguments: object) -> dict[str, Any]:
         scope: dict[str, Any] = super()._build_http_scope(*arguments)
         # RFC 9112, section 3.2.2: the absolute form, as a proxy asks, names the same resource.
@@ -230,7 +277,8 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         receiver = self._body_receiver
         scope["sft.is_stalled"] = lambda: receiver is not None and receiver._body_wait_expired  # noqa: SLF001 (told to nobody else)
         scope["sft.break_off"] = self._close_transport
+        scope["sft.is_gone"] = lambda: self._conn_lost_handled or self.transport.is_closing()
         if not self._is_ssl:
-            scope["sft.open_wire"] = lambda: Wire(self.transport)
+            scope["sft.open_wire"] = self._open_wire
             scope["sft.inflow"] = _Inflow(self, self._callback_parser, receiver)
         return scope

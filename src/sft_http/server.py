@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from sft_http.lanes import Lanes
 from sft_http.logs import logging_config
 
 log: Final = logging.getLogger("sft.server")
+
+_DESCRIPTORS: Final = 65_536
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
@@ -125,8 +128,21 @@ def run(settings: Settings, *, bound: socket.socket, workers: int, when_ready: C
 
     The socket is the server's from then on, and closed by it.
     """
+    _raise_descriptor_limit()
     found = options(settings, workers=workers) | {"bind": f"fd://{bound.detach()}"}
     Server(settings, found | {"when_ready": lambda _server: when_ready()}).run()
+
+
+def _raise_descriptor_limit() -> None:
+    """
+    Let each process open as many files as the system allows it: a transfer holds three.
+
+    The usual soft limit of 1024 is there for programs that pass descriptors to `select`.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def options(settings: Settings, *, workers: int) -> dict[str, Any]:

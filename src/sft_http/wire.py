@@ -63,7 +63,11 @@ class Wire:
     before, on the loop, and nothing given to the loop until the thread has ended.
     """
 
+    sent_bytes: int
+    """How many bytes have been sent by threads."""
+
     def __init__(self, transport: asyncio.Transport) -> None:
+        self.sent_bytes = 0
         self._transport = transport
         self._socket: socket.socket = transport.get_extra_info("socket").dup()
         self._writable = select.poll()
@@ -92,6 +96,7 @@ class Wire:
             except OSError:
                 # The client is gone; the loop hears of it by itself and ends the request.
                 break
+        self.sent_bytes += sent
         return sent
 
     def receive(self, limit: int) -> bytes:

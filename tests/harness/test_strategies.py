@@ -121,18 +121,18 @@ WRONG: list[Callable[[], object]] = [
     lambda: s.usernames(min_size=2),
     lambda: s.usernames(max_size=51),
     lambda: s.usernames(min_size=9, max_size=8),
-    lambda: s.usernames(min_size="3"),  # type: ignore[arg-type]
+    lambda: s.usernames(min_size="3"),  # type: ignore[arg-type]  # wrong on purpose
     lambda: s.passwords(min_characters=7),
     lambda: s.passwords(max_bytes=1025),
-    lambda: s.ids(of=str),  # type: ignore[type-var]
-    lambda: s.ids(of="FileId"),  # type: ignore[arg-type]
+    lambda: s.ids(of=str),  # type: ignore[type-var]  # wrong on purpose
+    lambda: s.ids(of="FileId"),  # type: ignore[arg-type]  # wrong on purpose
     lambda: s.secrets(min_size=9, max_size=15),
     lambda: s.secrets(multiple_of=0),
-    lambda: s.wrapped_secrets(key_id=7),  # type: ignore[arg-type]
+    lambda: s.wrapped_secrets(key_id=7),  # type: ignore[arg-type]  # wrong on purpose
     lambda: s.moments(earliest=datetime(2026, 1, 1)),  # noqa: DTZ001 (no zone: that is what is wrong)
     lambda: s.moments(earliest=datetime(2030, 1, 1, tzinfo=UTC), latest=datetime(2029, 1, 1, tzinfo=UTC)),
     lambda: s.byte_ranges(within=0),
-    lambda: s.byte_ranges(allow_empty=1),  # type: ignore[arg-type]
+    lambda: s.byte_ranges(allow_empty=1),  # type: ignore[arg-type]  # wrong on purpose
     lambda: s.pages(max_limit=1001),
     lambda: s.pages(max_skip=-1),
     lambda: s.rates(max_attempts=0),
@@ -145,17 +145,17 @@ WRONG: list[Callable[[], object]] = [
     lambda: s.content(size=-1),
     lambda: s.content(size=1, seed=256),
     lambda: s.contents(around=[-1]),
-    lambda: s.users(two_factor="yes"),  # type: ignore[arg-type]
-    lambda: s.totps(confirmed=1),  # type: ignore[arg-type]
-    lambda: s.sessions(user="maya"),  # type: ignore[arg-type]
-    lambda: s.token_claims(kind="access"),  # type: ignore[arg-type]
+    lambda: s.users(two_factor="yes"),  # type: ignore[arg-type]  # wrong on purpose
+    lambda: s.totps(confirmed=1),  # type: ignore[arg-type]  # wrong on purpose
+    lambda: s.sessions(user="maya"),  # type: ignore[arg-type]  # wrong on purpose
+    lambda: s.token_claims(kind="access"),  # type: ignore[arg-type]  # wrong on purpose
     lambda: s.files(states=[]),
-    lambda: s.files(states=["sealed"]),  # type: ignore[list-item]
+    lambda: s.files(states=["sealed"]),  # type: ignore[list-item]  # wrong on purpose
     lambda: s.files(max_size=-1),
-    lambda: s.parts(of="file"),  # type: ignore[arg-type]
+    lambda: s.parts(of="file"),  # type: ignore[arg-type]  # wrong on purpose
     lambda: s.manifests(max_parts=0),
-    lambda: s.links(file="file"),  # type: ignore[arg-type]
-    lambda: s.links(live="yes"),  # type: ignore[arg-type]
+    lambda: s.links(file="file"),  # type: ignore[arg-type]  # wrong on purpose
+    lambda: s.links(live="yes"),  # type: ignore[arg-type]  # wrong on purpose
 ]
 
 

@@ -158,7 +158,7 @@ class FileUpload(Uploading):
 
     async def _receive(self, part: BodyPart, user: User, file_name: str, announced_size: int | None) -> Upload:
         # Its own reading of this header fails on what is not ASCII; RFC 7578, section 4.4, names the default.
-        media_type = part._headers.get(b"content-type", b"text/plain").decode("latin-1")  # noqa: SLF001
+        media_type = part._headers.get(b"content-type", b"text/plain").decode("latin-1")  # noqa: SLF001 (as above)
         return await transfers.receive(
             self.application,
             self.lanes,

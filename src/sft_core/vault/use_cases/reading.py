@@ -56,7 +56,8 @@ class ReadFile:
     Read a range of a sealed file as buffers of about 1 MiB, each authenticated before it is given.
 
     Who may read it has been decided before. Between two buffers nothing is held: no thread, no
-    connection, no open file. It ends after exactly the bytes asked for, or it raises.
+    connection, no open file. It ends after exactly the bytes asked for, or it raises: `FileNotFound`
+    if somebody deleted the file meanwhile, `Damaged` if what is stored is not what was.
     """
 
     begin: Begin[VaultUnit]
@@ -69,7 +70,18 @@ class ReadFile:
         if file.key is None:
             raise FileNotFound
         key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
-        return self._read(file, key, wanted)
+        return self._told(file, self._read(file, key, wanted))
+
+    def _told(self, file: File, pieces: Iterator[Buffer]) -> Iterator[Buffer]:
+        try:
+            yield from pieces
+        except Damaged:
+            # A deletion under way takes the parts from under a reader: that is no damage.
+            with self.begin(read_only=True) as unit:
+                present = unit.files.get(file.id)
+            if present is None or present.state is not FileState.SEALED:
+                raise FileNotFound from None
+            raise
 
     def _read(self, file: File, key: Secret, wanted: ByteRange) -> Iterator[Buffer]:
         buffer = bytearray()
