@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import attrs
 
@@ -66,6 +66,15 @@ def receive(connection: socket.socket) -> Answer:
     while piece := connection.recv(65536):
         body += piece
     return Answer(status, headers, body)
+
+
+def next_body(answers: BinaryIO, status: int) -> bytes:
+    """
+    The body of the next answer on a connection that is kept.
+    """
+    assert int(answers.readline().split()[1]) == status
+    headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(answers.readline, b"\r\n"))
+    return answers.read(int(headers["content-length"]))
 
 
 def call(port: int, method: str, path: str, *, token: str = "", body: Any = None) -> Answer:
