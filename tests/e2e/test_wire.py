@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -265,8 +264,9 @@ def test_requests_behind_large_bodies_are_answered_in_turn(service: Service, tok
         assert json.loads(next_body(answers, 200)) == {"status": "healthy"}
         assert next_body(answers, 200) == content
     expected = [len(content), 3_145_730 - 1_048_575, len(content)]
-    eventually(lambda: [line["bytes"] for line in logged(service) if "/download" in line.get("route", "")][-3:] == expected)
+    eventually(lambda: sizes_of_downloads(service)[-3:] == expected)
 
 
-def logged(service: Service) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
+def sizes_of_downloads(service: Service) -> list[int]:
+    lines = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
+    return [line["bytes"] for line in lines if "/download" in line.get("route", "")]
