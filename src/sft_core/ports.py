@@ -94,6 +94,49 @@ class RateLimiter(Protocol):
         ...
 
 
+class Expiring(Protocol):
+    """
+    Keeps things that are over some day, and lets go of them when it is asked to.
+
+    Nobody may miss what has been over for long; each call is one atomic step, in no unit of work.
+    """
+
+    def over(self, *, before: datetime) -> int:
+        """
+        How many were over before a moment.
+        """
+        ...
+
+    def prune(self, *, before: datetime, limit: int) -> int:
+        """
+        Let go of `limit` of them at most, and tell of how many; fewer than `limit` means all.
+        """
+        ...
+
+
+class Leases(Protocol):
+    """
+    Lets one of many, on whatever machine, do what need not be done twice. Each call is one atomic step.
+
+    A lease saves work and guards nothing: who is late, or has a clock of its own, may work beside
+    its successor.
+    """
+
+    def take(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
+        """
+        Take or prolong a lease; of any number of holders at one moment exactly one gets True.
+
+        False, changing nothing, if somebody else holds it at `now`.
+        """
+        ...
+
+    def let_go(self, name: str, *, holder: str) -> None:
+        """
+        Give a lease back before its end; one that is another's or nobody's is left as it is.
+        """
+        ...
+
+
 class UnitOfWork(Protocol):
     """
     One transaction: all of it happens at `commit`, or nothing does.

@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from harness.clauses import broken_clauses, clauses_of
-from harness.planted import blobs, crypto, limits, links, quotas, rows, wrapped
+from harness.planted import blobs, crypto, limits, links, quotas, rows, upkeep, wrapped
 from harness.planted.rows import With
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
@@ -23,9 +23,11 @@ from sft_adapters.crypto.tokens import JwtSigner
 from sft_adapters.crypto.totp import PyotpCodes
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.rows import Files, Links, Manifests, Quotas, Users
 from sft_adapters.memory.sessions import MemorySessions
+from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
 from sft_adapters.memory.wrapped import MemoryWrappedSecrets
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_adapters.testkit import contracts
@@ -55,6 +57,10 @@ MAKE: dict[type, Make] = {
     contracts.FileRepositoryContract: lambda kind: {"database": With("files", kind)},
     contracts.ManifestsContract: lambda kind: {"database": With("manifests", kind)},
     contracts.QuotaContract: lambda kind: {"database": With("quotas", kind)},
+    contracts.LeftoversContract: lambda kind: {"database": With("leftovers", kind)},
+    contracts.InventoryContract: lambda kind: {"database": With("inventory", kind)},
+    contracts.LedgerContract: lambda kind: {"database": With("ledger", kind)},
+    contracts.LeasesContract: lambda kind: {"leases": kind()},
     contracts.LinkRepositoryContract: lambda kind: {"database": With("links", kind)},
     contracts.WrappedSecretsContract: lambda kind: wrapped_in(MemoryDatabase(), kind),
     contracts.SessionStoreContract: lambda kind: {"sessions": kind(), "user": a_user()},
@@ -78,6 +84,10 @@ SOUND: dict[type, Kind] = {
     contracts.FileRepositoryContract: Files,
     contracts.ManifestsContract: Manifests,
     contracts.QuotaContract: Quotas,
+    contracts.LeftoversContract: Leftovers,
+    contracts.InventoryContract: Inventory,
+    contracts.LedgerContract: Ledger,
+    contracts.LeasesContract: MemoryLeases,
     contracts.LinkRepositoryContract: Links,
     contracts.WrappedSecretsContract: MemoryWrappedSecrets,
     contracts.SessionStoreContract: MemorySessions,
@@ -442,6 +452,26 @@ BUGS = [
     rejected(contracts.PasswordHasherContract, crypto.EndsAtNul, "test_every_byte_counts"),
     rejected(contracts.PasswordHasherContract, crypto.EndsAfter72Bytes, "test_every_byte_counts"),
     rejected(contracts.PasswordHasherContract, crypto.TrimsSpaces, "test_every_byte_counts"),
+    rejected(contracts.LeftoversContract, upkeep.GivesUpWhatMoves, "test_only_what_is_idle_is_given_up"),
+    rejected(contracts.LeftoversContract, upkeep.KeepsTheKey, "test_giving_up_destroys_the_key"),
+    rejected(contracts.LeftoversContract, upkeep.StopsAtTheFirstPage, "test_what_is_condemned_is_found"),
+    rejected(contracts.InventoryContract, upkeep.LeavesEmptyPartsOut, "test_every_part_is_found"),
+    rejected(contracts.LedgerContract, upkeep.ComparesTheSumsOnly, "test_errors_that_cancel_out_are_drifts_too"),
+    rejected(
+        contracts.LedgerContract,
+        upkeep.CountsTheSumOnly,
+        "test_a_drift_is_told_and_mended",
+        "test_errors_that_cancel_out_are_drifts_too",
+        "test_a_recount_beside_changes_counts_them",
+    ),
+    rejected(
+        contracts.LeasesContract,
+        upkeep.LastsForEver,
+        "test_it_is_held_to_its_end_and_no_longer",
+        "test_a_holder_may_prolong_and_shorten_it",
+        "test_of_many_one_takes_it",
+    ),
+    rejected(contracts.LeasesContract, upkeep.GivesBackAnyones, "test_it_can_be_given_back"),
     rejected(contracts.PasswordHasherContract, crypto.AnswersAtOnceForNobody, "test_an_absent_account_costs_as_much"),
     rejected(
         contracts.PasswordHasherContract,

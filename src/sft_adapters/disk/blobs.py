@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +67,9 @@ def _translated(key: str) -> Iterator[None]:
 class DiskBlobs:
     """
     Implements `sft_core.vault.ports.BlobStore` in the folder `root`, which must exist.
+
+    What a process leaves that dies in the middle of a put is seen by nobody, and let go of by
+    `prune`: the store implements `sft_core.ports.Expiring` as well.
     """
 
     root: Path
@@ -166,10 +170,45 @@ class DiskBlobs:
                     with contextlib.suppress(FileNotFoundError):
                         yield _info(key, entry.stat(follow_symlinks=False))
 
+    def over(self, *, before: datetime) -> int:
+        return sum(1 for _ in self._remains(before))
+
+    def prune(self, *, before: datetime, limit: int) -> int:
+        count = 0
+        for path in islice(self._remains(before), limit):
+            with _translated(path.parent.name):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+                _drop_if_empty(path.parent)
+            count += 1
+        return count
+
+    def _remains(self, before: datetime) -> Iterator[Path]:
+        """
+        Temporary files of puts that were cut off before then; a put takes no such time.
+        """
+        with _translated(""):
+            folders = sorted(os.listdir(self.root))
+        for folder in folders:
+            with _translated(folder):
+                try:
+                    entries = list(os.scandir(self.root / folder))
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                for entry in entries:
+                    if entry.name.startswith(_TEMPORARY) and _is_older(entry, before):
+                        yield Path(entry.path)
+
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
             raise InvalidValue("key", "is not a blob key")
         return self.root / key
+
+
+def _is_older(entry: os.DirEntry[str], moment: datetime) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return entry.stat(follow_symlinks=False).st_mtime < moment.timestamp()
+    return False
 
 
 def _info(key: str, status: os.stat_result) -> BlobInfo:

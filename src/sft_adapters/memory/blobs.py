@@ -5,7 +5,7 @@ Blobs in memory.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 import attrs
@@ -14,12 +14,19 @@ from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch
 from sft_core.vault.ports import BlobInfo, Buffer
 
 
+def _present() -> datetime:
+    return datetime.now(UTC)
+
+
 @attrs.define
 class MemoryBlobs:
     """
     Implements `sft_core.vault.ports.BlobStore`; what is under way is nobody's until it is whole.
+
+    `now` tells the moment at which a blob is stored.
     """
 
+    _now: Callable[[], datetime] = attrs.field(default=_present, repr=False)
     _blobs: dict[str, tuple[bytes, datetime]] = attrs.field(factory=dict, init=False, repr=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
@@ -30,7 +37,7 @@ class MemoryBlobs:
         with self._lock:
             if key in self._blobs:
                 raise BlobExists(key)
-            self._blobs[key] = content, datetime.now(UTC)
+            self._blobs[key] = content, self._now()
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
         with self._lock:

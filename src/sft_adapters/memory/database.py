@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from sft_adapters.memory.rows import Files, Links, Manifests, Quotas, Tables, Users
+from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
 from sft_core.errors import DatabaseUnavailable
 
 WRITER_WAIT_SECONDS: Final = 10.0
@@ -31,6 +32,9 @@ class MemoryUnit:
         self.manifests = Manifests(self._read, self._write)
         self.quotas = Quotas(self._read, self._write)
         self.links = Links(self._read, self._write)
+        self.leftovers = Leftovers(self._read, self._write)
+        self.inventory = Inventory(self._read, self._write)
+        self.ledger = Ledger(self._read, self._write)
 
     def commit(self) -> None:
         tables = self._write()

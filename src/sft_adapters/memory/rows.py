@@ -46,7 +46,7 @@ class Tables:
 
 
 @attrs.frozen
-class _Repository:
+class Repository:
     """
     Reaches the tables of a unit: to read them, or to change them if the unit may.
     """
@@ -55,7 +55,7 @@ class _Repository:
     write: Callable[[], Tables]
 
 
-class Users(_Repository):
+class Users(Repository):
     """
     Implements `sft_core.users.ports.UserRepository`.
     """
@@ -99,7 +99,7 @@ class Users(_Repository):
         return True
 
 
-class Files(_Repository):
+class Files(Repository):
     """
     Implements `sft_core.vault.ports.FileRepository`.
     """
@@ -142,7 +142,7 @@ class Files(_Repository):
         tables.links = {link.id: link for link in tables.links.values() if link.file_id != file_id}
 
 
-class Manifests(_Repository):
+class Manifests(Repository):
     """
     Implements `sft_core.vault.ports.Manifests`.
     """
@@ -166,7 +166,7 @@ class Manifests(_Repository):
         return len(parts), sum(part.size for part in parts)
 
 
-class Quotas(_Repository):
+class Quotas(Repository):
     """
     Implements `sft_core.vault.ports.Quotas`.
     """
@@ -193,7 +193,7 @@ class Quotas(_Repository):
         return self.read().usages.get(owner, 0)
 
 
-class Links(_Repository):
+class Links(Repository):
     """
     Implements `sft_core.sharing.ports.LinkRepository`.
     """

@@ -16,13 +16,14 @@ from sft_adapters.sql.links import SqlLinks
 from sft_adapters.sql.manifests import SqlManifests
 from sft_adapters.sql.quotas import SqlQuotas
 from sft_adapters.sql.transactions import transaction
+from sft_adapters.sql.upkeep import SqlInventory, SqlLedger, SqlLeftovers
 from sft_adapters.sql.users import SqlUsers
 from sft_core.errors import DatabaseUnavailable
 
 
 class SqlUnit:
     """
-    Implements the unit of work of users, vault and sharing.
+    Implements the unit of work of users, vault and sharing, and of their upkeep.
     """
 
     def __init__(self, connection: Connection, begun: RootTransaction, *, read_only: bool) -> None:
@@ -33,6 +34,9 @@ class SqlUnit:
         self.manifests = SqlManifests(connection)
         self.quotas = SqlQuotas(connection)
         self.links = SqlLinks(connection)
+        self.leftovers = SqlLeftovers(connection)
+        self.inventory = SqlInventory(connection)
+        self.ledger = SqlLedger(connection)
 
     def commit(self) -> None:
         if self._read_only or not self._begun.is_active:

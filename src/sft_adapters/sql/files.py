@@ -41,7 +41,10 @@ def to_row(file: File) -> dict[str, Any]:
     }
 
 
-def _from_row(row: Row[Any]) -> File:
+def from_row(row: Row[Any]) -> File:
+    """
+    The file that a row of the table says.
+    """
     return File(
         id=FileId(UUID(bytes=row.id)),
         owner=UserId(UUID(bytes=row.owner_id)),
@@ -74,14 +77,14 @@ class SqlFiles:
     def get(self, file_id: FileId) -> File | None:
         with translated():
             row = self.connection.execute(select(files).where(files.c.id == file_id.bytes)).one_or_none()
-        return _from_row(row) if row is not None else None
+        return from_row(row) if row is not None else None
 
     def list_sealed(self, owner: UserId, page: Page) -> Sequence[File]:
         sealed = (files.c.owner_id == owner.bytes) & (files.c.state == FileState.SEALED.value)
         newest_first = files.c.created_at.desc(), files.c.id.desc()
         query = select(files).where(sealed).order_by(*newest_first).offset(page.skip).limit(page.limit)
         with translated():
-            return [_from_row(row) for row in self.connection.execute(query)]
+            return [from_row(row) for row in self.connection.execute(query)]
 
     def replace(self, file: File, *, expected: FileState) -> bool:
         unchanged = (files.c.id == file.id.bytes) & (files.c.state == expected.value)

@@ -60,15 +60,3 @@ class SqlRateLimiter:
         with transaction(self.engine) as (connection, begun):
             connection.execute(delete(throttles).where(throttles.c.key == key))
             begun.commit()
-
-    def prune(self, *, before: datetime) -> int:
-        """
-        Drop the keys whose every attempt had come back before a moment, and tell how many.
-
-        A dropped key starts afresh, so the moment lies further back than clocks ever jump. There is
-        no index for it: it would cost each attempt more than it saves a sweep.
-        """
-        with transaction(self.engine) as (connection, begun):
-            dropped = connection.execute(delete(throttles).where(throttles.c.comes_back < before)).rowcount
-            begun.commit()
-        return dropped

@@ -14,7 +14,7 @@ from sft_adapters.sql.tables import parts
 from sft_core.values import ByteRange, FileId
 from sft_core.vault.model import Part
 
-_COLUMNS = [column for column in parts.c if column.name != "file_id"]
+COLUMNS = [column for column in parts.c if column.name != "file_id"]
 
 
 @attrs.frozen
@@ -39,7 +39,7 @@ class SqlManifests:
         own = parts.c.file_id == file_id.bytes
         before = select(func.max(parts.c.start)).where(own, parts.c.start <= span.start, parts.c.size > 0)
         query = (
-            select(*_COLUMNS)
+            select(*COLUMNS)
             .where(
                 own,
                 parts.c.size > 0,

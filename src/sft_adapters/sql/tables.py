@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -52,6 +53,8 @@ metadata: Final = MetaData(
         "ck": "ck_%(table_name)s_%(constraint_name)s",
     },
 )
+
+_UNFINISHED: Final = text("state != 'sealed'")
 
 # Identifiers are the 16 bytes of a UUID version 7, so they sort by the time they were made.
 ID: Final = LargeBinary(16)
@@ -118,6 +121,8 @@ files: Final = Table(
     CheckConstraint("size >= 0", name="size_is_not_negative"),
     CheckConstraint("held >= 0", name="held_is_not_negative"),
     Index(None, "owner_id", "state", "created_at", "id"),
+    # The few that a sweep has to look at, among the many that are sealed.
+    Index("ix_files_unfinished", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
 )
 
 usages: Final = Table(
@@ -169,4 +174,12 @@ throttles: Final = Table(
     metadata,
     Column("key", String(100), primary_key=True),
     Column("comes_back", Moment, nullable=False),
+)
+
+leases: Final = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("until", Moment, nullable=False),
 )

@@ -9,6 +9,7 @@ deleted before `ABORTING` or `DELETING` has been won, and both destroy the file 
 from __future__ import annotations
 
 import enum
+import re
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -171,6 +172,17 @@ class File:
         This file, about to be deleted, its key destroyed.
         """
         return attrs.evolve(self, state=FileState.DELETING, key=None)
+
+
+_BLOB_KEY: Final = re.compile(r"([0-9a-f]{32})/[0-9a-f]+-[0-9a-f]{8,}-[0-9a-f]{16}")
+
+
+def file_of(blob_key: str) -> FileId | None:
+    """
+    Whose part a blob is by its key; None if it is no key of ours (`File.blob_key`).
+    """
+    ours = _BLOB_KEY.fullmatch(blob_key)
+    return FileId(UUID(hex=ours[1])) if ours else None
 
 
 @attrs.frozen(kw_only=True)

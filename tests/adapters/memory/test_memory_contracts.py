@@ -9,6 +9,7 @@ import pytest
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.memory.wrapped import MemoryWrappedSecrets
@@ -67,6 +68,34 @@ class TestMemoryWrappedSecrets(_OnMemory, contracts.WrappedSecretsContract):
     @pytest.fixture
     def wrapped(self, database: MemoryDatabase) -> MemoryWrappedSecrets:
         return MemoryWrappedSecrets(database)
+
+
+class TestMemoryLeftovers(_OnMemory, contracts.LeftoversContract):
+    """
+    Leftovers.
+    """
+
+
+class TestMemoryInventory(_OnMemory, contracts.InventoryContract):
+    """
+    The inventory.
+    """
+
+
+class TestMemoryLedger(_OnMemory, contracts.LedgerContract):
+    """
+    The sums behind quotas.
+    """
+
+
+class TestMemoryLeases(contracts.LeasesContract):
+    """
+    Leases.
+    """
+
+    @pytest.fixture
+    def leases(self) -> MemoryLeases:
+        return MemoryLeases()
 
 
 class TestMemorySessions(contracts.SessionStoreContract):

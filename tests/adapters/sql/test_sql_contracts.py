@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from sft_adapters.sql.database import SqlDatabase
+from sft_adapters.sql.leases import SqlLeases
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.sql.wrapped import SqlWrappedSecrets
 from sft_adapters.testkit import contracts
@@ -59,6 +60,34 @@ class TestSqlWrappedSecrets(contracts.WrappedSecretsContract):
     @pytest.fixture
     def wrapped(self, engine: Engine) -> SqlWrappedSecrets:
         return SqlWrappedSecrets(engine)
+
+
+class TestSqlLeftovers(contracts.LeftoversContract):
+    """
+    Leftovers.
+    """
+
+
+class TestSqlInventory(contracts.InventoryContract):
+    """
+    The inventory.
+    """
+
+
+class TestSqlLedger(contracts.LedgerContract):
+    """
+    The sums behind quotas.
+    """
+
+
+class TestSqlLeases(contracts.LeasesContract):
+    """
+    Leases.
+    """
+
+    @pytest.fixture
+    def leases(self, engine: Engine) -> SqlLeases:
+        return SqlLeases(engine)
 
 
 class TestSqlSessions(contracts.SessionStoreContract):

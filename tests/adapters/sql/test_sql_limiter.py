@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, event, func, select
+from sqlalchemy import Engine, event, select
 
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.tables import throttles
@@ -130,13 +130,3 @@ def test_an_attempt_is_decided_by_one_statement(limiter: SqlRateLimiter) -> None
     assert left(limiter, NOW) == 5
     event.remove(limiter.engine, "before_cursor_execute", listen)
     assert heard == ["INSERT"] * 6 + ["SELECT"]
-
-
-def test_keys_that_rest_can_be_dropped(limiter: SqlRateLimiter) -> None:
-    """Those whose every attempt had come back before a moment, and no other."""
-    for key, late in (("rested", 0), ("at-the-moment", 1), ("busy", 2)):
-        limiter.admit(key, Rate(1, SECOND), now=NOW + late * SECOND)
-    assert limiter.prune(before=NOW + 2 * SECOND) == 1
-    assert limiter.prune(before=NOW + 2 * SECOND) == 0
-    with transaction(limiter.engine, read_only=True) as (connection, _):
-        assert connection.execute(select(func.count()).select_from(throttles)).scalar_one() == 2

@@ -11,6 +11,7 @@ from sft_adapters.testkit.contracts.blobs import BlobStoreContract
 from sft_adapters.testkit.contracts.ciphers import ContentCipherContract, PartReaderContract
 from sft_adapters.testkit.contracts.files import FileRepositoryContract, ManifestsContract
 from sft_adapters.testkit.contracts.keyrings import KeyRingContract
+from sft_adapters.testkit.contracts.leases import LeasesContract
 from sft_adapters.testkit.contracts.limits import RateLimiterContract
 from sft_adapters.testkit.contracts.links import LinkRepositoryContract
 from sft_adapters.testkit.contracts.passwords import PasswordHasherContract
@@ -20,6 +21,7 @@ from sft_adapters.testkit.contracts.signers import TokenSignerContract
 from sft_adapters.testkit.contracts.system import ClockContract, EntropyContract, IdsContract
 from sft_adapters.testkit.contracts.totp import QrEncoderContract, TotpCodesContract
 from sft_adapters.testkit.contracts.units import UnitOfWorkContract
+from sft_adapters.testkit.contracts.upkeep import InventoryContract, LedgerContract, LeftoversContract
 from sft_adapters.testkit.contracts.users import UserRepositoryContract
 from sft_adapters.testkit.contracts.wrapped import WrappedSecretsContract
 
@@ -30,7 +32,11 @@ __all__ = [
     "EntropyContract",
     "FileRepositoryContract",
     "IdsContract",
+    "InventoryContract",
     "KeyRingContract",
+    "LeasesContract",
+    "LedgerContract",
+    "LeftoversContract",
     "LinkRepositoryContract",
     "ManifestsContract",
     "PartReaderContract",

@@ -32,6 +32,7 @@ from sft_core.values import (
 )
 from sft_core.vault.model import File, FileState, Part, ShareTerms
 from sft_core.vault.ports import Buffer
+from sft_core.vault.upkeep_ports import UpkeepUnit
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ NOW: Final = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
 RACERS: Final = 12
 
 
-class AnyUnit(UsersUnit, SharingUnit, Protocol):
+class AnyUnit(UsersUnit, SharingUnit, UpkeepUnit, Protocol):
     """
     A unit of work over everything there is.
     """

@@ -1,0 +1,114 @@
+"""
+What keeping the database in memory healthy looks at.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from sft_adapters.memory.rows import Repository, Tables
+from sft_core.values import FileId, UserId
+from sft_core.vault.model import CONDEMNED, File, FileState, Part
+from sft_core.vault.upkeep_ports import Drift
+
+
+def _page(files: Iterable[File], after: FileId | None, limit: int) -> list[File]:
+    later = (file for file in files if after is None or file.id > after)
+    return heapq.nsmallest(limit, later, key=lambda file: file.id)
+
+
+class Leftovers(Repository):
+    """
+    Implements `sft_core.vault.upkeep_ports.Leftovers`.
+    """
+
+    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+        return _page((file for file in self.read().files.values() if file.state in CONDEMNED), after, limit)
+
+    def idle(self, *, since: datetime, after: FileId | None, limit: int) -> Sequence[File]:
+        return _page((file for file in self.read().files.values() if _is_idle(file, since)), after, limit)
+
+    def give_up(self, file_id: FileId, *, since: datetime) -> bool:
+        files = self.write().files
+        file = files.get(file_id)
+        if file is None or not _is_idle(file, since):
+            return False
+        files[file_id] = file.aborted()
+        return True
+
+    def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
+        known = {part.blob_key for parts in self.read().parts.values() for part in parts}
+        return frozenset(known.intersection(blob_keys))
+
+    def first_account(self) -> datetime | None:
+        return min((user.created_at for user in self.read().users.values()), default=None)
+
+
+def _is_idle(file: File, since: datetime) -> bool:
+    return file.state is FileState.RECEIVING and file.touched_at <= since
+
+
+class Inventory(Repository):
+    """
+    Implements `sft_core.vault.upkeep_ports.Inventory`.
+    """
+
+    def files(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+        return _page(self.read().files.values(), after, limit)
+
+    def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
+        return [part for part in self.read().parts.get(file_id, ()) if part.number > after][:limit]
+
+    def stray_parts(self, *, after: str, limit: int) -> Sequence[str]:
+        tables = self.read()
+        stray = (parts for file_id, parts in tables.parts.items() if file_id not in tables.files)
+        return heapq.nsmallest(limit, (part.blob_key for parts in stray for part in parts if part.blob_key > after))
+
+    def place_of(self, header: bytes) -> tuple[FileId, int] | None:
+        for file_id, parts in self.read().parts.items():
+            for part in parts:
+                if part.header == header:
+                    return file_id, part.number
+        return None
+
+    def key_ids(self) -> Mapping[str, frozenset[str]]:
+        tables = self.read()
+        return {
+            "links": frozenset(link.token.key_id for link in tables.links.values()),
+            "second factors": frozenset(user.totp.seed.key_id for user in tables.users.values() if user.totp),
+        }
+
+
+class Ledger(Repository):
+    """
+    Implements `sft_core.vault.upkeep_ports.Ledger`.
+    """
+
+    def drifts(self) -> Sequence[Drift]:
+        tables = self.read()
+        due: dict[UserId, int] = defaultdict(int)
+        wrong = set()
+        for file in tables.files.values():
+            due[file.owner] += _due(tables, file)
+            if _due(tables, file) != tables.holds.get(file.id, 0):
+                wrong.add(file.owner)
+        owners = sorted({*due, *tables.usages})
+        found = [Drift(owner=owner, counted=tables.usages.get(owner, 0), due=due[owner]) for owner in owners]
+        return [drift for drift in found if drift.counted != drift.due or drift.owner in wrong]
+
+    def recount(self, owner: UserId) -> None:
+        tables = self.write()
+        for file in _of(tables, owner):
+            tables.holds[file.id] = _due(tables, file)
+        tables.usages[owner] = sum(tables.holds[file.id] for file in _of(tables, owner))
+
+
+def _of(tables: Tables, owner: UserId) -> Iterator[File]:
+    return (file for file in tables.files.values() if file.owner == owner)
+
+
+def _due(tables: Tables, file: File) -> int:
+    return file.size if file.state is FileState.SEALED else tables.holds.get(file.id, 0)

@@ -1,0 +1,56 @@
+"""
+Rows that are over some day, let go of in small transactions.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import attrs
+from sqlalchemy import Column, Engine, Table, delete, func, select
+
+from sft_adapters.sql.tables import sessions, throttles
+from sft_adapters.sql.transactions import transaction
+
+
+@attrs.frozen
+class SqlExpiring:
+    """
+    Implements `sft_core.ports.Expiring` for the rows of a table that have a moment in the column `end`.
+
+    There is no index for it: it would cost each change of a row more than it saves a sweep.
+    """
+
+    engine: Engine
+    table: Table
+    end: Column[Any]
+
+    def over(self, *, before: datetime) -> int:
+        query = select(func.count()).select_from(self.table).where(self.end < before)
+        with transaction(self.engine, read_only=True) as (connection, _):
+            return int(connection.execute(query).scalar_one())
+
+    def prune(self, *, before: datetime, limit: int) -> int:
+        (key,) = self.table.primary_key
+        some = select(key).where(self.end < before).limit(limit)
+        # The condition again: a row that was found may have been prolonged meanwhile.
+        over = key.in_(some) & (self.end < before)
+        with transaction(self.engine) as (connection, begun):
+            dropped = connection.execute(delete(self.table).where(over)).rowcount
+            begun.commit()
+        return dropped
+
+
+def sessions_over(engine: Engine) -> SqlExpiring:
+    """
+    Sessions that have ended; a refresh token that names one has ended with it.
+    """
+    return SqlExpiring(engine, sessions, sessions.c.expires_at)
+
+
+def throttles_over(engine: Engine) -> SqlExpiring:
+    """
+    Keys of attempts that have all come back; one that is dropped starts afresh, which is the same.
+    """
+    return SqlExpiring(engine, throttles, throttles.c.comes_back)

@@ -1,0 +1,45 @@
+"""
+Leases as rows: whose turn it is, and until when.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import attrs
+from sqlalchemy import Engine, bindparam, delete, text
+
+from sft_adapters.sql.tables import Moment, leases
+from sft_adapters.sql.transactions import transaction
+
+# The one statement that decides, in words that both databases know. Who arrives second waits for
+# the row and meets the first one's name in it.
+_TAKE: Final = text(
+    "INSERT INTO leases (name, holder, until) VALUES (:name, :holder, :until)"
+    " ON CONFLICT (name) DO UPDATE SET holder = :holder, until = :until"
+    " WHERE leases.holder = :holder OR leases.until <= :now"
+    " RETURNING name",
+).bindparams(bindparam("now", type_=Moment), bindparam("until", type_=Moment))
+
+
+@attrs.frozen
+class SqlLeases:
+    """
+    Implements `sft_core.ports.Leases`; each call is a short transaction of its own.
+    """
+
+    engine: Engine
+
+    def take(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
+        asked = {"name": name, "holder": holder, "now": now, "until": until}
+        with transaction(self.engine) as (connection, begun):
+            taken = connection.execute(_TAKE, asked).first() is not None
+            begun.commit()
+        return taken
+
+    def let_go(self, name: str, *, holder: str) -> None:
+        own = (leases.c.name == name) & (leases.c.holder == holder)
+        with transaction(self.engine) as (connection, begun):
+            connection.execute(delete(leases).where(own))
+            begun.commit()

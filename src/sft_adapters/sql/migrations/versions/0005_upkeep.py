@@ -1,0 +1,36 @@
+"""
+Whose turn it is to sweep, and a short way to what there is to be swept.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """
+    Make the table and the index.
+    """
+    op.create_table(
+        "leases",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("holder", sa.String(length=64), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
+    )
+    unfinished = sa.text("state != 'sealed'")
+    op.create_index("ix_files_unfinished", "files", ["id"], sqlite_where=unfinished, postgresql_where=unfinished)
+
+
+def downgrade() -> None:
+    """
+    Drop them.
+    """
+    op.drop_index("ix_files_unfinished", "files")
+    op.drop_table("leases")

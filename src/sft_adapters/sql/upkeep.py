@@ -1,0 +1,162 @@
+"""
+What keeping a database healthy looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sft_adapters.sql.errors import translated
+from sft_adapters.sql.files import from_row
+from sft_adapters.sql.manifests import COLUMNS
+from sft_adapters.sql.tables import files, links, parts, usages, users
+from sft_core.values import FileId, UserId
+from sft_core.vault.model import CONDEMNED, File, FileState, Part
+from sft_core.vault.upkeep_ports import Drift
+
+# In the words of the index, which would not be used otherwise.
+_UNFINISHED: Final = files.c.state != FileState.SEALED.value
+_CONDEMNED: Final = files.c.state.in_([state.value for state in CONDEMNED])
+_IS_SEALED: Final = files.c.state == FileState.SEALED.value
+_DUE: Final = case((_IS_SEALED, files.c.size), else_=files.c.held)
+
+
+def _page(connection: Connection, chosen: ColumnElement[bool], after: FileId | None, limit: int) -> list[File]:
+    later = files.c.id > after.bytes if after is not None else true()
+    query = select(files).where(chosen, later).order_by(files.c.id).limit(limit)
+    with translated():
+        return [from_row(row) for row in connection.execute(query)]
+
+
+@attrs.frozen
+class SqlLeftovers:
+    """
+    Implements `sft_core.vault.upkeep_ports.Leftovers`.
+    """
+
+    connection: Connection
+
+    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+        return _page(self.connection, and_(_UNFINISHED, _CONDEMNED), after, limit)
+
+    def idle(self, *, since: datetime, after: FileId | None, limit: int) -> Sequence[File]:
+        return _page(self.connection, and_(_UNFINISHED, _is_idle(since)), after, limit)
+
+    def give_up(self, file_id: FileId, *, since: datetime) -> bool:
+        change = {"state": FileState.ABORTING.value, "key_id": None, "wrapped_key": None}
+        idle = (files.c.id == file_id.bytes) & _is_idle(since)
+        with translated():
+            return self.connection.execute(update(files).where(idle).values(change)).rowcount == 1
+
+    def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
+        query = select(parts.c.blob_key).where(parts.c.blob_key.in_(list(blob_keys)))
+        with translated():
+            return frozenset(self.connection.execute(query).scalars())
+
+    def first_account(self) -> datetime | None:
+        with translated():
+            first: datetime | None = self.connection.execute(select(func.min(users.c.created_at))).scalar_one()
+        return first
+
+
+def _is_idle(since: datetime) -> ColumnElement[bool]:
+    # A release that does not know the second column leaves it at the beginning of time.
+    moved = (files.c.created_at <= since) & (files.c.touched_at <= since)
+    return (files.c.state == FileState.RECEIVING.value) & moved
+
+
+@attrs.frozen
+class SqlInventory:
+    """
+    Implements `sft_core.vault.upkeep_ports.Inventory`.
+    """
+
+    connection: Connection
+
+    def files(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+        return _page(self.connection, true(), after, limit)
+
+    def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
+        later = (parts.c.file_id == file_id.bytes) & (parts.c.number > after)
+        query = select(*COLUMNS).where(later).order_by(parts.c.number).limit(limit)
+        with translated():
+            return [Part(**row) for row in self.connection.execute(query).mappings()]
+
+    def stray_parts(self, *, after: str, limit: int) -> Sequence[str]:
+        own = select(files.c.id).where(files.c.id == parts.c.file_id).exists()
+        # Our keys are ASCII; what order the database has for text does not matter as long as it is one.
+        stray = select(parts.c.blob_key).where(parts.c.blob_key > after, ~own).order_by(parts.c.blob_key).limit(limit)
+        with translated():
+            return list(self.connection.execute(stray).scalars())
+
+    def place_of(self, header: bytes) -> tuple[FileId, int] | None:
+        query = select(parts.c.file_id, parts.c.number).where(parts.c.header == header).limit(1)
+        with translated():
+            row = self.connection.execute(query).one_or_none()
+        return (FileId(UUID(bytes=row.file_id)), row.number) if row is not None else None
+
+    def key_ids(self) -> Mapping[str, frozenset[str]]:
+        wrapped = {"links": links.c.token_key_id, "second factors": users.c.totp_key_id}
+        with translated():
+            return {
+                name: frozenset(self.connection.execute(select(column).where(column.is_not(None)).distinct()).scalars())
+                for name, column in wrapped.items()
+            }
+
+
+@attrs.frozen
+class SqlLedger:
+    """
+    Implements `sft_core.vault.upkeep_ports.Ledger`.
+    """
+
+    connection: Connection
+
+    def drifts(self) -> Sequence[Drift]:
+        sums = (
+            select(
+                files.c.owner_id,
+                func.sum(_DUE).label("due"),
+                func.sum(case((files.c.held != _DUE, 1), else_=0)).label("wrong"),
+            )
+            .group_by(files.c.owner_id)
+            .subquery()
+        )
+        counted = func.coalesce(usages.c.bytes, 0)
+        due = func.coalesce(sums.c.due, 0)
+        query = (
+            select(users.c.id, counted.label("counted"), due.label("due"))
+            .join_from(users, usages, usages.c.owner_id == users.c.id, isouter=True)
+            .join(sums, sums.c.owner_id == users.c.id, isouter=True)
+            .where(or_(counted != due, func.coalesce(sums.c.wrong, 0) > 0))
+            .order_by(users.c.id)
+        )
+        with translated():
+            rows = self.connection.execute(query).all()
+        return [Drift(owner=UserId(UUID(bytes=row.id)), counted=int(row.counted), due=int(row.due)) for row in rows]
+
+    def recount(self, owner: UserId) -> None:
+        own = files.c.owner_id == owner.bytes
+        with translated():
+            self._lock(owner)
+            self.connection.execute(update(files).where(own, _IS_SEALED).values(held=files.c.size))
+            total = select(func.coalesce(func.sum(files.c.held), 0)).where(own)
+            # A statement of its own: it sees what those have done whom the lock waited for.
+            counted = int(self.connection.execute(total).scalar_one())
+            self.connection.execute(update(usages).where(usages.c.owner_id == owner.bytes).values(bytes=counted))
+
+    def _lock(self, owner: UserId) -> None:
+        """
+        Hold the owner's sum: every other change of what a file holds has to have it first.
+        """
+        dialect: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
+        row = dialect.insert(usages).values(owner_id=owner.bytes, bytes=0)
+        same = row.on_conflict_do_update(index_elements=["owner_id"], set_={"bytes": usages.c.bytes})
+        self.connection.execute(same)

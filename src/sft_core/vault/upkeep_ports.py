@@ -1,0 +1,155 @@
+"""
+What keeping a vault healthy needs from outside, beyond what its users need. The docstring is the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import attrs
+
+from sft_core.values import FileId, UserId
+from sft_core.vault.model import File, Part
+from sft_core.vault.ports import VaultUnit
+
+
+class Leftovers(Protocol):
+    """
+    What has come to its end and is still there, seen from inside one unit of work.
+
+    Each look is a page: the first `limit` of them by id, of those that come after the id `after`.
+    """
+
+    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+        """
+        Aborting and deleting files.
+        """
+        ...
+
+    def idle(self, *, since: datetime, after: FileId | None, limit: int) -> Sequence[File]:
+        """
+        Files that are being received and got their last byte at or before `since`.
+        """
+        ...
+
+    def give_up(self, file_id: FileId, *, since: datetime) -> bool:
+        """
+        Make such a file aborting and destroy its key, in one conditional update.
+
+        False, changing nothing, if it has got a byte since, is in another state or gone.
+        """
+        ...
+
+    def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
+        """
+        Those of at most some hundred blob keys that stand in a manifest, whether it has a file or not.
+        """
+        ...
+
+    def first_account(self) -> datetime | None:
+        """
+        When the oldest account was made; None if there is none.
+        """
+        ...
+
+
+class SweepUnit(VaultUnit, Protocol):
+    """
+    A unit of work over files and what is left of those that are over.
+    """
+
+    @property
+    def leftovers(self) -> Leftovers:
+        """
+        The leftovers as this unit sees them.
+        """
+        ...
+
+
+class Inventory(Protocol):
+    """
+    Everything that is stored, to be looked through, seen from inside one unit of work.
+    """
+
+    def files(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+        """
+        The first `limit` files by id, in whatever state, of those that come after the id `after`.
+        """
+        ...
+
+    def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
+        """
+        The first `limit` parts of a file by number, empty ones too, of those with a number over `after`.
+        """
+        ...
+
+    def stray_parts(self, *, after: str, limit: int) -> Sequence[str]:
+        """
+        The first `limit` blob keys, sorted, of manifest lines whose file is not there, of those after `after`.
+        """
+        ...
+
+    def place_of(self, header: bytes) -> tuple[FileId, int] | None:
+        """
+        Which file's part has this header by its manifest, or None. It may look at every part there is.
+        """
+        ...
+
+    def key_ids(self) -> Mapping[str, frozenset[str]]:
+        """
+        The ids of the keys that wrapped what is stored beside the files' keys, by what they wrapped.
+        """
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class Drift:
+    """
+    An owner whose use of the quota is `counted`, or whose files hold, other than they should: `due` bytes.
+    """
+
+    owner: UserId
+    counted: int
+    due: int
+
+
+class Ledger(Protocol):
+    """
+    The sums behind quotas, to be checked, seen from inside one unit of work.
+
+    A sealed file is to hold its size, any other what it holds; an owner is to use the sum of these.
+    """
+
+    def drifts(self) -> Sequence[Drift]:
+        """
+        Every owner of whom that is not so.
+        """
+        ...
+
+    def recount(self, owner: UserId) -> None:
+        """
+        Make it so for an owner; whoever holds or gives back for the owner meanwhile is counted too.
+        """
+        ...
+
+
+class UpkeepUnit(SweepUnit, Protocol):
+    """
+    A unit of work over everything that a full check looks at.
+    """
+
+    @property
+    def inventory(self) -> Inventory:
+        """
+        What is stored, as this unit sees it.
+        """
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """
+        The sums, as this unit sees them.
+        """
+        ...

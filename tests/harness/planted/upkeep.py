@@ -1,0 +1,95 @@
+"""
+Broken upkeep, planted in that in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import attrs
+
+from sft_adapters.memory.leases import MemoryLeases
+from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
+from sft_core.values import FileId, UserId
+from sft_core.vault.model import File, FileState, Part
+from sft_core.vault.upkeep_ports import Drift
+
+
+class GivesUpWhatMoves(Leftovers):
+    """
+    Whether the upload has gone on since it was looked at is not part of the condition.
+    """
+
+    def give_up(self, file_id: FileId, *, since: datetime) -> bool:
+        file = self.read().files.get(file_id)
+        return super().give_up(file_id, since=max(since, file.touched_at) if file is not None else since)
+
+
+class KeepsTheKey(Leftovers):
+    """
+    A state that changes, and a key that stays.
+    """
+
+    def give_up(self, file_id: FileId, *, since: datetime) -> bool:
+        before = self.read().files.get(file_id)
+        won = super().give_up(file_id, since=since)
+        if won and before is not None:
+            self.write().files[file_id] = attrs.evolve(before, state=FileState.ABORTING)
+        return won
+
+
+class StopsAtTheFirstPage(Leftovers):
+    """
+    A look that begins anew each time, as long as there is something: what fails once hides the rest.
+    """
+
+    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+        return super().condemned(after=None, limit=limit) if after is None else []
+
+
+class LeavesEmptyPartsOut(Inventory):
+    """
+    The parts that hold a byte, where all are asked for.
+    """
+
+    def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
+        return [part for part in super().parts(file_id, after=after, limit=limit) if part.size]
+
+
+class ComparesTheSumsOnly(Ledger):
+    """
+    Two errors that cancel out are none.
+    """
+
+    def drifts(self) -> Sequence[Drift]:
+        return [drift for drift in super().drifts() if drift.counted != drift.due]
+
+
+class CountsTheSumOnly(Ledger):
+    """
+    A recount that believes what the files say they hold.
+    """
+
+    def recount(self, owner: UserId) -> None:
+        before = dict(self.read().holds)
+        super().recount(owner)
+        self.write().holds.update(before)
+
+
+class LastsForEver(MemoryLeases):
+    """
+    A lease that a dead holder keeps.
+    """
+
+    def take(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
+        return super().take(name, holder=holder, now=datetime.min.replace(tzinfo=now.tzinfo), until=until)
+
+
+class GivesBackAnyones(MemoryLeases):
+    """
+    Whose lease it is is not looked at.
+    """
+
+    def let_go(self, name: str, *, holder: str) -> None:
+        super().let_go(name, holder=self._held[name][0] if name in self._held else holder)
