@@ -25,18 +25,21 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.disk.locks import held
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql import inspection, migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import Engine, PostgresLimits, open_engine, sqlite_file, sqlite_is_safe_for_many_writers
+from sft_adapters.sql.expiring import sessions_over, throttles_over
+from sft_adapters.sql.leases import SqlLeases
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError
-from sft_core.ports import Clock
+from sft_core.ports import Clock, Ids
 from sft_core.sharing import use_cases as sharing
 from sft_core.throttle import Throttle
 from sft_core.users import use_cases as users
@@ -44,8 +47,13 @@ from sft_core.users.model import TokenLifetimes
 from sft_core.values import Rate
 from sft_core.vault import use_cases as vault
 from sft_core.vault.model import VaultPolicy
+from sft_core.vault.sweep import Sweep, SweepInTurn, SweepPolicy
 
 _EMPTY: Final[Mapping[str, str]] = {}
+
+
+def _a_name(ids: Ids) -> str:
+    return str(ids.new())
 
 
 class Container(containers.DeclarativeContainer):
@@ -100,6 +108,16 @@ class Container(containers.DeclarativeContainer):
         s3=providers.Singleton(extras.s3_blobs, settings, s3),
     )
 
+    leases = providers.Singleton(SqlLeases, engine)
+    # What other stores keep ends by itself: in Redis, and in memory.
+    expiring = providers.Selector(
+        s.blob_store_kind,
+        disk=providers.List(
+            providers.Singleton(sessions_over, engine), providers.Singleton(throttles_over, engine), blobs
+        ),
+        s3=providers.List(providers.Singleton(sessions_over, engine), providers.Singleton(throttles_over, engine)),
+    )
+
     keyring = providers.Singleton(AesKeyRing, s.encryption_key, s.earlier_keys)
     cipher = providers.Singleton(ChunkedCipher, entropy)
     hasher = providers.Singleton(
@@ -126,6 +144,13 @@ class Container(containers.DeclarativeContainer):
         max_file_size=s.max_file_size,
         allowed_extensions=s.allowed_extensions,
         quota=s.quota,
+    )
+
+    sweep_policy = providers.Singleton(
+        SweepPolicy,
+        idle=providers.Factory(timedelta, hours=s.upload_idle_hours),
+        grace=providers.Factory(timedelta, hours=s.orphan_grace_hours),
+        batch=s.sweep_batch,
     )
 
     attempts_window = providers.Factory(timedelta, minutes=s.attempts_window_minutes)
@@ -190,6 +215,8 @@ class Container(containers.DeclarativeContainer):
     )
     find_shared_file = providers.Singleton(sharing.FindSharedFile, begin=begin, clock=clock)
 
+    sweep = providers.Singleton(Sweep, begin=begin, clock=clock, blobs=blobs, expiring=expiring, policy=sweep_policy)
+
     application = providers.Singleton(
         Application,
         register_user=providers.Singleton(users.RegisterUser, begin=begin, ids=ids, clock=clock, hasher=hasher),
@@ -249,6 +276,14 @@ class Container(containers.DeclarativeContainer):
         redeem_share_link=providers.Singleton(sharing.RedeemShareLink, begin=begin, clock=clock, find=find_shared_file),
         revoke_share_link=providers.Singleton(sharing.RevokeShareLink, begin=begin, clock=clock, find=find_shared_file),
         summarise_links=providers.Singleton(sharing.SummariseLinks, begin=begin, clock=clock, keyring=keyring),
+        sweep=sweep,
+        sweep_in_turn=providers.Singleton(
+            SweepInTurn,
+            sweep=sweep,
+            leases=leases,
+            holder=providers.Singleton(_a_name, ids),
+            interval=providers.Factory(timedelta, seconds=s.sweep_interval_seconds),
+        ),
     )
 
 
@@ -320,15 +355,20 @@ def open_application(
 
 
 @contextmanager
-def open_unchecked(settings: Settings, *, clock: Clock | None = None, wait_seconds: float = 0.0) -> Iterator[Unchecked]:
+def open_unchecked(
+    settings: Settings, *, clock: Clock | None = None, wait_seconds: float = 0.0, writes: bool = True
+) -> Iterator[Unchecked]:
     """
     The same without a look at the storage, which may be away: for who can wait for it.
+
+    Who only reads (not `writes`) may come in beside the one process that writes.
     """
     container = Container(settings=settings)
     if clock is not None:
         container.clock.override(providers.Object(clock))
     with ExitStack() as opened:
-        opened.enter_context(one_writer(settings, wait_seconds=wait_seconds))
+        if writes:
+            opened.enter_context(one_writer(settings, wait_seconds=wait_seconds))
         engine = container.engine()
         opened.callback(engine.dispose)
         if settings.redis_url:
@@ -368,5 +408,7 @@ def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = 
     container.begin.override(providers.Singleton(MemoryDatabase))
     container.sessions.override(providers.Singleton(MemorySessions))
     container.limiter.override(providers.Singleton(MemoryRateLimiter))
-    container.blobs.override(providers.Singleton(MemoryBlobs))
+    container.blobs.override(providers.Singleton(MemoryBlobs, now=container.clock().now))
+    container.leases.override(providers.Singleton(MemoryLeases))
+    container.expiring.override(providers.Object(()))
     return container.application()

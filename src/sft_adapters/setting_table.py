@@ -270,6 +270,21 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("ARGON2_ITERATIONS", types.whole(1, MAX_ITERATIONS), 1, "Passes of one password hash over its memory."),
     Setting("ARGON2_LANES", types.whole(1, MAX_LANES), 1, "Lanes of one password hash."),
     Setting(
+        "SWEEP_INTERVAL_SECONDS",
+        types.number(0, 86_400),
+        300.0,
+        "How often one of all workers sweeps up what is left unfinished; 0 leaves that to `sft sweep`.",
+        "seconds",
+    ),
+    Setting("SWEEP_BATCH", types.whole(1, 1000), 100, "Rows and blobs that a sweep looks at together."),
+    Setting(
+        "ORPHAN_GRACE_HOURS",
+        types.number(0, 8760),
+        24.0,
+        "How long a stored part that no row knows is left alone by a sweep.",
+        "hours",
+    ),
+    Setting(
         "GRACEFUL_STOP_SECONDS",
         types.whole(0, 3600),
         30,

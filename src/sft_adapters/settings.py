@@ -96,6 +96,9 @@ class Settings:
     argon2_memory_kib: int
     argon2_iterations: int
     argon2_lanes: int
+    sweep_interval_seconds: float
+    sweep_batch: int
+    orphan_grace_hours: float
     graceful_stop_seconds: int
     header_timeout_seconds: float
     stall_seconds: int

@@ -23,6 +23,7 @@ from sft_core.users.use_cases import (
     SetUpTotp,
     SignIn,
 )
+from sft_core.vault.sweep import Sweep, SweepInTurn
 from sft_core.vault.use_cases import (
     AbortUpload,
     BeginUpload,
@@ -66,3 +67,6 @@ class Application:
     redeem_share_link: RedeemShareLink
     revoke_share_link: RevokeShareLink
     summarise_links: SummariseLinks
+
+    sweep: Sweep
+    sweep_in_turn: SweepInTurn

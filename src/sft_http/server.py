@@ -25,6 +25,7 @@ from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
 from sft_http.app import create_app
 from sft_http.lanes import Lanes
 from sft_http.logs import logging_config
+from sft_http.sweeper import Sweeper
 
 log: Final = logging.getLogger("sft.server")
 
@@ -83,6 +84,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             queue_wait_seconds=settings.queue_wait_seconds,
         )
         self._owned.callback(lanes.close)
+        if settings.sweep_interval_seconds:
+            sweeper = Sweeper(
+                opened.application.sweep_in_turn,
+                check=opened.check,
+                interval_seconds=settings.sweep_interval_seconds,
+                stop_seconds=settings.cleanup_seconds,
+            )
+            self._owned.callback(sweeper.close)
+            sweeper.start()
         return create_app(opened.application, settings=settings, lanes=lanes, first_check=first_check)
 
 

@@ -12,20 +12,24 @@ from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from threading import Barrier as ThreadBarrier
 from uuid import UUID
 
 import attrs
 from sqlalchemy import Engine
 
+from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import PostgresLimits, open_engine
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
+from sft_adapters.system import SystemClock
 from sft_adapters.testkit.contracts.examples import NOW, a_user
 from sft_core.errors import AlreadyRegistered, QuotaExceeded, TooManyAttempts
 from sft_core.values import FileName, LinkId, Rate, SessionId, UserId
 from sft_core.vault.model import VaultPolicy
+from sft_core.vault.sweep import Sweep, SweepPolicy
 from support.vault import vault_on
 
 PROCESSES = 4
@@ -117,6 +121,16 @@ def _upload(engine: Engine, user: bytes, *, part_size: int, announced_size: int 
     except QuotaExceeded:
         return False
     return True
+
+
+def sweep(engine: Engine, folder: bytes) -> bool:
+    """
+    Sweep a database and a folder of blobs in which nothing is spared for its youth.
+    """
+    policy = SweepPolicy(idle=timedelta(0), grace=timedelta(0), batch=2)
+    blobs = DiskBlobs(Path(folder.decode()))
+    swept = Sweep(begin=SqlDatabase(engine), clock=SystemClock(), blobs=blobs, expiring=[blobs], policy=policy)()
+    return swept.is_complete and not swept.failures
 
 
 def _meet_at(barrier: Barrier) -> None:

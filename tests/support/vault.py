@@ -14,6 +14,7 @@ from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_core.users.model import User
 from sft_core.values import FileName, Secret
 from sft_core.vault.model import VaultPolicy
+from sft_core.vault.ports import BlobStore
 from sft_core.vault.use_cases import AbortUpload, BeginUpload, SealUpload, StoreFile, StorePart, Upload
 
 NAME = FileName.parse("raced.bin")
@@ -44,8 +45,8 @@ class Vault:
         return [blob.key for blob in self.part.blobs.list()]
 
 
-def vault_on(database: SqlDatabase, policy: VaultPolicy) -> Vault:
-    blobs, entropy = MemoryBlobs(), SystemEntropy()
+def vault_on(database: SqlDatabase, policy: VaultPolicy, blobs: BlobStore | None = None) -> Vault:
+    blobs, entropy = MemoryBlobs() if blobs is None else blobs, SystemEntropy()
     clock = SystemClock()
     part = StorePart(
         begin=database,

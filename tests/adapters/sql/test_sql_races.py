@@ -7,17 +7,21 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, func, select
 
+from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.sql.tables import files
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import a_link, a_session, a_user, stored_file, stored_user
 from sft_core.values import Page
+from sft_core.vault.model import FileState, VaultPolicy
 from support import racers
+from support.vault import vault_on
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +105,27 @@ def test_a_quota_is_exact(race: racers.Race, url: str, database: SqlDatabase, ra
 def test_attempts_are_admitted_as_often_as_the_rate_says(race: racers.Race, url: str) -> None:
     """At one moment thirteen attempts of thirteen are admitted, whoever makes them."""
     assert race(racers.admit, url, b"sign-in:racer") == racers.BUDGET
+
+
+def test_sweeps_at_once_do_no_harm(race: racers.Race, url: str, database: SqlDatabase, tmp_path: Path) -> None:
+    """Each of sixty-four gets to its end: what was over is gone, what is sealed is whole, and the sums are right."""
+    blobs = DiskBlobs(tmp_path / "blobs")
+    blobs.root.mkdir()
+    vault = vault_on(database, VaultPolicy(max_file_size=1 << 20), blobs)
+    owner = stored_user(database)
+    kept = vault.seal(vault.begun(owner, b"kept", b"whole"))
+    before = {blob.key for blob in blobs.list()}
+    for number in range(4):
+        vault.begun(owner, b"idle", b"upload")
+        given_up = vault.begun(owner, b"given up").file.aborted()
+        with database() as unit:
+            unit.files.replace(given_up, expected=FileState.RECEIVING)
+            unit.commit()
+        blobs.put(f"{number:032x}/1-00000000-{'0' * 16}", [b"orphan"], size=6)
+    assert race(racers.sweep, url, str(blobs.root).encode()) == racers.CLIENTS
+    assert {blob.key for blob in blobs.list()} == before
+    assert [path.name for path in blobs.root.iterdir()] == [kept.blob_prefix[:-1]]
+    with database(read_only=True) as unit:
+        assert list(unit.inventory.files(after=None, limit=9)) == [kept]
+        assert unit.quotas.used(owner.id) == kept.size
+        assert list(unit.ledger.drifts()) == []

@@ -1,0 +1,299 @@
+"""
+The sweep: whatever a process that died, a store that was away or a client that left has not finished.
+
+Nothing here needs to happen once or in one place. A sweep may die anywhere, run beside others and
+beside everything that people do: each step is won by a compare-and-set or changes nothing that
+anybody could still reach, and what is not done the next sweep does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+import attrs
+
+from sft_core.errors import SftError
+from sft_core.ports import Begin, Clock, Expiring, Leases
+from sft_core.values import FileId
+from sft_core.vault.model import File, FileState, file_of
+from sft_core.vault.ports import BlobInfo, BlobStore
+from sft_core.vault.upkeep_ports import SweepUnit
+from sft_core.vault.use_cases import purge
+
+T = TypeVar("T")
+MayGoOn = Callable[[], bool]
+
+PATIENCE: Final = 3
+"""How many failures in a row end a step: a store that is away is not asked for every file there is."""
+
+LEASE: Final = timedelta(minutes=2)
+"""How long a sweep may give no sign of life before another one takes its turn."""
+
+SWEEP_LEASE: Final = "sweep"
+
+
+@attrs.frozen(kw_only=True)
+class SweepPolicy:
+    """
+    How long things are left alone: an upload without a new byte for `idle`, a blob without a row for `grace`.
+
+    What a store knows to be over is kept for `kept` beyond its end, because clocks jump. `batch` is
+    how many rows or blobs are looked at together.
+    """
+
+    idle: timedelta
+    grace: timedelta
+    kept: timedelta = timedelta(days=1)
+    batch: int = 100
+
+
+@attrs.define(kw_only=True)
+class Swept:
+    """
+    What a sweep has done, or would do.
+
+    Uploads `given_up`; files `removed` to the last row, these among them; blobs of no row, and
+    their bytes; rows and remains `forgotten` that had been over for long; what failed, by the
+    error's code. It is complete if it has looked at everything.
+    """
+
+    given_up: int = 0
+    removed: int = 0
+    orphans: int = 0
+    orphan_bytes: int = 0
+    forgotten: int = 0
+    failures: Counter[str] = attrs.field(factory=Counter)
+    is_complete: bool = True
+
+
+@attrs.frozen
+class _Round:
+    """
+    A sweep under way.
+    """
+
+    now: datetime
+    dry_run: bool
+    may_go_on: MayGoOn
+    swept: Swept = attrs.field(factory=Swept, init=False)
+
+    def each(self, items: Iterable[T], act: Callable[[T], bool]) -> Iterator[T]:
+        """
+        The items with which it went well; in a dry run all of them, with nothing done.
+
+        A failure is noted and the next one is tried; a step in which nothing goes any more ends.
+        """
+        in_a_row = 0
+        for item in items:
+            if not self.may_go_on():
+                self.swept.is_complete = False
+                return
+            try:
+                done = self.dry_run or act(item)
+            except SftError as error:
+                in_a_row += 1
+                if in_a_row == PATIENCE:
+                    raise
+                self.swept.failures[error.code] += 1
+            else:
+                in_a_row = 0
+                if done:
+                    yield item
+
+
+def _always() -> bool:
+    return True
+
+
+@attrs.frozen(kw_only=True)
+class Sweep:
+    """
+    Finish what is unfinished: uploads nobody goes on with, removals half-done, blobs of no row, old rows.
+
+    In this order, so that what is given up is removed at once. A store that is away makes only that
+    fail which needs it. `may_go_on` is asked before each step; a `dry_run` changes nothing and
+    counts what there is.
+    """
+
+    begin: Begin[SweepUnit]
+    clock: Clock
+    blobs: BlobStore
+    expiring: Sequence[Expiring]
+    policy: SweepPolicy
+
+    def __call__(self, *, dry_run: bool = False, may_go_on: MayGoOn = _always) -> Swept:
+        sweep = _Round(self.clock.now(), dry_run, may_go_on)
+        for step in (self._give_up_idle, self._finish_removals, self._remove_orphans, self._forget):
+            try:
+                step(sweep)
+            except SftError as error:
+                sweep.swept.failures[error.code] += 1
+                sweep.swept.is_complete = False
+        return sweep.swept
+
+    def _give_up_idle(self, sweep: _Round) -> None:
+        since = sweep.now - self.policy.idle
+        idle = self._pages(lambda unit, after: unit.leftovers.idle(since=since, after=after, limit=self.policy.batch))
+        for _ in sweep.each(idle, lambda file: give_up(self.begin, file, since=since)):
+            sweep.swept.given_up += 1
+            # What is only counted will not be met among the condemned ones.
+            sweep.swept.removed += sweep.dry_run
+
+    def _finish_removals(self, sweep: _Round) -> None:
+        condemned = self._pages(lambda unit, after: unit.leftovers.condemned(after=after, limit=self.policy.batch))
+        for _ in sweep.each(condemned, self._purge):
+            sweep.swept.removed += 1
+
+    def _purge(self, file: File) -> bool:
+        purge(self.begin, self.blobs, file)
+        return True
+
+    def _pages(self, look: Callable[[SweepUnit, FileId | None], Sequence[File]]) -> Iterator[File]:
+        after: FileId | None = None
+        while True:
+            with self.begin(read_only=True) as unit:
+                found = look(unit, after)
+            yield from found
+            if not found:
+                return
+            after = found[-1].id
+
+    def _remove_orphans(self, sweep: _Round) -> None:
+        orphans = find_orphans(self.begin, self.blobs, self.policy, now=sweep.now)
+        for blob in sweep.each(orphans, lambda blob: remove_orphan(self.begin, self.blobs, blob)):
+            sweep.swept.orphans += 1
+            sweep.swept.orphan_bytes += blob.size
+
+    def _forget(self, sweep: _Round) -> None:
+        before = sweep.now - self.policy.kept
+        for store in self.expiring:
+            if sweep.dry_run:
+                sweep.swept.forgotten += store.over(before=before)
+                continue
+            for count in sweep.each(self._pruned(store, before), bool):
+                sweep.swept.forgotten += count
+
+    def _pruned(self, store: Expiring, before: datetime) -> Iterator[int]:
+        count = limit = self.policy.batch
+        while count == limit:
+            count = store.prune(before=before, limit=limit)
+            yield count
+
+
+def give_up(begin: Begin[SweepUnit], file: File, *, since: datetime) -> bool:
+    """
+    Win the end of an upload that has been idle since then: from here on its bytes are noise.
+    """
+    with begin() as unit:
+        won = unit.leftovers.give_up(file.id, since=since)
+        unit.commit()
+    return won
+
+
+def find_orphans(
+    begin: Begin[SweepUnit], blobs: BlobStore, policy: SweepPolicy, *, now: datetime
+) -> Iterator[BlobInfo]:
+    """
+    Blobs that were stored before the grace period began and belong to no row.
+
+    None at all while the database itself is younger than that: an empty one beside a full store is
+    more likely the wrong one. Blobs under keys that we never make are somebody else's.
+    """
+    before = now - policy.grace
+    with begin(read_only=True) as unit:
+        first = unit.leftovers.first_account()
+    if first is None or first > before:
+        return
+    old = (blob for blob in blobs.list() if blob.stored_at <= before and file_of(blob.key) is not None)
+    for batch in _batches(old, policy.batch):
+        with begin(read_only=True) as unit:
+            found = _without_row(unit, batch)
+        yield from found
+
+
+def remove_orphan(begin: Begin[SweepUnit], blobs: BlobStore, blob: BlobInfo) -> bool:
+    """
+    Look for the blob's row once more, and delete the blob if there is none.
+    """
+    with begin(read_only=True) as unit:
+        found = _without_row(unit, [blob])
+    for orphan in found:
+        blobs.delete(orphan.key)
+    return bool(found)
+
+
+def _without_row(unit: SweepUnit, blobs: Sequence[BlobInfo]) -> list[BlobInfo]:
+    recorded = unit.leftovers.recorded([blob.key for blob in blobs])
+    unrecorded = [blob for blob in blobs if blob.key not in recorded]
+    needed = {file_id for file_id in {file_of(blob.key) for blob in unrecorded} if _may_need_more(unit, file_id)}
+    return [blob for blob in unrecorded if file_of(blob.key) not in needed]
+
+
+def _may_need_more(unit: SweepUnit, file_id: FileId | None) -> bool:
+    """
+    Whether a blob of this file may be of use though no manifest names it.
+
+    An upload's may: the manifest learns of parts later. What is condemned is removed as a whole. A
+    sealed file's may not, unless its manifest has lost lines: then they are all there is.
+    """
+    file = unit.files.get(file_id) if file_id is not None else None
+    if file is None:
+        return False
+    count, size = unit.manifests.totals(file.id)
+    return file.state is not FileState.SEALED or not count or size != file.size
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    batch: list[T] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@attrs.frozen(kw_only=True)
+class SweepInTurn:
+    """
+    Sweep unless somebody else does, on this machine or another one; None if so.
+
+    Whoever has swept keeps the turn until the one after the next `interval`: it passes on when its
+    holder dies, and not before. `stop` gives it back.
+    """
+
+    sweep: Sweep
+    leases: Leases
+    holder: str
+    interval: timedelta
+
+    def __call__(self, *, may_go_on: MayGoOn = _always) -> Swept | None:
+        if not self._keep(LEASE):
+            return None
+        renewed_at = self.sweep.clock.now()
+
+        def may_still_go_on() -> bool:
+            nonlocal renewed_at
+            now = self.sweep.clock.now()
+            if now - renewed_at >= LEASE / 4:
+                renewed_at = now
+                return may_go_on() and self._keep(LEASE)
+            return may_go_on()
+
+        swept = self.sweep(may_go_on=may_still_go_on)
+        self._keep(2 * self.interval)
+        return swept
+
+    def stop(self) -> None:
+        """
+        Leave the turn to others.
+        """
+        self.leases.let_go(SWEEP_LEASE, holder=self.holder)
+
+    def _keep(self, duration: timedelta) -> bool:
+        now = self.sweep.clock.now()
+        return self.leases.take(SWEEP_LEASE, holder=self.holder, now=now, until=now + duration)

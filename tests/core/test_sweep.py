@@ -1,0 +1,380 @@
+"""
+The sweep on memory: what it finishes, what it leaves alone, and how it goes on where something fails.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from itertools import count
+
+import attrs
+import pytest
+
+from sft_adapters.container import memory_application
+from sft_adapters.memory.clock import SettableClock
+from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
+from sft_adapters.memory.leases import MemoryLeases
+from sft_core.application import Application
+from sft_core.errors import BlobStoreUnavailable, DatabaseUnavailable, UploadAborted
+from sft_core.users.model import User
+from sft_core.values import FileName
+from sft_core.vault.model import File, FileState
+from sft_core.vault.sweep import LEASE, PATIENCE, Sweep, SweepInTurn, Swept
+from sft_core.vault.use_cases import Upload
+from support.library import FaultyBlobs, register
+
+NAME = FileName.parse("notes.txt")
+IDLE = timedelta(hours=24)
+GRACE = timedelta(hours=24)
+TICK = timedelta(microseconds=1)
+STEP = 50
+
+
+def begun(sft: Application, owner: User, *parts: bytes) -> Upload:
+    upload = sft.begin_upload(owner=owner.id, name=NAME)
+    for part in parts:
+        sft.store_part(upload, part)
+    return upload
+
+
+def stored(sft: Application, owner: User, content: bytes = b"content") -> File:
+    return sft.store_file(owner=owner.id, name=NAME, content=[content])
+
+
+def condemned(sft: Application, owner: User) -> File:
+    """
+    A file that was to be deleted when the store was away.
+    """
+    file = stored(sft, owner)
+    away = FaultyBlobs(sft.delete_file.blobs, {("list", 0): BlobStoreUnavailable()})
+    attrs.evolve(sft.delete_file, blobs=away)(owner=owner.id, file_id=file.id)
+    return file
+
+
+def keys(sft: Application) -> set[str]:
+    return {blob.key for blob in sft.sweep.blobs.list()}
+
+
+def states(sft: Application) -> Counter[FileState]:
+    begin = sft.find_file.begin
+    assert isinstance(begin, MemoryDatabase)
+    return Counter(file.state for file in begin._committed.files.values())
+
+
+def used(sft: Application, owner: User) -> int:
+    with sft.find_file.begin(read_only=True) as unit:
+        return unit.quotas.used(owner.id)
+
+
+def put(sft: Application, key: str, content: bytes = b"noise") -> None:
+    sft.sweep.blobs.put(key, [content], size=len(content))
+
+
+def with_blobs(sft: Application, faults: Mapping[tuple[str, int], BaseException]) -> Sweep:
+    return attrs.evolve(sft.sweep, blobs=FaultyBlobs(sft.sweep.blobs, faults))
+
+
+# --- what is finished ----------------------------------------------------------------------------------
+
+
+def test_there_is_nothing_to_do_at_first(sft: Application, maya: User) -> None:
+    """Sealed files, links and fresh uploads are left as they are, however often it sweeps."""
+    file = stored(sft, maya)
+    sft.issue_share_link(owner=maya.id, file_id=file.id)
+    upload = begun(sft, maya, b"half of ")
+    for _ in range(2):
+        assert sft.sweep() == Swept()
+    sft.store_part(upload, b"it")
+    assert sft.seal_upload(upload).size == len(b"half of it")
+    assert b"".join(map(bytes, sft.read_file(file))) == b"content"
+
+
+def test_an_upload_that_nobody_goes_on_with_is_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A day after its last byte and not a microsecond earlier; key, parts, row and hold go."""
+    upload = begun(sft, maya, b"x" * 100)
+    clock.advance(microseconds=IDLE / TICK - 1)
+    assert sft.sweep() == Swept()
+    clock.advance(microseconds=1)
+    assert sft.sweep() == Swept(given_up=1, removed=1)
+    assert (keys(sft), states(sft), used(sft, maya)) == (set(), Counter(), 0)
+    with pytest.raises(UploadAborted):
+        sft.store_part(upload, b"late")
+    assert keys(sft) == set()
+
+
+def test_who_goes_on_is_not_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Each part counts anew, also one that no manifest knows yet."""
+    upload = begun(sft, maya, b"one")
+    for _ in range(3):
+        clock.advance(hours=23)
+        sft.store_part(upload, b"more")
+        assert sft.sweep() == Swept()
+    assert sft.seal_upload(upload).size == len(b"onemoremoremore")
+
+
+def test_a_removal_that_was_cut_off_is_finished(sft: Application, maya: User) -> None:
+    """An aborting and a deleting file: parts, rows and holds go at once, and what is sealed stays."""
+    kept = stored(sft, maya)
+    condemned(sft, maya)
+    upload = begun(sft, maya, b"x" * 100)
+    away = FaultyBlobs(sft.abort_upload.blobs, {("list", 0): BlobStoreUnavailable()})
+    with pytest.raises(BlobStoreUnavailable):
+        attrs.evolve(sft.abort_upload, blobs=away)(upload)
+    assert states(sft)[FileState.ABORTING] == states(sft)[FileState.DELETING] == 1
+    assert sft.sweep() == Swept(removed=2)
+    assert states(sft) == Counter([FileState.SEALED])
+    assert {key.partition("/")[0] for key in keys(sft)} == {kept.id.value.hex}
+    assert used(sft, maya) == kept.size
+
+
+# --- blobs of no row ------------------------------------------------------------------------------------
+
+
+def test_a_blob_of_no_row_goes_after_the_grace_period(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Of no file at all, and of a sealed file whose manifest names others."""
+    file = stored(sft, maya)
+    own = keys(sft)
+    put(sft, f"{'0' * 32}/1-00000000-{'1' * 16}", b"four")
+    put(sft, file.blob_key(0, bytes(8)), b"eleven more")
+    clock.advance(microseconds=GRACE / TICK - 1)
+    assert sft.sweep() == Swept()
+    clock.advance(microseconds=1)
+    assert sft.sweep() == Swept(orphans=2, orphan_bytes=15)
+    assert keys(sft) == own
+
+
+def test_what_may_be_needed_is_never_an_orphan(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A blob of an upload, recorded or not; all there is of a sealed file that lost its manifest; a stranger's."""
+    lost = stored(sft, maya)
+    begin = sft.find_file.begin
+    assert isinstance(begin, MemoryDatabase)
+    del begin._committed.parts[lost.id]
+    for key in ("0/0", f"{'0' * 32}/1", f"{'0' * 31}/1-00000000-{'1' * 16}"):
+        put(sft, key)
+    clock.advance(days=30)
+    begun(sft, maya, b"new bytes")
+    before = keys(sft)
+    clock.advance(hours=1)
+    assert attrs.evolve(sft.sweep, policy=attrs.evolve(sft.sweep.policy, grace=timedelta(0)))() == Swept()
+    assert keys(sft) == before
+
+
+def test_a_database_younger_than_the_grace_period_removes_nothing(clock: SettableClock) -> None:
+    """Beside an empty or new database a full store is somebody's: it may be the wrong database."""
+    old = memory_application(clock)
+    stored(old, register(old, "maya"))
+    fresh = memory_application(clock)
+    sweep = attrs.evolve(fresh.sweep, blobs=old.sweep.blobs)
+    clock.advance(days=9)
+    assert sweep() == Swept()
+    register(fresh, "noor")
+    clock.advance(hours=23)
+    assert sweep() == Swept()
+    clock.advance(hours=1)
+    assert sweep() == Swept(orphans=1, orphan_bytes=len(b"content") + 72)
+
+
+def test_the_row_is_looked_for_again_before_a_blob_goes(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Who has found its row meanwhile keeps its blob."""
+    upload = begun(sft, maya, b"new bytes")
+    clock.advance(hours=1)
+    begin, looks = sft.find_file.begin, count()
+    assert isinstance(begin, MemoryDatabase)
+    row = begin._committed.files.pop(upload.file.id)
+
+    def may_go_on() -> bool:
+        next(looks)
+        begin._committed.files[upload.file.id] = row
+        return True
+
+    policy = attrs.evolve(sft.sweep.policy, grace=timedelta(0))
+    assert attrs.evolve(sft.sweep, policy=policy)(may_go_on=may_go_on) == Swept()
+    assert next(looks) == 1, "it was no orphan at the first look: nothing has been shown"
+    assert len(keys(sft)) == 1
+
+
+# --- dry runs, batches, failures -----------------------------------------------------------------------
+
+
+def a_mess(sft: Application, owner: User, clock: SettableClock) -> None:
+    """
+    Five of each: idle uploads, half-done removals, orphans.
+    """
+    for number in range(5):
+        begun(sft, owner, b"idle")
+        put(sft, f"{number:032x}/1-00000000-{'1' * 16}")
+    clock.advance(hours=24)
+    for _ in range(5):
+        condemned(sft, owner)
+    stored(sft, owner)
+
+
+MESS = Swept(given_up=5, removed=10, orphans=5, orphan_bytes=25)
+
+
+def test_a_dry_run_tells_the_same_and_changes_nothing(sft: Application, maya: User, clock: SettableClock) -> None:
+    """What it counts is what the sweep after it does."""
+    a_mess(sft, maya, clock)
+    before = keys(sft), states(sft), used(sft, maya)
+    assert sft.sweep(dry_run=True) == MESS
+    assert (keys(sft), states(sft), used(sft, maya)) == before
+    assert sft.sweep() == MESS
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 1000])
+def test_batches_leave_nothing_out(sft: Application, maya: User, clock: SettableClock, batch: int) -> None:
+    """Whatever their size, everything is swept in one go."""
+    a_mess(sft, maya, clock)
+    sweep = attrs.evolve(sft.sweep, policy=attrs.evolve(sft.sweep.policy, batch=batch))
+    assert sweep() == MESS
+    assert sweep() == Swept()
+    assert states(sft) == Counter([FileState.SEALED])
+    assert len(keys(sft)) == 1
+
+
+def test_a_failure_does_not_hold_up_the_rest(sft: Application, maya: User, clock: SettableClock) -> None:
+    """What could not be removed is counted, the others are, and the next sweep does the rest."""
+    a_mess(sft, maya, clock)
+    faults = {("delete", 0): BlobStoreUnavailable(), ("list", 3): BlobStoreUnavailable()}
+    swept = with_blobs(sft, faults)()
+    assert swept == attrs.evolve(MESS, removed=8, failures=Counter({"blob-store-unavailable": 2}))
+    assert sft.sweep() == Swept(removed=2)
+    assert len(keys(sft)) == 1
+
+
+def test_a_store_that_is_away_is_not_asked_for_every_file(sft: Application, maya: User, clock: SettableClock) -> None:
+    """After three failures in a row a step is over; what needs no store is done all the same."""
+    a_mess(sft, maya, clock)
+    away = {("list", number): BlobStoreUnavailable() for number in range(99)}
+    sweep = with_blobs(sft, away)
+    swept = sweep()
+    assert (swept.given_up, swept.removed, swept.is_complete) == (5, 0, False)
+    assert swept.failures == Counter({"blob-store-unavailable": PATIENCE + 1})
+    assert isinstance(sweep.blobs, FaultyBlobs)
+    assert sweep.blobs.calls["list"] == PATIENCE + 1
+    assert sft.sweep() == attrs.evolve(MESS, given_up=0)
+
+
+def test_a_database_that_is_away_is_told(sft: Application) -> None:
+    """Nothing is raised: each step says why it could not be done."""
+
+    def away(**_: bool) -> AbstractContextManager[MemoryUnit]:
+        raise DatabaseUnavailable
+
+    swept = attrs.evolve(sft.sweep, begin=away)()
+    assert swept == Swept(failures=Counter({"database-unavailable": 3}), is_complete=False)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7, 12])
+def test_a_sweep_that_is_told_to_stop_stops(sft: Application, maya: User, clock: SettableClock, steps: int) -> None:
+    """Before its next step, and it says so; the next sweep goes on."""
+    a_mess(sft, maya, clock)
+    left = iter([True] * steps)
+    swept = sft.sweep(may_go_on=lambda: next(left, False))
+    assert swept.given_up + swept.removed + swept.orphans == steps
+    assert not swept.is_complete
+    sft.sweep()
+    assert len(keys(sft)) == 1
+
+
+@attrs.define
+class Rows:
+    """
+    Rows that are over, to be pruned.
+    """
+
+    left: int
+    asked: list[int] = attrs.field(factory=list)
+
+    def over(self, **_: object) -> int:
+        return self.left
+
+    def prune(self, *, limit: int, **_: object) -> int:
+        count = min(limit, self.left)
+        self.left -= count
+        self.asked.append(limit)
+        return count
+
+
+@pytest.mark.parametrize("left", [0, 99, 100, 250])
+def test_rows_that_are_over_are_let_go_of_in_batches(sft: Application, left: int) -> None:
+    """All of them, in bounded transactions."""
+    rows = Rows(left)
+    sweep = attrs.evolve(sft.sweep, expiring=[rows, Rows(1)])
+    assert sweep(dry_run=True) == Swept(forgotten=left + 1)
+    assert sweep() == Swept(forgotten=left + 1)
+    assert rows.asked == [100] * (left // 100 + 1)
+
+
+# --- in turn ---------------------------------------------------------------------------------------------
+
+
+def in_turn(sft: Application, leases: MemoryLeases, holder: str) -> SweepInTurn:
+    return SweepInTurn(sweep=sft.sweep, leases=leases, holder=holder, interval=timedelta(minutes=5))
+
+
+def test_one_of_many_sweeps(sft: Application, clock: SettableClock) -> None:
+    """It keeps its turn from one interval to the next; when it is gone for two, another one takes over."""
+    leases = MemoryLeases()
+    first, second = in_turn(sft, leases, "first"), in_turn(sft, leases, "second")
+    for _ in range(3):
+        assert first() == Swept()
+        assert second() is None
+        clock.advance(minutes=5)
+    assert second() is None
+    clock.advance(minutes=5)
+    assert second() == Swept()
+    assert first() is None
+    second.stop()
+    assert first() == Swept()
+
+
+def test_who_dies_in_the_middle_is_followed(sft: Application, maya: User, clock: SettableClock) -> None:
+    """While it sweeps nobody else does, however long it takes; two minutes after its last sign another one may."""
+    a_mess(sft, maya, clock)
+    leases = MemoryLeases()
+    first, second = in_turn(sft, leases, "first"), in_turn(sft, leases, "second")
+    steps = count()
+
+    class DiedError(BaseException):
+        pass
+
+    def may_go_on() -> bool:
+        clock.advance(seconds=STEP)
+        assert second() is None
+        if next(steps) == 7:
+            raise DiedError
+        return True
+
+    with pytest.raises(DiedError):
+        first(may_go_on=may_go_on)
+    clock.advance(seconds=-STEP, microseconds=LEASE / TICK - 1)
+    assert second() is None
+    clock.advance(microseconds=1)
+    swept = second()
+    assert swept is not None
+    assert swept.is_complete
+    assert len(keys(sft)) == 1
+
+
+def test_who_has_lost_its_turn_stops(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A sweep that was away for longer than its lease leaves the rest to its successor."""
+    a_mess(sft, maya, clock)
+    leases = MemoryLeases()
+    first, second = in_turn(sft, leases, "first"), in_turn(sft, leases, "second")
+    others: list[Swept | None] = []
+
+    def may_go_on() -> bool:
+        if not others:
+            clock.advance(minutes=9)
+            others.append(None)
+            others.append(second())
+        return True
+
+    swept = first(may_go_on=may_go_on)
+    assert swept is not None
+    assert not swept.is_complete
+    assert others[1] == MESS

@@ -1,0 +1,94 @@
+"""
+The sweep of a running server: what a killed process left is gone soon, and one worker at a time does it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from support.processes import process_tree
+from support.service import Service, serving
+from support.waiting import eventually
+from support.wire import connected, form, receive, send
+
+LIGHT = {"ARGON2_MEMORY_KIB": "8192"}
+MIB = 1 << 20
+
+
+def workers(service: Service) -> set[int]:
+    return set(process_tree(service.process.pid)) - {service.process.pid}
+
+
+def store(service: Service, token: str, content: bytes) -> str:
+    headers, body = form(token, content, "kept.bin")
+    with connected(service.port) as connection:
+        send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
+        connection.sendall(body)
+        return str(receive(connection).json()["id"])
+
+
+def plant_orphan(service: Service, number: int) -> Path:
+    """
+    A part of no file that has lain there since 1970, as the temporary file of a put that was cut off.
+    """
+    folder = service.data / "blobs" / f"{number:032x}"
+    folder.mkdir()
+    for name in (f"1-00000000-{number:016x}", f".new-{number}"):
+        (folder / name).write_bytes(b"noise")
+        os.utime(folder / name, (1, 1))
+    return folder
+
+
+def sweeps(service: Service) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if line["logger"] == "sft.sweep"]
+
+
+def test_what_a_killed_worker_left_is_swept(tmp_path: Path) -> None:
+    """An upload that nobody goes on with, parts of no file and cut-off puts go; files and everybody's sums stay."""
+    with serving(tmp_path, settings=LIGHT | {"SWEEP_INTERVAL_SECONDS": "0.3"}) as service:
+        token = service.sign_up("maya")
+        file = store(service, token, b"kept")
+        headers, body = form(token, bytes(9 * MIB), "cut.bin")
+        with connected(service.port) as connection:
+            send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
+            connection.sendall(body[: 6 * MIB])
+            eventually(lambda: len(service.stored()) == 2)
+            (worker,) = workers(service)
+            os.kill(worker, signal.SIGKILL)
+        service.edit("UPDATE users SET created_at = 1")
+        plant_orphan(service, 7)
+        eventually(lambda: not (service.data / "blobs" / f"{7:032x}").exists())
+        assert not service.is_tidy(), "the upload is gone before its time"
+        service.edit("UPDATE files SET touched_at = 1, created_at = 1 WHERE state = 'receiving'")
+        eventually(service.is_tidy)
+        answer = service.call("GET", f"/files/{file}/download", token=token)
+        assert answer.body == b"kept"
+        done = sweeps(service)
+        assert [sum(line[field] for line in done) for field in ("given_up", "removed", "orphans")] == [1, 1, 1]
+        assert all(line["level"] == "info" for line in done)
+
+
+def test_one_worker_sweeps_until_it_dies(tmp_path: Path, postgres_url: str) -> None:
+    """Of two it is always the same one; when it is killed the other takes over."""
+    with serving(
+        tmp_path, workers=2, settings=LIGHT | {"DATABASE_URL": postgres_url, "SWEEP_INTERVAL_SECONDS": "1"}
+    ) as service:
+        service.sign_up("maya")
+        with psycopg.connect(postgres_url) as connection:
+            connection.execute("UPDATE users SET created_at = 1")
+        for number in range(3):
+            orphan = plant_orphan(service, number)
+            eventually(lambda number=number: len(sweeps(service)) == number + 1)  # type: ignore[misc]
+            assert not orphan.exists()
+        (sweeper,) = {line["process"] for line in sweeps(service)}
+        os.kill(sweeper, signal.SIGKILL)
+        plant_orphan(service, 9)
+        eventually(lambda: len(sweeps(service)) == 4)
+        assert sweeps(service)[-1]["process"] != sweeper

@@ -1,0 +1,113 @@
+"""
+The thread that sweeps: it goes on whatever happens, and holds up no stop.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from sft_adapters.container import memory_application
+from sft_core.errors import DatabaseUnavailable
+from sft_core.vault.sweep import MayGoOn, SweepInTurn
+from sft_http.sweeper import Sweeper
+
+SECONDS = 10.0
+
+
+@attrs.define
+class Steps:
+    """
+    What the sweeper does each time, one after the other; then nothing more.
+    """
+
+    acts: list[Callable[[], object]]
+    done: threading.Event = attrs.field(factory=threading.Event)
+
+    def __call__(self) -> None:
+        if not self.acts:
+            self.done.set()
+            return
+        self.acts.pop(0)()
+
+
+@pytest.fixture
+def sweep() -> SweepInTurn:
+    return memory_application().sweep_in_turn
+
+
+def sweeper(sweep: SweepInTurn, check: Callable[[], None], *, stop_seconds: float = SECONDS) -> Sweeper:
+    return Sweeper(sweep, check=check, interval_seconds=0.001, stop_seconds=stop_seconds)
+
+
+def fails(error: Exception) -> Callable[[], object]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+def test_it_goes_on_whatever_happens(sweep: SweepInTurn, caplog: pytest.LogCaptureFixture) -> None:
+    """A storage that is away or a fault of ours ends one sweep, and is logged, and the next one comes."""
+    steps = Steps([fails(DatabaseUnavailable("no connection")), fails(ValueError("a fault of ours"))])
+    running = sweeper(sweep, steps)
+    running.start()
+    assert steps.done.wait(SECONDS)
+    running.close()
+    assert [record.getMessage() for record in caplog.records] == ["no sweep now", "a sweep broke off"]
+    assert caplog.records[1].exc_info is not None
+
+
+def test_a_stop_ends_it_and_leaves_the_turn_to_others(sweep: SweepInTurn) -> None:
+    """Another worker need not wait until the lease is over."""
+    steps = Steps([lambda: None])
+    running = sweeper(sweep, steps)
+    other = attrs.evolve(sweep, holder="another")
+    running.start()
+    assert steps.done.wait(SECONDS)
+    running.close()
+    assert not running._thread.is_alive()
+    assert other() is not None
+
+
+def test_a_sweep_that_hangs_does_not_hold_up_a_stop(sweep: SweepInTurn) -> None:
+    """It is waited for as long as it was said, and left."""
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        go_on.wait(SECONDS)
+
+    running = sweeper(sweep, hang, stop_seconds=0.01)
+    running.start()
+    assert hangs.wait(SECONDS)
+    running.close()
+    assert running._thread.is_alive()
+    go_on.set()
+    running._thread.join(SECONDS)
+
+
+def test_a_sweep_under_way_is_told_of_the_stop(sweep: SweepInTurn) -> None:
+    """Before each step it asks whether it may go on."""
+    answers: list[bool] = []
+    began, stopping = threading.Event(), threading.Event()
+
+    @attrs.frozen
+    class Asks(SweepInTurn):
+        def __call__(self, *, may_go_on: MayGoOn = bool) -> None:
+            answers.append(may_go_on())
+            began.set()
+            stopping.wait(SECONDS)
+            answers.append(may_go_on())
+
+    fields = {field.name: getattr(sweep, field.name) for field in attrs.fields(SweepInTurn)}
+    running = sweeper(Asks(**fields), lambda: None)
+    running.start()
+    assert began.wait(SECONDS)
+    running._stopping.set()
+    stopping.set()
+    running.close()
+    assert answers[:2] == [True, False]

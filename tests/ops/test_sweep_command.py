@@ -1,0 +1,114 @@
+"""
+`sft sweep` as an operator meets it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sft_adapters.bootstrap import prepare, settings_for
+from sft_adapters.container import open_application
+from sft_adapters.settings import Settings
+from sft_core.values import EmailAddress, FileName, Password, Username
+from sft_http.cli.main import sft
+from support.processes import free_port
+
+RUNNER = CliRunner()
+LIGHT = {"ARGON2_MEMORY_KIB": "8192"}
+SOON = {"ORPHAN_GRACE_HOURS": "0"}
+NOTHING = {"given_up": 0, "removed": 0, "orphans": 0, "orphan_bytes": 0, "forgotten": 0}
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def settings(data: Path) -> Settings:
+    """
+    A data folder with a file and a part of no file.
+    """
+    settings = settings_for(data, LIGHT)
+    prepare(settings)
+    with open_application(settings) as application:
+        user = application.register_user(
+            email=EmailAddress.parse("maya@example.org"),
+            username=Username.parse("maya"),
+            password=Password.parse("a long one"),
+        )
+        application.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[b"content"])
+    orphan = data / "blobs" / f"{7:032x}" / f"1-00000000-{7:016x}"
+    orphan.parent.mkdir()
+    orphan.write_bytes(b"noise")
+    return settings
+
+
+def blobs(settings: Settings) -> int:
+    return sum(len(names) for _, _, names in os.walk(settings.blob_folder))
+
+
+def test_a_dry_run_tells_what_a_sweep_then_does(settings: Settings) -> None:
+    """As JSON and in words; the second sweep has nothing to do."""
+    found = NOTHING | {"orphans": 1, "orphan_bytes": 5}
+    done = []
+    for options in (["--dry-run"], [], []):
+        result = RUNNER.invoke(sft, ["sweep", "--data", "data", "--json", *options], env=SOON)
+        assert result.exit_code == 0, result.output
+        done.append(json.loads(result.output))
+    assert done == [kind | {"failures": {}, "is_complete": True} for kind in (found, found, NOTHING)]
+    assert blobs(settings) == 1
+    result = RUNNER.invoke(sft, ["sweep", "--data", "data", "--dry-run"], env=SOON)
+    assert result.output.splitlines()[0] == "Nothing was changed. There are:"
+    assert "parts of no file   0 (0 bytes)" in result.output
+
+
+def test_a_part_is_spared_in_its_grace_period(settings: Settings) -> None:
+    """Without a setting it is a day."""
+    assert RUNNER.invoke(sft, ["sweep", "--data", "data"]).exit_code == 0
+    assert blobs(settings) == 2
+
+
+@pytest.mark.usefixtures("settings")
+def test_a_store_that_is_away_is_status_1() -> None:
+    """What failed is told by its code."""
+    away = {"MINIO_ENDPOINT": f"127.0.0.1:{free_port()}", "MINIO_SECURE": "false"}
+    keys = {"MINIO_ACCESS_KEY": "somebody", "MINIO_SECRET_KEY": "s9dK2jfa8"}
+    result = RUNNER.invoke(sft, ["sweep", "--data", "data"], env=SOON | away | keys)
+    assert result.exit_code == 1
+    assert "failed: blob-store-unavailable (1 times)" in result.output
+    assert "Not everything was looked at." in result.output
+
+
+def test_without_a_database_nothing_is_made(data: Path) -> None:
+    """Status 2 and one sentence; no folder, no keys."""
+    result = RUNNER.invoke(sft, ["sweep", "--data", "data"])
+    assert result.exit_code == 2
+    assert "there is no database" in result.output
+    assert not data.exists()
+
+
+def test_a_sweep_needs_no_keys(settings: Settings, data: Path) -> None:
+    """It opens nothing."""
+    for key in (data / "keys").iterdir():
+        key.unlink()
+    assert RUNNER.invoke(sft, ["sweep", "--data", "data"], env=SOON).exit_code == 0
+    assert blobs(settings) == 1
+    assert list((data / "keys").iterdir()) == []
+
+
+def test_where_one_process_may_write_a_sweep_is_told_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A running server sweeps by itself; a dry run changes nothing and may come in."""
+    monkeypatch.setattr("sft_adapters.container.sqlite_is_safe_for_many_writers", lambda: False)
+    with open_application(settings):
+        result = RUNNER.invoke(sft, ["sweep", "--data", "data"], env=SOON)
+        assert result.exit_code == 2
+        assert "is locked" in result.output
+        assert RUNNER.invoke(sft, ["sweep", "--data", "data", "--dry-run"], env=SOON).exit_code == 0
+    assert blobs(settings) == 2
