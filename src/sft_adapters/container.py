@@ -46,6 +46,8 @@ from sft_core.users import use_cases as users
 from sft_core.users.model import TokenLifetimes
 from sft_core.values import Rate
 from sft_core.vault import use_cases as vault
+from sft_core.vault.doctor import Examine
+from sft_core.vault.examine_parts import ExamineFile
 from sft_core.vault.model import VaultPolicy
 from sft_core.vault.sweep import Sweep, SweepInTurn, SweepPolicy
 
@@ -276,6 +278,15 @@ class Container(containers.DeclarativeContainer):
         redeem_share_link=providers.Singleton(sharing.RedeemShareLink, begin=begin, clock=clock, find=find_shared_file),
         revoke_share_link=providers.Singleton(sharing.RevokeShareLink, begin=begin, clock=clock, find=find_shared_file),
         summarise_links=providers.Singleton(sharing.SummariseLinks, begin=begin, clock=clock, keyring=keyring),
+        examine=providers.Singleton(
+            Examine,
+            begin=begin,
+            clock=clock,
+            entropy=entropy,
+            examine_file=providers.Singleton(ExamineFile, begin=begin, keyring=keyring, cipher=cipher, blobs=blobs),
+            policy=sweep_policy,
+            known_keys=keyring.provided.ids,
+        ),
         sweep=sweep,
         sweep_in_turn=providers.Singleton(
             SweepInTurn,

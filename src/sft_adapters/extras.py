@@ -120,12 +120,15 @@ def prepare_bucket(settings: Settings) -> None:
         client.close()
 
 
-def check_redis(settings: Settings) -> None:
+def check_redis(settings: Settings) -> bool:
     """
-    Say by name what is wrong with the settings of a Redis server that answers; one that does not may come later.
+    Whether the Redis server answers; one that does not may come later.
+
+    `ConfigurationError` says by name what is wrong with the settings of one that does.
     """
     client = redis_client(settings)
     try:
         client.check()
+        return client.answers()
     finally:
         client.close()

@@ -23,6 +23,7 @@ from sft_core.users.use_cases import (
     SetUpTotp,
     SignIn,
 )
+from sft_core.vault.doctor import Examine
 from sft_core.vault.sweep import Sweep, SweepInTurn
 from sft_core.vault.use_cases import (
     AbortUpload,
@@ -68,5 +69,6 @@ class Application:
     revoke_share_link: RevokeShareLink
     summarise_links: SummariseLinks
 
+    examine: Examine
     sweep: Sweep
     sweep_in_turn: SweepInTurn

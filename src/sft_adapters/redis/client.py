@@ -112,6 +112,12 @@ class Client:
         if fault is not None:
             self._breaker.failed(type(fault).__name__)
 
+    def answers(self) -> bool:
+        """
+        Whether the server can be asked now.
+        """
+        return self._asked(lambda: self._driver.eval("return 1", 0)) is not None
+
     def close(self) -> None:
         """
         Close every connection.

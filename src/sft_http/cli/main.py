@@ -15,6 +15,7 @@ _OPERATORS: Final = {
     "serve": ("sft_http.ops.serve", "Run the service."),
     "keys": ("sft_http.ops.keys", "See and change the keys that protect what is stored."),
     "migrate": ("sft_http.ops.migrate", "Bring the database schema up to date."),
+    "doctor": ("sft_http.ops.doctor", "Check that everything stored is whole."),
     "sweep": ("sft_http.ops.sweep", "Remove what is left unfinished."),
 }
 

@@ -1,0 +1,45 @@
+"""
+What can be wrong with what is stored: one code a kind of damage.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+
+class Damage(enum.Enum):
+    """
+    A kind of damage. The value is its code, which never changes once released.
+    """
+
+    MISSING_PART = "missing-part"
+    SHORT_PART = "short-part"
+    LONG_PART = "long-part"
+    ALTERED_PART = "altered-part"
+    FOREIGN_PART = "foreign-part"
+    OLDER_PART = "older-part"
+    ORPHAN_PART = "orphan-part"
+    DANGLING_ROW = "dangling-row"
+    INCOMPLETE_MANIFEST = "incomplete-manifest"
+    ALTERED_MANIFEST = "altered-manifest"
+    WRONG_FILE_KEY = "wrong-file-key"
+    UNKNOWN_KEY_ID = "unknown-key-id"
+    QUOTA_DRIFT = "quota-drift"
+    STUCK_UPLOAD = "stuck-upload"
+    UNFINISHED_REMOVAL = "unfinished-removal"
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """
+    One thing that is wrong: its kind, what it is about, a sentence, and whether it has been repaired.
+
+    Neither holds a name that a user gave, or any secret.
+    """
+
+    damage: Damage
+    subject: str
+    detail: str
+    is_repaired: bool = False

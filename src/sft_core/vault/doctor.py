@@ -1,0 +1,209 @@
+"""
+The doctor: rows, parts, keys and quotas held against each other, in both directions.
+
+It only looks, unless it is asked to repair; and what it repairs is what can be told from the rest
+beyond doubt. It never touches a row or a blob of a sealed file: a damaged copy may be the only one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from sft_core.errors import InvalidValue, Unavailable
+from sft_core.ports import Begin, Clock, Entropy
+from sft_core.values import FileId
+from sft_core.vault.damage import Damage, Finding
+from sft_core.vault.examine_parts import PAGE, Chosen, ExamineFile, nothing
+from sft_core.vault.model import CONDEMNED, File, FileState, Part
+from sft_core.vault.sweep import PATIENCE, SweepPolicy, find_orphans, give_up, remove_orphan
+from sft_core.vault.upkeep_ports import UpkeepUnit
+from sft_core.vault.use_cases import purge
+
+NOBODY: Final[frozenset[str]] = frozenset()
+
+
+@attrs.frozen
+class Sample:
+    """
+    How many of all parts are read: `some` of `every`, others each time.
+    """
+
+    some: int = 1
+    every: int = 1
+
+    def __attrs_post_init__(self) -> None:
+        if not 1 <= self.some <= self.every <= 10**9:
+            raise InvalidValue("sample", "must be a fraction such as 1/10, at most 1")
+
+    def chosen(self, entropy: Entropy) -> Chosen:
+        """
+        A choice by lot.
+        """
+        lot = entropy.draw(16)
+
+        def is_chosen(part: Part) -> bool:
+            digest = hashlib.sha256(lot + part.blob_key.encode()).digest()
+            return int.from_bytes(digest[:8], "big") % self.every < self.some
+
+        return is_chosen
+
+
+@attrs.define
+class Seen:
+    """
+    How much has been looked at; `failures` counts by code what could not be looked at just now.
+    """
+
+    files: int = 0
+    parts_read: int = 0
+    failures: Counter[str] = attrs.field(factory=Counter)
+    in_a_row: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Examine:
+    """
+    Look at everything that is stored, and tell what is wrong with it as it is found.
+
+    `verify` says of how many parts the content is read and authenticated; None reads none. With
+    `repair` a sum is counted anew, an upload that is stuck is given up, a removal is finished and a
+    blob of no row is deleted: each only if it is still as it was found. Beside people who work
+    with the vault it finds nothing that is only under way: what looks wrong is looked at again.
+    """
+
+    begin: Begin[UpkeepUnit]
+    clock: Clock
+    entropy: Entropy
+    examine_file: ExamineFile
+    policy: SweepPolicy
+    known_keys: frozenset[str] = NOBODY
+
+    def __call__(
+        self, *, verify: Sample | None = None, repair: bool = False, seen: Seen | None = None
+    ) -> Iterator[Finding]:
+        seen = Seen() if seen is None else seen
+        now = self.clock.now()
+        chosen = _counted(verify.chosen(self.entropy), seen) if verify is not None else nothing
+        yield from self._keys()
+        yield from self._stray_parts()
+        yield from self._files(now, chosen, seen, repair=repair)
+        yield from self._orphans(now, repair=repair)
+        yield from self._drifts(repair=repair)
+
+    def _keys(self) -> Iterator[Finding]:
+        with self.begin(read_only=True) as unit:
+            stored = unit.inventory.key_ids()
+        for subject, ids in sorted(stored.items()):
+            for unknown in sorted(ids - self.known_keys):
+                yield Finding(damage=Damage.UNKNOWN_KEY_ID, subject=subject, detail=f"some are wrapped under {unknown}")
+
+    def _stray_parts(self) -> Iterator[Finding]:
+        after = ""
+        while True:
+            with self.begin(read_only=True) as unit:
+                page = unit.inventory.stray_parts(after=after, limit=PAGE)
+            for key in page:
+                detail = "a manifest names it, but its file is not there"
+                yield Finding(damage=Damage.DANGLING_ROW, subject=f"blob {key}", detail=detail)
+            if not page:
+                return
+            after = page[-1]
+
+    def _files(self, now: datetime, chosen: Chosen, seen: Seen, *, repair: bool) -> Iterator[Finding]:
+        after: FileId | None = None
+        while True:
+            with self.begin(read_only=True) as unit:
+                page = unit.inventory.files(after=after, limit=PAGE)
+            for file in page:
+                yield from self._seen(self._file(file, now, chosen, repair=repair), seen)
+            if not page:
+                return
+            after = page[-1].id
+
+    def _seen(self, findings: Iterator[Finding], seen: Seen) -> Iterator[Finding]:
+        """
+        What is found of one file; a failure is noted and passed over, unless nothing goes any more.
+        """
+        try:
+            yield from findings
+        except Unavailable as error:
+            seen.in_a_row += 1
+            if seen.in_a_row == PATIENCE:
+                raise
+            seen.failures[error.code] += 1
+        else:
+            seen.in_a_row = 0
+            seen.files += 1
+
+    def _file(self, file: File, now: datetime, chosen: Chosen, *, repair: bool) -> Iterator[Finding]:
+        if file.state in CONDEMNED:
+            yield from self._condemned(file, repair=repair)
+        elif file.state is FileState.RECEIVING and file.touched_at <= now - self.policy.idle:
+            yield from self._stuck(file, now, repair=repair)
+        else:
+            findings = list(self.examine_file(file, chosen=chosen))
+            if findings and self._is_still(file):
+                yield from findings
+
+    def _is_still(self, file: File) -> bool:
+        """
+        Whether the file is as it was: then what has been found of it was not only on its way.
+        """
+        with self.begin(read_only=True) as unit:
+            return unit.files.get(file.id) == file
+
+    def _condemned(self, file: File, *, repair: bool) -> Iterator[Finding]:
+        if not self._is_still(file):
+            return
+        if repair:
+            purge(self.begin, self.examine_file.blobs, file)
+        yield Finding(
+            damage=Damage.UNFINISHED_REMOVAL,
+            subject=f"file {file.id}",
+            detail="its end is decided, but it has not been removed yet",
+            is_repaired=repair,
+        )
+
+    def _stuck(self, file: File, now: datetime, *, repair: bool) -> Iterator[Finding]:
+        won = repair and give_up(self.begin, file, since=now - self.policy.idle)
+        if won:
+            purge(self.begin, self.examine_file.blobs, file)
+        if won or self._is_still(file):
+            detail = f"nothing has come of it since {file.touched_at.isoformat(timespec='seconds')}"
+            yield Finding(damage=Damage.STUCK_UPLOAD, subject=f"file {file.id}", detail=detail, is_repaired=won)
+
+    def _orphans(self, now: datetime, *, repair: bool) -> Iterator[Finding]:
+        blobs = self.examine_file.blobs
+        for blob in find_orphans(self.begin, blobs, self.policy, now=now):
+            yield Finding(
+                damage=Damage.ORPHAN_PART,
+                subject=f"blob {blob.key}",
+                detail=f"no row knows it: {blob.size} bytes",
+                is_repaired=repair and remove_orphan(self.begin, blobs, blob),
+            )
+
+    def _drifts(self, *, repair: bool) -> Iterator[Finding]:
+        with self.begin(read_only=True) as unit:
+            drifts = unit.ledger.drifts()
+        for drift in drifts:
+            if repair:
+                with self.begin() as unit:
+                    unit.ledger.recount(drift.owner)
+                    unit.commit()
+            detail = f"{drift.counted} bytes are counted, its files hold {drift.due}"
+            yield Finding(damage=Damage.QUOTA_DRIFT, subject=f"user {drift.owner}", detail=detail, is_repaired=repair)
+
+
+def _counted(chosen: Callable[[Part], bool], seen: Seen) -> Chosen:
+    def is_chosen(part: Part) -> bool:
+        is_it = chosen(part)
+        seen.parts_read += is_it
+        return is_it
+
+    return is_chosen

@@ -1,0 +1,154 @@
+"""
+`sft doctor`: whether everything that is stored is whole, and what can be mended without risk.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import click
+
+from sft_adapters.checkup import Check, check_ground, check_servers
+from sft_adapters.container import open_unchecked
+from sft_adapters.settings import Settings
+from sft_core.errors import InvalidValue, Unavailable
+from sft_core.vault.damage import Finding
+from sft_core.vault.doctor import Sample, Seen
+from sft_http.ops.configuration import CONFIGURATION_EXIT, read_settings, tells_errors, with_settings
+
+FINDINGS_EXIT = 1
+"""The exit status when something is wrong that has not been repaired."""
+
+
+class SampleType(click.ParamType[Sample]):
+    """
+    A fraction such as `1/10`.
+    """
+
+    name = "fraction"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Sample:
+        """
+        Read it, or tell what it should look like.
+        """
+        if isinstance(value, Sample):
+            return value
+        fraction = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(value))
+        try:
+            return Sample(*map(int, fraction.groups())) if fraction else self.fail("must look like 1/10", param, ctx)
+        except InvalidValue:
+            self.fail("must be a fraction such as 1/10, at most 1", param, ctx)
+
+
+@attrs.define
+class Report:
+    """
+    What has been checked and found; each line is told as it comes, unless all of it is to be JSON.
+    """
+
+    tell: Callable[[str], object]
+    checks: list[Check] = attrs.field(factory=list)
+    findings: list[Finding] = attrs.field(factory=list)
+    seen: Seen = attrs.field(factory=Seen)
+
+    def check(self, check: Check) -> None:
+        """
+        Note what has been checked.
+        """
+        self.checks.append(check)
+        self.tell(f"{'ok' if check.is_well else 'NOT WELL':<20} {check.name:<9} {check.detail}")
+
+    def finding(self, finding: Finding) -> None:
+        """
+        Note what is wrong.
+        """
+        self.findings.append(finding)
+        repaired = " (repaired)" if finding.is_repaired else ""
+        self.tell(f"{finding.damage.value:<20} {finding.subject}: {finding.detail}{repaired}")
+
+    @property
+    def exit_status(self) -> int:
+        """
+        2 if not everything could be looked at, 1 if something is wrong, else 0.
+        """
+        if self.seen.failures:
+            return CONFIGURATION_EXIT
+        left = [finding for finding in self.findings if not finding.is_repaired]
+        return FINDINGS_EXIT if left or not all(check.is_well for check in self.checks) else 0
+
+    def summary(self) -> str:
+        """
+        The last line, for people.
+        """
+        repaired = sum(finding.is_repaired for finding in self.findings)
+        looked_at = f"{self.seen.files} files looked at, {self.seen.parts_read} parts read"
+        lines = [f"{looked_at}, {len(self.findings)} findings, {repaired} of them repaired"]
+        lines += [f"not everything was looked at: {code} ({times} times)" for code, times in self.seen.failures.items()]
+        return "\n".join(lines)
+
+    def as_json(self) -> str:
+        """
+        All of it as one object.
+        """
+        told = {
+            "checks": [attrs.asdict(check) for check in self.checks],
+            "findings": [_plain(finding) for finding in self.findings],
+            "files": self.seen.files,
+            "parts_read": self.seen.parts_read,
+            "failures": self.seen.failures,
+        }
+        return json.dumps(told)
+
+
+def _plain(finding: Finding) -> dict[str, object]:
+    return {
+        "code": finding.damage.value,
+        "subject": finding.subject,
+        "detail": finding.detail,
+        "is_repaired": finding.is_repaired,
+    }
+
+
+@click.command("doctor")
+@with_settings
+@click.option("--verify-data", is_flag=True, help="Read and authenticate what is stored, to the last byte.")
+@click.option("--sample", type=SampleType(), help="Of all parts read so many only, drawn by lot: 1/10.")
+@click.option("--repair", is_flag=True, help="Mend what can be mended without touching a sealed file.")
+@click.option("--json", "as_json", is_flag=True, help="Tell it as one JSON object.")
+@tells_errors
+def command(
+    data: Path, env_file: Path | None, *, verify_data: bool, sample: Sample | None, repair: bool, as_json: bool
+) -> None:
+    """
+    Check settings, keys, servers and schema, then hold rows, parts, keys and quotas against each other.
+
+    Ends with status 0 if everything is well or has been repaired, 1 if something is wrong, and 2 if
+    not everything could be looked at.
+    """
+    if sample is not None and not verify_data:
+        raise click.UsageError("--sample says how much --verify-data reads")
+    settings = read_settings(data, env_file, make_keys=False)
+    report = Report(tell=(lambda _line: None) if as_json else click.echo)
+    examine(settings, report, verify=(sample or Sample()) if verify_data else None, repair=repair)
+    click.echo(report.as_json() if as_json else report.summary())
+    raise SystemExit(report.exit_status)
+
+
+def examine(settings: Settings, report: Report, *, verify: Sample | None, repair: bool) -> None:
+    """
+    Check everything, and note it in the report.
+    """
+    for check in check_ground(settings):
+        report.check(check)
+    with open_unchecked(settings, writes=repair) as opened:
+        for check in check_servers(settings, opened):
+            report.check(check)
+        try:
+            for finding in opened.application.examine(verify=verify, repair=repair, seen=report.seen):
+                report.finding(finding)
+        except Unavailable as error:
+            report.seen.failures[error.code] += 1

@@ -1,0 +1,132 @@
+"""
+The doctor on memory: what it makes of a vault that people work with, and of a store that is away.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import attrs
+import pytest
+
+from sft_adapters.memory.clock import SettableClock
+from sft_core.application import Application
+from sft_core.errors import BlobStoreUnavailable
+from sft_core.users.model import User
+from sft_core.values import FileName
+from sft_core.vault.damage import Damage
+from sft_core.vault.doctor import Examine, Sample, Seen
+from sft_core.vault.model import File
+from sft_core.vault.ports import BlobInfo, BlobStore
+from sft_core.vault.sweep import PATIENCE
+from sft_core.vault.upkeep_ports import UpkeepUnit
+from sft_core.vault.use_cases import Upload
+from support.library import FaultyBlobs
+
+NAME = FileName.parse("notes.txt")
+
+
+def stored(sft: Application, owner: User) -> File:
+    return sft.store_file(owner=owner.id, name=NAME, content=[b"content"])
+
+
+def begun(sft: Application, owner: User) -> Upload:
+    upload = sft.begin_upload(owner=owner.id, name=NAME)
+    sft.store_part(upload, b"half")
+    return upload
+
+
+def on(sft: Application, blobs: BlobStore) -> Examine:
+    return attrs.evolve(sft.examine, examine_file=attrs.evolve(sft.examine.examine_file, blobs=blobs))
+
+
+@attrs.frozen
+class Meanwhile(FaultyBlobs):
+    """
+    A store that lets something happen before each listing of a file's blobs.
+    """
+
+    happens: Callable[[], object] = attrs.field(kw_only=True)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        if prefix:
+            self.happens()
+        return super().list(prefix)
+
+
+def test_what_is_deleted_meanwhile_is_not_missing(sft: Application, maya: User) -> None:
+    """Its parts are gone because it is: nothing is wrong with that."""
+    file = stored(sft, maya)
+    gone: list[File] = []
+
+    def delete() -> None:
+        if not gone:
+            gone.append(file)
+            sft.delete_file(owner=maya.id, file_id=file.id)
+
+    assert list(on(sft, Meanwhile(sft.sweep.blobs, {}, happens=delete))()) == []
+    assert gone
+
+
+def test_what_is_aborted_meanwhile_is_not_missing(sft: Application, maya: User) -> None:
+    """Also an upload of which the manifest knew some parts already."""
+    upload = begun(sft, maya)
+    with sft.find_file.begin() as unit:
+        unit.manifests.append(upload.file.id, upload.unrecorded)
+        unit.commit()
+    examine = on(sft, Meanwhile(sft.sweep.blobs, {}, happens=lambda: sft.abort_upload(upload)))
+    assert list(examine()) == []
+
+
+def test_who_goes_on_at_the_last_moment_is_not_stuck(sft: Application, maya: User, clock: SettableClock) -> None:
+    """What has got a byte since it was looked at is neither given up nor told."""
+    upload = begun(sft, maya)
+    clock.advance(hours=24)
+    begin, reads = sft.examine.begin, count()
+
+    @contextmanager
+    def meanwhile(*, read_only: bool = False) -> Iterator[UpkeepUnit]:
+        with begin(read_only=read_only) as unit:
+            yield unit
+        # Keys and stray parts are asked for first, then the page of files on which it is found.
+        if read_only and next(reads) == 2:
+            sft.store_part(upload, b" of it")
+
+    examine = attrs.evolve(sft.examine, begin=meanwhile)
+    assert [finding.damage for finding in sft.examine()] == [Damage.STUCK_UPLOAD]
+    assert list(examine(repair=True)) == []
+    assert sft.seal_upload(upload).size == len(b"half of it")
+
+
+def test_a_failure_is_passed_over_and_told(sft: Application, maya: User) -> None:
+    """The other files are looked at all the same."""
+    for _ in range(4):
+        stored(sft, maya)
+    seen = Seen()
+    assert list(on(sft, FaultyBlobs(sft.sweep.blobs, {("list", 1): BlobStoreUnavailable()}))(seen=seen)) == []
+    assert (seen.files, seen.failures) == (3, Counter({"blob-store-unavailable": 1}))
+
+
+def test_a_store_that_is_away_ends_it(sft: Application, maya: User) -> None:
+    """Three failures in a row are enough."""
+    for _ in range(9):
+        stored(sft, maya)
+    away = FaultyBlobs(sft.sweep.blobs, {("list", number): BlobStoreUnavailable() for number in range(9)})
+    with pytest.raises(BlobStoreUnavailable):
+        list(on(sft, away)())
+    assert away.calls["list"] == PATIENCE
+
+
+def test_findings_come_as_they_are_found(sft: Application, maya: User) -> None:
+    """Who looks at a large vault need not wait for the end."""
+    files = [stored(sft, maya) for _ in range(2)]
+    blobs: BlobStore = sft.sweep.blobs
+    for blob in list(blobs.list()):
+        blobs.delete(blob.key)
+    findings = sft.examine(verify=Sample())
+    first = next(findings)
+    assert (first.damage, first.subject) == (Damage.MISSING_PART, f"file {files[0].id} part 0")
+    assert [finding.damage for finding in findings] == [Damage.MISSING_PART]

@@ -1,0 +1,258 @@
+"""
+`sft doctor`: each planted damage is found by its own code, and what it repairs is all it changes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import psycopg
+import pytest
+from click.testing import CliRunner
+
+from sft_core.values import FileName
+from sft_core.vault.doctor import Sample, Seen
+from sft_http.cli.main import sft
+from support import patient as plant
+from support.patient import Bucket, Patient, patient, twin
+from support.processes import free_port
+from support.servers import S3
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Patient:
+    return patient(tmp_path_factory.mktemp("template") / "data")
+
+
+@pytest.fixture
+def on_disk(template: Patient, tmp_path: Path) -> Patient:
+    return twin(template, tmp_path / "data")
+
+
+@pytest.fixture
+def on_s3(template: Patient, tmp_path: Path, s3: S3, bucket: str) -> Iterator[Patient]:
+    own = twin(template, tmp_path / "data", Bucket(s3, bucket))
+    yield own
+    for key in own.store.listed():
+        own.store.delete(key)
+    s3.client().remove_bucket(bucket)
+
+
+@attrs.frozen
+class Report:
+    """
+    What the command said.
+    """
+
+    status: int
+    told: dict[str, Any]
+
+    @property
+    def codes(self) -> list[str]:
+        return [finding["code"] for finding in self.told["findings"]]
+
+
+def doctor(patient: Patient, *options: str, **environ: str) -> Report:
+    command = ["doctor", "--data", str(patient.settings.data_dir), "--json", *options]
+    result = RUNNER.invoke(sft, command, env={**patient.environ, **environ})
+    return Report(result.exit_code, json.loads(result.stdout) if result.stdout.startswith("{") else {})
+
+
+Plant = Callable[[Patient], None]
+
+IN_THE_STORE: list[tuple[Plant, str]] = [
+    (plant.missing_part, "missing-part"),
+    (plant.short_part, "short-part"),
+    (plant.emptied_part, "short-part"),
+    (plant.long_part, "long-part"),
+    *((plant.flipped(at), "altered-part") for at in (0, 30, 56, -1)),
+    (plant.flipped_in_an_empty_file, "altered-part"),
+    (plant.foreign_part, "foreign-part"),
+    (plant.foreign_longer_part, "foreign-part"),
+    (plant.swapped_parts, "foreign-part"),
+    (plant.nobodys_part, "foreign-part"),
+    (plant.older_part, "older-part"),
+    (plant.orphan_part, "orphan-part"),
+    (plant.orphan_beside_a_file, "orphan-part"),
+]
+IN_THE_ROWS: list[tuple[Plant, str]] = [
+    (plant.row_without_a_file, "dangling-row"),
+    (plant.file_without_parts, "dangling-row"),
+    (plant.manifest_with_a_gap, "incomplete-manifest"),
+    (plant.altered_manifest, "altered-manifest"),
+    (plant.key_of_another_file, "wrong-file-key"),
+    (plant.wrong_file_key, "wrong-file-key"),
+    (plant.no_file_key, "wrong-file-key"),
+    (plant.unknown_key_id, "unknown-key-id"),
+    (plant.unknown_key_of_a_link, "unknown-key-id"),
+    (plant.unknown_key_of_a_second_factor, "unknown-key-id"),
+    (plant.quota_drift, "quota-drift"),
+    (plant.held_drift, "quota-drift"),
+    (plant.stuck_upload, "stuck-upload"),
+    (plant.unfinished_removal, "unfinished-removal"),
+]
+REPAIRED = {"orphan-part", "quota-drift", "stuck-upload", "unfinished-removal"}
+NEEDS_READING = {"altered-part", "foreign-part", "older-part"}
+"""What a listing does not tell; a foreign part that is longer it takes for one that grew."""
+NAMES = [plant.__name__ for plant, _ in IN_THE_STORE + IN_THE_ROWS]
+
+
+def judge(patient: Patient, damage: Plant, code: str) -> None:
+    """
+    It is found by its code and nothing else is; looking changes nothing, and a repair nothing else.
+    """
+    healthy = patient.everything()
+    damage(patient)
+    damaged = patient.everything()
+    assert damaged != healthy
+    glance = ["long-part"] if damage is plant.foreign_longer_part else [code] if code not in NEEDS_READING else []
+    assert doctor(patient).codes == glance
+    found = doctor(patient, "--verify-data")
+    assert (found.codes, found.status) == ([code], 1)
+    assert patient.everything() == damaged
+    mended = doctor(patient, "--verify-data", "--repair")
+    assert mended.codes == [code]
+    assert [finding["is_repaired"] for finding in mended.told["findings"]] == [code in REPAIRED]
+    assert mended.status == (0 if code in REPAIRED else 1)
+    assert patient.everything() == (healthy if code in REPAIRED else damaged)
+    assert doctor(patient, "--verify-data").codes == ([] if code in REPAIRED else [code])
+
+
+@pytest.mark.parametrize(("damage", "code"), IN_THE_STORE + IN_THE_ROWS, ids=NAMES)
+def test_planted_damage_is_found_by_its_own_code(on_disk: Patient, damage: Plant, code: str) -> None:
+    """On SQLite and a folder."""
+    judge(on_disk, damage, code)
+
+
+@pytest.mark.parametrize(("code", "damage"), {code: damage for damage, code in IN_THE_STORE}.items())
+def test_planted_damage_in_a_bucket_is_found_by_its_own_code(on_s3: Patient, code: str, damage: Plant) -> None:
+    """On SQLite and S3, one of each kind."""
+    judge(on_s3, damage, code)
+
+
+def test_a_healthy_vault_has_no_findings(on_disk: Patient) -> None:
+    """Whatever is asked, nothing is found, nothing is changed, and the status is 0."""
+    before = on_disk.everything()
+    for options, parts in (([], 0), (["--repair"], 0), (["--verify-data"], 8), (["--verify-data", "--repair"], 8)):
+        report = doctor(on_disk, *options)
+        assert (report.codes, report.status) == ([], 0)
+        assert (report.told["files"], report.told["parts_read"], report.told["failures"]) == (4, parts, {})
+        assert [(check["name"], check["is_well"]) for check in report.told["checks"]] == [
+            ("keys", True),
+            ("database", True),
+            ("store", True),
+        ]
+    assert on_disk.everything() == before
+
+
+def test_a_vault_on_postgresql_is_examined(tmp_path: Path, postgres_url: str) -> None:
+    """By the same code: nothing is found in a healthy one, and a drift is found and mended."""
+    environ = {"DATABASE_URL": postgres_url}
+    own = patient(tmp_path / "data", environ)
+    assert (doctor(own, "--verify-data").codes, doctor(own).told["files"]) == ([], 4)
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("UPDATE usages SET bytes = bytes + 1")
+    for codes in (["quota-drift"], []):
+        assert doctor(own, "--repair").codes == codes
+
+
+def test_several_damages_are_all_found(on_disk: Patient) -> None:
+    """One hides no other."""
+    damages: list[Plant] = [plant.missing_part, plant.flipped_in_an_empty_file, plant.orphan_part, plant.quota_drift]
+    for damage in damages:
+        damage(on_disk)
+    report = doctor(on_disk, "--verify-data", "--repair")
+    assert sorted(report.codes) == ["altered-part", "missing-part", "orphan-part", "quota-drift"]
+    assert report.status == 1
+    assert sorted(doctor(on_disk, "--verify-data").codes) == ["altered-part", "missing-part"]
+
+
+def test_what_is_under_way_is_no_finding(on_disk: Patient) -> None:
+    """An upload between two parts, whose parts no manifest names yet, and a part in its grace period."""
+    with on_disk.opened() as application:
+        upload = application.begin_upload(owner=on_disk.small.owner, name=FileName.parse("new.bin"))
+        application.store_part(upload, b"half")
+        plant.orphan_part(on_disk)
+        before = on_disk.everything()
+        assert doctor(on_disk, "--verify-data", ORPHAN_GRACE_HOURS="24").codes == []
+        assert doctor(on_disk, "--verify-data").codes == ["orphan-part"]
+        assert on_disk.everything() == before
+
+
+def test_a_sample_reads_some_of_the_parts(on_disk: Patient) -> None:
+    """Others each time; a fraction is checked, and needs reading to be asked for."""
+    read = [Seen() for _ in range(40)]
+    with on_disk.opened() as application:
+        for seen in read:
+            assert list(application.examine(verify=Sample(1, 2), seen=seen)) == []
+    assert len({seen.parts_read for seen in read}) > 1
+    assert doctor(on_disk, "--verify-data", "--sample", "3/3").told["parts_read"] == 8
+    for wrong in ("0/1", "2/1", "1/0", "0.5", "1", "-1/2", "", "1/9999999999"):
+        assert doctor(on_disk, "--verify-data", "--sample", wrong).status == 2
+    assert doctor(on_disk, "--sample", "1/2").status == 2
+
+
+def test_people_get_lines(on_disk: Patient) -> None:
+    """One a check and one a finding, as they come, and a sum; no name that a user gave is told."""
+    plant.quota_drift(on_disk)
+    command = ["doctor", "--data", str(on_disk.settings.data_dir), "--repair"]
+    result = RUNNER.invoke(sft, command, env=on_disk.environ)
+    assert result.exit_code == 0
+    words = [line.split()[0] for line in result.output.splitlines()]
+    assert words == ["ok", "ok", "ok", "quota-drift", "4"]
+    assert result.output.splitlines()[3].endswith("(repaired)")
+    assert result.output.splitlines()[4] == "4 files looked at, 0 parts read, 1 findings, 1 of them repaired"
+    assert "notes.bin" not in result.output
+
+
+# --- what cannot be looked at -----------------------------------------------------------------------------
+
+
+def test_a_key_that_is_not_there_is_told(on_disk: Patient) -> None:
+    """Status 2 and a sentence that names it: without it everything would look damaged."""
+    (on_disk.settings.data_dir / "keys" / "encryption.key").unlink()
+    result = RUNNER.invoke(sft, ["doctor", "--data", str(on_disk.settings.data_dir)], env=on_disk.environ)
+    assert result.exit_code == 2
+    assert "ENCRYPTION_KEY" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_without_a_database_nothing_is_made(tmp_path: Path) -> None:
+    """Status 2; the folder is not there afterwards either."""
+    keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
+    result = RUNNER.invoke(sft, ["doctor", "--data", str(tmp_path / "data")], env=keys)
+    assert result.exit_code == 2
+    assert "there is no database" in result.output
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_store_that_is_away_is_status_2(on_disk: Patient) -> None:
+    """What it holds cannot be told damaged or whole."""
+    away = {"MINIO_ENDPOINT": f"127.0.0.1:{free_port()}", "MINIO_SECURE": "false"}
+    keys = {"MINIO_ACCESS_KEY": "somebody", "MINIO_SECRET_KEY": "s9dK2jfa8"}
+    assert doctor(on_disk, **away, **keys).status == 2
+
+
+def test_a_redis_that_is_away_is_told(on_disk: Patient) -> None:
+    """The service does without, but somebody should know: status 1."""
+    report = doctor(on_disk, REDIS_URL=f"redis://127.0.0.1:{free_port()}")
+    assert report.status == 1
+    assert [check["is_well"] for check in report.told["checks"] if check["name"] == "redis"] == [False]
+
+
+def test_a_repair_needs_the_storage_for_itself_where_one_may_write(
+    on_disk: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a running server on such a SQLite it is refused; looking is not."""
+    monkeypatch.setattr("sft_adapters.container.sqlite_is_safe_for_many_writers", lambda: False)
+    with on_disk.opened():
+        assert doctor(on_disk).status == 0
+        assert doctor(on_disk, "--repair").status == 2

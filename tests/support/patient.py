@@ -1,0 +1,340 @@
+"""
+A vault with a few files, every kind of damage that can be planted in it, and everything it holds, to compare.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import attrs
+
+from sft_adapters.bootstrap import prepare, settings_for
+from sft_adapters.container import open_application
+from sft_adapters.settings import Settings
+from sft_core.application import Application
+from sft_core.values import EmailAddress, FileName, Password, Secret, Username, WrappedSecret
+from sft_core.vault.model import FILE_KEY_PURPOSE, File, Part
+from support.servers import S3
+
+PART: Final = 1 << 16
+ENVIRON: Final = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": str(PART), "ORPHAN_GRACE_HOURS": "0"}
+
+
+class Store(Protocol):
+    """
+    The blobs from beside, as whoever runs the store can change them.
+    """
+
+    def read(self, key: str) -> bytes: ...
+
+    def write(self, key: str, content: bytes) -> None: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def listed(self) -> list[str]: ...
+
+
+@attrs.frozen
+class Folder:
+    """
+    Blobs on the disk.
+    """
+
+    root: Path
+
+    def read(self, key: str) -> bytes:
+        return (self.root / key).read_bytes()
+
+    def write(self, key: str, content: bytes) -> None:
+        (self.root / key).parent.mkdir(exist_ok=True)
+        (self.root / key).write_bytes(content)
+
+    def delete(self, key: str) -> None:
+        (self.root / key).unlink()
+
+    def listed(self) -> list[str]:
+        return [str((Path(at) / name).relative_to(self.root)) for at, _, names in os.walk(self.root) for name in names]
+
+
+@attrs.frozen
+class Bucket:
+    """
+    Blobs on an S3 server.
+    """
+
+    server: S3
+    name: str
+
+    def read(self, key: str) -> bytes:
+        answer = self.server.client().get_object(self.name, key)
+        try:
+            return bytes(answer.read())
+        finally:
+            answer.close()
+            answer.release_conn()
+
+    def write(self, key: str, content: bytes) -> None:
+        self.server.client().put_object(self.name, key, io.BytesIO(content), len(content))
+
+    def delete(self, key: str) -> None:
+        self.server.client().remove_object(self.name, key)
+
+    def listed(self) -> list[str]:
+        found = self.server.client().list_objects(self.name, recursive=True)
+        return [str(item.object_name) for item in found]
+
+
+@attrs.frozen
+class Patient:
+    """
+    Two files of one part and of three, an empty one, and a link, of one owner; nobody is using them.
+    """
+
+    settings: Settings
+    environ: Mapping[str, str]
+    store: Store
+    small: File
+    large: File
+    other: File
+    empty: File
+
+    @property
+    def database(self) -> Path:
+        return self.settings.data_dir / "sft.db"
+
+    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """
+        What a statement answers, run from beside; no rule of the schema holds it off.
+        """
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            return connection.execute(statement, values).fetchall()
+
+    def parts(self, file: File) -> list[Part]:
+        with self.opened() as sft, sft.examine.begin(read_only=True) as unit:
+            return list(unit.inventory.parts(file.id, after=-1, limit=9))
+
+    def key(self, file: File, number: int = 0) -> str:
+        return self.parts(file)[number].blob_key
+
+    @contextmanager
+    def opened(self) -> Iterator[Application]:
+        with open_application(self.settings) as sft:
+            yield sft
+
+    def everything(self) -> dict[str, object]:
+        """
+        Every row and every blob there is, to the last byte.
+        """
+        tables = [name for (name,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        found: dict[str, object] = {name: sorted(map(repr, self.rows(f"SELECT * FROM {name}"))) for name in tables}
+        return found | {key: self.store.read(key) for key in self.store.listed()}
+
+
+def patient(data: Path, more: Mapping[str, str] = {}) -> Patient:
+    """
+    A new one, with its blobs in a folder.
+    """
+    environ = {**ENVIRON, **more}
+    settings = settings_for(data, environ)
+    prepare(settings)
+    with open_application(settings) as sft:
+        user = sft.register_user(
+            email=EmailAddress.parse("maya@example.org"),
+            username=Username.parse("maya"),
+            password=Password.parse("a long one"),
+        )
+
+        def stored(content: bytes) -> File:
+            return sft.store_file(owner=user.id, name=FileName.parse("notes.bin"), content=[content])
+
+        files = {
+            "small": stored(os.urandom(1000)),
+            "large": stored(os.urandom(2 * PART + 999)),
+            "other": stored(os.urandom(2 * PART + 999)),
+            "empty": stored(b""),
+        }
+        sft.issue_share_link(owner=user.id, file_id=files["large"].id)
+        sft.set_up_totp(user=user)
+    return Patient(settings=settings, environ=environ, store=Folder(settings.blob_folder), **files)
+
+
+def twin(patient: Patient, data: Path, bucket: Bucket | None = None) -> Patient:
+    """
+    The same in another folder, or with its blobs in a bucket that is not there yet.
+    """
+    shutil.copytree(patient.settings.data_dir, data)
+    environ = {**ENVIRON, **(bucket.server.environ(bucket.name) if bucket is not None else {})}
+    settings = settings_for(data, environ)
+    prepare(settings)
+    store: Store = Folder(settings.blob_folder) if bucket is None else bucket
+    if bucket is not None:
+        for key in patient.store.listed():
+            store.write(key, patient.store.read(key))
+    return attrs.evolve(patient, settings=settings, environ=environ, store=store)
+
+
+# --- damage to blobs -----------------------------------------------------------------------------------
+
+
+def missing_part(patient: Patient) -> None:
+    patient.store.delete(patient.key(patient.large, 1))
+
+
+def short_part(patient: Patient) -> None:
+    key = patient.key(patient.large, 1)
+    patient.store.write(key, patient.store.read(key)[:-1])
+
+
+def emptied_part(patient: Patient) -> None:
+    patient.store.write(patient.key(patient.large, 1), b"")
+
+
+def long_part(patient: Patient) -> None:
+    key = patient.key(patient.large, 1)
+    patient.store.write(key, patient.store.read(key) + b"\0")
+
+
+def flipped(at: int) -> Callable[[Patient], None]:
+    """
+    A bit of a byte, counted from the front or from the back.
+    """
+
+    def plant(patient: Patient) -> None:
+        key = patient.key(patient.large, 1)
+        content = bytearray(patient.store.read(key))
+        content[at] ^= 4
+        patient.store.write(key, bytes(content))
+
+    plant.__name__ = f"flipped_at_{at}"
+    return plant
+
+
+def flipped_in_an_empty_file(patient: Patient) -> None:
+    key = patient.key(patient.empty)
+    content = bytearray(patient.store.read(key))
+    content[-1] ^= 1
+    patient.store.write(key, bytes(content))
+
+
+def foreign_part(patient: Patient) -> None:
+    """Of another file, at the same place and of the same length."""
+    patient.store.write(patient.key(patient.large, 1), patient.store.read(patient.key(patient.other, 1)))
+
+
+def foreign_longer_part(patient: Patient) -> None:
+    patient.store.write(patient.key(patient.small), patient.store.read(patient.key(patient.other, 1)))
+
+
+def swapped_parts(patient: Patient) -> None:
+    """Of the same file, from another place; the other one stays as it is."""
+    patient.store.write(patient.key(patient.large, 1), patient.store.read(patient.key(patient.large, 0)))
+
+
+def nobodys_part(patient: Patient) -> None:
+    key = patient.key(patient.large, 1)
+    patient.store.write(key, os.urandom(len(patient.store.read(key))))
+
+
+def older_part(patient: Patient) -> None:
+    """Encrypted under this file's key for this very place, with another content."""
+    part = patient.parts(patient.large)[1]
+    with patient.opened() as sft:
+        assert patient.large.key is not None
+        examine = sft.examine.examine_file
+        key = examine.keyring.unwrap(patient.large.key, purpose=FILE_KEY_PURPOSE, context=patient.large.key_context)
+        encrypted = examine.cipher.encrypt(key, context=patient.large.part_context(1), plaintext=os.urandom(part.size))
+        patient.store.write(part.blob_key, b"".join(map(bytes, encrypted.pieces)))
+
+
+def orphan_part(patient: Patient) -> None:
+    patient.store.write(f"{7:032x}/1-00000000-{7:016x}", b"noise")
+
+
+def orphan_beside_a_file(patient: Patient) -> None:
+    patient.store.write(patient.small.blob_key(0, bytes(8)), b"noise")
+
+
+# --- damage to rows ------------------------------------------------------------------------------------
+
+
+def row_without_a_file(patient: Patient) -> None:
+    """A line of a manifest whose file is gone; the sums are as if it had been deleted."""
+    own = patient.small.id.bytes
+    patient.rows("UPDATE usages SET bytes = bytes - (SELECT held FROM files WHERE id = ?)", own)
+    patient.rows("DELETE FROM files WHERE id = ?", own)
+
+
+def file_without_parts(patient: Patient) -> None:
+    patient.rows("DELETE FROM parts WHERE file_id = ?", patient.large.id.bytes)
+
+
+def manifest_with_a_gap(patient: Patient) -> None:
+    patient.rows("DELETE FROM parts WHERE file_id = ? AND number = 1", patient.large.id.bytes)
+
+
+def altered_manifest(patient: Patient) -> None:
+    patient.rows("UPDATE parts SET header = zeroblob(56) WHERE file_id = ? AND number = 1", patient.large.id.bytes)
+
+
+def _set_key(patient: Patient, wrapped: WrappedSecret) -> None:
+    change = "UPDATE files SET key_id = ?, wrapped_key = ? WHERE id = ?"
+    patient.rows(change, wrapped.key_id, wrapped.ciphertext, patient.large.id.bytes)
+
+
+def key_of_another_file(patient: Patient) -> None:
+    assert patient.other.key is not None
+    _set_key(patient, patient.other.key)
+
+
+def wrong_file_key(patient: Patient) -> None:
+    """One that opens, and that nothing was encrypted with."""
+    with patient.opened() as sft:
+        keyring = sft.examine.examine_file.keyring
+        key = Secret(os.urandom(32))
+        _set_key(patient, keyring.wrap(key, purpose=FILE_KEY_PURPOSE, context=patient.large.key_context))
+
+
+def no_file_key(patient: Patient) -> None:
+    patient.rows("UPDATE files SET key_id = NULL, wrapped_key = NULL WHERE id = ?", patient.large.id.bytes)
+
+
+def unknown_key_id(patient: Patient) -> None:
+    patient.rows("UPDATE files SET key_id = '0123456789abcdef' WHERE id = ?", patient.large.id.bytes)
+
+
+def unknown_key_of_a_link(patient: Patient) -> None:
+    patient.rows("UPDATE links SET token_key_id = '0123456789abcdef'")
+
+
+def unknown_key_of_a_second_factor(patient: Patient) -> None:
+    patient.rows("UPDATE users SET totp_key_id = '0123456789abcdef'")
+
+
+def quota_drift(patient: Patient) -> None:
+    patient.rows("UPDATE usages SET bytes = bytes + 1")
+
+
+def held_drift(patient: Patient) -> None:
+    patient.rows("UPDATE files SET held = held - 1 WHERE id = ?", patient.large.id.bytes)
+
+
+def stuck_upload(patient: Patient) -> None:
+    with patient.opened() as sft:
+        upload = sft.begin_upload(owner=patient.small.owner, name=FileName.parse("stuck.bin"))
+        sft.store_part(upload, b"half")
+    patient.rows("UPDATE files SET created_at = 1, touched_at = 1 WHERE id = ?", upload.file.id.bytes)
+
+
+def unfinished_removal(patient: Patient) -> None:
+    with patient.opened() as sft:
+        upload = sft.begin_upload(owner=patient.small.owner, name=FileName.parse("over.bin"))
+        sft.store_part(upload, b"half")
+    change = "UPDATE files SET state = 'aborting', key_id = NULL, wrapped_key = NULL WHERE id = ?"
+    patient.rows(change, upload.file.id.bytes)
