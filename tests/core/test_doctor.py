@@ -13,6 +13,7 @@ import attrs
 import pytest
 
 from sft_adapters.memory.clock import SettableClock
+from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
 from sft_core.errors import BlobStoreUnavailable
 from sft_core.users.model import User
@@ -36,6 +37,17 @@ def stored(sft: Application, owner: User) -> File:
 def begun(sft: Application, owner: User) -> Upload:
     upload = sft.begin_upload(owner=owner.id, name=NAME)
     sft.store_part(upload, b"half")
+    return upload
+
+
+def recorded(sft: Application, owner: User) -> Upload:
+    """
+    An upload whose manifest knows its part.
+    """
+    upload = begun(sft, owner)
+    with sft.find_file.begin() as unit:
+        unit.manifests.append(upload.file.id, upload.unrecorded)
+        unit.commit()
     return upload
 
 
@@ -73,12 +85,35 @@ def test_what_is_deleted_meanwhile_is_not_missing(sft: Application, maya: User) 
 
 def test_what_is_aborted_meanwhile_is_not_missing(sft: Application, maya: User) -> None:
     """Also an upload of which the manifest knew some parts already."""
-    upload = begun(sft, maya)
-    with sft.find_file.begin() as unit:
-        unit.manifests.append(upload.file.id, upload.unrecorded)
-        unit.commit()
+    upload = recorded(sft, maya)
     examine = on(sft, Meanwhile(sft.sweep.blobs, {}, happens=lambda: sft.abort_upload(upload)))
     assert list(examine()) == []
+
+
+def test_a_part_that_another_one_replaces_meanwhile_is_not_missing(sft: Application, maya: User) -> None:
+    """The row of an upload that moves says so to the minute only, so its manifest is read again."""
+    upload = recorded(sft, maya)
+    (old,) = upload.unrecorded
+    begin = sft.examine.begin
+    assert isinstance(begin, MemoryDatabase)
+    manifests = begin._committed.parts
+
+    def replace() -> None:
+        if manifests[upload.file.id] == (old,):
+            new = attrs.evolve(old, blob_key=upload.file.blob_key(0, bytes(8)))
+            sft.sweep.blobs.delete(old.blob_key)
+            sft.sweep.blobs.put(new.blob_key, [bytes(new.stored_size)], size=new.stored_size)
+            manifests[upload.file.id] = (new,)
+
+    assert list(on(sft, Meanwhile(sft.sweep.blobs, {}, happens=replace))()) == []
+    assert [part.blob_key for part in manifests[upload.file.id]] != [old.blob_key]
+
+
+def test_a_part_that_an_upload_has_lost_is_missing(sft: Application, maya: User) -> None:
+    """What its manifest names has to be there, also before it is sealed."""
+    upload = recorded(sft, maya)
+    sft.sweep.blobs.delete(upload.unrecorded[0].blob_key)
+    assert [finding.damage for finding in sft.examine()] == [Damage.MISSING_PART]
 
 
 def test_who_goes_on_at_the_last_moment_is_not_stuck(sft: Application, maya: User, clock: SettableClock) -> None:

@@ -148,6 +148,10 @@ class Examine:
             yield from self._stuck(file, now, repair=repair)
         else:
             findings = list(self.examine_file(file, chosen=chosen))
+            if findings and file.state is FileState.RECEIVING:
+                # The manifest of an upload changes while the row says that it has not moved.
+                again = set(self.examine_file(file, chosen=chosen))
+                findings = [finding for finding in findings if finding in again]
             if findings and self._is_still(file):
                 yield from findings
 
