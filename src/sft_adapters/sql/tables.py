@@ -54,7 +54,8 @@ metadata: Final = MetaData(
     },
 )
 
-_UNFINISHED: Final = text("state != 'sealed'")
+UNFINISHED: Final = text("state != 'sealed'")
+"""A condition on files, word for word that of their index: with a parameter in it the index would not be used."""
 
 # Identifiers are the 16 bytes of a UUID version 7, so they sort by the time they were made.
 ID: Final = LargeBinary(16)
@@ -122,7 +123,7 @@ files: Final = Table(
     CheckConstraint("held >= 0", name="held_is_not_negative"),
     Index(None, "owner_id", "state", "created_at", "id"),
     # The few that a sweep has to look at, among the many that are sealed.
-    Index("ix_files_unfinished", "id", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+    Index("ix_files_unfinished", "id", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
 )
 
 usages: Final = Table(

@@ -16,13 +16,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.files import from_row
 from sft_adapters.sql.manifests import COLUMNS
-from sft_adapters.sql.tables import files, links, parts, usages, users
+from sft_adapters.sql.tables import UNFINISHED, files, links, parts, usages, users
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import CONDEMNED, File, FileState, Part
 from sft_core.vault.upkeep_ports import Drift
 
-# In the words of the index, which would not be used otherwise.
-_UNFINISHED: Final = files.c.state != FileState.SEALED.value
 _CONDEMNED: Final = files.c.state.in_([state.value for state in CONDEMNED])
 _IS_SEALED: Final = files.c.state == FileState.SEALED.value
 _DUE: Final = case((_IS_SEALED, files.c.size), else_=files.c.held)
@@ -44,10 +42,10 @@ class SqlLeftovers:
     connection: Connection
 
     def condemned(self, *, after: FileId | None, limit: int) -> Sequence[File]:
-        return _page(self.connection, and_(_UNFINISHED, _CONDEMNED), after, limit)
+        return _page(self.connection, and_(UNFINISHED, _CONDEMNED), after, limit)
 
     def idle(self, *, since: datetime, after: FileId | None, limit: int) -> Sequence[File]:
-        return _page(self.connection, and_(_UNFINISHED, _is_idle(since)), after, limit)
+        return _page(self.connection, and_(UNFINISHED, _is_idle(since)), after, limit)
 
     def give_up(self, file_id: FileId, *, since: datetime) -> bool:
         change = {"state": FileState.ABORTING.value, "key_id": None, "wrapped_key": None}

@@ -8,17 +8,19 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from sft_adapters.sql import migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import open_engine, sqlite_is_safe_for_many_writers
 from sft_adapters.sql.transactions import transaction
-from sft_adapters.testkit.contracts.examples import a_user, stored_user
+from sft_adapters.testkit.contracts.examples import NOW, a_user, stored_user
 from sft_core.errors import DatabaseUnavailable
 from sft_core.users.model import User
+from sft_core.values import FileId
 
 
 def test_every_connection_is_durable_and_strict(sqlite_engine: Engine) -> None:
@@ -93,3 +95,23 @@ def test_the_flaw_of_the_library_is_known_by_its_version() -> None:
     """Before 3.51.3 one process writes."""
     assert not sqlite_is_safe_for_many_writers((3, 51, 2))
     assert sqlite_is_safe_for_many_writers((3, 51, 3))
+
+
+def test_a_sweep_does_not_read_every_file(sqlite_engine: Engine) -> None:
+    """What it looks for is found by the index of what is not sealed."""
+    asked: list[tuple[str, object]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        asked.append((statement, parameters))
+
+    with SqlDatabase(sqlite_engine)(read_only=True) as unit:
+        event.listen(sqlite_engine, "before_cursor_execute", note)
+        for after in (None, FileId(UUID(int=7))):
+            unit.leftovers.condemned(after=after, limit=9)
+            unit.leftovers.idle(since=NOW, after=after, limit=9)
+        event.remove(sqlite_engine, "before_cursor_execute", note)
+    assert len(asked) == 4
+    with closing(sqlite3.connect(sqlite_engine.url.database or "")) as connection:
+        for statement, parameters in asked:
+            (step,) = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()  # type: ignore[arg-type]
+            assert "ix_files_unfinished" in step[3]
