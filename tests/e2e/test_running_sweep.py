@@ -58,7 +58,7 @@ def test_what_a_killed_worker_left_is_swept(tmp_path: Path) -> None:
         headers, body = form(token, bytes(9 * MIB), "cut.bin")
         with connected(service.port) as connection:
             send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
-            connection.sendall(body[: 6 * MIB])
+            connection.sendall(body[: 8 * MIB])
             eventually(lambda: len(service.stored()) == 2)
             (worker,) = workers(service)
             os.kill(worker, signal.SIGKILL)
