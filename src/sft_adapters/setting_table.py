@@ -279,9 +279,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("SWEEP_BATCH", types.whole(1, 1000), 100, "Rows and blobs that a sweep looks at together."),
     Setting(
         "ORPHAN_GRACE_HOURS",
-        types.number(0, 8760),
+        types.number(1, 8760),
         24.0,
-        "How long a stored part that no row knows is left alone by a sweep.",
+        "How long a stored part that no row knows is left alone: the row of a small file comes after its part.",
         "hours",
     ),
     Setting(

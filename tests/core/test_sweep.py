@@ -18,7 +18,7 @@ from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
 from sft_adapters.memory.leases import MemoryLeases
 from sft_core.application import Application
-from sft_core.errors import BlobStoreUnavailable, DatabaseUnavailable, UploadAborted
+from sft_core.errors import BlobStoreUnavailable, ConfigurationError, DatabaseUnavailable, UploadAborted
 from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.model import File, FileState
@@ -160,6 +160,25 @@ def test_what_may_be_needed_is_never_an_orphan(sft: Application, maya: User, clo
     clock.advance(hours=1)
     assert attrs.evolve(sft.sweep, policy=attrs.evolve(sft.sweep.policy, grace=timedelta(0)))() == Swept()
     assert keys(sft) == before
+
+
+def test_the_part_of_a_small_file_is_left_alone_until_its_row_comes(
+    sft: Application, maya: User, clock: SettableClock
+) -> None:
+    """No row knows it before the commit that makes it a file: the grace period is for it."""
+    upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=5)
+    sft.store_part(upload, b"small")
+    assert states(sft) == Counter()
+    clock.advance(microseconds=GRACE / TICK - 1)
+    assert sft.sweep() == Swept()
+    file = sft.seal_upload(upload)
+    assert b"".join(map(bytes, sft.read_file(file))) == b"small"
+
+
+def test_no_grace_period_may_be_too_short_for_a_commit() -> None:
+    """What is set to less than an hour is refused at the start."""
+    with pytest.raises(ConfigurationError, match="ORPHAN_GRACE_HOURS"):
+        memory_application(environ={"ORPHAN_GRACE_HOURS": "0.9"})
 
 
 def test_a_database_younger_than_the_grace_period_removes_nothing(clock: SettableClock) -> None:

@@ -30,7 +30,7 @@ from support.library import LIGHT
 
 NAME: Final = FileName.parse("notes.txt")
 IDLE_HOURS: Final = 2
-SETTINGS: Final = LIGHT | {"ORPHAN_GRACE_HOURS": "0", "UPLOAD_IDLE_HOURS": str(IDLE_HOURS)}
+SETTINGS: Final = LIGHT | {"ORPHAN_GRACE_HOURS": "1", "UPLOAD_IDLE_HOURS": str(IDLE_HOURS)}
 
 
 class DiedError(BaseException):
@@ -185,6 +185,18 @@ class SweptVault(RuleBasedStateMachine):
         upload = self.ended[which % len(self.ended)]
         with suppress(UploadAborted):
             self.lives(death, lambda: self.sft.store_part(upload, part))
+
+    @rule(content=PART, minutes=st.integers(0, 59), death=DEATHS, sweeps=st.booleans())
+    def a_small_file_is_stored(self, content: bytes, minutes: int, death: int | None, *, sweeps: bool) -> None:
+        """Its row comes with its commit, after its part; somebody may sweep between, within the hour."""
+        upload = self.sft.begin_upload(owner=self.owner.id, name=NAME, announced_size=len(content))
+        if not self.lives(death, lambda: self.sft.store_part(upload, content)):
+            return
+        self.time_passes(minutes)
+        if sweeps:
+            self.sft.sweep()
+        lived = self.lives(death, lambda: self.sft.seal_upload(upload))
+        (self.files if lived else self.unsure)[upload.file.id] = content
 
     @precondition(lambda self: self.files)
     @rule(which=st.integers(0, 99), death=DEATHS)

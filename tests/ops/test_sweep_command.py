@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from support.processes import free_port
 
 RUNNER = CliRunner()
 LIGHT = {"ARGON2_MEMORY_KIB": "8192"}
-SOON = {"ORPHAN_GRACE_HOURS": "0"}
+SOON = {"ORPHAN_GRACE_HOURS": "1"}
 NOTHING = {"given_up": 0, "removed": 0, "orphans": 0, "orphan_bytes": 0, "forgotten": 0}
 
 
@@ -33,7 +36,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def settings(data: Path) -> Settings:
     """
-    A data folder with a file and a part of no file.
+    A data folder with a file, and a part of no file that has been there for two hours.
     """
     settings = settings_for(data, LIGHT)
     prepare(settings)
@@ -47,6 +50,9 @@ def settings(data: Path) -> Settings:
     orphan = data / "blobs" / f"{7:032x}" / f"1-00000000-{7:016x}"
     orphan.parent.mkdir()
     orphan.write_bytes(b"noise")
+    os.utime(orphan, (time.time() - 7200,) * 2)
+    with closing(sqlite3.connect(data / "sft.db")) as database, database:
+        database.execute("UPDATE users SET created_at = 1")
     return settings
 
 

@@ -18,13 +18,14 @@ import attrs
 from sft_adapters.bootstrap import prepare, settings_for
 from sft_adapters.container import open_application
 from sft_adapters.settings import Settings
+from sft_adapters.sql.engine import opened
 from sft_core.application import Application
 from sft_core.values import EmailAddress, FileName, Password, Secret, Username, WrappedSecret
 from sft_core.vault.model import FILE_KEY_PURPOSE, File, Part
 from support.servers import S3
 
 PART: Final = 1 << 16
-ENVIRON: Final = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": str(PART), "ORPHAN_GRACE_HOURS": "0"}
+ENVIRON: Final = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": str(PART), "ORPHAN_GRACE_HOURS": "1"}
 
 
 class Store(Protocol):
@@ -37,6 +38,8 @@ class Store(Protocol):
     def write(self, key: str, content: bytes) -> None: ...
 
     def delete(self, key: str) -> None: ...
+
+    def age(self, key: str) -> None: ...
 
     def listed(self) -> list[str]: ...
 
@@ -58,6 +61,9 @@ class Folder:
 
     def delete(self, key: str) -> None:
         (self.root / key).unlink()
+
+    def age(self, key: str) -> None:
+        os.utime(self.root / key, (1, 1))
 
     def listed(self) -> list[str]:
         return [str((Path(at) / name).relative_to(self.root)) for at, _, names in os.walk(self.root) for name in names]
@@ -85,6 +91,10 @@ class Bucket:
 
     def delete(self, key: str) -> None:
         self.server.client().remove_object(self.name, key)
+
+    def age(self, key: str) -> None:
+        assert self.server.folder is not None
+        os.utime(self.server.folder / self.name / key, (1, 1))
 
     def listed(self) -> list[str]:
         found = self.server.client().list_objects(self.name, recursive=True)
@@ -162,6 +172,8 @@ def patient(data: Path, more: Mapping[str, str] = {}) -> Patient:
         }
         sft.issue_share_link(owner=user.id, file_id=files["large"].id)
         sft.set_up_totp(user=user)
+    with opened(settings.database, busy_seconds=9) as engine, engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE users SET created_at = 1")
     return Patient(settings=settings, environ=environ, store=Folder(settings.blob_folder), **files)
 
 
@@ -254,11 +266,16 @@ def older_part(patient: Patient) -> None:
 
 
 def orphan_part(patient: Patient) -> None:
-    patient.store.write(f"{7:032x}/1-00000000-{7:016x}", b"noise")
+    _old(patient, f"{7:032x}/1-00000000-{7:016x}")
 
 
 def orphan_beside_a_file(patient: Patient) -> None:
-    patient.store.write(patient.small.blob_key(0, bytes(8)), b"noise")
+    _old(patient, patient.small.blob_key(0, bytes(8)))
+
+
+def _old(patient: Patient, key: str) -> None:
+    patient.store.write(key, b"noise")
+    patient.store.age(key)
 
 
 # --- damage to rows ------------------------------------------------------------------------------------

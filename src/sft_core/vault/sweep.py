@@ -40,8 +40,10 @@ class SweepPolicy:
     """
     How long things are left alone: an upload without a new byte for `idle`, a blob without a row for `grace`.
 
-    What a store knows to be over is kept for `kept` beyond its end, because clocks jump. `batch` is
-    how many rows or blobs are looked at together.
+    The row of a small file comes with its commit, moments after its one part was stored: `grace` has
+    to be longer than that by far, and than clocks differ. An upload of several parts has its row
+    before its first part. What a store knows to be over is kept for `kept` beyond its end, because
+    clocks jump. `batch` is how many rows or blobs are looked at together.
     """
 
     idle: timedelta
