@@ -36,14 +36,11 @@ def test_transcripts_print_what_they_show(page: Path, fresh_service: Service, tm
     transcript = [step for block in blocks(page, "console") for step in steps(block)]
     folder = tmp_path / "terminal"
     folder.mkdir()
-    # Commands stand beside the service: in its folder, with its program and its settings.
-    (folder / "sft-data").symlink_to(fresh_service.data)
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     local = [at_port(step.command, fresh_service.port) for step in transcript]
     printed = run(
         [type(step)(command, step.shown) for step, command in zip(transcript, local, strict=True)],
         folder=folder,
-        environment={**os.environ, "HOME": str(folder), "PATH": programs},
+        environment={**os.environ, "HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
     for step, output in zip(transcript, printed, strict=True):
         assert matches(step.shown, output.replace(f":{fresh_service.port}", ":8000")), (step.command, output)
