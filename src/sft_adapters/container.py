@@ -45,6 +45,7 @@ from sft_core.throttle import Throttle
 from sft_core.users import use_cases as users
 from sft_core.users.model import TokenLifetimes
 from sft_core.values import Rate
+from sft_core.vault import appending, concatenation, resumable
 from sft_core.vault import use_cases as vault
 from sft_core.vault.doctor import Examine
 from sft_core.vault.examine_parts import ExamineFile
@@ -218,6 +219,31 @@ class Container(containers.DeclarativeContainer):
     find_shared_file = providers.Singleton(sharing.FindSharedFile, begin=begin, clock=clock)
 
     sweep = providers.Singleton(Sweep, begin=begin, clock=clock, blobs=blobs, expiring=expiring, policy=sweep_policy)
+    seal_and_share = providers.Singleton(
+        sharing.SealAndShare,
+        begin=begin,
+        seal=seal_upload,
+        issue=issue_share_link,
+    )
+    read_file = providers.Singleton(vault.ReadFile, begin=begin, keyring=keyring, cipher=cipher, blobs=blobs)
+    delete_file = providers.Singleton(vault.DeleteFile, begin=begin, find=find_file, blobs=blobs)
+    find_upload = providers.Singleton(resumable.FindUpload, begin=begin)
+    create_upload = providers.Singleton(
+        resumable.CreateUpload,
+        begin=begin,
+        ids=ids,
+        clock=clock,
+        entropy=entropy,
+        keyring=keyring,
+        policy=policy,
+    )
+    terminate_upload = providers.Singleton(
+        resumable.TerminateUpload,
+        begin=begin,
+        find=find_upload,
+        blobs=blobs,
+        delete=delete_file,
+    )
 
     application = providers.Singleton(
         Application,
@@ -265,15 +291,49 @@ class Container(containers.DeclarativeContainer):
         ),
         find_file=find_file,
         list_files=providers.Singleton(vault.ListFiles, begin=begin),
-        read_file=providers.Singleton(vault.ReadFile, begin=begin, keyring=keyring, cipher=cipher, blobs=blobs),
-        delete_file=providers.Singleton(vault.DeleteFile, begin=begin, find=find_file, blobs=blobs),
-        issue_share_link=issue_share_link,
-        seal_and_share=providers.Singleton(
-            sharing.SealAndShare,
+        read_file=read_file,
+        delete_file=delete_file,
+        create_upload=create_upload,
+        find_upload=find_upload,
+        take_upload=providers.Singleton(
+            appending.TakeUpload,
             begin=begin,
-            seal=seal_upload,
-            issue=issue_share_link,
+            find=find_upload,
+            keyring=keyring,
+            policy=policy,
         ),
+        append_bytes=providers.Singleton(
+            appending.AppendBytes,
+            begin=begin,
+            clock=clock,
+            entropy=entropy,
+            cipher=cipher,
+            blobs=blobs,
+            policy=policy,
+            read=read_file,
+            part_size=s.part_size,
+        ),
+        finish_upload=providers.Singleton(
+            resumable.FinishUpload,
+            find=find_upload,
+            keyring=keyring,
+            seal=seal_upload,
+            seal_and_share=seal_and_share,
+        ),
+        terminate_upload=terminate_upload,
+        concatenate_uploads=providers.Singleton(
+            concatenation.ConcatenateUploads,
+            create=create_upload,
+            find=find_upload,
+            read=read_file,
+            store_part=store_part,
+            seal=seal_upload,
+            seal_and_share=seal_and_share,
+            terminate=terminate_upload,
+            part_size=s.part_size,
+        ),
+        issue_share_link=issue_share_link,
+        seal_and_share=seal_and_share,
         find_shared_file=find_shared_file,
         redeem_share_link=providers.Singleton(sharing.RedeemShareLink, begin=begin, clock=clock, find=find_shared_file),
         revoke_share_link=providers.Singleton(sharing.RevokeShareLink, begin=begin, clock=clock, find=find_shared_file),

@@ -23,7 +23,10 @@ from sft_core.users.use_cases import (
     SetUpTotp,
     SignIn,
 )
+from sft_core.vault.appending import AppendBytes, TakeUpload
+from sft_core.vault.concatenation import ConcatenateUploads
 from sft_core.vault.doctor import Examine
+from sft_core.vault.resumable import CreateUpload, FindUpload, FinishUpload, TerminateUpload
 from sft_core.vault.sweep import Sweep, SweepInTurn
 from sft_core.vault.use_cases import (
     AbortUpload,
@@ -61,6 +64,14 @@ class Application:
     list_files: ListFiles
     read_file: ReadFile
     delete_file: DeleteFile
+
+    create_upload: CreateUpload
+    find_upload: FindUpload
+    take_upload: TakeUpload
+    append_bytes: AppendBytes
+    finish_upload: FinishUpload
+    terminate_upload: TerminateUpload
+    concatenate_uploads: ConcatenateUploads
 
     issue_share_link: IssueShareLink
     seal_and_share: SealAndShare

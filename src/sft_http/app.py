@@ -19,10 +19,13 @@ from sft_http import openapi, problems
 from sft_http.edge import EdgeApp, RouteNote
 from sft_http.lanes import Lanes
 from sft_http.pace import Pace
-from sft_http.resources import auth, downloads, files, meta, uploads
+from sft_http.resources import auth, downloads, files, meta, tus, uploads
 from sft_http.resources.base import FirstCheck
 
-_EXPOSED: Final = ["Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-Request-ID"]
+_EXPOSED: Final = [
+    *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-Request-ID"),
+    *tus.EXPOSED,
+]
 
 
 def create_app(
@@ -37,7 +40,7 @@ def create_app(
 
     `first_check`, if there is one, has to go through once before the application is asked anything.
     """
-    middleware: list[Any] = [RouteNote()]
+    middleware: list[Any] = [RouteNote(), tus.Speaking(settings)]
     if first_check is not None:
         middleware.append(FirstCheck(lanes.control, first_check))
     if settings.allowed_origins:
@@ -78,6 +81,8 @@ def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterat
     yield f"{api}/files/{{id}}", files.OneFile(*own)
     yield f"{api}/files/{{id}}/download", downloads.Download(*own)
     yield f"{api}/files/{{id}}/share", files.FileShare(*own)
+    yield f"{api}/tus", tus.Creation(*own)
+    yield f"{api}/tus/{{id}}", tus.OneUpload(*own)
     yield "/", meta.Root(settings)
     yield "/health", meta.Health()
     yield "/openapi.json", meta.OpenApi(openapi.document(settings))

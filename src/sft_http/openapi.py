@@ -29,6 +29,7 @@ class Call:
     problems: str
     takes: str = attrs.field(default="", kw_only=True)
     query: tuple[str, ...] = attrs.field(default=(), kw_only=True)
+    headers: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     tag: str = attrs.field(default="files", kw_only=True)
 
 
@@ -43,6 +44,7 @@ _UPLOAD_FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
 _OPEN: Final = "sign-in"
 _LINKS: Final = "links"
 _SERVICE: Final = "service"
+_TUS: Final = "resumable uploads"
 _WITHOUT_LOGIN: Final = {_OPEN, _LINKS, _SERVICE}
 
 CALLS: Final = (
@@ -83,6 +85,28 @@ CALLS: Final = (
     Call("post", "/files/{id}/share", "Make a link to a file", "200 ShareLink", f"{_BODY} 404", takes="Share"),
     Call("get", "/files/shared/{token}", "A shared file; spends a download", "200 Bytes", f"410 {_SENT}", tag=_LINKS),
     Call("head", "/files/shared/{token}", "Its headers; spends nothing", "200 Head", f"410 {_LOOKED_AT}", tag=_LINKS),
+    Call(
+        "post",
+        "/tus",
+        "Begin an upload that can be resumed",
+        "201",
+        f"404 412 460 507 {_CHANGE}",
+        takes="Bite",
+        headers=("Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat", "Upload-Checksum"),
+        tag=_TUS,
+    ),
+    Call("head", "/tus/{id}", "How far an upload has come", "200", f"{_OWN} 404 409 412", tag=_TUS),
+    Call(
+        "patch",
+        "/tus/{id}",
+        "Go on with an upload",
+        "204",
+        f"404 412 460 507 {_CHANGE}",
+        takes="Bite",
+        headers=("Upload-Offset", "Upload-Length", "Upload-Checksum"),
+        tag=_TUS,
+    ),
+    Call("delete", "/tus/{id}", "End an upload", "204", f"{_OWN} 404 412", tag=_TUS),
 )
 
 ROOT_CALLS: Final = (
@@ -106,6 +130,13 @@ _QUERY: Final[dict[str, Json]] = {
     "share_expires_hours": {**_HOURS, "type": "integer"},
 }
 """Parameters of queries; the fields of the upload's form are the same."""
+
+_HEADERS: Final[dict[str, Json]] = {
+    "Upload-Offset": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "Upload-Length": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
+    "Upload-Defer-Length": {"const": "1"},
+}
+"""Those that are more than a string."""
 
 _CODE: Final[Json] = {"type": "string", "pattern": "^[0-9]{6}$"}
 
@@ -165,6 +196,11 @@ def _parameters(call: Call) -> Iterator[Json]:
         if f"{{{name}}}" in call.path:
             is_id = name == "id" and call.method != "put"
             yield {"name": name, "in": "path", "required": True, "schema": _ID if is_id else _STRING}
+    if call.tag == _TUS:
+        yield {"name": "Tus-Resumable", "in": "header", "required": True, "schema": {"const": "1.0.0"}}
+    for name in call.headers:
+        required = name == "Upload-Offset"
+        yield {"name": name, "in": "header", "required": required, "schema": _HEADERS.get(name, _STRING)}
     for name in call.query:
         found: Json = {"name": name, "in": "query", "required": False, "schema": _QUERY[name]}
         if name in _UPLOAD_FIELDS:
@@ -200,9 +236,12 @@ def _operation(call: Call) -> Json:
         "security": [] if call.tag in _WITHOUT_LOGIN else [{"bearer": []}],
     }
     if call.takes:
-        media = {"Upload": "multipart/form-data", "Content": "*/*"}.get(call.takes, "application/json")
-        schema = {} if call.takes == "Content" else {"schema": _ref(call.takes)}
-        found["requestBody"] = {"required": call.takes not in {"Share", "Content"}, "content": {media: schema}}
+        media = {"Upload": "multipart/form-data", "Content": "*/*", "Bite": "application/offset+octet-stream"}.get(
+            call.takes, "application/json"
+        )
+        schema = {} if call.takes in {"Content", "Bite"} else {"schema": _ref(call.takes)}
+        required = call.takes not in {"Share", "Content", "Bite"} or call.method == "patch"
+        found["requestBody"] = {"required": required, "content": {media: schema}}
     return found
 
 

@@ -51,6 +51,26 @@ class UnsupportedMediaType(MalformedRequest):
     code = "unsupported-media-type"
 
 
+class UnsupportedTusVersion(MalformedRequest):
+    """
+    The request speaks no version of tus, or another one than this service.
+    """
+
+    code = "tus-version-not-supported"
+
+    def __init__(self) -> None:
+        super().__init__("Send Tus-Resumable: 1.0.0; no other version of tus is spoken here.")
+
+
+class ChecksumMismatch(errors.SftError):
+    """
+    The bytes of a request are not those that its checksum was made of.
+    """
+
+    code = "checksum-mismatch"
+    public = "The bytes do not match their checksum; none of them was kept."
+
+
 class InvalidTotpCode(errors.BadTotpCode):
     """
     A wrong one-time code from somebody who is signed in: a bad request, not a lack of credentials.
@@ -62,6 +82,8 @@ STATUS: Final[dict[type[errors.SftError], int]] = {
     RequestTimeout: 408,
     ContentTooLarge: 413,
     UnsupportedMediaType: 415,
+    UnsupportedTusVersion: 412,
+    ChecksumMismatch: 460,
     InvalidTotpCode: 400,
     errors.InvalidInput: 422,
     errors.FileTypeNotAllowed: 400,
@@ -86,6 +108,9 @@ STATUS: Final[dict[type[errors.SftError], int]] = {
     errors.UnwrapFailed: 500,
     errors.ConfigurationError: 500,
 }
+
+OWN_PHRASES: Final = {460: "Checksum Mismatch"}
+"""Of statuses that are no standard's but tus's."""
 
 _OWN_CODES: Final = {
     400: "malformed-request",
@@ -124,7 +149,7 @@ def phrase(status: int) -> str:
     """
     The words of a status as its status line has them; Python's own differ from version to version.
     """
-    return str(falcon.code_to_http_status(status)).partition(" ")[2]
+    return OWN_PHRASES.get(status) or str(falcon.code_to_http_status(status)).partition(" ")[2]
 
 
 def body_of(*, status: int, code: str, detail: str, instance: str, **more: object) -> bytes:
@@ -162,6 +187,8 @@ async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _pa
         more["errors"] = [{"path": fault.path, "message": fault.message} for fault in error.faults]
     if isinstance(error, errors.QuotaExceeded):
         more |= {"quota": error.quota, "used": error.used}
+    if isinstance(error, errors.OffsetMismatch):
+        resp.set_header("Upload-Offset", str(error.offset))
     if isinstance(error, (errors.Unavailable, errors.TooManyAttempts)):
         resp.set_header("Retry-After", str(error.retry_after))
     if status >= 500:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
+from functools import partial
 from typing import Final
 
 import attrs
@@ -66,7 +67,12 @@ async def receive(
     try:
         await lanes.control(begin)
         assert upload is not None  # noqa: S101 (begin() returned, so it has been assigned)
-        await _Receiver(application, lanes, upload, part_size).take(stream)
+        await Gathering(
+            lanes,
+            store=partial(application.store_part, upload),
+            admit=application.begin_upload.policy.admit_size,
+            part_size=part_size,
+        ).take(stream)
     except BaseException:
         if upload is not None:
             await abort(application, lanes, upload)
@@ -85,16 +91,22 @@ async def abort(application: Application, lanes: Lanes, upload: Upload) -> None:
 
 
 @attrs.define
-class _Receiver:
+class Gathering:
     """
     Regroups what arrives into parts and keeps one part being stored while the next one fills.
+
+    `admit` raises if the upload may not have so many bytes. With `keeps_what_came` the bytes that
+    have come before a stream breaks off are stored as a last, shorter part before its error comes
+    out; without it they are dropped.
     """
 
-    _application: Application
     _lanes: Lanes
-    _upload: Upload
-    _part_size: int
+    _store: Callable[[memoryview], None] = attrs.field(kw_only=True)
+    _admit: Callable[[int], None] = attrs.field(kw_only=True)
+    _part_size: int = attrs.field(kw_only=True)
+    _keeps_what_came: bool = attrs.field(default=False, kw_only=True)
     _storing: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _began: bool = attrs.field(default=False, init=False)
 
     async def take(self, stream: AsyncIterable[bytes]) -> None:
         """
@@ -109,12 +121,21 @@ class _Receiver:
                 await asyncio.gather(self._storing, return_exceptions=True)
 
     async def _fill(self, stream: AsyncIterable[bytes]) -> None:
-        policy = self._application.begin_upload.policy
         buffer, spare = memoryview(bytearray(self._part_size)), None
         filled = total = 0
-        async for piece in stream:
-            total += len(piece)
-            policy.admit_size(total)
+        pieces = aiter(stream)
+        while True:
+            try:
+                piece = await anext(pieces, None)
+                if piece is None:
+                    break
+                total += len(piece)
+                self._admit(total)
+            except BaseException:
+                if filled and self._keeps_what_came:
+                    await self._hand_over(buffer[:filled])
+                    await self._stored()
+                raise
             rest = memoryview(piece)
             while rest:
                 taken = min(len(rest), self._part_size - filled)
@@ -122,13 +143,13 @@ class _Receiver:
                 filled += taken
                 rest = rest[taken:]
                 if filled == self._part_size:
-                    await self._store(buffer)
+                    await self._hand_over(buffer)
                     buffer, spare = spare or memoryview(bytearray(self._part_size)), buffer
                     filled = 0
         if filled:
-            await self._store(buffer[:filled])
+            await self._hand_over(buffer[:filled])
 
-    async def _store(self, plaintext: memoryview) -> None:
+    async def _hand_over(self, plaintext: memoryview) -> None:
         """
         Begin to store a part once the one before is stored; its buffer is busy until then.
 
@@ -136,8 +157,9 @@ class _Receiver:
         takes: the client waits with them, and what it has sent is not thrown away for being busy.
         """
         await self._stored()
-        run = self._lanes.bytes.insist if self._upload.parts else self._lanes.bytes
-        self._storing = asyncio.create_task(run(self._application.store_part, self._upload, plaintext))
+        run = self._lanes.bytes.insist if self._began else self._lanes.bytes
+        self._began = True
+        self._storing = asyncio.create_task(run(self._store, plaintext))
 
     async def _stored(self) -> None:
         if self._storing is not None:

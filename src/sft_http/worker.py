@@ -17,6 +17,8 @@ from sft_http import problems
 from sft_http.pace import Pace
 from sft_http.protocol import SftProtocol
 
+_STATUSES: Final = (*map(int, HTTPStatus), *problems.OWN_PHRASES)
+
 _LOOK_SECONDS: Final = 1.0
 """How often it is looked whether clients take what they are sent."""
 
@@ -33,7 +35,7 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         # The base class names its protocol in the body of a method, and its table of phrases lacks
         # some of ours; these module globals of this forked process are the one place to say so.
         gasgi.ASGIProtocol = SftProtocol
-        gunicorn_protocol._REASON_PHRASES.update({int(s): problems.phrase(int(s)) for s in HTTPStatus})  # noqa: SLF001 (it offers no other)
+        gunicorn_protocol._REASON_PHRASES.update({s: problems.phrase(s) for s in _STATUSES})  # noqa: SLF001 (it offers no other)
         # The configuration is this process's copy. Its `timeout` is how long a body may stand
         # still here; its time to stop is shorter than the main process's, so that what is cut
         # is cleaned up before this process is ended.

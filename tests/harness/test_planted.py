@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from harness.clauses import broken_clauses, clauses_of
-from harness.planted import blobs, crypto, limits, links, quotas, rows, upkeep, wrapped
+from harness.planted import blobs, crypto, limits, links, quotas, rows, upkeep, uploads, wrapped
 from harness.planted.rows import With
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
@@ -25,7 +25,7 @@ from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.limiter import MemoryRateLimiter
-from sft_adapters.memory.rows import Files, Links, Manifests, Quotas, Users
+from sft_adapters.memory.rows import Files, Links, Manifests, Quotas, ResumableUploads, Users
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
 from sft_adapters.memory.wrapped import MemoryWrappedSecrets
@@ -56,6 +56,7 @@ MAKE: dict[type, Make] = {
     contracts.UserRepositoryContract: lambda kind: {"database": With("users", kind)},
     contracts.FileRepositoryContract: lambda kind: {"database": With("files", kind)},
     contracts.ManifestsContract: lambda kind: {"database": With("manifests", kind)},
+    contracts.ResumableUploadsContract: lambda kind: {"database": With("uploads", kind)},
     contracts.QuotaContract: lambda kind: {"database": With("quotas", kind)},
     contracts.LeftoversContract: lambda kind: {"database": With("leftovers", kind)},
     contracts.InventoryContract: lambda kind: {"database": With("inventory", kind)},
@@ -83,6 +84,7 @@ SOUND: dict[type, Kind] = {
     contracts.UserRepositoryContract: Users,
     contracts.FileRepositoryContract: Files,
     contracts.ManifestsContract: Manifests,
+    contracts.ResumableUploadsContract: ResumableUploads,
     contracts.QuotaContract: Quotas,
     contracts.LeftoversContract: Leftovers,
     contracts.InventoryContract: Inventory,
@@ -183,6 +185,29 @@ BUGS = [
     rejected(contracts.FileRepositoryContract, rows.TouchesBackwards, "test_only_what_is_being_received_is_touched"),
     rejected(contracts.ManifestsContract, rows.MissesThePartBefore, "test_covering_is_what_the_arithmetic_says"),
     rejected(contracts.ManifestsContract, rows.AppendsOverANumber, "test_a_number_stands_once"),
+    rejected(
+        contracts.ManifestsContract,
+        uploads.TailFromTheFront,
+        "test_the_tail_is_the_last_parts",
+        "test_a_manifest_is_cut_at_a_number",
+    ),
+    rejected(contracts.ManifestsContract, uploads.CutsBehindTheNumber, "test_a_manifest_is_cut_at_a_number"),
+    rejected(
+        contracts.ResumableUploadsContract,
+        uploads.EverybodyWrites,
+        "test_the_latest_who_took_over_is_the_writer",
+        "test_of_many_who_take_over_one_is_the_writer",
+    ),
+    rejected(
+        contracts.ResumableUploadsContract,
+        uploads.TakesOverWithoutANewNumber,
+        "test_the_latest_who_took_over_is_the_writer",
+        "test_of_many_who_take_over_one_is_the_writer",
+    ),
+    rejected(contracts.ResumableUploadsContract, uploads.AnnouncesAgain, "test_a_length_is_announced_once"),
+    rejected(contracts.ResumableUploadsContract, uploads.TakesZeroForUnknown, "test_a_length_is_announced_once"),
+    rejected(contracts.ResumableUploadsContract, uploads.ForgetsTheSources, "test_an_upload_comes_back_as_stored"),
+    rejected(contracts.ResumableUploadsContract, uploads.AddsOverAnother, "test_a_file_has_one_upload"),
     rejected(
         contracts.QuotaContract,
         quotas.ReadsThenCounts,

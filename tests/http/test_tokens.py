@@ -20,7 +20,8 @@ from support.edge import API, Edge
 Route = tuple[str, str]
 
 UNDESCRIBED = {
-    (method, path) for method in ("GET", "HEAD") for path in ("/openapi.json", "/docs", "/redoc", "/static/{name}")
+    *((method, path) for method in ("GET", "HEAD") for path in ("/openapi.json", "/docs", "/redoc", "/static/{name}")),
+    *(("OPTIONS", f"{API}/tus{path}") for path in ("", "/{id}")),
 }
 OPEN = UNDESCRIBED | {
     ("POST", f"{API}/auth/register"),
@@ -59,7 +60,7 @@ class Door:
         """
         What each route answers to a request with this header.
         """
-        headers = {} if authorization is None else {"Authorization": authorization}
+        headers = {"Tus-Resumable": "1.0.0"} | ({} if authorization is None else {"Authorization": authorization})
         for method, path in sorted(routes(self.service)):
             filled = path.format(id=self.file, token="A" * 43, name="docs.js")
             yield (method, path), self.service.call(method, f"/{filled}", headers=headers)

@@ -162,7 +162,7 @@ class UnansweredUnit:
         self._unit = unit
         self._happens = happens
         self.users, self.links = unit.users, unit.links
-        self.files, self.manifests, self.quotas = unit.files, unit.manifests, unit.quotas
+        self.files, self.manifests, self.uploads, self.quotas = unit.files, unit.manifests, unit.uploads, unit.quotas
 
     def commit(self) -> None:
         if self._happens:

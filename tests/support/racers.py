@@ -25,9 +25,9 @@ from sft_adapters.sql.engine import PostgresLimits, open_engine
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.system import SystemClock
-from sft_adapters.testkit.contracts.examples import NOW, a_user
+from sft_adapters.testkit.contracts.examples import NOW, a_user, some_parts
 from sft_core.errors import AlreadyRegistered, QuotaExceeded, TooManyAttempts
-from sft_core.values import FileName, LinkId, Rate, SessionId, UserId
+from sft_core.values import FileId, FileName, LinkId, Rate, SessionId, UserId
 from sft_core.vault.model import VaultPolicy
 from sft_core.vault.sweep import Sweep, SweepPolicy
 from support.vault import vault_on
@@ -68,6 +68,29 @@ def spend(engine: Engine, user: bytes) -> bool:
         won = unit.users.record_sign_in(UserId(UUID(bytes=user)), NOW, STEP)
         unit.commit()
     return won
+
+
+def add_to(engine: Engine, upload: bytes) -> bool:
+    """
+    Add a row to the manifest of an upload as one who has taken it over; False if that was somebody else since.
+    """
+    file_id = FileId(UUID(bytes=upload))
+    database = SqlDatabase(engine)
+    with database() as unit:
+        file = unit.files.get(file_id)
+        assert file is not None
+        unit.files.touch(file_id, file.touched_at)
+        writer = unit.uploads.take_over(file_id)
+        assert writer is not None
+        unit.commit()
+    with database() as unit:
+        unit.files.touch(file_id, file.touched_at)
+        if not unit.uploads.is_writer(file_id, writer):
+            return False
+        count, size = unit.manifests.totals(file_id)
+        unit.manifests.append(file_id, some_parts(file, 1, first=count, start=size))
+        unit.commit()
+    return True
 
 
 def register(engine: Engine, name: bytes) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from sft_adapters.memory.rows import Files, Links, Manifests, Quotas, Tables, Users
+from sft_adapters.memory.rows import Files, Links, Manifests, Quotas, ResumableUploads, Tables, Users
 from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
 from sft_core.errors import DatabaseUnavailable
 
@@ -30,6 +30,7 @@ class MemoryUnit:
         self.users = Users(self._read, self._write)
         self.files = Files(self._read, self._write)
         self.manifests = Manifests(self._read, self._write)
+        self.uploads = ResumableUploads(self._read, self._write)
         self.quotas = Quotas(self._read, self._write)
         self.links = Links(self._read, self._write)
         self.leftovers = Leftovers(self._read, self._write)

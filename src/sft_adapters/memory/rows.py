@@ -15,7 +15,7 @@ from sft_core.errors import AlreadyRegistered, Conflict, UploadAborted
 from sft_core.sharing.model import ShareLink
 from sft_core.users.model import User
 from sft_core.values import ByteRange, EmailAddress, FileId, LinkId, Page, UserId
-from sft_core.vault.model import CONDEMNED, File, FileState, Part
+from sft_core.vault.model import CONDEMNED, File, FileState, Part, ResumableUpload
 
 
 @attrs.define
@@ -27,6 +27,7 @@ class Tables:
     users: dict[UserId, User] = attrs.field(factory=dict)
     files: dict[FileId, File] = attrs.field(factory=dict)
     parts: dict[FileId, tuple[Part, ...]] = attrs.field(factory=dict)
+    uploads: dict[FileId, ResumableUpload] = attrs.field(factory=dict)
     links: dict[LinkId, ShareLink] = attrs.field(factory=dict)
     holds: dict[FileId, int] = attrs.field(factory=dict)
     usages: dict[UserId, int] = attrs.field(factory=dict)
@@ -39,6 +40,7 @@ class Tables:
             users=dict(self.users),
             files=dict(self.files),
             parts=dict(self.parts),
+            uploads=dict(self.uploads),
             links=dict(self.links),
             holds=dict(self.holds),
             usages=dict(self.usages),
@@ -138,6 +140,7 @@ class Files(Repository):
             return
         del tables.files[file_id]
         tables.parts.pop(file_id, None)
+        tables.uploads.pop(file_id, None)
         tables.holds.pop(file_id, None)
         tables.links = {link.id: link for link in tables.links.values() if link.file_id != file_id}
 
@@ -161,9 +164,51 @@ class Manifests(Repository):
         parts = self.read().parts.get(file_id, ())
         return [part for part in parts if len(part.span.intersection(span))][:limit]
 
+    def tail(self, file_id: FileId, *, limit: int) -> Sequence[Part]:
+        return self.read().parts.get(file_id, ())[-limit:]
+
+    def cut(self, file_id: FileId, number: int) -> None:
+        stored = self.write().parts
+        stored[file_id] = tuple(part for part in stored.get(file_id, ()) if part.number < number)
+
     def totals(self, file_id: FileId) -> tuple[int, int]:
         parts = self.read().parts.get(file_id, ())
         return len(parts), sum(part.size for part in parts)
+
+
+class ResumableUploads(Repository):
+    """
+    Implements `sft_core.vault.ports.ResumableUploads`.
+    """
+
+    def add(self, upload: ResumableUpload) -> None:
+        uploads = self.write().uploads
+        if upload.file_id in uploads:
+            raise Conflict
+        uploads[upload.file_id] = upload
+
+    def get(self, file_id: FileId) -> ResumableUpload | None:
+        return self.read().uploads.get(file_id)
+
+    def take_over(self, file_id: FileId) -> int | None:
+        uploads = self.write().uploads
+        upload = uploads.get(file_id)
+        if upload is None:
+            return None
+        uploads[file_id] = attrs.evolve(upload, writer=upload.writer + 1)
+        return upload.writer + 1
+
+    def is_writer(self, file_id: FileId, writer: int) -> bool:
+        upload = self.write().uploads.get(file_id)
+        return upload is not None and upload.writer == writer
+
+    def fix_length(self, file_id: FileId, length: int) -> bool:
+        uploads = self.write().uploads
+        upload = uploads.get(file_id)
+        if upload is None or upload.length is not None:
+            return False
+        uploads[file_id] = attrs.evolve(upload, length=length)
+        return True
 
 
 class Quotas(Repository):

@@ -17,6 +17,7 @@ from sft_adapters.sql.manifests import SqlManifests
 from sft_adapters.sql.quotas import SqlQuotas
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.sql.upkeep import SqlInventory, SqlLedger, SqlLeftovers
+from sft_adapters.sql.uploads import SqlResumableUploads
 from sft_adapters.sql.users import SqlUsers
 from sft_core.errors import DatabaseUnavailable
 
@@ -32,6 +33,7 @@ class SqlUnit:
         self.users = SqlUsers(connection)
         self.files = SqlFiles(connection)
         self.manifests = SqlManifests(connection)
+        self.uploads = SqlResumableUploads(connection)
         self.quotas = SqlQuotas(connection)
         self.links = SqlLinks(connection)
         self.leftovers = SqlLeftovers(connection)

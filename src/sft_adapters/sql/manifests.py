@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import parts
@@ -52,6 +52,17 @@ class SqlManifests:
         )
         with translated():
             return [Part(**row) for row in self.connection.execute(query).mappings()]
+
+    def tail(self, file_id: FileId, *, limit: int) -> Sequence[Part]:
+        last_first = (
+            select(*COLUMNS).where(parts.c.file_id == file_id.bytes).order_by(parts.c.number.desc()).limit(limit)
+        )
+        with translated():
+            return [Part(**row) for row in self.connection.execute(last_first).mappings()][::-1]
+
+    def cut(self, file_id: FileId, number: int) -> None:
+        with translated():
+            self.connection.execute(delete(parts).where(parts.c.file_id == file_id.bytes, parts.c.number >= number))
 
     def totals(self, file_id: FileId) -> tuple[int, int]:
         query = select(func.count(), func.coalesce(func.sum(parts.c.size), 0)).where(parts.c.file_id == file_id.bytes)

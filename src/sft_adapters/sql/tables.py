@@ -150,6 +150,22 @@ parts: Final = Table(
     Index(None, "file_id", "start"),
 )
 
+uploads: Final = Table(
+    "uploads",
+    metadata,
+    Column("file_id", ID, ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("length", BigInteger),
+    Column("is_public", Boolean, nullable=False),
+    Column("metadata", String(4096), nullable=False),
+    # The identifiers of a final upload's pieces, 16 bytes each, in order.
+    Column("sources", LargeBinary, nullable=False),
+    # How often the upload has been taken over; only the latest who did may add to it.
+    Column("writer", BigInteger, nullable=False),
+    CheckConstraint("kind IN ('whole', 'partial', 'final')", name="kind_is_known"),
+    CheckConstraint("length >= 0", name="length_is_not_negative"),
+)
+
 links: Final = Table(
     "links",
     metadata,

@@ -22,6 +22,7 @@ from sft_core.errors.callers import (
     NotAuthenticated,
     TooManyAttempts,
     TotpRequired,
+    UploadIsFinal,
 )
 from sft_core.errors.requests import (
     Fault,
@@ -56,14 +57,18 @@ from sft_core.errors.things import (
     Conflict,
     FileNotFound,
     Gone,
+    LengthAnnounced,
     LinkExpired,
     LinkNotFound,
     LinkRevoked,
     NotFound,
+    OffsetMismatch,
+    PartialUnfinished,
     TotpAlreadyEnabled,
     TotpNotEnabled,
     TotpNotStarted,
     UploadAborted,
+    UploadTakenOver,
 )
 
 __all__ = [
@@ -92,12 +97,15 @@ __all__ = [
     "InvalidFileName",
     "InvalidInput",
     "InvalidValue",
+    "LengthAnnounced",
     "LinkExpired",
     "LinkNotFound",
     "LinkRevoked",
     "NotAllowed",
     "NotAuthenticated",
     "NotFound",
+    "OffsetMismatch",
+    "PartialUnfinished",
     "QuotaExceeded",
     "SftError",
     "TooManyAttempts",
@@ -110,4 +118,6 @@ __all__ = [
     "UnwrapFailed",
     "UploadAborted",
     "UploadIncomplete",
+    "UploadIsFinal",
+    "UploadTakenOver",
 ]

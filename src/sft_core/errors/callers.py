@@ -70,6 +70,15 @@ class InactiveUser(NotAllowed):
     public = "Inactive user"
 
 
+class UploadIsFinal(NotAllowed):
+    """
+    Bytes were sent to an upload that is put together from others.
+    """
+
+    code = "upload-is-final"
+    public = "This upload is put together from others; nothing can be added to it."
+
+
 class DownloadLimitReached(NotAllowed):
     """
     Every download that the link allows has been spent.

@@ -115,6 +115,46 @@ class UploadAborted(Conflict):
     public = "This upload was aborted; nothing was stored."
 
 
+class OffsetMismatch(Conflict):
+    """
+    Bytes were sent for another place than the end of what is stored, which is `offset`.
+    """
+
+    code = "offset-mismatch"
+
+    def __init__(self, offset: int) -> None:
+        super().__init__()
+        self.offset = offset
+        self.public = f"The upload stands at {offset}, and bytes are added there only."
+
+
+class UploadTakenOver(Conflict):
+    """
+    A later request goes on with the upload; nothing more is added by this one.
+    """
+
+    code = "upload-taken-over"
+    public = "A later request has taken this upload over."
+
+
+class LengthAnnounced(Conflict):
+    """
+    The upload's length was announced before, and it was another one.
+    """
+
+    code = "length-announced"
+    public = "The length of this upload was announced before and does not change."
+
+
+class PartialUnfinished(Conflict):
+    """
+    A final upload names one that is not partial, or not complete.
+    """
+
+    code = "partial-unfinished"
+    public = "Only partial uploads that are complete can be put together."
+
+
 class BlobExists(Conflict):
     """
     A blob of this key is stored already; blobs are never overwritten.

@@ -209,6 +209,35 @@ class Part:
         return ByteRange(self.start, self.start + self.size)
 
 
+class UploadKind(enum.Enum):
+    """
+    What a resumable upload becomes: a file, a piece of one, or the file that pieces are put together to.
+    """
+
+    WHOLE = "whole"
+    PARTIAL = "partial"
+    FINAL = "final"
+
+
+@attrs.frozen(kw_only=True)
+class ResumableUpload:
+    """
+    What is kept of an upload that may be broken off and gone on with, beside its file's row.
+
+    `length` is None until it is announced. `metadata` is the client's own text about it, given back
+    as it came. `sources` are the pieces of a final one, in order. `writer` counts who has taken the
+    upload over: only the latest may add to it.
+    """
+
+    file_id: FileId
+    kind: UploadKind = UploadKind.WHOLE
+    length: int | None = None
+    is_public: bool = False
+    metadata: str = ""
+    sources: tuple[FileId, ...] = ()
+    writer: int = 0
+
+
 @attrs.frozen(kw_only=True)
 class VaultPolicy:
     """

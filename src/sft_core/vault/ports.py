@@ -12,7 +12,7 @@ import attrs
 
 from sft_core.ports import UnitOfWork
 from sft_core.values import ByteRange, FileId, Page, Secret, UserId
-from sft_core.vault.model import File, FileState, Part
+from sft_core.vault.model import File, FileState, Part, ResumableUpload
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -82,6 +82,18 @@ class Manifests(Protocol):
         """
         ...
 
+    def tail(self, file_id: FileId, *, limit: int) -> Sequence[Part]:
+        """
+        The last `limit` parts, by number.
+        """
+        ...
+
+    def cut(self, file_id: FileId, number: int) -> None:
+        """
+        Forget the parts of this number and above, whose bytes come again in other parts.
+        """
+        ...
+
     def totals(self, file_id: FileId) -> tuple[int, int]:
         """
         How many parts there are, and how many plaintext bytes they hold together.
@@ -120,9 +132,50 @@ class Quotas(Protocol):
         ...
 
 
+class ResumableUploads(Protocol):
+    """
+    What is kept of uploads that may be gone on with, seen from inside one unit of work.
+
+    It goes when its file is removed. Whoever changes an upload has touched its file in the same
+    unit before: all who change both lock them in this order.
+    """
+
+    def add(self, upload: ResumableUpload) -> None:
+        """
+        Store what there is to know beside a file that is stored; twice for one file is a `Conflict`.
+        """
+        ...
+
+    def get(self, file_id: FileId) -> ResumableUpload | None:
+        """
+        What is stored beside this file, or None.
+        """
+        ...
+
+    def take_over(self, file_id: FileId) -> int | None:
+        """
+        Make the caller the writer: a number that nobody before has had; None if there is no such upload.
+
+        Of any number of callers each gets a number of its own, and the greatest is the writer.
+        """
+        ...
+
+    def is_writer(self, file_id: FileId, writer: int) -> bool:
+        """
+        Whether nobody has taken the upload over since; if so, nobody does until this unit has ended.
+        """
+        ...
+
+    def fix_length(self, file_id: FileId, length: int) -> bool:
+        """
+        Announce the length; False, changing nothing, if it was announced before, or there is no such upload.
+        """
+        ...
+
+
 class VaultUnit(UnitOfWork, Protocol):
     """
-    A unit of work over files, their manifests, and what they hold of their owners' quotas.
+    A unit of work over files, their manifests, their uploads, and what they hold of their owners' quotas.
     """
 
     @property
@@ -136,6 +189,13 @@ class VaultUnit(UnitOfWork, Protocol):
     def manifests(self) -> Manifests:
         """
         The manifests as this unit sees them.
+        """
+        ...
+
+    @property
+    def uploads(self) -> ResumableUploads:
+        """
+        What is kept of resumable uploads, as this unit sees it.
         """
         ...
 

@@ -54,6 +54,12 @@ class TestMemoryLinks(_OnMemory, contracts.LinkRepositoryContract):
     """
 
 
+class TestMemoryResumableUploads(_OnMemory, contracts.ResumableUploadsContract):
+    """
+    Resumable uploads.
+    """
+
+
 class TestMemoryQuotas(_OnMemory, contracts.QuotaContract):
     """
     Quotas.

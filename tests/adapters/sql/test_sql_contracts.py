@@ -46,6 +46,12 @@ class TestSqlLinks(contracts.LinkRepositoryContract):
     """
 
 
+class TestSqlResumableUploads(contracts.ResumableUploadsContract):
+    """
+    Resumable uploads.
+    """
+
+
 class TestSqlQuotas(contracts.QuotaContract):
     """
     Quotas.

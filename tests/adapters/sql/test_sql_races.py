@@ -19,7 +19,7 @@ from sft_adapters.sql.tables import files
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import a_link, a_session, a_user, stored_file, stored_user
 from sft_core.values import Page
-from sft_core.vault.model import FileState, VaultPolicy
+from sft_core.vault.model import FileState, ResumableUpload, VaultPolicy
 from support import racers
 from support.vault import vault_on
 
@@ -53,6 +53,22 @@ def test_a_download_budget_is_exact(race: racers.Race, url: str, database: SqlDa
         stored = unit.links.find(link.token_digest)
     assert stored is not None
     assert stored.downloads == racers.BUDGET
+
+
+def test_an_upload_has_one_writer(race: racers.Race, url: str, database: SqlDatabase) -> None:
+    """Whoever is still the writer adds its row, and whoever is not adds none: numbers and bytes are without a gap."""
+    file = stored_file(database, state=FileState.RECEIVING)
+    with database() as unit:
+        unit.uploads.add(ResumableUpload(file_id=file.id))
+        unit.commit()
+    won = race(racers.add_to, url, file.id.bytes)
+    with database(read_only=True) as unit:
+        parts = unit.manifests.tail(file.id, limit=racers.CLIENTS)
+        upload = unit.uploads.get(file.id)
+    assert upload is not None
+    assert upload.writer == racers.CLIENTS
+    assert 1 <= won <= racers.CLIENTS
+    assert [(part.number, part.start) for part in parts] == [(number, number) for number in range(won)]
 
 
 def test_a_refresh_token_is_exchanged_once(race: racers.Race, url: str, database: SqlDatabase, engine: Engine) -> None:

@@ -22,6 +22,7 @@ from sft_adapters.testkit.contracts.system import ClockContract, EntropyContract
 from sft_adapters.testkit.contracts.totp import QrEncoderContract, TotpCodesContract
 from sft_adapters.testkit.contracts.units import UnitOfWorkContract
 from sft_adapters.testkit.contracts.upkeep import InventoryContract, LedgerContract, LeftoversContract
+from sft_adapters.testkit.contracts.uploads import ResumableUploadsContract
 from sft_adapters.testkit.contracts.users import UserRepositoryContract
 from sft_adapters.testkit.contracts.wrapped import WrappedSecretsContract
 
@@ -44,6 +45,7 @@ __all__ = [
     "QrEncoderContract",
     "QuotaContract",
     "RateLimiterContract",
+    "ResumableUploadsContract",
     "SessionStoreContract",
     "TokenSignerContract",
     "TotpCodesContract",

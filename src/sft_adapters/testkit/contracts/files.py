@@ -181,6 +181,31 @@ class ManifestsContract:
                         assert list(unit.manifests.covering(file.id, span, limit=9)) == holding
                         assert list(unit.manifests.covering(file.id, span, limit=1)) == holding[:1]
 
+    def test_the_tail_is_the_last_parts(self, database: Database) -> None:
+        """As many as asked for, in order; all of them if there are no more."""
+        file = stored_file(database)
+        parts = some_parts(file, 10, 0, 30)
+        with database() as unit:
+            unit.manifests.append(file.id, parts)
+            unit.commit()
+        with database(read_only=True) as unit:
+            for limit in (1, 2, 3, 9):
+                assert list(unit.manifests.tail(file.id, limit=limit)) == parts[-limit:]
+            assert list(unit.manifests.tail(FileId(file.owner.value), limit=9)) == []
+
+    def test_a_manifest_is_cut_at_a_number(self, database: Database) -> None:
+        """The parts before it stay, and others come in the place of those behind; another file's stay."""
+        file, other = stored_file(database, 10, 20, 30), stored_file(database, 5, 6)
+        merged = some_parts(file, 55, first=1, start=10)
+        with database() as unit:
+            unit.manifests.cut(file.id, 1)
+            unit.manifests.append(file.id, merged)
+            unit.commit()
+        with database(read_only=True) as unit:
+            assert unit.manifests.totals(file.id) == (2, 65)
+            assert list(unit.manifests.tail(file.id, limit=1)) == merged
+            assert unit.manifests.totals(other.id) == (2, 11)
+
     def test_manifests_do_not_mix(self, database: Database) -> None:
         """A file's parts are its own; an unknown file has none."""
         file, other = stored_file(database, 10), stored_file(database, 20, 30)

@@ -11,7 +11,7 @@ import attrs
 from sft_core.errors import Damaged, FileNotFound
 from sft_core.ports import Begin, KeyRing
 from sft_core.values import ByteRange, FileId, Page, Secret, UserId
-from sft_core.vault.model import FILE_KEY_PURPOSE, MANIFEST_PAGE, File, FileState, Part
+from sft_core.vault.model import CONDEMNED, FILE_KEY_PURPOSE, MANIFEST_PAGE, File, FileState, Part
 from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
 
 
@@ -79,7 +79,7 @@ class ReadFile:
             # A deletion under way takes the parts from under a reader: that is no damage.
             with self.begin(read_only=True) as unit:
                 present = unit.files.get(file.id)
-            if present is None or present.state is not FileState.SEALED:
+            if present is None or present.state in CONDEMNED:
                 raise FileNotFound from None
             raise
 

@@ -1,0 +1,75 @@
+"""
+Resumable uploads as rows, one beside the row of each file that came, or comes, by one.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import attrs
+from sqlalchemy import Connection, insert, select, update
+
+from sft_adapters.sql.errors import translated
+from sft_adapters.sql.tables import uploads
+from sft_core.values import FileId
+from sft_core.vault.model import ResumableUpload, UploadKind
+
+_ID_BYTES = 16
+
+
+@attrs.frozen
+class SqlResumableUploads:
+    """
+    Implements `sft_core.vault.ports.ResumableUploads`.
+    """
+
+    connection: Connection
+
+    def add(self, upload: ResumableUpload) -> None:
+        row = {
+            "file_id": upload.file_id.bytes,
+            "kind": upload.kind.value,
+            "length": upload.length,
+            "is_public": upload.is_public,
+            "metadata": upload.metadata,
+            "sources": b"".join(source.bytes for source in upload.sources),
+            "writer": upload.writer,
+        }
+        with translated():
+            self.connection.execute(insert(uploads).values(row))
+
+    def get(self, file_id: FileId) -> ResumableUpload | None:
+        with translated():
+            found = self.connection.execute(select(uploads).where(uploads.c.file_id == file_id.bytes))
+            row = found.mappings().one_or_none()
+        if row is None:
+            return None
+        ids = [row["sources"][start : start + _ID_BYTES] for start in range(0, len(row["sources"]), _ID_BYTES)]
+        return ResumableUpload(
+            file_id=file_id,
+            kind=UploadKind(row["kind"]),
+            length=row["length"],
+            is_public=row["is_public"],
+            metadata=row["metadata"],
+            sources=tuple(FileId(UUID(bytes=each)) for each in ids),
+            writer=row["writer"],
+        )
+
+    def take_over(self, file_id: FileId) -> int | None:
+        # Who arrives second waits for the row and counts on from what the first one left in it.
+        own = uploads.c.file_id == file_id.bytes
+        change = update(uploads).where(own).values(writer=uploads.c.writer + 1).returning(uploads.c.writer)
+        with translated():
+            writer = self.connection.execute(change).scalar_one_or_none()
+        return None if writer is None else int(writer)
+
+    def is_writer(self, file_id: FileId, writer: int) -> bool:
+        # It changes nothing, and holds the next one off until the unit has ended.
+        own = (uploads.c.file_id == file_id.bytes) & (uploads.c.writer == writer)
+        with translated():
+            return self.connection.execute(update(uploads).where(own).values(writer=writer)).rowcount == 1
+
+    def fix_length(self, file_id: FileId, length: int) -> bool:
+        unknown = (uploads.c.file_id == file_id.bytes) & uploads.c.length.is_(None)
+        with translated():
+            return self.connection.execute(update(uploads).where(unknown).values(length=length)).rowcount == 1

@@ -1,0 +1,137 @@
+"""
+The contract of `sft_core.vault.ports.ResumableUploads`.
+"""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from sft_adapters.testkit.contracts.examples import RACERS, Database, race, stored_file
+from sft_core.errors import Conflict
+from sft_core.values import FileId
+from sft_core.vault.model import File, FileState, ResumableUpload, UploadKind
+
+NOBODYS = FileId(uuid4())
+
+
+def _upload(database: Database, *, length: int | None = 10, state: FileState = FileState.RECEIVING) -> File:
+    """
+    A committed file with an upload beside it.
+    """
+    file = stored_file(database, state=state)
+    with database() as unit:
+        unit.uploads.add(ResumableUpload(file_id=file.id, length=length))
+        unit.commit()
+    return file
+
+
+def _get(database: Database, file: File) -> ResumableUpload | None:
+    with database(read_only=True) as unit:
+        return unit.uploads.get(file.id)
+
+
+class ResumableUploadsContract:
+    """
+    Give the fixture `database`.
+    """
+
+    @pytest.mark.parametrize("kind", UploadKind)
+    @pytest.mark.parametrize("length", [None, 0, 2**62])
+    def test_an_upload_comes_back_as_stored(self, database: Database, kind: UploadKind, length: int | None) -> None:
+        """Every field survives; an unknown one is None."""
+        file = stored_file(database, state=FileState.RECEIVING)
+        sources = (FileId(uuid4()), FileId(uuid4()), NOBODYS)
+        plain = ResumableUpload(file_id=file.id, kind=kind, length=length)
+        other = stored_file(database)
+        full = ResumableUpload(
+            file_id=other.id,
+            kind=kind,
+            length=length,
+            is_public=True,
+            metadata="filename YQ==",
+            sources=sources,
+            writer=7,
+        )
+        with database() as unit:
+            unit.uploads.add(plain)
+            unit.uploads.add(full)
+            unit.commit()
+        assert (_get(database, file), _get(database, other)) == (plain, full)
+        with database(read_only=True) as unit:
+            assert unit.uploads.get(NOBODYS) is None
+
+    def test_a_file_has_one_upload(self, database: Database) -> None:
+        """A second one beside the same file is a conflict and changes nothing."""
+        file = _upload(database, length=10)
+        with database() as unit, pytest.raises(Conflict):
+            unit.uploads.add(ResumableUpload(file_id=file.id, length=11))
+        assert _get(database, file) == ResumableUpload(file_id=file.id, length=10)
+
+    def test_it_goes_with_its_file(self, database: Database) -> None:
+        """When the file is removed the upload is gone, and no other one."""
+        file, kept = _upload(database, state=FileState.ABORTING), _upload(database)
+        with database() as unit:
+            unit.files.remove(file.id)
+            unit.commit()
+        assert _get(database, file) is None
+        assert _get(database, kept) is not None
+
+    def test_the_latest_who_took_over_is_the_writer(self, database: Database) -> None:
+        """Each gets a number that nobody had, and nobody before is the writer; nor is anybody of another upload."""
+        file, other = _upload(database), _upload(database)
+        writers = []
+        for _ in range(3):
+            with database() as unit:
+                writers.append(unit.uploads.take_over(file.id))
+                unit.commit()
+        assert len(set(writers)) == len(writers)
+        assert None not in writers
+        with database() as unit:
+            told = [unit.uploads.is_writer(file.id, writer or 0) for writer in writers]
+            assert told == [False, False, True]
+            assert not unit.uploads.is_writer(other.id, writers[-1] or 0)
+            assert not unit.uploads.is_writer(NOBODYS, 0)
+            assert unit.uploads.take_over(NOBODYS) is None
+
+    def test_a_takeover_that_is_not_committed_is_none(self, database: Database) -> None:
+        """Whoever was refused after all leaves the upload to whom it was."""
+        file = _upload(database)
+        with database() as unit:
+            writer = unit.uploads.take_over(file.id)
+            unit.commit()
+        with database() as unit:
+            unit.uploads.take_over(file.id)
+        with database() as unit:
+            assert unit.uploads.is_writer(file.id, writer or 0)
+
+    def test_of_many_who_take_over_one_is_the_writer(self, database: Database) -> None:
+        """At once: each gets a number of its own, and one of them writes."""
+        file = _upload(database)
+
+        def take_over() -> int | None:
+            with database() as unit:
+                unit.files.touch(file.id, file.touched_at)
+                writer = unit.uploads.take_over(file.id)
+                unit.commit()
+            return writer
+
+        writers = race(take_over)
+        assert len(set(writers)) == RACERS
+        with database() as unit:
+            assert [unit.uploads.is_writer(file.id, writer or 0) for writer in writers].count(True) == 1
+
+    def test_a_length_is_announced_once(self, database: Database) -> None:
+        """The first one stays, zero included; an unknown upload has none."""
+        for first in (0, 5):
+            file = _upload(database, length=None)
+            for length in (first, first, first + 1):
+                with database() as unit:
+                    before = unit.uploads.get(file.id)
+                    fixed = unit.uploads.fix_length(file.id, length)
+                    assert fixed == (before is not None and before.length is None)
+                    unit.commit()
+            assert _get(database, file) == ResumableUpload(file_id=file.id, length=first)
+        with database() as unit:
+            assert not unit.uploads.fix_length(NOBODYS, 1)

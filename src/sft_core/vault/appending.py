@@ -1,0 +1,250 @@
+"""
+Adding to an upload that may be broken off: taken over by one writer, encrypted, recorded.
+
+Short parts are merged. A part that comes is encrypted together with those before it that are not
+larger than what has been gathered so far, as long as all of it fits into one part; the new part
+takes their place in the same commit. So a byte is encrypted again at most as often as a part can
+double until it is full, and between two full parts there are at most as many short ones: however
+small the bites, the manifest stays within about twenty rows for each part's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import attrs
+
+from sft_core.errors import (
+    Conflict,
+    Damaged,
+    FileNotFound,
+    FileTooLarge,
+    InvalidValue,
+    LengthAnnounced,
+    OffsetMismatch,
+    QuotaExceeded,
+    SftError,
+    UploadAborted,
+    UploadIsFinal,
+    UploadTakenOver,
+)
+from sft_core.ports import Begin, Clock, Entropy, KeyRing
+from sft_core.values import ByteRange, FileId, Secret, UserId
+from sft_core.vault.model import FILE_KEY_PURPOSE, File, Part, UploadKind, VaultPolicy
+from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
+from sft_core.vault.resumable import FindUpload, Progress
+from sft_core.vault.use_cases import ReadFile, Upload, hold
+
+TAIL: Final = 48
+"""How many parts at the end of a manifest are looked at for merging: more than a part can double."""
+
+
+@attrs.define(kw_only=True)
+class Writing:
+    """
+    An upload in the hands of its writer. Used by one task at a time.
+
+    `pending` parts are stored and the manifest does not know of them yet; the first of them takes
+    the place of the `merged` ones.
+    """
+
+    file: File
+    key: Secret
+    writer: int
+    length: int | None
+    offset: int
+    tail: list[Part]
+    pending: list[Part] = attrs.field(factory=list)
+    merged: list[Part] = attrs.field(factory=list)
+
+    @property
+    def received(self) -> int:
+        """
+        How many bytes have come, those of pending parts included.
+        """
+        return self.pending[-1].span.stop if self.pending else self.offset
+
+
+@attrs.frozen(kw_only=True)
+class TakeUpload:
+    """
+    Become the writer of an upload that stands at `offset`; whoever was it before writes nothing more.
+
+    A length that was left open at creation may be announced now. `OffsetMismatch` and whatever else
+    is refused leave the upload to whom it was.
+    """
+
+    begin: Begin[VaultUnit]
+    find: FindUpload
+    keyring: KeyRing
+    policy: VaultPolicy
+
+    def __call__(self, *, owner: UserId, file_id: FileId, offset: int, length: int | None = None) -> Writing:
+        with self.begin() as unit:
+            before = self.find.within(unit, owner=owner, file_id=file_id)
+            if before.upload.kind is UploadKind.FINAL:
+                raise UploadIsFinal
+            # It moves nothing, and holds off whoever adds to the upload or ends it.
+            unit.files.touch(file_id, before.file.touched_at)
+            writer = unit.uploads.take_over(file_id)
+            found = self.find.within(unit, owner=owner, file_id=file_id)
+            if writer is None or found.file.key is None:
+                raise FileNotFound
+            if found.offset != offset:
+                raise OffsetMismatch(found.offset)
+            known = self._length(unit, found, length)
+            tail = list(unit.manifests.tail(file_id, limit=TAIL))
+            unit.commit()
+        key = self.keyring.unwrap(found.file.key, purpose=FILE_KEY_PURPOSE, context=found.file.key_context)
+        return Writing(file=found.file, key=key, writer=writer, length=known, offset=offset, tail=tail)
+
+    def _length(self, unit: VaultUnit, found: Progress, length: int | None) -> int | None:
+        if length is None or length == found.upload.length:
+            return found.upload.length
+        if found.upload.length is not None:
+            raise LengthAnnounced
+        if length < found.offset:
+            raise InvalidValue("Upload-Length", "is less than what has come already")
+        self.policy.admit_size(length)
+        unit.uploads.fix_length(found.file.id, length)
+        hold(unit, Upload(file=found.file, key=Secret(b""), held=found.offset), self.policy, need=length)
+        return length
+
+
+@attrs.frozen(kw_only=True)
+class AppendBytes:
+    """
+    Encrypt the next bytes of an upload, store them, and let the manifest know by a commit.
+
+    `FileTooLarge` or `QuotaExceeded` if there are too many of them, `UploadTakenOver` or
+    `UploadAborted` if somebody else has the upload now or has ended it; then nothing of these bytes
+    stays. An error out of the commit itself leaves open whether they are there.
+    """
+
+    begin: Begin[VaultUnit]
+    clock: Clock
+    entropy: Entropy
+    cipher: ContentCipher
+    blobs: BlobStore
+    policy: VaultPolicy
+    read: ReadFile
+    part_size: int
+
+    def __call__(self, writing: Writing, plaintext: Buffer) -> None:
+        self.store(writing, plaintext)
+        self.record(writing)
+
+    def admit(self, writing: Writing, received: int) -> None:
+        """
+        Raise `FileTooLarge` if the upload may not come to so many bytes.
+        """
+        self.policy.admit_size(received)
+        if writing.length is not None and received > writing.length:
+            raise FileTooLarge(writing.length)
+
+    def store(self, writing: Writing, plaintext: Buffer) -> None:
+        """
+        Store bytes as a part that the manifest learns of by `record`, or that `discard` takes back.
+        """
+        size = len(plaintext)
+        self.admit(writing, writing.received + size)
+        if not size:
+            return
+        merged = [] if writing.pending else self._to_merge(writing.tail, size)
+        gathered = self._gathered(writing, merged, plaintext) if merged else plaintext
+        number = merged[0].number if merged else self._next_number(writing)
+        encrypted = self.cipher.encrypt(writing.key, context=writing.file.part_context(number), plaintext=gathered)
+        part = Part(
+            number=number,
+            start=writing.received + size - len(gathered),
+            size=len(gathered),
+            stored_size=encrypted.size,
+            blob_key=writing.file.blob_key(number, self.entropy.draw(8)),
+            header=encrypted.header,
+        )
+        self.blobs.put(part.blob_key, encrypted.pieces, size=encrypted.size)
+        writing.pending.append(part)
+        writing.merged += merged
+
+    def record(self, writing: Writing) -> None:
+        """
+        Add what is pending to the manifest, in one commit with what it takes the place of.
+        """
+        if not writing.pending:
+            return
+        received = writing.received
+        try:
+            with self.begin() as unit:
+                self._within(unit, writing)
+                unit.commit()
+        except (Conflict, QuotaExceeded):
+            # Raised before the commit was asked for: no row knows of these parts, and none will.
+            self.discard(writing)
+            raise
+        replaced = writing.merged
+        writing.tail = [*writing.tail[: len(writing.tail) - len(replaced)], *writing.pending][-TAIL:]
+        writing.offset, writing.pending, writing.merged = received, [], []
+        self._delete(replaced)
+
+    def discard(self, writing: Writing) -> None:
+        """
+        Take back what is pending; the upload is where it was.
+        """
+        parts, writing.pending, writing.merged = writing.pending, [], []
+        self._delete(parts)
+
+    def _within(self, unit: VaultUnit, writing: Writing) -> None:
+        file = writing.file
+        if not unit.files.touch(file.id, self.clock.now()):
+            raise UploadAborted
+        if not unit.uploads.is_writer(file.id, writing.writer):
+            raise UploadTakenOver
+        if writing.merged:
+            unit.manifests.cut(file.id, writing.merged[0].number)
+        unit.manifests.append(file.id, writing.pending)
+        if writing.length is None:
+            upload = Upload(file=file, key=writing.key, held=writing.offset)
+            hold(unit, upload, self.policy, need=writing.received)
+
+    def _delete(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            # What cannot be removed now is noise that no row knows; it goes with its file.
+            with suppress(SftError):
+                self.blobs.delete(part.blob_key)
+
+    def _next_number(self, writing: Writing) -> int:
+        before = writing.pending or writing.tail
+        return before[-1].number + 1 if before else 0
+
+    def _to_merge(self, tail: Sequence[Part], size: int) -> list[Part]:
+        merged: list[Part] = []
+        for part in reversed(tail):
+            if part.size > size or part.size + size > self.part_size:
+                break
+            merged.insert(0, part)
+            size += part.size
+        return merged
+
+    def _gathered(self, writing: Writing, merged: Sequence[Part], plaintext: Buffer) -> Buffer:
+        """
+        The bytes of short parts, authenticated, with those that follow them.
+        """
+        start = merged[0].start
+        gathered = bytearray()
+        try:
+            as_far = attrs.evolve(writing.file, size=writing.offset)
+            for piece in self.read(as_far, ByteRange(start, writing.offset)):
+                gathered += piece
+        except FileNotFound:
+            raise UploadAborted from None
+        except Damaged:
+            # Whoever has taken the upload over may have merged these parts into another one.
+            with self.begin(read_only=True) as unit:
+                upload = unit.uploads.get(writing.file.id)
+            if upload is not None and upload.writer != writing.writer:
+                raise UploadTakenOver from None
+            raise
+        gathered += plaintext
+        return gathered

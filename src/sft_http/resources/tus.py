@@ -1,0 +1,227 @@
+"""
+Resumable uploads by tus 1.0.0 (https://tus.io/protocols/resumable-upload).
+
+An upload's URL ends in the id of the file that it becomes. It becomes one, sealed and listed like
+any other, with its last byte.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+import attrs
+import falcon
+from falcon.asgi import Request, Response
+
+from sft_adapters.settings import Settings
+from sft_core.errors import FileTooLarge
+from sft_core.users.model import User
+from sft_core.values import FileId
+from sft_core.vault.appending import Writing
+from sft_core.vault.model import UploadKind
+from sft_core.vault.resumable import Progress, UploadAsked
+from sft_http import appends, transfers, tus_headers
+from sft_http.problems import MalformedRequest, UnsupportedMediaType, UnsupportedTusVersion
+from sft_http.resources.base import Resource, file_id
+
+_SPOKEN: Final = {
+    "Tus-Version": tus_headers.VERSION,
+    "Tus-Extension": ",".join(tus_headers.EXTENSIONS),
+    "Tus-Checksum-Algorithm": ",".join(tus_headers.ALGORITHMS),
+}
+EXPOSED: Final = (
+    *("Location", "Tus-Resumable", "Tus-Max-Size", *_SPOKEN),
+    *("Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Expires", "Upload-Concat"),
+    "X-File-Id",
+)
+"""The headers that pages of allowed origins may read."""
+
+_OVERRIDDEN: Final = ("PATCH", "DELETE", "HEAD")
+
+
+class _Tus(Resource):
+    """
+    What the resources of tus share.
+    """
+
+    @property
+    def _folder(self) -> str:
+        return f"{self.settings.api_v1_prefix}/tus"
+
+    def _options(self, resp: Response, allowed: str) -> None:
+        resp.status = 204
+        resp.set_headers({"Allow": allowed, "Tus-Max-Size": str(self.settings.max_file_size), **_SPOKEN})
+
+    async def _append(self, req: Request, writing: Writing) -> None:
+        coming, room = req.content_length, None if writing.length is None else writing.length - writing.offset
+        if coming is not None and room is not None and coming > room:
+            raise FileTooLarge(writing.length or 0)
+        await appends.append(
+            self.application,
+            self.lanes,
+            writing,
+            req,
+            part_size=self.settings.part_size,
+            checksum=tus_headers.checksum_of(req.get_header("Upload-Checksum")),
+        )
+
+    def _tell(self, resp: Response, progress: Progress) -> None:
+        """
+        How far an upload has come and, if it has become a file, which; else how long it is kept.
+        """
+        if progress.is_sealed or progress.upload.kind is not UploadKind.FINAL:
+            resp.set_header("Upload-Offset", str(progress.offset))
+        if progress.is_sealed:
+            resp.set_header("X-File-Id", str(progress.file.id))
+        else:
+            over = progress.file.touched_at + timedelta(hours=self.settings.upload_idle_hours)
+            resp.set_header("Upload-Expires", falcon.dt_to_http(over))
+
+
+class Creation(_Tus):
+    """
+    POST and OPTIONS /tus.
+    """
+
+    async def on_options(self, _req: Request, resp: Response) -> None:
+        self._options(resp, "OPTIONS, POST")
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        user = await self.caller(req)
+        asked = self._asked(req)
+        brings = bool(req.content_length) or req.get_header("Transfer-Encoding") is not None
+        if brings and asked.kind is UploadKind.FINAL:
+            raise MalformedRequest("A final upload has no body: its bytes are those of the partial ones.")
+        if brings:
+            _require_media_type(req)
+        if asked.kind is UploadKind.FINAL:
+            progress = await self._concatenated(user, asked)
+        else:
+            progress = await self.lanes.control(self.application.create_upload, owner=user.id, asked=asked)
+            progress = await self._filled(req, user, progress, brings=brings)
+        resp.status = 201
+        resp.set_header("Location", f"{self._folder}/{progress.file.id}")
+        self._tell(resp, progress)
+
+    def _asked(self, req: Request) -> UploadAsked:
+        kind, sources = tus_headers.concatenation_of(req.get_header("Upload-Concat"), folder=self._folder)
+        length, deferred = req.get_header("Upload-Length"), req.get_header("Upload-Defer-Length")
+        if kind is UploadKind.FINAL and (length, deferred) != (None, None):
+            raise MalformedRequest("The length of a final upload is that of the partial ones; leave it out.")
+        return tus_headers.asked(
+            req.get_header("Upload-Metadata"),
+            kind=kind,
+            length=None if kind is UploadKind.FINAL else tus_headers.length_of(length, deferred),
+            sources=sources,
+        )
+
+    async def _filled(self, req: Request, user: User, progress: Progress, *, brings: bool) -> Progress:
+        """
+        The upload with what the creating request brings of it; if that fails, nobody has learnt its URL.
+        """
+        upload = progress.file.id
+        try:
+            if brings:
+                writing = await self.lanes.control.insist(
+                    self.application.take_upload, owner=user.id, file_id=upload, offset=0
+                )
+                await self._append(req, writing)
+        except BaseException:
+            await self.lanes.bytes.insist(self.application.terminate_upload, owner=user.id, file_id=upload)
+            raise
+        if not brings and not progress.is_complete:
+            return progress
+        return await self.lanes.bytes.insist(self.application.finish_upload, owner=user.id, file_id=upload)
+
+    async def _concatenated(self, user: User, asked: UploadAsked) -> Progress:
+        concatenate = self.application.concatenate_uploads
+        under_way = await self.lanes.control(concatenate, owner=user.id, asked=asked)
+        try:
+            # A part at a time, so that a long file does not keep a thread from everybody else.
+            while await self.lanes.bytes.insist(concatenate.step, under_way):
+                pass
+        except BaseException:
+            await transfers.abort(self.application, self.lanes, under_way.upload)
+            raise
+        file = await self.lanes.bytes.insist(concatenate.finish, under_way)
+        return attrs.evolve(under_way.progress, file=file, offset=file.size)
+
+
+class OneUpload(_Tus):
+    """
+    HEAD, PATCH, DELETE and OPTIONS /tus/{id}.
+    """
+
+    async def on_options(self, _req: Request, resp: Response, **_id: str) -> None:
+        self._options(resp, "DELETE, HEAD, OPTIONS, PATCH")
+
+    async def on_head(self, req: Request, resp: Response, **path: str) -> None:
+        user = await self.caller(req)
+        upload = file_id(path["id"])
+        progress = await self.lanes.control(self.application.find_upload, owner=user.id, file_id=upload)
+        if progress.is_complete and not progress.is_sealed:
+            # Its last byte came, and whoever brought it did not come to seal it.
+            progress = await self._finished(user, upload)
+        length, kept = progress.file.size if progress.is_sealed else progress.upload.length, progress.upload
+        if length is None:
+            resp.set_header("Upload-Defer-Length", "1")
+        else:
+            resp.set_header("Upload-Length", str(length))
+        concatenation = tus_headers.concatenation(kept.kind, kept.sources, folder=self._folder)
+        for name, value in (("Upload-Metadata", kept.metadata), ("Upload-Concat", concatenation)):
+            if value:
+                resp.set_header(name, value)
+        self._tell(resp, progress)
+
+    async def on_patch(self, req: Request, resp: Response, **path: str) -> None:
+        user = await self.caller(req)
+        upload = file_id(path["id"])
+        _require_media_type(req)
+        offset = tus_headers.whole("Upload-Offset", req.get_header("Upload-Offset"))
+        length = tus_headers.whole("Upload-Length", req.get_header("Upload-Length"))
+        if offset is None:
+            raise MalformedRequest("Upload-Offset is missing.")
+        tus_headers.checksum_of(req.get_header("Upload-Checksum"))
+        writing = await self.lanes.control(
+            self.application.take_upload, owner=user.id, file_id=upload, offset=offset, length=length
+        )
+        await self._append(req, writing)
+        resp.status = 204
+        self._tell(resp, await self._finished(user, upload))
+
+    async def on_delete(self, req: Request, resp: Response, **path: str) -> None:
+        user = await self.caller(req)
+        await self.lanes.bytes(self.application.terminate_upload, owner=user.id, file_id=file_id(path["id"]))
+        resp.status = 204
+
+    async def _finished(self, user: User, upload: FileId) -> Progress:
+        return await self.lanes.bytes.insist(self.application.finish_upload, owner=user.id, file_id=upload)
+
+
+@attrs.frozen
+class Speaking:
+    """
+    Falcon middleware: every answer of tus names its version, and nothing of another one is looked at.
+    """
+
+    settings: Settings
+
+    async def process_request(self, req: Request, _resp: Response) -> None:
+        override = req.get_header("X-HTTP-Method-Override")
+        beneath = req.path.startswith(f"{self.settings.api_v1_prefix}/tus/")
+        if beneath and req.method == "POST" and override in _OVERRIDDEN:
+            req.method = override
+
+    async def process_resource(self, req: Request, resp: Response, resource: object, _params: object) -> None:
+        if not isinstance(resource, _Tus):
+            return
+        resp.set_header("Tus-Resumable", tus_headers.VERSION)
+        if req.method != "OPTIONS" and req.get_header("Tus-Resumable") != tus_headers.VERSION:
+            resp.set_header("Tus-Version", tus_headers.VERSION)
+            raise UnsupportedTusVersion
+
+
+def _require_media_type(req: Request) -> None:
+    if (req.content_type or "").strip().lower() != tus_headers.MEDIA_TYPE:
+        raise UnsupportedMediaType(f"The bytes of an upload come as Content-Type: {tus_headers.MEDIA_TYPE}.")

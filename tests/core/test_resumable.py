@@ -1,0 +1,419 @@
+"""
+Uploads that are broken off and gone on with: what was told is there, and one writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from sft_adapters.container import memory_application
+from sft_adapters.memory.clock import SettableClock
+from sft_adapters.memory.database import MemoryDatabase
+from sft_core.application import Application
+from sft_core.errors import (
+    BlobMissing,
+    BlobStoreUnavailable,
+    DatabaseUnavailable,
+    FileNotFound,
+    FileTooLarge,
+    FileTypeNotAllowed,
+    InvalidValue,
+    LengthAnnounced,
+    OffsetMismatch,
+    PartialUnfinished,
+    QuotaExceeded,
+    UploadAborted,
+    UploadIsFinal,
+    UploadTakenOver,
+)
+from sft_core.users.model import User
+from sft_core.values import FileName, Page
+from sft_core.vault.model import FileState, ShareTerms, UploadKind
+from support.library import LIGHT, FaultyBlobs, UnansweredDatabase, register
+from support.resumable import (
+    PART,
+    add,
+    an_upload,
+    asked,
+    found,
+    in_small_parts,
+    keys,
+    manifest,
+    read,
+    recorded,
+    take,
+    used,
+)
+
+CONTENT = bytes(range(75))
+
+
+@pytest.fixture
+def sft(clock: SettableClock) -> Application:
+    return in_small_parts(memory_application(clock, LIGHT))
+
+
+def finished(sft: Application, owner: User, content: bytes = CONTENT) -> None:
+    """
+    That these bytes are the owner's one file, and nothing else is stored or counted.
+    """
+    (file,) = sft.list_files(owner=owner.id, page=Page())
+    assert read(sft, owner, file.id) == content
+    assert keys(sft) == recorded(sft)
+    assert used(sft, owner) == len(content)
+
+
+# --- the offset is a promise ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bite", [1, 3, 16, 75])
+def test_what_comes_in_bites_is_a_file_with_its_last_byte(sft: Application, maya: User, bite: int) -> None:
+    """However small the bites, each in a request of its own: the offset is theirs, and the content whole."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT))).file.id
+    for start in range(0, len(CONTENT), bite):
+        piece = CONTENT[start : start + bite]
+        assert not sft.finish_upload(owner=maya.id, file_id=upload).is_sealed
+        add(sft, maya, upload, *(piece[at : at + PART] for at in range(0, len(piece), PART)))
+        assert found(sft, maya, upload).offset == start + len(piece)
+        assert keys(sft) == recorded(sft)
+    for _ in range(2):
+        progress = sft.finish_upload(owner=maya.id, file_id=upload)
+        assert (progress.is_sealed, progress.offset, progress.file.size) == (True, 75, 75)
+    finished(sft, maya)
+
+
+def test_small_bites_make_few_parts_and_little_work(sft: Application, maya: User) -> None:
+    """Parts that are not full are merged like the digits of a counter: few are left, and few bytes come again."""
+    bites = 640
+    upload = sft.create_upload(owner=maya.id, asked=asked(bites)).file.id
+    stored = 0
+    for count in range(1, bites + 1):
+        add(sft, maya, upload, b"x")
+        parts = manifest(sft.append_bytes, upload)
+        stored += parts[-1].size
+        assert len(parts) <= count // PART + PART.bit_length()
+    assert {part.size for part in manifest(sft.append_bytes, upload)} == {PART}
+    assert stored <= bites * PART.bit_length()
+
+
+def test_a_tail_that_would_not_fit_stays(sft: Application, maya: User) -> None:
+    """Nothing is merged beyond the size of a part, and a larger part is not encrypted again for a smaller one."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(60)).file.id
+    add(sft, maya, upload, bytes(9), bytes(8), bytes(3), bytes(16), bytes(4), bytes(5), bytes(9))
+    assert [part.size for part in manifest(sft.append_bytes, upload)] == [9, 8, 3, 16, 9, 9]
+
+
+def test_an_upload_without_a_byte_is_a_file_at_once(sft: Application, maya: User) -> None:
+    """It is complete from the beginning on."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(0)).file.id
+    assert sft.finish_upload(owner=maya.id, file_id=upload).is_sealed
+    finished(sft, maya, b"")
+
+
+def test_terms_and_the_link_come_with_the_last_byte(sft: Application, maya: User) -> None:
+    """What was asked at the creation holds for the file, and a public one has its link at once."""
+    terms = ShareTerms(max_downloads=3, expires_hours=5)
+    public = attrs.evolve(asked(1), terms=terms, is_public=True)
+    upload = sft.create_upload(owner=maya.id, asked=public).file.id
+    add(sft, maya, upload, b"x")
+    file = sft.finish_upload(owner=maya.id, file_id=upload).file
+    assert file.terms == terms
+    summary = sft.summarise_links([file])[file.id]
+    assert summary.token is not None
+
+
+def test_bytes_move_the_row(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The time an upload may rest begins anew with each byte that comes, and not with a look at it."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(9)).file.id
+    begun_at = clock.now()
+    clock.advance(hours=1)
+    take(sft, maya, upload, 0)
+    assert found(sft, maya, upload).file.touched_at == begun_at
+    add(sft, maya, upload, b"x")
+    assert found(sft, maya, upload).file.touched_at == begun_at + timedelta(hours=1)
+
+
+# --- faults --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", [("put", 0), ("read_into", 0), ("delete", 0)])
+@pytest.mark.parametrize("too_late", [False, True])
+def test_a_store_that_fails_loses_nothing_that_was_told(
+    sft: Application, maya: User, call: tuple[str, int], *, too_late: bool
+) -> None:
+    """Whether the part is stored, read for merging or removed after it: what was acknowledged stays."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(8)).file.id
+    add(sft, maya, upload, b"ab", b"c")
+    blobs = FaultyBlobs(sft.append_bytes.blobs, {call: BlobStoreUnavailable("no answer")}, too_late=too_late)
+    append = attrs.evolve(sft.append_bytes, blobs=blobs, read=attrs.evolve(sft.append_bytes.read, blobs=blobs))
+    writing = take(sft, maya, upload, 3)
+    if call[0] == "delete":
+        append(writing, b"de")
+    else:
+        with pytest.raises(BlobStoreUnavailable):
+            append(writing, b"de")
+        assert found(sft, maya, upload).offset == 3
+        add(sft, maya, upload, b"de")
+    add(sft, maya, upload, b"fgh")
+    sft.finish_upload(owner=maya.id, file_id=upload)
+    assert read(sft, maya, upload) == b"abcdefgh"
+
+
+@pytest.mark.parametrize("happens", [False, True])
+def test_a_commit_without_an_answer_takes_nothing_apart(sft: Application, maya: User, *, happens: bool) -> None:
+    """Whether it happened or not: what the offset says afterwards is there to the last byte."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(4)).file.id
+    add(sft, maya, upload, b"ab")
+    begin = sft.append_bytes.begin
+    assert isinstance(begin, MemoryDatabase)
+    append = attrs.evolve(sft.append_bytes, begin=UnansweredDatabase(begin, 0, happens=happens))
+    with pytest.raises(DatabaseUnavailable):
+        append(take(sft, maya, upload, 2), b"cd")
+    assert found(sft, maya, upload).offset == (4 if happens else 2)
+    add(sft, maya, upload, b"" if happens else b"cd")
+    sft.finish_upload(owner=maya.id, file_id=upload)
+    assert read(sft, maya, upload) == b"abcd"
+
+
+def test_a_part_that_is_lost_is_told(sft: Application, maya: User) -> None:
+    """Bytes that were acknowledged and are gone from the store are an error of their own, not of whoever writes."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(4)).file.id
+    add(sft, maya, upload, b"ab")
+    sft.append_bytes.blobs.delete(manifest(sft.append_bytes, upload)[0].blob_key)
+    with pytest.raises(BlobMissing):
+        add(sft, maya, upload, b"cd")
+
+
+# --- one writes ----------------------------------------------------------------------------------
+
+
+def test_whoever_is_late_writes_nothing(sft: Application, maya: User) -> None:
+    """A request that hangs loses to the next one at once; its bytes neither land nor stay."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(6)).file.id
+    hung = add(sft, maya, upload, b"ab")
+    later = take(sft, maya, upload, 2)
+    with pytest.raises(UploadTakenOver):
+        sft.append_bytes(hung, b"XY")
+    sft.append_bytes(later, b"cd")
+    with pytest.raises(UploadTakenOver):
+        sft.append_bytes(hung, b"XY")
+    sft.append_bytes(later, b"ef")
+    assert keys(sft) == recorded(sft)
+    sft.finish_upload(owner=maya.id, file_id=upload)
+    finished(sft, maya, b"abcdef")
+
+
+def test_whoever_is_late_cannot_read_what_was_merged(sft: Application, maya: User) -> None:
+    """The parts that it would merge are gone, and it is told why: that it has lost the upload, or it has ended."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(9)).file.id
+    hung = add(sft, maya, upload, b"a")
+    add(sft, maya, upload, b"b")
+    with pytest.raises(UploadTakenOver):
+        sft.append_bytes(hung, b"X")
+    sft.terminate_upload(owner=maya.id, file_id=upload)
+    with pytest.raises(UploadAborted):
+        sft.append_bytes(hung, b"X")
+    assert keys(sft) == set()
+
+
+def test_a_refused_takeover_leaves_the_upload_to_whom_it_was(sft: Application, maya: User) -> None:
+    """A request for another place, or with another length, takes nothing from anybody."""
+    noor = register(sft, "noor")
+    upload = sft.create_upload(owner=maya.id, asked=asked(6)).file.id
+    writing = add(sft, maya, upload, b"ab")
+    for offset in (0, 1, 3, 6):
+        with pytest.raises(OffsetMismatch) as told:
+            take(sft, maya, upload, offset)
+        assert told.value.offset == 2
+    with pytest.raises(LengthAnnounced):
+        take(sft, maya, upload, 2, length=7)
+    with pytest.raises(FileNotFound):
+        take(sft, noor, upload, 2)
+    sft.append_bytes(writing, b"cdef")
+    assert found(sft, maya, upload).is_complete
+
+
+def test_bytes_that_wait_for_their_checksum_are_nobodys(sft: Application, maya: User) -> None:
+    """Until they are recorded they do not count; taken back, they leave nothing."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(40)).file.id
+    writing = add(sft, maya, upload, b"ab")
+    for bite in (bytes(16), bytes(10)):
+        sft.append_bytes.store(writing, bite)
+    assert found(sft, maya, upload).offset == 2
+    sft.append_bytes.discard(writing)
+    assert keys(sft) == recorded(sft)
+    sft.append_bytes.store(writing, b"cd")
+    sft.append_bytes.store(writing, bytes(16))
+    with pytest.raises(FileTooLarge):
+        sft.append_bytes.store(writing, bytes(21))
+    sft.append_bytes.record(writing)
+    assert found(sft, maya, upload).offset == 20
+    assert keys(sft) == recorded(sft)
+
+
+# --- who, how much, of which type -----------------------------------------------------------------
+
+
+def test_another_ones_upload_is_not_there(sft: Application, maya: User) -> None:
+    """Whatever is asked of it; and a file that came by a form is no upload."""
+    noor = register(sft, "noor")
+    upload = an_upload(sft, maya, b"ab")
+    file = sft.store_file(owner=maya.id, name=FileName.parse("form.txt"), content=[b"x"])
+    for owner, upload_id in ((noor, upload), (maya, file.id)):
+        calls: list[Callable[[], object]] = [
+            lambda owner=owner, upload_id=upload_id: found(sft, owner, upload_id),  # type: ignore[misc]
+            lambda owner=owner, upload_id=upload_id: take(sft, owner, upload_id, 0),  # type: ignore[misc]
+            lambda o=owner, u=upload_id: sft.finish_upload(owner=o.id, file_id=u),  # type: ignore[misc]
+            lambda o=owner, u=upload_id: sft.terminate_upload(owner=o.id, file_id=u),  # type: ignore[misc]
+        ]
+        for call in calls:
+            with pytest.raises(FileNotFound):
+                call()
+    assert found(sft, maya, upload).offset == 2
+
+
+def limited(clock: SettableClock, **environ: str) -> Application:
+    return in_small_parts(memory_application(clock, {**LIGHT, **environ}))
+
+
+def test_no_upload_grows_beyond_the_largest_file(clock: SettableClock) -> None:
+    """Neither by its announced length nor by its bytes, nor by a length that is announced late."""
+    sft = limited(clock, MAX_FILE_SIZE="10")
+    maya = register(sft, "maya")
+    with pytest.raises(FileTooLarge):
+        sft.create_upload(owner=maya.id, asked=asked(11))
+    upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
+    writing = add(sft, maya, upload, bytes(8))
+    with pytest.raises(FileTooLarge):
+        sft.append_bytes(writing, bytes(3))
+    with pytest.raises(FileTooLarge):
+        take(sft, maya, upload, 8, length=11)
+    sft.append_bytes(take(sft, maya, upload, 8, length=10), bytes(2))
+    assert sft.finish_upload(owner=maya.id, file_id=upload).is_sealed
+    finished(sft, maya, bytes(10))
+
+
+def test_a_quota_is_held_from_the_announcement_on_or_byte_by_byte(clock: SettableClock) -> None:
+    """What does not fit beside the others is refused before it is kept, and an end gives everything back."""
+    sft = limited(clock, USER_QUOTA="20")
+    maya = register(sft, "maya")
+    announced = sft.create_upload(owner=maya.id, asked=asked(12)).file.id
+    assert used(sft, maya) == 12
+    with pytest.raises(QuotaExceeded):
+        sft.create_upload(owner=maya.id, asked=asked(9))
+    open_ended = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
+    writing = add(sft, maya, open_ended, bytes(8))
+    assert used(sft, maya) == 20
+    with pytest.raises(QuotaExceeded) as told:
+        sft.append_bytes(writing, b"x")
+    assert (told.value.quota, told.value.used) == (20, 12)
+    assert keys(sft) == recorded(sft)
+    with pytest.raises(QuotaExceeded):
+        take(sft, maya, open_ended, 8, length=9)
+    sft.terminate_upload(owner=maya.id, file_id=announced)
+    assert used(sft, maya) == 8
+    take(sft, maya, open_ended, 8, length=20)
+    assert used(sft, maya) == 20
+
+
+def test_types_are_looked_at_before_anything_is_stored(clock: SettableClock) -> None:
+    """A piece has no type; the file that is made of pieces has one."""
+    sft = limited(clock, ALLOWED_EXTENSIONS=".pdf")
+    maya = register(sft, "maya")
+    with pytest.raises(FileTypeNotAllowed):
+        sft.create_upload(owner=maya.id, asked=asked(1))
+    piece = an_upload(sft, maya, b"x", kind=UploadKind.PARTIAL)
+    final = asked(None, UploadKind.FINAL, piece)
+    with pytest.raises(FileTypeNotAllowed):
+        sft.concatenate_uploads(owner=maya.id, asked=final)
+    sft.concatenate_uploads(owner=maya.id, asked=attrs.evolve(final, name=FileName.parse("a.pdf")))
+
+
+def test_a_length_is_announced_once_and_covers_what_has_come(sft: Application, maya: User) -> None:
+    """The same one again is no contradiction; less than has come is wrong."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
+    add(sft, maya, upload, b"abc")
+    assert not found(sft, maya, upload).is_complete
+    with pytest.raises(InvalidValue):
+        take(sft, maya, upload, 3, length=2)
+    for _ in range(2):
+        take(sft, maya, upload, 3, length=3)
+    with pytest.raises(LengthAnnounced):
+        take(sft, maya, upload, 3, length=4)
+    assert sft.finish_upload(owner=maya.id, file_id=upload).is_sealed
+
+
+# --- ends ----------------------------------------------------------------------------------------
+
+
+def test_an_upload_that_is_ended_leaves_nothing(sft: Application, maya: User) -> None:
+    """Neither bytes nor rows, and whoever still writes is told so; a file that came of one is deleted."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(9)).file.id
+    writing = add(sft, maya, upload, b"abc")
+    sft.terminate_upload(owner=maya.id, file_id=upload)
+    with pytest.raises(UploadAborted):
+        sft.append_bytes(writing, bytes(5))
+    whole = an_upload(sft, maya, b"abc")
+    sft.finish_upload(owner=maya.id, file_id=whole)
+    sft.terminate_upload(owner=maya.id, file_id=whole)
+    for gone in (upload, whole):
+        with pytest.raises(FileNotFound):
+            found(sft, maya, gone)
+    assert keys(sft) == set()
+    assert used(sft, maya) == 0
+
+
+# --- putting together ------------------------------------------------------------------------------
+
+
+def test_pieces_become_one_file_of_its_own_key(sft: Application, maya: User) -> None:
+    """In the order that is asked for, as often as it is; then the pieces are gone."""
+    first, second, empty = (an_upload(sft, maya, piece, kind=UploadKind.PARTIAL) for piece in (CONTENT, b"tail", b""))
+    assert not sft.finish_upload(owner=maya.id, file_id=first).is_sealed
+    final = asked(None, UploadKind.FINAL, second, first, empty, second)
+    under_way = sft.concatenate_uploads(owner=maya.id, asked=final)
+    assert used(sft, maya) == 2 * 75 + 3 * 4
+    with pytest.raises(UploadIsFinal):
+        take(sft, maya, under_way.progress.file.id, 0)
+    while sft.concatenate_uploads.step(under_way):
+        pass
+    file = sft.concatenate_uploads.finish(under_way)
+    assert found(sft, maya, file.id).upload.sources == (second, first, empty, second)
+    finished(sft, maya, b"tail" + CONTENT + b"tail")
+
+
+def test_pieces_that_are_not_fit_are_refused(sft: Application, maya: User) -> None:
+    """Unfinished, of open length, no piece, another's, unknown: nothing is begun, and the pieces stay."""
+    noor = register(sft, "noor")
+    fit = an_upload(sft, maya, b"x", kind=UploadKind.PARTIAL)
+    short = sft.create_upload(owner=maya.id, asked=asked(2, UploadKind.PARTIAL)).file.id
+    open_ended = sft.create_upload(owner=maya.id, asked=asked(None, UploadKind.PARTIAL)).file.id
+    whole = an_upload(sft, maya, b"x")
+    others = an_upload(sft, noor, b"x", kind=UploadKind.PARTIAL)
+    before = used(sft, maya), keys(sft)
+    for wrong, error in ((short, PartialUnfinished), (open_ended, PartialUnfinished), (whole, PartialUnfinished)):
+        with pytest.raises(error):
+            sft.concatenate_uploads(owner=maya.id, asked=asked(None, UploadKind.FINAL, fit, wrong))
+    with pytest.raises(FileNotFound):
+        sft.concatenate_uploads(owner=maya.id, asked=asked(None, UploadKind.FINAL, fit, others))
+    assert (used(sft, maya), keys(sft)) == before
+
+
+def test_a_final_upload_that_is_given_up_leaves_the_pieces(sft: Application, maya: User) -> None:
+    """Nothing of it stays, and the same pieces can be put together again."""
+    piece = an_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
+    final = asked(None, UploadKind.FINAL, piece)
+    given_up = sft.concatenate_uploads(owner=maya.id, asked=final)
+    sft.concatenate_uploads.step(given_up)
+    sft.abort_upload(given_up.upload)
+    assert keys(sft) == recorded(sft)
+    assert used(sft, maya) == len(CONTENT)
+    under_way = sft.concatenate_uploads(owner=maya.id, asked=final)
+    while sft.concatenate_uploads.step(under_way):
+        pass
+    assert sft.concatenate_uploads.finish(under_way).state is FileState.SEALED
+    finished(sft, maya)

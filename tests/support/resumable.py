@@ -1,0 +1,90 @@
+"""
+Resumable uploads in tests: short ways to ask for one, in parts small enough to count.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from sft_adapters.memory.database import MemoryDatabase
+from sft_core.application import Application
+from sft_core.users.model import User
+from sft_core.values import OCTET_STREAM, FileId, FileName
+from sft_core.vault.appending import AppendBytes, Writing
+from sft_core.vault.model import Part, UploadKind
+from sft_core.vault.resumable import Progress, UploadAsked
+
+PART = 16
+NAME = FileName.parse("notes.txt")
+
+
+def asked(length: int | None, kind: UploadKind = UploadKind.WHOLE, *sources: FileId) -> UploadAsked:
+    return UploadAsked(name=NAME, media_type=OCTET_STREAM, kind=kind, length=length, sources=sources)
+
+
+def in_small_parts(sft: Application) -> Application:
+    """
+    The same application, whose parts have 16 bytes.
+    """
+    return attrs.evolve(
+        sft,
+        append_bytes=attrs.evolve(sft.append_bytes, part_size=PART),
+        concatenate_uploads=attrs.evolve(sft.concatenate_uploads, part_size=PART),
+    )
+
+
+def take(sft: Application, owner: User, upload: FileId, offset: int, length: int | None = None) -> Writing:
+    return sft.take_upload(owner=owner.id, file_id=upload, offset=offset, length=length)
+
+
+def add(sft: Application, owner: User, upload: FileId, *bites: bytes) -> Writing:
+    """
+    Go on with an upload as one request does.
+    """
+    writing = take(sft, owner, upload, found(sft, owner, upload).offset)
+    for bite in bites:
+        sft.append_bytes(writing, bite)
+    return writing
+
+
+def found(sft: Application, owner: User, upload: FileId) -> Progress:
+    return sft.find_upload(owner=owner.id, file_id=upload)
+
+
+def an_upload(sft: Application, owner: User, content: bytes = b"", *, kind: UploadKind = UploadKind.WHOLE) -> FileId:
+    """
+    An upload that has all of its bytes, and is not sealed.
+    """
+    upload = sft.create_upload(owner=owner.id, asked=asked(len(content), kind)).file.id
+    add(sft, owner, upload, *(content[start : start + PART] for start in range(0, len(content), PART)))
+    return upload
+
+
+def manifest(append: AppendBytes, upload: FileId) -> list[Part]:
+    with append.begin(read_only=True) as unit:
+        return list(unit.manifests.tail(upload, limit=10_000))
+
+
+def keys(sft: Application) -> set[str]:
+    """
+    The keys of everything that is stored.
+    """
+    return {blob.key for blob in sft.store_part.blobs.list()}
+
+
+def recorded(sft: Application) -> set[str]:
+    """
+    The keys of everything that a manifest knows of.
+    """
+    begin = sft.find_file.begin
+    assert isinstance(begin, MemoryDatabase)
+    return {part.blob_key for parts in begin._committed.parts.values() for part in parts}
+
+
+def used(sft: Application, owner: User) -> int:
+    with sft.find_file.begin(read_only=True) as unit:
+        return unit.quotas.used(owner.id)
+
+
+def read(sft: Application, owner: User, file: FileId) -> bytes:
+    return b"".join(map(bytes, sft.read_file(sft.find_file(owner=owner.id, file_id=file))))
