@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import attrs
 
 from support.edge import API, Edge
+
+FORM: Final = {"Content-Type": "multipart/form-data; boundary=b"}
 
 
 @attrs.define
@@ -28,6 +30,10 @@ class Spoken:
         return int(self.said[0]["status"])
 
     @property
+    def headers(self) -> dict[str, str]:
+        return {name.decode(): value.decode() for name, value in self.said[0]["headers"]}
+
+    @property
     def body(self) -> Any:
         return json.loads(b"".join(message.get("body", b"") for message in self.said[1:]))
 
@@ -41,11 +47,13 @@ def speak(
     *,
     announced: int | None = None,
     leaves: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> Spoken:
     """
     A request whose body comes in these pieces, and then ends properly or because the client leaves.
 
-    Its length is the announced one, or else it comes chunked and has none.
+    Its length is the announced one, or else it comes chunked and has none. It is a form, unless its
+    headers say otherwise.
     """
     spoken = Spoken()
     waiting = iter(pieces)
@@ -62,11 +70,11 @@ def speak(
         spoken.said.append(message)
 
     app: Any = service.client.app
-    asyncio.run(app(_scope(method, path, token, announced), receive, send))
+    asyncio.run(app(_scope(method, path, token, announced, headers or FORM), receive, send))
     return spoken
 
 
-def _scope(method: str, path: str, token: str, announced: int | None) -> dict[str, Any]:
+def _scope(method: str, path: str, token: str, announced: int | None, headers: Mapping[str, str]) -> dict[str, Any]:
     chunked = (b"transfer-encoding", b"chunked")
     return {
         "type": "http",
@@ -80,7 +88,7 @@ def _scope(method: str, path: str, token: str, announced: int | None) -> dict[st
         "headers": [
             (b"host", b"files.example.org"),
             (b"authorization", f"Bearer {token}".encode()),
-            (b"content-type", b"multipart/form-data; boundary=b"),
+            *((name.lower().encode(), value.encode()) for name, value in headers.items()),
             chunked if announced is None else (b"content-length", str(announced).encode()),
         ],
     }
