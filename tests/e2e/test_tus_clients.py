@@ -1,0 +1,105 @@
+"""
+Resumable uploads by the programs that people use, each broken off and gone on with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tusclient.client import TusClient
+
+from support.service import Service
+from support.tus import OnTheWire, TusJs, some_bytes, tus_js
+from support.waiting import eventually
+from support.wire import connected, send
+
+MIB = 1 << 20
+SIZE = 9 * MIB + 12_345
+
+
+@pytest.fixture(scope="session")
+def js(pytestconfig: pytest.Config) -> TusJs:
+    return tus_js(pytestconfig.cache.mkdir("tus-js"))
+
+
+@pytest.fixture
+def maya(service: Service, request: pytest.FixtureRequest) -> OnTheWire:
+    name = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
+    return OnTheWire(service, service.sign_up(f"t{name}"))
+
+
+def python(service: Service, maya: OnTheWire, content: bytes, **options: Any) -> Any:
+    """
+    An upload by tuspy.
+    """
+    client = TusClient(f"{service.url}{service.api}/tus", headers={"Authorization": f"Bearer {maya.token}"})
+    return client.uploader(file_stream=io.BytesIO(content), metadata={"filename": "by tuspy.bin"}, **options)
+
+
+@pytest.mark.parametrize("chunk", [3 * MIB, 600_000])
+def test_tuspy_goes_on_with_what_it_began(service: Service, maya: OnTheWire, tmp_path: Path, chunk: int) -> None:
+    """A second program asks how far the first one came, and sends the rest with checksums."""
+    content = some_bytes(tmp_path / "file", SIZE)
+    first = python(service, maya, content, chunk_size=chunk)
+    first.upload(stop_at=4 * MIB)
+    second = python(service, maya, content, chunk_size=chunk, url=first.url, upload_checksum=True)
+    assert second.offset == first.offset >= 4 * MIB
+    second.upload()
+    assert maya.content(first.url.rpartition("/")[2]) == content
+
+
+def test_tuspy_asks_again_when_its_offset_is_wrong(service: Service, maya: OnTheWire, tmp_path: Path) -> None:
+    """It is told 409, asks, and goes on from there."""
+    content = some_bytes(tmp_path / "file", MIB)
+    uploader = python(service, maya, content, chunk_size=MIB // 2, retries=1, retry_delay=0)
+    uploader.upload(stop_at=MIB // 2)
+    uploader.offset = 0
+    uploader.upload()
+    assert maya.content(uploader.url.rpartition("/")[2]) == content
+
+
+@pytest.mark.parametrize("chunk", [1_000_003, None])
+def test_tus_js_goes_on_with_what_it_began(
+    service: Service, maya: OnTheWire, js: TusJs, tmp_path: Path, chunk: int | None
+) -> None:
+    """Broken off between two requests or in the middle of the only one, a second program has the rest to send."""
+    file = tmp_path / "file"
+    content = some_bytes(file, SIZE)
+    if chunk is None:
+        # One request for everything, of which a part and a half come.
+        url = maya.create(len(content))
+        cut(maya, url, content, 6 * MIB)
+    else:
+        url = js(service, maya.token, file, chunkSize=chunk, stopAt=4 * MIB)["url"]
+    upload = url.removeprefix(service.url)
+    assert 4 * MIB <= maya.offset(upload) < SIZE
+    told = js(service, maya.token, file, url=service.url + upload, chunkSize=chunk)
+    assert told["file"] == upload.rpartition("/")[2]
+    assert maya.content(told["file"]) == content
+
+
+def cut(maya: OnTheWire, upload: str, content: bytes, came: int) -> None:
+    """
+    Announce everything, send some of it, and leave.
+    """
+    with connected(maya.service.port) as connection:
+        send(connection, "PATCH", upload, maya.headers(Upload_Offset="0"), len(content))
+        connection.sendall(content[:came])
+    eventually(lambda: maya.offset(upload) == came)
+
+
+@pytest.mark.parametrize("options", [{"parallelUploads": 3}, {"deferred": True, "chunkSize": MIB}])
+def test_tus_js_uploads_in_pieces_and_of_open_length(
+    service: Service, maya: OnTheWire, js: TusJs, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """Three partial uploads that are put together, or a stream whose end is not known yet: the file is whole."""
+    file = tmp_path / "file"
+    content = some_bytes(file, SIZE)
+    told = js(service, maya.token, file, **options)
+    assert maya.content(told["file"]) == content
+    listed = service.call("GET", "/files/", token=maya.token).json()
+    assert [each["original_filename"] for each in listed] == ["by tus-js.bin"]

@@ -1,0 +1,130 @@
+"""
+Clients of tus: the JavaScript one that browsers use, in Node, and requests spelled out on the wire.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from support.service import Service
+from support.wire import Answer, connected, receive, send
+
+PACKAGE = Path(__file__).parents[1] / "e2e" / "tus-js"
+VERSION = {"Tus-Resumable": "1.0.0"}
+
+
+@attrs.frozen
+class TusJs:
+    """
+    tus-js-client, installed in a folder of its own.
+    """
+
+    folder: Path
+
+    def __call__(self, service: Service, token: str, file: Path, **options: Any) -> Any:
+        """
+        Upload a file, and return what the client tells of it.
+        """
+        given = {"endpoint": f"{service.url}{service.api}/tus", "token": token, "file": str(file), **options}
+        return json.loads(self._node(json.dumps(given)))
+
+    def _node(self, argument: str) -> bytes:
+        command = ["node", str(self.folder / "upload.js"), argument]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout
+
+
+def tus_js(cache: Path) -> TusJs:
+    """
+    The client, installed once for all processes and runs; without Node and npm its tests are skipped.
+    """
+    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"uploads by tus-js-client are NOT tested: {' and '.join(missing)} is not installed")
+    sources = [PACKAGE / name for name in ("package.json", "package-lock.json", "upload.js")]
+    version = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = cache / version
+    folder.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "installed").exists():
+            for source in sources:
+                shutil.copy(source, folder)
+            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=300)
+            assert done.returncode == 0, done.stderr.decode()
+            (folder / "installed").touch()
+    return TusJs(folder)
+
+
+@attrs.frozen
+class OnTheWire:
+    """
+    Requests of tus to a running service, and their answers.
+    """
+
+    service: Service
+    token: str
+
+    def headers(self, **more: str) -> dict[str, str]:
+        found = {**VERSION, "Authorization": f"Bearer {self.token}", "Content-Type": "application/offset+octet-stream"}
+        return found | {name.replace("_", "-"): value for name, value in more.items()}
+
+    def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+        with connected(self.service.port) as connection:
+            send(connection, method, path, self.headers(**headers), len(body))
+            connection.sendall(body)
+            return receive(connection)
+
+    def create(self, length: int) -> str:
+        """
+        The path of a new upload.
+        """
+        name = base64.b64encode(b"wire.bin").decode()
+        answer = self.call(
+            "POST", f"{self.service.api}/tus", Upload_Length=str(length), Upload_Metadata=f"filename {name}"
+        )
+        assert answer.status == 201
+        return answer.headers["location"]
+
+    def patch(self, upload: str, offset: int, bite: bytes) -> Answer:
+        return self.call("PATCH", upload, bite, Upload_Offset=str(offset))
+
+    def offset(self, upload: str) -> int:
+        answer = self.call("HEAD", upload)
+        assert answer.status == 200
+        return int(answer.headers["upload-offset"])
+
+    def content(self, file: str) -> bytes:
+        answer = self.call("GET", f"{self.service.api}/files/{file}/download")
+        assert answer.status == 200
+        return answer.body
+
+
+def workers(service: Service) -> list[int]:
+    """
+    The ids of the service's workers: the children of its main process.
+    """
+    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text()
+    return [int(child) for child in children.split()]
+
+
+def some_bytes(path: Path, size: int) -> bytes:
+    """
+    A file of random bytes, and the bytes.
+    """
+    content = os.urandom(size)
+    path.write_bytes(content)
+    return content
