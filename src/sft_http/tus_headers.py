@@ -149,10 +149,10 @@ def metadata_of(text: str | None) -> dict[str, str]:
     The pairs of an Upload-Metadata header; a key without a value has an empty one.
     """
     found: dict[str, str] = {}
+    if len(text or "") > MAX_METADATA:
+        raise MalformedRequest(f"Upload-Metadata has more than {MAX_METADATA} characters.")
     if text is None or not text.strip():
         return found
-    if len(text) > MAX_METADATA:
-        raise MalformedRequest(f"Upload-Metadata has more than {MAX_METADATA} characters.")
     for pair in text.split(","):
         key, _, encoded = pair.strip(" ").partition(" ")
         if not _KEY.fullmatch(key) or key in found:

@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +116,23 @@ def rest_of(hung: socket.socket) -> int:
         return receive(hung).status
     except OSError:
         return 0
+
+
+def test_what_came_before_a_stop_is_kept_to_the_last_byte(tmp_path: Path) -> None:
+    """A service that is told to stop under a request stores what it has of a part, and goes on after a restart."""
+    settings = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": str(PART), "GRACEFUL_STOP_SECONDS": "1"}
+    sent = 2 * PART + 77
+    with serving(tmp_path, settings=settings) as first:
+        maya = OnTheWire(first, first.sign_up("stopped"))
+        upload = maya.create(len(CONTENT))
+        with connected(first.port) as connection:
+            send(connection, "PATCH", upload, maya.headers(Upload_Offset="0"), len(CONTENT))
+            connection.sendall(CONTENT[:sent])
+            eventually(lambda: maya.offset(upload) == 2 * PART)
+            first.process.send_signal(signal.SIGTERM)
+            assert first.process.wait(20) == 0
+    with serving(tmp_path, settings=settings) as second:
+        again = OnTheWire(second, maya.token)
+        assert again.offset(upload) == sent
+        answer = again.patch(upload, sent, CONTENT[sent:])
+        assert again.content(answer.headers["x-file-id"]) == CONTENT
