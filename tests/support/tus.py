@@ -11,15 +11,16 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import attrs
-import pytest
 
 from support.service import Service
 from support.wire import Answer, connected, receive, send
 
+PROGRAMS = Path(sys.executable).parent
 PACKAGE = Path(__file__).parents[1] / "e2e" / "tus-js"
 VERSION = {"Tus-Resumable": "1.0.0"}
 
@@ -40,7 +41,7 @@ class TusJs:
         return json.loads(self._node(json.dumps(given)))
 
     def _node(self, argument: str) -> bytes:
-        command = ["node", str(self.folder / "upload.js"), argument]
+        command = [str(PROGRAMS / "node"), str(self.folder / "upload.js"), argument]
         done = subprocess.run(command, capture_output=True, check=False, timeout=120)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
@@ -48,11 +49,8 @@ class TusJs:
 
 def tus_js(cache: Path) -> TusJs:
     """
-    The client, installed once for all processes and runs; without Node and npm its tests are skipped.
+    The client, installed once for all processes and runs, by the npm that comes with the test environment.
     """
-    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
-    if missing:
-        pytest.skip(f"uploads by tus-js-client are NOT tested: {' and '.join(missing)} is not installed")
     sources = [PACKAGE / name for name in ("package.json", "package-lock.json", "upload.js")]
     version = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     folder = cache / version
@@ -62,8 +60,9 @@ def tus_js(cache: Path) -> TusJs:
         if not (folder / "installed").exists():
             for source in sources:
                 shutil.copy(source, folder)
-            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=300)
+            command = [str(PROGRAMS / "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            environment = {**os.environ, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}"}
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, timeout=300)
             assert done.returncode == 0, done.stderr.decode()
             (folder / "installed").touch()
     return TusJs(folder)
