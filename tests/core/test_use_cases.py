@@ -243,7 +243,7 @@ def test_a_manifest_with_a_gap_is_not_read_over(sft: Application, maya: User) ->
         list(sft.read_file(sft.seal_upload(lost)))
     sft.delete_file(owner=maya.id, file_id=file.id)
     assert len(first) < file.size
-    with pytest.raises(Damaged):
+    with pytest.raises(FileNotFound):
         list(reading)
 
 

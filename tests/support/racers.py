@@ -28,7 +28,7 @@ from sft_adapters.system import SystemClock
 from sft_adapters.testkit.contracts.examples import NOW, a_user, some_parts
 from sft_core.errors import AlreadyRegistered, QuotaExceeded, TooManyAttempts
 from sft_core.values import FileId, FileName, LinkId, Rate, SessionId, UserId
-from sft_core.vault.model import VaultPolicy
+from sft_core.vault.model import FileState, VaultPolicy
 from sft_core.vault.sweep import Sweep, SweepPolicy
 from support.vault import vault_on
 
@@ -79,12 +79,12 @@ def add_to(engine: Engine, upload: bytes) -> bool:
     with database() as unit:
         file = unit.files.get(file_id)
         assert file is not None
-        unit.files.touch(file_id, file.touched_at)
+        unit.files.replace(file, expected=FileState.RECEIVING)
         writer = unit.uploads.take_over(file_id)
         assert writer is not None
         unit.commit()
     with database() as unit:
-        unit.files.touch(file_id, file.touched_at)
+        unit.files.replace(file, expected=FileState.RECEIVING)
         if not unit.uploads.is_writer(file_id, writer):
             return False
         count, size = unit.manifests.totals(file_id)

@@ -125,14 +125,6 @@ class Files(Repository):
         files[file.id] = file if file.key is None else attrs.evolve(file, key=stored.key)
         return True
 
-    def touch(self, file_id: FileId, at: datetime) -> bool:
-        files = self.write().files
-        stored = files.get(file_id)
-        if stored is None or stored.state is not FileState.RECEIVING:
-            return False
-        files[file_id] = attrs.evolve(stored, touched_at=max(stored.touched_at, at))
-        return True
-
     def remove(self, file_id: FileId) -> None:
         tables = self.write()
         file = tables.files.get(file_id)

@@ -5,15 +5,14 @@ Files as rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, Row, case, delete, insert, literal, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from sft_adapters.sql.errors import translated
-from sft_adapters.sql.tables import Moment, files
+from sft_adapters.sql.tables import files
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
 from sft_core.vault.model import CONDEMNED, Encryption, File, FileState, ShareTerms
 
@@ -93,13 +92,6 @@ class SqlFiles:
             del row["key_id"], row["wrapped_key"]
         with translated():
             return self.connection.execute(update(files).where(unchanged).values(row)).rowcount == 1
-
-    def touch(self, file_id: FileId, at: datetime) -> bool:
-        receiving = (files.c.id == file_id.bytes) & (files.c.state == FileState.RECEIVING.value)
-        moment = literal(at, Moment)
-        later = case((files.c.touched_at < moment, moment), else_=files.c.touched_at)
-        with translated():
-            return self.connection.execute(update(files).where(receiving).values(touched_at=later)).rowcount == 1
 
     def remove(self, file_id: FileId) -> None:
         # Parts and links go with it: their references cascade.

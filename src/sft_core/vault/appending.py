@@ -32,7 +32,7 @@ from sft_core.errors import (
 )
 from sft_core.ports import Begin, Clock, Entropy, KeyRing
 from sft_core.values import ByteRange, FileId, Secret, UserId
-from sft_core.vault.model import FILE_KEY_PURPOSE, File, Part, UploadKind, VaultPolicy
+from sft_core.vault.model import FILE_KEY_PURPOSE, File, FileState, Part, UploadKind, VaultPolicy
 from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
 from sft_core.vault.resumable import FindUpload, Progress
 from sft_core.vault.use_cases import ReadFile, Upload, hold
@@ -87,7 +87,7 @@ class TakeUpload:
             if before.upload.kind is UploadKind.FINAL:
                 raise UploadIsFinal
             # It moves nothing, and holds off whoever adds to the upload or ends it.
-            unit.files.touch(file_id, before.file.touched_at)
+            unit.files.replace(before.file, expected=FileState.RECEIVING)
             writer = unit.uploads.take_over(file_id)
             found = self.find.within(unit, owner=owner, file_id=file_id)
             if writer is None or found.file.key is None:
@@ -197,7 +197,7 @@ class AppendBytes:
 
     def _within(self, unit: VaultUnit, writing: Writing) -> None:
         file = writing.file
-        if not unit.files.touch(file.id, self.clock.now()):
+        if not unit.files.replace(attrs.evolve(file, touched_at=self.clock.now()), expected=FileState.RECEIVING):
             raise UploadAborted
         if not unit.uploads.is_writer(file.id, writing.writer):
             raise UploadTakenOver

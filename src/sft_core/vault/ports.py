@@ -42,19 +42,11 @@ class FileRepository(Protocol):
 
     def replace(self, file: File, *, expected: FileState) -> bool:
         """
-        Store the file's state, size, names and terms if its stored state is `expected`.
+        Store the file's state, size, names, terms and when it last moved, if its stored state is `expected`.
 
         False, changing nothing, if it is another or the file is gone. A file without a key has its
         stored key destroyed; any other key stays as it is stored, for it may have been wrapped
         anew since the file was read.
-        """
-        ...
-
-    def touch(self, file_id: FileId, at: datetime) -> bool:
-        """
-        Note that bytes of a receiving file came at a moment; an earlier one than is noted changes nothing.
-
-        False, changing nothing, if the file is in any other state or gone.
         """
         ...
 

@@ -115,6 +115,7 @@ class OneFile:
     A vault that holds one file of one part: a store, a manifest and a unit of work in one.
     """
 
+    file: File
     part: Part
     blob: bytes
 
@@ -124,8 +125,15 @@ class OneFile:
         yield self
 
     @property
+    def files(self) -> OneFile:
+        return self
+
+    @property
     def manifests(self) -> OneFile:
         return self
+
+    def get(self, _file_id: FileId) -> File:
+        return self.file
 
     def covering(self, _file_id: FileId, span: ByteRange, *, limit: int) -> Sequence[Part]:
         return [self.part][:limit] if len(span) else []
@@ -162,9 +170,9 @@ def read_through_the_core(vector: VaultVector, entropy: Entropy) -> bytes:
         header=vector.header,
     )
     active, *old = map(Secret, vector.ring)
-    vault = OneFile(part, vector.blob)
+    vault = OneFile(file, part, vector.blob)
     read = ReadFile(
-        begin=vault,  # type: ignore[arg-type]  # of a unit of work, reading needs the manifest only
+        begin=vault,  # type: ignore[arg-type]  # of a unit of work, reading needs the file and its manifest only
         keyring=AesKeyRing(active, tuple(old)),
         cipher=ChunkedCipher(entropy),
         blobs=vault,  # type: ignore[arg-type]  # of a store, reading needs `read_into` only

@@ -254,32 +254,14 @@ class RemovesSealedFiles(Files):
         super().remove(file_id)
 
 
-class TouchesInAnyState(Files):
+class ForgetsThatItMoved(Files):
     """
-    An upload that has ended moves all the same.
-    """
-
-    def touch(self, file_id: FileId, at: datetime) -> bool:
-        files, file = self.write().files, self.get(file_id)
-        if file is None:
-            return False
-        files[file_id] = attrs.evolve(file, state=FileState.RECEIVING)
-        touched = super().touch(file_id, at)
-        files[file_id] = attrs.evolve(files[file_id], state=file.state)
-        return touched
-
-
-class TouchesBackwards(Files):
-    """
-    The last who tells the moment is right, though it is not the latest moment.
+    When bytes of an upload last came is not stored.
     """
 
-    def touch(self, file_id: FileId, at: datetime) -> bool:
-        touched = super().touch(file_id, at)
-        if touched:
-            files = self.write().files
-            files[file_id] = attrs.evolve(files[file_id], touched_at=at)
-        return touched
+    def replace(self, file: File, *, expected: FileState) -> bool:
+        stored = self.get(file.id) or file
+        return super().replace(attrs.evolve(file, touched_at=stored.touched_at), expected=expected)
 
 
 class MissesThePartBefore(Manifests):

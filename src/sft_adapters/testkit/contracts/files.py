@@ -89,17 +89,15 @@ class FileRepositoryContract:
         assert _get(database, file.id) is None
 
     @pytest.mark.parametrize("state", FileState)
-    def test_only_what_is_being_received_is_touched(self, database: Database, state: FileState) -> None:
-        """The later moment stays and nothing else changes; an unknown file is not touched."""
+    def test_only_what_is_being_received_moves_on(self, database: Database, state: FileState) -> None:
+        """When bytes last came is kept to the microsecond; an upload that has ended does not move any more."""
         file = stored_file(database, state=state)
         receiving = state is FileState.RECEIVING
-        moments = [file.created_at + timedelta(microseconds=step) for step in (-1, 7, 5)]
-        for moment in moments:
-            with database() as unit:
-                assert unit.files.touch(file.id, moment) == receiving
-                assert not unit.files.touch(FileId(file.owner.value), moment)
-                unit.commit()
-        assert _get(database, file.id) == (attrs.evolve(file, touched_at=moments[1]) if receiving else file)
+        moved = attrs.evolve(file, touched_at=file.created_at + timedelta(seconds=61, microseconds=7))
+        with database() as unit:
+            assert unit.files.replace(moved, expected=FileState.RECEIVING) == receiving
+            unit.commit()
+        assert _get(database, file.id) == (moved if receiving else file)
 
     def test_of_two_ends_one_wins(self, database: Database) -> None:
         """Of twelve that move a file out of one state at once, one does."""

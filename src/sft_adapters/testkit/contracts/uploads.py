@@ -112,7 +112,7 @@ class ResumableUploadsContract:
 
         def take_over() -> int | None:
             with database() as unit:
-                unit.files.touch(file.id, file.touched_at)
+                unit.files.replace(file, expected=FileState.RECEIVING)
                 writer = unit.uploads.take_over(file.id)
                 unit.commit()
             return writer

@@ -211,10 +211,11 @@ class StorePart:
             return True
         now = self.clock.now()
         if now - upload.file.touched_at >= TOUCH_INTERVAL:
+            moved = attrs.evolve(upload.file, touched_at=now)
             with self.begin() as unit:
-                goes_on = unit.files.touch(upload.file.id, now)
+                goes_on = unit.files.replace(moved, expected=FileState.RECEIVING)
                 unit.commit()
-            upload.file = attrs.evolve(upload.file, touched_at=now)
+            upload.file = moved
             return goes_on
         with self.begin(read_only=True) as unit:
             file = unit.files.get(upload.file.id)
