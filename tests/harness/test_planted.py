@@ -178,6 +178,7 @@ BUGS = [
         rows.ReplacesInAnyState,
         "test_replacing_needs_the_expected_state",
         "test_of_two_ends_one_wins",
+        "test_only_what_is_being_received_moves_on",
     ),
     rejected(contracts.FileRepositoryContract, rows.ForgetsToDelete, "test_replacing_needs_the_expected_state"),
     rejected(contracts.FileRepositoryContract, rows.RemovesSealedFiles, "test_only_what_is_condemned_can_be_removed"),
