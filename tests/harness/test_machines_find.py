@@ -82,7 +82,7 @@ def secret() -> Secret:
         ({"begin": lambda: With("quotas", quotas.LetsGrowthGo)}, Clause.QUOTA_IS_EXACT),
         ({"begin": lambda: With("quotas", quotas.RefusesTheLastByte)}, Clause.QUOTA_IS_EXACT),
         ({"begin": lambda: With("quotas", quotas.TakesAByteMore)}, Clause.QUOTA_IS_EXACT),
-        ({"begin": lambda: With("quotas", quotas.NeverReleases)}, Clause.QUOTA_IS_EXACT),
+        ({"begin": lambda: With("quotas", quotas.ReleasesTheFileAlone)}, Clause.QUOTA_IS_EXACT),
         ({"begin": lambda: With("quotas", quotas.CountsEverybodyTogether)}, Clause.QUOTA_IS_EXACT),
         ({"begin": lambda: With("users", rows.SpendsAStepAgain)}, Clause.CODE_IS_SPENT),
         ({"sessions": links.RotatesOldGenerations}, Clause.REFRESH_IS_FOR_ONE_EXCHANGE),

@@ -282,13 +282,26 @@ BUGS = [
         contracts.QuotaContract,
         quotas.NeverReleases,
         "test_a_release_gives_back_once",
+    ),
+    rejected(
+        contracts.QuotaContract,
+        quotas.ReleasesTheFileAlone,
+        "test_a_release_gives_back_once",
         "test_an_end_while_more_is_held_leaks_nothing",
         "test_of_many_that_release_one_gives_back",
     ),
     rejected(
         contracts.QuotaContract,
+        quotas.RemovesWhatStillHolds,
+        "test_what_is_removed_holds_nothing",
+        make=MAKE[contracts.FileRepositoryContract],
+    ),
+    rejected(
+        contracts.QuotaContract,
         quotas.ReleasesAgain,
         "test_a_release_gives_back_once",
+        "test_an_end_while_more_is_held_leaks_nothing",
+        "test_of_many_that_release_one_gives_back",
     ),
     rejected(
         contracts.QuotaContract,
@@ -309,6 +322,7 @@ BUGS = [
         contracts.QuotaContract,
         quotas.SumsWhatIsUnderWayOnly,
         "test_a_file_holds_what_was_said_last",
+        "test_what_is_removed_holds_nothing",
         "test_only_what_is_condemned_is_released",
     ),
     rejected(

@@ -133,7 +133,7 @@ class Files(Repository):
         del tables.files[file_id]
         tables.parts.pop(file_id, None)
         tables.uploads.pop(file_id, None)
-        tables.holds.pop(file_id, None)
+        tables.usages[file.owner] = tables.usages.get(file.owner, 0) - tables.holds.pop(file_id, 0)
         tables.links = {link.id: link for link in tables.links.values() if link.file_id != file_id}
 
 

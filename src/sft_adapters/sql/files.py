@@ -12,7 +12,7 @@ import attrs
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from sft_adapters.sql.errors import translated
-from sft_adapters.sql.tables import files
+from sft_adapters.sql.tables import files, usages
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
 from sft_core.vault.model import CONDEMNED, Encryption, File, FileState, ShareTerms
 
@@ -94,7 +94,11 @@ class SqlFiles:
             return self.connection.execute(update(files).where(unchanged).values(row)).rowcount == 1
 
     def remove(self, file_id: FileId) -> None:
-        # Parts and links go with it: their references cascade.
-        over = files.c.state.in_([state.value for state in CONDEMNED])
+        # Parts and links go with it: their references cascade. The owner's sum is changed after the
+        # file's row, as `SqlQuotas` does, so no two wait for each other.
+        over = (files.c.id == file_id.bytes) & files.c.state.in_([state.value for state in CONDEMNED])
         with translated():
-            self.connection.execute(delete(files).where((files.c.id == file_id.bytes) & over))
+            gone = self.connection.execute(delete(files).where(over).returning(files.c.owner_id, files.c.held)).first()
+            if gone is not None and gone.held:
+                own = usages.c.owner_id == gone.owner_id
+                self.connection.execute(update(usages).where(own).values(bytes=usages.c.bytes - gone.held))

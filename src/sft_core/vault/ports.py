@@ -53,6 +53,8 @@ class FileRepository(Protocol):
     def remove(self, file_id: FileId) -> None:
         """
         Forget an aborting or deleting file, its manifest and its links; any other stays.
+
+        What it still holds of its owner's quota is given back with it.
         """
         ...
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import attrs
 
 from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
-from sft_adapters.memory.rows import Quotas, Tables
+from sft_adapters.memory.rows import Files, Quotas, Tables
 from sft_core.errors import UploadAborted
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import CONDEMNED, FileState
@@ -117,11 +117,34 @@ class CountsEverybodyTogether(Quotas):
 
 class NeverReleases(Quotas):
     """
-    The forgotten release: the row goes, and its owner goes on paying for it.
+    The forgotten release: until the row goes, its owner goes on paying for it.
     """
 
     def release(self, file_id: FileId) -> None:  # noqa: ARG002 (the bug)
         self.write()
+
+
+class ReleasesTheFileAlone(Quotas):
+    """
+    What the file holds is taken from the file, and not from the sum: its owner pays for nothing, for good.
+    """
+
+    def release(self, file_id: FileId) -> None:
+        before = dict(self.read().usages)
+        super().release(file_id)
+        self.write().usages = before
+
+
+class RemovesWhatStillHolds(Files):
+    """
+    The row goes, and its owner goes on paying for what it held.
+    """
+
+    def remove(self, file_id: FileId) -> None:
+        tables = self.write()
+        before = dict(tables.usages)
+        super().remove(file_id)
+        tables.usages = before
 
 
 class ReleasesAgain(Quotas):

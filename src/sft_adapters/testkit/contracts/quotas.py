@@ -142,6 +142,23 @@ class QuotaContract:
         assert _used(database, owner.id) == 300
         assert _hold(database, kept, LIMIT)
 
+    @pytest.mark.parametrize("state", FileState)
+    def test_what_is_removed_holds_nothing(self, database: Database, state: FileState) -> None:
+        """A condemned file that nobody released gives back all that it holds, in the unit that removes it."""
+        owner = stored_user(database)
+        _file(database, owner, holding=300)
+        file = _file(database, owner, holding=700, state=state)
+        left = 300 if state in CONDEMNED else 1000
+        with database() as unit:
+            unit.files.remove(file.id)
+            assert unit.quotas.used(owner.id) == left
+        assert _used(database, owner.id) == 1000
+        for _ in range(2):
+            with database() as unit:
+                unit.files.remove(file.id)
+                unit.commit()
+            assert _used(database, owner.id) == left
+
     @pytest.mark.parametrize("state", KEPT)
     def test_only_what_is_condemned_is_released(self, database: Database, state: FileState) -> None:
         """A file that is received or sealed keeps what it holds; a file that never was gives nothing back."""
