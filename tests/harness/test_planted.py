@@ -51,6 +51,20 @@ def beside_broken_files(kind: Kind) -> dict[str, object]:
     return wrapped_in(With("files", kind), MemoryWrappedSecrets)
 
 
+def shared(name: str, instance: object, other: object | None = None) -> dict[str, object]:
+    """
+    The fixtures of a contract that asks for a second instance on the same data; without one, the same.
+    """
+    return {name: instance, f"other_{name}": instance if other is None else other}
+
+
+def on_one(data: object, name: str, kind: Kind) -> dict[str, object]:
+    """
+    Two instances on one store's data.
+    """
+    return shared(name, kind(data), kind(data))
+
+
 MAKE: dict[type, Make] = {
     contracts.UnitOfWorkContract: lambda kind: {"database": kind()},
     contracts.UserRepositoryContract: lambda kind: {"database": With("users", kind)},
@@ -64,8 +78,8 @@ MAKE: dict[type, Make] = {
     contracts.LeasesContract: lambda kind: {"leases": kind()},
     contracts.LinkRepositoryContract: lambda kind: {"database": With("links", kind)},
     contracts.WrappedSecretsContract: lambda kind: wrapped_in(MemoryDatabase(), kind),
-    contracts.SessionStoreContract: lambda kind: {"sessions": kind(), "user": a_user()},
-    contracts.RateLimiterContract: lambda kind: {"limiter": kind()},
+    contracts.SessionStoreContract: lambda kind: shared("sessions", kind()) | {"user": a_user()},
+    contracts.RateLimiterContract: lambda kind: shared("limiter", kind()),
     contracts.BlobStoreContract: lambda kind: {"blobs": kind()},
     contracts.KeyRingContract: lambda kind: {"keyring": kind(KEYS[0]), "other_keyring": kind(KEYS[1])},
     contracts.PasswordHasherContract: lambda kind: {"hasher": kind(entropy=ENTROPY, cost=Argon2Cost(memory_kib=1024))},
@@ -386,10 +400,50 @@ BUGS = [
         "test_rotating_brings_the_next_generation",
         "test_of_equal_rotations_one_wins",
         "test_what_may_not_rotate_stays",
+        "test_what_one_instance_changes_the_other_sees",
     ),
-    rejected(contracts.SessionStoreContract, links.ReadsThenRotates, "test_of_equal_rotations_one_wins"),
-    rejected(contracts.SessionStoreContract, links.ForgetsRevokedSessions, "test_revoking_is_for_good"),
-    rejected(contracts.SessionStoreContract, links.RotatesRevokedSessions, "test_what_may_not_rotate_stays"),
+    rejected(
+        contracts.SessionStoreContract,
+        links.ReadsThenRotates,
+        "test_of_equal_rotations_one_wins",
+        "test_of_a_rotation_and_a_revocation_at_once_neither_is_lost",
+    ),
+    rejected(
+        contracts.SessionStoreContract,
+        links.ForgetsRevokedSessions,
+        "test_revoking_is_for_good",
+        "test_of_a_rotation_and_a_revocation_at_once_neither_is_lost",
+        "test_what_one_instance_changes_the_other_sees",
+    ),
+    rejected(
+        contracts.SessionStoreContract,
+        links.RotatesRevokedSessions,
+        "test_what_may_not_rotate_stays",
+        "test_a_revocation_elsewhere_decides_at_once",
+        "test_of_a_rotation_and_a_revocation_at_once_neither_is_lost",
+        "test_what_one_instance_changes_the_other_sees",
+    ),
+    rejected(
+        contracts.SessionStoreContract,
+        links.WritesTheWholeSessionWhenRotating,
+        "test_of_a_rotation_and_a_revocation_at_once_neither_is_lost",
+    ),
+    rejected(
+        contracts.SessionStoreContract,
+        links.WritesTheWholeSessionWhenRevoking,
+        "test_of_a_rotation_and_a_revocation_at_once_neither_is_lost",
+    ),
+    rejected(
+        contracts.SessionStoreContract,
+        links.RemembersWhoWasUnknown,
+        "test_an_unknown_session_may_be_opened_later",
+    ),
+    rejected(
+        contracts.SessionStoreContract,
+        links.CachesInItsProcess,
+        "test_what_one_instance_changes_the_other_sees",
+        make=lambda kind: on_one(MemorySessions(), "sessions", kind) | {"user": a_user()},
+    ),
     rejected(
         contracts.BlobStoreContract,
         blobs.TruncatesReads,
@@ -466,8 +520,10 @@ BUGS = [
         "test_an_attempt_comes_back_each_interval",
         "test_any_key_and_rate_will_do",
         "test_forgetting_gives_every_attempt_back",
+        "test_every_letter_of_a_key_counts",
         "test_keys_are_independent",
         "test_of_many_at_once_as_many_as_are_left",
+        "test_what_one_instance_counts_the_other_counts",
     ),
     rejected(
         contracts.RateLimiterContract,
@@ -479,11 +535,20 @@ BUGS = [
         limits.ForgetsNobody,
         "test_forgetting_gives_every_attempt_back",
         "test_any_key_and_rate_will_do",
+        "test_what_one_instance_counts_the_other_counts",
     ),
     rejected(
         contracts.RateLimiterContract,
         limits.AlwaysSaysOneSecond,
         "test_who_is_refused_is_told_how_long",
+    ),
+    rejected(contracts.RateLimiterContract, limits.CutsKeys, "test_every_letter_of_a_key_counts"),
+    rejected(
+        contracts.RateLimiterContract,
+        limits.CountsInItsProcess,
+        "test_what_one_instance_counts_the_other_counts",
+        "test_of_many_at_once_as_many_as_are_left",
+        make=lambda kind: on_one(MemoryRateLimiter(), "limiter", kind),
     ),
     rejected(contracts.KeyRingContract, crypto.IgnoresTheContext, "test_the_context_is_bound"),
     rejected(contracts.KeyRingContract, crypto.IgnoresThePurpose, "test_the_purpose_is_bound"),

@@ -27,9 +27,9 @@ from support.redis_faults import Connect
 from support.servers import Valkey
 
 
-def flushing(connect: Connect, valkey: Valkey) -> Iterator[Client]:
+def flushing(connect: Connect, valkey: Valkey) -> Iterator[list[Client]]:
     """
-    A client whose server loses everything before every third request.
+    Two clients whose server loses everything before every third request.
     """
     assert valkey.server is not None
     ask, number = server_at(valkey.server.port), count()
@@ -41,29 +41,29 @@ def flushing(connect: Connect, valkey: Valkey) -> Iterator[Client]:
         return ask(request)
 
     with peer(answer) as between:
-        yield connect(f"redis://127.0.0.1:{between.port}", rest_seconds=1.0)
+        yield [connect(f"redis://127.0.0.1:{between.port}", rest_seconds=1.0) for _ in range(2)]
 
 
 class _UnderFaults:
     """
-    Gives `client`, one whose server is in the condition that the parameter names.
+    Gives `clients`, two of one server, which is in the condition that the parameter names.
     """
 
     @pytest.fixture
-    def client(self, request: pytest.FixtureRequest, connect: Connect, own: Valkey) -> Iterator[Client]:
+    def clients(self, request: pytest.FixtureRequest, connect: Connect, own: Valkey) -> Iterator[list[Client]]:
         if request.param == "up":
-            yield connect(own.url)
+            yield [connect(own.url) for _ in range(2)]
         elif request.param == "absent":
-            yield connect(f"redis://127.0.0.1:{free_port()}")
+            yield [connect(f"redis://127.0.0.1:{free_port()}") for _ in range(2)]
         elif request.param == "flushing":
             yield from flushing(connect, own)
         else:
             with (redis_faults.LASTING | redis_faults.PASSING)[request.param](own):
-                yield connect(own.url, timeout_seconds=0.1, rest_seconds=1.0)
+                yield [connect(own.url, timeout_seconds=0.1, rest_seconds=1.0) for _ in range(2)]
 
 
 @pytest.mark.parametrize(
-    "client",
+    "clients",
     ["up", "absent", "flushing", "hanging", "full", "read-only", "evicting"],
     indirect=True,
 )
@@ -73,23 +73,53 @@ class TestRedisSessions(_UnderFaults, contracts.SessionStoreContract):
     """
 
     @pytest.fixture
-    def sessions(self, client: Client) -> RedisSessions:
-        return RedisSessions(client, MemorySessions(), SystemEntropy())
+    def sessions(self, clients: list[Client]) -> RedisSessions:
+        return RedisSessions(clients[0], MemorySessions(), SystemEntropy())
+
+    @pytest.fixture
+    def other_sessions(self, clients: list[Client], sessions: RedisSessions) -> RedisSessions:
+        return RedisSessions(clients[1], sessions.durable, SystemEntropy())
 
     @pytest.fixture
     def user(self) -> User:
         return a_user()
 
 
-@pytest.mark.parametrize("client", ["absent", "full", "read-only"], indirect=True)
+class TestRedisSessionsOfWhichOneIsCutOff(contracts.SessionStoreContract):
+    """
+    Sessions of two processes, one of which never reaches Redis: the other may be behind, for an entry's time.
+    """
+
+    stale_seconds = 0.3
+
+    @pytest.fixture
+    def sessions(self, connect: Connect) -> RedisSessions:
+        client = connect(f"redis://127.0.0.1:{free_port()}")
+        return RedisSessions(client, MemorySessions(), SystemEntropy())
+
+    @pytest.fixture
+    def other_sessions(self, connect: Connect, valkey: Valkey, sessions: RedisSessions) -> RedisSessions:
+        times = {"entry_seconds": self.stale_seconds, "lease_seconds": 0.1}
+        return RedisSessions(connect(valkey.url), sessions.durable, SystemEntropy(), **times)
+
+    @pytest.fixture
+    def user(self) -> User:
+        return a_user()
+
+
+@pytest.mark.parametrize("clients", ["absent", "full", "read-only"], indirect=True)
 class TestRateLimiterWithoutRedis(_UnderFaults, contracts.RateLimiterContract):
     """
     Attempts that the fallback decides.
     """
 
     @pytest.fixture
-    def limiter(self, client: Client) -> RedisRateLimiter:
-        return RedisRateLimiter(client, MemoryRateLimiter())
+    def limiter(self, clients: list[Client]) -> RedisRateLimiter:
+        return RedisRateLimiter(clients[0], MemoryRateLimiter())
+
+    @pytest.fixture
+    def other_limiter(self, clients: list[Client], limiter: RedisRateLimiter) -> RedisRateLimiter:
+        return RedisRateLimiter(clients[1], limiter.fallback)
 
 
 class _Never:
@@ -113,4 +143,8 @@ class TestRedisRateLimiter(contracts.RateLimiterContract):
 
     @pytest.fixture
     def limiter(self, connect: Connect, valkey: Valkey) -> RedisRateLimiter:
+        return RedisRateLimiter(connect(valkey.url), _Never())
+
+    @pytest.fixture
+    def other_limiter(self, connect: Connect, valkey: Valkey) -> RedisRateLimiter:
         return RedisRateLimiter(connect(valkey.url), _Never())

@@ -86,6 +86,17 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture
+def other_engine(engine: Engine) -> Iterator[Engine]:
+    """
+    Another way to the same database, as another process has one.
+    """
+    url = engine.url.render_as_string(hide_password=False)
+    other = open_engine(url, busy_seconds=30, limits=PATIENT)
+    yield other
+    other.dispose()
+
+
+@pytest.fixture
 def database(engine: Engine) -> SqlDatabase:
     return SqlDatabase(engine)
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.leases import SqlLeases
+from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.sql.wrapped import SqlWrappedSecrets
 from sft_adapters.testkit import contracts
@@ -106,5 +107,23 @@ class TestSqlSessions(contracts.SessionStoreContract):
         return SqlSessions(engine)
 
     @pytest.fixture
+    def other_sessions(self, other_engine: Engine) -> SqlSessions:
+        return SqlSessions(other_engine)
+
+    @pytest.fixture
     def user(self, database: SqlDatabase) -> User:
         return stored_user(database)
+
+
+class TestSqlRateLimiter(contracts.RateLimiterContract):
+    """
+    Attempts.
+    """
+
+    @pytest.fixture
+    def limiter(self, engine: Engine) -> SqlRateLimiter:
+        return SqlRateLimiter(engine)
+
+    @pytest.fixture
+    def other_limiter(self, other_engine: Engine) -> SqlRateLimiter:
+        return SqlRateLimiter(other_engine)

@@ -79,3 +79,31 @@ class AlwaysSaysOneSecond(MemoryRateLimiter):
             super().admit(key, rate, now=now)
         except TooManyAttempts:
             raise TooManyAttempts(1) from None
+
+
+class CutsKeys(MemoryRateLimiter):
+    """
+    A column too narrow for the longest keys: what differs at the end is one key.
+    """
+
+    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+        super().admit(key[:44], rate, now=now)
+
+    def forget(self, key: str) -> None:
+        super().forget(key[:44])
+
+
+@attrs.frozen
+class CountsInItsProcess:
+    """
+    A count that each process keeps for itself: the more processes, the more attempts.
+    """
+
+    shared: MemoryRateLimiter
+    own: MemoryRateLimiter = attrs.field(factory=MemoryRateLimiter, init=False)
+
+    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+        self.own.admit(key, rate, now=now)
+
+    def forget(self, key: str) -> None:
+        self.own.forget(key)

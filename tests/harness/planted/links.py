@@ -162,3 +162,77 @@ class RotatesRevokedSessions(MemorySessions):
     def _restore(self, session: Session, *, rotated: bool) -> None:
         if not rotated:
             self._sessions[session.id] = session
+
+
+class WritesTheWholeSessionWhenRotating(MemorySessions):
+    """
+    A rotation that compares the generation and writes back all that it read: a revocation in between is lost.
+    """
+
+    def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
+        session = self.get(session_id)
+        if session is None or session.generation != generation or session.revoked_at or now >= session.expires_at:
+            return False
+        time.sleep(0.01)
+        with self._lock:
+            if self._sessions[session_id].generation != generation:
+                return False
+            self._sessions[session_id] = attrs.evolve(session, generation=generation + 1, expires_at=expires_at)
+        return True
+
+
+class WritesTheWholeSessionWhenRevoking(MemorySessions):
+    """
+    A revocation that writes back all that it read: a rotation in between is undone.
+    """
+
+    def revoke(self, session_id: SessionId, *, now: datetime) -> None:
+        session = self.get(session_id)
+        if session is None or session.revoked_at is not None:
+            return
+        time.sleep(0.01)
+        with self._lock:
+            self._sessions[session_id] = attrs.evolve(session, revoked_at=now)
+
+
+@attrs.define
+class RemembersWhoWasUnknown(MemorySessions):
+    """
+    Whoever was unknown once is unknown for good.
+    """
+
+    _unknown: set[SessionId] = attrs.field(factory=set, init=False)
+
+    def get(self, session_id: SessionId) -> Session | None:
+        session = None if session_id in self._unknown else super().get(session_id)
+        if session is None:
+            self._unknown.add(session_id)
+        return session
+
+
+@attrs.frozen
+class CachesInItsProcess:
+    """
+    A cache in front that only its own process's changes pass by: another one's revocation is never seen.
+    """
+
+    durable: MemorySessions
+    _cached: dict[SessionId, Session] = attrs.field(factory=dict, init=False)
+
+    def open(self, session: Session) -> None:
+        self.durable.open(session)
+
+    def get(self, session_id: SessionId) -> Session | None:
+        session = self._cached.get(session_id) or self.durable.get(session_id)
+        if session is not None:
+            self._cached[session_id] = session
+        return session
+
+    def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
+        rotated = self.durable.rotate(session_id, generation=generation, now=now, expires_at=expires_at)
+        self._cached.pop(session_id, None)
+        return rotated
+
+    def revoke(self, session_id: SessionId, *, now: datetime) -> None:
+        self.durable.revoke(session_id, now=now)
+        self._cached.pop(session_id, None)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from functools import partial
+from itertools import count
 from typing import Final
 from uuid import uuid4
 
@@ -26,7 +26,7 @@ SECOND: Final = timedelta(seconds=1)
 LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 THREE_A_MINUTE: Final = Rate(3, timedelta(minutes=1))
 SEVEN_AN_HOUR: Final = Rate(7, timedelta(hours=1))
-TEN_A_SECOND: Final = Rate(600, timedelta(seconds=60, microseconds=500))
+TEN_A_SECOND: Final = Rate(60, timedelta(seconds=6, microseconds=50))
 
 
 def a_key() -> str:
@@ -51,10 +51,10 @@ def how_many(limiter: RateLimiter, key: str, rate: Rate, now: datetime) -> int:
     """
     How many attempts are left; they are taken. More than all there can be is too many to count on.
     """
-    count = 0
-    while count <= rate.attempts and admitted(limiter, key, rate, now):
-        count += 1
-    return count
+    taken = 0
+    while taken <= rate.attempts and admitted(limiter, key, rate, now):
+        taken += 1
+    return taken
 
 
 @attrs.define
@@ -124,7 +124,7 @@ def assert_decided_as_the_oracle_does(limiter: RateLimiter, rate: Rate, tries: l
 RATES: Final = st.builds(
     Rate,
     st.integers(1, 12),
-    st.integers(60_000_000, 400_000_000_000).map(lambda count: count * MICROSECOND),
+    st.integers(60_000_000, 400_000_000_000).map(lambda microseconds: microseconds * MICROSECOND),
 )
 TRIES: Final = st.lists(
     st.builds(
@@ -141,7 +141,17 @@ TRIES: Final = st.lists(
 class RateLimiterContract:
     """
     Give the fixture `limiter`.
+
+    `other_limiter` is another instance on the same data, as another process has one; without it the
+    contract takes one instance for both.
     """
+
+    @pytest.fixture
+    def other_limiter(self, limiter: RateLimiter) -> RateLimiter:
+        """
+        Another instance on the same data; this default is the same one.
+        """
+        return limiter
 
     @pytest.mark.parametrize("rate", [Rate(1, SECOND * 60), THREE_A_MINUTE, SEVEN_AN_HOUR])
     def test_a_fresh_key_has_all_attempts_at_once(self, limiter: RateLimiter, rate: Rate) -> None:
@@ -198,6 +208,26 @@ class RateLimiterContract:
             assert how_many(limiter, other, THREE_A_MINUTE, NOW) == 3
         assert not admitted(limiter, key, THREE_A_MINUTE, NOW)
 
+    @pytest.mark.parametrize("length", [40, 48, 100])
+    def test_every_letter_of_a_key_counts(self, limiter: RateLimiter, length: int) -> None:
+        """Keys as the core makes them, and the longest, that differ in one letter alone are two keys."""
+        key = f"sign-in:{uuid4().hex * 3}"[:length]
+        how_many(limiter, key, THREE_A_MINUTE, NOW)
+        for at in (0, length // 2, length - 9, length - 2, length - 1):
+            other = f"{key[:at]}{'1' if key[at] == '0' else '0'}{key[at + 1 :]}"
+            assert how_many(limiter, other, THREE_A_MINUTE, NOW) == 3, at
+
+    def test_what_one_instance_counts_the_other_counts(self, limiter: RateLimiter, other_limiter: RateLimiter) -> None:
+        """Attempts are taken from one budget, and given back to it, whoever is asked."""
+        key = a_key()
+        assert admitted(limiter, key, THREE_A_MINUTE, NOW)
+        assert admitted(other_limiter, key, THREE_A_MINUTE, NOW)
+        assert admitted(limiter, key, THREE_A_MINUTE, NOW)
+        assert not admitted(other_limiter, key, THREE_A_MINUTE, NOW)
+        other_limiter.forget(key)
+        assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
+        assert not admitted(other_limiter, key, THREE_A_MINUTE, NOW)
+
     def test_any_key_and_rate_will_do(self, limiter: RateLimiter) -> None:
         """The longest key, the shortest, and the widest rates are counted like any other."""
         for key in ("k", "a" * 100, f"a:-{uuid4()}:9"):
@@ -224,13 +254,18 @@ class RateLimiterContract:
         assert how_many(limiter, key, THREE_A_MINUTE, NOW - SECOND * 40) == 0
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 1
 
-    def test_of_many_at_once_as_many_as_are_left(self, limiter: RateLimiter) -> None:
-        """Of twelve callers at one moment exactly the five that are left are admitted."""
+    def test_of_many_at_once_as_many_as_are_left(self, limiter: RateLimiter, other_limiter: RateLimiter) -> None:
+        """Of twelve callers of two instances at one moment exactly the five that are left are admitted."""
         for _ in range(5):
-            key = a_key()
+            key, numbers = a_key(), count()
             assert admitted(limiter, key, SEVEN_AN_HOUR, NOW)
             assert admitted(limiter, key, SEVEN_AN_HOUR, NOW)
-            assert race(partial(admitted, limiter, key, SEVEN_AN_HOUR, NOW)).count(True) == 5
+
+            def attempt(key: str = key, numbers: count[int] = numbers) -> bool:
+                instance = other_limiter if next(numbers) % 2 else limiter
+                return admitted(instance, key, SEVEN_AN_HOUR, NOW)
+
+            assert race(attempt).count(True) == 5
 
     def test_any_history_is_decided_as_a_leaky_bucket_does(self, limiter: RateLimiter) -> None:
         """Each attempt of any history is admitted, or told to wait, as the oracle says, to the microsecond."""
