@@ -34,6 +34,15 @@ from sft_adapters.testkit import contracts
 from sft_adapters.testkit.contracts.examples import a_user
 from sft_core.values import Secret
 
+
+class BlobsOnAServerWithoutConditions(contracts.BlobStoreContract):
+    """
+    The contract as a store keeps it that declares what it cannot do.
+    """
+
+    creates_atomically = False
+
+
 KEYS = [Secret(bytes([number]) * 32) for number in range(2)]
 SECRETS = [Secret(bytes([number]) * 64) for number in range(2)]
 ENTROPY = SystemEntropy()
@@ -80,7 +89,8 @@ MAKE: dict[type, Make] = {
     contracts.WrappedSecretsContract: lambda kind: wrapped_in(MemoryDatabase(), kind),
     contracts.SessionStoreContract: lambda kind: shared("sessions", kind()) | {"user": a_user()},
     contracts.RateLimiterContract: lambda kind: shared("limiter", kind()),
-    contracts.BlobStoreContract: lambda kind: {"blobs": kind()},
+    contracts.BlobStoreContract: lambda kind: shared("blobs", kind()),
+    BlobsOnAServerWithoutConditions: lambda kind: shared("blobs", kind()),
     contracts.KeyRingContract: lambda kind: {"keyring": kind(KEYS[0]), "other_keyring": kind(KEYS[1])},
     contracts.PasswordHasherContract: lambda kind: {"hasher": kind(entropy=ENTROPY, cost=Argon2Cost(memory_kib=1024))},
     contracts.TokenSignerContract: lambda kind: {"signer": kind(SECRETS[0]), "other_signer": kind(SECRETS[1])},
@@ -109,6 +119,7 @@ SOUND: dict[type, Kind] = {
     contracts.SessionStoreContract: MemorySessions,
     contracts.RateLimiterContract: MemoryRateLimiter,
     contracts.BlobStoreContract: MemoryBlobs,
+    BlobsOnAServerWithoutConditions: blobs.ChecksThenPuts,
     contracts.KeyRingContract: AesKeyRing,
     contracts.PasswordHasherContract: Argon2idHasher,
     contracts.TokenSignerContract: JwtSigner,
@@ -119,7 +130,7 @@ SOUND: dict[type, Kind] = {
     contracts.EntropyContract: SystemEntropy,
     contracts.IdsContract: lambda: Uuid7Ids(SystemClock(), ENTROPY),
 }
-"""The adapters that the bugs are planted in."""
+"""The adapters that the bugs are planted in; where a quality is declared missing, one that has not got it."""
 
 
 DRAWN = {"test_any_history_is_decided_as_a_leaky_bucket_does"}
@@ -459,8 +470,15 @@ BUGS = [
         "test_a_read_fills_its_buffer_and_nothing_else",
         "test_many_may_read_at_once",
     ),
-    rejected(
-        contracts.BlobStoreContract, blobs.Overwrites, "test_a_key_is_put_once", "test_of_equal_puts_one_wins_whole"
+    *(
+        rejected(
+            contract,
+            blobs.Overwrites,
+            "test_a_key_is_put_once",
+            "test_of_equal_puts_one_wins_whole",
+            "test_what_is_acknowledged_is_never_replaced",
+        )
+        for contract in (contracts.BlobStoreContract, BlobsOnAServerWithoutConditions)
     ),
     rejected(contracts.BlobStoreContract, blobs.ChecksThenPuts, "test_of_equal_puts_one_wins_whole"),
     rejected(contracts.BlobStoreContract, blobs.ShowsBlobsUnderWay, "test_a_blob_under_way_is_not_listed"),
@@ -468,11 +486,16 @@ BUGS = [
         contracts.BlobStoreContract,
         blobs.ListsTemporaryFiles,
         "test_a_blob_under_way_is_not_listed",
-        make=lambda kind: {"blobs": kind(Path(mkdtemp()))},
+        make=lambda kind: shared("blobs", kind(Path(mkdtemp()))),
     ),
     rejected(contracts.BlobStoreContract, blobs.AcceptsAnySize, "test_another_size_is_told"),
     rejected(contracts.BlobStoreContract, blobs.EndsEarlyInSilence, "test_another_size_is_told"),
-    rejected(contracts.BlobStoreContract, blobs.AcceptsShortPuts, "test_pieces_that_do_not_add_up_store_nothing"),
+    rejected(
+        contracts.BlobStoreContract,
+        blobs.AcceptsShortPuts,
+        "test_pieces_that_do_not_add_up_store_nothing",
+        "test_what_is_acknowledged_is_never_replaced",
+    ),
     rejected(contracts.BlobStoreContract, blobs.SwallowsTheCallersError, "test_pieces_that_raise_store_nothing"),
     rejected(contracts.BlobStoreContract, blobs.TakesAllPiecesFirst, "test_each_piece_is_used_up_before_the_next"),
     rejected(
@@ -487,6 +510,7 @@ BUGS = [
         "test_deleting_is_for_good_and_may_be_repeated",
         "test_many_may_delete_at_once",
         "test_what_is_not_there_is_missing",
+        "test_what_one_instance_does_the_other_sees",
     ),
     rejected(
         contracts.BlobStoreContract,
@@ -499,6 +523,27 @@ BUGS = [
         blobs.ListsByFolder,
         "test_a_listing_tells_keys_sizes_and_times",
         "test_a_prefix_is_letters_and_not_a_folder",
+    ),
+    rejected(contracts.BlobStoreContract, blobs.ListsAPage, "test_a_listing_has_no_end_but_the_last"),
+    rejected(contracts.BlobStoreContract, blobs.ListsAHundred, "test_a_listing_has_no_end_but_the_last"),
+    rejected(contracts.BlobStoreContract, blobs.TellsTheTimeOfTheListing, "test_a_blobs_time_stays"),
+    *(
+        rejected(contract, kind, *clauses, make=make)
+        for contract in (contracts.BlobStoreContract, BlobsOnAServerWithoutConditions)
+        for kind, clauses, make in (
+            (blobs.RemembersWhatWasFree, ("test_what_is_acknowledged_is_never_replaced",), None),
+            (
+                blobs.KnowsItsOwnPutsOnly,
+                ("test_what_is_acknowledged_is_never_replaced",),
+                lambda kind: on_one(MemoryBlobs(), "blobs", kind),
+            ),
+        )
+    ),
+    rejected(
+        contracts.BlobStoreContract,
+        blobs.CachesListings,
+        "test_what_one_instance_does_the_other_sees",
+        make=lambda kind: on_one(MemoryBlobs(), "blobs", kind),
     ),
     rejected(
         contracts.RateLimiterContract,

@@ -225,7 +225,9 @@ class BlobStore(Protocol):
 
         Each piece is used up before the next is asked for, so the caller may reuse its buffer.
         `BlobExists`, changing nothing, if the key is taken; `BlobSizeMismatch` if the pieces do
-        not add up to `size`.
+        not add up to `size`. What a put was acknowledged to have stored, no later one replaces,
+        from whatever process. Keys are random, so two puts of one key never overlap: should they,
+        a store may acknowledge both, and has then one of the two contents, whole.
         """
         ...
 

@@ -20,3 +20,7 @@ class TestDiskBlobs(contracts.BlobStoreContract):
     @pytest.fixture
     def blobs(self, tmp_path: Path) -> DiskBlobs:
         return DiskBlobs(tmp_path)
+
+    @pytest.fixture
+    def other_blobs(self, tmp_path: Path) -> DiskBlobs:
+        return DiskBlobs(tmp_path)

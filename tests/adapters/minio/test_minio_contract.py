@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 import pytest
 
 from sft_adapters.minio.blobs import MinioBlobs
@@ -26,6 +27,10 @@ class TestMinioBlobs(contracts.BlobStoreContract):
 
     creates_atomically = False
 
+    @pytest.fixture
+    def other_blobs(self, opened: Opener, blobs: MinioBlobs) -> MinioBlobs:
+        return MinioBlobs(opened(), blobs.bucket)
+
 
 class TestMinioBlobsConditionally(contracts.BlobStoreContract):
     """
@@ -38,6 +43,10 @@ class TestMinioBlobsConditionally(contracts.BlobStoreContract):
         client = opened(endpoint=proxy.endpoint, secure=False)
         ensure_bucket(client, bucket)
         return MinioBlobs(client, bucket, conditional_writes=writes_conditionally(client, bucket))
+
+    @pytest.fixture
+    def other_blobs(self, opened: Opener, proxy: S3Proxy, blobs: MinioBlobs) -> MinioBlobs:
+        return attrs.evolve(blobs, client=opened(endpoint=proxy.endpoint, secure=False))
 
     def test_the_server_is_found_to_be_conditional(self, blobs: MinioBlobs, proxy: S3Proxy) -> None:
         """The probe finds it out, leaves nothing behind, and no put looks first."""

@@ -349,13 +349,15 @@ def test_what_is_no_blob_is_not_listed(blobs: MinioBlobs) -> None:
     assert list(blobs.list("aa")) == []
 
 
-def test_a_listing_goes_through_all_pages(blobs: MinioBlobs) -> None:
-    """A thousand blobs are a page, and more of them are several."""
-    keys = {f"{number % 7:02x}/{number:04x}" for number in range(1_203)}
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda key: blobs.put(key, [], size=0), keys))
-    assert {info.key for info in blobs.list()} == keys
-    assert sum(1 for _ in blobs.list("03/")) == 172
+def test_what_was_not_asked_for_is_not_listed(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """A server that names another file's blobs does not have them deleted with the file that is."""
+    listed = "".join(
+        f"<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+        for key in ("aa/1", "ab/1", "aa/2", "a/1")
+    )
+    proxy.arm(answer("200 OK", f"<ListBucketResult><Name>b</Name>{listed}</ListBucketResult>"))
+    assert [info.key for info in broken.list("aa/")] == ["aa/1", "aa/2"]
+    assert proxy.broken == 1
 
 
 @pytest.mark.parametrize(

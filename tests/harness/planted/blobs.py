@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import islice
+
+import attrs
 
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
@@ -191,3 +194,106 @@ class ListsByFolder(MemoryBlobs):
         for blob in super().list():
             if not folder or blob.key == folder or blob.key.startswith(f"{folder}/"):
                 yield blob
+
+
+class ListsAPage(MemoryBlobs):
+    """
+    A listing that ends with the first page of a thousand.
+    """
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        yield from islice(super().list(prefix), 1000)
+
+
+class ListsAHundred(MemoryBlobs):
+    """
+    A listing that somebody has bounded, for it was long.
+    """
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        yield from islice(super().list(prefix), 100)
+
+
+class TellsTheTimeOfTheListing(MemoryBlobs):
+    """
+    A time of storing that is the time of asking: nothing is ever old.
+    """
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        for blob in super().list(prefix):
+            yield attrs.evolve(blob, stored_at=datetime.now(UTC))
+
+
+@attrs.define
+class RemembersWhatWasFree(MemoryBlobs):
+    """
+    A key that was found free once is put without another look, and replaces what has come meanwhile.
+    """
+
+    _free: set[str] = attrs.field(factory=set, init=False)
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        try:
+            super().read_into(key, start, buffer, size=size)
+        except BlobMissing:
+            self._free.add(key)
+            raise
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        content = b"".join(map(bytes, pieces))
+        if key in self._free and len(content) == size:
+            self.delete(key)
+        super().put(key, iter([content]), size=size)
+
+
+@attrs.frozen
+class KnowsItsOwnPutsOnly:
+    """
+    Whether a key is taken is looked up among what this process has put: another one's blobs are replaced.
+    """
+
+    data: MemoryBlobs
+    _own: set[str] = attrs.field(factory=set, init=False)
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        content = b"".join(map(bytes, pieces))
+        if len(content) == size and key not in self._own:
+            self.data.delete(key)
+        self.data.put(key, iter([content]), size=size)
+        self._own.add(key)
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        self.data.read_into(key, start, buffer, size=size)
+
+    def delete(self, key: str) -> None:
+        self.data.delete(key)
+        self._own.discard(key)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        return self.data.list(prefix)
+
+
+@attrs.frozen
+class CachesListings:
+    """
+    A listing that a process asks for once, and then only when it has changed something itself.
+    """
+
+    data: MemoryBlobs
+    _listed: dict[str, list[BlobInfo]] = attrs.field(factory=dict, init=False)
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        self.data.put(key, pieces, size=size)
+        self._listed.clear()
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        self.data.read_into(key, start, buffer, size=size)
+
+    def delete(self, key: str) -> None:
+        self.data.delete(key)
+        self._listed.clear()
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        if prefix not in self._listed:
+            self._listed[prefix] = [*self.data.list(prefix)]
+        return iter(self._listed[prefix])

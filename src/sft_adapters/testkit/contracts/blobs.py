@@ -5,14 +5,16 @@ The contract of `sft_core.vault.ports.BlobStore`.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import ClassVar
 
 import pytest
 
-from sft_adapters.testkit.contracts.examples import race, same
+from sft_adapters.testkit.contracts.examples import RACERS, race, same
 from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch, BlobStoreUnavailable
 from sft_core.vault.ports import BlobStore, Buffer
 
@@ -42,12 +44,23 @@ class BlobStoreContract:
     """
     Give the fixture `blobs`: a store without a blob.
 
+    `other_blobs` is another instance on the same data, as another process has one; without it the
+    contract takes one instance for both.
+
     `creates_atomically` says whether of several puts of one key at the same time one alone
-    succeeds. A store that cannot promise it (an S3 server without conditional writes) declares so;
-    that a key which is taken is refused, and that no content is a mixture, holds everywhere.
+    succeeds. A store that cannot promise it (an S3 server without conditional writes) declares so.
+    What holds everywhere: a put that has been acknowledged is never replaced by one that begins
+    later, and no content is a mixture.
     """
 
     creates_atomically: ClassVar[bool] = True
+
+    @pytest.fixture
+    def other_blobs(self, blobs: BlobStore) -> BlobStore:
+        """
+        Another instance on the same data; this default is the same one.
+        """
+        return blobs
 
     @pytest.mark.parametrize("size", [0, 1, 4096, 3_000_001, (8 << 20) + 8_264])
     def test_a_blob_comes_back_as_put(self, blobs: BlobStore, size: int) -> None:
@@ -108,6 +121,42 @@ class BlobStoreContract:
         assert {info.key for info in blobs.list()} == {KEY}
         with pytest.raises(BlobExists):
             put(blobs, KEY, b"late")
+
+    def test_what_is_acknowledged_is_never_replaced(self, blobs: BlobStore, other_blobs: BlobStore) -> None:
+        """Who found the key free before it was put, by whomever, cannot put it afterwards, not one of twelve."""
+        for key, one, other in ((KEY, blobs, other_blobs), (OTHER, other_blobs, blobs)):
+            for instance in (one, other):
+                with pytest.raises(BlobSizeMismatch):
+                    put(instance, key, b"too short", size=10)
+                with pytest.raises(BlobMissing):
+                    read(instance, key, 0, 5, size=5)
+                assert list(instance.list(key)) == []
+            put(one, key, b"first")
+            numbers = count()
+
+            def refused(key: str = key, numbers: count[int] = numbers) -> bool:
+                instance = (blobs, other_blobs)[next(numbers) % 2]
+                try:
+                    put(instance, key, b"later")
+                except BlobExists:
+                    return True
+                return False
+
+            assert race(refused) == [True] * RACERS
+            for instance in (one, other):
+                assert read(instance, key, 0, 5, size=5) == b"first"
+
+    def test_what_one_instance_does_the_other_sees(self, blobs: BlobStore, other_blobs: BlobStore) -> None:
+        """A blob is there, and is gone, for everybody at once, also for who has looked before."""
+        for one, other in ((blobs, other_blobs), (other_blobs, blobs)):
+            put(one, KEY, b"content")
+            assert read(other, KEY, 0, 7, size=7) == b"content"
+            assert [info.key for info in other.list()] == [KEY]
+            other.delete(KEY)
+            for instance in (one, other):
+                assert list(instance.list()) == []
+                with pytest.raises(BlobMissing):
+                    read(instance, KEY, 0, 7, size=7)
 
     def test_puts_of_different_keys_do_not_meet(self, blobs: BlobStore) -> None:
         """Twelve put keys of their own at once, and each finds its own content."""
@@ -206,6 +255,23 @@ class BlobStoreContract:
         assert {info.key for info in blobs.list(KEY)} == {KEY}
         assert list(blobs.list("abc")) == []
         assert list(blobs.list("abc/")) == []
+
+    def test_a_listing_has_no_end_but_the_last(self, blobs: BlobStore) -> None:
+        """Of more blobs than a page of S3 holds (1 000) each is listed once, all of them and those of a prefix."""
+        keys = [f"{number % 3:02x}/{number:04x}" for number in range(1_003)]
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(lambda key: put(blobs, key, b""), keys))
+        assert sorted(info.key for info in blobs.list()) == sorted(keys)
+        assert sum(1 for _ in blobs.list("02/")) == 334
+
+    def test_a_blobs_time_stays(self, blobs: BlobStore, other_blobs: BlobStore) -> None:
+        """When it was stored does not depend on when, or by whom, that is asked."""
+        put(blobs, KEY, b"x")
+        (first,) = blobs.list()
+        put(blobs, OTHER, b"y")
+        time.sleep(0.01)
+        for instance in (blobs, other_blobs):
+            assert list(instance.list(KEY)) == [first]
 
     def test_a_prefix_is_letters_and_not_a_folder(self, blobs: BlobStore) -> None:
         """A key is listed if and only if it begins with the prefix, letter by letter."""

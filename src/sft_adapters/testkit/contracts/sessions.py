@@ -125,8 +125,8 @@ class SessionStoreContract:
 
             rotated = race(act).count(True)
             assert rotated <= 1
-            changes = {"generation": 1, "expires_at": LATER} if rotated else {}
-            ended = attrs.evolve(session, revoked_at=NOW, **changes)
+            end = LATER if rotated else session.expires_at
+            ended = attrs.evolve(session, generation=rotated, expires_at=end, revoked_at=NOW)
             for instance in (sessions, other_sessions):
                 self._sees(instance, ended)
                 assert not instance.rotate(session.id, generation=rotated, now=NOW, expires_at=LATER)
