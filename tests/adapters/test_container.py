@@ -4,10 +4,12 @@ Every combination of storage comes from settings alone, works, and closes cleanl
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -19,7 +21,7 @@ from sft_core.application import Application
 from sft_core.errors import BadToken, BlobStoreUnavailable, ConfigurationError, DatabaseUnavailable
 from sft_core.values import ByteRange, EmailAddress, FileName, Page, Password, Username
 from support import servers
-from support.processes import free_port
+from support.processes import connections_to, free_port
 
 EMAIL, PASSWORD = EmailAddress.parse("maya@example.org"), Password.parse("a long one")
 CONTENT = bytes(range(256)) * 700
@@ -111,6 +113,24 @@ def test_the_servers_are_what_is_used(
         assert any(client.scan_iter("sft:s:*"))
     assert len(list(s3.client().list_objects(bucket, recursive=True))) == 3
     assert {path.name for path in settings.data_dir.iterdir()} == {"keys"}
+
+
+def test_at_the_end_no_connection_is_left(
+    configure: Configure, postgres_url: str, valkey: servers.Valkey, s3: servers.S3, bucket: str
+) -> None:
+    """Whoever still holds the application holds no connection by it: not to the database, the cache or the bucket."""
+    settings = configure(DATABASE_URL=postgres_url, REDIS_URL=valkey.url, **s3.environ(bucket))
+    ports = [urlsplit(url).port or 0 for url in (postgres_url, valkey.url, f"//{s3.endpoint}")]
+    gc.collect()
+    before = [connections_to(port) for port in ports]
+    prepare(settings)
+    assert [connections_to(port) for port in ports] == before
+    with open_application(settings) as sft:
+        stored(sft)
+        during = [connections_to(port) for port in ports]
+    assert all(more > none for more, none in zip(during, before, strict=True))
+    assert [connections_to(port) for port in ports] == before
+    assert sft.authenticate is not None
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,22 @@ def running(
             process.wait()
 
 
+def connections_to(port: int) -> int:
+    """
+    How many TCP connections this process has open to a port, by /proc.
+    """
+    inodes = set()
+    for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
+        for fields in map(str.split, Path(table).read_text().splitlines()[1:]):
+            if int(fields[2].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    count = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            count += str(descriptor.readlink()) in inodes
+    return count
+
+
 def process_tree(pid: int) -> list[int]:
     """
     The ids of a process and all its descendants, by /proc.

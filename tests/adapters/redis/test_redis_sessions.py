@@ -176,6 +176,42 @@ def test_a_reader_that_paused_does_not_bring_a_revoked_session_back(
     assert is_revoked(other, session)
 
 
+def test_a_lease_is_one_readers_alone(connect: Connect, valkey: Valkey, beside: redis.Redis) -> None:
+    """A reader whose lease is gone does not fill under the lease that a later reader of the same code has."""
+    durable, later = HaltedSessions(), HaltedSessions()
+    one, other = (cache(connect(valkey.url), store) for store in (durable, later))
+    session = opened(one)
+    later.open(attrs.evolve(session, revoked_at=NOW))
+    durable.halt = later.halt = True
+    with ThreadPoolExecutor(2) as pool:
+        early = pool.submit(one.get, session.id)
+        assert durable.has_read.wait(10)
+        beside.delete(under(one.client, session))
+        late = pool.submit(other.get, session.id)
+        assert later.has_read.wait(10)
+        durable.go_on.set()
+        assert early.result() == session
+        left = value_under(beside, one.client, session)
+        later.go_on.set()
+        late.result()
+    assert left.startswith(b"L")
+    assert is_revoked(one, session)
+
+
+@pytest.mark.parametrize("change", ["rotate", "revoke"])
+def test_a_bar_stands_as_long_as_an_entry(client: Client, beside: redis.Redis, change: str) -> None:
+    """A reader that began before the change may come back after its lease; an entry's time later it cannot."""
+    sessions = cache(client, CountedSessions(), entry_seconds=60.0, lease_seconds=20.0)
+    session = opened(sessions)
+    sessions.get(session.id)
+    if change == "rotate":
+        assert sessions.rotate(session.id, generation=0, now=NOW, expires_at=NOW + timedelta(days=9))
+    else:
+        sessions.revoke(session.id, now=NOW)
+    assert value_under(beside, client, session) == b"B"
+    assert 20_000 < int(beside.pttl(under(client, session))) <= 60_000
+
+
 def test_a_reader_between_the_bars_of_a_revocation_stores_nothing(client: Client, beside: redis.Redis) -> None:
     """While a session is being revoked, its key is closed to whoever read it before."""
     durable = HaltedSessions()
