@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from sft_adapters.container import Container, check_keys, one_writer, open_appli
 from sft_adapters.crypto.keyring import AesKeyRing, key_id
 from sft_adapters.disk import keyfiles
 from sft_adapters.settings import Settings
-from sft_adapters.sql import inspection, migrate
+from sft_adapters.sql import claims, inspection, migrate
 from sft_adapters.sql.engine import opened, sqlite_file
 from sft_adapters.sql.errors import DatabaseRefused
 from sft_adapters.system import SystemEntropy
@@ -62,19 +63,20 @@ def settings_for(data_dir: Path, environ: Mapping[str, str] = _EMPTY, *, make_ke
     `make_keys` nothing is written, and a key that is missing is one of the moment: good for
     looking at the storage, not for opening what is in it.
     """
-    stand_ins = throwaway_keys()
+    stand_ins, made = throwaway_keys(), frozenset[str]()
     settings = Settings.from_env(environ, data_dir=data_dir, secrets=stand_ins)
     check_configuration(settings)
     not_given = [name for name in _KEYS if not environ.get(name, "").strip()]
     if make_keys:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        keys = keyfiles.read_or_make(data_dir / "keys", not_given, may_make=lambda: not holds_data(settings))
+        made = keyfiles.make_missing(data_dir / "keys", not_given, may_make=lambda: not is_in_use(settings))
+        keys = keyfiles.read(data_dir / "keys", not_given)
     else:
         keys = stand_ins | keyfiles.read(data_dir / "keys", not_given)
     _check_key_files(data_dir / "keys", {name: keys[name] for name in not_given})
     settings = Settings.from_env(environ, data_dir=data_dir, secrets={name: keys[name] for name in not_given})
     check_configuration(settings)
-    return attrs.evolve(settings, earlier_key_files=earlier_keys(data_dir / "keys"))
+    return attrs.evolve(settings, earlier_key_files=earlier_keys(data_dir / "keys"), made_now=made)
 
 
 def earlier_keys(folder: Path) -> tuple[Secret, ...]:
@@ -148,9 +150,9 @@ def key_files(settings: Settings) -> dict[str, Path | None]:
     return {name: keyfiles.path_of(folder, name) if name in settings.stood_in_for else None for name in _KEYS}
 
 
-def holds_data(settings: Settings) -> bool:
+def is_in_use(settings: Settings) -> bool:
     """
-    Whether there are accounts or blobs where the settings point, stored under keys that exist already.
+    Whether a service has started where the settings point, or left accounts or blobs: under keys that exist already.
     """
     blobs = settings.blob_folder
     if blobs.is_dir() and any(blobs.iterdir()):
@@ -159,7 +161,7 @@ def holds_data(settings: Settings) -> bool:
     if file is not None and not file.exists():
         return False
     with _named(settings), opened(settings.database, busy_seconds=settings.database_timeout_seconds) as engine:
-        return inspection.holds_accounts(engine)
+        return inspection.is_in_use(engine)
 
 
 @contextmanager
@@ -193,8 +195,20 @@ def prepare(settings: Settings, *, when_waiting: Callable[[str], None] | None = 
     seconds = settings.database_timeout_seconds
     alone = one_writer(settings, wait_seconds=seconds, when_waiting=when_waiting)
     with _named(settings), alone, opened(settings.database, busy_seconds=seconds) as engine:
-        migrate.upgrade(engine, seconds=settings.database_migration_seconds)
-        check_keys(inspection.key_ids(engine), AesKeyRing(settings.encryption_key, settings.earlier_keys))
+        ring = AesKeyRing(settings.encryption_key, settings.earlier_keys)
+        claim = claims.claiming(ring.active_id, allow=partial(_check_keys, settings, ring))
+        migrate.upgrade(engine, seconds=settings.database_migration_seconds, then=claim)
+
+
+def _check_keys(settings: Settings, ring: AesKeyRing, needed: set[str]) -> None:
+    path = key_files(settings)["ENCRYPTION_KEY"]
+    try:
+        check_keys(needed, ring, source=f"ENCRYPTION_KEY{f' in {path}' if path else ''}")
+    except ConfigurationError as refused:
+        # Keys of a start that lost to another one would look like the storage's own at the next start.
+        aside = keyfiles.set_aside(settings.data_dir / "keys", settings.made_now)
+        told = f"; those made for this start are now {', '.join(map(str, aside))}" if aside else ""
+        raise ConfigurationError(refused.detail + told) from None
 
 
 def check_schema(settings: Settings) -> None:

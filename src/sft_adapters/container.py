@@ -29,7 +29,7 @@ from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
-from sft_adapters.sql import inspection, migrate
+from sft_adapters.sql import claims, migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import Engine, PostgresLimits, open_engine, sqlite_file, sqlite_is_safe_for_many_writers
 from sft_adapters.sql.expiring import sessions_over, throttles_over
@@ -407,7 +407,7 @@ class Unchecked:
         what is stored needs other keys; `DatabaseUnavailable` if that cannot be told now.
         """
         migrate.check(self._engine)
-        check_keys(inspection.key_ids(self._engine), self._keyring)
+        check_keys(claims.keys_needed(self._engine), self._keyring)
 
 
 @contextmanager
@@ -449,15 +449,15 @@ def open_unchecked(
         yield Unchecked(container.application(), engine, container.keyring())
 
 
-def check_keys(stored: set[str], ring: AesKeyRing) -> None:
+def check_keys(needed: set[str], ring: AesKeyRing, *, source: str = "ENCRYPTION_KEY") -> None:
     """
-    Raise `ConfigurationError` if what is stored names a key-encryption key that the ring does not hold.
+    Raise `ConfigurationError` if the storage names a key-encryption key that the ring does not hold.
     """
-    foreign = stored - ring.ids
+    foreign = needed - ring.ids
     if foreign:
         raise ConfigurationError(
-            f"ENCRYPTION_KEY is key {ring.active_id}{_beside(ring)}, but what is stored needs "
-            f"{', '.join(sorted(foreign))}: bring that key back",
+            f"{source} is key {ring.active_id}{_beside(ring)}, but this storage needs {', '.join(sorted(foreign))}: "
+            "give this service the keys that the storage was begun with",
         )
 
 

@@ -21,6 +21,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import Final
 
+from sft_adapters.guessable_digests import begins_with_a_digest
 from sft_adapters.guessable_words import PUBLISHED, ROWS, WORDS
 
 _ALPHABETS: Final = (
@@ -33,6 +34,9 @@ _ALPHABETS: Final = (
     (re.compile(r"[A-Za-z0-9]*"), 58),
     (re.compile(r"[A-Za-z0-9+/_-]*"), 64),
 )
+_HEXADECIMAL: Final = re.compile(r"[0-9A-Fa-f]+")
+_GROUPS: Final = re.compile(r"[-:\s]")
+_PADDED_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={1,2}")
 _PRINTABLE: Final = 94
 _LEET: Final = str.maketrans("013457@$!", "oieastasi")
 _SHORTEST: Final = 3
@@ -74,6 +78,21 @@ _FEWEST_CHARACTERS: Final = 7
 _FEWEST_BYTES_OF_TEXT: Final = 24
 
 
+def bytes_meant(text: str) -> int:
+    """
+    How many bytes a secret text has, or stands for in hexadecimal or padded base64.
+
+    Digits may stand in groups. Base64 without padding is counted as text: of 32 characters, which
+    are worth 24 bytes, nobody can tell whether they are base64 or letters and digits drawn singly.
+    """
+    digits = _GROUPS.sub("", text)
+    if _HEXADECIMAL.fullmatch(digits):
+        return len(digits) // 2
+    if _PADDED_BASE64.fullmatch(text) and len(text) % 4 == 0:
+        return len(text.rstrip("=")) * 3 // 4
+    return len(text.encode())
+
+
 def is_guessable_key(text: str) -> bool:
     """
     Whether a text of at least 32 characters is not one of random characters.
@@ -90,9 +109,9 @@ def is_guessable_key(text: str) -> bool:
 
 def is_guessable_bytes(value: bytes) -> bool:
     """
-    Whether 16 bytes or more were not drawn at random: a text, a progression, a few bytes over and over.
+    Whether 16 bytes or more were not drawn at random: a text or its digest, a progression, a few bytes over and over.
     """
-    if is_published(value) or len(set(value)) <= min(len(value) // 2, 64):
+    if is_published(value) or begins_with_a_digest(value) or len(set(value)) <= min(len(value) // 2, 64):
         return True
     steps = Counter((after - before) % 256 for before, after in pairwise(value))
     if max(steps.values()) >= max(8, len(value) // 4):

@@ -19,6 +19,7 @@ from sft_adapters.crypto.keyring import AesKeyRing, key_id
 from sft_adapters.disk import keyfiles
 from sft_adapters.disk.locks import held
 from sft_adapters.settings import Settings
+from sft_adapters.sql import claims
 from sft_adapters.sql.engine import opened
 from sft_adapters.sql.wrapped import SqlWrappedSecrets
 from sft_core.errors import ConfigurationError
@@ -156,9 +157,23 @@ def retire(settings: Settings, name: str) -> RingKey:
         if found.is_needed:
             needs = ", ".join(f"{number} {words(kind)}" for kind, number in found.needed_by.items() if number)
             raise ConfigurationError(f"key {name} is still needed by {needs}: run `sft keys rotate` first")
+        # First, or a start after a crash would look for a key that is gone.
+        pass_on(settings)
         if found.file is not None:
             keyfiles.remove_earlier(settings.data_dir / "keys", name)
         return found
+
+
+def pass_on(settings: Settings) -> None:
+    """
+    Let the storage belong to the active key, once nothing needs another one.
+    """
+    settings = _with_real_keys(settings)
+    active, seconds = AesKeyRing(settings.encryption_key).active_id, settings.database_timeout_seconds
+    with opened(settings.database, busy_seconds=seconds) as engine:
+        if claims.belongs_to(engine) not in {None, active}:
+            with one_writer(settings, wait_seconds=seconds):
+                claims.pass_on(engine, active)
 
 
 @contextmanager

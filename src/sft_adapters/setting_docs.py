@@ -15,7 +15,7 @@ _PREFACE: Final = (
     "Every limit, timeout and size is a setting with a unit and a safe default. They are read once, at start, from the",
     "environment or from a `.env` file (`--env-file`, or `.env` in the working folder); the environment wins. What is",
     "wrong is told by name, all of it at once, and the service does not start: a malformed value, one out of bounds, a",
-    "secret that is short, a default, an example or made of words. An empty value counts as not set.",
+    "secret that is short, a default, an example, made of words or a digest of one. An empty value counts as not set.",
     "",
     "This page is generated from `src/sft_adapters/setting_table.py`.",
     "",

@@ -47,7 +47,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "SECRET_KEY",
         types.secret_key,
         None,
-        "Signs tokens. At least 32 random bytes; made on first start if it is not given.",
+        "Signs tokens. At least 32 random bytes, of which two hexadecimal digits are one; made on first start "
+        "if it is not given.",
         "text",
     ),
     Setting("ALGORITHM", types.one_of("HS256", "HS384", "HS512"), "HS256", "How tokens are signed."),

@@ -37,6 +37,7 @@ _PLACEHOLDERS: Final = re.compile(
 )
 _MIN_SHARED_BYTES: Final = 8
 _MIN_SECRET_BYTES: Final = 32
+_PORT_ZERO: Final = re.compile(r"([^:]*|.*]):0+")
 _PASSWORDS_IN_A_QUERY: Final = frozenset({"password", "passwd", "pwd", "sslpassword"})
 
 
@@ -184,15 +185,23 @@ def shared_secret(raw: str) -> Secret:
 def server_url(raw: str) -> str:
     """
     A URL of a server, whose passwords, before the host or in the query, are none that servers come with.
+
+    Nor does it name port 0, in whose place drivers silently take the usual one.
     """
     try:
         parts = urlsplit(text(raw))
-        passwords = [value for name, value in parse_qsl(parts.query) if name.lower() in _PASSWORDS_IN_A_QUERY]
+        query = [(name.lower(), value) for name, value in parse_qsl(parts.query)]
+        passwords = [value for name, value in query if name in _PASSWORDS_IN_A_QUERY]
         passwords.append(unquote(parts.password or ""))
     except ValueError:
         raise ValueError("is not a URL") from None
     if any(password and _is_given_away(password) for password in passwords):
         raise ValueError("holds a default or example password: give the server another one")
+    # PostgreSQL's drivers take several servers, and ports in the query too.
+    hosts = [parts.netloc.rpartition("@")[2], *(value for name, value in query if name == "host")]
+    ports = [f":{port}" for name, value in query if name == "port" for port in value.split(",")]
+    if any(_PORT_ZERO.fullmatch(host) for host in (*",".join(hosts).split(","), *ports)):
+        raise ValueError("names port 0, on which nobody can listen")
     return raw
 
 
@@ -211,6 +220,8 @@ def secret_key(raw: str) -> Secret:
         raise ValueError("must be random text, not a key in a file format")
     if _PLACEHOLDERS.search(raw) or guessable.is_guessable_key(raw):
         raise ValueError("is a default or example value: make one of your own at random")
+    if guessable.bytes_meant(raw) < _MIN_SECRET_BYTES:
+        raise ValueError(f"must stand for at least {_MIN_SECRET_BYTES} random bytes: two hexadecimal digits are one")
     return Secret(value)
 
 

@@ -37,6 +37,8 @@ class Settings:
     data_dir: Path
     stood_in_for: frozenset[str] = frozenset()
     """The names of the settings that `secrets` stood in for: keys that the environment does not give."""
+    made_now: frozenset[str] = frozenset()
+    """The names of those whose key was made by this very start, so that nothing can need it yet."""
     app_name: str
     app_version: str
     debug: bool
@@ -188,10 +190,7 @@ def _across(values: Mapping[str, Any]) -> Iterable[str]:
     yield from _across_keys(values)
     if values.get("session_store") == "redis" and "redis_url" in values and not values["redis_url"]:
         yield "SESSION_STORE is redis, but REDIS_URL is not set"
-    if values.get("minio_endpoint"):
-        for name in ("minio_access_key", "minio_secret_key"):
-            if name in values and not values[name]:
-                yield f"{name.upper()} is not set, but MINIO_ENDPOINT is"
+    yield from _about_s3(values)
     lease, entry = values.get("session_lease_seconds", 0.0), values.get("session_cache_seconds", math.inf)
     if lease > entry:
         yield "SESSION_LEASE_SECONDS is longer than SESSION_CACHE_SECONDS"
@@ -212,6 +211,20 @@ def _across_keys(values: Mapping[str, Any]) -> Iterable[str]:
     algorithm, shortest = values.get("algorithm", "HS256"), {"HS384": 48, "HS512": 64}
     if secret is not None and len(secret) < shortest.get(algorithm, 0):
         yield f"SECRET_KEY must have at least {shortest[algorithm]} bytes for {algorithm}"
+
+
+def _about_s3(values: Mapping[str, Any]) -> Iterable[str]:
+    """
+    An endpoint without credentials, or what is of use with an endpoint only: files would go to the local disk.
+    """
+    if values.get("minio_endpoint"):
+        for name in ("minio_access_key", "minio_secret_key"):
+            if name in values and not values[name]:
+                yield f"{name.upper()} is not set, but MINIO_ENDPOINT is"
+    elif "minio_endpoint" in values:
+        for name in ("minio_access_key", "minio_secret_key", "minio_ca_file", "minio_conditional_writes"):
+            if values.get(name):
+                yield f"{name.upper()} is set, but MINIO_ENDPOINT is not"
 
 
 def environment(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:

@@ -5,6 +5,7 @@ Secrets that somebody thought up or copied are refused; one that was drawn at ra
 from __future__ import annotations
 
 import base64
+import hashlib
 import random
 import string
 from collections.abc import Callable
@@ -14,8 +15,8 @@ import pytest
 
 from sft_adapters import setting_types
 from sft_adapters.bootstrap import throwaway_keys
-from sft_adapters.guessable import is_weak_password
-from sft_adapters.guessable_words import WORDS
+from sft_adapters.guessable import is_guessable_bytes, is_weak_password
+from sft_adapters.guessable_words import PUBLISHED, WORDS
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
 
@@ -38,8 +39,8 @@ def letters(alphabet: str, count: int) -> Callable[[random.Random], str]:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda source: source.randbytes(16).hex(),
         lambda source: source.randbytes(32).hex(),
+        lambda source: source.randbytes(48).hex().upper(),
         lambda source: base64.b64encode(source.randbytes(32)).decode(),
         lambda source: base64.urlsafe_b64encode(source.randbytes(24)).decode(),
         lambda source: base64.urlsafe_b64encode(source.randbytes(32)).rstrip(b"=").decode(),
@@ -48,7 +49,7 @@ def letters(alphabet: str, count: int) -> Callable[[random.Random], str]:
         letters(string.ascii_letters + string.digits, 32),
         letters(string.ascii_lowercase, 32),
     ],
-    ids=["hex 16", "hex 32", "base64", "base64url", "token_urlsafe", "base32", "base58", "alphanumeric", "lowercase"],
+    ids=["hex 32", "hex 48", "base64", "base64url", "token_urlsafe", "base32", "base58", "alphanumeric", "lowercase"],
 )
 def test_a_random_secret_key_is_never_refused(draw: Callable[[random.Random], str]) -> None:
     """Twenty thousand of each usual spelling are taken."""
@@ -70,6 +71,61 @@ def test_a_random_password_is_never_refused(size: int) -> None:
     draw, source = letters(string.ascii_letters + string.digits, size), random.Random(43)
     for _ in range(DRAWS // 4):
         assert not is_weak_password(draw(source))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        random.Random(1).randbytes(16).hex(),
+        random.Random(2).randbytes(31).hex().upper(),
+        "".join(random.Random(3).choices(string.digits, k=62)),
+        "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+        random.Random(4).randbytes(20).hex(":"),
+        base64.b64encode(random.Random(5).randbytes(25)).decode(),
+        base64.urlsafe_b64encode(random.Random(6).randbytes(31)).decode(),
+    ],
+    ids=["hex 16", "hex 31", "digits", "uuid", "colons", "base64 25", "base64url 31"],
+)
+def test_a_secret_key_has_as_many_bytes_as_it_stands_for(value: str) -> None:
+    """Two hexadecimal digits are one byte, and padded base64 is what it decodes to."""
+    with pytest.raises(ValueError, match="at least 32 random bytes"):
+        setting_types.secret_key(value)
+
+
+DIGESTED = ("", "password", "Secret", "ADMIN", "changeme", "123456", "qwerty", "hello world", "password123", "a")
+
+
+@pytest.mark.parametrize("text", [*DIGESTED, "password\n", "your-256-bit-secret", "correct horse battery staple"])
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_a_digest_of_what_can_be_guessed_is_no_key(text: str, algorithm: str) -> None:
+    """In hexadecimal or base64, as either key; it looks random and anybody can make it."""
+    digest = hashlib.new(algorithm, text.encode())
+    spelled = base64.b64encode(digest.digest()).decode()
+    urlsafe = base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
+    for value in (digest.hexdigest(), digest.hexdigest().upper(), spelled, urlsafe):
+        assert refused(SECRET_KEY=value).startswith("SECRET_KEY is a default or example value")
+    if digest.digest_size == 32:
+        assert refused(ENCRYPTION_KEY=spelled).startswith("ENCRYPTION_KEY is a default or example value")
+
+
+@pytest.mark.parametrize("text", DIGESTED)
+@pytest.mark.parametrize("algorithm", ["md5", "sha1"])
+def test_a_short_digest_of_what_can_be_guessed_is_no_key(text: str, algorithm: str) -> None:
+    """It is too short for one; nor do two of them, or its digits taken for bytes, make up for it."""
+    digest = hashlib.new(algorithm, text.encode(), usedforsecurity=False)
+    assert is_guessable_bytes(digest.digest())
+    for value in (digest.hexdigest(), digest.hexdigest() * 2, base64.b64encode(digest.digest() * 2).decode()):
+        assert refused(SECRET_KEY=value).startswith("SECRET_KEY ")
+    for raw in (digest.hexdigest()[:32].encode(), (digest.digest() * 2)[:32]):
+        assert refused(ENCRYPTION_KEY=base64.b64encode(raw).decode()).startswith("ENCRYPTION_KEY ")
+
+
+def test_a_digest_of_what_stands_in_print_is_no_key() -> None:
+    """Of such a value only the digest is kept here, and it is in print by that."""
+    for digest in PUBLISHED:
+        assert refused(SECRET_KEY=digest).startswith("SECRET_KEY is a default or example value")
+        spelled = base64.b64encode(bytes.fromhex(digest)).decode()
+        assert refused(ENCRYPTION_KEY=spelled).startswith("ENCRYPTION_KEY is a default or example value")
 
 
 def refused(**environ: str) -> str:

@@ -43,7 +43,8 @@ def test_the_defaults_are_the_contracts() -> None:
 def test_the_table_and_the_settings_agree() -> None:
     """Each setting of the table is a field, and no field stands outside the table."""
     fields = {attribute.name for attribute in Settings.__attrs_attrs__}
-    assert {setting.field for setting in SETTINGS} == fields - {"data_dir", "stood_in_for", "earlier_key_files"}
+    elsewhere = {"data_dir", "stood_in_for", "earlier_key_files", "made_now"}
+    assert {setting.field for setting in SETTINGS} == fields - elsewhere
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_one_key_for_two_purposes_is_refused() -> None:
 @pytest.mark.parametrize(("algorithm", "size"), [("HS384", 47), ("HS512", 63)])
 def test_a_longer_digest_asks_for_a_longer_secret(algorithm: str, size: int) -> None:
     """The signing secret is at least as long as the digest (RFC 7518, section 3.2)."""
-    secret = os.urandom(size).hex()[:size]
+    secret = "z" + os.urandom(size).hex()[1:size]
     assert "SECRET_KEY must have at least" in fault(ALGORITHM=algorithm, SECRET_KEY=secret)
     assert read(ALGORITHM=algorithm, SECRET_KEY=secret + "x").algorithm == algorithm
 
@@ -129,9 +130,46 @@ def test_origins_are_a_list_or_everyone() -> None:
     assert read(ALLOWED_ORIGINS="*").allowed_origins == ("*",)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MINIO_ACCESS_KEY", "somebody"),
+        ("MINIO_SECRET_KEY", "s9dK2jfa8"),
+        ("MINIO_CA_FILE", "/etc/ssl/ca.pem"),
+        ("MINIO_CONDITIONAL_WRITES", "true"),
+    ],
+)
+def test_what_an_s3_server_is_used_with_needs_one(name: str, value: str) -> None:
+    """Whoever forgot the endpoint, or misspelt its name, does not find the files on the local disk one day."""
+    assert fault(**{name: value}) == f"{name} is set, but MINIO_ENDPOINT is not"
+    assert read(MINIO_CONDITIONAL_WRITES="false", MINIO_BUCKET_NAME="files").blob_store_kind == "disk"
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql://sft@db.example.org:0/sft"),
+        ("DATABASE_URL", "postgresql://sft@[::1]:00/sft"),
+        ("DATABASE_URL", "postgresql://sft@/sft?host=db.example.org&port=0"),
+        ("DATABASE_URL", "postgresql://sft@/sft?host=one:5432&host=two:0"),
+        ("DATABASE_URL", "postgresql://sft@/sft?host=one,two&port=5432,0"),
+        ("REDIS_URL", "redis://cache.example.org:0"),
+        ("REDIS_URL", "rediss://:gOod-41-letters@cache.example.org:0/1"),
+    ],
+)
+def test_a_url_of_port_zero_is_refused(name: str, url: str) -> None:
+    """Nobody listens there, and the usual port in its place is not what was written."""
+    assert fault(**{name: url}) == f"{name} names port 0, on which nobody can listen"
+
+
 def test_secrets_are_masked() -> None:
     """Neither key shows in the settings' representation."""
-    settings = read(DATABASE_URL="sqlite:///secret-place", MINIO_SECRET_KEY="minio-secret-value")
+    settings = read(
+        DATABASE_URL="sqlite:///secret-place",
+        MINIO_ENDPOINT="s3.example.org",
+        MINIO_ACCESS_KEY="somebody",
+        MINIO_SECRET_KEY="minio-secret-value",
+    )
     for secret in (*KEYS.values(), "secret-place", "minio-secret-value"):
         assert secret not in repr(settings)
 

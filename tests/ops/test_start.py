@@ -4,7 +4,11 @@ A start with real servers that refuse: one sentence, which names the setting and
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,13 +18,22 @@ import pytest
 from click.testing import CliRunner
 from psycopg import sql
 
-from sft_adapters.bootstrap import open_service
+from sft_adapters import setting_types
+from sft_adapters.bootstrap import open_service, prepare, settings_for, throwaway_keys
+from sft_adapters.container import open_application
+from sft_adapters.crypto.keyring import AesKeyRing
+from sft_adapters.sql import migrate
+from sft_adapters.sql.claims import claimed_by
+from sft_adapters.sql.engine import opened
+from sft_adapters.sql.transactions import transaction
 from sft_core.application import Application
-from sft_core.values import EmailAddress, FileName, Password, Username
+from sft_core.errors import ConfigurationError
+from sft_core.values import EmailAddress, FileName, Password, Secret, Username
 from sft_http.cli.main import sft
 from support import servers
 from support.peers import peer
-from support.processes import free_port
+from support.processes import free_port, kill_tree
+from support.waiting import eventually
 
 RUNNER = CliRunner()
 S3_KEYS = {"MINIO_ACCESS_KEY": "somebody", "MINIO_SECRET_KEY": "s9dK2jfa8", "MINIO_SECURE": "false"}
@@ -176,3 +189,114 @@ def test_one_call_opens_it_on_servers(
         stored(application)
     assert len(list(s3.client().list_objects(bucket, recursive=True))) == 1
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"keys"}
+
+
+# --- one storage, one set of keys -------------------------------------------------------------------
+
+
+def key_files(data: Path) -> set[str]:
+    return {path.name.partition(".unused")[0] + ".unused" * (".unused" in path.name) for path in data.glob("keys/*")}
+
+
+def test_of_two_first_starts_on_one_storage_one_is_refused(
+    tmp_path: Path, postgres_url: str, s3: servers.S3, bucket: str
+) -> None:
+    """Both find it empty and make keys of their own; the later one is told, and its keys are set aside by name."""
+    environ = {"DATABASE_URL": postgres_url, **s3.environ(bucket)}
+    first, second = (settings_for(tmp_path / name, environ) for name in ("first", "second"))
+    prepare(first)
+    with pytest.raises(ConfigurationError) as refused:
+        prepare(second)
+    (needed,) = re.findall(r"needs ([0-9a-f]{16}):", str(refused.value))
+    assert AesKeyRing(first.encryption_key).ids == {needed}
+    assert key_files(tmp_path / "second") == {"encryption.key.unused", "secret.key.unused"}
+    assert all(str(path) in str(refused.value) for path in tmp_path.glob("second/keys/*"))
+    with open_application(first) as application:
+        stored(application)
+    with pytest.raises(ConfigurationError, match=r"in use already, but .*encryption\.key is missing"):
+        settings_for(tmp_path / "second", environ)
+    shutil.copytree(tmp_path / "first/keys", tmp_path / "second/keys", dirs_exist_ok=True)
+    with open_service(tmp_path / "second", environ) as application:
+        assert application.sign_in(
+            email=EmailAddress.parse("maya@example.org"), password=Password.parse("a long one")
+        ).access
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_storage_on_which_a_service_has_started_gets_no_other_keys(
+    tmp_path: Path, request: pytest.FixtureRequest, *, elsewhere: bool
+) -> None:
+    """Nobody has registered yet, but the next start makes none; keys that were there before stay, and are named."""
+    environ = {"DATABASE_URL": request.getfixturevalue("postgres_url")} if elsewhere else {}
+    prepare(settings_for(tmp_path / "data", environ))
+    kept = (tmp_path / "data/keys").rename(tmp_path / "kept")
+    with pytest.raises(ConfigurationError, match="in use already"):
+        settings_for(tmp_path / "data", environ)
+    assert not (tmp_path / "data/keys").exists()
+    settings_for(tmp_path / "other")
+    shutil.copytree(tmp_path / "other/keys", tmp_path / "data/keys")
+    settings = settings_for(tmp_path / "data", environ)
+    for refuse in (lambda: prepare(settings), lambda: open_application(settings).__enter__()):
+        with pytest.raises(ConfigurationError, match=f"needs {AesKeyRing(encryption_key_in(kept)).active_id}"):
+            refuse()
+    assert key_files(tmp_path / "data") == {"encryption.key", "secret.key"}
+
+
+def encryption_key_in(folder: Path) -> Secret:
+    return setting_types.encryption_key((folder / "encryption.key").read_text().strip())
+
+
+def test_another_signing_key_is_an_operators_choice(tmp_path: Path) -> None:
+    """It signs everybody out and changes nothing else."""
+    with open_service(tmp_path / "data") as application:
+        stored(application)
+    with open_service(tmp_path / "data", {"SECRET_KEY": throwaway_keys()["SECRET_KEY"]}) as application:
+        assert application.sign_in(
+            email=EmailAddress.parse("maya@example.org"), password=Password.parse("a long one")
+        ).access
+
+
+def test_a_storage_of_an_earlier_version_is_claimed_by_the_key_that_fits(tmp_path: Path) -> None:
+    """At the next start; another key changes not even the schema."""
+    with open_service(tmp_path / "data") as application:
+        stored(application)
+    settings = settings_for(tmp_path / "data")
+    with opened(settings.database, busy_seconds=10) as engine:
+        migrate.downgrade(engine, "0004")
+        other = {"ENCRYPTION_KEY": throwaway_keys()["ENCRYPTION_KEY"]}
+        with pytest.raises(ConfigurationError, match="needs"):
+            prepare(settings_for(tmp_path / "data", other))
+        assert migrate.current(engine) == "0004"
+        prepare(settings)
+        with transaction(engine, read_only=True) as (connection, _):
+            assert claimed_by(connection) == AesKeyRing(settings.encryption_key).active_id
+
+
+def test_two_services_started_at_once_never_store_under_two_keys(tmp_path: Path, postgres_url: str) -> None:
+    """As processes on one empty database: one serves, the other ends with status 2 and one sentence."""
+    environ = {name: value for name, value in os.environ.items() if not name.endswith("_KEY")}
+    command = [sys.executable, "-m", "sft_http.cli.main", "serve", "--data"]
+    services = [
+        subprocess.Popen(
+            [*command, str(tmp_path / name), "--port", str(free_port())],
+            env=environ | {"DATABASE_URL": postgres_url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    try:
+        eventually(lambda: any(service.poll() is not None for service in services))
+        (refused,) = [service for service in services if service.poll() is not None]
+        (serving,) = [service for service in services if service is not refused]
+        told = refused.communicate()[0]
+        assert (refused.returncode, told.count("\n")) == (2, 1), told
+        serving.terminate()
+        output = serving.communicate(timeout=60)[0]
+        assert serving.returncode == 0, output
+    finally:
+        for service in services:
+            if service.poll() is None:
+                kill_tree(service.pid)
+    assert sorted(key_files(tmp_path / name) >= {"encryption.key"} for name in ("one", "two")) == [False, True]

@@ -59,21 +59,18 @@ def read(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return {name: _read(path) for name, path in paths.items() if os.path.lexists(path)}
 
 
-def read_or_make(folder: Path, names: Iterable[str], *, may_make: Callable[[], bool]) -> dict[str, str]:
+def make_missing(folder: Path, names: Iterable[str], *, may_make: Callable[[], bool]) -> frozenset[str]:
     """
-    The texts of the named keys, each from its file in `folder`; missing ones are made if they may be.
+    Make those of the named keys that have no file in `folder`, if they may be; the names of the made ones.
 
-    Of two processes that start at once one makes the key and both read it. `may_make` is asked only
-    if a file is missing; `ConfigurationError` if it says no, and as in `read`.
+    Of two processes that start at once one makes the key. `may_make` is asked only if a file is
+    missing; `ConfigurationError` if it says no.
     """
-    found = read(folder, names)
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if not os.path.lexists(path_of(folder, name))]
     if missing and not may_make():
         lost = "; ".join(f"{path_of(folder, name)} is missing ({_FILES[name].loss})" for name in missing)
-        raise ConfigurationError(f"there is data already, but {lost}: bring the key back")
-    for name in missing:
-        _make(path_of(folder, name), _FILES[name].size)
-    return found | read(folder, missing)
+        raise ConfigurationError(f"the storage is in use already, but {lost}: bring the key back")
+    return frozenset(name for name in missing if _make(path_of(folder, name), _FILES[name].size))
 
 
 def path_of_earlier(folder: Path, key_id: str) -> Path:
@@ -141,14 +138,28 @@ def remove_earlier(folder: Path, key_id: str) -> None:
     _sync(folder)
 
 
-def _make(path: Path, size: int) -> None:
+def set_aside(folder: Path, names: Iterable[str]) -> list[Path]:
     """
-    Make a fresh key, unless somebody else has just made it.
+    Rename the files of keys that turned out to be of no use; where they are now.
+
+    None is removed: another process may have read it in the meantime.
+    """
+    paths = [path_of(folder, name) for name in sorted(names)]
+    return [path.rename(path.with_name(f"{path.name}.unused-{secrets.token_hex(4)}")) for path in paths]
+
+
+def _make(path: Path, size: int) -> bool:
+    """
+    Make a fresh key; False if somebody else has just made it.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _written(path, size) as temporary, contextlib.suppress(FileExistsError):
-        os.link(temporary, path)
+    with _written(path, size) as temporary:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
     _sync(path.parent)
+    return True
 
 
 @contextlib.contextmanager

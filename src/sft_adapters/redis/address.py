@@ -53,6 +53,8 @@ def parse(url: str, *, database: int = 0) -> Address:
         raise _refusal("must begin with redis://, rediss:// or unix://")
     if not host:
         raise _refusal("names no host")
+    if port == 0:
+        raise _refusal("names port 0, on which nobody can listen")
     options |= {"host": unquote(host), "port": port or 6379, "db": _database(parts, database)}
     if parts.scheme == "redis":
         if parts.query:

@@ -4,7 +4,7 @@ The schema: brought up to date, or checked, by Alembic's migrations in `migratio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -25,17 +25,25 @@ LOCK: Final = 0x736674
 """The number of the advisory lock that migrations hold on PostgreSQL: `sft` in ASCII."""
 
 
-def upgrade(engine: Engine, revision: str = "head", *, seconds: float = MIGRATION_SECONDS) -> None:
+def upgrade(
+    engine: Engine,
+    revision: str = "head",
+    *,
+    seconds: float = MIGRATION_SECONDS,
+    then: Callable[[Connection], None] | None = None,
+) -> None:
     """
     Bring the schema to a revision in one transaction; of two that start at once one waits.
 
-    `ConfigurationError` if the schema was made by a newer version than this, or if the database
-    cannot hold every character.
+    `then` has its turn in the same transaction: if it raises, nothing is changed. `ConfigurationError`
+    if the schema was made by a newer version than this, or if the database cannot hold every character.
     """
     with _alone(engine, seconds) as connection:
         _refuse_encoding(connection)
         _refuse_newer(connection)
         command.upgrade(_config(connection), revision)
+        if then is not None:
+            then(connection)
 
 
 def downgrade(engine: Engine, revision: str, *, seconds: float = MIGRATION_SECONDS) -> None:

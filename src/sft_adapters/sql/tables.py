@@ -186,6 +186,15 @@ links: Final = Table(
     Index(None, "file_id", "created_at", "id"),
 )
 
+# At most one row: the active key-encryption key of the service that started last.
+claims: Final = Table(
+    "claims",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("key_id", String(64), nullable=False),
+    CheckConstraint("number = 1", name="there_is_one"),
+)
+
 throttles: Final = Table(
     "throttles",
     metadata,

@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from sft_core.version import __version__
+from sft_http.cli.stopping import EarlyStop, Stopped
 
 _OPERATORS: Final = {
     "serve": ("sft_http.ops.serve", "Run the service."),
@@ -18,6 +19,10 @@ _OPERATORS: Final = {
     "doctor": ("sft_http.ops.doctor", "Check that everything stored is whole."),
     "sweep": ("sft_http.ops.sweep", "Remove what is left unfinished."),
 }
+
+
+# Of another one a stop is a failure: it has not done what it was asked to do.
+_STOPPABLE: Final = frozenset({"serve"})
 
 
 class LazyGroup(click.Group):
@@ -31,9 +36,23 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _OPERATORS:
             return super().get_command(ctx, cmd_name)
+        if cmd_name in _STOPPABLE:
+            # To import it takes most of a start's time.
+            ctx.ensure_object(EarlyStop).heed()
         module, _ = _OPERATORS[cmd_name]
         command: click.Command = importlib.import_module(module).command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        stop = ctx.ensure_object(EarlyStop)
+        try:
+            return super().invoke(ctx)
+        except (Stopped, SystemExit):
+            if not stop.asked:
+                raise
+            raise click.exceptions.Exit(0) from None
+        finally:
+            stop.forget()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

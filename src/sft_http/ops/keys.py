@@ -186,6 +186,7 @@ def _tell_what_is_left(
         if not key.is_missing:
             tell(f"{_numbers(key)} need key {key.id} still: restart services that wrap under it, and run this again")
     if not left:
+        ring.pass_on(settings)
         for key in before:
             click.echo(f"Nothing needs key {key.id} any more: `sft keys retire {key.id}` takes it out of the ring.")
     return not left

@@ -14,6 +14,7 @@ from sft_adapters.container import processes_that_may_write
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
 from sft_http import server
+from sft_http.cli.stopping import EarlyStop
 from sft_http.ops.configuration import read_settings, tell, tells_errors, with_settings
 
 
@@ -30,14 +31,23 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
     Without settings it runs on its embedded default: SQLite and a folder under --data, with keys
     made on the first start. Ends with status 2 if something is not configured as it must be.
     """
+    stop = click.get_current_context().ensure_object(EarlyStop)
     # Whatever is wrong with the settings or the port is told before the first key is made.
     read_settings(data, env_file, make_keys=False)
     with server.listening(host, port) as bound:
         settings = read_settings(data, env_file)
+        stop.check()
         prepare(settings, when_waiting=tell)
         allowed = processes_that_may_write(settings, workers)
         text = greeting(settings, host=host, port=port, workers=allowed, wanted=workers)
-        server.run(settings, bound=bound, workers=allowed, when_ready=lambda: click.echo(text))
+
+        def announce() -> None:
+            # The server has taken over the signals: what came before it is not known to it.
+            stop.check()
+            click.echo(text)
+
+        stop.check()
+        server.run(settings, bound=bound, workers=allowed, when_ready=announce)
 
 
 _SESSIONS: Final = {

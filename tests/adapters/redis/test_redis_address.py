@@ -46,6 +46,7 @@ def test_a_url_says_where_the_server_is(url: str, expected: dict[str, object]) -
         "redis://:hunter2@",
         "redis://:hunter2@cache:port",
         "redis://:hunter2@cache:99999",
+        "redis://:hunter2@cache:0",
         "redis://:hun/ter2@cache",
         "redis://:6/hunter2@cache",
         "redis://:hun#ter2@cache",

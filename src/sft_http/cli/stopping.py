@@ -1,0 +1,62 @@
+"""
+A stop that is asked for before the server has handlers of its own.
+
+The first process of a container gets no SIGTERM that it has no handler for, and everywhere else
+the default is to end in the middle of whatever is being made.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Final
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(KeyboardInterrupt):
+    """
+    A command was asked to stop before it had begun its work.
+
+    A `KeyboardInterrupt`, because that is what drivers and transactions know how to be broken off by.
+    """
+
+
+class EarlyStop:
+    """
+    SIGTERM and SIGINT end a start: what is under way is undone, what is complete stays.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, object] = {}
+
+    def heed(self) -> None:
+        """
+        Raise `Stopped` in the main thread at the first of the signals, from now on.
+        """
+        if threading.current_thread() is threading.main_thread() and not self._before:
+            self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+
+    def forget(self) -> None:
+        """
+        Give back the handlers of before, unless somebody else has taken over.
+        """
+        for number, handler in self._before.items():
+            if signal.getsignal(number) == self._take:
+                signal.signal(number, handler)  # type: ignore[arg-type]  # it is what we were given
+        self._before = {}
+
+    def check(self) -> None:
+        """
+        Raise `Stopped` if one came: a signal may arrive where Python lets no exception pass.
+        """
+        if self.asked:
+            raise Stopped
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        # A second one must not break off what the first one has begun to undo.
+        if not self.asked:
+            self.asked = True
+            raise Stopped

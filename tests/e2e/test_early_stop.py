@@ -1,0 +1,91 @@
+"""
+A service that is told to stop while it is still starting: it ends cleanly, and the next start works.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from sft_adapters.sql import migrate
+from support.processes import free_port, kill_tree
+from support.service import serving
+from support.waiting import eventually
+
+LIMITS = {"GRACEFUL_STOP_SECONDS": "1", "ARGON2_MEMORY_KIB": "8192"}
+BOTH = pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+
+
+@contextmanager
+def starting(root: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """
+    A service that has a handler for SIGTERM, and perhaps nothing else yet.
+    """
+    command = [sys.executable, "-m", "sft_http.cli.main", "serve", "--data", str(root / "data")]
+    process = subprocess.Popen(
+        [*command, "--port", str(free_port())],
+        env=os.environ | LIMITS | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        eventually(lambda: handles_sigterm(process), seconds=30)
+        yield process
+    finally:
+        if process.poll() is None:
+            kill_tree(process.pid)
+            process.communicate()
+
+
+def handles_sigterm(process: subprocess.Popen[str]) -> bool:
+    assert process.poll() is None
+    (line,) = [
+        line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if line.startswith("SigCgt:")
+    ]
+    return bool(int(line.split()[1], 16) & 1 << signal.SIGTERM - 1)
+
+
+def ends_cleanly(process: subprocess.Popen[str], sign: signal.Signals) -> None:
+    process.send_signal(sign)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+
+
+@BOTH
+def test_a_stop_at_any_moment_of_the_start_ends_it_cleanly(tmp_path: Path, sign: signal.Signals) -> None:
+    """While it imports, makes keys, migrates, or starts its workers; what it has made by then is of use."""
+    for moment in range(5):
+        with starting(tmp_path) as process:
+            time.sleep(moment * 0.3)
+            ends_cleanly(process, sign)
+    with serving(tmp_path, settings=LIMITS) as service:
+        assert service.call("GET", "/files/").status == 401
+    assert not list((tmp_path / "data/keys").glob("*.unused*"))
+
+
+@BOTH
+def test_a_stop_while_it_waits_for_a_migration_ends_it_cleanly(
+    tmp_path: Path, postgres_url: str, sign: signal.Signals
+) -> None:
+    """It does not wait on; nothing is left of it in the database, and the next start makes it all."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [migrate.LOCK])
+        with starting(tmp_path, DATABASE_URL=postgres_url) as process:
+            eventually(lambda: other.execute(waiting).fetchone() == (1,), seconds=30)
+            ends_cleanly(process, sign)
+        eventually(lambda: other.execute(waiting).fetchone() == (0,))
+        assert other.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
+    with serving(tmp_path, settings={**LIMITS, "DATABASE_URL": postgres_url}) as service:
+        assert service.call("GET", "/files/").status == 401
