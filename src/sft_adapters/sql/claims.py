@@ -36,7 +36,7 @@ def claiming(key_id: str, *, allow: Callable[[set[str]], None]) -> Callable[[Con
 
     def claim(connection: Connection) -> None:
         allow(_keys_needed(connection))
-        if _claimed_by(connection) != key_id:
+        if claimed_by(connection) != key_id:
             connection.execute(delete(claims))
             connection.execute(insert(claims).values(number=1, key_id=key_id))
 
@@ -48,7 +48,7 @@ def belongs_to(engine: Engine) -> str | None:
     The id of the key that the storage belongs to; None if no service has started on it yet.
     """
     with transaction(engine, read_only=True) as (connection, _):
-        return _claimed_by(connection)
+        return claimed_by(connection)
 
 
 def pass_on(engine: Engine, key_id: str) -> None:
@@ -60,13 +60,16 @@ def pass_on(engine: Engine, key_id: str) -> None:
         begun.commit()
 
 
-def _claimed_by(connection: Connection) -> str | None:
+def claimed_by(connection: Connection) -> str | None:
+    """
+    The same, inside a transaction that is open already.
+    """
     key_id: str | None = connection.execute(select(claims.c.key_id)).scalar_one_or_none()
     return key_id
 
 
 def _keys_needed(connection: Connection) -> set[str]:
-    owner = _claimed_by(connection)
+    owner = claimed_by(connection)
     return {found for column in _KEY_IDS for found in _ends(connection, *column)} | ({owner} if owner else set())
 
 
