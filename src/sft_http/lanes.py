@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 import attrs
 
 from sft_core.errors import Busy
+from sft_http.retries import Retries
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -115,6 +116,7 @@ class Lanes:
         self.control = Lane("control", control_threads, queue_limit, queue_wait_seconds)
         self.hashing = Lane("hashing", hash_threads, queue_limit, hash_wait_seconds)
         self.bytes = Lane("bytes", transfer_threads, queue_limit, queue_wait_seconds)
+        self.retries = Retries()
 
     def close(self) -> None:
         """
@@ -122,3 +124,4 @@ class Lanes:
         """
         for lane in (self.control, self.hashing, self.bytes):
             lane.close()
+        self.retries.close()

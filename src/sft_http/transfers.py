@@ -82,12 +82,15 @@ async def receive(
 
 async def abort(application: Application, lanes: Lanes, upload: Upload) -> None:
     """
-    Give an upload up and remove what it stored; if that fails now, the next sweep does it.
+    Give an upload up and remove what it stored; if that fails now, it is tried again until it is done.
+
+    Until then it holds its owner's quota, so that is not left to the sweep, which waits for a day.
     """
     try:
         await lanes.bytes.insist(application.abort_upload, upload)
     except SftError as error:
         log.warning("upload %s could not be removed now: %s", upload.file.id, error.code)
+        lanes.retries.owe(partial(application.abort_upload, upload))
 
 
 @attrs.define

@@ -44,6 +44,27 @@ def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(tmp_path: 
             assert "Traceback" not in service.log.read_text()
 
 
+def test_what_an_upload_held_comes_back_with_the_database(tmp_path: Path) -> None:
+    """An upload that lost the database in its middle leaves nothing: soon after, another of its size fits."""
+    content = os.urandom(15 << 20)
+    with servers.own_postgres() as postgres, postgres.database() as url:
+        assert postgres.server is not None
+        limits = {"DATABASE_URL": url, "USER_QUOTA": str(16 << 20)}
+        with serving(tmp_path, settings=LIGHT | limits) as service, connected(service.port) as connection:
+            token = service.sign_up("squeezed")
+            headers, body = form(token, content, "squeezed.bin")
+            send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
+            connection.sendall(body[: len(body) * 2 // 3])
+            eventually(lambda: bool(service.stored()))
+            postgres.server.kill()
+            connection.sendall(body[len(body) * 2 // 3 :])
+            assert receive(connection).status == 503
+            postgres.server.start()
+            eventually(lambda: store(service, token, content).status == 201, seconds=30)
+            assert len(service.call("GET", "/files/", token=token).json()) == 1
+            assert len(service.stored()) == 4
+
+
 def test_a_store_that_hangs_holds_up_nobody_who_does_not_need_it(tmp_path: Path) -> None:
     """More deletions and uploads than there are threads wait for the store; accounts and lists are served."""
     with servers.own_s3() as s3:
@@ -73,8 +94,8 @@ def delete(service: Service, token: str, file: str) -> int:
     return service.call("DELETE", f"/files/{file}", token=token).status
 
 
-def store(service: Service, token: str) -> Answer:
-    headers, body = form(token, b"held", "held.txt")
+def store(service: Service, token: str, content: bytes = b"held") -> Answer:
+    headers, body = form(token, content, "held.txt")
     with connected(service.port) as connection:
         send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
         connection.sendall(body)
