@@ -20,7 +20,7 @@ from sft_adapters.guessable_words import PUBLISHED, WORDS
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
 
-DRAWS = 20_000
+DRAWS = 5_000
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 

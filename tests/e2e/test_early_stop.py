@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from sft_adapters.sql import migrate
+from sft_http.cli.stopping import EarlyStop, Stopped
 from support.processes import free_port, kill_tree
 from support.service import serving
 from support.waiting import eventually
@@ -89,3 +90,28 @@ def test_a_stop_while_it_waits_for_a_migration_ends_it_cleanly(
         assert other.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
     with serving(tmp_path, settings={**LIMITS, "DATABASE_URL": postgres_url}) as service:
         assert service.call("GET", "/files/").status == 401
+
+
+class Finalised:
+    """
+    Something that is told to stop while it goes away, where no exception passes.
+    """
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        for _ in range(1000):
+            pass
+
+
+def test_a_stop_that_meets_a_finaliser_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    """It is raised again in a moment, and nothing is printed meanwhile."""
+    stop = EarlyStop()
+    stop.heed()
+    try:
+        thing = Finalised()
+        del thing
+        with pytest.raises(Stopped):
+            time.sleep(10)
+    finally:
+        stop.forget()
+    assert "".join(capfd.readouterr()) == ""

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import text
 
+from sft_adapters.sql.engine import opened
 from support.load import Client, Status, settle
 from support.servers import Server
 from support.stack import Stack, stack
@@ -30,6 +32,7 @@ IMPATIENT = {
     "DATABASE_STATEMENT_SECONDS": "1",
     "DATABASE_SILENCE_SECONDS": "0.5",
     "MINIO_READ_SECONDS": "1",
+    "SWEEP_INTERVAL_SECONDS": "1",
 }
 """The service gives a server that hangs up within seconds, so that a test can wait for it."""
 
@@ -143,6 +146,21 @@ def test_a_server_that_fails_under_load_costs_nothing_that_was_acknowledged(
         wait_for_each(clients, answered, ENOUGH, "the service did not go on")
     assert seen(clients)["store", 201] > CLIENTS
     assert [fault for client in clients for fault in settle(client)] == []
+    until(lambda: nothing_is_left_over(running), "something was left unfinished, or is counted that is not there")
+
+
+def nothing_is_left_over(running: Stack) -> bool:
+    """
+    Whether every file is whole, holds what it is long, and is the whole of what its owner is said to use.
+    """
+    url = running.service.settings["DATABASE_URL"]
+    with opened(url, busy_seconds=10) as engine, engine.connect() as connection:
+        unfinished = connection.execute(text("SELECT count(*) FROM files WHERE state <> 'sealed'")).scalar_one()
+        stored = connection.execute(text("SELECT owner_id, sum(size), sum(held) FROM files GROUP BY owner_id")).all()
+        used = connection.execute(text("SELECT owner_id, bytes FROM usages WHERE bytes <> 0")).all()
+    sizes = {bytes(owner): int(size) for owner, size, _ in stored if size}
+    held = {bytes(owner): int(size) for owner, _, size in stored if size}
+    return not unfinished and sizes == held == {bytes(owner): count for owner, count in used}
 
 
 @pytest.mark.parametrize("way", ["kill", "pause"])

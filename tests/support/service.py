@@ -35,6 +35,7 @@ class Service:
     process: subprocess.Popen[bytes]
     data: Path
     log: Path
+    settings: Mapping[str, str] = attrs.field(factory=dict)
     api: str = "/api/v1"
 
     @property
@@ -95,7 +96,7 @@ def serving(root: Path, *, workers: int = 1, settings: Mapping[str, str] = {}) -
     command = [sys.executable, "-m", "sft_http.cli.main", "serve", "--data", str(root / "data")]
     command += ["--port", str(port), "--workers", str(workers)]
     with running(command, port, log, environment={**os.environ, **settings}) as process:
-        yield Service(port=port, process=process, data=root / "data", log=log)
+        yield Service(port=port, process=process, data=root / "data", log=log, settings=settings)
 
 
 def readme_command() -> str:

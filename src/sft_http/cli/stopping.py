@@ -7,12 +7,15 @@ the default is to end in the middle of whatever is being made.
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Final
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_AGAIN_SECONDS: Final = 0.01
 
 
 class Stopped(KeyboardInterrupt):
@@ -31,6 +34,7 @@ class EarlyStop:
     def __init__(self) -> None:
         self.asked = False
         self._before: dict[signal.Signals, object] = {}
+        self._hook_before = sys.unraisablehook
 
     def heed(self) -> None:
         """
@@ -38,6 +42,7 @@ class EarlyStop:
         """
         if threading.current_thread() is threading.main_thread() and not self._before:
             self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
+            self._hook_before, sys.unraisablehook = sys.unraisablehook, self._lost
 
     def forget(self) -> None:
         """
@@ -46,6 +51,8 @@ class EarlyStop:
         for number, handler in self._before.items():
             if signal.getsignal(number) == self._take:
                 signal.signal(number, handler)  # type: ignore[arg-type]  # it is what we were given
+        if self._before:
+            sys.unraisablehook = self._hook_before
         self._before = {}
 
     def check(self) -> None:
@@ -54,6 +61,18 @@ class EarlyStop:
         """
         if self.asked:
             raise Stopped
+
+    def _lost(self, lost: sys.UnraisableHookArgs) -> None:
+        """
+        The exception met a finaliser, which lets none pass: it is raised again in a moment, elsewhere.
+        """
+        if not isinstance(lost.exc_value, Stopped):
+            self._hook_before(lost)
+            return
+        self.asked = False
+        again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
+        again.daemon = True
+        again.start()
 
     def _take(self, _number: int, _frame: FrameType | None) -> None:
         # A second one must not break off what the first one has begun to undo.
