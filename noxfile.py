@@ -57,11 +57,11 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """
-    All tests, on two processes, with branch coverage.
+    All tests, with branch coverage, on three processes: many wait for servers rather than for a core.
     """
     install(session)
     coverage = ["--cov", "--cov-report=term:skip-covered", f"--cov-fail-under={LOWEST_COVERAGE}"]
-    arguments = session.posargs or ["-n", "2", *coverage]
+    arguments = session.posargs or ["-n", "3", *coverage]
     run(session, PYTHON, "-m", "pytest", *arguments)
 
 
