@@ -160,7 +160,7 @@ def retire(settings: Settings, name: str) -> RingKey:
         # First, or a start after a crash would look for a key that is gone.
         pass_on(settings)
         if found.file is not None:
-            keyfiles.remove_earlier(settings.data_dir / "keys", name)
+            return attrs.evolve(found, file=keyfiles.set_aside_earlier(settings.data_dir / "keys", name))
         return found
 
 

@@ -76,7 +76,7 @@ CALLS: Final = (
         "/files/{id}",
         "Upload a body as a file; the last step of the path is its name",
         "201 File",
-        "400 401 403 408 409 413 422 503 507",
+        f"{_CHANGE} 507",
         takes="Content",
         query=_UPLOAD_FIELDS,
     ),

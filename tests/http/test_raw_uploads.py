@@ -60,6 +60,8 @@ def test_an_unnamed_type_is_any_bytes(service: Edge, token: str) -> None:
     ("path", "headers", "query", "status", "code"),
     [
         ("/files/a.txt", {"Content-Range": "bytes 0-1/2"}, "", 400, "malformed-request"),
+        ("/files/a.txt", {"Content-Encoding": "gzip"}, "", 415, "unsupported-media-type"),
+        ("/files/%ff.txt", {}, "", 400, "malformed-request"),
         ("/files/a.txt", {}, "is_public=maybe", 422, "invalid-value"),
         ("/files/a.txt", {}, "max_downloads=0", 422, "invalid-input"),
         ("/files/a.txt", {}, "share_expires_hours=721", 422, "invalid-input"),

@@ -130,12 +130,19 @@ def write(path: Path) -> str:
     return _read(path)
 
 
-def remove_earlier(folder: Path, key_id: str) -> None:
+def set_aside_earlier(folder: Path, key_id: str) -> Path:
     """
-    Take an earlier key out of the folder; one that is not there is no error.
+    Take an earlier key out of the ring; where it is from then on. One that is not there is no error.
+
+    It is not removed: a service that has not been started again may still wrap under it, and then
+    this is the only copy.
     """
-    path_of_earlier(folder, key_id).unlink(missing_ok=True)
+    path = path_of_earlier(folder, key_id)
+    aside = path.with_name(f"{path.name}.retired")
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
     _sync(folder)
+    return aside
 
 
 def set_aside(folder: Path, names: Iterable[str]) -> list[Path]:

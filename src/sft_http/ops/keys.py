@@ -228,10 +228,12 @@ def retire(data: Path, env_file: Path | None, key_id: str) -> None:
     """
     Take a key out of the ring, if nothing stored needs it.
 
-    A backup from before needs it even so: copy its file first if you keep one.
+    A backup from before needs it even so, and so would a service that does not know its successor
+    yet: its file is set aside and not removed.
     """
     retired = ring.retire(read_settings(data, env_file, make_keys=False), key_id)
     if retired.file is not None:
-        click.echo(f"Key {key_id} is out of the ring, and {retired.file} has been removed.")
+        click.echo(f"Key {key_id} is out of the ring. It is kept in {retired.file}:")
+        click.echo("remove that file once every service has been started again and every old backup is gone.")
     if retired.in_environment:
         click.echo(f"Nothing needs key {key_id}: take it out of ENCRYPTION_KEYS_RETIRING, wherever that is set.")

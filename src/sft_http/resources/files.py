@@ -8,7 +8,7 @@ from falcon.asgi import Request, Response
 
 from sft_core.values import FileName, Page
 from sft_http import schemas
-from sft_http.problems import MalformedRequest
+from sft_http.problems import MalformedRequest, UnsupportedMediaType
 from sft_http.resources.base import Resource, file_id, query, whole
 from sft_http.resources.uploads import FIELDS, Uploading, share_terms
 
@@ -53,6 +53,12 @@ class OneFile(Uploading):
         if req.get_header("Content-Range") is not None:
             # RFC 9110, section 14.5: taken for the whole, a part would be a file that nobody sent.
             raise MalformedRequest("A part of a file cannot be put; send all of it.")
+        if req.get_header("Content-Encoding") is not None:
+            # RFC 9110, section 8.4: what is stored would not be what was meant.
+            raise UnsupportedMediaType("The content is stored as it comes; send it without Content-Encoding.")
+        if "\ufffd" in id:
+            # What stands in the place of bytes that are no UTF-8: two such names would be one.
+            raise MalformedRequest("The file's name must be UTF-8, percent-encoded.")
         terms, public = share_terms(query(req, *FIELDS))
         upload = await self.take_body(req, user, FileName.parse(id))
         await self.answer(resp, upload, terms, public=public)
