@@ -52,6 +52,9 @@ async def receive(
     On any error, a cancelled request included, the upload is aborted and nothing is left of it.
     """
     upload: Upload | None = None
+    if announced_size is not None:
+        # A buffer for megabytes costs more than a small file does.
+        part_size = max(1, min(part_size, announced_size))
 
     def begin() -> None:
         # Assigned on the lane's thread: a request cancelled meanwhile still knows what to abort.
