@@ -82,18 +82,18 @@ class _Inflow:
     def begin(self) -> int:
         if self._receiver.buffered or self._parser._state != "body":  # noqa: SLF001 (no other way to know)
             return 0
-        left = int(self._parser._body_remaining) - 1  # noqa: SLF001
+        left = int(self._parser._body_remaining) - 1  # noqa: SLF001 (it offers no other)
         if left:
-            self._protocol._pause_reading()  # noqa: SLF001
+            self._protocol._pause_reading()  # noqa: SLF001 (it offers no other)
         else:
             self.end()
         return left
 
     def took(self, count: int) -> None:
-        self._parser._body_remaining -= count  # noqa: SLF001
+        self._parser._body_remaining -= count  # noqa: SLF001 (it offers no other)
 
     def end(self) -> None:
-        self._protocol._resume_reading()  # noqa: SLF001
+        self._protocol._resume_reading()  # noqa: SLF001 (it offers no other)
 
 
 class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types

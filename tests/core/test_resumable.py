@@ -265,10 +265,10 @@ def test_another_ones_upload_is_not_there(sft: Application, maya: User) -> None:
     file = sft.store_file(owner=maya.id, name=FileName.parse("form.txt"), content=[b"x"])
     for owner, upload_id in ((noor, upload), (maya, file.id)):
         calls: list[Callable[[], object]] = [
-            lambda owner=owner, upload_id=upload_id: found(sft, owner, upload_id),  # type: ignore[misc]
-            lambda owner=owner, upload_id=upload_id: take(sft, owner, upload_id, 0),  # type: ignore[misc]
-            lambda o=owner, u=upload_id: sft.finish_upload(owner=o.id, file_id=u),  # type: ignore[misc]
-            lambda o=owner, u=upload_id: sft.terminate_upload(owner=o.id, file_id=u),  # type: ignore[misc]
+            lambda owner=owner, upload_id=upload_id: found(sft, owner, upload_id),  # type: ignore[misc]  # no type for a bound default
+            lambda owner=owner, upload_id=upload_id: take(sft, owner, upload_id, 0),  # type: ignore[misc]  # no type for a bound default
+            lambda o=owner, u=upload_id: sft.finish_upload(owner=o.id, file_id=u),  # type: ignore[misc]  # no type for a bound default
+            lambda o=owner, u=upload_id: sft.terminate_upload(owner=o.id, file_id=u),  # type: ignore[misc]  # no type for a bound default
         ]
         for call in calls:
             with pytest.raises(FileNotFound):

@@ -85,7 +85,7 @@ def test_one_worker_sweeps_until_it_dies(tmp_path: Path, postgres_url: str) -> N
             connection.execute("UPDATE users SET created_at = 1")
         for number in range(3):
             orphan = plant_orphan(service, number)
-            eventually(lambda number=number: len(sweeps(service)) == number + 1)  # type: ignore[misc]
+            eventually(lambda number=number: len(sweeps(service)) == number + 1)  # type: ignore[misc]  # no type for a bound number
             assert not orphan.exists()
         (sweeper,) = {line["process"] for line in sweeps(service)}
         os.kill(sweeper, signal.SIGKILL)

@@ -42,17 +42,17 @@ def test_the_test_kit_needs_no_driver_of_a_server() -> None:
 
 
 WRONG: list[Callable[[], Any]] = [
-    lambda: blob_machine(None),  # type: ignore[arg-type]
-    lambda: blob_machine(MemoryBlobs, crash="now"),  # type: ignore[arg-type]
-    lambda: blob_machine(MemoryBlobs, close=1),  # type: ignore[arg-type]
-    lambda: system_machine("library"),  # type: ignore[arg-type]
+    lambda: blob_machine(None),  # type: ignore[arg-type]  # wrong on purpose
+    lambda: blob_machine(MemoryBlobs, crash="now"),  # type: ignore[arg-type]  # wrong on purpose
+    lambda: blob_machine(MemoryBlobs, close=1),  # type: ignore[arg-type]  # wrong on purpose
+    lambda: system_machine("library"),  # type: ignore[arg-type]  # wrong on purpose
     lambda: system_machine(memory_library, part_size=0),
     lambda: system_machine(memory_library, max_file_bytes=-1),
     lambda: system_machine(memory_library, max_crashes=-1),
     lambda: system_machine(memory_library, quota=0),
     lambda: budget(examples=0, steps=1),
     lambda: budget(examples=1, steps=0),
-    lambda: budget(examples=1.5, steps=1),  # type: ignore[arg-type]
+    lambda: budget(examples=1.5, steps=1),  # type: ignore[arg-type]  # wrong on purpose
 ]
 
 

@@ -34,7 +34,7 @@ def test_every_name_survives_the_header_of_its_download(name: FileName) -> None:
     """Two independent readers find the same name in it, and no other header can be begun from inside it."""
     header = attachment(name)
     assert re.fullmatch(r"[\x20-\x7e]+", header)
-    first, extended = re.fullmatch(r'attachment; filename="([^"\\]*)"; filename\*=UTF-8\'\'(.*)', header).groups()  # type: ignore[union-attr]
+    first, extended = re.fullmatch(r'attachment; filename="([^"\\]*)"; filename\*=UTF-8\'\'(.*)', header).groups()  # type: ignore[union-attr]  # or it fails
     assert len(first) == len(name.value)
     assert urllib.parse.unquote(extended, errors="strict") == name.value
     message = Message()

@@ -39,7 +39,7 @@ def test_an_unexpected_fault_tells_nothing(service: Edge, token: str, caplog: py
     def broken(**_: object) -> None:
         raise RuntimeError(canary)
 
-    application = attrs.evolve(service.application, list_files=broken)  # type: ignore[arg-type]
+    application = attrs.evolve(service.application, list_files=broken)  # type: ignore[arg-type]  # all that is asked of it
     resource = create_app(application, settings=service.settings, lanes=service.lanes)
     answer = falcon.testing.TestClient(resource).simulate_get(
         f"{API}/files", headers={"Authorization": f"Bearer {token}"}
@@ -67,7 +67,7 @@ def test_our_own_errors_have_their_status(service: Edge, token: str, error: SftE
     def failing(**_: object) -> None:
         raise error
 
-    application = attrs.evolve(service.application, list_files=failing)  # type: ignore[arg-type]
+    application = attrs.evolve(service.application, list_files=failing)  # type: ignore[arg-type]  # all that is asked of it
     app = create_app(application, settings=service.settings, lanes=service.lanes)
     headers = {"Authorization": f"Bearer {token}"}
     answer = falcon.testing.TestClient(app).simulate_get(f"{API}/files", headers=headers)

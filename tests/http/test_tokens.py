@@ -285,7 +285,7 @@ def test_a_switched_off_account_is_403(service: Edge, token: str) -> None:
     """Its tokens and its password are right, and it may do nothing."""
     refresh = service.sign_in()["refresh_token"]
     with service.application.register_user.begin() as unit:
-        (user,) = unit._read().users.values()  # type: ignore[attr-defined]
+        (user,) = unit._read().users.values()  # type: ignore[attr-defined]  # a unit in memory
         unit.users.save(attrs.evolve(user, is_active=False))
         unit.commit()
     login = {"email": "maya@example.org", "password": "correct horse battery"}

@@ -25,7 +25,7 @@ class LeasesContract:
         for turn in range(3):
             names = count()
             now = NOW + turn * MINUTE
-            won = race(lambda: leases.take("sweep", holder=f"h{turn}-{next(names)}", now=now, until=now + MINUTE))  # noqa: B023
+            won = race(lambda: leases.take("sweep", holder=f"h{turn}-{next(names)}", now=now, until=now + MINUTE))  # noqa: B023 (run at once)
             assert won.count(True) == 1
 
     def test_it_is_held_to_its_end_and_no_longer(self, leases: Leases) -> None:
