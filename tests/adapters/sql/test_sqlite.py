@@ -113,5 +113,5 @@ def test_a_sweep_does_not_read_every_file(sqlite_engine: Engine) -> None:
     assert len(asked) == 4
     with closing(sqlite3.connect(sqlite_engine.url.database or "")) as connection:
         for statement, parameters in asked:
-            (step,) = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()  # type: ignore[arg-type]
+            (step,) = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()  # type: ignore[arg-type]  # a row of a plan
             assert "ix_files_unfinished" in step[3]
