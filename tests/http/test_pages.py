@@ -4,6 +4,7 @@ The service's own pages, and what they are made of.
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import pytest
@@ -11,6 +12,16 @@ import pytest
 from support.edge import Edge
 
 PAGES = ["/", "/health", "/docs", "/redoc", "/openapi.json", "/static/redoc.standalone.js"]
+
+
+PUBLISHED = {
+    # ReDoc 2.5.4, `bundles/` of the npm package redoc.
+    "redoc.standalone.js": "dcaf76612bc4a3fbcc923a8966dee2f6146a5f32e5ce1b6f02dd60cbbf89500b",
+    # Swagger UI 5.35.0, the npm package swagger-ui-dist.
+    "swagger-ui-bundle.js": "e6a898692f2d768e807c3ba4626068a69a2c5dd960dd6c76f3e4d3a3de180af2",
+    "swagger-ui.css": "5ed08757e53da3e026d6cbecc61fe5d43585c9560b302d534ad56692519a273d",
+}
+"""SHA-256 of what is not ours, as it was published."""
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +49,15 @@ def test_what_pages_are_made_of_is_sent_once(service: Edge) -> None:
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
     assert service.call("GET", path, headers={"If-None-Match": '"another"'}).content == first.content
     assert service.call("GET", "//static/redoc.js").headers["etag"] != first.headers["etag"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_is_not_ours_is_served_as_it_was_published(service: Edge, name: str) -> None:
+    """Byte for byte, and the licences that a bundle speaks of are beside it."""
+    content = service.call("GET", f"//static/{name}").content
+    assert hashlib.sha256(content).hexdigest() == PUBLISHED[name]
+    for licence in set(re.findall(rb"license information please see ([\w.-]+\.LICENSE\.txt)", content)):
+        assert service.call("GET", f"//static/{licence.decode()}").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["", "nothing.js", "..", "DOCS.JS", "docs", "docs.html~", "%2e%2e%2fapp.py", "é.js"])

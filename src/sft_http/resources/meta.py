@@ -5,6 +5,7 @@ The service about itself: what it is, whether it is up, and its documentation.
 from __future__ import annotations
 
 import hashlib
+import string
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -106,7 +107,7 @@ class StaticFile:
     on_head = on_get
 
 
-_NAME_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
+_NAME_LETTERS: Final = frozenset(f"{string.ascii_letters}{string.digits}-.")
 
 
 @attrs.frozen
