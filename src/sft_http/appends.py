@@ -13,9 +13,9 @@ from falcon.asgi import Request
 from sft_core.application import Application
 from sft_core.vault.appending import Writing
 from sft_http.exchange import require_whole_body
+from sft_http.gathering import Gathering, PartAfterPart
 from sft_http.lanes import Lanes
 from sft_http.problems import ChecksumMismatch
-from sft_http.transfers import Gathering
 from sft_http.tus_headers import Checksum, Digest
 
 
@@ -40,8 +40,7 @@ async def append(
     append_bytes = application.append_bytes
     checked = None if checksum is None else _Checked(application, writing, checksum)
     body = Gathering(
-        lanes,
-        store=partial(append_bytes, writing) if checked is None else checked.store,
+        PartAfterPart(lanes, partial(append_bytes, writing) if checked is None else checked.store),
         admit=lambda size: append_bytes.admit(writing, received + size),
         part_size=part_size,
         keeps_what_came=checked is None,

@@ -1,18 +1,15 @@
 """
 Bytes between clients and the vault, without a thread or a connection held for a slow one.
 
-Up: what arrives is gathered into one of two buffers of a part's size; when it is full a thread
-encrypts and stores it while the loop fills the other. If both are full the loop stops reading,
-and TCP makes the client wait. Down: a thread decrypts a piece and sends it by itself, then the
-next, as long as the client takes them at once; when it does not, the loop waits with the rest of
-one piece, and no thread does.
+Up: what arrives is gathered into parts, which threads encrypt and store (`Gathering`). Down: a
+thread decrypts a piece and sends it by itself, then the next, as long as the client takes them at
+once; when it does not, the loop waits with the rest of one piece, and no thread does.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, Iterator
 from functools import partial
 from typing import Final
 
@@ -24,6 +21,7 @@ from sft_core.values import ByteRange, FileName, MediaType, UserId
 from sft_core.vault.model import File
 from sft_core.vault.ports import Buffer
 from sft_core.vault.use_cases import Upload
+from sft_http.gathering import Gathering, PartAfterPart, Parts, PartsAbreast
 from sft_http.lanes import Lanes
 from sft_http.wire import Sent, Wire
 
@@ -71,8 +69,7 @@ async def receive(
         await lanes.control(begin)
         assert upload is not None  # noqa: S101 (begin() returned, so it has been assigned)
         await Gathering(
-            lanes,
-            store=partial(application.store_part, upload),
+            _parts_of(application, lanes, upload, is_small=announced_size is not None and announced_size <= part_size),
             admit=application.begin_upload.policy.admit_size,
             part_size=part_size,
         ).take(stream)
@@ -81,6 +78,12 @@ async def receive(
             await abort(application, lanes, upload)
         raise
     return upload
+
+
+def _parts_of(application: Application, lanes: Lanes, upload: Upload, *, is_small: bool) -> Parts:
+    if is_small:
+        return PartAfterPart(lanes, partial(application.store_part, upload))
+    return PartsAbreast(lanes, application, upload)
 
 
 async def abort(application: Application, lanes: Lanes, upload: Upload) -> None:
@@ -94,83 +97,6 @@ async def abort(application: Application, lanes: Lanes, upload: Upload) -> None:
     except SftError as error:
         log.warning("upload %s could not be removed now: %s", upload.file.id, error.code)
         lanes.retries.owe(partial(application.abort_upload, upload))
-
-
-@attrs.define
-class Gathering:
-    """
-    Regroups what arrives into parts and keeps one part being stored while the next one fills.
-
-    `admit` raises if the upload may not have so many bytes. With `keeps_what_came` the bytes that
-    have come before a stream breaks off are stored as a last, shorter part before its error comes
-    out; without it they are dropped.
-    """
-
-    _lanes: Lanes
-    _store: Callable[[memoryview], None] = attrs.field(kw_only=True)
-    _admit: Callable[[int], None] = attrs.field(kw_only=True)
-    _part_size: int = attrs.field(kw_only=True)
-    _keeps_what_came: bool = attrs.field(default=False, kw_only=True)
-    _storing: asyncio.Task[None] | None = attrs.field(default=None, init=False)
-    _began: bool = attrs.field(default=False, init=False)
-
-    async def take(self, stream: AsyncIterable[bytes]) -> None:
-        """
-        Store everything the stream holds; when it returns, every part is durable.
-        """
-        try:
-            await self._fill(stream)
-            await self._stored()
-        finally:
-            # A part under way must have ended before anybody takes the upload apart.
-            if self._storing is not None:
-                await asyncio.gather(self._storing, return_exceptions=True)
-
-    async def _fill(self, stream: AsyncIterable[bytes]) -> None:
-        buffer, spare = memoryview(bytearray(self._part_size)), None
-        filled = total = 0
-        pieces = aiter(stream)
-        while True:
-            try:
-                piece = await anext(pieces, None)
-                if piece is None:
-                    break
-                total += len(piece)
-                self._admit(total)
-            except BaseException:
-                if filled and self._keeps_what_came:
-                    await self._hand_over(buffer[:filled])
-                    await self._stored()
-                raise
-            rest = memoryview(piece)
-            while rest:
-                taken = min(len(rest), self._part_size - filled)
-                buffer[filled : filled + taken] = rest[:taken]
-                filled += taken
-                rest = rest[taken:]
-                if filled == self._part_size:
-                    await self._hand_over(buffer)
-                    buffer, spare = spare or memoryview(bytearray(self._part_size)), buffer
-                    filled = 0
-        if filled:
-            await self._hand_over(buffer[:filled])
-
-    async def _hand_over(self, plaintext: memoryview) -> None:
-        """
-        Begin to store a part once the one before is stored; its buffer is busy until then.
-
-        The first one is refused if no thread is free in time. Those after it wait as long as it
-        takes: the client waits with them, and what it has sent is not thrown away for being busy.
-        """
-        await self._stored()
-        run = self._lanes.bytes.insist if self._began else self._lanes.bytes
-        self._began = True
-        self._storing = asyncio.create_task(run(self._store, plaintext))
-
-    async def _stored(self) -> None:
-        if self._storing is not None:
-            await self._storing
-            self._storing = None
 
 
 async def deliver(

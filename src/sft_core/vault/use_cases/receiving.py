@@ -37,7 +37,7 @@ TOUCH_INTERVAL: Final = timedelta(minutes=1)
 @attrs.define(kw_only=True)
 class Upload:
     """
-    A file on its way in: the intent, its key, and how far it has come. Used by one task at a time.
+    A file on its way in: the intent, its key, and how far it has come. Changed by one task at a time.
 
     The row of a file that is small enough for one part comes with its commit: it is not `intended`
     before, and no row knows of it.
@@ -142,6 +142,24 @@ def intend(begin: Begin[VaultUnit], upload: Upload, policy: VaultPolicy, *, need
 
 
 @attrs.frozen(kw_only=True)
+class Place:
+    """
+    Where a part stands in its file: its number, its first byte, its size in bytes.
+    """
+
+    number: int
+    start: int
+    size: int
+
+    @property
+    def stop(self) -> int:
+        """
+        The byte behind it.
+        """
+        return self.start + self.size
+
+
+@attrs.frozen(kw_only=True)
 class StorePart:
     """
     Encrypt the next bytes of an upload as one part and store it.
@@ -156,6 +174,10 @@ class StorePart:
     and removes it. For the sweep of blobs that no row knows there remains what a process left that
     died between the two, and what the store kept of a call that it said had failed. Once a minute
     at most the row is told that the upload moves.
+
+    Whoever wants to wait for the store less takes the three steps by itself: a part may be `put`
+    while those before it still are, as long as each is `place`d behind the one before it, and
+    `settle`d after it.
     """
 
     begin: Begin[VaultUnit]
@@ -166,35 +188,57 @@ class StorePart:
     policy: VaultPolicy
 
     def __call__(self, upload: Upload, plaintext: Buffer) -> None:
-        size = len(plaintext)
-        self._admit(upload, upload.received + size)
-        number = upload.parts
+        place = self.place(upload, len(plaintext))
+        self.settle(upload, self.put(upload, place, plaintext))
+
+    def place(self, upload: Upload, size: int, *, after: Place | None = None) -> Place:
+        """
+        Admit `size` bytes more and say where they go: behind `after`, or behind what is settled.
+        """
+        number, start = (upload.parts, upload.received) if after is None else (after.number + 1, after.stop)
+        place = Place(number=number, start=start, size=size)
+        self._admit(upload, place)
+        return place
+
+    def put(self, upload: Upload, place: Place, plaintext: Buffer) -> Part:
+        """
+        Encrypt a part and store it; of the upload nothing is changed.
+        """
         encrypted = self.cipher.encrypt(
             upload.key,
-            context=upload.file.part_context(number),
+            context=upload.file.part_context(place.number),
             plaintext=plaintext,
         )
         part = Part(
-            number=number,
-            start=upload.received,
-            size=size,
+            number=place.number,
+            start=place.start,
+            size=place.size,
             stored_size=encrypted.size,
-            blob_key=upload.file.blob_key(number, self.entropy.draw(8)),
+            blob_key=upload.file.blob_key(place.number, self.entropy.draw(8)),
             header=encrypted.header,
         )
         self.blobs.put(part.blob_key, encrypted.pieces, size=encrypted.size)
+        return part
+
+    def settle(self, upload: Upload, part: Part) -> None:
+        """
+        Count a stored part as the upload's; `UploadIncomplete` if the one before it is not settled.
+        """
         if not self._goes_on(upload):
             self.blobs.delete(part.blob_key)
             raise UploadAborted
+        if part.number != upload.parts:
+            raise UploadIncomplete
         upload.parts += 1
-        upload.received += size
+        upload.received += part.size
         upload.unrecorded.append(part)
         if len(upload.unrecorded) >= MANIFEST_PAGE:
             self._record(upload)
 
-    def _admit(self, upload: Upload, size: int) -> None:
+    def _admit(self, upload: Upload, place: Place) -> None:
+        size = place.stop
         self.policy.admit_size(size)
-        if size <= upload.held or (not upload.intended and not upload.parts):
+        if size <= upload.held or (not upload.intended and not place.number):
             return
         ahead = min(2 * size, size + HELD_AHEAD, self.policy.max_file_size)
         if not upload.intended:

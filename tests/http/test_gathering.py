@@ -1,0 +1,189 @@
+"""
+Parts of a large body, stored two at once: in order, whole, and never more than two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator
+
+import attrs
+import pytest
+
+from sft_adapters.container import memory_application
+from sft_adapters.memory.database import MemoryDatabase
+from sft_core.application import Application
+from sft_core.errors import BlobStoreFull, UploadAborted, UploadIncomplete
+from sft_core.users.model import User
+from sft_core.values import OCTET_STREAM, FileName, Secret
+from sft_core.vault.model import MANIFEST_PAGE, File
+from sft_core.vault.ports import BlobInfo, BlobStore, Buffer
+from sft_core.vault.use_cases import Upload
+from sft_http.lanes import Lanes
+from sft_http.transfers import receive
+from support.library import LIGHT, FaultyBlobs, register
+
+PART = 1000
+NAME = FileName.parse("large.bin")
+SOON = 10.0
+
+
+@attrs.define
+class PairedBlobs:
+    """
+    A blob store in which a put ends only when the one after it has been stored, if there is one; `last` waits for none.
+    """
+
+    _blobs: BlobStore
+    last: int
+    most: int = 0
+    _begun: int = 0
+    _under_way: int = 0
+    _stored: set[int] = attrs.field(factory=set)
+    _changed: threading.Condition = attrs.field(factory=threading.Condition)
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        with self._changed:
+            mine = self._begun
+            self._begun += 1
+            self._under_way += 1
+            self.most = max(self.most, self._under_way)
+        self._blobs.put(key, pieces, size=size)
+        with self._changed:
+            self._stored.add(mine)
+            self._changed.notify_all()
+            if mine < self.last and mine % 2 == 0:
+                assert self._changed.wait_for(lambda: mine + 1 in self._stored, timeout=SOON)
+            self._under_way -= 1
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        self._blobs.read_into(key, start, buffer, size=size)
+
+    def delete(self, key: str) -> None:
+        self._blobs.delete(key)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        return self._blobs.list(prefix)
+
+
+@pytest.fixture
+def sft() -> Application:
+    sft = memory_application(environ=LIGHT)
+    return attrs.evolve(sft, begin_upload=attrs.evolve(sft.begin_upload, part_size=PART))
+
+
+@pytest.fixture
+def maya(sft: Application) -> User:
+    return register(sft, "maya")
+
+
+@pytest.fixture
+def lanes() -> Iterator[Lanes]:
+    lanes = Lanes(
+        control_threads=2,
+        transfer_threads=4,
+        hash_threads=1,
+        hash_wait_seconds=SOON,
+        queue_limit=8,
+        queue_wait_seconds=SOON,
+    )
+    yield lanes
+    lanes.close()
+
+
+def database(sft: Application) -> MemoryDatabase:
+    assert isinstance(sft.find_file.begin, MemoryDatabase)
+    return sft.find_file.begin
+
+
+def on(sft: Application, blobs: BlobStore) -> Application:
+    store_part = attrs.evolve(sft.store_part, blobs=blobs)
+    return attrs.evolve(sft, store_part=store_part, seal_upload=attrs.evolve(sft.seal_upload, store_part=store_part))
+
+
+def store(sft: Application, lanes: Lanes, owner: User, content: bytes, *, pieces: int = 700) -> File:
+    async def stream() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), pieces):
+            yield content[start : start + pieces]
+
+    async def run() -> File:
+        upload = await receive(
+            sft,
+            lanes,
+            owner=owner.id,
+            name=NAME,
+            media_type=OCTET_STREAM,
+            stream=stream(),
+            announced_size=len(content) + PART,
+            overhead=PART,
+            part_size=PART,
+        )
+        return sft.seal_upload(upload)
+
+    return asyncio.run(run())
+
+
+def is_empty(sft: Application) -> bool:
+    rows = database(sft)._committed
+    return not rows.files and not any(rows.usages.values()) and not list(sft.store_part.blobs.list())
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4, 7, 2 * MANIFEST_PAGE + 1])
+def test_two_parts_are_stored_at_once_and_the_file_is_whole(
+    sft: Application, lanes: Lanes, maya: User, parts: int
+) -> None:
+    """A part that is stored before the one it follows still stands behind it, across pages of the manifest too."""
+    content = bytes(range(251)) * (parts * PART // 251 + 1)
+    content = content[: parts * PART - 1]
+    blobs = PairedBlobs(sft.store_part.blobs, last=parts - 1)
+    file = store(on(sft, blobs), lanes, maya, content)
+    assert b"".join(sft.read_file(file)) == content
+    assert blobs.most == 2
+
+
+@pytest.mark.parametrize("too_late", [False, True])
+@pytest.mark.parametrize("nth", range(5))
+def test_whichever_part_fails_nothing_is_left(
+    sft: Application, lanes: Lanes, maya: User, nth: int, *, too_late: bool
+) -> None:
+    """Its error is the answer, and the part beside it is removed as well."""
+    blobs = FaultyBlobs(sft.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, too_late=too_late)
+    with pytest.raises(BlobStoreFull):
+        store(on(sft, blobs), lanes, maya, bytes(5 * PART))
+    assert is_empty(sft)
+
+
+def test_an_upload_that_somebody_ends_keeps_neither_of_its_two_parts(
+    sft: Application, lanes: Lanes, maya: User
+) -> None:
+    """Both are stored after the abort has listed what was there, and each is taken back."""
+
+    @attrs.define
+    class Ended(PairedBlobs):
+        def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+            for file in [*database(sft)._committed.files.values()]:
+                sft.abort_upload(Upload(file=file, key=Secret(b"")))
+            super().put(key, pieces, size=size)
+
+    with pytest.raises(UploadAborted):
+        store(on(sft, Ended(sft.store_part.blobs, last=1)), lanes, maya, bytes(5 * PART))
+    assert is_empty(sft)
+
+
+def begun(sft: Application, owner: User) -> Upload:
+    return sft.begin_upload(owner=owner.id, name=NAME, announced_size=None)
+
+
+def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya: User) -> None:
+    """A gap is refused, so that what is recorded never has one."""
+    upload = begun(sft, maya)
+    first = sft.store_part.place(upload, 5)
+    second = sft.store_part.place(upload, 6, after=first)
+    assert (first.number, first.start, second.number, second.start, second.stop) == (0, 0, 1, 5, 11)
+    late = sft.store_part.put(upload, second, b" after")
+    with pytest.raises(UploadIncomplete):
+        sft.store_part.settle(upload, late)
+    sft.store_part.settle(upload, sft.store_part.put(upload, first, b"first"))
+    sft.store_part.settle(upload, late)
+    assert b"".join(sft.read_file(sft.seal_upload(upload))) == b"first after"
