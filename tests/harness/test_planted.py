@@ -183,6 +183,7 @@ BUGS = [
         rows.SignsInWhoIsSwitchedOff,
         "test_a_sign_in_that_may_not_be_changes_nothing",
     ),
+    rejected(contracts.FileRepositoryContract, rows.AddsOverAFile, "test_a_file_is_added_once"),
     rejected(
         contracts.FileRepositoryContract,
         rows.ListsOldestFirst,

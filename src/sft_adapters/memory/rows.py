@@ -107,7 +107,10 @@ class Files(Repository):
     """
 
     def add(self, file: File) -> None:
-        self.write().files[file.id] = file
+        files = self.write().files
+        if file.id in files:
+            raise Conflict
+        files[file.id] = file
 
     def get(self, file_id: FileId) -> File | None:
         return self.read().files.get(file_id)

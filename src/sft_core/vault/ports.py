@@ -24,7 +24,7 @@ class FileRepository(Protocol):
 
     def add(self, file: File) -> None:
         """
-        Store the intent to receive a file.
+        Store the intent to receive a file, or one that is sealed already; twice is a `Conflict`.
         """
         ...
 

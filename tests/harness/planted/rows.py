@@ -185,6 +185,15 @@ class SignsInWhoIsSwitchedOff(Users):
 # --- files and manifests -----------------------------------------------------------------------
 
 
+class AddsOverAFile(Files):
+    """
+    A file that takes the place of another one of its id.
+    """
+
+    def add(self, file: File) -> None:
+        self.write().files[file.id] = file
+
+
 class ListsOldestFirst(Files):
     """
     A listing in the wrong order.

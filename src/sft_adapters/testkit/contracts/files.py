@@ -43,6 +43,14 @@ class FileRepositoryContract:
             assert _get(database, file.id) == file
         assert _get(database, a_file(stored_user(database)).id) is None
 
+    def test_a_file_is_added_once(self, database: Database) -> None:
+        """A second one of the same id is a conflict, and the first one stays as it is."""
+        file = stored_file(database, state=FileState.SEALED)
+        with pytest.raises(Conflict), database() as unit:
+            unit.files.add(attrs.evolve(file, size=file.size + 1))
+            unit.commit()
+        assert _get(database, file.id) == file
+
     def test_a_listing_is_the_owners_sealed_files_newest_first(self, database: Database) -> None:
         """Files of others and unfinished ones are left out; equal times are ordered by id."""
         owner, stranger = stored_user(database), stored_user(database)

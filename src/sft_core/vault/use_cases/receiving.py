@@ -307,7 +307,11 @@ class SealUpload:
         """
         sealed = upload.file.sealed(size=upload.received, terms=terms)
         if not upload.intended:
-            unit.files.add(upload.file)
+            # No row of it yet, so nobody to race with, and every part is at hand.
+            unit.files.add(sealed)
+            unit.manifests.append(sealed.id, upload.unrecorded)
+            hold(unit, upload, self.store_part.policy, need=sealed.size)
+            return sealed
         # The state first: whoever lost the race for it has no manifest to append to.
         if not unit.files.replace(sealed, expected=FileState.RECEIVING):
             raise UploadAborted
