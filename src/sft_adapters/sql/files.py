@@ -5,16 +5,28 @@ Files as rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import files, usages
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
 from sft_core.vault.model import CONDEMNED, Encryption, File, FileState, ShareTerms
+
+# Building a statement costs more than running it: those of every request are built once.
+_ADD: Final = insert(files)
+_GET: Final = select(files).where(files.c.id == bindparam("file"))
+_SEALED: Final = (
+    select(files)
+    .where(files.c.owner_id == bindparam("owner"), files.c.state == FileState.SEALED.value)
+    .order_by(files.c.created_at.desc(), files.c.id.desc())
+    .offset(bindparam("skip"))
+    .limit(bindparam("most"))
+)
+_REPLACE: Final = update(files).where(files.c.id == bindparam("file"), files.c.state == bindparam("expected"))
 
 
 def to_row(file: File) -> dict[str, Any]:
@@ -71,27 +83,24 @@ class SqlFiles:
 
     def add(self, file: File) -> None:
         with translated():
-            self.connection.execute(insert(files).values(to_row(file)))
+            self.connection.execute(_ADD, to_row(file))
 
     def get(self, file_id: FileId) -> File | None:
         with translated():
-            row = self.connection.execute(select(files).where(files.c.id == file_id.bytes)).one_or_none()
+            row = self.connection.execute(_GET, {"file": file_id.bytes}).one_or_none()
         return from_row(row) if row is not None else None
 
     def list_sealed(self, owner: UserId, page: Page) -> Sequence[File]:
-        sealed = (files.c.owner_id == owner.bytes) & (files.c.state == FileState.SEALED.value)
-        newest_first = files.c.created_at.desc(), files.c.id.desc()
-        query = select(files).where(sealed).order_by(*newest_first).offset(page.skip).limit(page.limit)
+        asked = {"owner": owner.bytes, "skip": page.skip, "most": page.limit}
         with translated():
-            return [from_row(row) for row in self.connection.execute(query)]
+            return [from_row(row) for row in self.connection.execute(_SEALED, asked)]
 
     def replace(self, file: File, *, expected: FileState) -> bool:
-        unchanged = (files.c.id == file.id.bytes) & (files.c.state == expected.value)
-        row = to_row(file)
+        row = to_row(file) | {"file": file.id.bytes, "expected": expected.value}
         if file.key is not None:
             del row["key_id"], row["wrapped_key"]
         with translated():
-            return self.connection.execute(update(files).where(unchanged).values(row)).rowcount == 1
+            return self.connection.execute(_REPLACE, row).rowcount == 1
 
     def remove(self, file_id: FileId) -> None:
         # Parts and links go with it: their references cascade. The owner's sum is changed after the

@@ -6,16 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import links
 from sft_core.sharing.model import ShareLink
 from sft_core.values import FileId, LinkId, UserId, WrappedSecret
+
+_FIND: Final = select(links).where(links.c.token_digest == bindparam("digest"))
+_OF_FILES: Final = (
+    select(links)
+    .where(links.c.file_id.in_(bindparam("files", expanding=True)))
+    .order_by(links.c.created_at.desc(), links.c.id.desc())
+)
 
 
 def _to_row(link: ShareLink) -> dict[str, Any]:
@@ -63,15 +70,13 @@ class SqlLinks:
 
     def find(self, token_digest: bytes) -> ShareLink | None:
         with translated():
-            row = self.connection.execute(select(links).where(links.c.token_digest == token_digest)).one_or_none()
+            row = self.connection.execute(_FIND, {"digest": token_digest}).one_or_none()
         return _from_row(row) if row is not None else None
 
     def of_files(self, file_ids: Iterable[FileId]) -> Sequence[ShareLink]:
         wanted = [file_id.bytes for file_id in file_ids]
-        newest_first = links.c.created_at.desc(), links.c.id.desc()
-        query = select(links).where(links.c.file_id.in_(wanted)).order_by(*newest_first)
         with translated():
-            return [_from_row(row) for row in self.connection.execute(query)]
+            return [_from_row(row) for row in self.connection.execute(_OF_FILES, {"files": wanted})]
 
     def claim(self, link_id: LinkId, *, now: datetime) -> bool:
         left = or_(links.c.max_downloads.is_(None), links.c.downloads < links.c.max_downloads)

@@ -5,16 +5,37 @@ Manifests as rows: one row a part.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import parts
 from sft_core.values import ByteRange, FileId
 from sft_core.vault.model import Part
 
-COLUMNS = [column for column in parts.c if column.name != "file_id"]
+COLUMNS: Final = [column for column in parts.c if column.name != "file_id"]
+
+_OWN: Final = parts.c.file_id == bindparam("file")
+_APPEND: Final = insert(parts)
+# The part before the first one that starts inside the span may reach into it: find that one by the
+# index, then walk on from there. Empty parts hold no byte.
+_BEFORE: Final = select(func.max(parts.c.start)).where(_OWN, parts.c.start <= bindparam("first"), parts.c.size > 0)
+_COVERING: Final = (
+    select(*COLUMNS)
+    .where(
+        _OWN,
+        parts.c.size > 0,
+        parts.c.start >= func.coalesce(_BEFORE.scalar_subquery(), 0),
+        parts.c.start < bindparam("stop"),
+        parts.c.start + parts.c.size > bindparam("first"),
+    )
+    .order_by(parts.c.start, parts.c.number)
+    .limit(bindparam("most"))
+)
+_LAST_FIRST: Final = select(*COLUMNS).where(_OWN).order_by(parts.c.number.desc()).limit(bindparam("most"))
+_TOTALS: Final = select(func.count(), func.coalesce(func.sum(parts.c.size), 0)).where(_OWN)
 
 
 @attrs.frozen
@@ -29,43 +50,25 @@ class SqlManifests:
         rows = [attrs.asdict(part) | {"file_id": file_id.bytes} for part in parts_to_add]
         if rows:
             with translated():
-                self.connection.execute(insert(parts), rows)
+                self.connection.execute(_APPEND, rows)
 
     def covering(self, file_id: FileId, span: ByteRange, *, limit: int) -> Sequence[Part]:
         if not len(span):
             return []
-        # The part before the first one that starts inside the span may reach into it: find that
-        # one by the index, then walk on from there. Empty parts hold no byte.
-        own = parts.c.file_id == file_id.bytes
-        before = select(func.max(parts.c.start)).where(own, parts.c.start <= span.start, parts.c.size > 0)
-        query = (
-            select(*COLUMNS)
-            .where(
-                own,
-                parts.c.size > 0,
-                parts.c.start >= func.coalesce(before.scalar_subquery(), 0),
-                parts.c.start < span.stop,
-                parts.c.start + parts.c.size > span.start,
-            )
-            .order_by(parts.c.start, parts.c.number)
-            .limit(limit)
-        )
+        asked = {"file": file_id.bytes, "first": span.start, "stop": span.stop, "most": limit}
         with translated():
-            return [Part(**row) for row in self.connection.execute(query).mappings()]
+            return [Part(**row) for row in self.connection.execute(_COVERING, asked).mappings()]
 
     def tail(self, file_id: FileId, *, limit: int) -> Sequence[Part]:
-        last_first = (
-            select(*COLUMNS).where(parts.c.file_id == file_id.bytes).order_by(parts.c.number.desc()).limit(limit)
-        )
+        asked = {"file": file_id.bytes, "most": limit}
         with translated():
-            return [Part(**row) for row in self.connection.execute(last_first).mappings()][::-1]
+            return [Part(**row) for row in self.connection.execute(_LAST_FIRST, asked).mappings()][::-1]
 
     def cut(self, file_id: FileId, number: int) -> None:
         with translated():
             self.connection.execute(delete(parts).where(parts.c.file_id == file_id.bytes, parts.c.number >= number))
 
     def totals(self, file_id: FileId) -> tuple[int, int]:
-        query = select(func.count(), func.coalesce(func.sum(parts.c.size), 0)).where(parts.c.file_id == file_id.bytes)
         with translated():
-            count, size = self.connection.execute(query).one()
+            count, size = self.connection.execute(_TOTALS, {"file": file_id.bytes}).one()
         return int(count), int(size)

@@ -29,6 +29,15 @@ _GROW: Final = text(
     bindparam("room", type_=BigInteger),
 )
 
+_HELD: Final = update(files).where(files.c.id == bindparam("file"))
+_USED: Final = select(usages.c.bytes).where(usages.c.owner_id == bindparam("owner"))
+# SQLite has one writer at a time, and no such words.
+_LOCKED: Final = (
+    select(files.c.owner_id, files.c.state, files.c.held)
+    .where(files.c.id == bindparam("file"))
+    .with_for_update(key_share=True)
+)
+
 _NO_LIMIT: Final = 2**63 - 1
 
 
@@ -55,7 +64,7 @@ class SqlQuotas:
             if more < 0:
                 self._shrink(file.owner_id, -more)
             if more:
-                self.connection.execute(update(files).where(files.c.id == file_id.bytes).values(held=size))
+                self.connection.execute(_HELD, {"file": file_id.bytes, "held": size})
         return True
 
     def release(self, file_id: FileId) -> None:
@@ -63,17 +72,15 @@ class SqlQuotas:
             file = self._locked(file_id)
             if file is not None and file.held and FileState(file.state) in CONDEMNED:
                 self._shrink(file.owner_id, file.held)
-                self.connection.execute(update(files).where(files.c.id == file_id.bytes).values(held=0))
+                self.connection.execute(_HELD, {"file": file_id.bytes, "held": 0})
 
     def used(self, owner: UserId) -> int:
         with translated():
-            found = self.connection.execute(select(usages.c.bytes).where(usages.c.owner_id == owner.bytes))
+            found = self.connection.execute(_USED, {"owner": owner.bytes})
             return int(found.scalar_one_or_none() or 0)
 
     def _locked(self, file_id: FileId) -> Row[Any, Any, Any] | None:
-        # SQLite has one writer at a time, and no such words.
-        query = select(files.c.owner_id, files.c.state, files.c.held).where(files.c.id == file_id.bytes)
-        return self.connection.execute(query.with_for_update(key_share=True)).one_or_none()
+        return self.connection.execute(_LOCKED, {"file": file_id.bytes}).one_or_none()
 
     def _grow(self, owner: bytes, more: int, limit: int) -> bool:
         if more > limit:

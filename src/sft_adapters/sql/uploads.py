@@ -4,17 +4,20 @@ Resumable uploads as rows, one beside the row of each file that came, or comes, 
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import uploads
 from sft_core.values import FileId
 from sft_core.vault.model import ResumableUpload, UploadKind
 
-_ID_BYTES = 16
+_ID_BYTES: Final = 16
+_GET: Final = select(uploads).where(uploads.c.file_id == bindparam("file"))
+_IS_WRITER: Final = update(uploads).where(uploads.c.file_id == bindparam("file"), uploads.c.writer == bindparam("own"))
 
 
 @attrs.frozen
@@ -40,7 +43,7 @@ class SqlResumableUploads:
 
     def get(self, file_id: FileId) -> ResumableUpload | None:
         with translated():
-            found = self.connection.execute(select(uploads).where(uploads.c.file_id == file_id.bytes))
+            found = self.connection.execute(_GET, {"file": file_id.bytes})
             row = found.mappings().one_or_none()
         if row is None:
             return None
@@ -65,9 +68,9 @@ class SqlResumableUploads:
 
     def is_writer(self, file_id: FileId, writer: int) -> bool:
         # It changes nothing, and holds the next one off until the unit has ended.
-        own = (uploads.c.file_id == file_id.bytes) & (uploads.c.writer == writer)
+        asked = {"file": file_id.bytes, "own": writer, "writer": writer}
         with translated():
-            return self.connection.execute(update(uploads).where(own).values(writer=writer)).rowcount == 1
+            return self.connection.execute(_IS_WRITER, asked).rowcount == 1
 
     def fix_length(self, file_id: FileId, length: int) -> bool:
         unknown = (uploads.c.file_id == file_id.bytes) & uploads.c.length.is_(None)
