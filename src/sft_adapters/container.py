@@ -107,7 +107,7 @@ class Container(containers.DeclarativeContainer):
     s3 = providers.Singleton(extras.s3_client, settings)
     blobs = providers.Selector(
         s.blob_store_kind,
-        disk=providers.Singleton(DiskBlobs, s.blob_folder),
+        disk=providers.Singleton(DiskBlobs, s.blob_folder, reserve=s.disk_reserve),
         s3=providers.Singleton(extras.s3_blobs, settings, s3),
     )
 

@@ -211,6 +211,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "bytes",
     ),
     Setting(
+        "DISK_RESERVE",
+        types.whole(0, 2**50),
+        64 * _MIB,
+        "How much of their disk the blobs leave free, so that a database beside them can work on; 0 is nothing.",
+        "bytes",
+    ),
+    Setting(
         "ALLOWED_EXTENSIONS",
         types.extensions,
         frozenset(),

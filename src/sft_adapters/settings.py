@@ -81,6 +81,7 @@ class Settings:
     minio_connections: int
     max_file_size: int
     user_quota: int
+    disk_reserve: int
     allowed_extensions: frozenset[str]
     allowed_origins: tuple[str, ...]
     two_factor_issuer: str

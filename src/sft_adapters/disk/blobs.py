@@ -68,15 +68,22 @@ class DiskBlobs:
     """
     Implements `sft_core.vault.ports.BlobStore` in the folder `root`, which must exist.
 
+    A put that would leave fewer than about `reserve` bytes free on its disk is `BlobStoreFull`
+    before it begins: that room is for what lies beside the blobs, such as the database, without
+    which nobody could delete anything. Puts at the same moment do not know of each other, so each
+    may go as far below as a blob is large. With 0 the disk is filled to its end.
+
     What a process leaves that dies in the middle of a put is seen by nobody, and let go of by
     `prune`: the store implements `sft_core.ports.Expiring` as well.
     """
 
     root: Path
+    reserve: int = attrs.field(default=0, kw_only=True)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         path = self._path(key)
         with _translated(key):
+            self._require_room(key, size)
             temporary, descriptor = self._created(path.parent)
             try:
                 try:
@@ -92,6 +99,14 @@ class DiskBlobs:
                 raise
             os.unlink(temporary)
             _sync_folder(path.parent)
+
+    def _require_room(self, key: str, size: int) -> None:
+        # A file system that counts nothing says 0, and is not asked without need.
+        if not self.reserve:
+            return
+        disk = os.statvfs(self.root)
+        if disk.f_bavail * disk.f_frsize - size < self.reserve:
+            raise BlobStoreFull(f"blob {key}: the last {self.reserve} bytes of the disk are not for blobs")
 
     def _created(self, folder: Path) -> tuple[Path, int]:
         """

@@ -163,6 +163,24 @@ def test_whichever_call_fails_a_blob_is_whole_or_absent(
     assert nth > 8
 
 
+def test_the_last_of_the_disk_is_not_for_blobs(tmp_path: Path) -> None:
+    """A put that would go beneath the reserve is refused before it begins; what is there is read and deleted."""
+    put(DiskBlobs(tmp_path, reserve=1), KEY, CONTENT)
+    careful = DiskBlobs(tmp_path, reserve=1 << 62)
+    with pytest.raises(BlobStoreFull):
+        put(careful, OTHER, b"x")
+    assert everything(tmp_path) == [tmp_path / KEY]
+    assert read(careful, KEY, 0, len(CONTENT), size=len(CONTENT)) == CONTENT
+    careful.delete(KEY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_how_much_is_left_is_not_asked_without_need(blobs: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that cannot tell is used as it is, if nothing is to be left free."""
+    monkeypatch.delattr(os, "statvfs")
+    put(blobs, KEY, CONTENT)
+
+
 def test_what_the_pieces_raise_is_the_callers(blobs: DiskBlobs) -> None:
     """An error of the source is not taken for one of the disk, and nothing is stored."""
 
