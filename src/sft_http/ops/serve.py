@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -44,7 +45,9 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
         def announce() -> None:
             # The server has taken over the signals: what came before it is not known to it.
             stop.check()
-            click.echo(text)
+            # What it writes to may be full: the service is there all the same.
+            with suppress(OSError):
+                click.echo(text)
 
         stop.check()
         server.run(settings, bound=bound, workers=allowed, when_ready=announce)

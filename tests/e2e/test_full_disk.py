@@ -1,0 +1,281 @@
+"""
+A disk that gets full, a real one: who needs room is told so at once, nobody else notices, and room is all it takes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.service import Service
+from support.small_disk import SmallDisk, serving_on_a_small_disk
+from support.tus import OnTheWire
+from support.waiting import eventually
+from support.wire import Answer, connected, multipart, receive, send
+
+MIB = 1 << 20
+LIGHT = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": str(MIB), "USER_QUOTA": str(1 << 30)}
+KEPT = os.urandom(3 * MIB + 77)
+ROOM = 5 * MIB
+"""What is left when an upload begins that needs more."""
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
+    """
+    A disk for the blobs only, which they may fill to its end.
+    """
+    root = tmp_path_factory.mktemp("full")
+    with serving_on_a_small_disk(root, size="24m", at="data/blobs", settings=LIGHT | {"DISK_RESERVE": "0"}) as disk:
+        yield disk
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
+    """
+    A disk for everything: database, keys, blobs and the log.
+    """
+    root = tmp_path_factory.mktemp("shared")
+    settings = LIGHT | {"DISK_RESERVE": str(4 * MIB)}
+    with serving_on_a_small_disk(root, size="24m", log_at="data/sft.log", settings=settings) as disk:
+        yield disk
+
+
+def account(name: str) -> dict[str, str]:
+    return {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
+
+
+def sign_in(service: Service, name: str) -> Answer:
+    return service.call("POST", "/auth/login", body={key: account(name)[key] for key in ("email", "password")})
+
+
+def signed_up(service: Service, name: str) -> str:
+    assert service.call("POST", "/auth/register", body=account(name)).status == 201
+    return str(sign_in(service, name).json()["access_token"])
+
+
+def put(service: Service, token: str, content: bytes) -> Answer:
+    with connected(service.port) as connection:
+        send(connection, "PUT", f"{service.api}/files/some.bin", {"Authorization": f"Bearer {token}"}, len(content))
+        connection.sendall(content)
+        return receive(connection)
+
+
+def listed(service: Service, token: str) -> set[str]:
+    return {file["id"] for file in service.call("GET", "/files/", token=token).json()}
+
+
+def remove_all(service: Service, token: str) -> None:
+    """
+    Delete every file of a user, which has to work each time.
+    """
+    for file in listed(service, token):
+        assert service.call("DELETE", f"/files/{file}", token=token).status == 204
+
+
+def begun(service: Service, token: str, way: str, size: int) -> tuple[str, str, dict[str, str], bytes]:
+    """
+    The method, the path, the headers and the first bytes of an upload that goes one of the ways.
+    """
+    if way == "form":
+        headers, (before, _) = multipart("large.bin")
+        return "POST", f"{service.api}/files/upload", headers | {"Authorization": f"Bearer {token}"}, before
+    if way == "body":
+        return "PUT", f"{service.api}/files/large.bin", {"Authorization": f"Bearer {token}"}, b""
+    maya = OnTheWire(service, token)
+    return "PATCH", maya.create(size), maya.headers(Upload_Offset="0"), b""
+
+
+def told_while_sending(
+    service: Service, asked: tuple[str, str, dict[str, str], bytes], size: int, *, meanwhile: Callable[[], None]
+) -> Answer:
+    """
+    Announce `size` bytes and send them until an answer comes; it does before they are at their end.
+    """
+    method, path, headers, first = asked
+    with connected(service.port) as connection:
+        send(connection, method, path, headers, size)
+        connection.sendall(first)
+        for _ in range(2 * ROOM // MIB):
+            connection.sendall(bytes(MIB))
+            if select.select([connection], [], [], 0)[0]:
+                break
+        meanwhile()
+        # Twice the room has been sent at most, and nothing more will be.
+        return receive(connection)
+
+
+@pytest.mark.parametrize("way", ["form", "body", "tus"])
+def test_an_upload_that_fills_the_disk_is_told_while_it_sends(full: SmallDisk, way: str) -> None:
+    """507 in the middle of its body, and of what it brought nothing stays; tus keeps what it has acknowledged."""
+    service = full.service
+    token = signed_up(service, f"filling-{way}")
+    neighbour = OnTheWire(service, signed_up(service, f"neighbour-{way}"))
+    kept = put(service, neighbour.token, KEPT).json()["id"]
+    asked = begun(service, token, way, 16 * MIB)
+    full.leave(ROOM)
+
+    def neighbour_reads() -> None:
+        assert neighbour.content(kept) == KEPT
+
+    try:
+        answer = told_while_sending(service, asked, 16 * MIB, meanwhile=neighbour_reads)
+        assert (answer.status, answer.json()["code"]) == (507, "insufficient-storage")
+        assert "retry-after" not in answer.headers
+        if way != "tus":
+            eventually(lambda: full.free == ROOM)
+            eventually(full.is_tidy)
+        assert listed(service, token) == set()
+    finally:
+        full.clear()
+    assert put(service, token, bytes(2 * MIB)).status == 201
+    if way == "tus":
+        assert OnTheWire(service, token).call("DELETE", asked[1]).status == 204
+    remove_all(service, token)
+    remove_all(service, neighbour.token)
+    eventually(full.is_tidy)
+
+
+def test_a_resumable_upload_goes_on_when_there_is_room(full: SmallDisk) -> None:
+    """Its offset is where the disk was full, it is not lost there, and the file is what was sent."""
+    service, content = full.service, os.urandom(9 * MIB + 5)
+    token = signed_up(service, "resuming")
+    maya = OnTheWire(service, token)
+    upload = maya.create(len(content))
+    full.leave(ROOM)
+    refused = maya.patch(upload, 0, content)
+    assert (refused.status, refused.json()["code"]) == (507, "insufficient-storage")
+    at = maya.offset(upload)
+    assert 0 < at <= ROOM
+    assert maya.patch(upload, at, content[at:]).status == 507
+    assert maya.offset(upload) >= at
+    full.clear()
+    at = maya.offset(upload)
+    file = maya.patch(upload, at, content[at:]).headers["x-file-id"]
+    assert maya.content(file) == content
+    assert service.call("DELETE", f"/files/{file}", token=token).status == 204
+    eventually(full.is_tidy)
+
+
+def test_on_a_full_disk_everything_but_storing_works(full: SmallDisk) -> None:
+    """With not a byte left for blobs: signing up and in, lists, links, downloads, and deleting, which gives room."""
+    service = full.service
+    token = signed_up(service, "living")
+    kept, other = (put(service, token, KEPT).json()["id"] for _ in range(2))
+    full.fill()
+    try:
+        assert put(service, token, b"a byte or two").status == 507
+        assert sign_in(service, "living").status == 200
+        signed_up(service, "latecomer")
+        assert listed(service, token) == {kept, other}
+        link = service.call("POST", f"/files/{kept}/share", token=token, body={"max_downloads": 1}).json()
+        assert service.call("GET", link["share_url"].removeprefix(service.api)).body == KEPT
+        assert service.call("DELETE", f"/files/{other}", token=token).status == 204
+        assert put(service, token, bytes(2 * MIB)).status == 201
+    finally:
+        full.clear()
+    remove_all(service, token)
+    eventually(full.is_tidy)
+
+
+def test_no_room_is_told_from_no_quota(full: SmallDisk) -> None:
+    """One is the service's, 507; the other the caller's, 413; each has its code."""
+    service = full.service
+    token = signed_up(service, "both")
+    full.fill()
+    try:
+        no_room = put(service, token, bytes(MIB))
+    finally:
+        full.clear()
+    with connected(service.port) as connection:
+        headers = {"Authorization": f"Bearer {token}"}
+        send(connection, "PUT", f"{service.api}/files/a", headers, 1 << 31)
+        too_large = receive(connection)
+    assert (no_room.status, no_room.json()["code"]) == (507, "insufficient-storage")
+    assert (too_large.status, too_large.json()["code"]) == (413, "quota-exceeded")
+
+
+def test_blobs_leave_the_database_its_room(shared: SmallDisk) -> None:
+    """On a disk that holds everything, uploads end before it does: all else goes on, deleting most of all."""
+    service = shared.service
+    token = signed_up(service, "careful")
+    files = [put(service, token, os.urandom(MIB)) for _ in range(25)]
+    assert {answer.status for answer in files} == {201, 507}
+    assert 2 * MIB < shared.free < 6 * MIB
+    assert sign_in(service, "careful").status == 200
+    signed_up(service, "newcomer")
+    remove_all(service, token)
+    eventually(shared.is_tidy)
+
+
+def test_a_disk_full_to_the_last_byte_refuses_changes_and_nothing_else(shared: SmallDisk) -> None:
+    """Another program has taken all of it, the log's room too: reading works, changes are 503, and room mends it."""
+    service = shared.service
+    token = signed_up(service, "stuck")
+    kept = put(service, token, KEPT).json()["id"]
+    shared.fill()
+    try:
+        for _ in range(3):
+            refused = [
+                put(service, token, b"small"),
+                put(service, token, bytes(3 * MIB)),
+                service.call("POST", "/auth/register", body=account("never")),
+                service.call("POST", f"/files/{kept}/share", token=token, body={}),
+            ]
+            assert {answer.status for answer in refused} <= {503, 507}
+            assert {answer.json()["code"] for answer in refused} <= {"database-unavailable", "insufficient-storage"}
+            assert OnTheWire(service, token).content(kept) == KEPT
+            assert listed(service, token) == {kept}
+            assert service.call("GET", "/auth/me", token=token).status == 200
+    finally:
+        shared.clear()
+    assert put(service, token, b"small").status == 201
+    signed_up(service, "again")
+    remove_all(service, token)
+    eventually(shared.is_tidy)
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    """
+    The lines of a log that are whole; one that met the end of the disk may not be.
+    """
+    found = []
+    for line in log.read_text(errors="replace").splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def test_a_log_without_room_ends_nothing(shared: SmallDisk) -> None:
+    """While its lines are lost requests are answered, and when there is room again there are lines again."""
+    service = shared.service
+    shared.fill()
+    try:
+        # More than the buffer of a stream holds.
+        for _ in range(200):
+            assert service.call("GET", "/files/").status == 401
+    finally:
+        shared.clear()
+    assert service.process.poll() is None
+    before = len(lines(service.log))
+    for _ in range(5):
+        assert service.call("GET", "/files/").status == 401
+    eventually(lambda: len(lines(service.log)) >= before + 4)
+
+
+def test_a_start_whose_words_find_no_room_is_a_start(tmp_path: Path) -> None:
+    """What it says when it listens goes where there is no room: it listens all the same, and ends as it should."""
+    with serving_on_a_small_disk(tmp_path, size="4m", log_at="/dev/full", settings=LIGHT) as disk:
+        assert disk.service.call("GET", "/files/").status == 401
+        disk.service.process.send_signal(signal.SIGTERM)
+        assert disk.service.process.wait(20) == 0
