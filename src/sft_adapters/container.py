@@ -27,6 +27,7 @@ from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.room import UntoldRoom
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql import claims, migrate
@@ -110,6 +111,7 @@ class Container(containers.DeclarativeContainer):
         disk=providers.Singleton(DiskBlobs, s.blob_folder, reserve=s.disk_reserve),
         s3=providers.Singleton(extras.s3_blobs, settings, s3),
     )
+    room = providers.Selector(s.blob_store_kind, disk=blobs, s3=providers.Singleton(UntoldRoom))
 
     leases = providers.Singleton(SqlLeases, engine)
     # What other stores keep ends by itself: in Redis, and in memory.
@@ -193,6 +195,7 @@ class Container(containers.DeclarativeContainer):
         entropy=entropy,
         keyring=keyring,
         policy=policy,
+        room=room,
         part_size=s.part_size,
     )
     store_part = providers.Singleton(
@@ -236,6 +239,7 @@ class Container(containers.DeclarativeContainer):
         entropy=entropy,
         keyring=keyring,
         policy=policy,
+        room=room,
     )
     terminate_upload = providers.Singleton(
         resumable.TerminateUpload,
@@ -480,6 +484,7 @@ def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = 
     container.sessions.override(providers.Singleton(MemorySessions))
     container.limiter.override(providers.Singleton(MemoryRateLimiter))
     container.blobs.override(providers.Singleton(MemoryBlobs, now=container.clock().now))
+    container.room.override(providers.Singleton(UntoldRoom))
     container.leases.override(providers.Singleton(MemoryLeases))
     container.expiring.override(providers.Object(()))
     return container.application()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from support.service import Service
@@ -24,7 +25,8 @@ MIB = 1 << 20
 LIGHT = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": str(MIB), "USER_QUOTA": str(1 << 30)}
 KEPT = os.urandom(3 * MIB + 77)
 ROOM = 5 * MIB
-"""What is left when an upload begins that needs more."""
+"""What others leave of it while an upload comes that needs more."""
+LARGE = 16 * MIB
 PASSWORD = "correct horse battery"
 
 
@@ -81,66 +83,97 @@ def remove_all(service: Service, token: str) -> None:
         assert service.call("DELETE", f"/files/{file}", token=token).status == 204
 
 
-def begun(service: Service, token: str, way: str, size: int) -> tuple[str, str, dict[str, str], bytes]:
+@attrs.frozen
+class Way:
     """
-    The method, the path, the headers and the first bytes of an upload that goes one of the ways.
+    One of the ways to upload: the request that brings the bytes, but for its body, and what stands before them.
     """
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    before: bytes = b""
+
+
+def way_of(service: Service, token: str, way: str, size: int) -> Way:
+    """
+    How to upload so many bytes, which are announced; by tus they are to be created first.
+    """
+    bearer = {"Authorization": f"Bearer {token}"}
     if way == "form":
         headers, (before, _) = multipart("large.bin")
-        return "POST", f"{service.api}/files/upload", headers | {"Authorization": f"Bearer {token}"}, before
+        return Way("POST", f"{service.api}/files/upload", headers | bearer, before)
     if way == "body":
-        return "PUT", f"{service.api}/files/large.bin", {"Authorization": f"Bearer {token}"}, b""
+        return Way("PUT", f"{service.api}/files/large.bin", bearer)
     maya = OnTheWire(service, token)
-    return "PATCH", maya.create(size), maya.headers(Upload_Offset="0"), b""
+    return Way("PATCH", maya.create(size), maya.headers(Upload_Offset="0"))
 
 
-def told_while_sending(
-    service: Service, asked: tuple[str, str, dict[str, str], bytes], size: int, *, meanwhile: Callable[[], None]
-) -> Answer:
+def told_while_sending(disk: SmallDisk, way: Way, *, meanwhile: Callable[[], None]) -> Answer:
     """
-    Announce `size` bytes and send them until an answer comes; it does before they are at their end.
+    The answer to a large upload that comes while it is sent: others take the room that there was at its beginning.
     """
-    method, path, headers, first = asked
+    service, stored = disk.service, len(disk.service.stored())
     with connected(service.port) as connection:
-        send(connection, method, path, headers, size)
-        connection.sendall(first)
+        send(connection, way.method, way.path, way.headers, LARGE)
+        connection.sendall(way.before + bytes(5 * MIB))
+        eventually(lambda: len(service.stored()) > stored)
+        disk.leave(ROOM)
         for _ in range(2 * ROOM // MIB):
             connection.sendall(bytes(MIB))
             if select.select([connection], [], [], 0)[0]:
                 break
         meanwhile()
-        # Twice the room has been sent at most, and nothing more will be.
+        # Nothing more will be sent.
         return receive(connection)
 
 
-@pytest.mark.parametrize("way", ["form", "body", "tus"])
-def test_an_upload_that_fills_the_disk_is_told_while_it_sends(full: SmallDisk, way: str) -> None:
+@pytest.mark.parametrize("name", ["form", "body", "tus"])
+def test_an_upload_that_fills_the_disk_is_told_while_it_sends(full: SmallDisk, name: str) -> None:
     """507 in the middle of its body, and of what it brought nothing stays; tus keeps what it has acknowledged."""
     service = full.service
-    token = signed_up(service, f"filling-{way}")
-    neighbour = OnTheWire(service, signed_up(service, f"neighbour-{way}"))
+    token = signed_up(service, f"filling-{name}")
+    neighbour = OnTheWire(service, signed_up(service, f"neighbour-{name}"))
     kept = put(service, neighbour.token, KEPT).json()["id"]
-    asked = begun(service, token, way, 16 * MIB)
-    full.leave(ROOM)
+    before = full.free
+    way = way_of(service, token, name, LARGE)
 
     def neighbour_reads() -> None:
         assert neighbour.content(kept) == KEPT
 
     try:
-        answer = told_while_sending(service, asked, 16 * MIB, meanwhile=neighbour_reads)
+        answer = told_while_sending(full, way, meanwhile=neighbour_reads)
         assert (answer.status, answer.json()["code"]) == (507, "insufficient-storage")
         assert "retry-after" not in answer.headers
-        if way != "tus":
-            eventually(lambda: full.free == ROOM)
-            eventually(full.is_tidy)
         assert listed(service, token) == set()
     finally:
         full.clear()
+    if name == "tus":
+        assert OnTheWire(service, token).call("DELETE", way.path).status == 204
+    eventually(lambda: full.free == before)
     assert put(service, token, bytes(2 * MIB)).status == 201
-    if way == "tus":
-        assert OnTheWire(service, token).call("DELETE", asked[1]).status == 204
     remove_all(service, token)
     remove_all(service, neighbour.token)
+    eventually(full.is_tidy)
+
+
+@pytest.mark.parametrize("name", ["form", "body", "tus"])
+def test_what_cannot_fit_is_told_at_its_beginning(full: SmallDisk, name: str) -> None:
+    """An upload that announces more than there is room for is 507 by its head, or soon in a form."""
+    service = full.service
+    token = signed_up(service, f"announcing-{name}")
+    if name == "tus":
+        answer = OnTheWire(service, token).call(
+            "POST", f"{service.api}/tus", Upload_Length=str(100 * MIB), Upload_Metadata="filename YQ=="
+        )
+    else:
+        way = way_of(service, token, name, 100 * MIB)
+        with connected(service.port) as connection:
+            send(connection, way.method, way.path, way.headers, 100 * MIB)
+            # The reader of forms looks at some of what follows the head of a part before it tells of it.
+            connection.sendall(way.before + bytes(3 * MIB if name == "form" else 0))
+            answer = receive(connection)
+    assert (answer.status, answer.json()["code"]) == (507, "insufficient-storage")
     eventually(full.is_tidy)
 
 

@@ -64,7 +64,7 @@ class SmallDisk:
         """
         Give back what others hold.
         """
-        (self.folder / "others").unlink()
+        (self.folder / "others").unlink(missing_ok=True)
 
     def is_tidy(self) -> bool:
         """

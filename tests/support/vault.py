@@ -9,6 +9,7 @@ import attrs
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.memory.blobs import MemoryBlobs
+from sft_adapters.memory.room import UntoldRoom
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_core.users.model import User
@@ -64,6 +65,7 @@ def vault_on(database: SqlDatabase, policy: VaultPolicy, blobs: BlobStore | None
             entropy=entropy,
             keyring=AesKeyRing(Secret(bytes(32))),
             policy=policy,
+            room=UntoldRoom(),
             part_size=0,
         ),
         part=part,

@@ -74,7 +74,8 @@ class DiskBlobs:
     may go as far below as a blob is large. With 0 the disk is filled to its end.
 
     What a process leaves that dies in the middle of a put is seen by nobody, and let go of by
-    `prune`: the store implements `sft_core.ports.Expiring` as well.
+    `prune`: the store implements `sft_core.ports.Expiring` as well. And it implements
+    `sft_core.vault.ports.Room`, by what its disk has left.
     """
 
     root: Path
@@ -83,7 +84,8 @@ class DiskBlobs:
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         path = self._path(key)
         with _translated(key):
-            self._require_room(key, size)
+            if self.reserve:
+                self._require_room(size)
             temporary, descriptor = self._created(path.parent)
             try:
                 try:
@@ -100,13 +102,15 @@ class DiskBlobs:
             os.unlink(temporary)
             _sync_folder(path.parent)
 
-    def _require_room(self, key: str, size: int) -> None:
-        # A file system that counts nothing says 0, and is not asked without need.
-        if not self.reserve:
-            return
+    def admit_bytes(self, size: int) -> None:
+        with _translated("of a new upload"):
+            self._require_room(size)
+
+    def _require_room(self, size: int) -> None:
         disk = os.statvfs(self.root)
-        if disk.f_bavail * disk.f_frsize - size < self.reserve:
-            raise BlobStoreFull(f"blob {key}: the last {self.reserve} bytes of the disk are not for blobs")
+        # A file system that counts nothing says 0 of 0.
+        if disk.f_blocks and disk.f_bavail * disk.f_frsize - size < self.reserve:
+            raise BlobStoreFull(f"{size} bytes more would leave fewer than {self.reserve} free")
 
     def _created(self, folder: Path) -> tuple[Path, int]:
         """

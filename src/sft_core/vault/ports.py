@@ -253,6 +253,21 @@ class BlobStore(Protocol):
         ...
 
 
+class Room(Protocol):
+    """
+    Tells before an upload begins whether a store could take it.
+    """
+
+    def admit_bytes(self, size: int) -> None:
+        """
+        `BlobStoreFull` if it is plain by now that so many bytes more do not fit.
+
+        Nothing is held for who asks, so what is admitted may still find no room later. A store
+        that cannot tell admits everything; one that is away is `BlobStoreUnavailable`.
+        """
+        ...
+
+
 @attrs.frozen(kw_only=True)
 class EncryptedPart:
     """

@@ -30,7 +30,7 @@ from sft_core.vault.model import (
     UploadKind,
     VaultPolicy,
 )
-from sft_core.vault.ports import BlobStore, VaultUnit
+from sft_core.vault.ports import BlobStore, Room, VaultUnit
 from sft_core.vault.use_cases import DeleteFile, Upload, hold, purge
 
 
@@ -80,7 +80,7 @@ class CreateUpload:
     """
     Begin an upload, holding its announced length of its owner's quota.
 
-    `FileTypeNotAllowed`, `FileTooLarge` or `QuotaExceeded`; then nothing is stored. The name of a
+    `FileTypeNotAllowed`, `FileTooLarge`, `QuotaExceeded` or `BlobStoreFull`; then nothing is stored. The name of a
     partial upload is nobody's file's, and is not looked at.
     """
 
@@ -90,6 +90,7 @@ class CreateUpload:
     entropy: Entropy
     keyring: KeyRing
     policy: VaultPolicy
+    room: Room
 
     def __call__(self, *, owner: UserId, asked: UploadAsked) -> Progress:
         return self.opened(owner=owner, asked=asked)[0]
@@ -125,6 +126,7 @@ class CreateUpload:
             unit.files.add(upload.file)
             unit.uploads.add(resumable)
             upload.held = hold(unit, upload, self.policy, need=asked.length or 0)
+            self.room.admit_bytes(asked.length or 0)
             unit.commit()
         return Progress(file=upload.file, upload=resumable, offset=0), upload
 

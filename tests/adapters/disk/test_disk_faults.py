@@ -181,6 +181,20 @@ def test_how_much_is_left_is_not_asked_without_need(blobs: DiskBlobs, monkeypatc
     put(blobs, KEY, CONTENT)
 
 
+def test_what_cannot_fit_is_not_admitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the disk has left, above the reserve; one that counts nothing admits everything."""
+    disk = os.statvfs(tmp_path)
+    free = disk.f_bavail * disk.f_frsize
+    DiskBlobs(tmp_path).admit_bytes(free // 2)
+    for blobs, size in ((DiskBlobs(tmp_path), 1 << 62), (DiskBlobs(tmp_path, reserve=1 << 62), 1)):
+        with pytest.raises(BlobStoreFull):
+            blobs.admit_bytes(size)
+    with pytest.raises(BlobStoreUnavailable):
+        DiskBlobs(tmp_path / "gone").admit_bytes(1)
+    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result([0] * 10))
+    DiskBlobs(tmp_path, reserve=1).admit_bytes(1 << 62)
+
+
 def test_what_the_pieces_raise_is_the_callers(blobs: DiskBlobs) -> None:
     """An error of the source is not taken for one of the disk, and nothing is stored."""
 

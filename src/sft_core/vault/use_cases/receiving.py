@@ -22,7 +22,7 @@ from sft_core.vault.model import (
     ShareTerms,
     VaultPolicy,
 )
-from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
+from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, Room, VaultUnit
 
 HELD_AHEAD: Final = 64 << 20
 """How many bytes an upload of unknown size holds of its owner's quota, at most, before they come."""
@@ -74,8 +74,8 @@ class BeginUpload:
     Store the intent to receive a file, draw its key, and hold its announced size of the owner's quota.
 
     The announced size may exceed the file by as many as `overhead` bytes, which a form has around
-    it. `FileTypeNotAllowed` and, if what must come is over a limit, `FileTooLarge` or
-    `QuotaExceeded`; then nothing is stored. Most files are small: of one that is announced to fit
+    it. `FileTypeNotAllowed` and, if what must come is over a limit, `FileTooLarge`,
+    `QuotaExceeded` or `BlobStoreFull`; then nothing is stored. Most files are small: of one that is announced to fit
     into `part_size` nothing is stored yet, so that it costs one commit, which then asks its quota.
     """
 
@@ -85,6 +85,7 @@ class BeginUpload:
     entropy: Entropy
     keyring: KeyRing
     policy: VaultPolicy
+    room: Room
     part_size: int
 
     def __call__(
@@ -112,7 +113,7 @@ class BeginUpload:
         wrapped = self.keyring.wrap(key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
         upload = Upload(file=attrs.evolve(file, key=wrapped), key=key, intended=False)
         if announced_size is None or announced > self.part_size:
-            intend(self.begin, upload, self.policy, need=least, ahead=announced)
+            intend(self.begin, upload, self.policy, need=least, ahead=announced, room=self.room)
         else:
             self._look_for_room(owner, least)
         return upload
@@ -130,13 +131,25 @@ class BeginUpload:
             raise QuotaExceeded(quota=quota, used=used)
 
 
-def intend(begin: Begin[VaultUnit], upload: Upload, policy: VaultPolicy, *, need: int, ahead: int) -> None:
+def intend(
+    begin: Begin[VaultUnit],
+    upload: Upload,
+    policy: VaultPolicy,
+    *,
+    need: int,
+    ahead: int,
+    room: Room | None = None,
+) -> None:
     """
     Store the intent to receive a file, holding as many bytes of its owner's quota as `hold` says.
+
+    What the quota lets in has to be admitted by the `room`, too, if one is given.
     """
     with begin() as unit:
         unit.files.add(upload.file)
         upload.held = hold(unit, upload, policy, need=need, ahead=ahead)
+        if room is not None:
+            room.admit_bytes(need)
         unit.commit()
     upload.intended = True
 
