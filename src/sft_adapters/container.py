@@ -33,7 +33,7 @@ from sft_adapters.settings import Settings
 from sft_adapters.sql import claims, migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import Engine, PostgresLimits, open_engine, sqlite_file, sqlite_is_safe_for_many_writers
-from sft_adapters.sql.expiring import sessions_over, throttles_over
+from sft_adapters.sql.expiring import answers_over, sessions_over, throttles_over
 from sft_adapters.sql.leases import SqlLeases
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
@@ -41,6 +41,7 @@ from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError
 from sft_core.ports import Clock, Ids
+from sft_core.sharing import repeating
 from sft_core.sharing import use_cases as sharing
 from sft_core.throttle import Throttle
 from sft_core.users import use_cases as users
@@ -114,13 +115,16 @@ class Container(containers.DeclarativeContainer):
     room = providers.Selector(s.blob_store_kind, disk=blobs, s3=providers.Singleton(UntoldRoom))
 
     leases = providers.Singleton(SqlLeases, engine)
+    rows_over = (
+        providers.Singleton(sessions_over, engine),
+        providers.Singleton(throttles_over, engine),
+        providers.Singleton(answers_over, engine),
+    )
     # What other stores keep ends by itself: in Redis, and in memory.
     expiring = providers.Selector(
         s.blob_store_kind,
-        disk=providers.List(
-            providers.Singleton(sessions_over, engine), providers.Singleton(throttles_over, engine), blobs
-        ),
-        s3=providers.List(providers.Singleton(sessions_over, engine), providers.Singleton(throttles_over, engine)),
+        disk=providers.List(*rows_over, blobs),
+        s3=providers.List(*rows_over),
     )
 
     keyring = providers.Singleton(AesKeyRing, s.encryption_key, s.earlier_keys)
@@ -228,6 +232,12 @@ class Container(containers.DeclarativeContainer):
         seal=seal_upload,
         issue=issue_share_link,
     )
+    keep_answer = providers.Singleton(
+        repeating.KeepAnswer,
+        clock=clock,
+        lifetime=providers.Factory(timedelta, hours=s.idempotency_hours),
+    )
+    find_made = providers.Singleton(repeating.FindMade, begin=begin, clock=clock, keyring=keyring)
     read_file = providers.Singleton(vault.ReadFile, begin=begin, keyring=keyring, cipher=cipher, blobs=blobs)
     delete_file = providers.Singleton(vault.DeleteFile, begin=begin, find=find_file, blobs=blobs)
     find_upload = providers.Singleton(resumable.FindUpload, begin=begin)
@@ -337,7 +347,22 @@ class Container(containers.DeclarativeContainer):
             part_size=s.part_size,
         ),
         issue_share_link=issue_share_link,
+        issue_once=providers.Singleton(
+            repeating.IssueOnce,
+            begin=begin,
+            issue=issue_share_link,
+            keep=keep_answer,
+            find=find_made,
+        ),
         seal_and_share=seal_and_share,
+        seal_once=providers.Singleton(
+            repeating.SealOnce,
+            begin=begin,
+            seal=seal_upload,
+            issue=issue_share_link,
+            keep=keep_answer,
+        ),
+        find_made=find_made,
         find_shared_file=find_shared_file,
         redeem_share_link=providers.Singleton(sharing.RedeemShareLink, begin=begin, clock=clock, find=find_shared_file),
         revoke_share_link=providers.Singleton(sharing.RevokeShareLink, begin=begin, clock=clock, find=find_shared_file),

@@ -253,6 +253,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How long an unfinished upload is kept after its last byte.",
         "hours",
     ),
+    Setting(
+        "IDEMPOTENCY_HOURS",
+        types.whole(1, 8760),
+        24,
+        "How long a request with an `Idempotency-Key` can be repeated without being done again.",
+        "hours",
+    ),
     Setting("JSON_BODY_LIMIT", types.whole(1024, 16 * _MIB), 64 << 10, "The largest JSON body.", "bytes"),
     Setting("CONTROL_THREADS", types.whole(1, 256), 8, "Threads for rows, in each worker."),
     Setting("TRANSFER_THREADS", types.whole(1, 256), 4, "Threads for encryption and blobs, in each worker."),

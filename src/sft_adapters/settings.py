@@ -90,6 +90,7 @@ class Settings:
     attempts_window_minutes: int
     part_size: int
     upload_idle_hours: int
+    idempotency_hours: int
     json_body_limit: int
     control_threads: int
     transfer_threads: int

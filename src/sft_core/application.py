@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import attrs
 
+from sft_core.sharing.repeating import FindMade, IssueOnce, SealOnce
 from sft_core.sharing.use_cases import (
     FindSharedFile,
     IssueShareLink,
@@ -74,7 +75,10 @@ class Application:
     concatenate_uploads: ConcatenateUploads
 
     issue_share_link: IssueShareLink
+    issue_once: IssueOnce
     seal_and_share: SealAndShare
+    seal_once: SealOnce
+    find_made: FindMade
     find_shared_file: FindSharedFile
     redeem_share_link: RedeemShareLink
     revoke_share_link: RevokeShareLink

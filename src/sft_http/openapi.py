@@ -35,6 +35,7 @@ class Call:
 
 _BODY: Final = "400 401 403 408 413 415 422 503"
 _CHANGE: Final = f"409 {_BODY}"
+_ONCE: Final = f"410 {_CHANGE}"
 _GUESS: Final = f"429 {_CHANGE}"
 _OWN: Final = "401 403 503"
 _SENT: Final = "403 404 412 416 503"
@@ -67,7 +68,16 @@ CALLS: Final = (
     Call("post", "/auth/2fa/disable", "Switch it off", "200 Message", _GUESS, takes="TotpCode", tag="account"),
     Call("get", "/files/", "The caller's files, newest first", "200 Files", f"{_OWN} 422", query=("skip", "limit")),
     Call("head", "/files/", "Their headers", "200", f"{_OWN} 422", query=("skip", "limit")),
-    Call("post", "/files/upload", "Upload a file", "201 File", f"{_CHANGE} 507", takes="Upload", query=_UPLOAD_FIELDS),
+    Call(
+        "post",
+        "/files/upload",
+        "Upload a file",
+        "201 File",
+        f"{_ONCE} 507",
+        takes="Upload",
+        query=_UPLOAD_FIELDS,
+        headers=("Idempotency-Key",),
+    ),
     Call("get", "/files/{id}", "One file", "200 File", f"{_OWN} 404"),
     Call("head", "/files/{id}", "Its headers", "200", f"{_OWN} 404"),
     Call("delete", "/files/{id}", "Delete a file", "204", f"{_OWN} 404"),
@@ -76,13 +86,22 @@ CALLS: Final = (
         "/files/{id}",
         "Upload a body as a file; the last step of the path is its name",
         "201 File",
-        f"{_CHANGE} 507",
+        f"{_ONCE} 507",
         takes="Content",
         query=_UPLOAD_FIELDS,
+        headers=("Idempotency-Key",),
     ),
     Call("get", "/files/{id}/download", "A file's bytes", "200 Bytes", f"401 {_SENT}"),
     Call("head", "/files/{id}/download", "A file's headers", "200 Head", f"401 {_LOOKED_AT}"),
-    Call("post", "/files/{id}/share", "Make a link to a file", "200 ShareLink", f"{_BODY} 404", takes="Share"),
+    Call(
+        "post",
+        "/files/{id}/share",
+        "Make a link to a file",
+        "200 ShareLink",
+        f"{_ONCE} 404",
+        takes="Share",
+        headers=("Idempotency-Key",),
+    ),
     Call("get", "/files/shared/{token}", "A shared file; spends a download", "200 Bytes", f"410 {_SENT}", tag=_LINKS),
     Call("head", "/files/shared/{token}", "Its headers; spends nothing", "200 Head", f"410 {_LOOKED_AT}", tag=_LINKS),
     Call(
@@ -135,6 +154,12 @@ _HEADERS: Final[dict[str, Json]] = {
     "Upload-Offset": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     "Upload-Length": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
     "Upload-Defer-Length": {"const": "1"},
+    "Idempotency-Key": {
+        "type": "string",
+        "minLength": 1,
+        "description": "1 to 255 visible ASCII characters, as a quoted string or bare. A request that is sent again "
+        "with its key is done once and gets the same answer.",
+    },
 }
 """Those that are more than a string."""
 

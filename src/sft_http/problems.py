@@ -71,6 +71,17 @@ class ChecksumMismatch(errors.SftError):
     public = "The bytes do not match their checksum; none of them was kept."
 
 
+class InvalidIdempotencyKey(MalformedRequest):
+    """
+    The request's `Idempotency-Key` is none.
+    """
+
+    code = "invalid-idempotency-key"
+
+    def __init__(self) -> None:
+        super().__init__('An Idempotency-Key has 1 to 255 visible ASCII characters, as a "string" or bare, and is one.')
+
+
 class InvalidTotpCode(errors.BadTotpCode):
     """
     A wrong one-time code from somebody who is signed in: a bad request, not a lack of credentials.
@@ -86,6 +97,7 @@ STATUS: Final[dict[type[errors.SftError], int]] = {
     ChecksumMismatch: 460,
     InvalidTotpCode: 400,
     errors.InvalidInput: 422,
+    errors.IdempotencyKeyReused: 422,
     errors.FileTypeNotAllowed: 400,
     errors.FileTooLarge: 413,
     errors.QuotaExceeded: 413,
@@ -189,7 +201,7 @@ async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _pa
         more |= {"quota": error.quota, "used": error.used}
     if isinstance(error, errors.OffsetMismatch):
         resp.set_header("Upload-Offset", str(error.offset))
-    if isinstance(error, (errors.Unavailable, errors.TooManyAttempts)):
+    if isinstance(error, (errors.Unavailable, errors.TooManyAttempts, errors.IdempotencyKeyInUse)):
         resp.set_header("Retry-After", str(error.retry_after))
     if status >= 500:
         fields = {"request_id": request_id(req), "code": error.code, "detail": error.detail}

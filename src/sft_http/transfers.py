@@ -9,7 +9,7 @@ once; when it does not, the loop waits with the rest of one piece, and no thread
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -23,6 +23,7 @@ from sft_core.vault.ports import Buffer
 from sft_core.vault.use_cases import Upload
 from sft_http.gathering import Gathering, PartAfterPart, Parts, PartsAbreast
 from sft_http.lanes import Lanes
+from sft_http.repeats import Content
 from sft_http.wire import Sent, Wire
 
 _TURN_BYTES: Final = 16 << 20
@@ -42,17 +43,16 @@ async def receive(
     announced_size: int | None,
     overhead: int,
     part_size: int,
+    content: Content | None = None,
 ) -> Upload:
     """
     Take a file's bytes from a stream into encrypted parts; the caller seals or aborts the upload.
 
-    The announced size may exceed the file by as many as `overhead` bytes.
+    The announced size may exceed the file by as many as `overhead` bytes. `content`, if it is
+    given, takes in what comes.
     On any error, a cancelled request included, the upload is aborted and nothing is left of it.
     """
     upload: Upload | None = None
-    if announced_size is not None:
-        # A buffer for megabytes costs more than a small file does.
-        part_size = max(1, min(part_size, announced_size))
 
     def begin() -> None:
         # Assigned on the lane's thread: a request cancelled meanwhile still knows what to abort.
@@ -69,9 +69,9 @@ async def receive(
         await lanes.control(begin)
         assert upload is not None  # noqa: S101 (begin() returned, so it has been assigned)
         await Gathering(
-            _parts_of(application, lanes, upload, is_small=announced_size is not None and announced_size <= part_size),
+            _parts_of(application, lanes, upload, content, is_small=_is_small(part_size, announced_size)),
             admit=application.begin_upload.policy.admit_size,
-            part_size=part_size,
+            part_size=_buffer_size(part_size, announced_size),
         ).take(stream)
     except BaseException:
         if upload is not None:
@@ -80,10 +80,49 @@ async def receive(
     return upload
 
 
-def _parts_of(application: Application, lanes: Lanes, upload: Upload, *, is_small: bool) -> Parts:
-    if is_small:
-        return PartAfterPart(lanes, partial(application.store_part, upload))
-    return PartsAbreast(lanes, application, upload)
+def _parts_of(
+    application: Application, lanes: Lanes, upload: Upload, content: Content | None, *, is_small: bool
+) -> Parts:
+    store = partial(application.store_part, upload)
+    if content is not None:
+        # What is compared is the content from its beginning to its end: part after part.
+        return PartAfterPart(lanes, partial(_store_and_add, store, content))
+    return PartAfterPart(lanes, store) if is_small else PartsAbreast(lanes, application, upload)
+
+
+def _is_small(part_size: int, announced_size: int | None) -> bool:
+    return announced_size is not None and announced_size <= part_size
+
+
+def _store_and_add(store: Callable[[memoryview], None], content: Content, plaintext: memoryview) -> None:
+    store(plaintext)
+    content.add(plaintext)
+
+
+def _buffer_size(part_size: int, announced_size: int | None) -> int:
+    """
+    A part's size, or less: a buffer for megabytes costs more than a small file does.
+    """
+    return part_size if announced_size is None else max(1, min(part_size, announced_size))
+
+
+async def compare(
+    application: Application,
+    lanes: Lanes,
+    *,
+    name: FileName,
+    stream: AsyncIterable[bytes],
+    announced_size: int | None,
+    part_size: int,
+    content: Content,
+) -> None:
+    """
+    Take a file's bytes from a stream into `content` alone, within the same limits; nothing is stored.
+    """
+    policy = application.begin_upload.policy
+    policy.admit_name(name)
+    size = _buffer_size(part_size, announced_size)
+    await Gathering(PartAfterPart(lanes, content.add), admit=policy.admit_size, part_size=size).take(stream)
 
 
 async def abort(application: Application, lanes: Lanes, upload: Upload) -> None:

@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from harness.clauses import broken_clauses, clauses_of
-from harness.planted import blobs, crypto, limits, links, quotas, rows, upkeep, uploads, wrapped
+from harness.planted import answers, blobs, crypto, limits, links, quotas, rows, upkeep, uploads, wrapped
 from harness.planted.rows import With
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
@@ -25,7 +25,7 @@ from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.limiter import MemoryRateLimiter
-from sft_adapters.memory.rows import Files, Links, Manifests, Quotas, ResumableUploads, Users
+from sft_adapters.memory.rows import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Users
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
 from sft_adapters.memory.wrapped import MemoryWrappedSecrets
@@ -86,6 +86,7 @@ MAKE: dict[type, Make] = {
     contracts.LedgerContract: lambda kind: {"database": With("ledger", kind)},
     contracts.LeasesContract: lambda kind: {"leases": kind()},
     contracts.LinkRepositoryContract: lambda kind: {"database": With("links", kind)},
+    contracts.KeptAnswersContract: lambda kind: {"database": With("answers", kind)},
     contracts.WrappedSecretsContract: lambda kind: wrapped_in(MemoryDatabase(), kind),
     contracts.SessionStoreContract: lambda kind: shared("sessions", kind()) | {"user": a_user()},
     contracts.RateLimiterContract: lambda kind: shared("limiter", kind()),
@@ -115,6 +116,7 @@ SOUND: dict[type, Kind] = {
     contracts.LedgerContract: Ledger,
     contracts.LeasesContract: MemoryLeases,
     contracts.LinkRepositoryContract: Links,
+    contracts.KeptAnswersContract: KeptAnswers,
     contracts.WrappedSecretsContract: MemoryWrappedSecrets,
     contracts.SessionStoreContract: MemorySessions,
     contracts.RateLimiterContract: MemoryRateLimiter,
@@ -234,6 +236,47 @@ BUGS = [
     rejected(contracts.ResumableUploadsContract, uploads.TakesZeroForUnknown, "test_a_length_is_announced_once"),
     rejected(contracts.ResumableUploadsContract, uploads.ForgetsTheSources, "test_an_upload_comes_back_as_stored"),
     rejected(contracts.ResumableUploadsContract, uploads.AddsOverAnother, "test_a_file_has_one_upload"),
+    rejected(
+        contracts.KeptAnswersContract,
+        answers.KeepsTheLatest,
+        "test_a_key_stands_for_one_answer",
+        "test_of_many_at_once_one_is_kept",
+        "test_the_last_moment_counts",
+    ),
+    rejected(
+        contracts.KeptAnswersContract,
+        answers.AlwaysKept,
+        "test_a_key_stands_for_one_answer",
+        "test_one_that_is_not_committed_is_none",
+        "test_of_many_at_once_one_is_kept",
+        "test_the_last_moment_counts",
+    ),
+    rejected(contracts.KeptAnswersContract, answers.NeverOver, "test_one_that_is_over_is_none"),
+    rejected(contracts.KeptAnswersContract, answers.BlocksWhenOver, "test_one_that_is_over_is_none"),
+    rejected(
+        contracts.KeptAnswersContract,
+        answers.EndsASecondEarly,
+        "test_the_last_moment_counts",
+        "test_one_that_is_over_is_none",
+    ),
+    rejected(
+        contracts.KeptAnswersContract,
+        answers.ForgetsTheLink,
+        "test_an_answer_comes_back_as_kept",
+        "test_one_that_is_over_is_none",
+    ),
+    rejected(
+        contracts.KeptAnswersContract,
+        answers.LooksThenKeeps,
+        "test_of_many_at_once_one_is_kept",
+        make=lambda kind: {"database": kind()},
+    ),
+    rejected(
+        contracts.KeptAnswersContract,
+        answers.GoesWithTheFile,
+        "test_it_outlives_its_file",
+        make=lambda kind: {"database": With("files", kind)},
+    ),
     rejected(
         contracts.QuotaContract,
         quotas.ReadsThenCounts,

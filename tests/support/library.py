@@ -161,7 +161,7 @@ class UnansweredUnit:
     def __init__(self, unit: MemoryUnit, *, happens: bool) -> None:
         self._unit = unit
         self._happens = happens
-        self.users, self.links = unit.users, unit.links
+        self.users, self.links, self.answers = unit.users, unit.links, unit.answers
         self.files, self.manifests, self.uploads, self.quotas = unit.files, unit.manifests, unit.uploads, unit.quotas
 
     def commit(self) -> None:

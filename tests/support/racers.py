@@ -25,7 +25,7 @@ from sft_adapters.sql.engine import PostgresLimits, open_engine
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.system import SystemClock
-from sft_adapters.testkit.contracts.examples import NOW, a_user, some_parts
+from sft_adapters.testkit.contracts.examples import NOW, a_kept_answer, a_user, some_parts
 from sft_core.errors import AlreadyRegistered, QuotaExceeded, TooManyAttempts
 from sft_core.values import FileId, FileName, LinkId, Rate, SessionId, UserId
 from sft_core.vault.model import FileState, VaultPolicy
@@ -101,6 +101,18 @@ def register(engine: Engine, name: bytes) -> bool:
     except AlreadyRegistered:
         return False
     return True
+
+
+def keep_an_answer(engine: Engine, owner_and_key: bytes) -> bool:
+    """
+    Keep an answer of one's own under a key that all of them use.
+    """
+    owner, key = UserId(UUID(bytes=owner_and_key[:16])), owner_and_key[16:]
+    answer = attrs.evolve(a_kept_answer(a_user()), owner=owner, key_digest=key)
+    with SqlDatabase(engine)() as unit:
+        kept = unit.answers.keep(answer, now=NOW)
+        unit.commit()
+    return kept
 
 
 def admit(engine: Engine, key: bytes) -> bool:

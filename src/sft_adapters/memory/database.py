@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from sft_adapters.memory.rows import Files, Links, Manifests, Quotas, ResumableUploads, Tables, Users
+from sft_adapters.memory.rows import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Tables, Users
 from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
 from sft_core.errors import DatabaseUnavailable
 
@@ -33,6 +33,7 @@ class MemoryUnit:
         self.uploads = ResumableUploads(self._read, self._write)
         self.quotas = Quotas(self._read, self._write)
         self.links = Links(self._read, self._write)
+        self.answers = KeptAnswers(self._read, self._write)
         self.leftovers = Leftovers(self._read, self._write)
         self.inventory = Inventory(self._read, self._write)
         self.ledger = Ledger(self._read, self._write)

@@ -12,6 +12,7 @@ from datetime import datetime
 import attrs
 
 from sft_core.errors import AlreadyRegistered, Conflict, UploadAborted
+from sft_core.sharing.idempotency import KeptAnswer
 from sft_core.sharing.model import ShareLink
 from sft_core.users.model import User
 from sft_core.values import ByteRange, EmailAddress, FileId, LinkId, Page, UserId
@@ -29,6 +30,7 @@ class Tables:
     parts: dict[FileId, tuple[Part, ...]] = attrs.field(factory=dict)
     uploads: dict[FileId, ResumableUpload] = attrs.field(factory=dict)
     links: dict[LinkId, ShareLink] = attrs.field(factory=dict)
+    answers: dict[bytes, KeptAnswer] = attrs.field(factory=dict)
     holds: dict[FileId, int] = attrs.field(factory=dict)
     usages: dict[UserId, int] = attrs.field(factory=dict)
 
@@ -42,6 +44,7 @@ class Tables:
             parts=dict(self.parts),
             uploads=dict(self.uploads),
             links=dict(self.links),
+            answers=dict(self.answers),
             holds=dict(self.holds),
             usages=dict(self.usages),
         )
@@ -266,3 +269,20 @@ class Links(Repository):
             return False
         links[link_id] = attrs.evolve(link, revoked_at=now)
         return True
+
+
+class KeptAnswers(Repository):
+    """
+    Implements `sft_core.sharing.ports.KeptAnswers`.
+    """
+
+    def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
+        answers = self.write().answers
+        if self.find(answer.key_digest, now=now) is not None:
+            return False
+        answers[answer.key_digest] = answer
+        return True
+
+    def find(self, key_digest: bytes, *, now: datetime) -> KeptAnswer | None:
+        answer = self.read().answers.get(key_digest)
+        return answer if answer is not None and now < answer.expires_at else None

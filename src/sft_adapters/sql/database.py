@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import attrs
 from sqlalchemy import Connection, Engine, RootTransaction
 
+from sft_adapters.sql.answers import SqlKeptAnswers
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.files import SqlFiles
 from sft_adapters.sql.links import SqlLinks
@@ -36,6 +37,7 @@ class SqlUnit:
         self.uploads = SqlResumableUploads(connection)
         self.quotas = SqlQuotas(connection)
         self.links = SqlLinks(connection)
+        self.answers = SqlKeptAnswers(connection)
         self.leftovers = SqlLeftovers(connection)
         self.inventory = SqlInventory(connection)
         self.ledger = SqlLedger(connection)

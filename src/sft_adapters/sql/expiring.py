@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from sqlalchemy import Column, Engine, Table, delete, func, select
 
-from sft_adapters.sql.tables import sessions, throttles
+from sft_adapters.sql.tables import kept_answers, sessions, throttles
 from sft_adapters.sql.transactions import transaction
 
 
@@ -54,3 +54,10 @@ def throttles_over(engine: Engine) -> SqlExpiring:
     Keys of attempts that have all come back; one that is dropped starts afresh, which is the same.
     """
     return SqlExpiring(engine, throttles, throttles.c.comes_back)
+
+
+def answers_over(engine: Engine) -> SqlExpiring:
+    """
+    Answers kept under idempotency keys that stand for nothing any more.
+    """
+    return SqlExpiring(engine, kept_answers, kept_answers.c.expires_at)

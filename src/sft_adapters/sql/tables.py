@@ -186,6 +186,18 @@ links: Final = Table(
     Index(None, "file_id", "created_at", "id"),
 )
 
+# What requests under idempotency keys have made. They outlive the file, so that it is not made again.
+kept_answers: Final = Table(
+    "kept_answers",
+    metadata,
+    Column("key_digest", LargeBinary(32), primary_key=True),
+    Column("owner_id", ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    Column("file_id", ID, nullable=False),
+    Column("token_digest", LargeBinary(32)),
+    Column("expires_at", Moment, nullable=False),
+)
+
 # At most one row: the active key-encryption key of the service that started last.
 claims: Final = Table(
     "claims",

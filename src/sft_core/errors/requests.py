@@ -94,6 +94,15 @@ class QuotaExceeded(SftError):
         self.public = f"The file does not fit: {used} of {quota} bytes are in use."
 
 
+class IdempotencyKeyReused(SftError):
+    """
+    An idempotency key was sent with another request than the one that it stands for.
+    """
+
+    code = "idempotency-key-reused"
+    public = "This Idempotency-Key stands for another request of yours; a new request needs a new key."
+
+
 class UploadIncomplete(SftError):
     """
     The bytes that arrived are not the bytes that were announced; nothing was stored.

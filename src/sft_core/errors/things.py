@@ -4,6 +4,8 @@ What was named is not there, or is not in a state for it.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from sft_core.errors.root import SftError
 
 
@@ -41,6 +43,15 @@ class Gone(SftError):
 
     code = "gone"
     public = "Gone"
+
+
+class ResultGone(Gone):
+    """
+    What a request under this idempotency key has made was deleted since.
+    """
+
+    code = "idempotent-result-gone"
+    public = "What the first request with this Idempotency-Key made has been deleted; it is not made again."
 
 
 class LinkExpired(Gone):
@@ -135,6 +146,16 @@ class UploadTakenOver(Conflict):
 
     code = "upload-taken-over"
     public = "A later request has taken this upload over."
+
+
+class IdempotencyKeyInUse(Conflict):
+    """
+    Another request has kept its answer under this idempotency key meanwhile; repeated, this one gets it.
+    """
+
+    code = "idempotency-key-in-use"
+    public = "Another request with this Idempotency-Key is being answered; repeat this one to get the same answer."
+    retry_after: ClassVar[int] = 1
 
 
 class LengthAnnounced(Conflict):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from sft_core.sharing.idempotency import KeptAnswer
 from sft_core.sharing.model import ShareLink
 from sft_core.values import FileId, LinkId
 from sft_core.vault.ports import VaultUnit
@@ -52,6 +53,29 @@ class LinkRepository(Protocol):
         ...
 
 
+class KeptAnswers(Protocol):
+    """
+    What requests under idempotency keys have made, seen from inside one unit of work.
+
+    An answer that is over at `now` counts as none. It outlives the file it tells of.
+    """
+
+    def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
+        """
+        Keep an answer under its key, in one conditional insert.
+
+        Of any number of callers with one key exactly one gets True, once it has committed. False,
+        changing nothing, if one is kept under it that is not over; one that is over is replaced.
+        """
+        ...
+
+    def find(self, key_digest: bytes, *, now: datetime) -> KeptAnswer | None:
+        """
+        The answer that is kept under a key, or None.
+        """
+        ...
+
+
 class SharingUnit(VaultUnit, Protocol):
     """
     A unit of work over links and the files they lead to.
@@ -61,5 +85,12 @@ class SharingUnit(VaultUnit, Protocol):
     def links(self) -> LinkRepository:
         """
         The links as this unit sees them.
+        """
+        ...
+
+    @property
+    def answers(self) -> KeptAnswers:
+        """
+        The kept answers as this unit sees them.
         """
         ...

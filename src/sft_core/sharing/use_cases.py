@@ -68,6 +68,12 @@ class IssueShareLink:
             unit.commit()
         return issued
 
+    def draw(self) -> ShareToken:
+        """
+        A token that nobody has seen.
+        """
+        return ShareToken(self.entropy.draw(SHARE_TOKEN_BYTES))
+
     def within(
         self,
         unit: SharingUnit,
@@ -75,11 +81,12 @@ class IssueShareLink:
         *,
         expires_hours: int | None = None,
         max_downloads: int | None = None,
+        token: ShareToken | None = None,
     ) -> IssuedLink:
         """
-        Make the link inside a unit of work that somebody else commits.
+        Make the link inside a unit of work that somebody else commits; of a token that is drawn already, if given.
         """
-        token = ShareToken(self.entropy.draw(SHARE_TOKEN_BYTES))
+        token = token or self.draw()
         now = self.clock.now()
         link_id = LinkId(self.ids.new())
         link = ShareLink(

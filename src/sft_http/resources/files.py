@@ -4,11 +4,19 @@ Files as their owner sees them: listed, described, shared, deleted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from falcon.asgi import Request, Response
 
-from sft_core.values import FileName, Page
+from sft_core.errors import FileTooLarge
+from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
+from sft_core.sharing.use_cases import IssuedLink
+from sft_core.values import FileId, FileName, Page
 from sft_http import schemas
+from sft_http.exchange import bound_body, require_whole_body
 from sft_http.problems import MalformedRequest, UnsupportedMediaType
+from sft_http.repeats import key_of
 from sft_http.resources.base import Resource, file_id, query, whole
 from sft_http.resources.uploads import FIELDS, Uploading, share_terms
 
@@ -60,8 +68,23 @@ class OneFile(Uploading):
             # What stands in the place of bytes that are no UTF-8: two such names would be one.
             raise MalformedRequest("The file's name must be UTF-8, percent-encoded.")
         terms, public = share_terms(query(req, *FIELDS))
-        upload = await self.take_body(req, user, FileName.parse(id))
-        await self.answer(resp, upload, terms, public=public)
+        name, repeat = FileName.parse(id), await self.repeat(req, user)
+        limit = self.settings.max_file_size
+        bound_body(req, limit, FileTooLarge(limit))
+        received = await self.receive(
+            user,
+            repeat,
+            name=name,
+            media_type=req.content_type,
+            stream=req.stream,
+            announced_size=req.content_length,
+        )
+        try:
+            await require_whole_body(req)
+        except BaseException:
+            await self.give_up(received)
+            raise
+        await self.answer(resp, user, received, terms, public=public, call="PUT /files/{name}", repeat=repeat)
 
 
 class FileShare(Resource):
@@ -73,12 +96,16 @@ class FileShare(Resource):
         user = await self.caller(req)
         # Looked for before the body is: whom it is not for is told at once.
         file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
+        key = key_of(req)
         body = await self.body(req, schemas.Share, optional=True)
-        issued = await self.lanes.control(
-            self.application.issue_share_link,
-            owner=user.id,
-            file_id=file.id,
+        issue = partial(
+            self.application.issue_share_link if key is None else self._issuing_once(key, file.id, body),
             expires_hours=body.expires_hours,
             max_downloads=body.max_downloads,
         )
+        issued = await self.lanes.control(issue, owner=user.id, file_id=file.id)
         resp.media = schemas.share_json(issued, self.settings.api_v1_prefix)
+
+    def _issuing_once(self, key: IdempotencyKey, file: FileId, asked: schemas.Share) -> Callable[..., IssuedLink]:
+        facts = ("POST /files/{id}/share", str(file), asked.expires_hours, asked.max_downloads)
+        return partial(self.application.issue_once, request=Repeatable(key=key, fingerprint=key.fingerprint(*facts)))

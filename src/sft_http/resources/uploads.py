@@ -4,7 +4,7 @@ Uploads: a form's file, or a body that is one, encrypted while it arrives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from typing import Final
 
 import attrs
@@ -14,14 +14,18 @@ from falcon.asgi.multipart import BodyPart, MultipartForm
 from falcon.media import MultipartFormHandler
 from falcon.media.multipart import MultipartParseError
 
-from sft_core.errors import Fault, FileTooLarge, InvalidInput, InvalidValue, QuotaExceeded
+from sft_core.errors import Fault, FileTooLarge, IdempotencyKeyInUse, InvalidInput, InvalidValue, QuotaExceeded
+from sft_core.sharing.idempotency import Repeatable
+from sft_core.sharing.model import LinkSummary
+from sft_core.sharing.repeating import Made
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, MediaType
-from sft_core.vault.model import ShareTerms
+from sft_core.vault.model import File, ShareTerms
 from sft_core.vault.use_cases import Upload
 from sft_http import disposition, schemas, transfers
 from sft_http.exchange import bound_body, require_whole_body
 from sft_http.problems import MalformedRequest, UnsupportedMediaType
+from sft_http.repeats import Repeat, key_of
 from sft_http.resources.base import Resource, boolean, query, whole
 
 FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
@@ -43,14 +47,26 @@ def _forms() -> MultipartFormHandler:
 _FORMS: Final = _forms()
 
 
+@attrs.frozen(kw_only=True)
+class Received:
+    """
+    A file that has come whole. Of a repeat that only had to be compared there is no upload.
+    """
+
+    name: FileName
+    media_type: MediaType
+    upload: Upload | None
+
+
 @attrs.define
 class _Form:
     """
-    What has been read of a form so far: its fields, and the upload its file became.
+    What has been read of a form so far: its fields, and its file.
     """
 
+    repeat: Repeat | None
     fields: dict[str, str]
-    upload: Upload | None = None
+    file: Received | None = None
 
 
 class Uploading(Resource):
@@ -58,45 +74,133 @@ class Uploading(Resource):
     Base of the resources that make a file of what a request brings.
     """
 
-    async def answer(self, resp: Response, upload: Upload, terms: ShareTerms, *, public: bool) -> None:
+    async def repeat(self, req: Request, user: User) -> Repeat | None:
+        """
+        What the request's idempotency key says about it; None if it has none.
+        """
+        key = key_of(req)
+        if key is None:
+            return None
+        return Repeat(key, await self.lanes.control(self.application.find_made.knows, owner=user.id, key=key))
+
+    async def receive(
+        self,
+        user: User,
+        repeat: Repeat | None,
+        *,
+        name: FileName,
+        media_type: str | None,
+        stream: AsyncIterable[bytes],
+        announced_size: int | None,
+        overhead: int = 0,
+    ) -> Received:
+        """
+        Receive a file's content. What an answer is kept for is compared with it later, and not stored.
+        """
+        kind = _media_type(media_type)
+        content, part_size = None if repeat is None else repeat.content, self.settings.part_size
+        if repeat is not None and repeat.is_known:
+            await transfers.compare(
+                self.application,
+                self.lanes,
+                name=name,
+                stream=stream,
+                announced_size=announced_size,
+                part_size=part_size,
+                content=repeat.content,
+            )
+            return Received(name=name, media_type=kind, upload=None)
+        try:
+            upload = await transfers.receive(
+                self.application,
+                self.lanes,
+                owner=user.id,
+                name=name,
+                media_type=kind,
+                stream=stream,
+                announced_size=announced_size,
+                overhead=overhead,
+                part_size=part_size,
+                content=content,
+            )
+        except QuotaExceeded:
+            # It may not fit beside its own first try, which has come to its end meanwhile.
+            if repeat is not None and await self.lanes.control.insist(
+                self.application.find_made.knows, owner=user.id, key=repeat.key
+            ):
+                raise IdempotencyKeyInUse from None
+            raise
+        return Received(name=name, media_type=kind, upload=upload)
+
+    async def give_up(self, received: Received | None) -> None:
+        """
+        Leave nothing of a file that has come.
+        """
+        if received is not None and received.upload is not None:
+            await transfers.abort(self.application, self.lanes, received.upload)
+
+    async def answer(
+        self,
+        resp: Response,
+        user: User,
+        received: Received,
+        terms: ShareTerms,
+        *,
+        public: bool,
+        call: str,
+        repeat: Repeat | None,
+    ) -> None:
         """
         Seal what has been received whole, with a link if it is public, and answer with the file.
 
         Never under a handler that aborts: a commit whose outcome is unknown must not undo what it may have done.
-        A refusal by the quota never comes out of a commit.
+        A refusal by the quota, or by the idempotency key, never comes out of a commit.
         """
+        if repeat is None:
+            assert received.upload is not None  # noqa: S101 (only a repeat is not stored)
+            file = await self._sealed(received.upload, terms, public=public)
+            summary = (await self.lanes.control.insist(self.application.summarise_links, [file]))[file.id]
+        else:
+            made = await self._made(user, received, terms, public=public, call=call, repeat=repeat)
+            file, issued = made.file, made.issued
+            # As it was when it was made, whatever has become of the link since.
+            summary = LinkSummary() if issued is None else LinkSummary(current=issued.link, token=issued.token)
+        resp.status = 201
+        resp.media = schemas.file_json(file, summary)
+
+    async def _sealed(self, upload: Upload, terms: ShareTerms, *, public: bool) -> File:
         seal = self.application.seal_and_share if public else self.application.seal_upload
         try:
-            file = await self.lanes.bytes.insist(seal, upload, terms=terms)
+            return await self.lanes.bytes.insist(seal, upload, terms=terms)
         except QuotaExceeded:
             await transfers.abort(self.application, self.lanes, upload)
             raise
-        links = await self.lanes.control.insist(self.application.summarise_links, [file])
-        resp.status = 201
-        resp.media = schemas.file_json(file, links[file.id])
 
-    async def take_body(self, req: Request, user: User, name: FileName) -> Upload:
+    async def _made(
+        self, user: User, received: Received, terms: ShareTerms, *, public: bool, call: str, repeat: Repeat
+    ) -> Made:
         """
-        Receive a whole body as a file's content.
+        What the request has made: now, or when it was sent before, or when another copy of it was faster.
         """
-        bound_body(req, self.settings.max_file_size, FileTooLarge(self.settings.max_file_size))
-        upload = await transfers.receive(
-            self.application,
-            self.lanes,
-            owner=user.id,
-            name=name,
-            media_type=_media_type(req.content_type),
-            stream=req.stream,
-            announced_size=req.content_length,
-            overhead=0,
-            part_size=self.settings.part_size,
-        )
-        try:
-            await require_whole_body(req)
-        except BaseException:
-            await transfers.abort(self.application, self.lanes, upload)
-            raise
-        return upload
+        name, content = str(received.name), repeat.content
+        asked = (call, name, str(received.media_type), terms.max_downloads, terms.expires_hours, public)
+        fingerprint = repeat.key.fingerprint(*asked, content.size, content.digest())
+        request = Repeatable(key=repeat.key, fingerprint=fingerprint)
+        if received.upload is not None:
+            try:
+                return await self.lanes.bytes.insist(
+                    self.application.seal_once, received.upload, terms=terms, public=public, request=request
+                )
+            except QuotaExceeded:
+                await self.give_up(received)
+                raise
+            except IdempotencyKeyInUse:
+                await self.give_up(received)
+        made = await self.lanes.control.insist(self.application.find_made, owner=user.id, request=request)
+        if made is None:
+            # It was over in this very moment; the next time it is made anew.
+            raise IdempotencyKeyInUse
+        return made
 
 
 class FileUpload(Uploading):
@@ -106,17 +210,17 @@ class FileUpload(Uploading):
 
     async def on_post(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
-        form = _Form(fields=query(req, *FIELDS))
+        fields = query(req, *FIELDS)
         self._admit(req)
-        share_terms(form.fields)
+        share_terms(fields)
+        form = _Form(await self.repeat(req, user), fields)
         try:
             await self._read(req, user, form)
-            upload, terms, public = self._checked(form)
+            received, terms, public = self._checked(form)
         except BaseException:
-            if form.upload is not None:
-                await transfers.abort(self.application, self.lanes, form.upload)
+            await self.give_up(form.file)
             raise
-        await self.answer(resp, upload, terms, public=public)
+        await self.answer(resp, user, received, terms, public=public, call="POST /files/upload", repeat=form.repeat)
 
     def _admit(self, req: Request) -> None:
         """
@@ -146,9 +250,19 @@ class FileUpload(Uploading):
         found = disposition.parameters(part._headers.get(b"content-disposition", b""))  # noqa: SLF001 (its own reading of this header fails on what is not UTF-8)
         name, file_name = found.get("name"), disposition.file_name(found)
         if name == "file" and file_name is not None:
-            if form.upload is not None:
+            if form.file is not None:
                 raise InvalidValue("file", "stands more than once")
-            form.upload = await self._receive(part, user, file_name, announced_size)
+            # Its own reading of this header fails on what is not ASCII; RFC 7578, section 4.4, names the default.
+            media_type = part._headers.get(b"content-type", b"text/plain").decode("latin-1")  # noqa: SLF001 (as above)
+            form.file = await self.receive(
+                user,
+                form.repeat,
+                name=FileName.parse(file_name),
+                media_type=media_type,
+                stream=part.stream,
+                announced_size=announced_size,
+                overhead=_FORM_SLACK,
+            )
         elif name in FIELDS and file_name is None:
             if name in form.fields:
                 raise InvalidValue(name, "stands more than once")
@@ -156,28 +270,13 @@ class FileUpload(Uploading):
         else:
             raise InvalidValue("file" if name == "file" else "form", "the form has a part that is not expected")
 
-    async def _receive(self, part: BodyPart, user: User, file_name: str, announced_size: int | None) -> Upload:
-        # Its own reading of this header fails on what is not ASCII; RFC 7578, section 4.4, names the default.
-        media_type = part._headers.get(b"content-type", b"text/plain").decode("latin-1")  # noqa: SLF001 (as above)
-        return await transfers.receive(
-            self.application,
-            self.lanes,
-            owner=user.id,
-            name=FileName.parse(file_name),
-            media_type=_media_type(media_type),
-            stream=part.stream,
-            announced_size=announced_size,
-            overhead=_FORM_SLACK,
-            part_size=self.settings.part_size,
-        )
-
-    def _checked(self, form: _Form) -> tuple[Upload, ShareTerms, bool]:
+    def _checked(self, form: _Form) -> tuple[Received, ShareTerms, bool]:
         """
         What the fields say; the names of the faults are the form's.
         """
-        if form.upload is None:
+        if form.file is None:
             raise InvalidValue("file", "is missing")
-        return form.upload, *share_terms(form.fields)
+        return form.file, *share_terms(form.fields)
 
 
 def _media_type(text: str | None) -> MediaType:

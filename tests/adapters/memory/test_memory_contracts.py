@@ -54,6 +54,12 @@ class TestMemoryLinks(_OnMemory, contracts.LinkRepositoryContract):
     """
 
 
+class TestMemoryKeptAnswers(_OnMemory, contracts.KeptAnswersContract):
+    """
+    Answers under idempotency keys.
+    """
+
+
 class TestMemoryResumableUploads(_OnMemory, contracts.ResumableUploadsContract):
     """
     Resumable uploads.

@@ -47,6 +47,12 @@ class TestSqlLinks(contracts.LinkRepositoryContract):
     """
 
 
+class TestSqlKeptAnswers(contracts.KeptAnswersContract):
+    """
+    Answers under idempotency keys.
+    """
+
+
 class TestSqlResumableUploads(contracts.ResumableUploadsContract):
     """
     Resumable uploads.

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import Engine
 
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.expiring import SqlExpiring, sessions_over, throttles_over
+from sft_adapters.sql.expiring import SqlExpiring, answers_over, sessions_over, throttles_over
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
-from sft_adapters.testkit.contracts.examples import NOW, a_session, race, stored_user
+from sft_adapters.testkit.contracts.examples import NOW, a_kept_answer, a_session, race, stored_user
 from sft_core.values import Rate
 
 SECOND = timedelta(seconds=1)
@@ -23,13 +23,20 @@ BEFORE = NOW
 """Two of them are over before it; one ends at that very moment."""
 
 
-@pytest.fixture(params=["sessions", "throttles"])
+@pytest.fixture(params=["sessions", "throttles", "answers"])
 def rows(request: pytest.FixtureRequest, engine: Engine, database: SqlDatabase) -> SqlExpiring:
     if request.param == "sessions":
         user, sessions = stored_user(database), SqlSessions(engine)
         for end in ENDS:
             sessions.open(a_session(user, expires_at=end))
         return sessions_over(engine)
+    if request.param == "answers":
+        owner = stored_user(database)
+        with database() as unit:
+            for end in ENDS:
+                unit.answers.keep(a_kept_answer(owner, expires_at=end), now=end)
+            unit.commit()
+        return answers_over(engine)
     for number, end in enumerate(ENDS):
         SqlRateLimiter(engine).admit(f"key-{number}", Rate(1, SECOND), now=end - SECOND)
     return throttles_over(engine)

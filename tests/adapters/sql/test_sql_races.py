@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,15 @@ from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.sql.tables import files
 from sft_adapters.sql.transactions import transaction
-from sft_adapters.testkit.contracts.examples import a_link, a_session, a_user, stored_file, stored_user
+from sft_adapters.testkit.contracts.examples import (
+    NOW,
+    a_kept_answer,
+    a_link,
+    a_session,
+    a_user,
+    stored_file,
+    stored_user,
+)
 from sft_core.values import Page
 from sft_core.vault.model import FileState, ResumableUpload, VaultPolicy
 from support import racers
@@ -69,6 +78,20 @@ def test_an_upload_has_one_writer(race: racers.Race, url: str, database: SqlData
     assert upload.writer == racers.CLIENTS
     assert 1 <= won <= racers.CLIENTS
     assert [(part.number, part.start) for part in parts] == [(number, number) for number in range(won)]
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["unknown", "over"])
+def test_a_key_stands_for_one_answer(race: racers.Race, url: str, database: SqlDatabase, *, over: bool) -> None:
+    """One of sixty-four answers is kept under a key, whether none was there before or one that is over."""
+    owner = stored_user(database)
+    before = a_kept_answer(owner, expires_at=NOW)
+    if over:
+        with database() as unit:
+            unit.answers.keep(before, now=NOW - timedelta(hours=1))
+            unit.commit()
+    assert race(racers.keep_an_answer, url, owner.id.bytes + before.key_digest) == 1
+    with database(read_only=True) as unit:
+        assert unit.answers.find(before.key_digest, now=NOW) is not None
 
 
 def test_a_refresh_token_is_exchanged_once(race: racers.Race, url: str, database: SqlDatabase, engine: Engine) -> None:

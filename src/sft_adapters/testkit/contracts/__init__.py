@@ -7,6 +7,7 @@ Contract suites: subclass one, give its fixture, and every sentence of the port'
             return MyBlobs(tmp_path)
 """
 
+from sft_adapters.testkit.contracts.answers import KeptAnswersContract
 from sft_adapters.testkit.contracts.blobs import BlobStoreContract
 from sft_adapters.testkit.contracts.ciphers import ContentCipherContract, PartReaderContract
 from sft_adapters.testkit.contracts.files import FileRepositoryContract, ManifestsContract
@@ -34,6 +35,7 @@ __all__ = [
     "FileRepositoryContract",
     "IdsContract",
     "InventoryContract",
+    "KeptAnswersContract",
     "KeyRingContract",
     "LeasesContract",
     "LedgerContract",

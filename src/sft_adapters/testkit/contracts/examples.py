@@ -15,6 +15,7 @@ from uuid import uuid4
 import attrs
 
 from sft_core.ports import Begin
+from sft_core.sharing.idempotency import KeptAnswer
 from sft_core.sharing.model import ShareLink
 from sft_core.sharing.ports import SharingUnit
 from sft_core.users.model import Session, Totp, User
@@ -116,6 +117,20 @@ def a_link(file: File, **changes: Any) -> ShareLink:  # noqa: ANN401 (an entity'
         expires_at=NOW + timedelta(hours=1),
     )
     return attrs.evolve(link, **changes)
+
+
+def a_kept_answer(owner: User, **changes: Any) -> KeptAnswer:  # noqa: ANN401 (an entity's fields)
+    """
+    The answer to a request under some key that made a file without a link, kept for an hour.
+    """
+    answer = KeptAnswer(
+        key_digest=os.urandom(32),
+        owner=owner.id,
+        fingerprint=os.urandom(32),
+        file_id=FileId(uuid4()),
+        expires_at=NOW + timedelta(hours=1),
+    )
+    return attrs.evolve(answer, **changes)
 
 
 def a_session(user: User, **changes: Any) -> Session:  # noqa: ANN401 (an entity's fields)

@@ -1,0 +1,61 @@
+"""
+Answers under idempotency keys as rows.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import attrs
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sft_adapters.sql.errors import translated
+from sft_adapters.sql.tables import kept_answers
+from sft_core.sharing.idempotency import KeptAnswer
+from sft_core.values import FileId, UserId
+
+
+@attrs.frozen
+class SqlKeptAnswers:
+    """
+    Implements `sft_core.sharing.ports.KeptAnswers`.
+    """
+
+    connection: Connection
+
+    def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
+        # Who arrives second waits until the first one's transaction has ended, and then either meets
+        # its row or is the first. One that is over gives way in the same statement.
+        row = {
+            "key_digest": answer.key_digest,
+            "owner_id": answer.owner.bytes,
+            "fingerprint": answer.fingerprint,
+            "file_id": answer.file_id.bytes,
+            "token_digest": answer.token_digest,
+            "expires_at": answer.expires_at,
+        }
+        dialect: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
+        change = dialect.insert(kept_answers).values(row)
+        change = change.on_conflict_do_update(
+            index_elements=["key_digest"], set_=row, where=kept_answers.c.expires_at <= now
+        ).returning(kept_answers.c.key_digest)
+        with translated():
+            return self.connection.execute(change).first() is not None
+
+    def find(self, key_digest: bytes, *, now: datetime) -> KeptAnswer | None:
+        live = (kept_answers.c.key_digest == key_digest) & (kept_answers.c.expires_at > now)
+        with translated():
+            row = self.connection.execute(select(kept_answers).where(live)).one_or_none()
+        if row is None:
+            return None
+        return KeptAnswer(
+            key_digest=row.key_digest,
+            owner=UserId(UUID(bytes=row.owner_id)),
+            fingerprint=row.fingerprint,
+            file_id=FileId(UUID(bytes=row.file_id)),
+            token_digest=row.token_digest,
+            expires_at=row.expires_at,
+        )

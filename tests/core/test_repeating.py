@@ -1,0 +1,263 @@
+"""
+Requests under an idempotency key: done once, answered the same, whoever else is at it and whatever breaks off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+import attrs
+import pytest
+
+from sft_adapters.memory.clock import SettableClock
+from sft_adapters.memory.database import MemoryDatabase
+from sft_core.application import Application
+from sft_core.errors import (
+    DatabaseUnavailable,
+    FileNotFound,
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    InvalidValue,
+    ResultGone,
+)
+from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
+from sft_core.sharing.repeating import Made
+from sft_core.sharing.use_cases import IssuedLink
+from sft_core.users.model import User
+from sft_core.values import FileName, Page, UserId
+from sft_core.vault.model import ShareTerms
+from sft_core.vault.use_cases import Upload
+from support.library import UnansweredDatabase, register
+
+NAME = FileName.parse("once.txt")
+CONTENT = b"once"
+KEY = IdempotencyKey.parse("8e03978e-40d5-43e8-bc93-6894a57f9324")
+OWNER = UserId(UUID(int=1))
+
+
+def request(*facts: str, key: IdempotencyKey = KEY) -> Repeatable:
+    return Repeatable(key=key, fingerprint=key.fingerprint(*facts))
+
+
+REQUEST = request("this")
+
+
+def received(sft: Application, owner: User) -> Upload:
+    upload = sft.begin_upload(owner=owner.id, name=NAME, announced_size=len(CONTENT))
+    sft.store_part(upload, CONTENT)
+    return upload
+
+
+def sealed(sft: Application, owner: User, *, public: bool = False, asked: Repeatable = REQUEST) -> Made:
+    return sft.seal_once(received(sft, owner), terms=ShareTerms(max_downloads=3), public=public, request=asked)
+
+
+def stored(sft: Application, owner: User) -> int:
+    return len(sft.list_files(owner=owner.id, page=Page()))
+
+
+# --- keys and fingerprints -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["a", "!", "~", "x" * 255, '"quoted"'])
+def test_a_key_is_any_visible_ascii(text: str) -> None:
+    """Up to 255 characters of it; and it does not show where it is printed."""
+    key = IdempotencyKey.parse(text)
+    assert key.reveal() == text.encode()
+    assert repr(key) == "IdempotencyKey(***)"
+
+
+@pytest.mark.parametrize("text", ["", "x" * 256, "a b", "a\n", "\x7f", "é", None, 7])
+def test_what_is_no_key_is_refused(text: object) -> None:
+    """Nothing, too much, blanks, control characters, other scripts, other types."""
+    with pytest.raises(InvalidValue, match="Idempotency-Key"):
+        IdempotencyKey.parse(text)
+
+
+def test_a_key_is_its_owners() -> None:
+    """The same key of two owners is two keys, and neither shows in what is stored."""
+    digests = {KEY.digest(OWNER), KEY.digest(UserId(UUID(int=2))), IdempotencyKey.parse("other").digest(OWNER)}
+    assert {len(digest) for digest in digests} == {32}
+    assert len(digests) == 3
+
+
+def test_no_two_lists_of_facts_have_one_fingerprint() -> None:
+    """Facts do not run into each other, and a number, a text, bytes and nothing are told apart; so are keys."""
+    lists: list[tuple[bytes | str | int | None, ...]] = [
+        (), ("",), (b"",), (None,), (0,), ("0",), (b"0",), ("None",), ("ab", "c"), ("a", "bc"), ("abc",), (1,), (True,)
+    ]  # fmt: skip
+    prints = [KEY.fingerprint(*facts) for facts in lists]
+    assert len({*prints}) == len(lists)
+    assert KEY.fingerprint("ab", "c") == prints[8]
+    assert IdempotencyKey.parse("other").fingerprint("ab", "c") != prints[8]
+
+
+# --- files -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_what_was_made_is_found_again(sft: Application, maya: User, *, public: bool) -> None:
+    """File, link and token are those of the first answer, by the key and the same facts."""
+    assert sft.find_made(owner=maya.id, request=REQUEST) is None
+    made = sealed(sft, maya, public=public)
+    assert sft.find_made.knows(owner=maya.id, key=KEY)
+    assert (made.issued is not None) == public
+    assert sft.find_made(owner=maya.id, request=REQUEST) == made
+    assert b"".join(sft.read_file(made.file)) == CONTENT
+
+
+def test_it_is_the_same_after_the_link_is_used_and_withdrawn(sft: Application, maya: User) -> None:
+    """The token is the first one's; later links of the file are not taken for it."""
+    made = sealed(sft, maya, public=True)
+    assert made.issued is not None
+    sft.redeem_share_link(token=made.issued.token)
+    sft.revoke_share_link(owner=maya.id, token=made.issued.token)
+    sft.issue_share_link(owner=maya.id, file_id=made.file.id)
+    again = sft.find_made(owner=maya.id, request=REQUEST)
+    assert again is not None
+    assert again.issued is not None
+    assert again.issued.token == made.issued.token
+    assert again.issued.link.expires_at == made.issued.link.expires_at
+
+
+def test_another_request_under_the_key_is_refused(sft: Application, maya: User) -> None:
+    """Found or made: nothing of it is done, and the first answer stays."""
+    made = sealed(sft, maya)
+    other = request("another")
+    with pytest.raises(IdempotencyKeyReused):
+        sft.find_made(owner=maya.id, request=other)
+    with pytest.raises(IdempotencyKeyInUse):
+        sealed(sft, maya, public=True, asked=other)
+    for asked in (other, REQUEST):
+        with pytest.raises(IdempotencyKeyReused):
+            sft.issue_once(owner=maya.id, file_id=made.file.id, request=asked)
+    assert stored(sft, maya) == 1
+    assert sft.find_made(owner=maya.id, request=REQUEST) == made
+
+
+def test_one_owners_key_is_nothing_to_another(sft: Application, maya: User) -> None:
+    """Neither found nor in the way."""
+    sealed(sft, maya)
+    noor = register(sft, "noor")
+    assert not sft.find_made.knows(owner=noor.id, key=KEY)
+    assert sft.find_made(owner=noor.id, request=REQUEST) is None
+    assert sealed(sft, noor).file.owner == noor.id
+
+
+def test_whoever_comes_second_leaves_nothing(sft: Application, maya: User) -> None:
+    """Its upload is refused by its commit and given up; the row, the bytes and the quota are those of one file."""
+    first, second = received(sft, maya), received(sft, maya)
+    made = sft.seal_once(first, terms=ShareTerms(), public=False, request=REQUEST)
+    with pytest.raises(IdempotencyKeyInUse):
+        sft.seal_once(second, terms=ShareTerms(), public=False, request=REQUEST)
+    sft.abort_upload(second)
+    assert sft.find_made(owner=maya.id, request=REQUEST) == made
+    assert stored(sft, maya) == len([*sft.store_part.blobs.list()]) == 1
+    with sft.find_file.begin(read_only=True) as unit:
+        assert unit.quotas.used(maya.id) == len(CONTENT)
+
+
+def test_a_deleted_file_is_not_made_again(sft: Application, maya: User) -> None:
+    """A repeat that comes late is told that it is gone."""
+    made = sealed(sft, maya)
+    sft.delete_file(owner=maya.id, file_id=made.file.id)
+    with pytest.raises(ResultGone):
+        sft.find_made(owner=maya.id, request=REQUEST)
+    with pytest.raises(IdempotencyKeyInUse):
+        sealed(sft, maya)
+
+
+def test_a_key_is_forgotten_in_its_time(sft: Application, maya: User, clock: SettableClock) -> None:
+    """After 24 hours, to the microsecond, the same request makes another file."""
+    made = sealed(sft, maya)
+    clock.advance(hours=24, microseconds=-1)
+    assert sft.find_made(owner=maya.id, request=REQUEST) == made
+    clock.advance(microseconds=1)
+    assert sft.find_made(owner=maya.id, request=REQUEST) is None
+    assert sealed(sft, maya).file.id != made.file.id
+
+
+# --- links -----------------------------------------------------------------------------------------
+
+
+def test_a_link_is_made_once(sft: Application, maya: User) -> None:
+    """The same token each time; another file's, or another owner's, is not given by it."""
+    file = sealed(sft, maya, asked=request("upload", key=IdempotencyKey.parse("upload"))).file
+    made = [sft.issue_once(owner=maya.id, file_id=file.id, request=REQUEST, max_downloads=2) for _ in range(2)]
+    assert made[0] == made[1]
+    assert made[0].link.max_downloads == 2
+    (summary,) = sft.summarise_links([file]).values()
+    assert summary.token == made[0].token
+    noor = register(sft, "noor")
+    with pytest.raises(FileNotFound):
+        sft.issue_once(owner=noor.id, file_id=file.id, request=REQUEST)
+    assert not sft.find_made.knows(owner=noor.id, key=KEY)
+
+
+def test_a_link_that_somebody_else_makes_meanwhile_is_found(sft: Application, maya: User) -> None:
+    """Between the look and the commit the same request is done: its link is the answer."""
+    file = sealed(sft, maya, asked=request("upload", key=IdempotencyKey.parse("upload"))).file
+    meanwhile: list[IssuedLink] = []
+
+    def make() -> None:
+        meanwhile.append(sft.issue_once(owner=maya.id, file_id=file.id, request=REQUEST))
+
+    late = attrs.evolve(sft.issue_once, find=LooksTooEarly(sft, make))  # type: ignore[arg-type]  # all that is asked of it
+    assert late(owner=maya.id, file_id=file.id, request=REQUEST) == meanwhile[0]
+
+
+@attrs.define
+class LooksTooEarly:
+    """
+    Finds nothing the first time, and lets something happen before it says so.
+    """
+
+    _sft: Application
+    _meanwhile: Callable[[], object]
+    _looked: bool = attrs.field(default=False, init=False)
+
+    def __call__(self, *, owner: UserId, request: Repeatable) -> Made | None:
+        if not self._looked:
+            self._looked = True
+            self._meanwhile()
+            return None
+        return self._sft.find_made(owner=owner, request=request)
+
+
+# --- commits without an answer ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("happens", [False, True])
+@pytest.mark.parametrize("public", [False, True])
+def test_a_commit_without_an_answer_is_decided_by_the_repeat(
+    sft: Application, maya: User, *, happens: bool, public: bool
+) -> None:
+    """Whether the first one's commit happened or not, after the repeat there is one file and its answer."""
+    assert isinstance(sft.find_file.begin, MemoryDatabase)
+    lost = UnansweredDatabase(sft.find_file.begin, 0, happens=happens)
+    first = received(sft, maya)
+    with pytest.raises(DatabaseUnavailable):
+        attrs.evolve(sft.seal_once, begin=lost)(first, terms=ShareTerms(), public=public, request=REQUEST)
+    found = sft.find_made(owner=maya.id, request=REQUEST)
+    assert (found is not None) == happens
+    made = found or sealed(sft, maya, public=public)
+    assert (made.file.id == first.file.id) == happens
+    assert stored(sft, maya) == 1
+    assert b"".join(sft.read_file(made.file)) == CONTENT
+    assert sft.find_made(owner=maya.id, request=REQUEST) == made
+
+
+@pytest.mark.parametrize("happens", [False, True])
+def test_a_links_commit_without_an_answer_is_decided_by_the_repeat(
+    sft: Application, maya: User, *, happens: bool
+) -> None:
+    """There is one link, and the repeat has its token."""
+    file = sealed(sft, maya, asked=request("upload", key=IdempotencyKey.parse("upload"))).file
+    assert isinstance(sft.find_file.begin, MemoryDatabase)
+    lost = UnansweredDatabase(sft.find_file.begin, 0, happens=happens)
+    with pytest.raises(DatabaseUnavailable):
+        attrs.evolve(sft.issue_once, begin=lost)(owner=maya.id, file_id=file.id, request=REQUEST)
+    made = sft.issue_once(owner=maya.id, file_id=file.id, request=REQUEST)
+    assert isinstance(sft.find_file.begin, MemoryDatabase)
+    assert list(sft.find_file.begin._committed.links.values()) == [made.link]
