@@ -126,7 +126,13 @@ def edge(**environ: str) -> Edge:
     clock = SettableClock()
     environ = throwaway_keys() | environ
     application = memory_application(clock, environ)
-    settings = Settings.from_env(environ, data_dir=Path("/nonexistent"))
+    return edge_of(application, Settings.from_env(environ, data_dir=Path("/nonexistent")), clock)
+
+
+def edge_of(application: Application, settings: Settings, clock: SettableClock) -> Edge:
+    """
+    The edge of an application that is there.
+    """
     lanes = Lanes(
         control_threads=2,
         transfer_threads=2,

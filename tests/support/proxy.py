@@ -64,17 +64,24 @@ class Proxy:
     _links: set[_Link] = attrs.field(factory=set, init=False)
     _threads: list[threading.Thread] = attrs.field(factory=list, init=False)
     _flowing: threading.Event = attrs.field(factory=threading.Event, init=False)
-    _awaited: tuple[bytes, Loss] | None = attrs.field(default=None, init=False)
+    _awaited: tuple[bytes, Loss, int] | None = attrs.field(default=None, init=False)
 
     @property
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
 
-    def lose(self, request: bytes, loss: Loss) -> None:
+    def lose(self, request: bytes, loss: Loss, *, after: int = 0) -> None:
         """
-        Break the next connection over which a piece comes that holds these bytes.
+        Break the next connection over which a piece comes that holds these bytes, letting so many such pass before.
         """
-        self._awaited = (request, loss)
+        self._awaited = (request, loss, after)
+
+    @property
+    def has_lost(self) -> bool:
+        """
+        Whether what was to be lost has come and been lost.
+        """
+        return self._awaited is None
 
     def cut(self) -> None:
         """
@@ -153,7 +160,10 @@ class Proxy:
         self.requests += 1
         if self._awaited is None or self._awaited[0] not in piece:
             return False
-        _, loss = self._awaited
+        request, loss, after = self._awaited
+        if after:
+            self._awaited = request, loss, after - 1
+            return False
         self._awaited = None
         link.loses_answer = loss is Loss.ANSWER
         return loss is Loss.REQUEST

@@ -1,0 +1,249 @@
+"""
+COMMITs whose outcome nobody knows, under each call that makes one: lost on the way to PostgreSQL, or on the way back.
+
+Told is 503 "come again", and nothing is touched on the strength of it. What happened is found in the
+rows: by the client's repeat, and by a sweep.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+import pytest
+from falcon.testing import Result
+from sqlalchemy import Engine
+
+from sft_adapters.bootstrap import throwaway_keys
+from sft_adapters.container import open_unchecked
+from sft_adapters.memory.clock import SettableClock
+from sft_adapters.settings import Settings
+from sft_adapters.sql.database import SqlDatabase
+from sft_core.values import FileId
+from sft_core.vault.model import FileState
+from sft_core.vault.sweep import SweepPolicy
+from support.edge import API, Edge, edge_of
+from support.proxy import Loss, Proxy, relay
+
+PART = 64 << 10
+SMALL = os.urandom(1000)
+LARGE = os.urandom(2 * PART + 7)
+COMMIT = b"COMMIT\0"
+"""As it goes over the wire: a BEGIN speaks of READ COMMITTED."""
+
+KEY = {"Idempotency-Key": "2f6b5c1e-6f3f-4bd9-b0d6-0d4bb0f6c9aa"}
+
+
+@attrs.frozen
+class Doubt:
+    """
+    A service on PostgreSQL behind a relay, and one user.
+    """
+
+    edge: Edge
+    proxy: Proxy
+    token: str
+
+    def call(
+        self, method: str, path: str, headers: Mapping[str, str] = {}, *, raw: bytes = b"", query: str = ""
+    ) -> Result:
+        return self.edge.call(method, path, token=self.token, raw=raw, headers=headers, query=query)
+
+    def lost(self, loss: Loss, call: Callable[[], Result], *, commit: int = 0) -> None:
+        """
+        Make a call whose COMMIT of this number, counted from 0, is lost: it is told to come again.
+        """
+        self.proxy.lose(COMMIT, loss, after=commit)
+        answer = call()
+        assert self.proxy.has_lost
+        assert (answer.status_code, answer.json["code"]) == (503, "database-unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+
+    def blobs(self) -> set[str]:
+        return {blob.key for blob in self.edge.application.store_part.blobs.list()}
+
+    def files(self) -> list[str]:
+        return [file["id"] for file in self.call("GET", "/files/").json]
+
+    def content(self, file: str) -> bytes:
+        return bytes(self.call("GET", f"/files/{file}/download").content)
+
+    def swept(self) -> None:
+        """
+        Sweep without sparing anything for its youth: then each blob has its row, each row its blob, and sums are right.
+        """
+        policy = SweepPolicy(idle=timedelta(0), grace=timedelta(0))
+        swept = attrs.evolve(self.edge.application.sweep, policy=policy)()
+        assert swept.is_complete
+        assert not swept.failures
+        begin = self.edge.application.examine.begin
+        with begin(read_only=True) as unit:
+            files = unit.inventory.files(after=None, limit=100)
+            parts = [part for file in files for part in unit.inventory.parts(file.id, after=-1, limit=100)]
+            assert {file.state for file in files} <= {FileState.SEALED}
+            assert list(unit.ledger.drifts()) == []
+            assert sum(unit.quotas.used(owner) for owner in {file.owner for file in files}) == sum(
+                file.size for file in files
+            )
+        assert self.blobs() == {part.blob_key for part in parts}
+
+
+@pytest.fixture
+def doubt(postgres_engine: Engine, tmp_path: Path) -> Iterator[Doubt]:
+    parsed = urlsplit(postgres_engine.url.render_as_string(hide_password=False))
+    credentials, at, _ = parsed.netloc.rpartition("@")
+    assert parsed.hostname is not None
+    (tmp_path / "blobs").mkdir()
+    with relay(parsed.hostname, parsed.port or 5432) as proxy:
+        through = parsed._replace(netloc=f"{credentials}{at}127.0.0.1:{proxy.port}").geturl()
+        environ = throwaway_keys() | {
+            "DATABASE_URL": through,
+            "ARGON2_MEMORY_KIB": "8192",
+            "PART_SIZE": str(PART),
+            "USER_QUOTA": "1000000",
+        }
+        settings = Settings.from_env(environ, data_dir=tmp_path)
+        with open_unchecked(settings) as opened:
+            assert isinstance(opened.application.find_file.begin, SqlDatabase)
+            edge = edge_of(opened.application, settings, SettableClock())
+            yield Doubt(edge, proxy, edge.sign_up())
+            edge.lanes.close()
+
+
+@pytest.fixture(params=Loss, ids=lambda loss: f"lost {loss.name.lower()}")
+def loss(request: pytest.FixtureRequest) -> Loss:
+    loss: Loss = request.param
+    return loss
+
+
+@pytest.mark.parametrize("query", ["", "is_public=true&max_downloads=1"], ids=["private", "public"])
+@pytest.mark.parametrize(
+    ("content", "commit"), [(SMALL, 0), (LARGE, 0), (LARGE, 1)], ids=["small", "intent of a large one", "its seal"]
+)
+def test_an_upload(doubt: Doubt, loss: Loss, content: bytes, commit: int, query: str) -> None:
+    """Its repeat with the same key has the one file, whether the first try made it or not."""
+
+    def upload() -> Result:
+        return doubt.call("PUT", "/files/once.bin", KEY, raw=content, query=query)
+
+    doubt.lost(loss, upload, commit=commit)
+    is_sealed = loss is Loss.ANSWER and (content is SMALL or commit == 1)
+    made, stored = doubt.files(), doubt.blobs()
+    assert len(made) == is_sealed
+    # Nothing is taken back: neither what may be a file nor what will be none.
+    assert len(stored) == (0 if content is LARGE and commit == 0 else -(-len(content) // PART))
+    first = upload()
+    assert first.status_code == 201
+    assert stored <= doubt.blobs()
+    assert doubt.files() == [first.json["id"]]
+    assert not is_sealed or made == doubt.files()
+    doubt.swept()
+    assert doubt.content(first.json["id"]) == content
+    assert upload().json == first.json
+    if query:
+        path = f"/files/shared/{first.json['share_token']}"
+        assert [doubt.call("GET", path).status_code for _ in range(2)] == [200, 403]
+
+
+def test_an_upload_without_a_key(doubt: Doubt, loss: Loss) -> None:
+    """What was committed stays and is whole; what was not goes by the sweep."""
+    doubt.lost(loss, lambda: doubt.call("PUT", "/files/perhaps.bin", raw=SMALL))
+    assert len(doubt.blobs()) == 1
+    doubt.swept()
+    assert [doubt.content(file) for file in doubt.files()] == ([SMALL] if loss is Loss.ANSWER else [])
+
+
+def test_a_link(doubt: Doubt, loss: Loss) -> None:
+    """Its repeat with the same key has the one link, with its one download."""
+    file = doubt.call("PUT", "/files/shared.bin", raw=SMALL).json["id"]
+
+    def share() -> Result:
+        body = b'{"max_downloads": 1}'
+        return doubt.call("POST", f"/files/{file}/share", KEY | {"Content-Type": "application/json"}, raw=body)
+
+    doubt.lost(loss, share)
+    first = share()
+    assert (first.status_code, share().json) == (200, first.json)
+    with doubt.edge.application.redeem_share_link.begin(read_only=True) as unit:
+        assert len(unit.links.of_files([FileId.parse(file)])) == 1
+    assert doubt.call("GET", f"/files/shared/{first.json['share_token']}").content == SMALL
+    doubt.swept()
+
+
+def tus(**headers: str) -> dict[str, str]:
+    named = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream", **headers}
+    return {name.replace("_", "-"): value for name, value in named.items()}
+
+
+CREATION = tus(Upload_Length=str(len(SMALL)), Upload_Metadata="filename YQ==")
+
+
+@pytest.mark.parametrize("commit", [0, 1, 2], ids=["taking over", "append", "seal"])
+def test_a_resumable_upload(doubt: Doubt, loss: Loss, commit: int) -> None:
+    """Its HEAD tells where it stands, and whoever goes on from there has the file; nothing that was told is lost."""
+    path = doubt.call("POST", "/tus", CREATION).headers["location"].removeprefix(API)
+    acknowledged = doubt.call("PATCH", path, tus(Upload_Offset="0"), raw=SMALL[:400])
+    assert acknowledged.headers["upload-offset"] == "400"
+
+    def rest() -> Result:
+        return doubt.call("PATCH", path, tus(Upload_Offset="400"), raw=SMALL[400:])
+
+    doubt.lost(loss, rest, commit=commit)
+    told = doubt.call("HEAD", path, tus())
+    happened = commit + (loss is Loss.ANSWER) > 1
+    assert told.headers["upload-offset"] == (str(len(SMALL)) if happened else "400")
+    if not happened:
+        last = rest()
+        assert (last.status_code, last.headers["upload-offset"]) == (204, str(len(SMALL)))
+    (file,) = doubt.files()
+    assert doubt.call("HEAD", path, tus()).headers["x-file-id"] == file
+    doubt.swept()
+    assert doubt.content(file) == SMALL
+
+
+@pytest.mark.parametrize("commit", [0, 1, 2, 3], ids=["creation", "taking over", "append", "seal"])
+def test_the_creation_of_a_resumable_upload_with_its_bytes(doubt: Doubt, loss: Loss, commit: int) -> None:
+    """Nobody has learnt its URL: it is a file, or it goes by the sweep and holds nothing then."""
+    doubt.lost(loss, lambda: doubt.call("POST", "/tus", CREATION, raw=SMALL), commit=commit)
+    doubt.swept()
+    is_sealed = commit == 3 and loss is Loss.ANSWER
+    assert [doubt.content(file) for file in doubt.files()] == ([SMALL] if is_sealed else [])
+
+
+def test_a_download_of_a_link_for_one(doubt: Doubt, loss: Loss) -> None:
+    """It may have been counted and not delivered; it is never delivered twice."""
+    file = doubt.call("PUT", "/files/shared.bin", raw=SMALL, query="is_public=true&max_downloads=1").json
+    path = f"/files/shared/{file['share_token']}"
+    doubt.lost(loss, lambda: doubt.call("GET", path))
+    assert doubt.call("GET", path).status_code == (403 if loss is Loss.ANSWER else 200)
+    assert doubt.call("GET", path).status_code == 403
+    assert doubt.call("GET", f"/files/{file['id']}").json["download_count"] == 1
+    doubt.swept()
+    assert doubt.content(file["id"]) == SMALL
+
+
+def test_a_deletion(doubt: Doubt, loss: Loss) -> None:
+    """The file is there and whole, or condemned: its repeat or the sweep removes the rest, and its room is free."""
+    file = doubt.call("PUT", "/files/old.bin", raw=SMALL).json["id"]
+    doubt.lost(loss, lambda: doubt.call("DELETE", f"/files/{file}"))
+    assert len(doubt.blobs()) == 1
+    if loss is Loss.REQUEST:
+        assert doubt.content(file) == SMALL
+    assert doubt.call("DELETE", f"/files/{file}").status_code == (404 if loss is Loss.ANSWER else 204)
+    doubt.swept()
+    assert doubt.files() == []
+    assert doubt.blobs() == set()
+
+
+def test_the_last_step_of_a_deletion(doubt: Doubt, loss: Loss) -> None:
+    """The key is gone, so the file is: it is told so, and the sweep forgets the row if it is still there."""
+    file = doubt.call("PUT", "/files/old.bin", raw=SMALL).json["id"]
+    doubt.proxy.lose(COMMIT, loss, after=1)
+    assert doubt.call("DELETE", f"/files/{file}").status_code == 204
+    assert doubt.proxy.has_lost
+    doubt.swept()
+    assert doubt.files() == []
