@@ -167,6 +167,44 @@ def test_an_address_is_registered_exactly_once(raced: Service) -> None:
     assert raced.call("GET", "/auth/me", token=token).json()["id"] == won["id"]
 
 
+def keyed(token: str, key: str, **more: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", "Idempotency-Key": key, **more}
+
+
+@pytest.mark.parametrize("kind", ["form", "unannounced"])
+def test_an_upload_sent_many_times_at_once_is_one_file(raced: Service, kind: str) -> None:
+    """Sixty-four with one key: each gets the same answer, and there is one file with one link."""
+    token = raced.sign_up(f"{kind}-sender")
+    named, (before, after) = multipart("once.bin")
+    for number in range(ROUNDS):
+        headers = keyed(token, f"key-{number}", **named)
+        if kind == "form":
+            form = before + CONTENT + after
+            request = head("POST", f"{raced.api}/files/upload?is_public=true", headers, len(form)) + form
+        else:
+            plain = head("PUT", f"{raced.api}/files/once.bin?is_public=true", headers, 0)
+            chunked = plain.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+            request = chunked + b"%x\r\n" % len(CONTENT[:100]) + CONTENT[:100] + b"\r\n0\r\n\r\n"
+        answers = at_once(raced.port, request, clients=CLIENTS)
+        assert Counter(answer.status for answer in answers) == {201: CLIENTS}, {answer.body for answer in answers}
+        assert len({answer.body for answer in answers}) == 1
+        files = raced.call("GET", "/files/", token=token).json()
+        assert len(files) == number + 1
+        assert files[0] == answers[0].json()
+
+
+def test_a_link_asked_for_many_times_at_once_is_one_link(raced: Service, token: str) -> None:
+    """Sixty-four with one key: each is told the same token, and its one download is given once."""
+    path = f"{raced.api}/files/{stored(raced, token)}/share"
+    body = b'{"max_downloads": 1}'
+    for number in range(ROUNDS):
+        headers = keyed(token, f"link-{number}", **{"Content-Type": "application/json"})
+        answers = at_once(raced.port, head("POST", path, headers, len(body)) + body, clients=CLIENTS)
+        assert Counter(answer.status for answer in answers) == {200: CLIENTS}, {answer.body for answer in answers}
+        (link,) = {answer.json()["share_url"] for answer in answers}
+        assert outcomes(at_once(raced.port, head("GET", link, {}, 0), clients=4))[(200, "")] == 1
+
+
 def test_a_quota_takes_exactly_so_many_files(raced: Service) -> None:
     """Of sixty-four uploads as many are stored as fit; each deletion makes room for exactly one more."""
     token = raced.sign_up("hoarder")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.service import Service, serving
-from support.tus import OnTheWire, workers
+from support.tus import OnTheWire, kill_the_workers
 from support.waiting import eventually
 from support.wire import connected, receive, send
 
@@ -34,16 +34,6 @@ def killed_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service
 @pytest.fixture(scope="module")
 def maya(killed_service: Service) -> OnTheWire:
     return OnTheWire(killed_service, killed_service.sign_up("killed"))
-
-
-def kill_the_workers(service: Service) -> None:
-    """
-    End every worker at once, as a lack of memory would, and wait for the next ones.
-    """
-    old = workers(service)
-    for worker in old:
-        os.kill(worker, signal.SIGKILL)
-    eventually(lambda: bool(workers(service)) and not set(workers(service)) & set(old))
 
 
 def offset(maya: OnTheWire, upload: str) -> int:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import attrs
 
 from support.service import Service
+from support.waiting import eventually
 from support.wire import Answer, connected, receive, send
 
 PROGRAMS = Path(sys.executable).parent
@@ -127,3 +129,13 @@ def some_bytes(path: Path, size: int) -> bytes:
     content = os.urandom(size)
     path.write_bytes(content)
     return content
+
+
+def kill_the_workers(service: Service) -> None:
+    """
+    End every worker at once, as a lack of memory would, and wait for the next ones.
+    """
+    old = workers(service)
+    for worker in old:
+        os.kill(worker, signal.SIGKILL)
+    eventually(lambda: bool(workers(service)) and not set(workers(service)) & set(old))
