@@ -52,7 +52,7 @@ class Content:
 
     def add(self, piece: Buffer) -> None:
         """
-        Take the next bytes in; on a lane's thread, because it costs as much as encrypting them.
+        Take the next bytes in; on a lane's thread, because it costs more than encrypting them.
         """
         self.size += len(piece)
         self._sha256.update(piece)
