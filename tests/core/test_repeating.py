@@ -207,6 +207,15 @@ def test_a_link_that_somebody_else_makes_meanwhile_is_found(sft: Application, ma
     assert late(owner=maya.id, file_id=file.id, request=REQUEST) == meanwhile[0]
 
 
+def test_a_key_that_is_over_between_two_looks_is_said_to_come_again(sft: Application, maya: User) -> None:
+    """Taken at the commit and found no more: nobody can tell any longer what it stood for."""
+    file = sealed(sft, maya, asked=request("upload", key=IdempotencyKey.parse("upload"))).file
+    sft.issue_once(owner=maya.id, file_id=file.id, request=REQUEST)
+    blind = attrs.evolve(sft.issue_once, find=lambda **_: None)  # type: ignore[arg-type]  # all that is asked of it
+    with pytest.raises(IdempotencyKeyInUse):
+        blind(owner=maya.id, file_id=file.id, request=REQUEST)
+
+
 @attrs.define
 class LooksTooEarly:
     """

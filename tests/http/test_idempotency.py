@@ -267,6 +267,7 @@ class Faster:
     token: str
     content: bytes
     query: str = ""
+    key: str = KEY
     answers: list[Result] = attrs.field(factory=list, init=False)
 
     def __call__(self) -> None:
@@ -274,7 +275,7 @@ class Faster:
             self.answers.append(asyncio.run(self._put()))
 
     async def _put(self) -> Result:
-        headers = {"Idempotency-Key": KEY, "Content-Type": "text/plain", "Authorization": f"Bearer {self.token}"}
+        headers = {"Idempotency-Key": self.key, "Content-Type": "text/plain", "Authorization": f"Bearer {self.token}"}
         async with falcon.testing.ASGIConductor(self.service.client.app) as client:
             answer: Result = await client.simulate_put(
                 f"{API}/files/once.txt", headers=headers, body=self.content, query_string=self.query
@@ -314,6 +315,35 @@ def test_no_room_beside_the_first_try_is_said_to_come_again(make_edge: Callable[
     assert int(late.headers["retry-after"]) > 0
     assert put(service, token, content).json == faster.answers[0].json
     assert blobs(service) == 1
+
+
+def test_what_the_commit_finds_no_room_for_leaves_nothing(make_edge: Callable[..., Edge]) -> None:
+    """Another request took the room after this one had begun: 413, and the key stands for nothing."""
+    service = make_edge(USER_QUOTA="1000")
+    token = service.sign_up()
+    faster = Faster(service, token, bytes(600), key="another")
+    late = put(beside(service, seal_once=After(service.application.seal_once, faster)), token, bytes(600))
+    assert code(late) == (413, "quota-exceeded")
+    assert blobs(service) == 1
+    assert put(service, token, bytes(400)).status_code == 201
+
+
+def test_a_key_that_is_over_while_its_repeat_comes_is_said_to_come_again(service: Edge, token: str) -> None:
+    """Its body was read to be compared and is not there to be stored; the next time it makes a new file."""
+    first = put(service, token, b"once").json
+    over = After(service.application.find_made, lambda: service.clock.advance(hours=24))
+    assert code(put(beside(service, find_made=over), token, b"once")) == (409, "idempotency-key-in-use")
+    again = put(service, service.sign_in()["access_token"], b"once").json
+    assert again["id"] != first["id"]
+
+
+def test_a_repeat_that_breaks_off_is_none(service: Edge, token: str) -> None:
+    """Shorter than it says, it is refused as the first try would have been, and the answer is still kept."""
+    first = post(service, token).json
+    headers = {"Content-Type": "multipart/form-data; boundary=b", "Idempotency-Key": KEY}
+    cut = service.call("POST", "/files/upload", token=token, headers=headers, raw=file_part(b"once", "once.txt"))
+    assert code(cut) == (400, "malformed-request")
+    assert post(service, token).json == first
 
 
 def test_a_part_of_another_name_is_read_as_ever(service: Edge, token: str) -> None:
