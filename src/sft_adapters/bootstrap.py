@@ -16,10 +16,11 @@ from typing import Final
 
 import attrs
 
-from sft_adapters import extras, setting_types
+from sft_adapters import extras
 from sft_adapters.container import Container, check_keys, one_writer, open_application
-from sft_adapters.crypto.keyring import AesKeyRing, key_id
+from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.disk import keyfiles
+from sft_adapters.ring_files import KEYS, check_key_files, earlier_keys
 from sft_adapters.settings import Settings
 from sft_adapters.sql import claims, inspection, migrate
 from sft_adapters.sql.engine import opened, sqlite_file
@@ -28,13 +29,8 @@ from sft_adapters.system import SystemEntropy
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError, DatabaseUnavailable
 from sft_core.ports import Clock
-from sft_core.values import Secret
 
 _EMPTY: Final[Mapping[str, str]] = {}
-_KEYS: Final[Mapping[str, Callable[[str], Secret]]] = {
-    "SECRET_KEY": setting_types.secret_key,
-    "ENCRYPTION_KEY": setting_types.encryption_key,
-}
 
 
 @contextmanager
@@ -66,58 +62,17 @@ def settings_for(data_dir: Path, environ: Mapping[str, str] = _EMPTY, *, make_ke
     stand_ins, made = throwaway_keys(), frozenset[str]()
     settings = Settings.from_env(environ, data_dir=data_dir, secrets=stand_ins)
     check_configuration(settings)
-    not_given = [name for name in _KEYS if not environ.get(name, "").strip()]
+    not_given = [name for name in KEYS if not environ.get(name, "").strip()]
     if make_keys:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = keyfiles.make_missing(data_dir / "keys", not_given, may_make=lambda: not is_in_use(settings))
         keys = keyfiles.read(data_dir / "keys", not_given)
     else:
         keys = stand_ins | keyfiles.read(data_dir / "keys", not_given)
-    _check_key_files(data_dir / "keys", {name: keys[name] for name in not_given})
+    check_key_files(data_dir / "keys", {name: keys[name] for name in not_given})
     settings = Settings.from_env(environ, data_dir=data_dir, secrets={name: keys[name] for name in not_given})
     check_configuration(settings)
     return attrs.evolve(settings, earlier_key_files=earlier_keys(data_dir / "keys"), made_now=made)
-
-
-def earlier_keys(folder: Path) -> tuple[Secret, ...]:
-    """
-    The keys of the ring that a folder holds beside the active one; `ConfigurationError` names a spoilt file.
-    """
-    return tuple(_earlier_key(folder, name, text) for name, text in keyfiles.earlier(folder).items())
-
-
-def _earlier_key(folder: Path, name: str, text: str) -> Secret:
-    path = keyfiles.path_of_earlier(folder, name)
-    try:
-        key = setting_types.encryption_key(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{path} holds no key of the ring: it {error}") from None
-    if key_id(key) != name:
-        raise ConfigurationError(f"{path} holds key {key_id(key)} and not the one that it is named after")
-    return key
-
-
-def with_keys_read_again(settings: Settings) -> Settings:
-    """
-    The same settings with the ring as its key files are now; what the environment gave stays.
-    """
-    folder, active = settings.data_dir / "keys", settings.encryption_key
-    if "ENCRYPTION_KEY" in settings.stood_in_for:
-        # The active one first: its successor is made only when it is among the earlier ones already.
-        texts = keyfiles.read(folder, ["ENCRYPTION_KEY"])
-        if not texts:
-            raise ConfigurationError(f"{keyfiles.path_of(folder, 'ENCRYPTION_KEY')} is missing: bring the key back")
-        _check_key_files(folder, texts)
-        active = setting_types.encryption_key(texts["ENCRYPTION_KEY"])
-    return attrs.evolve(settings, encryption_key=active, earlier_key_files=earlier_keys(folder))
-
-
-def _check_key_files(folder: Path, keys: Mapping[str, str]) -> None:
-    for name, text in keys.items():
-        try:
-            _KEYS[name](text)
-        except ValueError as error:
-            raise ConfigurationError(f"{keyfiles.path_of(folder, name)} holds no {name}: it {error}") from None
 
 
 def throwaway_keys() -> dict[str, str]:
@@ -147,7 +102,7 @@ def key_files(settings: Settings) -> dict[str, Path | None]:
     Of each key the file that these settings have it from, or None if the environment gave it.
     """
     folder = settings.data_dir / "keys"
-    return {name: keyfiles.path_of(folder, name) if name in settings.stood_in_for else None for name in _KEYS}
+    return {name: keyfiles.path_of(folder, name) if name in settings.stood_in_for else None for name in KEYS}
 
 
 def is_in_use(settings: Settings) -> bool:

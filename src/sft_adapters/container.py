@@ -23,6 +23,7 @@ from sft_adapters.crypto.tokens import JwtSigner
 from sft_adapters.crypto.totp import PyotpCodes
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.disk.locks import held
+from sft_adapters.live_ring import LiveKeyRing
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.leases import MemoryLeases
@@ -127,7 +128,7 @@ class Container(containers.DeclarativeContainer):
         s3=providers.List(*rows_over),
     )
 
-    keyring = providers.Singleton(AesKeyRing, s.encryption_key, s.earlier_keys)
+    keyring = providers.Singleton(LiveKeyRing, settings)
     cipher = providers.Singleton(ChunkedCipher, entropy)
     hasher = providers.Singleton(
         Argon2idHasher,
@@ -207,6 +208,7 @@ class Container(containers.DeclarativeContainer):
         begin=begin,
         clock=clock,
         entropy=entropy,
+        keyring=keyring,
         cipher=cipher,
         blobs=blobs,
         policy=policy,
@@ -426,7 +428,7 @@ class Unchecked:
 
     application: Application
     _engine: Engine
-    _keyring: AesKeyRing
+    _keyring: LiveKeyRing
 
     def check(self) -> None:
         """
@@ -436,6 +438,7 @@ class Unchecked:
         what is stored needs other keys; `DatabaseUnavailable` if that cannot be told now.
         """
         migrate.check(self._engine)
+        self._keyring.look()
         check_keys(claims.keys_needed(self._engine), self._keyring)
 
 
@@ -478,7 +481,7 @@ def open_unchecked(
         yield Unchecked(container.application(), engine, container.keyring())
 
 
-def check_keys(needed: set[str], ring: AesKeyRing, *, source: str = "ENCRYPTION_KEY") -> None:
+def check_keys(needed: set[str], ring: AesKeyRing | LiveKeyRing, *, source: str = "ENCRYPTION_KEY") -> None:
     """
     Raise `ConfigurationError` if the storage names a key-encryption key that the ring does not hold.
     """
@@ -490,7 +493,7 @@ def check_keys(needed: set[str], ring: AesKeyRing, *, source: str = "ENCRYPTION_
         )
 
 
-def _beside(ring: AesKeyRing) -> str:
+def _beside(ring: AesKeyRing | LiveKeyRing) -> str:
     others = ", ".join(sorted(ring.ids - {ring.active_id}))
     return f", with {others} beside it" if others else ""
 
@@ -505,6 +508,7 @@ def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = 
     container = Container(settings=settings)
     if clock is not None:
         container.clock.override(providers.Object(clock))
+    container.keyring.override(providers.Object(AesKeyRing(settings.encryption_key)))
     container.begin.override(providers.Singleton(MemoryDatabase))
     container.sessions.override(providers.Singleton(MemorySessions))
     container.limiter.override(providers.Singleton(MemoryRateLimiter))

@@ -13,11 +13,12 @@ from typing import Final
 import attrs
 
 from sft_adapters import setting_types
-from sft_adapters.bootstrap import check_schema, with_keys_read_again
+from sft_adapters.bootstrap import check_schema
 from sft_adapters.container import one_writer
 from sft_adapters.crypto.keyring import AesKeyRing, key_id
 from sft_adapters.disk import keyfiles
 from sft_adapters.disk.locks import held
+from sft_adapters.ring_files import with_keys_read_again
 from sft_adapters.settings import Settings
 from sft_adapters.sql import claims
 from sft_adapters.sql.engine import opened
@@ -155,13 +156,31 @@ def retire(settings: Settings, name: str) -> RingKey:
         if found.active:
             raise ConfigurationError(f"key {name} is the active one: `sft keys add` makes its successor first")
         if found.is_needed:
-            needs = ", ".join(f"{number} {words(kind)}" for kind, number in found.needed_by.items() if number)
-            raise ConfigurationError(f"key {name} is still needed by {needs}: run `sft keys rotate` first")
+            raise ConfigurationError(_still_needed(found))
         # First, or a start after a crash would look for a key that is gone.
         pass_on(settings)
+        _retire_in_storage(settings, name)
         if found.file is not None:
             return attrs.evolve(found, file=keyfiles.set_aside_earlier(settings.data_dir / "keys", name))
         return found
+
+
+def _still_needed(key: RingKey) -> str:
+    needs = ", ".join(f"{number} {words(kind)}" for kind, number in key.needed_by.items() if number)
+    return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first"
+
+
+def _retire_in_storage(settings: Settings, name: str) -> None:
+    """
+    Let no service wrap under the key any more; `ConfigurationError` if one has done so just now.
+    """
+    seconds = settings.database_timeout_seconds
+    with one_writer(settings, wait_seconds=seconds), opened(settings.database, busy_seconds=seconds) as engine:
+        is_retired = SqlWrappedSecrets(engine, settings.database_migration_seconds).retire(name)
+    if not is_retired:
+        raise ConfigurationError(
+            f"key {name} is needed again, because a service still wraps under it: run `sft keys rotate`, and this again"
+        )
 
 
 def pass_on(settings: Settings) -> None:

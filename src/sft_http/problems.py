@@ -116,7 +116,6 @@ STATUS: Final[dict[type[errors.SftError], int]] = {
     errors.Unavailable: 503,
     errors.BlobStoreFull: 507,
     errors.Damaged: 500,
-    errors.UnknownKey: 500,
     errors.UnwrapFailed: 500,
     errors.ConfigurationError: 500,
 }

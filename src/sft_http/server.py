@@ -18,8 +18,8 @@ from falcon.asgi import App
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from sft_adapters.bootstrap import with_keys_read_again
 from sft_adapters.container import open_unchecked
+from sft_adapters.ring_files import with_keys_read_again
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
 from sft_http.app import create_app

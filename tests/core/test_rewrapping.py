@@ -5,7 +5,7 @@ Secrets brought under another key of the ring, and what crosses the way of that.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -17,13 +17,14 @@ from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.wrapped import MemoryWrappedSecrets
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.application import Application
-from sft_core.errors import InvalidValue, UnknownKey
+from sft_core.errors import InvalidValue, KeyRetired, UnknownKey
 from sft_core.keys.model import SecretKind, StoredSecret
 from sft_core.keys.ports import Rewrapping
 from sft_core.keys.use_cases import MAX_PASSES, RewrapSecrets
 from sft_core.users.model import User
-from sft_core.values import FileName, Secret, WrappedSecret
+from sft_core.values import OCTET_STREAM, FileName, Secret, WrappedSecret
 from sft_core.vault.model import ShareTerms
+from sft_core.vault.resumable import UploadAsked
 from support.library import MeanwhileKeyRing, stored
 
 OLD, NEW = Secret(os.urandom(32)), Secret(os.urandom(32))
@@ -217,3 +218,121 @@ def test_a_stored_secret_is_bound_to_its_row(sft: Application, maya: User, secre
         found += secrets.under(on_the_old_key(sft).active_id, kind, after=None, limit=1)
     assert [len(one.context) for one in found] == [24, 16, 16]
     assert attrs.evolve(found[0], version=2).context != found[0].context
+
+
+# --- a key that is retired meanwhile ------------------------------------------------------------
+
+
+@attrs.define
+class StaleRing:
+    """
+    A key ring that learns of the key's successor only after it has wrapped something `times` times.
+    """
+
+    before: AesKeyRing
+    after: AesKeyRing
+    times: int = 1
+
+    def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
+        self.times -= 1
+        ring = self.before if self.times >= 0 else self.after
+        return ring.wrap(secret, purpose=purpose, context=context)
+
+    def unwrap(self, wrapped: WrappedSecret, *, purpose: str, context: bytes) -> Secret:
+        return self.after.unwrap(wrapped, purpose=purpose, context=context)
+
+
+@pytest.fixture
+def stale(sft: Application, secrets: MemoryWrappedSecrets, rewrap: RewrapSecrets, old_id: str) -> StaleRing:
+    """
+    A ring whose key is retired already.
+    """
+    assert secrets.retire(old_id)
+    assert isinstance(rewrap.keyring, AesKeyRing)
+    return StaleRing(on_the_old_key(sft), rewrap.keyring)
+
+
+Add = Callable[[Application, User, StaleRing], object]
+
+
+def a_small_file(sft: Application, maya: User, ring: StaleRing) -> object:
+    seal = attrs.evolve(sft.seal_upload, store_part=attrs.evolve(sft.store_part, keyring=ring))
+    return attrs.evolve(sft.store_file, seal=seal)(owner=maya.id, name=FileName.parse("a"), content=[b"x"])
+
+
+def a_long_file(sft: Application, maya: User, ring: StaleRing) -> object:
+    return attrs.evolve(sft.begin_upload, keyring=ring)(owner=maya.id, name=FileName.parse("a"))
+
+
+def a_file_longer_than_announced(sft: Application, maya: User, ring: StaleRing) -> object:
+    upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
+    part = attrs.evolve(sft.store_part, keyring=ring)
+    part(upload, b"one")
+    part(upload, b"two")
+    assert upload.intended
+    return upload
+
+
+def a_resumable_file(sft: Application, maya: User, ring: StaleRing) -> object:
+    asked = UploadAsked(name=FileName.parse("a"), media_type=OCTET_STREAM)
+    return attrs.evolve(sft.create_upload, keyring=ring)(owner=maya.id, asked=asked)
+
+
+def a_seed(sft: Application, maya: User, ring: StaleRing) -> object:
+    return attrs.evolve(sft.set_up_totp, keyring=ring)(user=maya)
+
+
+ADDITIONS: list[Add] = [a_small_file, a_long_file, a_file_longer_than_announced, a_resumable_file, a_seed]
+
+
+def stored_under(secrets: MemoryWrappedSecrets) -> set[str]:
+    return {key for keys in secrets.count().values() for key in keys}
+
+
+@pytest.mark.parametrize("add", ADDITIONS)
+def test_what_was_wrapped_under_a_key_that_was_retired_then_is_wrapped_again(
+    sft: Application, maya: User, secrets: MemoryWrappedSecrets, stale: StaleRing, add: Add
+) -> None:
+    """Whoever stores it notices nothing, and no row needs the retired key."""
+    add(sft, maya, stale)
+    assert stored_under(secrets) == {NEW_ID}
+    assert opened_by(AesKeyRing(NEW), secrets) == 1
+
+
+@pytest.mark.parametrize("is_file_stale", [True, False])
+def test_a_link_is_wrapped_again_too(
+    sft: Application, maya: User, secrets: MemoryWrappedSecrets, stale: StaleRing, *, is_file_stale: bool
+) -> None:
+    """Alone, and in one commit with its file, of whose two secrets either may be the one that is refused."""
+    part = attrs.evolve(sft.store_part, keyring=stale if is_file_stale else stale.after)
+    seal = attrs.evolve(sft.seal_upload, store_part=part)
+    issue = attrs.evolve(sft.issue_share_link, keyring=stale.after if is_file_stale else stale)
+    upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
+    file = attrs.evolve(sft.seal_and_share, seal=seal, issue=issue)(upload, terms=ShareTerms())
+    stale.times = 1
+    attrs.evolve(issue, keyring=stale)(owner=maya.id, file_id=file.id)
+    assert stored_under(secrets) == {NEW_ID}
+    assert opened_by(AesKeyRing(NEW), secrets) == 3
+
+
+@pytest.mark.parametrize("add", ADDITIONS)
+def test_who_knows_a_retired_key_only_stores_nothing(
+    sft: Application, maya: User, secrets: MemoryWrappedSecrets, stale: StaleRing, add: Add
+) -> None:
+    """It is told so, as something that may go by."""
+    stale.times = 9
+    with pytest.raises(KeyRetired):
+        add(sft, maya, stale)
+    assert stored_under(secrets) == set()
+
+
+def test_what_comes_while_a_key_is_rotated_is_looked_for_again(
+    sft: Application, maya: User, secrets: MemoryWrappedSecrets, rewrap: RewrapSecrets, old_id: str
+) -> None:
+    """A service was about to store something: nothing is left all the same."""
+    fill(sft, maya)
+    done = rewrap(key_id=old_id, batch=100)
+    next(done)
+    sft.store_file(owner=maya.id, name=FileName.parse("late.txt"), content=[b"late"])
+    assert sum(batch.rewrapped for batch in done) == 11 - 5 + 1
+    assert stored_under(secrets) == {NEW_ID}

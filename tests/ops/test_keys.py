@@ -32,7 +32,7 @@ from sft_adapters.disk import keyfiles
 from sft_adapters.setting_types import encryption_key
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.application import Application
-from sft_core.errors import ConfigurationError
+from sft_core.errors import ConfigurationError, KeyRetired, UnknownKey
 from sft_core.users.model import User
 from sft_core.values import FileName, Secret, ShareToken
 from sft_core.vault.model import File, ShareTerms
@@ -402,6 +402,70 @@ def test_a_rotation_that_is_killed_anywhere_goes_on(place: Place, people: list[P
             check(app, person)
 
 
+# --- while a service runs -----------------------------------------------------------------------
+
+
+def test_a_running_service_follows_the_ring(place: Place, people: list[Person]) -> None:
+    """Without a restart: what has been wrapped anew opens, and what is new is wrapped under the new key."""
+    old = place.active()
+    with open_application(settings_for(place.data, place.environ)) as app:
+        slow = app.begin_upload(owner=people[0].user.id, name=FileName.parse("slow.txt"), announced_size=4)
+        assert [place.keys(*words).exit_code for words in (["add"], ["rotate"])] == [0, 0]
+        for person in people:
+            check(app, person)
+        people.append(settle(app, "newcomer"))
+        app.store_part(slow, b"slow")
+        assert place.keys("retire", old).exit_code == 0, "a small upload that began before needs no key yet"
+        sealed = app.seal_upload(slow)
+        assert b"".join(map(bytes, app.read_file(sealed))) == b"slow"
+        for person in people:
+            check(app, person)
+    assert {name: sum(key["needed_by"].values()) for name, key in place.listed().items()} == {place.active(): 13}
+
+
+def test_a_service_that_is_not_told_of_the_new_key_stores_nothing_under_the_retired_one(
+    place: Place, people: list[Person]
+) -> None:
+    """With keys from the environment it has to be started again: until then it says so, and nothing is lost."""
+    present, after = (place.data / "keys/encryption.key").read_text().strip(), fresh()
+    (place.data / "keys/encryption.key").unlink()
+    both = {"ENCRYPTION_KEY": after, "ENCRYPTION_KEYS_RETIRING": present}
+    with open_application(settings_for(place.data, place.environ | {"ENCRYPTION_KEY": present})) as app:
+        assert place.keys("rotate", **both).exit_code == 0
+        late = settle(app, "late")
+        refused = place.keys("retire", id_of(present), **both)
+        assert (refused.exit_code, "still needed by 1 file keys" in refused.output) == (2, True)
+        assert settle(app, "later").seed, "a refusal changes nothing"
+        assert place.keys("rotate", **both).exit_code == 0
+        assert place.keys("retire", id_of(present), **both).exit_code == 0
+        with pytest.raises(KeyRetired):
+            app.store_file(owner=late.user.id, name=FileName.parse("a.txt"), content=[b"x"])
+        with pytest.raises(UnknownKey):
+            check(app, people[0])
+        with (
+            pytest.raises(ConfigurationError, match="needs"),
+            open_service(place.data, place.environ | {"ENCRYPTION_KEY": present}),
+        ):
+            pass
+    with open_service(place.data, place.environ | {"ENCRYPTION_KEY": after}) as app:
+        for person in (*people, late):
+            check(app, person)
+
+
+def test_a_key_that_is_made_the_active_one_again_wraps(place: Place, people: list[Person]) -> None:
+    """Who brings a retired key back into use means it: the start lets it wrap again."""
+    present, after = (place.data / "keys/encryption.key").read_text().strip(), fresh()
+    (place.data / "keys/encryption.key").unlink()
+    there = {"ENCRYPTION_KEY": after, "ENCRYPTION_KEYS_RETIRING": present}
+    assert place.keys("rotate", **there).exit_code == 0
+    assert place.keys("retire", id_of(present), **there).exit_code == 0
+    back = {"ENCRYPTION_KEY": present, "ENCRYPTION_KEYS_RETIRING": after}
+    with open_service(place.data, place.environ | back) as app:
+        settle(app, "newcomer")
+        for person in people:
+            check(app, person)
+
+
 # --- beside people who work --------------------------------------------------------------------
 
 
@@ -442,26 +506,30 @@ class Work:
 
 
 def test_nobody_notices_a_rotation(place: Place, people: list[Person]) -> None:
-    """People upload, download, share, delete and set up second factors meanwhile: nothing of theirs fails."""
+    """
+    People upload, download, share, delete and set up second factors while a key is added, rotated to and retired.
+
+    Nothing of theirs fails, and nobody starts the service again.
+    """
     with open_service(place.data, place.environ) as app:
         for person in people:
             for number in range(12):
                 file = app.store_file(owner=person.user.id, name=FileName.parse(f"{number}.txt"), content=[b"x"])
                 app.issue_share_link(owner=person.user.id, file_id=file.id)
     old = place.active()
-    place.keys("add")
     over = Event()
     settings = settings_for(place.data, place.environ)
     with open_application(settings) as app, ThreadPoolExecutor() as pool:
         working = [pool.submit(Work(app, person, over)) for person in people]
         try:
-            result = place.keys("rotate", "--batch", "7")
+            results = [place.keys("add"), place.keys("rotate", "--batch", "7"), place.keys("retire", old)]
         finally:
             over.set()
         assert all(work.result() >= 3 for work in working)
-    assert result.exit_code == 0, result.output
+        assert [result.exit_code for result in results] == [0, 0, 0], [result.output for result in results]
+        for person in people:
+            check(app, person)
     assert place.needed(old) == 0
-    assert place.keys("retire", old).exit_code == 0
     with open_service(place.data, place.environ) as app:
         for person in people:
             check(app, person)

@@ -48,11 +48,12 @@ class Vault:
 
 def vault_on(database: SqlDatabase, policy: VaultPolicy, blobs: BlobStore | None = None) -> Vault:
     blobs, entropy = MemoryBlobs() if blobs is None else blobs, SystemEntropy()
-    clock = SystemClock()
+    clock, keyring = SystemClock(), AesKeyRing(Secret(bytes(32)))
     part = StorePart(
         begin=database,
         clock=clock,
         entropy=entropy,
+        keyring=keyring,
         cipher=ChunkedCipher(entropy),
         blobs=blobs,
         policy=policy,
@@ -63,7 +64,7 @@ def vault_on(database: SqlDatabase, policy: VaultPolicy, blobs: BlobStore | None
             ids=Uuid7Ids(clock, entropy),
             clock=clock,
             entropy=entropy,
-            keyring=AesKeyRing(Secret(bytes(32))),
+            keyring=keyring,
             policy=policy,
             room=UntoldRoom(),
             part_size=0,

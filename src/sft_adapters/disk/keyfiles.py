@@ -92,6 +92,24 @@ def earlier(folder: Path) -> dict[str, str]:
     return {match[1]: _read(folder / match[0]) for match in found}
 
 
+def version(folder: Path) -> tuple[int, ...]:
+    """
+    Something that is another one after every change of the ring's files: it costs two looks, and reads nothing.
+
+    A new active key has a file of its own beside the one before, so it is told apart even if
+    several changes fall into one tick of the file system's clock.
+    """
+    found: list[int] = []
+    for path in (folder, path_of(folder, "ENCRYPTION_KEY")):
+        try:
+            status = path.stat()
+        except OSError:
+            found += (0, 0)
+        else:
+            found += (status.st_ino, status.st_mtime_ns)
+    return tuple(found)
+
+
 def made_at(path: Path) -> datetime:
     """
     When a key was made: nobody writes its file a second time.
@@ -134,8 +152,7 @@ def set_aside_earlier(folder: Path, key_id: str) -> Path:
     """
     Take an earlier key out of the ring; where it is from then on. One that is not there is no error.
 
-    It is not removed: a service that has not been started again may still wrap under it, and then
-    this is the only copy.
+    It is not removed: a backup may need it, and then this is the only copy.
     """
     path = path_of_earlier(folder, key_id)
     aside = path.with_name(f"{path.name}.retired")

@@ -11,11 +11,11 @@ from datetime import datetime
 
 import attrs
 
-from sft_core.errors import AlreadyRegistered, Conflict, UploadAborted
+from sft_core.errors import AlreadyRegistered, Conflict, KeyRetired, UploadAborted
 from sft_core.sharing.idempotency import KeptAnswer
 from sft_core.sharing.model import ShareLink
 from sft_core.users.model import User
-from sft_core.values import ByteRange, EmailAddress, FileId, LinkId, Page, UserId
+from sft_core.values import ByteRange, EmailAddress, FileId, LinkId, Page, UserId, WrappedSecret
 from sft_core.vault.model import CONDEMNED, File, FileState, Part, ResumableUpload
 
 
@@ -33,6 +33,7 @@ class Tables:
     answers: dict[bytes, KeptAnswer] = attrs.field(factory=dict)
     holds: dict[FileId, int] = attrs.field(factory=dict)
     usages: dict[UserId, int] = attrs.field(factory=dict)
+    retired_keys: set[str] = attrs.field(factory=set)
 
     def copy(self) -> Tables:
         """
@@ -47,7 +48,15 @@ class Tables:
             answers=dict(self.answers),
             holds=dict(self.holds),
             usages=dict(self.usages),
+            retired_keys=set(self.retired_keys),
         )
+
+    def admit(self, wrapped: WrappedSecret | None) -> None:
+        """
+        Raise `KeyRetired` if a secret that is to be stored was wrapped under a retired key.
+        """
+        if wrapped is not None and wrapped.key_id in self.retired_keys:
+            raise KeyRetired
 
 
 @attrs.frozen
@@ -83,6 +92,8 @@ class Users(Repository):
         stored = users.get(user.id)
         if stored is None or stored.revision != user.revision:
             raise Conflict
+        if user.totp is not None and (stored.totp is None or stored.totp.seed != user.totp.seed):
+            self.write().admit(user.totp.seed)
         saved = attrs.evolve(user, revision=user.revision + 1)
         users[user.id] = saved
         return saved
@@ -110,10 +121,11 @@ class Files(Repository):
     """
 
     def add(self, file: File) -> None:
-        files = self.write().files
-        if file.id in files:
+        tables = self.write()
+        tables.admit(file.key)
+        if file.id in tables.files:
             raise Conflict
-        files[file.id] = file
+        tables.files[file.id] = file
 
     def get(self, file_id: FileId) -> File | None:
         return self.read().files.get(file_id)
@@ -242,7 +254,9 @@ class Links(Repository):
     """
 
     def add(self, link: ShareLink) -> None:
-        self.write().links[link.id] = link
+        tables = self.write()
+        tables.admit(link.token)
+        tables.links[link.id] = link
 
     def find(self, token_digest: bytes) -> ShareLink | None:
         return next((link for link in self.read().links.values() if link.token_digest == token_digest), None)

@@ -38,9 +38,20 @@ class MemoryWrappedSecrets:
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:
         with self.database() as unit:
             tables = unit.files.write()
+            for one in rewrappings:
+                tables.admit(one.anew)
             replaced = sum(self.put(tables, one) for one in rewrappings)
             unit.commit()
         return replaced
+
+    def retire(self, key_id: str) -> bool:
+        with self.database() as unit:
+            tables = unit.files.write()
+            if any(one.wrapped.key_id == key_id for one in _all(tables)):
+                return False
+            tables.retired_keys.add(key_id)
+            unit.commit()
+        return True
 
     def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
         """

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Engine, delete, insert, select, update
 
+from sft_adapters.sql import retired
 from sft_adapters.sql.tables import claims, files, links, users
 from sft_adapters.sql.transactions import transaction
 
@@ -39,6 +40,8 @@ def claiming(key_id: str, *, allow: Callable[[set[str]], None]) -> Callable[[Con
         if claimed_by(connection) != key_id:
             connection.execute(delete(claims))
             connection.execute(insert(claims).values(number=1, key_id=key_id))
+        # Whoever makes a retired key the active one again means it.
+        retired.readmit(connection, key_id)
 
     return claim
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import attrs
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
+from sft_adapters.sql import retired
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import files, usages
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
@@ -83,6 +84,7 @@ class SqlFiles:
 
     def add(self, file: File) -> None:
         with translated():
+            retired.admit(self.connection, file.key)
             self.connection.execute(_ADD, to_row(file))
 
     def get(self, file_id: FileId) -> File | None:

@@ -207,6 +207,16 @@ claims: Final = Table(
     CheckConstraint("number = 1", name="there_is_one"),
 )
 
+# Keys that nothing may be wrapped under any more: an operator has taken them out of the ring.
+retired_keys: Final = Table(
+    "retired_keys",
+    metadata,
+    Column("key_id", String(64), primary_key=True),
+    # Whose doing it is, and whether it has come to an end: only then it stays.
+    Column("attempt", String(32), nullable=False),
+    Column("is_settled", Boolean, nullable=False),
+)
+
 throttles: Final = Table(
     "throttles",
     metadata,

@@ -12,6 +12,7 @@ import attrs
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from sft_adapters.sql import retired
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import users
 from sft_core.errors import AlreadyRegistered, Conflict
@@ -98,6 +99,8 @@ class SqlUsers:
         saved = attrs.evolve(user, revision=user.revision + 1)
         unchanged = (users.c.id == user.id.bytes) & (users.c.revision == user.revision)
         with translated():
+            if user.totp is not None and not self._has(user.id, user.totp.seed):
+                retired.admit(self.connection, user.totp.seed)
             try:
                 result = self.connection.execute(update(users).where(unchanged).values(to_row(saved)))
             except IntegrityError:
@@ -105,6 +108,14 @@ class SqlUsers:
         if result.rowcount != 1:
             raise Conflict
         return saved
+
+    def _has(self, user_id: UserId, seed: WrappedSecret) -> bool:
+        """
+        Whether a user's seed is stored so already, and nothing new comes with saving it.
+        """
+        same = (users.c.id == user_id.bytes) & (users.c.totp_key_id == seed.key_id)
+        same &= users.c.totp_seed == seed.ciphertext
+        return self.connection.execute(select(users.c.id).where(same)).first() is not None
 
     def record_sign_in(self, user_id: UserId, at: datetime, totp_step: int | None) -> bool:
         may = (users.c.id == user_id.bytes) & users.c.is_active

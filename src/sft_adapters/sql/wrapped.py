@@ -11,11 +11,15 @@ from uuid import UUID
 import attrs
 from sqlalchemy import Column, Connection, Engine, Table, func, select, update
 
+from sft_adapters.sql import retired
 from sft_adapters.sql.tables import files, links, users
 from sft_adapters.sql.transactions import transaction
 from sft_core.keys.model import SecretKind, StoredSecret
 from sft_core.keys.ports import Rewrapping
 from sft_core.values import WrappedSecret
+
+_LOCK_SECONDS: Final = 2.0
+"""How long a retirement waits for those who are storing something, and others wait behind it."""
 
 
 @attrs.frozen
@@ -75,10 +79,28 @@ class SqlWrappedSecrets:
 
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:
         with transaction(self.engine) as (connection, begun):
+            for one in {one.anew.key_id: one.anew for one in rewrappings}.values():
+                retired.admit(connection, one)
             free = _unlocked(connection, rewrappings)
             replaced = sum(_replace(connection, one) for one in rewrappings if (one.read.kind, one.read.id) in free)
             begun.commit()
         return replaced
+
+    def retire(self, key_id: str) -> bool:
+        while True:
+            # Those who are about to store something wait behind this, so it does not wait for long.
+            with transaction(self.engine, seconds=_LOCK_SECONDS) as (connection, begun):
+                attempt = retired.begin(connection, key_id)
+                begun.commit()
+            # A long look, and nobody is kept waiting for it: what is not there now will not come.
+            is_needed = any(key_id in keys for keys in self.count().values())
+            with transaction(self.engine) as (connection, begun):
+                if is_needed:
+                    retired.give_up(connection, key_id, attempt)
+                is_settled = not is_needed and retired.settle(connection, key_id, attempt)
+                begun.commit()
+            if is_needed or is_settled:
+                return is_settled
 
 
 def _counted(connection: Connection, place: _Place) -> Mapping[str, int]:

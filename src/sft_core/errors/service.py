@@ -86,9 +86,9 @@ class AuthenticationFailed(Damaged):
     code = "content-not-authentic"
 
 
-class UnknownKey(SftError):
+class UnknownKey(Unavailable):
     """
-    A wrapped secret names a key-encryption key that the ring does not hold.
+    A wrapped secret names a key-encryption key that the ring does not hold; it may be brought back.
     """
 
     code = "unknown-key"
@@ -97,6 +97,14 @@ class UnknownKey(SftError):
     def __init__(self, key_id: str) -> None:
         super().__init__(f"key-encryption key {key_id!r} is not in the key ring")
         self.key_id = key_id
+
+
+class KeyRetired(Unavailable):
+    """
+    A secret was wrapped under a key that nothing may be wrapped under any more; nothing was stored.
+    """
+
+    code = "key-retired"
 
 
 class UnwrapFailed(SftError):

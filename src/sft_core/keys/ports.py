@@ -50,5 +50,16 @@ class WrappedSecrets(Protocol):
         One that has changed or gone stays as it is, and so may one that somebody else is changing
         at the moment: nobody is waited for. A `save` of a user who was read before is a `Conflict`
         from then on, and `replace` of a file keeps the new wrapping, so neither brings the old back.
+        `KeyRetired`, replacing none, if one was wrapped anew under a retired key.
+        """
+        ...
+
+    def retire(self, key_id: str) -> bool:
+        """
+        Let nothing be wrapped under this key any more; False, changing nothing in the end, if something still is.
+
+        Once it has returned True no row needs the key, and none ever will: whoever adds a secret
+        that was wrapped under it, even one who began before, meets `KeyRetired` before the commit.
+        A key that is retired already is no error.
         """
         ...

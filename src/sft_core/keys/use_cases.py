@@ -42,21 +42,25 @@ class RewrapSecrets:
     point has lost nothing, and begins again. A dry run opens every secret and changes none.
     `UnknownKey` if the ring does not hold the key, `InvalidValue` if it is the active one.
 
-    What is passed over is looked for again, a few times. Something may be left even so, and while
-    a service still wraps under the key there is always more: only a count tells that none is left.
+    It looks again, a few times, until there is nothing to do: some may be passed over, and services
+    may have been about to store something. Something may be left even so, and while a service still
+    wraps under the key there is always more: only a count tells that none is left.
     """
 
     secrets: WrappedSecrets
     keyring: KeyRing
 
     def __call__(self, *, key_id: str, batch: int, dry_run: bool = False) -> Iterator[Batch]:
+        unopened: set[StoredSecret] = set()
         for _ in range(1 if dry_run else MAX_PASSES):
-            passed_over = 0
+            found_any = False
             for kind in SecretKind:
                 for done in self._of_kind(kind, key_id, batch, dry_run=dry_run):
-                    passed_over += done.passed_over
-                    yield done
-            if not passed_over:
+                    found_any |= bool(done.rewrapped or done.passed_over)
+                    if done.rewrapped or done.passed_over or not unopened.issuperset(done.unopened):
+                        yield attrs.evolve(done, unopened=tuple(one for one in done.unopened if one not in unopened))
+                    unopened.update(done.unopened)
+            if not found_any:
                 return
 
     def _of_kind(self, kind: SecretKind, key_id: str, batch: int, *, dry_run: bool) -> Iterator[Batch]:

@@ -17,6 +17,7 @@ from sft_core.sharing.ports import SharingUnit
 from sft_core.values import SHARE_TOKEN_BYTES, FileId, LinkId, ShareToken, UserId
 from sft_core.vault.model import File, FileState, ShareTerms, check_expires_hours, check_max_downloads
 from sft_core.vault.use_cases import FindFile, SealUpload, Upload
+from sft_core.wrapping import wrapped_and_stored
 
 
 def digest(token: ShareToken) -> bytes:
@@ -62,11 +63,15 @@ class IssueShareLink:
     ) -> IssuedLink:
         check_expires_hours(expires_hours)
         check_max_downloads(max_downloads)
-        with self.begin() as unit:
-            file = self.find.within(unit, owner=owner, file_id=file_id)
-            issued = self.within(unit, file, expires_hours=expires_hours, max_downloads=max_downloads)
-            unit.commit()
-        return issued
+
+        def issued() -> IssuedLink:
+            with self.begin() as unit:
+                file = self.find.within(unit, owner=owner, file_id=file_id)
+                made = self.within(unit, file, expires_hours=expires_hours, max_downloads=max_downloads)
+                unit.commit()
+            return made
+
+        return wrapped_and_stored(issued)
 
     def draw(self) -> ShareToken:
         """
@@ -85,6 +90,8 @@ class IssueShareLink:
     ) -> IssuedLink:
         """
         Make the link inside a unit of work that somebody else commits; of a token that is drawn already, if given.
+
+        `KeyRetired` as `wrapped_and_stored` says.
         """
         token = token or self.draw()
         now = self.clock.now()
@@ -115,6 +122,9 @@ class SealAndShare:
 
     def __call__(self, upload: Upload, *, terms: ShareTerms) -> File:
         self.seal.complete(upload)
+        return wrapped_and_stored(lambda: self._sealed(upload, terms))
+
+    def _sealed(self, upload: Upload, terms: ShareTerms) -> File:
         with self.begin() as unit:
             file = self.seal.within(unit, upload, terms=terms)
             self.issue.within(unit, file)

@@ -14,6 +14,7 @@ from sft_core.throttle import Throttle
 from sft_core.users.model import TOTP_PURPOSE, Session, TokenClaims, TokenKind, TokenLifetimes, Totp, User
 from sft_core.users.ports import PasswordHasher, QrEncoder, SessionStore, TokenSigner, TotpCodes, UsersUnit
 from sft_core.values import EmailAddress, Password, Secret, SessionId, UserId, Username
+from sft_core.wrapping import wrapped_and_stored
 
 
 @attrs.frozen(kw_only=True)
@@ -284,9 +285,10 @@ class SetUpTotp:
     def __call__(self, *, user: User) -> TotpEnrolment:
         seed = self.codes.new_seed()
         try:
-            self._begin(user, seed)
+            wrapped_and_stored(lambda: self._begin(user, seed))
         except Conflict as conflict:
-            self._begin(rewrapped_meanwhile(self.begin, user, conflict), seed)
+            anew = rewrapped_meanwhile(self.begin, user, conflict)
+            wrapped_and_stored(lambda: self._begin(anew, seed))
         return TotpEnrolment(seed=seed, qr_png=self.qr.png(self.codes.enrolment_uri(seed, str(user.email))))
 
     def _begin(self, user: User, seed: Secret) -> None:

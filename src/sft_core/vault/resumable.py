@@ -32,6 +32,7 @@ from sft_core.vault.model import (
 )
 from sft_core.vault.ports import BlobStore, Room, VaultUnit
 from sft_core.vault.use_cases import DeleteFile, Upload, hold, purge
+from sft_core.wrapping import wrapped_and_stored
 
 
 @attrs.frozen(kw_only=True)
@@ -112,8 +113,6 @@ class CreateUpload:
             created_at=self.clock.now(),
             terms=asked.terms,
         )
-        wrapped = self.keyring.wrap(key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
-        upload = Upload(file=attrs.evolve(file, key=wrapped), key=key)
         resumable = ResumableUpload(
             file_id=file.id,
             kind=asked.kind,
@@ -122,13 +121,18 @@ class CreateUpload:
             metadata=asked.metadata,
             sources=asked.sources,
         )
+        upload = wrapped_and_stored(lambda: self._stored(Upload(file=file, key=key), resumable))
+        return Progress(file=upload.file, upload=resumable, offset=0), upload
+
+    def _stored(self, upload: Upload, resumable: ResumableUpload) -> Upload:
+        upload.file = upload.with_key(self.keyring)
         with self.begin() as unit:
             unit.files.add(upload.file)
             unit.uploads.add(resumable)
-            upload.held = hold(unit, upload, self.policy, need=asked.length or 0)
-            self.room.admit_bytes(asked.length or 0)
+            upload.held = hold(unit, upload, self.policy, need=resumable.length or 0)
+            self.room.admit_bytes(resumable.length or 0)
             unit.commit()
-        return Progress(file=upload.file, upload=resumable, offset=0), upload
+        return upload
 
 
 @attrs.frozen(kw_only=True)

@@ -112,8 +112,8 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
     """
     Make a new key and make it the active one.
 
-    The one before stays in the ring. Running services use the new key from their restart, or
-    SIGHUP, on. Where ENCRYPTION_KEY comes from the environment, this tells what to set.
+    The one before stays in the ring. Running services wrap under the new key from then on, without
+    a restart. Where ENCRYPTION_KEY comes from the environment, this tells what to set.
     """
     settings = read_settings(data, env_file, make_keys=False)
     active = ring.active_id(settings)
@@ -122,7 +122,7 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
             raise click.UsageError("--write is for an ENCRYPTION_KEY that comes from the environment.")
         before, after = ring.add(settings)
         click.echo(f"Key {after} is the active one now, and {before} opens what it wrapped.")
-        click.echo("Restart every running service, or send it SIGHUP, and then run `sft keys rotate`.")
+        click.echo("Running services use it from now on: run `sft keys rotate`.")
         return
     if write is None:
         click.echo(_BY_HAND.format(active=active, make="Make a key, for example by `sft keys add --write FILE`."))
@@ -145,8 +145,9 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
     """
     Wrap everything stored anew, under the active key.
 
-    Services may run meanwhile if they know that key. It may be stopped at any point, and goes on
-    where it was when it is run again. Ends with status 1 if something could not be wrapped anew.
+    Services may run meanwhile: they find that key in its file, or know it from their environment.
+    It may be stopped at any point, and goes on where it was when it is run again. Ends with status
+    1 if something could not be wrapped anew.
     """
     settings = read_settings(data, env_file, make_keys=False)
     earlier = [key for key in ring.keys_of(settings) if key.is_needed and not key.active]
@@ -184,7 +185,7 @@ def _tell_what_is_left(
         return not unopened and not any(key.is_missing for key in left)
     for key in left:
         if not key.is_missing:
-            tell(f"{_numbers(key)} need key {key.id} still: restart services that wrap under it, and run this again")
+            tell(f"{_numbers(key)} need key {key.id} still, because a service wraps under it: run this again")
     if not left:
         ring.pass_on(settings)
         for key in before:
@@ -228,12 +229,13 @@ def retire(data: Path, env_file: Path | None, key_id: str) -> None:
     """
     Take a key out of the ring, if nothing stored needs it.
 
-    A backup from before needs it even so, and so would a service that does not know its successor
-    yet: its file is set aside and not removed.
+    From then on nothing can be wrapped under it: a service that has not been told of its successor
+    answers 503 where it would. A backup from before needs the key even so: its file is set aside
+    and not removed.
     """
     retired = ring.retire(read_settings(data, env_file, make_keys=False), key_id)
     if retired.file is not None:
         click.echo(f"Key {key_id} is out of the ring. It is kept in {retired.file}:")
-        click.echo("remove that file once every service has been started again and every old backup is gone.")
+        click.echo("remove that file once every backup that needs it is gone.")
     if retired.in_environment:
         click.echo(f"Nothing needs key {key_id}: take it out of ENCRYPTION_KEYS_RETIRING, wherever that is set.")

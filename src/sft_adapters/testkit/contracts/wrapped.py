@@ -5,17 +5,18 @@ The contract of `sft_core.keys.ports.WrappedSecrets`.
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from uuid import uuid4
 
 import attrs
 import pytest
 
-from sft_adapters.testkit.contracts.examples import Database, a_link, race, stored_file, stored_user
-from sft_core.errors import Conflict
+from sft_adapters.testkit.contracts.examples import Database, a_file, a_link, race, stored_file, stored_user
+from sft_core.errors import Conflict, KeyRetired
 from sft_core.keys.model import SecretKind, StoredSecret
 from sft_core.keys.ports import Rewrapping, WrappedSecrets
 from sft_core.sharing.model import ShareLink
-from sft_core.users.model import User
+from sft_core.users.model import Totp, User
 from sft_core.values import FileId, UserId, WrappedSecret
 from sft_core.vault.model import File, FileState
 
@@ -230,3 +231,55 @@ class WrappedSecretsContract:
         strange = [attrs.evolve(_only(wrapped, kind).read, id=uuid4()) for kind in SecretKind]
         assert wrapped.replace([_anew(one) for one in strange]) == 0
         assert _again(database, stored) == stored
+
+    def test_nothing_is_wrapped_under_a_retired_key(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """No file, link, seed or new wrapping comes under it any more, and what there is goes on changing."""
+        stored = _one_of_each(database, key=WrappedSecret(NEW, os.urandom(40)))
+        changes = [_anew(one) for kind in SecretKind for one in _under_old(wrapped, kind)]
+        assert not wrapped.retire(OLD), "a link and a seed need it"
+        assert wrapped.replace(changes) == 2
+        assert [wrapped.retire(OLD), wrapped.retire(OLD)] == [True, True]
+        stored, late = _again(database, stored), WrappedSecret(OLD, os.urandom(40))
+        with pytest.raises(KeyRetired), database() as unit:
+            unit.files.add(a_file(stored.user, key=late))
+        with pytest.raises(KeyRetired), database() as unit:
+            unit.links.add(attrs.evolve(a_link(stored.file), token=late))
+        with pytest.raises(KeyRetired), database() as unit:
+            unit.users.save(attrs.evolve(stored.user, totp=Totp(late, confirmed=False)))
+        (own,) = wrapped.under(NEW, SecretKind.FILE_KEY, after=None, limit=2)
+        with pytest.raises(KeyRetired):
+            wrapped.replace([Rewrapping(own, late)])
+        assert {kind: dict(wrapped.count()[kind]) for kind in SecretKind} == {kind: {NEW: 1} for kind in SecretKind}
+        with database() as unit:
+            unit.files.add(a_file(stored.user, key=WrappedSecret(NEW, os.urandom(40))))
+            unit.users.save(attrs.evolve(stored.user, is_verified=True))
+            unit.commit()
+
+    def test_a_key_that_is_needed_is_as_before_after_a_refusal(
+        self, database: Database, wrapped: WrappedSecrets
+    ) -> None:
+        """What is wrapped under it may be stored, and who saves a user with such a seed notices nothing."""
+        stored = _one_of_each(database)
+        assert not wrapped.retire(OLD)
+        with database() as unit:
+            unit.users.save(attrs.evolve(stored.user, is_verified=True))
+            unit.commit()
+        _one_of_each(database)
+        assert wrapped.count()[SecretKind.FILE_KEY] == {OLD: 2}
+
+    def test_who_was_about_to_store_something_is_not_overlooked(
+        self, database: Database, wrapped: WrappedSecrets
+    ) -> None:
+        """A unit that has added a file and not committed yet: the key is retired without it, or not at all."""
+        owner = stored_user(database, totp=None)
+        late = a_file(owner)
+        with ThreadPoolExecutor(1) as pool:
+            with database() as unit:
+                unit.files.add(late)
+                retiring = pool.submit(wrapped.retire, OLD)
+                # It has to wait for this unit; if it did not, it would be over by then.
+                wait([retiring], timeout=0.3)
+                unit.commit()
+            assert not retiring.result()
+        with database(read_only=True) as unit:
+            assert unit.files.get(late.id) == late

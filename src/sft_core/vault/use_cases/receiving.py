@@ -23,6 +23,7 @@ from sft_core.vault.model import (
     VaultPolicy,
 )
 from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, Room, VaultUnit
+from sft_core.wrapping import wrapped_and_stored
 
 HELD_AHEAD: Final = 64 << 20
 """How many bytes an upload of unknown size holds of its owner's quota, at most, before they come."""
@@ -40,7 +41,8 @@ class Upload:
     A file on its way in: the intent, its key, and how far it has come. Changed by one task at a time.
 
     The row of a file that is small enough for one part comes with its commit: it is not `intended`
-    before, and no row knows of it.
+    before, no row knows of it, and its key is not wrapped yet, for a slow client may take longer
+    than an operator to replace the key that wraps it.
     """
 
     file: File
@@ -50,6 +52,13 @@ class Upload:
     received: int = 0
     parts: int = 0
     unrecorded: list[Part] = attrs.field(factory=list, repr=False)
+
+    def with_key(self, keyring: KeyRing) -> File:
+        """
+        The file with its key as it is to be stored, wrapped under the active one.
+        """
+        wrapped = keyring.wrap(self.key, purpose=FILE_KEY_PURPOSE, context=self.file.key_context)
+        return attrs.evolve(self.file, key=wrapped)
 
 
 def hold(unit: VaultUnit, upload: Upload, policy: VaultPolicy, *, need: int, ahead: int = 0) -> int:
@@ -110,10 +119,9 @@ class BeginUpload:
             media_type=media_type,
             created_at=self.clock.now(),
         )
-        wrapped = self.keyring.wrap(key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
-        upload = Upload(file=attrs.evolve(file, key=wrapped), key=key, intended=False)
+        upload = Upload(file=file, key=key, intended=False)
         if announced_size is None or announced > self.part_size:
-            intend(self.begin, upload, self.policy, need=least, ahead=announced, room=self.room)
+            intend(self.begin, upload, self.keyring, self.policy, need=least, ahead=announced, room=self.room)
         else:
             self._look_for_room(owner, least)
         return upload
@@ -134,6 +142,7 @@ class BeginUpload:
 def intend(
     begin: Begin[VaultUnit],
     upload: Upload,
+    keyring: KeyRing,
     policy: VaultPolicy,
     *,
     need: int,
@@ -145,12 +154,18 @@ def intend(
 
     What the quota lets in has to be admitted by the `room`, too, if one is given.
     """
-    with begin() as unit:
-        unit.files.add(upload.file)
-        upload.held = hold(unit, upload, policy, need=need, ahead=ahead)
-        if room is not None:
-            room.admit_bytes(need)
-        unit.commit()
+
+    def stored() -> tuple[File, int]:
+        file = upload.with_key(keyring)
+        with begin() as unit:
+            unit.files.add(file)
+            held = hold(unit, upload, policy, need=need, ahead=ahead)
+            if room is not None:
+                room.admit_bytes(need)
+            unit.commit()
+        return file, held
+
+    upload.file, upload.held = wrapped_and_stored(stored)
     upload.intended = True
 
 
@@ -196,6 +211,7 @@ class StorePart:
     begin: Begin[VaultUnit]
     clock: Clock
     entropy: Entropy
+    keyring: KeyRing
     cipher: ContentCipher
     blobs: BlobStore
     policy: VaultPolicy
@@ -256,7 +272,7 @@ class StorePart:
         ahead = min(2 * size, size + HELD_AHEAD, self.policy.max_file_size)
         if not upload.intended:
             # It was announced to be smaller.
-            intend(self.begin, upload, self.policy, need=size, ahead=ahead)
+            intend(self.begin, upload, self.keyring, self.policy, need=size, ahead=ahead)
             return
         with self.begin() as unit:
             held = hold(unit, upload, self.policy, need=size, ahead=ahead)
@@ -302,8 +318,11 @@ class SealUpload:
 
     def __call__(self, upload: Upload, *, terms: ShareTerms | None = None) -> File:
         self.complete(upload)
+        return wrapped_and_stored(lambda: self._sealed(upload, terms or ShareTerms()))
+
+    def _sealed(self, upload: Upload, terms: ShareTerms) -> File:
         with self.begin() as unit:
-            file = self.within(unit, upload, terms=terms or ShareTerms())
+            file = self.within(unit, upload, terms=terms)
             unit.commit()
         return file
 
@@ -316,15 +335,16 @@ class SealUpload:
 
     def within(self, unit: VaultUnit, upload: Upload, *, terms: ShareTerms) -> File:
         """
-        Seal inside a unit of work that somebody else commits.
+        Seal inside a unit of work that somebody else commits; `KeyRetired` as `wrapped_and_stored` says.
         """
-        sealed = upload.file.sealed(size=upload.received, terms=terms)
         if not upload.intended:
             # No row of it yet, so nobody to race with, and every part is at hand.
+            sealed = upload.with_key(self.store_part.keyring).sealed(size=upload.received, terms=terms)
             unit.files.add(sealed)
             unit.manifests.append(sealed.id, upload.unrecorded)
             hold(unit, upload, self.store_part.policy, need=sealed.size)
             return sealed
+        sealed = upload.file.sealed(size=upload.received, terms=terms)
         # The state first: whoever lost the race for it has no manifest to append to.
         if not unit.files.replace(sealed, expected=FileState.RECEIVING):
             raise UploadAborted

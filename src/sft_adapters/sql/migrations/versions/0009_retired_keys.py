@@ -1,0 +1,33 @@
+"""
+Keys that nothing may be wrapped under any more.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """
+    Make the table; `sft keys retire` fills it.
+    """
+    op.create_table(
+        "retired_keys",
+        sa.Column("key_id", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.String(length=32), nullable=False),
+        sa.Column("is_settled", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("key_id", name=op.f("pk_retired_keys")),
+    )
+
+
+def downgrade() -> None:
+    """
+    Drop it.
+    """
+    op.drop_table("retired_keys")

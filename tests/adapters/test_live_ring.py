@@ -1,0 +1,197 @@
+"""
+The key ring of a running service, while an operator changes its files.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import attrs
+import pytest
+
+from sft_adapters import live_ring
+from sft_adapters.bootstrap import settings_for
+from sft_adapters.crypto.keyring import AesKeyRing, key_id
+from sft_adapters.disk import keyfiles
+from sft_adapters.live_ring import REST_SECONDS, LiveKeyRing
+from sft_adapters.ring_files import with_keys_read_again
+from sft_adapters.settings import Settings
+from sft_adapters.testkit import contracts
+from sft_core.errors import UnknownKey
+from sft_core.values import Secret, WrappedSecret
+
+PURPOSE, CONTEXT = "file-key", b"a row"
+
+
+@attrs.define
+class Ticks:
+    """
+    A monotonic clock that stands still.
+    """
+
+    at: float = 100.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@attrs.define
+class Reads:
+    """
+    How often the key files were read.
+    """
+
+    number: int = 0
+
+    def __call__(self, settings: Settings) -> Settings:
+        self.number += 1
+        return with_keys_read_again(settings)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_for(tmp_path / "data")
+
+
+@pytest.fixture
+def folder(settings: Settings) -> Path:
+    return settings.data_dir / "keys"
+
+
+@pytest.fixture
+def ticks() -> Ticks:
+    return Ticks()
+
+
+@pytest.fixture
+def ring(settings: Settings, ticks: Ticks) -> LiveKeyRing:
+    return LiveKeyRing(settings, ticks)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    reads = Reads()
+    monkeypatch.setattr(live_ring, "with_keys_read_again", reads)
+    return reads
+
+
+def wrapped_by(ring: AesKeyRing | LiveKeyRing) -> WrappedSecret:
+    return ring.wrap(Secret(bytes(32)), purpose=PURPOSE, context=CONTEXT)
+
+
+def opens(ring: LiveKeyRing, wrapped: WrappedSecret) -> bool:
+    try:
+        return ring.unwrap(wrapped, purpose=PURPOSE, context=CONTEXT) == Secret(bytes(32))
+    except UnknownKey:
+        return False
+
+
+def elsewhere(folder: Path) -> AesKeyRing:
+    """
+    The ring of a service that is started now.
+    """
+    settings = settings_for(folder.parent)
+    return AesKeyRing(settings.encryption_key, settings.earlier_keys)
+
+
+def added(folder: Path) -> str:
+    """
+    Add a key as `sft keys add` does; its id.
+    """
+    keyfiles.succeed(folder, elsewhere(folder).active_id)
+    return elsewhere(folder).active_id
+
+
+class TestLiveKeyRing(contracts.KeyRingContract):
+    """
+    It is a key ring like any other.
+    """
+
+    @pytest.fixture
+    def keyring(self, tmp_path: Path) -> LiveKeyRing:
+        return LiveKeyRing(settings_for(tmp_path / "one"))
+
+    @pytest.fixture
+    def other_keyring(self, tmp_path: Path) -> LiveKeyRing:
+        return LiveKeyRing(settings_for(tmp_path / "other"))
+
+
+def test_a_new_key_wraps_what_comes_next(ring: LiveKeyRing, folder: Path) -> None:
+    """At once, however often keys are added within one tick of the file system's clock; all before still open."""
+    earlier = [wrapped_by(ring)]
+    for _ in range(20):
+        new = added(folder)
+        os.utime(folder, ns=(10**18, 10**18))
+        earlier.append(wrapped_by(ring))
+        assert earlier[-1].key_id == new
+    assert all(opens(ring, wrapped) for wrapped in earlier)
+
+
+def test_what_another_service_wraps_under_a_new_key_opens(ring: LiveKeyRing, folder: Path) -> None:
+    """Also when this one has read its files a moment ago, for a key that nobody has."""
+    unknown = WrappedSecret("0" * 16, bytes(40))
+    for _ in range(3):
+        assert not opens(ring, unknown)
+        added(folder)
+        assert opens(ring, wrapped_by(elsewhere(folder)))
+
+
+def test_a_key_that_was_added_between_settings_and_ring_is_seen(settings: Settings, folder: Path) -> None:
+    """The first secret is wrapped under what the files hold, not under what the settings were read from."""
+    new = added(folder)
+    assert wrapped_by(LiveKeyRing(settings)).key_id == new
+
+
+def test_a_key_that_is_set_aside_opens_what_is_under_way(ring: LiveKeyRing, folder: Path) -> None:
+    """Its row was read before; a ring that is made later does not know it any more."""
+    before = wrapped_by(ring)
+    added(folder)
+    keyfiles.set_aside_earlier(folder, before.key_id)
+    wrapped_by(ring)
+    assert opens(ring, before)
+    assert not opens(LiveKeyRing(settings_for(folder.parent)), before)
+
+
+def test_rows_cannot_make_it_read_its_files_over_and_over(ring: LiveKeyRing, ticks: Ticks, reads: Reads) -> None:
+    """A thousand secrets under keys that nobody has cost one look in two seconds; wrapping costs none."""
+    wrapped_by(ring)
+    assert reads.number == 1
+    ticks.at += REST_SECONDS
+    for number in range(1000):
+        assert not opens(ring, WrappedSecret(f"{number:016x}", bytes(40)))
+        wrapped_by(ring)
+    assert reads.number == 2
+    ticks.at += REST_SECONDS
+    assert not opens(ring, WrappedSecret("0" * 16, bytes(40)))
+    assert reads.number == 3
+
+
+def test_a_spoilt_file_leaves_the_ring_as_it_was(
+    ring: LiveKeyRing, folder: Path, ticks: Ticks, reads: Reads, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told in the log, tried again after a while and not before, and taken once it is mended."""
+    old = wrapped_by(ring).key_id
+    ticks.at += REST_SECONDS
+    added(folder)
+    good = keyfiles.path_of(folder, "ENCRYPTION_KEY")
+    text = good.read_text()
+    good.write_text("nonsense")
+    with caplog.at_level(logging.WARNING, "sft.keys"):
+        assert {wrapped_by(ring).key_id for _ in range(50)} == {old}
+    assert [str(good) in record.getMessage() for record in caplog.records] == [True]
+    assert reads.number == 2
+    good.write_text(text)
+    ticks.at += REST_SECONDS
+    assert wrapped_by(ring).key_id == elsewhere(folder).active_id
+
+
+def test_keys_of_the_environment_are_those_of_the_start(tmp_path: Path) -> None:
+    """Only earlier keys may come from files then; the active one stays."""
+    key = keyfiles.write(tmp_path / "given.key")
+    settings = settings_for(tmp_path / "data", {"ENCRYPTION_KEY": key, "SECRET_KEY": os.urandom(32).hex()})
+    ring = LiveKeyRing(settings)
+    other = AesKeyRing(Secret(os.urandom(32)))
+    assert wrapped_by(ring).key_id == key_id(settings.encryption_key)
+    assert not opens(ring, wrapped_by(other))
