@@ -159,6 +159,7 @@ class Container(containers.DeclarativeContainer):
     sweep_policy = providers.Singleton(
         SweepPolicy,
         idle=providers.Factory(timedelta, hours=s.upload_idle_hours),
+        single_idle=providers.Factory(timedelta, seconds=s.single_idle_seconds),
         grace=providers.Factory(timedelta, hours=s.orphan_grace_hours),
         batch=s.sweep_batch,
     )

@@ -260,6 +260,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How long a request with an `Idempotency-Key` can be repeated without being done again.",
         "hours",
     ),
+    Setting(
+        "FORM_IDLE_MINUTES",
+        types.whole(5, 525_600),
+        15,
+        "How long one that nobody can go on with, a form or a plain body, is kept after its next part should have "
+        "come: PART_SIZE at MIN_BYTES_PER_SECOND, and STALL_SECONDS. Never longer than UPLOAD_IDLE_HOURS.",
+        "minutes",
+    ),
     Setting("JSON_BODY_LIMIT", types.whole(1024, 16 * _MIB), 64 << 10, "The largest JSON body.", "bytes"),
     Setting("CONTROL_THREADS", types.whole(1, 256), 8, "Threads for rows, in each worker."),
     Setting("TRANSFER_THREADS", types.whole(1, 256), 4, "Threads for encryption and blobs, in each worker."),

@@ -91,6 +91,7 @@ class Settings:
     part_size: int
     upload_idle_hours: int
     idempotency_hours: int
+    form_idle_minutes: int
     json_body_limit: int
     control_threads: int
     transfer_threads: int
@@ -141,6 +142,17 @@ class Settings:
         How many bytes a user's files may hold together; None is no limit.
         """
         return self.user_quota or None
+
+    @property
+    def single_idle_seconds(self) -> float:
+        """
+        How long nothing may come of an upload that nobody can go on with before it is given up.
+
+        Its row tells that it moves when a part is stored, so it cannot be less than the slowest
+        client takes for one.
+        """
+        slowest = self.part_size / self.min_bytes_per_second + self.stall_seconds
+        return min(60 * self.form_idle_minutes + slowest, 3600 * self.upload_idle_hours)
 
     @property
     def limiter_kind(self) -> Literal["database", "redis"]:

@@ -20,10 +20,12 @@ from sft_adapters.memory.leases import MemoryLeases
 from sft_core.application import Application
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError, DatabaseUnavailable, UploadAborted
 from sft_core.users.model import User
-from sft_core.values import FileName
+from sft_core.values import OCTET_STREAM, FileName
 from sft_core.vault.model import File, FileState
+from sft_core.vault.resumable import UploadAsked
 from sft_core.vault.sweep import LEASE, PATIENCE, Sweep, SweepInTurn, Swept
 from sft_core.vault.use_cases import Upload
+from sft_core.vault.use_cases.receiving import TOUCH_INTERVAL
 from support.library import FaultyBlobs, register
 
 NAME = FileName.parse("notes.txt")
@@ -92,10 +94,10 @@ def test_there_is_nothing_to_do_at_first(sft: Application, maya: User) -> None:
     assert b"".join(map(bytes, sft.read_file(file))) == b"content"
 
 
-def test_an_upload_that_nobody_goes_on_with_is_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
-    """A day after its last byte and not a microsecond earlier; key, parts, row and hold go."""
+def test_an_upload_that_nobody_can_go_on_with_is_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A while after its next part should have come and not a microsecond earlier; key, parts, row and hold go."""
     upload = begun(sft, maya, b"x" * 100)
-    clock.advance(microseconds=IDLE / TICK - 1)
+    clock.advance(microseconds=sft.sweep.policy.single_idle / TICK - 1)
     assert sft.sweep() == Swept()
     clock.advance(microseconds=1)
     assert sft.sweep() == Swept(given_up=1, removed=1)
@@ -105,11 +107,39 @@ def test_an_upload_that_nobody_goes_on_with_is_given_up(sft: Application, maya: 
     assert keys(sft) == set()
 
 
+def test_an_upload_that_nobody_goes_on_with_is_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
+    """One that might be gone on with, a day after its last byte and not a microsecond earlier."""
+    upload = sft.create_upload(owner=maya.id, asked=UploadAsked(name=NAME, media_type=OCTET_STREAM, length=100))
+    clock.advance(hours=1)
+    writing = sft.take_upload(owner=maya.id, file_id=upload.file.id, offset=0)
+    sft.append_bytes(writing, b"x" * 10)
+    clock.advance(microseconds=IDLE / TICK - 1)
+    assert sft.sweep() == Swept()
+    clock.advance(microseconds=1)
+    assert sft.sweep() == Swept(given_up=1, removed=1)
+    assert (keys(sft), states(sft), used(sft, maya)) == (set(), Counter(), 0)
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, 15 * 60 + 4096 + 60),
+        ({"FORM_IDLE_MINUTES": "5", "MIN_BYTES_PER_SECOND": "1048576", "STALL_SECONDS": "10"}, 5 * 60 + 4 + 10),
+        ({"UPLOAD_IDLE_HOURS": "1"}, 3600),
+    ],
+)
+def test_the_slowest_client_has_the_time_for_a_part(environ: Mapping[str, str], seconds: float) -> None:
+    """What nobody can go on with is given up no sooner, and what is resumable is never given up before it."""
+    policy = memory_application(environ=environ).sweep.policy
+    assert policy.single_idle == timedelta(seconds=seconds)
+    assert policy.single_idle <= policy.idle
+
+
 def test_who_goes_on_is_not_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Each part counts anew, also one that no manifest knows yet."""
+    """Each part counts anew, also one that no manifest knows yet, however slowly they come."""
     upload = begun(sft, maya, b"one")
     for _ in range(3):
-        clock.advance(hours=23)
+        clock.advance(seconds=(sft.sweep.policy.single_idle - TOUCH_INTERVAL).total_seconds())
         sft.store_part(upload, b"more")
         assert sft.sweep() == Swept()
     assert sft.seal_upload(upload).size == len(b"onemoremoremore")

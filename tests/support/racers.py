@@ -162,7 +162,7 @@ def sweep(engine: Engine, folder: bytes) -> bool:
     """
     Sweep a database and a folder of blobs in which nothing is spared for its youth.
     """
-    policy = SweepPolicy(idle=timedelta(0), grace=timedelta(0), batch=2)
+    policy = SweepPolicy(idle=timedelta(0), single_idle=timedelta(0), grace=timedelta(0), batch=2)
     blobs = DiskBlobs(Path(folder.decode()))
     swept = Sweep(begin=SqlDatabase(engine), clock=SystemClock(), blobs=blobs, expiring=[blobs], policy=policy)()
     return swept.is_complete and not swept.failures

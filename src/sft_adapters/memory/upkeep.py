@@ -12,7 +12,7 @@ from datetime import datetime
 from sft_adapters.memory.rows import Repository, Tables
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import CONDEMNED, File, FileState, Part
-from sft_core.vault.upkeep_ports import Drift
+from sft_core.vault.upkeep_ports import Drift, IdleSince
 
 
 def _page(files: Iterable[File], after: FileId | None, limit: int) -> list[File]:
@@ -28,15 +28,16 @@ class Leftovers(Repository):
     def condemned(self, *, after: FileId | None, limit: int) -> Sequence[File]:
         return _page((file for file in self.read().files.values() if file.state in CONDEMNED), after, limit)
 
-    def idle(self, *, since: datetime, after: FileId | None, limit: int) -> Sequence[File]:
-        return _page((file for file in self.read().files.values() if _is_idle(file, since)), after, limit)
+    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[File]:
+        tables = self.read()
+        return _page((file for file in tables.files.values() if _is_idle(tables, file, since)), after, limit)
 
-    def give_up(self, file_id: FileId, *, since: datetime) -> bool:
-        files = self.write().files
-        file = files.get(file_id)
-        if file is None or not _is_idle(file, since):
+    def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
+        tables = self.write()
+        file = tables.files.get(file_id)
+        if file is None or not _is_idle(tables, file, since):
             return False
-        files[file_id] = file.aborted()
+        tables.files[file_id] = file.aborted()
         return True
 
     def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
@@ -47,8 +48,9 @@ class Leftovers(Repository):
         return min((user.created_at for user in self.read().users.values()), default=None)
 
 
-def _is_idle(file: File, since: datetime) -> bool:
-    return file.state is FileState.RECEIVING and file.touched_at <= since
+def _is_idle(tables: Tables, file: File, since: IdleSince) -> bool:
+    least = since.resumable if file.id in tables.uploads else since.single
+    return file.state is FileState.RECEIVING and file.touched_at <= least
 
 
 class Inventory(Repository):

@@ -16,10 +16,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.files import from_row
 from sft_adapters.sql.manifests import COLUMNS
-from sft_adapters.sql.tables import UNFINISHED, files, links, parts, usages, users
+from sft_adapters.sql.tables import UNFINISHED, files, links, parts, uploads, usages, users
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import CONDEMNED, File, FileState, Part
-from sft_core.vault.upkeep_ports import Drift
+from sft_core.vault.upkeep_ports import Drift, IdleSince
 
 _CONDEMNED: Final = files.c.state.in_([state.value for state in CONDEMNED])
 _IS_SEALED: Final = files.c.state == FileState.SEALED.value
@@ -44,10 +44,10 @@ class SqlLeftovers:
     def condemned(self, *, after: FileId | None, limit: int) -> Sequence[File]:
         return _page(self.connection, and_(UNFINISHED, _CONDEMNED), after, limit)
 
-    def idle(self, *, since: datetime, after: FileId | None, limit: int) -> Sequence[File]:
+    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[File]:
         return _page(self.connection, and_(UNFINISHED, _is_idle(since)), after, limit)
 
-    def give_up(self, file_id: FileId, *, since: datetime) -> bool:
+    def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
         change = {"state": FileState.ABORTING.value, "key_id": None, "wrapped_key": None}
         idle = (files.c.id == file_id.bytes) & _is_idle(since)
         with translated():
@@ -64,10 +64,15 @@ class SqlLeftovers:
         return first
 
 
-def _is_idle(since: datetime) -> ColumnElement[bool]:
+def _is_idle(since: IdleSince) -> ColumnElement[bool]:
+    is_resumable = select(uploads.c.file_id).where(uploads.c.file_id == files.c.id).exists()
+    rests = or_(and_(is_resumable, _rests(since.resumable)), and_(~is_resumable, _rests(since.single)))
+    return and_(files.c.state == FileState.RECEIVING.value, rests)
+
+
+def _rests(since: datetime) -> ColumnElement[bool]:
     # A release that does not know the second column leaves it at the beginning of time.
-    moved = (files.c.created_at <= since) & (files.c.touched_at <= since)
-    return (files.c.state == FileState.RECEIVING.value) & moved
+    return and_(files.c.created_at <= since, files.c.touched_at <= since)
 
 
 @attrs.frozen

@@ -144,7 +144,7 @@ class Examine:
     def _file(self, file: File, now: datetime, chosen: Chosen, *, repair: bool) -> Iterator[Finding]:
         if file.state in CONDEMNED:
             yield from self._condemned(file, repair=repair)
-        elif file.state is FileState.RECEIVING and file.touched_at <= now - self.policy.idle:
+        elif file.state is FileState.RECEIVING and self._is_idle(file, now):
             yield from self._stuck(file, now, repair=repair)
         else:
             findings = list(self.examine_file(file, chosen=chosen))
@@ -154,6 +154,12 @@ class Examine:
                 findings = [finding for finding in findings if finding in again]
             if findings and self._is_still(file):
                 yield from findings
+
+    def _is_idle(self, file: File, now: datetime) -> bool:
+        since = self.policy.idle_since(now)
+        with self.begin(read_only=True) as unit:
+            is_resumable = unit.uploads.get(file.id) is not None
+        return file.touched_at <= (since.resumable if is_resumable else since.single)
 
     def _is_still(self, file: File) -> bool:
         """
@@ -175,7 +181,7 @@ class Examine:
         )
 
     def _stuck(self, file: File, now: datetime, *, repair: bool) -> Iterator[Finding]:
-        won = repair and give_up(self.begin, file, since=now - self.policy.idle)
+        won = repair and give_up(self.begin, file, since=self.policy.idle_since(now))
         if won:
             purge(self.begin, self.examine_file.blobs, file)
         if won or self._is_still(file):

@@ -20,7 +20,7 @@ from sft_core.ports import Begin, Clock, Expiring, Leases
 from sft_core.values import FileId
 from sft_core.vault.model import File, FileState, file_of
 from sft_core.vault.ports import BlobInfo, BlobStore
-from sft_core.vault.upkeep_ports import SweepUnit
+from sft_core.vault.upkeep_ports import IdleSince, SweepUnit
 from sft_core.vault.use_cases import purge
 
 T = TypeVar("T")
@@ -40,6 +40,10 @@ class SweepPolicy:
     """
     How long things are left alone: an upload without a new byte for `idle`, a blob without a row for `grace`.
 
+    An upload that ends with its request, because nobody could go on with it, is left alone for
+    `single_idle` only: longer than the slowest client takes for a part and the store for keeping
+    it, for then its row tells that it moves.
+
     The row of a small file comes with its commit, moments after its one part was stored: `grace` has
     to be longer than that by far, and than clocks differ. An upload of several parts has its row
     before its first part. What a store knows to be over is kept for `kept` beyond its end, because
@@ -47,9 +51,16 @@ class SweepPolicy:
     """
 
     idle: timedelta
+    single_idle: timedelta
     grace: timedelta
     kept: timedelta = timedelta(days=1)
     batch: int = 100
+
+    def idle_since(self, now: datetime) -> IdleSince:
+        """
+        When an upload that is idle now has got its last byte, or earlier.
+        """
+        return IdleSince(resumable=now - self.idle, single=now - self.single_idle)
 
 
 @attrs.define(kw_only=True)
@@ -137,7 +148,7 @@ class Sweep:
         return sweep.swept
 
     def _give_up_idle(self, sweep: _Round) -> None:
-        since = sweep.now - self.policy.idle
+        since = self.policy.idle_since(sweep.now)
         idle = self._pages(lambda unit, after: unit.leftovers.idle(since=since, after=after, limit=self.policy.batch))
         for _ in sweep.each(idle, lambda file: give_up(self.begin, file, since=since)):
             sweep.swept.given_up += 1
@@ -185,7 +196,7 @@ class Sweep:
             yield count
 
 
-def give_up(begin: Begin[SweepUnit], file: File, *, since: datetime) -> bool:
+def give_up(begin: Begin[SweepUnit], file: File, *, since: IdleSince) -> bool:
     """
     Win the end of an upload that has been idle since then: from here on its bytes are noise.
     """

@@ -15,6 +15,19 @@ from sft_core.vault.model import File, Part
 from sft_core.vault.ports import VaultUnit
 
 
+@attrs.frozen(kw_only=True)
+class IdleSince:
+    """
+    Since when nothing has to have come of an upload for it to be idle.
+
+    `resumable` is for one that somebody may go on with (`ResumableUploads`); `single` for any
+    other, which ends with the request that brings it.
+    """
+
+    resumable: datetime
+    single: datetime
+
+
 class Leftovers(Protocol):
     """
     What has come to its end and is still there, seen from inside one unit of work.
@@ -28,13 +41,13 @@ class Leftovers(Protocol):
         """
         ...
 
-    def idle(self, *, since: datetime, after: FileId | None, limit: int) -> Sequence[File]:
+    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[File]:
         """
-        Files that are being received and got their last byte at or before `since`.
+        Files that are being received and got their last byte at or before the moment for their kind.
         """
         ...
 
-    def give_up(self, file_id: FileId, *, since: datetime) -> bool:
+    def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
         """
         Make such a file aborting and destroy its key, in one conditional update.
 

@@ -13,7 +13,7 @@ from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import File, FileState, Part
-from sft_core.vault.upkeep_ports import Drift
+from sft_core.vault.upkeep_ports import Drift, IdleSince
 
 
 class GivesUpWhatMoves(Leftovers):
@@ -21,9 +21,13 @@ class GivesUpWhatMoves(Leftovers):
     Whether the upload has gone on since it was looked at is not part of the condition.
     """
 
-    def give_up(self, file_id: FileId, *, since: datetime) -> bool:
+    def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
         file = self.read().files.get(file_id)
-        return super().give_up(file_id, since=max(since, file.touched_at) if file is not None else since)
+        if file is not None:
+            since = IdleSince(
+                resumable=max(since.resumable, file.touched_at), single=max(since.single, file.touched_at)
+            )
+        return super().give_up(file_id, since=since)
 
 
 class KeepsTheKey(Leftovers):
@@ -31,7 +35,7 @@ class KeepsTheKey(Leftovers):
     A state that changes, and a key that stays.
     """
 
-    def give_up(self, file_id: FileId, *, since: datetime) -> bool:
+    def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
         before = self.read().files.get(file_id)
         won = super().give_up(file_id, since=since)
         if won and before is not None:

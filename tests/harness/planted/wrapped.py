@@ -77,6 +77,39 @@ class ForgetsToCommit(MemoryWrappedSecrets):
             return sum(self.put(unit.files.write(), one) for one in rewrappings)
 
 
+class RetiresWhatIsNeeded(MemoryWrappedSecrets):
+    """
+    A key is retired without a look at the rows.
+    """
+
+    def retire(self, key_id: str) -> bool:
+        with self.database() as unit:
+            unit.files.write().retired_keys.add(key_id)
+            unit.commit()
+        return True
+
+
+class RetiresNothing(MemoryWrappedSecrets):
+    """
+    It looks at the rows, and who comes later may wrap under the key all the same.
+    """
+
+    def retire(self, key_id: str) -> bool:
+        return not any(key_id in keys for keys in self.count().values())
+
+
+class StaysRetired(MemoryWrappedSecrets):
+    """
+    A refusal leaves the mark that was made before the look.
+    """
+
+    def retire(self, key_id: str) -> bool:
+        with self.database() as unit:
+            unit.files.write().retired_keys.add(key_id)
+            unit.commit()
+        return not any(key_id in keys for keys in self.count().values())
+
+
 class StepsOverOne(MemoryWrappedSecrets):
     """
     Who goes on from the last one begins one row too late.

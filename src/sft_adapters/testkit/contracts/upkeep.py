@@ -28,10 +28,12 @@ from sft_adapters.testkit.contracts.examples import (
 from sft_core.errors import SftError
 from sft_core.users.model import User
 from sft_core.values import FileId
-from sft_core.vault.model import CONDEMNED, File, FileState, Part
-from sft_core.vault.upkeep_ports import Drift
+from sft_core.vault.model import CONDEMNED, File, FileState, Part, ResumableUpload
+from sft_core.vault.upkeep_ports import Drift, IdleSince
 
 TICK: Final = timedelta(microseconds=1)
+LATER: Final = timedelta(hours=1)
+SINCE: Final = IdleSince(resumable=NOW - LATER, single=NOW)
 
 
 def _stored(database: Database, *files: File) -> list[File]:
@@ -84,14 +86,30 @@ class LeftoversContract:
             if state is not FileState.RECEIVING:
                 _stored(database, a_file(owner, created_at=begun, state=state))
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.leftovers.idle(since=NOW, after=after, limit=most), limit)
+            found = _paged(lambda after, most: unit.leftovers.idle(since=SINCE, after=after, limit=most), limit)
         assert found == before
+
+    @pytest.mark.parametrize("is_resumable", [True, False])
+    def test_what_may_be_gone_on_with_has_a_time_of_its_own(self, database: Database, *, is_resumable: bool) -> None:
+        """To the microsecond, for a look and for giving up, of uploads that are resumable and of those that are not."""
+        last = SINCE.resumable if is_resumable else SINCE.single
+        owner = stored_user(database)
+        over, alive = (a_file(owner, created_at=last - LATER, touched_at=at) for at in (last, last + TICK))
+        _stored(database, over, alive)
+        with database() as unit:
+            if is_resumable:
+                for file in (over, alive):
+                    unit.uploads.add(ResumableUpload(file_id=file.id))
+                unit.commit()
+        with database() as unit:
+            assert list(unit.leftovers.idle(since=SINCE, after=None, limit=9)) == [over]
+            assert [unit.leftovers.give_up(file.id, since=SINCE) for file in (over, alive)] == [True, False]
 
     def test_giving_up_destroys_the_key(self, database: Database) -> None:
         """An idle upload is aborting afterwards, without a key, and nothing else of it is changed."""
         (file,) = _stored(database, a_file(stored_user(database), touched_at=NOW))
         with database() as unit:
-            assert unit.leftovers.give_up(file.id, since=NOW)
+            assert unit.leftovers.give_up(file.id, since=SINCE)
             unit.commit()
         with database(read_only=True) as unit:
             assert unit.files.get(file.id) == file.aborted()
@@ -103,8 +121,8 @@ class LeftoversContract:
         file = a_file(stored_user(database), touched_at=late, state=state)
         _stored(database, file)
         with database() as unit:
-            assert not unit.leftovers.give_up(file.id, since=NOW)
-            assert not unit.leftovers.give_up(FileId(file.owner.value), since=NOW)
+            assert not unit.leftovers.give_up(file.id, since=SINCE)
+            assert not unit.leftovers.give_up(FileId(file.owner.value), since=SINCE)
             unit.commit()
         with database(read_only=True) as unit:
             assert unit.files.get(file.id) == file
@@ -115,7 +133,7 @@ class LeftoversContract:
 
         def give_up() -> bool:
             with database() as unit:
-                won = unit.leftovers.give_up(file.id, since=NOW)
+                won = unit.leftovers.give_up(file.id, since=SINCE)
                 unit.commit()
             return won
 
