@@ -4,7 +4,8 @@ Whether the service could start: each thing that it stands on, looked at without
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -13,29 +14,50 @@ from sft_adapters.bootstrap import check_schema, key_files
 from sft_adapters.container import Unchecked
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
-from sft_core.errors import ConfigurationError
+from sft_core.errors import BlobStoreUnavailable, ConfigurationError, SftError
 
 
 @attrs.frozen
 class Check:
     """
     One thing that the service stands on: its name, whether it is well, and what it is or lacks.
+
+    Without one that has a `code`, an error's, what comes after it cannot be looked at.
     """
 
     name: str
     is_well: bool
     detail: str
+    code: str = ""
+
+
+def failed(name: str, error: SftError) -> Check:
+    """
+    What is told of a thing that the service cannot do without.
+    """
+    return Check(name, is_well=False, detail=error.detail or error.public, code=error.code)
 
 
 def check_ground(settings: Settings) -> Iterator[Check]:
     """
-    Keys, database and schema: without them nothing can be examined.
-
-    `ConfigurationError` or `DatabaseUnavailable` says what is wrong with one of them.
+    Keys, database and schema: without them nothing can be examined, and the first that is not well is the last.
     """
-    yield Check("keys", is_well=True, detail=_where_the_keys_are(settings))
+    keys = _looked_at("keys", lambda: _where_the_keys_are(settings))
+    yield keys
+    if keys.is_well:
+        yield _looked_at("database", lambda: _what_the_database_is(settings))
+
+
+def _looked_at(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, is_well=True, detail=look())
+    except SftError as error:
+        return failed(name, error)
+
+
+def _what_the_database_is(settings: Settings) -> str:
     check_schema(settings)
-    yield Check("database", is_well=True, detail=described(settings.database))
+    return described(settings.database)
 
 
 def _where_the_keys_are(settings: Settings) -> str:
@@ -50,15 +72,21 @@ def _where_the_keys_are(settings: Settings) -> str:
 def check_servers(settings: Settings, opened: Unchecked) -> Iterator[Check]:
     """
     The blob store, without which little can be examined, and Redis, which the service can do without.
-
-    `BlobStoreUnavailable` or `ConfigurationError` says what is wrong with them.
     """
-    # One look is enough: it is found, it lets us in, and it answers as a store does.
-    next(iter(opened.application.examine.examine_file.blobs.list()), None)
-    s3 = settings.blob_store_kind == "s3"
-    where = f"bucket {settings.minio_bucket_name} at {settings.minio_endpoint}" if s3 else str(settings.blob_folder)
-    yield Check("store", is_well=True, detail=where)
+    yield _looked_at("store", lambda: _where_the_blobs_are(settings, opened))
     if settings.redis_url:
         answers = extras.check_redis(settings)
         detail = "it answers" if answers else "no answer: the database does its work"
         yield Check("redis", is_well=answers, detail=detail)
+
+
+def _where_the_blobs_are(settings: Settings, opened: Unchecked) -> str:
+    folder, is_s3 = settings.blob_folder, settings.blob_store_kind == "s3"
+    if not is_s3:
+        try:
+            os.scandir(folder).close()
+        except OSError as error:
+            raise BlobStoreUnavailable(f"{folder}, the folder of blobs: {error.strerror}") from None
+    # One look is enough: it is found, it lets us in, and it answers as a store does.
+    next(iter(opened.application.examine.examine_file.blobs.list()), None)
+    return f"bucket {settings.minio_bucket_name} at {settings.minio_endpoint}" if is_s3 else str(folder)

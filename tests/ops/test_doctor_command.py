@@ -7,7 +7,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +265,97 @@ def test_a_repair_needs_the_storage_for_itself_where_one_may_write(
     with on_disk.opened():
         assert doctor(on_disk).status == 0
         assert doctor(on_disk, "--repair").status == 2
+
+
+Hurt = Callable[[Patient], None]
+
+
+def data_of(patient: Patient) -> Path:
+    return patient.settings.data_dir
+
+
+def no_folder(patient: Patient) -> None:
+    (data_of(patient) / "blobs").rename(data_of(patient) / "elsewhere")
+
+
+def no_folder_but_a_file(patient: Patient) -> None:
+    no_folder(patient)
+    (data_of(patient) / "blobs").touch()
+
+
+def a_circle_of_links(patient: Patient) -> None:
+    no_folder(patient)
+    (data_of(patient) / "blobs").symlink_to("blobs")
+
+
+def no_key(patient: Patient) -> None:
+    (data_of(patient) / "keys/encryption.key").unlink()
+
+
+def a_spoilt_key(patient: Patient) -> None:
+    (data_of(patient) / "keys/encryption.key").write_text("nonsense")
+
+
+def no_database(patient: Patient) -> None:
+    (data_of(patient) / "sft.db").unlink()
+
+
+def no_database_but_noise(patient: Patient) -> None:
+    (data_of(patient) / "sft.db").write_bytes(b"noise" * 1000)
+
+
+def at_revision(revision: str) -> Hurt:
+    def hurt(patient: Patient) -> None:
+        with closing(sqlite3.connect(data_of(patient) / "sft.db")) as database, database:
+            database.execute("UPDATE alembic_version SET version_num = ?", [revision])
+
+    hurt.__name__ = f"at revision {revision}"
+    return hurt
+
+
+@pytest.mark.parametrize(
+    ("hurt", "name", "code", "words"),
+    [
+        (no_folder, "store", "blob-store-unavailable", "blobs, the folder of blobs: No such file"),
+        (no_folder_but_a_file, "store", "blob-store-unavailable", "Not a directory"),
+        (a_circle_of_links, "store", "blob-store-unavailable", "Too many levels"),
+        (no_key, "keys", "configuration", "ENCRYPTION_KEY is neither given nor in"),
+        (a_spoilt_key, "settings", "configuration", "holds no ENCRYPTION_KEY"),
+        (no_database, "database", "configuration", "there is no database"),
+        (no_database_but_noise, "database", "database-unavailable", "not a database"),
+        (at_revision("0001"), "database", "configuration", "older than this version: run `sft migrate`"),
+        (at_revision("9999"), "database", "configuration", "made by a newer version"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_what_it_stands_on_is_a_finding_when_it_is_not_well(
+    on_disk: Patient, hurt: Hurt, name: str, code: str, words: str
+) -> None:
+    """Status 2, and the same to people and programs: what it is, and why nothing else was looked at."""
+    hurt(on_disk)
+    report = doctor(on_disk)
+    assert (report.status, report.codes, report.told["failures"]) == (2, [code], {code: 1})
+    (finding,) = report.told["findings"]
+    assert finding["subject"] == name
+    assert words in finding["detail"]
+    assert [check["name"] for check in report.told["checks"] if not check["is_well"]] == [name]
+    result = RUNNER.invoke(sft, ["doctor", "--data", str(data_of(on_disk))], env=on_disk.environ)
+    assert result.exit_code == 2
+    assert f"NOT WELL             {name}" in result.output
+    assert words in result.output
+
+
+def test_a_server_that_is_not_there_is_a_finding(on_disk: Patient) -> None:
+    """A database that nobody listens for, and a store."""
+    report = doctor(on_disk, DATABASE_URL=f"postgresql://sft@127.0.0.1:{free_port()}/sft")
+    assert (report.status, report.codes) == (2, ["database-unavailable"])
+    away = {"MINIO_ENDPOINT": f"127.0.0.1:{free_port()}", "MINIO_SECURE": "false"}
+    report = doctor(on_disk, **away, MINIO_ACCESS_KEY="somebody", MINIO_SECRET_KEY="s9dK2jfa8")
+    assert (report.status, report.codes) == (2, ["blob-store-unavailable"])
+
+
+def test_a_bucket_that_is_not_there_is_a_finding(on_s3: Patient) -> None:
+    """Its server is, and answers."""
+    report = doctor(on_s3, MINIO_BUCKET_NAME="nobodys-bucket")
+    assert (report.status, len(report.codes)) == (2, 1)
+    assert report.told["findings"][0]["subject"] == "store"

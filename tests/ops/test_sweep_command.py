@@ -116,5 +116,15 @@ def test_where_one_process_may_write_a_sweep_is_told_so(settings: Settings, monk
         result = RUNNER.invoke(sft, ["sweep", "--data", "data"], env=SOON)
         assert result.exit_code == 2
         assert "is locked" in result.output
+        assert "if it is a running server, it sweeps by itself every 300 seconds" in result.output
+        off = RUNNER.invoke(sft, ["sweep", "--data", "data"], env=SOON | {"SWEEP_INTERVAL_SECONDS": "0"})
+        assert (off.exit_code, "does not sweep by itself while SWEEP_INTERVAL_SECONDS is 0" in off.output) == (2, True)
         assert RUNNER.invoke(sft, ["sweep", "--data", "data", "--dry-run"], env=SOON).exit_code == 0
     assert blobs(settings) == 2
+
+
+def test_the_help_says_what_is_refused() -> None:
+    """With the status, so that nobody is surprised beside a server on such a SQLite."""
+    told = " ".join(RUNNER.invoke(sft, ["sweep", "--help"]).output.split())
+    assert "with SQLite before 3.51.3 one process only may write: there this is refused beside a server" in told
+    assert "with status 2" in told

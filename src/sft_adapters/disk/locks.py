@@ -17,6 +17,12 @@ from sft_core.errors import ConfigurationError
 _POLL_SECONDS: Final = 0.05
 
 
+class Locked(ConfigurationError):
+    """
+    Another process holds a lock, and it lasts.
+    """
+
+
 @contextmanager
 def held(
     path: Path, *, by: str, wait_seconds: float = 0.0, when_waiting: Callable[[str], None] | None = None
@@ -24,7 +30,7 @@ def held(
     """
     Hold the lock at `path` until the block ends; processes forked meanwhile hold it too.
 
-    `ConfigurationError`, which says who else may hold it (`by`), if that lasts over `wait_seconds`.
+    `Locked`, which says who else may hold it (`by`), if that lasts over `wait_seconds`.
     `when_waiting` is told once, in a sentence, what is waited for.
 
     The file stays: removing it would let two hold two locks of one name.
@@ -44,7 +50,7 @@ def _lock(descriptor: int, why: str, wait_seconds: float, when_waiting: Callable
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= end:
-                raise ConfigurationError(why) from None
+                raise Locked(why) from None
             if when_waiting is not None:
                 when_waiting(f"waiting for up to {wait_seconds:g} seconds, because {why}")
                 when_waiting = None

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import attrs
 import click
 
-from sft_adapters.checkup import Check, check_ground, check_servers
+from sft_adapters.checkup import Check, check_ground, check_servers, failed
 from sft_adapters.container import open_unchecked
 from sft_adapters.settings import Settings
-from sft_core.errors import InvalidValue, Unavailable
+from sft_core.errors import ConfigurationError, InvalidValue, SftError
 from sft_core.vault.damage import Finding
 from sft_core.vault.doctor import Sample, Seen
 from sft_http.ops.configuration import CONFIGURATION_EXIT, read_settings, tells_errors, with_settings
@@ -60,6 +60,8 @@ class Report:
         Note what has been checked.
         """
         self.checks.append(check)
+        if check.code:
+            self.seen.failures[check.code] += 1
         self.tell(f"{'ok' if check.is_well else 'NOT WELL':<20} {check.name:<9} {check.detail}")
 
     def finding(self, finding: Finding) -> None:
@@ -69,6 +71,16 @@ class Report:
         self.findings.append(finding)
         repaired = " (repaired)" if finding.is_repaired else ""
         self.tell(f"{finding.damage.value:<20} {finding.subject}: {finding.detail}{repaired}")
+
+    def is_well(self, checks: Iterable[Check]) -> bool:
+        """
+        Note what has been checked; whether it makes sense to go on.
+        """
+        goes_on = True
+        for check in checks:
+            self.check(check)
+            goes_on &= not check.code
+        return goes_on
 
     @property
     def exit_status(self) -> int:
@@ -94,9 +106,10 @@ class Report:
         """
         All of it as one object.
         """
+        unwell = [check for check in self.checks if check.code]
         told = {
-            "checks": [attrs.asdict(check) for check in self.checks],
-            "findings": [_plain(finding) for finding in self.findings],
+            "checks": [attrs.asdict(check, filter=attrs.filters.exclude("code")) for check in self.checks],
+            "findings": [*map(_unwell, unwell), *map(_plain, self.findings)],
             "files": self.seen.files,
             "parts_read": self.seen.parts_read,
             "failures": self.seen.failures,
@@ -111,6 +124,10 @@ def _plain(finding: Finding) -> dict[str, object]:
         "detail": finding.detail,
         "is_repaired": finding.is_repaired,
     }
+
+
+def _unwell(check: Check) -> dict[str, object]:
+    return {"code": check.code, "subject": check.name, "detail": check.detail, "is_repaired": False}
 
 
 @click.command("doctor")
@@ -131,24 +148,29 @@ def command(
     """
     if sample is not None and not verify_data:
         raise click.UsageError("--sample says how much --verify-data reads")
-    settings = read_settings(data, env_file, make_keys=False)
     report = Report(tell=(lambda _line: None) if as_json else click.echo)
-    examine(settings, report, verify=(sample or Sample()) if verify_data else None, repair=repair)
+    try:
+        settings = read_settings(data, env_file, make_keys=False)
+        examine(settings, report, verify=(sample or Sample()) if verify_data else None, repair=repair)
+    except OSError as error:
+        report.check(failed("settings", ConfigurationError(f"{error.filename or data}: {error.strerror}")))
+    except SftError as error:
+        report.check(failed("settings", error))
     click.echo(report.as_json() if as_json else report.summary())
     raise SystemExit(report.exit_status)
 
 
 def examine(settings: Settings, report: Report, *, verify: Sample | None, repair: bool) -> None:
     """
-    Check everything, and note it in the report.
+    Check everything, and note it in the report; what is raised is about the settings.
     """
-    for check in check_ground(settings):
-        report.check(check)
+    if not report.is_well(check_ground(settings)):
+        return
     with open_unchecked(settings, writes=repair) as opened:
-        for check in check_servers(settings, opened):
-            report.check(check)
+        if not report.is_well(check_servers(settings, opened)):
+            return
         try:
             for finding in opened.application.examine(verify=verify, repair=repair, seen=report.seen):
                 report.finding(finding)
-        except Unavailable as error:
+        except SftError as error:
             report.seen.failures[error.code] += 1

@@ -12,6 +12,9 @@ import click
 
 from sft_adapters.bootstrap import check_schema
 from sft_adapters.container import open_unchecked
+from sft_adapters.disk.locks import Locked
+from sft_adapters.settings import Settings
+from sft_core.errors import ConfigurationError
 from sft_core.vault.sweep import Swept
 from sft_http.ops.configuration import read_settings, tells_errors, with_settings
 
@@ -25,16 +28,30 @@ def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) 
     """
     Remove what is left unfinished: uploads that nobody goes on with, parts of no file, rows that are over.
 
-    A running server does so by itself; both at once do no harm. Ends with status 1 if something
-    could not be done now.
+    A running server does so by itself, every SWEEP_INTERVAL_SECONDS. Both at once do no harm, but with
+    SQLite before 3.51.3 one process only may write: there this is refused beside a server, with
+    status 2, and only a dry run is not. Ends with status 1 if something could not be done now.
     """
     settings = read_settings(data, env_file, make_keys=False)
     check_schema(settings)
-    with open_unchecked(settings, writes=not dry_run) as opened:
-        swept = opened.application.sweep(dry_run=dry_run)
+    try:
+        with open_unchecked(settings, writes=not dry_run) as opened:
+            swept = opened.application.sweep(dry_run=dry_run)
+    except Locked as locked:
+        raise ConfigurationError(f"{locked.detail}; {_who_sweeps(settings)}") from None
     click.echo(json.dumps(attrs.asdict(swept)) if as_json else told(swept, dry_run=dry_run))
     if swept.failures:
         raise SystemExit(1)
+
+
+def _who_sweeps(settings: Settings) -> str:
+    seconds = settings.sweep_interval_seconds
+    if seconds:
+        return f"nothing was done, and if it is a running server, it sweeps by itself every {seconds:g} seconds"
+    return (
+        "nothing was done, and a running server does not sweep by itself while SWEEP_INTERVAL_SECONDS is 0: "
+        "set it to more than that, or stop the server for this"
+    )
 
 
 def told(swept: Swept, *, dry_run: bool) -> str:
