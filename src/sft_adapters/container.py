@@ -243,7 +243,12 @@ class Container(containers.DeclarativeContainer):
     find_made = providers.Singleton(repeating.FindMade, begin=begin, clock=clock, keyring=keyring)
     read_file = providers.Singleton(vault.ReadFile, begin=begin, keyring=keyring, cipher=cipher, blobs=blobs)
     delete_file = providers.Singleton(vault.DeleteFile, begin=begin, find=find_file, blobs=blobs)
-    find_upload = providers.Singleton(resumable.FindUpload, begin=begin)
+    find_upload = providers.Singleton(
+        resumable.FindUpload,
+        begin=begin,
+        clock=clock,
+        idle=providers.Factory(timedelta, hours=s.upload_idle_hours),
+    )
     create_upload = providers.Singleton(
         resumable.CreateUpload,
         begin=begin,

@@ -7,6 +7,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import falcon.testing
@@ -510,3 +512,49 @@ def test_a_page_of_an_allowed_origin_may_speak_tus(make_edge: Callable[..., Edge
     assert exposed >= told | {"location", "upload-offset", "upload-length", "tus-version", "tus-extension", "x-file-id"}
     other = create(service, token, 3, Origin="https://elsewhere.example.org")
     assert "access-control-allow-origin" not in other.headers
+
+
+# --- how long it is kept -----------------------------------------------------------------------
+
+
+def expiry(answer: Result) -> datetime:
+    return parsedate_to_datetime(answer.headers["upload-expires"])
+
+
+def test_an_upload_is_there_until_the_time_that_was_told(service: Edge, token: str) -> None:
+    """Each bite counts anew; a sweep a microsecond before the time that was told last takes nothing."""
+    upload = begun(service, token, 30)
+    told = expiry(head(service, token, upload))
+    for offset in (0, 10):
+        service.clock.advance(hours=23, microseconds=700_001)
+        token = service.sign_in()["access_token"]
+        answer = patch(service, token, upload, offset, b"x" * 10)
+        assert expiry(answer) - told > timedelta(hours=22)
+        told = expiry(answer)
+        assert expiry(head(service, token, upload)) == told
+    service.clock.advance(microseconds=(told - service.clock.now()) / timedelta(microseconds=1) - 1)
+    assert service.application.sweep().given_up == 0
+    token = service.sign_in()["access_token"]
+    assert patch(service, token, upload, 20, b"x" * 10).status_code == 204
+    assert content(service, token, files(service, token)[0]["id"]) == b"x" * 30
+
+
+@pytest.mark.parametrize("is_swept", [False, True])
+def test_an_upload_whose_time_is_over_is_gone_whether_it_was_swept_or_not(
+    service: Edge, token: str, *, is_swept: bool
+) -> None:
+    """HEAD, PATCH and DELETE are 404, and nothing of it can be put together; other uploads are as they were."""
+    upload = begun(service, token, 30)
+    piece = begun(service, token, 3, Upload_Concat="partial")
+    assert patch(service, token, piece, 0, b"abc").status_code == 204
+    service.clock.advance(hours=24)
+    token = service.sign_in()["access_token"]
+    young = begun(service, token, 30)
+    if is_swept:
+        assert service.application.sweep().given_up == 2
+    assert head(service, token, upload).status_code == 404
+    assert patch(service, token, upload, 0, b"x" * 30).status_code == 404
+    assert service.call("DELETE", upload, token=token, headers=VERSION).status_code == 404
+    assert create(service, token, Upload_Concat=f"final;{API}{piece}").status_code == 404
+    assert offset_of(service, token, young) == 0
+    assert service.application.sweep().given_up == (0 if is_swept else 2)

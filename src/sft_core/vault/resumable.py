@@ -12,6 +12,7 @@ the latest. So a request that hangs loses to the next one at once, and its late 
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import timedelta
 from typing import Protocol
 
 import attrs
@@ -139,9 +140,13 @@ class CreateUpload:
 class FindUpload:
     """
     How far one of the owner's uploads has come; `FileNotFound` for anything else, another's included.
+
+    One to which no byte has come for `idle` is over, whether the sweep has been there or not.
     """
 
     begin: Begin[VaultUnit]
+    clock: Clock
+    idle: timedelta
 
     def __call__(self, *, owner: UserId, file_id: FileId) -> Progress:
         with self.begin(read_only=True) as unit:
@@ -153,6 +158,8 @@ class FindUpload:
         """
         file, upload = unit.files.get(file_id), unit.uploads.get(file_id)
         if file is None or upload is None or file.owner != owner or file.state in CONDEMNED:
+            raise FileNotFound
+        if file.state is FileState.RECEIVING and file.touched_at <= self.clock.now() - self.idle:
             raise FileNotFound
         offset = file.size if file.state is FileState.SEALED else unit.manifests.totals(file_id)[1]
         return Progress(file=file, upload=upload, offset=offset)
