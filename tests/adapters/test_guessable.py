@@ -92,11 +92,12 @@ def test_a_secret_key_has_as_many_bytes_as_it_stands_for(value: str) -> None:
         setting_types.secret_key(value)
 
 
+LONG = ("sha256", "sha384", "sha512", "sha3_256", "sha3_512", "blake2b", "blake2s")
 DIGESTED = ("", "password", "Secret", "ADMIN", "changeme", "123456", "qwerty", "hello world", "password123", "a")
 
 
-@pytest.mark.parametrize("text", [*DIGESTED, "password\n", "your-256-bit-secret", "correct horse battery staple"])
-@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+@pytest.mark.parametrize("text", [*DIGESTED, "your-256-bit-secret", "correct horse battery staple"])
+@pytest.mark.parametrize("algorithm", LONG)
 def test_a_digest_of_what_can_be_guessed_is_no_key(text: str, algorithm: str) -> None:
     """In hexadecimal or base64, as either key; it looks random and anybody can make it."""
     digest = hashlib.new(algorithm, text.encode())
@@ -109,7 +110,7 @@ def test_a_digest_of_what_can_be_guessed_is_no_key(text: str, algorithm: str) ->
 
 
 @pytest.mark.parametrize("text", DIGESTED)
-@pytest.mark.parametrize("algorithm", ["md5", "sha1"])
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha224"])
 def test_a_short_digest_of_what_can_be_guessed_is_no_key(text: str, algorithm: str) -> None:
     """It is too short for one; nor do two of them, or its digits taken for bytes, make up for it."""
     digest = hashlib.new(algorithm, text.encode(), usedforsecurity=False)
@@ -118,6 +119,30 @@ def test_a_short_digest_of_what_can_be_guessed_is_no_key(text: str, algorithm: s
         assert refused(SECRET_KEY=value).startswith("SECRET_KEY ")
     for raw in (digest.hexdigest()[:32].encode(), (digest.digest() * 2)[:32]):
         assert refused(ENCRYPTION_KEY=base64.b64encode(raw).decode()).startswith("ENCRYPTION_KEY ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("mysecretkey", "my_secret_key", "MySecretKey", "secret-key", "jwtsecret", "app_secret", "secretkey123"),
+        *("my-secret-key-2024", "super secret key", "SuperSecretKey", "adminpassword", "password2024", "admin-2024"),
+        *("testkey1", "encryption key", "jwt-secret-key", "Secret!", "changeme!", "password\n"),
+    ],
+)
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
+def test_a_digest_of_words_joined_is_no_key(text: str, algorithm: str) -> None:
+    """With or without something between them, and what people put at the end."""
+    assert is_guessable_bytes(hashlib.new(algorithm, text.encode(), usedforsecurity=False).digest())
+
+
+@pytest.mark.parametrize("spell", [base64.b64encode, base64.urlsafe_b64encode, lambda raw: raw.hex().encode()])
+def test_a_digest_that_was_spelled_twice_is_no_key(spell: Callable[[bytes], bytes]) -> None:
+    """As `echo secret | sha256sum | base64` does, with and without the line's end."""
+    for algorithm in ("md5", "sha256", "sha512"):
+        spelled = spell(hashlib.new(algorithm, b"secret", usedforsecurity=False).digest())
+        for raw in (spelled, spelled + b"\n", spelled + b"  -\n"):
+            text = base64.b64encode(raw).decode()
+            assert refused(SECRET_KEY=text).startswith("SECRET_KEY is a default or example value")
 
 
 def test_a_digest_of_what_stands_in_print_is_no_key() -> None:
