@@ -140,6 +140,7 @@ class Files(Repository):
         stored = files.get(file.id)
         if stored is None or stored.state is not expected:
             return False
+        file = attrs.evolve(file, touched_at=max(file.touched_at, stored.touched_at))
         files[file.id] = file if file.key is None else attrs.evolve(file, key=stored.key)
         return True
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select, update
 
 from sft_adapters.sql import retired
 from sft_adapters.sql.errors import translated
-from sft_adapters.sql.tables import files, usages
+from sft_adapters.sql.tables import Moment, files, usages
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
 from sft_core.vault.model import CONDEMNED, Encryption, File, FileState, ShareTerms
 
@@ -27,7 +27,12 @@ _SEALED: Final = (
     .offset(bindparam("skip"))
     .limit(bindparam("most"))
 )
-_REPLACE: Final = update(files).where(files.c.id == bindparam("file"), files.c.state == bindparam("expected"))
+_MOVED: Final = bindparam("moved", type_=Moment)
+_REPLACE: Final = (
+    update(files)
+    .where(files.c.id == bindparam("file"), files.c.state == bindparam("expected"))
+    .values(touched_at=case((files.c.touched_at > _MOVED, files.c.touched_at), else_=_MOVED))
+)
 
 
 def to_row(file: File) -> dict[str, Any]:
@@ -98,7 +103,8 @@ class SqlFiles:
             return [from_row(row) for row in self.connection.execute(_SEALED, asked)]
 
     def replace(self, file: File, *, expected: FileState) -> bool:
-        row = to_row(file) | {"file": file.id.bytes, "expected": expected.value}
+        row = to_row(file) | {"file": file.id.bytes, "expected": expected.value, "moved": file.touched_at}
+        del row["touched_at"]
         if file.key is not None:
             del row["key_id"], row["wrapped_key"]
         with translated():

@@ -44,6 +44,8 @@ class FileRepository(Protocol):
         """
         Store the file's state, size, names, terms and when it last moved, if its stored state is `expected`.
 
+        When it last moved never goes back: somebody else may have moved it since it was read.
+
         False, changing nothing, if it is another or the file is gone. A file without a key has its
         stored key destroyed; any other key stays as it is stored, for it may have been wrapped
         anew since the file was read.

@@ -119,6 +119,17 @@ class FileRepositoryContract:
 
         assert race(seal).count(True) == 1
 
+    def test_who_read_it_earlier_does_not_take_back_when_it_moved(self, database: Database) -> None:
+        """Its owner has been told until when it is kept, by what came last."""
+        file = stored_file(database, state=FileState.RECEIVING)
+        moved = attrs.evolve(file, touched_at=file.touched_at + timedelta(seconds=1))
+        with database() as unit:
+            assert unit.files.replace(moved, expected=FileState.RECEIVING)
+            assert unit.files.replace(file, expected=FileState.RECEIVING)
+            unit.commit()
+        with database(read_only=True) as unit:
+            assert unit.files.get(file.id) == moved
+
     @pytest.mark.parametrize("state", FileState)
     def test_only_what_is_condemned_can_be_removed(self, database: Database, state: FileState) -> None:
         """Aborting and deleting files go, with their parts and links; any other stays whole."""
