@@ -18,6 +18,7 @@ from sft_core.sharing.use_cases import IssuedLink, IssueShareLink, digest
 from sft_core.values import FileId, ShareToken, UserId
 from sft_core.vault.model import File, FileState, ShareTerms, check_expires_hours, check_max_downloads
 from sft_core.vault.use_cases import SealUpload, Upload
+from sft_core.wrapping import wrapped_and_stored
 
 
 @attrs.frozen(kw_only=True)
@@ -118,12 +119,16 @@ class SealOnce:
     def __call__(self, upload: Upload, *, terms: ShareTerms, public: bool, request: Repeatable) -> Made:
         self.seal.complete(upload)
         token = self.issue.draw() if public else None
-        with self.begin() as unit:
-            self.keep.within(unit, request, owner=upload.file.owner, file_id=upload.file.id, token=token)
-            file = self.seal.within(unit, upload, terms=terms)
-            issued = self.issue.within(unit, file, token=token) if token is not None else None
-            unit.commit()
-        return Made(file=file, issued=issued)
+
+        def made() -> Made:
+            with self.begin() as unit:
+                self.keep.within(unit, request, owner=upload.file.owner, file_id=upload.file.id, token=token)
+                file = self.seal.within(unit, upload, terms=terms)
+                issued = self.issue.within(unit, file, token=token) if token is not None else None
+                unit.commit()
+            return Made(file=file, issued=issued)
+
+        return wrapped_and_stored(made)
 
 
 @attrs.frozen(kw_only=True)
@@ -152,21 +157,25 @@ class IssueOnce:
         if found is not None:
             return found
         token = self.issue.draw()
-        try:
+
+        def issued() -> IssuedLink:
             with self.begin() as unit:
                 self.keep.within(unit, request, owner=owner, file_id=file_id, token=token)
                 file = self.issue.find.within(unit, owner=owner, file_id=file_id)
-                issued = self.issue.within(
+                made = self.issue.within(
                     unit, file, token=token, expires_hours=expires_hours, max_downloads=max_downloads
                 )
                 unit.commit()
+            return made
+
+        try:
+            return wrapped_and_stored(issued)
         except IdempotencyKeyInUse:
             # Never out of the commit: nothing has been made here.
             found = self._found(owner, request)
             if found is None:
                 raise
             return found
-        return issued
 
     def _found(self, owner: UserId, request: Repeatable) -> IssuedLink | None:
         made = self.find(owner=owner, request=request)

@@ -14,7 +14,15 @@ from falcon.asgi.multipart import BodyPart, MultipartForm
 from falcon.media import MultipartFormHandler
 from falcon.media.multipart import MultipartParseError
 
-from sft_core.errors import Fault, FileTooLarge, IdempotencyKeyInUse, InvalidInput, InvalidValue, QuotaExceeded
+from sft_core.errors import (
+    Fault,
+    FileTooLarge,
+    IdempotencyKeyInUse,
+    InvalidInput,
+    InvalidValue,
+    KeyRetired,
+    QuotaExceeded,
+)
 from sft_core.sharing.idempotency import Repeatable
 from sft_core.sharing.model import LinkSummary
 from sft_core.sharing.repeating import Made
@@ -154,12 +162,14 @@ class Uploading(Resource):
         Seal what has been received whole, with a link if it is public, and answer with the file.
 
         Never under a handler that aborts: a commit whose outcome is unknown must not undo what it may have done.
-        A refusal by the quota, or by the idempotency key, never comes out of a commit.
+        A refusal by the quota, by a retired key, or by the idempotency key, never comes out of a commit.
         """
         if repeat is None:
             assert received.upload is not None  # noqa: S101 (only a repeat is not stored)
             file = await self._sealed(received.upload, terms, public=public)
-            summary = (await self.lanes.control.insist(self.application.summarise_links, [file]))[file.id]
+            summary = LinkSummary()
+            if public:
+                summary = (await self.lanes.control.insist(self.application.summarise_links, [file]))[file.id]
         else:
             made = await self._made(user, received, terms, public=public, call=call, repeat=repeat)
             file, issued = made.file, made.issued
@@ -172,7 +182,7 @@ class Uploading(Resource):
         seal = self.application.seal_and_share if public else self.application.seal_upload
         try:
             return await self.lanes.bytes.insist(seal, upload, terms=terms)
-        except QuotaExceeded:
+        except (QuotaExceeded, KeyRetired):
             await transfers.abort(self.application, self.lanes, upload)
             raise
 
@@ -191,7 +201,7 @@ class Uploading(Resource):
                 return await self.lanes.bytes.insist(
                     self.application.seal_once, received.upload, terms=terms, public=public, request=request
                 )
-            except QuotaExceeded:
+            except (QuotaExceeded, KeyRetired):
                 await self.give_up(received)
                 raise
             except IdempotencyKeyInUse:

@@ -76,7 +76,7 @@ class Doubt:
         """
         Sweep without sparing anything for its youth: then each blob has its row, each row its blob, and sums are right.
         """
-        policy = SweepPolicy(idle=timedelta(0), grace=timedelta(0))
+        policy = SweepPolicy(idle=timedelta(0), single_idle=timedelta(0), grace=timedelta(0))
         swept = attrs.evolve(self.edge.application.sweep, policy=policy)()
         assert swept.is_complete
         assert not swept.failures

@@ -9,7 +9,7 @@ from itertools import chain
 
 import attrs
 
-from sft_core.errors import QuotaExceeded, SftError
+from sft_core.errors import KeyRetired, QuotaExceeded, SftError
 from sft_core.values import OCTET_STREAM, FileName, MediaType, UserId
 from sft_core.vault.model import File
 from sft_core.vault.ports import Buffer
@@ -58,7 +58,7 @@ class StoreFile:
         # file that may have been sealed is never taken apart because of it.
         try:
             return self.seal(upload)
-        except QuotaExceeded as error:
+        except (KeyRetired, QuotaExceeded) as error:
             self._give_up(upload, error)
             raise
 
