@@ -76,11 +76,10 @@ def coverage(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """
-    Transfers against nginx, memory, and stalled clients; needs nginx. Not run by default.
+    Every figure, with one table at the end; needs nginx. Not run by default; options as `--only tus --rounds 3`.
     """
     install(session)
-    for benchmark in ("run", "memory", "stalled"):
-        run(session, PYTHON, "-m", f"bench.{benchmark}", *session.posargs, PYTHONPATH="tests")
+    run(session, PYTHON, "-m", "bench", *session.posargs, PYTHONPATH="tests")
 
 
 @nox.session

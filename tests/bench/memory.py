@@ -1,51 +1,74 @@
 """
-Measure the peak memory of the server's process tree: `PYTHONPATH=tests python -m bench.memory`.
+The memory of the server's process tree while it moves files of different sizes, several at once.
 
-A file of each size goes up and comes down once, against a server of its own. The peak is the sum
-of the resident sets of all its processes, sampled every 20 ms while the bytes flow.
+A server of its own moves each size. Its memory at rest, after a small file has gone up and down, is
+subtracted from the peak while so many large ones flow, and the rest is divided among them.
 """
 
 from __future__ import annotations
 
-import argparse
+import shutil
 import tempfile
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from bench.measure import MIB, Findings, Goal, Measure, Options, Spread
+from bench.transfers import Client
 from support.processes import process_tree
-from support.service import Service, serving
-from support.wire import download, multipart, upload
+from support.service import serving
 
-MIB = 1 << 20
+__all__ = ["MIB", "measures", "proportional", "resident"]
+
+T = TypeVar("T")
+
+GOAL = Goal(16, at_most=True)
+SAMPLE_SECONDS = 0.05
+NOTE = (
+    "the greatest proportional set size (PSS) of all the server's processes while so many transfers run at once,"
+    " sampled every 50 ms, less that at rest, divided among them"
+)
+
+
+def _sum(pid: int, file: str, name: str) -> int:
+    total = 0
+    for member in process_tree(pid):
+        try:
+            lines = Path(f"/proc/{member}/{file}").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    return total
 
 
 def resident(pid: int) -> int:
     """
-    The resident bytes of a process and all its descendants.
+    The resident bytes of a process and all its descendants; what they share is counted in each.
     """
-    total = 0
-    for member in process_tree(pid):
-        try:
-            lines = Path(f"/proc/{member}/status").read_text().splitlines()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
-    return total
+    return _sum(pid, "status", "VmRSS")
+
+
+def proportional(pid: int) -> int:
+    """
+    The resident bytes of a process and all its descendants; what they share is divided among them.
+    """
+    return _sum(pid, "smaps_rollup", "Pss")
 
 
 @contextmanager
 def sampled(pid: int) -> Iterator[list[int]]:
     """
-    Collect samples of the tree's resident bytes until the block ends.
+    Collect samples of the tree's memory until the block ends.
     """
-    samples, over = [resident(pid)], threading.Event()
+    samples, over = [proportional(pid)], threading.Event()
 
     def sample() -> None:
-        while not over.wait(0.02):
-            samples.append(resident(pid))
+        while not over.wait(SAMPLE_SECONDS):
+            samples.append(proportional(pid))
 
     thread = threading.Thread(target=sample)
     thread.start()
@@ -56,34 +79,51 @@ def sampled(pid: int) -> Iterator[list[int]]:
         thread.join()
 
 
-def round_trip(service: Service, token: str, size: int) -> None:
+def peak(pid: int, transfers: Sequence[Callable[[], T]]) -> tuple[int, list[T]]:
     """
-    One file up and down again.
+    The greatest number of bytes that the tree takes while these run at once, and their results.
     """
-    headers, around = multipart("memory.bin")
-    headers["Authorization"] = f"Bearer {token}"
-    answer = upload(service.port, "POST", f"{service.api}/files/upload", size=size, headers=headers, around=around)
-    if answer.status != 201:
-        raise RuntimeError(f"the upload was answered {answer.status}")
-    received = download(service.port, f"{service.api}/files/{answer.json()['id']}/download", token=token)
-    if received != size:
-        raise RuntimeError(f"{received} bytes came down of {size}")
+    with sampled(pid) as samples, ThreadPoolExecutor(len(transfers)) as threads:
+        results = [started.result() for started in [threads.submit(transfer) for transfer in transfers]]
+    return max(samples), results
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes-mib", type=int, nargs="+", default=[10, 3072])
-    arguments = parser.parse_args()
-    print(f"{'size, MiB':>10} {'before, MiB':>12} {'peak, MiB':>10} {'seconds':>8}")
-    for size in arguments.sizes_mib:
-        with tempfile.TemporaryDirectory(prefix="sft-bench-") as folder, serving(Path(folder)) as service:
-            token = service.sign_up("memory")
-            start = time.perf_counter()
-            with sampled(service.process.pid) as samples:
-                round_trip(service, token, size * MIB)
-            seconds = time.perf_counter() - start
-            print(f"{size:10} {samples[0] / MIB:12.1f} {max(samples) / MIB:10.1f} {seconds:8.1f}")
+def at_once(options: Options, folder: str, size: int) -> int:
+    """
+    How many transfers of a size run at once: as many as asked for, if they fill at most half of the free disk.
+    """
+    count = min(options.transfers, shutil.disk_usage(folder).free // 2 // size)
+    if not count:
+        raise RuntimeError(f"{folder} has no room for {size} bytes")
+    return count
 
 
-if __name__ == "__main__":
-    main()
+def of_size(options: Options, size: int) -> list[Measure]:
+    """
+    Uploads of a size, and then downloads of the same files.
+    """
+    with tempfile.TemporaryDirectory(prefix="sft-bench-") as folder, serving(Path(folder)) as service:
+        client, pid = Client(service, service.sign_up("memory")), service.process.pid
+        client.get(client.put(64 << 10))
+        count = at_once(options, folder, size)
+        rest = proportional(pid)
+        up, files = peak(pid, [partial(client.put, size)] * count)
+        down, _ = peak(pid, [partial(client.get, file) for file in files])
+    name = f"{size / MIB / 1024:g} GiB" if size >= 1024 * MIB else f"{size / MIB:g} MiB"
+    return [
+        Measure(
+            name=f"memory of one of {count} {what} of {name}",
+            unit="MiB",
+            ours=Spread.of([(taken - rest) / MIB / count]),
+            goal=GOAL,
+            note=NOTE,
+        )
+        for what, taken in (("uploads", up), ("downloads", down))
+    ]
+
+
+def measures(options: Options) -> Findings:
+    """
+    Every size, up and down.
+    """
+    return Findings([measure for size in options.memory_sizes for measure in of_size(options, size)])

@@ -1,121 +1,169 @@
 """
-Measure small files and small questions: `PYTHONPATH=tests python -m bench.small`.
+Many small files: how many a second go up and come down, and where the time of one upload goes.
 
-Ten thousand files of 10 KiB are put over sixteen kept connections, and the caller's own account is
-asked for as often. Rates on a noisy machine say little; what holds is where the processor time goes.
+The stages of an upload are timed in this process, on a storage of the same kind; what is left of the
+time of one request over one connection is HTTP, the event loop and its threads, and the client.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import os
+import secrets
+import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import attrs
 
-from support import servers
-from support.processes import process_tree
+from bench.load import Asked, ask, get
+from bench.measure import Findings, Measure, Options, Spread
+from sft_adapters.bootstrap import open_service
+from sft_core.application import Application
+from sft_core.users.model import User
+from sft_core.values import EmailAddress, FileName, Password, Username
 from support.service import Service, serving
-from support.wire import connected, next_body
 
 SIZE = 10 << 10
-CONNECTIONS = 16
+NOTE = "the embedded default, each file durable when it is answered, one worker; the client shares its cores"
 
 
-@attrs.frozen
-class Spent:
-    """
-    Seconds: by the clock, and of the processor in the service, as itself and in the kernel.
-    """
-
-    wall: float
-    user: float
-    system: float
-
-    @classmethod
-    def now(cls, service: Service) -> Spent:
-        user = system = 0
-        for pid in process_tree(service.process.pid):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            user, system = user + int(fields[11]), system + int(fields[12])
-        ticks = os.sysconf("SC_CLK_TCK")
-        return cls(time.perf_counter(), user / ticks, system / ticks)
-
-    def since(self, before: Spent) -> Spent:
-        return Spent(self.wall - before.wall, self.user - before.user, self.system - before.system)
-
-
-def asked(service: Service, request: bytes, status: int, count: int) -> Spent:
-    """
-    What it takes to have a request answered `count` times over kept connections.
-    """
-    failures: list[BaseException] = []
-
-    def ask(times: int) -> None:
-        try:
-            with connected(service.port) as connection:
-                answers: BinaryIO = connection.makefile("rb")
-                for _ in range(times):
-                    connection.sendall(request)
-                    next_body(answers, status)
-        except BaseException as error:  # noqa: BLE001 (told by the main thread)
-            failures.append(error)
-
-    before = Spent.now(service)
-    threads = [threading.Thread(target=ask, args=(count // CONNECTIONS,)) for _ in range(CONNECTIONS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    return Spent.now(service).since(before)
-
-
-def put_of(service: Service, token: str) -> bytes:
+def put(service: Service, token: str) -> bytes:
     head = f"PUT {service.api}/files/small.bin HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
     return f"{head}Content-Length: {SIZE}\r\n\r\n".encode() + os.urandom(SIZE)
 
 
-def me_of(service: Service, token: str) -> bytes:
-    return f"GET {service.api}/auth/me HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+@attrs.frozen
+class Stages:
+    """
+    What stages take of the clock and of the processor, in seconds, summed by their names; and how often is synced.
+    """
+
+    wall: dict[str, float] = attrs.field(factory=lambda: defaultdict(float))
+    processor: dict[str, float] = attrs.field(factory=lambda: defaultdict(float))
+    syncs: list[None] = attrs.field(factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        wall, processor = time.perf_counter(), time.thread_time()
+        yield
+        self.wall[name] += time.perf_counter() - wall
+        self.processor[name] += time.thread_time() - processor
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """
+        Count every `fsync` that is asked for by Python; the database's own are not among them.
+        """
+        sync = os.fsync
+
+        def counted(fd: Any) -> None:
+            self.syncs.append(None)
+            sync(fd)
+
+        os.fsync = counted
+        try:
+            yield
+        finally:
+            os.fsync = sync
 
 
-def report(name: str, service: Service, count: int) -> None:
-    token = service.sign_up("bench")
-    measures: list[tuple[str, Callable[[Service, str], bytes], int]] = [
-        ("PUT of 10 KiB", put_of, 201),
-        ("GET /auth/me", me_of, 200),
+def registered(application: Application) -> tuple[User, str]:
+    """
+    A new user of an application, and an access token of theirs.
+    """
+    email, password = EmailAddress.parse("bench@example.org"), Password.parse(secrets.token_hex(16))
+    user = application.register_user(email=email, username=Username.parse("bench"), password=password)
+    return user, application.sign_in(email=email, password=password).access
+
+
+def in_process(application: Application, count: int) -> Stages:
+    """
+    Store so many files, stage by stage as the edge does it, on one thread.
+    """
+    stages = Stages()
+    user, token = registered(application)
+    name, content = FileName.parse("small.bin"), os.urandom(SIZE)
+    with stages.counting():
+        for _ in range(count):
+            with stages.stage("authenticate the token"):
+                application.authenticate(access_token=token)
+            with stages.stage("begin: name, size, key"):
+                upload = application.begin_upload(owner=user.id, name=name, announced_size=SIZE)
+            with stages.stage("encrypt, write and sync"):
+                application.store_part(upload, content)
+            with stages.stage("commit the rows"):
+                application.seal_upload(upload)
+    return stages
+
+
+def shares(stages: Stages, alone: Asked, count: int) -> str:
+    """
+    A table of where the time of one upload over one connection goes; its last row is the whole.
+    """
+    whole = statistics.mean(alone.seconds)
+    rows = [(name, wall / count, stages.processor[name] / count) for name, wall in stages.wall.items()]
+    rest = whole - sum(wall for _, wall, _ in rows)
+    processor = (alone.spent.user + alone.spent.system) / alone.count - sum(used for _, _, used in rows)
+    # The last row's processor time is the server's alone; what it does not explain is the client and waking up.
+    rows.append(("HTTP, threads, client", rest, min(rest, processor)))
+    rows.append(("whole", whole, sum(used for _, _, used in rows)))
+    lines = [
+        f"one PUT of 10 KiB over one connection, {len(stages.syncs) / count:.1f} fsyncs and one commit each",
+        f"{'stage':24} {'ms':>7} {'processor':>9} {'waiting':>8} {'share':>6}",
     ]
-    for what, request_of, status in measures:
-        request = request_of(service, token)
-        asked(service, request, status, 10 * CONNECTIONS)
-        spent = asked(service, request, status, count)
-        each = 1000 / count
-        print(
-            f"{name:22} {what:14} {count / spent.wall:9.0f} a second"
-            f"   {spent.user * each:6.2f} ms user {spent.system * each:6.2f} ms system each"
-        )
+    for name, wall, used in rows:
+        lines.append(f"{name:24} {wall * 1e3:7.2f} {used * 1e3:9.2f} {(wall - used) * 1e3:8.2f} {wall / whole:6.0%}")
+    return "\n".join(lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sft-bench-") as folder, ExitStack() as running:
-        with serving(Path(folder) / "embedded") as service:
-            report("SQLite and a folder", service, arguments.count)
-        postgres = running.enter_context(servers.own_postgres())
-        url = running.enter_context(postgres.database())
-        with serving(Path(folder) / "postgres", settings={"DATABASE_URL": url}, workers=2) as service:
-            report("PostgreSQL, 2 workers", service, arguments.count)
+def processor(name: str, asked: Asked) -> str:
+    each, spent = 1000 / asked.count, asked.spent
+    used = (spent.user + spent.system) / spent.wall
+    return (
+        f"{name:24} {spent.user * each:6.2f} ms user {spent.system * each:6.2f} ms system for each file;"
+        f" {used:.0%} of one core"
+    )
 
 
-if __name__ == "__main__":
-    main()
+def measures(options: Options) -> Findings:
+    """
+    Up and down over all connections, and the stages of one upload.
+    """
+    few = max(100, options.files // 20)
+    with tempfile.TemporaryDirectory(prefix="sft-bench-") as folder:
+        with serving(Path(folder) / "served") as service:
+            token = service.sign_up("bench")
+            request = put(service, token)
+            ask(service, lambda _: request, 201, count=few, connections=options.connections)
+            alone = ask(service, lambda _: request, 201, count=few, connections=1)
+            up = ask(service, lambda _: request, 201, count=options.files, connections=options.connections)
+            files = [json.loads(body)["id"] for body in up.bodies]
+            gets = [get(service, f"/files/{file}/download", token) for file in files]
+            down = ask(service, gets.__getitem__, 200, count=options.files, connections=options.connections)
+        with open_service(Path(folder) / "in-process") as application:
+            in_process_stages = in_process(application, few)
+    details = [
+        shares(in_process_stages, alone, few),
+        "",
+        f"over {options.connections} connections:",
+        processor("PUT", up),
+        processor("GET", down),
+    ]
+    return Findings(
+        [
+            Measure(
+                name=f"{options.files} files of 10 KiB {way}, {options.connections} connections",
+                unit="files/s",
+                ours=Spread.of([asked.rate]),
+                note=NOTE,
+            )
+            for way, asked in (("up", up), ("down", down))
+        ],
+        "\n".join(details),
+    )

@@ -5,24 +5,20 @@ Clients of tus: the JavaScript one that browsers use, in Node, and requests spel
 from __future__ import annotations
 
 import base64
-import fcntl
-import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from support.npm import NODE, installed
 from support.service import Service
 from support.waiting import eventually
 from support.wire import Answer, connected, receive, send
 
-PROGRAMS = Path(sys.executable).parent
 PACKAGE = Path(__file__).parents[1] / "e2e" / "tus-js"
 VERSION = {"Tus-Resumable": "1.0.0"}
 
@@ -43,7 +39,7 @@ class TusJs:
         return json.loads(self._node(json.dumps(given)))
 
     def _node(self, argument: str) -> bytes:
-        command = [str(PROGRAMS / "node"), str(self.folder / "upload.js"), argument]
+        command = [str(NODE), str(self.folder / "upload.js"), argument]
         done = subprocess.run(command, capture_output=True, check=False, timeout=120)
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout
@@ -53,21 +49,7 @@ def tus_js(cache: Path) -> TusJs:
     """
     The client, installed once for all processes and runs, by the npm that comes with the test environment.
     """
-    sources = [PACKAGE / name for name in ("package.json", "package-lock.json", "upload.js")]
-    version = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = cache / version
-    folder.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "installed").exists():
-            for source in sources:
-                shutil.copy(source, folder)
-            command = [str(PROGRAMS / "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            environment = {**os.environ, "PATH": f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}"}
-            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, timeout=300)
-            assert done.returncode == 0, done.stderr.decode()
-            (folder / "installed").touch()
-    return TusJs(folder)
+    return TusJs(installed(PACKAGE, cache))
 
 
 @attrs.frozen

@@ -1,0 +1,78 @@
+"""
+Every benchmark, one after another, and one table of what they found out at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+
+from bench import memory, metadata, small, through_s3, transfers, tus
+from bench.measure import MIB, Findings, Measure, Options, table
+
+BENCHMARKS: dict[str, Callable[[Options], Findings]] = {
+    "transfers": transfers.measures,
+    "tus": tus.measures,
+    "s3": through_s3.measures,
+    "small": small.measures,
+    "metadata": metadata.measures,
+    "memory": memory.measures,
+}
+STALLED = "stalled"
+"""This one has a command and a table of its own."""
+
+
+def stalled() -> str:
+    """
+    What the benchmark of stalled clients prints.
+    """
+    command = [sys.executable, "-m", "bench.stalled"]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    sizes = (1, 64, 1024, round(arguments.largest_gib * 1024))
+    found = Options(
+        rounds=arguments.rounds,
+        size=arguments.size_mib * MIB,
+        files=arguments.files,
+        memory_sizes=tuple(size * MIB for size in sizes if size <= arguments.largest_gib * 1024),
+    )
+    if arguments.quick:
+        return Options(rounds=1, size=16 * MIB, files=320, transfers=2, memory_sizes=(MIB, 16 * MIB))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each pair is measured")
+    parser.add_argument("--size-mib", type=int, default=1024, help="the size of a large file")
+    parser.add_argument("--files", type=int, default=10_000, help="how many small files")
+    parser.add_argument("--largest-gib", type=float, default=3, help="the largest file that memory is measured of")
+    parser.add_argument("--only", choices=[*BENCHMARKS, STALLED], nargs="+", help="not all of them")
+    parser.add_argument("--quick", action="store_true", help="small sizes: whether it runs, not how fast")
+    arguments = parser.parse_args()
+    options = options_of(arguments)
+    measures: list[Measure] = []
+    details: list[str] = []
+    failed: list[str] = []
+    for name in arguments.only or [*BENCHMARKS, STALLED]:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        try:
+            found = Findings([], stalled()) if name == STALLED else BENCHMARKS[name](options)
+        except Exception:  # noqa: BLE001 (what the others found out is not lost with it)
+            traceback.print_exc()
+            failed.append(name)
+        else:
+            measures += found.measures
+            details.append(found.details)
+    print(*filter(None, details), table(measures), sep="\n\n")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""
+Many small requests over kept connections, and what they take of the service's processor.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import attrs
+
+from support.processes import process_tree
+from support.service import Service
+from support.wire import connected, next_body
+
+
+@attrs.frozen
+class Spent:
+    """
+    Seconds: by the clock, and of the processor in the service, as itself and in the kernel.
+    """
+
+    wall: float
+    user: float
+    system: float
+
+    @classmethod
+    def now(cls, service: Service) -> Spent:
+        user = system = 0
+        for pid in process_tree(service.process.pid):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            user, system = user + int(fields[11]), system + int(fields[12])
+        ticks = os.sysconf("SC_CLK_TCK")
+        return cls(time.perf_counter(), user / ticks, system / ticks)
+
+    def since(self, before: Spent) -> Spent:
+        return Spent(self.wall - before.wall, self.user - before.user, self.system - before.system)
+
+
+@attrs.frozen
+class Asked:
+    """
+    What it took to have `count` requests answered: all of it, the seconds of each, and the last body.
+    """
+
+    count: int
+    spent: Spent
+    seconds: list[float] = attrs.field(repr=False)
+    bodies: list[bytes] = attrs.field(repr=False)
+
+    @property
+    def rate(self) -> float:
+        return self.count / self.spent.wall
+
+
+def ask(service: Service, request_of: Callable[[int], bytes], status: int, *, count: int, connections: int) -> Asked:
+    """
+    Send `count` requests, made from their numbers, over so many connections; each waits for its answer.
+    """
+    failures: list[BaseException] = []
+    seconds: list[float] = []
+    bodies: list[bytes] = []
+
+    def go(first: int) -> None:
+        try:
+            with connected(service.port) as connection:
+                answers: BinaryIO = connection.makefile("rb")
+                for number in range(first, count, connections):
+                    request = request_of(number)
+                    start = time.perf_counter()
+                    connection.sendall(request)
+                    bodies.append(next_body(answers, status))
+                    seconds.append(time.perf_counter() - start)
+        except BaseException as error:  # noqa: BLE001 (told by the main thread)
+            failures.append(error)
+
+    before = Spent.now(service)
+    threads = [threading.Thread(target=go, args=(first,)) for first in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return Asked(count, Spent.now(service).since(before), seconds, bodies)
+
+
+def get(service: Service, path: str, token: str) -> bytes:
+    """
+    A GET request of the API.
+    """
+    return f"GET {service.api}{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode()

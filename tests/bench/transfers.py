@@ -1,0 +1,116 @@
+"""
+Large files against nginx: a plaintext file server, DAV PUT and GET, no encryption, no account.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from bench.measure import MIB, Findings, Measure, Options, in_turn, timed
+from bench.nginx import nginx
+from support.service import Service, serving
+from support.wire import Answer, download, multipart, upload
+
+NOTE = "nginx stores and sends plaintext and syncs nothing; ours is encrypted, and durable when it is answered"
+
+
+@attrs.frozen
+class Client:
+    """
+    Whoever uploads to the service and downloads from it, by plain sockets.
+    """
+
+    service: Service
+    token: str
+
+    def put(self, size: int) -> str:
+        """
+        Upload as the body of a PUT; returns the file's id.
+        """
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/octet-stream"}
+        path = f"{self.service.api}/files/bench.bin"
+        return stored(upload(self.service.port, "PUT", path, size=size, headers=headers))
+
+    def post(self, size: int) -> str:
+        """
+        Upload as a multipart form; returns the file's id.
+        """
+        headers, around = multipart("bench.bin")
+        headers["Authorization"] = f"Bearer {self.token}"
+        path = f"{self.service.api}/files/upload"
+        return stored(upload(self.service.port, "POST", path, size=size, headers=headers, around=around))
+
+    def get(self, file: str) -> int:
+        """
+        Download a file; returns how many bytes came.
+        """
+        return download(self.service.port, f"{self.service.api}/files/{file}/download", token=self.token)
+
+    def delete(self, file: str) -> None:
+        answer = self.service.call("DELETE", f"/files/{file}", token=self.token)
+        if answer.status != 204:
+            raise RuntimeError(f"a deletion was answered {answer.status}")
+
+
+def stored(answer: Answer) -> str:
+    if answer.status != 201:
+        raise RuntimeError(f"an upload was answered {answer.status}: {answer.body[:200]!r}")
+    return str(answer.json()["id"])
+
+
+@contextmanager
+def both(folder: Path) -> Iterator[tuple[Client, int]]:
+    """
+    A client of the embedded default, and the port of nginx.
+    """
+    with nginx(folder / "nginx") as reference, serving(folder / "sft") as service:
+        yield Client(service, service.sign_up("bench")), reference
+
+
+def put_plain(port: int, size: int) -> None:
+    answer = upload(port, "PUT", "/reference.bin", size=size, headers={})
+    if answer.status not in {201, 204}:
+        raise RuntimeError(f"nginx answered {answer.status}")
+
+
+def measures(options: Options) -> Findings:
+    """
+    Raw PUT, multipart upload and download.
+    """
+    size, rounds = options.size, options.rounds
+    with tempfile.TemporaryDirectory(prefix="sft-bench-") as folder, both(Path(folder)) as (client, reference):
+        put_plain(reference, options.warm_up)
+        for store in (client.put, client.post):
+            warm = store(options.warm_up)
+            client.get(warm)
+            client.delete(warm)
+
+        def stores(store: Callable[[int], str]) -> float:
+            kept: list[str] = []
+            seconds = timed(lambda: kept.append(store(size)))
+            client.delete(kept[0])
+            return seconds
+
+        def plain() -> float:
+            return timed(lambda: put_plain(reference, size))
+
+        raw = in_turn(rounds, lambda: stores(client.put), plain)
+        forms = in_turn(rounds, lambda: stores(client.post), plain)
+        file = client.put(size)
+        down = in_turn(
+            rounds,
+            lambda: timed(lambda: client.get(file)),
+            lambda: timed(lambda: download(reference, "/reference.bin")),
+        )
+    found = {"raw PUT, encrypted": raw, "multipart, encrypted": forms, "download, decrypted": down}
+    return Findings(
+        [
+            Measure.of_seconds(f"{name} : nginx, plaintext", "MiB/s", size / MIB, pairs, note=NOTE)
+            for name, pairs in found.items()
+        ]
+    )
