@@ -130,11 +130,10 @@ class Gathering:
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def _fill(self, stream: AsyncIterable[bytes]) -> None:
-        buffers = deque([memoryview(bytearray(self._part_size))])
+        buffers: deque[memoryview] = deque()
         filled = total = 0
         pieces = aiter(stream)
         while True:
-            buffer = buffers[0]
             try:
                 piece = await anext(pieces, None)
                 if piece is None:
@@ -143,23 +142,31 @@ class Gathering:
                 self._admit(total)
             except BaseException:
                 if filled and self._keeps_what_came:
-                    await self._hand_over(buffer[:filled])
+                    await self._hand_over(buffers[0][:filled])
                     await self._down_to(0)
                 raise
             rest = memoryview(piece)
             while rest:
+                if not filled:
+                    self._turn(buffers)
                 taken = min(len(rest), self._part_size - filled)
-                buffer[filled : filled + taken] = rest[:taken]
+                buffers[0][filled : filled + taken] = rest[:taken]
                 filled += taken
                 rest = rest[taken:]
                 if filled == self._part_size:
-                    await self._hand_over(buffer)
-                    buffers.rotate(-1)
-                    if len(buffers) <= self._parts.at_once:
-                        buffers.appendleft(memoryview(bytearray(self._part_size)))
-                    buffer, filled = buffers[0], 0
+                    await self._hand_over(buffers[0])
+                    filled = 0
         if filled:
-            await self._hand_over(buffer[:filled])
+            await self._hand_over(buffers[0][:filled])
+
+    def _turn(self, buffers: deque[memoryview]) -> None:
+        """
+        Put a buffer that is not busy first, a new one while there may be more: most bodies need fewer.
+        """
+        if len(buffers) <= self._parts.at_once:
+            buffers.appendleft(memoryview(bytearray(self._part_size)))
+        else:
+            buffers.rotate(1)
 
     async def _hand_over(self, plaintext: memoryview) -> None:
         """
