@@ -4,19 +4,27 @@ Bytes of one request on their way into an upload that may be gone on with.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+from collections.abc import Awaitable
 from functools import partial
+from typing import Final
 
 import attrs
 from falcon.asgi import Request
 
 from sft_core.application import Application
-from sft_core.vault.appending import Writing
+from sft_core.vault.appending import AppendBytes, Writing
+from sft_core.vault.model import Part
+from sft_core.vault.use_cases import Place
 from sft_http.exchange import require_whole_body
-from sft_http.gathering import Gathering, PartAfterPart
+from sft_http.gathering import Gathering, PartAfterPart, Parts, Stored
 from sft_http.lanes import Lanes
 from sft_http.problems import ChecksumMismatch
 from sft_http.tus_headers import Checksum, Digest
+
+_RECORDED_TOGETHER: Final = 4
+"""How many parts of one request wait for a commit, at most."""
 
 
 async def append(
@@ -40,7 +48,7 @@ async def append(
     append_bytes = application.append_bytes
     checked = None if checksum is None else _Checked(application, writing, checksum)
     body = Gathering(
-        PartAfterPart(lanes, partial(append_bytes, writing) if checked is None else checked.store),
+        _parts_of(application, lanes, writing, checked, is_small=(req.content_length or part_size + 1) <= part_size),
         admit=lambda size: append_bytes.admit(writing, received + size),
         part_size=part_size,
         keeps_what_came=checked is None,
@@ -59,6 +67,64 @@ async def append(
     # Not under the handler: an error out of a commit leaves the outcome unknown, and parts that the
     # manifest may know of are never taken away because of it.
     await lanes.bytes.insist(append_bytes.record, writing)
+
+
+def _parts_of(
+    application: Application, lanes: Lanes, writing: Writing, checked: _Checked | None, *, is_small: bool
+) -> Parts:
+    if checked is not None:
+        return PartAfterPart(lanes, checked.store)
+    if is_small:
+        return PartAfterPart(lanes, partial(application.append_bytes, writing))
+    return AppendsAbreast(lanes, application.append_bytes, writing)
+
+
+@attrs.define
+class AppendsAbreast:
+    """
+    Implements `Parts` for a large request: one is encrypted while the store makes another one durable.
+
+    They are recorded in their order, a part that another one follows already together with that
+    one, and so a few in one commit. What stays unrecorded when a process dies has been told to
+    nobody: the client sends it again.
+    """
+
+    _lanes: Lanes
+    _append_bytes: AppendBytes
+    _writing: Writing
+    at_once: int = attrs.field(default=2, init=False)
+    _last: Place | None = attrs.field(default=None, init=False)
+    _last_settled: asyncio.Event | None = attrs.field(default=None, init=False)
+
+    async def begin(self, plaintext: memoryview, *, refusable: bool) -> Stored:
+        place = self._last = self._append_bytes.place(self._writing, len(plaintext), after=self._last)
+        before, settled = self._last_settled, asyncio.Event()
+        self._last_settled = settled
+        lane = self._lanes.bytes if refusable else self._lanes.bytes.insist
+        return self._stored(lane(self._append_bytes.put, self._writing, place, plaintext), before, settled)
+
+    async def _stored(self, put: Awaitable[Part], before: asyncio.Event | None, settled: asyncio.Event) -> None:
+        part: Part | None = None
+        try:
+            part = await put
+        finally:
+            # Also if it failed: it may be for this one to record those before it.
+            try:
+                if before is not None:
+                    await before.wait()
+                is_followed = self._last_settled is not settled
+                await self._lanes.bytes.insist(self._settle, part, is_followed=is_followed)
+            finally:
+                settled.set()
+
+    def _settle(self, part: Part | None, *, is_followed: bool) -> None:
+        writing = self._writing
+        if part is not None:
+            self._append_bytes.settle(writing, part)
+        # Of an open length each part has to be asked for of the quota, and is kept if it alone fits.
+        together = 1 if writing.length is None else _RECORDED_TOGETHER
+        if part is None or not is_followed or len(writing.pending) >= together:
+            self._append_bytes.record(writing)
 
 
 @attrs.define

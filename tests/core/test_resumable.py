@@ -27,6 +27,7 @@ from sft_core.errors import (
     PartialUnfinished,
     QuotaExceeded,
     UploadAborted,
+    UploadIncomplete,
     UploadIsFinal,
     UploadTakenOver,
 )
@@ -253,6 +254,21 @@ def test_bytes_that_wait_for_their_checksum_are_nobodys(sft: Application, maya: 
     sft.append_bytes.record(writing)
     assert found(sft, maya, upload).offset == 20
     assert keys(sft) == recorded(sft)
+
+
+def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya: User) -> None:
+    """A gap is refused and its part removed, so that what is recorded never has one."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(11)).file.id
+    writing, append = take(sft, maya, upload, 0), sft.append_bytes
+    first = append.place(writing, 5)
+    second = append.place(writing, 6, after=first)
+    with pytest.raises(UploadIncomplete):
+        append.settle(writing, append.put(writing, second, b" after"))
+    append.settle(writing, append.put(writing, first, b"first"))
+    append.settle(writing, append.put(writing, second, b" after"))
+    append.record(writing)
+    sft.finish_upload(owner=maya.id, file_id=upload)
+    finished(sft, maya, b"first after")
 
 
 # --- who, how much, of which type -----------------------------------------------------------------

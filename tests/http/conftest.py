@@ -9,7 +9,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from sft_http.lanes import Lanes
 from support.edge import Edge, edge
+from support.library import SOON
 
 MakeEdge = Callable[..., Edge]
 
@@ -60,3 +62,20 @@ def shared_service() -> Iterator[Edge]:
 @pytest.fixture(scope="module")
 def shared_token(shared_service: Edge) -> str:
     return shared_service.sign_up()
+
+
+@pytest.fixture
+def lanes() -> Iterator[Lanes]:
+    """
+    Lanes with room for two parts at once, without an edge around them.
+    """
+    lanes = Lanes(
+        control_threads=2,
+        transfer_threads=4,
+        hash_threads=1,
+        hash_wait_seconds=SOON,
+        queue_limit=8,
+        queue_wait_seconds=SOON,
+    )
+    yield lanes
+    lanes.close()

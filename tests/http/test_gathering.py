@@ -5,8 +5,7 @@ Parts of a large body, stored two at once: in order, whole, and never more than 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 
 import attrs
 import pytest
@@ -18,53 +17,14 @@ from sft_core.errors import BlobStoreFull, UploadAborted, UploadIncomplete
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, Secret
 from sft_core.vault.model import MANIFEST_PAGE, File
-from sft_core.vault.ports import BlobInfo, BlobStore, Buffer
+from sft_core.vault.ports import BlobStore, Buffer
 from sft_core.vault.use_cases import Upload
 from sft_http.lanes import Lanes
 from sft_http.transfers import receive
-from support.library import LIGHT, FaultyBlobs, register
+from support.library import LIGHT, FaultyBlobs, PairedBlobs, register
 
 PART = 1000
 NAME = FileName.parse("large.bin")
-SOON = 10.0
-
-
-@attrs.define
-class PairedBlobs:
-    """
-    A blob store in which a put ends only when the one after it has been stored, if there is one; `last` waits for none.
-    """
-
-    _blobs: BlobStore
-    last: int
-    most: int = 0
-    _begun: int = 0
-    _under_way: int = 0
-    _stored: set[int] = attrs.field(factory=set)
-    _changed: threading.Condition = attrs.field(factory=threading.Condition)
-
-    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        with self._changed:
-            mine = self._begun
-            self._begun += 1
-            self._under_way += 1
-            self.most = max(self.most, self._under_way)
-        self._blobs.put(key, pieces, size=size)
-        with self._changed:
-            self._stored.add(mine)
-            self._changed.notify_all()
-            if mine < self.last and mine % 2 == 0:
-                assert self._changed.wait_for(lambda: mine + 1 in self._stored, timeout=SOON)
-            self._under_way -= 1
-
-    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
-        self._blobs.read_into(key, start, buffer, size=size)
-
-    def delete(self, key: str) -> None:
-        self._blobs.delete(key)
-
-    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        return self._blobs.list(prefix)
 
 
 @pytest.fixture
@@ -76,20 +36,6 @@ def sft() -> Application:
 @pytest.fixture
 def maya(sft: Application) -> User:
     return register(sft, "maya")
-
-
-@pytest.fixture
-def lanes() -> Iterator[Lanes]:
-    lanes = Lanes(
-        control_threads=2,
-        transfer_threads=4,
-        hash_threads=1,
-        hash_wait_seconds=SOON,
-        queue_limit=8,
-        queue_wait_seconds=SOON,
-    )
-    yield lanes
-    lanes.close()
 
 
 def database(sft: Application) -> MemoryDatabase:

@@ -4,6 +4,7 @@ The library in tests: people to work with, and adapters that fail or let somethi
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from sft_core.vault.ports import BlobInfo, BlobStore, Buffer
 
 PASSWORD: Final = Password.parse("correct horse battery")
 LIGHT: Final = {"ARGON2_MEMORY_KIB": "8192"}
+SOON: Final = 10.0
+"""Seconds after which something that must happen has not."""
 
 
 def register(sft: Application, name: str) -> User:
@@ -205,3 +208,41 @@ class UnansweredDatabase:
                 return
             self._units += 1
             yield UnansweredUnit(unit, happens=self._happens) if self._units - 1 == self._lost_at else unit
+
+
+@attrs.define
+class PairedBlobs:
+    """
+    A blob store in which a put ends only when the one after it has been stored, if there is one; `last` waits for none.
+    """
+
+    _blobs: BlobStore
+    last: int
+    most: int = 0
+    _begun: int = 0
+    _under_way: int = 0
+    _stored: set[int] = attrs.field(factory=set)
+    _changed: threading.Condition = attrs.field(factory=threading.Condition)
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        with self._changed:
+            mine = self._begun
+            self._begun += 1
+            self._under_way += 1
+            self.most = max(self.most, self._under_way)
+        self._blobs.put(key, pieces, size=size)
+        with self._changed:
+            self._stored.add(mine)
+            self._changed.notify_all()
+            if mine < self.last and mine % 2 == 0:
+                assert self._changed.wait_for(lambda: mine + 1 in self._stored, timeout=SOON)
+            self._under_way -= 1
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        self._blobs.read_into(key, start, buffer, size=size)
+
+    def delete(self, key: str) -> None:
+        self._blobs.delete(key)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        return self._blobs.list(prefix)

@@ -27,6 +27,7 @@ from sft_core.errors import (
     QuotaExceeded,
     SftError,
     UploadAborted,
+    UploadIncomplete,
     UploadIsFinal,
     UploadTakenOver,
 )
@@ -35,7 +36,7 @@ from sft_core.values import ByteRange, FileId, Secret, UserId
 from sft_core.vault.model import FILE_KEY_PURPOSE, File, FileState, Part, UploadKind, VaultPolicy
 from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
 from sft_core.vault.resumable import FindUpload, Progress
-from sft_core.vault.use_cases import ReadFile, Upload, hold
+from sft_core.vault.use_cases import Place, ReadFile, Upload, hold
 
 TAIL: Final = 48
 """How many parts at the end of a manifest are looked at for merging: more than a part can double."""
@@ -44,7 +45,7 @@ TAIL: Final = 48
 @attrs.define(kw_only=True)
 class Writing:
     """
-    An upload in the hands of its writer. Used by one task at a time.
+    An upload in the hands of its writer. Changed by one task at a time.
 
     `pending` parts are stored and the manifest does not know of them yet; the first of them takes
     the place of the `merged` ones.
@@ -83,13 +84,15 @@ class TakeUpload:
 
     def __call__(self, *, owner: UserId, file_id: FileId, offset: int, length: int | None = None) -> Writing:
         with self.begin() as unit:
-            before = self.find.within(unit, owner=owner, file_id=file_id)
-            if before.upload.kind is UploadKind.FINAL:
-                raise UploadIsFinal
+            file = unit.files.get(file_id)
+            if file is None or file.owner != owner:
+                raise FileNotFound
             # It moves nothing, and holds off whoever adds to the upload or ends it.
-            unit.files.replace(before.file, expected=FileState.RECEIVING)
+            unit.files.replace(file, expected=FileState.RECEIVING)
             writer = unit.uploads.take_over(file_id)
             found = self.find.within(unit, owner=owner, file_id=file_id)
+            if found.upload.kind is UploadKind.FINAL:
+                raise UploadIsFinal
             if writer is None or found.file.key is None:
                 raise FileNotFound
             if found.offset != offset:
@@ -121,6 +124,10 @@ class AppendBytes:
     `FileTooLarge` or `QuotaExceeded` if there are too many of them, `UploadTakenOver` or
     `UploadAborted` if somebody else has the upload now or has ended it; then nothing of these bytes
     stays. An error out of the commit itself leaves open whether they are there.
+
+    Whoever wants to wait for the store less takes the steps by itself: a part may be `put` while
+    those before it still are, as long as each is `place`d behind the one before it and `settle`d
+    after it, and nothing else is done with the upload while one is settled or `record`ed.
     """
 
     begin: Begin[VaultUnit]
@@ -148,44 +155,76 @@ class AppendBytes:
         """
         Store bytes as a part that the manifest learns of by `record`, or that `discard` takes back.
         """
-        size = len(plaintext)
-        self.admit(writing, writing.received + size)
-        if not size:
-            return
+        place = self.place(writing, len(plaintext))
+        if len(plaintext):
+            self.settle(writing, self.put(writing, place, plaintext))
+
+    def place(self, writing: Writing, size: int, *, after: Place | None = None) -> Place:
+        """
+        Admit `size` bytes more and say where they go: behind `after`, or behind what is settled.
+
+        In the latter case the part may begin before them, with the bytes of short ones.
+        """
+        start = writing.received if after is None else after.stop
+        self.admit(writing, start + size)
+        if after is not None:
+            return Place(number=after.number + 1, start=start, size=size)
         merged = [] if writing.pending else self._to_merge(writing.tail, size)
-        gathered = self._gathered(writing, merged, plaintext) if merged else plaintext
-        number = merged[0].number if merged else self._next_number(writing)
-        encrypted = self.cipher.encrypt(writing.key, context=writing.file.part_context(number), plaintext=gathered)
+        if merged:
+            return Place(number=merged[0].number, start=merged[0].start, size=start + size - merged[0].start)
+        before = writing.pending or writing.tail
+        return Place(number=before[-1].number + 1 if before else 0, start=start, size=size)
+
+    def put(self, writing: Writing, place: Place, plaintext: Buffer) -> Part:
+        """
+        Encrypt a part and store it; of the upload nothing is changed.
+        """
+        gathered = self._gathered(writing, place.start, plaintext) if len(plaintext) < place.size else plaintext
+        context = writing.file.part_context(place.number)
+        encrypted = self.cipher.encrypt(writing.key, context=context, plaintext=gathered)
         part = Part(
-            number=number,
-            start=writing.received + size - len(gathered),
-            size=len(gathered),
+            number=place.number,
+            start=place.start,
+            size=place.size,
             stored_size=encrypted.size,
-            blob_key=writing.file.blob_key(number, self.entropy.draw(8)),
+            blob_key=writing.file.blob_key(place.number, self.entropy.draw(8)),
             header=encrypted.header,
         )
         self.blobs.put(part.blob_key, encrypted.pieces, size=encrypted.size)
+        return part
+
+    def settle(self, writing: Writing, part: Part) -> None:
+        """
+        Count a stored part as pending; `UploadIncomplete`, removing it, if the one before it is not there.
+        """
+        if part.start > writing.received:
+            self._delete([part])
+            raise UploadIncomplete
+        if not writing.pending:
+            writing.merged = [short for short in writing.tail if short.number >= part.number]
         writing.pending.append(part)
-        writing.merged += merged
 
     def record(self, writing: Writing) -> None:
         """
         Add what is pending to the manifest, in one commit with what it takes the place of.
+
+        Whether that succeeds or not, nothing is pending any more.
         """
         if not writing.pending:
             return
-        received = writing.received
+        file = attrs.evolve(writing.file, touched_at=self.clock.now())
+        received, parts, replaced = writing.received, writing.pending, writing.merged
+        writing.pending, writing.merged = [], []
         try:
             with self.begin() as unit:
-                self._within(unit, writing)
+                self._within(unit, writing, file, parts, replaced)
                 unit.commit()
         except (Conflict, QuotaExceeded):
             # Raised before the commit was asked for: no row knows of these parts, and none will.
-            self.discard(writing)
+            self._delete(parts)
             raise
-        replaced = writing.merged
-        writing.tail = [*writing.tail[: len(writing.tail) - len(replaced)], *writing.pending][-TAIL:]
-        writing.offset, writing.pending, writing.merged = received, [], []
+        writing.tail = [*writing.tail[: len(writing.tail) - len(replaced)], *parts][-TAIL:]
+        writing.file, writing.offset = file, received
         self._delete(replaced)
 
     def discard(self, writing: Writing) -> None:
@@ -195,28 +234,25 @@ class AppendBytes:
         parts, writing.pending, writing.merged = writing.pending, [], []
         self._delete(parts)
 
-    def _within(self, unit: VaultUnit, writing: Writing) -> None:
-        file = writing.file
-        if not unit.files.replace(attrs.evolve(file, touched_at=self.clock.now()), expected=FileState.RECEIVING):
+    def _within(
+        self, unit: VaultUnit, writing: Writing, file: File, parts: Sequence[Part], replaced: Sequence[Part]
+    ) -> None:
+        if not unit.files.replace(file, expected=FileState.RECEIVING):
             raise UploadAborted
         if not unit.uploads.is_writer(file.id, writing.writer):
             raise UploadTakenOver
-        if writing.merged:
-            unit.manifests.cut(file.id, writing.merged[0].number)
-        unit.manifests.append(file.id, writing.pending)
+        if replaced:
+            unit.manifests.cut(file.id, replaced[0].number)
+        unit.manifests.append(file.id, parts)
         if writing.length is None:
             upload = Upload(file=file, key=writing.key, held=writing.offset)
-            hold(unit, upload, self.policy, need=writing.received)
+            hold(unit, upload, self.policy, need=parts[-1].span.stop)
 
     def _delete(self, parts: Sequence[Part]) -> None:
         for part in parts:
             # What cannot be removed now is noise that no row knows; it goes with its file.
             with suppress(SftError):
                 self.blobs.delete(part.blob_key)
-
-    def _next_number(self, writing: Writing) -> int:
-        before = writing.pending or writing.tail
-        return before[-1].number + 1 if before else 0
 
     def _to_merge(self, tail: Sequence[Part], size: int) -> list[Part]:
         merged: list[Part] = []
@@ -227,11 +263,10 @@ class AppendBytes:
             size += part.size
         return merged
 
-    def _gathered(self, writing: Writing, merged: Sequence[Part], plaintext: Buffer) -> Buffer:
+    def _gathered(self, writing: Writing, start: int, plaintext: Buffer) -> Buffer:
         """
-        The bytes of short parts, authenticated, with those that follow them.
+        The bytes of short parts from `start` on, authenticated, with those that follow them.
         """
-        start = merged[0].start
         gathered = bytearray()
         try:
             as_far = attrs.evolve(writing.file, size=writing.offset)

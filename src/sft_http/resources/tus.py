@@ -19,7 +19,7 @@ from sft_core.errors import FileTooLarge
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.appending import Writing
-from sft_core.vault.model import UploadKind
+from sft_core.vault.model import File, UploadKind
 from sft_core.vault.resumable import Progress, UploadAsked
 from sft_http import appends, transfers, tus_headers
 from sft_http.problems import MalformedRequest, UnsupportedMediaType, UnsupportedTusVersion
@@ -70,13 +70,17 @@ class _Tus(Resource):
         """
         How far an upload has come and, if it has become a file, which; else how long it is kept.
         """
-        if progress.is_sealed or progress.upload.kind is not UploadKind.FINAL:
-            resp.set_header("Upload-Offset", str(progress.offset))
         if progress.is_sealed:
-            resp.set_header("X-File-Id", str(progress.file.id))
+            resp.set_headers({"Upload-Offset": str(progress.offset), "X-File-Id": str(progress.file.id)})
         else:
-            over = progress.file.touched_at + timedelta(hours=self.settings.upload_idle_hours)
-            resp.set_header("Upload-Expires", falcon.dt_to_http(over))
+            is_told = progress.upload.kind is not UploadKind.FINAL
+            self._tell_rest(resp, progress.offset if is_told else None, progress.file)
+
+    def _tell_rest(self, resp: Response, offset: int | None, file: File) -> None:
+        if offset is not None:
+            resp.set_header("Upload-Offset", str(offset))
+        over = file.touched_at + timedelta(hours=self.settings.upload_idle_hours)
+        resp.set_header("Upload-Expires", falcon.dt_to_http(over))
 
 
 class Creation(_Tus):
@@ -188,7 +192,10 @@ class OneUpload(_Tus):
         )
         await self._append(req, writing)
         resp.status = 204
-        self._tell(resp, await self._finished(user, upload))
+        if writing.offset == writing.length:
+            self._tell(resp, await self._finished(user, upload))
+        else:
+            self._tell_rest(resp, writing.offset, writing.file)
 
     async def on_delete(self, req: Request, resp: Response, **path: str) -> None:
         user = await self.caller(req)

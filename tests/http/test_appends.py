@@ -1,0 +1,141 @@
+"""
+Parts of a large request that goes on with an upload, stored two at once: what is recorded has no gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import attrs
+import pytest
+
+from sft_adapters.container import memory_application
+from sft_adapters.memory.database import MemoryDatabase
+from sft_core.application import Application
+from sft_core.errors import BlobStoreFull, DatabaseUnavailable
+from sft_core.users.model import User
+from sft_core.values import FileId
+from sft_core.vault.appending import AppendBytes
+from sft_http.appends import AppendsAbreast
+from sft_http.gathering import Gathering
+from sft_http.lanes import Lanes
+from support.library import LIGHT, FaultyBlobs, PairedBlobs, UnansweredDatabase, register
+from support.resumable import PART, asked, found, in_small_parts, keys, manifest, read, recorded, take
+
+CONTENT = bytes(range(7 * PART - 1))
+
+
+@pytest.fixture
+def sft() -> Application:
+    return in_small_parts(memory_application(environ=LIGHT))
+
+
+@pytest.fixture
+def maya(sft: Application) -> User:
+    return register(sft, "maya")
+
+
+def go_on(
+    sft: Application, append: AppendBytes, lanes: Lanes, owner: User, upload: FileId, content: bytes = CONTENT
+) -> None:
+    """
+    Bring the rest of an upload in one request.
+    """
+    writing = take(sft, owner, upload, found(sft, owner, upload).offset)
+
+    async def stream() -> AsyncIterator[bytes]:
+        for start in range(writing.offset, len(content), 11):
+            yield content[start : start + 11]
+
+    body = Gathering(
+        AppendsAbreast(lanes, append, writing),
+        admit=lambda _: None,
+        part_size=PART,
+        keeps_what_came=True,
+    )
+    asyncio.run(body.take(stream()))
+
+
+def is_whole(sft: Application, owner: User, upload: FileId, content: bytes = CONTENT) -> bool:
+    sft.finish_upload(owner=owner.id, file_id=upload)
+    return read(sft, owner, upload) == content
+
+
+@pytest.mark.parametrize("size", [PART + 1, 2 * PART, 5 * PART, len(CONTENT)])
+@pytest.mark.parametrize("length", ["told", "open"])
+def test_two_parts_are_stored_at_once_and_the_file_is_whole(
+    sft: Application, lanes: Lanes, maya: User, size: int, length: str
+) -> None:
+    """A part that is stored before the one it follows still stands behind it, and nothing else is stored."""
+    blobs = PairedBlobs(sft.append_bytes.blobs, last=(size - 1) // PART)
+    upload = sft.create_upload(owner=maya.id, asked=asked(size if length == "told" else None)).file.id
+    go_on(sft, attrs.evolve(sft.append_bytes, blobs=blobs), lanes, maya, upload, CONTENT[:size])
+    assert blobs.most == 2
+    assert found(sft, maya, upload).offset == size
+    assert keys(sft) == recorded(sft)
+    take(sft, maya, upload, size, length=size)
+    assert is_whole(sft, maya, upload, CONTENT[:size])
+
+
+def test_a_part_that_is_followed_is_recorded_with_the_next_one(sft: Application, lanes: Lanes, maya: User) -> None:
+    """Two parts of a request are one commit."""
+    blobs = PairedBlobs(sft.append_bytes.blobs, last=1)
+    upload = sft.create_upload(owner=maya.id, asked=asked(2 * PART)).file.id
+    begin = sft.append_bytes.begin
+    assert isinstance(begin, MemoryDatabase)
+    second_fails = UnansweredDatabase(begin, 1, happens=False)
+    go_on(
+        sft, attrs.evolve(sft.append_bytes, blobs=blobs, begin=second_fails), lanes, maya, upload, CONTENT[: 2 * PART]
+    )
+    assert len(manifest(sft.append_bytes, upload)) == 2
+
+
+def test_short_parts_are_merged_into_the_first_one(sft: Application, lanes: Lanes, maya: User) -> None:
+    """What a request begins with takes short parts along that came before it, as long as all of it fits."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT))).file.id
+    for end in (3, 5):
+        writing = take(sft, maya, upload, found(sft, maya, upload).offset)
+        sft.append_bytes(writing, CONTENT[writing.offset : end])
+    go_on(sft, sft.append_bytes, lanes, maya, upload)
+    assert keys(sft) == recorded(sft)
+    assert is_whole(sft, maya, upload)
+
+
+@pytest.mark.parametrize("too_late", [False, True])
+@pytest.mark.parametrize("nth", range(7))
+def test_whichever_part_fails_the_others_before_it_are_kept(
+    sft: Application, lanes: Lanes, maya: User, nth: int, *, too_late: bool
+) -> None:
+    """Its error is the answer; the upload stands where the failure was, and can be gone on with from there."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT))).file.id
+    blobs = FaultyBlobs(sft.append_bytes.blobs, {("put", nth): BlobStoreFull("no room")}, too_late=too_late)
+    with pytest.raises(BlobStoreFull):
+        go_on(sft, attrs.evolve(sft.append_bytes, blobs=blobs), lanes, maya, upload)
+    stands = found(sft, maya, upload).offset
+    assert stands % PART == 0
+    # Of two that begin at the same moment either may be the one that fails.
+    assert (nth - 1) * PART <= stands <= (nth + 1) * PART
+    assert too_late or keys(sft) == recorded(sft)
+    go_on(sft, sft.append_bytes, lanes, maya, upload)
+    assert is_whole(sft, maya, upload)
+
+
+@pytest.mark.parametrize("happens", [False, True])
+@pytest.mark.parametrize("nth", [0, 1])
+def test_a_commit_without_an_answer_takes_nothing_apart(
+    sft: Application, lanes: Lanes, maya: User, nth: int, *, happens: bool
+) -> None:
+    """Whether it happened or not: the part beside it neither lands behind a gap nor takes away what is recorded."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
+    begin = sft.append_bytes.begin
+    assert isinstance(begin, MemoryDatabase)
+    blobs = PairedBlobs(sft.append_bytes.blobs, last=1)
+    append = attrs.evolve(sft.append_bytes, blobs=blobs, begin=UnansweredDatabase(begin, nth, happens=happens))
+    with pytest.raises(DatabaseUnavailable):
+        go_on(sft, append, lanes, maya, upload)
+    assert found(sft, maya, upload).offset == (nth + happens) * PART
+    assert recorded(sft) <= keys(sft)
+    go_on(sft, sft.append_bytes, lanes, maya, upload)
+    take(sft, maya, upload, len(CONTENT), length=len(CONTENT))
+    assert is_whole(sft, maya, upload)
