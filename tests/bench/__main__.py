@@ -5,6 +5,7 @@ Every benchmark, one after another, and one table of what they found out at the 
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import traceback
@@ -34,12 +35,13 @@ def stalled() -> str:
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
-    sizes = (1, 64, 1024, round(arguments.largest_gib * 1024))
+    largest = round(arguments.largest_gib * 1024)
+    sizes = sorted({size for size in (1, 64, 1024) if size < largest} | {largest})
     found = Options(
         rounds=arguments.rounds,
         size=arguments.size_mib * MIB,
         files=arguments.files,
-        memory_sizes=tuple(size * MIB for size in sizes if size <= arguments.largest_gib * 1024),
+        memory_sizes=tuple(size * MIB for size in sizes),
     )
     if arguments.quick:
         return Options(rounds=1, size=16 * MIB, files=320, transfers=2, memory_sizes=(MIB, 16 * MIB))
@@ -56,20 +58,24 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes: whether it runs, not how fast")
     arguments = parser.parse_args()
     options = options_of(arguments)
+    # Told to end, it ends as by Ctrl+C: the servers with it, and what was found out is printed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    failed: list[str] = []
     measures: list[Measure] = []
     details: list[str] = []
-    failed: list[str] = []
-    for name in arguments.only or [*BENCHMARKS, STALLED]:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        try:
-            found = Findings([], stalled()) if name == STALLED else BENCHMARKS[name](options)
-        except Exception:  # noqa: BLE001 (what the others found out is not lost with it)
-            traceback.print_exc()
-            failed.append(name)
-        else:
-            measures += found.measures
-            details.append(found.details)
-    print(*filter(None, details), table(measures), sep="\n\n")
+    try:
+        for name in arguments.only or [*BENCHMARKS, STALLED]:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            try:
+                found = Findings([], stalled()) if name == STALLED else BENCHMARKS[name](options)
+            except Exception:  # noqa: BLE001 (what the others find out is not lost with it)
+                traceback.print_exc()
+                failed.append(name)
+            else:
+                measures += found.measures
+                details.append(found.details)
+    finally:
+        print(*filter(None, details), table(measures), sep="\n\n", flush=True)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
