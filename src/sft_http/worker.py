@@ -14,6 +14,7 @@ from gunicorn.workers import gasgi
 
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_http import problems
+from sft_http.heap import share_one_heap
 from sft_http.pace import Pace
 from sft_http.protocol import SftProtocol
 
@@ -29,6 +30,7 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
     """
 
     def init_process(self) -> None:
+        share_one_heap()
         settings = self.app.settings
         self.ids = Uuid7Ids(SystemClock(), SystemEntropy())
         self.connections: set[SftProtocol] = set()

@@ -1,0 +1,51 @@
+"""
+Threads of one process and the C library's heaps.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+HEAPS = """
+import ctypes, sys, threading
+from sft_http.heap import share_one_heap
+
+if sys.argv[1] == "shared":
+    share_one_heap()
+all_there = threading.Barrier(4)
+
+def take():
+    all_there.wait()
+    content = bytearray(100_000)
+    all_there.wait()
+
+threads = [threading.Thread(target=take) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+output = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, output)
+libc.fflush(output)
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library has no such heaps")
+def test_threads_share_one_heap() -> None:
+    """Memory that one thread has freed is there for all of them; without being asked to they each have a heap."""
+    assert heaps("shared") == 1
+    assert heaps("default") > 1
+
+
+def heaps(how: str) -> int:
+    """
+    How many heaps a process has after several threads took memory at once.
+    """
+    done = subprocess.run([sys.executable, "-c", HEAPS, how], capture_output=True, check=True, text=True)
+    return done.stdout.count("<heap nr=")
