@@ -2,19 +2,19 @@
 Blobs as files: written under a temporary name, synced, then published under a name never reused.
 
 A blob's file appears whole or not at all, also after a power cut: its bytes are synced before it
-gets its name, and the folder is synced after. Nothing here follows a symbolic link.
+gets its name, and the folders on the way to it after. Nothing here follows a symbolic link: a
+file's folder is opened first, and what is in it is reached from there.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Final
 
 import attrs
 
+from sft_adapters.disk.calls import SystemCalls, Uninterrupted
 from sft_core.errors import (
     BlobExists,
     BlobMissing,
@@ -32,11 +33,17 @@ from sft_core.errors import (
 )
 from sft_core.vault.ports import BlobInfo, Buffer
 
-_KEY: Final = re.compile(r"[0-9a-f-]{1,64}/[0-9a-f-]{1,64}")
+_WORD: Final = re.compile(r"[0-9a-f-]{1,64}")
 _TEMPORARY: Final = ".new-"
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ABSENT: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR}
 _ATTEMPTS: Final = 8
+
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: a pipe planted in a blob's place must not hang us.
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class _PieceError(Exception):
@@ -73,34 +80,40 @@ class DiskBlobs:
     which nobody could delete anything. Puts at the same moment do not know of each other, so each
     may go as far below as a blob is large. With 0 the disk is filled to its end.
 
-    What a process leaves that dies in the middle of a put is seen by nobody, and let go of by
-    `prune`: the store implements `sft_core.ports.Expiring` as well. And it implements
+    What a process leaves that dies in the middle of a put or a delete is seen by nobody, and let go
+    of by `prune`: the store implements `sft_core.ports.Expiring` as well. And it implements
     `sft_core.vault.ports.Room`, by what its disk has left.
     """
 
     root: Path
+    system: SystemCalls = attrs.field(default=os, converter=Uninterrupted, repr=False)
     reserve: int = attrs.field(default=0, kw_only=True)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        path = self._path(key)
+        folder, name = _place(key)
         with _translated(key):
             if self.reserve:
                 self._require_room(size)
-            temporary, descriptor = self._created(path.parent)
+            home, temporary, descriptor = self._begun(folder)
+            ours = [temporary]
             try:
                 try:
-                    _write_all(descriptor, pieces, key, size)
-                    os.fsync(descriptor)
+                    self._write_all(descriptor, pieces, key, size)
+                    self.system.fsync(descriptor)
                 finally:
-                    os.close(descriptor)
-                self._publish(temporary, path, key)
+                    self.system.close(descriptor)
+                self._publish(temporary, name, home, key)
+                ours.append(name)
+                self._unlink(temporary, home)
+                self.system.fsync(home)
+                # By whomever the folder was made: who made it may have died before its entry was durable.
+                with self._opened(self.root, _ROOT) as root:
+                    self.system.fsync(root)
             except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-                    _drop_if_empty(path.parent)
+                self._take_back(ours, folder, home)
                 raise
-            os.unlink(temporary)
-            _sync_folder(path.parent)
+            finally:
+                self.system.close(home)
 
     def admit_bytes(self, size: int) -> None:
         with _translated("of a new upload"):
@@ -112,142 +125,207 @@ class DiskBlobs:
         if disk.f_blocks and disk.f_bavail * disk.f_frsize - size < self.reserve:
             raise BlobStoreFull(f"{size} bytes more would leave fewer than {self.reserve} free")
 
-    def _created(self, folder: Path) -> tuple[Path, int]:
+    def _begun(self, folder: str) -> tuple[int, str, int]:
         """
-        A new temporary file; the folder is made if need be, also when a delete removes it meanwhile.
-        """
-        temporary = folder / f"{_TEMPORARY}{secrets.token_hex(16)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        for _ in range(_ATTEMPTS):
-            with contextlib.suppress(FileNotFoundError):
-                return temporary, os.open(temporary, flags, 0o600)
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder, 0o700)
-                _sync_folder(self.root)
-        raise BlobStoreUnavailable(f"folder {folder.name} cannot be made")
+        A file's folder and a new temporary file in it, opened, and the file's name.
 
-    def _publish(self, temporary: Path, path: Path, key: str) -> None:
+        The folder is made if need be, also when a delete removes it meanwhile.
+        """
+        temporary = f"{_TEMPORARY}{secrets.token_hex(16)}"
+        for _ in range(_ATTEMPTS):
+            try:
+                home = self.system.open(self.root / folder, _FOLDER)
+            except FileNotFoundError:
+                with suppress(FileExistsError):
+                    self.system.mkdir(self.root / folder, 0o700)
+                continue
+            try:
+                return home, temporary, self.system.open(temporary, _NEW, 0o600, dir_fd=home)
+            except FileNotFoundError:
+                self.system.close(home)
+            except BaseException:
+                self._take_back([], folder, home)
+                self.system.close(home)
+                raise
+        raise BlobStoreUnavailable(f"folder {folder} cannot be made")
+
+    def _write_all(self, descriptor: int, pieces: Iterable[Buffer], key: str, size: int) -> None:
+        """
+        Write every piece to its last byte; `BlobSizeMismatch` unless they add up to `size`.
+        """
+        written = 0
+        for piece in _taken(pieces):
+            rest = memoryview(piece)
+            written += len(rest)
+            if written > size:
+                break
+            while rest:
+                rest = rest[self.system.write(descriptor, rest) :]
+        if written != size:
+            raise BlobSizeMismatch(f"blob {key}: {written} bytes came, {size} were announced")
+
+    def _publish(self, temporary: str, name: str, home: int, key: str) -> None:
         try:
             # A hard link, not a rename: it never replaces a file that is there.
-            os.link(temporary, path, follow_symlinks=False)
+            self.system.link(temporary, name, src_dir_fd=home, dst_dir_fd=home, follow_symlinks=False)
         except FileExistsError:
-            raise BlobExists(key) from None
+            # It may be our own: of a call that was made again, here or by a network's file system.
+            if not os.path.samestat(self._status(temporary, home), self._status(name, home)):
+                raise BlobExists(key) from None
+
+    def _take_back(self, names: Iterable[str], folder: str, home: int) -> None:
+        for name in names:
+            with suppress(OSError):
+                self._unlink(name, home)
+        with suppress(OSError):
+            self._drop_if_empty(folder)
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
-        with _translated(key), self._opened(key) as descriptor:
-            length = os.fstat(descriptor).st_size
+        with _translated(key), self._blob(key) as descriptor:
+            length = self.system.fstat(descriptor).st_size
             if length != size:
                 raise BlobSizeMismatch(f"blob {key} has {length} bytes, {size} are expected")
             done = 0
             while done < len(buffer):
-                count = os.preadv(descriptor, [buffer[done:]], start + done)
+                count = self.system.preadv(descriptor, [buffer[done:]], start + done)
                 if count == 0:
                     raise BlobSizeMismatch(f"blob {key} ends at {start + done}, before what was asked for")
                 done += count
 
     @contextmanager
-    def _opened(self, key: str) -> Iterator[int]:
-        # O_NONBLOCK: a pipe planted in a blob's place must not hang us.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    def _blob(self, key: str) -> Iterator[int]:
+        folder, name = _place(key)
         try:
-            descriptor = os.open(self._path(key), flags)
+            with self._opened(self.root / folder, _FOLDER) as home, self._opened(name, _READ, home) as descriptor:
+                if not stat.S_ISREG(self.system.fstat(descriptor).st_mode):
+                    raise BlobMissing(f"blob {key} is not a file")
+                yield descriptor
         except OSError as error:
-            if error.errno in _ABSENT:
-                raise BlobMissing(f"blob {key} is not there") from None
-            raise
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise BlobMissing(f"blob {key} is not a file")
-            yield descriptor
-        finally:
-            os.close(descriptor)
+            if error.errno not in _ABSENT:
+                raise
+            self._check_root()
+            raise BlobMissing(f"blob {key} is not there") from None
 
     def delete(self, key: str) -> None:
-        path = self._path(key)
+        folder, name = _place(key)
         with _translated(key):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-            _drop_if_empty(path.parent)
+            try:
+                with self._opened(self.root / folder, _FOLDER) as home:
+                    self._unlink(name, home)
+            except FileNotFoundError:
+                self._check_root()
+            self._drop_if_empty(folder)
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        folder, slash, _ = prefix.partition("/")
-        with _translated(prefix):
-            names = [folder] if slash else sorted(os.listdir(self.root))
-        for name in names:
-            if name.startswith(folder):
-                yield from self._in_folder(name, prefix)
-
-    def _in_folder(self, folder: str, prefix: str) -> Iterator[BlobInfo]:
-        with _translated(folder):
-            try:
-                entries = list(os.scandir(self.root / folder))
-            except (FileNotFoundError, NotADirectoryError):
-                return
-            for entry in entries:
-                key = f"{folder}/{entry.name}"
-                if key.startswith(prefix) and _KEY.fullmatch(key) and entry.is_file(follow_symlinks=False):
-                    with contextlib.suppress(FileNotFoundError):
-                        yield _info(key, entry.stat(follow_symlinks=False))
+        folder, slash, rest = prefix.partition("/")
+        for name in [folder] if slash else self._folders():
+            if name.startswith(folder) and _WORD.fullmatch(name):
+                for entry, status in self._entries(name, lambda entry: bool(_WORD.fullmatch(entry))):
+                    if entry.startswith(rest) and stat.S_ISREG(status.st_mode):
+                        yield _info(f"{name}/{entry}", status)
 
     def over(self, *, before: datetime) -> int:
         return sum(1 for _ in self._remains(before))
 
     def prune(self, *, before: datetime, limit: int) -> int:
         count = 0
-        for path in islice(self._remains(before), limit):
-            with _translated(path.parent.name):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-                _drop_if_empty(path.parent)
+        for folder, temporary in islice(self._remains(before), limit):
+            with _translated(folder):
+                if temporary:
+                    with self._opened(self.root / folder, _FOLDER) as home:
+                        self._unlink(temporary, home)
+                self._drop_if_empty(folder)
             count += 1
         return count
 
-    def _remains(self, before: datetime) -> Iterator[Path]:
+    def _remains(self, before: datetime) -> Iterator[tuple[str, str]]:
         """
-        Temporary files of puts that were cut off before then; a put takes no such time.
+        Temporary files of puts that were cut off before then, and empty folders; a put takes no such time.
+
+        A folder is told with its file, or with no name if it is empty.
         """
-        with _translated(""):
-            folders = sorted(os.listdir(self.root))
-        for folder in folders:
-            with _translated(folder):
-                try:
-                    entries = list(os.scandir(self.root / folder))
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-                for entry in entries:
-                    if entry.name.startswith(_TEMPORARY) and _is_older(entry, before):
-                        yield Path(entry.path)
+        moment = before.timestamp()
+        for folder in self._folders():
+            entries = self._entries(folder, lambda _entry: True)
+            for entry, status in entries:
+                if entry.startswith(_TEMPORARY) and status.st_mtime < moment:
+                    yield folder, entry
+            if not entries and self._is_older(folder, moment):
+                yield folder, ""
 
-    def _path(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
-            raise InvalidValue("key", "is not a blob key")
-        return self.root / key
+    def _is_older(self, folder: str, moment: float) -> bool:
+        missing = suppress(FileNotFoundError, NotADirectoryError)
+        with _translated(folder), missing, self._opened(self.root / folder, _FOLDER) as home:
+            return self.system.fstat(home).st_mtime < moment
+        return False
+
+    def _folders(self) -> Sequence[str]:
+        """
+        The names of files' folders, sorted; what else is there is none of ours.
+        """
+        with _translated(""), self._opened(self.root, _ROOT) as root:
+            return sorted(filter(_WORD.fullmatch, self.system.listdir(root)))
+
+    def _entries(self, folder: str, is_wanted: Callable[[str], bool]) -> Sequence[tuple[str, os.stat_result]]:
+        """
+        What is in a file's folder; nothing if it is none.
+        """
+        found = []
+        with _translated(folder):
+            try:
+                with self._opened(self.root / folder, _FOLDER) as home:
+                    for name in filter(is_wanted, self.system.listdir(home)):
+                        with suppress(FileNotFoundError):
+                            found.append((name, self._status(name, home)))
+            except (FileNotFoundError, NotADirectoryError):
+                self._check_root()
+        return found
+
+    @contextmanager
+    def _opened(self, path: Path | str, flags: int, home: int | None = None) -> Iterator[int]:
+        descriptor = self.system.open(path, flags, dir_fd=home)
+        try:
+            yield descriptor
+        finally:
+            self.system.close(descriptor)
+
+    def _check_root(self) -> None:
+        """
+        Let the system say so if the store itself is not there: then nothing of it is known to be gone.
+        """
+        with self._opened(self.root, _ROOT):
+            pass
+
+    def _status(self, name: str, home: int) -> os.stat_result:
+        return self.system.stat(name, dir_fd=home, follow_symlinks=False)
+
+    def _unlink(self, name: str, home: int) -> None:
+        with suppress(FileNotFoundError):
+            self.system.unlink(name, dir_fd=home)
+
+    def _drop_if_empty(self, folder: str) -> None:
+        """
+        Remove a file's folder with its last blob; one that is in use or gone stays as it is.
+        """
+        try:
+            self.system.rmdir(self.root / folder)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
+                raise
 
 
-def _is_older(entry: os.DirEntry[str], moment: datetime) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        return entry.stat(follow_symlinks=False).st_mtime < moment.timestamp()
-    return False
+def _place(key: str) -> tuple[str, str]:
+    """
+    The folder and the name of a blob's file; `InvalidValue` if it is no key.
+    """
+    words = key.split("/")
+    if len(words) != 2 or not all(map(_WORD.fullmatch, words)):
+        raise InvalidValue("key", "is not a blob key")
+    return words[0], words[1]
 
 
 def _info(key: str, status: os.stat_result) -> BlobInfo:
     return BlobInfo(key=key, size=status.st_size, stored_at=datetime.fromtimestamp(status.st_mtime, UTC))
-
-
-def _write_all(descriptor: int, pieces: Iterable[Buffer], key: str, size: int) -> None:
-    """
-    Write every piece to its last byte; `BlobSizeMismatch` unless they add up to `size`.
-    """
-    written = 0
-    for piece in _taken(pieces):
-        rest = memoryview(piece)
-        written += len(rest)
-        if written > size:
-            break
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    if written != size:
-        raise BlobSizeMismatch(f"blob {key}: {written} bytes came, {size} were announced")
 
 
 def _taken(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
@@ -255,25 +333,3 @@ def _taken(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
         yield from pieces
     except OSError as error:
         raise _PieceError(error) from None
-
-
-def _drop_if_empty(folder: Path) -> None:
-    """
-    Remove a file's folder with its last blob; one that is in use or gone stays as it is.
-    """
-    try:
-        os.rmdir(folder)
-    except OSError as error:
-        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
-            raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """
-    Make a folder's entries durable.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
