@@ -131,8 +131,8 @@ class DiskBlobs:
 
         The folder is made if need be, also when a delete removes it meanwhile.
         """
-        temporary = f"{_TEMPORARY}{secrets.token_hex(16)}"
         for _ in range(_ATTEMPTS):
+            temporary = f"{_TEMPORARY}{secrets.token_hex(16)}"
             try:
                 home = self.system.open(self.root / folder, _FOLDER)
             except FileNotFoundError:
@@ -141,7 +141,8 @@ class DiskBlobs:
                 continue
             try:
                 return home, temporary, self.system.open(temporary, _NEW, 0o600, dir_fd=home)
-            except FileNotFoundError:
+            except (FileNotFoundError, FileExistsError):
+                # The folder has gone, or an open that was made again met its own trace.
                 self.system.close(home)
             except BaseException:
                 self._take_back([], folder, home)

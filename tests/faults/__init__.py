@@ -1,0 +1,3 @@
+"""
+Whole operations while the disk, the S3 server or the power fails.
+"""

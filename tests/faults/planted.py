@@ -1,0 +1,171 @@
+"""
+Stores that promise more than they keep: each is found when the power is cut.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from sft_adapters.disk.calls import SystemCalls, Uninterrupted
+from sft_core.vault.ports import BlobInfo, BlobStore, Buffer
+from support.cuts import Machine, a_machine, cut_after_a_failure, cut_everywhere
+from support.operations import AppendToUpload, StoreSmallFile, StoreThreeParts
+
+
+@attrs.frozen
+class SyncsNoFile(Uninterrupted):
+    """
+    A file gets its name with its bytes on their way.
+    """
+
+    def fsync(self, fd: int) -> None:
+        if stat.S_ISDIR(self.fstat(fd).st_mode):
+            super().fsync(fd)
+
+
+@attrs.frozen
+class SyncsNoFolder(Uninterrupted):
+    """
+    A file's bytes are durable, and its name is not.
+    """
+
+    def fsync(self, fd: int) -> None:
+        if not stat.S_ISDIR(self.fstat(fd).st_mode):
+            super().fsync(fd)
+
+
+@attrs.frozen
+class SyncsNoRoot(Uninterrupted):
+    """
+    A file's name is durable in a folder whose own is not.
+    """
+
+    def fsync(self, fd: int) -> None:
+        if self.fstat(fd).st_ino:
+            super().fsync(fd)
+
+
+@attrs.frozen
+class SyncsTheRootOnceOnly(SyncsNoRoot):
+    """
+    Only whoever makes a folder syncs its name: should that fail, nobody does it any more.
+    """
+
+    def mkdir(self, path: Path, mode: int = 0o777) -> None:
+        super().mkdir(path, mode)
+        root = self.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self.calls.fsync(root)
+        finally:
+            self.close(root)
+
+
+@attrs.define
+class NamesBeforeTheSync(Uninterrupted):
+    """
+    A file is synced when it has its name already.
+    """
+
+    _waiting: list[int] = attrs.field(factory=list, init=False)
+
+    def fsync(self, fd: int) -> None:
+        if stat.S_ISDIR(self.fstat(fd).st_mode):
+            super().fsync(fd)
+        else:
+            self._waiting.append(fd)
+
+    def close(self, fd: int) -> None:
+        if fd not in self._waiting:
+            super().close(fd)
+
+    def link(
+        self,
+        src: str,
+        dst: str,
+        *,
+        src_dir_fd: int | None = None,
+        dst_dir_fd: int | None = None,
+        follow_symlinks: bool = True,
+    ) -> None:
+        folders = {"src_dir_fd": src_dir_fd, "dst_dir_fd": dst_dir_fd}
+        super().link(src, dst, **folders, follow_symlinks=follow_symlinks)
+        for fd in self._waiting:
+            super().fsync(fd)
+            super().close(fd)
+        self._waiting.clear()
+
+
+@attrs.define
+class StoresWithTheNextCall:
+    """
+    A put returns at once: the row is committed before the blob is there.
+    """
+
+    _blobs: BlobStore
+    _late: list[tuple[str, bytes, int]] = attrs.field(factory=list, init=False)
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        self._catch_up()
+        self._late.append((key, b"".join(map(bytes, pieces)), size))
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        self._late.clear()  # after the cut: what was in memory is gone
+        self._blobs.read_into(key, start, buffer, size=size)
+
+    def delete(self, key: str) -> None:
+        self._catch_up()
+        self._blobs.delete(key)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        return self._blobs.list(prefix)
+
+    def _catch_up(self) -> None:
+        while self._late:
+            key, content, size = self._late.pop()
+            self._blobs.put(key, [content], size=size)
+
+
+@attrs.frozen
+class Bug:
+    """
+    A broken machine, how it is searched, and what is found.
+    """
+
+    kind: type[object]
+    machine: Callable[[], Machine]
+    found_as: str
+    only_after_a_failure: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.kind.__name__
+
+    def search(self) -> None:
+        """
+        Cut the power wherever it may be found.
+        """
+        if self.only_after_a_failure:
+            cut_after_a_failure(self.machine(), AppendToUpload)
+        else:
+            cut_everywhere(self.machine(), StoreSmallFile, seeds=())
+            cut_everywhere(self.machine(), StoreThreeParts, seeds=())
+
+
+def _calls(kind: Callable[[SystemCalls], SystemCalls]) -> Callable[[], Machine]:
+    return lambda: a_machine(calls=kind)
+
+
+BUGS: Final = (
+    Bug(SyncsNoFile, _calls(SyncsNoFile), "cannot be read|is not what was put"),
+    Bug(SyncsNoFolder, _calls(SyncsNoFolder), "cannot be read"),
+    Bug(SyncsNoRoot, _calls(SyncsNoRoot), "cannot be read"),
+    Bug(NamesBeforeTheSync, _calls(NamesBeforeTheSync), "is not what was put"),
+    Bug(StoresWithTheNextCall, lambda: a_machine(store=StoresWithTheNextCall), "cannot be read"),
+    Bug(SyncsTheRootOnceOnly, _calls(SyncsTheRootOnceOnly), "cannot be read", only_after_a_failure=True),
+)

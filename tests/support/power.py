@@ -1,0 +1,300 @@
+"""
+A folder in memory that forgets in a power cut what was not synced, in every way that a file system may.
+
+A file's bytes last once the file is synced; a name, new or taken away, lasts once its folder is. Until
+then each may have reached the disk or not, in any order, and of a file's bytes a part of them, zeros
+or rubbish. That is less than any file system in use promises.
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import os
+import random
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import attrs
+
+_FILE: Final = stat.S_IFREG | 0o600
+_FOLDER: Final = stat.S_IFDIR | 0o700
+
+
+@attrs.define(eq=False)
+class Node:
+    """
+    A file or a folder: as processes see it, and as the disk has it for sure.
+    """
+
+    number: int
+    mode: int
+    changed_at: float
+    content: bytes = b""
+    durable_content: bytes = b""
+    names: dict[str, Node] = attrs.field(factory=dict)
+    durable_names: dict[str, Node] = attrs.field(factory=dict)
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+    def status(self) -> os.stat_result:
+        moment = self.changed_at
+        return os.stat_result((self.mode, self.number, 1, 1, 0, 0, len(self.content), moment, moment, moment))
+
+
+class Lot(Protocol):
+    """
+    Decides what of the unsynced reached the disk.
+    """
+
+    def name(self) -> bool:
+        """
+        Whether the change of a name did.
+        """
+        ...
+
+    def content(self, durable: bytes, seen: bytes) -> bytes:
+        """
+        What a file holds then.
+        """
+        ...
+
+
+def _torn(seen: bytes) -> bytes:
+    return seen[: len(seen) // 2]
+
+
+def _zeros(seen: bytes) -> bytes:
+    return bytes(len(seen))
+
+
+def _rubbish(seen: bytes) -> bytes:
+    return bytes(byte ^ 0xA5 for byte in seen)
+
+
+@attrs.frozen
+class Always:
+    """
+    Every change of a name reached the disk, or none; of contents always the same.
+    """
+
+    names: bool
+    left: Callable[[bytes], bytes] | None = None
+
+    def name(self) -> bool:
+        return self.names
+
+    def content(self, durable: bytes, seen: bytes) -> bytes:
+        return durable if self.left is None else self.left(seen)
+
+
+NOTHING: Final = Always(names=False)
+EVERYTHING: Final = Always(names=True, left=bytes)
+CLASSES: Final[tuple[Lot, ...]] = (
+    NOTHING,
+    EVERYTHING,
+    Always(names=True),
+    Always(names=True, left=_torn),
+    Always(names=True, left=_zeros),
+    Always(names=True, left=_rubbish),
+)
+"""Nothing, everything, the names and no bytes, and the names with half the bytes, zeros or rubbish."""
+
+
+@attrs.frozen
+class Drawn:
+    """
+    Each change by lot.
+    """
+
+    draw: random.Random
+
+    def name(self) -> bool:
+        return self.draw.random() < 0.5
+
+    def content(self, durable: bytes, seen: bytes) -> bytes:
+        return self.draw.choice((durable, seen, _torn(seen), _zeros(seen), _rubbish(seen)))
+
+
+@attrs.define
+class VolatileCalls:
+    """
+    Implements `SystemCalls` on one folder, `root`. `step` is told of each call that changes something, before it.
+    """
+
+    root: Path
+    now: Callable[[], float]
+    step: Callable[[], None] = attrs.field(default=lambda: None)
+    top: Node = attrs.field(init=False)
+    _opened: dict[int, Node] = attrs.field(factory=dict, init=False)
+    _last: int = attrs.field(default=1000, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.format()
+
+    def format(self) -> None:
+        """
+        Begin with an empty folder, which is durable.
+        """
+        self.power_up(Node(0, _FOLDER, self.now()))
+
+    def power_up(self, top: Node) -> None:
+        """
+        Go on with what is on a disk; nothing is open.
+        """
+        self.top = top
+        self._opened.clear()
+
+    def disk(self) -> Node:
+        """
+        A copy of everything as it is now, what is not synced included.
+        """
+        return copy.deepcopy(self.top)
+
+    def open(self, path: Path | str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        folder, name = self._place(path, dir_fd)
+        node = self.top if folder is None else folder.names.get(name)
+        if flags & os.O_CREAT:
+            self.step()
+            if node is not None:
+                raise OSError(errno.EEXIST, name)
+            if folder is None or not self._is_linked(folder):
+                raise OSError(errno.ENOENT, name)
+            node = folder.names[name] = Node(self._number(), stat.S_IFREG | mode, self.now())
+            folder.changed_at = self.now()
+        if node is None:
+            raise OSError(errno.ENOENT, name)
+        if flags & os.O_DIRECTORY and not node.is_folder:
+            raise OSError(errno.ENOTDIR, name)
+        descriptor = self._number()
+        self._opened[descriptor] = node
+        return descriptor
+
+    def close(self, fd: int) -> None:
+        del self._opened[fd]
+
+    def write(self, fd: int, data: memoryview, /) -> int:
+        self.step()
+        node = self._opened[fd]
+        node.content += bytes(data)
+        node.changed_at = self.now()
+        return len(data)
+
+    def preadv(self, fd: int, buffers: Sequence[memoryview], offset: int, /) -> int:
+        piece = self._opened[fd].content[offset : offset + len(buffers[0])]
+        buffers[0][: len(piece)] = piece
+        return len(piece)
+
+    def fsync(self, fd: int) -> None:
+        self.step()
+        self.make_durable(self._opened[fd])
+
+    @staticmethod
+    def make_durable(node: Node) -> None:
+        """
+        What a sync of it does.
+        """
+        node.durable_content = node.content
+        node.durable_names = dict(node.names)
+
+    def fstat(self, fd: int) -> os.stat_result:
+        return self._opened[fd].status()
+
+    def stat(self, path: str, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
+        assert not follow_symlinks
+        return self._found(path, dir_fd)[1].status()
+
+    def link(
+        self,
+        src: str,
+        dst: str,
+        *,
+        src_dir_fd: int | None = None,
+        dst_dir_fd: int | None = None,
+        follow_symlinks: bool = True,
+    ) -> None:
+        assert not follow_symlinks
+        self.step()
+        _, node = self._found(src, src_dir_fd)
+        folder, name = self._place(dst, dst_dir_fd)
+        assert folder is not None
+        if name in folder.names:
+            raise OSError(errno.EEXIST, name)
+        folder.names[name] = node
+        folder.changed_at = self.now()
+
+    def unlink(self, path: str, *, dir_fd: int | None = None) -> None:
+        self.step()
+        folder, _ = self._found(path, dir_fd)
+        del folder.names[path]
+        folder.changed_at = self.now()
+
+    def mkdir(self, path: Path, mode: int = 0o777) -> None:
+        self.step()
+        if path.name in self.top.names:
+            raise OSError(errno.EEXIST, path.name)
+        self.top.names[path.name] = Node(self._number(), stat.S_IFDIR | mode, self.now())
+
+    def rmdir(self, path: Path) -> None:
+        self.step()
+        node = self.top.names.get(path.name)
+        if node is None:
+            raise OSError(errno.ENOENT, path.name)
+        if node.names:
+            raise OSError(errno.ENOTEMPTY, path.name)
+        del self.top.names[path.name]
+
+    def listdir(self, path: int, /) -> list[str]:
+        return list(self._opened[path].names)
+
+    def _number(self) -> int:
+        self._last += 1
+        return self._last
+
+    def _place(self, path: Path | str, dir_fd: int | None) -> tuple[Node | None, str]:
+        if dir_fd is not None:
+            return self._opened[dir_fd], str(path)
+        path = Path(path)
+        return (None if path == self.root else self.top), path.name
+
+    def _found(self, path: str, dir_fd: int | None) -> tuple[Node, Node]:
+        folder, name = self._place(path, dir_fd)
+        assert folder is not None
+        node = folder.names.get(name)
+        if node is None:
+            raise OSError(errno.ENOENT, name)
+        return folder, node
+
+    def _is_linked(self, folder: Node) -> bool:
+        return folder is self.top or any(node is folder for node in self.top.names.values())
+
+
+def after_a_cut(disk: Node, lot: Lot) -> Node:
+    """
+    What a disk holds when the power comes back; everything on it is durable then.
+    """
+    top = copy.deepcopy(disk)
+    _fall(top, lot, set())
+    return top
+
+
+def _fall(node: Node, lot: Lot, seen: set[int]) -> None:
+    if node.number in seen:
+        return
+    seen.add(node.number)
+    if not node.is_folder:
+        if node.content != node.durable_content:
+            node.content = node.durable_content = lot.content(node.durable_content, node.content)
+        return
+    left = {}
+    for name in sorted({*node.names, *node.durable_names}):
+        new, old = node.names.get(name), node.durable_names.get(name)
+        entry = new if new is not old and lot.name() else old
+        if entry is not None:
+            left[name] = entry
+            _fall(entry, lot, seen)
+    node.names, node.durable_names = left, dict(left)
