@@ -23,7 +23,7 @@ from sft_http.problems import status_of
 from support.breaking import BREAKS, Break, BreakingCalls
 from support.operations import OPERATIONS, Operation, a_world
 
-MANY = 60
+MANY, EVERY = 60, 3
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -86,16 +86,31 @@ def judged(error: SftError | None, operation: Operation, what: Break) -> None:
         assert status_of(error) == (507 if what.number in FULL else 503)
 
 
-@pytest.mark.parametrize("kind", OPERATIONS)
-def test_whichever_call_fails_and_however_nothing_told_is_lost(disk: Disk, kind: type[Operation]) -> None:
-    """Every call of every operation is broken."""
+def ways(nth: int, count: int) -> tuple[Break, ...]:
+    """
+    How the N-th of so many calls fails: in each way, or in a long operation in every third.
+    """
+    return BREAKS if count < MANY else BREAKS[nth % EVERY :: EVERY]
+
+
+def calls_of(disk: Disk, kind: type[Operation]) -> int:
+    """
+    How many calls an operation makes that goes well.
+    """
     operation = disk.begun(kind)
     disk.calls.arm()
     operation.act()
-    count = len(disk.calls.made)
+    assert operation.is_done
+    return len(disk.calls.made)
+
+
+@pytest.mark.parametrize("kind", OPERATIONS)
+def test_whichever_call_fails_and_however_nothing_told_is_lost(disk: Disk, kind: type[Operation]) -> None:
+    """Every call of every operation is broken."""
+    count = calls_of(disk, kind)
     assert count > 5
     for nth in range(1, count + 1):
-        for what in BREAKS if count < MANY else BREAKS[nth % 3 :: 3]:
+        for what in ways(nth, count):
             operation = disk.begun(kind)
             disk.calls.arm(nth, what)
             error = attempted(operation)

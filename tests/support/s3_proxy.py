@@ -274,6 +274,23 @@ def close_without_answer(exchange: Exchange) -> None:
     raise LineEndedError
 
 
+def reset_after_answers_head(exchange: Exchange) -> None:
+    """
+    The server does what it was asked, and the line breaks when the head of its answer has come.
+    """
+    reply = exchange.forward()
+    exchange.send(bytes(attrs.evolve(reply, body=b"")))
+    exchange.reset()
+
+
+def stall_after_commit(exchange: Exchange) -> None:
+    """
+    The server does what it was asked, and never says so.
+    """
+    exchange.forward()
+    stall(exchange)
+
+
 def stall(exchange: Exchange) -> None:
     """
     Nobody answers; the connection stays open.
@@ -447,6 +464,39 @@ def compressed(reply: Reply) -> None:
     The body claims to be compressed.
     """
     reply.headers["Content-Encoding"] = "gzip"
+
+
+@_changed
+def another_etag(reply: Reply) -> None:
+    """
+    The object is said to have another content than it has.
+    """
+    for name in reply.headers:
+        if name.lower() == "etag":
+            reply.headers[name] = '"00000000000000000000000000000000"'
+
+
+def deleted_nothing(exchange: Exchange) -> None:
+    """
+    A delete is said to have been done, and was not.
+    """
+    if exchange.method == "DELETE":
+        answer("204 No Content")(exchange)
+    else:
+        exchange.send(bytes(exchange.forward()))
+
+
+def found_nothing(exchange: Exchange) -> None:
+    """
+    What is looked for or to be deleted is said not to be there; a listing has nothing in it.
+    """
+    if exchange.method in {"HEAD", "DELETE"}:
+        refusal("404 Not Found", "NoSuchKey")(exchange)
+    elif "list-type" in exchange.target:
+        nothing = "<ListBucketResult><Name>b</Name><IsTruncated>false</IsTruncated></ListBucketResult>"
+        answer("200 OK", nothing)(exchange)
+    else:
+        exchange.send(bytes(exchange.forward()))
 
 
 def whole_object(exchange: Exchange) -> None:
