@@ -19,7 +19,7 @@ import attrs
 from sft_adapters import extras
 from sft_adapters.container import Container, check_keys, one_writer, open_application
 from sft_adapters.crypto.keyring import AesKeyRing
-from sft_adapters.disk import keyfiles
+from sft_adapters.disk import folders, keyfiles
 from sft_adapters.ring_files import KEYS, check_key_files, earlier_keys
 from sft_adapters.settings import Settings
 from sft_adapters.sql import claims, inspection, migrate
@@ -64,7 +64,7 @@ def settings_for(data_dir: Path, environ: Mapping[str, str] = _EMPTY, *, make_ke
     check_configuration(settings)
     not_given = [name for name in KEYS if not environ.get(name, "").strip()]
     if make_keys:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folders.make(data_dir)
         made = keyfiles.make_missing(data_dir / "keys", not_given, may_make=lambda: not is_in_use(settings))
         keys = keyfiles.read(data_dir / "keys", not_given)
     else:
@@ -146,7 +146,7 @@ def prepare(settings: Settings, *, when_waiting: Callable[[str], None] | None = 
     if settings.blob_store_kind == "s3":
         extras.prepare_bucket(settings)
     else:
-        settings.blob_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folders.make(settings.blob_folder)
     seconds = settings.database_timeout_seconds
     alone = one_writer(settings, wait_seconds=seconds, when_waiting=when_waiting)
     with _named(settings), alone, opened(settings.database, busy_seconds=seconds) as engine:

@@ -18,6 +18,7 @@ from typing import Final
 
 import attrs
 
+from sft_adapters.disk import folders
 from sft_core.errors import ConfigurationError
 
 _MOST_BYTES: Final = 4096
@@ -127,10 +128,10 @@ def succeed(folder: Path, key_id: str) -> None:
     active = path_of(folder, "ENCRYPTION_KEY")
     with contextlib.suppress(FileExistsError):
         os.link(active, path_of_earlier(folder, key_id))
-    _sync(folder)
+    folders.sync(folder)
     with _written(active, _FILES["ENCRYPTION_KEY"].size) as temporary:
         temporary.rename(active)
-    _sync(folder)
+    folders.sync(folder)
 
 
 def write(path: Path) -> str:
@@ -144,7 +145,7 @@ def write(path: Path) -> str:
             os.link(temporary, path)
         except FileExistsError:
             raise ConfigurationError(f"{path} is there already: name a file that is not") from None
-    _sync(path.parent)
+    folders.sync(path.parent)
     return _read(path)
 
 
@@ -158,7 +159,7 @@ def set_aside_earlier(folder: Path, key_id: str) -> Path:
     aside = path.with_name(f"{path.name}.retired")
     with contextlib.suppress(FileNotFoundError):
         path.rename(aside)
-    _sync(folder)
+    folders.sync(folder)
     return aside
 
 
@@ -176,13 +177,13 @@ def _make(path: Path, size: int) -> bool:
     """
     Make a fresh key; False if somebody else has just made it.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folders.make(path.parent)
     with _written(path, size) as temporary:
         try:
             os.link(temporary, path)
         except FileExistsError:
             return False
-    _sync(path.parent)
+    folders.sync(path.parent)
     return True
 
 
@@ -202,17 +203,6 @@ def _written(path: Path, size: int) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """
-    Let what was done in a folder outlast a power cut.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Path) -> str:

@@ -1,0 +1,57 @@
+"""
+Folders that are made at the first start outlast a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from sft_adapters import bootstrap
+from sft_adapters.disk import folders
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """
+    The files and folders that have been synced, with what was in them at that time noted as synced as well.
+    """
+    seen: list[Path] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        seen.extend([path, *path.iterdir()] if path.is_dir() else [path])
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return seen
+
+
+def test_a_folder_is_durable_with_all_on_the_way_to_it(tmp_path: Path, synced: list[Path]) -> None:
+    """Each name is synced in the folder it stands in, and the last one is its owner's only."""
+    folder = tmp_path / "a" / "b" / "c"
+    for _ in range(2):
+        folders.make(folder)
+        assert set(synced) >= {tmp_path / "a", tmp_path / "a" / "b", folder}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    """Where a folder is to be and a file is, that is said at once."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FileExistsError):
+        folders.make(tmp_path / "file")
+
+
+def test_what_the_first_start_makes_is_durable(tmp_path: Path, synced: list[Path]) -> None:
+    """The data folder, the keys with their folder, and the folder of blobs: without one of them no file opens."""
+    data = tmp_path / "some" / "data"
+    settings = bootstrap.settings_for(data)
+    bootstrap.prepare(settings)
+    keys = data / "keys"
+    made = {tmp_path / "some", data, keys, *keys.iterdir(), settings.blob_folder}
+    assert set(synced) >= made
