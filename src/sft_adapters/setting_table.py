@@ -269,6 +269,36 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "minutes",
     ),
     Setting("JSON_BODY_LIMIT", types.whole(1024, 16 * _MIB), 64 << 10, "The largest JSON body.", "bytes"),
+    Setting(
+        "MAX_UPLOADS",
+        types.whole(1, 100_000),
+        512,
+        "Bodies of files that are received at once, in each worker. One more waits for QUEUE_WAIT_SECONDS.",
+        "requests",
+    ),
+    Setting(
+        "MAX_UPLOADS_PER_USER",
+        types.whole(1, 100_000),
+        128,
+        "How many of them may be one user's; one more is refused at once.",
+        "requests",
+    ),
+    Setting(
+        "TRANSFER_MEMORY_MIB",
+        types.whole(1, 1_048_576),
+        512,
+        "Memory for what comes in, in each worker: at most two parts for each upload, growing as it comes. When it is "
+        "spent, uploads go on in smaller parts; 64 KiB for each of MAX_UPLOADS are set aside for that.",
+        "MiB",
+    ),
+    Setting(
+        "READ_AHEAD_MIB",
+        types.whole(0, 1_048_576),
+        64,
+        "Memory for what was read for downloads whose clients are waited for, in each worker: 2 MiB for each. When it "
+        "is spent, the one that waits longest is read again when its client goes on.",
+        "MiB",
+    ),
     Setting("CONTROL_THREADS", types.whole(1, 256), 8, "Threads for rows, in each worker."),
     Setting("TRANSFER_THREADS", types.whole(1, 256), 4, "Threads for encryption and blobs, in each worker."),
     Setting("HASH_CONCURRENCY", types.whole(1, 64), 2, "Passwords hashed at once, in each worker."),

@@ -92,6 +92,10 @@ class Settings:
     upload_idle_hours: int
     idempotency_hours: int
     form_idle_minutes: int
+    max_uploads: int
+    max_uploads_per_user: int
+    transfer_memory_mib: int
+    read_ahead_mib: int
     json_body_limit: int
     control_threads: int
     transfer_threads: int

@@ -49,6 +49,7 @@ async def append(
     checked = None if checksum is None else _Checked(application, writing, checksum)
     body = Gathering(
         _parts_of(application, lanes, writing, checked, is_small=(req.content_length or part_size + 1) <= part_size),
+        lanes.limits.memory,
         admit=lambda size: append_bytes.admit(writing, received + size),
         part_size=part_size,
         keeps_what_came=checked is None,

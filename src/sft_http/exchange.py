@@ -205,7 +205,7 @@ class Exchange:
         else:
             piece = message.get("body", b"")
             self._sent += len(piece)
-            self._told_by_threads += len(piece) - len(piece.rest) if isinstance(piece, Sent) else 0
+            self._told_by_threads += len(piece) if isinstance(piece, Sent) else 0
             self._complete = not message.get("more_body", False) and not self._reaches_nobody
         await self._send(message)
 

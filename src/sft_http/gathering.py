@@ -18,7 +18,9 @@ import attrs
 
 from sft_core.application import Application
 from sft_core.vault.use_cases import Place, Upload
+from sft_http.buffers import PartBuffer
 from sft_http.lanes import Lane, Lanes
+from sft_http.limits import Memory
 
 T = TypeVar("T")
 Stored = Coroutine[Any, Any, None]
@@ -112,9 +114,13 @@ class Gathering:
     """
 
     _parts: Parts
+    _memory: Memory
     _admit: Callable[[int], None] = attrs.field(kw_only=True)
     _part_size: int = attrs.field(kw_only=True)
     _keeps_what_came: bool = attrs.field(default=False, kw_only=True)
+    _buffers: deque[PartBuffer] = attrs.field(factory=deque, init=False)
+    """The one that fills first, and that which will be free next last."""
+    _fills: bool = attrs.field(default=False, init=False)
     _under_way: deque[asyncio.Task[None]] = attrs.field(factory=deque, init=False)
     _began: bool = attrs.field(default=False, init=False)
 
@@ -124,14 +130,16 @@ class Gathering:
         """
         try:
             await self._fill(stream)
+            await self._hand_over()
             await self._down_to(0)
         finally:
             # A part under way must have ended before anybody takes the upload apart.
             await asyncio.gather(*self._under_way, return_exceptions=True)
+            for buffer in self._buffers:
+                buffer.release()
 
     async def _fill(self, stream: AsyncIterable[bytes]) -> None:
-        buffers: deque[memoryview] = deque()
-        filled = total = 0
+        total = 0
         pieces = aiter(stream)
         while True:
             try:
@@ -141,42 +149,47 @@ class Gathering:
                 total += len(piece)
                 self._admit(total)
             except BaseException:
-                if filled and self._keeps_what_came:
-                    await self._hand_over(buffers[0][:filled])
+                if self._keeps_what_came:
+                    await self._hand_over()
                     await self._down_to(0)
                 raise
             rest = memoryview(piece)
             while rest:
-                if not filled:
-                    self._turn(buffers)
-                taken = min(len(rest), self._part_size - filled)
-                buffers[0][filled : filled + taken] = rest[:taken]
-                filled += taken
-                rest = rest[taken:]
-                if filled == self._part_size:
-                    await self._hand_over(buffers[0])
-                    filled = 0
-        if filled:
-            await self._hand_over(buffers[0][:filled])
+                if not self._fills:
+                    await self._turn()
+                rest = rest[self._buffers[0].add(rest) :]
+                if self._buffers[0].is_full:
+                    await self._hand_over()
 
-    def _turn(self, buffers: deque[memoryview]) -> None:
+    async def _turn(self) -> None:
         """
-        Put a buffer that is not busy first, a new one while there may be more: most bodies need fewer.
+        Put a buffer first that is not busy: another one if there may be more and memory is left.
         """
-        if len(buffers) <= self._parts.at_once:
-            buffers.appendleft(memoryview(bytearray(self._part_size)))
+        another = None
+        if not self._buffers:
+            another = PartBuffer.only(self._memory, self._part_size)
+        elif len(self._buffers) <= self._parts.at_once:
+            another = PartBuffer.beside_another(self._memory, self._part_size)
+        if another is not None:
+            self._buffers.appendleft(another)
         else:
-            buffers.rotate(1)
+            await self._down_to(len(self._buffers) - 1)
+            self._buffers.rotate(1)
+            self._buffers[0].clear()
+        self._fills = True
 
-    async def _hand_over(self, plaintext: memoryview) -> None:
+    async def _hand_over(self) -> None:
         """
-        Begin to store a part once there is room for it; its buffer is busy until it is stored.
+        Begin to store what has been gathered once there is room for it; its buffer is busy until it is stored.
 
         Only the first one may be refused: the client waits with those after it, and what it has
         sent is not thrown away for being busy.
         """
+        if not self._fills:
+            return
+        self._fills = False
         await self._down_to(self._parts.at_once - 1)
-        stored = await self._parts.begin(plaintext, refusable=not self._began)
+        stored = await self._parts.begin(self._buffers[0].content, refusable=not self._began)
         self._began = True
         self._under_way.append(asyncio.create_task(stored))
 

@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 import attrs
 
 from sft_core.errors import Busy
+from sft_http.limits import Limits
 from sft_http.retries import Retries
 
 P = ParamSpec("P")
@@ -100,7 +101,8 @@ class Lanes:
     """
     One lane a kind of work: `control` for rows, `hashing` for passwords, `bytes` for the blob store.
 
-    So a store that hangs holds up nobody who does not need it.
+    So a store that hangs holds up nobody who does not need it. What transfers may have beside
+    threads, `limits` says.
     """
 
     def __init__(
@@ -112,10 +114,12 @@ class Lanes:
         hash_wait_seconds: float,
         queue_limit: int,
         queue_wait_seconds: float,
+        limits: Limits,
     ) -> None:
         self.control = Lane("control", control_threads, queue_limit, queue_wait_seconds)
         self.hashing = Lane("hashing", hash_threads, queue_limit, hash_wait_seconds)
         self.bytes = Lane("bytes", transfer_threads, queue_limit, queue_wait_seconds)
+        self.limits = limits
         self.retries = Retries()
 
     def close(self) -> None:

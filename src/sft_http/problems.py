@@ -14,6 +14,7 @@ from falcon.asgi import App, Request, Response
 
 from sft_core import errors
 from sft_http.exchange import RequestTimeout
+from sft_http.limits import TooManyUploads
 
 log: Final = logging.getLogger("sft.problems")
 
@@ -106,6 +107,7 @@ STATUS: Final[dict[type[errors.SftError], int]] = {
     errors.TotpRequired: 400,
     errors.NotAllowed: 403,
     errors.TooManyAttempts: 429,
+    TooManyUploads: 429,
     errors.NotFound: 404,
     errors.Gone: 410,
     errors.Conflict: 409,

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import attrs
 from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
-from gunicorn.asgi.protocol import HIGH_WATER_LIMIT, ASGIProtocol
+from gunicorn.asgi.protocol import ASGIProtocol
 
 from sft_http import problems
 from sft_http.exchange import RequestTimeout, completed_headers, log_exchange
@@ -111,8 +111,9 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        # Writing goes on when all has left: then a thread may send the next piece by itself.
-        transport.set_write_buffer_limits(high=HIGH_WATER_LIMIT, low=0)
+        # Whoever writes is made to wait until all has left: then a thread may send the next piece
+        # by itself, and no more is held for a client than what it was given last.
+        transport.set_write_buffer_limits(high=0, low=0)
         self.worker.connections.add(self)
         self._handed_over = self._taken = 0
         self._pace: Pace = self.worker.new_pace()
@@ -155,9 +156,7 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
 
     def _send_body(self, body: bytes, *arguments: object) -> None:
         self._handed_over += len(body)
-        if isinstance(body, Sent):
-            self._safe_write(body.rest)
-        else:
+        if not isinstance(body, Sent):
             super()._send_body(body, *arguments)
 
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:

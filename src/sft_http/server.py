@@ -24,6 +24,7 @@ from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
 from sft_http.app import create_app
 from sft_http.lanes import Lanes
+from sft_http.limits import Limits
 from sft_http.logs import logging_config
 from sft_http.sweeper import Sweeper
 
@@ -82,6 +83,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             hash_wait_seconds=settings.hash_wait_seconds,
             queue_limit=settings.queue_limit,
             queue_wait_seconds=settings.queue_wait_seconds,
+            limits=Limits.of(settings),
         )
         self._owned.callback(lanes.close)
         if settings.sweep_interval_seconds:

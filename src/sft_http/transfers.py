@@ -1,33 +1,23 @@
 """
-Bytes between clients and the vault, without a thread or a connection held for a slow one.
+Bytes from clients into the vault, without a thread held for a slow one.
 
-Up: what arrives is gathered into parts, which threads encrypt and store (`Gathering`). Down: a
-thread decrypts a piece and sends it by itself, then the next, as long as the client takes them at
-once; when it does not, the loop waits with the rest of one piece, and no thread does.
+What arrives is gathered into parts, which threads encrypt and store while more of it arrives.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, Callable
 from functools import partial
 from typing import Final
 
-import attrs
-
 from sft_core.application import Application
-from sft_core.errors import Damaged, SftError
-from sft_core.values import ByteRange, FileName, MediaType, UserId
-from sft_core.vault.model import File
-from sft_core.vault.ports import Buffer
+from sft_core.errors import SftError
+from sft_core.values import FileName, MediaType, UserId
 from sft_core.vault.use_cases import Upload
 from sft_http.gathering import Gathering, PartAfterPart, Parts, PartsAbreast
 from sft_http.lanes import Lanes
 from sft_http.repeats import Content
-from sft_http.wire import Sent, Wire
-
-_TURN_BYTES: Final = 16 << 20
-"""How much a thread sends of one download before others have their turn."""
 
 log: Final = logging.getLogger("sft.transfers")
 
@@ -70,6 +60,7 @@ async def receive(
         assert upload is not None  # noqa: S101 (begin() returned, so it has been assigned)
         await Gathering(
             _parts_of(application, lanes, upload, content, is_small=_is_small(part_size, announced_size)),
+            lanes.limits.memory,
             admit=application.begin_upload.policy.admit_size,
             part_size=_buffer_size(part_size, announced_size),
         ).take(stream)
@@ -122,7 +113,8 @@ async def compare(
     policy = application.begin_upload.policy
     policy.admit_name(name)
     size = _buffer_size(part_size, announced_size)
-    await Gathering(PartAfterPart(lanes, content.add), admit=policy.admit_size, part_size=size).take(stream)
+    parts = PartAfterPart(lanes, content.add)
+    await Gathering(parts, lanes.limits.memory, admit=policy.admit_size, part_size=size).take(stream)
 
 
 async def abort(application: Application, lanes: Lanes, upload: Upload) -> None:
@@ -136,81 +128,3 @@ async def abort(application: Application, lanes: Lanes, upload: Upload) -> None:
     except SftError as error:
         log.warning("upload %s could not be removed now: %s", upload.file.id, error.code)
         lanes.retries.owe(partial(application.abort_upload, upload))
-
-
-async def deliver(
-    application: Application,
-    lanes: Lanes,
-    file: File,
-    span: ByteRange,
-    *,
-    wire: Wire | None = None,
-) -> Delivery:
-    """
-    Begin to send a range of a file: its first piece is read and authenticated when this returns.
-
-    So a file that cannot be read is an error of its own, not a download that breaks off.
-    """
-    delivery = Delivery(lanes, application.read_file(file, span), len(span), wire)
-    await delivery.prime()
-    return delivery
-
-
-@attrs.define
-class Delivery:
-    """
-    A range of a file on its way out, in decrypted pieces.
-
-    It yields exactly the bytes it promised or raises; it never just ends, because a clean end
-    would let the next response's bytes land in somebody's file. On a connection whose socket can
-    be had, threads send most of them by themselves, and what is yielded says so (`Sent`).
-    """
-
-    _lanes: Lanes
-    _pieces: Iterator[Buffer]
-    _remaining: int
-    _wire: Wire | None = None
-    _first: bytes = attrs.field(default=b"", init=False)
-
-    async def prime(self) -> None:
-        """
-        Wait for the first piece; its error, if it has one, comes out here.
-
-        It is refused if no thread is free in time; the pieces after it are not.
-        """
-        if self._remaining:
-            self._first = await self._lanes.bytes(self._read)
-
-    def __aiter__(self) -> Delivery:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._first:
-            # By the loop, like the head that goes with it.
-            piece, self._first = self._first, b""
-            return piece
-        if not self._remaining:
-            raise StopAsyncIteration
-        if self._wire is not None and self._wire.is_idle:
-            return await self._lanes.bytes.insist(self._send, self._wire)
-        return await self._lanes.bytes.insist(self._read)
-
-    def _send(self, wire: Wire) -> Sent:
-        """
-        Decrypt and send pieces until the client takes no more, or it is another transfer's turn.
-        """
-        sent = 0
-        while self._remaining and sent < _TURN_BYTES:
-            piece = memoryview(self._read())
-            gone = wire.send(piece)
-            sent += len(piece)
-            if gone < len(piece):
-                return Sent.of(sent, piece[gone:])
-        return Sent.of(sent)
-
-    def _read(self) -> bytes:
-        piece = next(self._pieces, b"")
-        if not 0 < len(piece) <= self._remaining:
-            raise Damaged("the content ended before the promised length")
-        self._remaining -= len(piece)
-        return bytes(piece)

@@ -13,7 +13,7 @@ import asyncio
 import io
 import select
 import socket
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 PATIENCE_MILLISECONDS: Final = 5
 """How long a thread waits for a client to take more, before it leaves that to the event loop."""
@@ -21,20 +21,16 @@ PATIENCE_MILLISECONDS: Final = 5
 
 class Sent(bytes):
     """
-    A piece of a body of which a part has been sent: as long as all of it, it holds the rest.
+    A piece of a body that has been sent already: so long, and empty.
 
     It goes the way of every piece, so that whoever counts a body's bytes counts them all; only
-    the protocol at the end of the way writes just the rest (`SftProtocol`).
+    the protocol at the end of the way writes nothing (`SftProtocol`).
     """
 
     _length: int
 
-    @classmethod
-    def of(cls, length: int, rest: bytes | memoryview = b"") -> Sent:
-        """
-        `length` bytes, all of them sent but the rest.
-        """
-        piece = cls(rest)
+    def __new__(cls, length: int) -> Self:
+        piece = super().__new__(cls)
         piece._length = length
         return piece
 
@@ -47,13 +43,6 @@ class Sent(bytes):
     def __bytes__(self) -> Sent:
         return self
 
-    @property
-    def rest(self) -> bytes:
-        """
-        What has not been sent.
-        """
-        return self[:]
-
 
 class Wire:
     """
@@ -65,9 +54,12 @@ class Wire:
 
     sent_bytes: int
     """How many bytes have been sent by threads."""
+    is_broken: bool
+    """Whether a thread has found that nothing can be sent any more."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.sent_bytes = 0
+        self.is_broken = False
         self._transport = transport
         self._socket: socket.socket = transport.get_extra_info("socket").dup()
         self._writable = select.poll()
@@ -94,10 +86,33 @@ class Wire:
                 if not self._writable.poll(PATIENCE_MILLISECONDS):
                     break
             except OSError:
-                # The client is gone; the loop hears of it by itself and ends the request.
+                # The client is gone.
+                self.is_broken = True
                 break
         self.sent_bytes += sent
         return sent
+
+    async def until_writable(self) -> None:
+        """
+        Wait on the loop until the client takes more, or is gone.
+        """
+        loop = asyncio.get_running_loop()
+        ready = loop.create_future()
+        # The handle has a number of its own, which the loop does not take for the connection's.
+        loop.add_writer(self._socket, _set, ready)
+        try:
+            await ready
+        finally:
+            loop.remove_writer(self._socket)
+
+    async def end(self) -> None:
+        """
+        Break the connection off and wait for the request to be ended with it.
+
+        A loop that neither reads nor writes does not hear by itself that a client is gone.
+        """
+        self._transport.abort()
+        await asyncio.get_running_loop().create_future()
 
     def receive(self, limit: int) -> bytes:
         """
@@ -131,6 +146,11 @@ class Wire:
         Let go of the handle; the connection itself goes on.
         """
         self._socket.close()
+
+
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 class Inflow(Protocol):

@@ -1,50 +1,117 @@
 """
-Measure `/health` while downloads stall: `PYTHONPATH=tests python -m bench.stalled`.
+Measure what bad clients cost good ones: `PYTHONPATH=tests python -m bench.stalled`.
 
-Many clients ask for a large file and read nothing more than the head of the answer. Printed is
-how long `/health` takes without them and beside them, in one run.
+Many clients ask for a large file and read nothing more than the head of the answer; others begin
+an upload and send a byte now and then. Printed is how long `/health` and a request that bears a
+token take without them and beside them, and what each of them costs in memory, in one run.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
+import socket
 import statistics
 import tempfile
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.memory import MIB, resident
 from support.service import Service, serving
 from support.wire import call, connected, multipart, receive_head, send, upload
 
+_TRICKLE_SECONDS = 10.0
+_ANNOUNCED = 64 * MIB
 
-def latencies(service: Service, count: int) -> list[float]:
+
+def latencies(ask: Callable[[], int], count: int) -> list[float]:
     """
-    Seconds of `count` requests to /health, one after another.
+    Seconds of `count` requests, one after another.
     """
     seconds = []
     for _ in range(count):
         start = time.perf_counter()
-        if call(service.port, "GET", "/health").status != 200:
+        if ask() != 200:
             raise RuntimeError("the service is not healthy")
         seconds.append(time.perf_counter() - start)
     return seconds
 
 
-def report(label: str, seconds: list[float], memory: int) -> None:
-    p99 = statistics.quantiles(seconds, n=100)[98]
-    print(f"{label:28} {statistics.median(seconds) * 1e3:10.2f} {p99 * 1e3:8.2f} {memory / MIB:12.1f}")
+def p99(seconds: list[float]) -> float:
+    return statistics.quantiles(seconds, n=100)[98]
+
+
+def stalled(held: ExitStack, service: Service, path: str, token: str) -> None:
+    """
+    A download of which nothing is read after the head.
+    """
+    connection = held.enter_context(connected(service.port))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+    send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
+    if receive_head(connection)[0] != 200:
+        raise RuntimeError("a download was refused")
+
+
+def begun(held: ExitStack, service: Service, token: str) -> socket.socket:
+    """
+    A connection on which an upload has begun.
+    """
+    headers, (before, _) = multipart("trickling.bin")
+    connection = held.enter_context(connected(service.port))
+    headers["Authorization"] = f"Bearer {token}"
+    send(connection, "POST", f"{service.api}/files/upload", headers, _ANNOUNCED)
+    connection.sendall(before + b"x")
+    return connection
+
+
+@contextmanager
+def trickling(connections: list[socket.socket]) -> Iterator[None]:
+    """
+    Send a byte on each connection in every round, evenly spread, until the block ends.
+    """
+    over = threading.Event()
+
+    def trickle() -> None:
+        while connections and not over.is_set():
+            for connection in connections:
+                if over.wait(_TRICKLE_SECONDS / len(connections)):
+                    break
+                connection.send(b"x")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def tcp_memory() -> int:
+    """
+    Bytes that the kernel holds for all connections of this machine.
+    """
+    lines = Path("/proc/net/sockstat").read_text().splitlines()
+    (fields,) = [line.split() for line in lines if line.startswith("TCP:")]
+    return int(fields[fields.index("mem") + 1]) * resource.getpagesize()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--downloads", type=int, default=1000, help="clients that do not read")
+    parser.add_argument("--uploads", type=int, default=200, help="clients that send a byte in 10 s")
+    parser.add_argument("--requests", type=int, default=3000, help="good requests of each kind")
     arguments = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     headers, around = multipart("stalled.bin")
+    limits = {"STALL_SECONDS": "3600", "MAX_UPLOADS_PER_USER": "512"}
     with (
         tempfile.TemporaryDirectory(prefix="sft-bench-") as folder,
-        serving(Path(folder)) as service,
+        serving(Path(folder), settings=limits) as service,
         ExitStack() as held,
     ):
         token = service.sign_up("stalled")
@@ -53,14 +120,33 @@ def main() -> None:
             service.port, "POST", f"{service.api}/files/upload", size=64 * MIB, headers=headers, around=around
         )
         path = f"{service.api}/files/{stored.json()['id']}/download"
-        print(f"{'/health':28} {'median, ms':>10} {'p99, ms':>8} {'memory, MiB':>12}")
-        report("alone", latencies(service, 500), resident(service.process.pid))
-        for _ in range(arguments.clients):
-            connection = held.enter_context(connected(service.port))
-            send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
-            if receive_head(connection)[0] != 200:
-                raise RuntimeError("a download was refused")
-        report(f"beside {arguments.clients} stalled", latencies(service, 500), resident(service.process.pid))
+        good: dict[str, Callable[[], int]] = {
+            "/health": lambda: call(service.port, "GET", "/health").status,
+            "/auth/me": lambda: service.call("GET", "/auth/me", token=token).status,
+        }
+        for ask in good.values():
+            latencies(ask, 200)
+        alone = {name: latencies(ask, arguments.requests) for name, ask in good.items()}
+        pid = service.process.pid
+        before, kernel = resident(pid), tcp_memory()
+        for _ in range(arguments.downloads):
+            stalled(held, service, path, token)
+        between = resident(pid)
+        uploads = [begun(held, service, token) for _ in range(arguments.uploads)]
+        time.sleep(1)
+        after, kernel_after = resident(pid), tcp_memory()
+        with trickling(uploads):
+            beside = {name: latencies(ask, arguments.requests) for name, ask in good.items()}
+        print(f"{'':10} {'p50 alone':>10} {'p50 beside':>10} {'p99 alone':>10} {'p99 beside':>10} {'ratio':>6}  (ms)")
+        for name in good:
+            medians = [statistics.median(found[name]) * 1e3 for found in (alone, beside)]
+            tails = [p99(found[name]) * 1e3 for found in (alone, beside)]
+            print(f"{name:10}" + "".join(f" {ms:10.2f}" for ms in medians + tails) + f" {tails[1] / tails[0]:6.2f}")
+        print(f"memory of the service: {before / MIB:.1f} MiB alone, {after / MIB:.1f} MiB beside them")
+        each = (between - before) / max(1, arguments.downloads), (after - between) / max(1, arguments.uploads)
+        print(f"  {arguments.downloads} stalled downloads:   {each[0] / MIB:.3f} MiB each")
+        print(f"  {arguments.uploads} trickling uploads:    {each[1] / MIB:.3f} MiB each")
+        print(f"  kernel, both sides: {(kernel_after - kernel) / MIB:.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
+from sft_adapters.bootstrap import throwaway_keys
+from sft_adapters.settings import Settings
 from sft_http.lanes import Lanes
+from sft_http.limits import Limits
 from support.edge import Edge, edge
 from support.library import SOON
 
@@ -76,6 +80,7 @@ def lanes() -> Iterator[Lanes]:
         hash_wait_seconds=SOON,
         queue_limit=8,
         queue_wait_seconds=SOON,
+        limits=Limits.of(Settings.from_env(throwaway_keys(), data_dir=Path("/nonexistent"))),
     )
     yield lanes
     lanes.close()

@@ -50,6 +50,7 @@ def go_on(
 
     body = Gathering(
         AppendsAbreast(lanes, append, writing),
+        lanes.limits.memory,
         admit=lambda _: None,
         part_size=PART,
         keeps_what_came=True,

@@ -37,13 +37,12 @@ def over(story: Callable[[Wire, asyncio.Transport, socket.socket], Awaitable[Non
     asyncio.run(told())
 
 
-def test_a_piece_sent_in_part_is_as_long_as_all_of_it() -> None:
-    """Whoever counts lengths counts the whole, whoever writes gets the rest."""
-    piece = Sent.of(100, b"rest")
-    assert (len(piece), bool(piece), piece.rest) == (100, True, b"rest")
+def test_a_piece_that_was_sent_is_as_long_as_it_was_and_empty() -> None:
+    """Whoever counts lengths counts it, and whoever writes writes nothing."""
+    piece = Sent(7)
+    assert (len(piece), bool(piece), piece[:]) == (7, True, b"")
     assert bytes(piece) is piece
-    whole = Sent.of(7)
-    assert (len(whole), bool(whole), whole.rest) == (7, True, b"")
+    assert not Sent(0)
 
 
 def test_what_a_client_takes_is_sent_and_the_rest_is_told() -> None:
@@ -108,6 +107,27 @@ def test_a_client_that_is_gone_ends_both_ways() -> None:
         theirs.close()
         assert await asyncio.to_thread(wire.receive, 100) == b""
         assert await asyncio.to_thread(wire.send, memoryview(bytes(100))) == 0
+
+    over(story)
+
+
+def test_the_loop_waits_for_a_client_that_takes_more() -> None:
+    """While nothing fits nobody waits on a thread; when there is room again, or nobody there, the wait ends."""
+
+    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        sent = await asyncio.to_thread(wire.send, memoryview(bytes(8 * MIB)))
+        waiting = asyncio.create_task(wire.until_writable())
+        assert not (await asyncio.wait([waiting], timeout=0.05))[0]
+        while sent:
+            sent -= len(await asyncio.to_thread(theirs.recv, MIB))
+        await waiting
+        await asyncio.to_thread(wire.send, memoryview(bytes(8 * MIB)))
+        waiting = asyncio.create_task(wire.until_writable())
+        theirs.close()
+        await waiting
+        assert not wire.is_broken
+        assert await asyncio.to_thread(wire.send, memoryview(bytes(100))) == 0
+        assert wire.is_broken
 
     over(story)
 

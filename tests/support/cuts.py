@@ -8,6 +8,7 @@ import copy
 import errno
 import random
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -45,9 +46,10 @@ class SteppingDatabase(MemoryDatabase):
 @attrs.frozen
 class Moment:
     """
-    Everything at one step: the disk, what is committed, what was told, and what was given to the store.
+    Everything at one step: the time, the disk, what is committed, what was told, and what was given to the store.
     """
 
+    now: datetime
     disk: Node
     rows: Tables
     known: dict[FileId, bytes]
@@ -90,7 +92,7 @@ class Machine:
         """
         world = self.world
         rows, disk = self.database._committed, self.calls.disk()
-        return Moment(disk, rows, dict(world.known), set(world.leaving), copy.copy(operation))
+        return Moment(world.clock.now(), disk, rows, dict(world.known), set(world.leaving), copy.copy(operation))
 
     def moments(self, kind: type[Operation]) -> list[Moment]:
         """
@@ -109,6 +111,7 @@ class Machine:
         """
         self.calls.power_up(after_a_cut(moment.disk, lot))
         self.database._committed = moment.rows
+        self.world.clock._now = moment.now
         self.world.known, self.world.leaving = dict(moment.known), set(moment.leaving)
         self.world.check()
         return copy.copy(moment.operation)

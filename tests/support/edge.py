@@ -20,6 +20,7 @@ from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_http.app import create_app
 from sft_http.lanes import Lanes
+from sft_http.limits import Limits
 
 API = "/api/v1"
 PASSWORD = "correct horse battery"
@@ -140,6 +141,7 @@ def edge_of(application: Application, settings: Settings, clock: SettableClock) 
         hash_wait_seconds=30,
         queue_limit=64,
         queue_wait_seconds=30,
+        limits=Limits.of(settings),
     )
     client = falcon.testing.TestClient(create_app(application, settings=settings, lanes=lanes))
     return Edge(application, client, clock, lanes, settings)

@@ -21,6 +21,7 @@ from sft_adapters.container import Container
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.room import UntoldRoom
 from sft_adapters.memory.rows import Tables
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
@@ -178,7 +179,7 @@ def a_world(make: Callable[[SettableClock], BlobStore], database: MemoryDatabase
     container = Container(settings=Settings.from_env({}, data_dir=Path("/nonexistent"), secrets=keys))
     database = MemoryDatabase() if database is None else database
     adapters = {"begin": database, "sessions": MemorySessions(), "limiter": MemoryRateLimiter(), "blobs": blobs}
-    adapters["clock"] = clock
+    adapters |= {"clock": clock, "room": UntoldRoom()}
     adapters["expiring"] = [store] if hasattr(store, "prune") else []
     for name, adapter in adapters.items():
         getattr(container, name).override(providers.Object(adapter))

@@ -12,7 +12,7 @@ from falcon.asgi import Request, Response
 from sft_core.errors import InvalidInput, LinkNotFound
 from sft_core.values import ByteRange, ShareToken
 from sft_core.vault.model import File
-from sft_http import problems, transfers
+from sft_http import deliveries, problems
 from sft_http.disposition import attachment
 from sft_http.exchange import wire_of
 from sft_http.ranges import Conditions, UnsatisfiableRangeError, requested_range
@@ -50,7 +50,7 @@ class Delivering(Resource):
         resp.content_length = len(span)
         if head:
             return
-        delivery = await transfers.deliver(self.application, self.lanes, file, span, wire=wire_of(req))
+        delivery = await deliveries.deliver(self.application, self.lanes, file, span, wire=wire_of(req))
         await before_first_byte()
         resp.stream = delivery
 

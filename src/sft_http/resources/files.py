@@ -71,19 +71,20 @@ class OneFile(Uploading):
         name, repeat = FileName.parse(id), await self.repeat(req, user)
         limit = self.settings.max_file_size
         bound_body(req, limit, FileTooLarge(limit))
-        received = await self.receive(
-            user,
-            repeat,
-            name=name,
-            media_type=req.content_type,
-            stream=req.stream,
-            announced_size=req.content_length,
-        )
-        try:
-            await require_whole_body(req)
-        except BaseException:
-            await self.give_up(received)
-            raise
+        async with self.lanes.limits.uploads.taken_by(user.id):
+            received = await self.receive(
+                user,
+                repeat,
+                name=name,
+                media_type=req.content_type,
+                stream=req.stream,
+                announced_size=req.content_length,
+            )
+            try:
+                await require_whole_body(req)
+            except BaseException:
+                await self.give_up(received)
+                raise
         await self.answer(resp, user, received, terms, public=public, call="PUT /files/{name}", repeat=repeat)
 
 

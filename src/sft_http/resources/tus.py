@@ -101,9 +101,11 @@ class Creation(_Tus):
             _require_media_type(req)
         if asked.kind is UploadKind.FINAL:
             progress = await self._concatenated(user, asked)
+        elif brings:
+            async with self.lanes.limits.uploads.taken_by(user.id):
+                progress = await self._created(req, user, asked, brings=True)
         else:
-            progress = await self.lanes.control(self.application.create_upload, owner=user.id, asked=asked)
-            progress = await self._filled(req, user, progress, brings=brings)
+            progress = await self._created(req, user, asked, brings=False)
         resp.status = 201
         resp.set_header("Location", f"{self._folder}/{progress.file.id}")
         self._tell(resp, progress)
@@ -120,10 +122,11 @@ class Creation(_Tus):
             sources=sources,
         )
 
-    async def _filled(self, req: Request, user: User, progress: Progress, *, brings: bool) -> Progress:
+    async def _created(self, req: Request, user: User, asked: UploadAsked, *, brings: bool) -> Progress:
         """
-        The upload with what the creating request brings of it; if that fails, nobody has learnt its URL.
+        A new upload with what the request brings of it; if that fails, nobody has learnt its URL.
         """
+        progress = await self.lanes.control(self.application.create_upload, owner=user.id, asked=asked)
         upload = progress.file.id
         try:
             if brings:
@@ -187,10 +190,11 @@ class OneUpload(_Tus):
         if offset is None:
             raise MalformedRequest("Upload-Offset is missing.")
         tus_headers.checksum_of(req.get_header("Upload-Checksum"))
-        writing = await self.lanes.control(
-            self.application.take_upload, owner=user.id, file_id=upload, offset=offset, length=length
-        )
-        await self._append(req, writing)
+        async with self.lanes.limits.uploads.taken_by(user.id):
+            writing = await self.lanes.control(
+                self.application.take_upload, owner=user.id, file_id=upload, offset=offset, length=length
+            )
+            await self._append(req, writing)
         resp.status = 204
         if writing.offset == writing.length:
             self._tell(resp, await self._finished(user, upload))

@@ -225,7 +225,8 @@ class FileUpload(Uploading):
         share_terms(fields)
         form = _Form(await self.repeat(req, user), fields)
         try:
-            await self._read(req, user, form)
+            async with self.lanes.limits.uploads.taken_by(user.id):
+                await self._read(req, user, form)
             received, terms, public = self._checked(form)
         except BaseException:
             await self.give_up(form.file)

@@ -1,0 +1,185 @@
+"""
+What a worker gives to transfers at most: places for uploads, memory for what is on its way.
+
+All of it belongs to the event loop's thread, so nothing here needs a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+import attrs
+
+from sft_adapters.settings import Settings
+from sft_core.errors import Busy
+from sft_core.values import UserId
+
+LEAST_BUFFER: Final = 64 << 10
+"""How many bytes every upload may gather, however little memory is left."""
+_READ_AHEAD_BYTES: Final = 2 << 20
+"""What a download has read ahead at most: a window of a part, encrypted and decrypted."""
+
+
+class TooManyUploads(Busy):
+    """
+    The user has as many uploads under way as one may have.
+    """
+
+    code = "too-many-uploads"
+    public = "Too many of your uploads are under way; please try again when one has ended."
+
+
+@attrs.define
+class UploadPlaces:
+    """
+    So many bodies of files are received at once, `limit` in all and `user_limit` of one user.
+
+    One more waits in turn for a place, for `wait_seconds` at most, and before its body is read.
+    Who waits counts for the user, so that nobody fills the queue for others.
+    """
+
+    limit: int = attrs.field()
+    user_limit: int
+    queue_limit: int
+    wait_seconds: float
+    _under_way: int = attrs.field(default=0, init=False)
+    _of_user: Counter[UserId] = attrs.field(factory=Counter, init=False)
+    _free: asyncio.Semaphore = attrs.field(init=False, repr=False)
+
+    @_free.default
+    def _all_of_them(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(self.limit)
+
+    @asynccontextmanager
+    async def taken_by(self, user: UserId) -> AsyncIterator[None]:
+        """
+        Hold a place for as long as the block runs; `TooManyUploads` or `Busy` if there is none.
+        """
+        if self._of_user[user] >= self.user_limit:
+            raise TooManyUploads
+        if self._under_way >= self.limit + self.queue_limit:
+            raise Busy("too many uploads wait already")
+        self._under_way += 1
+        self._of_user[user] += 1
+        try:
+            await self._wait_for_one()
+            try:
+                yield
+            finally:
+                self._free.release()
+        finally:
+            self._under_way -= 1
+            self._of_user[user] -= 1
+            if not self._of_user[user]:
+                del self._of_user[user]
+
+    async def _wait_for_one(self) -> None:
+        try:
+            async with asyncio.timeout(self.wait_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            raise Busy("no place for an upload became free in time") from None
+
+
+@attrs.define
+class Memory:
+    """
+    Bytes that buffers may have together.
+    """
+
+    limit: int
+    taken: int = attrs.field(default=0, init=False)
+
+    def take(self, count: int) -> bool:
+        """
+        Take so many more bytes if there are as many left; tells whether it did.
+        """
+        if self.taken + count > self.limit:
+            return False
+        self.taken += count
+        return True
+
+    def insist(self, count: int) -> None:
+        """
+        Take so many bytes even if there are none left: for the little without which nothing goes on.
+        """
+        self.taken += count
+
+    def give_back(self, count: int) -> None:
+        """
+        Let others have what was taken.
+        """
+        self.taken -= count
+
+
+class Droppable(Protocol):
+    """
+    Whoever can do without what was read ahead.
+    """
+
+    def drop(self) -> None:
+        """
+        Forget it.
+        """
+        ...
+
+
+@attrs.define
+class ReadAhead:
+    """
+    The downloads that keep what they have read ahead while their clients are waited for, `limit` at most.
+
+    One more makes the one that waits longest drop it.
+    """
+
+    limit: int
+    _kept: dict[Droppable, None] = attrs.field(factory=dict, init=False)
+
+    def keep(self, reader: Droppable) -> None:
+        """
+        Note that a client is waited for from now on.
+        """
+        self._kept[reader] = None
+        while len(self._kept) > self.limit:
+            longest = next(iter(self._kept))
+            del self._kept[longest]
+            longest.drop()
+
+    def remove(self, reader: Droppable) -> None:
+        """
+        Note that it is waited for no more; who has dropped everything is known to nobody.
+        """
+        self._kept.pop(reader, None)
+
+
+@attrs.frozen
+class Limits:
+    """
+    What one worker gives to transfers.
+    """
+
+    uploads: UploadPlaces
+    memory: Memory
+    read_ahead: ReadAhead
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """
+        The limits that the settings say.
+        """
+        memory = settings.transfer_memory_mib << 20
+        return cls(
+            UploadPlaces(
+                limit=settings.max_uploads,
+                user_limit=settings.max_uploads_per_user,
+                queue_limit=settings.queue_limit,
+                wait_seconds=settings.queue_wait_seconds,
+            ),
+            # What every upload may have in any case is set aside.
+            Memory(max(0, memory - settings.max_uploads * LEAST_BUFFER)),
+            ReadAhead((settings.read_ahead_mib << 20) // _READ_AHEAD_BYTES),
+        )

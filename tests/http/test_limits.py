@@ -1,0 +1,206 @@
+"""
+What a worker gives to transfers at most: places, memory, what is read ahead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from uuid import UUID
+
+import attrs
+import pytest
+
+from sft_core.errors import Busy
+from sft_core.values import ByteRange, UserId
+from sft_http.buffers import PartBuffer
+from sft_http.deliveries import Delivery
+from sft_http.gathering import Gathering, PartAfterPart
+from sft_http.limits import LEAST_BUFFER, Limits, Memory, ReadAhead, TooManyUploads, UploadPlaces
+from support.edge import END as FORM_END
+from support.edge import Edge, file_part
+
+MIB = 1 << 20
+MAYA, NOOR = (UserId(UUID(int=number)) for number in (1, 2))
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    async def told() -> None:
+        await asyncio.wait_for(story(), 20)
+
+    asyncio.run(told())
+
+
+def places(*, limit: int = 8, user_limit: int = 8, queue_limit: int = 8, wait_seconds: float = 10) -> UploadPlaces:
+    return UploadPlaces(limit=limit, user_limit=user_limit, queue_limit=queue_limit, wait_seconds=wait_seconds)
+
+
+def test_one_more_of_a_users_uploads_is_refused_at_once() -> None:
+    """The unit is a request whose body is received; another user is not touched, and an ended one counts no more."""
+
+    async def story() -> None:
+        some = places(user_limit=2)
+        async with some.taken_by(MAYA), some.taken_by(MAYA):
+            with pytest.raises(TooManyUploads):
+                async with some.taken_by(MAYA):
+                    raise AssertionError
+            async with some.taken_by(NOOR):
+                pass
+        async with some.taken_by(MAYA):
+            pass
+
+    run(story)
+
+
+def test_one_more_upload_waits_in_turn() -> None:
+    """It gets the place that becomes free; if none does in time, or too many wait, it is told to come again."""
+
+    async def story() -> None:
+        some, order = places(limit=1, queue_limit=2, wait_seconds=10), list[str]()
+
+        async def upload(name: str) -> None:
+            async with some.taken_by(MAYA):
+                order.append(name)
+
+        async with some.taken_by(NOOR):
+            waiting = [asyncio.create_task(upload(name)) for name in ("first", "second")]
+            await asyncio.sleep(0)
+            with pytest.raises(Busy):
+                await upload("third")
+            assert order == []
+        await asyncio.gather(*waiting)
+        assert order == ["first", "second"]
+        hasty = places(limit=1, wait_seconds=0.01)
+        async with hasty.taken_by(NOOR):
+            with pytest.raises(Busy):
+                async with hasty.taken_by(MAYA):
+                    raise AssertionError
+        async with hasty.taken_by(MAYA):
+            pass
+
+    run(story)
+
+
+def test_a_buffer_holds_what_has_come() -> None:
+    """A byte of a part of 4 MiB takes 64 KiB; the whole part takes its size; all of it is given back."""
+    memory = Memory(8 * MIB)
+    buffer = PartBuffer.only(memory, 4 * MIB)
+    buffer.add(memoryview(b"x"))
+    assert memory.taken == LEAST_BUFFER
+    content = os.urandom(4 * MIB - 1)
+    assert buffer.add(memoryview(content)) == len(content)
+    assert (bytes(buffer.content), buffer.is_full, memory.taken) == (b"x" + content, True, 4 * MIB)
+    buffer.release()
+    assert memory.taken == 0
+
+
+def test_a_small_part_takes_no_more_than_its_size() -> None:
+    """What was announced as three bytes has a buffer of three."""
+    memory = Memory(MIB)
+    buffer = PartBuffer.only(memory, 3)
+    assert (buffer.add(memoryview(b"abcd")), buffer.is_full, memory.taken) == (3, True, 3)
+
+
+def gathered(service: Edge, memory: Memory, content: bytes, *, part_size: int) -> tuple[list[bytes], int]:
+    """
+    The parts that content becomes with so much memory, and how much of it was taken at most.
+    """
+    parts, most = list[bytes](), 0
+    store = PartAfterPart(service.lanes, lambda part: parts.append(bytes(part)))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal most
+        for start in range(0, len(content), 50_000):
+            yield content[start : start + 50_000]
+            most = max(most, memory.taken)
+
+    async def story() -> None:
+        await Gathering(store, memory, admit=lambda _: None, part_size=part_size).take(pieces())
+
+    run(story)
+    assert memory.taken == 0
+    return parts, most
+
+
+@pytest.mark.parametrize("memory", [0, LEAST_BUFFER, 3 * LEAST_BUFFER, MIB, 8 * MIB])
+def test_without_memory_parts_are_smaller_and_nothing_is_refused(service: Edge, memory: int) -> None:
+    """However little there is, every byte is stored in its order, and no more is taken than there is and 64 KiB."""
+    content = os.urandom(3 * MIB + 17)
+    parts, most = gathered(service, Memory(memory), content, part_size=MIB)
+    assert b"".join(parts) == content
+    assert most <= memory + LEAST_BUFFER
+    if memory == 8 * MIB:
+        assert [len(part) for part in parts] == [MIB, MIB, MIB, 17]
+
+
+@attrs.define(eq=False)
+class _Reader:
+    has_dropped: bool = False
+
+    def drop(self) -> None:
+        self.has_dropped = True
+
+
+def test_who_waits_longest_loses_what_was_read_ahead() -> None:
+    """One beyond the limit costs the first its own; who goes on is asked for nothing."""
+    ahead, readers = ReadAhead(2), [_Reader() for _ in range(4)]
+    for reader in readers[:2]:
+        ahead.keep(reader)
+    ahead.remove(readers[0])
+    ahead.keep(readers[2])
+    ahead.keep(readers[3])
+    assert [reader.has_dropped for reader in readers] == [False, True, False, False]
+
+
+def test_what_was_dropped_is_read_again(service: Edge) -> None:
+    """A delivery that keeps nothing between two pieces yields the same bytes."""
+    content = os.urandom(3 * MIB + 5)
+    lanes = service.lanes
+    lanes.limits = attrs.evolve(lanes.limits, read_ahead=ReadAhead(0))
+
+    def read(span: ByteRange) -> Iterator[bytes]:
+        for start in range(span.start, span.stop, MIB):
+            yield content[start : min(start + MIB, span.stop)]
+
+    async def story() -> None:
+        delivery = Delivery(lanes, read, ByteRange(3, len(content)))
+        await delivery.prime()
+        assert b"".join([piece async for piece in delivery]) == content[3:]
+        await delivery.close()
+
+    run(story)
+
+
+def test_the_settings_say_the_limits(make_edge: Callable[..., Edge]) -> None:
+    """Memory counts in MiB, without what every upload has in any case; read-ahead in downloads of 2 MiB."""
+    small = make_edge(TRANSFER_MEMORY_MIB="3", MAX_UPLOADS="16", MAX_UPLOADS_PER_USER="5", READ_AHEAD_MIB="7")
+    limits = Limits.of(small.settings)
+    assert (limits.uploads.limit, limits.uploads.user_limit) == (16, 5)
+    assert (limits.memory.limit, limits.read_ahead.limit) == (2 * MIB, 3)
+
+
+def test_an_upload_beyond_the_users_is_refused_before_its_body(make_edge: Callable[..., Edge]) -> None:
+    """By form, by PUT and by tus: 429 with Retry-After; then the place is free again."""
+    service = make_edge(MAX_UPLOADS_PER_USER="1")
+    token = service.sign_up()
+    form = file_part(b"x") + FORM_END
+    user = UserId(UUID(service.call("GET", "/auth/me", token=token).json["id"]))
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "1", "Upload-Metadata": "filename eA=="}
+    made = service.call("POST", "/tus", token=token, headers=tus).headers["location"]
+    patch = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    path = made.removeprefix(service.settings.api_v1_prefix)
+    places = service.lanes.limits.uploads
+    places._of_user[user] = 1
+    answers = [
+        service.upload(token, form),
+        service.call("PUT", "/files/x", token=token, raw=b"x"),
+        service.call("PATCH", path, token=token, headers=patch, raw=b"x"),
+        service.call("POST", "/tus", token=token, headers=tus | {"Content-Type": patch["Content-Type"]}, raw=b"x"),
+    ]
+    for answer in answers:
+        assert (answer.status_code, answer.json["code"]) == (429, "too-many-uploads")
+        assert int(answer.headers["retry-after"]) > 0
+    places._of_user.clear()
+    assert service.upload(token, form).status_code == 201
+    assert service.call("PATCH", path, token=token, headers=patch, raw=b"x").status_code == 204
