@@ -270,6 +270,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("JSON_BODY_LIMIT", types.whole(1024, 16 * _MIB), 64 << 10, "The largest JSON body.", "bytes"),
     Setting(
+        "MAX_CONNECTIONS",
+        types.whole(1, 1_000_000),
+        4096,
+        "Connections of clients, in each worker; fewer if it may not open as many files (`ulimit -n`). Beyond them "
+        "/health is answered, and nothing else.",
+        "connections",
+    ),
+    Setting(
         "MAX_UPLOADS",
         types.whole(1, 100_000),
         512,

@@ -92,6 +92,7 @@ class Settings:
     upload_idle_hours: int
     idempotency_hours: int
     form_idle_minutes: int
+    max_connections: int
     max_uploads: int
     max_uploads_per_user: int
     transfer_memory_mib: int

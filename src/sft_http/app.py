@@ -20,7 +20,7 @@ from sft_http.edge import EdgeApp, RouteNote
 from sft_http.lanes import Lanes
 from sft_http.pace import Pace
 from sft_http.resources import auth, downloads, files, meta, tus, uploads
-from sft_http.resources.base import FirstCheck
+from sft_http.resources.base import Doorkeeper, FirstCheck
 
 _EXPOSED: Final = [
     *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-Request-ID"),
@@ -40,7 +40,7 @@ def create_app(
 
     `first_check`, if there is one, has to go through once before the application is asked anything.
     """
-    middleware: list[Any] = [RouteNote(), tus.Speaking(settings)]
+    middleware: list[Any] = [RouteNote(), Doorkeeper(), tus.Speaking(settings)]
     if first_check is not None:
         middleware.append(FirstCheck(lanes.control, first_check))
     if settings.allowed_origins:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import attrs
 from falcon.asgi import Request
 
-from sft_core.errors import SftError, UploadIncomplete
+from sft_core.errors import NotFound, SftError, UploadIncomplete
 from sft_http.lanes import Lane
 from sft_http.pace import Pace
 from sft_http.wire import Inflow, Sent, Wire
@@ -240,7 +240,9 @@ class Exchange:
         """
         self._scope.get("sft.break_off", _nothing)()
         fields = {"request_id": self._scope["sft.request_id"], "code": error.code, "detail": error.detail}
-        log.error("the answer was broken off", extra={"fields": fields})
+        # What somebody has deleted meanwhile is no fault of ours.
+        level = logging.INFO if isinstance(error, NotFound) else logging.ERROR
+        log.log(level, "the answer was broken off", extra={"fields": fields})
 
 
 def _never() -> bool:

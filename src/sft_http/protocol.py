@@ -115,6 +115,7 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         # by itself, and no more is held for a client than what it was given last.
         transport.set_write_buffer_limits(high=0, low=0)
         self.worker.connections.add(self)
+        self._is_beyond = len(self.worker.connections) > self.worker.app.room.served
         self._handed_over = self._taken = 0
         self._pace: Pace = self.worker.new_pace()
         # On a connection that is kept, the next head has to come before the server's own timer.
@@ -123,7 +124,9 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.worker.connections.discard(self)
+        if self in self.worker.connections:
+            self.worker.connections.remove(self)
+            self.worker.inside -= 1
         self._head_timer.cancel()
         super().connection_lost(exc)
 
@@ -254,7 +257,7 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         # A body that nobody read to its end is not read for the next request either: say so.
         receiver = self._body_receiver
         unread = receiver is not None and not receiver._complete  # noqa: SLF001 (no other way to know)
-        return unread or bool(super()._will_close(request, response_requires_close))
+        return unread or self._is_beyond or bool(super()._will_close(request, response_requires_close))
 
     def _open_wire(self) -> Wire | None:
         """
@@ -275,6 +278,7 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
             scope["raw_path"] = _AUTHORITY.sub("", scope["raw_path"].decode("latin-1")).encode("latin-1") or b"/"
         receiver = self._body_receiver
         scope["sft.is_stalled"] = lambda: receiver is not None and receiver._body_wait_expired  # noqa: SLF001 (told to nobody else)
+        scope["sft.is_beyond"] = self._is_beyond
         scope["sft.break_off"] = self._close_transport
         scope["sft.is_gone"] = lambda: self._conn_lost_handled or self.transport.is_closing()
         if not self._is_ssl:

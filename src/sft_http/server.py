@@ -23,6 +23,7 @@ from sft_adapters.ring_files import with_keys_read_again
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
 from sft_http.app import create_app
+from sft_http.door import Room
 from sft_http.lanes import Lanes
 from sft_http.limits import Limits
 from sft_http.logs import logging_config
@@ -38,8 +39,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     gunicorn with our settings; every worker builds an application of its own after the fork.
     """
 
-    def __init__(self, settings: Settings, options: dict[str, Any]) -> None:
+    def __init__(self, settings: Settings, room: Room, options: dict[str, Any]) -> None:
         self.settings = settings
+        self.room = room
         self._options = options
         self._owned = ExitStack()
         super().__init__()
@@ -140,14 +142,14 @@ def run(settings: Settings, *, bound: socket.socket, workers: int, when_ready: C
 
     The socket is the server's from then on, and closed by it.
     """
-    _raise_descriptor_limit()
+    room = Room.of(settings, descriptors=_raise_descriptor_limit())
     found = options(settings, workers=workers) | {"bind": f"fd://{bound.detach()}"}
-    Server(settings, found | {"when_ready": lambda _server: when_ready()}).run()
+    Server(settings, room, found | {"when_ready": lambda _server: when_ready()}).run()
 
 
-def _raise_descriptor_limit() -> None:
+def _raise_descriptor_limit() -> int:
     """
-    Let each process open as many files as the system allows it: a transfer holds three.
+    Let each process open as many files as the system allows it; returns how many that is.
 
     The usual soft limit of 1024 is there for programs that pass descriptors to `select`.
     """
@@ -155,6 +157,8 @@ def _raise_descriptor_limit() -> None:
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 def options(settings: Settings, *, workers: int) -> dict[str, Any]:

@@ -5,20 +5,25 @@ gunicorn's ASGI worker as `sft serve` runs it: whom it serves, whom it gives up,
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
+from asyncio import constants
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from gunicorn.asgi import protocol as gunicorn_protocol
 from gunicorn.workers import gasgi
 
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_http import problems
+from sft_http.door import RETRY_SECONDS, Door, Room
 from sft_http.heap import share_one_heap
 from sft_http.pace import Pace
 from sft_http.protocol import SftProtocol
 
 _STATUSES: Final = (*map(int, HTTPStatus), *problems.OWN_PHRASES)
+
+_FULL: Final = (errno.EMFILE, errno.ENFILE)
 
 _LOOK_SECONDS: Final = 1.0
 """How often it is looked whether clients take what they are sent."""
@@ -34,6 +39,12 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         settings = self.app.settings
         self.ids = Uuid7Ids(SystemClock(), SystemEntropy())
         self.connections: set[SftProtocol] = set()
+        self.inside = 0
+        """How many connections have been let in and have not ended."""
+        # A second, which is the loop's own, is long for who waits before the door.
+        constants.ACCEPT_RETRY_DELAY = RETRY_SECONDS
+        for listener in self.sockets:
+            listener.sock = Door(listener.sock, self._has_room, self._let_in)
         # The base class names its protocol in the body of a method, and its table of phrases lacks
         # some of ours; these module globals of this forked process are the one place to say so.
         gasgi.ASGIProtocol = SftProtocol
@@ -45,6 +56,13 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         self.cfg.set("graceful_timeout", settings.graceful_stop_seconds)
         super().init_process()
 
+    def _has_room(self) -> bool:
+        room: Room = self.app.room
+        return self.inside < room.served + room.spare
+
+    def _let_in(self) -> None:
+        self.inside += 1
+
     def new_pace(self) -> Pace:
         """
         The pace that a client has to keep.
@@ -53,6 +71,7 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         return Pace(patience_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second)
 
     async def _serve(self) -> None:
+        self.loop.set_exception_handler(_told_unless_full)
         watch = asyncio.create_task(self._give_up_slow_readers())
         try:
             await super()._serve()
@@ -72,3 +91,13 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         for connection in tuple(self.connections):
             connection.end_if_idle()
         await super()._shutdown()
+
+
+def _told_unless_full(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """
+    Log what goes wrong in the loop, but not each second that nobody more can be let in.
+    """
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return
+    loop.default_exception_handler(context)

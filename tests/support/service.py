@@ -87,14 +87,18 @@ class Service:
 
 
 @contextmanager
-def serving(root: Path, *, workers: int = 1, settings: Mapping[str, str] = {}) -> Iterator[Service]:
+def serving(
+    root: Path, *, workers: int = 1, settings: Mapping[str, str] = {}, descriptors: int | None = None
+) -> Iterator[Service]:
     """
-    Run the embedded default on a free port until the block ends.
+    Run the embedded default on a free port until the block ends, with so many file descriptors if that is said.
     """
     root.mkdir(parents=True, exist_ok=True)
     port, log = free_port(), root / "sft.log"
     command = [sys.executable, "-m", "sft_http.cli.main", "serve", "--data", str(root / "data")]
     command += ["--port", str(port), "--workers", str(workers)]
+    if descriptors is not None:
+        command = ["bash", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors), *command]
     with running(command, port, log, environment={**os.environ, **settings}) as process:
         yield Service(port=port, process=process, data=root / "data", log=log, settings=settings)
 

@@ -14,7 +14,7 @@ from falcon.asgi import Request, Response
 
 from sft_adapters.settings import Settings
 from sft_core.application import Application
-from sft_core.errors import FileNotFound, InvalidInput, InvalidValue, NotAuthenticated
+from sft_core.errors import Busy, FileNotFound, InvalidInput, InvalidValue, NotAuthenticated
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_http.bodies import read_json
@@ -54,6 +54,16 @@ class Resource:
         """
         raw = await read_json(req, limit=self.settings.json_body_limit, optional=optional)
         return structured(raw, shape)
+
+
+class Doorkeeper:
+    """
+    Falcon middleware that tells whoever came beyond the limit of connections to come again.
+    """
+
+    async def process_resource(self, req: Request, _resp: Response, resource: object, _params: object) -> None:
+        if isinstance(resource, Resource) and req.scope.get("sft.is_beyond", False):
+            raise Busy("every connection there may be is taken")
 
 
 @attrs.define
