@@ -189,6 +189,8 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         receiver = self._body_receiver
         if self._closed or receiver is None or receiver._complete or self.transport.is_closing():  # noqa: SLF001 (no other way to know)
             super()._close_transport()
+            # Where a client is gone already, saying that we have ended fails, and closing was left out.
+            self.transport.close()
             return
         # The request was answered before its body had come. Closing now would reset the connection
         # and could take the answer away from a client that is still sending: what it sends is
@@ -196,7 +198,12 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         self._closed = True
         self._callback_parser = None
         self._resume_reading()
-        self.transport.write_eof()
+        try:
+            self.transport.write_eof()
+        except OSError:
+            # The client is gone, and a loop that has read to its end does not hear of that any more.
+            self.transport.close()
+            return
         self.worker.loop.call_later(self.worker.app.settings.linger_seconds, self.transport.close)
 
     def _feed_callback_parser(self, data: bytes) -> bool:

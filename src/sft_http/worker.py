@@ -42,7 +42,7 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         self.inside = 0
         """How many connections have been let in and have not ended."""
         # A second, which is the loop's own, is long for who waits before the door.
-        constants.ACCEPT_RETRY_DELAY = RETRY_SECONDS
+        constants.ACCEPT_RETRY_DELAY = RETRY_SECONDS  # type: ignore[misc, assignment]  # there is no other way to say so
         for listener in self.sockets:
             listener.sock = Door(listener.sock, self._has_room, self._let_in)
         # The base class names its protocol in the body of a method, and its table of phrases lacks

@@ -1,0 +1,67 @@
+"""
+Clients that leave in the middle: every descriptor they took is given back.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from support.processes import process_tree
+from support.service import Service
+from support.waiting import eventually
+from support.wire import connected, form, multipart, receive_head, send, upload
+
+MIB = 1 << 20
+TIMES = 500
+
+
+def descriptors(service: Service) -> int:
+    """
+    How many are open, without those of the database: its pool opens one more when it needs it.
+    """
+    count = 0
+    for pid in process_tree(service.process.pid):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                count += "sft.db" not in entry.readlink().name
+    return count
+
+
+@pytest.mark.parametrize("resets", [0, 1], ids=["closes", "resets"])
+def test_clients_that_leave_leave_no_descriptor(service: Service, resets: int) -> None:
+    """Five hundred downloads and as many uploads are cut in the middle; as many are open as before."""
+    token = service.sign_up(f"leaver{resets}")
+    headers, around = multipart("left.bin")
+    headers["Authorization"] = f"Bearer {token}"
+    stored = upload(service.port, "POST", f"{service.api}/files/upload", size=8 * MIB, headers=headers, around=around)
+    path = f"{service.api}/files/{stored.json()['id']}/download"
+    headers, body = form(token, os.urandom(100_000))
+
+    def cut() -> None:
+        with connected(service.port) as connection:
+            send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
+            assert receive_head(connection)[0] == 200
+            leave(connection)
+        with connected(service.port) as connection:
+            send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
+            connection.sendall(body[:70_000])
+            leave(connection)
+
+    def leave(connection: socket.socket) -> None:
+        if resets:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    for _ in range(20):
+        cut()
+    eventually(service.is_tidy)
+    before = descriptors(service)
+    for _ in range(TIMES):
+        cut()
+    eventually(lambda: descriptors(service) <= before)
+    eventually(service.is_tidy)
