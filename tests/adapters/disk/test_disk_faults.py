@@ -267,19 +267,24 @@ def test_descriptors_are_given_back(blobs: DiskBlobs) -> None:
 
 
 def test_what_a_killed_put_leaves_is_let_go_of(blobs: DiskBlobs) -> None:
-    """Temporary files older than a moment, and their empty folders; blobs and younger ones stay."""
+    """Temporary files and empty folders older than a moment; blobs and younger ones stay."""
     put(blobs, KEY, CONTENT)
     cut, young = blobs.root / KEY.partition("/")[0] / ".new-1", blobs.root / "ab" / ".new-2"
     old = blobs.root / "cd" / ".new-3"
     for path in (cut, young, old):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
-    for path in (cut, old, blobs.root / KEY):
+    empty, new = blobs.root / "ef", blobs.root / "0123"
+    for path in (empty, new):
+        path.mkdir()
+    for path in (cut, old, empty, blobs.root / KEY):
         os.utime(path, (1000, 1000))
     before = datetime.fromtimestamp(1001, UTC)
     assert blobs.over(before=datetime.fromtimestamp(1000, UTC)) == 0
-    assert blobs.over(before=before) == 2
-    assert [blobs.prune(before=before, limit=1) for _ in range(3)] == [1, 1, 0]
+    assert blobs.over(before=before) == 3
+    assert [blobs.prune(before=before, limit=1) for _ in range(4)] == [1, 1, 1, 0]
     assert set(everything(blobs.root)) == {young, blobs.root / KEY}
     assert not old.parent.exists()
+    assert not empty.exists()
+    assert new.exists()
     assert read(blobs, KEY, 0, len(CONTENT), size=len(CONTENT)) == CONTENT
