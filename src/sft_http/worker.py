@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import math
+import os
 from asyncio import constants
 from http import HTTPStatus
 from typing import Any, Final
@@ -87,6 +88,10 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
                 connection.end_if_too_slow(passed)
 
     async def _shutdown(self) -> None:
+        if os.getppid() != self.ppid:
+            # The main process is gone, and nobody would end this one. A successor waits for port and
+            # database: what is under way is cut off and cleaned up, as after SIGQUIT.
+            self._quick_shutdown = True
         # An idle connection would hold up the stop for as long as it is kept.
         for connection in tuple(self.connections):
             connection.end_if_idle()

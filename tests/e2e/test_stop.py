@@ -14,8 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from sft_http.cli.main import sft
-from support.processes import process_tree
+from support.processes import kill_tree, process_tree, processes_about
 from support.service import Service, serving
+from support.tus import workers
 from support.waiting import eventually
 from support.wire import connected, form, receive, receive_head, send
 
@@ -131,3 +132,21 @@ def test_sighup_takes_the_key_ring_as_its_files_are_now(tmp_path: Path) -> None:
         service.process.send_signal(signal.SIGHUP)
         eventually(lambda: not (set(process_tree(service.process.pid)) & before) - {service.process.pid}, seconds=20)
         assert (seeds_under("active"), seeds_under("earlier")) == (1, 0)
+
+
+def test_workers_end_with_their_main_process(tmp_path: Path) -> None:
+    """Who has lost the main process waits for no client: port and data are free for a successor, and left tidy."""
+    limits = {"GRACEFUL_STOP_SECONDS": "3600", "ARGON2_MEMORY_KIB": "8192"}
+    with serving(tmp_path, settings=limits) as service, connected(service.port) as connection:
+        token = service.sign_up("orphaned")
+        begin_upload(service, connection, token)
+        orphans = set(workers(service))
+        service.process.kill()
+        try:
+            eventually(lambda: not orphans & set(processes_about(str(tmp_path))), seconds=20)
+        finally:
+            for orphan in orphans & set(processes_about(str(tmp_path))):
+                kill_tree(orphan)
+    with serving(tmp_path, settings=limits, port=service.port) as successor:
+        assert successor.call("GET", "/files/", token=token).json() == []
+        assert successor.is_tidy()

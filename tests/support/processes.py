@@ -5,6 +5,7 @@ Servers as processes: started on free ports of the loopback interface, stopped b
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,6 +19,20 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def lasting_port() -> int:
+    """
+    A free port to come back to after a while: one that no client is given meanwhile for its own end.
+
+    A client that knocks at a closed port from that very port would be let in by itself.
+    """
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(lowest - 12_000, lowest)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], *, seconds: float = 30) -> None:
@@ -42,8 +57,10 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """
     Run a server until the block ends; it is then killed with all its processes, for nobody waits for it any more.
+
+    What it says is added to the log.
     """
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
     try:
         wait_for(port, process)
@@ -87,6 +104,20 @@ def process_tree(pid: int) -> list[int]:
         tree.append(unseen.pop())
         unseen += parents.get(tree[-1], [])
     return tree
+
+
+def processes_about(words: str) -> list[int]:
+    """
+    The ids of the processes that run and have these words on their command line, forked ones included.
+    """
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                # What has ended and waits to be fetched has no command line any more.
+                if words.encode() in (entry / "cmdline").read_bytes().replace(b"\0", b" "):
+                    found.append(int(entry.name))
+    return found
 
 
 def freeze(pid: int) -> list[int]:
