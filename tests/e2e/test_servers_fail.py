@@ -4,8 +4,6 @@ PostgreSQL, Valkey and S3 are killed, paused and started again under load: nothi
 
 from __future__ import annotations
 
-import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from sft_adapters.sql.engine import opened
-from support.load import Client, Status, settle
+from support.load import Client, Status, at_work, settle
 from support.servers import Server
 from support.stack import Stack, stack
 
@@ -49,19 +47,11 @@ def load(running: Stack, name: str) -> Iterator[list[Client]]:
     """
     Clients at work until the block ends; each is a user of its own.
     """
-    stop = threading.Event()
     tokens = [running.service.sign_up(f"{name}{number}") for number in range(CLIENTS)]
-    clients = [Client(running.service, seed, stop, token) for seed, token in enumerate(tokens)]
-    for client in clients:
-        client.start()
-    try:
+    clients = [Client(running.service, seed, token) for seed, token in enumerate(tokens)]
+    with at_work(clients, patience_seconds=PATIENCE_SECONDS):
         wait_for_each(clients, answered, ENOUGH, "the service did not begin to answer")
         yield clients
-    finally:
-        stop.set()
-        for client in clients:
-            client.join(PATIENCE_SECONDS)
-            assert not client.is_alive(), "a request never came back"
 
 
 def until(happens: Callable[[], object], otherwise: str) -> None:
@@ -102,10 +92,10 @@ def wait_for_each(clients: list[Client], count: Callable[[Client], int], more: i
 
 def storing(running: Stack, token: str) -> Status:
     """
-    The answer to one more upload.
+    The answer to one upload more, of somebody else.
     """
-    probe = Client(running.service, 0, threading.Event(), token)
-    probe.store(random.Random(0))
+    probe = Client(running.service, 0, token)
+    probe.store()
     (_, status), *_ = probe.ledger.statuses
     return status
 
@@ -138,11 +128,12 @@ def test_a_server_that_fails_under_load_costs_nothing_that_was_acknowledged(
     running: Stack, name: str, way: str
 ) -> None:
     """While it is away everybody is told to come again; afterwards every file, link and count is as acknowledged."""
+    somebody = running.service.sign_up(f"{name}-{way}")
     with load(running, f"{name}-{way}-") as clients:
         with failing(getattr(running, name), way):
             wait_for_each(clients, refused, 1, "somebody was not told that the server is away")
-            assert storing(running, clients[0].token) == 503
-        until(lambda: storing(running, clients[0].token) == 201, "the service did not recover")
+            assert storing(running, somebody) == 503
+        until(lambda: storing(running, somebody) == 201, "the service did not recover")
         wait_for_each(clients, answered, ENOUGH, "the service did not go on")
     assert seen(clients)["store", 201] > CLIENTS
     assert [fault for client in clients for fault in settle(client)] == []

@@ -5,33 +5,67 @@ Clients that keep a service busy, write down what it acknowledged, and hold it t
 from __future__ import annotations
 
 import hashlib
-import http.client
+import json
 import random
 import secrets
 import threading
+import time
 from collections import Counter
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
 import attrs
 
 from support.service import Service
-from support.wire import Answer, call, connected, multipart, receive, send
+from support.wire import Answer, connected, multipart, receive, send
 
 Status = int | None
-"""None where no answer came: nobody knows whether the request did anything."""
+"""None where no whole answer came: nobody knows whether the request did anything."""
+
+UNSENT: Final = 0
+"""Where nobody listened: the request did nothing."""
 
 MAY_PASS = {429, 503}
+
+SIZES = (0, 1, 1000, 16_384, 100_000, 300_000)
+
+KNOCK_SECONDS = 0.02
+"""How soon a client that found nobody listening tries again."""
+
+
+@attrs.frozen
+class Content:
+    """
+    Bytes that can be made again: so many of them, from a seed.
+    """
+
+    seed: int
+    size: int
+
+    @property
+    def data(self) -> bytes:
+        return random.Random(self.seed).randbytes(self.size)
+
+    def is_in(self, answer: Answer) -> bool:
+        """
+        Whether the body of an answer is these bytes.
+        """
+        return hashlib.sha256(answer.body).digest() == hashlib.sha256(self.data).digest()
 
 
 @attrs.define
 class Ledger:
     """
     What the service said yes to, what it left open, and what it should not have said.
+
+    Files by their ids, but those that nobody has said yes to by the names they were sent under, which are unique.
     """
 
-    digests: dict[str, str] = attrs.field(factory=dict)
+    stored: dict[str, Content] = attrs.field(factory=dict)
+    unanswered: dict[str, Content] = attrs.field(factory=dict)
     deleted: set[str] = attrs.field(factory=set)
-    doubtful: set[str] = attrs.field(factory=set)
+    doubtful: dict[str, Content] = attrs.field(factory=dict)
     budgets: dict[str, tuple[str, int]] = attrs.field(factory=dict)
     granted: Counter[str] = attrs.field(factory=Counter)
     open_grants: Counter[str] = attrs.field(factory=Counter)
@@ -44,140 +78,284 @@ class Ledger:
         """
         status = answer.status if answer is not None else None
         self.statuses[verb, status] += 1
-        if answer is not None and answer.status not in {*expected, *MAY_PASS}:
+        if answer is not None and answer.status not in {*expected, *MAY_PASS, UNSENT}:
             self.faults.append(f"{verb}: {answer.status} {answer.body[:200]!r}")
         if answer is not None and answer.status == 503 and "retry-after" not in answer.headers:
             self.faults.append(f"{verb}: 503 without Retry-After")
         return status
 
+    def spent(self, file: str) -> tuple[int, int]:
+        """
+        How many downloads the links of a file have granted, and how many they may have granted besides.
+        """
+        links = [link for link, (linked, _) in self.budgets.items() if linked == file]
+        return sum(self.granted[link] for link in links), sum(self.open_grants[link] for link in links)
 
-@attrs.define(eq=False, slots=False)
-class Client(threading.Thread):
+
+def in_doubt(status: Status) -> bool:
+    """
+    Whether the request may have done what it asked for though nobody said so.
+    """
+    return status is None or status == 503
+
+
+def nobody(_verb: str) -> None:
+    """
+    Whom it does not concern that a request is on its way.
+    """
+
+
+@attrs.define(eq=False)
+class Client:
     """
     One user who stores, reads, shares, redeems and deletes until told to stop.
+
+    `when_sent` is told the verb of each request when the last byte of it has been sent.
     """
 
     service: Service
     seed: int
-    stop: threading.Event
     token: str
     ledger: Ledger = attrs.field(factory=Ledger)
+    when_sent: Callable[[str], object] = nobody
+    dice: random.Random = attrs.field(init=False)
 
-    def __attrs_pre_init__(self) -> None:
-        super().__init__()
+    @dice.default
+    def _dice_of_the_seed(self) -> random.Random:
+        return random.Random(self.seed)
 
-    def run(self) -> None:
-        dice = random.Random(self.seed)
-        verbs = [self.store, self.store, self.read, self.read, self.share, self.redeem, self.redeem, self.delete]
-        while not self.stop.is_set():
-            dice.choice(verbs)(dice)
+    @property
+    def verbs(self) -> Sequence[Callable[[], None]]:
+        """
+        What the client does, each as often as it stands here.
+        """
+        return [self.store, self.store, self.read, self.read, self.share, self.redeem, self.redeem, self.delete]
 
-    def asked(self, method: str, path: str, *, body: Any = None, token: str | None = None) -> Answer | None:
-        try:
-            return call(self.service.port, method, path, token=self.token if token is None else token, body=body)
-        except (OSError, http.client.HTTPException):
-            return None
+    def work(self, stop: threading.Event) -> None:
+        """
+        Do one thing after the other until the event.
+        """
+        while not stop.is_set():
+            self.dice.choice(self.verbs)()
 
-    def store(self, dice: random.Random) -> None:
-        content = secrets.token_bytes(dice.choice([0, 1, 1000, 16_384, 100_000, 300_000]))
-        headers, (before, after) = multipart(f"{secrets.token_hex(4)}.bin")
-        form = before + content + after
+    # --- requests ------------------------------------------------------------------------------
+
+    def asked(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        *,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        anonymous: bool = False,
+        cut: bool = False,
+        length: int | None = None,
+    ) -> Answer | None:
+        """
+        The answer to a request, if it came; one that broke off counts if it may be `cut`.
+
+        The body is announced with a `length` that is not its own if one is given.
+        """
+        sent = dict(headers or {})
+        if not anonymous:
+            sent["Authorization"] = f"Bearer {self.token}"
         try:
             with connected(self.service.port) as connection:
-                headers["Authorization"] = f"Bearer {self.token}"
-                send(connection, "POST", f"{self.service.api}/files/upload", headers, len(form))
-                connection.sendall(form)
-                answer: Answer | None = receive(connection)
+                send(connection, method, self.service.api + path, sent, len(body) if length is None else length)
+                connection.sendall(body)
+                self.when_sent(verb)
+                answer = receive(connection)
+        except ConnectionRefusedError:
+            time.sleep(KNOCK_SECONDS)
+            return Answer(UNSENT, {}, b"")
         except OSError:
-            answer = None
-        if self.ledger.count("store", answer, 201) == 201 and answer is not None:
-            self.ledger.digests[answer.json()["id"]] = hashlib.sha256(content).hexdigest()
+            return None
+        return answer if cut or method == "HEAD" or is_whole(answer) else None
 
-    def read(self, dice: random.Random) -> None:
-        if not self.ledger.digests:
-            return
-        file = dice.choice(list(self.ledger.digests))
-        answer = self.asked("GET", f"{self.service.api}/files/{file}/download")
-        if self.ledger.count("read", answer, 200) == 200 and answer is not None:
-            self.check(file, answer)
+    def asked_json(self, verb: str, path: str, body: Any, *, anonymous: bool = False) -> Answer | None:
+        headers = {"Content-Type": "application/json"}
+        return self.asked(verb, "POST", path, body=json.dumps(body).encode(), headers=headers, anonymous=anonymous)
 
-    def check(self, file: str, answer: Answer) -> None:
+    # --- what it does --------------------------------------------------------------------------
+
+    def new_file(self, sizes: Sequence[int] = SIZES) -> tuple[str, Content]:
         """
-        A whole body is the file's; one that broke off is shorter than announced, and says so by that.
+        A name that no other file has, and something to store under it.
         """
-        if len(answer.body) != int(answer.headers["content-length"]):
-            self.ledger.statuses["read", None] += 1
-        elif hashlib.sha256(answer.body).hexdigest() != self.ledger.digests[file]:
-            self.ledger.faults.append(f"read: {file} has other bytes")
+        return f"{secrets.token_hex(8)}.bin", Content(self.dice.getrandbits(64), self.dice.choice(sizes))
 
-    def share(self, dice: random.Random) -> None:
-        if not self.ledger.digests:
-            return
-        file, budget = dice.choice(list(self.ledger.digests)), dice.randint(1, 3)
-        answer = self.asked("POST", f"{self.service.api}/files/{file}/share", body={"max_downloads": budget})
-        if self.ledger.count("share", answer, 200) == 200 and answer is not None:
-            self.ledger.budgets[answer.json()["share_token"]] = (file, budget)
+    def note_stored(self, verb: str, name: str, content: Content, answer: Answer | None) -> None:
+        """
+        Write down what became of a file that was sent.
+        """
+        status = self.ledger.count(verb, answer, 201)
+        if status == 201 and answer is not None:
+            told = answer.json()
+            self.ledger.stored[told["id"]] = content
+            if told["file_size"] != content.size:
+                self.ledger.faults.append(f"{verb}: {content.size} bytes were sent, {told['file_size']} are told")
+        elif in_doubt(status):
+            self.ledger.unanswered[name] = content
 
-    def redeem(self, dice: random.Random) -> None:
+    def store(self) -> None:
+        name, content = self.new_file()
+        headers, (before, after) = multipart(name)
+        answer = self.asked(
+            "store", "POST", "/files/upload", body=before + content.data + after, headers=dict(headers)
+        )
+        self.note_stored("store", name, content, answer)
+
+    def read(self) -> None:
+        if self.ledger.stored:
+            file = self.dice.choice(list(self.ledger.stored))
+            answer = self.asked("read", "GET", f"/files/{file}/download", cut=True)
+            if self.ledger.count("read", answer, 200) == 200 and answer is not None:
+                self.check("read", self.ledger.stored[file], answer)
+
+    def check(self, verb: str, content: Content, answer: Answer) -> bool:
+        """
+        Whether a body came whole; then it is the file's, and one that broke off is shorter than announced.
+        """
+        if not is_whole(answer):
+            self.ledger.statuses[verb, None] += 1
+            return False
+        if not content.is_in(answer):
+            self.ledger.faults.append(f"{verb}: a file of {content.size} bytes has other bytes")
+        return True
+
+    def share(self) -> None:
+        if self.ledger.stored:
+            file, budget = self.dice.choice(list(self.ledger.stored)), self.dice.randint(1, 3)
+            answer = self.asked_json("share", f"/files/{file}/share", {"max_downloads": budget})
+            if self.ledger.count("share", answer, 200) == 200 and answer is not None:
+                self.ledger.budgets[answer.json()["share_token"]] = (file, budget)
+
+    def redeem(self) -> None:
         if not self.ledger.budgets:
             return
-        link = dice.choice(list(self.ledger.budgets))
+        link = self.dice.choice(list(self.ledger.budgets))
         file, _ = self.ledger.budgets[link]
-        answer = self.asked("GET", f"{self.service.api}/files/shared/{link}", token="")
-        gone = [404] if file in self.ledger.deleted | self.ledger.doubtful else []
+        answer = self.asked("redeem", "GET", f"/files/shared/{link}", anonymous=True, cut=True)
+        gone = [404] if file in self.ledger.deleted or file in self.ledger.doubtful else []
         status = self.ledger.count("redeem", answer, 200, 403, *gone)
         if status == 200 and answer is not None:
             self.ledger.granted[link] += 1
-            if file in self.ledger.digests:
-                self.check(file, answer)
+            if file in self.ledger.stored:
+                self.check("redeem", self.ledger.stored[file], answer)
         elif status is None or status in MAY_PASS:
             self.ledger.open_grants[link] += 1
 
-    def delete(self, dice: random.Random) -> None:
-        if len(self.ledger.digests) < 3:
+    def delete(self) -> None:
+        if len(self.ledger.stored) < 3:
             return
-        file = dice.choice(list(self.ledger.digests))
-        status = self.ledger.count("delete", self.asked("DELETE", f"{self.service.api}/files/{file}"), 204)
-        del self.ledger.digests[file]
-        (self.ledger.deleted if status == 204 else self.ledger.doubtful).add(file)
+        file = self.dice.choice(list(self.ledger.stored))
+        status = self.ledger.count("delete", self.asked("delete", "DELETE", f"/files/{file}"), 204)
+        if status == 204:
+            self.ledger.deleted.add(file)
+            del self.ledger.stored[file]
+        elif in_doubt(status):
+            self.ledger.doubtful[file] = self.ledger.stored.pop(file)
+
+
+def is_whole(answer: Answer) -> bool:
+    """
+    Whether the body of an answer is as long as announced.
+    """
+    return len(answer.body) == int(answer.headers.get("content-length", 0))
+
+
+@contextmanager
+def at_work(clients: Sequence[Client], *, patience_seconds: float = 60) -> Iterator[None]:
+    """
+    Let the clients work, each in a thread of its own, until the block ends.
+    """
+    stop = threading.Event()
+    threads = [threading.Thread(target=client.work, args=[stop], daemon=True) for client in clients]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(patience_seconds)
+            assert not thread.is_alive(), "a request never came back"
+
+
+# --- afterwards ----------------------------------------------------------------------------------
 
 
 def settle(client: Client) -> list[str]:
     """
     What is not as it was acknowledged, once the service is well again: nothing, it should be.
+
+    What was in doubt is decided from here on: a file that is there stays.
     """
-    service, ledger, faults = client.service, client.ledger, list(client.ledger.faults)
-    for file, digest in ledger.digests.items():
-        answer = client.asked("GET", f"{service.api}/files/{file}/download")
-        if answer is None or answer.status != 200 or hashlib.sha256(answer.body).hexdigest() != digest:
-            faults.append(f"lost or damaged: {file}, {answer and answer.status}")
-    for file in ledger.deleted:
-        answer = client.asked("GET", f"{service.api}/files/{file}")
-        if answer is None or answer.status != 404:
-            faults.append(f"deleted and still there: {file}, {answer and answer.status}")
-    listing = client.asked("GET", f"{service.api}/files/?limit=1000")
+    listing = client.asked("list", "GET", "/files/?limit=1000")
     if listing is None or listing.status != 200:
-        faults.append(f"no listing: {listing and listing.status}")
-    elif missing := set(ledger.digests) - {file["id"] for file in listing.json()}:
-        faults.append(f"not listed: {missing}")
-    return [*faults, *_miscounted(client)]
+        return [*client.ledger.faults, f"no listing: {listing and listing.status}"]
+    listed = {file["id"]: file for file in listing.json()}
+    return [*client.ledger.faults, *_unheard_of(client, listed), *_lost(client, listed), *_links(client, listed)]
 
 
-def _miscounted(client: Client) -> list[str]:
+def _unheard_of(client: Client, listed: dict[str, Any]) -> Iterator[str]:
     """
-    Budgets that gave too much, and counts that are not what was granted, give or take what is in doubt.
+    Files that nobody sent, or that were deleted; those that were in doubt and are there are taken up.
     """
-    ledger, faults = client.ledger, []
-    spent: Counter[str] = Counter()
-    unsure: Counter[str] = Counter()
+    ledger = client.ledger
+    for file in listed.keys() - ledger.stored.keys():
+        name = listed[file]["original_filename"]
+        if file in ledger.deleted:
+            yield f"deleted and still listed: {file}"
+        elif file in ledger.doubtful:
+            ledger.stored[file] = ledger.doubtful.pop(file)
+        elif name in ledger.unanswered:
+            ledger.stored[file] = ledger.unanswered.pop(name)
+        else:
+            yield f"listed, and nobody sent it: {file}"
+
+
+def _lost(client: Client, listed: dict[str, Any]) -> Iterator[str]:
+    ledger = client.ledger
+    for file, content in ledger.stored.items():
+        answer = client.asked("verify", "GET", f"/files/{file}/download")
+        if answer is None or answer.status != 200 or not content.is_in(answer):
+            yield f"lost or damaged: {file} of {content.size} bytes, {answer and answer.status}"
+        if file not in listed:
+            yield f"not listed: {file}"
+        elif listed[file]["file_size"] != content.size:
+            yield f"listed with {listed[file]['file_size']} bytes of {content.size}: {file}"
+    for file in ledger.deleted:
+        answer = client.asked("verify", "GET", f"/files/{file}")
+        if answer is None or answer.status != 404:
+            yield f"deleted and still there: {file}, {answer and answer.status}"
+
+
+def _links(client: Client, listed: dict[str, Any]) -> Iterator[str]:
+    """
+    Links that give more than they had, or after their file; counts that are not what was granted or is in doubt.
+    """
+    ledger = client.ledger
     for link, (file, budget) in ledger.budgets.items():
-        spent[file] += ledger.granted[link]
-        unsure[file] += ledger.open_grants[link]
         if ledger.granted[link] > budget:
-            faults.append(f"a budget of {budget} gave {ledger.granted[link]} downloads")
-    for file in ledger.digests:
-        answer = client.asked("GET", f"{client.service.api}/files/{file}")
-        count = answer.json()["download_count"] if answer is not None and answer.status == 200 else -1
-        if not spent[file] <= count <= spent[file] + unsure[file]:
-            faults.append(f"{count} downloads are counted, {spent[file]} were granted, {unsure[file]} are in doubt")
-    return faults
+            yield f"a budget of {budget} gave {ledger.granted[link]} downloads"
+        if ledger.granted[link] >= budget or file in ledger.deleted:
+            answer = client.asked("verify", "GET", f"/files/shared/{link}", anonymous=True)
+            if answer is None or answer.status not in {403, 404}:
+                yield f"a link that is over opens: {answer and answer.status}"
+    for file in ledger.stored.keys() & listed.keys():
+        count, (spent, unsure) = listed[file]["download_count"], ledger.spent(file)
+        if not spent <= count <= spent + unsure:
+            yield f"{count} downloads are counted, {spent} were granted, {unsure} are in doubt"
+
+
+def forget_what_is_over(client: Client) -> None:
+    """
+    Close the books on what has been looked at and will not change: files that are deleted, and their links.
+    """
+    ledger = client.ledger
+    for link, (file, _) in list(ledger.budgets.items()):
+        if file in ledger.deleted:
+            del ledger.budgets[link]
+    ledger.deleted.clear()

@@ -10,7 +10,7 @@ import shlex
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,16 +86,28 @@ class Service:
         return str(self.call("POST", "/auth/login", body=login).json()["access_token"])
 
 
+SFT = ("-m", "sft_http.cli.main")
+"""What Python runs for `sft`."""
+
+
 @contextmanager
 def serving(
-    root: Path, *, workers: int = 1, settings: Mapping[str, str] = {}, descriptors: int | None = None
+    root: Path,
+    *,
+    workers: int = 1,
+    settings: Mapping[str, str] = {},
+    port: int | None = None,
+    program: Sequence[str] = SFT,
+    descriptors: int | None = None,
 ) -> Iterator[Service]:
     """
-    Run the embedded default on a free port until the block ends, with so many file descriptors if that is said.
+    Run the embedded default until the block ends: on a free port, unless one is given.
+
+    `descriptors` is how many files it may open, if that is not to be left as it is.
     """
     root.mkdir(parents=True, exist_ok=True)
-    port, log = free_port(), root / "sft.log"
-    command = [sys.executable, "-m", "sft_http.cli.main", "serve", "--data", str(root / "data")]
+    port, log = port or free_port(), root / "sft.log"
+    command = [sys.executable, *program, "serve", "--data", str(root / "data")]
     command += ["--port", str(port), "--workers", str(workers)]
     if descriptors is not None:
         command = ["bash", "-c", 'ulimit -n "$0" && exec "$@"', str(descriptors), *command]

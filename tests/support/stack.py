@@ -14,6 +14,9 @@ import attrs
 from support import servers
 from support.service import Service, serving
 
+LIGHT = {"ARGON2_MEMORY_KIB": "8192", "HASH_CONCURRENCY": "2"}
+"""Sign-in is not what is looked at."""
+
 
 @attrs.frozen
 class Stack:
@@ -56,8 +59,17 @@ def serving_on(
     """
     Two workers on servers that are there, with a database and a bucket of their own.
     """
-    light = {"ARGON2_MEMORY_KIB": "8192", "HASH_CONCURRENCY": "2"}
+    with (
+        settings_on(postgres, valkey, s3) as named,
+        serving(root, workers=2, settings={**named, **LIGHT, **settings}) as service,
+    ):
+        yield service
+
+
+@contextmanager
+def settings_on(postgres: servers.Postgres, valkey: servers.Valkey, s3: servers.S3) -> Iterator[Mapping[str, str]]:
+    """
+    The settings of a service on these servers; the database is gone with the block.
+    """
     with postgres.database() as url:
-        named = {"DATABASE_URL": url, "REDIS_URL": valkey.url, **s3.environ(f"sft-stack-{secrets.token_hex(6)}")}
-        with serving(root, workers=2, settings={**named, **light, **settings}) as service:
-            yield service
+        yield {"DATABASE_URL": url, "REDIS_URL": valkey.url, **s3.environ(f"sft-stack-{secrets.token_hex(6)}")}
