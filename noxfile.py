@@ -83,6 +83,17 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def campaign(session: nox.Session) -> None:
+    """
+    Kills of a loaded service: 300 on the embedded default, 100 on servers; half an hour. Not run by default.
+    """
+    install(session)
+    for stack, cycles in (("embedded", "300"), ("servers", "100")):
+        kills = ["-m", "campaign.kills", "--stack", stack, "--cycles", cycles, *session.posargs]
+        run(session, PYTHON, *kills, PYTHONPATH="tests")
+
+
+@nox.session
 def constraints(session: nox.Session) -> None:
     """
     Pin and hash everything anew, for every platform, naming no host; needs `uv`. Not run by default.

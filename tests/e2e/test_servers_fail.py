@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from sft_adapters.sql.engine import opened
-from support.load import Client, Status, at_work, settle
+from support.ledger import Status
+from support.load import Client, at_work, settle
 from support.servers import Server
 from support.stack import Stack, stack
 

@@ -4,99 +4,25 @@ Clients that keep a service busy, write down what it acknowledged, and hold it t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import secrets
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
+from support.ledger import MAY_PASS, UNSENT, Content, Ledger, in_doubt, is_whole
 from support.service import Service
 from support.wire import Answer, connected, multipart, receive, send
-
-Status = int | None
-"""None where no whole answer came: nobody knows whether the request did anything."""
-
-UNSENT: Final = 0
-"""Where nobody listened: the request did nothing."""
-
-MAY_PASS = {429, 503}
 
 SIZES = (0, 1, 1000, 16_384, 100_000, 300_000)
 
 KNOCK_SECONDS = 0.02
 """How soon a client that found nobody listening tries again."""
-
-
-@attrs.frozen
-class Content:
-    """
-    Bytes that can be made again: so many of them, from a seed.
-    """
-
-    seed: int
-    size: int
-
-    @property
-    def data(self) -> bytes:
-        return random.Random(self.seed).randbytes(self.size)
-
-    def is_in(self, answer: Answer) -> bool:
-        """
-        Whether the body of an answer is these bytes.
-        """
-        return hashlib.sha256(answer.body).digest() == hashlib.sha256(self.data).digest()
-
-
-@attrs.define
-class Ledger:
-    """
-    What the service said yes to, what it left open, and what it should not have said.
-
-    Files by their ids, but those that nobody has said yes to by the names they were sent under, which are unique.
-    """
-
-    stored: dict[str, Content] = attrs.field(factory=dict)
-    unanswered: dict[str, Content] = attrs.field(factory=dict)
-    deleted: set[str] = attrs.field(factory=set)
-    doubtful: dict[str, Content] = attrs.field(factory=dict)
-    budgets: dict[str, tuple[str, int]] = attrs.field(factory=dict)
-    granted: Counter[str] = attrs.field(factory=Counter)
-    open_grants: Counter[str] = attrs.field(factory=Counter)
-    statuses: Counter[tuple[str, Status]] = attrs.field(factory=Counter)
-    faults: list[str] = attrs.field(factory=list)
-
-    def count(self, verb: str, answer: Answer | None, *expected: int) -> Status:
-        """
-        Note an answer; any but the expected ones and "come again later" is a fault.
-        """
-        status = answer.status if answer is not None else None
-        self.statuses[verb, status] += 1
-        if answer is not None and answer.status not in {*expected, *MAY_PASS, UNSENT}:
-            self.faults.append(f"{verb}: {answer.status} {answer.body[:200]!r}")
-        if answer is not None and answer.status == 503 and "retry-after" not in answer.headers:
-            self.faults.append(f"{verb}: 503 without Retry-After")
-        return status
-
-    def spent(self, file: str) -> tuple[int, int]:
-        """
-        How many downloads the links of a file have granted, and how many they may have granted besides.
-        """
-        links = [link for link, (linked, _) in self.budgets.items() if linked == file]
-        return sum(self.granted[link] for link in links), sum(self.open_grants[link] for link in links)
-
-
-def in_doubt(status: Status) -> bool:
-    """
-    Whether the request may have done what it asked for though nobody said so.
-    """
-    return status is None or status == 503
 
 
 def nobody(_verb: str) -> None:
@@ -201,9 +127,7 @@ class Client:
     def store(self) -> None:
         name, content = self.new_file()
         headers, (before, after) = multipart(name)
-        answer = self.asked(
-            "store", "POST", "/files/upload", body=before + content.data + after, headers=dict(headers)
-        )
+        answer = self.asked("store", "POST", "/files/upload", body=before + content.data + after, headers=dict(headers))
         self.note_stored("store", name, content, answer)
 
     def read(self) -> None:
@@ -234,7 +158,8 @@ class Client:
     def redeem(self) -> None:
         if not self.ledger.budgets:
             return
-        link = self.dice.choice(list(self.ledger.budgets))
+        # Of links that are over it is enough to try a few.
+        link = max(self.dice.choices(list(self.ledger.budgets), k=2), key=self._promises)
         file, _ = self.ledger.budgets[link]
         answer = self.asked("redeem", "GET", f"/files/shared/{link}", anonymous=True, cut=True)
         gone = [404] if file in self.ledger.deleted or file in self.ledger.doubtful else []
@@ -246,6 +171,10 @@ class Client:
         elif status is None or status in MAY_PASS:
             self.ledger.open_grants[link] += 1
 
+    def _promises(self, link: str) -> bool:
+        file, budget = self.ledger.budgets[link]
+        return file in self.ledger.stored and self.ledger.granted[link] < budget
+
     def delete(self) -> None:
         if len(self.ledger.stored) < 3:
             return
@@ -256,13 +185,6 @@ class Client:
             del self.ledger.stored[file]
         elif in_doubt(status):
             self.ledger.doubtful[file] = self.ledger.stored.pop(file)
-
-
-def is_whole(answer: Answer) -> bool:
-    """
-    Whether the body of an answer is as long as announced.
-    """
-    return len(answer.body) == int(answer.headers.get("content-length", 0))
 
 
 @contextmanager

@@ -1,0 +1,237 @@
+"""
+One cycle: users at work, a kill, a recovery, and the books held against what is there.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import attrs
+
+from campaign.resident import PART, Resident, settled_down
+from campaign.victim import PATIENCE_SECONDS, Victim, Violation
+from support.ledger import UNSENT, Status
+from support.load import at_work
+from support.tus import workers
+from support.wire import call
+
+RESIDENTS: Final = 6
+
+QUOTA: Final = 1 << 30
+
+WAYS: Final = {"worker": 10, "master": 5, "all of it": 4, "all of it, and again while it starts": 1}
+"""What is killed, and in how many of twenty cycles."""
+
+ANY_TIME_SECONDS: Final = 1.5
+"""Within which time after all are at work the kill comes that waits for nothing."""
+
+VERBS: Final = ("store", "put", "tus create", "tus append", "redeem", "delete", "share", "sign in", "refresh")
+"""What a kill may wait for: the last byte of such a request has been sent."""
+
+HOT_SECONDS: Final = 0.02
+"""Within which time after that it comes."""
+
+SETTINGS: Final[Mapping[str, str]] = {
+    "ARGON2_MEMORY_KIB": "8192",
+    "PART_SIZE": str(PART),
+    "ACCESS_TOKEN_EXPIRE_MINUTES": "1440",
+    "SIGN_IN_ATTEMPTS": "10000",
+    "USER_QUOTA": str(QUOTA),
+    "LINGER_SECONDS": "0",
+    "SWEEP_INTERVAL_SECONDS": "1",
+    # What is an hour old at the time the campaign sweeps is old.
+    "UPLOAD_IDLE_HOURS": "1",
+    "ORPHAN_GRACE_HOURS": "1",
+}
+"""Small parts and light hashes; sweeps that are under way when the kill comes; limits that nobody meets."""
+
+
+@attrs.define
+class Watch:
+    """
+    Looks out for the moment of the kill.
+    """
+
+    within_seconds: float = ANY_TIME_SECONDS
+    _verb: str | None = None
+    _come: threading.Event = attrs.field(factory=threading.Event)
+
+    def saw(self, verb: str) -> None:
+        """
+        A request of this kind is on its way.
+        """
+        if verb == self._verb:
+            self._come.set()
+
+    def wait(self, dice: random.Random) -> str:
+        """
+        Wait until the moment that is drawn, and say what it was.
+        """
+        if dice.random() < 0.5:
+            time.sleep(dice.uniform(0, self.within_seconds))
+            return "at any time"
+        self._come.clear()
+        self._verb = verb = dice.choice(VERBS)
+        self._come.wait(2 * self.within_seconds)
+        self._verb = None
+        time.sleep(dice.uniform(0, HOT_SECONDS))
+        return f"after {verb}"
+
+
+@attrs.define
+class Figures:
+    """
+    What a campaign has seen.
+    """
+
+    kills: Counter[str] = attrs.field(factory=Counter)
+    moments: Counter[str] = attrs.field(factory=Counter)
+    seconds_to_health: dict[str, list[float]] = attrs.field(factory=dict)
+    sweeps: int = 0
+    swept: Counter[str] = attrs.field(factory=Counter)
+    files_verified: int = 0
+    statuses: Counter[tuple[str, Status]] = attrs.field(factory=Counter)
+
+
+@attrs.define
+class Campaign:
+    """
+    Residents and their service, through any number of cycles.
+    """
+
+    victim: Victim
+    dice: random.Random
+    sweeps_beside: bool
+    """Whether a sweep may run beside the service, which the storage decides."""
+
+    ways: Mapping[str, int] = WAYS
+    residents: list[Resident] = attrs.field(factory=list)
+    figures: Figures = attrs.field(factory=Figures)
+    watch: Watch = attrs.field(factory=Watch)
+
+    def begin(self) -> None:
+        """
+        Start the service, and let the residents settle down.
+        """
+        self.victim.start()
+        for number in range(RESIDENTS):
+            resident = settled_down(self.victim.service, number)
+            resident.when_sent = self.watch.saw
+            self.residents.append(resident)
+
+    def cycle(self) -> None:
+        """
+        Kill once under load, and check everything; a `Violation` says what was found.
+        """
+        (way,) = self.dice.choices(list(self.ways), list(self.ways.values()))
+        with at_work(self.residents):
+            self._wait_for_each(1)
+            moment = self.watch.wait(self.dice)
+            killed_at = time.monotonic()
+            going = self.victim.kill(way, self.dice)
+            if way != "worker":
+                if "again" in way:
+                    self.victim.kill_while_starting(self.dice.uniform(0, 1))
+                self.victim.start()
+            self._wait_for_health()
+            self.figures.seconds_to_health.setdefault(way, []).append(time.monotonic() - killed_at)
+            self._wait_for_each(1)
+        self.victim.wait_until_gone(going)
+        self.figures.kills[way] += 1
+        self.figures.moments[moment] += 1
+        self.check()
+
+    def check(self) -> None:
+        """
+        Hold the service to everything that it has acknowledged to anybody.
+        """
+        with ThreadPoolExecutor(len(self.residents)) as threads:
+            faults = [fault for found in threads.map(Resident.held_to_it, self.residents) for fault in found]
+        self.figures.files_verified += sum(len(resident.ledger.stored) for resident in self.residents)
+        self._no(faults)
+
+    def sweep(self) -> None:
+        """
+        Let a later sweep and the doctor come by: nothing is left over, and everybody has used what their files hold.
+        """
+        for resident in self.residents:
+            resident.finish()
+        self.check_uploads()
+        if self.sweeps_beside:
+            self._sweep()
+        else:
+            with self.victim.away():
+                self._sweep()
+            self._wait_for_health()
+            self._no([] if self.victim.service.is_tidy() else ["something is left in the data folder"])
+        self._no([fault for resident in self.residents for fault in resident.has_used(QUOTA)])
+        self.check()
+
+    def check_uploads(self) -> None:
+        """
+        No upload is under way but those that are left to the sweep.
+        """
+        self._no(["an upload cannot be finished" for resident in self.residents if resident.uploads])
+
+    def _sweep(self) -> None:
+        status, swept = self.victim.told_later("sweep")
+        self.figures.sweeps += 1
+        self.figures.swept.update({name: swept[name] for name in ("given_up", "removed", "orphans", "forgotten")})
+        self._no([] if status == 0 and swept["is_complete"] else [f"the sweep ended with {status}: {swept}"])
+        status, told = self.victim.told_later("doctor", "--verify-data")
+        self._no([] if status == 0 else [f"the doctor ended with {status}: {told['findings']} {told['failures']}"])
+
+    def _wait_for_each(self, more: int) -> None:
+        """
+        Wait until each resident has had so many answers more.
+        """
+        goals = [self._answers(resident) + more for resident in self.residents]
+        end = time.monotonic() + PATIENCE_SECONDS
+        while any(self._answers(resident) < goal for resident, goal in zip(self.residents, goals, strict=True)):
+            if time.monotonic() > end:
+                raise Violation("somebody has had no answer for long")
+            time.sleep(0.005)
+
+    @staticmethod
+    def _answers(resident: Resident) -> int:
+        told = list(resident.ledger.statuses.items())
+        return sum(count for (_, status), count in told if status not in {None, UNSENT, 503})
+
+    def _wait_for_health(self) -> None:
+        """
+        Wait until the database is read for somebody, and all workers are there.
+        """
+        victim = self.victim
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not (self._is_well() and len(workers(victim.service)) == victim.workers):
+            if victim.service.process.poll() is not None:
+                raise Violation(f"the service ended by itself with {victim.service.process.returncode}")
+            if time.monotonic() > end:
+                raise Violation("the service did not become well again")
+            time.sleep(0.005)
+
+    def _is_well(self) -> bool:
+        service = self.victim.service
+        try:
+            path = f"{service.api}/files/?limit=1"
+            return call(service.port, "GET", path, token=self.residents[0].token).status == 200
+        except OSError:
+            return False
+
+    @staticmethod
+    def _no(faults: Sequence[str]) -> None:
+        if faults:
+            raise Violation("\n  ".join(faults))
+
+    def add_up(self) -> Figures:
+        """
+        The figures, with everybody's requests.
+        """
+        self.figures.statuses = sum((resident.ledger.statuses for resident in self.residents), Counter())
+        return self.figures

@@ -1,0 +1,83 @@
+"""
+`sft` with a fault that a campaign has to find: `python -m campaign.planted late-parts serve …`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from sft_adapters.disk.blobs import DiskBlobs
+from sft_adapters.sql.quotas import SqlQuotas
+from sft_core.vault.ports import Buffer
+from sft_http.cli.main import sft
+
+LATE_SECONDS: Final = 0.5
+
+
+def late_parts() -> None:
+    """
+    A part is acknowledged before it is stored: until it is, this process alone can read it.
+    """
+    put, read_into = DiskBlobs.put, DiskBlobs.read_into
+    waiting: dict[str, bytes] = {}
+
+    def put_later(self: DiskBlobs, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        waiting[key] = content = b"".join(bytes(piece) for piece in pieces)
+
+        def store() -> None:
+            put(self, key, [content], size=size)
+            waiting.pop(key)
+
+        threading.Timer(LATE_SECONDS, store).start()
+
+    def read(self: DiskBlobs, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        content = waiting.get(key)
+        if content is None:
+            read_into(self, key, start, buffer, size=size)
+        else:
+            buffer[:] = content[start : start + len(buffer)]
+
+    DiskBlobs.put = put_later  # type: ignore[method-assign]
+    DiskBlobs.read_into = read  # type: ignore[method-assign]
+
+
+def kept_quota() -> None:
+    """
+    What a file holds of the quota is not given back with it.
+    """
+
+    def keep(self: SqlQuotas, owner: bytes, less: int) -> None:
+        pass
+
+    SqlQuotas._shrink = keep  # type: ignore[method-assign]
+
+
+def deaf_workers() -> None:
+    """
+    Workers do not notice that their main process is gone.
+    """
+    here = os.getpid()
+    os.getppid = lambda: here
+
+
+BUGS: Final[dict[str, Callable[[], None]]] = {
+    "deaf-workers": deaf_workers,
+    "kept-quota": kept_quota,
+    "late-parts": late_parts,
+}
+
+
+def main() -> None:
+    """
+    Plant the fault that is named, and run the command.
+    """
+    BUGS[sys.argv.pop(1)]()
+    sft()
+
+
+if __name__ == "__main__":
+    main()
