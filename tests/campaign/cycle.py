@@ -162,7 +162,7 @@ class Campaign:
         """
         for resident in self.residents:
             resident.finish()
-        self.check_uploads()
+        self.check_that_all_is_finished()
         if self.sweeps_beside:
             self._sweep()
         else:
@@ -173,11 +173,12 @@ class Campaign:
         self._no([fault for resident in self.residents for fault in resident.has_used(QUOTA)])
         self.check()
 
-    def check_uploads(self) -> None:
+    def check_that_all_is_finished(self) -> None:
         """
-        No upload is under way but those that are left to the sweep.
+        Nothing is under way or in doubt but the uploads that are left to the sweep.
         """
-        self._no(["an upload cannot be finished" for resident in self.residents if resident.uploads])
+        open_ = [resident for resident in self.residents if resident.uploads or resident.ledger.doubtful]
+        self._no([f"cannot be finished: {resident.uploads} {resident.ledger.doubtful}" for resident in open_])
 
     def _sweep(self) -> None:
         status, swept = self.victim.told_later("sweep")

@@ -206,11 +206,14 @@ class Resident(Client):
 
     def finish(self) -> None:
         """
-        Bring all uploads to their end, but one for the sweep to give up.
+        Bring all deletions and uploads to their end, but one for the sweep to give up.
         """
+        # The number of tries is bounded, for this is no load: each has to go well.
+        for _ in range(2 * len(self.ledger.doubtful)):
+            if self.ledger.doubtful:
+                self.delete_again()
         left = self.uploads[:1]
         for upload in self.uploads[1:]:
-            # The number of tries is bounded, for this is no load: each has to go well.
             for _ in range(2):
                 if upload in self.uploads:
                     self.append(upload, upload.content.size)

@@ -17,7 +17,7 @@ from support.stack import settings_on
 SOON_SECONDS = 0.3
 """Within which time the kill comes: a test is in a hurry."""
 
-IMPATIENT_SECONDS = 5
+IMPATIENT_SECONDS = 2
 
 EACH_WAY_SEED = 3
 """Its first cycles kill in every way."""

@@ -21,7 +21,7 @@ from support.wire import Answer, connected, multipart, receive, send
 
 SIZES = (0, 1, 1000, 16_384, 100_000, 300_000)
 
-KNOCK_SECONDS = 0.02
+KNOCK_SECONDS = 0.05
 """How soon a client that found nobody listening tries again."""
 
 
@@ -176,15 +176,26 @@ class Client:
         return file in self.ledger.stored and self.ledger.granted[link] < budget
 
     def delete(self) -> None:
-        if len(self.ledger.stored) < 3:
-            return
-        file = self.dice.choice(list(self.ledger.stored))
-        status = self.ledger.count("delete", self.asked("delete", "DELETE", f"/files/{file}"), 204)
-        if status == 204:
+        if self.ledger.doubtful:
+            self.delete_again()
+        elif len(self.ledger.stored) >= 3:
+            file = self.dice.choice(list(self.ledger.stored))
+            status = self.ledger.count("delete", self.asked("delete", "DELETE", f"/files/{file}"), 204)
+            if status == 204:
+                self.ledger.deleted.add(file)
+                del self.ledger.stored[file]
+            elif in_doubt(status):
+                self.ledger.doubtful[file] = self.ledger.stored.pop(file)
+
+    def delete_again(self) -> None:
+        """
+        Ask once more for a deletion that nobody has answered; that it is done already is an answer.
+        """
+        file = next(iter(self.ledger.doubtful))
+        status = self.ledger.count("delete", self.asked("delete", "DELETE", f"/files/{file}"), 204, 404)
+        if status in {204, 404}:
             self.ledger.deleted.add(file)
-            del self.ledger.stored[file]
-        elif in_doubt(status):
-            self.ledger.doubtful[file] = self.ledger.stored.pop(file)
+            del self.ledger.doubtful[file]
 
 
 @contextmanager
@@ -212,7 +223,7 @@ def settle(client: Client) -> list[str]:
     """
     What is not as it was acknowledged, once the service is well again: nothing, it should be.
 
-    What was in doubt is decided from here on: a file that is there stays.
+    An upload that was in doubt and is there counts as acknowledged from here on.
     """
     listing = client.asked("list", "GET", "/files/?limit=1000")
     if listing is None or listing.status != 200:
@@ -223,7 +234,7 @@ def settle(client: Client) -> list[str]:
 
 def _unheard_of(client: Client, listed: dict[str, Any]) -> Iterator[str]:
     """
-    Files that nobody sent, or that were deleted; those that were in doubt and are there are taken up.
+    Files that nobody sent, or that were deleted; uploads that were in doubt and are there are taken up.
     """
     ledger = client.ledger
     for file in listed.keys() - ledger.stored.keys():
@@ -231,7 +242,10 @@ def _unheard_of(client: Client, listed: dict[str, Any]) -> Iterator[str]:
         if file in ledger.deleted:
             yield f"deleted and still listed: {file}"
         elif file in ledger.doubtful:
-            ledger.stored[file] = ledger.doubtful.pop(file)
+            # What was asked for may still come to be, so it is not taken up.
+            answer = client.asked("verify", "GET", f"/files/{file}/download")
+            if answer is None or not (answer.status == 404 or ledger.doubtful[file].is_in(answer)):
+                yield f"neither deleted nor whole: {file}, {answer and answer.status}"
         elif name in ledger.unanswered:
             ledger.stored[file] = ledger.unanswered.pop(name)
         else:
