@@ -153,11 +153,13 @@ class Resident(Client):
 
     def give_up(self) -> None:
         """
-        End one of the uploads.
+        End one of the uploads; not one that may be a file already, whose end may come late.
         """
-        if not self.uploads or self.dice.random() < 0.7:
+        uploads = [upload for upload in self.uploads if not upload.ahead]
+        if not uploads or self.dice.random() < 0.7:
             return
-        upload = self.uploads.pop(self.dice.randrange(len(self.uploads)))
+        upload = self.dice.choice(uploads)
+        self.uploads.remove(upload)
         answer = self.asked("tus end", "DELETE", upload.path, headers=dict(VERSION))
         status = self.ledger.count("tus end", answer, 204)
         if status == 204:
