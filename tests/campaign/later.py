@@ -1,5 +1,5 @@
 """
-`sft` as it will be in so many hours: `python -m campaign.later 26 sweep --data FOLDER`.
+`sft` as it will be in so many hours: `python later.py 26 sweep --data FOLDER`.
 
 What an hour's or a day's grace leaves alone is old then.
 """

@@ -1,5 +1,5 @@
 """
-`sft` with a fault that a campaign has to find: `python -m campaign.planted late-parts serve …`.
+`sft` with a fault that a campaign has to find: `python planted.py late-parts serve …`.
 """
 
 from __future__ import annotations

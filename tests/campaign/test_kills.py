@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from campaign import planted
 from campaign.cycle import SETTINGS
 from campaign.kills import run, table
 from campaign.victim import PATIENCE_SECONDS, Violation
@@ -58,7 +59,7 @@ def test_a_campaign_finds(bug: str, way: str, found: str, tmp_path: Path) -> Non
             cycles=3,
             seed=EACH_WAY_SEED,
             workers=1,
-            program=["-m", "campaign.planted", bug],
+            program=[planted.__file__, bug],
             patience_seconds=IMPATIENT_SECONDS if bug == "deaf-workers" else PATIENCE_SECONDS,
             within_seconds=SOON_SECONDS,
             ways={way: 1},

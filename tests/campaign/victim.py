@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import attrs
 
+from campaign import later
 from support.processes import kill_tree, lasting_port, processes_about
 from support.service import SFT, Service, serving
 from support.tus import workers
@@ -182,11 +183,8 @@ class Victim:
         """
         The exit status of a command of `sft` and what it told as JSON, when everything unfinished is old.
         """
-        line = [sys.executable, "-m", "campaign.later", str(LATER_HOURS), *command]
-        line += ["--data", str(self.data), "--json"]
-        path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        environment = {**self._environment(), "PYTHONPATH": path}
-        done = subprocess.run(line, env=environment, capture_output=True, check=False, timeout=300)
+        line = [sys.executable, later.__file__, str(LATER_HOURS), *command, "--data", str(self.data), "--json"]
+        done = subprocess.run(line, env=self._environment(), capture_output=True, check=False, timeout=300)
         if not done.stdout.startswith(b"{"):
             raise Violation(f"{command[0]} told nothing: {done.stderr.decode()[-500:]}")
         return done.returncode, json.loads(done.stdout)
