@@ -7,11 +7,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from functools import partial
 from pathlib import Path
 
-from support.load import Client, settle
+from support.load import Client, at_work, settle
 from support.service import serving
 from support.waiting import eventually
 
@@ -38,20 +37,13 @@ def test_keys_are_added_rotated_to_and_retired_under_load(tmp_path: Path, postgr
         return done.stdout
 
     with serving(tmp_path, workers=2, settings=settings) as service:
-        stop = threading.Event()
-        clients = [Client(service, seed, stop, service.sign_up(f"rotating{seed}")) for seed in range(2)]
-        for client in clients:
-            client.start()
-        try:
+        clients = [Client(service, seed, service.sign_up(f"rotating{seed}")) for seed in range(2)]
+        with at_work(clients):
             (old,) = (line.split()[0] for line in keys("list").splitlines() if " active " in line)
             for words in (("add",), ("rotate", "--batch", "20"), ("retire", old)):
                 keys(*words)
                 for client in clients:
                     eventually(partial(has_gone_on, client, sum(client.ledger.statuses.values())))
-        finally:
-            stop.set()
-            for client in clients:
-                client.join()
         statuses = {status for client in clients for _, status in client.ledger.statuses}
         assert not statuses & {None, 429, 500, 503}, [client.ledger.statuses for client in clients]
         assert [settle(client) for client in clients] == [[]] * len(clients)
