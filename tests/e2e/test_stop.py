@@ -115,8 +115,8 @@ def test_sighup_replaces_the_worker(tmp_path: Path) -> None:
         assert service.process.poll() is None
 
 
-def test_sighup_takes_the_key_ring_as_its_files_are_now(tmp_path: Path) -> None:
-    """A key that was added beside the running service wraps what is new from then on, and not before."""
+def test_a_key_that_is_added_beside_the_service_wraps_what_is_new(tmp_path: Path) -> None:
+    """From then on, without a signal; and after one, which starts the workers again, as well."""
     with serving(tmp_path, settings={"ARGON2_MEMORY_KIB": "8192"}) as service:
         token = service.sign_up("rotated")
 
@@ -127,7 +127,7 @@ def test_sighup_takes_the_key_ring_as_its_files_are_now(tmp_path: Path) -> None:
             return sum(key["needed_by"]["totp"] for key in keys if key["state"] == state)
 
         assert CliRunner().invoke(sft, ["keys", "add", "--data", str(service.data)]).exit_code == 0
-        assert (seeds_under("earlier"), seeds_under("active")) == (1, 0)
+        assert (seeds_under("active"), seeds_under("earlier")) == (1, 0)
         before = set(process_tree(service.process.pid))
         service.process.send_signal(signal.SIGHUP)
         eventually(lambda: not (set(process_tree(service.process.pid)) & before) - {service.process.pid}, seconds=20)

@@ -29,6 +29,7 @@ from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.room import UntoldRoom
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import open_engine
@@ -79,7 +80,7 @@ def memory_library(**adapters: object) -> LibraryDriver:
     """
     clock = SettableClock()
     stores = {"begin": MemoryDatabase(), "sessions": MemorySessions(), "limiter": MemoryRateLimiter()}
-    stores["blobs"] = MemoryBlobs()
+    stores |= {"blobs": MemoryBlobs(), "room": UntoldRoom()}
     application = wired(settings_for(Path("/nonexistent")), clock=clock, **stores | adapters)
     return LibraryDriver(application=application, clock=clock)
 
