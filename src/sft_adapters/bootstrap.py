@@ -17,9 +17,10 @@ from typing import Final
 import attrs
 
 from sft_adapters import extras
-from sft_adapters.container import Container, check_keys, one_writer, open_application
+from sft_adapters.container import Container
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.disk import folders, keyfiles
+from sft_adapters.opening import check_keys, one_writer, open_application
 from sft_adapters.ring_files import KEYS, check_key_files, earlier_keys
 from sft_adapters.settings import Settings
 from sft_adapters.sql import claims, inspection, migrate

@@ -11,7 +11,7 @@ import attrs
 
 from sft_adapters import extras
 from sft_adapters.bootstrap import check_schema, key_files
-from sft_adapters.container import Unchecked
+from sft_adapters.opening import Unchecked
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError, SftError

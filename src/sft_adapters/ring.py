@@ -14,10 +14,10 @@ import attrs
 
 from sft_adapters import setting_types
 from sft_adapters.bootstrap import check_schema
-from sft_adapters.container import one_writer
 from sft_adapters.crypto.keyring import AesKeyRing, key_id
 from sft_adapters.disk import keyfiles
 from sft_adapters.disk.locks import held
+from sft_adapters.opening import one_writer
 from sft_adapters.ring_files import with_keys_read_again
 from sft_adapters.settings import Settings
 from sft_adapters.sql import claims

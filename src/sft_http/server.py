@@ -18,7 +18,7 @@ from falcon.asgi import App
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from sft_adapters.container import open_unchecked
+from sft_adapters.opening import open_unchecked
 from sft_adapters.ring_files import with_keys_read_again
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from sft_adapters.bootstrap import check_schema, prepare, settings_for, throwaway_keys
-from sft_adapters.container import open_application, processes_that_may_write
+from sft_adapters.opening import open_application, processes_that_may_write
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import BadToken, BlobStoreUnavailable, ConfigurationError, DatabaseUnavailable

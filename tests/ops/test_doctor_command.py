@@ -261,7 +261,7 @@ def test_a_repair_needs_the_storage_for_itself_where_one_may_write(
     on_disk: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside a running server on such a SQLite it is refused; looking is not."""
-    monkeypatch.setattr("sft_adapters.container.sqlite_is_safe_for_many_writers", lambda: False)
+    monkeypatch.setattr("sft_adapters.opening.sqlite_is_safe_for_many_writers", lambda: False)
     with on_disk.opened():
         assert doctor(on_disk).status == 0
         assert doctor(on_disk, "--repair").status == 2

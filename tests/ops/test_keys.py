@@ -26,9 +26,9 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine, event
 
 from sft_adapters.bootstrap import open_service, prepare, settings_for
-from sft_adapters.container import open_application
 from sft_adapters.crypto.keyring import key_id
 from sft_adapters.disk import keyfiles
+from sft_adapters.opening import open_application
 from sft_adapters.setting_types import encryption_key
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.application import Application
@@ -81,7 +81,7 @@ class Place:
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.chdir(tmp_path)
     # Several engines in one process are not the several processes that an old SQLite is not safe for.
-    monkeypatch.setattr("sft_adapters.container.sqlite_is_safe_for_many_writers", lambda: True)
+    monkeypatch.setattr("sft_adapters.opening.sqlite_is_safe_for_many_writers", lambda: True)
     environ = dict(LIGHT)
     if request.param == "postgres":
         environ["DATABASE_URL"] = request.getfixturevalue("postgres_url")
@@ -304,7 +304,7 @@ def test_where_only_one_process_may_write_a_rotation_waits_for_its_turn(
     place: Place, people: list[Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside a service on an old SQLite it says what it waits for; to look is always allowed."""
-    monkeypatch.setattr("sft_adapters.container.sqlite_is_safe_for_many_writers", lambda: False)
+    monkeypatch.setattr("sft_adapters.opening.sqlite_is_safe_for_many_writers", lambda: False)
     place.keys("add")
     with open_service(place.data, place.environ):
         refused = place.keys("rotate", DATABASE_TIMEOUT_SECONDS="0.1")

@@ -20,8 +20,8 @@ from psycopg import sql
 
 from sft_adapters import setting_types
 from sft_adapters.bootstrap import open_service, prepare, settings_for, throwaway_keys
-from sft_adapters.container import open_application
 from sft_adapters.crypto.keyring import AesKeyRing
+from sft_adapters.opening import open_application
 from sft_adapters.sql import migrate
 from sft_adapters.sql.claims import claimed_by
 from sft_adapters.sql.engine import opened

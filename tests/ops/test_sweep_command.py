@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from sft_adapters.bootstrap import prepare, settings_for
-from sft_adapters.container import open_application
+from sft_adapters.opening import open_application
 from sft_adapters.settings import Settings
 from sft_core.values import EmailAddress, FileName, Password, Username
 from sft_http.cli.main import sft
@@ -111,7 +111,7 @@ def test_a_sweep_needs_no_keys(settings: Settings, data: Path) -> None:
 
 def test_where_one_process_may_write_a_sweep_is_told_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A running server sweeps by itself; a dry run changes nothing and may come in."""
-    monkeypatch.setattr("sft_adapters.container.sqlite_is_safe_for_many_writers", lambda: False)
+    monkeypatch.setattr("sft_adapters.opening.sqlite_is_safe_for_many_writers", lambda: False)
     with open_application(settings):
         result = RUNNER.invoke(sft, ["sweep", "--data", "data"], env=SOON)
         assert result.exit_code == 2

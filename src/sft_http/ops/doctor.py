@@ -13,7 +13,7 @@ import attrs
 import click
 
 from sft_adapters.checkup import Check, check_ground, check_servers, failed
-from sft_adapters.container import open_unchecked
+from sft_adapters.opening import open_unchecked
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, InvalidValue, SftError
 from sft_core.vault.damage import Finding

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from sft_adapters.bootstrap import key_files, prepare
-from sft_adapters.container import processes_that_may_write
+from sft_adapters.opening import processes_that_may_write
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
 from sft_http import server

@@ -11,8 +11,8 @@ import attrs
 import click
 
 from sft_adapters.bootstrap import check_schema
-from sft_adapters.container import open_unchecked
 from sft_adapters.disk.locks import Locked
+from sft_adapters.opening import open_unchecked
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
 from sft_core.vault.sweep import Swept

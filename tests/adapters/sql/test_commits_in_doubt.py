@@ -19,8 +19,8 @@ from falcon.testing import Result
 from sqlalchemy import Engine
 
 from sft_adapters.bootstrap import throwaway_keys
-from sft_adapters.container import open_unchecked
 from sft_adapters.memory.clock import SettableClock
+from sft_adapters.opening import open_unchecked
 from sft_adapters.settings import Settings
 from sft_adapters.sql.database import SqlDatabase
 from sft_core.values import FileId
