@@ -28,6 +28,8 @@ _FULL: Final = (errno.EMFILE, errno.ENFILE)
 
 _LOOK_SECONDS: Final = 1.0
 """How often it is looked whether clients take what they are sent."""
+_LOOKED_AT_TOGETHER: Final = 32
+"""How many of them, before others have their turn."""
 
 
 class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
@@ -84,8 +86,10 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
             before = self.loop.time()
             await asyncio.sleep(_LOOK_SECONDS)
             passed = self.loop.time() - before
-            for connection in tuple(self.connections):
+            for number, connection in enumerate(tuple(self.connections)):
                 connection.end_if_too_slow(passed)
+                if number % _LOOKED_AT_TOGETHER == 0:
+                    await asyncio.sleep(0)
 
     async def _shutdown(self) -> None:
         if os.getppid() != self.ppid:
