@@ -216,7 +216,10 @@ class Resident(Client):
                 self.delete_again()
         left = self.uploads[:1]
         for upload in self.uploads[1:]:
-            for _ in range(2):
+            for _ in range(3):
+                # After a refusal a part of what was sent may be there, as after no answer.
+                if upload in self.uploads and upload.ahead:
+                    self.look(upload)
                 if upload in self.uploads:
                     self.append(upload, upload.content.size)
         for upload in left:
