@@ -133,10 +133,13 @@ class Gathering:
             await self._hand_over()
             await self._down_to(0)
         finally:
-            # A part under way must have ended before anybody takes the upload apart.
-            await asyncio.gather(*self._under_way, return_exceptions=True)
-            for buffer in self._buffers:
-                buffer.release()
+            try:
+                # A part under way must have ended before anybody takes the upload apart.
+                await asyncio.gather(*self._under_way, return_exceptions=True)
+            finally:
+                # Also if it is cancelled here: that too comes out when all of them have ended.
+                for buffer in self._buffers:
+                    buffer.release()
 
     async def _fill(self, stream: AsyncIterable[bytes]) -> None:
         total = 0
@@ -198,7 +201,11 @@ class Gathering:
         Wait until no more than so many parts are being stored; the first error of one comes out.
         """
         while len(self._under_way) > count:
-            await self._under_way[0]
+            first = self._under_way[0]
+            # Not the task itself, which would be cancelled with whoever waits here: what has come is
+            # kept, and one that has not begun could never tell those behind it that it is over.
+            await asyncio.wait([first])
+            first.result()
             self._under_way.popleft()
 
 

@@ -20,7 +20,7 @@ from sft_core.vault.appending import AppendBytes
 from sft_http.appends import AppendsAbreast
 from sft_http.gathering import Gathering
 from sft_http.lanes import Lanes
-from support.library import LIGHT, FaultyBlobs, PairedBlobs, UnansweredDatabase, register
+from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, UnansweredDatabase, register
 from support.resumable import PART, asked, found, in_small_parts, keys, manifest, read, recorded, take
 
 CONTENT = bytes(range(7 * PART - 1))
@@ -140,3 +140,35 @@ def test_a_commit_without_an_answer_takes_nothing_apart(
     go_on(sft, sft.append_bytes, lanes, maya, upload)
     take(sft, maya, upload, len(CONTENT), length=len(CONTENT))
     assert is_whole(sft, maya, upload)
+
+
+def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, lanes: Lanes, maya: User) -> None:
+    """Nobody waits for a part that never began: those that had their place are stored and recorded."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT))).file.id
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        comes = loop.create_future()
+
+        def cut_off_at_once() -> None:
+            comes.set_result(None)
+            # Behind the step in which the request gives its parts away, before the first of theirs.
+            loop.call_soon(request.cancel)
+
+        async def stream() -> AsyncIterator[bytes]:
+            loop.call_soon(cut_off_at_once)
+            await comes
+            yield CONTENT[: 3 * PART]
+
+        parts = AppendsAbreast(lanes, sft.append_bytes, take(sft, maya, upload, 0))
+        # More than one part of a piece without a pause, as when memory is spent and parts are short.
+        body = Gathering(parts, lanes.limits.memory, admit=lambda _: None, part_size=PART, keeps_what_came=True)
+        request = loop.create_task(body.take(stream()))
+        assert (await asyncio.wait([request], timeout=SOON))[0]
+        assert request.cancelled()
+
+    taken = lanes.limits.memory.taken
+    asyncio.run(run())
+    assert lanes.limits.memory.taken == taken
+    assert found(sft, maya, upload).offset == 2 * PART
+    assert keys(sft) == recorded(sft)

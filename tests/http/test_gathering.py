@@ -5,7 +5,8 @@ Parts of a large body, stored two at once: in order, whole, and never more than 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from typing import Any
 
 import attrs
 import pytest
@@ -19,7 +20,9 @@ from sft_core.values import OCTET_STREAM, FileName, Secret
 from sft_core.vault.model import MANIFEST_PAGE, File
 from sft_core.vault.ports import BlobStore, Buffer
 from sft_core.vault.use_cases import Upload
+from sft_http.gathering import Gathering
 from sft_http.lanes import Lanes
+from sft_http.limits import Memory
 from sft_http.transfers import receive
 from support.library import LIGHT, FaultyBlobs, PairedBlobs, register
 
@@ -133,3 +136,48 @@ def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya:
     sft.store_part.settle(upload, sft.store_part.put(upload, first, b"first"))
     sft.store_part.settle(upload, late)
     assert b"".join(sft.read_file(sft.seal_upload(upload))) == b"first after"
+
+
+@attrs.define
+class OneFailsFirst:
+    """
+    Parts of which the first one fails while the second one, and no other, is still being stored.
+    """
+
+    goes_on: asyncio.Event = attrs.field(factory=asyncio.Event)
+    at_once: int = 2
+    _begun: int = 0
+
+    async def begin(self, plaintext: memoryview, *, refusable: bool) -> Coroutine[Any, Any, None]:
+        del plaintext, refusable
+        self._begun += 1
+        return self._stored(is_first=self._begun == 1)
+
+    async def _stored(self, *, is_first: bool) -> None:
+        if is_first:
+            raise BlobStoreFull("no room")
+        await self.goes_on.wait()
+
+
+@pytest.mark.parametrize("is_cut_off", [False, True])
+def test_whoever_is_cut_off_while_a_part_ends_gives_its_memory_back(*, is_cut_off: bool) -> None:
+    """After a part has failed the one beside it is waited for, and nothing that comes meanwhile costs others memory."""
+
+    async def run() -> int:
+        memory, parts = Memory(1 << 20), OneFailsFirst()
+
+        async def stream() -> AsyncIterator[bytes]:
+            yield bytes(5 * PART)
+
+        body = Gathering(parts, memory, admit=lambda _: None, part_size=PART)
+        request = asyncio.create_task(body.take(stream()))
+        await asyncio.sleep(0.01)
+        assert memory.taken
+        if is_cut_off:
+            request.cancel()
+        parts.goes_on.set()
+        with pytest.raises(asyncio.CancelledError if is_cut_off else BlobStoreFull):
+            await request
+        return memory.taken
+
+    assert asyncio.run(run()) == 0
