@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
@@ -101,13 +100,27 @@ class AppendsAbreast:
         place = self._last = self._append_bytes.place(self._writing, len(plaintext), after=self._last)
         before, settled = self._last_settled, asyncio.Event()
         self._last_settled = settled
-        lane = self._lanes.bytes if refusable else self._lanes.bytes.insist
-        return self._stored(lane(self._append_bytes.put, self._writing, place, plaintext), before, settled)
+        return self._stored(plaintext, place, before, settled, refusable=refusable)
 
-    async def _stored(self, put: Awaitable[Part], before: asyncio.Event | None, settled: asyncio.Event) -> None:
+    async def _stored(
+        self,
+        plaintext: memoryview,
+        place: Place,
+        before: asyncio.Event | None,
+        settled: asyncio.Event,
+        *,
+        refusable: bool,
+    ) -> None:
         part: Part | None = None
+
+        def put() -> None:
+            # Assigned on the lane's thread: what a task that is cancelled meanwhile has stored counts all the same.
+            nonlocal part
+            part = self._append_bytes.put(self._writing, place, plaintext)
+
+        lane = self._lanes.bytes
         try:
-            part = await put
+            await (lane(put) if refusable else lane.insist(put))
         finally:
             # Also if it failed: it may be for this one to record those before it.
             try:

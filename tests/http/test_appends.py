@@ -5,7 +5,8 @@ Parts of a large request that goes on with an upload, stored two at once: what i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterable
 
 import attrs
 import pytest
@@ -17,6 +18,7 @@ from sft_core.errors import BlobStoreFull, DatabaseUnavailable
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.appending import AppendBytes
+from sft_core.vault.ports import Buffer
 from sft_http.appends import AppendsAbreast
 from sft_http.gathering import Gathering
 from sft_http.lanes import Lanes
@@ -170,5 +172,41 @@ def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, l
     taken = lanes.limits.memory.taken
     asyncio.run(run())
     assert lanes.limits.memory.taken == taken
+    assert found(sft, maya, upload).offset == 2 * PART
+    assert keys(sft) == recorded(sft)
+
+
+def test_a_stop_that_cuts_every_task_off_keeps_the_parts_that_are_stored(
+    sft: Application, lanes: Lanes, maya: User
+) -> None:
+    """A part that a thread was storing at that moment is recorded, not left behind as noise."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT))).file.id
+    goes_on, began = threading.Event(), threading.Semaphore(0)
+
+    @attrs.define
+    class Slow(PairedBlobs):
+        def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+            began.release()
+            assert goes_on.wait(SOON)
+            super().put(key, pieces, size=size)
+
+    async def run() -> None:
+        async def stream() -> AsyncIterator[bytes]:
+            yield CONTENT[: 2 * PART]
+            await asyncio.sleep(SOON)
+
+        append = attrs.evolve(sft.append_bytes, blobs=Slow(sft.append_bytes.blobs, last=0))
+        parts = AppendsAbreast(lanes, append, take(sft, maya, upload, 0))
+        body = Gathering(parts, lanes.limits.memory, admit=lambda _: None, part_size=PART, keeps_what_came=True)
+        request = asyncio.create_task(body.take(stream()))
+        for _ in range(2):
+            assert await asyncio.to_thread(began.acquire, timeout=SOON)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        asyncio.get_running_loop().call_later(0.05, goes_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+    asyncio.run(run())
     assert found(sft, maya, upload).offset == 2 * PART
     assert keys(sft) == recorded(sft)
