@@ -141,7 +141,9 @@ class Exchange:
         inflow: Inflow | None = self._scope.get("sft.inflow")
         if inflow is None or not self._comes_fast:
             return None
-        limit, wire = min(inflow.begin(), _PULLED_BYTES), self.wire
+        wire = self.wire
+        # Not before there is a wire: without one the loop has to go on reading.
+        limit = min(inflow.begin(), _PULLED_BYTES) if wire is not None else 0
         if not limit or wire is None:
             return None
         piece = b""

@@ -4,11 +4,17 @@ Exchanges spoken message by message: bodies without a length, deliveries that br
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
+import attrs
 import pytest
 
+from sft_http.exchange import Exchange
+from sft_http.lanes import Lanes
+from sft_http.pace import Pace
 from support.edge import END, Edge, file_part
 from support.exchange import speak
 
@@ -66,3 +72,49 @@ def test_a_delivery_that_breaks_says_so_in_the_log(service: Edge, token: str, ca
     assert (broken["status"], broken["complete"]) == (200, False)
     assert broken["bytes"] < 3 * 65_536
     assert broken["request_id"] == told["request_id"]
+
+
+@attrs.define
+class Watched:
+    """
+    A body that is still to come, and how often the loop was kept from reading it.
+    """
+
+    kept: int = 0
+
+    def begin(self) -> int:
+        self.kept += 1
+        return 2 * len(PIECE)
+
+    def took(self, count: int) -> None:
+        raise AssertionError(count)
+
+    def end(self) -> None:
+        self.kept -= 1
+
+
+def test_where_no_thread_can_have_the_socket_the_loop_goes_on_reading(lanes: Lanes) -> None:
+    """When descriptors have run out there is no second handle; a body that comes fast comes by the loop then."""
+    inflow = Watched()
+
+    async def receive() -> dict[str, Any]:
+        assert not inflow.kept
+        return {"type": "http.request", "body": PIECE, "more_body": True}
+
+    async def send(message: dict[str, Any]) -> None:
+        raise AssertionError(message)
+
+    exchange = Exchange(
+        {"type": "http", "headers": [], "sft.inflow": inflow, "sft.open_wire": lambda: None},
+        receive,
+        send,
+        lane=lanes.bytes,
+        pace=Pace(patience_seconds=1, bytes_per_second=1),
+        varies_by_origin=False,
+    )
+
+    async def run() -> int:
+        return sum([len((await exchange.receive())["body"]) for _ in range(3)])
+
+    assert asyncio.run(run()) == 3 * len(PIECE)
+    assert not inflow.kept
