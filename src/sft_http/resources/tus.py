@@ -19,6 +19,7 @@ from sft_core.errors import FileTooLarge
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.appending import Writing
+from sft_core.vault.concatenation import Concatenation
 from sft_core.vault.model import File, UploadKind
 from sft_core.vault.resumable import Progress, UploadAsked
 from sft_http import appends, transfers, tus_headers
@@ -126,16 +127,27 @@ class Creation(_Tus):
         """
         A new upload with what the request brings of it; if that fails, nobody has learnt its URL.
         """
-        progress = await self.lanes.control(self.application.create_upload, owner=user.id, asked=asked)
-        upload = progress.file.id
+        progress: Progress | None = None
+
+        def create() -> None:
+            # Assigned on the lane's thread: a request cut off meanwhile still knows what to end.
+            nonlocal progress
+            progress = self.application.create_upload(owner=user.id, asked=asked)
+
         try:
+            await self.lanes.control(create)
+            assert progress is not None  # noqa: S101 (create() returned, so it has been assigned)
+            upload = progress.file.id
             if brings:
                 writing = await self.lanes.control.insist(
                     self.application.take_upload, owner=user.id, file_id=upload, offset=0
                 )
                 await self._append(req, writing)
         except BaseException:
-            await self.lanes.bytes.insist(self.application.terminate_upload, owner=user.id, file_id=upload)
+            if progress is not None:
+                await self.lanes.bytes.insist(
+                    self.application.terminate_upload, owner=user.id, file_id=progress.file.id
+                )
             raise
         if not brings and not progress.is_complete:
             return progress
@@ -143,13 +155,21 @@ class Creation(_Tus):
 
     async def _concatenated(self, user: User, asked: UploadAsked) -> Progress:
         concatenate = self.application.concatenate_uploads
-        under_way = await self.lanes.control(concatenate, owner=user.id, asked=asked)
+        under_way: Concatenation | None = None
+
+        def begin() -> None:
+            nonlocal under_way
+            under_way = concatenate(owner=user.id, asked=asked)
+
         try:
+            await self.lanes.control(begin)
+            assert under_way is not None  # noqa: S101 (as above)
             # A part at a time, so that a long file does not keep a thread from everybody else.
             while await self.lanes.bytes.insist(concatenate.step, under_way):
                 pass
         except BaseException:
-            await transfers.abort(self.application, self.lanes, under_way.upload)
+            if under_way is not None:
+                await transfers.abort(self.application, self.lanes, under_way.upload)
             raise
         file = await self.lanes.bytes.insist(concatenate.finish, under_way)
         return attrs.evolve(under_way.progress, file=file, offset=file.size)

@@ -1,0 +1,89 @@
+"""
+Resumable uploads whose creation is cut off while it is being stored: nobody has learnt their URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, cast
+
+import attrs
+import pytest
+from falcon.asgi import Request
+
+from sft_adapters.bootstrap import throwaway_keys
+from sft_adapters.container import memory_application
+from sft_adapters.settings import Settings
+from sft_core.application import Application
+from sft_core.users.model import User
+from sft_core.vault.model import UploadKind
+from sft_http.lanes import Lanes
+from sft_http.resources.tus import Creation
+from support.library import LIGHT, register
+from support.resumable import an_upload, asked, keys, recorded, used
+
+CONTENT: Final = bytes(range(100))
+NO_REQUEST: Final = cast("Request", None)
+
+
+@pytest.fixture
+def sft() -> Application:
+    return memory_application(environ=LIGHT)
+
+
+@pytest.fixture
+def maya(sft: Application) -> User:
+    return register(sft, "maya")
+
+
+@attrs.define
+class CutOff:
+    """
+    A call after which whoever waits for it is cut off, before they hear what has come of it.
+    """
+
+    _act: Callable[..., Any]
+    _cut: Callable[[], object]
+
+    def __call__(self, **asked: Any) -> Any:
+        made = self._act(**asked)
+        self._cut()
+        return made
+
+
+def cut_off(sft: Application, lanes: Lanes, create: Callable[[Creation], Any], name: str) -> None:
+    """
+    Create an upload by a request that is cancelled as soon as the call of that name has stored it.
+    """
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        request: asyncio.Task[Any]
+        act: Any = CutOff(getattr(sft, name), lambda: loop.call_soon_threadsafe(request.cancel))
+        changed: dict[str, Any] = {name: act}
+        settings = Settings.from_env(throwaway_keys(), data_dir=Path("/nonexistent"))
+        request = loop.create_task(create(Creation(attrs.evolve(sft, **changed), lanes, settings)))
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("brings", [False, True])
+def test_a_creation_cut_off_holds_no_quota(sft: Application, lanes: Lanes, maya: User, *, brings: bool) -> None:
+    """What it held is given back at once, not when the upload's time is over."""
+    wanted = asked(len(CONTENT))
+    cut_off(sft, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, brings=brings), "create_upload")
+    assert used(sft, maya) == 0
+
+
+def test_a_concatenation_cut_off_leaves_the_pieces_alone(sft: Application, lanes: Lanes, maya: User) -> None:
+    """The final upload is gone with what it held, and the pieces are as they were."""
+    piece = an_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
+    wanted = asked(None, UploadKind.FINAL, piece)
+    cut_off(sft, lanes, lambda on: on._concatenated(maya, wanted), "concatenate_uploads")
+    assert used(sft, maya) == len(CONTENT)
+    assert keys(sft) == recorded(sft)
+    assert sft.find_upload(owner=maya.id, file_id=piece).is_complete
