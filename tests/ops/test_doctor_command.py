@@ -345,6 +345,36 @@ def test_what_it_stands_on_is_a_finding_when_it_is_not_well(
     assert words in result.output
 
 
+def rows(statement: str) -> Hurt:
+    def hurt(patient: Patient) -> None:
+        with closing(sqlite3.connect(data_of(patient) / "sft.db")) as database, database:
+            database.execute(statement)
+
+    hurt.__name__ = statement
+    return hurt
+
+
+@pytest.mark.parametrize(
+    ("hurt", "words"),
+    [
+        (rows("DROP TABLE usages"), "a statement failed"),
+        (rows(f"UPDATE files SET created_at = {2**63 - 1}"), "OverflowError"),
+        (rows("UPDATE files SET owner_id = x'00'"), "ValueError"),
+        (rows("UPDATE parts SET size = 'much'"), "TypeError"),
+        (rows("INSERT INTO alembic_version VALUES ('0001')"), "CommandError"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_rows_that_make_no_sense_end_the_look_with_a_finding(on_disk: Patient, hurt: Hurt, words: str) -> None:
+    """Status 2, and one object for programs as ever."""
+    hurt(on_disk)
+    report = doctor(on_disk)
+    assert (report.status, report.codes) == (2, ["database-unavailable"])
+    assert report.told["failures"] == {"database-unavailable": 1}
+    assert [check["name"] for check in report.told["checks"] if not check["is_well"]] == ["storage"]
+    assert words in report.told["findings"][0]["detail"]
+
+
 def test_a_server_that_is_not_there_is_a_finding(on_disk: Patient) -> None:
     """A database that nobody listens for, and a store."""
     report = doctor(on_disk, DATABASE_URL=f"postgresql://sft@127.0.0.1:{free_port()}/sft")

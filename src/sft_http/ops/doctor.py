@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import click
 from sft_adapters.checkup import Check, check_ground, check_servers, failed
 from sft_adapters.opening import open_unchecked
 from sft_adapters.settings import Settings
-from sft_core.errors import ConfigurationError, InvalidValue, SftError
+from sft_core.errors import ConfigurationError, DatabaseUnavailable, InvalidValue, SftError
 from sft_core.vault.damage import Finding
 from sft_core.vault.doctor import Sample, Seen
 from sft_http.ops.configuration import CONFIGURATION_EXIT, read_settings, tells_errors, with_settings
@@ -156,6 +157,10 @@ def command(
         report.check(failed("settings", ConfigurationError(f"{error.filename or data}: {error.strerror}")))
     except SftError as error:
         report.check(failed("settings", error))
+    except Exception as error:  # noqa: BLE001 (a row can say anything, and whoever reads the report gets one even so)
+        traceback.print_exc()
+        detail = f"the database holds something that cannot be understood ({type(error).__name__})"
+        report.check(failed("storage", DatabaseUnavailable(detail)))
     click.echo(report.as_json() if as_json else report.summary())
     raise SystemExit(report.exit_status)
 
@@ -173,4 +178,4 @@ def examine(settings: Settings, report: Report, *, verify: Sample | None, repair
             for finding in opened.application.examine(verify=verify, repair=repair, seen=report.seen):
                 report.finding(finding)
         except SftError as error:
-            report.seen.failures[error.code] += 1
+            report.check(failed("storage", error))
