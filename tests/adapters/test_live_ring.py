@@ -154,6 +154,24 @@ def test_a_key_that_is_set_aside_opens_what_is_under_way(ring: LiveKeyRing, fold
     assert not opens(LiveKeyRing(settings_for(folder.parent)), before)
 
 
+def test_a_key_that_is_set_aside_while_it_is_read_keeps_nobody_from_the_new_one(
+    ring: LiveKeyRing, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is gone between the look into the folder and the look into the file; a start finds the ring too."""
+    old = wrapped_by(ring).key_id
+    new, read = added(folder), keyfiles._read
+
+    def retired_before(path: Path) -> str:
+        if old in path.name:
+            keyfiles.set_aside_earlier(folder, old)
+        return read(path)
+
+    monkeypatch.setattr(keyfiles, "_read", retired_before)
+    assert wrapped_by(ring).key_id == new
+    keyfiles.path_of_earlier(folder, old).with_suffix(".key.retired").rename(keyfiles.path_of_earlier(folder, old))
+    assert elsewhere(folder).active_id == new
+
+
 def test_rows_cannot_make_it_read_its_files_over_and_over(ring: LiveKeyRing, ticks: Ticks, reads: Reads) -> None:
     """A thousand secrets under keys that nobody has cost one look in two seconds; wrapping costs none."""
     wrapped_by(ring)

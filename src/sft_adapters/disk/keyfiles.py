@@ -90,7 +90,8 @@ def earlier(folder: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     found = [match for match in map(_EARLIER.fullmatch, names) if match]
-    return {match[1]: _read(folder / match[0]) for match in found}
+    texts = {match[1]: _read_unless_gone(folder / match[0]) for match in found}
+    return {key_id: text for key_id, text in texts.items() if text is not None}
 
 
 def version(folder: Path) -> tuple[int, ...]:
@@ -203,6 +204,16 @@ def _written(path: Path, size: int) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _read_unless_gone(path: Path) -> str | None:
+    try:
+        return _read(path)
+    except ConfigurationError:
+        # It may have been retired since its folder was listed.
+        if os.path.lexists(path):
+            raise
+        return None
 
 
 def _read(path: Path) -> str:
