@@ -20,6 +20,7 @@ from sft_adapters import extras
 from sft_adapters.container import Container
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.disk import folders, keyfiles
+from sft_adapters.disk.blobs import has_blobs
 from sft_adapters.opening import check_keys, one_writer, open_application
 from sft_adapters.ring_files import KEYS, check_key_files, earlier_keys
 from sft_adapters.settings import Settings
@@ -110,8 +111,7 @@ def is_in_use(settings: Settings) -> bool:
     """
     Whether a service has started where the settings point, or left accounts or blobs: under keys that exist already.
     """
-    blobs = settings.blob_folder
-    if blobs.is_dir() and any(blobs.iterdir()):
+    if has_blobs(settings.blob_folder):
         return True
     file = sqlite_file(settings.database)
     if file is not None and not file.exists():

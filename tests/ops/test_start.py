@@ -194,6 +194,17 @@ def test_one_call_opens_it_on_servers(
 # --- one storage, one set of keys -------------------------------------------------------------------
 
 
+def test_a_disk_of_its_own_for_the_blobs_is_a_first_start(tmp_path: Path) -> None:
+    """What a fresh file system has at its top is no blob; blobs whose keys are lost still are what they are."""
+    (tmp_path / "data/blobs/lost+found").mkdir(parents=True)
+    with open_service(tmp_path / "data") as application:
+        stored(application)
+    for name in ("keys", "sft.db"):
+        (tmp_path / "data" / name).rename(tmp_path / name)
+    with pytest.raises(ConfigurationError, match=r"in use already, but .*encryption\.key is missing"):
+        settings_for(tmp_path / "data")
+
+
 def key_files(data: Path) -> set[str]:
     return {path.name.partition(".unused")[0] + ".unused" * (".unused" in path.name) for path in data.glob("keys/*")}
 

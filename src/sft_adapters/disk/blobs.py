@@ -315,6 +315,16 @@ class DiskBlobs:
                 raise
 
 
+def has_blobs(root: Path) -> bool:
+    """
+    Whether a folder holds folders of blobs; what else a disk may have at its top, such as `lost+found`, is none.
+    """
+    try:
+        return any(_WORD.fullmatch(path.name) for path in root.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def _place(key: str) -> tuple[str, str]:
     """
     The folder and the name of a blob's file; `InvalidValue` if it is no key.
