@@ -11,7 +11,7 @@ from uuid import UUID
 import attrs
 from sqlalchemy import Column, Connection, Engine, Table, func, select, update
 
-from sft_adapters.sql import retired
+from sft_adapters.sql import claims, retired
 from sft_adapters.sql.tables import files, links, users
 from sft_adapters.sql.transactions import transaction
 from sft_core.keys.model import SecretKind, StoredSecret
@@ -95,6 +95,8 @@ class SqlWrappedSecrets:
             # A long look, and nobody is kept waiting for it: what is not there now will not come.
             is_needed = any(key_id in keys for keys in self.count().values())
             with transaction(self.engine) as (connection, begun):
+                # By a service that has started meanwhile with it as its active key, at the latest.
+                is_needed = is_needed or claims.claimed_by(connection) == key_id
                 if is_needed:
                     retired.give_up(connection, key_id, attempt)
                 is_settled = not is_needed and retired.settle(connection, key_id, attempt)

@@ -5,9 +5,12 @@ Wrapped secrets on a database where others are at work on the same rows.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
+import attrs
 from sqlalchemy import Engine, select
 
+from sft_adapters.sql import claims, retired
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.tables import files
 from sft_adapters.sql.transactions import transaction
@@ -42,3 +45,30 @@ def test_who_makes_a_link_does_not_wait_for_a_rotation(postgres_engine: Engine) 
         assert wrapped.replace([Rewrapping(read, WrappedSecret("key-2", os.urandom(40)))]) == 1
         unit.commit()
     assert dict(wrapped.count()[SecretKind.LINK_TOKEN]) == {"key-1": 1}
+
+
+@attrs.frozen
+class BesideAStart(SqlWrappedSecrets):
+    """
+    While it looks who needs a key, a service starts that has it as its active one.
+    """
+
+    key_id: str = attrs.field(kw_only=True)
+
+    def count(self) -> Mapping[SecretKind, Mapping[str, int]]:
+        if claims.belongs_to(self.engine) != self.key_id:
+            with transaction(self.engine) as (connection, begun):
+                claims.claiming(self.key_id, allow=lambda _needed: None)(connection)
+                begun.commit()
+        return super().count()
+
+
+def test_a_key_that_a_service_starts_with_is_not_retired(engine: Engine) -> None:
+    """Or the storage would belong to a key that has been taken out of the ring, and nobody could start any more."""
+    late = WrappedSecret("old", bytes(40))
+    assert not BesideAStart(engine, key_id="old").retire("old")
+    assert claims.belongs_to(engine) == "old"
+    with transaction(engine) as (connection, _):
+        retired.admit(connection, late)
+    claims.pass_on(engine, "new")
+    assert SqlWrappedSecrets(engine).retire("old")
