@@ -20,7 +20,7 @@ from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.damage import Damage
 from sft_core.vault.doctor import Examine, Sample, Seen
-from sft_core.vault.model import File
+from sft_core.vault.model import File, FileState
 from sft_core.vault.ports import BlobInfo, BlobStore
 from sft_core.vault.sweep import PATIENCE
 from sft_core.vault.upkeep_ports import UpkeepUnit
@@ -143,6 +143,28 @@ def test_a_failure_is_passed_over_and_told(sft: Application, maya: User) -> None
     seen = Seen()
     assert list(on(sft, FaultyBlobs(sft.sweep.blobs, {("list", 1): BlobStoreUnavailable()}))(seen=seen)) == []
     assert (seen.files, seen.failures) == (3, Counter({"blob-store-unavailable": 1}))
+
+
+def test_what_cannot_be_repaired_is_told_and_passed_over(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A removal, an upload and a part whose deletion fails; what comes after them is repaired all the same."""
+    removed, nobodys = stored(sft, maya), begun(sft, maya)
+    begun(sft, maya)
+    stored(sft, maya)
+    with sft.find_file.begin() as unit:
+        unit.files.replace(removed.condemned(), expected=FileState.SEALED)
+        unit.files.replace(nobodys.file.aborted(), expected=FileState.RECEIVING)
+        unit.quotas.release(nobodys.file.id)
+        unit.files.remove(nobodys.file.id)
+        unit.commit()
+    clock.advance(hours=48)
+    removal, upload, part = Damage.UNFINISHED_REMOVAL, Damage.STUCK_UPLOAD, Damage.ORPHAN_PART
+    seen, away = Seen(), {("delete", number): BlobStoreUnavailable() for number in range(3)}
+    found = on(sft, FaultyBlobs(sft.sweep.blobs, away))(repair=True, seen=seen)
+    assert [(one.damage, one.is_repaired) for one in found] == [(removal, False), (upload, False), (part, False)]
+    assert (seen.files, seen.failures) == (1, Counter({"blob-store-unavailable": 3}))
+    again = sft.examine(repair=True)
+    assert [(one.damage, one.is_repaired) for one in again] == [(removal, True), (removal, True), (part, True)]
+    assert list(sft.examine()) == []
 
 
 def test_a_store_that_is_away_ends_it(sft: Application, maya: User) -> None:

@@ -21,6 +21,7 @@ from sft_core.values import FileId
 from sft_core.vault.damage import Damage, Finding
 from sft_core.vault.examine_parts import PAGE, Chosen, ExamineFile, nothing
 from sft_core.vault.model import CONDEMNED, File, FileState, Part
+from sft_core.vault.ports import BlobInfo
 from sft_core.vault.sweep import PATIENCE, SweepPolicy, find_orphans, give_up, remove_orphan
 from sft_core.vault.upkeep_ports import UpkeepUnit
 from sft_core.vault.use_cases import purge
@@ -93,7 +94,7 @@ class Examine:
         yield from self._keys()
         yield from self._stray_parts()
         yield from self._files(now, chosen, seen, repair=repair)
-        yield from self._orphans(now, repair=repair)
+        yield from self._orphans(now, seen, repair=repair)
         yield from self._drifts(repair=repair)
 
     def _keys(self) -> Iterator[Finding]:
@@ -121,14 +122,14 @@ class Examine:
             with self.begin(read_only=True) as unit:
                 page = unit.inventory.files(after=after, limit=PAGE)
             for file in page:
-                yield from self._seen(self._file(file, now, chosen, repair=repair), seen)
+                yield from self._passing_over(self._file(file, now, chosen, repair=repair), seen, files=1)
             if not page:
                 return
             after = page[-1].id
 
-    def _seen(self, findings: Iterator[Finding], seen: Seen) -> Iterator[Finding]:
+    def _passing_over(self, findings: Iterator[Finding], seen: Seen, *, files: int = 0) -> Iterator[Finding]:
         """
-        What is found of one file; a failure is noted and passed over, unless nothing goes any more.
+        What is found of one thing; a failure is noted and passed over, unless nothing goes any more.
         """
         try:
             yield from findings
@@ -139,7 +140,7 @@ class Examine:
             seen.failures[error.code] += 1
         else:
             seen.in_a_row = 0
-            seen.files += 1
+            seen.files += files
 
     def _file(self, file: File, now: datetime, chosen: Chosen, *, repair: bool) -> Iterator[Finding]:
         if file.state in CONDEMNED:
@@ -171,32 +172,29 @@ class Examine:
     def _condemned(self, file: File, *, repair: bool) -> Iterator[Finding]:
         if not self._is_still(file):
             return
-        if repair:
-            purge(self.begin, self.examine_file.blobs, file)
-        yield Finding(
-            damage=Damage.UNFINISHED_REMOVAL,
-            subject=f"file {file.id}",
-            detail="its end is decided, but it has not been removed yet",
-            is_repaired=repair,
-        )
+        detail = "its end is decided, but it has not been removed yet"
+        finding = Finding(damage=Damage.UNFINISHED_REMOVAL, subject=f"file {file.id}", detail=detail)
+        yield from _mended(finding, lambda: repair and self._purged(file))
 
     def _stuck(self, file: File, now: datetime, *, repair: bool) -> Iterator[Finding]:
         won = repair and give_up(self.begin, file, since=self.policy.idle_since(now))
-        if won:
-            purge(self.begin, self.examine_file.blobs, file)
         if won or self._is_still(file):
             detail = f"nothing has come of it since {file.touched_at.isoformat(timespec='seconds')}"
-            yield Finding(damage=Damage.STUCK_UPLOAD, subject=f"file {file.id}", detail=detail, is_repaired=won)
+            finding = Finding(damage=Damage.STUCK_UPLOAD, subject=f"file {file.id}", detail=detail)
+            yield from _mended(finding, lambda: won and self._purged(file))
 
-    def _orphans(self, now: datetime, *, repair: bool) -> Iterator[Finding]:
-        blobs = self.examine_file.blobs
-        for blob in find_orphans(self.begin, blobs, self.policy, now=now):
-            yield Finding(
-                damage=Damage.ORPHAN_PART,
-                subject=f"blob {blob.key}",
-                detail=f"no row knows it: {blob.size} bytes",
-                is_repaired=repair and remove_orphan(self.begin, blobs, blob),
-            )
+    def _purged(self, file: File) -> bool:
+        purge(self.begin, self.examine_file.blobs, file)
+        return True
+
+    def _orphans(self, now: datetime, seen: Seen, *, repair: bool) -> Iterator[Finding]:
+        for blob in find_orphans(self.begin, self.examine_file.blobs, self.policy, now=now):
+            yield from self._passing_over(self._orphan(blob, repair=repair), seen)
+
+    def _orphan(self, blob: BlobInfo, *, repair: bool) -> Iterator[Finding]:
+        detail = f"no row knows it: {blob.size} bytes"
+        finding = Finding(damage=Damage.ORPHAN_PART, subject=f"blob {blob.key}", detail=detail)
+        yield from _mended(finding, lambda: repair and remove_orphan(self.begin, self.examine_file.blobs, blob))
 
     def _drifts(self, *, repair: bool) -> Iterator[Finding]:
         with self.begin(read_only=True) as unit:
@@ -208,6 +206,18 @@ class Examine:
                     unit.commit()
             detail = f"{drift.counted} bytes are counted, its files hold {drift.due}"
             yield Finding(damage=Damage.QUOTA_DRIFT, subject=f"user {drift.owner}", detail=detail, is_repaired=repair)
+
+
+def _mended(finding: Finding, mend: Callable[[], bool]) -> Iterator[Finding]:
+    """
+    What has been found, once it is known whether it is mended; it is told also if that fails.
+    """
+    try:
+        is_repaired = mend()
+    except Unavailable:
+        yield finding
+        raise
+    yield attrs.evolve(finding, is_repaired=is_repaired)
 
 
 def _counted(chosen: Callable[[Part], bool], seen: Seen) -> Chosen:
