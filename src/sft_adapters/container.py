@@ -153,7 +153,7 @@ class Container(containers.DeclarativeContainer):
 
     sweep_policy = providers.Singleton(
         SweepPolicy,
-        idle=providers.Factory(timedelta, hours=s.upload_idle_hours),
+        idle=providers.Factory(timedelta, seconds=s.resumable_idle_seconds),
         single_idle=providers.Factory(timedelta, seconds=s.single_idle_seconds),
         grace=providers.Factory(timedelta, hours=s.orphan_grace_hours),
         batch=s.sweep_batch,
@@ -242,7 +242,7 @@ class Container(containers.DeclarativeContainer):
         resumable.FindUpload,
         begin=begin,
         clock=clock,
-        idle=providers.Factory(timedelta, hours=s.upload_idle_hours),
+        idle=providers.Factory(timedelta, seconds=s.resumable_idle_seconds),
     )
     create_upload = providers.Singleton(
         resumable.CreateUpload,

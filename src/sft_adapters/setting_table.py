@@ -250,7 +250,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "UPLOAD_IDLE_HOURS",
         types.whole(1, 8760),
         24,
-        "How long an unfinished upload is kept after its last byte.",
+        "How long an unfinished upload is kept after its last byte, no less than one that nobody can go on with.",
         "hours",
     ),
     Setting(
@@ -265,7 +265,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         types.whole(5, 525_600),
         15,
         "How long one that nobody can go on with, a form or a plain body, is kept after its next part should have "
-        "come: PART_SIZE at MIN_BYTES_PER_SECOND, and STALL_SECONDS. Never longer than UPLOAD_IDLE_HOURS.",
+        "come: PART_SIZE at MIN_BYTES_PER_SECOND, and STALL_SECONDS. Never more than UPLOAD_IDLE_HOURS after it.",
         "minutes",
     ),
     Setting("JSON_BODY_LIMIT", types.whole(1024, 16 * _MIB), 64 << 10, "The largest JSON body.", "bytes"),

@@ -157,7 +157,14 @@ class Settings:
         client takes for one.
         """
         slowest = self.part_size / self.min_bytes_per_second + self.stall_seconds
-        return min(60 * self.form_idle_minutes + slowest, 3600 * self.upload_idle_hours)
+        return min(60 * self.form_idle_minutes, 3600 * self.upload_idle_hours) + slowest
+
+    @property
+    def resumable_idle_seconds(self) -> float:
+        """
+        The same of an upload that somebody can go on with, whose row tells no more while it is written to.
+        """
+        return max(3600 * self.upload_idle_hours, self.single_idle_seconds)
 
     @property
     def limiter_kind(self) -> Literal["database", "redis"]:

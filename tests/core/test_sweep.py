@@ -26,7 +26,7 @@ from sft_core.vault.resumable import UploadAsked
 from sft_core.vault.sweep import LEASE, PATIENCE, Sweep, SweepInTurn, Swept
 from sft_core.vault.use_cases import Upload
 from sft_core.vault.use_cases.receiving import TOUCH_INTERVAL
-from support.library import FaultyBlobs, register
+from support.library import LIGHT, FaultyBlobs, register
 
 NAME = FileName.parse("notes.txt")
 IDLE = timedelta(hours=24)
@@ -125,7 +125,8 @@ def test_an_upload_that_nobody_goes_on_with_is_given_up(sft: Application, maya: 
     [
         ({}, 15 * 60 + 4096 + 60),
         ({"FORM_IDLE_MINUTES": "5", "MIN_BYTES_PER_SECOND": "1048576", "STALL_SECONDS": "10"}, 5 * 60 + 4 + 10),
-        ({"UPLOAD_IDLE_HOURS": "1"}, 3600),
+        ({"UPLOAD_IDLE_HOURS": "1"}, 15 * 60 + 4096 + 60),
+        ({"UPLOAD_IDLE_HOURS": "1", "FORM_IDLE_MINUTES": "90"}, 60 * 60 + 4096 + 60),
     ],
 )
 def test_the_slowest_client_has_the_time_for_a_part(environ: Mapping[str, str], seconds: float) -> None:
@@ -133,6 +134,24 @@ def test_the_slowest_client_has_the_time_for_a_part(environ: Mapping[str, str], 
     policy = memory_application(environ=environ).sweep.policy
     assert policy.single_idle == timedelta(seconds=seconds)
     assert policy.single_idle <= policy.idle
+
+
+def test_a_part_that_takes_longer_than_an_upload_is_kept_still_comes() -> None:
+    """At a pace that is allowed, and while uploads are kept for the shortest time: of either kind, in sight."""
+    clock = SettableClock()
+    sft = memory_application(clock, LIGHT | {"UPLOAD_IDLE_HOURS": "1"})
+    maya = register(sft, "maya")
+    single = sft.begin_upload(owner=maya.id, name=NAME)
+    resumable = sft.create_upload(owner=maya.id, asked=UploadAsked(name=NAME, media_type=OCTET_STREAM, length=2))
+    writing = sft.take_upload(owner=maya.id, file_id=resumable.file.id, offset=0)
+    for offset in range(2):
+        clock.advance(seconds=4096 + 60)
+        assert sft.sweep() == Swept()
+        assert sft.find_upload(owner=maya.id, file_id=resumable.file.id).offset == offset
+        sft.store_part(single, b"x")
+        sft.append_bytes(writing, b"x")
+    assert sft.seal_upload(single).size == 2
+    assert sft.finish_upload(owner=maya.id, file_id=resumable.file.id).is_sealed
 
 
 def test_who_goes_on_is_not_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
