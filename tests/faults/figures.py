@@ -4,6 +4,7 @@ How much is broken: `python -m faults.figures`, with `src` and `tests` on the pa
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +22,7 @@ def main() -> None:
     """
     Count the steps of each operation, and print them with the runs that come of them.
     """
+    logging.disable()
     rows, failed, cuts, refused = [], 0, 0, 0
     with tempfile.TemporaryDirectory() as folder, s3() as behind, faulty(behind) as proxy:
         disk = test_disk_calls.Disk(Path(folder) / "blobs")
@@ -28,10 +30,10 @@ def main() -> None:
         for kind in OPERATIONS:
             calls, requests = test_disk_calls.calls_of(disk, kind), test_s3_requests.requests_of(server, kind)
             moments = len(a_machine().moments(kind))
-            failed += sum(len(test_disk_calls.ways(nth, calls)) for nth in range(1, calls + 1))
-            refused += sum(len(test_s3_requests.met(nth, requests)) for nth in range(1, requests + 1))
+            failed += sum(len(test_disk_calls.ways(nth, calls)) for nth in range(1, len(calls) + 1))
+            refused += sum(len(test_s3_requests.met(nth, requests)) for nth in range(1, len(requests) + 1))
             cuts += moments * len(CLASSES) + test_power_cuts.EACH
-            rows.append(f"{kind.__name__:20}{calls:8}{requests:10}{moments:9}")
+            rows.append(f"{kind.__name__:20}{len(calls):8}{len(requests):10}{moments:9}")
         server.client.close()
     rows += [
         f"system calls failed: {failed} runs, in {len(BREAKS)} ways",

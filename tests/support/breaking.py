@@ -39,6 +39,8 @@ class Break:
 
 
 SHORT: Final = Break("short")
+MAY_BE_SHORT: Final = {"write", "preadv"}
+"""The calls that can do less than they were asked to."""
 BREAKS: Final = (
     Break("EIO", errno.EIO),
     Break("ENOSPC", errno.ENOSPC),
@@ -76,9 +78,11 @@ class BreakingCalls:
     @property
     def has_broken(self) -> bool:
         """
-        Whether the call to be broken has been made.
+        Whether the call to be broken has been made, and could be broken in this way.
         """
-        return bool(self._nth) and len(self.made) >= self._nth
+        if not self._nth or len(self.made) < self._nth:
+            return False
+        return self._break is not SHORT or self.made[self._nth - 1] in MAY_BE_SHORT
 
     def _call(self, name: str, call: Callable[..., T], *args: Any, **options: Any) -> T:
         self.made.append(name)
