@@ -164,7 +164,7 @@ def test_a_killed_download_is_gone_on_with(stored: Stored, program: str) -> None
 @pytest.mark.parametrize("program", RESUMING)
 def test_a_broken_connection_is_gone_on_with(stored: Stored, program: str) -> None:
     """A body that ends too soon is seen to: wget asks for the rest by itself, curl says that it is incomplete."""
-    command = resuming(program, stored.address, stored.target, "-H", stored.header)
+    command = resuming(program, stored.address, stored.target, "-H", stored.header, "-H", stored.marker)
     with stored.started(*command) as process:
         stored.line.cut()
         stored.line.delay_seconds = 0
@@ -172,15 +172,21 @@ def test_a_broken_connection_is_gone_on_with(stored: Stored, program: str) -> No
     if program == "curl":
         assert stored.run(*command) == 0
     assert stored.target.read_bytes() == CONTENT
+    eventually(lambda: [status for status, _ in stored.answers()] == [200, 206])
+    assert max(length for _, length in stored.answers()) < len(CONTENT)
 
 
 def test_rclone_goes_on_after_a_broken_connection(stored: Stored) -> None:
     """It asks for the rest of each range by itself."""
-    with stored.started(*rclone(stored, "--multi-thread-chunk-size", "4M")) as process:
+    command = rclone(stored, "--multi-thread-chunk-size", "4M", "--header", stored.marker)
+    with stored.started(*command) as process:
         stored.line.cut()
         stored.line.delay_seconds = 0
         assert process.wait(60) == 0
     assert stored.target.read_bytes() == CONTENT
+    # Three ranges were broken off, and the rest of each is a range of its own.
+    eventually(lambda: len(stored.answers()) >= 6)
+    assert {status for status, _ in stored.answers()} == {206}
 
 
 def test_rclone_fetches_by_several_ranges_at_once(stored: Stored) -> None:
@@ -200,6 +206,7 @@ def test_rclone_copies_from_an_address(stored: Stored) -> None:
     command = [RCLONE, "copyurl", stored.address, str(stored.target), "--header", stored.header]
     with stored.started(*command) as process:
         process.kill()
+    assert stored.fetched() < len(CONTENT)
     assert stored.run(*command) == 0
     assert stored.target.read_bytes() == CONTENT
     stored.target.unlink()

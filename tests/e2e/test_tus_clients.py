@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tusclient.client import TusClient
 
+from support.proxy import relay
 from support.service import Service
 from support.tus import OnTheWire, TusJs, some_bytes, tus_js
 from support.waiting import eventually
@@ -19,6 +23,8 @@ from support.wire import connected, send
 
 MIB = 1 << 20
 SIZE = 9 * MIB + 12_345
+SLOW = 0.005
+"""Seconds that each 64 KiB take on a slow line."""
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +38,30 @@ def maya(service: Service, request: pytest.FixtureRequest) -> OnTheWire:
     return OnTheWire(service, service.sign_up(f"t{name}"))
 
 
-def python(service: Service, maya: OnTheWire, content: bytes, **options: Any) -> Any:
+@contextmanager
+def breaking_line(service: Service) -> Iterator[str]:
     """
-    An upload by tuspy.
+    A slow line to the service, by its URL: once a part is stored its connections break, and it is fast from then on.
     """
-    client = TusClient(f"{service.url}{service.api}/tus", headers={"Authorization": f"Bearer {maya.token}"})
+    before = service.stored()
+    with relay("127.0.0.1", service.port) as line, ThreadPoolExecutor(1) as threads:
+        line.delay_seconds = SLOW
+
+        def cut() -> None:
+            eventually(lambda: service.stored() != before)
+            line.delay_seconds = 0
+            line.cut()
+
+        cutting = threads.submit(cut)
+        yield f"http://127.0.0.1:{line.port}"
+        cutting.result()
+
+
+def python(service: Service, maya: OnTheWire, content: bytes, *, at: str = "", **options: Any) -> Any:
+    """
+    An upload by tuspy, by another URL than the service's own if one is given.
+    """
+    client = TusClient(f"{at or service.url}{service.api}/tus", headers={"Authorization": f"Bearer {maya.token}"})
     return client.uploader(file_stream=io.BytesIO(content), metadata={"filename": "by tuspy.bin"}, **options)
 
 
@@ -50,6 +75,25 @@ def test_tuspy_goes_on_with_what_it_began(service: Service, maya: OnTheWire, tmp
     assert second.offset == first.offset >= 4 * MIB
     second.upload()
     assert maya.content(first.url.rpartition("/")[2]) == content
+
+
+def test_tuspy_goes_on_when_its_line_breaks(service: Service, maya: OnTheWire, tmp_path: Path) -> None:
+    """In the middle of its only request: it asks how far that came, and sends the rest."""
+    content = some_bytes(tmp_path / "file", SIZE)
+    told: list[int] = []
+    with breaking_line(service) as at:
+        uploader = python(service, maya, content, at=at, retries=20, retry_delay=0.1)
+        ask = uploader.get_offset
+
+        def asked() -> int:
+            told.append(ask())
+            return told[-1]
+
+        uploader.get_offset = asked
+        uploader.upload()
+    assert told
+    assert all(0 < offset < SIZE for offset in told)
+    assert maya.content(uploader.url.rpartition("/")[2]) == content
 
 
 def test_tuspy_asks_again_when_its_offset_is_wrong(service: Service, maya: OnTheWire, tmp_path: Path) -> None:
@@ -79,6 +123,19 @@ def test_tus_js_goes_on_with_what_it_began(
     assert 4 * MIB <= maya.offset(upload) < SIZE
     told = js(service, maya.token, file, url=service.url + upload, chunkSize=chunk)
     assert told["file"] == upload.rpartition("/")[2]
+    assert maya.content(told["file"]) == content
+
+
+def test_tus_js_goes_on_when_its_line_breaks(service: Service, maya: OnTheWire, js: TusJs, tmp_path: Path) -> None:
+    """In the middle of its only request: it asks how far that came, and sends the rest."""
+    file = tmp_path / "file"
+    content = some_bytes(file, SIZE)
+    with breaking_line(service) as at:
+        told = js(service, maya.token, file, endpoint=f"{at}{service.api}/tus", retryDelays=[100] * 20)
+    first, *others = told["offsets"]
+    assert first == 0
+    assert others
+    assert all(0 < offset < SIZE for offset in others)
     assert maya.content(told["file"]) == content
 
 

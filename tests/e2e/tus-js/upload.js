@@ -1,7 +1,8 @@
 // Uploads a file by tus-js-client as its first argument says, a JSON object of these options:
 //   endpoint, token, file, and url to go on with an upload; chunkSize, parallelUploads, deferred;
-//   stopAt: give up once so many bytes have been acknowledged.
-// Prints a JSON object: the upload's url, how many bytes were acknowledged, and the file it became.
+//   stopAt: give up once so many bytes have been acknowledged; retryDelays: when to try again by itself.
+// Prints a JSON object: the upload's url, how many bytes were acknowledged, the offset that each request with
+// bytes had, and the file it became.
 import fs from 'node:fs'
 import { PassThrough } from 'node:stream'
 import { Upload } from 'tus-js-client'
@@ -11,7 +12,7 @@ const options = JSON.parse(process.argv[2])
 const input = options.deferred
   ? fs.createReadStream(options.file).pipe(new PassThrough())
   : fs.readFileSync(options.file)
-const told = { acknowledged: 0, file: null }
+const told = { acknowledged: 0, offsets: [], file: null }
 
 function tell(upload) {
   process.stdout.write(JSON.stringify({ ...told, url: upload.url }) + '\n', () => process.exit(0))
@@ -25,7 +26,10 @@ const upload = new Upload(input, {
   chunkSize: options.chunkSize ?? Infinity,
   parallelUploads: options.parallelUploads ?? 1,
   uploadLengthDeferred: options.deferred ?? false,
-  retryDelays: null,
+  retryDelays: options.retryDelays ?? null,
+  onBeforeRequest(request) {
+    if (request.getMethod() === 'PATCH') told.offsets.push(Number(request.getHeader('Upload-Offset')))
+  },
   onAfterResponse(request, response) {
     told.file = response.getHeader('X-File-Id') ?? told.file
   },
