@@ -190,11 +190,13 @@ class Campaign:
 
     def _wait_for_each(self, more: int) -> None:
         """
-        Wait until each resident has had so many answers more.
+        Wait until each resident has had so many answers more, or one has found a fault.
         """
         goals = [self._answers(resident) + more for resident in self.residents]
         end = time.monotonic() + PATIENCE_SECONDS
         while any(self._answers(resident) < goal for resident, goal in zip(self.residents, goals, strict=True)):
+            if any(resident.ledger.faults for resident in self.residents):
+                return
             if time.monotonic() > end:
                 raise Violation("somebody has had no answer for long")
             time.sleep(0.005)

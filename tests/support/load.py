@@ -61,8 +61,11 @@ class Client:
         """
         Do one thing after the other until the event.
         """
-        while not stop.is_set():
-            self.dice.choice(self.verbs)()
+        try:
+            while not stop.is_set():
+                self.dice.choice(self.verbs)()
+        except Exception as error:  # noqa: BLE001 (an answer that is none ends no client unseen)
+            self.ledger.faults.append(f"an answer that nobody understands: {error!r}")
 
     # --- requests ------------------------------------------------------------------------------
 
@@ -270,7 +273,7 @@ def _lost(client: Client, listed: dict[str, Any]) -> Iterator[str]:
 
 def _links(client: Client, listed: dict[str, Any]) -> Iterator[str]:
     """
-    Links that give more than they had, or after their file; counts that are not what was granted or is in doubt.
+    Links that give more than they had or less, or after their file; counts that are neither granted nor in doubt.
     """
     ledger = client.ledger
     for link, (file, budget) in ledger.budgets.items():
@@ -280,6 +283,10 @@ def _links(client: Client, listed: dict[str, Any]) -> Iterator[str]:
             answer = client.asked("verify", "GET", f"/files/shared/{link}", anonymous=True)
             if answer is None or answer.status not in {403, 404}:
                 yield f"a link that is over opens: {answer and answer.status}"
+        elif file in ledger.stored and not ledger.open_grants[link]:
+            answer = client.asked("verify", "HEAD", f"/files/shared/{link}", anonymous=True)
+            if answer is None or answer.status != 200:
+                yield f"a link that was given and not spent is lost: {answer and answer.status}"
     for file in ledger.stored.keys() & listed.keys():
         count, (spent, unsure) = listed[file]["download_count"], ledger.spent(file)
         if not spent <= count <= spent + unsure:
