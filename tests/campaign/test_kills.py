@@ -25,11 +25,11 @@ EACH_WAY_SEED = 3
 
 
 def test_the_embedded_default_keeps_what_it_acknowledged(tmp_path: Path) -> None:
-    """Five kills of a worker, the main process and all of it: no file, offset, deletion or budget is lost."""
-    figures = run(tmp_path, SETTINGS, cycles=5, seed=EACH_WAY_SEED, workers=1, within_seconds=SOON_SECONDS)
+    """Kills of a worker, the main process and all of it: no file, offset, deletion or budget is lost."""
+    figures = run(tmp_path, SETTINGS, cycles=3, seed=EACH_WAY_SEED, workers=1, within_seconds=SOON_SECONDS)
     assert figures.kills.keys() >= {"worker", "master", "all of it"}
     assert figures.files_verified > 0
-    assert "5 cycles" in table(figures, 1)
+    assert "3 cycles" in table(figures, 1)
 
 
 def test_on_servers_it_keeps_what_it_acknowledged(

@@ -25,7 +25,7 @@ from sft_http.problems import status_of
 from support.breaking import BREAKS, MAY_BE_SHORT, SHORT, Break, BreakingCalls
 from support.operations import OPERATIONS, Operation, a_world
 
-MANY, EVERY = 60, 3
+MANY, EVERY = 40, 3
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 

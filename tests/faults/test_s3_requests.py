@@ -57,7 +57,7 @@ ONLY_OF: dict[Fault, set[str]] = {
 """Faults that are none, or another one again, where such a request is answered."""
 LIES: frozenset[Fault] = frozenset({s3_proxy.foreign, s3_proxy.another_total, ERROR_IN_A_GOOD_STATUS})
 SILENT: frozenset[Fault] = frozenset({s3_proxy.stall_after_commit})
-MANY = 8
+MANY = 6
 EVERY = 5
 
 
