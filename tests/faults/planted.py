@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -64,6 +65,17 @@ class SyncsTheRootOnceOnly(SyncsNoRoot):
             self.calls.fsync(root)
         finally:
             self.close(root)
+
+
+@attrs.frozen
+class PassesOverTheRoot(Uninterrupted):
+    """
+    That a folder's name could not be synced is not told.
+    """
+
+    def fsync(self, fd: int) -> None:
+        with suppress(OSError) if not self.fstat(fd).st_ino else nullcontext():
+            super().fsync(fd)
 
 
 @attrs.define
@@ -151,6 +163,7 @@ class Bug:
         Cut the power wherever it may be found.
         """
         if self.only_after_a_failure:
+            cut_after_a_failure(self.machine(), StoreSmallFile)
             cut_after_a_failure(self.machine(), AppendToUpload)
         else:
             cut_everywhere(self.machine(), StoreSmallFile, seeds=())
@@ -167,5 +180,6 @@ BUGS: Final = (
     Bug(SyncsNoRoot, _calls(SyncsNoRoot), "cannot be read"),
     Bug(NamesBeforeTheSync, _calls(NamesBeforeTheSync), "is not what was put"),
     Bug(StoresWithTheNextCall, lambda: a_machine(store=StoresWithTheNextCall), "cannot be read"),
+    Bug(PassesOverTheRoot, _calls(PassesOverTheRoot), "cannot be read", only_after_a_failure=True),
     Bug(SyncsTheRootOnceOnly, _calls(SyncsTheRootOnceOnly), "cannot be read", only_after_a_failure=True),
 )
