@@ -182,10 +182,12 @@ def _make(path: Path, size: int) -> bool:
     with _written(path, size) as temporary:
         try:
             os.link(temporary, path)
+            is_ours = True
         except FileExistsError:
-            return False
+            is_ours = False
+    # Also where it is somebody else's, who may die before its name is durable.
     folders.sync(path.parent)
-    return True
+    return is_ours
 
 
 @contextlib.contextmanager

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sft_adapters import bootstrap
-from sft_adapters.disk import folders
+from sft_adapters.disk import folders, keyfiles
 
 
 @pytest.fixture
@@ -55,3 +56,30 @@ def test_what_the_first_start_makes_is_durable(tmp_path: Path, synced: list[Path
     keys = data / "keys"
     made = {tmp_path / "some", data, keys, *keys.iterdir(), settings.blob_folder}
     assert set(synced) >= made
+
+
+@pytest.mark.parametrize("kind", ["first", "next", "elsewhere"])
+def test_a_key_has_its_bytes_on_the_disk_before_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A file that is there and empty after a power cut would be a lost key."""
+    make: dict[str, Callable[[], object]] = {
+        "first": lambda: keyfiles.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: True),
+        "next": lambda: keyfiles.succeed(tmp_path, "0123456789abcdef"),
+        "elsewhere": lambda: keyfiles.write(tmp_path / "encryption.key"),
+    }
+    if kind == "next":
+        keyfiles.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: True)
+    unnamed: dict[int, bytes] = {}
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.name.startswith("."):
+            unnamed[path.stat().st_ino] = path.read_bytes()
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    make[kind]()
+    key = tmp_path / "encryption.key"
+    assert unnamed == {key.stat().st_ino: key.read_bytes()}
