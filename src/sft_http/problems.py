@@ -206,7 +206,9 @@ async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _pa
         resp.set_header("Retry-After", str(error.retry_after))
     if status >= 500:
         fields = {"request_id": request_id(req), "code": error.code, "detail": error.detail}
-        log.error("the request failed", extra={"fields": fields})
+        # Who is told to come again for want of a place is no failure, and there may be thousands of them.
+        level = logging.INFO if isinstance(error, errors.Busy) else logging.ERROR
+        log.log(level, "the request failed", extra={"fields": fields})
     answer(resp, req, status=status, code=error.code, detail=error.public, **more)
 
 

@@ -232,6 +232,8 @@ def test_a_refused_takeover_leaves_the_upload_to_whom_it_was(sft: Application, m
         assert told.value.offset == 2
     with pytest.raises(LengthAnnounced):
         take(sft, maya, upload, 2, length=7)
+    with pytest.raises(FileTooLarge):
+        sft.take_upload(owner=maya.id, file_id=upload, offset=2, coming=5)
     with pytest.raises(FileNotFound):
         take(sft, noor, upload, 2)
     sft.append_bytes(writing, b"cdef")

@@ -73,8 +73,9 @@ class TakeUpload:
     """
     Become the writer of an upload that stands at `offset`; whoever was it before writes nothing more.
 
-    A length that was left open at creation may be announced now. `OffsetMismatch` and whatever else
-    is refused leave the upload to whom it was.
+    A length that was left open at creation may be announced now. `OffsetMismatch`, `FileTooLarge`
+    if `coming` bytes are more than there is left to come, and whatever else is refused leave the
+    upload to whom it was.
     """
 
     begin: Begin[VaultUnit]
@@ -82,7 +83,9 @@ class TakeUpload:
     keyring: KeyRing
     policy: VaultPolicy
 
-    def __call__(self, *, owner: UserId, file_id: FileId, offset: int, length: int | None = None) -> Writing:
+    def __call__(
+        self, *, owner: UserId, file_id: FileId, offset: int, length: int | None = None, coming: int = 0
+    ) -> Writing:
         with self.begin() as unit:
             file = unit.files.get(file_id)
             if file is None or file.owner != owner:
@@ -98,6 +101,8 @@ class TakeUpload:
             if found.offset != offset:
                 raise OffsetMismatch(found.offset)
             known = self._length(unit, found, length)
+            if known is not None and offset + coming > known:
+                raise FileTooLarge(known)
             tail = list(unit.manifests.tail(file_id, limit=TAIL))
             unit.commit()
         key = self.keyring.unwrap(found.file.key, purpose=FILE_KEY_PURPOSE, context=found.file.key_context)

@@ -7,6 +7,7 @@ any other, with its last byte.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -15,7 +16,7 @@ import falcon
 from falcon.asgi import Request, Response
 
 from sft_adapters.settings import Settings
-from sft_core.errors import FileTooLarge
+from sft_core.errors import FileNotFound, FileTooLarge, SftError
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.appending import Writing
@@ -145,13 +146,25 @@ class Creation(_Tus):
                 await self._append(req, writing)
         except BaseException:
             if progress is not None:
-                await self.lanes.bytes.insist(
-                    self.application.terminate_upload, owner=user.id, file_id=progress.file.id
-                )
+                await self._end(user, progress.file.id)
             raise
         if not brings and not progress.is_complete:
             return progress
         return await self.lanes.bytes.insist(self.application.finish_upload, owner=user.id, file_id=upload)
+
+    async def _end(self, user: User, upload: FileId) -> None:
+        """
+        End an upload; if that fails now, it is tried again until it is done, as it holds the user's quota.
+        """
+
+        def end() -> None:
+            with suppress(FileNotFound):
+                self.application.terminate_upload(owner=user.id, file_id=upload)
+
+        try:
+            await self.lanes.bytes.insist(end)
+        except SftError:
+            self.lanes.retries.owe(end)
 
     async def _concatenated(self, user: User, asked: UploadAsked) -> Progress:
         concatenate = self.application.concatenate_uploads
@@ -212,7 +225,12 @@ class OneUpload(_Tus):
         tus_headers.checksum_of(req.get_header("Upload-Checksum"))
         async with self.lanes.limits.uploads.taken_by(user.id):
             writing = await self.lanes.control(
-                self.application.take_upload, owner=user.id, file_id=upload, offset=offset, length=length
+                self.application.take_upload,
+                owner=user.id,
+                file_id=upload,
+                offset=offset,
+                length=length,
+                coming=req.content_length or 0,
             )
             await self._append(req, writing)
         resp.status = 204
