@@ -71,7 +71,12 @@ def make_missing(folder: Path, names: Iterable[str], *, may_make: Callable[[], b
     if missing and not may_make():
         lost = "; ".join(f"{path_of(folder, name)} is missing ({_FILES[name].loss})" for name in missing)
         raise ConfigurationError(f"the storage is in use already, but {lost}: bring the key back")
-    return frozenset(name for name in missing if _make(path_of(folder, name), _FILES[name].size))
+    made = frozenset(name for name in missing if _make(path_of(folder, name), _FILES[name].size))
+    # Who made the others may have ended before their names were durable. A folder that cannot be
+    # synced, as on a disk that is only read, has nothing new in it.
+    with contextlib.suppress(OSError):
+        folders.sync(folder)
+    return made
 
 
 def path_of_earlier(folder: Path, key_id: str) -> Path:

@@ -58,6 +58,13 @@ def test_what_the_first_start_makes_is_durable(tmp_path: Path, synced: list[Path
     assert set(synced) >= made
 
 
+def test_a_key_that_is_there_already_is_durable_too(tmp_path: Path, synced: list[Path]) -> None:
+    """Who made it may have been killed before its name was."""
+    (tmp_path / "encryption.key").write_text("made by somebody who is gone")
+    keyfiles.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: False)
+    assert tmp_path in synced
+
+
 @pytest.mark.parametrize("kind", ["first", "next", "elsewhere"])
 def test_a_key_has_its_bytes_on_the_disk_before_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str

@@ -170,18 +170,18 @@ def stored_file(database: Database, *sizes: int, **changes: Any) -> File:  # noq
     return file
 
 
-def race(action: Callable[[], T]) -> list[T]:
+def race(action: Callable[[], T], racers: int = RACERS) -> list[T]:
     """
-    What each of twelve threads got that did the same at the same time.
+    What each of twelve threads, or of so many, got that did the same at the same time.
     """
-    barrier = Barrier(RACERS)
+    barrier = Barrier(racers)
 
     def run() -> T:
         barrier.wait()
         return action()
 
-    with ThreadPoolExecutor(RACERS) as pool:
-        return [future.result() for future in [pool.submit(run) for _ in range(RACERS)]]
+    with ThreadPoolExecutor(racers) as pool:
+        return [future.result() for future in [pool.submit(run) for _ in range(racers)]]
 
 
 def same(found: Buffer, expected: Buffer) -> bool:
