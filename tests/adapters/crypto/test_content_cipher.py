@@ -20,7 +20,7 @@ from sft_adapters.crypto.chunked import (
     decrypt_message,
     sealed_length,
 )
-from sft_adapters.crypto.content import WINDOW_CHUNKS, ChunkedCipher
+from sft_adapters.crypto.content import PIECE_CHUNKS, WINDOW_CHUNKS, ChunkedCipher
 from sft_core.errors import AuthenticationFailed, InvalidValue
 from sft_core.ports import Entropy
 from sft_core.values import ByteRange, Secret
@@ -29,6 +29,8 @@ from sft_core.vault.ports import Buffer, PartReader
 KEY = Secret(bytes(range(32)))
 CONTEXT = b"sft/v1/vault/ a part"
 WINDOW = WINDOW_CHUNKS * CHUNK_BYTES
+PIECE = PIECE_CHUNKS * CHUNK_BYTES
+LARGEST_PIECE = HEADER_BYTES + PIECE_CHUNKS * SEALED_CHUNK_BYTES + TAG_BYTES
 LARGEST = HEADER_BYTES + WINDOW_CHUNKS * SEALED_CHUNK_BYTES + TAG_BYTES
 BOUNDS = (0, CHUNK_BYTES, WINDOW, WINDOW + CHUNK_BYTES, 2 * WINDOW, 8 * 2**20)
 SIZES = sorted({size + more for size in BOUNDS for more in (-1, 0, 1) if size + more >= 0})
@@ -101,12 +103,12 @@ def test_part_comes_back(size: int, entropy: Entropy) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_pieces_are_few_and_share_one_buffer(size: int, entropy: Entropy) -> None:
     """
-    A part is written in one piece for each MiB begun, header included, out of one buffer.
+    A part is written in one piece for each 256 KiB begun, header included, out of one buffer.
     """
     part = ChunkedCipher(entropy).encrypt(KEY, context=CONTEXT, plaintext=bytes(size))
     pieces = [memoryview(piece) for piece in part.pieces]
-    assert len(pieces) == max(1, -(-size // WINDOW))
-    assert all(0 < len(piece) <= LARGEST for piece in pieces)
+    assert len(pieces) == max(1, -(-size // PIECE))
+    assert all(0 < len(piece) <= LARGEST_PIECE for piece in pieces)
     assert len({id(piece.obj) for piece in pieces}) == 1
 
 
@@ -123,7 +125,7 @@ def test_windows_of_a_whole_part_cover_its_blob(size: int, entropy: Entropy) -> 
     assert all(len(window) <= LARGEST for window in windows)
 
 
-def test_encrypting_needs_one_window_of_memory(entropy: Entropy) -> None:
+def test_encrypting_needs_one_piece_of_memory(entropy: Entropy) -> None:
     """
     However large the part, no more memory is taken than one window.
     """
@@ -136,7 +138,7 @@ def test_encrypting_needs_one_window_of_memory(entropy: Entropy) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < LARGEST + 64 * 1024
+    assert peak < LARGEST_PIECE + 64 * 1024
 
 
 def test_decrypting_needs_one_window_of_memory(full_chunks: Stored) -> None:
