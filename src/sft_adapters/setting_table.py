@@ -303,7 +303,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "READ_AHEAD_MIB",
         types.whole(0, 1_048_576),
         64,
-        "Memory for what was read for downloads whose clients are waited for, in each worker: 2 MiB for each. When it "
+        "Memory for what was read for downloads whose clients are waited for, in each worker: 4 MiB for each. When it "
         "is spent, the one that waits longest is read again when its client goes on.",
         "MiB",
     ),

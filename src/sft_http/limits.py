@@ -20,7 +20,7 @@ from sft_core.values import UserId
 
 LEAST_BUFFER: Final = 64 << 10
 """How many bytes every upload may gather, however little memory is left."""
-_READ_AHEAD_BYTES: Final = 2 << 20
+_READ_AHEAD_BYTES: Final = 4 << 20
 """What a download has read ahead at most: a window of a part, encrypted and decrypted."""
 
 

@@ -173,8 +173,8 @@ def test_what_was_dropped_is_read_again(service: Edge) -> None:
 
 
 def test_the_settings_say_the_limits(make_edge: Callable[..., Edge]) -> None:
-    """Memory counts in MiB, without what every upload has in any case; read-ahead in downloads of 2 MiB."""
-    small = make_edge(TRANSFER_MEMORY_MIB="3", MAX_UPLOADS="16", MAX_UPLOADS_PER_USER="5", READ_AHEAD_MIB="7")
+    """Memory counts in MiB, without what every upload has in any case; read-ahead in downloads of 4 MiB."""
+    small = make_edge(TRANSFER_MEMORY_MIB="3", MAX_UPLOADS="16", MAX_UPLOADS_PER_USER="5", READ_AHEAD_MIB="13")
     limits = Limits.of(small.settings)
     assert (limits.uploads.limit, limits.uploads.user_limit) == (16, 5)
     assert (limits.memory.limit, limits.read_ahead.limit) == (2 * MIB, 3)

@@ -1,5 +1,5 @@
 """
-The vault's content cipher: each part one message of the chunked scheme, in windows of about 1 MiB.
+The vault's content cipher: each part one message of the chunked scheme, in windows of about 2 MiB.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sft_core.ports import Entropy
 from sft_core.values import ByteRange, Secret
 from sft_core.vault.ports import Buffer, EncryptedPart
 
-WINDOW_CHUNKS: Final = 64
+WINDOW_CHUNKS: Final = 128
 """How many full chunks a window holds at most; a closing chunk without plaintext rides along."""
 
 PIECE_CHUNKS: Final = 16
@@ -92,7 +92,7 @@ class PartReader:
 
     def windows(self, span: ByteRange) -> Iterator[ByteRange]:
         """
-        The runs of the stored blob that hold `span`, in order, each of 64 full chunks at most.
+        The runs of the stored blob that hold `span`, in order, each of 128 full chunks at most.
 
         The run that holds chunk 0 takes the header along, so that a swapped one is seen; the run
         that ends with the part's last byte takes the closing chunk along, even an empty one.

@@ -292,7 +292,7 @@ class PartReader(Protocol):
         """
         The runs of ciphertext, in order, that hold these plaintext bytes of the part.
 
-        Each is about 1 MiB at most, and a range of the stored blob. An empty span has none.
+        Each is about 2 MiB at most, and a range of the stored blob. An empty span has none.
         """
         ...
 

@@ -22,8 +22,8 @@ KEY = Secret(bytes(range(32)))
 CONTEXT = b"the part of a file"
 MIB = 1 << 20
 SIZES = (0, 1, 16_383, 16_384, 16_385, MIB - 1, MIB, MIB + 1, 2 * MIB + 16_384 + 777)
-LARGEST_WINDOW = MIB + (64 << 10)
-"""A window is "about 1 MiB": the chunks' tags and a header come on top."""
+LARGEST_WINDOW = 2 * MIB + (64 << 10)
+"""A window is "about 2 MiB": the chunks' tags and a header come on top."""
 
 
 @attrs.frozen

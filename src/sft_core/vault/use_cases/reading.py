@@ -53,7 +53,7 @@ class ListFiles:
 @attrs.frozen(kw_only=True)
 class ReadFile:
     """
-    Read a range of a sealed file as buffers of about 1 MiB, each authenticated before it is given.
+    Read a range of a sealed file as buffers of about 2 MiB, each authenticated before it is given.
 
     Who may read it has been decided before. Between two buffers nothing is held: no thread, no
     connection, no open file. It ends after exactly the bytes asked for, or it raises: `FileNotFound`
