@@ -1,7 +1,7 @@
 """
 The memory of the server's process tree while it moves files of different sizes, several at once.
 
-A server of its own moves each size. Its memory at rest, after a small file has gone up and down, is
+A server of its own moves each size. Its memory at rest, after a file of 16 MiB has gone up and down, is
 subtracted from the peak while so many large ones flow, and the rest is divided among them.
 """
 
@@ -28,9 +28,10 @@ T = TypeVar("T")
 
 GOAL = Goal(16, at_most=True)
 SAMPLE_SECONDS = 0.05
+WARM_UP = 16 * MIB
 NOTE = (
     "the greatest proportional set size (PSS) of all the server's processes while so many transfers run at once,"
-    " sampled every 50 ms, less that at rest, divided among them"
+    " sampled every 50 ms, less that at rest after a file of 16 MiB has gone up and down, divided among them"
 )
 
 
@@ -104,7 +105,7 @@ def of_size(options: Options, size: int) -> list[Measure]:
     """
     with tempfile.TemporaryDirectory(prefix="sft-bench-") as folder, serving(Path(folder)) as service:
         client, pid = Client(service, service.sign_up("memory")), service.process.pid
-        client.get(client.put(64 << 10))
+        client.get(client.put(WARM_UP))
         count = at_once(options, folder, size)
         rest = proportional(pid)
         up, files = peak(pid, [partial(client.put, size)] * count)
