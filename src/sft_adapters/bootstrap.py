@@ -90,8 +90,7 @@ def check_configuration(settings: Settings) -> None:
     Raise `ConfigurationError` if something cannot be built from the settings; nothing is connected.
     """
     container = Container(settings=settings)
-    for part in (container.keyring, container.hasher, container.signer, container.codes, container.spend_totp_code):
-        part()
+    container.application()
     container.engine().dispose()
     if settings.redis_url:
         container.redis().close()

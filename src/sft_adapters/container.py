@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -35,26 +34,11 @@ from sft_adapters.sql.leases import SqlLeases
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
+from sft_adapters.wiring import Adapters, application_of
 from sft_core.application import Application
-from sft_core.ports import Clock, Ids
-from sft_core.sharing import repeating
-from sft_core.sharing import use_cases as sharing
-from sft_core.throttle import Throttle
-from sft_core.users import use_cases as users
-from sft_core.users.model import TokenLifetimes
-from sft_core.values import Rate
-from sft_core.vault import appending, concatenation, resumable
-from sft_core.vault import use_cases as vault
-from sft_core.vault.doctor import Examine
-from sft_core.vault.examine_parts import ExamineFile
-from sft_core.vault.model import VaultPolicy
-from sft_core.vault.sweep import Sweep, SweepInTurn, SweepPolicy
+from sft_core.ports import Clock
 
 _EMPTY: Final[Mapping[str, str]] = {}
-
-
-def _a_name(ids: Ids) -> str:
-    return str(ids.new())
 
 
 class Container(containers.DeclarativeContainer):
@@ -139,255 +123,28 @@ class Container(containers.DeclarativeContainer):
     )
     signer = providers.Singleton(JwtSigner, s.secret_key, s.algorithm)
     codes = providers.Singleton(PyotpCodes, entropy=entropy, issuer=s.two_factor_issuer)
-    lifetimes = providers.Singleton(
-        TokenLifetimes,
-        access=providers.Factory(timedelta, minutes=s.access_token_expire_minutes),
-        refresh=providers.Factory(timedelta, days=s.refresh_token_expire_days),
-    )
-    policy = providers.Singleton(
-        VaultPolicy,
-        max_file_size=s.max_file_size,
-        allowed_extensions=s.allowed_extensions,
-        quota=s.quota,
-    )
 
-    sweep_policy = providers.Singleton(
-        SweepPolicy,
-        idle=providers.Factory(timedelta, seconds=s.resumable_idle_seconds),
-        single_idle=providers.Factory(timedelta, seconds=s.single_idle_seconds),
-        grace=providers.Factory(timedelta, hours=s.orphan_grace_hours),
-        batch=s.sweep_batch,
-    )
-
-    attempts_window = providers.Factory(timedelta, minutes=s.attempts_window_minutes)
-    throttle_sign_in = providers.Singleton(
-        Throttle,
-        limiter=limiter,
-        clock=clock,
-        purpose="sign-in",
-        rate=providers.Factory(Rate, s.sign_in_attempts, attempts_window),
-    )
-    throttle_totp = providers.Singleton(
-        Throttle,
-        limiter=limiter,
-        clock=clock,
-        purpose="totp",
-        rate=providers.Factory(Rate, s.totp_attempts, attempts_window),
-    )
-    spend_totp_code = providers.Singleton(
-        users.SpendTotpCode,
-        clock=clock,
-        keyring=keyring,
-        codes=codes,
-        throttle=throttle_totp,
-    )
-    verify_token = providers.Singleton(
-        users.VerifyToken,
+    adapters = providers.Singleton(
+        Adapters,
         begin=begin,
-        clock=clock,
         sessions=sessions,
-        signer=signer,
-    )
-    begin_upload = providers.Singleton(
-        vault.BeginUpload,
-        begin=begin,
-        ids=ids,
-        clock=clock,
-        entropy=entropy,
-        keyring=keyring,
-        policy=policy,
+        limiter=limiter,
+        leases=leases,
+        expiring=expiring,
+        blobs=blobs,
         room=room,
-        part_size=s.part_size,
-    )
-    store_part = providers.Singleton(
-        vault.StorePart,
-        begin=begin,
         clock=clock,
         entropy=entropy,
+        ids=ids,
         keyring=keyring,
+        known_keys=keyring.provided.ids,
         cipher=cipher,
-        blobs=blobs,
-        policy=policy,
+        hasher=hasher,
+        signer=signer,
+        codes=codes,
+        qr=providers.Singleton(QrPng),
     )
-    seal_upload = providers.Singleton(vault.SealUpload, begin=begin, store_part=store_part)
-    abort_upload = providers.Singleton(vault.AbortUpload, begin=begin, blobs=blobs)
-    find_file = providers.Singleton(vault.FindFile, begin=begin)
-    issue_share_link = providers.Singleton(
-        sharing.IssueShareLink,
-        begin=begin,
-        ids=ids,
-        clock=clock,
-        entropy=entropy,
-        keyring=keyring,
-        find=find_file,
-    )
-    find_shared_file = providers.Singleton(sharing.FindSharedFile, begin=begin, clock=clock)
-
-    sweep = providers.Singleton(Sweep, begin=begin, clock=clock, blobs=blobs, expiring=expiring, policy=sweep_policy)
-    seal_and_share = providers.Singleton(
-        sharing.SealAndShare,
-        begin=begin,
-        seal=seal_upload,
-        issue=issue_share_link,
-    )
-    keep_answer = providers.Singleton(
-        repeating.KeepAnswer,
-        clock=clock,
-        lifetime=providers.Factory(timedelta, hours=s.idempotency_hours),
-    )
-    find_made = providers.Singleton(repeating.FindMade, begin=begin, clock=clock, keyring=keyring)
-    read_file = providers.Singleton(vault.ReadFile, begin=begin, keyring=keyring, cipher=cipher, blobs=blobs)
-    delete_file = providers.Singleton(vault.DeleteFile, begin=begin, find=find_file, blobs=blobs)
-    find_upload = providers.Singleton(
-        resumable.FindUpload,
-        begin=begin,
-        clock=clock,
-        idle=providers.Factory(timedelta, seconds=s.resumable_idle_seconds),
-    )
-    create_upload = providers.Singleton(
-        resumable.CreateUpload,
-        begin=begin,
-        ids=ids,
-        clock=clock,
-        entropy=entropy,
-        keyring=keyring,
-        policy=policy,
-        room=room,
-    )
-    terminate_upload = providers.Singleton(
-        resumable.TerminateUpload,
-        begin=begin,
-        find=find_upload,
-        blobs=blobs,
-        delete=delete_file,
-    )
-
-    application = providers.Singleton(
-        Application,
-        register_user=providers.Singleton(users.RegisterUser, begin=begin, ids=ids, clock=clock, hasher=hasher),
-        sign_in=providers.Singleton(
-            users.SignIn,
-            begin=begin,
-            ids=ids,
-            clock=clock,
-            hasher=hasher,
-            sessions=sessions,
-            signer=signer,
-            lifetimes=lifetimes,
-            spend_totp_code=spend_totp_code,
-            throttle=throttle_sign_in,
-        ),
-        refresh_session=providers.Singleton(
-            users.RefreshSession,
-            verify=verify_token,
-            clock=clock,
-            sessions=sessions,
-            signer=signer,
-            lifetimes=lifetimes,
-        ),
-        authenticate=providers.Singleton(users.Authenticate, verify=verify_token),
-        set_up_totp=providers.Singleton(
-            users.SetUpTotp,
-            begin=begin,
-            keyring=keyring,
-            codes=codes,
-            qr=providers.Singleton(QrPng),
-        ),
-        confirm_totp=providers.Singleton(users.ConfirmTotp, begin=begin, spend_totp_code=spend_totp_code),
-        disable_totp=providers.Singleton(users.DisableTotp, begin=begin, spend_totp_code=spend_totp_code),
-        begin_upload=begin_upload,
-        store_part=store_part,
-        seal_upload=seal_upload,
-        abort_upload=abort_upload,
-        store_file=providers.Singleton(
-            vault.StoreFile,
-            begin_upload=begin_upload,
-            store_part=store_part,
-            seal=seal_upload,
-            abort=abort_upload,
-        ),
-        find_file=find_file,
-        list_files=providers.Singleton(vault.ListFiles, begin=begin),
-        read_file=read_file,
-        delete_file=delete_file,
-        create_upload=create_upload,
-        find_upload=find_upload,
-        take_upload=providers.Singleton(
-            appending.TakeUpload,
-            begin=begin,
-            find=find_upload,
-            keyring=keyring,
-            policy=policy,
-        ),
-        append_bytes=providers.Singleton(
-            appending.AppendBytes,
-            begin=begin,
-            clock=clock,
-            entropy=entropy,
-            cipher=cipher,
-            blobs=blobs,
-            policy=policy,
-            read=read_file,
-            part_size=s.part_size,
-        ),
-        finish_upload=providers.Singleton(
-            resumable.FinishUpload,
-            find=find_upload,
-            keyring=keyring,
-            seal=seal_upload,
-            seal_and_share=seal_and_share,
-        ),
-        terminate_upload=terminate_upload,
-        concatenate_uploads=providers.Singleton(
-            concatenation.ConcatenateUploads,
-            create=create_upload,
-            find=find_upload,
-            read=read_file,
-            store_part=store_part,
-            seal=seal_upload,
-            seal_and_share=seal_and_share,
-            terminate=terminate_upload,
-            part_size=s.part_size,
-        ),
-        issue_share_link=issue_share_link,
-        issue_once=providers.Singleton(
-            repeating.IssueOnce,
-            begin=begin,
-            issue=issue_share_link,
-            keep=keep_answer,
-            find=find_made,
-        ),
-        seal_and_share=seal_and_share,
-        seal_once=providers.Singleton(
-            repeating.SealOnce,
-            begin=begin,
-            seal=seal_upload,
-            issue=issue_share_link,
-            keep=keep_answer,
-        ),
-        find_made=find_made,
-        find_shared_file=find_shared_file,
-        redeem_share_link=providers.Singleton(sharing.RedeemShareLink, begin=begin, clock=clock, find=find_shared_file),
-        revoke_share_link=providers.Singleton(sharing.RevokeShareLink, begin=begin, clock=clock, find=find_shared_file),
-        summarise_links=providers.Singleton(sharing.SummariseLinks, begin=begin, clock=clock, keyring=keyring),
-        examine=providers.Singleton(
-            Examine,
-            begin=begin,
-            clock=clock,
-            entropy=entropy,
-            examine_file=providers.Singleton(ExamineFile, begin=begin, keyring=keyring, cipher=cipher, blobs=blobs),
-            policy=sweep_policy,
-            known_keys=keyring.provided.ids,
-        ),
-        sweep=sweep,
-        sweep_in_turn=providers.Singleton(
-            SweepInTurn,
-            sweep=sweep,
-            leases=leases,
-            holder=providers.Singleton(_a_name, ids),
-            interval=providers.Factory(timedelta, seconds=s.sweep_interval_seconds),
-        ),
-    )
+    application = providers.Singleton(application_of, adapters, settings)
 
 
 def container_of(settings: Settings, *, clock: Clock | None = None) -> Container:
