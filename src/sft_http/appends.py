@@ -4,7 +4,6 @@ Bytes of one request on their way into an upload that may be gone on with.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from functools import partial
 from typing import Final
@@ -17,7 +16,7 @@ from sft_core.vault.appending import AppendBytes, Writing
 from sft_core.vault.model import Part
 from sft_core.vault.use_cases import Place
 from sft_http.exchange import require_whole_body
-from sft_http.gathering import Gathering, PartAfterPart, Parts, Stored
+from sft_http.gathering import Gathering, PartAfterPart, Parts, PartsAbreast
 from sft_http.lanes import Lanes
 from sft_http.problems import ChecksumMismatch
 from sft_http.tus_headers import Checksum, Digest
@@ -76,62 +75,31 @@ def _parts_of(
         return PartAfterPart(lanes, checked.store)
     if is_small:
         return PartAfterPart(lanes, partial(application.append_bytes, writing))
-    return AppendsAbreast(lanes, application.append_bytes, writing)
+    return PartsAbreast(lanes, AppendSteps(application.append_bytes, writing))
 
 
-@attrs.define
-class AppendsAbreast:
+@attrs.frozen
+class AppendSteps:
     """
-    Implements `Parts` for a large request: one is encrypted while the store makes another one durable.
+    Implements `sft_http.gathering.Steps` for a large request.
 
-    They are recorded in their order, a part that another one follows already together with that
-    one, and so a few in one commit. What stays unrecorded when a process dies has been told to
-    nobody: the client sends it again.
+    A part that another one follows already is recorded together with that one, and so a few in one
+    commit. What stays unrecorded when a process dies has been told to nobody: the client sends it
+    again.
     """
 
-    _lanes: Lanes
     _append_bytes: AppendBytes
     _writing: Writing
-    at_once: int = attrs.field(default=2, init=False)
-    _last: Place | None = attrs.field(default=None, init=False)
-    _last_settled: asyncio.Event | None = attrs.field(default=None, init=False)
 
-    async def begin(self, plaintext: memoryview, *, refusable: bool) -> Stored:
-        place = self._last = self._append_bytes.place(self._writing, len(plaintext), after=self._last)
-        before, settled = self._last_settled, asyncio.Event()
-        self._last_settled = settled
-        return self._stored(plaintext, place, before, settled, refusable=refusable)
+    async def place(self, size: int, *, after: Place | None, refusable: bool) -> Place:
+        # Nothing is asked of the database, so nobody who is cut off here loses what has come.
+        del refusable
+        return self._append_bytes.place(self._writing, size, after=after)
 
-    async def _stored(
-        self,
-        plaintext: memoryview,
-        place: Place,
-        before: asyncio.Event | None,
-        settled: asyncio.Event,
-        *,
-        refusable: bool,
-    ) -> None:
-        part: Part | None = None
+    def put(self, place: Place, plaintext: memoryview) -> Part:
+        return self._append_bytes.put(self._writing, place, plaintext)
 
-        def put() -> None:
-            # Assigned on the lane's thread: what a task that is cancelled meanwhile has stored counts all the same.
-            nonlocal part
-            part = self._append_bytes.put(self._writing, place, plaintext)
-
-        lane = self._lanes.bytes
-        try:
-            await (lane(put) if refusable else lane.insist(put))
-        finally:
-            # Also if it failed: it may be for this one to record those before it.
-            try:
-                if before is not None:
-                    await before.wait()
-                is_followed = self._last_settled is not settled
-                await self._lanes.bytes.insist(self._settle, part, is_followed=is_followed)
-            finally:
-                settled.set()
-
-    def _settle(self, part: Part | None, *, is_followed: bool) -> None:
+    def settle(self, part: Part | None, *, is_followed: bool) -> None:
         writing = self._writing
         if part is not None:
             self._append_bytes.settle(writing, part)

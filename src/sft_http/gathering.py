@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from sft_core.application import Application
-from sft_core.vault.use_cases import Place, Upload
+from sft_core.vault.model import Part
+from sft_core.vault.use_cases import Place
 from sft_http.buffers import PartBuffer
 from sft_http.lanes import Lane, Lanes
 from sft_http.limits import Memory
@@ -58,27 +58,51 @@ class PartAfterPart:
     at_once: int = attrs.field(default=1, init=False)
 
     async def begin(self, plaintext: memoryview, *, refusable: bool) -> Stored:
-        return _run(self._lanes.bytes, partial(self._store, plaintext), refusable=refusable)
+        return run_on(self._lanes.bytes, partial(self._store, plaintext), refusable=refusable)
+
+
+class Steps(Protocol):
+    """
+    The steps in which a part is stored.
+    """
+
+    async def place(self, size: int, *, after: Place | None, refusable: bool) -> Place:
+        """
+        Where so many bytes go: behind `after`, or behind what there is.
+        """
+        ...
+
+    def put(self, place: Place, plaintext: memoryview) -> Part:
+        """
+        Encrypt a part and store it; on a thread, as `settle`.
+        """
+        ...
+
+    def settle(self, part: Part | None, *, is_followed: bool) -> None:
+        """
+        Let a part count, in the order of their places; None stands for one that could not be put.
+
+        `is_followed` tells whether another one is under way behind it.
+        """
+        ...
 
 
 @attrs.define
 class PartsAbreast:
     """
-    Implements `Parts` for a large upload: one is encrypted while the store makes another one durable.
+    Implements `Parts` for a large body: one is encrypted while the store makes another one durable.
 
-    They are counted as the upload's in their order, so that what is recorded has no gap.
+    Each is settled after the one before it, so that what counts has no gap.
     """
 
     _lanes: Lanes
-    _application: Application
-    _upload: Upload
+    _steps: Steps
     at_once: int = attrs.field(default=2, init=False)
     _last: Place | None = attrs.field(default=None, init=False)
     _last_settled: asyncio.Event | None = attrs.field(default=None, init=False)
 
     async def begin(self, plaintext: memoryview, *, refusable: bool) -> Stored:
-        place = partial(self._application.store_part.place, self._upload, len(plaintext), after=self._last)
-        self._last = await _run(self._lanes.control, place, refusable=refusable)
+        self._last = await self._steps.place(len(plaintext), after=self._last, refusable=refusable)
         before, self._last_settled = self._last_settled, asyncio.Event()
         return self._stored(plaintext, self._last, before, self._last_settled, refusable=refusable)
 
@@ -91,16 +115,24 @@ class PartsAbreast:
         *,
         refusable: bool,
     ) -> None:
-        store_part = self._application.store_part
+        part: Part | None = None
+
+        def put() -> None:
+            # Assigned on the lane's thread: what a task that is cancelled meanwhile has stored counts all the same.
+            nonlocal part
+            part = self._steps.put(place, plaintext)
+
         try:
-            put = partial(store_part.put, self._upload, place, plaintext)
-            part = await _run(self._lanes.bytes, put, refusable=refusable)
-            if before is not None:
-                await before.wait()
-            # Also if the one before it failed: then this one is taken back, if nobody else does it.
-            await self._lanes.control.insist(store_part.settle, self._upload, part)
+            await run_on(self._lanes.bytes, put, refusable=refusable)
         finally:
-            settled.set()
+            # Also if it failed: it may be for this one to settle those before it, or to be taken back.
+            try:
+                if before is not None:
+                    await before.wait()
+                is_followed = self._last_settled is not settled
+                await self._lanes.bytes.insist(self._steps.settle, part, is_followed=is_followed)
+            finally:
+                settled.set()
 
 
 @attrs.define
@@ -209,5 +241,8 @@ class Gathering:
             self._under_way.popleft()
 
 
-async def _run(lane: Lane, call: Callable[[], T], *, refusable: bool) -> T:
+async def run_on(lane: Lane, call: Callable[[], T], *, refusable: bool) -> T:
+    """
+    Run a call on a lane; one that is not `refusable` waits as long as it takes.
+    """
     return await (lane(call) if refusable else lane.insist(call))

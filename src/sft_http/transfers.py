@@ -11,11 +11,14 @@ from collections.abc import AsyncIterable, Callable
 from functools import partial
 from typing import Final
 
+import attrs
+
 from sft_core.application import Application
 from sft_core.errors import SftError
 from sft_core.values import FileName, MediaType, UserId
-from sft_core.vault.use_cases import Upload
-from sft_http.gathering import Gathering, PartAfterPart, Parts, PartsAbreast
+from sft_core.vault.model import Part
+from sft_core.vault.use_cases import Place, StorePart, Upload
+from sft_http.gathering import Gathering, PartAfterPart, Parts, PartsAbreast, run_on
 from sft_http.lanes import Lanes
 from sft_http.repeats import Content
 
@@ -71,6 +74,29 @@ async def receive(
     return upload
 
 
+@attrs.frozen
+class UploadSteps:
+    """
+    Implements `sft_http.gathering.Steps` for a large upload.
+    """
+
+    _lanes: Lanes
+    _store_part: StorePart
+    _upload: Upload
+
+    async def place(self, size: int, *, after: Place | None, refusable: bool) -> Place:
+        place = partial(self._store_part.place, self._upload, size, after=after)
+        return await run_on(self._lanes.control, place, refusable=refusable)
+
+    def put(self, place: Place, plaintext: memoryview) -> Part:
+        return self._store_part.put(self._upload, place, plaintext)
+
+    def settle(self, part: Part | None, *, is_followed: bool) -> None:
+        del is_followed
+        if part is not None:
+            self._store_part.settle(self._upload, part)
+
+
 def _parts_of(
     application: Application, lanes: Lanes, upload: Upload, content: Content | None, *, is_small: bool
 ) -> Parts:
@@ -78,7 +104,9 @@ def _parts_of(
     if content is not None:
         # What is compared is the content from its beginning to its end: part after part.
         return PartAfterPart(lanes, partial(_store_and_add, store, content))
-    return PartAfterPart(lanes, store) if is_small else PartsAbreast(lanes, application, upload)
+    if is_small:
+        return PartAfterPart(lanes, store)
+    return PartsAbreast(lanes, UploadSteps(lanes, application.store_part, upload))
 
 
 def _is_small(part_size: int, announced_size: int | None) -> bool:

@@ -19,8 +19,8 @@ from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.appending import AppendBytes
 from sft_core.vault.ports import Buffer
-from sft_http.appends import AppendsAbreast
-from sft_http.gathering import Gathering
+from sft_http.appends import AppendSteps
+from sft_http.gathering import Gathering, PartsAbreast
 from sft_http.lanes import Lanes
 from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, UnansweredDatabase, register
 from support.resumable import PART, asked, found, in_small_parts, keys, manifest, read, recorded, take
@@ -51,7 +51,7 @@ def go_on(
             yield content[start : start + 11]
 
     body = Gathering(
-        AppendsAbreast(lanes, append, writing),
+        PartsAbreast(lanes, AppendSteps(append, writing)),
         lanes.limits.memory,
         admit=lambda _: None,
         part_size=PART,
@@ -162,7 +162,7 @@ def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, l
             await comes
             yield CONTENT[: 3 * PART]
 
-        parts = AppendsAbreast(lanes, sft.append_bytes, take(sft, maya, upload, 0))
+        parts = PartsAbreast(lanes, AppendSteps(sft.append_bytes, take(sft, maya, upload, 0)))
         # More than one part of a piece without a pause, as when memory is spent and parts are short.
         body = Gathering(parts, lanes.limits.memory, admit=lambda _: None, part_size=PART, keeps_what_came=True)
         request = loop.create_task(body.take(stream()))
@@ -196,7 +196,7 @@ def test_a_stop_that_cuts_every_task_off_keeps_the_parts_that_are_stored(
             await asyncio.sleep(SOON)
 
         append = attrs.evolve(sft.append_bytes, blobs=Slow(sft.append_bytes.blobs, last=0))
-        parts = AppendsAbreast(lanes, append, take(sft, maya, upload, 0))
+        parts = PartsAbreast(lanes, AppendSteps(append, take(sft, maya, upload, 0)))
         body = Gathering(parts, lanes.limits.memory, admit=lambda _: None, part_size=PART, keeps_what_came=True)
         request = asyncio.create_task(body.take(stream()))
         for _ in range(2):
