@@ -314,7 +314,9 @@ def test_a_log_without_room_ends_nothing(shared: SmallDisk) -> None:
 
 def test_a_start_whose_words_find_no_room_is_a_start(tmp_path: Path) -> None:
     """What it says when it listens goes where there is no room: it listens all the same, and ends as it should."""
-    with serving_on_a_small_disk(tmp_path, size="4m", log_at="/dev/full", settings=LIGHT) as disk:
+    # With a buffer, as by default: what finds no room stays in it and is tried again at the end.
+    settings = {**LIGHT, "PYTHONUNBUFFERED": ""}
+    with serving_on_a_small_disk(tmp_path, size="4m", log_at="/dev/full", settings=settings) as disk:
         assert disk.service.call("GET", "/files/").status == 401
         disk.service.process.send_signal(signal.SIGTERM)
         assert disk.service.process.wait(20) == 0

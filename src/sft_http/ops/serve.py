@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -50,7 +52,23 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
                 click.echo(text)
 
         stop.check()
-        server.run(settings, bound=bound, workers=allowed, when_ready=announce)
+        try:
+            server.run(settings, bound=bound, workers=allowed, when_ready=announce)
+        finally:
+            _drop_what_found_no_room()
+
+
+def _drop_what_found_no_room() -> None:
+    """
+    Let go of what a full standard output did not take: it would be written once more, and fail the process's end.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 _SESSIONS: Final = {
