@@ -14,8 +14,6 @@ import pytest
 from falcon.testing import Result
 
 from sft_adapters.memory.database import MemoryDatabase
-from sft_core.application import Application
-from sft_http.app import create_app
 from support.edge import API, END, PASSWORD, Edge, field_part, file_part, part
 
 KEY = '"8e03978e-40d5-43e8-bc93-6894a57f9324"'
@@ -248,15 +246,6 @@ class After:
         return getattr(self._use_case, name)
 
 
-def beside(service: Edge, **changes: Any) -> Edge:
-    """
-    Another edge on the same storage, some of whose use cases are others.
-    """
-    application: Application = attrs.evolve(service.application, **changes)
-    app = create_app(application, settings=service.settings, lanes=service.lanes)
-    return attrs.evolve(service, application=application, client=falcon.testing.TestClient(app))
-
-
 @attrs.define
 class Faster:
     """
@@ -288,7 +277,7 @@ def test_whoever_is_overtaken_gives_the_same_answer(service: Edge, token: str, c
     """Both were received whole; one commit won, the other one's parts are removed."""
     faster = Faster(service, token, content, "is_public=true")
     slow = put(
-        beside(service, seal_once=After(service.application.seal_once, faster)), token, content, query="is_public=true"
+        service.beside(seal_once=After(service.application.seal_once, faster)), token, content, query="is_public=true"
     )
     (first,) = faster.answers
     assert (slow.status_code, slow.json) == (first.status_code, first.json) == (201, first.json)
@@ -299,7 +288,7 @@ def test_whoever_is_overtaken_gives_the_same_answer(service: Edge, token: str, c
 def test_whoever_is_overtaken_by_another_request_is_refused(service: Edge, token: str) -> None:
     """The key stands for what was committed first; nothing of the other is left."""
     faster = Faster(service, token, b"first")
-    slow = put(beside(service, seal_once=After(service.application.seal_once, faster)), token, b"second")
+    slow = put(service.beside(seal_once=After(service.application.seal_once, faster)), token, b"second")
     assert code(slow) == (422, "idempotency-key-reused")
     assert listed(service, token) == [faster.answers[0].json["id"]]
     assert blobs(service) == 1
@@ -310,7 +299,7 @@ def test_no_room_beside_the_first_try_is_said_to_come_again(make_edge: Callable[
     service = make_edge(USER_QUOTA="1000")
     token, content = service.sign_up(), bytes(600)
     faster = Faster(service, token, content)
-    late = put(beside(service, begin_upload=After(service.application.begin_upload, faster)), token, content)
+    late = put(service.beside(begin_upload=After(service.application.begin_upload, faster)), token, content)
     assert code(late) == (409, "idempotency-key-in-use")
     assert int(late.headers["retry-after"]) > 0
     assert put(service, token, content).json == faster.answers[0].json
@@ -322,7 +311,7 @@ def test_what_the_commit_finds_no_room_for_leaves_nothing(make_edge: Callable[..
     service = make_edge(USER_QUOTA="1000")
     token = service.sign_up()
     faster = Faster(service, token, bytes(600), key="another")
-    late = put(beside(service, seal_once=After(service.application.seal_once, faster)), token, bytes(600))
+    late = put(service.beside(seal_once=After(service.application.seal_once, faster)), token, bytes(600))
     assert code(late) == (413, "quota-exceeded")
     assert blobs(service) == 1
     assert put(service, token, bytes(400)).status_code == 201
@@ -332,7 +321,7 @@ def test_a_key_that_is_over_while_its_repeat_comes_is_said_to_come_again(service
     """Its body was read to be compared and is not there to be stored; the next time it makes a new file."""
     first = put(service, token, b"once").json
     over = After(service.application.find_made, lambda: service.clock.advance(hours=24))
-    assert code(put(beside(service, find_made=over), token, b"once")) == (409, "idempotency-key-in-use")
+    assert code(put(service.beside(find_made=over), token, b"once")) == (409, "idempotency-key-in-use")
     again = put(service, service.sign_in()["access_token"], b"once").json
     assert again["id"] != first["id"]
 

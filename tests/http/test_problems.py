@@ -8,16 +8,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
-import falcon.testing
 import pytest
 
 from sft_core import errors
 from sft_core.errors import SftError
 from sft_http import problems, protocol
-from sft_http.app import create_app
 from sft_http.resources import downloads
-from support.edge import API, END, Edge, file_part
+from support.edge import END, Edge, file_part
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,11 +36,7 @@ def test_an_unexpected_fault_tells_nothing(service: Edge, token: str, caplog: py
     def broken(**_: object) -> None:
         raise RuntimeError(canary)
 
-    application = attrs.evolve(service.application, list_files=broken)  # type: ignore[arg-type]  # all that is asked of it
-    resource = create_app(application, settings=service.settings, lanes=service.lanes)
-    answer = falcon.testing.TestClient(resource).simulate_get(
-        f"{API}/files", headers={"Authorization": f"Bearer {token}"}
-    )
+    answer = service.beside(list_files=broken).call("GET", "/files", token=token)
     assert (answer.status_code, answer.json["code"]) == (500, "internal-error")
     assert "hunter2" not in answer.text
     assert "Traceback" not in answer.text
@@ -68,10 +61,7 @@ def test_our_own_errors_have_their_status(service: Edge, token: str, error: SftE
     def failing(**_: object) -> None:
         raise error
 
-    application = attrs.evolve(service.application, list_files=failing)  # type: ignore[arg-type]  # all that is asked of it
-    app = create_app(application, settings=service.settings, lanes=service.lanes)
-    headers = {"Authorization": f"Bearer {token}"}
-    answer = falcon.testing.TestClient(app).simulate_get(f"{API}/files", headers=headers)
+    answer = service.beside(list_files=failing).call("GET", "/files", token=token)
     assert (answer.status_code, answer.json["code"]) == (status, error.code)
     assert answer.json["detail"] == error.public
     assert "secret detail" not in answer.text

@@ -375,7 +375,9 @@ def killed_at(place: Place, step: int) -> bool:
         event.listen(Engine, "commit", killed)
         status = 70
         try:
-            status = place.keys("rotate", "--batch", "2").exit_code
+            result = place.keys("rotate", "--batch", "2")
+            status = result.exit_code
+            os.write(2, result.output.encode())
         finally:
             os._exit(status)
     _, ended = os.waitpid(child, 0)

@@ -94,6 +94,14 @@ class Edge:
         stored: dict[str, Any] = answer.json
         return stored
 
+    def beside(self, **changes: Any) -> Edge:
+        """
+        Another edge on the same storage, some of whose use cases are others.
+        """
+        application: Application = attrs.evolve(self.application, **changes)
+        app = create_app(application, settings=self.settings, lanes=self.lanes)
+        return attrs.evolve(self, application=application, client=falcon.testing.TestClient(app))
+
     def is_empty(self) -> bool:
         """
         Whether neither a row of a file nor a part is stored, and nobody's quota is in use.
