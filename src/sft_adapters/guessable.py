@@ -74,6 +74,7 @@ _SAVED_BY_INVENTION: Final = 32.0
 _WEAK_BITS: Final = 44.0
 _SAVED_BY_WEAKNESS: Final = 14.0
 _LOOKED_AT: Final = 256
+_BYTES_LOOKED_AT: Final = 64
 _FEWEST_CHARACTERS: Final = 7
 _FEWEST_BYTES_OF_TEXT: Final = 24
 
@@ -111,10 +112,14 @@ def is_guessable_bytes(value: bytes) -> bool:
     """
     Whether 16 bytes or more were not drawn at random: a text or its digest, a progression, a few bytes over and over.
     """
-    if is_published(value) or begins_with_a_digest(value) or len(set(value)) <= min(len(value) // 2, 64):
+    if is_published(value) or begins_with_a_digest(value):
         return True
-    steps = Counter((after - before) % 256 for before, after in pairwise(value))
-    if max(steps.values()) >= max(8, len(value) // 4):
+    # Of more bytes many are the same by chance, above all where they are of few kinds, as digits are.
+    beginning = value[:_BYTES_LOOKED_AT]
+    if len(set(beginning)) <= len(beginning) // 2:
+        return True
+    steps = Counter((after - before) % 256 for before, after in pairwise(beginning))
+    if max(steps.values()) >= max(8, len(beginning) // 4):
         return True
     return len(value) >= _FEWEST_BYTES_OF_TEXT and _is_readable(value)
 
@@ -143,11 +148,14 @@ def is_published(value: bytes) -> bool:
 
 def _spelled(text: str) -> Iterator[bytes]:
     """
-    The bytes that a text spells in hexadecimal or base64.
+    The bytes that a text spells in hexadecimal, or else in base64.
+
+    Hexadecimal is not read as base64 too: of random digits that makes bytes of few kinds.
     """
+    if _HEXADECIMAL.fullmatch(digits := _GROUPS.sub("", text)):
+        yield bytes.fromhex(digits[: len(digits) // 2 * 2])
+        return
     plain = text.rstrip("=").replace("-", "+").replace("_", "/")
-    with suppress(ValueError):
-        yield bytes.fromhex(text)
     with suppress(ValueError):
         yield base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 

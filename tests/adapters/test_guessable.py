@@ -48,14 +48,39 @@ def letters(alphabet: str, count: int) -> Callable[[random.Random], str]:
         lambda source: base58(source.randbytes(24)).rjust(32, "1"),
         letters(string.ascii_letters + string.digits, 32),
         letters(string.ascii_lowercase, 32),
+        letters(string.digits, 128),
+        letters(string.digits, 256),
     ],
-    ids=["hex 32", "hex 48", "base64", "base64url", "token_urlsafe", "base32", "base58", "alphanumeric", "lowercase"],
+    ids=[
+        *("hex 32", "hex 48", "base64", "base64url", "token_urlsafe", "base32", "base58", "alphanumeric", "lowercase"),
+        *("128 digits", "256 digits"),
+    ],
 )
 def test_a_random_secret_key_is_never_refused(draw: Callable[[random.Random], str]) -> None:
-    """Twenty thousand of each usual spelling are taken."""
+    """Thousands of each usual spelling are taken."""
     source = random.Random(41)
     for _ in range(DRAWS):
         setting_types.secret_key(draw(source))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0b17f52da63bc530111de9ff93959a3b870eba530d3bff909b8eaf1369d20637367683ff857d97bfa3b19c2e6706077aeff0c3bd9fed17581f19247ccd2c7c22",
+        "13c9b17d07d9c9ef3153b95feda5a2806ccaa607abf5b658a051f14da64386103d98b907d07ef8c6c5e5033ed7c3a19d25c1bd7eb9c46f00b9286169c2a5d05b",
+    ],
+)
+def test_hexadecimal_digits_are_not_taken_for_base64(text: str) -> None:
+    """One in twelve thousand keys of 64 bytes has few different bytes when it is read as what it is not."""
+    setting_types.secret_key(text)
+
+
+@pytest.mark.parametrize("separator", ["", ":", "-", " "])
+def test_what_hexadecimal_digits_spell_is_looked_at(separator: str) -> None:
+    """In groups or not, a text or a progression is found in them."""
+    for value in (b"correct horse battery staple, again", bytes(range(64, 112))):
+        with pytest.raises(ValueError, match="default or example"):
+            setting_types.secret_key(value.hex(separator) if separator else value.hex())
 
 
 def test_a_random_encryption_key_is_never_refused() -> None:
