@@ -22,6 +22,7 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.live_ring import LiveKeyRing
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.expiring import MemoryLinksOver
 from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.room import UntoldRoom
@@ -29,7 +30,7 @@ from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import PostgresLimits, open_engine
-from sft_adapters.sql.expiring import answers_over, sessions_over, throttles_over
+from sft_adapters.sql.expiring import SqlLinksOver, answers_over, sessions_over, throttles_over
 from sft_adapters.sql.leases import SqlLeases
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
@@ -99,6 +100,7 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(sessions_over, engine),
         providers.Singleton(throttles_over, engine),
         providers.Singleton(answers_over, engine),
+        providers.Singleton(SqlLinksOver, engine),
     )
     # What other stores keep ends by itself: in Redis, and in memory.
     expiring = providers.Selector(
@@ -172,5 +174,5 @@ def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = 
     container.blobs.override(providers.Singleton(MemoryBlobs, now=container.clock().now))
     container.room.override(providers.Singleton(UntoldRoom))
     container.leases.override(providers.Singleton(MemoryLeases))
-    container.expiring.override(providers.Object(()))
+    container.expiring.override(providers.List(providers.Singleton(MemoryLinksOver, container.begin)))
     return container.application()

@@ -233,6 +233,7 @@ def test_a_token_is_kept_wrapped_and_told_to_nobody(sft: Application, maya: User
     other = sft.issue_share_link(owner=maya.id, file_id=file.id)
     link = stored_link(sft, issued)
     secret = issued.token.reveal()
+    assert link.token is not None
     assert secret not in link.token.ciphertext + link.token_digest
     assert issued.token.spelling() not in repr(issued) + repr(link)
     with sft.issue_share_link.begin() as unit:

@@ -17,10 +17,20 @@ from sft_adapters.container import memory_application
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
 from sft_adapters.memory.leases import MemoryLeases
+from sft_adapters.memory.wrapped import MemoryWrappedSecrets
 from sft_core.application import Application
-from sft_core.errors import BlobStoreUnavailable, ConfigurationError, DatabaseUnavailable, UploadAborted
+from sft_core.errors import (
+    BlobStoreUnavailable,
+    ConfigurationError,
+    DatabaseUnavailable,
+    LinkExpired,
+    LinkRevoked,
+    UploadAborted,
+)
+from sft_core.keys.model import SecretKind
+from sft_core.sharing.model import LinkSummary
 from sft_core.users.model import User
-from sft_core.values import OCTET_STREAM, FileName
+from sft_core.values import OCTET_STREAM, FileName, ShareToken
 from sft_core.vault.model import File, FileState
 from sft_core.vault.resumable import UploadAsked
 from sft_core.vault.sweep import LEASE, PATIENCE, Sweep, SweepInTurn, Swept
@@ -259,7 +269,7 @@ def test_the_row_is_looked_for_again_before_a_blob_goes(sft: Application, maya: 
         return True
 
     policy = attrs.evolve(sft.sweep.policy, grace=timedelta(0))
-    assert attrs.evolve(sft.sweep, policy=policy)(may_go_on=may_go_on) == Swept()
+    assert attrs.evolve(sft.sweep, policy=policy, expiring=())(may_go_on=may_go_on) == Swept()
     assert next(looks) == 1, "it was no orphan at the first look: nothing has been shown"
     assert len(keys(sft)) == 1
 
@@ -375,6 +385,81 @@ def test_rows_that_are_over_are_let_go_of_in_batches(sft: Application, left: int
     assert sweep(dry_run=True) == Swept(forgotten=left + 1)
     assert sweep() == Swept(forgotten=left + 1)
     assert rows.asked == [100] * (left // 100 + 1)
+
+
+# --- links that are over ----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Linked:
+    """
+    A file with a link of three hours and one of a month, each used once.
+    """
+
+    sft: Application
+    owner: User
+    file: File
+    short: ShareToken
+    long: ShareToken
+
+    @classmethod
+    def of(cls, sft: Application, owner: User) -> Linked:
+        file = stored(sft, owner)
+        tokens = []
+        for hours in (3, 720):
+            tokens.append(sft.issue_share_link(owner=owner.id, file_id=file.id, expires_hours=hours).token)
+            sft.redeem_share_link(token=tokens[-1])
+        return cls(sft, owner, file, *tokens)
+
+    def tokens_kept(self) -> int:
+        begin = self.sft.find_file.begin
+        assert isinstance(begin, MemoryDatabase)
+        return sum(MemoryWrappedSecrets(begin).count()[SecretKind.LINK_TOKEN].values())
+
+    def summary(self) -> LinkSummary:
+        return self.sft.summarise_links([self.file])[self.file.id]
+
+
+def test_the_token_of_an_expired_link_is_destroyed(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A day after the end; who holds it is told the same as before, and its owner how often it was used."""
+    linked = Linked.of(sft, maya)
+    clock.advance(hours=27)
+    assert sft.sweep() == Swept()
+    clock.advance(seconds=1)
+    assert sft.sweep(dry_run=True) == Swept(forgotten=1)
+    assert linked.tokens_kept() == 2
+    assert [sft.sweep(), sft.sweep()] == [Swept(forgotten=1), Swept()]
+    assert linked.tokens_kept() == 1
+    for use in (sft.redeem_share_link, sft.find_shared_file):
+        with pytest.raises(LinkExpired):
+            use(token=linked.short)
+    assert (linked.summary().token, linked.summary().downloads) == (linked.long, 2)
+    assert sft.redeem_share_link(token=linked.long) == linked.file
+
+
+def test_the_token_of_a_revoked_link_is_destroyed(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A day after its revocation, however long it would have lasted; to revoke it again is no error."""
+    linked = Linked.of(sft, maya)
+    sft.revoke_share_link(owner=maya.id, token=linked.long)
+    clock.advance(days=1, seconds=1)
+    assert sft.sweep() == Swept(forgotten=1)
+    for _ in range(2):
+        with pytest.raises(LinkRevoked):
+            sft.redeem_share_link(token=linked.long)
+        sft.revoke_share_link(owner=maya.id, token=linked.long)
+    assert linked.summary().downloads == 2
+
+
+def test_a_clock_that_goes_back_shows_no_token_that_is_gone(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The link is live again by that clock and opens for who holds it; its owner sees that there is one."""
+    file = stored(sft, maya)
+    token = sft.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=3).token
+    clock.advance(days=2)
+    sft.sweep()
+    clock.advance(days=-2)
+    summary = sft.summarise_links([file])[file.id]
+    assert (summary.current is None, summary.token) == (False, None)
+    assert sft.redeem_share_link(token=token) == file
 
 
 # --- in turn ---------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from harness.clauses import broken_clauses, clauses_of
-from harness.planted import answers, blobs, crypto, limits, links, quotas, rows, upkeep, uploads, wrapped
+from harness.planted import answers, blobs, crypto, limits, links, links_over, quotas, rows, upkeep, uploads, wrapped
 from harness.planted.rows import With
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
@@ -23,6 +23,7 @@ from sft_adapters.crypto.tokens import JwtSigner
 from sft_adapters.crypto.totp import PyotpCodes
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.expiring import MemoryLinksOver
 from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.rows import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Users
@@ -54,6 +55,10 @@ Make = Callable[[Kind], dict[str, object]]
 
 def wrapped_in(database: Any, kind: Kind) -> dict[str, object]:
     return {"database": database, "wrapped": kind(getattr(database, "begin", database))}
+
+
+def links_over_in(database: MemoryDatabase, kind: Kind) -> dict[str, object]:
+    return {"database": database, "links_over": kind(database)}
 
 
 def beside_broken_files(kind: Kind) -> dict[str, object]:
@@ -88,6 +93,7 @@ MAKE: dict[type, Make] = {
     contracts.LinkRepositoryContract: lambda kind: {"database": With("links", kind)},
     contracts.KeptAnswersContract: lambda kind: {"database": With("answers", kind)},
     contracts.WrappedSecretsContract: lambda kind: wrapped_in(MemoryDatabase(), kind),
+    contracts.LinksOverContract: lambda kind: links_over_in(MemoryDatabase(), kind),
     contracts.SessionStoreContract: lambda kind: shared("sessions", kind()) | {"user": a_user()},
     contracts.RateLimiterContract: lambda kind: shared("limiter", kind()),
     contracts.BlobStoreContract: lambda kind: shared("blobs", kind()),
@@ -118,6 +124,7 @@ SOUND: dict[type, Kind] = {
     contracts.LinkRepositoryContract: Links,
     contracts.KeptAnswersContract: KeptAnswers,
     contracts.WrappedSecretsContract: MemoryWrappedSecrets,
+    contracts.LinksOverContract: MemoryLinksOver,
     contracts.SessionStoreContract: MemorySessions,
     contracts.RateLimiterContract: MemoryRateLimiter,
     contracts.BlobStoreContract: MemoryBlobs,
@@ -472,6 +479,41 @@ BUGS = [
         wrapped.SealsOverTheNewWrapping,
         "test_sealing_a_file_that_was_read_before_keeps_its_new_wrapping",
         make=beside_broken_files,
+    ),
+    rejected(
+        contracts.LinksOverContract,
+        links_over.DropsTheWholeLink,
+        "test_the_token_goes_and_the_rest_stays",
+        "test_a_token_that_a_kept_answer_repeats_stays",
+    ),
+    rejected(
+        contracts.LinksOverContract,
+        links_over.ForgetsAMomentEarly,
+        "test_what_was_not_over_before_keeps_its_token",
+        "test_a_token_that_a_kept_answer_repeats_stays",
+    ),
+    rejected(
+        contracts.LinksOverContract,
+        links_over.KeepsRevokedOnes,
+        "test_the_token_goes_and_the_rest_stays",
+    ),
+    rejected(
+        contracts.LinksOverContract,
+        links_over.ForgetsWhatAnAnswerRepeats,
+        "test_a_token_that_a_kept_answer_repeats_stays",
+    ),
+    rejected(
+        contracts.LinksOverContract,
+        links_over.ForgetsAllAtOnce,
+        "test_no_more_than_the_limit_go_at_once",
+    ),
+    rejected(
+        contracts.LinksOverContract,
+        links_over.OnlyCounts,
+        "test_the_token_goes_and_the_rest_stays",
+        "test_a_token_that_a_kept_answer_repeats_stays",
+        "test_no_more_than_the_limit_go_at_once",
+        "test_of_many_at_once_each_goes_once",
     ),
     rejected(
         contracts.SessionStoreContract,

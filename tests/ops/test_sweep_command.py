@@ -36,7 +36,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def settings(data: Path) -> Settings:
     """
-    A data folder with a file, and a part of no file that has been there for two hours.
+    A data folder with a file, a link to it that is over for long, and a part of no file of two hours ago.
     """
     settings = settings_for(data, LIGHT)
     prepare(settings)
@@ -46,13 +46,15 @@ def settings(data: Path) -> Settings:
             username=Username.parse("maya"),
             password=Password.parse("a long one"),
         )
-        application.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[b"content"])
+        file = application.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[b"content"])
+        application.issue_share_link(owner=user.id, file_id=file.id)
     orphan = data / "blobs" / f"{7:032x}" / f"1-00000000-{7:016x}"
     orphan.parent.mkdir()
     orphan.write_bytes(b"noise")
     os.utime(orphan, (time.time() - 7200,) * 2)
     with closing(sqlite3.connect(data / "sft.db")) as database, database:
         database.execute("UPDATE users SET created_at = 1")
+        database.execute("UPDATE links SET expires_at = 1")
     return settings
 
 
@@ -62,7 +64,7 @@ def blobs(settings: Settings) -> int:
 
 def test_a_dry_run_tells_what_a_sweep_then_does(settings: Settings) -> None:
     """As JSON and in words; the second sweep has nothing to do."""
-    found = NOTHING | {"orphans": 1, "orphan_bytes": 5}
+    found = NOTHING | {"orphans": 1, "orphan_bytes": 5, "forgotten": 1}
     done = []
     for options in (["--dry-run"], [], []):
         result = RUNNER.invoke(sft, ["sweep", "--data", "data", "--json", *options], env=SOON)
@@ -73,6 +75,7 @@ def test_a_dry_run_tells_what_a_sweep_then_does(settings: Settings) -> None:
     result = RUNNER.invoke(sft, ["sweep", "--data", "data", "--dry-run"], env=SOON)
     assert result.output.splitlines()[0] == "Nothing was changed. There are:"
     assert "parts of no file   0 (0 bytes)" in result.output
+    assert "rows that are over 0" in result.output
 
 
 def test_a_part_is_spared_in_its_grace_period(settings: Settings) -> None:

@@ -79,7 +79,7 @@ class Inventory(Repository):
     def key_ids(self) -> Mapping[str, frozenset[str]]:
         tables = self.read()
         return {
-            "links": frozenset(link.token.key_id for link in tables.links.values()),
+            "links": frozenset(link.token.key_id for link in tables.links.values() if link.token),
             "second factors": frozenset(user.totp.seed.key_id for user in tables.users.values() if user.totp),
         }
 

@@ -83,7 +83,8 @@ def _all(tables: Tables) -> Iterator[StoredSecret]:
         if file.key is not None:
             yield _secret(SecretKind.FILE_KEY, file.id.value, file.key, file.version)
     for link in tables.links.values():
-        yield _secret(SecretKind.LINK_TOKEN, link.id.value, link.token)
+        if link.token is not None:
+            yield _secret(SecretKind.LINK_TOKEN, link.id.value, link.token)
     for user in tables.users.values():
         if user.totp is not None:
             yield _secret(SecretKind.TOTP_SEED, user.id.value, user.totp.seed)

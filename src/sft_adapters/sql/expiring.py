@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import Column, Engine, Table, delete, func, select
+from sqlalchemy import Column, ColumnElement, Engine, Table, and_, delete, func, or_, select, update
 
-from sft_adapters.sql.tables import kept_answers, sessions, throttles
+from sft_adapters.sql.tables import kept_answers, links, sessions, throttles
 from sft_adapters.sql.transactions import transaction
 
 
@@ -61,3 +61,47 @@ def answers_over(engine: Engine) -> SqlExpiring:
     Answers kept under idempotency keys that stand for nothing any more.
     """
     return SqlExpiring(engine, kept_answers, kept_answers.c.expires_at)
+
+
+@attrs.frozen
+class SqlLinksOver:
+    """
+    Implements `sft_core.ports.Expiring` for the tokens of share links that have expired or were revoked.
+
+    The row stays, for it tells how often the link was used and why it does not open. So does
+    a token that an answer repeats which was kept until then. There is no index for it, as above;
+    who looks for them keeps no writer waiting.
+    """
+
+    engine: Engine
+
+    def over(self, *, before: datetime) -> int:
+        query = select(func.count()).select_from(links).where(_is_over(before))
+        with transaction(self.engine, read_only=True) as (connection, _):
+            return int(connection.execute(query).scalar_one())
+
+    def prune(self, *, before: datetime, limit: int) -> int:
+        forgotten = 0
+        while forgotten < limit:
+            some = select(links.c.id).where(_is_over(before)).limit(limit - forgotten)
+            with transaction(self.engine, read_only=True) as (connection, _):
+                found = connection.execute(some).scalars().all()
+            if not found:
+                break
+            # The condition again: somebody may keep an answer since, or has been here before.
+            over = links.c.id.in_(found) & _is_over(before)
+            with transaction(self.engine) as (connection, begun):
+                change = update(links).where(over).values(token_key_id=None, wrapped_token=None)
+                forgotten += connection.execute(change).rowcount
+                begun.commit()
+        return forgotten
+
+
+def _is_over(before: datetime) -> ColumnElement[bool]:
+    answers = kept_answers.c
+    repeated = select(answers.token_digest).where(answers.token_digest.is_not(None), answers.expires_at >= before)
+    return and_(
+        links.c.token_key_id.is_not(None),
+        or_(links.c.expires_at < before, links.c.revoked_at < before),
+        links.c.token_digest.not_in(repeated),
+    )

@@ -26,14 +26,17 @@ _OF_FILES: Final = (
 )
 
 
-def _to_row(link: ShareLink) -> dict[str, Any]:
+def to_row(link: ShareLink) -> dict[str, Any]:
+    """
+    The row of a link.
+    """
     return {
         "id": link.id.bytes,
         "file_id": link.file_id.bytes,
         "owner_id": link.owner.bytes,
         "token_digest": link.token_digest,
-        "token_key_id": link.token.key_id,
-        "wrapped_token": link.token.ciphertext,
+        "token_key_id": link.token.key_id if link.token else None,
+        "wrapped_token": link.token.ciphertext if link.token else None,
         "created_at": link.created_at,
         "expires_at": link.expires_at,
         "max_downloads": link.max_downloads,
@@ -48,7 +51,7 @@ def _from_row(row: Row[Any]) -> ShareLink:
         file_id=FileId(UUID(bytes=row.file_id)),
         owner=UserId(UUID(bytes=row.owner_id)),
         token_digest=row.token_digest,
-        token=WrappedSecret(row.token_key_id, row.wrapped_token),
+        token=WrappedSecret(row.token_key_id, row.wrapped_token) if row.token_key_id is not None else None,
         created_at=row.created_at,
         expires_at=row.expires_at,
         max_downloads=row.max_downloads,
@@ -68,7 +71,7 @@ class SqlLinks:
     def add(self, link: ShareLink) -> None:
         with translated():
             retired.admit(self.connection, link.token)
-            self.connection.execute(insert(links).values(_to_row(link)))
+            self.connection.execute(insert(links).values(to_row(link)))
 
     def find(self, token_digest: bytes) -> ShareLink | None:
         with translated():

@@ -20,13 +20,16 @@ DEFAULT_EXPIRES_HOURS: Final = 24
 class ShareLink:
     """
     One link to one file. The token itself is kept wrapped, and found again by its digest.
+
+    `token` is None once the link has been over for so long that nobody needs to see it any more:
+    what is left tells how often it was used and why it does not open.
     """
 
     id: LinkId
     file_id: FileId
     owner: UserId
     token_digest: bytes = attrs.field(repr=False)
-    token: WrappedSecret = attrs.field(repr=False)
+    token: WrappedSecret | None = attrs.field(repr=False)
     created_at: datetime
     expires_at: datetime
     max_downloads: int | None = None
@@ -38,6 +41,12 @@ class ShareLink:
         Whether the link is neither revoked nor expired; its budget may be spent all the same.
         """
         return self.revoked_at is None and now < self.expires_at
+
+    def ended_before(self, moment: datetime) -> bool:
+        """
+        Whether the link expired or was revoked before a moment.
+        """
+        return self.expires_at < moment or (self.revoked_at is not None and self.revoked_at < moment)
 
     def require_live(self, now: datetime) -> None:
         """
@@ -60,6 +69,8 @@ class ShareLink:
 class LinkSummary:
     """
     What an owner sees of a file's links: the newest live one with its token, and all downloads.
+
+    The token is missing where it has been destroyed, and a clock that was set back makes the link live again.
     """
 
     current: ShareLink | None = None

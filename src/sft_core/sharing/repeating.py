@@ -12,9 +12,8 @@ import attrs
 from sft_core.errors import IdempotencyKeyInUse, IdempotencyKeyReused, ResultGone
 from sft_core.ports import Begin, Clock, KeyRing
 from sft_core.sharing.idempotency import IdempotencyKey, KeptAnswer, Repeatable
-from sft_core.sharing.model import LINK_TOKEN_PURPOSE
 from sft_core.sharing.ports import SharingUnit
-from sft_core.sharing.use_cases import IssuedLink, IssueShareLink, digest
+from sft_core.sharing.use_cases import IssuedLink, IssueShareLink, digest, reveal
 from sft_core.values import FileId, ShareToken, UserId
 from sft_core.vault.model import File, FileState, ShareTerms, check_expires_hours, check_max_downloads
 from sft_core.vault.use_cases import SealUpload, Upload
@@ -71,7 +70,7 @@ class FindMade:
     What an earlier request under the same key has made; None if nothing is kept under it.
 
     `IdempotencyKeyReused` if that was another request. `ResultGone` if the file has been deleted
-    since: it is not made a second time.
+    since, or the token of a link that has been over for long: it is not made a second time.
     """
 
     begin: Begin[SharingUnit]
@@ -91,8 +90,10 @@ class FindMade:
             raise ResultGone
         if link is None:
             return Made(file=file)
-        secret = self.keyring.unwrap(link.token, purpose=LINK_TOKEN_PURPOSE, context=link.id.bytes)
-        return Made(file=file, issued=IssuedLink(link=link, token=ShareToken(secret.reveal())))
+        token = reveal(self.keyring, link)
+        if token is None:
+            raise ResultGone
+        return Made(file=file, issued=IssuedLink(link=link, token=token))
 
     def knows(self, *, owner: UserId, key: IdempotencyKey) -> bool:
         """

@@ -27,6 +27,16 @@ def digest(token: ShareToken) -> bytes:
     return hashlib.sha256(token.reveal()).digest()
 
 
+def reveal(keyring: KeyRing, link: ShareLink) -> ShareToken | None:
+    """
+    The link's token, for its owner; None if it has been destroyed, because the link was over for long.
+    """
+    if link.token is None:
+        return None
+    secret = keyring.unwrap(link.token, purpose=LINK_TOKEN_PURPOSE, context=link.id.bytes)
+    return ShareToken(secret.reveal())
+
+
 @attrs.frozen(kw_only=True)
 class IssuedLink:
     """
@@ -228,10 +238,6 @@ class SummariseLinks:
         current = next((link for link in links if link.is_live(now)), None)
         return LinkSummary(
             current=current,
-            token=self._token(current) if current is not None else None,
+            token=reveal(self.keyring, current) if current is not None else None,
             downloads=sum(link.downloads for link in links),
         )
-
-    def _token(self, link: ShareLink) -> ShareToken:
-        secret = self.keyring.unwrap(link.token, purpose=LINK_TOKEN_PURPOSE, context=link.id.bytes)
-        return ShareToken(secret.reveal())

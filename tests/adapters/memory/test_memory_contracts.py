@@ -9,6 +9,7 @@ import pytest
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.expiring import MemoryLinksOver
 from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
@@ -80,6 +81,16 @@ class TestMemoryWrappedSecrets(_OnMemory, contracts.WrappedSecretsContract):
     @pytest.fixture
     def wrapped(self, database: MemoryDatabase) -> MemoryWrappedSecrets:
         return MemoryWrappedSecrets(database)
+
+
+class TestMemoryLinksOver(_OnMemory, contracts.LinksOverContract):
+    """
+    Links that are over.
+    """
+
+    @pytest.fixture
+    def links_over(self, database: MemoryDatabase) -> MemoryLinksOver:
+        return MemoryLinksOver(database)
 
 
 class TestMemoryLeftovers(_OnMemory, contracts.LeftoversContract):

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from sft_adapters.sql.database import SqlDatabase
+from sft_adapters.sql.expiring import SqlLinksOver
 from sft_adapters.sql.leases import SqlLeases
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
@@ -73,6 +74,16 @@ class TestSqlWrappedSecrets(contracts.WrappedSecretsContract):
     @pytest.fixture
     def wrapped(self, engine: Engine) -> SqlWrappedSecrets:
         return SqlWrappedSecrets(engine)
+
+
+class TestSqlLinksOver(contracts.LinksOverContract):
+    """
+    Links that are over.
+    """
+
+    @pytest.fixture
+    def links_over(self, engine: Engine) -> SqlLinksOver:
+        return SqlLinksOver(engine)
 
 
 class TestSqlLeftovers(contracts.LeftoversContract):

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
+import attrs
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -21,13 +22,19 @@ from sqlalchemy import Connection, Engine, Table, event, insert, inspect, text
 from sft_adapters.sql import migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import open_engine
+from sft_adapters.sql.expiring import SqlLinksOver
 from sft_adapters.sql.files import to_row
+from sft_adapters.sql.links import to_row as to_link_row
 from sft_adapters.sql.tables import metadata
 from sft_adapters.sql.transactions import transaction
-from sft_adapters.testkit.contracts.examples import NOW, a_file, a_user, some_parts
-from sft_core.errors import ConfigurationError, DatabaseUnavailable
+from sft_adapters.testkit.contracts.examples import NOW, a_file, a_link, a_user, some_parts
+from sft_core.errors import ConfigurationError, Conflict, DatabaseUnavailable
+from sft_core.sharing.model import ShareLink
 from sft_core.vault.model import FileState
 from support.servers import Postgres
+
+HOUR = timedelta(hours=1)
+TICK = timedelta(microseconds=1)
 
 
 @pytest.fixture
@@ -136,6 +143,41 @@ def test_what_is_stored_already_was_last_touched_when_it_was_begun(empty: Engine
         unit.commit()
     with SqlDatabase(empty)(read_only=True) as unit:
         assert [unit.files.get(file.id) for file in (old, late)] == [old, late]
+
+
+def test_a_link_keeps_what_it_says_when_its_token_may_go(empty: Engine) -> None:
+    """Up, every link is as it was, and so are the rules; down, only those go whose token has gone."""
+    migrate.upgrade(empty, "0009")
+    owner = a_user()
+    file = a_file(owner, state=FileState.SEALED)
+    links = [a_link(file, revoked_at=NOW, max_downloads=9, downloads=4), a_link(file, created_at=NOW - HOUR)]
+    with SqlDatabase(empty)() as unit:
+        unit.users.add(owner)
+        unit.files.add(file)
+        for link in links:
+            unit.links.connection.execute(insert(metadata.tables["links"]).values(to_link_row(link)))
+        unit.commit()
+
+    def stored() -> list[ShareLink]:
+        with SqlDatabase(empty)(read_only=True) as unit:
+            return list(unit.links.of_files([file.id]))
+
+    migrate.upgrade(empty)
+    assert stored() == links
+    for broken in ("token_key_id = NULL", "wrapped_token = NULL", "downloads = -1", "max_downloads = 0", "id = NULL"):
+        with pytest.raises(Conflict), transaction(empty) as (connection, _):
+            connection.execute(text(f"UPDATE links SET {broken} WHERE downloads = 4"))
+    assert SqlLinksOver(empty).prune(before=NOW + TICK, limit=9) == 1
+    assert stored() == [attrs.evolve(links[0], token=None), links[1]]
+    migrate.downgrade(empty, "0009")
+    assert stored() == links[1:]
+    migrate.upgrade(empty)
+    assert stored() == links[1:]
+    with SqlDatabase(empty)() as unit:
+        assert unit.files.replace(file.condemned(), expected=file.state)
+        unit.files.remove(file.id)
+        unit.commit()
+    assert stored() == []
 
 
 def test_a_schema_of_another_time_is_refused(engine: Engine) -> None:

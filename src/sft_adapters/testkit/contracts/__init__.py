@@ -15,6 +15,7 @@ from sft_adapters.testkit.contracts.keyrings import KeyRingContract
 from sft_adapters.testkit.contracts.leases import LeasesContract
 from sft_adapters.testkit.contracts.limits import RateLimiterContract
 from sft_adapters.testkit.contracts.links import LinkRepositoryContract
+from sft_adapters.testkit.contracts.links_over import LinksOverContract
 from sft_adapters.testkit.contracts.passwords import PasswordHasherContract
 from sft_adapters.testkit.contracts.quotas import QuotaContract
 from sft_adapters.testkit.contracts.sessions import SessionStoreContract
@@ -41,6 +42,7 @@ __all__ = [
     "LedgerContract",
     "LeftoversContract",
     "LinkRepositoryContract",
+    "LinksOverContract",
     "ManifestsContract",
     "PartReaderContract",
     "PasswordHasherContract",

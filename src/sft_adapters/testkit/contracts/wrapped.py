@@ -85,13 +85,17 @@ class WrappedSecretsContract:
     """
 
     def test_each_kind_is_counted_by_its_key(self, database: Database, wrapped: WrappedSecrets) -> None:
-        """Files in any state; those without a key, and users without a seed, are none."""
+        """Files in any state; those without a key, links without a token and users without a seed are none."""
         assert {kind: dict(wrapped.count()[kind]) for kind in SecretKind} == {kind: {} for kind in SecretKind}
         _one_of_each(database)
         _one_of_each(database, key=WrappedSecret(NEW, os.urandom(40)))
         _one_of_each(database, key=None, state=FileState.DELETING)
         _one_of_each(database, state=FileState.RECEIVING)
-        stored_user(database, totp=None)
+        bare = a_file(stored_user(database, totp=None), key=None, state=FileState.DELETING)
+        with database() as unit:
+            unit.files.add(bare)
+            unit.links.add(a_link(bare, token=None))
+            unit.commit()
         counted = {kind: dict(wrapped.count()[kind]) for kind in SecretKind}
         assert counted == {
             SecretKind.FILE_KEY: {OLD: 2, NEW: 1},
