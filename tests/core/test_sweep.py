@@ -5,7 +5,7 @@ The sweep on memory: what it finishes, what it leaves alone, and how it goes on 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from itertools import count
@@ -14,6 +14,7 @@ import attrs
 import pytest
 
 from sft_adapters.container import memory_application
+from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
 from sft_adapters.memory.leases import MemoryLeases
@@ -32,6 +33,7 @@ from sft_core.sharing.model import LinkSummary
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, ShareToken
 from sft_core.vault.model import File, FileState
+from sft_core.vault.ports import BlobInfo
 from sft_core.vault.resumable import UploadAsked
 from sft_core.vault.sweep import LEASE, PATIENCE, Sweep, SweepInTurn, Swept
 from sft_core.vault.use_cases import Upload
@@ -203,6 +205,29 @@ def test_a_blob_of_no_row_goes_after_the_grace_period(sft: Application, maya: Us
     clock.advance(microseconds=1)
     assert sft.sweep() == Swept(orphans=2, orphan_bytes=15)
     assert keys(sft) == own
+
+
+class PartlyListed(MemoryBlobs):
+    """
+    A store of which some part cannot be looked into.
+    """
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        yield from super().list(prefix)
+        raise BlobStoreUnavailable
+
+
+def test_what_a_store_lists_before_it_fails_is_swept(sft: Application, maya: User, clock: SettableClock) -> None:
+    """However few; it is said that not everything was looked at."""
+    stored(sft, maya)
+    blobs = PartlyListed(now=clock.now)
+    for number in range(3):
+        blobs.put(f"{number:032x}/1-00000000-{number:016x}", [b"noise"], size=5)
+    clock.advance(hours=24)
+    swept = attrs.evolve(sft.sweep, blobs=blobs)()
+    assert swept == Swept(
+        orphans=3, orphan_bytes=15, failures=Counter({"blob-store-unavailable": 1}), is_complete=False
+    )
 
 
 def test_what_may_be_needed_is_never_an_orphan(sft: Application, maya: User, clock: SettableClock) -> None:

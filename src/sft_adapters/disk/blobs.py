@@ -23,6 +23,7 @@ from typing import Final
 import attrs
 
 from sft_adapters.disk.calls import SystemCalls, Uninterrupted
+from sft_adapters.disk.errors import translated, untranslated
 from sft_core.errors import (
     BlobExists,
     BlobMissing,
@@ -35,39 +36,15 @@ from sft_core.vault.ports import BlobInfo, Buffer
 
 _WORD: Final = re.compile(r"[0-9a-f-]{1,64}")
 _TEMPORARY: Final = ".new-"
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _ABSENT: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR}
 _ATTEMPTS: Final = 8
+_MOST_UNREADABLE: Final = 8
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a pipe planted in a blob's place must not hang us.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-class _PieceError(Exception):
-    """
-    The pieces to be stored raised `error`: the caller's own, though it may look like the disk's.
-    """
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__()
-        self.error = error
-
-
-@contextmanager
-def _translated(key: str) -> Iterator[None]:
-    """
-    Turn the operating system's errors into the store's own; its words stay in the log's detail.
-    """
-    try:
-        yield
-    except _PieceError as failed:
-        raise failed.error from None
-    except OSError as error:
-        detail = f"blob {key}: {errno.errorcode.get(error.errno or 0, 'unknown error')}"
-        raise (BlobStoreFull if error.errno in _FULL else BlobStoreUnavailable)(detail) from error
 
 
 @attrs.frozen
@@ -91,7 +68,7 @@ class DiskBlobs:
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         folder, name = _place(key)
-        with _translated(key):
+        with translated(key):
             if self.reserve:
                 self._require_room(size)
             home, temporary, descriptor = self._begun(folder)
@@ -116,7 +93,7 @@ class DiskBlobs:
                 self.system.close(home)
 
     def admit_bytes(self, size: int) -> None:
-        with _translated("of a new upload"):
+        with translated("of a new upload"):
             self._require_room(size)
 
     def _require_room(self, size: int) -> None:
@@ -155,7 +132,7 @@ class DiskBlobs:
         Write every piece to its last byte; `BlobSizeMismatch` unless they add up to `size`.
         """
         written = 0
-        for piece in _taken(pieces):
+        for piece in untranslated(pieces):
             rest = memoryview(piece)
             written += len(rest)
             if written > size:
@@ -182,7 +159,7 @@ class DiskBlobs:
             self._drop_if_empty(folder)
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
-        with _translated(key), self._blob(key) as descriptor:
+        with translated(key), self._blob(key) as descriptor:
             length = self.system.fstat(descriptor).st_size
             if length != size:
                 raise BlobSizeMismatch(f"blob {key} has {length} bytes, {size} are expected")
@@ -209,7 +186,7 @@ class DiskBlobs:
 
     def delete(self, key: str) -> None:
         folder, name = _place(key)
-        with _translated(key):
+        with translated(key):
             try:
                 with self._opened(self.root / folder, _FOLDER) as home:
                     self._unlink(name, home)
@@ -219,11 +196,11 @@ class DiskBlobs:
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         folder, slash, rest = prefix.partition("/")
-        for name in [folder] if slash else self._folders():
-            if name.startswith(folder) and _WORD.fullmatch(name):
-                for entry, status in self._entries(name, lambda entry: bool(_WORD.fullmatch(entry))):
-                    if entry.startswith(rest) and stat.S_ISREG(status.st_mode):
-                        yield _info(f"{name}/{entry}", status)
+        wanted = (name for name in ([folder] if slash else self._folders()) if name.startswith(folder))
+        for name, entries in self._looked_into(filter(_WORD.fullmatch, wanted), _WORD.fullmatch):
+            for entry, status in entries:
+                if entry.startswith(rest) and stat.S_ISREG(status.st_mode):
+                    yield _info(f"{name}/{entry}", status)
 
     def over(self, *, before: datetime) -> int:
         return sum(1 for _ in self._remains(before))
@@ -231,7 +208,7 @@ class DiskBlobs:
     def prune(self, *, before: datetime, limit: int) -> int:
         count = 0
         for folder, temporary in islice(self._remains(before), limit):
-            with _translated(folder):
+            with translated(folder):
                 if temporary:
                     with self._opened(self.root / folder, _FOLDER) as home:
                         self._unlink(temporary, home)
@@ -246,8 +223,7 @@ class DiskBlobs:
         A folder is told with its file, or with no name if it is empty.
         """
         moment = before.timestamp()
-        for folder in self._folders():
-            entries = self._entries(folder, lambda _entry: True)
+        for folder, entries in self._looked_into(self._folders(), lambda _entry: True):
             for entry, status in entries:
                 if entry.startswith(_TEMPORARY) and status.st_mtime < moment:
                     yield folder, entry
@@ -256,7 +232,7 @@ class DiskBlobs:
 
     def _is_older(self, folder: str, moment: float) -> bool:
         missing = suppress(FileNotFoundError, NotADirectoryError)
-        with _translated(folder), missing, self._opened(self.root / folder, _FOLDER) as home:
+        with translated(folder), missing, self._opened(self.root / folder, _FOLDER) as home:
             return self.system.fstat(home).st_mtime < moment
         return False
 
@@ -264,15 +240,36 @@ class DiskBlobs:
         """
         The names of files' folders, sorted; what else is there is none of ours.
         """
-        with _translated(""), self._opened(self.root, _ROOT) as root:
+        with translated(""), self._opened(self.root, _ROOT) as root:
             return sorted(filter(_WORD.fullmatch, self.system.listdir(root)))
 
-    def _entries(self, folder: str, is_wanted: Callable[[str], bool]) -> Sequence[tuple[str, os.stat_result]]:
+    def _looked_into(
+        self, folders: Iterable[str], is_wanted: Callable[[str], object]
+    ) -> Iterator[tuple[str, Sequence[tuple[str, os.stat_result]]]]:
+        """
+        Files' folders with what is in them; that one cannot be read is said after all the others.
+
+        A disk on which many cannot be read is not tried to its end.
+        """
+        failed: list[BlobStoreUnavailable] = []
+        for folder in folders:
+            try:
+                entries = self._entries(folder, is_wanted)
+            except BlobStoreUnavailable as error:
+                failed.append(error)
+                if len(failed) == _MOST_UNREADABLE:
+                    break
+            else:
+                yield folder, entries
+        if failed:
+            raise failed[0]
+
+    def _entries(self, folder: str, is_wanted: Callable[[str], object]) -> Sequence[tuple[str, os.stat_result]]:
         """
         What is in a file's folder; nothing if it is none.
         """
         found = []
-        with _translated(folder):
+        with translated(folder):
             try:
                 with self._opened(self.root / folder, _FOLDER) as home:
                     for name in filter(is_wanted, self.system.listdir(home)):
@@ -337,10 +334,3 @@ def _place(key: str) -> tuple[str, str]:
 
 def _info(key: str, status: os.stat_result) -> BlobInfo:
     return BlobInfo(key=key, size=status.st_size, stored_at=datetime.fromtimestamp(status.st_mtime, UTC))
-
-
-def _taken(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
-    try:
-        yield from pieces
-    except OSError as error:
-        raise _PieceError(error) from None

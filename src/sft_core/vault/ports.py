@@ -251,6 +251,8 @@ class BlobStore(Protocol):
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """
         Every blob whose key starts with `prefix`, in no order; blobs under way are not listed.
+
+        `BlobStoreUnavailable` comes after some or all of what could be listed, if not all could be.
         """
         ...
 

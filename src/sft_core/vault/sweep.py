@@ -260,14 +260,23 @@ def _may_need_more(unit: SweepUnit, file_id: FileId | None) -> bool:
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """
+    The items, so many together. If they end with an error, it comes out after the last of them.
+    """
     batch: list[T] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
+    failed: SftError | None = None
+    try:
+        for item in items:
+            batch.append(item)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except SftError as error:
+        failed = error
     if batch:
         yield batch
+    if failed is not None:
+        raise failed
 
 
 @attrs.frozen(kw_only=True)

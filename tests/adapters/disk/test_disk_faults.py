@@ -268,6 +268,58 @@ def test_descriptors_are_given_back(blobs: DiskBlobs) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
+@pytest.fixture
+def unreadable(blobs: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
+    """
+    Stores so many blobs, each old and in a folder of its own that cannot be read, between two whose folders can be.
+    """
+
+    def make(count: int) -> list[str]:
+        keys = [f"{number:032x}/1-00000000-{number:016x}" for number in range(count + 2)]
+        for key in keys:
+            put(blobs, key, CONTENT[:9])
+            cut = (blobs.root / key).with_name(".new-1")
+            cut.write_bytes(b"half")
+            os.utime(cut, (1000, 1000))
+        broken, real = {(blobs.root / key).parent for key in keys[1:-1]}, os.open
+
+        def opened(path: Path | str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+            if path in broken:
+                raise OSError(errno.EIO, "a bad block")
+            return real(path, flags, mode, dir_fd=dir_fd)
+
+        monkeypatch.setattr(os, "open", opened)
+        return [keys[0], keys[-1]]
+
+    return make
+
+
+def test_a_folder_that_cannot_be_read_hides_no_other(blobs: DiskBlobs, unreadable: Callable[[int], list[str]]) -> None:
+    """What the others hold is listed, and let go of where it is over; then it is said that something is missing."""
+    readable = unreadable(1)
+    found: list[str] = []
+    with pytest.raises(BlobStoreUnavailable, match="EIO"):
+        found.extend(blob.key for blob in blobs.list())
+    assert found == readable
+    before = datetime.fromtimestamp(1001, UTC)
+    assert [blobs.prune(before=before, limit=1) for _ in range(2)] == [1, 1]
+    with pytest.raises(BlobStoreUnavailable, match="EIO"):
+        blobs.prune(before=before, limit=1)
+    with pytest.raises(BlobStoreUnavailable, match="EIO"):
+        blobs.over(before=before)
+
+
+def test_a_disk_on_which_nothing_can_be_read_is_not_tried_to_its_end(
+    blobs: DiskBlobs, unreadable: Callable[[int], list[str]]
+) -> None:
+    """After some folders that cannot be read it is over."""
+    readable = unreadable(9)
+    found: list[str] = []
+    with pytest.raises(BlobStoreUnavailable, match="EIO"):
+        found.extend(blob.key for blob in blobs.list())
+    assert found == readable[:1]
+
+
 def test_what_a_killed_put_leaves_is_let_go_of(blobs: DiskBlobs) -> None:
     """Temporary files and empty folders older than a moment; blobs and younger ones stay."""
     put(blobs, KEY, CONTENT)
