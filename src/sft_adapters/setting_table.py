@@ -307,6 +307,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "is spent, the one that waits longest is read again when its client goes on.",
         "MiB",
     ),
+    Setting(
+        "UNSENT_KIB",
+        types.whole(16, 65_536),
+        512,
+        "How much of an answer the kernel takes in for a client beyond what the network has taken; with less a fast "
+        "client holds a thread for longer.",
+        "KiB",
+    ),
     Setting("CONTROL_THREADS", types.whole(1, 256), 8, "Threads for rows, in each worker."),
     Setting("TRANSFER_THREADS", types.whole(1, 256), 4, "Threads for encryption and blobs, in each worker."),
     Setting("HASH_CONCURRENCY", types.whole(1, 64), 2, "Passwords hashed at once, in each worker."),

@@ -97,6 +97,7 @@ class Settings:
     max_uploads_per_user: int
     transfer_memory_mib: int
     read_ahead_mib: int
+    unsent_kib: int
     json_body_limit: int
     control_threads: int
     transfer_threads: int

@@ -143,6 +143,8 @@ def run(settings: Settings, *, bound: socket.socket, workers: int, when_ready: C
     The socket is the server's from then on, and closed by it.
     """
     room = Room.of(settings, descriptors=_raise_descriptor_limit())
+    # Its connections inherit it. Left alone the kernel keeps up to megabytes for each client that reads nothing.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.unsent_kib << 10)
     found = options(settings, workers=workers) | {"bind": f"fd://{bound.detach()}"}
     Server(settings, room, found | {"when_ready": lambda _server: when_ready()}).run()
 

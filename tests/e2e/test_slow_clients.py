@@ -79,6 +79,33 @@ def test_stalled_downloads_do_not_slow_others_down(service: Service) -> None:
     assert service.call("GET", "/auth/me", token=token).status == 200
 
 
+def unacknowledged(service: Service, connection: socket.socket) -> int:
+    """
+    How many bytes the service's side of a connection keeps for its client, sent or not (proc(5), /proc/net/tcp).
+    """
+    ends = f":{service.port:04X}", f":{connection.getsockname()[1]:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        local, remote, _, queues = line.split()[1:5]
+        if (local[-5:], remote[-5:]) == ends:
+            return int(queues.partition(":")[0], 16)
+    raise AssertionError("there is no such connection")
+
+
+def test_little_waits_in_the_kernel_for_a_client_that_reads_nothing(service: Service) -> None:
+    """What the network takes, and half a mebibyte: left to itself the kernel would take in megabytes for each."""
+    token = service.sign_up("kernel")
+    path = large(service, token)
+    with connected(service.port) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+        send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
+        assert receive_head(connection)[0] == 200
+        kept = [0, 1]
+        while kept[-2] != kept[-1]:
+            time.sleep(0.2)
+            kept.append(unacknowledged(service, connection))
+    assert 0 < kept[-1] < MIB
+
+
 def trickle(connection: socket.socket, data: bytes, *, piece: int, pause: float) -> None:
     """
     Send data in small pieces until it is all sent or the other side answers.
