@@ -15,6 +15,7 @@ import falcon.testing
 import pytest
 
 from sft_core.values import FileId
+from sft_core.vault.appending import Writing
 from support.edge import API, Edge
 from support.exchange import Spoken, speak
 from support.resumable import keys, recorded
@@ -69,6 +70,17 @@ def head(service: Edge, token: str, upload: str) -> Result:
 
 def offset_of(service: Edge, token: str, upload: str) -> int:
     return int(head(service, token, upload).headers["upload-offset"])
+
+
+def taken(service: Edge, upload: str) -> Writing:
+    """
+    An upload without a byte in the hands of a writer of its own.
+    """
+    application, file_id = service.application, FileId.parse(upload.rpartition("/")[2])
+    with application.find_file.begin(read_only=True) as unit:
+        stored = unit.files.get(file_id)
+    assert stored is not None
+    return application.take_upload(owner=stored.owner, file_id=file_id, offset=0)
 
 
 def files(service: Edge, token: str) -> Any:
@@ -181,22 +193,27 @@ def test_a_post_may_stand_for_another_method(service: Edge, token: str, method: 
 
 def test_whoever_comes_late_adds_nothing(service: Edge, token: str) -> None:
     """A request that still brings bytes when a later one has come is told so; its bytes are not there."""
-    upload = begun(service, token, 5)
-    application, file_id = service.application, FileId.parse(upload.rpartition("/")[2])
-    with application.find_file.begin(read_only=True) as unit:
-        stored = unit.files.get(file_id)
-    assert stored is not None
+    upload, application = begun(service, token, 5), service.application
 
     def pieces() -> Iterator[bytes]:
         yield b"la"
-        writing = application.take_upload(owner=stored.owner, file_id=file_id, offset=0)
-        application.append_bytes(writing, b"new")
+        application.append_bytes(taken(service, upload), b"new")
         yield b"te"
 
     late = spoken(service, token, upload, 0, pieces(), announced=4)
     assert (late.status, late.body["code"]) == (409, "upload-taken-over")
     assert offset_of(service, token, upload) == 3
     assert keys(application) == recorded(application)
+
+
+def test_whoever_announces_too_much_takes_nothing_over(service: Edge, token: str) -> None:
+    """It is refused before it is the upload's writer: a request that is at it goes on."""
+    upload = begun(service, token, 5)
+    writing = taken(service, upload)
+    refused = spoken(service, token, upload, 0, [b"too long"], announced=8)
+    assert (refused.status, refused.body["code"], refused.taken) == (413, "file-too-large", 0)
+    service.application.append_bytes(writing, b"first")
+    assert offset_of(service, token, upload) == 5
 
 
 # --- bodies that break off -------------------------------------------------------------------------
@@ -251,8 +268,15 @@ def test_a_creation_may_bring_bytes(service: Edge, token: str) -> None:
     every = create(service, token, len(CONTENT), CONTENT)
     assert (every.status_code, every.headers["upload-offset"]) == (201, str(len(CONTENT)))
     assert content(service, token, every.headers["x-file-id"]) == CONTENT
-    problem(create(service, token, 2, b"abc"), 413, "file-too-large")
     assert len(files(service, token)) == 1
+
+
+def test_a_creation_that_announces_more_than_the_upload_has_is_refused_unread(service: Edge, token: str) -> None:
+    """413 before a byte has been taken, and nothing is left."""
+    headers = {**VERSION, **NAMED, "Content-Type": OFFSET, "Upload-Length": "2"}
+    refused = speak(service, "POST", "/tus", token, [b"abc"], announced=3, headers=headers)
+    assert (refused.status, refused.body["code"], refused.taken) == (413, "file-too-large", 0)
+    assert service.is_empty()
 
 
 def test_an_upload_without_a_byte_is_a_file_at_once(service: Edge, token: str) -> None:

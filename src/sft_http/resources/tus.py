@@ -16,7 +16,7 @@ import falcon
 from falcon.asgi import Request, Response
 
 from sft_adapters.settings import Settings
-from sft_core.errors import FileNotFound, FileTooLarge, SftError
+from sft_core.errors import FileNotFound, SftError
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.appending import Writing
@@ -56,9 +56,6 @@ class _Tus(Resource):
         resp.set_headers({"Allow": allowed, "Tus-Max-Size": str(self.settings.max_file_size), **_SPOKEN})
 
     async def _append(self, req: Request, writing: Writing) -> None:
-        coming, room = req.content_length, None if writing.length is None else writing.length - writing.offset
-        if coming is not None and room is not None and coming > room:
-            raise FileTooLarge(writing.length or 0)
         await appends.append(
             self.application,
             self.lanes,
@@ -141,7 +138,11 @@ class Creation(_Tus):
             upload = progress.file.id
             if brings:
                 writing = await self.lanes.control.insist(
-                    self.application.take_upload, owner=user.id, file_id=upload, offset=0
+                    self.application.take_upload,
+                    owner=user.id,
+                    file_id=upload,
+                    offset=0,
+                    coming=req.content_length or 0,
                 )
                 await self._append(req, writing)
         except BaseException:
