@@ -1,0 +1,79 @@
+"""
+Uploads that have come whole and are refused by their commit: nothing of them stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from sft_adapters.crypto.keyring import AesKeyRing
+from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.wrapped import MemoryWrappedSecrets
+from sft_core.values import FileName
+from sft_core.vault.use_cases import Upload
+from support.edge import Edge
+from support.resumable import keys, recorded
+from support.shared import problem
+
+KINDS = pytest.mark.parametrize("public", ["false", "true"], ids=["private", "public"])
+REPEATABLE = pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}], ids=["plain", "repeatable"])
+
+
+def retire_the_key(service: Edge) -> None:
+    """
+    Retire the key that the service wraps with, so that it can store no secret any more.
+    """
+    database, ring = service.application.find_file.begin, service.application.begin_upload.keyring
+    assert isinstance(database, MemoryDatabase)
+    assert isinstance(ring, AesKeyRing)
+    assert MemoryWrappedSecrets(database).retire(ring.active_id)
+
+
+@KINDS
+@REPEATABLE
+def test_a_retired_key_leaves_nothing_of_a_small_file(
+    service: Edge, token: str, public: str, headers: dict[str, str]
+) -> None:
+    """503, as it may go by; its part, which was stored before its key is wrapped, is removed."""
+    retire_the_key(service)
+    query = f"is_public={public}"
+    answer = service.call("PUT", "/files/small.txt", token=token, raw=b"small", headers=headers, query=query)
+    problem(answer, 503, "key-retired")
+    assert service.is_empty()
+
+
+@attrs.frozen
+class Overtaken:
+    """
+    A sealing before which another file of the same owner takes the room.
+    """
+
+    service: Edge
+    seal: Any
+
+    def __call__(self, upload: Upload, **asked: Any) -> Any:
+        self.service.application.store_file(
+            owner=upload.file.owner, name=FileName.parse("first.bin"), content=[bytes(600)]
+        )
+        return self.seal(upload, **asked)
+
+
+@KINDS
+@REPEATABLE
+def test_no_room_any_more_leaves_nothing_of_a_small_file(
+    make_edge: Callable[..., Edge], public: str, headers: dict[str, str]
+) -> None:
+    """413: there was room when it began to come, and the commit finds none."""
+    service = make_edge(USER_QUOTA="1000")
+    token = service.sign_up()
+    names = ("seal_upload", "seal_and_share", "seal_once")
+    late = service.beside(**{name: Overtaken(service, getattr(service.application, name)) for name in names})
+    query = f"is_public={public}"
+    answer = late.call("PUT", "/files/late.bin", token=token, raw=bytes(600), headers=headers, query=query)
+    assert problem(answer, 413, "quota-exceeded")["used"] == 600
+    assert keys(service.application) == recorded(service.application)
+    assert [file["filename"] for file in service.call("GET", "/files/", token=token).json] == ["first.bin"]
