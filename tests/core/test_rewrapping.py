@@ -21,11 +21,13 @@ from sft_core.errors import InvalidValue, KeyRetired, UnknownKey
 from sft_core.keys.model import SecretKind, StoredSecret
 from sft_core.keys.ports import Rewrapping
 from sft_core.keys.use_cases import MAX_PASSES, RewrapSecrets
+from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, Secret, WrappedSecret
 from sft_core.vault.model import ShareTerms
 from sft_core.vault.resumable import UploadAsked
 from support.library import MeanwhileKeyRing, stored
+from support.resumable import keys
 
 OLD, NEW = Secret(os.urandom(32)), Secret(os.urandom(32))
 OLD_ID, NEW_ID = AesKeyRing(OLD).active_id, AesKeyRing(NEW).active_id
@@ -278,11 +280,26 @@ def a_resumable_file(sft: Application, maya: User, ring: StaleRing) -> object:
     return attrs.evolve(sft.create_upload, keyring=ring)(owner=maya.id, asked=asked)
 
 
+def request(key: str) -> Repeatable:
+    parsed = IdempotencyKey.parse(key)
+    return Repeatable(key=parsed, fingerprint=parsed.fingerprint())
+
+
+def a_small_file_made_once(sft: Application, maya: User, ring: StaleRing) -> object:
+    seal = attrs.evolve(sft.seal_upload, store_part=attrs.evolve(sft.store_part, keyring=ring))
+    upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
+    once = attrs.evolve(sft.seal_once, seal=seal)
+    return once(upload, terms=ShareTerms(), public=False, request=request("file"))
+
+
 def a_seed(sft: Application, maya: User, ring: StaleRing) -> object:
     return attrs.evolve(sft.set_up_totp, keyring=ring)(user=maya)
 
 
-ADDITIONS: list[Add] = [a_small_file, a_long_file, a_file_longer_than_announced, a_resumable_file, a_seed]
+ADDITIONS: list[Add] = [
+    *(a_small_file, a_long_file, a_file_longer_than_announced, a_resumable_file),
+    *(a_small_file_made_once, a_seed),
+]
 
 
 def stored_under(secrets: MemoryWrappedSecrets) -> set[str]:
@@ -313,6 +330,38 @@ def test_a_link_is_wrapped_again_too(
     attrs.evolve(issue, keyring=stale)(owner=maya.id, file_id=file.id)
     assert stored_under(secrets) == {NEW_ID}
     assert opened_by(AesKeyRing(NEW), secrets) == 3
+
+
+@pytest.mark.parametrize("is_file_stale", [True, False])
+def test_a_link_that_is_made_once_is_wrapped_again_too(
+    sft: Application, maya: User, secrets: MemoryWrappedSecrets, stale: StaleRing, *, is_file_stale: bool
+) -> None:
+    """Alone, and in one commit with its file; what is kept for the next time is what was stored in the end."""
+    part = attrs.evolve(sft.store_part, keyring=stale if is_file_stale else stale.after)
+    seal = attrs.evolve(sft.seal_upload, store_part=part)
+    issue = attrs.evolve(sft.issue_share_link, keyring=stale.after if is_file_stale else stale)
+    upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
+    once = attrs.evolve(sft.seal_once, seal=seal, issue=issue)
+    made = once(upload, terms=ShareTerms(), public=True, request=request("file"))
+    find = attrs.evolve(sft.find_made, keyring=stale)
+    assert find(owner=maya.id, request=request("file")) == made
+    stale.times = 1
+    issued = attrs.evolve(sft.issue_once, issue=attrs.evolve(issue, keyring=stale))(
+        owner=maya.id, file_id=made.file.id, request=request("link")
+    )
+    found = find(owner=maya.id, request=request("link"))
+    assert found is not None
+    assert found.issued == issued
+    assert stored_under(secrets) == {NEW_ID}
+    assert opened_by(AesKeyRing(NEW), secrets) == 3
+
+
+def test_a_file_that_no_key_is_left_for_leaves_no_part(sft: Application, maya: User, stale: StaleRing) -> None:
+    """A small file's key is wrapped when its part is stored already; what is stored of it is removed."""
+    stale.times = 9
+    with pytest.raises(KeyRetired):
+        a_small_file(sft, maya, stale)
+    assert keys(sft) == set()
 
 
 @pytest.mark.parametrize("add", ADDITIONS)

@@ -4,6 +4,8 @@ Files of one part, as most are: one commit, and no row before it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 import pytest
 
@@ -118,10 +120,14 @@ def test_of_two_that_do_not_fit_together_the_second_is_refused_by_its_commit(sft
 
 def test_whoever_stores_at_once_is_refused_whole(sft: Application, maya: User) -> None:
     """`StoreFile` gives up what the commit refuses, and what the store has no room for."""
-    for _ in range(2):
-        sft.store_file(owner=maya.id, name=NAME, content=[bytes(400)])
+
+    def taking_the_room() -> Iterator[bytes]:
+        for _ in range(2):
+            sft.store_file(owner=maya.id, name=NAME, content=[bytes(400)])
+        yield bytes(201)
+
     with pytest.raises(QuotaExceeded):
-        sft.store_file(owner=maya.id, name=NAME, content=[bytes(201)])
+        sft.store_file(owner=maya.id, name=NAME, content=taking_the_room(), announced_size=201)
     full = attrs.evolve(sft.store_part, blobs=FaultyBlobs(sft.store_part.blobs, {("put", 0): BlobStoreFull()}))
     with pytest.raises(BlobStoreFull):
         attrs.evolve(sft.store_file, store_part=full)(owner=maya.id, name=NAME, content=[CONTENT])
