@@ -189,6 +189,20 @@ def test_a_removal_may_be_repeated(sft: Application, maya: User) -> None:
     assert read(sft, other) == CONTENT
 
 
+@pytest.mark.parametrize("call", ["list", "delete"])
+def test_an_abort_that_was_interrupted_is_ended_by_the_next_one(sft: Application, maya: User, call: str) -> None:
+    """Whoever gives the upload up once more goes on with the removal; it need not wait for a sweep."""
+    upload, other = begun(sft, maya), a_file(sft, maya)
+    blobs = FaultyBlobs(sft.abort_upload.blobs, {(call, 0): BlobStoreUnavailable("no answer")})
+    again = attrs.evolve(sft.abort_upload, blobs=blobs)
+    with pytest.raises(BlobStoreUnavailable):
+        again(upload)
+    for _ in range(2):
+        again(upload)
+    assert rows(sft) == {other.id: FileState.SEALED}
+    assert read(sft, other) == CONTENT
+
+
 def test_a_removal_by_mistake_leaves_the_rows_of_a_sealed_file(sft: Application, maya: User) -> None:
     """Only what has been condemned is forgotten: a file that somebody sealed is still known, if damaged."""
     file = a_file(sft, maya)
@@ -230,6 +244,18 @@ def test_an_intent_without_an_answer_stores_no_part(sft: Application, maya: User
     with pytest.raises(DatabaseUnavailable):
         storing(sft, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT])
     assert (keys(sft), listed(sft, maya)) == ([], [])
+
+
+@pytest.mark.parametrize("happens", [False, True])
+def test_an_abort_without_an_answer_is_ended_by_the_next_one(sft: Application, maya: User, *, happens: bool) -> None:
+    """Whether the first one has won or not: the second removes what there is."""
+    assert isinstance(sft.abort_upload.begin, MemoryDatabase)
+    upload = begun(sft, maya)
+    again = attrs.evolve(sft.abort_upload, begin=UnansweredDatabase(sft.abort_upload.begin, 0, happens=happens))
+    with pytest.raises(DatabaseUnavailable):
+        again(upload)
+    again(upload)
+    assert (rows(sft), keys(sft)) == ({}, [])
 
 
 @pytest.mark.parametrize("happens", [False, True])

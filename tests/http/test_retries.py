@@ -4,10 +4,20 @@ What is owed is made good: sooner or later, once, and by nobody when the service
 
 from __future__ import annotations
 
+import asyncio
 from threading import Event
 
-from sft_core.errors import DatabaseUnavailable
+import attrs
+import pytest
+
+from sft_adapters.container import memory_application
+from sft_core.errors import BlobStoreUnavailable, DatabaseUnavailable
+from sft_core.values import FileName
+from sft_http import transfers
+from sft_http.lanes import Lanes
 from sft_http.retries import Retries
+from support.library import LIGHT, FaultyBlobs, register
+from support.resumable import keys, used
 from support.waiting import eventually
 
 
@@ -80,3 +90,18 @@ def test_after_the_end_nothing_is_tried() -> None:
     retries.close()
     retries.owe(call)
     assert call.calls == 0
+
+
+@pytest.mark.parametrize("call", ["list", "delete"])
+def test_an_upload_that_cannot_be_removed_now_is_removed_later(lanes: Lanes, call: str) -> None:
+    """Nothing of it waits for the sweep: when the store answers again, its parts and what it held are gone."""
+    lanes.retries.seconds = 0.01
+    sft = memory_application(environ=LIGHT)
+    maya = register(sft, "maya")
+    upload = sft.begin_upload(owner=maya.id, name=FileName.parse("left.bin"))
+    sft.store_part(upload, b"came")
+    blobs = FaultyBlobs(sft.abort_upload.blobs, {(call, nth): BlobStoreUnavailable() for nth in range(2)})
+    away = attrs.evolve(sft, abort_upload=attrs.evolve(sft.abort_upload, blobs=blobs))
+    asyncio.run(transfers.abort(away, lanes, upload))
+    eventually(lambda: lanes.retries._thread is None)
+    assert (used(sft, maya), keys(sft)) == (0, set())

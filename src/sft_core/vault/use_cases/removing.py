@@ -19,6 +19,8 @@ from sft_core.vault.use_cases.receiving import Upload
 class AbortUpload:
     """
     Give an upload up and leave nothing behind; one that was sealed meanwhile stays whole.
+
+    Whoever got an error does it again: a removal that has begun is gone on with.
     """
 
     begin: Begin[VaultUnit]
@@ -30,10 +32,15 @@ class AbortUpload:
                 self.blobs.delete(part.blob_key)
             return
         with self.begin() as unit:
-            if not unit.files.replace(upload.file.aborted(), expected=FileState.RECEIVING):
-                return
+            won = unit.files.replace(upload.file.aborted(), expected=FileState.RECEIVING)
+            is_over = won or self._is_aborting(unit, upload.file.id)
             unit.commit()
-        purge(self.begin, self.blobs, upload.file)
+        if is_over:
+            purge(self.begin, self.blobs, upload.file)
+
+    def _is_aborting(self, unit: VaultUnit, upload: FileId) -> bool:
+        file = unit.files.get(upload)
+        return file is not None and file.state is FileState.ABORTING
 
 
 @attrs.frozen(kw_only=True)
