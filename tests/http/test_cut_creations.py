@@ -15,14 +15,16 @@ from falcon.asgi import Request
 
 from sft_adapters.bootstrap import throwaway_keys
 from sft_adapters.container import memory_application
+from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.users.model import User
 from sft_core.vault.model import UploadKind
 from sft_http.lanes import Lanes
 from sft_http.resources.tus import Creation
-from support.library import LIGHT, register
+from support.library import LIGHT, UnansweredDatabase, register
 from support.resumable import an_upload, asked, keys, recorded, used
+from support.waiting import eventually
 
 CONTENT: Final = bytes(range(100))
 NO_REQUEST: Final = cast("Request", None)
@@ -76,6 +78,22 @@ def test_a_creation_cut_off_holds_no_quota(sft: Application, lanes: Lanes, maya:
     """What it held is given back at once, not when the upload's time is over."""
     wanted = asked(len(CONTENT))
     cut_off(sft, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, brings=brings), "create_upload")
+    assert used(sft, maya) == 0
+
+
+@pytest.mark.parametrize("happens", [False, True])
+def test_a_creation_that_cannot_be_ended_now_is_ended_later(
+    sft: Application, lanes: Lanes, maya: User, *, happens: bool
+) -> None:
+    """As soon as the database answers again; one that was ended without an answer is left to the sweep."""
+    lanes.retries.seconds = 0.01
+    terminate, wanted = sft.terminate_upload, asked(len(CONTENT))
+    assert isinstance(terminate.begin, MemoryDatabase)
+    lost = attrs.evolve(terminate, begin=UnansweredDatabase(terminate.begin, 0, happens=happens))
+    away = attrs.evolve(sft, terminate_upload=lost)
+    cut_off(away, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, brings=False), "create_upload")
+    eventually(lambda: lanes.retries._thread is None)
+    assert sft.sweep().removed == happens
     assert used(sft, maya) == 0
 
 
