@@ -7,11 +7,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
 import pytest
 
+from sft_core.values import FileId
+from sft_core.vault.ports import BlobStore
 from sft_http.exchange import Exchange
 from sft_http.lanes import Lanes
 from sft_http.pace import Pace
@@ -65,13 +68,51 @@ def test_a_delivery_that_breaks_says_so_in_the_log(service: Edge, token: str, ca
     blobs.delete(last)
     last_message = speak(service, "GET", path, token).said[-1]
     assert last_message.get("more_body") is True
-    (told,) = [record.__dict__["fields"] for record in caplog.records if record.name == "sft.edge"]
-    assert told["code"] == "content-missing"
+    (record,) = [record for record in caplog.records if record.name == "sft.edge"]
+    told = record.__dict__["fields"]
+    assert (record.levelname, told["code"]) == ("ERROR", "content-missing")
     whole, broken = [record.__dict__["fields"] for record in caplog.records if record.name == "sft.access"]
     assert (whole["status"], whole["complete"], whole["bytes"]) == (200, True, 3 * 65_536)
     assert (broken["status"], broken["complete"]) == (200, False)
     assert broken["bytes"] < 3 * 65_536
     assert broken["request_id"] == told["request_id"]
+
+
+@attrs.frozen
+class DeletedMeanwhile:
+    """
+    A blob store from which a file is deleted just before one of its parts is read.
+    """
+
+    _blobs: BlobStore
+    _key: str
+    _delete: Callable[[], object]
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        if key == self._key:
+            self._delete()
+        self._blobs.read_into(key, start, buffer, size=size)
+
+
+def test_a_delivery_whose_file_is_deleted_is_no_fault(
+    service: Edge, token: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer is left unfinished all the same, and the log tells it, but not as an error."""
+    file = service.store(token, bytes(3 * 65_536))
+    path, application = f"/files/{file['id']}", service.application
+    *_, last = sorted(info.key for info in application.store_part.blobs.list())
+    with application.find_file.begin(read_only=True) as unit:
+        stored = unit.files.get(FileId.parse(file["id"]))
+    assert stored is not None
+    delete = partial(application.delete_file, owner=stored.owner, file_id=stored.id)
+    blobs: Any = DeletedMeanwhile(application.read_file.blobs, last, delete)
+    caplog.set_level(logging.INFO, logger="sft")
+    beside = service.beside(read_file=attrs.evolve(application.read_file, blobs=blobs))
+    last_message = speak(beside, "GET", f"{path}/download", token).said[-1]
+    assert last_message.get("more_body") is True
+    (told,) = [record for record in caplog.records if record.name == "sft.edge"]
+    assert (told.levelname, told.__dict__["fields"]["code"]) == ("INFO", "file-not-found")
+    assert service.call("GET", path, token=token).status_code == 404
 
 
 @attrs.define

@@ -4,6 +4,7 @@ Refusals: each error's status and code, what it tells, and what it keeps to itse
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,30 @@ def test_our_own_errors_have_their_status(service: Edge, token: str, error: SftE
     assert answer.json["detail"] == error.public
     assert "secret detail" not in answer.text
     assert ("retry-after" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (errors.Busy("no thread free"), logging.INFO),
+        (errors.DatabaseUnavailable("no answer"), logging.ERROR),
+        (errors.BlobStoreFull("no room"), logging.ERROR),
+    ],
+)
+def test_a_failure_is_told_in_the_log_with_its_reason(
+    service: Edge, token: str, caplog: pytest.LogCaptureFixture, error: SftError, level: int
+) -> None:
+    """As an error, unless there was no more than no place at the moment."""
+
+    def failing(**_: object) -> None:
+        raise error
+
+    caplog.set_level(logging.INFO, logger="sft")
+    answer = service.beside(list_files=failing).call("GET", "/files", token=token)
+    (told,) = [record for record in caplog.records if record.name == "sft.problems"]
+    request = {"request_id": answer.headers["x-request-id"]}
+    assert told.__dict__["fields"] == {"code": error.code, "detail": error.detail} | request
+    assert told.levelno == level
 
 
 @pytest.mark.parametrize("given", [None, "trace-0001", "a.b_c-d.", "0" * 64])
