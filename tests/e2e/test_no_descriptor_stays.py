@@ -7,13 +7,14 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from support.processes import process_tree
-from support.service import Service
+from support.service import Service, serving
 from support.waiting import eventually
 from support.wire import connected, form, multipart, receive_head, send, upload
 
@@ -65,3 +66,41 @@ def test_clients_that_leave_leave_no_descriptor(service: Service, resets: int) -
         cut()
     eventually(lambda: descriptors(service) <= before)
     eventually(service.is_tidy)
+
+
+@pytest.fixture(scope="module")
+def lingering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """
+    A service that gives clients which still send longer than a test waits.
+    """
+    settings = {"ARGON2_MEMORY_KIB": "8192", "LINGER_SECONDS": "60"}
+    with serving(tmp_path_factory.mktemp("lingering"), settings=settings) as running:
+        yield running
+
+
+def ask_and_leave(service: Service, _token: str) -> None:
+    """Everything has been asked for, and nobody is there when it is answered."""
+    with connected(service.port) as connection:
+        send(connection, "GET", f"{service.api}/openapi.json", {}, 0)
+
+
+def send_half_and_leave(service: Service, token: str) -> None:
+    """The answer says that the body broke off."""
+    headers, body = form(token, bytes(1000))
+    with connected(service.port) as connection:
+        send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
+        connection.sendall(body[:500])
+
+
+@pytest.mark.parametrize("leave", [ask_and_leave, send_half_and_leave])
+def test_who_is_gone_before_the_answer_is_not_waited_for(
+    lingering: Service, leave: Callable[[Service, str], None]
+) -> None:
+    """The loop has read such a connection to its end and hears of it no more: it is closed with the answer."""
+    token = lingering.sign_up(leave.__name__)
+    for _ in range(3):
+        leave(lingering, token)
+    before = descriptors(lingering)
+    for _ in range(30):
+        leave(lingering, token)
+    eventually(lambda: descriptors(lingering) <= before)
