@@ -11,7 +11,7 @@ against which nothing helps is left out: a put that is acknowledged as it should
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 
@@ -23,6 +23,7 @@ from sft_core.values import Secret
 from sft_core.vault.ports import Buffer
 from sft_http.problems import status_of
 from support import s3_proxy
+from support.impatient import impatient
 from support.operations import OPERATIONS, Operation, StoreSmallFile, a_world
 from support.s3_proxy import Fault, S3Proxy, faulty, refusal
 from support.servers import S3
@@ -101,19 +102,6 @@ class Server:
         operation.before()
         return operation
 
-    @contextmanager
-    def impatient(self) -> Iterator[None]:
-        """
-        Inside the block no call takes longer than a moment.
-        """
-        deadlines = self.client.transport.deadlines
-        before = deadlines.wait_seconds, deadlines.call_seconds
-        deadlines.wait_seconds, deadlines.call_seconds = 0.2, 0.5
-        try:
-            yield
-        finally:
-            deadlines.wait_seconds, deadlines.call_seconds = before
-
 
 @pytest.fixture
 def server(s3: S3, bucket: str) -> Iterator[Server]:
@@ -125,10 +113,7 @@ def server(s3: S3, bucket: str) -> Iterator[Server]:
 
 def attempted(server: Server, operation: Operation, fault: Fault) -> SftError | None:
     try:
-        if fault in SILENT:
-            with server.impatient():
-                operation.act()
-        else:
+        with impatient(server.store) if fault in SILENT else nullcontext():
             operation.act()
     except SftError as error:
         return error

@@ -31,6 +31,7 @@ from sft_core.errors import (
 )
 from sft_core.values import Secret
 from support import s3_proxy
+from support.impatient import impatient
 from support.processes import free_port
 from support.s3_proxy import Fault, S3Proxy, answer, refusal
 from support.servers import own_s3
@@ -80,20 +81,6 @@ SILENT: set[Fault] = {
     s3_proxy.nonsense_headers,
     s3_proxy.without_content_range,
 }
-
-
-@contextmanager
-def impatient(store: MinioBlobs) -> Iterator[None]:
-    """
-    Inside the block this thread's calls wait a fifth of a second, and take half a second in all.
-    """
-    deadlines = store.client.transport.deadlines
-    before = deadlines.wait_seconds, deadlines.call_seconds
-    deadlines.wait_seconds, deadlines.call_seconds = 0.2, 0.5
-    try:
-        yield
-    finally:
-        deadlines.wait_seconds, deadlines.call_seconds = before
 
 
 def attempted(action: Callable[[], object], *allowed: type[SftError]) -> SftError | None:
