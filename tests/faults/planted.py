@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Final
@@ -14,8 +14,9 @@ from typing import Final
 import attrs
 
 from sft_adapters.disk.calls import SystemCalls, Uninterrupted
-from sft_core.vault.ports import BlobInfo, BlobStore, Buffer
+from sft_core.vault.ports import Buffer
 from support.cuts import Machine, a_machine, cut_after_a_failure, cut_everywhere
+from support.library import PassedOnBlobs
 from support.operations import AppendToUpload, StoreSmallFile, StoreThreeParts
 
 
@@ -114,12 +115,11 @@ class NamesBeforeTheSync(Uninterrupted):
 
 
 @attrs.define
-class StoresWithTheNextCall:
+class StoresWithTheNextCall(PassedOnBlobs):
     """
     A put returns at once: the row is committed before the blob is there.
     """
 
-    _blobs: BlobStore
     _late: list[tuple[str, bytes, int]] = attrs.field(factory=list, init=False)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
@@ -128,19 +128,16 @@ class StoresWithTheNextCall:
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
         self._late.clear()  # after the cut: what was in memory is gone
-        self._blobs.read_into(key, start, buffer, size=size)
+        super().read_into(key, start, buffer, size=size)
 
     def delete(self, key: str) -> None:
         self._catch_up()
-        self._blobs.delete(key)
-
-    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        return self._blobs.list(prefix)
+        super().delete(key)
 
     def _catch_up(self) -> None:
         while self._late:
             key, content, size = self._late.pop()
-            self._blobs.put(key, [content], size=size)
+            super().put(key, [content], size=size)
 
 
 @attrs.frozen

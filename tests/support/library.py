@@ -211,12 +211,32 @@ class UnansweredDatabase:
 
 
 @attrs.define
-class PairedBlobs:
+class PassedOnBlobs:
+    """
+    A blob store in front of another: a kind of it says what it does otherwise, and all else is passed on.
+    """
+
+    _blobs: BlobStore
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        self._blobs.put(key, pieces, size=size)
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        self._blobs.read_into(key, start, buffer, size=size)
+
+    def delete(self, key: str) -> None:
+        self._blobs.delete(key)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        return self._blobs.list(prefix)
+
+
+@attrs.define
+class PairedBlobs(PassedOnBlobs):
     """
     A blob store in which a put ends only when the one after it has been stored, if there is one; `last` waits for none.
     """
 
-    _blobs: BlobStore
     last: int
     most: int = 0
     _begun: int = 0
@@ -230,19 +250,10 @@ class PairedBlobs:
             self._begun += 1
             self._under_way += 1
             self.most = max(self.most, self._under_way)
-        self._blobs.put(key, pieces, size=size)
+        super().put(key, pieces, size=size)
         with self._changed:
             self._stored.add(mine)
             self._changed.notify_all()
             if mine < self.last and mine % 2 == 0:
                 assert self._changed.wait_for(lambda: mine + 1 in self._stored, timeout=SOON)
             self._under_way -= 1
-
-    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
-        self._blobs.read_into(key, start, buffer, size=size)
-
-    def delete(self, key: str) -> None:
-        self._blobs.delete(key)
-
-    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        return self._blobs.list(prefix)

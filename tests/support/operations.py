@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -32,36 +32,26 @@ from sft_core.users.model import User
 from sft_core.values import FileId, FileName, Page
 from sft_core.vault.doctor import Sample
 from sft_core.vault.model import FileState, UploadKind
-from sft_core.vault.ports import BlobInfo, BlobStore, Buffer
+from sft_core.vault.ports import BlobStore, Buffer
 from sft_core.vault.sweep import Swept
-from support.library import FaultyBlobs
+from support.library import FaultyBlobs, PassedOnBlobs
 from support.resumable import PART, add, an_upload, asked, found, in_small_parts
 
 NAME: Final = FileName.parse("notes.txt")
 NOISE_KEY: Final = f"{'0' * 31}1/1-00000000-0123456789abcdef"
 
 
-@attrs.frozen
-class WitnessedBlobs:
+@attrs.define
+class WitnessedBlobs(PassedOnBlobs):
     """
     A blob store, and what each put was given: nothing else may ever be listed under its key.
     """
 
-    _blobs: BlobStore
     given: dict[str, bytes] = attrs.field(factory=dict, init=False)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         self.given[key] = b"".join(map(bytes, pieces))
-        self._blobs.put(key, iter([self.given[key]]), size=size)
-
-    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
-        self._blobs.read_into(key, start, buffer, size=size)
-
-    def delete(self, key: str) -> None:
-        self._blobs.delete(key)
-
-    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        return self._blobs.list(prefix)
+        super().put(key, iter([self.given[key]]), size=size)
 
     def check(self) -> None:
         """

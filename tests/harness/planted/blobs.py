@@ -17,6 +17,7 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_core.errors import BlobMissing, BlobSizeMismatch
 from sft_core.vault.ports import BlobInfo, Buffer
+from support.library import PassedOnBlobs
 
 
 class TruncatesReads(MemoryBlobs):
@@ -246,54 +247,43 @@ class RemembersWhatWasFree(MemoryBlobs):
         super().put(key, iter([content]), size=size)
 
 
-@attrs.frozen
-class KnowsItsOwnPutsOnly:
+@attrs.define
+class KnowsItsOwnPutsOnly(PassedOnBlobs):
     """
     Whether a key is taken is looked up among what this process has put: another one's blobs are replaced.
     """
 
-    data: MemoryBlobs
     _own: set[str] = attrs.field(factory=set, init=False)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         content = b"".join(map(bytes, pieces))
         if len(content) == size and key not in self._own:
-            self.data.delete(key)
-        self.data.put(key, iter([content]), size=size)
+            super().delete(key)
+        super().put(key, iter([content]), size=size)
         self._own.add(key)
 
-    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
-        self.data.read_into(key, start, buffer, size=size)
-
     def delete(self, key: str) -> None:
-        self.data.delete(key)
+        super().delete(key)
         self._own.discard(key)
 
-    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        return self.data.list(prefix)
 
-
-@attrs.frozen
-class CachesListings:
+@attrs.define
+class CachesListings(PassedOnBlobs):
     """
     A listing that a process asks for once, and then only when it has changed something itself.
     """
 
-    data: MemoryBlobs
     _listed: dict[str, list[BlobInfo]] = attrs.field(factory=dict, init=False)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        self.data.put(key, pieces, size=size)
+        super().put(key, pieces, size=size)
         self._listed.clear()
 
-    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
-        self.data.read_into(key, start, buffer, size=size)
-
     def delete(self, key: str) -> None:
-        self.data.delete(key)
+        super().delete(key)
         self._listed.clear()
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         if prefix not in self._listed:
-            self._listed[prefix] = [*self.data.list(prefix)]
+            self._listed[prefix] = [*super().list(prefix)]
         return iter(self._listed[prefix])
