@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -97,17 +97,8 @@ class NamesBeforeTheSync(Uninterrupted):
         if fd not in self._waiting:
             super().close(fd)
 
-    def link(
-        self,
-        src: str,
-        dst: str,
-        *,
-        src_dir_fd: int | None = None,
-        dst_dir_fd: int | None = None,
-        follow_symlinks: bool = True,
-    ) -> None:
-        folders = {"src_dir_fd": src_dir_fd, "dst_dir_fd": dst_dir_fd}
-        super().link(src, dst, **folders, follow_symlinks=follow_symlinks)
+    def link(self, src: str, dst: str, **options: Any) -> None:
+        super().link(src, dst, **options)
         for fd in self._waiting:
             super().fsync(fd)
             super().close(fd)

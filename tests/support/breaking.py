@@ -124,23 +124,14 @@ class BreakingCalls:
     def fstat(self, fd: int) -> os.stat_result:
         return self._call("fstat", self.calls.fstat, fd)
 
-    def stat(self, path: str, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
-        return self._call("stat", self.calls.stat, path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+    def stat(self, path: str, **options: Any) -> os.stat_result:
+        return self._call("stat", self.calls.stat, path, **options)
 
-    def link(
-        self,
-        src: str,
-        dst: str,
-        *,
-        src_dir_fd: int | None = None,
-        dst_dir_fd: int | None = None,
-        follow_symlinks: bool = True,
-    ) -> None:
-        folders = {"src_dir_fd": src_dir_fd, "dst_dir_fd": dst_dir_fd}
-        self._call("link", self.calls.link, src, dst, **folders, follow_symlinks=follow_symlinks)
+    def link(self, src: str, dst: str, **options: Any) -> None:
+        self._call("link", self.calls.link, src, dst, **options)
 
-    def unlink(self, path: str, *, dir_fd: int | None = None) -> None:
-        self._call("unlink", self.calls.unlink, path, dir_fd=dir_fd)
+    def unlink(self, path: str, **options: Any) -> None:
+        self._call("unlink", self.calls.unlink, path, **options)
 
     def mkdir(self, path: Path, mode: int = 0o777) -> None:
         self._call("mkdir", self.calls.mkdir, path, mode)
