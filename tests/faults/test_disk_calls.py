@@ -46,10 +46,7 @@ class Disk:
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir()
         self.calls.arm()
-        self.world.begin_anew()
-        operation = kind(self.world)
-        operation.before()
-        return operation
+        return self.world.begun(kind)
 
     def check_traces(self) -> None:
         """
@@ -66,14 +63,6 @@ class Disk:
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path / "blobs")
-
-
-def attempted(operation: Operation) -> SftError | None:
-    try:
-        operation.act()
-    except SftError as error:
-        return error
-    return None
 
 
 def judged(error: SftError | None, operation: Operation, what: Break) -> None:
@@ -116,15 +105,13 @@ def test_whichever_call_fails_and_however_nothing_told_is_lost(disk: Disk, kind:
         for what in ways(nth, calls):
             operation = disk.begun(kind)
             disk.calls.arm(nth, what)
-            error = attempted(operation)
+            error = operation.attempt()
             assert disk.calls.has_broken
             disk.calls.arm()
             judged(error, operation, what)
             assert not disk.calls.opened
             disk.world.check()
-            operation.again()
-            assert operation.is_done
-            disk.world.settle()
+            operation.go_on()
             disk.check_traces()
 
 

@@ -18,7 +18,7 @@ import pytest
 from sft_adapters.minio.blobs import MinioBlobs
 from sft_adapters.minio.buckets import ensure_bucket
 from sft_adapters.minio.client import open_client
-from sft_core.errors import BlobStoreUnavailable, Damaged, SftError
+from sft_core.errors import BlobStoreUnavailable, Damaged
 from sft_core.values import Secret
 from sft_core.vault.ports import Buffer
 from sft_http.problems import status_of
@@ -97,10 +97,7 @@ class Server:
         """
         for blob in list(self.store.list()):
             self.store.delete(blob.key)
-        self.world.begin_anew()
-        operation = kind(self.world)
-        operation.before()
-        return operation
+        return self.world.begun(kind)
 
 
 @pytest.fixture
@@ -109,15 +106,6 @@ def server(s3: S3, bucket: str) -> Iterator[Server]:
         made = Server(s3, proxy, bucket)
         yield made
         made.client.close()
-
-
-def attempted(server: Server, operation: Operation, fault: Fault) -> SftError | None:
-    try:
-        with impatient(server.store) if fault in SILENT else nullcontext():
-            operation.act()
-    except SftError as error:
-        return error
-    return None
 
 
 def kind_of(request: str) -> str:
@@ -157,7 +145,8 @@ def test_whichever_request_breaks_and_however_nothing_told_is_lost(server: Serve
         for fault in met(nth, requests):
             operation = server.begun(kind)
             server.proxy.arm(fault, nth)
-            error = attempted(server, operation, fault)
+            with impatient(server.store) if fault in SILENT else nullcontext():
+                error = operation.attempt()
             broken = server.proxy.broken
             server.proxy.arm()
             assert broken
@@ -166,9 +155,7 @@ def test_whichever_request_breaks_and_however_nothing_told_is_lost(server: Serve
                 assert isinstance(error, told)
                 assert status_of(error) in {500, 503}
             server.world.check()
-            operation.again()
-            assert operation.is_done
-            server.world.settle()
+            operation.go_on()
 
 
 def test_the_harness_finds_a_store_that_believes_too_much(s3: S3, bucket: str) -> None:

@@ -18,7 +18,6 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.disk.calls import SystemCalls
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.rows import Tables
-from sft_core.errors import SftError
 from sft_core.values import FileId
 from sft_core.vault.ports import BlobStore
 from support.breaking import Break, BreakingCalls
@@ -75,10 +74,7 @@ class Machine:
         self.watch(lambda: None)
         self.breaking.arm()
         self.calls.format()
-        self.world.begin_anew()
-        operation = kind(self.world)
-        operation.before()
-        return operation
+        return self.world.begun(kind)
 
     def watch(self, step: Callable[[], None]) -> None:
         """
@@ -120,10 +116,7 @@ class Machine:
         """
         The same; then the operation is gone on with, and a sweep leaves no trace of the cut.
         """
-        operation = self.cut(moment, lot)
-        operation.again()
-        assert operation.is_done
-        self.world.settle()
+        self.cut(moment, lot).go_on()
         left = {f"{folder}/{name}" for folder, node in self.calls.top.names.items() for name in node.names}
         assert left == {blob.key for blob in self.world.blobs.list()}, "something is left"
         assert all(node.names for node in self.calls.top.names.values()), "an empty folder is left"
@@ -175,9 +168,7 @@ def cut_after_a_failure(machine: Machine, kind: type[Operation]) -> int:
         nth += 1
         operation = machine.begun(kind)
         machine.breaking.arm(nth, Break("EIO", errno.EIO))
-        try:
-            operation.act()
-        except SftError:
+        if operation.attempt() is not None:
             machine.breaking.arm()
             operation.again()
         if not machine.breaking.has_broken and operation.is_done and len(machine.breaking.made) < nth:

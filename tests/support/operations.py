@@ -91,6 +91,15 @@ class World:
         self.known, self.leaving, self.asked = {}, set(), set()
         self.store(os.urandom(20))
 
+    def begun(self, kind: type[Operation]) -> Operation:
+        """
+        An operation in a world begun anew, prepared and not begun.
+        """
+        self.begin_anew()
+        operation = kind(self)
+        operation.before()
+        return operation
+
     def store(self, content: bytes) -> FileId:
         """
         Store a file; when it returns the file is known to be there.
@@ -201,12 +210,30 @@ class Operation:
         """
         raise NotImplementedError
 
+    def attempt(self) -> SftError | None:
+        """
+        Do it, and give the error of ours in which that ended, if it did.
+        """
+        try:
+            self.act()
+        except SftError as error:
+            return error
+        return None
+
     def again(self) -> None:
         """
         Do what was not done.
         """
         if not self.is_done:
             self.act()
+
+    def go_on(self) -> None:
+        """
+        That what went wrong does not keep it from being done, and that a sweep leaves no trace.
+        """
+        self.again()
+        assert self.is_done
+        self.world.settle()
 
 
 @attrs.define
