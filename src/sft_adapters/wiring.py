@@ -118,7 +118,7 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
     )
     seal_upload = vault.SealUpload(begin=begin, store_part=store_part)
     abort_upload = vault.AbortUpload(begin=begin, blobs=blobs)
-    find_file = vault.FindFile(begin=begin)
+    find_file = vault.FindFile(begin=begin, clock=clock)
     read_file = vault.ReadFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs)
     delete_file = vault.DeleteFile(begin=begin, find=find_file, blobs=blobs)
 
@@ -197,8 +197,9 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
             abort=abort_upload,
         ),
         find_file=find_file,
-        list_files=vault.ListFiles(begin=begin),
+        list_files=vault.ListFiles(begin=begin, clock=clock),
         read_file=read_file,
+        set_expiry=vault.SetExpiry(begin=begin, clock=clock, find=find_file),
         delete_file=delete_file,
         create_upload=create_upload,
         find_upload=find_upload,

@@ -37,6 +37,7 @@ from sft_core.vault.use_cases import (
     ListFiles,
     ReadFile,
     SealUpload,
+    SetExpiry,
     StoreFile,
     StorePart,
 )
@@ -64,6 +65,7 @@ class Application:
     find_file: FindFile
     list_files: ListFiles
     read_file: ReadFile
+    set_expiry: SetExpiry
     delete_file: DeleteFile
 
     create_upload: CreateUpload

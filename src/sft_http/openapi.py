@@ -11,7 +11,7 @@ import attrs
 
 from sft_adapters.settings import Settings
 from sft_core.values import MAX_PAGE_SIZE
-from sft_core.vault.model import MAX_DOWNLOADS_BOUND, MAX_EXPIRES_HOURS
+from sft_core.vault.model import MAX_DOWNLOADS_BOUND, MAX_EXPIRES_HOURS, MAX_FILE_HOURS
 
 Json = dict[str, Any]
 
@@ -80,6 +80,7 @@ CALLS: Final = (
     ),
     Call("get", "/files/{id}", "One file", "200 File", f"{_OWN} 404"),
     Call("head", "/files/{id}", "Its headers", "200", f"{_OWN} 404"),
+    Call("patch", "/files/{id}", "Set a file's end", "200 File", f"404 {_CHANGE}", takes="Expiry"),
     Call("delete", "/files/{id}", "Delete a file", "204", f"{_OWN} 404"),
     Call(
         "put",
@@ -194,6 +195,7 @@ def _schemas() -> Json:
         "Refresh": _object("refresh_token", {"refresh_token": _STRING}),
         "TotpCode": _object("totp_code", {"totp_code": _CODE}),
         "Share": _object("", {"expires_hours": {**_HOURS, "default": 24}, "max_downloads": _BUDGET}),
+        "Expiry": _object("expires_hours", {"expires_hours": {**_HOURS, "maximum": MAX_FILE_HOURS}}),
         "Upload": _object("file", {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
                           {name: _QUERY[name] for name in _UPLOAD_FIELDS}),
         "User": _object(" ".join(user), user),
@@ -201,7 +203,7 @@ def _schemas() -> Json:
                           "token_type": {"const": "bearer"}}),
         "TotpEnrolment": _object("secret qr_code", {"secret": _STRING, "qr_code": _STRING}),
         "Message": _object("message", {"message": _STRING}),
-        "File": _object(" ".join(file), file),
+        "File": _object(" ".join(file), file, {"expires_at": _TIME}),
         "Files": {"type": "array", "items": _ref("File")},
         "ShareLink": _object("share_url share_token expires_at", {"share_url": _STRING, "share_token": _STRING,
                              "expires_at": _TIME}),

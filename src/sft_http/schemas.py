@@ -80,6 +80,15 @@ class Share:
     max_downloads: int | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Expiry:
+    """
+    PATCH /files/{id}.
+    """
+
+    expires_hours: int | None
+
+
 def _text(value: object, _type: type) -> str:
     if not isinstance(value, str):
         raise InvalidValue("", "must be a string")
@@ -166,10 +175,11 @@ def tokens_json(tokens: Tokens) -> dict[str, Any]:
 
 def file_json(file: File, links: LinkSummary) -> dict[str, Any]:
     """
-    A file with its newest live link, as its owner sees it.
+    A file with its newest live link, as its owner sees it; with its own end if it has one.
     """
-    link, token = links.current, links.token
-    return {
+    link, token, end = links.current, links.token, file.expires_at
+    shared_until = min(filter(None, [link.expires_at, end])) if link else None
+    found = {
         "id": str(file.id),
         "filename": str(file.name),
         "original_filename": str(file.original_name),
@@ -177,11 +187,12 @@ def file_json(file: File, links: LinkSummary) -> dict[str, Any]:
         "mime_type": str(file.media_type),
         "is_public": link is not None,
         "share_token": token.spelling() if token else None,
-        "share_expires_at": timestamp(link.expires_at) if link else None,
+        "share_expires_at": timestamp(shared_until) if shared_until else None,
         "download_count": links.downloads,
         "max_downloads": link.max_downloads if link else file.terms.max_downloads,
         "created_at": timestamp(file.created_at),
     }
+    return found if end is None else {**found, "expires_at": timestamp(end)}
 
 
 def share_json(issued: IssuedLink, prefix: str) -> dict[str, Any]:

@@ -183,7 +183,9 @@ class Campaign:
     def _sweep(self) -> None:
         status, swept = self.victim.told_later("sweep")
         self.figures.sweeps += 1
-        self.figures.swept.update({name: swept[name] for name in ("given_up", "removed", "orphans", "forgotten")})
+        self.figures.swept.update(
+            {name: swept[name] for name in ("given_up", "expired", "removed", "orphans", "forgotten")}
+        )
         self._no([] if status == 0 and swept["is_complete"] else [f"the sweep ended with {status}: {swept}"])
         status, told = self.victim.told_later("doctor", "--verify-data")
         self._no([] if status == 0 else [f"the doctor ended with {status}: {told['findings']} {told['failures']}"])

@@ -368,7 +368,7 @@ def test_a_database_that_is_away_is_told(sft: Application) -> None:
         raise DatabaseUnavailable
 
     swept = attrs.evolve(sft.sweep, begin=away)()
-    assert swept == Swept(failures=Counter({"database-unavailable": 3}), is_complete=False)
+    assert swept == Swept(failures=Counter({"database-unavailable": 4}), is_complete=False)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 7, 12])

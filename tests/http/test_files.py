@@ -33,7 +33,14 @@ def file(service: Edge, token: str) -> Shared:
 def test_somebody_elses_file_is_as_one_that_never_was(service: Edge, file: Shared) -> None:
     """For another user each call on a file answers as for an id that was never given."""
     stranger = service.sign_up("stranger")
-    for method, below in (("GET", ""), ("DELETE", ""), ("GET", "/download"), ("HEAD", "/download"), ("POST", "/share")):
+    for method, below in (
+        ("GET", ""),
+        ("PATCH", ""),
+        ("DELETE", ""),
+        ("GET", "/download"),
+        ("HEAD", "/download"),
+        ("POST", "/share"),
+    ):
         answers = []
         for one in (file.id, NEVER, *NO_IDS, file.id.upper(), "../" + file.id):
             answer = service.call(method, f"/files/{one}{below}", token=stranger)

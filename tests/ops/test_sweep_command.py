@@ -24,7 +24,7 @@ from support.processes import free_port
 RUNNER = CliRunner()
 LIGHT = {"ARGON2_MEMORY_KIB": "8192"}
 SOON = {"ORPHAN_GRACE_HOURS": "1"}
-NOTHING = {"given_up": 0, "removed": 0, "orphans": 0, "orphan_bytes": 0, "forgotten": 0}
+NOTHING = {"given_up": 0, "expired": 0, "removed": 0, "orphans": 0, "orphan_bytes": 0, "forgotten": 0}
 
 
 @pytest.fixture

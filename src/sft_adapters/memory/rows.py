@@ -130,8 +130,9 @@ class Files(Repository):
     def get(self, file_id: FileId) -> File | None:
         return self.read().files.get(file_id)
 
-    def list_sealed(self, owner: UserId, page: Page) -> Sequence[File]:
+    def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
         files = (file for file in self.read().files.values() if file.owner == owner and file.state is FileState.SEALED)
+        files = (file for file in files if not file.is_expired(now))
         newest_first = sorted(files, key=lambda file: (file.created_at, file.id), reverse=True)
         return newest_first[page.skip : page.skip + page.limit]
 

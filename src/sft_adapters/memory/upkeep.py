@@ -32,6 +32,17 @@ class Leftovers(Repository):
         tables = self.read()
         return _page((file for file in tables.files.values() if _is_idle(tables, file, since)), after, limit)
 
+    def expired(self, *, now: datetime, after: FileId | None, limit: int) -> Sequence[File]:
+        return _page((file for file in self.read().files.values() if _is_expired(file, now)), after, limit)
+
+    def expire(self, file_id: FileId, *, now: datetime) -> bool:
+        tables = self.write()
+        file = tables.files.get(file_id)
+        if file is None or not _is_expired(file, now):
+            return False
+        tables.files[file_id] = file.condemned()
+        return True
+
     def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
         tables = self.write()
         file = tables.files.get(file_id)
@@ -46,6 +57,10 @@ class Leftovers(Repository):
 
     def first_account(self) -> datetime | None:
         return min((user.created_at for user in self.read().users.values()), default=None)
+
+
+def _is_expired(file: File, now: datetime) -> bool:
+    return file.state is FileState.SEALED and file.is_expired(now)
 
 
 def _is_idle(tables: Tables, file: File, since: IdleSince) -> bool:

@@ -5,11 +5,12 @@ Files as rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, insert, or_, select, update
 
 from sft_adapters.sql import retired
 from sft_adapters.sql.errors import translated
@@ -23,6 +24,7 @@ _GET: Final = select(files).where(files.c.id == bindparam("file"))
 _SEALED: Final = (
     select(files)
     .where(files.c.owner_id == bindparam("owner"), files.c.state == FileState.SEALED.value)
+    .where(or_(files.c.expires_at.is_(None), files.c.expires_at > bindparam("now", type_=Moment)))
     .order_by(files.c.created_at.desc(), files.c.id.desc())
     .offset(bindparam("skip"))
     .limit(bindparam("most"))
@@ -55,6 +57,7 @@ def to_row(file: File) -> dict[str, Any]:
         "expires_hours": file.terms.expires_hours,
         "created_at": file.created_at,
         "touched_at": file.touched_at,
+        "expires_at": file.expires_at,
     }
 
 
@@ -76,6 +79,7 @@ def from_row(row: Row[Any]) -> File:
         terms=ShareTerms(max_downloads=row.max_downloads, expires_hours=row.expires_hours),
         created_at=row.created_at,
         touched_at=max(row.created_at, row.touched_at),
+        expires_at=row.expires_at,
     )
 
 
@@ -97,8 +101,8 @@ class SqlFiles:
             row = self.connection.execute(_GET, {"file": file_id.bytes}).one_or_none()
         return from_row(row) if row is not None else None
 
-    def list_sealed(self, owner: UserId, page: Page) -> Sequence[File]:
-        asked = {"owner": owner.bytes, "skip": page.skip, "most": page.limit}
+    def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
+        asked = {"owner": owner.bytes, "now": now, "skip": page.skip, "most": page.limit}
         with translated():
             return [from_row(row) for row in self.connection.execute(_SEALED, asked)]
 

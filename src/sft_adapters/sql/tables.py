@@ -57,6 +57,9 @@ metadata: Final = MetaData(
 UNFINISHED: Final = text("state != 'sealed'")
 """A condition on files, word for word that of their index: with a parameter in it the index would not be used."""
 
+EXPIRES: Final = text("expires_at IS NOT NULL")
+"""A condition on files, word for word that of their index."""
+
 # Identifiers are the 16 bytes of a UUID version 7, so they sort by the time they were made.
 ID: Final = LargeBinary(16)
 
@@ -116,6 +119,8 @@ files: Final = Table(
     Column("touched_at", Moment, nullable=False, server_default="0"),
     # How many bytes of its owner's quota the file holds.
     Column("held", BigInteger, nullable=False, server_default="0"),
+    # The end that its owner has set.
+    Column("expires_at", Moment),
     CheckConstraint("state IN ('receiving', 'sealed', 'aborting', 'deleting')", name="state_is_known"),
     CheckConstraint("encryption IN ('server', 'client')", name="encryption_is_known"),
     CheckConstraint("(key_id IS NULL) = (wrapped_key IS NULL)", name="key_is_whole"),
@@ -124,6 +129,7 @@ files: Final = Table(
     Index(None, "owner_id", "state", "created_at", "id"),
     # The few that a sweep has to look at, among the many that are sealed.
     Index("ix_files_unfinished", "id", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
+    Index("ix_files_expires_at", "expires_at", sqlite_where=EXPIRES, postgresql_where=EXPIRES),
 )
 
 usages: Final = Table(

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.files import from_row
 from sft_adapters.sql.manifests import COLUMNS
-from sft_adapters.sql.tables import UNFINISHED, files, links, parts, uploads, usages, users
+from sft_adapters.sql.tables import EXPIRES, UNFINISHED, files, links, parts, uploads, usages, users
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import CONDEMNED, File, FileState, Part
 from sft_core.vault.upkeep_ports import Drift, IdleSince
@@ -47,6 +47,15 @@ class SqlLeftovers:
     def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[File]:
         return _page(self.connection, and_(UNFINISHED, _is_idle(since)), after, limit)
 
+    def expired(self, *, now: datetime, after: FileId | None, limit: int) -> Sequence[File]:
+        return _page(self.connection, and_(EXPIRES, _is_expired(now)), after, limit)
+
+    def expire(self, file_id: FileId, *, now: datetime) -> bool:
+        change = {"state": FileState.DELETING.value, "key_id": None, "wrapped_key": None}
+        over = (files.c.id == file_id.bytes) & _is_expired(now)
+        with translated():
+            return self.connection.execute(update(files).where(over).values(change)).rowcount == 1
+
     def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
         change = {"state": FileState.ABORTING.value, "key_id": None, "wrapped_key": None}
         idle = (files.c.id == file_id.bytes) & _is_idle(since)
@@ -62,6 +71,10 @@ class SqlLeftovers:
         with translated():
             first: datetime | None = self.connection.execute(select(func.min(users.c.created_at))).scalar_one()
         return first
+
+
+def _is_expired(now: datetime) -> ColumnElement[bool]:
+    return and_(_IS_SEALED, files.c.expires_at <= now)
 
 
 def _is_idle(since: IdleSince) -> ColumnElement[bool]:

@@ -69,7 +69,7 @@ class FindMade:
     """
     What an earlier request under the same key has made; None if nothing is kept under it.
 
-    `IdempotencyKeyReused` if that was another request. `ResultGone` if the file has been deleted
+    `IdempotencyKeyReused` if that was another request. `ResultGone` if the file has ended
     since, or the token of a link that has been over for long: it is not made a second time.
     """
 
@@ -78,15 +78,18 @@ class FindMade:
     keyring: KeyRing
 
     def __call__(self, *, owner: UserId, request: Repeatable) -> Made | None:
+        now = self.clock.now()
         with self.begin(read_only=True) as unit:
-            answer = unit.answers.find(request.key.digest(owner), now=self.clock.now())
+            answer = unit.answers.find(request.key.digest(owner), now=now)
             if answer is None:
                 return None
             if not hmac.compare_digest(answer.fingerprint, request.fingerprint):
                 raise IdempotencyKeyReused
             file = unit.files.get(answer.file_id)
             link = unit.links.find(answer.token_digest) if answer.token_digest is not None else None
-        if file is None or file.state is not FileState.SEALED or (link is None and answer.token_digest is not None):
+        if file is None or file.state is not FileState.SEALED or file.is_expired(now):
+            raise ResultGone
+        if link is None and answer.token_digest is not None:
             raise ResultGone
         if link is None:
             return Made(file=file)

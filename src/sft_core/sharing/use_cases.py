@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import attrs
 
-from sft_core.errors import DownloadLimitReached, LinkNotFound
+from sft_core.errors import DownloadLimitReached, LinkExpired, LinkNotFound
 from sft_core.ports import Begin, Clock, Entropy, Ids, KeyRing
 from sft_core.sharing.model import DEFAULT_EXPIRES_HOURS, LINK_TOKEN_PURPOSE, LinkSummary, ShareLink
 from sft_core.sharing.ports import SharingUnit
@@ -156,9 +156,18 @@ class FindSharedFile:
     def __call__(self, *, token: ShareToken) -> tuple[ShareLink, File]:
         with self.begin(read_only=True) as unit:
             link, file = self.within(unit, token)
-        link.require_live(self.clock.now())
+        self.require_open(link, file, self.clock.now())
         link.require_budget()
         return link, file
+
+    @staticmethod
+    def require_open(link: ShareLink, file: File, now: datetime) -> None:
+        """
+        Raise `LinkRevoked` or `LinkExpired` unless both the link and its file live.
+        """
+        link.require_live(now)
+        if file.is_expired(now):
+            raise LinkExpired
 
     def within(self, unit: SharingUnit, token: ShareToken) -> tuple[ShareLink, File]:
         """
@@ -187,10 +196,9 @@ class RedeemShareLink:
         with self.begin() as unit:
             now = self.clock.now()
             link, file = self.find.within(unit, token)
-            if not unit.links.claim(link.id, now=now):
+            if file.is_expired(now) or not unit.links.claim(link.id, now=now):
                 # Read again for the reason: it may have come true between the look and the claim.
-                link, _ = self.find.within(unit, token)
-                link.require_live(now)
+                self.find.require_open(*self.find.within(unit, token), now)
                 raise DownloadLimitReached
             unit.commit()
         return file

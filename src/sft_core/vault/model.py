@@ -66,6 +66,8 @@ class ShareTerms:
 
 MAX_DOWNLOADS_BOUND: Final = 2**31 - 1
 MAX_EXPIRES_HOURS: Final = 720
+MAX_FILE_HOURS: Final = 87_600
+"""How long ahead the end of a file may be set: ten years."""
 
 
 def check_max_downloads(count: int | None) -> None:
@@ -84,6 +86,14 @@ def check_expires_hours(hours: int | None) -> None:
         raise InvalidValue("expires_hours", f"must be between 1 and {MAX_EXPIRES_HOURS}")
 
 
+def check_file_hours(hours: int | None) -> None:
+    """
+    Raise `InvalidValue` unless the rest of a file's life is absent or 1 to 87 600 hours.
+    """
+    if hours is not None and not 1 <= hours <= MAX_FILE_HOURS:
+        raise InvalidValue("expires_hours", f"must be between 1 and {MAX_FILE_HOURS}")
+
+
 def file_key_context(file_id: UUID, version: int) -> bytes:
     """
     What the wrapped key of a file's version is bound to: file id and version.
@@ -98,7 +108,8 @@ class File:
 
     `key` is None as soon as the file is condemned: without it the stored parts are noise.
     `touched_at` tells when bytes of it last came, to the minute (`StorePart`): an upload that
-    rests for too long is given up.
+    rests for too long is given up. From `expires_at` on, if its owner has set it, the file is gone
+    for everybody, and a sweep removes what is left of it.
     """
 
     id: FileId
@@ -114,6 +125,13 @@ class File:
     encryption: Encryption = Encryption.SERVER
     key: WrappedSecret | None = attrs.field(default=None, repr=False)
     terms: ShareTerms = attrs.field(factory=ShareTerms)
+    expires_at: datetime | None = None
+
+    def is_expired(self, now: datetime) -> bool:
+        """
+        Whether the file's own end has come.
+        """
+        return self.expires_at is not None and self.expires_at <= now
 
     @property
     def key_context(self) -> bytes:

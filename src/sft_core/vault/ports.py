@@ -34,15 +34,15 @@ class FileRepository(Protocol):
         """
         ...
 
-    def list_sealed(self, owner: UserId, page: Page) -> Sequence[File]:
+    def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
         """
-        The owner's sealed files, newest first (by creation, then by id).
+        The owner's sealed files that have not expired, newest first (by creation, then by id).
         """
         ...
 
     def replace(self, file: File, *, expected: FileState) -> bool:
         """
-        Store the file's state, size, names, terms and when it last moved, if its stored state is `expected`.
+        Store the file's state, size, names, terms, end and when it last moved, if its stored state is `expected`.
 
         When it last moved never goes back: somebody else may have moved it since it was read.
 

@@ -159,7 +159,8 @@ class FindUpload:
         file, upload = unit.files.get(file_id), unit.uploads.get(file_id)
         if file is None or upload is None or file.owner != owner or file.state in CONDEMNED:
             raise FileNotFound
-        if file.state is FileState.RECEIVING and file.touched_at <= self.clock.now() - self.idle:
+        now = self.clock.now()
+        if file.is_expired(now) or (file.state is FileState.RECEIVING and file.touched_at <= now - self.idle):
             raise FileNotFound
         offset = file.size if file.state is FileState.SEALED else unit.manifests.totals(file_id)[1]
         return Progress(file=file, upload=upload, offset=offset)

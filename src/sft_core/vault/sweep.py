@@ -68,12 +68,13 @@ class Swept:
     """
     What a sweep has done, or would do.
 
-    Uploads `given_up`; files `removed` to the last row, these among them; blobs of no row, and
+    Uploads `given_up`; files `expired`; files `removed` to the last row, these among them; blobs of no row, and
     their bytes; rows and remains `forgotten` that had been over for long; what failed, by the
     error's code. It is complete if it has looked at everything.
     """
 
     given_up: int = 0
+    expired: int = 0
     removed: int = 0
     orphans: int = 0
     orphan_bytes: int = 0
@@ -124,9 +125,10 @@ def _always() -> bool:
 @attrs.frozen(kw_only=True)
 class Sweep:
     """
-    Finish what is unfinished: uploads nobody goes on with, removals half-done, blobs of no row, old rows.
+    Finish what is unfinished, and end what is over.
 
-    In this order, so that what is given up is removed at once. A store that is away makes only that
+    Uploads nobody goes on with, expired files, removals half-done, blobs of no row, old rows: in
+    this order, so that what has come to its end is removed at once. A store that is away makes only that
     fail which needs it. `may_go_on` is asked before each step; a `dry_run` changes nothing and
     counts what there is.
     """
@@ -139,7 +141,8 @@ class Sweep:
 
     def __call__(self, *, dry_run: bool = False, may_go_on: MayGoOn = _always) -> Swept:
         sweep = _Round(self.clock.now(), dry_run, may_go_on)
-        for step in (self._give_up_idle, self._finish_removals, self._remove_orphans, self._forget):
+        steps = (self._give_up_idle, self._expire, self._finish_removals, self._remove_orphans, self._forget)
+        for step in steps:
             try:
                 step(sweep)
             except SftError as error:
@@ -153,6 +156,14 @@ class Sweep:
         for _ in sweep.each(idle, lambda file: give_up(self.begin, file, since=since)):
             sweep.swept.given_up += 1
             # What is only counted will not be met among the condemned ones.
+            sweep.swept.removed += sweep.dry_run
+
+    def _expire(self, sweep: _Round) -> None:
+        ended = self._pages(
+            lambda unit, after: unit.leftovers.expired(now=sweep.now, after=after, limit=self.policy.batch)
+        )
+        for _ in sweep.each(ended, lambda file: expire(self.begin, file, now=sweep.now)):
+            sweep.swept.expired += 1
             sweep.swept.removed += sweep.dry_run
 
     def _finish_removals(self, sweep: _Round) -> None:
@@ -202,6 +213,16 @@ def give_up(begin: Begin[SweepUnit], file: File, *, since: IdleSince) -> bool:
     """
     with begin() as unit:
         won = unit.leftovers.give_up(file.id, since=since)
+        unit.commit()
+    return won
+
+
+def expire(begin: Begin[SweepUnit], file: File, *, now: datetime) -> bool:
+    """
+    Win the end of a file that has expired by then: from here on its bytes are noise.
+    """
+    with begin() as unit:
+        won = unit.leftovers.expire(file.id, now=now)
         unit.commit()
     return won
 

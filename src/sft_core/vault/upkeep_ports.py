@@ -47,6 +47,20 @@ class Leftovers(Protocol):
         """
         ...
 
+    def expired(self, *, now: datetime, after: FileId | None, limit: int) -> Sequence[File]:
+        """
+        Sealed files whose own end has come.
+        """
+        ...
+
+    def expire(self, file_id: FileId, *, now: datetime) -> bool:
+        """
+        Make such a file deleting and destroy its key, in one conditional update.
+
+        False, changing nothing, if its end has been moved since, or it is in another state or gone.
+        """
+        ...
+
     def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
         """
         Make such a file aborting and destroy its key, in one conditional update.

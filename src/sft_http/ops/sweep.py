@@ -26,7 +26,7 @@ from sft_http.ops.configuration import read_settings, tells_errors, with_setting
 @tells_errors
 def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) -> None:
     """
-    Remove what is left unfinished: uploads that nobody goes on with, parts of no file, rows that are over.
+    Remove what is over: uploads that nobody goes on with, expired files, parts of no file, rows of the past.
 
     A running server does so by itself, every SWEEP_INTERVAL_SECONDS. Both at once do no harm, but with
     SQLite before 3.51.3 one process only may write: there this is refused beside a server, with
@@ -61,6 +61,7 @@ def told(swept: Swept, *, dry_run: bool) -> str:
     lines = [
         "Nothing was changed. There are:" if dry_run else "Swept:",
         f"  uploads given up   {swept.given_up}",
+        f"  files expired      {swept.expired}",
         f"  files removed      {swept.removed}",
         f"  parts of no file   {swept.orphans} ({swept.orphan_bytes} bytes)",
         f"  rows that are over {swept.forgotten}",

@@ -40,7 +40,7 @@ class Files(Resource):
 
 class OneFile(Uploading):
     """
-    GET, HEAD and DELETE /files/{id}; PUT /files/{name}.
+    GET, HEAD, PATCH and DELETE /files/{id}; PUT /files/{name}.
     """
 
     async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
@@ -50,6 +50,17 @@ class OneFile(Uploading):
         resp.media = schemas.file_json(file, links[file.id])
 
     on_head = on_get
+
+    async def on_patch(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
+        user = await self.caller(req)
+        # Looked for before the body is: whom it is not for is told at once.
+        file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
+        body = await self.body(req, schemas.Expiry)
+        file = await self.lanes.control(
+            self.application.set_expiry, owner=user.id, file_id=file.id, expires_hours=body.expires_hours
+        )
+        links = await self.lanes.control(self.application.summarise_links, [file])
+        resp.media = schemas.file_json(file, links[file.id])
 
     async def on_delete(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)

@@ -188,7 +188,7 @@ def test_lookups_and_listings_use_an_index(engine: Engine, database: SqlDatabase
     questions: list[Callable[[SqlUnit], object]] = [
         lambda unit: unit.users.find(user.email),
         lambda unit: unit.users.record_sign_in(user.id, NOW, 101),
-        lambda unit: unit.files.list_sealed(file.owner, Page()),
+        lambda unit: unit.files.list_sealed(file.owner, Page(), now=NOW),
         lambda unit: unit.files.replace(file, expected=FileState.SEALED),
         lambda unit: unit.manifests.covering(file.id, ByteRange(5, 15), limit=3),
         lambda unit: unit.manifests.totals(file.id),

@@ -153,7 +153,7 @@ def test_a_link_keeps_what_it_says_when_its_token_may_go(empty: Engine) -> None:
     links = [a_link(file, revoked_at=NOW, max_downloads=9, downloads=4), a_link(file, created_at=NOW - HOUR)]
     with SqlDatabase(empty)() as unit:
         unit.users.add(owner)
-        unit.files.add(file)
+        old_rows(unit.files.connection, metadata.tables["files"], [to_row(file)])
         for link in links:
             unit.links.connection.execute(insert(metadata.tables["links"]).values(to_link_row(link)))
         unit.commit()

@@ -131,7 +131,7 @@ def test_a_quota_is_exact(race: racers.Race, url: str, database: SqlDatabase, ra
     owner = stored_user(database)
     assert race(racer, url, owner.id.bytes) == racers.BUDGET
     with database(read_only=True) as unit:
-        stored = unit.files.list_sealed(owner.id, Page())
+        stored = unit.files.list_sealed(owner.id, Page(), now=NOW)
         assert [file.size for file in stored] == [racers.SIZE] * racers.BUDGET
         assert unit.quotas.used(owner.id) == racers.BUDGET * racers.SIZE
     with transaction(database.engine, read_only=True) as (connection, _):

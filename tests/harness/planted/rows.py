@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -199,8 +199,8 @@ class ListsOldestFirst(Files):
     A listing in the wrong order.
     """
 
-    def list_sealed(self, owner: UserId, page: Page) -> Sequence[File]:
-        newest_first = super().list_sealed(owner, Page(limit=1000))
+    def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
+        newest_first = super().list_sealed(owner, Page(limit=1000), now=now)
         return list(reversed(newest_first))[page.skip : page.skip + page.limit]
 
 
@@ -209,13 +209,24 @@ class ListsEverybodysFiles(Files):
     A listing without its owner.
     """
 
-    def list_sealed(self, owner: UserId, page: Page) -> Sequence[File]:
+    def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
         owners = {file.owner for file in self.read().files.values()} | {owner}
         files = [
-            file for each in owners for file in super(ListsEverybodysFiles, self).list_sealed(each, Page(limit=1000))
+            file
+            for each in owners
+            for file in super(ListsEverybodysFiles, self).list_sealed(each, Page(limit=1000), now=now)
         ]
         newest_first = sorted(files, key=lambda file: (file.created_at, file.id), reverse=True)
         return newest_first[page.skip : page.skip + page.limit]
+
+
+class ListsWhatHasExpired(Files):
+    """
+    A listing that shows a file after its end.
+    """
+
+    def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
+        return super().list_sealed(owner, page, now=now - timedelta(days=9))
 
 
 class ListsWhatIsUnderWay(Files):
@@ -223,8 +234,8 @@ class ListsWhatIsUnderWay(Files):
     A listing that shows what is not sealed.
     """
 
-    def list_sealed(self, owner: UserId, page: Page) -> Sequence[File]:
-        files = [file for file in self.read().files.values() if file.owner == owner]
+    def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
+        files = [file for file in self.read().files.values() if file.owner == owner and not file.is_expired(now)]
         newest_first = sorted(files, key=lambda file: (file.created_at, file.id), reverse=True)
         return newest_first[page.skip : page.skip + page.limit]
 

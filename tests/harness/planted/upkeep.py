@@ -5,7 +5,7 @@ Broken upkeep, planted in that in memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -40,6 +40,39 @@ class KeepsTheKey(Leftovers):
         won = super().give_up(file_id, since=since)
         if won and before is not None:
             self.write().files[file_id] = attrs.evolve(before, state=FileState.ABORTING)
+        return won
+
+
+class EndsAMomentLate(Leftovers):
+    """
+    A file's last moment is taken for one of its life.
+    """
+
+    def expired(self, *, now: datetime, after: FileId | None, limit: int) -> Sequence[File]:
+        return super().expired(now=now - timedelta(microseconds=1), after=after, limit=limit)
+
+
+class EndsWhatWasLookedAt(Leftovers):
+    """
+    Whether the file's end has been moved since it was looked at is not part of the condition.
+    """
+
+    def expire(self, file_id: FileId, *, now: datetime) -> bool:
+        file = self.read().files.get(file_id)
+        end = None if file is None else file.expires_at
+        return super().expire(file_id, now=now if end is None else max(now, end))
+
+
+class KeepsTheKeyOfWhatExpired(Leftovers):
+    """
+    A state that changes, and a key that stays.
+    """
+
+    def expire(self, file_id: FileId, *, now: datetime) -> bool:
+        before = self.read().files.get(file_id)
+        won = super().expire(file_id, now=now)
+        if won and before is not None:
+            self.write().files[file_id] = attrs.evolve(before, state=FileState.DELETING)
         return won
 
 

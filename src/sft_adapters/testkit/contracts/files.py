@@ -38,7 +38,7 @@ class FileRepositoryContract:
     def test_a_file_comes_back_as_stored(self, database: Database, state: FileState) -> None:
         """Every field survives in every state; an unknown file is None."""
         plain = {"terms": ShareTerms(), "key": None, "encryption": Encryption.CLIENT, "size": 2**50, "version": 7}
-        for changes in ({}, plain):
+        for changes in ({}, plain, {"expires_at": NOW + timedelta(days=3650, microseconds=1)}):
             file = stored_file(database, **{"state": state, **changes})
             assert _get(database, file.id) == file
         assert _get(database, a_file(stored_user(database)).id) is None
@@ -64,9 +64,24 @@ class FileRepositoryContract:
             unit.commit()
         newest_first = sorted(mine, key=lambda file: (file.created_at, file.id), reverse=True)
         with database(read_only=True) as unit:
-            assert list(unit.files.list_sealed(owner.id, Page())) == newest_first
-            assert list(unit.files.list_sealed(owner.id, Page(skip=1, limit=2))) == newest_first[1:3]
-            assert list(unit.files.list_sealed(owner.id, Page(skip=4))) == []
+            assert list(unit.files.list_sealed(owner.id, Page(), now=NOW)) == newest_first
+            assert list(unit.files.list_sealed(owner.id, Page(skip=1, limit=2), now=NOW)) == newest_first[1:3]
+            assert list(unit.files.list_sealed(owner.id, Page(skip=4), now=NOW)) == []
+
+    def test_an_expired_file_is_not_listed(self, database: Database) -> None:
+        """From its end on, to the microsecond; nor does it take a place on a page."""
+        owner, tick = stored_user(database), timedelta(microseconds=1)
+        lasting, ended, ends_now, ends_later = (
+            a_file(owner, state=FileState.SEALED, created_at=NOW - age * tick, expires_at=end)
+            for age, end in enumerate([None, NOW - tick, NOW, NOW + tick])
+        )
+        with database() as unit:
+            for file in (lasting, ended, ends_now, ends_later):
+                unit.files.add(file)
+            unit.commit()
+        with database(read_only=True) as unit:
+            assert list(unit.files.list_sealed(owner.id, Page(limit=2), now=NOW)) == [lasting, ends_later]
+            assert list(unit.files.list_sealed(owner.id, Page(), now=NOW + tick)) == [lasting]
 
     @pytest.mark.parametrize("stored", FileState)
     @pytest.mark.parametrize("expected", FileState)
@@ -82,6 +97,7 @@ class FileRepositoryContract:
             key=None,
             name=FileName.parse("renamed.txt"),
             terms=ShareTerms(max_downloads=1),
+            expires_at=NOW,
         )
         with database() as unit:
             assert unit.files.replace(changed, expected=expected) == (stored is expected)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Final
 
@@ -72,6 +72,52 @@ class LeftoversContract:
         with database(read_only=True) as unit:
             found = _paged(lambda after, most: unit.leftovers.condemned(after=after, limit=most), limit)
         assert found == [file for file in files if file.state in CONDEMNED]
+
+    @pytest.mark.parametrize("limit", [1, 2, 100])
+    def test_what_has_expired_is_found(self, database: Database, limit: int) -> None:
+        """Sealed files from their end on, to the microsecond; what has no end, or another state, never."""
+        owner, sealed = stored_user(database), FileState.SEALED
+        ended = _stored(database, *(a_file(owner, state=sealed, expires_at=NOW - late * TICK) for late in (0, 1, 2)))
+        _stored(database, a_file(owner, state=sealed, expires_at=NOW + TICK), a_file(owner, state=sealed))
+        for state in FileState:
+            if state is not sealed:
+                _stored(database, a_file(owner, state=state, expires_at=NOW))
+        with database(read_only=True) as unit:
+            found = _paged(lambda after, most: unit.leftovers.expired(now=NOW, after=after, limit=most), limit)
+        assert found == ended
+
+    @pytest.mark.parametrize("state", FileState)
+    @pytest.mark.parametrize("end", [None, NOW - TICK, NOW, NOW + TICK])
+    def test_only_what_has_expired_is_ended(self, database: Database, state: FileState, end: datetime | None) -> None:
+        """Its key is destroyed with it; anything else stays as it is."""
+        file = stored_file(database, state=state, expires_at=end)
+        over = state is FileState.SEALED and end is not None and end <= NOW
+        with database() as unit:
+            assert unit.leftovers.expire(file.id, now=NOW) == over
+            unit.commit()
+        with database(read_only=True) as unit:
+            assert unit.files.get(file.id) == (file.condemned() if over else file)
+
+    def test_who_moves_a_files_end_and_who_ends_it_are_not_both_right(self, database: Database) -> None:
+        """Of a move and of twelve ends at once: the file is ended once, or it stays with its new end."""
+        file = stored_file(database, state=FileState.SEALED, expires_at=NOW)
+        moved, turns = attrs.evolve(file, expires_at=NOW + LATER), count()
+
+        def run() -> str:
+            with database() as unit:
+                if next(turns) == 0:
+                    won = "moved" if unit.files.replace(moved, expected=FileState.SEALED) else ""
+                else:
+                    won = "ended" if unit.leftovers.expire(file.id, now=NOW) else ""
+                unit.commit()
+            return won
+
+        won = sorted(filter(None, race(run)))
+        with database(read_only=True) as unit:
+            found = unit.files.get(file.id)
+        assert found is not None
+        kept = {"moved": (FileState.SEALED, NOW + LATER), "ended": (FileState.DELETING, NOW)}
+        assert (found.state, found.expires_at) == kept["".join(won)]
 
     @pytest.mark.parametrize("limit", [1, 2, 100])
     def test_what_is_idle_is_found(self, database: Database, limit: int) -> None:

@@ -8,6 +8,9 @@ the four in one for whoever has the bytes at hand.
 They are imported from here.
 """
 
+from sft_core.vault.use_cases.expiring import (
+    SetExpiry,
+)
 from sft_core.vault.use_cases.reading import (
     FindFile,
     ListFiles,
@@ -44,6 +47,7 @@ __all__ = [
     "Place",
     "ReadFile",
     "SealUpload",
+    "SetExpiry",
     "StoreFile",
     "StorePart",
     "Upload",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import attrs
 
 from sft_core.errors import Damaged, FileNotFound
-from sft_core.ports import Begin, KeyRing
+from sft_core.ports import Begin, Clock, KeyRing
 from sft_core.values import ByteRange, FileId, Page, Secret, UserId
 from sft_core.vault.model import CONDEMNED, FILE_KEY_PURPOSE, MANIFEST_PAGE, File, FileState, Part
 from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
@@ -18,10 +18,11 @@ from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
 @attrs.frozen(kw_only=True)
 class FindFile:
     """
-    One of the owner's files; `FileNotFound` for anything else, another's files included.
+    One of the owner's files; `FileNotFound` for anything else, another's files and expired ones included.
     """
 
     begin: Begin[VaultUnit]
+    clock: Clock
 
     def __call__(self, *, owner: UserId, file_id: FileId) -> File:
         with self.begin(read_only=True) as unit:
@@ -34,6 +35,8 @@ class FindFile:
         file = unit.files.get(file_id)
         if file is None or file.owner != owner or file.state is not FileState.SEALED:
             raise FileNotFound
+        if file.is_expired(self.clock.now()):
+            raise FileNotFound
         return file
 
 
@@ -44,10 +47,11 @@ class ListFiles:
     """
 
     begin: Begin[VaultUnit]
+    clock: Clock
 
     def __call__(self, *, owner: UserId, page: Page) -> tuple[File, ...]:
         with self.begin(read_only=True) as unit:
-            return tuple(unit.files.list_sealed(owner, page))
+            return tuple(unit.files.list_sealed(owner, page, now=self.clock.now()))
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,163 @@
+"""
+The end that an owner sets for a file: from it on the file is gone for everybody, swept or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from sft_adapters.memory.clock import SettableClock
+from sft_adapters.memory.database import MemoryDatabase
+from sft_core.application import Application
+from sft_core.errors import FileNotFound, InvalidValue, LinkExpired, LinkNotFound, LinkRevoked, ResultGone
+from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
+from sft_core.users.model import User
+from sft_core.values import OCTET_STREAM, FileName, Page, UserId
+from sft_core.vault.model import MAX_FILE_HOURS, File, FileState, ShareTerms
+from sft_core.vault.resumable import UploadAsked
+from sft_core.vault.sweep import Swept
+from support.library import register
+
+NAME = FileName.parse("brief.txt")
+TICK = timedelta(microseconds=1)
+KEY = IdempotencyKey.parse("8e03978e-40d5-43e8-bc93-6894a57f9324")
+
+
+@pytest.fixture
+def file(sft: Application, maya: User) -> File:
+    """
+    A file that ends in two hours.
+    """
+    stored = sft.store_file(owner=maya.id, name=NAME, content=[b"brief"])
+    return sft.set_expiry(owner=maya.id, file_id=stored.id, expires_hours=2)
+
+
+def listed(sft: Application, owner: User) -> list[File]:
+    return list(sft.list_files(owner=owner.id, page=Page()))
+
+
+def to_the_end(clock: SettableClock, *, short_of: timedelta = timedelta(0)) -> None:
+    clock.advance(seconds=7200 - short_of.total_seconds())
+
+
+def test_until_its_end_a_file_is_like_any_other(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
+    """Found, listed, read and shared to the last microsecond; a sweep leaves it alone."""
+    assert file.expires_at == clock.now() + timedelta(hours=2)
+    to_the_end(clock, short_of=TICK)
+    assert sft.sweep() == Swept()
+    assert sft.find_file(owner=maya.id, file_id=file.id) == file
+    assert listed(sft, maya) == [file]
+    token = sft.issue_share_link(owner=maya.id, file_id=file.id).token
+    assert b"".join(map(bytes, sft.read_file(sft.redeem_share_link(token=token)))) == b"brief"
+
+
+@pytest.mark.parametrize("is_swept", [False, True])
+def test_from_its_end_on_nobody_finds_a_file(
+    sft: Application, maya: User, file: File, clock: SettableClock, *, is_swept: bool
+) -> None:
+    """Neither its owner in any way, nor who holds a link, which spends nothing; whether a sweep was there or not."""
+    token = sft.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=720, max_downloads=1).token
+    to_the_end(clock)
+    if is_swept:
+        assert sft.sweep() == Swept(expired=1, removed=1)
+    assert listed(sft, maya) == []
+    uses: list[Callable[..., object]] = [sft.find_file, sft.delete_file, sft.issue_share_link]
+    for use in uses:
+        with pytest.raises(FileNotFound):
+            use(owner=maya.id, file_id=file.id)
+    with pytest.raises(FileNotFound):
+        sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
+    for look in (sft.find_shared_file, sft.redeem_share_link):
+        with pytest.raises(LinkNotFound if is_swept else LinkExpired):
+            look(token=token)
+    assert sft.summarise_links([file])[file.id].downloads == 0
+
+
+def test_a_link_that_was_revoked_says_so(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
+    """That its file has ended too does not matter."""
+    token = sft.issue_share_link(owner=maya.id, file_id=file.id).token
+    sft.revoke_share_link(owner=maya.id, token=token)
+    to_the_end(clock)
+    with pytest.raises(LinkRevoked):
+        sft.redeem_share_link(token=token)
+
+
+def test_a_sweep_leaves_nothing_of_it(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
+    """Its key, parts, rows and what it holds of the quota; other files stay. A dry run only tells."""
+    kept = sft.store_file(owner=maya.id, name=NAME, content=[b"for long"])
+    to_the_end(clock)
+    assert sft.sweep(dry_run=True) == Swept(expired=1, removed=1)
+    with sft.find_file.begin(read_only=True) as unit:
+        assert unit.files.get(file.id) == file
+    assert [sft.sweep(), sft.sweep()] == [Swept(expired=1, removed=1), Swept()]
+    assert listed(sft, maya) == [kept]
+    assert {blob.key.partition("/")[0] for blob in sft.sweep.blobs.list()} == {kept.id.value.hex}
+    with sft.find_file.begin(read_only=True) as unit:
+        assert unit.files.get(file.id) is None
+        assert unit.quotas.used(maya.id) == kept.size
+
+
+def test_an_end_can_be_moved_and_taken_away(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
+    """As long as it has not come; each time it counts from now."""
+    clock.advance(hours=1)
+    moved = sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=MAX_FILE_HOURS)
+    assert moved == attrs.evolve(file, expires_at=clock.now() + timedelta(days=3650))
+    clock.advance(days=3000)
+    lasting = sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
+    clock.advance(days=3000)
+    assert sft.find_file(owner=maya.id, file_id=file.id) == lasting == attrs.evolve(file, expires_at=None)
+
+
+def test_a_sweep_that_comes_too_late_ends_nothing(
+    sft: Application, maya: User, file: File, clock: SettableClock
+) -> None:
+    """Whose clock is behind moves the end of a file that a sweep has looked at already: the file stays."""
+    begin = sft.find_file.begin
+    assert isinstance(begin, MemoryDatabase)
+    to_the_end(clock)
+
+    def may_go_on() -> bool:
+        clock.advance(hours=-1)
+        sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=9)
+        clock.advance(hours=1)
+        return True
+
+    assert sft.sweep(may_go_on=may_go_on).expired == 0
+    assert begin._committed.files[file.id].state is FileState.SEALED
+
+
+@pytest.mark.parametrize("hours", [0, -1, MAX_FILE_HOURS + 1])
+def test_an_end_out_of_bounds_is_refused(sft: Application, maya: User, file: File, hours: int) -> None:
+    """The one before stays."""
+    with pytest.raises(InvalidValue, match="expires_hours"):
+        sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=hours)
+    assert listed(sft, maya) == [file]
+
+
+def test_the_end_is_its_owners_to_set(sft: Application, file: File) -> None:
+    """Somebody else's file is not found, nor is one that never was."""
+    other = register(sft, "other").id
+    for owner in (other, UserId(file.id.value)):
+        with pytest.raises(FileNotFound):
+            sft.set_expiry(owner=owner, file_id=file.id, expires_hours=None)
+
+
+def test_what_made_it_is_not_answered_again(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A repeated request under an idempotency key is told that the result is gone, and so is a resumable upload."""
+    upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=4)
+    sft.store_part(upload, b"once")
+    request = Repeatable(key=KEY, fingerprint=KEY.fingerprint("this"))
+    made = sft.seal_once(upload, terms=ShareTerms(), public=False, request=request)
+    resumable = sft.create_upload(owner=maya.id, asked=UploadAsked(name=NAME, media_type=OCTET_STREAM, length=0))
+    sft.finish_upload(owner=maya.id, file_id=resumable.file.id)
+    for file_id in (made.file.id, resumable.file.id):
+        sft.set_expiry(owner=maya.id, file_id=file_id, expires_hours=2)
+    to_the_end(clock)
+    with pytest.raises(ResultGone):
+        sft.find_made(owner=maya.id, request=request)
+    with pytest.raises(FileNotFound):
+        sft.find_upload(owner=maya.id, file_id=resumable.file.id)
