@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import attrs
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -20,7 +22,7 @@ from sft_adapters.memory.rows import Tables
 from sft_adapters.testkit import budget
 from sft_adapters.testkit.contracts.examples import a_user
 from sft_core.application import Application
-from sft_core.errors import UploadAborted
+from sft_core.errors import FileNotFound, UploadAborted
 from sft_core.values import FileId, FileName
 from sft_core.vault.model import File, FileState
 from sft_core.vault.ports import Buffer
@@ -30,6 +32,7 @@ from support.library import LIGHT
 
 NAME: Final = FileName.parse("notes.txt")
 IDLE_HOURS: Final = 2
+LATE: Final = datetime.max.replace(tzinfo=UTC)
 SETTINGS: Final = LIGHT | {"ORPHAN_GRACE_HOURS": "1", "UPLOAD_IDLE_HOURS": str(IDLE_HOURS)}
 
 
@@ -104,6 +107,7 @@ def fused(sft: Application, database: FusedDatabase, blobs: FusedBlobs) -> Appli
         abort_upload=abort,
         find_file=find,
         read_file=attrs.evolve(sft.read_file, begin=database, blobs=blobs),
+        set_expiry=attrs.evolve(sft.set_expiry, begin=database, find=find),
         delete_file=attrs.evolve(sft.delete_file, begin=database, find=find, blobs=blobs),
         sweep=attrs.evolve(sft.sweep, begin=database, blobs=blobs),
     )
@@ -133,6 +137,7 @@ class SweptVault(RuleBasedStateMachine):
         self.ended: list[Upload] = []
         self.files: dict[FileId, bytes] = {}
         self.unsure: dict[FileId, bytes] = {}
+        self.ends: dict[FileId, datetime] = {}
 
     def lives(self, death: int | None, act: Callable[[], Any]) -> bool:
         """
@@ -207,10 +212,24 @@ class SweptVault(RuleBasedStateMachine):
         if not self.lives(death, lambda: self.sft.delete_file(owner=self.owner.id, file_id=file_id)):
             self.unsure[file_id] = content
 
+    @precondition(lambda self: self.files)
+    @rule(which=st.integers(0, 99), hours=st.none() | st.integers(1, 3), death=DEATHS)
+    def a_files_end_is_set(self, which: int, hours: int | None, death: int | None) -> None:
+        """What was not acknowledged may hold, or what held before."""
+        file_id = sorted(self.files)[which % len(self.files)]
+        if not self.lives(
+            death, lambda: self.sft.set_expiry(owner=self.owner.id, file_id=file_id, expires_hours=hours)
+        ):
+            self.unsure[file_id] = self.files.pop(file_id)
+        self.ends.pop(file_id, None)
+        if hours is not None:
+            self.ends[file_id] = self.clock.now() + timedelta(hours=hours)
+
     @rule(minutes=st.integers(0, 60 * IDLE_HOURS - 61))
     def time_passes(self, minutes: int) -> None:
         """Not so much that an upload under way would rest for too long."""
         self.clock.advance(minutes=minutes)
+        self.some_files_end()
         for upload, _ in self.uploads:
             self.sft.store_part(upload, b"")
 
@@ -225,10 +244,21 @@ class SweptVault(RuleBasedStateMachine):
         self.ended += [upload for upload, _ in self.uploads]
         self.uploads.clear()
         self.clock.advance(hours=IDLE_HOURS)
+        self.some_files_end()
         assert not self.sft.sweep().failures
+        assert not any(file.is_expired(self.clock.now()) for file in self.rows())
         assert {file.state for file in self.rows()} <= {FileState.SEALED}
         assert self.stored() == self.recorded()
         assert self.sft.sweep() == Swept()
+
+    def some_files_end(self) -> None:
+        """
+        Nobody finds a file from its end on, whether a sweep has been there or not.
+        """
+        for file_id in [file_id for file_id in self.files if self.ends.get(file_id, LATE) <= self.clock.now()]:
+            del self.files[file_id]
+            with pytest.raises(FileNotFound):
+                self.sft.find_file(owner=self.owner.id, file_id=file_id)
 
     @invariant()
     def what_was_acknowledged_is_there(self) -> None:

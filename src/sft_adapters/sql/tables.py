@@ -129,7 +129,7 @@ files: Final = Table(
     Index(None, "owner_id", "state", "created_at", "id"),
     # The few that a sweep has to look at, among the many that are sealed.
     Index("ix_files_unfinished", "id", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
-    Index("ix_files_expires_at", "expires_at", sqlite_where=EXPIRES, postgresql_where=EXPIRES),
+    Index("ix_files_ending", "id", "expires_at", sqlite_where=EXPIRES, postgresql_where=EXPIRES),
 )
 
 usages: Final = Table(

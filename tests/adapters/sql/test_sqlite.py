@@ -99,7 +99,7 @@ def test_the_flaw_of_the_library_is_known_by_its_version() -> None:
 
 
 def test_a_sweep_does_not_read_every_file(sqlite_engine: Engine) -> None:
-    """What it looks for is found by the index of what is not sealed."""
+    """What it looks for is found by the indexes of what is not sealed, and of what has an end."""
     asked: list[tuple[str, object]] = []
 
     def note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
@@ -110,10 +110,11 @@ def test_a_sweep_does_not_read_every_file(sqlite_engine: Engine) -> None:
         for after in (None, FileId(UUID(int=7))):
             unit.leftovers.condemned(after=after, limit=9)
             unit.leftovers.idle(since=IdleSince(resumable=NOW, single=NOW), after=after, limit=9)
+            unit.leftovers.expired(now=NOW, after=after, limit=9)
         event.remove(sqlite_engine, "before_cursor_execute", note)
-    assert len(asked) == 4
+    assert len(asked) == 6
     with closing(sqlite3.connect(sqlite_engine.url.database or "")) as connection:
-        for statement, parameters in asked:
+        for number, (statement, parameters) in enumerate(asked):
             step, *within = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()  # type: ignore[arg-type]  # a row of a plan
-            assert "ix_files_unfinished" in step[3]
+            assert ("ix_files_ending" if number % 3 == 2 else "ix_files_unfinished") in step[3]
             assert not any("SCAN" in row[3] for row in within)

@@ -19,12 +19,12 @@ def upgrade() -> None:
     """
     op.add_column("files", sa.Column("expires_at", sa.BigInteger(), nullable=True))
     expires = sa.text("expires_at IS NOT NULL")
-    op.create_index("ix_files_expires_at", "files", ["expires_at"], sqlite_where=expires, postgresql_where=expires)
+    op.create_index("ix_files_ending", "files", ["id", "expires_at"], sqlite_where=expires, postgresql_where=expires)
 
 
 def downgrade() -> None:
     """
     Drop them: files stay until they are deleted.
     """
-    op.drop_index("ix_files_expires_at", "files")
+    op.drop_index("ix_files_ending", "files")
     op.drop_column("files", "expires_at")
