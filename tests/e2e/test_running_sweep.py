@@ -9,6 +9,7 @@ import os
 import signal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 
@@ -51,15 +52,17 @@ def sweeps(service: Service) -> list[dict[str, Any]]:
 
 
 def test_what_a_killed_worker_left_is_swept(tmp_path: Path) -> None:
-    """An upload that nobody goes on with, parts of no file and cut-off puts go; files and everybody's sums stay."""
+    """Uploads nobody goes on with, files at their end, parts of no file, cut-off puts go; files and sums stay."""
     with serving(tmp_path, settings=LIGHT | {"SWEEP_INTERVAL_SECONDS": "0.3"}) as service:
         token = service.sign_up("maya")
-        file = store(service, token, b"kept")
+        file, brief = store(service, token, b"kept"), store(service, token, b"brief")
+        answer = service.call("PATCH", f"/files/{brief}", token=token, body={"expires_hours": 1})
+        assert answer.status == 200
         headers, body = form(token, bytes(9 * MIB), "cut.bin")
         with connected(service.port) as connection:
             send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
             connection.sendall(body[: 8 * MIB])
-            eventually(lambda: len(service.stored()) == 2)
+            eventually(lambda: len(service.stored()) == 3)
             (worker,) = workers(service)
             os.kill(worker, signal.SIGKILL)
         service.edit("UPDATE users SET created_at = 1")
@@ -67,11 +70,14 @@ def test_what_a_killed_worker_left_is_swept(tmp_path: Path) -> None:
         eventually(lambda: not (service.data / "blobs" / f"{7:032x}").exists())
         assert not service.is_tidy(), "the upload is gone before its time"
         service.edit("UPDATE files SET touched_at = 1, created_at = 1 WHERE state = 'receiving'")
-        eventually(service.is_tidy)
+        service.edit("UPDATE files SET expires_at = 1 WHERE expires_at IS NOT NULL")
+        eventually(lambda: service.is_tidy() and not (service.data / "blobs" / UUID(brief).hex).exists())
+        assert service.call("GET", f"/files/{brief}/download", token=token).status == 404
         answer = service.call("GET", f"/files/{file}/download", token=token)
         assert answer.body == b"kept"
         done = sweeps(service)
-        assert [sum(line[field] for line in done) for field in ("given_up", "removed", "orphans")] == [1, 1, 1]
+        fields = ("given_up", "expired", "removed", "orphans")
+        assert [sum(line[field] for line in done) for field in fields] == [1, 1, 2, 1]
         assert all(line["level"] == "info" for line in done)
 
 
