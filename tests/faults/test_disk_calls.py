@@ -23,7 +23,8 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, SftError
 from sft_http.problems import status_of
 from support.breaking import BREAKS, MAY_BE_SHORT, SHORT, Break, BreakingCalls
-from support.operations import OPERATIONS, Operation, a_world
+from support.operations import OPERATIONS, Operation
+from support.worlds import a_world
 
 MANY, EVERY = 40, 3
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -46,7 +47,7 @@ class Disk:
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir()
         self.calls.arm()
-        return self.world.begun(kind)
+        return kind.begun(self.world)
 
     def check_traces(self) -> None:
         """

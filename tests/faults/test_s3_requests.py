@@ -24,9 +24,10 @@ from sft_core.vault.ports import Buffer
 from sft_http.problems import status_of
 from support import s3_proxy
 from support.impatient import impatient
-from support.operations import OPERATIONS, Operation, StoreSmallFile, a_world
+from support.operations import OPERATIONS, Operation, StoreSmallFile
 from support.s3_proxy import Fault, S3Proxy, faulty, refusal
 from support.servers import S3
+from support.worlds import a_world
 
 ERROR_IN_A_GOOD_STATUS = refusal("200 OK", "InternalError")
 BROKEN: tuple[Fault, ...] = (
@@ -97,7 +98,7 @@ class Server:
         """
         for blob in list(self.store.list()):
             self.store.delete(blob.key)
-        return self.world.begun(kind)
+        return kind.begun(self.world)
 
 
 @pytest.fixture

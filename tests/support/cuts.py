@@ -21,8 +21,9 @@ from sft_adapters.memory.rows import Tables
 from sft_core.values import FileId
 from sft_core.vault.ports import BlobStore
 from support.breaking import Break, BreakingCalls
-from support.operations import Operation, World, a_world
+from support.operations import Operation
 from support.power import CLASSES, NOTHING, Drawn, Lot, Node, VolatileCalls, after_a_cut
+from support.worlds import World, a_world
 
 ROOT: Final = Path("/volatile")
 DRAWN_CUTS: Final = 200
@@ -74,7 +75,7 @@ class Machine:
         self.watch(lambda: None)
         self.breaking.arm()
         self.calls.format()
-        return self.world.begun(kind)
+        return kind.begun(self.world)
 
     def watch(self, step: Callable[[], None]) -> None:
         """

@@ -1,0 +1,178 @@
+"""
+A vault of one owner on a store under test, and what has to hold of it whatever happens.
+
+The rows are in memory: what is committed is durable, what is not is gone. The blobs are in the store
+under test.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import attrs
+from dependency_injector import providers
+
+from sft_adapters.container import Container
+from sft_adapters.memory.clock import SettableClock
+from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.room import UntoldRoom
+from sft_adapters.memory.rows import Tables
+from sft_adapters.memory.sessions import MemorySessions
+from sft_adapters.settings import Settings
+from sft_adapters.testkit.contracts.examples import a_user
+from sft_core.application import Application
+from sft_core.errors import SftError
+from sft_core.users.model import User
+from sft_core.values import FileId, FileName, Page
+from sft_core.vault.model import FileState
+from sft_core.vault.ports import BlobStore, Buffer
+from sft_core.vault.sweep import Swept
+from support.library import PassedOnBlobs
+from support.resumable import PART, in_small_parts
+
+NAME: Final = FileName.parse("notes.txt")
+NOISE_KEY: Final = f"{'0' * 31}1/1-00000000-0123456789abcdef"
+
+
+@attrs.define
+class WitnessedBlobs(PassedOnBlobs):
+    """
+    A blob store, and what each put was given: nothing else may ever be listed under its key.
+    """
+
+    given: dict[str, bytes] = attrs.field(factory=dict, init=False)
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        self.given[key] = b"".join(map(bytes, pieces))
+        super().put(key, iter([self.given[key]]), size=size)
+
+    def check(self) -> None:
+        """
+        That whatever is listed is whole.
+        """
+        for blob in list(self.list()):
+            content = bytearray(blob.size)
+            self.read_into(blob.key, 0, memoryview(content), size=blob.size)
+            assert content == self.given[blob.key], f"blob {blob.key} is not what was put"
+
+
+@attrs.define
+class World:
+    """
+    A vault of one owner on a store: what the owner was told to be in it, and what was asked of it.
+    """
+
+    sft: Application
+    database: MemoryDatabase
+    blobs: WitnessedBlobs
+    clock: SettableClock
+    owner: User
+    known: dict[FileId, bytes] = attrs.field(factory=dict)
+    leaving: set[FileId] = attrs.field(factory=set)
+    asked: set[bytes] = attrs.field(factory=set)
+
+    def begin_anew(self) -> None:
+        """
+        An owner with one file, and nothing else.
+        """
+        self.database._committed = Tables()
+        self.clock._now = datetime.now(UTC)
+        self.owner = attrs.evolve(a_user(), totp=None, created_at=self.clock.now())
+        with self.database() as unit:
+            unit.users.add(self.owner)
+            unit.commit()
+        self.known, self.leaving, self.asked = {}, set(), set()
+        self.store(os.urandom(20))
+
+    def store(self, content: bytes) -> FileId:
+        """
+        Store a file; when it returns the file is known to be there.
+        """
+        self.asked.add(content)
+        announced = len(content) if len(content) < PART else None
+        file = self.sft.store_file(owner=self.owner.id, name=NAME, content=[content], announced_size=announced)
+        self.known[file.id] = content
+        return file.id
+
+    def delete(self, file: FileId) -> None:
+        """
+        Delete a file; until it returns the file may be there or not.
+        """
+        self.leaving.add(file)
+        content = self.known.pop(file, None)
+        if content is not None:
+            self.asked.add(content)
+        self.sft.delete_file(owner=self.owner.id, file_id=file)
+        self.leaving.discard(file)
+
+    def check(self) -> None:
+        """
+        What has to hold at any time: what was told is there, what is there was sent, and the sums are right.
+        """
+        seen = self._listed()
+        assert seen >= self.known.keys(), "a file that was acknowledged is not there"
+        for file in seen:
+            content = self._read(file)
+            assert content == self.known[file] if file in self.known else content in self.asked
+        with self.database(read_only=True) as unit:
+            assert list(unit.ledger.drifts()) == []
+        self.blobs.check()
+
+    def contents(self) -> list[bytes]:
+        """
+        What the files hold that the owner has.
+        """
+        return [self._read(file) for file in self._listed()]
+
+    def _listed(self) -> set[FileId]:
+        return {file.id for file in self.sft.list_files(owner=self.owner.id, page=Page())}
+
+    def _read(self, file: FileId) -> bytes:
+        try:
+            found = self.sft.find_file(owner=self.owner.id, file_id=file)
+            return b"".join(map(bytes, self.sft.read_file(found)))
+        except SftError as error:
+            raise AssertionError("a file that is listed cannot be read") from error
+
+    def settle(self) -> None:
+        """
+        That a sweep, when everything has rested for long enough, leaves what was stored and nothing else.
+        """
+        self.clock.advance(days=30)
+        swept = self.sft.sweep()
+        assert (dict(swept.failures), swept.is_complete) == ({}, True)
+        self.check()
+        tables = self.database._committed
+        assert {file.state for file in tables.files.values()} <= {FileState.SEALED}
+        recorded = {part.blob_key for parts in tables.parts.values() for part in parts}
+        assert {blob.key for blob in self.blobs.list()} == recorded, "blobs and rows do not agree"
+        with self.database(read_only=True) as unit:
+            assert unit.quotas.used(self.owner.id) == sum(file.size for file in tables.files.values())
+        assert self.sft.sweep() == Swept()
+
+
+def a_world(make: Callable[[SettableClock], BlobStore], database: MemoryDatabase | None = None) -> World:
+    """
+    The library on rows in memory and on this store, in parts of 16 bytes.
+    """
+    clock = SettableClock(datetime.now(UTC))
+    store = make(clock)
+    blobs = WitnessedBlobs(store)
+    keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
+    container = Container(settings=Settings.from_env({}, data_dir=Path("/nonexistent"), secrets=keys))
+    database = MemoryDatabase() if database is None else database
+    adapters = {"begin": database, "sessions": MemorySessions(), "limiter": MemoryRateLimiter(), "blobs": blobs}
+    adapters |= {"clock": clock, "room": UntoldRoom()}
+    adapters["expiring"] = [store] if hasattr(store, "prune") else []
+    for name, adapter in adapters.items():
+        getattr(container, name).override(providers.Object(adapter))
+    sft = in_small_parts(container.application())
+    begin = attrs.evolve(sft.begin_upload, part_size=PART)
+    sft = attrs.evolve(sft, begin_upload=begin, store_file=attrs.evolve(sft.store_file, begin_upload=begin))
+    return World(sft=sft, database=database, blobs=blobs, clock=clock, owner=a_user())
