@@ -22,10 +22,12 @@ from sft_core.keys.model import SecretKind, StoredSecret
 from sft_core.keys.ports import Rewrapping
 from sft_core.keys.use_cases import MAX_PASSES, RewrapSecrets
 from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
+from sft_core.sharing.use_cases import IssueShareLink
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, Secret, WrappedSecret
 from sft_core.vault.model import ShareTerms
 from sft_core.vault.resumable import UploadAsked
+from sft_core.vault.use_cases import SealUpload
 from support.library import MeanwhileKeyRing, stored
 from support.resumable import keys
 
@@ -316,14 +318,23 @@ def test_what_was_wrapped_under_a_key_that_was_retired_then_is_wrapped_again(
     assert opened_by(AesKeyRing(NEW), secrets) == 1
 
 
+def sealing_and_issuing(
+    sft: Application, stale: StaleRing, *, is_file_stale: bool
+) -> tuple[SealUpload, IssueShareLink]:
+    """
+    What makes a file and what makes its link, of which one wraps under a key that is retired by then.
+    """
+    part = attrs.evolve(sft.store_part, keyring=stale if is_file_stale else stale.after)
+    seal = attrs.evolve(sft.seal_upload, store_part=part)
+    return seal, attrs.evolve(sft.issue_share_link, keyring=stale.after if is_file_stale else stale)
+
+
 @pytest.mark.parametrize("is_file_stale", [True, False])
 def test_a_link_is_wrapped_again_too(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, stale: StaleRing, *, is_file_stale: bool
 ) -> None:
     """Alone, and in one commit with its file, of whose two secrets either may be the one that is refused."""
-    part = attrs.evolve(sft.store_part, keyring=stale if is_file_stale else stale.after)
-    seal = attrs.evolve(sft.seal_upload, store_part=part)
-    issue = attrs.evolve(sft.issue_share_link, keyring=stale.after if is_file_stale else stale)
+    seal, issue = sealing_and_issuing(sft, stale, is_file_stale=is_file_stale)
     upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
     file = attrs.evolve(sft.seal_and_share, seal=seal, issue=issue)(upload, terms=ShareTerms())
     stale.times = 1
@@ -337,9 +348,7 @@ def test_a_link_that_is_made_once_is_wrapped_again_too(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, stale: StaleRing, *, is_file_stale: bool
 ) -> None:
     """Alone, and in one commit with its file; what is kept for the next time is what was stored in the end."""
-    part = attrs.evolve(sft.store_part, keyring=stale if is_file_stale else stale.after)
-    seal = attrs.evolve(sft.seal_upload, store_part=part)
-    issue = attrs.evolve(sft.issue_share_link, keyring=stale.after if is_file_stale else stale)
+    seal, issue = sealing_and_issuing(sft, stale, is_file_stale=is_file_stale)
     upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
     once = attrs.evolve(sft.seal_once, seal=seal, issue=issue)
     made = once(upload, terms=ShareTerms(), public=True, request=request("file"))
