@@ -124,10 +124,15 @@ def test_another_call_or_media_type_is_another_request(service: Edge, token: str
 
 
 def test_the_answer_is_that_of_the_first_time(service: Edge, token: str) -> None:
-    """Whatever has become of the link: fetched, beside a newer one, and over."""
+    """Whatever has become of the file, to which an end was set, and of the link: fetched, beside a newer one, over."""
     first = post(service, token, query="is_public=true&max_downloads=1&share_expires_hours=1").json
     assert service.call("GET", f"/files/shared/{first['share_token']}").status_code == 200
     assert service.call("POST", f"/files/{first['id']}/share", token=token).status_code == 200
+    service.clock.advance(minutes=10)
+    ended = service.call("PATCH", f"/files/{first['id']}", token=token, body={"expires_hours": 1})
+    assert ended.status_code == 200
+    assert post(service, token, query="is_public=true&max_downloads=1&share_expires_hours=1").json == first
+    assert service.call("PATCH", f"/files/{first['id']}", token=token, body={"expires_hours": 9}).status_code == 200
     service.clock.advance(hours=2)
     token = service.sign_in()["access_token"]
     assert post(service, token, query="is_public=true&max_downloads=1&share_expires_hours=1").json == first

@@ -25,7 +25,8 @@ class Made:
     """
     What a request has made: a file with the link that came with it, or a link to a file that was there.
 
-    It is the same each time the request is answered, whatever has become of the link since.
+    It is the same each time the request is answered, whatever has become of the link since, and
+    whatever end has been set for the file.
     """
 
     file: File
@@ -91,6 +92,8 @@ class FindMade:
             raise ResultGone
         if link is None and answer.token_digest is not None:
             raise ResultGone
+        # An end is set later: when it was made it had none.
+        file = attrs.evolve(file, expires_at=None)
         if link is None:
             return Made(file=file)
         token = reveal(self.keyring, link)
