@@ -130,6 +130,19 @@ def test_a_sweep_that_comes_too_late_ends_nothing(
     assert begin._committed.files[file.id].state is FileState.SEALED
 
 
+def test_an_end_that_comes_while_it_is_moved_stays(
+    sft: Application, maya: User, file: File, clock: SettableClock
+) -> None:
+    """Whoever waits for the file's row until its end has come, with its old end before the eyes, does not move it."""
+    early = SettableClock(clock.now())
+    to_the_end(clock)
+    set_expiry = attrs.evolve(sft.set_expiry, find=attrs.evolve(sft.find_file, clock=early))
+    with pytest.raises(FileNotFound):
+        set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
+    with sft.find_file.begin(read_only=True) as unit:
+        assert unit.files.get(file.id) == file
+
+
 @pytest.mark.parametrize("hours", [0, -1, MAX_FILE_HOURS + 1])
 def test_an_end_out_of_bounds_is_refused(sft: Application, maya: User, file: File, hours: int) -> None:
     """The one before stays."""

@@ -32,8 +32,10 @@ class SetExpiry:
         check_file_hours(expires_hours)
         end = None if expires_hours is None else self.clock.now() + timedelta(hours=expires_hours)
         with self.begin() as unit:
-            file = attrs.evolve(self.find.within(unit, owner=owner, file_id=file_id), expires_at=end)
-            if not unit.files.replace(file, expected=FileState.SEALED):
+            found = self.find.within(unit, owner=owner, file_id=file_id)
+            file = attrs.evolve(found, expires_at=end)
+            # The end may have come while somebody else held the row: others have been told so.
+            if not unit.files.replace(file, expected=FileState.SEALED) or found.is_expired(self.clock.now()):
                 raise FileNotFound
             unit.commit()
         return file
