@@ -54,6 +54,23 @@ def test_no_link_is_told_to_last_longer_than_its_file(service: Edge, token: str,
     assert patch(service, token, file, {"expires_hours": 87_600}).json["share_expires_at"] == link
 
 
+def test_a_new_link_ends_with_its_file_at_the_latest(service: Edge, token: str, file: Shared) -> None:
+    """What its answer tells holds, and is told again to who asks again, wherever the end is moved to since."""
+
+    def share(hours: int) -> Any:
+        headers = {"Idempotency-Key": f"for-{hours}"}
+        body = {"expires_hours": hours}
+        return service.call("POST", f"/files/{file.id}/share", token=token, body=body, headers=headers).json
+
+    patch(service, token, file, {"expires_hours": 3})
+    assert share(2)["expires_at"] == hours_from_now(service, 2)
+    told = share(720)
+    assert told["expires_at"] == hours_from_now(service, 3)
+    patch(service, token, file, {"expires_hours": None})
+    assert share(720) == told
+    assert seen(file)["share_expires_at"] == told["expires_at"]
+
+
 def test_after_its_end_a_file_is_gone(service: Edge, token: str, file: Shared) -> None:
     """To its owner it is 404 in every way, to who holds a link 410, and once it is swept 404; its quota is free."""
     patch(service, token, file, {"expires_hours": 1})

@@ -53,7 +53,7 @@ class IssueShareLink:
     Make a link to one of the owner's files; earlier links stay as they are.
 
     What is not said is taken from the terms given at upload, then from the defaults (24 hours,
-    no limit of downloads).
+    no limit of downloads). It ends with the file at the latest, as that is to end now.
     """
 
     begin: Begin[SharingUnit]
@@ -105,6 +105,7 @@ class IssueShareLink:
         """
         token = token or self.draw()
         now = self.clock.now()
+        asked = now + timedelta(hours=expires_hours or file.terms.expires_hours or DEFAULT_EXPIRES_HOURS)
         link_id = LinkId(self.ids.new())
         link = ShareLink(
             id=link_id,
@@ -113,7 +114,7 @@ class IssueShareLink:
             token_digest=digest(token),
             token=self.keyring.wrap(token, purpose=LINK_TOKEN_PURPOSE, context=link_id.bytes),
             created_at=now,
-            expires_at=now + timedelta(hours=expires_hours or file.terms.expires_hours or DEFAULT_EXPIRES_HOURS),
+            expires_at=min(asked, file.expires_at or asked),
             max_downloads=max_downloads if max_downloads is not None else file.terms.max_downloads,
         )
         unit.links.add(link)
