@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import attrs
-from sqlalchemy import Column, ColumnElement, Engine, Table, and_, delete, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, Engine, Select, Table, and_, delete, func, or_, select, update
 
 from sft_adapters.sql.tables import kept_answers, links, sessions, throttles
 from sft_adapters.sql.transactions import transaction
@@ -76,19 +76,20 @@ class SqlLinksOver:
     engine: Engine
 
     def over(self, *, before: datetime) -> int:
-        query = select(func.count()).select_from(links).where(_is_over(before))
+        query = _unrepeated(select(func.count()), before).where(_is_over(before))
         with transaction(self.engine, read_only=True) as (connection, _):
             return int(connection.execute(query).scalar_one())
 
     def prune(self, *, before: datetime, limit: int) -> int:
         forgotten = 0
         while forgotten < limit:
-            some = select(links.c.id).where(_is_over(before)).limit(limit - forgotten)
+            some = _unrepeated(select(links.c.id), before).where(_is_over(before)).limit(limit - forgotten)
             with transaction(self.engine, read_only=True) as (connection, _):
                 found = connection.execute(some).scalars().all()
             if not found:
                 break
-            # The condition again: somebody may keep an answer since, or has been here before.
+            # The condition again: somebody may have been here before. No answer is kept since that repeats
+            # one of these: it is kept with its link, in one commit.
             over = links.c.id.in_(found) & _is_over(before)
             with transaction(self.engine) as (connection, begun):
                 change = update(links).where(over).values(token_key_id=None, wrapped_token=None)
@@ -98,10 +99,16 @@ class SqlLinksOver:
 
 
 def _is_over(before: datetime) -> ColumnElement[bool]:
+    over = or_(links.c.expires_at < before, links.c.revoked_at < before)
+    return and_(links.c.token_key_id.is_not(None), over)
+
+
+def _unrepeated(chosen: Select[Any], before: datetime) -> Select[Any]:
+    """
+    What is chosen of the links that no answer repeats.
+
+    By a join: PostgreSQL goes through a long list of what a link is not to be in anew for each link.
+    """
     answers = kept_answers.c
-    repeated = select(answers.token_digest).where(answers.token_digest.is_not(None), answers.expires_at >= before)
-    return and_(
-        links.c.token_key_id.is_not(None),
-        or_(links.c.expires_at < before, links.c.revoked_at < before),
-        links.c.token_digest.not_in(repeated),
-    )
+    repeats = and_(answers.token_digest == links.c.token_digest, answers.expires_at >= before)
+    return chosen.select_from(links.outerjoin(kept_answers, repeats)).where(answers.key_digest.is_(None))

@@ -5,16 +5,26 @@ Rows that are over, on both databases.
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import attrs
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.expiring import SqlExpiring, answers_over, sessions_over, throttles_over
+from sft_adapters.sql.expiring import SqlExpiring, SqlLinksOver, answers_over, sessions_over, throttles_over
 from sft_adapters.sql.limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
-from sft_adapters.testkit.contracts.examples import NOW, a_kept_answer, a_session, race, stored_user
+from sft_adapters.sql.transactions import transaction
+from sft_adapters.testkit.contracts.examples import (
+    NOW,
+    a_kept_answer,
+    a_link,
+    a_session,
+    race,
+    stored_file,
+    stored_user,
+)
 from sft_core.values import Rate
 
 SECOND = timedelta(seconds=1)
@@ -74,3 +84,28 @@ def test_a_session_that_lasts_stays(engine: Engine, database: SqlDatabase) -> No
     sessions.revoke(kept.id, now=NOW - SECOND)
     assert sessions_over(engine).prune(before=NOW, limit=9) == 0
     assert sessions.get(kept.id) == kept
+
+
+def test_many_kept_answers_do_not_make_it_slow_to_forget_a_token(engine: Engine, database: SqlDatabase) -> None:
+    """They are looked through once for all links, not for each, and never while writers wait."""
+    file = stored_file(database)
+    heard: list[tuple[str, Any]] = []
+    with database() as unit:
+        unit.links.add(a_link(file, expires_at=NOW - SECOND))
+        unit.commit()
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        heard.append((statement, parameters))
+
+    links = SqlLinksOver(engine)
+    event.listen(engine, "before_cursor_execute", note)
+    assert links.over(before=NOW) == links.prune(before=NOW, limit=9) == 1
+    event.remove(engine, "before_cursor_execute", note)
+    assert [statement for statement, _ in heard if statement.startswith("UPDATE") and "kept_answers" in statement] == []
+    looks = [asked for asked in heard if "kept_answers" in asked[0]]
+    assert len(looks) == 3
+    if engine.dialect.name == "postgresql":
+        with transaction(engine, read_only=True) as (connection, _):
+            for statement, parameters in looks:
+                plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).all()
+                assert "SubPlan" not in str(plan)
