@@ -347,6 +347,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("SWEEP_BATCH", types.whole(1, 1000), 100, "Rows and blobs that a sweep looks at together."),
     Setting(
+        "EXPIRY_GRACE_MINUTES",
+        types.whole(0, 10_080),
+        60,
+        "How long after its end a file is destroyed, which nobody can open from its end on: clocks jump.",
+        "minutes",
+    ),
+    Setting(
         "ORPHAN_GRACE_HOURS",
         types.number(1, 8760),
         24.0,

@@ -109,6 +109,7 @@ class Settings:
     argon2_lanes: int
     sweep_interval_seconds: float
     sweep_batch: int
+    expiry_grace_minutes: int
     orphan_grace_hours: float
     graceful_stop_seconds: int
     header_timeout_seconds: float

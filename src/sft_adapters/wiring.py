@@ -157,6 +157,7 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
     sweep_policy = SweepPolicy(
         idle=idle,
         single_idle=timedelta(seconds=settings.single_idle_seconds),
+        ended=timedelta(minutes=settings.expiry_grace_minutes),
         grace=timedelta(hours=settings.orphan_grace_hours),
         batch=settings.sweep_batch,
     )

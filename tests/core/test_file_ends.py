@@ -63,6 +63,7 @@ def test_from_its_end_on_nobody_finds_a_file(
     token = sft.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=720, max_downloads=1).token
     to_the_end(clock)
     if is_swept:
+        clock.advance(hours=1)
         assert sft.sweep() == Swept(expired=1, removed=1)
     assert listed(sft, maya) == []
     uses: list[Callable[..., object]] = [sft.find_file, sft.delete_file, sft.issue_share_link]
@@ -87,9 +88,12 @@ def test_a_link_that_was_revoked_says_so(sft: Application, maya: User, file: Fil
 
 
 def test_a_sweep_leaves_nothing_of_it(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
-    """Its key, parts, rows and what it holds of the quota; other files stay. A dry run only tells."""
+    """Its key, parts, rows and what it holds of the quota, an hour later; other files stay. A dry run only tells."""
     kept = sft.store_file(owner=maya.id, name=NAME, content=[b"for long"])
     to_the_end(clock)
+    clock.advance(seconds=3600 - TICK.total_seconds())
+    assert sft.sweep() == Swept()
+    clock.advance(microseconds=1)
     assert sft.sweep(dry_run=True) == Swept(expired=1, removed=1)
     with sft.find_file.begin(read_only=True) as unit:
         assert unit.files.get(file.id) == file
@@ -119,11 +123,12 @@ def test_a_sweep_that_comes_too_late_ends_nothing(
     begin = sft.find_file.begin
     assert isinstance(begin, MemoryDatabase)
     to_the_end(clock)
+    clock.advance(hours=1)
 
     def may_go_on() -> bool:
-        clock.advance(hours=-1)
+        clock.advance(hours=-2)
         sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=9)
-        clock.advance(hours=1)
+        clock.advance(hours=2)
         return True
 
     assert sft.sweep(may_go_on=may_go_on).expired == 0
@@ -141,6 +146,18 @@ def test_an_end_that_comes_while_it_is_moved_stays(
         set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
     with sft.find_file.begin(read_only=True) as unit:
         assert unit.files.get(file.id) == file
+
+
+def test_a_clock_that_is_an_hour_ahead_for_a_moment_destroys_nothing(
+    sft: Application, maya: User, file: File, clock: SettableClock
+) -> None:
+    """By it the file is over; a sweep comes; when it is right again the file is there, for as long as it was to be."""
+    to_the_end(clock, short_of=timedelta(minutes=1))
+    clock.advance(hours=1)
+    assert sft.sweep() == Swept()
+    assert listed(sft, maya) == []
+    clock.advance(hours=-1)
+    assert listed(sft, maya) == [file]
 
 
 @pytest.mark.parametrize("hours", [0, -1, MAX_FILE_HOURS + 1])

@@ -33,7 +33,7 @@ from support.library import LIGHT
 NAME: Final = FileName.parse("notes.txt")
 IDLE_HOURS: Final = 2
 LATE: Final = datetime.max.replace(tzinfo=UTC)
-SETTINGS: Final = LIGHT | {"ORPHAN_GRACE_HOURS": "1", "UPLOAD_IDLE_HOURS": str(IDLE_HOURS)}
+SETTINGS: Final = LIGHT | {"ORPHAN_GRACE_HOURS": "1", "UPLOAD_IDLE_HOURS": str(IDLE_HOURS), "EXPIRY_GRACE_MINUTES": "0"}
 
 
 class DiedError(BaseException):

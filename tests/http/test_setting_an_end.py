@@ -82,6 +82,8 @@ def test_after_its_end_a_file_is_gone(service: Edge, token: str, file: Shared) -
             assert (answer.status_code, answer.json["code"]) == (404, "file-not-found")
         assert service.call("GET", "/files/", token=token).json == []
         assert file.get().status_code == file.get("HEAD").status_code == status
+        service.clock.advance(hours=1)
+        token = service.sign_in()["access_token"]
         service.application.sweep()
     assert service.is_empty()
 

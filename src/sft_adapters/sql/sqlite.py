@@ -17,6 +17,10 @@ from sft_adapters.sql.transactions import is_read_only
 from sft_core.errors import ConfigurationError
 
 _WAL_RESET_FIXED: Final = (3, 51, 3)
+_PRAGMAS: Final = (
+    *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF", "mmap_size=0"),
+    "secure_delete=ON",
+)
 
 
 def sqlite_is_safe_for_many_writers(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
@@ -66,8 +70,10 @@ def _make_private(_dialect: Dialect, _record: ConnectionPoolEntry, args: list[st
 def _prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     """
     Every connection: a durable write-ahead log, enforced references, nothing read from mapped memory.
+
+    What is deleted is overwritten: the key of a file that is gone does not stay on a page that is free.
     """
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF", "mmap_size=0"):
+    for pragma in _PRAGMAS:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

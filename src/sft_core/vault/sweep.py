@@ -44,6 +44,9 @@ class SweepPolicy:
     `single_idle` only: longer than the slowest client takes for a part and the store for keeping
     it, for then its row tells that it moves.
 
+    A file whose end has come is destroyed when it has been over for `ended`. Nobody could open it in
+    the meantime; but a clock that was wrong for a moment would have destroyed what has time left.
+
     The row of a small file comes with its commit, moments after its one part was stored: `grace` has
     to be longer than that by far, and than clocks differ. An upload of several parts has its row
     before its first part. What a store knows to be over is kept for `kept` beyond its end, because
@@ -53,6 +56,7 @@ class SweepPolicy:
     idle: timedelta
     single_idle: timedelta
     grace: timedelta
+    ended: timedelta = timedelta(hours=1)
     kept: timedelta = timedelta(days=1)
     batch: int = 100
 
@@ -159,10 +163,9 @@ class Sweep:
             sweep.swept.removed += sweep.dry_run
 
     def _expire(self, sweep: _Round) -> None:
-        ended = self._pages(
-            lambda unit, after: unit.leftovers.expired(now=sweep.now, after=after, limit=self.policy.batch)
-        )
-        for _ in sweep.each(ended, lambda file: expire(self.begin, file, now=sweep.now)):
+        by = sweep.now - self.policy.ended
+        ended = self._pages(lambda unit, after: unit.leftovers.expired(now=by, after=after, limit=self.policy.batch))
+        for _ in sweep.each(ended, lambda file: expire(self.begin, file, now=by)):
             sweep.swept.expired += 1
             sweep.swept.removed += sweep.dry_run
 

@@ -25,13 +25,13 @@ from sft_core.vault.upkeep_ports import IdleSince
 
 
 def test_every_connection_is_durable_and_strict(sqlite_engine: Engine) -> None:
-    """Write-ahead log, full synchronisation, enforced references, no mapped memory."""
+    """Write-ahead log, full synchronisation, enforced references, no mapped memory, nothing deleted that stays."""
     with transaction(sqlite_engine, read_only=True) as (connection, _):
         found = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "mmap_size")
+            for name in ("journal_mode", "synchronous", "foreign_keys", "mmap_size", "secure_delete")
         }
-    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "mmap_size": 0}
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "mmap_size": 0, "secure_delete": 1}
 
 
 def test_a_locked_database_is_unavailable_in_our_words(tmp_path: Path) -> None:
