@@ -100,6 +100,9 @@ def is_guessable_key(text: str) -> bool:
     """
     if is_published(text.encode()):
         return True
+    # What stands between groups of digits is not drawn: it is neither counted nor taken for a repetition.
+    if _HEXADECIMAL.fullmatch(digits := _GROUPS.sub("", text)):
+        text = digits
     text = text[:_LOOKED_AT]
     return (
         len(set(text)) < _FEWEST_CHARACTERS

@@ -41,6 +41,10 @@ def letters(alphabet: str, count: int) -> Callable[[random.Random], str]:
     [
         lambda source: source.randbytes(32).hex(),
         lambda source: source.randbytes(48).hex().upper(),
+        lambda source: source.randbytes(32).hex(":").upper(),
+        lambda source: source.randbytes(64).hex("-"),
+        lambda source: source.randbytes(32).hex(" "),
+        lambda source: " ".join(letters(string.digits, 5)(source) for _ in range(16)),
         lambda source: base64.b64encode(source.randbytes(32)).decode(),
         lambda source: base64.urlsafe_b64encode(source.randbytes(24)).decode(),
         lambda source: base64.urlsafe_b64encode(source.randbytes(32)).rstrip(b"=").decode(),
@@ -52,7 +56,8 @@ def letters(alphabet: str, count: int) -> Callable[[random.Random], str]:
         letters(string.digits, 256),
     ],
     ids=[
-        *("hex 32", "hex 48", "base64", "base64url", "token_urlsafe", "base32", "base58", "alphanumeric", "lowercase"),
+        *("hex 32", "hex 48", "hex with colons", "hex with hyphens", "hex with spaces", "digits with spaces"),
+        *("base64", "base64url", "token_urlsafe", "base32", "base58", "alphanumeric", "lowercase"),
         *("128 digits", "256 digits"),
     ],
 )
