@@ -28,7 +28,7 @@ _TURN_BYTES: Final = 16 << 20
 """How much a thread sends of one download before others have their turn."""
 _FIRST_BYTES: Final = 64 << 10
 """How much of a download the loop sends by itself, with the head of the answer."""
-_SIP_BYTES: Final = 256 << 10
+_SIP_BYTES: Final = 512 << 10
 """How much is read at first for a client that was waited for long: it may take no more."""
 
 
@@ -138,7 +138,11 @@ class Delivery:
             await wire.until_writable()
         self._ahead.remove(self)
         sent = await self._lanes.bytes.insist(self._send, wire)
-        self._ahead.keep(self)
+        if self._place == self._until:
+            # Nothing is left that could be dropped: it takes nobody's place.
+            self._pieces = None
+        else:
+            self._ahead.keep(self)
         return sent
 
     def _send(self, wire: Wire) -> int:
@@ -149,6 +153,10 @@ class Delivery:
         self._is_waited_for = False
         while self._place < self._span.stop and sent < _TURN_BYTES:
             if not self._piece:
+                # What is read for a slow client waits with it, and may be dropped: not before there is room for it.
+                if not wire.is_brisk and not wire.takes_more():
+                    self._is_waited_for = True
+                    break
                 self._fill()
             gone = wire.send(self._piece)
             sent += gone
@@ -169,7 +177,8 @@ class Delivery:
         if self._pieces is None or self._place == self._until:
             stop = self._span.stop
             self._until = min(self._place + _SIP_BYTES, stop) if self._was_dropped else stop
-            self._was_dropped = False
+            # Who was short of memory once, and is slow, is read for as little each time.
+            self._was_dropped = self._was_dropped and self._wire is not None and not self._wire.is_brisk
             self._pieces = self._read(ByteRange(self._place, self._until))
         piece = next(self._pieces, b"")
         if not 0 < len(piece) <= self._until - self._place:

@@ -15,8 +15,10 @@ import select
 import socket
 from typing import Final, Protocol, Self
 
-PATIENCE_MILLISECONDS: Final = 5
-"""How long a thread waits for a client to take more, before it leaves that to the event loop."""
+_RECEIVING_MILLISECONDS: Final = 5
+"""How long a thread waits for a client to send more, before it leaves that to the event loop."""
+_SENDING_MILLISECONDS: Final = 1
+"""How long it waits for one to take more: what the kernel keeps for a client that is worth it is gone in less."""
 
 
 class Sent(bytes):
@@ -56,10 +58,13 @@ class Wire:
     """How many bytes have been sent by threads."""
     is_broken: bool
     """Whether a thread has found that nothing can be sent any more."""
+    is_brisk: bool
+    """Whether the client takes more so soon that a thread may wait for it: others' threads are as few."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.sent_bytes = 0
         self.is_broken = False
+        self.is_brisk = True
         self._transport = transport
         self._socket: socket.socket = transport.get_extra_info("socket").dup()
         self._writable = select.poll()
@@ -83,7 +88,7 @@ class Wire:
             try:
                 sent += self._socket.send(piece[sent:], socket.MSG_DONTWAIT)
             except BlockingIOError:
-                if not self._writable.poll(PATIENCE_MILLISECONDS):
+                if not self.is_brisk or not self._writable.poll(_SENDING_MILLISECONDS):
                     break
             except OSError:
                 # The client is gone.
@@ -92,18 +97,26 @@ class Wire:
         self.sent_bytes += sent
         return sent
 
+    def takes_more(self) -> bool:
+        """
+        Whether the client takes more at once, or is gone.
+        """
+        return bool(self._writable.poll(0))
+
     async def until_writable(self) -> None:
         """
         Wait on the loop until the client takes more, or is gone.
         """
         loop = asyncio.get_running_loop()
         ready = loop.create_future()
+        began = loop.time()
         # The handle has a number of its own, which the loop does not take for the connection's.
         loop.add_writer(self._socket, _set, ready)
         try:
             await ready
         finally:
             loop.remove_writer(self._socket)
+        self.is_brisk = (loop.time() - began) * 1000 < _SENDING_MILLISECONDS
 
     async def end(self) -> None:
         """
@@ -131,7 +144,7 @@ class Wire:
             try:
                 count = self._socket.recv_into(view[filled:], 0, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                if self._readable.poll(PATIENCE_MILLISECONDS):
+                if self._readable.poll(_RECEIVING_MILLISECONDS):
                     continue
                 break
             except OSError:

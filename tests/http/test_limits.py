@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import cast
 from uuid import UUID
 
 import attrs
@@ -18,6 +19,7 @@ from sft_http.buffers import PartBuffer
 from sft_http.deliveries import Delivery
 from sft_http.gathering import Gathering, PartAfterPart
 from sft_http.limits import LEAST_BUFFER, Limits, Memory, ReadAhead, TooManyUploads, UploadPlaces
+from sft_http.wire import Wire
 from support.edge import END as FORM_END
 from support.edge import Edge, file_part
 
@@ -170,6 +172,56 @@ def test_what_was_dropped_is_read_again(service: Edge) -> None:
         await delivery.close()
 
     run(story)
+
+
+@attrs.define
+class SlowWire:
+    """
+    A client that has to be waited for each time, and then takes half a mebibyte.
+    """
+
+    is_idle: bool = True
+    is_brisk: bool = False
+    is_broken: bool = False
+    room: int = 0
+    taken: bytearray = attrs.field(factory=bytearray)
+
+    def takes_more(self) -> bool:
+        return self.room > 0
+
+    async def until_writable(self) -> None:
+        self.room = MIB // 2
+
+    def send(self, piece: memoryview) -> int:
+        some = piece[: self.room]
+        self.taken += some
+        self.room -= len(some)
+        return len(some)
+
+
+def test_little_is_read_in_vain_for_slow_clients_without_memory(service: Edge) -> None:
+    """What is dropped while they are waited for is not decrypted again and again: no more is read than they take."""
+    content = os.urandom(16 * MIB)
+    lanes, wire, read_bytes = service.lanes, SlowWire(), 0
+    lanes.limits = attrs.evolve(lanes.limits, read_ahead=ReadAhead(0))
+
+    def read(span: ByteRange) -> Iterator[bytes]:
+        nonlocal read_bytes
+        for start in range(span.start, span.stop, 2 * MIB):
+            piece = content[start : min(start + 2 * MIB, span.stop)]
+            read_bytes += len(piece)
+            yield piece
+
+    async def story() -> None:
+        delivery = Delivery(lanes, read, ByteRange(0, len(content)), cast("Wire", wire))
+        await delivery.prime()
+        first = await anext(delivery)
+        assert sum([len(piece) async for piece in delivery]) == len(content) - len(first)
+        assert first + bytes(wire.taken) == content
+        await delivery.close()
+
+    run(story)
+    assert read_bytes <= len(content) + 3 * MIB
 
 
 def test_the_settings_say_the_limits(make_edge: Callable[..., Edge]) -> None:

@@ -132,6 +132,28 @@ def test_the_loop_waits_for_a_client_that_takes_more() -> None:
     over(story)
 
 
+def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives what fits and goes; one that takes more soon after is waited for again."""
+
+    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        sent = await asyncio.to_thread(wire.send, memoryview(bytes(8 * MIB)))
+        assert (wire.is_brisk, wire.takes_more()) == (True, False)
+        waiting = asyncio.create_task(wire.until_writable())
+        await asyncio.sleep(0.05)
+        while sent:
+            sent -= len(await asyncio.to_thread(theirs.recv, MIB))
+        await waiting
+        assert (wire.is_brisk, wire.takes_more()) == (False, True)
+        monkeypatch.setattr("sft_http.wire._SENDING_MILLISECONDS", 60_000)
+        sent = await asyncio.wait_for(asyncio.to_thread(wire.send, memoryview(bytes(8 * MIB))), 20)
+        while sent:
+            sent -= len(await asyncio.to_thread(theirs.recv, MIB))
+        await wire.until_writable()
+        assert wire.is_brisk
+
+    over(story)
+
+
 def test_a_wire_never_becomes_another_connections() -> None:
     """The handle is its own: when the connection is closed under it, its number is not given to the next."""
 
