@@ -16,7 +16,6 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -206,15 +205,27 @@ class DiskBlobs:
         return sum(1 for _ in self._remains(before))
 
     def prune(self, *, before: datetime, limit: int) -> int:
-        count = 0
-        for folder, temporary in islice(self._remains(before), limit):
-            with translated(folder):
-                if temporary:
-                    with self._opened(self.root / folder, _FOLDER) as home:
-                        self._unlink(temporary, home)
-                self._drop_if_empty(folder)
-            count += 1
+        count, failed = 0, list[BlobStoreUnavailable]()
+        remains = self._remains(before)
+        while count < limit and (found := next(remains, None)) is not None:
+            try:
+                self._let_go_of(*found)
+                count += 1
+            except BlobStoreUnavailable as error:
+                # It hides none of those behind it, as one that cannot be read does not.
+                failed.append(error)
+                if len(failed) == _MOST_UNREADABLE:
+                    break
+        if failed and count < limit:
+            raise failed[0]
         return count
+
+    def _let_go_of(self, folder: str, temporary: str) -> None:
+        with translated(folder):
+            if temporary:
+                with self._opened(self.root / folder, _FOLDER) as home:
+                    self._unlink(temporary, home)
+            self._drop_if_empty(folder)
 
     def _remains(self, before: datetime) -> Iterator[tuple[str, str]]:
         """

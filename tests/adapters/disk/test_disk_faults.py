@@ -309,6 +309,28 @@ def test_a_folder_that_cannot_be_read_hides_no_other(blobs: DiskBlobs, unreadabl
         blobs.over(before=before)
 
 
+def test_a_remain_that_cannot_be_removed_hides_no_other(blobs: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those behind it are let go of; then it is said that one is left."""
+    remains = [blobs.root / name / ".new-1" for name in ("aa", "bb", "cc")]
+    for path in remains:
+        path.parent.mkdir()
+        path.write_bytes(b"half")
+        os.utime(path, (1000, 1000))
+    kept, real = remains[0].parent.stat().st_ino, os.unlink
+
+    def unlink(path: Path | str, *, dir_fd: int | None = None) -> None:
+        if dir_fd is not None and os.fstat(dir_fd).st_ino == kept:
+            raise OSError(errno.EACCES, "may not be changed")
+        real(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    before = datetime.fromtimestamp(1001, UTC)
+    assert blobs.prune(before=before, limit=1) == 1
+    with pytest.raises(BlobStoreUnavailable, match="EACCES"):
+        blobs.prune(before=before, limit=10)
+    assert [path.exists() for path in remains] == [True, False, False]
+
+
 def test_a_disk_on_which_nothing_can_be_read_is_not_tried_to_its_end(
     blobs: DiskBlobs, unreadable: Callable[[int], list[str]]
 ) -> None:
