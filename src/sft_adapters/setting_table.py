@@ -310,9 +310,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "UNSENT_KIB",
         types.whole(16, 65_536),
-        512,
-        "How much of an answer the kernel takes in for a client beyond what the network has taken; with less a fast "
-        "client holds a thread for longer.",
+        1_024,
+        "How much of an answer the kernel takes in for a client beyond what the network has taken; with less many slow "
+        "clients cost more processor time.",
         "KiB",
     ),
     Setting("CONTROL_THREADS", types.whole(1, 256), 8, "Threads for rows, in each worker."),
