@@ -15,10 +15,8 @@ import select
 import socket
 from typing import Final, Protocol, Self
 
-_RECEIVING_MILLISECONDS: Final = 5
-"""How long a thread waits for a client to send more, before it leaves that to the event loop."""
-_SENDING_MILLISECONDS: Final = 1
-"""How long it waits for one to take more: what the kernel keeps for a client that is worth it is gone in less."""
+_PATIENCE_MILLISECONDS: Final = 1
+"""How long a thread waits for a client, before it leaves that to the event loop: clients are many, and threads few."""
 
 
 class Sent(bytes):
@@ -88,7 +86,7 @@ class Wire:
             try:
                 sent += self._socket.send(piece[sent:], socket.MSG_DONTWAIT)
             except BlockingIOError:
-                if not self.is_brisk or not self._writable.poll(_SENDING_MILLISECONDS):
+                if not self.is_brisk or not self._writable.poll(_PATIENCE_MILLISECONDS):
                     break
             except OSError:
                 # The client is gone.
@@ -116,7 +114,7 @@ class Wire:
             await ready
         finally:
             loop.remove_writer(self._socket)
-        self.is_brisk = (loop.time() - began) * 1000 < _SENDING_MILLISECONDS
+        self.is_brisk = (loop.time() - began) * 1000 < _PATIENCE_MILLISECONDS
 
     async def end(self) -> None:
         """
@@ -144,7 +142,7 @@ class Wire:
             try:
                 count = self._socket.recv_into(view[filled:], 0, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                if self._readable.poll(_RECEIVING_MILLISECONDS):
+                if self._readable.poll(_PATIENCE_MILLISECONDS):
                     continue
                 break
             except OSError:

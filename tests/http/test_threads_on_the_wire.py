@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from itertools import chain
 
@@ -132,6 +133,24 @@ def test_the_loop_waits_for_a_client_that_takes_more() -> None:
     over(story)
 
 
+def test_no_thread_waits_for_a_client_whose_bytes_drip_in() -> None:
+    """It takes what is there and goes, though the next one would not be long."""
+    drops = 200
+
+    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        def drip() -> None:
+            for _ in range(drops):
+                theirs.send(b"x")
+                time.sleep(0.003)
+
+        dripping = asyncio.create_task(asyncio.to_thread(drip))
+        taken = await asyncio.to_thread(wire.receive, MIB)
+        await dripping
+        assert len(taken) < drops / 2
+
+    over(story)
+
+
 def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives what fits and goes; one that takes more soon after is waited for again."""
 
@@ -144,7 +163,7 @@ def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pyte
             sent -= len(await asyncio.to_thread(theirs.recv, MIB))
         await waiting
         assert (wire.is_brisk, wire.takes_more()) == (False, True)
-        monkeypatch.setattr("sft_http.wire._SENDING_MILLISECONDS", 60_000)
+        monkeypatch.setattr("sft_http.wire._PATIENCE_MILLISECONDS", 60_000)
         sent = await asyncio.wait_for(asyncio.to_thread(wire.send, memoryview(bytes(8 * MIB))), 20)
         while sent:
             sent -= len(await asyncio.to_thread(theirs.recv, MIB))
