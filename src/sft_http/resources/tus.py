@@ -7,7 +7,6 @@ any other, with its last byte.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -16,13 +15,13 @@ import falcon
 from falcon.asgi import Request, Response
 
 from sft_adapters.settings import Settings
-from sft_core.errors import FileNotFound, SftError
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.appending import Writing
 from sft_core.vault.concatenation import Concatenation
 from sft_core.vault.model import File, UploadKind
 from sft_core.vault.resumable import Progress, UploadAsked
+from sft_core.vault.use_cases import Upload
 from sft_http import appends, transfers, tus_headers
 from sft_http.problems import MalformedRequest, UnsupportedMediaType, UnsupportedTusVersion
 from sft_http.resources.base import Resource, file_id
@@ -125,17 +124,17 @@ class Creation(_Tus):
         """
         A new upload with what the request brings of it; if that fails, nobody has learnt its URL.
         """
-        progress: Progress | None = None
+        created: tuple[Progress, Upload] | None = None
 
         def create() -> None:
             # Assigned on the lane's thread: a request cut off meanwhile still knows what to end.
-            nonlocal progress
-            progress = self.application.create_upload(owner=user.id, asked=asked)
+            nonlocal created
+            created = self.application.create_upload.opened(owner=user.id, asked=asked)
 
         try:
             await self.lanes.control(create)
-            assert progress is not None  # noqa: S101 (create() returned, so it has been assigned)
-            upload = progress.file.id
+            assert created is not None  # noqa: S101 (create() returned, so it has been assigned)
+            progress, upload = created[0], created[0].file.id
             if brings:
                 writing = await self.lanes.control.insist(
                     self.application.take_upload,
@@ -146,26 +145,12 @@ class Creation(_Tus):
                 )
                 await self._append(req, writing)
         except BaseException:
-            if progress is not None:
-                await self._end(user, progress.file.id)
+            if created is not None:
+                await transfers.abort(self.application, self.lanes, created[1])
             raise
         if not brings and not progress.is_complete:
             return progress
         return await self.lanes.bytes.insist(self.application.finish_upload, owner=user.id, file_id=upload)
-
-    async def _end(self, user: User, upload: FileId) -> None:
-        """
-        End an upload; if that fails now, it is tried again until it is done, as it holds the user's quota.
-        """
-
-        def end() -> None:
-            with suppress(FileNotFound):
-                self.application.terminate_upload(owner=user.id, file_id=upload)
-
-        try:
-            await self.lanes.bytes.insist(end)
-        except SftError:
-            self.lanes.retries.owe(end)
 
     async def _concatenated(self, user: User, asked: UploadAsked) -> Progress:
         concatenate = self.application.concatenate_uploads
