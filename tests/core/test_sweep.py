@@ -230,6 +230,25 @@ def test_what_a_store_lists_before_it_fails_is_swept(sft: Application, maya: Use
     )
 
 
+def test_a_part_that_its_manifest_names_wrongly_is_no_orphan(
+    sft: Application, maya: User, clock: SettableClock
+) -> None:
+    """While a part that is named is missing, one that is not named may be it: the only copy there is."""
+    file = stored(sft, maya)
+    begin, own = sft.find_file.begin, keys(sft)
+    assert isinstance(begin, MemoryDatabase)
+    (part,) = begin._committed.parts[file.id]
+    begin._committed.parts[file.id] = (attrs.evolve(part, blob_key=file.blob_key(0, bytes(8))),)
+    clock.advance(days=2)
+    assert sft.sweep() == Swept()
+    assert keys(sft) == own
+    begin._committed.parts[file.id] = (part,)
+    put(sft, file.blob_key(0, bytes(8)), b"four")
+    clock.advance(days=2)
+    assert sft.sweep() == Swept(orphans=1, orphan_bytes=4)
+    assert keys(sft) == own
+
+
 def test_what_may_be_needed_is_never_an_orphan(sft: Application, maya: User, clock: SettableClock) -> None:
     """A blob of an upload, recorded or not; all there is of a sealed file that lost its manifest; a stranger's."""
     lost = stored(sft, maya)

@@ -246,41 +246,49 @@ def find_orphans(
         return
     old = (blob for blob in blobs.list() if blob.stored_at <= before and file_of(blob.key) is not None)
     for batch in _batches(old, policy.batch):
-        with begin(read_only=True) as unit:
-            found = _without_row(unit, batch)
-        yield from found
+        yield from _without_row(begin, blobs, batch)
 
 
 def remove_orphan(begin: Begin[SweepUnit], blobs: BlobStore, blob: BlobInfo) -> bool:
     """
     Look for the blob's row once more, and delete the blob if there is none.
     """
-    with begin(read_only=True) as unit:
-        found = _without_row(unit, [blob])
+    found = _without_row(begin, blobs, [blob])
     for orphan in found:
         blobs.delete(orphan.key)
     return bool(found)
 
 
-def _without_row(unit: SweepUnit, blobs: Sequence[BlobInfo]) -> list[BlobInfo]:
-    recorded = unit.leftovers.recorded([blob.key for blob in blobs])
-    unrecorded = [blob for blob in blobs if blob.key not in recorded]
-    needed = {file_id for file_id in {file_of(blob.key) for blob in unrecorded} if _may_need_more(unit, file_id)}
+def _without_row(begin: Begin[SweepUnit], blobs: BlobStore, looked_at: Sequence[BlobInfo]) -> list[BlobInfo]:
+    with begin(read_only=True) as unit:
+        recorded = unit.leftovers.recorded([blob.key for blob in looked_at])
+        unrecorded = [blob for blob in looked_at if blob.key not in recorded]
+        named = {file_id for file_id in (file_of(blob.key) for blob in unrecorded) if file_id is not None}
+        files = [file for file in map(unit.files.get, named) if file is not None]
+        needed = {file.id for file in files if _may_need_more(unit, file)}
+    needed |= {file.id for file in files if file.id not in needed and not _has_every_part(begin, blobs, file)}
     return [blob for blob in unrecorded if file_of(blob.key) not in needed]
 
 
-def _may_need_more(unit: SweepUnit, file_id: FileId | None) -> bool:
+def _may_need_more(unit: SweepUnit, file: File) -> bool:
     """
     Whether a blob of this file may be of use though no manifest names it.
 
     An upload's may: the manifest learns of parts later. What is condemned is removed as a whole. A
     sealed file's may not, unless its manifest has lost lines: then they are all there is.
     """
-    file = unit.files.get(file_id) if file_id is not None else None
-    if file is None:
-        return False
     count, size = unit.manifests.totals(file.id)
     return file.state is not FileState.SEALED or not count or size != file.size
+
+
+def _has_every_part(begin: Begin[SweepUnit], blobs: BlobStore, file: File) -> bool:
+    """
+    Whether each blob that a file's manifest names is there: else one that it does not name may be the missing one.
+    """
+    keys = [blob.key for blob in blobs.list(file.blob_prefix)]
+    with begin(read_only=True) as unit:
+        count, _ = unit.manifests.totals(file.id)
+        return sum(len(unit.leftovers.recorded(some)) for some in _batches(keys, 100)) >= count
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
