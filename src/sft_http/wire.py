@@ -13,10 +13,13 @@ import asyncio
 import io
 import select
 import socket
+import time
 from typing import Final, Protocol, Self
 
 _PATIENCE_MILLISECONDS: Final = 1
 """How long a thread waits for a client, before it leaves that to the event loop: clients are many, and threads few."""
+_LONGEST_SECONDS: Final = 0.02
+"""How long a thread takes in from one client at a time."""
 
 
 class Sent(bytes):
@@ -138,7 +141,9 @@ class Wire:
 
     def _fill(self, view: memoryview) -> int:
         filled = 0
-        while filled < len(view):
+        # Bounded as a whole too: bytes may drip in just before each wait would be over.
+        until = time.monotonic() + _LONGEST_SECONDS
+        while filled < len(view) and time.monotonic() < until:
             try:
                 count = self._socket.recv_into(view[filled:], 0, socket.MSG_DONTWAIT)
             except BlockingIOError:
