@@ -95,6 +95,7 @@ IN_THE_ROWS: list[tuple[Plant, str]] = [
     (plant.row_without_a_file, "dangling-row"),
     (plant.file_without_parts, "dangling-row"),
     (plant.manifest_with_a_gap, "incomplete-manifest"),
+    (plant.misnamed_part, "missing-part"),
     (plant.altered_manifest, "altered-manifest"),
     (plant.key_of_another_file, "wrong-file-key"),
     (plant.wrong_file_key, "wrong-file-key"),
@@ -116,9 +117,12 @@ NAMES = [plant.__name__ for plant, _ in IN_THE_STORE + IN_THE_ROWS]
 def judge(patient: Patient, damage: Plant, code: str) -> None:
     """
     It is found by its code and nothing else is; looking changes nothing, and a repair nothing else.
+
+    No part is young enough to be spared for that: what a repair leaves alone it might have taken.
     """
     healthy = patient.everything()
     damage(patient)
+    patient.age_all()
     damaged = patient.everything()
     assert damaged != healthy
     glance = ["long-part"] if damage is plant.foreign_longer_part else [code] if code not in NEEDS_READING else []

@@ -138,6 +138,13 @@ class Patient:
         with open_application(self.settings) as sft:
             yield sft
 
+    def age_all(self) -> None:
+        """
+        Make every blob older than any grace period, so that none is spared for being young.
+        """
+        for key in self.store.listed():
+            self.store.age(key)
+
     def everything(self) -> dict[str, object]:
         """
         Every row and every blob there is, to the last byte.
@@ -294,6 +301,12 @@ def file_without_parts(patient: Patient) -> None:
 
 def manifest_with_a_gap(patient: Patient) -> None:
     patient.rows("DELETE FROM parts WHERE file_id = ? AND number = 1", patient.large.id.bytes)
+
+
+def misnamed_part(patient: Patient) -> None:
+    """The manifest names a blob that never was, and no manifest the one that holds the part: the only copy."""
+    change = "UPDATE parts SET blob_key = ? WHERE file_id = ? AND number = 1"
+    patient.rows(change, patient.large.blob_key(1, bytes(8)), patient.large.id.bytes)
 
 
 def altered_manifest(patient: Patient) -> None:
