@@ -431,6 +431,24 @@ def test_rows_that_are_over_are_let_go_of_in_batches(sft: Application, left: int
     assert rows.asked == [100] * (left // 100 + 1)
 
 
+class Stubborn(Rows):
+    """
+    Rows that cannot be got at.
+    """
+
+    def prune(self, *, limit: int, **_: object) -> int:
+        del limit
+        raise DatabaseUnavailable
+
+
+def test_rows_that_cannot_be_let_go_of_keep_no_others(sft: Application) -> None:
+    """Whichever come first; it is said that not everything was looked at."""
+    last = Rows(7)
+    swept = attrs.evolve(sft.sweep, expiring=[Stubborn(3), last])()
+    assert swept == Swept(forgotten=7, failures=Counter({"database-unavailable": 1}), is_complete=False)
+    assert last.left == 0
+
+
 # --- links that are over ----------------------------------------------------------------------------------
 
 

@@ -21,8 +21,9 @@ from sft_core.values import FileId
 from sft_core.vault.damage import Damage, Finding
 from sft_core.vault.examine_parts import PAGE, Chosen, ExamineFile, nothing
 from sft_core.vault.model import CONDEMNED, File, FileState, Part
+from sft_core.vault.orphans import find_orphans, remove_orphan
 from sft_core.vault.ports import BlobInfo
-from sft_core.vault.sweep import PATIENCE, SweepPolicy, find_orphans, give_up, remove_orphan
+from sft_core.vault.sweep import PATIENCE, SweepPolicy, give_up
 from sft_core.vault.upkeep_ports import UpkeepUnit
 from sft_core.vault.use_cases import purge
 
@@ -188,7 +189,8 @@ class Examine:
         return True
 
     def _orphans(self, now: datetime, seen: Seen, *, repair: bool) -> Iterator[Finding]:
-        for blob in find_orphans(self.begin, self.examine_file.blobs, self.policy, now=now):
+        before, together = now - self.policy.grace, self.policy.batch
+        for blob in find_orphans(self.begin, self.examine_file.blobs, before=before, together=together):
             yield from self._passing_over(self._orphan(blob, repair=repair), seen)
 
     def _orphan(self, blob: BlobInfo, *, repair: bool) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, TypeVar
 
 import attrs
@@ -18,8 +19,9 @@ import attrs
 from sft_core.errors import SftError
 from sft_core.ports import Begin, Clock, Expiring, Leases
 from sft_core.values import FileId
-from sft_core.vault.model import File, FileState, file_of
-from sft_core.vault.ports import BlobInfo, BlobStore
+from sft_core.vault.model import File
+from sft_core.vault.orphans import find_orphans, remove_orphan
+from sft_core.vault.ports import BlobStore
 from sft_core.vault.upkeep_ports import IdleSince, SweepUnit
 from sft_core.vault.use_cases import purge
 
@@ -122,6 +124,9 @@ class _Round:
                     yield item
 
 
+_Step = Callable[[_Round], None]
+
+
 def _always() -> bool:
     return True
 
@@ -145,8 +150,9 @@ class Sweep:
 
     def __call__(self, *, dry_run: bool = False, may_go_on: MayGoOn = _always) -> Swept:
         sweep = _Round(self.clock.now(), dry_run, may_go_on)
-        steps = (self._give_up_idle, self._expire, self._finish_removals, self._remove_orphans, self._forget)
-        for step in steps:
+        # A step for each of the expiring, so that one which fails keeps nobody else's past.
+        forget: list[_Step] = [partial(self._forget, store) for store in self.expiring]
+        for step in (self._give_up_idle, self._expire, self._finish_removals, self._remove_orphans, *forget):
             try:
                 step(sweep)
             except SftError as error:
@@ -189,19 +195,18 @@ class Sweep:
             after = found[-1].id
 
     def _remove_orphans(self, sweep: _Round) -> None:
-        orphans = find_orphans(self.begin, self.blobs, self.policy, now=sweep.now)
+        orphans = find_orphans(self.begin, self.blobs, before=sweep.now - self.policy.grace, together=self.policy.batch)
         for blob in sweep.each(orphans, lambda blob: remove_orphan(self.begin, self.blobs, blob)):
             sweep.swept.orphans += 1
             sweep.swept.orphan_bytes += blob.size
 
-    def _forget(self, sweep: _Round) -> None:
+    def _forget(self, store: Expiring, sweep: _Round) -> None:
         before = sweep.now - self.policy.kept
-        for store in self.expiring:
-            if sweep.dry_run:
-                sweep.swept.forgotten += store.over(before=before)
-                continue
-            for count in sweep.each(self._pruned(store, before), bool):
-                sweep.swept.forgotten += count
+        if sweep.dry_run:
+            sweep.swept.forgotten += store.over(before=before)
+            return
+        for count in sweep.each(self._pruned(store, before), bool):
+            sweep.swept.forgotten += count
 
     def _pruned(self, store: Expiring, before: datetime) -> Iterator[int]:
         count = limit = self.policy.batch
@@ -228,87 +233,6 @@ def expire(begin: Begin[SweepUnit], file: File, *, now: datetime) -> bool:
         won = unit.leftovers.expire(file.id, now=now)
         unit.commit()
     return won
-
-
-def find_orphans(
-    begin: Begin[SweepUnit], blobs: BlobStore, policy: SweepPolicy, *, now: datetime
-) -> Iterator[BlobInfo]:
-    """
-    Blobs that were stored before the grace period began and belong to no row.
-
-    None at all while the database itself is younger than that: an empty one beside a full store is
-    more likely the wrong one. Blobs under keys that we never make are somebody else's.
-    """
-    before = now - policy.grace
-    with begin(read_only=True) as unit:
-        first = unit.leftovers.first_account()
-    if first is None or first > before:
-        return
-    old = (blob for blob in blobs.list() if blob.stored_at <= before and file_of(blob.key) is not None)
-    for batch in _batches(old, policy.batch):
-        yield from _without_row(begin, blobs, batch)
-
-
-def remove_orphan(begin: Begin[SweepUnit], blobs: BlobStore, blob: BlobInfo) -> bool:
-    """
-    Look for the blob's row once more, and delete the blob if there is none.
-    """
-    found = _without_row(begin, blobs, [blob])
-    for orphan in found:
-        blobs.delete(orphan.key)
-    return bool(found)
-
-
-def _without_row(begin: Begin[SweepUnit], blobs: BlobStore, looked_at: Sequence[BlobInfo]) -> list[BlobInfo]:
-    with begin(read_only=True) as unit:
-        recorded = unit.leftovers.recorded([blob.key for blob in looked_at])
-        unrecorded = [blob for blob in looked_at if blob.key not in recorded]
-        named = {file_id for file_id in (file_of(blob.key) for blob in unrecorded) if file_id is not None}
-        files = [file for file in map(unit.files.get, named) if file is not None]
-        needed = {file.id for file in files if _may_need_more(unit, file)}
-    needed |= {file.id for file in files if file.id not in needed and not _has_every_part(begin, blobs, file)}
-    return [blob for blob in unrecorded if file_of(blob.key) not in needed]
-
-
-def _may_need_more(unit: SweepUnit, file: File) -> bool:
-    """
-    Whether a blob of this file may be of use though no manifest names it.
-
-    An upload's may: the manifest learns of parts later. What is condemned is removed as a whole. A
-    sealed file's may not, unless its manifest has lost lines: then they are all there is.
-    """
-    count, size = unit.manifests.totals(file.id)
-    return file.state is not FileState.SEALED or not count or size != file.size
-
-
-def _has_every_part(begin: Begin[SweepUnit], blobs: BlobStore, file: File) -> bool:
-    """
-    Whether each blob that a file's manifest names is there: else one that it does not name may be the missing one.
-    """
-    keys = [blob.key for blob in blobs.list(file.blob_prefix)]
-    with begin(read_only=True) as unit:
-        count, _ = unit.manifests.totals(file.id)
-        return sum(len(unit.leftovers.recorded(some)) for some in _batches(keys, 100)) >= count
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """
-    The items, so many together. If they end with an error, it comes out after the last of them.
-    """
-    batch: list[T] = []
-    failed: SftError | None = None
-    try:
-        for item in items:
-            batch.append(item)
-            if len(batch) == size:
-                yield batch
-                batch = []
-    except SftError as error:
-        failed = error
-    if batch:
-        yield batch
-    if failed is not None:
-        raise failed
 
 
 @attrs.frozen(kw_only=True)
