@@ -25,13 +25,22 @@ from sft_core.vault.upkeep_ports import IdleSince
 
 
 def test_every_connection_is_durable_and_strict(sqlite_engine: Engine) -> None:
-    """Write-ahead log, full synchronisation, enforced references, no mapped memory, nothing deleted that stays."""
+    """Write-ahead log, full synchronisation, enforced references, no mapped memory."""
     with transaction(sqlite_engine, read_only=True) as (connection, _):
         found = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "mmap_size", "secure_delete")
+            for name in ("journal_mode", "synchronous", "foreign_keys", "mmap_size")
         }
-    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "mmap_size": 0, "secure_delete": 1}
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "mmap_size": 0}
+
+
+def test_what_is_deleted_is_overwritten(sqlite_engine: Engine) -> None:
+    """Whatever this build of the library does when it is not told to: here a connection comes with it switched off."""
+    raw = sqlite3.connect(":memory:")
+    raw.execute("PRAGMA secure_delete=OFF")
+    sqlite_engine.pool.dispatch.connect(raw, None)
+    assert raw.execute("PRAGMA secure_delete").fetchone() == (1,)
+    raw.close()
 
 
 def test_a_locked_database_is_unavailable_in_our_words(tmp_path: Path) -> None:
