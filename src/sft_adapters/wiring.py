@@ -66,14 +66,9 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
     """
     Every use case on these adapters, with the limits that the settings say.
     """
-    begin, clock, entropy, ids, keyring = (
-        adapters.begin,
-        adapters.clock,
-        adapters.entropy,
-        adapters.ids,
-        adapters.keyring,
-    )
-    sessions, signer, blobs, cipher = adapters.sessions, adapters.signer, adapters.blobs, adapters.cipher
+    begin, clock, entropy, ids = adapters.begin, adapters.clock, adapters.entropy, adapters.ids
+    keyring, sessions, signer = adapters.keyring, adapters.sessions, adapters.signer
+    blobs, cipher = adapters.blobs, adapters.cipher
     part_size = settings.part_size
     policy = VaultPolicy(
         max_file_size=settings.max_file_size,
