@@ -17,7 +17,7 @@ _PREFACE: Final = (
     "wrong is told by name, all of it at once, and the service does not start: a malformed value, one out of bounds, a",
     "secret that is short, a default, an example, made of words or a digest of one. An empty value counts as not set.",
     "",
-    "This page is generated from `src/sft_adapters/setting_table.py`.",
+    "This page is generated from `setting_table.py` and `setting_limits.py` in `src/sft_adapters`.",
     "",
 )
 

@@ -20,7 +20,8 @@ from click.testing import CliRunner
 from sft_adapters.bootstrap import prepare, settings_for, throwaway_keys
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.opening import open_application, processes_that_may_write
-from sft_adapters.setting_table import SETTINGS, Setting
+from sft_adapters.setting import Setting
+from sft_adapters.setting_table import SETTINGS
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
 from sft_core.values import EmailAddress, FileName, Password, Username
