@@ -151,6 +151,23 @@ def test_no_thread_waits_for_a_client_whose_bytes_drip_in() -> None:
     over(story)
 
 
+def test_a_thread_leaves_a_client_whose_bytes_never_let_it_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However soon each of them comes: what a thread takes in at a time is bounded as a whole."""
+    monkeypatch.setattr("sft_http.wire._PATIENCE_MILLISECONDS", 60_000)
+
+    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        receiving = asyncio.create_task(asyncio.to_thread(wire.receive, MIB))
+        sent = 0
+        while not receiving.done() and sent < 10_000:
+            theirs.send(b"x")
+            sent += 1
+            await asyncio.sleep(0.001)
+        theirs.close()
+        assert 0 < len(await receiving) <= sent < 10_000
+
+    over(story)
+
+
 def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gives what fits and goes; one that takes more soon after is waited for again."""
 
