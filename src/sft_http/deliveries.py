@@ -139,9 +139,9 @@ class Delivery:
         self._ahead.remove(self)
         sent = await self._lanes.bytes.insist(self._send, wire)
         if self._place == self._until:
-            # Nothing is left that could be dropped: it takes nobody's place.
             self._pieces = None
-        else:
+        # Where nothing is left that could be dropped, it takes nobody's place.
+        if self._pieces is not None:
             self._ahead.keep(self)
         return sent
 

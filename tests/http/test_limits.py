@@ -224,6 +224,28 @@ def test_little_is_read_in_vain_for_slow_clients_without_memory(service: Edge) -
     assert read_bytes <= len(content) + 3 * MIB
 
 
+def test_who_has_nothing_read_ahead_takes_nobodys_place(service: Edge) -> None:
+    """A slow client that is read for in sips, each of which it takes whole, makes no other one lose anything."""
+    content, lanes, other = os.urandom(4 * MIB), service.lanes, _Reader()
+    lanes.limits = attrs.evolve(lanes.limits, read_ahead=ReadAhead(1))
+    ahead = lanes.limits.read_ahead
+
+    def read(span: ByteRange) -> Iterator[bytes]:
+        yield content[span.start : span.stop]
+
+    async def story() -> None:
+        delivery = Delivery(lanes, read, ByteRange(0, len(content)), cast("Wire", SlowWire()))
+        await delivery.prime()
+        first = await anext(delivery)
+        ahead.keep(other)
+        assert not other.has_dropped
+        assert sum([len(piece) async for piece in delivery]) == len(content) - len(first)
+        assert not other.has_dropped
+        await delivery.close()
+
+    run(story)
+
+
 def test_the_settings_say_the_limits(make_edge: Callable[..., Edge]) -> None:
     """Memory counts in MiB, without what every upload has in any case; read-ahead in downloads of 4 MiB."""
     small = make_edge(TRANSFER_MEMORY_MIB="3", MAX_UPLOADS="16", MAX_UPLOADS_PER_USER="5", READ_AHEAD_MIB="13")

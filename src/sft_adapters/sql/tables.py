@@ -56,9 +56,8 @@ metadata: Final = MetaData(
 
 UNFINISHED: Final = text("state != 'sealed'")
 """A condition on files, word for word that of their index: with a parameter in it the index would not be used."""
-
-EXPIRES: Final = text("expires_at IS NOT NULL")
-"""A condition on files, word for word that of their index."""
+_ENDS: Final = text("expires_at IS NOT NULL")
+"""What every comparison with a moment implies."""
 
 # Identifiers are the 16 bytes of a UUID version 7, so they sort by the time they were made.
 ID: Final = LargeBinary(16)
@@ -129,7 +128,7 @@ files: Final = Table(
     Index(None, "owner_id", "state", "created_at", "id"),
     # The few that a sweep has to look at, among the many that are sealed.
     Index("ix_files_unfinished", "id", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
-    Index("ix_files_ending", "id", "expires_at", sqlite_where=EXPIRES, postgresql_where=EXPIRES),
+    Index("ix_files_ending", "id", "expires_at", sqlite_where=_ENDS, postgresql_where=_ENDS),
 )
 
 usages: Final = Table(

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.files import from_row
 from sft_adapters.sql.manifests import COLUMNS
-from sft_adapters.sql.tables import EXPIRES, UNFINISHED, files, links, parts, uploads, usages, users
+from sft_adapters.sql.tables import UNFINISHED, files, links, parts, uploads, usages, users
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import CONDEMNED, File, FileState, Part
 from sft_core.vault.upkeep_ports import Drift, IdleSince
@@ -48,7 +48,7 @@ class SqlLeftovers:
         return _page(self.connection, and_(UNFINISHED, _is_idle(since)), after, limit)
 
     def expired(self, *, now: datetime, after: FileId | None, limit: int) -> Sequence[File]:
-        return _page(self.connection, and_(EXPIRES, _is_expired(now)), after, limit)
+        return _page(self.connection, _is_expired(now), after, limit)
 
     def expire(self, file_id: FileId, *, now: datetime) -> bool:
         change = {"state": FileState.DELETING.value, "key_id": None, "wrapped_key": None}
