@@ -60,7 +60,10 @@ def test_from_its_end_on_nobody_finds_a_file(
     sft: Application, maya: User, file: File, clock: SettableClock, *, is_swept: bool
 ) -> None:
     """Neither its owner in any way, nor who holds a link, which spends nothing; whether a sweep was there or not."""
+    # A link of before the file was given an end: it would last for a month.
+    sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
     token = sft.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=720, max_downloads=1).token
+    sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=2)
     to_the_end(clock)
     if is_swept:
         clock.advance(hours=1)

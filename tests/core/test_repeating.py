@@ -168,6 +168,17 @@ def test_a_deleted_file_is_not_made_again(sft: Application, maya: User) -> None:
         sealed(sft, maya)
 
 
+def test_a_link_whose_token_was_destroyed_is_not_made_again(sft: Application, maya: User) -> None:
+    """A sweep spares it as long as the answer is kept; should clocks have differed, the repeat is told."""
+    sealed(sft, maya, public=True)
+    begin = sft.find_file.begin
+    assert isinstance(begin, MemoryDatabase)
+    links = begin._committed.links
+    links.update({link_id: attrs.evolve(link, token=None) for link_id, link in links.items()})
+    with pytest.raises(ResultGone):
+        sft.find_made(owner=maya.id, request=REQUEST)
+
+
 def test_a_key_is_forgotten_in_its_time(sft: Application, maya: User, clock: SettableClock) -> None:
     """After 24 hours, to the microsecond, the same request makes another file."""
     made = sealed(sft, maya)

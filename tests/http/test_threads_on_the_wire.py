@@ -133,8 +133,9 @@ def test_the_loop_waits_for_a_client_that_takes_more() -> None:
     over(story)
 
 
-def test_no_thread_waits_for_a_client_whose_bytes_drip_in() -> None:
+def test_no_thread_waits_for_a_client_whose_bytes_drip_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes what is there and goes, though the next one would not be long."""
+    monkeypatch.setattr("sft_http.wire._LONGEST_SECONDS", 60)
     drops = 200
 
     async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
