@@ -226,6 +226,25 @@ def test_people_get_lines(on_disk: Patient) -> None:
     assert "notes.bin" not in result.output
 
 
+def test_people_get_a_line_for_each_finding(on_disk: Patient) -> None:
+    """By its code, with what it is about, and what became of it."""
+    for damage in (plant.missing_part, plant.flipped_in_an_empty_file, plant.orphan_part, plant.quota_drift):
+        damage(on_disk)
+    command = ["doctor", "--data", str(on_disk.settings.data_dir), "--verify-data", "--repair"]
+    result = RUNNER.invoke(sft, command, env=on_disk.environ)
+    assert result.exit_code == 1
+    lines = {line.split()[0]: line for line in result.output.splitlines() if "-" in line.split()[0]}
+    about = {
+        "missing-part": f"file {on_disk.large.id} part 1",
+        "altered-part": f"file {on_disk.empty.id} part 0",
+        "orphan-part": f"blob {7:032x}/1-00000000-{7:016x}",
+        "quota-drift": f"user {on_disk.small.owner}",
+    }
+    assert lines.keys() == about.keys()
+    assert all(subject in lines[code] for code, subject in about.items())
+    assert {code for code, line in lines.items() if line.endswith("(repaired)")} == {"orphan-part", "quota-drift"}
+
+
 # --- what cannot be looked at -----------------------------------------------------------------------------
 
 
