@@ -86,9 +86,9 @@ def bytes_meant(text: str) -> int:
     Digits may stand in groups. Base64 without padding is counted as text: of 32 characters, which
     are worth 24 bytes, nobody can tell whether they are base64 or letters and digits drawn singly.
     """
-    digits = _GROUPS.sub("", text)
-    if _HEXADECIMAL.fullmatch(digits):
-        return len(digits) // 2
+    text = _ungrouped(text)
+    if _HEXADECIMAL.fullmatch(text):
+        return len(text) // 2
     if _PADDED_BASE64.fullmatch(text) and len(text) % 4 == 0:
         return len(text.rstrip("=")) * 3 // 4
     return len(text.encode())
@@ -100,10 +100,7 @@ def is_guessable_key(text: str) -> bool:
     """
     if is_published(text.encode()):
         return True
-    # What stands between groups of digits is not drawn: it is neither counted nor taken for a repetition.
-    if _HEXADECIMAL.fullmatch(digits := _GROUPS.sub("", text)):
-        text = digits
-    text = text[:_LOOKED_AT]
+    text = _ungrouped(text)[:_LOOKED_AT]
     return (
         len(set(text)) < _FEWEST_CHARACTERS
         or _bits_at_random(text) - _bits_thought_up(text) >= _SAVED_BY_INVENTION
@@ -149,14 +146,22 @@ def is_published(value: bytes) -> bool:
     return hashlib.sha256(value).hexdigest() in PUBLISHED
 
 
+def _ungrouped(text: str) -> str:
+    """
+    Digits without what stands between groups of them, which nobody draws; any other text as it is.
+    """
+    digits = _GROUPS.sub("", text)
+    return digits if _HEXADECIMAL.fullmatch(digits) else text
+
+
 def _spelled(text: str) -> Iterator[bytes]:
     """
     The bytes that a text spells in hexadecimal, or else in base64.
 
     Hexadecimal is not read as base64 too: of random digits that makes bytes of few kinds.
     """
-    if _HEXADECIMAL.fullmatch(digits := _GROUPS.sub("", text)):
-        yield bytes.fromhex(digits[: len(digits) // 2 * 2])
+    if _HEXADECIMAL.fullmatch(text):
+        yield bytes.fromhex(text[: len(text) // 2 * 2])
         return
     plain = text.rstrip("=").replace("-", "+").replace("_", "/")
     with suppress(ValueError):
