@@ -16,8 +16,10 @@ import socket
 import time
 from typing import Final, Protocol, Self
 
-_PATIENCE_MILLISECONDS: Final = 1
-"""How long a thread waits for a client, before it leaves that to the event loop: clients are many, and threads few."""
+_SENDING_MILLISECONDS: Final = 3
+"""How long a thread waits for a client to take more, before it leaves that to the event loop: threads are few."""
+_RECEIVING_MILLISECONDS: Final = 1
+"""The same for one that sends: while others are waited for, what it has sent waits in the kernel and is not lost."""
 _LONGEST_SECONDS: Final = 0.02
 """How long a thread takes in from one client at a time."""
 
@@ -89,7 +91,7 @@ class Wire:
             try:
                 sent += self._socket.send(piece[sent:], socket.MSG_DONTWAIT)
             except BlockingIOError:
-                if not self.is_brisk or not self._writable.poll(_PATIENCE_MILLISECONDS):
+                if not self.is_brisk or not self._writable.poll(_SENDING_MILLISECONDS):
                     break
             except OSError:
                 # The client is gone.
@@ -117,7 +119,7 @@ class Wire:
             await ready
         finally:
             loop.remove_writer(self._socket)
-        self.is_brisk = (loop.time() - began) * 1000 < _PATIENCE_MILLISECONDS
+        self.is_brisk = (loop.time() - began) * 1000 < _SENDING_MILLISECONDS
 
     async def end(self) -> None:
         """
@@ -147,7 +149,7 @@ class Wire:
             try:
                 count = self._socket.recv_into(view[filled:], 0, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                if self._readable.poll(_PATIENCE_MILLISECONDS):
+                if self._readable.poll(_RECEIVING_MILLISECONDS):
                     continue
                 break
             except OSError:

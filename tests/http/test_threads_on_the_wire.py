@@ -154,7 +154,7 @@ def test_no_thread_waits_for_a_client_whose_bytes_drip_in(monkeypatch: pytest.Mo
 
 def test_a_thread_leaves_a_client_whose_bytes_never_let_it_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """However soon each of them comes: what a thread takes in at a time is bounded as a whole."""
-    monkeypatch.setattr("sft_http.wire._PATIENCE_MILLISECONDS", 60_000)
+    monkeypatch.setattr("sft_http.wire._RECEIVING_MILLISECONDS", 60_000)
 
     async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
         receiving = asyncio.create_task(asyncio.to_thread(wire.receive, MIB))
@@ -181,7 +181,7 @@ def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pyte
             sent -= len(await asyncio.to_thread(theirs.recv, MIB))
         await waiting
         assert (wire.is_brisk, wire.takes_more()) == (False, True)
-        monkeypatch.setattr("sft_http.wire._PATIENCE_MILLISECONDS", 60_000)
+        monkeypatch.setattr("sft_http.wire._SENDING_MILLISECONDS", 60_000)
         sent = await asyncio.wait_for(asyncio.to_thread(wire.send, memoryview(bytes(8 * MIB))), 20)
         while sent:
             sent -= len(await asyncio.to_thread(theirs.recv, MIB))
