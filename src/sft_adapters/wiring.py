@@ -112,10 +112,10 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
         policy=policy,
     )
     seal_upload = vault.SealUpload(begin=begin, store_part=store_part)
-    abort_upload = vault.AbortUpload(begin=begin, blobs=blobs)
+    abort_upload = vault.AbortUpload(begin=begin, clock=clock, blobs=blobs)
     find_file = vault.FindFile(begin=begin, clock=clock)
     read_file = vault.ReadFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs)
-    delete_file = vault.DeleteFile(begin=begin, find=find_file, blobs=blobs)
+    delete_file = vault.DeleteFile(begin=begin, clock=clock, find=find_file, blobs=blobs)
 
     # --- sharing ---------------------------------------------------------------------------------
 
@@ -145,7 +145,9 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
     )
     idle = timedelta(seconds=settings.resumable_idle_seconds)
     find_upload = resumable.FindUpload(begin=begin, clock=clock, idle=idle)
-    terminate_upload = resumable.TerminateUpload(begin=begin, find=find_upload, blobs=blobs, delete=delete_file)
+    terminate_upload = resumable.TerminateUpload(
+        begin=begin, clock=clock, find=find_upload, blobs=blobs, delete=delete_file
+    )
 
     # --- upkeep ----------------------------------------------------------------------------------
 

@@ -10,8 +10,10 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from sqlalchemy import Connection
+
 from sft_adapters.disk.blobs import DiskBlobs
-from sft_adapters.sql.quotas import SqlQuotas
+from sft_adapters.sql import files, quotas
 from sft_core.vault.ports import Buffer
 from sft_http.cli.main import sft
 
@@ -50,10 +52,10 @@ def kept_quota() -> None:
     What a file holds of the quota is not given back with it.
     """
 
-    def keep(self: SqlQuotas, owner: bytes, less: int) -> None:
+    def keep(connection: Connection, owner: bytes, size: int) -> None:
         pass
 
-    SqlQuotas._shrink = keep  # type: ignore[method-assign]
+    quotas.give_back = vars(files)["give_back"] = keep
 
 
 def deaf_workers() -> None:

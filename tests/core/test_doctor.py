@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 
 import attrs
@@ -21,8 +22,8 @@ from sft_core.values import FileName
 from sft_core.vault.damage import Damage
 from sft_core.vault.doctor import Examine, Sample, Seen
 from sft_core.vault.model import File, FileState
+from sft_core.vault.patience import FAILURES
 from sft_core.vault.ports import BlobInfo, BlobStore
-from sft_core.vault.sweep import PATIENCE
 from sft_core.vault.upkeep_ports import UpkeepUnit
 from sft_core.vault.use_cases import Upload
 from support.library import FaultyBlobs
@@ -151,8 +152,8 @@ def test_what_cannot_be_repaired_is_told_and_passed_over(sft: Application, maya:
     begun(sft, maya)
     stored(sft, maya)
     with sft.find_file.begin() as unit:
-        unit.files.replace(removed.condemned(), expected=FileState.SEALED)
-        unit.files.replace(nobodys.file.aborted(), expected=FileState.RECEIVING)
+        unit.files.replace(removed.condemned(clock.now()), expected=FileState.SEALED)
+        unit.files.replace(nobodys.file.aborted(clock.now()), expected=FileState.RECEIVING)
         unit.quotas.release(nobodys.file.id)
         unit.files.remove(nobodys.file.id)
         unit.commit()
@@ -162,19 +163,53 @@ def test_what_cannot_be_repaired_is_told_and_passed_over(sft: Application, maya:
     found = on(sft, FaultyBlobs(sft.sweep.blobs, away))(repair=True, seen=seen)
     assert [(one.damage, one.is_repaired) for one in found] == [(removal, False), (upload, False), (part, False)]
     assert (seen.files, seen.failures) == (1, Counter({"blob-store-unavailable": 3}))
+    clock.advance(hours=2)
     again = sft.examine(repair=True)
     assert [(one.damage, one.is_repaired) for one in again] == [(removal, True), (removal, True), (part, True)]
     assert list(sft.examine()) == []
 
 
-def test_a_store_that_is_away_ends_it(sft: Application, maya: User) -> None:
-    """Three failures in a row are enough."""
+def test_what_fails_at_once_ends_nothing(sft: Application, maya: User) -> None:
+    """However many in a row: what is behind them is looked at."""
     for _ in range(9):
         stored(sft, maya)
-    away = FaultyBlobs(sft.sweep.blobs, {("list", number): BlobStoreUnavailable() for number in range(9)})
+    seen = Seen()
+    broken = FaultyBlobs(sft.sweep.blobs, {("list", number): BlobStoreUnavailable() for number in range(8)})
+    assert list(on(sft, broken)(seen=seen)) == []
+    assert (seen.files, seen.failures) == (1, Counter({"blob-store-unavailable": 8}))
+
+
+@pytest.mark.parametrize("is_upload", [True, False])
+def test_a_removal_under_way_is_not_told(
+    sft: Application, maya: User, clock: SettableClock, *, is_upload: bool
+) -> None:
+    """It has as long as the slowest upload of a part; after that it is unfinished, and is finished."""
+    away = FaultyBlobs(sft.sweep.blobs, {("list", 0): BlobStoreUnavailable()})
+    upload, file = begun(sft, maya), stored(sft, maya)
+    clock.advance(minutes=5)
+    if is_upload:
+        with pytest.raises(BlobStoreUnavailable):
+            attrs.evolve(sft.abort_upload, blobs=away)(upload)
+    else:
+        attrs.evolve(sft.delete_file, blobs=away)(owner=maya.id, file_id=file.id)
+        sft.abort_upload(upload)
+    clock.advance(seconds=(sft.sweep.policy.single_idle).total_seconds() - 1)
+    assert list(sft.examine(repair=True)) == []
+    clock.advance(seconds=1)
+    assert [(found.damage, found.is_repaired) for found in sft.examine(repair=True)] == [
+        (Damage.UNFINISHED_REMOVAL, True)
+    ]
+
+
+def test_a_store_that_is_away_ends_it(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Three failures in a row that took their time are enough."""
+    for _ in range(9):
+        stored(sft, maya)
+    wait = partial(clock.advance, seconds=5)
+    away = FaultyBlobs(sft.sweep.blobs, {("list", number): BlobStoreUnavailable() for number in range(9)}, wait=wait)
     with pytest.raises(BlobStoreUnavailable):
         list(on(sft, away)())
-    assert away.calls["list"] == PATIENCE
+    assert away.calls["list"] == FAILURES
 
 
 def test_findings_come_as_they_are_found(sft: Application, maya: User) -> None:

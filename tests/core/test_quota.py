@@ -162,9 +162,9 @@ def test_what_is_deleted_is_given_back_when_its_parts_are_gone(sft: Application,
     attrs.evolve(sft.delete_file, blobs=blobs)(owner=maya.id, file_id=file.id)
     assert used(sft, maya) == 1000
     for _ in range(3):
-        purge(sft.abort_upload.begin, sft.abort_upload.blobs, file)
+        purge(sft.abort_upload.begin, sft.abort_upload.blobs, file.id)
         assert used(sft, maya) == 300
-    purge(sft.abort_upload.begin, sft.abort_upload.blobs, kept)
+    purge(sft.abort_upload.begin, sft.abort_upload.blobs, kept.id)
     assert used(sft, maya) == 300
 
 

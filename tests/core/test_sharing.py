@@ -106,7 +106,7 @@ def is_spent(unit: SharingUnit, link: ShareLink, _file: File) -> None:
 
 
 def is_deleted(unit: SharingUnit, _link: ShareLink, file: File) -> None:
-    assert unit.files.replace(file.condemned(), expected=FileState.SEALED)
+    assert unit.files.replace(file.condemned(file.created_at), expected=FileState.SEALED)
     unit.files.remove(file.id)
 
 

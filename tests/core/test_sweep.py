@@ -21,6 +21,8 @@ from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.wrapped import MemoryWrappedSecrets
 from sft_core.application import Application
 from sft_core.errors import (
+    BlobMissing,
+    BlobSizeMismatch,
     BlobStoreUnavailable,
     ConfigurationError,
     DatabaseUnavailable,
@@ -33,9 +35,10 @@ from sft_core.sharing.model import LinkSummary
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, ShareToken
 from sft_core.vault.model import File, FileState
+from sft_core.vault.patience import FAILURES, PATIENCE
 from sft_core.vault.ports import BlobInfo
 from sft_core.vault.resumable import UploadAsked
-from sft_core.vault.sweep import LEASE, PATIENCE, Sweep, SweepInTurn, Swept
+from sft_core.vault.sweep import LEASE, Sweep, SweepInTurn, Swept
 from sft_core.vault.use_cases import Upload
 from sft_core.vault.use_cases.receiving import TOUCH_INTERVAL
 from support.library import LIGHT, FaultyBlobs, register
@@ -249,6 +252,57 @@ def test_a_part_that_its_manifest_names_wrongly_is_no_orphan(
     assert keys(sft) == own
 
 
+@pytest.mark.parametrize("place", ["another file", "no file", "its own file"])
+def test_what_begins_like_a_part_is_no_orphan(sft: Application, maya: User, clock: SettableClock, place: str) -> None:
+    """Wherever it was moved to, and whatever lies where it was: it may be the only copy."""
+    file, other = stored(sft, maya), stored(sft, maya, b"something else")
+    blobs = sft.sweep.blobs
+    (blob,) = blobs.list(file.blob_prefix)
+    content = bytearray(blob.size)
+    blobs.read_into(blob.key, 0, memoryview(content), size=blob.size)
+    blobs.delete(blob.key)
+    name = blob.key.partition("/")[2]
+    moved = {"another file": other.blob_prefix, "no file": f"{7:032x}/", "its own file": file.blob_prefix}[place]
+    if place == "its own file":
+        put(sft, blob.key, b"")
+        name = f"{name[:-16]}{'0' * 16}"
+    put(sft, moved + name, bytes(content))
+    before = keys(sft)
+    clock.advance(days=2)
+    assert sft.sweep() == sft.sweep(dry_run=True) == Swept()
+    assert keys(sft) == before
+
+
+def test_a_blob_that_cannot_be_looked_at_is_left_alone(sft: Application, maya: User, clock: SettableClock) -> None:
+    """And hides no other; what has gone or grown since it was listed is somebody's at work."""
+    stored(sft, maya)
+    for number in range(4):
+        put(sft, f"{number:032x}/1-00000000-{number:016x}", b"noise" * 20)
+    clock.advance(days=2)
+    unreadable = {
+        ("read_into", 0): BlobStoreUnavailable(),
+        ("read_into", 1): BlobMissing(),
+        ("read_into", 2): BlobSizeMismatch(),
+    }
+    swept = with_blobs(sft, unreadable)()
+    assert (swept.orphans, swept.is_complete) == (1, False)
+    assert swept.failures == Counter({"blob-store-unavailable": 1})
+    assert sft.sweep() == Swept(orphans=3, orphan_bytes=300)
+
+
+def test_a_sum_that_has_drifted_keeps_no_file_from_its_end(sft: Application, maya: User) -> None:
+    """A count below what the file holds ends at nothing."""
+    condemned(sft, maya)
+    kept = stored(sft, maya)
+    begin = sft.find_file.begin
+    assert isinstance(begin, MemoryDatabase)
+    begin._committed.usages[maya.id] = 1
+    assert sft.sweep() == Swept(removed=1)
+    assert (used(sft, maya), states(sft)) == (0, Counter([FileState.SEALED]))
+    sft.delete_file(owner=maya.id, file_id=kept.id)
+    assert (used(sft, maya), states(sft)) == (0, Counter())
+
+
 def test_what_may_be_needed_is_never_an_orphan(sft: Application, maya: User, clock: SettableClock) -> None:
     """A blob of an upload, recorded or not; all there is of a sealed file that lost its manifest; a stranger's."""
     lost = stored(sft, maya)
@@ -368,16 +422,35 @@ def test_a_failure_does_not_hold_up_the_rest(sft: Application, maya: User, clock
 
 
 def test_a_store_that_is_away_is_not_asked_for_every_file(sft: Application, maya: User, clock: SettableClock) -> None:
-    """After three failures in a row a step is over; what needs no store is done all the same."""
+    """After three failures in a row that took their time a step is over; what needs no store is done all the same."""
     a_mess(sft, maya, clock)
     away = {("list", number): BlobStoreUnavailable() for number in range(99)}
-    sweep = with_blobs(sft, away)
+    sweep = attrs.evolve(sft.sweep, blobs=FaultyBlobs(sft.sweep.blobs, away, wait=lambda: clock.advance(seconds=5)))
     swept = sweep()
     assert (swept.given_up, swept.removed, swept.is_complete) == (5, 0, False)
-    assert swept.failures == Counter({"blob-store-unavailable": PATIENCE + 1})
+    assert swept.failures == Counter({"blob-store-unavailable": FAILURES + 1})
     assert isinstance(sweep.blobs, FaultyBlobs)
-    assert sweep.blobs.calls["list"] == PATIENCE + 1
+    assert sweep.blobs.calls["list"] == FAILURES + 1
     assert sft.sweep() == attrs.evolve(MESS, given_up=0)
+
+
+def test_what_fails_at_once_hides_nothing(sft: Application, maya: User, clock: SettableClock) -> None:
+    """However many files and parts cannot be removed: the last one of each is, and the others are counted."""
+    a_mess(sft, maya, clock)
+    broken = {("delete", number): BlobStoreUnavailable() for number in (0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13)}
+    swept = with_blobs(sft, broken)()
+    assert (swept.given_up, swept.removed, swept.orphans, swept.is_complete) == (5, 2, 1, True)
+    assert swept.failures == Counter({"blob-store-unavailable": 12})
+
+
+def test_a_short_failure_is_no_reason_to_stop(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Three that took a little less than it has patience for, and one that took long alone."""
+    a_mess(sft, maya, clock)
+    pauses = iter([timedelta(hours=1), PATIENCE - TICK, timedelta(0), timedelta(0)])
+    broken = {("list", number): BlobStoreUnavailable() for number in range(4)}
+    wait = lambda: clock.advance(seconds=next(pauses).total_seconds())  # noqa: E731
+    swept = attrs.evolve(sft.sweep, blobs=FaultyBlobs(sft.sweep.blobs, broken, wait=wait))()
+    assert (swept.removed, swept.is_complete) == (6, True)
 
 
 def test_a_database_that_is_away_is_told(sft: Application) -> None:

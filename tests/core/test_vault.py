@@ -99,7 +99,7 @@ def sweep(sft: Application) -> None:
     assert isinstance(sft.find_file.begin, MemoryDatabase)
     for file in list(sft.find_file.begin._committed.files.values()):
         if file.state in {FileState.ABORTING, FileState.DELETING}:
-            purge(sft.abort_upload.begin, sft.abort_upload.blobs, file)
+            purge(sft.abort_upload.begin, sft.abort_upload.blobs, file.id)
 
 
 # --- when an upload last moved -------------------------------------------------------------------
@@ -184,7 +184,7 @@ def test_a_removal_may_be_repeated(sft: Application, maya: User) -> None:
     with pytest.raises(BlobStoreUnavailable):
         attrs.evolve(sft.abort_upload, blobs=FaultyBlobs(sft.abort_upload.blobs, faults))(upload)
     for _ in range(3):
-        purge(sft.abort_upload.begin, sft.abort_upload.blobs, upload.file)
+        purge(sft.abort_upload.begin, sft.abort_upload.blobs, upload.file.id)
     assert rows(sft) == {other.id: FileState.SEALED}
     assert read(sft, other) == CONTENT
 
@@ -206,7 +206,7 @@ def test_an_abort_that_was_interrupted_is_ended_by_the_next_one(sft: Application
 def test_a_removal_by_mistake_leaves_the_rows_of_a_sealed_file(sft: Application, maya: User) -> None:
     """Only what has been condemned is forgotten: a file that somebody sealed is still known, if damaged."""
     file = a_file(sft, maya)
-    purge(sft.abort_upload.begin, sft.abort_upload.blobs, file)
+    purge(sft.abort_upload.begin, sft.abort_upload.blobs, file.id)
     assert rows(sft) == {file.id: FileState.SEALED}
     with pytest.raises(BlobMissing):
         read(sft, file)

@@ -58,6 +58,28 @@ def settings(data: Path) -> Settings:
     return settings
 
 
+def test_a_row_that_cannot_be_read_hides_no_other(settings: Settings, data: Path) -> None:
+    """Of files that are over, to be removed or given up: each is brought to its end, the key of the unreadable too."""
+    with open_application(settings) as application:
+        with application.examine.begin(read_only=True) as unit:
+            (stored,) = unit.inventory.files(after=None, limit=9)
+            file = unit.files.get(stored)
+        assert file is not None
+        over = [application.store_file(owner=file.owner, name=file.name, content=[b"over"]).id for _ in range(2)]
+        idle = [application.begin_upload(owner=file.owner, name=file.name).file.id for _ in range(2)]
+    with closing(sqlite3.connect(data / "sft.db")) as database, database:
+        database.execute("UPDATE files SET max_downloads = 0, expires_at = 1 WHERE id = ?", [over[0].bytes])
+        database.execute("UPDATE files SET expires_at = 1 WHERE id = ?", [over[1].bytes])
+        for upload in idle:
+            database.execute("UPDATE files SET created_at = 1, touched_at = 1 WHERE id = ?", [upload.bytes])
+        database.execute("UPDATE files SET media_type = 3, expires_hours = 'x' WHERE id = ?", [idle[0].bytes])
+        database.execute("UPDATE files SET max_downloads = 0 WHERE id = ?", [stored.bytes])
+    result = RUNNER.invoke(sft, ["sweep", "--data", "data", "--json"], env=SOON)
+    swept = {"given_up": 2, "expired": 2, "removed": 4, "orphans": 1, "orphan_bytes": 5, "forgotten": 1}
+    assert json.loads(result.output) == NOTHING | swept | {"failures": {}, "is_complete": True}
+    assert blobs(settings) == 1
+
+
 def blobs(settings: Settings) -> int:
     return sum(len(names) for _, _, names in os.walk(settings.blob_folder))
 

@@ -121,12 +121,13 @@ class FaultyBlobs:
     """
     A blob store whose calls fail where `faults` says so: `{("put", 2): error}` is its third put.
 
-    A call that fails has done nothing, or with `too_late` everything.
+    A call that fails has done nothing, or with `too_late` everything; `wait` is called until it is known.
     """
 
     _blobs: BlobStore
     _faults: Mapping[tuple[str, int], BaseException]
     _too_late: bool = attrs.field(default=False, kw_only=True)
+    _wait: Callable[[], object] = attrs.field(default=lambda: None, kw_only=True)
     calls: Counter[str] = attrs.field(factory=Counter, init=False)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
@@ -149,6 +150,8 @@ class FaultyBlobs:
     def _call(self, name: str) -> Iterator[None]:
         fault = self._faults.get((name, self.calls[name]))
         self.calls[name] += 1
+        if fault is not None:
+            self._wait()
         if fault is not None and not self._too_late:
             raise fault
         yield

@@ -366,5 +366,49 @@ def unfinished_removal(patient: Patient) -> None:
     with patient.opened() as sft:
         upload = sft.begin_upload(owner=patient.small.owner, name=FileName.parse("over.bin"))
         sft.store_part(upload, b"half")
-    change = "UPDATE files SET state = 'aborting', key_id = NULL, wrapped_key = NULL WHERE id = ?"
-    patient.rows(change, upload.file.id.bytes)
+    over = "state = 'aborting', key_id = NULL, wrapped_key = NULL, created_at = 1, touched_at = 1"
+    patient.rows(f"UPDATE files SET {over} WHERE id = ?", upload.file.id.bytes)
+
+
+def unfinished_removal_of_a_miscounted_owner(patient: Patient) -> None:
+    """What is counted is less than what it holds."""
+    unfinished_removal(patient)
+    patient.rows("UPDATE usages SET bytes = 1")
+
+
+def unreadable_row(column: str, value: object) -> Callable[[Patient], None]:
+    """
+    A value that no file can have, and no rule of the schema forbids.
+    """
+
+    def plant(patient: Patient) -> None:
+        patient.rows(f"UPDATE files SET {column} = ? WHERE id = ?", value, patient.large.id.bytes)
+
+    plant.__name__ = f"unreadable_{column}"
+    return plant
+
+
+# --- parts in the wrong place --------------------------------------------------------------------------
+
+
+def part_in_another_folder(patient: Patient) -> None:
+    """A part was renamed into the folder of another file."""
+    key = patient.key(patient.large, 1)
+    content = patient.store.read(key)
+    patient.store.delete(key)
+    patient.store.write(patient.small.blob_key(1, bytes(8)), content)
+
+
+def part_beside_its_place(patient: Patient) -> None:
+    """It was copied to another name, and what is in its place is cut off."""
+    key = patient.key(patient.large, 1)
+    patient.store.write(patient.large.blob_key(1, bytes(8)), patient.store.read(key))
+    patient.store.write(key, b"")
+
+
+def file_in_another_folder(patient: Patient) -> None:
+    """The folder of a file was renamed to a name that is no file's."""
+    for part in patient.parts(patient.large):
+        content = patient.store.read(part.blob_key)
+        patient.store.delete(part.blob_key)
+        patient.store.write(f"{7:032x}/{part.blob_key.partition('/')[2]}", content)

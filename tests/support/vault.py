@@ -71,5 +71,5 @@ def vault_on(database: SqlDatabase, policy: VaultPolicy, blobs: BlobStore | None
         ),
         part=part,
         seal=SealUpload(begin=database, store_part=part),
-        abort=AbortUpload(begin=database, blobs=blobs),
+        abort=AbortUpload(begin=database, clock=clock, blobs=blobs),
     )

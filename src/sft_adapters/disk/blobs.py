@@ -37,7 +37,7 @@ _WORD: Final = re.compile(r"[0-9a-f-]{1,64}")
 _TEMPORARY: Final = ".new-"
 _ABSENT: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR}
 _ATTEMPTS: Final = 8
-_MOST_UNREADABLE: Final = 8
+_MOST_UNREADABLE: Final = 100
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

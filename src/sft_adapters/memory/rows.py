@@ -51,6 +51,13 @@ class Tables:
             retired_keys=set(self.retired_keys),
         )
 
+    def give_back(self, file: File) -> None:
+        """
+        Count what a file holds no more of its owner's quota, down to none.
+        """
+        left = self.usages.get(file.owner, 0) - self.holds.pop(file.id, 0)
+        self.usages[file.owner] = max(left, 0)
+
     def admit(self, wrapped: WrappedSecret | None) -> None:
         """
         Raise `KeyRetired` if a secret that is to be stored was wrapped under a retired key.
@@ -153,7 +160,7 @@ class Files(Repository):
         del tables.files[file_id]
         tables.parts.pop(file_id, None)
         tables.uploads.pop(file_id, None)
-        tables.usages[file.owner] = tables.usages.get(file.owner, 0) - tables.holds.pop(file_id, 0)
+        tables.give_back(file)
         tables.links = {link.id: link for link in tables.links.values() if link.file_id != file_id}
 
 
@@ -237,14 +244,14 @@ class Quotas(Repository):
         used = tables.usages.get(file.owner, 0) + more
         if more > 0 and limit is not None and used > limit:
             return False
-        tables.holds[file_id], tables.usages[file.owner] = size, used
+        tables.holds[file_id], tables.usages[file.owner] = size, max(used, 0)
         return True
 
     def release(self, file_id: FileId) -> None:
         tables = self.write()
         file = tables.files.get(file_id)
         if file is not None and file.state in CONDEMNED:
-            tables.usages[file.owner] = tables.usages.get(file.owner, 0) - tables.holds.pop(file_id, 0)
+            tables.give_back(file)
 
     def used(self, owner: UserId) -> int:
         return self.read().usages.get(owner, 0)

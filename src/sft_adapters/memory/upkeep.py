@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sft_adapters.memory.rows import Repository, Tables
@@ -15,9 +15,8 @@ from sft_core.vault.model import CONDEMNED, File, FileState, Part
 from sft_core.vault.upkeep_ports import Drift, IdleSince
 
 
-def _page(files: Iterable[File], after: FileId | None, limit: int) -> list[File]:
-    later = (file for file in files if after is None or file.id > after)
-    return heapq.nsmallest(limit, later, key=lambda file: file.id)
+def _page(files: Iterable[File], after: FileId | None, limit: int) -> list[FileId]:
+    return heapq.nsmallest(limit, (file.id for file in files if after is None or file.id > after))
 
 
 class Leftovers(Repository):
@@ -25,42 +24,46 @@ class Leftovers(Repository):
     Implements `sft_core.vault.upkeep_ports.Leftovers`.
     """
 
-    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         return _page((file for file in self.read().files.values() if file.state in CONDEMNED), after, limit)
 
-    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[File]:
+    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[FileId]:
         tables = self.read()
         return _page((file for file in tables.files.values() if _is_idle(tables, file, since)), after, limit)
 
-    def expired(self, *, now: datetime, after: FileId | None, limit: int) -> Sequence[File]:
-        return _page((file for file in self.read().files.values() if _is_expired(file, now)), after, limit)
+    def expired(self, *, by: datetime, after: FileId | None, limit: int) -> Sequence[FileId]:
+        return _page((file for file in self.read().files.values() if _is_expired(file, by)), after, limit)
 
-    def expire(self, file_id: FileId, *, now: datetime) -> bool:
+    def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
         tables = self.write()
         file = tables.files.get(file_id)
-        if file is None or not _is_expired(file, now):
+        if file is None or not _is_expired(file, by):
             return False
-        tables.files[file_id] = file.condemned()
+        tables.files[file_id] = file.condemned(now)
         return True
 
-    def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
+    def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
         tables = self.write()
         file = tables.files.get(file_id)
         if file is None or not _is_idle(tables, file, since):
             return False
-        tables.files[file_id] = file.aborted()
+        tables.files[file_id] = file.aborted(now)
         return True
 
     def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
         known = {part.blob_key for parts in self.read().parts.values() for part in parts}
         return frozenset(known.intersection(blob_keys))
 
+    def places_of(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
+        known = ((file_id, part) for file_id, parts in self.read().parts.items() for part in parts)
+        return {part.header: (file_id, part.number) for file_id, part in known if part.header in headers}
+
     def first_account(self) -> datetime | None:
         return min((user.created_at for user in self.read().users.values()), default=None)
 
 
-def _is_expired(file: File, now: datetime) -> bool:
-    return file.state is FileState.SEALED and file.is_expired(now)
+def _is_expired(file: File, by: datetime) -> bool:
+    return file.state is FileState.SEALED and file.is_expired(by)
 
 
 def _is_idle(tables: Tables, file: File, since: IdleSince) -> bool:
@@ -73,7 +76,7 @@ class Inventory(Repository):
     Implements `sft_core.vault.upkeep_ports.Inventory`.
     """
 
-    def files(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+    def files(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         return _page(self.read().files.values(), after, limit)
 
     def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
@@ -83,13 +86,6 @@ class Inventory(Repository):
         tables = self.read()
         stray = (parts for file_id, parts in tables.parts.items() if file_id not in tables.files)
         return heapq.nsmallest(limit, (part.blob_key for parts in stray for part in parts if part.blob_key > after))
-
-    def place_of(self, header: bytes) -> tuple[FileId, int] | None:
-        for file_id, parts in self.read().parts.items():
-            for part in parts:
-                if part.header == header:
-                    return file_id, part.number
-        return None
 
     def key_ids(self) -> Mapping[str, frozenset[str]]:
         tables = self.read()

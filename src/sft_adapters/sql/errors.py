@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from sft_core.errors import Conflict, DatabaseUnavailable
+from sft_core.errors import Conflict, DatabaseUnavailable, InvalidInput, RowDamaged
 
 _MEANINGS: Final = {
     # PostgreSQL's SQLSTATEs (its documentation, appendix A), and the classes of the others.
@@ -65,6 +65,18 @@ def translated() -> Iterator[None]:
         raise DatabaseUnavailable("every connection is in use") from None
     except SQLAlchemyError as error:
         raise (DatabaseRefused if _must_be_mended(error) else DatabaseUnavailable)(_kind(error)) from None
+
+
+@contextmanager
+def decoded() -> Iterator[None]:
+    """
+    Turn what is raised by reading a row that holds no value of its kind into `RowDamaged`.
+    """
+    try:
+        yield
+    except (InvalidInput, TypeError, ValueError, OverflowError) as error:
+        # Neither the row's values nor the error's text, which may quote them.
+        raise RowDamaged(f"a row cannot be read ({type(error).__name__})") from None
 
 
 def _kind(error: SQLAlchemyError) -> str:

@@ -13,8 +13,9 @@ import attrs
 from sqlalchemy import Connection, Row, bindparam, case, delete, insert, or_, select, update
 
 from sft_adapters.sql import retired
-from sft_adapters.sql.errors import translated
-from sft_adapters.sql.tables import Moment, files, usages
+from sft_adapters.sql.errors import decoded, translated
+from sft_adapters.sql.quotas import give_back
+from sft_adapters.sql.tables import Moment, files
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
 from sft_core.vault.model import CONDEMNED, Encryption, File, FileState, ShareTerms
 
@@ -61,7 +62,7 @@ def to_row(file: File) -> dict[str, Any]:
     }
 
 
-def from_row(row: Row[Any]) -> File:
+def _from_row(row: Row[Any]) -> File:
     """
     The file that a row of the table says.
     """
@@ -97,14 +98,14 @@ class SqlFiles:
             self.connection.execute(_ADD, to_row(file))
 
     def get(self, file_id: FileId) -> File | None:
-        with translated():
+        with translated(), decoded():
             row = self.connection.execute(_GET, {"file": file_id.bytes}).one_or_none()
-        return from_row(row) if row is not None else None
+            return _from_row(row) if row is not None else None
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
         asked = {"owner": owner.bytes, "now": now, "skip": page.skip, "most": page.limit}
-        with translated():
-            return [from_row(row) for row in self.connection.execute(_SEALED, asked)]
+        with translated(), decoded():
+            return [_from_row(row) for row in self.connection.execute(_SEALED, asked)]
 
     def replace(self, file: File, *, expected: FileState) -> bool:
         row = to_row(file) | {"file": file.id.bytes, "expected": expected.value, "moved": file.touched_at}
@@ -121,5 +122,4 @@ class SqlFiles:
         with translated():
             gone = self.connection.execute(delete(files).where(over).returning(files.c.owner_id, files.c.held)).first()
             if gone is not None and gone.held:
-                own = usages.c.owner_id == gone.owner_id
-                self.connection.execute(update(usages).where(own).values(bytes=usages.c.bytes - gone.held))
+                give_back(self.connection, gone.owner_id, gone.held)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import attrs
-from sqlalchemy import BigInteger, Connection, LargeBinary, Row, bindparam, select, text, update
+from sqlalchemy import BigInteger, Connection, LargeBinary, Row, bindparam, case, select, text, update
 
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import files, usages
@@ -62,7 +62,7 @@ class SqlQuotas:
             if more > 0 and not self._grow(file.owner_id, more, _NO_LIMIT if limit is None else limit):
                 return False
             if more < 0:
-                self._shrink(file.owner_id, -more)
+                give_back(self.connection, file.owner_id, -more)
             if more:
                 self.connection.execute(_HELD, {"file": file_id.bytes, "held": size})
         return True
@@ -71,7 +71,7 @@ class SqlQuotas:
         with translated():
             file = self._locked(file_id)
             if file is not None and file.held and FileState(file.state) in CONDEMNED:
-                self._shrink(file.owner_id, file.held)
+                give_back(self.connection, file.owner_id, file.held)
                 self.connection.execute(_HELD, {"file": file_id.bytes, "held": 0})
 
     def used(self, owner: UserId) -> int:
@@ -88,6 +88,14 @@ class SqlQuotas:
         change = {"owner": owner, "more": more, "room": limit - more}
         return self.connection.execute(_GROW, change).first() is not None
 
-    def _shrink(self, owner: bytes, less: int) -> None:
-        own = usages.c.owner_id == owner
-        self.connection.execute(update(usages).where(own).values(bytes=usages.c.bytes - less))
+
+def give_back(connection: Connection, owner: bytes, size: int) -> None:
+    """
+    Count so many bytes less of an owner's quota, down to none.
+
+    A sum that has drifted below what a file holds is for the doctor to tell, and must not keep the
+    file from being removed.
+    """
+    own = usages.c.owner_id == owner
+    left = case((usages.c.bytes > size, usages.c.bytes - size), else_=0)
+    connection.execute(update(usages).where(own).values(bytes=left))

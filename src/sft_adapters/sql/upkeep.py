@@ -4,7 +4,7 @@ What keeping a database healthy looks at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -14,11 +14,10 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select,
 from sqlalchemy.dialects import postgresql, sqlite
 
 from sft_adapters.sql.errors import translated
-from sft_adapters.sql.files import from_row
 from sft_adapters.sql.manifests import COLUMNS
 from sft_adapters.sql.tables import UNFINISHED, files, links, parts, uploads, usages, users
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import CONDEMNED, File, FileState, Part
+from sft_core.vault.model import CONDEMNED, FileState, Part
 from sft_core.vault.upkeep_ports import Drift, IdleSince
 
 _CONDEMNED: Final = files.c.state.in_([state.value for state in CONDEMNED])
@@ -26,11 +25,11 @@ _IS_SEALED: Final = files.c.state == FileState.SEALED.value
 _DUE: Final = case((_IS_SEALED, files.c.size), else_=files.c.held)
 
 
-def _page(connection: Connection, chosen: ColumnElement[bool], after: FileId | None, limit: int) -> list[File]:
+def _page(connection: Connection, chosen: ColumnElement[bool], after: FileId | None, limit: int) -> list[FileId]:
     later = files.c.id > after.bytes if after is not None else true()
-    query = select(files).where(chosen, later).order_by(files.c.id).limit(limit)
+    query = select(files.c.id).where(chosen, later).order_by(files.c.id).limit(limit)
     with translated():
-        return [from_row(row) for row in connection.execute(query)]
+        return [FileId(UUID(bytes=file_id)) for file_id in connection.execute(query).scalars()]
 
 
 @attrs.frozen
@@ -41,31 +40,37 @@ class SqlLeftovers:
 
     connection: Connection
 
-    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         return _page(self.connection, and_(UNFINISHED, _CONDEMNED), after, limit)
 
-    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[File]:
+    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[FileId]:
         return _page(self.connection, and_(UNFINISHED, _is_idle(since)), after, limit)
 
-    def expired(self, *, now: datetime, after: FileId | None, limit: int) -> Sequence[File]:
-        return _page(self.connection, _is_expired(now), after, limit)
+    def expired(self, *, by: datetime, after: FileId | None, limit: int) -> Sequence[FileId]:
+        return _page(self.connection, _is_expired(by), after, limit)
 
-    def expire(self, file_id: FileId, *, now: datetime) -> bool:
-        change = {"state": FileState.DELETING.value, "key_id": None, "wrapped_key": None}
-        over = (files.c.id == file_id.bytes) & _is_expired(now)
-        with translated():
-            return self.connection.execute(update(files).where(over).values(change)).rowcount == 1
+    def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
+        return self._condemn(file_id, _is_expired(by), FileState.DELETING, now)
 
-    def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
-        change = {"state": FileState.ABORTING.value, "key_id": None, "wrapped_key": None}
-        idle = (files.c.id == file_id.bytes) & _is_idle(since)
+    def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
+        return self._condemn(file_id, _is_idle(since), FileState.ABORTING, now)
+
+    def _condemn(self, file_id: FileId, condition: ColumnElement[bool], state: FileState, now: datetime) -> bool:
+        change = {"state": state.value, "key_id": None, "wrapped_key": None, "touched_at": now}
         with translated():
-            return self.connection.execute(update(files).where(idle).values(change)).rowcount == 1
+            condemned = update(files).where(files.c.id == file_id.bytes, condition).values(change)
+            return self.connection.execute(condemned).rowcount == 1
 
     def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
         query = select(parts.c.blob_key).where(parts.c.blob_key.in_(list(blob_keys)))
         with translated():
             return frozenset(self.connection.execute(query).scalars())
+
+    def places_of(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
+        query = select(parts.c.header, parts.c.file_id, parts.c.number).where(parts.c.header.in_(headers))
+        with translated():
+            rows = self.connection.execute(query).all() if headers else ()
+        return {row.header: (FileId(UUID(bytes=row.file_id)), row.number) for row in rows}
 
     def first_account(self) -> datetime | None:
         with translated():
@@ -73,8 +78,8 @@ class SqlLeftovers:
         return first
 
 
-def _is_expired(now: datetime) -> ColumnElement[bool]:
-    return and_(_IS_SEALED, files.c.expires_at <= now)
+def _is_expired(by: datetime) -> ColumnElement[bool]:
+    return and_(_IS_SEALED, files.c.expires_at <= by)
 
 
 def _is_idle(since: IdleSince) -> ColumnElement[bool]:
@@ -96,7 +101,7 @@ class SqlInventory:
 
     connection: Connection
 
-    def files(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+    def files(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         return _page(self.connection, true(), after, limit)
 
     def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
@@ -111,12 +116,6 @@ class SqlInventory:
         stray = select(parts.c.blob_key).where(parts.c.blob_key > after, ~own).order_by(parts.c.blob_key).limit(limit)
         with translated():
             return list(self.connection.execute(stray).scalars())
-
-    def place_of(self, header: bytes) -> tuple[FileId, int] | None:
-        query = select(parts.c.file_id, parts.c.number).where(parts.c.header == header).limit(1)
-        with translated():
-            row = self.connection.execute(query).one_or_none()
-        return (FileId(UUID(bytes=row.file_id)), row.number) if row is not None else None
 
     def key_ids(self) -> Mapping[str, frozenset[str]]:
         wrapped = {"links": links.c.token_key_id, "second factors": users.c.totp_key_id}
@@ -161,17 +160,19 @@ class SqlLedger:
     def recount(self, owner: UserId) -> None:
         own = files.c.owner_id == owner.bytes
         with translated():
-            self._lock(owner)
+            self._lock(owner, own)
             self.connection.execute(update(files).where(own, _IS_SEALED).values(held=files.c.size))
             total = select(func.coalesce(func.sum(files.c.held), 0)).where(own)
             # A statement of its own: it sees what those have done whom the lock waited for.
             counted = int(self.connection.execute(total).scalar_one())
             self.connection.execute(update(usages).where(usages.c.owner_id == owner.bytes).values(bytes=counted))
 
-    def _lock(self, owner: UserId) -> None:
+    def _lock(self, owner: UserId, own: ColumnElement[bool]) -> None:
         """
-        Hold the owner's sum: every other change of what a file holds has to have it first.
+        Hold the owner's files, then the sum, in the order that every change of what a file holds has.
         """
+        rows = select(files.c.id).where(own).order_by(files.c.id).with_for_update(key_share=True)
+        self.connection.execute(rows).all()
         dialect: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
         row = dialect.insert(usages).values(owner_id=owner.bytes, bytes=0)
         same = row.on_conflict_do_update(index_elements=["owner_id"], set_={"bytes": usages.c.bytes})

@@ -86,6 +86,15 @@ class AuthenticationFailed(Damaged):
     code = "content-not-authentic"
 
 
+class RowDamaged(Damaged):
+    """
+    A row holds what no value of its kind can be: something other than this service wrote it.
+    """
+
+    code = "row-damaged"
+    public = "What is stored about this is damaged."
+
+
 class UnknownKey(Unavailable):
     """
     A wrapped secret names a key-encryption key that the ring does not hold; it may be brought back.

@@ -2,7 +2,8 @@
 The doctor: rows, parts, keys and quotas held against each other, in both directions.
 
 It only looks, unless it is asked to repair; and what it repairs is what can be told from the rest
-beyond doubt. It never touches a row or a blob of a sealed file: a damaged copy may be the only one.
+beyond doubt. Of a sealed file it never touches a blob, nor of its row more than what counts for a quota: a
+damaged copy may be the only one.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ from typing import Final
 
 import attrs
 
-from sft_core.errors import InvalidValue, Unavailable
+from sft_core.errors import InvalidValue, RowDamaged, Unavailable
 from sft_core.ports import Begin, Clock, Entropy
-from sft_core.values import FileId
+from sft_core.values import FileId, UserId
 from sft_core.vault.damage import Damage, Finding
 from sft_core.vault.examine_parts import PAGE, Chosen, ExamineFile, nothing
 from sft_core.vault.model import CONDEMNED, File, FileState, Part
-from sft_core.vault.orphans import find_orphans, remove_orphan
-from sft_core.vault.ports import BlobInfo
-from sft_core.vault.sweep import PATIENCE, SweepPolicy, give_up
+from sft_core.vault.orphans import Stray, find_strays, remove_orphan
+from sft_core.vault.patience import Patience
+from sft_core.vault.sweep import SweepPolicy, give_up
 from sft_core.vault.upkeep_ports import UpkeepUnit
 from sft_core.vault.use_cases import purge
+
+_OF_DOUBTFUL_SIZE: Final = frozenset({Damage.INCOMPLETE_MANIFEST, Damage.DANGLING_ROW})
 
 NOBODY: Final[frozenset[str]] = frozenset()
 
@@ -65,7 +68,33 @@ class Seen:
     files: int = 0
     parts_read: int = 0
     failures: Counter[str] = attrs.field(factory=Counter)
-    in_a_row: int = 0
+
+
+@attrs.frozen
+class _Walk:
+    """
+    One look at everything: what has been seen, and how long to go on while nothing goes well.
+
+    It is `doubtful` what the files of some owners hold, because the size of one is not that of its parts.
+    """
+
+    seen: Seen
+    patience: Patience
+    doubtful: set[UserId] = attrs.field(factory=set, init=False)
+
+    def passing_over(self, findings: Iterator[Finding], *, files: int = 0) -> Iterator[Finding]:
+        """
+        What is found of one thing; a failure is noted and passed over, unless nothing goes any more.
+        """
+        try:
+            yield from findings
+        except Unavailable as error:
+            if self.patience.is_over():
+                raise
+            self.seen.failures[error.code] += 1
+        else:
+            self.patience.restore()
+            self.seen.files += files
 
 
 @attrs.frozen(kw_only=True)
@@ -76,7 +105,8 @@ class Examine:
     `verify` says of how many parts the content is read and authenticated; None reads none. With
     `repair` a sum is counted anew, an upload that is stuck is given up, a removal is finished and a
     blob of no row is deleted: each only if it is still as it was found. Beside people who work
-    with the vault it finds nothing that is only under way: what looks wrong is looked at again.
+    with the vault it finds nothing that is only under way: what looks wrong is looked at again, and
+    a removal has as long as the slowest upload of a part.
     """
 
     begin: Begin[UpkeepUnit]
@@ -94,9 +124,10 @@ class Examine:
         chosen = _counted(verify.chosen(self.entropy), seen) if verify is not None else nothing
         yield from self._keys()
         yield from self._stray_parts()
-        yield from self._files(now, chosen, seen, repair=repair)
-        yield from self._orphans(now, seen, repair=repair)
-        yield from self._drifts(repair=repair)
+        walk = _Walk(seen, Patience(self.clock))
+        yield from self._files(now, chosen, walk, repair=repair)
+        yield from self._strays(now, walk, repair=repair)
+        yield from self._drifts(walk, repair=repair)
 
     def _keys(self) -> Iterator[Finding]:
         with self.begin(read_only=True) as unit:
@@ -117,35 +148,28 @@ class Examine:
                 return
             after = page[-1]
 
-    def _files(self, now: datetime, chosen: Chosen, seen: Seen, *, repair: bool) -> Iterator[Finding]:
+    def _files(self, now: datetime, chosen: Chosen, walk: _Walk, *, repair: bool) -> Iterator[Finding]:
         after: FileId | None = None
         while True:
             with self.begin(read_only=True) as unit:
                 page = unit.inventory.files(after=after, limit=PAGE)
-            for file in page:
-                yield from self._passing_over(self._file(file, now, chosen, repair=repair), seen, files=1)
+            for file_id in page:
+                yield from walk.passing_over(self._file(file_id, now, chosen, walk, repair=repair), files=1)
             if not page:
                 return
-            after = page[-1].id
+            after = page[-1]
 
-    def _passing_over(self, findings: Iterator[Finding], seen: Seen, *, files: int = 0) -> Iterator[Finding]:
-        """
-        What is found of one thing; a failure is noted and passed over, unless nothing goes any more.
-        """
+    def _file(self, file_id: FileId, now: datetime, chosen: Chosen, walk: _Walk, *, repair: bool) -> Iterator[Finding]:
         try:
-            yield from findings
-        except Unavailable as error:
-            seen.in_a_row += 1
-            if seen.in_a_row == PATIENCE:
-                raise
-            seen.failures[error.code] += 1
-        else:
-            seen.in_a_row = 0
-            seen.files += files
-
-    def _file(self, file: File, now: datetime, chosen: Chosen, *, repair: bool) -> Iterator[Finding]:
+            with self.begin(read_only=True) as unit:
+                file = unit.files.get(file_id)
+        except RowDamaged:
+            yield Finding(damage=Damage.DAMAGED_ROW, subject=f"file {file_id}", detail="its row cannot be read")
+            return
+        if file is None:
+            return
         if file.state in CONDEMNED:
-            yield from self._condemned(file, repair=repair)
+            yield from self._condemned(file, now, repair=repair)
         elif file.state is FileState.RECEIVING and self._is_idle(file, now):
             yield from self._stuck(file, now, repair=repair)
         else:
@@ -155,6 +179,8 @@ class Examine:
                 again = set(self.examine_file(file, chosen=chosen))
                 findings = [finding for finding in findings if finding in again]
             if findings and self._is_still(file):
+                if any(finding.damage in _OF_DOUBTFUL_SIZE for finding in findings):
+                    walk.doubtful.add(file.owner)
                 yield from findings
 
     def _is_idle(self, file: File, now: datetime) -> bool:
@@ -170,44 +196,54 @@ class Examine:
         with self.begin(read_only=True) as unit:
             return unit.files.get(file.id) == file
 
-    def _condemned(self, file: File, *, repair: bool) -> Iterator[Finding]:
-        if not self._is_still(file):
+    def _condemned(self, file: File, now: datetime, *, repair: bool) -> Iterator[Finding]:
+        # Who decided it removes the parts first, one after the other.
+        if file.touched_at > now - self.policy.single_idle or not self._is_still(file):
             return
         detail = "its end is decided, but it has not been removed yet"
         finding = Finding(damage=Damage.UNFINISHED_REMOVAL, subject=f"file {file.id}", detail=detail)
         yield from _mended(finding, lambda: repair and self._purged(file))
 
     def _stuck(self, file: File, now: datetime, *, repair: bool) -> Iterator[Finding]:
-        won = repair and give_up(self.begin, file, since=self.policy.idle_since(now))
+        won = repair and give_up(self.begin, file.id, since=self.policy.idle_since(now), now=now)
         if won or self._is_still(file):
             detail = f"nothing has come of it since {file.touched_at.isoformat(timespec='seconds')}"
             finding = Finding(damage=Damage.STUCK_UPLOAD, subject=f"file {file.id}", detail=detail)
             yield from _mended(finding, lambda: won and self._purged(file))
 
     def _purged(self, file: File) -> bool:
-        purge(self.begin, self.examine_file.blobs, file)
+        purge(self.begin, self.examine_file.blobs, file.id)
         return True
 
-    def _orphans(self, now: datetime, seen: Seen, *, repair: bool) -> Iterator[Finding]:
+    def _strays(self, now: datetime, walk: _Walk, *, repair: bool) -> Iterator[Finding]:
         before, together = now - self.policy.grace, self.policy.batch
-        for blob in find_orphans(self.begin, self.examine_file.blobs, before=before, together=together):
-            yield from self._passing_over(self._orphan(blob, repair=repair), seen)
+        for stray in find_strays(self.begin, self.examine_file.blobs, before=before, together=together):
+            yield from walk.passing_over(self._stray(stray, repair=repair))
 
-    def _orphan(self, blob: BlobInfo, *, repair: bool) -> Iterator[Finding]:
+    def _stray(self, stray: Stray, *, repair: bool) -> Iterator[Finding]:
+        blob = stray.blob
+        subject = f"blob {blob.key}"
+        if stray.part_of is not None:
+            file_id, number = stray.part_of
+            detail = f"it begins as part {number} of file {file_id} does, whose manifest names another blob"
+            yield Finding(damage=Damage.MISPLACED_PART, subject=subject, detail=detail)
+            return
         detail = f"no row knows it: {blob.size} bytes"
-        finding = Finding(damage=Damage.ORPHAN_PART, subject=f"blob {blob.key}", detail=detail)
+        finding = Finding(damage=Damage.ORPHAN_PART, subject=subject, detail=detail)
         yield from _mended(finding, lambda: repair and remove_orphan(self.begin, self.examine_file.blobs, blob))
 
-    def _drifts(self, *, repair: bool) -> Iterator[Finding]:
+    def _drifts(self, walk: _Walk, *, repair: bool) -> Iterator[Finding]:
         with self.begin(read_only=True) as unit:
             drifts = unit.ledger.drifts()
         for drift in drifts:
-            if repair:
+            is_repaired = repair and drift.owner not in walk.doubtful
+            if is_repaired:
                 with self.begin() as unit:
                     unit.ledger.recount(drift.owner)
                     unit.commit()
             detail = f"{drift.counted} bytes are counted, its files hold {drift.due}"
-            yield Finding(damage=Damage.QUOTA_DRIFT, subject=f"user {drift.owner}", detail=detail, is_repaired=repair)
+            drifted = Finding(damage=Damage.QUOTA_DRIFT, subject=f"user {drift.owner}", detail=detail)
+            yield attrs.evolve(drifted, is_repaired=is_repaired)
 
 
 def _mended(finding: Finding, mend: Callable[[], bool]) -> Iterator[Finding]:

@@ -55,8 +55,8 @@ class ExamineFile:
         for part in parts:
             if part.number in misfits:
                 yield _about(file, part, Damage.ALTERED_MANIFEST, "the manifest's header is not of this file's key")
-            content = key if chosen(part) and part.number not in misfits else None
-            damage = self._part_damage(file, part, sizes, content)
+            is_readable = key is not None and part.number not in misfits and part.blob_key in sizes
+            damage = self._part_damage(file, part, sizes, key if is_readable and chosen(part) else None)
             if damage is not None:
                 yield _about(file, part, damage, f"{_SENTENCES[damage]} (blob {part.blob_key})")
 
@@ -130,10 +130,10 @@ class ExamineFile:
         if self._fits(file, key, part, header):
             return Damage.OLDER_PART
         with self.begin(read_only=True) as unit:
-            elsewhere = unit.inventory.place_of(header)
+            is_anothers = header in unit.leftovers.places_of([header])
         # One bit of it may have flipped; of a header that is not this part's hardly a byte is the same.
         same = sum(mine == stored for mine, stored in zip(part.header, header, strict=False))
-        return Damage.FOREIGN_PART if elsewhere is not None or 2 * same < len(header) else Damage.ALTERED_PART
+        return Damage.FOREIGN_PART if is_anothers or 2 * same < len(header) else Damage.ALTERED_PART
 
     def _is_authentic(self, file: File, part: Part, key: Secret) -> bool:
         reader = self.cipher.reader(key, context=file.part_context(part.number), header=part.header, size=part.size)

@@ -22,6 +22,9 @@ from sft_core.values import ByteRange, FileId, FileName, MediaType, UserId, Wrap
 FILE_KEY_BYTES: Final = 32
 FILE_KEY_PURPOSE: Final = "file-key"
 
+PART_HEADER_BYTES: Final = 56
+"""How many bytes each part's blob begins with that no other part has (file format, "Parts")."""
+
 MANIFEST_PAGE: Final = 64
 """How many parts are read from or added to a manifest at once: memory stays flat at any file size."""
 
@@ -107,9 +110,9 @@ class File:
     A file in somebody's vault. `size` counts plaintext bytes and is final once it is sealed.
 
     `key` is None as soon as the file is condemned: without it the stored parts are noise.
-    `touched_at` tells when bytes of it last came, to the minute (`StorePart`): an upload that
-    rests for too long is given up. From `expires_at` on, if its owner has set it, the file is gone
-    for everybody, and a sweep removes what is left of it.
+    `touched_at` tells when bytes of it last came, to the minute (`StorePart`), or when its end was
+    decided: an upload that rests for too long is given up. From `expires_at` on, if its owner has
+    set it, the file is gone for everybody, and a sweep removes what is left of it.
     """
 
     id: FileId
@@ -151,7 +154,7 @@ class File:
         """
         The beginning of every blob key of this file: ids only, no user's text.
         """
-        return f"{self.id.value.hex}/"
+        return blob_prefix(self.id)
 
     def blob_key(self, number: int, nonce: bytes) -> str:
         """
@@ -179,20 +182,27 @@ class File:
         """
         return attrs.evolve(self, state=FileState.SEALED, size=size, terms=terms)
 
-    def aborted(self) -> File:
+    def aborted(self, now: datetime) -> File:
         """
-        This upload, given up, its key destroyed.
+        This upload, given up just now, its key destroyed.
         """
-        return attrs.evolve(self, state=FileState.ABORTING, key=None)
+        return attrs.evolve(self, state=FileState.ABORTING, key=None, touched_at=max(self.touched_at, now))
 
-    def condemned(self) -> File:
+    def condemned(self, now: datetime) -> File:
         """
-        This file, about to be deleted, its key destroyed.
+        This file, about to be deleted from now on, its key destroyed.
         """
-        return attrs.evolve(self, state=FileState.DELETING, key=None)
+        return attrs.evolve(self, state=FileState.DELETING, key=None, touched_at=max(self.touched_at, now))
 
 
 _BLOB_KEY: Final = re.compile(r"([0-9a-f]{32})/[0-9a-f]+-[0-9a-f]{8,}-[0-9a-f]{16}")
+
+
+def blob_prefix(file_id: FileId) -> str:
+    """
+    The beginning of every blob key of a file (`File.blob_key`).
+    """
+    return f"{file_id.value.hex}/"
 
 
 def file_of(blob_key: str) -> FileId | None:

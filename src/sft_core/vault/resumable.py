@@ -221,6 +221,7 @@ class TerminateUpload:
     """
 
     begin: Begin[VaultUnit]
+    clock: Clock
     find: FindUpload
     blobs: BlobStore
     delete: DeleteFile
@@ -228,10 +229,10 @@ class TerminateUpload:
     def __call__(self, *, owner: UserId, file_id: FileId) -> None:
         found = self.find(owner=owner, file_id=file_id)
         with self.begin() as unit:
-            won = unit.files.replace(found.file.aborted(), expected=FileState.RECEIVING)
+            won = unit.files.replace(found.file.aborted(self.clock.now()), expected=FileState.RECEIVING)
             unit.commit()
         if not won:
             self.delete(owner=owner, file_id=file_id)
             return
         with suppress(SftError):
-            purge(self.begin, self.blobs, found.file)
+            purge(self.begin, self.blobs, found.file.id)

@@ -19,17 +19,14 @@ import attrs
 from sft_core.errors import SftError
 from sft_core.ports import Begin, Clock, Expiring, Leases
 from sft_core.values import FileId
-from sft_core.vault.model import File
-from sft_core.vault.orphans import find_orphans, remove_orphan
+from sft_core.vault.orphans import find_strays, remove_orphan
+from sft_core.vault.patience import Patience
 from sft_core.vault.ports import BlobStore
 from sft_core.vault.upkeep_ports import IdleSince, SweepUnit
 from sft_core.vault.use_cases import purge
 
 T = TypeVar("T")
 MayGoOn = Callable[[], bool]
-
-PATIENCE: Final = 3
-"""How many failures in a row end a step: a store that is away is not asked for every file there is."""
 
 LEASE: Final = timedelta(minutes=2)
 """How long a sweep may give no sign of life before another one takes its turn."""
@@ -95,10 +92,15 @@ class _Round:
     A sweep under way.
     """
 
-    now: datetime
+    clock: Clock
     dry_run: bool
     may_go_on: MayGoOn
+    now: datetime = attrs.field(init=False)
     swept: Swept = attrs.field(factory=Swept, init=False)
+
+    @now.default
+    def _now(self) -> datetime:
+        return self.clock.now()
 
     def each(self, items: Iterable[T], act: Callable[[T], bool]) -> Iterator[T]:
         """
@@ -106,7 +108,7 @@ class _Round:
 
         A failure is noted and the next one is tried; a step in which nothing goes any more ends.
         """
-        in_a_row = 0
+        patience = Patience(self.clock)
         for item in items:
             if not self.may_go_on():
                 self.swept.is_complete = False
@@ -114,12 +116,11 @@ class _Round:
             try:
                 done = self.dry_run or act(item)
             except SftError as error:
-                in_a_row += 1
-                if in_a_row == PATIENCE:
+                if patience.is_over():
                     raise
                 self.swept.failures[error.code] += 1
             else:
-                in_a_row = 0
+                patience.restore()
                 if done:
                     yield item
 
@@ -149,7 +150,7 @@ class Sweep:
     policy: SweepPolicy
 
     def __call__(self, *, dry_run: bool = False, may_go_on: MayGoOn = _always) -> Swept:
-        sweep = _Round(self.clock.now(), dry_run, may_go_on)
+        sweep = _Round(self.clock, dry_run, may_go_on)
         # A step for each of the expiring, so that one which fails keeps nobody else's past.
         forget: list[_Step] = [partial(self._forget, store) for store in self.expiring]
         for step in (self._give_up_idle, self._expire, self._finish_removals, self._remove_orphans, *forget):
@@ -163,15 +164,15 @@ class Sweep:
     def _give_up_idle(self, sweep: _Round) -> None:
         since = self.policy.idle_since(sweep.now)
         idle = self._pages(lambda unit, after: unit.leftovers.idle(since=since, after=after, limit=self.policy.batch))
-        for _ in sweep.each(idle, lambda file: give_up(self.begin, file, since=since)):
+        for _ in sweep.each(idle, lambda file_id: give_up(self.begin, file_id, since=since, now=sweep.now)):
             sweep.swept.given_up += 1
             # What is only counted will not be met among the condemned ones.
             sweep.swept.removed += sweep.dry_run
 
     def _expire(self, sweep: _Round) -> None:
         by = sweep.now - self.policy.ended
-        ended = self._pages(lambda unit, after: unit.leftovers.expired(now=by, after=after, limit=self.policy.batch))
-        for _ in sweep.each(ended, lambda file: expire(self.begin, file, now=by)):
+        ended = self._pages(lambda unit, after: unit.leftovers.expired(by=by, after=after, limit=self.policy.batch))
+        for _ in sweep.each(ended, lambda file_id: expire(self.begin, file_id, by=by, now=sweep.now)):
             sweep.swept.expired += 1
             sweep.swept.removed += sweep.dry_run
 
@@ -180,11 +181,11 @@ class Sweep:
         for _ in sweep.each(condemned, self._purge):
             sweep.swept.removed += 1
 
-    def _purge(self, file: File) -> bool:
-        purge(self.begin, self.blobs, file)
+    def _purge(self, file_id: FileId) -> bool:
+        purge(self.begin, self.blobs, file_id)
         return True
 
-    def _pages(self, look: Callable[[SweepUnit, FileId | None], Sequence[File]]) -> Iterator[File]:
+    def _pages(self, look: Callable[[SweepUnit, FileId | None], Sequence[FileId]]) -> Iterator[FileId]:
         after: FileId | None = None
         while True:
             with self.begin(read_only=True) as unit:
@@ -192,10 +193,12 @@ class Sweep:
             yield from found
             if not found:
                 return
-            after = found[-1].id
+            after = found[-1]
 
     def _remove_orphans(self, sweep: _Round) -> None:
-        orphans = find_orphans(self.begin, self.blobs, before=sweep.now - self.policy.grace, together=self.policy.batch)
+        before, together = sweep.now - self.policy.grace, self.policy.batch
+        strays = find_strays(self.begin, self.blobs, before=before, together=together)
+        orphans = (stray.blob for stray in strays if stray.part_of is None)
         for blob in sweep.each(orphans, lambda blob: remove_orphan(self.begin, self.blobs, blob)):
             sweep.swept.orphans += 1
             sweep.swept.orphan_bytes += blob.size
@@ -215,22 +218,22 @@ class Sweep:
             yield count
 
 
-def give_up(begin: Begin[SweepUnit], file: File, *, since: IdleSince) -> bool:
+def give_up(begin: Begin[SweepUnit], file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
     """
     Win the end of an upload that has been idle since then: from here on its bytes are noise.
     """
     with begin() as unit:
-        won = unit.leftovers.give_up(file.id, since=since)
+        won = unit.leftovers.give_up(file_id, since=since, now=now)
         unit.commit()
     return won
 
 
-def expire(begin: Begin[SweepUnit], file: File, *, now: datetime) -> bool:
+def expire(begin: Begin[SweepUnit], file_id: FileId, *, by: datetime, now: datetime) -> bool:
     """
-    Win the end of a file that has expired by then: from here on its bytes are noise.
+    Win the end of a file that has expired by a moment: from here on its bytes are noise.
     """
     with begin() as unit:
-        won = unit.leftovers.expire(file.id, now=now)
+        won = unit.leftovers.expire(file_id, by=by, now=now)
         unit.commit()
     return won
 

@@ -4,14 +4,14 @@ What keeping a vault healthy needs from outside, beyond what its users need. The
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import attrs
 
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import File, Part
+from sft_core.vault.model import Part
 from sft_core.vault.ports import VaultUnit
 
 
@@ -33,37 +33,38 @@ class Leftovers(Protocol):
     What has come to its end and is still there, seen from inside one unit of work.
 
     Each look is a page: the first `limit` of them by id, of those that come after the id `after`.
+    It tells ids only: a row that cannot be read hides none of the others.
     """
 
-    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
         Aborting and deleting files.
         """
         ...
 
-    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[File]:
+    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
         Files that are being received and got their last byte at or before the moment for their kind.
         """
         ...
 
-    def expired(self, *, now: datetime, after: FileId | None, limit: int) -> Sequence[File]:
+    def expired(self, *, by: datetime, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
-        Sealed files whose own end has come.
+        Sealed files whose own end has come by then.
         """
         ...
 
-    def expire(self, file_id: FileId, *, now: datetime) -> bool:
+    def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
         """
-        Make such a file deleting and destroy its key, in one conditional update.
+        Make such a file deleting, from `now` on, and destroy its key, in one conditional update.
 
         False, changing nothing, if its end has been moved since, or it is in another state or gone.
         """
         ...
 
-    def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
+    def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
         """
-        Make such a file aborting and destroy its key, in one conditional update.
+        Make such a file aborting, from `now` on, and destroy its key, in one conditional update.
 
         False, changing nothing, if it has got a byte since, is in another state or gone.
         """
@@ -72,6 +73,12 @@ class Leftovers(Protocol):
     def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
         """
         Those of at most some hundred blob keys that stand in a manifest, whether it has a file or not.
+        """
+        ...
+
+    def places_of(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
+        """
+        Which part of which file has a header by a manifest, of at most some hundred headers; it may look at every part.
         """
         ...
 
@@ -100,9 +107,11 @@ class Inventory(Protocol):
     Everything that is stored, to be looked through, seen from inside one unit of work.
     """
 
-    def files(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+    def files(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
         The first `limit` files by id, in whatever state, of those that come after the id `after`.
+
+        It tells ids only: a row that cannot be read hides none of the others.
         """
         ...
 
@@ -115,12 +124,6 @@ class Inventory(Protocol):
     def stray_parts(self, *, after: str, limit: int) -> Sequence[str]:
         """
         The first `limit` blob keys, sorted, of manifest lines whose file is not there, of those after `after`.
-        """
-        ...
-
-    def place_of(self, header: bytes) -> tuple[FileId, int] | None:
-        """
-        Which file's part has this header by its manifest, or None. It may look at every part there is.
         """
         ...
 

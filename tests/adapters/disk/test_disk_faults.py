@@ -335,7 +335,7 @@ def test_a_disk_on_which_nothing_can_be_read_is_not_tried_to_its_end(
     blobs: DiskBlobs, unreadable: Callable[[int], list[str]]
 ) -> None:
     """After some folders that cannot be read it is over."""
-    readable = unreadable(9)
+    readable = unreadable(101)
     found: list[str] = []
     with pytest.raises(BlobStoreUnavailable, match="EIO"):
         found.extend(blob.key for blob in blobs.list())

@@ -82,7 +82,8 @@ class Doubt:
         assert not swept.failures
         begin = self.edge.application.examine.begin
         with begin(read_only=True) as unit:
-            files = unit.inventory.files(after=None, limit=100)
+            found = map(unit.files.get, unit.inventory.files(after=None, limit=100))
+            files = [file for file in found if file is not None]
             parts = [part for file in files for part in unit.inventory.parts(file.id, after=-1, limit=100)]
             assert {file.state for file in files} <= {FileState.SEALED}
             assert list(unit.ledger.drifts()) == []

@@ -174,7 +174,7 @@ def test_a_link_keeps_what_it_says_when_its_token_may_go(empty: Engine) -> None:
     migrate.upgrade(empty)
     assert stored() == links[1:]
     with SqlDatabase(empty)() as unit:
-        assert unit.files.replace(file.condemned(), expected=file.state)
+        assert unit.files.replace(file.condemned(file.created_at), expected=file.state)
         unit.files.remove(file.id)
         unit.commit()
     assert stored() == []

@@ -156,7 +156,7 @@ def test_sweeps_at_once_do_no_harm(race: racers.Race, url: str, database: SqlDat
     before = {blob.key for blob in blobs.list()}
     for number in range(4):
         vault.begun(owner, b"idle", b"upload")
-        given_up = vault.begun(owner, b"given up").file.aborted()
+        given_up = vault.begun(owner, b"given up").file.aborted(NOW)
         with database() as unit:
             unit.files.replace(given_up, expected=FileState.RECEIVING)
             unit.commit()
@@ -165,6 +165,6 @@ def test_sweeps_at_once_do_no_harm(race: racers.Race, url: str, database: SqlDat
     assert {blob.key for blob in blobs.list()} == before
     assert [path.name for path in blobs.root.iterdir()] == [kept.blob_prefix[:-1]]
     with database(read_only=True) as unit:
-        assert list(unit.inventory.files(after=None, limit=9)) == [kept]
+        assert list(unit.inventory.files(after=None, limit=9)) == [kept.id]
         assert unit.quotas.used(owner.id) == kept.size
         assert list(unit.ledger.drifts()) == []

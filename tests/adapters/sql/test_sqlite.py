@@ -119,7 +119,7 @@ def test_a_sweep_does_not_read_every_file(sqlite_engine: Engine) -> None:
         for after in (None, FileId(UUID(int=7))):
             unit.leftovers.condemned(after=after, limit=9)
             unit.leftovers.idle(since=IdleSince(resumable=NOW, single=NOW), after=after, limit=9)
-            unit.leftovers.expired(now=NOW, after=after, limit=9)
+            unit.leftovers.expired(by=NOW, after=after, limit=9)
         event.remove(sqlite_engine, "before_cursor_execute", note)
     assert len(asked) == 6
     with closing(sqlite3.connect(sqlite_engine.url.database or "")) as connection:

@@ -12,7 +12,7 @@ import attrs
 from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import File, FileState, Part
+from sft_core.vault.model import FileState, Part
 from sft_core.vault.upkeep_ports import Drift, IdleSince
 
 
@@ -21,13 +21,13 @@ class GivesUpWhatMoves(Leftovers):
     Whether the upload has gone on since it was looked at is not part of the condition.
     """
 
-    def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
+    def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
         file = self.read().files.get(file_id)
         if file is not None:
             since = IdleSince(
                 resumable=max(since.resumable, file.touched_at), single=max(since.single, file.touched_at)
             )
-        return super().give_up(file_id, since=since)
+        return super().give_up(file_id, since=since, now=now)
 
 
 class KeepsTheKey(Leftovers):
@@ -35,9 +35,9 @@ class KeepsTheKey(Leftovers):
     A state that changes, and a key that stays.
     """
 
-    def give_up(self, file_id: FileId, *, since: IdleSince) -> bool:
+    def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
         before = self.read().files.get(file_id)
-        won = super().give_up(file_id, since=since)
+        won = super().give_up(file_id, since=since, now=now)
         if won and before is not None:
             self.write().files[file_id] = attrs.evolve(before, state=FileState.ABORTING)
         return won
@@ -48,8 +48,8 @@ class EndsAMomentLate(Leftovers):
     A file's last moment is taken for one of its life.
     """
 
-    def expired(self, *, now: datetime, after: FileId | None, limit: int) -> Sequence[File]:
-        return super().expired(now=now - timedelta(microseconds=1), after=after, limit=limit)
+    def expired(self, *, by: datetime, after: FileId | None, limit: int) -> Sequence[FileId]:
+        return super().expired(by=by - timedelta(microseconds=1), after=after, limit=limit)
 
 
 class EndsWhatWasLookedAt(Leftovers):
@@ -57,10 +57,10 @@ class EndsWhatWasLookedAt(Leftovers):
     Whether the file's end has been moved since it was looked at is not part of the condition.
     """
 
-    def expire(self, file_id: FileId, *, now: datetime) -> bool:
+    def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
         file = self.read().files.get(file_id)
         end = None if file is None else file.expires_at
-        return super().expire(file_id, now=now if end is None else max(now, end))
+        return super().expire(file_id, by=by if end is None else max(by, end), now=now)
 
 
 class KeepsTheKeyOfWhatExpired(Leftovers):
@@ -68,9 +68,9 @@ class KeepsTheKeyOfWhatExpired(Leftovers):
     A state that changes, and a key that stays.
     """
 
-    def expire(self, file_id: FileId, *, now: datetime) -> bool:
+    def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
         before = self.read().files.get(file_id)
-        won = super().expire(file_id, now=now)
+        won = super().expire(file_id, by=by, now=now)
         if won and before is not None:
             self.write().files[file_id] = attrs.evolve(before, state=FileState.DELETING)
         return won
@@ -81,7 +81,7 @@ class StopsAtTheFirstPage(Leftovers):
     A look that begins anew each time, as long as there is something: what fails once hides the rest.
     """
 
-    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[File]:
+    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         return super().condemned(after=None, limit=limit) if after is None else []
 
 

@@ -49,12 +49,12 @@ def _in_every_state(database: Database, owner: User, each: int = 3) -> list[File
     return _stored(database, *(attrs.evolve(file, key=None) if file.state in CONDEMNED else file for file in states))
 
 
-def _paged(look: Callable[[FileId | None, int], Sequence[File]], limit: int) -> list[File]:
+def _paged(look: Callable[[FileId | None, int], Sequence[FileId]], limit: int) -> list[FileId]:
     """
     Everything that there is, a page at a time.
     """
-    found: list[File] = []
-    while page := look(found[-1].id if found else None, limit):
+    found: list[FileId] = []
+    while page := look(found[-1] if found else None, limit):
         assert len(page) <= limit
         found += page
     return found
@@ -71,7 +71,7 @@ class LeftoversContract:
         files = _in_every_state(database, stored_user(database))
         with database(read_only=True) as unit:
             found = _paged(lambda after, most: unit.leftovers.condemned(after=after, limit=most), limit)
-        assert found == [file for file in files if file.state in CONDEMNED]
+        assert found == [file.id for file in files if file.state in CONDEMNED]
 
     @pytest.mark.parametrize("limit", [1, 2, 100])
     def test_what_has_expired_is_found(self, database: Database, limit: int) -> None:
@@ -83,8 +83,8 @@ class LeftoversContract:
             if state is not sealed:
                 _stored(database, a_file(owner, state=state, expires_at=NOW))
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.leftovers.expired(now=NOW, after=after, limit=most), limit)
-        assert found == ended
+            found = _paged(lambda after, most: unit.leftovers.expired(by=NOW, after=after, limit=most), limit)
+        assert found == [file.id for file in ended]
 
     @pytest.mark.parametrize("state", FileState)
     @pytest.mark.parametrize("end", [None, NOW - TICK, NOW, NOW + TICK])
@@ -93,10 +93,10 @@ class LeftoversContract:
         file = stored_file(database, state=state, expires_at=end)
         over = state is FileState.SEALED and end is not None and end <= NOW
         with database() as unit:
-            assert unit.leftovers.expire(file.id, now=NOW) == over
+            assert unit.leftovers.expire(file.id, by=NOW, now=NOW + LATER) == over
             unit.commit()
         with database(read_only=True) as unit:
-            assert unit.files.get(file.id) == (file.condemned() if over else file)
+            assert unit.files.get(file.id) == (file.condemned(NOW + LATER) if over else file)
 
     def test_who_moves_a_files_end_and_who_ends_it_are_not_both_right(self, database: Database) -> None:
         """Of a move and of twelve ends at once: the file is ended once, or it stays with its new end."""
@@ -108,7 +108,7 @@ class LeftoversContract:
                 if next(turns) == 0:
                     won = "moved" if unit.files.replace(moved, expected=FileState.SEALED) else ""
                 else:
-                    won = "ended" if unit.leftovers.expire(file.id, now=NOW) else ""
+                    won = "ended" if unit.leftovers.expire(file.id, by=NOW, now=NOW + LATER) else ""
                 unit.commit()
             return won
 
@@ -133,7 +133,7 @@ class LeftoversContract:
                 _stored(database, a_file(owner, created_at=begun, state=state))
         with database(read_only=True) as unit:
             found = _paged(lambda after, most: unit.leftovers.idle(since=SINCE, after=after, limit=most), limit)
-        assert found == before
+        assert found == [file.id for file in before]
 
     @pytest.mark.parametrize("is_resumable", [True, False])
     def test_what_may_be_gone_on_with_has_a_time_of_its_own(self, database: Database, *, is_resumable: bool) -> None:
@@ -148,17 +148,18 @@ class LeftoversContract:
                     unit.uploads.add(ResumableUpload(file_id=file.id))
                 unit.commit()
         with database() as unit:
-            assert list(unit.leftovers.idle(since=SINCE, after=None, limit=9)) == [over]
-            assert [unit.leftovers.give_up(file.id, since=SINCE) for file in (over, alive)] == [True, False]
+            assert list(unit.leftovers.idle(since=SINCE, after=None, limit=9)) == [over.id]
+            won = [unit.leftovers.give_up(file.id, since=SINCE, now=NOW + LATER) for file in (over, alive)]
+            assert won == [True, False]
 
     def test_giving_up_destroys_the_key(self, database: Database) -> None:
         """An idle upload is aborting afterwards, without a key, and nothing else of it is changed."""
         (file,) = _stored(database, a_file(stored_user(database), touched_at=NOW))
         with database() as unit:
-            assert unit.leftovers.give_up(file.id, since=SINCE)
+            assert unit.leftovers.give_up(file.id, since=SINCE, now=NOW + LATER)
             unit.commit()
         with database(read_only=True) as unit:
-            assert unit.files.get(file.id) == file.aborted()
+            assert unit.files.get(file.id) == file.aborted(NOW + LATER)
 
     @pytest.mark.parametrize("state", list(FileState))
     def test_only_what_is_idle_is_given_up(self, database: Database, state: FileState) -> None:
@@ -167,8 +168,8 @@ class LeftoversContract:
         file = a_file(stored_user(database), touched_at=late, state=state)
         _stored(database, file)
         with database() as unit:
-            assert not unit.leftovers.give_up(file.id, since=SINCE)
-            assert not unit.leftovers.give_up(FileId(file.owner.value), since=SINCE)
+            assert not unit.leftovers.give_up(file.id, since=SINCE, now=NOW + LATER)
+            assert not unit.leftovers.give_up(FileId(file.owner.value), since=SINCE, now=NOW)
             unit.commit()
         with database(read_only=True) as unit:
             assert unit.files.get(file.id) == file
@@ -179,7 +180,7 @@ class LeftoversContract:
 
         def give_up() -> bool:
             with database() as unit:
-                won = unit.leftovers.give_up(file.id, since=SINCE)
+                won = unit.leftovers.give_up(file.id, since=SINCE, now=NOW + LATER)
                 unit.commit()
             return won
 
@@ -215,7 +216,7 @@ class InventoryContract:
         files = [*_in_every_state(database, stored_user(database)), stored_file(database, 1)]
         with database(read_only=True) as unit:
             found = _paged(lambda after, most: unit.inventory.files(after=after, limit=most), limit)
-        assert found == sorted(files, key=lambda file: file.id)
+        assert found == sorted(file.id for file in files)
 
     @pytest.mark.parametrize("limit", [1, 2, 100])
     def test_every_part_is_found(self, database: Database, limit: int) -> None:
@@ -242,13 +243,16 @@ class InventoryContract:
             assert list(unit.inventory.stray_parts(after="", limit=9)) == []
 
     def test_a_header_has_its_place(self, database: Database) -> None:
-        """The file and the part whose header it is; None for one that is nobody's."""
+        """The file and the part whose header it is; none for one that is nobody's, and none for none."""
         files = [stored_file(database, 1, 2), stored_file(database, 3, 4)]
         with database(read_only=True) as unit:
-            for file in files:
-                for part in unit.inventory.parts(file.id, after=-1, limit=9):
-                    assert unit.inventory.place_of(part.header) == (file.id, part.number)
-            assert unit.inventory.place_of(os.urandom(56)) is None
+            places = {
+                part.header: (file.id, part.number)
+                for file in files
+                for part in unit.inventory.parts(file.id, after=-1, limit=9)
+            }
+            assert unit.leftovers.places_of({*places, os.urandom(56)}) == places
+            assert unit.leftovers.places_of({os.urandom(56)}) == unit.leftovers.places_of(()) == {}
 
     def test_the_keys_of_links_and_second_factors_are_told(self, database: Database) -> None:
         """Each that has wrapped one of them, once."""
@@ -334,7 +338,7 @@ class LedgerContract:
                 elif number % 3 == 1:
                     assert unit.quotas.hold(file.id, 10 * number, limit=None)
                 else:
-                    assert unit.files.replace(file.aborted(), expected=FileState.RECEIVING)
+                    assert unit.files.replace(file.aborted(NOW), expected=FileState.RECEIVING)
                     unit.quotas.release(file.id)
                     unit.files.remove(file.id)
                 unit.commit()

@@ -11,7 +11,7 @@ from uuid import uuid4
 import attrs
 import pytest
 
-from sft_adapters.testkit.contracts.examples import Database, a_file, a_link, race, stored_file, stored_user
+from sft_adapters.testkit.contracts.examples import NOW, Database, a_file, a_link, race, stored_file, stored_user
 from sft_core.errors import Conflict, KeyRetired
 from sft_core.keys.model import SecretKind, StoredSecret
 from sft_core.keys.ports import Rewrapping, WrappedSecrets
@@ -180,7 +180,7 @@ class WrappedSecretsContract:
         stored = _one_of_each(database)
         changes = [_only(wrapped, kind) for kind in SecretKind]
         with database() as unit:
-            assert unit.files.replace(stored.file.condemned(), expected=stored.file.state)
+            assert unit.files.replace(stored.file.condemned(NOW), expected=stored.file.state)
             unit.users.save(attrs.evolve(stored.user, totp=None))
             unit.commit()
         assert wrapped.replace([change for change in changes if change.read.kind is not SecretKind.LINK_TOKEN]) == 0

@@ -7,9 +7,9 @@ from __future__ import annotations
 import attrs
 
 from sft_core.errors import FileNotFound, SftError
-from sft_core.ports import Begin
+from sft_core.ports import Begin, Clock
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import File, FileState
+from sft_core.vault.model import FileState, blob_prefix
 from sft_core.vault.ports import BlobStore, VaultUnit
 from sft_core.vault.use_cases.reading import FindFile
 from sft_core.vault.use_cases.receiving import Upload
@@ -24,6 +24,7 @@ class AbortUpload:
     """
 
     begin: Begin[VaultUnit]
+    clock: Clock
     blobs: BlobStore
 
     def __call__(self, upload: Upload) -> None:
@@ -32,11 +33,11 @@ class AbortUpload:
                 self.blobs.delete(part.blob_key)
             return
         with self.begin() as unit:
-            won = unit.files.replace(upload.file.aborted(), expected=FileState.RECEIVING)
+            won = unit.files.replace(upload.file.aborted(self.clock.now()), expected=FileState.RECEIVING)
             is_over = won or self._is_aborting(unit, upload.file.id)
             unit.commit()
         if is_over:
-            purge(self.begin, self.blobs, upload.file)
+            purge(self.begin, self.blobs, upload.file.id)
 
     def _is_aborting(self, unit: VaultUnit, upload: FileId) -> bool:
         file = unit.files.get(upload)
@@ -53,30 +54,31 @@ class DeleteFile:
     """
 
     begin: Begin[VaultUnit]
+    clock: Clock
     find: FindFile
     blobs: BlobStore
 
     def __call__(self, *, owner: UserId, file_id: FileId) -> None:
         with self.begin() as unit:
             file = self.find.within(unit, owner=owner, file_id=file_id)
-            if not unit.files.replace(file.condemned(), expected=FileState.SEALED):
+            if not unit.files.replace(file.condemned(self.clock.now()), expected=FileState.SEALED):
                 raise FileNotFound
             unit.commit()
         try:
-            purge(self.begin, self.blobs, file)
+            purge(self.begin, self.blobs, file.id)
         except SftError:
             return
 
 
-def purge(begin: Begin[VaultUnit], blobs: BlobStore, file: File) -> None:
+def purge(begin: Begin[VaultUnit], blobs: BlobStore, file_id: FileId) -> None:
     """
     Delete the blobs of a file whose end has been won, then forget its rows; safe to repeat.
 
     What the file holds of its owner's quota is given back when its bytes are gone, and not before.
     """
-    for blob in list(blobs.list(file.blob_prefix)):
+    for blob in list(blobs.list(blob_prefix(file_id))):
         blobs.delete(blob.key)
     with begin() as unit:
-        unit.quotas.release(file.id)
-        unit.files.remove(file.id)
+        unit.quotas.release(file_id)
+        unit.files.remove(file_id)
         unit.commit()
