@@ -156,14 +156,29 @@ def prepare(settings: Settings, *, when_waiting: Callable[[str], None] | None = 
 
 
 def _check_keys(settings: Settings, ring: AesKeyRing, needed: set[str]) -> None:
-    path = key_files(settings)["ENCRYPTION_KEY"]
     try:
-        check_keys(needed, ring, source=f"ENCRYPTION_KEY{f' in {path}' if path else ''}")
+        _look_at_keys(settings, ring, needed)
     except ConfigurationError as refused:
         # Keys of a start that lost to another one would look like the storage's own at the next start.
         aside = keyfiles.set_aside(settings.data_dir / "keys", settings.made_now)
         told = f"; those made for this start are now {', '.join(map(str, aside))}" if aside else ""
         raise ConfigurationError(refused.detail + told) from None
+
+
+def _look_at_keys(settings: Settings, ring: AesKeyRing, needed: set[str]) -> None:
+    path = key_files(settings)["ENCRYPTION_KEY"]
+    check_keys(needed, ring, source=f"ENCRYPTION_KEY{f' in {path}' if path else ''}")
+
+
+def check_needed_keys(settings: Settings) -> None:
+    """
+    Raise `ConfigurationError`, as `prepare` would, if the storage needs other keys; nothing is made or changed.
+
+    The schema has to be the one that this version works with.
+    """
+    with _named(settings), opened(settings.database, busy_seconds=settings.database_timeout_seconds) as engine:
+        needed = claims.keys_needed(engine)
+    _look_at_keys(settings, AesKeyRing(settings.encryption_key, settings.earlier_keys), needed)
 
 
 def check_schema(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from sft_adapters import extras
-from sft_adapters.bootstrap import check_schema, key_files
+from sft_adapters.bootstrap import check_needed_keys, check_schema, key_files
 from sft_adapters.opening import Unchecked
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
@@ -40,12 +40,28 @@ def failed(name: str, error: SftError) -> Check:
 
 def check_ground(settings: Settings) -> Iterator[Check]:
     """
-    Keys, database and schema: without them nothing can be examined, and the first that is not well is the last.
+    Keys, database and schema: the first without which nothing can be examined is the last.
     """
     keys = _looked_at("keys", lambda: _where_the_keys_are(settings))
-    yield keys
-    if keys.is_well:
-        yield _looked_at("database", lambda: _what_the_database_is(settings))
+    if not keys.is_well:
+        yield keys
+        return
+    database = _looked_at("database", lambda: _what_the_database_is(settings))
+    yield _as_the_storage_needs(keys, settings) if database.is_well else keys
+    yield database
+
+
+def _as_the_storage_needs(keys: Check, settings: Settings) -> Check:
+    """
+    Keys that no service could start with on this storage are not well, but what they open can be examined.
+    """
+    try:
+        check_needed_keys(settings)
+    except ConfigurationError as refused:
+        return Check(keys.name, is_well=False, detail=refused.detail)
+    except SftError as error:
+        return failed(keys.name, error)
+    return keys
 
 
 def _looked_at(name: str, look: Callable[[], str]) -> Check:

@@ -18,6 +18,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from sft_adapters.bootstrap import prepare
+from sft_core.errors import ConfigurationError
 from sft_core.values import FileName
 from sft_core.vault.doctor import Sample, Seen
 from sft_http.cli.main import sft
@@ -394,6 +396,56 @@ def test_what_it_stands_on_is_a_finding_when_it_is_not_well(
     assert result.exit_code == 2
     assert f"NOT WELL             {name}" in result.output
     assert words in result.output
+
+
+def claimed_under_another_key(patient: Patient) -> None:
+    patient.rows("UPDATE claims SET key_id = '0123456789abcdef'")
+
+
+@pytest.mark.parametrize(
+    ("hurt", "codes"),
+    [
+        (claimed_under_another_key, []),
+        (plant.unknown_key_of_a_link, ["unknown-key-id"]),
+        (plant.unknown_key_of_a_second_factor, ["unknown-key-id"]),
+    ],
+)
+def test_keys_that_no_service_could_start_with_are_not_well(on_disk: Patient, hurt: Hurt, codes: list[str]) -> None:
+    """Status 1, in the words of the start that they refuse; everything else is looked at, and nothing is changed."""
+    hurt(on_disk)
+    plant.quota_drift(on_disk)
+    before = on_disk.everything()
+    with pytest.raises(ConfigurationError) as refused:
+        prepare(on_disk.settings)
+    report = doctor(on_disk, "--verify-data")
+    assert on_disk.everything() == before
+    checks = {check["name"]: check for check in report.told["checks"]}
+    assert [name for name, check in checks.items() if not check["is_well"]] == ["keys"]
+    assert checks["keys"]["detail"] == refused.value.detail
+    assert (report.status, report.codes, report.told["failures"]) == (1, [*codes, "quota-drift"], {})
+    assert (report.told["files"], report.told["parts_read"]) == (4, 8)
+    result = RUNNER.invoke(sft, ["doctor", "--data", str(data_of(on_disk))], env=on_disk.environ)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[0] == f"NOT WELL             keys      {refused.value.detail}"
+
+
+def test_another_services_keys_are_not_well(on_disk: Patient) -> None:
+    """Nothing of it opens, and each file says so; with its own keys beside those it is well again."""
+    own = (data_of(on_disk) / "keys/encryption.key").read_text().strip()
+    other = base64.b64encode(os.urandom(32)).decode()
+    report = doctor(on_disk, ENCRYPTION_KEY=other)
+    assert [check["is_well"] for check in report.told["checks"]] == [False, True, True]
+    assert (report.status, set(report.codes)) == (1, {"unknown-key-id"})
+    assert doctor(on_disk, ENCRYPTION_KEY=other, ENCRYPTION_KEYS_RETIRING=own).status == 0
+
+
+def test_a_key_that_few_rows_need_does_not_keep_a_service_from_starting(on_disk: Patient) -> None:
+    """It is a finding of those rows, and the keys are as well as the start says."""
+    plant.unknown_key_id(on_disk)
+    prepare(on_disk.settings)
+    report = doctor(on_disk)
+    assert (report.status, report.codes) == (1, ["unknown-key-id"])
+    assert all(check["is_well"] for check in report.told["checks"])
 
 
 def rows(statement: str) -> Hurt:
