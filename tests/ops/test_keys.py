@@ -23,13 +23,16 @@ from typing import Any
 import attrs
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, update
 
 from sft_adapters.bootstrap import open_service, prepare, settings_for
 from sft_adapters.crypto.keyring import key_id
 from sft_adapters.disk import keyfiles
 from sft_adapters.opening import open_application
 from sft_adapters.setting_types import encryption_key
+from sft_adapters.sql.engine import opened
+from sft_adapters.sql.tables import links, users
+from sft_adapters.sql.wrapped import SqlWrappedSecrets
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError, KeyRetired, UnknownKey
@@ -250,6 +253,36 @@ def test_a_missing_key_is_told_by_its_id_wherever_it_is_missed(place: Place, peo
     (place.data.parent / "lost.key").rename(lost)
     assert place.keys("rotate").exit_code == 0
     assert (place.needed(old), len(people)) == (0, 3)
+
+
+def test_what_does_not_open_is_told_as_the_reason_that_a_key_is_still_needed(
+    place: Place, people: list[Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run says so, dry or not, and sends nobody to run it again; what is left for another reason is told apart."""
+    old = place.active()
+    with opened(settings_for(place.data, place.environ).database, busy_seconds=9) as engine, engine.begin() as rows:
+        rows.execute(update(links).where(links.c.file_id == people[0].file.id.bytes).values(wrapped_token=bytes(40)))
+        rows.execute(update(users).where(users.c.id == people[1].user.id.bytes).values(totp_seed=bytes(40)))
+    place.keys("add")
+    reason = f"1 link tokens, 1 TOTP seeds do not open under key {old}, which they name: see `sft doctor`"
+    for options in (["--dry-run"], [], []):
+        result = place.keys("rotate", *options)
+        assert result.exit_code == 1
+        assert reason in result.output
+        assert f"row {people[1].user.id} does not open" in result.output
+        assert "again" not in result.output
+    assert place.needed(old) == 2
+    middle = place.active()
+    with open_service(place.data, place.environ) as app:
+        settle(app, "newcomer")
+    place.keys("add")
+    # As if services wrapped one anew for each that is wrapped under the active key.
+    monkeypatch.setattr(SqlWrappedSecrets, "replace", lambda _secrets, _rewrappings: 0)
+    result = place.keys("rotate")
+    assert reason in result.output
+    others = f"4 file keys, 3 link tokens, 3 TOTP seeds need key {middle} still, because a service wraps under it"
+    assert (result.exit_code, others in result.output) == (1, True)
+    assert f"need key {old} still" not in result.output
 
 
 def test_the_active_key_and_unknown_ones_are_not_retired(place: Place) -> None:

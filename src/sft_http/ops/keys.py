@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -178,14 +178,10 @@ def _tell_what_is_left(
         tell(f"the {secret.kind.value} of row {secret.id} does not open under key {secret.wrapped.key_id}")
     left = [key for key in (before if dry_run else ring.keys_of(settings)) if key.is_needed and not key.active]
     for key in left:
-        if key.is_missing:
-            tell(f"key {key.id} is missing from the ring, and {_numbers(key)} need it: bring it back")
+        _tell_why(key, _stuck(key, unopened), dry_run=dry_run)
     if dry_run:
         click.echo("Nothing has been changed.")
         return not unopened and not any(key.is_missing for key in left)
-    for key in left:
-        if not key.is_missing:
-            tell(f"{_numbers(key)} need key {key.id} still, because a service wraps under it: run this again")
     if not left:
         ring.pass_on(settings)
         for key in before:
@@ -193,8 +189,31 @@ def _tell_what_is_left(
     return not left
 
 
-def _numbers(key: RingKey) -> str:
-    return ", ".join(f"{number} {words(kind)}" for kind, number in key.needed_by.items() if number)
+def _tell_why(key: RingKey, stuck: Counter[SecretKind], *, dry_run: bool) -> None:
+    """
+    Say why a key is needed; of a dry run only what would be the reason after a rotation too.
+    """
+    if key.is_missing:
+        tell(f"key {key.id} is missing from the ring, and {_numbers(key.needed_by)} need it: bring it back")
+        return
+    if stuck:
+        # Whoever runs it again meets the same rows.
+        tell(f"{_numbers(stuck)} do not open under key {key.id}, which they name: see `sft doctor`")
+    others = Counter(key.needed_by) - stuck
+    if others and not dry_run:
+        tell(f"{_numbers(others)} need key {key.id} still, because a service wraps under it: run this again")
+
+
+def _stuck(key: RingKey, unopened: Iterable[StoredSecret]) -> Counter[SecretKind]:
+    """
+    How many of the secrets that need a key stay under it because they do not open.
+    """
+    found = Counter(secret.kind for secret in unopened if secret.wrapped.key_id == key.id)
+    return found & Counter(key.needed_by)
+
+
+def _numbers(numbers: Mapping[SecretKind, int]) -> str:
+    return ", ".join(f"{numbers[kind]} {words(kind)}" for kind in SecretKind if numbers.get(kind))
 
 
 @contextmanager
