@@ -26,6 +26,7 @@ from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.expiring import MemoryLinksOver
 from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.records import Records
 from sft_adapters.memory.rows import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Users
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
@@ -89,6 +90,7 @@ MAKE: dict[type, Make] = {
     contracts.LeftoversContract: lambda kind: {"database": With("leftovers", kind)},
     contracts.InventoryContract: lambda kind: {"database": With("inventory", kind)},
     contracts.LedgerContract: lambda kind: {"database": With("ledger", kind)},
+    contracts.RecordsContract: lambda kind: {"database": With("records", kind)},
     contracts.LeasesContract: lambda kind: {"leases": kind()},
     contracts.LinkRepositoryContract: lambda kind: {"database": With("links", kind)},
     contracts.KeptAnswersContract: lambda kind: {"database": With("answers", kind)},
@@ -120,6 +122,7 @@ SOUND: dict[type, Kind] = {
     contracts.LeftoversContract: Leftovers,
     contracts.InventoryContract: Inventory,
     contracts.LedgerContract: Ledger,
+    contracts.RecordsContract: Records,
     contracts.LeasesContract: MemoryLeases,
     contracts.LinkRepositoryContract: Links,
     contracts.KeptAnswersContract: KeptAnswers,
@@ -744,6 +747,17 @@ BUGS = [
         "test_errors_that_cancel_out_are_drifts_too",
         "test_a_recount_beside_changes_counts_them",
     ),
+    rejected(
+        contracts.RecordsContract, upkeep.TellsOneThingThatLacks, "test_what_a_row_names_and_is_not_there_is_told"
+    ),
+    rejected(
+        contracts.RecordsContract,
+        upkeep.LeavesSoundRowsOut,
+        "test_every_row_is_found",
+        "test_what_a_row_names_and_is_not_there_is_told",
+        "test_tokens_and_seeds_are_told",
+    ),
+    rejected(contracts.RecordsContract, upkeep.FindsAnyRow, "test_a_row_is_found_by_its_id"),
     rejected(
         contracts.LeasesContract,
         upkeep.LastsForEver,

@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from sft_adapters.memory.records import Records
 from sft_adapters.memory.rows import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Tables, Users
 from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
 from sft_core.errors import DatabaseUnavailable
@@ -37,6 +38,7 @@ class MemoryUnit:
         self.leftovers = Leftovers(self._read, self._write)
         self.inventory = Inventory(self._read, self._write)
         self.ledger = Ledger(self._read, self._write)
+        self.records = Records(self._read, self._write)
 
     def commit(self) -> None:
         tables = self._write()

@@ -16,6 +16,7 @@ from sft_adapters.sql.files import SqlFiles
 from sft_adapters.sql.links import SqlLinks
 from sft_adapters.sql.manifests import SqlManifests
 from sft_adapters.sql.quotas import SqlQuotas
+from sft_adapters.sql.records import SqlRecords
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.sql.upkeep import SqlInventory, SqlLedger, SqlLeftovers
 from sft_adapters.sql.uploads import SqlResumableUploads
@@ -41,6 +42,7 @@ class SqlUnit:
         self.leftovers = SqlLeftovers(connection)
         self.inventory = SqlInventory(connection)
         self.ledger = SqlLedger(connection)
+        self.records = SqlRecords(connection)
 
     def commit(self) -> None:
         if self._read_only or not self._begun.is_active:

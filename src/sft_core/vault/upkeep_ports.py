@@ -4,13 +4,15 @@ What keeping a vault healthy needs from outside, beyond what its users need. The
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 import attrs
 
-from sft_core.values import FileId, UserId
+from sft_core.values import FileId, UserId, WrappedSecret
 from sft_core.vault.model import Part
 from sft_core.vault.ports import VaultUnit
 
@@ -165,6 +167,51 @@ class Ledger(Protocol):
         ...
 
 
+class RecordKind(enum.Enum):
+    """
+    What a row is that belongs to something, or keeps a secret that is no file's key.
+    """
+
+    FILE = "file"
+    LINK = "link"
+    UPLOAD = "upload"
+    USAGE = "usage"
+    USER = "user"
+
+
+@attrs.frozen(kw_only=True)
+class Record:
+    """
+    A row, and what is to be held against the rest: an upload has the id of its file, a usage that of its owner.
+
+    `lacks` holds what the row names and is not there, of "file" and "account". `secret` is a link's
+    wrapped token or a user's seed, bound to the row's id; None for any other, and where there is none.
+    """
+
+    kind: RecordKind
+    id: UUID
+    lacks: frozenset[str] = frozenset()
+    secret: WrappedSecret | None = None
+
+
+class Records(Protocol):
+    """
+    Rows of every kind, to be looked through, seen from inside one unit of work.
+    """
+
+    def page(self, kind: RecordKind, *, after: UUID | None, limit: int) -> Sequence[Record]:
+        """
+        The first `limit` rows of a kind by id, sound ones too, of those that come after the id `after`.
+        """
+        ...
+
+    def get(self, kind: RecordKind, record_id: UUID) -> Record | None:
+        """
+        The one with this id, or None.
+        """
+        ...
+
+
 class UpkeepUnit(SweepUnit, Protocol):
     """
     A unit of work over everything that a full check looks at.
@@ -181,5 +228,12 @@ class UpkeepUnit(SweepUnit, Protocol):
     def ledger(self) -> Ledger:
         """
         The sums, as this unit sees them.
+        """
+        ...
+
+    @property
+    def records(self) -> Records:
+        """
+        The rows, as this unit sees them.
         """
         ...

@@ -111,6 +111,12 @@ class TestMemoryLedger(_OnMemory, contracts.LedgerContract):
     """
 
 
+class TestMemoryRecords(_OnMemory, contracts.RecordsContract):
+    """
+    Rows, in a database that holds none against another.
+    """
+
+
 class TestMemoryLeases(contracts.LeasesContract):
     """
     Leases.

@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Engine, delete
+from sqlalchemy import Engine, delete, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import DropConstraint
 
 from sft_adapters.sql import migrate
 from sft_adapters.sql.database import SqlDatabase
@@ -83,6 +86,33 @@ def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
 def engine(request: pytest.FixtureRequest) -> Engine:
     engine: Engine = request.getfixturevalue(f"{request.param}_engine")
     return engine
+
+
+@pytest.fixture(params=DATABASES)
+def lawless_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """
+    A database of a test's own that takes rows though they refer to none.
+    """
+    if request.param == "sqlite":
+        engine: Engine = request.getfixturevalue("sqlite_engine")
+        event.listen(engine, "connect", _forget_references)
+        # The connections that there are enforce them still.
+        engine.dispose()
+        yield engine
+        return
+    engine = open_engine(request.getfixturevalue("migrated_postgres_url"))
+    with engine.begin() as connection:
+        for table in metadata.tables.values():
+            for key in table.foreign_key_constraints:
+                connection.execute(DropConstraint(key))
+    yield engine
+    engine.dispose()
+
+
+def _forget_references(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=OFF")
+    cursor.close()
 
 
 @pytest.fixture

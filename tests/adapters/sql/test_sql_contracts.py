@@ -104,6 +104,16 @@ class TestSqlLedger(contracts.LedgerContract):
     """
 
 
+class TestSqlRecords(contracts.RecordsContract):
+    """
+    Rows, whose references the database does not enforce.
+    """
+
+    @pytest.fixture
+    def database(self, lawless_engine: Engine) -> SqlDatabase:
+        return SqlDatabase(lawless_engine)
+
+
 class TestSqlLeases(contracts.LeasesContract):
     """
     Leases.

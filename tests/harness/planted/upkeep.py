@@ -6,14 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import attrs
 
 from sft_adapters.memory.leases import MemoryLeases
+from sft_adapters.memory.records import Records
 from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import FileState, Part
-from sft_core.vault.upkeep_ports import Drift, IdleSince
+from sft_core.vault.upkeep_ports import Drift, IdleSince, Record, RecordKind
 
 
 class GivesUpWhatMoves(Leftovers):
@@ -112,6 +114,41 @@ class CountsTheSumOnly(Ledger):
         before = dict(self.read().holds)
         super().recount(owner)
         self.write().holds.update(before)
+
+
+class TellsOneThingThatLacks(Records):
+    """
+    Of several things that are not there, the first.
+    """
+
+    def page(self, kind: RecordKind, *, after: UUID | None, limit: int) -> Sequence[Record]:
+        return [_with_one(record) for record in super().page(kind, after=after, limit=limit)]
+
+    def get(self, kind: RecordKind, record_id: UUID) -> Record | None:
+        found = super().get(kind, record_id)
+        return _with_one(found) if found is not None else None
+
+
+def _with_one(record: Record) -> Record:
+    return attrs.evolve(record, lacks=frozenset(sorted(record.lacks)[:1]))
+
+
+class LeavesSoundRowsOut(Records):
+    """
+    A page of what is wrong: where there is nothing of that, it looks like the end.
+    """
+
+    def page(self, kind: RecordKind, *, after: UUID | None, limit: int) -> Sequence[Record]:
+        return [record for record in super().page(kind, after=after, limit=limit) if record.lacks]
+
+
+class FindsAnyRow(Records):
+    """
+    The row with this id, or else the next one.
+    """
+
+    def get(self, kind: RecordKind, record_id: UUID) -> Record | None:
+        return super().get(kind, record_id) or next(iter(self.page(kind, after=None, limit=1)), None)
 
 
 class LastsForEver(MemoryLeases):

@@ -23,7 +23,7 @@ from sft_adapters.testkit.contracts.signers import TokenSignerContract
 from sft_adapters.testkit.contracts.system import ClockContract, EntropyContract, IdsContract
 from sft_adapters.testkit.contracts.totp import QrEncoderContract, TotpCodesContract
 from sft_adapters.testkit.contracts.units import UnitOfWorkContract
-from sft_adapters.testkit.contracts.upkeep import InventoryContract, LedgerContract, LeftoversContract
+from sft_adapters.testkit.contracts.upkeep import InventoryContract, LedgerContract, LeftoversContract, RecordsContract
 from sft_adapters.testkit.contracts.uploads import ResumableUploadsContract
 from sft_adapters.testkit.contracts.users import UserRepositoryContract
 from sft_adapters.testkit.contracts.wrapped import WrappedSecretsContract
@@ -49,6 +49,7 @@ __all__ = [
     "QrEncoderContract",
     "QuotaContract",
     "RateLimiterContract",
+    "RecordsContract",
     "ResumableUploadsContract",
     "SessionStoreContract",
     "TokenSignerContract",
