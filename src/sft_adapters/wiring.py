@@ -15,20 +15,22 @@ from sft_core.application import Application
 from sft_core.ports import Begin, Clock, Entropy, Expiring, Ids, KeyRing, Leases, RateLimiter
 from sft_core.sharing import repeating
 from sft_core.sharing import use_cases as sharing
+from sft_core.sharing.model import LINK_TOKEN_PURPOSE
 from sft_core.sharing.ports import SharingUnit
 from sft_core.throttle import Throttle
 from sft_core.users import use_cases as users
-from sft_core.users.model import TokenLifetimes
+from sft_core.users.model import TOTP_PURPOSE, TokenLifetimes
 from sft_core.users.ports import PasswordHasher, QrEncoder, SessionStore, TokenSigner, TotpCodes, UsersUnit
 from sft_core.values import Rate
 from sft_core.vault import appending, concatenation, resumable
 from sft_core.vault import use_cases as vault
 from sft_core.vault.doctor import Examine
 from sft_core.vault.examine_parts import ExamineFile
+from sft_core.vault.examine_records import ExamineRecords
 from sft_core.vault.model import VaultPolicy
 from sft_core.vault.ports import BlobStore, ContentCipher, Room
 from sft_core.vault.sweep import Sweep, SweepInTurn, SweepPolicy
-from sft_core.vault.upkeep_ports import UpkeepUnit
+from sft_core.vault.upkeep_ports import RecordKind, UpkeepUnit
 
 
 class AnyUnit(SharingUnit, UpkeepUnit, UsersUnit, Protocol):
@@ -243,6 +245,11 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
             clock=clock,
             entropy=entropy,
             examine_file=ExamineFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs),
+            examine_records=ExamineRecords(
+                begin=begin,
+                keyring=keyring,
+                purposes={RecordKind.LINK: LINK_TOKEN_PURPOSE, RecordKind.USER: TOTP_PURPOSE},
+            ),
             policy=sweep_policy,
             known_keys=adapters.known_keys,
         ),

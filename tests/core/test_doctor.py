@@ -15,18 +15,21 @@ import pytest
 
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
+from sft_adapters.testkit.contracts.examples import a_file, a_link, a_user
 from sft_core.application import Application
 from sft_core.errors import BlobStoreUnavailable
+from sft_core.sharing.model import ShareLink
 from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.damage import Damage
 from sft_core.vault.doctor import Examine, Sample, Seen
+from sft_core.vault.examine_parts import PAGE
 from sft_core.vault.model import File, FileState
 from sft_core.vault.patience import FAILURES
 from sft_core.vault.ports import BlobInfo, BlobStore
 from sft_core.vault.upkeep_ports import UpkeepUnit
 from sft_core.vault.use_cases import Upload
-from support.library import FaultyBlobs
+from support.library import FaultyBlobs, MeanwhileKeyRing
 
 NAME = FileName.parse("notes.txt")
 
@@ -135,6 +138,72 @@ def test_who_goes_on_at_the_last_moment_is_not_stuck(sft: Application, maya: Use
     assert [finding.damage for finding in sft.examine()] == [Damage.STUCK_UPLOAD]
     assert list(examine(repair=True)) == []
     assert sft.seal_upload(upload).size == len(b"half of it")
+
+
+def dangling(sft: Application, number: int) -> list[ShareLink]:
+    """
+    Links of nobody to nothing, as rows may be left behind.
+    """
+    links = [a_link(a_file(a_user())) for _ in range(number)]
+    with sft.redeem_share_link.begin() as unit:
+        for link in links:
+            unit.links.add(attrs.evolve(link, token=None))
+        unit.commit()
+    return links
+
+
+def test_rows_that_point_to_nothing_are_told_from_any_page(sft: Application, maya: User) -> None:
+    """Each with everything that it misses, however many sound rows are between them."""
+    file = stored(sft, maya)
+    for _ in range(PAGE):
+        sft.issue_share_link(owner=maya.id, file_id=file.id)
+    links = dangling(sft, PAGE)
+    found = list(sft.examine())
+    assert {finding.damage for finding in found} == {Damage.DANGLING_ROW}
+    details = ("the account that it belongs to is not there", "the file that it belongs to is not there")
+    ids = sorted(link.id for link in links)
+    told = [(finding.subject, finding.detail) for finding in found]
+    assert told == [(f"link {row}", detail) for row in ids for detail in details]
+
+
+def test_a_row_that_is_gone_at_the_second_look_is_no_finding(sft: Application) -> None:
+    """What looks wrong is looked at again; what was wrong and is over is nobody's trouble."""
+    dangling(sft, 3)
+    begin = sft.examine.examine_records.begin
+    assert isinstance(begin, MemoryDatabase)
+
+    @contextmanager
+    def meanwhile(*, read_only: bool = False) -> Iterator[UpkeepUnit]:
+        with begin(read_only=read_only) as unit:
+            yield unit
+        begin._committed.links.clear()
+
+    assert list(attrs.evolve(sft.examine.examine_records, begin=meanwhile)()) == []
+    dangling(sft, 3)
+    assert len(list(sft.examine())) == 6
+
+
+def test_a_secret_that_has_been_made_anew_is_no_finding(sft: Application, maya: User) -> None:
+    """A seed that does not open is told with its user, until they have another one."""
+    sft.set_up_totp(user=maya)
+    with sft.sign_in.begin() as unit:
+        user = unit.users.get(maya.id)
+        assert user is not None
+        assert user.totp is not None
+        spoilt = attrs.evolve(user.totp, seed=attrs.evolve(user.totp.seed, ciphertext=bytes(40)))
+        user = unit.users.save(attrs.evolve(user, totp=spoilt))
+        unit.commit()
+    (finding,) = sft.examine(repair=True)
+    assert (finding.damage, finding.subject) == (Damage.WRONG_WRAPPED_SECRET, f"user {maya.id}")
+    assert not finding.is_repaired
+    examine, looks = sft.examine.examine_records, count()
+
+    def set_up_anew() -> None:
+        if next(looks) == 0:
+            sft.set_up_totp(user=user)
+
+    assert list(attrs.evolve(examine, keyring=MeanwhileKeyRing(examine.keyring, set_up_anew))()) == []
+    assert list(sft.examine()) == []
 
 
 def test_a_failure_is_passed_over_and_told(sft: Application, maya: User) -> None:

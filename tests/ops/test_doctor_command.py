@@ -8,9 +8,12 @@ import base64
 import json
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import attrs
@@ -19,12 +22,14 @@ import pytest
 from click.testing import CliRunner
 
 from sft_adapters.bootstrap import prepare
+from sft_core.application import Application
 from sft_core.errors import ConfigurationError
 from sft_core.values import FileName
 from sft_core.vault.doctor import Sample, Seen
 from sft_http.cli.main import sft
 from support import patient as plant
 from support import servers
+from support.library import register
 from support.patient import Bucket, Patient, patient, twin
 from support.processes import free_port
 from support.servers import S3
@@ -105,6 +110,14 @@ IN_THE_ROWS: list[tuple[Plant, str]] = [
     (plant.unknown_key_id, "unknown-key-id"),
     (plant.unknown_key_of_a_link, "unknown-key-id"),
     (plant.unknown_key_of_a_second_factor, "unknown-key-id"),
+    (plant.file_of_nobody, "dangling-row"),
+    (plant.link_to_nothing, "dangling-row"),
+    (plant.link_of_nobody, "dangling-row"),
+    (plant.upload_of_nothing, "dangling-row"),
+    (plant.usage_of_nobody, "dangling-row"),
+    (plant.token_that_does_not_open, "wrong-wrapped-secret"),
+    (plant.seed_of_another_user, "wrong-wrapped-secret"),
+    (plant.cut_seed, "wrong-wrapped-secret"),
     (plant.quota_drift, "quota-drift"),
     (plant.held_drift, "quota-drift"),
     (plant.stuck_upload, "stuck-upload"),
@@ -199,6 +212,44 @@ def test_a_vault_on_postgresql_is_examined(tmp_path: Path, postgres_url: str) ->
         assert doctor(own, "--repair").codes == codes
 
 
+def test_rows_of_postgresql_are_held_against_each_other(tmp_path: Path, postgres_url: str) -> None:
+    """By the same code: each is told once for each thing that it lacks, and a repair changes nothing of it."""
+    own = patient(tmp_path / "data", {"DATABASE_URL": postgres_url})
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("ALTER TABLE files DROP CONSTRAINT fk_files_owner_id")
+        connection.execute("ALTER TABLE links DROP CONSTRAINT fk_links_owner_id, DROP CONSTRAINT fk_links_file_id")
+        connection.execute("ALTER TABLE uploads DROP CONSTRAINT fk_uploads_file_id")
+        connection.execute("ALTER TABLE usages DROP CONSTRAINT fk_usages_owner_id")
+        connection.execute("UPDATE files SET owner_id = %s WHERE size = 0", [bytes(16)])
+        connection.execute("UPDATE links SET owner_id = %s, file_id = %s", [bytes(16), bytes(16)])
+        connection.execute("UPDATE links SET wrapped_token = sha256(wrapped_token)")
+        connection.execute("UPDATE users SET totp_seed = sha256(totp_seed)")
+        connection.execute("INSERT INTO usages VALUES (%s, 0)", [bytes(16)])
+        columns = "(file_id, kind, is_public, metadata, sources, writer)"
+        connection.execute(f"INSERT INTO uploads {columns} VALUES (%s, 'whole', false, '', '', 0)", [bytes(16)])
+    for options in ([], ["--repair"], []):
+        report = doctor(own, *options)
+        assert report.status == 1
+        assert not any(finding["is_repaired"] for finding in report.told["findings"])
+        told = Counter((finding["code"], finding["subject"].split()[0]) for finding in report.told["findings"])
+        assert told == {
+            ("dangling-row", "file"): 1,
+            ("dangling-row", "link"): 2,
+            ("dangling-row", "upload"): 1,
+            ("dangling-row", "usage"): 1,
+            ("wrong-wrapped-secret", "link"): 1,
+            ("wrong-wrapped-secret", "user"): 1,
+        }
+
+
+def test_a_users_row_that_is_gone_is_missed_by_all_that_was_theirs(on_disk: Patient) -> None:
+    """Their files, their link and what is counted for them: each is told."""
+    on_disk.rows("DELETE FROM users")
+    report = doctor(on_disk)
+    subjects = Counter(finding["subject"].split()[0] for finding in report.told["findings"])
+    assert (report.status, set(report.codes), subjects) == (1, {"dangling-row"}, {"file": 4, "link": 1, "usage": 1})
+
+
 def test_several_damages_are_all_found(on_disk: Patient) -> None:
     """One hides no other."""
     damages: list[Plant] = [
@@ -228,6 +279,39 @@ def test_what_is_under_way_is_no_finding(on_disk: Patient) -> None:
         assert on_disk.everything() == before
     assert doctor(on_disk, "--verify-data", "--repair").codes == []
     assert on_disk.everything() == before
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_rows_that_come_and_go_are_no_findings(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    """Beside people who come, store, share, set up a second factor and delete again."""
+    # Threads of one process are not the several processes that an old SQLite is not safe for.
+    monkeypatch.setattr("sft_adapters.opening.sqlite_is_safe_for_many_writers", lambda: True)
+    more = {"DATABASE_URL": request.getfixturevalue("postgres_url")} if database == "postgresql" else {}
+    own, over = patient(tmp_path / "data", more), Event()
+
+    def work(application: Application, name: str) -> int:
+        rounds = 0
+        while rounds < 3 or not over.is_set():
+            user = register(application, f"{name}{rounds}")
+            upload = application.begin_upload(owner=user.id, name=FileName.parse("a.txt"))
+            application.store_part(upload, b"some")
+            file = application.seal_upload(upload)
+            application.issue_share_link(owner=user.id, file_id=file.id)
+            application.set_up_totp(user=user)
+            application.delete_file(owner=user.id, file_id=file.id)
+            rounds += 1
+        return rounds
+
+    with own.opened() as application, ThreadPoolExecutor() as pool:
+        working = [pool.submit(work, application, name) for name in ("ann", "bob")]
+        try:
+            found = [list(application.examine.examine_records()) for _ in range(20)]
+        finally:
+            over.set()
+        assert all(rounds.result() >= 3 for rounds in working)
+    assert found == [[]] * 20
 
 
 def test_a_sample_reads_some_of_the_parts(on_disk: Patient) -> None:

@@ -20,6 +20,7 @@ from sft_adapters.opening import open_application
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import opened
 from sft_core.application import Application
+from sft_core.users.model import TOTP_PURPOSE
 from sft_core.values import EmailAddress, FileName, Password, Secret, Username, WrappedSecret
 from sft_core.vault.model import FILE_KEY_PURPOSE, File, Part
 from support.servers import S3
@@ -345,6 +346,47 @@ def unknown_key_of_a_link(patient: Patient) -> None:
 
 def unknown_key_of_a_second_factor(patient: Patient) -> None:
     patient.rows("UPDATE users SET totp_key_id = '0123456789abcdef'")
+
+
+def file_of_nobody(patient: Patient) -> None:
+    """Its owner's account is gone; what the file holds is counted for nobody else."""
+    own = patient.small.id.bytes
+    patient.rows("UPDATE usages SET bytes = bytes - (SELECT held FROM files WHERE id = ?)", own)
+    patient.rows("UPDATE files SET owner_id = zeroblob(16) WHERE id = ?", own)
+
+
+def link_to_nothing(patient: Patient) -> None:
+    patient.rows("UPDATE links SET file_id = zeroblob(16)")
+
+
+def link_of_nobody(patient: Patient) -> None:
+    patient.rows("UPDATE links SET owner_id = zeroblob(16)")
+
+
+def upload_of_nothing(patient: Patient) -> None:
+    columns = "(file_id, kind, is_public, metadata, sources, writer)"
+    patient.rows(f"INSERT INTO uploads {columns} VALUES (zeroblob(16), 'whole', 0, '', x'', 0)")
+
+
+def usage_of_nobody(patient: Patient) -> None:
+    patient.rows("INSERT INTO usages VALUES (zeroblob(16), 0)")
+
+
+def token_that_does_not_open(patient: Patient) -> None:
+    """A bit of it has flipped."""
+    ((token,),) = patient.rows("SELECT wrapped_token FROM links")
+    patient.rows("UPDATE links SET wrapped_token = ?", token[:-1] + bytes([token[-1] ^ 1]))
+
+
+def seed_of_another_user(patient: Patient) -> None:
+    """It opens, but for them only."""
+    with patient.opened() as sft:
+        wrapped = sft.set_up_totp.keyring.wrap(Secret(b"seed" * 8), purpose=TOTP_PURPOSE, context=bytes(16))
+    patient.rows("UPDATE users SET totp_seed = ?", wrapped.ciphertext)
+
+
+def cut_seed(patient: Patient) -> None:
+    patient.rows("UPDATE users SET totp_seed = substr(totp_seed, 1, 9)")
 
 
 def quota_drift(patient: Patient) -> None:

@@ -27,6 +27,7 @@ class Damage(enum.Enum):
     INCOMPLETE_MANIFEST = "incomplete-manifest"
     ALTERED_MANIFEST = "altered-manifest"
     WRONG_FILE_KEY = "wrong-file-key"
+    WRONG_WRAPPED_SECRET = "wrong-wrapped-secret"  # noqa: S105 (a code, no secret)
     UNKNOWN_KEY_ID = "unknown-key-id"
     QUOTA_DRIFT = "quota-drift"
     STUCK_UPLOAD = "stuck-upload"

@@ -21,6 +21,7 @@ from sft_core.ports import Begin, Clock, Entropy
 from sft_core.values import FileId, UserId
 from sft_core.vault.damage import Damage, Finding
 from sft_core.vault.examine_parts import PAGE, Chosen, ExamineFile, nothing
+from sft_core.vault.examine_records import ExamineRecords
 from sft_core.vault.model import CONDEMNED, File, FileState, Part
 from sft_core.vault.orphans import Stray, find_strays, remove_orphan
 from sft_core.vault.patience import Patience
@@ -113,6 +114,7 @@ class Examine:
     clock: Clock
     entropy: Entropy
     examine_file: ExamineFile
+    examine_records: ExamineRecords
     policy: SweepPolicy
     known_keys: frozenset[str] = NOBODY
 
@@ -128,6 +130,7 @@ class Examine:
         yield from self._files(now, chosen, walk, repair=repair)
         yield from self._strays(now, walk, repair=repair)
         yield from self._drifts(walk, repair=repair)
+        yield from self.examine_records()
 
     def _keys(self) -> Iterator[Finding]:
         with self.begin(read_only=True) as unit:
