@@ -514,13 +514,16 @@ def test_keys_that_no_service_could_start_with_are_not_well(on_disk: Patient, hu
 
 
 def test_another_services_keys_are_not_well(on_disk: Patient) -> None:
-    """Nothing of it opens, and each file says so; with its own keys beside those it is well again."""
+    """Nothing of it opens, and nothing is repaired; with its own keys beside those it is well again."""
+    plant.orphan_part(on_disk)
+    before = on_disk.everything()
     own = (data_of(on_disk) / "keys/encryption.key").read_text().strip()
     other = base64.b64encode(os.urandom(32)).decode()
-    report = doctor(on_disk, ENCRYPTION_KEY=other)
+    report = doctor(on_disk, "--repair", ENCRYPTION_KEY=other)
     assert [check["is_well"] for check in report.told["checks"]] == [False, True, True]
-    assert (report.status, set(report.codes)) == (1, {"unknown-key-id"})
-    assert doctor(on_disk, ENCRYPTION_KEY=other, ENCRYPTION_KEYS_RETIRING=own).status == 0
+    assert (report.status, set(report.codes)) == (1, {"unknown-key-id", "orphan-part"})
+    assert on_disk.everything() == before
+    assert doctor(on_disk, "--repair", ENCRYPTION_KEY=other, ENCRYPTION_KEYS_RETIRING=own).status == 0
 
 
 def test_a_key_that_few_rows_need_does_not_keep_a_service_from_starting(on_disk: Patient) -> None:

@@ -168,9 +168,14 @@ def command(
 def examine(settings: Settings, report: Report, *, verify: Sample | None, repair: bool) -> None:
     """
     Check everything, and note it in the report; what is raised is about the settings.
+
+    Nothing is repaired with keys that are not well: beside them it may be the wrong database, or the wrong store.
     """
     if not report.is_well(check_ground(settings)):
         return
+    if repair and not all(check.is_well for check in report.checks):
+        report.tell("Nothing is repaired: what this service stands on is not well.")
+        repair = False
     with open_unchecked(settings, writes=repair) as opened:
         if not report.is_well(check_servers(settings, opened)):
             return
