@@ -28,7 +28,7 @@ log: Final = logging.getLogger("sft.edge")
 
 _FAST_BYTES: Final = 64 << 10
 """How long a piece of a body is that comes fast enough to be worth a thread."""
-_PULLED_BYTES: Final = 1 << 20
+_PULLED_BYTES: Final = 1 << 19
 """How much of a body a thread takes in at once."""
 
 _ALWAYS: Final = (

@@ -30,7 +30,8 @@ class Lane:
     """
     Runs blocking calls on `threads` threads; at most `queue_limit` more may wait for one.
 
-    None waits longer than `wait_seconds`, if that is given: then it is refused, and never begun.
+    None that finds no thread free waits longer than `wait_seconds`, if that is given: then it is
+    refused, and never begun.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Lane:
         queued = self._executor.submit(call)
         future = asyncio.wrap_future(queued)
         try:
-            if wait_seconds is not None:
+            if wait_seconds is not None and self._under_way > self.threads:
                 await asyncio.wait([future], timeout=wait_seconds)
                 # A call that has begun cannot be taken back, and is waited for.
                 if not future.done() and queued.cancel():

@@ -89,6 +89,16 @@ def test_who_waits_too_long_is_refused_and_never_begun() -> None:
     run(story)
 
 
+def test_who_finds_a_thread_free_waits_for_it() -> None:
+    """However short the wait for one that is not: it was not refused because the thread took a moment to begin."""
+
+    async def story() -> None:
+        with lane(wait_seconds=0) as road:
+            assert [await road(int, "7") for _ in range(200)] == [7] * 200
+
+    run(story)
+
+
 def test_who_is_cancelled_is_told_when_the_call_has_ended() -> None:
     """A call that has begun is never left behind."""
 

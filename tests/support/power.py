@@ -19,7 +19,6 @@ from typing import Final, Protocol
 
 import attrs
 
-_FILE: Final = stat.S_IFREG | 0o600
 _FOLDER: Final = stat.S_IFDIR | 0o700
 
 

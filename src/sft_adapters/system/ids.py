@@ -15,7 +15,6 @@ from sft_core.ports import Clock, Entropy
 _VERSION: Final = 7 << 76
 _VARIANT: Final = 0b10 << 62
 _COUNTER_BITS: Final = 12
-_RANDOM_BITS: Final = 62
 
 
 @attrs.define
