@@ -40,8 +40,8 @@ LIMITS: Final[tuple[Setting, ...]] = (
         "TRANSFER_MEMORY_MIB",
         types.whole(1, 1_048_576),
         512,
-        "Memory for what comes in, in each worker: at most three parts for each upload, growing as it comes. When it is "
-        "spent, uploads go on in smaller parts; 64 KiB for each of MAX_UPLOADS are set aside for that.",
+        "Memory for what comes in, in each worker: at most three parts for each upload, growing as it comes. When it "
+        "is spent, uploads go on in smaller parts; 64 KiB for each of MAX_UPLOADS are set aside for that.",
         "MiB",
     ),
     Setting(
