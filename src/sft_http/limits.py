@@ -1,5 +1,5 @@
 """
-What a worker gives to transfers at most: places for uploads, memory for what is on its way.
+What a worker gives to transfers at most: places for uploads, turns at a thread, memory for what is on its way.
 
 All of it belongs to the event loop's thread, so nothing here needs a lock.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Protocol
 
 import attrs
@@ -115,6 +115,50 @@ class Memory:
         """
         self.taken -= count
 
+    @contextmanager
+    def lent(self, count: int) -> Iterator[int]:
+        """
+        Bytes for as long as the block runs: so many, or what is left of them; a little is always to be had.
+        """
+        lent = max(min(count, LEAST_BUFFER), min(count, self.limit - self.taken))
+        self.insist(lent)
+        try:
+            yield lent
+        finally:
+            self.give_back(lent)
+
+
+@attrs.define
+class Turns:
+    """
+    So many may do at once what keeps a thread busy without waiting for a client, `limit` of them.
+
+    Whoever waits longest is next; one who may be refused waits for `wait_seconds` at most.
+    """
+
+    limit: int
+    wait_seconds: float
+    _free: asyncio.Semaphore = attrs.field(init=False, repr=False)
+
+    @_free.default
+    def _all_of_them(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(self.limit)
+
+    @asynccontextmanager
+    async def taken(self, *, refusable: bool) -> AsyncIterator[None]:
+        """
+        Have a turn for as long as the block runs; `Busy` if one who is `refusable` gets none in time.
+        """
+        try:
+            async with asyncio.timeout(self.wait_seconds if refusable else None):
+                await self._free.acquire()
+        except TimeoutError:
+            raise Busy("no turn came in time") from None
+        try:
+            yield
+        finally:
+            self._free.release()
+
 
 class Droppable(Protocol):
     """
@@ -163,6 +207,7 @@ class Limits:
     """
 
     uploads: UploadPlaces
+    concatenations: Turns
     memory: Memory
     read_ahead: ReadAhead
 
@@ -179,6 +224,8 @@ class Limits:
                 queue_limit=settings.queue_limit,
                 wait_seconds=settings.queue_wait_seconds,
             ),
+            # The other half of the threads is for those who wait for no more than a few bytes.
+            Turns(max(1, settings.transfer_threads // 2), settings.queue_wait_seconds),
             # What every upload may have in any case is set aside.
             Memory(max(0, memory - settings.max_uploads * LEAST_BUFFER)),
             ReadAhead((settings.read_ahead_mib << 20) // _READ_AHEAD_BYTES),

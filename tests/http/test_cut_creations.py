@@ -24,10 +24,11 @@ from sft_core.users.model import User
 from sft_core.vault.model import UploadKind
 from sft_core.vault.sweep import Swept
 from sft_core.vault.use_cases import AbortUpload
+from sft_http.concatenating import concatenate
 from sft_http.lanes import Lanes
 from sft_http.resources.tus import Creation
 from support.library import LIGHT, FaultyBlobs, UnansweredDatabase, register
-from support.resumable import an_upload, asked, keys, recorded, used
+from support.resumable import PART, an_upload, asked, keys, recorded, used
 from support.waiting import eventually
 
 CONTENT: Final = bytes(range(100))
@@ -121,7 +122,8 @@ def test_a_concatenation_cut_off_leaves_the_pieces_alone(sft: Application, lanes
     """The final upload is gone with what it held, and the pieces are as they were."""
     piece = an_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
     wanted = asked(None, UploadKind.FINAL, piece)
-    cut_off(sft, lanes, lambda on: on._concatenated(maya, wanted), "concatenate_uploads")
+    create = partial(concatenate, lanes=lanes, owner=maya.id, asked=wanted, part_size=PART)
+    cut_off(sft, lanes, lambda on: create(on.application), "concatenate_uploads")
     assert used(sft, maya) == len(CONTENT)
     assert keys(sft) == recorded(sft)
     assert sft.find_upload(owner=maya.id, file_id=piece).is_complete

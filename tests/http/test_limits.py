@@ -254,8 +254,14 @@ def test_the_settings_say_the_limits(make_edge: Callable[..., Edge]) -> None:
     assert (limits.memory.limit, limits.read_ahead.limit) == (2 * MIB, 3)
 
 
+def test_half_of_the_threads_is_for_others_than_concatenations(make_edge: Callable[..., Edge]) -> None:
+    """They wait for no client, so nothing else would make them pause; one may always be at it."""
+    for threads, turns in (("1", 1), ("2", 1), ("9", 4)):
+        assert Limits.of(make_edge(TRANSFER_THREADS=threads).settings).concatenations.limit == turns
+
+
 def test_an_upload_beyond_the_users_is_refused_before_its_body(make_edge: Callable[..., Edge]) -> None:
-    """By form, by PUT and by tus: 429 with Retry-After; then the place is free again."""
+    """By form, by PUT and by tus, out of pieces too: 429 with Retry-After; then the place is free again."""
     service = make_edge(MAX_UPLOADS_PER_USER="1")
     token = service.sign_up()
     form = file_part(b"x") + FORM_END
@@ -263,6 +269,7 @@ def test_an_upload_beyond_the_users_is_refused_before_its_body(make_edge: Callab
     tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "1", "Upload-Metadata": "filename eA=="}
     made = service.call("POST", "/tus", token=token, headers=tus).headers["location"]
     patch = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    final = {"Tus-Resumable": "1.0.0", "Upload-Metadata": "filename eA==", "Upload-Concat": f"final;{made}"}
     path = made.removeprefix(service.settings.api_v1_prefix)
     places = service.lanes.limits.uploads
     places._of_user[user] = 1
@@ -271,6 +278,7 @@ def test_an_upload_beyond_the_users_is_refused_before_its_body(make_edge: Callab
         service.call("PUT", "/files/x", token=token, raw=b"x"),
         service.call("PATCH", path, token=token, headers=patch, raw=b"x"),
         service.call("POST", "/tus", token=token, headers=tus | {"Content-Type": patch["Content-Type"]}, raw=b"x"),
+        service.call("POST", "/tus", token=token, headers=final),
     ]
     for answer in answers:
         assert (answer.status_code, answer.json["code"]) == (429, "too-many-uploads")

@@ -2,7 +2,7 @@
 Putting partial uploads together to a file of their owner.
 
 The file gets a key of its own, so the pieces are read, authenticated and encrypted again, a part at
-a time: it takes its time, and no more memory than any transfer.
+a time: it takes its time, and no more memory than any transfer. Between two parts it has none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 import attrs
 
 from sft_core.errors import PartialUnfinished, SftError
-from sft_core.values import UserId
+from sft_core.values import ByteRange, UserId
 from sft_core.vault.model import File, UploadKind
 from sft_core.vault.ports import Buffer
 from sft_core.vault.resumable import CreateUpload, FindUpload, Progress, Seal, TerminateUpload, UploadAsked
@@ -29,7 +29,13 @@ class Concatenation:
     progress: Progress
     upload: Upload
     sources: Sequence[Progress]
-    parts: Iterator[memoryview] = attrs.field(repr=False)
+
+    @property
+    def left(self) -> int:
+        """
+        How many bytes have still to be put.
+        """
+        return sum(source.offset for source in self.sources) - self.upload.received
 
 
 @attrs.frozen(kw_only=True)
@@ -58,17 +64,19 @@ class ConcatenateUploads:
             raise PartialUnfinished
         total = sum(source.offset for source in sources)
         progress, upload = self.create.opened(owner=owner, asked=attrs.evolve(asked, length=total))
-        parts = parts_of(self._content(sources), self.part_size)
-        return Concatenation(progress=progress, upload=upload, sources=sources, parts=parts)
+        return Concatenation(progress=progress, upload=upload, sources=sources)
 
-    def step(self, concatenation: Concatenation) -> bool:
+    def step(self, concatenation: Concatenation, *, at_most: int | None = None) -> bool:
         """
-        Store the next part; False if there is none.
+        Store the next part, a shorter one if it may have so many bytes only; False if there is none.
         """
-        part = next(concatenation.parts, None)
-        if part is None:
+        size = min(concatenation.left, self.part_size, self.part_size if at_most is None else at_most)
+        if not size:
             return False
-        self.store_part(concatenation.upload, part)
+        start = concatenation.upload.received
+        content = self._content(concatenation.sources, ByteRange(start, start + size))
+        for part in parts_of(content, size):
+            self.store_part(concatenation.upload, part)
         return True
 
     def finish(self, concatenation: Concatenation) -> File:
@@ -83,6 +91,10 @@ class ConcatenateUploads:
                 self.terminate(owner=file.owner, file_id=source.file.id)
         return file
 
-    def _content(self, sources: Sequence[Progress]) -> Iterator[Buffer]:
+    def _content(self, sources: Sequence[Progress], span: ByteRange) -> Iterator[Buffer]:
+        start = 0
         for source in sources:
-            yield from self.read(attrs.evolve(source.file, size=source.offset))
+            wanted = ByteRange(start, start + source.offset).intersection(span).shifted(-start)
+            if len(wanted):
+                yield from self.read(attrs.evolve(source.file, size=source.offset), wanted)
+            start += source.offset

@@ -18,11 +18,10 @@ from sft_adapters.settings import Settings
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.appending import Writing
-from sft_core.vault.concatenation import Concatenation
 from sft_core.vault.model import File, UploadKind
 from sft_core.vault.resumable import Progress, UploadAsked
 from sft_core.vault.use_cases import Upload
-from sft_http import appends, transfers, tus_headers
+from sft_http import appends, concatenating, transfers, tus_headers
 from sft_http.problems import MalformedRequest, UnsupportedMediaType, UnsupportedTusVersion
 from sft_http.resources.base import Resource, file_id
 
@@ -98,7 +97,10 @@ class Creation(_Tus):
         if brings:
             _require_media_type(req)
         if asked.kind is UploadKind.FINAL:
-            progress = await self._concatenated(user, asked)
+            async with self.lanes.limits.uploads.taken_by(user.id):
+                progress = await concatenating.concatenate(
+                    self.application, self.lanes, owner=user.id, asked=asked, part_size=self.settings.part_size
+                )
         elif brings:
             async with self.lanes.limits.uploads.taken_by(user.id):
                 progress = await self._created(req, user, asked, brings=True)
@@ -151,27 +153,6 @@ class Creation(_Tus):
         if not brings and not progress.is_complete:
             return progress
         return await self.lanes.bytes.insist(self.application.finish_upload, owner=user.id, file_id=upload)
-
-    async def _concatenated(self, user: User, asked: UploadAsked) -> Progress:
-        concatenate = self.application.concatenate_uploads
-        under_way: Concatenation | None = None
-
-        def begin() -> None:
-            nonlocal under_way
-            under_way = concatenate(owner=user.id, asked=asked)
-
-        try:
-            await self.lanes.control(begin)
-            assert under_way is not None  # noqa: S101 (as above)
-            # A part at a time, so that a long file does not keep a thread from everybody else.
-            while await self.lanes.bytes.insist(concatenate.step, under_way):
-                pass
-        except BaseException:
-            if under_way is not None:
-                await transfers.abort(self.application, self.lanes, under_way.upload)
-            raise
-        file = await self.lanes.bytes.insist(concatenate.finish, under_way)
-        return attrs.evolve(under_way.progress, file=file, offset=file.size)
 
 
 class OneUpload(_Tus):

@@ -1,0 +1,139 @@
+"""
+Pieces put together within what a worker gives to transfers: a place, a turn at a thread, memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+import pytest
+
+from sft_adapters.container import memory_application
+from sft_core.application import Application
+from sft_core.errors import Busy
+from sft_core.users.model import User
+from sft_core.values import FileId
+from sft_core.vault.model import UploadKind
+from sft_core.vault.ports import Buffer
+from sft_http.concatenating import concatenate
+from sft_http.lanes import Lanes
+from sft_http.limits import LEAST_BUFFER, Memory, Turns
+from support.library import LIGHT, SOON, PassedOnBlobs, register
+from support.resumable import an_upload, asked, keys, manifest, read, recorded, used
+
+MIB = 1 << 20
+CONTENT = bytes(range(256)) * 4096 + b"tail"
+
+
+@attrs.define
+class WatchedBlobs(PassedOnBlobs):
+    """
+    A blob store that notes how much memory is taken whenever a part is stored.
+    """
+
+    memory: Memory
+    taken: list[int] = attrs.field(factory=list)
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        self.taken.append(self.memory.taken)
+        super().put(key, pieces, size=size)
+
+
+@pytest.fixture
+def sft() -> Application:
+    return memory_application(environ=LIGHT)
+
+
+@pytest.fixture
+def maya(sft: Application) -> User:
+    return register(sft, "maya")
+
+
+@pytest.fixture
+def piece(sft: Application, maya: User) -> FileId:
+    return a_piece(sft, maya)
+
+
+def a_piece(sft: Application, maya: User) -> FileId:
+    upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT), UploadKind.PARTIAL)).file.id
+    sft.append_bytes(sft.take_upload(owner=maya.id, file_id=upload, offset=0), CONTENT)
+    return upload
+
+
+def put_together(sft: Application, lanes: Lanes, owner: User, *pieces: FileId, part_size: int) -> FileId:
+    wanted = asked(None, UploadKind.FINAL, *pieces)
+    story = concatenate(sft, lanes, owner=owner.id, asked=wanted, part_size=part_size)
+    return asyncio.run(asyncio.wait_for(story, SOON)).file.id
+
+
+@pytest.mark.parametrize("limit", [0, 2 * LEAST_BUFFER, MIB, 64 * MIB])
+def test_a_part_takes_what_memory_there_is_and_gives_it_back(
+    sft: Application, lanes: Lanes, maya: User, piece: FileId, limit: int
+) -> None:
+    """Buffers for it and for what it is read from count; with little left parts are shorter, and the file whole."""
+    memory = Memory(limit)
+    lanes.limits = attrs.evolve(lanes.limits, memory=memory)
+    blobs = WatchedBlobs(sft.store_part.blobs, memory)
+    store_part = attrs.evolve(sft.concatenate_uploads.store_part, blobs=blobs)
+    watched = attrs.evolve(sft, concatenate_uploads=attrs.evolve(sft.concatenate_uploads, store_part=store_part))
+    file = put_together(watched, lanes, maya, piece, piece, part_size=MIB)
+    sizes = [part.size for part in manifest(sft.append_bytes, file)]
+    assert read(sft, maya, file) == CONTENT * 2
+    assert memory.taken == 0
+    assert max(blobs.taken) <= max(limit, LEAST_BUFFER)
+    assert all(taken >= min(3 * size, limit) for taken, size in zip(blobs.taken, sizes, strict=True))
+    if limit == 64 * MIB:
+        assert sizes == [MIB, MIB, 8]
+
+
+def test_nothing_is_held_between_two_parts(sft: Application, lanes: Lanes, maya: User) -> None:
+    """Of many that wait for their turn none has memory: one who has one finds all that there is."""
+    memory = Memory(4 * MIB)
+    lanes.limits = attrs.evolve(lanes.limits, memory=memory, concatenations=Turns(1, SOON))
+    blobs = WatchedBlobs(sft.store_part.blobs, memory)
+    store_part = attrs.evolve(sft.concatenate_uploads.store_part, blobs=blobs)
+    watched = attrs.evolve(sft, concatenate_uploads=attrs.evolve(sft.concatenate_uploads, store_part=store_part))
+
+    async def story() -> list[Any]:
+        wanted = [asked(None, UploadKind.FINAL, a_piece(sft, maya)) for _ in range(5)]
+        several = (concatenate(watched, lanes, owner=maya.id, asked=one, part_size=MIB // 4) for one in wanted)
+        return await asyncio.gather(*several)
+
+    made = asyncio.run(asyncio.wait_for(story(), SOON))
+    assert {read(sft, maya, progress.file.id) for progress in made} == {CONTENT}
+    assert max(blobs.taken) == 3 * MIB // 4
+
+
+def test_one_for_which_no_turn_comes_is_refused_and_leaves_nothing(
+    sft: Application, lanes: Lanes, maya: User, piece: FileId
+) -> None:
+    """As any request that finds the service busy; the pieces are as they were."""
+    lanes.limits = attrs.evolve(lanes.limits, concatenations=Turns(0, 0.01))
+    with pytest.raises(Busy):
+        put_together(sft, lanes, maya, piece, part_size=MIB)
+    assert used(sft, maya) == len(CONTENT)
+    assert keys(sft) == recorded(sft)
+    assert sft.find_upload(owner=maya.id, file_id=piece).is_complete
+
+
+def test_one_that_has_begun_waits_for_its_turns(sft: Application, lanes: Lanes, maya: User) -> None:
+    """What has been put together is not thrown away for being busy, however long it takes."""
+    pieces = [an_upload(sft, maya, content, kind=UploadKind.PARTIAL) for content in (b"ab", b"", b"cdefg")]
+
+    @attrs.define
+    class Counted(Turns):
+        refusable_ones: list[bool] = attrs.field(factory=list)
+
+        def taken(self, *, refusable: bool) -> Any:
+            self.refusable_ones.append(refusable)
+            return super().taken(refusable=refusable)
+
+    turns = Counted(1, SOON)
+    lanes.limits = attrs.evolve(lanes.limits, concatenations=turns)
+    file = put_together(sft, lanes, maya, *pieces, part_size=3)
+    assert read(sft, maya, file) == b"abcdefg"
+    assert [part.size for part in manifest(sft.append_bytes, file)] == [3, 3, 1]
+    assert turns.refusable_ones == [True, False, False]
