@@ -33,8 +33,9 @@ from sft_core.errors import (
 )
 from sft_core.users.model import User
 from sft_core.values import FileName, Page
-from sft_core.vault.model import FileState, ShareTerms, UploadKind
-from support.library import LIGHT, FaultyBlobs, UnansweredDatabase, register
+from sft_core.vault.model import FileState, ShareTerms, UploadKind, VaultPolicy
+from sft_core.vault.use_cases import TOUCH_INTERVAL
+from support.library import LIGHT, CountedDatabase, FaultyBlobs, UnansweredDatabase, register
 from support.resumable import (
     PART,
     add,
@@ -136,6 +137,41 @@ def test_bytes_move_the_row(sft: Application, maya: User, clock: SettableClock) 
     assert found(sft, maya, upload).file.touched_at == begun_at
     add(sft, maya, upload, b"x")
     assert found(sft, maya, upload).file.touched_at == begun_at + timedelta(hours=1)
+
+
+def test_bytes_that_wait_for_their_checksum_move_the_row(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Once a minute at most: a request that takes longer than an upload may rest is not given up under way."""
+    idle, append = sft.find_upload.idle, sft.append_bytes
+    assert isinstance(append.begin, MemoryDatabase)
+    begin = CountedDatabase(append.begin)
+    append = attrs.evolve(append, begin=begin)
+    sft.create_upload(owner=maya.id, asked=asked(1))
+    upload = sft.create_upload(owner=maya.id, asked=asked(40)).file.id
+    add(sft, maya, upload, b"ab")
+    writing = take(sft, maya, upload, 2)
+    for count, step in enumerate((TOUCH_INTERVAL, idle - TOUCH_INTERVAL, idle / 2)):
+        clock.advance(microseconds=step / timedelta(microseconds=1))
+        for _ in range(2):
+            append.store(writing, b"xy")
+        assert begin.changes == count + 1
+        assert found(sft, maya, upload).file.touched_at == clock.now()
+        assert sft.sweep().given_up == (count == 1)
+    append.record(writing)
+    assert found(sft, maya, upload).offset == 14
+
+
+def test_whoever_has_lost_an_upload_keeps_it_alive_no_more(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Bytes that wait for a checksum move nobody else's row, and are told so; nothing of them stays."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(40)).file.id
+    begun_at, hung = clock.now(), take(sft, maya, upload, 0)
+    sft.append_bytes.store(hung, b"ab")
+    take(sft, maya, upload, 0)
+    clock.advance(minutes=2)
+    with pytest.raises(UploadTakenOver):
+        sft.append_bytes.store(hung, b"cd")
+    sft.append_bytes.discard(hung)
+    assert found(sft, maya, upload).file.touched_at == begun_at
+    assert keys(sft) == set()
 
 
 # --- faults --------------------------------------------------------------------------------------
@@ -336,6 +372,91 @@ def test_a_quota_is_held_from_the_announcement_on_or_byte_by_byte(clock: Settabl
     assert used(sft, maya) == 8
     take(sft, maya, open_ended, 8, length=20)
     assert used(sft, maya) == 20
+
+
+def test_bytes_that_wait_for_their_checksum_hold_their_quota(clock: SettableClock) -> None:
+    """Each from when it came; what does not fit is refused before it is stored, and what is dropped is given back."""
+    sft = limited(clock, USER_QUOTA="50")
+    maya = register(sft, "maya")
+    an_upload(sft, maya, bytes(10))
+    upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
+    add(sft, maya, upload, bytes(5))
+    writing = take(sft, maya, upload, 5)
+    for size in (21, 37):
+        sft.append_bytes.store(writing, bytes(16))
+        assert used(sft, maya) == 10 + size
+    stored = keys(sft)
+    with pytest.raises(QuotaExceeded) as told:
+        sft.append_bytes.store(writing, bytes(4))
+    assert (told.value.quota, told.value.used) == (50, 10)
+    assert keys(sft) == stored
+    sft.append_bytes.discard(writing)
+    assert (used(sft, maya), keys(sft)) == (15, recorded(sft))
+    sft.append_bytes.store(writing, bytes(16))
+    sft.append_bytes.record(writing)
+    assert (used(sft, maya), keys(sft)) == (31, recorded(sft))
+
+
+def test_where_there_is_plenty_of_it_the_quota_is_asked_seldom(sft: Application, maya: User) -> None:
+    """In growing steps, that are given back with what is recorded, or dropped."""
+    assert isinstance(sft.append_bytes.begin, MemoryDatabase)
+    begin = CountedDatabase(sft.append_bytes.begin)
+    append = attrs.evolve(sft.append_bytes, begin=begin, policy=VaultPolicy(max_file_size=1 << 40, quota=1 << 40))
+    for end, left in ((append.record, 60 * PART), (append.discard, 0)):
+        upload, begin.changes = sft.create_upload(owner=maya.id, asked=asked(None)).file.id, 0
+        writing, before = take(sft, maya, upload, 0), used(sft, maya)
+        for _ in range(60):
+            append.store(writing, bytes(PART))
+        assert (begin.changes, used(sft, maya) - before) == (5, 62 * PART)
+        end(writing)
+        assert (used(sft, maya) - before, keys(sft)) == (left, recorded(sft))
+
+
+def test_what_a_lost_writer_held_is_given_back_by_the_next_one(sft: Application, maya: User) -> None:
+    """And not again by the lost one, should it still be there: then it is the other's."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
+    lost = add(sft, maya, upload, b"ab")
+    sft.append_bytes.store(lost, bytes(PART))
+    assert used(sft, maya) > PART
+    later = take(sft, maya, upload, 2)
+    assert used(sft, maya) == 2
+    sft.append_bytes.store(later, bytes(5))
+    held = used(sft, maya)
+    with pytest.raises(UploadTakenOver):
+        sft.append_bytes.store(lost, bytes(2 * PART))
+    sft.append_bytes.discard(lost)
+    assert used(sft, maya) == held
+    sft.append_bytes.record(later)
+    assert (used(sft, maya), keys(sft)) == (7, recorded(sft))
+
+
+def test_what_is_held_for_dropped_bytes_is_given_back_later_if_not_now(sft: Application, maya: User) -> None:
+    """A database that is away keeps nobody from being told why the bytes were dropped."""
+    upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
+    assert isinstance(sft.append_bytes.begin, MemoryDatabase)
+    begin = UnansweredDatabase(sft.append_bytes.begin, 1, happens=False)
+    writing, append = take(sft, maya, upload, 0), attrs.evolve(sft.append_bytes, begin=begin)
+    append.store(writing, b"ab")
+    append.discard(writing)
+    assert (used(sft, maya) > 0, keys(sft)) == (True, set())
+    take(sft, maya, upload, 0)
+    assert used(sft, maya) == 0
+
+
+def test_what_cannot_fit_is_refused_before_it_comes(clock: SettableClock) -> None:
+    """Also of an open length, by what one request announces; the upload stays with whom it was."""
+    sft = limited(clock, USER_QUOTA="60", MAX_FILE_SIZE="40")
+    maya = register(sft, "maya")
+    an_upload(sft, maya, bytes(30))
+    upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
+    writing = add(sft, maya, upload, bytes(10))
+    with pytest.raises(FileTooLarge):
+        sft.take_upload(owner=maya.id, file_id=upload, offset=10, coming=31)
+    with pytest.raises(QuotaExceeded) as told:
+        sft.take_upload(owner=maya.id, file_id=upload, offset=10, coming=21)
+    assert (told.value.quota, told.value.used) == (60, 30)
+    sft.append_bytes(writing, bytes(10))
+    sft.append_bytes(sft.take_upload(owner=maya.id, file_id=upload, offset=20, coming=10), bytes(10))
 
 
 def test_types_are_looked_at_before_anything_is_stored(clock: SettableClock) -> None:

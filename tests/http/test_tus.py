@@ -216,6 +216,39 @@ def test_whoever_announces_too_much_takes_nothing_over(service: Edge, token: str
     assert offset_of(service, token, upload) == 5
 
 
+@pytest.mark.parametrize(("announced", "code"), [(41, "file-too-large"), (31, "quota-exceeded")])
+@pytest.mark.parametrize("checked", [False, True])
+def test_a_bite_of_an_open_length_that_cannot_fit_is_refused_unread(
+    make_edge: Callable[..., Edge], announced: int, code: str, *, checked: bool
+) -> None:
+    """413 by what the request announces, before a byte has been taken."""
+    service = make_edge(MAX_FILE_SIZE="40", USER_QUOTA="30")
+    token = service.sign_up()
+    upload = begun(service, token, Upload_Defer_Length="1")
+    headers = {"Upload-Checksum": f"sha1 {encoded(bytes(20))}"} if checked else {}
+    refused = spoken(service, token, upload, 0, [bytes(announced)], announced=announced, headers=headers)
+    assert (refused.status, refused.body["code"], refused.taken) == (413, code, 0)
+
+
+def test_a_checked_bite_of_an_open_length_is_within_the_quota_while_it_comes(make_edge: Callable[..., Edge]) -> None:
+    """Nobody announced how much comes: no more of it is stored than fits, and then nothing is left."""
+    service = make_edge(USER_QUOTA=str(3 * PART))
+    token, most = service.sign_up(), 0
+    upload = begun(service, token, Upload_Defer_Length="1")
+
+    def pieces() -> Iterator[bytes]:
+        nonlocal most
+        for _ in range(20):
+            yield bytes(PART)
+            most = max(most, len(keys(service.application)))
+
+    refused = spoken(service, token, upload, 0, pieces(), headers={"Upload-Checksum": f"sha1 {encoded(bytes(20))}"})
+    assert (refused.status, refused.body["code"]) == (413, "quota-exceeded")
+    assert most == 3
+    assert keys(service.application) == set()
+    assert create(service, token, 3 * PART).status_code == 201
+
+
 # --- bodies that break off -------------------------------------------------------------------------
 
 

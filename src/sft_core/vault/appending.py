@@ -36,7 +36,7 @@ from sft_core.values import ByteRange, FileId, Secret, UserId
 from sft_core.vault.model import FILE_KEY_PURPOSE, File, FileState, Part, UploadKind, VaultPolicy
 from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
 from sft_core.vault.resumable import FindUpload, Progress
-from sft_core.vault.use_cases import Place, ReadFile, Upload, hold
+from sft_core.vault.use_cases import TOUCH_INTERVAL, Place, ReadFile, Upload, hold, step_ahead
 
 TAIL: Final = 48
 """How many parts at the end of a manifest are looked at for merging: more than a part can double."""
@@ -48,7 +48,7 @@ class Writing:
     An upload in the hands of its writer. Changed by one task at a time.
 
     `pending` parts are stored and the manifest does not know of them yet; the first of them takes
-    the place of the `merged` ones.
+    the place of the `merged` ones. `held` bytes of its owner's quota are held for it.
     """
 
     file: File
@@ -56,6 +56,7 @@ class Writing:
     writer: int
     length: int | None
     offset: int
+    held: int
     tail: list[Part]
     pending: list[Part] = attrs.field(factory=list)
     merged: list[Part] = attrs.field(factory=list)
@@ -74,8 +75,8 @@ class TakeUpload:
     Become the writer of an upload that stands at `offset`; whoever was it before writes nothing more.
 
     A length that was left open at creation may be announced now. `OffsetMismatch`, `FileTooLarge`
-    if `coming` bytes are more than there is left to come, and whatever else is refused leave the
-    upload to whom it was.
+    or `QuotaExceeded` if `coming` bytes are more than may come, and whatever else is refused leave
+    the upload to whom it was.
     """
 
     begin: Begin[VaultUnit]
@@ -100,13 +101,16 @@ class TakeUpload:
                 raise FileNotFound
             if found.offset != offset:
                 raise OffsetMismatch(found.offset)
+            if found.upload.length is None:
+                # What a writer held for bytes of which nothing has come, and died, is held no more.
+                unit.quotas.hold(file_id, offset, limit=self.policy.quota)
             known = self._length(unit, found, length)
-            if known is not None and offset + coming > known:
-                raise FileTooLarge(known)
+            self._admit(unit, found, known, coming)
             tail = list(unit.manifests.tail(file_id, limit=TAIL))
             unit.commit()
         key = self.keyring.unwrap(found.file.key, purpose=FILE_KEY_PURPOSE, context=found.file.key_context)
-        return Writing(file=found.file, key=key, writer=writer, length=known, offset=offset, tail=tail)
+        held = offset if known is None else known
+        return Writing(file=found.file, key=key, writer=writer, length=known, offset=offset, held=held, tail=tail)
 
     def _length(self, unit: VaultUnit, found: Progress, length: int | None) -> int | None:
         if length is None or length == found.upload.length:
@@ -119,6 +123,18 @@ class TakeUpload:
         unit.uploads.fix_length(found.file.id, length)
         hold(unit, Upload(file=found.file, key=Secret(b""), held=found.offset), self.policy, need=length)
         return length
+
+    def _admit(self, unit: VaultUnit, found: Progress, known: int | None, coming: int) -> None:
+        size = found.offset + coming
+        if known is not None:
+            if size > known:
+                raise FileTooLarge(known)
+            return
+        self.policy.admit_size(size)
+        # Nothing is held yet of what is only announced by one request; it is refused if it cannot fit.
+        quota, used = self.policy.quota, unit.quotas.used(found.file.owner)
+        if coming and quota is not None and used + coming > quota:
+            raise QuotaExceeded(quota=quota, used=used - found.offset)
 
 
 @attrs.frozen(kw_only=True)
@@ -145,7 +161,7 @@ class AppendBytes:
     part_size: int
 
     def __call__(self, writing: Writing, plaintext: Buffer) -> None:
-        self.store(writing, plaintext)
+        self._store(writing, self.place(writing, len(plaintext)), plaintext)
         self.record(writing)
 
     def admit(self, writing: Writing, received: int) -> None:
@@ -159,10 +175,32 @@ class AppendBytes:
     def store(self, writing: Writing, plaintext: Buffer) -> None:
         """
         Store bytes as a part that the manifest learns of by `record`, or that `discard` takes back.
+
+        As long as it does not know of them the row is told once a minute at most that the upload
+        moves, and what was not announced is held of the quota in growing steps, as by `StorePart`.
         """
         place = self.place(writing, len(plaintext))
+        self._go_on(writing, place.stop)
+        self._store(writing, place, plaintext)
+
+    def _store(self, writing: Writing, place: Place, plaintext: Buffer) -> None:
         if len(plaintext):
             self.settle(writing, self.put(writing, place, plaintext))
+
+    def _go_on(self, writing: Writing, size: int) -> None:
+        """
+        Keep an upload alive that comes to so many bytes before any of them is recorded, and hold them.
+        """
+        now, held = self.clock.now(), writing.held
+        if size <= held and now - writing.file.touched_at < TOUCH_INTERVAL:
+            return
+        file = attrs.evolve(writing.file, touched_at=now)
+        with self.begin() as unit:
+            self._require_writer(unit, writing, file)
+            if size > held:
+                held = self._hold(unit, writing, need=size, ahead=step_ahead(size, self.policy))
+            unit.commit()
+        writing.file, writing.held = file, held
 
     def place(self, writing: Writing, size: int, *, after: Place | None = None) -> Place:
         """
@@ -230,28 +268,45 @@ class AppendBytes:
             raise
         writing.tail = [*writing.tail[: len(writing.tail) - len(replaced)], *parts][-TAIL:]
         writing.file, writing.offset = file, received
+        writing.held = received if writing.length is None else writing.length
         self._delete(replaced)
 
     def discard(self, writing: Writing) -> None:
         """
-        Take back what is pending; the upload is where it was.
+        Take back what is pending, and what is held for it; the upload is where it was.
         """
         parts, writing.pending, writing.merged = writing.pending, [], []
         self._delete(parts)
+        if writing.length is None and writing.held > writing.offset:
+            # What cannot be given back now is by who takes the upload over next, or with its file.
+            with suppress(SftError), self.begin() as unit:
+                self._require_writer(unit, writing, writing.file)
+                self._hold(unit, writing, need=writing.offset)
+                unit.commit()
+                writing.held = writing.offset
 
     def _within(
         self, unit: VaultUnit, writing: Writing, file: File, parts: Sequence[Part], replaced: Sequence[Part]
     ) -> None:
-        if not unit.files.replace(file, expected=FileState.RECEIVING):
-            raise UploadAborted
-        if not unit.uploads.is_writer(file.id, writing.writer):
-            raise UploadTakenOver
+        self._require_writer(unit, writing, file)
         if replaced:
             unit.manifests.cut(file.id, replaced[0].number)
         unit.manifests.append(file.id, parts)
         if writing.length is None:
-            upload = Upload(file=file, key=writing.key, held=writing.offset)
-            hold(unit, upload, self.policy, need=parts[-1].span.stop)
+            self._hold(unit, writing, need=parts[-1].span.stop)
+
+    def _require_writer(self, unit: VaultUnit, writing: Writing, file: File) -> None:
+        """
+        Store when the file last moved; nobody takes its upload over, or ends it, until the unit has ended.
+        """
+        if not unit.files.replace(file, expected=FileState.RECEIVING):
+            raise UploadAborted
+        if not unit.uploads.is_writer(file.id, writing.writer):
+            raise UploadTakenOver
+
+    def _hold(self, unit: VaultUnit, writing: Writing, *, need: int, ahead: int = 0) -> int:
+        upload = Upload(file=writing.file, key=writing.key, held=writing.held)
+        return hold(unit, upload, self.policy, need=need, ahead=ahead)
 
     def _delete(self, parts: Sequence[Part]) -> None:
         for part in parts:

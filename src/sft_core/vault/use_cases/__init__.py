@@ -19,12 +19,14 @@ from sft_core.vault.use_cases.reading import (
 from sft_core.vault.use_cases.receiving import (
     HELD_AHEAD,
     NEAR_THE_QUOTA,
+    TOUCH_INTERVAL,
     BeginUpload,
     Place,
     SealUpload,
     StorePart,
     Upload,
     hold,
+    step_ahead,
 )
 from sft_core.vault.use_cases.removing import (
     AbortUpload,
@@ -39,6 +41,7 @@ from sft_core.vault.use_cases.storing import (
 __all__ = [
     "HELD_AHEAD",
     "NEAR_THE_QUOTA",
+    "TOUCH_INTERVAL",
     "AbortUpload",
     "BeginUpload",
     "DeleteFile",
@@ -54,4 +57,5 @@ __all__ = [
     "hold",
     "parts_of",
     "purge",
+    "step_ahead",
 ]

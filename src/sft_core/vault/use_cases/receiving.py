@@ -77,6 +77,13 @@ def hold(unit: VaultUnit, upload: Upload, policy: VaultPolicy, *, need: int, ahe
     return need
 
 
+def step_ahead(size: int, policy: VaultPolicy) -> int:
+    """
+    How many bytes an upload of unknown size holds, where there is plenty, when it comes to `size` of them.
+    """
+    return min(2 * size, size + HELD_AHEAD, policy.max_file_size)
+
+
 @attrs.frozen(kw_only=True)
 class BeginUpload:
     """
@@ -269,7 +276,7 @@ class StorePart:
         self.policy.admit_size(size)
         if size <= upload.held or (not upload.intended and not place.number):
             return
-        ahead = min(2 * size, size + HELD_AHEAD, self.policy.max_file_size)
+        ahead = step_ahead(size, self.policy)
         if not upload.intended:
             # It was announced to be smaller.
             intend(self.begin, upload, self.keyring, self.policy, need=size, ahead=ahead)
