@@ -7,7 +7,6 @@ All of it belongs to the event loop's thread, so nothing here needs a lock.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Protocol
@@ -16,73 +15,12 @@ import attrs
 
 from sft_adapters.settings import Settings
 from sft_core.errors import Busy
-from sft_core.values import UserId
+from sft_http.places import UploadPlaces
 
 LEAST_BUFFER: Final = 64 << 10
 """How many bytes every upload may gather, however little memory is left."""
 _READ_AHEAD_BYTES: Final = 4 << 20
 """What a download has read ahead at most: a window of a part, encrypted and decrypted."""
-
-
-class TooManyUploads(Busy):
-    """
-    The user has as many uploads under way as one may have.
-    """
-
-    code = "too-many-uploads"
-    public = "Too many of your uploads are under way; please try again when one has ended."
-
-
-@attrs.define
-class UploadPlaces:
-    """
-    So many bodies of files are received at once, `limit` in all and `user_limit` of one user.
-
-    One more waits in turn for a place, for `wait_seconds` at most, and before its body is read.
-    Who waits counts for the user, so that nobody fills the queue for others.
-    """
-
-    limit: int = attrs.field()
-    user_limit: int
-    queue_limit: int
-    wait_seconds: float
-    _under_way: int = attrs.field(default=0, init=False)
-    _of_user: Counter[UserId] = attrs.field(factory=Counter, init=False)
-    _free: asyncio.Semaphore = attrs.field(init=False, repr=False)
-
-    @_free.default
-    def _all_of_them(self) -> asyncio.Semaphore:
-        return asyncio.Semaphore(self.limit)
-
-    @asynccontextmanager
-    async def taken_by(self, user: UserId) -> AsyncIterator[None]:
-        """
-        Hold a place for as long as the block runs; `TooManyUploads` or `Busy` if there is none.
-        """
-        if self._of_user[user] >= self.user_limit:
-            raise TooManyUploads
-        if self._under_way >= self.limit + self.queue_limit:
-            raise Busy("too many uploads wait already")
-        self._under_way += 1
-        self._of_user[user] += 1
-        try:
-            await self._wait_for_one()
-            try:
-                yield
-            finally:
-                self._free.release()
-        finally:
-            self._under_way -= 1
-            self._of_user[user] -= 1
-            if not self._of_user[user]:
-                del self._of_user[user]
-
-    async def _wait_for_one(self) -> None:
-        try:
-            async with asyncio.timeout(self.wait_seconds):
-                await self._free.acquire()
-        except TimeoutError:
-            raise Busy("no place for an upload became free in time") from None
 
 
 @attrs.define

@@ -14,7 +14,7 @@ from falcon.asgi import App, Request, Response
 
 from sft_core import errors
 from sft_http.exchange import RequestTimeout
-from sft_http.limits import TooManyUploads
+from sft_http.places import TooManyUploads
 
 log: Final = logging.getLogger("sft.problems")
 

@@ -18,7 +18,8 @@ from sft_core.values import ByteRange, UserId
 from sft_http.buffers import PartBuffer
 from sft_http.deliveries import Delivery
 from sft_http.gathering import Gathering, PartAfterPart
-from sft_http.limits import LEAST_BUFFER, Limits, Memory, ReadAhead, TooManyUploads, UploadPlaces
+from sft_http.limits import LEAST_BUFFER, Limits, Memory, ReadAhead
+from sft_http.places import TooManyUploads, UploadPlaces
 from sft_http.wire import Wire
 from support.edge import END as FORM_END
 from support.edge import Edge, file_part

@@ -70,11 +70,11 @@ def speak(
         spoken.said.append(message)
 
     app: Any = service.client.app
-    asyncio.run(app(_scope(method, path, token, announced, headers or FORM), receive, send))
+    asyncio.run(app(scope_of(method, path, token, announced, headers or FORM), receive, send))
     return spoken
 
 
-def _scope(method: str, path: str, token: str, announced: int | None, headers: Mapping[str, str]) -> dict[str, Any]:
+def scope_of(method: str, path: str, token: str, announced: int | None, headers: Mapping[str, str]) -> dict[str, Any]:
     chunked = (b"transfer-encoding", b"chunked")
     return {
         "type": "http",

@@ -190,7 +190,7 @@ class OneUpload(_Tus):
         if offset is None:
             raise MalformedRequest("Upload-Offset is missing.")
         tus_headers.checksum_of(req.get_header("Upload-Checksum"))
-        async with self.lanes.limits.uploads.taken_by(user.id):
+        async with self.lanes.limits.uploads.taken_by(user.id, upload) as stay:
             writing = await self.lanes.control(
                 self.application.take_upload,
                 owner=user.id,
@@ -199,6 +199,8 @@ class OneUpload(_Tus):
                 length=length,
                 coming=req.content_length or 0,
             )
+            # Who is refused above has ended nobody.
+            await stay.overtake(writing.writer)
             await self._append(req, writing)
         resp.status = 204
         if writing.offset == writing.length:
