@@ -19,7 +19,7 @@ from sft_http import openapi, problems
 from sft_http.edge import EdgeApp, RouteNote
 from sft_http.lanes import Lanes
 from sft_http.pace import Pace
-from sft_http.resources import auth, downloads, files, meta, tus, uploads
+from sft_http.resources import auth, downloads, files, meta, tus
 from sft_http.resources.base import Doorkeeper, FirstCheck
 
 _EXPOSED: Final = [
@@ -76,7 +76,7 @@ def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterat
     yield f"{api}/auth/2fa/verify", auth.TotpVerify(*own)
     yield f"{api}/auth/2fa/disable", auth.TotpDisable(*own)
     yield f"{api}/files", files.Files(*own)
-    yield f"{api}/files/upload", uploads.FileUpload(*own)
+    yield f"{api}/files/upload", files.FileUpload(*own)
     yield f"{api}/files/shared/{{token}}", downloads.SharedDownload(*own)
     yield f"{api}/files/{{id}}", files.OneFile(*own)
     yield f"{api}/files/{{id}}/download", downloads.Download(*own)

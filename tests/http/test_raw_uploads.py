@@ -35,6 +35,14 @@ def test_a_body_becomes_a_file(service: Edge, token: str, size: int) -> None:
     assert download.content == content
 
 
+@pytest.mark.parametrize("name", ["upload", "shared", "download", "share", "links", "%75pload", "upload/"])
+def test_a_file_may_be_named_like_a_step_of_a_path(service: Edge, token: str, name: str) -> None:
+    """What else stands behind /files/ keeps no name from anybody."""
+    answer = service.call("PUT", f"/files/{name}", token=token, raw=b"named so")
+    assert (answer.status_code, answer.json["filename"]) == (201, name.replace("%75", "u").strip("/"))
+    assert service.call("GET", f"/files/{answer.json['id']}/download", token=token).content == b"named so"
+
+
 def test_each_put_makes_a_file_of_its_own(service: Edge, token: str) -> None:
     """A name that is there is not taken over: both files stay."""
     ids = {service.call("PUT", "/files/same.txt", token=token, raw=b"x").json["id"] for _ in range(2)}

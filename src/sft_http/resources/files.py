@@ -17,6 +17,7 @@ from sft_http import schemas
 from sft_http.exchange import bound_body, require_whole_body
 from sft_http.problems import MalformedRequest, UnsupportedMediaType
 from sft_http.repeats import key_of
+from sft_http.resources import uploads
 from sft_http.resources.base import Resource, file_id, query, whole
 from sft_http.resources.uploads import FIELDS, Uploading, share_terms
 
@@ -97,6 +98,15 @@ class OneFile(Uploading):
                 await self.give_up(received)
                 raise
         await self.answer(resp, user, received, terms, public=public, call="PUT /files/{name}", repeat=repeat)
+
+
+class FileUpload(uploads.FileUpload):
+    """
+    POST /files/upload; and PUT of a file that is named as this path ends.
+    """
+
+    async def on_put(self, req: Request, resp: Response) -> None:
+        await OneFile(self.application, self.lanes, self.settings).on_put(req, resp, "upload")
 
 
 class FileShare(Resource):
