@@ -7,7 +7,7 @@ What arrives is gathered into parts, which threads encrypt and store while more 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from functools import partial
 from typing import Final
 
@@ -56,6 +56,7 @@ async def receive(
             media_type=media_type,
             announced_size=announced_size,
             overhead=overhead,
+            tells_end=True,
         )
 
     try:
@@ -66,12 +67,23 @@ async def receive(
             lanes.limits.memory,
             admit=application.begin_upload.policy.admit_size,
             part_size=_buffer_size(part_size, announced_size),
-        ).take(stream)
+        ).take(stream if announced_size is not None else _to_its_end(stream, upload))
     except BaseException:
         if upload is not None:
             await abort(application, lanes, upload)
         raise
     return upload
+
+
+async def _to_its_end(stream: AsyncIterable[bytes], upload: Upload) -> AsyncIterator[bytes]:
+    """
+    The same stream; the upload is told its size when all of it has come, before its last part is stored.
+    """
+    size = 0
+    async for piece in stream:
+        size += len(piece)
+        yield piece
+    upload.expected = size
 
 
 @attrs.frozen

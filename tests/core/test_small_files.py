@@ -5,6 +5,7 @@ Files of one part, as most are: one commit, and no row before it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import attrs
 import pytest
@@ -17,7 +18,7 @@ from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.model import File, ShareTerms
 from sft_core.vault.use_cases import Upload
-from support.library import LIGHT, CountedDatabase, FaultyBlobs, UnansweredDatabase
+from support.library import LIGHT, CountedDatabase, FaultyBlobs, RowsWatched, UnansweredDatabase
 
 NAME = FileName.parse("small.txt")
 CONTENT = b"small, as most files are"
@@ -59,6 +60,53 @@ def test_a_small_file_is_one_part_and_one_commit(sft: Application, maya: User, c
     assert len(keys(sft)) == 1
     assert content_of(sft, sft.find_file(owner=maya.id, file_id=file.id)) == content
     assert database(sft)._committed.usages[maya.id] == len(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", CONTENT])
+def test_so_is_one_of_unknown_size_whose_end_is_told(sft: Application, maya: User, content: bytes) -> None:
+    """Told before its part is stored; its hold is asked for by the one commit."""
+    begin = CountedDatabase(database(sft))
+    part = attrs.evolve(sft.store_part, begin=begin)
+    upload = attrs.evolve(sft.begin_upload, begin=begin)(owner=maya.id, name=NAME, tells_end=True)
+    upload.expected = len(content)
+    part(upload, content)
+    file = attrs.evolve(sft.seal_upload, begin=begin, store_part=part)(upload)
+    assert begin.changes == 1
+    assert content_of(sft, sft.find_file(owner=maya.id, file_id=file.id)) == content
+    assert database(sft)._committed.usages[maya.id] == len(content)
+
+
+@pytest.mark.parametrize("announced", [None, 2 * len(CONTENT)])
+def test_a_part_that_others_follow_is_not_stored_without_a_row(
+    sft: Application, maya: User, announced: int | None
+) -> None:
+    """However long its client takes for the next one; also if it is a short part of a small file."""
+    blobs = RowsWatched(sft.store_part.blobs, database(sft))
+    upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=announced, tells_end=True)
+    assert not database(sft)._committed.files
+    part = attrs.evolve(sft.store_part, blobs=blobs)
+    part(upload, CONTENT)
+    upload.expected = 2 * len(CONTENT)
+    part(upload, CONTENT)
+    assert blobs.known == [True, True]
+    assert content_of(sft, sft.seal_upload(upload)) == 2 * CONTENT
+
+
+def test_one_of_unknown_size_that_does_not_fit_leaves_nothing(sft: Application, maya: User) -> None:
+    """Refused by its commit if it is small, else before its first part is stored."""
+    begin = partial(sft.begin_upload, owner=maya.id, name=NAME, tells_end=True)
+    small, large = begin(), begin()
+    small.expected = 1001
+    sft.store_part(small, bytes(1001))
+    with pytest.raises(QuotaExceeded):
+        sft.seal_upload(small)
+    sft.abort_upload(small)
+    with pytest.raises(QuotaExceeded):
+        sft.store_part(large, bytes(1001))
+    sft.abort_upload(large)
+    assert keys(sft) == []
+    assert not database(sft)._committed.files
+    assert database(sft)._committed.usages.get(maya.id, 0) == 0
 
 
 def test_a_small_public_file_has_its_link_in_the_same_commit(sft: Application, maya: User) -> None:

@@ -235,6 +235,20 @@ class PassedOnBlobs:
 
 
 @attrs.define
+class RowsWatched(PassedOnBlobs):
+    """
+    A blob store that notes for each part whether a row knew of its file when it came.
+    """
+
+    database: MemoryDatabase
+    known: list[bool] = attrs.field(factory=list)
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        self.known.append(bool(self.database._committed.files))
+        super().put(key, pieces, size=size)
+
+
+@attrs.define
 class PairedBlobs(PassedOnBlobs):
     """
     A blob store in which a put ends only when the one after it has been stored, if there is one; `last` waits for none.

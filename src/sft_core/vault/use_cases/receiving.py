@@ -42,12 +42,14 @@ class Upload:
 
     The row of a file that is small enough for one part comes with its commit: it is not `intended`
     before, no row knows of it, and its key is not wrapped yet, for a slow client may take longer
-    than an operator to replace the key that wraps it.
+    than an operator to replace the key that wraps it. Only its last part may be stored like that:
+    the one with which it comes to the `expected` size, which is unknown as long as it is None.
     """
 
     file: File
     key: Secret
     intended: bool = True
+    expected: int | None = None
     held: int = 0
     received: int = 0
     parts: int = 0
@@ -93,6 +95,9 @@ class BeginUpload:
     it. `FileTypeNotAllowed` and, if what must come is over a limit, `FileTooLarge`,
     `QuotaExceeded` or `BlobStoreFull`; then nothing is stored. Most files are small: of one that is announced to fit
     into `part_size` nothing is stored yet, so that it costs one commit, which then asks its quota.
+
+    So it is with one of which nothing is announced, if its caller `tells_end`: when its last byte
+    has come, and before its part is stored, `Upload.expected` has to be set to the size.
     """
 
     begin: Begin[VaultUnit]
@@ -112,6 +117,7 @@ class BeginUpload:
         media_type: MediaType = OCTET_STREAM,
         announced_size: int | None = None,
         overhead: int = 0,
+        tells_end: bool = False,
     ) -> Upload:
         announced = announced_size or 0
         least = max(0, announced - overhead)
@@ -126,8 +132,9 @@ class BeginUpload:
             media_type=media_type,
             created_at=self.clock.now(),
         )
-        upload = Upload(file=file, key=key, intended=False)
-        if announced_size is None or announced > self.part_size:
+        upload = Upload(file=file, key=key, intended=False, expected=None if announced_size is None else least)
+        may_be_small = tells_end if announced_size is None else announced <= self.part_size
+        if not may_be_small:
             intend(self.begin, upload, self.keyring, self.policy, need=least, ahead=announced, room=self.room)
         else:
             self._look_for_room(owner, least)
@@ -274,11 +281,13 @@ class StorePart:
     def _admit(self, upload: Upload, place: Place) -> None:
         size = place.stop
         self.policy.admit_size(size)
-        if size <= upload.held or (not upload.intended and not place.number):
+        # Of one that goes on no part is left without a row: its client may take as long as it likes for the next.
+        is_last = upload.expected is not None and size >= upload.expected
+        if size <= upload.held or (not upload.intended and not place.number and is_last):
             return
         ahead = step_ahead(size, self.policy)
         if not upload.intended:
-            # It was announced to be smaller.
+            # Its size was not announced, or to be smaller; or the part is a short one, for want of memory.
             intend(self.begin, upload, self.keyring, self.policy, need=size, ahead=ahead)
             return
         with self.begin() as unit:
