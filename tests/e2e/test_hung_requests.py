@@ -35,7 +35,7 @@ def patient_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servic
 
 
 def test_whoever_goes_on_takes_the_place_of_what_hangs(patient_service: Service) -> None:
-    """Every place of the user hangs, soon or late in its body: each upload is gone on with, and the hung are answered."""
+    """Every place of the user hangs, soon or late in its body: each upload is gone on with, the hung are answered."""
     maya = OnTheWire(patient_service, patient_service.sign_up("hung"))
     uploads = [maya.create(len(CONTENT)) for _ in range(2)]
     with ExitStack() as opened:
