@@ -109,6 +109,21 @@ def test_one_of_unknown_size_that_does_not_fit_leaves_nothing(sft: Application, 
     assert database(sft)._committed.usages.get(maya.id, 0) == 0
 
 
+@pytest.mark.parametrize("happens", [False, True])
+def test_a_row_whose_commit_had_no_answer_is_given_up_with_its_hold(
+    sft: Application, maya: User, *, happens: bool
+) -> None:
+    """Of an upload that turned out to be a long one: it is there or not, and then it is not."""
+    lost = UnansweredDatabase(database(sft), 0, happens=happens)
+    upload = sft.begin_upload(owner=maya.id, name=NAME, tells_end=True)
+    with pytest.raises(DatabaseUnavailable):
+        attrs.evolve(sft.store_part, begin=lost)(upload, CONTENT)
+    assert bool(database(sft)._committed.files) == happens
+    sft.abort_upload(upload)
+    assert not database(sft)._committed.files
+    assert database(sft)._committed.usages.get(maya.id, 0) == 0
+
+
 def test_a_small_public_file_has_its_link_in_the_same_commit(sft: Application, maya: User) -> None:
     """File and link are there together, with the terms that were given."""
     begin = CountedDatabase(database(sft))

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from sft_core.errors import QuotaExceeded, UploadAborted, UploadIncomplete
+from sft_core.errors import DatabaseUnavailable, QuotaExceeded, UploadAborted, UploadIncomplete
 from sft_core.ports import Begin, Clock, Entropy, Ids, KeyRing
 from sft_core.values import OCTET_STREAM, FileId, FileName, MediaType, Secret, UserId
 from sft_core.vault.model import (
@@ -179,7 +179,12 @@ def intend(
             unit.commit()
         return file, held
 
-    upload.file, upload.held = wrapped_and_stored(stored)
+    try:
+        upload.file, upload.held = wrapped_and_stored(stored)
+    except DatabaseUnavailable:
+        # The row may be there: whoever gives the upload up has to look, unless parts are to be removed without it.
+        upload.intended = not upload.parts
+        raise
     upload.intended = True
 
 
