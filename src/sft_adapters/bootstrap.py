@@ -8,11 +8,13 @@ something else: no new key where there is data under an old one.
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import attrs
 
@@ -25,12 +27,22 @@ from sft_adapters.opening import check_keys, one_writer, open_application
 from sft_adapters.ring_files import KEYS, check_key_files, earlier_keys
 from sft_adapters.settings import Settings
 from sft_adapters.sql import claims, inspection, migrate
+from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import opened, sqlite_file
 from sft_adapters.sql.errors import DatabaseRefused
 from sft_adapters.system import SystemEntropy
 from sft_core.application import Application
-from sft_core.errors import ConfigurationError, DatabaseUnavailable
+from sft_core.errors import (
+    BlobStoreFull,
+    BlobStoreUnavailable,
+    ConfigurationError,
+    DatabaseUnavailable,
+    StoreOfAnother,
+)
 from sft_core.ports import Clock
+from sft_core.vault.belonging import check_marks
+
+log: Final = logging.getLogger("sft.store")
 
 _EMPTY: Final[Mapping[str, str]] = {}
 
@@ -140,6 +152,9 @@ def prepare(settings: Settings, *, when_waiting: Callable[[str], None] | None = 
     `ConfigurationError` says by name what is wrong with a key or a server's settings, `DatabaseUnavailable`
     or `BlobStoreUnavailable` that it does not answer. Redis may be absent: nothing depends on it. If
     another process has the database for itself, `when_waiting` is told so before it is waited for.
+
+    The database gets its mark, and the blob store the same one unless it has one (`vault.belonging`).
+    That it has another one's is a warning in the log, and no reason not to start.
     """
     if settings.redis_url:
         extras.check_redis(settings)
@@ -153,6 +168,22 @@ def prepare(settings: Settings, *, when_waiting: Callable[[str], None] | None = 
         ring = AesKeyRing(settings.encryption_key, settings.earlier_keys)
         claim = claims.claiming(ring.active_id, allow=partial(_check_keys, settings, ring))
         migrate.upgrade(engine, seconds=settings.database_migration_seconds, then=claim)
+        _mark(settings, SqlDatabase(engine))
+
+
+def _mark(settings: Settings, begin: SqlDatabase) -> None:
+    with begin() as unit:
+        own = unit.marked.set_mark(uuid4().hex)
+        unit.commit()
+    container = Container(settings=settings)
+    try:
+        check_marks(own, container.blobs().set_mark(own))
+    except (StoreOfAnother, BlobStoreFull, BlobStoreUnavailable) as error:
+        fields = {"code": error.code, "detail": error.detail}
+        log.warning("parts of no file will not be removed: %s", error.detail, extra={"fields": fields})
+    finally:
+        if settings.minio_endpoint:
+            container.s3().close()
 
 
 def _check_keys(settings: Settings, ring: AesKeyRing, needed: set[str]) -> None:

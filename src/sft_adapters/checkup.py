@@ -14,7 +14,8 @@ from sft_adapters.bootstrap import check_needed_keys, check_schema, key_files
 from sft_adapters.opening import Unchecked
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
-from sft_core.errors import BlobStoreUnavailable, ConfigurationError, SftError
+from sft_core.errors import BlobStoreUnavailable, ConfigurationError, SftError, StoreOfAnother
+from sft_core.vault.belonging import require_own
 
 
 @attrs.frozen
@@ -89,11 +90,26 @@ def check_servers(settings: Settings, opened: Unchecked) -> Iterator[Check]:
     """
     The blob store, without which little can be examined, and Redis, which the service can do without.
     """
-    yield _looked_at("store", lambda: _where_the_blobs_are(settings, opened))
+    store = _looked_at("store", lambda: _where_the_blobs_are(settings, opened))
+    yield _whose_it_is(store, opened) if store.is_well else store
     if settings.redis_url:
         answers = extras.check_redis(settings)
         detail = "it answers" if answers else "no answer: the database does its work"
         yield Check("redis", is_well=answers, detail=detail)
+
+
+def _whose_it_is(store: Check, opened: Unchecked) -> Check:
+    """
+    The store, which is not well if it is another database's: all but the parts of no file can be examined.
+    """
+    examine = opened.application.examine
+    try:
+        require_own(examine.begin, examine.examine_file.blobs)
+    except StoreOfAnother as another:
+        return attrs.evolve(store, is_well=False, detail=f"{store.detail}: {another.detail}")
+    except SftError as error:
+        return failed("store", error)
+    return store
 
 
 def _where_the_blobs_are(settings: Settings, opened: Unchecked) -> str:

@@ -5,6 +5,7 @@ The composition root: which adapters stand behind which ports. The only module t
 from __future__ import annotations
 
 import base64
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -175,4 +176,8 @@ def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = 
     container.room.override(providers.Singleton(UntoldRoom))
     container.leases.override(providers.Singleton(MemoryLeases))
     container.expiring.override(providers.List(providers.Singleton(MemoryLinksOver, container.begin)))
+    # As `bootstrap.prepare` does it: what is stored there is this database's.
+    with container.begin()() as unit:
+        container.blobs().set_mark(unit.marked.set_mark(uuid.uuid4().hex))
+        unit.commit()
     return container.application()

@@ -14,7 +14,7 @@ from sft_adapters.settings import Settings
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError
 from sft_core.ports import Entropy, RateLimiter
 from sft_core.users.ports import SessionStore
-from sft_core.vault.ports import BlobStore
+from sft_core.vault.ports import MarkedStore
 
 if TYPE_CHECKING:
     from sft_adapters.minio.client import S3Client
@@ -94,7 +94,7 @@ def s3_client(settings: Settings) -> S3Client:
     )
 
 
-def s3_blobs(settings: Settings, client: S3Client) -> BlobStore:
+def s3_blobs(settings: Settings, client: S3Client) -> MarkedStore:
     """
     Blobs in the bucket, which must be there.
     """

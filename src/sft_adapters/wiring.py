@@ -28,7 +28,7 @@ from sft_core.vault.doctor import Examine
 from sft_core.vault.examine_parts import ExamineFile
 from sft_core.vault.examine_records import ExamineRecords
 from sft_core.vault.model import VaultPolicy
-from sft_core.vault.ports import BlobStore, ContentCipher, Room
+from sft_core.vault.ports import ContentCipher, MarkedStore, Room
 from sft_core.vault.sweep import Sweep, SweepInTurn, SweepPolicy
 from sft_core.vault.upkeep_ports import RecordKind, UpkeepUnit
 
@@ -50,7 +50,7 @@ class Adapters:
     limiter: RateLimiter
     leases: Leases
     expiring: Sequence[Expiring]
-    blobs: BlobStore
+    blobs: MarkedStore
     room: Room
     clock: Clock
     entropy: Entropy

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +32,20 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=True, default=str)
+
+
+@contextmanager
+def lines_of_a_start() -> Iterator[None]:
+    """
+    Write what is logged before the server sets logs up as JSON lines, too.
+    """
+    handler, logger = logging.StreamHandler(), logging.getLogger("sft")
+    handler.setFormatter(JsonFormatter())
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def logging_config(*, debug: bool) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import BadToken, BlobStoreUnavailable, ConfigurationError, DatabaseUnavailable
 from sft_core.values import ByteRange, EmailAddress, FileName, Page, Password, Username
+from sft_core.vault.belonging import MARK_NAME
 from support import servers
 from support.processes import connections_to, free_port
 
@@ -111,7 +112,9 @@ def test_the_servers_are_what_is_used(
         assert connection.execute("SELECT count(*) FROM parts").fetchone() == (3,)
     with valkey.client() as client:
         assert any(client.scan_iter("sft:s:*"))
-    assert len(list(s3.client().list_objects(bucket, recursive=True))) == 3
+    objects = [found.object_name for found in s3.client().list_objects(bucket, recursive=True)]
+    assert len(objects) == 4
+    assert MARK_NAME in objects
     assert {path.name for path in settings.data_dir.iterdir()} == {"keys"}
 
 

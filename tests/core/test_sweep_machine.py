@@ -32,6 +32,7 @@ from support.library import LIGHT
 
 NAME: Final = FileName.parse("notes.txt")
 IDLE_HOURS: Final = 2
+MARK: Final = "0123456789abcdef" * 2
 LATE: Final = datetime.max.replace(tzinfo=UTC)
 SETTINGS: Final = LIGHT | {"ORPHAN_GRACE_HOURS": "1", "UPLOAD_IDLE_HOURS": str(IDLE_HOURS), "EXPIRY_GRACE_MINUTES": "0"}
 
@@ -132,6 +133,7 @@ class SweptVault(RuleBasedStateMachine):
         self.owner = a_user(created_at=self.clock.now())
         with self.database() as unit:
             unit.users.add(self.owner)
+            self.blobs.set_mark(unit.marked.set_mark(MARK))
             unit.commit()
         self.uploads: list[tuple[Upload, bytes]] = []
         self.ended: list[Upload] = []

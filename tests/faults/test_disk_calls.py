@@ -21,6 +21,7 @@ import pytest
 
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, SftError
+from sft_core.vault.belonging import MARK_NAME
 from sft_http.problems import status_of
 from support.breaking import BREAKS, MAY_BE_SHORT, SHORT, Break, BreakingCalls
 from support.operations import OPERATIONS, Operation
@@ -51,13 +52,13 @@ class Disk:
 
     def check_traces(self) -> None:
         """
-        That nothing is in the folder but what the rows know of, and nothing is open.
+        That nothing is in the folder but its mark and what the rows know of, and nothing is open.
         """
         parts = self.world.database._committed.parts.values()
         recorded = {part.blob_key for some in parts for part in some}
         files = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}
-        folders = {path.name for path in self.root.iterdir()}
-        assert (files, folders) == (recorded, {key.partition("/")[0] for key in recorded})
+        folders = {path.name for path in self.root.iterdir() if path.name != MARK_NAME}
+        assert (files, folders) == (recorded | {MARK_NAME}, {key.partition("/")[0] for key in recorded})
         assert not self.calls.opened
 
 

@@ -29,7 +29,7 @@ from sft_adapters.memory.limiter import MemoryRateLimiter
 from sft_adapters.memory.records import Records
 from sft_adapters.memory.rows import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Users
 from sft_adapters.memory.sessions import MemorySessions
-from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
+from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers, Mark
 from sft_adapters.memory.wrapped import MemoryWrappedSecrets
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_adapters.testkit import contracts
@@ -88,6 +88,8 @@ MAKE: dict[type, Make] = {
     contracts.ResumableUploadsContract: lambda kind: {"database": With("uploads", kind)},
     contracts.QuotaContract: lambda kind: {"database": With("quotas", kind)},
     contracts.LeftoversContract: lambda kind: {"database": With("leftovers", kind)},
+    contracts.MarkedUnitContract: lambda kind: {"database": With("marked", kind)},
+    contracts.MarkedStoreContract: lambda kind: shared("blobs", kind()),
     contracts.InventoryContract: lambda kind: {"database": With("inventory", kind)},
     contracts.LedgerContract: lambda kind: {"database": With("ledger", kind)},
     contracts.RecordsContract: lambda kind: {"database": With("records", kind)},
@@ -120,6 +122,8 @@ SOUND: dict[type, Kind] = {
     contracts.ResumableUploadsContract: ResumableUploads,
     contracts.QuotaContract: Quotas,
     contracts.LeftoversContract: Leftovers,
+    contracts.MarkedUnitContract: Mark,
+    contracts.MarkedStoreContract: MemoryBlobs,
     contracts.InventoryContract: Inventory,
     contracts.LedgerContract: Ledger,
     contracts.RecordsContract: Records,
@@ -738,6 +742,27 @@ BUGS = [
         "test_only_what_has_expired_is_ended",
     ),
     rejected(contracts.LeftoversContract, upkeep.StopsAtTheFirstPage, "test_what_is_condemned_is_found"),
+    rejected(
+        contracts.MarkedUnitContract,
+        upkeep.MarksTheDatabaseAnew,
+        "test_a_mark_is_set_once",
+        "test_of_several_at_once_one_stays",
+    ),
+    rejected(contracts.MarkedUnitContract, upkeep.MarksAtOnce, "test_a_mark_is_there_with_its_commit"),
+    rejected(
+        contracts.MarkedStoreContract,
+        blobs.MarksAnew,
+        "test_a_mark_is_set_once",
+        "test_of_several_at_once_one_stays",
+    ),
+    rejected(contracts.MarkedStoreContract, blobs.ListsItsMark, "test_a_mark_is_no_blob"),
+    rejected(
+        contracts.MarkedStoreContract,
+        blobs.KeepsItsMarkToItself,
+        "test_a_mark_is_set_once",
+        "test_of_several_at_once_one_stays",
+        make=lambda kind: on_one(MemoryBlobs(), "blobs", kind),
+    ),
     rejected(contracts.InventoryContract, upkeep.LeavesEmptyPartsOut, "test_every_part_is_found"),
     rejected(contracts.LedgerContract, upkeep.ComparesTheSumsOnly, "test_errors_that_cancel_out_are_drifts_too"),
     rejected(

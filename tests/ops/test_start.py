@@ -29,6 +29,7 @@ from sft_adapters.sql.transactions import transaction
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError
 from sft_core.values import EmailAddress, FileName, Password, Secret, Username
+from sft_core.vault.belonging import MARK_NAME
 from sft_http.cli.main import sft
 from support import servers
 from support.peers import peer
@@ -187,7 +188,9 @@ def test_one_call_opens_it_on_servers(
     environ = {"DATABASE_URL": postgres_url, "REDIS_URL": valkey.url, **s3.environ(bucket)}
     with open_service(tmp_path / "data", environ) as application:
         stored(application)
-    assert len(list(s3.client().list_objects(bucket, recursive=True))) == 1
+    objects = [found.object_name for found in s3.client().list_objects(bucket, recursive=True)]
+    assert len(objects) == 2
+    assert MARK_NAME in objects
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"keys"}
 
 

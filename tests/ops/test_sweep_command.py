@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from sft_adapters.bootstrap import prepare, settings_for
+from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.opening import open_application
 from sft_adapters.settings import Settings
 from sft_core.values import EmailAddress, FileName, Password, Username
@@ -81,7 +82,7 @@ def test_a_row_that_cannot_be_read_hides_no_other(settings: Settings, data: Path
 
 
 def blobs(settings: Settings) -> int:
-    return sum(len(names) for _, _, names in os.walk(settings.blob_folder))
+    return sum(1 for _ in DiskBlobs(settings.blob_folder).list())
 
 
 def test_a_dry_run_tells_what_a_sweep_then_does(settings: Settings) -> None:

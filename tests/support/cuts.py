@@ -19,7 +19,8 @@ from sft_adapters.disk.calls import SystemCalls
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.rows import Tables
 from sft_core.values import FileId
-from sft_core.vault.ports import BlobStore
+from sft_core.vault.belonging import MARK_NAME
+from sft_core.vault.ports import MarkedStore
 from support.breaking import Break, BreakingCalls
 from support.operations import Operation
 from support.power import CLASSES, NOTHING, Drawn, Lot, Node, VolatileCalls, after_a_cut
@@ -118,14 +119,15 @@ class Machine:
         The same; then the operation is gone on with, and a sweep leaves no trace of the cut.
         """
         self.cut(moment, lot).go_on()
-        left = {f"{folder}/{name}" for folder, node in self.calls.top.names.items() for name in node.names}
+        folders = {name: node for name, node in self.calls.top.names.items() if name != MARK_NAME}
+        left = {f"{folder}/{name}" for folder, node in folders.items() for name in node.names}
         assert left == {blob.key for blob in self.world.blobs.list()}, "something is left"
-        assert all(node.names for node in self.calls.top.names.values()), "an empty folder is left"
+        assert all(node.names for node in folders.values()), "an empty folder is left"
 
 
 def a_machine(
     calls: Callable[[SystemCalls], SystemCalls] = lambda calls: calls,
-    store: Callable[[BlobStore], BlobStore] = lambda store: store,
+    store: Callable[[MarkedStore], MarkedStore] = lambda store: store,
 ) -> Machine:
     """
     A machine whose calls and whose store may be others than the sound ones.
@@ -133,7 +135,7 @@ def a_machine(
     database = SteppingDatabase()
     made: list[tuple[VolatileCalls, BreakingCalls]] = []
 
-    def blobs(now: Callable[[], float]) -> BlobStore:
+    def blobs(now: Callable[[], float]) -> MarkedStore:
         volatile = VolatileCalls(ROOT, now)
         breaking = BreakingCalls(volatile, is_durable=True)
         made.append((volatile, breaking))

@@ -20,7 +20,7 @@ from sft_core.ports import KeyRing
 from sft_core.users.model import Session, User
 from sft_core.users.ports import PasswordHasher, SessionStore
 from sft_core.values import EmailAddress, Password, Secret, SessionId, Username, WrappedSecret
-from sft_core.vault.ports import BlobInfo, BlobStore, Buffer
+from sft_core.vault.ports import BlobInfo, Buffer, MarkedStore
 
 PASSWORD: Final = Password.parse("correct horse battery")
 LIGHT: Final = {"ARGON2_MEMORY_KIB": "8192"}
@@ -124,7 +124,7 @@ class FaultyBlobs:
     A call that fails has done nothing, or with `too_late` everything; `wait` is called until it is known.
     """
 
-    _blobs: BlobStore
+    _blobs: MarkedStore
     _faults: Mapping[tuple[str, int], BaseException]
     _too_late: bool = attrs.field(default=False, kw_only=True)
     _wait: Callable[[], object] = attrs.field(default=lambda: None, kw_only=True)
@@ -145,6 +145,14 @@ class FaultyBlobs:
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         with self._call("list"):
             return iter([*self._blobs.list(prefix)])
+
+    def mark(self) -> str | None:
+        with self._call("mark"):
+            return self._blobs.mark()
+
+    def set_mark(self, mark: str) -> str:
+        with self._call("set_mark"):
+            return self._blobs.set_mark(mark)
 
     @contextmanager
     def _call(self, name: str) -> Iterator[None]:
@@ -219,7 +227,7 @@ class PassedOnBlobs:
     A blob store in front of another: a kind of it says what it does otherwise, and all else is passed on.
     """
 
-    _blobs: BlobStore
+    _blobs: MarkedStore
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         self._blobs.put(key, pieces, size=size)
@@ -232,6 +240,12 @@ class PassedOnBlobs:
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         return self._blobs.list(prefix)
+
+    def mark(self) -> str | None:
+        return self._blobs.mark()
+
+    def set_mark(self, mark: str) -> str:
+        return self._blobs.set_mark(mark)
 
 
 @attrs.define

@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 
 from sft_adapters.setting_table import SETTINGS
+from sft_core.vault.belonging import MARK_NAME
 from support.processes import free_port, running
 from support.transcript import blocks
 from support.wire import Answer, call
@@ -57,17 +58,18 @@ class Service:
                 " != (SELECT coalesce(sum(size), 0) FROM files WHERE owner_id = owner.id)"
             ).fetchone()[0]
             known = {key for (key,) in database.execute("SELECT blob_key FROM parts")}
-        folders = {path.name for path in (self.data / "blobs").iterdir()}
+        folders = {path.name for path in (self.data / "blobs").iterdir() if path.name != MARK_NAME}
         if unfinished or miscounted:
             return False
         return self.stored() == known and folders == {key.partition("/")[0] for key in known}
 
     def stored(self) -> set[str]:
         """
-        The keys of the parts on the disk, and whatever else lies beside them.
+        The keys of the parts on the disk, and whatever else lies beside them but the folder's mark.
         """
         blobs = self.data / "blobs"
-        return {str((Path(folder) / name).relative_to(blobs)) for folder, _, names in os.walk(blobs) for name in names}
+        found = {str((Path(folder) / name).relative_to(blobs)) for folder, _, names in os.walk(blobs) for name in names}
+        return found - {MARK_NAME}
 
     def edit(self, statement: str, *values: object) -> None:
         """

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 import attrs
 from dependency_injector import providers
@@ -31,7 +32,7 @@ from sft_core.errors import SftError
 from sft_core.users.model import User
 from sft_core.values import FileId, FileName, Page
 from sft_core.vault.model import FileState
-from sft_core.vault.ports import BlobStore, Buffer
+from sft_core.vault.ports import Buffer, MarkedStore
 from sft_core.vault.sweep import Swept
 from support.library import PassedOnBlobs
 from support.resumable import PART, in_small_parts
@@ -76,6 +77,7 @@ class World:
     known: dict[FileId, bytes] = attrs.field(factory=dict)
     leaving: set[FileId] = attrs.field(factory=set)
     asked: set[bytes] = attrs.field(factory=set)
+    mark: str = attrs.field(factory=lambda: uuid4().hex, init=False)
 
     def begin_anew(self) -> None:
         """
@@ -86,7 +88,9 @@ class World:
         self.owner = attrs.evolve(a_user(), totp=None, created_at=self.clock.now())
         with self.database() as unit:
             unit.users.add(self.owner)
+            unit.marked.set_mark(self.mark)
             unit.commit()
+        self.blobs.set_mark(self.mark)
         self.known, self.leaving, self.asked = {}, set(), set()
         self.store(os.urandom(20))
 
@@ -157,7 +161,7 @@ class World:
         assert self.sft.sweep() == Swept()
 
 
-def a_world(make: Callable[[SettableClock], BlobStore], database: MemoryDatabase | None = None) -> World:
+def a_world(make: Callable[[SettableClock], MarkedStore], database: MemoryDatabase | None = None) -> World:
     """
     The library on rows in memory and on this store, in parts of 16 bytes.
     """

@@ -31,11 +31,13 @@ from sft_core.errors import (
     BlobStoreUnavailable,
     InvalidValue,
 )
+from sft_core.vault.belonging import MARK_BYTES, MARK_NAME, content_of, mark_in
 from sft_core.vault.ports import BlobInfo, Buffer
 
 _WORD: Final = re.compile(r"[0-9a-f-]{1,64}")
 _TEMPORARY: Final = ".new-"
 _ABSENT: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR}
+_NO_FILE: Final = _ABSENT | {errno.ESPIPE}
 _ATTEMPTS: Final = 8
 _MOST_UNREADABLE: Final = 100
 
@@ -49,7 +51,7 @@ _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 @attrs.frozen
 class DiskBlobs:
     """
-    Implements `sft_core.vault.ports.BlobStore` in the folder `root`, which must exist.
+    Implements `sft_core.vault.ports.MarkedStore` in the folder `root`, which must exist.
 
     A put that would leave fewer than about `reserve` bytes free on its disk is `BlobStoreFull`
     before it begins: that room is for what lies beside the blobs, such as the database, without
@@ -200,6 +202,57 @@ class DiskBlobs:
             for entry, status in entries:
                 if entry.startswith(rest) and stat.S_ISREG(status.st_mode):
                     yield _info(f"{name}/{entry}", status)
+
+    def mark(self) -> str | None:
+        content = bytearray(MARK_BYTES)
+        with translated(MARK_NAME), self._opened(self.root, _ROOT) as root:
+            try:
+                with self._opened(MARK_NAME, _READ, root) as descriptor:
+                    return mark_in(content[: self._read_most(descriptor, memoryview(content))])
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if error.errno not in _NO_FILE:
+                    raise
+                return ""
+
+    def _read_most(self, descriptor: int, buffer: memoryview) -> int:
+        """
+        Fill a buffer from a file's beginning, as far as the file goes; how far that is.
+        """
+        done = 0
+        while done < len(buffer):
+            count = self.system.preadv(descriptor, [buffer[done:]], done)
+            if count == 0:
+                break
+            done += count
+        return done
+
+    def set_mark(self, mark: str) -> str:
+        found = self.mark()
+        if found is None:
+            self._begin_with(content_of(mark))
+            found = self.mark()
+        return found or ""
+
+    def _begin_with(self, content: bytes) -> None:
+        """
+        Let this be what is under the mark's name, durably, unless there is something already.
+        """
+        temporary = f"{_TEMPORARY}{secrets.token_hex(16)}"
+        with translated(MARK_NAME), self._opened(self.root, _ROOT) as root:
+            try:
+                descriptor = self.system.open(temporary, _NEW, 0o600, dir_fd=root)
+                try:
+                    self._write_all(descriptor, [content], MARK_NAME, len(content))
+                    self.system.fsync(descriptor)
+                finally:
+                    self.system.close(descriptor)
+                with suppress(BlobExists):
+                    self._publish(temporary, MARK_NAME, root, MARK_NAME)
+            finally:
+                self._unlink(temporary, root)
+            self.system.fsync(root)
 
     def over(self, *, before: datetime) -> int:
         return sum(1 for _ in self._remains(before))

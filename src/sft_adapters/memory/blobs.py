@@ -21,13 +21,14 @@ def _present() -> datetime:
 @attrs.define
 class MemoryBlobs:
     """
-    Implements `sft_core.vault.ports.BlobStore`; what is under way is nobody's until it is whole.
+    Implements `sft_core.vault.ports.MarkedStore`; what is under way is nobody's until it is whole.
 
     `now` tells the moment at which a blob is stored.
     """
 
     _now: Callable[[], datetime] = attrs.field(default=_present, repr=False)
     _blobs: dict[str, tuple[bytes, datetime]] = attrs.field(factory=dict, init=False, repr=False)
+    _mark: str | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
@@ -58,3 +59,11 @@ class MemoryBlobs:
             blobs = [(key, *blob) for key, blob in self._blobs.items() if key.startswith(prefix)]
         for key, content, stored_at in blobs:
             yield BlobInfo(key=key, size=len(content), stored_at=stored_at)
+
+    def mark(self) -> str | None:
+        return self._mark
+
+    def set_mark(self, mark: str) -> str:
+        with self._lock:
+            self._mark = self._mark or mark
+            return self._mark

@@ -13,7 +13,7 @@ import attrs
 
 from sft_adapters.memory.records import Records
 from sft_adapters.memory.rows import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Tables, Users
-from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
+from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers, Mark
 from sft_core.errors import DatabaseUnavailable
 
 WRITER_WAIT_SECONDS: Final = 10.0
@@ -36,6 +36,7 @@ class MemoryUnit:
         self.links = Links(self._read, self._write)
         self.answers = KeptAnswers(self._read, self._write)
         self.leftovers = Leftovers(self._read, self._write)
+        self.marked = Mark(self._read, self._write)
         self.inventory = Inventory(self._read, self._write)
         self.ledger = Ledger(self._read, self._write)
         self.records = Records(self._read, self._write)

@@ -34,6 +34,7 @@ class Tables:
     holds: dict[FileId, int] = attrs.field(factory=dict)
     usages: dict[UserId, int] = attrs.field(factory=dict)
     retired_keys: set[str] = attrs.field(factory=set)
+    mark: str | None = None
 
     def copy(self) -> Tables:
         """
@@ -49,6 +50,7 @@ class Tables:
             holds=dict(self.holds),
             usages=dict(self.usages),
             retired_keys=set(self.retired_keys),
+            mark=self.mark,
         )
 
     def give_back(self, file: File) -> None:

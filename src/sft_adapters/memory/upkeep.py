@@ -71,6 +71,20 @@ def _is_idle(tables: Tables, file: File, since: IdleSince) -> bool:
     return file.state is FileState.RECEIVING and file.touched_at <= least
 
 
+class Mark(Repository):
+    """
+    Implements `sft_core.vault.ports.Marked`.
+    """
+
+    def mark(self) -> str | None:
+        return self.read().mark
+
+    def set_mark(self, mark: str) -> str:
+        tables = self.write()
+        tables.mark = tables.mark or mark
+        return tables.mark
+
+
 class Inventory(Repository):
     """
     Implements `sft_core.vault.upkeep_ports.Inventory`.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC
 from typing import Final
 
@@ -24,6 +24,7 @@ from sft_adapters.minio.content import Content
 from sft_adapters.minio.errors import Malformed, Refused
 from sft_adapters.minio.transport import release
 from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch, BlobStoreUnavailable, InvalidValue
+from sft_core.vault.belonging import MARK_BYTES, MARK_NAME, content_of, mark_in
 from sft_core.vault.ports import BlobInfo, Buffer
 
 _KEY: Final = re.compile(r"[0-9a-f-]{1,64}/[0-9a-f-]{1,64}")
@@ -35,11 +36,12 @@ _READ_BYTES: Final = 256 << 10
 @attrs.frozen
 class MinioBlobs:
     """
-    Implements `sft_core.vault.ports.BlobStore` in a bucket that is there (`ensure_bucket`).
+    Implements `sft_core.vault.ports.MarkedStore` in a bucket that is there (`ensure_bucket`).
 
     With `conditional_writes` the server itself refuses a key that is taken, so of two puts of one
     key at once one wins. Without, a put looks first: two at once may both succeed, and the later
-    one's content stays. Keys are made of 64 random bits an attempt, so no two puts share one.
+    one's content stays. Keys are made of 64 random bits an attempt, so no two puts share one. Of two
+    marks at once the later one may stay as well; whose the store is then, each look tells again.
     """
 
     client: S3Client
@@ -134,6 +136,29 @@ class MinioBlobs:
                 return
             if info and info.key.startswith(prefix):
                 yield info
+
+    def mark(self) -> str | None:
+        content = bytearray(MARK_BYTES)
+        with self.client.call(MARK_NAME):
+            try:
+                self._read(MARK_NAME, 0, memoryview(content), MARK_BYTES)
+            except BlobSizeMismatch:
+                return ""
+            except Refused as refused:
+                if refused.says_missing:
+                    return None
+                if refused.status == 416:
+                    return ""
+                raise
+        return mark_in(content)
+
+    def set_mark(self, mark: str) -> str:
+        found = self.mark()
+        if found is None:
+            with self.client.call(MARK_NAME), suppress(BlobExists):
+                self._send(MARK_NAME, Content([content_of(mark)], MARK_BYTES))
+            found = self.mark()
+        return found or ""
 
     def _call(self, key: str) -> AbstractContextManager[None]:
         if not _KEY.fullmatch(key):

@@ -15,6 +15,7 @@ from sft_adapters.sql.errors import translated
 from sft_adapters.sql.files import SqlFiles
 from sft_adapters.sql.links import SqlLinks
 from sft_adapters.sql.manifests import SqlManifests
+from sft_adapters.sql.marks import SqlMark
 from sft_adapters.sql.quotas import SqlQuotas
 from sft_adapters.sql.records import SqlRecords
 from sft_adapters.sql.transactions import transaction
@@ -40,6 +41,7 @@ class SqlUnit:
         self.links = SqlLinks(connection)
         self.answers = SqlKeptAnswers(connection)
         self.leftovers = SqlLeftovers(connection)
+        self.marked = SqlMark(connection)
         self.inventory = SqlInventory(connection)
         self.ledger = SqlLedger(connection)
         self.records = SqlRecords(connection)

@@ -214,6 +214,15 @@ claims: Final = Table(
     CheckConstraint("number = 1", name="there_is_one"),
 )
 
+# At most one row: the word that stands in the blob store of this database as well, and in no other one.
+marks: Final = Table(
+    "marks",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("mark", String(32), nullable=False),
+    CheckConstraint("number = 1", name="there_is_one"),
+)
+
 # Keys that nothing may be wrapped under any more: an operator has taken them out of the ring.
 retired_keys: Final = Table(
     "retired_keys",

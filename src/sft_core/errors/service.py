@@ -132,3 +132,11 @@ class ConfigurationError(SftError):
 
     code = "configuration"
     public = "The service is not configured correctly."
+
+
+class StoreOfAnother(ConfigurationError):
+    """
+    The blob store is not known to belong to this database: what has no row here may have one elsewhere.
+    """
+
+    code = "store-of-another"

@@ -16,7 +16,7 @@ from typing import Final
 
 import attrs
 
-from sft_core.errors import InvalidValue, RowDamaged, Unavailable
+from sft_core.errors import InvalidValue, RowDamaged, StoreOfAnother, Unavailable
 from sft_core.ports import Begin, Clock, Entropy
 from sft_core.values import FileId, UserId
 from sft_core.vault.damage import Damage, Finding
@@ -220,8 +220,11 @@ class Examine:
 
     def _strays(self, now: datetime, walk: _Walk, *, repair: bool) -> Iterator[Finding]:
         before, together = now - self.policy.grace, self.policy.batch
-        for stray in find_strays(self.begin, self.examine_file.blobs, before=before, together=together):
-            yield from walk.passing_over(self._stray(stray, repair=repair))
+        try:
+            for stray in find_strays(self.begin, self.examine_file.blobs, before=before, together=together):
+                yield from walk.passing_over(self._stray(stray, repair=repair))
+        except StoreOfAnother as error:
+            walk.seen.failures[error.code] += 1
 
     def _stray(self, stray: Stray, *, repair: bool) -> Iterator[Finding]:
         blob = stray.blob

@@ -13,7 +13,7 @@ from sft_core.ports import Begin, KeyRing
 from sft_core.values import ByteRange, Secret
 from sft_core.vault.damage import Damage, Finding
 from sft_core.vault.model import FILE_KEY_PURPOSE, Encryption, File, FileState, Part
-from sft_core.vault.ports import BlobStore, ContentCipher
+from sft_core.vault.ports import ContentCipher, MarkedStore
 from sft_core.vault.upkeep_ports import UpkeepUnit
 
 PAGE = 256
@@ -42,7 +42,7 @@ class ExamineFile:
     begin: Begin[UpkeepUnit]
     keyring: KeyRing
     cipher: ContentCipher
-    blobs: BlobStore
+    blobs: MarkedStore
 
     def __call__(self, file: File, *, chosen: Chosen = nothing) -> Iterator[Finding]:
         parts = self._manifest(file)

@@ -13,8 +13,9 @@ import attrs
 from sft_core.errors import BlobMissing, BlobSizeMismatch, RowDamaged, SftError
 from sft_core.ports import Begin
 from sft_core.values import FileId
+from sft_core.vault.belonging import require_own
 from sft_core.vault.model import PART_HEADER_BYTES, FileState, file_of
-from sft_core.vault.ports import BlobInfo, BlobStore
+from sft_core.vault.ports import BlobInfo, BlobStore, MarkedStore
 from sft_core.vault.upkeep_ports import SweepUnit
 
 T = TypeVar("T")
@@ -33,14 +34,16 @@ class Stray:
     part_of: tuple[FileId, int] | None = None
 
 
-def find_strays(begin: Begin[SweepUnit], blobs: BlobStore, *, before: datetime, together: int) -> Iterator[Stray]:
+def find_strays(begin: Begin[SweepUnit], blobs: MarkedStore, *, before: datetime, together: int) -> Iterator[Stray]:
     """
     Blobs that were stored before a moment and belong to no row; so many are looked at `together`.
 
     None at all while the database itself is younger than that: an empty one beside a full store is
-    more likely the wrong one. Blobs under keys that we never make are somebody else's. What cannot
-    be looked at is told at the end, by its error, and is no stray.
+    more likely the wrong one. Blobs under keys that we never make are somebody else's, and all of
+    them may be if the store belongs to another database: `StoreOfAnother`. What cannot be looked at
+    is told at the end, by its error, and is no stray.
     """
+    require_own(begin, blobs)
     with begin(read_only=True) as unit:
         first = unit.leftovers.first_account()
     if first is None or first > before:

@@ -257,6 +257,36 @@ class BlobStore(Protocol):
         ...
 
 
+class Marked(Protocol):
+    """
+    Says to which database a store belongs: the same random word, the mark, stands in both.
+
+    A store has a mark from the first start of a service on it, and so has a database. Neither ever
+    changes: who means another one takes the store's away by hand.
+    """
+
+    def mark(self) -> str | None:
+        """
+        The mark, or None if there is none; what stands in its place and is no mark comes as an empty word.
+        """
+        ...
+
+    def set_mark(self, mark: str) -> str:
+        """
+        Store a mark (32 of `0-9a-f`) if there is none, durable like whatever is kept here; the mark that is there now.
+
+        Of any number that are set at once one stays. It is no blob: no listing has it, and nothing
+        that is done to blobs changes it.
+        """
+        ...
+
+
+class MarkedStore(BlobStore, Marked, Protocol):
+    """
+    A blob store that says to which database it belongs.
+    """
+
+
 class Room(Protocol):
     """
     Tells before an upload begins whether a store could take it.

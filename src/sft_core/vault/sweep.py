@@ -21,7 +21,7 @@ from sft_core.ports import Begin, Clock, Expiring, Leases
 from sft_core.values import FileId
 from sft_core.vault.orphans import find_strays, remove_orphan
 from sft_core.vault.patience import Patience
-from sft_core.vault.ports import BlobStore
+from sft_core.vault.ports import MarkedStore
 from sft_core.vault.upkeep_ports import IdleSince, SweepUnit
 from sft_core.vault.use_cases import purge
 
@@ -139,13 +139,14 @@ class Sweep:
 
     Uploads nobody goes on with, expired files, removals half-done, blobs of no row, old rows: in
     this order, so that what has come to its end is removed at once. A store that is away makes only that
-    fail which needs it. `may_go_on` is asked before each step; a `dry_run` changes nothing and
+    fail which needs it, and one that is another database's (`StoreOfAnother`) the blobs of no row.
+    `may_go_on` is asked before each step; a `dry_run` changes nothing and
     counts what there is.
     """
 
     begin: Begin[SweepUnit]
     clock: Clock
-    blobs: BlobStore
+    blobs: MarkedStore
     expiring: Sequence[Expiring]
     policy: SweepPolicy
 

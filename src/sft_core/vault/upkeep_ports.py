@@ -14,7 +14,7 @@ import attrs
 
 from sft_core.values import FileId, UserId, WrappedSecret
 from sft_core.vault.model import Part
-from sft_core.vault.ports import VaultUnit
+from sft_core.vault.ports import Marked, VaultUnit
 
 
 @attrs.frozen(kw_only=True)
@@ -100,6 +100,13 @@ class SweepUnit(VaultUnit, Protocol):
     def leftovers(self) -> Leftovers:
         """
         The leftovers as this unit sees them.
+        """
+        ...
+
+    @property
+    def marked(self) -> Marked:
+        """
+        The database's own mark as this unit sees it.
         """
         ...
 

@@ -18,6 +18,7 @@ from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
 from sft_http import server
 from sft_http.cli.stopping import EarlyStop
+from sft_http.logs import lines_of_a_start
 from sft_http.ops.configuration import read_settings, tell, tells_errors, with_settings
 
 
@@ -40,7 +41,8 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
     with server.listening(host, port) as bound:
         settings = read_settings(data, env_file)
         stop.check()
-        prepare(settings, when_waiting=tell)
+        with lines_of_a_start():
+            prepare(settings, when_waiting=tell)
         allowed = processes_that_may_write(settings, workers)
         text = greeting(settings, host=host, port=port, workers=allowed, wanted=workers)
 

@@ -24,3 +24,17 @@ class TestDiskBlobs(contracts.BlobStoreContract):
     @pytest.fixture
     def other_blobs(self, tmp_path: Path) -> DiskBlobs:
         return DiskBlobs(tmp_path)
+
+
+class TestDiskMark(contracts.MarkedStoreContract):
+    """
+    Its mark.
+    """
+
+    @pytest.fixture
+    def blobs(self, tmp_path: Path) -> DiskBlobs:
+        return DiskBlobs(tmp_path)
+
+    @pytest.fixture
+    def other_blobs(self, tmp_path: Path) -> DiskBlobs:
+        return DiskBlobs(tmp_path)

@@ -151,6 +151,22 @@ class TestMemoryBlobs(contracts.BlobStoreContract):
         return MemoryBlobs()
 
 
+class TestMemoryMark(contracts.MarkedStoreContract):
+    """
+    The mark of its blobs.
+    """
+
+    @pytest.fixture
+    def blobs(self) -> MemoryBlobs:
+        return MemoryBlobs()
+
+
+class TestMemoryUnitsMark(_OnMemory, contracts.MarkedUnitContract):
+    """
+    The mark of its rows.
+    """
+
+
 class TestMemoryRateLimiter(contracts.RateLimiterContract):
     """
     Attempts.

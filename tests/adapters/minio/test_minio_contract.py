@@ -57,6 +57,35 @@ class TestMinioBlobsConditionally(contracts.BlobStoreContract):
         assert proxy.requests == [f"PUT /{blobs.bucket}/aa/1"]
 
 
+class TestMinioMark(contracts.MarkedStoreContract):
+    """
+    The mark, on a server that ignores conditions.
+    """
+
+    creates_atomically = False
+
+    @pytest.fixture
+    def other_blobs(self, opened: Opener, blobs: MinioBlobs) -> MinioBlobs:
+        return MinioBlobs(opened(), blobs.bucket)
+
+
+class TestMinioMarkConditionally(contracts.MarkedStoreContract):
+    """
+    The mark, on a server that keeps to `If-None-Match: *`.
+    """
+
+    @pytest.fixture
+    def blobs(self, opened: Opener, proxy: S3Proxy, bucket: str) -> MinioBlobs:
+        proxy.arm(s3_proxy.conditional)
+        client = opened(endpoint=proxy.endpoint, secure=False)
+        ensure_bucket(client, bucket)
+        return MinioBlobs(client, bucket, conditional_writes=True)
+
+    @pytest.fixture
+    def other_blobs(self, opened: Opener, proxy: S3Proxy, blobs: MinioBlobs) -> MinioBlobs:
+        return attrs.evolve(blobs, client=opened(endpoint=proxy.endpoint, secure=False))
+
+
 @pytest.mark.parametrize("status", ["400 Bad Request", "501 Not Implemented"])
 def test_a_server_that_refuses_conditions_is_found_out(broken: MinioBlobs, proxy: S3Proxy, status: str) -> None:
     """Where a conditional put is an error, puts have to look first; that is no reason not to start."""

@@ -92,6 +92,12 @@ class TestSqlLeftovers(contracts.LeftoversContract):
     """
 
 
+class TestSqlMark(contracts.MarkedUnitContract):
+    """
+    The mark.
+    """
+
+
 class TestSqlInventory(contracts.InventoryContract):
     """
     The inventory.

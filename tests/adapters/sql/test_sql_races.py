@@ -28,6 +28,7 @@ from sft_adapters.testkit.contracts.examples import (
     stored_user,
 )
 from sft_core.values import Page
+from sft_core.vault.belonging import MARK_NAME
 from sft_core.vault.model import FileState, ResumableUpload, VaultPolicy
 from support import racers
 from support.vault import vault_on
@@ -152,6 +153,9 @@ def test_sweeps_at_once_do_no_harm(race: racers.Race, url: str, database: SqlDat
     blobs.root.mkdir()
     vault = vault_on(database, VaultPolicy(max_file_size=1 << 20), blobs)
     owner = stored_user(database)
+    with database() as unit:
+        blobs.set_mark(unit.marked.set_mark("0123456789abcdef" * 2))
+        unit.commit()
     kept = vault.seal(vault.begun(owner, b"kept", b"whole"))
     before = {blob.key for blob in blobs.list()}
     for number in range(4):
@@ -163,7 +167,7 @@ def test_sweeps_at_once_do_no_harm(race: racers.Race, url: str, database: SqlDat
         blobs.put(f"{number:032x}/1-00000000-{'0' * 16}", [b"orphan"], size=6)
     assert race(racers.sweep, url, str(blobs.root).encode()) == racers.CLIENTS
     assert {blob.key for blob in blobs.list()} == before
-    assert [path.name for path in blobs.root.iterdir()] == [kept.blob_prefix[:-1]]
+    assert {path.name for path in blobs.root.iterdir()} == {kept.blob_prefix[:-1], MARK_NAME}
     with database(read_only=True) as unit:
         assert list(unit.inventory.files(after=None, limit=9)) == [kept.id]
         assert unit.quotas.used(owner.id) == kept.size

@@ -287,3 +287,40 @@ class CachesListings(PassedOnBlobs):
         if prefix not in self._listed:
             self._listed[prefix] = [*super().list(prefix)]
         return iter(self._listed[prefix])
+
+
+class MarksAnew(MemoryBlobs):
+    """
+    A mark that the last one who sets it replaces.
+    """
+
+    def set_mark(self, mark: str) -> str:
+        self._mark = mark
+        return mark
+
+
+class ListsItsMark(MemoryBlobs):
+    """
+    A mark that is kept among the blobs.
+    """
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        yield from super().list(prefix)
+        if self.mark():
+            yield BlobInfo(key="sft-mark", size=33, stored_at=datetime.now(UTC))
+
+
+@attrs.define
+class KeepsItsMarkToItself(PassedOnBlobs):
+    """
+    A mark that no other process sees.
+    """
+
+    _mark: str | None = attrs.field(default=None, init=False)
+
+    def mark(self) -> str | None:
+        return self._mark
+
+    def set_mark(self, mark: str) -> str:
+        self._mark = self._mark or mark
+        return self._mark

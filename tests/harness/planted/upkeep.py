@@ -12,7 +12,7 @@ import attrs
 
 from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.records import Records
-from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers
+from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers, Mark
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import FileState, Part
 from sft_core.vault.upkeep_ports import Drift, IdleSince, Record, RecordKind
@@ -167,3 +167,24 @@ class GivesBackAnyones(MemoryLeases):
 
     def let_go(self, name: str, *, holder: str) -> None:
         super().let_go(name, holder=self._held[name][0] if name in self._held else holder)
+
+
+class MarksTheDatabaseAnew(Mark):
+    """
+    A mark that the last one who sets it replaces.
+    """
+
+    def set_mark(self, mark: str) -> str:
+        self.write().mark = mark
+        return mark
+
+
+class MarksAtOnce(Mark):
+    """
+    A mark that is set without a commit, and by units that only read.
+    """
+
+    def set_mark(self, mark: str) -> str:
+        tables = self.read()
+        tables.mark = tables.mark or mark
+        return tables.mark

@@ -16,6 +16,7 @@ from sft_adapters.testkit.contracts.leases import LeasesContract
 from sft_adapters.testkit.contracts.limits import RateLimiterContract
 from sft_adapters.testkit.contracts.links import LinkRepositoryContract
 from sft_adapters.testkit.contracts.links_over import LinksOverContract
+from sft_adapters.testkit.contracts.marks import MarkedStoreContract, MarkedUnitContract
 from sft_adapters.testkit.contracts.passwords import PasswordHasherContract
 from sft_adapters.testkit.contracts.quotas import QuotaContract
 from sft_adapters.testkit.contracts.sessions import SessionStoreContract
@@ -44,6 +45,8 @@ __all__ = [
     "LinkRepositoryContract",
     "LinksOverContract",
     "ManifestsContract",
+    "MarkedStoreContract",
+    "MarkedUnitContract",
     "PartReaderContract",
     "PasswordHasherContract",
     "QrEncoderContract",
