@@ -26,7 +26,7 @@ from sft_core.vault.doctor import Examine, Sample, Seen
 from sft_core.vault.examine_parts import PAGE
 from sft_core.vault.model import File, FileState
 from sft_core.vault.patience import FAILURES
-from sft_core.vault.ports import BlobInfo, BlobStore
+from sft_core.vault.ports import BlobInfo, BlobStore, MarkedStore
 from sft_core.vault.upkeep_ports import UpkeepUnit
 from sft_core.vault.use_cases import Upload
 from support.library import FaultyBlobs, MeanwhileKeyRing
@@ -55,7 +55,7 @@ def recorded(sft: Application, owner: User) -> Upload:
     return upload
 
 
-def on(sft: Application, blobs: BlobStore) -> Examine:
+def on(sft: Application, blobs: MarkedStore) -> Examine:
     return attrs.evolve(sft.examine, examine_file=attrs.evolve(sft.examine.examine_file, blobs=blobs))
 
 

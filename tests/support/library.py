@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -20,7 +20,7 @@ from sft_core.ports import KeyRing
 from sft_core.users.model import Session, User
 from sft_core.users.ports import PasswordHasher, SessionStore
 from sft_core.values import EmailAddress, Password, Secret, SessionId, Username, WrappedSecret
-from sft_core.vault.ports import BlobInfo, Buffer, MarkedStore
+from sft_core.vault.ports import BlobInfo, BlobStore, Buffer, Marked
 
 PASSWORD: Final = Password.parse("correct horse battery")
 LIGHT: Final = {"ARGON2_MEMORY_KIB": "8192"}
@@ -116,6 +116,13 @@ class MeanwhileKeyRing:
         return self._ring.unwrap(wrapped, purpose=purpose, context=context)
 
 
+def _marked(store: BlobStore) -> Marked:
+    """
+    A store as what sweeps and doctors need of it, and whoever only stores and reads does not ask for.
+    """
+    return cast("Marked", store)
+
+
 @attrs.frozen
 class FaultyBlobs:
     """
@@ -124,7 +131,7 @@ class FaultyBlobs:
     A call that fails has done nothing, or with `too_late` everything; `wait` is called until it is known.
     """
 
-    _blobs: MarkedStore
+    _blobs: BlobStore
     _faults: Mapping[tuple[str, int], BaseException]
     _too_late: bool = attrs.field(default=False, kw_only=True)
     _wait: Callable[[], object] = attrs.field(default=lambda: None, kw_only=True)
@@ -148,11 +155,11 @@ class FaultyBlobs:
 
     def mark(self) -> str | None:
         with self._call("mark"):
-            return self._blobs.mark()
+            return _marked(self._blobs).mark()
 
     def set_mark(self, mark: str) -> str:
         with self._call("set_mark"):
-            return self._blobs.set_mark(mark)
+            return _marked(self._blobs).set_mark(mark)
 
     @contextmanager
     def _call(self, name: str) -> Iterator[None]:
@@ -227,7 +234,7 @@ class PassedOnBlobs:
     A blob store in front of another: a kind of it says what it does otherwise, and all else is passed on.
     """
 
-    _blobs: MarkedStore
+    _blobs: BlobStore
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         self._blobs.put(key, pieces, size=size)
@@ -242,10 +249,10 @@ class PassedOnBlobs:
         return self._blobs.list(prefix)
 
     def mark(self) -> str | None:
-        return self._blobs.mark()
+        return _marked(self._blobs).mark()
 
     def set_mark(self, mark: str) -> str:
-        return self._blobs.set_mark(mark)
+        return _marked(self._blobs).set_mark(mark)
 
 
 @attrs.define
