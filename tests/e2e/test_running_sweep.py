@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psycopg
 
+from sft_core.vault.belonging import MARK_NAME
 from support.processes import process_tree
 from support.service import Service, serving
 from support.waiting import eventually
@@ -99,3 +100,24 @@ def test_one_worker_sweeps_until_it_dies(tmp_path: Path, postgres_url: str) -> N
         plant_orphan(service, 9)
         eventually(lambda: len(sweeps(service)) == 4)
         assert sweeps(service)[-1]["process"] != sweeper
+
+
+def test_on_the_store_of_another_database_it_works_and_removes_no_orphan(tmp_path: Path) -> None:
+    """The start says once what that means; each sweep says that it left them, and does the rest."""
+    folder = tmp_path / "data" / "blobs"
+    folder.mkdir(parents=True)
+    (folder / MARK_NAME).write_text("0" * 32 + "\n")
+    with serving(tmp_path, settings=LIGHT | {"SWEEP_INTERVAL_SECONDS": "0.3"}) as service:
+        token = service.sign_up("maya")
+        file = store(service, token, b"kept")
+        service.edit("UPDATE users SET created_at = 1")
+        orphan = plant_orphan(service, 7)
+        since = len(sweeps(service))
+        eventually(lambda: len(sweeps(service)) > since + 1)
+        assert (orphan / f"1-00000000-{7:016x}").exists()
+        assert not (orphan / ".new-7").exists()
+        assert sweeps(service)[-1]["failures"] == {"store-of-another": 1}
+        assert service.call("GET", f"/files/{file}/download", token=token).body == b"kept"
+        lines = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
+        (told,) = [line for line in lines if line["logger"] == "sft.store"]
+        assert (told["level"], told["code"]) == ("warning", "store-of-another")

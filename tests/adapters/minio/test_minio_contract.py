@@ -14,6 +14,7 @@ from sft_adapters.minio.buckets import ensure_bucket, writes_conditionally
 from sft_adapters.minio.client import S3Client
 from sft_adapters.testkit import contracts
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError
+from sft_core.vault.belonging import MARK_NAME
 from support import s3_proxy
 from support.s3_proxy import S3Proxy
 
@@ -113,3 +114,34 @@ def test_a_probe_that_is_not_answered_tells_nothing(broken: MinioBlobs, proxy: S
     proxy.arm(s3_proxy.refusal("503 Slow Down", "SlowDown"))
     with pytest.raises(BlobStoreUnavailable):
         writes_conditionally(broken.client, broken.bucket)
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"0" * 32, b"0" * 33, b"0" * 34])
+def test_what_is_no_mark_is_nobodys(blobs: MinioBlobs, content: bytes) -> None:
+    """It is told from no mark at all, it is no database's, and none is put in its place."""
+    blobs.client.put(blobs.bucket, MARK_NAME, [content], size=len(content), create_only=False)
+    assert blobs.mark() == blobs.set_mark("f" * 32) == ""
+    assert list(blobs.list()) == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        s3_proxy.reset_after_head,
+        s3_proxy.close_without_answer,
+        s3_proxy.cut_short,
+        s3_proxy.refusal("500 Internal Server Error", "InternalError"),
+        s3_proxy.refusal("403 Forbidden", "AccessDenied"),
+        s3_proxy.answer("404 Not Found", "<html><p>Nothing here.</html>", "text/html"),
+    ],
+)
+def test_a_mark_that_cannot_be_read_is_not_taken_for_none(
+    broken: MinioBlobs, proxy: S3Proxy, fault: s3_proxy.Fault
+) -> None:
+    """Nobody gets the store because it was away for a moment."""
+    mark = broken.set_mark("0" * 32)
+    proxy.arm(fault)
+    with pytest.raises(BlobStoreUnavailable):
+        broken.set_mark("f" * 32)
+    proxy.arm()
+    assert broken.mark() == mark
