@@ -22,6 +22,7 @@ from gunicorn.asgi.protocol import ASGIProtocol
 from sft_http import problems
 from sft_http.exchange import RequestTimeout, completed_headers, log_exchange
 from sft_http.pace import Pace
+from sft_http.parsing import JoiningReceiver, PatientParser
 from sft_http.wire import Sent, Wire
 
 _DETAILS: Final = {
@@ -34,6 +35,8 @@ _DETAILS: Final = {
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 """What a Host may be made of (RFC 3986, section 3.2.2, with a port)."""
 _AUTHORITY: Final = re.compile(r"\Ahttps?://[^/?#]*", flags=re.IGNORECASE)
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n){0,64}")
+"""Those before a request that are passed over; there may be a hundred thousand of them."""
 _INTERNAL: Final = ("internal-error", "The server could not answer this request.")
 
 
@@ -102,11 +105,13 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
     """
 
     _callback_parser: Any
+    _body_receiver: Any
     _closed: bool
     _awaiting_request: bool
     _conn_lost_handled: bool
     _is_answering = False
     _is_half_closed = False
+    _is_behind = False
     _head_timer: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -206,12 +211,42 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
             return
         self.worker.loop.call_later(self.worker.app.settings.linger_seconds, self.transport.close)
 
+    def _setup_callback_parser(self) -> None:
+        self._callback_parser = PatientParser(
+            on_headers_complete=self._on_headers_complete,
+            on_body=self._on_body,
+            on_message_complete=self._on_message_complete,
+            limit_request_line=self.cfg.limit_request_line,
+            limit_request_fields=self.cfg.limit_request_fields,
+            limit_request_field_size=self.cfg.limit_request_field_size,
+        )
+
     def _feed_callback_parser(self, data: bytes) -> bool:
         # RFC 9112, section 2.2: empty lines before a request line are passed over.
         parser = self._callback_parser
-        while data.startswith(b"\r\n") and parser._state == "request_line" and not parser._buffer:  # noqa: SLF001 (no other way to know)
-            data = data[2:]
-        return bool(super()._feed_callback_parser(data))
+        if parser._state == "request_line" and not parser._buffer:  # noqa: SLF001 (no other way to know)
+            data = _EMPTY_LINES.sub(b"", data, count=1)
+        goes_on = bool(super()._feed_callback_parser(data))
+        if goes_on and parser.is_behind and not self._is_behind:
+            # No more is read before this has been taken, and others have their turn in between.
+            self._is_behind = True
+            self._pause_reading()
+            self.worker.turns.wait(self._catch_up)
+        return goes_on
+
+    def _catch_up(self) -> None:
+        self._is_behind = False
+        if self._callback_parser is not None and not self._closed and self._feed_callback_parser(b""):
+            self._maybe_resume_reading()
+
+    def _maybe_resume_reading(self) -> None:
+        if not self._is_behind:
+            super()._maybe_resume_reading()
+
+    def _http1_buffered(self) -> int:
+        # What has come, and not only what of it is content.
+        held = self._callback_parser.held if self._callback_parser is not None else 0
+        return held + int(super()._http1_buffered())
 
     def _on_headers_complete(self) -> object:
         self._head_timer.cancel()
@@ -226,7 +261,9 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
             for name, value in parser.headers
         ):
             raise UnsupportedTransferCoding("only chunked")
-        return super()._on_headers_complete()
+        skips_body = super()._on_headers_complete()
+        self._body_receiver = JoiningReceiver(self._current_request, self)
+        return skips_body
 
     def eof_received(self) -> bool:
         """

@@ -21,6 +21,7 @@ from sft_http.door import RETRY_SECONDS, Door, Room
 from sft_http.heap import share_one_heap
 from sft_http.pace import Pace
 from sft_http.protocol import SftProtocol
+from sft_http.turns import Turns
 
 _STATUSES: Final = (*map(int, HTTPStatus), *problems.OWN_PHRASES)
 
@@ -42,6 +43,7 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         settings = self.app.settings
         self.ids = Uuid7Ids(SystemClock(), SystemEntropy())
         self.connections: set[SftProtocol] = set()
+        self.turns = Turns()
         self.inside = 0
         """How many connections have been let in and have not ended."""
         # A second, which is the loop's own, is long for who waits before the door.

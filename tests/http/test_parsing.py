@@ -1,0 +1,194 @@
+"""
+Bodies that come in small pieces: taken a stretch at a time, joined, and judged as gunicorn's own parser judges them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+import pytest
+from gunicorn.asgi.parser import InvalidChunkExtension, PythonProtocol
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sft_http.parsing import CHUNKS_AT_ONCE, MAX_EXCESS, JoiningReceiver, PatientParser
+
+HEAD = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+BYTES = 20_000
+SMALL = b"1\r\na\r\n" * BYTES
+LAST = b"0\r\n\r\n"
+
+
+@attrs.define
+class Heard:
+    """
+    What a parser tells of a request.
+    """
+
+    pieces: list[bytes] = attrs.field(factory=list)
+    ended_after: int | None = None
+
+    def end(self) -> None:
+        self.ended_after = len(b"".join(self.pieces))
+
+
+def listened(kind: type[Any]) -> tuple[Any, Heard]:
+    heard = Heard()
+    parser = kind(on_body=heard.pieces.append, on_message_complete=heard.end)
+    parser.feed(HEAD)
+    return parser, heard
+
+
+def verdict(kind: type[Any], parts: list[bytes]) -> tuple[bytes, int | None, str, bytes]:
+    """
+    What a parser takes of a body that comes in these parts, where it ends, why it is refused, and what is left.
+    """
+    parser, heard = listened(kind)
+    error = ""
+    try:
+        for part in parts:
+            parser.feed(part)
+            while getattr(parser, "is_behind", False):
+                parser.feed(b"")
+    except Exception as refused:  # noqa: BLE001 (whatever it is, the other one must say the same)
+        error = type(refused).__name__
+    left = b"" if error else bytes(parser._buffer)
+    return b"".join(heard.pieces), heard.ended_after, error, left
+
+
+def test_small_chunks_are_taken_a_stretch_at_a_time() -> None:
+    """However many have come, one call takes so many, hands them on as one piece, and says that there are more."""
+    parser, heard = listened(PatientParser)
+    parser.feed(SMALL + LAST)
+    calls = 1
+    while parser.is_behind:
+        assert len(heard.pieces[-1]) <= CHUNKS_AT_ONCE
+        assert parser.held
+        parser.feed(b"")
+        calls += 1
+    assert calls == len(heard.pieces) == -(-BYTES // CHUNKS_AT_ONCE)
+    assert (heard.ended_after, parser.held) == (BYTES, 0)
+
+
+def test_large_chunks_are_taken_at_once() -> None:
+    """What a client sends that has much to send needs one call."""
+    parser, heard = listened(PatientParser)
+    chunk = b"fff0\r\n" + bytes(0xFFF0) + b"\r\n"
+    parser.feed(4 * chunk)
+    assert not parser.is_behind
+    assert heard.pieces == [bytes(4 * 0xFFF0)]
+
+
+SIZES = st.sampled_from([b"%x", b"%X", b"000%x", b"%x", b"%x", b" %x", b"0x%x", b"-%x", b"%xg", b""])
+EXTENSIONS = st.sampled_from(
+    [*[b""] * 8, b";a", b" ; a = b", b'\t;a="q;\\" x";b', b" ", b";", b";a=", b';a="', b";\r", b";a\n", b'"', b"\x00"]
+)
+ENDS = st.sampled_from([*[b"\r\n"] * 20, b"", b"\r", b"\n", b"xx", b"\r\r", b"\r\n\r\n"])
+CONTENT = st.binary(min_size=1, max_size=12) | st.sampled_from([b"\r\n", b"\r\n0\r\n\r\n", bytes(300)])
+TAILS = st.sampled_from(
+    [
+        LAST,
+        b"000;a\r\n\r\n",
+        b"0\r\nT: a\r\n\r\n",
+        b"0\r\nHost: a\r\n\r\n",
+        b"0\r\n" + b"T: a\r\n" * 101 + b"\r\n",
+        b"0\r\n\r\nGET / HTTP/1.1\r\n",
+        b"0\n\n",
+        b"",
+    ]
+)
+
+
+@st.composite
+def chunked_bodies(draw: st.DrawFn) -> bytes:
+    """
+    A chunked body, well-formed or nearly so, of few chunks or of more than are taken at once.
+    """
+    made = bytearray()
+    for _ in range(draw(st.integers(0, 6))):
+        content, size = draw(CONTENT), draw(SIZES)
+        line = (size % len(content) if size else size) + draw(EXTENSIONS)
+        made += (line + b"\r\n" + content + draw(ENDS)) * draw(st.sampled_from([1, 1, 1, CHUNKS_AT_ONCE + 1]))
+    return bytes(made) + draw(TAILS)
+
+
+@given(body=chunked_bodies(), cuts=st.lists(st.integers(1, 5000), max_size=40))
+@example(body=b"3\r\nabc\r\n" + LAST, cuts=[1] * 20)
+@example(body=b"12\r\n" + bytes(18) + b"\r\n" + LAST, cuts=[2, 30])
+def test_it_takes_and_refuses_what_its_base_class_does(body: bytes, cuts: list[int]) -> None:
+    """However a body is cut on its way: the same content, the same end, the same error, the same rest."""
+    parts, at = [], 0
+    for cut in cuts:
+        parts.append(body[at : at + cut])
+        at += cut
+    parts.append(body[at:])
+    assert verdict(PatientParser, parts) == verdict(PythonProtocol, parts)
+
+
+@pytest.mark.parametrize("line", [b"1;a=" + b"b" * 4000, b"0" * 4000 + b"1", b"1" + b";a" * 2000])
+def test_lines_that_are_long_for_nothing_are_refused(line: bytes) -> None:
+    """A few may be; then it has been enough, and what has come before counts."""
+    long = (line + b"\r\na\r\n") * (MAX_EXCESS // 4000 + 2)
+    content, end, error, _ = verdict(PatientParser, [long + LAST])
+    assert (end, error) == (None, InvalidChunkExtension.__name__)
+    assert 0 < len(content) <= MAX_EXCESS // 4000
+
+
+def test_one_line_is_no_longer_than_all_of_them_may_be() -> None:
+    """Also if it comes at once, with its end in sight."""
+    line = b"1;a=" + b"b" * MAX_EXCESS
+    assert verdict(PatientParser, [line + b"\r\na\r\n" + LAST])[2] == InvalidChunkExtension.__name__
+
+
+def test_extensions_of_large_chunks_are_no_excess() -> None:
+    """A signature beside each chunk, say: as long as it is short beside what it signs."""
+    chunk = b"400;chunk-signature=" + b"a" * 64 + b"\r\n" + bytes(1024) + b"\r\n"
+    assert verdict(PatientParser, [chunk * 1000, LAST])[1:3] == (1000 * 1024, "")
+
+
+def test_the_next_request_begins_anew() -> None:
+    """On a connection that is kept, what one request had too much of is not counted against another."""
+    parser, heard = listened(PatientParser)
+    for _ in range(4):
+        parser.feed(b"1;a=" + b"b" * (MAX_EXCESS // 2) + b"\r\na\r\n" + LAST)
+        assert heard.ended_after is not None
+        parser.reset()
+        parser.feed(HEAD)
+
+
+def test_pieces_that_wait_are_joined() -> None:
+    """A hundred thousand pieces of a byte wait as a few, and come out as those, whole and in order."""
+    protocol = SimpleNamespace(_maybe_resume_reading=lambda: None)
+    receiver = JoiningReceiver(SimpleNamespace(content_length=100_000, chunked=False), protocol)
+    content = bytes(number % 251 for number in range(100_000))
+    for number in range(len(content)):
+        receiver.feed(content[number : number + 1])
+    receiver.set_complete()
+    assert receiver.buffered == len(content)
+
+    async def drained() -> list[bytes]:
+        found = []
+        while True:
+            message = await receiver.receive()
+            assert type(message["body"]) is bytes
+            found.append(message["body"])
+            if not message["more_body"]:
+                return found
+
+    pieces = asyncio.run(drained())
+    assert b"".join(pieces) == content
+    assert len(pieces) <= 4
+
+
+def test_a_long_piece_is_handed_on_as_it_came() -> None:
+    """It is copied for nobody, and does not grow by what comes behind it."""
+    receiver = JoiningReceiver(
+        SimpleNamespace(content_length=1, chunked=False), SimpleNamespace(_maybe_resume_reading=lambda: None)
+    )
+    long = bytes(1 << 17)
+    receiver.feed(long)
+    receiver.feed(b"short")
+    assert asyncio.run(receiver.receive())["body"] is long

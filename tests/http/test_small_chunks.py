@@ -1,0 +1,111 @@
+"""
+Connections on which bodies come in chunks of a byte, as fast as they may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+import pytest
+from gunicorn.config import Config
+
+from sft_http.pace import Pace
+from sft_http.parsing import CHUNKS_AT_ONCE
+from sft_http.protocol import SftProtocol
+from sft_http.turns import Turns
+
+HEAD = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+BYTES = 20_000
+BODY = b"1\r\na\r\n" * BYTES + b"0\r\n\r\n"
+STRETCHES = BYTES // CHUNKS_AT_ONCE
+
+
+class Log(logging.LoggerAdapter[logging.Logger]):
+    """
+    As much of gunicorn's log as a connection asks for.
+    """
+
+    access_log_enabled = False
+
+
+@attrs.define
+class Taking:
+    """
+    An application that takes bodies in: how many bytes that was, and in how many messages.
+    """
+
+    taken: int = 0
+    messages: int = 0
+
+    async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
+        more = True
+        while more:
+            message = await receive()
+            self.messages += 1
+            self.taken += len(message["body"])
+            more = message["more_body"]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def worker(app: Taking) -> Any:
+    """
+    As much of a worker as a connection asks for.
+    """
+    return SimpleNamespace(
+        asgi=app,
+        app=SimpleNamespace(
+            room=SimpleNamespace(served=8), settings=SimpleNamespace(header_timeout_seconds=60, linger_seconds=0)
+        ),
+        cfg=Config(),
+        log=Log(logging.getLogger("gunicorn.error")),
+        loop=asyncio.get_running_loop(),
+        turns=Turns(),
+        connections=set(),
+        new_pace=lambda: Pace(patience_seconds=60, bytes_per_second=1),
+        nr_conns=0,
+        nr=0,
+        max_requests=1 << 30,
+        alive=True,
+        inside=0,
+    )
+
+
+@pytest.mark.parametrize("connections", [1, 4])
+def test_others_have_their_turns_while_small_chunks_are_taken(connections: int) -> None:
+    """The loop goes round for every stretch of chunks, whoever sends it, and each is handed on as one message."""
+    app, turns = Taking(), 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def answer(serving: Any) -> bytes:
+        ours, theirs = socket.socketpair()
+        await serving.loop.connect_accepted_socket(lambda: SftProtocol(serving), ours)
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        writer.write(HEAD + BODY)
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        return head
+
+    async def story() -> list[bytes]:
+        serving = worker(app)
+        counting = asyncio.create_task(count())
+        try:
+            return await asyncio.gather(*(answer(serving) for _ in range(connections)))
+        finally:
+            counting.cancel()
+
+    answers = asyncio.run(asyncio.wait_for(story(), 60))
+    assert [answer.split()[1] for answer in answers] == connections * [b"200"]
+    assert app.taken == connections * BYTES
+    assert turns >= connections * STRETCHES // 2
+    assert app.messages <= 2 * connections * STRETCHES

@@ -1,0 +1,53 @@
+"""
+Long work on the event loop, a stretch at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from sft_http.turns import Turns
+
+
+def test_one_stretch_is_done_in_each_turn_of_the_loop() -> None:
+    """Those that want more come one after the other, and the loop goes round between any two of them."""
+    done: list[str] = []
+
+    async def story() -> None:
+        turns = Turns()
+        left = {"a": 3, "b": 3, "c": 1}
+
+        def stretch(name: str) -> None:
+            done.append(name)
+            left[name] -= 1
+            if left[name]:
+                turns.wait(lambda: stretch(name))
+
+        for name in left:
+            turns.wait(lambda name=name: stretch(name))  # type: ignore[misc]
+        while any(left.values()):
+            done.append("|")
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+    assert "".join(done) == "|a|b|c|a|b|a|b"
+
+
+def test_one_that_fails_holds_up_nobody() -> None:
+    """The loop tells of it, and the next one has its turn."""
+    done, told = [], []
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    async def story() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+        turns = Turns()
+        turns.wait(fail)
+        turns.wait(lambda: done.append("next"))
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(asyncio.wait_for(story(), 20))
+    assert done == ["next"]
+    assert [type(error) for error in told] == [ZeroDivisionError]
