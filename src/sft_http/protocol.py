@@ -36,7 +36,7 @@ _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 """What a Host may be made of (RFC 3986, section 3.2.2, with a port)."""
 _AUTHORITY: Final = re.compile(r"\Ahttps?://[^/?#]*", flags=re.IGNORECASE)
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n){0,64}")
-"""Those before a request that are passed over; there may be a hundred thousand of them."""
+"""Those before a request that are passed over; a hundred thousand of them may come at once."""
 _INTERNAL: Final = ("internal-error", "The server could not answer this request.")
 
 

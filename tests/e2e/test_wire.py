@@ -267,6 +267,40 @@ def test_requests_behind_large_bodies_are_answered_in_turn(service: Service, tok
     eventually(lambda: sizes_of_downloads(service)[-3:] == expected)
 
 
+def test_a_body_in_chunks_of_a_byte_is_stored_whole(service: Service, token: str) -> None:
+    """However it is cut, it is the same file; what is asked behind it on the same connection is answered as well."""
+    content = os.urandom(3 * CHUNK)
+    bearer = f"Host: a\r\nAuthorization: Bearer {token}\r\n"
+    head = f"PUT {service.api}/files/bytes.bin HTTP/1.1\r\n{bearer}Transfer-Encoding: chunked\r\n\r\n"
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in content) + b"0\r\n\r\n"
+    with connected(service.port) as connection:
+        connection.sendall(head.encode() + chunks + f"GET /health HTTP/1.1\r\n{bearer}\r\n".encode())
+        answers = connection.makefile("rb")
+        path = f"{service.api}/files/{json.loads(next_body(answers, 201))['id']}/download"
+        assert json.loads(next_body(answers, 200)) == {"status": "healthy"}
+        connection.sendall(f"GET {path} HTTP/1.1\r\n{bearer}\r\n".encode())
+        assert next_body(answers, 200) == content
+
+
+@pytest.mark.parametrize("line", [b"1;a=" + b"b" * 4000, b"0" * 4000 + b"1"], ids=["extensions", "zeros"])
+def test_chunks_that_are_mostly_framing_are_refused(service: Service, token: str, line: bytes) -> None:
+    """More than 16 KiB of what stands between the chunks and is for nothing: a problem, and nothing is stored."""
+    head = f"PUT {service.api}/files/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
+    with connected(service.port) as connection:
+        connection.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + (line + b"\r\na\r\n") * 5)
+        answer = receive(connection)
+    assert (answer.status, answer.json()["code"]) == (400, "malformed-request")
+    eventually(service.is_tidy)
+
+
+def test_empty_lines_without_an_end_are_refused(service: Service) -> None:
+    """A few may come before a request; who sends nothing else is told so at once."""
+    with connected(service.port) as connection:
+        connection.sendall(b"\r\n" * 100_000)
+        answer = receive(connection)
+    assert (answer.status, answer.json()["code"]) == (400, "malformed-request")
+
+
 def sizes_of_downloads(service: Service) -> list[int]:
     lines = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
     return [line["bytes"] for line in lines if "/download" in line.get("route", "")]
