@@ -10,6 +10,9 @@ from sft_adapters import setting_types as types
 from sft_adapters.crypto.passwords import MAX_ITERATIONS, MAX_LANES, MAX_MEMORY_KIB
 from sft_adapters.setting import Setting
 
+LEAST_OF_AN_UPLOAD_KIB: Final = 128
+"""How much memory is set aside for each upload: a buffer, and what comes in at once."""
+
 _MIB: Final = 1 << 20
 
 LIMITS: Final[tuple[Setting, ...]] = (
@@ -41,7 +44,7 @@ LIMITS: Final[tuple[Setting, ...]] = (
         types.whole(1, 1_048_576),
         512,
         "Memory for what comes in, in each worker: at most three parts for each upload, growing as it comes. When it "
-        "is spent, uploads go on in smaller parts; 64 KiB for each of MAX_UPLOADS are set aside for that.",
+        "is spent, uploads go on in smaller parts; 128 KiB for each of MAX_UPLOADS are set aside for that.",
         "MiB",
     ),
     Setting(

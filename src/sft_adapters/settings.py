@@ -16,6 +16,7 @@ import attrs
 from dotenv import dotenv_values
 
 from sft_adapters import setting_types as types
+from sft_adapters.setting_limits import LEAST_OF_AN_UPLOAD_KIB
 from sft_adapters.setting_table import SETTINGS
 from sft_core.errors import ConfigurationError
 from sft_core.values import Secret
@@ -219,6 +220,9 @@ def _across(values: Mapping[str, Any]) -> Iterable[str]:
     if values.get("session_store") == "redis" and "redis_url" in values and not values["redis_url"]:
         yield "SESSION_STORE is redis, but REDIS_URL is not set"
     yield from _about_s3(values)
+    uploads, memory = values.get("max_uploads", 0), values.get("transfer_memory_mib", math.inf)
+    if uploads * LEAST_OF_AN_UPLOAD_KIB > memory * 1024:
+        yield f"TRANSFER_MEMORY_MIB is less than {LEAST_OF_AN_UPLOAD_KIB} KiB for each of MAX_UPLOADS"
     lease, entry = values.get("session_lease_seconds", 0.0), values.get("session_cache_seconds", math.inf)
     if lease > entry:
         yield "SESSION_LEASE_SECONDS is longer than SESSION_CACHE_SECONDS"

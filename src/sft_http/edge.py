@@ -13,7 +13,7 @@ from falcon.asgi import App, Request, Response
 from sft_core.errors import SftError
 from sft_core.ports import Ids
 from sft_http.exchange import Exchange, Receive, Scope, Send
-from sft_http.lanes import Lane
+from sft_http.lanes import Lanes
 from sft_http.pace import Pace
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -28,14 +28,14 @@ class EdgeApp(App[Request, Response]):
         self,
         *,
         ids: Ids,
-        lane: Lane,
+        lanes: Lanes,
         pace: Callable[[], Pace],
         varies_by_origin: bool,
         **options: Any,  # noqa: ANN401 (Falcon's own)
     ) -> None:
         super().__init__(**options)
         self._ids = ids
-        self._lane = lane
+        self._lanes = lanes
         self._pace = pace
         self._varies_by_origin = varies_by_origin
 
@@ -48,7 +48,7 @@ class EdgeApp(App[Request, Response]):
         scope["client"] = tuple(scope.get("client") or ()) or None
         scope["sft.request_id"] = self._request_id(scope)
         exchange = scope["sft.exchange"] = Exchange(
-            scope, receive, send, lane=self._lane, pace=self._pace(), varies_by_origin=self._varies_by_origin
+            scope, receive, send, lanes=self._lanes, pace=self._pace(), varies_by_origin=self._varies_by_origin
         )
         try:
             await super().__call__(scope, exchange.receive, exchange.send)

@@ -13,7 +13,8 @@ import attrs
 from falcon.asgi import Request
 
 from sft_core.errors import NotFound, SftError, UploadIncomplete
-from sft_http.lanes import Lane
+from sft_http.lanes import Lanes
+from sft_http.limits import LEAST_PIECE
 from sft_http.pace import Pace
 from sft_http.wire import Inflow, Sent, Wire
 
@@ -26,10 +27,10 @@ Send = Callable[[Message], Awaitable[None]]
 access_log: Final = logging.getLogger("sft.access")
 log: Final = logging.getLogger("sft.edge")
 
-_FAST_BYTES: Final = 64 << 10
+_FAST_BYTES: Final = LEAST_PIECE
 """How long a piece of a body is that comes fast enough to be worth a thread."""
 _PULLED_BYTES: Final = 1 << 19
-"""How much of a body a thread takes in at once."""
+"""How much of a body a thread takes in at once, if there is memory for it."""
 
 _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -85,7 +86,7 @@ class Exchange:
     _scope: Scope
     _receive: Receive
     _send: Send
-    _lane: Lane = attrs.field(kw_only=True)
+    _lanes: Lanes = attrs.field(kw_only=True)
     _pace: Pace = attrs.field(kw_only=True)
     _varies_by_origin: bool = attrs.field(kw_only=True)
     _received: int = 0
@@ -100,6 +101,7 @@ class Exchange:
     _reaches_nobody: bool = False
     _told_by_threads: int = 0
     _wire: Wire | None = None
+    _lent: int = 0
     _started: float = attrs.field(factory=time.monotonic)
 
     async def receive(self) -> Message:
@@ -138,22 +140,36 @@ class Exchange:
         """
         The next piece of a large body that comes fast, taken in by a thread; None if it is the loop's turn.
         """
+        self._give_back()
         inflow: Inflow | None = self._scope.get("sft.inflow")
         if inflow is None or not self._comes_fast:
             return None
         wire = self.wire
         # Not before there is a wire: without one the loop has to go on reading.
-        limit = min(inflow.begin(), _PULLED_BYTES) if wire is not None else 0
+        limit = inflow.begin() if wire is not None else 0
         if not limit or wire is None:
             return None
         piece = b""
         try:
-            piece = await self._lane.insist(wire.receive, limit)
+            piece = await self._lanes.bytes.insist(wire.receive, min(limit, self._piece_size()))
             inflow.took(len(piece))
         finally:
             if len(piece) < _FAST_BYTES:
                 inflow.end()
         return {"type": "http.request", "body": piece, "more_body": True} if piece else None
+
+    def _piece_size(self) -> int:
+        """
+        How much is taken in at once: what is always to be had, unless there is memory for more until the next time.
+        """
+        more = _PULLED_BYTES - LEAST_PIECE
+        if self._lanes.limits.memory.take(more):
+            self._lent = more
+        return LEAST_PIECE + self._lent
+
+    def _give_back(self) -> None:
+        self._lanes.limits.memory.give_back(self._lent)
+        self._lent = 0
 
     @property
     def wire(self) -> Wire | None:
@@ -168,6 +184,7 @@ class Exchange:
         """
         Let go of the connection.
         """
+        self._give_back()
         if self._wire is not None:
             self._wire.close()
 

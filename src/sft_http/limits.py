@@ -13,12 +13,15 @@ from typing import Final, Protocol
 
 import attrs
 
+from sft_adapters.setting_limits import LEAST_OF_AN_UPLOAD_KIB
 from sft_adapters.settings import Settings
 from sft_core.errors import Busy
 from sft_http.places import UploadPlaces
 
 LEAST_BUFFER: Final = 64 << 10
 """How many bytes every upload may gather, however little memory is left."""
+LEAST_PIECE: Final = 64 << 10
+"""How many bytes of it come at once then."""
 _READ_AHEAD_BYTES: Final = 4 << 20
 """What a download has read ahead at most: a window of a part, encrypted and decrypted."""
 
@@ -165,6 +168,6 @@ class Limits:
             # The other half of the threads is for those who wait for no more than a few bytes.
             Turns(max(1, settings.transfer_threads // 2), settings.queue_wait_seconds),
             # What every upload may have in any case is set aside.
-            Memory(max(0, memory - settings.max_uploads * LEAST_BUFFER)),
+            Memory(memory - (settings.max_uploads * LEAST_OF_AN_UPLOAD_KIB << 10)),
             ReadAhead((settings.read_ahead_mib << 20) // _READ_AHEAD_BYTES),
         )

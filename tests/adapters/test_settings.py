@@ -204,3 +204,10 @@ def test_the_example_changes_nothing_until_something_is_switched_on(tmp_path: Pa
     assert settings.allowed_extensions == {
         f".{extension}" for extension in ["pdf", "doc", "docx", "xls", "xlsx", "txt", "jpg", "png", "zip"]
     }
+
+
+def test_each_upload_has_the_memory_that_is_set_aside_for_it() -> None:
+    """Else the limit on memory would be none: what is too little is told, and what is just enough is taken."""
+    assert fault(TRANSFER_MEMORY_MIB="63") == "TRANSFER_MEMORY_MIB is less than 128 KiB for each of MAX_UPLOADS"
+    assert read(TRANSFER_MEMORY_MIB="64").max_uploads == 512
+    assert read(TRANSFER_MEMORY_MIB="1", MAX_UPLOADS="8").max_uploads == 8

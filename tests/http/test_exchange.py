@@ -149,7 +149,7 @@ def test_where_no_thread_can_have_the_socket_the_loop_goes_on_reading(lanes: Lan
         {"type": "http", "headers": [], "sft.inflow": inflow, "sft.open_wire": lambda: None},
         receive,
         send,
-        lane=lanes.bytes,
+        lanes=lanes,
         pace=Pace(patience_seconds=1, bytes_per_second=1),
         varies_by_origin=False,
     )
@@ -159,3 +159,62 @@ def test_where_no_thread_can_have_the_socket_the_loop_goes_on_reading(lanes: Lan
 
     assert asyncio.run(run()) == 3 * len(PIECE)
     assert not inflow.kept
+
+
+@attrs.define
+class Generous:
+    """
+    A body of which there is always as much as is asked for.
+    """
+
+    asked: list[int] = attrs.field(factory=list)
+
+    def begin(self) -> int:
+        return 1 << 30
+
+    def took(self, count: int) -> None:
+        pass
+
+    def end(self) -> None:
+        raise AssertionError
+
+    def receive(self, limit: int) -> bytes:
+        self.asked.append(limit)
+        return b"z" * limit
+
+    def close(self) -> None:
+        pass
+
+
+def test_what_comes_in_at_once_counts_until_more_is_asked_for(lanes: Lanes) -> None:
+    """Large pieces while there is memory, small ones when there is none, and nothing of it is kept at the end."""
+    body, memory = Generous(), lanes.limits.memory
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": PIECE, "more_body": True}
+
+    async def send(message: dict[str, Any]) -> None:
+        raise AssertionError(message)
+
+    exchange = Exchange(
+        {"type": "http", "headers": [], "sft.inflow": body, "sft.open_wire": lambda: body},
+        receive,
+        send,
+        lanes=lanes,
+        pace=Pace(patience_seconds=1, bytes_per_second=1),
+        varies_by_origin=False,
+    )
+
+    async def run() -> list[int]:
+        taken = []
+        for left in (memory.limit, memory.limit, (7 << 16) - 1, 7 << 16):
+            memory.insist(memory.limit - left)
+            await exchange.receive()
+            taken.append(memory.taken - (memory.limit - left))
+            memory.give_back(memory.limit - left)
+        exchange.close()
+        return taken
+
+    assert asyncio.run(run()) == [0, 7 << 16, 0, 7 << 16]
+    assert body.asked == [8 << 16, 1 << 16, 8 << 16]
+    assert memory.taken == 0

@@ -13,12 +13,13 @@ from uuid import UUID
 import attrs
 import pytest
 
+from sft_adapters.setting_limits import LEAST_OF_AN_UPLOAD_KIB
 from sft_core.errors import Busy
 from sft_core.values import ByteRange, UserId
 from sft_http.buffers import PartBuffer
 from sft_http.deliveries import Delivery
 from sft_http.gathering import Gathering, PartAfterPart
-from sft_http.limits import LEAST_BUFFER, Limits, Memory, ReadAhead
+from sft_http.limits import LEAST_BUFFER, LEAST_PIECE, Limits, Memory, ReadAhead
 from sft_http.places import TooManyUploads, UploadPlaces
 from sft_http.wire import Wire
 from support.edge import END as FORM_END
@@ -252,7 +253,8 @@ def test_the_settings_say_the_limits(make_edge: Callable[..., Edge]) -> None:
     small = make_edge(TRANSFER_MEMORY_MIB="3", MAX_UPLOADS="16", MAX_UPLOADS_PER_USER="5", READ_AHEAD_MIB="13")
     limits = Limits.of(small.settings)
     assert (limits.uploads.limit, limits.uploads.user_limit) == (16, 5)
-    assert (limits.memory.limit, limits.read_ahead.limit) == (2 * MIB, 3)
+    assert (limits.memory.limit, limits.read_ahead.limit) == (1 * MIB, 3)
+    assert LEAST_BUFFER + LEAST_PIECE == LEAST_OF_AN_UPLOAD_KIB << 10
 
 
 def test_half_of_the_threads_is_for_others_than_concatenations(make_edge: Callable[..., Edge]) -> None:
