@@ -358,3 +358,50 @@ def test_a_range_is_read_from_the_parts_it_touches_alone(sft: Application, maya:
         assert got == CONTENT[start:stop]
     with pytest.raises(BlobMissing):
         list(sft.read_file(file, ByteRange(19, 21)))
+
+
+@attrs.frozen
+class _Noted(FaultyBlobs):
+    """
+    A blob store that notes the memory it was told to read into.
+    """
+
+    memory: list[object] = attrs.field(factory=list, init=False)
+
+    def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+        self.memory.append(buffer.obj)
+        super().read_into(key, start, buffer, size=size)
+
+
+def test_who_is_between_two_pieces_holds_no_buffer(sft: Application, maya: User) -> None:
+    """Many who read in turn, one that has failed among them, need one buffer between them, and get what is theirs."""
+    file, other = a_file(sft, maya), storing(sft)(owner=maya.id, name=NAME, content=[CONTENT[::-1]])
+    blobs = _Noted(sft.read_file.blobs, {("read_into", 2): BlobStoreUnavailable("for a moment")})
+    read_file = attrs.evolve(sft.read_file, blobs=blobs)
+    first, second, failing = (read_file(each) for each in (file, other, file))
+    got = [next(first), next(second)]
+    with pytest.raises(BlobStoreUnavailable):
+        next(failing)
+    for piece, mirrored in zip(first, second, strict=True):
+        got += [piece, mirrored]
+    assert b"".join(map(bytes, got[::2])) == CONTENT
+    assert b"".join(map(bytes, got[1::2])) == CONTENT[::-1]
+    assert len({id(memory) for memory in blobs.memory}) == 1
+
+
+def test_those_who_read_at_once_have_a_buffer_each(sft: Application, maya: User) -> None:
+    """Two threads in the middle of a read do not write over one another's."""
+    files = [storing(sft)(owner=maya.id, name=NAME, content=[content]) for content in (CONTENT, CONTENT[::-1])]
+    both = Barrier(2)
+
+    @attrs.frozen
+    class Meeting(_Noted):
+        def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
+            super().read_into(key, start, buffer, size=size)
+            both.wait(20)
+
+    blobs = Meeting(sft.read_file.blobs, {})
+    read_file = attrs.evolve(sft.read_file, blobs=blobs)
+    with ThreadPoolExecutor(2) as threads:
+        got = list(threads.map(lambda file: b"".join(map(bytes, read_file(file))), files))
+    assert got == [CONTENT, CONTENT[::-1]]

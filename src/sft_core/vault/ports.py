@@ -332,6 +332,7 @@ class PartReader(Protocol):
         """
         Authenticate one window and return those of its plaintext bytes that lie in `span`.
 
+        They have memory of their own: the ciphertext's may be used again at once.
         `AuthenticationFailed` if a single bit is not what was encrypted; then nothing is returned.
         """
         ...

@@ -80,6 +80,16 @@ class ContentCipherContract:
         part = kept(cipher, size)
         assert same(part.read(part.whole), part.plaintext)
 
+    def test_what_was_decrypted_stays_as_it_is(self, cipher: ContentCipher) -> None:
+        """The ciphertext's memory is overwritten with something else, and the plaintext is the same."""
+        part = kept(cipher, 20_000)
+        span = ByteRange(3, 19_000)
+        (window,) = part.reader().windows(span)
+        ciphertext = bytearray(part.blob[window.start : window.stop])
+        plaintext = part.reader().decrypt(window, memoryview(ciphertext), span)
+        ciphertext[:] = bytes(len(ciphertext))
+        assert same(bytes(plaintext), part.plaintext[3:19_000])
+
     @pytest.mark.parametrize("size", SIZES)
     def test_the_size_is_told_before_the_pieces_are_taken(self, cipher: ContentCipher, size: int) -> None:
         """The message is as long as it was said to be and begins with its header."""

@@ -5,6 +5,7 @@ Finding, listing and reading files.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import attrs
 
@@ -12,7 +13,7 @@ from sft_core.errors import Damaged, FileNotFound
 from sft_core.ports import Begin, Clock, KeyRing
 from sft_core.values import ByteRange, FileId, Page, Secret, UserId
 from sft_core.vault.model import CONDEMNED, FILE_KEY_PURPOSE, MANIFEST_PAGE, File, FileState, Part
-from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
+from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, PartReader, VaultUnit
 
 
 @attrs.frozen(kw_only=True)
@@ -54,20 +55,49 @@ class ListFiles:
             return tuple(unit.files.list_sealed(owner, page, now=self.clock.now()))
 
 
+@attrs.frozen
+class Scratch:
+    """
+    Buffers for ciphertext that is read and decrypted at once, used again and again.
+
+    There are as many as were read into at the same time, whoever read: a thread has one at most.
+    """
+
+    _idle: list[bytearray] = attrs.field(factory=list, init=False, repr=False)
+
+    @contextmanager
+    def of(self, size: int) -> Iterator[memoryview]:
+        """
+        A buffer of so many bytes, with anything in it, that is nobody else's as long as the block runs.
+        """
+        try:
+            buffer = self._idle.pop()
+        except IndexError:
+            buffer = bytearray()
+        if len(buffer) < size:
+            buffer = bytearray(size)
+        try:
+            yield memoryview(buffer)[:size]
+        finally:
+            self._idle.append(buffer)
+
+
 @attrs.frozen(kw_only=True)
 class ReadFile:
     """
     Read a range of a sealed file as buffers of about 2 MiB, each authenticated before it is given.
 
     Who may read it has been decided before. Between two buffers nothing is held: no thread, no
-    connection, no open file. It ends after exactly the bytes asked for, or it raises: `FileNotFound`
-    if somebody deleted the file meanwhile, `Damaged` if what is stored is not what was.
+    connection, no open file, and of the buffer that was given nothing. It ends after exactly the
+    bytes asked for, or it raises: `FileNotFound` if somebody deleted the file meanwhile, `Damaged`
+    if what is stored is not what was.
     """
 
     begin: Begin[VaultUnit]
     keyring: KeyRing
     cipher: ContentCipher
     blobs: BlobStore
+    _scratch: Scratch = attrs.field(factory=Scratch, init=False, repr=False)
 
     def __call__(self, file: File, span: ByteRange | None = None) -> Iterator[Buffer]:
         wanted = file.whole.intersection(span) if span is not None else file.whole
@@ -88,7 +118,6 @@ class ReadFile:
             raise
 
     def _read(self, file: File, key: Secret, wanted: ByteRange) -> Iterator[Buffer]:
-        buffer = bytearray()
         for part in self._parts(file, wanted):
             span = part.span.intersection(wanted).shifted(-part.start)
             reader = self.cipher.reader(
@@ -98,11 +127,13 @@ class ReadFile:
                 size=part.size,
             )
             for window in reader.windows(span):
-                if len(buffer) < len(window):
-                    buffer = bytearray(len(window))
-                ciphertext = memoryview(buffer)[: len(window)]
-                self.blobs.read_into(part.blob_key, window.start, ciphertext, size=part.stored_size)
-                yield reader.decrypt(window, ciphertext, span)
+                # Given without a name, which would keep it here until the next one.
+                yield self._opened(part, reader, window, span)
+
+    def _opened(self, part: Part, reader: PartReader, window: ByteRange, span: ByteRange) -> Buffer:
+        with self._scratch.of(len(window)) as ciphertext:
+            self.blobs.read_into(part.blob_key, window.start, ciphertext, size=part.stored_size)
+            return reader.decrypt(window, ciphertext, span)
 
     def _parts(self, file: File, wanted: ByteRange) -> Iterator[Part]:
         position = wanted.start
