@@ -2,14 +2,16 @@
 Bytes from the vault to clients, without a thread or a connection held for a slow one.
 
 A thread decrypts a piece and sends it by itself, then the next, as long as the client takes them
-at once. When it does not, the loop waits until it does, and no thread waits. What has been read
-ahead for clients that are waited for is kept only as far as its memory goes (`ReadAhead`): whoever
-has been waited for longest loses it, and it is read again when the client goes on.
+at once. When it does not, the loop waits until it does, and no thread waits. What has been read and
+waits, for a client or for a thread, is kept only as far as its memory goes (`ReadAhead`): whoever
+has waited longest loses it, and it is read again when its turn comes. So no more is held than that,
+what the threads work on, and the little that an answer begins with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -27,12 +29,14 @@ from sft_http.wire import Sent, Wire
 _TURN_BYTES: Final = 16 << 20
 """How much a thread sends of one download before others have their turn."""
 _FIRST_BYTES: Final = 64 << 10
-"""How much of a download the loop sends by itself, with the head of the answer."""
+"""How much of a download the loop is given at once, as with the head of the answer: it keeps it until it is sent."""
+_PIECE_BYTES: Final = 2 << 20
+"""How much is read at once, about."""
 _SIP_BYTES: Final = 512 << 10
-"""How much is read at first for a client that was waited for long: it may take no more."""
+"""How much is read at first for who was short of memory: the client may take no more."""
 
 
-async def deliver(
+def delivery(
     application: Application,
     lanes: Lanes,
     file: File,
@@ -41,19 +45,15 @@ async def deliver(
     wire: Wire | None = None,
 ) -> Delivery:
     """
-    Begin to send a range of a file: its first piece is read and authenticated when this returns.
-
-    So a file that cannot be read is an error of its own, not a download that breaks off.
+    A range of a file, to be primed and then sent.
     """
-    delivery = Delivery(lanes, partial(application.read_file, file), span, wire)
-    await delivery.prime()
-    return delivery
+    return Delivery(lanes, partial(application.read_file, file), span, wire)
 
 
 @attrs.define(eq=False)
 class Delivery:
     """
-    A range of a file on its way out, in decrypted pieces.
+    A range of a file on its way out, in decrypted pieces; `let_go` has to be called in any case.
 
     It yields exactly the bytes it promised or raises; it never just ends, because a clean end
     would let the next response's bytes land in somebody's file. On a connection whose socket can
@@ -66,14 +66,18 @@ class Delivery:
     _wire: Wire | None = None
     _place: int = attrs.field(init=False)
     """The first byte that has not been given away."""
+    _first: bytes = attrs.field(default=b"", init=False)
+    """What the answer begins with: it is kept, so that who was promised a download gets one."""
     _piece: memoryview = attrs.field(default=memoryview(b""), init=False)
-    """What has been read from there on."""
+    """What has been read from the place on."""
+    _held: int = attrs.field(default=0, init=False)
+    """How much memory the piece takes, what has been given away of it included."""
     _pieces: Iterator[Buffer] | None = attrs.field(default=None, init=False)
     _until: int = attrs.field(default=0, init=False)
     """Where the pieces end."""
-    _has_begun: bool = attrs.field(default=False, init=False)
     _is_waited_for: bool = attrs.field(default=False, init=False)
-    _was_dropped: bool = attrs.field(default=False, init=False)
+    _was_short: bool = attrs.field(default=False, init=False)
+    """Whether there was no memory for it."""
 
     @_place.default
     def _at_first(self) -> int:
@@ -85,21 +89,25 @@ class Delivery:
 
     async def prime(self) -> None:
         """
-        Wait for the first piece; its error, if it has one, comes out here.
+        Wait until the first bytes are read and authenticated; their error, if they have one, comes out here.
 
-        It is refused if no thread is free in time; the pieces after it are not.
+        So a file that cannot be read is an error of its own, not a download that breaks off. It is
+        refused if no thread is free in time; what comes after it is not.
         """
         if len(self._span):
-            await self._lanes.bytes(self._fill)
+            self._first = await self._lanes.bytes(self._cut)
 
     def __aiter__(self) -> Delivery:
         return self
 
     async def __anext__(self) -> bytes:
+        if self._first:
+            first, self._first = self._first, b""
+            return first
         if self._place == self._span.stop:
             raise StopAsyncIteration
         wire = self._wire
-        if wire is None or not self._has_begun or not wire.is_idle:
+        if wire is None or not wire.is_idle:
             return await self._given_to_the_loop()
         while True:
             sent = await self._sent_by_a_thread(wire)
@@ -108,42 +116,51 @@ class Delivery:
             if sent:
                 return Sent(sent)
 
-    async def close(self) -> None:
+    def let_go(self) -> None:
         """
-        Let go of what has been read ahead, however the delivery ended.
+        Let go of what has been read, however the delivery ended.
         """
-        self._ahead.remove(self)
+        self._ahead.take_back(self)
         self.drop()
+        self._first = b""
 
     def drop(self) -> None:
         """
-        Forget what has been read ahead; it is read again when it is needed.
+        Forget what has been read; it is read again when it is needed.
         """
-        self._piece, self._pieces, self._was_dropped = memoryview(b""), None, True
+        self._piece, self._held, self._pieces, self._was_short = memoryview(b""), 0, None, True
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """
+        Have what was read to oneself, and leave what remains where it is counted: there it waits, for whatever.
+        """
+        self._ahead.take_back(self)
+        try:
+            yield
+        finally:
+            if self._held:
+                self._ahead.keep(self, self._held)
 
     async def _given_to_the_loop(self) -> bytes:
-        self._ahead.remove(self)
-        if not self._piece:
-            await self._lanes.bytes.insist(self._fill)
-        # Where threads send, the loop has only to send the head: what it is given it keeps until it is sent.
-        length = len(self._piece) if self._wire is None else _FIRST_BYTES
-        given = bytes(self._piece[:length])
-        self._advance(len(given))
-        self._has_begun = True
-        self._ahead.keep(self)
+        self._ahead.take_back(self)
+        return self._cut() if self._piece else await self._lanes.bytes.insist(self._cut)
+
+    def _cut(self) -> bytes:
+        """
+        The next bytes for the loop; on a thread if they have to be read.
+        """
+        with self._at_work():
+            if not self._piece:
+                self._fill()
+            given = bytes(self._piece[:_FIRST_BYTES])
+            self._advance(len(given))
         return given
 
     async def _sent_by_a_thread(self, wire: Wire) -> int:
         if self._is_waited_for:
             await wire.until_writable()
-        self._ahead.remove(self)
-        sent = await self._lanes.bytes.insist(self._send, wire)
-        if self._place == self._until:
-            self._pieces = None
-        # Where nothing is left that could be dropped, it takes nobody's place.
-        if self._pieces is not None:
-            self._ahead.keep(self)
-        return sent
+        return await self._lanes.bytes.insist(self._send, wire)
 
     def _send(self, wire: Wire) -> int:
         """
@@ -151,36 +168,51 @@ class Delivery:
         """
         sent = 0
         self._is_waited_for = False
-        while self._place < self._span.stop and sent < _TURN_BYTES:
-            if not self._piece:
-                # What is read for a slow client waits with it, and may be dropped: not before there is room for it.
-                if not wire.is_brisk and not wire.takes_more():
+        with self._at_work():
+            while self._place < self._span.stop and sent < _TURN_BYTES:
+                if not self._piece:
+                    # What is read for a slow client waits with it, and may be dropped: not before there is room for it.
+                    if not wire.is_brisk and not wire.takes_more():
+                        self._is_waited_for = True
+                        break
+                    self._fill()
+                gone = wire.send(self._piece)
+                sent += gone
+                self._advance(gone)
+                if self._piece:
                     self._is_waited_for = True
                     break
-                self._fill()
-            gone = wire.send(self._piece)
-            sent += gone
-            self._advance(gone)
-            if self._piece:
-                self._is_waited_for = True
-                break
         return sent
 
     def _advance(self, count: int) -> None:
         self._place += count
-        self._piece = self._piece[count:] if count < len(self._piece) else memoryview(b"")
+        if count < len(self._piece):
+            self._piece = self._piece[count:]
+        else:
+            self._piece, self._held = memoryview(b""), 0
 
     def _fill(self) -> None:
         """
         Read the next piece.
         """
         if self._pieces is None or self._place == self._until:
-            stop = self._span.stop
-            self._until = min(self._place + _SIP_BYTES, stop) if self._was_dropped else stop
-            # Who was short of memory once, and is slow, is read for as little each time.
-            self._was_dropped = self._was_dropped and self._wire is not None and not self._wire.is_brisk
+            self._until = min(self._place + self._portion(), self._span.stop)
             self._pieces = self._read(ByteRange(self._place, self._until))
         piece = next(self._pieces, b"")
         if not 0 < len(piece) <= self._until - self._place:
             raise Damaged("the content ended before the promised length")
-        self._piece = memoryview(piece)
+        self._piece, self._held = memoryview(piece), len(piece)
+
+    def _portion(self) -> int:
+        """
+        How much is to be read in one go, from the place on: all of it, unless memory is short.
+        """
+        left = self._span.stop - self._place
+        if self._place == self._span.start and not self._ahead.has_room(min(left, _PIECE_BYTES)):
+            self._was_short = True
+            return _FIRST_BYTES
+        if self._was_short:
+            # Who was short of memory once, and is slow, is read for as little each time.
+            self._was_short = self._wire is not None and not self._wire.is_brisk
+            return _SIP_BYTES
+        return left

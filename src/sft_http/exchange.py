@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import ExitStack
 from typing import Any, Final
 
 import attrs
@@ -103,6 +104,7 @@ class Exchange:
     _wire: Wire | None = None
     _lent: int = 0
     _started: float = attrs.field(factory=time.monotonic)
+    _at_end: ExitStack = attrs.field(factory=ExitStack, init=False)
 
     async def receive(self) -> Message:
         """
@@ -182,11 +184,18 @@ class Exchange:
 
     def close(self) -> None:
         """
-        Let go of the connection.
+        Let go of the connection, and of what was to be let go of at the end.
         """
         self._give_back()
+        self._at_end.close()
         if self._wire is not None:
             self._wire.close()
+
+    def at_end(self, call: Callable[[], object]) -> None:
+        """
+        Have something called when the request is over, however it ended, and whether or not it was answered.
+        """
+        self._at_end.callback(call)
 
     def _announces_body(self) -> bool:
         return any(
@@ -286,6 +295,14 @@ def wire_of(req: Request) -> Wire | None:
     """
     exchange: Exchange = req.scope["sft.exchange"]
     return exchange.wire
+
+
+def at_end(req: Request, call: Callable[[], object]) -> None:
+    """
+    Have something called when a request is over, however it ended.
+    """
+    exchange: Exchange = req.scope["sft.exchange"]
+    exchange.at_end(call)
 
 
 async def require_whole_body(req: Request) -> None:

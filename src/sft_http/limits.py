@@ -1,12 +1,13 @@
 """
 What a worker gives to transfers at most: places for uploads, turns at a thread, memory for what is on its way.
 
-All of it belongs to the event loop's thread, so nothing here needs a lock.
+What is not said to be for threads belongs to the event loop's, and needs no lock.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, Protocol
@@ -22,8 +23,6 @@ LEAST_BUFFER: Final = 64 << 10
 """How many bytes every upload may gather, however little memory is left."""
 LEAST_PIECE: Final = 64 << 10
 """How many bytes of it come at once then."""
-_READ_AHEAD_BYTES: Final = 4 << 20
-"""What a download has read ahead at most: a window of a part, encrypted and decrypted."""
 
 
 @attrs.define
@@ -116,29 +115,42 @@ class Droppable(Protocol):
 @attrs.define
 class ReadAhead:
     """
-    The downloads that keep what they have read ahead while their clients are waited for, `limit` at most.
+    What downloads have read and not sent, and keep while no thread works on it: `limit` bytes at most.
 
-    One more makes the one that waits longest drop it.
+    What goes beyond makes those that wait longest drop theirs. For all threads: whoever has read
+    has it counted before anybody else can run, so that nothing waits uncounted, wherever it waits.
     """
 
     limit: int
-    _kept: dict[Droppable, None] = attrs.field(factory=dict, init=False)
+    taken: int = attrs.field(default=0, init=False)
+    _kept: dict[Droppable, int] = attrs.field(factory=dict, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
-    def keep(self, reader: Droppable) -> None:
+    def has_room(self, count: int) -> bool:
         """
-        Note that a client is waited for from now on.
+        Whether so many bytes more would make nobody drop any.
         """
-        self._kept[reader] = None
-        while len(self._kept) > self.limit:
-            longest = next(iter(self._kept))
-            del self._kept[longest]
-            longest.drop()
+        return self.taken + count <= self.limit
 
-    def remove(self, reader: Droppable) -> None:
+    def keep(self, reader: Droppable, count: int) -> None:
         """
-        Note that it is waited for no more; who has dropped everything is known to nobody.
+        Count what a reader leaves here, who has nothing here; it may have to drop it from now on.
         """
-        self._kept.pop(reader, None)
+        with self._lock:
+            self._kept[reader] = count
+            self.taken += count
+            while self.taken > self.limit:
+                longest = next(iter(self._kept))
+                self.taken -= self._kept.pop(longest)
+                # Under the lock: who takes its own back finds all of it or nothing.
+                longest.drop()
+
+    def take_back(self, reader: Droppable) -> None:
+        """
+        Let a reader go on with what it has here, if it has not dropped it: nobody makes it do so any more.
+        """
+        with self._lock:
+            self.taken -= self._kept.pop(reader, 0)
 
 
 @attrs.frozen
@@ -169,5 +181,5 @@ class Limits:
             Turns(max(1, settings.transfer_threads // 2), settings.queue_wait_seconds),
             # What every upload may have in any case is set aside.
             Memory(memory - (settings.max_uploads * LEAST_OF_AN_UPLOAD_KIB << 10)),
-            ReadAhead((settings.read_ahead_mib << 20) // _READ_AHEAD_BYTES),
+            ReadAhead(settings.read_ahead_mib << 20),
         )

@@ -147,14 +147,18 @@ class _Reader:
 
 
 def test_who_waits_longest_loses_what_was_read_ahead() -> None:
-    """One beyond the limit costs the first its own; who goes on is asked for nothing."""
-    ahead, readers = ReadAhead(2), [_Reader() for _ in range(4)]
-    for reader in readers[:2]:
-        ahead.keep(reader)
-    ahead.remove(readers[0])
-    ahead.keep(readers[2])
-    ahead.keep(readers[3])
-    assert [reader.has_dropped for reader in readers] == [False, True, False, False]
+    """What goes beyond the limit costs the first theirs, and itself if it is too much; who goes on loses nothing."""
+    ahead, readers = ReadAhead(10), [_Reader() for _ in range(5)]
+    for reader, count in zip(readers[:3], (5, 3, 2), strict=True):
+        ahead.keep(reader, count)
+    ahead.take_back(readers[0])
+    assert (ahead.taken, ahead.has_room(5), ahead.has_room(6)) == (5, True, False)
+    ahead.keep(readers[3], 6)
+    assert [reader.has_dropped for reader in readers] == [False, True, False, False, False]
+    ahead.keep(readers[4], 11)
+    assert [reader.has_dropped for reader in readers] == [False, True, True, True, True]
+    ahead.take_back(readers[4])
+    assert ahead.taken == 0
 
 
 def test_what_was_dropped_is_read_again(service: Edge) -> None:
@@ -171,7 +175,7 @@ def test_what_was_dropped_is_read_again(service: Edge) -> None:
         delivery = Delivery(lanes, read, ByteRange(3, len(content)))
         await delivery.prime()
         assert b"".join([piece async for piece in delivery]) == content[3:]
-        await delivery.close()
+        delivery.let_go()
 
     run(story)
 
@@ -220,7 +224,7 @@ def test_little_is_read_in_vain_for_slow_clients_without_memory(service: Edge) -
         first = await anext(delivery)
         assert sum([len(piece) async for piece in delivery]) == len(content) - len(first)
         assert first + bytes(wire.taken) == content
-        await delivery.close()
+        delivery.let_go()
 
     run(story)
     assert read_bytes <= len(content) + 3 * MIB
@@ -229,7 +233,7 @@ def test_little_is_read_in_vain_for_slow_clients_without_memory(service: Edge) -
 def test_who_has_nothing_read_ahead_takes_nobodys_place(service: Edge) -> None:
     """A slow client that is read for in sips, each of which it takes whole, makes no other one lose anything."""
     content, lanes, other = os.urandom(4 * MIB), service.lanes, _Reader()
-    lanes.limits = attrs.evolve(lanes.limits, read_ahead=ReadAhead(1))
+    lanes.limits = attrs.evolve(lanes.limits, read_ahead=ReadAhead(2 * MIB))
     ahead = lanes.limits.read_ahead
 
     def read(span: ByteRange) -> Iterator[bytes]:
@@ -239,21 +243,21 @@ def test_who_has_nothing_read_ahead_takes_nobodys_place(service: Edge) -> None:
         delivery = Delivery(lanes, read, ByteRange(0, len(content)), cast("Wire", SlowWire()))
         await delivery.prime()
         first = await anext(delivery)
-        ahead.keep(other)
+        ahead.keep(other, 2 * MIB)
         assert not other.has_dropped
         assert sum([len(piece) async for piece in delivery]) == len(content) - len(first)
         assert not other.has_dropped
-        await delivery.close()
+        delivery.let_go()
 
     run(story)
 
 
 def test_the_settings_say_the_limits(make_edge: Callable[..., Edge]) -> None:
-    """Memory counts in MiB, without what every upload has in any case; read-ahead in downloads of 4 MiB."""
+    """Memory counts in MiB, without what every upload has in any case; read-ahead as it is."""
     small = make_edge(TRANSFER_MEMORY_MIB="3", MAX_UPLOADS="16", MAX_UPLOADS_PER_USER="5", READ_AHEAD_MIB="13")
     limits = Limits.of(small.settings)
     assert (limits.uploads.limit, limits.uploads.user_limit) == (16, 5)
-    assert (limits.memory.limit, limits.read_ahead.limit) == (1 * MIB, 3)
+    assert (limits.memory.limit, limits.read_ahead.limit) == (1 * MIB, 13 * MIB)
     assert LEAST_BUFFER + LEAST_PIECE == LEAST_OF_AN_UPLOAD_KIB << 10
 
 

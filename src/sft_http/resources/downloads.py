@@ -14,7 +14,7 @@ from sft_core.values import ByteRange, ShareToken
 from sft_core.vault.model import File
 from sft_http import deliveries, problems
 from sft_http.disposition import attachment
-from sft_http.exchange import wire_of
+from sft_http.exchange import at_end, wire_of
 from sft_http.ranges import Conditions, UnsatisfiableRangeError, requested_range
 from sft_http.resources.base import Resource, file_id
 
@@ -50,7 +50,10 @@ class Delivering(Resource):
         resp.content_length = len(span)
         if head:
             return
-        delivery = await deliveries.deliver(self.application, self.lanes, file, span, wire=wire_of(req))
+        delivery = deliveries.delivery(self.application, self.lanes, file, span, wire=wire_of(req))
+        # Not left to the framework, which closes what it has begun to send, and nothing else.
+        at_end(req, delivery.let_go)
+        await delivery.prime()
         await before_first_byte()
         resp.stream = delivery
 

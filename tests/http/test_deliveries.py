@@ -1,0 +1,238 @@
+"""
+What downloads hold in memory: counted, whatever they wait for, and let go of at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any, cast
+
+import attrs
+import pytest
+
+from sft_core.errors import Busy
+from sft_core.values import ByteRange
+from sft_http.deliveries import Delivery
+from sft_http.lanes import Lanes
+from sft_http.limits import ReadAhead
+from sft_http.wire import Wire
+from support.edge import Edge
+
+MIB = 1 << 20
+PIECE = 2 * MIB
+FIRST = 64 << 10
+CONTENT = os.urandom(4 * MIB)
+MANY = 24
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    async def told() -> None:
+        await asyncio.wait_for(story(), 20)
+
+    asyncio.run(told())
+
+
+class Piece(bytearray):
+    """
+    Memory of which one can learn when it is let go of.
+    """
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # one is not another, whatever they hold
+
+
+@attrs.define
+class Store:
+    """
+    What a delivery reads from; it counts what is in memory of what it gave.
+    """
+
+    live: weakref.WeakSet[Piece] = attrs.field(factory=weakref.WeakSet, init=False)
+    most: int = attrs.field(default=0, init=False)
+    read: int = attrs.field(default=0, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    @property
+    def held(self) -> int:
+        """
+        How many bytes are in memory.
+        """
+        with self._lock:
+            return sum(map(len, self.live))
+
+    def pieces(self, span: ByteRange) -> Iterator[Piece]:
+        """
+        The content in pieces, as a vault gives it.
+        """
+        for start in range(span.start, span.stop, PIECE):
+            yield self._piece(start, min(start + PIECE, span.stop))
+
+    def _piece(self, start: int, stop: int) -> Piece:
+        piece = Piece(CONTENT[start:stop])
+        with self._lock:
+            self.live.add(piece)
+            self.read += len(piece)
+            self.most = max(self.most, sum(map(len, self.live)))
+        return piece
+
+
+@attrs.define
+class StalledWire:
+    """
+    A client that takes `room` bytes at once, and more when it is told to.
+    """
+
+    room: int
+    is_idle: bool = True
+    is_brisk: bool = True
+    is_broken: bool = False
+    taken: bytearray = attrs.field(factory=bytearray)
+    goes_on: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    def takes_more(self) -> bool:
+        return self.room > 0
+
+    async def until_writable(self) -> None:
+        await self.goes_on.wait()
+        self.room, self.is_brisk = len(CONTENT), False
+
+    def send(self, piece: memoryview) -> int:
+        some = piece[: self.room]
+        self.taken += some
+        self.room -= len(some)
+        return len(some)
+
+
+def short_of_memory(lanes: Lanes, limit: int) -> None:
+    lanes.limits = attrs.evolve(lanes.limits, read_ahead=ReadAhead(limit))
+    lanes.bytes.queue_limit = MANY
+
+
+def many(lanes: Lanes, store: Store, *, room: int) -> list[tuple[Delivery, StalledWire]]:
+    wires = [StalledWire(room) for _ in range(MANY)]
+    span = ByteRange(0, len(CONTENT))
+    return [(Delivery(lanes, store.pieces, span, cast("Wire", wire)), wire) for wire in wires]
+
+
+def test_however_many_begin_at_once_what_they_hold_is_bounded(lanes: Lanes) -> None:
+    """They hold what there is for it, and what threads work on; each keeps its first bytes, and none is read again."""
+    store, limit = Store(), 2 * PIECE
+    short_of_memory(lanes, limit)
+
+    async def story() -> None:
+        begun = many(lanes, store, room=0)
+        await asyncio.gather(*(delivery.prime() for delivery, _ in begun))
+        assert store.most <= limit + lanes.bytes.threads * PIECE
+        assert store.held == lanes.limits.read_ahead.taken <= limit
+        read = store.read
+        assert read < MANY * PIECE // 2
+        for delivery, _ in begun:
+            delivery.drop()
+            assert await anext(delivery) == CONTENT[:FIRST]
+            delivery.let_go()
+        assert (store.read, store.held, lanes.limits.read_ahead.taken) == (read, 0, 0)
+
+    run(story)
+
+
+def test_who_waits_for_a_thread_holds_no_more_than_there_is_for_it(lanes: Lanes) -> None:
+    """All threads are taken when many go on at once; the bytes come all the same, and in their order."""
+    store, limit, let_on = Store(), 2 * PIECE, threading.Event()
+    short_of_memory(lanes, limit)
+
+    async def sent(delivery: Delivery) -> int:
+        return sum([len(piece) async for piece in delivery])
+
+    async def story() -> None:
+        begun = many(lanes, store, room=MIB)
+        for delivery, _ in begun:
+            await delivery.prime()
+            await anext(delivery)
+            assert len(await anext(delivery)) == MIB
+            assert store.held == lanes.limits.read_ahead.taken <= limit
+        held_up = [asyncio.create_task(lanes.bytes.insist(let_on.wait, 20)) for _ in range(lanes.bytes.threads)]
+        going_on = [asyncio.create_task(sent(delivery)) for delivery, _ in begun]
+        for _, wire in begun:
+            wire.goes_on.set()
+        while lanes.bytes._under_way < lanes.bytes.threads + MANY:  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0)
+        assert store.held == lanes.limits.read_ahead.taken <= limit
+        store.most = 0
+        let_on.set()
+        await asyncio.gather(*held_up)
+        assert await asyncio.gather(*going_on) == [len(CONTENT) - FIRST - MIB] * MANY
+        assert store.most <= limit + lanes.bytes.threads * PIECE
+        assert all(wire.taken == CONTENT[FIRST:] for _, wire in begun)
+        assert (store.held, lanes.limits.read_ahead.taken) == (0, 0)
+
+    run(story)
+
+
+@pytest.mark.parametrize("limit", [0, PIECE - 1, 64 * MIB])
+def test_the_loop_is_given_little_at_once(lanes: Lanes, limit: int) -> None:
+    """It keeps what it is given until it is sent: where no thread may send, all of it goes in small pieces."""
+    store = Store()
+    short_of_memory(lanes, limit)
+
+    async def story() -> None:
+        delivery = Delivery(lanes, store.pieces, ByteRange(5, len(CONTENT)))
+        await delivery.prime()
+        pieces = [piece async for piece in delivery]
+        assert b"".join(pieces) == CONTENT[5:]
+        assert max(map(len, pieces)) == FIRST
+        assert (store.held, lanes.limits.read_ahead.taken) == (0, 0)
+
+    run(story)
+
+
+@pytest.mark.parametrize("refusal", [Busy("no thread"), asyncio.CancelledError(), None])
+def test_a_download_that_ends_before_it_begins_holds_nothing(
+    make_edge: Callable[..., Edge], refusal: BaseException | None
+) -> None:
+    """It was refused, or its client has left, after its first bytes had been read; or it was answered to nobody."""
+    service = make_edge(PART_SIZE=str(PIECE))
+    token = service.sign_up()
+    path = f"/files/{service.store(token, CONTENT)['id']}/share"
+    link = service.call("POST", path, token=token, body={}).json["share_url"]
+    ahead, held = service.lanes.limits.read_ahead, list[int]()
+
+    def redeem(**_: object) -> None:
+        held.append(ahead.taken)
+        assert refusal is not None
+        raise refusal
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_message: object) -> None:
+        held.append(ahead.taken)
+        raise ConnectionResetError
+
+    async def fetch(app: Any) -> None:
+        scope = {"type": "http", "method": "GET", "path": link, "headers": [(b"host", b"x")], "query_string": b""}
+        await app(scope | {"http_version": "1.1", "asgi": {"version": "3.0"}}, receive, send)
+
+    beside = service if refusal is None else service.beside(redeem_share_link=redeem)
+    with pytest.raises((asyncio.CancelledError, ConnectionResetError)):
+        asyncio.run(fetch(beside.client.app))
+    assert (held[0], ahead.taken) == (PIECE, 0)
+
+
+def test_a_start_that_is_refused_spends_no_download(make_edge: Callable[..., Edge]) -> None:
+    """Too many wait for a thread: 503 with Retry-After, and the link serves as many downloads as before."""
+    service = make_edge(READ_AHEAD_MIB="0")
+    token = service.sign_up()
+    path = f"/files/{service.store(token, CONTENT)['id']}/share"
+    link = service.call("POST", path, token=token, body={"max_downloads": 1}).json["share_url"]
+    lane = service.lanes.bytes
+    get = partial(service.client.simulate_get, link)
+    lane._under_way = lane.threads + lane.queue_limit
+    refused = get()
+    assert (refused.status_code, int(refused.headers["retry-after"]) > 0) == (503, True)
+    lane._under_way = 0
+    assert get().content == CONTENT
+    assert get().status_code != 200
