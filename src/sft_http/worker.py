@@ -18,7 +18,7 @@ from gunicorn.workers import gasgi
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_http import problems
 from sft_http.door import RETRY_SECONDS, Door, Room
-from sft_http.heap import share_one_heap
+from sft_http.heap import give_back, share_one_heap
 from sft_http.pace import Pace
 from sft_http.protocol import SftProtocol
 from sft_http.turns import Turns
@@ -31,6 +31,8 @@ _LOOK_SECONDS: Final = 1.0
 """How often it is looked whether clients take what they are sent."""
 _LOOKED_AT_TOGETHER: Final = 32
 """How many of them, before others have their turn."""
+_TIDY_SECONDS: Final = 5.0
+"""How often memory that nobody uses is given back to the system."""
 
 
 class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
@@ -77,11 +79,12 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
 
     async def _serve(self) -> None:
         self.loop.set_exception_handler(_told_unless_full)
-        watch = asyncio.create_task(self._give_up_slow_readers())
+        beside = [asyncio.create_task(task) for task in (self._give_up_slow_readers(), _give_memory_back())]
         try:
             await super()._serve()
         finally:
-            watch.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _give_up_slow_readers(self) -> None:
         while True:
@@ -102,6 +105,12 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         for connection in tuple(self.connections):
             connection.end_if_idle()
         await super()._shutdown()
+
+
+async def _give_memory_back() -> None:
+    while True:
+        await asyncio.sleep(_TIDY_SECONDS)
+        give_back()
 
 
 def _told_unless_full(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

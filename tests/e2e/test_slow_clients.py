@@ -79,6 +79,32 @@ def test_stalled_downloads_do_not_slow_others_down(service: Service) -> None:
     assert service.call("GET", "/auth/me", token=token).status == 200
 
 
+def resident(service: Service) -> int:
+    """
+    How much memory the service's processes have, in bytes (proc(5), VmRSS).
+    """
+    statuses = [Path(f"/proc/{pid}/status").read_text() for pid in process_tree(service.process.pid)]
+    return sum(int(status.partition("VmRSS:")[2].split()[0]) << 10 for status in statuses)
+
+
+def test_many_who_begin_at_once_and_read_nothing_cost_little_memory(tmp_path: Path) -> None:
+    """A hundred with a link, each of whom could have 2 MiB read: what there is for them, which is given back."""
+    settings = {"ARGON2_MEMORY_KIB": "8192", "READ_AHEAD_MIB": "16"}
+    with serving(tmp_path, settings=settings) as service, ExitStack() as held:
+        token = service.sign_up("crowd")
+        file = large(service, token).split("/")[-2]
+        link = service.call("POST", f"/files/{file}/share", token=token, body={}).json()["share_url"]
+        before = resident(service)
+        crowd = [held.enter_context(connected(service.port)) for _ in range(100)]
+        for connection in crowd:
+            send(connection, "GET", link, {}, 0)
+        for connection in crowd:
+            assert receive_head(connection)[0] == 200
+        assert resident(service) - before < 100 * MIB
+        held.close()
+        eventually(lambda: resident(service) - before < 40 * MIB)
+
+
 def unacknowledged(service: Service, connection: socket.socket) -> int:
     """
     How many bytes the service's side of a connection keeps for its client, sent or not (proc(5), /proc/net/tcp).

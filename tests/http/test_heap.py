@@ -35,6 +35,23 @@ libc.malloc_info(0, output)
 libc.fflush(output)
 """
 
+BURST = """
+from pathlib import Path
+from sft_http.heap import give_back, share_one_heap
+
+def resident():
+    return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) << 10
+
+share_one_heap()
+taken = [b"x" * (2 << 20 if number % 2 == 0 else 2 << 10) for number in range(80)]
+kept = taken[1::2]
+before = resident()
+del taken
+freed = resident()
+give_back()
+print(before - freed, before - resident())
+"""
+
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library has no such heaps")
 def test_threads_share_one_heap() -> None:
@@ -49,3 +66,12 @@ def heaps(how: str) -> int:
     """
     done = subprocess.run([sys.executable, "-c", HEAPS, how], capture_output=True, check=True, text=True)
     return done.stdout.count("<heap nr=")
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library cannot be asked to")
+def test_what_nobody_uses_is_given_back() -> None:
+    """Of eighty mebibytes that were freed between small things that were not, by itself nearly nothing is."""
+    done = subprocess.run([sys.executable, "-c", BURST], capture_output=True, check=True, text=True)
+    by_itself, when_asked = map(int, done.stdout.split())
+    assert by_itself < 10 << 20
+    assert when_asked > 70 << 20
