@@ -51,8 +51,9 @@ LIMITS: Final[tuple[Setting, ...]] = (
         "READ_AHEAD_MIB",
         types.whole(0, 1_048_576),
         64,
-        "Memory for what was read for downloads whose clients are waited for, in each worker: 4 MiB for each. When it "
-        "is spent, the one that waits longest is read again when its client goes on.",
+        "Memory for what was read for downloads that wait, for their clients or for a thread, in each worker: 2 MiB "
+        "for each at most. When it is spent, the one that waits longest is read again when it goes on, and new ones "
+        "begin with 64 KiB. Beside it each of TRANSFER_THREADS has 6 MiB at most while it works.",
         "MiB",
     ),
     Setting(
