@@ -1,7 +1,7 @@
 """
 The memory of the server's process tree while it moves files of different sizes, several at once.
 
-A server of its own moves each size. Its memory at rest, after a file of 16 MiB has gone up and down, is
+A server of its own moves each size. Its memory at rest, after files of 16 MiB have gone up and down, is
 subtracted from the peak while so many large ones flow, and the rest is divided among them.
 """
 
@@ -31,7 +31,7 @@ SAMPLE_SECONDS = 0.05
 WARM_UP = 16 * MIB
 NOTE = (
     "the greatest proportional set size (PSS) of all the server's processes while so many transfers run at once,"
-    " sampled every 50 ms, less that at rest after a file of 16 MiB has gone up and down, divided among them"
+    " sampled every 50 ms, less that at rest after files of 16 MiB have gone up and down, divided among them"
 )
 
 
@@ -101,15 +101,17 @@ def at_once(options: Options, folder: str, size: int) -> int:
 
 def of_size(options: Options, size: int) -> list[Measure]:
     """
-    Uploads of a size, and then downloads of the same files.
+    Uploads of a size, then downloads of the same files, then uploads by form.
     """
     with tempfile.TemporaryDirectory(prefix="sft-bench-") as folder, serving(Path(folder)) as service:
         client, pid = Client(service, service.sign_up("memory")), service.process.pid
         client.get(client.put(WARM_UP))
+        client.post(WARM_UP)
         count = at_once(options, folder, size)
         rest = proportional(pid)
         up, files = peak(pid, [partial(client.put, size)] * count)
         down, _ = peak(pid, [partial(client.get, file) for file in files])
+        formed, _ = peak(pid, [partial(client.post, size)] * count)
     name = f"{size / MIB / 1024:g} GiB" if size >= 1024 * MIB else f"{size / MIB:g} MiB"
     return [
         Measure(
@@ -119,7 +121,7 @@ def of_size(options: Options, size: int) -> list[Measure]:
             goal=GOAL,
             note=NOTE,
         )
-        for what, taken in (("uploads", up), ("downloads", down))
+        for what, taken in (("uploads", up), ("downloads", down), ("forms", formed))
     ]
 
 
