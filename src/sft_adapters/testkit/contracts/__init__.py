@@ -13,18 +13,20 @@ from sft_adapters.testkit.contracts.ciphers import ContentCipherContract, PartRe
 from sft_adapters.testkit.contracts.files import FileRepositoryContract, ManifestsContract
 from sft_adapters.testkit.contracts.keyrings import KeyRingContract
 from sft_adapters.testkit.contracts.leases import LeasesContract
+from sft_adapters.testkit.contracts.ledger import LedgerContract
 from sft_adapters.testkit.contracts.limits import RateLimiterContract
 from sft_adapters.testkit.contracts.links import LinkRepositoryContract
 from sft_adapters.testkit.contracts.links_over import LinksOverContract
 from sft_adapters.testkit.contracts.marks import MarkedStoreContract, MarkedUnitContract
 from sft_adapters.testkit.contracts.passwords import PasswordHasherContract
 from sft_adapters.testkit.contracts.quotas import QuotaContract
+from sft_adapters.testkit.contracts.records import RecordsContract
 from sft_adapters.testkit.contracts.sessions import SessionStoreContract
 from sft_adapters.testkit.contracts.signers import TokenSignerContract
 from sft_adapters.testkit.contracts.system import ClockContract, EntropyContract, IdsContract
 from sft_adapters.testkit.contracts.totp import QrEncoderContract, TotpCodesContract
 from sft_adapters.testkit.contracts.units import UnitOfWorkContract
-from sft_adapters.testkit.contracts.upkeep import InventoryContract, LedgerContract, LeftoversContract, RecordsContract
+from sft_adapters.testkit.contracts.upkeep import InventoryContract, LeftoversContract
 from sft_adapters.testkit.contracts.uploads import ResumableUploadsContract
 from sft_adapters.testkit.contracts.users import UserRepositoryContract
 from sft_adapters.testkit.contracts.wrapped import WrappedSecretsContract

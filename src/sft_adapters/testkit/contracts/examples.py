@@ -189,3 +189,15 @@ def same(found: Buffer, expected: Buffer) -> bool:
     Whether two contents are equal, for assertions that draw no difference: of megabytes it takes minutes.
     """
     return found == expected
+
+
+def holding_file(database: Database, owner: User, holding: int, **changes: object) -> File:
+    """
+    A committed file that holds so many bytes of its owner's quota.
+    """
+    file = a_file(owner, **changes)
+    with database() as unit:
+        unit.files.add(file)
+        assert unit.quotas.hold(file.id, holding, limit=None)
+        unit.commit()
+    return file

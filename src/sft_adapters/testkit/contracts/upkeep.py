@@ -1,5 +1,5 @@
 """
-The contracts of `sft_core.vault.upkeep_ports`: leftovers, the inventory, the sums behind quotas, and rows.
+The contracts of `sft_core.vault.upkeep_ports`: leftovers and the inventory.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Final
-from uuid import UUID, uuid4
 
 import attrs
 import pytest
 
 from sft_adapters.testkit.contracts.examples import (
     NOW,
-    RACERS,
     Database,
     a_file,
     a_link,
@@ -26,11 +24,10 @@ from sft_adapters.testkit.contracts.examples import (
     stored_file,
     stored_user,
 )
-from sft_core.errors import SftError
 from sft_core.users.model import User
-from sft_core.values import FileId, LinkId
+from sft_core.values import FileId
 from sft_core.vault.model import CONDEMNED, File, FileState, Part, ResumableUpload
-from sft_core.vault.upkeep_ports import Drift, IdleSince, Record, RecordKind
+from sft_core.vault.upkeep_ports import IdleSince
 
 TICK: Final = timedelta(microseconds=1)
 LATER: Final = timedelta(hours=1)
@@ -196,6 +193,18 @@ class LeftoversContract:
             assert unit.leftovers.recorded([*strangers, *keys[1:]]) == frozenset(keys[1:])
             assert unit.leftovers.recorded(strangers) == unit.leftovers.recorded([]) == frozenset()
 
+    def test_a_header_has_its_place(self, database: Database) -> None:
+        """The file and the part whose header it is; none for one that is nobody's, and none for none."""
+        files = [stored_file(database, 1, 2), stored_file(database, 3, 4)]
+        with database(read_only=True) as unit:
+            places = {
+                part.header: (file.id, part.number)
+                for file in files
+                for part in unit.inventory.parts(file.id, after=-1, limit=9)
+            }
+            assert unit.leftovers.places_of({*places, os.urandom(56)}) == places
+            assert unit.leftovers.places_of({os.urandom(56)}) == unit.leftovers.places_of(()) == {}
+
     def test_the_first_account_is_the_oldest(self, database: Database) -> None:
         """None while there is no account."""
         with database(read_only=True) as unit:
@@ -243,18 +252,6 @@ class InventoryContract:
         with database(read_only=True) as unit:
             assert list(unit.inventory.stray_parts(after="", limit=9)) == []
 
-    def test_a_header_has_its_place(self, database: Database) -> None:
-        """The file and the part whose header it is; none for one that is nobody's, and none for none."""
-        files = [stored_file(database, 1, 2), stored_file(database, 3, 4)]
-        with database(read_only=True) as unit:
-            places = {
-                part.header: (file.id, part.number)
-                for file in files
-                for part in unit.inventory.parts(file.id, after=-1, limit=9)
-            }
-            assert unit.leftovers.places_of({*places, os.urandom(56)}) == places
-            assert unit.leftovers.places_of({os.urandom(56)}) == unit.leftovers.places_of(()) == {}
-
     def test_the_keys_of_links_and_second_factors_are_told(self, database: Database) -> None:
         """Each that has wrapped one of them, once."""
         with database(read_only=True) as unit:
@@ -267,199 +264,3 @@ class InventoryContract:
             unit.commit()
         with database(read_only=True) as unit:
             assert unit.inventory.key_ids() == {"links": frozenset({"key-1"}), "second factors": frozenset({"key-1"})}
-
-
-def _holding(database: Database, owner: User, holding: int, **changes: object) -> File:
-    file = a_file(owner, **changes)
-    with database() as unit:
-        unit.files.add(file)
-        assert unit.quotas.hold(file.id, holding, limit=None)
-        unit.commit()
-    return file
-
-
-def _drifts(database: Database) -> list[Drift]:
-    with database(read_only=True) as unit:
-        return list(unit.ledger.drifts())
-
-
-class LedgerContract:
-    """
-    Give the fixture `database`.
-    """
-
-    def test_what_is_right_does_not_drift(self, database: Database) -> None:
-        """Sealed files that hold their size, others that hold whatever they do, and owners of nothing."""
-        stored_user(database)
-        owner = stored_user(database)
-        _holding(database, owner, 700)
-        _holding(database, owner, 50, state=FileState.SEALED, size=50)
-        assert _drifts(database) == []
-
-    @pytest.mark.parametrize("held", [0, 49, 51])
-    def test_a_drift_is_told_and_mended(self, database: Database, held: int) -> None:
-        """A sealed file that holds other than its size: told with both sums, right again after a recount."""
-        owner, other = stored_user(database), stored_user(database)
-        _holding(database, owner, 700)
-        _holding(database, owner, held, state=FileState.SEALED, size=50)
-        _holding(database, other, 9)
-        assert _drifts(database) == [Drift(owner=owner.id, counted=700 + held, due=750)]
-        for _ in range(2):
-            with database() as unit:
-                unit.ledger.recount(owner.id)
-                unit.commit()
-            with database(read_only=True) as unit:
-                assert (unit.quotas.used(owner.id), unit.quotas.used(other.id)) == (750, 9)
-            assert _drifts(database) == []
-
-    def test_errors_that_cancel_out_are_drifts_too(self, database: Database) -> None:
-        """The sum is right, but two files hold what is not theirs: deleting one would take too much away."""
-        owner = stored_user(database)
-        _holding(database, owner, 40, state=FileState.SEALED, size=50)
-        _holding(database, owner, 60, state=FileState.SEALED, size=50)
-        assert _drifts(database) == [Drift(owner=owner.id, counted=100, due=100)]
-        with database() as unit:
-            unit.ledger.recount(owner.id)
-            unit.commit()
-        assert _drifts(database) == []
-
-    def test_a_recount_beside_changes_counts_them(self, database: Database) -> None:
-        """Holds, ends and recounts of one owner at once: afterwards nothing drifts."""
-        owner = stored_user(database)
-        _holding(database, owner, 3, state=FileState.SEALED, size=50)
-        files = [_holding(database, owner, 10) for _ in range(RACERS)]
-        numbers = count()
-
-        def act() -> None:
-            number = next(numbers)
-            file = files[number]
-            with database() as unit:
-                if number % 3 == 0:
-                    unit.ledger.recount(owner.id)
-                elif number % 3 == 1:
-                    assert unit.quotas.hold(file.id, 10 * number, limit=None)
-                else:
-                    assert unit.files.replace(file.aborted(NOW), expected=FileState.RECEIVING)
-                    unit.quotas.release(file.id)
-                    unit.files.remove(file.id)
-                unit.commit()
-
-        race(act)
-        assert _drifts(database) == []
-        with database(read_only=True) as unit:
-            assert unit.quotas.used(owner.id) == 50 + 4 * 10 + 10 * (1 + 4 + 7 + 10)
-
-    def test_what_is_not_committed_is_not_counted(self, database: Database) -> None:
-        """A recount is undone with its unit, and a read-only unit refuses it."""
-        owner = stored_user(database)
-        file = _holding(database, owner, 3, state=FileState.SEALED, size=50)
-        with database() as unit:
-            unit.ledger.recount(owner.id)
-            assert unit.quotas.used(owner.id) == file.size
-        with database(read_only=True) as unit, pytest.raises(SftError):
-            unit.ledger.recount(owner.id)
-        assert _drifts(database) == [Drift(owner=owner.id, counted=3, due=50)]
-
-
-def _recorded(database: Database, kind: RecordKind, limit: int = 9) -> list[Record]:
-    """
-    Every row of a kind, a page at a time.
-    """
-    found: list[Record] = []
-    with database(read_only=True) as unit:
-        while page := unit.records.page(kind, after=found[-1].id if found else None, limit=limit):
-            assert len(page) <= limit
-            assert {record.kind for record in page} == {kind}
-            found += page
-    return found
-
-
-def _one_of_every_kind(database: Database) -> dict[RecordKind, UUID]:
-    """
-    A user with an upload that holds some of the quota, and a link to it: the ids of their rows.
-    """
-    owner = stored_user(database)
-    file = _holding(database, owner, 5)
-    link = a_link(file)
-    with database() as unit:
-        unit.uploads.add(ResumableUpload(file_id=file.id))
-        unit.links.add(link)
-        unit.commit()
-    ids = {RecordKind.FILE: file.id, RecordKind.UPLOAD: file.id, RecordKind.LINK: link.id}
-    return {kind: row.value for kind, row in {**ids, RecordKind.USAGE: owner.id, RecordKind.USER: owner.id}.items()}
-
-
-class RecordsContract:
-    """
-    Give the fixture `database`: one that takes rows though they name something that is not there.
-    """
-
-    @pytest.mark.parametrize("limit", [1, 2, 100])
-    @pytest.mark.parametrize("kind", RecordKind)
-    def test_every_row_is_found(self, database: Database, kind: RecordKind, limit: int) -> None:
-        """Of this kind, by id, page by page; nothing lacks where everything is there."""
-        assert _recorded(database, kind, limit) == []
-        ids = [_one_of_every_kind(database)[kind] for _ in range(3)]
-        found = _recorded(database, kind, limit)
-        assert [record.id for record in found] == sorted(ids)
-        assert {record.lacks for record in found} == {frozenset()}
-
-    def test_what_a_row_names_and_is_not_there_is_told(self, database: Database) -> None:
-        """A file, an account or both, beside rows that lack nothing; a user names nothing."""
-        sound = _one_of_every_kind(database)
-        owner = stored_user(database)
-        orphan, upload = a_file(a_user()), FileId(uuid4())
-        links = {
-            LinkId(uuid4()): (a_file(owner), {"file"}),
-            LinkId(uuid4()): (a_file(a_user()), {"file", "account"}),
-            LinkId(uuid4()): (orphan, {"account"}),
-        }
-        with database() as unit:
-            unit.files.add(orphan)
-            assert unit.quotas.hold(orphan.id, 5, limit=None)
-            unit.uploads.add(ResumableUpload(file_id=upload))
-            for link_id, (file, _) in links.items():
-                unit.links.add(a_link(file, id=link_id))
-            unit.commit()
-        lacking: dict[RecordKind, dict[UUID, set[str]]] = {
-            RecordKind.FILE: {orphan.id.value: {"account"}},
-            RecordKind.LINK: {link_id.value: lacks for link_id, (_, lacks) in links.items()},
-            RecordKind.UPLOAD: {upload.value: {"file"}},
-            RecordKind.USAGE: {orphan.owner.value: {"account"}},
-            RecordKind.USER: {owner.id.value: set()},
-        }
-        for kind in RecordKind:
-            found = {record.id: set(record.lacks) for record in _recorded(database, kind)}
-            assert found == {sound[kind]: set(), **lacking[kind]}
-
-    def test_tokens_and_seeds_are_told(self, database: Database) -> None:
-        """As they are stored; where there is none, and of other rows, None."""
-        owner, bare = stored_user(database), stored_user(database, totp=None)
-        file = _holding(database, owner, 5)
-        link, spent = a_link(file), a_link(file, token=None)
-        with database() as unit:
-            unit.links.add(link)
-            unit.links.add(spent)
-            unit.commit()
-        assert owner.totp is not None
-        secrets = {
-            RecordKind.FILE: {file.id.value: None},
-            RecordKind.LINK: {link.id.value: link.token, spent.id.value: None},
-            RecordKind.USAGE: {owner.id.value: None},
-            RecordKind.USER: {owner.id.value: owner.totp.seed, bare.id.value: None},
-        }
-        for kind, expected in secrets.items():
-            assert {record.id: record.secret for record in _recorded(database, kind)} == expected
-
-    @pytest.mark.parametrize("kind", RecordKind)
-    def test_a_row_is_found_by_its_id(self, database: Database, kind: RecordKind) -> None:
-        """The same as in a page; None for an id that no row of this kind has."""
-        for _ in range(2):
-            _one_of_every_kind(database)
-        with database() as unit:
-            unit.links.add(a_link(a_file(a_user())))
-            unit.commit()
-        found = _recorded(database, kind)
-        with database(read_only=True) as unit:
-            assert [unit.records.get(kind, record.id) for record in found] == found
-            assert unit.records.get(kind, uuid4()) is None
