@@ -39,12 +39,13 @@ def plant_orphan(service: Service, number: int) -> Path:
     """
     A part of no file that has lain there since 1970, as the temporary file of a put that was cut off.
     """
-    folder = service.data / "blobs" / f"{number:032x}"
-    folder.mkdir()
+    aside = service.data / f"planted-{number}"
+    aside.mkdir()
     for name in (f"1-00000000-{number:016x}", f".new-{number}"):
-        (folder / name).write_bytes(b"noise")
-        os.utime(folder / name, (1, 1))
-    return folder
+        (aside / name).write_bytes(b"noise")
+        os.utime(aside / name, (1, 1))
+    # At once: a sweep that comes by finds both of them or none.
+    return aside.rename(service.data / "blobs" / f"{number:032x}")
 
 
 def sweeps(service: Service) -> list[dict[str, Any]]:
