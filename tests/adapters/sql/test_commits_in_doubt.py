@@ -110,6 +110,9 @@ def doubt(postgres_engine: Engine, tmp_path: Path) -> Iterator[Doubt]:
         settings = Settings.from_env(environ, data_dir=tmp_path)
         with open_unchecked(settings) as opened:
             assert isinstance(opened.application.find_file.begin, SqlDatabase)
+            with opened.application.sweep.begin() as unit:
+                opened.application.sweep.blobs.set_mark(unit.marked.set_mark("0" * 32))
+                unit.commit()
             edge = edge_of(opened.application, settings, SettableClock())
             yield Doubt(edge, proxy, edge.sign_up())
             edge.lanes.close()
