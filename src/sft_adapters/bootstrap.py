@@ -40,7 +40,8 @@ from sft_core.errors import (
     StoreOfAnother,
 )
 from sft_core.ports import Clock
-from sft_core.vault.belonging import check_marks
+from sft_core.vault.belonging import MARK_NAME, check_marks, require_known_blobs
+from sft_core.vault.ports import Marked
 
 log: Final = logging.getLogger("sft.store")
 
@@ -154,7 +155,8 @@ def prepare(settings: Settings, *, when_waiting: Callable[[str], None] | None = 
     another process has the database for itself, `when_waiting` is told so before it is waited for.
 
     The database gets its mark, and the blob store the same one unless it has one (`vault.belonging`).
-    That it has another one's is a warning in the log, and no reason not to start.
+    That it has another one's is a warning in the log, and no reason not to start; but a database
+    that has files and no mark, beside a store that has one, may be an old copy: `ConfigurationError`.
     """
     if settings.redis_url:
         extras.check_redis(settings)
@@ -172,18 +174,36 @@ def prepare(settings: Settings, *, when_waiting: Callable[[str], None] | None = 
 
 
 def _mark(settings: Settings, begin: SqlDatabase) -> None:
-    with begin() as unit:
-        own = unit.marked.set_mark(uuid4().hex)
-        unit.commit()
     container = Container(settings=settings)
+    store = container.blobs()
     try:
-        check_marks(own, container.blobs().set_mark(own))
+        own = _own_mark(begin, store)
+        if store.mark() is None:
+            require_known_blobs(begin, store)
+        check_marks(own, store.set_mark(own))
     except (StoreOfAnother, BlobStoreFull, BlobStoreUnavailable) as error:
         fields = {"code": error.code, "detail": error.detail}
         log.warning("parts of no file will not be removed: %s", error.detail, extra={"fields": fields})
     finally:
         if settings.minio_endpoint:
             container.s3().close()
+
+
+def _own_mark(begin: SqlDatabase, store: Marked) -> str:
+    """
+    The database's mark, made if there is none.
+    """
+    fresh = uuid4().hex
+    with begin() as unit:
+        own = unit.marked.set_mark(fresh)
+        # Nobody who shares this database can have marked the store before this is committed.
+        if own == fresh and unit.inventory.files(after=None, limit=1) and store.mark() is not None:
+            raise ConfigurationError(
+                "the database has files and no mark, and the blob store has a mark: the database may be an old copy. "
+                f"If it is the one to stay, remove the store's mark ({MARK_NAME}) by hand"
+            )
+        unit.commit()
+    return own
 
 
 def _check_keys(settings: Settings, ring: AesKeyRing, needed: set[str]) -> None:

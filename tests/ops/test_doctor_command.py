@@ -261,9 +261,10 @@ def test_several_damages_are_all_found(on_disk: Patient) -> None:
     for damage in damages:
         damage(on_disk)
     on_disk.rows("UPDATE files SET created_at = 'x' WHERE id = ?", on_disk.small.id.bytes)
-    left = ["altered-part", "damaged-row", "missing-part"]
+    # What a row that cannot be read holds of a quota may be wrong, too: no sum is counted anew.
+    left = ["altered-part", "damaged-row", "missing-part", "quota-drift"]
     report = doctor(on_disk, "--verify-data", "--repair")
-    assert sorted(report.codes) == sorted([*left, "orphan-part", "quota-drift", "unfinished-removal"])
+    assert sorted(report.codes) == sorted([*left, "orphan-part", "unfinished-removal"])
     assert report.status == 1
     assert sorted(doctor(on_disk, "--verify-data").codes) == left
 

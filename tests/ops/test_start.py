@@ -281,6 +281,8 @@ def test_a_storage_of_an_earlier_version_is_claimed_by_the_key_that_fits(tmp_pat
         with pytest.raises(ConfigurationError, match="needs"):
             prepare(settings_for(tmp_path / "data", other))
         assert migrate.current(engine) == "0004"
+        # Of that version no store had a mark.
+        (settings.blob_folder / MARK_NAME).unlink()
         prepare(settings)
         with transaction(engine, read_only=True) as (connection, _):
             assert claimed_by(connection) == AesKeyRing(settings.encryption_key).active_id

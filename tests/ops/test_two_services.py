@@ -16,12 +16,13 @@ from click.testing import CliRunner
 
 from sft_adapters.bootstrap import is_in_use, prepare, settings_for
 from sft_adapters.disk.blobs import has_blobs
+from sft_core.errors import ConfigurationError
 from sft_core.vault.belonging import MARK_NAME
 from sft_core.vault.damage import Damage
 from sft_core.vault.doctor import Sample
 from sft_http.cli.main import sft
 from support import servers
-from support.patient import Bucket, Folder, Patient, Store, orphan_part, patient
+from support.patient import Bucket, Folder, Patient, Store, orphan_part, patient, stuck_upload, unfinished_removal
 from support.servers import S3
 
 RUNNER = CliRunner()
@@ -122,13 +123,42 @@ def test_a_store_without_its_mark_is_nobodys_until_a_start(two: Two) -> None:
     assert is_whole(two.second)
 
 
-def test_a_database_without_its_mark_removes_nothing(two: Two) -> None:
-    """Its next start makes it another one, which the store does not have."""
-    two.first.rows("DELETE FROM marks")
+def test_a_database_that_may_be_an_old_copy_removes_nothing(two: Two) -> None:
+    """What it takes for an upload may be a file by now: no sweep and no repair touches it, and no service starts."""
+    stuck_upload(two.first)
+    unfinished_removal(two.first)
     orphan_part(two.first)
-    assert run(two.first, "sweep")[1]["failures"] == {"store-of-another": 1}
+    two.first.rows("DELETE FROM marks")
+    before = two.first.everything()
+    for _ in range(2):
+        status, swept = run(two.first, "sweep")
+        assert (status, swept["failures"], swept["is_complete"]) == (1, {"store-of-another": 1}, False)
+        status, told = run(two.first, "doctor", "--repair")
+        assert (status, {finding["is_repaired"] for finding in told["findings"]}) == (2, {False})
+        with pytest.raises(ConfigurationError, match="may be an old copy"):
+            prepare(two.first.settings)
+        assert two.first.everything() == before
+    two.take_the_mark_away()
     prepare(two.first.settings)
-    assert run(two.first, "sweep")[1]["failures"] == {"store-of-another": 1}
+    swept = run(two.first, "sweep")[1]
+    assert (swept["given_up"], swept["removed"], swept["failures"]) == (1, 2, {})
+
+
+def test_a_store_full_of_strangers_parts_is_nobodys(two: Two, caplog: pytest.LogCaptureFixture) -> None:
+    """A service that is begun on a store without a mark leaves it without, unless some of the parts are its own."""
+    two.take_the_mark_away()
+    two.second.rows("DELETE FROM marks")
+    for table in ("links", "files", "parts"):
+        two.second.rows(f"DELETE FROM {table}")
+    caplog.clear()
+    prepare(two.second.settings)
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "sft.store"]
+    assert "holds parts of which this database knows none" in told
+    assert MARK_NAME not in two.store.listed()
+    assert run(two.second, "sweep")[1]["failures"] == {"store-of-another": 1}
+    prepare(two.first.settings)
+    assert MARK_NAME in two.store.listed()
+    assert run(two.first, "sweep", "--dry-run")[1]["failures"] == {}
 
 
 def test_it_starts_all_the_same_and_says_what_that_means(two: Two, caplog: pytest.LogCaptureFixture) -> None:

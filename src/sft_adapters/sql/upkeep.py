@@ -161,7 +161,9 @@ class SqlLedger:
         own = files.c.owner_id == owner.bytes
         with translated():
             self._lock(owner, own)
-            self.connection.execute(update(files).where(own, _IS_SEALED).values(held=files.c.size))
+            # Only what is wrong: what came since the lock is right, and may be locked by who waits for the sum.
+            drifted = update(files).where(own, _IS_SEALED, files.c.held != files.c.size)
+            self.connection.execute(drifted.values(held=files.c.size))
             total = select(func.coalesce(func.sum(files.c.held), 0)).where(own)
             # A statement of its own: it sees what those have done whom the lock waited for.
             counted = int(self.connection.execute(total).scalar_one())

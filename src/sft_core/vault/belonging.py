@@ -9,11 +9,13 @@ database. Both work as long as nobody removes what has no row.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Final
 
 from sft_core.errors import StoreOfAnother
 from sft_core.ports import Begin
-from sft_core.vault.ports import Marked
+from sft_core.vault.model import file_of
+from sft_core.vault.ports import BlobStore, Marked
 from sft_core.vault.upkeep_ports import SweepUnit
 
 MARK_NAME: Final = "sft-mark"
@@ -21,6 +23,8 @@ MARK_NAME: Final = "sft-mark"
 
 MARK_BYTES: Final = 33
 """How many bytes that file or object has: the mark and the end of its line."""
+
+_LOOKED_AT: Final = 100
 
 _CONTENT: Final = re.compile(rb"([0-9a-f]{32})\n")
 
@@ -47,6 +51,30 @@ def require_own(begin: Begin[SweepUnit], store: Marked) -> None:
     with begin(read_only=True) as unit:
         own = unit.marked.mark()
     check_marks(own, store.mark())
+
+
+def require_no_copy(begin: Begin[SweepUnit], store: Marked) -> None:
+    """
+    Raise `StoreOfAnother` if the store has a mark and the database has none.
+
+    It may be an old copy of the database that the store belongs to: what it takes for over, that
+    one may have files of, by the same ids.
+    """
+    with begin(read_only=True) as unit:
+        own = unit.marked.mark()
+    if own is None and store.mark() is not None:
+        raise StoreOfAnother("the blob store has a mark and the database has none: it may be an old copy of another")
+
+
+def require_known_blobs(begin: Begin[SweepUnit], store: BlobStore) -> None:
+    """
+    Raise `StoreOfAnother` if the store holds blobs, and of the first hundred the database knows none.
+    """
+    keys = [blob.key for blob in islice(store.list(), _LOOKED_AT) if file_of(blob.key) is not None]
+    named = {file_id for file_id in map(file_of, keys) if file_id is not None}
+    with begin(read_only=True) as unit:
+        if keys and not unit.leftovers.recorded(keys) and not any(map(unit.files.get, named)):
+            raise StoreOfAnother("the blob store has no mark, and holds parts of which this database knows none")
 
 
 def check_marks(own: str | None, found: str | None) -> None:

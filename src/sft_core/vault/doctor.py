@@ -16,9 +16,10 @@ from typing import Final
 
 import attrs
 
-from sft_core.errors import InvalidValue, RowDamaged, StoreOfAnother, Unavailable
+from sft_core.errors import BlobStoreUnavailable, InvalidValue, RowDamaged, StoreOfAnother, Unavailable
 from sft_core.ports import Begin, Clock, Entropy
 from sft_core.values import FileId, UserId
+from sft_core.vault.belonging import require_no_copy
 from sft_core.vault.damage import Damage, Finding
 from sft_core.vault.examine_parts import PAGE, Chosen, ExamineFile, nothing
 from sft_core.vault.examine_records import ExamineRecords
@@ -71,17 +72,19 @@ class Seen:
     failures: Counter[str] = attrs.field(factory=Counter)
 
 
-@attrs.frozen
+@attrs.define
 class _Walk:
     """
     One look at everything: what has been seen, and how long to go on while nothing goes well.
 
-    It is `doubtful` what the files of some owners hold, because the size of one is not that of its parts.
+    It is `doubtful` what the files of some owners hold, because the size of one is not that of its
+    parts; and what those of anybody do, unless the walk `saw_everything`.
     """
 
     seen: Seen
     patience: Patience
     doubtful: set[UserId] = attrs.field(factory=set, init=False)
+    saw_everything: bool = attrs.field(default=True, init=False)
 
     def passing_over(self, findings: Iterator[Finding], *, files: int = 0) -> Iterator[Finding]:
         """
@@ -90,12 +93,23 @@ class _Walk:
         try:
             yield from findings
         except Unavailable as error:
+            self.saw_everything = False
             if self.patience.is_over():
                 raise
             self.seen.failures[error.code] += 1
         else:
             self.patience.restore()
             self.seen.files += files
+
+    def without_the_store(self, findings: Iterator[Finding]) -> Iterator[Finding]:
+        """
+        What is found as long as the store answers; that it did not is noted, and the rest needs none.
+        """
+        try:
+            yield from findings
+        except (BlobStoreUnavailable, StoreOfAnother) as error:
+            self.saw_everything = False
+            self.seen.failures[error.code] += 1
 
 
 @attrs.frozen(kw_only=True)
@@ -127,10 +141,24 @@ class Examine:
         yield from self._keys()
         yield from self._stray_parts()
         walk = _Walk(seen, Patience(self.clock))
-        yield from self._files(now, chosen, walk, repair=repair)
-        yield from self._strays(now, walk, repair=repair)
+        repair = repair and self._is_no_copy(seen)
+        yield from walk.without_the_store(self._files(now, chosen, walk, repair=repair))
+        yield from walk.without_the_store(self._strays(now, walk, repair=repair))
         yield from self._drifts(walk, repair=repair)
         yield from self.examine_records()
+
+    def _is_no_copy(self, seen: Seen) -> bool:
+        """
+        Whether the database is not an old copy of the store's own, as far as the marks tell.
+        """
+        try:
+            require_no_copy(self.begin, self.examine_file.blobs)
+        except StoreOfAnother as error:
+            seen.failures[error.code] += 1
+            return False
+        except BlobStoreUnavailable:
+            return False
+        return True
 
     def _keys(self) -> Iterator[Finding]:
         with self.begin(read_only=True) as unit:
@@ -167,6 +195,7 @@ class Examine:
             with self.begin(read_only=True) as unit:
                 file = unit.files.get(file_id)
         except RowDamaged:
+            walk.saw_everything = False
             yield Finding(damage=Damage.DAMAGED_ROW, subject=f"file {file_id}", detail="its row cannot be read")
             return
         if file is None:
@@ -220,11 +249,8 @@ class Examine:
 
     def _strays(self, now: datetime, walk: _Walk, *, repair: bool) -> Iterator[Finding]:
         before, together = now - self.policy.grace, self.policy.batch
-        try:
-            for stray in find_strays(self.begin, self.examine_file.blobs, before=before, together=together):
-                yield from walk.passing_over(self._stray(stray, repair=repair))
-        except StoreOfAnother as error:
-            walk.seen.failures[error.code] += 1
+        for stray in find_strays(self.begin, self.examine_file.blobs, before=before, together=together):
+            yield from walk.passing_over(self._stray(stray, repair=repair))
 
     def _stray(self, stray: Stray, *, repair: bool) -> Iterator[Finding]:
         blob = stray.blob
@@ -242,7 +268,7 @@ class Examine:
         with self.begin(read_only=True) as unit:
             drifts = unit.ledger.drifts()
         for drift in drifts:
-            is_repaired = repair and drift.owner not in walk.doubtful
+            is_repaired = repair and walk.saw_everything and drift.owner not in walk.doubtful
             if is_repaired:
                 with self.begin() as unit:
                     unit.ledger.recount(drift.owner)

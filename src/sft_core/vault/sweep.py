@@ -16,9 +16,10 @@ from typing import Final, TypeVar
 
 import attrs
 
-from sft_core.errors import SftError
+from sft_core.errors import SftError, StoreOfAnother
 from sft_core.ports import Begin, Clock, Expiring, Leases
 from sft_core.values import FileId
+from sft_core.vault.belonging import require_no_copy
 from sft_core.vault.orphans import find_strays, remove_orphan
 from sft_core.vault.patience import Patience
 from sft_core.vault.ports import MarkedStore
@@ -152,6 +153,15 @@ class Sweep:
 
     def __call__(self, *, dry_run: bool = False, may_go_on: MayGoOn = _always) -> Swept:
         sweep = _Round(self.clock, dry_run, may_go_on)
+        try:
+            require_no_copy(self.begin, self.blobs)
+        except StoreOfAnother as error:
+            sweep.swept.failures[error.code] += 1
+            sweep.swept.is_complete = False
+            return sweep.swept
+        except SftError:
+            # Each step says so itself, or can do without.
+            pass
         # A step for each of the expiring, so that one which fails keeps nobody else's past.
         forget: list[_Step] = [partial(self._forget, store) for store in self.expiring]
         for step in (self._give_up_idle, self._expire, self._finish_removals, self._remove_orphans, *forget):

@@ -169,16 +169,16 @@ def examine(settings: Settings, report: Report, *, verify: Sample | None, repair
     """
     Check everything, and note it in the report; what is raised is about the settings.
 
-    Nothing is repaired with keys that are not well: beside them it may be the wrong database, or the wrong store.
+    Nothing is repaired where keys or store are not well: it may be the wrong database, or the wrong store.
     """
     if not report.is_well(check_ground(settings)):
         return
-    if repair and not all(check.is_well for check in report.checks):
-        report.tell("Nothing is repaired: what this service stands on is not well.")
-        repair = False
     with open_unchecked(settings, writes=repair) as opened:
         if not report.is_well(check_servers(settings, opened)):
             return
+        if repair and not all(check.is_well for check in report.checks if check.name != "redis"):
+            report.tell("Nothing is repaired: what this service stands on is not well.")
+            repair = False
         try:
             for finding in opened.application.examine(verify=verify, repair=repair, seen=report.seen):
                 report.finding(finding)

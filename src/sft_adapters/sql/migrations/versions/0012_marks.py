@@ -28,6 +28,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop it: up again, the database gets another mark, and has to be given its store anew.
+    Drop it: up again, a database that has files is taken for an old copy until its store's mark is removed.
     """
     op.drop_table("marks")
