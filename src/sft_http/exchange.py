@@ -152,10 +152,16 @@ class Exchange:
         if not limit or wire is None:
             return None
         piece = b""
+
+        def take(most: int) -> None:
+            # Assigned on the lane's thread: it has gone from the wire, also if nobody waits for it any more.
+            nonlocal piece
+            piece = wire.receive(most)
+
         try:
-            piece = await self._lanes.bytes.insist(wire.receive, min(limit, self._piece_size()))
-            inflow.took(len(piece))
+            await self._lanes.bytes.insist(take, min(limit, self._piece_size()))
         finally:
+            inflow.took(len(piece))
             if len(piece) < _FAST_BYTES:
                 inflow.end()
         return {"type": "http.request", "body": piece, "more_body": True} if piece else None

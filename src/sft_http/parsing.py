@@ -97,7 +97,8 @@ class PatientParser(PythonProtocol):  # type: ignore[misc]  # gunicorn ships no 
         """
         Take as many chunks as have come from their sizes to their ends; returns how many.
         """
-        if self._chunk_state != "size":
+        # The beginning of a line that has been searched for its end is not looked at again with each byte that comes.
+        if self._chunk_state != "size" or self._scan_from:
             return 0
         buffer, at, taken = self._buffer, 0, 0
         while taken < limit and (line := _SIZE_LINE.match(buffer, at, at + MAX_EXCESS)):

@@ -67,7 +67,7 @@ async def receive(
             lanes.limits.memory,
             admit=application.begin_upload.policy.admit_size,
             part_size=_buffer_size(part_size, announced_size),
-        ).take(stream if announced_size is not None else _to_its_end(stream, upload))
+        ).take(_to_its_end(stream, upload))
     except BaseException:
         if upload is not None:
             await abort(application, lanes, upload)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -218,3 +219,62 @@ def test_what_comes_in_at_once_counts_until_more_is_asked_for(lanes: Lanes) -> N
     assert asyncio.run(run()) == [0, 7 << 16, 0, 7 << 16]
     assert body.asked == [8 << 16, 1 << 16, 8 << 16]
     assert memory.taken == 0
+
+
+@attrs.define
+class Slow(Generous):
+    """
+    A body of which a piece comes when it is let.
+    """
+
+    has_begun: threading.Event = attrs.field(factory=threading.Event)
+    may_come: threading.Event = attrs.field(factory=threading.Event)
+    taken: int = 0
+    is_read_by_the_loop: bool = False
+
+    def receive(self, limit: int) -> bytes:
+        assert limit >= 1000
+        self.has_begun.set()
+        assert self.may_come.wait(10)
+        return b"z" * 1000
+
+    def took(self, count: int) -> None:
+        assert not self.is_read_by_the_loop
+        self.taken += count
+
+    def end(self) -> None:
+        self.is_read_by_the_loop = True
+
+
+def test_what_was_taken_off_the_wire_counts_though_nobody_waits_for_it(lanes: Lanes) -> None:
+    """Else the loop, which reads on, would take so much of the next request for the rest of this body."""
+    body = Slow()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": PIECE, "more_body": True}
+
+    async def send(message: dict[str, Any]) -> None:
+        raise AssertionError(message)
+
+    exchange = Exchange(
+        {"type": "http", "headers": [], "sft.inflow": body, "sft.open_wire": lambda: body},
+        receive,
+        send,
+        lanes=lanes,
+        pace=Pace(patience_seconds=1, bytes_per_second=1),
+        varies_by_origin=False,
+    )
+
+    async def run() -> None:
+        await exchange.receive()
+        pulled = asyncio.create_task(exchange.receive())
+        assert await asyncio.to_thread(body.has_begun.wait, 10)
+        pulled.cancel()
+        await asyncio.sleep(0.01)
+        body.may_come.set()
+        with pytest.raises(asyncio.CancelledError):
+            await pulled
+        exchange.close()
+
+    asyncio.run(run())
+    assert (body.taken, body.is_read_by_the_loop) == (1000, True)

@@ -5,6 +5,7 @@ Bodies that come in small pieces: taken a stretch at a time, joined, and judged 
 from __future__ import annotations
 
 import asyncio
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from gunicorn.asgi.parser import InvalidChunkExtension, PythonProtocol
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sft_http import parsing
 from sft_http.parsing import CHUNKS_AT_ONCE, MAX_EXCESS, JoiningReceiver, PatientParser
 
 HEAD = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -157,6 +159,23 @@ def test_the_next_request_begins_anew() -> None:
         assert heard.ended_after is not None
         parser.reset()
         parser.feed(HEAD)
+
+
+def test_a_line_that_comes_byte_by_byte_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the search for its end went on: with each byte from its beginning it would cost its length squared."""
+    looks = list[int]()
+
+    class Watched:
+        def match(self, buffer: bytearray, at: int, end: int) -> re.Match[bytes] | None:
+            looks.append(len(buffer))
+            return pattern.match(buffer, at, end)
+
+    pattern = parsing._SIZE_LINE
+    monkeypatch.setattr(parsing, "_SIZE_LINE", Watched())
+    line = b"1;a=" + b"q" * 1000 + b"\r\nx\r\n0\r\n\r\n"
+    expected = verdict(PythonProtocol, [line])
+    assert verdict(PatientParser, [line[at : at + 1] for at in range(len(line))]) == expected
+    assert sum(looks) < 100
 
 
 def test_pieces_that_wait_are_joined() -> None:

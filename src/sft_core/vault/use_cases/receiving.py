@@ -97,7 +97,8 @@ class BeginUpload:
     into `part_size` nothing is stored yet, so that it costs one commit, which then asks its quota.
 
     So it is with one of which nothing is announced, if its caller `tells_end`: when its last byte
-    has come, and before its part is stored, `Upload.expected` has to be set to the size.
+    has come, and before its part is stored, `Upload.expected` has to be set to the size. It is not
+    known before either where it is not announced exactly.
     """
 
     begin: Begin[VaultUnit]
@@ -132,7 +133,7 @@ class BeginUpload:
             media_type=media_type,
             created_at=self.clock.now(),
         )
-        upload = Upload(file=file, key=key, intended=False, expected=None if announced_size is None else least)
+        upload = Upload(file=file, key=key, intended=False, expected=None if overhead else announced_size)
         may_be_small = tells_end if announced_size is None else announced <= self.part_size
         if not may_be_small:
             intend(self.begin, upload, self.keyring, self.policy, need=least, ahead=announced, room=self.room)
