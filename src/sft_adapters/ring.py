@@ -167,7 +167,7 @@ def retire(settings: Settings, name: str) -> RingKey:
 
 def _still_needed(key: RingKey) -> str:
     needs = ", ".join(f"{number} {words(kind)}" for kind, number in key.needed_by.items() if number)
-    return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first"
+    return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first, which tells of what does not open"
 
 
 def _retire_in_storage(settings: Settings, name: str) -> None:
