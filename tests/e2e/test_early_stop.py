@@ -103,8 +103,12 @@ class Finalised:
             pass
 
 
-def test_a_stop_that_meets_a_finaliser_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
-    """It is raised again in a moment, and nothing is printed meanwhile."""
+@pytest.mark.parametrize("seconds", [0, 0.01])
+def test_a_stop_that_meets_a_finaliser_is_not_lost(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """It is raised again in a moment, however soon, and nothing is printed meanwhile."""
+    monkeypatch.setattr("sft_http.cli.stopping._AGAIN_SECONDS", seconds)
     stop = EarlyStop()
     stop.heed()
     try:

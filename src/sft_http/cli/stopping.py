@@ -11,11 +11,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Final
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _AGAIN_SECONDS: Final = 0.01
+_LOOK_SECONDS: Final = 0.01
+_LOOKS: Final = 100
 
 
 class Stopped(KeyboardInterrupt):
@@ -33,6 +36,8 @@ class EarlyStop:
 
     def __init__(self) -> None:
         self.asked = False
+        self._is_losing = False
+        self._has_come = False
         self._before: dict[signal.Signals, object] = {}
         self._hook_before = sys.unraisablehook
 
@@ -69,13 +74,32 @@ class EarlyStop:
         if not isinstance(lost.exc_value, Stopped):
             self._hook_before(lost)
             return
+        self._is_losing = True
         self.asked = False
-        again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
-        again.daemon = True
-        again.start()
+        threading.Thread(target=self._ask_again, daemon=True).start()
+        self._is_losing = False
+
+    def _ask_again(self) -> None:
+        """
+        Until it is taken, one signal after the other; or until they are taken by somebody else.
+        """
+        while not self.asked:
+            time.sleep(_AGAIN_SECONDS)
+            self._has_come = False
+            os.kill(os.getpid(), signal.SIGTERM)
+            # No event or lock: a handler that waits for one may have interrupted who has it.
+            for _ in range(_LOOKS):
+                if self._has_come:
+                    break
+                time.sleep(_LOOK_SECONDS)
+            else:
+                return
 
     def _take(self, _number: int, _frame: FrameType | None) -> None:
-        # A second one must not break off what the first one has begun to undo.
-        if not self.asked:
-            self.asked = True
+        # A second one must not break off what the first one has begun to undo. And what is raised
+        # where a lost one is told would be lost itself.
+        is_taken = not self.asked and not self._is_losing
+        self.asked |= is_taken
+        self._has_come = True
+        if is_taken:
             raise Stopped
