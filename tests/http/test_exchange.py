@@ -187,7 +187,8 @@ class Generous:
         pass
 
 
-def test_what_comes_in_at_once_counts_until_more_is_asked_for(lanes: Lanes) -> None:
+@pytest.mark.parametrize(("kind", "more"), [(b"image/png", 7 << 16), (b"multipart/form-data; boundary=b", 3 << 16)])
+def test_what_comes_in_at_once_counts_until_more_is_asked_for(lanes: Lanes, kind: bytes, more: int) -> None:
     """Large pieces while there is memory, small ones when there is none, and nothing of it is kept at the end."""
     body, memory = Generous(), lanes.limits.memory
 
@@ -198,7 +199,7 @@ def test_what_comes_in_at_once_counts_until_more_is_asked_for(lanes: Lanes) -> N
         raise AssertionError(message)
 
     exchange = Exchange(
-        {"type": "http", "headers": [], "sft.inflow": body, "sft.open_wire": lambda: body},
+        {"type": "http", "headers": [(b"content-type", kind)], "sft.inflow": body, "sft.open_wire": lambda: body},
         receive,
         send,
         lanes=lanes,
@@ -208,7 +209,7 @@ def test_what_comes_in_at_once_counts_until_more_is_asked_for(lanes: Lanes) -> N
 
     async def run() -> list[int]:
         taken = []
-        for left in (memory.limit, memory.limit, (7 << 16) - 1, 7 << 16):
+        for left in (memory.limit, memory.limit, more - 1, more):
             memory.insist(memory.limit - left)
             await exchange.receive()
             taken.append(memory.taken - (memory.limit - left))
@@ -216,8 +217,8 @@ def test_what_comes_in_at_once_counts_until_more_is_asked_for(lanes: Lanes) -> N
         exchange.close()
         return taken
 
-    assert asyncio.run(run()) == [0, 7 << 16, 0, 7 << 16]
-    assert body.asked == [8 << 16, 1 << 16, 8 << 16]
+    assert asyncio.run(run()) == [0, more, 0, more]
+    assert body.asked == [more + (1 << 16), 1 << 16, more + (1 << 16)]
     assert memory.taken == 0
 
 
