@@ -6,18 +6,17 @@ What is not said to be for threads belongs to the event loop's, and needs no loc
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 import attrs
 
 from sft_adapters.setting_limits import LEAST_OF_AN_UPLOAD_KIB
 from sft_adapters.settings import Settings
-from sft_core.errors import Busy
 from sft_http.places import UploadPlaces
+from sft_http.slots import Slots
 
 LEAST_BUFFER: Final = 64 << 10
 """How many bytes every upload may gather, however little memory is left."""
@@ -66,38 +65,6 @@ class Memory:
             yield lent
         finally:
             self.give_back(lent)
-
-
-@attrs.define
-class Turns:
-    """
-    So many may do at once what keeps a thread busy without waiting for a client, `limit` of them.
-
-    Whoever waits longest is next; one who may be refused waits for `wait_seconds` at most.
-    """
-
-    limit: int
-    wait_seconds: float
-    _free: asyncio.Semaphore = attrs.field(init=False, repr=False)
-
-    @_free.default
-    def _all_of_them(self) -> asyncio.Semaphore:
-        return asyncio.Semaphore(self.limit)
-
-    @asynccontextmanager
-    async def taken(self, *, refusable: bool) -> AsyncIterator[None]:
-        """
-        Have a turn for as long as the block runs; `Busy` if one who is `refusable` gets none in time.
-        """
-        try:
-            async with asyncio.timeout(self.wait_seconds if refusable else None):
-                await self._free.acquire()
-        except TimeoutError:
-            raise Busy("no turn came in time") from None
-        try:
-            yield
-        finally:
-            self._free.release()
 
 
 class Droppable(Protocol):
@@ -160,7 +127,7 @@ class Limits:
     """
 
     uploads: UploadPlaces
-    concatenations: Turns
+    concatenations: Slots
     memory: Memory
     read_ahead: ReadAhead
 
@@ -178,7 +145,7 @@ class Limits:
                 wait_seconds=settings.queue_wait_seconds,
             ),
             # The other half of the threads is for those who wait for no more than a few bytes.
-            Turns(max(1, settings.transfer_threads // 2), settings.queue_wait_seconds),
+            Slots("turn", max(1, settings.transfer_threads // 2), settings.queue_wait_seconds),
             # What every upload may have in any case is set aside.
             Memory(memory - (settings.max_uploads * LEAST_OF_AN_UPLOAD_KIB << 10)),
             ReadAhead(settings.read_ahead_mib << 20),

@@ -15,6 +15,7 @@ import attrs
 
 from sft_core.errors import Busy, UploadTakenOver
 from sft_core.values import FileId, UserId
+from sft_http.slots import Slots
 
 
 class TooManyUploads(Busy):
@@ -108,11 +109,11 @@ class UploadPlaces:
     _under_way: int = attrs.field(default=0, init=False)
     _of_user: Counter[UserId] = attrs.field(factory=Counter, init=False)
     _places: dict[object, _Place] = attrs.field(factory=dict, init=False)
-    _free: asyncio.Semaphore = attrs.field(init=False, repr=False)
+    _free: Slots = attrs.field(init=False, repr=False)
 
     @_free.default
-    def _all_of_them(self) -> asyncio.Semaphore:
-        return asyncio.Semaphore(self.limit)
+    def _all_of_them(self) -> Slots:
+        return Slots("place for an upload", self.limit, self.wait_seconds)
 
     @asynccontextmanager
     async def taken_by(self, user: UserId, upload: FileId | None = None) -> AsyncIterator[Stay]:
@@ -151,13 +152,13 @@ class UploadPlaces:
         self._under_way += 1
         self._of_user[user] += 1
         try:
-            await self._wait_for_one()
+            await self._free.take()
         except BaseException:
             self._discount(user)
             raise
 
     def _leave(self, user: UserId) -> None:
-        self._free.release()
+        self._free.give_back()
         self._discount(user)
 
     def _discount(self, user: UserId) -> None:
@@ -165,13 +166,6 @@ class UploadPlaces:
         self._of_user[user] -= 1
         if not self._of_user[user]:
             del self._of_user[user]
-
-    async def _wait_for_one(self) -> None:
-        try:
-            async with asyncio.timeout(self.wait_seconds):
-                await self._free.acquire()
-        except TimeoutError:
-            raise Busy("no place for an upload became free in time") from None
 
 
 @asynccontextmanager

@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from sft_adapters.bootstrap import throwaway_keys
+from sft_adapters.container import memory_application
 from sft_adapters.settings import Settings
+from sft_core.application import Application
+from sft_core.users.model import User
 from sft_http.lanes import Lanes
 from sft_http.limits import Limits
 from support.edge import Edge, edge
-from support.library import SOON
+from support.library import LIGHT, SOON, register
 
 MakeEdge = Callable[..., Edge]
 
@@ -84,3 +87,16 @@ def lanes() -> Iterator[Lanes]:
     )
     yield lanes
     lanes.close()
+
+
+@pytest.fixture
+def sft() -> Application:
+    """
+    The library by itself, for tests of what the edge does with it.
+    """
+    return memory_application(environ=LIGHT)
+
+
+@pytest.fixture
+def maya(sft: Application) -> User:
+    return register(sft, "maya")

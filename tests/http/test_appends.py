@@ -22,7 +22,7 @@ from sft_core.vault.ports import Buffer
 from sft_http.appends import AppendSteps
 from sft_http.gathering import Gathering, PartsAbreast
 from sft_http.lanes import Lanes
-from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, UnansweredDatabase, register
+from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, UnansweredDatabase
 from support.resumable import PART, asked, found, in_small_parts, keys, manifest, read, recorded, take
 
 CONTENT = bytes(range(7 * PART - 1))
@@ -31,11 +31,6 @@ CONTENT = bytes(range(7 * PART - 1))
 @pytest.fixture
 def sft() -> Application:
     return in_small_parts(memory_application(environ=LIGHT))
-
-
-@pytest.fixture
-def maya(sft: Application) -> User:
-    return register(sft, "maya")
 
 
 def go_on(

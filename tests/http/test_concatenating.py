@@ -11,7 +11,6 @@ from typing import Any
 import attrs
 import pytest
 
-from sft_adapters.container import memory_application
 from sft_core.application import Application
 from sft_core.errors import Busy
 from sft_core.users.model import User
@@ -20,8 +19,9 @@ from sft_core.vault.model import UploadKind
 from sft_core.vault.ports import Buffer
 from sft_http.concatenating import concatenate
 from sft_http.lanes import Lanes
-from sft_http.limits import LEAST_BUFFER, Memory, Turns
-from support.library import LIGHT, SOON, PassedOnBlobs, register
+from sft_http.limits import LEAST_BUFFER, Memory
+from sft_http.slots import Slots
+from support.library import SOON, PassedOnBlobs
 from support.resumable import an_upload, asked, keys, manifest, read, recorded, used
 
 MIB = 1 << 20
@@ -40,16 +40,6 @@ class WatchedBlobs(PassedOnBlobs):
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         self.taken.append(self.memory.taken)
         super().put(key, pieces, size=size)
-
-
-@pytest.fixture
-def sft() -> Application:
-    return memory_application(environ=LIGHT)
-
-
-@pytest.fixture
-def maya(sft: Application) -> User:
-    return register(sft, "maya")
 
 
 @pytest.fixture
@@ -92,7 +82,7 @@ def test_a_part_takes_what_memory_there_is_and_gives_it_back(
 def test_nothing_is_held_between_two_parts(sft: Application, lanes: Lanes, maya: User) -> None:
     """Of many that wait for their turn none has memory: one who has one finds all that there is."""
     memory = Memory(4 * MIB)
-    lanes.limits = attrs.evolve(lanes.limits, memory=memory, concatenations=Turns(1, SOON))
+    lanes.limits = attrs.evolve(lanes.limits, memory=memory, concatenations=Slots("turn", 1, SOON))
     blobs = WatchedBlobs(sft.store_part.blobs, memory)
     store_part = attrs.evolve(sft.concatenate_uploads.store_part, blobs=blobs)
     watched = attrs.evolve(sft, concatenate_uploads=attrs.evolve(sft.concatenate_uploads, store_part=store_part))
@@ -111,7 +101,7 @@ def test_one_for_which_no_turn_comes_is_refused_and_leaves_nothing(
     sft: Application, lanes: Lanes, maya: User, piece: FileId
 ) -> None:
     """As any request that finds the service busy; the pieces are as they were."""
-    lanes.limits = attrs.evolve(lanes.limits, concatenations=Turns(0, 0.01))
+    lanes.limits = attrs.evolve(lanes.limits, concatenations=Slots("turn", 0, 0.01))
     with pytest.raises(Busy):
         put_together(sft, lanes, maya, piece, part_size=MIB)
     assert used(sft, maya) == len(CONTENT)
@@ -124,14 +114,14 @@ def test_one_that_has_begun_waits_for_its_turns(sft: Application, lanes: Lanes, 
     pieces = [an_upload(sft, maya, content, kind=UploadKind.PARTIAL) for content in (b"ab", b"", b"cdefg")]
 
     @attrs.define
-    class Counted(Turns):
+    class Counted(Slots):
         refusable_ones: list[bool] = attrs.field(factory=list)
 
-        def taken(self, *, refusable: bool) -> Any:
+        def taken(self, *, refusable: bool = True) -> Any:
             self.refusable_ones.append(refusable)
             return super().taken(refusable=refusable)
 
-    turns = Counted(1, SOON)
+    turns = Counted("turn", 1, SOON)
     lanes.limits = attrs.evolve(lanes.limits, concatenations=turns)
     file = put_together(sft, lanes, maya, *pieces, part_size=3)
     assert read(sft, maya, file) == b"abcdefg"

@@ -15,7 +15,6 @@ import pytest
 from falcon.asgi import Request
 
 from sft_adapters.bootstrap import throwaway_keys
-from sft_adapters.container import memory_application
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.settings import Settings
 from sft_core.application import Application
@@ -27,22 +26,12 @@ from sft_core.vault.use_cases import AbortUpload
 from sft_http.concatenating import concatenate
 from sft_http.lanes import Lanes
 from sft_http.resources.tus import Creation
-from support.library import LIGHT, FaultyBlobs, UnansweredDatabase, register
+from support.library import FaultyBlobs, UnansweredDatabase
 from support.resumable import PART, an_upload, asked, keys, recorded, used
 from support.waiting import eventually
 
 CONTENT: Final = bytes(range(100))
 NO_REQUEST: Final = cast("Request", None)
-
-
-@pytest.fixture
-def sft() -> Application:
-    return memory_application(environ=LIGHT)
-
-
-@pytest.fixture
-def maya(sft: Application) -> User:
-    return register(sft, "maya")
 
 
 @attrs.define

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -135,6 +135,35 @@ class Watched:
         self.kept -= 1
 
 
+async def _nothing_is_sent(message: dict[str, Any]) -> None:
+    raise AssertionError(message)
+
+
+async def _always_more() -> dict[str, Any]:
+    return {"type": "http.request", "body": PIECE, "more_body": True}
+
+
+def an_exchange(
+    lanes: Lanes,
+    inflow: object,
+    wire: object,
+    *,
+    receive: Callable[[], Awaitable[dict[str, Any]]] = _always_more,
+    kind: bytes = b"image/png",
+) -> Exchange:
+    """
+    A request with a body that is still to come, which a thread takes off a wire where there is one.
+    """
+    scope = {
+        "type": "http",
+        "headers": [(b"content-type", kind)],
+        "sft.inflow": inflow,
+        "sft.open_wire": lambda: wire,
+    }
+    pace = Pace(patience_seconds=1, bytes_per_second=1)
+    return Exchange(scope, receive, _nothing_is_sent, lanes=lanes, pace=pace, varies_by_origin=False)
+
+
 def test_where_no_thread_can_have_the_socket_the_loop_goes_on_reading(lanes: Lanes) -> None:
     """When descriptors have run out there is no second handle; a body that comes fast comes by the loop then."""
     inflow = Watched()
@@ -143,17 +172,7 @@ def test_where_no_thread_can_have_the_socket_the_loop_goes_on_reading(lanes: Lan
         assert not inflow.kept
         return {"type": "http.request", "body": PIECE, "more_body": True}
 
-    async def send(message: dict[str, Any]) -> None:
-        raise AssertionError(message)
-
-    exchange = Exchange(
-        {"type": "http", "headers": [], "sft.inflow": inflow, "sft.open_wire": lambda: None},
-        receive,
-        send,
-        lanes=lanes,
-        pace=Pace(patience_seconds=1, bytes_per_second=1),
-        varies_by_origin=False,
-    )
+    exchange = an_exchange(lanes, inflow, None, receive=receive)
 
     async def run() -> int:
         return sum([len((await exchange.receive())["body"]) for _ in range(3)])
@@ -192,20 +211,7 @@ def test_what_comes_in_at_once_counts_until_more_is_asked_for(lanes: Lanes, kind
     """Large pieces while there is memory, small ones when there is none, and nothing of it is kept at the end."""
     body, memory = Generous(), lanes.limits.memory
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": PIECE, "more_body": True}
-
-    async def send(message: dict[str, Any]) -> None:
-        raise AssertionError(message)
-
-    exchange = Exchange(
-        {"type": "http", "headers": [(b"content-type", kind)], "sft.inflow": body, "sft.open_wire": lambda: body},
-        receive,
-        send,
-        lanes=lanes,
-        pace=Pace(patience_seconds=1, bytes_per_second=1),
-        varies_by_origin=False,
-    )
+    exchange = an_exchange(lanes, body, body, kind=kind)
 
     async def run() -> list[int]:
         taken = []
@@ -251,20 +257,7 @@ def test_what_was_taken_off_the_wire_counts_though_nobody_waits_for_it(lanes: La
     """Else the loop, which reads on, would take so much of the next request for the rest of this body."""
     body = Slow()
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": PIECE, "more_body": True}
-
-    async def send(message: dict[str, Any]) -> None:
-        raise AssertionError(message)
-
-    exchange = Exchange(
-        {"type": "http", "headers": [], "sft.inflow": body, "sft.open_wire": lambda: body},
-        receive,
-        send,
-        lanes=lanes,
-        pace=Pace(patience_seconds=1, bytes_per_second=1),
-        varies_by_origin=False,
-    )
+    exchange = an_exchange(lanes, body, body)
 
     async def run() -> None:
         await exchange.receive()

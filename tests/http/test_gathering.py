@@ -24,7 +24,7 @@ from sft_http.gathering import Gathering
 from sft_http.lanes import Lanes
 from sft_http.limits import Memory
 from sft_http.transfers import receive
-from support.library import LIGHT, FaultyBlobs, PairedBlobs, register
+from support.library import LIGHT, FaultyBlobs, PairedBlobs
 
 PART = 1000
 NAME = FileName.parse("large.bin")
@@ -34,11 +34,6 @@ NAME = FileName.parse("large.bin")
 def sft() -> Application:
     sft = memory_application(environ=LIGHT)
     return attrs.evolve(sft, begin_upload=attrs.evolve(sft.begin_upload, part_size=PART))
-
-
-@pytest.fixture
-def maya(sft: Application) -> User:
-    return register(sft, "maya")
 
 
 def database(sft: Application) -> MemoryDatabase:

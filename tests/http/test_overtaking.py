@@ -183,7 +183,7 @@ def test_two_that_waited_for_one_place_share_it() -> None:
         for request in (later, third):
             request.is_over.set()
             await request.task
-        assert (some._under_way, some._free._value) == (0, 2)
+        assert (some._under_way, some._free._free._value) == (0, 2)
 
     run(story)
 

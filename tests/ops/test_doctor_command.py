@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -28,7 +28,6 @@ from sft_core.values import FileName
 from sft_core.vault.doctor import Sample, Seen
 from sft_http.cli.main import sft
 from support import patient as plant
-from support import servers
 from support.library import register
 from support.patient import Bucket, Patient, patient, twin
 from support.processes import free_port
@@ -45,15 +44,6 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Patient:
 @pytest.fixture
 def on_disk(template: Patient, tmp_path: Path) -> Patient:
     return twin(template, tmp_path / "data")
-
-
-@pytest.fixture(scope="module")
-def own_s3() -> Iterator[S3]:
-    """
-    A server whose objects can be made old.
-    """
-    with servers.own_s3() as server:
-        yield server
 
 
 @pytest.fixture

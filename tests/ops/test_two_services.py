@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,9 @@ from sft_core.vault.belonging import MARK_NAME
 from sft_core.vault.damage import Damage
 from sft_core.vault.doctor import Sample
 from sft_http.cli.main import sft
-from support import servers
 from support.patient import Bucket, Folder, Patient, Store, orphan_part, patient, stuck_upload, unfinished_removal
-from support.servers import S3
 
 RUNNER = CliRunner()
-
-
-@pytest.fixture(scope="module")
-def own_s3() -> Iterator[S3]:
-    """
-    A server whose objects can be made old.
-    """
-    with servers.own_s3() as server:
-        yield server
 
 
 @attrs.frozen

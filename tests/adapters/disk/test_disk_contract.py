@@ -12,23 +12,9 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.testkit import contracts
 
 
-class TestDiskBlobs(contracts.BlobStoreContract):
+class TestDiskBlobs(contracts.BlobStoreContract, contracts.MarkedStoreContract):
     """
-    Blobs.
-    """
-
-    @pytest.fixture
-    def blobs(self, tmp_path: Path) -> DiskBlobs:
-        return DiskBlobs(tmp_path)
-
-    @pytest.fixture
-    def other_blobs(self, tmp_path: Path) -> DiskBlobs:
-        return DiskBlobs(tmp_path)
-
-
-class TestDiskMark(contracts.MarkedStoreContract):
-    """
-    Its mark.
+    Blobs, and the mark.
     """
 
     @pytest.fixture
