@@ -238,6 +238,20 @@ def test_what_cannot_be_repaired_is_told_and_passed_over(sft: Application, maya:
     assert list(sft.examine()) == []
 
 
+def test_an_old_copy_of_a_database_is_not_repaired_by(sft: Application, maya: User, clock: SettableClock) -> None:
+    """What it takes for stuck, the database that the store belongs to may have a file of: it is told and left."""
+    upload = begun(sft, maya)
+    clock.advance(hours=48)
+    begin = sft.find_file.begin
+    assert isinstance(begin, MemoryDatabase)
+    begin._committed.mark = None
+    seen = Seen()
+    found = [(one.damage, one.is_repaired) for one in sft.examine(repair=True, seen=seen)]
+    assert found == [(Damage.STUCK_UPLOAD, False)]
+    assert seen.failures["store-of-another"]
+    assert list(sft.sweep.blobs.list(upload.file.blob_prefix))
+
+
 def test_what_fails_at_once_ends_nothing(sft: Application, maya: User) -> None:
     """However many in a row: what is behind them is looked at."""
     for _ in range(9):

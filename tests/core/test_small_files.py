@@ -62,6 +62,16 @@ def test_a_small_file_is_one_part_and_one_commit(sft: Application, maya: User, c
     assert database(sft)._committed.usages[maya.id] == len(content)
 
 
+def test_a_part_of_a_form_waits_for_its_end_or_its_row(sft: Application, maya: User) -> None:
+    """How long the file is in what was announced nobody knows before: a part that comes earlier has a row first."""
+    upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=700, overhead=690, tells_end=True)
+    sft.store_part(upload, CONTENT)
+    assert upload.intended
+    assert upload.file.id in database(sft)._committed.files
+    sft.store_part(upload, CONTENT)
+    assert content_of(sft, sft.seal_upload(upload)) == 2 * CONTENT
+
+
 @pytest.mark.parametrize("content", [b"", b"x", CONTENT])
 def test_so_is_one_of_unknown_size_whose_end_is_told(sft: Application, maya: User, content: bytes) -> None:
     """Told before its part is stored; its hold is asked for by the one commit."""

@@ -75,10 +75,15 @@ def test_a_row_that_cannot_be_read_hides_no_other(settings: Settings, data: Path
             database.execute("UPDATE files SET created_at = 1, touched_at = 1 WHERE id = ?", [upload.bytes])
         database.execute("UPDATE files SET media_type = 3, expires_hours = 'x' WHERE id = ?", [idle[0].bytes])
         database.execute("UPDATE files SET max_downloads = 0 WHERE id = ?", [stored.bytes])
+    # Nobody knows what such a file needs.
+    unnamed = data / "blobs" / stored.value.hex / f"1-00000000-{9:016x}"
+    unnamed.write_bytes(b"noise")
+    os.utime(unnamed, (1, 1))
     result = RUNNER.invoke(sft, ["sweep", "--data", "data", "--json"], env=SOON)
     swept = {"given_up": 2, "expired": 2, "removed": 4, "orphans": 1, "orphan_bytes": 5, "forgotten": 1}
     assert json.loads(result.output) == NOTHING | swept | {"failures": {}, "is_complete": True}
-    assert blobs(settings) == 1
+    assert blobs(settings) == 2
+    assert unnamed.exists()
 
 
 def blobs(settings: Settings) -> int:
