@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,12 +104,22 @@ class Finalised:
             pass
 
 
-@pytest.mark.parametrize("seconds", [0, 0.01])
+class Eager(threading.Thread):
+    """
+    One that has been told to stop before it has begun to run.
+    """
+
+    def start(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        super().start()
+
+
+@pytest.mark.parametrize("kind", [threading.Thread, Eager])
 def test_a_stop_that_meets_a_finaliser_is_not_lost(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, seconds: float
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: type[threading.Thread]
 ) -> None:
-    """It is raised again in a moment, however soon, and nothing is printed meanwhile."""
-    monkeypatch.setattr("sft_http.cli.stopping._AGAIN_SECONDS", seconds)
+    """It is raised again in a moment, also if one comes before that, and nothing is printed meanwhile."""
+    monkeypatch.setattr("sft_http.cli.stopping.threading.Thread", kind)
     stop = EarlyStop()
     stop.heed()
     try:

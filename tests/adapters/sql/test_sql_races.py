@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Engine, func, select
 
@@ -24,6 +26,7 @@ from sft_adapters.testkit.contracts.examples import (
     a_link,
     a_session,
     a_user,
+    holding_file,
     stored_file,
     stored_user,
 )
@@ -32,6 +35,7 @@ from sft_core.vault.belonging import MARK_NAME
 from sft_core.vault.model import FileState, ResumableUpload, VaultPolicy
 from support import racers
 from support.vault import vault_on
+from support.waiting import eventually
 
 
 @pytest.fixture(scope="session")
@@ -172,3 +176,52 @@ def test_sweeps_at_once_do_no_harm(race: racers.Race, url: str, database: SqlDat
         assert list(unit.inventory.files(after=None, limit=9)) == [kept.id]
         assert unit.quotas.used(owner.id) == kept.size
         assert list(unit.ledger.drifts()) == []
+
+
+def _outside(engine: Engine) -> str:
+    """
+    The same database for connections of one's own.
+    """
+    return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def test_a_recount_waits_for_a_file_without_its_owners_sum(postgres_engine: Engine) -> None:
+    """In the order of all others, or it and whoever ends a file would wait for each other."""
+    database, postgres_url = SqlDatabase(postgres_engine), _outside(postgres_engine)
+    owner = stored_user(database)
+    file = holding_file(database, owner, 7)
+    wanted = [owner.id.bytes]
+
+    def recount() -> None:
+        with database() as unit:
+            unit.ledger.recount(owner.id)
+            unit.commit()
+
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with psycopg.connect(postgres_url) as ending, psycopg.connect(postgres_url) as other, ThreadPoolExecutor() as pool:
+        ending.execute("SELECT 1 FROM files WHERE id = %s FOR UPDATE", [file.id.bytes])
+        recounted = pool.submit(recount)
+        eventually(lambda: other.execute(waiting).fetchone() == (1,))
+        other.rollback()
+        taken = other.execute("SELECT bytes FROM usages WHERE owner_id = %s FOR UPDATE NOWAIT", wanted)
+        assert taken.fetchone() == (7,)
+        other.rollback()
+        ending.rollback()
+        recounted.result(10)
+
+
+def test_a_recount_writes_no_row_that_is_right(postgres_engine: Engine) -> None:
+    """Somebody may have it, and wait for the sum."""
+    database, postgres_url = SqlDatabase(postgres_engine), _outside(postgres_engine)
+    owner = stored_user(database)
+    right = holding_file(database, owner, 50, state=FileState.SEALED, size=50)
+    wrong = holding_file(database, owner, 3, state=FileState.SEALED, size=50)
+    version = "SELECT xmin::text FROM files WHERE id = %s"
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        before = [other.execute(version, [file.id.bytes]).fetchone() for file in (right, wrong)]
+        with database() as unit:
+            unit.ledger.recount(owner.id)
+            unit.commit()
+        after = [other.execute(version, [file.id.bytes]).fetchone() for file in (right, wrong)]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
