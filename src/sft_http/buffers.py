@@ -4,6 +4,7 @@ Buffers for parts: as large as what has come, not as what was announced.
 
 from __future__ import annotations
 
+import mmap
 from typing import Final
 
 import attrs
@@ -11,7 +12,24 @@ import attrs
 from sft_http.limits import LEAST_BUFFER, Memory
 
 _GROWTH: Final = 4
-"""How many times as large a full buffer becomes: so little of it is copied before it has its size."""
+"""How many times as much a full buffer may hold next: so seldom somebody is asked for memory."""
+_NOTHING: Final = memoryview(b"")
+
+
+def _pages(size: int) -> memoryview:
+    """
+    Room for so many bytes, of which the system gives each page when it is first written to.
+
+    They come from the system and go back to it, and not to the heap of the C library: there they
+    would leave holes that small things settle in, and the heap of a worker would grow by the hour.
+    """
+    if not size:
+        return _NOTHING
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        # Where they are for all, a byte would take two megabytes.
+        pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return memoryview(pages)
 
 
 @attrs.define
@@ -19,15 +37,19 @@ class PartBuffer:
     """
     A part of a file that is being gathered, of at most `limit` bytes.
 
-    It grows as it fills, as long as there is memory; when there is none it is full before it has
-    its size, and the part is a shorter one.
+    It takes more memory as it fills, as long as there is some; when there is none it is full before
+    it has its size, and the part is a shorter one.
     """
 
     _memory: Memory
     _limit: int
-    _bytes: bytearray
+    _taken: int
+    _bytes: memoryview = attrs.field(init=False, repr=False)
     _filled: int = attrs.field(default=0, init=False)
     _may_grow: bool = attrs.field(default=True, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._bytes = _pages(self._limit)
 
     @classmethod
     def only(cls, memory: Memory, limit: int) -> PartBuffer:
@@ -36,7 +58,7 @@ class PartBuffer:
         """
         least = min(LEAST_BUFFER, limit)
         memory.insist(least)
-        return cls(memory, limit, bytearray(least))
+        return cls(memory, limit, least)
 
     @classmethod
     def beside_another(cls, memory: Memory, limit: int) -> PartBuffer | None:
@@ -44,43 +66,40 @@ class PartBuffer:
         A buffer to fill while the one before is being stored; None if there is no memory for it.
         """
         least = min(LEAST_BUFFER, limit)
-        return cls(memory, limit, bytearray(least)) if memory.take(least) else None
+        return cls(memory, limit, least) if memory.take(least) else None
 
     @property
     def is_full(self) -> bool:
         """
         Whether nothing more fits, now or later.
         """
-        return self._filled == len(self._bytes) and not (self._may_grow and self._filled < self._limit)
+        return self._filled == self._taken and not (self._may_grow and self._filled < self._limit)
 
     @property
     def content(self) -> memoryview:
         """
         What has been gathered.
         """
-        return memoryview(self._bytes)[: self._filled]
+        return self._bytes[: self._filled]
 
     def add(self, piece: memoryview) -> int:
         """
         Take in as much of a piece as fits; returns how many bytes that was.
         """
-        room = len(self._bytes) - self._filled
+        room = self._taken - self._filled
         if room < len(piece) and self._may_grow:
             self._grow(self._filled + len(piece))
-            room = len(self._bytes) - self._filled
-        taken = min(room, len(piece))
-        self._bytes[self._filled : self._filled + taken] = piece[:taken]
-        self._filled += taken
-        return taken
+            room = self._taken - self._filled
+        count = min(room, len(piece))
+        self._bytes[self._filled : self._filled + count] = piece[:count]
+        self._filled += count
+        return count
 
     def _grow(self, wanted: int) -> None:
-        held = len(self._bytes)
-        size = min(self._limit, max(_GROWTH * held, wanted))
-        self._may_grow = size > held and self._memory.take(size - held)
+        size = min(self._limit, max(_GROWTH * self._taken, wanted))
+        self._may_grow = size > self._taken and self._memory.take(size - self._taken)
         if self._may_grow:
-            grown = bytearray(size)
-            grown[: self._filled] = self.content
-            self._bytes = grown
+            self._taken = size
 
     def clear(self) -> None:
         """
@@ -92,6 +111,6 @@ class PartBuffer:
         """
         Give the memory back; what has been gathered is gone.
         """
-        self._memory.give_back(len(self._bytes))
-        self._bytes = bytearray()
-        self._filled = 0
+        self._memory.give_back(self._taken)
+        # Let go of, not closed: whoever still looks at a part that failed may hold a view of it.
+        self._bytes, self._taken, self._filled = _NOTHING, 0, 0

@@ -2,9 +2,10 @@
 Bytes from the vault to clients, without a thread or a connection held for a slow one.
 
 A thread decrypts a piece and sends it by itself, then the next, as long as the client takes them
-at once. When it does not, the loop waits until it does, and no thread waits. What has been read and
-waits, for a client or for a thread, is kept only as far as its memory goes (`ReadAhead`): whoever
-has waited longest loses it, and it is read again when its turn comes. So no more is held than that,
+at once; while it sends one, another thread reads and decrypts the next, if one is idle. When the
+client does not, the loop waits until it does, and no thread waits. What has been read and waits,
+for a client or for a thread, is kept only as far as its memory goes (`ReadAhead`): whoever has
+waited longest loses it, and it is read again when its turn comes. So no more is held than that,
 what the threads work on, and the little that an answer begins with.
 """
 
@@ -72,6 +73,8 @@ class Delivery:
     """What has been read from the place on."""
     _held: int = attrs.field(default=0, init=False)
     """How much memory the piece takes, what has been given away of it included."""
+    _next: Buffer = attrs.field(default=b"", init=False)
+    """What follows the piece, if it has been read already."""
     _pieces: Iterator[Buffer] | None = attrs.field(default=None, init=False)
     _until: int = attrs.field(default=0, init=False)
     """Where the pieces end."""
@@ -128,7 +131,8 @@ class Delivery:
         """
         Forget what has been read; it is read again when it is needed.
         """
-        self._piece, self._held, self._pieces, self._was_short = memoryview(b""), 0, None, True
+        self._piece, self._held, self._next = memoryview(b""), 0, b""
+        self._pieces, self._was_short = None, True
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -139,8 +143,9 @@ class Delivery:
         try:
             yield
         finally:
-            if self._held:
-                self._ahead.keep(self, self._held)
+            held = self._held + len(self._next)
+            if held:
+                self._ahead.keep(self, held)
 
     async def _given_to_the_loop(self) -> bytes:
         self._ahead.take_back(self)
@@ -176,13 +181,40 @@ class Delivery:
                         self._is_waited_for = True
                         break
                     self._fill()
-                gone = wire.send(self._piece)
-                sent += gone
-                self._advance(gone)
+                with self._reading_on(wire):
+                    gone = wire.send(self._piece)
+                    sent += gone
+                    self._advance(gone)
                 if self._piece:
                     self._is_waited_for = True
                     break
         return sent
+
+    @contextmanager
+    def _reading_on(self, wire: Wire) -> Iterator[None]:
+        """
+        Have another thread read the next piece while the block sends this one, if there is one to spare.
+
+        Not for a slow client, for which it would wait, and not without room for it: it may have to.
+        An error of it comes out when what has been sent is counted.
+        """
+        coming = None
+        goes_on = self._pieces is not None and self._place + len(self._piece) < self._until
+        if goes_on and not self._next and wire.is_brisk and self._ahead.has_room(_PIECE_BYTES):
+            coming = self._lanes.bytes.help(self._following)
+        try:
+            yield
+        finally:
+            # Whatever happens: nobody else may read on before it has ended.
+            if coming is not None and not coming.cancel():
+                self._next = coming.result()
+
+    def _following(self) -> Buffer:
+        """
+        The next of the pieces; empty behind the last one.
+        """
+        assert self._pieces is not None  # noqa: S101 (whoever asks has begun to read)
+        return next(self._pieces, b"")
 
     def _advance(self, count: int) -> None:
         self._place += count
@@ -198,7 +230,7 @@ class Delivery:
         if self._pieces is None or self._place == self._until:
             self._until = min(self._place + self._portion(), self._span.stop)
             self._pieces = self._read(ByteRange(self._place, self._until))
-        piece = next(self._pieces, b"")
+        piece, self._next = self._next or self._following(), b""
         if not 0 < len(piece) <= self._until - self._place:
             raise Damaged("the content ended before the promised length")
         self._piece, self._held = memoryview(piece), len(piece)

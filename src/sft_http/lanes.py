@@ -10,8 +10,10 @@ finds the queue full is answered "busy" at once instead of waiting without end.
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -25,20 +27,30 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def _processors() -> int:
+    """
+    How many processors this process may use.
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @attrs.define
 class Lane:
     """
     Runs blocking calls on `threads` threads; at most `queue_limit` more may wait for one.
 
     None that finds no thread free waits longer than `wait_seconds`, if that is given: then it is
-    refused, and never begun.
+    refused, and never begun. Beyond as many as there are `processors` nobody is helped.
     """
 
     name: str
     threads: int
     queue_limit: int
     wait_seconds: float | None = None
+    processors: int = attrs.field(factory=_processors)
     _under_way: int = attrs.field(default=0, init=False)
+    _helping: int = attrs.field(default=0, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
     _executor: ThreadPoolExecutor = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -61,12 +73,37 @@ class Lane:
         """
         return await self._run(partial(call, *args, **kwargs), None)
 
+    def help(self, call: Callable[[], T]) -> Future[T] | None:
+        """
+        Have an idle thread run a part of another one's work; None if there is none. For any thread.
+
+        Nor is there help once every processor has a call: it would take from others what it gives.
+        Whoever needs the result may find that it has not been begun, and should take it back then
+        (`cancel`) and do it: so nobody waits for a thread that waits.
+        """
+        with self._lock:
+            if self._under_way + self._helping >= min(self.threads, self.processors):
+                return None
+            self._helping += 1
+        try:
+            helping = self._executor.submit(call)
+        except RuntimeError:
+            # It has been closed: what is under way ends without help.
+            self._helped()
+            return None
+        helping.add_done_callback(self._helped)
+        return helping
+
+    def _helped(self, _: object = None) -> None:
+        with self._lock:
+            self._helping -= 1
+
     async def _run(self, call: Callable[[], T], wait_seconds: float | None) -> T:
         self._under_way += 1
         queued = self._executor.submit(call)
         future = asyncio.wrap_future(queued)
         try:
-            if wait_seconds is not None and self._under_way > self.threads:
+            if wait_seconds is not None and self._under_way + self._helping > self.threads:
                 await asyncio.wait([future], timeout=wait_seconds)
                 # A call that has begun cannot be taken back, and is waited for.
                 if not future.done() and queued.cancel():

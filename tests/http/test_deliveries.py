@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from sft_core.errors import Busy
+from sft_core.errors import Busy, Damaged
 from sft_core.values import ByteRange
 from sft_http.deliveries import Delivery
 from sft_http.lanes import Lanes
@@ -107,6 +108,15 @@ class StalledWire:
         return len(some)
 
 
+class Reader:
+    """
+    Somebody else who keeps what was read ahead.
+    """
+
+    def drop(self) -> None:
+        pass
+
+
 def short_of_memory(lanes: Lanes, limit: int) -> None:
     lanes.limits = attrs.evolve(lanes.limits, read_ahead=ReadAhead(limit))
     lanes.bytes.queue_limit = MANY
@@ -167,6 +177,138 @@ def test_who_waits_for_a_thread_holds_no_more_than_there_is_for_it(lanes: Lanes)
         assert await asyncio.gather(*going_on) == [len(CONTENT) - FIRST - MIB] * MANY
         assert store.most <= limit + lanes.bytes.threads * PIECE
         assert all(wire.taken == CONTENT[FIRST:] for _, wire in begun)
+        assert (store.held, lanes.limits.read_ahead.taken) == (0, 0)
+
+    run(story)
+
+
+@attrs.define
+class MeanwhileWire(StalledWire):
+    """
+    A client that takes a piece when the last one has been read, or `patience` seconds have passed.
+    """
+
+    store: Store = attrs.field(factory=Store)
+    patience: float = 20
+
+    def send(self, piece: memoryview) -> int:
+        time.sleep(0.01)  # for whoever would read beside it
+        until = time.monotonic() + self.patience
+        while self.store.read < len(CONTENT) and time.monotonic() < until:
+            time.sleep(0.001)
+        return StalledWire.send(self, piece)
+
+    async def until_writable(self) -> None:
+        await self.goes_on.wait()
+        self.room = len(CONTENT)
+
+
+async def taken_by(lanes: Lanes, wire: StalledWire, read: Callable[[ByteRange], Iterator[Any]]) -> Delivery:
+    """
+    A delivery that has given the loop its first bytes.
+    """
+    lanes.bytes.processors = lanes.bytes.threads
+    delivery = Delivery(lanes, read, ByteRange(0, len(CONTENT)), cast("Wire", wire))
+    await delivery.prime()
+    assert await anext(delivery) == CONTENT[:FIRST]
+    return delivery
+
+
+def test_the_next_piece_is_read_while_one_is_sent(lanes: Lanes) -> None:
+    """By another thread, as long as one is idle; the bytes come in their order, and nothing is read twice."""
+    store = Store()
+    wire = MeanwhileWire(len(CONTENT), store=store)
+
+    async def story() -> None:
+        delivery = await taken_by(lanes, wire, store.pieces)
+        assert [len(piece) async for piece in delivery] == [len(CONTENT) - FIRST]
+        assert wire.taken == CONTENT[FIRST:]
+        assert (store.read, store.held, lanes.limits.read_ahead.taken) == (len(CONTENT), 0, 0)
+
+    run(story)
+
+
+def test_a_piece_that_comes_late_is_waited_for(lanes: Lanes) -> None:
+    """Its client has taken all before it meanwhile: nobody reads it a second time, or what is behind it."""
+    store = Store()
+    wire = StalledWire(len(CONTENT))
+
+    def late(span: ByteRange) -> Iterator[Piece]:
+        for number, piece in enumerate(store.pieces(span)):
+            while number and len(wire.taken) < PIECE - FIRST:
+                time.sleep(0.001)
+            time.sleep(0.05)
+            yield piece
+
+    async def story() -> None:
+        delivery = await taken_by(lanes, wire, late)
+        assert [len(piece) async for piece in delivery] == [len(CONTENT) - FIRST]
+        assert (bytes(wire.taken), store.read) == (CONTENT[FIRST:], len(CONTENT))
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_brisk", "processors"), [(PIECE - 1, True, 4), (64 * MIB, False, 4), (64 * MIB, True, 1)]
+)
+def test_nothing_is_read_while_sending_that_may_have_to_wait(
+    lanes: Lanes, limit: int, processors: int, *, is_brisk: bool
+) -> None:
+    """Without memory for it, for a client that is slow, or where there is nobody to do it."""
+    store = Store()
+    wire = MeanwhileWire(len(CONTENT), is_brisk=is_brisk, store=store, patience=0.1)
+    short_of_memory(lanes, limit)
+
+    async def story() -> None:
+        delivery = await taken_by(lanes, wire, store.pieces)
+        lanes.bytes.processors = processors
+        await anext(delivery)
+        delivery.let_go()
+        assert store.most <= PIECE
+
+    run(story)
+
+
+def test_what_was_read_while_sending_waits_where_it_is_counted(lanes: Lanes) -> None:
+    """With the piece that its client stopped taking; what was dropped of both is read again."""
+    store = Store()
+    wire = MeanwhileWire(MIB, store=store)
+
+    async def story() -> None:
+        ahead = lanes.limits.read_ahead
+        for drops in (False, True):
+            store.read, wire.taken, wire.room = 0, bytearray(), MIB
+            wire.goes_on.clear()
+            delivery = await taken_by(lanes, wire, store.pieces)
+            assert len(await anext(delivery)) == MIB
+            assert (store.held, ahead.taken, store.read) == (2 * PIECE, 2 * PIECE, len(CONTENT))
+            if drops:
+                ahead.keep(Reader(), ahead.limit)
+                assert (store.held, ahead.taken) == (0, ahead.limit)
+            wire.goes_on.set()
+            assert sum([len(piece) async for piece in delivery]) == len(CONTENT) - FIRST - MIB
+            assert wire.taken == CONTENT[FIRST:]
+            assert store.read == len(CONTENT) + drops * (len(CONTENT) - FIRST - MIB)
+            delivery.let_go()
+
+    run(story)
+
+
+def test_an_error_of_the_next_piece_comes_out_behind_what_was_sent(lanes: Lanes) -> None:
+    """Every byte before it has come; then it is this error, not an end."""
+    store = Store()
+    wire = StalledWire(len(CONTENT))
+
+    def damaged(span: ByteRange) -> Iterator[Piece]:
+        yield next(store.pieces(span))
+        raise Damaged("its second part")
+
+    async def story() -> None:
+        delivery = await taken_by(lanes, wire, damaged)
+        with pytest.raises(Damaged):
+            await anext(delivery)
+        assert wire.taken == CONTENT[FIRST:PIECE]
+        delivery.let_go()
         assert (store.held, lanes.limits.read_ahead.taken) == (0, 0)
 
     run(story)

@@ -18,8 +18,10 @@ from sft_http.lanes import Lane
 
 
 @contextmanager
-def lane(*, threads: int = 1, queue_limit: int = 8, wait_seconds: float | None = None) -> Iterator[Lane]:
-    made = Lane("test", threads, queue_limit, wait_seconds)
+def lane(
+    *, threads: int = 1, queue_limit: int = 8, wait_seconds: float | None = None, processors: int = 64
+) -> Iterator[Lane]:
+    made = Lane("test", threads, queue_limit, wait_seconds, processors)
     try:
         yield made
     finally:
@@ -118,3 +120,72 @@ def test_who_is_cancelled_is_told_when_the_call_has_ended() -> None:
             assert ended.is_set()
 
     run(story)
+
+
+@pytest.mark.parametrize(("threads", "processors"), [(2, 64), (64, 2)])
+def test_an_idle_thread_helps_and_no_other(threads: int, processors: int) -> None:
+    """There is help for one of two threads, or processors; none for the second caller, and again when it has ended."""
+
+    async def story() -> None:
+        gate = threading.Event()
+        with lane(threads=threads, processors=processors) as road:
+
+            def working() -> list[bool]:
+                helping = road.help(gate.wait)
+                refused = road.help(gate.wait) is None
+                gate.set()
+                assert helping is not None
+                return [helping.result(20), refused]
+
+            assert [await road(working) for _ in range(3)] == [[True, True]] * 3
+
+    run(story)
+
+
+def test_who_helps_counts_as_busy() -> None:
+    """A call that finds its thread taken for that is not left waiting for longer than it may."""
+
+    async def story() -> None:
+        gate = threading.Event()
+        with lane(wait_seconds=0.05) as road:
+            helping = road.help(lambda: gate.wait(10))
+            with pytest.raises(Busy):
+                await road(told, 1, b=2)
+            gate.set()
+            assert helping is not None
+            assert helping.result(20)
+            assert (await road(told, 1, b=2))[:2] == (1, 2)
+
+    run(story)
+
+
+def test_help_that_has_not_been_begun_is_taken_back() -> None:
+    """It counts no more, and is never run."""
+
+    async def story() -> None:
+        gate, begun = threading.Event(), list[str]()
+        with lane(threads=2) as road:
+            held_up = [asyncio.create_task(road(gate.wait))]
+            await asyncio.sleep(0)
+            # The threads are busy with what nobody has counted, as between a call's end and its being told.
+            uncounted = [road._executor.submit(gate.wait) for _ in range(2)]
+            helping = road.help(lambda: begun.append("never"))
+            assert helping is not None
+            assert helping.cancel()
+            again = road.help(lambda: begun.append("in the end"))
+            gate.set()
+            assert again is not None
+            again.result(20)
+            await asyncio.gather(*held_up)
+            assert [waited.result(20) for waited in uncounted] == [True, True]
+        assert begun == ["in the end"]
+
+    run(story)
+
+
+def test_a_closed_lane_helps_nobody() -> None:
+    """Whoever is at work when it closes goes on alone."""
+    with lane(threads=2) as road:
+        pass
+    assert [road.help(int) for _ in range(3)] == [None] * 3
+    assert road._helping == 0
