@@ -5,6 +5,7 @@ Bytes of one request on their way into an upload that may be gone on with.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -96,8 +97,8 @@ class AppendSteps:
         del refusable
         return self._append_bytes.place(self._writing, size, after=after)
 
-    def put(self, place: Place, plaintext: memoryview) -> Part:
-        return self._append_bytes.put(self._writing, place, plaintext)
+    def put(self, place: Place, plaintext: memoryview, *, taken: Callable[[], object]) -> Part:
+        return self._append_bytes.put(self._writing, place, plaintext, taken=taken)
 
     def settle(self, part: Part | None, *, is_followed: bool) -> None:
         writing = self._writing

@@ -1,9 +1,9 @@
 """
 What arrives of a body, regrouped into parts and stored while more of it arrives.
 
-There is one buffer of a part's size more than there are parts being stored: while threads encrypt
-and store those, the loop fills the spare one. When none is spare the loop stops reading, and TCP
-makes the client wait.
+There are two buffers of a part's size: while a thread encrypts what is in one, the loop fills the
+other. A part of which every byte has been encrypted needs its buffer no more, however long the
+store takes with it. When no buffer is free the loop stops reading, and TCP makes the client wait.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
@@ -24,6 +24,8 @@ from sft_http.limits import Memory
 
 T = TypeVar("T")
 Stored = Coroutine[Any, Any, None]
+
+_BUFFERS: Final = 2
 
 
 class Parts(Protocol):
@@ -38,11 +40,12 @@ class Parts(Protocol):
         """
         ...
 
-    async def begin(self, plaintext: memoryview, *, refusable: bool) -> Stored:
+    async def begin(self, plaintext: memoryview, *, taken: Callable[[], object], refusable: bool) -> Stored:
         """
         Give the next part its place; what is returned stores it, and is awaited in any case.
 
-        One that is `refusable` is refused if no thread is free in time; others wait as long as it takes.
+        `taken` may be called, on the loop, as soon as the plaintext is needed no more. One that is
+        `refusable` is refused if no thread is free in time; others wait as long as it takes.
         """
         ...
 
@@ -57,7 +60,8 @@ class PartAfterPart:
     _store: Callable[[memoryview], None]
     at_once: int = attrs.field(default=1, init=False)
 
-    async def begin(self, plaintext: memoryview, *, refusable: bool) -> Stored:
+    async def begin(self, plaintext: memoryview, *, taken: Callable[[], object], refusable: bool) -> Stored:
+        del taken
         return run_on(self._lanes.bytes, partial(self._store, plaintext), refusable=refusable)
 
 
@@ -72,9 +76,9 @@ class Steps(Protocol):
         """
         ...
 
-    def put(self, place: Place, plaintext: memoryview) -> Part:
+    def put(self, place: Place, plaintext: memoryview, *, taken: Callable[[], object]) -> Part:
         """
-        Encrypt a part and store it; on a thread, as `settle`.
+        Encrypt a part and store it; on a thread, as `settle`. `taken` is called when all is encrypted.
         """
         ...
 
@@ -101,15 +105,16 @@ class PartsAbreast:
     _last: Place | None = attrs.field(default=None, init=False)
     _last_settled: asyncio.Event | None = attrs.field(default=None, init=False)
 
-    async def begin(self, plaintext: memoryview, *, refusable: bool) -> Stored:
+    async def begin(self, plaintext: memoryview, *, taken: Callable[[], object], refusable: bool) -> Stored:
         self._last = await self._steps.place(len(plaintext), after=self._last, refusable=refusable)
         before, self._last_settled = self._last_settled, asyncio.Event()
-        return self._stored(plaintext, self._last, before, self._last_settled, refusable=refusable)
+        loop = asyncio.get_running_loop()
+        put = partial(self._steps.put, self._last, plaintext, taken=partial(loop.call_soon_threadsafe, taken))
+        return self._stored(put, before, self._last_settled, refusable=refusable)
 
     async def _stored(
         self,
-        plaintext: memoryview,
-        place: Place,
+        put: Callable[[], Part],
         before: asyncio.Event | None,
         settled: asyncio.Event,
         *,
@@ -117,13 +122,13 @@ class PartsAbreast:
     ) -> None:
         part: Part | None = None
 
-        def put() -> None:
+        def stored() -> None:
             # Assigned on the lane's thread: what a task that is cancelled meanwhile has stored counts all the same.
             nonlocal part
-            part = self._steps.put(place, plaintext)
+            part = put()
 
         try:
-            await run_on(self._lanes.bytes, put, refusable=refusable)
+            await run_on(self._lanes.bytes, stored, refusable=refusable)
         finally:
             # Also if it failed: it may be for this one to settle those before it, or to be taken back.
             try:
@@ -133,6 +138,23 @@ class PartsAbreast:
                 await self._lanes.bytes.insist(self._steps.settle, part, is_followed=is_followed)
             finally:
                 settled.set()
+
+
+@attrs.define(eq=False)
+class _Held:
+    """
+    A buffer, and whether what it was last handed over with is needed no more.
+    """
+
+    buffer: PartBuffer
+    is_free: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    def handed_over(self) -> Callable[[], None]:
+        """
+        Be busy until what is returned has been called, which belongs to this content alone.
+        """
+        self.is_free = asyncio.Event()
+        return self.is_free.set
 
 
 @attrs.define
@@ -150,7 +172,7 @@ class Gathering:
     _admit: Callable[[int], None] = attrs.field(kw_only=True)
     _part_size: int = attrs.field(kw_only=True)
     _keeps_what_came: bool = attrs.field(default=False, kw_only=True)
-    _buffers: deque[PartBuffer] = attrs.field(factory=deque, init=False)
+    _buffers: deque[_Held] = attrs.field(factory=deque, init=False)
     """The one that fills first, and that which will be free next last."""
     _fills: bool = attrs.field(default=False, init=False)
     _under_way: deque[asyncio.Task[None]] = attrs.field(factory=deque, init=False)
@@ -170,8 +192,8 @@ class Gathering:
                 await asyncio.gather(*self._under_way, return_exceptions=True)
             finally:
                 # Also if it is cancelled here: that too comes out when all of them have ended.
-                for buffer in self._buffers:
-                    buffer.release()
+                for held in self._buffers:
+                    held.buffer.release()
 
     async def _fill(self, stream: AsyncIterable[bytes]) -> None:
         total = 0
@@ -192,30 +214,31 @@ class Gathering:
             while rest:
                 if not self._fills:
                     await self._turn()
-                rest = rest[self._buffers[0].add(rest) :]
-                if self._buffers[0].is_full:
+                buffer = self._buffers[0].buffer
+                rest = rest[buffer.add(rest) :]
+                if buffer.is_full:
                     await self._hand_over()
 
     async def _turn(self) -> None:
         """
-        Put a buffer first that is not busy: another one if there may be more and memory is left.
+        Put a buffer first that is free: another one if there may be more and memory is left.
         """
         another = None
         if not self._buffers:
             another = PartBuffer.only(self._memory, self._part_size)
-        elif len(self._buffers) <= self._parts.at_once:
+        elif len(self._buffers) < _BUFFERS:
             another = PartBuffer.beside_another(self._memory, self._part_size)
         if another is not None:
-            self._buffers.appendleft(another)
+            self._buffers.appendleft(_Held(another))
         else:
-            await self._down_to(len(self._buffers) - 1)
             self._buffers.rotate(1)
-            self._buffers[0].clear()
+            await self._buffers[0].is_free.wait()
+            self._buffers[0].buffer.clear()
         self._fills = True
 
     async def _hand_over(self) -> None:
         """
-        Begin to store what has been gathered once there is room for it; its buffer is busy until it is stored.
+        Begin to store what has been gathered once there is room for it; until it is encrypted its buffer is busy.
 
         Only the first one may be refused: the client waits with those after it, and what it has
         sent is not thrown away for being busy.
@@ -224,9 +247,12 @@ class Gathering:
             return
         self._fills = False
         await self._down_to(self._parts.at_once - 1)
-        stored = await self._parts.begin(self._buffers[0].content, refusable=not self._began)
+        first = self._buffers[0]
+        taken = first.handed_over()
+        stored = await self._parts.begin(first.buffer.content, taken=taken, refusable=not self._began)
         self._began = True
         self._under_way.append(asyncio.create_task(stored))
+        self._under_way[-1].add_done_callback(lambda _: taken())
 
     async def _down_to(self, count: int) -> None:
         """

@@ -21,9 +21,11 @@ from gunicorn.arbiter import Arbiter
 from sft_adapters.opening import open_unchecked
 from sft_adapters.ring_files import with_keys_read_again
 from sft_adapters.settings import Settings
+from sft_core.application import Application
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
 from sft_http.app import create_app
 from sft_http.door import Room
+from sft_http.heap import give_back
 from sft_http.lanes import Lanes
 from sft_http.limits import Limits
 from sft_http.logs import logging_config
@@ -44,6 +46,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         self.room = room
         self._options = options
         self._owned = ExitStack()
+        self._application: Application | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -97,7 +100,16 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             )
             self._owned.callback(sweeper.close)
             sweeper.start()
+        self._application = opened.application
         return create_app(opened.application, settings=settings, lanes=lanes, first_check=first_check)
+
+    def let_go(self) -> None:
+        """
+        Let the system have the memory that nobody uses; in a worker, now and then.
+        """
+        if self._application is not None:
+            self._application.read_file.let_go()
+        give_back()
 
 
 def _ending_the_worker(check: Callable[[], None]) -> Callable[[], None]:

@@ -100,8 +100,8 @@ class UploadSteps:
         place = partial(self._store_part.place, self._upload, size, after=after)
         return await run_on(self._lanes.control, place, refusable=refusable)
 
-    def put(self, place: Place, plaintext: memoryview) -> Part:
-        return self._store_part.put(self._upload, place, plaintext)
+    def put(self, place: Place, plaintext: memoryview, *, taken: Callable[[], object]) -> Part:
+        return self._store_part.put(self._upload, place, plaintext, taken=taken)
 
     def settle(self, part: Part | None, *, is_followed: bool) -> None:
         del is_followed

@@ -18,7 +18,7 @@ from gunicorn.workers import gasgi
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_http import problems
 from sft_http.door import RETRY_SECONDS, Door, Room
-from sft_http.heap import give_back, share_one_heap
+from sft_http.heap import share_one_heap
 from sft_http.pace import Pace
 from sft_http.protocol import SftProtocol
 from sft_http.turns import Turns
@@ -79,7 +79,7 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
 
     async def _serve(self) -> None:
         self.loop.set_exception_handler(_told_unless_full)
-        beside = [asyncio.create_task(task) for task in (self._give_up_slow_readers(), _give_memory_back())]
+        beside = [asyncio.create_task(task) for task in (self._give_up_slow_readers(), self._let_go())]
         try:
             await super()._serve()
         finally:
@@ -96,6 +96,11 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
                 if number % _LOOKED_AT_TOGETHER == 0:
                     await asyncio.sleep(0)
 
+    async def _let_go(self) -> None:
+        while True:
+            await asyncio.sleep(_TIDY_SECONDS)
+            self.app.let_go()
+
     async def _shutdown(self) -> None:
         if os.getppid() != self.ppid:
             # The main process is gone, and nobody would end this one. A successor waits for port and
@@ -105,12 +110,6 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         for connection in tuple(self.connections):
             connection.end_if_idle()
         await super()._shutdown()
-
-
-async def _give_memory_back() -> None:
-    while True:
-        await asyncio.sleep(_TIDY_SECONDS)
-        give_back()
 
 
 def _told_unless_full(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,10 +29,13 @@ T = TypeVar("T")
 
 GOAL = Goal(16, at_most=True)
 SAMPLE_SECONDS = 0.05
+SETTLE_SECONDS = 6
+"""What transfers before have left is given back by then: it is no memory of those that are measured."""
 WARM_UP = 16 * MIB
 NOTE = (
     "the greatest proportional set size (PSS) of all the server's processes while so many transfers run at once,"
-    " sampled every 50 ms, less that at rest after files of 16 MiB have gone up and down, divided among them"
+    " sampled every 50 ms, less that at rest after files of 16 MiB have gone up and down, divided among them;"
+    f" they begin {SETTLE_SECONDS} seconds after those before them have ended"
 )
 
 
@@ -83,7 +87,10 @@ def sampled(pid: int) -> Iterator[list[int]]:
 def peak(pid: int, transfers: Sequence[Callable[[], T]]) -> tuple[int, list[T]]:
     """
     The greatest number of bytes that the tree takes while these run at once, and their results.
+
+    It is let come to rest before.
     """
+    time.sleep(SETTLE_SECONDS)
     with sampled(pid) as samples, ThreadPoolExecutor(len(transfers)) as threads:
         results = [started.result() for started in [threads.submit(transfer) for transfer in transfers]]
     return max(samples), results
@@ -108,6 +115,7 @@ def of_size(options: Options, size: int) -> list[Measure]:
         client.get(client.put(WARM_UP))
         client.post(WARM_UP)
         count = at_once(options, folder, size)
+        time.sleep(SETTLE_SECONDS)
         rest = proportional(pid)
         up, files = peak(pid, [partial(client.put, size)] * count)
         down, _ = peak(pid, [partial(client.get, file) for file in files])

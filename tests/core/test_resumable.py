@@ -295,15 +295,17 @@ def test_bytes_that_wait_for_their_checksum_are_nobodys(sft: Application, maya: 
 
 
 def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya: User) -> None:
-    """A gap is refused and its part removed, so that what is recorded never has one."""
+    """A gap is refused and its part removed, so that what is recorded never has one. Each tells when it is encrypted."""
     upload = sft.create_upload(owner=maya.id, asked=asked(11)).file.id
     writing, append = take(sft, maya, upload, 0), sft.append_bytes
     first = append.place(writing, 5)
     second = append.place(writing, 6, after=first)
     with pytest.raises(UploadIncomplete):
         append.settle(writing, append.put(writing, second, b" after"))
-    append.settle(writing, append.put(writing, first, b"first"))
-    append.settle(writing, append.put(writing, second, b" after"))
+    encrypted = list[int]()
+    append.settle(writing, append.put(writing, first, b"first", taken=lambda: encrypted.append(first.number)))
+    append.settle(writing, append.put(writing, second, b" after", taken=lambda: encrypted.append(second.number)))
+    assert encrypted == [0, 1]
     append.record(writing)
     sft.finish_upload(owner=maya.id, file_id=upload)
     finished(sft, maya, b"first after")

@@ -405,3 +405,16 @@ def test_those_who_read_at_once_have_a_buffer_each(sft: Application, maya: User)
     with ThreadPoolExecutor(2) as threads:
         got = list(threads.map(lambda file: b"".join(map(bytes, read_file(file))), files))
     assert got == [CONTENT, CONTENT[::-1]]
+
+
+def test_memory_for_the_next_read_can_be_let_go(sft: Application, maya: User) -> None:
+    """Also while somebody reads, who gets the same bytes out of other memory."""
+    file = a_file(sft, maya)
+    blobs = _Noted(sft.read_file.blobs, {})
+    read_file = attrs.evolve(sft.read_file, blobs=blobs)
+    reading = read_file(file)
+    got = [next(reading), next(reading)]
+    read_file.let_go()
+    got += reading
+    assert b"".join(map(bytes, got)) == CONTENT
+    assert len({id(memory) for memory in blobs.memory}) == 2

@@ -5,7 +5,13 @@ Parts of a large body, stored two at once: in order, whole, and never more than 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import nullcontext
+from functools import partial
+from itertools import count
 from typing import Any
 
 import attrs
@@ -24,7 +30,7 @@ from sft_http.gathering import Gathering
 from sft_http.lanes import Lanes
 from sft_http.limits import Memory
 from sft_http.transfers import receive
-from support.library import LIGHT, FaultyBlobs, PairedBlobs
+from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, PassedOnBlobs
 
 PART = 1000
 NAME = FileName.parse("large.bin")
@@ -46,10 +52,19 @@ def on(sft: Application, blobs: BlobStore) -> Application:
     return attrs.evolve(sft, store_part=store_part, seal_upload=attrs.evolve(sft.seal_upload, store_part=store_part))
 
 
-def store(sft: Application, lanes: Lanes, owner: User, content: bytes, *, pieces: int = 700) -> File:
+def store(
+    sft: Application,
+    lanes: Lanes,
+    owner: User,
+    content: bytes,
+    *,
+    pieces: int = 700,
+    another_came: Callable[[], object] = int,
+) -> File:
     async def stream() -> AsyncIterator[bytes]:
         for start in range(0, len(content), pieces):
             yield content[start : start + pieces]
+            another_came()
 
     async def run() -> File:
         upload = await receive(
@@ -134,6 +149,74 @@ def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya:
 
 
 @attrs.define
+class SlowBlobs(PassedOnBlobs):
+    """
+    A blob store that takes its time: before it takes the pieces in and, as a disk does, when it has them.
+    """
+
+    before: Callable[[], object]
+    durable: Callable[[int], object]
+    _begun: Iterator[int] = attrs.field(factory=count)
+
+    def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+        mine = next(self._begun)
+        self.before()
+        super().put(key, pieces, size=size)
+        self.durable(mine)
+
+
+def test_a_buffer_is_filled_again_while_the_store_makes_its_part_durable(
+    sft: Application, lanes: Lanes, maya: User
+) -> None:
+    """Two are enough for a large body: the first part ends only when more has come than both of them hold."""
+    content, came = bytes(range(250)) * 20, threading.Semaphore(0)
+    memory, most = lanes.limits.memory, 0
+
+    def durable(part: int) -> None:
+        if part == 0:
+            assert all(came.acquire(timeout=SOON) for _ in range(2 * PART // 100 + 1))
+
+    def another_came() -> None:
+        nonlocal most
+        came.release()
+        most = max(most, memory.taken)
+
+    slow = on(sft, SlowBlobs(sft.store_part.blobs, lambda: None, durable))
+    file = store(slow, lanes, maya, content, pieces=100, another_came=another_came)
+    assert b"".join(sft.read_file(file)) == content
+    assert most == 2 * PART
+
+
+def test_a_buffer_is_not_filled_again_before_its_part_is_encrypted(sft: Application, lanes: Lanes, maya: User) -> None:
+    """However late a thread comes to it, and however much has come meanwhile."""
+    content = os.urandom(12 * PART)
+    slow = SlowBlobs(sft.store_part.blobs, partial(time.sleep, 0.02), lambda part: time.sleep(0.03 * (part % 2)))
+    assert b"".join(sft.read_file(store(on(sft, slow), lanes, maya, content))) == content
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_plaintext_may_be_written_over_once_all_of_it_is_encrypted(
+    sft: Application, maya: User, *, fails: bool
+) -> None:
+    """Which is told before the store has made it durable, and not at all if the store has not come so far."""
+    upload, order = begun(sft, maya), list[str]()
+
+    @attrs.define
+    class Told(PassedOnBlobs):
+        def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
+            if fails:
+                raise BlobStoreFull("no room")
+            super().put(key, pieces, size=size)
+            order.append("durable")
+
+    parts = on(sft, Told(sft.store_part.blobs)).store_part
+    place = parts.place(upload, 5)
+    with pytest.raises(BlobStoreFull) if fails else nullcontext():
+        parts.put(upload, place, b"first", taken=partial(order.append, "encrypted"))
+    assert order == ([] if fails else ["encrypted", "durable"])
+
+
+@attrs.define
 class OneFailsFirst:
     """
     Parts of which the first one fails while the second one, and no other, is still being stored.
@@ -143,8 +226,10 @@ class OneFailsFirst:
     at_once: int = 2
     _begun: int = 0
 
-    async def begin(self, plaintext: memoryview, *, refusable: bool) -> Coroutine[Any, Any, None]:
-        del plaintext, refusable
+    async def begin(
+        self, plaintext: memoryview, *, taken: Callable[[], object], refusable: bool
+    ) -> Coroutine[Any, Any, None]:
+        del plaintext, taken, refusable
         self._begun += 1
         return self._stored(is_first=self._begun == 1)
 

@@ -10,7 +10,7 @@ small the bites, the manifest stays within about twenty rows for each part's siz
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -218,9 +218,11 @@ class AppendBytes:
         before = writing.pending or writing.tail
         return Place(number=before[-1].number + 1 if before else 0, start=start, size=size)
 
-    def put(self, writing: Writing, place: Place, plaintext: Buffer) -> Part:
+    def put(
+        self, writing: Writing, place: Place, plaintext: Buffer, *, taken: Callable[[], object] | None = None
+    ) -> Part:
         """
-        Encrypt a part and store it; of the upload nothing is changed.
+        Encrypt a part and store it; of the upload nothing is changed. `taken` is called as by `StorePart.put`.
         """
         gathered = self._gathered(writing, place.start, plaintext) if len(plaintext) < place.size else plaintext
         context = writing.file.part_context(place.number)
@@ -233,7 +235,7 @@ class AppendBytes:
             blob_key=writing.file.blob_key(place.number, self.entropy.draw(8)),
             header=encrypted.header,
         )
-        self.blobs.put(part.blob_key, encrypted.pieces, size=encrypted.size)
+        self.blobs.put(part.blob_key, encrypted.pieces_then(taken), size=encrypted.size)
         return part
 
     def settle(self, writing: Writing, part: Part) -> None:

@@ -4,7 +4,7 @@ What the vault's use cases need from outside. The docstring is the contract.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
@@ -313,6 +313,14 @@ class EncryptedPart:
     header: bytes = attrs.field(repr=False)
     size: int
     pieces: Iterator[Buffer] = attrs.field(repr=False)
+
+    def pieces_then(self, taken: Callable[[], object] | None) -> Iterator[Buffer]:
+        """
+        The pieces; when somebody asks for one more than there are, all is encrypted and `taken` is called.
+        """
+        yield from self.pieces
+        if taken is not None:
+            taken()
 
 
 class PartReader(Protocol):

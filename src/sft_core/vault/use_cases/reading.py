@@ -81,6 +81,12 @@ class Scratch:
         finally:
             self._idle.append(buffer)
 
+    def let_go(self) -> None:
+        """
+        Let go of those that nobody has just now.
+        """
+        self._idle.clear()
+
 
 @attrs.frozen(kw_only=True)
 class ReadFile:
@@ -105,6 +111,12 @@ class ReadFile:
             raise FileNotFound
         key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
         return self._told(file, self._read(file, key, wanted))
+
+    def let_go(self) -> None:
+        """
+        Let go of the memory that is kept for the next read; it is only a little slower without. For any thread.
+        """
+        self._scratch.let_go()
 
     def _told(self, file: File, pieces: Iterator[Buffer]) -> Iterator[Buffer]:
         try:

@@ -4,6 +4,7 @@ Receiving a file, step by step: an intent, parts, one commit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -249,9 +250,14 @@ class StorePart:
         self._admit(upload, place)
         return place
 
-    def put(self, upload: Upload, place: Place, plaintext: Buffer) -> Part:
+    def put(
+        self, upload: Upload, place: Place, plaintext: Buffer, *, taken: Callable[[], object] | None = None
+    ) -> Part:
         """
         Encrypt a part and store it; of the upload nothing is changed.
+
+        `taken` is called once the plaintext may be written over: when all of it is encrypted, and
+        the store has yet to make it durable.
         """
         encrypted = self.cipher.encrypt(
             upload.key,
@@ -266,7 +272,7 @@ class StorePart:
             blob_key=upload.file.blob_key(place.number, self.entropy.draw(8)),
             header=encrypted.header,
         )
-        self.blobs.put(part.blob_key, encrypted.pieces, size=encrypted.size)
+        self.blobs.put(part.blob_key, encrypted.pieces_then(taken), size=encrypted.size)
         return part
 
     def settle(self, upload: Upload, part: Part) -> None:
