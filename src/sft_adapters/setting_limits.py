@@ -43,7 +43,7 @@ LIMITS: Final[tuple[Setting, ...]] = (
         "TRANSFER_MEMORY_MIB",
         types.whole(1, 1_048_576),
         512,
-        "Memory for what comes in, in each worker: at most three parts for each upload, growing as it comes. When it "
+        "Memory for what comes in, in each worker: at most two parts for each upload, growing as it comes. When it "
         "is spent, uploads go on in smaller parts; 128 KiB for each of MAX_UPLOADS are set aside for that.",
         "MiB",
     ),
@@ -51,7 +51,7 @@ LIMITS: Final[tuple[Setting, ...]] = (
         "READ_AHEAD_MIB",
         types.whole(0, 1_048_576),
         64,
-        "Memory for what was read for downloads that wait, for their clients or for a thread, in each worker: 2 MiB "
+        "Memory for what was read for downloads that wait, for their clients or for a thread, in each worker: 4 MiB "
         "for each at most. When it is spent, the one that waits longest is read again when it goes on, and new ones "
         "begin with 64 KiB. Beside it each of TRANSFER_THREADS has 6 MiB at most while it works.",
         "MiB",

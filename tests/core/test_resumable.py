@@ -295,7 +295,7 @@ def test_bytes_that_wait_for_their_checksum_are_nobodys(sft: Application, maya: 
 
 
 def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya: User) -> None:
-    """A gap is refused and its part removed, so that what is recorded never has one. Each tells when it is encrypted."""
+    """A gap is refused and its part removed, so that what is recorded has none. Each tells when it is encrypted."""
     upload = sft.create_upload(owner=maya.id, asked=asked(11)).file.id
     writing, append = take(sft, maya, upload, 0), sft.append_bytes
     first = append.place(writing, 5)
