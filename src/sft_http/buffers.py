@@ -5,10 +5,12 @@ Buffers for parts: as large as what has come, not as what was announced.
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from typing import Final
 
 import attrs
 
+from sft_core.errors import Busy
 from sft_http.limits import LEAST_BUFFER, Memory
 
 _GROWTH: Final = 4
@@ -20,14 +22,17 @@ def _pages(size: int) -> memoryview:
     """
     Room for so many bytes, of which the system gives each page when it is first written to.
 
-    They come from the system and go back to it, and not to the heap of the C library: there they
+    `Busy` if it has none. They come from the system and go back to it, and not to the heap of the C library: there they
     would leave holes that small things settle in, and the heap of a worker would grow by the hour.
     """
     if not size:
         return _NOTHING
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_NOHUGEPAGE"):
-        # Where they are for all, a byte would take two megabytes.
+    try:
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise Busy(f"the system has no memory for a part: {error.strerror}") from None
+    # Where huge pages are for all, a byte would take two megabytes; a kernel without them knows no such advice.
+    with suppress(AttributeError, OSError):
         pages.madvise(mmap.MADV_NOHUGEPAGE)
     return memoryview(pages)
 
@@ -43,30 +48,30 @@ class PartBuffer:
 
     _memory: Memory
     _limit: int
+    _bytes: memoryview = attrs.field(repr=False)
     _taken: int
-    _bytes: memoryview = attrs.field(init=False, repr=False)
     _filled: int = attrs.field(default=0, init=False)
     _may_grow: bool = attrs.field(default=True, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._bytes = _pages(self._limit)
 
     @classmethod
     def only(cls, memory: Memory, limit: int) -> PartBuffer:
         """
-        The one buffer of an upload: a small one is always to be had.
+        The one buffer of an upload: a small one is always to be had, unless the system has no memory (`Busy`).
         """
-        least = min(LEAST_BUFFER, limit)
+        pages, least = _pages(limit), min(LEAST_BUFFER, limit)
         memory.insist(least)
-        return cls(memory, limit, least)
+        return cls(memory, limit, pages, least)
 
     @classmethod
     def beside_another(cls, memory: Memory, limit: int) -> PartBuffer | None:
         """
         A buffer to fill while the one before is being stored; None if there is no memory for it.
         """
-        least = min(LEAST_BUFFER, limit)
-        return cls(memory, limit, least) if memory.take(least) else None
+        try:
+            pages, least = _pages(limit), min(LEAST_BUFFER, limit)
+        except Busy:
+            return None
+        return cls(memory, limit, pages, least) if memory.take(least) else None
 
     @property
     def is_full(self) -> bool:

@@ -19,7 +19,7 @@ from typing import Final
 import attrs
 
 from sft_core.application import Application
-from sft_core.errors import Damaged
+from sft_core.errors import Damaged, SftError
 from sft_core.values import ByteRange
 from sft_core.vault.model import File
 from sft_core.vault.ports import Buffer
@@ -148,7 +148,9 @@ class Delivery:
                 self._ahead.keep(self, held)
 
     async def _given_to_the_loop(self) -> bytes:
-        self._ahead.take_back(self)
+        if self._piece:
+            self._ahead.take_back(self)
+        # Looked at again: until it was taken back, somebody else could make it drop that.
         return self._cut() if self._piece else await self._lanes.bytes.insist(self._cut)
 
     def _cut(self) -> bytes:
@@ -196,18 +198,21 @@ class Delivery:
         Have another thread read the next piece while the block sends this one, if there is one to spare.
 
         Not for a slow client, for which it would wait, and not without room for it: it may have to.
-        An error of it comes out when what has been sent is counted.
+        What fails is tried again when it is needed, which may be better then, or end with its error.
         """
         coming = None
         goes_on = self._pieces is not None and self._place + len(self._piece) < self._until
-        if goes_on and not self._next and wire.is_brisk and self._ahead.has_room(_PIECE_BYTES):
+        if goes_on and not self._next and wire.is_brisk and self._ahead.has_room(self._held + _PIECE_BYTES):
             coming = self._lanes.bytes.help(self._following)
         try:
             yield
         finally:
             # Whatever happens: nobody else may read on before it has ended.
             if coming is not None and not coming.cancel():
-                self._next = coming.result()
+                try:
+                    self._next = coming.result()
+                except SftError:
+                    self._pieces = None
 
     def _following(self) -> Buffer:
         """

@@ -10,7 +10,7 @@ from typing import Final
 _MIB: Final = 1 << 20
 _OPTIONS: Final = {
     -8: 1,  # M_ARENA_MAX: one heap
-    -3: 3 * _MIB,  # M_MMAP_THRESHOLD: a part's buffer goes back at once, a piece of a body is used again
+    -3: 3 * _MIB,  # M_MMAP_THRESHOLD: what is larger goes back at once, a piece of a body is used again
     -1: 8 * _MIB,  # M_TRIM_THRESHOLD: what is kept at the end of the heap
 }
 """Options of glibc's `mallopt(3)`, by their numbers in its `malloc.h`."""

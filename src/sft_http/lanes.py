@@ -86,9 +86,8 @@ class Lane:
                 return None
             self._helping += 1
         try:
-            helping = self._executor.submit(call)
-        except RuntimeError:
-            # It has been closed: what is under way ends without help.
+            helping = self._queued(call)
+        except Busy:
             self._helped()
             return None
         helping.add_done_callback(self._helped)
@@ -98,9 +97,32 @@ class Lane:
         with self._lock:
             self._helping -= 1
 
+    def _queued(self, call: Callable[[], T]) -> Future[T]:
+        """
+        Have a thread run the call when one is free; `Busy` if the lane is closed or the system gives no thread.
+
+        Then it is never run: the executor queues a call before it starts a thread for it, and keeps
+        the call if that fails, so that another thread would come to it later.
+        """
+        queued: Future[T] = Future()
+        try:
+            running = self._executor.submit(_run, call, queued)
+        except RuntimeError as error:
+            if queued.cancel():
+                raise Busy(f"lane {self.name!r} has no thread: {error}") from None
+        else:
+            # By `close`, which knows of its own future only.
+            running.add_done_callback(lambda done: done.cancelled() and queued.cancel())
+        return queued
+
     async def _run(self, call: Callable[[], T], wait_seconds: float | None) -> T:
         self._under_way += 1
-        queued = self._executor.submit(call)
+        try:
+            return await self._ended(self._queued(call), wait_seconds)
+        finally:
+            self._under_way -= 1
+
+    async def _ended(self, queued: Future[T], wait_seconds: float | None) -> T:
         future = asyncio.wrap_future(queued)
         try:
             if wait_seconds is not None and self._under_way + self._helping > self.threads:
@@ -110,10 +132,8 @@ class Lane:
                     raise Busy(f"lane {self.name!r} had no thread free in time")
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await _ended(future)
+            await _over(future)
             raise
-        finally:
-            self._under_way -= 1
 
     def close(self) -> None:
         """
@@ -122,7 +142,21 @@ class Lane:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
-async def _ended(future: asyncio.Future[T]) -> None:
+def _run(call: Callable[[], T], queued: Future[T]) -> None:
+    """
+    Run a call, unless it was taken back, and tell its outcome.
+    """
+    try:
+        if queued.set_running_or_notify_cancel():
+            queued.set_result(call())
+    except BaseException as error:  # noqa: BLE001 (whatever it is, it is for whoever asked)
+        queued.set_exception(error)
+    finally:
+        # The error's traceback keeps this frame, which must not keep the error, or what the call holds.
+        del call, queued
+
+
+async def _over(future: asyncio.Future[T]) -> None:
     """
     Wait until the future is done, whatever comes; its outcome no longer matters to anybody.
     """

@@ -34,7 +34,7 @@ from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import open_engine
 from sft_adapters.system import SystemEntropy
-from sft_adapters.testkit import HttpDriver, LibraryDriver
+from sft_adapters.testkit import HttpDriver, LibraryDriver, Refused
 from sft_adapters.testkit.drivers.library import ClockByHand
 from sft_core.application import Application
 from sft_core.ports import Clock
@@ -160,6 +160,8 @@ class MortalService:
     environ: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     port: int = attrs.field(factory=free_port)
     workers: int = 1
+    stumbles: str = ""
+    """The code of what one of its servers does wrong now and then, and does not when it is asked once more."""
     process: subprocess.Popen[bytes] | None = None
     did: Counter[str] = attrs.field(factory=Counter)
     """How often it was asked for what no call of HTTP can ask for."""
@@ -218,6 +220,7 @@ class MortalService:
             advance_hook=self.advance,
             revoke_hook=self.revoke,
             tick=partial(self.clock.advance, seconds=1),
+            stumbles=self.stumbles,
         )
 
 
@@ -228,9 +231,16 @@ class ServiceDriver(HttpDriver):
     """
 
     tick: Callable[[], object]
+    stumbles: str = ""
 
     def store(self, access: str, *, name: str, media_type: str, content: bytes) -> str:
-        file_id = super().store(access, name=name, media_type=media_type, content=content)
+        store = partial(super().store, access, name=name, media_type=media_type, content=content)
+        try:
+            file_id = store()
+        except Refused as refused:
+            if refused.code != self.stumbles:
+                raise
+            file_id = store()
         self.tick()
         return file_id
 
@@ -241,12 +251,14 @@ class ServiceDriver(HttpDriver):
 
 
 @contextmanager
-def mortal_service(root: Path, environ: Mapping[str, str] = {}, *, workers: int = 1) -> Iterator[MortalService]:
+def mortal_service(
+    root: Path, environ: Mapping[str, str] = {}, *, workers: int = 1, stumbles: str = ""
+) -> Iterator[MortalService]:
     """
     A service that runs until the block ends, on the embedded default or what the environment names.
     """
     root.mkdir(parents=True, exist_ok=True)
-    service = MortalService(root, environ, workers=workers)
+    service = MortalService(root, environ, workers=workers, stumbles=stumbles)
     service.clock.set(BEGINNING)
     service.start()
     try:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from sft_core.errors import Busy, Damaged
+from sft_core.errors import BlobStoreUnavailable, Busy, Damaged
 from sft_core.values import ByteRange
 from sft_http.deliveries import Delivery
 from sft_http.lanes import Lanes
@@ -249,7 +249,7 @@ def test_a_piece_that_comes_late_is_waited_for(lanes: Lanes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "is_brisk", "processors"), [(PIECE - 1, True, 4), (64 * MIB, False, 4), (64 * MIB, True, 1)]
+    ("limit", "is_brisk", "processors"), [(2 * PIECE - 1, True, 4), (64 * MIB, False, 4), (64 * MIB, True, 1)]
 )
 def test_nothing_is_read_while_sending_that_may_have_to_wait(
     lanes: Lanes, limit: int, processors: int, *, is_brisk: bool
@@ -294,13 +294,60 @@ def test_what_was_read_while_sending_waits_where_it_is_counted(lanes: Lanes) -> 
     run(story)
 
 
+def test_what_was_read_while_sending_is_counted_while_it_waits_for_a_thread(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no thread may send any more, and the loop is to be given it."""
+    monkeypatch.setattr("sft_http.deliveries._TURN_BYTES", 1)
+    store, let_on = Store(), threading.Event()
+    wire = MeanwhileWire(len(CONTENT), store=store)
+
+    async def story() -> None:
+        delivery = await taken_by(lanes, wire, store.pieces)
+        assert len(await anext(delivery)) == PIECE - FIRST
+        held_up = [asyncio.create_task(lanes.bytes.insist(let_on.wait, 20)) for _ in range(lanes.bytes.threads)]
+        await asyncio.sleep(0)
+        wire.is_idle = False
+        given = asyncio.create_task(anext(delivery))
+        await asyncio.sleep(0.01)
+        assert lanes.limits.read_ahead.taken == store.held == PIECE
+        let_on.set()
+        assert await given == CONTENT[PIECE : PIECE + FIRST]
+        await asyncio.gather(*held_up)
+        delivery.let_go()
+
+    run(story)
+
+
+def test_a_piece_that_failed_beside_another_is_read_again(lanes: Lanes) -> None:
+    """When it is needed: what it failed for may be over, and nobody has noticed."""
+    store, failed = Store(), list[int]()
+    wire = StalledWire(len(CONTENT))
+
+    def unsteady(span: ByteRange) -> Iterator[Piece]:
+        for piece in store.pieces(span):
+            if store.read > PIECE and not failed:
+                failed.append(store.read)
+                raise BlobStoreUnavailable("for a moment")
+            yield piece
+
+    async def story() -> None:
+        delivery = await taken_by(lanes, wire, unsteady)
+        assert [len(piece) async for piece in delivery] == [len(CONTENT) - FIRST]
+        assert bytes(wire.taken) == CONTENT[FIRST:]
+        assert failed
+
+    run(story)
+
+
 def test_an_error_of_the_next_piece_comes_out_behind_what_was_sent(lanes: Lanes) -> None:
     """Every byte before it has come; then it is this error, not an end."""
     store = Store()
     wire = StalledWire(len(CONTENT))
 
     def damaged(span: ByteRange) -> Iterator[Piece]:
-        yield next(store.pieces(span))
+        if span.start < PIECE:
+            yield next(store.pieces(span))
         raise Damaged("its second part")
 
     async def story() -> None:

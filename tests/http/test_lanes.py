@@ -189,3 +189,63 @@ def test_a_closed_lane_helps_nobody() -> None:
         pass
     assert [road.help(int) for _ in range(3)] == [None] * 3
     assert road._helping == 0
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_call_that_no_thread_could_be_started_for_is_refused_and_never_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it count as under way for ever."""
+
+    async def story() -> None:
+        begun = list[str]()
+        with lane(threads=3) as road:
+            with monkeypatch.context() as patched:
+                patched.setattr(threading.Thread, "start", no_thread)
+                for call in (road, road.insist):
+                    with pytest.raises(Busy):
+                        await call(begun.append, "refused")
+            await asyncio.gather(*(road(begun.append, "run") for _ in range(4)))
+            assert road._under_way == 0
+        assert begun == ["run"] * 4
+
+    run(story)
+
+
+def test_help_that_no_thread_could_be_started_for_is_none_and_never_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever goes on without it does all by itself: nobody may do a part of it later."""
+
+    async def story() -> None:
+        begun = list[str]()
+        with lane(threads=3) as road:
+
+            def working() -> None:
+                with monkeypatch.context() as patched:
+                    patched.setattr(threading.Thread, "start", no_thread)
+                    assert road.help(lambda: begun.append("unasked")) is None
+
+            await road(working)
+            await asyncio.gather(*(road(begun.append, "run") for _ in range(4)))
+            assert road._helping == 0
+        assert begun == ["run"] * 4
+
+    run(story)
+
+
+def test_who_waits_when_the_lane_closes_is_told() -> None:
+    """A call that no thread has begun is cancelled, and so is whoever waits for it."""
+
+    async def story() -> None:
+        gate = threading.Event()
+        with lane() as road:
+            first, second = (asyncio.create_task(road(gate.wait)) for _ in range(2))
+            await asyncio.sleep(0.05)
+            closing = asyncio.create_task(asyncio.to_thread(road.close))
+            with pytest.raises(asyncio.CancelledError):
+                await second
+            gate.set()
+            assert await first
+            await closing
+
+    run(story)

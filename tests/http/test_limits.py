@@ -5,6 +5,8 @@ What a worker gives to transfers at most: places, memory, what is read ahead.
 from __future__ import annotations
 
 import asyncio
+import errno
+import mmap
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import cast
@@ -26,6 +28,7 @@ from support.edge import END as FORM_END
 from support.edge import Edge, file_part
 
 MIB = 1 << 20
+PART = 4 * MIB
 MAYA, NOOR = (UserId(UUID(int=number)) for number in (1, 2))
 
 
@@ -104,6 +107,32 @@ def test_a_small_part_takes_no_more_than_its_size() -> None:
     memory = Memory(MIB)
     buffer = PartBuffer.only(memory, 3)
     assert (buffer.add(memoryview(b"abcd")), buffer.is_full, memory.taken) == (3, True, 3)
+
+
+def test_without_memory_of_the_system_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload without a buffer is refused, one that has a buffer goes on with it."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    memory = Memory(MIB)
+    monkeypatch.setattr(mmap, "mmap", refused)
+    with pytest.raises(Busy):
+        PartBuffer.only(memory, PART)
+    assert PartBuffer.beside_another(memory, PART) is None
+    assert memory.taken == 0
+
+
+def test_a_kernel_without_huge_pages_needs_no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses the advice, and that is all."""
+
+    class Unadvised(mmap.mmap):
+        def madvise(self, *_: int) -> None:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(mmap, "mmap", Unadvised)
+    buffer = PartBuffer.only(Memory(MIB), PART)
+    assert (buffer.add(memoryview(b"abc")), bytes(buffer.content)) == (3, b"abc")
 
 
 def gathered(service: Edge, memory: Memory, content: bytes, *, part_size: int) -> tuple[list[bytes], int]:
