@@ -4,6 +4,7 @@ The REST service as a running server: gunicorn, its workers, and what each of th
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -158,7 +159,11 @@ def run(settings: Settings, *, bound: socket.socket, workers: int, when_ready: C
     # Its connections inherit it. Left alone the kernel keeps up to megabytes for each client that reads nothing.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.unsent_kib << 10)
     found = options(settings, workers=workers) | {"bind": f"fd://{bound.detach()}"}
-    Server(settings, room, found | {"when_ready": lambda _server: when_ready()}).run()
+    server = Server(settings, room, found | {"when_ready": lambda _server: when_ready()})
+    # Workers share the memory of what is there by now, until a collection writes to it: some 15 MiB each.
+    gc.collect()
+    gc.freeze()
+    server.run()
 
 
 def _raise_descriptor_limit() -> int:

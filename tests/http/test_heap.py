@@ -5,10 +5,15 @@ Threads of one process and the C library's heaps.
 from __future__ import annotations
 
 import ctypes
+import gc
+import os
 import subprocess
 import sys
 
 import pytest
+
+from sft_http import server
+from support.edge import Edge
 
 HEAPS = """
 import ctypes, sys, threading
@@ -75,3 +80,20 @@ def test_what_nobody_uses_is_given_back() -> None:
     by_itself, when_asked = map(int, done.stdout.split())
     assert by_itself < 10 << 20
     assert when_asked > 70 << 20
+
+
+def test_workers_are_forked_with_what_no_collection_writes_to(service: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the first collection of a worker would make all that it shares with the main process its own."""
+    frozen = list[int]()
+
+    def run(started: server.Server) -> None:
+        frozen.append(gc.get_freeze_count())
+        os.close(int(started._options["bind"].removeprefix("fd://")))
+
+    monkeypatch.setattr(server.Server, "run", run)
+    before = gc.get_freeze_count()
+    try:
+        server.run(service.settings, bound=server.listening("127.0.0.1", 0), workers=1, when_ready=lambda: None)
+        assert frozen[0] > before + 10_000
+    finally:
+        gc.unfreeze()
