@@ -5,7 +5,7 @@ Servers as processes: started on free ports of the loopback interface, stopped b
 from __future__ import annotations
 
 import os
-import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -29,7 +29,7 @@ def lasting_port() -> int:
     """
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
-        port = random.randrange(lowest - 12_000, lowest)
+        port = lowest - 1 - secrets.randbelow(12_000)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -19,7 +19,7 @@ import attrs
 
 from sft_adapters.setting_table import SETTINGS
 from sft_core.vault.belonging import MARK_NAME
-from support.processes import free_port, running
+from support.processes import lasting_port, running
 from support.transcript import blocks
 from support.wire import Answer, call
 
@@ -108,7 +108,7 @@ def serving(
     `descriptors` is how many files it may open, if that is not to be left as it is.
     """
     root.mkdir(parents=True, exist_ok=True)
-    port, log = port or free_port(), root / "sft.log"
+    port, log = port or lasting_port(), root / "sft.log"
     command = [sys.executable, *program, "serve", "--data", str(root / "data")]
     command += ["--port", str(port), "--workers", str(workers)]
     if descriptors is not None:
@@ -133,7 +133,7 @@ def serving_as_the_readme_says(folder: Path) -> Iterator[Service]:
     It runs in a folder whose `.venv` is the environment of the tests, and sees none of their settings.
     """
     (folder / ".venv").symlink_to(sys.prefix)
-    port, log, start = free_port(), folder / "sft.log", readme_command()
+    port, log, start = lasting_port(), folder / "sft.log", readme_command()
     words = shlex.split(start)
     command = ["bash", "-c", f'cd "$0" && exec {start} --port {port}', str(folder)]
     environment = {name: value for name, value in os.environ.items() if name not in {known.name for known in SETTINGS}}

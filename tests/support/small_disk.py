@@ -19,7 +19,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from support.processes import free_port, running
+from support.processes import lasting_port, running
 from support.service import Service
 
 _MOUNT = 'mount -t tmpfs -o "size=$0,mode=0700" none "$1" && shift'
@@ -122,7 +122,7 @@ def serving_on_a_small_disk(
     """
     folder = root / at
     folder.mkdir(parents=True)
-    port, log = free_port(), root / log_at
+    port, log = lasting_port(), root / log_at
     serve = f'{_MOUNT} && log="$1" && shift && exec "$@" >"$log" 2>&1'
     command = [*_way(), "sh", "-c", serve, size, str(folder), str(log)]
     command += [sys.executable, "-m", "sft_http.cli.main", "serve", "--data", str(root / "data"), "--port", str(port)]
