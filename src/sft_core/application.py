@@ -1,12 +1,14 @@
 """
-The library in one object: every use case, wired. `sft_adapters.container` builds it.
+The library in one object: every use case, wired. `sft_adapters.bootstrap.container` builds it.
 """
 
 from __future__ import annotations
 
 import attrs
 
-from sft_core.sharing.repeating import FindMade, IssueOnce, SealOnce
+from sft_core.maintenance.integrity_check import Examine
+from sft_core.maintenance.sweep import Sweep, SweepInTurn
+from sft_core.sharing.idempotent_use_cases import FindMade, IssueOnce, SealOnce
 from sft_core.sharing.use_cases import (
     FindSharedFile,
     IssueShareLink,
@@ -24,11 +26,6 @@ from sft_core.users.use_cases import (
     SetUpTotp,
     SignIn,
 )
-from sft_core.vault.appending import AppendBytes, TakeUpload
-from sft_core.vault.concatenation import ConcatenateUploads
-from sft_core.vault.doctor import Examine
-from sft_core.vault.resumable import CreateUpload, FindUpload, FinishUpload, TerminateUpload
-from sft_core.vault.sweep import Sweep, SweepInTurn
 from sft_core.vault.use_cases import (
     AbortUpload,
     BeginUpload,
@@ -41,6 +38,9 @@ from sft_core.vault.use_cases import (
     StoreFile,
     StorePart,
 )
+from sft_core.vault.use_cases.append import AppendBytes, TakeUpload
+from sft_core.vault.use_cases.concatenate import ConcatenateUploads
+from sft_core.vault.use_cases.resumable import CreateUpload, FindUpload, FinishUpload, TerminateUpload
 
 
 @attrs.frozen(kw_only=True)

@@ -16,10 +16,10 @@ from falcon.media import JSONHandler
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_http import openapi, problems
-from sft_http.edge import EdgeApp, RouteNote
-from sft_http.lanes import Lanes
-from sft_http.pace import Pace
-from sft_http.resources import auth, downloads, files, meta, tus
+from sft_http.asgi.instrumented_app import EdgeApp, RouteNote
+from sft_http.concurrency.min_rate import Pace
+from sft_http.concurrency.thread_pools import Lanes
+from sft_http.resources import auth, downloads, files, service, tus
 from sft_http.resources.base import Doorkeeper, FirstCheck
 
 _EXPOSED: Final = [
@@ -83,12 +83,12 @@ def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterat
     yield f"{api}/files/{{id}}/share", files.FileShare(*own)
     yield f"{api}/tus", tus.Creation(*own)
     yield f"{api}/tus/{{id}}", tus.OneUpload(*own)
-    yield "/", meta.Root(settings)
-    yield "/health", meta.Health()
-    yield "/openapi.json", meta.OpenApi(openapi.document(settings))
-    yield "/docs", meta.DocumentationPage("docs.html")
-    yield "/redoc", meta.DocumentationPage("redoc.html")
-    yield "/static/{name}", meta.StaticFile()
+    yield "/", service.Root(settings)
+    yield "/health", service.Health()
+    yield "/openapi.json", service.OpenApi(openapi.document(settings))
+    yield "/docs", service.DocumentationPage("docs.html")
+    yield "/redoc", service.DocumentationPage("redoc.html")
+    yield "/static/{name}", service.StaticFile()
 
 
 def _origins(settings: Settings) -> str | tuple[str, ...]:

@@ -13,8 +13,8 @@ import falcon
 from falcon.asgi import App, Request, Response
 
 from sft_core import errors
-from sft_http.exchange import RequestTimeout
-from sft_http.places import TooManyUploads
+from sft_http.asgi.exchange import RequestTimeout
+from sft_http.concurrency.upload_admission import TooManyUploads
 
 log: Final = logging.getLogger("sft.problems")
 

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from sft_adapters.bootstrap import check_schema, prepare, settings_for, throwaway_keys
-from sft_adapters.opening import open_application, processes_that_may_write
+from sft_adapters.bootstrap.open_application import open_application, processes_that_may_write
+from sft_adapters.bootstrap.storage import check_schema, prepare, settings_for, throwaway_keys
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import BadToken, BlobStoreUnavailable, ConfigurationError, DatabaseUnavailable
+from sft_core.maintenance.store_identity import MARK_NAME
 from sft_core.values import ByteRange, EmailAddress, FileName, Page, Password, Username
-from sft_core.vault.belonging import MARK_NAME
 from support import servers
 from support.processes import connections_to, free_port
 
@@ -193,7 +193,7 @@ def without(tmp_path: Path) -> Callable[[str, dict[str, str]], str]:
         program = (
             f"import sys; sys.modules[{package!r}] = None\n"
             "from pathlib import Path\n"
-            "from sft_adapters.bootstrap import settings_for\n"
+            "from sft_adapters.bootstrap.storage import settings_for\n"
             "from sft_core.errors import ConfigurationError\n"
             "try:\n"
             f"    settings_for(Path({str(tmp_path / 'data')!r}), {environ!r})\n"

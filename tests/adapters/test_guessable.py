@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sft_adapters import setting_types
-from sft_adapters.bootstrap import throwaway_keys
-from sft_adapters.guessable import is_guessable_bytes, is_weak_password
-from sft_adapters.guessable_words import PUBLISHED, WORDS
-from sft_adapters.settings import Settings
+from sft_adapters.bootstrap.storage import throwaway_keys
+from sft_adapters.settings import Settings, parsers
+from sft_adapters.settings.secret_strength import is_guessable_bytes, is_weak_password
+from sft_adapters.settings.wordlist import PUBLISHED, WORDS
 from sft_core.errors import ConfigurationError
 
 DRAWS = 5_000
@@ -65,7 +64,7 @@ def test_a_random_secret_key_is_never_refused(draw: Callable[[random.Random], st
     """Thousands of each usual spelling are taken."""
     source = random.Random(41)
     for _ in range(DRAWS):
-        setting_types.secret_key(draw(source))
+        parsers.secret_key(draw(source))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_a_random_secret_key_is_never_refused(draw: Callable[[random.Random], st
 )
 def test_hexadecimal_digits_are_not_taken_for_base64(text: str) -> None:
     """One in twelve thousand keys of 64 bytes has few different bytes when it is read as what it is not."""
-    setting_types.secret_key(text)
+    parsers.secret_key(text)
 
 
 @pytest.mark.parametrize("separator", ["", ":", "-", " "])
@@ -85,14 +84,14 @@ def test_what_hexadecimal_digits_spell_is_looked_at(separator: str) -> None:
     """In groups or not, a text or a progression is found in them."""
     for value in (b"correct horse battery staple, again", bytes(range(64, 112))):
         with pytest.raises(ValueError, match="default or example"):
-            setting_types.secret_key(value.hex(separator) if separator else value.hex())
+            parsers.secret_key(value.hex(separator) if separator else value.hex())
 
 
 def test_a_random_encryption_key_is_never_refused() -> None:
     """Thirty-two random bytes are no text and no pattern."""
     source = random.Random(42)
     for _ in range(DRAWS):
-        setting_types.encryption_key(base64.b64encode(source.randbytes(32)).decode())
+        parsers.encryption_key(base64.b64encode(source.randbytes(32)).decode())
 
 
 @pytest.mark.parametrize("size", [10, 16, 24])
@@ -119,7 +118,7 @@ def test_a_random_password_is_never_refused(size: int) -> None:
 def test_a_secret_key_has_as_many_bytes_as_it_stands_for(value: str) -> None:
     """Two hexadecimal digits are one byte, and padded base64 is what it decodes to."""
     with pytest.raises(ValueError, match="at least 32 random bytes"):
-        setting_types.secret_key(value)
+        parsers.secret_key(value)
 
 
 LONG = ("sha256", "sha384", "sha512", "sha3_256", "sha3_512", "blake2b", "blake2s")

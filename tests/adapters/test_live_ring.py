@@ -11,12 +11,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from sft_adapters import live_ring
-from sft_adapters.bootstrap import settings_for
+from sft_adapters.bootstrap.storage import settings_for
 from sft_adapters.crypto.keyring import AesKeyRing, key_id
-from sft_adapters.disk import keyfiles
-from sft_adapters.live_ring import REST_SECONDS, LiveKeyRing
-from sft_adapters.ring_files import with_keys_read_again
+from sft_adapters.disk import key_files
+from sft_adapters.keyring import reloading
+from sft_adapters.keyring.loading import with_keys_read_again
+from sft_adapters.keyring.reloading import REST_SECONDS, LiveKeyRing
 from sft_adapters.settings import Settings
 from sft_adapters.testkit import contracts
 from sft_core.errors import UnknownKey
@@ -73,7 +73,7 @@ def ring(settings: Settings, ticks: Ticks) -> LiveKeyRing:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
     reads = Reads()
-    monkeypatch.setattr(live_ring, "with_keys_read_again", reads)
+    monkeypatch.setattr(reloading, "with_keys_read_again", reads)
     return reads
 
 
@@ -100,7 +100,7 @@ def added(folder: Path) -> str:
     """
     Add a key as `sft keys add` does; its id.
     """
-    keyfiles.succeed(folder, elsewhere(folder).active_id)
+    key_files.succeed(folder, elsewhere(folder).active_id)
     return elsewhere(folder).active_id
 
 
@@ -148,7 +148,7 @@ def test_a_key_that_is_set_aside_opens_what_is_under_way(ring: LiveKeyRing, fold
     """Its row was read before; a ring that is made later does not know it any more."""
     before = wrapped_by(ring)
     added(folder)
-    keyfiles.set_aside_earlier(folder, before.key_id)
+    key_files.set_aside_earlier(folder, before.key_id)
     wrapped_by(ring)
     assert opens(ring, before)
     assert not opens(LiveKeyRing(settings_for(folder.parent)), before)
@@ -159,16 +159,16 @@ def test_a_key_that_is_set_aside_while_it_is_read_keeps_nobody_from_the_new_one(
 ) -> None:
     """Its file is gone between the look into the folder and the look into the file; a start finds the ring too."""
     old = wrapped_by(ring).key_id
-    new, read = added(folder), keyfiles._read
+    new, read = added(folder), key_files._read
 
     def retired_before(path: Path) -> str:
         if old in path.name:
-            keyfiles.set_aside_earlier(folder, old)
+            key_files.set_aside_earlier(folder, old)
         return read(path)
 
-    monkeypatch.setattr(keyfiles, "_read", retired_before)
+    monkeypatch.setattr(key_files, "_read", retired_before)
     assert wrapped_by(ring).key_id == new
-    keyfiles.path_of_earlier(folder, old).with_suffix(".key.retired").rename(keyfiles.path_of_earlier(folder, old))
+    key_files.path_of_earlier(folder, old).with_suffix(".key.retired").rename(key_files.path_of_earlier(folder, old))
     assert elsewhere(folder).active_id == new
 
 
@@ -193,7 +193,7 @@ def test_a_spoilt_file_leaves_the_ring_as_it_was(
     old = wrapped_by(ring).key_id
     ticks.at += REST_SECONDS
     added(folder)
-    good = keyfiles.path_of(folder, "ENCRYPTION_KEY")
+    good = key_files.path_of(folder, "ENCRYPTION_KEY")
     text = good.read_text()
     good.write_text("nonsense")
     with caplog.at_level(logging.WARNING, "sft.keys"):
@@ -207,7 +207,7 @@ def test_a_spoilt_file_leaves_the_ring_as_it_was(
 
 def test_keys_of_the_environment_are_those_of_the_start(tmp_path: Path) -> None:
     """Only earlier keys may come from files then; the active one stays."""
-    key = keyfiles.write(tmp_path / "given.key")
+    key = key_files.write(tmp_path / "given.key")
     settings = settings_for(tmp_path / "data", {"ENCRYPTION_KEY": key, "SECRET_KEY": os.urandom(32).hex()})
     ring = LiveKeyRing(settings)
     other = AesKeyRing(Secret(os.urandom(32)))

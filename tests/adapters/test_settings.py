@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sft_adapters.setting_docs import as_env_example, as_markdown
-from sft_adapters.setting_table import SETTINGS
-from sft_adapters.settings import Settings, environment
+from sft_adapters.settings import Settings
+from sft_adapters.settings.catalogue import SETTINGS
+from sft_adapters.settings.model import environment
+from sft_adapters.settings.reference import as_env_example, as_markdown
 from sft_core.errors import ConfigurationError
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.clock import SettableClock
 from sft_core.application import Application
 from sft_core.users.model import User

@@ -18,16 +18,16 @@ from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.testkit.contracts.examples import a_file, a_link, a_user
 from sft_core.application import Application
 from sft_core.errors import BlobStoreUnavailable
+from sft_core.maintenance.check_files import PAGE
+from sft_core.maintenance.failure_budget import FAILURES
+from sft_core.maintenance.findings import Damage
+from sft_core.maintenance.integrity_check import Examine, Sample, Seen
+from sft_core.maintenance.ports import UpkeepUnit
 from sft_core.sharing.model import ShareLink
 from sft_core.users.model import User
 from sft_core.values import FileName
-from sft_core.vault.damage import Damage
-from sft_core.vault.doctor import Examine, Sample, Seen
-from sft_core.vault.examine_parts import PAGE
 from sft_core.vault.model import File, FileState
-from sft_core.vault.patience import FAILURES
 from sft_core.vault.ports import BlobInfo, BlobStore, MarkedStore
-from sft_core.vault.upkeep_ports import UpkeepUnit
 from sft_core.vault.use_cases import Upload
 from support.library import FaultyBlobs, MeanwhileKeyRing
 

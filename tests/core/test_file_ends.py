@@ -14,12 +14,12 @@ from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
 from sft_core.errors import FileNotFound, InvalidValue, LinkExpired, LinkNotFound, LinkRevoked, ResultGone
+from sft_core.maintenance.sweep import Swept
 from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, Page, UserId
 from sft_core.vault.model import MAX_FILE_HOURS, File, FileState, ShareTerms
-from sft_core.vault.resumable import UploadAsked
-from sft_core.vault.sweep import Swept
+from sft_core.vault.use_cases.resumable import UploadAsked
 from support.library import register
 
 NAME = FileName.parse("brief.txt")

@@ -5,7 +5,7 @@ How long failures in a row go on before it is over.
 from __future__ import annotations
 
 from sft_adapters.memory.clock import SettableClock
-from sft_core.vault.patience import FAILURES, PATIENCE, Patience
+from sft_core.maintenance.failure_budget import FAILURES, PATIENCE, Patience
 
 TICK = 1e-6
 

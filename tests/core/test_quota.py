@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import attrs
 import pytest
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, DatabaseUnavailable, QuotaExceeded

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_core.errors import (
     FileNotFound,
     FileTooLarge,
@@ -22,7 +22,7 @@ from sft_core.errors import (
     UploadTakenOver,
 )
 from sft_core.values import FileId
-from sft_core.vault.appending import Writing
+from sft_core.vault.use_cases.append import Writing
 from support.library import LIGHT, register
 from support.resumable import PART, asked, found, in_small_parts, keys, manifest, read, recorded, take, used
 

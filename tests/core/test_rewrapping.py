@@ -14,7 +14,7 @@ import pytest
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
-from sft_adapters.memory.wrapped import MemoryWrappedSecrets
+from sft_adapters.memory.wrapped_secrets import MemoryWrappedSecrets
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.application import Application
 from sft_core.errors import InvalidValue, KeyRetired, UnknownKey
@@ -26,8 +26,8 @@ from sft_core.sharing.use_cases import IssueShareLink
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, Secret, WrappedSecret
 from sft_core.vault.model import ShareTerms
-from sft_core.vault.resumable import UploadAsked
 from sft_core.vault.use_cases import SealUpload
+from sft_core.vault.use_cases.resumable import UploadAsked
 from support.library import MeanwhileKeyRing, stored
 from support.resumable import keys
 

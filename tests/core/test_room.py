@@ -7,7 +7,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.database import MemoryDatabase
 from sft_core.errors import BlobStoreFull, QuotaExceeded
 from sft_core.values import FileName

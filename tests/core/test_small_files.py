@@ -10,7 +10,7 @@ from functools import partial
 import attrs
 import pytest
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
 from sft_core.errors import BlobStoreFull, DatabaseUnavailable, QuotaExceeded

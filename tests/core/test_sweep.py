@@ -13,12 +13,12 @@ from itertools import count
 import attrs
 import pytest
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
 from sft_adapters.memory.leases import MemoryLeases
-from sft_adapters.memory.wrapped import MemoryWrappedSecrets
+from sft_adapters.memory.wrapped_secrets import MemoryWrappedSecrets
 from sft_core.application import Application
 from sft_core.errors import (
     BlobMissing,
@@ -31,16 +31,16 @@ from sft_core.errors import (
     UploadAborted,
 )
 from sft_core.keys.model import SecretKind
+from sft_core.maintenance.failure_budget import FAILURES, PATIENCE
+from sft_core.maintenance.sweep import LEASE, Sweep, SweepInTurn, Swept
 from sft_core.sharing.model import LinkSummary
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, ShareToken
 from sft_core.vault.model import File, FileState
-from sft_core.vault.patience import FAILURES, PATIENCE
 from sft_core.vault.ports import BlobInfo
-from sft_core.vault.resumable import UploadAsked
-from sft_core.vault.sweep import LEASE, Sweep, SweepInTurn, Swept
 from sft_core.vault.use_cases import Upload
-from sft_core.vault.use_cases.receiving import TOUCH_INTERVAL
+from sft_core.vault.use_cases.resumable import UploadAsked
+from sft_core.vault.use_cases.upload import TOUCH_INTERVAL
 from support.library import LIGHT, FaultyBlobs, register
 
 NAME = FileName.parse("notes.txt")

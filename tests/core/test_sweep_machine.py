@@ -14,19 +14,19 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
-from sft_adapters.memory.rows import Tables
+from sft_adapters.memory.tables import Tables
 from sft_adapters.testkit import budget
 from sft_adapters.testkit.contracts.examples import a_user
 from sft_core.application import Application
 from sft_core.errors import FileNotFound, UploadAborted
+from sft_core.maintenance.sweep import Swept
 from sft_core.values import FileId, FileName
 from sft_core.vault.model import File, FileState
 from sft_core.vault.ports import Buffer
-from sft_core.vault.sweep import Swept
 from sft_core.vault.use_cases import Upload
 from support.library import LIGHT
 

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.application import Application

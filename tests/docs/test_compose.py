@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sft_adapters.setting_table import SETTINGS
+from sft_adapters.settings.catalogue import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())

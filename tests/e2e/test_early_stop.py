@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from sft_adapters.sql import migrate
-from sft_http.cli.stopping import EarlyStop, Stopped
+from sft_http.cli.early_stop import EarlyStop, Stopped
 from support.processes import free_port, kill_tree
 from support.service import serving
 from support.waiting import eventually
@@ -119,7 +119,7 @@ def test_a_stop_that_meets_a_finaliser_is_not_lost(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: type[threading.Thread]
 ) -> None:
     """It is raised again in a moment, also if one comes before that, and nothing is printed meanwhile."""
-    monkeypatch.setattr("sft_http.cli.stopping.threading.Thread", kind)
+    monkeypatch.setattr("sft_http.cli.early_stop.threading.Thread", kind)
     stop = EarlyStop()
     stop.heed()
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_adapters.setting_table import SETTINGS
+from sft_adapters.settings.catalogue import SETTINGS
 from support.owner import Curl, assert_problem, bearing, curl_at
 from support.service import Service, serving
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 
-from sft_core.vault.belonging import MARK_NAME
+from sft_core.maintenance.store_identity import MARK_NAME
 from support.processes import process_tree
 from support.service import Service, serving
 from support.waiting import eventually

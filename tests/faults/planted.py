@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from sft_adapters.disk.calls import SystemCalls, Uninterrupted
+from sft_adapters.disk.syscalls import SystemCalls, Uninterrupted
 from sft_core.vault.ports import Buffer
 from support.cuts import Machine, a_machine, cut_after_a_failure, cut_everywhere
 from support.library import PassedOnBlobs

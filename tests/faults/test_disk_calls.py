@@ -21,7 +21,7 @@ import pytest
 
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, SftError
-from sft_core.vault.belonging import MARK_NAME
+from sft_core.maintenance.store_identity import MARK_NAME
 from sft_http.problems import status_of
 from support.breaking import BREAKS, MAY_BE_SHORT, SHORT, Break, BreakingCalls
 from support.operations import OPERATIONS, Operation

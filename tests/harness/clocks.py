@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 from dependency_injector import providers
 
-from sft_adapters.container import Container
+from sft_adapters.bootstrap.container import Container
 from sft_http.cli.main import sft
 
 CLOCK: Final = "SFT_TEST_CLOCK"

@@ -21,15 +21,15 @@ import attrs
 from dependency_injector import providers
 
 from harness.clocks import BEGINNING, CLOCK, FileClock
-from sft_adapters import bootstrap
-from sft_adapters.bootstrap import prepare
-from sft_adapters.container import Container
+from sft_adapters.bootstrap import storage
+from sft_adapters.bootstrap.container import Container
+from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
 from sft_adapters.memory.blobs import MemoryBlobs
+from sft_adapters.memory.capacity import UntoldRoom
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
-from sft_adapters.memory.limiter import MemoryRateLimiter
-from sft_adapters.memory.room import UntoldRoom
+from sft_adapters.memory.rate_limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import open_engine
@@ -202,7 +202,7 @@ class MortalService:
         """
         self.did["revoke"] += 1
         named = {name: value for name, value in self.environ.items() if name == "DATABASE_URL"}
-        settings = bootstrap.settings_for(self.root / "data", LIGHT | named, make_keys=False)
+        settings = storage.settings_for(self.root / "data", LIGHT | named, make_keys=False)
         library = StoredLibrary(settings, self.clock)
         try:
             library.driver(self.clock).revoke(access, token)

@@ -23,14 +23,14 @@ from sft_adapters.crypto.tokens import JwtSigner
 from sft_adapters.crypto.totp import PyotpCodes
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
-from sft_adapters.memory.expiring import MemoryLinksOver
+from sft_adapters.memory.integrity import Records
 from sft_adapters.memory.leases import MemoryLeases
-from sft_adapters.memory.limiter import MemoryRateLimiter
-from sft_adapters.memory.records import Records
-from sft_adapters.memory.rows import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Users
+from sft_adapters.memory.maintenance import Inventory, Ledger, Leftovers, Mark
+from sft_adapters.memory.rate_limiter import MemoryRateLimiter
+from sft_adapters.memory.retention import MemoryLinksOver
 from sft_adapters.memory.sessions import MemorySessions
-from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers, Mark
-from sft_adapters.memory.wrapped import MemoryWrappedSecrets
+from sft_adapters.memory.tables import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Users
+from sft_adapters.memory.wrapped_secrets import MemoryWrappedSecrets
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_adapters.testkit import contracts
 from sft_adapters.testkit.contracts.examples import a_user

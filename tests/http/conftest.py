@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sft_adapters.bootstrap import throwaway_keys
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
+from sft_adapters.bootstrap.storage import throwaway_keys
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.users.model import User
-from sft_http.lanes import Lanes
-from sft_http.limits import Limits
+from sft_http.concurrency.memory_budgets import Limits
+from sft_http.concurrency.thread_pools import Lanes
 from support.edge import Edge, edge
 from support.library import LIGHT, SOON, register
 

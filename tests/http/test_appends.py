@@ -11,17 +11,17 @@ from collections.abc import AsyncIterator, Iterable
 import attrs
 import pytest
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
 from sft_core.errors import BlobStoreFull, DatabaseUnavailable
 from sft_core.users.model import User
 from sft_core.values import FileId
-from sft_core.vault.appending import AppendBytes
 from sft_core.vault.ports import Buffer
-from sft_http.appends import AppendSteps
-from sft_http.gathering import Gathering, PartsAbreast
-from sft_http.lanes import Lanes
+from sft_core.vault.use_cases.append import AppendBytes
+from sft_http.concurrency.thread_pools import Lanes
+from sft_http.transfers.append import AppendSteps
+from sft_http.transfers.part_pipeline import Gathering, PartsAbreast
 from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, UnansweredDatabase
 from support.resumable import PART, asked, found, in_small_parts, keys, manifest, read, recorded, take
 

@@ -1,7 +1,7 @@
 """
 JSON bodies: every field missing, wrong, too long, of another type, twice; and JSON that is none.
 
-`sft_http.bodies` stands at the end against everything there is.
+`sft_http.resources.json_body` stands at the end against everything there is.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sft_http.bodies import parse
 from sft_http.problems import MalformedRequest
+from sft_http.resources.json_body import parse
 from support.edge import PASSWORD, Edge
 
 BODIES: dict[str, dict[str, Any]] = {

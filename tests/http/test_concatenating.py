@@ -17,10 +17,10 @@ from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.model import UploadKind
 from sft_core.vault.ports import Buffer
-from sft_http.concatenating import concatenate
-from sft_http.lanes import Lanes
-from sft_http.limits import LEAST_BUFFER, Memory
-from sft_http.slots import Slots
+from sft_http.concurrency.memory_budgets import LEAST_BUFFER, Memory
+from sft_http.concurrency.semaphore import Slots
+from sft_http.concurrency.thread_pools import Lanes
+from sft_http.transfers.concatenate import concatenate
 from support.library import SOON, PassedOnBlobs
 from support.resumable import an_upload, asked, keys, manifest, read, recorded, used
 

@@ -14,18 +14,18 @@ import attrs
 import pytest
 from falcon.asgi import Request
 
-from sft_adapters.bootstrap import throwaway_keys
+from sft_adapters.bootstrap.storage import throwaway_keys
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import BlobStoreUnavailable
+from sft_core.maintenance.sweep import Swept
 from sft_core.users.model import User
 from sft_core.vault.model import UploadKind
-from sft_core.vault.sweep import Swept
 from sft_core.vault.use_cases import AbortUpload
-from sft_http.concatenating import concatenate
-from sft_http.lanes import Lanes
+from sft_http.concurrency.thread_pools import Lanes
 from sft_http.resources.tus import Creation
+from sft_http.transfers.concatenate import concatenate
 from support.library import FaultyBlobs, UnansweredDatabase
 from support.resumable import PART, an_upload, asked, keys, recorded, used
 from support.waiting import eventually

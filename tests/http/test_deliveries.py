@@ -18,10 +18,10 @@ import pytest
 
 from sft_core.errors import BlobStoreUnavailable, Busy, Damaged
 from sft_core.values import ByteRange
-from sft_http.deliveries import Delivery
-from sft_http.lanes import Lanes
-from sft_http.limits import ReadAhead
-from sft_http.wire import Wire
+from sft_http.asgi.socket_handle import Wire
+from sft_http.concurrency.memory_budgets import ReadAhead
+from sft_http.concurrency.thread_pools import Lanes
+from sft_http.transfers.download import Delivery
 from support.edge import Edge
 
 MIB = 1 << 20
@@ -298,7 +298,7 @@ def test_what_was_read_while_sending_is_counted_while_it_waits_for_a_thread(
     lanes: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where no thread may send any more, and the loop is to be given it."""
-    monkeypatch.setattr("sft_http.deliveries._TURN_BYTES", 1)
+    monkeypatch.setattr("sft_http.transfers.download._TURN_BYTES", 1)
     store, let_on = Store(), threading.Event()
     wire = MeanwhileWire(len(CONTENT), store=store)
 

@@ -1,5 +1,5 @@
 """
-Names in headers, `sft_http.disposition`, against everything that people and clients write.
+Names in headers, `sft_http.headers.content_disposition`, against everything that people and clients write.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sft_core.errors import InvalidValue
 from sft_core.values import FileName
-from sft_http.disposition import attachment, file_name, parameters
+from sft_http.headers.content_disposition import attachment, file_name, parameters
 
 
 @st.composite

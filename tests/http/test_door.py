@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from sft_core.errors import ConfigurationError
-from sft_http.door import Room
+from sft_http.server.connection_limit import Room
 from support.edge import Edge
 
 

@@ -16,9 +16,9 @@ import pytest
 
 from sft_core.values import FileId
 from sft_core.vault.ports import BlobStore
-from sft_http.exchange import Exchange
-from sft_http.lanes import Lanes
-from sft_http.pace import Pace
+from sft_http.asgi.exchange import Exchange
+from sft_http.concurrency.min_rate import Pace
+from sft_http.concurrency.thread_pools import Lanes
 from support.edge import END, Edge, file_part
 from support.exchange import speak
 

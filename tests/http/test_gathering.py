@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 import pytest
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
 from sft_core.errors import BlobStoreFull, UploadAborted, UploadIncomplete
@@ -26,10 +26,10 @@ from sft_core.values import OCTET_STREAM, FileName, Secret
 from sft_core.vault.model import MANIFEST_PAGE, File
 from sft_core.vault.ports import BlobStore, Buffer
 from sft_core.vault.use_cases import Upload
-from sft_http.gathering import Gathering
-from sft_http.lanes import Lanes
-from sft_http.limits import Memory
-from sft_http.transfers import receive
+from sft_http.concurrency.memory_budgets import Memory
+from sft_http.concurrency.thread_pools import Lanes
+from sft_http.transfers.part_pipeline import Gathering
+from sft_http.transfers.upload import receive
 from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, PassedOnBlobs
 
 PART = 1000

@@ -12,12 +12,12 @@ import sys
 
 import pytest
 
-from sft_http import server
+from sft_http.server import gunicorn_app
 from support.edge import Edge
 
 HEAPS = """
 import ctypes, sys, threading
-from sft_http.heap import share_one_heap
+from sft_http.server.malloc import share_one_heap
 
 if sys.argv[1] == "shared":
     share_one_heap()
@@ -42,7 +42,7 @@ libc.fflush(output)
 
 BURST = """
 from pathlib import Path
-from sft_http.heap import give_back, share_one_heap
+from sft_http.server.malloc import give_back, share_one_heap
 
 def resident():
     return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) << 10
@@ -86,14 +86,16 @@ def test_workers_are_forked_with_what_no_collection_writes_to(service: Edge, mon
     """Or the first collection of a worker would make all that it shares with the main process its own."""
     frozen = list[int]()
 
-    def run(started: server.Server) -> None:
+    def run(started: gunicorn_app.Server) -> None:
         frozen.append(gc.get_freeze_count())
         os.close(int(started._options["bind"].removeprefix("fd://")))
 
-    monkeypatch.setattr(server.Server, "run", run)
+    monkeypatch.setattr(gunicorn_app.Server, "run", run)
     before = gc.get_freeze_count()
     try:
-        server.run(service.settings, bound=server.listening("127.0.0.1", 0), workers=1, when_ready=lambda: None)
+        gunicorn_app.run(
+            service.settings, bound=gunicorn_app.listening("127.0.0.1", 0), workers=1, when_ready=lambda: None
+        )
         assert frozen[0] > before + 10_000
     finally:
         gc.unfreeze()

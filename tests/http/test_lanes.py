@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sft_core.errors import Busy
-from sft_http.lanes import Lane
+from sft_http.concurrency.thread_pools import Lane
 
 
 @contextmanager

@@ -15,15 +15,15 @@ from uuid import UUID
 import attrs
 import pytest
 
-from sft_adapters.setting_limits import LEAST_OF_AN_UPLOAD_KIB
+from sft_adapters.settings.limits import LEAST_OF_AN_UPLOAD_KIB
 from sft_core.errors import Busy
 from sft_core.values import ByteRange, UserId
-from sft_http.buffers import PartBuffer
-from sft_http.deliveries import Delivery
-from sft_http.gathering import Gathering, PartAfterPart
-from sft_http.limits import LEAST_BUFFER, LEAST_PIECE, Limits, Memory, ReadAhead
-from sft_http.places import TooManyUploads, UploadPlaces
-from sft_http.wire import Wire
+from sft_http.asgi.socket_handle import Wire
+from sft_http.concurrency.memory_budgets import LEAST_BUFFER, LEAST_PIECE, Limits, Memory, ReadAhead
+from sft_http.concurrency.upload_admission import TooManyUploads, UploadPlaces
+from sft_http.transfers.download import Delivery
+from sft_http.transfers.part_buffer import PartBuffer
+from sft_http.transfers.part_pipeline import Gathering, PartAfterPart
 from support.edge import END as FORM_END
 from support.edge import Edge, file_part
 

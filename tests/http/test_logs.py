@@ -9,8 +9,8 @@ import logging
 
 import pytest
 
-from sft_http import exchange as exchange_module
-from sft_http.logs import JsonFormatter
+from sft_http.asgi import exchange as exchange_module
+from sft_http.server.json_logging import JsonFormatter
 from support.edge import API, Edge
 
 

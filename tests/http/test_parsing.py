@@ -15,8 +15,8 @@ from gunicorn.asgi.parser import InvalidChunkExtension, PythonProtocol
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sft_http import parsing
-from sft_http.parsing import CHUNKS_AT_ONCE, MAX_EXCESS, JoiningReceiver, PatientParser
+from sft_http.server import chunked_parser
+from sft_http.server.chunked_parser import CHUNKS_AT_ONCE, MAX_EXCESS, JoiningReceiver, PatientParser
 
 HEAD = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 BYTES = 20_000
@@ -170,8 +170,8 @@ def test_a_line_that_comes_byte_by_byte_is_looked_at_once(monkeypatch: pytest.Mo
             looks.append(len(buffer))
             return pattern.match(buffer, at, end)
 
-    pattern = parsing._SIZE_LINE
-    monkeypatch.setattr(parsing, "_SIZE_LINE", Watched())
+    pattern = chunked_parser._SIZE_LINE
+    monkeypatch.setattr(chunked_parser, "_SIZE_LINE", Watched())
     line = b"1;a=" + b"q" * 1000 + b"\r\nx\r\n0\r\n\r\n"
     expected = verdict(PythonProtocol, [line])
     assert verdict(PatientParser, [line[at : at + 1] for at in range(len(line))]) == expected

@@ -13,8 +13,9 @@ import pytest
 
 from sft_core import errors
 from sft_core.errors import SftError
-from sft_http import problems, protocol
+from sft_http import problems
 from sft_http.resources import downloads
+from sft_http.server import protocol
 from support.edge import END, Edge, file_part
 
 ROOT = Path(__file__).parents[2]

@@ -1,5 +1,5 @@
 """
-`sft_http.ranges` against a model that writes every byte's number down and looks.
+`sft_http.headers.ranges` against a model that writes every byte's number down and looks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sft_core.values import ByteRange
-from sft_http.ranges import Conditions, UnsatisfiableRangeError, requested_range
+from sft_http.headers.ranges import Conditions, UnsatisfiableRangeError, requested_range
 
 OURS: Final = "0123abcd-1"
 UNSATISFIABLE: Final = "unsatisfiable"

@@ -12,7 +12,7 @@ import pytest
 
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.memory.database import MemoryDatabase
-from sft_adapters.memory.wrapped import MemoryWrappedSecrets
+from sft_adapters.memory.wrapped_secrets import MemoryWrappedSecrets
 from sft_core.values import FileName
 from sft_core.vault.use_cases import Upload
 from support.edge import Edge

@@ -10,12 +10,12 @@ from threading import Event
 import attrs
 import pytest
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_core.errors import BlobStoreUnavailable, DatabaseUnavailable
 from sft_core.values import FileName
-from sft_http import transfers
-from sft_http.lanes import Lanes
-from sft_http.retries import Retries
+from sft_http.concurrency.retry_queue import Retries
+from sft_http.concurrency.thread_pools import Lanes
+from sft_http.transfers.upload import abort
 from support.library import LIGHT, FaultyBlobs, register
 from support.resumable import keys, used
 from support.waiting import eventually
@@ -102,6 +102,6 @@ def test_an_upload_that_cannot_be_removed_now_is_removed_later(lanes: Lanes, cal
     sft.store_part(upload, b"came")
     blobs = FaultyBlobs(sft.abort_upload.blobs, {(call, nth): BlobStoreUnavailable() for nth in range(2)})
     away = attrs.evolve(sft, abort_upload=attrs.evolve(sft.abort_upload, blobs=blobs))
-    asyncio.run(transfers.abort(away, lanes, upload))
+    asyncio.run(abort(away, lanes, upload))
     eventually(lambda: lanes.retries._thread is None)
     assert (used(sft, maya), keys(sft)) == (0, set())

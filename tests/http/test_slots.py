@@ -9,7 +9,7 @@ import asyncio
 import pytest
 
 from sft_core.errors import Busy
-from sft_http.slots import Slots
+from sft_http.concurrency.semaphore import Slots
 
 
 def test_one_that_may_be_refused_is_when_none_becomes_free() -> None:

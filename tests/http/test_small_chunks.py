@@ -14,10 +14,10 @@ import attrs
 import pytest
 from gunicorn.config import Config
 
-from sft_http.pace import Pace
-from sft_http.parsing import CHUNKS_AT_ONCE
-from sft_http.protocol import SftProtocol
-from sft_http.turns import Turns
+from sft_http.concurrency.min_rate import Pace
+from sft_http.server.chunked_parser import CHUNKS_AT_ONCE
+from sft_http.server.fair_scheduler import Turns
+from sft_http.server.protocol import SftProtocol
 
 HEAD = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 BYTES = 20_000

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from sft_adapters.memory.database import MemoryDatabase
-from sft_http.limits import LEAST_BUFFER, Memory
+from sft_http.concurrency.memory_budgets import LEAST_BUFFER, Memory
 from support.edge import END, Edge, file_part
 from support.exchange import FORM, speak
 from support.library import CountedDatabase, RowsWatched

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
 from sft_core.errors import DatabaseUnavailable
-from sft_core.vault.sweep import MayGoOn, SweepInTurn
-from sft_http.sweeper import Sweeper
+from sft_core.maintenance.sweep import MayGoOn, SweepInTurn
+from sft_http.server.sweep_thread import Sweeper
 
 SECONDS = 10.0
 

@@ -13,7 +13,7 @@ from itertools import chain
 
 import pytest
 
-from sft_http.wire import Sent, Wire
+from sft_http.asgi.socket_handle import Sent, Wire
 
 MIB = 1 << 20
 
@@ -135,7 +135,7 @@ def test_the_loop_waits_for_a_client_that_takes_more() -> None:
 
 def test_no_thread_waits_for_a_client_whose_bytes_drip_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes what is there and goes, though the next one would not be long."""
-    monkeypatch.setattr("sft_http.wire._LONGEST_SECONDS", 60)
+    monkeypatch.setattr("sft_http.asgi.socket_handle._LONGEST_SECONDS", 60)
     drops = 200
 
     async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
@@ -154,7 +154,7 @@ def test_no_thread_waits_for_a_client_whose_bytes_drip_in(monkeypatch: pytest.Mo
 
 def test_a_thread_leaves_a_client_whose_bytes_never_let_it_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """However soon each of them comes: what a thread takes in at a time is bounded as a whole."""
-    monkeypatch.setattr("sft_http.wire._RECEIVING_MILLISECONDS", 60_000)
+    monkeypatch.setattr("sft_http.asgi.socket_handle._RECEIVING_MILLISECONDS", 60_000)
 
     async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
         receiving = asyncio.create_task(asyncio.to_thread(wire.receive, MIB))
@@ -181,7 +181,7 @@ def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pyte
             sent -= len(await asyncio.to_thread(theirs.recv, MIB))
         await waiting
         assert (wire.is_brisk, wire.takes_more()) == (False, True)
-        monkeypatch.setattr("sft_http.wire._SENDING_MILLISECONDS", 60_000)
+        monkeypatch.setattr("sft_http.asgi.socket_handle._SENDING_MILLISECONDS", 60_000)
         sent = await asyncio.wait_for(asyncio.to_thread(wire.send, memoryview(bytes(8 * MIB))), 20)
         while sent:
             sent -= len(await asyncio.to_thread(theirs.recv, MIB))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sft_http.turns import Turns
+from sft_http.server.fair_scheduler import Turns
 
 
 def test_one_stretch_is_done_in_each_turn_of_the_loop() -> None:

@@ -15,7 +15,7 @@ import falcon.testing
 import pytest
 
 from sft_core.values import FileId
-from sft_core.vault.appending import Writing
+from sft_core.vault.use_cases.append import Writing
 from support.edge import API, Edge
 from support.exchange import Spoken, speak
 from support.resumable import keys, recorded

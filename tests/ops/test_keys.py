@@ -25,14 +25,14 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine, event, update
 
-from sft_adapters.bootstrap import open_service, prepare, settings_for
+from sft_adapters.bootstrap.open_application import open_application
+from sft_adapters.bootstrap.storage import open_service, prepare, settings_for
 from sft_adapters.crypto.keyring import key_id
-from sft_adapters.disk import keyfiles
-from sft_adapters.opening import open_application
-from sft_adapters.setting_types import encryption_key
+from sft_adapters.disk import key_files
+from sft_adapters.settings.parsers import encryption_key
 from sft_adapters.sql.engine import opened
 from sft_adapters.sql.tables import links, users
-from sft_adapters.sql.wrapped import SqlWrappedSecrets
+from sft_adapters.sql.wrapped_secrets import SqlWrappedSecrets
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError, KeyRetired, UnknownKey
@@ -84,7 +84,7 @@ class Place:
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.chdir(tmp_path)
     # Several engines in one process are not the several processes that an old SQLite is not safe for.
-    monkeypatch.setattr("sft_adapters.opening.sqlite_is_safe_for_many_writers", lambda: True)
+    monkeypatch.setattr("sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda: True)
     environ = dict(LIGHT)
     if request.param == "postgres":
         environ["DATABASE_URL"] = request.getfixturevalue("postgres_url")
@@ -337,7 +337,7 @@ def test_where_only_one_process_may_write_a_rotation_waits_for_its_turn(
     place: Place, people: list[Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside a service on an old SQLite it says what it waits for; to look is always allowed."""
-    monkeypatch.setattr("sft_adapters.opening.sqlite_is_safe_for_many_writers", lambda: False)
+    monkeypatch.setattr("sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda: False)
     place.keys("add")
     with open_service(place.data, place.environ):
         refused = place.keys("rotate", DATABASE_TIMEOUT_SECONDS="0.1")
@@ -378,7 +378,7 @@ def test_the_ring_survives_a_crash_at_any_point_of_add(place: Place, monkeypatch
             patched.setattr(Path, "rename", step(Path.rename))
             patched.setattr(Path, "unlink", lambda *_, **__: None)  # a crash leaves what is half done
             try:
-                keyfiles.succeed(place.data / "keys", active)
+                key_files.succeed(place.data / "keys", active)
             except Crash:
                 over = False
             else:

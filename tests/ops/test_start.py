@@ -18,18 +18,18 @@ import pytest
 from click.testing import CliRunner
 from psycopg import sql
 
-from sft_adapters import setting_types
-from sft_adapters.bootstrap import open_service, prepare, settings_for, throwaway_keys
+from sft_adapters.bootstrap.open_application import open_application
+from sft_adapters.bootstrap.storage import open_service, prepare, settings_for, throwaway_keys
 from sft_adapters.crypto.keyring import AesKeyRing
-from sft_adapters.opening import open_application
+from sft_adapters.settings import parsers
 from sft_adapters.sql import migrate
-from sft_adapters.sql.claims import claimed_by
 from sft_adapters.sql.engine import opened
+from sft_adapters.sql.key_ownership import claimed_by
 from sft_adapters.sql.transactions import transaction
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError
+from sft_core.maintenance.store_identity import MARK_NAME
 from sft_core.values import EmailAddress, FileName, Password, Secret, Username
-from sft_core.vault.belonging import MARK_NAME
 from sft_http.cli.main import sft
 from support import servers
 from support.peers import peer
@@ -257,7 +257,7 @@ def test_a_storage_on_which_a_service_has_started_gets_no_other_keys(
 
 
 def encryption_key_in(folder: Path) -> Secret:
-    return setting_types.encryption_key((folder / "encryption.key").read_text().strip())
+    return parsers.encryption_key((folder / "encryption.key").read_text().strip())
 
 
 def test_another_signing_key_is_an_operators_choice(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sft_adapters.bootstrap import prepare, settings_for
+from sft_adapters.bootstrap.open_application import open_application
+from sft_adapters.bootstrap.storage import prepare, settings_for
 from sft_adapters.disk.blobs import DiskBlobs
-from sft_adapters.opening import open_application
 from sft_adapters.settings import Settings
 from sft_core.values import EmailAddress, FileName, Password, Username
 from sft_http.cli.main import sft
@@ -142,7 +142,7 @@ def test_a_sweep_needs_no_keys(settings: Settings, data: Path) -> None:
 
 def test_where_one_process_may_write_a_sweep_is_told_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A running server sweeps by itself; a dry run changes nothing and may come in."""
-    monkeypatch.setattr("sft_adapters.opening.sqlite_is_safe_for_many_writers", lambda: False)
+    monkeypatch.setattr("sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda: False)
     with open_application(settings):
         result = RUNNER.invoke(sft, ["sweep", "--data", "data"], env=SOON)
         assert result.exit_code == 2

@@ -14,12 +14,12 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from sft_adapters.bootstrap import is_in_use, prepare, settings_for
+from sft_adapters.bootstrap.storage import is_in_use, prepare, settings_for
 from sft_adapters.disk.blobs import has_blobs
 from sft_core.errors import ConfigurationError
-from sft_core.vault.belonging import MARK_NAME
-from sft_core.vault.damage import Damage
-from sft_core.vault.doctor import Sample
+from sft_core.maintenance.findings import Damage
+from sft_core.maintenance.integrity_check import Sample
+from sft_core.maintenance.store_identity import MARK_NAME
 from sft_http.cli.main import sft
 from support.patient import Bucket, Folder, Patient, Store, orphan_part, patient, stuck_upload, unfinished_removal
 

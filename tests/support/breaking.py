@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from sft_adapters.disk.calls import SystemCalls
+from sft_adapters.disk.syscalls import SystemCalls
 
 T = TypeVar("T")
 

@@ -15,11 +15,11 @@ from typing import Final
 import attrs
 
 from sft_adapters.disk.blobs import DiskBlobs
-from sft_adapters.disk.calls import SystemCalls
+from sft_adapters.disk.syscalls import SystemCalls
 from sft_adapters.memory.database import MemoryDatabase
-from sft_adapters.memory.rows import Tables
+from sft_adapters.memory.tables import Tables
+from sft_core.maintenance.store_identity import MARK_NAME
 from sft_core.values import FileId
-from sft_core.vault.belonging import MARK_NAME
 from sft_core.vault.ports import MarkedStore
 from support.breaking import Break, BreakingCalls
 from support.operations import Operation

@@ -12,15 +12,15 @@ from typing import Any
 import attrs
 import falcon.testing
 
-from sft_adapters.bootstrap import throwaway_keys
-from sft_adapters.container import memory_application
+from sft_adapters.bootstrap.container import memory_application
+from sft_adapters.bootstrap.storage import throwaway_keys
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_http.app import create_app
-from sft_http.lanes import Lanes
-from sft_http.limits import Limits
+from sft_http.concurrency.memory_budgets import Limits
+from sft_http.concurrency.thread_pools import Lanes
 
 API = "/api/v1"
 PASSWORD = "correct horse battery"

@@ -12,8 +12,8 @@ from typing import Any, Final, Self
 import attrs
 
 from sft_core.errors import BlobStoreUnavailable, FileNotFound, SftError
+from sft_core.maintenance.integrity_check import Sample
 from sft_core.values import FileId
-from sft_core.vault.doctor import Sample
 from sft_core.vault.model import UploadKind
 from support.library import FaultyBlobs
 from support.resumable import PART, add, an_upload, asked, found

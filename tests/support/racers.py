@@ -22,14 +22,14 @@ from sqlalchemy import Engine
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import PostgresLimits, open_engine
-from sft_adapters.sql.limiter import SqlRateLimiter
+from sft_adapters.sql.rate_limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.system import SystemClock
 from sft_adapters.testkit.contracts.examples import NOW, a_kept_answer, a_user, some_parts
 from sft_core.errors import AlreadyRegistered, QuotaExceeded, TooManyAttempts
+from sft_core.maintenance.sweep import Sweep, SweepPolicy
 from sft_core.values import FileId, FileName, LinkId, Rate, SessionId, UserId
 from sft_core.vault.model import FileState, VaultPolicy
-from sft_core.vault.sweep import Sweep, SweepPolicy
 from support.vault import vault_on
 
 PROCESSES = 4

@@ -10,9 +10,9 @@ from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileId, FileName
-from sft_core.vault.appending import AppendBytes, Writing
 from sft_core.vault.model import Part, UploadKind
-from sft_core.vault.resumable import Progress, UploadAsked
+from sft_core.vault.use_cases.append import AppendBytes, Writing
+from sft_core.vault.use_cases.resumable import Progress, UploadAsked
 
 PART = 16
 NAME = FileName.parse("notes.txt")

@@ -17,8 +17,8 @@ from typing import Any
 
 import attrs
 
-from sft_adapters.setting_table import SETTINGS
-from sft_core.vault.belonging import MARK_NAME
+from sft_adapters.settings.catalogue import SETTINGS
+from sft_core.maintenance.store_identity import MARK_NAME
 from support.processes import lasting_port, running
 from support.transcript import blocks
 from support.wire import Answer, call

@@ -9,7 +9,7 @@ import attrs
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.memory.blobs import MemoryBlobs
-from sft_adapters.memory.room import UntoldRoom
+from sft_adapters.memory.capacity import UntoldRoom
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_core.users.model import User

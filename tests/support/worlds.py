@@ -18,22 +18,22 @@ from uuid import uuid4
 import attrs
 from dependency_injector import providers
 
-from sft_adapters.container import Container
+from sft_adapters.bootstrap.container import Container
+from sft_adapters.memory.capacity import UntoldRoom
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
-from sft_adapters.memory.limiter import MemoryRateLimiter
-from sft_adapters.memory.room import UntoldRoom
-from sft_adapters.memory.rows import Tables
+from sft_adapters.memory.rate_limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
+from sft_adapters.memory.tables import Tables
 from sft_adapters.settings import Settings
 from sft_adapters.testkit.contracts.examples import a_user
 from sft_core.application import Application
 from sft_core.errors import SftError
+from sft_core.maintenance.sweep import Swept
 from sft_core.users.model import User
 from sft_core.values import FileId, FileName, Page
 from sft_core.vault.model import FileState
 from sft_core.vault.ports import Buffer, MarkedStore
-from sft_core.vault.sweep import Swept
 from support.library import PassedOnBlobs
 from support.resumable import PART, in_small_parts
 

@@ -21,8 +21,8 @@ from typing import Final
 
 import attrs
 
-from sft_adapters.disk.calls import SystemCalls, Uninterrupted
 from sft_adapters.disk.errors import translated, untranslated
+from sft_adapters.disk.syscalls import SystemCalls, Uninterrupted
 from sft_core.errors import (
     BlobExists,
     BlobMissing,
@@ -31,7 +31,7 @@ from sft_core.errors import (
     BlobStoreUnavailable,
     InvalidValue,
 )
-from sft_core.vault.belonging import MARK_BYTES, MARK_NAME, content_of, mark_in
+from sft_core.maintenance.store_identity import MARK_BYTES, MARK_NAME, content_of, mark_in
 from sft_core.vault.ports import BlobInfo, Buffer
 
 _WORD: Final = re.compile(r"[0-9a-f-]{1,64}")

@@ -11,9 +11,9 @@ from typing import Final
 
 import attrs
 
-from sft_adapters.memory.records import Records
-from sft_adapters.memory.rows import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Tables, Users
-from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers, Mark
+from sft_adapters.memory.integrity import Records
+from sft_adapters.memory.maintenance import Inventory, Ledger, Leftovers, Mark
+from sft_adapters.memory.tables import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Tables, Users
 from sft_core.errors import DatabaseUnavailable
 
 WRITER_WAIT_SECONDS: Final = 10.0

@@ -20,11 +20,11 @@ from minio.helpers import DictType
 from urllib3.response import BaseHTTPResponse
 
 from sft_adapters.minio.client import S3Client
-from sft_adapters.minio.content import Content
 from sft_adapters.minio.errors import Malformed, Refused
-from sft_adapters.minio.transport import release
+from sft_adapters.minio.http_pool import release
+from sft_adapters.minio.put_body import Content
 from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch, BlobStoreUnavailable, InvalidValue
-from sft_core.vault.belonging import MARK_BYTES, MARK_NAME, content_of, mark_in
+from sft_core.maintenance.store_identity import MARK_BYTES, MARK_NAME, content_of, mark_in
 from sft_core.vault.ports import BlobInfo, Buffer
 
 _KEY: Final = re.compile(r"[0-9a-f-]{1,64}/[0-9a-f-]{1,64}")

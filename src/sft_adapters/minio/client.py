@@ -17,7 +17,7 @@ from minio.credentials.providers import StaticProvider
 from minio.helpers import BaseURL, DictType
 
 from sft_adapters.minio.errors import Malformed, translated
-from sft_adapters.minio.transport import Transport
+from sft_adapters.minio.http_pool import Transport
 from sft_core.errors import ConfigurationError
 from sft_core.values import Secret
 from sft_core.vault.ports import Buffer

@@ -15,9 +15,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
-from sft_adapters.redis import address, refusals
-from sft_adapters.redis.breaker import Breaker
-from sft_adapters.redis.debts import Debts
+from sft_adapters.redis import startup_check
+from sft_adapters.redis.circuit_breaker import Breaker
+from sft_adapters.redis.pending_deletes import Debts
+from sft_adapters.redis.url import parse_url
 from sft_core.errors import ConfigurationError
 
 Reply = bytes | int
@@ -106,7 +107,7 @@ class Client:
 
         A server that is not there is no error: what it does not answer, the database does.
         """
-        fault, refused = refusals.asked(self._driver)
+        fault, refused = startup_check.asked(self._driver)
         if refused:
             raise ConfigurationError(f"REDIS_URL: {refused}")
         if fault is not None:
@@ -170,12 +171,12 @@ def open_client(
     owed_keys: int = 10_000,
 ) -> Client:
     """
-    A client for a URL (`address.parse`); nothing is connected yet. `ConfigurationError` if it is malformed.
+    A client for a URL (`parse_url`); nothing is connected yet. `ConfigurationError` if it is malformed.
 
     Connecting, sending and each wait for bytes may take `timeout_seconds`. After a fault nobody
     asks for `rest_seconds`. At most `owed_keys` deletions are owed to a server out of reach.
     """
-    where = address.parse(url, database=database)
+    where = parse_url(url, database=database)
     options: dict[str, Any] = {
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,

@@ -10,16 +10,16 @@ from contextlib import contextmanager
 import attrs
 from sqlalchemy import Connection, Engine, RootTransaction
 
-from sft_adapters.sql.answers import SqlKeptAnswers
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.files import SqlFiles
+from sft_adapters.sql.idempotency import SqlKeptAnswers
+from sft_adapters.sql.integrity import SqlRecords
 from sft_adapters.sql.links import SqlLinks
+from sft_adapters.sql.maintenance import SqlInventory, SqlLedger, SqlLeftovers
 from sft_adapters.sql.manifests import SqlManifests
-from sft_adapters.sql.marks import SqlMark
 from sft_adapters.sql.quotas import SqlQuotas
-from sft_adapters.sql.records import SqlRecords
+from sft_adapters.sql.store_identity import SqlMark
 from sft_adapters.sql.transactions import transaction
-from sft_adapters.sql.upkeep import SqlInventory, SqlLedger, SqlLeftovers
 from sft_adapters.sql.uploads import SqlResumableUploads
 from sft_adapters.sql.users import SqlUsers
 from sft_core.errors import DatabaseUnavailable

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from sft_adapters.sql.limits import PostgresLimits
+from sft_adapters.sql.postgres_timeouts import PostgresLimits
 from sft_adapters.sql.sqlite import open_sqlite, sqlite_is_safe_for_many_writers
 from sft_adapters.sql.transactions import keep_whole
 from sft_core.errors import ConfigurationError

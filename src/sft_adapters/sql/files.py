@@ -12,7 +12,7 @@ from uuid import UUID
 import attrs
 from sqlalchemy import Connection, Row, bindparam, case, delete, insert, or_, select, update
 
-from sft_adapters.sql import retired
+from sft_adapters.sql import retired_keys
 from sft_adapters.sql.errors import decoded, translated
 from sft_adapters.sql.quotas import give_back
 from sft_adapters.sql.tables import Moment, files
@@ -94,7 +94,7 @@ class SqlFiles:
 
     def add(self, file: File) -> None:
         with translated():
-            retired.admit(self.connection, file.key)
+            retired_keys.admit(self.connection, file.key)
             self.connection.execute(_ADD, to_row(file))
 
     def get(self, file_id: FileId) -> File | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, inspect, select
 
-from sft_adapters.sql.claims import claimed_by
+from sft_adapters.sql.key_ownership import claimed_by
 from sft_adapters.sql.tables import claims, users
 from sft_adapters.sql.transactions import transaction
 

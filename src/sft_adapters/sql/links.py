@@ -12,7 +12,7 @@ from uuid import UUID
 import attrs
 from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
-from sft_adapters.sql import retired
+from sft_adapters.sql import retired_keys
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import links
 from sft_core.sharing.model import ShareLink
@@ -70,7 +70,7 @@ class SqlLinks:
 
     def add(self, link: ShareLink) -> None:
         with translated():
-            retired.admit(self.connection, link.token)
+            retired_keys.admit(self.connection, link.token)
             self.connection.execute(insert(links).values(to_row(link)))
 
     def find(self, token_digest: bytes) -> ShareLink | None:

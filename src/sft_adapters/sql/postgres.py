@@ -20,7 +20,7 @@ from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from sft_adapters.sql.limits import PostgresLimits
+from sft_adapters.sql.postgres_timeouts import PostgresLimits
 from sft_adapters.sql.transactions import is_read_only, seconds_allowed
 from sft_core.errors import ConfigurationError
 

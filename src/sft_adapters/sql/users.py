@@ -12,7 +12,7 @@ import attrs
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from sft_adapters.sql import retired
+from sft_adapters.sql import retired_keys
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import users
 from sft_core.errors import AlreadyRegistered, Conflict
@@ -100,7 +100,7 @@ class SqlUsers:
         unchanged = (users.c.id == user.id.bytes) & (users.c.revision == user.revision)
         with translated():
             if user.totp is not None and not self._has(user.id, user.totp.seed):
-                retired.admit(self.connection, user.totp.seed)
+                retired_keys.admit(self.connection, user.totp.seed)
             try:
                 result = self.connection.execute(update(users).where(unchanged).values(to_row(saved)))
             except IntegrityError:

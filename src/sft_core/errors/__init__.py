@@ -12,7 +12,7 @@ never see a driver's text. `public` is safe to show to anyone; `detail` is safe 
 They are imported from here; the modules below sort them by kind.
 """
 
-from sft_core.errors.callers import (
+from sft_core.errors.access import (
     BadCredentials,
     BadToken,
     BadTotpCode,
@@ -24,21 +24,8 @@ from sft_core.errors.callers import (
     TotpRequired,
     UploadIsFinal,
 )
-from sft_core.errors.requests import (
-    Fault,
-    FileTooLarge,
-    FileTypeNotAllowed,
-    IdempotencyKeyReused,
-    InvalidFileName,
-    InvalidInput,
-    InvalidValue,
-    QuotaExceeded,
-    UploadIncomplete,
-)
-from sft_core.errors.root import (
-    SftError,
-)
-from sft_core.errors.service import (
+from sft_core.errors.base import SftError
+from sft_core.errors.failures import (
     AuthenticationFailed,
     BlobMissing,
     BlobSizeMismatch,
@@ -55,7 +42,7 @@ from sft_core.errors.service import (
     UnknownKey,
     UnwrapFailed,
 )
-from sft_core.errors.things import (
+from sft_core.errors.state import (
     AlreadyRegistered,
     BlobExists,
     Conflict,
@@ -75,6 +62,17 @@ from sft_core.errors.things import (
     TotpNotStarted,
     UploadAborted,
     UploadTakenOver,
+)
+from sft_core.errors.validation import (
+    Fault,
+    FileTooLarge,
+    FileTypeNotAllowed,
+    IdempotencyKeyReused,
+    InvalidFileName,
+    InvalidInput,
+    InvalidValue,
+    QuotaExceeded,
+    UploadIncomplete,
 )
 
 __all__ = [

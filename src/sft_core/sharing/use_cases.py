@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 import attrs
 
 from sft_core.errors import DownloadLimitReached, LinkExpired, LinkNotFound
+from sft_core.key_retirement import wrapped_and_stored
 from sft_core.ports import Begin, Clock, Entropy, Ids, KeyRing
 from sft_core.sharing.model import DEFAULT_EXPIRES_HOURS, LINK_TOKEN_PURPOSE, LinkSummary, ShareLink
 from sft_core.sharing.ports import SharingUnit
 from sft_core.values import SHARE_TOKEN_BYTES, FileId, LinkId, ShareToken, UserId
 from sft_core.vault.model import File, FileState, ShareTerms, check_expires_hours, check_max_downloads
 from sft_core.vault.use_cases import FindFile, SealUpload, Upload
-from sft_core.wrapping import wrapped_and_stored
 
 
 def digest(token: ShareToken) -> bytes:

@@ -9,12 +9,12 @@ from datetime import datetime
 import attrs
 
 from sft_core.errors import BadCredentials, BadToken, BadTotpCode, Conflict, InactiveUser, SftError, TotpRequired
+from sft_core.key_retirement import wrapped_and_stored
 from sft_core.ports import Begin, Clock, Ids, KeyRing
 from sft_core.throttle import Throttle
 from sft_core.users.model import TOTP_PURPOSE, Session, TokenClaims, TokenKind, TokenLifetimes, Totp, User
 from sft_core.users.ports import PasswordHasher, QrEncoder, SessionStore, TokenSigner, TotpCodes, UsersUnit
 from sft_core.values import EmailAddress, Password, Secret, SessionId, UserId, Username
-from sft_core.wrapping import wrapped_and_stored
 
 
 @attrs.frozen(kw_only=True)

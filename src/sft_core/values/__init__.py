@@ -5,18 +5,13 @@ What breaks a rule raises `InvalidValue` (or a subclass) with the field's name a
 They are imported from here; the modules below sort them by what they are about.
 """
 
-from sft_core.values.amounts import (
-    MAX_PAGE_SIZE,
-    ByteRange,
-    Page,
-    Rate,
-)
 from sft_core.values.files import (
     MAX_FILE_NAME_CHARACTERS,
     OCTET_STREAM,
     FileName,
     MediaType,
 )
+from sft_core.values.identity import EmailAddress, Username
 from sft_core.values.ids import (
     FileId,
     Id,
@@ -24,10 +19,7 @@ from sft_core.values.ids import (
     SessionId,
     UserId,
 )
-from sft_core.values.people import (
-    EmailAddress,
-    Username,
-)
+from sft_core.values.quantities import MAX_PAGE_SIZE, ByteRange, Page, Rate
 from sft_core.values.secrets import (
     MAX_PASSWORD_BYTES,
     MIN_PASSWORD_CHARACTERS,

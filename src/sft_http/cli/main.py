@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from sft_core.version import __version__
-from sft_http.cli.stopping import EarlyStop, Stopped
+from sft_http.cli.early_stop import EarlyStop, Stopped
 
 _OPERATORS: Final = {
     "serve": ("sft_http.ops.serve", "Run the service."),

@@ -13,13 +13,13 @@ from pathlib import Path
 import attrs
 import click
 
-from sft_adapters.checkup import Check, check_ground, check_servers, failed
-from sft_adapters.opening import open_unchecked
+from sft_adapters.bootstrap.open_application import open_unchecked
+from sft_adapters.operations.preflight import Check, check_ground, check_servers, failed
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, InvalidValue, SftError
-from sft_core.vault.damage import Finding
-from sft_core.vault.doctor import Sample, Seen
-from sft_http.ops.configuration import CONFIGURATION_EXIT, read_settings, tells_errors, with_settings
+from sft_core.maintenance.findings import Finding
+from sft_core.maintenance.integrity_check import Sample, Seen
+from sft_http.ops.options import CONFIGURATION_EXIT, read_settings, tells_errors, with_settings
 
 FINDINGS_EXIT = 1
 """The exit status when something is wrong that has not been repaired."""

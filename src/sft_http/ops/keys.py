@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import click
 
-from sft_adapters import ring
-from sft_adapters.ring import RingKey, words
+from sft_adapters.operations import keys
+from sft_adapters.operations.keys import RingKey, words
 from sft_adapters.settings import Settings
 from sft_core.keys.model import SecretKind, StoredSecret
-from sft_http.ops.configuration import CONFIGURATION_EXIT, read_settings, tell, tells_errors, with_settings
+from sft_http.ops.options import CONFIGURATION_EXIT, read_settings, tell, tells_errors, with_settings
 
 INCOMPLETE_EXIT: Final = 1
 """The exit status when something stored still needs another key than the active one."""
@@ -45,8 +45,8 @@ def list_keys(data: Path, env_file: Path | None, *, as_json: bool) -> None:
     """
     Show every key of the ring, and how much of what is stored needs it.
     """
-    keys = ring.keys_of(read_settings(data, env_file, make_keys=False))
-    click.echo(json.dumps({"keys": [_as_json(key) for key in keys]}, indent=2) if as_json else _as_table(keys))
+    ring = keys.keys_of(read_settings(data, env_file, make_keys=False))
+    click.echo(json.dumps({"keys": [_as_json(key) for key in ring]}, indent=2) if as_json else _as_table(ring))
 
 
 def _as_json(key: RingKey) -> dict[str, Any]:
@@ -116,18 +116,18 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
     a restart. Where ENCRYPTION_KEY comes from the environment, this tells what to set.
     """
     settings = read_settings(data, env_file, make_keys=False)
-    active = ring.active_id(settings)
+    active = keys.active_id(settings)
     if "ENCRYPTION_KEY" in settings.stood_in_for:
         if write is not None:
             raise click.UsageError("--write is for an ENCRYPTION_KEY that comes from the environment.")
-        before, after = ring.add(settings)
+        before, after = keys.add(settings)
         click.echo(f"Key {after} is the active one now, and {before} opens what it wrapped.")
         click.echo("Running services use it from now on: run `sft keys rotate`.")
         return
     if write is None:
         click.echo(_BY_HAND.format(active=active, make="Make a key, for example by `sft keys add --write FILE`."))
         raise SystemExit(CONFIGURATION_EXIT)
-    made = ring.write_key(write)
+    made = keys.write_key(write)
     click.echo(_BY_HAND.format(active=active, make=f"{write} holds a new key, {made}: keep a copy."))
 
 
@@ -150,10 +150,10 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
     1 if something could not be wrapped anew.
     """
     settings = read_settings(data, env_file, make_keys=False)
-    earlier = [key for key in ring.keys_of(settings) if key.is_needed and not key.active]
+    earlier = [key for key in keys.keys_of(settings) if key.is_needed and not key.active]
     done: Counter[SecretKind] = Counter()
     unopened: list[StoredSecret] = []
-    with ring.open_rewrapping(settings, dry_run=dry_run, when_waiting=tell) as rewrap:
+    with keys.open_rewrapping(settings, dry_run=dry_run, when_waiting=tell) as rewrap:
         present = [key for key in earlier if not key.is_missing]
         with _progress(sum(sum(key.needed_by.values()) for key in present)) as advance:
             for key in present:
@@ -176,14 +176,14 @@ def _tell_what_is_left(
     """
     for secret in unopened:
         tell(f"the {secret.kind.value} of row {secret.id} does not open under key {secret.wrapped.key_id}")
-    left = [key for key in (before if dry_run else ring.keys_of(settings)) if key.is_needed and not key.active]
+    left = [key for key in (before if dry_run else keys.keys_of(settings)) if key.is_needed and not key.active]
     for key in left:
         _tell_why(key, _stuck(key, unopened), dry_run=dry_run)
     if dry_run:
         click.echo("Nothing has been changed.")
         return not unopened and not any(key.is_missing for key in left)
     if not left:
-        ring.pass_on(settings)
+        keys.pass_on(settings)
         for key in before:
             click.echo(f"Nothing needs key {key.id} any more: `sft keys retire {key.id}` takes it out of the ring.")
     return not left
@@ -252,7 +252,7 @@ def retire(data: Path, env_file: Path | None, key_id: str) -> None:
     answers 503 where it would. A backup from before needs the key even so: its file is set aside
     and not removed.
     """
-    retired = ring.retire(read_settings(data, env_file, make_keys=False), key_id)
+    retired = keys.retire(read_settings(data, env_file, make_keys=False), key_id)
     if retired.file is not None:
         click.echo(f"Key {key_id} is out of the ring. It is kept in {retired.file}:")
         click.echo("remove that file once every backup that needs it is gone.")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from sft_adapters.bootstrap import check_schema, prepare
-from sft_http.ops.configuration import read_settings, tell, tells_errors, with_settings
+from sft_adapters.bootstrap.storage import check_schema, prepare
+from sft_http.ops.options import read_settings, tell, tells_errors, with_settings
 
 
 @click.command("migrate")

@@ -12,14 +12,15 @@ from typing import Final
 
 import click
 
-from sft_adapters.bootstrap import key_files, prepare
-from sft_adapters.opening import processes_that_may_write
+from sft_adapters.bootstrap.open_application import processes_that_may_write
+from sft_adapters.bootstrap.storage import prepare
+from sft_adapters.keyring.loading import key_file_paths
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
-from sft_http import server
-from sft_http.cli.stopping import EarlyStop
-from sft_http.logs import lines_of_a_start
-from sft_http.ops.configuration import read_settings, tell, tells_errors, with_settings
+from sft_http.cli.early_stop import EarlyStop
+from sft_http.ops.options import read_settings, tell, tells_errors, with_settings
+from sft_http.server import gunicorn_app
+from sft_http.server.json_logging import lines_of_a_start
 
 
 @click.command("serve")
@@ -38,7 +39,7 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
     stop = click.get_current_context().ensure_object(EarlyStop)
     # Whatever is wrong with the settings or the port is told before the first key is made.
     read_settings(data, env_file, make_keys=False)
-    with server.listening(host, port) as bound:
+    with gunicorn_app.listening(host, port) as bound:
         settings = read_settings(data, env_file)
         stop.check()
         with lines_of_a_start():
@@ -55,7 +56,7 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
 
         stop.check()
         try:
-            server.run(settings, bound=bound, workers=allowed, when_ready=announce)
+            gunicorn_app.run(settings, bound=bound, workers=allowed, when_ready=announce)
         finally:
             _drop_what_found_no_room()
 
@@ -112,7 +113,7 @@ def _blobs(settings: Settings) -> str:
 
 
 def _keys(settings: Settings) -> str:
-    places = key_files(settings)
+    places = key_file_paths(settings)
     folders = {path and path.parent for path in places.values()}
     if len(folders) == 1:
         where = _place_of_key(folders.pop())

@@ -10,13 +10,13 @@ from pathlib import Path
 import attrs
 import click
 
-from sft_adapters.bootstrap import check_schema
+from sft_adapters.bootstrap.open_application import open_unchecked
+from sft_adapters.bootstrap.storage import check_schema
 from sft_adapters.disk.locks import Locked
-from sft_adapters.opening import open_unchecked
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
-from sft_core.vault.sweep import Swept
-from sft_http.ops.configuration import read_settings, tells_errors, with_settings
+from sft_core.maintenance.sweep import Swept
+from sft_http.ops.options import read_settings, tells_errors, with_settings
 
 
 @click.command("sweep")

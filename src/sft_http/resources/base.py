@@ -17,8 +17,8 @@ from sft_core.application import Application
 from sft_core.errors import Busy, FileNotFound, InvalidInput, InvalidValue, NotAuthenticated
 from sft_core.users.model import User
 from sft_core.values import FileId
-from sft_http.bodies import read_json
-from sft_http.lanes import Lane, Lanes
+from sft_http.concurrency.thread_pools import Lane, Lanes
+from sft_http.resources.json_body import read_json
 from sft_http.schemas import structured
 
 T = TypeVar("T")

@@ -12,11 +12,12 @@ from falcon.asgi import Request, Response
 from sft_core.errors import InvalidInput, LinkNotFound
 from sft_core.values import ByteRange, ShareToken
 from sft_core.vault.model import File
-from sft_http import deliveries, problems
-from sft_http.disposition import attachment
-from sft_http.exchange import at_end, wire_of
-from sft_http.ranges import Conditions, UnsatisfiableRangeError, requested_range
+from sft_http import problems
+from sft_http.asgi.exchange import at_end, wire_of
+from sft_http.headers.content_disposition import attachment
+from sft_http.headers.ranges import Conditions, UnsatisfiableRangeError, requested_range
 from sft_http.resources.base import Resource, file_id
+from sft_http.transfers import download
 
 _REFUSALS: Final = {
     412: ("precondition-failed", "If-Match does not name the present version of the file."),
@@ -50,7 +51,7 @@ class Delivering(Resource):
         resp.content_length = len(span)
         if head:
             return
-        delivery = deliveries.delivery(self.application, self.lanes, file, span, wire=wire_of(req))
+        delivery = download.delivery(self.application, self.lanes, file, span, wire=wire_of(req))
         # Not left to the framework, which closes what it has begun to send, and nothing else.
         at_end(req, delivery.let_go)
         await delivery.prime()

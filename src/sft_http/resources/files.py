@@ -14,9 +14,9 @@ from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
 from sft_core.sharing.use_cases import IssuedLink
 from sft_core.values import FileId, FileName, Page
 from sft_http import schemas
-from sft_http.exchange import bound_body, require_whole_body
+from sft_http.asgi.exchange import bound_body, require_whole_body
+from sft_http.headers.idempotency_key import key_of
 from sft_http.problems import MalformedRequest, UnsupportedMediaType
-from sft_http.repeats import key_of
 from sft_http.resources import uploads
 from sft_http.resources.base import Resource, file_id, query, whole
 from sft_http.resources.uploads import FIELDS, Uploading, share_terms

@@ -17,18 +17,20 @@ from falcon.asgi import Request, Response
 from sft_adapters.settings import Settings
 from sft_core.users.model import User
 from sft_core.values import FileId
-from sft_core.vault.appending import Writing
 from sft_core.vault.model import File, UploadKind
-from sft_core.vault.resumable import Progress, UploadAsked
 from sft_core.vault.use_cases import Upload
-from sft_http import appends, concatenating, transfers, tus_headers
+from sft_core.vault.use_cases.append import Writing
+from sft_core.vault.use_cases.resumable import Progress, UploadAsked
+from sft_http.headers import tus
 from sft_http.problems import MalformedRequest, UnsupportedMediaType, UnsupportedTusVersion
 from sft_http.resources.base import Resource, file_id
+from sft_http.transfers import append, concatenate
+from sft_http.transfers.upload import abort
 
 _SPOKEN: Final = {
-    "Tus-Version": tus_headers.VERSION,
-    "Tus-Extension": ",".join(tus_headers.EXTENSIONS),
-    "Tus-Checksum-Algorithm": ",".join(tus_headers.ALGORITHMS),
+    "Tus-Version": tus.VERSION,
+    "Tus-Extension": ",".join(tus.EXTENSIONS),
+    "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),
 }
 EXPOSED: Final = (
     *("Location", "Tus-Resumable", "Tus-Max-Size", *_SPOKEN),
@@ -54,13 +56,13 @@ class _Tus(Resource):
         resp.set_headers({"Allow": allowed, "Tus-Max-Size": str(self.settings.max_file_size), **_SPOKEN})
 
     async def _append(self, req: Request, writing: Writing) -> None:
-        await appends.append(
+        await append.append(
             self.application,
             self.lanes,
             writing,
             req,
             part_size=self.settings.part_size,
-            checksum=tus_headers.checksum_of(req.get_header("Upload-Checksum")),
+            checksum=tus.checksum_of(req.get_header("Upload-Checksum")),
         )
 
     def _tell(self, resp: Response, progress: Progress) -> None:
@@ -98,7 +100,7 @@ class Creation(_Tus):
             _require_media_type(req)
         if asked.kind is UploadKind.FINAL:
             async with self.lanes.limits.uploads.taken_by(user.id):
-                progress = await concatenating.concatenate(
+                progress = await concatenate.concatenate(
                     self.application, self.lanes, owner=user.id, asked=asked, part_size=self.settings.part_size
                 )
         elif brings:
@@ -111,14 +113,14 @@ class Creation(_Tus):
         self._tell(resp, progress)
 
     def _asked(self, req: Request) -> UploadAsked:
-        kind, sources = tus_headers.concatenation_of(req.get_header("Upload-Concat"), folder=self._folder)
+        kind, sources = tus.concatenation_of(req.get_header("Upload-Concat"), folder=self._folder)
         length, deferred = req.get_header("Upload-Length"), req.get_header("Upload-Defer-Length")
         if kind is UploadKind.FINAL and (length, deferred) != (None, None):
             raise MalformedRequest("The length of a final upload is that of the partial ones; leave it out.")
-        return tus_headers.asked(
+        return tus.asked(
             req.get_header("Upload-Metadata"),
             kind=kind,
-            length=None if kind is UploadKind.FINAL else tus_headers.length_of(length, deferred),
+            length=None if kind is UploadKind.FINAL else tus.length_of(length, deferred),
             sources=sources,
         )
 
@@ -148,7 +150,7 @@ class Creation(_Tus):
                 await self._append(req, writing)
         except BaseException:
             if created is not None:
-                await transfers.abort(self.application, self.lanes, created[1])
+                await abort(self.application, self.lanes, created[1])
             raise
         if not brings and not progress.is_complete:
             return progress
@@ -175,7 +177,7 @@ class OneUpload(_Tus):
             resp.set_header("Upload-Defer-Length", "1")
         else:
             resp.set_header("Upload-Length", str(length))
-        concatenation = tus_headers.concatenation(kept.kind, kept.sources, folder=self._folder)
+        concatenation = tus.concatenation(kept.kind, kept.sources, folder=self._folder)
         for name, value in (("Upload-Metadata", kept.metadata), ("Upload-Concat", concatenation)):
             if value:
                 resp.set_header(name, value)
@@ -185,11 +187,11 @@ class OneUpload(_Tus):
         user = await self.caller(req)
         upload = file_id(path["id"])
         _require_media_type(req)
-        offset = tus_headers.whole("Upload-Offset", req.get_header("Upload-Offset"))
-        length = tus_headers.whole("Upload-Length", req.get_header("Upload-Length"))
+        offset = tus.whole("Upload-Offset", req.get_header("Upload-Offset"))
+        length = tus.whole("Upload-Length", req.get_header("Upload-Length"))
         if offset is None:
             raise MalformedRequest("Upload-Offset is missing.")
-        tus_headers.checksum_of(req.get_header("Upload-Checksum"))
+        tus.checksum_of(req.get_header("Upload-Checksum"))
         async with self.lanes.limits.uploads.taken_by(user.id, upload) as stay:
             writing = await self.lanes.control(
                 self.application.take_upload,
@@ -234,12 +236,12 @@ class Speaking:
     async def process_resource(self, req: Request, resp: Response, resource: object, _params: object) -> None:
         if not isinstance(resource, _Tus):
             return
-        resp.set_header("Tus-Resumable", tus_headers.VERSION)
-        if req.method != "OPTIONS" and req.get_header("Tus-Resumable") != tus_headers.VERSION:
-            resp.set_header("Tus-Version", tus_headers.VERSION)
+        resp.set_header("Tus-Resumable", tus.VERSION)
+        if req.method != "OPTIONS" and req.get_header("Tus-Resumable") != tus.VERSION:
+            resp.set_header("Tus-Version", tus.VERSION)
             raise UnsupportedTusVersion
 
 
 def _require_media_type(req: Request) -> None:
-    if (req.content_type or "").strip().lower() != tus_headers.MEDIA_TYPE:
-        raise UnsupportedMediaType(f"The bytes of an upload come as Content-Type: {tus_headers.MEDIA_TYPE}.")
+    if (req.content_type or "").strip().lower() != tus.MEDIA_TYPE:
+        raise UnsupportedMediaType(f"The bytes of an upload come as Content-Type: {tus.MEDIA_TYPE}.")

@@ -24,17 +24,19 @@ from sft_core.errors import (
     QuotaExceeded,
 )
 from sft_core.sharing.idempotency import Repeatable
+from sft_core.sharing.idempotent_use_cases import Made
 from sft_core.sharing.model import LinkSummary
-from sft_core.sharing.repeating import Made
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, MediaType
 from sft_core.vault.model import File, ShareTerms
 from sft_core.vault.use_cases import Upload
-from sft_http import disposition, schemas, transfers
-from sft_http.exchange import bound_body, require_whole_body
+from sft_http import schemas
+from sft_http.asgi.exchange import bound_body, require_whole_body
+from sft_http.headers import content_disposition
+from sft_http.headers.idempotency_key import Repeat, key_of
 from sft_http.problems import MalformedRequest, UnsupportedMediaType
-from sft_http.repeats import Repeat, key_of
 from sft_http.resources.base import Resource, boolean, query, whole
+from sft_http.transfers.upload import abort, compare, receive
 
 FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
 _MAX_FIELD_BYTES: Final = 256
@@ -108,7 +110,7 @@ class Uploading(Resource):
         kind = _media_type(media_type)
         content, part_size = None if repeat is None else repeat.content, self.settings.part_size
         if repeat is not None and repeat.is_known:
-            await transfers.compare(
+            await compare(
                 self.application,
                 self.lanes,
                 name=name,
@@ -119,7 +121,7 @@ class Uploading(Resource):
             )
             return Received(name=name, media_type=kind, upload=None)
         try:
-            upload = await transfers.receive(
+            upload = await receive(
                 self.application,
                 self.lanes,
                 owner=user.id,
@@ -145,7 +147,7 @@ class Uploading(Resource):
         Leave nothing of a file that has come.
         """
         if received is not None and received.upload is not None:
-            await transfers.abort(self.application, self.lanes, received.upload)
+            await abort(self.application, self.lanes, received.upload)
 
     async def answer(
         self,
@@ -183,7 +185,7 @@ class Uploading(Resource):
         try:
             return await self.lanes.bytes.insist(seal, upload, terms=terms)
         except (QuotaExceeded, KeyRetired):
-            await transfers.abort(self.application, self.lanes, upload)
+            await abort(self.application, self.lanes, upload)
             raise
 
     async def _made(
@@ -258,8 +260,8 @@ class FileUpload(Uploading):
         await require_whole_body(req)
 
     async def _take(self, part: BodyPart, user: User, form: _Form, announced_size: int | None) -> None:
-        found = disposition.parameters(part._headers.get(b"content-disposition", b""))  # noqa: SLF001 (its own reading of this header fails on what is not UTF-8)
-        name, file_name = found.get("name"), disposition.file_name(found)
+        found = content_disposition.parameters(part._headers.get(b"content-disposition", b""))  # noqa: SLF001 (its own reading of this header fails on what is not UTF-8)
+        name, file_name = found.get("name"), content_disposition.file_name(found)
         if name == "file" and file_name is not None:
             if form.file is not None:
                 raise InvalidValue("file", "stands more than once")

@@ -17,7 +17,7 @@ import pytest
 from sft_adapters.disk.blobs import DiskBlobs, has_blobs
 from sft_adapters.testkit.contracts.blobs import KEY, put
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable
-from sft_core.vault.belonging import MARK_NAME
+from sft_core.maintenance.store_identity import MARK_NAME
 from support.breaking import BREAKS, Break, BreakingCalls
 from support.power import CLASSES, Node, VolatileCalls, after_a_cut
 

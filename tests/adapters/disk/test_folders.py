@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_adapters import bootstrap
-from sft_adapters.disk import folders, keyfiles
+from sft_adapters.bootstrap import storage
+from sft_adapters.disk import directories, key_files
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_folder_is_durable_with_all_on_the_way_to_it(tmp_path: Path, synced: l
     """Each name is synced in the folder it stands in, and the last one is its owner's only."""
     folder = tmp_path / "a" / "b" / "c"
     for _ in range(2):
-        folders.make(folder)
+        directories.make(folder)
         assert set(synced) >= {tmp_path / "a", tmp_path / "a" / "b", folder}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
@@ -45,14 +45,14 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     """Where a folder is to be and a file is, that is said at once."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(FileExistsError):
-        folders.make(tmp_path / "file")
+        directories.make(tmp_path / "file")
 
 
 def test_what_the_first_start_makes_is_durable(tmp_path: Path, synced: list[Path]) -> None:
     """The data folder, the keys with their folder, and the folder of blobs: without one of them no file opens."""
     data = tmp_path / "some" / "data"
-    settings = bootstrap.settings_for(data)
-    bootstrap.prepare(settings)
+    settings = storage.settings_for(data)
+    storage.prepare(settings)
     keys = data / "keys"
     made = {tmp_path / "some", data, keys, *keys.iterdir(), settings.blob_folder}
     assert set(synced) >= made
@@ -61,7 +61,7 @@ def test_what_the_first_start_makes_is_durable(tmp_path: Path, synced: list[Path
 def test_a_key_that_is_there_already_is_durable_too(tmp_path: Path, synced: list[Path]) -> None:
     """Who made it may have been killed before its name was."""
     (tmp_path / "encryption.key").write_text("made by somebody who is gone")
-    keyfiles.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: False)
+    key_files.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: False)
     assert tmp_path in synced
 
 
@@ -71,12 +71,12 @@ def test_a_key_has_its_bytes_on_the_disk_before_its_name(
 ) -> None:
     """A file that is there and empty after a power cut would be a lost key."""
     make: dict[str, Callable[[], object]] = {
-        "first": lambda: keyfiles.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: True),
-        "next": lambda: keyfiles.succeed(tmp_path, "0123456789abcdef"),
-        "elsewhere": lambda: keyfiles.write(tmp_path / "encryption.key"),
+        "first": lambda: key_files.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: True),
+        "next": lambda: key_files.succeed(tmp_path, "0123456789abcdef"),
+        "elsewhere": lambda: key_files.write(tmp_path / "encryption.key"),
     }
     if kind == "next":
-        keyfiles.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: True)
+        key_files.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: True)
     unnamed: dict[int, bytes] = {}
     real = os.fsync
 

@@ -9,11 +9,11 @@ import pytest
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
-from sft_adapters.memory.expiring import MemoryLinksOver
 from sft_adapters.memory.leases import MemoryLeases
-from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.rate_limiter import MemoryRateLimiter
+from sft_adapters.memory.retention import MemoryLinksOver
 from sft_adapters.memory.sessions import MemorySessions
-from sft_adapters.memory.wrapped import MemoryWrappedSecrets
+from sft_adapters.memory.wrapped_secrets import MemoryWrappedSecrets
 from sft_adapters.testkit import contracts
 from sft_adapters.testkit.contracts.examples import a_user
 from sft_core.users.model import User

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.rate_limiter import MemoryRateLimiter
 from sft_adapters.testkit.contracts.examples import NOW
 from sft_adapters.testkit.contracts.limits import SECOND, THREE_A_MINUTE, a_key, how_many
 from sft_core.errors import TooManyAttempts

@@ -14,7 +14,7 @@ from sft_adapters.minio.buckets import ensure_bucket, writes_conditionally
 from sft_adapters.minio.client import S3Client
 from sft_adapters.testkit import contracts
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError
-from sft_core.vault.belonging import MARK_NAME
+from sft_core.maintenance.store_identity import MARK_NAME
 from support import s3_proxy
 from support.s3_proxy import S3Proxy
 

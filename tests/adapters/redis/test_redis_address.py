@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_adapters.redis import address
 from sft_adapters.redis.client import open_client
+from sft_adapters.redis.url import parse_url
 from sft_core.errors import ConfigurationError
 
 
@@ -31,7 +31,7 @@ from sft_core.errors import ConfigurationError
 )
 def test_a_url_says_where_the_server_is(url: str, expected: dict[str, object]) -> None:
     """Each part is read, and what is written as %XX is what it stands for."""
-    options = address.parse(url).options
+    options = parse_url(url).options
     assert {name: options[name] for name in expected} == expected
 
 
@@ -81,7 +81,7 @@ def test_a_malformed_url_is_refused_without_being_shown(url: str) -> None:
 def test_any_text_is_a_url_or_refused(text: str) -> None:
     """There is no third way."""
     try:
-        told = address.parse(text).options["host"]
+        told = parse_url(text).options["host"]
     except ConfigurationError as refused:
         told = refused.detail.partition("REDIS_URL ")[2]
     assert told
@@ -89,19 +89,19 @@ def test_any_text_is_a_url_or_refused(text: str) -> None:
 
 def test_the_url_and_the_setting_name_one_database() -> None:
     """Either may name it, both if they agree."""
-    assert address.parse("redis://cache/2").options["db"] == 2
-    assert address.parse("redis://cache", database=2).options["db"] == 2
-    assert address.parse("redis://cache/2", database=2).options["db"] == 2
-    assert address.parse("unix:///run/redis.sock", database=2).options["db"] == 2
+    assert parse_url("redis://cache/2").options["db"] == 2
+    assert parse_url("redis://cache", database=2).options["db"] == 2
+    assert parse_url("redis://cache/2", database=2).options["db"] == 2
+    assert parse_url("unix:///run/redis.sock", database=2).options["db"] == 2
     with pytest.raises(ConfigurationError, match="two databases"):
-        address.parse("redis://cache/2", database=3)
+        parse_url("redis://cache/2", database=3)
 
 
 def test_files_for_tls_are_named_in_the_query(tmp_path: Path) -> None:
     """A certificate authority of one's own is a file that is there."""
     authority = tmp_path / "ca.pem"
     authority.write_text("")
-    options = address.parse(f"rediss://cache?ssl_ca_certs={authority}").options
+    options = parse_url(f"rediss://cache?ssl_ca_certs={authority}").options
     assert options["ssl_ca_certs"] == str(authority)
     assert options["ssl_cert_reqs"] == "required"
 
@@ -109,4 +109,4 @@ def test_files_for_tls_are_named_in_the_query(tmp_path: Path) -> None:
 def test_the_password_is_in_no_repr() -> None:
     """Neither the address nor the client shows it."""
     url = "redis://sft:hunter2@cache"
-    assert "hunter2" not in repr(address.parse(url)) + repr(open_client(url))
+    assert "hunter2" not in repr(parse_url(url)) + repr(open_client(url))

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from sft_adapters.redis.client import Client, Script, open_client
-from sft_adapters.redis.debts import Debts
+from sft_adapters.redis.pending_deletes import Debts
 from sft_core.errors import ConfigurationError
 from support import redis_faults
 from support.peers import peer, server_at

@@ -10,10 +10,10 @@ from itertools import count
 
 import pytest
 
-from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.rate_limiter import MemoryRateLimiter
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.redis.client import Client
-from sft_adapters.redis.limiter import RedisRateLimiter
+from sft_adapters.redis.rate_limiter import RedisRateLimiter
 from sft_adapters.redis.sessions import RedisSessions
 from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit import contracts

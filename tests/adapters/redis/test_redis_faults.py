@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.rate_limiter import MemoryRateLimiter
 from sft_adapters.redis.client import Client, Script
-from sft_adapters.redis.limiter import RedisRateLimiter
+from sft_adapters.redis.rate_limiter import RedisRateLimiter
 from sft_adapters.redis.sessions import RedisSessions
 from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit.contracts.examples import NOW, a_session, a_user

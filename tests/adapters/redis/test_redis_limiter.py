@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.rate_limiter import MemoryRateLimiter
 from sft_adapters.redis.client import Client
-from sft_adapters.redis.limiter import RedisRateLimiter
+from sft_adapters.redis.rate_limiter import RedisRateLimiter
 from sft_adapters.testkit.contracts.examples import NOW
 from sft_adapters.testkit.contracts.limits import MICROSECOND, THREE_A_MINUTE, a_key, admitted, how_many
 from sft_core.errors import DatabaseUnavailable

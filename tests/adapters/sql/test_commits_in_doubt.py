@@ -18,14 +18,14 @@ import pytest
 from falcon.testing import Result
 from sqlalchemy import Engine
 
-from sft_adapters.bootstrap import throwaway_keys
+from sft_adapters.bootstrap.open_application import open_unchecked
+from sft_adapters.bootstrap.storage import throwaway_keys
 from sft_adapters.memory.clock import SettableClock
-from sft_adapters.opening import open_unchecked
 from sft_adapters.settings import Settings
 from sft_adapters.sql.database import SqlDatabase
+from sft_core.maintenance.sweep import SweepPolicy
 from sft_core.values import FileId
 from sft_core.vault.model import FileState
-from sft_core.vault.sweep import SweepPolicy
 from support.edge import API, Edge, edge_of
 from support.proxy import Loss, Proxy, relay
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import PostgresLimits, open_engine
-from sft_adapters.sql.limiter import SqlRateLimiter
+from sft_adapters.sql.rate_limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import NOW, a_link, a_session, a_user, some_parts, stored_file, stored_user

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import Engine
 
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.expiring import SqlLinksOver
 from sft_adapters.sql.leases import SqlLeases
-from sft_adapters.sql.limiter import SqlRateLimiter
+from sft_adapters.sql.rate_limiter import SqlRateLimiter
+from sft_adapters.sql.retention import SqlLinksOver
 from sft_adapters.sql.sessions import SqlSessions
-from sft_adapters.sql.wrapped import SqlWrappedSecrets
+from sft_adapters.sql.wrapped_secrets import SqlWrappedSecrets
 from sft_adapters.testkit import contracts
 from sft_adapters.testkit.contracts.examples import stored_user
 from sft_core.users.model import User

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import Engine, event
 
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.expiring import SqlExpiring, SqlLinksOver, answers_over, sessions_over, throttles_over
-from sft_adapters.sql.limiter import SqlRateLimiter
+from sft_adapters.sql.rate_limiter import SqlRateLimiter
+from sft_adapters.sql.retention import SqlExpiring, SqlLinksOver, answers_over, sessions_over, throttles_over
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import (

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, event, select
 
-from sft_adapters.sql.limiter import SqlRateLimiter
+from sft_adapters.sql.rate_limiter import SqlRateLimiter
 from sft_adapters.sql.tables import throttles
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import NOW, RACERS, race

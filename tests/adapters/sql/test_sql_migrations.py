@@ -22,9 +22,9 @@ from sqlalchemy import Connection, Engine, Table, event, insert, inspect, text
 from sft_adapters.sql import migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import open_engine
-from sft_adapters.sql.expiring import SqlLinksOver
 from sft_adapters.sql.files import to_row
 from sft_adapters.sql.links import to_row as to_link_row
+from sft_adapters.sql.retention import SqlLinksOver
 from sft_adapters.sql.tables import metadata
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import NOW, a_file, a_link, a_user, some_parts

@@ -30,8 +30,8 @@ from sft_adapters.testkit.contracts.examples import (
     stored_file,
     stored_user,
 )
+from sft_core.maintenance.store_identity import MARK_NAME
 from sft_core.values import Page
-from sft_core.vault.belonging import MARK_NAME
 from sft_core.vault.model import FileState, ResumableUpload, VaultPolicy
 from support import racers
 from support.vault import vault_on

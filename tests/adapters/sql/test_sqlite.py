@@ -19,9 +19,9 @@ from sft_adapters.sql.engine import open_engine, sqlite_is_safe_for_many_writers
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import NOW, a_user, stored_user
 from sft_core.errors import DatabaseUnavailable
+from sft_core.maintenance.ports import IdleSince
 from sft_core.users.model import User
 from sft_core.values import FileId
-from sft_core.vault.upkeep_ports import IdleSince
 
 
 def test_every_connection_is_durable_and_strict(sqlite_engine: Engine) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import attrs
 from sqlalchemy import Engine, select
 
-from sft_adapters.sql import claims, retired
+from sft_adapters.sql import key_ownership, retired_keys
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.tables import files
 from sft_adapters.sql.transactions import transaction
-from sft_adapters.sql.wrapped import SqlWrappedSecrets
+from sft_adapters.sql.wrapped_secrets import SqlWrappedSecrets
 from sft_adapters.testkit.contracts.examples import a_link, stored_file
 from sft_core.keys.model import SecretKind
 from sft_core.keys.ports import Rewrapping
@@ -56,9 +56,9 @@ class BesideAStart(SqlWrappedSecrets):
     key_id: str = attrs.field(kw_only=True)
 
     def count(self) -> Mapping[SecretKind, Mapping[str, int]]:
-        if claims.belongs_to(self.engine) != self.key_id:
+        if key_ownership.belongs_to(self.engine) != self.key_id:
             with transaction(self.engine) as (connection, begun):
-                claims.claiming(self.key_id, allow=lambda _needed: None)(connection)
+                key_ownership.claiming(self.key_id, allow=lambda _needed: None)(connection)
                 begun.commit()
         return super().count()
 
@@ -67,8 +67,8 @@ def test_a_key_that_a_service_starts_with_is_not_retired(engine: Engine) -> None
     """Or the storage would belong to a key that has been taken out of the ring, and nobody could start any more."""
     late = WrappedSecret("old", bytes(40))
     assert not BesideAStart(engine, key_id="old").retire("old")
-    assert claims.belongs_to(engine) == "old"
+    assert key_ownership.belongs_to(engine) == "old"
     with transaction(engine) as (connection, _):
-        retired.admit(connection, late)
-    claims.pass_on(engine, "new")
+        retired_keys.admit(connection, late)
+    key_ownership.pass_on(engine, "new")
     assert SqlWrappedSecrets(engine).retire("old")

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
-from sft_adapters.memory.rows import Files, KeptAnswers, Tables
+from sft_adapters.memory.tables import Files, KeptAnswers, Tables
 from sft_core.sharing.idempotency import KeptAnswer
 from sft_core.values import FileId
 

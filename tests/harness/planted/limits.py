@@ -10,7 +10,7 @@ from datetime import datetime
 
 import attrs
 
-from sft_adapters.memory.limiter import MemoryRateLimiter
+from sft_adapters.memory.rate_limiter import MemoryRateLimiter
 from sft_core.errors import TooManyAttempts
 from sft_core.values import Rate
 

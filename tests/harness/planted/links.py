@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from sft_adapters.memory.rows import Links
 from sft_adapters.memory.sessions import MemorySessions
+from sft_adapters.memory.tables import Links
 from sft_core.sharing.model import ShareLink
 from sft_core.users.model import Session
 from sft_core.values import FileId, LinkId, SessionId

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from sft_adapters.memory.expiring import MemoryLinksOver
-from sft_adapters.memory.rows import Tables
+from sft_adapters.memory.retention import MemoryLinksOver
+from sft_adapters.memory.tables import Tables
 from sft_core.sharing.model import ShareLink
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import attrs
 
 from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
-from sft_adapters.memory.rows import Files, Quotas, Tables
+from sft_adapters.memory.tables import Files, Quotas, Tables
 from sft_core.errors import UploadAborted
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import CONDEMNED, FileState

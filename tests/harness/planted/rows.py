@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
-from sft_adapters.memory.rows import Files, Manifests, Tables, Users
+from sft_adapters.memory.tables import Files, Manifests, Tables, Users
 from sft_core.errors import DatabaseUnavailable
 from sft_core.users.model import User
 from sft_core.values import ByteRange, FileId, Page, UserId

@@ -10,12 +10,12 @@ from uuid import UUID
 
 import attrs
 
+from sft_adapters.memory.integrity import Records
 from sft_adapters.memory.leases import MemoryLeases
-from sft_adapters.memory.records import Records
-from sft_adapters.memory.upkeep import Inventory, Ledger, Leftovers, Mark
+from sft_adapters.memory.maintenance import Inventory, Ledger, Leftovers, Mark
+from sft_core.maintenance.ports import Drift, IdleSince, Record, RecordKind
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import FileState, Part
-from sft_core.vault.upkeep_ports import Drift, IdleSince, Record, RecordKind
 
 
 class GivesUpWhatMoves(Leftovers):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from sft_adapters.memory.rows import Manifests, ResumableUploads
+from sft_adapters.memory.tables import Manifests, ResumableUploads
 from sft_core.values import FileId
 from sft_core.vault.model import Part, ResumableUpload
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import attrs
 
-from sft_adapters.memory.rows import Files, Tables
-from sft_adapters.memory.wrapped import MemoryWrappedSecrets
+from sft_adapters.memory.tables import Files, Tables
+from sft_adapters.memory.wrapped_secrets import MemoryWrappedSecrets
 from sft_core.keys.model import SecretKind, StoredSecret
 from sft_core.keys.ports import Rewrapping
 from sft_core.values import FileId, LinkId, UserId, WrappedSecret

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import attrs
 
+from sft_core.maintenance.ports import UpkeepUnit
 from sft_core.ports import Begin
 from sft_core.sharing.idempotency import KeptAnswer
 from sft_core.sharing.model import ShareLink
@@ -33,7 +34,6 @@ from sft_core.values import (
 )
 from sft_core.vault.model import File, FileState, Part, ShareTerms
 from sft_core.vault.ports import Buffer
-from sft_core.vault.upkeep_ports import UpkeepUnit
 
 T = TypeVar("T")
 

@@ -1,5 +1,5 @@
 """
-The contract of `sft_core.vault.upkeep_ports.Ledger`: the sums behind quotas.
+The contract of `sft_core.maintenance.ports.Ledger`: the sums behind quotas.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from sft_adapters.testkit.contracts.examples import (
     stored_user,
 )
 from sft_core.errors import SftError
+from sft_core.maintenance.ports import Drift
 from sft_core.vault.model import FileState
-from sft_core.vault.upkeep_ports import Drift
 
 
 def _drifts(database: Database) -> list[Drift]:

@@ -1,5 +1,5 @@
 """
-The contract of `sft_core.vault.upkeep_ports.Records`: rows, one by one.
+The contract of `sft_core.maintenance.ports.Records`: rows, one by one.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from sft_adapters.testkit.contracts.examples import (
     holding_file,
     stored_user,
 )
+from sft_core.maintenance.ports import Record, RecordKind
 from sft_core.values import FileId, LinkId
 from sft_core.vault.model import ResumableUpload
-from sft_core.vault.upkeep_ports import Record, RecordKind
 
 
 def _recorded(database: Database, kind: RecordKind, limit: int = 9) -> list[Record]:

@@ -1,5 +1,5 @@
 """
-The contracts of `sft_core.vault.upkeep_ports`: leftovers and the inventory.
+The contracts of `sft_core.maintenance.ports`: leftovers and the inventory.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from sft_adapters.testkit.contracts.examples import (
     stored_file,
     stored_user,
 )
+from sft_core.maintenance.ports import IdleSince
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.model import CONDEMNED, File, FileState, Part, ResumableUpload
-from sft_core.vault.upkeep_ports import IdleSince
 
 TICK: Final = timedelta(microseconds=1)
 LATER: Final = timedelta(hours=1)

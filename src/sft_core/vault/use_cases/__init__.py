@@ -8,15 +8,11 @@ the four in one for whoever has the bytes at hand.
 They are imported from here.
 """
 
-from sft_core.vault.use_cases.expiring import (
-    SetExpiry,
-)
-from sft_core.vault.use_cases.reading import (
-    FindFile,
-    ListFiles,
-    ReadFile,
-)
-from sft_core.vault.use_cases.receiving import (
+from sft_core.vault.use_cases.delete import AbortUpload, DeleteFile, purge
+from sft_core.vault.use_cases.expire import SetExpiry
+from sft_core.vault.use_cases.read import FindFile, ListFiles, ReadFile
+from sft_core.vault.use_cases.store import StoreFile, parts_of
+from sft_core.vault.use_cases.upload import (
     HELD_AHEAD,
     NEAR_THE_QUOTA,
     TOUCH_INTERVAL,
@@ -27,15 +23,6 @@ from sft_core.vault.use_cases.receiving import (
     Upload,
     hold,
     step_ahead,
-)
-from sft_core.vault.use_cases.removing import (
-    AbortUpload,
-    DeleteFile,
-    purge,
-)
-from sft_core.vault.use_cases.storing import (
-    StoreFile,
-    parts_of,
 )
 
 __all__ = [

@@ -1,0 +1,7 @@
+"""
+The composition root: from an environment to a running application.
+"""
+
+from sft_adapters.bootstrap.storage import open_service
+
+__all__ = ["open_service"]

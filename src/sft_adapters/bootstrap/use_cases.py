@@ -1,0 +1,272 @@
+"""
+The use cases on their adapters: plain calls, whatever stands behind the ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+import attrs
+
+from sft_adapters.settings import Settings
+from sft_core.application import Application
+from sft_core.maintenance.check_files import ExamineFile
+from sft_core.maintenance.check_records import ExamineRecords
+from sft_core.maintenance.integrity_check import Examine
+from sft_core.maintenance.ports import RecordKind, UpkeepUnit
+from sft_core.maintenance.sweep import Sweep, SweepInTurn, SweepPolicy
+from sft_core.ports import Begin, Clock, Entropy, Expiring, Ids, KeyRing, Leases, RateLimiter
+from sft_core.sharing import idempotent_use_cases
+from sft_core.sharing import use_cases as sharing
+from sft_core.sharing.model import LINK_TOKEN_PURPOSE
+from sft_core.sharing.ports import SharingUnit
+from sft_core.throttle import Throttle
+from sft_core.users import use_cases as users
+from sft_core.users.model import TOTP_PURPOSE, TokenLifetimes
+from sft_core.users.ports import PasswordHasher, QrEncoder, SessionStore, TokenSigner, TotpCodes, UsersUnit
+from sft_core.values import Rate
+from sft_core.vault import use_cases as vault
+from sft_core.vault.model import VaultPolicy
+from sft_core.vault.ports import ContentCipher, MarkedStore, Room
+from sft_core.vault.use_cases import append, concatenate, resumable
+
+
+class AnyUnit(SharingUnit, UpkeepUnit, UsersUnit, Protocol):
+    """
+    A unit of work over everything.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class Adapters:
+    """
+    What stands behind the ports of the use cases; `known_keys` are those that `keyring` holds.
+    """
+
+    begin: Begin[AnyUnit]
+    sessions: SessionStore
+    limiter: RateLimiter
+    leases: Leases
+    expiring: Sequence[Expiring]
+    blobs: MarkedStore
+    room: Room
+    clock: Clock
+    entropy: Entropy
+    ids: Ids
+    keyring: KeyRing
+    known_keys: frozenset[str]
+    cipher: ContentCipher
+    hasher: PasswordHasher
+    signer: TokenSigner
+    codes: TotpCodes
+    qr: QrEncoder
+
+
+def application_of(adapters: Adapters, settings: Settings) -> Application:
+    """
+    Every use case on these adapters, with the limits that the settings say.
+    """
+    begin, clock, entropy, ids = adapters.begin, adapters.clock, adapters.entropy, adapters.ids
+    keyring, sessions, signer = adapters.keyring, adapters.sessions, adapters.signer
+    blobs, cipher = adapters.blobs, adapters.cipher
+    part_size = settings.part_size
+    policy = VaultPolicy(
+        max_file_size=settings.max_file_size,
+        allowed_extensions=settings.allowed_extensions,
+        quota=settings.quota,
+    )
+
+    # --- users -----------------------------------------------------------------------------------
+
+    lifetimes = TokenLifetimes(
+        access=timedelta(minutes=settings.access_token_expire_minutes),
+        refresh=timedelta(days=settings.refresh_token_expire_days),
+    )
+    spend_totp_code = users.SpendTotpCode(
+        clock=clock,
+        keyring=keyring,
+        codes=adapters.codes,
+        throttle=_throttle(adapters, settings, "totp", settings.totp_attempts),
+    )
+    verify_token = users.VerifyToken(begin=begin, clock=clock, sessions=sessions, signer=signer)
+
+    # --- vault -----------------------------------------------------------------------------------
+
+    begin_upload = vault.BeginUpload(
+        begin=begin,
+        ids=ids,
+        clock=clock,
+        entropy=entropy,
+        keyring=keyring,
+        policy=policy,
+        room=adapters.room,
+        part_size=part_size,
+    )
+    store_part = vault.StorePart(
+        begin=begin,
+        clock=clock,
+        entropy=entropy,
+        keyring=keyring,
+        cipher=cipher,
+        blobs=blobs,
+        policy=policy,
+    )
+    seal_upload = vault.SealUpload(begin=begin, store_part=store_part)
+    abort_upload = vault.AbortUpload(begin=begin, clock=clock, blobs=blobs)
+    find_file = vault.FindFile(begin=begin, clock=clock)
+    read_file = vault.ReadFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs)
+    delete_file = vault.DeleteFile(begin=begin, clock=clock, find=find_file, blobs=blobs)
+
+    # --- sharing ---------------------------------------------------------------------------------
+
+    issue_share_link = sharing.IssueShareLink(
+        begin=begin,
+        ids=ids,
+        clock=clock,
+        entropy=entropy,
+        keyring=keyring,
+        find=find_file,
+    )
+    find_shared_file = sharing.FindSharedFile(begin=begin, clock=clock)
+    seal_and_share = sharing.SealAndShare(begin=begin, seal=seal_upload, issue=issue_share_link)
+    keep_answer = idempotent_use_cases.KeepAnswer(clock=clock, lifetime=timedelta(hours=settings.idempotency_hours))
+    find_made = idempotent_use_cases.FindMade(begin=begin, clock=clock, keyring=keyring)
+
+    # --- uploads that may be gone on with --------------------------------------------------------
+
+    create_upload = resumable.CreateUpload(
+        begin=begin,
+        ids=ids,
+        clock=clock,
+        entropy=entropy,
+        keyring=keyring,
+        policy=policy,
+        room=adapters.room,
+    )
+    idle = timedelta(seconds=settings.resumable_idle_seconds)
+    find_upload = resumable.FindUpload(begin=begin, clock=clock, idle=idle)
+    terminate_upload = resumable.TerminateUpload(
+        begin=begin, clock=clock, find=find_upload, blobs=blobs, delete=delete_file
+    )
+
+    # --- upkeep ----------------------------------------------------------------------------------
+
+    sweep_policy = SweepPolicy(
+        idle=idle,
+        single_idle=timedelta(seconds=settings.single_idle_seconds),
+        ended=timedelta(minutes=settings.expiry_grace_minutes),
+        grace=timedelta(hours=settings.orphan_grace_hours),
+        batch=settings.sweep_batch,
+    )
+    sweep = Sweep(begin=begin, clock=clock, blobs=blobs, expiring=adapters.expiring, policy=sweep_policy)
+
+    return Application(
+        register_user=users.RegisterUser(begin=begin, ids=ids, clock=clock, hasher=adapters.hasher),
+        sign_in=users.SignIn(
+            begin=begin,
+            ids=ids,
+            clock=clock,
+            hasher=adapters.hasher,
+            sessions=sessions,
+            signer=signer,
+            lifetimes=lifetimes,
+            spend_totp_code=spend_totp_code,
+            throttle=_throttle(adapters, settings, "sign-in", settings.sign_in_attempts),
+        ),
+        refresh_session=users.RefreshSession(
+            verify=verify_token,
+            clock=clock,
+            sessions=sessions,
+            signer=signer,
+            lifetimes=lifetimes,
+        ),
+        authenticate=users.Authenticate(verify=verify_token),
+        set_up_totp=users.SetUpTotp(begin=begin, keyring=keyring, codes=adapters.codes, qr=adapters.qr),
+        confirm_totp=users.ConfirmTotp(begin=begin, spend_totp_code=spend_totp_code),
+        disable_totp=users.DisableTotp(begin=begin, spend_totp_code=spend_totp_code),
+        begin_upload=begin_upload,
+        store_part=store_part,
+        seal_upload=seal_upload,
+        abort_upload=abort_upload,
+        store_file=vault.StoreFile(
+            begin_upload=begin_upload,
+            store_part=store_part,
+            seal=seal_upload,
+            abort=abort_upload,
+        ),
+        find_file=find_file,
+        list_files=vault.ListFiles(begin=begin, clock=clock),
+        read_file=read_file,
+        set_expiry=vault.SetExpiry(begin=begin, clock=clock, find=find_file),
+        delete_file=delete_file,
+        create_upload=create_upload,
+        find_upload=find_upload,
+        take_upload=append.TakeUpload(begin=begin, find=find_upload, keyring=keyring, policy=policy),
+        append_bytes=append.AppendBytes(
+            begin=begin,
+            clock=clock,
+            entropy=entropy,
+            cipher=cipher,
+            blobs=blobs,
+            policy=policy,
+            read=read_file,
+            part_size=part_size,
+        ),
+        finish_upload=resumable.FinishUpload(
+            find=find_upload,
+            keyring=keyring,
+            seal=seal_upload,
+            seal_and_share=seal_and_share,
+        ),
+        terminate_upload=terminate_upload,
+        concatenate_uploads=concatenate.ConcatenateUploads(
+            create=create_upload,
+            find=find_upload,
+            read=read_file,
+            store_part=store_part,
+            seal=seal_upload,
+            seal_and_share=seal_and_share,
+            terminate=terminate_upload,
+            part_size=part_size,
+        ),
+        issue_share_link=issue_share_link,
+        issue_once=idempotent_use_cases.IssueOnce(
+            begin=begin, issue=issue_share_link, keep=keep_answer, find=find_made
+        ),
+        seal_and_share=seal_and_share,
+        seal_once=idempotent_use_cases.SealOnce(
+            begin=begin, seal=seal_upload, issue=issue_share_link, keep=keep_answer
+        ),
+        find_made=find_made,
+        find_shared_file=find_shared_file,
+        redeem_share_link=sharing.RedeemShareLink(begin=begin, clock=clock, find=find_shared_file),
+        revoke_share_link=sharing.RevokeShareLink(begin=begin, clock=clock, find=find_shared_file),
+        summarise_links=sharing.SummariseLinks(begin=begin, clock=clock, keyring=keyring),
+        examine=Examine(
+            begin=begin,
+            clock=clock,
+            entropy=entropy,
+            examine_file=ExamineFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs),
+            examine_records=ExamineRecords(
+                begin=begin,
+                keyring=keyring,
+                purposes={RecordKind.LINK: LINK_TOKEN_PURPOSE, RecordKind.USER: TOTP_PURPOSE},
+            ),
+            policy=sweep_policy,
+            known_keys=adapters.known_keys,
+        ),
+        sweep=sweep,
+        sweep_in_turn=SweepInTurn(
+            sweep=sweep,
+            leases=adapters.leases,
+            holder=str(ids.new()),
+            interval=timedelta(seconds=settings.sweep_interval_seconds),
+        ),
+    )
+
+
+def _throttle(adapters: Adapters, settings: Settings, purpose: str, attempts: int) -> Throttle:
+    window = timedelta(minutes=settings.attempts_window_minutes)
+    return Throttle(limiter=adapters.limiter, clock=adapters.clock, purpose=purpose, rate=Rate(attempts, window))

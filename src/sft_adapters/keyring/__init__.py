@@ -1,0 +1,3 @@
+"""
+The key ring from key files and the environment, reloaded while the service runs.
+"""

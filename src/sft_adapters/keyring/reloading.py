@@ -1,0 +1,108 @@
+"""
+The key ring of a running service: it follows its files, so that nobody has to start it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import Final
+
+import attrs
+
+from sft_adapters.crypto.keyring import AesKeyRing
+from sft_adapters.disk import key_files
+from sft_adapters.keyring.loading import with_keys_read_again
+from sft_adapters.settings import Settings
+from sft_core.errors import ConfigurationError, UnknownKey
+from sft_core.values import Secret, WrappedSecret
+
+log: Final = logging.getLogger("sft.keys")
+
+REST_SECONDS: Final = 2.0
+"""How long after a look that was no use the files are not read again: rows can name any key."""
+
+
+@attrs.define(eq=False)
+class LiveKeyRing:
+    """
+    Implements `sft_core.ports.KeyRing` with the keys that the settings gave, and those that the key files hold now.
+
+    Before it wraps it looks whether the files have changed, so a new active key wraps what comes
+    next. If a secret names a key that it does not know, it reads them again, at most once in
+    `REST_SECONDS` while they have not changed. What cannot be read leaves it as it was. Keys of the
+    environment are those of the start.
+
+    A key that is taken out of the ring goes on opening here until the process ends: a request that
+    is under way may have read its row before.
+    """
+
+    _settings: Settings = attrs.field(repr=False)
+    _seconds: Callable[[], float] = time.monotonic
+    _ring: AesKeyRing = attrs.field(init=False)
+    _version: tuple[int, ...] | None = attrs.field(default=None, init=False)
+    _rests_until: float = attrs.field(default=0.0, init=False)
+    _lock: Lock = attrs.field(factory=Lock, init=False, repr=False)
+
+    @_ring.default
+    def _as_given(self) -> AesKeyRing:
+        return AesKeyRing(self._settings.encryption_key, self._settings.earlier_keys)
+
+    @property
+    def active_id(self) -> str:
+        """
+        The name of the key that it wraps under.
+        """
+        return self._ring.active_id
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """
+        The names of all keys that it opens with.
+        """
+        return self._ring.ids
+
+    def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
+        self.look()
+        return self._ring.wrap(secret, purpose=purpose, context=context)
+
+    def unwrap(self, wrapped: WrappedSecret, *, purpose: str, context: bytes) -> Secret:
+        try:
+            return self._ring.unwrap(wrapped, purpose=purpose, context=context)
+        except UnknownKey:
+            self.look(missing=wrapped.key_id)
+        return self._ring.unwrap(wrapped, purpose=purpose, context=context)
+
+    def look(self, *, missing: str | None = None) -> None:
+        """
+        Have the ring as its files are now, if they have changed, or if a key is missing from it.
+        """
+        folder = self._settings.data_dir / "keys"
+        if key_files.version(folder) == self._version and (missing is None or self._rests()):
+            return
+        with self._lock:
+            # Before they are read: what changes meanwhile is another version.
+            version = key_files.version(folder)
+            is_known = missing is None or missing in self._ring.ids
+            if (version == self._version and (is_known or self._rests())) or (self._version is None and self._rests()):
+                return
+            self._rests_until = self._seconds() + REST_SECONDS
+            try:
+                self._read()
+            except ConfigurationError as error:
+                log.warning("the key ring stays as it was: %s", error.detail)
+                self._version = None
+            else:
+                self._version = version
+
+    def _read(self) -> None:
+        fresh = with_keys_read_again(self._settings)
+        before = self._ring
+        self._ring = AesKeyRing(fresh.encryption_key, (*fresh.earlier_keys, before.active, *before.old))
+        if self._ring.active_id != before.active_id:
+            log.info("key %s wraps what is new", self._ring.active_id)
+
+    def _rests(self) -> bool:
+        return self._seconds() < self._rests_until

@@ -1,0 +1,3 @@
+"""
+What operators' commands need above the composition root.
+"""

@@ -1,0 +1,242 @@
+"""
+The key ring as an operator sees it: where its keys come from, what needs them, how they change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from sft_adapters.bootstrap.open_application import one_writer
+from sft_adapters.bootstrap.storage import check_schema
+from sft_adapters.crypto.keyring import AesKeyRing, key_id
+from sft_adapters.disk import key_files
+from sft_adapters.disk.locks import held
+from sft_adapters.keyring.loading import with_keys_read_again
+from sft_adapters.settings import Settings, parsers
+from sft_adapters.sql import key_ownership
+from sft_adapters.sql.engine import opened
+from sft_adapters.sql.wrapped_secrets import SqlWrappedSecrets
+from sft_core.errors import ConfigurationError
+from sft_core.keys.model import SecretKind
+from sft_core.keys.use_cases import RewrapSecrets
+
+_LOCK: Final = "another command is changing the key ring"
+
+
+@attrs.frozen(kw_only=True)
+class RingKey:
+    """
+    A key of the ring, or one that is missing from it; never the key itself.
+
+    `file` holds it, or the environment gave it, or both; a missing key has neither. `made_at` is
+    known of files only.
+    """
+
+    id: str
+    active: bool = False
+    file: Path | None = None
+    in_environment: bool = False
+    made_at: datetime | None = None
+    needed_by: Mapping[SecretKind, int] = attrs.field(factory=dict)
+
+    @property
+    def is_missing(self) -> bool:
+        """
+        Whether something stored needs the key and the ring does not hold it.
+        """
+        return self.file is None and not self.in_environment
+
+    @property
+    def is_needed(self) -> bool:
+        """
+        Whether something stored needs the key.
+        """
+        return any(self.needed_by.values())
+
+
+def keys_of(settings: Settings) -> list[RingKey]:
+    """
+    Every key of the ring, the active one first, and those that are missing; with all that needs them.
+
+    Nothing is changed, and nobody is kept from changing anything.
+    """
+    settings = _with_real_keys(settings)
+    check_schema(settings)
+    with opened(settings.database, busy_seconds=settings.database_timeout_seconds) as engine:
+        counts = SqlWrappedSecrets(engine, settings.database_migration_seconds).count()
+    ring = AesKeyRing(settings.encryption_key, settings.earlier_keys)
+    known = list(dict.fromkeys([ring.active_id, *map(key_id, settings.earlier_keys)]))
+    missing = sorted({name for kind in counts.values() for name in kind} - ring.ids)
+    return [_ring_key(settings, name, counts) for name in (*known, *missing)]
+
+
+def _ring_key(settings: Settings, name: str, counts: Mapping[SecretKind, Mapping[str, int]]) -> RingKey:
+    folder, active = settings.data_dir / "keys", key_id(settings.encryption_key)
+    file: Path | None = None
+    if name == active and _is_in_a_file(settings):
+        file = key_files.path_of(folder, "ENCRYPTION_KEY")
+    elif name in map(key_id, settings.earlier_key_files):
+        file = key_files.path_of_earlier(folder, name)
+    given = {key_id(key) for key in settings.encryption_keys_retiring}
+    if not _is_in_a_file(settings):
+        given.add(active)
+    return RingKey(
+        id=name,
+        active=name == active,
+        file=file,
+        in_environment=name in given,
+        made_at=key_files.made_at(file) if file else None,
+        needed_by={kind: counts[kind].get(name, 0) for kind in SecretKind},
+    )
+
+
+def _is_in_a_file(settings: Settings) -> bool:
+    return "ENCRYPTION_KEY" in settings.stood_in_for
+
+
+def _with_real_keys(settings: Settings) -> Settings:
+    """
+    The settings with the keys that are there; `ConfigurationError` if the active one was never made, or is lost.
+    """
+    folder = settings.data_dir / "keys"
+    if _is_in_a_file(settings) and not key_files.read(folder, ["ENCRYPTION_KEY"]):
+        path = key_files.path_of(folder, "ENCRYPTION_KEY")
+        raise ConfigurationError(f"{path} is missing: the first start makes it, and if it was lost, bring it back")
+    return with_keys_read_again(settings)
+
+
+def active_id(settings: Settings) -> str:
+    """
+    The id of the active key; `ConfigurationError` if it was never made, or is lost.
+    """
+    return key_id(_with_real_keys(settings).encryption_key)
+
+
+def add(settings: Settings) -> tuple[str, str]:
+    """
+    Make a new active key in the data folder; the ids of the key before and of the new one.
+
+    `ConfigurationError` if the active key comes from the environment, where nobody but the operator
+    can put another one.
+    """
+    if not _is_in_a_file(settings):
+        raise ConfigurationError("ENCRYPTION_KEY comes from the environment, so its successor has to be put there too")
+    folder = settings.data_dir / "keys"
+    with _alone(settings):
+        before = active_id(settings)
+        key_files.succeed(folder, before)
+        return before, active_id(settings)
+
+
+def write_key(path: Path) -> str:
+    """
+    Make a new key in a new file, readable by its owner only; its id.
+    """
+    return key_id(parsers.encryption_key(key_files.write(path)))
+
+
+def retire(settings: Settings, name: str) -> RingKey:
+    """
+    Take a key out of the ring as far as it is in a file; what the key was.
+
+    `ConfigurationError`, changing nothing, if something stored still needs it, or if it is the
+    active one or none of the ring's.
+    """
+    with _alone(settings):
+        found = next((key for key in keys_of(settings) if key.id == name), None)
+        if found is None or found.is_missing:
+            raise ConfigurationError(f"the ring holds no key {name}")
+        if found.active:
+            raise ConfigurationError(f"key {name} is the active one: `sft keys add` makes its successor first")
+        if found.is_needed:
+            raise ConfigurationError(_still_needed(found))
+        # First, or a start after a crash would look for a key that is gone.
+        pass_on(settings)
+        _retire_in_storage(settings, name)
+        if found.file is not None:
+            return attrs.evolve(found, file=key_files.set_aside_earlier(settings.data_dir / "keys", name))
+        return found
+
+
+def _still_needed(key: RingKey) -> str:
+    needs = ", ".join(f"{number} {words(kind)}" for kind, number in key.needed_by.items() if number)
+    return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first, which tells of what does not open"
+
+
+def _retire_in_storage(settings: Settings, name: str) -> None:
+    """
+    Let no service wrap under the key any more; `ConfigurationError` if one has done so just now.
+    """
+    seconds = settings.database_timeout_seconds
+    with one_writer(settings, wait_seconds=seconds), opened(settings.database, busy_seconds=seconds) as engine:
+        is_retired = SqlWrappedSecrets(engine, settings.database_migration_seconds).retire(name)
+    if not is_retired:
+        raise ConfigurationError(
+            f"key {name} is needed again, because a service still wraps under it: run `sft keys rotate`, and this again"
+        )
+
+
+def pass_on(settings: Settings) -> None:
+    """
+    Let the storage belong to the active key, once nothing needs another one.
+    """
+    settings = _with_real_keys(settings)
+    active, seconds = AesKeyRing(settings.encryption_key).active_id, settings.database_timeout_seconds
+    with opened(settings.database, busy_seconds=seconds) as engine:
+        if key_ownership.belongs_to(engine) not in {None, active}:
+            with one_writer(settings, wait_seconds=seconds):
+                key_ownership.pass_on(engine, active)
+
+
+@contextmanager
+def open_rewrapping(
+    settings: Settings, *, dry_run: bool = False, when_waiting: Callable[[str], None] | None = None
+) -> Iterator[RewrapSecrets]:
+    """
+    The use case that brings secrets under the active key, on the storage that the settings name.
+
+    It may be used beside running services, except where only one process may write; a dry run
+    always may.
+    """
+    settings = _with_real_keys(settings)
+    check_schema(settings)
+    seconds = settings.database_timeout_seconds
+    with (
+        nullcontext() if dry_run else one_writer(settings, wait_seconds=seconds, when_waiting=when_waiting),
+        opened(settings.database, busy_seconds=seconds) as engine,
+    ):
+        secrets = SqlWrappedSecrets(engine, settings.database_migration_seconds)
+        yield RewrapSecrets(secrets=secrets, keyring=AesKeyRing(settings.encryption_key, settings.earlier_keys))
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """
+    Nobody else changes the key files of this folder meanwhile.
+    """
+    folder = settings.data_dir / "keys"
+    if not folder.is_dir():
+        yield
+        return
+    with held(folder / "ring.lock", by=_LOCK, wait_seconds=settings.database_timeout_seconds):
+        yield
+
+
+def words(kind: SecretKind) -> str:
+    """
+    What people call secrets of a kind.
+    """
+    return _WORDS[kind]
+
+
+_WORDS: Final = {
+    SecretKind.FILE_KEY: "file keys",
+    SecretKind.LINK_TOKEN: "link tokens",
+    SecretKind.TOTP_SEED: "TOTP seeds",
+}

@@ -1,0 +1,90 @@
+"""
+Rows of every kind, held against those that they name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, null, select, true
+
+from sft_adapters.sql.errors import translated
+from sft_adapters.sql.tables import files, links, uploads, usages, users
+from sft_core.maintenance.ports import Record, RecordKind
+from sft_core.values import WrappedSecret
+
+_NAMED: Final[Mapping[str, Table]] = {"file": files, "account": users}
+
+
+@attrs.frozen
+class _Place:
+    """
+    Where rows of a kind are: the columns of the id, of what they name, and of key id and wrapped secret.
+    """
+
+    id: Column[Any]
+    names: Mapping[str, Column[Any]]
+    key_id: ColumnElement[Any] = attrs.field(factory=null)
+    wrapped: ColumnElement[Any] = attrs.field(factory=null)
+
+
+_PLACES: Final = {
+    RecordKind.FILE: _Place(files.c.id, {"account": files.c.owner_id}),
+    RecordKind.LINK: _Place(
+        links.c.id,
+        {"file": links.c.file_id, "account": links.c.owner_id},
+        links.c.token_key_id,
+        links.c.wrapped_token,
+    ),
+    RecordKind.UPLOAD: _Place(uploads.c.file_id, {"file": uploads.c.file_id}),
+    RecordKind.USAGE: _Place(usages.c.owner_id, {"account": usages.c.owner_id}),
+    RecordKind.USER: _Place(users.c.id, {}, users.c.totp_key_id, users.c.totp_seed),
+}
+
+
+@attrs.frozen
+class SqlRecords:
+    """
+    Implements `sft_core.maintenance.ports.Records`.
+    """
+
+    connection: Connection
+
+    def page(self, kind: RecordKind, *, after: UUID | None, limit: int) -> Sequence[Record]:
+        return self._records(kind, _PLACES[kind].id > after.bytes if after is not None else true(), limit)
+
+    def get(self, kind: RecordKind, record_id: UUID) -> Record | None:
+        return next(iter(self._records(kind, _PLACES[kind].id == record_id.bytes, 1)), None)
+
+    def _records(self, kind: RecordKind, chosen: ColumnElement[bool], limit: int) -> list[Record]:
+        with translated():
+            rows = self.connection.execute(_query(_PLACES[kind], chosen, limit)).all()
+        return [_record(kind, row) for row in rows]
+
+
+def _query(place: _Place, chosen: ColumnElement[bool], limit: int) -> Select[Any]:
+    """
+    So many rows, and of what each of them names whether it is missing, as one look sees both.
+    """
+    named = [column.label(f"its_{name}") for name, column in place.names.items()]
+    columns = (place.id.label("id"), place.key_id.label("key_id"), place.wrapped.label("wrapped"), *named)
+    # First the rows and then the look for what they name: no plan can take it to be for the whole table.
+    page = select(*columns).where(chosen).order_by(place.id).limit(limit).subquery()
+    query: Select[Any] = select(page.c.id, page.c.key_id, page.c.wrapped).select_from(page).order_by(page.c.id)
+    for name in place.names:
+        other = _NAMED[name].alias()
+        query = query.outerjoin(other, other.c.id == page.c[f"its_{name}"])
+        query = query.add_columns(other.c.id.is_(None).label(f"lacks_{name}"))
+    return query
+
+
+def _record(kind: RecordKind, row: Row[Any]) -> Record:
+    return Record(
+        kind=kind,
+        id=UUID(bytes=row.id),
+        lacks=frozenset(name for name in _PLACES[kind].names if getattr(row, f"lacks_{name}")),
+        secret=WrappedSecret(row.key_id, row.wrapped) if row.wrapped is not None else None,
+    )

@@ -1,0 +1,181 @@
+"""
+What keeping a database healthy looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sft_adapters.sql.errors import translated
+from sft_adapters.sql.manifests import COLUMNS
+from sft_adapters.sql.tables import UNFINISHED, files, links, parts, uploads, usages, users
+from sft_core.maintenance.ports import Drift, IdleSince
+from sft_core.values import FileId, UserId
+from sft_core.vault.model import CONDEMNED, FileState, Part
+
+_CONDEMNED: Final = files.c.state.in_([state.value for state in CONDEMNED])
+_IS_SEALED: Final = files.c.state == FileState.SEALED.value
+_DUE: Final = case((_IS_SEALED, files.c.size), else_=files.c.held)
+
+
+def _page(connection: Connection, chosen: ColumnElement[bool], after: FileId | None, limit: int) -> list[FileId]:
+    later = files.c.id > after.bytes if after is not None else true()
+    query = select(files.c.id).where(chosen, later).order_by(files.c.id).limit(limit)
+    with translated():
+        return [FileId(UUID(bytes=file_id)) for file_id in connection.execute(query).scalars()]
+
+
+@attrs.frozen
+class SqlLeftovers:
+    """
+    Implements `sft_core.maintenance.ports.Leftovers`.
+    """
+
+    connection: Connection
+
+    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
+        return _page(self.connection, and_(UNFINISHED, _CONDEMNED), after, limit)
+
+    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[FileId]:
+        return _page(self.connection, and_(UNFINISHED, _is_idle(since)), after, limit)
+
+    def expired(self, *, by: datetime, after: FileId | None, limit: int) -> Sequence[FileId]:
+        return _page(self.connection, _is_expired(by), after, limit)
+
+    def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
+        return self._condemn(file_id, _is_expired(by), FileState.DELETING, now)
+
+    def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
+        return self._condemn(file_id, _is_idle(since), FileState.ABORTING, now)
+
+    def _condemn(self, file_id: FileId, condition: ColumnElement[bool], state: FileState, now: datetime) -> bool:
+        change = {"state": state.value, "key_id": None, "wrapped_key": None, "touched_at": now}
+        with translated():
+            condemned = update(files).where(files.c.id == file_id.bytes, condition).values(change)
+            return self.connection.execute(condemned).rowcount == 1
+
+    def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
+        query = select(parts.c.blob_key).where(parts.c.blob_key.in_(list(blob_keys)))
+        with translated():
+            return frozenset(self.connection.execute(query).scalars())
+
+    def places_of(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
+        query = select(parts.c.header, parts.c.file_id, parts.c.number).where(parts.c.header.in_(headers))
+        with translated():
+            rows = self.connection.execute(query).all() if headers else ()
+        return {row.header: (FileId(UUID(bytes=row.file_id)), row.number) for row in rows}
+
+    def first_account(self) -> datetime | None:
+        with translated():
+            first: datetime | None = self.connection.execute(select(func.min(users.c.created_at))).scalar_one()
+        return first
+
+
+def _is_expired(by: datetime) -> ColumnElement[bool]:
+    return and_(_IS_SEALED, files.c.expires_at <= by)
+
+
+def _is_idle(since: IdleSince) -> ColumnElement[bool]:
+    is_resumable = select(uploads.c.file_id).where(uploads.c.file_id == files.c.id).exists()
+    rests = or_(and_(is_resumable, _rests(since.resumable)), and_(~is_resumable, _rests(since.single)))
+    return and_(files.c.state == FileState.RECEIVING.value, rests)
+
+
+def _rests(since: datetime) -> ColumnElement[bool]:
+    # A release that does not know the second column leaves it at the beginning of time.
+    return and_(files.c.created_at <= since, files.c.touched_at <= since)
+
+
+@attrs.frozen
+class SqlInventory:
+    """
+    Implements `sft_core.maintenance.ports.Inventory`.
+    """
+
+    connection: Connection
+
+    def files(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
+        return _page(self.connection, true(), after, limit)
+
+    def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
+        later = (parts.c.file_id == file_id.bytes) & (parts.c.number > after)
+        query = select(*COLUMNS).where(later).order_by(parts.c.number).limit(limit)
+        with translated():
+            return [Part(**row) for row in self.connection.execute(query).mappings()]
+
+    def stray_parts(self, *, after: str, limit: int) -> Sequence[str]:
+        own = select(files.c.id).where(files.c.id == parts.c.file_id).exists()
+        # Our keys are ASCII; what order the database has for text does not matter as long as it is one.
+        stray = select(parts.c.blob_key).where(parts.c.blob_key > after, ~own).order_by(parts.c.blob_key).limit(limit)
+        with translated():
+            return list(self.connection.execute(stray).scalars())
+
+    def key_ids(self) -> Mapping[str, frozenset[str]]:
+        wrapped = {"links": links.c.token_key_id, "second factors": users.c.totp_key_id}
+        with translated():
+            return {
+                name: frozenset(self.connection.execute(select(column).where(column.is_not(None)).distinct()).scalars())
+                for name, column in wrapped.items()
+            }
+
+
+@attrs.frozen
+class SqlLedger:
+    """
+    Implements `sft_core.maintenance.ports.Ledger`.
+    """
+
+    connection: Connection
+
+    def drifts(self) -> Sequence[Drift]:
+        sums = (
+            select(
+                files.c.owner_id,
+                func.sum(_DUE).label("due"),
+                func.sum(case((files.c.held != _DUE, 1), else_=0)).label("wrong"),
+            )
+            .group_by(files.c.owner_id)
+            .subquery()
+        )
+        counted = func.coalesce(usages.c.bytes, 0)
+        due = func.coalesce(sums.c.due, 0)
+        query = (
+            select(users.c.id, counted.label("counted"), due.label("due"))
+            .join_from(users, usages, usages.c.owner_id == users.c.id, isouter=True)
+            .join(sums, sums.c.owner_id == users.c.id, isouter=True)
+            .where(or_(counted != due, func.coalesce(sums.c.wrong, 0) > 0))
+            .order_by(users.c.id)
+        )
+        with translated():
+            rows = self.connection.execute(query).all()
+        return [Drift(owner=UserId(UUID(bytes=row.id)), counted=int(row.counted), due=int(row.due)) for row in rows]
+
+    def recount(self, owner: UserId) -> None:
+        own = files.c.owner_id == owner.bytes
+        with translated():
+            self._lock(owner, own)
+            # Only what is wrong: what came since the lock is right, and may be locked by who waits for the sum.
+            drifted = update(files).where(own, _IS_SEALED, files.c.held != files.c.size)
+            self.connection.execute(drifted.values(held=files.c.size))
+            total = select(func.coalesce(func.sum(files.c.held), 0)).where(own)
+            # A statement of its own: it sees what those have done whom the lock waited for.
+            counted = int(self.connection.execute(total).scalar_one())
+            self.connection.execute(update(usages).where(usages.c.owner_id == owner.bytes).values(bytes=counted))
+
+    def _lock(self, owner: UserId, own: ColumnElement[bool]) -> None:
+        """
+        Hold the owner's files, then the sum, in the order that every change of what a file holds has.
+        """
+        rows = select(files.c.id).where(own).order_by(files.c.id).with_for_update(key_share=True)
+        self.connection.execute(rows).all()
+        dialect: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
+        row = dialect.insert(usages).values(owner_id=owner.bytes, bytes=0)
+        same = row.on_conflict_do_update(index_elements=["owner_id"], set_={"bytes": usages.c.bytes})
+        self.connection.execute(same)

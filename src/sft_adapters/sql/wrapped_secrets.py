@@ -1,0 +1,141 @@
+"""
+The wrapped secrets of all tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
+from sqlalchemy import Column, Connection, Engine, Table, func, select, update
+
+from sft_adapters.sql import key_ownership, retired_keys
+from sft_adapters.sql.tables import files, links, users
+from sft_adapters.sql.transactions import transaction
+from sft_core.keys.model import SecretKind, StoredSecret
+from sft_core.keys.ports import Rewrapping
+from sft_core.values import WrappedSecret
+
+_LOCK_SECONDS: Final = 2.0
+"""How long a retirement waits for those who are storing something, and others wait behind it."""
+
+
+@attrs.frozen
+class _Place:
+    """
+    Where the secrets of one kind are: the table, and the columns of key id and wrapped secret.
+    """
+
+    table: Table
+    key_id: Column[Any]
+    wrapped: Column[Any]
+
+
+PLACES: Final = {
+    SecretKind.FILE_KEY: _Place(files, files.c.key_id, files.c.wrapped_key),
+    SecretKind.LINK_TOKEN: _Place(links, links.c.token_key_id, links.c.wrapped_token),
+    SecretKind.TOTP_SEED: _Place(users, users.c.totp_key_id, users.c.totp_seed),
+}
+
+
+@attrs.frozen
+class SqlWrappedSecrets:
+    """
+    Implements `sft_core.keys.ports.WrappedSecrets`.
+
+    No index leads to a key's rows, so looking for them takes a walk through the table, for which
+    `seconds` are allowed. A change takes few rows at a time and waits for none: on PostgreSQL those
+    that somebody has locked are left out, so it can neither hold anybody up for long nor be one of
+    two that wait for each other.
+    """
+
+    engine: Engine
+    seconds: float | None = None
+
+    def count(self) -> Mapping[SecretKind, Mapping[str, int]]:
+        with transaction(self.engine, read_only=True, seconds=self.seconds) as (connection, _):
+            return {kind: _counted(connection, place) for kind, place in PLACES.items()}
+
+    def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
+        place = PLACES[kind]
+        row = place.table.c
+        version = row.version if kind is SecretKind.FILE_KEY else None
+        columns = [row.id, place.wrapped.label("wrapped"), *([version.label("version")] if version is not None else [])]
+        query = select(*columns).where(place.key_id == key_id).order_by(row.id).limit(limit)
+        if after is not None:
+            query = query.where(row.id > after.bytes)
+        with transaction(self.engine, read_only=True, seconds=self.seconds) as (connection, _):
+            return [
+                StoredSecret(
+                    kind=kind,
+                    id=UUID(bytes=found.id),
+                    version=found.version if version is not None else 1,
+                    wrapped=WrappedSecret(key_id, found.wrapped),
+                )
+                for found in connection.execute(query)
+            ]
+
+    def replace(self, rewrappings: Sequence[Rewrapping]) -> int:
+        with transaction(self.engine) as (connection, begun):
+            for one in {one.anew.key_id: one.anew for one in rewrappings}.values():
+                retired_keys.admit(connection, one)
+            free = _unlocked(connection, rewrappings)
+            replaced = sum(_replace(connection, one) for one in rewrappings if (one.read.kind, one.read.id) in free)
+            begun.commit()
+        return replaced
+
+    def retire(self, key_id: str) -> bool:
+        while True:
+            # Those who are about to store something wait behind this, so it does not wait for long.
+            with transaction(self.engine, seconds=_LOCK_SECONDS) as (connection, begun):
+                attempt = retired_keys.begin(connection, key_id)
+                begun.commit()
+            # A long look, and nobody is kept waiting for it: what is not there now will not come.
+            is_needed = any(key_id in keys for keys in self.count().values())
+            with transaction(self.engine) as (connection, begun):
+                # By a service that has started meanwhile with it as its active key, at the latest.
+                is_needed = is_needed or key_ownership.claimed_by(connection) == key_id
+                if is_needed:
+                    retired_keys.give_up(connection, key_id, attempt)
+                is_settled = not is_needed and retired_keys.settle(connection, key_id, attempt)
+                begun.commit()
+            if is_needed or is_settled:
+                return is_settled
+
+
+def _counted(connection: Connection, place: _Place) -> Mapping[str, int]:
+    query = select(place.key_id, func.count()).where(place.key_id.is_not(None)).group_by(place.key_id)
+    return {str(key_id): int(number) for key_id, number in connection.execute(query)}
+
+
+def _unlocked(connection: Connection, rewrappings: Sequence[Rewrapping]) -> set[tuple[SecretKind, UUID]]:
+    """
+    The rows that nobody else is changing; they are ours until the end of the transaction.
+
+    SQLite has one writer at a time: all of them are.
+    """
+    free = set()
+    for kind, place in PLACES.items():
+        wanted = [one.read.id.bytes for one in rewrappings if one.read.kind is kind]
+        if wanted:
+            query = select(place.table.c.id).where(place.table.c.id.in_(wanted))
+            # As strong as the update's own lock and no stronger: a new link may refer to the row meanwhile.
+            rows = connection.execute(query.with_for_update(skip_locked=True, key_share=True))
+            free |= {(kind, UUID(bytes=row.id)) for row in rows}
+    return free
+
+
+def _replace(connection: Connection, rewrapping: Rewrapping) -> bool:
+    read, anew = rewrapping.read, rewrapping.anew
+    place = PLACES[read.kind]
+    change: dict[str, Any] = {place.key_id.name: anew.key_id, place.wrapped.name: anew.ciphertext}
+    if read.kind is SecretKind.TOTP_SEED:
+        change["revision"] = users.c.revision + 1
+    unchanged = (
+        (place.table.c.id == read.id.bytes)
+        & (place.key_id == read.wrapped.key_id)
+        & (place.wrapped == read.wrapped.ciphertext)
+    )
+    return connection.execute(update(place.table).where(unchanged).values(change)).rowcount == 1

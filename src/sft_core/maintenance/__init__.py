@@ -1,0 +1,3 @@
+"""
+What operators run on a vault: sweep, orphan removal, integrity check, repair.
+"""

@@ -1,0 +1,187 @@
+"""
+One file under the doctor's eyes: its key, its manifest, and the blobs that its manifest names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import attrs
+
+from sft_core.errors import AuthenticationFailed, BlobMissing, BlobSizeMismatch, UnknownKey, UnwrapFailed
+from sft_core.maintenance.findings import Damage, Finding
+from sft_core.maintenance.ports import UpkeepUnit
+from sft_core.ports import Begin, KeyRing
+from sft_core.values import ByteRange, Secret
+from sft_core.vault.model import FILE_KEY_PURPOSE, Encryption, File, FileState, Part
+from sft_core.vault.ports import ContentCipher, MarkedStore
+
+PAGE = 256
+"""How many rows are looked at together."""
+
+Chosen = Callable[[Part], bool]
+
+
+def nothing(_part: Part) -> bool:
+    """
+    No part's content is to be read.
+    """
+    return False
+
+
+@attrs.frozen(kw_only=True)
+class ExamineFile:
+    """
+    Find what is wrong with a sealed file, or with what has been recorded of an upload.
+
+    Whether a part is there and how long it is, its store tells in a listing. The content of those
+    parts that are `chosen` is read and authenticated to the last byte. The file's manifest is held
+    in memory while it is looked at, about a kilobyte a part.
+    """
+
+    begin: Begin[UpkeepUnit]
+    keyring: KeyRing
+    cipher: ContentCipher
+    blobs: MarkedStore
+
+    def __call__(self, file: File, *, chosen: Chosen = nothing) -> Iterator[Finding]:
+        parts = self._manifest(file)
+        yield from _manifest_findings(file, parts)
+        key, finding = self._key(file, parts)
+        if finding is not None:
+            yield finding
+        misfits = {part.number for part in parts if key is not None and not self._fits(file, key, part)}
+        sizes = {blob.key: blob.size for blob in self.blobs.list(file.blob_prefix)} if parts else {}
+        for part in parts:
+            if part.number in misfits:
+                yield _about(file, part, Damage.ALTERED_MANIFEST, "the manifest's header is not of this file's key")
+            is_readable = key is not None and part.number not in misfits and part.blob_key in sizes
+            damage = self._part_damage(file, part, sizes, key if is_readable and chosen(part) else None)
+            if damage is not None:
+                yield _about(file, part, damage, f"{_SENTENCES[damage]} (blob {part.blob_key})")
+
+    def _manifest(self, file: File) -> list[Part]:
+        parts: list[Part] = []
+        while True:
+            after = parts[-1].number if parts else -1
+            with self.begin(read_only=True) as unit:
+                page = unit.inventory.parts(file.id, after=after, limit=PAGE)
+            if not page:
+                return parts
+            parts += page
+
+    def _key(self, file: File, parts: Sequence[Part]) -> tuple[Secret | None, Finding | None]:
+        """
+        The file's key, or what is wrong with it; neither for a file whose key is its owner's own.
+        """
+        if file.key is None:
+            wrong = None if file.encryption is Encryption.CLIENT else "there is none"
+            return None, _of(file, Damage.WRONG_FILE_KEY, wrong) if wrong else None
+        try:
+            key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
+        except UnknownKey:
+            return None, _of(file, Damage.UNKNOWN_KEY_ID, f"its key is wrapped under {file.key.key_id}")
+        except UnwrapFailed:
+            return None, _of(file, Damage.WRONG_FILE_KEY, "what is stored as its key does not open as such")
+        if parts and not any(self._fits(file, key, part) for part in parts):
+            return None, _of(file, Damage.WRONG_FILE_KEY, "no part of it was encrypted under its key")
+        return key, None
+
+    def _fits(self, file: File, key: Secret, part: Part, header: bytes | None = None) -> bool:
+        """
+        Whether a header, by default the manifest's, was made with this key for this very part.
+        """
+        context = file.part_context(part.number)
+        try:
+            self.cipher.reader(key, context=context, header=part.header if header is None else header, size=part.size)
+        except AuthenticationFailed:
+            return False
+        return True
+
+    def _part_damage(self, file: File, part: Part, sizes: Mapping[str, int], key: Secret | None) -> Damage | None:
+        size = sizes.get(part.blob_key)
+        if size is None:
+            return Damage.MISSING_PART
+        resized = Damage.SHORT_PART if size < part.stored_size else Damage.LONG_PART
+        try:
+            damage = self._content_damage(file, part, size, key) if key is not None else None
+        except BlobMissing:
+            return Damage.MISSING_PART
+        except BlobSizeMismatch:
+            return resized
+        return damage if size == part.stored_size or damage is not None else resized
+
+    def _content_damage(self, file: File, part: Part, size: int, key: Secret) -> Damage | None:
+        """
+        What the blob's bytes say, whatever its length: another blob is told from one that was changed.
+        """
+        header = bytearray(min(len(part.header), size))
+        self.blobs.read_into(part.blob_key, 0, memoryview(header), size=size)
+        if header != part.header[: len(header)]:
+            return self._stranger(file, part, bytes(header), key)
+        if size != part.stored_size:
+            return None
+        return None if self._is_authentic(file, part, key) else Damage.ALTERED_PART
+
+    def _stranger(self, file: File, part: Part, header: bytes, key: Secret) -> Damage:
+        """
+        What a blob is that does not begin as the manifest says.
+        """
+        if self._fits(file, key, part, header):
+            return Damage.OLDER_PART
+        with self.begin(read_only=True) as unit:
+            is_anothers = header in unit.leftovers.places_of([header])
+        # One bit of it may have flipped; of a header that is not this part's hardly a byte is the same.
+        same = sum(mine == stored for mine, stored in zip(part.header, header, strict=False))
+        return Damage.FOREIGN_PART if is_anothers or 2 * same < len(header) else Damage.ALTERED_PART
+
+    def _is_authentic(self, file: File, part: Part, key: Secret) -> bool:
+        reader = self.cipher.reader(key, context=file.part_context(part.number), header=part.header, size=part.size)
+        whole = ByteRange(0, part.size)
+        # A part without a byte has no window to read by, and a message all the same.
+        for window in reader.windows(whole) if part.size else [ByteRange(0, part.stored_size)]:
+            ciphertext = memoryview(bytearray(len(window)))
+            self.blobs.read_into(part.blob_key, window.start, ciphertext, size=part.stored_size)
+            try:
+                reader.decrypt(window, ciphertext, whole)
+            except AuthenticationFailed:
+                return False
+        return True
+
+
+_SENTENCES = {
+    Damage.MISSING_PART: "it is not in the store",
+    Damage.SHORT_PART: "it is shorter than it was stored",
+    Damage.LONG_PART: "it is longer than it was stored",
+    Damage.ALTERED_PART: "its bytes are not those that were stored",
+    Damage.FOREIGN_PART: "another part is stored in its place",
+    Damage.OLDER_PART: "another version of it is stored in its place",
+}
+
+
+def _manifest_findings(file: File, parts: Sequence[Part]) -> Iterator[Finding]:
+    """
+    Whether the parts of a sealed file are all there, one after the other, and of its size together.
+    """
+    if file.state is not FileState.SEALED:
+        return
+    if not parts:
+        yield _of(file, Damage.DANGLING_ROW, "its manifest has no part")
+        return
+    position = 0
+    for number, part in enumerate(parts):
+        if (part.number, part.start) != (number, position):
+            break
+        position += part.size
+    else:
+        if position == file.size:
+            return
+    yield _of(file, Damage.INCOMPLETE_MANIFEST, f"its manifest ends or has a gap at byte {position} of {file.size}")
+
+
+def _of(file: File, damage: Damage, detail: str) -> Finding:
+    return Finding(damage=damage, subject=f"file {file.id}", detail=detail)
+
+
+def _about(file: File, part: Part, damage: Damage, detail: str) -> Finding:
+    return Finding(damage=damage, subject=f"file {file.id} part {part.number}", detail=detail)

@@ -1,0 +1,41 @@
+"""
+The end that an owner sets for a file.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import attrs
+
+from sft_core.errors import FileNotFound
+from sft_core.ports import Begin, Clock
+from sft_core.values import FileId, UserId
+from sft_core.vault.model import File, FileState, check_file_hours
+from sft_core.vault.ports import VaultUnit
+from sft_core.vault.use_cases.read import FindFile
+
+
+@attrs.frozen(kw_only=True)
+class SetExpiry:
+    """
+    Let one of the owner's files end so many hours from now, 1 to 87 600, or with None never by itself.
+
+    `FileNotFound` as `FindFile` says: what has expired is not brought back.
+    """
+
+    begin: Begin[VaultUnit]
+    clock: Clock
+    find: FindFile
+
+    def __call__(self, *, owner: UserId, file_id: FileId, expires_hours: int | None) -> File:
+        check_file_hours(expires_hours)
+        end = None if expires_hours is None else self.clock.now() + timedelta(hours=expires_hours)
+        with self.begin() as unit:
+            found = self.find.within(unit, owner=owner, file_id=file_id)
+            file = attrs.evolve(found, expires_at=end)
+            # The end may have come while somebody else held the row: others have been told so.
+            if not unit.files.replace(file, expected=FileState.SEALED) or found.is_expired(self.clock.now()):
+                raise FileNotFound
+            unit.commit()
+        return file

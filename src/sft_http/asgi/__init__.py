@@ -1,0 +1,3 @@
+"""
+One request below Falcon: the connection, the exchange and the application around it.
+"""

@@ -1,0 +1,81 @@
+"""
+The application behind its edge: every exchange begins and ends here, whoever answers it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from falcon.asgi import App, Request, Response
+
+from sft_core.errors import SftError
+from sft_core.ports import Ids
+from sft_http.asgi.exchange import Exchange, Receive, Scope, Send
+from sft_http.concurrency.min_rate import Pace
+from sft_http.concurrency.thread_pools import Lanes
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+
+
+class EdgeApp(App[Request, Response]):
+    """
+    A Falcon application whose every answer, refusals included, carries the same headers.
+    """
+
+    def __init__(
+        self,
+        *,
+        ids: Ids,
+        lanes: Lanes,
+        pace: Callable[[], Pace],
+        varies_by_origin: bool,
+        **options: Any,  # noqa: ANN401 (Falcon's own)
+    ) -> None:
+        super().__init__(**options)
+        self._ids = ids
+        self._lanes = lanes
+        self._pace = pace
+        self._varies_by_origin = varies_by_origin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]  # wider
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        # Any iterable will do for ASGI, and one may be used up by a single look.
+        scope["headers"] = [(name, value) for name, value in scope["headers"]]
+        scope["client"] = tuple(scope.get("client") or ()) or None
+        scope["sft.request_id"] = self._request_id(scope)
+        exchange = scope["sft.exchange"] = Exchange(
+            scope, receive, send, lanes=self._lanes, pace=self._pace(), varies_by_origin=self._varies_by_origin
+        )
+        try:
+            await super().__call__(scope, exchange.receive, exchange.send)
+        except SftError as error:
+            if not exchange.has_begun:
+                raise
+            # Too late for a problem. An answer that is left unfinished ends the connection, so
+            # that nobody takes what has been sent for the whole.
+            exchange.break_off(error)
+        finally:
+            exchange.close()
+            exchange.log()
+
+    def _request_id(self, scope: Scope) -> str:
+        """
+        The caller's own id for the request if it is a plain word, else one of ours.
+        """
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                return str(value.decode())
+        return str(self._ids.new())
+
+
+class RouteNote:
+    """
+    Falcon middleware that notes which route a request took, for the log.
+    """
+
+    async def process_resource(self, req: Request, _resp: Response, _resource: object, _params: object) -> None:
+        req.scope["sft.route"] = req.uri_template or ""

@@ -1,0 +1,3 @@
+"""
+Which call may run, wait or hold memory.
+"""

@@ -1,0 +1,3 @@
+"""
+Syntax of header fields, as the RFCs define it.
+"""

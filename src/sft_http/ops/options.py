@@ -1,0 +1,88 @@
+"""
+What operators' commands share: where the settings come from, and how a wrong one is told.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+
+from sft_adapters.bootstrap.storage import settings_for
+from sft_adapters.settings import Settings
+from sft_adapters.settings.model import environment
+from sft_core.errors import SftError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CONFIGURATION_EXIT = 2
+"""The exit status when a setting, a key or the schema is not as it must be."""
+
+
+def with_settings(command: Callable[P, T]) -> Callable[P, T]:
+    """
+    Give a command the options `--data` and `--env-file`.
+    """
+    data = click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path("sft-data"),
+        show_default=True,
+        help="The folder of database, blobs and keys.",
+    )
+    env_file = click.option(
+        "--env-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="A file of settings below the environment; .env in this folder is read if it is there.",
+    )
+    return data(env_file(command))
+
+
+def read_settings(data: Path, env_file: Path | None, *, make_keys: bool = True) -> Settings:
+    """
+    The settings by environment and file; keys are made on the first start, unless nothing may be.
+    """
+    if env_file is None and Path(".env").is_file():
+        env_file = Path(".env")
+    return settings_for(data, environment(os.environ, env_file), make_keys=make_keys)
+
+
+def tell(sentence: str) -> None:
+    """
+    Tell the operator something beside the command's output.
+    """
+    click.echo(f"sft: {sentence}", err=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """
+    Tell an error in one sentence and end with a status, without a traceback.
+    """
+    try:
+        yield
+    except SftError as error:
+        tell(error.detail or error.public)
+        raise SystemExit(CONFIGURATION_EXIT) from None
+    except OSError as error:
+        tell(f"{error.filename or 'the data folder'}: {error.strerror}")
+        raise SystemExit(CONFIGURATION_EXIT) from None
+
+
+def tells_errors(command: Callable[P, T]) -> Callable[P, T]:
+    """
+    Wrap a command so that what an operator must mend is told in one sentence.
+    """
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        with _told():
+            return command(*args, **kwargs)
+
+    return wrapped

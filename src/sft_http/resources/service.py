@@ -1,0 +1,128 @@
+"""
+The service about itself: what it is, whether it is up, and its documentation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import string
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import attrs
+import falcon
+from falcon.asgi import Request, Response
+
+from sft_adapters.settings import Settings
+from sft_http.headers.ranges import Conditions
+
+_PAGE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'self'"
+)
+
+_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+
+@attrs.frozen
+class Root:
+    """
+    GET /.
+    """
+
+    settings: Settings
+
+    async def on_get(self, _req: Request, resp: Response) -> None:
+        resp.media = {"name": self.settings.app_name, "version": self.settings.app_version, "docs": "/docs"}
+
+    on_head = on_get
+
+
+class Health:
+    """
+    GET /health: answered by the loop itself, whatever the threads are busy with.
+    """
+
+    async def on_get(self, _req: Request, resp: Response) -> None:
+        resp.media = {"status": "healthy"}
+
+    on_head = on_get
+
+
+@attrs.frozen
+class OpenApi:
+    """
+    GET /openapi.json.
+    """
+
+    document: dict[str, Any]
+
+    async def on_get(self, _req: Request, resp: Response) -> None:
+        resp.media = self.document
+
+    on_head = on_get
+
+
+@attrs.frozen
+class DocumentationPage:
+    """
+    GET /docs and /redoc: a page of our own files, nothing from elsewhere.
+    """
+
+    name: str
+
+    async def on_get(self, _req: Request, resp: Response) -> None:
+        resp.data = _static(self.name).content
+        resp.content_type = _TYPES[".html"]
+        resp.set_header("Content-Security-Policy", _PAGE_POLICY)
+
+    on_head = on_get
+
+
+class StaticFile:
+    """
+    GET /static/{name}: what the documentation pages are made of.
+    """
+
+    async def on_get(self, req: Request, resp: Response, name: str) -> None:
+        suffix = name[name.rfind(".") :]
+        if suffix not in _TYPES or not set(name) <= _NAME_LETTERS:
+            raise falcon.HTTPNotFound
+        page = _static(name)
+        resp.set_header("ETag", f'"{page.etag}"')
+        resp.set_header("Cache-Control", "public, max-age=86400")
+        if Conditions(if_none_match=req.get_header("If-None-Match")).is_not_modified(page.etag):
+            resp.status = 304
+            return
+        resp.data = page.content
+        resp.content_type = _TYPES[suffix]
+
+    on_head = on_get
+
+
+_NAME_LETTERS: Final = frozenset(f"{string.ascii_letters}{string.digits}-.")
+
+
+@attrs.frozen
+class _Page:
+    content: bytes
+    etag: str
+
+
+@cache
+def _static(name: str) -> _Page:
+    """
+    A file as it was installed, read once: the loop that asks waits for no disk again.
+    """
+    source = files("sft_http") / "static" / name
+    if not source.is_file():
+        raise falcon.HTTPNotFound
+    content = source.read_bytes()
+    return _Page(content, hashlib.sha256(content).hexdigest()[:32])

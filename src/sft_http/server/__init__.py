@@ -1,0 +1,3 @@
+"""
+gunicorn, the listening socket and the process: everything below one request.
+"""

@@ -1,0 +1,3 @@
+"""
+Bytes between a request and the vault.
+"""
