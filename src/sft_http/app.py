@@ -16,11 +16,11 @@ from falcon.media import JSONHandler
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_http import openapi, problems
-from sft_http.asgi.instrumented_app import EdgeApp, RouteNote
+from sft_http.asgi.instrumented_app import EdgeApp
 from sft_http.concurrency.min_rate import Pace
 from sft_http.concurrency.thread_pools import Lanes
 from sft_http.resources import auth, downloads, files, service, tus
-from sft_http.resources.base import Doorkeeper, FirstCheck
+from sft_http.resources.middleware import Doorkeeper, FirstCheck, RouteNote, Speaking
 
 _EXPOSED: Final = [
     *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-Request-ID"),
@@ -40,7 +40,7 @@ def create_app(
 
     `first_check`, if there is one, has to go through once before the application is asked anything.
     """
-    middleware: list[Any] = [RouteNote(), Doorkeeper(), tus.Speaking(settings)]
+    middleware: list[Any] = [RouteNote(), Doorkeeper(), Speaking(settings)]
     if first_check is not None:
         middleware.append(FirstCheck(lanes.control, first_check))
     if settings.allowed_origins:

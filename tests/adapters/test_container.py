@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from sft_adapters.bootstrap.open_application import open_application, processes_that_may_write
-from sft_adapters.bootstrap.storage import check_schema, prepare, settings_for, throwaway_keys
+from sft_adapters.bootstrap.configuration import settings_for, throwaway_keys
+from sft_adapters.bootstrap.open_application import open_application
+from sft_adapters.bootstrap.single_writer import processes_that_may_write
+from sft_adapters.bootstrap.storage import check_schema, prepare
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import BadToken, BlobStoreUnavailable, ConfigurationError, DatabaseUnavailable

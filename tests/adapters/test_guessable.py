@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_adapters.bootstrap.storage import throwaway_keys
+from sft_adapters.bootstrap.configuration import throwaway_keys
 from sft_adapters.settings import Settings, parsers
 from sft_adapters.settings.secret_strength import is_guessable_bytes, is_weak_password
 from sft_adapters.settings.wordlist import PUBLISHED, WORDS

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from sft_adapters.bootstrap.storage import settings_for
+from sft_adapters.bootstrap.configuration import settings_for
 from sft_adapters.crypto.keyring import AesKeyRing, key_id
 from sft_adapters.disk import key_files
 from sft_adapters.keyring import reloading

@@ -22,7 +22,7 @@ import attrs
 
 from bench.load import Asked, ask, get
 from bench.measure import Findings, Measure, Options, Spread
-from sft_adapters.bootstrap.storage import open_service
+from sft_adapters.bootstrap.service import open_service
 from sft_core.application import Application
 from sft_core.users.model import User
 from sft_core.values import EmailAddress, FileName, Password, Username

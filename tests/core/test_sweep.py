@@ -40,7 +40,7 @@ from sft_core.vault.model import File, FileState
 from sft_core.vault.ports import BlobInfo
 from sft_core.vault.use_cases import Upload
 from sft_core.vault.use_cases.resumable import UploadAsked
-from sft_core.vault.use_cases.upload import TOUCH_INTERVAL
+from sft_core.vault.use_cases.upload_session import TOUCH_INTERVAL
 from support.library import LIGHT, FaultyBlobs, register
 
 NAME = FileName.parse("notes.txt")

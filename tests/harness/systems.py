@@ -21,7 +21,7 @@ import attrs
 from dependency_injector import providers
 
 from harness.clocks import BEGINNING, CLOCK, FileClock
-from sft_adapters.bootstrap import storage
+from sft_adapters.bootstrap import configuration
 from sft_adapters.bootstrap.container import Container
 from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
@@ -202,7 +202,7 @@ class MortalService:
         """
         self.did["revoke"] += 1
         named = {name: value for name, value in self.environ.items() if name == "DATABASE_URL"}
-        settings = storage.settings_for(self.root / "data", LIGHT | named, make_keys=False)
+        settings = configuration.settings_for(self.root / "data", LIGHT | named, make_keys=False)
         library = StoredLibrary(settings, self.clock)
         try:
             library.driver(self.clock).revoke(access, token)

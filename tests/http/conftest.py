@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sft_adapters.bootstrap.configuration import throwaway_keys
 from sft_adapters.bootstrap.container import memory_application
-from sft_adapters.bootstrap.storage import throwaway_keys
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.users.model import User

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sft_http.problems import MalformedRequest
+from sft_http.errors import MalformedRequest
 from sft_http.resources.json_body import parse
 from support.edge import PASSWORD, Edge
 

@@ -14,7 +14,7 @@ import attrs
 import pytest
 from falcon.asgi import Request
 
-from sft_adapters.bootstrap.storage import throwaway_keys
+from sft_adapters.bootstrap.configuration import throwaway_keys
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.settings import Settings
 from sft_core.application import Application

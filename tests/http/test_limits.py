@@ -20,7 +20,8 @@ from sft_core.errors import Busy
 from sft_core.values import ByteRange, UserId
 from sft_http.asgi.socket_handle import Wire
 from sft_http.concurrency.memory_budgets import LEAST_BUFFER, LEAST_PIECE, Limits, Memory, ReadAhead
-from sft_http.concurrency.upload_admission import TooManyUploads, UploadPlaces
+from sft_http.concurrency.upload_admission import UploadPlaces
+from sft_http.errors import TooManyUploads
 from sft_http.transfers.download import Delivery
 from sft_http.transfers.part_buffer import PartBuffer
 from sft_http.transfers.part_pipeline import Gathering, PartAfterPart

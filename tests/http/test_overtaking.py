@@ -14,7 +14,8 @@ import pytest
 
 from sft_core.errors import Busy, UploadTakenOver
 from sft_core.values import FileId, UserId
-from sft_http.concurrency.upload_admission import TooManyUploads, UploadPlaces
+from sft_http.concurrency.upload_admission import UploadPlaces
+from sft_http.errors import TooManyUploads
 from support.edge import API, Edge
 from support.exchange import Spoken, scope_of
 from support.library import SOON

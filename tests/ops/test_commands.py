@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sft_adapters.bootstrap.open_application import open_application, processes_that_may_write
-from sft_adapters.bootstrap.storage import prepare, settings_for, throwaway_keys
+from sft_adapters.bootstrap.configuration import settings_for, throwaway_keys
+from sft_adapters.bootstrap.open_application import open_application
+from sft_adapters.bootstrap.single_writer import processes_that_may_write
+from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.settings import Settings
 from sft_adapters.settings.catalogue import SETTINGS

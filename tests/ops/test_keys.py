@@ -25,8 +25,10 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine, event, update
 
+from sft_adapters.bootstrap.configuration import settings_for
 from sft_adapters.bootstrap.open_application import open_application
-from sft_adapters.bootstrap.storage import open_service, prepare, settings_for
+from sft_adapters.bootstrap.service import open_service
+from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.crypto.keyring import key_id
 from sft_adapters.disk import key_files
 from sft_adapters.settings.parsers import encryption_key

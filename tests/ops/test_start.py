@@ -18,8 +18,10 @@ import pytest
 from click.testing import CliRunner
 from psycopg import sql
 
+from sft_adapters.bootstrap.configuration import settings_for, throwaway_keys
 from sft_adapters.bootstrap.open_application import open_application
-from sft_adapters.bootstrap.storage import open_service, prepare, settings_for, throwaway_keys
+from sft_adapters.bootstrap.service import open_service
+from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.settings import parsers
 from sft_adapters.sql import migrate

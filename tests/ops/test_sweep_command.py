@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from sft_adapters.bootstrap.configuration import settings_for
 from sft_adapters.bootstrap.open_application import open_application
-from sft_adapters.bootstrap.storage import prepare, settings_for
+from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.settings import Settings
 from sft_core.values import EmailAddress, FileName, Password, Username

@@ -14,7 +14,8 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from sft_adapters.bootstrap.storage import is_in_use, prepare, settings_for
+from sft_adapters.bootstrap.configuration import settings_for
+from sft_adapters.bootstrap.storage import is_in_use, prepare
 from sft_adapters.disk.blobs import has_blobs
 from sft_core.errors import ConfigurationError
 from sft_core.maintenance.findings import Damage

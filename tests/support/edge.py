@@ -12,8 +12,8 @@ from typing import Any
 import attrs
 import falcon.testing
 
+from sft_adapters.bootstrap.configuration import throwaway_keys
 from sft_adapters.bootstrap.container import memory_application
-from sft_adapters.bootstrap.storage import throwaway_keys
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.settings import Settings

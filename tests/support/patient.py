@@ -15,8 +15,9 @@ from typing import Any, Final, Protocol
 
 import attrs
 
+from sft_adapters.bootstrap.configuration import settings_for
 from sft_adapters.bootstrap.open_application import open_application
-from sft_adapters.bootstrap.storage import prepare, settings_for
+from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import opened
 from sft_core.application import Application

@@ -2,6 +2,6 @@
 The composition root: from an environment to a running application.
 """
 
-from sft_adapters.bootstrap.storage import open_service
+from sft_adapters.bootstrap.service import open_service
 
 __all__ = ["open_service"]

@@ -7,31 +7,26 @@ something else: no new key where there is data under an old one.
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-import attrs
-
 from sft_adapters.bootstrap import optional_drivers
 from sft_adapters.bootstrap.container import Container
-from sft_adapters.bootstrap.open_application import check_keys, one_writer, open_application
+from sft_adapters.bootstrap.open_application import check_keys
+from sft_adapters.bootstrap.single_writer import one_writer
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.disk import directories, key_files
 from sft_adapters.disk.blobs import has_blobs
-from sft_adapters.keyring.loading import KEYS, check_key_files, earlier_keys, key_file_paths
+from sft_adapters.keyring.loading import key_file_paths
 from sft_adapters.settings import Settings
 from sft_adapters.sql import inspection, key_ownership, migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import opened, sqlite_file
 from sft_adapters.sql.errors import DatabaseRefused
-from sft_adapters.system import SystemEntropy
-from sft_core.application import Application
 from sft_core.errors import (
     BlobStoreFull,
     BlobStoreUnavailable,
@@ -40,75 +35,11 @@ from sft_core.errors import (
     StoreOfAnother,
 )
 from sft_core.maintenance.store_identity import MARK_NAME, check_marks, require_known_blobs
-from sft_core.ports import Clock
 from sft_core.vault.ports import Marked
 
 log: Final = logging.getLogger("sft.store")
 
 _EMPTY: Final[Mapping[str, str]] = {}
-
-
-@contextmanager
-def open_service(
-    data_dir: Path | str, environ: Mapping[str, str] = _EMPTY, *, clock: Clock | None = None
-) -> Iterator[Application]:
-    """
-    The whole in one call: settings, keys, schema, folder or bucket, and the application on them.
-
-    Without an environment it is the embedded default, SQLite and blobs in `data_dir`, with keys
-    made on the first start; give `os.environ`, or the names of servers, for another one. Everything
-    is closed at the end of the block. It raises what `settings_for`, `prepare` and
-    `open_application` raise, which are its steps.
-    """
-    settings = settings_for(Path(data_dir), environ)
-    prepare(settings)
-    with open_application(settings, clock=clock, wait_seconds=settings.database_timeout_seconds) as application:
-        yield application
-
-
-def settings_for(data_dir: Path, environ: Mapping[str, str] = _EMPTY, *, make_keys: bool = True) -> Settings:
-    """
-    Settings for a data folder: the environment's, with keys from key files where it gives none.
-
-    The folder and, on the first start, the keys are made, readable by their owner only. Without
-    `make_keys` nothing is written, and a key that is missing is one of the moment: good for
-    looking at the storage, not for opening what is in it.
-    """
-    stand_ins, made = throwaway_keys(), frozenset[str]()
-    settings = Settings.from_env(environ, data_dir=data_dir, secrets=stand_ins)
-    check_configuration(settings)
-    not_given = [name for name in KEYS if not environ.get(name, "").strip()]
-    if make_keys:
-        directories.make(data_dir)
-        made = key_files.make_missing(data_dir / "keys", not_given, may_make=lambda: not is_in_use(settings))
-        keys = key_files.read(data_dir / "keys", not_given)
-    else:
-        keys = stand_ins | key_files.read(data_dir / "keys", not_given)
-    check_key_files(data_dir / "keys", {name: keys[name] for name in not_given})
-    settings = Settings.from_env(environ, data_dir=data_dir, secrets={name: keys[name] for name in not_given})
-    check_configuration(settings)
-    return attrs.evolve(settings, earlier_key_files=earlier_keys(data_dir / "keys"), made_now=made)
-
-
-def throwaway_keys() -> dict[str, str]:
-    """
-    Fresh keys that nobody keeps.
-    """
-    draw = SystemEntropy().draw
-    return {"SECRET_KEY": draw(64).hex(), "ENCRYPTION_KEY": base64.b64encode(draw(32)).decode()}
-
-
-def check_configuration(settings: Settings) -> None:
-    """
-    Raise `ConfigurationError` if something cannot be built from the settings; nothing is connected.
-    """
-    container = Container(settings=settings)
-    container.application()
-    container.engine().dispose()
-    if settings.redis_url:
-        container.redis().close()
-    if settings.minio_endpoint:
-        container.s3().close()
 
 
 def is_in_use(settings: Settings) -> bool:

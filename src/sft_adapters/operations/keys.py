@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from sft_adapters.bootstrap.open_application import one_writer
+from sft_adapters.bootstrap.single_writer import one_writer
 from sft_adapters.bootstrap.storage import check_schema
 from sft_adapters.crypto.keyring import AesKeyRing, key_id
 from sft_adapters.disk import key_files

@@ -18,6 +18,7 @@ from sft_http.asgi.socket_handle import Inflow, Sent, Wire
 from sft_http.concurrency.memory_budgets import LEAST_PIECE
 from sft_http.concurrency.min_rate import Pace
 from sft_http.concurrency.thread_pools import Lanes
+from sft_http.errors import RequestTimeout
 
 Header = tuple[bytes, bytes]
 Scope = dict[str, Any]
@@ -67,15 +68,6 @@ def log_exchange(**fields: object) -> None:
     Write a line of the access log.
     """
     access_log.info("request", extra={"fields": fields})
-
-
-class RequestTimeout(SftError):
-    """
-    What was announced of a request did not come in time.
-    """
-
-    code = "request-timeout"
-    public = "The request did not come in time."
 
 
 @attrs.define

@@ -70,12 +70,3 @@ class EdgeApp(App[Request, Response]):
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 return str(value.decode())
         return str(self._ids.new())
-
-
-class RouteNote:
-    """
-    Falcon middleware that notes which route a request took, for the log.
-    """
-
-    async def process_resource(self, req: Request, _resp: Response, _resource: object, _params: object) -> None:
-        req.scope["sft.route"] = req.uri_template or ""

@@ -16,15 +16,7 @@ import attrs
 from sft_core.errors import Busy, UploadTakenOver
 from sft_core.values import FileId, UserId
 from sft_http.concurrency.semaphore import Slots
-
-
-class TooManyUploads(Busy):
-    """
-    The user has as many uploads under way as one may have.
-    """
-
-    code = "too-many-uploads"
-    public = "Too many of your uploads are under way; please try again when one has ended."
+from sft_http.errors import TooManyUploads
 
 
 @attrs.define(eq=False)

@@ -17,7 +17,7 @@ from sft_core.errors import Fault, InvalidInput, InvalidValue
 from sft_core.values import OCTET_STREAM, FileId, FileName, MediaType
 from sft_core.vault.model import ShareTerms, UploadKind
 from sft_core.vault.use_cases.resumable import UploadAsked
-from sft_http.problems import MalformedRequest
+from sft_http.errors import MalformedRequest
 
 VERSION: Final = "1.0.0"
 EXTENSIONS: Final = (

@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from sft_adapters.bootstrap.storage import settings_for
+from sft_adapters.bootstrap.configuration import settings_for
 from sft_adapters.settings import Settings
 from sft_adapters.settings.model import environment
 from sft_core.errors import SftError

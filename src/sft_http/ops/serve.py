@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from sft_adapters.bootstrap.open_application import processes_that_may_write
+from sft_adapters.bootstrap.single_writer import processes_that_may_write
 from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.keyring.loading import key_file_paths
 from sft_adapters.settings import Settings

@@ -10,8 +10,9 @@ from falcon.asgi import Request, Response
 
 from sft_core.errors import BadTotpCode
 from sft_http import schemas
-from sft_http.problems import InvalidTotpCode
-from sft_http.resources.base import Resource, origin
+from sft_http.errors import InvalidTotpCode
+from sft_http.resources.base import Resource
+from sft_http.resources.parameters import origin
 
 
 class Register(Resource):

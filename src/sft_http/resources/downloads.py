@@ -9,14 +9,14 @@ from typing import Final
 
 from falcon.asgi import Request, Response
 
-from sft_core.errors import InvalidInput, LinkNotFound
-from sft_core.values import ByteRange, ShareToken
+from sft_core.values import ByteRange
 from sft_core.vault.model import File
 from sft_http import problems
 from sft_http.asgi.exchange import at_end, wire_of
 from sft_http.headers.content_disposition import attachment
 from sft_http.headers.ranges import Conditions, UnsatisfiableRangeError, requested_range
-from sft_http.resources.base import Resource, file_id
+from sft_http.resources.base import Resource
+from sft_http.resources.parameters import file_id, share_token
 from sft_http.transfers import download
 
 _REFUSALS: Final = {
@@ -120,16 +120,6 @@ class SharedDownload(Delivering):
         await self.send(req, resp, file, before_first_byte=spend)
 
     on_head = on_get
-
-
-def share_token(text: str) -> ShareToken:
-    """
-    The token of a path; what cannot be one leads nowhere.
-    """
-    try:
-        return ShareToken.parse(text)
-    except InvalidInput:
-        raise LinkNotFound from None
 
 
 async def _nothing() -> None:

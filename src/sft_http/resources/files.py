@@ -15,11 +15,12 @@ from sft_core.sharing.use_cases import IssuedLink
 from sft_core.values import FileId, FileName, Page
 from sft_http import schemas
 from sft_http.asgi.exchange import bound_body, require_whole_body
+from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers.idempotency_key import key_of
-from sft_http.problems import MalformedRequest, UnsupportedMediaType
 from sft_http.resources import uploads
-from sft_http.resources.base import Resource, file_id, query, whole
-from sft_http.resources.uploads import FIELDS, Uploading, share_terms
+from sft_http.resources.base import Resource
+from sft_http.resources.parameters import file_id, query, share_terms, whole
+from sft_http.resources.uploads import FIELDS, Uploading
 
 
 class Files(Resource):

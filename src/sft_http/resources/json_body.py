@@ -11,7 +11,7 @@ from typing import Any, Final
 from falcon.asgi import Request
 
 from sft_http.asgi.exchange import require_whole_body
-from sft_http.problems import ContentTooLarge, MalformedRequest, UnsupportedMediaType
+from sft_http.errors import ContentTooLarge, MalformedRequest, UnsupportedMediaType
 
 _MAX_DIGITS: Final = 20
 

@@ -10,20 +10,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-import attrs
 import falcon
 from falcon.asgi import Request, Response
 
-from sft_adapters.settings import Settings
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.model import File, UploadKind
 from sft_core.vault.use_cases import Upload
 from sft_core.vault.use_cases.append import Writing
 from sft_core.vault.use_cases.resumable import Progress, UploadAsked
+from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers import tus
-from sft_http.problems import MalformedRequest, UnsupportedMediaType, UnsupportedTusVersion
-from sft_http.resources.base import Resource, file_id
+from sft_http.resources.base import Resource
+from sft_http.resources.parameters import file_id
 from sft_http.transfers import append, concatenate
 from sft_http.transfers.upload import abort
 
@@ -39,10 +38,8 @@ EXPOSED: Final = (
 )
 """The headers that pages of allowed origins may read."""
 
-_OVERRIDDEN: Final = ("PATCH", "DELETE", "HEAD")
 
-
-class _Tus(Resource):
+class TusResource(Resource):
     """
     What the resources of tus share.
     """
@@ -82,7 +79,7 @@ class _Tus(Resource):
         resp.set_header("Upload-Expires", falcon.dt_to_http(over))
 
 
-class Creation(_Tus):
+class Creation(TusResource):
     """
     POST and OPTIONS /tus.
     """
@@ -157,7 +154,7 @@ class Creation(_Tus):
         return await self.lanes.bytes.insist(self.application.finish_upload, owner=user.id, file_id=upload)
 
 
-class OneUpload(_Tus):
+class OneUpload(TusResource):
     """
     HEAD, PATCH, DELETE and OPTIONS /tus/{id}.
     """
@@ -217,29 +214,6 @@ class OneUpload(_Tus):
 
     async def _finished(self, user: User, upload: FileId) -> Progress:
         return await self.lanes.bytes.insist(self.application.finish_upload, owner=user.id, file_id=upload)
-
-
-@attrs.frozen
-class Speaking:
-    """
-    Falcon middleware: every answer of tus names its version, and nothing of another one is looked at.
-    """
-
-    settings: Settings
-
-    async def process_request(self, req: Request, _resp: Response) -> None:
-        override = req.get_header("X-HTTP-Method-Override")
-        beneath = req.path.startswith(f"{self.settings.api_v1_prefix}/tus/")
-        if beneath and req.method == "POST" and override in _OVERRIDDEN:
-            req.method = override
-
-    async def process_resource(self, req: Request, resp: Response, resource: object, _params: object) -> None:
-        if not isinstance(resource, _Tus):
-            return
-        resp.set_header("Tus-Resumable", tus.VERSION)
-        if req.method != "OPTIONS" and req.get_header("Tus-Resumable") != tus.VERSION:
-            resp.set_header("Tus-Version", tus.VERSION)
-            raise UnsupportedTusVersion
 
 
 def _require_media_type(req: Request) -> None:

@@ -4,7 +4,7 @@ Uploads: a form's file, or a body that is one, encrypted while it arrives.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable
 from typing import Final
 
 import attrs
@@ -15,7 +15,6 @@ from falcon.media import MultipartFormHandler
 from falcon.media.multipart import MultipartParseError
 
 from sft_core.errors import (
-    Fault,
     FileTooLarge,
     IdempotencyKeyInUse,
     InvalidInput,
@@ -32,10 +31,12 @@ from sft_core.vault.model import File, ShareTerms
 from sft_core.vault.use_cases import Upload
 from sft_http import schemas
 from sft_http.asgi.exchange import bound_body, require_whole_body
+from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers import content_disposition
-from sft_http.headers.idempotency_key import Repeat, key_of
-from sft_http.problems import MalformedRequest, UnsupportedMediaType
-from sft_http.resources.base import Resource, boolean, query, whole
+from sft_http.headers.idempotency_key import key_of
+from sft_http.resources.base import Resource
+from sft_http.resources.parameters import query, share_terms
+from sft_http.transfers.idempotency import Repeat
 from sft_http.transfers.upload import abort, compare, receive
 
 FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
@@ -300,23 +301,6 @@ def _media_type(text: str | None) -> MediaType:
         return MediaType.parse(text or "")
     except InvalidInput:
         return OCTET_STREAM
-
-
-def share_terms(fields: Mapping[str, str]) -> tuple[ShareTerms, bool]:
-    """
-    The terms that the fields give and whether the file is public; their names are the form's.
-    """
-    public = boolean("is_public", fields.get("is_public"))
-    downloads = whole("max_downloads", fields.get("max_downloads"))
-    hours = whole("share_expires_hours", fields.get("share_expires_hours"))
-    try:
-        return ShareTerms(max_downloads=downloads, expires_hours=hours), public
-    except InvalidInput as error:
-        raise InvalidInput(*map(_renamed, error.faults)) from None
-
-
-def _renamed(fault: Fault) -> Fault:
-    return Fault("share_expires_hours", fault.message) if fault.path == "expires_hours" else fault
 
 
 async def _field(part: BodyPart, name: str) -> str:

@@ -20,9 +20,10 @@ from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 from gunicorn.asgi.protocol import ASGIProtocol
 
 from sft_http import problems
-from sft_http.asgi.exchange import RequestTimeout, completed_headers, log_exchange
+from sft_http.asgi.exchange import completed_headers, log_exchange
 from sft_http.asgi.socket_handle import Sent, Wire
 from sft_http.concurrency.min_rate import Pace
+from sft_http.errors import RequestTimeout
 from sft_http.server.chunked_parser import JoiningReceiver, PatientParser
 
 _DETAILS: Final = {

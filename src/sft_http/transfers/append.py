@@ -18,8 +18,8 @@ from sft_core.vault.use_cases import Place
 from sft_core.vault.use_cases.append import AppendBytes, Writing
 from sft_http.asgi.exchange import require_whole_body
 from sft_http.concurrency.thread_pools import Lanes
+from sft_http.errors import ChecksumMismatch
 from sft_http.headers.tus import Checksum, Digest
-from sft_http.problems import ChecksumMismatch
 from sft_http.transfers.part_pipeline import Gathering, PartAfterPart, Parts, PartsAbreast
 
 _RECORDED_TOGETHER: Final = 4

@@ -19,7 +19,7 @@ from sft_core.values import FileName, MediaType, UserId
 from sft_core.vault.model import Part
 from sft_core.vault.use_cases import Place, StorePart, Upload
 from sft_http.concurrency.thread_pools import Lanes
-from sft_http.headers.idempotency_key import Content
+from sft_http.transfers.idempotency import Content
 from sft_http.transfers.part_pipeline import Gathering, PartAfterPart, Parts, PartsAbreast, run_on
 
 log: Final = logging.getLogger("sft.transfers")

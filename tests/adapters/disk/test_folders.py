@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_adapters.bootstrap import storage
+from sft_adapters.bootstrap import configuration, storage
 from sft_adapters.disk import directories, key_files
 
 
@@ -51,7 +51,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_what_the_first_start_makes_is_durable(tmp_path: Path, synced: list[Path]) -> None:
     """The data folder, the keys with their folder, and the folder of blobs: without one of them no file opens."""
     data = tmp_path / "some" / "data"
-    settings = storage.settings_for(data)
+    settings = configuration.settings_for(data)
     storage.prepare(settings)
     keys = data / "keys"
     made = {tmp_path / "some", data, keys, *keys.iterdir(), settings.blob_folder}

@@ -18,8 +18,8 @@ import pytest
 from falcon.testing import Result
 from sqlalchemy import Engine
 
+from sft_adapters.bootstrap.configuration import throwaway_keys
 from sft_adapters.bootstrap.open_application import open_unchecked
-from sft_adapters.bootstrap.storage import throwaway_keys
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.settings import Settings
 from sft_adapters.sql.database import SqlDatabase

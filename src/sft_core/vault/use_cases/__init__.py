@@ -10,20 +10,11 @@ They are imported from here.
 
 from sft_core.vault.use_cases.delete import AbortUpload, DeleteFile, purge
 from sft_core.vault.use_cases.expire import SetExpiry
+from sft_core.vault.use_cases.quota import HELD_AHEAD, NEAR_THE_QUOTA, hold, step_ahead
 from sft_core.vault.use_cases.read import FindFile, ListFiles, ReadFile
 from sft_core.vault.use_cases.store import StoreFile, parts_of
-from sft_core.vault.use_cases.upload import (
-    HELD_AHEAD,
-    NEAR_THE_QUOTA,
-    TOUCH_INTERVAL,
-    BeginUpload,
-    Place,
-    SealUpload,
-    StorePart,
-    Upload,
-    hold,
-    step_ahead,
-)
+from sft_core.vault.use_cases.upload import BeginUpload, SealUpload, StorePart
+from sft_core.vault.use_cases.upload_session import TOUCH_INTERVAL, Place, Upload
 
 __all__ = [
     "HELD_AHEAD",

@@ -12,7 +12,7 @@ from sft_core.values import FileId, UserId
 from sft_core.vault.model import FileState, blob_prefix
 from sft_core.vault.ports import BlobStore, VaultUnit
 from sft_core.vault.use_cases.read import FindFile
-from sft_core.vault.use_cases.upload import Upload
+from sft_core.vault.use_cases.upload_session import Upload
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,8 @@ from sft_core.values import OCTET_STREAM, FileName, MediaType, UserId
 from sft_core.vault.model import File
 from sft_core.vault.ports import Buffer
 from sft_core.vault.use_cases.delete import AbortUpload
-from sft_core.vault.use_cases.upload import BeginUpload, SealUpload, StorePart, Upload
+from sft_core.vault.use_cases.upload import BeginUpload, SealUpload, StorePart
+from sft_core.vault.use_cases.upload_session import Upload
 
 
 @attrs.frozen(kw_only=True)

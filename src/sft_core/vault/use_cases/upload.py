@@ -5,8 +5,6 @@ Receiving a file, step by step: an intent, parts, one commit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Final
 
 import attrs
 
@@ -16,7 +14,6 @@ from sft_core.ports import Begin, Clock, Entropy, Ids, KeyRing
 from sft_core.values import OCTET_STREAM, FileId, FileName, MediaType, Secret, UserId
 from sft_core.vault.model import (
     FILE_KEY_BYTES,
-    FILE_KEY_PURPOSE,
     MANIFEST_PAGE,
     File,
     FileState,
@@ -25,66 +22,8 @@ from sft_core.vault.model import (
     VaultPolicy,
 )
 from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, Room, VaultUnit
-
-HELD_AHEAD: Final = 64 << 20
-"""How many bytes an upload of unknown size holds of its owner's quota, at most, before they come."""
-
-NEAR_THE_QUOTA: Final = 1 << 30
-"""How many bytes below a quota nothing is held any more that may not come: it could keep a file out that fits."""
-
-TOUCH_INTERVAL: Final = timedelta(minutes=1)
-"""How exactly a row tells when bytes of its upload last came: it is not written for every part."""
-
-
-@attrs.define(kw_only=True)
-class Upload:
-    """
-    A file on its way in: the intent, its key, and how far it has come. Changed by one task at a time.
-
-    The row of a file that is small enough for one part comes with its commit: it is not `intended`
-    before, no row knows of it, and its key is not wrapped yet, for a slow client may take longer
-    than an operator to replace the key that wraps it. Only its last part may be stored like that:
-    the one with which it comes to the `expected` size, which is unknown as long as it is None.
-    """
-
-    file: File
-    key: Secret
-    intended: bool = True
-    expected: int | None = None
-    held: int = 0
-    received: int = 0
-    parts: int = 0
-    unrecorded: list[Part] = attrs.field(factory=list, repr=False)
-
-    def with_key(self, keyring: KeyRing) -> File:
-        """
-        The file with its key as it is to be stored, wrapped under the active one.
-        """
-        wrapped = keyring.wrap(self.key, purpose=FILE_KEY_PURPOSE, context=self.file.key_context)
-        return attrs.evolve(self.file, key=wrapped)
-
-
-def hold(unit: VaultUnit, upload: Upload, policy: VaultPolicy, *, need: int, ahead: int = 0) -> int:
-    """
-    Hold `need` bytes of the owner's quota for an upload, or `ahead` if that is more and there is plenty.
-
-    Returns how many are held once the unit is committed. `QuotaExceeded` if not even `need` fit.
-    """
-    file, quota = upload.file, policy.quota
-    plenty = None if quota is None else quota - NEAR_THE_QUOTA
-    if ahead > need and unit.quotas.hold(file.id, ahead, limit=plenty):
-        return ahead
-    if not unit.quotas.hold(file.id, need, limit=quota):
-        assert quota is not None  # noqa: S101 (without a limit a file may always hold more)
-        raise QuotaExceeded(quota=quota, used=unit.quotas.used(file.owner) - upload.held)
-    return need
-
-
-def step_ahead(size: int, policy: VaultPolicy) -> int:
-    """
-    How many bytes an upload of unknown size holds, where there is plenty, when it comes to `size` of them.
-    """
-    return min(2 * size, size + HELD_AHEAD, policy.max_file_size)
+from sft_core.vault.use_cases.quota import hold, step_ahead
+from sft_core.vault.use_cases.upload_session import TOUCH_INTERVAL, Place, Upload
 
 
 @attrs.frozen(kw_only=True)
@@ -188,24 +127,6 @@ def intend(
         upload.intended = not upload.parts
         raise
     upload.intended = True
-
-
-@attrs.frozen(kw_only=True)
-class Place:
-    """
-    Where a part stands in its file: its number, its first byte, its size in bytes.
-    """
-
-    number: int
-    start: int
-    size: int
-
-    @property
-    def stop(self) -> int:
-        """
-        The byte behind it.
-        """
-        return self.start + self.size
 
 
 @attrs.frozen(kw_only=True)

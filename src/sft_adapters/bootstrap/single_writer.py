@@ -1,0 +1,43 @@
+"""
+One process that writes, where the database allows only one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sft_adapters.disk.locks import held
+from sft_adapters.settings import Settings
+from sft_adapters.sql.engine import sqlite_file, sqlite_is_safe_for_many_writers
+
+
+@contextmanager
+def one_writer(
+    settings: Settings, *, wait_seconds: float, when_waiting: Callable[[str], None] | None = None
+) -> Iterator[None]:
+    """
+    Be the one process that writes, where only one may: SQLite before 3.51.3 (see `sql.sqlite`).
+
+    `ConfigurationError` if another one is still at it after `wait_seconds`; `when_waiting` is told
+    at once that there is one.
+    """
+    file = sqlite_file(settings.database)
+    if file is None or sqlite_is_safe_for_many_writers():
+        yield
+        return
+    by = "another process has the database open, and this version of SQLite is safe for one only"
+    lock = file.with_name(f"{file.name}.lock")
+    with held(lock, by=by, wait_seconds=wait_seconds, when_waiting=when_waiting):
+        yield
+
+
+def processes_that_may_write(settings: Settings, wanted: int) -> int:
+    """
+    How many processes may share the storage.
+
+    One, if sessions are in its memory, or if the database is SQLite in a version with a known flaw.
+    """
+    if settings.session_store == "memory":
+        return 1
+    return 1 if sqlite_file(settings.database) and not sqlite_is_safe_for_many_writers() else wanted
