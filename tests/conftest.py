@@ -35,6 +35,9 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no t
             return "sql"
         if path.match("tests/e2e/test_owner_*.py"):
             return "owner"
+        if path.match("tests/scenarios/test_stored_data.py"):
+            # Each of its two kinds has services of its own.
+            return "stored-postgres" if "postgres" in nodeid.partition("[")[2] else "stored-sqlite"
         return str(path) if path.match("tests/e2e/*.py") else nodeid
 
 
