@@ -1,0 +1,95 @@
+"""
+Sign-in with a password and, if enabled, a second factor.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from sft_core.errors import BadCredentials, BadTotpCode, InactiveUser, SftError, TotpRequired
+from sft_core.ports import Begin, Clock, Ids
+from sft_core.throttle import Throttle
+from sft_core.users.model import Session, TokenLifetimes, User
+from sft_core.users.ports import PasswordHasher, SessionStore, TokenSigner, UsersUnit
+from sft_core.users.use_cases.second_factor import SpendTotpCode
+from sft_core.users.use_cases.tokens import Tokens, issue_tokens
+from sft_core.values import EmailAddress, Password, SessionId
+
+
+@attrs.frozen(kw_only=True)
+class SignIn:
+    """
+    Open a session for who knows the password and, where one is set up, has the second factor.
+
+    Unknown addresses and wrong passwords cannot be told apart by the answer or by its time.
+    `origin` names the network that asks: `TooManyAttempts` counts by account and origin, so
+    that somebody who guesses from elsewhere does not lock the account's owner out.
+    """
+
+    begin: Begin[UsersUnit]
+    ids: Ids
+    clock: Clock
+    hasher: PasswordHasher
+    sessions: SessionStore
+    signer: TokenSigner
+    lifetimes: TokenLifetimes
+    spend_totp_code: SpendTotpCode
+    throttle: Throttle
+
+    def __call__(
+        self, *, email: EmailAddress, password: Password, totp_code: str | None = None, origin: str = ""
+    ) -> Tokens:
+        self.throttle.admit(str(email), origin)
+        try:
+            user = self._proven(email, password, totp_code)
+        except TotpRequired:
+            # The password was right: to be asked for the code is no failed try.
+            self.throttle.succeeded(str(email), origin)
+            raise
+        self.throttle.succeeded(str(email), origin)
+        now = self.clock.now()
+        session = Session(
+            id=SessionId(self.ids.new()),
+            user_id=user.id,
+            created_at=now,
+            expires_at=now + self.lifetimes.refresh,
+        )
+        self.sessions.open(session)
+        return issue_tokens(self.signer, session, now, self.lifetimes)
+
+    def _proven(self, email: EmailAddress, password: Password, totp_code: str | None) -> User:
+        with self.begin(read_only=True) as unit:
+            user = unit.users.find(email)
+        if user is None:
+            self.hasher.verify_absent(password)
+            raise BadCredentials
+        self.hasher.verify(password, user.password_hash)
+        user.require_active()
+        step = self._spent_step(user, totp_code)
+        with self.begin() as unit:
+            # Checked again where it is stored: of two sign-ins with one code one wins, and a second
+            # factor that came into force while the password was being hashed is asked for.
+            if not unit.users.record_sign_in(user.id, self.clock.now(), step):
+                raise _overtaken(unit.users.get(user.id), step)
+            unit.commit()
+        return user
+
+    def _spent_step(self, user: User, code: str | None) -> int | None:
+        if not user.two_factor_enabled:
+            return None
+        if code is None:
+            raise TotpRequired
+        return self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)
+
+
+def _overtaken(user: User | None, step: int | None) -> SftError:
+    """
+    Why a sign-in is refused whose proofs were good a moment ago.
+    """
+    if user is None:
+        return BadCredentials()
+    if not user.is_active:
+        return InactiveUser()
+    if step is not None:
+        return BadTotpCode()
+    return TotpRequired() if user.two_factor_enabled else BadCredentials()
