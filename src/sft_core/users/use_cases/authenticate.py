@@ -1,5 +1,5 @@
 """
-Authentication of a request by its access token.
+Authenticate a request by its access token.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sft_core.values import SessionId
 @attrs.frozen(kw_only=True)
 class Caller:
     """
-    A user who has proved to be one, and the session by which they did.
+    An authenticated user, and the session that authenticated them.
     """
 
     user: User
@@ -24,7 +24,11 @@ class Caller:
 @attrs.frozen(kw_only=True)
 class Authenticate:
     """
-    Tell who bears an access token; `BadToken` or `InactiveUser` if nobody may.
+    Return the user of an access token.
+
+    Raises:
+        BadToken: The token is invalid, revoked or expired.
+        InactiveUser: The account was deactivated.
     """
 
     verify: VerifyToken

@@ -1,5 +1,5 @@
 """
-Refresh-token rotation: exchange a refresh token for a new pair, once.
+Refresh a session: exchange a refresh token for a new pair, once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from sft_core.users.use_cases.tokens import Tokens, VerifyToken, issue_tokens
 @attrs.frozen(kw_only=True)
 class RefreshSession:
     """
-    Exchange a refresh token for new tokens, once; a second use revokes the whole family.
+    Exchange a refresh token for new tokens; a second use of it revokes its whole family.
+
+    Raises:
+        BadToken: The token is invalid, revoked, expired or was exchanged before.
+        InactiveUser: The account was deactivated.
     """
 
     verify: VerifyToken
@@ -30,9 +34,9 @@ class RefreshSession:
         now = self.clock.now()
         end = now + self.lifetimes.refresh
         if not self.sessions.rotate(session.id, generation=claims.generation, now=now, expires_at=end):
-            # The token is ours and the session was live, so this generation has been exchanged
-            # before: a copy is in somebody else's hands, and nobody can say in whose.
+            # The token is authentic and the session was live, so this generation was exchanged before: the
+            # token was copied, and the service cannot distinguish the owner from the thief.
             self.sessions.revoke(session.id, now=now)
-            raise BadToken("refresh token was exchanged before; its family is revoked")
+            raise BadToken("the refresh token was exchanged before; its family was revoked")
         renewed = attrs.evolve(session, generation=claims.generation + 1, expires_at=end)
         return issue_tokens(self.signer, renewed, now, self.lifetimes)

@@ -1,5 +1,5 @@
 """
-Registration: create an account.
+Register a user account.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sft_core.values import EmailAddress, Password, UserId, Username
 @attrs.frozen(kw_only=True)
 class RegisterUser:
     """
-    Create an account; `AlreadyRegistered` if the address or the name is taken.
+    Create an account; raise `AlreadyRegistered` if the address or the user name is taken.
     """
 
     begin: Begin[UsersUnit]

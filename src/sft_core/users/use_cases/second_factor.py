@@ -1,5 +1,5 @@
 """
-The second factor (TOTP): set it up, confirm it, check a code, disable it.
+Manage a second factor (TOTP): set up, confirm, verify a code, disable.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sft_core.values import Secret
 @attrs.frozen(kw_only=True)
 class TotpEnrolment:
     """
-    What an authenticator app needs, shown once: the seed as base32, and its QR code as PNG.
+    The data for an authenticator app, shown once: the seed as base32 and its QR code as PNG.
     """
 
     seed: Secret
@@ -28,11 +28,14 @@ class TotpEnrolment:
 @attrs.frozen(kw_only=True)
 class SpendTotpCode:
     """
-    Check a one-time code against a second factor and tell the step it spends.
+    Verify a one-time code, and return its step for the caller to store as used.
 
-    `BadTotpCode` if it is wrong or not later than the last one spent; the caller stores the step.
-    A million codes are soon tried: `TooManyAttempts` counts by user, wherever the tries come from.
-    Only who has the password or a token gets to try, so nobody else can lock a user out.
+    Six digits are soon guessed, so attempts are limited by user, from all networks together. Only a
+    client with the password or a token can attempt a code, so no other client can lock out a user.
+
+    Raises:
+        BadTotpCode: The code is wrong, or its step is not later than the last one used.
+        TooManyAttempts: The rate limit of this user is exceeded.
     """
 
     clock: Clock
@@ -52,9 +55,9 @@ class SpendTotpCode:
 
 def rewrapped_meanwhile(begin: Begin[UsersUnit], user: User, conflict: Conflict) -> User:
     """
-    The user as stored now, if nothing has changed but the key that wraps their seed.
+    Return the stored user if only the wrapping of the seed changed; raise `conflict` otherwise.
 
-    That is no change anybody made, so what was asked can be looked at again; else it is a `conflict`.
+    A re-wrapped seed is the same seed, so the caller can retry the operation.
     """
     with begin(read_only=True) as unit:
         stored = unit.users.get(user.id)
@@ -69,9 +72,12 @@ def rewrapped_meanwhile(begin: Begin[UsersUnit], user: User, conflict: Conflict)
 @attrs.frozen(kw_only=True)
 class SetUpTotp:
     """
-    Begin a two-factor set-up with a fresh seed; it takes force with its first code.
+    Start a second factor with a new seed; the first valid code enables it (`ConfirmTotp`).
 
-    Beginning again forgets the earlier seed; `TotpAlreadyEnabled` if one is in force.
+    A second start replaces the pending seed.
+
+    Raises:
+        TotpAlreadyEnabled: A second factor is enabled.
     """
 
     begin: Begin[UsersUnit]
@@ -100,7 +106,12 @@ class SetUpTotp:
 @attrs.frozen(kw_only=True)
 class ConfirmTotp:
     """
-    Put a pending two-factor set-up into force with its first code, which is thereby spent.
+    Enable a pending second factor with its first code, and mark that code as used.
+
+    Raises:
+        TotpNotStarted: No second factor is pending.
+        BadTotpCode: The code is wrong.
+        TooManyAttempts: The rate limit of this user is exceeded.
     """
 
     begin: Begin[UsersUnit]
@@ -125,7 +136,12 @@ class ConfirmTotp:
 @attrs.frozen(kw_only=True)
 class DisableTotp:
     """
-    Switch two-factor sign-in off with a valid code and forget the seed.
+    Disable the second factor with a valid code, and delete the seed.
+
+    Raises:
+        TotpNotEnabled: No second factor is enabled.
+        BadTotpCode: The code is wrong or was used before.
+        TooManyAttempts: The rate limit of this user is exceeded.
     """
 
     begin: Begin[UsersUnit]

@@ -1,5 +1,5 @@
 """
-Sign-in with a password and, if enabled, a second factor.
+Sign in with a password and, if enabled, a second factor.
 """
 
 from __future__ import annotations
@@ -19,11 +19,19 @@ from sft_core.values import EmailAddress, Password, SessionId
 @attrs.frozen(kw_only=True)
 class SignIn:
     """
-    Open a session for who knows the password and, where one is set up, has the second factor.
+    Open a session for a user with the correct password and, if enabled, a valid one-time code.
 
-    Unknown addresses and wrong passwords cannot be told apart by the answer or by its time.
-    `origin` names the network that asks: `TooManyAttempts` counts by account and origin, so
-    that somebody who guesses from elsewhere does not lock the account's owner out.
+    An unknown address and a wrong password cannot be distinguished by the response or its timing.
+    `origin` identifies the network of the client: attempts are limited by account and origin, so that
+    guesses from another network do not lock out the owner of the account.
+
+    Raises:
+        BadCredentials: The address is unknown or the password is wrong.
+        TotpRequired: The account requires a one-time code and none was given.
+        BadTotpCode: The code is wrong or was used before.
+        InactiveUser: The account was deactivated.
+        TooManyAttempts: The rate limit of this account and origin, or of its codes, is exceeded.
+        Busy: Too many password hashes are being computed.
     """
 
     begin: Begin[UsersUnit]
@@ -43,7 +51,7 @@ class SignIn:
         try:
             user = self._proven(email, password, totp_code)
         except TotpRequired:
-            # The password was right: to be asked for the code is no failed try.
+            # The password is correct: a request for the code is not a failed attempt.
             self.throttle.succeeded(str(email), origin)
             raise
         self.throttle.succeeded(str(email), origin)
@@ -67,8 +75,8 @@ class SignIn:
         user.require_active()
         step = self._spent_step(user, totp_code)
         with self.begin() as unit:
-            # Checked again where it is stored: of two sign-ins with one code one wins, and a second
-            # factor that came into force while the password was being hashed is asked for.
+            # Checked again in the update: of two concurrent sign-ins with one code one succeeds, and a second
+            # factor enabled while the password was being hashed is required.
             if not unit.users.record_sign_in(user.id, self.clock.now(), step):
                 raise _overtaken(unit.users.get(user.id), step)
             unit.commit()
@@ -84,7 +92,7 @@ class SignIn:
 
 def _overtaken(user: User | None, step: int | None) -> SftError:
     """
-    Why a sign-in is refused whose proofs were good a moment ago.
+    Return why a sign-in with valid credentials was refused by the final update.
     """
     if user is None:
         return BadCredentials()

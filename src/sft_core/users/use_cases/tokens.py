@@ -1,5 +1,5 @@
 """
-Access and refresh tokens: issue a pair for a session, verify one.
+Issue and verify access and refresh tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sft_core.users.ports import SessionStore, TokenSigner, UsersUnit
 @attrs.frozen(kw_only=True)
 class Tokens:
     """
-    What a sign-in hands out: a short-lived access token and a refresh token for one exchange.
+    The result of a sign-in: a short-lived access token, and a refresh token for one exchange.
     """
 
     access: str = attrs.field(repr=False)
@@ -26,7 +26,7 @@ class Tokens:
 
 def issue_tokens(signer: TokenSigner, session: Session, now: datetime, lifetimes: TokenLifetimes) -> Tokens:
     """
-    Sign an access and a refresh token for the session's present generation.
+    Sign an access and a refresh token for the current generation of a session.
     """
     return Tokens(
         access=signer.sign(session.claims(TokenKind.ACCESS, now, lifetimes)),
@@ -37,10 +37,13 @@ def issue_tokens(signer: TokenSigner, session: Session, now: datetime, lifetimes
 @attrs.frozen(kw_only=True)
 class VerifyToken:
     """
-    Tell which live session and which active user a token of one kind belongs to.
+    Verify a token of one kind; return its claims, its live session and its active user.
 
-    `BadToken` or `InactiveUser` if to none. The session is looked up each time: a revoked one ends
-    its tokens at once.
+    The session is read on every call, so revoking it invalidates its tokens at once.
+
+    Raises:
+        BadToken: The token is invalid, or its session or user is revoked, expired or missing.
+        InactiveUser: The account was deactivated.
     """
 
     begin: Begin[UsersUnit]
