@@ -14,10 +14,11 @@ T = TypeVar("T")
 
 def wrapped_and_stored(act: Callable[[], T]) -> T:
     """
-    Call `act`, which wraps a secret and stores it in one unit of work; retry once if its key was retired.
+    Wrap and store a secret by calling `act`, twice if its key is retired meanwhile.
 
-    `KeyRetired` precedes the commit, so the first attempt stored nothing. A key is retired only after
-    the ring has a successor, so the second attempt uses the successor.
+    `act` does both in one unit of work. `KeyRetired` precedes the commit, so the first attempt stored
+    nothing. A key is retired only after the ring has a successor, so the second attempt uses the
+    successor.
 
     Raises:
         KeyRetired: The second attempt failed too: this service has not loaded the successor.

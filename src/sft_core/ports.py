@@ -43,7 +43,9 @@ class Ids(Protocol):
 
     def new(self) -> UUID:
         """
-        Return a new UUID version 7 (RFC 9562); later calls in one process sort after earlier ones.
+        Return a new UUID version 7 (RFC 9562).
+
+        Later calls in one process sort after earlier ones.
         """
         ...
 
@@ -58,7 +60,9 @@ class KeyRing(Protocol):
 
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
         """
-        Encrypt a secret of 16 to 4 096 bytes under the active key; the length is a multiple of 8.
+        Encrypt a secret under the active key.
+
+        The secret has 16 to 4 096 bytes, a multiple of 8.
 
         Raises:
             InvalidValue: The secret has another length, or the purpose has other characters.
@@ -79,10 +83,11 @@ class KeyRing(Protocol):
 
 class RateLimiter(Protocol):
     """
-    Limit how often something may be attempted. Each call is atomic and outside any unit of work.
+    A limit on how often something may be attempted.
 
-    A key is a generated word (`[a-z0-9:-]{1,100}`) and always comes with the same rate. Counts outlive
-    the process, but are not durable: a store may lose them together with its other data.
+    Each call is atomic and outside any unit of work. A key is a generated word (`[a-z0-9:-]{1,100}`) and
+    always comes with the same rate. Counts outlive the process, but are not durable: a store may lose
+    them together with its other data.
     """
 
     def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
@@ -120,7 +125,7 @@ class Expiring(Protocol):
 
     def prune(self, *, before: datetime, limit: int) -> int:
         """
-        Delete up to `limit` of the entries that expired before a moment, and return their number.
+        Delete up to `limit` entries that expired before a moment; return their number.
 
         A number below `limit` means that none is left.
         """
@@ -137,9 +142,10 @@ class Leases(Protocol):
 
     def take(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
         """
-        Acquire or renew a lease until a moment; of any concurrent holders exactly one gets True.
+        Acquire or renew a lease until a moment; return whether it succeeded.
 
-        False, changing nothing, if another holder has the lease at `now`.
+        Of any number of concurrent holders exactly one gets True. False, changing nothing, if another
+        holder has the lease at `now`.
         """
         ...
 
@@ -171,10 +177,11 @@ UnitT_co = TypeVar("UnitT_co", bound=UnitOfWork, covariant=True)
 
 class Begin(Protocol[UnitT_co]):
     """
-    Open units of work; leaving a unit without `commit` rolls it back, by return or by exception.
+    A factory of units of work; leaving one without `commit` rolls it back.
 
-    A unit belongs to one thread, is never nested and occupies a database connection: keep it short, and
-    do no hashing, encryption or blob transfer inside it.
+    It does so on a return and on an exception. A unit belongs to one thread, is never nested and
+    occupies a database connection: keep it short, and do no hashing, encryption or blob transfer inside
+    it.
     """
 
     def __call__(self, *, read_only: bool = False) -> AbstractContextManager[UnitT_co]:

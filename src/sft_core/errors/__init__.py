@@ -1,5 +1,5 @@
 """
-The error tree: one class for each cause, with a stable code and one public sentence.
+The error tree: one class, stable code and public sentence for each cause.
 
 The kinds: invalid input (`InvalidInput`), missing authentication (`NotAuthenticated`) or permission
 (`NotAllowed`), a missing object (`NotFound`) or a deleted or expired one (`Gone`), a conflict with the

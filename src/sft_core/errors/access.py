@@ -18,7 +18,7 @@ class NotAuthenticated(SftError):
 
 class BadCredentials(NotAuthenticated):
     """
-    The e-mail address is unknown or the password is wrong; the error never distinguishes the two.
+    The e-mail address is unknown or the password is wrong; never which of them.
     """
 
     code = "bad-credentials"
@@ -27,7 +27,7 @@ class BadCredentials(NotAuthenticated):
 
 class BadToken(NotAuthenticated):
     """
-    A token is malformed, forged, expired, revoked, or of the wrong kind.
+    The token is malformed, forged, expired, revoked, or of the wrong kind.
     """
 
     code = "bad-token"

@@ -30,7 +30,9 @@ class Busy(Unavailable):
 
 class DatabaseUnavailable(Unavailable):
     """
-    The database did not respond in time; a commit in progress may or may not have been applied.
+    The database did not respond in time.
+
+    A commit in progress may or may not have been applied.
     """
 
     code = "database-unavailable"
@@ -97,7 +99,9 @@ class RowDamaged(Damaged):
 
 class UnknownKey(Unavailable):
     """
-    A wrapped secret names a key that is not in the key ring; an operator may restore the key.
+    A wrapped secret names a key that is not in the key ring.
+
+    An operator may restore the key.
     """
 
     code = "unknown-key"
@@ -110,7 +114,7 @@ class UnknownKey(Unavailable):
 
 class KeyRetired(Unavailable):
     """
-    A secret was wrapped under a key that was retired in the meantime; nothing was stored.
+    A secret was wrapped under a key retired in the meantime; nothing was stored.
     """
 
     code = "key-retired"
@@ -118,7 +122,9 @@ class KeyRetired(Unavailable):
 
 class UnwrapFailed(SftError):
     """
-    A wrapped secret does not unwrap with the key that it names: wrong key, or modified row.
+    A wrapped secret does not unwrap with the key that it names.
+
+    The key is a wrong one, or the row was modified.
     """
 
     code = "unwrap-failed"
@@ -136,7 +142,9 @@ class ConfigurationError(SftError):
 
 class StoreOfAnother(ConfigurationError):
     """
-    The blob store is not verified to belong to this database; its blobs may belong to another one.
+    The blob store is not verified to belong to this database.
+
+    Its blobs may belong to another one.
     """
 
     code = "store-of-another"

@@ -12,7 +12,7 @@ from sft_core.errors.base import SftError
 @attrs.frozen
 class Fault:
     """
-    One problem with one input: the path of the input, and a sentence about the problem.
+    One problem with one input: the input's path and a sentence.
     """
 
     path: str
@@ -45,7 +45,7 @@ class InvalidValue(InvalidInput):
 
 class InvalidFileName(InvalidValue):
     """
-    A file name contains a separator, control or bidi character, or is reserved by a file system.
+    A file name contains forbidden characters, or is reserved by a file system.
     """
 
     code = "invalid-file-name"
@@ -82,7 +82,7 @@ class FileTooLarge(SftError):
 
 class QuotaExceeded(SftError):
     """
-    The file exceeds the owner's quota: the other files reserve `used` of at most `quota` bytes.
+    The file exceeds the owner's quota: `used` of `quota` bytes are reserved by others.
     """
 
     code = "quota-exceeded"

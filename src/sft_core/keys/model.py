@@ -28,7 +28,7 @@ class SecretKind(enum.Enum):
 @attrs.frozen(kw_only=True)
 class StoredSecret:
     """
-    A wrapped secret as read from its row, with the id of its file, link or user.
+    A wrapped secret as read from the row of its file, link or user.
 
     `version` is the version of the file, and 1 for links and users.
     """

@@ -26,7 +26,9 @@ class Rewrapping:
 
 class WrappedSecrets(Protocol):
     """
-    Every wrapped secret of every file, link and user. Each call is a transaction of its own.
+    Every wrapped secret of every file, link and user.
+
+    Each call is a transaction of its own.
     """
 
     def count(self) -> Mapping[SecretKind, Mapping[str, int]]:
@@ -37,7 +39,7 @@ class WrappedSecrets(Protocol):
 
     def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
         """
-        Return the first `limit` secrets of a kind that need this key, ordered by the ids of their rows.
+        Return the first `limit` secrets of a kind under this key, by row id.
 
         With `after`, only those with a greater id: paging with the last id returned skips none.
         """

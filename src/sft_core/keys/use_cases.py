@@ -36,7 +36,7 @@ class Batch:
 @attrs.frozen(kw_only=True)
 class RewrapSecrets:
     """
-    Re-wrap every secret that needs one key of the ring under the active key, batch by batch.
+    Re-wrap every secret under one key of the ring with the active key.
 
     The work is done as the caller iterates. The rows are its only state, so it can be stopped at any
     point and run again. A dry run unwraps every secret and changes none.

@@ -32,7 +32,7 @@ def nothing(_part: Part) -> bool:
 @attrs.frozen(kw_only=True)
 class ExamineFile:
     """
-    Check a sealed file, or the recorded parts of an upload, and yield what is wrong.
+    Check a sealed file, or an upload's recorded parts, and yield the problems.
 
     The existence and length of each part come from a listing of the store. Only the parts that
     `chosen` selects are read and authenticated, completely. The file's manifest is kept in memory
@@ -72,7 +72,7 @@ class ExamineFile:
 
     def _key(self, file: File, parts: Sequence[Part]) -> tuple[Secret | None, Finding | None]:
         """
-        Return the file's key or a finding about it; neither if only the owner has the key.
+        Return the file's key or a finding; neither if only the owner has the key.
         """
         if file.key is None:
             wrong = None if file.encryption is Encryption.CLIENT else "the file has no key"
@@ -89,7 +89,7 @@ class ExamineFile:
 
     def _fits(self, file: File, key: Secret, part: Part, header: bytes | None = None) -> bool:
         """
-        Return whether a header, by default the manifest's, was made with this key for exactly this part.
+        Return whether a header, by default the manifest's, belongs to this key and part.
         """
         context = file.part_context(part.number)
         try:
@@ -113,7 +113,9 @@ class ExamineFile:
 
     def _content_damage(self, file: File, part: Part, size: int, key: Secret) -> Damage | None:
         """
-        Check the bytes of a blob of any length; distinguish a replaced blob from a modified one.
+        Check a blob's bytes; distinguish a replaced blob from a modified one.
+
+        The blob may have any length.
         """
         header = bytearray(min(len(part.header), size))
         self.blobs.read_into(part.blob_key, 0, memoryview(header), size=size)
@@ -161,7 +163,7 @@ _SENTENCES = {
 
 def _manifest_findings(file: File, parts: Sequence[Part]) -> Iterator[Finding]:
     """
-    Check that the parts of a sealed file are complete, consecutive and add up to its size.
+    Check that a sealed file's parts are consecutive and add up to its size.
     """
     if file.state is not FileState.SEALED:
         return

@@ -22,7 +22,7 @@ _SECRETS: Final = {RecordKind.LINK: "its token", RecordKind.USER: "the seed of i
 @attrs.frozen(kw_only=True)
 class ExamineRecords:
     """
-    Find rows with dangling references, and wrapped secrets of links and users that do not unwrap.
+    Find dangling references, and secrets of links and users that do not unwrap.
 
     `purposes` maps each kind of row to the purpose its secret is wrapped for. Each finding is checked
     again and reported only if it persists. Secrets under a key that is not in the ring are skipped

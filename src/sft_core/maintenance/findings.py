@@ -37,9 +37,9 @@ class Damage(enum.Enum):
 @attrs.frozen(kw_only=True)
 class Finding:
     """
-    One problem: its kind, the row or blob it concerns, a sentence, and whether it was repaired.
+    One problem: its kind, its subject, a sentence, and whether it was repaired.
 
-    No field contains text from a user, or a secret.
+    The subject is the row or blob. No field contains text from a user, or a secret.
     """
 
     damage: Damage

@@ -38,7 +38,9 @@ NOBODY: Final[frozenset[str]] = frozenset()
 @attrs.frozen
 class Sample:
     """
-    A random sample of the parts to read: `some` of `every`, a different one in each check.
+    A random sample of the parts to read: `numerator` of `denominator`.
+
+    Each check draws another one.
     """
 
     some: int = 1
@@ -64,7 +66,9 @@ class Sample:
 @attrs.define
 class Seen:
     """
-    Counters of one check; `failures` counts by error code the items that could not be checked.
+    The counters of one check.
+
+    `failures` counts by error code the items that could not be checked.
     """
 
     files: int = 0
@@ -88,7 +92,9 @@ class _Walk:
 
     def passing_over(self, findings: Iterator[Finding], *, files: int = 0) -> Iterator[Finding]:
         """
-        Yield the findings about one item; count a failure and continue, unless the budget is exhausted.
+        Yield the findings about one item; count a failure and continue.
+
+        Raises the failure if it exhausts the budget.
         """
         try:
             yield from findings
@@ -103,7 +109,9 @@ class _Walk:
 
     def without_the_store(self, findings: Iterator[Finding]) -> Iterator[Finding]:
         """
-        Yield findings until the blob store fails; count that failure, as later steps need no store.
+        Yield findings until the blob store fails, and count that failure.
+
+        The later steps do not need the store.
         """
         try:
             yield from findings
@@ -150,7 +158,9 @@ class Examine:
 
     def _is_no_copy(self, seen: Seen) -> bool:
         """
-        Return whether the store ids exclude that the database is an old copy of the store's own.
+        Return whether the database cannot be an old copy of the store's own.
+
+        It may be one if only the store has an id.
         """
         try:
             require_no_copy(self.begin, self.examine_file.blobs)
@@ -225,7 +235,9 @@ class Examine:
 
     def _is_still(self, file: File) -> bool:
         """
-        Return whether the file is unchanged since it was read, so that no finding was work in progress.
+        Return whether the file is unchanged since it was read.
+
+        Otherwise a finding about it may have been work in progress.
         """
         with self.begin(read_only=True) as unit:
             return unit.files.get(file.id) == file
@@ -282,7 +294,9 @@ class Examine:
 
 def _mended(finding: Finding, mend: Callable[[], bool]) -> Iterator[Finding]:
     """
-    Yield a finding once its repair was attempted; a failed repair yields it too, then raises.
+    Yield a finding after its repair, with the outcome.
+
+    If the repair fails, the finding is yielded as it is before the error is raised.
     """
     try:
         is_repaired = mend()

@@ -1,5 +1,5 @@
 """
-Find blobs that no row refers to: orphans, and blobs that may be the only copy of a part.
+Find blobs without a row, and distinguish orphans from possible only copies.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ T = TypeVar("T")
 @attrs.frozen
 class Stray:
     """
-    A blob that no manifest names: an orphan, to be deleted, unless it is `part_of` a file.
+    A blob that no manifest names: an orphan, unless it is `part_of` a file.
 
-    A part's header is unique. A blob with the header of a recorded part may be its only copy, even
-    under a wrong key and whichever blob the store has under the right one.
+    An orphan may be deleted. A part's header is unique: a blob with the header of a recorded part may
+    be its only copy, even under a wrong key and whichever blob the store has under the right one.
     """
 
     blob: BlobInfo
@@ -36,11 +36,12 @@ class Stray:
 
 def find_strays(begin: Begin[SweepUnit], blobs: MarkedStore, *, before: datetime, together: int) -> Iterator[Stray]:
     """
-    Yield the blobs stored before a moment that no row refers to, `together` at a time.
+    Yield the blobs without a row that were stored before a moment.
 
-    Nothing is yielded while the oldest account is newer than `before`: an empty database beside
-    a full store is more likely the wrong database. Blobs under keys that this service never makes
-    belong to another application and are skipped. A blob that cannot be read is not yielded.
+    Blobs are looked up `together` at a time. Nothing is yielded unless the oldest account is as old as
+    `before`: a young or empty database beside a full store is more likely the wrong database. Blobs under
+    keys that this service never makes belong to another application and are skipped. A blob that
+    cannot be read is not yielded.
 
     Raises:
         StoreMismatch: The blob store does not have the id of this database, so every blob in it may
@@ -65,7 +66,7 @@ def find_strays(begin: Begin[SweepUnit], blobs: MarkedStore, *, before: datetime
 
 def remove_orphan(begin: Begin[SweepUnit], blobs: BlobStore, blob: BlobInfo) -> bool:
     """
-    Check again that no row refers to a blob, then delete it; return whether it was deleted.
+    Delete a blob if still no row refers to it; return whether it was deleted.
     """
     found = _without_row(begin, [blob])
     for orphan in found:
@@ -104,7 +105,9 @@ def _headers(
     blobs: BlobStore, looked_at: Iterable[BlobInfo], failed: list[SftError]
 ) -> Iterator[tuple[BlobInfo, bytes]]:
     """
-    Yield each readable blob with its header, which is empty if the blob is too short to be a part.
+    Yield each readable blob with its header.
+
+    The header is empty if the blob is too short to be a part.
     """
     for blob in looked_at:
         header = bytearray(PART_HEADER_BYTES if blob.size >= PART_HEADER_BYTES else 0)
@@ -122,7 +125,7 @@ def _headers(
 
 def _batches(items: Iterable[T], size: int, failed: list[SftError]) -> Iterator[list[T]]:
     """
-    Yield the items in batches of `size`; an error ends the items and is added to `failed`.
+    Yield the items in batches of `size`; an error ends them and joins `failed`.
     """
     batch: list[T] = []
     try:

@@ -20,7 +20,7 @@ from sft_core.vault.ports import Marked, VaultUnit
 @attrs.frozen(kw_only=True)
 class IdleSince:
     """
-    The latest times of an upload's last byte at which the upload is idle.
+    Cut-off times: an upload whose last byte is not later is idle.
 
     `resumable` applies to resumable uploads (`ResumableUploads`), `single` to every other upload, which
     ends with its request.
@@ -32,7 +32,7 @@ class IdleSince:
 
 class Leftovers(Protocol):
     """
-    Files that can be reclaimed, and what decides whether a blob is an orphan, within one unit of work.
+    Reclaimable files, and the data that identify orphans, within one unit of work.
 
     Each listing is one page: the first `limit` ids, ascending, greater than `after`. It returns ids
     only, so that an unreadable row hides no other.
@@ -46,7 +46,7 @@ class Leftovers(Protocol):
 
     def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
-        Return a page of the uploads whose last byte was received at or before the time for their kind.
+        Return a page of the idle uploads, by the cut-off time of their kind.
         """
         ...
 
@@ -58,29 +58,33 @@ class Leftovers(Protocol):
 
     def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
         """
-        Change such a file to deleting from `now` on and destroy its key, in one conditional update.
+        Start deleting an expired file: change its state, destroy its key.
 
-        False, changing nothing, if its expiry time was moved, or it is in another state or deleted.
+        It is one conditional update; the file is deleting from `now` on. False, changing nothing, if
+        its expiry time was moved, or it is in another state or deleted.
         """
         ...
 
     def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
         """
-        Change such an upload to aborting from `now` on and destroy its key, in one conditional update.
+        Abort an idle upload: change its state, destroy its key.
 
-        False, changing nothing, if it received a byte since, or is in another state or deleted.
+        It is one conditional update; the upload is aborting from `now` on. False, changing nothing, if
+        it received a byte since, or is in another state or deleted.
         """
         ...
 
     def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
         """
-        Return which of a few hundred blob keys at most a manifest contains, with or without a file row.
+        Return those of the blob keys that a manifest contains, even without a file row.
+
+        Takes a few hundred keys at most.
         """
         ...
 
     def places_of(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
         """
-        Map each header that a manifest contains to the id of its file and the number of its part.
+        Map each header found in a manifest to its file id and part number.
 
         Takes a few hundred headers at most. It may scan the rows of all parts.
         """
@@ -128,21 +132,23 @@ class Inventory(Protocol):
 
     def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
         """
-        Return the first `limit` parts of a file, empty ones included, whose number is greater than `after`.
+        Return the first `limit` parts of a file whose number is greater than `after`.
 
-        They are in ascending order of their numbers.
+        They are in ascending order of their numbers, and include empty parts.
         """
         ...
 
     def stray_parts(self, *, after: str, limit: int) -> Sequence[str]:
         """
-        Return the first `limit` blob keys after `after`, sorted, of manifest entries without a file row.
+        Return the first `limit` blob keys of manifest entries without a file row.
+
+        They are sorted, and greater than `after`.
         """
         ...
 
     def key_ids(self) -> Mapping[str, frozenset[str]]:
         """
-        Return the ids of the keys that wrap secrets other than file keys, by what is wrapped.
+        Return the ids of the keys in use by kind of secret, without file keys.
         """
         ...
 
@@ -150,7 +156,7 @@ class Inventory(Protocol):
 @attrs.frozen(kw_only=True)
 class Drift:
     """
-    An owner whose quota record is wrong: `counted` bytes are recorded, `due` bytes are correct.
+    An owner whose quota record is wrong: `recorded` bytes in place of `actual` ones.
 
     The two are equal if only the reservation of a single file is wrong.
     """
@@ -183,7 +189,7 @@ class Ledger(Protocol):
 
 class RecordKind(enum.Enum):
     """
-    The kind of a row that refers to another row, or contains a secret other than a file key.
+    The kind of a row with references or a secret other than file keys.
     """
 
     FILE = "file"
@@ -196,11 +202,11 @@ class RecordKind(enum.Enum):
 @attrs.frozen(kw_only=True)
 class Record:
     """
-    A row and the facts to check: an upload has the id of its file, a usage that of its owner.
+    A row with its dangling references and its secret.
 
-    `lacks` contains those of "file" and "account" that the row refers to and that do not exist.
-    `secret` is a link's wrapped token or a user's wrapped TOTP seed, bound to the row's id; None if the
-    row has none.
+    An upload has the id of its file, a usage that of its owner. `lacks` contains those of "file" and
+    "account" that the row refers to and that do not exist. `secret` is a link's wrapped token or a
+    user's wrapped TOTP seed, bound to the row's id; None if the row has none.
     """
 
     kind: RecordKind
@@ -216,7 +222,9 @@ class Records(Protocol):
 
     def page(self, kind: RecordKind, *, after: UUID | None, limit: int) -> Sequence[Record]:
         """
-        Return the first `limit` rows of a kind by id, intact ones included, whose id is greater than `after`.
+        Return the first `limit` rows of a kind with an id greater than `after`.
+
+        They are in ascending order of their ids, and include intact rows.
         """
         ...
 

@@ -1,9 +1,10 @@
 """
-Store identity: only the database paired with a blob store may decide that a blob is an orphan.
+Store identity: which database a blob store belongs to.
 
-Two services that share a bucket or directory by mistake, each with its own database, see each
-other's blobs and none of each other's rows; so does a service started on the wrong database. Both
-work until one of them deletes the blobs that have no row.
+Only that database may decide that one of the store's blobs is an orphan. Two services that share a
+bucket or directory by mistake, each with its own database, see each other's blobs and none of each
+other's rows; so does a service started on the wrong database. Both work until one of them deletes the
+blobs that have no row.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from sft_core.vault.model import file_of
 from sft_core.vault.ports import BlobStore, Marked
 
 MARK_NAME: Final = "sft-mark"
-"""The file or object at the top of a store that contains its id; no blob and no directory of blobs has this name."""
+"""
+The name of the file or object at a store's top that contains its id.
+
+No blob and no folder of blobs has this name.
+"""
 
 MARK_BYTES: Final = 33
 """The size of that file or object in bytes: the id and a line feed."""
@@ -68,9 +73,9 @@ def require_no_copy(begin: Begin[SweepUnit], store: Marked) -> None:
 
 def require_known_blobs(begin: Begin[SweepUnit], store: BlobStore) -> None:
     """
-    Raise `StoreMismatch` if the database has no row for any of the store's first hundred blobs.
+    Raise `StoreMismatch` if the store's first hundred blobs have no row.
 
-    An empty store passes.
+    One blob with a row is enough. An empty store passes.
     """
     keys = [blob.key for blob in islice(store.list(), _LOOKED_AT) if file_of(blob.key) is not None]
     named = {file_id for file_id in map(file_of, keys) if file_id is not None}

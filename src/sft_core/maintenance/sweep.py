@@ -41,18 +41,19 @@ class SweepPolicy:
     Grace periods of the sweep.
 
     `idle` is the time without a new byte after which a resumable upload is aborted, `single_idle` the
-    same for an upload that ends with its request. The latter must be longer than the slowest client
-    needs to send a part plus the store to keep it; after each part the upload's `touched_at` is updated.
+    same for an upload that ends with its request. `single_idle` must be longer than the slowest client
+    needs to send a part plus the store to keep it, because `touched_at` is updated only after a part is
+    stored.
 
-    `ended` is the time after its expiry at which a file is deleted. No caller can read the file in the
-    meantime, but a clock that was wrong for a moment would have deleted a live file.
+    `expiry_grace` is the time after its expiry at which a file is deleted. No caller can read the file in
+    the meantime, but without it a clock that was wrong for a moment would have deleted a live file.
 
     `grace` is the age at which a blob without a row may be deleted. A small file is committed moments
-    after its one part is stored, so `grace` must be far longer than that, and than clocks differ; the
-    intent row of a larger upload is committed before its first part. `kept` is the time
-    that expired entries of a store are kept after their expiry, because clocks jump.
+    after its one part is stored, so `grace` must be far longer than that and than the difference between
+    clocks. The intent row of a larger upload is committed before its first part.
 
-    `batch` is the number of rows or blobs processed together.
+    `retention` is the time that a store keeps expired entries, because clocks jump. `batch` is the number
+    of rows or blobs processed together.
     """
 
     idle: timedelta
@@ -108,7 +109,7 @@ class _Round:
 
     def each(self, items: Iterable[T], act: Callable[[T], bool]) -> Iterator[T]:
         """
-        Yield the items for which `act` succeeded; in a dry run every item, without calling it.
+        Yield the items for which `act` succeeded; in a dry run, all items.
 
         A failure is counted and the next item tried. An exhausted failure budget ends the step.
         """
@@ -234,7 +235,7 @@ class Sweep:
 
 def give_up(begin: Begin[SweepUnit], file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
     """
-    Abort an upload that has been idle since then: its key is destroyed, its parts are unreadable.
+    Abort an upload that has been idle since then, and destroy its key.
 
     Returns False if the upload is no longer idle.
     """
@@ -246,7 +247,7 @@ def give_up(begin: Begin[SweepUnit], file_id: FileId, *, since: IdleSince, now: 
 
 def expire(begin: Begin[SweepUnit], file_id: FileId, *, by: datetime, now: datetime) -> bool:
     """
-    Delete a file that expired by a moment: its key is destroyed, its parts are unreadable.
+    Start deleting a file that expired by a moment, and destroy its key.
 
     Returns False if the file has not expired by then.
     """
@@ -259,7 +260,7 @@ def expire(begin: Begin[SweepUnit], file_id: FileId, *, by: datetime, now: datet
 @attrs.frozen(kw_only=True)
 class SweepInTurn:
     """
-    Run the sweep under a lease; return None if another process, on any machine, has it.
+    Run the sweep under a lease; return None if another process has it.
 
     After a sweep the process keeps the lease for twice the `interval`, so the next sweep is usually its
     own; another process takes over after `stop`, or when the lease expires because this one died.

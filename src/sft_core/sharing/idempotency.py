@@ -25,7 +25,9 @@ _LENGTH_BYTES: Final = 8
 
 class IdempotencyKey(Secret):
     """
-    A client's own key for a request: 1 to 255 visible ASCII characters. It is never stored.
+    A client's own key for a request: 1 to 255 visible ASCII characters.
+
+    The key itself is never stored.
     """
 
     @classmethod
@@ -39,7 +41,9 @@ class IdempotencyKey(Secret):
 
     def digest(self, owner: UserId) -> bytes:
         """
-        Return the digest under which an owner's key is stored; the same key of another owner differs.
+        Return the digest under which an owner's key is stored.
+
+        The same key of another owner has another digest.
         """
         return hashlib.sha256(b"sft/v1/idempotency-key" + owner.bytes + self.reveal()).digest()
 
@@ -74,9 +78,10 @@ class Repeatable:
 @attrs.frozen(kw_only=True)
 class KeptAnswer:
     """
-    The result of a request with an idempotency key, by reference; none of its text is stored.
+    The result of a request with an idempotency key, by reference.
 
-    `token_digest` identifies the share link, if the request created one.
+    No text of the request or its result is stored. `token_digest` identifies the share link, if the
+    request created one.
     """
 
     key_digest: bytes = attrs.field(repr=False)

@@ -1,5 +1,5 @@
 """
-Share links: a link token grants downloads of one file until it expires or its budget is spent.
+Share links: a link token grants a limited number of downloads of one file.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ShareLink:
 @attrs.frozen(kw_only=True)
 class LinkSummary:
     """
-    The owner's view of a file's links: the newest live one with its token, and all downloads.
+    The owner's view of a file's links: the newest live one, and all downloads.
 
     `token` is None if there is no live link, or if its token was destroyed: a link whose token was
     destroyed is live again after the clock was set back.

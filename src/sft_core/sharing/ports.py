@@ -16,7 +16,9 @@ from sft_core.vault.ports import VaultUnit
 
 class LinkRepository(Protocol):
     """
-    The rows of share links, within one unit of work. Deleting a file deletes its links.
+    The rows of share links, within one unit of work.
+
+    Deleting a file deletes its links.
     """
 
     def add(self, link: ShareLink) -> None:

@@ -19,7 +19,7 @@ TOTP_PURPOSE: Final = "totp"
 @attrs.frozen
 class Totp:
     """
-    A second factor by time-based one-time passwords (RFC 6238): its wrapped seed and last used step.
+    A second factor (TOTP, RFC 6238): its wrapped seed and last used step.
 
     A code is accepted once: its step must be later than `last_step` (section 5.2).
     """
@@ -92,7 +92,7 @@ class User:
 
 class TokenKind(enum.Enum):
     """
-    The use of a signed token; a token of one kind is never accepted as the other.
+    The use of a signed token; no token is accepted as the other kind.
     """
 
     ACCESS = "access"
@@ -148,7 +148,7 @@ class Session:
 
     def claims(self, kind: TokenKind, now: datetime, lifetimes: TokenLifetimes) -> TokenClaims:
         """
-        Return the claims of a token issued now; it expires with the session at the latest.
+        Return the claims of a token issued now; it never outlives the session.
         """
         lifetime = lifetimes.access if kind is TokenKind.ACCESS else lifetimes.refresh
         return TokenClaims(

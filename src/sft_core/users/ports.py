@@ -40,7 +40,7 @@ class UserRepository(Protocol):
 
     def save(self, user: User) -> User:
         """
-        Update the user if its `revision` is the stored one; return it with the next revision.
+        Update the user if its `revision` is current; return it with the next one.
 
         Raises:
             Conflict: The stored revision differs, or the user was deleted; nothing changes.
@@ -75,7 +75,9 @@ class UsersUnit(UnitOfWork, Protocol):
 
 class SessionStore(Protocol):
     """
-    The sessions. Each call is atomic, durable when it returns, and outside any unit of work.
+    The sessions of all users.
+
+    Each call is atomic, durable when it returns, and outside any unit of work.
     """
 
     def open(self, session: Session) -> None:
@@ -140,7 +142,9 @@ class TokenSigner(Protocol):
 
     def sign(self, claims: TokenClaims) -> str:
         """
-        Return a signed token of these claims; issue and expiry times are rounded down to seconds.
+        Return a signed token of these claims.
+
+        The issue and expiry times are rounded down to whole seconds.
         """
         ...
 
@@ -188,6 +192,6 @@ class QrEncoder(Protocol):
 
     def png(self, text: Secret) -> Secret:
         """
-        Return a PNG image of the text's QR code; it contains the text, so it is secret.
+        Return a PNG image of the text's QR code, as secret as the text.
         """
         ...

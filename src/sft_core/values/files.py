@@ -30,7 +30,7 @@ _BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 @attrs.frozen
 class FileName:
     """
-    A file name given by a user: one path component that displays as what it is.
+    A file name given by a user: one path component, displayed as it is.
 
     1 to 255 characters of any script, NFC-normalised, at least one of them visible. Rejected are
     separators, control and bidi characters, line breaks, lone surrogates and noncharacters, `.` and

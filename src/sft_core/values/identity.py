@@ -21,7 +21,9 @@ _EMAIL: Final = re.compile(
 @attrs.frozen
 class EmailAddress:
     """
-    An e-mail address in lower case: RFC 5321 dot-string at a domain name, at most 254 characters.
+    An e-mail address in lower case: a dot-string at a domain name (RFC 5321).
+
+    It has at most 254 characters.
     """
 
     value: str
@@ -29,7 +31,7 @@ class EmailAddress:
     @classmethod
     def parse(cls, text: object) -> Self:
         """
-        Validate an address and convert it to lower case, so that one mailbox is one account.
+        Validate an address and fold it to lower case: one mailbox is one account.
         """
         if not isinstance(text, str):
             raise InvalidValue("email", "must be a string")
@@ -45,9 +47,10 @@ class EmailAddress:
 @attrs.frozen
 class Username:
     """
-    A user name: 3 to 50 letters, digits, or `. _ -`, of any script, NFC-normalised.
+    A user name: 3 to 50 letters, digits, or `. _ -`, of any script.
 
-    Case is kept as typed. Names that differ only by case are equal: compare them by `key`.
+    It is NFC-normalised. Case is kept as typed. Names that differ only by case are equal: compare them
+    by `key`.
     """
 
     value: str

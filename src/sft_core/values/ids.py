@@ -15,7 +15,9 @@ from sft_core.errors import InvalidValue
 @attrs.frozen(order=True)
 class Id:
     """
-    An identifier, opaque to callers: a UUID, of version 7 if this service made it (RFC 9562, section 5.7).
+    An identifier, opaque to callers.
+
+    It is a UUID, of version 7 if this service made it (RFC 9562, section 5.7).
     """
 
     value: UUID

@@ -31,7 +31,9 @@ class ByteRange:
 
     def intersection(self, other: ByteRange) -> ByteRange:
         """
-        Return the bytes in both ranges; if there are none, an empty range at a bound of this one.
+        Return the bytes in both ranges.
+
+        If there are none, it is an empty range at a bound of this one.
         """
         start = min(max(self.start, other.start), self.stop)
         return ByteRange(start, max(start, min(self.stop, other.stop)))
@@ -64,14 +66,16 @@ class Rate:
     @property
     def interval(self) -> timedelta:
         """
-        The time that restores one attempt, rounded down, so that a window restores all of them.
+        The time that restores one attempt, rounded down.
+
+        So a whole window restores all attempts.
         """
         return self.window // self.attempts
 
     @property
     def tolerance(self) -> timedelta:
         """
-        How far ahead the moment of full restoration may be for one more attempt to be accepted now.
+        The maximum time until full restoration at which another attempt is accepted.
         """
         return self.interval * (self.attempts - 1)
 
@@ -89,7 +93,9 @@ MAX_PAGE_SIZE: Final = 1000
 @attrs.frozen
 class Page:
     """
-    A page of a listing: skip `skip` rows, then return up to `limit` (1 to 1 000).
+    A page of a listing: skip `skip` rows, return up to `limit`.
+
+    `limit` is 1 to 1 000.
     """
 
     skip: int = 0

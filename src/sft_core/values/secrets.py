@@ -112,7 +112,7 @@ class ShareToken(Secret):
 
     def spelling(self) -> str:
         """
-        Return the token as it appears in a URL: base64url without padding (RFC 4648, section 5).
+        Return the token as in a URL: base64url without padding (RFC 4648, section 5).
         """
         return base64.urlsafe_b64encode(self.reveal()).rstrip(b"=").decode()
 

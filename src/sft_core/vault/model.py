@@ -24,10 +24,10 @@ FILE_KEY_BYTES: Final = 32
 FILE_KEY_PURPOSE: Final = "file-key"
 
 PART_HEADER_BYTES: Final = 56
-"""The length of the header that each part's blob starts with; no two parts share one (file format, "Parts")."""
+"""The length of a part's header, the unique start of its blob (file format, "Parts")."""
 
 MANIFEST_PAGE: Final = 64
-"""The number of parts read from or added to a manifest at once: memory use does not grow with the file."""
+"""The number of manifest entries read or added at once; it bounds memory use."""
 
 
 class FileState(enum.Enum):
@@ -42,12 +42,14 @@ class FileState(enum.Enum):
 
 
 CONDEMNED: Final = frozenset({FileState.ABORTING, FileState.DELETING})
-"""The states of a file that is being deleted: its key is destroyed, and its blobs and rows follow."""
+"""The states of a file that is being deleted; its key is already destroyed."""
 
 
 class Encryption(enum.Enum):
     """
-    The holder of the key to a file's plaintext: this service, or only the owner and the recipients.
+    The holder of the key to a file's plaintext.
+
+    `SERVER` is this service; with `CLIENT` only the owner and the recipients have the key.
     """
 
     SERVER = "server"
@@ -57,7 +59,9 @@ class Encryption(enum.Enum):
 @attrs.frozen(kw_only=True)
 class ShareTerms:
     """
-    The owner's default terms, given at upload, for links to the file that set none of their own.
+    The owner's default terms, given at upload, for links to the file.
+
+    A link's own terms take precedence.
     """
 
     max_downloads: int | None = None
@@ -108,12 +112,13 @@ def file_key_context(file_id: UUID, version: int) -> bytes:
 @attrs.frozen(kw_only=True)
 class File:
     """
-    A file of one owner. `size` counts plaintext bytes and is final once the file is sealed.
+    A file of one owner.
 
-    `key` is None in both deletion states: without it the stored parts cannot be decrypted.
-    `touched_at` is the time at which bytes were last received, to the minute (`StorePart`), or at which
-    deletion was decided; an upload that is idle for too long is aborted. From `expires_at` on, if
-    the owner has set it, the file is absent for every caller, and a sweep deletes what is stored.
+    `size` counts plaintext bytes and is final once the file is sealed. `key` is None in both deletion
+    states: without it the stored parts cannot be decrypted. `touched_at` is the time at which bytes
+    were last received, to the minute (`StorePart`), or at which deletion was decided; an upload that is
+    idle for too long is aborted. From `expires_at` on, if the owner has set it, the file is absent
+    for every caller, and a sweep deletes what is stored.
     """
 
     id: FileId
@@ -153,13 +158,13 @@ class File:
     @property
     def blob_prefix(self) -> str:
         """
-        The common prefix of all blob keys of this file; it contains ids only, no user's text.
+        The common prefix of the file's blob keys; it contains no user's text.
         """
         return blob_prefix(self.id)
 
     def blob_key(self, number: int, nonce: bytes) -> str:
         """
-        Return a blob key for part `number` of this version; the nonce makes every attempt's key unique.
+        Return a blob key for part `number`; the nonce makes each attempt's key unique.
         """
         return f"{self.blob_prefix}{self.version:x}-{number:08x}-{nonce.hex()}"
 
@@ -208,7 +213,7 @@ def blob_prefix(file_id: FileId) -> str:
 
 def file_of(blob_key: str) -> FileId | None:
     """
-    Return the id of the file that a blob key belongs to; None if this service makes no such key.
+    Return the file id in a blob key; None for any other key.
     """
     ours = _BLOB_KEY.fullmatch(blob_key)
     return FileId(UUID(hex=ours[1])) if ours else None
@@ -240,7 +245,9 @@ class Part:
 
 class UploadKind(enum.Enum):
     """
-    The result of a resumable upload: a file, a source of a concatenation, or the concatenated file.
+    The kind of a resumable upload.
+
+    It becomes a file (`WHOLE`), a source of a concatenation (`PARTIAL`), or the concatenated file (`FINAL`).
     """
 
     WHOLE = "whole"
@@ -270,10 +277,10 @@ class ResumableUpload:
 @attrs.frozen(kw_only=True)
 class VaultPolicy:
     """
-    The limits of a vault: plaintext bytes of one file, extensions, and bytes of one owner.
+    The limits of a vault: file size, extensions, and quota of an owner.
 
-    An empty set allows every extension. `quota` limits the reservations of all files of one owner;
-    None is no limit.
+    Sizes are plaintext bytes. An empty set allows every extension. `quota` limits the reservations of
+    all files of one owner; None is no limit.
     """
 
     max_file_size: int

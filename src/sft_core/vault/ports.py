@@ -24,7 +24,7 @@ class FileRepository(Protocol):
 
     def add(self, file: File) -> None:
         """
-        Store a file: the intent row of an upload, or a file that is already sealed.
+        Store an intent row, or a file that is already sealed.
 
         Raises:
             Conflict: A file with this id is stored.
@@ -40,7 +40,9 @@ class FileRepository(Protocol):
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
         """
-        Return the owner's sealed files that have not expired, newest first (by creation, then by id).
+        Return the owner's sealed files that have not expired, newest first.
+
+        They are ordered by creation, then by id.
         """
         ...
 
@@ -57,9 +59,9 @@ class FileRepository(Protocol):
 
     def remove(self, file_id: FileId) -> None:
         """
-        Delete an aborting or deleting file with its manifest and links; any other file is kept.
+        Delete an aborting or deleting file with its manifest and links.
 
-        Releases what is left of its quota reservation.
+        Any other file is kept. Releases what is left of its quota reservation.
         """
         ...
 
@@ -92,7 +94,9 @@ class Manifests(Protocol):
 
     def cut(self, file_id: FileId, number: int) -> None:
         """
-        Delete the parts with this number and higher; the caller adds their bytes again in other parts.
+        Delete the parts with this number and higher.
+
+        The caller adds their bytes again in other parts.
         """
         ...
 
@@ -125,7 +129,9 @@ class Quotas(Protocol):
 
     def release(self, file_id: FileId) -> None:
         """
-        Release the reservation of an aborting or deleting file, once; any other file keeps its own.
+        Release the reservation of an aborting or deleting file, once.
+
+        Any other file keeps its reservation.
         """
         ...
 
@@ -161,21 +167,26 @@ class ResumableUploads(Protocol):
 
     def take_over(self, file_id: FileId) -> int | None:
         """
-        Make the caller the writer and return its fencing token; None if there is no such upload.
+        Make the caller the writer and return its fencing token.
 
-        Each caller gets a token of its own, greater than all previous ones. The greatest is the writer's.
+        None if there is no such upload. Each caller gets a token of its own, greater than all previous
+        ones. The greatest is the writer's.
         """
         ...
 
     def is_writer(self, file_id: FileId, writer: int) -> bool:
         """
-        Return whether `writer` is the latest fencing token; if so, it stays the latest until this unit ends.
+        Return whether `writer` is the latest fencing token.
+
+        If so, it stays the latest until this unit ends.
         """
         ...
 
     def fix_length(self, file_id: FileId, length: int) -> bool:
         """
-        Set the length in bytes; False, changing nothing, if it is set or the upload does not exist.
+        Set the upload's length in bytes, once.
+
+        False, changing nothing, if it is set or the upload does not exist.
         """
         ...
 
@@ -217,7 +228,7 @@ class VaultUnit(UnitOfWork, Protocol):
 @attrs.frozen(kw_only=True)
 class BlobInfo:
     """
-    One blob in a listing: its key, its length in bytes, and the time it was stored.
+    One blob in a listing: its key, length in bytes, and storage time.
     """
 
     key: str
@@ -238,12 +249,12 @@ class BlobStore(Protocol):
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         """
-        Store a new blob of exactly `size` bytes: durable when the call returns, or not stored at all.
+        Store a new blob of exactly `size` bytes, durably or not at all.
 
-        Each piece is consumed before the next is requested, so the caller may reuse its buffer. No later
-        put, from any process, replaces a blob that was acknowledged. Keys are random, so concurrent puts
-        of one key do not occur in practice: if they did, a store may acknowledge both, and then has
-        the complete bytes of one of them.
+        The blob is durable when the call returns. Each piece is consumed before the next is requested,
+        so the caller may reuse its buffer. No later put, from any process, replaces a blob that was
+        acknowledged. Keys are random, so concurrent puts of one key do not occur in practice: if they
+        did, a store may acknowledge both, and then has the complete bytes of one of them.
 
         Raises:
             BlobExists: A blob with this key is stored; it is not changed.
@@ -271,7 +282,9 @@ class BlobStore(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """
-        List every blob whose key starts with `prefix`, in no order; unfinished puts are not listed.
+        List every blob whose key starts with `prefix`, in no order.
+
+        A blob whose put has not finished is not listed.
 
         Raises:
             BlobStoreUnavailable: The listing is incomplete; raised after the blobs that could be listed.
@@ -281,7 +294,7 @@ class BlobStore(Protocol):
 
 class Marked(Protocol):
     """
-    The store identity: the same random id, stored in a blob store and in its database.
+    A store identity: the same random id in a blob store and its database.
 
     The first start of the service sets the id of both. It never changes. To pair a store with another
     database, an operator removes the store's id by hand.
@@ -289,16 +302,17 @@ class Marked(Protocol):
 
     def mark(self) -> str | None:
         """
-        Return the store id; None if there is none, and "" if an invalid one is stored.
+        Return the store id, None if there is none, "" if it is invalid.
         """
         ...
 
     def set_mark(self, mark: str) -> str:
         """
-        Store an id (32 of `0-9a-f`) if there is none, and return the one that is stored now.
+        Store an id if there is none, and return the one stored now.
 
-        It is as durable as everything else in the store or database. Of any number of concurrent calls
-        one id is kept. It is not a blob: no listing contains it, and no operation on blobs changes it.
+        An id is 32 of `0-9a-f`. It is as durable as everything else in the store or database. Of any
+        number of concurrent calls one id is kept. It is not a blob: no listing contains it, and no
+        operation on blobs changes it.
         """
         ...
 
@@ -331,7 +345,7 @@ class Room(Protocol):
 @attrs.frozen(kw_only=True)
 class EncryptedPart:
     """
-    One encrypted part: its header, the length of the whole message, and the message in pieces.
+    One encrypted part: its header, its total length, and its pieces.
 
     The pieces, starting with the header, can be iterated once; they share one buffer, so each is valid
     until the next is requested.
@@ -343,7 +357,9 @@ class EncryptedPart:
 
     def pieces_then(self, taken: Callable[[], object] | None) -> Iterator[Buffer]:
         """
-        Yield the pieces, then call `taken`: all is encrypted once the piece after the last is requested.
+        Yield the pieces, then call `on_encrypted`.
+
+        The whole part is encrypted once the piece after the last is requested.
         """
         yield from self.pieces
         if taken is not None:
@@ -357,9 +373,9 @@ class PartReader(Protocol):
 
     def windows(self, span: ByteRange) -> Iterator[ByteRange]:
         """
-        Return the ranges of the stored blob that contain these plaintext bytes of the part, in order.
+        Return the ranges of the stored blob that contain these plaintext bytes.
 
-        Each is about 2 MiB at most. An empty span has none.
+        They are in order. Each is about 2 MiB at most. An empty span has none.
         """
         ...
 

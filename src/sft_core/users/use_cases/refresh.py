@@ -16,7 +16,7 @@ from sft_core.users.use_cases.tokens import Tokens, VerifyToken, issue_tokens
 @attrs.frozen(kw_only=True)
 class RefreshSession:
     """
-    Exchange a refresh token for new tokens; a second use of it revokes its whole family.
+    Exchange a refresh token for new tokens; a second exchange revokes the family.
 
     Raises:
         BadToken: The token is invalid, revoked, expired or was exchanged before.

@@ -18,7 +18,7 @@ from sft_core.values import Secret
 @attrs.frozen(kw_only=True)
 class TotpEnrolment:
     """
-    The data for an authenticator app, shown once: the seed as base32 and its QR code as PNG.
+    The data for an authenticator app, shown once: base32 seed and PNG QR code.
     """
 
     seed: Secret

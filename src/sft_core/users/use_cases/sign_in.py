@@ -19,11 +19,12 @@ from sft_core.values import EmailAddress, Password, SessionId
 @attrs.frozen(kw_only=True)
 class SignIn:
     """
-    Open a session for a user with the correct password and, if enabled, a valid one-time code.
+    Open a session for a user with valid credentials.
 
-    An unknown address and a wrong password cannot be distinguished by the response or its timing.
-    `origin` identifies the network of the client: attempts are limited by account and origin, so that
-    guesses from another network do not lock out the owner of the account.
+    They are the password and, if the second factor is enabled, a one-time code. An unknown address and
+    a wrong password cannot be distinguished by the response or its timing. `origin` identifies the
+    network of the client: attempts are limited by account and origin, so that guesses from another
+    network do not lock out the owner of the account.
 
     Raises:
         BadCredentials: The address is unknown or the password is wrong.

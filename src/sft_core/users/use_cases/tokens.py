@@ -17,7 +17,7 @@ from sft_core.users.ports import SessionStore, TokenSigner, UsersUnit
 @attrs.frozen(kw_only=True)
 class Tokens:
     """
-    The result of a sign-in: a short-lived access token, and a refresh token for one exchange.
+    The result of a sign-in: a short-lived access token and a single-use refresh token.
     """
 
     access: str = attrs.field(repr=False)
@@ -37,7 +37,7 @@ def issue_tokens(signer: TokenSigner, session: Session, now: datetime, lifetimes
 @attrs.frozen(kw_only=True)
 class VerifyToken:
     """
-    Verify a token of one kind; return its claims, its live session and its active user.
+    Verify a token of one kind; return its claims, live session and active user.
 
     The session is read on every call, so revoking it invalidates its tokens at once.
 

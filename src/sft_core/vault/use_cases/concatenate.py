@@ -71,7 +71,9 @@ class ConcatenateUploads:
 
     def step(self, concatenation: Concatenation, *, at_most: int | None = None) -> bool:
         """
-        Store the next part, of at most `at_most` bytes if given; return False if no bytes remain.
+        Store the next part; return False if no bytes remain.
+
+        The part has at most `at_most` bytes, if given.
         """
         size = min(concatenation.left, self.part_size, self.part_size if at_most is None else at_most)
         if not size:
@@ -84,7 +86,9 @@ class ConcatenateUploads:
 
     def finish(self, concatenation: Concatenation) -> File:
         """
-        Seal the file, then delete the sources; a source that cannot be deleted now is left to the sweep.
+        Seal the file, then delete the sources.
+
+        A source that cannot be deleted now is left to the sweep.
         """
         progress = concatenation.progress
         seal = self.seal_and_share if progress.upload.is_public else self.seal

@@ -18,9 +18,10 @@ from sft_core.vault.use_cases.upload_session import Upload
 @attrs.frozen(kw_only=True)
 class AbortUpload:
     """
-    Abort an upload and delete everything stored for it; an upload sealed in the meantime is kept.
+    Abort an upload and delete everything stored for it.
 
-    After an error the caller may retry: an unfinished deletion is resumed.
+    An upload that was sealed in the meantime is kept. After an error the caller may retry: an
+    unfinished deletion is resumed.
     """
 
     begin: Begin[VaultUnit]
@@ -75,7 +76,7 @@ class DeleteFile:
 
 def purge(begin: Begin[VaultUnit], blobs: BlobStore, file_id: FileId) -> None:
     """
-    Delete the blobs, then the rows, of a file in a deletion state; safe to repeat.
+    Delete a file's blobs, then its rows, in a deletion state; safe to repeat.
 
     The quota reservation is released only after the blobs are deleted.
     """

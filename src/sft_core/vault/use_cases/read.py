@@ -94,7 +94,7 @@ class Scratch:
 @attrs.frozen(kw_only=True)
 class ReadFile:
     """
-    Read a range of a sealed file as buffers of about 2 MiB, each authenticated before it is returned.
+    Read a range of a sealed file as authenticated buffers of about 2 MiB.
 
     Authorization is the caller's task. Between two buffers the iterator occupies no thread, connection
     or open file, and keeps no reference to a buffer it returned. It ends after exactly the

@@ -39,7 +39,7 @@ from sft_core.vault.use_cases import DeleteFile, Upload, hold, purge
 @attrs.frozen(kw_only=True)
 class UploadAsked:
     """
-    A request for a new upload: its kind, its length if known, and the properties of its file.
+    A request for a new upload: kind, length if known, and file properties.
     """
 
     name: FileName
@@ -104,7 +104,7 @@ class CreateUpload:
 
     def opened(self, *, owner: UserId, asked: UploadAsked) -> tuple[Progress, Upload]:
         """
-        Create the upload, and also return its session for a caller that fills it at once.
+        Create the upload; also return its session, for a caller that fills it.
         """
         if asked.kind is not UploadKind.PARTIAL:
             self.policy.admit_name(asked.name)
@@ -222,9 +222,10 @@ class FinishUpload:
 @attrs.frozen(kw_only=True)
 class TerminateUpload:
     """
-    End an upload and delete what is stored of it; if it has become a file, that file is deleted.
+    End an upload and delete what is stored of it.
 
-    If the parts cannot be deleted now, they are unreadable and the next sweep deletes them.
+    If it has become a file, that file is deleted. If the parts cannot be deleted now, they are
+    unreadable and the next sweep deletes them.
     """
 
     begin: Begin[VaultUnit]

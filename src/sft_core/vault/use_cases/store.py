@@ -1,5 +1,5 @@
 """
-Store a file whose bytes are at hand: all steps of an upload in one call.
+Store a file whose bytes are at hand, with all steps in one call.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from sft_core.vault.use_cases.upload_session import Upload
 @attrs.frozen(kw_only=True)
 class StoreFile:
     """
-    Store a file from bytes at hand, in parts; on any error the upload is aborted.
+    Store a file from bytes at hand, in parts; abort it on an error.
 
-    If aborting fails as well, the first error is raised, with a note about the second. The parts
-    left are unreadable, and the next sweep deletes them. An error of the final commit does not abort: the
-    file may have been sealed.
+    If aborting fails as well, the first error is raised, with a note about the second: the parts left
+    are unreadable, and the next sweep deletes them. Only an error of the final commit does not abort, since
+    its outcome is unknown and the file may have been sealed.
     """
 
     begin_upload: BeginUpload
@@ -73,9 +73,9 @@ class StoreFile:
 
 def parts_of(content: Iterable[Buffer], part_size: int) -> Iterator[memoryview]:
     """
-    Regroup buffers of any size into parts of `part_size` bytes; the last part may be shorter.
+    Regroup buffers of any size into parts of `part_size` bytes.
 
-    The parts share one buffer: each is valid until the next is requested.
+    The last part may be shorter. The parts share one buffer: each is valid until the next is requested.
     """
     buffer = bytearray(part_size)
     filled = 0
