@@ -1,3 +1,5 @@
 """
-The domain of secure file transfer: users, their vault, and what they share. Pure; needs attrs only.
+The domain of secure file transfer: users, vault and sharing.
+
+Pure; its only dependency is attrs.
 """

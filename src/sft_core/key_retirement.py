@@ -1,5 +1,5 @@
 """
-Secrets that are wrapped and then stored, while an operator may retire the key between the two.
+Wrapping and storing a secret while an operator may retire the key between the two.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ T = TypeVar("T")
 
 def wrapped_and_stored(act: Callable[[], T]) -> T:
     """
-    Do what wraps a secret and stores it in one unit of work, once more if its key was retired meanwhile.
+    Wrap and store a secret by calling `act`, twice if its key is retired meanwhile.
 
-    `KeyRetired` comes before the commit, so nothing has been done then; and the ring knows the
-    successor before a key is retired, so the second time is enough. If it is raised again, this
-    service has not been told of the successor.
+    `act` does both in one unit of work. `KeyRetired` precedes the commit, so the first attempt stored
+    nothing. A key is retired only after the ring has a successor, so the second attempt uses the
+    successor.
+
+    Raises:
+        KeyRetired: The second attempt failed too: this service has not loaded the successor.
     """
     try:
         return act()

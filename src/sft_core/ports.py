@@ -1,5 +1,5 @@
 """
-Ports that several features share. The docstring is the contract; the contract suites enforce it.
+Ports that several features share. Each docstring is a contract, enforced by the contract suites.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from sft_core.values import Rate, Secret, WrappedSecret
 
 class Clock(Protocol):
     """
-    Tells the time.
+    A source of the current time.
     """
 
     def now(self) -> datetime:
         """
-        The present moment, time-zone aware, in UTC, with whole microseconds.
+        Return the current time: time-zone aware, in UTC, in whole microseconds.
         """
         ...
 
@@ -31,122 +31,143 @@ class Entropy(Protocol):
 
     def draw(self, size: int) -> bytes:
         """
-        Return `size` fresh bytes that nobody can predict and no other call has returned.
+        Return `size` fresh random bytes: unpredictable, and independent of every other call's.
         """
         ...
 
 
 class Ids(Protocol):
     """
-    Makes identifiers.
+    A generator of identifiers.
     """
 
     def new(self) -> UUID:
         """
-        Return a fresh UUID version 7 (RFC 9562); later calls in one process sort after earlier ones.
+        Return a new UUID version 7 (RFC 9562).
+
+        Later calls in one process sort after earlier ones.
         """
         ...
 
 
 class KeyRing(Protocol):
     """
-    Wraps secrets under a key-encryption key that never leaves the ring.
+    Wrap secrets under key-encryption keys that never leave the ring.
 
-    `purpose` (an ASCII word) and `context` (any bytes) are bound to the result: a wrapped secret
-    opens under the same purpose and context only, so a row copied onto another row does not open.
+    The wrapping is bound to `purpose` (1 to 64 of `[a-z0-9-]`) and `context` (any bytes): a wrapped
+    secret unwraps under the same purpose and context only, so a copy in another row does not unwrap.
     """
 
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
         """
-        Encrypt a secret of 16 to 4 096 bytes, a multiple of 8, under the active key.
+        Encrypt a secret under the active key.
+
+        The secret has 16 to 4 096 bytes, a multiple of 8.
+
+        Raises:
+            InvalidValue: The secret has another length, or the purpose has other characters.
         """
         ...
 
     def unwrap(self, wrapped: WrappedSecret, *, purpose: str, context: bytes) -> Secret:
         """
-        Decrypt; `UnknownKey` names a key that is missing, `UnwrapFailed` says it does not open.
+        Decrypt a wrapped secret with the key that it names.
+
+        Raises:
+            UnknownKey: The ring does not contain that key. The error names it.
+            UnwrapFailed: The key, purpose or context is not the one it was wrapped under, or the
+                ciphertext was changed.
         """
         ...
 
 
 class RateLimiter(Protocol):
     """
-    Bounds how often something may be tried. Each call is one atomic step, in no unit of work.
+    A limit on how often something may be attempted.
 
-    A key is a generated word (`[a-z0-9:-]{1,100}`) and always comes with the same rate. What is
-    counted outlives this process; it is no promise, so a store may lose it with its own data.
+    Each call is atomic and outside any unit of work. A key is a generated word (`[a-z0-9:-]{1,100}`) and
+    always comes with the same rate. Counts outlive the process, but are not durable: a store may lose
+    them together with its other data.
     """
 
     def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
         """
-        Take one attempt; `TooManyAttempts`, taking none, if none is left.
+        Consume one attempt of a key.
 
-        A key that has rested for the whole window has `rate.attempts` of them, and a taken one
-        comes back each `rate.interval`. Of any number of callers at one moment exactly as many as
-        are left are admitted. A `now` that goes back gives nothing back.
+        A key without attempts for a whole `rate.window` has `rate.attempts` of them; each consumed attempt
+        is restored after another `rate.interval`. Of any number of concurrent callers exactly as many
+        succeed as there are attempts left. A `now` earlier than a previous one restores nothing.
+
+        Raises:
+            TooManyAttempts: No attempt is left; none is consumed.
         """
         ...
 
     def forget(self, key: str) -> None:
         """
-        Give back every attempt at once; a key that nobody tried is no error.
+        Restore every attempt of a key at once; a key without attempts is no error.
         """
         ...
 
 
 class Expiring(Protocol):
     """
-    Keeps things that are over some day, and lets go of them when it is asked to.
+    A store whose entries expire and are deleted on request.
 
-    Nobody may miss what has been over for long; each call is one atomic step, in no unit of work.
+    Nothing depends on an entry that expired long ago. Each call is atomic and outside any unit of work.
     """
 
     def over(self, *, before: datetime) -> int:
         """
-        How many were over before a moment.
+        Count the entries that expired before a moment.
         """
         ...
 
     def prune(self, *, before: datetime, limit: int) -> int:
         """
-        Let go of `limit` of them at most, and tell of how many; fewer than `limit` means all.
+        Delete up to `limit` entries that expired before a moment; return their number.
+
+        A number below `limit` means that none is left.
         """
         ...
 
 
 class Leases(Protocol):
     """
-    Lets one of many, on whatever machine, do what need not be done twice. Each call is one atomic step.
+    Distributed leases: at most one holder at a time, best effort. Each call is atomic.
 
-    A lease saves work and guards nothing: who is late, or has a clock of its own, may work beside
-    its successor.
+    A lease avoids duplicate work and protects no data: a holder that is late, or whose clock differs,
+    may still work beside its successor.
     """
 
     def take(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
         """
-        Take or prolong a lease; of any number of holders at one moment exactly one gets True.
+        Acquire or renew a lease until a moment; return whether it succeeded.
 
-        False, changing nothing, if somebody else holds it at `now`.
+        Of any number of concurrent holders exactly one gets True. False, changing nothing, if another
+        holder has the lease at `now`.
         """
         ...
 
     def let_go(self, name: str, *, holder: str) -> None:
         """
-        Give a lease back before its end; one that is another's or nobody's is left as it is.
+        Release a lease before it expires; no effect unless this holder has it.
         """
         ...
 
 
 class UnitOfWork(Protocol):
     """
-    One transaction: all of it happens at `commit`, or nothing does.
+    One transaction: `commit` applies all of its changes or none.
     """
 
     def commit(self) -> None:
         """
-        Make every change durable and visible to others, at most once per unit.
+        Make every change durable and visible to other units, at most once per unit.
 
-        `DatabaseUnavailable` leaves the outcome unknown: the change may have happened.
+        Raises:
+            DatabaseUnavailable: The outcome is unknown: the changes may have been applied. Also raised,
+                with nothing applied, if the unit is read-only or has ended.
         """
         ...
 
@@ -156,14 +177,15 @@ UnitT_co = TypeVar("UnitT_co", bound=UnitOfWork, covariant=True)
 
 class Begin(Protocol[UnitT_co]):
     """
-    Opens units of work; leaving one without `commit` rolls it back, whatever the way out.
+    A factory of units of work; leaving one without `commit` rolls it back.
 
-    Units are never shared between threads, never nested, and hold a connection: keep them short
-    and free of hashing, encryption and blob traffic.
+    It does so on a return and on an exception. A unit belongs to one thread, is never nested and
+    occupies a database connection: keep it short, and do no hashing, encryption or blob transfer inside
+    it.
     """
 
     def __call__(self, *, read_only: bool = False) -> AbstractContextManager[UnitT_co]:
         """
-        Open a unit; a `read_only` one sees a consistent state and refuses changes.
+        Open a unit; a `read_only` unit reads from a consistent state and rejects changes.
         """
         ...

@@ -1,5 +1,5 @@
 """
-Guessing made slow: how often one subject may be tried in a while.
+Limits on guessing: how often a subject may attempt something.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from sft_core.values import Rate
 @attrs.frozen(kw_only=True)
 class Throttle:
     """
-    Admits tries at one purpose at a rate for each subject; success gives the tries back.
+    Limit the attempts at one purpose by subject; a success restores all attempts.
 
-    A subject (an address, an id, where a request comes from) is kept as its digest only.
+    A subject (an address, an id, a network) is stored as a digest only.
     """
 
     limiter: RateLimiter
@@ -27,17 +27,17 @@ class Throttle:
 
     def admit(self, *subject: str) -> None:
         """
-        Take one of the subject's tries; `TooManyAttempts` if none is left.
+        Consume one attempt of the subject; raise `TooManyAttempts` if none is left.
         """
         self.limiter.admit(self._key(subject), self.rate, now=self.clock.now())
 
     def succeeded(self, *subject: str) -> None:
         """
-        Give the subject its tries back.
+        Restore all attempts of the subject.
         """
         self.limiter.forget(self._key(subject))
 
     def _key(self, subject: tuple[str, ...]) -> str:
-        # NUL stands in no subject, so two different ones are never one text.
+        # No subject contains NUL, so two different ones are never joined to the same text.
         digest = hashlib.sha256("\0".join(subject).encode()).hexdigest()
         return f"{self.purpose}:{digest[:40]}"

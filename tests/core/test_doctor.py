@@ -160,7 +160,7 @@ def test_rows_that_point_to_nothing_are_told_from_any_page(sft: Application, may
     links = dangling(sft, PAGE)
     found = list(sft.examine())
     assert {finding.damage for finding in found} == {Damage.DANGLING_ROW}
-    details = ("the account that it belongs to is not there", "the file that it belongs to is not there")
+    details = ("the account that it belongs to does not exist", "the file that it belongs to does not exist")
     ids = sorted(link.id for link in links)
     told = [(finding.subject, finding.detail) for finding in found]
     assert told == [(f"link {row}", detail) for row in ids for detail in details]

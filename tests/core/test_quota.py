@@ -136,7 +136,7 @@ def test_the_figures_are_those_of_the_callers_other_files(sft: Application, maya
         with pytest.raises(QuotaExceeded) as refused:
             stored(sft, maya, 651, announced=announced)
         assert (refused.value.quota, refused.value.used) == (QUOTA, 350)
-        assert refused.value.public == "The file does not fit: 350 of 1000 bytes are in use."
+        assert refused.value.public == "The file exceeds your quota: 350 of 1000 bytes are in use."
 
 
 def test_without_a_quota_all_is_counted_and_nothing_refused() -> None:

@@ -38,7 +38,7 @@ def test_a_file_that_fits_to_the_last_byte_is_taken(small: Edge, token: str) -> 
     over = file_part(bytes(QUOTA - 100_000 + 1)) + END
     told = problem(small.upload(token, over), 413, "quota-exceeded")
     assert (told["quota"], told["used"]) == (QUOTA, 100_000)
-    assert told["detail"] == "The file does not fit: 100000 of 300000 bytes are in use."
+    assert told["detail"] == "The file exceeds your quota: 100000 of 300000 bytes are in use."
     fields = field_part("max_downloads", "3") + field_part("is_public", "true")
     assert small.upload(token, fields + file_part(bytes(QUOTA - 100_000)) + END).status_code == 201
     problem(small.upload(token, file_part(b"x") + END), 413, "quota-exceeded")

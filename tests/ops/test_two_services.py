@@ -143,7 +143,7 @@ def test_a_store_full_of_strangers_parts_is_nobodys(two: Two, caplog: pytest.Log
     caplog.clear()
     prepare(two.second.settings)
     (told,) = [record.getMessage() for record in caplog.records if record.name == "sft.store"]
-    assert "holds parts of which this database knows none" in told
+    assert "contains parts, of which this database has none" in told
     assert MARK_NAME not in two.store.listed()
     assert run(two.second, "sweep")[1]["failures"] == {"store-of-another": 1}
     prepare(two.first.settings)

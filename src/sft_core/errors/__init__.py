@@ -1,15 +1,15 @@
 """
-The whole error tree: one class per cause, each with a stable code and one public sentence.
+The error tree: one class, stable code and public sentence for each cause.
 
-The tree is read top-down by kind: what was asked was wrong (`InvalidInput`), who asked was not
-known (`NotAuthenticated`) or not allowed (`NotAllowed`), what was named is not there (`NotFound`,
-`Gone`), it does not fit the present state (`Conflict`), the service cannot do it just now
-(`Unavailable`), or what was stored is no longer what was stored (`Damaged`).
+The kinds: invalid input (`InvalidInput`), missing authentication (`NotAuthenticated`) or permission
+(`NotAllowed`), a missing object (`NotFound`) or a deleted or expired one (`Gone`), a conflict with the
+present state (`Conflict`), a temporary failure of the service (`Unavailable`), and stored data
+that changed after they were stored (`Damaged`).
 
 Adapters translate every driver's exception into this tree before it passes a port, so callers
-never see a driver's text. `public` is safe to show to anyone; `detail` is safe for logs.
+never see a driver's text. `public` may be shown to every caller; `detail` is for logs.
 
-They are imported from here; the modules below sort them by kind.
+Import errors from this package; its modules sort them by kind.
 """
 
 from sft_core.errors.access import (

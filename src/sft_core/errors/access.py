@@ -1,5 +1,5 @@
 """
-Who asks is not known, may not do it, or has tried too often.
+Authentication, authorization and rate-limit errors.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from sft_core.errors.base import SftError
 
 class NotAuthenticated(SftError):
     """
-    The caller did not prove who they are.
+    The caller did not prove its identity.
     """
 
     code = "not-authenticated"
@@ -18,7 +18,7 @@ class NotAuthenticated(SftError):
 
 class BadCredentials(NotAuthenticated):
     """
-    Unknown e-mail address or wrong password; which of the two is never told.
+    The e-mail address is unknown or the password is wrong; never which of them.
     """
 
     code = "bad-credentials"
@@ -27,7 +27,7 @@ class BadCredentials(NotAuthenticated):
 
 class BadToken(NotAuthenticated):
     """
-    A token is malformed, forged, expired, revoked, or of the wrong kind.
+    The token is malformed, forged, expired, revoked, or of the wrong kind.
     """
 
     code = "bad-token"
@@ -36,7 +36,7 @@ class BadToken(NotAuthenticated):
 
 class TotpRequired(SftError):
     """
-    The password was right, and the account asks for a one-time code as well.
+    The password is correct, and the account requires a one-time code as well.
     """
 
     code = "totp-required"
@@ -45,7 +45,7 @@ class TotpRequired(SftError):
 
 class BadTotpCode(NotAuthenticated):
     """
-    The one-time code is wrong, out of its window, or was used before.
+    The one-time code is wrong, outside its time window, or was used before.
     """
 
     code = "bad-totp-code"
@@ -54,7 +54,7 @@ class BadTotpCode(NotAuthenticated):
 
 class NotAllowed(SftError):
     """
-    The caller is known and may not do this.
+    The caller is authenticated and lacks the permission.
     """
 
     code = "not-allowed"
@@ -63,7 +63,7 @@ class NotAllowed(SftError):
 
 class InactiveUser(NotAllowed):
     """
-    The account has been switched off.
+    The account was deactivated.
     """
 
     code = "inactive-user"
@@ -72,16 +72,16 @@ class InactiveUser(NotAllowed):
 
 class UploadIsFinal(NotAllowed):
     """
-    Bytes were sent to an upload that is put together from others.
+    Bytes were sent to a final upload, which is concatenated from partial ones.
     """
 
     code = "upload-is-final"
-    public = "This upload is put together from others; nothing can be added to it."
+    public = "A final upload is concatenated from partial uploads and accepts no bytes of its own."
 
 
 class DownloadLimitReached(NotAllowed):
     """
-    Every download that the link allows has been spent.
+    The download budget of the link is spent.
     """
 
     code = "download-limit-reached"
@@ -90,7 +90,7 @@ class DownloadLimitReached(NotAllowed):
 
 class TooManyAttempts(SftError):
     """
-    Too many tries at one thing in too short a time; the next one counts after `retry_after` seconds.
+    The rate limit of attempts is exceeded; the next attempt is accepted after `retry_after` seconds.
     """
 
     code = "too-many-attempts"

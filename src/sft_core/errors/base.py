@@ -1,5 +1,5 @@
 """
-The root of the error tree.
+The base class of the error tree.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from typing import ClassVar
 
 class SftError(Exception):
     """
-    Base of every error the library raises on purpose.
+    Base of every error that the library raises on purpose.
 
-    `code` never changes once released; `public` is one sentence for people.
+    `code` never changes once released. `public` is one sentence for the caller, `detail` one for logs.
     """
 
     code: ClassVar[str] = "error"

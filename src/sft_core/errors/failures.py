@@ -1,5 +1,5 @@
 """
-The service cannot do it: not now, not any more, or not as it is set up.
+Errors of the service itself: overload, outages, damaged data and configuration.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from sft_core.errors.base import SftError
 
 class Unavailable(SftError):
     """
-    It cannot be done now and may work later; `retry_after` is in seconds.
+    The operation failed and may succeed after `retry_after` seconds.
     """
 
     code = "unavailable"
-    public = "The service cannot do this just now; please try again shortly."
+    public = "The service is temporarily unavailable; please try again shortly."
     retry_after: ClassVar[int] = 2
 
 
 class Busy(Unavailable):
     """
-    Every place in a bounded queue is taken.
+    A bounded queue is full.
     """
 
     code = "busy"
@@ -30,7 +30,9 @@ class Busy(Unavailable):
 
 class DatabaseUnavailable(Unavailable):
     """
-    The database did not answer, or not in time; an unfinished commit may or may not have happened.
+    The database did not respond in time.
+
+    A commit in progress may or may not have been applied.
     """
 
     code = "database-unavailable"
@@ -38,7 +40,7 @@ class DatabaseUnavailable(Unavailable):
 
 class BlobStoreUnavailable(Unavailable):
     """
-    The store of encrypted parts did not answer, or not in time.
+    The blob store did not respond in time.
     """
 
     code = "blob-store-unavailable"
@@ -46,25 +48,25 @@ class BlobStoreUnavailable(Unavailable):
 
 class BlobStoreFull(SftError):
     """
-    There is no room left for encrypted parts.
+    The blob store has no free space for encrypted parts.
     """
 
     code = "insufficient-storage"
-    public = "There is no room left to store this file."
+    public = "The service has no free space to store this file."
 
 
 class Damaged(SftError):
     """
-    Stored bytes are not the bytes that were stored; nothing of them was handed out.
+    Stored bytes differ from those that were stored; none of them was returned.
     """
 
     code = "content-damaged"
-    public = "The stored content is damaged and was not delivered."
+    public = "The stored file is damaged and was not delivered."
 
 
 class BlobMissing(Damaged):
     """
-    The manifest names a blob that the store does not have.
+    The manifest names a blob that the store does not contain.
     """
 
     code = "content-missing"
@@ -72,7 +74,7 @@ class BlobMissing(Damaged):
 
 class BlobSizeMismatch(Damaged):
     """
-    A stored blob is shorter or longer than the manifest says.
+    A blob is shorter or longer than the manifest says.
     """
 
     code = "content-size-mismatch"
@@ -80,7 +82,7 @@ class BlobSizeMismatch(Damaged):
 
 class AuthenticationFailed(Damaged):
     """
-    A chunk or its header does not authenticate: flipped, cut, swapped, rolled back or foreign bytes.
+    A chunk or its header fails authentication: modified, truncated, swapped, rolled-back or foreign bytes.
     """
 
     code = "content-not-authentic"
@@ -88,20 +90,22 @@ class AuthenticationFailed(Damaged):
 
 class RowDamaged(Damaged):
     """
-    A row holds what no value of its kind can be: something other than this service wrote it.
+    A row contains an invalid value: another program than this service wrote it.
     """
 
     code = "row-damaged"
-    public = "What is stored about this is damaged."
+    public = "The stored record is damaged."
 
 
 class UnknownKey(Unavailable):
     """
-    A wrapped secret names a key-encryption key that the ring does not hold; it may be brought back.
+    A wrapped secret names a key that is not in the key ring.
+
+    An operator may restore the key.
     """
 
     code = "unknown-key"
-    public = "The key that protects this content is not available to the service."
+    public = "The key that protects this data is not available to the service."
 
     def __init__(self, key_id: str) -> None:
         super().__init__(f"key-encryption key {key_id!r} is not in the key ring")
@@ -110,7 +114,7 @@ class UnknownKey(Unavailable):
 
 class KeyRetired(Unavailable):
     """
-    A secret was wrapped under a key that nothing may be wrapped under any more; nothing was stored.
+    A secret was wrapped under a key retired in the meantime; nothing was stored.
     """
 
     code = "key-retired"
@@ -118,16 +122,18 @@ class KeyRetired(Unavailable):
 
 class UnwrapFailed(SftError):
     """
-    A wrapped secret does not unwrap under the key it names: wrong key, or altered row.
+    A wrapped secret does not unwrap with the key that it names.
+
+    The key is a wrong one, or the row was modified.
     """
 
     code = "unwrap-failed"
-    public = "The key that protects this content does not open it."
+    public = "The key that protects this data cannot be unwrapped."
 
 
 class ConfigurationError(SftError):
     """
-    A setting is missing, malformed, insecure or contradicts another; `detail` names it.
+    A setting is missing, malformed, insecure or contradicts another one; `detail` names it.
     """
 
     code = "configuration"
@@ -136,7 +142,9 @@ class ConfigurationError(SftError):
 
 class StoreOfAnother(ConfigurationError):
     """
-    The blob store is not known to belong to this database: what has no row here may have one elsewhere.
+    The blob store is not verified to belong to this database.
+
+    Its blobs may belong to another one.
     """
 
     code = "store-of-another"

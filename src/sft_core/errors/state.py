@@ -1,5 +1,5 @@
 """
-What was named is not there, or is not in a state for it.
+Errors about the named object: it is missing, deleted, or in a conflicting state.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from sft_core.errors.base import SftError
 
 class NotFound(SftError):
     """
-    Nothing of that name exists for this caller; another's things count as absent.
+    The named object does not exist for this caller; another owner's object counts as missing.
     """
 
     code = "not-found"
@@ -20,7 +20,7 @@ class NotFound(SftError):
 
 class FileNotFound(NotFound):
     """
-    No such file among the caller's own.
+    The caller has no such file.
     """
 
     code = "file-not-found"
@@ -29,7 +29,7 @@ class FileNotFound(NotFound):
 
 class LinkNotFound(NotFound):
     """
-    No share link has this token, or its file is gone.
+    No share link has this token, or its file was deleted.
     """
 
     code = "link-not-found"
@@ -38,7 +38,7 @@ class LinkNotFound(NotFound):
 
 class Gone(SftError):
     """
-    It was there and will not come back.
+    The object existed and was permanently removed.
     """
 
     code = "gone"
@@ -47,16 +47,16 @@ class Gone(SftError):
 
 class ResultGone(Gone):
     """
-    What a request under this idempotency key has made was deleted since.
+    The file or link that the first request with this idempotency key created was deleted.
     """
 
     code = "idempotent-result-gone"
-    public = "What the first request with this Idempotency-Key made has been deleted; it is not made again."
+    public = "The result of the first request with this Idempotency-Key was deleted; a new request needs a new key."
 
 
 class LinkExpired(Gone):
     """
-    The link's time is over.
+    The share link, or its file, has expired.
     """
 
     code = "link-expired"
@@ -65,7 +65,7 @@ class LinkExpired(Gone):
 
 class LinkRevoked(Gone):
     """
-    The owner has withdrawn the link.
+    The owner revoked the share link.
     """
 
     code = "link-revoked"
@@ -74,16 +74,16 @@ class LinkRevoked(Gone):
 
 class Conflict(SftError):
     """
-    The request does not fit the present state of what it names.
+    The request conflicts with the present state of the object.
     """
 
     code = "conflict"
-    public = "The request conflicts with a change made at the same time."
+    public = "The request conflicts with a concurrent change; please try again."
 
 
 class AlreadyRegistered(Conflict):
     """
-    The e-mail address or the user name is taken; which of the two is never told.
+    The e-mail address or the user name is taken; the error never distinguishes the two.
     """
 
     code = "already-registered"
@@ -92,7 +92,7 @@ class AlreadyRegistered(Conflict):
 
 class TotpAlreadyEnabled(Conflict):
     """
-    Two-factor sign-in is on already.
+    Two-factor authentication is already enabled.
     """
 
     code = "totp-already-enabled"
@@ -101,7 +101,7 @@ class TotpAlreadyEnabled(Conflict):
 
 class TotpNotStarted(Conflict):
     """
-    A code was sent for a two-factor set-up that nobody began.
+    A confirmation code was sent without a pending two-factor set-up.
     """
 
     code = "totp-not-started"
@@ -110,7 +110,7 @@ class TotpNotStarted(Conflict):
 
 class TotpNotEnabled(Conflict):
     """
-    Two-factor sign-in is off, so it cannot be switched off.
+    Two-factor authentication is not enabled, so it cannot be disabled.
     """
 
     code = "totp-not-enabled"
@@ -119,7 +119,7 @@ class TotpNotEnabled(Conflict):
 
 class UploadAborted(Conflict):
     """
-    The upload lost the race against an abort, or was sealed before.
+    The upload was aborted or sealed by a concurrent request.
     """
 
     code = "upload-aborted"
@@ -128,7 +128,7 @@ class UploadAborted(Conflict):
 
 class OffsetMismatch(Conflict):
     """
-    Bytes were sent for another place than the end of what is stored, which is `offset`.
+    The request's offset differs from the upload's, which is `offset` bytes.
     """
 
     code = "offset-mismatch"
@@ -136,49 +136,49 @@ class OffsetMismatch(Conflict):
     def __init__(self, offset: int) -> None:
         super().__init__()
         self.offset = offset
-        self.public = f"The upload stands at {offset}, and bytes are added there only."
+        self.public = f"Upload-Offset must be {offset}."
 
 
 class UploadTakenOver(Conflict):
     """
-    A later request goes on with the upload; nothing more is added by this one.
+    A later request became the writer of the upload; this one appends nothing more.
     """
 
     code = "upload-taken-over"
-    public = "A later request has taken this upload over."
+    public = "A later request has taken over this upload; ask for the offset before you continue."
 
 
 class IdempotencyKeyInUse(Conflict):
     """
-    Another request has kept its answer under this idempotency key meanwhile; repeated, this one gets it.
+    A concurrent request with this idempotency key was committed first; a retry returns its result.
     """
 
     code = "idempotency-key-in-use"
-    public = "Another request with this Idempotency-Key is being answered; repeat this one to get the same answer."
+    public = "Another request with this Idempotency-Key is in progress; retry to receive its result."
     retry_after: ClassVar[int] = 1
 
 
 class LengthAnnounced(Conflict):
     """
-    The upload's length was announced before, and it was another one.
+    The upload's length was announced before with another value.
     """
 
     code = "length-announced"
-    public = "The length of this upload was announced before and does not change."
+    public = "The length of this upload is already set and cannot be changed."
 
 
 class PartialUnfinished(Conflict):
     """
-    A final upload names one that is not partial, or not complete.
+    A final upload names a source that is not a complete partial upload.
     """
 
     code = "partial-unfinished"
-    public = "Only partial uploads that are complete can be put together."
+    public = "Only complete partial uploads can be concatenated."
 
 
 class BlobExists(Conflict):
     """
-    A blob of this key is stored already; blobs are never overwritten.
+    A blob with this key is stored; blobs are never overwritten.
     """
 
     code = "blob-exists"

@@ -1,5 +1,5 @@
 """
-What was asked is wrong, or more than may be.
+Errors about the request: invalid input and exceeded limits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sft_core.errors.base import SftError
 @attrs.frozen
 class Fault:
     """
-    One thing wrong with one input: where it is, and a sentence that says what.
+    One problem with one input: the input's path and a sentence.
     """
 
     path: str
@@ -21,7 +21,7 @@ class Fault:
 
 class InvalidInput(SftError):
     """
-    The input does not satisfy a rule; `faults` names each place that does not.
+    The input violates a rule; `faults` lists every violation.
     """
 
     code = "invalid-input"
@@ -34,7 +34,7 @@ class InvalidInput(SftError):
 
 class InvalidValue(InvalidInput):
     """
-    One value does not satisfy its type's rule.
+    One value violates the rule of its type.
     """
 
     code = "invalid-value"
@@ -45,7 +45,7 @@ class InvalidValue(InvalidInput):
 
 class InvalidFileName(InvalidValue):
     """
-    A file name holds a separator, a control or bidi character, or is reserved by a file system.
+    A file name contains forbidden characters, or is reserved by a file system.
     """
 
     code = "invalid-file-name"
@@ -56,7 +56,7 @@ class InvalidFileName(InvalidValue):
 
 class FileTypeNotAllowed(SftError):
     """
-    The name's extension is not among those this service accepts.
+    The extension of the file name is not among the allowed ones.
     """
 
     code = "file-type-not-allowed"
@@ -69,7 +69,7 @@ class FileTypeNotAllowed(SftError):
 
 class FileTooLarge(SftError):
     """
-    More bytes than `limit` were announced or have arrived.
+    More than `limit` bytes were announced or received.
     """
 
     code = "file-too-large"
@@ -82,7 +82,7 @@ class FileTooLarge(SftError):
 
 class QuotaExceeded(SftError):
     """
-    The file does not fit beside the owner's others: they hold `used` bytes of at most `quota`.
+    The file exceeds the owner's quota: `used` of `quota` bytes are reserved by others.
     """
 
     code = "quota-exceeded"
@@ -91,22 +91,22 @@ class QuotaExceeded(SftError):
         super().__init__()
         self.quota = quota
         self.used = used
-        self.public = f"The file does not fit: {used} of {quota} bytes are in use."
+        self.public = f"The file exceeds your quota: {used} of {quota} bytes are in use."
 
 
 class IdempotencyKeyReused(SftError):
     """
-    An idempotency key was sent with another request than the one that it stands for.
+    An idempotency key was sent with a request that differs from its first one.
     """
 
     code = "idempotency-key-reused"
-    public = "This Idempotency-Key stands for another request of yours; a new request needs a new key."
+    public = "This Idempotency-Key was used for a different request; a new request needs a new key."
 
 
 class UploadIncomplete(SftError):
     """
-    The bytes that arrived are not the bytes that were announced; nothing was stored.
+    The bytes received are not the bytes announced; nothing was stored.
     """
 
     code = "upload-incomplete"
-    public = "The upload ended before all announced bytes had arrived; nothing was stored."
+    public = "The upload ended before all announced bytes were received; nothing was stored."

@@ -1,3 +1,3 @@
 """
-The keys that wrap what is stored: which secrets need which, and how they come under another one.
+Key management: which stored secrets need which key, and re-wrapping them under another one.
 """

@@ -1,5 +1,5 @@
 """
-Wrapped secrets, whatever row they are part of.
+Wrapped secrets, independent of the row that contains them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sft_core.vault.model import FILE_KEY_PURPOSE, file_key_context
 
 class SecretKind(enum.Enum):
     """
-    What is stored wrapped. The value is the purpose that it is wrapped for.
+    A kind of wrapped secret. The value is the purpose that it is wrapped for.
     """
 
     FILE_KEY = FILE_KEY_PURPOSE
@@ -28,9 +28,9 @@ class SecretKind(enum.Enum):
 @attrs.frozen(kw_only=True)
 class StoredSecret:
     """
-    A wrapped secret as it was read: of which kind it is, and which file, link or user it belongs to.
+    A wrapped secret as read from the row of its file, link or user.
 
-    `version` is that of the file, and 1 for everything else.
+    `version` is the version of the file, and 1 for links and users.
     """
 
     kind: SecretKind
@@ -41,7 +41,7 @@ class StoredSecret:
     @property
     def context(self) -> bytes:
         """
-        What the secret is bound to (docs/reference/file-format, "Wrapping").
+        The context that the secret is bound to (docs/reference/file-format, "Wrapping").
         """
         if self.kind is SecretKind.FILE_KEY:
             return file_key_context(self.id, self.version)

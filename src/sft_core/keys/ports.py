@@ -1,5 +1,5 @@
 """
-What it takes to bring stored secrets under another key. The docstring is the contract.
+Ports of key management. Each docstring is a contract.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sft_core.values import WrappedSecret
 @attrs.frozen
 class Rewrapping:
     """
-    A secret as it was read, and the same secret wrapped anew.
+    A secret as read, and the same secret under a new wrapping.
     """
 
     read: StoredSecret
@@ -26,40 +26,43 @@ class Rewrapping:
 
 class WrappedSecrets(Protocol):
     """
-    Every wrapped secret of every file, link and user. Each call is a transaction of its own.
+    Every wrapped secret of every file, link and user.
+
+    Each call is a transaction of its own.
     """
 
     def count(self) -> Mapping[SecretKind, Mapping[str, int]]:
         """
-        How many secrets of each kind need which key, by its id; every kind is there.
+        Count the secrets of each kind by key id; the result contains every kind.
         """
         ...
 
     def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
         """
-        The first `limit` secrets of a kind that need this key, by the ids of their rows.
+        Return the first `limit` secrets of a kind under this key, by row id.
 
-        With `after` only those of later ids, so that who goes on from the last one misses none.
+        With `after`, only those with a greater id: paging with the last id returned skips none.
         """
         ...
 
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:
         """
-        Store each secret's new wrapping where what was read is still what is stored; how many were.
+        Store each new wrapping whose secret is still stored as read; return the number stored.
 
-        One that has changed or gone stays as it is, and so may one that somebody else is changing
-        at the moment: nobody is waited for. A `save` of a user who was read before is a `Conflict`
-        from then on, and `replace` of a file keeps the new wrapping, so neither brings the old back.
-        `KeyRetired`, replacing none, if one was wrapped anew under a retired key.
+        A secret that was changed or deleted is skipped, and so may be one that another transaction is
+        changing: the call waits for none. Afterwards a `save` of a user read before raises `Conflict`,
+        and `replace` of a file keeps the new wrapping, so neither restores the old one.
+
+        Raises:
+            KeyRetired: A new wrapping is under a retired key; none is stored.
         """
         ...
 
     def retire(self, key_id: str) -> bool:
         """
-        Let nothing be wrapped under this key any more; False, changing nothing in the end, if something still is.
+        Retire a key if no stored secret needs it; otherwise return False and retire nothing.
 
-        Once it has returned True no row needs the key, and none ever will: whoever adds a secret
-        that was wrapped under it, even one who began before, meets `KeyRetired` before the commit.
-        A key that is retired already is no error.
+        After True no row needs the key and none ever will: a transaction that adds a secret wrapped under
+        it, even one that started earlier, gets `KeyRetired` before its commit. A retired key is no error.
         """
         ...

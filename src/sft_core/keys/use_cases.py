@@ -1,5 +1,5 @@
 """
-What an operator does about the keys of the ring.
+Operators' use cases for the keys of the ring.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ MAX_PASSES: Final = 3
 @attrs.frozen(kw_only=True)
 class Batch:
     """
-    What became of some secrets of one kind.
+    The result of re-wrapping one batch of secrets of one kind.
 
-    Those `passed_over` were changed by somebody else at the same moment, or are gone; those
-    `unopened` do not open under the key they name, and stay as they are.
+    `passed_over` secrets were changed or deleted concurrently. `unopened` secrets do not unwrap with
+    the key that they name, and are unchanged.
     """
 
     kind: SecretKind
@@ -36,15 +36,18 @@ class Batch:
 @attrs.frozen(kw_only=True)
 class RewrapSecrets:
     """
-    Bring every secret that needs one key of the ring under the active one, batch by batch.
+    Re-wrap every secret under one key of the ring with the active key.
 
-    It happens while the batches are taken, and there is no state but the rows: who stops at any
-    point has lost nothing, and begins again. A dry run opens every secret and changes none.
-    `UnknownKey` if the ring does not hold the key, `InvalidValue` if it is the active one.
+    The work is done as the caller iterates. The rows are its only state, so it can be stopped at any
+    point and run again. A dry run unwraps every secret and changes none.
 
-    It looks again, a few times, until there is nothing to do: some may be passed over, and services
-    may have been about to store something. Something may be left even so, and while a service still
-    wraps under the key there is always more: only a count tells that none is left.
+    It makes up to three passes, until one finds nothing to do, since secrets may be skipped and
+    services may be about to store new ones. Some may remain, and while a service still wraps under the
+    key there are always more: only `WrappedSecrets.count` shows that none is left.
+
+    Raises:
+        UnknownKey: The ring does not contain the key.
+        InvalidValue: The key is the active one.
     """
 
     secrets: WrappedSecrets

@@ -1,3 +1,3 @@
 """
-What operators run on a vault: sweep, orphan removal, integrity check, repair.
+Operators' maintenance of a vault: sweep, orphan removal, integrity check, repair.
 """

@@ -1,5 +1,5 @@
 """
-One file under the doctor's eyes: its key, its manifest, and the blobs that its manifest names.
+Check one file: its key, its manifest, and the blobs that the manifest names.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from sft_core.vault.model import FILE_KEY_PURPOSE, Encryption, File, FileState, 
 from sft_core.vault.ports import ContentCipher, MarkedStore
 
 PAGE = 256
-"""How many rows are looked at together."""
+"""The number of rows read at once."""
 
 Chosen = Callable[[Part], bool]
 
 
 def nothing(_part: Part) -> bool:
     """
-    No part's content is to be read.
+    Select no part, so that no part's bytes are read.
     """
     return False
 
@@ -32,11 +32,11 @@ def nothing(_part: Part) -> bool:
 @attrs.frozen(kw_only=True)
 class ExamineFile:
     """
-    Find what is wrong with a sealed file, or with what has been recorded of an upload.
+    Check a sealed file, or an upload's recorded parts, and yield the problems.
 
-    Whether a part is there and how long it is, its store tells in a listing. The content of those
-    parts that are `chosen` is read and authenticated to the last byte. The file's manifest is held
-    in memory while it is looked at, about a kilobyte a part.
+    The existence and length of each part come from a listing of the store. Only the parts that
+    `chosen` selects are read and authenticated, completely. The file's manifest is kept in memory
+    during the check: about one kilobyte for each part.
     """
 
     begin: Begin[UpkeepUnit]
@@ -54,7 +54,7 @@ class ExamineFile:
         sizes = {blob.key: blob.size for blob in self.blobs.list(file.blob_prefix)} if parts else {}
         for part in parts:
             if part.number in misfits:
-                yield _about(file, part, Damage.ALTERED_MANIFEST, "the manifest's header is not of this file's key")
+                yield _about(file, part, Damage.ALTERED_MANIFEST, "the manifest's header is not under this file's key")
             is_readable = key is not None and part.number not in misfits and part.blob_key in sizes
             damage = self._part_damage(file, part, sizes, key if is_readable and chosen(part) else None)
             if damage is not None:
@@ -72,24 +72,24 @@ class ExamineFile:
 
     def _key(self, file: File, parts: Sequence[Part]) -> tuple[Secret | None, Finding | None]:
         """
-        The file's key, or what is wrong with it; neither for a file whose key is its owner's own.
+        Return the file's key or a finding; neither if only the owner has the key.
         """
         if file.key is None:
-            wrong = None if file.encryption is Encryption.CLIENT else "there is none"
+            wrong = None if file.encryption is Encryption.CLIENT else "the file has no key"
             return None, _of(file, Damage.WRONG_FILE_KEY, wrong) if wrong else None
         try:
             key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
         except UnknownKey:
-            return None, _of(file, Damage.UNKNOWN_KEY_ID, f"its key is wrapped under {file.key.key_id}")
+            return None, _of(file, Damage.UNKNOWN_KEY_ID, f"the ring has no key {file.key.key_id}, which wrapped it")
         except UnwrapFailed:
-            return None, _of(file, Damage.WRONG_FILE_KEY, "what is stored as its key does not open as such")
+            return None, _of(file, Damage.WRONG_FILE_KEY, "its wrapped key does not unwrap")
         if parts and not any(self._fits(file, key, part) for part in parts):
-            return None, _of(file, Damage.WRONG_FILE_KEY, "no part of it was encrypted under its key")
+            return None, _of(file, Damage.WRONG_FILE_KEY, "none of its parts was encrypted with its key")
         return key, None
 
     def _fits(self, file: File, key: Secret, part: Part, header: bytes | None = None) -> bool:
         """
-        Whether a header, by default the manifest's, was made with this key for this very part.
+        Return whether a header, by default the manifest's, belongs to this key and part.
         """
         context = file.part_context(part.number)
         try:
@@ -113,7 +113,9 @@ class ExamineFile:
 
     def _content_damage(self, file: File, part: Part, size: int, key: Secret) -> Damage | None:
         """
-        What the blob's bytes say, whatever its length: another blob is told from one that was changed.
+        Check a blob's bytes; distinguish a replaced blob from a modified one.
+
+        The blob may have any length.
         """
         header = bytearray(min(len(part.header), size))
         self.blobs.read_into(part.blob_key, 0, memoryview(header), size=size)
@@ -125,20 +127,20 @@ class ExamineFile:
 
     def _stranger(self, file: File, part: Part, header: bytes, key: Secret) -> Damage:
         """
-        What a blob is that does not begin as the manifest says.
+        Classify a blob whose header differs from the manifest's.
         """
         if self._fits(file, key, part, header):
             return Damage.OLDER_PART
         with self.begin(read_only=True) as unit:
             is_anothers = header in unit.leftovers.places_of([header])
-        # One bit of it may have flipped; of a header that is not this part's hardly a byte is the same.
+        # A damaged header of this part differs in few bytes, perhaps in one bit; another header shares hardly any.
         same = sum(mine == stored for mine, stored in zip(part.header, header, strict=False))
         return Damage.FOREIGN_PART if is_anothers or 2 * same < len(header) else Damage.ALTERED_PART
 
     def _is_authentic(self, file: File, part: Part, key: Secret) -> bool:
         reader = self.cipher.reader(key, context=file.part_context(part.number), header=part.header, size=part.size)
         whole = ByteRange(0, part.size)
-        # A part without a byte has no window to read by, and a message all the same.
+        # An empty part has no plaintext window, but its message is still authenticated.
         for window in reader.windows(whole) if part.size else [ByteRange(0, part.stored_size)]:
             ciphertext = memoryview(bytearray(len(window)))
             self.blobs.read_into(part.blob_key, window.start, ciphertext, size=part.stored_size)
@@ -150,23 +152,23 @@ class ExamineFile:
 
 
 _SENTENCES = {
-    Damage.MISSING_PART: "it is not in the store",
-    Damage.SHORT_PART: "it is shorter than it was stored",
-    Damage.LONG_PART: "it is longer than it was stored",
-    Damage.ALTERED_PART: "its bytes are not those that were stored",
-    Damage.FOREIGN_PART: "another part is stored in its place",
-    Damage.OLDER_PART: "another version of it is stored in its place",
+    Damage.MISSING_PART: "the store does not contain it",
+    Damage.SHORT_PART: "it is shorter than the manifest says",
+    Damage.LONG_PART: "it is longer than the manifest says",
+    Damage.ALTERED_PART: "its bytes were modified after it was stored",
+    Damage.FOREIGN_PART: "the blob contains another part",
+    Damage.OLDER_PART: "the blob contains another version of this part",
 }
 
 
 def _manifest_findings(file: File, parts: Sequence[Part]) -> Iterator[Finding]:
     """
-    Whether the parts of a sealed file are all there, one after the other, and of its size together.
+    Check that a sealed file's parts are consecutive and add up to its size.
     """
     if file.state is not FileState.SEALED:
         return
     if not parts:
-        yield _of(file, Damage.DANGLING_ROW, "its manifest has no part")
+        yield _of(file, Damage.DANGLING_ROW, "its manifest contains no part")
         return
     position = 0
     for number, part in enumerate(parts):

@@ -1,5 +1,5 @@
 """
-Rows under the doctor's eyes: whether what they name is there, and whether the secrets in them open.
+Check rows: whether the rows they refer to exist, and whether their secrets unwrap.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _SECRETS: Final = {RecordKind.LINK: "its token", RecordKind.USER: "the seed of i
 @attrs.frozen(kw_only=True)
 class ExamineRecords:
     """
-    Find rows that name something that is not there, and secrets of links and users that do not open.
+    Find dangling references, and secrets of links and users that do not unwrap.
 
-    `purposes` says what the secrets of each kind of row are wrapped for. What looks wrong is looked
-    at again, and told if it is still so. A secret under a key that the ring does not hold is left
-    out: of those it is told by key, not by row. Files' own keys are `ExamineFile`'s.
+    `purposes` maps each kind of row to the purpose its secret is wrapped for. Each finding is checked
+    again and reported only if it persists. Secrets under a key that is not in the ring are skipped
+    here: `CheckIntegrity` reports them by key, not by row. `CheckFile` checks the keys of files.
     """
 
     begin: Begin[UpkeepUnit]
@@ -55,14 +55,14 @@ class ExamineRecords:
 
     def _wrong(self, record: Record) -> Iterator[Finding]:
         for name in sorted(record.lacks):
-            yield _of(record, Damage.DANGLING_ROW, f"the {name} that it belongs to is not there")
+            yield _of(record, Damage.DANGLING_ROW, f"the {name} that it belongs to does not exist")
         if record.secret is not None:
             try:
                 self.keyring.unwrap(record.secret, purpose=self.purposes[record.kind], context=record.id.bytes)
             except UnknownKey:
                 return
             except UnwrapFailed:
-                detail = f"{_SECRETS[record.kind]} does not open under key {record.secret.key_id}, which it names"
+                detail = f"{_SECRETS[record.kind]} does not unwrap with key {record.secret.key_id}, which it names"
                 yield _of(record, Damage.WRONG_WRAPPED_SECRET, detail)
 
 

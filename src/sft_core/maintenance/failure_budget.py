@@ -1,5 +1,5 @@
 """
-When to stop trying one thing after the other because nothing goes well any more.
+A failure budget: stop a batch when consecutive items keep failing.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ import attrs
 from sft_core.ports import Clock
 
 FAILURES: Final = 3
-"""How many failures in a row there are at least before it is over."""
+"""The minimum number of consecutive failures that exhausts the budget."""
 
 PATIENCE: Final = timedelta(seconds=10)
-"""How long they have to have taken by then."""
+"""The minimum time between the first and the last of these failures."""
 
 
 @attrs.define
 class Patience:
     """
-    With things that fail one after the other: a store that is away takes its time to say so, for each.
+    Count consecutive failures, and report when the batch should stop.
 
-    What fails at once costs nothing to pass over, and may be a few things that are broken: they keep
-    nobody from those behind them.
+    The budget is exhausted by at least three failures in a row that span at least ten seconds. An
+    unavailable store takes its timeout for each item, so the batch stops soon. Fast failures cost
+    little and may be a few damaged items, so they do not keep the batch from the items behind them.
     """
 
     clock: Clock
@@ -33,7 +34,7 @@ class Patience:
 
     def is_over(self) -> bool:
         """
-        After one more failure.
+        Record one more failure, and return whether the budget is exhausted.
         """
         now = self.clock.now()
         if not self._failures:
@@ -43,6 +44,6 @@ class Patience:
 
     def restore(self) -> None:
         """
-        After something went well.
+        Record a success, which restores the whole budget.
         """
         self._failures = 0

@@ -1,5 +1,5 @@
 """
-What can be wrong with what is stored: one code a kind of damage.
+Findings of the integrity check, with one code for each kind of damage.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Damage(enum.Enum):
 @attrs.frozen(kw_only=True)
 class Finding:
     """
-    One thing that is wrong: its kind, what it is about, a sentence, and whether it has been repaired.
+    One problem: its kind, its subject, a sentence, and whether it was repaired.
 
-    Neither holds a name that a user gave, or any secret.
+    The subject is the row or blob. No field contains text from a user, or a secret.
     """
 
     damage: Damage

@@ -1,9 +1,9 @@
 """
-The doctor: rows, parts, keys and quotas held against each other, in both directions.
+The integrity check: compare rows, parts, keys and quotas with one another, in both directions.
 
-It only looks, unless it is asked to repair; and what it repairs is what can be told from the rest
-beyond doubt. Of a sealed file it never touches a blob, nor of its row more than what counts for a quota: a
-damaged copy may be the only one.
+It is read-only unless a repair is requested, and a repair changes only what the other data
+determine beyond doubt. Of a sealed file it changes no blob, and of its row only the quota reservation:
+a damaged copy may be the only one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ NOBODY: Final[frozenset[str]] = frozenset()
 @attrs.frozen
 class Sample:
     """
-    How many of all parts are read: `some` of `every`, others each time.
+    A random sample of the parts to read: `numerator` of `denominator`.
+
+    Each check draws another one.
     """
 
     some: int = 1
@@ -50,7 +52,7 @@ class Sample:
 
     def chosen(self, entropy: Entropy) -> Chosen:
         """
-        A choice by lot.
+        Return a filter that selects a random sample of the parts.
         """
         lot = entropy.draw(16)
 
@@ -64,7 +66,9 @@ class Sample:
 @attrs.define
 class Seen:
     """
-    How much has been looked at; `failures` counts by code what could not be looked at just now.
+    The counters of one check.
+
+    `failures` counts by error code the items that could not be checked.
     """
 
     files: int = 0
@@ -75,10 +79,10 @@ class Seen:
 @attrs.define
 class _Walk:
     """
-    One look at everything: what has been seen, and how long to go on while nothing goes well.
+    The state of one check: its counters and its failure budget.
 
-    It is `doubtful` what the files of some owners hold, because the size of one is not that of its
-    parts; and what those of anybody do, unless the walk `saw_everything`.
+    The owners in `doubtful` have a file whose size differs from the sum of its parts: their quotas are
+    not repaired. No quota is repaired unless the check `saw_everything`.
     """
 
     seen: Seen
@@ -88,7 +92,9 @@ class _Walk:
 
     def passing_over(self, findings: Iterator[Finding], *, files: int = 0) -> Iterator[Finding]:
         """
-        What is found of one thing; a failure is noted and passed over, unless nothing goes any more.
+        Yield the findings about one item; count a failure and continue.
+
+        Raises the failure if it exhausts the budget.
         """
         try:
             yield from findings
@@ -103,7 +109,9 @@ class _Walk:
 
     def without_the_store(self, findings: Iterator[Finding]) -> Iterator[Finding]:
         """
-        What is found as long as the store answers; that it did not is noted, and the rest needs none.
+        Yield findings until the blob store fails, and count that failure.
+
+        The later steps do not need the store.
         """
         try:
             yield from findings
@@ -115,13 +123,14 @@ class _Walk:
 @attrs.frozen(kw_only=True)
 class Examine:
     """
-    Look at everything that is stored, and tell what is wrong with it as it is found.
+    Check everything that is stored, and yield each problem as it is found.
 
-    `verify` says of how many parts the content is read and authenticated; None reads none. With
-    `repair` a sum is counted anew, an upload that is stuck is given up, a removal is finished and a
-    blob of no row is deleted: each only if it is still as it was found. Beside people who work
-    with the vault it finds nothing that is only under way: what looks wrong is looked at again, and
-    a removal has as long as the slowest upload of a part.
+    `verify` is the sample of parts to read and authenticate; None reads none. With `repair`, a drifted
+    quota is recomputed, a stuck upload is aborted, an unfinished deletion is completed and an orphan is
+    deleted: each only if it is still in the state in which it was found.
+
+    The check may run beside live traffic and does not report work in progress: each finding is checked
+    again, and a deletion counts as unfinished only after the time allowed for the slowest upload of a part.
     """
 
     begin: Begin[UpkeepUnit]
@@ -149,7 +158,9 @@ class Examine:
 
     def _is_no_copy(self, seen: Seen) -> bool:
         """
-        Whether the database is not an old copy of the store's own, as far as the marks tell.
+        Return whether the database cannot be an old copy of the store's own.
+
+        It may be one if only the store has an id.
         """
         try:
             require_no_copy(self.begin, self.examine_file.blobs)
@@ -165,7 +176,8 @@ class Examine:
             stored = unit.inventory.key_ids()
         for subject, ids in sorted(stored.items()):
             for unknown in sorted(ids - self.known_keys):
-                yield Finding(damage=Damage.UNKNOWN_KEY_ID, subject=subject, detail=f"some are wrapped under {unknown}")
+                detail = f"some are wrapped under key {unknown}, which is not in the ring"
+                yield Finding(damage=Damage.UNKNOWN_KEY_ID, subject=subject, detail=detail)
 
     def _stray_parts(self) -> Iterator[Finding]:
         after = ""
@@ -173,7 +185,7 @@ class Examine:
             with self.begin(read_only=True) as unit:
                 page = unit.inventory.stray_parts(after=after, limit=PAGE)
             for key in page:
-                detail = "a manifest names it, but its file is not there"
+                detail = "a manifest names it, but its file does not exist"
                 yield Finding(damage=Damage.DANGLING_ROW, subject=f"blob {key}", detail=detail)
             if not page:
                 return
@@ -207,7 +219,7 @@ class Examine:
         else:
             findings = list(self.examine_file(file, chosen=chosen))
             if findings and file.state is FileState.RECEIVING:
-                # The manifest of an upload changes while the row says that it has not moved.
+                # The manifest of an upload may change without a change of `touched_at`, which is updated once a minute.
                 again = set(self.examine_file(file, chosen=chosen))
                 findings = [finding for finding in findings if finding in again]
             if findings and self._is_still(file):
@@ -223,23 +235,25 @@ class Examine:
 
     def _is_still(self, file: File) -> bool:
         """
-        Whether the file is as it was: then what has been found of it was not only on its way.
+        Return whether the file is unchanged since it was read.
+
+        Otherwise a finding about it may have been work in progress.
         """
         with self.begin(read_only=True) as unit:
             return unit.files.get(file.id) == file
 
     def _condemned(self, file: File, now: datetime, *, repair: bool) -> Iterator[Finding]:
-        # Who decided it removes the parts first, one after the other.
+        # The caller that set this state first deletes the parts, one after the other.
         if file.touched_at > now - self.policy.single_idle or not self._is_still(file):
             return
-        detail = "its end is decided, but it has not been removed yet"
+        detail = "its deletion was decided but is not complete"
         finding = Finding(damage=Damage.UNFINISHED_REMOVAL, subject=f"file {file.id}", detail=detail)
         yield from _mended(finding, lambda: repair and self._purged(file))
 
     def _stuck(self, file: File, now: datetime, *, repair: bool) -> Iterator[Finding]:
         won = repair and give_up(self.begin, file.id, since=self.policy.idle_since(now), now=now)
         if won or self._is_still(file):
-            detail = f"nothing has come of it since {file.touched_at.isoformat(timespec='seconds')}"
+            detail = f"no bytes were received since {file.touched_at.isoformat(timespec='seconds')}"
             finding = Finding(damage=Damage.STUCK_UPLOAD, subject=f"file {file.id}", detail=detail)
             yield from _mended(finding, lambda: won and self._purged(file))
 
@@ -257,10 +271,10 @@ class Examine:
         subject = f"blob {blob.key}"
         if stray.part_of is not None:
             file_id, number = stray.part_of
-            detail = f"it begins as part {number} of file {file_id} does, whose manifest names another blob"
+            detail = f"it has the header of part {number} of file {file_id}, whose manifest names another blob"
             yield Finding(damage=Damage.MISPLACED_PART, subject=subject, detail=detail)
             return
-        detail = f"no row knows it: {blob.size} bytes"
+        detail = f"no row refers to it: {blob.size} bytes"
         finding = Finding(damage=Damage.ORPHAN_PART, subject=subject, detail=detail)
         yield from _mended(finding, lambda: repair and remove_orphan(self.begin, self.examine_file.blobs, blob))
 
@@ -273,14 +287,16 @@ class Examine:
                 with self.begin() as unit:
                     unit.ledger.recount(drift.owner)
                     unit.commit()
-            detail = f"{drift.counted} bytes are counted, its files hold {drift.due}"
+            detail = f"the quota counts {drift.counted} bytes, the files reserve {drift.due}"
             drifted = Finding(damage=Damage.QUOTA_DRIFT, subject=f"user {drift.owner}", detail=detail)
             yield attrs.evolve(drifted, is_repaired=is_repaired)
 
 
 def _mended(finding: Finding, mend: Callable[[], bool]) -> Iterator[Finding]:
     """
-    What has been found, once it is known whether it is mended; it is told also if that fails.
+    Yield a finding after its repair, with the outcome.
+
+    If the repair fails, the finding is yielded as it is before the error is raised.
     """
     try:
         is_repaired = mend()

@@ -1,5 +1,5 @@
 """
-Stored parts that belong to no row, told from those that may be the only copy of something.
+Find blobs without a row, and distinguish orphans from possible only copies.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ T = TypeVar("T")
 @attrs.frozen
 class Stray:
     """
-    A blob that no manifest names. It is an orphan, to be removed, unless it is `part_of` a file all the same.
+    A blob that no manifest names: an orphan, unless it is `part_of` a file.
 
-    For what a part's blob begins with no other part has: under whatever name it lies there, and
-    whatever lies in its place, it may be the only copy.
+    An orphan may be deleted. A part's header is unique: a blob with the header of a recorded part may
+    be its only copy, even under a wrong key and whichever blob the store has under the right one.
     """
 
     blob: BlobInfo
@@ -36,12 +36,17 @@ class Stray:
 
 def find_strays(begin: Begin[SweepUnit], blobs: MarkedStore, *, before: datetime, together: int) -> Iterator[Stray]:
     """
-    Blobs that were stored before a moment and belong to no row; so many are looked at `together`.
+    Yield the blobs without a row that were stored before a moment.
 
-    None at all while the database itself is younger than that: an empty one beside a full store is
-    more likely the wrong one. Blobs under keys that we never make are somebody else's, and all of
-    them may be if the store belongs to another database: `StoreOfAnother`. What cannot be looked at
-    is told at the end, by its error, and is no stray.
+    Blobs are looked up `together` at a time. Nothing is yielded unless the oldest account is as old as
+    `before`: a young or empty database beside a full store is more likely the wrong database. Blobs under
+    keys that this service never makes belong to another application and are skipped. A blob that
+    cannot be read is not yielded.
+
+    Raises:
+        StoreMismatch: The blob store does not have the id of this database, so every blob in it may
+            belong to another one. Raised before anything is yielded.
+        SftError: The first error of listing or reading, raised after every other blob was yielded.
     """
     require_own(begin, blobs)
     with begin(read_only=True) as unit:
@@ -61,7 +66,7 @@ def find_strays(begin: Begin[SweepUnit], blobs: MarkedStore, *, before: datetime
 
 def remove_orphan(begin: Begin[SweepUnit], blobs: BlobStore, blob: BlobInfo) -> bool:
     """
-    Look for the blob's row once more, and delete the blob if there is none.
+    Delete a blob if still no row refers to it; return whether it was deleted.
     """
     found = _without_row(begin, [blob])
     for orphan in found:
@@ -80,11 +85,11 @@ def _without_row(begin: Begin[SweepUnit], looked_at: Sequence[BlobInfo]) -> list
 
 def _may_need_more(unit: SweepUnit, file_id: FileId) -> bool:
     """
-    Whether a blob of this file may be of use though no manifest names it.
+    Return whether a file may need a blob that no manifest names.
 
-    An upload's may: the manifest learns of parts later. What is condemned is removed as a whole. A
-    sealed file's may not, unless its manifest has lost lines: then they are all there is. And who
-    knows what a row that cannot be read needs.
+    An upload may: its manifest is updated later. The blobs of a file in a deletion state are left to
+    the deletion of that file. A sealed file does not need more, unless its manifest lost entries: then
+    the blobs are all that is left of them. If the row is unreadable, its blobs are kept.
     """
     try:
         file = unit.files.get(file_id)
@@ -100,7 +105,9 @@ def _headers(
     blobs: BlobStore, looked_at: Iterable[BlobInfo], failed: list[SftError]
 ) -> Iterator[tuple[BlobInfo, bytes]]:
     """
-    What each blob begins with; nothing of one that is too short to be a part.
+    Yield each readable blob with its header.
+
+    The header is empty if the blob is too short to be a part.
     """
     for blob in looked_at:
         header = bytearray(PART_HEADER_BYTES if blob.size >= PART_HEADER_BYTES else 0)
@@ -108,7 +115,7 @@ def _headers(
             if header:
                 blobs.read_into(blob.key, 0, memoryview(header), size=blob.size)
         except (BlobMissing, BlobSizeMismatch):
-            # Somebody is at it just now.
+            # Another process is deleting or replacing it.
             continue
         except SftError as error:
             failed.append(error)
@@ -118,7 +125,7 @@ def _headers(
 
 def _batches(items: Iterable[T], size: int, failed: list[SftError]) -> Iterator[list[T]]:
     """
-    The items, so many together, also those that came before an error.
+    Yield the items in batches of `size`; an error ends them and joins `failed`.
     """
     batch: list[T] = []
     try:

@@ -1,5 +1,5 @@
 """
-What keeping a vault healthy needs from outside, beyond what its users need. The docstring is the contract.
+Ports of maintenance, beyond those of the vault. Each docstring is a contract.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from sft_core.vault.ports import Marked, VaultUnit
 @attrs.frozen(kw_only=True)
 class IdleSince:
     """
-    Since when nothing has to have come of an upload for it to be idle.
+    Cut-off times: an upload whose last byte is not later is idle.
 
-    `resumable` is for one that somebody may go on with (`ResumableUploads`); `single` for any
-    other, which ends with the request that brings it.
+    `resumable` applies to resumable uploads (`ResumableUploads`), `single` to every other upload, which
+    ends with its request.
     """
 
     resumable: datetime
@@ -32,113 +32,123 @@ class IdleSince:
 
 class Leftovers(Protocol):
     """
-    What has come to its end and is still there, seen from inside one unit of work.
+    Reclaimable files, and the data that identify orphans, within one unit of work.
 
-    Each look is a page: the first `limit` of them by id, of those that come after the id `after`.
-    It tells ids only: a row that cannot be read hides none of the others.
+    Each listing is one page: the first `limit` ids, ascending, greater than `after`. It returns ids
+    only, so that an unreadable row hides no other.
     """
 
     def condemned(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
-        Aborting and deleting files.
+        Return a page of the aborting and deleting files.
         """
         ...
 
     def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
-        Files that are being received and got their last byte at or before the moment for their kind.
+        Return a page of the idle uploads, by the cut-off time of their kind.
         """
         ...
 
     def expired(self, *, by: datetime, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
-        Sealed files whose own end has come by then.
+        Return a page of the sealed files that have expired at `by`.
         """
         ...
 
     def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
         """
-        Make such a file deleting, from `now` on, and destroy its key, in one conditional update.
+        Start deleting an expired file: change its state, destroy its key.
 
-        False, changing nothing, if its end has been moved since, or it is in another state or gone.
+        It is one conditional update; the file is deleting from `now` on. False, changing nothing, if
+        its expiry time was moved, or it is in another state or deleted.
         """
         ...
 
     def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
         """
-        Make such a file aborting, from `now` on, and destroy its key, in one conditional update.
+        Abort an idle upload: change its state, destroy its key.
 
-        False, changing nothing, if it has got a byte since, is in another state or gone.
+        It is one conditional update; the upload is aborting from `now` on. False, changing nothing, if
+        it received a byte since, or is in another state or deleted.
         """
         ...
 
     def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
         """
-        Those of at most some hundred blob keys that stand in a manifest, whether it has a file or not.
+        Return those of the blob keys that a manifest contains, even without a file row.
+
+        Takes a few hundred keys at most.
         """
         ...
 
     def places_of(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
         """
-        Which part of which file has a header by a manifest, of at most some hundred headers; it may look at every part.
+        Map each header found in a manifest to its file id and part number.
+
+        Takes a few hundred headers at most. It may scan the rows of all parts.
         """
         ...
 
     def first_account(self) -> datetime | None:
         """
-        When the oldest account was made; None if there is none.
+        Return the creation time of the oldest account; None if there is none.
         """
         ...
 
 
 class SweepUnit(VaultUnit, Protocol):
     """
-    A unit of work over files and what is left of those that are over.
+    A unit of work over files, what can be reclaimed, and the store identity.
     """
 
     @property
     def leftovers(self) -> Leftovers:
         """
-        The leftovers as this unit sees them.
+        The reclaimable files in this unit of work.
         """
         ...
 
     @property
     def marked(self) -> Marked:
         """
-        The database's own mark as this unit sees it.
+        The database's own store id in this unit of work.
         """
         ...
 
 
 class Inventory(Protocol):
     """
-    Everything that is stored, to be looked through, seen from inside one unit of work.
+    Everything that is stored, in pages, within one unit of work.
     """
 
     def files(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
-        The first `limit` files by id, in whatever state, of those that come after the id `after`.
+        Return the first `limit` ids of files in any state, ascending, greater than `after`.
 
-        It tells ids only: a row that cannot be read hides none of the others.
+        It returns ids only, so that an unreadable row hides no other.
         """
         ...
 
     def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
         """
-        The first `limit` parts of a file by number, empty ones too, of those with a number over `after`.
+        Return the first `limit` parts of a file whose number is greater than `after`.
+
+        They are in ascending order of their numbers, and include empty parts.
         """
         ...
 
     def stray_parts(self, *, after: str, limit: int) -> Sequence[str]:
         """
-        The first `limit` blob keys, sorted, of manifest lines whose file is not there, of those after `after`.
+        Return the first `limit` blob keys of manifest entries without a file row.
+
+        They are sorted, and greater than `after`.
         """
         ...
 
     def key_ids(self) -> Mapping[str, frozenset[str]]:
         """
-        The ids of the keys that wrapped what is stored beside the files' keys, by what they wrapped.
+        Return the ids of the keys in use by kind of secret, without file keys.
         """
         ...
 
@@ -146,7 +156,9 @@ class Inventory(Protocol):
 @attrs.frozen(kw_only=True)
 class Drift:
     """
-    An owner whose use of the quota is `counted`, or whose files hold, other than they should: `due` bytes.
+    An owner whose quota record is wrong: `recorded` bytes in place of `actual` ones.
+
+    The two are equal if only the reservation of a single file is wrong.
     """
 
     owner: UserId
@@ -156,27 +168,28 @@ class Drift:
 
 class Ledger(Protocol):
     """
-    The sums behind quotas, to be checked, seen from inside one unit of work.
+    An audit of quotas, within one unit of work.
 
-    A sealed file is to hold its size, any other what it holds; an owner is to use the sum of these.
+    The rule: a sealed file reserves its size, any other file what it has reserved, and an owner's use
+    is the sum of both.
     """
 
     def drifts(self) -> Sequence[Drift]:
         """
-        Every owner of whom that is not so.
+        Return every owner for which the rule does not hold.
         """
         ...
 
     def recount(self, owner: UserId) -> None:
         """
-        Make it so for an owner; whoever holds or gives back for the owner meanwhile is counted too.
+        Recompute an owner's reservations and use; concurrent reservations and releases are included.
         """
         ...
 
 
 class RecordKind(enum.Enum):
     """
-    What a row is that belongs to something, or keeps a secret that is no file's key.
+    The kind of a row with references or a secret other than file keys.
     """
 
     FILE = "file"
@@ -189,10 +202,11 @@ class RecordKind(enum.Enum):
 @attrs.frozen(kw_only=True)
 class Record:
     """
-    A row, and what is to be held against the rest: an upload has the id of its file, a usage that of its owner.
+    A row with its dangling references and its secret.
 
-    `lacks` holds what the row names and is not there, of "file" and "account". `secret` is a link's
-    wrapped token or a user's seed, bound to the row's id; None for any other, and where there is none.
+    An upload has the id of its file, a usage that of its owner. `lacks` contains those of "file" and
+    "account" that the row refers to and that do not exist. `secret` is a link's wrapped token or a
+    user's wrapped TOTP seed, bound to the row's id; None if the row has none.
     """
 
     kind: RecordKind
@@ -203,44 +217,46 @@ class Record:
 
 class Records(Protocol):
     """
-    Rows of every kind, to be looked through, seen from inside one unit of work.
+    Rows of every kind, in pages, within one unit of work.
     """
 
     def page(self, kind: RecordKind, *, after: UUID | None, limit: int) -> Sequence[Record]:
         """
-        The first `limit` rows of a kind by id, sound ones too, of those that come after the id `after`.
+        Return the first `limit` rows of a kind with an id greater than `after`.
+
+        They are in ascending order of their ids, and include intact rows.
         """
         ...
 
     def get(self, kind: RecordKind, record_id: UUID) -> Record | None:
         """
-        The one with this id, or None.
+        Return the row with this id, or None.
         """
         ...
 
 
 class UpkeepUnit(SweepUnit, Protocol):
     """
-    A unit of work over everything that a full check looks at.
+    A unit of work over everything that the integrity check reads.
     """
 
     @property
     def inventory(self) -> Inventory:
         """
-        What is stored, as this unit sees it.
+        Everything that is stored, in this unit of work.
         """
         ...
 
     @property
     def ledger(self) -> Ledger:
         """
-        The sums, as this unit sees them.
+        The audit of quotas in this unit of work.
         """
         ...
 
     @property
     def records(self) -> Records:
         """
-        The rows, as this unit sees them.
+        The rows in this unit of work.
         """
         ...

@@ -1,9 +1,10 @@
 """
-Whose a blob store is: only the database that it belongs to may say of a blob that no row knows it.
+Store identity: which database a blob store belongs to.
 
-Two services that were given one bucket or one folder by mistake, each with a database of its own,
-see the other's blobs and none of the other's rows; so does one that was started on the wrong
-database. Both work as long as nobody removes what has no row.
+Only that database may decide that one of the store's blobs is an orphan. Two services that share a
+bucket or directory by mistake, each with its own database, see each other's blobs and none of each
+other's rows; so does a service started on the wrong database. Both work until one of them deletes the
+blobs that have no row.
 """
 
 from __future__ import annotations
@@ -19,10 +20,14 @@ from sft_core.vault.model import file_of
 from sft_core.vault.ports import BlobStore, Marked
 
 MARK_NAME: Final = "sft-mark"
-"""Where a store keeps its mark, as a file or an object at its top: no blob and no folder of blobs is called so."""
+"""
+The name of the file or object at a store's top that contains its id.
+
+No blob and no folder of blobs has this name.
+"""
 
 MARK_BYTES: Final = 33
-"""How many bytes that file or object has: the mark and the end of its line."""
+"""The size of that file or object in bytes: the id and a line feed."""
 
 _LOOKED_AT: Final = 100
 
@@ -31,14 +36,14 @@ _CONTENT: Final = re.compile(rb"([0-9a-f]{32})\n")
 
 def content_of(mark: str) -> bytes:
     """
-    What is stored under the mark's name.
+    Return the bytes to store for an id.
     """
     return f"{mark}\n".encode("ascii")
 
 
 def mark_in(content: bytes | bytearray) -> str:
     """
-    The mark in what is stored under its name; empty if that is something else.
+    Return the id in stored bytes; "" if they are not an id.
     """
     found = _CONTENT.fullmatch(content)
     return found[1].decode("ascii") if found else ""
@@ -46,7 +51,7 @@ def mark_in(content: bytes | bytearray) -> str:
 
 def require_own(begin: Begin[SweepUnit], store: Marked) -> None:
     """
-    Raise `StoreOfAnother` unless the store has the mark of this database.
+    Raise `StoreMismatch` unless the store has the id of this database.
     """
     with begin(read_only=True) as unit:
         own = unit.marked.mark()
@@ -55,38 +60,40 @@ def require_own(begin: Begin[SweepUnit], store: Marked) -> None:
 
 def require_no_copy(begin: Begin[SweepUnit], store: Marked) -> None:
     """
-    Raise `StoreOfAnother` if the store has a mark and the database has none.
+    Raise `StoreMismatch` if the store has an id and the database has none.
 
-    It may be an old copy of the database that the store belongs to: what it takes for over, that
-    one may have files of, by the same ids.
+    The database may then be an old copy of the one paired with the store. What has expired or was aborted
+    in the copy may be a live file, by the same id, in the other database.
     """
     with begin(read_only=True) as unit:
         own = unit.marked.mark()
     if own is None and store.mark() is not None:
-        raise StoreOfAnother("the blob store has a mark and the database has none: it may be an old copy of another")
+        raise StoreOfAnother("the blob store has an id and the database has none: it may be an old copy of another")
 
 
 def require_known_blobs(begin: Begin[SweepUnit], store: BlobStore) -> None:
     """
-    Raise `StoreOfAnother` if the store holds blobs, and of the first hundred the database knows none.
+    Raise `StoreMismatch` if the store's first hundred blobs have no row.
+
+    One blob with a row is enough. An empty store passes.
     """
     keys = [blob.key for blob in islice(store.list(), _LOOKED_AT) if file_of(blob.key) is not None]
     named = {file_id for file_id in map(file_of, keys) if file_id is not None}
     with begin(read_only=True) as unit:
         if keys and not unit.leftovers.recorded(keys) and not any(map(unit.files.get, named)):
-            raise StoreOfAnother("the blob store has no mark, and holds parts of which this database knows none")
+            raise StoreOfAnother("the blob store has no id and contains parts, of which this database has none")
 
 
 def check_marks(own: str | None, found: str | None) -> None:
     """
-    Raise `StoreOfAnother`, with what it means, unless the database's mark and the store's are one.
+    Raise `StoreMismatch`, with the cause, unless the ids of database and store are equal.
     """
     if own is None:
-        raise StoreOfAnother("the database has no mark yet: the next start of the service makes one")
+        raise StoreOfAnother("the database has no id yet: the next start of the service creates one")
     if found is None:
-        raise StoreOfAnother("the blob store has no mark: the next start of the service gives it this database's")
+        raise StoreOfAnother("the blob store has no id: the next start of the service gives it this database's")
     if found != own:
         raise StoreOfAnother(
-            "the blob store belongs to another database, whose sweep takes what this one stores there for nobody's "
-            f"(the store's mark is {found or 'unreadable'}, this database's is {own})"
+            "the blob store belongs to another database, whose sweep deletes the blobs of this one as orphans "
+            f"(the store's id is {found or 'unreadable'}, this database's is {own})"
         )

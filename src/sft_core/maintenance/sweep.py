@@ -1,9 +1,9 @@
 """
-The sweep: whatever a process that died, a store that was away or a client that left has not finished.
+The sweep: garbage collection after crashed processes, store outages and disconnected clients.
 
-Nothing here needs to happen once or in one place. A sweep may die anywhere, run beside others and
-beside everything that people do: each step is won by a compare-and-set or changes nothing that
-anybody could still reach, and what is not done the next sweep does.
+No step needs to run exactly once or on one machine. A sweep may be killed at any point, and may run
+beside other sweeps and all traffic: each step wins a compare-and-set, or changes only what no
+client can reach any more. The next sweep does what this one did not finish.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 MayGoOn = Callable[[], bool]
 
 LEASE: Final = timedelta(minutes=2)
-"""How long a sweep may give no sign of life before another one takes its turn."""
+"""How long the sweep's lease is valid without a renewal; then another process may sweep."""
 
 SWEEP_LEASE: Final = "sweep"
 
@@ -38,19 +38,22 @@ SWEEP_LEASE: Final = "sweep"
 @attrs.frozen(kw_only=True)
 class SweepPolicy:
     """
-    How long things are left alone: an upload without a new byte for `idle`, a blob without a row for `grace`.
+    Grace periods of the sweep.
 
-    An upload that ends with its request, because nobody could go on with it, is left alone for
-    `single_idle` only: longer than the slowest client takes for a part and the store for keeping
-    it, for then its row tells that it moves.
+    `idle` is the time without a new byte after which a resumable upload is aborted, `single_idle` the
+    same for an upload that ends with its request. `single_idle` must be longer than the slowest client
+    needs to send a part plus the store to keep it, because `touched_at` is updated only after a part is
+    stored.
 
-    A file whose end has come is destroyed when it has been over for `ended`. Nobody could open it in
-    the meantime; but a clock that was wrong for a moment would have destroyed what has time left.
+    `expiry_grace` is the time after its expiry at which a file is deleted. No caller can read the file in
+    the meantime, but without it a clock that was wrong for a moment would have deleted a live file.
 
-    The row of a small file comes with its commit, moments after its one part was stored: `grace` has
-    to be longer than that by far, and than clocks differ. An upload of several parts has its row
-    before its first part. What a store knows to be over is kept for `kept` beyond its end, because
-    clocks jump. `batch` is how many rows or blobs are looked at together.
+    `grace` is the age at which a blob without a row may be deleted. A small file is committed moments
+    after its one part is stored, so `grace` must be far longer than that and than the difference between
+    clocks. The intent row of a larger upload is committed before its first part.
+
+    `retention` is the time that a store keeps expired entries, because clocks jump. `batch` is the number
+    of rows or blobs processed together.
     """
 
     idle: timedelta
@@ -62,7 +65,7 @@ class SweepPolicy:
 
     def idle_since(self, now: datetime) -> IdleSince:
         """
-        When an upload that is idle now has got its last byte, or earlier.
+        Return the latest times of the last byte at which an upload is idle now.
         """
         return IdleSince(resumable=now - self.idle, single=now - self.single_idle)
 
@@ -70,11 +73,12 @@ class SweepPolicy:
 @attrs.define(kw_only=True)
 class Swept:
     """
-    What a sweep has done, or would do.
+    The counts of what a sweep did, or in a dry run would do.
 
-    Uploads `given_up`; files `expired`; files `removed` to the last row, these among them; blobs of no row, and
-    their bytes; rows and remains `forgotten` that had been over for long; what failed, by the
-    error's code. It is complete if it has looked at everything.
+    `given_up` uploads were aborted and `expired` files expired; `removed` files were deleted completely,
+    both of these included. `orphans` blobs without a row were deleted, with `orphan_bytes` together.
+    `forgotten` expired entries of stores were deleted. `failures` counts errors by code.
+    `is_complete` is False if something was left unchecked.
     """
 
     given_up: int = 0
@@ -90,7 +94,7 @@ class Swept:
 @attrs.frozen
 class _Round:
     """
-    A sweep under way.
+    A sweep in progress.
     """
 
     clock: Clock
@@ -105,9 +109,9 @@ class _Round:
 
     def each(self, items: Iterable[T], act: Callable[[T], bool]) -> Iterator[T]:
         """
-        The items with which it went well; in a dry run all of them, with nothing done.
+        Yield the items for which `act` succeeded; in a dry run, all items.
 
-        A failure is noted and the next one is tried; a step in which nothing goes any more ends.
+        A failure is counted and the next item tried. An exhausted failure budget ends the step.
         """
         patience = Patience(self.clock)
         for item in items:
@@ -136,13 +140,13 @@ def _always() -> bool:
 @attrs.frozen(kw_only=True)
 class Sweep:
     """
-    Finish what is unfinished, and end what is over.
+    Complete unfinished work and delete what has expired.
 
-    Uploads nobody goes on with, expired files, removals half-done, blobs of no row, old rows: in
-    this order, so that what has come to its end is removed at once. A store that is away makes only that
-    fail which needs it, and one that is another database's (`StoreOfAnother`) the blobs of no row.
-    `may_go_on` is asked before each step; a `dry_run` changes nothing and
-    counts what there is.
+    The steps: abort idle uploads, expire files, complete deletions, delete orphans, delete expired
+    entries; in this order, so that one sweep also deletes what it has just aborted or expired. If the
+    blob store is unavailable, only the steps that need it fail. If it belongs to another database
+    (`StoreMismatch`), no orphan is deleted. `should_continue` is called before each item; a `dry_run`
+    changes nothing and counts.
     """
 
     begin: Begin[SweepUnit]
@@ -160,9 +164,9 @@ class Sweep:
             sweep.swept.is_complete = False
             return sweep.swept
         except SftError:
-            # Each step says so itself, or can do without.
+            # A step that needs the store reports the error itself; the others do not need it.
             pass
-        # A step for each of the expiring, so that one which fails keeps nobody else's past.
+        # One step for each store, so that the failure of one does not affect the others.
         forget: list[_Step] = [partial(self._forget, store) for store in self.expiring]
         for step in (self._give_up_idle, self._expire, self._finish_removals, self._remove_orphans, *forget):
             try:
@@ -177,7 +181,7 @@ class Sweep:
         idle = self._pages(lambda unit, after: unit.leftovers.idle(since=since, after=after, limit=self.policy.batch))
         for _ in sweep.each(idle, lambda file_id: give_up(self.begin, file_id, since=since, now=sweep.now)):
             sweep.swept.given_up += 1
-            # What is only counted will not be met among the condemned ones.
+            # A dry run aborts nothing, so the step that completes deletions will not count this file.
             sweep.swept.removed += sweep.dry_run
 
     def _expire(self, sweep: _Round) -> None:
@@ -231,7 +235,9 @@ class Sweep:
 
 def give_up(begin: Begin[SweepUnit], file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
     """
-    Win the end of an upload that has been idle since then: from here on its bytes are noise.
+    Abort an upload that has been idle since then, and destroy its key.
+
+    Returns False if the upload is no longer idle.
     """
     with begin() as unit:
         won = unit.leftovers.give_up(file_id, since=since, now=now)
@@ -241,7 +247,9 @@ def give_up(begin: Begin[SweepUnit], file_id: FileId, *, since: IdleSince, now: 
 
 def expire(begin: Begin[SweepUnit], file_id: FileId, *, by: datetime, now: datetime) -> bool:
     """
-    Win the end of a file that has expired by a moment: from here on its bytes are noise.
+    Start deleting a file that expired by a moment, and destroy its key.
+
+    Returns False if the file has not expired by then.
     """
     with begin() as unit:
         won = unit.leftovers.expire(file_id, by=by, now=now)
@@ -252,10 +260,10 @@ def expire(begin: Begin[SweepUnit], file_id: FileId, *, by: datetime, now: datet
 @attrs.frozen(kw_only=True)
 class SweepInTurn:
     """
-    Sweep unless somebody else does, on this machine or another one; None if so.
+    Run the sweep under a lease; return None if another process has it.
 
-    Whoever has swept keeps the turn until the one after the next `interval`: it passes on when its
-    holder dies, and not before. `stop` gives it back.
+    After a sweep the process keeps the lease for twice the `interval`, so the next sweep is usually its
+    own; another process takes over after `stop`, or when the lease expires because this one died.
     """
 
     sweep: Sweep
@@ -282,7 +290,7 @@ class SweepInTurn:
 
     def stop(self) -> None:
         """
-        Leave the turn to others.
+        Release the lease for other processes.
         """
         self.leases.let_go(SWEEP_LEASE, holder=self.holder)
 

@@ -1,3 +1,3 @@
 """
-Links: how a file is handed to others, for how long and how often.
+Share links: access to a file for recipients, limited in time and number of downloads.
 """

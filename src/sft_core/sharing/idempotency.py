@@ -1,9 +1,9 @@
 """
-Requests that may be sent twice: an owner's key stands for one request and for what it made.
+Idempotency keys: an owner's key identifies one request and its result.
 
-Nothing is reserved in advance. The answer is kept in the same commit as what was made, so there is
-either both or neither, whenever a process dies; of several that make the same thing at once one
-wins that commit, and the others find its answer.
+Nothing is reserved in advance. The record is stored in the same commit as the result, so both exist
+or neither, whenever a process dies. If several requests create the result concurrently, one
+commit succeeds, and the others find its record.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ _LENGTH_BYTES: Final = 8
 
 class IdempotencyKey(Secret):
     """
-    A client's own name for a request: 1 to 255 visible ASCII characters. Never stored.
+    A client's own key for a request: 1 to 255 visible ASCII characters.
+
+    The key itself is never stored.
     """
 
     @classmethod
     def parse(cls, text: object) -> Self:
         """
-        Build a key; `InvalidValue` if it is empty, too long, or has other characters.
+        Validate a key; raise `InvalidValue` if it is empty, too long, or contains other characters.
         """
         if not isinstance(text, str) or not _KEY.fullmatch(text):
             raise InvalidValue("Idempotency-Key", "must have 1 to 255 visible ASCII characters")
@@ -39,20 +41,22 @@ class IdempotencyKey(Secret):
 
     def digest(self, owner: UserId) -> bytes:
         """
-        What an owner's key is found by: the same key of another owner is another one.
+        Return the digest under which an owner's key is stored.
+
+        The same key of another owner has another digest.
         """
         return hashlib.sha256(b"sft/v1/idempotency-key" + owner.bytes + self.reveal()).digest()
 
     def fingerprint(self, *facts: bytes | str | int | None) -> bytes:
         """
-        What tells one request from another, by everything that is to be the same in a repeat.
+        Return a keyed digest of every fact that must be equal in a repeated request.
 
-        It is keyed by the idempotency key, which is not stored: whoever sees the rows cannot try
-        which known content a file has.
+        The HMAC key is the idempotency key, which is not stored: a reader of the rows cannot test whether
+        a file has certain known bytes.
         """
         mac = hmac.new(self.reveal(), digestmod=hashlib.sha256)
         for fact in facts:
-            # Each fact by its kind and length, so that no two lists of facts run into each other.
+            # Each fact is preceded by its type and length, so no two lists of facts have the same encoding.
             kind = type(fact).__name__.encode()
             text = fact if isinstance(fact, bytes) else str(fact).encode()
             for piece in (kind, text):
@@ -64,7 +68,7 @@ class IdempotencyKey(Secret):
 @attrs.frozen(kw_only=True)
 class Repeatable:
     """
-    A request under its key: `fingerprint` is `IdempotencyKey.fingerprint` of what it asks.
+    A request with its idempotency key; `fingerprint` is `IdempotencyKey.fingerprint` of its facts.
     """
 
     key: IdempotencyKey
@@ -74,9 +78,10 @@ class Repeatable:
 @attrs.frozen(kw_only=True)
 class KeptAnswer:
     """
-    What a request under an idempotency key has made, in words of rows: nothing of its text is kept.
+    The result of a request with an idempotency key, by reference.
 
-    `token_digest` finds the link, if the request made one.
+    No text of the request or its result is stored. `token_digest` identifies the share link, if the
+    request created one.
     """
 
     key_digest: bytes = attrs.field(repr=False)

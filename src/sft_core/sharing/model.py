@@ -1,5 +1,5 @@
 """
-A share link: who holds its token may fetch one file, for a time and a number of times.
+Share links: a link token grants a limited number of downloads of one file.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ DEFAULT_EXPIRES_HOURS: Final = 24
 @attrs.frozen(kw_only=True)
 class ShareLink:
     """
-    One link to one file. The token itself is kept wrapped, and found again by its digest.
+    One link to one file. The token is stored wrapped, and found by its digest.
 
-    `token` is None once the link has been over for so long that nobody needs to see it any more:
-    what is left tells how often it was used and why it does not open.
+    `token` is None once the link ended long ago: a sweep has destroyed it. The rest of the row still
+    records the downloads and the reason why the link is not live.
     """
 
     id: LinkId
@@ -38,13 +38,13 @@ class ShareLink:
 
     def is_live(self, now: datetime) -> bool:
         """
-        Whether the link is neither revoked nor expired; its budget may be spent all the same.
+        Return whether the link is neither revoked nor expired; its download budget may be spent.
         """
         return self.revoked_at is None and now < self.expires_at
 
     def ended_before(self, moment: datetime) -> bool:
         """
-        Whether the link expired or was revoked before a moment.
+        Return whether the link expired or was revoked before a moment.
         """
         return self.expires_at < moment or (self.revoked_at is not None and self.revoked_at < moment)
 
@@ -59,7 +59,7 @@ class ShareLink:
 
     def require_budget(self) -> None:
         """
-        Raise `DownloadLimitReached` if every download has been spent.
+        Raise `DownloadLimitReached` if the download budget is spent.
         """
         if self.max_downloads is not None and self.downloads >= self.max_downloads:
             raise DownloadLimitReached
@@ -68,9 +68,10 @@ class ShareLink:
 @attrs.frozen(kw_only=True)
 class LinkSummary:
     """
-    What an owner sees of a file's links: the newest live one with its token, and all downloads.
+    The owner's view of a file's links: the newest live one, and all downloads.
 
-    The token is missing where it has been destroyed, and a clock that was set back makes the link live again.
+    `token` is None if there is no live link, or if its token was destroyed: a link whose token was
+    destroyed is live again after the clock was set back.
     """
 
     current: ShareLink | None = None

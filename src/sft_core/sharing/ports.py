@@ -1,5 +1,5 @@
 """
-What the sharing use cases need from outside. The docstring is the contract.
+Ports of sharing. Each docstring is a contract.
 """
 
 from __future__ import annotations
@@ -16,81 +16,88 @@ from sft_core.vault.ports import VaultUnit
 
 class LinkRepository(Protocol):
     """
-    The share links, seen from inside one unit of work. A removed file's links are gone with it.
+    The rows of share links, within one unit of work.
+
+    Deleting a file deletes its links.
     """
 
     def add(self, link: ShareLink) -> None:
         """
         Store a new link.
+
+        Raises:
+            KeyRetired: The token was wrapped under a retired key.
         """
         ...
 
     def find(self, token_digest: bytes) -> ShareLink | None:
         """
-        The link whose token has this SHA-256 digest, or None.
+        Return the link whose token has this SHA-256 digest, or None.
         """
         ...
 
     def of_files(self, file_ids: Iterable[FileId]) -> Sequence[ShareLink]:
         """
-        Every link of these files, newest first (by creation, then by id).
+        Return every link of these files, newest first (by creation, then by id).
         """
         ...
 
     def claim(self, link_id: LinkId, *, now: datetime) -> bool:
         """
-        Spend one download, in one conditional update.
+        Consume one download of a link, in one conditional update.
 
-        Of any number of callers, exactly as many as the budget allows get True. False, changing
-        nothing, if the link is revoked, over, spent or gone.
+        Of any number of concurrent callers exactly as many get True as the budget allows. False, changing
+        nothing, if the link is revoked, expired, spent or deleted.
         """
         ...
 
     def revoke(self, link_id: LinkId, *, now: datetime) -> bool:
         """
-        End the link for good; False, changing nothing, if it was revoked before or is gone.
+        Revoke the link permanently; False, changing nothing, if it is revoked or deleted.
         """
         ...
 
 
 class KeptAnswers(Protocol):
     """
-    What requests under idempotency keys have made, seen from inside one unit of work.
+    The idempotency records, within one unit of work.
 
-    An answer that is over at `now` counts as none. It outlives the file it tells of.
+    A record expires at its `expires_at`, compared with `now`; an expired one counts as missing. It
+    outlives the file that it refers to.
     """
 
     def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
         """
-        Keep an answer under its key, in one conditional insert.
+        Store a record under its key, in one conditional insert.
 
-        Of any number of callers with one key exactly one gets True, once it has committed. False,
-        changing nothing, if one is kept under it that is not over; one that is over is replaced.
+        False, changing nothing, if an unexpired record has the key; an expired one is replaced. Of any
+        number of concurrent units with one key exactly one commits the record: another call waits until that
+        unit ends, and gets False if it committed.
         """
         ...
 
     def find(self, key_digest: bytes, *, now: datetime) -> KeptAnswer | None:
         """
-        The answer that is kept under a key, or None.
+        Return the unexpired record under a key, or None.
         """
         ...
 
 
 class SharingUnit(VaultUnit, Protocol):
     """
-    A unit of work over links and the files they lead to.
+    A unit of work over share links, their files, and idempotency records.
     """
 
     @property
     def links(self) -> LinkRepository:
         """
-        The links as this unit sees them.
+        The share links in this unit of work.
         """
         ...
 
     @property
     def answers(self) -> KeptAnswers:
         """
-        The kept answers as this unit sees them.
+        The idempotency records in this unit of work.
         """
         ...

@@ -1,3 +1,3 @@
 """
-People: who they are, how they prove it, and how long they stay signed in.
+Accounts: registration, authentication, second factors and sessions.
 """

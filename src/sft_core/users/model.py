@@ -1,5 +1,5 @@
 """
-A user, their second factor, and their sessions: entities and the rules that need nothing else.
+Users, second factors and sessions: entities, and the rules that need no port.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ TOTP_PURPOSE: Final = "totp"
 @attrs.frozen
 class Totp:
     """
-    A time-based one-time password (RFC 6238): its wrapped seed, and the last step that was spent.
+    A second factor (TOTP, RFC 6238): its wrapped seed and last used step.
 
-    A code proves something once: only a step later than `last_step` counts (section 5.2).
+    A code is accepted once: its step must be later than `last_step` (section 5.2).
     """
 
     seed: WrappedSecret
@@ -32,9 +32,9 @@ class Totp:
 @attrs.frozen(kw_only=True)
 class User:
     """
-    A person with an account.
+    A user account.
 
-    `revision` grows with each change, sign-ins included, and guards against lost updates.
+    `revision` increases with every change, sign-ins included, and guards against lost updates.
     """
 
     id: UserId
@@ -51,20 +51,23 @@ class User:
     @property
     def two_factor_enabled(self) -> bool:
         """
-        Whether signing in asks for a one-time code.
+        Whether sign-in requires a one-time code.
         """
         return self.totp is not None and self.totp.confirmed
 
     def require_active(self) -> None:
         """
-        Raise `InactiveUser` if the account has been switched off.
+        Raise `InactiveUser` if the account was deactivated.
         """
         if not self.is_active:
             raise InactiveUser
 
     def with_pending_totp(self, seed: WrappedSecret) -> User:
         """
-        Begin a two-factor set-up; an earlier one that was not confirmed is forgotten.
+        Return the user with a pending second factor, which replaces an earlier pending one.
+
+        Raises:
+            TotpAlreadyEnabled: A second factor is enabled.
         """
         if self.two_factor_enabled:
             raise TotpAlreadyEnabled
@@ -72,7 +75,7 @@ class User:
 
     def pending_totp(self) -> Totp:
         """
-        The set-up that waits for its first code.
+        Return the pending second factor; raise `TotpNotStarted` if there is none.
         """
         if self.totp is None or self.totp.confirmed:
             raise TotpNotStarted
@@ -80,7 +83,7 @@ class User:
 
     def confirmed_totp(self) -> Totp:
         """
-        The second factor in force.
+        Return the enabled second factor; raise `TotpNotEnabled` if there is none.
         """
         if self.totp is None or not self.totp.confirmed:
             raise TotpNotEnabled
@@ -89,7 +92,7 @@ class User:
 
 class TokenKind(enum.Enum):
     """
-    What a signed token is good for; a token of one kind is never accepted as another.
+    The use of a signed token; no token is accepted as the other kind.
     """
 
     ACCESS = "access"
@@ -99,7 +102,7 @@ class TokenKind(enum.Enum):
 @attrs.frozen(kw_only=True)
 class TokenClaims:
     """
-    What a signed token says: whose it is, of which session and generation, and until when.
+    The claims of a signed token: user, session, generation and validity period.
     """
 
     kind: TokenKind
@@ -113,7 +116,7 @@ class TokenClaims:
 @attrs.frozen
 class TokenLifetimes:
     """
-    How long tokens are good for.
+    The lifetimes of access and refresh tokens.
     """
 
     access: timedelta = timedelta(minutes=30)
@@ -123,10 +126,10 @@ class TokenLifetimes:
 @attrs.frozen(kw_only=True)
 class Session:
     """
-    One sign-in and its family of refresh tokens: only the newest `generation` may be exchanged.
+    A sign-in with its refresh-token family: only the current `generation` can be exchanged.
 
-    A generation that comes back after it was exchanged has been stolen, from the user or by them;
-    the whole family is then revoked (RFC 9700, section 4.14.2).
+    A generation that is presented again after its exchange means that a token was copied; the whole
+    family is then revoked (RFC 9700, section 4.14.2).
     """
 
     id: SessionId
@@ -138,14 +141,14 @@ class Session:
 
     def require_live(self, now: datetime) -> None:
         """
-        Raise `BadToken` once the session is revoked or over.
+        Raise `BadToken` if the session was revoked or has expired.
         """
         if self.revoked_at is not None or now >= self.expires_at:
             raise BadToken
 
     def claims(self, kind: TokenKind, now: datetime, lifetimes: TokenLifetimes) -> TokenClaims:
         """
-        The claims of a token issued now; none outlives the session.
+        Return the claims of a token issued now; it never outlives the session.
         """
         lifetime = lifetimes.access if kind is TokenKind.ACCESS else lifetimes.refresh
         return TokenClaims(

@@ -1,5 +1,5 @@
 """
-What the users' use cases need from outside. The docstring is the contract.
+Ports of the users' use cases. Each docstring is a contract.
 """
 
 from __future__ import annotations
@@ -14,43 +14,48 @@ from sft_core.values import EmailAddress, Password, Secret, SessionId, UserId
 
 class UserRepository(Protocol):
     """
-    The users, seen from inside one unit of work.
+    The rows of users, within one unit of work.
     """
 
     def add(self, user: User) -> None:
         """
-        Store a new user; `AlreadyRegistered` if the address or the name's `key` is taken.
+        Store a new user.
+
+        Raises:
+            AlreadyRegistered: The e-mail address or the `key` of the user name is taken.
         """
         ...
 
     def get(self, user_id: UserId) -> User | None:
         """
-        The user of this id, or None.
+        Return the user with this id, or None.
         """
         ...
 
     def find(self, email: EmailAddress) -> User | None:
         """
-        The user of this address, or None.
+        Return the user with this e-mail address, or None.
         """
         ...
 
     def save(self, user: User) -> User:
         """
-        Store the user if `revision` is still the stored one, and return it with the next one.
+        Update the user if its `revision` is current; return it with the next one.
 
-        `Conflict`, changing nothing, if it is another or the user is gone.
+        Raises:
+            Conflict: The stored revision differs, or the user was deleted; nothing changes.
+            AlreadyRegistered: The new e-mail address or user name is taken.
+            KeyRetired: A new seed was wrapped under a retired key.
         """
         ...
 
     def record_sign_in(self, user_id: UserId, at: datetime, totp_step: int | None) -> bool:
         """
-        Note a sign-in and, if given, spend a one-time step, in one conditional update.
+        Record a sign-in and, if given, consume a TOTP step, in one conditional update.
 
-        False, changing nothing, if the user is not active or gone, if the step is not later than
-        the last one spent, or if none is given and a second factor is in force. It moves
-        `revision` on: a `save` from an earlier read would bring the spent step back, and is a
-        `Conflict` instead.
+        False, changing nothing, if the user is deactivated or deleted, if the step is not later than the
+        last one, or if no step is given and a second factor is enabled. It increases `revision`: a
+        `save` of the user as read before would restore the consumed step, so it raises `Conflict`.
         """
         ...
 
@@ -63,14 +68,16 @@ class UsersUnit(UnitOfWork, Protocol):
     @property
     def users(self) -> UserRepository:
         """
-        The users as this unit sees them.
+        The users in this unit of work.
         """
         ...
 
 
 class SessionStore(Protocol):
     """
-    The sessions. Each call is one atomic step, durable when it returns, in no unit of work.
+    The sessions of all users.
+
+    Each call is atomic, durable when it returns, and outside any unit of work.
     """
 
     def open(self, session: Session) -> None:
@@ -81,64 +88,72 @@ class SessionStore(Protocol):
 
     def get(self, session_id: SessionId) -> Session | None:
         """
-        The session, revoked and expired ones included while they are kept; None when unknown.
+        Return the session, or None; revoked and expired sessions are returned until they are deleted.
         """
         ...
 
     def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
         """
-        Exchange `generation` for the next one and move the end to `expires_at`.
+        Replace `generation` by the next one, and set the expiry to `expires_at`.
 
-        Of any number of callers with one generation exactly one gets True. False, changing
-        nothing, if the generation is not the current one or the session is revoked, over or gone.
+        Of any number of concurrent callers with one generation exactly one gets True. False, changing
+        nothing, if the generation is not the current one, or the session is revoked, expired or deleted.
         """
         ...
 
     def revoke(self, session_id: SessionId, *, now: datetime) -> None:
         """
-        End the session for good; ending one twice, or one that is gone, is no error.
+        Revoke the session permanently; a revoked or deleted session is no error.
         """
         ...
 
 
 class PasswordHasher(Protocol):
     """
-    Turns passwords into salted, memory-hard hashes. `Busy` when too many are under way.
+    A salted, memory-hard password hash.
+
+    Raises:
+        Busy: From every call: too many hashes are being computed.
     """
 
     def hash(self, password: Password) -> str:
         """
-        A fresh hash in PHC string format, another one at each call.
+        Return a new hash in PHC string format; two calls return different ones.
         """
         ...
 
     def verify(self, password: Password, hashed: str) -> None:
         """
-        Return if the password is the hashed one, raise `BadCredentials` if not.
+        Return if the password matches the hash; raise `BadCredentials` otherwise.
         """
         ...
 
     def verify_absent(self, password: Password) -> None:
         """
-        Take as long as `verify` does and raise `BadCredentials`: for accounts that do not exist.
+        Raise `BadCredentials` after the time that `verify` takes; for accounts that do not exist.
         """
         ...
 
 
 class TokenSigner(Protocol):
     """
-    Signs claims into compact tokens (JWT, RFC 7519) and checks them.
+    Signed compact tokens (JWT, RFC 7519).
     """
 
     def sign(self, claims: TokenClaims) -> str:
         """
-        The token, in whole seconds: the issue time rounded down, the end rounded down.
+        Return a signed token of these claims.
+
+        The issue and expiry times are rounded down to whole seconds.
         """
         ...
 
     def verify(self, token: str, *, kind: TokenKind, now: datetime) -> TokenClaims:
         """
-        The claims of a token that we signed, of exactly this kind and not over; else `BadToken`.
+        Return the claims of a token.
+
+        Raises:
+            BadToken: The token is malformed, not signed by this service, expired or of another kind.
         """
         ...
 
@@ -150,32 +165,33 @@ class TotpCodes(Protocol):
 
     def new_seed(self) -> Secret:
         """
-        A fresh seed of 160 random bits, as its 32 base32 characters in ASCII.
+        Return a new seed of 160 random bits as 32 base32 characters in ASCII.
         """
         ...
 
     def matching_step(self, seed: Secret, code: str, *, now: datetime) -> int:
         """
-        The step that `code` belongs to: the present one or a direct neighbour; else `BadTotpCode`.
+        Return the step of `code`: the current one, the one before or the one after.
 
-        A code is exactly six ASCII digits; no other digits, spaces or lengths are accepted.
+        Raises:
+            BadTotpCode: The code matches none of these steps, or is not exactly six ASCII digits.
         """
         ...
 
     def enrolment_uri(self, seed: Secret, account: str) -> Secret:
         """
-        The `otpauth://` URI that authenticator apps scan; secret, because it holds the seed.
+        Return the `otpauth://` URI for authenticator apps; it contains the seed, so it is secret.
         """
         ...
 
 
 class QrEncoder(Protocol):
     """
-    Draws QR codes (ISO/IEC 18004).
+    QR codes (ISO/IEC 18004).
     """
 
     def png(self, text: Secret) -> Secret:
         """
-        A PNG image of the text's QR code; as secret as the text.
+        Return a PNG image of the text's QR code, as secret as the text.
         """
         ...

@@ -1,8 +1,8 @@
 """
-Values that validate themselves: whoever holds one may rely on its rule.
+Value types that validate themselves; an instance always satisfies the rule of its type.
 
-What breaks a rule raises `InvalidValue` (or a subclass) with the field's name and a sentence.
-They are imported from here; the modules below sort them by what they are about.
+A violated rule raises `InvalidValue`, or a subclass, with the field's name and a sentence. Import
+the types from this package; its modules sort them by subject.
 """
 
 from sft_core.values.files import (

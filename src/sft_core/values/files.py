@@ -1,5 +1,5 @@
 """
-What a file is called and what it is said to hold.
+File names and media types.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ _RESERVED: Final = frozenset(
 
 
 _BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Letters and symbols that are drawn as nothing: the fillers of Hangul, the empty cell of Braille."""
+"""Letters and symbols without a visible glyph: the Hangul fillers and the empty Braille cell."""
 
 
 @attrs.frozen
 class FileName:
     """
-    The name a person gave a file: one path component, the same to the eye and to the machine.
+    A file name given by a user: one path component, displayed as it is.
 
-    1 to 255 characters of any script, after NFC, one of them visible. Refused: separators, control
-    and bidi characters, line breaks, lone surrogates and noncharacters, `.` and `..`, a trailing dot
-    or surrounding spaces, and the device names that Windows reserves. It is data for people and
-    never part of a path or key; who saves a file under it minds the rest of what their own file
-    system does not take (`:` or `*` on Windows, more than 255 bytes on Linux).
+    1 to 255 characters of any script, NFC-normalised, at least one of them visible. Rejected are
+    separators, control and bidi characters, line breaks, lone surrogates and noncharacters, `.` and
+    `..`, a trailing dot, surrounding spaces, and the device names that Windows reserves. The name is
+    for display and never part of a path or key. A client that saves a file under it must handle the
+    remaining limits of its own file system (`:` or `*` on Windows, 255 bytes on Linux).
     """
 
     value: str
@@ -44,7 +44,7 @@ class FileName:
     @classmethod
     def parse(cls, text: object) -> Self:
         """
-        Read a file name; `InvalidFileName` says what is wrong with it.
+        Validate and normalise a file name; `InvalidFileName` states the violated rule.
         """
         if not isinstance(text, str):
             raise InvalidFileName("the file name must be a string")
@@ -55,9 +55,9 @@ class FileName:
             raise InvalidFileName(f"the file name must have 1 to {MAX_FILE_NAME_CHARACTERS} characters")
         for character in name:
             if fault := _fault_of(character):
-                raise InvalidFileName(f"the file name must not hold {fault}")
+                raise InvalidFileName(f"the file name must not contain {fault}")
         if all(unicodedata.category(character)[0] in "CZM" or character in _BLANK for character in name):
-            raise InvalidFileName("the file name must hold a visible character")
+            raise InvalidFileName("the file name must contain a visible character")
         if name != name.strip() or name.endswith("."):
             raise InvalidFileName("the file name must not begin or end with a space, nor end with a dot")
         if name.partition(".")[0].rstrip().casefold() in _RESERVED:
@@ -67,7 +67,7 @@ class FileName:
     @property
     def extension(self) -> str:
         """
-        The last suffix with its dot, lower case; empty when there is none.
+        The last suffix with its dot, in lower case; empty if there is none.
         """
         stem, dot, suffix = self.value.rpartition(".")
         return f".{suffix.lower()}" if dot and stem else ""
@@ -78,13 +78,13 @@ class FileName:
 
 def _fault_of(character: str) -> str:
     """
-    What is wrong with a character in a file name; nothing, mostly.
+    Return what makes a character invalid in a file name; empty if it is valid.
     """
     if character in "/\\":
         return "a path separator"
     if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
         return "control or bidi characters"
-    # Unicode 16, section 23.7.
+    # Noncharacters: Unicode 16, section 23.7.
     if ord(character) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(character) <= 0xFDEF:
         return "noncharacters"
     return ""
@@ -96,7 +96,7 @@ _MEDIA_TYPE: Final = re.compile(r"[a-z0-9!#$&^_.+-]{1,63}/[a-z0-9!#$&^_.+-]{1,63
 @attrs.frozen
 class MediaType:
     """
-    A media type without parameters (RFC 6838, section 4.2), lower case.
+    A media type without parameters (RFC 6838, section 4.2), in lower case.
     """
 
     value: str
@@ -104,7 +104,7 @@ class MediaType:
     @classmethod
     def parse(cls, text: object) -> Self:
         """
-        Read the type of a Content-Type value, leaving its parameters out; refuse a malformed one.
+        Parse a Content-Type value without its parameters; raise `InvalidValue` if it is malformed.
         """
         essence = text.partition(";")[0].strip().lower() if isinstance(text, str) else ""
         if not _MEDIA_TYPE.fullmatch(essence):

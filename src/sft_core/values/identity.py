@@ -1,5 +1,5 @@
 """
-What people are known by.
+E-mail addresses and user names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _EMAIL: Final = re.compile(
 @attrs.frozen
 class EmailAddress:
     """
-    An e-mail address (RFC 5321 dot-string at a domain name, at most 254 characters), lower-cased.
+    An e-mail address in lower case: a dot-string at a domain name (RFC 5321).
+
+    It has at most 254 characters.
     """
 
     value: str
@@ -29,7 +31,7 @@ class EmailAddress:
     @classmethod
     def parse(cls, text: object) -> Self:
         """
-        Read an address; letters are folded to lower case so that one mailbox is one account.
+        Validate an address and fold it to lower case: one mailbox is one account.
         """
         if not isinstance(text, str):
             raise InvalidValue("email", "must be a string")
@@ -45,9 +47,10 @@ class EmailAddress:
 @attrs.frozen
 class Username:
     """
-    A user name: 3 to 50 letters, digits or `. _ -` of any script, kept as typed after NFC.
+    A user name: 3 to 50 letters, digits, or `. _ -`, of any script.
 
-    Two names that differ only by case are one name: compare by `key`.
+    It is NFC-normalised. Case is kept as typed. Names that differ only by case are equal: compare them
+    by `key`.
     """
 
     value: str
@@ -55,7 +58,7 @@ class Username:
     @classmethod
     def parse(cls, text: object) -> Self:
         """
-        Read a user name or say what is wrong with it.
+        Validate and normalise a user name; `InvalidValue` states the violated rule.
         """
         if not isinstance(text, str):
             raise InvalidValue("username", "must be a string")
@@ -68,13 +71,13 @@ class Username:
             character in "._-" or unicodedata.category(character)[0] in "LN" or unicodedata.combining(character)
             for character in name
         ):
-            raise InvalidValue("username", "may hold letters, digits, '.', '_' and '-' only")
+            raise InvalidValue("username", "may contain only letters, digits, '.', '_' and '-'")
         return cls(name)
 
     @property
     def key(self) -> str:
         """
-        The form in which user names are compared: compatibility-folded and case-folded.
+        The key under which user names are compared: NFKC-normalised and case-folded.
         """
         return unicodedata.normalize("NFKC", self.value).casefold()
 

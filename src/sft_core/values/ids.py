@@ -1,5 +1,5 @@
 """
-Identifiers: one type for each kind of thing, so that none is taken for another.
+Identifiers: a separate type for each kind of object, so that they cannot be confused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from sft_core.errors import InvalidValue
 @attrs.frozen(order=True)
 class Id:
     """
-    An identifier: a UUID, version 7 when we made it (RFC 9562, section 5.7), opaque to callers.
+    An identifier, opaque to callers.
+
+    It is a UUID, of version 7 if this service made it (RFC 9562, section 5.7).
     """
 
     value: UUID
@@ -23,7 +25,7 @@ class Id:
     @classmethod
     def parse(cls, text: object) -> Self:
         """
-        Read the canonical spelling (36 characters, lower case, hyphens); refuse every other.
+        Parse the canonical form (36 characters, lower case, hyphens); raise `InvalidValue` for any other.
         """
         if isinstance(text, str) and len(text) == 36:
             try:
@@ -32,12 +34,12 @@ class Id:
                 value = None
             if value is not None and str(value) == text:
                 return cls(value)
-        raise InvalidValue("id", "not an identifier")
+        raise InvalidValue("id", "is not an identifier")
 
     @property
     def bytes(self) -> bytes:
         """
-        The 16 bytes of the UUID, big-endian.
+        The 16 bytes of the UUID in big-endian order.
         """
         return self.value.bytes
 
@@ -47,23 +49,23 @@ class Id:
 
 class UserId(Id):
     """
-    Names a user.
+    The id of a user.
     """
 
 
 class SessionId(Id):
     """
-    Names a sign-in and the family of refresh tokens that descends from it.
+    The id of a session and its refresh-token family.
     """
 
 
 class FileId(Id):
     """
-    Names a file.
+    The id of a file.
     """
 
 
 class LinkId(Id):
     """
-    Names a share link.
+    The id of a share link.
     """

@@ -1,5 +1,5 @@
 """
-How much, how often, how many: a range of bytes, a rate of attempts, a page of rows.
+Quantities: byte ranges, rates of attempts, pages of rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sft_core.errors import InvalidValue
 @attrs.frozen
 class ByteRange:
     """
-    The bytes from `start` up to and not including `stop`; it may be empty, never backwards.
+    The bytes from `start` to before `stop`; `start` equals `stop` in an empty range.
     """
 
     start: int = attrs.field(validator=attrs.validators.ge(0))
@@ -31,14 +31,16 @@ class ByteRange:
 
     def intersection(self, other: ByteRange) -> ByteRange:
         """
-        The bytes in both ranges; an empty range at this range's bound when there are none.
+        Return the bytes in both ranges.
+
+        If there are none, it is an empty range at a bound of this one.
         """
         start = min(max(self.start, other.start), self.stop)
         return ByteRange(start, max(start, min(self.stop, other.stop)))
 
     def shifted(self, by: int) -> ByteRange:
         """
-        The same bytes counted from another origin.
+        Return the range with both offsets moved by `by` bytes.
         """
         return ByteRange(self.start + by, self.stop + by)
 
@@ -46,10 +48,10 @@ class ByteRange:
 @attrs.frozen
 class Rate:
     """
-    How often something may be tried: `attempts` at once, each of which comes back in its time.
+    A rate limit: up to `attempts` at once, each restored after `interval`.
 
-    It is the generic cell rate algorithm (ITU-T I.371, annex A): all that is kept of a key is the
-    moment at which its last attempt will have come back. Whole microseconds.
+    The algorithm is the generic cell rate algorithm (ITU-T I.371, annex A): the state of a key is the
+    one moment at which all of its attempts are restored. Times are in whole microseconds.
     """
 
     attempts: int
@@ -59,25 +61,27 @@ class Rate:
         if not 1 <= self.attempts <= 1_000_000:
             raise InvalidValue("attempts", "must be between 1 and 1000000")
         if not timedelta(seconds=1) <= self.window <= timedelta(days=365):
-            raise InvalidValue("window", "must be between a second and a year")
+            raise InvalidValue("window", "must be between 1 second and 365 days")
 
     @property
     def interval(self) -> timedelta:
         """
-        How long it takes until one attempt comes back, rounded down: the window brings back all of them.
+        The time that restores one attempt, rounded down.
+
+        So a whole window restores all attempts.
         """
         return self.window // self.attempts
 
     @property
     def tolerance(self) -> timedelta:
         """
-        How far in the future the last attempt may come back for one more to be admitted now.
+        The maximum time until full restoration at which another attempt is accepted.
         """
         return self.interval * (self.attempts - 1)
 
     def retry_after(self, comes_back: datetime, now: datetime) -> int:
         """
-        Whole seconds, at least one, until the next attempt is admitted.
+        Return the whole seconds, at least 1, until the next attempt is accepted.
         """
         wait = comes_back - self.tolerance - now
         return max(1, -(-wait // timedelta(seconds=1)))
@@ -89,7 +93,9 @@ MAX_PAGE_SIZE: Final = 1000
 @attrs.frozen
 class Page:
     """
-    A window over a listing: leave out `skip` rows, then take at most `limit` (1 to 1 000).
+    A page of a listing: skip `skip` rows, return up to `limit`.
+
+    `limit` is 1 to 1 000.
     """
 
     skip: int = 0

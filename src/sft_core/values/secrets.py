@@ -1,5 +1,5 @@
 """
-Secrets: masked where they are shown, compared in constant time.
+Secrets: masked in output, compared in constant time.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sft_core.errors import InvalidValue
 @attrs.frozen(eq=False, repr=False)
 class Secret:
     """
-    Bytes that must not leak: masked in `repr`, compared in constant time, read by `reveal` only.
+    Secret bytes: masked in `repr`, compared in constant time, accessible by `reveal` only.
     """
 
     _value: bytes = attrs.field(validator=attrs.validators.instance_of(bytes))
 
     def reveal(self) -> bytes:
         """
-        Return the bytes; call it where they are used and nowhere else.
+        Return the bytes; call it only where they are used.
         """
         return self._value
 
@@ -49,17 +49,17 @@ MAX_PASSWORD_BYTES: Final = 1024
 
 class Password(Secret):
     """
-    A password: at least 8 characters and at most 1 024 bytes, exact in every byte after NFC.
+    A password: at least 8 characters, at most 1 024 bytes of NFC-normalised UTF-8.
 
-    The one normalisation is Unicode NFC over UTF-8 (NIST SP 800-63B, section on memorized
-    secrets): the same characters typed on two keyboards are the same password. Spaces, NULs and
-    everything else count as they stand.
+    NFC is the only normalisation (NIST SP 800-63B, section on memorized secrets), so that the same
+    characters typed on two keyboards are the same password. Spaces, NULs and every other character
+    are kept unchanged.
     """
 
     @classmethod
     def parse(cls, text: object) -> Self:
         """
-        Build a password that a user chooses; `InvalidValue` says which bound it misses.
+        Validate a new password; `InvalidValue` states the violated bound.
         """
         password = cls.claimed(text)
         if len(password.reveal().decode()) < MIN_PASSWORD_CHARACTERS:
@@ -69,7 +69,10 @@ class Password(Secret):
     @classmethod
     def claimed(cls, text: object) -> Self:
         """
-        Build a password that someone claims at sign-in: only what could never be hashed is refused.
+        Accept a password presented at sign-in; reject only what no stored password can be.
+
+        Raises:
+            InvalidValue: It is not a string, not valid Unicode, or longer than 1 024 bytes.
         """
         if not isinstance(text, str):
             raise InvalidValue("password", "must be a string")
@@ -89,13 +92,13 @@ SHARE_TOKEN_BYTES: Final = 32
 
 class ShareToken(Secret):
     """
-    The bearer secret of a share link: 256 random bits, base64url without padding in URLs.
+    The link token of a share link: 256 random bits, base64url without padding in URLs.
     """
 
     @classmethod
     def parse(cls, text: object) -> Self:
         """
-        Read the one canonical spelling (43 characters); every other spelling is refused.
+        Parse the canonical form of 43 characters; raise `InvalidValue` for any other.
         """
         if isinstance(text, str) and len(text) == 43 and text.isascii():
             try:
@@ -105,11 +108,11 @@ class ShareToken(Secret):
             token = cls(value)
             if len(value) == SHARE_TOKEN_BYTES and hmac.compare_digest(token.spelling(), text):
                 return token
-        raise InvalidValue("token", "not a share token")
+        raise InvalidValue("token", "is not a share token")
 
     def spelling(self) -> str:
         """
-        The token as it stands in a URL: base64url, no padding (RFC 4648, section 5).
+        Return the token as in a URL: base64url without padding (RFC 4648, section 5).
         """
         return base64.urlsafe_b64encode(self.reveal()).rstrip(b"=").decode()
 
@@ -117,7 +120,7 @@ class ShareToken(Secret):
 @attrs.frozen
 class WrappedSecret:
     """
-    A secret encrypted under the key-encryption key that `key_id` names; safe to store.
+    A secret encrypted under the key-encryption key named by `key_id`; safe to store.
     """
 
     key_id: str

@@ -1,3 +1,3 @@
 """
-Files: received in parts, kept encrypted, read in ranges, destroyed with their key.
+Files: received in parts, stored encrypted, read by ranges, destroyed with their key.
 """

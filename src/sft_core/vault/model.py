@@ -1,9 +1,10 @@
 """
-A file and its manifest: entities, states and the rules that need nothing else.
+Files and manifests: entities, states, and the rules that need no port.
 
-A file is an intent first (`RECEIVING`), then immutable encrypted parts, then one commit
-(`SEALED`). Each change of state is a compare-and-set, so of two that race one wins; nothing is
-deleted before `ABORTING` or `DELETING` has been won, and both destroy the file key first.
+A file starts as an intent row (`RECEIVING`), receives immutable encrypted parts, and is sealed by
+one commit (`SEALED`). Every change of state is a compare-and-set, so one of two concurrent changes
+succeeds. Nothing is deleted before the change to `ABORTING` or `DELETING` is committed, and both
+destroy the file key first.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ FILE_KEY_BYTES: Final = 32
 FILE_KEY_PURPOSE: Final = "file-key"
 
 PART_HEADER_BYTES: Final = 56
-"""How many bytes each part's blob begins with that no other part has (file format, "Parts")."""
+"""The length of a part's header, the unique start of its blob (file format, "Parts")."""
 
 MANIFEST_PAGE: Final = 64
-"""How many parts are read from or added to a manifest at once: memory stays flat at any file size."""
+"""The number of manifest entries read or added at once; it bounds memory use."""
 
 
 class FileState(enum.Enum):
     """
-    Where a file stands on its way from intent to oblivion.
+    A file's position in its life cycle.
     """
 
     RECEIVING = "receiving"
@@ -41,12 +42,14 @@ class FileState(enum.Enum):
 
 
 CONDEMNED: Final = frozenset({FileState.ABORTING, FileState.DELETING})
-"""The states of a file whose end has been decided: its key is destroyed, and what is left of it goes."""
+"""The states of a file that is being deleted; its key is already destroyed."""
 
 
 class Encryption(enum.Enum):
     """
-    Who holds the key to a file's content: this service, or only the people who share it.
+    The holder of the key to a file's plaintext.
+
+    `SERVER` is this service; with `CLIENT` only the owner and the recipients have the key.
     """
 
     SERVER = "server"
@@ -56,7 +59,9 @@ class Encryption(enum.Enum):
 @attrs.frozen(kw_only=True)
 class ShareTerms:
     """
-    What the owner asked at upload of the links to a file, for links that do not say otherwise.
+    The owner's default terms, given at upload, for links to the file.
+
+    A link's own terms take precedence.
     """
 
     max_downloads: int | None = None
@@ -70,12 +75,12 @@ class ShareTerms:
 MAX_DOWNLOADS_BOUND: Final = 2**31 - 1
 MAX_EXPIRES_HOURS: Final = 720
 MAX_FILE_HOURS: Final = 87_600
-"""How long ahead the end of a file may be set: ten years."""
+"""The longest remaining lifetime that an owner can set for a file: ten years."""
 
 
 def check_max_downloads(count: int | None) -> None:
     """
-    Raise `InvalidValue` unless the budget is absent or a positive 31-bit number.
+    Raise `InvalidValue` unless the download budget is None or 1 to 2³¹ - 1.
     """
     if count is not None and not 1 <= count <= MAX_DOWNLOADS_BOUND:
         raise InvalidValue("max_downloads", f"must be between 1 and {MAX_DOWNLOADS_BOUND}")
@@ -83,7 +88,7 @@ def check_max_downloads(count: int | None) -> None:
 
 def check_expires_hours(hours: int | None) -> None:
     """
-    Raise `InvalidValue` unless the lifetime is absent or 1 to 720 hours.
+    Raise `InvalidValue` unless a link's lifetime is None or 1 to 720 hours.
     """
     if hours is not None and not 1 <= hours <= MAX_EXPIRES_HOURS:
         raise InvalidValue("expires_hours", f"must be between 1 and {MAX_EXPIRES_HOURS}")
@@ -91,7 +96,7 @@ def check_expires_hours(hours: int | None) -> None:
 
 def check_file_hours(hours: int | None) -> None:
     """
-    Raise `InvalidValue` unless the rest of a file's life is absent or 1 to 87 600 hours.
+    Raise `InvalidValue` unless a file's remaining lifetime is None or 1 to 87 600 hours.
     """
     if hours is not None and not 1 <= hours <= MAX_FILE_HOURS:
         raise InvalidValue("expires_hours", f"must be between 1 and {MAX_FILE_HOURS}")
@@ -99,7 +104,7 @@ def check_file_hours(hours: int | None) -> None:
 
 def file_key_context(file_id: UUID, version: int) -> bytes:
     """
-    What the wrapped key of a file's version is bound to: file id and version.
+    Return the context that a file's wrapped key is bound to: file id and version.
     """
     return file_id.bytes + version.to_bytes(8, "big")
 
@@ -107,12 +112,13 @@ def file_key_context(file_id: UUID, version: int) -> bytes:
 @attrs.frozen(kw_only=True)
 class File:
     """
-    A file in somebody's vault. `size` counts plaintext bytes and is final once it is sealed.
+    A file of one owner.
 
-    `key` is None as soon as the file is condemned: without it the stored parts are noise.
-    `touched_at` tells when bytes of it last came, to the minute (`StorePart`), or when its end was
-    decided: an upload that rests for too long is given up. From `expires_at` on, if its owner has
-    set it, the file is gone for everybody, and a sweep removes what is left of it.
+    `size` counts plaintext bytes and is final once the file is sealed. `key` is None in both deletion
+    states: without it the stored parts cannot be decrypted. `touched_at` is the time at which bytes
+    were last received, to the minute (`StorePart`), or at which deletion was decided; an upload that is
+    idle for too long is aborted. From `expires_at` on, if the owner has set it, the file is absent
+    for every caller, and a sweep deletes what is stored.
     """
 
     id: FileId
@@ -132,65 +138,65 @@ class File:
 
     def is_expired(self, now: datetime) -> bool:
         """
-        Whether the file's own end has come.
+        Return whether the file's own expiry time has been reached.
         """
         return self.expires_at is not None and self.expires_at <= now
 
     @property
     def key_context(self) -> bytes:
         """
-        What the wrapped file key is bound to: file id and version.
+        The context that the wrapped file key is bound to: file id and version.
         """
         return file_key_context(self.id.value, self.version)
 
     def part_context(self, number: int) -> bytes:
         """
-        What part `number` is bound to (docs/reference/file-format, "Vault").
+        Return the context that part `number` is bound to (docs/reference/file-format, "Vault").
         """
         return b"sft/v1/vault/" + self.key_context + number.to_bytes(8, "big")
 
     @property
     def blob_prefix(self) -> str:
         """
-        The beginning of every blob key of this file: ids only, no user's text.
+        The common prefix of the file's blob keys; it contains no user's text.
         """
         return blob_prefix(self.id)
 
     def blob_key(self, number: int, nonce: bytes) -> str:
         """
-        A key for part `number` of this version; the nonce makes each attempt's key its own.
+        Return a blob key for part `number`; the nonce makes each attempt's key unique.
         """
         return f"{self.blob_prefix}{self.version:x}-{number:08x}-{nonce.hex()}"
 
     @property
     def etag(self) -> str:
         """
-        A strong validator of the content (RFC 9110, section 8.8.3), without its quotes.
+        The strong entity tag of the file's bytes (RFC 9110, section 8.8.3), without its quotes.
         """
         return f"{self.id.value.hex}-{self.version}"
 
     @property
     def whole(self) -> ByteRange:
         """
-        All bytes of the file.
+        The range of all bytes of the file.
         """
         return ByteRange(0, self.size)
 
     def sealed(self, *, size: int, terms: ShareTerms) -> File:
         """
-        This file, complete.
+        Return this file as sealed, with its final size and terms.
         """
         return attrs.evolve(self, state=FileState.SEALED, size=size, terms=terms)
 
     def aborted(self, now: datetime) -> File:
         """
-        This upload, given up just now, its key destroyed.
+        Return this upload as aborting from `now` on, its key destroyed.
         """
         return attrs.evolve(self, state=FileState.ABORTING, key=None, touched_at=max(self.touched_at, now))
 
     def condemned(self, now: datetime) -> File:
         """
-        This file, about to be deleted from now on, its key destroyed.
+        Return this file as deleting from `now` on, its key destroyed.
         """
         return attrs.evolve(self, state=FileState.DELETING, key=None, touched_at=max(self.touched_at, now))
 
@@ -200,14 +206,14 @@ _BLOB_KEY: Final = re.compile(r"([0-9a-f]{32})/[0-9a-f]+-[0-9a-f]{8,}-[0-9a-f]{1
 
 def blob_prefix(file_id: FileId) -> str:
     """
-    The beginning of every blob key of a file (`File.blob_key`).
+    Return the common prefix of all blob keys of a file (`File.blob_key`).
     """
     return f"{file_id.value.hex}/"
 
 
 def file_of(blob_key: str) -> FileId | None:
     """
-    Whose part a blob is by its key; None if it is no key of ours (`File.blob_key`).
+    Return the file id in a blob key; None for any other key.
     """
     ours = _BLOB_KEY.fullmatch(blob_key)
     return FileId(UUID(hex=ours[1])) if ours else None
@@ -216,10 +222,10 @@ def file_of(blob_key: str) -> FileId | None:
 @attrs.frozen(kw_only=True)
 class Part:
     """
-    One line of a manifest: where `size` plaintext bytes from `start` are kept, and their header.
+    One entry of a manifest: the blob that stores `size` plaintext bytes from offset `start`.
 
-    `stored_size` is the length of the blob. The header repeats the blob's first bytes, so a blob
-    that was swapped or rolled back does not match the manifest.
+    `stored_size` is the length of the blob in bytes. `header` repeats the first bytes of the blob, so
+    that a swapped or rolled-back blob does not match the manifest.
     """
 
     number: int
@@ -232,14 +238,16 @@ class Part:
     @property
     def span(self) -> ByteRange:
         """
-        The plaintext bytes of the file that this part holds.
+        The range of the file's plaintext bytes in this part.
         """
         return ByteRange(self.start, self.start + self.size)
 
 
 class UploadKind(enum.Enum):
     """
-    What a resumable upload becomes: a file, a piece of one, or the file that pieces are put together to.
+    The kind of a resumable upload.
+
+    It becomes a file (`WHOLE`), a source of a concatenation (`PARTIAL`), or the concatenated file (`FINAL`).
     """
 
     WHOLE = "whole"
@@ -250,11 +258,11 @@ class UploadKind(enum.Enum):
 @attrs.frozen(kw_only=True)
 class ResumableUpload:
     """
-    What is kept of an upload that may be broken off and gone on with, beside its file's row.
+    The row of a resumable upload, beside its file's row.
 
-    `length` is None until it is announced. `metadata` is the client's own text about it, given back
-    as it came. `sources` are the pieces of a final one, in order. `writer` counts who has taken the
-    upload over: only the latest may add to it.
+    `length` in bytes is None until the client announces it. `metadata` is the client's own text,
+    returned unchanged. `sources` are the partial uploads of a final upload, in order. `writer` is the
+    latest fencing token: only its holder may append.
     """
 
     file_id: FileId
@@ -269,9 +277,10 @@ class ResumableUpload:
 @attrs.frozen(kw_only=True)
 class VaultPolicy:
     """
-    What may be put into a vault. Sizes are plaintext bytes; no extensions means any.
+    The limits of a vault: file size, extensions, and quota of an owner.
 
-    `quota` bounds what all files of one owner hold together; None is no bound.
+    Sizes are plaintext bytes. An empty set allows every extension. `quota` limits the reservations of
+    all files of one owner; None is no limit.
     """
 
     max_file_size: int
@@ -280,14 +289,14 @@ class VaultPolicy:
 
     def admit_name(self, name: FileName) -> None:
         """
-        Raise `FileTypeNotAllowed` if the name's extension is not among the allowed ones.
+        Raise `FileTypeNotAllowed` if the extension of the name is not allowed.
         """
         if self.allowed_extensions and name.extension not in self.allowed_extensions:
             raise FileTypeNotAllowed(name.extension)
 
     def admit_size(self, size: int) -> None:
         """
-        Raise `FileTooLarge` if there are more bytes than allowed.
+        Raise `FileTooLarge` if the size exceeds the limit.
         """
         if size > self.max_file_size:
             raise FileTooLarge(self.max_file_size)

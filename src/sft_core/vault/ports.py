@@ -1,5 +1,5 @@
 """
-What the vault's use cases need from outside. The docstring is the contract.
+Ports of the vault. Each docstring is a contract.
 """
 
 from __future__ import annotations
@@ -19,186 +19,208 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 class FileRepository(Protocol):
     """
-    The files, seen from inside one unit of work.
+    The rows of files, within one unit of work.
     """
 
     def add(self, file: File) -> None:
         """
-        Store the intent to receive a file, or one that is sealed already; twice is a `Conflict`.
+        Store an intent row, or a file that is already sealed.
+
+        Raises:
+            Conflict: A file with this id is stored.
+            KeyRetired: The file's key was wrapped under a retired key.
         """
         ...
 
     def get(self, file_id: FileId) -> File | None:
         """
-        The file in whatever state, or None.
+        Return the file in any state, or None.
         """
         ...
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
         """
-        The owner's sealed files that have not expired, newest first (by creation, then by id).
+        Return the owner's sealed files that have not expired, newest first.
+
+        They are ordered by creation, then by id.
         """
         ...
 
     def replace(self, file: File, *, expected: FileState) -> bool:
         """
-        Store the file's state, size, names, terms, end and when it last moved, if its stored state is `expected`.
+        Update a file, if its stored state is `expected`; otherwise return False and change nothing.
 
-        When it last moved never goes back: somebody else may have moved it since it was read.
-
-        False, changing nothing, if it is another or the file is gone. A file without a key has its
-        stored key destroyed; any other key stays as it is stored, for it may have been wrapped
-        anew since the file was read.
+        Updates the state, size, names, media type, terms, `expires_at` and `touched_at`. `touched_at` never
+        decreases, since another caller may have updated it after the file was read. A file without a key
+        has its stored key destroyed. Any other key stays as stored: it may have been re-wrapped after
+        the file was read.
         """
         ...
 
     def remove(self, file_id: FileId) -> None:
         """
-        Forget an aborting or deleting file, its manifest and its links; any other stays.
+        Delete an aborting or deleting file with its manifest and links.
 
-        What it still holds of its owner's quota is given back with it.
+        Any other file is kept. Releases what is left of its quota reservation.
         """
         ...
 
 
 class Manifests(Protocol):
     """
-    Which parts make up a file, seen from inside one unit of work.
+    The manifests: which parts make up a file, within one unit of work.
     """
 
     def append(self, file_id: FileId, parts: Sequence[Part]) -> None:
         """
-        Add parts to a file's manifest; a number that is there already is a `Conflict`.
+        Add parts to a file's manifest.
+
+        Raises:
+            Conflict: The manifest contains a part with one of these numbers.
         """
         ...
 
     def covering(self, file_id: FileId, span: ByteRange, *, limit: int) -> Sequence[Part]:
         """
-        The first `limit` parts, by number, that hold a byte of `span`.
+        Return the first `limit` parts, by number, that contain a byte of `span`.
         """
         ...
 
     def tail(self, file_id: FileId, *, limit: int) -> Sequence[Part]:
         """
-        The last `limit` parts, by number.
+        Return the last `limit` parts, in ascending order of their numbers.
         """
         ...
 
     def cut(self, file_id: FileId, number: int) -> None:
         """
-        Forget the parts of this number and above, whose bytes come again in other parts.
+        Delete the parts with this number and higher.
+
+        The caller adds their bytes again in other parts.
         """
         ...
 
     def totals(self, file_id: FileId) -> tuple[int, int]:
         """
-        How many parts there are, and how many plaintext bytes they hold together.
+        Return the number of parts and the sum of their plaintext bytes.
         """
         ...
 
 
 class Quotas(Protocol):
     """
-    How many plaintext bytes each file holds of its owner's quota, seen from inside one unit of work.
+    Quota reservations of files in plaintext bytes, within one unit of work.
 
-    What an owner uses is at any time the sum of what the owner's files hold, in whatever state
-    they are.
+    An owner's use is at any time the sum of the reservations of the owner's files, in every state.
     """
 
     def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         """
-        Let a file hold `size` bytes, more or fewer than it did; without a limit it always may.
+        Set a file's reservation to `size` bytes, more or fewer than before.
 
-        False, changing nothing, if it would hold more than before and its owner then use more than
-        `limit`. However many ask at once, no owner's use is ever grown beyond it. `UploadAborted`,
-        changing nothing, if the file is aborting, deleting or gone.
+        False, changing nothing, if the reservation would grow and the owner's use exceed `limit`. Under any
+        concurrency no call raises an owner's use above its limit. None is no limit; a reservation can
+        always shrink.
+
+        Raises:
+            UploadAborted: The file is aborting, deleting or deleted; nothing changes.
         """
         ...
 
     def release(self, file_id: FileId) -> None:
         """
-        Give back what an aborting or deleting file holds, once; any other keeps it.
+        Release the reservation of an aborting or deleting file, once.
+
+        Any other file keeps its reservation.
         """
         ...
 
     def used(self, owner: UserId) -> int:
         """
-        How many bytes the owner's files hold together.
+        Return the sum of the owner's reservations in bytes.
         """
         ...
 
 
 class ResumableUploads(Protocol):
     """
-    What is kept of uploads that may be gone on with, seen from inside one unit of work.
+    The rows of resumable uploads beside those of their files, within one unit of work.
 
-    It goes when its file is removed. Whoever changes an upload has touched its file in the same
-    unit before: all who change both lock them in this order.
+    Removing the file removes the row. A caller that changes an upload changes its file's row first in
+    the same unit: this is the lock order for every change of both.
     """
 
     def add(self, upload: ResumableUpload) -> None:
         """
-        Store what there is to know beside a file that is stored; twice for one file is a `Conflict`.
+        Store an upload whose file is stored.
+
+        Raises:
+            Conflict: An upload of this file is stored.
         """
         ...
 
     def get(self, file_id: FileId) -> ResumableUpload | None:
         """
-        What is stored beside this file, or None.
+        Return the upload of this file, or None.
         """
         ...
 
     def take_over(self, file_id: FileId) -> int | None:
         """
-        Make the caller the writer: a number that nobody before has had; None if there is no such upload.
+        Make the caller the writer and return its fencing token.
 
-        Of any number of callers each gets a number of its own, and the greatest is the writer.
+        None if there is no such upload. Each caller gets a token of its own, greater than all previous
+        ones. The greatest is the writer's.
         """
         ...
 
     def is_writer(self, file_id: FileId, writer: int) -> bool:
         """
-        Whether nobody has taken the upload over since; if so, nobody does until this unit has ended.
+        Return whether `writer` is the latest fencing token.
+
+        If so, it stays the latest until this unit ends.
         """
         ...
 
     def fix_length(self, file_id: FileId, length: int) -> bool:
         """
-        Announce the length; False, changing nothing, if it was announced before, or there is no such upload.
+        Set the upload's length in bytes, once.
+
+        False, changing nothing, if it is set or the upload does not exist.
         """
         ...
 
 
 class VaultUnit(UnitOfWork, Protocol):
     """
-    A unit of work over files, their manifests, their uploads, and what they hold of their owners' quotas.
+    A unit of work over files, manifests, resumable uploads and quota reservations.
     """
 
     @property
     def files(self) -> FileRepository:
         """
-        The files as this unit sees them.
+        The files in this unit of work.
         """
         ...
 
     @property
     def manifests(self) -> Manifests:
         """
-        The manifests as this unit sees them.
+        The manifests in this unit of work.
         """
         ...
 
     @property
     def uploads(self) -> ResumableUploads:
         """
-        What is kept of resumable uploads, as this unit sees it.
+        The resumable uploads in this unit of work.
         """
         ...
 
     @property
     def quotas(self) -> Quotas:
         """
-        What files hold as this unit sees it.
+        The quota reservations in this unit of work.
         """
         ...
 
@@ -206,7 +228,7 @@ class VaultUnit(UnitOfWork, Protocol):
 @attrs.frozen(kw_only=True)
 class BlobInfo:
     """
-    What a listing tells of a blob: its key, its length in bytes, when it was stored.
+    One blob in a listing: its key, length in bytes, and storage time.
     """
 
     key: str
@@ -216,88 +238,106 @@ class BlobInfo:
 
 class BlobStore(Protocol):
     """
-    Keeps immutable blobs under generated keys (`[0-9a-f-]+/[0-9a-f-]+`); it never sees plaintext.
+    A store of immutable blobs under generated keys; it never receives plaintext.
 
-    `BlobStoreUnavailable` and `BlobStoreFull` may come out of every call.
+    A key matches `[0-9a-f-]+/[0-9a-f-]+`.
+
+    Raises:
+        BlobStoreUnavailable: From every call: the store does not respond, or not in time.
+        BlobStoreFull: From every call: the store has no free space.
     """
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         """
-        Store a new blob of exactly `size` bytes, durable when the call returns, or nothing at all.
+        Store a new blob of exactly `size` bytes, durably or not at all.
 
-        Each piece is used up before the next is asked for, so the caller may reuse its buffer.
-        `BlobExists`, changing nothing, if the key is taken; `BlobSizeMismatch` if the pieces do
-        not add up to `size`. What a put was acknowledged to have stored, no later one replaces,
-        from whatever process. Keys are random, so two puts of one key never overlap: should they,
-        a store may acknowledge both, and has then one of the two contents, whole.
+        The blob is durable when the call returns. Each piece is consumed before the next is requested,
+        so the caller may reuse its buffer. No later put, from any process, replaces a blob that was
+        acknowledged. Keys are random, so concurrent puts of one key do not occur in practice: if they
+        did, a store may acknowledge both, and then has the complete bytes of one of them.
+
+        Raises:
+            BlobExists: A blob with this key is stored; it is not changed.
+            BlobSizeMismatch: The pieces do not add up to `size` bytes.
         """
         ...
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
         """
-        Fill the whole buffer with the blob's bytes from `start`.
+        Fill the whole buffer with the blob's bytes from offset `start`.
 
-        `BlobMissing` if there is no such blob; `BlobSizeMismatch` if it is not `size` bytes long
-        or ends before the buffer is full. On an error the buffer's content is undefined.
+        After an error the contents of the buffer are undefined.
+
+        Raises:
+            BlobMissing: There is no such blob.
+            BlobSizeMismatch: The blob is not `size` bytes long, or ends before the buffer is full.
         """
         ...
 
     def delete(self, key: str) -> None:
         """
-        Remove the blob; one that is gone is no error.
+        Delete the blob; a missing blob is no error.
         """
         ...
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """
-        Every blob whose key starts with `prefix`, in no order; blobs under way are not listed.
+        List every blob whose key starts with `prefix`, in no order.
 
-        `BlobStoreUnavailable` comes after some or all of what could be listed, if not all could be.
+        A blob whose put has not finished is not listed.
+
+        Raises:
+            BlobStoreUnavailable: The listing is incomplete; raised after the blobs that could be listed.
         """
         ...
 
 
 class Marked(Protocol):
     """
-    Says to which database a store belongs: the same random word, the mark, stands in both.
+    A store identity: the same random id in a blob store and its database.
 
-    A store has a mark from the first start of a service on it, and so has a database. Neither ever
-    changes: who means another one takes the store's away by hand.
+    The first start of the service sets the id of both. It never changes. To pair a store with another
+    database, an operator removes the store's id by hand.
     """
 
     def mark(self) -> str | None:
         """
-        The mark, or None if there is none; what stands in its place and is no mark comes as an empty word.
+        Return the store id, None if there is none, "" if it is invalid.
         """
         ...
 
     def set_mark(self, mark: str) -> str:
         """
-        Store a mark (32 of `0-9a-f`) if there is none, durable like whatever is kept here; the mark that is there now.
+        Store an id if there is none, and return the one stored now.
 
-        Of any number that are set at once one stays. It is no blob: no listing has it, and nothing
-        that is done to blobs changes it.
+        An id is 32 of `0-9a-f`. It is as durable as everything else in the store or database. Of any
+        number of concurrent calls one id is kept. It is not a blob: no listing contains it, and no
+        operation on blobs changes it.
         """
         ...
 
 
 class MarkedStore(BlobStore, Marked, Protocol):
     """
-    A blob store that says to which database it belongs.
+    A blob store with a store identity.
     """
 
 
 class Room(Protocol):
     """
-    Tells before an upload begins whether a store could take it.
+    A check of free space before an upload starts.
     """
 
     def admit_bytes(self, size: int) -> None:
         """
-        `BlobStoreFull` if it is plain by now that so many bytes more do not fit.
+        Return if `size` more bytes may fit, as far as the store can determine.
 
-        Nothing is held for who asks, so what is admitted may still find no room later. A store
-        that cannot tell admits everything; one that is away is `BlobStoreUnavailable`.
+        Nothing is reserved, so an upload that passes may run out of space later. A store that cannot
+        determine its free space accepts every size.
+
+        Raises:
+            BlobStoreFull: The bytes certainly do not fit at present.
+            BlobStoreUnavailable: The store does not respond.
         """
         ...
 
@@ -305,9 +345,10 @@ class Room(Protocol):
 @attrs.frozen(kw_only=True)
 class EncryptedPart:
     """
-    One part, encrypted: its header, the whole message's length, and the message in pieces.
+    One encrypted part: its header, its total length, and its pieces.
 
-    The pieces, header first, can be taken once and one at a time: their buffer is reused.
+    The pieces, starting with the header, can be iterated once; they share one buffer, so each is valid
+    until the next is requested.
     """
 
     header: bytes = attrs.field(repr=False)
@@ -316,7 +357,9 @@ class EncryptedPart:
 
     def pieces_then(self, taken: Callable[[], object] | None) -> Iterator[Buffer]:
         """
-        The pieces; when somebody asks for one more than there are, all is encrypted and `taken` is called.
+        Yield the pieces, then call `on_encrypted`.
+
+        The whole part is encrypted once the piece after the last is requested.
         """
         yield from self.pieces
         if taken is not None:
@@ -325,30 +368,32 @@ class EncryptedPart:
 
 class PartReader(Protocol):
     """
-    Decrypts one part; made by `ContentCipher.reader`, which has checked the header.
+    A decrypter of one part; `ContentCipher.reader` creates it once the header is authenticated.
     """
 
     def windows(self, span: ByteRange) -> Iterator[ByteRange]:
         """
-        The runs of ciphertext, in order, that hold these plaintext bytes of the part.
+        Return the ranges of the stored blob that contain these plaintext bytes.
 
-        Each is about 2 MiB at most, and a range of the stored blob. An empty span has none.
+        They are in order. Each is about 2 MiB at most. An empty span has none.
         """
         ...
 
     def decrypt(self, window: ByteRange, ciphertext: memoryview, span: ByteRange) -> Buffer:
         """
-        Authenticate one window and return those of its plaintext bytes that lie in `span`.
+        Authenticate one window and return those of its plaintext bytes that are in `span`.
 
-        They have memory of their own: the ciphertext's may be used again at once.
-        `AuthenticationFailed` if a single bit is not what was encrypted; then nothing is returned.
+        The result has its own memory, so the buffer of the ciphertext can be reused at once.
+
+        Raises:
+            AuthenticationFailed: A bit differs from what was encrypted; no plaintext is returned.
         """
         ...
 
 
 class ContentCipher(Protocol):
     """
-    Encrypts parts (docs/reference/file-format): each one message under a salt of its own.
+    Encryption of parts (docs/reference/file-format): each is one message under its own salt.
     """
 
     def encrypt(self, key: Secret, *, context: bytes, plaintext: Buffer) -> EncryptedPart:
@@ -361,6 +406,7 @@ class ContentCipher(Protocol):
         """
         Prepare to decrypt a part of `size` plaintext bytes.
 
-        `AuthenticationFailed` if the header does not belong to this key and context.
+        Raises:
+            AuthenticationFailed: The header does not belong to this key and context.
         """
         ...

@@ -1,11 +1,11 @@
 """
-What people can do with files, one frozen callable each.
+Use cases of files, one frozen callable each.
 
-Receiving is cut into steps (`BeginUpload`, `StorePart`, `SealUpload`, `AbortUpload`), so that an
-edge that waits for a slow client holds no thread and no connection between them; `StoreFile` is
-the four in one for whoever has the bytes at hand.
+Receiving a file is split into steps (`BeginUpload`, `StorePart`, `SealUpload`, `AbortUpload`), so
+that a server that waits for a slow client occupies no thread and no database connection between
+them. `StoreFile` runs all of them for a caller that has the bytes at hand.
 
-They are imported from here.
+Import use cases from this package.
 """
 
 from sft_core.vault.use_cases.delete import AbortUpload, DeleteFile, purge

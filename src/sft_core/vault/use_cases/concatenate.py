@@ -1,8 +1,8 @@
 """
-Putting partial uploads together to a file of their owner.
+Concatenate partial uploads to a file of their owner.
 
-The file gets a key of its own, so the pieces are read, authenticated and encrypted again, a part at
-a time: it takes its time, and no more memory than any transfer. Between two parts it has none.
+The file gets its own key, so the sources are read, authenticated and encrypted again, one part at a
+time: memory use is that of any transfer, and none between two parts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sft_core.vault.use_cases.resumable import CreateUpload, FindUpload, Progres
 @attrs.define(kw_only=True)
 class Concatenation:
     """
-    A final upload under way: what it is filled from. Used by one task at a time.
+    A final upload in progress and its sources. Used by one task at a time.
     """
 
     progress: Progress
@@ -33,7 +33,7 @@ class Concatenation:
     @property
     def left(self) -> int:
         """
-        How many bytes have still to be put.
+        The number of bytes that remain to be stored.
         """
         return sum(source.offset for source in self.sources) - self.upload.received
 
@@ -41,12 +41,15 @@ class Concatenation:
 @attrs.frozen(kw_only=True)
 class ConcatenateUploads:
     """
-    Begin a final upload; `step` by step it is filled, and `finish` makes it a file.
+    Start a final upload; `step` stores its parts one by one, and `finish` seals it.
 
-    It holds the length of all pieces of its owner's quota, beside them. `FileNotFound` if one of
-    them is not there or not the owner's, `PartialUnfinished` if one is no partial upload or lacks
-    bytes, and what `CreateUpload` refuses; then nothing is stored. Whoever gives it up aborts
-    `Concatenation.upload`.
+    It reserves quota for the length of all sources, in addition to theirs. A caller that does not
+    finish aborts `Concatenation.upload`. On an error nothing is stored. Other errors are those of
+    `CreateUpload`.
+
+    Raises:
+        FileNotFound: A source does not exist or belongs to another owner.
+        PartialUnfinished: A source is not a partial upload or is incomplete.
     """
 
     create: CreateUpload
@@ -68,7 +71,9 @@ class ConcatenateUploads:
 
     def step(self, concatenation: Concatenation, *, at_most: int | None = None) -> bool:
         """
-        Store the next part, a shorter one if it may have so many bytes only; False if there is none.
+        Store the next part; return False if no bytes remain.
+
+        The part has at most `at_most` bytes, if given.
         """
         size = min(concatenation.left, self.part_size, self.part_size if at_most is None else at_most)
         if not size:
@@ -81,7 +86,9 @@ class ConcatenateUploads:
 
     def finish(self, concatenation: Concatenation) -> File:
         """
-        Seal the file. The pieces are used up: they are removed, now or by their time.
+        Seal the file, then delete the sources.
+
+        A source that cannot be deleted now is left to the sweep.
         """
         progress = concatenation.progress
         seal = self.seal_and_share if progress.upload.is_public else self.seal

@@ -1,5 +1,5 @@
 """
-The two ends of a file: an upload that is given up, a file that is deleted.
+Abort an upload; delete a file.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from sft_core.vault.use_cases.upload_session import Upload
 @attrs.frozen(kw_only=True)
 class AbortUpload:
     """
-    Give an upload up and leave nothing behind; one that was sealed meanwhile stays whole.
+    Abort an upload and delete everything stored for it.
 
-    Whoever got an error does it again: a removal that has begun is gone on with.
+    An upload that was sealed in the meantime is kept. After an error the caller may retry: an
+    unfinished deletion is resumed.
     """
 
     begin: Begin[VaultUnit]
@@ -47,10 +48,13 @@ class AbortUpload:
 @attrs.frozen(kw_only=True)
 class DeleteFile:
     """
-    Destroy a file: its key first, then its parts, then its rows.
+    Delete a file: its key first, then its parts, then its rows.
 
-    Once the key is gone the file is gone: if the parts cannot be removed just now they are noise,
-    the row stays `DELETING` and the next sweep goes on.
+    The file is deleted once its key is destroyed. If the parts cannot be deleted then, they are
+    unreadable, the row stays `DELETING`, and the next sweep completes the deletion.
+
+    Raises:
+        FileNotFound: The owner has no live file with this id.
     """
 
     begin: Begin[VaultUnit]
@@ -72,9 +76,9 @@ class DeleteFile:
 
 def purge(begin: Begin[VaultUnit], blobs: BlobStore, file_id: FileId) -> None:
     """
-    Delete the blobs of a file whose end has been won, then forget its rows; safe to repeat.
+    Delete a file's blobs, then its rows, in a deletion state; safe to repeat.
 
-    What the file holds of its owner's quota is given back when its bytes are gone, and not before.
+    The quota reservation is released only after the blobs are deleted.
     """
     for blob in list(blobs.list(blob_prefix(file_id))):
         blobs.delete(blob.key)

@@ -1,5 +1,5 @@
 """
-The end that an owner sets for a file.
+Set the expiry time of a file.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from sft_core.vault.use_cases.read import FindFile
 @attrs.frozen(kw_only=True)
 class SetExpiry:
     """
-    Let one of the owner's files end so many hours from now, 1 to 87 600, or with None never by itself.
+    Let a file expire 1 to 87 600 hours from now, or with None never.
 
-    `FileNotFound` as `FindFile` says: what has expired is not brought back.
+    Raises:
+        InvalidValue: The number of hours is out of bounds.
+        FileNotFound: The owner has no live file with this id; an expired file cannot be restored.
     """
 
     begin: Begin[VaultUnit]
@@ -34,7 +36,7 @@ class SetExpiry:
         with self.begin() as unit:
             found = self.find.within(unit, owner=owner, file_id=file_id)
             file = attrs.evolve(found, expires_at=end)
-            # The end may have come while somebody else held the row: others have been told so.
+            # The file may have expired while this unit waited for the row; other callers already got `FileNotFound`.
             if not unit.files.replace(file, expected=FileState.SEALED) or found.is_expired(self.clock.now()):
                 raise FileNotFound
             unit.commit()

@@ -1,5 +1,5 @@
 """
-Finding, listing and reading files.
+Find, list and read files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, PartReader, V
 @attrs.frozen(kw_only=True)
 class FindFile:
     """
-    One of the owner's files; `FileNotFound` for anything else, another's files and expired ones included.
+    Return one of the owner's live files.
+
+    Raises:
+        FileNotFound: The owner has no sealed file with this id, or it has expired.
     """
 
     begin: Begin[VaultUnit]
@@ -31,7 +34,7 @@ class FindFile:
 
     def within(self, unit: VaultUnit, *, owner: UserId, file_id: FileId) -> File:
         """
-        Find it inside a unit of work that is open already.
+        Find the file in a unit of work that is already open.
         """
         file = unit.files.get(file_id)
         if file is None or file.owner != owner or file.state is not FileState.SEALED:
@@ -44,7 +47,7 @@ class FindFile:
 @attrs.frozen(kw_only=True)
 class ListFiles:
     """
-    A page of the owner's files, newest first.
+    Return a page of the owner's files, newest first.
     """
 
     begin: Begin[VaultUnit]
@@ -58,9 +61,9 @@ class ListFiles:
 @attrs.frozen
 class Scratch:
     """
-    Buffers for ciphertext that is read and decrypted at once, used again and again.
+    A pool of reusable ciphertext buffers.
 
-    There are as many as were read into at the same time, whoever read: a thread has one at most.
+    It grows to the number of concurrent reads; a thread uses one buffer at a time.
     """
 
     _idle: list[bytearray] = attrs.field(factory=list, init=False, repr=False)
@@ -68,7 +71,7 @@ class Scratch:
     @contextmanager
     def of(self, size: int) -> Iterator[memoryview]:
         """
-        A buffer of so many bytes, with anything in it, that is nobody else's as long as the block runs.
+        Lend a buffer of `size` bytes, with undefined contents, for the duration of the block.
         """
         try:
             buffer = self._idle.pop()
@@ -83,7 +86,7 @@ class Scratch:
 
     def let_go(self) -> None:
         """
-        Let go of those that nobody has just now.
+        Free the buffers that are not in use.
         """
         self._idle.clear()
 
@@ -91,12 +94,17 @@ class Scratch:
 @attrs.frozen(kw_only=True)
 class ReadFile:
     """
-    Read a range of a sealed file as buffers of about 2 MiB, each authenticated before it is given.
+    Read a range of a sealed file as authenticated buffers of about 2 MiB.
 
-    Who may read it has been decided before. Between two buffers nothing is held: no thread, no
-    connection, no open file, and of the buffer that was given nothing. It ends after exactly the
-    bytes asked for, or it raises: `FileNotFound` if somebody deleted the file meanwhile, `Damaged`
-    if what is stored is not what was.
+    Authorization is the caller's task. Between two buffers the iterator occupies no thread, connection
+    or open file, and keeps no reference to a buffer it returned. It ends after exactly the
+    requested bytes, or raises.
+
+    Raises:
+        FileNotFound: The file was deleted, before or during the read.
+        Damaged: The stored bytes differ from those that were stored.
+        UnknownKey: The ring does not contain the key that wraps the file key.
+        UnwrapFailed: The file key does not unwrap.
     """
 
     begin: Begin[VaultUnit]
@@ -114,7 +122,7 @@ class ReadFile:
 
     def let_go(self) -> None:
         """
-        Let go of the memory that is kept for the next read; it is only a little slower without. For any thread.
+        Free the buffers kept for later reads, which then allocate new ones. Thread-safe.
         """
         self._scratch.let_go()
 
@@ -122,7 +130,7 @@ class ReadFile:
         try:
             yield from pieces
         except Damaged:
-            # A deletion under way takes the parts from under a reader: that is no damage.
+            # The parts disappear during a deletion; that is not damage.
             with self.begin(read_only=True) as unit:
                 present = unit.files.get(file.id)
             if present is None or present.state in CONDEMNED:
@@ -139,7 +147,7 @@ class ReadFile:
                 size=part.size,
             )
             for window in reader.windows(span):
-                # Given without a name, which would keep it here until the next one.
+                # Yielded without a name, since a local variable would keep the buffer alive until the next one.
                 yield self._opened(part, reader, window, span)
 
     def _opened(self, part: Part, reader: PartReader, window: ByteRange, span: ByteRange) -> Buffer:
@@ -153,10 +161,10 @@ class ReadFile:
             with self.begin(read_only=True) as unit:
                 parts = unit.manifests.covering(file.id, ByteRange(position, wanted.stop), limit=MANIFEST_PAGE)
             if not parts:
-                # Deleted under way, or a row is lost: either way the rest cannot be delivered.
-                raise Damaged(f"file {file.id}: no part holds byte {position}")
+                # The file was deleted during the read, or a row is missing; the rest cannot be delivered.
+                raise Damaged(f"file {file.id}: no part contains byte {position}")
             for part in parts:
                 if not part.start <= position < part.span.stop:
-                    raise Damaged(f"file {file.id}: no part holds byte {position}")
+                    raise Damaged(f"file {file.id}: no part contains byte {position}")
                 yield part
                 position = part.span.stop

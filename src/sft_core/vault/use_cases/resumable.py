@@ -1,12 +1,12 @@
 """
-Uploads that may be broken off and gone on with, one frozen callable each step.
+Resumable uploads, one frozen callable for each step.
 
-The offset is a promise. A byte that has been acknowledged lies encrypted in the blob store, and the
-manifest knows of it by a commit: it outlives the process, the connection and whoever sent it.
+The offset is a promise. Every acknowledged byte is encrypted in the blob store and recorded in the
+manifest by a commit, so it outlives the process, the connection and the client.
 
-Only one may write. Who goes on with an upload takes it over first (`ResumableUploads.take_over`)
-and learns a number; every addition to the manifest is made on condition that the number is still
-the latest. So a request that hangs loses to the next one at once, and its late bytes never land.
+An upload has one writer. A request that continues an upload first acquires a fencing token
+(`ResumableUploads.take_over`), and every addition to the manifest requires that the token is still
+the latest. So a later request excludes a hanging one at once, and its late bytes are never recorded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from sft_core.vault.use_cases import DeleteFile, Upload, hold, purge
 @attrs.frozen(kw_only=True)
 class UploadAsked:
     """
-    What somebody asks of a new upload: what it becomes, how long it is, if that is known yet, and its file.
+    A request for a new upload: kind, length if known, and file properties.
     """
 
     name: FileName
@@ -55,7 +55,7 @@ class UploadAsked:
 @attrs.frozen(kw_only=True)
 class Progress:
     """
-    How far an upload has come: `offset` bytes are durable, and the next one goes there.
+    The progress of an upload: `offset` bytes are durable, and the next byte belongs there.
     """
 
     file: File
@@ -65,14 +65,14 @@ class Progress:
     @property
     def is_sealed(self) -> bool:
         """
-        Whether it has become a file.
+        Whether the upload has become a file.
         """
         return self.file.state is FileState.SEALED
 
     @property
     def is_complete(self) -> bool:
         """
-        Whether every byte that was announced has come.
+        Whether every announced byte was received.
         """
         return self.is_sealed or self.offset == self.upload.length
 
@@ -80,10 +80,15 @@ class Progress:
 @attrs.frozen(kw_only=True)
 class CreateUpload:
     """
-    Begin an upload, holding its announced length of its owner's quota.
+    Create an upload, and reserve quota for its announced length.
 
-    `FileTypeNotAllowed`, `FileTooLarge`, `QuotaExceeded` or `BlobStoreFull`; then nothing is stored. The name of a
-    partial upload is nobody's file's, and is not looked at.
+    The name of a partial upload is not checked, as no file will have it. On an error nothing is stored.
+
+    Raises:
+        FileTypeNotAllowed: The extension of the file name is not allowed.
+        FileTooLarge: The announced length exceeds the limit of a file.
+        QuotaExceeded: The announced length exceeds the owner's quota.
+        BlobStoreFull: The store certainly has no space for the announced length.
     """
 
     begin: Begin[VaultUnit]
@@ -99,7 +104,7 @@ class CreateUpload:
 
     def opened(self, *, owner: UserId, asked: UploadAsked) -> tuple[Progress, Upload]:
         """
-        The same, together with the upload in its opened form, for who fills it at once.
+        Create the upload; also return its session, for a caller that fills it.
         """
         if asked.kind is not UploadKind.PARTIAL:
             self.policy.admit_name(asked.name)
@@ -139,9 +144,11 @@ class CreateUpload:
 @attrs.frozen(kw_only=True)
 class FindUpload:
     """
-    How far one of the owner's uploads has come; `FileNotFound` for anything else, another's included.
+    Return the progress of one of the owner's uploads.
 
-    One to which no byte has come for `idle` is over, whether the sweep has been there or not.
+    Raises:
+        FileNotFound: The owner has no such upload, or no byte was received for `idle`, whether or
+            not a sweep has aborted it yet.
     """
 
     begin: Begin[VaultUnit]
@@ -154,7 +161,7 @@ class FindUpload:
 
     def within(self, unit: VaultUnit, *, owner: UserId, file_id: FileId) -> Progress:
         """
-        Find it inside a unit of work that is open already.
+        Find the upload in a unit of work that is already open.
         """
         file, upload = unit.files.get(file_id), unit.uploads.get(file_id)
         if file is None or upload is None or file.owner != owner or file.state in CONDEMNED:
@@ -168,12 +175,12 @@ class FindUpload:
 
 class Seal(Protocol):
     """
-    Turns an upload whose parts are all recorded into a file, in one commit.
+    Turn an upload whose parts are all recorded into a file, in one commit.
     """
 
     def __call__(self, upload: Upload, *, terms: ShareTerms) -> File:
         """
-        `UploadAborted` if somebody else won the race for its state.
+        Seal the upload; raise `UploadAborted` if a concurrent request changed its state first.
         """
         ...
 
@@ -181,9 +188,9 @@ class Seal(Protocol):
 @attrs.frozen(kw_only=True)
 class FinishUpload:
     """
-    Make an upload whose bytes have all come a file; one that lacks bytes, or is a piece, stays as it is.
+    Seal a whole upload whose bytes are complete; any other upload is returned unchanged.
 
-    However often it is asked for, and by however many: the file is made once.
+    Safe to repeat and to call concurrently: the file is created once.
     """
 
     find: FindUpload
@@ -195,7 +202,7 @@ class FinishUpload:
         found = self.find(owner=owner, file_id=file_id)
         if found.is_sealed or not found.is_complete or found.upload.kind is not UploadKind.WHOLE:
             return found
-        # Whoever else sealed it, or ended it, meanwhile: which of the two it was is told below.
+        # A concurrent request sealed or ended it; the read below determines which.
         with suppress(UploadAborted):
             self._seal(found)
         return self.find(owner=owner, file_id=file_id)
@@ -215,9 +222,10 @@ class FinishUpload:
 @attrs.frozen(kw_only=True)
 class TerminateUpload:
     """
-    End an upload and remove what came of it; one that has become a file is deleted like any other.
+    End an upload and delete what is stored of it.
 
-    If the parts cannot be removed just now they are noise, and the next sweep goes on.
+    If it has become a file, that file is deleted. If the parts cannot be deleted now, they are
+    unreadable and the next sweep deletes them.
     """
 
     begin: Begin[VaultUnit]

@@ -1,5 +1,5 @@
 """
-Storing a file whose bytes are at hand: every step of receiving in one.
+Store a file whose bytes are at hand, with all steps in one call.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from sft_core.vault.use_cases.upload_session import Upload
 @attrs.frozen(kw_only=True)
 class StoreFile:
     """
-    Store a file from bytes at hand, in parts; on any error nothing is left.
+    Store a file from bytes at hand, in parts; abort it on an error.
 
-    If what was stored cannot be removed just now, the first error is told all the same: what is
-    left is noise, and the next sweep goes on.
+    If aborting fails as well, the first error is raised, with a note about the second: the parts left
+    are unreadable, and the next sweep deletes them. Only an error of the final commit does not abort, since
+    its outcome is unknown and the file may have been sealed.
     """
 
     begin_upload: BeginUpload
@@ -55,8 +56,8 @@ class StoreFile:
         except BaseException as error:
             self._give_up(upload, error)
             raise
-        # Not under the handler: an exception out of a commit leaves the outcome unknown, and a
-        # file that may have been sealed is never taken apart because of it.
+        # Outside the handler above: after an error from a commit the outcome is unknown, and a file that may
+        # have been sealed must not be deleted.
         try:
             return self.seal(upload)
         except (KeyRetired, QuotaExceeded) as error:
@@ -67,14 +68,14 @@ class StoreFile:
         try:
             self.abort(upload)
         except SftError as failure:
-            error.add_note(f"what was stored of it could not be removed now: {failure.code}")
+            error.add_note(f"the parts stored so far could not be deleted: {failure.code}")
 
 
 def parts_of(content: Iterable[Buffer], part_size: int) -> Iterator[memoryview]:
     """
-    Regroup buffers of any sizes into parts of `part_size` bytes, the last one shorter.
+    Regroup buffers of any size into parts of `part_size` bytes.
 
-    The parts share one buffer: each is valid until the next is asked for.
+    The last part may be shorter. The parts share one buffer: each is valid until the next is requested.
     """
     buffer = bytearray(part_size)
     filled = 0

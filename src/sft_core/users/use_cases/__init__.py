@@ -1,0 +1,36 @@
+"""
+Use cases of accounts, sessions and second factors, one frozen callable each.
+
+Import them from this package.
+"""
+
+from sft_core.users.use_cases.authenticate import Authenticate, Caller
+from sft_core.users.use_cases.refresh import RefreshSession
+from sft_core.users.use_cases.register import RegisterUser
+from sft_core.users.use_cases.second_factor import (
+    ConfirmTotp,
+    DisableTotp,
+    SetUpTotp,
+    SpendTotpCode,
+    TotpEnrolment,
+    rewrapped_meanwhile,
+)
+from sft_core.users.use_cases.sign_in import SignIn
+from sft_core.users.use_cases.tokens import Tokens, VerifyToken, issue_tokens
+
+__all__ = [
+    "Authenticate",
+    "Caller",
+    "ConfirmTotp",
+    "DisableTotp",
+    "RefreshSession",
+    "RegisterUser",
+    "SetUpTotp",
+    "SignIn",
+    "SpendTotpCode",
+    "Tokens",
+    "TotpEnrolment",
+    "VerifyToken",
+    "issue_tokens",
+    "rewrapped_meanwhile",
+]

@@ -1,0 +1,161 @@
+"""
+Manage a second factor (TOTP): set up, confirm, verify a code, disable.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from sft_core.errors import BadTotpCode, Conflict
+from sft_core.key_retirement import wrapped_and_stored
+from sft_core.ports import Begin, Clock, KeyRing
+from sft_core.throttle import Throttle
+from sft_core.users.model import TOTP_PURPOSE, Totp, User
+from sft_core.users.ports import QrEncoder, TotpCodes, UsersUnit
+from sft_core.values import Secret
+
+
+@attrs.frozen(kw_only=True)
+class TotpEnrolment:
+    """
+    The data for an authenticator app, shown once: base32 seed and PNG QR code.
+    """
+
+    seed: Secret
+    qr_png: Secret
+
+
+@attrs.frozen(kw_only=True)
+class SpendTotpCode:
+    """
+    Verify a one-time code, and return its step for the caller to store as used.
+
+    Six digits are soon guessed, so attempts are limited by user, from all networks together. Only a
+    client with the password or a token can attempt a code, so no other client can lock out a user.
+
+    Raises:
+        BadTotpCode: The code is wrong, or its step is not later than the last one used.
+        TooManyAttempts: The rate limit of this user is exceeded.
+    """
+
+    clock: Clock
+    keyring: KeyRing
+    codes: TotpCodes
+    throttle: Throttle
+
+    def __call__(self, *, user: User, totp: Totp, code: str) -> int:
+        self.throttle.admit(str(user.id))
+        seed = self.keyring.unwrap(totp.seed, purpose=TOTP_PURPOSE, context=user.id.bytes)
+        step = self.codes.matching_step(seed, code, now=self.clock.now())
+        if step <= totp.last_step:
+            raise BadTotpCode
+        self.throttle.succeeded(str(user.id))
+        return step
+
+
+def rewrapped_meanwhile(begin: Begin[UsersUnit], user: User, conflict: Conflict) -> User:
+    """
+    Return the stored user if only the wrapping of the seed changed; raise `conflict` otherwise.
+
+    A re-wrapped seed is the same seed, so the caller can retry the operation.
+    """
+    with begin(read_only=True) as unit:
+        stored = unit.users.get(user.id)
+    if stored is None or stored.totp is None or user.totp is None:
+        raise conflict
+    as_read = attrs.evolve(stored, revision=user.revision, totp=attrs.evolve(stored.totp, seed=user.totp.seed))
+    if as_read != user or stored.totp.seed.key_id == user.totp.seed.key_id:
+        raise conflict
+    return stored
+
+
+@attrs.frozen(kw_only=True)
+class SetUpTotp:
+    """
+    Start a second factor with a new seed; the first valid code enables it (`ConfirmTotp`).
+
+    A second start replaces the pending seed.
+
+    Raises:
+        TotpAlreadyEnabled: A second factor is enabled.
+    """
+
+    begin: Begin[UsersUnit]
+    keyring: KeyRing
+    codes: TotpCodes
+    qr: QrEncoder
+
+    def __call__(self, *, user: User) -> TotpEnrolment:
+        seed = self.codes.new_seed()
+        try:
+            wrapped_and_stored(lambda: self._begin(user, seed))
+        except Conflict as conflict:
+            anew = rewrapped_meanwhile(self.begin, user, conflict)
+            wrapped_and_stored(lambda: self._begin(anew, seed))
+        return TotpEnrolment(seed=seed, qr_png=self.qr.png(self.codes.enrolment_uri(seed, str(user.email))))
+
+    def _begin(self, user: User, seed: Secret) -> None:
+        pending = user.with_pending_totp(
+            self.keyring.wrap(seed, purpose=TOTP_PURPOSE, context=user.id.bytes),
+        )
+        with self.begin() as unit:
+            unit.users.save(pending)
+            unit.commit()
+
+
+@attrs.frozen(kw_only=True)
+class ConfirmTotp:
+    """
+    Enable a pending second factor with its first code, and mark that code as used.
+
+    Raises:
+        TotpNotStarted: No second factor is pending.
+        BadTotpCode: The code is wrong.
+        TooManyAttempts: The rate limit of this user is exceeded.
+    """
+
+    begin: Begin[UsersUnit]
+    spend_totp_code: SpendTotpCode
+
+    def __call__(self, *, user: User, code: str) -> User:
+        try:
+            return self._confirmed(user, code)
+        except Conflict as conflict:
+            return self._confirmed(rewrapped_meanwhile(self.begin, user, conflict), code)
+
+    def _confirmed(self, user: User, code: str) -> User:
+        pending = user.pending_totp()
+        step = self.spend_totp_code(user=user, totp=pending, code=code)
+        confirmed = attrs.evolve(user, totp=attrs.evolve(pending, confirmed=True, last_step=step))
+        with self.begin() as unit:
+            saved = unit.users.save(confirmed)
+            unit.commit()
+        return saved
+
+
+@attrs.frozen(kw_only=True)
+class DisableTotp:
+    """
+    Disable the second factor with a valid code, and delete the seed.
+
+    Raises:
+        TotpNotEnabled: No second factor is enabled.
+        BadTotpCode: The code is wrong or was used before.
+        TooManyAttempts: The rate limit of this user is exceeded.
+    """
+
+    begin: Begin[UsersUnit]
+    spend_totp_code: SpendTotpCode
+
+    def __call__(self, *, user: User, code: str) -> User:
+        try:
+            return self._disabled(user, code)
+        except Conflict as conflict:
+            return self._disabled(rewrapped_meanwhile(self.begin, user, conflict), code)
+
+    def _disabled(self, user: User, code: str) -> User:
+        self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)
+        with self.begin() as unit:
+            saved = unit.users.save(attrs.evolve(user, totp=None))
+            unit.commit()
+        return saved
