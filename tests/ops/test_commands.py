@@ -162,14 +162,14 @@ def test_a_database_is_readable_by_its_owner_only(empty_folder: Path) -> None:
 def test_a_second_service_on_one_sqlite_file_is_refused(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where only one process may write, the next one is told so, and comes in when the first has gone."""
     settings = with_an_account(empty_folder / "data", DATABASE_TIMEOUT_SECONDS="0.2")
-    monkeypatch.setattr("sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda: False)
+    monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: False)
     with open_application(settings):
         for attempt in (lambda: prepare(settings), lambda: open_application(settings).__enter__()):
             with pytest.raises(ConfigurationError, match=r"sft\.db\.lock is locked"):
                 attempt()
     with open_application(settings):
         pass
-    monkeypatch.setattr("sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda: True)
+    monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: True)
     with open_application(settings), open_application(settings):
         pass
 
@@ -312,7 +312,7 @@ def test_what_no_reader_expects_is_told_by_its_setting(empty_folder: Path, name:
 def test_who_waits_for_another_process_says_so_at_once(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside a running service on an old SQLite, `sft migrate` tells what it waits for, and then what it was."""
     settings = with_an_account(empty_folder / "data")
-    monkeypatch.setattr("sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda: False)
+    monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: False)
     with open_application(settings):
         result = RUNNER.invoke(sft, ["migrate", "--data", "data"], env={"DATABASE_TIMEOUT_SECONDS": "0.1"})
     waiting, refused = result.output.splitlines()
@@ -397,6 +397,6 @@ def test_sqlite_with_the_known_flaw_has_one_writer(empty_folder: Path, monkeypat
     settings = settings_for(empty_folder / "data")
     for safe, processes in ((False, 1), (True, 4)):
         monkeypatch.setattr(
-            "sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda safe=safe: safe
+            "sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda safe=safe: safe
         )
         assert processes_that_may_write(settings, 4) == processes

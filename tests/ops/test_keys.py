@@ -86,7 +86,7 @@ class Place:
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.chdir(tmp_path)
     # Several engines in one process are not the several processes that an old SQLite is not safe for.
-    monkeypatch.setattr("sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda: True)
+    monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: True)
     environ = dict(LIGHT)
     if request.param == "postgres":
         environ["DATABASE_URL"] = request.getfixturevalue("postgres_url")
@@ -339,7 +339,7 @@ def test_where_only_one_process_may_write_a_rotation_waits_for_its_turn(
     place: Place, people: list[Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside a service on an old SQLite it says what it waits for; to look is always allowed."""
-    monkeypatch.setattr("sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda: False)
+    monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: False)
     place.keys("add")
     with open_service(place.data, place.environ):
         refused = place.keys("rotate", DATABASE_TIMEOUT_SECONDS="0.1")
