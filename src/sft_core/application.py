@@ -8,13 +8,15 @@ import attrs
 
 from sft_core.maintenance.integrity_check import Examine
 from sft_core.maintenance.sweep import Sweep, SweepInTurn
-from sft_core.sharing.idempotent_use_cases import FindMade, IssueOnce, SealOnce
 from sft_core.sharing.use_cases import (
+    FindMade,
     FindSharedFile,
+    IssueOnce,
     IssueShareLink,
     RedeemShareLink,
     RevokeShareLink,
     SealAndShare,
+    SealOnce,
     SummariseLinks,
 )
 from sft_core.users.use_cases import (

@@ -22,8 +22,7 @@ from sft_core.errors import (
     ResultGone,
 )
 from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
-from sft_core.sharing.idempotent_use_cases import Made
-from sft_core.sharing.use_cases import IssuedLink
+from sft_core.sharing.use_cases import IssuedLink, Made
 from sft_core.users.model import User
 from sft_core.values import FileName, Page, UserId
 from sft_core.vault.model import ShareTerms

@@ -18,7 +18,6 @@ from sft_core.maintenance.integrity_check import Examine
 from sft_core.maintenance.ports import RecordKind, UpkeepUnit
 from sft_core.maintenance.sweep import Sweep, SweepInTurn, SweepPolicy
 from sft_core.ports import Begin, Clock, Entropy, Expiring, Ids, KeyRing, Leases, RateLimiter
-from sft_core.sharing import idempotent_use_cases
 from sft_core.sharing import use_cases as sharing
 from sft_core.sharing.model import LINK_TOKEN_PURPOSE
 from sft_core.sharing.ports import SharingUnit
@@ -131,8 +130,8 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
     )
     find_shared_file = sharing.FindSharedFile(begin=begin, clock=clock)
     seal_and_share = sharing.SealAndShare(begin=begin, seal=seal_upload, issue=issue_share_link)
-    keep_answer = idempotent_use_cases.KeepAnswer(clock=clock, lifetime=timedelta(hours=settings.idempotency_hours))
-    find_made = idempotent_use_cases.FindMade(begin=begin, clock=clock, keyring=keyring)
+    keep_answer = sharing.KeepAnswer(clock=clock, lifetime=timedelta(hours=settings.idempotency_hours))
+    find_made = sharing.FindMade(begin=begin, clock=clock, keyring=keyring)
 
     # --- uploads that may be gone on with --------------------------------------------------------
 
@@ -232,13 +231,9 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
             part_size=part_size,
         ),
         issue_share_link=issue_share_link,
-        issue_once=idempotent_use_cases.IssueOnce(
-            begin=begin, issue=issue_share_link, keep=keep_answer, find=find_made
-        ),
+        issue_once=sharing.IssueOnce(begin=begin, issue=issue_share_link, keep=keep_answer, find=find_made),
         seal_and_share=seal_and_share,
-        seal_once=idempotent_use_cases.SealOnce(
-            begin=begin, seal=seal_upload, issue=issue_share_link, keep=keep_answer
-        ),
+        seal_once=sharing.SealOnce(begin=begin, seal=seal_upload, issue=issue_share_link, keep=keep_answer),
         find_made=find_made,
         find_shared_file=find_shared_file,
         redeem_share_link=sharing.RedeemShareLink(begin=begin, clock=clock, find=find_shared_file),

@@ -23,8 +23,8 @@ from sft_core.errors import (
     QuotaExceeded,
 )
 from sft_core.sharing.idempotency import Repeatable
-from sft_core.sharing.idempotent_use_cases import Made
 from sft_core.sharing.model import LinkSummary
+from sft_core.sharing.use_cases import Made
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, MediaType
 from sft_core.vault.model import File, ShareTerms

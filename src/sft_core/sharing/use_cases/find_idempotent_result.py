@@ -14,7 +14,7 @@ from sft_core.key_retirement import wrapped_and_stored
 from sft_core.ports import Begin, Clock, KeyRing
 from sft_core.sharing.idempotency import IdempotencyKey, KeptAnswer, Repeatable
 from sft_core.sharing.ports import SharingUnit
-from sft_core.sharing.use_cases import IssuedLink, IssueShareLink, digest, reveal
+from sft_core.sharing.use_cases.issue_share_link import IssuedLink, IssueShareLink, digest, reveal
 from sft_core.values import FileId, ShareToken, UserId
 from sft_core.vault.model import File, FileState, ShareTerms, check_expires_hours, check_max_downloads
 from sft_core.vault.use_cases import SealUpload, Upload
