@@ -15,7 +15,7 @@ import falcon.testing
 import pytest
 
 from sft_core.values import FileId
-from sft_core.vault.use_cases.append import Writing
+from sft_core.vault.use_cases import UploadSession
 from support.edge import API, Edge
 from support.exchange import Spoken, speak
 from support.resumable import keys, recorded
@@ -72,7 +72,7 @@ def offset_of(service: Edge, token: str, upload: str) -> int:
     return int(head(service, token, upload).headers["upload-offset"])
 
 
-def taken(service: Edge, upload: str) -> Writing:
+def taken(service: Edge, upload: str) -> UploadSession:
     """
     An upload without a byte in the hands of a writer of its own.
     """
@@ -80,7 +80,7 @@ def taken(service: Edge, upload: str) -> Writing:
     with application.find_file.begin(read_only=True) as unit:
         stored = unit.files.get(file_id)
     assert stored is not None
-    return application.take_upload(owner=stored.owner, file_id=file_id, offset=0)
+    return application.acquire_upload(owner=stored.owner, file_id=file_id, offset=0)
 
 
 def files(service: Edge, token: str) -> Any:
@@ -197,7 +197,7 @@ def test_whoever_comes_late_adds_nothing(service: Edge, token: str) -> None:
 
     def pieces() -> Iterator[bytes]:
         yield b"la"
-        application.append_bytes(taken(service, upload), b"new")
+        application.store_part(taken(service, upload), b"new")
         yield b"te"
 
     late = spoken(service, token, upload, 0, pieces(), announced=4)
@@ -212,7 +212,7 @@ def test_whoever_announces_too_much_takes_nothing_over(service: Edge, token: str
     writing = taken(service, upload)
     refused = spoken(service, token, upload, 0, [b"too long"], announced=8)
     assert (refused.status, refused.body["code"], refused.taken) == (413, "file-too-large", 0)
-    service.application.append_bytes(writing, b"first")
+    service.application.store_part(writing, b"first")
     assert offset_of(service, token, upload) == 5
 
 

@@ -62,9 +62,9 @@ class IdempotencyKey(Secret):
 
 
 @attrs.frozen(kw_only=True)
-class Repeatable:
+class IdempotentRequest:
     """
-    A request under its key: `fingerprint` is `IdempotencyKey.fingerprint` of what it asks.
+    A request under its key; `fingerprint` is `IdempotencyKey.fingerprint` of what it requests.
     """
 
     key: IdempotencyKey
