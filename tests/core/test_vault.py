@@ -22,10 +22,11 @@ from sft_core.errors import (
     DatabaseUnavailable,
     FileNotFound,
     UploadAborted,
+    UploadIncomplete,
 )
 from sft_core.users.model import User
 from sft_core.values import ByteRange, FileName, Page
-from sft_core.vault.model import File, FileState
+from sft_core.vault.model import MANIFEST_PAGE, File, FileState
 from sft_core.vault.ports import BlobStore
 from sft_core.vault.use_cases import StoreFile, UploadSession, purge
 from support.library import FaultyBlobs, UnansweredDatabase
@@ -421,3 +422,28 @@ def test_memory_for_the_next_read_can_be_let_go(sft: Application, maya: User) ->
     got += reading
     assert b"".join(map(bytes, got)) == CONTENT
     assert len({id(memory) for memory in blobs.memory}) == 2
+
+
+# --- a commit of the manifest without an answer ----------------------------------------------------
+
+
+@pytest.mark.parametrize("happens", [False, True])
+def test_an_upload_in_doubt_takes_no_more_parts_and_is_not_sealed(
+    sft: Application, maya: User, *, happens: bool
+) -> None:
+    """Whether the batch was recorded or not is unknown: no part of it is deleted, and no file lacks one."""
+    assert isinstance(sft.store_part.begin, MemoryDatabase)
+    upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=1 << 20)
+    for _ in range(MANIFEST_PAGE - 1):
+        sft.store_part(upload, b"x")
+    lost = attrs.evolve(sft.store_part, begin=UnansweredDatabase(sft.store_part.begin, 0, happens=happens))
+    with pytest.raises(DatabaseUnavailable):
+        lost(upload, b"x")
+    assert len(keys(sft)) == MANIFEST_PAGE
+    with pytest.raises(UploadIncomplete):
+        sft.store_part(upload, b"next")
+    with pytest.raises(UploadIncomplete):
+        sft.seal_upload(upload)
+    assert len(keys(sft)) == MANIFEST_PAGE
+    sft.abort_upload(upload)
+    assert (rows(sft), keys(sft)) == ({}, [])

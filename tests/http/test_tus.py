@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import attrs
 import falcon.testing
 import pytest
 
@@ -18,6 +19,7 @@ from sft_core.values import FileId
 from sft_core.vault.use_cases import UploadSession
 from support.edge import API, Edge
 from support.exchange import Spoken, speak
+from support.library import FaultyBlobs
 from support.resumable import keys, recorded
 from support.shared import problem
 
@@ -233,18 +235,15 @@ def test_a_bite_of_an_open_length_that_cannot_fit_is_refused_unread(
 def test_a_checked_bite_of_an_open_length_is_within_the_quota_while_it_comes(make_edge: Callable[..., Edge]) -> None:
     """Nobody announced how much comes: no more of it is stored than fits, and then nothing is left."""
     service = make_edge(USER_QUOTA=str(3 * PART))
-    token, most = service.sign_up(), 0
+    store_part = service.application.store_part
+    blobs = FaultyBlobs(store_part.blobs, {})
+    service = service.beside(store_part=attrs.evolve(store_part, blobs=blobs))
+    token = service.sign_up()
     upload = begun(service, token, Upload_Defer_Length="1")
-
-    def pieces() -> Iterator[bytes]:
-        nonlocal most
-        for _ in range(20):
-            yield bytes(PART)
-            most = max(most, len(keys(service.application)))
-
-    refused = spoken(service, token, upload, 0, pieces(), headers={"Upload-Checksum": f"sha1 {encoded(bytes(20))}"})
+    pieces = (bytes(PART) for _ in range(20))
+    refused = spoken(service, token, upload, 0, pieces, headers={"Upload-Checksum": f"sha1 {encoded(bytes(20))}"})
     assert (refused.status, refused.body["code"]) == (413, "quota-exceeded")
-    assert most == 3
+    assert blobs.calls["put"] == 3
     assert keys(service.application) == set()
     assert create(service, token, 3 * PART).status_code == 201
 
