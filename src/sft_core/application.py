@@ -8,13 +8,13 @@ import attrs
 
 from sft_core.maintenance.integrity_check import Examine
 from sft_core.maintenance.sweep import Sweep, SweepInTurn
-from sft_core.sharing.idempotent_use_cases import FindMade, IssueOnce, SealOnce
 from sft_core.sharing.use_cases import (
+    FindIdempotentResult,
     FindSharedFile,
     IssueShareLink,
     RedeemShareLink,
     RevokeShareLink,
-    SealAndShare,
+    SealUpload,
     SummariseLinks,
 )
 from sft_core.users.use_cases import (
@@ -33,12 +33,11 @@ from sft_core.vault.use_cases import (
     FindFile,
     ListFiles,
     ReadFile,
-    SealUpload,
     SetExpiry,
     StoreFile,
     StorePart,
 )
-from sft_core.vault.use_cases.append import AppendBytes, TakeUpload
+from sft_core.vault.use_cases.append import AcquireUpload
 from sft_core.vault.use_cases.concatenate import ConcatenateUploads
 from sft_core.vault.use_cases.resumable import CreateUpload, FindUpload, FinishUpload, TerminateUpload
 
@@ -59,7 +58,6 @@ class Application:
 
     begin_upload: BeginUpload
     store_part: StorePart
-    seal_upload: SealUpload
     abort_upload: AbortUpload
     store_file: StoreFile
     find_file: FindFile
@@ -70,17 +68,14 @@ class Application:
 
     create_upload: CreateUpload
     find_upload: FindUpload
-    take_upload: TakeUpload
-    append_bytes: AppendBytes
+    acquire_upload: AcquireUpload
     finish_upload: FinishUpload
     terminate_upload: TerminateUpload
     concatenate_uploads: ConcatenateUploads
 
+    seal_upload: SealUpload
     issue_share_link: IssueShareLink
-    issue_once: IssueOnce
-    seal_and_share: SealAndShare
-    seal_once: SealOnce
-    find_made: FindMade
+    find_idempotent_result: FindIdempotentResult
     find_shared_file: FindSharedFile
     redeem_share_link: RedeemShareLink
     revoke_share_link: RevokeShareLink

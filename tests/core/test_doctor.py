@@ -28,7 +28,7 @@ from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.model import File, FileState
 from sft_core.vault.ports import BlobInfo, BlobStore, MarkedStore
-from sft_core.vault.use_cases import Upload
+from sft_core.vault.use_cases import UploadSession
 from support.library import FaultyBlobs, MeanwhileKeyRing
 
 NAME = FileName.parse("notes.txt")
@@ -38,19 +38,19 @@ def stored(sft: Application, owner: User) -> File:
     return sft.store_file(owner=owner.id, name=NAME, content=[b"content"])
 
 
-def begun(sft: Application, owner: User) -> Upload:
+def begun(sft: Application, owner: User) -> UploadSession:
     upload = sft.begin_upload(owner=owner.id, name=NAME)
     sft.store_part(upload, b"half")
     return upload
 
 
-def recorded(sft: Application, owner: User) -> Upload:
+def recorded(sft: Application, owner: User) -> UploadSession:
     """
     An upload whose manifest knows its part.
     """
     upload = begun(sft, owner)
     with sft.find_file.begin() as unit:
-        unit.manifests.append(upload.file.id, upload.unrecorded)
+        unit.manifests.append(upload.file.id, upload.pending)
         unit.commit()
     return upload
 
@@ -97,7 +97,7 @@ def test_what_is_aborted_meanwhile_is_not_missing(sft: Application, maya: User) 
 def test_a_part_that_another_one_replaces_meanwhile_is_not_missing(sft: Application, maya: User) -> None:
     """The row of an upload that moves says so to the minute only, so its manifest is read again."""
     upload = recorded(sft, maya)
-    (old,) = upload.unrecorded
+    (old,) = upload.pending
     begin = sft.examine.begin
     assert isinstance(begin, MemoryDatabase)
     manifests = begin._committed.parts
@@ -116,7 +116,7 @@ def test_a_part_that_another_one_replaces_meanwhile_is_not_missing(sft: Applicat
 def test_a_part_that_an_upload_has_lost_is_missing(sft: Application, maya: User) -> None:
     """What its manifest names has to be there, also before it is sealed."""
     upload = recorded(sft, maya)
-    sft.sweep.blobs.delete(upload.unrecorded[0].blob_key)
+    sft.sweep.blobs.delete(upload.pending[0].blob_key)
     assert [finding.damage for finding in sft.examine()] == [Damage.MISSING_PART]
 
 
@@ -137,7 +137,7 @@ def test_who_goes_on_at_the_last_moment_is_not_stuck(sft: Application, maya: Use
     examine = attrs.evolve(sft.examine, begin=meanwhile)
     assert [finding.damage for finding in sft.examine()] == [Damage.STUCK_UPLOAD]
     assert list(examine(repair=True)) == []
-    assert sft.seal_upload(upload).size == len(b"half of it")
+    assert sft.seal_upload(upload).file.size == len(b"half of it")
 
 
 def dangling(sft: Application, number: int) -> list[ShareLink]:

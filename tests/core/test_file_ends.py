@@ -15,11 +15,11 @@ from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
 from sft_core.errors import FileNotFound, InvalidValue, LinkExpired, LinkNotFound, LinkRevoked, ResultGone
 from sft_core.maintenance.sweep import Swept
-from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
+from sft_core.sharing.idempotency import IdempotencyKey, IdempotentRequest
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, Page, UserId
-from sft_core.vault.model import MAX_FILE_HOURS, File, FileState, ShareTerms
-from sft_core.vault.use_cases.resumable import UploadAsked
+from sft_core.vault.model import MAX_FILE_HOURS, File, FileState
+from sft_core.vault.use_cases.resumable import UploadRequest
 from support.library import register
 
 NAME = FileName.parse("brief.txt")
@@ -183,14 +183,14 @@ def test_what_made_it_is_not_answered_again(sft: Application, maya: User, clock:
     """A repeated request under an idempotency key is told that the result is gone, and so is a resumable upload."""
     upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=4)
     sft.store_part(upload, b"once")
-    request = Repeatable(key=KEY, fingerprint=KEY.fingerprint("this"))
-    made = sft.seal_once(upload, terms=ShareTerms(), public=False, request=request)
-    resumable = sft.create_upload(owner=maya.id, asked=UploadAsked(name=NAME, media_type=OCTET_STREAM, length=0))
+    request = IdempotentRequest(key=KEY, fingerprint=KEY.fingerprint("this"))
+    made = sft.seal_upload(upload, idempotency=request)
+    resumable = sft.create_upload(owner=maya.id, asked=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=0))
     sft.finish_upload(owner=maya.id, file_id=resumable.file.id)
     for file_id in (made.file.id, resumable.file.id):
         sft.set_expiry(owner=maya.id, file_id=file_id, expires_hours=2)
     to_the_end(clock)
     with pytest.raises(ResultGone):
-        sft.find_made(owner=maya.id, request=request)
+        sft.find_idempotent_result(owner=maya.id, request=request)
     with pytest.raises(FileNotFound):
         sft.find_upload(owner=maya.id, file_id=resumable.file.id)

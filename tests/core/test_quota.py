@@ -16,7 +16,7 @@ from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, DatabaseUnavail
 from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.model import MANIFEST_PAGE, File, VaultPolicy
-from sft_core.vault.use_cases import HELD_AHEAD, NEAR_THE_QUOTA, StoreFile, Upload, purge
+from sft_core.vault.use_cases import MAX_PREALLOCATION, PREALLOCATION_MARGIN, StoreFile, UploadSession, purge
 from support.library import LIGHT, CountedDatabase, FaultyBlobs, UnansweredDatabase, register
 
 NAME = FileName.parse("notes.txt")
@@ -39,9 +39,9 @@ def small_parts(sft: Application, *, begin: UnansweredDatabase | None = None) ->
     part = attrs.evolve(store.store_part, begin=begin)
     return attrs.evolve(
         store,
+        begin=begin,
         begin_upload=attrs.evolve(store.begin_upload, begin=begin),
         store_part=part,
-        seal=attrs.evolve(store.seal, begin=begin, store_part=part),
         abort=attrs.evolve(store.abort, begin=begin),
     )
 
@@ -122,7 +122,7 @@ def test_what_stands_around_a_file_counts_for_nothing(sft: Application, maya: Us
         sft.store_part(upload, bytes(PART))
     with pytest.raises(QuotaExceeded):
         sft.store_part(upload, b"x")
-    assert sft.seal_upload(upload).size == QUOTA
+    assert sft.seal_upload(upload).file.size == QUOTA
     with pytest.raises(QuotaExceeded):
         sft.begin_upload(owner=maya.id, name=NAME, announced_size=overhead + 1, overhead=overhead)
 
@@ -208,7 +208,7 @@ def test_a_file_holds_what_it_has_once_it_is_sealed(sft: Application, maya: User
 # --- asked for seldom ------------------------------------------------------------------------------
 
 
-def counted(sft: Application, owner: User, parts: int, announced: int | None) -> tuple[int, Upload]:
+def counted(sft: Application, owner: User, parts: int, announced: int | None) -> tuple[int, UploadSession]:
     """
     How often the parts of an upload under a generous quota change a row.
     """
@@ -231,26 +231,26 @@ def test_the_parts_of_an_announced_upload_ask_for_nothing_more(sft: Application,
 def test_an_upload_of_unknown_size_holds_in_growing_steps(sft: Application, maya: User) -> None:
     """Each time twice as much, so that sixty parts ask five times; and never far ahead."""
     changes, upload = counted(sft, maya, 60, None)
-    assert (changes, upload.held) == (5, 62 * PART)
-    assert upload.held == used(sft, maya)
-    large = attrs.evolve(upload, received=10 * HELD_AHEAD, held=10 * HELD_AHEAD)
-    policy = VaultPolicy(max_file_size=11 * HELD_AHEAD + 50)
+    assert (changes, upload.reserved_bytes) == (5, 62 * PART)
+    assert upload.reserved_bytes == used(sft, maya)
+    large = attrs.evolve(upload, received=10 * MAX_PREALLOCATION, reserved_bytes=10 * MAX_PREALLOCATION)
+    policy = VaultPolicy(max_file_size=11 * MAX_PREALLOCATION + 50)
     attrs.evolve(sft.store_part, policy=policy)(large, bytes(PART))
-    assert large.held == 11 * HELD_AHEAD + 50
+    assert large.reserved_bytes == 11 * MAX_PREALLOCATION + 50
 
 
 def test_near_the_quota_nothing_is_held_that_may_not_come(sft: Application, maya: User) -> None:
     """What is held ahead keeps no file out that fits: near its end the quota is held byte by byte."""
-    policy = VaultPolicy(max_file_size=1 << 40, quota=NEAR_THE_QUOTA + 1000)
+    policy = VaultPolicy(max_file_size=1 << 40, quota=PREALLOCATION_MARGIN + 1000)
     begin = attrs.evolve(sft.begin_upload, policy=policy)
     part = attrs.evolve(sft.store_part, policy=policy)
     plenty, scarce = (begin(owner=maya.id, name=NAME) for _ in range(2))
     for upload in (plenty, scarce):
         part(upload, bytes(300))
-    assert (plenty.held, scarce.held) == (600, 300)
-    rest = NEAR_THE_QUOTA + 1000 - 900
+    assert (plenty.reserved_bytes, scarce.reserved_bytes) == (600, 300)
+    rest = PREALLOCATION_MARGIN + 1000 - 900
     fitting = begin(owner=maya.id, name=NAME, announced_size=rest + 50, overhead=50)
-    assert fitting.held == rest
+    assert fitting.reserved_bytes == rest
     with pytest.raises(QuotaExceeded):
         part(scarce, b"x")
     part(plenty, bytes(300))

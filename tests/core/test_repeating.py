@@ -21,13 +21,12 @@ from sft_core.errors import (
     InvalidValue,
     ResultGone,
 )
-from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
-from sft_core.sharing.idempotent_use_cases import Made
-from sft_core.sharing.use_cases import IssuedLink
+from sft_core.sharing.idempotency import IdempotencyKey, IdempotentRequest
+from sft_core.sharing.use_cases import IdempotentResult, IssuedLink
 from sft_core.users.model import User
 from sft_core.values import FileName, Page, UserId
 from sft_core.vault.model import ShareTerms
-from sft_core.vault.use_cases import Upload
+from sft_core.vault.use_cases import UploadSession
 from support.library import UnansweredDatabase, register
 
 NAME = FileName.parse("once.txt")
@@ -36,21 +35,23 @@ KEY = IdempotencyKey.parse("8e03978e-40d5-43e8-bc93-6894a57f9324")
 OWNER = UserId(UUID(int=1))
 
 
-def request(*facts: str, key: IdempotencyKey = KEY) -> Repeatable:
-    return Repeatable(key=key, fingerprint=key.fingerprint(*facts))
+def request(*facts: str, key: IdempotencyKey = KEY) -> IdempotentRequest:
+    return IdempotentRequest(key=key, fingerprint=key.fingerprint(*facts))
 
 
 REQUEST = request("this")
 
 
-def received(sft: Application, owner: User) -> Upload:
+def received(sft: Application, owner: User) -> UploadSession:
     upload = sft.begin_upload(owner=owner.id, name=NAME, announced_size=len(CONTENT))
     sft.store_part(upload, CONTENT)
     return upload
 
 
-def sealed(sft: Application, owner: User, *, public: bool = False, asked: Repeatable = REQUEST) -> Made:
-    return sft.seal_once(received(sft, owner), terms=ShareTerms(max_downloads=3), public=public, request=asked)
+def sealed(
+    sft: Application, owner: User, *, public: bool = False, asked: IdempotentRequest = REQUEST
+) -> IdempotentResult:
+    return sft.seal_upload(received(sft, owner), terms=ShareTerms(max_downloads=3), public=public, idempotency=asked)
 
 
 def stored(sft: Application, owner: User) -> int:
@@ -99,11 +100,11 @@ def test_no_two_lists_of_facts_have_one_fingerprint() -> None:
 @pytest.mark.parametrize("public", [False, True])
 def test_what_was_made_is_found_again(sft: Application, maya: User, *, public: bool) -> None:
     """File, link and token are those of the first answer, by the key and the same facts."""
-    assert sft.find_made(owner=maya.id, request=REQUEST) is None
+    assert sft.find_idempotent_result(owner=maya.id, request=REQUEST) is None
     made = sealed(sft, maya, public=public)
-    assert sft.find_made.knows(owner=maya.id, key=KEY)
+    assert sft.find_idempotent_result.is_recorded(owner=maya.id, key=KEY)
     assert (made.issued is not None) == public
-    assert sft.find_made(owner=maya.id, request=REQUEST) == made
+    assert sft.find_idempotent_result(owner=maya.id, request=REQUEST) == made
     assert b"".join(sft.read_file(made.file)) == CONTENT
 
 
@@ -114,7 +115,7 @@ def test_it_is_the_same_after_the_link_is_used_and_withdrawn(sft: Application, m
     sft.redeem_share_link(token=made.issued.token)
     sft.revoke_share_link(owner=maya.id, token=made.issued.token)
     sft.issue_share_link(owner=maya.id, file_id=made.file.id)
-    again = sft.find_made(owner=maya.id, request=REQUEST)
+    again = sft.find_idempotent_result(owner=maya.id, request=REQUEST)
     assert again is not None
     assert again.issued is not None
     assert again.issued.token == made.issued.token
@@ -126,33 +127,33 @@ def test_another_request_under_the_key_is_refused(sft: Application, maya: User) 
     made = sealed(sft, maya)
     other = request("another")
     with pytest.raises(IdempotencyKeyReused):
-        sft.find_made(owner=maya.id, request=other)
+        sft.find_idempotent_result(owner=maya.id, request=other)
     with pytest.raises(IdempotencyKeyInUse):
         sealed(sft, maya, public=True, asked=other)
     for asked in (other, REQUEST):
         with pytest.raises(IdempotencyKeyReused):
-            sft.issue_once(owner=maya.id, file_id=made.file.id, request=asked)
+            sft.issue_share_link(owner=maya.id, file_id=made.file.id, idempotency=asked)
     assert stored(sft, maya) == 1
-    assert sft.find_made(owner=maya.id, request=REQUEST) == made
+    assert sft.find_idempotent_result(owner=maya.id, request=REQUEST) == made
 
 
 def test_one_owners_key_is_nothing_to_another(sft: Application, maya: User) -> None:
     """Neither found nor in the way."""
     sealed(sft, maya)
     noor = register(sft, "noor")
-    assert not sft.find_made.knows(owner=noor.id, key=KEY)
-    assert sft.find_made(owner=noor.id, request=REQUEST) is None
+    assert not sft.find_idempotent_result.is_recorded(owner=noor.id, key=KEY)
+    assert sft.find_idempotent_result(owner=noor.id, request=REQUEST) is None
     assert sealed(sft, noor).file.owner == noor.id
 
 
 def test_whoever_comes_second_leaves_nothing(sft: Application, maya: User) -> None:
     """Its upload is refused by its commit and given up; the row, the bytes and the quota are those of one file."""
     first, second = received(sft, maya), received(sft, maya)
-    made = sft.seal_once(first, terms=ShareTerms(), public=False, request=REQUEST)
+    made = sft.seal_upload(first, idempotency=REQUEST)
     with pytest.raises(IdempotencyKeyInUse):
-        sft.seal_once(second, terms=ShareTerms(), public=False, request=REQUEST)
+        sft.seal_upload(second, idempotency=REQUEST)
     sft.abort_upload(second)
-    assert sft.find_made(owner=maya.id, request=REQUEST) == made
+    assert sft.find_idempotent_result(owner=maya.id, request=REQUEST) == made
     assert stored(sft, maya) == len([*sft.store_part.blobs.list()]) == 1
     with sft.find_file.begin(read_only=True) as unit:
         assert unit.quotas.used(maya.id) == len(CONTENT)
@@ -163,7 +164,7 @@ def test_a_deleted_file_is_not_made_again(sft: Application, maya: User) -> None:
     made = sealed(sft, maya)
     sft.delete_file(owner=maya.id, file_id=made.file.id)
     with pytest.raises(ResultGone):
-        sft.find_made(owner=maya.id, request=REQUEST)
+        sft.find_idempotent_result(owner=maya.id, request=REQUEST)
     with pytest.raises(IdempotencyKeyInUse):
         sealed(sft, maya)
 
@@ -176,16 +177,16 @@ def test_a_link_whose_token_was_destroyed_is_not_made_again(sft: Application, ma
     links = begin._committed.links
     links.update({link_id: attrs.evolve(link, token=None) for link_id, link in links.items()})
     with pytest.raises(ResultGone):
-        sft.find_made(owner=maya.id, request=REQUEST)
+        sft.find_idempotent_result(owner=maya.id, request=REQUEST)
 
 
 def test_a_key_is_forgotten_in_its_time(sft: Application, maya: User, clock: SettableClock) -> None:
     """After 24 hours, to the microsecond, the same request makes another file."""
     made = sealed(sft, maya)
     clock.advance(hours=24, microseconds=-1)
-    assert sft.find_made(owner=maya.id, request=REQUEST) == made
+    assert sft.find_idempotent_result(owner=maya.id, request=REQUEST) == made
     clock.advance(microseconds=1)
-    assert sft.find_made(owner=maya.id, request=REQUEST) is None
+    assert sft.find_idempotent_result(owner=maya.id, request=REQUEST) is None
     assert sealed(sft, maya).file.id != made.file.id
 
 
@@ -195,15 +196,17 @@ def test_a_key_is_forgotten_in_its_time(sft: Application, maya: User, clock: Set
 def test_a_link_is_made_once(sft: Application, maya: User) -> None:
     """The same token each time; another file's, or another owner's, is not given by it."""
     file = sealed(sft, maya, asked=request("upload", key=IdempotencyKey.parse("upload"))).file
-    made = [sft.issue_once(owner=maya.id, file_id=file.id, request=REQUEST, max_downloads=2) for _ in range(2)]
+    made = [
+        sft.issue_share_link(owner=maya.id, file_id=file.id, idempotency=REQUEST, max_downloads=2) for _ in range(2)
+    ]
     assert made[0] == made[1]
     assert made[0].link.max_downloads == 2
     (summary,) = sft.summarise_links([file]).values()
     assert summary.token == made[0].token
     noor = register(sft, "noor")
     with pytest.raises(FileNotFound):
-        sft.issue_once(owner=noor.id, file_id=file.id, request=REQUEST)
-    assert not sft.find_made.knows(owner=noor.id, key=KEY)
+        sft.issue_share_link(owner=noor.id, file_id=file.id, idempotency=REQUEST)
+    assert not sft.find_idempotent_result.is_recorded(owner=noor.id, key=KEY)
 
 
 def test_a_link_that_somebody_else_makes_meanwhile_is_found(sft: Application, maya: User) -> None:
@@ -212,19 +215,19 @@ def test_a_link_that_somebody_else_makes_meanwhile_is_found(sft: Application, ma
     meanwhile: list[IssuedLink] = []
 
     def make() -> None:
-        meanwhile.append(sft.issue_once(owner=maya.id, file_id=file.id, request=REQUEST))
+        meanwhile.append(sft.issue_share_link(owner=maya.id, file_id=file.id, idempotency=REQUEST))
 
-    late = attrs.evolve(sft.issue_once, find=LooksTooEarly(sft, make))  # type: ignore[arg-type]  # all that is asked of it
-    assert late(owner=maya.id, file_id=file.id, request=REQUEST) == meanwhile[0]
+    late = attrs.evolve(sft.issue_share_link, find_result=LooksTooEarly(sft, make))  # type: ignore[arg-type]  # all that is asked of it
+    assert late(owner=maya.id, file_id=file.id, idempotency=REQUEST) == meanwhile[0]
 
 
 def test_a_key_that_is_over_between_two_looks_is_said_to_come_again(sft: Application, maya: User) -> None:
     """Taken at the commit and found no more: nobody can tell any longer what it stood for."""
     file = sealed(sft, maya, asked=request("upload", key=IdempotencyKey.parse("upload"))).file
-    sft.issue_once(owner=maya.id, file_id=file.id, request=REQUEST)
-    blind = attrs.evolve(sft.issue_once, find=lambda **_: None)  # type: ignore[arg-type]  # all that is asked of it
+    sft.issue_share_link(owner=maya.id, file_id=file.id, idempotency=REQUEST)
+    blind = attrs.evolve(sft.issue_share_link, find_result=lambda **_: None)  # type: ignore[arg-type]  # all that is asked of it
     with pytest.raises(IdempotencyKeyInUse):
-        blind(owner=maya.id, file_id=file.id, request=REQUEST)
+        blind(owner=maya.id, file_id=file.id, idempotency=REQUEST)
 
 
 @attrs.define
@@ -237,12 +240,12 @@ class LooksTooEarly:
     _meanwhile: Callable[[], object]
     _looked: bool = attrs.field(default=False, init=False)
 
-    def __call__(self, *, owner: UserId, request: Repeatable) -> Made | None:
+    def __call__(self, *, owner: UserId, request: IdempotentRequest) -> IdempotentResult | None:
         if not self._looked:
             self._looked = True
             self._meanwhile()
             return None
-        return self._sft.find_made(owner=owner, request=request)
+        return self._sft.find_idempotent_result(owner=owner, request=request)
 
 
 # --- commits without an answer ---------------------------------------------------------------------
@@ -258,14 +261,14 @@ def test_a_commit_without_an_answer_is_decided_by_the_repeat(
     lost = UnansweredDatabase(sft.find_file.begin, 0, happens=happens)
     first = received(sft, maya)
     with pytest.raises(DatabaseUnavailable):
-        attrs.evolve(sft.seal_once, begin=lost)(first, terms=ShareTerms(), public=public, request=REQUEST)
-    found = sft.find_made(owner=maya.id, request=REQUEST)
+        attrs.evolve(sft.seal_upload, begin=lost)(first, public=public, idempotency=REQUEST)
+    found = sft.find_idempotent_result(owner=maya.id, request=REQUEST)
     assert (found is not None) == happens
     made = found or sealed(sft, maya, public=public)
     assert (made.file.id == first.file.id) == happens
     assert stored(sft, maya) == 1
     assert b"".join(sft.read_file(made.file)) == CONTENT
-    assert sft.find_made(owner=maya.id, request=REQUEST) == made
+    assert sft.find_idempotent_result(owner=maya.id, request=REQUEST) == made
 
 
 @pytest.mark.parametrize("happens", [False, True])
@@ -277,7 +280,7 @@ def test_a_links_commit_without_an_answer_is_decided_by_the_repeat(
     assert isinstance(sft.find_file.begin, MemoryDatabase)
     lost = UnansweredDatabase(sft.find_file.begin, 0, happens=happens)
     with pytest.raises(DatabaseUnavailable):
-        attrs.evolve(sft.issue_once, begin=lost)(owner=maya.id, file_id=file.id, request=REQUEST)
-    made = sft.issue_once(owner=maya.id, file_id=file.id, request=REQUEST)
+        attrs.evolve(sft.issue_share_link, begin=lost)(owner=maya.id, file_id=file.id, idempotency=REQUEST)
+    made = sft.issue_share_link(owner=maya.id, file_id=file.id, idempotency=REQUEST)
     assert isinstance(sft.find_file.begin, MemoryDatabase)
     assert list(sft.find_file.begin._committed.links.values()) == [made.link]

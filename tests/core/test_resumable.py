@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import attrs
 import pytest
@@ -41,12 +42,15 @@ from support.resumable import (
     add,
     an_upload,
     asked,
+    discard,
     found,
     in_small_parts,
     keys,
     manifest,
     read,
+    record,
     recorded,
+    store_provisionally,
     take,
     used,
 )
@@ -95,10 +99,10 @@ def test_small_bites_make_few_parts_and_little_work(sft: Application, maya: User
     stored = 0
     for count in range(1, bites + 1):
         add(sft, maya, upload, b"x")
-        parts = manifest(sft.append_bytes, upload)
+        parts = manifest(sft.store_part, upload)
         stored += parts[-1].size
         assert len(parts) <= count // PART + PART.bit_length()
-    assert {part.size for part in manifest(sft.append_bytes, upload)} == {PART}
+    assert {part.size for part in manifest(sft.store_part, upload)} == {PART}
     assert stored <= bites * PART.bit_length()
 
 
@@ -106,7 +110,7 @@ def test_a_tail_that_would_not_fit_stays(sft: Application, maya: User) -> None:
     """Nothing is merged beyond the size of a part, and a larger part is not encrypted again for a smaller one."""
     upload = sft.create_upload(owner=maya.id, asked=asked(60)).file.id
     add(sft, maya, upload, bytes(9), bytes(8), bytes(3), bytes(16), bytes(4), bytes(5), bytes(9))
-    assert [part.size for part in manifest(sft.append_bytes, upload)] == [9, 8, 3, 16, 9, 9]
+    assert [part.size for part in manifest(sft.store_part, upload)] == [9, 8, 3, 16, 9, 9]
 
 
 def test_an_upload_without_a_byte_is_a_file_at_once(sft: Application, maya: User) -> None:
@@ -141,7 +145,7 @@ def test_bytes_move_the_row(sft: Application, maya: User, clock: SettableClock) 
 
 def test_bytes_that_wait_for_their_checksum_move_the_row(sft: Application, maya: User, clock: SettableClock) -> None:
     """Once a minute at most: a request that takes longer than an upload may rest is not given up under way."""
-    idle, append = sft.find_upload.idle, sft.append_bytes
+    idle, append = sft.find_upload.idle, sft.store_part
     assert isinstance(append.begin, MemoryDatabase)
     begin = CountedDatabase(append.begin)
     append = attrs.evolve(append, begin=begin)
@@ -152,11 +156,11 @@ def test_bytes_that_wait_for_their_checksum_move_the_row(sft: Application, maya:
     for count, step in enumerate((TOUCH_INTERVAL, idle - TOUCH_INTERVAL, idle / 2)):
         clock.advance(microseconds=step / timedelta(microseconds=1))
         for _ in range(2):
-            append.store(writing, b"xy")
+            store_provisionally(append, writing, b"xy")
         assert begin.changes == count + 1
         assert found(sft, maya, upload).file.touched_at == clock.now()
         assert sft.sweep().given_up == (count == 1)
-    append.record(writing)
+    record(append, writing)
     assert found(sft, maya, upload).offset == 14
 
 
@@ -164,12 +168,12 @@ def test_whoever_has_lost_an_upload_keeps_it_alive_no_more(sft: Application, may
     """Bytes that wait for a checksum move nobody else's row, and are told so; nothing of them stays."""
     upload = sft.create_upload(owner=maya.id, asked=asked(40)).file.id
     begun_at, hung = clock.now(), take(sft, maya, upload, 0)
-    sft.append_bytes.store(hung, b"ab")
+    store_provisionally(sft.store_part, hung, b"ab")
     take(sft, maya, upload, 0)
     clock.advance(minutes=2)
     with pytest.raises(UploadTakenOver):
-        sft.append_bytes.store(hung, b"cd")
-    sft.append_bytes.discard(hung)
+        store_provisionally(sft.store_part, hung, b"cd")
+    discard(sft.store_part, hung)
     assert found(sft, maya, upload).file.touched_at == begun_at
     assert keys(sft) == set()
 
@@ -185,8 +189,8 @@ def test_a_store_that_fails_loses_nothing_that_was_told(
     """Whether the part is stored, read for merging or removed after it: what was acknowledged stays."""
     upload = sft.create_upload(owner=maya.id, asked=asked(8)).file.id
     add(sft, maya, upload, b"ab", b"c")
-    blobs = FaultyBlobs(sft.append_bytes.blobs, {call: BlobStoreUnavailable("no answer")}, too_late=too_late)
-    append = attrs.evolve(sft.append_bytes, blobs=blobs, read=attrs.evolve(sft.append_bytes.read, blobs=blobs))
+    blobs = FaultyBlobs(sft.store_part.blobs, {call: BlobStoreUnavailable("no answer")}, too_late=too_late)
+    append = attrs.evolve(sft.store_part, blobs=blobs, read=attrs.evolve(sft.store_part.read, blobs=blobs))
     writing = take(sft, maya, upload, 3)
     if call[0] == "delete":
         append(writing, b"de")
@@ -205,9 +209,9 @@ def test_a_commit_without_an_answer_takes_nothing_apart(sft: Application, maya: 
     """Whether it happened or not: what the offset says afterwards is there to the last byte."""
     upload = sft.create_upload(owner=maya.id, asked=asked(4)).file.id
     add(sft, maya, upload, b"ab")
-    begin = sft.append_bytes.begin
+    begin = sft.store_part.begin
     assert isinstance(begin, MemoryDatabase)
-    append = attrs.evolve(sft.append_bytes, begin=UnansweredDatabase(begin, 0, happens=happens))
+    append = attrs.evolve(sft.store_part, begin=UnansweredDatabase(begin, 0, happens=happens))
     with pytest.raises(DatabaseUnavailable):
         append(take(sft, maya, upload, 2), b"cd")
     assert found(sft, maya, upload).offset == (4 if happens else 2)
@@ -220,7 +224,7 @@ def test_a_part_that_is_lost_is_told(sft: Application, maya: User) -> None:
     """Bytes that were acknowledged and are gone from the store are an error of their own, not of whoever writes."""
     upload = sft.create_upload(owner=maya.id, asked=asked(4)).file.id
     add(sft, maya, upload, b"ab")
-    sft.append_bytes.blobs.delete(manifest(sft.append_bytes, upload)[0].blob_key)
+    sft.store_part.blobs.delete(manifest(sft.store_part, upload)[0].blob_key)
     with pytest.raises(BlobMissing):
         add(sft, maya, upload, b"cd")
 
@@ -234,11 +238,11 @@ def test_whoever_is_late_writes_nothing(sft: Application, maya: User) -> None:
     hung = add(sft, maya, upload, b"ab")
     later = take(sft, maya, upload, 2)
     with pytest.raises(UploadTakenOver):
-        sft.append_bytes(hung, b"XY")
-    sft.append_bytes(later, b"cd")
+        sft.store_part(hung, b"XY")
+    sft.store_part(later, b"cd")
     with pytest.raises(UploadTakenOver):
-        sft.append_bytes(hung, b"XY")
-    sft.append_bytes(later, b"ef")
+        sft.store_part(hung, b"XY")
+    sft.store_part(later, b"ef")
     assert keys(sft) == recorded(sft)
     sft.finish_upload(owner=maya.id, file_id=upload)
     finished(sft, maya, b"abcdef")
@@ -250,10 +254,10 @@ def test_whoever_is_late_cannot_read_what_was_merged(sft: Application, maya: Use
     hung = add(sft, maya, upload, b"a")
     add(sft, maya, upload, b"b")
     with pytest.raises(UploadTakenOver):
-        sft.append_bytes(hung, b"X")
+        sft.store_part(hung, b"X")
     sft.terminate_upload(owner=maya.id, file_id=upload)
     with pytest.raises(UploadAborted):
-        sft.append_bytes(hung, b"X")
+        sft.store_part(hung, b"X")
     assert keys(sft) == set()
 
 
@@ -269,10 +273,10 @@ def test_a_refused_takeover_leaves_the_upload_to_whom_it_was(sft: Application, m
     with pytest.raises(LengthAnnounced):
         take(sft, maya, upload, 2, length=7)
     with pytest.raises(FileTooLarge):
-        sft.take_upload(owner=maya.id, file_id=upload, offset=2, coming=5)
+        sft.acquire_upload(owner=maya.id, file_id=upload, offset=2, incoming_bytes=5)
     with pytest.raises(FileNotFound):
         take(sft, noor, upload, 2)
-    sft.append_bytes(writing, b"cdef")
+    sft.store_part(writing, b"cdef")
     assert found(sft, maya, upload).is_complete
 
 
@@ -281,15 +285,15 @@ def test_bytes_that_wait_for_their_checksum_are_nobodys(sft: Application, maya: 
     upload = sft.create_upload(owner=maya.id, asked=asked(40)).file.id
     writing = add(sft, maya, upload, b"ab")
     for bite in (bytes(16), bytes(10)):
-        sft.append_bytes.store(writing, bite)
+        store_provisionally(sft.store_part, writing, bite)
     assert found(sft, maya, upload).offset == 2
-    sft.append_bytes.discard(writing)
+    discard(sft.store_part, writing)
     assert keys(sft) == recorded(sft)
-    sft.append_bytes.store(writing, b"cd")
-    sft.append_bytes.store(writing, bytes(16))
+    store_provisionally(sft.store_part, writing, b"cd")
+    store_provisionally(sft.store_part, writing, bytes(16))
     with pytest.raises(FileTooLarge):
-        sft.append_bytes.store(writing, bytes(21))
-    sft.append_bytes.record(writing)
+        store_provisionally(sft.store_part, writing, bytes(21))
+    record(sft.store_part, writing)
     assert found(sft, maya, upload).offset == 20
     assert keys(sft) == recorded(sft)
 
@@ -297,16 +301,19 @@ def test_bytes_that_wait_for_their_checksum_are_nobodys(sft: Application, maya: 
 def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya: User) -> None:
     """A gap is refused and its part removed, so that what is recorded has none. Each tells when it is encrypted."""
     upload = sft.create_upload(owner=maya.id, asked=asked(11)).file.id
-    writing, append = take(sft, maya, upload, 0), sft.append_bytes
-    first = append.place(writing, 5)
-    second = append.place(writing, 6, after=first)
+    writing, append = take(sft, maya, upload, 0), sft.store_part
+    first = append.allocate(writing, 5)
+    second = append.allocate(writing, 6, after=first)
     with pytest.raises(UploadIncomplete):
-        append.settle(writing, append.put(writing, second, b" after"))
+        append.accept(writing, append.put(writing, second, b" after"))
+    append.delete_orphans(writing)
+    assert keys(sft) == set()
     encrypted = list[int]()
-    append.settle(writing, append.put(writing, first, b"first", taken=lambda: encrypted.append(first.number)))
-    append.settle(writing, append.put(writing, second, b" after", taken=lambda: encrypted.append(second.number)))
+    for slot, content in ((first, b"first"), (second, b" after")):
+        part = append.put(writing, slot, content, on_encrypted=partial(encrypted.append, slot.number))
+        append.accept(writing, part, is_followed=True)
     assert encrypted == [0, 1]
-    append.record(writing)
+    record(append, writing)
     sft.finish_upload(owner=maya.id, file_id=upload)
     finished(sft, maya, b"first after")
 
@@ -345,10 +352,10 @@ def test_no_upload_grows_beyond_the_largest_file(clock: SettableClock) -> None:
     upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
     writing = add(sft, maya, upload, bytes(8))
     with pytest.raises(FileTooLarge):
-        sft.append_bytes(writing, bytes(3))
+        sft.store_part(writing, bytes(3))
     with pytest.raises(FileTooLarge):
         take(sft, maya, upload, 8, length=11)
-    sft.append_bytes(take(sft, maya, upload, 8, length=10), bytes(2))
+    sft.store_part(take(sft, maya, upload, 8, length=10), bytes(2))
     assert sft.finish_upload(owner=maya.id, file_id=upload).is_sealed
     finished(sft, maya, bytes(10))
 
@@ -365,7 +372,7 @@ def test_a_quota_is_held_from_the_announcement_on_or_byte_by_byte(clock: Settabl
     writing = add(sft, maya, open_ended, bytes(8))
     assert used(sft, maya) == 20
     with pytest.raises(QuotaExceeded) as told:
-        sft.append_bytes(writing, b"x")
+        sft.store_part(writing, b"x")
     assert (told.value.quota, told.value.used) == (20, 12)
     assert keys(sft) == recorded(sft)
     with pytest.raises(QuotaExceeded):
@@ -385,32 +392,32 @@ def test_bytes_that_wait_for_their_checksum_hold_their_quota(clock: SettableCloc
     add(sft, maya, upload, bytes(5))
     writing = take(sft, maya, upload, 5)
     for size in (21, 37):
-        sft.append_bytes.store(writing, bytes(16))
+        store_provisionally(sft.store_part, writing, bytes(16))
         assert used(sft, maya) == 10 + size
     stored = keys(sft)
     with pytest.raises(QuotaExceeded) as told:
-        sft.append_bytes.store(writing, bytes(4))
+        store_provisionally(sft.store_part, writing, bytes(4))
     assert (told.value.quota, told.value.used) == (50, 10)
     assert keys(sft) == stored
-    sft.append_bytes.discard(writing)
+    discard(sft.store_part, writing)
     assert (used(sft, maya), keys(sft)) == (15, recorded(sft))
-    sft.append_bytes.store(writing, bytes(16))
-    sft.append_bytes.record(writing)
+    store_provisionally(sft.store_part, writing, bytes(16))
+    record(sft.store_part, writing)
     assert (used(sft, maya), keys(sft)) == (31, recorded(sft))
 
 
 def test_where_there_is_plenty_of_it_the_quota_is_asked_seldom(sft: Application, maya: User) -> None:
     """In growing steps, that are given back with what is recorded, or dropped."""
-    assert isinstance(sft.append_bytes.begin, MemoryDatabase)
-    begin = CountedDatabase(sft.append_bytes.begin)
-    append = attrs.evolve(sft.append_bytes, begin=begin, policy=VaultPolicy(max_file_size=1 << 40, quota=1 << 40))
-    for end, left in ((append.record, 60 * PART), (append.discard, 0)):
+    assert isinstance(sft.store_part.begin, MemoryDatabase)
+    begin = CountedDatabase(sft.store_part.begin)
+    append = attrs.evolve(sft.store_part, begin=begin, policy=VaultPolicy(max_file_size=1 << 40, quota=1 << 40))
+    for end, left in ((record, 60 * PART), (discard, 0)):
         upload, begin.changes = sft.create_upload(owner=maya.id, asked=asked(None)).file.id, 0
         writing, before = take(sft, maya, upload, 0), used(sft, maya)
         for _ in range(60):
-            append.store(writing, bytes(PART))
+            store_provisionally(append, writing, bytes(PART))
         assert (begin.changes, used(sft, maya) - before) == (5, 62 * PART)
-        end(writing)
+        end(append, writing)
         assert (used(sft, maya) - before, keys(sft)) == (left, recorded(sft))
 
 
@@ -418,28 +425,28 @@ def test_what_a_lost_writer_held_is_given_back_by_the_next_one(sft: Application,
     """And not again by the lost one, should it still be there: then it is the other's."""
     upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
     lost = add(sft, maya, upload, b"ab")
-    sft.append_bytes.store(lost, bytes(PART))
+    store_provisionally(sft.store_part, lost, bytes(PART))
     assert used(sft, maya) > PART
     later = take(sft, maya, upload, 2)
     assert used(sft, maya) == 2
-    sft.append_bytes.store(later, bytes(5))
+    store_provisionally(sft.store_part, later, bytes(5))
     held = used(sft, maya)
     with pytest.raises(UploadTakenOver):
-        sft.append_bytes.store(lost, bytes(2 * PART))
-    sft.append_bytes.discard(lost)
+        store_provisionally(sft.store_part, lost, bytes(2 * PART))
+    discard(sft.store_part, lost)
     assert used(sft, maya) == held
-    sft.append_bytes.record(later)
+    record(sft.store_part, later)
     assert (used(sft, maya), keys(sft)) == (7, recorded(sft))
 
 
 def test_what_is_held_for_dropped_bytes_is_given_back_later_if_not_now(sft: Application, maya: User) -> None:
     """A database that is away keeps nobody from being told why the bytes were dropped."""
     upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
-    assert isinstance(sft.append_bytes.begin, MemoryDatabase)
-    begin = UnansweredDatabase(sft.append_bytes.begin, 1, happens=False)
-    writing, append = take(sft, maya, upload, 0), attrs.evolve(sft.append_bytes, begin=begin)
-    append.store(writing, b"ab")
-    append.discard(writing)
+    assert isinstance(sft.store_part.begin, MemoryDatabase)
+    begin = UnansweredDatabase(sft.store_part.begin, 1, happens=False)
+    writing, append = take(sft, maya, upload, 0), attrs.evolve(sft.store_part, begin=begin)
+    store_provisionally(append, writing, b"ab")
+    discard(append, writing)
     assert (used(sft, maya) > 0, keys(sft)) == (True, set())
     take(sft, maya, upload, 0)
     assert used(sft, maya) == 0
@@ -453,12 +460,12 @@ def test_what_cannot_fit_is_refused_before_it_comes(clock: SettableClock) -> Non
     upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
     writing = add(sft, maya, upload, bytes(10))
     with pytest.raises(FileTooLarge):
-        sft.take_upload(owner=maya.id, file_id=upload, offset=10, coming=31)
+        sft.acquire_upload(owner=maya.id, file_id=upload, offset=10, incoming_bytes=31)
     with pytest.raises(QuotaExceeded) as told:
-        sft.take_upload(owner=maya.id, file_id=upload, offset=10, coming=21)
+        sft.acquire_upload(owner=maya.id, file_id=upload, offset=10, incoming_bytes=21)
     assert (told.value.quota, told.value.used) == (60, 30)
-    sft.append_bytes(writing, bytes(10))
-    sft.append_bytes(sft.take_upload(owner=maya.id, file_id=upload, offset=20, coming=10), bytes(10))
+    sft.store_part(writing, bytes(10))
+    sft.store_part(sft.acquire_upload(owner=maya.id, file_id=upload, offset=20, incoming_bytes=10), bytes(10))
 
 
 def test_types_are_looked_at_before_anything_is_stored(clock: SettableClock) -> None:
@@ -497,7 +504,7 @@ def test_an_upload_that_is_ended_leaves_nothing(sft: Application, maya: User) ->
     writing = add(sft, maya, upload, b"abc")
     sft.terminate_upload(owner=maya.id, file_id=upload)
     with pytest.raises(UploadAborted):
-        sft.append_bytes(writing, bytes(5))
+        sft.store_part(writing, bytes(5))
     whole = an_upload(sft, maya, b"abc")
     sft.finish_upload(owner=maya.id, file_id=whole)
     sft.terminate_upload(owner=maya.id, file_id=whole)

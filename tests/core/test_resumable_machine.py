@@ -22,9 +22,23 @@ from sft_core.errors import (
     UploadTakenOver,
 )
 from sft_core.values import FileId
-from sft_core.vault.use_cases.append import Writing
+from sft_core.vault.use_cases import UploadSession
 from support.library import LIGHT, register
-from support.resumable import PART, asked, found, in_small_parts, keys, manifest, read, recorded, take, used
+from support.resumable import (
+    PART,
+    asked,
+    discard,
+    found,
+    in_small_parts,
+    keys,
+    manifest,
+    read,
+    record,
+    recorded,
+    store_provisionally,
+    take,
+    used,
+)
 
 LARGEST = 90
 QUOTA = 200
@@ -54,7 +68,7 @@ class Hand:
     """
 
     plain: Plain
-    writing: Writing
+    writing: UploadSession
     turn: int
 
 
@@ -123,15 +137,15 @@ class Uploads(RuleBasedStateMachine):
     @rule(hand=hands, bite=st.binary(max_size=PART), recorded=st.booleans())
     def bring(self, hand: Hand, bite: bytes, *, recorded: bool) -> None:
         """Bytes come; or they wait for a checksum that turns out to be wrong."""
-        plain, append = hand.plain, self.sft.append_bytes
+        plain, append = hand.plain, self.sft.store_part
         grown = plain.content + bite
         is_writer = not plain.is_over and not plain.is_sealed and hand.turn == plain.writer
         try:
-            append.store(hand.writing, bite)
+            store_provisionally(append, hand.writing, bite)
             if not recorded:
-                append.discard(hand.writing)
+                discard(append, hand.writing)
                 return
-            append.record(hand.writing)
+            record(append, hand.writing)
         except (UploadTakenOver, UploadAborted):
             assert not is_writer
         except FileTooLarge:
@@ -182,7 +196,7 @@ class Uploads(RuleBasedStateMachine):
         for file_id, plain in self.plain.items():
             if not plain.is_over:
                 short = PART.bit_length()
-                assert len(manifest(self.sft.append_bytes, file_id)) <= (1 + len(plain.content) // PART) * (1 + short)
+                assert len(manifest(self.sft.store_part, file_id)) <= (1 + len(plain.content) // PART) * (1 + short)
 
 
 TestUploads = Uploads.TestCase

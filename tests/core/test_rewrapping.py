@@ -21,13 +21,11 @@ from sft_core.errors import InvalidValue, KeyRetired, UnknownKey
 from sft_core.keys.model import SecretKind, StoredSecret
 from sft_core.keys.ports import Rewrapping
 from sft_core.keys.use_cases import MAX_PASSES, RewrapSecrets
-from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
-from sft_core.sharing.use_cases import IssueShareLink
+from sft_core.sharing.idempotency import IdempotencyKey, IdempotentRequest
+from sft_core.sharing.use_cases import IssueShareLink, SealUpload
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, Secret, WrappedSecret
-from sft_core.vault.model import ShareTerms
-from sft_core.vault.use_cases import SealUpload
-from sft_core.vault.use_cases.resumable import UploadAsked
+from sft_core.vault.use_cases.resumable import UploadRequest
 from support.library import MeanwhileKeyRing, stored
 from support.resumable import keys
 
@@ -174,7 +172,7 @@ def test_an_upload_that_began_before_ends_after(
     sft.store_part(upload, b"first")
     assert [batch.rewrapped for batch in rewrap(key_id=old_id, batch=100)] == [1]
     sft.store_part(upload, b" and last")
-    file = sft.seal_and_share(upload, terms=ShareTerms())
+    file = sft.seal_upload(upload, public=True).file
     assert dict(secrets.count()[SecretKind.FILE_KEY]) == {NEW_ID: 1}
     read = attrs.evolve(sft.read_file, keyring=AesKeyRing(NEW))
     found = sft.find_file(owner=maya.id, file_id=file.id)
@@ -260,7 +258,7 @@ Add = Callable[[Application, User, StaleRing], object]
 
 
 def a_small_file(sft: Application, maya: User, ring: StaleRing) -> object:
-    seal = attrs.evolve(sft.seal_upload, store_part=attrs.evolve(sft.store_part, keyring=ring))
+    seal = attrs.evolve(sft.store_file.seal, keyring=ring)
     return attrs.evolve(sft.store_file, seal=seal)(owner=maya.id, name=FileName.parse("a"), content=[b"x"])
 
 
@@ -273,25 +271,24 @@ def a_file_longer_than_announced(sft: Application, maya: User, ring: StaleRing) 
     part = attrs.evolve(sft.store_part, keyring=ring)
     part(upload, b"one")
     part(upload, b"two")
-    assert upload.intended
+    assert upload.is_persisted
     return upload
 
 
 def a_resumable_file(sft: Application, maya: User, ring: StaleRing) -> object:
-    asked = UploadAsked(name=FileName.parse("a"), media_type=OCTET_STREAM)
+    asked = UploadRequest(name=FileName.parse("a"), media_type=OCTET_STREAM)
     return attrs.evolve(sft.create_upload, keyring=ring)(owner=maya.id, asked=asked)
 
 
-def request(key: str) -> Repeatable:
+def request(key: str) -> IdempotentRequest:
     parsed = IdempotencyKey.parse(key)
-    return Repeatable(key=parsed, fingerprint=parsed.fingerprint())
+    return IdempotentRequest(key=parsed, fingerprint=parsed.fingerprint())
 
 
 def a_small_file_made_once(sft: Application, maya: User, ring: StaleRing) -> object:
-    seal = attrs.evolve(sft.seal_upload, store_part=attrs.evolve(sft.store_part, keyring=ring))
+    seal = attrs.evolve(sft.seal_upload.seal, keyring=ring)
     upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
-    once = attrs.evolve(sft.seal_once, seal=seal)
-    return once(upload, terms=ShareTerms(), public=False, request=request("file"))
+    return attrs.evolve(sft.seal_upload, seal=seal)(upload, idempotency=request("file"))
 
 
 def a_seed(sft: Application, maya: User, ring: StaleRing) -> object:
@@ -324,9 +321,9 @@ def sealing_and_issuing(
     """
     What makes a file and what makes its link, of which one wraps under a key that is retired by then.
     """
-    part = attrs.evolve(sft.store_part, keyring=stale if is_file_stale else stale.after)
-    seal = attrs.evolve(sft.seal_upload, store_part=part)
-    return seal, attrs.evolve(sft.issue_share_link, keyring=stale.after if is_file_stale else stale)
+    rule = attrs.evolve(sft.seal_upload.seal, keyring=stale if is_file_stale else stale.after)
+    issue = attrs.evolve(sft.issue_share_link, keyring=stale.after if is_file_stale else stale)
+    return attrs.evolve(sft.seal_upload, seal=rule, issue=issue), issue
 
 
 @pytest.mark.parametrize("is_file_stale", [True, False])
@@ -336,7 +333,7 @@ def test_a_link_is_wrapped_again_too(
     """Alone, and in one commit with its file, of whose two secrets either may be the one that is refused."""
     seal, issue = sealing_and_issuing(sft, stale, is_file_stale=is_file_stale)
     upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
-    file = attrs.evolve(sft.seal_and_share, seal=seal, issue=issue)(upload, terms=ShareTerms())
+    file = seal(upload, public=True).file
     stale.times = 1
     attrs.evolve(issue, keyring=stale)(owner=maya.id, file_id=file.id)
     assert stored_under(secrets) == {NEW_ID}
@@ -350,14 +347,11 @@ def test_a_link_that_is_made_once_is_wrapped_again_too(
     """Alone, and in one commit with its file; what is kept for the next time is what was stored in the end."""
     seal, issue = sealing_and_issuing(sft, stale, is_file_stale=is_file_stale)
     upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
-    once = attrs.evolve(sft.seal_once, seal=seal, issue=issue)
-    made = once(upload, terms=ShareTerms(), public=True, request=request("file"))
-    find = attrs.evolve(sft.find_made, keyring=stale)
+    made = seal(upload, public=True, idempotency=request("file"))
+    find = attrs.evolve(sft.find_idempotent_result, keyring=stale)
     assert find(owner=maya.id, request=request("file")) == made
     stale.times = 1
-    issued = attrs.evolve(sft.issue_once, issue=attrs.evolve(issue, keyring=stale))(
-        owner=maya.id, file_id=made.file.id, request=request("link")
-    )
+    issued = attrs.evolve(issue, keyring=stale)(owner=maya.id, file_id=made.file.id, idempotency=request("link"))
     found = find(owner=maya.id, request=request("link"))
     assert found is not None
     assert found.issued == issued

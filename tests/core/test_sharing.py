@@ -198,11 +198,11 @@ def test_a_public_upload_is_never_there_without_its_link(sft: Application, maya:
         raise UnwrapFailed
 
     ring = MeanwhileKeyRing(sft.issue_share_link.keyring, no_answer)
-    share = attrs.evolve(sft.seal_and_share, issue=attrs.evolve(sft.seal_and_share.issue, keyring=ring))
+    seal = attrs.evolve(sft.seal_upload, issue=attrs.evolve(sft.seal_upload.issue, keyring=ring))
     with pytest.raises(UnwrapFailed):
-        share(upload, terms=ShareTerms())
+        seal(upload, terms=ShareTerms(), public=True)
     assert sft.list_files(owner=maya.id, page=Page()) == ()
-    file = sft.seal_and_share(upload, terms=ShareTerms(max_downloads=2))
+    file = sft.seal_upload(upload, terms=ShareTerms(max_downloads=2), public=True).file
     current = sft.summarise_links([file])[file.id].current
     assert current is not None
     assert current.max_downloads == 2

@@ -17,7 +17,7 @@ from sft_core.errors import BlobStoreFull, DatabaseUnavailable, QuotaExceeded
 from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.model import File, ShareTerms
-from sft_core.vault.use_cases import Upload
+from sft_core.vault.use_cases import UploadSession
 from support.library import LIGHT, CountedDatabase, FaultyBlobs, RowsWatched, UnansweredDatabase
 
 NAME = FileName.parse("small.txt")
@@ -29,7 +29,7 @@ def sft() -> Application:
     return memory_application(environ=LIGHT | {"USER_QUOTA": "1000"})
 
 
-def begun(sft: Application, owner: User, size: int = len(CONTENT)) -> Upload:
+def begun(sft: Application, owner: User, size: int = len(CONTENT)) -> UploadSession:
     return sft.begin_upload(owner=owner.id, name=NAME, announced_size=size)
 
 
@@ -55,7 +55,7 @@ def test_a_small_file_is_one_part_and_one_commit(sft: Application, maya: User, c
     part(upload, content)
     assert begin.changes == 0
     assert not database(sft)._committed.files
-    file = attrs.evolve(sft.seal_upload, begin=begin, store_part=part)(upload)
+    file = attrs.evolve(sft.seal_upload, begin=begin, store_part=part)(upload).file
     assert begin.changes == 1
     assert len(keys(sft)) == 1
     assert content_of(sft, sft.find_file(owner=maya.id, file_id=file.id)) == content
@@ -64,12 +64,12 @@ def test_a_small_file_is_one_part_and_one_commit(sft: Application, maya: User, c
 
 def test_a_part_of_a_form_waits_for_its_end_or_its_row(sft: Application, maya: User) -> None:
     """How long the file is in what was announced nobody knows before: a part that comes earlier has a row first."""
-    upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=700, overhead=690, tells_end=True)
+    upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=700, overhead=690, reports_final_size=True)
     sft.store_part(upload, CONTENT)
-    assert upload.intended
+    assert upload.is_persisted
     assert upload.file.id in database(sft)._committed.files
     sft.store_part(upload, CONTENT)
-    assert content_of(sft, sft.seal_upload(upload)) == 2 * CONTENT
+    assert content_of(sft, sft.seal_upload(upload).file) == 2 * CONTENT
 
 
 @pytest.mark.parametrize("content", [b"", b"x", CONTENT])
@@ -77,10 +77,10 @@ def test_so_is_one_of_unknown_size_whose_end_is_told(sft: Application, maya: Use
     """Told before its part is stored; its hold is asked for by the one commit."""
     begin = CountedDatabase(database(sft))
     part = attrs.evolve(sft.store_part, begin=begin)
-    upload = attrs.evolve(sft.begin_upload, begin=begin)(owner=maya.id, name=NAME, tells_end=True)
-    upload.expected = len(content)
+    upload = attrs.evolve(sft.begin_upload, begin=begin)(owner=maya.id, name=NAME, reports_final_size=True)
+    upload.expected_size = len(content)
     part(upload, content)
-    file = attrs.evolve(sft.seal_upload, begin=begin, store_part=part)(upload)
+    file = attrs.evolve(sft.seal_upload, begin=begin, store_part=part)(upload).file
     assert begin.changes == 1
     assert content_of(sft, sft.find_file(owner=maya.id, file_id=file.id)) == content
     assert database(sft)._committed.usages[maya.id] == len(content)
@@ -92,21 +92,21 @@ def test_a_part_that_others_follow_is_not_stored_without_a_row(
 ) -> None:
     """However long its client takes for the next one; also if it is a short part of a small file."""
     blobs = RowsWatched(sft.store_part.blobs, database(sft))
-    upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=announced, tells_end=True)
+    upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=announced, reports_final_size=True)
     assert not database(sft)._committed.files
     part = attrs.evolve(sft.store_part, blobs=blobs)
     part(upload, CONTENT)
-    upload.expected = 2 * len(CONTENT)
+    upload.expected_size = 2 * len(CONTENT)
     part(upload, CONTENT)
     assert blobs.known == [True, True]
-    assert content_of(sft, sft.seal_upload(upload)) == 2 * CONTENT
+    assert content_of(sft, sft.seal_upload(upload).file) == 2 * CONTENT
 
 
 def test_one_of_unknown_size_that_does_not_fit_leaves_nothing(sft: Application, maya: User) -> None:
     """Refused by its commit if it is small, else before its first part is stored."""
-    begin = partial(sft.begin_upload, owner=maya.id, name=NAME, tells_end=True)
+    begin = partial(sft.begin_upload, owner=maya.id, name=NAME, reports_final_size=True)
     small, large = begin(), begin()
-    small.expected = 1001
+    small.expected_size = 1001
     sft.store_part(small, bytes(1001))
     with pytest.raises(QuotaExceeded):
         sft.seal_upload(small)
@@ -125,7 +125,7 @@ def test_a_row_whose_commit_had_no_answer_is_given_up_with_its_hold(
 ) -> None:
     """Of an upload that turned out to be a long one: it is there or not, and then it is not."""
     lost = UnansweredDatabase(database(sft), 0, happens=happens)
-    upload = sft.begin_upload(owner=maya.id, name=NAME, tells_end=True)
+    upload = sft.begin_upload(owner=maya.id, name=NAME, reports_final_size=True)
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.store_part, begin=lost)(upload, CONTENT)
     assert bool(database(sft)._committed.files) == happens
@@ -139,8 +139,8 @@ def test_a_small_public_file_has_its_link_in_the_same_commit(sft: Application, m
     begin = CountedDatabase(database(sft))
     upload = begun(sft, maya)
     sft.store_part(upload, CONTENT)
-    share = attrs.evolve(sft.seal_and_share, begin=begin)
-    file = share(upload, terms=ShareTerms(max_downloads=3))
+    seal = attrs.evolve(sft.seal_upload, begin=begin)
+    file = seal(upload, terms=ShareTerms(max_downloads=3), public=True).file
     assert begin.changes == 1
     (summary,) = sft.summarise_links([file]).values()
     assert summary.current is not None
@@ -165,7 +165,7 @@ def test_one_that_turns_out_larger_becomes_an_upload_like_others(sft: Applicatio
     sft.store_part(upload, CONTENT)
     sft.store_part(upload, CONTENT)
     assert upload.file.id in database(sft)._committed.files
-    file = sft.seal_upload(upload)
+    file = sft.seal_upload(upload).file
     assert (file.size, content_of(sft, file)) == (2 * len(CONTENT), CONTENT + CONTENT)
     assert database(sft)._committed.usages[maya.id] == 2 * len(CONTENT)
 
@@ -212,9 +212,8 @@ def test_whoever_stores_at_once_is_refused_whole(sft: Application, maya: User) -
 def test_a_commit_without_an_answer_is_not_undone(sft: Application, maya: User, *, happens: bool) -> None:
     """The file is there and whole, or a part is left that no row knows: nobody can tell, so nothing is removed."""
     begin = UnansweredDatabase(database(sft), 0, happens=happens)
-    seal = attrs.evolve(sft.seal_upload, begin=begin)
     with pytest.raises(DatabaseUnavailable):
-        attrs.evolve(sft.store_file, seal=seal)(owner=maya.id, name=NAME, content=[CONTENT])
+        attrs.evolve(sft.store_file, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT])
     assert len(keys(sft)) == 1
     files = list(database(sft)._committed.files.values())
     assert [content_of(sft, file) for file in files] == ([CONTENT] if happens else [])

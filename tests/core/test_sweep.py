@@ -38,8 +38,8 @@ from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, ShareToken
 from sft_core.vault.model import File, FileState
 from sft_core.vault.ports import BlobInfo
-from sft_core.vault.use_cases import Upload
-from sft_core.vault.use_cases.resumable import UploadAsked
+from sft_core.vault.use_cases import UploadSession
+from sft_core.vault.use_cases.resumable import UploadRequest
 from sft_core.vault.use_cases.upload_session import TOUCH_INTERVAL
 from support.library import LIGHT, FaultyBlobs, register
 
@@ -50,7 +50,7 @@ TICK = timedelta(microseconds=1)
 STEP = 50
 
 
-def begun(sft: Application, owner: User, *parts: bytes) -> Upload:
+def begun(sft: Application, owner: User, *parts: bytes) -> UploadSession:
     upload = sft.begin_upload(owner=owner.id, name=NAME)
     for part in parts:
         sft.store_part(upload, part)
@@ -105,7 +105,7 @@ def test_there_is_nothing_to_do_at_first(sft: Application, maya: User) -> None:
     for _ in range(2):
         assert sft.sweep() == Swept()
     sft.store_part(upload, b"it")
-    assert sft.seal_upload(upload).size == len(b"half of it")
+    assert sft.seal_upload(upload).file.size == len(b"half of it")
     assert b"".join(map(bytes, sft.read_file(file))) == b"content"
 
 
@@ -124,10 +124,10 @@ def test_an_upload_that_nobody_can_go_on_with_is_given_up(sft: Application, maya
 
 def test_an_upload_that_nobody_goes_on_with_is_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
     """One that might be gone on with, a day after its last byte and not a microsecond earlier."""
-    upload = sft.create_upload(owner=maya.id, asked=UploadAsked(name=NAME, media_type=OCTET_STREAM, length=100))
+    upload = sft.create_upload(owner=maya.id, asked=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=100))
     clock.advance(hours=1)
-    writing = sft.take_upload(owner=maya.id, file_id=upload.file.id, offset=0)
-    sft.append_bytes(writing, b"x" * 10)
+    writing = sft.acquire_upload(owner=maya.id, file_id=upload.file.id, offset=0)
+    sft.store_part(writing, b"x" * 10)
     clock.advance(microseconds=IDLE / TICK - 1)
     assert sft.sweep() == Swept()
     clock.advance(microseconds=1)
@@ -157,15 +157,15 @@ def test_a_part_that_takes_longer_than_an_upload_is_kept_still_comes() -> None:
     sft = memory_application(clock, LIGHT | {"UPLOAD_IDLE_HOURS": "1"})
     maya = register(sft, "maya")
     single = sft.begin_upload(owner=maya.id, name=NAME)
-    resumable = sft.create_upload(owner=maya.id, asked=UploadAsked(name=NAME, media_type=OCTET_STREAM, length=2))
-    writing = sft.take_upload(owner=maya.id, file_id=resumable.file.id, offset=0)
+    resumable = sft.create_upload(owner=maya.id, asked=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=2))
+    writing = sft.acquire_upload(owner=maya.id, file_id=resumable.file.id, offset=0)
     for offset in range(2):
         clock.advance(seconds=4096 + 60)
         assert sft.sweep() == Swept()
         assert sft.find_upload(owner=maya.id, file_id=resumable.file.id).offset == offset
         sft.store_part(single, b"x")
-        sft.append_bytes(writing, b"x")
-    assert sft.seal_upload(single).size == 2
+        sft.store_part(writing, b"x")
+    assert sft.seal_upload(single).file.size == 2
     assert sft.finish_upload(owner=maya.id, file_id=resumable.file.id).is_sealed
 
 
@@ -176,7 +176,7 @@ def test_who_goes_on_is_not_given_up(sft: Application, maya: User, clock: Settab
         clock.advance(seconds=(sft.sweep.policy.single_idle - TOUCH_INTERVAL).total_seconds())
         sft.store_part(upload, b"more")
         assert sft.sweep() == Swept()
-    assert sft.seal_upload(upload).size == len(b"onemoremoremore")
+    assert sft.seal_upload(upload).file.size == len(b"onemoremoremore")
 
 
 def test_a_removal_that_was_cut_off_is_finished(sft: Application, maya: User) -> None:
@@ -329,7 +329,7 @@ def test_the_part_of_a_small_file_is_left_alone_until_its_row_comes(
     assert states(sft) == Counter()
     clock.advance(microseconds=GRACE / TICK - 1)
     assert sft.sweep() == Swept()
-    file = sft.seal_upload(upload)
+    file = sft.seal_upload(upload).file
     assert b"".join(map(bytes, sft.read_file(file))) == b"small"
 
 

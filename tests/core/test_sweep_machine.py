@@ -27,7 +27,7 @@ from sft_core.maintenance.sweep import Swept
 from sft_core.values import FileId, FileName
 from sft_core.vault.model import File, FileState
 from sft_core.vault.ports import Buffer
-from sft_core.vault.use_cases import Upload
+from sft_core.vault.use_cases import UploadSession
 from support.library import LIGHT
 
 NAME: Final = FileName.parse("notes.txt")
@@ -135,8 +135,8 @@ class SweptVault(RuleBasedStateMachine):
             unit.users.add(self.owner)
             self.blobs.set_mark(unit.marked.set_mark(MARK))
             unit.commit()
-        self.uploads: list[tuple[Upload, bytes]] = []
-        self.ended: list[Upload] = []
+        self.uploads: list[tuple[UploadSession, bytes]] = []
+        self.ended: list[UploadSession] = []
         self.files: dict[FileId, bytes] = {}
         self.unsure: dict[FileId, bytes] = {}
         self.ends: dict[FileId, datetime] = {}
@@ -157,7 +157,7 @@ class SweptVault(RuleBasedStateMachine):
     @rule(death=DEATHS)
     def an_upload_begins(self, death: int | None) -> None:
         """Its row is there before its first byte."""
-        begun: list[Upload] = []
+        begun: list[UploadSession] = []
         if self.lives(death, lambda: begun.append(self.sft.begin_upload(owner=self.owner.id, name=NAME))):
             self.uploads.append((begun[0], b""))
 
@@ -174,7 +174,7 @@ class SweptVault(RuleBasedStateMachine):
     def an_upload_is_sealed(self, which: int, death: int | None) -> None:
         """Once it is acknowledged it is there for good."""
         upload, content = self.uploads.pop(which % len(self.uploads))
-        lived = self.lives(death, lambda: self.sft.seal_upload(upload))
+        lived = self.lives(death, lambda: self.sft.seal_upload(upload).file)
         (self.files if lived else self.unsure)[upload.file.id] = content
 
     @precondition(lambda self: self.uploads)
@@ -202,7 +202,7 @@ class SweptVault(RuleBasedStateMachine):
         self.time_passes(minutes)
         if sweeps:
             self.sft.sweep()
-        lived = self.lives(death, lambda: self.sft.seal_upload(upload))
+        lived = self.lives(death, lambda: self.sft.seal_upload(upload).file)
         (self.files if lived else self.unsure)[upload.file.id] = content
 
     @precondition(lambda self: self.files)
@@ -285,7 +285,7 @@ class SweptVault(RuleBasedStateMachine):
         for upload, content in self.uploads:
             assert rows[upload.file.id].state is FileState.RECEIVING
             assert upload.received == len(content)
-            assert {part.blob_key for part in upload.unrecorded} <= self.stored()
+            assert {part.blob_key for part in upload.pending} <= self.stored()
 
     def rows(self) -> Iterator[File]:
         yield from self.database._committed.files.values()

@@ -31,7 +31,7 @@ from sft_core.errors import (
 from sft_core.users.model import User
 from sft_core.values import EmailAddress, FileName, Page, Password, ShareToken, Username
 from sft_core.vault.model import MANIFEST_PAGE, FileState
-from sft_core.vault.use_cases import Upload
+from sft_core.vault.use_cases import UploadSession
 
 PASSWORD = Password.parse("correct horse battery")
 EMAIL = EmailAddress.parse("maya@example.org")
@@ -62,7 +62,7 @@ def is_empty(sft: Application, owner: User) -> bool:
     return not listed and not list(sft.store_part.blobs.list())
 
 
-def upload(sft: Application, owner: User, *parts: bytes) -> Upload:
+def upload(sft: Application, owner: User, *parts: bytes) -> UploadSession:
     begun = sft.begin_upload(owner=owner.id, name=NAME)
     for part in parts:
         sft.store_part(begun, part)
@@ -164,10 +164,10 @@ def test_a_long_manifest_is_recorded_in_batches(sft: Application, maya: User) ->
     """After each 64 parts the manifest is stored, and the file comes back whole."""
     parts = [bytes([number]) * 3 for number in range(2 * MANIFEST_PAGE + 5)]
     begun = upload(sft, maya, *parts[:MANIFEST_PAGE])
-    assert begun.unrecorded == []
+    assert begun.pending == []
     for part in parts[MANIFEST_PAGE:]:
         sft.store_part(begun, part)
-    file = sft.seal_upload(begun)
+    file = sft.seal_upload(begun).file
     assert b"".join(map(bytes, sft.read_file(file))) == b"".join(parts)
 
 
@@ -183,7 +183,7 @@ def test_an_upload_that_was_aborted_cannot_be_sealed(sft: Application, maya: Use
 def test_a_sealed_file_cannot_be_aborted(sft: Application, maya: User) -> None:
     """The seal has won: the abort does nothing, and the file stays whole."""
     begun = upload(sft, maya, b"some bytes")
-    file = sft.seal_upload(begun)
+    file = sft.seal_upload(begun).file
     sft.abort_upload(begun)
     assert b"".join(map(bytes, sft.read_file(file))) == b"some bytes"
 
@@ -191,7 +191,7 @@ def test_a_sealed_file_cannot_be_aborted(sft: Application, maya: User) -> None:
 def test_an_upload_whose_parts_are_not_all_recorded_is_not_sealed(sft: Application, maya: User) -> None:
     """What the manifest holds is compared with what was received, before the file is there."""
     begun = upload(sft, maya, b"some bytes", b"more bytes")
-    begun.unrecorded.pop()
+    begun.pending.pop()
     with pytest.raises(UploadIncomplete):
         sft.seal_upload(begun)
     assert sft.list_files(owner=maya.id, page=Page()) == ()
@@ -238,9 +238,9 @@ def test_a_manifest_with_a_gap_is_not_read_over(sft: Application, maya: User) ->
     with pytest.raises(Damaged):
         list(sft.read_file(longer))
     lost = upload(sft, maya, b"first part", b"second part")
-    lost.unrecorded[1] = attrs.evolve(lost.unrecorded[1], start=11)
+    lost.pending[1] = attrs.evolve(lost.pending[1], start=11)
     with pytest.raises(Damaged):
-        list(sft.read_file(sft.seal_upload(lost)))
+        list(sft.read_file(sft.seal_upload(lost).file))
     sft.delete_file(owner=maya.id, file_id=file.id)
     assert len(first) < file.size
     with pytest.raises(FileNotFound):

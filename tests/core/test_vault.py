@@ -22,12 +22,13 @@ from sft_core.errors import (
     DatabaseUnavailable,
     FileNotFound,
     UploadAborted,
+    UploadIncomplete,
 )
 from sft_core.users.model import User
 from sft_core.values import ByteRange, FileName, Page
-from sft_core.vault.model import File, FileState
+from sft_core.vault.model import MANIFEST_PAGE, File, FileState
 from sft_core.vault.ports import BlobStore
-from sft_core.vault.use_cases import StoreFile, Upload, purge
+from sft_core.vault.use_cases import StoreFile, UploadSession, purge
 from support.library import FaultyBlobs, UnansweredDatabase
 
 NAME = FileName.parse("notes.txt")
@@ -44,14 +45,15 @@ def storing(sft: Application, *, blobs: BlobStore | None = None, begin: Unanswer
     begin_ = begin or sft.store_part.begin
     part = attrs.evolve(sft.store_part, blobs=blobs, begin=begin_)
     return StoreFile(
+        begin=begin_,
         begin_upload=attrs.evolve(sft.begin_upload, begin=begin_, part_size=PART),
         store_part=part,
-        seal=attrs.evolve(sft.seal_upload, store_part=part, begin=begin_),
+        seal=sft.seal_upload.seal,
         abort=attrs.evolve(sft.abort_upload, blobs=blobs, begin=begin_),
     )
 
 
-def begun(sft: Application, owner: User, content: bytes = CONTENT) -> Upload:
+def begun(sft: Application, owner: User, content: bytes = CONTENT) -> UploadSession:
     """
     An upload whose parts are all stored, and that is not sealed.
     """
@@ -81,7 +83,7 @@ def rows(sft: Application) -> dict[object, FileState]:
     return {file.id: file.state for file in sft.find_file.begin._committed.files.values()}
 
 
-def stored(sft: Application, upload: Upload) -> File:
+def stored(sft: Application, upload: UploadSession) -> File:
     with sft.find_file.begin(read_only=True) as unit:
         file = unit.files.get(upload.file.id)
     assert file is not None
@@ -115,7 +117,9 @@ def test_a_row_tells_to_the_minute_when_its_upload_last_moved(
         clock.advance(seconds=seconds)
         sft.store_part(upload, b"bytes")
         assert stored(sft, upload).touched_at == begun_at + timedelta(seconds=told)
-    assert sft.seal_upload(upload).touched_at == stored(sft, upload).touched_at == begun_at + timedelta(seconds=209)
+    assert (
+        sft.seal_upload(upload).file.touched_at == stored(sft, upload).touched_at == begun_at + timedelta(seconds=209)
+    )
 
 
 def test_an_upload_that_was_ended_is_not_moved(sft: Application, maya: User, clock: SettableClock) -> None:
@@ -277,7 +281,7 @@ def test_of_a_seal_and_an_abort_at_once_one_wins_whole(sft: Application, maya: U
     """Either the file is there with every part, or nothing is; over many races never a half of each."""
     barrier = Barrier(2)
 
-    def seal(upload: Upload) -> bool:
+    def seal(upload: UploadSession) -> bool:
         barrier.wait()
         try:
             sft.seal_upload(upload)
@@ -285,7 +289,7 @@ def test_of_a_seal_and_an_abort_at_once_one_wins_whole(sft: Application, maya: U
             return False
         return True
 
-    def abort(upload: Upload) -> bool:
+    def abort(upload: UploadSession) -> bool:
         barrier.wait()
         sft.abort_upload(upload)
         return False
@@ -307,12 +311,12 @@ def test_of_a_part_and_an_abort_at_once_nothing_stays(sft: Application, maya: Us
     """Whichever comes first, the part is removed: by the abort that finds it, or by who stored it."""
     barrier = Barrier(2)
 
-    def store(upload: Upload) -> None:
+    def store(upload: UploadSession) -> None:
         barrier.wait()
         with suppress(UploadAborted):
             sft.store_part(upload, b"late")
 
-    def abort(upload: Upload) -> None:
+    def abort(upload: UploadSession) -> None:
         barrier.wait()
         sft.abort_upload(upload)
 
@@ -328,7 +332,7 @@ def test_of_a_part_and_an_abort_at_once_nothing_stays(sft: Application, maya: Us
 def test_a_file_is_sealed_once(sft: Application, maya: User) -> None:
     """A second seal of one upload is refused, and the file is as it was."""
     upload = begun(sft, maya)
-    file = sft.seal_upload(upload)
+    file = sft.seal_upload(upload).file
     with pytest.raises(UploadAborted):
         sft.seal_upload(upload)
     assert listed(sft, maya) == [file]
@@ -418,3 +422,28 @@ def test_memory_for_the_next_read_can_be_let_go(sft: Application, maya: User) ->
     got += reading
     assert b"".join(map(bytes, got)) == CONTENT
     assert len({id(memory) for memory in blobs.memory}) == 2
+
+
+# --- a commit of the manifest without an answer ----------------------------------------------------
+
+
+@pytest.mark.parametrize("happens", [False, True])
+def test_an_upload_in_doubt_takes_no_more_parts_and_is_not_sealed(
+    sft: Application, maya: User, *, happens: bool
+) -> None:
+    """Whether the batch was recorded or not is unknown: no part of it is deleted, and no file lacks one."""
+    assert isinstance(sft.store_part.begin, MemoryDatabase)
+    upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=1 << 20)
+    for _ in range(MANIFEST_PAGE - 1):
+        sft.store_part(upload, b"x")
+    lost = attrs.evolve(sft.store_part, begin=UnansweredDatabase(sft.store_part.begin, 0, happens=happens))
+    with pytest.raises(DatabaseUnavailable):
+        lost(upload, b"x")
+    assert len(keys(sft)) == MANIFEST_PAGE
+    with pytest.raises(UploadIncomplete):
+        sft.store_part(upload, b"next")
+    with pytest.raises(UploadIncomplete):
+        sft.seal_upload(upload)
+    assert len(keys(sft)) == MANIFEST_PAGE
+    sft.abort_upload(upload)
+    assert (rows(sft), keys(sft)) == ({}, [])

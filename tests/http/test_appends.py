@@ -18,10 +18,10 @@ from sft_core.errors import BlobStoreFull, DatabaseUnavailable
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.ports import Buffer
-from sft_core.vault.use_cases.append import AppendBytes
+from sft_core.vault.use_cases import StorePart
 from sft_http.concurrency.thread_pools import Lanes
-from sft_http.transfers.append import AppendSteps
-from sft_http.transfers.part_pipeline import Gathering, PartsAbreast
+from sft_http.transfers.part_pipeline import PartPipeline
+from sft_http.transfers.part_sink import ConcurrentSink
 from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, UnansweredDatabase
 from support.resumable import PART, asked, found, in_small_parts, keys, manifest, read, recorded, take
 
@@ -34,7 +34,7 @@ def sft() -> Application:
 
 
 def go_on(
-    sft: Application, append: AppendBytes, lanes: Lanes, owner: User, upload: FileId, content: bytes = CONTENT
+    sft: Application, append: StorePart, lanes: Lanes, owner: User, upload: FileId, content: bytes = CONTENT
 ) -> None:
     """
     Bring the rest of an upload in one request.
@@ -45,14 +45,14 @@ def go_on(
         for start in range(writing.offset, len(content), 11):
             yield content[start : start + 11]
 
-    body = Gathering(
-        PartsAbreast(lanes, AppendSteps(append, writing)),
+    body = PartPipeline(
+        ConcurrentSink(lanes, append, writing),
         lanes.limits.memory,
-        admit=lambda _: None,
+        check_size=lambda _: None,
         part_size=PART,
-        keeps_what_came=True,
+        keeps_received=True,
     )
-    asyncio.run(body.take(stream()))
+    asyncio.run(body.run(stream()))
 
 
 def is_whole(sft: Application, owner: User, upload: FileId, content: bytes = CONTENT) -> bool:
@@ -66,9 +66,9 @@ def test_two_parts_are_stored_at_once_and_the_file_is_whole(
     sft: Application, lanes: Lanes, maya: User, size: int, length: str
 ) -> None:
     """A part that is stored before the one it follows still stands behind it, and nothing else is stored."""
-    blobs = PairedBlobs(sft.append_bytes.blobs, last=(size - 1) // PART)
+    blobs = PairedBlobs(sft.store_part.blobs, last=(size - 1) // PART)
     upload = sft.create_upload(owner=maya.id, asked=asked(size if length == "told" else None)).file.id
-    go_on(sft, attrs.evolve(sft.append_bytes, blobs=blobs), lanes, maya, upload, CONTENT[:size])
+    go_on(sft, attrs.evolve(sft.store_part, blobs=blobs), lanes, maya, upload, CONTENT[:size])
     assert blobs.most == 2
     assert found(sft, maya, upload).offset == size
     assert keys(sft) == recorded(sft)
@@ -78,15 +78,13 @@ def test_two_parts_are_stored_at_once_and_the_file_is_whole(
 
 def test_a_part_that_is_followed_is_recorded_with_the_next_one(sft: Application, lanes: Lanes, maya: User) -> None:
     """Two parts of a request are one commit."""
-    blobs = PairedBlobs(sft.append_bytes.blobs, last=1)
+    blobs = PairedBlobs(sft.store_part.blobs, last=1)
     upload = sft.create_upload(owner=maya.id, asked=asked(2 * PART)).file.id
-    begin = sft.append_bytes.begin
+    begin = sft.store_part.begin
     assert isinstance(begin, MemoryDatabase)
     second_fails = UnansweredDatabase(begin, 1, happens=False)
-    go_on(
-        sft, attrs.evolve(sft.append_bytes, blobs=blobs, begin=second_fails), lanes, maya, upload, CONTENT[: 2 * PART]
-    )
-    assert len(manifest(sft.append_bytes, upload)) == 2
+    go_on(sft, attrs.evolve(sft.store_part, blobs=blobs, begin=second_fails), lanes, maya, upload, CONTENT[: 2 * PART])
+    assert len(manifest(sft.store_part, upload)) == 2
 
 
 def test_short_parts_are_merged_into_the_first_one(sft: Application, lanes: Lanes, maya: User) -> None:
@@ -94,8 +92,8 @@ def test_short_parts_are_merged_into_the_first_one(sft: Application, lanes: Lane
     upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT))).file.id
     for end in (3, 5):
         writing = take(sft, maya, upload, found(sft, maya, upload).offset)
-        sft.append_bytes(writing, CONTENT[writing.offset : end])
-    go_on(sft, sft.append_bytes, lanes, maya, upload)
+        sft.store_part(writing, CONTENT[writing.offset : end])
+    go_on(sft, sft.store_part, lanes, maya, upload)
     assert keys(sft) == recorded(sft)
     assert is_whole(sft, maya, upload)
 
@@ -107,15 +105,15 @@ def test_whichever_part_fails_the_others_before_it_are_kept(
 ) -> None:
     """Its error is the answer; the upload stands where the failure was, and can be gone on with from there."""
     upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT))).file.id
-    blobs = FaultyBlobs(sft.append_bytes.blobs, {("put", nth): BlobStoreFull("no room")}, too_late=too_late)
+    blobs = FaultyBlobs(sft.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, too_late=too_late)
     with pytest.raises(BlobStoreFull):
-        go_on(sft, attrs.evolve(sft.append_bytes, blobs=blobs), lanes, maya, upload)
+        go_on(sft, attrs.evolve(sft.store_part, blobs=blobs), lanes, maya, upload)
     stands = found(sft, maya, upload).offset
     assert stands % PART == 0
     # Of two that begin at the same moment either may be the one that fails.
     assert (nth - 1) * PART <= stands <= (nth + 1) * PART
     assert too_late or keys(sft) == recorded(sft)
-    go_on(sft, sft.append_bytes, lanes, maya, upload)
+    go_on(sft, sft.store_part, lanes, maya, upload)
     assert is_whole(sft, maya, upload)
 
 
@@ -126,15 +124,15 @@ def test_a_commit_without_an_answer_takes_nothing_apart(
 ) -> None:
     """Whether it happened or not: the part beside it neither lands behind a gap nor takes away what is recorded."""
     upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
-    begin = sft.append_bytes.begin
+    begin = sft.store_part.begin
     assert isinstance(begin, MemoryDatabase)
-    blobs = PairedBlobs(sft.append_bytes.blobs, last=1)
-    append = attrs.evolve(sft.append_bytes, blobs=blobs, begin=UnansweredDatabase(begin, nth, happens=happens))
+    blobs = PairedBlobs(sft.store_part.blobs, last=1)
+    append = attrs.evolve(sft.store_part, blobs=blobs, begin=UnansweredDatabase(begin, nth, happens=happens))
     with pytest.raises(DatabaseUnavailable):
         go_on(sft, append, lanes, maya, upload)
     assert found(sft, maya, upload).offset == (nth + happens) * PART
     assert recorded(sft) <= keys(sft)
-    go_on(sft, sft.append_bytes, lanes, maya, upload)
+    go_on(sft, sft.store_part, lanes, maya, upload)
     take(sft, maya, upload, len(CONTENT), length=len(CONTENT))
     assert is_whole(sft, maya, upload)
 
@@ -157,10 +155,10 @@ def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, l
             await comes
             yield CONTENT[: 3 * PART]
 
-        parts = PartsAbreast(lanes, AppendSteps(sft.append_bytes, take(sft, maya, upload, 0)))
+        parts = ConcurrentSink(lanes, sft.store_part, take(sft, maya, upload, 0))
         # More than one part of a piece without a pause, as when memory is spent and parts are short.
-        body = Gathering(parts, lanes.limits.memory, admit=lambda _: None, part_size=PART, keeps_what_came=True)
-        request = loop.create_task(body.take(stream()))
+        body = PartPipeline(parts, lanes.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
+        request = loop.create_task(body.run(stream()))
         assert (await asyncio.wait([request], timeout=SOON))[0]
         assert request.cancelled()
 
@@ -190,10 +188,10 @@ def test_a_stop_that_cuts_every_task_off_keeps_the_parts_that_are_stored(
             yield CONTENT[: 2 * PART]
             await asyncio.sleep(SOON)
 
-        append = attrs.evolve(sft.append_bytes, blobs=Slow(sft.append_bytes.blobs, last=0))
-        parts = PartsAbreast(lanes, AppendSteps(append, take(sft, maya, upload, 0)))
-        body = Gathering(parts, lanes.limits.memory, admit=lambda _: None, part_size=PART, keeps_what_came=True)
-        request = asyncio.create_task(body.take(stream()))
+        append = attrs.evolve(sft.store_part, blobs=Slow(sft.store_part.blobs, last=0))
+        parts = ConcurrentSink(lanes, append, take(sft, maya, upload, 0))
+        body = PartPipeline(parts, lanes.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
+        request = asyncio.create_task(body.run(stream()))
         for _ in range(2):
             assert await asyncio.to_thread(began.acquire, timeout=SOON)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:

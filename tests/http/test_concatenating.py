@@ -49,7 +49,7 @@ def piece(sft: Application, maya: User) -> FileId:
 
 def a_piece(sft: Application, maya: User) -> FileId:
     upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT), UploadKind.PARTIAL)).file.id
-    sft.append_bytes(sft.take_upload(owner=maya.id, file_id=upload, offset=0), CONTENT)
+    sft.store_part(sft.acquire_upload(owner=maya.id, file_id=upload, offset=0), CONTENT)
     return upload
 
 
@@ -70,7 +70,7 @@ def test_a_part_takes_what_memory_there_is_and_gives_it_back(
     store_part = attrs.evolve(sft.concatenate_uploads.store_part, blobs=blobs)
     watched = attrs.evolve(sft, concatenate_uploads=attrs.evolve(sft.concatenate_uploads, store_part=store_part))
     file = put_together(watched, lanes, maya, piece, piece, part_size=MIB)
-    sizes = [part.size for part in manifest(sft.append_bytes, file)]
+    sizes = [part.size for part in manifest(sft.store_part, file)]
     assert read(sft, maya, file) == CONTENT * 2
     assert memory.taken == 0
     assert max(blobs.taken) <= max(limit, LEAST_BUFFER)
@@ -125,5 +125,5 @@ def test_one_that_has_begun_waits_for_its_turns(sft: Application, lanes: Lanes, 
     lanes.limits = attrs.evolve(lanes.limits, concatenations=turns)
     file = put_together(sft, lanes, maya, *pieces, part_size=3)
     assert read(sft, maya, file) == b"abcdefg"
-    assert [part.size for part in manifest(sft.append_bytes, file)] == [3, 3, 1]
+    assert [part.size for part in manifest(sft.store_part, file)] == [3, 3, 1]
     assert turns.refusable_ones == [True, False, False]

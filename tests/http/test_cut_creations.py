@@ -73,11 +73,11 @@ def cut_off(sft: Application, lanes: Lanes, create: Callable[[Creation], Any], n
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("brings", [False, True])
-def test_a_creation_cut_off_holds_no_quota(sft: Application, lanes: Lanes, maya: User, *, brings: bool) -> None:
+@pytest.mark.parametrize("has_body", [False, True])
+def test_a_creation_cut_off_holds_no_quota(sft: Application, lanes: Lanes, maya: User, *, has_body: bool) -> None:
     """What it held is given back at once, not when the upload's time is over."""
     wanted = asked(len(CONTENT))
-    cut_off(sft, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, brings=brings), "create_upload")
+    cut_off(sft, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, has_body=has_body), "create_upload")
     assert used(sft, maya) == 0
 
 
@@ -101,7 +101,7 @@ def test_a_creation_that_cannot_be_ended_now_is_ended_later(
     """As soon as database and store answer again, whatever came of the first try; it is not left to a sweep."""
     lanes.retries.seconds = 0.01
     wanted, away = asked(len(CONTENT)), attrs.evolve(sft, abort_upload=broken(sft.abort_upload))
-    cut_off(away, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, brings=False), "create_upload")
+    cut_off(away, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, has_body=False), "create_upload")
     eventually(lambda: lanes.retries._thread is None)
     assert used(sft, maya) == 0
     assert sft.sweep() == Swept()

@@ -25,10 +25,10 @@ from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, Secret
 from sft_core.vault.model import MANIFEST_PAGE, File
 from sft_core.vault.ports import BlobStore, Buffer
-from sft_core.vault.use_cases import Upload
+from sft_core.vault.use_cases import UploadSession
 from sft_http.concurrency.memory_budgets import Memory
 from sft_http.concurrency.thread_pools import Lanes
-from sft_http.transfers.part_pipeline import Gathering
+from sft_http.transfers.part_pipeline import PartPipeline
 from sft_http.transfers.upload import receive
 from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, PassedOnBlobs
 
@@ -78,7 +78,7 @@ def store(
             overhead=PART,
             part_size=PART,
         )
-        return sft.seal_upload(upload)
+        return sft.seal_upload(upload).file
 
     return asyncio.run(run())
 
@@ -122,7 +122,7 @@ def test_an_upload_that_somebody_ends_keeps_neither_of_its_two_parts(
     class Ended(PairedBlobs):
         def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
             for file in [*database(sft)._committed.files.values()]:
-                sft.abort_upload(Upload(file=file, key=Secret(b"")))
+                sft.abort_upload(UploadSession(file=file, key=Secret(b"")))
             super().put(key, pieces, size=size)
 
     with pytest.raises(UploadAborted):
@@ -130,22 +130,24 @@ def test_an_upload_that_somebody_ends_keeps_neither_of_its_two_parts(
     assert is_empty(sft)
 
 
-def begun(sft: Application, owner: User) -> Upload:
+def begun(sft: Application, owner: User) -> UploadSession:
     return sft.begin_upload(owner=owner.id, name=NAME, announced_size=None)
 
 
 def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya: User) -> None:
     """A gap is refused, so that what is recorded never has one."""
     upload = begun(sft, maya)
-    first = sft.store_part.place(upload, 5)
-    second = sft.store_part.place(upload, 6, after=first)
+    first = sft.store_part.allocate(upload, 5)
+    second = sft.store_part.allocate(upload, 6, after=first)
     assert (first.number, first.start, second.number, second.start, second.stop) == (0, 0, 1, 5, 11)
     late = sft.store_part.put(upload, second, b" after")
     with pytest.raises(UploadIncomplete):
-        sft.store_part.settle(upload, late)
-    sft.store_part.settle(upload, sft.store_part.put(upload, first, b"first"))
-    sft.store_part.settle(upload, late)
-    assert b"".join(sft.read_file(sft.seal_upload(upload))) == b"first after"
+        sft.store_part.accept(upload, late)
+    sft.store_part.delete_orphans(upload)
+    assert not list(sft.store_part.blobs.list())
+    sft.store_part.accept(upload, sft.store_part.put(upload, first, b"first"))
+    sft.store_part.accept(upload, sft.store_part.put(upload, second, b" after"))
+    assert b"".join(sft.read_file(sft.seal_upload(upload).file)) == b"first after"
 
 
 @attrs.define
@@ -210,9 +212,9 @@ def test_plaintext_may_be_written_over_once_all_of_it_is_encrypted(
             order.append("durable")
 
     parts = on(sft, Told(sft.store_part.blobs)).store_part
-    place = parts.place(upload, 5)
+    place = parts.allocate(upload, 5)
     with pytest.raises(BlobStoreFull) if fails else nullcontext():
-        parts.put(upload, place, b"first", taken=partial(order.append, "encrypted"))
+        parts.put(upload, place, b"first", on_encrypted=partial(order.append, "encrypted"))
     assert order == ([] if fails else ["encrypted", "durable"])
 
 
@@ -227,9 +229,9 @@ class OneFailsFirst:
     _begun: int = 0
 
     async def begin(
-        self, plaintext: memoryview, *, taken: Callable[[], object], refusable: bool
+        self, plaintext: memoryview, *, on_encrypted: Callable[[], object], may_reject: bool
     ) -> Coroutine[Any, Any, None]:
-        del plaintext, taken, refusable
+        del plaintext, on_encrypted, may_reject
         self._begun += 1
         return self._stored(is_first=self._begun == 1)
 
@@ -249,8 +251,8 @@ def test_whoever_is_cut_off_while_a_part_ends_gives_its_memory_back(*, is_cut_of
         async def stream() -> AsyncIterator[bytes]:
             yield bytes(5 * PART)
 
-        body = Gathering(parts, memory, admit=lambda _: None, part_size=PART)
-        request = asyncio.create_task(body.take(stream()))
+        body = PartPipeline(parts, memory, check_size=lambda _: None, part_size=PART)
+        request = asyncio.create_task(body.run(stream()))
         await asyncio.sleep(0.01)
         assert memory.taken
         if is_cut_off:

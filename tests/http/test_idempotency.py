@@ -282,7 +282,10 @@ def test_whoever_is_overtaken_gives_the_same_answer(service: Edge, token: str, c
     """Both were received whole; one commit won, the other one's parts are removed."""
     faster = Faster(service, token, content, "is_public=true")
     slow = put(
-        service.beside(seal_once=After(service.application.seal_once, faster)), token, content, query="is_public=true"
+        service.beside(seal_upload=After(service.application.seal_upload, faster)),
+        token,
+        content,
+        query="is_public=true",
     )
     (first,) = faster.answers
     assert (slow.status_code, slow.json) == (first.status_code, first.json) == (201, first.json)
@@ -293,7 +296,7 @@ def test_whoever_is_overtaken_gives_the_same_answer(service: Edge, token: str, c
 def test_whoever_is_overtaken_by_another_request_is_refused(service: Edge, token: str) -> None:
     """The key stands for what was committed first; nothing of the other is left."""
     faster = Faster(service, token, b"first")
-    slow = put(service.beside(seal_once=After(service.application.seal_once, faster)), token, b"second")
+    slow = put(service.beside(seal_upload=After(service.application.seal_upload, faster)), token, b"second")
     assert code(slow) == (422, "idempotency-key-reused")
     assert listed(service, token) == [faster.answers[0].json["id"]]
     assert blobs(service) == 1
@@ -316,7 +319,7 @@ def test_what_the_commit_finds_no_room_for_leaves_nothing(make_edge: Callable[..
     service = make_edge(USER_QUOTA="1000")
     token = service.sign_up()
     faster = Faster(service, token, bytes(600), key="another")
-    late = put(service.beside(seal_once=After(service.application.seal_once, faster)), token, bytes(600))
+    late = put(service.beside(seal_upload=After(service.application.seal_upload, faster)), token, bytes(600))
     assert code(late) == (413, "quota-exceeded")
     assert blobs(service) == 1
     assert put(service, token, bytes(400)).status_code == 201
@@ -325,8 +328,8 @@ def test_what_the_commit_finds_no_room_for_leaves_nothing(make_edge: Callable[..
 def test_a_key_that_is_over_while_its_repeat_comes_is_said_to_come_again(service: Edge, token: str) -> None:
     """Its body was read to be compared and is not there to be stored; the next time it makes a new file."""
     first = put(service, token, b"once").json
-    over = After(service.application.find_made, lambda: service.clock.advance(hours=24))
-    assert code(put(service.beside(find_made=over), token, b"once")) == (409, "idempotency-key-in-use")
+    over = After(service.application.find_idempotent_result, lambda: service.clock.advance(hours=24))
+    assert code(put(service.beside(find_idempotent_result=over), token, b"once")) == (409, "idempotency-key-in-use")
     again = put(service, service.sign_in()["access_token"], b"once").json
     assert again["id"] != first["id"]
 

@@ -24,7 +24,8 @@ from sft_http.concurrency.upload_admission import UploadPlaces
 from sft_http.errors import TooManyUploads
 from sft_http.transfers.download import Delivery
 from sft_http.transfers.part_buffer import PartBuffer
-from sft_http.transfers.part_pipeline import Gathering, PartAfterPart
+from sft_http.transfers.part_pipeline import PartPipeline
+from sft_http.transfers.part_sink import SequentialSink
 from support.edge import END as FORM_END
 from support.edge import Edge, file_part
 
@@ -93,7 +94,7 @@ def test_one_more_upload_waits_in_turn() -> None:
 def test_a_buffer_holds_what_has_come() -> None:
     """A byte of a part of 4 MiB takes 64 KiB; the whole part takes its size; all of it is given back."""
     memory = Memory(8 * MIB)
-    buffer = PartBuffer.only(memory, 4 * MIB)
+    buffer = PartBuffer.required(memory, 4 * MIB)
     buffer.add(memoryview(b"x"))
     assert memory.taken == LEAST_BUFFER
     content = os.urandom(4 * MIB - 1)
@@ -106,7 +107,7 @@ def test_a_buffer_holds_what_has_come() -> None:
 def test_a_small_part_takes_no_more_than_its_size() -> None:
     """What was announced as three bytes has a buffer of three."""
     memory = Memory(MIB)
-    buffer = PartBuffer.only(memory, 3)
+    buffer = PartBuffer.required(memory, 3)
     assert (buffer.add(memoryview(b"abcd")), buffer.is_full, memory.taken) == (3, True, 3)
 
 
@@ -119,8 +120,8 @@ def test_without_memory_of_the_system_nothing_is_counted(monkeypatch: pytest.Mon
     memory = Memory(MIB)
     monkeypatch.setattr(mmap, "mmap", refused)
     with pytest.raises(Busy):
-        PartBuffer.only(memory, PART)
-    assert PartBuffer.beside_another(memory, PART) is None
+        PartBuffer.required(memory, PART)
+    assert PartBuffer.optional(memory, PART) is None
     assert memory.taken == 0
 
 
@@ -132,7 +133,7 @@ def test_a_kernel_without_huge_pages_needs_no_advice(monkeypatch: pytest.MonkeyP
             raise OSError(errno.EINVAL, "Invalid argument")
 
     monkeypatch.setattr(mmap, "mmap", Unadvised)
-    buffer = PartBuffer.only(Memory(MIB), PART)
+    buffer = PartBuffer.required(Memory(MIB), PART)
     assert (buffer.add(memoryview(b"abc")), bytes(buffer.content)) == (3, b"abc")
 
 
@@ -141,7 +142,7 @@ def gathered(service: Edge, memory: Memory, content: bytes, *, part_size: int) -
     The parts that content becomes with so much memory, and how much of it was taken at most.
     """
     parts, most = list[bytes](), 0
-    store = PartAfterPart(service.lanes, lambda part: parts.append(bytes(part)))
+    store = SequentialSink(service.lanes, lambda part: parts.append(bytes(part)))
 
     async def pieces() -> AsyncIterator[bytes]:
         nonlocal most
@@ -150,7 +151,7 @@ def gathered(service: Edge, memory: Memory, content: bytes, *, part_size: int) -
             most = max(most, memory.taken)
 
     async def story() -> None:
-        await Gathering(store, memory, admit=lambda _: None, part_size=part_size).take(pieces())
+        await PartPipeline(store, memory, check_size=lambda _: None, part_size=part_size).run(pieces())
 
     run(story)
     assert memory.taken == 0

@@ -14,7 +14,7 @@ from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.wrapped_secrets import MemoryWrappedSecrets
 from sft_core.values import FileName
-from sft_core.vault.use_cases import Upload
+from sft_core.vault.use_cases import UploadSession
 from support.edge import Edge
 from support.resumable import keys, recorded
 from support.shared import problem
@@ -55,7 +55,7 @@ class Overtaken:
     service: Edge
     seal: Any
 
-    def __call__(self, upload: Upload, **asked: Any) -> Any:
+    def __call__(self, upload: UploadSession, **asked: Any) -> Any:
         self.service.application.store_file(
             owner=upload.file.owner, name=FileName.parse("first.bin"), content=[bytes(600)]
         )
@@ -70,8 +70,7 @@ def test_no_room_any_more_leaves_nothing_of_a_small_file(
     """413: there was room when it began to come, and the commit finds none."""
     service = make_edge(USER_QUOTA="1000")
     token = service.sign_up()
-    names = ("seal_upload", "seal_and_share", "seal_once")
-    late = service.beside(**{name: Overtaken(service, getattr(service.application, name)) for name in names})
+    late = service.beside(seal_upload=Overtaken(service, service.application.seal_upload))
     query = f"is_public={public}"
     answer = late.call("PUT", "/files/late.bin", token=token, raw=bytes(600), headers=headers, query=query)
     assert problem(answer, 413, "quota-exceeded")["used"] == 600

@@ -11,13 +11,15 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import attrs
 import falcon.testing
 import pytest
 
 from sft_core.values import FileId
-from sft_core.vault.use_cases.append import Writing
+from sft_core.vault.use_cases import UploadSession
 from support.edge import API, Edge
 from support.exchange import Spoken, speak
+from support.library import FaultyBlobs
 from support.resumable import keys, recorded
 from support.shared import problem
 
@@ -72,7 +74,7 @@ def offset_of(service: Edge, token: str, upload: str) -> int:
     return int(head(service, token, upload).headers["upload-offset"])
 
 
-def taken(service: Edge, upload: str) -> Writing:
+def taken(service: Edge, upload: str) -> UploadSession:
     """
     An upload without a byte in the hands of a writer of its own.
     """
@@ -80,7 +82,7 @@ def taken(service: Edge, upload: str) -> Writing:
     with application.find_file.begin(read_only=True) as unit:
         stored = unit.files.get(file_id)
     assert stored is not None
-    return application.take_upload(owner=stored.owner, file_id=file_id, offset=0)
+    return application.acquire_upload(owner=stored.owner, file_id=file_id, offset=0)
 
 
 def files(service: Edge, token: str) -> Any:
@@ -197,7 +199,7 @@ def test_whoever_comes_late_adds_nothing(service: Edge, token: str) -> None:
 
     def pieces() -> Iterator[bytes]:
         yield b"la"
-        application.append_bytes(taken(service, upload), b"new")
+        application.store_part(taken(service, upload), b"new")
         yield b"te"
 
     late = spoken(service, token, upload, 0, pieces(), announced=4)
@@ -212,7 +214,7 @@ def test_whoever_announces_too_much_takes_nothing_over(service: Edge, token: str
     writing = taken(service, upload)
     refused = spoken(service, token, upload, 0, [b"too long"], announced=8)
     assert (refused.status, refused.body["code"], refused.taken) == (413, "file-too-large", 0)
-    service.application.append_bytes(writing, b"first")
+    service.application.store_part(writing, b"first")
     assert offset_of(service, token, upload) == 5
 
 
@@ -233,18 +235,15 @@ def test_a_bite_of_an_open_length_that_cannot_fit_is_refused_unread(
 def test_a_checked_bite_of_an_open_length_is_within_the_quota_while_it_comes(make_edge: Callable[..., Edge]) -> None:
     """Nobody announced how much comes: no more of it is stored than fits, and then nothing is left."""
     service = make_edge(USER_QUOTA=str(3 * PART))
-    token, most = service.sign_up(), 0
+    store_part = service.application.store_part
+    blobs = FaultyBlobs(store_part.blobs, {})
+    service = service.beside(store_part=attrs.evolve(store_part, blobs=blobs))
+    token = service.sign_up()
     upload = begun(service, token, Upload_Defer_Length="1")
-
-    def pieces() -> Iterator[bytes]:
-        nonlocal most
-        for _ in range(20):
-            yield bytes(PART)
-            most = max(most, len(keys(service.application)))
-
-    refused = spoken(service, token, upload, 0, pieces(), headers={"Upload-Checksum": f"sha1 {encoded(bytes(20))}"})
+    pieces = (bytes(PART) for _ in range(20))
+    refused = spoken(service, token, upload, 0, pieces, headers={"Upload-Checksum": f"sha1 {encoded(bytes(20))}"})
     assert (refused.status, refused.body["code"]) == (413, "quota-exceeded")
-    assert most == 3
+    assert blobs.calls["put"] == 3
     assert keys(service.application) == set()
     assert create(service, token, 3 * PART).status_code == 201
 

@@ -288,7 +288,7 @@ def test_rows_that_come_and_go_are_no_findings(
             user = register(application, f"{name}{rounds}")
             upload = application.begin_upload(owner=user.id, name=FileName.parse("a.txt"))
             application.store_part(upload, b"some")
-            file = application.seal_upload(upload)
+            file = application.seal_upload(upload).file
             application.issue_share_link(owner=user.id, file_id=file.id)
             application.set_up_totp(user=user)
             application.delete_file(owner=user.id, file_id=file.id)

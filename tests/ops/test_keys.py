@@ -40,7 +40,7 @@ from sft_core.application import Application
 from sft_core.errors import ConfigurationError, KeyRetired, UnknownKey
 from sft_core.users.model import User
 from sft_core.values import FileName, Secret, ShareToken
-from sft_core.vault.model import File, ShareTerms
+from sft_core.vault.model import File
 from sft_http.cli.main import sft
 from support.library import LIGHT, PASSWORD, register, stored
 
@@ -453,7 +453,7 @@ def test_a_running_service_follows_the_ring(place: Place, people: list[Person]) 
         people.append(settle(app, "newcomer"))
         app.store_part(slow, b"slow")
         assert place.keys("retire", old).exit_code == 0, "a small upload that began before needs no key yet"
-        sealed = app.seal_upload(slow)
+        sealed = app.seal_upload(slow).file
         assert b"".join(map(bytes, app.read_file(sealed))) == b"slow"
         for person in people:
             check(app, person)
@@ -535,7 +535,7 @@ class Work:
                 app.confirm_totp(user=stored(app, person.user), code=person.code())
             rounds += 1
         app.store_part(upload, b"and ended after")
-        sealed = app.seal_and_share(upload, terms=ShareTerms())
+        sealed = app.seal_upload(upload, public=True).file
         found = app.find_file(owner=person.user.id, file_id=sealed.id)
         assert b"".join(bytes(piece) for piece in app.read_file(found, found.whole)) == b"begun before and ended after"
         assert app.disable_totp(user=stored(app, person.user), code=person.code(1)).totp is None

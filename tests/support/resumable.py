@@ -11,15 +11,15 @@ from sft_core.application import Application
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileId, FileName
 from sft_core.vault.model import Part, UploadKind
-from sft_core.vault.use_cases.append import AppendBytes, Writing
-from sft_core.vault.use_cases.resumable import Progress, UploadAsked
+from sft_core.vault.use_cases import StorePart, UploadSession
+from sft_core.vault.use_cases.resumable import Progress, UploadRequest
 
 PART = 16
 NAME = FileName.parse("notes.txt")
 
 
-def asked(length: int | None, kind: UploadKind = UploadKind.WHOLE, *sources: FileId) -> UploadAsked:
-    return UploadAsked(name=NAME, media_type=OCTET_STREAM, kind=kind, length=length, sources=sources)
+def asked(length: int | None, kind: UploadKind = UploadKind.WHOLE, *sources: FileId) -> UploadRequest:
+    return UploadRequest(name=NAME, media_type=OCTET_STREAM, kind=kind, length=length, sources=sources)
 
 
 def in_small_parts(sft: Application) -> Application:
@@ -28,23 +28,49 @@ def in_small_parts(sft: Application) -> Application:
     """
     return attrs.evolve(
         sft,
-        append_bytes=attrs.evolve(sft.append_bytes, part_size=PART),
+        acquire_upload=attrs.evolve(sft.acquire_upload, part_size=PART),
         concatenate_uploads=attrs.evolve(sft.concatenate_uploads, part_size=PART),
     )
 
 
-def take(sft: Application, owner: User, upload: FileId, offset: int, length: int | None = None) -> Writing:
-    return sft.take_upload(owner=owner.id, file_id=upload, offset=offset, length=length)
+def take(sft: Application, owner: User, upload: FileId, offset: int, length: int | None = None) -> UploadSession:
+    return sft.acquire_upload(owner=owner.id, file_id=upload, offset=offset, length=length)
 
 
-def add(sft: Application, owner: User, upload: FileId, *bites: bytes) -> Writing:
+def add(sft: Application, owner: User, upload: FileId, *bites: bytes) -> UploadSession:
     """
     Go on with an upload as one request does.
     """
     writing = take(sft, owner, upload, found(sft, owner, upload).offset)
     for bite in bites:
-        sft.append_bytes(writing, bite)
+        sft.store_part(writing, bite)
     return writing
+
+
+def store_provisionally(store: StorePart, session: UploadSession, bite: bytes) -> None:
+    """
+    Store bytes that are recorded or discarded later, as of a request with a checksum.
+    """
+    session.is_provisional = True
+    store(session, bite)
+
+
+def record(store: StorePart, session: UploadSession) -> None:
+    """
+    Record what is pending, and delete what that leaves.
+    """
+    try:
+        store.record(session)
+    finally:
+        store.delete_orphans(session)
+
+
+def discard(store: StorePart, session: UploadSession) -> None:
+    """
+    Discard what is pending, and delete it.
+    """
+    store.discard(session)
+    store.delete_orphans(session)
 
 
 def found(sft: Application, owner: User, upload: FileId) -> Progress:
@@ -60,7 +86,7 @@ def an_upload(sft: Application, owner: User, content: bytes = b"", *, kind: Uplo
     return upload
 
 
-def manifest(append: AppendBytes, upload: FileId) -> list[Part]:
+def manifest(append: StorePart, upload: FileId) -> list[Part]:
     with append.begin(read_only=True) as unit:
         return list(unit.manifests.tail(upload, limit=10_000))
 

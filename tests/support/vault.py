@@ -14,9 +14,17 @@ from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_core.users.model import User
 from sft_core.values import FileName, Secret
-from sft_core.vault.model import VaultPolicy
+from sft_core.vault.model import File, ShareTerms, VaultPolicy
 from sft_core.vault.ports import BlobStore
-from sft_core.vault.use_cases import AbortUpload, BeginUpload, SealUpload, StoreFile, StorePart, Upload
+from sft_core.vault.use_cases import (
+    AbortUpload,
+    BeginUpload,
+    ReadFile,
+    SealWithinUnit,
+    StoreFile,
+    StorePart,
+    UploadSession,
+)
 
 NAME = FileName.parse("raced.bin")
 
@@ -29,14 +37,26 @@ class Vault:
 
     begin: BeginUpload
     part: StorePart
-    seal: SealUpload
+    seal_within_unit: SealWithinUnit
     abort: AbortUpload
 
     def in_parts_of(self, size: int) -> StoreFile:
         begin = attrs.evolve(self.begin, part_size=size)
-        return StoreFile(begin_upload=begin, store_part=self.part, seal=self.seal, abort=self.abort)
+        return StoreFile(
+            begin=self.part.begin,
+            begin_upload=begin,
+            store_part=self.part,
+            seal=self.seal_within_unit,
+            abort=self.abort,
+        )
 
-    def begun(self, owner: User, *parts: bytes) -> Upload:
+    def seal(self, upload: UploadSession) -> File:
+        with self.part.begin() as unit:
+            file = self.seal_within_unit(unit, upload, terms=ShareTerms())
+            unit.commit()
+        return file
+
+    def begun(self, owner: User, *parts: bytes) -> UploadSession:
         upload = self.begin(owner=owner.id, name=NAME)
         for part in parts:
             self.part(upload, part)
@@ -48,15 +68,16 @@ class Vault:
 
 def vault_on(database: SqlDatabase, policy: VaultPolicy, blobs: BlobStore | None = None) -> Vault:
     blobs, entropy = MemoryBlobs() if blobs is None else blobs, SystemEntropy()
-    clock, keyring = SystemClock(), AesKeyRing(Secret(bytes(32)))
+    clock, keyring, cipher = SystemClock(), AesKeyRing(Secret(bytes(32))), ChunkedCipher(entropy)
     part = StorePart(
         begin=database,
         clock=clock,
         entropy=entropy,
         keyring=keyring,
-        cipher=ChunkedCipher(entropy),
+        cipher=cipher,
         blobs=blobs,
         policy=policy,
+        read=ReadFile(begin=database, keyring=keyring, cipher=cipher, blobs=blobs),
     )
     return Vault(
         begin=BeginUpload(
@@ -70,6 +91,6 @@ def vault_on(database: SqlDatabase, policy: VaultPolicy, blobs: BlobStore | None
             part_size=0,
         ),
         part=part,
-        seal=SealUpload(begin=database, store_part=part),
+        seal_within_unit=SealWithinUnit(keyring=keyring, policy=policy),
         abort=AbortUpload(begin=database, clock=clock, blobs=blobs),
     )

@@ -18,7 +18,6 @@ from sft_core.maintenance.integrity_check import Examine
 from sft_core.maintenance.ports import RecordKind, UpkeepUnit
 from sft_core.maintenance.sweep import Sweep, SweepInTurn, SweepPolicy
 from sft_core.ports import Begin, Clock, Entropy, Expiring, Ids, KeyRing, Leases, RateLimiter
-from sft_core.sharing import idempotent_use_cases
 from sft_core.sharing import use_cases as sharing
 from sft_core.sharing.model import LINK_TOKEN_PURPOSE
 from sft_core.sharing.ports import SharingUnit
@@ -104,6 +103,7 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
         room=adapters.room,
         part_size=part_size,
     )
+    read_file = vault.ReadFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs)
     store_part = vault.StorePart(
         begin=begin,
         clock=clock,
@@ -112,15 +112,17 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
         cipher=cipher,
         blobs=blobs,
         policy=policy,
+        read=read_file,
     )
-    seal_upload = vault.SealUpload(begin=begin, store_part=store_part)
+    seal_within_unit = vault.SealWithinUnit(keyring=keyring, policy=policy)
     abort_upload = vault.AbortUpload(begin=begin, clock=clock, blobs=blobs)
     find_file = vault.FindFile(begin=begin, clock=clock)
-    read_file = vault.ReadFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs)
     delete_file = vault.DeleteFile(begin=begin, clock=clock, find=find_file, blobs=blobs)
 
     # --- sharing ---------------------------------------------------------------------------------
 
+    record_result = sharing.RecordResult(clock=clock, lifetime=timedelta(hours=settings.idempotency_hours))
+    find_idempotent_result = sharing.FindIdempotentResult(begin=begin, clock=clock, keyring=keyring)
     issue_share_link = sharing.IssueShareLink(
         begin=begin,
         ids=ids,
@@ -128,13 +130,19 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
         entropy=entropy,
         keyring=keyring,
         find=find_file,
+        record_result=record_result,
+        find_result=find_idempotent_result,
+    )
+    seal_upload = sharing.SealUpload(
+        begin=begin,
+        store_part=store_part,
+        seal=seal_within_unit,
+        issue=issue_share_link,
+        record_result=record_result,
     )
     find_shared_file = sharing.FindSharedFile(begin=begin, clock=clock)
-    seal_and_share = sharing.SealAndShare(begin=begin, seal=seal_upload, issue=issue_share_link)
-    keep_answer = idempotent_use_cases.KeepAnswer(clock=clock, lifetime=timedelta(hours=settings.idempotency_hours))
-    find_made = idempotent_use_cases.FindMade(begin=begin, clock=clock, keyring=keyring)
 
-    # --- uploads that may be gone on with --------------------------------------------------------
+    # --- resumable uploads ----------------------------------------------------------------------
 
     create_upload = resumable.CreateUpload(
         begin=begin,
@@ -188,12 +196,12 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
         disable_totp=users.DisableTotp(begin=begin, spend_totp_code=spend_totp_code),
         begin_upload=begin_upload,
         store_part=store_part,
-        seal_upload=seal_upload,
         abort_upload=abort_upload,
         store_file=vault.StoreFile(
+            begin=begin,
             begin_upload=begin_upload,
             store_part=store_part,
-            seal=seal_upload,
+            seal=seal_within_unit,
             abort=abort_upload,
         ),
         find_file=find_file,
@@ -203,23 +211,10 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
         delete_file=delete_file,
         create_upload=create_upload,
         find_upload=find_upload,
-        take_upload=append.TakeUpload(begin=begin, find=find_upload, keyring=keyring, policy=policy),
-        append_bytes=append.AppendBytes(
-            begin=begin,
-            clock=clock,
-            entropy=entropy,
-            cipher=cipher,
-            blobs=blobs,
-            policy=policy,
-            read=read_file,
-            part_size=part_size,
+        acquire_upload=append.AcquireUpload(
+            begin=begin, find=find_upload, keyring=keyring, policy=policy, part_size=part_size
         ),
-        finish_upload=resumable.FinishUpload(
-            find=find_upload,
-            keyring=keyring,
-            seal=seal_upload,
-            seal_and_share=seal_and_share,
-        ),
+        finish_upload=resumable.FinishUpload(find=find_upload, keyring=keyring, seal=seal_upload),
         terminate_upload=terminate_upload,
         concatenate_uploads=concatenate.ConcatenateUploads(
             create=create_upload,
@@ -227,19 +222,12 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
             read=read_file,
             store_part=store_part,
             seal=seal_upload,
-            seal_and_share=seal_and_share,
             terminate=terminate_upload,
             part_size=part_size,
         ),
+        seal_upload=seal_upload,
         issue_share_link=issue_share_link,
-        issue_once=idempotent_use_cases.IssueOnce(
-            begin=begin, issue=issue_share_link, keep=keep_answer, find=find_made
-        ),
-        seal_and_share=seal_and_share,
-        seal_once=idempotent_use_cases.SealOnce(
-            begin=begin, seal=seal_upload, issue=issue_share_link, keep=keep_answer
-        ),
-        find_made=find_made,
+        find_idempotent_result=find_idempotent_result,
         find_shared_file=find_shared_file,
         redeem_share_link=sharing.RedeemShareLink(begin=begin, clock=clock, find=find_shared_file),
         revoke_share_link=sharing.RevokeShareLink(begin=begin, clock=clock, find=find_shared_file),

@@ -66,9 +66,9 @@ class IdempotencyKey(Secret):
 
 
 @attrs.frozen(kw_only=True)
-class Repeatable:
+class IdempotentRequest:
     """
-    A request with its idempotency key; `fingerprint` is `IdempotencyKey.fingerprint` of its facts.
+    A request under its key; `fingerprint` is `IdempotencyKey.fingerprint` of what it requests.
     """
 
     key: IdempotencyKey

@@ -16,7 +16,7 @@ import attrs
 from sft_core.errors import Fault, InvalidInput, InvalidValue
 from sft_core.values import OCTET_STREAM, FileId, FileName, MediaType
 from sft_core.vault.model import ShareTerms, UploadKind
-from sft_core.vault.use_cases.resumable import UploadAsked
+from sft_core.vault.use_cases.resumable import UploadRequest
 from sft_http.errors import MalformedRequest
 
 VERSION: Final = "1.0.0"
@@ -164,7 +164,7 @@ def metadata_of(text: str | None) -> dict[str, str]:
     return found
 
 
-def asked(metadata: str | None, *, kind: UploadKind, length: int | None, sources: tuple[FileId, ...]) -> UploadAsked:
+def asked(metadata: str | None, *, kind: UploadKind, length: int | None, sources: tuple[FileId, ...]) -> UploadRequest:
     """
     The upload that a creation asks for, named and shared as its metadata says.
 
@@ -179,7 +179,7 @@ def asked(metadata: str | None, *, kind: UploadKind, length: int | None, sources
         media_type = MediaType.parse(found.get("filetype", found.get("type")))
     except InvalidInput:
         media_type = OCTET_STREAM
-    return UploadAsked(
+    return UploadRequest(
         name=_PIECE_NAME if kind is UploadKind.PARTIAL else FileName.parse(given),
         media_type=media_type,
         kind=kind,

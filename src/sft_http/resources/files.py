@@ -4,15 +4,11 @@ Files as their owner sees them: listed, described, shared, deleted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 from falcon.asgi import Request, Response
 
 from sft_core.errors import FileTooLarge
-from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
-from sft_core.sharing.use_cases import IssuedLink
-from sft_core.values import FileId, FileName, Page
+from sft_core.sharing.idempotency import IdempotentRequest
+from sft_core.values import FileName, Page
 from sft_http import schemas
 from sft_http.asgi.exchange import bound_body, require_whole_body
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
@@ -20,7 +16,8 @@ from sft_http.headers.idempotency_key import key_of
 from sft_http.resources import uploads
 from sft_http.resources.base import Resource
 from sft_http.resources.parameters import file_id, query, share_terms, whole
-from sft_http.resources.uploads import FIELDS, Uploading
+from sft_http.resources.uploads import FIELDS, UploadResource
+from sft_http.transfers.delete import delete
 
 
 class Files(Resource):
@@ -40,7 +37,7 @@ class Files(Resource):
     on_head = on_get
 
 
-class OneFile(Uploading):
+class OneFile(UploadResource):
     """
     GET, HEAD, PATCH and DELETE /files/{id}; PUT /files/{name}.
     """
@@ -66,7 +63,7 @@ class OneFile(Uploading):
 
     async def on_delete(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
-        await self.lanes.bytes(self.application.delete_file, owner=user.id, file_id=file_id(id))
+        await delete(self.lanes, self.application.delete_file, owner=user.id, file_id=file_id(id))
         resp.status = 204
 
     async def on_put(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the framework knows one name)
@@ -81,13 +78,13 @@ class OneFile(Uploading):
             # What stands in the place of bytes that are no UTF-8: two such names would be one.
             raise MalformedRequest("The file's name must be UTF-8, percent-encoded.")
         terms, public = share_terms(query(req, *FIELDS))
-        name, repeat = FileName.parse(id), await self.repeat(req, user)
+        name, idempotency = FileName.parse(id), await self.idempotency(req, user)
         limit = self.settings.max_file_size
         bound_body(req, limit, FileTooLarge(limit))
         async with self.lanes.limits.uploads.taken_by(user.id):
             received = await self.receive(
                 user,
-                repeat,
+                idempotency,
                 name=name,
                 media_type=req.content_type,
                 stream=req.stream,
@@ -96,9 +93,11 @@ class OneFile(Uploading):
             try:
                 await require_whole_body(req)
             except BaseException:
-                await self.give_up(received)
+                await self.abort(received)
                 raise
-        await self.answer(resp, user, received, terms, public=public, call="PUT /files/{name}", repeat=repeat)
+        await self.respond(
+            resp, user, received, terms, public=public, call="PUT /files/{name}", idempotency=idempotency
+        )
 
 
 class FileUpload(uploads.FileUpload):
@@ -121,14 +120,13 @@ class FileShare(Resource):
         file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
         key = key_of(req)
         body = await self.body(req, schemas.Share, optional=True)
-        issue = partial(
-            self.application.issue_share_link if key is None else self._issuing_once(key, file.id, body),
+        facts = ("POST /files/{id}/share", str(file.id), body.expires_hours, body.max_downloads)
+        issued = await self.lanes.control(
+            self.application.issue_share_link,
+            owner=user.id,
+            file_id=file.id,
             expires_hours=body.expires_hours,
             max_downloads=body.max_downloads,
+            idempotency=None if key is None else IdempotentRequest(key=key, fingerprint=key.fingerprint(*facts)),
         )
-        issued = await self.lanes.control(issue, owner=user.id, file_id=file.id)
         resp.media = schemas.share_json(issued, self.settings.api_v1_prefix)
-
-    def _issuing_once(self, key: IdempotencyKey, file: FileId, asked: schemas.Share) -> Callable[..., IssuedLink]:
-        facts = ("POST /files/{id}/share", str(file), asked.expires_hours, asked.max_downloads)
-        return partial(self.application.issue_once, request=Repeatable(key=key, fingerprint=key.fingerprint(*facts)))

@@ -1,8 +1,8 @@
 """
 Resumable uploads by tus 1.0.0 (https://tus.io/protocols/resumable-upload).
 
-An upload's URL ends in the id of the file that it becomes. It becomes one, sealed and listed like
-any other, with its last byte.
+An upload's URL ends in the id of the file that it becomes. With its last byte it is sealed, and listed like any other
+file.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from falcon.asgi import Request, Response
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.model import File, UploadKind
-from sft_core.vault.use_cases import Upload
-from sft_core.vault.use_cases.append import Writing
-from sft_core.vault.use_cases.resumable import Progress, UploadAsked
+from sft_core.vault.use_cases import UploadSession
+from sft_core.vault.use_cases.resumable import Progress, UploadRequest
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers import tus
 from sft_http.resources.base import Resource
 from sft_http.resources.parameters import file_id
 from sft_http.transfers import append, concatenate
+from sft_http.transfers.delete import delete
 from sft_http.transfers.upload import abort
 
-_SPOKEN: Final = {
+_CAPABILITIES: Final = {
     "Tus-Version": tus.VERSION,
     "Tus-Extension": ",".join(tus.EXTENSIONS),
     "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),
 }
 EXPOSED: Final = (
-    *("Location", "Tus-Resumable", "Tus-Max-Size", *_SPOKEN),
+    *("Location", "Tus-Resumable", "Tus-Max-Size", *_CAPABILITIES),
     *("Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Expires", "Upload-Concat"),
     "X-File-Id",
 )
@@ -41,7 +41,7 @@ EXPOSED: Final = (
 
 class TusResource(Resource):
     """
-    What the resources of tus share.
+    Base of the resources of tus.
     """
 
     @property
@@ -50,33 +50,40 @@ class TusResource(Resource):
 
     def _options(self, resp: Response, allowed: str) -> None:
         resp.status = 204
-        resp.set_headers({"Allow": allowed, "Tus-Max-Size": str(self.settings.max_file_size), **_SPOKEN})
+        resp.set_headers({"Allow": allowed, "Tus-Max-Size": str(self.settings.max_file_size), **_CAPABILITIES})
 
-    async def _append(self, req: Request, writing: Writing) -> None:
+    async def _append(self, req: Request, session: UploadSession) -> None:
         await append.append(
             self.application,
             self.lanes,
-            writing,
+            session,
             req,
             part_size=self.settings.part_size,
             checksum=tus.checksum_of(req.get_header("Upload-Checksum")),
         )
 
-    def _tell(self, resp: Response, progress: Progress) -> None:
+    async def _finish(self, user: User, upload: FileId, *, is_empty: bool) -> Progress:
         """
-        How far an upload has come and, if it has become a file, which; else how long it is kept.
+        Seal an upload that is complete. One without a byte needs its empty part, so it uses the transfer pool.
+        """
+        pool = self.lanes.bytes if is_empty else self.lanes.control
+        return await pool.insist(self.application.finish_upload, owner=user.id, file_id=upload)
+
+    def _report(self, resp: Response, progress: Progress) -> None:
+        """
+        Set the headers of an upload's progress: its offset, and its file if it has become one, else its expiry.
         """
         if progress.is_sealed:
             resp.set_headers({"Upload-Offset": str(progress.offset), "X-File-Id": str(progress.file.id)})
         else:
-            is_told = progress.upload.kind is not UploadKind.FINAL
-            self._tell_rest(resp, progress.offset if is_told else None, progress.file)
+            has_offset = progress.upload.kind is not UploadKind.FINAL
+            self._set_progress(resp, progress.offset if has_offset else None, progress.file)
 
-    def _tell_rest(self, resp: Response, offset: int | None, file: File) -> None:
+    def _set_progress(self, resp: Response, offset: int | None, file: File) -> None:
         if offset is not None:
             resp.set_header("Upload-Offset", str(offset))
-        over = file.touched_at + timedelta(hours=self.settings.upload_idle_hours)
-        resp.set_header("Upload-Expires", falcon.dt_to_http(over))
+        expiry = file.touched_at + timedelta(hours=self.settings.upload_idle_hours)
+        resp.set_header("Upload-Expires", falcon.dt_to_http(expiry))
 
 
 class Creation(TusResource):
@@ -90,26 +97,26 @@ class Creation(TusResource):
     async def on_post(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
         asked = self._asked(req)
-        brings = bool(req.content_length) or req.get_header("Transfer-Encoding") is not None
-        if brings and asked.kind is UploadKind.FINAL:
+        has_body = bool(req.content_length) or req.get_header("Transfer-Encoding") is not None
+        if has_body and asked.kind is UploadKind.FINAL:
             raise MalformedRequest("A final upload has no body: its bytes are those of the partial ones.")
-        if brings:
+        if has_body:
             _require_media_type(req)
         if asked.kind is UploadKind.FINAL:
             async with self.lanes.limits.uploads.taken_by(user.id):
                 progress = await concatenate.concatenate(
                     self.application, self.lanes, owner=user.id, asked=asked, part_size=self.settings.part_size
                 )
-        elif brings:
+        elif has_body:
             async with self.lanes.limits.uploads.taken_by(user.id):
-                progress = await self._created(req, user, asked, brings=True)
+                progress = await self._created(req, user, asked, has_body=True)
         else:
-            progress = await self._created(req, user, asked, brings=False)
+            progress = await self._created(req, user, asked, has_body=False)
         resp.status = 201
         resp.set_header("Location", f"{self._folder}/{progress.file.id}")
-        self._tell(resp, progress)
+        self._report(resp, progress)
 
-    def _asked(self, req: Request) -> UploadAsked:
+    def _asked(self, req: Request) -> UploadRequest:
         kind, sources = tus.concatenation_of(req.get_header("Upload-Concat"), folder=self._folder)
         length, deferred = req.get_header("Upload-Length"), req.get_header("Upload-Defer-Length")
         if kind is UploadKind.FINAL and (length, deferred) != (None, None):
@@ -121,37 +128,38 @@ class Creation(TusResource):
             sources=sources,
         )
 
-    async def _created(self, req: Request, user: User, asked: UploadAsked, *, brings: bool) -> Progress:
+    async def _created(self, req: Request, user: User, asked: UploadRequest, *, has_body: bool) -> Progress:
         """
-        A new upload with what the request brings of it; if that fails, nobody has learnt its URL.
+        Create an upload with the bytes that the request has; if that fails, it is aborted: no client has its URL.
         """
-        created: tuple[Progress, Upload] | None = None
+        created: tuple[Progress, UploadSession] | None = None
 
         def create() -> None:
-            # Assigned on the lane's thread: a request cut off meanwhile still knows what to end.
+            # Assigned on the pool's thread: a request that is cancelled meanwhile still has the upload to abort.
             nonlocal created
             created = self.application.create_upload.opened(owner=user.id, asked=asked)
 
         try:
             await self.lanes.control(create)
-            assert created is not None  # noqa: S101 (create() returned, so it has been assigned)
-            progress, upload = created[0], created[0].file.id
-            if brings:
-                writing = await self.lanes.control.insist(
-                    self.application.take_upload,
+            assert created is not None  # noqa: S101 (create() returned, so it was assigned)
+            progress, upload, offset = created[0], created[0].file.id, 0
+            if has_body:
+                session = await self.lanes.control.insist(
+                    self.application.acquire_upload,
                     owner=user.id,
                     file_id=upload,
                     offset=0,
-                    coming=req.content_length or 0,
+                    incoming_bytes=req.content_length or 0,
                 )
-                await self._append(req, writing)
+                await self._append(req, session)
+                offset = session.offset
         except BaseException:
             if created is not None:
                 await abort(self.application, self.lanes, created[1])
             raise
-        if not brings and not progress.is_complete:
+        if not has_body and not progress.is_complete:
             return progress
-        return await self.lanes.bytes.insist(self.application.finish_upload, owner=user.id, file_id=upload)
+        return await self._finish(user, upload, is_empty=not offset)
 
 
 class OneUpload(TusResource):
@@ -167,8 +175,8 @@ class OneUpload(TusResource):
         upload = file_id(path["id"])
         progress = await self.lanes.control(self.application.find_upload, owner=user.id, file_id=upload)
         if progress.is_complete and not progress.is_sealed:
-            # Its last byte came, and whoever brought it did not come to seal it.
-            progress = await self._finished(user, upload)
+            # The request that sent the last byte was cut off before it sealed the file.
+            progress = await self._finish(user, upload, is_empty=not progress.offset)
         length, kept = progress.file.size if progress.is_sealed else progress.upload.length, progress.upload
         if length is None:
             resp.set_header("Upload-Defer-Length", "1")
@@ -178,7 +186,7 @@ class OneUpload(TusResource):
         for name, value in (("Upload-Metadata", kept.metadata), ("Upload-Concat", concatenation)):
             if value:
                 resp.set_header(name, value)
-        self._tell(resp, progress)
+        self._report(resp, progress)
 
     async def on_patch(self, req: Request, resp: Response, **path: str) -> None:
         user = await self.caller(req)
@@ -190,32 +198,30 @@ class OneUpload(TusResource):
             raise MalformedRequest("Upload-Offset is missing.")
         tus.checksum_of(req.get_header("Upload-Checksum"))
         async with self.lanes.limits.uploads.taken_by(user.id, upload) as stay:
-            writing = await self.lanes.control(
-                self.application.take_upload,
+            session = await self.lanes.control(
+                self.application.acquire_upload,
                 owner=user.id,
                 file_id=upload,
                 offset=offset,
                 length=length,
-                coming=req.content_length or 0,
+                incoming_bytes=req.content_length or 0,
             )
-            # Who is refused above has ended nobody.
-            await stay.overtake(writing.writer)
-            await self._append(req, writing)
+            assert session.fencing_token is not None  # noqa: S101 (an acquired upload has one)
+            # Only now: a request that is refused above cuts no other one off.
+            await stay.overtake(session.fencing_token)
+            await self._append(req, session)
         resp.status = 204
-        if writing.offset == writing.length:
-            self._tell(resp, await self._finished(user, upload))
+        if session.offset == session.expected_size:
+            self._report(resp, await self._finish(user, upload, is_empty=not session.offset))
         else:
-            self._tell_rest(resp, writing.offset, writing.file)
+            self._set_progress(resp, session.offset, session.file)
 
     async def on_delete(self, req: Request, resp: Response, **path: str) -> None:
         user = await self.caller(req)
-        await self.lanes.bytes(self.application.terminate_upload, owner=user.id, file_id=file_id(path["id"]))
+        await delete(self.lanes, self.application.terminate_upload, owner=user.id, file_id=file_id(path["id"]))
         resp.status = 204
-
-    async def _finished(self, user: User, upload: FileId) -> Progress:
-        return await self.lanes.bytes.insist(self.application.finish_upload, owner=user.id, file_id=upload)
 
 
 def _require_media_type(req: Request) -> None:
     if (req.content_type or "").strip().lower() != tus.MEDIA_TYPE:
-        raise UnsupportedMediaType(f"The bytes of an upload come as Content-Type: {tus.MEDIA_TYPE}.")
+        raise UnsupportedMediaType(f"Send the bytes of an upload as Content-Type: {tus.MEDIA_TYPE}.")

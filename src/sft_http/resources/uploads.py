@@ -1,10 +1,11 @@
 """
-Uploads: a form's file, or a body that is one, encrypted while it arrives.
+Uploads: the file of a form, or a body that is one, encrypted while it arrives.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
+from functools import partial
 from typing import Final
 
 import attrs
@@ -22,13 +23,13 @@ from sft_core.errors import (
     KeyRetired,
     QuotaExceeded,
 )
-from sft_core.sharing.idempotency import Repeatable
-from sft_core.sharing.idempotent_use_cases import Made
+from sft_core.sharing.idempotency import IdempotencyKey, IdempotentRequest
 from sft_core.sharing.model import LinkSummary
+from sft_core.sharing.use_cases import IdempotentResult
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, MediaType
-from sft_core.vault.model import File, ShareTerms
-from sft_core.vault.use_cases import Upload
+from sft_core.vault.model import ShareTerms
+from sft_core.vault.use_cases import UploadSession
 from sft_http import schemas
 from sft_http.asgi.exchange import bound_body, require_whole_body
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
@@ -36,13 +37,14 @@ from sft_http.headers import content_disposition
 from sft_http.headers.idempotency_key import key_of
 from sft_http.resources.base import Resource
 from sft_http.resources.parameters import query, share_terms
-from sft_http.transfers.idempotency import Repeat
+from sft_http.transfers.idempotency import IdempotentUpload
+from sft_http.transfers.part_sink import run_in
 from sft_http.transfers.upload import abort, compare, receive
 
 FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
 _MAX_FIELD_BYTES: Final = 256
 _FORM_SLACK: Final = 64 << 10
-"""How many bytes a form may have beyond its file: boundaries, part headers, fields."""
+"""How many bytes a form may have in addition to its file: boundaries, part headers, fields."""
 _MAX_FORM_PARTS: Final = 16
 _MAX_PART_HEADERS: Final = 8 << 10
 _MULTIPART: Final = "multipart/form-data"
@@ -61,43 +63,41 @@ _FORMS: Final = _forms()
 @attrs.frozen(kw_only=True)
 class Received:
     """
-    A file that has come whole. Of a repeat that only had to be compared there is no upload.
+    A file that was received whole. A repeat whose content is only compared has no upload.
     """
 
     name: FileName
     media_type: MediaType
-    upload: Upload | None
+    upload: UploadSession | None
 
 
 @attrs.define
 class _Form:
     """
-    What has been read of a form so far: its fields, and its file.
+    What was read of a form so far: its fields, and its file.
     """
 
-    repeat: Repeat | None
+    idempotency: IdempotentUpload | None
     fields: dict[str, str]
     file: Received | None = None
 
 
-class Uploading(Resource):
+class UploadResource(Resource):
     """
-    Base of the resources that make a file of what a request brings.
+    Base of the resources that make a file of a request's body.
     """
 
-    async def repeat(self, req: Request, user: User) -> Repeat | None:
+    async def idempotency(self, req: Request, user: User) -> IdempotentUpload | None:
         """
-        What the request's idempotency key says about it; None if it has none.
+        The request's idempotency key, and whether a result is recorded under it; None without a key.
         """
         key = key_of(req)
-        if key is None:
-            return None
-        return Repeat(key, await self.lanes.control(self.application.find_made.knows, owner=user.id, key=key))
+        return None if key is None else IdempotentUpload(key, await self._is_recorded(user, key, may_reject=True))
 
     async def receive(
         self,
         user: User,
-        repeat: Repeat | None,
+        idempotency: IdempotentUpload | None,
         *,
         name: FileName,
         media_type: str | None,
@@ -106,11 +106,10 @@ class Uploading(Resource):
         overhead: int = 0,
     ) -> Received:
         """
-        Receive a file's content. What an answer is kept for is compared with it later, and not stored.
+        Receive a file's content. If a result is recorded under the request's key, it is digested and not stored.
         """
-        kind = _media_type(media_type)
-        content, part_size = None if repeat is None else repeat.content, self.settings.part_size
-        if repeat is not None and repeat.is_known:
+        kind, part_size = _media_type(media_type), self.settings.part_size
+        if idempotency is not None and idempotency.is_recorded:
             await compare(
                 self.application,
                 self.lanes,
@@ -118,7 +117,7 @@ class Uploading(Resource):
                 stream=stream,
                 announced_size=announced_size,
                 part_size=part_size,
-                content=repeat.content,
+                content=idempotency.content,
             )
             return Received(name=name, media_type=kind, upload=None)
         try:
@@ -132,25 +131,27 @@ class Uploading(Resource):
                 announced_size=announced_size,
                 overhead=overhead,
                 part_size=part_size,
-                content=content,
+                content=None if idempotency is None else idempotency.content,
             )
         except QuotaExceeded:
-            # It may not fit beside its own first try, which has come to its end meanwhile.
-            if repeat is not None and await self.lanes.control.insist(
-                self.application.find_made.knows, owner=user.id, key=repeat.key
-            ):
+            # It may not fit beside the file of its own first attempt, which has been sealed meanwhile.
+            if idempotency is not None and await self._is_recorded(user, idempotency.key, may_reject=False):
                 raise IdempotencyKeyInUse from None
             raise
         return Received(name=name, media_type=kind, upload=upload)
 
-    async def give_up(self, received: Received | None) -> None:
+    async def _is_recorded(self, user: User, key: IdempotencyKey, *, may_reject: bool) -> bool:
+        look = partial(self.application.find_idempotent_result.is_recorded, owner=user.id, key=key)
+        return await run_in(self.lanes.control, look, may_reject=may_reject)
+
+    async def abort(self, received: Received | None) -> None:
         """
-        Leave nothing of a file that has come.
+        Delete what was received.
         """
         if received is not None and received.upload is not None:
             await abort(self.application, self.lanes, received.upload)
 
-    async def answer(
+    async def respond(
         self,
         resp: Response,
         user: User,
@@ -159,64 +160,61 @@ class Uploading(Resource):
         *,
         public: bool,
         call: str,
-        repeat: Repeat | None,
+        idempotency: IdempotentUpload | None,
     ) -> None:
         """
-        Seal what has been received whole, with a link if it is public, and answer with the file.
+        Seal what was received whole, with a link if it is public, and respond with the file.
 
-        Never under a handler that aborts: a commit whose outcome is unknown must not undo what it may have done.
-        A refusal by the quota, by a retired key, or by the idempotency key, never comes out of a commit.
+        To be called under no handler that aborts: a commit whose outcome is unknown must not lead to the deletion of
+        what it may have sealed. A refusal by the quota, a retired key or the idempotency key never comes out of a
+        commit.
         """
-        if repeat is None:
-            assert received.upload is not None  # noqa: S101 (only a repeat is not stored)
-            file = await self._sealed(received.upload, terms, public=public)
-            summary = LinkSummary()
-            if public:
-                summary = (await self.lanes.control.insist(self.application.summarise_links, [file]))[file.id]
-        else:
-            made = await self._made(user, received, terms, public=public, call=call, repeat=repeat)
-            file, issued = made.file, made.issued
-            # As it was when it was made, whatever has become of the link since.
-            summary = LinkSummary() if issued is None else LinkSummary(current=issued.link, token=issued.token)
+        request = None
+        if idempotency is not None:
+            facts = (
+                call,
+                str(received.name),
+                str(received.media_type),
+                terms.max_downloads,
+                terms.expires_hours,
+                public,
+            )
+            content = idempotency.content
+            fingerprint = idempotency.key.fingerprint(*facts, content.size, content.digest())
+            request = IdempotentRequest(key=idempotency.key, fingerprint=fingerprint)
+        result = await self._result(user, received, terms, public=public, request=request)
+        # As it was when it was made, whatever has happened to the link since.
+        issued = result.issued
+        summary = LinkSummary() if issued is None else LinkSummary(current=issued.link, token=issued.token)
         resp.status = 201
-        resp.media = schemas.file_json(file, summary)
+        resp.media = schemas.file_json(result.file, summary)
 
-    async def _sealed(self, upload: Upload, terms: ShareTerms, *, public: bool) -> File:
-        seal = self.application.seal_and_share if public else self.application.seal_upload
-        try:
-            return await self.lanes.bytes.insist(seal, upload, terms=terms)
-        except (QuotaExceeded, KeyRetired):
-            await abort(self.application, self.lanes, upload)
-            raise
-
-    async def _made(
-        self, user: User, received: Received, terms: ShareTerms, *, public: bool, call: str, repeat: Repeat
-    ) -> Made:
+    async def _result(
+        self, user: User, received: Received, terms: ShareTerms, *, public: bool, request: IdempotentRequest | None
+    ) -> IdempotentResult:
         """
         What the request has made: now, or when it was sent before, or when another copy of it was faster.
         """
-        name, content = str(received.name), repeat.content
-        asked = (call, name, str(received.media_type), terms.max_downloads, terms.expires_hours, public)
-        fingerprint = repeat.key.fingerprint(*asked, content.size, content.digest())
-        request = Repeatable(key=repeat.key, fingerprint=fingerprint)
         if received.upload is not None:
+            seal = partial(self.application.seal_upload, terms=terms, public=public, idempotency=request)
             try:
-                return await self.lanes.bytes.insist(
-                    self.application.seal_once, received.upload, terms=terms, public=public, request=request
-                )
+                return await self.lanes.control.insist(seal, received.upload)
             except (QuotaExceeded, KeyRetired):
-                await self.give_up(received)
+                await self.abort(received)
                 raise
             except IdempotencyKeyInUse:
-                await self.give_up(received)
-        made = await self.lanes.control.insist(self.application.find_made, owner=user.id, request=request)
-        if made is None:
-            # It was over in this very moment; the next time it is made anew.
+                await self.abort(received)
+        assert request is not None  # noqa: S101 (without a key every upload is stored, and no key is in use)
+        result = await self.lanes.control.insist(
+            self.application.find_idempotent_result, owner=user.id, request=request
+        )
+        if result is None:
+            # The record has expired at this very moment; the next request makes a new file.
             raise IdempotencyKeyInUse
-        return made
+        return result
 
 
-class FileUpload(Uploading):
+class FileUpload(UploadResource):
     """
     POST /files/upload.
     """
@@ -224,21 +222,23 @@ class FileUpload(Uploading):
     async def on_post(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
         fields = query(req, *FIELDS)
-        self._admit(req)
+        self._check_head(req)
         share_terms(fields)
-        form = _Form(await self.repeat(req, user), fields)
+        form = _Form(await self.idempotency(req, user), fields)
         try:
             async with self.lanes.limits.uploads.taken_by(user.id):
                 await self._read(req, user, form)
             received, terms, public = self._checked(form)
         except BaseException:
-            await self.give_up(form.file)
+            await self.abort(form.file)
             raise
-        await self.answer(resp, user, received, terms, public=public, call="POST /files/upload", repeat=form.repeat)
+        await self.respond(
+            resp, user, received, terms, public=public, call="POST /files/upload", idempotency=form.idempotency
+        )
 
-    def _admit(self, req: Request) -> None:
+    def _check_head(self, req: Request) -> None:
         """
-        Refuse before a byte is read what cannot become a file.
+        Refuse a request that cannot become a file, before a byte of its body is read.
         """
         limit = self.settings.max_file_size
         if (req.content_length or 0) > limit + _FORM_SLACK:
@@ -249,28 +249,28 @@ class FileUpload(Uploading):
 
     async def _read(self, req: Request, user: User, form: _Form) -> None:
         try:
-            # The type is of any case (RFC 9110, section 8.3.1), its parameter `boundary` is not.
+            # The type is case-insensitive (RFC 9110, section 8.3.1), its parameter `boundary` is not.
             content_type = _MULTIPART + ";" + (req.content_type or "").partition(";")[2]
             parts: MultipartForm = await _FORMS.deserialize_async(req.stream, content_type, req.content_length)
             async for part in parts:
-                await self._take(part, user, form, req.content_length)
+                await self._read_part(part, user, form, req.content_length)
         except (MultipartParseError, falcon.MediaMalformedError):
             raise MalformedRequest("The form is malformed or ended before its closing boundary.") from None
         except falcon.HTTPInvalidHeader:
             raise MalformedRequest("The form's Content-Type names no boundary that can be used.") from None
         await require_whole_body(req)
 
-    async def _take(self, part: BodyPart, user: User, form: _Form, announced_size: int | None) -> None:
+    async def _read_part(self, part: BodyPart, user: User, form: _Form, announced_size: int | None) -> None:
         found = content_disposition.parameters(part._headers.get(b"content-disposition", b""))  # noqa: SLF001 (its own reading of this header fails on what is not UTF-8)
         name, file_name = found.get("name"), content_disposition.file_name(found)
         if name == "file" and file_name is not None:
             if form.file is not None:
-                raise InvalidValue("file", "stands more than once")
+                raise InvalidValue("file", "must be sent once only")
             # Its own reading of this header fails on what is not ASCII; RFC 7578, section 4.4, names the default.
             media_type = part._headers.get(b"content-type", b"text/plain").decode("latin-1")  # noqa: SLF001 (as above)
             form.file = await self.receive(
                 user,
-                form.repeat,
+                form.idempotency,
                 name=FileName.parse(file_name),
                 media_type=media_type,
                 stream=part.stream,
@@ -279,14 +279,17 @@ class FileUpload(Uploading):
             )
         elif name in FIELDS and file_name is None:
             if name in form.fields:
-                raise InvalidValue(name, "stands more than once")
+                raise InvalidValue(name, "must be sent once only")
             form.fields[name] = await _field(part, name)
         else:
-            raise InvalidValue("file" if name == "file" else "form", "the form has a part that is not expected")
+            raise InvalidValue(
+                "file" if name == "file" else "form",
+                "the form has an unexpected part; send the file and its fields only",
+            )
 
     def _checked(self, form: _Form) -> tuple[Received, ShareTerms, bool]:
         """
-        What the fields say; the names of the faults are the form's.
+        The file and what the fields say of it; errors name the form's fields.
         """
         if form.file is None:
             raise InvalidValue("file", "is missing")
@@ -295,7 +298,7 @@ class FileUpload(Uploading):
 
 def _media_type(text: str | None) -> MediaType:
     """
-    The media type that is named; any bytes if none is, or none that can be read.
+    The named media type; `application/octet-stream` if there is none, or it is malformed.
     """
     try:
         return MediaType.parse(text or "")

@@ -1,5 +1,5 @@
 """
-An upload repeated under its idempotency key.
+An upload that is repeated under its idempotency key.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from sft_core.vault.ports import Buffer
 
 
 @attrs.define
-class Content:
+class ContentDigest:
     """
-    What a request brings as a file's content, by its length and SHA-256: to tell it from another's.
+    The length and the SHA-256 of a request's file, by which its content is compared with an earlier one's.
     """
 
     size: int = 0
@@ -24,24 +24,24 @@ class Content:
 
     def add(self, piece: Buffer) -> None:
         """
-        Take the next bytes in; on a lane's thread, because it costs more than encrypting them.
+        Add the next bytes; on a thread, because that costs more than encrypting them.
         """
         self.size += len(piece)
         self._sha256.update(piece)
 
     def digest(self) -> bytes:
         """
-        The SHA-256 of what has come.
+        The SHA-256 of the bytes so far.
         """
         return bytes(self._sha256.digest())
 
 
 @attrs.frozen
-class Repeat:
+class IdempotentUpload:
     """
-    A request that may be sent twice: its key, whether an answer was kept under it already, and what it brings.
+    An upload request that may be repeated: its key, whether a result is recorded under it, and its content.
     """
 
     key: IdempotencyKey
-    is_known: bool
-    content: Content = attrs.field(factory=Content, init=False)
+    is_recorded: bool
+    content: ContentDigest = attrs.field(factory=ContentDigest, init=False)

@@ -1,5 +1,5 @@
 """
-Buffers for parts: as large as what has come, not as what was announced.
+Buffers for parts, which grow with the bytes received and not with the size announced.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from sft_core.errors import Busy
 from sft_http.concurrency.memory_budgets import LEAST_BUFFER, Memory
 
 _GROWTH: Final = 4
-"""How many times as much a full buffer may hold next: so seldom somebody is asked for memory."""
+"""The factor by which a full buffer grows: memory is requested seldom."""
 _NOTHING: Final = memoryview(b"")
 
 
 def _pages(size: int) -> memoryview:
     """
-    Room for so many bytes, of which the system gives each page when it is first written to.
+    Map `size` bytes, of which the system allocates each page when it is first written to.
 
-    `Busy` if it has none. They come from the system and go back to it, and not to the heap of the C library: there they
-    would leave holes that small things settle in, and the heap of a worker would grow by the hour.
+    They are returned to the system and not to the heap of the C library, where they would leave holes that small
+    objects fill: the heap of a worker would grow by the hour.
+
+    Raises:
+        Busy: the system has no memory.
     """
     if not size:
         return _NOTHING
@@ -31,7 +34,7 @@ def _pages(size: int) -> memoryview:
         pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
         raise Busy(f"the system has no memory for a part: {error.strerror}") from None
-    # Where huge pages are for all, a byte would take two megabytes; a kernel without them knows no such advice.
+    # Where huge pages are always on, a byte would take two megabytes; a kernel without them rejects the advice.
     with suppress(AttributeError, OSError):
         pages.madvise(mmap.MADV_NOHUGEPAGE)
     return memoryview(pages)
@@ -40,32 +43,32 @@ def _pages(size: int) -> memoryview:
 @attrs.define
 class PartBuffer:
     """
-    A part of a file that is being gathered, of at most `limit` bytes.
+    The buffer of one part, of at most `limit` bytes.
 
-    It takes more memory as it fills, as long as there is some; when there is none it is full before
-    it has its size, and the part is a shorter one.
+    It takes more memory as it fills, while the budget has some; without, it is full before it has its size, and the
+    part is a shorter one.
     """
 
     _memory: Memory
     _limit: int
     _bytes: memoryview = attrs.field(repr=False)
-    _taken: int
+    _capacity: int
     _filled: int = attrs.field(default=0, init=False)
     _may_grow: bool = attrs.field(default=True, init=False)
 
     @classmethod
-    def only(cls, memory: Memory, limit: int) -> PartBuffer:
+    def required(cls, memory: Memory, limit: int) -> PartBuffer:
         """
-        The one buffer of an upload: a small one is always to be had, unless the system has no memory (`Busy`).
+        The first buffer of an upload; a small one is always available, unless the system has no memory (`Busy`).
         """
         pages, least = _pages(limit), min(LEAST_BUFFER, limit)
         memory.insist(least)
         return cls(memory, limit, pages, least)
 
     @classmethod
-    def beside_another(cls, memory: Memory, limit: int) -> PartBuffer | None:
+    def optional(cls, memory: Memory, limit: int) -> PartBuffer | None:
         """
-        A buffer to fill while the one before is being stored; None if there is no memory for it.
+        A second buffer, to fill while the first one is being stored; None if there is no memory for it.
         """
         try:
             pages, least = _pages(limit), min(LEAST_BUFFER, limit)
@@ -78,44 +81,44 @@ class PartBuffer:
         """
         Whether nothing more fits, now or later.
         """
-        return self._filled == self._taken and not (self._may_grow and self._filled < self._limit)
+        return self._filled == self._capacity and not (self._may_grow and self._filled < self._limit)
 
     @property
     def content(self) -> memoryview:
         """
-        What has been gathered.
+        The bytes added so far.
         """
         return self._bytes[: self._filled]
 
     def add(self, piece: memoryview) -> int:
         """
-        Take in as much of a piece as fits; returns how many bytes that was.
+        Add as much of a piece as fits; returns how many bytes that was.
         """
-        room = self._taken - self._filled
-        if room < len(piece) and self._may_grow:
+        free = self._capacity - self._filled
+        if free < len(piece) and self._may_grow:
             self._grow(self._filled + len(piece))
-            room = self._taken - self._filled
-        count = min(room, len(piece))
+            free = self._capacity - self._filled
+        count = min(free, len(piece))
         self._bytes[self._filled : self._filled + count] = piece[:count]
         self._filled += count
         return count
 
-    def _grow(self, wanted: int) -> None:
-        size = min(self._limit, max(_GROWTH * self._taken, wanted))
-        self._may_grow = size > self._taken and self._memory.take(size - self._taken)
+    def _grow(self, needed: int) -> None:
+        size = min(self._limit, max(_GROWTH * self._capacity, needed))
+        self._may_grow = size > self._capacity and self._memory.take(size - self._capacity)
         if self._may_grow:
-            self._taken = size
+            self._capacity = size
 
     def clear(self) -> None:
         """
-        Begin the next part in what the last one has left.
+        Empty the buffer for the next part; it keeps its memory.
         """
         self._filled, self._may_grow = 0, True
 
     def release(self) -> None:
         """
-        Give the memory back; what has been gathered is gone.
+        Release the memory; the content is lost.
         """
-        self._memory.give_back(self._taken)
-        # Let go of, not closed: whoever still looks at a part that failed may hold a view of it.
-        self._bytes, self._taken, self._filled = _NOTHING, 0, 0
+        self._memory.give_back(self._capacity)
+        # Dropped, not closed: the traceback of a part that failed may hold a view of it.
+        self._bytes, self._capacity, self._filled = _NOTHING, 0, 0

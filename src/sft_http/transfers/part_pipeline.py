@@ -1,9 +1,9 @@
 """
-What arrives of a body, regrouped into parts and stored while more of it arrives.
+A body regrouped into parts, which are stored while more of it arrives.
 
-There are two buffers of a part's size: while a thread encrypts what is in one, the loop fills the
-other. A part of which every byte has been encrypted needs its buffer no more, however long the
-store takes with it. When no buffer is free the loop stops reading, and TCP makes the client wait.
+There are two buffers of a part's size: while a thread encrypts what is in one, the event loop fills the other. A part
+whose bytes are all encrypted needs its buffer no more, however long the store takes. While no buffer is free the event
+loop does not read, and TCP slows the client down.
 """
 
 from __future__ import annotations
@@ -11,189 +11,93 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine
-from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 import attrs
 
-from sft_core.vault.model import Part
-from sft_core.vault.use_cases import Place
 from sft_http.concurrency.memory_budgets import Memory
-from sft_http.concurrency.thread_pools import Lane, Lanes
 from sft_http.transfers.part_buffer import PartBuffer
 
-T = TypeVar("T")
 Stored = Coroutine[Any, Any, None]
 
 _BUFFERS: Final = 2
 
 
-class Parts(Protocol):
+class PartSink(Protocol):
     """
-    How the parts of a body are stored: one after the other, or several at once.
+    Stores the parts of a body, one after the other or several at once.
     """
 
     @property
     def at_once(self) -> int:
         """
-        How many are stored at the same time, at most.
+        How many parts are stored at the same time, at most.
         """
         ...
 
-    async def begin(self, plaintext: memoryview, *, taken: Callable[[], object], refusable: bool) -> Stored:
+    async def begin(self, plaintext: memoryview, *, on_encrypted: Callable[[], object], may_reject: bool) -> Stored:
         """
-        Give the next part its place; what is returned stores it, and is awaited in any case.
+        Allocate the next part; the coroutine that is returned stores it, and is awaited in any case.
 
-        `taken` may be called, on the loop, as soon as the plaintext is needed no more. One that is
-        `refusable` is refused if no thread is free in time; others wait as long as it takes.
-        """
-        ...
-
-
-@attrs.frozen
-class PartAfterPart:
-    """
-    Implements `Parts` by a call that stores the next one.
-    """
-
-    _lanes: Lanes
-    _store: Callable[[memoryview], None]
-    at_once: int = attrs.field(default=1, init=False)
-
-    async def begin(self, plaintext: memoryview, *, taken: Callable[[], object], refusable: bool) -> Stored:
-        del taken
-        return run_on(self._lanes.bytes, partial(self._store, plaintext), refusable=refusable)
-
-
-class Steps(Protocol):
-    """
-    The steps in which a part is stored.
-    """
-
-    async def place(self, size: int, *, after: Place | None, refusable: bool) -> Place:
-        """
-        Where so many bytes go: behind `after`, or behind what there is.
+        `on_encrypted` may be called, on the event loop, once the plaintext's buffer may be reused. A part that
+        `may_reject` raises `Busy` if no thread is free in time; others wait without a limit.
         """
         ...
-
-    def put(self, place: Place, plaintext: memoryview, *, taken: Callable[[], object]) -> Part:
-        """
-        Encrypt a part and store it; on a thread, as `settle`. `taken` is called when all is encrypted.
-        """
-        ...
-
-    def settle(self, part: Part | None, *, is_followed: bool) -> None:
-        """
-        Let a part count, in the order of their places; None stands for one that could not be put.
-
-        `is_followed` tells whether another one is under way behind it.
-        """
-        ...
-
-
-@attrs.define
-class PartsAbreast:
-    """
-    Implements `Parts` for a large body: one is encrypted while the store makes another one durable.
-
-    Each is settled after the one before it, so that what counts has no gap.
-    """
-
-    _lanes: Lanes
-    _steps: Steps
-    at_once: int = attrs.field(default=2, init=False)
-    _last: Place | None = attrs.field(default=None, init=False)
-    _last_settled: asyncio.Event | None = attrs.field(default=None, init=False)
-
-    async def begin(self, plaintext: memoryview, *, taken: Callable[[], object], refusable: bool) -> Stored:
-        self._last = await self._steps.place(len(plaintext), after=self._last, refusable=refusable)
-        before, self._last_settled = self._last_settled, asyncio.Event()
-        loop = asyncio.get_running_loop()
-        put = partial(self._steps.put, self._last, plaintext, taken=partial(loop.call_soon_threadsafe, taken))
-        return self._stored(put, before, self._last_settled, refusable=refusable)
-
-    async def _stored(
-        self,
-        put: Callable[[], Part],
-        before: asyncio.Event | None,
-        settled: asyncio.Event,
-        *,
-        refusable: bool,
-    ) -> None:
-        part: Part | None = None
-
-        def stored() -> None:
-            # Assigned on the lane's thread: what a task that is cancelled meanwhile has stored counts all the same.
-            nonlocal part
-            part = put()
-
-        try:
-            await run_on(self._lanes.bytes, stored, refusable=refusable)
-        finally:
-            # Also if it failed: it may be for this one to settle those before it, or to be taken back.
-            try:
-                if before is not None:
-                    await before.wait()
-                is_followed = self._last_settled is not settled
-                await self._lanes.bytes.insist(self._steps.settle, part, is_followed=is_followed)
-            finally:
-                settled.set()
 
 
 @attrs.define(eq=False)
-class _Held:
+class _Slot:
     """
-    A buffer, and whether what it was last handed over with is needed no more.
+    A buffer, and whether the content that it was last handed over with is no longer needed.
     """
 
     buffer: PartBuffer
     is_free: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    def handed_over(self) -> Callable[[], None]:
+    def hand_over(self) -> Callable[[], None]:
         """
-        Be busy until what is returned has been called, which belongs to this content alone.
+        Mark the buffer as busy until the returned callable, which belongs to this content alone, is called.
         """
         self.is_free = asyncio.Event()
         return self.is_free.set
 
 
 @attrs.define
-class Gathering:
+class PartPipeline:
     """
-    Regroups what arrives into parts and has them stored while the next one fills.
+    Regroups what arrives into parts, and has them stored while the next one fills.
 
-    `admit` raises if the upload may not have so many bytes. With `keeps_what_came` the bytes that
-    have come before a stream breaks off are stored as a last, shorter part before its error comes
-    out; without it they are dropped.
+    `check_size` raises if the upload may not have so many bytes. With `keeps_received` the bytes that arrived before a
+    stream broke off are stored as a last, shorter part before its error is raised; without it they are dropped.
     """
 
-    _parts: Parts
+    _sink: PartSink
     _memory: Memory
-    _admit: Callable[[int], None] = attrs.field(kw_only=True)
+    _check_size: Callable[[int], None] = attrs.field(kw_only=True)
     _part_size: int = attrs.field(kw_only=True)
-    _keeps_what_came: bool = attrs.field(default=False, kw_only=True)
-    _buffers: deque[_Held] = attrs.field(factory=deque, init=False)
-    """The one that fills first, and that which will be free next last."""
-    _fills: bool = attrs.field(default=False, init=False)
-    _under_way: deque[asyncio.Task[None]] = attrs.field(factory=deque, init=False)
-    _began: bool = attrs.field(default=False, init=False)
+    _keeps_received: bool = attrs.field(default=False, kw_only=True)
+    _buffers: deque[_Slot] = attrs.field(factory=deque, init=False)
+    """The one that fills first, and the one that will be free next last."""
+    _is_filling: bool = attrs.field(default=False, init=False)
+    _tasks: deque[asyncio.Task[None]] = attrs.field(factory=deque, init=False)
+    _has_begun: bool = attrs.field(default=False, init=False)
 
-    async def take(self, stream: AsyncIterable[bytes]) -> None:
+    async def run(self, stream: AsyncIterable[bytes]) -> None:
         """
-        Store everything the stream holds; when it returns, every part is durable.
+        Store the whole stream; when the call returns, every part is durable.
         """
         try:
             await self._fill(stream)
             await self._hand_over()
-            await self._down_to(0)
+            await self._wait_until_at_most(0)
         finally:
             try:
-                # A part under way must have ended before anybody takes the upload apart.
-                await asyncio.gather(*self._under_way, return_exceptions=True)
+                # A part that is being stored must have ended before the upload is aborted.
+                await asyncio.gather(*self._tasks, return_exceptions=True)
             finally:
-                # Also if it is cancelled here: that too comes out when all of them have ended.
-                for held in self._buffers:
-                    held.buffer.release()
+                # Also if this is cancelled: the cancellation, too, is raised once all of them have ended.
+                for slot in self._buffers:
+                    slot.buffer.release()
 
     async def _fill(self, stream: AsyncIterable[bytes]) -> None:
         total = 0
@@ -204,71 +108,64 @@ class Gathering:
                 if piece is None:
                     break
                 total += len(piece)
-                self._admit(total)
+                self._check_size(total)
             except BaseException:
-                if self._keeps_what_came:
+                if self._keeps_received:
                     await self._hand_over()
-                    await self._down_to(0)
+                    await self._wait_until_at_most(0)
                 raise
             rest = memoryview(piece)
             while rest:
-                if not self._fills:
-                    await self._turn()
+                if not self._is_filling:
+                    await self._next_buffer()
                 buffer = self._buffers[0].buffer
                 rest = rest[buffer.add(rest) :]
                 if buffer.is_full:
                     await self._hand_over()
 
-    async def _turn(self) -> None:
+    async def _next_buffer(self) -> None:
         """
-        Put a buffer first that is free: another one if there may be more and memory is left.
+        Put a free buffer first: a new one while there are fewer than two and memory is left for it.
         """
-        another = None
+        new = None
         if not self._buffers:
-            another = PartBuffer.only(self._memory, self._part_size)
+            new = PartBuffer.required(self._memory, self._part_size)
         elif len(self._buffers) < _BUFFERS:
-            another = PartBuffer.beside_another(self._memory, self._part_size)
-        if another is not None:
-            self._buffers.appendleft(_Held(another))
+            new = PartBuffer.optional(self._memory, self._part_size)
+        if new is not None:
+            self._buffers.appendleft(_Slot(new))
         else:
             self._buffers.rotate(1)
             await self._buffers[0].is_free.wait()
             self._buffers[0].buffer.clear()
-        self._fills = True
+        self._is_filling = True
 
     async def _hand_over(self) -> None:
         """
-        Begin to store what has been gathered once there is room for it; until it is encrypted its buffer is busy.
+        Begin to store the buffer's content once fewer than `at_once` parts are being stored.
 
-        Only the first one may be refused: the client waits with those after it, and what it has
-        sent is not thrown away for being busy.
+        Only the first part may be rejected: during those after it the client waits, and what it has sent is not dropped
+        because the service is busy.
         """
-        if not self._fills:
+        if not self._is_filling:
             return
-        self._fills = False
-        await self._down_to(self._parts.at_once - 1)
-        first = self._buffers[0]
-        taken = first.handed_over()
-        stored = await self._parts.begin(first.buffer.content, taken=taken, refusable=not self._began)
-        self._began = True
-        self._under_way.append(asyncio.create_task(stored))
-        self._under_way[-1].add_done_callback(lambda _: taken())
+        self._is_filling = False
+        await self._wait_until_at_most(self._sink.at_once - 1)
+        slot = self._buffers[0]
+        on_encrypted = slot.hand_over()
+        stored = await self._sink.begin(slot.buffer.content, on_encrypted=on_encrypted, may_reject=not self._has_begun)
+        self._has_begun = True
+        self._tasks.append(asyncio.create_task(stored))
+        self._tasks[-1].add_done_callback(lambda _: on_encrypted())
 
-    async def _down_to(self, count: int) -> None:
+    async def _wait_until_at_most(self, count: int) -> None:
         """
-        Wait until no more than so many parts are being stored; the first error of one comes out.
+        Wait until no more than `count` parts are being stored; raises the first error of one.
         """
-        while len(self._under_way) > count:
-            first = self._under_way[0]
-            # Not the task itself, which would be cancelled with whoever waits here: what has come is
-            # kept, and one that has not begun could never tell those behind it that it is over.
+        while len(self._tasks) > count:
+            first = self._tasks[0]
+            # Not the task itself, which would be cancelled with its waiter: received bytes are kept, and a task that
+            # has not begun could never signal its end to those after it.
             await asyncio.wait([first])
             first.result()
-            self._under_way.popleft()
-
-
-async def run_on(lane: Lane, call: Callable[[], T], *, refusable: bool) -> T:
-    """
-    Run a call on a lane; one that is not `refusable` waits as long as it takes.
-    """
-    return await (lane(call) if refusable else lane.insist(call))
+            self._tasks.popleft()

@@ -1,26 +1,22 @@
 """
 Bytes from clients into the vault, without a thread held for a slow one.
-
-What arrives is gathered into parts, which threads encrypt and store while more of it arrives.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator
 from functools import partial
 from typing import Final
-
-import attrs
 
 from sft_core.application import Application
 from sft_core.errors import SftError
 from sft_core.values import FileName, MediaType, UserId
-from sft_core.vault.model import Part
-from sft_core.vault.use_cases import Place, StorePart, Upload
+from sft_core.vault.use_cases import UploadSession
 from sft_http.concurrency.thread_pools import Lanes
-from sft_http.transfers.idempotency import Content
-from sft_http.transfers.part_pipeline import Gathering, PartAfterPart, Parts, PartsAbreast, run_on
+from sft_http.transfers.idempotency import ContentDigest
+from sft_http.transfers.part_pipeline import PartPipeline
+from sft_http.transfers.part_sink import ConcurrentSink, SequentialSink
 
 log: Final = logging.getLogger("sft.transfers")
 
@@ -36,98 +32,55 @@ async def receive(
     announced_size: int | None,
     overhead: int,
     part_size: int,
-    content: Content | None = None,
-) -> Upload:
+    content: ContentDigest | None = None,
+) -> UploadSession:
     """
-    Take a file's bytes from a stream into encrypted parts; the caller seals or aborts the upload.
+    Receive a file's bytes from a stream into encrypted parts; the caller seals or aborts the upload.
 
-    The announced size may exceed the file by as many as `overhead` bytes. `content`, if it is
-    given, takes in what comes.
-    On any error, a cancelled request included, the upload is aborted and nothing is left of it.
+    The announced size may exceed the file's by up to `overhead` bytes. `content`, if it is given, digests what arrives.
+    On any error, cancellation included, the upload is aborted and nothing of it remains.
     """
-    upload: Upload | None = None
+    session: UploadSession | None = None
 
     def begin() -> None:
-        # Assigned on the lane's thread: a request cancelled meanwhile still knows what to abort.
-        nonlocal upload
-        upload = application.begin_upload(
+        # Assigned on the pool's thread: a request that is cancelled meanwhile still has the upload to abort.
+        nonlocal session
+        session = application.begin_upload(
             owner=owner,
             name=name,
             media_type=media_type,
             announced_size=announced_size,
             overhead=overhead,
-            tells_end=True,
+            reports_final_size=True,
         )
 
     try:
         await lanes.control(begin)
-        assert upload is not None  # noqa: S101 (begin() returned, so it has been assigned)
-        await Gathering(
-            _parts_of(application, lanes, upload, content, is_small=_is_small(part_size, announced_size)),
+        assert session is not None  # noqa: S101 (begin() returned, so it was assigned)
+        sink = ConcurrentSink(lanes, application.store_part, session, None if content is None else content.add)
+        await PartPipeline(
+            sink,
             lanes.limits.memory,
-            admit=application.begin_upload.policy.admit_size,
+            check_size=application.begin_upload.policy.admit_size,
             part_size=_buffer_size(part_size, announced_size),
-        ).take(_to_its_end(stream, upload))
+        ).run(_reporting_size(stream, session))
+        await sink.complete()
     except BaseException:
-        if upload is not None:
-            await abort(application, lanes, upload)
+        if session is not None:
+            await abort(application, lanes, session)
         raise
-    return upload
+    return session
 
 
-async def _to_its_end(stream: AsyncIterable[bytes], upload: Upload) -> AsyncIterator[bytes]:
+async def _reporting_size(stream: AsyncIterable[bytes], session: UploadSession) -> AsyncIterator[bytes]:
     """
-    The same stream; the upload is told its size when all of it has come, before its last part is stored.
+    The same stream; it sets the session's size once all of it has arrived, before the last part is stored.
     """
     size = 0
     async for piece in stream:
         size += len(piece)
         yield piece
-    upload.expected = size
-
-
-@attrs.frozen
-class UploadSteps:
-    """
-    Implements `sft_http.transfers.part_pipeline.Steps` for a large upload.
-    """
-
-    _lanes: Lanes
-    _store_part: StorePart
-    _upload: Upload
-
-    async def place(self, size: int, *, after: Place | None, refusable: bool) -> Place:
-        place = partial(self._store_part.place, self._upload, size, after=after)
-        return await run_on(self._lanes.control, place, refusable=refusable)
-
-    def put(self, place: Place, plaintext: memoryview, *, taken: Callable[[], object]) -> Part:
-        return self._store_part.put(self._upload, place, plaintext, taken=taken)
-
-    def settle(self, part: Part | None, *, is_followed: bool) -> None:
-        del is_followed
-        if part is not None:
-            self._store_part.settle(self._upload, part)
-
-
-def _parts_of(
-    application: Application, lanes: Lanes, upload: Upload, content: Content | None, *, is_small: bool
-) -> Parts:
-    store = partial(application.store_part, upload)
-    if content is not None:
-        # What is compared is the content from its beginning to its end: part after part.
-        return PartAfterPart(lanes, partial(_store_and_add, store, content))
-    if is_small:
-        return PartAfterPart(lanes, store)
-    return PartsAbreast(lanes, UploadSteps(lanes, application.store_part, upload))
-
-
-def _is_small(part_size: int, announced_size: int | None) -> bool:
-    return announced_size is not None and announced_size <= part_size
-
-
-def _store_and_add(store: Callable[[memoryview], None], content: Content, plaintext: memoryview) -> None:
-    store(plaintext)
-    content.add(plaintext)
+    session.expected_size = size
 
 
 def _buffer_size(part_size: int, announced_size: int | None) -> int:
@@ -145,26 +98,29 @@ async def compare(
     stream: AsyncIterable[bytes],
     announced_size: int | None,
     part_size: int,
-    content: Content,
+    content: ContentDigest,
 ) -> None:
     """
-    Take a file's bytes from a stream into `content` alone, within the same limits; nothing is stored.
+    Digest a file's bytes from a stream, within the same limits; nothing is stored.
     """
     policy = application.begin_upload.policy
     policy.admit_name(name)
-    size = _buffer_size(part_size, announced_size)
-    parts = PartAfterPart(lanes, content.add)
-    await Gathering(parts, lanes.limits.memory, admit=policy.admit_size, part_size=size).take(stream)
+    await PartPipeline(
+        SequentialSink(lanes, content.add),
+        lanes.limits.memory,
+        check_size=policy.admit_size,
+        part_size=_buffer_size(part_size, announced_size),
+    ).run(stream)
 
 
-async def abort(application: Application, lanes: Lanes, upload: Upload) -> None:
+async def abort(application: Application, lanes: Lanes, session: UploadSession) -> None:
     """
-    Give an upload up and remove what it stored; if that fails now, it is tried again until it is done.
+    Abort an upload and delete what it stored; if that fails now, it is retried until it succeeds.
 
-    Until then it holds its owner's quota, so that is not left to the sweep, which comes later (`FORM_IDLE_MINUTES`).
+    Until then it holds its owner's quota, so it is not left to the sweep, which comes later (`FORM_IDLE_MINUTES`).
     """
     try:
-        await lanes.bytes.insist(application.abort_upload, upload)
+        await lanes.bytes.insist(application.abort_upload, session)
     except SftError as error:
-        log.warning("upload %s could not be removed now: %s", upload.file.id, error.code)
-        lanes.retries.owe(partial(application.abort_upload, upload))
+        log.warning("upload %s could not be removed now: %s", session.file.id, error.code)
+        lanes.retries.owe(partial(application.abort_upload, session))

@@ -15,7 +15,7 @@ from sft_adapters.testkit.contracts.examples import stored_user
 from sft_core.errors import UploadAborted
 from sft_core.users.model import User
 from sft_core.vault.model import MANIFEST_PAGE, VaultPolicy
-from sft_core.vault.use_cases import Upload
+from sft_core.vault.use_cases import UploadSession
 from support.vault import Vault, vault_on
 
 
@@ -29,17 +29,17 @@ def owner(database: SqlDatabase) -> User:
     return stored_user(database)
 
 
-def sealed(vault: Vault, upload: Upload) -> None:
-    vault.seal(attrs.evolve(upload, unrecorded=list(upload.unrecorded)))
+def sealed(vault: Vault, upload: UploadSession) -> None:
+    vault.seal(attrs.evolve(upload, pending=list(upload.pending)))
 
 
-def aborted(vault: Vault, upload: Upload) -> None:
+def aborted(vault: Vault, upload: UploadSession) -> None:
     vault.abort(upload)
 
 
 @pytest.mark.parametrize("winner", [sealed, aborted])
 def test_who_loses_the_race_for_a_seal_is_told_so(
-    vault: Vault, owner: User, winner: Callable[[Vault, Upload], None]
+    vault: Vault, owner: User, winner: Callable[[Vault, UploadSession], None]
 ) -> None:
     """Whether it was sealed or aborted, and though its parts are not recorded yet: the upload was aborted."""
     upload = vault.begun(owner, b"some bytes")

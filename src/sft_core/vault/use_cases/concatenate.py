@@ -1,8 +1,8 @@
 """
-Concatenate partial uploads to a file of their owner.
+Concatenation of partial uploads to a file of their owner.
 
-The file gets its own key, so the sources are read, authenticated and encrypted again, one part at a
-time: memory use is that of any transfer, and none between two parts.
+The file has a key of its own, so the partial uploads are read, authenticated and encrypted again, one part at a time:
+that takes its time, and no more memory than any transfer. Between two parts it holds none.
 """
 
 from __future__ import annotations
@@ -16,24 +16,28 @@ from sft_core.errors import PartialUnfinished, SftError
 from sft_core.values import ByteRange, UserId
 from sft_core.vault.model import File, UploadKind
 from sft_core.vault.ports import Buffer
-from sft_core.vault.use_cases import ReadFile, StorePart, Upload, parts_of
-from sft_core.vault.use_cases.resumable import CreateUpload, FindUpload, Progress, Seal, TerminateUpload, UploadAsked
+from sft_core.vault.use_cases.read import ReadFile
+from sft_core.vault.use_cases.resumable import CreateUpload, FindUpload, Progress, TerminateUpload, UploadRequest
+from sft_core.vault.use_cases.seal import Seal
+from sft_core.vault.use_cases.store import parts_of
+from sft_core.vault.use_cases.store_part import StorePart
+from sft_core.vault.use_cases.upload_session import UploadSession
 
 
 @attrs.define(kw_only=True)
 class Concatenation:
     """
-    A final upload in progress and its sources. Used by one task at a time.
+    A final upload in progress, and the partial ones it is made of. Used by one task at a time.
     """
 
     progress: Progress
-    upload: Upload
+    upload: UploadSession
     sources: Sequence[Progress]
 
     @property
     def left(self) -> int:
         """
-        The number of bytes that remain to be stored.
+        How many bytes have still to be stored.
         """
         return sum(source.offset for source in self.sources) - self.upload.received
 
@@ -41,15 +45,16 @@ class Concatenation:
 @attrs.frozen(kw_only=True)
 class ConcatenateUploads:
     """
-    Start a final upload; `step` stores its parts one by one, and `finish` seals it.
+    Begin a final upload, which reserves the length of all its sources.
 
-    It reserves quota for the length of all sources, in addition to theirs. A caller that does not
-    finish aborts `Concatenation.upload`. On an error nothing is stored. Other errors are those of
-    `CreateUpload`.
+    Each `step` stores a part of it, `seal_file` makes it a file, and `remove_sources` deletes what it was made of. It
+    reserves the length of all its sources of its owner's quota, beside theirs. A caller that stops aborts
+    `Concatenation.upload`.
 
-    Raises:
-        FileNotFound: A source does not exist or belongs to another owner.
-        PartialUnfinished: A source is not a partial upload or is incomplete.
+    Raises, storing nothing:
+        FileNotFound: the owner has no such partial upload.
+        PartialUnfinished: a source is not a partial upload, or lacks bytes.
+        FileTypeNotAllowed, FileTooLarge, QuotaExceeded, BlobStoreFull: as `CreateUpload`.
     """
 
     create: CreateUpload
@@ -57,11 +62,10 @@ class ConcatenateUploads:
     read: ReadFile
     store_part: StorePart
     seal: Seal
-    seal_and_share: Seal
     terminate: TerminateUpload
     part_size: int
 
-    def __call__(self, *, owner: UserId, asked: UploadAsked) -> Concatenation:
+    def __call__(self, *, owner: UserId, asked: UploadRequest) -> Concatenation:
         sources = [self.find(owner=owner, file_id=source) for source in asked.sources]
         if any(source.upload.kind is not UploadKind.PARTIAL or not source.is_complete for source in sources):
             raise PartialUnfinished
@@ -71,9 +75,7 @@ class ConcatenateUploads:
 
     def step(self, concatenation: Concatenation, *, at_most: int | None = None) -> bool:
         """
-        Store the next part; return False if no bytes remain.
-
-        The part has at most `at_most` bytes, if given.
+        Store the next part, of `at_most` bytes if that is given; False if there is none.
         """
         size = min(concatenation.left, self.part_size, self.part_size if at_most is None else at_most)
         if not size:
@@ -86,17 +88,26 @@ class ConcatenateUploads:
 
     def finish(self, concatenation: Concatenation) -> File:
         """
-        Seal the file, then delete the sources.
+        Seal the file and delete its sources.
+        """
+        file = self.seal_file(concatenation)
+        self.remove_sources(concatenation)
+        return file
 
-        A source that cannot be deleted now is left to the sweep.
+    def seal_file(self, concatenation: Concatenation) -> File:
+        """
+        Seal the file; its sources remain.
         """
         progress = concatenation.progress
-        seal = self.seal_and_share if progress.upload.is_public else self.seal
-        file = seal(concatenation.upload, terms=progress.file.terms)
+        return self.seal(concatenation.upload, terms=progress.file.terms, public=progress.upload.is_public).file
+
+    def remove_sources(self, concatenation: Concatenation) -> None:
+        """
+        Delete the sources of a sealed file; one that cannot be deleted now expires.
+        """
         for source in concatenation.sources:
             with suppress(SftError):
-                self.terminate(owner=file.owner, file_id=source.file.id)
-        return file
+                self.terminate(owner=source.file.owner, file_id=source.file.id)
 
     def _content(self, sources: Sequence[Progress], span: ByteRange) -> Iterator[Buffer]:
         start = 0

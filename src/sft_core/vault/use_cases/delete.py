@@ -1,8 +1,10 @@
 """
-Abort an upload; delete a file.
+The two ends of a file: an upload that is aborted, a file that is deleted.
 """
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 import attrs
 
@@ -12,32 +14,31 @@ from sft_core.values import FileId, UserId
 from sft_core.vault.model import FileState, blob_prefix
 from sft_core.vault.ports import BlobStore, VaultUnit
 from sft_core.vault.use_cases.read import FindFile
-from sft_core.vault.use_cases.upload_session import Upload
+from sft_core.vault.use_cases.upload_session import UploadSession
 
 
 @attrs.frozen(kw_only=True)
 class AbortUpload:
     """
-    Abort an upload and delete everything stored for it.
+    Abort an upload and leave nothing of it; one that was sealed meanwhile stays whole.
 
-    An upload that was sealed in the meantime is kept. After an error the caller may retry: an
-    unfinished deletion is resumed.
+    After an error the caller may retry: a removal that has begun is continued.
     """
 
     begin: Begin[VaultUnit]
     clock: Clock
     blobs: BlobStore
 
-    def __call__(self, upload: Upload) -> None:
-        if not upload.intended:
-            for part in upload.unrecorded:
+    def __call__(self, upload: UploadSession) -> None:
+        if not upload.is_persisted:
+            for part in upload.pending:
                 self.blobs.delete(part.blob_key)
             return
         with self.begin() as unit:
             won = unit.files.replace(upload.file.aborted(self.clock.now()), expected=FileState.RECEIVING)
-            is_over = won or self._is_aborting(unit, upload.file.id)
+            is_aborting = won or self._is_aborting(unit, upload.file.id)
             unit.commit()
-        if is_over:
+        if is_aborting:
             purge(self.begin, self.blobs, upload.file.id)
 
     def _is_aborting(self, unit: VaultUnit, upload: FileId) -> bool:
@@ -50,11 +51,14 @@ class DeleteFile:
     """
     Delete a file: its key first, then its parts, then its rows.
 
-    The file is deleted once its key is destroyed. If the parts cannot be deleted then, they are
-    unreadable, the row stays `DELETING`, and the next sweep completes the deletion.
+    The file is deleted with its key. If the parts cannot be removed at once they are unreadable, the row stays
+    `DELETING`, and the next sweep continues.
+
+    A caller may take the steps itself: `condemn` and `remove_rows` use the database only, `delete_blobs` the blob
+    store.
 
     Raises:
-        FileNotFound: The owner has no live file with this id.
+        FileNotFound: the owner has no such file.
     """
 
     begin: Begin[VaultUnit]
@@ -63,25 +67,49 @@ class DeleteFile:
     blobs: BlobStore
 
     def __call__(self, *, owner: UserId, file_id: FileId) -> None:
+        self.condemn(owner=owner, file_id=file_id)
+        with suppress(SftError):
+            purge(self.begin, self.blobs, file_id)
+
+    def condemn(self, *, owner: UserId, file_id: FileId) -> None:
+        """
+        Destroy the file's key and set its state, in one commit; from then on it is deleted for every caller.
+        """
         with self.begin() as unit:
             file = self.find.within(unit, owner=owner, file_id=file_id)
             if not unit.files.replace(file.condemned(self.clock.now()), expected=FileState.SEALED):
                 raise FileNotFound
             unit.commit()
-        try:
-            purge(self.begin, self.blobs, file.id)
-        except SftError:
-            return
+
+    def delete_blobs(self, file_id: FileId) -> None:
+        """
+        Delete the blobs of a condemned file; safe to repeat.
+        """
+        _delete_blobs(self.blobs, file_id)
+
+    def remove_rows(self, file_id: FileId) -> None:
+        """
+        Remove the rows of a condemned file whose blobs are deleted, and release its quota; safe to repeat.
+        """
+        _remove_rows(self.begin, file_id)
 
 
 def purge(begin: Begin[VaultUnit], blobs: BlobStore, file_id: FileId) -> None:
     """
-    Delete a file's blobs, then its rows, in a deletion state; safe to repeat.
+    Delete the blobs of a file that is aborting or deleting, then remove its rows; safe to repeat.
 
-    The quota reservation is released only after the blobs are deleted.
+    What the file holds of its owner's quota is released once its bytes are deleted, and not before.
     """
+    _delete_blobs(blobs, file_id)
+    _remove_rows(begin, file_id)
+
+
+def _delete_blobs(blobs: BlobStore, file_id: FileId) -> None:
     for blob in list(blobs.list(blob_prefix(file_id))):
         blobs.delete(blob.key)
+
+
+def _remove_rows(begin: Begin[VaultUnit], file_id: FileId) -> None:
     with begin() as unit:
         unit.quotas.release(file_id)
         unit.files.remove(file_id)

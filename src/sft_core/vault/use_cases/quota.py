@@ -1,44 +1,60 @@
 """
-Reservations of an owner's quota by uploads.
+Reservations before bytes arrive: of the owner's quota, and a look at the store's capacity.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from sft_core.errors import QuotaExceeded
-from sft_core.vault.model import (
-    VaultPolicy,
-)
-from sft_core.vault.ports import VaultUnit
-from sft_core.vault.use_cases.upload_session import Upload
+from sft_core.errors import QuotaExceeded, SftError
+from sft_core.vault.model import File, VaultPolicy
+from sft_core.vault.ports import Room, VaultUnit
 
-HELD_AHEAD: Final = 64 << 20
-"""How many bytes an upload of unknown size holds of its owner's quota, at most, before they come."""
-
-
-NEAR_THE_QUOTA: Final = 1 << 30
-"""How many bytes below a quota nothing is held any more that may not come: it could keep a file out that fits."""
+MAX_PREALLOCATION: Final = 64 << 20
+"""How many bytes of its owner's quota an upload of unknown size reserves before they arrive, at most."""
+PREALLOCATION_MARGIN: Final = 1 << 30
+"""Within so many bytes of the quota nothing is reserved in advance: it could exclude a file that fits."""
 
 
-def hold(unit: VaultUnit, upload: Upload, policy: VaultPolicy, *, need: int, ahead: int = 0) -> int:
+def reserve_quota(
+    unit: VaultUnit, file: File, policy: VaultPolicy, *, need: int, ahead: int = 0, reserved: int = 0
+) -> int:
     """
-    Hold `need` bytes of the owner's quota for an upload, or `ahead` if that is more and there is plenty.
+    Reserve `need` bytes of the owner's quota for a file, or `ahead` if that is more and far below the quota.
 
-    Returns how many are held once the unit is committed. `QuotaExceeded` if not even `need` fit.
+    `reserved` bytes of the owner's use are this file's already. Returns how many bytes are reserved once the unit has
+    committed.
+
+    Raises:
+        QuotaExceeded: fewer than `need` bytes are available.
+        UploadAborted: the file is aborting, deleting or deleted.
     """
-    file, quota = upload.file, policy.quota
-    plenty = None if quota is None else quota - NEAR_THE_QUOTA
-    if ahead > need and unit.quotas.hold(file.id, ahead, limit=plenty):
+    quota = policy.quota
+    limit = None if quota is None else quota - PREALLOCATION_MARGIN
+    if ahead > need and unit.quotas.hold(file.id, ahead, limit=limit):
         return ahead
     if not unit.quotas.hold(file.id, need, limit=quota):
-        assert quota is not None  # noqa: S101 (without a limit a file may always hold more)
-        raise QuotaExceeded(quota=quota, used=unit.quotas.used(file.owner) - upload.held)
+        assert quota is not None  # noqa: S101 (without a limit every reservation succeeds)
+        raise QuotaExceeded(quota=quota, used=unit.quotas.used(file.owner) - reserved)
     return need
 
 
-def step_ahead(size: int, policy: VaultPolicy) -> int:
+def next_reservation(size: int, policy: VaultPolicy) -> int:
     """
-    How many bytes an upload of unknown size holds, where there is plenty, when it comes to `size` of them.
+    How many bytes an upload of unknown size reserves, far below the quota, when it reaches `size` bytes.
     """
-    return min(2 * size, size + HELD_AHEAD, policy.max_file_size)
+    return min(2 * size, size + MAX_PREALLOCATION, policy.max_file_size)
+
+
+def capacity_error(room: Room, size: int) -> SftError | None:
+    """
+    The error with which the store refuses `size` more bytes, or None; to be called while no unit of work is open.
+
+    It is returned, because the quota's refusal, which is found inside the unit, takes precedence. Inside the unit the
+    look itself (`statvfs`) would hold row locks for as long as a network file system does not respond.
+    """
+    try:
+        room.admit_bytes(size)
+    except SftError as error:
+        return error
+    return None

@@ -1,24 +1,22 @@
 """
-Resumable uploads, one frozen callable for each step.
+Uploads that can be resumed after an interruption, one frozen callable a step.
 
-The offset is a promise. Every acknowledged byte is encrypted in the blob store and recorded in the
-manifest by a commit, so it outlives the process, the connection and the client.
+The offset is a promise: a byte that was acknowledged is encrypted in the blob store, and a committed manifest refers to
+it. It outlives the process, the connection and the client.
 
-An upload has one writer. A request that continues an upload first acquires a fencing token
-(`ResumableUploads.take_over`), and every addition to the manifest requires that the token is still
-the latest. So a later request excludes a hanging one at once, and its late bytes are never recorded.
+There is one writer at a time. A request that resumes an upload acquires it first and receives a fencing token
+(`ResumableUploads.take_over`); every addition to the manifest is made on condition that the token is still the latest.
+So a request that hangs is excluded by the next one at once, and its late bytes are never recorded.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
-from typing import Protocol
 
 import attrs
 
 from sft_core.errors import FileNotFound, SftError, UploadAborted
-from sft_core.key_retirement import wrapped_and_stored
 from sft_core.ports import Begin, Clock, Entropy, Ids, KeyRing
 from sft_core.values import FileId, FileName, MediaType, Secret, UserId
 from sft_core.vault.model import (
@@ -33,13 +31,16 @@ from sft_core.vault.model import (
     VaultPolicy,
 )
 from sft_core.vault.ports import BlobStore, Room, VaultUnit
-from sft_core.vault.use_cases import DeleteFile, Upload, hold, purge
+from sft_core.vault.use_cases.delete import DeleteFile, purge
+from sft_core.vault.use_cases.seal import Seal
+from sft_core.vault.use_cases.upload import persist_intent
+from sft_core.vault.use_cases.upload_session import UploadSession
 
 
 @attrs.frozen(kw_only=True)
-class UploadAsked:
+class UploadRequest:
     """
-    A request for a new upload: kind, length if known, and file properties.
+    What a client requests of a new upload: its kind, its length if that is known yet, and the file it becomes.
     """
 
     name: FileName
@@ -55,7 +56,7 @@ class UploadAsked:
 @attrs.frozen(kw_only=True)
 class Progress:
     """
-    The progress of an upload: `offset` bytes are durable, and the next byte belongs there.
+    The progress of an upload: `offset` bytes are durable, and the next one is appended there.
     """
 
     file: File
@@ -80,15 +81,15 @@ class Progress:
 @attrs.frozen(kw_only=True)
 class CreateUpload:
     """
-    Create an upload, and reserve quota for its announced length.
+    Create an upload and reserve its announced length of its owner's quota.
 
-    The name of a partial upload is not checked, as no file will have it. On an error nothing is stored.
+    The name of a partial upload never becomes a file's, and is not checked.
 
-    Raises:
-        FileTypeNotAllowed: The extension of the file name is not allowed.
-        FileTooLarge: The announced length exceeds the limit of a file.
-        QuotaExceeded: The announced length exceeds the owner's quota.
-        BlobStoreFull: The store certainly has no space for the announced length.
+    Raises, storing nothing:
+        FileTypeNotAllowed: the policy does not allow the name's extension.
+        FileTooLarge: the length exceeds what the policy allows.
+        QuotaExceeded: the length does not fit into the owner's quota.
+        BlobStoreFull: the length does not fit into the store.
     """
 
     begin: Begin[VaultUnit]
@@ -99,16 +100,17 @@ class CreateUpload:
     policy: VaultPolicy
     room: Room
 
-    def __call__(self, *, owner: UserId, asked: UploadAsked) -> Progress:
+    def __call__(self, *, owner: UserId, asked: UploadRequest) -> Progress:
         return self.opened(owner=owner, asked=asked)[0]
 
-    def opened(self, *, owner: UserId, asked: UploadAsked) -> tuple[Progress, Upload]:
+    def opened(self, *, owner: UserId, asked: UploadRequest) -> tuple[Progress, UploadSession]:
         """
-        Create the upload; also return its session, for a caller that fills it.
+        The same, together with a session for a caller that stores the parts at once, or aborts it.
         """
         if asked.kind is not UploadKind.PARTIAL:
             self.policy.admit_name(asked.name)
-        self.policy.admit_size(asked.length or 0)
+        length = asked.length or 0
+        self.policy.admit_size(length)
         key = Secret(self.entropy.draw(FILE_KEY_BYTES))
         file = File(
             id=FileId(self.ids.new()),
@@ -127,28 +129,20 @@ class CreateUpload:
             metadata=asked.metadata,
             sources=asked.sources,
         )
-        upload = wrapped_and_stored(lambda: self._stored(Upload(file=file, key=key), resumable))
-        return Progress(file=upload.file, upload=resumable, offset=0), upload
-
-    def _stored(self, upload: Upload, resumable: ResumableUpload) -> Upload:
-        upload.file = upload.with_key(self.keyring)
-        with self.begin() as unit:
-            unit.files.add(upload.file)
-            unit.uploads.add(resumable)
-            upload.held = hold(unit, upload, self.policy, need=resumable.length or 0)
-            self.room.admit_bytes(resumable.length or 0)
-            unit.commit()
-        return upload
+        session = UploadSession(file=file, key=key, is_persisted=False)
+        persist_intent(self.begin, session, self.keyring, self.policy, need=length, room=self.room, resumable=resumable)
+        return Progress(file=session.file, upload=resumable, offset=0), session
 
 
 @attrs.frozen(kw_only=True)
 class FindUpload:
     """
-    Return the progress of one of the owner's uploads.
+    Find the progress of one of the owner's uploads.
+
+    An upload that has received no byte for `idle` has expired, whether a sweep has removed it or not.
 
     Raises:
-        FileNotFound: The owner has no such upload, or no byte was received for `idle`, whether or
-            not a sweep has aborted it yet.
+        FileNotFound: the owner has no such upload, or it has ended.
     """
 
     begin: Begin[VaultUnit]
@@ -161,7 +155,7 @@ class FindUpload:
 
     def within(self, unit: VaultUnit, *, owner: UserId, file_id: FileId) -> Progress:
         """
-        Find the upload in a unit of work that is already open.
+        Find it within a unit of work that is already open.
         """
         file, upload = unit.files.get(file_id), unit.uploads.get(file_id)
         if file is None or upload is None or file.owner != owner or file.state in CONDEMNED:
@@ -173,36 +167,26 @@ class FindUpload:
         return Progress(file=file, upload=upload, offset=offset)
 
 
-class Seal(Protocol):
-    """
-    Turn an upload whose parts are all recorded into a file, in one commit.
-    """
-
-    def __call__(self, upload: Upload, *, terms: ShareTerms) -> File:
-        """
-        Seal the upload; raise `UploadAborted` if a concurrent request changed its state first.
-        """
-        ...
-
-
 @attrs.frozen(kw_only=True)
 class FinishUpload:
     """
-    Seal a whole upload whose bytes are complete; any other upload is returned unchanged.
+    Seal an upload whose bytes were all received; one that lacks bytes, or is a partial one, stays as it is.
 
-    Safe to repeat and to call concurrently: the file is created once.
+    However many callers finish it, and however often, one file results.
+
+    Raises:
+        FileNotFound: the owner has no such upload, or it has ended.
     """
 
     find: FindUpload
     keyring: KeyRing
     seal: Seal
-    seal_and_share: Seal
 
     def __call__(self, *, owner: UserId, file_id: FileId) -> Progress:
         found = self.find(owner=owner, file_id=file_id)
         if found.is_sealed or not found.is_complete or found.upload.kind is not UploadKind.WHOLE:
             return found
-        # A concurrent request sealed or ended it; the read below determines which.
+        # Another caller has sealed or aborted it meanwhile; the next look finds which.
         with suppress(UploadAborted):
             self._seal(found)
         return self.find(owner=owner, file_id=file_id)
@@ -214,18 +198,20 @@ class FinishUpload:
         key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
         with self.find.begin(read_only=True) as unit:
             parts, received = unit.manifests.totals(file.id)
-        upload = Upload(file=file, key=key, held=received, received=received, parts=parts)
-        seal = self.seal_and_share if found.upload.is_public else self.seal
-        seal(upload, terms=file.terms)
+        session = UploadSession(file=file, key=key, reserved_bytes=received, offset=received, recorded_parts=parts)
+        self.seal(session, terms=file.terms, public=found.upload.is_public)
 
 
 @attrs.frozen(kw_only=True)
 class TerminateUpload:
     """
-    End an upload and delete what is stored of it.
+    Abort an upload and delete what was received of it; one that has become a file is deleted like any other.
 
-    If it has become a file, that file is deleted. If the parts cannot be deleted now, they are
-    unreadable and the next sweep deletes them.
+    If the parts cannot be deleted at once they are unreadable, and the next sweep continues. A caller may take the
+    steps itself: `condemn`, then those of `DeleteFile`.
+
+    Raises:
+        FileNotFound: the owner has no such upload, or it has ended.
     """
 
     begin: Begin[VaultUnit]
@@ -235,12 +221,17 @@ class TerminateUpload:
     delete: DeleteFile
 
     def __call__(self, *, owner: UserId, file_id: FileId) -> None:
+        self.condemn(owner=owner, file_id=file_id)
+        with suppress(SftError):
+            purge(self.begin, self.blobs, file_id)
+
+    def condemn(self, *, owner: UserId, file_id: FileId) -> None:
+        """
+        Destroy the file's key and set its state, in one commit; from then on it is deleted for every caller.
+        """
         found = self.find(owner=owner, file_id=file_id)
         with self.begin() as unit:
             won = unit.files.replace(found.file.aborted(self.clock.now()), expected=FileState.RECEIVING)
             unit.commit()
         if not won:
-            self.delete(owner=owner, file_id=file_id)
-            return
-        with suppress(SftError):
-            purge(self.begin, self.blobs, found.file.id)
+            self.delete.condemn(owner=owner, file_id=file_id)

@@ -1,5 +1,5 @@
 """
-Store a file whose bytes are at hand, with all steps in one call.
+Storing a file whose bytes are at hand: every step of an upload in one call.
 """
 
 from __future__ import annotations
@@ -10,27 +10,31 @@ from itertools import chain
 import attrs
 
 from sft_core.errors import KeyRetired, QuotaExceeded, SftError
+from sft_core.key_retirement import wrapped_and_stored
+from sft_core.ports import Begin
 from sft_core.values import OCTET_STREAM, FileName, MediaType, UserId
-from sft_core.vault.model import File
-from sft_core.vault.ports import Buffer
+from sft_core.vault.model import File, ShareTerms
+from sft_core.vault.ports import Buffer, VaultUnit
 from sft_core.vault.use_cases.delete import AbortUpload
-from sft_core.vault.use_cases.upload import BeginUpload, SealUpload, StorePart
-from sft_core.vault.use_cases.upload_session import Upload
+from sft_core.vault.use_cases.seal import SealWithinUnit
+from sft_core.vault.use_cases.store_part import StorePart
+from sft_core.vault.use_cases.upload import BeginUpload
+from sft_core.vault.use_cases.upload_session import UploadSession
 
 
 @attrs.frozen(kw_only=True)
 class StoreFile:
     """
-    Store a file from bytes at hand, in parts; abort it on an error.
+    Store a file from bytes at hand, in parts; on any error nothing remains of it.
 
-    If aborting fails as well, the first error is raised, with a note about the second: the parts left
-    are unreadable, and the next sweep deletes them. Only an error of the final commit does not abort, since
-    its outcome is unknown and the file may have been sealed.
+    If what was stored cannot be deleted at once, the first error is raised all the same: the file's key is destroyed,
+    and the next sweep deletes the rest.
     """
 
+    begin: Begin[VaultUnit]
     begin_upload: BeginUpload
     store_part: StorePart
-    seal: SealUpload
+    seal: SealWithinUnit
     abort: AbortUpload
 
     def __call__(
@@ -48,34 +52,40 @@ class StoreFile:
             parts = chain((first,), parts)
             if len(first) < self.begin_upload.part_size:
                 announced_size = len(first)
-        upload = self.begin_upload(owner=owner, name=name, media_type=media_type, announced_size=announced_size)
+        session = self.begin_upload(owner=owner, name=name, media_type=media_type, announced_size=announced_size)
         try:
             for part in parts:
-                self.store_part(upload, part)
-            self.seal.complete(upload)
+                self.store_part(session, part)
+            self.store_part.complete(session)
         except BaseException as error:
-            self._give_up(upload, error)
+            self._abort(session, error)
             raise
-        # Outside the handler above: after an error from a commit the outcome is unknown, and a file that may
-        # have been sealed must not be deleted.
+        # Not under the handler: an exception out of a commit leaves the outcome unknown, and a
+        # file that may have been sealed is never deleted because of it.
         try:
-            return self.seal(upload)
+            return wrapped_and_stored(lambda: self._sealed(session))
         except (KeyRetired, QuotaExceeded) as error:
-            self._give_up(upload, error)
+            self._abort(session, error)
             raise
 
-    def _give_up(self, upload: Upload, error: BaseException) -> None:
+    def _sealed(self, session: UploadSession) -> File:
+        with self.begin() as unit:
+            file = self.seal(unit, session, terms=ShareTerms())
+            unit.commit()
+        return file
+
+    def _abort(self, session: UploadSession, error: BaseException) -> None:
         try:
-            self.abort(upload)
+            self.abort(session)
         except SftError as failure:
-            error.add_note(f"the parts stored so far could not be deleted: {failure.code}")
+            error.add_note(f"what was stored of it could not be deleted now: {failure.code}")
 
 
 def parts_of(content: Iterable[Buffer], part_size: int) -> Iterator[memoryview]:
     """
     Regroup buffers of any size into parts of `part_size` bytes.
 
-    The last part may be shorter. The parts share one buffer: each is valid until the next is requested.
+    The parts share one buffer: each is valid until the next one is requested.
     """
     buffer = bytearray(part_size)
     filled = 0
@@ -83,10 +93,10 @@ def parts_of(content: Iterable[Buffer], part_size: int) -> Iterator[memoryview]:
         for piece in content:
             rest = memoryview(piece).cast("B")
             while rest:
-                taken = min(len(rest), part_size - filled)
-                view[filled : filled + taken] = rest[:taken]
-                filled += taken
-                rest = rest[taken:]
+                count = min(len(rest), part_size - filled)
+                view[filled : filled + count] = rest[:count]
+                filled += count
+                rest = rest[count:]
                 if filled == part_size:
                     yield view
                     filled = 0

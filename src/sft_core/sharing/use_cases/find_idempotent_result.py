@@ -1,0 +1,75 @@
+"""
+The result of an earlier request under the same idempotency key.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+import attrs
+
+from sft_core.errors import IdempotencyKeyReused, ResultGone
+from sft_core.ports import Begin, Clock, KeyRing
+from sft_core.sharing.idempotency import IdempotencyKey, IdempotentRequest
+from sft_core.sharing.link_tokens import IssuedLink, reveal
+from sft_core.sharing.ports import SharingUnit
+from sft_core.values import UserId
+from sft_core.vault.model import File, FileState
+
+
+@attrs.frozen(kw_only=True)
+class IdempotentResult:
+    """
+    What a request has made: a file with the link that was issued with it, or a link to an existing file.
+
+    Each repeat of a request under its idempotency key returns an equal one, whatever has happened to the link since,
+    and whatever expiry was set for the file.
+    """
+
+    file: File
+    issued: IssuedLink | None = None
+
+
+@attrs.frozen(kw_only=True)
+class FindIdempotentResult:
+    """
+    Find the result of an earlier request under the same idempotency key; None if there is no record of one.
+
+    Raises:
+        IdempotencyKeyReused: the earlier request was a different one.
+        ResultGone: the file has ended since, or the token of its link was destroyed; it is not made a second time.
+    """
+
+    begin: Begin[SharingUnit]
+    clock: Clock
+    keyring: KeyRing
+
+    def __call__(self, *, owner: UserId, request: IdempotentRequest) -> IdempotentResult | None:
+        now = self.clock.now()
+        with self.begin(read_only=True) as unit:
+            recorded = unit.answers.find(request.key.digest(owner), now=now)
+            if recorded is None:
+                return None
+            if not hmac.compare_digest(recorded.fingerprint, request.fingerprint):
+                raise IdempotencyKeyReused
+            file = unit.files.get(recorded.file_id)
+            link = unit.links.find(recorded.token_digest) if recorded.token_digest is not None else None
+        if file is None or file.state is not FileState.SEALED or file.is_expired(now):
+            raise ResultGone
+        if link is None and recorded.token_digest is not None:
+            raise ResultGone
+        # An expiry is set later: when the file was made it had none.
+        file = attrs.evolve(file, expires_at=None)
+        if link is None:
+            return IdempotentResult(file=file)
+        token = reveal(self.keyring, link)
+        if token is None:
+            raise ResultGone
+        return IdempotentResult(file=file, issued=IssuedLink(link=link, token=token))
+
+    def is_recorded(self, *, owner: UserId, key: IdempotencyKey) -> bool:
+        """
+        Whether a result is recorded under a key, for a request whose body has not arrived yet.
+        """
+        with self.begin(read_only=True) as unit:
+            return unit.answers.find(key.digest(owner), now=self.clock.now()) is not None

@@ -1,0 +1,35 @@
+"""
+Revoking a share link.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from sft_core.errors import LinkNotFound
+from sft_core.ports import Begin, Clock
+from sft_core.sharing.ports import SharingUnit
+from sft_core.sharing.use_cases.find_shared_file import FindSharedFile
+from sft_core.values import ShareToken, UserId
+
+
+@attrs.frozen(kw_only=True)
+class RevokeShareLink:
+    """
+    Revoke one of the owner's links; to revoke it again is no error.
+
+    Raises:
+        LinkNotFound: the owner has no such link.
+    """
+
+    begin: Begin[SharingUnit]
+    clock: Clock
+    find: FindSharedFile
+
+    def __call__(self, *, owner: UserId, token: ShareToken) -> None:
+        with self.begin() as unit:
+            link, _ = self.find.within(unit, token)
+            if link.owner != owner:
+                raise LinkNotFound
+            unit.links.revoke(link.id, now=self.clock.now())
+            unit.commit()

@@ -1,0 +1,309 @@
+"""
+The one writer of parts, for every kind of upload: allocate, reserve, put, accept, record or discard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import attrs
+
+from sft_core.errors import (
+    Conflict,
+    Damaged,
+    FileNotFound,
+    FileTooLarge,
+    QuotaExceeded,
+    SftError,
+    UploadAborted,
+    UploadIncomplete,
+    UploadTakenOver,
+)
+from sft_core.ports import Begin, Clock, Entropy, KeyRing
+from sft_core.values import ByteRange
+from sft_core.vault.model import File, FileState, Part, VaultPolicy
+from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
+from sft_core.vault.use_cases.quota import next_reservation, reserve_quota
+from sft_core.vault.use_cases.read import ReadFile
+from sft_core.vault.use_cases.upload import persist_intent
+from sft_core.vault.use_cases.upload_session import TOUCH_INTERVAL, PartSlot, UploadSession
+
+
+@attrs.frozen(kw_only=True)
+class StorePart:
+    """
+    Encrypt the next bytes of an upload and store them as one part; `UploadSession` says what differs between uploads.
+
+    When the call returns, the part is durable. Parts of a resumable upload are then in the manifest as well, unless the
+    session is provisional; those of any other upload are added in batches and by the seal.
+
+    A caller that does not want to wait for the store takes the steps itself: `allocate` and `reserve` a slot, `put` the
+    part, `accept` it, and `delete_orphans` after each step that may have left some. A part may be `put` while those
+    before it still are, if it was allocated after the one before it and is accepted after it. No other step may run
+    while one is accepted, recorded or discarded. `allocate`, `is_reserved` and `require_size` do no I/O; `put` and
+    `delete_orphans` use the blob store; `reserve`, `accept`, `record` and `discard` use the database only.
+
+    Raises:
+        FileTooLarge: the policy, or the announced length of a resumable upload, does not allow so many bytes.
+        QuotaExceeded: the bytes do not fit into the owner's quota.
+        UploadAborted: the upload was aborted, sealed or deleted meanwhile.
+        UploadTakenOver: a later writer has acquired the upload.
+        UploadIncomplete: the part before this one is not stored, or its commit's outcome is unknown.
+
+    None of these comes out of a commit, and nothing of the part remains. After any other error it is unknown whether
+    the part is stored, and a part that a commit may have recorded is never deleted. The sweep of orphans deletes what a
+    process left that died between storing a part and recording it, and what the store kept of a call that it reported
+    as failed.
+    """
+
+    begin: Begin[VaultUnit]
+    clock: Clock
+    entropy: Entropy
+    keyring: KeyRing
+    cipher: ContentCipher
+    blobs: BlobStore
+    policy: VaultPolicy
+    read: ReadFile
+
+    def __call__(self, session: UploadSession, plaintext: Buffer) -> None:
+        slot = self.allocate(session, len(plaintext))
+        if session.is_resumable and not len(plaintext):
+            return
+        self.reserve(session, slot)
+        part = self.put(session, slot, plaintext)
+        try:
+            self.accept(session, part)
+        finally:
+            self.delete_orphans(session)
+
+    def complete(self, session: UploadSession) -> None:
+        """
+        Store the one, empty part of a file without a byte, so that it too can be authenticated.
+        """
+        if session.parts == 0:
+            self(session, b"")
+
+    def require_size(self, session: UploadSession, size: int) -> None:
+        """
+        Raise `FileTooLarge` if the upload may not reach `size` bytes.
+        """
+        self.policy.admit_size(size)
+        length = session.expected_size
+        if session.is_resumable and length is not None and size > length:
+            raise FileTooLarge(length)
+
+    def allocate(self, session: UploadSession, size: int, *, after: PartSlot | None = None) -> PartSlot:
+        """
+        The slot for `size` more bytes: after the slot `after`, or after the parts that are accepted.
+
+        In the latter case the slot may start before the new bytes, at short parts that they are merged with.
+        """
+        start = session.received if after is None else after.stop
+        self.require_size(session, start + size)
+        if after is not None:
+            return PartSlot(number=after.number + 1, start=start, size=size)
+        merged = session.mergeable(size)
+        if merged:
+            return PartSlot(number=merged[0].number, start=merged[0].start, size=start + size - merged[0].start)
+        return PartSlot(number=session.parts, start=start, size=size)
+
+    def is_reserved(self, session: UploadSession, slot: PartSlot) -> bool:
+        """
+        Whether the slot needs no `reserve`.
+
+        A resumable upload reserves in the commit that records its parts, unless the session is provisional.
+        """
+        if not session.is_persisted:
+            # No part that another one follows is stored without a row: the client may take any time for the next one.
+            is_last = session.expected_size is not None and slot.stop >= session.expected_size
+            return not slot.number and (is_last or not slot.stop)
+        if session.is_resumable and not session.is_provisional:
+            return True
+        return slot.stop <= session.reserved_bytes and not (session.is_provisional and self._is_touch_due(session))
+
+    def reserve(self, session: UploadSession, slot: PartSlot) -> None:
+        """
+        Reserve quota for bytes that were not announced, and store the intent row if there is none.
+
+        Far below the quota it is reserved in growing steps, so that few parts need a transaction. A provisional upload
+        has its `touched_at` updated, too, at most once a minute.
+        """
+        if self.is_reserved(session, slot):
+            return
+        ahead = next_reservation(slot.stop, self.policy)
+        if not session.is_persisted:
+            persist_intent(self.begin, session, self.keyring, self.policy, need=slot.stop, ahead=ahead)
+            return
+        file, reserved = self._touched(session), session.reserved_bytes
+        with self.begin() as unit:
+            self._require_writer(unit, session, file)
+            if slot.stop > reserved:
+                reserved = self._reserve(unit, session, need=slot.stop, ahead=ahead)
+            unit.commit()
+        session.file, session.reserved_bytes = file, reserved
+
+    def put(
+        self,
+        session: UploadSession,
+        slot: PartSlot,
+        plaintext: Buffer,
+        *,
+        on_encrypted: Callable[[], object] | None = None,
+    ) -> Part:
+        """
+        Encrypt a part and store it; the session is not changed.
+
+        `on_encrypted` is called once the plaintext's buffer may be reused: all of it is encrypted, and the store has
+        yet to make it durable.
+        """
+        merged = self._merged(session, slot.start, plaintext) if len(plaintext) < slot.size else plaintext
+        encrypted = self.cipher.encrypt(session.key, context=session.file.part_context(slot.number), plaintext=merged)
+        part = Part(
+            number=slot.number,
+            start=slot.start,
+            size=slot.size,
+            stored_size=encrypted.size,
+            blob_key=session.file.blob_key(slot.number, self.entropy.draw(8)),
+            header=encrypted.header,
+        )
+        self.blobs.put(part.blob_key, encrypted.pieces_then(on_encrypted), size=encrypted.size)
+        return part
+
+    def accept(self, session: UploadSession, part: Part | None, *, is_followed: bool = False) -> None:
+        """
+        Count a stored part as pending, and record what is pending if that is due.
+
+        None means that the part could not be put; `is_followed`, that another part is already being put after it. A
+        refused part becomes an orphan.
+        """
+        if part is not None:
+            self._require_acceptable(session, part)
+            session.add_pending(part)
+        is_flushed = session.is_resumable and (part is None or not is_followed)
+        if not session.is_provisional and (is_flushed or len(session.pending) >= session.batch_size):
+            self.record(session)
+
+    def record(self, session: UploadSession) -> None:
+        """
+        Add pending parts to the manifest, in one commit with the removal of those they replace.
+
+        Whether that succeeds or not, no part is pending afterwards.
+        """
+        if not session.pending:
+            return
+        file = attrs.evolve(session.file, touched_at=self.clock.now()) if session.is_resumable else session.file
+        parts, replaced = session.clear_pending()
+        session.is_in_doubt = True
+        with self.begin() as unit:
+            try:
+                self._append(unit, session, file, parts, replaced)
+            except (Conflict, QuotaExceeded):
+                # Raised before the commit: no manifest refers to these parts, and none will.
+                session.orphans += parts
+                session.is_in_doubt = False
+                raise
+            unit.commit()
+        session.is_in_doubt = False
+        session.file = file
+        session.advance(parts, replaced)
+
+    def discard(self, session: UploadSession) -> None:
+        """
+        Make pending parts orphans and release what is reserved for them: the upload is back at its recorded offset.
+        """
+        session.orphans += session.clear_pending()[0]
+        if session.expected_size is None and session.reserved_bytes > session.offset:
+            # What cannot be released now is released by the next writer, or with the file.
+            with suppress(SftError), self.begin() as unit:
+                self._require_writer(unit, session, session.file)
+                self._reserve(unit, session, need=session.offset)
+                unit.commit()
+                session.reserved_bytes = session.offset
+
+    def delete_orphans(self, session: UploadSession) -> None:
+        """
+        Delete the blobs of orphans, each at most once: what cannot be deleted now is left to the sweep.
+        """
+        while session.orphans:
+            with suppress(SftError):
+                self.blobs.delete(session.orphans.pop().blob_key)
+
+    def _require_acceptable(self, session: UploadSession, part: Part) -> None:
+        is_next = not session.is_in_doubt and part.number <= session.parts and part.start <= session.received
+        if not is_next:
+            session.orphans.append(part)
+            raise UploadIncomplete
+        if session.is_persisted and not session.is_resumable:
+            # Only now: an abort that comes later finds the part in the store and deletes it.
+            try:
+                self._require_receiving(session)
+            except UploadAborted:
+                session.orphans.append(part)
+                raise
+
+    def _require_receiving(self, session: UploadSession) -> None:
+        """
+        Raise `UploadAborted` if the upload is no longer receiving; updates `touched_at` at most once a minute.
+        """
+        if not self._is_touch_due(session):
+            with self.begin(read_only=True) as unit:
+                stored = unit.files.get(session.file.id)
+            if stored is None or stored.state is not FileState.RECEIVING:
+                raise UploadAborted
+            return
+        file = self._touched(session)
+        with self.begin() as unit:
+            self._require_writer(unit, session, file)
+            unit.commit()
+        session.file = file
+
+    def _require_writer(self, unit: VaultUnit, session: UploadSession, file: File) -> None:
+        """
+        Store `touched_at`, and keep every other writer and every abort out until the unit has ended.
+        """
+        if not unit.files.replace(file, expected=FileState.RECEIVING):
+            raise UploadAborted
+        if session.fencing_token is not None and not unit.uploads.is_writer(file.id, session.fencing_token):
+            raise UploadTakenOver
+
+    def _append(
+        self, unit: VaultUnit, session: UploadSession, file: File, parts: Sequence[Part], replaced: Sequence[Part]
+    ) -> None:
+        self._require_writer(unit, session, file)
+        if replaced:
+            unit.manifests.cut(file.id, replaced[0].number)
+        unit.manifests.append(file.id, parts)
+        if session.is_resumable and session.expected_size is None:
+            self._reserve(unit, session, need=parts[-1].span.stop)
+
+    def _reserve(self, unit: VaultUnit, session: UploadSession, *, need: int, ahead: int = 0) -> int:
+        return reserve_quota(unit, session.file, self.policy, need=need, ahead=ahead, reserved=session.reserved_bytes)
+
+    def _is_touch_due(self, session: UploadSession) -> bool:
+        return self.clock.now() - session.file.touched_at >= TOUCH_INTERVAL
+
+    def _touched(self, session: UploadSession) -> File:
+        now = self.clock.now()
+        return attrs.evolve(session.file, touched_at=now) if self._is_touch_due(session) else session.file
+
+    def _merged(self, session: UploadSession, start: int, plaintext: Buffer) -> Buffer:
+        """
+        The bytes of short parts from `start` on, authenticated, followed by the new ones.
+        """
+        merged = bytearray()
+        try:
+            recorded = attrs.evolve(session.file, size=session.offset)
+            for piece in self.read(recorded, ByteRange(start, session.offset)):
+                merged += piece
+        except FileNotFound:
+            raise UploadAborted from None
+        except Damaged:
+            # A later writer may have merged these parts into another one.
+            with self.begin(read_only=True) as unit:
+                upload = unit.uploads.get(session.file.id)
+            if upload is not None and upload.writer != session.fencing_token:
+                raise UploadTakenOver from None
+            raise
+        merged += plaintext
+        return merged

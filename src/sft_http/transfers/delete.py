@@ -1,0 +1,44 @@
+"""
+Deletion of a file or an upload, each step on the pool of what it uses.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+from sft_core.errors import SftError
+from sft_core.values import FileId, UserId
+from sft_core.vault.use_cases import DeleteFile
+from sft_core.vault.use_cases.resumable import TerminateUpload
+from sft_http.concurrency.thread_pools import Lanes
+
+
+async def delete(lanes: Lanes, use_case: DeleteFile | TerminateUpload, *, owner: UserId, file_id: FileId) -> None:
+    """
+    Delete a file, or terminate an upload; after its key is destroyed, a failure leaves the rest to the next sweep.
+    """
+    steps = use_case if isinstance(use_case, DeleteFile) else use_case.delete
+    is_condemned = are_blobs_deleted = False
+
+    def condemn() -> None:
+        # Assigned on the pool's thread: if the request is cancelled meanwhile, the rest is deleted all the same.
+        nonlocal is_condemned
+        use_case.condemn(owner=owner, file_id=file_id)
+        is_condemned = True
+
+    def delete_blobs() -> None:
+        nonlocal are_blobs_deleted
+        steps.delete_blobs(file_id)
+        are_blobs_deleted = True
+
+    try:
+        await lanes.control(condemn)
+    finally:
+        if is_condemned:
+            with suppress(SftError):
+                try:
+                    await lanes.bytes(delete_blobs)
+                finally:
+                    if are_blobs_deleted:
+                        await lanes.control.insist(partial(steps.remove_rows, file_id))
