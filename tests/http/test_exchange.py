@@ -128,7 +128,7 @@ class Watched:
         self.kept += 1
         return 2 * len(PIECE)
 
-    def took(self, count: int) -> None:
+    def consumed(self, count: int) -> None:
         raise AssertionError(count)
 
     def end(self) -> None:
@@ -145,7 +145,7 @@ async def _always_more() -> dict[str, Any]:
 
 def an_exchange(
     lanes: Lanes,
-    inflow: object,
+    handoff: object,
     wire: object,
     *,
     receive: Callable[[], Awaitable[dict[str, Any]]] = _always_more,
@@ -157,8 +157,8 @@ def an_exchange(
     scope = {
         "type": "http",
         "headers": [(b"content-type", kind)],
-        "sft.inflow": inflow,
-        "sft.open_wire": lambda: wire,
+        "sft.body_handoff": handoff,
+        "sft.open_socket_handle": lambda: wire,
     }
     pace = Pace(patience_seconds=1, bytes_per_second=1)
     return Exchange(scope, receive, _nothing_is_sent, lanes=lanes, pace=pace, varies_by_origin=False)
@@ -166,19 +166,19 @@ def an_exchange(
 
 def test_where_no_thread_can_have_the_socket_the_loop_goes_on_reading(lanes: Lanes) -> None:
     """When descriptors have run out there is no second handle; a body that comes fast comes by the loop then."""
-    inflow = Watched()
+    handoff = Watched()
 
     async def receive() -> dict[str, Any]:
-        assert not inflow.kept
+        assert not handoff.kept
         return {"type": "http.request", "body": PIECE, "more_body": True}
 
-    exchange = an_exchange(lanes, inflow, None, receive=receive)
+    exchange = an_exchange(lanes, handoff, None, receive=receive)
 
     async def run() -> int:
         return sum([len((await exchange.receive())["body"]) for _ in range(3)])
 
     assert asyncio.run(run()) == 3 * len(PIECE)
-    assert not inflow.kept
+    assert not handoff.kept
 
 
 @attrs.define
@@ -192,7 +192,7 @@ class Generous:
     def begin(self) -> int:
         return 1 << 30
 
-    def took(self, count: int) -> None:
+    def consumed(self, count: int) -> None:
         pass
 
     def end(self) -> None:
@@ -234,18 +234,18 @@ class Slow(Generous):
     A body of which a piece comes when it is let.
     """
 
-    has_begun: threading.Event = attrs.field(factory=threading.Event)
+    has_started: threading.Event = attrs.field(factory=threading.Event)
     may_come: threading.Event = attrs.field(factory=threading.Event)
     taken: int = 0
     is_read_by_the_loop: bool = False
 
     def receive(self, limit: int) -> bytes:
         assert limit >= 1000
-        self.has_begun.set()
+        self.has_started.set()
         assert self.may_come.wait(10)
         return b"z" * 1000
 
-    def took(self, count: int) -> None:
+    def consumed(self, count: int) -> None:
         assert not self.is_read_by_the_loop
         self.taken += count
 
@@ -262,7 +262,7 @@ def test_what_was_taken_off_the_wire_counts_though_nobody_waits_for_it(lanes: La
     async def run() -> None:
         await exchange.receive()
         pulled = asyncio.create_task(exchange.receive())
-        assert await asyncio.to_thread(body.has_begun.wait, 10)
+        assert await asyncio.to_thread(body.has_started.wait, 10)
         pulled.cancel()
         await asyncio.sleep(0.01)
         body.may_come.set()

@@ -17,10 +17,10 @@ from support.edge import Edge
 
 HEAPS = """
 import ctypes, sys, threading
-from sft_http.server.malloc import share_one_heap
+from sft_http.server.malloc import limit_arenas
 
 if sys.argv[1] == "shared":
-    share_one_heap()
+    limit_arenas()
 all_there = threading.Barrier(4)
 
 def take():
@@ -42,12 +42,12 @@ libc.fflush(output)
 
 BURST = """
 from pathlib import Path
-from sft_http.server.malloc import give_back, share_one_heap
+from sft_http.server.malloc import give_back, limit_arenas
 
 def resident():
     return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) << 10
 
-share_one_heap()
+limit_arenas()
 taken = [b"x" * (2 << 20 if number % 2 == 0 else 2 << 10) for number in range(80)]
 kept = taken[1::2]
 before = resident()
@@ -94,7 +94,7 @@ def test_workers_are_forked_with_what_no_collection_writes_to(service: Edge, mon
     before = gc.get_freeze_count()
     try:
         gunicorn_app.run(
-            service.settings, bound=gunicorn_app.listening("127.0.0.1", 0), workers=1, when_ready=lambda: None
+            service.settings, bound=gunicorn_app.bound_socket("127.0.0.1", 0), workers=1, when_ready=lambda: None
         )
         assert frozen[0] > before + 10_000
     finally:

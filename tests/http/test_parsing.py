@@ -16,7 +16,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sft_http.server import chunked_parser
-from sft_http.server.chunked_parser import CHUNKS_AT_ONCE, MAX_EXCESS, JoiningReceiver, PatientParser
+from sft_http.server.chunked_parser import (
+    MAX_CHUNKS_PER_FEED,
+    MAX_FRAMING_BYTES,
+    BoundedChunkParser,
+    CoalescingReceiver,
+)
 
 HEAD = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 BYTES = 20_000
@@ -53,7 +58,7 @@ def verdict(kind: type[Any], parts: list[bytes]) -> tuple[bytes, int | None, str
     try:
         for part in parts:
             parser.feed(part)
-            while getattr(parser, "is_behind", False):
+            while getattr(parser, "has_backlog", False):
                 parser.feed(b"")
     except Exception as refused:  # noqa: BLE001 (whatever it is, the other one must say the same)
         error = type(refused).__name__
@@ -63,24 +68,24 @@ def verdict(kind: type[Any], parts: list[bytes]) -> tuple[bytes, int | None, str
 
 def test_small_chunks_are_taken_a_stretch_at_a_time() -> None:
     """However many have come, one call takes so many, hands them on as one piece, and says that there are more."""
-    parser, heard = listened(PatientParser)
+    parser, heard = listened(BoundedChunkParser)
     parser.feed(SMALL + LAST)
     calls = 1
-    while parser.is_behind:
-        assert len(heard.pieces[-1]) <= CHUNKS_AT_ONCE
-        assert parser.held
+    while parser.has_backlog:
+        assert len(heard.pieces[-1]) <= MAX_CHUNKS_PER_FEED
+        assert parser.unparsed_bytes
         parser.feed(b"")
         calls += 1
-    assert calls == len(heard.pieces) == -(-BYTES // CHUNKS_AT_ONCE)
-    assert (heard.ended_after, parser.held) == (BYTES, 0)
+    assert calls == len(heard.pieces) == -(-BYTES // MAX_CHUNKS_PER_FEED)
+    assert (heard.ended_after, parser.unparsed_bytes) == (BYTES, 0)
 
 
 def test_large_chunks_are_taken_at_once() -> None:
     """What a client sends that has much to send needs one call."""
-    parser, heard = listened(PatientParser)
+    parser, heard = listened(BoundedChunkParser)
     chunk = b"fff0\r\n" + bytes(0xFFF0) + b"\r\n"
     parser.feed(4 * chunk)
-    assert not parser.is_behind
+    assert not parser.has_backlog
     assert heard.pieces == [bytes(4 * 0xFFF0)]
 
 
@@ -113,7 +118,7 @@ def chunked_bodies(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 6))):
         content, size = draw(CONTENT), draw(SIZES)
         line = (size % len(content) if size else size) + draw(EXTENSIONS)
-        made += (line + b"\r\n" + content + draw(ENDS)) * draw(st.sampled_from([1, 1, 1, CHUNKS_AT_ONCE + 1]))
+        made += (line + b"\r\n" + content + draw(ENDS)) * draw(st.sampled_from([1, 1, 1, MAX_CHUNKS_PER_FEED + 1]))
     return bytes(made) + draw(TAILS)
 
 
@@ -127,35 +132,35 @@ def test_it_takes_and_refuses_what_its_base_class_does(body: bytes, cuts: list[i
         parts.append(body[at : at + cut])
         at += cut
     parts.append(body[at:])
-    assert verdict(PatientParser, parts) == verdict(PythonProtocol, parts)
+    assert verdict(BoundedChunkParser, parts) == verdict(PythonProtocol, parts)
 
 
 @pytest.mark.parametrize("line", [b"1;a=" + b"b" * 4000, b"0" * 4000 + b"1", b"1" + b";a" * 2000])
 def test_lines_that_are_long_for_nothing_are_refused(line: bytes) -> None:
     """A few may be; then it has been enough, and what has come before counts."""
-    long = (line + b"\r\na\r\n") * (MAX_EXCESS // 4000 + 2)
-    content, end, error, _ = verdict(PatientParser, [long + LAST])
+    long = (line + b"\r\na\r\n") * (MAX_FRAMING_BYTES // 4000 + 2)
+    content, end, error, _ = verdict(BoundedChunkParser, [long + LAST])
     assert (end, error) == (None, InvalidChunkExtension.__name__)
-    assert 0 < len(content) <= MAX_EXCESS // 4000
+    assert 0 < len(content) <= MAX_FRAMING_BYTES // 4000
 
 
 def test_one_line_is_no_longer_than_all_of_them_may_be() -> None:
     """Also if it comes at once, with its end in sight."""
-    line = b"1;a=" + b"b" * MAX_EXCESS
-    assert verdict(PatientParser, [line + b"\r\na\r\n" + LAST])[2] == InvalidChunkExtension.__name__
+    line = b"1;a=" + b"b" * MAX_FRAMING_BYTES
+    assert verdict(BoundedChunkParser, [line + b"\r\na\r\n" + LAST])[2] == InvalidChunkExtension.__name__
 
 
 def test_extensions_of_large_chunks_are_no_excess() -> None:
     """A signature beside each chunk, say: as long as it is short beside what it signs."""
     chunk = b"400;chunk-signature=" + b"a" * 64 + b"\r\n" + bytes(1024) + b"\r\n"
-    assert verdict(PatientParser, [chunk * 1000, LAST])[1:3] == (1000 * 1024, "")
+    assert verdict(BoundedChunkParser, [chunk * 1000, LAST])[1:3] == (1000 * 1024, "")
 
 
 def test_the_next_request_begins_anew() -> None:
     """On a connection that is kept, what one request had too much of is not counted against another."""
-    parser, heard = listened(PatientParser)
+    parser, heard = listened(BoundedChunkParser)
     for _ in range(4):
-        parser.feed(b"1;a=" + b"b" * (MAX_EXCESS // 2) + b"\r\na\r\n" + LAST)
+        parser.feed(b"1;a=" + b"b" * (MAX_FRAMING_BYTES // 2) + b"\r\na\r\n" + LAST)
         assert heard.ended_after is not None
         parser.reset()
         parser.feed(HEAD)
@@ -174,14 +179,14 @@ def test_a_line_that_comes_byte_by_byte_is_looked_at_once(monkeypatch: pytest.Mo
     monkeypatch.setattr(chunked_parser, "_SIZE_LINE", Watched())
     line = b"1;a=" + b"q" * 1000 + b"\r\nx\r\n0\r\n\r\n"
     expected = verdict(PythonProtocol, [line])
-    assert verdict(PatientParser, [line[at : at + 1] for at in range(len(line))]) == expected
+    assert verdict(BoundedChunkParser, [line[at : at + 1] for at in range(len(line))]) == expected
     assert sum(looks) < 100
 
 
 def test_pieces_that_wait_are_joined() -> None:
     """A hundred thousand pieces of a byte wait as a few, and come out as those, whole and in order."""
     protocol = SimpleNamespace(_maybe_resume_reading=lambda: None)
-    receiver = JoiningReceiver(SimpleNamespace(content_length=100_000, chunked=False), protocol)
+    receiver = CoalescingReceiver(SimpleNamespace(content_length=100_000, chunked=False), protocol)
     content = bytes(number % 251 for number in range(100_000))
     for number in range(len(content)):
         receiver.feed(content[number : number + 1])
@@ -204,7 +209,7 @@ def test_pieces_that_wait_are_joined() -> None:
 
 def test_a_long_piece_is_handed_on_as_it_came() -> None:
     """It is copied for nobody, and does not grow by what comes behind it."""
-    receiver = JoiningReceiver(
+    receiver = CoalescingReceiver(
         SimpleNamespace(content_length=1, chunked=False), SimpleNamespace(_maybe_resume_reading=lambda: None)
     )
     long = bytes(1 << 17)

@@ -13,7 +13,7 @@ import pytest
 from sft_adapters.bootstrap.container import memory_application
 from sft_core.errors import DatabaseUnavailable
 from sft_core.maintenance.sweep import MayGoOn, SweepInTurn
-from sft_http.server.sweep_thread import Sweeper
+from sft_http.server.sweep_thread import SweepThread
 
 SECONDS = 10.0
 
@@ -39,8 +39,8 @@ def sweep() -> SweepInTurn:
     return memory_application().sweep_in_turn
 
 
-def sweeper(sweep: SweepInTurn, check: Callable[[], None], *, stop_seconds: float = SECONDS) -> Sweeper:
-    return Sweeper(sweep, check=check, interval_seconds=0.001, stop_seconds=stop_seconds)
+def sweeper(sweep: SweepInTurn, check: Callable[[], None], *, stop_seconds: float = SECONDS) -> SweepThread:
+    return SweepThread(sweep, check=check, interval_seconds=0.001, stop_seconds=stop_seconds)
 
 
 def fails(error: Exception) -> Callable[[], object]:

@@ -19,7 +19,7 @@ from sft_http.concurrency.thread_pools import Lanes
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
-class EdgeApp(App[Request, Response]):
+class InstrumentedApp(App[Request, Response]):
     """
     A Falcon application whose every answer, refusals included, carries the same headers.
     """
@@ -53,11 +53,11 @@ class EdgeApp(App[Request, Response]):
         try:
             await super().__call__(scope, exchange.receive, exchange.send)
         except SftError as error:
-            if not exchange.has_begun:
+            if not exchange.has_started:
                 raise
             # Too late for a problem. An answer that is left unfinished ends the connection, so
             # that nobody takes what has been sent for the whole.
-            exchange.break_off(error)
+            exchange.abort(error)
         finally:
             exchange.close()
             exchange.log()

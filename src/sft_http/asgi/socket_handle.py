@@ -16,15 +16,15 @@ import socket
 import time
 from typing import Final, Protocol, Self
 
-_SENDING_MILLISECONDS: Final = 3
+_SEND_POLL_MILLISECONDS: Final = 3
 """How long a thread waits for a client to take more, before it leaves that to the event loop: threads are few."""
-_RECEIVING_MILLISECONDS: Final = 1
+_RECEIVE_POLL_MILLISECONDS: Final = 1
 """The same for one that sends: while others are waited for, what it has sent waits in the kernel and is not lost."""
-_LONGEST_SECONDS: Final = 0.02
+_MAX_RECEIVE_SECONDS: Final = 0.02
 """How long a thread takes in from one client at a time."""
 
 
-class Sent(bytes):
+class AlreadySent(bytes):
     """
     A piece of a body that has been sent already: so long, and empty.
 
@@ -45,11 +45,11 @@ class Sent(bytes):
     def __bool__(self) -> bool:
         return self._length > 0
 
-    def __bytes__(self) -> Sent:
+    def __bytes__(self) -> AlreadySent:
         return self
 
 
-class Wire:
+class SocketHandle:
     """
     A second handle on a connection's socket, so that it never becomes another connection's.
 
@@ -61,13 +61,13 @@ class Wire:
     """How many bytes have been sent by threads."""
     is_broken: bool
     """Whether a thread has found that nothing can be sent any more."""
-    is_brisk: bool
+    is_fast: bool
     """Whether the client takes more so soon that a thread may wait for it: others' threads are as few."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.sent_bytes = 0
         self.is_broken = False
-        self.is_brisk = True
+        self.is_fast = True
         self._transport = transport
         self._socket: socket.socket = transport.get_extra_info("socket").dup()
         self._writable = select.poll()
@@ -91,7 +91,7 @@ class Wire:
             try:
                 sent += self._socket.send(piece[sent:], socket.MSG_DONTWAIT)
             except BlockingIOError:
-                if not self.is_brisk or not self._writable.poll(_SENDING_MILLISECONDS):
+                if not self.is_fast or not self._writable.poll(_SEND_POLL_MILLISECONDS):
                     break
             except OSError:
                 # The client is gone.
@@ -100,13 +100,13 @@ class Wire:
         self.sent_bytes += sent
         return sent
 
-    def takes_more(self) -> bool:
+    def is_writable(self) -> bool:
         """
         Whether the client takes more at once, or is gone.
         """
         return bool(self._writable.poll(0))
 
-    async def until_writable(self) -> None:
+    async def wait_until_writable(self) -> None:
         """
         Wait on the loop until the client takes more, or is gone.
         """
@@ -114,14 +114,14 @@ class Wire:
         ready = loop.create_future()
         began = loop.time()
         # The handle has a number of its own, which the loop does not take for the connection's.
-        loop.add_writer(self._socket, _set, ready)
+        loop.add_writer(self._socket, _resolve, ready)
         try:
             await ready
         finally:
             loop.remove_writer(self._socket)
-        self.is_brisk = (loop.time() - began) * 1000 < _SENDING_MILLISECONDS
+        self.is_fast = (loop.time() - began) * 1000 < _SEND_POLL_MILLISECONDS
 
-    async def end(self) -> None:
+    async def abort(self) -> None:
         """
         Break the connection off and wait for the request to be ended with it.
 
@@ -144,12 +144,12 @@ class Wire:
     def _fill(self, view: memoryview) -> int:
         filled = 0
         # Bounded as a whole too: bytes may drip in just before each wait would be over.
-        until = time.monotonic() + _LONGEST_SECONDS
+        until = time.monotonic() + _MAX_RECEIVE_SECONDS
         while filled < len(view) and time.monotonic() < until:
             try:
                 count = self._socket.recv_into(view[filled:], 0, socket.MSG_DONTWAIT)
             except BlockingIOError:
-                if self._readable.poll(_RECEIVING_MILLISECONDS):
+                if self._readable.poll(_RECEIVE_POLL_MILLISECONDS):
                     continue
                 break
             except OSError:
@@ -166,12 +166,12 @@ class Wire:
         self._socket.close()
 
 
-def _set(ready: asyncio.Future[None]) -> None:
+def _resolve(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
 
 
-class Inflow(Protocol):
+class BodyHandoff(Protocol):
     """
     A request's body that is still to come, as the server that parses the connection knows it.
     """
@@ -182,7 +182,7 @@ class Inflow(Protocol):
         """
         ...
 
-    def took(self, count: int) -> None:
+    def consumed(self, count: int) -> None:
         """
         Note that so many have been taken.
         """

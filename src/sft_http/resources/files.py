@@ -14,7 +14,7 @@ from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
 from sft_core.sharing.use_cases import IssuedLink
 from sft_core.values import FileId, FileName, Page
 from sft_http import schemas
-from sft_http.asgi.exchange import bound_body, require_whole_body
+from sft_http.asgi.exchange import limit_body, require_whole_body
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers.idempotency_key import key_of
 from sft_http.resources import uploads
@@ -83,7 +83,7 @@ class OneFile(Uploading):
         terms, public = share_terms(query(req, *FIELDS))
         name, repeat = FileName.parse(id), await self.repeat(req, user)
         limit = self.settings.max_file_size
-        bound_body(req, limit, FileTooLarge(limit))
+        limit_body(req, limit, FileTooLarge(limit))
         async with self.lanes.limits.uploads.taken_by(user.id):
             received = await self.receive(
                 user,

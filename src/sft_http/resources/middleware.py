@@ -21,7 +21,7 @@ from sft_http.resources.tus import TusResource
 _OVERRIDDEN: Final = ("PATCH", "DELETE", "HEAD")
 
 
-class RouteNote:
+class RouteLogMiddleware:
     """
     Falcon middleware that notes which route a request took, for the log.
     """
@@ -30,18 +30,18 @@ class RouteNote:
         req.scope["sft.route"] = req.uri_template or ""
 
 
-class Doorkeeper:
+class ConnectionLimitMiddleware:
     """
     Falcon middleware that tells whoever came beyond the limit of connections to come again.
     """
 
     async def process_resource(self, req: Request, _resp: Response, resource: object, _params: object) -> None:
-        if isinstance(resource, Resource) and req.scope.get("sft.is_beyond", False):
+        if isinstance(resource, Resource) and req.scope.get("sft.over_limit", False):
             raise Busy("every connection there may be is taken")
 
 
 @attrs.define
-class FirstCheck:
+class StorageReadyMiddleware:
     """
     Falcon middleware for a storage that could not be looked at: no resource asks it before that went through.
     """
@@ -57,7 +57,7 @@ class FirstCheck:
 
 
 @attrs.frozen
-class Speaking:
+class TusVersionMiddleware:
     """
     Falcon middleware: every answer of tus names its version, and nothing of another one is looked at.
     """

@@ -31,7 +31,7 @@ _SPOKEN: Final = {
     "Tus-Extension": ",".join(tus.EXTENSIONS),
     "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),
 }
-EXPOSED: Final = (
+EXPOSED_HEADERS: Final = (
     *("Location", "Tus-Resumable", "Tus-Max-Size", *_SPOKEN),
     *("Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Expires", "Upload-Concat"),
     "X-File-Id",

@@ -27,23 +27,23 @@ _PER_THREAD: Final = 2
 """A blob that is read or written, and its folder."""
 _PER_DATABASE_CONNECTION: Final = 3
 """A SQLite database, its log and its index; others have one."""
-_SPARE: Final = 16
+_RESERVE: Final = 16
 RETRY_SECONDS: Final = 0.05
 _BACKLOG: Final = 2048
 """How many connections may wait in the kernel."""
 
 
 @attrs.frozen
-class Room:
+class ConnectionLimits:
     """
-    So many connections are served; of `spare` more each is answered "busy", or about its health.
+    So many connections are served; of `reserve` more each is answered "busy", or about its health.
     """
 
-    served: int
-    spare: int
+    max_connections: int
+    reserve: int
 
     @classmethod
-    def of(cls, settings: Settings, *, descriptors: int) -> Room:
+    def from_settings(cls, settings: Settings, *, descriptors: int) -> ConnectionLimits:
         """
         As many as are set, or as a process has descriptors for; `ConfigurationError` if that is none.
         """
@@ -57,20 +57,22 @@ class Room:
             raise ConfigurationError(
                 f"a process may open {descriptors} files here (`ulimit -n`), and a worker needs {needed} at least"
             )
-        room = (descriptors - others) // _PER_CONNECTION
-        spare = min(_SPARE, room // 4)
-        return cls(min(settings.max_connections, room - spare), spare)
+        available = (descriptors - others) // _PER_CONNECTION
+        reserve = min(_RESERVE, available // 4)
+        return cls(min(settings.max_connections, available - reserve), reserve)
 
 
-class Door(socket.socket):
+class ThrottledListener(socket.socket):
     """
-    A listening socket that lets nobody in while `is_open` says no.
+    A listening socket that lets nobody in while `has_capacity` says no.
     """
 
-    def __init__(self, listener: socket.socket, is_open: Callable[[], bool], entered: Callable[[], None]) -> None:
+    def __init__(
+        self, listener: socket.socket, has_capacity: Callable[[], bool], on_accept: Callable[[], None]
+    ) -> None:
         super().__init__(fileno=listener.detach())
-        self._is_open = is_open
-        self._entered = entered
+        self._has_capacity = has_capacity
+        self._on_accept = on_accept
 
     def accept(self) -> tuple[socket.socket, Any]:
         """
@@ -78,10 +80,10 @@ class Door(socket.socket):
 
         The event loop then lets `RETRY_SECONDS` pass before it tries again.
         """
-        if not self._is_open():
+        if not self._has_capacity():
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         found = super().accept()
-        self._entered()
+        self._on_accept()
         return found
 
     def listen(self, backlog: int = _BACKLOG) -> None:

@@ -27,10 +27,10 @@ from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
 from sft_http.app import create_app
 from sft_http.concurrency.memory_budgets import Limits
 from sft_http.concurrency.thread_pools import Lanes
-from sft_http.server.connection_limit import Room
+from sft_http.server.connection_limit import ConnectionLimits
 from sft_http.server.json_logging import logging_config
 from sft_http.server.malloc import give_back
-from sft_http.server.sweep_thread import Sweeper
+from sft_http.server.sweep_thread import SweepThread
 
 log: Final = logging.getLogger("sft.server")
 
@@ -42,18 +42,18 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     gunicorn with our settings; every worker builds an application of its own after the fork.
     """
 
-    def __init__(self, settings: Settings, room: Room, options: dict[str, Any]) -> None:
+    def __init__(self, settings: Settings, connection_limits: ConnectionLimits, options: dict[str, Any]) -> None:
         self.settings = settings
-        self.room = room
+        self.connection_limits = connection_limits
         self._options = options
-        self._owned = ExitStack()
+        self._resources = ExitStack()
         self._application: Application | None = None
         super().__init__()
 
     def load_config(self) -> None:
         for name, value in self._options.items():
             self.cfg.set(name, value)
-        self.cfg.set("worker_exit", lambda _server, _worker: self._owned.close())
+        self.cfg.set("worker_exit", lambda _server, _worker: self._resources.close())
 
     def reload(self) -> None:
         """
@@ -72,13 +72,13 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         settings = self.settings
         # While the server reloads, an old worker may hold what only one process may have: it is
         # waited for as long as it takes, for a worker that cannot start would end the server.
-        opened = self._owned.enter_context(open_unchecked(settings, wait_seconds=math.inf))
-        first_check: Callable[[], None] | None = None
+        opened = self._resources.enter_context(open_unchecked(settings, wait_seconds=math.inf))
+        storage_check: Callable[[], None] | None = None
         try:
             opened.check()
         except Unavailable:
             # A worker that ends would end the service; this one answers 503 until it is there.
-            first_check = _ending_the_worker(opened.check)
+            storage_check = _stop_worker_on_failure(opened.check)
         except ConfigurationError as error:
             log.critical("%s", error.detail)
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
@@ -91,18 +91,18 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             queue_wait_seconds=settings.queue_wait_seconds,
             limits=Limits.of(settings),
         )
-        self._owned.callback(lanes.close)
+        self._resources.callback(lanes.close)
         if settings.sweep_interval_seconds:
-            sweeper = Sweeper(
+            sweep_thread = SweepThread(
                 opened.application.sweep_in_turn,
                 check=opened.check,
                 interval_seconds=settings.sweep_interval_seconds,
                 stop_seconds=settings.cleanup_seconds,
             )
-            self._owned.callback(sweeper.close)
-            sweeper.start()
+            self._resources.callback(sweep_thread.close)
+            sweep_thread.start()
         self._application = opened.application
-        return create_app(opened.application, settings=settings, lanes=lanes, first_check=first_check)
+        return create_app(opened.application, settings=settings, lanes=lanes, storage_check=storage_check)
 
     def let_go(self) -> None:
         """
@@ -113,7 +113,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         give_back()
 
 
-def _ending_the_worker(check: Callable[[], None]) -> Callable[[], None]:
+def _stop_worker_on_failure(check: Callable[[], None]) -> Callable[[], None]:
     """
     The check of a storage that was away at the start: if it will not do, this process ends.
 
@@ -131,7 +131,7 @@ def _ending_the_worker(check: Callable[[], None]) -> Callable[[], None]:
     return checked
 
 
-def listening(host: str, port: int) -> socket.socket:
+def bound_socket(host: str, port: int) -> socket.socket:
     """
     A socket bound to an address; `ConfigurationError` says why there is none.
     """
@@ -155,11 +155,11 @@ def run(settings: Settings, *, bound: socket.socket, workers: int, when_ready: C
 
     The socket is the server's from then on, and closed by it.
     """
-    room = Room.of(settings, descriptors=_raise_descriptor_limit())
+    connection_limits = ConnectionLimits.from_settings(settings, descriptors=_raise_descriptor_limit())
     # Its connections inherit it. Left alone the kernel keeps up to megabytes for each client that reads nothing.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.unsent_kib << 10)
     found = options(settings, workers=workers) | {"bind": f"fd://{bound.detach()}"}
-    server = Server(settings, room, found | {"when_ready": lambda _server: when_ready()})
+    server = Server(settings, connection_limits, found | {"when_ready": lambda _server: when_ready()})
     # Workers share the memory of what is there by now, until a collection writes to it: some 15 MiB each.
     gc.collect()
     gc.freeze()

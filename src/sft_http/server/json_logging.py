@@ -35,7 +35,7 @@ class JsonFormatter(logging.Formatter):
 
 
 @contextmanager
-def lines_of_a_start() -> Iterator[None]:
+def json_logs_during_startup() -> Iterator[None]:
     """
     Write what is logged before the server sets logs up as JSON lines, too.
     """
@@ -53,7 +53,7 @@ def logging_config(*, debug: bool) -> dict[str, Any]:
     A `logging.config.dictConfig` that sends everything to standard error as JSON lines.
     """
     level = "DEBUG" if debug else "INFO"
-    here = {"handlers": ["json"], "propagate": False}
+    json_only = {"handlers": ["json"], "propagate": False}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -61,11 +61,11 @@ def logging_config(*, debug: bool) -> dict[str, Any]:
         "handlers": {"json": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
         "root": {"level": "WARNING", "handlers": ["json"]},
         "loggers": {
-            "sft": here | {"level": level},
+            "sft": json_only | {"level": level},
             # Speaks only if `DB_ECHO` is on, and would bring a handler of its own.
-            "sqlalchemy.engine.Engine": here,
+            "sqlalchemy.engine.Engine": json_only,
             # The server tells of each worker's start at INFO; that a person reads once, at start.
-            "gunicorn.error": here | {"level": "INFO" if debug else "WARNING"},
-            "gunicorn.access": here | {"level": "WARNING"},
+            "gunicorn.error": json_only | {"level": "INFO" if debug else "WARNING"},
+            "gunicorn.access": json_only | {"level": "WARNING"},
         },
     }

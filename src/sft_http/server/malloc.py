@@ -16,7 +16,7 @@ _OPTIONS: Final = {
 """Options of glibc's `mallopt(3)`, by their numbers in its `malloc.h`."""
 
 
-def share_one_heap() -> None:
+def limit_arenas() -> None:
     """
     Let all threads of this process take memory from one heap; to be called before there are any.
 

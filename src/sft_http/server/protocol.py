@@ -20,11 +20,11 @@ from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 from gunicorn.asgi.protocol import ASGIProtocol
 
 from sft_http import problems
-from sft_http.asgi.exchange import completed_headers, log_exchange
-from sft_http.asgi.socket_handle import Sent, Wire
+from sft_http.asgi.exchange import log_exchange, with_common_headers
+from sft_http.asgi.socket_handle import AlreadySent, SocketHandle
 from sft_http.concurrency.min_rate import Pace
 from sft_http.errors import RequestTimeout
-from sft_http.server.chunked_parser import JoiningReceiver, PatientParser
+from sft_http.server.chunked_parser import BoundedChunkParser, CoalescingReceiver
 
 _DETAILS: Final = {
     400: ("malformed-request", "The request is not well-formed HTTP/1.1."),
@@ -49,7 +49,7 @@ def problem_response(status: int, *, request_id: str, over_tls: bool) -> bytes:
     body = problems.body_of(status=status, code=code, detail=detail, instance=problems.instance_of(request_id))
     own = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"connection", b"close")]
     own.append((b"content-length", str(len(body)).encode()))
-    headers = completed_headers(own, request_id=request_id, over_tls=over_tls)
+    headers = with_common_headers(own, request_id=request_id, over_tls=over_tls)
     lines = [
         f"HTTP/1.1 {status} {problems.phrase(status)}".encode(),
         *(name + b": " + value for name, value in headers),
@@ -72,9 +72,9 @@ def _unacknowledged(transport: asyncio.BaseTransport) -> int:
 
 
 @attrs.frozen
-class _Inflow:
+class _BodyHandoff:
     """
-    Implements `sft_http.asgi.socket_handle.Inflow` for a body of an announced length.
+    Implements `sft_http.asgi.socket_handle.BodyHandoff` for a body of an announced length.
 
     Its last byte is left to the parser, which so ends the request as always, whatever follows it.
     """
@@ -93,7 +93,7 @@ class _Inflow:
             self.end()
         return left
 
-    def took(self, count: int) -> None:
+    def consumed(self, count: int) -> None:
         self._parser._body_remaining -= count  # noqa: SLF001 (it offers no other)
 
     def end(self) -> None:
@@ -110,9 +110,9 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
     _closed: bool
     _awaiting_request: bool
     _conn_lost_handled: bool
-    _is_answering = False
+    _is_responding = False
     _is_half_closed = False
-    _is_behind = False
+    _has_backlog = False
     _head_timer: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -121,58 +121,58 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         # by itself, and no more is held for a client than what it was given last.
         transport.set_write_buffer_limits(high=0, low=0)
         self.worker.connections.add(self)
-        self._is_beyond = len(self.worker.connections) > self.worker.app.room.served
-        self._handed_over = self._taken = 0
+        self._over_limit = len(self.worker.connections) > self.worker.app.connection_limits.max_connections
+        self._written_bytes = self._acknowledged_bytes = 0
         self._pace: Pace = self.worker.new_pace()
         # On a connection that is kept, the next head has to come before the server's own timer.
         self._head_timer = self.worker.loop.call_later(
-            self.worker.app.settings.header_timeout_seconds, self._head_is_late
+            self.worker.app.settings.header_timeout_seconds, self._on_header_timeout
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self in self.worker.connections:
             self.worker.connections.remove(self)
-            self.worker.inside -= 1
+            self.worker.accepted -= 1
         self._head_timer.cancel()
         super().connection_lost(exc)
 
-    def _head_is_late(self) -> None:
+    def _on_header_timeout(self) -> None:
         if not self._closed:
             self._send_error_response(408, "")
-            self._end_idle()
+            self._close_idle()
 
-    def end_if_idle(self) -> None:
+    def close_if_idle(self) -> None:
         """
         Close the connection if no request is under way on it.
         """
         if self._awaiting_request and not self._closed:
-            self._end_idle()
+            self._close_idle()
 
-    def _end_idle(self) -> None:
+    def _close_idle(self) -> None:
         self._close_transport()
         self._request_ready.set()
 
-    def end_if_too_slow(self, seconds: float) -> None:
+    def abort_if_too_slow(self, seconds: float) -> None:
         """
         Break the connection off if its client takes what it is sent too slowly; told each so many seconds.
         """
         waiting = self.transport.get_write_buffer_size() + _unacknowledged(self.transport)
         # What a thread is sending by itself is counted when it has ended: never backwards.
-        taken = max(self._taken, self._handed_over - waiting)
-        moved, self._taken = taken - self._taken, taken
+        acknowledged = max(self._acknowledged_bytes, self._written_bytes - waiting)
+        moved, self._acknowledged_bytes = acknowledged - self._acknowledged_bytes, acknowledged
         if not self._pace.keeps_up(waited_seconds=seconds if waiting else 0.0, moved_bytes=moved):
             self.transport.abort()
 
     def _send_body(self, body: bytes, *arguments: object) -> None:
-        self._handed_over += len(body)
-        if not isinstance(body, Sent):
+        self._written_bytes += len(body)
+        if not isinstance(body, AlreadySent):
             super()._send_body(body, *arguments)
 
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
         del message, extra_headers  # They may quote the request; they go to nobody.
         if self._closed or self.transport.is_closing():
             return
-        if self._is_answering:
+        if self._is_responding:
             # In the middle of a body it would be taken for a part of the body.
             self.transport.abort()
             return
@@ -213,7 +213,7 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         self.worker.loop.call_later(self.worker.app.settings.linger_seconds, self.transport.close)
 
     def _setup_callback_parser(self) -> None:
-        self._callback_parser = PatientParser(
+        self._callback_parser = BoundedChunkParser(
             on_headers_complete=self._on_headers_complete,
             on_body=self._on_body,
             on_message_complete=self._on_message_complete,
@@ -227,27 +227,27 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         parser = self._callback_parser
         if parser._state == "request_line" and not parser._buffer:  # noqa: SLF001 (no other way to know)
             data = _EMPTY_LINES.sub(b"", data, count=1)
-        goes_on = bool(super()._feed_callback_parser(data))
-        if goes_on and parser.is_behind and not self._is_behind:
+        is_open = bool(super()._feed_callback_parser(data))
+        if is_open and parser.has_backlog and not self._has_backlog:
             # No more is read before this has been taken, and others have their turn in between.
-            self._is_behind = True
+            self._has_backlog = True
             self._pause_reading()
-            self.worker.turns.wait(self._catch_up)
-        return goes_on
+            self.worker.round_robin.enqueue(self._resume_backlog)
+        return is_open
 
-    def _catch_up(self) -> None:
-        self._is_behind = False
+    def _resume_backlog(self) -> None:
+        self._has_backlog = False
         if self._callback_parser is not None and not self._closed and self._feed_callback_parser(b""):
             self._maybe_resume_reading()
 
     def _maybe_resume_reading(self) -> None:
-        if not self._is_behind:
+        if not self._has_backlog:
             super()._maybe_resume_reading()
 
     def _http1_buffered(self) -> int:
         # What has come, and not only what of it is content.
-        held = self._callback_parser.held if self._callback_parser is not None else 0
-        return held + int(super()._http1_buffered())
+        unparsed = self._callback_parser.unparsed_bytes if self._callback_parser is not None else 0
+        return unparsed + int(super()._http1_buffered())
 
     def _on_headers_complete(self) -> object:
         self._head_timer.cancel()
@@ -263,7 +263,7 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         ):
             raise UnsupportedTransferCoding("only chunked")
         skips_body = super()._on_headers_complete()
-        self._body_receiver = JoiningReceiver(self._current_request, self)
+        self._body_receiver = CoalescingReceiver(self._current_request, self)
         return skips_body
 
     def eof_received(self) -> bool:
@@ -279,7 +279,7 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
     def _arm_keepalive_timer(self) -> None:
         if self._is_half_closed:
             # Whatever was asked has been answered, and no more will be.
-            self._end_idle()
+            self._close_idle()
         else:
             super()._arm_keepalive_timer()
 
@@ -287,10 +287,10 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         try:
             return bool(await super()._serve_http_request(*arguments))
         finally:
-            self._is_answering = False
+            self._is_responding = False
 
     def _send_response_start(self, *arguments: object, **named: object) -> None:
-        self._is_answering = True
+        self._is_responding = True
         super()._send_response_start(*arguments, **named)
 
     def _is_websocket_upgrade(self, request: object) -> bool:
@@ -302,16 +302,16 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         # A body that nobody read to its end is not read for the next request either: say so.
         receiver = self._body_receiver
         unread = receiver is not None and not receiver._complete  # noqa: SLF001 (no other way to know)
-        return unread or self._is_beyond or bool(super()._will_close(request, response_requires_close))
+        return unread or self._over_limit or bool(super()._will_close(request, response_requires_close))
 
-    def _open_wire(self) -> Wire | None:
+    def _open_socket_handle(self) -> SocketHandle | None:
         """
         The connection's socket for a thread; None if the client has gone, or no handle can be had.
         """
         if self.transport.is_closing():
             return None
         try:
-            return Wire(self.transport)
+            return SocketHandle(self.transport)
         except OSError:
             return None
 
@@ -323,10 +323,10 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
             scope["raw_path"] = _AUTHORITY.sub("", scope["raw_path"].decode("latin-1")).encode("latin-1") or b"/"
         receiver = self._body_receiver
         scope["sft.is_stalled"] = lambda: receiver is not None and receiver._body_wait_expired  # noqa: SLF001 (told to nobody else)
-        scope["sft.is_beyond"] = self._is_beyond
-        scope["sft.break_off"] = self._close_transport
-        scope["sft.is_gone"] = lambda: self._conn_lost_handled or self.transport.is_closing()
+        scope["sft.over_limit"] = self._over_limit
+        scope["sft.abort"] = self._close_transport
+        scope["sft.is_disconnected"] = lambda: self._conn_lost_handled or self.transport.is_closing()
         if not self._is_ssl:
-            scope["sft.open_wire"] = self._open_wire
-            scope["sft.inflow"] = _Inflow(self, self._callback_parser, receiver)
+            scope["sft.open_socket_handle"] = self._open_socket_handle
+            scope["sft.body_handoff"] = _BodyHandoff(self, self._callback_parser, receiver)
         return scope

@@ -16,12 +16,12 @@ from sft_core.maintenance.sweep import SweepInTurn, Swept
 
 log: Final = logging.getLogger("sft.sweep")
 
-_FIRST: Final = 0.1
+_FIRST_FRACTION: Final = 0.1
 """After which part of the interval the first sweep comes: a start has other things to do."""
 
 
 @attrs.define
-class Sweeper:
+class SweepThread:
     """
     Sweeps every `interval_seconds`, after a `check` of the storage, from `start` until `close`.
 
@@ -37,7 +37,7 @@ class Sweeper:
     _thread: Thread = attrs.field(init=False, repr=False)
 
     @_thread.default
-    def _of_its_own(self) -> Thread:
+    def _new_thread(self) -> Thread:
         return Thread(target=self._run, name="sft-sweep", daemon=True)
 
     def start(self) -> None:
@@ -54,7 +54,7 @@ class Sweeper:
         self._thread.join(self.stop_seconds)
 
     def _run(self) -> None:
-        seconds = self.interval_seconds * _FIRST
+        seconds = self.interval_seconds * _FIRST_FRACTION
         while not self._stopping.wait(seconds):
             self._attempt(self._sweep)
             seconds = self.interval_seconds

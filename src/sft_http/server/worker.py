@@ -18,20 +18,20 @@ from gunicorn.workers import gasgi
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_http import problems
 from sft_http.concurrency.min_rate import Pace
-from sft_http.server.connection_limit import RETRY_SECONDS, Door, Room
-from sft_http.server.fair_scheduler import Turns
-from sft_http.server.malloc import share_one_heap
+from sft_http.server.connection_limit import RETRY_SECONDS, ConnectionLimits, ThrottledListener
+from sft_http.server.fair_scheduler import RoundRobin
+from sft_http.server.malloc import limit_arenas
 from sft_http.server.protocol import SftProtocol
 
 _STATUSES: Final = (*map(int, HTTPStatus), *problems.OWN_PHRASES)
 
-_FULL: Final = (errno.EMFILE, errno.ENFILE)
+_OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
 
-_LOOK_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 1.0
 """How often it is looked whether clients take what they are sent."""
-_LOOKED_AT_TOGETHER: Final = 32
+_CHECKS_PER_SLICE: Final = 32
 """How many of them, before others have their turn."""
-_TIDY_SECONDS: Final = 5.0
+_TRIM_SECONDS: Final = 5.0
 """How often memory that nobody uses is given back to the system."""
 
 
@@ -41,17 +41,17 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
     """
 
     def init_process(self) -> None:
-        share_one_heap()
+        limit_arenas()
         settings = self.app.settings
         self.ids = Uuid7Ids(SystemClock(), SystemEntropy())
         self.connections: set[SftProtocol] = set()
-        self.turns = Turns()
-        self.inside = 0
+        self.round_robin = RoundRobin()
+        self.accepted = 0
         """How many connections have been let in and have not ended."""
         # A second, which is the loop's own, is long for who waits before the door.
         constants.ACCEPT_RETRY_DELAY = RETRY_SECONDS  # type: ignore[misc, assignment]  # there is no other way to say so
         for listener in self.sockets:
-            listener.sock = Door(listener.sock, self._has_room, self._let_in)
+            listener.sock = ThrottledListener(listener.sock, self._has_capacity, self._on_accept)
         # The base class names its protocol in the body of a method, and its table of phrases lacks
         # some of ours; these module globals of this forked process are the one place to say so.
         gasgi.ASGIProtocol = SftProtocol
@@ -63,12 +63,12 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         self.cfg.set("graceful_timeout", settings.graceful_stop_seconds)
         super().init_process()
 
-    def _has_room(self) -> bool:
-        room: Room = self.app.room
-        return self.inside < room.served + room.spare
+    def _has_capacity(self) -> bool:
+        connection_limits: ConnectionLimits = self.app.connection_limits
+        return self.accepted < connection_limits.max_connections + connection_limits.reserve
 
-    def _let_in(self) -> None:
-        self.inside += 1
+    def _on_accept(self) -> None:
+        self.accepted += 1
 
     def new_pace(self) -> Pace:
         """
@@ -78,27 +78,27 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         return Pace(patience_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second)
 
     async def _serve(self) -> None:
-        self.loop.set_exception_handler(_told_unless_full)
-        beside = [asyncio.create_task(task) for task in (self._give_up_slow_readers(), self._let_go())]
+        self.loop.set_exception_handler(_log_unless_out_of_descriptors)
+        tasks = [asyncio.create_task(task) for task in (self._abort_slow_readers(), self._let_go())]
         try:
             await super()._serve()
         finally:
-            for task in beside:
+            for task in tasks:
                 task.cancel()
 
-    async def _give_up_slow_readers(self) -> None:
+    async def _abort_slow_readers(self) -> None:
         while True:
             before = self.loop.time()
-            await asyncio.sleep(_LOOK_SECONDS)
-            passed = self.loop.time() - before
+            await asyncio.sleep(_CHECK_SECONDS)
+            elapsed = self.loop.time() - before
             for number, connection in enumerate(tuple(self.connections)):
-                connection.end_if_too_slow(passed)
-                if number % _LOOKED_AT_TOGETHER == 0:
+                connection.abort_if_too_slow(elapsed)
+                if number % _CHECKS_PER_SLICE == 0:
                     await asyncio.sleep(0)
 
     async def _let_go(self) -> None:
         while True:
-            await asyncio.sleep(_TIDY_SECONDS)
+            await asyncio.sleep(_TRIM_SECONDS)
             self.app.let_go()
 
     async def _shutdown(self) -> None:
@@ -108,15 +108,15 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
             self._quick_shutdown = True
         # An idle connection would hold up the stop for as long as it is kept.
         for connection in tuple(self.connections):
-            connection.end_if_idle()
+            connection.close_if_idle()
         await super()._shutdown()
 
 
-def _told_unless_full(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _log_unless_out_of_descriptors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """
     Log what goes wrong in the loop, but not each second that nobody more can be let in.
     """
     error = context.get("exception")
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in _OUT_OF_DESCRIPTORS:
         return
     loop.default_exception_handler(context)
