@@ -52,7 +52,6 @@ def create_app(
         middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED_HEADERS))
     app = InstrumentedApp(
         ids=application.begin_upload.ids,
-        lanes=lanes,
         pace=partial(Pace, patience_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second),
         varies_by_origin=bool(settings.allowed_origins),
         middleware=middleware,

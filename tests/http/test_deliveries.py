@@ -108,6 +108,25 @@ class StalledHandle:
         return len(some)
 
 
+async def step(stream: DownloadStream, handle: StalledHandle) -> int:
+    """
+    How many bytes the next piece adds: those that it has, or those that a thread has sent.
+    """
+    before = len(handle.taken)
+    return len(await anext(stream)) + len(handle.taken) - before
+
+
+async def steps(stream: DownloadStream, handle: StalledHandle) -> list[int]:
+    """
+    The same for all that follow.
+    """
+    found, before = list[int](), len(handle.taken)
+    async for piece in stream:
+        found.append(len(piece) + len(handle.taken) - before)
+        before = len(handle.taken)
+    return found
+
+
 class Reader:
     """
     Somebody else who keeps what was read ahead.
@@ -154,18 +173,18 @@ def test_who_waits_for_a_thread_holds_no_more_than_there_is_for_it(lanes: Lanes)
     store, limit, let_on = Store(), 2 * PIECE, threading.Event()
     short_of_memory(lanes, limit)
 
-    async def sent(stream: DownloadStream) -> int:
-        return sum([len(piece) async for piece in stream])
+    async def sent(stream: DownloadStream, handle: StalledHandle) -> int:
+        return sum(await steps(stream, handle))
 
     async def story() -> None:
         begun = many(lanes, store, room=MIB)
-        for stream, _ in begun:
+        for stream, handle in begun:
             await stream.prime()
             await anext(stream)
-            assert len(await anext(stream)) == MIB
+            assert await step(stream, handle) == MIB
             assert store.held == lanes.limits.read_ahead.taken <= limit
         held_up = [asyncio.create_task(lanes.bytes.insist(let_on.wait, 20)) for _ in range(lanes.bytes.threads)]
-        going_on = [asyncio.create_task(sent(stream)) for stream, _ in begun]
+        going_on = [asyncio.create_task(sent(stream, handle)) for stream, handle in begun]
         for _, handle in begun:
             handle.goes_on.set()
         while lanes.bytes._under_way < lanes.bytes.threads + MANY:  # noqa: ASYNC110 (nobody tells)
@@ -221,7 +240,7 @@ def test_the_next_piece_is_read_while_one_is_sent(lanes: Lanes) -> None:
 
     async def story() -> None:
         stream = await taken_by(lanes, handle, store.pieces)
-        assert [len(piece) async for piece in stream] == [len(CONTENT) - FIRST]
+        assert await steps(stream, handle) == [len(CONTENT) - FIRST]
         assert handle.taken == CONTENT[FIRST:]
         assert (store.read, store.held, lanes.limits.read_ahead.taken) == (len(CONTENT), 0, 0)
 
@@ -242,7 +261,7 @@ def test_a_piece_that_comes_late_is_waited_for(lanes: Lanes) -> None:
 
     async def story() -> None:
         stream = await taken_by(lanes, handle, late)
-        assert [len(piece) async for piece in stream] == [len(CONTENT) - FIRST]
+        assert await steps(stream, handle) == [len(CONTENT) - FIRST]
         assert (bytes(handle.taken), store.read) == (CONTENT[FIRST:], len(CONTENT))
 
     run(story)
@@ -280,13 +299,13 @@ def test_what_was_read_while_sending_waits_where_it_is_counted(lanes: Lanes) -> 
             store.read, handle.taken, handle.room = 0, bytearray(), MIB
             handle.goes_on.clear()
             stream = await taken_by(lanes, handle, store.pieces)
-            assert len(await anext(stream)) == MIB
+            assert await step(stream, handle) == MIB
             assert (store.held, ahead.taken, store.read) == (2 * PIECE, 2 * PIECE, len(CONTENT))
             if drops:
                 ahead.keep(Reader(), ahead.limit)
                 assert (store.held, ahead.taken) == (0, ahead.limit)
             handle.goes_on.set()
-            assert sum([len(piece) async for piece in stream]) == len(CONTENT) - FIRST - MIB
+            assert sum(await steps(stream, handle)) == len(CONTENT) - FIRST - MIB
             assert handle.taken == CONTENT[FIRST:]
             assert store.read == len(CONTENT) + drops * (len(CONTENT) - FIRST - MIB)
             stream.release()
@@ -304,7 +323,7 @@ def test_what_was_read_while_sending_is_counted_while_it_waits_for_a_thread(
 
     async def story() -> None:
         stream = await taken_by(lanes, handle, store.pieces)
-        assert len(await anext(stream)) == PIECE - FIRST
+        assert await step(stream, handle) == PIECE - FIRST
         held_up = [asyncio.create_task(lanes.bytes.insist(let_on.wait, 20)) for _ in range(lanes.bytes.threads)]
         await asyncio.sleep(0)
         handle.is_idle = False
@@ -333,7 +352,7 @@ def test_a_piece_that_failed_beside_another_is_read_again(lanes: Lanes) -> None:
 
     async def story() -> None:
         stream = await taken_by(lanes, handle, unsteady)
-        assert [len(piece) async for piece in stream] == [len(CONTENT) - FIRST]
+        assert await steps(stream, handle) == [len(CONTENT) - FIRST]
         assert bytes(handle.taken) == CONTENT[FIRST:]
         assert failed
 

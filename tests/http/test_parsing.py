@@ -5,7 +5,6 @@ Bodies that come in small pieces: taken a stretch at a time, joined, and judged 
 from __future__ import annotations
 
 import asyncio
-import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +14,6 @@ from gunicorn.asgi.parser import InvalidChunkExtension, PythonProtocol
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sft_http.server import chunked_parser
 from sft_http.server.chunked_parser import (
     MAX_CHUNKS_PER_FEED,
     MAX_FRAMING_BYTES,
@@ -66,27 +64,81 @@ def verdict(kind: type[Any], parts: list[bytes]) -> tuple[bytes, int | None, str
     return b"".join(heard.pieces), heard.ended_after, error, left
 
 
-def test_small_chunks_are_taken_a_stretch_at_a_time() -> None:
-    """However many have come, one call takes so many, hands them on as one piece, and says that there are more."""
+def parted(data: bytes, cuts: list[int]) -> list[bytes]:
+    """
+    The data in parts of these lengths, and the rest.
+    """
+    parts, at = [], 0
+    for cut in cuts:
+        parts.append(data[at : at + cut])
+        at += cut
+    return [*parts, data[at:]]
+
+
+def test_a_feed_parses_a_limited_number_of_chunks() -> None:
+    """However many were received, a feed parses so many and reports a backlog; empty feeds parse the rest."""
     parser, heard = listened(BoundedChunkParser)
     parser.feed(SMALL + LAST)
-    calls = 1
+    feeds = 1
     while parser.has_backlog:
-        assert len(heard.pieces[-1]) <= MAX_CHUNKS_PER_FEED
-        assert parser.unparsed_bytes
+        assert len(heard.pieces) == feeds * MAX_CHUNKS_PER_FEED
+        assert parser.unparsed_bytes == len(SMALL + LAST) - feeds * MAX_CHUNKS_PER_FEED * 6 + 2
         parser.feed(b"")
-        calls += 1
-    assert calls == len(heard.pieces) == -(-BYTES // MAX_CHUNKS_PER_FEED)
+        feeds += 1
+    assert feeds == -(-BYTES // MAX_CHUNKS_PER_FEED)
     assert (heard.ended_after, parser.unparsed_bytes) == (BYTES, 0)
 
 
-def test_large_chunks_are_taken_at_once() -> None:
-    """What a client sends that has much to send needs one call."""
+def test_what_is_received_during_a_backlog_is_parsed_behind_it() -> None:
+    """Also over the end of a request, whose successor is left as it was received."""
+    parser, heard = listened(BoundedChunkParser)
+    parser.feed(SMALL)
+    while parser.unparsed_bytes > len(SMALL) // 2:
+        parser.feed(b"")
+    parser.feed(b"2\r\nzz\r\n" + LAST + HEAD)
+    while parser.has_backlog:
+        parser.feed(b"")
+    assert b"".join(heard.pieces) == b"a" * BYTES + b"zz"
+    assert (heard.ended_after, parser.remaining()) == (BYTES + 2, HEAD)
+
+
+def test_large_chunks_are_parsed_at_once() -> None:
+    """A client that sends much needs one feed for what was received at once."""
     parser, heard = listened(BoundedChunkParser)
     chunk = b"fff0\r\n" + bytes(0xFFF0) + b"\r\n"
     parser.feed(4 * chunk)
     assert not parser.has_backlog
-    assert heard.pieces == [bytes(4 * 0xFFF0)]
+    assert b"".join(heard.pieces) == bytes(4 * 0xFFF0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_a_body_with_a_length_is_passed_on_without_a_copy(size: int) -> None:
+    """All but its last byte; then the request has ended, and its successor is left as it was received."""
+    heard = Heard()
+    parser = BoundedChunkParser(on_body=heard.pieces.append, on_message_complete=heard.end)
+    parser.feed(b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (2 * size))
+    first, second = bytes(size), b"b" * size
+    parser.feed(first)
+    assert heard.pieces[0] is first
+    assert (heard.ended_after, parser.unparsed_bytes) == (None, 0)
+    parser.feed(second + HEAD)
+    assert b"".join(heard.pieces) == first + second
+    assert (heard.ended_after, parser.remaining()) == (2 * size, HEAD)
+
+
+@given(body=st.binary(min_size=1, max_size=300), tail=st.binary(max_size=40), cuts=st.lists(st.integers(0, 60)))
+def test_a_body_with_a_length_ends_where_the_base_class_ends_it(body: bytes, tail: bytes, cuts: list[int]) -> None:
+    """However it is cut on its way, and whatever follows it: the same content, the same end, the same rest."""
+    head = b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+    parts = parted(head + body + tail, [len(head), *cuts])
+    found = []
+    for kind in (BoundedChunkParser, PythonProtocol):
+        heard = Heard()
+        parser = kind(on_body=heard.pieces.append, on_message_complete=heard.end)
+        for part in parts:
+            parser.feed(part)
+        found.append((b"".join(heard.pieces), heard.ended_after, parser.remaining()))
+    assert found[0] == found[1] == (body, len(body), tail)
 
 
 SIZES = st.sampled_from([b"%x", b"%X", b"000%x", b"%x", b"%x", b" %x", b"0x%x", b"-%x", b"%xg", b""])
@@ -127,11 +179,7 @@ def chunked_bodies(draw: st.DrawFn) -> bytes:
 @example(body=b"12\r\n" + bytes(18) + b"\r\n" + LAST, cuts=[2, 30])
 def test_it_takes_and_refuses_what_its_base_class_does(body: bytes, cuts: list[int]) -> None:
     """However a body is cut on its way: the same content, the same end, the same error, the same rest."""
-    parts, at = [], 0
-    for cut in cuts:
-        parts.append(body[at : at + cut])
-        at += cut
-    parts.append(body[at:])
+    parts = parted(body, cuts)
     assert verdict(BoundedChunkParser, parts) == verdict(PythonProtocol, parts)
 
 
@@ -166,21 +214,30 @@ def test_the_next_request_begins_anew() -> None:
         parser.feed(HEAD)
 
 
-def test_a_line_that_comes_byte_by_byte_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the search for its end went on: with each byte from its beginning it would cost its length squared."""
-    looks = list[int]()
+class Watched(bytearray):
+    """
+    A buffer that counts the bytes in which something was searched.
+    """
 
-    class Watched:
-        def match(self, buffer: bytearray, at: int, end: int) -> re.Match[bytes] | None:
-            looks.append(len(buffer))
-            return pattern.match(buffer, at, end)
+    searched = 0
 
-    pattern = chunked_parser._SIZE_LINE
-    monkeypatch.setattr(chunked_parser, "_SIZE_LINE", Watched())
+    def find(self, sub: Any, start: Any = 0, end: Any = None, /) -> int:
+        stop = len(self) if end is None else end
+        Watched.searched += stop - start
+        return super().find(sub, start, stop)
+
+
+def test_a_line_that_arrives_byte_by_byte_is_searched_once() -> None:
+    """The search for its end continues: with each byte from its beginning it would cost its length squared."""
     line = b"1;a=" + b"q" * 1000 + b"\r\nx\r\n0\r\n\r\n"
     expected = verdict(PythonProtocol, [line])
     assert verdict(BoundedChunkParser, [line[at : at + 1] for at in range(len(line))]) == expected
-    assert sum(looks) < 100
+    parser, heard = listened(BoundedChunkParser)
+    parser.unparsed, Watched.searched = Watched(), 0
+    for at in range(len(line)):
+        parser.feed(line[at : at + 1])
+    assert heard.ended_after == 1
+    assert 1000 < Watched.searched < 6 * len(line)
 
 
 def test_pieces_that_wait_are_joined() -> None:

@@ -1,5 +1,5 @@
 """
-A thread that moves a body's bytes by itself: what it takes and leaves, and how the rest is counted.
+A thread that sends the bytes of a response: how much it sends, and when it waits for the client.
 """
 
 from __future__ import annotations
@@ -7,13 +7,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
 from collections.abc import Awaitable, Callable
 from itertools import chain
 
 import pytest
 
-from sft_http.asgi.socket_handle import AlreadySent, SocketHandle
+from sft_http.asgi.socket_handle import SocketHandle
 
 MIB = 1 << 20
 
@@ -36,14 +35,6 @@ def over(story: Callable[[SocketHandle, asyncio.Transport, socket.socket], Await
                 transport.abort()
 
     asyncio.run(told())
-
-
-def test_a_piece_that_was_sent_is_as_long_as_it_was_and_empty() -> None:
-    """Whoever counts lengths counts it, and whoever writes writes nothing."""
-    piece = AlreadySent(7)
-    assert (len(piece), bool(piece), piece[:]) == (7, True, b"")
-    assert bytes(piece) is piece
-    assert not AlreadySent(0)
 
 
 def test_what_a_client_takes_is_sent_and_the_rest_is_told() -> None:
@@ -83,30 +74,11 @@ def test_while_the_loop_still_writes_a_wire_is_not_idle() -> None:
     over(story)
 
 
-@pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1])
-def test_what_has_come_is_taken_in_up_to_the_limit(size: int) -> None:
-    """Nothing that has not come is waited for long, and nothing beyond the limit is touched."""
-    content = os.urandom(size)
-
-    async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
-        sending = asyncio.create_task(asyncio.to_thread(theirs.sendall, content))
-        taken = b""
-        while len(taken) < min(size, MIB):
-            taken += await asyncio.to_thread(handle.receive, MIB - len(taken))
-        assert taken == content[:MIB]
-        rest = await asyncio.to_thread(handle.receive, 10)
-        await sending
-        assert rest == content[MIB:]
-
-    over(story)
-
-
 def test_a_client_that_is_gone_ends_both_ways() -> None:
     """Sending stops, receiving has nothing; neither raises in a thread."""
 
     async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
         theirs.close()
-        assert await asyncio.to_thread(handle.receive, 100) == b""
         assert await asyncio.to_thread(handle.send, memoryview(bytes(100))) == 0
 
     over(story)
@@ -129,42 +101,6 @@ def test_the_loop_waits_for_a_client_that_takes_more() -> None:
         assert not handle.is_broken
         assert await asyncio.to_thread(handle.send, memoryview(bytes(100))) == 0
         assert handle.is_broken
-
-    over(story)
-
-
-def test_no_thread_waits_for_a_client_whose_bytes_drip_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes what is there and goes, though the next one would not be long."""
-    monkeypatch.setattr("sft_http.asgi.socket_handle._MAX_RECEIVE_SECONDS", 60)
-    drops = 200
-
-    async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
-        def drip() -> None:
-            for _ in range(drops):
-                theirs.send(b"x")
-                time.sleep(0.003)
-
-        dripping = asyncio.create_task(asyncio.to_thread(drip))
-        taken = await asyncio.to_thread(handle.receive, MIB)
-        await dripping
-        assert len(taken) < drops / 2
-
-    over(story)
-
-
-def test_a_thread_leaves_a_client_whose_bytes_never_let_it_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However soon each of them comes: what a thread takes in at a time is bounded as a whole."""
-    monkeypatch.setattr("sft_http.asgi.socket_handle._RECEIVE_POLL_MILLISECONDS", 60_000)
-
-    async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
-        receiving = asyncio.create_task(asyncio.to_thread(handle.receive, MIB))
-        sent = 0
-        while not receiving.done() and sent < 10_000:
-            theirs.send(b"x")
-            sent += 1
-            await asyncio.sleep(0.001)
-        theirs.close()
-        assert 0 < len(await receiving) <= sent < 10_000
 
     over(story)
 

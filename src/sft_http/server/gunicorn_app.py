@@ -104,7 +104,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         self._application = opened.application
         return create_app(opened.application, settings=settings, lanes=lanes, storage_check=storage_check)
 
-    def let_go(self) -> None:
+    def trim_memory(self) -> None:
         """
         Let the system have the memory that nobody uses; in a worker, now and then.
         """
