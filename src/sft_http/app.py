@@ -41,9 +41,9 @@ def create_app(
     storage_check: Callable[[], None] | None = None,
 ) -> App[Request, Response]:
     """
-    The service on an application whose use cases run on these lanes.
+    Return the REST service of an application whose use cases run in these thread pools.
 
-    `storage_check`, if there is one, has to go through once before the application is asked anything.
+    `storage_check`, if given, must pass before the first request is processed.
     """
     middleware: list[Any] = [RouteLogMiddleware(), ConnectionLimitMiddleware(), TusVersionMiddleware(settings)]
     if storage_check is not None:
@@ -68,7 +68,7 @@ def create_app(
 
 def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterator[tuple[str, object]]:
     """
-    Every path of the service and what answers there.
+    List every path of the service with its resource.
     """
     api = settings.api_v1_prefix
     arguments = application, lanes, settings

@@ -16,7 +16,7 @@ from gunicorn.asgi.parser import InvalidChunkExtension
 from sft_http.server.gunicorn_internals import BodyQueue, RequestParser
 
 MAX_CHUNKS_PER_FEED: Final = 64
-"""How many chunks are parsed before other connections are served: about half a millisecond."""
+"""How many chunks are parsed before other connections are served: 0.6 milliseconds."""
 MAX_COALESCED_BYTES: Final = 32 << 10
 """The length up to which queued pieces are joined."""
 MAX_FRAMING_BYTES: Final = 16 << 10

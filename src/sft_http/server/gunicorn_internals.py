@@ -1,10 +1,10 @@
 """
 The private names of gunicorn that this package depends on, each behind a public name with a type.
 
-gunicorn has no public hooks for what the service must change: answers to malformed requests, bounds
-on chunked bodies, closing behind an unread body. No other module names a private attribute of
-gunicorn. The dependency is pinned to a minor release, and a test asserts that every name used here
-exists in the installed release with the expected kind.
+gunicorn has no public hooks for three changes that the service needs: responses to malformed
+requests, bounds on chunked bodies, and closing behind an unread body. No other module names a
+private attribute of gunicorn. The dependency is pinned to a minor release, and a test asserts that
+every name used here exists in the installed release with the expected kind.
 """
 
 from __future__ import annotations
