@@ -1,5 +1,5 @@
 """
-What downloads hold in memory: counted, whatever they wait for, and let go of at the end.
+What downloads hold in memory: counted while they wait, and released at the end.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
 
 class Piece(bytearray):
     """
-    Memory of which one can learn when it is let go of.
+    Memory whose release can be observed.
     """
 
     __hash__ = object.__hash__  # type: ignore[assignment]  # one is not another, whatever they hold
@@ -84,7 +84,7 @@ class Store:
 @attrs.define
 class StalledHandle:
     """
-    A client that takes `room` bytes at once, and more when it is told to.
+    A client that accepts `room` bytes at once, and more after `goes_on` is set.
     """
 
     room: int
@@ -129,7 +129,7 @@ async def steps(stream: DownloadStream, handle: StalledHandle) -> list[int]:
 
 class Reader:
     """
-    Somebody else who keeps what was read ahead.
+    Another stream, which retains read-ahead data.
     """
 
     def drop(self) -> None:
@@ -169,7 +169,7 @@ def test_however_many_begin_at_once_what_they_hold_is_bounded(lanes: Lanes) -> N
 
 
 def test_who_waits_for_a_thread_holds_no_more_than_there_is_for_it(lanes: Lanes) -> None:
-    """All threads are taken when many go on at once; the bytes come all the same, and in their order."""
+    """When many streams continue at once, all threads are in use; the bytes are sent all the same, in order."""
     store, limit, let_on = Store(), 2 * PIECE, threading.Event()
     short_of_memory(lanes, limit)
 
@@ -211,7 +211,7 @@ class ReclaimingHandle(StalledHandle):
     patience: float = 20
 
     def send(self, piece: memoryview) -> int:
-        time.sleep(0.01)  # for whoever would read beside it
+        time.sleep(0.01)  # for another thread that reads meanwhile
         until = time.monotonic() + self.patience
         while self.store.read < len(CONTENT) and time.monotonic() < until:
             time.sleep(0.001)
@@ -248,7 +248,7 @@ def test_the_next_piece_is_read_while_one_is_sent(lanes: Lanes) -> None:
 
 
 def test_a_piece_that_comes_late_is_waited_for(lanes: Lanes) -> None:
-    """Its client has taken all before it meanwhile: nobody reads it a second time, or what is behind it."""
+    """Its client has accepted everything before it meanwhile: neither it nor the piece behind it is read twice."""
     store = Store()
     handle = StalledHandle(len(CONTENT))
 
@@ -273,7 +273,7 @@ def test_a_piece_that_comes_late_is_waited_for(lanes: Lanes) -> None:
 def test_nothing_is_read_while_sending_that_may_have_to_wait(
     lanes: Lanes, limit: int, processors: int, *, is_fast: bool
 ) -> None:
-    """Without memory for it, for a client that is slow, or where there is nobody to do it."""
+    """Without memory for it, for a slow client, or without an idle thread."""
     store = Store()
     handle = ReclaimingHandle(len(CONTENT), is_fast=is_fast, store=store, patience=0.1)
     short_of_memory(lanes, limit)
@@ -339,7 +339,7 @@ def test_what_was_read_while_sending_is_counted_while_it_waits_for_a_thread(
 
 
 def test_a_piece_that_failed_beside_another_is_read_again(lanes: Lanes) -> None:
-    """When it is needed: what it failed for may be over, and nobody has noticed."""
+    """When it is needed: the fault may have ended, and then the client notices nothing."""
     store, failed = Store(), list[int]()
     handle = StalledHandle(len(CONTENT))
 
@@ -360,7 +360,7 @@ def test_a_piece_that_failed_beside_another_is_read_again(lanes: Lanes) -> None:
 
 
 def test_an_error_of_the_next_piece_comes_out_behind_what_was_sent(lanes: Lanes) -> None:
-    """Every byte before it has come; then it is this error, not an end."""
+    """Every byte before it was sent; then this error is raised, and the stream does not end."""
     store = Store()
     handle = StalledHandle(len(CONTENT))
 
@@ -401,7 +401,7 @@ def test_the_loop_is_given_little_at_once(lanes: Lanes, limit: int) -> None:
 def test_a_download_that_ends_before_it_begins_holds_nothing(
     make_edge: Callable[..., Edge], refusal: BaseException | None
 ) -> None:
-    """It was refused, or its client has left, after its first bytes had been read; or it was answered to nobody."""
+    """It was rejected, or its client has disconnected, after its first bytes were read or while they are sent."""
     service = make_edge(PART_SIZE=str(PIECE))
     token = service.sign_up()
     path = f"/files/{service.store(token, CONTENT)['id']}/share"

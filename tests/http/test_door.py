@@ -1,5 +1,5 @@
 """
-How many connections the descriptors of a process allow.
+The connection limit, within the file descriptors of a process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from support.edge import Edge
 
 @pytest.mark.parametrize("descriptors", [128, 256, 1024, 65_536])
 def test_connections_never_take_the_last_descriptor(service: Edge, descriptors: int) -> None:
-    """Each is counted as two; what is left is for storage, and no more than is set is served."""
+    """Each counts as two descriptors; the rest is left for storage, and the configured limit is not exceeded."""
     connection_limits = ConnectionLimits.from_settings(service.settings, descriptors=descriptors)
     assert 2 * (connection_limits.max_connections + connection_limits.reserve) <= descriptors - 48
     assert 0 < connection_limits.reserve <= 16
@@ -30,6 +30,6 @@ def test_as_many_as_are_set_are_served(make_edge: Callable[..., Edge]) -> None:
 
 
 def test_too_few_descriptors_are_refused(service: Edge) -> None:
-    """The sentence names both numbers."""
+    """The error names both numbers."""
     with pytest.raises(ConfigurationError, match=r"may open 64 files .* needs \d+ at least"):
         ConnectionLimits.from_settings(service.settings, descriptors=64)

@@ -1,5 +1,5 @@
 """
-Exchanges spoken message by message: bodies without a length, deliveries that break.
+Exchanges message by message: bodies without a length, downloads that are cut off.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def test_a_body_without_a_length_is_stored_whole(small: Edge, content: bytes) ->
 
 
 def test_a_delivery_that_breaks_says_so_in_the_log(service: Edge, token: str, caplog: pytest.LogCaptureFixture) -> None:
-    """After damage behind the first piece the answer is left unfinished, and the log tells which one and why."""
+    """After damage behind the first piece the response is left unfinished, and the log has its id and the reason."""
     file = service.store(token, bytes(3 * 65_536))
     caplog.set_level(logging.INFO, logger="sft")
     path = f"/files/{file['id']}/download"
@@ -93,7 +93,7 @@ class DeletedMeanwhile:
 def test_a_delivery_whose_file_is_deleted_is_no_fault(
     service: Edge, token: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The answer is left unfinished all the same, and the log tells it, but not as an error."""
+    """The response is left unfinished all the same, and the log reports it, but not as an error."""
     file = service.store(token, bytes(3 * 65_536))
     path, application = f"/files/{file['id']}", service.application
     *_, last = sorted(info.key for info in application.store_part.blobs.list())

@@ -1,5 +1,5 @@
 """
-Bodies that come in small pieces: taken a stretch at a time, joined, and judged as gunicorn's own parser judges them.
+Bodies in small pieces: parsed a few chunks at a time, joined, and accepted or rejected as by gunicorn's own parser.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LAST = b"0\r\n\r\n"
 @attrs.define
 class Heard:
     """
-    What a parser tells of a request.
+    What a parser has passed on of a request.
     """
 
     pieces: list[bytes] = attrs.field(factory=list)
@@ -49,7 +49,7 @@ def listened(kind: type[Any]) -> tuple[Any, Heard]:
 
 def verdict(kind: type[Any], parts: list[bytes]) -> tuple[bytes, int | None, str, bytes]:
     """
-    What a parser takes of a body that comes in these parts, where it ends, why it is refused, and what is left.
+    What a parser passes on of a body in these parts, where it ends, its error, and the rest.
     """
     parser, heard = listened(kind)
     error = ""
@@ -76,7 +76,7 @@ def parted(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 def test_a_feed_parses_a_limited_number_of_chunks() -> None:
-    """However many were received, a feed parses so many and reports a backlog; empty feeds parse the rest."""
+    """However many were received, a feed parses 64 and reports a backlog; empty feeds parse the rest."""
     parser, heard = listened(BoundedChunkParser)
     parser.feed(SMALL + LAST)
     feeds = 1
@@ -103,7 +103,7 @@ def test_what_is_received_during_a_backlog_is_parsed_behind_it() -> None:
 
 
 def test_large_chunks_are_parsed_at_once() -> None:
-    """A client that sends much needs one feed for what was received at once."""
+    """A client that sends large chunks needs one feed for everything that was received at once."""
     parser, heard = listened(BoundedChunkParser)
     chunk = b"fff0\r\n" + bytes(0xFFF0) + b"\r\n"
     parser.feed(4 * chunk)
@@ -128,7 +128,7 @@ def test_a_body_with_a_length_is_passed_on_without_a_copy(size: int) -> None:
 
 @given(body=st.binary(min_size=1, max_size=300), tail=st.binary(max_size=40), cuts=st.lists(st.integers(0, 60)))
 def test_a_body_with_a_length_ends_where_the_base_class_ends_it(body: bytes, tail: bytes, cuts: list[int]) -> None:
-    """However it is cut on its way, and whatever follows it: the same content, the same end, the same rest."""
+    """However it is cut on its way, and with any bytes behind it: the same content, the same end, the same rest."""
     head = b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
     parts = parted(head + body + tail, [len(head), *cuts])
     found = []
@@ -164,7 +164,7 @@ TAILS = st.sampled_from(
 @st.composite
 def chunked_bodies(draw: st.DrawFn) -> bytes:
     """
-    A chunked body, well-formed or nearly so, of few chunks or of more than are taken at once.
+    A chunked body, well-formed or nearly so, of few chunks or of more than one feed parses.
     """
     made = bytearray()
     for _ in range(draw(st.integers(0, 6))):
@@ -185,7 +185,7 @@ def test_it_takes_and_refuses_what_its_base_class_does(body: bytes, cuts: list[i
 
 @pytest.mark.parametrize("line", [b"1;a=" + b"b" * 4000, b"0" * 4000 + b"1", b"1" + b";a" * 2000])
 def test_lines_that_are_long_for_nothing_are_refused(line: bytes) -> None:
-    """A few may be; then it has been enough, and what has come before counts."""
+    """A few are accepted; then the body is rejected, and its content before that was passed on."""
     long = (line + b"\r\na\r\n") * (MAX_FRAMING_BYTES // 4000 + 2)
     content, end, error, _ = verdict(BoundedChunkParser, [long + LAST])
     assert (end, error) == (None, InvalidChunkExtension.__name__)
@@ -193,19 +193,19 @@ def test_lines_that_are_long_for_nothing_are_refused(line: bytes) -> None:
 
 
 def test_one_line_is_no_longer_than_all_of_them_may_be() -> None:
-    """Also if it comes at once, with its end in sight."""
+    """Also if it is received at once, with its end."""
     line = b"1;a=" + b"b" * MAX_FRAMING_BYTES
     assert verdict(BoundedChunkParser, [line + b"\r\na\r\n" + LAST])[2] == InvalidChunkExtension.__name__
 
 
 def test_extensions_of_large_chunks_are_no_excess() -> None:
-    """A signature beside each chunk, say: as long as it is short beside what it signs."""
+    """For example a signature in each chunk, if it is short in proportion to the content."""
     chunk = b"400;chunk-signature=" + b"a" * 64 + b"\r\n" + bytes(1024) + b"\r\n"
     assert verdict(BoundedChunkParser, [chunk * 1000, LAST])[1:3] == (1000 * 1024, "")
 
 
 def test_the_next_request_begins_anew() -> None:
-    """On a connection that is kept, what one request had too much of is not counted against another."""
+    """On a connection that is kept, the framing of one request is not counted for the next."""
     parser, heard = listened(BoundedChunkParser)
     for _ in range(4):
         parser.feed(b"1;a=" + b"b" * (MAX_FRAMING_BYTES // 2) + b"\r\na\r\n" + LAST)
@@ -241,7 +241,7 @@ def test_a_line_that_arrives_byte_by_byte_is_searched_once() -> None:
 
 
 def test_pieces_that_wait_are_joined() -> None:
-    """A hundred thousand pieces of a byte wait as a few, and come out as those, whole and in order."""
+    """A hundred thousand pieces of a byte are queued as a few, and received as those, whole and in order."""
     protocol = SimpleNamespace(_maybe_resume_reading=lambda: None)
     receiver = CoalescingReceiver(SimpleNamespace(content_length=100_000, chunked=False), protocol)
     content = bytes(number % 251 for number in range(100_000))
@@ -265,7 +265,7 @@ def test_pieces_that_wait_are_joined() -> None:
 
 
 def test_a_long_piece_is_handed_on_as_it_came() -> None:
-    """It is copied for nobody, and does not grow by what comes behind it."""
+    """It is not copied, and later pieces are not added to it."""
     receiver = CoalescingReceiver(
         SimpleNamespace(content_length=1, chunked=False), SimpleNamespace(_maybe_resume_reading=lambda: None)
     )

@@ -1,5 +1,5 @@
 """
-Connections on which bodies come in chunks of a byte, as fast as they may.
+Connections on which bodies arrive in chunks of a byte, as fast as possible.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STRETCHES = BYTES // MAX_CHUNKS_PER_FEED
 
 class Log(logging.LoggerAdapter[logging.Logger]):
     """
-    As much of gunicorn's log as a connection asks for.
+    As much of gunicorn's log as a connection needs.
     """
 
     access_log_enabled = False
@@ -36,7 +36,7 @@ class Log(logging.LoggerAdapter[logging.Logger]):
 @attrs.define
 class Taking:
     """
-    An application that takes bodies in: how many bytes that was, and in how many messages.
+    An application that receives bodies: how many bytes, and in how many messages.
     """
 
     taken: int = 0
@@ -55,7 +55,7 @@ class Taking:
 
 def worker(app: Taking) -> Any:
     """
-    As much of a worker as a connection asks for.
+    As much of a worker as a connection needs.
     """
     return SimpleNamespace(
         asgi=app,
@@ -79,7 +79,7 @@ def worker(app: Taking) -> Any:
 
 @pytest.mark.parametrize("connections", [1, 4])
 def test_others_have_their_turns_while_small_chunks_are_taken(connections: int) -> None:
-    """The loop goes round for every stretch of chunks, whoever sends it, and each is handed on as one message."""
+    """The event loop iterates once for each feed of chunks, on any connection, and each feed is one message."""
     app, round_robin = Taking(), 0
 
     async def count() -> None:

@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 def over(story: Callable[[SocketHandle, asyncio.Transport, socket.socket], Awaitable[None]]) -> None:
     """
-    Run a story on a wire of one end of a connection, and the other end as a plain socket.
+    Run a story on a handle of one end of a connection, and the other end as a plain socket.
     """
 
     async def told() -> None:
@@ -38,7 +38,7 @@ def over(story: Callable[[SocketHandle, asyncio.Transport, socket.socket], Await
 
 
 def test_what_a_client_takes_is_sent_and_the_rest_is_told() -> None:
-    """A piece that is larger than what fits is sent up to there, byte for byte."""
+    """A piece that exceeds the socket's buffer is sent up to its capacity, byte for byte."""
     content = os.urandom(8 * MIB)
 
     async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
@@ -55,7 +55,7 @@ def test_what_a_client_takes_is_sent_and_the_rest_is_told() -> None:
 
 
 def test_while_the_loop_still_writes_a_wire_is_not_idle() -> None:
-    """What a thread sent then would come before what the loop holds."""
+    """Bytes that a thread sends then would overtake those that the event loop still has to send."""
 
     async def story(handle: SocketHandle, transport: asyncio.Transport, theirs: socket.socket) -> None:
         def idle() -> bool:
@@ -74,8 +74,8 @@ def test_while_the_loop_still_writes_a_wire_is_not_idle() -> None:
     over(story)
 
 
-def test_a_client_that_is_gone_ends_both_ways() -> None:
-    """Sending stops, receiving has nothing; neither raises in a thread."""
+def test_a_client_that_has_disconnected_ends_sending() -> None:
+    """Sending stops, and raises nothing in the thread."""
 
     async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
         theirs.close()
@@ -85,7 +85,7 @@ def test_a_client_that_is_gone_ends_both_ways() -> None:
 
 
 def test_the_loop_waits_for_a_client_that_takes_more() -> None:
-    """While nothing fits nobody waits on a thread; when there is room again, or nobody there, the wait ends."""
+    """No thread waits meanwhile; the wait ends when the client accepts more, or has disconnected."""
 
     async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
         sent = await asyncio.to_thread(handle.send, memoryview(bytes(8 * MIB)))
@@ -106,7 +106,7 @@ def test_the_loop_waits_for_a_client_that_takes_more() -> None:
 
 
 def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gives what fits and goes; one that takes more soon after is waited for again."""
+    """It sends what is accepted and returns; once the client is fast again, a thread waits for it again."""
 
     async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
         sent = await asyncio.to_thread(handle.send, memoryview(bytes(8 * MIB)))
@@ -128,7 +128,7 @@ def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pyte
 
 
 def test_a_wire_never_becomes_another_connections() -> None:
-    """The handle is its own: when the connection is closed under it, its number is not given to the next."""
+    """Its descriptor is its own: after the connection is closed, the number is not reused for the next one."""
 
     async def story(handle: SocketHandle, transport: asyncio.Transport, theirs: socket.socket) -> None:
         transport.abort()

@@ -1,5 +1,5 @@
 """
-Long work on the event loop, a stretch at a time.
+Long work on the event loop, a step at a time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from sft_http.server.fair_scheduler import RoundRobin
 
 
 def test_one_stretch_is_done_in_each_turn_of_the_loop() -> None:
-    """Those that want more come one after the other, and the loop goes round between any two of them."""
+    """Queued steps run one after the other, with an iteration of the event loop between any two."""
     done: list[str] = []
 
     async def story() -> None:
@@ -34,7 +34,7 @@ def test_one_stretch_is_done_in_each_turn_of_the_loop() -> None:
 
 
 def test_one_that_fails_holds_up_nobody() -> None:
-    """The loop tells of it, and the next one has its turn."""
+    """The event loop reports it, and the next step runs."""
     done, told = [], []
 
     def fail() -> None:

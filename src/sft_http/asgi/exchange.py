@@ -168,7 +168,7 @@ class Exchange:
         fields = {"request_id": self._connection.request_id, "code": error.code, "detail": error.detail}
         # A file that was deleted meanwhile is no fault of the service.
         level = logging.INFO if isinstance(error, NotFound) else logging.ERROR
-        log.log(level, "the answer was broken off", extra={"fields": fields})
+        log.log(level, "the response was aborted", extra={"fields": fields})
 
 
 def limit_body(req: Request, limit: int, error: SftError) -> None:

@@ -38,7 +38,7 @@ class ConnectionLimitMiddleware:
 
     async def process_resource(self, req: Request, _resp: Response, resource: object, _params: object) -> None:
         if isinstance(resource, Resource) and connection_of(req).over_limit:
-            raise Busy("every connection there may be is taken")
+            raise Busy("the limit of connections is reached")
 
 
 @attrs.define

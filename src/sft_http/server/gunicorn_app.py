@@ -127,7 +127,7 @@ def _stop_worker_on_failure(check: Callable[[], None]) -> Callable[[], None]:
         try:
             check()
         except ConfigurationError as error:
-            log.critical("the storage cannot be served: %s", error.detail)
+            log.critical("the storage cannot be used: %s", error.detail)
             os.kill(os.getpid(), signal.SIGTERM)
             raise DatabaseUnavailable from None
 

@@ -18,44 +18,19 @@ from typing import Any, Final
 import attrs
 from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 
-from sft_http import problems
 from sft_http.asgi.connection import SCOPE_KEY, Connection
-from sft_http.asgi.exchange import log_exchange, with_common_headers
+from sft_http.asgi.exchange import log_exchange
 from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.min_rate import Pace
-from sft_http.errors import RequestTimeout
 from sft_http.server.chunked_parser import BoundedChunkParser, CoalescingReceiver
+from sft_http.server.error_response import problem_response
 from sft_http.server.gunicorn_internals import BodyQueue, ConnectionProtocol
 
-_DETAILS: Final = {
-    400: ("malformed-request", "The request is not well-formed HTTP/1.1."),
-    408: (RequestTimeout.code, RequestTimeout.public),
-    414: ("uri-too-long", "The request target is too long."),
-    431: ("headers-too-large", "The request header fields are too large."),
-    501: ("transfer-coding-not-supported", "The transfer coding is not supported."),
-}
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 """The characters of a Host (RFC 3986, section 3.2.2, with a port)."""
 _AUTHORITY: Final = re.compile(r"\Ahttps?://[^/?#]*", flags=re.IGNORECASE)
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n){0,64}")
 """Empty lines before a request that are ignored; a hundred thousand of them may arrive at once."""
-_INTERNAL: Final = ("internal-error", "The server could not answer this request.")
-
-
-def problem_response(status: int, *, request_id: str, over_tls: bool) -> bytes:
-    """
-    Return a complete HTTP/1.1 response with problem details (RFC 9457) that closes the connection.
-    """
-    code, detail = _DETAILS.get(status, _INTERNAL)
-    body = problems.body_of(status=status, code=code, detail=detail, instance=problems.instance_of(request_id))
-    own = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"connection", b"close")]
-    own.append((b"content-length", str(len(body)).encode()))
-    headers = with_common_headers(own, request_id=request_id, over_tls=over_tls)
-    lines = [
-        f"HTTP/1.1 {status} {problems.phrase(status)}".encode(),
-        *(name + b": " + value for name, value in headers),
-    ]
-    return b"\r\n".join([*lines, b"", body])
 
 
 def _unacknowledged(transport: asyncio.BaseTransport) -> int:

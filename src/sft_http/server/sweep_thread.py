@@ -75,6 +75,6 @@ class SweepThread:
         try:
             act()
         except SftError as error:
-            log.warning("no sweep now", extra={"fields": {"code": error.code, "detail": error.detail}})
+            log.warning("the sweep failed", extra={"fields": {"code": error.code, "detail": error.detail}})
         except Exception:
-            log.exception("a sweep broke off")
+            log.exception("the sweep failed unexpectedly")
