@@ -16,15 +16,20 @@ from falcon.media import JSONHandler
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_http import openapi, problems
-from sft_http.asgi.instrumented_app import EdgeApp
+from sft_http.asgi.instrumented_app import InstrumentedApp
 from sft_http.concurrency.min_rate import Pace
 from sft_http.concurrency.thread_pools import Lanes
 from sft_http.resources import auth, downloads, files, service, tus
-from sft_http.resources.middleware import Doorkeeper, FirstCheck, RouteNote, Speaking
+from sft_http.resources.middleware import (
+    ConnectionLimitMiddleware,
+    RouteLogMiddleware,
+    StorageReadyMiddleware,
+    TusVersionMiddleware,
+)
 
-_EXPOSED: Final = [
+_EXPOSED_HEADERS: Final = [
     *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-Request-ID"),
-    *tus.EXPOSED,
+    *tus.EXPOSED_HEADERS,
 ]
 
 
@@ -33,21 +38,20 @@ def create_app(
     *,
     settings: Settings,
     lanes: Lanes,
-    first_check: Callable[[], None] | None = None,
+    storage_check: Callable[[], None] | None = None,
 ) -> App[Request, Response]:
     """
-    The service on an application whose use cases run on these lanes.
+    Return the REST service of an application whose use cases run in these thread pools.
 
-    `first_check`, if there is one, has to go through once before the application is asked anything.
+    `storage_check`, if given, must pass before the first request is processed.
     """
-    middleware: list[Any] = [RouteNote(), Doorkeeper(), Speaking(settings)]
-    if first_check is not None:
-        middleware.append(FirstCheck(lanes.control, first_check))
+    middleware: list[Any] = [RouteLogMiddleware(), ConnectionLimitMiddleware(), TusVersionMiddleware(settings)]
+    if storage_check is not None:
+        middleware.append(StorageReadyMiddleware(lanes.control, storage_check))
     if settings.allowed_origins:
-        middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED))
-    app = EdgeApp(
+        middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED_HEADERS))
+    app = InstrumentedApp(
         ids=application.begin_upload.ids,
-        lanes=lanes,
         pace=partial(Pace, patience_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second),
         varies_by_origin=bool(settings.allowed_origins),
         middleware=middleware,
@@ -64,25 +68,25 @@ def create_app(
 
 def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterator[tuple[str, object]]:
     """
-    Every path of the service and what answers there.
+    List every path of the service with its resource.
     """
     api = settings.api_v1_prefix
-    own = application, lanes, settings
-    yield f"{api}/auth/register", auth.Register(*own)
-    yield f"{api}/auth/login", auth.Login(*own)
-    yield f"{api}/auth/refresh", auth.Refresh(*own)
-    yield f"{api}/auth/me", auth.Me(*own)
-    yield f"{api}/auth/2fa/setup", auth.TotpSetup(*own)
-    yield f"{api}/auth/2fa/verify", auth.TotpVerify(*own)
-    yield f"{api}/auth/2fa/disable", auth.TotpDisable(*own)
-    yield f"{api}/files", files.Files(*own)
-    yield f"{api}/files/upload", files.FileUpload(*own)
-    yield f"{api}/files/shared/{{token}}", downloads.SharedDownload(*own)
-    yield f"{api}/files/{{id}}", files.OneFile(*own)
-    yield f"{api}/files/{{id}}/download", downloads.Download(*own)
-    yield f"{api}/files/{{id}}/share", files.FileShare(*own)
-    yield f"{api}/tus", tus.Creation(*own)
-    yield f"{api}/tus/{{id}}", tus.OneUpload(*own)
+    arguments = application, lanes, settings
+    yield f"{api}/auth/register", auth.Register(*arguments)
+    yield f"{api}/auth/login", auth.Login(*arguments)
+    yield f"{api}/auth/refresh", auth.Refresh(*arguments)
+    yield f"{api}/auth/me", auth.Me(*arguments)
+    yield f"{api}/auth/2fa/setup", auth.TotpSetup(*arguments)
+    yield f"{api}/auth/2fa/verify", auth.TotpVerify(*arguments)
+    yield f"{api}/auth/2fa/disable", auth.TotpDisable(*arguments)
+    yield f"{api}/files", files.Files(*arguments)
+    yield f"{api}/files/upload", files.FileUpload(*arguments)
+    yield f"{api}/files/shared/{{token}}", downloads.SharedDownload(*arguments)
+    yield f"{api}/files/{{id}}", files.OneFile(*arguments)
+    yield f"{api}/files/{{id}}/download", downloads.Download(*arguments)
+    yield f"{api}/files/{{id}}/share", files.FileShare(*arguments)
+    yield f"{api}/tus", tus.Creation(*arguments)
+    yield f"{api}/tus/{{id}}", tus.OneUpload(*arguments)
     yield "/", service.Root(settings)
     yield "/health", service.Health()
     yield "/openapi.json", service.OpenApi(openapi.document(settings))

@@ -13,6 +13,7 @@ import falcon
 from falcon.asgi import App, Request, Response
 
 from sft_core import errors
+from sft_http.asgi.connection import connection_of
 from sft_http.errors import (
     ChecksumMismatch,
     ContentTooLarge,
@@ -88,9 +89,9 @@ def status_of(error: errors.SftError) -> int:
 
 def request_id(req: Request) -> str:
     """
-    The id under which this request stands in the log.
+    The id of this request in the log.
     """
-    return str(req.scope.get("sft.request_id", ""))
+    return connection_of(req).request_id
 
 
 def instance_of(identity: str) -> str:

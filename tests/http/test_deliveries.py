@@ -1,5 +1,5 @@
 """
-What downloads hold in memory: counted, whatever they wait for, and let go of at the end.
+What downloads hold in memory: counted while they wait, and released at the end.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import pytest
 
 from sft_core.errors import BlobStoreUnavailable, Busy, Damaged
 from sft_core.values import ByteRange
-from sft_http.asgi.socket_handle import Wire
+from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.memory_budgets import ReadAhead
 from sft_http.concurrency.thread_pools import Lanes
-from sft_http.transfers.download import Delivery
+from sft_http.transfers.download import DownloadStream
 from support.edge import Edge
 
 MIB = 1 << 20
@@ -40,7 +40,7 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
 
 class Piece(bytearray):
     """
-    Memory of which one can learn when it is let go of.
+    Memory whose release can be observed.
     """
 
     __hash__ = object.__hash__  # type: ignore[assignment]  # one is not another, whatever they hold
@@ -82,24 +82,24 @@ class Store:
 
 
 @attrs.define
-class StalledWire:
+class StalledHandle:
     """
-    A client that takes `room` bytes at once, and more when it is told to.
+    A client that accepts `room` bytes at once, and more after `goes_on` is set.
     """
 
     room: int
     is_idle: bool = True
-    is_brisk: bool = True
+    is_fast: bool = True
     is_broken: bool = False
     taken: bytearray = attrs.field(factory=bytearray)
     goes_on: asyncio.Event = attrs.field(factory=asyncio.Event)
 
-    def takes_more(self) -> bool:
+    def is_writable(self) -> bool:
         return self.room > 0
 
-    async def until_writable(self) -> None:
+    async def wait_until_writable(self) -> None:
         await self.goes_on.wait()
-        self.room, self.is_brisk = len(CONTENT), False
+        self.room, self.is_fast = len(CONTENT), False
 
     def send(self, piece: memoryview) -> int:
         some = piece[: self.room]
@@ -108,9 +108,28 @@ class StalledWire:
         return len(some)
 
 
+async def step(stream: DownloadStream, handle: StalledHandle) -> int:
+    """
+    How many bytes the next piece adds: those that it has, or those that a thread has sent.
+    """
+    before = len(handle.taken)
+    return len(await anext(stream)) + len(handle.taken) - before
+
+
+async def steps(stream: DownloadStream, handle: StalledHandle) -> list[int]:
+    """
+    The same for all that follow.
+    """
+    found, before = list[int](), len(handle.taken)
+    async for piece in stream:
+        found.append(len(piece) + len(handle.taken) - before)
+        before = len(handle.taken)
+    return found
+
+
 class Reader:
     """
-    Somebody else who keeps what was read ahead.
+    Another stream, which retains read-ahead data.
     """
 
     def drop(self) -> None:
@@ -122,10 +141,10 @@ def short_of_memory(lanes: Lanes, limit: int) -> None:
     lanes.bytes.queue_limit = MANY
 
 
-def many(lanes: Lanes, store: Store, *, room: int) -> list[tuple[Delivery, StalledWire]]:
-    wires = [StalledWire(room) for _ in range(MANY)]
+def many(lanes: Lanes, store: Store, *, room: int) -> list[tuple[DownloadStream, StalledHandle]]:
+    handles = [StalledHandle(room) for _ in range(MANY)]
     span = ByteRange(0, len(CONTENT))
-    return [(Delivery(lanes, store.pieces, span, cast("Wire", wire)), wire) for wire in wires]
+    return [(DownloadStream(lanes, store.pieces, span, cast("SocketHandle", handle)), handle) for handle in handles]
 
 
 def test_however_many_begin_at_once_what_they_hold_is_bounded(lanes: Lanes) -> None:
@@ -135,39 +154,39 @@ def test_however_many_begin_at_once_what_they_hold_is_bounded(lanes: Lanes) -> N
 
     async def story() -> None:
         begun = many(lanes, store, room=0)
-        await asyncio.gather(*(delivery.prime() for delivery, _ in begun))
+        await asyncio.gather(*(stream.prime() for stream, _ in begun))
         assert store.most <= limit + lanes.bytes.threads * PIECE
         assert store.held == lanes.limits.read_ahead.taken <= limit
         read = store.read
         assert read < MANY * PIECE // 2
-        for delivery, _ in begun:
-            delivery.drop()
-            assert await anext(delivery) == CONTENT[:FIRST]
-            delivery.let_go()
+        for stream, _ in begun:
+            stream.drop()
+            assert await anext(stream) == CONTENT[:FIRST]
+            stream.release()
         assert (store.read, store.held, lanes.limits.read_ahead.taken) == (read, 0, 0)
 
     run(story)
 
 
 def test_who_waits_for_a_thread_holds_no_more_than_there_is_for_it(lanes: Lanes) -> None:
-    """All threads are taken when many go on at once; the bytes come all the same, and in their order."""
+    """When many streams continue at once, all threads are in use; the bytes are sent all the same, in order."""
     store, limit, let_on = Store(), 2 * PIECE, threading.Event()
     short_of_memory(lanes, limit)
 
-    async def sent(delivery: Delivery) -> int:
-        return sum([len(piece) async for piece in delivery])
+    async def sent(stream: DownloadStream, handle: StalledHandle) -> int:
+        return sum(await steps(stream, handle))
 
     async def story() -> None:
         begun = many(lanes, store, room=MIB)
-        for delivery, _ in begun:
-            await delivery.prime()
-            await anext(delivery)
-            assert len(await anext(delivery)) == MIB
+        for stream, handle in begun:
+            await stream.prime()
+            await anext(stream)
+            assert await step(stream, handle) == MIB
             assert store.held == lanes.limits.read_ahead.taken <= limit
         held_up = [asyncio.create_task(lanes.bytes.insist(let_on.wait, 20)) for _ in range(lanes.bytes.threads)]
-        going_on = [asyncio.create_task(sent(delivery)) for delivery, _ in begun]
-        for _, wire in begun:
-            wire.goes_on.set()
+        going_on = [asyncio.create_task(sent(stream, handle)) for stream, handle in begun]
+        for _, handle in begun:
+            handle.goes_on.set()
         while lanes.bytes._under_way < lanes.bytes.threads + MANY:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0)
         assert store.held == lanes.limits.read_ahead.taken <= limit
@@ -176,14 +195,14 @@ def test_who_waits_for_a_thread_holds_no_more_than_there_is_for_it(lanes: Lanes)
         await asyncio.gather(*held_up)
         assert await asyncio.gather(*going_on) == [len(CONTENT) - FIRST - MIB] * MANY
         assert store.most <= limit + lanes.bytes.threads * PIECE
-        assert all(wire.taken == CONTENT[FIRST:] for _, wire in begun)
+        assert all(handle.taken == CONTENT[FIRST:] for _, handle in begun)
         assert (store.held, lanes.limits.read_ahead.taken) == (0, 0)
 
     run(story)
 
 
 @attrs.define
-class MeanwhileWire(StalledWire):
+class ReclaimingHandle(StalledHandle):
     """
     A client that takes a piece when the last one has been read, or `patience` seconds have passed.
     """
@@ -192,78 +211,78 @@ class MeanwhileWire(StalledWire):
     patience: float = 20
 
     def send(self, piece: memoryview) -> int:
-        time.sleep(0.01)  # for whoever would read beside it
+        time.sleep(0.01)  # for another thread that reads meanwhile
         until = time.monotonic() + self.patience
         while self.store.read < len(CONTENT) and time.monotonic() < until:
             time.sleep(0.001)
-        return StalledWire.send(self, piece)
+        return StalledHandle.send(self, piece)
 
-    async def until_writable(self) -> None:
+    async def wait_until_writable(self) -> None:
         await self.goes_on.wait()
         self.room = len(CONTENT)
 
 
-async def taken_by(lanes: Lanes, wire: StalledWire, read: Callable[[ByteRange], Iterator[Any]]) -> Delivery:
+async def taken_by(lanes: Lanes, handle: StalledHandle, read: Callable[[ByteRange], Iterator[Any]]) -> DownloadStream:
     """
     A delivery that has given the loop its first bytes.
     """
     lanes.bytes.processors = lanes.bytes.threads
-    delivery = Delivery(lanes, read, ByteRange(0, len(CONTENT)), cast("Wire", wire))
-    await delivery.prime()
-    assert await anext(delivery) == CONTENT[:FIRST]
-    return delivery
+    stream = DownloadStream(lanes, read, ByteRange(0, len(CONTENT)), cast("SocketHandle", handle))
+    await stream.prime()
+    assert await anext(stream) == CONTENT[:FIRST]
+    return stream
 
 
 def test_the_next_piece_is_read_while_one_is_sent(lanes: Lanes) -> None:
     """By another thread, as long as one is idle; the bytes come in their order, and nothing is read twice."""
     store = Store()
-    wire = MeanwhileWire(len(CONTENT), store=store)
+    handle = ReclaimingHandle(len(CONTENT), store=store)
 
     async def story() -> None:
-        delivery = await taken_by(lanes, wire, store.pieces)
-        assert [len(piece) async for piece in delivery] == [len(CONTENT) - FIRST]
-        assert wire.taken == CONTENT[FIRST:]
+        stream = await taken_by(lanes, handle, store.pieces)
+        assert await steps(stream, handle) == [len(CONTENT) - FIRST]
+        assert handle.taken == CONTENT[FIRST:]
         assert (store.read, store.held, lanes.limits.read_ahead.taken) == (len(CONTENT), 0, 0)
 
     run(story)
 
 
 def test_a_piece_that_comes_late_is_waited_for(lanes: Lanes) -> None:
-    """Its client has taken all before it meanwhile: nobody reads it a second time, or what is behind it."""
+    """Its client has accepted everything before it meanwhile: neither it nor the piece behind it is read twice."""
     store = Store()
-    wire = StalledWire(len(CONTENT))
+    handle = StalledHandle(len(CONTENT))
 
     def late(span: ByteRange) -> Iterator[Piece]:
         for number, piece in enumerate(store.pieces(span)):
-            while number and len(wire.taken) < PIECE - FIRST:
+            while number and len(handle.taken) < PIECE - FIRST:
                 time.sleep(0.001)
             time.sleep(0.05)
             yield piece
 
     async def story() -> None:
-        delivery = await taken_by(lanes, wire, late)
-        assert [len(piece) async for piece in delivery] == [len(CONTENT) - FIRST]
-        assert (bytes(wire.taken), store.read) == (CONTENT[FIRST:], len(CONTENT))
+        stream = await taken_by(lanes, handle, late)
+        assert await steps(stream, handle) == [len(CONTENT) - FIRST]
+        assert (bytes(handle.taken), store.read) == (CONTENT[FIRST:], len(CONTENT))
 
     run(story)
 
 
 @pytest.mark.parametrize(
-    ("limit", "is_brisk", "processors"), [(2 * PIECE - 1, True, 4), (64 * MIB, False, 4), (64 * MIB, True, 1)]
+    ("limit", "is_fast", "processors"), [(2 * PIECE - 1, True, 4), (64 * MIB, False, 4), (64 * MIB, True, 1)]
 )
 def test_nothing_is_read_while_sending_that_may_have_to_wait(
-    lanes: Lanes, limit: int, processors: int, *, is_brisk: bool
+    lanes: Lanes, limit: int, processors: int, *, is_fast: bool
 ) -> None:
-    """Without memory for it, for a client that is slow, or where there is nobody to do it."""
+    """Without memory for it, for a slow client, or without an idle thread."""
     store = Store()
-    wire = MeanwhileWire(len(CONTENT), is_brisk=is_brisk, store=store, patience=0.1)
+    handle = ReclaimingHandle(len(CONTENT), is_fast=is_fast, store=store, patience=0.1)
     short_of_memory(lanes, limit)
 
     async def story() -> None:
-        delivery = await taken_by(lanes, wire, store.pieces)
+        stream = await taken_by(lanes, handle, store.pieces)
         lanes.bytes.processors = processors
-        await anext(delivery)
-        delivery.let_go()
+        await anext(stream)
+        stream.release()
         assert store.most <= PIECE
 
     run(story)
@@ -272,24 +291,24 @@ def test_nothing_is_read_while_sending_that_may_have_to_wait(
 def test_what_was_read_while_sending_waits_where_it_is_counted(lanes: Lanes) -> None:
     """With the piece that its client stopped taking; what was dropped of both is read again."""
     store = Store()
-    wire = MeanwhileWire(MIB, store=store)
+    handle = ReclaimingHandle(MIB, store=store)
 
     async def story() -> None:
         ahead = lanes.limits.read_ahead
         for drops in (False, True):
-            store.read, wire.taken, wire.room = 0, bytearray(), MIB
-            wire.goes_on.clear()
-            delivery = await taken_by(lanes, wire, store.pieces)
-            assert len(await anext(delivery)) == MIB
+            store.read, handle.taken, handle.room = 0, bytearray(), MIB
+            handle.goes_on.clear()
+            stream = await taken_by(lanes, handle, store.pieces)
+            assert await step(stream, handle) == MIB
             assert (store.held, ahead.taken, store.read) == (2 * PIECE, 2 * PIECE, len(CONTENT))
             if drops:
                 ahead.keep(Reader(), ahead.limit)
                 assert (store.held, ahead.taken) == (0, ahead.limit)
-            wire.goes_on.set()
-            assert sum([len(piece) async for piece in delivery]) == len(CONTENT) - FIRST - MIB
-            assert wire.taken == CONTENT[FIRST:]
+            handle.goes_on.set()
+            assert sum(await steps(stream, handle)) == len(CONTENT) - FIRST - MIB
+            assert handle.taken == CONTENT[FIRST:]
             assert store.read == len(CONTENT) + drops * (len(CONTENT) - FIRST - MIB)
-            delivery.let_go()
+            stream.release()
 
     run(story)
 
@@ -298,31 +317,31 @@ def test_what_was_read_while_sending_is_counted_while_it_waits_for_a_thread(
     lanes: Lanes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where no thread may send any more, and the loop is to be given it."""
-    monkeypatch.setattr("sft_http.transfers.download._TURN_BYTES", 1)
+    monkeypatch.setattr("sft_http.transfers.download._MAX_THREAD_BYTES", 1)
     store, let_on = Store(), threading.Event()
-    wire = MeanwhileWire(len(CONTENT), store=store)
+    handle = ReclaimingHandle(len(CONTENT), store=store)
 
     async def story() -> None:
-        delivery = await taken_by(lanes, wire, store.pieces)
-        assert len(await anext(delivery)) == PIECE - FIRST
+        stream = await taken_by(lanes, handle, store.pieces)
+        assert await step(stream, handle) == PIECE - FIRST
         held_up = [asyncio.create_task(lanes.bytes.insist(let_on.wait, 20)) for _ in range(lanes.bytes.threads)]
         await asyncio.sleep(0)
-        wire.is_idle = False
-        given = asyncio.create_task(anext(delivery))
+        handle.is_idle = False
+        given = asyncio.create_task(anext(stream))
         await asyncio.sleep(0.01)
         assert lanes.limits.read_ahead.taken == store.held == PIECE
         let_on.set()
         assert await given == CONTENT[PIECE : PIECE + FIRST]
         await asyncio.gather(*held_up)
-        delivery.let_go()
+        stream.release()
 
     run(story)
 
 
 def test_a_piece_that_failed_beside_another_is_read_again(lanes: Lanes) -> None:
-    """When it is needed: what it failed for may be over, and nobody has noticed."""
+    """When it is needed: the fault may have ended, and then the client notices nothing."""
     store, failed = Store(), list[int]()
-    wire = StalledWire(len(CONTENT))
+    handle = StalledHandle(len(CONTENT))
 
     def unsteady(span: ByteRange) -> Iterator[Piece]:
         for piece in store.pieces(span):
@@ -332,18 +351,18 @@ def test_a_piece_that_failed_beside_another_is_read_again(lanes: Lanes) -> None:
             yield piece
 
     async def story() -> None:
-        delivery = await taken_by(lanes, wire, unsteady)
-        assert [len(piece) async for piece in delivery] == [len(CONTENT) - FIRST]
-        assert bytes(wire.taken) == CONTENT[FIRST:]
+        stream = await taken_by(lanes, handle, unsteady)
+        assert await steps(stream, handle) == [len(CONTENT) - FIRST]
+        assert bytes(handle.taken) == CONTENT[FIRST:]
         assert failed
 
     run(story)
 
 
 def test_an_error_of_the_next_piece_comes_out_behind_what_was_sent(lanes: Lanes) -> None:
-    """Every byte before it has come; then it is this error, not an end."""
+    """Every byte before it was sent; then this error is raised, and the stream does not end."""
     store = Store()
-    wire = StalledWire(len(CONTENT))
+    handle = StalledHandle(len(CONTENT))
 
     def damaged(span: ByteRange) -> Iterator[Piece]:
         if span.start < PIECE:
@@ -351,11 +370,11 @@ def test_an_error_of_the_next_piece_comes_out_behind_what_was_sent(lanes: Lanes)
         raise Damaged("its second part")
 
     async def story() -> None:
-        delivery = await taken_by(lanes, wire, damaged)
+        stream = await taken_by(lanes, handle, damaged)
         with pytest.raises(Damaged):
-            await anext(delivery)
-        assert wire.taken == CONTENT[FIRST:PIECE]
-        delivery.let_go()
+            await anext(stream)
+        assert handle.taken == CONTENT[FIRST:PIECE]
+        stream.release()
         assert (store.held, lanes.limits.read_ahead.taken) == (0, 0)
 
     run(story)
@@ -368,9 +387,9 @@ def test_the_loop_is_given_little_at_once(lanes: Lanes, limit: int) -> None:
     short_of_memory(lanes, limit)
 
     async def story() -> None:
-        delivery = Delivery(lanes, store.pieces, ByteRange(5, len(CONTENT)))
-        await delivery.prime()
-        pieces = [piece async for piece in delivery]
+        stream = DownloadStream(lanes, store.pieces, ByteRange(5, len(CONTENT)))
+        await stream.prime()
+        pieces = [piece async for piece in stream]
         assert b"".join(pieces) == CONTENT[5:]
         assert max(map(len, pieces)) == FIRST
         assert (store.held, lanes.limits.read_ahead.taken) == (0, 0)
@@ -382,7 +401,7 @@ def test_the_loop_is_given_little_at_once(lanes: Lanes, limit: int) -> None:
 def test_a_download_that_ends_before_it_begins_holds_nothing(
     make_edge: Callable[..., Edge], refusal: BaseException | None
 ) -> None:
-    """It was refused, or its client has left, after its first bytes had been read; or it was answered to nobody."""
+    """It was rejected, or its client has disconnected, after its first bytes were read or while they are sent."""
     service = make_edge(PART_SIZE=str(PIECE))
     token = service.sign_up()
     path = f"/files/{service.store(token, CONTENT)['id']}/share"

@@ -1,5 +1,5 @@
 """
-How many connections the descriptors of a process allow.
+The connection limit, within the file descriptors of a process.
 """
 
 from __future__ import annotations
@@ -9,25 +9,27 @@ from collections.abc import Callable
 import pytest
 
 from sft_core.errors import ConfigurationError
-from sft_http.server.connection_limit import Room
+from sft_http.server.connection_limit import ConnectionLimits
 from support.edge import Edge
 
 
 @pytest.mark.parametrize("descriptors", [128, 256, 1024, 65_536])
 def test_connections_never_take_the_last_descriptor(service: Edge, descriptors: int) -> None:
-    """Each is counted as two; what is left is for storage, and no more than is set is served."""
-    room = Room.of(service.settings, descriptors=descriptors)
-    assert 2 * (room.served + room.spare) <= descriptors - 48
-    assert 0 < room.spare <= 16
-    assert 0 < room.served <= service.settings.max_connections
+    """Each counts as two descriptors; the rest is left for storage, and the configured limit is not exceeded."""
+    connection_limits = ConnectionLimits.from_settings(service.settings, descriptors=descriptors)
+    assert 2 * (connection_limits.max_connections + connection_limits.reserve) <= descriptors - 48
+    assert 0 < connection_limits.reserve <= 16
+    assert 0 < connection_limits.max_connections <= service.settings.max_connections
 
 
 def test_as_many_as_are_set_are_served(make_edge: Callable[..., Edge]) -> None:
     """The unit of MAX_CONNECTIONS is a connection."""
-    assert Room.of(make_edge(MAX_CONNECTIONS="7").settings, descriptors=65_536).served == 7
+    assert (
+        ConnectionLimits.from_settings(make_edge(MAX_CONNECTIONS="7").settings, descriptors=65_536).max_connections == 7
+    )
 
 
 def test_too_few_descriptors_are_refused(service: Edge) -> None:
-    """The sentence names both numbers."""
+    """The error names both numbers."""
     with pytest.raises(ConfigurationError, match=r"may open 64 files .* needs \d+ at least"):
-        Room.of(service.settings, descriptors=64)
+        ConnectionLimits.from_settings(service.settings, descriptors=64)

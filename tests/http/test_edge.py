@@ -1,5 +1,5 @@
 """
-What every answer has in common: its headers, its id, and who of other origins may read it.
+What every response has in common: its headers, its id, and the origins that may read it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def service(shared_service: Edge) -> Edge:
 
 @pytest.mark.parametrize(("method", "path", "status"), REQUESTS)
 def test_every_answer_carries_the_headers(service: Edge, method: str, path: str, status: int) -> None:
-    """Pages, answers and refusals alike are typed, framed by nobody and kept by nobody."""
+    """Pages, responses and errors alike have a type, and may be neither framed nor cached."""
     answer = service.call(method, path)
     assert answer.status_code == status
     headers = answer.headers

@@ -1,13 +1,11 @@
 """
-Exchanges spoken message by message: bodies without a length, deliveries that break.
+Exchanges message by message: bodies without a length, downloads that are cut off.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,9 +14,6 @@ import pytest
 
 from sft_core.values import FileId
 from sft_core.vault.ports import BlobStore
-from sft_http.asgi.exchange import Exchange
-from sft_http.concurrency.min_rate import Pace
-from sft_http.concurrency.thread_pools import Lanes
 from support.edge import END, Edge, file_part
 from support.exchange import speak
 
@@ -59,7 +54,7 @@ def test_a_body_without_a_length_is_stored_whole(small: Edge, content: bytes) ->
 
 
 def test_a_delivery_that_breaks_says_so_in_the_log(service: Edge, token: str, caplog: pytest.LogCaptureFixture) -> None:
-    """After damage behind the first piece the answer is left unfinished, and the log tells which one and why."""
+    """After damage behind the first piece the response is left unfinished, and the log has its id and the reason."""
     file = service.store(token, bytes(3 * 65_536))
     caplog.set_level(logging.INFO, logger="sft")
     path = f"/files/{file['id']}/download"
@@ -98,7 +93,7 @@ class DeletedMeanwhile:
 def test_a_delivery_whose_file_is_deleted_is_no_fault(
     service: Edge, token: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The answer is left unfinished all the same, and the log tells it, but not as an error."""
+    """The response is left unfinished all the same, and the log reports it, but not as an error."""
     file = service.store(token, bytes(3 * 65_536))
     path, application = f"/files/{file['id']}", service.application
     *_, last = sorted(info.key for info in application.store_part.blobs.list())
@@ -114,161 +109,3 @@ def test_a_delivery_whose_file_is_deleted_is_no_fault(
     (told,) = [record for record in caplog.records if record.name == "sft.edge"]
     assert (told.levelname, told.__dict__["fields"]["code"]) == ("INFO", "file-not-found")
     assert service.call("GET", path, token=token).status_code == 404
-
-
-@attrs.define
-class Watched:
-    """
-    A body that is still to come, and how often the loop was kept from reading it.
-    """
-
-    kept: int = 0
-
-    def begin(self) -> int:
-        self.kept += 1
-        return 2 * len(PIECE)
-
-    def took(self, count: int) -> None:
-        raise AssertionError(count)
-
-    def end(self) -> None:
-        self.kept -= 1
-
-
-async def _nothing_is_sent(message: dict[str, Any]) -> None:
-    raise AssertionError(message)
-
-
-async def _always_more() -> dict[str, Any]:
-    return {"type": "http.request", "body": PIECE, "more_body": True}
-
-
-def an_exchange(
-    lanes: Lanes,
-    inflow: object,
-    wire: object,
-    *,
-    receive: Callable[[], Awaitable[dict[str, Any]]] = _always_more,
-    kind: bytes = b"image/png",
-) -> Exchange:
-    """
-    A request with a body that is still to come, which a thread takes off a wire where there is one.
-    """
-    scope = {
-        "type": "http",
-        "headers": [(b"content-type", kind)],
-        "sft.inflow": inflow,
-        "sft.open_wire": lambda: wire,
-    }
-    pace = Pace(patience_seconds=1, bytes_per_second=1)
-    return Exchange(scope, receive, _nothing_is_sent, lanes=lanes, pace=pace, varies_by_origin=False)
-
-
-def test_where_no_thread_can_have_the_socket_the_loop_goes_on_reading(lanes: Lanes) -> None:
-    """When descriptors have run out there is no second handle; a body that comes fast comes by the loop then."""
-    inflow = Watched()
-
-    async def receive() -> dict[str, Any]:
-        assert not inflow.kept
-        return {"type": "http.request", "body": PIECE, "more_body": True}
-
-    exchange = an_exchange(lanes, inflow, None, receive=receive)
-
-    async def run() -> int:
-        return sum([len((await exchange.receive())["body"]) for _ in range(3)])
-
-    assert asyncio.run(run()) == 3 * len(PIECE)
-    assert not inflow.kept
-
-
-@attrs.define
-class Generous:
-    """
-    A body of which there is always as much as is asked for.
-    """
-
-    asked: list[int] = attrs.field(factory=list)
-
-    def begin(self) -> int:
-        return 1 << 30
-
-    def took(self, count: int) -> None:
-        pass
-
-    def end(self) -> None:
-        raise AssertionError
-
-    def receive(self, limit: int) -> bytes:
-        self.asked.append(limit)
-        return b"z" * limit
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize(("kind", "more"), [(b"image/png", 7 << 16), (b"multipart/form-data; boundary=b", 3 << 16)])
-def test_what_comes_in_at_once_counts_until_more_is_asked_for(lanes: Lanes, kind: bytes, more: int) -> None:
-    """Large pieces while there is memory, small ones when there is none, and nothing of it is kept at the end."""
-    body, memory = Generous(), lanes.limits.memory
-
-    exchange = an_exchange(lanes, body, body, kind=kind)
-
-    async def run() -> list[int]:
-        taken = []
-        for left in (memory.limit, memory.limit, more - 1, more):
-            memory.insist(memory.limit - left)
-            await exchange.receive()
-            taken.append(memory.taken - (memory.limit - left))
-            memory.give_back(memory.limit - left)
-        exchange.close()
-        return taken
-
-    assert asyncio.run(run()) == [0, more, 0, more]
-    assert body.asked == [more + (1 << 16), 1 << 16, more + (1 << 16)]
-    assert memory.taken == 0
-
-
-@attrs.define
-class Slow(Generous):
-    """
-    A body of which a piece comes when it is let.
-    """
-
-    has_begun: threading.Event = attrs.field(factory=threading.Event)
-    may_come: threading.Event = attrs.field(factory=threading.Event)
-    taken: int = 0
-    is_read_by_the_loop: bool = False
-
-    def receive(self, limit: int) -> bytes:
-        assert limit >= 1000
-        self.has_begun.set()
-        assert self.may_come.wait(10)
-        return b"z" * 1000
-
-    def took(self, count: int) -> None:
-        assert not self.is_read_by_the_loop
-        self.taken += count
-
-    def end(self) -> None:
-        self.is_read_by_the_loop = True
-
-
-def test_what_was_taken_off_the_wire_counts_though_nobody_waits_for_it(lanes: Lanes) -> None:
-    """Else the loop, which reads on, would take so much of the next request for the rest of this body."""
-    body = Slow()
-
-    exchange = an_exchange(lanes, body, body)
-
-    async def run() -> None:
-        await exchange.receive()
-        pulled = asyncio.create_task(exchange.receive())
-        assert await asyncio.to_thread(body.has_begun.wait, 10)
-        pulled.cancel()
-        await asyncio.sleep(0.01)
-        body.may_come.set()
-        with pytest.raises(asyncio.CancelledError):
-            await pulled
-        exchange.close()
-
-    asyncio.run(run())
-    assert (body.taken, body.is_read_by_the_loop) == (1000, True)

@@ -1,5 +1,5 @@
 """
-Threads of one process and the C library's heaps.
+The arenas of the C library, and the memory it keeps.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from support.edge import Edge
 
 HEAPS = """
 import ctypes, sys, threading
-from sft_http.server.malloc import share_one_heap
+from sft_http.server.malloc import limit_arenas
 
 if sys.argv[1] == "shared":
-    share_one_heap()
+    limit_arenas()
 all_there = threading.Barrier(4)
 
 def take():
@@ -42,12 +42,12 @@ libc.fflush(output)
 
 BURST = """
 from pathlib import Path
-from sft_http.server.malloc import give_back, share_one_heap
+from sft_http.server.malloc import give_back, limit_arenas
 
 def resident():
     return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) << 10
 
-share_one_heap()
+limit_arenas()
 taken = [b"x" * (2 << 20 if number % 2 == 0 else 2 << 10) for number in range(80)]
 kept = taken[1::2]
 before = resident()
@@ -60,14 +60,14 @@ print(before - freed, before - resident())
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library has no such heaps")
 def test_threads_share_one_heap() -> None:
-    """Memory that one thread has freed is there for all of them; without being asked to they each have a heap."""
+    """Memory that one thread has freed is available to all; by default each thread has an arena."""
     assert heaps("shared") == 1
     assert heaps("default") > 1
 
 
 def heaps(how: str) -> int:
     """
-    How many heaps a process has after several threads took memory at once.
+    How many arenas a process has after several threads have allocated memory at once.
     """
     done = subprocess.run([sys.executable, "-c", HEAPS, how], capture_output=True, check=True, text=True)
     return done.stdout.count("<heap nr=")
@@ -75,7 +75,7 @@ def heaps(how: str) -> int:
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library cannot be asked to")
 def test_what_nobody_uses_is_given_back() -> None:
-    """Of eighty mebibytes that were freed between small things that were not, by itself nearly nothing is."""
+    """Of eighty mebibytes freed between small blocks in use, glibc returns almost nothing by default."""
     done = subprocess.run([sys.executable, "-c", BURST], capture_output=True, check=True, text=True)
     by_itself, when_asked = map(int, done.stdout.split())
     assert by_itself < 10 << 20
@@ -83,7 +83,7 @@ def test_what_nobody_uses_is_given_back() -> None:
 
 
 def test_workers_are_forked_with_what_no_collection_writes_to(service: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or the first collection of a worker would make all that it shares with the main process its own."""
+    """Otherwise the first collection of a worker would copy all memory that it shares with the main process."""
     frozen = list[int]()
 
     def run(started: gunicorn_app.Server) -> None:
@@ -94,7 +94,7 @@ def test_workers_are_forked_with_what_no_collection_writes_to(service: Edge, mon
     before = gc.get_freeze_count()
     try:
         gunicorn_app.run(
-            service.settings, bound=gunicorn_app.listening("127.0.0.1", 0), workers=1, when_ready=lambda: None
+            service.settings, bound=gunicorn_app.bound_socket("127.0.0.1", 0), workers=1, when_ready=lambda: None
         )
         assert frozen[0] > before + 10_000
     finally:

@@ -18,11 +18,11 @@ import pytest
 from sft_adapters.settings.limits import LEAST_OF_AN_UPLOAD_KIB
 from sft_core.errors import Busy
 from sft_core.values import ByteRange, UserId
-from sft_http.asgi.socket_handle import Wire
+from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.memory_budgets import LEAST_BUFFER, LEAST_PIECE, Limits, Memory, ReadAhead
 from sft_http.concurrency.upload_admission import UploadPlaces
 from sft_http.errors import TooManyUploads
-from sft_http.transfers.download import Delivery
+from sft_http.transfers.download import DownloadStream
 from sft_http.transfers.part_buffer import PartBuffer
 from sft_http.transfers.part_pipeline import PartPipeline
 from sft_http.transfers.part_sink import SequentialSink
@@ -203,30 +203,30 @@ def test_what_was_dropped_is_read_again(service: Edge) -> None:
             yield content[start : min(start + MIB, span.stop)]
 
     async def story() -> None:
-        delivery = Delivery(lanes, read, ByteRange(3, len(content)))
-        await delivery.prime()
-        assert b"".join([piece async for piece in delivery]) == content[3:]
-        delivery.let_go()
+        stream = DownloadStream(lanes, read, ByteRange(3, len(content)))
+        await stream.prime()
+        assert b"".join([piece async for piece in stream]) == content[3:]
+        stream.release()
 
     run(story)
 
 
 @attrs.define
-class SlowWire:
+class SlowHandle:
     """
     A client that has to be waited for each time, and then takes half a mebibyte.
     """
 
     is_idle: bool = True
-    is_brisk: bool = False
+    is_fast: bool = False
     is_broken: bool = False
     room: int = 0
     taken: bytearray = attrs.field(factory=bytearray)
 
-    def takes_more(self) -> bool:
+    def is_writable(self) -> bool:
         return self.room > 0
 
-    async def until_writable(self) -> None:
+    async def wait_until_writable(self) -> None:
         self.room = MIB // 2
 
     def send(self, piece: memoryview) -> int:
@@ -239,7 +239,7 @@ class SlowWire:
 def test_little_is_read_in_vain_for_slow_clients_without_memory(service: Edge) -> None:
     """What is dropped while they are waited for is not decrypted again and again: no more is read than they take."""
     content = os.urandom(16 * MIB)
-    lanes, wire, read_bytes = service.lanes, SlowWire(), 0
+    lanes, handle, read_bytes = service.lanes, SlowHandle(), 0
     lanes.limits = attrs.evolve(lanes.limits, read_ahead=ReadAhead(0))
 
     def read(span: ByteRange) -> Iterator[bytes]:
@@ -250,12 +250,12 @@ def test_little_is_read_in_vain_for_slow_clients_without_memory(service: Edge) -
             yield piece
 
     async def story() -> None:
-        delivery = Delivery(lanes, read, ByteRange(0, len(content)), cast("Wire", wire))
-        await delivery.prime()
-        first = await anext(delivery)
-        assert sum([len(piece) async for piece in delivery]) == len(content) - len(first)
-        assert first + bytes(wire.taken) == content
-        delivery.let_go()
+        stream = DownloadStream(lanes, read, ByteRange(0, len(content)), cast("SocketHandle", handle))
+        await stream.prime()
+        first = await anext(stream)
+        assert [piece async for piece in stream if piece] == []
+        assert first + bytes(handle.taken) == content
+        stream.release()
 
     run(story)
     assert read_bytes <= len(content) + 3 * MIB
@@ -271,14 +271,16 @@ def test_who_has_nothing_read_ahead_takes_nobodys_place(service: Edge) -> None:
         yield content[span.start : span.stop]
 
     async def story() -> None:
-        delivery = Delivery(lanes, read, ByteRange(0, len(content)), cast("Wire", SlowWire()))
-        await delivery.prime()
-        first = await anext(delivery)
+        handle = SlowHandle()
+        stream = DownloadStream(lanes, read, ByteRange(0, len(content)), cast("SocketHandle", handle))
+        await stream.prime()
+        first = await anext(stream)
         ahead.keep(other, 2 * MIB)
         assert not other.has_dropped
-        assert sum([len(piece) async for piece in delivery]) == len(content) - len(first)
+        assert [piece async for piece in stream if piece] == []
+        assert first + bytes(handle.taken) == content
         assert not other.has_dropped
-        delivery.let_go()
+        stream.release()
 
     run(story)
 

@@ -1,11 +1,10 @@
 """
-Bodies that come in small pieces: taken a stretch at a time, joined, and judged as gunicorn's own parser judges them.
+Bodies in small pieces: parsed a few chunks at a time, joined, and accepted or rejected as by gunicorn's own parser.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,8 +14,12 @@ from gunicorn.asgi.parser import InvalidChunkExtension, PythonProtocol
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sft_http.server import chunked_parser
-from sft_http.server.chunked_parser import CHUNKS_AT_ONCE, MAX_EXCESS, JoiningReceiver, PatientParser
+from sft_http.server.chunked_parser import (
+    MAX_CHUNKS_PER_FEED,
+    MAX_FRAMING_BYTES,
+    BoundedChunkParser,
+    CoalescingReceiver,
+)
 
 HEAD = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 BYTES = 20_000
@@ -27,7 +30,7 @@ LAST = b"0\r\n\r\n"
 @attrs.define
 class Heard:
     """
-    What a parser tells of a request.
+    What a parser has passed on of a request.
     """
 
     pieces: list[bytes] = attrs.field(factory=list)
@@ -46,14 +49,14 @@ def listened(kind: type[Any]) -> tuple[Any, Heard]:
 
 def verdict(kind: type[Any], parts: list[bytes]) -> tuple[bytes, int | None, str, bytes]:
     """
-    What a parser takes of a body that comes in these parts, where it ends, why it is refused, and what is left.
+    What a parser passes on of a body in these parts, where it ends, its error, and the rest.
     """
     parser, heard = listened(kind)
     error = ""
     try:
         for part in parts:
             parser.feed(part)
-            while getattr(parser, "is_behind", False):
+            while getattr(parser, "has_backlog", False):
                 parser.feed(b"")
     except Exception as refused:  # noqa: BLE001 (whatever it is, the other one must say the same)
         error = type(refused).__name__
@@ -61,27 +64,81 @@ def verdict(kind: type[Any], parts: list[bytes]) -> tuple[bytes, int | None, str
     return b"".join(heard.pieces), heard.ended_after, error, left
 
 
-def test_small_chunks_are_taken_a_stretch_at_a_time() -> None:
-    """However many have come, one call takes so many, hands them on as one piece, and says that there are more."""
-    parser, heard = listened(PatientParser)
+def parted(data: bytes, cuts: list[int]) -> list[bytes]:
+    """
+    The data in parts of these lengths, and the rest.
+    """
+    parts, at = [], 0
+    for cut in cuts:
+        parts.append(data[at : at + cut])
+        at += cut
+    return [*parts, data[at:]]
+
+
+def test_a_feed_parses_a_limited_number_of_chunks() -> None:
+    """However many were received, a feed parses 64 and reports a backlog; empty feeds parse the rest."""
+    parser, heard = listened(BoundedChunkParser)
     parser.feed(SMALL + LAST)
-    calls = 1
-    while parser.is_behind:
-        assert len(heard.pieces[-1]) <= CHUNKS_AT_ONCE
-        assert parser.held
+    feeds = 1
+    while parser.has_backlog:
+        assert len(heard.pieces) == feeds * MAX_CHUNKS_PER_FEED
+        assert parser.unparsed_bytes == len(SMALL + LAST) - feeds * MAX_CHUNKS_PER_FEED * 6 + 2
         parser.feed(b"")
-        calls += 1
-    assert calls == len(heard.pieces) == -(-BYTES // CHUNKS_AT_ONCE)
-    assert (heard.ended_after, parser.held) == (BYTES, 0)
+        feeds += 1
+    assert feeds == -(-BYTES // MAX_CHUNKS_PER_FEED)
+    assert (heard.ended_after, parser.unparsed_bytes) == (BYTES, 0)
 
 
-def test_large_chunks_are_taken_at_once() -> None:
-    """What a client sends that has much to send needs one call."""
-    parser, heard = listened(PatientParser)
+def test_what_is_received_during_a_backlog_is_parsed_behind_it() -> None:
+    """Also over the end of a request, whose successor is left as it was received."""
+    parser, heard = listened(BoundedChunkParser)
+    parser.feed(SMALL)
+    while parser.unparsed_bytes > len(SMALL) // 2:
+        parser.feed(b"")
+    parser.feed(b"2\r\nzz\r\n" + LAST + HEAD)
+    while parser.has_backlog:
+        parser.feed(b"")
+    assert b"".join(heard.pieces) == b"a" * BYTES + b"zz"
+    assert (heard.ended_after, parser.remaining()) == (BYTES + 2, HEAD)
+
+
+def test_large_chunks_are_parsed_at_once() -> None:
+    """A client that sends large chunks needs one feed for everything that was received at once."""
+    parser, heard = listened(BoundedChunkParser)
     chunk = b"fff0\r\n" + bytes(0xFFF0) + b"\r\n"
     parser.feed(4 * chunk)
-    assert not parser.is_behind
-    assert heard.pieces == [bytes(4 * 0xFFF0)]
+    assert not parser.has_backlog
+    assert b"".join(heard.pieces) == bytes(4 * 0xFFF0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+def test_a_body_with_a_length_is_passed_on_without_a_copy(size: int) -> None:
+    """All but its last byte; then the request has ended, and its successor is left as it was received."""
+    heard = Heard()
+    parser = BoundedChunkParser(on_body=heard.pieces.append, on_message_complete=heard.end)
+    parser.feed(b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (2 * size))
+    first, second = bytes(size), b"b" * size
+    parser.feed(first)
+    assert heard.pieces[0] is first
+    assert (heard.ended_after, parser.unparsed_bytes) == (None, 0)
+    parser.feed(second + HEAD)
+    assert b"".join(heard.pieces) == first + second
+    assert (heard.ended_after, parser.remaining()) == (2 * size, HEAD)
+
+
+@given(body=st.binary(min_size=1, max_size=300), tail=st.binary(max_size=40), cuts=st.lists(st.integers(0, 60)))
+def test_a_body_with_a_length_ends_where_the_base_class_ends_it(body: bytes, tail: bytes, cuts: list[int]) -> None:
+    """However it is cut on its way, and with any bytes behind it: the same content, the same end, the same rest."""
+    head = b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
+    parts = parted(head + body + tail, [len(head), *cuts])
+    found = []
+    for kind in (BoundedChunkParser, PythonProtocol):
+        heard = Heard()
+        parser = kind(on_body=heard.pieces.append, on_message_complete=heard.end)
+        for part in parts:
+            parser.feed(part)
+        found.append((b"".join(heard.pieces), heard.ended_after, parser.remaining()))
+    assert found[0] == found[1] == (body, len(body), tail)
 
 
 SIZES = st.sampled_from([b"%x", b"%X", b"000%x", b"%x", b"%x", b" %x", b"0x%x", b"-%x", b"%xg", b""])
@@ -107,13 +164,13 @@ TAILS = st.sampled_from(
 @st.composite
 def chunked_bodies(draw: st.DrawFn) -> bytes:
     """
-    A chunked body, well-formed or nearly so, of few chunks or of more than are taken at once.
+    A chunked body, well-formed or nearly so, of few chunks or of more than one feed parses.
     """
     made = bytearray()
     for _ in range(draw(st.integers(0, 6))):
         content, size = draw(CONTENT), draw(SIZES)
         line = (size % len(content) if size else size) + draw(EXTENSIONS)
-        made += (line + b"\r\n" + content + draw(ENDS)) * draw(st.sampled_from([1, 1, 1, CHUNKS_AT_ONCE + 1]))
+        made += (line + b"\r\n" + content + draw(ENDS)) * draw(st.sampled_from([1, 1, 1, MAX_CHUNKS_PER_FEED + 1]))
     return bytes(made) + draw(TAILS)
 
 
@@ -122,66 +179,71 @@ def chunked_bodies(draw: st.DrawFn) -> bytes:
 @example(body=b"12\r\n" + bytes(18) + b"\r\n" + LAST, cuts=[2, 30])
 def test_it_takes_and_refuses_what_its_base_class_does(body: bytes, cuts: list[int]) -> None:
     """However a body is cut on its way: the same content, the same end, the same error, the same rest."""
-    parts, at = [], 0
-    for cut in cuts:
-        parts.append(body[at : at + cut])
-        at += cut
-    parts.append(body[at:])
-    assert verdict(PatientParser, parts) == verdict(PythonProtocol, parts)
+    parts = parted(body, cuts)
+    assert verdict(BoundedChunkParser, parts) == verdict(PythonProtocol, parts)
 
 
 @pytest.mark.parametrize("line", [b"1;a=" + b"b" * 4000, b"0" * 4000 + b"1", b"1" + b";a" * 2000])
 def test_lines_that_are_long_for_nothing_are_refused(line: bytes) -> None:
-    """A few may be; then it has been enough, and what has come before counts."""
-    long = (line + b"\r\na\r\n") * (MAX_EXCESS // 4000 + 2)
-    content, end, error, _ = verdict(PatientParser, [long + LAST])
+    """A few are accepted; then the body is rejected, and its content before that was passed on."""
+    long = (line + b"\r\na\r\n") * (MAX_FRAMING_BYTES // 4000 + 2)
+    content, end, error, _ = verdict(BoundedChunkParser, [long + LAST])
     assert (end, error) == (None, InvalidChunkExtension.__name__)
-    assert 0 < len(content) <= MAX_EXCESS // 4000
+    assert 0 < len(content) <= MAX_FRAMING_BYTES // 4000
 
 
 def test_one_line_is_no_longer_than_all_of_them_may_be() -> None:
-    """Also if it comes at once, with its end in sight."""
-    line = b"1;a=" + b"b" * MAX_EXCESS
-    assert verdict(PatientParser, [line + b"\r\na\r\n" + LAST])[2] == InvalidChunkExtension.__name__
+    """Also if it is received at once, with its end."""
+    line = b"1;a=" + b"b" * MAX_FRAMING_BYTES
+    assert verdict(BoundedChunkParser, [line + b"\r\na\r\n" + LAST])[2] == InvalidChunkExtension.__name__
 
 
 def test_extensions_of_large_chunks_are_no_excess() -> None:
-    """A signature beside each chunk, say: as long as it is short beside what it signs."""
+    """For example a signature in each chunk, if it is short in proportion to the content."""
     chunk = b"400;chunk-signature=" + b"a" * 64 + b"\r\n" + bytes(1024) + b"\r\n"
-    assert verdict(PatientParser, [chunk * 1000, LAST])[1:3] == (1000 * 1024, "")
+    assert verdict(BoundedChunkParser, [chunk * 1000, LAST])[1:3] == (1000 * 1024, "")
 
 
 def test_the_next_request_begins_anew() -> None:
-    """On a connection that is kept, what one request had too much of is not counted against another."""
-    parser, heard = listened(PatientParser)
+    """On a connection that is kept, the framing of one request is not counted for the next."""
+    parser, heard = listened(BoundedChunkParser)
     for _ in range(4):
-        parser.feed(b"1;a=" + b"b" * (MAX_EXCESS // 2) + b"\r\na\r\n" + LAST)
+        parser.feed(b"1;a=" + b"b" * (MAX_FRAMING_BYTES // 2) + b"\r\na\r\n" + LAST)
         assert heard.ended_after is not None
         parser.reset()
         parser.feed(HEAD)
 
 
-def test_a_line_that_comes_byte_by_byte_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the search for its end went on: with each byte from its beginning it would cost its length squared."""
-    looks = list[int]()
+class Watched(bytearray):
+    """
+    A buffer that counts the bytes in which something was searched.
+    """
 
-    class Watched:
-        def match(self, buffer: bytearray, at: int, end: int) -> re.Match[bytes] | None:
-            looks.append(len(buffer))
-            return pattern.match(buffer, at, end)
+    searched = 0
 
-    pattern = chunked_parser._SIZE_LINE
-    monkeypatch.setattr(chunked_parser, "_SIZE_LINE", Watched())
+    def find(self, sub: Any, start: Any = 0, end: Any = None, /) -> int:
+        stop = len(self) if end is None else end
+        Watched.searched += stop - start
+        return super().find(sub, start, stop)
+
+
+def test_a_line_that_arrives_byte_by_byte_is_searched_once() -> None:
+    """The search for its end continues: with each byte from its beginning it would cost its length squared."""
     line = b"1;a=" + b"q" * 1000 + b"\r\nx\r\n0\r\n\r\n"
     expected = verdict(PythonProtocol, [line])
-    assert verdict(PatientParser, [line[at : at + 1] for at in range(len(line))]) == expected
-    assert sum(looks) < 100
+    assert verdict(BoundedChunkParser, [line[at : at + 1] for at in range(len(line))]) == expected
+    parser, heard = listened(BoundedChunkParser)
+    parser.unparsed, Watched.searched = Watched(), 0
+    for at in range(len(line)):
+        parser.feed(line[at : at + 1])
+    assert heard.ended_after == 1
+    assert 1000 < Watched.searched < 6 * len(line)
 
 
 def test_pieces_that_wait_are_joined() -> None:
-    """A hundred thousand pieces of a byte wait as a few, and come out as those, whole and in order."""
+    """A hundred thousand pieces of a byte are queued as a few, and received as those, whole and in order."""
     protocol = SimpleNamespace(_maybe_resume_reading=lambda: None)
-    receiver = JoiningReceiver(SimpleNamespace(content_length=100_000, chunked=False), protocol)
+    receiver = CoalescingReceiver(SimpleNamespace(content_length=100_000, chunked=False), protocol)
     content = bytes(number % 251 for number in range(100_000))
     for number in range(len(content)):
         receiver.feed(content[number : number + 1])
@@ -203,8 +265,8 @@ def test_pieces_that_wait_are_joined() -> None:
 
 
 def test_a_long_piece_is_handed_on_as_it_came() -> None:
-    """It is copied for nobody, and does not grow by what comes behind it."""
-    receiver = JoiningReceiver(
+    """It is not copied, and later pieces are not added to it."""
+    receiver = CoalescingReceiver(
         SimpleNamespace(content_length=1, chunked=False), SimpleNamespace(_maybe_resume_reading=lambda: None)
     )
     long = bytes(1 << 17)

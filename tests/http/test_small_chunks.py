@@ -1,5 +1,5 @@
 """
-Connections on which bodies come in chunks of a byte, as fast as they may.
+Connections on which bodies arrive in chunks of a byte, as fast as possible.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import pytest
 from gunicorn.config import Config
 
 from sft_http.concurrency.min_rate import Pace
-from sft_http.server.chunked_parser import CHUNKS_AT_ONCE
-from sft_http.server.fair_scheduler import Turns
+from sft_http.server.chunked_parser import MAX_CHUNKS_PER_FEED
+from sft_http.server.fair_scheduler import RoundRobin
 from sft_http.server.protocol import SftProtocol
 
 HEAD = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 BYTES = 20_000
 BODY = b"1\r\na\r\n" * BYTES + b"0\r\n\r\n"
-STRETCHES = BYTES // CHUNKS_AT_ONCE
+STRETCHES = BYTES // MAX_CHUNKS_PER_FEED
 
 
 class Log(logging.LoggerAdapter[logging.Logger]):
     """
-    As much of gunicorn's log as a connection asks for.
+    As much of gunicorn's log as a connection needs.
     """
 
     access_log_enabled = False
@@ -36,7 +36,7 @@ class Log(logging.LoggerAdapter[logging.Logger]):
 @attrs.define
 class Taking:
     """
-    An application that takes bodies in: how many bytes that was, and in how many messages.
+    An application that receives bodies: how many bytes, and in how many messages.
     """
 
     taken: int = 0
@@ -55,36 +55,37 @@ class Taking:
 
 def worker(app: Taking) -> Any:
     """
-    As much of a worker as a connection asks for.
+    As much of a worker as a connection needs.
     """
     return SimpleNamespace(
         asgi=app,
         app=SimpleNamespace(
-            room=SimpleNamespace(served=8), settings=SimpleNamespace(header_timeout_seconds=60, linger_seconds=0)
+            connection_limits=SimpleNamespace(max_connections=8),
+            settings=SimpleNamespace(header_timeout_seconds=60, linger_seconds=0),
         ),
         cfg=Config(),
         log=Log(logging.getLogger("gunicorn.error")),
         loop=asyncio.get_running_loop(),
-        turns=Turns(),
+        round_robin=RoundRobin(),
         connections=set(),
         new_pace=lambda: Pace(patience_seconds=60, bytes_per_second=1),
         nr_conns=0,
         nr=0,
         max_requests=1 << 30,
         alive=True,
-        inside=0,
+        accepted=0,
     )
 
 
 @pytest.mark.parametrize("connections", [1, 4])
 def test_others_have_their_turns_while_small_chunks_are_taken(connections: int) -> None:
-    """The loop goes round for every stretch of chunks, whoever sends it, and each is handed on as one message."""
-    app, turns = Taking(), 0
+    """The event loop iterates once for each feed of chunks, on any connection, and each feed is one message."""
+    app, round_robin = Taking(), 0
 
     async def count() -> None:
-        nonlocal turns
+        nonlocal round_robin
         while True:
-            turns += 1
+            round_robin += 1
             await asyncio.sleep(0)
 
     async def answer(serving: Any) -> bytes:
@@ -107,5 +108,5 @@ def test_others_have_their_turns_while_small_chunks_are_taken(connections: int) 
     answers = asyncio.run(asyncio.wait_for(story(), 60))
     assert [answer.split()[1] for answer in answers] == connections * [b"200"]
     assert app.taken == connections * BYTES
-    assert turns >= connections * STRETCHES // 2
+    assert round_robin >= connections * STRETCHES // 2
     assert app.messages <= 2 * connections * STRETCHES

@@ -1,5 +1,5 @@
 """
-The thread that sweeps: it goes on whatever happens, and holds up no stop.
+The thread that sweeps: it continues after any error, and delays no stop.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from sft_adapters.bootstrap.container import memory_application
 from sft_core.errors import DatabaseUnavailable
 from sft_core.maintenance.sweep import MayGoOn, SweepInTurn
-from sft_http.server.sweep_thread import Sweeper
+from sft_http.server.sweep_thread import SweepThread
 
 SECONDS = 10.0
 
@@ -21,7 +21,7 @@ SECONDS = 10.0
 @attrs.define
 class Steps:
     """
-    What the sweeper does each time, one after the other; then nothing more.
+    What the sweep does each time, one after the other; then nothing more.
     """
 
     acts: list[Callable[[], object]]
@@ -39,8 +39,8 @@ def sweep() -> SweepInTurn:
     return memory_application().sweep_in_turn
 
 
-def sweeper(sweep: SweepInTurn, check: Callable[[], None], *, stop_seconds: float = SECONDS) -> Sweeper:
-    return Sweeper(sweep, check=check, interval_seconds=0.001, stop_seconds=stop_seconds)
+def sweeper(sweep: SweepInTurn, check: Callable[[], None], *, stop_seconds: float = SECONDS) -> SweepThread:
+    return SweepThread(sweep, check=check, interval_seconds=0.001, stop_seconds=stop_seconds)
 
 
 def fails(error: Exception) -> Callable[[], object]:
@@ -51,18 +51,18 @@ def fails(error: Exception) -> Callable[[], object]:
 
 
 def test_it_goes_on_whatever_happens(sweep: SweepInTurn, caplog: pytest.LogCaptureFixture) -> None:
-    """A storage that is away or a fault of ours ends one sweep, and is logged, and the next one comes."""
+    """An unavailable storage or a fault of the service ends one sweep, and is logged; the next sweep runs."""
     steps = Steps([fails(DatabaseUnavailable("no connection")), fails(ValueError("a fault of ours"))])
     running = sweeper(sweep, steps)
     running.start()
     assert steps.done.wait(SECONDS)
     running.close()
-    assert [record.getMessage() for record in caplog.records] == ["no sweep now", "a sweep broke off"]
+    assert [record.getMessage() for record in caplog.records] == ["the sweep failed", "the sweep failed unexpectedly"]
     assert caplog.records[1].exc_info is not None
 
 
 def test_a_stop_ends_it_and_leaves_the_turn_to_others(sweep: SweepInTurn) -> None:
-    """Another worker need not wait until the lease is over."""
+    """Another worker need not wait until the lease has expired."""
     steps = Steps([lambda: None])
     running = sweeper(sweep, steps)
     other = attrs.evolve(sweep, holder="another")
@@ -74,7 +74,7 @@ def test_a_stop_ends_it_and_leaves_the_turn_to_others(sweep: SweepInTurn) -> Non
 
 
 def test_a_sweep_that_hangs_does_not_hold_up_a_stop(sweep: SweepInTurn) -> None:
-    """It is waited for as long as it was said, and left."""
+    """The stop waits for it as long as configured, and then no longer."""
     hangs, go_on = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -91,7 +91,7 @@ def test_a_sweep_that_hangs_does_not_hold_up_a_stop(sweep: SweepInTurn) -> None:
 
 
 def test_a_sweep_under_way_is_told_of_the_stop(sweep: SweepInTurn) -> None:
-    """Before each step it asks whether it may go on."""
+    """Before each step it checks whether it should continue."""
     answers: list[bool] = []
     began, stopping = threading.Event(), threading.Event()
 

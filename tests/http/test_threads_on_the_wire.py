@@ -1,5 +1,5 @@
 """
-A thread that moves a body's bytes by itself: what it takes and leaves, and how the rest is counted.
+A thread that sends the bytes of a response: how much it sends, and when it waits for the client.
 """
 
 from __future__ import annotations
@@ -7,20 +7,19 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import time
 from collections.abc import Awaitable, Callable
 from itertools import chain
 
 import pytest
 
-from sft_http.asgi.socket_handle import Sent, Wire
+from sft_http.asgi.socket_handle import SocketHandle
 
 MIB = 1 << 20
 
 
-def over(story: Callable[[Wire, asyncio.Transport, socket.socket], Awaitable[None]]) -> None:
+def over(story: Callable[[SocketHandle, asyncio.Transport, socket.socket], Awaitable[None]]) -> None:
     """
-    Run a story on a wire of one end of a connection, and the other end as a plain socket.
+    Run a story on a handle of one end of a connection, and the other end as a plain socket.
     """
 
     async def told() -> None:
@@ -28,47 +27,39 @@ def over(story: Callable[[Wire, asyncio.Transport, socket.socket], Awaitable[Non
         with theirs:
             transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
             transport.pause_reading()
-            wire = Wire(transport)
+            handle = SocketHandle(transport)
             try:
-                await story(wire, transport, theirs)
+                await story(handle, transport, theirs)
             finally:
-                wire.close()
+                handle.close()
                 transport.abort()
 
     asyncio.run(told())
 
 
-def test_a_piece_that_was_sent_is_as_long_as_it_was_and_empty() -> None:
-    """Whoever counts lengths counts it, and whoever writes writes nothing."""
-    piece = Sent(7)
-    assert (len(piece), bool(piece), piece[:]) == (7, True, b"")
-    assert bytes(piece) is piece
-    assert not Sent(0)
-
-
 def test_what_a_client_takes_is_sent_and_the_rest_is_told() -> None:
-    """A piece that is larger than what fits is sent up to there, byte for byte."""
+    """A piece that exceeds the socket's buffer is sent up to its capacity, byte for byte."""
     content = os.urandom(8 * MIB)
 
-    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
-        assert wire.is_idle
-        sent = await asyncio.to_thread(wire.send, memoryview(content))
+    async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        assert handle.is_idle
+        sent = await asyncio.to_thread(handle.send, memoryview(content))
         assert 0 < sent < len(content)
         received = bytearray()
         while len(received) < sent:
             received += theirs.recv(MIB)
         assert received == content[:sent]
-        assert await asyncio.to_thread(wire.send, memoryview(b"more")) == 4
+        assert await asyncio.to_thread(handle.send, memoryview(b"more")) == 4
 
     over(story)
 
 
 def test_while_the_loop_still_writes_a_wire_is_not_idle() -> None:
-    """What a thread sent then would come before what the loop holds."""
+    """Bytes that a thread sends then would overtake those that the event loop still has to send."""
 
-    async def story(wire: Wire, transport: asyncio.Transport, theirs: socket.socket) -> None:
+    async def story(handle: SocketHandle, transport: asyncio.Transport, theirs: socket.socket) -> None:
         def idle() -> bool:
-            return wire.is_idle
+            return handle.is_idle
 
         transport.write(bytes(8 * MIB))
         assert not idle()
@@ -83,122 +74,67 @@ def test_while_the_loop_still_writes_a_wire_is_not_idle() -> None:
     over(story)
 
 
-@pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1])
-def test_what_has_come_is_taken_in_up_to_the_limit(size: int) -> None:
-    """Nothing that has not come is waited for long, and nothing beyond the limit is touched."""
-    content = os.urandom(size)
+def test_a_client_that_has_disconnected_ends_sending() -> None:
+    """Sending stops, and raises nothing in the thread."""
 
-    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
-        sending = asyncio.create_task(asyncio.to_thread(theirs.sendall, content))
-        taken = b""
-        while len(taken) < min(size, MIB):
-            taken += await asyncio.to_thread(wire.receive, MIB - len(taken))
-        assert taken == content[:MIB]
-        rest = await asyncio.to_thread(wire.receive, 10)
-        await sending
-        assert rest == content[MIB:]
-
-    over(story)
-
-
-def test_a_client_that_is_gone_ends_both_ways() -> None:
-    """Sending stops, receiving has nothing; neither raises in a thread."""
-
-    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+    async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
         theirs.close()
-        assert await asyncio.to_thread(wire.receive, 100) == b""
-        assert await asyncio.to_thread(wire.send, memoryview(bytes(100))) == 0
+        assert await asyncio.to_thread(handle.send, memoryview(bytes(100))) == 0
 
     over(story)
 
 
 def test_the_loop_waits_for_a_client_that_takes_more() -> None:
-    """While nothing fits nobody waits on a thread; when there is room again, or nobody there, the wait ends."""
+    """No thread waits meanwhile; the wait ends when the client accepts more, or has disconnected."""
 
-    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
-        sent = await asyncio.to_thread(wire.send, memoryview(bytes(8 * MIB)))
-        waiting = asyncio.create_task(wire.until_writable())
+    async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        sent = await asyncio.to_thread(handle.send, memoryview(bytes(8 * MIB)))
+        waiting = asyncio.create_task(handle.wait_until_writable())
         assert not (await asyncio.wait([waiting], timeout=0.05))[0]
         while sent:
             sent -= len(await asyncio.to_thread(theirs.recv, MIB))
         await waiting
-        await asyncio.to_thread(wire.send, memoryview(bytes(8 * MIB)))
-        waiting = asyncio.create_task(wire.until_writable())
+        await asyncio.to_thread(handle.send, memoryview(bytes(8 * MIB)))
+        waiting = asyncio.create_task(handle.wait_until_writable())
         theirs.close()
         await waiting
-        assert not wire.is_broken
-        assert await asyncio.to_thread(wire.send, memoryview(bytes(100))) == 0
-        assert wire.is_broken
-
-    over(story)
-
-
-def test_no_thread_waits_for_a_client_whose_bytes_drip_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes what is there and goes, though the next one would not be long."""
-    monkeypatch.setattr("sft_http.asgi.socket_handle._LONGEST_SECONDS", 60)
-    drops = 200
-
-    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
-        def drip() -> None:
-            for _ in range(drops):
-                theirs.send(b"x")
-                time.sleep(0.003)
-
-        dripping = asyncio.create_task(asyncio.to_thread(drip))
-        taken = await asyncio.to_thread(wire.receive, MIB)
-        await dripping
-        assert len(taken) < drops / 2
-
-    over(story)
-
-
-def test_a_thread_leaves_a_client_whose_bytes_never_let_it_wait_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However soon each of them comes: what a thread takes in at a time is bounded as a whole."""
-    monkeypatch.setattr("sft_http.asgi.socket_handle._RECEIVING_MILLISECONDS", 60_000)
-
-    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
-        receiving = asyncio.create_task(asyncio.to_thread(wire.receive, MIB))
-        sent = 0
-        while not receiving.done() and sent < 10_000:
-            theirs.send(b"x")
-            sent += 1
-            await asyncio.sleep(0.001)
-        theirs.close()
-        assert 0 < len(await receiving) <= sent < 10_000
+        assert not handle.is_broken
+        assert await asyncio.to_thread(handle.send, memoryview(bytes(100))) == 0
+        assert handle.is_broken
 
     over(story)
 
 
 def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gives what fits and goes; one that takes more soon after is waited for again."""
+    """It sends what is accepted and returns; once the client is fast again, a thread waits for it again."""
 
-    async def story(wire: Wire, _transport: asyncio.Transport, theirs: socket.socket) -> None:
-        sent = await asyncio.to_thread(wire.send, memoryview(bytes(8 * MIB)))
-        assert (wire.is_brisk, wire.takes_more()) == (True, False)
-        waiting = asyncio.create_task(wire.until_writable())
+    async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        sent = await asyncio.to_thread(handle.send, memoryview(bytes(8 * MIB)))
+        assert (handle.is_fast, handle.is_writable()) == (True, False)
+        waiting = asyncio.create_task(handle.wait_until_writable())
         await asyncio.sleep(0.05)
         while sent:
             sent -= len(await asyncio.to_thread(theirs.recv, MIB))
         await waiting
-        assert (wire.is_brisk, wire.takes_more()) == (False, True)
-        monkeypatch.setattr("sft_http.asgi.socket_handle._SENDING_MILLISECONDS", 60_000)
-        sent = await asyncio.wait_for(asyncio.to_thread(wire.send, memoryview(bytes(8 * MIB))), 20)
+        assert (handle.is_fast, handle.is_writable()) == (False, True)
+        monkeypatch.setattr("sft_http.asgi.socket_handle._SEND_POLL_MILLISECONDS", 60_000)
+        sent = await asyncio.wait_for(asyncio.to_thread(handle.send, memoryview(bytes(8 * MIB))), 20)
         while sent:
             sent -= len(await asyncio.to_thread(theirs.recv, MIB))
-        await wire.until_writable()
-        assert wire.is_brisk
+        await handle.wait_until_writable()
+        assert handle.is_fast
 
     over(story)
 
 
 def test_a_wire_never_becomes_another_connections() -> None:
-    """The handle is its own: when the connection is closed under it, its number is not given to the next."""
+    """Its descriptor is its own: after the connection is closed, the number is not reused for the next one."""
 
-    async def story(wire: Wire, transport: asyncio.Transport, theirs: socket.socket) -> None:
+    async def story(handle: SocketHandle, transport: asyncio.Transport, theirs: socket.socket) -> None:
         transport.abort()
         await asyncio.sleep(0)
         others = [socket.socketpair() for _ in range(20)]
-        await asyncio.to_thread(wire.send, memoryview(b"mine"))
+        await asyncio.to_thread(handle.send, memoryview(b"mine"))
         for end in chain.from_iterable(others):
             end.setblocking(False)
             with pytest.raises(BlockingIOError):

@@ -1,30 +1,30 @@
 """
-Long work on the event loop, a stretch at a time.
+Long work on the event loop, a step at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from sft_http.server.fair_scheduler import Turns
+from sft_http.server.fair_scheduler import RoundRobin
 
 
 def test_one_stretch_is_done_in_each_turn_of_the_loop() -> None:
-    """Those that want more come one after the other, and the loop goes round between any two of them."""
+    """Queued steps run one after the other, with an iteration of the event loop between any two."""
     done: list[str] = []
 
     async def story() -> None:
-        turns = Turns()
+        round_robin = RoundRobin()
         left = {"a": 3, "b": 3, "c": 1}
 
         def stretch(name: str) -> None:
             done.append(name)
             left[name] -= 1
             if left[name]:
-                turns.wait(lambda: stretch(name))
+                round_robin.enqueue(lambda: stretch(name))
 
         for name in left:
-            turns.wait(lambda name=name: stretch(name))  # type: ignore[misc]
+            round_robin.enqueue(lambda name=name: stretch(name))  # type: ignore[misc]
         while any(left.values()):
             done.append("|")
             await asyncio.sleep(0)
@@ -34,7 +34,7 @@ def test_one_stretch_is_done_in_each_turn_of_the_loop() -> None:
 
 
 def test_one_that_fails_holds_up_nobody() -> None:
-    """The loop tells of it, and the next one has its turn."""
+    """The event loop reports it, and the next step runs."""
     done, told = [], []
 
     def fail() -> None:
@@ -42,9 +42,9 @@ def test_one_that_fails_holds_up_nobody() -> None:
 
     async def story() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["exception"]))
-        turns = Turns()
-        turns.wait(fail)
-        turns.wait(lambda: done.append("next"))
+        round_robin = RoundRobin()
+        round_robin.enqueue(fail)
+        round_robin.enqueue(lambda: done.append("next"))
         for _ in range(3):
             await asyncio.sleep(0)
 

@@ -1,5 +1,5 @@
 """
-The application behind its edge: every exchange begins and ends here, whoever answers it.
+The Falcon application in which every request is counted, limited and logged.
 """
 
 from __future__ import annotations
@@ -12,30 +12,28 @@ from falcon.asgi import App, Request, Response
 
 from sft_core.errors import SftError
 from sft_core.ports import Ids
+from sft_http.asgi.connection import connection_in
 from sft_http.asgi.exchange import Exchange, Receive, Scope, Send
 from sft_http.concurrency.min_rate import Pace
-from sft_http.concurrency.thread_pools import Lanes
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
-class EdgeApp(App[Request, Response]):
+class InstrumentedApp(App[Request, Response]):
     """
-    A Falcon application whose every answer, refusals included, carries the same headers.
+    A Falcon application whose every response, errors included, has the same headers.
     """
 
     def __init__(
         self,
         *,
         ids: Ids,
-        lanes: Lanes,
         pace: Callable[[], Pace],
         varies_by_origin: bool,
         **options: Any,  # noqa: ANN401 (Falcon's own)
     ) -> None:
         super().__init__(**options)
         self._ids = ids
-        self._lanes = lanes
         self._pace = pace
         self._varies_by_origin = varies_by_origin
 
@@ -43,28 +41,34 @@ class EdgeApp(App[Request, Response]):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        # Any iterable will do for ASGI, and one may be used up by a single look.
+        # ASGI allows any iterable here, and an iterator can be read only once.
         scope["headers"] = [(name, value) for name, value in scope["headers"]]
         scope["client"] = tuple(scope.get("client") or ()) or None
-        scope["sft.request_id"] = self._request_id(scope)
-        exchange = scope["sft.exchange"] = Exchange(
-            scope, receive, send, lanes=self._lanes, pace=self._pace(), varies_by_origin=self._varies_by_origin
+        connection = connection_in(scope)
+        connection.request_id = self._request_id(scope)
+        exchange = Exchange(
+            scope,
+            receive,
+            send,
+            connection=connection,
+            pace=self._pace(),
+            varies_by_origin=self._varies_by_origin,
         )
         try:
             await super().__call__(scope, exchange.receive, exchange.send)
         except SftError as error:
-            if not exchange.has_begun:
+            if not exchange.has_started:
                 raise
-            # Too late for a problem. An answer that is left unfinished ends the connection, so
-            # that nobody takes what has been sent for the whole.
-            exchange.break_off(error)
+            # It is too late for a problem. An unfinished response ends the connection, so that no
+            # client takes what was sent for the whole.
+            exchange.abort(error)
         finally:
-            exchange.close()
+            connection.close()
             exchange.log()
 
     def _request_id(self, scope: Scope) -> str:
         """
-        The caller's own id for the request if it is a plain word, else one of ours.
+        Return the client's own id for the request if it is a plain word, else a new one.
         """
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):

@@ -20,7 +20,7 @@ from sft_adapters.sql.engine import described
 from sft_http.cli.early_stop import EarlyStop
 from sft_http.ops.options import read_settings, tell, tells_errors, with_settings
 from sft_http.server import gunicorn_app
-from sft_http.server.json_logging import lines_of_a_start
+from sft_http.server.json_logging import json_logs_during_startup
 
 
 @click.command("serve")
@@ -39,10 +39,10 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
     stop = click.get_current_context().ensure_object(EarlyStop)
     # Whatever is wrong with the settings or the port is told before the first key is made.
     read_settings(data, env_file, make_keys=False)
-    with gunicorn_app.listening(host, port) as bound:
+    with gunicorn_app.bound_socket(host, port) as bound:
         settings = read_settings(data, env_file)
         stop.check()
-        with lines_of_a_start():
+        with json_logs_during_startup():
             prepare(settings, when_waiting=tell)
         allowed = processes_that_may_write(settings, workers)
         text = greeting(settings, host=host, port=port, workers=allowed, wanted=workers)

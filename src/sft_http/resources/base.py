@@ -14,6 +14,7 @@ from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import NotAuthenticated
 from sft_core.users.model import User
+from sft_http.asgi.connection import connection_of
 from sft_http.concurrency.thread_pools import Lanes
 from sft_http.resources.json_body import read_json
 from sft_http.schemas import structured
@@ -41,7 +42,7 @@ class Resource:
         if match is None:
             raise NotAuthenticated
         caller = await self.lanes.control(self.application.authenticate, access_token=match[1])
-        req.scope["sft.user"] = str(caller.user.id)
+        connection_of(req).user = str(caller.user.id)
         return caller.user
 
     async def body(self, req: Request, shape: type[T], *, optional: bool = False) -> T:

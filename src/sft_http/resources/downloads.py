@@ -12,7 +12,7 @@ from falcon.asgi import Request, Response
 from sft_core.values import ByteRange
 from sft_core.vault.model import File
 from sft_http import problems
-from sft_http.asgi.exchange import at_end, wire_of
+from sft_http.asgi.exchange import add_cleanup, socket_handle_of
 from sft_http.headers.content_disposition import attachment
 from sft_http.headers.ranges import Conditions, UnsatisfiableRangeError, requested_range
 from sft_http.resources.base import Resource
@@ -51,12 +51,12 @@ class Delivering(Resource):
         resp.content_length = len(span)
         if head:
             return
-        delivery = download.delivery(self.application, self.lanes, file, span, wire=wire_of(req))
+        stream = download.open_stream(self.application, self.lanes, file, span, handle=socket_handle_of(req))
         # Not left to the framework, which closes what it has begun to send, and nothing else.
-        at_end(req, delivery.let_go)
-        await delivery.prime()
+        add_cleanup(req, stream.release)
+        await stream.prime()
         await before_first_byte()
-        resp.stream = delivery
+        resp.stream = stream
 
     def _selected(self, req: Request, resp: Response, file: File, *, head: bool) -> ByteRange | None:
         """

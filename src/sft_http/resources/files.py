@@ -10,7 +10,7 @@ from sft_core.errors import FileTooLarge
 from sft_core.sharing.idempotency import IdempotentRequest
 from sft_core.values import FileName, Page
 from sft_http import schemas
-from sft_http.asgi.exchange import bound_body, require_whole_body
+from sft_http.asgi.exchange import limit_body, require_whole_body
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers.idempotency_key import key_of
 from sft_http.resources import uploads
@@ -80,7 +80,7 @@ class OneFile(UploadResource):
         terms, public = share_terms(query(req, *FIELDS))
         name, idempotency = FileName.parse(id), await self.idempotency(req, user)
         limit = self.settings.max_file_size
-        bound_body(req, limit, FileTooLarge(limit))
+        limit_body(req, limit, FileTooLarge(limit))
         async with self.lanes.limits.uploads.taken_by(user.id):
             received = await self.receive(
                 user,

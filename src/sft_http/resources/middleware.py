@@ -1,5 +1,5 @@
 """
-Middleware that every resource runs behind.
+Falcon middleware that runs before every resource.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from falcon.asgi import Request, Response
 
 from sft_adapters.settings import Settings
 from sft_core.errors import Busy
+from sft_http.asgi.connection import connection_of
 from sft_http.concurrency.thread_pools import Lane
 from sft_http.errors import UnsupportedTusVersion
 from sft_http.headers import tus
@@ -21,29 +22,32 @@ from sft_http.resources.tus import TusResource
 _OVERRIDDEN: Final = ("PATCH", "DELETE", "HEAD")
 
 
-class RouteNote:
+class RouteLogMiddleware:
     """
-    Falcon middleware that notes which route a request took, for the log.
+    Falcon middleware that records the template of the route for the access log.
     """
 
     async def process_resource(self, req: Request, _resp: Response, _resource: object, _params: object) -> None:
-        req.scope["sft.route"] = req.uri_template or ""
+        connection_of(req).route = req.uri_template or ""
 
 
-class Doorkeeper:
+class ConnectionLimitMiddleware:
     """
-    Falcon middleware that tells whoever came beyond the limit of connections to come again.
+    Falcon middleware that raises `Busy` for requests on a connection beyond the limit.
     """
 
     async def process_resource(self, req: Request, _resp: Response, resource: object, _params: object) -> None:
-        if isinstance(resource, Resource) and req.scope.get("sft.is_beyond", False):
-            raise Busy("every connection there may be is taken")
+        if isinstance(resource, Resource) and connection_of(req).over_limit:
+            raise Busy("the limit of connections is reached")
 
 
 @attrs.define
-class FirstCheck:
+class StorageReadyMiddleware:
     """
-    Falcon middleware for a storage that could not be looked at: no resource asks it before that went through.
+    Falcon middleware that runs a check of the storage before the first request that needs it.
+
+    The check was postponed at start, because the storage was unavailable. It runs again with each
+    request until it passes; its error is the response until then.
     """
 
     lane: Lane
@@ -57,17 +61,17 @@ class FirstCheck:
 
 
 @attrs.frozen
-class Speaking:
+class TusVersionMiddleware:
     """
-    Falcon middleware: every answer of tus names its version, and nothing of another one is looked at.
+    Falcon middleware that adds the tus version to every response of tus, and rejects any other version.
     """
 
     settings: Settings
 
     async def process_request(self, req: Request, _resp: Response) -> None:
         override = req.get_header("X-HTTP-Method-Override")
-        beneath = req.path.startswith(f"{self.settings.api_v1_prefix}/tus/")
-        if beneath and req.method == "POST" and override in _OVERRIDDEN:
+        is_tus_path = req.path.startswith(f"{self.settings.api_v1_prefix}/tus/")
+        if is_tus_path and req.method == "POST" and override in _OVERRIDDEN:
             req.method = override
 
     async def process_resource(self, req: Request, resp: Response, resource: object, _params: object) -> None:

@@ -31,8 +31,8 @@ _CAPABILITIES: Final = {
     "Tus-Extension": ",".join(tus.EXTENSIONS),
     "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),
 }
-EXPOSED: Final = (
-    *("Location", "Tus-Resumable", "Tus-Max-Size", *_CAPABILITIES),
+EXPOSED_HEADERS: Final = (
+    *("Location", "Tus-Resumable", "Tus-Max-Size", *_SPOKEN),
     *("Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Expires", "Upload-Concat"),
     "X-File-Id",
 )

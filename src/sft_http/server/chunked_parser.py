@@ -1,191 +1,148 @@
 """
-How a connection takes in a body that comes in small pieces: so many at a time, and joined.
+Bounds on bodies that arrive in small pieces: chunks a feed, bytes of framing, pieces in the queue.
 
-A quarter of a million bytes may come at once, in chunks of one byte each. Taken as one they would
-hold the event loop for a third of a second, for each connection that sends so, and every byte would
-be handed on by itself. Here others have their turn in between, and what has come is handed on
-together.
+A quarter of a mebibyte may arrive at once in chunks of one byte. Parsed in one go it would block the
+event loop for a third of a second for each such connection. So a feed parses a limited number of
+chunks, and the protocol continues with the rest after other connections (`RoundRobin`).
 """
 
 from __future__ import annotations
 
-import re
-from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
-from gunicorn.asgi.parser import InvalidChunkExtension, InvalidChunkSize, PythonProtocol
-from gunicorn.asgi.protocol import BodyReceiver
-from gunicorn.http.body import CHUNK_EXT_RE
+from gunicorn.asgi.parser import InvalidChunkExtension
 
-CHUNKS_AT_ONCE: Final = 256
-"""How many chunks are taken before others have their turn: a few hundred microseconds."""
-JOINED_BYTES: Final = 32 << 10
-"""How long a piece may get while it waits: too short to count as one that comes fast (`sft_http.asgi.exchange`)."""
-MAX_EXCESS: Final = 16 << 10
-"""How many bytes the lines between a body's chunks may have beyond what they need."""
+from sft_http.server.gunicorn_internals import BodyQueue, RequestParser
 
-_FREE_BYTES: Final = 16
-"""What each line may have, so that a body may come byte by byte."""
-_FREE_BYTES_PER_BYTE: Final = 2
-"""What it may have beside for each byte of its chunk."""
-_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]+)" + CHUNK_EXT_RE.pattern + rb"\r\n")
-_END: Final = b"\r\n"
+MAX_CHUNKS_PER_FEED: Final = 64
+"""How many chunks are parsed before other connections are served: 0.6 milliseconds."""
+MAX_COALESCED_BYTES: Final = 32 << 10
+"""The length up to which queued pieces are joined."""
+MAX_FRAMING_BYTES: Final = 16 << 10
+"""By how many bytes the lines between a body's chunks may exceed their allowance; also the length of one line."""
+
+_FRAMING_BYTES_PER_CHUNK: Final = 16
+"""The allowance of each line, so that a body may arrive byte by byte."""
+_FRAMING_BYTES_PER_BYTE: Final = 2
+"""The further allowance of a line for each byte of its chunk."""
+_CRLF_BYTES: Final = 2
 
 
-class PatientParser(PythonProtocol):  # type: ignore[misc]  # gunicorn ships no types
+class BoundedChunkParser(RequestParser):
     """
-    gunicorn's parser, which takes no more than `CHUNKS_AT_ONCE` of a chunked body each time it is fed.
+    gunicorn's parser, which parses at most `MAX_CHUNKS_PER_FEED` chunks a feed, and bounds their framing.
 
-    What it takes by itself is whole and well-formed (RFC 9112, section 7.1). Every line it does not
-    know is its base class's to judge, and so are trailers: nothing passes here that would not there.
-    Extensions mean nothing to anybody here, and their length is bounded (RFC 9112, section 7.1.1).
+    Chunk extensions have no meaning here, and their length is bounded (RFC 9112, section 7.1.1).
     """
 
-    is_behind: bool
-    """Whether chunks are left that could be taken: an empty `feed` goes on with them."""
-    _buffer: bytearray
-    _chunk_state: str
-    _chunk_size: int
-    _chunk_remaining: int
-    _scan_from: int
-
-    def __init__(self, **named: Any) -> None:  # noqa: ANN401 (the base class's own)
-        super().__init__(**named)
-        self.is_behind = False
-        self._excess = 0
+    def __init__(self, *, on_body: Callable[[bytes], object], **named: Any) -> None:  # noqa: ANN401 (the base class's)
+        super().__init__(on_body=self._pass_on, **named)
+        self._on_piece = on_body
+        self._backlog = bytearray()
+        self._chunks_left = MAX_CHUNKS_PER_FEED
+        self._line_bytes = self._framing_bytes = 0
 
     @property
-    def held(self) -> int:
+    def has_backlog(self) -> bool:
         """
-        How many bytes have come that it has not taken.
+        Whether a feed has stopped at its limit: an empty feed continues.
         """
-        return len(self._buffer)
+        return bool(self._backlog)
+
+    @property
+    def unparsed_bytes(self) -> int:
+        """
+        How many received bytes are not parsed.
+        """
+        return len(self.unparsed) + len(self._backlog)
+
+    def feed(self, data: bytes) -> None:
+        """
+        Parse received bytes, up to the limit of chunks.
+
+        Raises:
+            ParseError: the bytes are no valid HTTP/1.1, or a body has too much framing.
+        """
+        if len(data) < self.body_bytes_left and not self.unparsed:
+            # All of it is content: gunicorn's own way would copy it three times. The last byte of
+            # the body takes that way, which ends the request.
+            self.body_bytes_left -= len(data)
+            self._on_piece(data)
+            return
+        if self._backlog:
+            self.unparsed, self._backlog = self._backlog, bytearray()
+        self._chunks_left = MAX_CHUNKS_PER_FEED
+        super().feed(data)
 
     def reset(self) -> None:
         """
-        Begin with the next request.
+        Start with the next request.
         """
         super().reset()
-        self._excess = 0
+        self._framing_bytes = 0
 
-    def _parse_chunked_body(self) -> bool:
-        pieces: list[bytearray] = []
-        try:
-            self.is_behind = self._take(pieces)
-        finally:
-            # Also before something malformed: it has come, and an upload may go on behind it.
-            if pieces:
-                self._on_body(b"".join(pieces))
-        # They are few: trailers count as header fields.
-        return self._chunk_state == "trailer" and bool(super()._parse_chunked_body())
-
-    def _take(self, pieces: list[bytearray]) -> bool:
+    def find_line(self, limit: int, error: Exception) -> int:
         """
-        Take what may be taken at once; True if there is more.
+        Find the end of a line; raise `InvalidChunkExtension` if it is one between chunks and too long.
         """
-        left = CHUNKS_AT_ONCE
-        while self._buffer and self._chunk_state != "trailer":
-            if left <= 0:
-                return True
-            left -= self._take_whole_chunks(pieces, left)
-            left -= 1
-            if not self._take_step(pieces):
-                break
-        return False
-
-    def _take_whole_chunks(self, pieces: list[bytearray], limit: int) -> int:
-        """
-        Take as many chunks as have come from their sizes to their ends; returns how many.
-        """
-        # The beginning of a line that has been searched for its end is not looked at again with each byte that comes.
-        if self._chunk_state != "size" or self._scan_from:
-            return 0
-        buffer, at, taken = self._buffer, 0, 0
-        while taken < limit and (line := _SIZE_LINE.match(buffer, at, at + MAX_EXCESS)):
-            start = line.end()
-            size = int(line[1], 16)
-            end = start + size
-            if not size or not buffer.startswith(_END, end):
-                break
-            self._note_line(start - at, size)
-            pieces.append(buffer[start:end])
-            at = end + len(_END)
-            taken += 1
-        if taken:
-            del buffer[:at]
-            # Where the search for the end of a line would have gone on.
-            self._scan_from = 0
-        return taken
-
-    def _take_step(self, pieces: list[bytearray]) -> bool:
-        """
-        Take what has come of a chunk's content, or one line; False if its end has yet to come.
-        """
-        buffer = self._buffer
-        if self._chunk_state == "data":
-            piece = buffer[: self._chunk_remaining]
-            del buffer[: len(piece)]
-            pieces.append(piece)
-            self._chunk_remaining -= len(piece)
-            if not self._chunk_remaining:
-                self._chunk_state = "crlf"
-            return True
-        is_size = self._chunk_state == "size"
-        length = len(_END)
-        if is_size:
-            length += self._find_line(self._line_limit(), InvalidChunkSize("the line has no end"))
-        if not len(_END) <= length <= len(buffer):
-            return False
-        if length > MAX_EXCESS:
+        length = super().find_line(limit, error)
+        if length > MAX_FRAMING_BYTES - _CRLF_BYTES and self.is_at_chunk_size:
             raise InvalidChunkExtension("too long")
-        # The base class would go on to the end of whatever it finds in its buffer.
-        self._buffer = buffer[:length]
-        try:
-            super()._parse_chunked_body()
-        finally:
-            del buffer[:length]
-            self._buffer = buffer
-        if is_size:
-            self._note_line(length, self._chunk_size)
-        return True
+        self._line_bytes = length + _CRLF_BYTES
+        return length
 
-    def _note_line(self, length: int, size: int) -> None:
+    def _pass_on(self, piece: bytes) -> None:
         """
-        Count what the line before a chunk of that size has beyond its need; `InvalidChunkExtension` if it is too much.
+        Pass on a piece of a body, and end the feed at the limit of chunks.
+
+        Raises:
+            InvalidChunkExtension: the lines between the body's chunks exceed their allowance.
         """
-        self._excess += length - _FREE_BYTES - _FREE_BYTES_PER_BYTE * size
-        if self._excess < 0:
-            self._excess = 0
-        elif self._excess > MAX_EXCESS:
-            raise InvalidChunkExtension("too many bytes that are no content")
+        if not self.is_chunked:
+            self._on_piece(piece)
+            return
+        if self._line_bytes:
+            # The first piece of a chunk, behind the line with its size.
+            allowed = _FRAMING_BYTES_PER_CHUNK + _FRAMING_BYTES_PER_BYTE * self.chunk_size
+            excess = self._framing_bytes + self._line_bytes - allowed
+            self._line_bytes, self._framing_bytes = 0, max(0, excess)
+            if excess > MAX_FRAMING_BYTES:
+                raise InvalidChunkExtension("too many bytes that are no content")
+        self._on_piece(piece)
+        self._chunks_left -= 1
+        if not self._chunks_left:
+            # The base class parses until its buffer is empty.
+            self.unparsed, self._backlog = bytearray(), self.unparsed
 
 
-class JoiningReceiver(BodyReceiver):  # type: ignore[misc]  # gunicorn ships no types
+class CoalescingReceiver(BodyQueue):
     """
-    gunicorn's queue of the pieces of a body that have come, in which small ones become one.
+    gunicorn's queue of a body's pieces, which joins small ones.
 
-    So few of them wait, however small they came: bytes that wait are counted, and what each piece
-    costs beside them is not.
+    So the queue is short however small the pieces are: their bytes are counted, but not the memory
+    that each piece occupies beside them.
     """
-
-    _chunks: deque[bytes | bytearray]
-    _buffered: int
 
     def feed(self, chunk: bytes) -> None:
         """
-        Put a piece behind those that wait, or add it to the last one.
+        Add a piece to the queue, or to its last piece.
         """
-        if not self._chunks or len(self._chunks[-1]) + len(chunk) > JOINED_BYTES:
+        pieces = self.pieces
+        if not pieces or len(pieces[-1]) + len(chunk) > MAX_COALESCED_BYTES:
             super().feed(chunk)
             return
-        last = self._chunks[-1]
+        last = pieces[-1]
         if not isinstance(last, bytearray):
-            self._chunks[-1] = last = bytearray(last)
+            pieces[-1] = last = bytearray(last)
         last += chunk
-        self._buffered += len(chunk)
+        self.count_queued(len(chunk))
 
-    def _pop_chunk(self) -> dict[str, Any]:
-        message: dict[str, Any] = super()._pop_chunk()
-        # The application is promised bytes; those that were joined to none are not copied.
+    def next_message(self) -> dict[str, Any]:
+        """
+        Remove the first piece from the queue and return it as an ASGI message.
+        """
+        message = super().next_message()
+        # ASGI requires bytes; a piece that was never joined is not copied.
         message["body"] = bytes(message["body"])
         return message

@@ -1,9 +1,9 @@
 """
-How many connections a worker lets in, and what becomes of the others.
+The limit of connections of a worker, within the file descriptors of its process.
 
-A process that runs out of file descriptors breaks off what it has begun. So the door closes before:
-those beyond the limit are told to come again, all but who asks for `/health`, and those beyond the
-few places there are for that wait in the kernel until somebody leaves.
+A process without free descriptors fails in the middle of requests. So a worker accepts fewer
+connections than it has descriptors for. On a few connections beyond the limit every request but
+`/health` receives the error "busy". Further ones wait in the kernel until another connection ends.
 """
 
 from __future__ import annotations
@@ -20,32 +20,35 @@ from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
 
 _BASE: Final = 32
-"""Descriptors of a process itself: its log, its loop, its listening sockets, its libraries."""
+"""Descriptors of the process itself: its log, its event loop, its listening sockets, its libraries."""
 _PER_CONNECTION: Final = 2
-"""The connection's socket and the handle that threads have of it."""
+"""The connection's socket and the handle by which threads send."""
 _PER_THREAD: Final = 2
-"""A blob that is read or written, and its folder."""
+"""A blob that is read or written, and its directory."""
 _PER_DATABASE_CONNECTION: Final = 3
-"""A SQLite database, its log and its index; others have one."""
-_SPARE: Final = 16
+"""A SQLite database, its write-ahead log and its shared index; other databases need one."""
+_RESERVE: Final = 16
 RETRY_SECONDS: Final = 0.05
 _BACKLOG: Final = 2048
-"""How many connections may wait in the kernel."""
+"""How many connections may wait in the kernel to be accepted."""
 
 
 @attrs.frozen
-class Room:
+class ConnectionLimits:
     """
-    So many connections are served; of `spare` more each is answered "busy", or about its health.
+    A worker serves `max_connections`; on `reserve` more it responds "busy", or to `/health`.
     """
 
-    served: int
-    spare: int
+    max_connections: int
+    reserve: int
 
     @classmethod
-    def of(cls, settings: Settings, *, descriptors: int) -> Room:
+    def from_settings(cls, settings: Settings, *, descriptors: int) -> ConnectionLimits:
         """
-        As many as are set, or as a process has descriptors for; `ConfigurationError` if that is none.
+        Return the configured limit, or a lower one if the process has too few descriptors.
+
+        Raises:
+            ConfigurationError: there are not enough descriptors for four connections.
         """
         threads = settings.control_threads + settings.transfer_threads + settings.hash_concurrency + 1
         others = _BASE + _PER_THREAD * settings.transfer_threads
@@ -57,35 +60,39 @@ class Room:
             raise ConfigurationError(
                 f"a process may open {descriptors} files here (`ulimit -n`), and a worker needs {needed} at least"
             )
-        room = (descriptors - others) // _PER_CONNECTION
-        spare = min(_SPARE, room // 4)
-        return cls(min(settings.max_connections, room - spare), spare)
+        available = (descriptors - others) // _PER_CONNECTION
+        reserve = min(_RESERVE, available // 4)
+        return cls(min(settings.max_connections, available - reserve), reserve)
 
 
-class Door(socket.socket):
+class ThrottledListener(socket.socket):
     """
-    A listening socket that lets nobody in while `is_open` says no.
+    A listening socket that accepts no connection while `has_capacity` returns False.
     """
 
-    def __init__(self, listener: socket.socket, is_open: Callable[[], bool], entered: Callable[[], None]) -> None:
+    def __init__(
+        self, listener: socket.socket, has_capacity: Callable[[], bool], on_accept: Callable[[], None]
+    ) -> None:
         super().__init__(fileno=listener.detach())
-        self._is_open = is_open
-        self._entered = entered
+        self._has_capacity = has_capacity
+        self._on_accept = on_accept
 
     def accept(self) -> tuple[socket.socket, Any]:
         """
-        Let the next one in; `OSError` as if descriptors had run out while there is no room.
+        Accept a connection.
 
-        The event loop then lets `RETRY_SECONDS` pass before it tries again.
+        Raises:
+            OSError: there is no capacity; the number is that of exhausted descriptors, after which
+                the event loop tries again in `RETRY_SECONDS`.
         """
-        if not self._is_open():
+        if not self._has_capacity():
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         found = super().accept()
-        self._entered()
+        self._on_accept()
         return found
 
     def listen(self, backlog: int = _BACKLOG) -> None:
         """
-        Begin to listen; the event loop would have few connections wait.
+        Listen with a backlog of at least `_BACKLOG`; the event loop asks for less.
         """
         super().listen(max(backlog, _BACKLOG))

@@ -1,5 +1,5 @@
 """
-Long work on the event loop, in short stretches: one in each turn of the loop, whoever wants it.
+Round-robin scheduling of long work on the event loop: one short step in each iteration.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ import attrs
 
 
 @attrs.frozen
-class Turns:
+class RoundRobin:
     """
-    Lets those that have more to do than fits into a turn of the event loop go on one after the other.
+    A queue of steps of which one runs in each iteration of the event loop.
 
-    However many they are, everybody else waits for one stretch at a time.
+    However many steps are queued, all other callbacks wait for one step at a time.
     """
 
-    _waiting: deque[Callable[[], None]] = attrs.field(factory=deque, init=False)
+    _queue: deque[Callable[[], None]] = attrs.field(factory=deque, init=False)
 
-    def wait(self, stretch: Callable[[], None]) -> None:
+    def enqueue(self, work: Callable[[], None]) -> None:
         """
-        Have a stretch of work done once those that came before have had their turns.
+        Run a step once those that were enqueued before it have run.
         """
-        self._waiting.append(stretch)
-        if len(self._waiting) == 1:
+        self._queue.append(work)
+        if len(self._queue) == 1:
             asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
-        stretch = self._waiting.popleft()
-        if self._waiting:
+        work = self._queue.popleft()
+        if self._queue:
             # Not run before everything that is ready now: the loop takes up in its next turn what is added in this one.
             asyncio.get_running_loop().call_soon(self._next)
-        stretch()
+        work()

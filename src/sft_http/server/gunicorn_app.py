@@ -1,5 +1,5 @@
 """
-The REST service as a running server: gunicorn, its workers, and what each of them owns.
+The gunicorn application of `sft serve`: its options, its workers and their resources.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
 from sft_http.app import create_app
 from sft_http.concurrency.memory_budgets import Limits
 from sft_http.concurrency.thread_pools import Lanes
-from sft_http.server.connection_limit import Room
+from sft_http.server.connection_limit import ConnectionLimits
 from sft_http.server.json_logging import logging_config
 from sft_http.server.malloc import give_back
-from sft_http.server.sweep_thread import Sweeper
+from sft_http.server.sweep_thread import SweepThread
 
 log: Final = logging.getLogger("sft.server")
 
@@ -39,25 +39,25 @@ _DESCRIPTORS: Final = 65_536
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     """
-    gunicorn with our settings; every worker builds an application of its own after the fork.
+    gunicorn with the service's settings; every worker builds an application after the fork.
     """
 
-    def __init__(self, settings: Settings, room: Room, options: dict[str, Any]) -> None:
+    def __init__(self, settings: Settings, connection_limits: ConnectionLimits, options: dict[str, Any]) -> None:
         self.settings = settings
-        self.room = room
+        self.connection_limits = connection_limits
         self._options = options
-        self._owned = ExitStack()
+        self._resources = ExitStack()
         self._application: Application | None = None
         super().__init__()
 
     def load_config(self) -> None:
         for name, value in self._options.items():
             self.cfg.set(name, value)
-        self.cfg.set("worker_exit", lambda _server, _worker: self._owned.close())
+        self.cfg.set("worker_exit", lambda _server, _worker: self._resources.close())
 
     def reload(self) -> None:
         """
-        Let the next workers have the key ring as its files are now; called on SIGHUP, before the first of them.
+        Read the key files again for the next workers; called on SIGHUP, before the first one starts.
         """
         try:
             self.settings = with_keys_read_again(self.settings)
@@ -67,18 +67,21 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def load(self) -> App[Any, Any]:
         """
-        Build the application; called in each worker, so no connection ever crosses a fork.
+        Build the application; called in each worker, because no connection may be shared over a fork.
+
+        Raises:
+            SystemExit: the storage cannot be used as configured; gunicorn then ends the service.
         """
         settings = self.settings
-        # While the server reloads, an old worker may hold what only one process may have: it is
-        # waited for as long as it takes, for a worker that cannot start would end the server.
-        opened = self._owned.enter_context(open_unchecked(settings, wait_seconds=math.inf))
-        first_check: Callable[[], None] | None = None
+        # During a reload an old worker may hold the lock of the single writer. The wait is unlimited,
+        # because a worker that cannot start would end the service.
+        opened = self._resources.enter_context(open_unchecked(settings, wait_seconds=math.inf))
+        storage_check: Callable[[], None] | None = None
         try:
             opened.check()
         except Unavailable:
-            # A worker that ends would end the service; this one answers 503 until it is there.
-            first_check = _ending_the_worker(opened.check)
+            # A worker that ends would end the service; this one responds 503 until the storage is available.
+            storage_check = _stop_worker_on_failure(opened.check)
         except ConfigurationError as error:
             log.critical("%s", error.detail)
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
@@ -91,49 +94,52 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             queue_wait_seconds=settings.queue_wait_seconds,
             limits=Limits.of(settings),
         )
-        self._owned.callback(lanes.close)
+        self._resources.callback(lanes.close)
         if settings.sweep_interval_seconds:
-            sweeper = Sweeper(
+            sweep_thread = SweepThread(
                 opened.application.sweep_in_turn,
                 check=opened.check,
                 interval_seconds=settings.sweep_interval_seconds,
                 stop_seconds=settings.cleanup_seconds,
             )
-            self._owned.callback(sweeper.close)
-            sweeper.start()
+            self._resources.callback(sweep_thread.close)
+            sweep_thread.start()
         self._application = opened.application
-        return create_app(opened.application, settings=settings, lanes=lanes, first_check=first_check)
+        return create_app(opened.application, settings=settings, lanes=lanes, storage_check=storage_check)
 
-    def let_go(self) -> None:
+    def trim_memory(self) -> None:
         """
-        Let the system have the memory that nobody uses; in a worker, now and then.
+        Return unused memory to the system; a worker calls it every few seconds.
         """
         if self._application is not None:
             self._application.read_file.let_go()
         give_back()
 
 
-def _ending_the_worker(check: Callable[[], None]) -> Callable[[], None]:
+def _stop_worker_on_failure(check: Callable[[], None]) -> Callable[[], None]:
     """
-    The check of a storage that was away at the start: if it will not do, this process ends.
+    Return a check of a storage that was unavailable at the start; if it fails, this process ends.
 
-    Its successor finds the same at its own start and ends the service with the reason.
+    Its successor fails at its own start for the same reason, and gunicorn ends the service with it.
     """
 
     def checked() -> None:
         try:
             check()
         except ConfigurationError as error:
-            log.critical("the storage cannot be served: %s", error.detail)
+            log.critical("the storage cannot be used: %s", error.detail)
             os.kill(os.getpid(), signal.SIGTERM)
             raise DatabaseUnavailable from None
 
     return checked
 
 
-def listening(host: str, port: int) -> socket.socket:
+def bound_socket(host: str, port: int) -> socket.socket:
     """
-    A socket bound to an address; `ConfigurationError` says why there is none.
+    Return a socket that is bound to an address.
+
+    Raises:
+        ConfigurationError: the address cannot be resolved or bound.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -151,16 +157,16 @@ def listening(host: str, port: int) -> socket.socket:
 
 def run(settings: Settings, *, bound: socket.socket, workers: int, when_ready: Callable[[], None]) -> None:
     """
-    Serve until SIGTERM or SIGINT; requests under way then have the graceful time to finish.
+    Serve until SIGTERM or SIGINT; requests in progress then have the graceful timeout to finish.
 
-    The socket is the server's from then on, and closed by it.
+    The server takes ownership of the socket, and closes it.
     """
-    room = Room.of(settings, descriptors=_raise_descriptor_limit())
-    # Its connections inherit it. Left alone the kernel keeps up to megabytes for each client that reads nothing.
+    connection_limits = ConnectionLimits.from_settings(settings, descriptors=_raise_descriptor_limit())
+    # Connections inherit the option. By default the kernel buffers megabytes for each client that reads nothing.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.unsent_kib << 10)
     found = options(settings, workers=workers) | {"bind": f"fd://{bound.detach()}"}
-    server = Server(settings, room, found | {"when_ready": lambda _server: when_ready()})
-    # Workers share the memory of what is there by now, until a collection writes to it: some 15 MiB each.
+    server = Server(settings, connection_limits, found | {"when_ready": lambda _server: when_ready()})
+    # Workers share the memory of existing objects until a garbage collection writes to it: about 15 MiB each.
     gc.collect()
     gc.freeze()
     server.run()
@@ -168,9 +174,9 @@ def run(settings: Settings, *, bound: socket.socket, workers: int, when_ready: C
 
 def _raise_descriptor_limit() -> int:
     """
-    Let each process open as many files as the system allows it; returns how many that is.
+    Raise the soft limit of open files to what the system allows, and return it.
 
-    The usual soft limit of 1024 is there for programs that pass descriptors to `select`.
+    The usual soft limit of 1024 exists for programs that pass descriptors to `select`.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
@@ -182,21 +188,21 @@ def _raise_descriptor_limit() -> int:
 
 def options(settings: Settings, *, workers: int) -> dict[str, Any]:
     """
-    Gunicorn's settings: what the contract asks for, and nothing it would do beyond that.
+    Return gunicorn's options: those that the service promises, with its other features disabled.
     """
     return {
         "workers": workers,
         "worker_class": "sft_http.server.worker.SftWorker",
         "proc_name": "sft",
-        # The pure parser is the one whose limits and refusals our tests know.
+        # The limits and errors of the parser in Python are the ones that the tests examine.
         "http_parser": "python",
         "asgi_loop": "asyncio",
         "asgi_lifespan": "off",
-        # A client that is gone is told to the application at once, which aborts its upload.
+        # After a disconnect the application is cancelled at once, and aborts its upload.
         "asgi_disconnect_grace_period": 0,
         "control_socket_disable": True,
         "header_map": "refuse",
-        # The main process ends its workers then; they stop serving earlier (`SftWorker`).
+        # The main process kills its workers after this time; they stop serving earlier (`SftWorker`).
         "graceful_timeout": settings.graceful_stop_seconds + settings.cleanup_seconds,
         "keepalive": settings.keepalive_seconds,
         "timeout": settings.worker_timeout_seconds,

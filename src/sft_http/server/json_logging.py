@@ -1,8 +1,8 @@
 """
-Logs as JSON, one object a line, for people with `jq` and for machines.
+Logs as JSON, one object a line.
 
-What a line may hold is decided where it is logged: an event's own fields go in `extra={"fields":
-{...}}`. Exceptions are logged with their stack and never with the values of variables.
+The caller decides which values a line contains: the fields of an event are passed in
+`extra={"fields": {...}}`. Exceptions are logged with their stack, without the values of variables.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 class JsonFormatter(logging.Formatter):
     """
-    Writes a record as one JSON object: time (RFC 3339, UTC), level, logger, message, own fields.
+    Formats a record as one JSON object: time (RFC 3339, UTC), level, logger, message, own fields.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -35,9 +35,9 @@ class JsonFormatter(logging.Formatter):
 
 
 @contextmanager
-def lines_of_a_start() -> Iterator[None]:
+def json_logs_during_startup() -> Iterator[None]:
     """
-    Write what is logged before the server sets logs up as JSON lines, too.
+    Write JSON lines also before the server has configured its logs.
     """
     handler, logger = logging.StreamHandler(), logging.getLogger("sft")
     handler.setFormatter(JsonFormatter())
@@ -50,10 +50,10 @@ def lines_of_a_start() -> Iterator[None]:
 
 def logging_config(*, debug: bool) -> dict[str, Any]:
     """
-    A `logging.config.dictConfig` that sends everything to standard error as JSON lines.
+    Return a `logging.config.dictConfig` that writes all logs to standard error as JSON lines.
     """
     level = "DEBUG" if debug else "INFO"
-    here = {"handlers": ["json"], "propagate": False}
+    json_only = {"handlers": ["json"], "propagate": False}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -61,11 +61,11 @@ def logging_config(*, debug: bool) -> dict[str, Any]:
         "handlers": {"json": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
         "root": {"level": "WARNING", "handlers": ["json"]},
         "loggers": {
-            "sft": here | {"level": level},
-            # Speaks only if `DB_ECHO` is on, and would bring a handler of its own.
-            "sqlalchemy.engine.Engine": here,
-            # The server tells of each worker's start at INFO; that a person reads once, at start.
-            "gunicorn.error": here | {"level": "INFO" if debug else "WARNING"},
-            "gunicorn.access": here | {"level": "WARNING"},
+            "sft": json_only | {"level": level},
+            # Logs only with `DB_ECHO`, and would add a handler of its own.
+            "sqlalchemy.engine.Engine": json_only,
+            # gunicorn logs the start of each worker at INFO, which the service reports itself.
+            "gunicorn.error": json_only | {"level": "INFO" if debug else "WARNING"},
+            "gunicorn.access": json_only | {"level": "WARNING"},
         },
     }

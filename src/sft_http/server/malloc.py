@@ -1,5 +1,5 @@
 """
-Where the C library takes memory from, and how much of it it keeps.
+Limits on how much freed memory the C library keeps.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from typing import Final
 
 _MIB: Final = 1 << 20
 _OPTIONS: Final = {
-    -8: 1,  # M_ARENA_MAX: one heap
-    -3: 3 * _MIB,  # M_MMAP_THRESHOLD: what is larger goes back at once, a piece of a body is used again
-    -1: 8 * _MIB,  # M_TRIM_THRESHOLD: what is kept at the end of the heap
+    -8: 1,  # M_ARENA_MAX: one arena
+    -3: 3 * _MIB,  # M_MMAP_THRESHOLD: larger blocks are unmapped when freed; pieces of bodies are smaller and reused
+    -1: 8 * _MIB,  # M_TRIM_THRESHOLD: free memory kept at the end of the heap
 }
 """Options of glibc's `mallopt(3)`, by their numbers in its `malloc.h`."""
 
 
-def share_one_heap() -> None:
+def limit_arenas() -> None:
     """
-    Let all threads of this process take memory from one heap; to be called before there are any.
+    Make all threads of this process allocate from one arena; call it before threads are started.
 
-    By default glibc gives each thread a heap of its own, and each keeps some of what was freed for
-    its next use: megabytes, as transfers take them by the megabyte. One heap has to keep some, too,
-    or every piece of a body is taken from the kernel anew, page by page. Other libraries have no
-    such heaps, and nothing is done.
+    By default glibc creates an arena for each thread, and each keeps megabytes of freed memory for
+    reuse, because transfers allocate megabytes at once. One arena must keep some memory as well:
+    otherwise the kernel would map every piece of a body again, page by page. Other C libraries have
+    no arenas, and the function does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -33,10 +33,10 @@ def share_one_heap() -> None:
 
 def give_back() -> None:
     """
-    Let the system have what the heap keeps and nobody uses, down to the last page of it.
+    Return all unused pages of the heap to the system.
 
-    By itself glibc gives back only what lies at the end, behind the last little thing that is still
-    in use; so a busy moment would stay to be seen for ever. It takes a millisecond.
+    By default glibc returns only pages at the end of the heap, behind the last block in use, so a
+    moment of high load would occupy its memory for good. The call takes a millisecond.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -1,8 +1,8 @@
 """
-One client's connection: gunicorn's protocol, with what it does by itself brought to our contract.
+One client's connection: gunicorn's protocol, with the behaviour that the service promises.
 
-Requests that never reach the application (malformed, too long, too slow, without a host) are
-answered by the server alone. Here these answers become problem details like all others.
+A request that does not reach the application (malformed, too long, too slow, without a host) has a
+response with problem details, like any other.
 """
 
 from __future__ import annotations
@@ -17,52 +17,28 @@ from typing import Any, Final
 
 import attrs
 from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
-from gunicorn.asgi.protocol import ASGIProtocol
 
-from sft_http import problems
-from sft_http.asgi.exchange import completed_headers, log_exchange
-from sft_http.asgi.socket_handle import Sent, Wire
+from sft_http.asgi.connection import SCOPE_KEY, Connection
+from sft_http.asgi.exchange import log_exchange
+from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.min_rate import Pace
-from sft_http.errors import RequestTimeout
-from sft_http.server.chunked_parser import JoiningReceiver, PatientParser
+from sft_http.server.chunked_parser import BoundedChunkParser, CoalescingReceiver
+from sft_http.server.error_response import problem_response
+from sft_http.server.gunicorn_internals import BodyQueue, ConnectionProtocol
 
-_DETAILS: Final = {
-    400: ("malformed-request", "The request is not well-formed HTTP/1.1."),
-    408: (RequestTimeout.code, RequestTimeout.public),
-    414: ("uri-too-long", "The request target is too long."),
-    431: ("headers-too-large", "The request header fields are too large."),
-    501: ("transfer-coding-not-supported", "The transfer coding is not supported."),
-}
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
-"""What a Host may be made of (RFC 3986, section 3.2.2, with a port)."""
+"""The characters of a Host (RFC 3986, section 3.2.2, with a port)."""
 _AUTHORITY: Final = re.compile(r"\Ahttps?://[^/?#]*", flags=re.IGNORECASE)
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n){0,64}")
-"""Those before a request that are passed over; a hundred thousand of them may come at once."""
-_INTERNAL: Final = ("internal-error", "The server could not answer this request.")
-
-
-def problem_response(status: int, *, request_id: str, over_tls: bool) -> bytes:
-    """
-    A whole HTTP/1.1 response with a problem details body (RFC 9457) that ends the connection.
-    """
-    code, detail = _DETAILS.get(status, _INTERNAL)
-    body = problems.body_of(status=status, code=code, detail=detail, instance=problems.instance_of(request_id))
-    own = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"connection", b"close")]
-    own.append((b"content-length", str(len(body)).encode()))
-    headers = completed_headers(own, request_id=request_id, over_tls=over_tls)
-    lines = [
-        f"HTTP/1.1 {status} {problems.phrase(status)}".encode(),
-        *(name + b": " + value for name, value in headers),
-    ]
-    return b"\r\n".join([*lines, b"", body])
+"""Empty lines before a request that are ignored; a hundred thousand of them may arrive at once."""
 
 
 def _unacknowledged(transport: asyncio.BaseTransport) -> int:
     """
-    How many bytes the kernel holds that the other side has not acknowledged; 0 where it cannot tell.
+    Return how many sent bytes the client has not acknowledged; 0 on systems that do not report it.
 
-    The kernel takes megabytes at once and then none for long: what it has taken tells nothing of
-    how fast the client is.
+    The kernel accepts megabytes at once and then nothing for long, so what it has accepted does not
+    show how fast the client is.
     """
     connection = transport.get_extra_info("socket")
     try:
@@ -71,114 +47,204 @@ def _unacknowledged(transport: asyncio.BaseTransport) -> int:
         return 0
 
 
-@attrs.frozen
-class _Inflow:
+@attrs.define(eq=False)
+class _ServerConnection(Connection):
     """
-    Implements `sft_http.asgi.socket_handle.Inflow` for a body of an announced length.
-
-    Its last byte is left to the parser, which so ends the request as always, whatever follows it.
+    A request's connection, as gunicorn serves it.
     """
 
     _protocol: SftProtocol
-    _parser: Any
-    _receiver: Any
+    _body: BodyQueue | None
 
-    def begin(self) -> int:
-        if self._receiver.buffered or self._parser._state != "body":  # noqa: SLF001 (no other way to know)
-            return 0
-        left = int(self._parser._body_remaining) - 1  # noqa: SLF001 (it offers no other)
-        if left:
-            self._protocol._pause_reading()  # noqa: SLF001 (it offers no other)
-        else:
-            self.end()
-        return left
+    @property
+    def over_limit(self) -> bool:
+        return self._protocol.over_limit
 
-    def took(self, count: int) -> None:
-        self._parser._body_remaining -= count  # noqa: SLF001 (it offers no other)
+    def is_stalled(self) -> bool:
+        return self._body is not None and self._body.has_timed_out
 
-    def end(self) -> None:
-        self._protocol._resume_reading()  # noqa: SLF001 (it offers no other)
+    def is_disconnected(self) -> bool:
+        return self._protocol.is_lost or self._protocol.transport.is_closing()
+
+    def abort(self) -> None:
+        self._protocol.close()
+
+    def open_socket_handle(self) -> SocketHandle | None:
+        """
+        None over TLS, without a free file descriptor, or after a disconnect.
+        """
+        if self._protocol.is_tls or self._protocol.transport.is_closing():
+            return None
+        try:
+            return SocketHandle(self._protocol.transport)
+        except OSError:
+            return None
 
 
-class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
+@attrs.define
+class _Response:
+    """
+    The response of the present request.
+    """
+
+    declared_bytes: int | None
+    """The length that its head declares, if it does."""
+    announces_close: bool
+    written_bytes: int = 0
+    """How much of its body the event loop has written."""
+
+
+class SftProtocol(ConnectionProtocol):
     """
     One client's connection.
     """
 
-    _callback_parser: Any
-    _body_receiver: Any
-    _closed: bool
-    _awaiting_request: bool
-    _conn_lost_handled: bool
-    _is_answering = False
+    over_limit: bool
+    """Whether the worker had as many connections as it serves when this one was accepted."""
+    _is_responding = False
     _is_half_closed = False
-    _is_behind = False
+    _has_backlog = False
+    _connection: Connection | None = None
+    _response: _Response | None = None
     _head_timer: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        # Whoever writes is made to wait until all has left: then a thread may send the next piece
-        # by itself, and no more is held for a client than what it was given last.
+        # The application waits until everything is sent: then a thread may send the next piece, and
+        # no more is in memory for a client than the last piece.
         transport.set_write_buffer_limits(high=0, low=0)
         self.worker.connections.add(self)
-        self._is_beyond = len(self.worker.connections) > self.worker.app.room.served
-        self._handed_over = self._taken = 0
+        self.over_limit = len(self.worker.connections) > self.worker.app.connection_limits.max_connections
+        self._written_bytes = self._acknowledged_bytes = 0
         self._pace: Pace = self.worker.new_pace()
-        # On a connection that is kept, the next head has to come before the server's own timer.
+        # On a connection that is kept, gunicorn's own timer bounds the wait for the next head.
         self._head_timer = self.worker.loop.call_later(
-            self.worker.app.settings.header_timeout_seconds, self._head_is_late
+            self.worker.app.settings.header_timeout_seconds, self._on_header_timeout
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self in self.worker.connections:
             self.worker.connections.remove(self)
-            self.worker.inside -= 1
+            self.worker.accepted -= 1
         self._head_timer.cancel()
+        # Without the cycle of references its memory is freed with the request.
+        self._connection = None
         super().connection_lost(exc)
 
-    def _head_is_late(self) -> None:
-        if not self._closed:
-            self._send_error_response(408, "")
-            self._end_idle()
+    def _on_header_timeout(self) -> None:
+        if not self.is_closed:
+            self.send_error(408)
+            self._close_idle()
 
-    def end_if_idle(self) -> None:
+    def close_if_idle(self) -> None:
         """
-        Close the connection if no request is under way on it.
+        Close the connection if no request is in progress on it.
         """
-        if self._awaiting_request and not self._closed:
-            self._end_idle()
+        if self.is_idle and not self.is_closed:
+            self._close_idle()
 
-    def _end_idle(self) -> None:
-        self._close_transport()
-        self._request_ready.set()
+    def _close_idle(self) -> None:
+        self.close()
+        self.wake()
 
-    def end_if_too_slow(self, seconds: float) -> None:
+    def abort_if_too_slow(self, seconds: float) -> None:
         """
-        Break the connection off if its client takes what it is sent too slowly; told each so many seconds.
+        Abort the connection if its client accepts the response too slowly.
+
+        `seconds` is the time since the last call.
         """
         waiting = self.transport.get_write_buffer_size() + _unacknowledged(self.transport)
-        # What a thread is sending by itself is counted when it has ended: never backwards.
-        taken = max(self._taken, self._handed_over - waiting)
-        moved, self._taken = taken - self._taken, taken
+        # What a thread is sending is counted after the kernel has accepted it: never backwards.
+        acknowledged = max(self._acknowledged_bytes, self._written_bytes + self._sent_by_threads - waiting)
+        moved, self._acknowledged_bytes = acknowledged - self._acknowledged_bytes, acknowledged
         if not self._pace.keeps_up(waited_seconds=seconds if waiting else 0.0, moved_bytes=moved):
             self.transport.abort()
 
-    def _send_body(self, body: bytes, *arguments: object) -> None:
-        self._handed_over += len(body)
-        if not isinstance(body, Sent):
-            super()._send_body(body, *arguments)
+    @property
+    def _sent_by_threads(self) -> int:
+        return self._connection.sent_by_threads if self._connection is not None else 0
 
-    def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
-        del message, extra_headers  # They may quote the request; they go to nobody.
-        if self._closed or self.transport.is_closing():
+    def build_scope(self, *arguments: object) -> dict[str, Any]:
+        """
+        Build the scope of a request, with its `Connection`.
+        """
+        scope = super().build_scope(*arguments)
+        # RFC 9112, section 3.2.2: the absolute form, which a proxy sends, names the same resource.
+        if not scope["path"].startswith("/"):
+            scope["path"] = _AUTHORITY.sub("", scope["path"]) or "/"
+            scope["raw_path"] = _AUTHORITY.sub("", scope["raw_path"].decode("latin-1")).encode("latin-1") or b"/"
+        self._written_bytes += self._sent_by_threads
+        self._connection = scope[SCOPE_KEY] = _ServerConnection(self, self.body)
+        self._response = None
+        return scope
+
+    def send_head(self, status: int, headers: Sequence[tuple[bytes, bytes]], request: object, *, close: bool) -> None:
+        """
+        Send the head of a response, and note what it declares.
+        """
+        self._is_responding = True
+        lengths = [int(value) for name, value in headers if name.lower() == b"content-length"]
+        self._response = _Response(lengths[0] if lengths else None, close)
+        super().send_head(status, headers, request, close=close)
+
+    def send_body(self, body: bytes, *arguments: object) -> None:
+        """
+        Send a piece of a response's body, and count it.
+        """
+        self._written_bytes += len(body)
+        if self._response is not None:
+            self._response.written_bytes += len(body)
+        super().send_body(body, *arguments)
+
+    async def run_application(self, request: object, *arguments: object) -> bool:
+        """
+        Run the application for one request; return whether the connection may be kept.
+
+        gunicorn counts what the event loop has written, takes a response of which threads have sent
+        a part for a short one, and would close the connection.
+        """
+        return await super().run_application(request, *arguments) or self._may_be_kept(request)
+
+    def _may_be_kept(self, request: object) -> bool:
+        response, connection = self._response, self._connection
+        if response is None or connection is None or not connection.sent_by_threads:
+            return False
+        is_whole = response.written_bytes + connection.sent_by_threads == response.declared_bytes
+        will_close = response.announces_close or self.will_close(request, response_requires_close=False)
+        return is_whole and connection.response_ended and not will_close
+
+    async def serve_request(self, *arguments: object) -> bool:
+        """
+        Serve one request; return whether the connection is kept.
+        """
+        try:
+            return await super().serve_request(*arguments)
+        finally:
+            self._is_responding = False
+
+    def will_close(self, request: object, response_requires_close: object) -> bool:
+        """
+        Return whether the connection is closed behind the response, also for an unread body.
+        """
+        return self._has_unread_body or self.over_limit or super().will_close(request, response_requires_close)
+
+    @property
+    def _has_unread_body(self) -> bool:
+        return self.body is not None and not self.body.is_complete
+
+    def send_error(self, status: int) -> None:
+        """
+        Send a problem in response to a request that does not reach the application, and log it.
+        """
+        if self.is_closed or self.transport.is_closing():
             return
-        if self._is_answering:
-            # In the middle of a body it would be taken for a part of the body.
+        if self._is_responding:
+            # The client would take the problem for a part of the body.
             self.transport.abort()
             return
         request_id = str(self.worker.ids.new())
-        response = problem_response(status, request_id=request_id, over_tls=self._is_ssl)
-        self._safe_write(response)
+        response = problem_response(status, request_id=request_id, over_tls=self.is_tls)
+        self.write(response)
         log_exchange(
             request_id=request_id,
             method="",
@@ -191,142 +257,116 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
             user="",
         )
 
-    def _close_transport(self) -> None:
-        receiver = self._body_receiver
-        if self._closed or receiver is None or receiver._complete or self.transport.is_closing():  # noqa: SLF001 (no other way to know)
-            super()._close_transport()
-            # Where a client is gone already, saying that we have ended fails, and closing was left out.
+    def close(self) -> None:
+        """
+        Close the connection; what a client is still sending is received and discarded for a moment.
+        """
+        if self.is_closed or not self._has_unread_body or self.transport.is_closing():
+            super().close()
+            # After a disconnect the end of our side cannot be sent, and gunicorn omits closing.
             self.transport.close()
             return
-        # The request was answered before its body had come. Closing now would reset the connection
-        # and could take the answer away from a client that is still sending: what it sends is
-        # thrown away for a moment instead, and it sees the end of our side.
-        self._closed = True
-        self._callback_parser = None
-        self._resume_reading()
+        # Closing now would reset the connection, and a client that is still sending would lose the
+        # response. It receives the end of our side instead.
+        self.is_closed = True
+        self.parser = None
+        self.resume_reading()
         try:
             self.transport.write_eof()
         except OSError:
-            # The client is gone, and a loop that has read to its end does not hear of that any more.
+            # The client has disconnected, which a loop that has read to the end does not notice.
             self.transport.close()
             return
         self.worker.loop.call_later(self.worker.app.settings.linger_seconds, self.transport.close)
 
-    def _setup_callback_parser(self) -> None:
-        self._callback_parser = PatientParser(
-            on_headers_complete=self._on_headers_complete,
-            on_body=self._on_body,
-            on_message_complete=self._on_message_complete,
+    def new_parser(self) -> BoundedChunkParser:
+        """
+        Return the parser of a new connection.
+        """
+        return BoundedChunkParser(
+            **self.body_callbacks,
             limit_request_line=self.cfg.limit_request_line,
             limit_request_fields=self.cfg.limit_request_fields,
             limit_request_field_size=self.cfg.limit_request_field_size,
         )
 
-    def _feed_callback_parser(self, data: bytes) -> bool:
-        # RFC 9112, section 2.2: empty lines before a request line are passed over.
-        parser = self._callback_parser
-        if parser._state == "request_line" and not parser._buffer:  # noqa: SLF001 (no other way to know)
+    def parse(self, data: bytes) -> bool:
+        """
+        Parse received bytes; a backlog is parsed after other connections were served.
+        """
+        # RFC 9112, section 2.2: empty lines before a request line are ignored.
+        parser = self.parser
+        if parser.is_before_request:
             data = _EMPTY_LINES.sub(b"", data, count=1)
-        goes_on = bool(super()._feed_callback_parser(data))
-        if goes_on and parser.is_behind and not self._is_behind:
-            # No more is read before this has been taken, and others have their turn in between.
-            self._is_behind = True
-            self._pause_reading()
-            self.worker.turns.wait(self._catch_up)
-        return goes_on
+        is_open = super().parse(data)
+        if is_open and parser.has_backlog and not self._has_backlog:
+            self._has_backlog = True
+            self.pause_reading()
+            self.worker.round_robin.enqueue(self._resume_backlog)
+        return is_open
 
-    def _catch_up(self) -> None:
-        self._is_behind = False
-        if self._callback_parser is not None and not self._closed and self._feed_callback_parser(b""):
-            self._maybe_resume_reading()
+    def _resume_backlog(self) -> None:
+        self._has_backlog = False
+        if self.parser is not None and not self.is_closed and self.parse(b""):
+            self.resume_reading_if_below_limit()
 
-    def _maybe_resume_reading(self) -> None:
-        if not self._is_behind:
-            super()._maybe_resume_reading()
+    def resume_reading_if_below_limit(self) -> None:
+        """
+        Read from the socket again if few enough bytes are buffered, and none are unparsed.
+        """
+        if not self._has_backlog:
+            super().resume_reading_if_below_limit()
 
-    def _http1_buffered(self) -> int:
-        # What has come, and not only what of it is content.
-        held = self._callback_parser.held if self._callback_parser is not None else 0
-        return held + int(super()._http1_buffered())
+    def buffered_bytes(self) -> int:
+        """
+        Return how many received bytes are in memory, framing included.
+        """
+        unparsed = self.parser.unparsed_bytes if self.parser is not None else 0
+        return unparsed + super().buffered_bytes()
 
-    def _on_headers_complete(self) -> object:
+    def start_request(self) -> bool:
+        """
+        Start the request whose head was parsed.
+
+        Raises:
+            ParseError: the request has no valid Host field (RFC 9112, section 3.2).
+            UnsupportedTransferCoding: it has a transfer coding other than chunked (RFC 9112, section 6.1).
+        """
         self._head_timer.cancel()
-        parser = self._callback_parser
-        # RFC 9112, section 3.2: without one valid Host a request of HTTP/1.1 is answered 400.
+        parser = self.parser
         hosts = [value for name, value in parser.headers if name.lower() == b"host"]
         if (parser.http_version >= (1, 1) and not hosts) or not all(map(_HOST.fullmatch, hosts)):
             raise ParseError
-        # RFC 9112, section 6.1: a coding that is not undone here must not be passed over.
         if any(
             name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked"
             for name, value in parser.headers
         ):
             raise UnsupportedTransferCoding("only chunked")
-        skips_body = super()._on_headers_complete()
-        self._body_receiver = JoiningReceiver(self._current_request, self)
+        skips_body = super().start_request()
+        self.body = CoalescingReceiver(self.request, self)
         return skips_body
 
     def eof_received(self) -> bool:
         """
-        A client that has said all it has to say is answered all the same (RFC 9112, section 9.6).
+        Keep the connection open for the response to a client that has finished sending (RFC 9112, section 9.6).
         """
         self._is_half_closed = True
-        receiver = self._body_receiver
-        if receiver is not None and not receiver._complete:  # noqa: SLF001 (no other way to know)
-            receiver.signal_disconnect()
-        return not self._awaiting_request
+        if self.body is not None and not self.body.is_complete:
+            self.body.signal_disconnect()
+        return not self.is_idle
 
-    def _arm_keepalive_timer(self) -> None:
+    def start_keepalive_timer(self) -> None:
+        """
+        Wait for the next request, unless the client has finished sending.
+        """
         if self._is_half_closed:
-            # Whatever was asked has been answered, and no more will be.
-            self._end_idle()
+            self._close_idle()
         else:
-            super()._arm_keepalive_timer()
+            super().start_keepalive_timer()
 
-    async def _serve_http_request(self, *arguments: object) -> bool:
-        try:
-            return bool(await super()._serve_http_request(*arguments))
-        finally:
-            self._is_answering = False
-
-    def _send_response_start(self, *arguments: object, **named: object) -> None:
-        self._is_answering = True
-        super()._send_response_start(*arguments, **named)
-
-    def _is_websocket_upgrade(self, request: object) -> bool:
-        # RFC 9110, section 7.8: a server may ignore an upgrade and answer the request as it stands.
+    def accepts_upgrade(self, request: object) -> bool:
+        """
+        Ignore an upgrade, and respond to the request as it is (RFC 9110, section 7.8).
+        """
         del request
         return False
-
-    def _will_close(self, request: object, response_requires_close: object) -> bool:
-        # A body that nobody read to its end is not read for the next request either: say so.
-        receiver = self._body_receiver
-        unread = receiver is not None and not receiver._complete  # noqa: SLF001 (no other way to know)
-        return unread or self._is_beyond or bool(super()._will_close(request, response_requires_close))
-
-    def _open_wire(self) -> Wire | None:
-        """
-        The connection's socket for a thread; None if the client has gone, or no handle can be had.
-        """
-        if self.transport.is_closing():
-            return None
-        try:
-            return Wire(self.transport)
-        except OSError:
-            return None
-
-    def _build_http_scope(self, *arguments: object) -> dict[str, Any]:
-        scope: dict[str, Any] = super()._build_http_scope(*arguments)
-        # RFC 9112, section 3.2.2: the absolute form, as a proxy asks, names the same resource.
-        if not scope["path"].startswith("/"):
-            scope["path"] = _AUTHORITY.sub("", scope["path"]) or "/"
-            scope["raw_path"] = _AUTHORITY.sub("", scope["raw_path"].decode("latin-1")).encode("latin-1") or b"/"
-        receiver = self._body_receiver
-        scope["sft.is_stalled"] = lambda: receiver is not None and receiver._body_wait_expired  # noqa: SLF001 (told to nobody else)
-        scope["sft.is_beyond"] = self._is_beyond
-        scope["sft.break_off"] = self._close_transport
-        scope["sft.is_gone"] = lambda: self._conn_lost_handled or self.transport.is_closing()
-        if not self._is_ssl:
-            scope["sft.open_wire"] = self._open_wire
-            scope["sft.inflow"] = _Inflow(self, self._callback_parser, receiver)
-        return scope

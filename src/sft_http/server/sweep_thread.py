@@ -1,5 +1,5 @@
 """
-The sweep of a running server: a thread of its own in each worker, of which one at a time works.
+The periodic sweep of a running server: one thread in each worker, of which one at a time sweeps.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from sft_core.maintenance.sweep import SweepInTurn, Swept
 
 log: Final = logging.getLogger("sft.sweep")
 
-_FIRST: Final = 0.1
-"""After which part of the interval the first sweep comes: a start has other things to do."""
+_FIRST_FRACTION: Final = 0.1
+"""The fraction of the interval after which the first sweep runs, so that it does not slow down the start."""
 
 
 @attrs.define
-class Sweeper:
+class SweepThread:
     """
     Sweeps every `interval_seconds`, after a `check` of the storage, from `start` until `close`.
 
-    It takes no thread from any lane and holds up nobody: not even a stop, which waits for what is
-    under way for `stop_seconds` at most. What is not done then the next sweep does.
+    It uses a thread outside the pools of requests. A stop waits for the step in progress for at
+    most `stop_seconds`; the next sweep does the rest.
     """
 
     sweep: SweepInTurn
@@ -37,31 +37,31 @@ class Sweeper:
     _thread: Thread = attrs.field(init=False, repr=False)
 
     @_thread.default
-    def _of_its_own(self) -> Thread:
+    def _new_thread(self) -> Thread:
         return Thread(target=self._run, name="sft-sweep", daemon=True)
 
     def start(self) -> None:
         """
-        Begin; called once, and after the fork.
+        Start the thread; call it once, after the fork.
         """
         self._thread.start()
 
     def close(self) -> None:
         """
-        End after the step that is under way, and leave the turn to another worker.
+        Stop after the step in progress, and release the lease for another worker.
         """
         self._stopping.set()
         self._thread.join(self.stop_seconds)
 
     def _run(self) -> None:
-        seconds = self.interval_seconds * _FIRST
+        seconds = self.interval_seconds * _FIRST_FRACTION
         while not self._stopping.wait(seconds):
             self._attempt(self._sweep)
             seconds = self.interval_seconds
         self._attempt(self.sweep.stop)
 
     def _sweep(self) -> None:
-        # The schema may have been brought further since, by a newer version beside this one.
+        # A newer release that runs beside this one may have migrated the schema.
         self.check()
         swept = self.sweep(may_go_on=lambda: not self._stopping.is_set())
         if swept is not None and swept != Swept():
@@ -70,11 +70,11 @@ class Sweeper:
 
     def _attempt(self, act: Callable[[], None]) -> None:
         """
-        Do it; whatever goes wrong, there is a next time.
+        Run a step and log its error; the next sweep repeats it.
         """
         try:
             act()
         except SftError as error:
-            log.warning("no sweep now", extra={"fields": {"code": error.code, "detail": error.detail}})
+            log.warning("the sweep failed", extra={"fields": {"code": error.code, "detail": error.detail}})
         except Exception:
-            log.exception("a sweep broke off")
+            log.exception("the sweep failed unexpectedly")

@@ -1,5 +1,5 @@
 """
-gunicorn's ASGI worker as `sft serve` runs it: whom it serves, whom it gives up, how it stops.
+gunicorn's ASGI worker as `sft serve` runs it: which connections it accepts and aborts, and how it stops.
 """
 
 from __future__ import annotations
@@ -12,111 +12,113 @@ from asyncio import constants
 from http import HTTPStatus
 from typing import Any, Final
 
-from gunicorn.asgi import protocol as gunicorn_protocol
-from gunicorn.workers import gasgi
-
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
 from sft_http import problems
 from sft_http.concurrency.min_rate import Pace
-from sft_http.server.connection_limit import RETRY_SECONDS, Door, Room
-from sft_http.server.fair_scheduler import Turns
-from sft_http.server.malloc import share_one_heap
+from sft_http.server.connection_limit import RETRY_SECONDS, ConnectionLimits, ThrottledListener
+from sft_http.server.fair_scheduler import RoundRobin
+from sft_http.server.gunicorn_internals import Worker, add_reason_phrases, use_protocol
+from sft_http.server.malloc import limit_arenas
 from sft_http.server.protocol import SftProtocol
 
 _STATUSES: Final = (*map(int, HTTPStatus), *problems.OWN_PHRASES)
 
-_FULL: Final = (errno.EMFILE, errno.ENFILE)
+_OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
 
-_LOOK_SECONDS: Final = 1.0
-"""How often it is looked whether clients take what they are sent."""
-_LOOKED_AT_TOGETHER: Final = 32
-"""How many of them, before others have their turn."""
-_TIDY_SECONDS: Final = 5.0
-"""How often memory that nobody uses is given back to the system."""
+_CHECK_SECONDS: Final = 1.0
+"""How often the worker checks whether clients accept their responses."""
+_CHECKS_PER_SLICE: Final = 32
+"""How many connections it checks before other tasks run."""
+_TRIM_SECONDS: Final = 5.0
+"""How often unused memory is returned to the system."""
 
 
-class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
+class SftWorker(Worker):
     """
     The worker class that `sft serve` runs.
     """
 
     def init_process(self) -> None:
-        share_one_heap()
+        limit_arenas()
         settings = self.app.settings
         self.ids = Uuid7Ids(SystemClock(), SystemEntropy())
         self.connections: set[SftProtocol] = set()
-        self.turns = Turns()
-        self.inside = 0
-        """How many connections have been let in and have not ended."""
-        # A second, which is the loop's own, is long for who waits before the door.
-        constants.ACCEPT_RETRY_DELAY = RETRY_SECONDS  # type: ignore[misc, assignment]  # there is no other way to say so
+        self.round_robin = RoundRobin()
+        self.accepted = 0
+        """How many accepted connections have not ended."""
+        # The loop's own delay of a second is long for a client that waits to be accepted.
+        constants.ACCEPT_RETRY_DELAY = RETRY_SECONDS  # type: ignore[misc, assignment]  # asyncio has no setting for it
         for listener in self.sockets:
-            listener.sock = Door(listener.sock, self._has_room, self._let_in)
-        # The base class names its protocol in the body of a method, and its table of phrases lacks
-        # some of ours; these module globals of this forked process are the one place to say so.
-        gasgi.ASGIProtocol = SftProtocol
-        gunicorn_protocol._REASON_PHRASES.update({s: problems.phrase(s) for s in _STATUSES})  # noqa: SLF001 (it offers no other)
-        # The configuration is this process's copy. Its `timeout` is how long a body may stand
-        # still here; its time to stop is shorter than the main process's, so that what is cut
-        # is cleaned up before this process is ended.
+            listener.sock = ThrottledListener(listener.sock, self._has_capacity, self._on_accept)
+        use_protocol(SftProtocol)
+        add_reason_phrases({status: problems.phrase(status) for status in _STATUSES})
+        # The configuration is this process's copy. Its `timeout` bounds the wait for a piece of a
+        # body. Its graceful timeout is shorter than the main process's, so that requests that are
+        # cut off are cleaned up before the main process kills this one.
         self.cfg.set("timeout", math.ceil(settings.stall_seconds))
         self.cfg.set("graceful_timeout", settings.graceful_stop_seconds)
         super().init_process()
 
-    def _has_room(self) -> bool:
-        room: Room = self.app.room
-        return self.inside < room.served + room.spare
+    def _has_capacity(self) -> bool:
+        connection_limits: ConnectionLimits = self.app.connection_limits
+        return self.accepted < connection_limits.max_connections + connection_limits.reserve
 
-    def _let_in(self) -> None:
-        self.inside += 1
+    def _on_accept(self) -> None:
+        self.accepted += 1
 
     def new_pace(self) -> Pace:
         """
-        The pace that a client has to keep.
+        Return the minimum rate that a client must keep.
         """
         settings = self.app.settings
         return Pace(patience_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second)
 
-    async def _serve(self) -> None:
-        self.loop.set_exception_handler(_told_unless_full)
-        beside = [asyncio.create_task(task) for task in (self._give_up_slow_readers(), self._let_go())]
+    async def serve(self) -> None:
+        """
+        Serve connections until the worker stops, and abort those of slow clients.
+        """
+        self.loop.set_exception_handler(_log_unless_out_of_descriptors)
+        tasks = [asyncio.create_task(task) for task in (self._abort_slow_readers(), self._trim_memory())]
         try:
-            await super()._serve()
+            await super().serve()
         finally:
-            for task in beside:
+            for task in tasks:
                 task.cancel()
 
-    async def _give_up_slow_readers(self) -> None:
+    async def _abort_slow_readers(self) -> None:
         while True:
             before = self.loop.time()
-            await asyncio.sleep(_LOOK_SECONDS)
-            passed = self.loop.time() - before
+            await asyncio.sleep(_CHECK_SECONDS)
+            elapsed = self.loop.time() - before
             for number, connection in enumerate(tuple(self.connections)):
-                connection.end_if_too_slow(passed)
-                if number % _LOOKED_AT_TOGETHER == 0:
+                connection.abort_if_too_slow(elapsed)
+                if number % _CHECKS_PER_SLICE == 0:
                     await asyncio.sleep(0)
 
-    async def _let_go(self) -> None:
+    async def _trim_memory(self) -> None:
         while True:
-            await asyncio.sleep(_TIDY_SECONDS)
-            self.app.let_go()
+            await asyncio.sleep(_TRIM_SECONDS)
+            self.app.trim_memory()
 
-    async def _shutdown(self) -> None:
+    async def shut_down(self) -> None:
+        """
+        Close idle connections, and wait for requests in progress for as long as the graceful timeout.
+        """
         if os.getppid() != self.ppid:
-            # The main process is gone, and nobody would end this one. A successor waits for port and
-            # database: what is under way is cut off and cleaned up, as after SIGQUIT.
-            self._quick_shutdown = True
-        # An idle connection would hold up the stop for as long as it is kept.
+            # The main process has ended and cannot kill this one. A successor needs port and
+            # database: requests in progress are cut off and cleaned up, as after SIGQUIT.
+            self.skip_graceful_timeout()
+        # gunicorn would wait until an idle connection reaches its keep-alive timeout.
         for connection in tuple(self.connections):
-            connection.end_if_idle()
-        await super()._shutdown()
+            connection.close_if_idle()
+        await super().shut_down()
 
 
-def _told_unless_full(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _log_unless_out_of_descriptors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """
-    Log what goes wrong in the loop, but not each second that nobody more can be let in.
+    Log errors of the event loop, except that no further connection can be accepted.
     """
     error = context.get("exception")
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in _OUT_OF_DESCRIPTORS:
         return
     loop.default_exception_handler(context)

@@ -1,12 +1,12 @@
 """
-Bytes from the vault to clients, without a thread or a connection held for a slow one.
+Decrypted bytes from the vault to clients; a slow client occupies no thread and no database connection.
 
-A thread decrypts a piece and sends it by itself, then the next, as long as the client takes them
-at once; while it sends one, another thread reads and decrypts the next, if one is idle. When the
-client does not, the loop waits until it does, and no thread waits. What has been read and waits,
-for a client or for a thread, is kept only as far as its memory goes (`ReadAhead`): whoever has
-waited longest loses it, and it is read again when its turn comes. So no more is held than that,
-what the threads work on, and the little that an answer begins with.
+A thread decrypts a piece and sends it, then the next one, for as long as the client accepts them at
+once; meanwhile another idle thread reads and decrypts the next piece. If the client does not, the
+event loop waits for it, and no thread does. Data that was read and waits, for a client or for a
+thread, is kept within a memory budget (`ReadAhead`): the stream that has waited longest loses its
+data, and reads it again later. The process holds no more than that budget, the pieces that threads
+work on, and the first bytes of each response.
 """
 
 from __future__ import annotations
@@ -23,233 +23,242 @@ from sft_core.errors import Damaged, SftError
 from sft_core.values import ByteRange
 from sft_core.vault.model import File
 from sft_core.vault.ports import Buffer
-from sft_http.asgi.socket_handle import Sent, Wire
+from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.memory_budgets import ReadAhead
 from sft_http.concurrency.thread_pools import Lanes
 
-_TURN_BYTES: Final = 16 << 20
-"""How much a thread sends of one download before others have their turn."""
+_MAX_THREAD_BYTES: Final = 16 << 20
+"""How much a thread sends of one download before it serves another transfer."""
 _FIRST_BYTES: Final = 64 << 10
-"""How much of a download the loop is given at once, as with the head of the answer: it keeps it until it is sent."""
+"""How much of a download the event loop is given at once: it keeps the data until it is sent."""
 _PIECE_BYTES: Final = 2 << 20
-"""How much is read at once, about."""
-_SIP_BYTES: Final = 512 << 10
-"""How much is read at first for who was short of memory: the client may take no more."""
+"""About how much the vault reads at once."""
+_SLOW_READ_BYTES: Final = 512 << 10
+"""How much is read at once for a slow client while memory is short: the client may accept no more."""
 
 
-def delivery(
+def open_stream(
     application: Application,
     lanes: Lanes,
     file: File,
     span: ByteRange,
     *,
-    wire: Wire | None = None,
-) -> Delivery:
+    handle: SocketHandle | None = None,
+) -> DownloadStream:
     """
-    A range of a file, to be primed and then sent.
+    Return a stream of a range of a file; call `prime` before it is sent.
     """
-    return Delivery(lanes, partial(application.read_file, file), span, wire)
+    return DownloadStream(lanes, partial(application.read_file, file), span, handle)
 
 
 @attrs.define(eq=False)
-class Delivery:
+class DownloadStream:
     """
-    A range of a file on its way out, in decrypted pieces; `let_go` has to be called in any case.
+    An asynchronous iterator over the decrypted bytes of a range; call `release` in any case.
 
-    It yields exactly the bytes it promised or raises; it never just ends, because a clean end
-    would let the next response's bytes land in somebody's file. On a connection whose socket can
-    be had, threads send most of them by themselves, and what is yielded says so (`Sent`).
+    It produces exactly the bytes of the range or raises. It never ends early, because after a clean
+    end the bytes of the next response would become part of the client's file. With a handle of the
+    connection's socket, threads send most of the bytes themselves: then the iterator yields an
+    empty piece each time, and `SocketHandle.sent_bytes` counts them.
     """
 
     _lanes: Lanes
     _read: Callable[[ByteRange], Iterator[Buffer]]
     _span: ByteRange
-    _wire: Wire | None = None
-    _place: int = attrs.field(init=False)
-    """The first byte that has not been given away."""
-    _first: bytes = attrs.field(default=b"", init=False)
-    """What the answer begins with: it is kept, so that who was promised a download gets one."""
+    _handle: SocketHandle | None = None
+    _position: int = attrs.field(init=False)
+    """The first byte that was neither yielded nor sent."""
+    _first_bytes: bytes = attrs.field(default=b"", init=False)
+    """The first bytes of the response; never discarded, because a counted download depends on them."""
     _piece: memoryview = attrs.field(default=memoryview(b""), init=False)
-    """What has been read from the place on."""
-    _held: int = attrs.field(default=0, init=False)
-    """How much memory the piece takes, what has been given away of it included."""
-    _next: Buffer = attrs.field(default=b"", init=False)
-    """What follows the piece, if it has been read already."""
+    """Decrypted bytes from the position on."""
+    _piece_memory: int = attrs.field(default=0, init=False)
+    """How much memory the piece occupies, including bytes of it that were sent."""
+    _next_piece: Buffer = attrs.field(default=b"", init=False)
+    """The piece behind it, if it was read already."""
     _pieces: Iterator[Buffer] | None = attrs.field(default=None, init=False)
-    _until: int = attrs.field(default=0, init=False)
-    """Where the pieces end."""
-    _is_waited_for: bool = attrs.field(default=False, init=False)
-    _was_short: bool = attrs.field(default=False, init=False)
-    """Whether there was no memory for it."""
+    _pieces_end: int = attrs.field(default=0, init=False)
+    """The position at which the iterator of pieces ends."""
+    _awaits_client: bool = attrs.field(default=False, init=False)
+    _lacked_memory: bool = attrs.field(default=False, init=False)
+    """Whether the read-ahead budget was exhausted for this stream."""
 
-    @_place.default
-    def _at_first(self) -> int:
+    @_position.default
+    def _initial_position(self) -> int:
         return self._span.start
 
     @property
-    def _ahead(self) -> ReadAhead:
+    def _read_ahead(self) -> ReadAhead:
         return self._lanes.limits.read_ahead
 
     async def prime(self) -> None:
         """
-        Wait until the first bytes are read and authenticated; their error, if they have one, comes out here.
+        Read and authenticate the first bytes.
 
-        So a file that cannot be read is an error of its own, not a download that breaks off. It is
-        refused if no thread is free in time; what comes after it is not.
+        An unreadable file so becomes a problem, and not a download that is cut off.
+
+        Raises:
+            Busy: no thread is free in time. This applies to the first bytes only.
+            SftError: the vault cannot read the file.
         """
         if len(self._span):
-            self._first = await self._lanes.bytes(self._cut)
+            self._first_bytes = await self._lanes.bytes(self._next_slice)
 
-    def __aiter__(self) -> Delivery:
+    def __aiter__(self) -> DownloadStream:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._first:
-            first, self._first = self._first, b""
+        if self._first_bytes:
+            first, self._first_bytes = self._first_bytes, b""
             return first
-        if self._place == self._span.stop:
+        if self._position == self._span.stop:
             raise StopAsyncIteration
-        wire = self._wire
-        if wire is None or not wire.is_idle:
-            return await self._given_to_the_loop()
+        handle = self._handle
+        if handle is None or not handle.is_idle:
+            return await self._read_for_loop()
         while True:
-            sent = await self._sent_by_a_thread(wire)
-            if wire.is_broken:
-                await wire.end()
+            sent = await self._send_in_thread(handle)
+            if handle.is_broken:
+                await handle.abort()
             if sent:
-                return Sent(sent)
+                return b""
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """
-        Let go of what has been read, however the delivery ended.
+        Release all memory, however the download ended.
         """
-        self._ahead.take_back(self)
+        self._read_ahead.take_back(self)
         self.drop()
-        self._first = b""
+        self._first_bytes = b""
 
     def drop(self) -> None:
         """
-        Forget what has been read; it is read again when it is needed.
+        Discard the data that was read; it is read again when it is needed.
         """
-        self._piece, self._held, self._next = memoryview(b""), 0, b""
-        self._pieces, self._was_short = None, True
+        self._piece, self._piece_memory, self._next_piece = memoryview(b""), 0, b""
+        self._pieces, self._lacked_memory = None, True
 
     @contextmanager
-    def _at_work(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         """
-        Have what was read to oneself, and leave what remains where it is counted: there it waits, for whatever.
+        Reclaim the data for the block, and return the remainder to the read-ahead budget after it.
         """
-        self._ahead.take_back(self)
+        self._read_ahead.take_back(self)
         try:
             yield
         finally:
-            held = self._held + len(self._next)
-            if held:
-                self._ahead.keep(self, held)
+            memory = self._piece_memory + len(self._next_piece)
+            if memory:
+                self._read_ahead.keep(self, memory)
 
-    async def _given_to_the_loop(self) -> bytes:
+    async def _read_for_loop(self) -> bytes:
         if self._piece:
-            self._ahead.take_back(self)
-        # Looked at again: until it was taken back, somebody else could make it drop that.
-        return self._cut() if self._piece else await self._lanes.bytes.insist(self._cut)
+            self._read_ahead.take_back(self)
+        # Checked again: until it was reclaimed, another stream may have caused it to be discarded.
+        return self._next_slice() if self._piece else await self._lanes.bytes.insist(self._next_slice)
 
-    def _cut(self) -> bytes:
+    def _next_slice(self) -> bytes:
         """
-        The next bytes for the loop; on a thread if they have to be read.
+        Return the next bytes for the event loop; called in a thread if they must be read.
         """
-        with self._at_work():
+        with self._exclusive():
             if not self._piece:
                 self._fill()
-            given = bytes(self._piece[:_FIRST_BYTES])
-            self._advance(len(given))
-        return given
+            data = bytes(self._piece[:_FIRST_BYTES])
+            self._advance(len(data))
+        return data
 
-    async def _sent_by_a_thread(self, wire: Wire) -> int:
-        if self._is_waited_for:
-            await wire.until_writable()
-        return await self._lanes.bytes.insist(self._send, wire)
+    async def _send_in_thread(self, handle: SocketHandle) -> int:
+        if self._awaits_client:
+            await handle.wait_until_writable()
+        return await self._lanes.bytes.insist(self._send, handle)
 
-    def _send(self, wire: Wire) -> int:
+    def _send(self, handle: SocketHandle) -> int:
         """
-        Decrypt and send pieces until the client takes no more, or it is another transfer's turn.
+        Decrypt and send pieces until the client accepts no more or `_MAX_THREAD_BYTES` are sent; return the count.
         """
         sent = 0
-        self._is_waited_for = False
-        with self._at_work():
-            while self._place < self._span.stop and sent < _TURN_BYTES:
+        self._awaits_client = False
+        with self._exclusive():
+            while self._position < self._span.stop and sent < _MAX_THREAD_BYTES:
                 if not self._piece:
-                    # What is read for a slow client waits with it, and may be dropped: not before there is room for it.
-                    if not wire.is_brisk and not wire.takes_more():
-                        self._is_waited_for = True
+                    # Data for a slow client would wait with it and might be discarded: read once it accepts more.
+                    if not handle.is_fast and not handle.is_writable():
+                        self._awaits_client = True
                         break
                     self._fill()
-                with self._reading_on(wire):
-                    gone = wire.send(self._piece)
-                    sent += gone
-                    self._advance(gone)
+                with self._prefetching(handle):
+                    count = handle.send(self._piece)
+                    sent += count
+                    self._advance(count)
                 if self._piece:
-                    self._is_waited_for = True
+                    self._awaits_client = True
                     break
         return sent
 
     @contextmanager
-    def _reading_on(self, wire: Wire) -> Iterator[None]:
+    def _prefetching(self, handle: SocketHandle) -> Iterator[None]:
         """
-        Have another thread read the next piece while the block sends this one, if there is one to spare.
+        Have another idle thread read the next piece while the block sends this one.
 
-        Not for a slow client, for which it would wait, and not without room for it: it may have to.
-        What fails is tried again when it is needed, which may be better then, or end with its error.
+        Not for a slow client, for which the piece would wait, and not beyond the read-ahead budget.
+        If reading fails, it is repeated when the piece is needed, and raises its error then.
         """
-        coming = None
-        goes_on = self._pieces is not None and self._place + len(self._piece) < self._until
-        if goes_on and not self._next and wire.is_brisk and self._ahead.has_room(self._held + _PIECE_BYTES):
-            coming = self._lanes.bytes.help(self._following)
+        prefetch = None
+        has_more = self._pieces is not None and self._position + len(self._piece) < self._pieces_end
+        if (
+            has_more
+            and not self._next_piece
+            and handle.is_fast
+            and self._read_ahead.has_room(self._piece_memory + _PIECE_BYTES)
+        ):
+            prefetch = self._lanes.bytes.help(self._read_piece)
         try:
             yield
         finally:
-            # Whatever happens: nobody else may read on before it has ended.
-            if coming is not None and not coming.cancel():
+            # Regardless of the outcome: no other thread may read before this read has ended.
+            if prefetch is not None and not prefetch.cancel():
                 try:
-                    self._next = coming.result()
+                    self._next_piece = prefetch.result()
                 except SftError:
                     self._pieces = None
 
-    def _following(self) -> Buffer:
+    def _read_piece(self) -> Buffer:
         """
-        The next of the pieces; empty behind the last one.
+        Read the next piece; return an empty one behind the last.
         """
-        assert self._pieces is not None  # noqa: S101 (whoever asks has begun to read)
+        assert self._pieces is not None  # noqa: S101 (reading has started)
         return next(self._pieces, b"")
 
     def _advance(self, count: int) -> None:
-        self._place += count
+        self._position += count
         if count < len(self._piece):
             self._piece = self._piece[count:]
         else:
-            self._piece, self._held = memoryview(b""), 0
+            self._piece, self._piece_memory = memoryview(b""), 0
 
     def _fill(self) -> None:
         """
-        Read the next piece.
+        Make the next piece the current one.
         """
-        if self._pieces is None or self._place == self._until:
-            self._until = min(self._place + self._portion(), self._span.stop)
-            self._pieces = self._read(ByteRange(self._place, self._until))
-        piece, self._next = self._next or self._following(), b""
-        if not 0 < len(piece) <= self._until - self._place:
+        if self._pieces is None or self._position == self._pieces_end:
+            self._pieces_end = min(self._position + self._read_size(), self._span.stop)
+            self._pieces = self._read(ByteRange(self._position, self._pieces_end))
+        piece, self._next_piece = self._next_piece or self._read_piece(), b""
+        if not 0 < len(piece) <= self._pieces_end - self._position:
             raise Damaged("the content ended before the promised length")
-        self._piece, self._held = memoryview(piece), len(piece)
+        self._piece, self._piece_memory = memoryview(piece), len(piece)
 
-    def _portion(self) -> int:
+    def _read_size(self) -> int:
         """
-        How much is to be read in one go, from the place on: all of it, unless memory is short.
+        Return how many bytes to read from the position on: the whole rest, unless memory is short.
         """
-        left = self._span.stop - self._place
-        if self._place == self._span.start and not self._ahead.has_room(min(left, _PIECE_BYTES)):
-            self._was_short = True
+        left = self._span.stop - self._position
+        if self._position == self._span.start and not self._read_ahead.has_room(min(left, _PIECE_BYTES)):
+            self._lacked_memory = True
             return _FIRST_BYTES
-        if self._was_short:
-            # Who was short of memory once, and is slow, is read for as little each time.
-            self._was_short = self._wire is not None and not self._wire.is_brisk
-            return _SIP_BYTES
+        if self._lacked_memory:
+            # While the client is slow, no more is read at once.
+            self._lacked_memory = self._handle is not None and not self._handle.is_fast
+            return _SLOW_READ_BYTES
         return left

@@ -1,0 +1,148 @@
+"""
+One request's connection: the state that server, application and resources share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Final
+
+import attrs
+from falcon.asgi import Request
+
+from sft_core.errors import SftError
+from sft_http.asgi.socket_handle import SocketHandle
+
+SCOPE_KEY: Final = "sft.connection"
+"""The key of an ASGI scope under which its `Connection` is found."""
+
+
+@attrs.define(eq=False)
+class Connection:
+    """
+    The state of one request, and what its server offers below ASGI.
+
+    This class is complete for a server that offers nothing more than ASGI: it has no connection
+    limit, no socket for threads, and no way to abort. `sft_http.server` passes a subclass.
+    """
+
+    request_id: str = attrs.field(default="", init=False)
+    """Identifies the request in the log and in problem details."""
+    route: str = attrs.field(default="", init=False)
+    """The route's template: the path itself may contain a token."""
+    user: str = attrs.field(default="", init=False)
+    """The id of the authenticated user."""
+    received_bytes: int = attrs.field(default=0, init=False)
+    """How much of the body was received."""
+    body_ended: bool = attrs.field(default=False, init=False)
+    """Whether the end of the body was received."""
+    response_ended: bool = attrs.field(default=False, init=False)
+    """Whether the application has passed the last message of its response to the server."""
+    _body_limit: int | None = attrs.field(default=None, init=False)
+    _limit_error: SftError | None = attrs.field(default=None, init=False)
+    _cleanup: ExitStack = attrs.field(factory=ExitStack, init=False)
+    _socket_handle: SocketHandle | None = attrs.field(default=None, init=False)
+
+    @property
+    def over_limit(self) -> bool:
+        """
+        Whether the connection is beyond the number that the server serves.
+        """
+        return False
+
+    def is_stalled(self) -> bool:
+        """
+        Whether the server has stopped waiting for the body of a client that is still connected.
+        """
+        return False
+
+    def is_disconnected(self) -> bool:
+        """
+        Whether the client has disconnected.
+        """
+        return False
+
+    def abort(self) -> None:
+        """
+        Close the connection, whatever part of the response has been sent.
+        """
+
+    def open_socket_handle(self) -> SocketHandle | None:
+        """
+        Return a second handle on the client's socket; None if the server has none to offer.
+        """
+        return None
+
+    @property
+    def socket_handle(self) -> SocketHandle | None:
+        """
+        The handle by which threads send, opened on first use.
+        """
+        if self._socket_handle is None:
+            self._socket_handle = self.open_socket_handle()
+        return self._socket_handle
+
+    @property
+    def sent_by_threads(self) -> int:
+        """
+        How many bytes of the response threads have sent, so far.
+        """
+        return self._socket_handle.sent_bytes if self._socket_handle is not None else 0
+
+    def limit_body(self, limit: int, error: SftError) -> None:
+        """
+        Raise `error` from `count_received` once more than `limit` bytes of body were received.
+        """
+        self._body_limit, self._limit_error = limit, error
+
+    def count_received(self, count: int, *, ended: bool) -> None:
+        """
+        Count bytes of the body, and note its end.
+        """
+        self.received_bytes += count
+        self.body_ended = ended
+
+    def check_body_limit(self) -> None:
+        """
+        Raise the error of `limit_body` if more than its limit was received.
+        """
+        if self._limit_error is not None and self._body_limit is not None and self.received_bytes > self._body_limit:
+            raise self._limit_error
+
+    def has_whole_body(self, announced: int | None) -> bool:
+        """
+        Whether the body was received to its end; the framework's stream also ends on a disconnect.
+        """
+        return self.body_ended or (announced is not None and self.received_bytes >= announced)
+
+    def add_cleanup(self, call: Callable[[], object]) -> None:
+        """
+        Have a function called at the end of the request, regardless of its outcome.
+        """
+        self._cleanup.callback(call)
+
+    def close(self) -> None:
+        """
+        Run the clean-up and close the handle; the connection itself stays open.
+        """
+        try:
+            self._cleanup.close()
+        finally:
+            if self._socket_handle is not None:
+                self._socket_handle.close()
+
+
+def connection_in(scope: dict[str, Any]) -> Connection:
+    """
+    Return the connection of a scope; one that offers nothing is added if the server has passed none.
+    """
+    connection: Connection = scope.setdefault(SCOPE_KEY, Connection())
+    return connection
+
+
+def connection_of(req: Request) -> Connection:
+    """
+    Return the connection of a request.
+    """
+    return connection_in(req.scope)

@@ -1,0 +1,187 @@
+"""
+The private names of gunicorn that the server depends on: each exists, as the kind of thing it is used as.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+from collections import deque
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gunicorn.asgi import protocol as gunicorn_protocol
+from gunicorn.asgi.parser import PythonProtocol
+from gunicorn.asgi.protocol import ASGIProtocol, BodyReceiver
+from gunicorn.config import Config
+from gunicorn.workers import gasgi
+from gunicorn.workers.gasgi import ASGIWorker
+
+from sft_http.server import gunicorn_internals
+from sft_http.server.gunicorn_internals import RequestParser
+
+METHODS = {
+    (PythonProtocol, "_find_line"): "(self, limit, error)",
+    (BodyReceiver, "_pop_chunk"): "(self)",
+    (ASGIProtocol, "_arm_keepalive_timer"): "(self)",
+    (ASGIProtocol, "_build_http_scope"): "(self, request, sockname, peername)",
+    (ASGIProtocol, "_close_transport"): "(self)",
+    (ASGIProtocol, "_feed_callback_parser"): "(self, data)",
+    (ASGIProtocol, "_handle_http_request"): "(self, request, sockname, peername, complete=None)",
+    (ASGIProtocol, "_http1_buffered"): "(self)",
+    (ASGIProtocol, "_is_websocket_upgrade"): "(self, request)",
+    (ASGIProtocol, "_maybe_resume_reading"): "(self)",
+    (ASGIProtocol, "_on_body"): "(self, chunk)",
+    (ASGIProtocol, "_on_headers_complete"): "(self)",
+    (ASGIProtocol, "_on_message_complete"): "(self)",
+    (ASGIProtocol, "_pause_reading"): "(self)",
+    (ASGIProtocol, "_resume_reading"): "(self)",
+    (ASGIProtocol, "_safe_write"): "(self, data)",
+    (ASGIProtocol, "_send_body"): "(self, body, chunked=False, last=False, size=None)",
+    (ASGIProtocol, "_send_error_response"): "(self, status, message, extra_headers=())",
+    (ASGIProtocol, "_send_response_start"): "(self, status, headers, request, close=False)",
+    (ASGIProtocol, "_serve_http_request"): "(self, request, sockname, peername)",
+    (ASGIProtocol, "_setup_callback_parser"): "(self)",
+    (ASGIProtocol, "_will_close"): "(self, request, response_requires_close)",
+    (ASGIWorker, "_serve"): "(self)",
+    (ASGIWorker, "_shutdown"): "(self)",
+}
+COROUTINES = {"_handle_http_request", "_serve", "_serve_http_request", "_shutdown"}
+ATTRIBUTES: dict[tuple[type[Any], str], type[Any]] = {
+    (PythonProtocol, "_body_remaining"): int,
+    (PythonProtocol, "_buffer"): bytearray,
+    (PythonProtocol, "_chunk_size"): int,
+    (PythonProtocol, "_chunk_state"): str,
+    (PythonProtocol, "_state"): str,
+    (BodyReceiver, "_body_wait_expired"): bool,
+    (BodyReceiver, "_buffered"): int,
+    (BodyReceiver, "_chunks"): deque,
+    (BodyReceiver, "_complete"): bool,
+    (ASGIProtocol, "_awaiting_request"): bool,
+    (ASGIProtocol, "_body_receiver"): type(None),
+    (ASGIProtocol, "_callback_parser"): type(None),
+    (ASGIProtocol, "_closed"): bool,
+    (ASGIProtocol, "_conn_lost_handled"): bool,
+    (ASGIProtocol, "_current_request"): type(None),
+    (ASGIProtocol, "_is_ssl"): bool,
+    (ASGIProtocol, "_request_ready"): type(None),
+    (ASGIWorker, "_quick_shutdown"): bool,
+}
+GLOBALS = {"_REASON_PHRASES"}
+
+
+def instance_of(kind: type[Any]) -> Any:
+    """
+    A new object of one of gunicorn's classes.
+    """
+    cfg = Config()
+    if kind is PythonProtocol:
+        return PythonProtocol()
+    if kind is BodyReceiver:
+        return BodyReceiver(SimpleNamespace(), SimpleNamespace())
+    if kind is ASGIProtocol:
+        return ASGIProtocol(SimpleNamespace(cfg=cfg, log=None, asgi=None))
+    worker = ASGIWorker(1, 1, [], SimpleNamespace(), 1, cfg, None)
+    worker.tmp.close()
+    return worker
+
+
+def test_the_release_is_the_one_that_was_read() -> None:
+    """A minor release may rename anything private: after an update this module is compared with it."""
+    assert version("gunicorn").startswith("27.0.")
+
+
+@pytest.mark.parametrize(("kind", "name"), METHODS, ids=str)
+def test_a_method_has_its_signature(kind: type[Any], name: str) -> None:
+    """It is called with these arguments, or overridden and called by gunicorn with them."""
+    method = vars(kind)[name]
+    assert str(inspect.signature(method)) == METHODS[kind, name]
+    assert inspect.iscoroutinefunction(method) == (name in COROUTINES)
+
+
+@pytest.mark.parametrize(("kind", "name"), ATTRIBUTES, ids=str)
+def test_an_attribute_is_set_by_the_constructor(kind: type[Any], name: str) -> None:
+    """A misspelt attribute would be created by assignment, and change nothing."""
+    assert type(getattr(instance_of(kind), name)) is ATTRIBUTES[kind, name]
+
+
+def test_an_event_wakes_the_task_of_a_connection() -> None:
+    """The event is created with the connection."""
+    assert "self._request_ready = asyncio.Event()" in inspect.getsource(ASGIProtocol)
+    assert callable(asyncio.Event().set)
+
+
+def test_the_worker_creates_the_class_that_its_module_names() -> None:
+    """The global is read whenever a connection is accepted."""
+    assert gasgi.ASGIProtocol is ASGIProtocol
+    assert "lambda: ASGIProtocol(self)" in inspect.getsource(ASGIWorker._serve)
+
+
+def test_status_lines_are_made_of_the_table_of_phrases() -> None:
+    """A status without an entry would have the phrase "Unknown"."""
+    assert gunicorn_protocol._REASON_PHRASES[200] == "OK"
+    assert gunicorn_protocol._get_cached_status_line((1, 1), 200) == b"HTTP/1.1 200 OK\r\n"
+    assert "_REASON_PHRASES" in inspect.getsource(gunicorn_protocol._get_cached_status_line)
+
+
+def test_the_states_of_the_parser_have_their_names() -> None:
+    """Before a request, in a body with a length, before the size of a chunk, in its content, in trailers."""
+    parser = RequestParser()
+    assert state(parser) == (True, 0, False)
+    parser.feed(b"PUT / HTTP/1.1\r\nHost: a\r\n")
+    assert state(parser) == (False, 0, False)
+    parser.feed(b"Content-Length: 5\r\n\r\nab")
+    assert state(parser) == (False, 3, False)
+    parser.feed(b"cde")
+    assert (parser.is_complete, *state(parser)) == (True, False, 0, False)
+    parser.reset()
+    assert state(parser) == (True, 0, False)
+    parser.feed(b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert state(parser) == (False, 0, True)
+    parser.feed(b"c\r\nab")
+    assert (parser.chunk_size, *state(parser)) == (12, False, 0, False)
+    parser.feed(b"c" * 10 + b"\r\n")
+    assert state(parser) == (False, 0, True)
+    parser.feed(b"0\r\n")
+    assert state(parser) == (False, 0, False)
+
+
+def state(parser: RequestParser) -> tuple[bool, int, bool]:
+    return parser.is_before_request, parser.body_bytes_left, parser.is_at_chunk_size
+
+
+def private_names(path: Path) -> set[str]:
+    """
+    The names with one underscore before them that a module reads, assigns or defines.
+    """
+    found = set[str]()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+    return {name for name in found if name.startswith("_") and not name.startswith("__")}
+
+
+def test_every_private_name_is_examined_here() -> None:
+    """What the module names and this one does not would change without a notice."""
+    examined = {name for _, name in [*METHODS, *ATTRIBUTES]} | GLOBALS
+    own = {"_message", "_extra_headers"}
+    assert private_names(Path(gunicorn_internals.__file__)) - own == examined
+
+
+def test_no_other_module_names_a_private_attribute() -> None:
+    """Neither to use it, nor by chance: an attribute of ours with the same name would replace gunicorn's."""
+    theirs = set[str]()
+    for kind in (PythonProtocol, BodyReceiver, ASGIProtocol, ASGIWorker):
+        theirs |= set(dir(kind)) | set(getattr(instance_of(kind), "__dict__", ()))
+    module = Path(gunicorn_internals.__file__)
+    others = [path for path in module.parent.glob("*.py") if path != module]
+    assert len(others) > 5
+    assert {path.name: private_names(path) & theirs for path in others if private_names(path) & theirs} == {}

@@ -1,0 +1,148 @@
+"""
+Responses of which threads send a part: when the connection is kept behind them, and what is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+import pytest
+from gunicorn.config import Config
+
+from sft_http.asgi.connection import SCOPE_KEY, Connection
+from sft_http.concurrency.min_rate import Pace
+from sft_http.server.fair_scheduler import RoundRobin
+from sft_http.server.protocol import SftProtocol
+
+REQUEST = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+BY_LOOP, BY_THREAD = b"a" * 10, b"b" * 90
+
+
+class Log(logging.LoggerAdapter[logging.Logger]):
+    """
+    As much of gunicorn's log as a connection needs.
+    """
+
+    access_log_enabled = False
+
+
+@attrs.define
+class Sending:
+    """
+    An application that declares `declared` bytes, and has some of them sent by a thread.
+    """
+
+    declared: int
+    ends: bool = True
+    connections: list[Connection] = attrs.field(factory=list)
+
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+        connection: Connection = scope[SCOPE_KEY]
+        self.connections.append(connection)
+        length = (b"content-length", str(self.declared).encode())
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": BY_LOOP, "more_body": True})
+        handle = connection.socket_handle
+        assert handle is not None
+        assert handle.is_idle
+        await asyncio.to_thread(handle.send, memoryview(BY_THREAD))
+        connection.response_ended = self.ends
+        if self.ends:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        connection.close()
+
+
+@asynccontextmanager
+async def client_of(app: Sending, *, over_limit: bool = False) -> AsyncIterator[tuple[Any, Any, SftProtocol]]:
+    worker: Any = SimpleNamespace(
+        asgi=app,
+        app=SimpleNamespace(
+            connection_limits=SimpleNamespace(max_connections=0 if over_limit else 8),
+            settings=SimpleNamespace(header_timeout_seconds=60, linger_seconds=0),
+        ),
+        cfg=Config(),
+        log=Log(logging.getLogger("gunicorn.error")),
+        loop=asyncio.get_running_loop(),
+        round_robin=RoundRobin(),
+        connections=set(),
+        new_pace=lambda: Pace(patience_seconds=60, bytes_per_second=1),
+        nr_conns=0,
+        nr=0,
+        max_requests=1 << 30,
+        alive=True,
+        accepted=0,
+    )
+    ours, theirs = socket.socketpair()
+    _, protocol = await worker.loop.connect_accepted_socket(lambda: SftProtocol(worker), ours)
+    reader, writer = await asyncio.open_connection(sock=theirs)
+    try:
+        yield reader, writer, protocol
+    finally:
+        writer.close()
+        protocol.transport.abort()
+        await asyncio.sleep(0)
+
+
+def answers(app: Sending, *, over_limit: bool = False) -> list[tuple[bytes, bytes]]:
+    """
+    The heads and bodies of the responses to two requests on one connection, as many as there are.
+    """
+
+    async def story() -> list[tuple[bytes, bytes]]:
+        found = []
+        async with client_of(app, over_limit=over_limit) as (reader, writer, _):
+            for _ in range(2):
+                writer.write(REQUEST)
+                try:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    break
+                found.append((head, await reader.readexactly(100)))
+        return found
+
+    return asyncio.run(asyncio.wait_for(story(), 20))
+
+
+def test_behind_a_whole_response_the_connection_is_kept() -> None:
+    """What the loop and a thread have sent together is what was declared: the next request has its response."""
+    app = Sending(100)
+    assert [body for _, body in answers(app)] == 2 * [BY_LOOP + BY_THREAD]
+    assert [connection.sent_by_threads for connection in app.connections] == [90, 90]
+
+
+@pytest.mark.parametrize(("declared", "ends"), [(101, True), (101, False), (100, False)])
+def test_behind_a_response_that_is_not_whole_it_is_closed(declared: int, *, ends: bool) -> None:
+    """The next response would become part of this one; the same where the application did not end it."""
+    (response,) = answers(Sending(declared, ends=ends))
+    assert response[1] == BY_LOOP + BY_THREAD
+
+
+def test_a_connection_beyond_the_limit_is_closed_as_announced() -> None:
+    """Threads change nothing about what the head of the response says."""
+    ((head, body),) = answers(Sending(100), over_limit=True)
+    assert b"connection: close" in head.lower()
+    assert body == BY_LOOP + BY_THREAD
+
+
+def test_a_client_that_accepts_what_threads_send_is_not_slow() -> None:
+    """Their bytes count as moved, also of responses before the present one; they are counted once."""
+
+    async def story() -> None:
+        app = Sending(100)
+        async with client_of(app) as (reader, writer, protocol):
+            for number in (1, 2):
+                writer.write(REQUEST)
+                await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(100)
+                protocol.abort_if_too_slow(1.0)
+                assert protocol._acknowledged_bytes == 100 * number
+            assert not protocol.transport.is_closing()
+
+    asyncio.run(asyncio.wait_for(story(), 20))
