@@ -55,7 +55,7 @@ class MemoryWrappedSecrets:
 
     def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
         """
-        Put one wrapping in the place of what was read, if that is still there.
+        Replace one wrapped secret, if it is still stored as it was read; return whether it was.
         """
         read, anew = rewrapping.read, rewrapping.anew
         if _stored(tables, read) != read:
