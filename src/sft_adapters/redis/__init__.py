@@ -1,5 +1,5 @@
 """
-What may be lost with a clear answer, in Redis or Valkey: sessions on their way, and throttles.
+Caches and rate limits in Redis or Valkey: data that may be lost, with a fallback in the database.
 
-A server that is down, slow, flushed, full or read-only costs speed and breaks no promise.
+A server that is unavailable, slow, flushed, full or read-only costs speed only, never a guarantee.
 """
