@@ -171,7 +171,9 @@ class Message:
 
 def encrypt_message(key: Secret, *, salt: bytes, context: bytes, plaintext: bytes) -> bytes:
     """
-    Encrypt a whole message at once; a salt must not be used twice with the same key.
+    Encrypt a whole message at once.
+
+    A salt must not be used twice with the same key.
     """
     message = Message.begin(key, salt=salt, context=context)
     ciphertext = bytearray(sealed_length(len(plaintext)))

@@ -44,7 +44,9 @@ class ChunkedCipher:
 
     def encrypt(self, key: Secret, *, context: bytes, plaintext: Buffer) -> EncryptedPart:
         """
-        Encrypt one part under a fresh salt; the plaintext must not change until the pieces are consumed.
+        Encrypt one part under a fresh salt.
+
+        The plaintext must not change until the pieces are consumed.
         """
         message = Message.begin(key, salt=self.entropy.draw(SALT_BYTES), context=context)
         view = memoryview(plaintext).cast("B")
@@ -61,7 +63,9 @@ class ChunkedCipher:
 
 def _pieces(message: Message, plaintext: memoryview, sealed: int) -> Iterator[memoryview]:
     """
-    Yield the encrypted message in pieces that share one buffer; the first starts with the header.
+    Yield the encrypted message in pieces that share one buffer.
+
+    The first starts with the header.
     """
     buffer = memoryview(bytearray(min(sealed, _LARGEST_PIECE)))
     buffer[:HEADER_BYTES] = message.header
@@ -94,10 +98,11 @@ class PartReader:
 
     def windows(self, span: ByteRange) -> Iterator[ByteRange]:
         """
-        Yield the ranges of the stored blob that contain `span`, in order, each of at most 128 full chunks.
+        Yield the ranges of the stored blob that contain `span`, in order.
 
-        The range with chunk 0 includes the header, so that an exchanged header is detected. The range
-        with the part's last byte includes the last chunk, even an empty one.
+        Each has at most 128 full chunks. The range with chunk 0 includes the header, so that an
+        exchanged header is detected. The range with the part's last byte includes the last chunk, even
+        an empty one.
         """
         wanted = ByteRange(0, self._size).intersection(span)
         if not len(wanted):

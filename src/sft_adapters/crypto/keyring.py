@@ -24,7 +24,9 @@ _MAX_SECRET_BYTES: Final = 4096
 
 def key_id(key: Secret) -> str:
     """
-    Return the id of a ring key: 16 hexadecimal digits that reveal nothing else about it.
+    Return the id of a ring key: 16 hexadecimal digits.
+
+    They reveal nothing else about the key.
     """
     return derive(key.reveal(), info=_ID_INFO, size=8).hex()
 

@@ -1,5 +1,7 @@
 """
-Password hashes by Argon2id (RFC 9106) in PHC string format, with a limit on concurrent hashes.
+Password hashes by Argon2id (RFC 9106) in PHC string format.
+
+The number of concurrent hashes is limited.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ _PHC: Final = re.compile(
 @attrs.frozen
 class Argon2Cost:
     """
-    The cost of one hash: memory in KiB, passes and lanes (by default OWASP's first recommendation).
+    The cost of one hash: memory in KiB, passes and lanes.
+
+    The default is OWASP's first recommendation.
     """
 
     memory_kib: int = 47_104
@@ -45,7 +49,9 @@ class Argon2Cost:
     @classmethod
     def stated_in(cls, hashed: str) -> Argon2Cost | None:
         """
-        Return the cost in a PHC string; None if it is not an Argon2id hash of the supported format.
+        Return the cost in a PHC string.
+
+        None if it is not an Argon2id hash of the supported format.
         """
         match = _PHC.fullmatch(hashed)
         return cls(*map(int, match.groups())) if match else None
@@ -115,7 +121,9 @@ class Argon2idHasher:
 
     def _matching_nothing(self) -> str:
         """
-        Return a hash of the configured cost that matches no password: its value is random, not computed.
+        Return a hash of the configured cost that matches no password.
+
+        Its value is random, not computed.
         """
         cost, salt, value = self.cost, self.entropy.draw(_SALT_BYTES), self.entropy.draw(_HASH_BYTES)
         parameters = f"m={cost.memory_kib},t={cost.iterations},p={cost.lanes}"

@@ -40,7 +40,9 @@ class PyotpCodes:
 
     def matching_step(self, seed: Secret, code: object, *, now: datetime) -> int:
         """
-        If adjacent steps have the same code, the later step is returned, so that neither can be reused.
+        Return the step that matches a code, the later of two matching ones.
+
+        If adjacent steps have the same code, neither can then be reused.
         """
         if not isinstance(code, str) or not _CODE.fullmatch(code):
             raise BadTotpCode("not six ASCII digits")

@@ -1,9 +1,10 @@
 """
-Blobs as files: written under a temporary name, synced, then linked to a name that is never reused.
+Blobs as files with names that are never reused.
 
-A blob's file appears complete or not at all, even after a power cut: its bytes are synced before it
-gets its name, and the folders above it afterwards. No symbolic link is followed: the folder of a
-file's blobs is opened first, and its entries are accessed relative to that descriptor.
+A blob's file appears complete or not at all, even after a power cut: its bytes are written to a
+temporary file and synced before a hard link gives it its name, and the folders above it are synced
+afterwards. No symbolic link is followed: the folder of a file's blobs is opened first, and its
+entries are accessed relative to that descriptor.
 """
 
 from __future__ import annotations
@@ -222,7 +223,7 @@ class DiskBlobs:
 
     def _read_most(self, descriptor: int, buffer: memoryview) -> int:
         """
-        Fill a buffer from the beginning of a file; return the number of bytes up to the file's end.
+        Fill a buffer from the beginning of a file; return the number of bytes.
         """
         done = 0
         while done < len(buffer):
@@ -335,7 +336,9 @@ class DiskBlobs:
 
     def _entries(self, folder: str, is_wanted: Callable[[str], object]) -> Sequence[tuple[str, os.stat_result]]:
         """
-        Return the wanted entries of a folder with their status; none if it is missing or not a folder.
+        Return the wanted entries of a folder with their status.
+
+        There are none if it is missing or not a folder.
         """
         found = []
         with translated(folder):
@@ -358,7 +361,9 @@ class DiskBlobs:
 
     def _check_root(self) -> None:
         """
-        Raise `FileNotFoundError` if the root is missing: then no blob in it is known to be deleted.
+        Raise `FileNotFoundError` if the root is missing.
+
+        In that case no blob in it is known to be deleted.
         """
         with self._opened(self.root, _ROOT):
             pass
@@ -372,7 +377,9 @@ class DiskBlobs:
 
     def _drop_if_empty(self, folder: str) -> None:
         """
-        Remove the folder of a file's blobs if it is empty; one that is in use or missing is no error.
+        Remove the folder of a file's blobs if it is empty.
+
+        One that is in use or missing is no error.
         """
         try:
             self.system.rmdir(self.root / folder)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 def make(folder: Path) -> None:
     """
-    Create a folder, readable by its owner only, and its missing parents; it may exist already.
+    Create a folder, readable by its owner only, with missing parents.
 
-    Every created folder is durable on return: its parent is synced, since otherwise a power cut could
-    remove the folder with everything synced in it.
+    An existing folder is no error. Every created folder is durable on return: its parent is synced,
+    since otherwise a power cut could remove the folder with everything synced in it.
 
     Raises:
         FileExistsError: The path is not a folder.

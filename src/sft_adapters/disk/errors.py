@@ -17,7 +17,7 @@ _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 class _PieceError(Exception):
     """
-    An `OSError` raised by the source of the pieces, that is by the caller and not by the disk.
+    An `OSError` of the source of the pieces, not of the disk.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -28,7 +28,9 @@ class _PieceError(Exception):
 @contextmanager
 def translated(key: str) -> Iterator[None]:
     """
-    Raise the blob store's errors for those of the operating system; the detail names the errno only.
+    Raise the blob store's errors for those of the operating system.
+
+    The detail names the errno only.
 
     Raises:
         BlobStoreFull: The disk or the disk quota is full, or the file exceeds the file system's limit.

@@ -1,5 +1,7 @@
 """
-The key files of the embedded default: created on the first start, readable by their owner only.
+The key files of the embedded default.
+
+They are created on the first start and readable by their owner only.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _EARLIER: Final = re.compile(r"encryption-([0-9a-f]{16})\.key")
 @attrs.frozen
 class _KeyFile:
     """
-    The file name of a key, its number of random bytes, and the consequence of its loss.
+    The file name of a key, its length, and the consequence of its loss.
     """
 
     name: str
@@ -52,7 +54,9 @@ def path_of(folder: Path, name: str) -> Path:
 
 def read(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """
-    Return the text of each named key that has a file; no other file is opened.
+    Return the text of each named key that has a file.
+
+    No other file is opened.
 
     Raises:
         ConfigurationError: A file is accessible to other users, cannot be read, or contains no text
@@ -64,10 +68,10 @@ def read(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 def make_missing(folder: Path, names: Iterable[str], *, may_make: Callable[[], bool]) -> frozenset[str]:
     """
-    Create each named key that has no file in `folder`; return the names of the created ones.
+    Create each named key that has no file in `folder`.
 
-    If two processes start at once, one of them creates the key. `may_make` is called only if a file
-    is missing.
+    Return their names. If two processes start at once, one of them creates the key.
+    `may_make` is called only if a file is missing.
 
     Raises:
         ConfigurationError: A file is missing and `may_make` returned False.
@@ -109,10 +113,10 @@ def earlier(folder: Path) -> dict[str, str]:
 
 def version(folder: Path) -> tuple[int, ...]:
     """
-    Return a value that changes with every change of the key ring's files; costs two `stat` calls.
+    Return a value that changes with every change of the key ring's files.
 
-    A new active key is a new file with its own inode number, so it is detected even if several
-    changes happen within the resolution of the file system's timestamps.
+    It costs two `stat` calls. A new active key is a new file with its own inode number, so it is detected
+    even if several changes happen within the resolution of the file system's timestamps.
     """
     found: list[int] = []
     for path in (folder, path_of(folder, "ENCRYPTION_KEY")):
@@ -134,10 +138,11 @@ def made_at(path: Path) -> datetime:
 
 def succeed(folder: Path, key_id: str) -> None:
     """
-    Create a new active key; the current one, which has this id, becomes a retiring key.
+    Create a new active key.
 
-    A reader finds the old or the new active key, and in both cases the old one among the retiring
-    keys, at any time and after a crash at any point.
+    The current one, which has this id, becomes a retiring key. A reader finds the old or the new active
+    key, and in both cases the old one among the retiring keys, at any time and after a crash at any
+    point.
     """
     active = path_of(folder, "ENCRYPTION_KEY")
     with contextlib.suppress(FileExistsError):
@@ -150,7 +155,9 @@ def succeed(folder: Path, key_id: str) -> None:
 
 def write(path: Path) -> str:
     """
-    Create a new key for the ring in its own file, to be stored elsewhere; return its text.
+    Create a new key for the ring in its own file, to be stored elsewhere.
+
+    Return its text.
 
     Raises:
         ConfigurationError: The file exists.
@@ -208,7 +215,9 @@ def _make(path: Path, size: int) -> bool:
 @contextlib.contextmanager
 def _written(path: Path, size: int) -> Iterator[Path]:
     """
-    Create a new key in a temporary file beside `path`, to be renamed or linked: no reader finds half a key.
+    Create a new key in a temporary file beside `path`.
+
+    The caller renames or links it to `path`, so no reader finds half a key.
     """
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     text = base64.b64encode(secrets.token_bytes(size)).decode() + "\n"

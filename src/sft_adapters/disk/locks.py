@@ -1,5 +1,7 @@
 """
-An exclusive lock between processes, on a file; the kernel releases it when its holders end.
+An exclusive lock between processes, on a file.
+
+The kernel releases it when its holders end.
 """
 
 from __future__ import annotations
@@ -28,10 +30,11 @@ def held(
     path: Path, *, by: str, wait_seconds: float = 0.0, when_waiting: Callable[[str], None] | None = None
 ) -> Iterator[None]:
     """
-    Hold the lock at `path` until the block ends; processes forked in the block hold it too.
+    Hold the lock at `path` until the block ends.
 
-    `when_waiting` is called at most once, with a sentence that says what the caller waits for.
-    The file is never deleted: otherwise two processes could each lock another file of this name.
+    Processes forked in the block hold it too. `when_waiting` is called at most once, with a sentence
+    that says what the caller waits for. The file is never deleted: otherwise two processes could each
+    lock another file of this name.
 
     Raises:
         Locked: Another process held the lock for all of `wait_seconds`. The error contains `by`, the

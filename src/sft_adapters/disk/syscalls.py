@@ -1,5 +1,7 @@
 """
-System calls of the blob store on disk, few enough to inject a fault into each.
+System calls of the blob store on disk.
+
+They are few enough to inject a fault into each.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ class SystemCalls(Protocol):
 
     def open(self, path: Path | str, flags: int, mode: int = ..., *, dir_fd: int | None = ...) -> int:
         """
-        Open a file or a folder; a relative `path` is an entry of the folder `dir_fd`.
+        Open a file or a folder.
+
+        A relative `path` is an entry of the folder `dir_fd`.
         """
         ...
 
@@ -43,7 +47,9 @@ class SystemCalls(Protocol):
 
     def preadv(self, fd: int, buffers: Sequence[memoryview], offset: int, /) -> int:
         """
-        Read from an offset into some or all of the buffers; return the number of bytes, 0 at the end.
+        Read from an offset into some or all of the buffers.
+
+        Return the number of bytes, 0 at the end.
         """
         ...
 

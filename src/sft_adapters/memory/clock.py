@@ -1,5 +1,5 @@
 """
-A clock that does not advance by itself, for examples and tests that depend on the time.
+A clock that does not advance by itself, for examples and tests.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """
-A database in memory: one writer at a time works on a copy, readers on the last committed state.
+A database in memory.
+
+One writer at a time works on a copy; readers see the last committed state.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _SWEEP_FROM: Final = 1024
 @attrs.frozen
 class _Count:
     """
-    When all attempts of a key will be restored, and when its entry may be deleted.
+    The time when a key's attempts are all restored, and its expiry.
     """
 
     comes_back: datetime

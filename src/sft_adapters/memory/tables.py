@@ -71,7 +71,9 @@ class Tables:
 @attrs.frozen
 class Repository:
     """
-    Access to the tables of a unit of work, to read them or, unless it is read-only, to change them.
+    Access to the tables of a unit of work.
+
+    `write` raises an error in a read-only unit.
     """
 
     read: Callable[[], Tables]

@@ -112,7 +112,7 @@ class MinioBlobs:
 
     def _check_size(self, key: str, stop: int, size: int) -> None:
         """
-        Check the size on behalf of a read of no bytes, or of bytes beyond the expected size.
+        Check the size for a read of no bytes or beyond the expected size.
         """
         length = self._length(key)
         if length != size or stop > size:
@@ -168,7 +168,9 @@ class MinioBlobs:
 
 def _info(found: Object) -> BlobInfo | None:
     """
-    Convert an object of a listing; return None if its key is not a blob key.
+    Convert an object of a listing.
+
+    Return None if its key is not a blob key.
     """
     if not _KEY.fullmatch(found.object_name or ""):
         return None
@@ -179,10 +181,10 @@ def _info(found: Object) -> BlobInfo | None:
 
 def _lead(response: BaseHTTPResponse, start: int, stop: int, size: int) -> int:
     """
-    Return the number of body bytes before the wanted ones: 0, unless the body is the whole object.
+    Return the number of body bytes before the wanted ones.
 
-    A server states the range of a partial body in `Content-Range` (RFC 9110, section 14.4), with
-    status 206 or, as some servers do, 200.
+    It is 0, unless the body is the whole object. A server states the range of a partial body in
+    `Content-Range` (RFC 9110, section 14.4), with status 206 or, as some servers do, 200.
 
     Raises:
         BlobSizeMismatch: The object does not have `size` bytes.

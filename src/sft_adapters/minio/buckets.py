@@ -1,5 +1,7 @@
 """
-Create or check the bucket at the start; an error names the setting that is wrong.
+Create or check the bucket at the start.
+
+An error names the setting that is wrong.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ _MADE_BEFORE: Final = {"BucketAlreadyExists", "BucketAlreadyOwnedByYou", "Operat
 
 def ensure_bucket(client: S3Client, bucket: str) -> None:
     """
-    Create the bucket if it is missing; several processes may do so at once. It stays private.
+    Create the bucket if it is missing.
+
+    Several processes may do so at once. It stays private.
 
     Raises:
         ConfigurationError: A setting is wrong; the error names it.
@@ -97,7 +101,9 @@ def _make(client: S3Client, bucket: str) -> None:
 
 def _find(client: S3Client, bucket: str) -> None:
     """
-    List one object: unlike a HEAD, the response identifies an S3 server and states why it refuses.
+    List one object.
+
+    Unlike a HEAD, the response identifies an S3 server and states why it refuses.
     """
     next(iter(client.minio.list_objects(bucket, recursive=True)), None)
 
@@ -121,7 +127,9 @@ def writes_conditionally(client: S3Client, bucket: str) -> bool:
 
 def _second_put_is_refused(client: S3Client, bucket: str, key: str) -> bool:
     """
-    Put an empty object twice, the second time conditionally; status 400 or 501 means no support.
+    Put an empty object twice, the second time conditionally.
+
+    Status 400 or 501 means no support.
     """
     client.put(bucket, key, [], size=0, create_only=False)
     try:

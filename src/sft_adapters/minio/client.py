@@ -1,5 +1,5 @@
 """
-A client of one S3 server: the SDK's, and a streaming conditional put that the SDK lacks.
+A client of one S3 server: the SDK's, and a streaming conditional put.
 """
 
 from __future__ import annotations
@@ -45,18 +45,21 @@ class S3Client:
     @contextmanager
     def call(self, subject: str) -> Iterator[None]:
         """
-        Bound one call with all its requests by `call_seconds`, and map its errors to the core's.
+        Bound one call by `call_seconds`, and map its errors to the core's.
+
+        A call may send several requests.
         """
         with translated(subject), self.transport.deadlines.call():
             yield
 
     def put(self, bucket: str, key: str, chunks: Iterable[Buffer], *, size: int, create_only: bool) -> None:
         """
-        Store an object of `size` bytes from chunks, sent as they are produced and without a copy.
+        Store an object of `size` bytes from chunks, without a copy.
 
-        With `create_only` the server is asked to reject the put if the key exists (`If-None-Match: *`,
-        RFC 9110, section 13.1.2). The SDK's own `put_object` hashes and copies the bytes and cannot be
-        conditional. Here the headers are signed and the body is not: a part authenticates itself.
+        Each chunk is sent before the next is requested. With `create_only` the server is asked to
+        reject the put if the key exists (`If-None-Match: *`, RFC 9110, section 13.1.2). The SDK's own
+        `put_object` hashes and copies the bytes and cannot be conditional. Here the headers are signed
+        and the body is not: a part authenticates itself.
 
         Raises:
             S3ErrorResponse: The server answered with an error status.
@@ -116,9 +119,9 @@ def open_client(
     connections: int = 16,
 ) -> S3Client:
     """
-    Open a client of the server at `endpoint` (host or host:port); it connects on first use.
+    Open a client of the server at `endpoint` (host or host:port).
 
-    The times in seconds are explained in `Transport`.
+    It connects on first use. The times in seconds are explained in `Transport`.
 
     Raises:
         ConfigurationError: A setting is malformed; the error names it.

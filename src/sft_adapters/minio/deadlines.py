@@ -38,7 +38,9 @@ class Deadlines(threading.local):
     @contextmanager
     def call(self) -> Iterator[None]:
         """
-        Start a call; a nested call has its own deadline, and the outer deadline applies again after it.
+        Start a call.
+
+        A nested call has its own deadline, and the outer deadline applies again after it.
         """
         outer, self._end = self._end, time.monotonic() + self.call_seconds
         try:
@@ -48,7 +50,9 @@ class Deadlines(threading.local):
 
     def left(self, most: float | None = None) -> float:
         """
-        Return the timeout of the next wait in seconds; `TimeoutError` if the call's time has expired.
+        Return the timeout of the next wait in seconds.
+
+        `TimeoutError` if the call's time has expired.
         """
         most = self.wait_seconds if most is None else most
         if self._end is None:

@@ -51,7 +51,9 @@ class Refused(Exception):
     @property
     def says_missing(self) -> bool:
         """
-        Whether the object does not exist; a 404 without the S3 error code does not count.
+        Whether the object does not exist.
+
+        A 404 without the S3 error code does not count.
         """
         return self.status == 404 and self.code == "NoSuchKey"
 
@@ -95,7 +97,9 @@ def _in_words(error: Exception) -> str:
 @contextmanager
 def translated(subject: str) -> Iterator[None]:
     """
-    Map what the SDK and its connections raise to the core's errors; details never quote a response.
+    Map what the SDK and its connections raise to the core's errors.
+
+    Details never quote a response.
 
     Raises:
         BlobStoreFull: The server reports that it has no free space.

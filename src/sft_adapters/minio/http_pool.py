@@ -1,5 +1,5 @@
 """
-The HTTP client of the SDK: a bounded pool of connections to a server that is not trusted.
+The SDK's HTTP client: a bounded pool of connections to an untrusted server.
 
 Regardless of what the server sends, no call exceeds its deadline, no more bytes are read than a valid
 response has, no redirect is followed, and an error status is raised at once.
@@ -104,7 +104,7 @@ class Transport(PoolManager):
 
 def release(response: BaseHTTPResponse) -> None:
     """
-    Return the connection to the pool if its response was read to the end, else close it.
+    Return the connection to the pool, or close it if its response was not read completely.
     """
     response.close()
     response.release_conn()
@@ -137,7 +137,9 @@ def _loaded(response: BaseHTTPResponse) -> HTTPResponse:
 
 def _refusal(method: str, response: BaseHTTPResponse) -> Refused:
     """
-    Convert a response with an error status; of its body only the S3 error code is used.
+    Convert a response with an error status.
+
+    Of its body only the S3 error code is used.
     """
     try:
         body = response.read(_REFUSAL_BYTES, decode_content=False)

@@ -15,11 +15,11 @@ from sft_core.vault.ports import Buffer
 @attrs.define
 class Content:
     """
-    Pieces that must add up to `size` bytes; `failure` is the error that their source raised, if any.
+    Pieces that must add up to `size` bytes.
 
-    The last byte is sent only after the source has no further piece. So the server receives the
-    whole object only if the pieces add up. Otherwise the request ends early, and the server must
-    discard it.
+    `failure` is the error that their source raised, if any. The last byte is sent only after the source
+    has no further piece. So the server receives the whole object only if the pieces add up. Otherwise
+    the request ends early, and the server must discard it.
     """
 
     pieces: Iterable[Buffer] = attrs.field(repr=False)

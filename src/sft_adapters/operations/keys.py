@@ -1,5 +1,5 @@
 """
-The operators' view of the key ring: the sources and uses of its keys, and their rotation.
+The operators' view of the key ring: sources, uses and rotation of keys.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _LOCK: Final = "another command is changing the key ring"
 @attrs.frozen(kw_only=True)
 class RingKey:
     """
-    A key of the ring, or a missing key that a stored secret needs; never the key itself.
+    A key of the ring, or one that is missing and needed.
 
-    The key is in `file`, in the environment, or in both; a missing key is in neither. `made_at` is set
-    for a key in a file only.
+    It never contains the key itself. The key is in `file`, in the environment, or in both; a missing
+    key is in neither. `made_at` is set for a key in a file only.
     """
 
     id: str
@@ -62,9 +62,9 @@ class RingKey:
 
 def keys_of(settings: Settings) -> list[RingKey]:
     """
-    Return every key of the ring, the active one first, and the missing ones, with the secrets under each.
+    Return every key of the ring and every missing one, with their uses.
 
-    Nothing is changed or locked.
+    The active key is the first. Nothing is changed or locked.
     """
     settings = _with_real_keys(settings)
     check_schema(settings)
@@ -126,7 +126,9 @@ def active_id(settings: Settings) -> str:
 
 def add(settings: Settings) -> tuple[str, str]:
     """
-    Create a new active key in the data folder; return the ids of the previous and the new one.
+    Create a new active key in the data folder.
+
+    Return the ids of the previous and the new one.
 
     Raises:
         ConfigurationError: The active key is in the environment, where only the operator can replace it.
@@ -142,14 +144,18 @@ def add(settings: Settings) -> tuple[str, str]:
 
 def write_key(path: Path) -> str:
     """
-    Create a new key in a new file, readable by its owner only; return its id.
+    Create a new key in a new file, readable by its owner only.
+
+    Return its id.
     """
     return key_id(parsers.encryption_key(key_files.write(path)))
 
 
 def retire(settings: Settings, name: str) -> RingKey:
     """
-    Remove a key from the ring, with its file if it has one; return the key.
+    Remove a key from the ring, with its file if it has one.
+
+    Return the key.
 
     Raises:
         ConfigurationError: A stored secret needs the key, or it is the active key or not in the ring.
@@ -194,7 +200,9 @@ def _retire_in_storage(settings: Settings, name: str) -> None:
 
 def pass_on(settings: Settings) -> None:
     """
-    Make the active key the owner of the storage; no stored secret may need another key.
+    Make the active key the owner of the storage.
+
+    No stored secret may need another key.
     """
     settings = _with_real_keys(settings)
     active, seconds = AesKeyRing(settings.encryption_key).active_id, settings.database_timeout_seconds
@@ -209,7 +217,7 @@ def open_rewrapping(
     settings: Settings, *, dry_run: bool = False, when_waiting: Callable[[str], None] | None = None
 ) -> Iterator[RewrapSecrets]:
     """
-    Open the use case that re-wraps secrets under the active key, on the storage of the settings.
+    Open the use case that re-wraps secrets under the active key.
 
     It may run beside services, unless only one process may write to the database; a dry run always
     may.

@@ -22,7 +22,7 @@ from sft_core.maintenance.store_identity import require_own
 @attrs.frozen
 class Check:
     """
-    The result of one check: its name, whether it passed, and a description of the object or the fault.
+    The result of one check.
 
     If it has the `code` of an error, the checks that depend on it cannot run.
     """
@@ -42,7 +42,9 @@ def failed(name: str, error: SftError) -> Check:
 
 def check_ground(settings: Settings) -> Iterator[Check]:
     """
-    Check the keys, the database and the schema; the last result is the first fatal one, if any.
+    Check the keys, the database and the schema.
+
+    The last result is the first fatal one, if any.
     """
     keys = _looked_at("keys", lambda: _where_the_keys_are(settings))
     if not keys.is_well:
@@ -55,7 +57,9 @@ def check_ground(settings: Settings) -> Iterator[Check]:
 
 def _as_the_storage_needs(keys: Check, settings: Settings) -> Check:
     """
-    Fail the keys if no service could start with them; the data that they decrypt can still be checked.
+    Fail the keys if no service could start with them.
+
+    The data that they decrypt can still be checked.
     """
     try:
         check_needed_keys(settings)

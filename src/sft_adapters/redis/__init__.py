@@ -1,5 +1,6 @@
 """
-Caches and rate limits in Redis or Valkey: data that may be lost, with a fallback in the database.
+A session cache and rate limits in Redis or Valkey.
 
-A server that is unavailable, slow, flushed, full or read-only costs speed only, never a guarantee.
+They may be lost, as the database takes the place of the server. A server that is unavailable, slow,
+flushed, full or read-only costs speed only, never a guarantee.
 """

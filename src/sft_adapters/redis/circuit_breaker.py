@@ -1,5 +1,7 @@
 """
-A circuit breaker: after a failure the server is not used for a cooldown, then one caller probes it.
+A circuit breaker in front of the Redis server.
+
+After a failure the server is not used for a cooldown; then one caller probes it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class Breaker:
 
     def may_ask(self) -> bool:
         """
-        Return whether the caller may use the server; if so, it must call `answered` or `failed` afterwards.
+        Return whether the caller may use the server.
+
+        If so, it must call `answered` or `failed` afterwards.
         """
         with self._lock:
             if self._rests_until is None:

@@ -1,5 +1,5 @@
 """
-A Redis client with bounded calls: short timeouts, no retries, and a cooldown after a failure.
+A Redis client with short timeouts, no retries, and a circuit breaker.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ _KEYS_AT_ONCE: Final = 1000
 @attrs.frozen
 class Script:
     """
-    A Lua script over one key, called by its digest; a server that has lost the script receives its text.
+    A Lua script over one key, called by its digest.
 
-    It returns a number or a string, or nil if the value of the key has an unknown format.
+    A server that has lost the script receives its text. It returns a number or a string, or nil if the
+    value of the key has an unknown format.
     """
 
     text: str
@@ -55,10 +56,11 @@ class Script:
 @attrs.frozen(eq=False)
 class Client:
     """
-    A client of a server that may fail; every method returns in bounded time, and only `check` raises.
+    A client of a server that may fail.
 
-    At most `connections` calls run at once. A further call waits up to `wait_seconds` for a slot and
-    then skips the server. Create the client after the fork, share it between threads, and close it.
+    Every method returns in bounded time, and only `check` raises. At most `connections` calls run at
+    once. A further call waits up to `wait_seconds` for a slot and then skips the server. Create the
+    client after the fork, share it between threads, and close it.
     """
 
     _driver: redis.Redis = attrs.field(repr=False)
@@ -81,9 +83,10 @@ class Client:
 
     def ask(self, script: Script, key: str, *arguments: Argument) -> Reply | None:
         """
-        Run a script and return its reply; None if the server is unavailable or replied with nil.
+        Run a script and return its reply.
 
-        A script without a reply may still run later, when a hanging server resumes.
+        None if the server is unavailable or replied with nil. A script without a reply may still run
+        later, when a hanging server resumes.
         """
         answer = self._asked(lambda: script.run(self._driver, key, arguments))
         return answer if isinstance(answer, bytes | int) else None
@@ -103,7 +106,9 @@ class Client:
 
     def check(self) -> None:
         """
-        Check the server at the start; an unavailable server is no error and starts a cooldown.
+        Check the server at the start.
+
+        An unavailable server is no error and starts a cooldown.
 
         Raises:
             ConfigurationError: The server rejects this client, or is not a Redis server.
@@ -128,7 +133,9 @@ class Client:
 
     def _asked(self, question: Callable[[], object]) -> object:
         """
-        Return the reply of a call; None if the circuit breaker is open, no slot is free, or the call fails.
+        Return the reply of a call.
+
+        None if the circuit breaker is open, no slot is free, or the call fails.
         """
         if not self._places.acquire(timeout=self.wait_seconds):
             return None

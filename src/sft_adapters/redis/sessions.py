@@ -83,7 +83,9 @@ def encoded(session: Session) -> bytes:
 
 def decoded(value: bytes, session_id: SessionId) -> Session | None:
     """
-    Decode the session with this id; None if the bytes are another session or another format version.
+    Decode the session with this id.
+
+    None if the bytes are another session or another format version.
     """
     try:
         magic, own_id, user_id, created, expires, generation, revoked = _FIELDS.unpack(value)
@@ -163,9 +165,10 @@ class RedisSessions:
     @contextmanager
     def _barred(self, session_id: SessionId) -> Iterator[None]:
         """
-        Put a tombstone on the key before and after a change, in case Redis is unreachable at one of them.
+        Put a tombstone on the key before and after a change.
 
-        If the change fails, its outcome is unknown, and the first tombstone remains until it expires.
+        There are two, in case Redis is unreachable at one of the moments. If the change fails, its
+        outcome is unknown, and the first tombstone remains until it expires.
         """
         self._bar(session_id)
         yield

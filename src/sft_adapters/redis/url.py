@@ -81,7 +81,9 @@ def _credentials(parts: SplitResult) -> dict[str, Any]:
 
 def _database(parts: SplitResult, database: int) -> int:
     """
-    Return the database number of the URL or the setting; they must agree if both are given.
+    Return the database number of the URL or the setting.
+
+    They must agree if both are given.
     """
     if not _DATABASE.fullmatch(parts.path):
         raise _refusal("must end with the host or with /NUMBER, the number of a database")

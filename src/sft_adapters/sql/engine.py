@@ -1,5 +1,7 @@
 """
-Engines: one for each database URL, created after the fork. A commit survives a power cut.
+Engines: one for each database URL, created after the fork.
+
+A commit survives a power cut.
 """
 
 from __future__ import annotations

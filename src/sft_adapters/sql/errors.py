@@ -48,10 +48,10 @@ class DatabaseRefused(DatabaseUnavailable):
 @contextmanager
 def translated() -> Iterator[None]:
     """
-    Map what a driver raises to the core's errors; the detail names the kind of error and no value.
+    Map what a driver raises to the core's errors.
 
-    A retry is always safe, because nothing is applied in part. Only after an error of a commit it is
-    unknown whether all of it was applied.
+    The detail names the kind of error and no value. Nothing is applied in part, so a retry does no
+    harm; only after an error of a commit it is unknown whether all of it was applied.
 
     Raises:
         Conflict: A constraint of the schema is violated.

@@ -22,7 +22,7 @@ _NAMED: Final[Mapping[str, Table]] = {"file": files, "account": users}
 @attrs.frozen
 class _Place:
     """
-    The columns of one kind of row: the id, the references, and key id and wrapped secret.
+    The columns of one kind of row: id, references, key id and wrapped secret.
     """
 
     id: Column[Any]
@@ -67,7 +67,7 @@ class SqlRecords:
 
 def _query(place: _Place, chosen: ColumnElement[bool], limit: int) -> Select[Any]:
     """
-    Build one query for rows and whether each row that they refer to is missing, as of one snapshot.
+    Build one query for rows and the absence of the rows they refer to.
     """
     named = [column.label(f"its_{name}") for name, column in place.names.items()]
     columns = (place.id.label("id"), place.key_id.label("key_id"), place.wrapped.label("wrapped"), *named)

@@ -1,5 +1,5 @@
 """
-The key-encryption key that owns the storage, recorded in one row, and a sample of the keys in use.
+The row of the storage's owning key, and a sample of the keys in use.
 
 The row exists before anything else is stored. So if two services start with different keys, the
 second fails at its start and not at files that it cannot decrypt.
@@ -21,10 +21,10 @@ _KEY_IDS: Final = ((files.c.id, files.c.key_id), (links.c.id, links.c.token_key_
 
 def keys_needed(engine: Engine) -> set[str]:
     """
-    Return the ids of the owning key and of the keys of the oldest and newest secrets of each kind.
+    Return the ids of the owning key and of a sample of others.
 
-    A sample whose cost does not depend on the number of rows: at start it distinguishes a wrong key
-    ring. A full check verifies every row.
+    The sample is the keys of the oldest and the newest secret of each kind. Its cost does not depend on
+    the number of rows. At start it distinguishes a wrong key ring. A full check verifies every row.
     """
     with transaction(engine, read_only=True) as (connection, _):
         return _keys_needed(connection)
@@ -50,7 +50,9 @@ def claiming(key_id: str, *, allow: Callable[[set[str]], None]) -> Callable[[Con
 
 def belongs_to(engine: Engine) -> str | None:
     """
-    Return the id of the key that owns the storage; None if no service has started on it yet.
+    Return the id of the key that owns the storage.
+
+    None if no service has started on it yet.
     """
     with transaction(engine, read_only=True) as (connection, _):
         return claimed_by(connection)
@@ -58,7 +60,9 @@ def belongs_to(engine: Engine) -> str | None:
 
 def pass_on(engine: Engine, key_id: str) -> None:
     """
-    Make another key the owner of an owned storage; every secret must be wrapped under it.
+    Make another key the owner of an owned storage.
+
+    Every secret must be wrapped under it.
     """
     with transaction(engine) as (connection, begun):
         connection.execute(update(claims).values(key_id=key_id))
@@ -67,7 +71,7 @@ def pass_on(engine: Engine, key_id: str) -> None:
 
 def claimed_by(connection: Connection) -> str | None:
     """
-    Return the id of the owning key within an open transaction; None if there is none.
+    Return the id of the owning key, or None, within an open transaction.
     """
     key_id: str | None = connection.execute(select(claims.c.key_id)).scalar_one_or_none()
     return key_id

@@ -171,7 +171,9 @@ class SqlLedger:
 
     def _lock(self, owner: UserId, own: ColumnElement[bool]) -> None:
         """
-        Lock the owner's files, then the sum: the lock order of every change of a reservation.
+        Lock the owner's files, then the sum.
+
+        This is the lock order of every change of a reservation.
         """
         rows = select(files.c.id).where(own).order_by(files.c.id).with_for_update(key_share=True)
         self.connection.execute(rows).all()

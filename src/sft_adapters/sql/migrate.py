@@ -33,9 +33,10 @@ def upgrade(
     then: Callable[[Connection], None] | None = None,
 ) -> None:
     """
-    Upgrade the schema to a revision in one transaction; concurrent upgrades run one after the other.
+    Upgrade the schema to a revision in one transaction.
 
-    `then` runs in the same transaction: if it raises, nothing is changed.
+    Concurrent upgrades run one after the other. `then` runs in the same transaction: if it raises,
+    nothing is changed.
 
     Raises:
         ConfigurationError: The schema was created by a newer version, or the database's encoding is

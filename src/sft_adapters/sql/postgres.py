@@ -1,5 +1,5 @@
 """
-PostgreSQL by psycopg 3, with a timeout for every wait and no state in a session.
+PostgreSQL by psycopg 3: a timeout for every wait, no session state.
 
 A pooler in front of the server (PgBouncer in transaction mode) may run each transaction in another
 session. So no statement is prepared, no start-up parameter sends options, and a transaction sets
@@ -40,7 +40,9 @@ _DURABLE: Final = (
 @attrs.frozen
 class _Refusal:
     """
-    A reason for a failed connection: its pattern in libpq's text, and whether an operator must act.
+    A reason for a failed connection and its pattern in libpq's text.
+
+    `must_be_mended` means that an operator must act.
     """
 
     words: re.Pattern[str]
@@ -93,7 +95,9 @@ class NotConnectedError(psycopg.OperationalError):
 
 class NoAnswerError(psycopg.OperationalError):
     """
-    The server received a statement and did not respond in time; whether it was executed is unknown.
+    The server received a statement and did not respond in time.
+
+    Whether it was executed is unknown.
     """
 
     kind = "the server received a statement and did not respond in time"
@@ -101,7 +105,7 @@ class NoAnswerError(psycopg.OperationalError):
 
 class BoundedConnection(psycopg.Connection[Any]):
     """
-    A connection that waits up to `answer_seconds` for a response, and is closed on a timeout.
+    A connection that is closed after `answer_seconds` without a response.
 
     The server has its own timeout for statements; this one is for a server or network that hangs.
     """
@@ -180,7 +184,7 @@ def _query(url: URL) -> dict[str, str]:
 @attrs.frozen
 class _Sessions:
     """
-    Handlers for the creation of a connection, the start of a transaction and the return to the pool.
+    Event handlers of connections: creation, start of a transaction, return to the pool.
 
     For the driver, connections are in autocommit mode: transactions are started here, together with
     their timeouts, and ended by the driver's `commit` and `rollback`, which read the state from libpq.

@@ -1,5 +1,7 @@
 """
-Quota reservations in SQL: the reservation in the file's row, and each owner's sum in its own row.
+Quota reservations in SQL.
+
+A file's reservation is in the file's row, and each owner's sum in a row of its own.
 """
 
 from __future__ import annotations

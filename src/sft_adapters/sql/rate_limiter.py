@@ -1,5 +1,7 @@
 """
-A rate limiter in SQL: for each key the time at which all its attempts are restored.
+A rate limiter in SQL.
+
+The row of a key contains the time at which all its attempts are restored.
 """
 
 from __future__ import annotations

@@ -51,7 +51,9 @@ def sessions_over(engine: Engine) -> SqlExpiring:
 
 def throttles_over(engine: Engine) -> SqlExpiring:
     """
-    Return the store of rate-limiter keys whose attempts are all restored: a deleted key behaves the same.
+    Return the store of rate-limiter keys whose attempts are all restored.
+
+    A deleted key behaves like one of these.
     """
     return SqlExpiring(engine, throttles, throttles.c.comes_back)
 

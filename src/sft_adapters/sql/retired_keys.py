@@ -37,10 +37,10 @@ def admit(connection: Connection, wrapped: WrappedSecret | None) -> None:
 
 def begin(connection: Connection, key_id: str) -> str:
     """
-    Start the retirement of a key: from this commit on, its secrets are rejected; return the attempt's id.
+    Start the retirement of a key: from this commit on, its secrets are rejected.
 
-    It waits for transactions that have checked the key, on PostgreSQL up to the lock timeout.
-    Concurrent retirements of one key share the first one's attempt.
+    Return the attempt's id. It waits for transactions that have checked the key, on PostgreSQL up to
+    the lock timeout. Concurrent retirements of one key share the first one's attempt.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(LOCK)))

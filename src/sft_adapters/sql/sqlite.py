@@ -25,7 +25,7 @@ _PRAGMAS: Final = (
 
 def sqlite_is_safe_for_many_writers(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
     """
-    Return whether several processes may write one file at once with this version of the library.
+    Return whether this version of SQLite allows several writing processes.
 
     Before 3.51.3 a reset of the write-ahead log could lose pages when processes wrote and
     checkpointed at the same time (sqlite.org/wal.html).
@@ -58,9 +58,10 @@ def open_sqlite(url: URL, *, echo: bool, busy_seconds: float, connections: int) 
 
 def _make_private(_dialect: Dialect, _record: ConnectionPoolEntry, args: list[str], _options: object) -> None:
     """
-    Create a new database file with mode 0600 before SQLite does, which would make it readable by all users.
+    Create a new database file with mode 0600.
 
-    SQLite gives the same permissions to the log and its index, which it creates beside the file.
+    SQLite itself would make it readable by all users. SQLite gives the same permissions to the log and
+    its index, which it creates beside the file.
     """
     # If the file cannot be created, SQLite reports the reason when it opens the file.
     with contextlib.suppress(OSError):
@@ -81,7 +82,9 @@ def _prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
 
 def _begin(connection: Connection) -> None:
     """
-    Start a transaction; a writer locks at once, because an upgrade from a read lock could fail.
+    Start a transaction.
+
+    A writer locks at once, because an upgrade from a read lock could fail.
     """
     read_only = is_read_only(connection)
     connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")

@@ -56,7 +56,7 @@ def seconds_allowed(connection: Connection) -> float | None:
 
 def keep_whole(engine: Engine) -> None:
     """
-    Reject the commit of a transaction with a failed statement, and roll back every open transaction.
+    Forbid a commit after a failed statement, and roll back open transactions.
 
     PostgreSQL answers a COMMIT after a failed statement with a rollback and no error, which would
     look like success; SQLite would commit the other statements. A COMMIT that SQLite rejects leaves

@@ -111,7 +111,9 @@ class SqlUsers:
 
     def _has(self, user_id: UserId, seed: WrappedSecret) -> bool:
         """
-        Return whether exactly this wrapped seed is stored for the user, so that saving it adds no secret.
+        Return whether exactly this wrapped seed is stored for the user.
+
+        If so, saving it adds no secret.
         """
         same = (users.c.id == user_id.bytes) & (users.c.totp_key_id == seed.key_id)
         same &= users.c.totp_seed == seed.ciphertext

@@ -25,7 +25,7 @@ _LOCK_SECONDS: Final = 2.0
 @attrs.frozen
 class _Place:
     """
-    The table of one kind of secret, and its columns of key id and wrapped secret.
+    The table and columns of one kind of secret.
     """
 
     table: Table
@@ -111,9 +111,9 @@ def _counted(connection: Connection, place: _Place) -> Mapping[str, int]:
 
 def _unlocked(connection: Connection, rewrappings: Sequence[Rewrapping]) -> set[tuple[SecretKind, UUID]]:
     """
-    Lock the rows that no other transaction is changing, until the end of this one; return them.
+    Lock the rows that no other transaction is changing, until the end of this one.
 
-    On SQLite, which has one writer at a time, these are all rows.
+    Return their kinds and ids. On SQLite, which has one writer at a time, these are all rows.
     """
     free = set()
     for kind, place in PLACES.items():

@@ -32,6 +32,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop the table. Created files and links are kept; a later repeat of a request creates them again.
+    Drop the table.
+
+    Created files and links are kept; a later repeat of a request creates them again.
     """
     op.drop_table("kept_answers")

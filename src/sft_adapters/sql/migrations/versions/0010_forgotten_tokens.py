@@ -1,5 +1,7 @@
 """
-Let the token of a long-expired link be deleted while the rest of its row is kept.
+Allow the token of a long-expired link to be deleted.
+
+The rest of its row is kept.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Delete the links without a token, which have all expired or were revoked, with their download counts.
+    Delete the links without a token, with their download counts.
+
+    All of them have expired or were revoked.
     """
     op.execute("DELETE FROM links WHERE token_key_id IS NULL")
     with op.batch_alter_table("links", copy_from=_links(sa.MetaData(), may_lack_token=True)) as links:
@@ -39,7 +43,9 @@ _WHOLE = "(token_key_id IS NULL) = (wrapped_token IS NULL)"
 
 def _links(metadata: sa.MetaData, *, may_lack_token: bool) -> sa.Table:
     """
-    Return the table before or after the change, from which SQLite recreates it: reflection is incomplete.
+    Return the table before or after the change.
+
+    SQLite recreates the table from it, because reflection is incomplete.
     """
     checks = [
         sa.CheckConstraint("downloads >= 0", name=op.f("ck_links_downloads_are_not_negative")),
