@@ -106,7 +106,7 @@ def test_a_lost_key_is_never_replaced(empty_folder: Path, name: str, *, elsewher
     with_an_account(empty_folder / "data", **environ)
     shutil.rmtree(empty_folder / "data/blobs")
     (empty_folder / "data/keys" / name).unlink()
-    with pytest.raises(ConfigurationError, match="bring the key back"):
+    with pytest.raises(ConfigurationError, match="restore the key file"):
         settings_for(empty_folder / "data", environ)
     assert not (empty_folder / "data/keys" / name).exists()
 
@@ -116,7 +116,7 @@ def test_blobs_alone_are_data_too(empty_folder: Path) -> None:
     with_an_account(empty_folder / "data")
     (empty_folder / "data/sft.db").unlink()
     (empty_folder / "data/keys/encryption.key").unlink()
-    with pytest.raises(ConfigurationError, match="bring the key back"):
+    with pytest.raises(ConfigurationError, match="restore the key file"):
         settings_for(empty_folder / "data")
 
 
@@ -241,7 +241,7 @@ def test_a_key_that_others_may_read_is_refused(empty_folder: Path) -> None:
         (lambda key: key.chmod(0o644), "chmod 600"),
         (lambda key: key.write_bytes(b""), "is empty"),
         (lambda key: key.write_bytes(b" \n"), "is empty"),
-        (lambda key: key.write_bytes(b"\xff\xfe" * 40), "does not hold the text of a key"),
+        (lambda key: key.write_bytes(b"\xff\xfe" * 40), "does not contain the text of a key"),
         (lambda key: key.write_text("short"), "it must"),
         (lambda key: key.write_text("x" * 64), "it "),
         (lambda key: (key.unlink(), key.mkdir()), "not a regular file"),

@@ -447,7 +447,7 @@ def at_revision(revision: str) -> Hurt:
         (no_folder, "store", "blob-store-unavailable", "blobs, the folder of blobs: No such file"),
         (no_folder_but_a_file, "store", "blob-store-unavailable", "Not a directory"),
         (a_circle_of_links, "store", "blob-store-unavailable", "Too many levels"),
-        (no_key, "keys", "configuration", "ENCRYPTION_KEY is neither given nor in"),
+        (no_key, "keys", "configuration", "ENCRYPTION_KEY is neither set nor in"),
         (a_spoilt_key, "settings", "configuration", "holds no ENCRYPTION_KEY"),
         (no_database, "database", "configuration", "there is no database"),
         (no_database_but_noise, "database", "database-unavailable", "not a database"),

@@ -1,8 +1,8 @@
 """
 C2SP chunked encryption with AES-256-GCM, "Cobblestone-256" (docs/reference/file-format, "Scheme").
 
-A message is `salt || commitment || chunk 0 || chunk 1 || …`. Chunks hold 16 KiB of plaintext and
-the last one always holds less, so its length alone says that it is the last.
+A message is `salt || commitment || chunk 0 || chunk 1 || …`. Each chunk contains 16 KiB of plaintext,
+the last one always less, so its length alone identifies it as the last.
 """
 
 from __future__ import annotations
@@ -34,30 +34,34 @@ _INFO: Final = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00"
 
 def sealed_length(size: int) -> int:
     """
-    The length in bytes of the message that holds `size` bytes of plaintext.
+    Return the length in bytes of the message that contains `size` bytes of plaintext.
+
+    Raises:
+        InvalidValue: No message can contain that many bytes.
     """
     chunks = size // CHUNK_BYTES + 1
     if not 0 < chunks <= MAX_CHUNKS:
-        raise InvalidValue("size", f"a message holds 0 to {MAX_CHUNKS} chunks of {CHUNK_BYTES} bytes")
+        raise InvalidValue("size", f"a message contains 1 to {MAX_CHUNKS} chunks of {CHUNK_BYTES} bytes")
     return HEADER_BYTES + size + chunks * TAG_BYTES
 
 
 def opened_length(length: int) -> int:
     """
-    How many bytes of plaintext a message of `length` bytes holds.
+    Return the number of plaintext bytes in a message of `length` bytes.
 
-    `AuthenticationFailed` if no message is that long: something was cut off or added.
+    Raises:
+        AuthenticationFailed: No message has this length: bytes were removed or added.
     """
     full, rest = divmod(length - HEADER_BYTES, SEALED_CHUNK_BYTES)
     if not 0 <= full < MAX_CHUNKS or rest < TAG_BYTES:
-        raise AuthenticationFailed(f"no message is {length} bytes long")
+        raise AuthenticationFailed(f"no valid message is {length} bytes long")
     return full * CHUNK_BYTES + rest - TAG_BYTES
 
 
 @attrs.frozen(kw_only=True)
 class MessageKeys:
     """
-    What a message's input key, salt and context derive to.
+    The keys derived from a message's input key, salt and context.
     """
 
     key: bytes = attrs.field(repr=False)
@@ -67,10 +71,13 @@ class MessageKeys:
     @classmethod
     def derive(cls, key: Secret, *, salt: bytes, context: bytes) -> Self:
         """
-        Derive them; `InvalidValue` unless the key has 32 bytes and the salt 24.
+        Derive the keys.
+
+        Raises:
+            InvalidValue: The key does not have 32 bytes, or the salt does not have 24.
         """
         if len(key) != KEY_BYTES or len(salt) != SALT_BYTES:
-            raise InvalidValue("key", f"a message takes a key of {KEY_BYTES} bytes and a salt of {SALT_BYTES}")
+            raise InvalidValue("key", f"a message needs a key of {KEY_BYTES} bytes and a salt of {SALT_BYTES}")
         size = KEY_BYTES + _NONCE_BYTES + COMMITMENT_BYTES
         derived = expand(key.reveal(), info=_INFO + salt + context, size=size)
         return cls(
@@ -83,7 +90,7 @@ class MessageKeys:
 @attrs.frozen(kw_only=True)
 class Message:
     """
-    One message, ready to encrypt or decrypt runs of consecutive chunks in any order.
+    One message; encrypts or decrypts runs of consecutive chunks in any order.
     """
 
     header: bytes = attrs.field(repr=False)
@@ -93,7 +100,7 @@ class Message:
     @classmethod
     def begin(cls, key: Secret, *, salt: bytes, context: bytes) -> Self:
         """
-        A new message; the salt must never have been used with this key before.
+        Start a new message; a salt must not be used twice with the same key.
         """
         keys = MessageKeys.derive(key, salt=salt, context=context)
         return cls._keyed(keys, salt + keys.commitment)
@@ -101,10 +108,14 @@ class Message:
     @classmethod
     def open(cls, key: Secret, *, header: bytes, context: bytes) -> Self:
         """
-        The message that begins with `header`; `AuthenticationFailed` unless key and context are its own.
+        Open the message that begins with `header`.
+
+        Raises:
+            AuthenticationFailed: The key or the header has a wrong length, or the header does not commit to
+                this key and context.
         """
         if len(key) != KEY_BYTES or len(header) != HEADER_BYTES:
-            raise AuthenticationFailed("the key or the header has a length that no message has")
+            raise AuthenticationFailed("the key or the header has a wrong length")
         keys = MessageKeys.derive(key, salt=header[:SALT_BYTES], context=context)
         if not hmac.compare_digest(keys.commitment, header[SALT_BYTES:]):
             raise AuthenticationFailed("the header does not commit to this key and context")
@@ -116,10 +127,10 @@ class Message:
 
     def encrypt_run(self, first: int, plaintext: memoryview, into: memoryview, *, last: bool) -> int:
         """
-        Encrypt whole chunks from number `first` on, and return how many bytes were written.
+        Encrypt consecutive chunks, numbered from `first`, and return the number of bytes written.
 
-        `last` closes the message: then what is over 16 KiB chunks, even if nothing, is its last
-        chunk. Otherwise the plaintext is a multiple of 16 KiB.
+        With `last` the message is closed: the rest after the last full 16 KiB chunk becomes the last
+        chunk, even if it is empty. Without it the plaintext must be a multiple of 16 KiB.
         """
         encrypt_into, base = self._aead.encrypt_into, self._base_nonce
         written = 0
@@ -133,14 +144,17 @@ class Message:
 
     def decrypt_run(self, first: int, ciphertext: memoryview) -> bytes:
         """
-        Authenticate encrypted chunks from number `first` on and return their plaintext.
+        Authenticate consecutive encrypted chunks, numbered from `first`, and return their plaintext.
 
-        `AuthenticationFailed` names the first chunk that is not what was encrypted; then nothing
-        is returned. Only the last chunk given may be short: whether it may be is the caller's rule.
+        Only the last given chunk may be short. Whether it may end the message is the caller's check.
+
+        Raises:
+            AuthenticationFailed: A chunk is not the one that was encrypted; the error names the first
+                such chunk, and no plaintext is returned.
         """
         decrypt_into, base = self._aead.decrypt_into, self._base_nonce
         full, rest = divmod(len(ciphertext), SEALED_CHUNK_BYTES)
-        # BytesIO hands out its buffer without a copy; join and bytes(bytearray) would copy it all.
+        # BytesIO returns its buffer without a copy; join and bytes(bytearray) would copy all of it.
         plaintext = io.BytesIO(bytes(full * CHUNK_BYTES + max(rest - TAG_BYTES, 0)))
         number = first
         try:
@@ -157,7 +171,9 @@ class Message:
 
 def encrypt_message(key: Secret, *, salt: bytes, context: bytes, plaintext: bytes) -> bytes:
     """
-    Encrypt a whole message at once; the salt must never have been used with this key before.
+    Encrypt a whole message at once.
+
+    A salt must not be used twice with the same key.
     """
     message = Message.begin(key, salt=salt, context=context)
     ciphertext = bytearray(sealed_length(len(plaintext)))
@@ -168,7 +184,10 @@ def encrypt_message(key: Secret, *, salt: bytes, context: bytes, plaintext: byte
 
 def decrypt_message(key: Secret, *, context: bytes, ciphertext: bytes) -> bytes:
     """
-    Decrypt a whole message at once; `AuthenticationFailed` if anything about it is not as it was.
+    Decrypt a whole message at once.
+
+    Raises:
+        AuthenticationFailed: The length, key, context, header or a chunk is wrong.
     """
     opened_length(len(ciphertext))
     message = Message.open(key, header=ciphertext[:HEADER_BYTES], context=context)

@@ -1,5 +1,7 @@
 """
-The vault's content cipher: each part one message of the chunked scheme, in windows of about 2 MiB.
+The vault's content cipher: each part is one message of the chunked scheme.
+
+Parts are read and decrypted in windows of about 2 MiB.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ from sft_core.values import ByteRange, Secret
 from sft_core.vault.ports import Buffer, EncryptedPart
 
 WINDOW_CHUNKS: Final = 128
-"""How many full chunks a window holds at most; a closing chunk without plaintext rides along."""
+"""The maximum number of full chunks in a window; an empty last chunk is added to the final window."""
 
 PIECE_CHUNKS: Final = 16
-"""How many chunks are encrypted before they are given away: few, so that they stay in the processor's cache."""
+"""The number of chunks encrypted before they are returned: few enough for the processor's cache."""
 _PIECE_BYTES: Final = PIECE_CHUNKS * CHUNK_BYTES
 _LARGEST_PIECE: Final = HEADER_BYTES + PIECE_CHUNKS * SEALED_CHUNK_BYTES + TAG_BYTES
 
@@ -42,7 +44,9 @@ class ChunkedCipher:
 
     def encrypt(self, key: Secret, *, context: bytes, plaintext: Buffer) -> EncryptedPart:
         """
-        Encrypt one part under a fresh salt; the plaintext must stay as it is until the pieces are taken.
+        Encrypt one part under a fresh salt.
+
+        The plaintext must not change until the pieces are consumed.
         """
         message = Message.begin(key, salt=self.entropy.draw(SALT_BYTES), context=context)
         view = memoryview(plaintext).cast("B")
@@ -51,7 +55,7 @@ class ChunkedCipher:
 
     def reader(self, key: Secret, *, context: bytes, header: bytes, size: int) -> PartReader:
         """
-        Prepare to decrypt a part of `size` plaintext bytes; the header is checked here.
+        Prepare to decrypt a part of `size` plaintext bytes; the header is authenticated here.
         """
         message = Message.open(key, header=header, context=context)
         return PartReader(message=message, size=size, sealed=sealed_length(size))
@@ -59,7 +63,9 @@ class ChunkedCipher:
 
 def _pieces(message: Message, plaintext: memoryview, sealed: int) -> Iterator[memoryview]:
     """
-    The message in pieces, the header at the front of the first; they share one buffer.
+    Yield the encrypted message in pieces that share one buffer.
+
+    The first starts with the header.
     """
     buffer = memoryview(bytearray(min(sealed, _LARGEST_PIECE)))
     buffer[:HEADER_BYTES] = message.header
@@ -80,10 +86,10 @@ def _pieces(message: Message, plaintext: memoryview, sealed: int) -> Iterator[me
 @attrs.frozen(kw_only=True)
 class PartReader:
     """
-    Decrypts one part whose header has been checked; made by `ChunkedCipher.reader`.
+    A decrypter of one part whose header is authenticated; created by `ChunkedCipher.reader`.
 
-    `size` is the plaintext's length and comes from the manifest, never from the blob, so a blob
-    that was cut between two chunks is found out like one that was changed.
+    `size` is the plaintext's length according to the manifest, never to the blob. Therefore a blob
+    that was cut between two chunks is detected like a changed one.
     """
 
     _message: Message
@@ -92,10 +98,11 @@ class PartReader:
 
     def windows(self, span: ByteRange) -> Iterator[ByteRange]:
         """
-        The runs of the stored blob that hold `span`, in order, each of 128 full chunks at most.
+        Yield the ranges of the stored blob that contain `span`, in order.
 
-        The run that holds chunk 0 takes the header along, so that a swapped one is seen; the run
-        that ends with the part's last byte takes the closing chunk along, even an empty one.
+        Each has at most 128 full chunks. The range with chunk 0 includes the header, so that an
+        exchanged header is detected. The range with the part's last byte includes the last chunk, even
+        an empty one.
         """
         wanted = ByteRange(0, self._size).intersection(span)
         if not len(wanted):
@@ -108,12 +115,12 @@ class PartReader:
 
     def decrypt(self, window: ByteRange, ciphertext: memoryview, span: ByteRange) -> bytes:
         """
-        Authenticate one window and return those of its plaintext bytes that lie in `span`.
+        Authenticate one window and return those of its plaintext bytes that are in `span`.
         """
         lead = HEADER_BYTES if window.start == 0 else 0
         first = self._first_chunk(window, len(ciphertext))
         if lead and ciphertext[:lead] != self._message.header:
-            raise AuthenticationFailed("the stored header is not the manifest's")
+            raise AuthenticationFailed("the stored header differs from the one in the manifest")
         plaintext = self._message.decrypt_run(first, ciphertext[lead:])
         begin = first * CHUNK_BYTES
         wanted = ByteRange(begin, begin + len(plaintext)).intersection(span).shifted(-begin)
@@ -121,25 +128,25 @@ class PartReader:
 
     def _end(self, number: int) -> int:
         """
-        Where the chunk before chunk `number` ends in the stored blob.
+        Return the offset in the stored blob at which the chunk before chunk `number` ends.
         """
         return min(_offset(number), self._sealed)
 
     def _first_chunk(self, window: ByteRange, length: int) -> int:
         """
-        The number of the chunk that a window of this part begins with.
+        Return the number of the first chunk in a window of this part.
 
-        Only what authentication cannot see is checked here: a run of fewer chunks than asked for,
-        each of them authentic, and one that goes beyond the part.
+        This checks only what authentication cannot detect: a run of authentic chunks that is shorter
+        than requested, and a window beyond the end of the part.
         """
         first = max(window.start - HEADER_BYTES, 0) // SEALED_CHUNK_BYTES
         if length != len(window) or not _offset(first) < window.stop <= self._sealed:
-            raise AuthenticationFailed("not a run of chunks of this part")
+            raise AuthenticationFailed("the bytes are not a run of chunks of this part")
         return first
 
 
 def _offset(number: int) -> int:
     """
-    Where chunk `number` begins in the stored blob.
+    Return the offset of chunk `number` in the stored blob.
     """
     return HEADER_BYTES + number * SEALED_CHUNK_BYTES

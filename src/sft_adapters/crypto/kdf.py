@@ -1,5 +1,5 @@
 """
-HKDF with SHA-512 (RFC 5869): the one way in which this package derives a key from another.
+HKDF with SHA-512 (RFC 5869), the only key derivation of this package.
 """
 
 from __future__ import annotations
@@ -21,6 +21,6 @@ def expand(key: bytes, *, info: bytes, size: int) -> bytes:
 
 def derive(secret: bytes, *, info: bytes, size: int, salt: bytes = b"") -> bytes:
     """
-    Derive `size` bytes from a secret that need not be uniform (RFC 5869, sections 2.2 and 2.3).
+    Derive `size` bytes from a possibly non-uniform secret (RFC 5869, sections 2.2, 2.3).
     """
     return expand(HKDF.extract(_SHA512, salt, secret), info=info, size=size)

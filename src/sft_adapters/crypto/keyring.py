@@ -1,5 +1,5 @@
 """
-The key ring: secrets wrapped by AES key wrap under keys derived for one purpose and one context.
+The key ring: AES key wrap under keys derived for one purpose and one context.
 """
 
 from __future__ import annotations
@@ -24,14 +24,19 @@ _MAX_SECRET_BYTES: Final = 4096
 
 def key_id(key: Secret) -> str:
     """
-    The name of a ring key: 16 hexadecimal digits that tell nothing else about it.
+    Return the id of a ring key: 16 hexadecimal digits.
+
+    They reveal nothing else about the key.
     """
     return derive(key.reveal(), info=_ID_INFO, size=8).hex()
 
 
 def wrap_under(kek: bytes, secret: Secret) -> bytes:
     """
-    Wrap a secret by AES key wrap (RFC 3394, section 2.2.1); `InvalidValue` if its size does not fit.
+    Wrap a secret by AES key wrap (RFC 3394, section 2.2.1).
+
+    Raises:
+        InvalidValue: The secret does not have 16 to 4 096 bytes, or not a multiple of 8.
     """
     value = secret.reveal()
     if len(value) % 8 or not 16 <= len(value) <= _MAX_SECRET_BYTES:
@@ -41,7 +46,10 @@ def wrap_under(kek: bytes, secret: Secret) -> bytes:
 
 def unwrap_under(kek: bytes, ciphertext: bytes) -> Secret:
     """
-    Unwrap a secret (RFC 3394, section 2.2.2); `UnwrapFailed` if it was not wrapped under this key.
+    Unwrap a secret (RFC 3394, section 2.2.2).
+
+    Raises:
+        UnwrapFailed: The secret was wrapped under another key, or the ciphertext was changed.
     """
     try:
         return Secret(aes_key_unwrap(kek, ciphertext))
@@ -52,10 +60,13 @@ def unwrap_under(kek: bytes, ciphertext: bytes) -> Secret:
 @attrs.frozen
 class AesKeyRing:
     """
-    Implements `sft_core.ports.KeyRing` with one active key and any number of old ones.
+    Implements `sft_core.ports.KeyRing` with one active key and any number of retiring keys.
 
-    Every key has 32 bytes. New secrets are wrapped under the active key; each names its key, so
-    the old ones open what they wrapped until it has been wrapped anew.
+    Every key has 32 bytes. New secrets are wrapped under the active key. A wrapped secret names its
+    key, so retiring keys unwrap their secrets until these are re-wrapped.
+
+    Raises:
+        ConfigurationError: A key does not have 32 bytes.
     """
 
     active: Secret
@@ -78,7 +89,7 @@ class AesKeyRing:
     @property
     def ids(self) -> frozenset[str]:
         """
-        The names of all keys of the ring.
+        The ids of all keys of the ring.
         """
         return frozenset(self._keys)
 
@@ -95,10 +106,10 @@ class AesKeyRing:
 
 def _key_encryption_key(key: Secret, purpose: str, context: bytes) -> bytes:
     """
-    The key that wraps for one purpose and one context only.
+    Derive the key-encryption key of one purpose and one context.
 
-    A purpose holds no NUL, so none can be mistaken for another one with a longer context.
+    A purpose contains no NUL byte, so no purpose and context derive the key of another pair.
     """
     if not _PURPOSE.fullmatch(purpose):
-        raise InvalidValue("purpose", "must be a word of lower-case letters, digits and hyphens")
+        raise InvalidValue("purpose", "must have 1 to 64 lower-case letters, digits and hyphens")
     return derive(key.reveal(), info=_WRAP_INFO + purpose.encode() + b"\x00" + context, size=32)

@@ -1,5 +1,7 @@
 """
-Password hashes by Argon2id (RFC 9106) in PHC string format, with a cap on how many run at once.
+Password hashes by Argon2id (RFC 9106) in PHC string format.
+
+The number of concurrent hashes is limited.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ _PHC: Final = re.compile(
 @attrs.frozen
 class Argon2Cost:
     """
-    What one hash costs: memory in KiB, passes over it, and lanes (OWASP's first choice by default).
+    The cost of one hash: memory in KiB, passes and lanes.
+
+    The default is OWASP's first recommendation.
     """
 
     memory_kib: int = 47_104
@@ -45,7 +49,9 @@ class Argon2Cost:
     @classmethod
     def stated_in(cls, hashed: str) -> Argon2Cost | None:
         """
-        What a PHC string says it costs; None if it is not one of ours at all.
+        Return the cost in a PHC string.
+
+        None if it is not an Argon2id hash of the supported format.
         """
         match = _PHC.fullmatch(hashed)
         return cls(*map(int, match.groups())) if match else None
@@ -53,7 +59,7 @@ class Argon2Cost:
     @property
     def is_sane(self) -> bool:
         """
-        Whether Argon2 allows it and this service can afford it, whoever wrote it down.
+        Whether Argon2 allows this cost and it is within this service's limits.
         """
         return (
             1 <= self.lanes <= MAX_LANES
@@ -67,8 +73,13 @@ class Argon2idHasher:
     """
     Implements `sft_core.users.ports.PasswordHasher`.
 
-    At most `concurrent` hashes are under way in this process, so memory is bounded by as many
-    times the cost's; one more waits `wait_seconds` for a place and is `Busy` then.
+    At most `concurrent` hashes run at once in this process, which bounds the memory to that many times
+    `cost.memory_kib`.
+
+    Raises:
+        ConfigurationError: The cost is outside the limits, `concurrent` is below 1, or
+            `wait_seconds` is negative.
+        Busy: From every call: no slot became free within `wait_seconds`, or memory is exhausted.
     """
 
     entropy: Entropy
@@ -79,7 +90,7 @@ class Argon2idHasher:
 
     def __attrs_post_init__(self) -> None:
         if not self.cost.is_sane or self.concurrent < 1 or self.wait_seconds < 0:
-            raise ConfigurationError(f"password hashing cannot work with {self!r}")
+            raise ConfigurationError(f"password hashing does not support {self!r}")
         object.__setattr__(self, "_places", BoundedSemaphore(self.concurrent))
 
     def hash(self, password: Password) -> str:
@@ -95,7 +106,7 @@ class Argon2idHasher:
 
     def verify(self, password: Password, hashed: str) -> None:
         """
-        A hash of other parameters than ours verifies; one beyond the sane bounds matches nothing.
+        A hash with another cost than `cost` verifies; one beyond the limits never matches.
         """
         cost = Argon2Cost.stated_in(hashed)
         believable = cost is not None and cost.is_sane
@@ -110,7 +121,9 @@ class Argon2idHasher:
 
     def _matching_nothing(self) -> str:
         """
-        A hash that costs what ours cost and that no password has: its value is drawn, not computed.
+        Return a hash of the configured cost that matches no password.
+
+        Its value is random, not computed.
         """
         cost, salt, value = self.cost, self.entropy.draw(_SALT_BYTES), self.entropy.draw(_HASH_BYTES)
         parameters = f"m={cost.memory_kib},t={cost.iterations},p={cost.lanes}"
@@ -119,17 +132,17 @@ class Argon2idHasher:
     @contextmanager
     def _place(self) -> Iterator[None]:
         if not self._places.acquire(timeout=self.wait_seconds):
-            raise Busy("every place for a password hash is taken")
+            raise Busy("every slot for a password hash is in use")
         try:
             yield
         except MemoryError:
-            raise Busy("no memory for a password hash") from None
+            raise Busy("there is not enough memory for a password hash") from None
         finally:
             self._places.release()
 
 
 def _b64(value: bytes) -> str:
     """
-    Base64 as PHC strings have it: the standard alphabet, no padding.
+    Encode Base64 as in PHC strings: the standard alphabet without padding.
     """
     return base64.b64encode(value).rstrip(b"=").decode()

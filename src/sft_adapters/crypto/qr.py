@@ -1,5 +1,5 @@
 """
-QR codes (ISO/IEC 18004) as PNG images, drawn in memory only.
+QR codes (ISO/IEC 18004) as PNG images, created in memory only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sft_core.errors import InvalidValue
 from sft_core.values import Secret
 
 QUIET_ZONE: Final = 4
-"""How many modules of white the standard asks for on every side."""
+"""The width in modules of the white border that the standard requires on every side."""
 
 
 @attrs.frozen
@@ -30,7 +30,10 @@ class QrPng:
 
     def png(self, text: Secret) -> Secret:
         """
-        `InvalidValue` if the text fits no code: the largest holds 2 331 bytes.
+        Encode a text as a QR code.
+
+        Raises:
+            InvalidValue: The text exceeds the largest code, which contains 2 331 bytes.
         """
         code = QRCode(
             error_correction=ERROR_CORRECT_M,

@@ -1,5 +1,5 @@
 """
-Access and refresh tokens: JSON Web Tokens (RFC 7519, with the advice of RFC 8725) signed by HMAC.
+Access and refresh tokens: JSON Web Tokens (RFC 7519, RFC 8725) signed with HMAC.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_TOKEN_CHARACTERS: Final = 2048
 _MAX_GENERATION: Final = 2**63 - 1
 _SEGMENTS: Final = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
-# The signature is the library's work; what the claims mean, and what time it is, is ours.
+# The library verifies the signature only. This module checks the claims, against the time of its caller.
 _SIGNATURE_ONLY: Final[jwt.types.Options] = {
     "verify_signature": True,
     "verify_exp": False,
@@ -42,9 +42,12 @@ class JwtSigner:
     """
     Implements `sft_core.users.ports.TokenSigner` with one secret and one algorithm.
 
-    The secret is at least as long as the algorithm's digest (RFC 7518, section 3.2). A token
-    lives at most `max_lifetime`, and may have been issued `leeway` in our future by a neighbour
-    whose clock is ahead.
+    The secret is at least as long as the algorithm's digest (RFC 7518, section 3.2). A token lives
+    at most `max_lifetime`. It may have been issued up to `leeway` in the future, by a server whose
+    clock is ahead.
+
+    Raises:
+        ConfigurationError: The algorithm is unknown, or the secret is too short or a key in a file format.
     """
 
     secret: Secret
@@ -72,7 +75,10 @@ class JwtSigner:
 
     def sign(self, claims: TokenClaims) -> str:
         """
-        `ConfigurationError` if the token would live longer than `verify` allows.
+        Sign the claims as a token in compact serialization.
+
+        Raises:
+            ConfigurationError: The token would live longer than `verify` allows.
         """
         if claims.expires_at - claims.issued_at > self.max_lifetime:
             raise ConfigurationError(f"tokens must not live longer than {self.max_lifetime.days} days")
@@ -108,14 +114,15 @@ class JwtSigner:
 
     def _opened(self, token: str) -> dict[str, object]:
         """
-        The payload of a token that we signed, in the one spelling in which we spell it.
+        Verify the signature of a token and return its payload.
 
-        The header must be ours to the letter, so it can name neither an algorithm nor a key. The
-        library refuses other last letters of the same bytes, and this refuses padding.
+        The header must equal this signer's byte for byte, so it can name neither an algorithm nor a
+        key. Only one encoding of a token is accepted: the library rejects another last character for the
+        same bytes, and the pattern here rejects padding.
         """
         parts = _SEGMENTS.fullmatch(token) if len(token) <= _MAX_TOKEN_CHARACTERS else None
         if parts is None or parts[1] != self._header:
-            raise BadToken("not a token that we would spell")
+            raise BadToken("the token does not have the header and form of a signed token")
         try:
             payload = jwt.decode(token, self.secret.reveal(), [self.algorithm], _SIGNATURE_ONLY)
         except jwt.PyJWTError as error:
@@ -128,7 +135,7 @@ class JwtSigner:
         issued = _whole(payload, "iat", at_most=latest)
         ends = _whole(payload, "exp", at_most=issued + int(self.max_lifetime.total_seconds()))
         if ends <= present:
-            raise BadToken("the token is over")
+            raise BadToken("the token has expired")
         if "nbf" in payload:
             _whole(payload, "nbf", at_most=latest)
         return datetime.fromtimestamp(issued, UTC), datetime.fromtimestamp(ends, UTC)
@@ -136,9 +143,11 @@ class JwtSigner:
 
 def _whole(payload: Mapping[str, object], name: str, *, at_most: int) -> int:
     """
-    A claim that is a whole number from 0 on, as JSON spells whole numbers: no fraction, no boolean.
+    Return a claim that is a JSON integer from 0 to `at_most`.
+
+    Fractions and booleans are rejected.
     """
     value = payload.get(name)
     if type(value) is not int or not 0 <= value <= at_most:
-        raise BadToken(f"claim {name!r} is not a whole number in its bounds")
+        raise BadToken(f"claim {name!r} is not an integer within its bounds")
     return value

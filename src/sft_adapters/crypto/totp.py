@@ -25,7 +25,7 @@ _CODE: Final = re.compile(r"[0-9]{6}")
 @attrs.frozen
 class PyotpCodes:
     """
-    Implements `sft_core.users.ports.TotpCodes`; `issuer` is the name that authenticator apps show.
+    Implements `sft_core.users.ports.TotpProvider`; `issuer` is the name that authenticator apps show.
     """
 
     entropy: Entropy
@@ -40,13 +40,15 @@ class PyotpCodes:
 
     def matching_step(self, seed: Secret, code: object, *, now: datetime) -> int:
         """
-        If two neighbours share a code it counts as the later one's, so that it is spent for both.
+        Return the step that matches a code, the later of two matching ones.
+
+        If adjacent steps have the same code, neither can then be reused.
         """
         if not isinstance(code, str) or not _CODE.fullmatch(code):
             raise BadTotpCode("not six ASCII digits")
         totp = pyotp.TOTP(seed.reveal().decode())
         present = int(now.timestamp()) // _STEP_SECONDS
-        # Every candidate is computed and compared, so the time taken does not tell which one matched.
+        # Every candidate is computed and compared, so the duration does not reveal which one matched.
         matches = [
             step
             for step in range(max(present - 1, 0), present + 2)

@@ -1,9 +1,10 @@
 """
-Blobs as files: written under a temporary name, synced, then published under a name never reused.
+Blobs as files with names that are never reused.
 
-A blob's file appears whole or not at all, also after a power cut: its bytes are synced before it
-gets its name, and the folders on the way to it after. Nothing here follows a symbolic link: a
-file's folder is opened first, and what is in it is reached from there.
+A blob's file appears complete or not at all, even after a power cut: its bytes are written to a
+temporary file and synced before a hard link gives it its name, and the folders above it are synced
+afterwards. No symbolic link is followed: the folder of a file's blobs is opened first, and its
+entries are accessed relative to that descriptor.
 """
 
 from __future__ import annotations
@@ -44,23 +45,23 @@ _MOST_UNREADABLE: Final = 100
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: a pipe planted in a blob's place must not hang us.
+# O_NONBLOCK: opening a pipe with the name of a blob must not block.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @attrs.frozen
 class DiskBlobs:
     """
-    Implements `sft_core.vault.ports.MarkedStore` in the folder `root`, which must exist.
+    Implements `sft_core.vault.ports.IdentifiedBlobStore` in the folder `root`, which must exist.
 
-    A put that would leave fewer than about `reserve` bytes free on its disk is `BlobStoreFull`
-    before it begins: that room is for what lies beside the blobs, such as the database, without
-    which nobody could delete anything. Puts at the same moment do not know of each other, so each
-    may go as far below as a blob is large. With 0 the disk is filled to its end.
+    A put that would leave fewer than about `reserve` bytes free on the disk raises `BlobStoreFull`
+    before it starts. The reserve is for other data on the disk, such as the database, which must
+    remain writable for deletions. Concurrent puts are not counted, so each of them may exceed the
+    reserve by the size of its blob. With 0 the disk may be filled completely.
 
-    What a process leaves that dies in the middle of a put or a delete is seen by nobody, and let go
-    of by `prune`: the store implements `sft_core.ports.Expiring` as well. And it implements
-    `sft_core.vault.ports.Room`, by what its disk has left.
+    The store also implements `sft_core.ports.ExpiringStore`: `delete_expired` removes what a process
+    left that ended in a put or a delete, which no other method lists. It implements
+    `sft_core.vault.ports.CapacityCheck` by the free space of the disk.
     """
 
     root: Path
@@ -84,7 +85,7 @@ class DiskBlobs:
                 ours.append(name)
                 self._unlink(temporary, home)
                 self.system.fsync(home)
-                # By whomever the folder was made: who made it may have died before its entry was durable.
+                # Even if this call did not create the folder: its creator may have crashed before syncing the entry.
                 with self._opened(self.root, _ROOT) as root:
                     self.system.fsync(root)
             except BaseException:
@@ -99,15 +100,16 @@ class DiskBlobs:
 
     def _require_room(self, size: int) -> None:
         disk = os.statvfs(self.root)
-        # A file system that counts nothing says 0 of 0.
+        # A file system without counts reports 0 blocks of 0.
         if disk.f_blocks and disk.f_bavail * disk.f_frsize - size < self.reserve:
-            raise BlobStoreFull(f"{size} bytes more would leave fewer than {self.reserve} free")
+            raise BlobStoreFull(f"{size} more bytes would leave fewer than {self.reserve} bytes free")
 
     def _begun(self, folder: str) -> tuple[int, str, int]:
         """
-        A file's folder and a new temporary file in it, opened, and the file's name.
+        Open the folder of a file's blobs and create a temporary file in it.
 
-        The folder is made if need be, also when a delete removes it meanwhile.
+        Returns the folder's descriptor, the temporary name and the descriptor of the temporary file.
+        The folder is created if it is missing, also if a concurrent delete removes it meanwhile.
         """
         for _ in range(_ATTEMPTS):
             temporary = f"{_TEMPORARY}{secrets.token_hex(16)}"
@@ -120,17 +122,20 @@ class DiskBlobs:
             try:
                 return home, temporary, self.system.open(temporary, _NEW, 0o600, dir_fd=home)
             except (FileNotFoundError, FileExistsError):
-                # The folder has gone, or an open that was made again met its own trace.
+                # A delete removed the folder, or a retried open found the file of its own first attempt.
                 self.system.close(home)
             except BaseException:
                 self._take_back([], folder, home)
                 self.system.close(home)
                 raise
-        raise BlobStoreUnavailable(f"folder {folder} cannot be made")
+        raise BlobStoreUnavailable(f"folder {folder} cannot be created")
 
     def _write_all(self, descriptor: int, pieces: Iterable[Buffer], key: str, size: int) -> None:
         """
-        Write every piece to its last byte; `BlobSizeMismatch` unless they add up to `size`.
+        Write every piece completely.
+
+        Raises:
+            BlobSizeMismatch: The pieces do not add up to `size` bytes.
         """
         written = 0
         for piece in untranslated(pieces):
@@ -141,14 +146,14 @@ class DiskBlobs:
             while rest:
                 rest = rest[self.system.write(descriptor, rest) :]
         if written != size:
-            raise BlobSizeMismatch(f"blob {key}: {written} bytes came, {size} were announced")
+            raise BlobSizeMismatch(f"blob {key}: received {written} bytes, expected {size}")
 
     def _publish(self, temporary: str, name: str, home: int, key: str) -> None:
         try:
-            # A hard link, not a rename: it never replaces a file that is there.
+            # A hard link, not a rename: a link never replaces an existing file.
             self.system.link(temporary, name, src_dir_fd=home, dst_dir_fd=home, follow_symlinks=False)
         except FileExistsError:
-            # It may be our own: of a call that was made again, here or by a network's file system.
+            # The file may be this call's own, if the call was retried here or by a network file system.
             if not os.path.samestat(self._status(temporary, home), self._status(name, home)):
                 raise BlobExists(key) from None
 
@@ -163,12 +168,12 @@ class DiskBlobs:
         with translated(key), self._blob(key) as descriptor:
             length = self.system.fstat(descriptor).st_size
             if length != size:
-                raise BlobSizeMismatch(f"blob {key} has {length} bytes, {size} are expected")
+                raise BlobSizeMismatch(f"blob {key} has {length} bytes, expected {size}")
             done = 0
             while done < len(buffer):
                 count = self.system.preadv(descriptor, [buffer[done:]], start + done)
                 if count == 0:
-                    raise BlobSizeMismatch(f"blob {key} ends at {start + done}, before what was asked for")
+                    raise BlobSizeMismatch(f"blob {key} ends at {start + done}, before the end of the requested range")
                 done += count
 
     @contextmanager
@@ -177,13 +182,13 @@ class DiskBlobs:
         try:
             with self._opened(self.root / folder, _FOLDER) as home, self._opened(name, _READ, home) as descriptor:
                 if not stat.S_ISREG(self.system.fstat(descriptor).st_mode):
-                    raise BlobMissing(f"blob {key} is not a file")
+                    raise BlobMissing(f"blob {key} is not a regular file")
                 yield descriptor
         except OSError as error:
             if error.errno not in _ABSENT:
                 raise
             self._check_root()
-            raise BlobMissing(f"blob {key} is not there") from None
+            raise BlobMissing(f"blob {key} does not exist") from None
 
     def delete(self, key: str) -> None:
         folder, name = _place(key)
@@ -218,7 +223,7 @@ class DiskBlobs:
 
     def _read_most(self, descriptor: int, buffer: memoryview) -> int:
         """
-        Fill a buffer from a file's beginning, as far as the file goes; how far that is.
+        Fill a buffer from the beginning of a file; return the number of bytes.
         """
         done = 0
         while done < len(buffer):
@@ -237,7 +242,7 @@ class DiskBlobs:
 
     def _begin_with(self, content: bytes) -> None:
         """
-        Let this be what is under the mark's name, durably, unless there is something already.
+        Write the store id durably, unless the file of that name exists.
         """
         temporary = f"{_TEMPORARY}{secrets.token_hex(16)}"
         with translated(MARK_NAME), self._opened(self.root, _ROOT) as root:
@@ -265,7 +270,7 @@ class DiskBlobs:
                 self._let_go_of(*found)
                 count += 1
             except BlobStoreUnavailable as error:
-                # It hides none of those behind it, as one that cannot be read does not.
+                # Continue: one failure must not prevent the deletion of the remnants after it.
                 failed.append(error)
                 if len(failed) == _MOST_UNREADABLE:
                     break
@@ -282,9 +287,10 @@ class DiskBlobs:
 
     def _remains(self, before: datetime) -> Iterator[tuple[str, str]]:
         """
-        Temporary files of puts that were cut off before then, and empty folders; a put takes no such time.
+        Yield the remnants older than `before`, a time longer ago than any put can take.
 
-        A folder is told with its file, or with no name if it is empty.
+        A remnant is the temporary file of an interrupted put or an empty folder. It is yielded as the
+        folder and the file's name, which is "" for an empty folder.
         """
         moment = before.timestamp()
         for folder, entries in self._looked_into(self._folders(), lambda _entry: True):
@@ -302,7 +308,7 @@ class DiskBlobs:
 
     def _folders(self) -> Sequence[str]:
         """
-        The names of files' folders, sorted; what else is there is none of ours.
+        Return the sorted names of the folders of blobs; other entries are ignored.
         """
         with translated(""), self._opened(self.root, _ROOT) as root:
             return sorted(filter(_WORD.fullmatch, self.system.listdir(root)))
@@ -311,9 +317,9 @@ class DiskBlobs:
         self, folders: Iterable[str], is_wanted: Callable[[str], object]
     ) -> Iterator[tuple[str, Sequence[tuple[str, os.stat_result]]]]:
         """
-        Files' folders with what is in them; that one cannot be read is said after all the others.
+        Yield each folder with its wanted entries; raise an unreadable folder's error after all others.
 
-        A disk on which many cannot be read is not tried to its end.
+        It stops after 100 unreadable folders.
         """
         failed: list[BlobStoreUnavailable] = []
         for folder in folders:
@@ -330,7 +336,9 @@ class DiskBlobs:
 
     def _entries(self, folder: str, is_wanted: Callable[[str], object]) -> Sequence[tuple[str, os.stat_result]]:
         """
-        What is in a file's folder; nothing if it is none.
+        Return the wanted entries of a folder with their status.
+
+        There are none if it is missing or not a folder.
         """
         found = []
         with translated(folder):
@@ -353,7 +361,9 @@ class DiskBlobs:
 
     def _check_root(self) -> None:
         """
-        Let the system say so if the store itself is not there: then nothing of it is known to be gone.
+        Raise `FileNotFoundError` if the root is missing.
+
+        In that case no blob in it is known to be deleted.
         """
         with self._opened(self.root, _ROOT):
             pass
@@ -367,7 +377,9 @@ class DiskBlobs:
 
     def _drop_if_empty(self, folder: str) -> None:
         """
-        Remove a file's folder with its last blob; one that is in use or gone stays as it is.
+        Remove the folder of a file's blobs if it is empty.
+
+        One that is in use or missing is no error.
         """
         try:
             self.system.rmdir(self.root / folder)
@@ -378,7 +390,7 @@ class DiskBlobs:
 
 def has_blobs(root: Path) -> bool:
     """
-    Whether a folder holds folders of blobs; what else a disk may have at its top, such as `lost+found`, is none.
+    Return whether a folder contains folders of blobs; other entries, such as `lost+found`, are ignored.
     """
     try:
         return any(_WORD.fullmatch(path.name) for path in root.iterdir())
@@ -388,7 +400,10 @@ def has_blobs(root: Path) -> bool:
 
 def _place(key: str) -> tuple[str, str]:
     """
-    The folder and the name of a blob's file; `InvalidValue` if it is no key.
+    Split a blob key into the names of its folder and its file.
+
+    Raises:
+        InvalidValue: It is not a blob key.
     """
     words = key.split("/")
     if len(words) != 2 or not all(map(_WORD.fullmatch, words)):

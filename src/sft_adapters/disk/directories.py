@@ -1,5 +1,5 @@
 """
-Folders that outlast a power cut.
+Create and sync folders durably.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from pathlib import Path
 
 def make(folder: Path) -> None:
     """
-    Make a folder, readable by its owner only, and those on the way to it; one that is there is no error.
+    Create a folder, readable by its owner only, with missing parents.
 
-    When it returns each is durable: what is synced in a folder whose own name is not can be lost with it.
-    `FileExistsError` if it is something else than a folder.
+    An existing folder is no error. Every created folder is durable on return: its parent is synced,
+    since otherwise a power cut could remove the folder with everything synced in it.
+
+    Raises:
+        FileExistsError: The path is not a folder.
     """
     on_the_way = [path for path in folder.parents if not path.exists()]
     for path in [*reversed(on_the_way), folder]:
         is_new = not path.exists()
         path.mkdir(mode=0o700 if path == folder else 0o777, exist_ok=True)
-        # Who may make a name in a folder need not be allowed to open it.
+        # A process may be allowed to create entries in a folder that it must not open.
         with suppress(PermissionError):
             if is_new:
                 sync(path.parent)
@@ -28,7 +31,7 @@ def make(folder: Path) -> None:
 
 def sync(folder: Path) -> None:
     """
-    Let what was done in a folder outlast a power cut.
+    Make earlier changes of a folder's entries survive a power cut.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

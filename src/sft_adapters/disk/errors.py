@@ -1,5 +1,5 @@
 """
-The operating system's errors as the store's own.
+Map errors of the operating system to errors of the blob store.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 class _PieceError(Exception):
     """
-    The pieces to be stored raised `error`: the caller's own, though it may look like the disk's.
+    An `OSError` of the source of the pieces, not of the disk.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -28,7 +28,13 @@ class _PieceError(Exception):
 @contextmanager
 def translated(key: str) -> Iterator[None]:
     """
-    Turn the operating system's errors into the store's own; its words stay in the log's detail.
+    Raise the blob store's errors for those of the operating system.
+
+    The detail names the errno only.
+
+    Raises:
+        BlobStoreFull: The disk or the disk quota is full, or the file exceeds the file system's limit.
+        BlobStoreUnavailable: Any other error of the operating system.
     """
     try:
         yield
@@ -41,7 +47,7 @@ def translated(key: str) -> Iterator[None]:
 
 def untranslated(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
     """
-    The pieces; what goes wrong with them comes out of `translated` as it is.
+    Yield the pieces; an `OSError` from their source passes through `map_os_errors` unchanged.
     """
     try:
         yield from pieces

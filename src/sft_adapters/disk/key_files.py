@@ -1,5 +1,7 @@
 """
-The keys of the embedded default: made on the first start, readable by their owner only.
+The key files of the embedded default.
+
+They are created on the first start and readable by their owner only.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _EARLIER: Final = re.compile(r"encryption-([0-9a-f]{16})\.key")
 @attrs.frozen
 class _KeyFile:
     """
-    Where a key is kept, how many random bytes it has, and what it means to lose it.
+    The file name of a key, its length, and the consequence of its loss.
     """
 
     name: str
@@ -37,24 +39,28 @@ class _KeyFile:
 
 
 _FILES: Final = {
-    # As long as the longest digest that signs tokens.
-    "SECRET_KEY": _KeyFile("secret.key", 64, "another one signs everybody out; set SECRET_KEY if that is wanted"),
-    "ENCRYPTION_KEY": _KeyFile("encryption.key", 32, "a new key opens nothing of what is stored"),
+    # As long as the longest digest of a token signature.
+    "SECRET_KEY": _KeyFile("secret.key", 64, "a new key signs out every user; set SECRET_KEY if that is intended"),
+    "ENCRYPTION_KEY": _KeyFile("encryption.key", 32, "a new key cannot decrypt what is stored"),
 }
 
 
 def path_of(folder: Path, name: str) -> Path:
     """
-    Where the named key is kept.
+    Return the path of the named key's file.
     """
     return folder / _FILES[name].name
 
 
 def read(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """
-    The texts of those of the named keys that have a file; no other file is looked at.
+    Return the text of each named key that has a file.
 
-    `ConfigurationError` names a file that others may read, that cannot be read, or that holds no text.
+    No other file is opened.
+
+    Raises:
+        ConfigurationError: A file is accessible to other users, cannot be read, or contains no text
+            of a key. The error names it.
     """
     paths = {name: path_of(folder, name) for name in names}
     return {name: _read(path) for name, path in paths.items() if os.path.lexists(path)}
@@ -62,18 +68,21 @@ def read(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 def make_missing(folder: Path, names: Iterable[str], *, may_make: Callable[[], bool]) -> frozenset[str]:
     """
-    Make those of the named keys that have no file in `folder`, if they may be; the names of the made ones.
+    Create each named key that has no file in `folder`.
 
-    Of two processes that start at once one makes the key. `may_make` is asked only if a file is
-    missing; `ConfigurationError` if it says no.
+    Return their names. If two processes start at once, one of them creates the key.
+    `may_make` is called only if a file is missing.
+
+    Raises:
+        ConfigurationError: A file is missing and `may_make` returned False.
     """
     missing = [name for name in names if not os.path.lexists(path_of(folder, name))]
     if missing and not may_make():
         lost = "; ".join(f"{path_of(folder, name)} is missing ({_FILES[name].loss})" for name in missing)
-        raise ConfigurationError(f"the storage is in use already, but {lost}: bring the key back")
+        raise ConfigurationError(f"the storage is in use already, but {lost}: restore the key file")
     made = frozenset(name for name in missing if _make(path_of(folder, name), _FILES[name].size))
-    # Who made the others may have ended before their names were durable. A folder that cannot be
-    # synced, as on a disk that is only read, has nothing new in it.
+    # The creator of the other files may have crashed before their names were durable. A folder that
+    # cannot be synced, such as one on a read-only disk, contains nothing new.
     with contextlib.suppress(OSError):
         directories.sync(folder)
     return made
@@ -81,14 +90,17 @@ def make_missing(folder: Path, names: Iterable[str], *, may_make: Callable[[], b
 
 def path_of_earlier(folder: Path, key_id: str) -> Path:
     """
-    Where an earlier key of the ring is kept.
+    Return the path of a retiring key's file.
     """
     return folder / f"encryption-{key_id}.key"
 
 
 def earlier(folder: Path) -> dict[str, str]:
     """
-    The texts of the earlier keys of the ring, by the ids in their names; errors as in `read`.
+    Return the texts of the retiring keys, by the ids in their file names.
+
+    Raises:
+        ConfigurationError: As in `read`.
     """
     try:
         names = sorted(path.name for path in folder.iterdir())
@@ -101,10 +113,10 @@ def earlier(folder: Path) -> dict[str, str]:
 
 def version(folder: Path) -> tuple[int, ...]:
     """
-    Something that is another one after every change of the ring's files: it costs two looks, and reads nothing.
+    Return a value that changes with every change of the key ring's files.
 
-    A new active key has a file of its own beside the one before, so it is told apart even if
-    several changes fall into one tick of the file system's clock.
+    It costs two `stat` calls. A new active key is a new file with its own inode number, so it is detected
+    even if several changes happen within the resolution of the file system's timestamps.
     """
     found: list[int] = []
     for path in (folder, path_of(folder, "ENCRYPTION_KEY")):
@@ -119,17 +131,18 @@ def version(folder: Path) -> tuple[int, ...]:
 
 def made_at(path: Path) -> datetime:
     """
-    When a key was made: nobody writes its file a second time.
+    Return the creation time of a key: no key file is written twice.
     """
     return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def succeed(folder: Path, key_id: str) -> None:
     """
-    Make a new active key of the ring; the present one, of this id, is an earlier key from then on.
+    Create a new active key.
 
-    Whoever reads the ring meanwhile, or after a crash at any point, finds the old active key or
-    the new one, and the old one beside it in either case.
+    The current one, which has this id, becomes a retiring key. A reader finds the old or the new active
+    key, and in both cases the old one among the retiring keys, at any time and after a crash at any
+    point.
     """
     active = path_of(folder, "ENCRYPTION_KEY")
     with contextlib.suppress(FileExistsError):
@@ -142,24 +155,28 @@ def succeed(folder: Path, key_id: str) -> None:
 
 def write(path: Path) -> str:
     """
-    Make a new key for the ring in a file of its own, for who keeps keys elsewhere; its text.
+    Create a new key for the ring in its own file, to be stored elsewhere.
 
-    `ConfigurationError` if there is a file of that name already.
+    Return its text.
+
+    Raises:
+        ConfigurationError: The file exists.
     """
     with _written(path, _FILES["ENCRYPTION_KEY"].size) as temporary:
         try:
             os.link(temporary, path)
         except FileExistsError:
-            raise ConfigurationError(f"{path} is there already: name a file that is not") from None
+            raise ConfigurationError(f"{path} exists already: choose a new file name") from None
     directories.sync(path.parent)
     return _read(path)
 
 
 def set_aside_earlier(folder: Path, key_id: str) -> Path:
     """
-    Take an earlier key out of the ring; where it is from then on. One that is not there is no error.
+    Remove a retiring key from the ring by renaming its file; return the new path.
 
-    It is not removed: a backup may need it, and then this is the only copy.
+    A missing file is no error. The file is not deleted: it may be the only copy of a key that a
+    backup needs.
     """
     path = path_of_earlier(folder, key_id)
     aside = path.with_name(f"{path.name}.retired")
@@ -171,9 +188,9 @@ def set_aside_earlier(folder: Path, key_id: str) -> Path:
 
 def set_aside(folder: Path, names: Iterable[str]) -> list[Path]:
     """
-    Rename the files of keys that turned out to be of no use; where they are now.
+    Rename the files of keys that turned out to be unused; return their new paths.
 
-    None is removed: another process may have read it in the meantime.
+    They are not deleted: another process may have read one in the meantime.
     """
     paths = [path_of(folder, name) for name in sorted(names)]
     return [path.rename(path.with_name(f"{path.name}.unused-{secrets.token_hex(4)}")) for path in paths]
@@ -181,7 +198,7 @@ def set_aside(folder: Path, names: Iterable[str]) -> list[Path]:
 
 def _make(path: Path, size: int) -> bool:
     """
-    Make a fresh key; False if somebody else has just made it.
+    Create a new key; return False if another process has just created it.
     """
     directories.make(path.parent)
     with _written(path, size) as temporary:
@@ -190,7 +207,7 @@ def _make(path: Path, size: int) -> bool:
             is_ours = True
         except FileExistsError:
             is_ours = False
-    # Also where it is somebody else's, who may die before its name is durable.
+    # Also for the other process's file: that process may crash before the name is durable.
     directories.sync(path.parent)
     return is_ours
 
@@ -198,7 +215,9 @@ def _make(path: Path, size: int) -> bool:
 @contextlib.contextmanager
 def _written(path: Path, size: int) -> Iterator[Path]:
     """
-    A fresh key beside its place, to be put there at once: nobody ever reads half a key.
+    Create a new key in a temporary file beside `path`.
+
+    The caller renames or links it to `path`, so no reader finds half a key.
     """
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     text = base64.b64encode(secrets.token_bytes(size)).decode() + "\n"
@@ -217,7 +236,7 @@ def _read_unless_gone(path: Path) -> str | None:
     try:
         return _read(path)
     except ConfigurationError:
-        # It may have been retired since its folder was listed.
+        # The key may have been retired since the folder was listed.
         if os.path.lexists(path):
             raise
         return None
@@ -225,20 +244,20 @@ def _read_unless_gone(path: Path) -> str | None:
 
 def _read(path: Path) -> str:
     try:
-        # What is no file must neither be followed nor waited for.
+        # O_NOFOLLOW and O_NONBLOCK: neither a symbolic link is followed nor a pipe waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ConfigurationError(f"{path} is not a regular file")
             if status.st_mode & 0o077:
-                raise ConfigurationError(f"{path} can be read by others than its owner: run chmod 600 on it")
+                raise ConfigurationError(f"{path} can be read by other users than its owner: run chmod 600 on it")
             text = file.read(_MOST_BYTES).decode("ascii").strip()
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} does not hold the text of a key") from None
+        raise ConfigurationError(f"{path} does not contain the text of a key") from None
     except OSError as error:
         kind = "is not a regular file" if error.errno in {errno.ELOOP, errno.ENXIO, errno.EISDIR} else "cannot be read"
         raise ConfigurationError(f"{path} {kind} ({error.strerror})") from None
     if not text:
-        raise ConfigurationError(f"{path} is empty: bring the key back")
+        raise ConfigurationError(f"{path} is empty: restore the key file")
     return text

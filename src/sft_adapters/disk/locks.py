@@ -1,5 +1,7 @@
 """
-One process at a time: a lock on a file, which the kernel lets go of when the process ends.
+An exclusive lock between processes, on a file.
+
+The kernel releases it when its holders end.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ _POLL_SECONDS: Final = 0.05
 
 class Locked(ConfigurationError):
     """
-    Another process holds a lock, and it lasts.
+    Another process held the lock for the whole waiting time.
     """
 
 
@@ -28,12 +30,15 @@ def held(
     path: Path, *, by: str, wait_seconds: float = 0.0, when_waiting: Callable[[str], None] | None = None
 ) -> Iterator[None]:
     """
-    Hold the lock at `path` until the block ends; processes forked meanwhile hold it too.
+    Hold the lock at `path` until the block ends.
 
-    `Locked`, which says who else may hold it (`by`), if that lasts over `wait_seconds`.
-    `when_waiting` is told once, in a sentence, what is waited for.
+    Processes forked in the block hold it too. `when_waiting` is called at most once, with a sentence
+    that says what the caller waits for. The file is never deleted: otherwise two processes could each
+    lock another file of this name.
 
-    The file stays: removing it would let two hold two locks of one name.
+    Raises:
+        Locked: Another process held the lock for all of `wait_seconds`. The error contains `by`, the
+            usual reason.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -1,5 +1,7 @@
 """
-The calls into the operating system that a store of files is made of: few enough to be broken one by one.
+System calls of the blob store on disk.
+
+They are few enough to inject a fault into each.
 """
 
 from __future__ import annotations
@@ -18,50 +20,54 @@ T = TypeVar("T")
 
 class SystemCalls(Protocol):
     """
-    What `DiskBlobs` asks of the operating system; the module `os` is one that really does it.
+    The system calls that `DiskBlobs` uses, implemented by the module `os`.
 
-    Each call is that of `os` by its name, and fails with an `OSError` that has an `errno`.
+    Each method is the function of the same name in `os` and fails with an `OSError` that has an `errno`.
     """
 
     def open(self, path: Path | str, flags: int, mode: int = ..., *, dir_fd: int | None = ...) -> int:
         """
-        Open a file or a folder; `dir_fd` is the folder in which `path` is a name.
+        Open a file or a folder.
+
+        A relative `path` is an entry of the folder `dir_fd`.
         """
         ...
 
     def close(self, fd: int) -> None:
         """
-        Give a descriptor back.
+        Close a descriptor.
         """
         ...
 
     def write(self, fd: int, data: memoryview, /) -> int:
         """
-        Write bytes, or fewer than that, and tell how many.
+        Write some or all of the bytes; return their number.
         """
         ...
 
     def preadv(self, fd: int, buffers: Sequence[memoryview], offset: int, /) -> int:
         """
-        Fill buffers with bytes from an offset, or the beginning of them, and tell how many; 0 at the end.
+        Read from an offset into some or all of the buffers.
+
+        Return the number of bytes, 0 at the end.
         """
         ...
 
     def fsync(self, fd: int) -> None:
         """
-        Let a file's bytes, or a folder's entries, outlast a power cut.
+        Make a file's bytes or a folder's entries survive a power cut.
         """
         ...
 
     def fstat(self, fd: int) -> os.stat_result:
         """
-        What a descriptor leads to.
+        Return the status of an open file.
         """
         ...
 
     def stat(self, path: str, *, dir_fd: int | None = ..., follow_symlinks: bool = ...) -> os.stat_result:
         """
-        What a name in a folder leads to.
+        Return the status of an entry of a folder.
         """
         ...
 
@@ -75,19 +81,19 @@ class SystemCalls(Protocol):
         follow_symlinks: bool = ...,
     ) -> None:
         """
-        Give a file a second name that is free.
+        Give a file another name; it fails if that name exists.
         """
         ...
 
     def unlink(self, path: str, *, dir_fd: int | None = ...) -> None:
         """
-        Take a name away, and a file with its last one.
+        Remove a name, and the file with its last name.
         """
         ...
 
     def mkdir(self, path: Path, mode: int = ...) -> None:
         """
-        Make a folder.
+        Create a folder.
         """
         ...
 
@@ -99,7 +105,7 @@ class SystemCalls(Protocol):
 
     def listdir(self, path: int, /) -> list[str]:
         """
-        The names in a folder, by its descriptor.
+        Return the names in the folder that a descriptor refers to.
         """
         ...
 
@@ -107,11 +113,11 @@ class SystemCalls(Protocol):
 @attrs.frozen
 class Uninterrupted:
     """
-    Implements `SystemCalls`: a call that a signal has interrupted is made again.
+    Implements `Syscalls`: retries a call that a signal interrupted (EINTR).
 
-    Python does so itself with those that read, write, open and sync (PEP 475), and not with those
-    that work on names, which a network's or a user's file system lets be interrupted as well. Such
-    a call may have been carried out: who makes it has to bear with its own trace.
+    Python itself retries read, write, open and fsync (PEP 475), but not the calls on names, which
+    network and user-space file systems may interrupt too. An interrupted call may have taken effect,
+    so the caller of a retried call must accept the traces of its own first attempt.
     """
 
     calls: SystemCalls
@@ -120,7 +126,7 @@ class Uninterrupted:
         return _again(self.calls.open, path, flags, mode, dir_fd=dir_fd)
 
     def close(self, fd: int) -> None:
-        # The descriptor is gone all the same, and its number may be another file's by now.
+        # The descriptor is closed even then, and its number may already belong to another file.
         with suppress(InterruptedError):
             self.calls.close(fd)
 

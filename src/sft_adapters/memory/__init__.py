@@ -1,3 +1,3 @@
 """
-The reference adapters: everything in memory, with real rollback, real isolation, real conflicts.
+The reference adapters: everything in memory, with real rollback, isolation and conflicts.
 """

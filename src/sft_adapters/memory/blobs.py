@@ -1,5 +1,5 @@
 """
-Blobs in memory.
+A blob store in memory.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def _present() -> datetime:
 @attrs.define
 class MemoryBlobs:
     """
-    Implements `sft_core.vault.ports.MarkedStore`; what is under way is nobody's until it is whole.
+    Implements `sft_core.vault.ports.IdentifiedBlobStore`; a blob appears only once its put is complete.
 
-    `now` tells the moment at which a blob is stored.
+    `now` returns the storage time of a new blob.
     """
 
     _now: Callable[[], datetime] = attrs.field(default=_present, repr=False)
@@ -34,7 +34,7 @@ class MemoryBlobs:
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         content = b"".join(bytes(piece) for piece in pieces)
         if len(content) != size:
-            raise BlobSizeMismatch(f"blob {key}: {len(content)} bytes came, {size} were announced")
+            raise BlobSizeMismatch(f"blob {key}: received {len(content)} bytes, expected {size}")
         with self._lock:
             if key in self._blobs:
                 raise BlobExists(key)
@@ -44,10 +44,10 @@ class MemoryBlobs:
         with self._lock:
             blob = self._blobs.get(key)
         if blob is None:
-            raise BlobMissing(f"blob {key} is not there")
+            raise BlobMissing(f"blob {key} does not exist")
         content, _ = blob
         if len(content) != size or start + len(buffer) > size:
-            raise BlobSizeMismatch(f"blob {key} has {len(content)} bytes, {size} are expected")
+            raise BlobSizeMismatch(f"blob {key} has {len(content)} bytes, expected {size}")
         buffer[:] = content[start : start + len(buffer)]
 
     def delete(self, key: str) -> None:

@@ -1,5 +1,7 @@
 """
-Room in a store that does not know its end: in memory, and on an S3 server.
+The capacity check of a store that cannot determine its free space.
+
+It is for blobs in memory and on an S3 server.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import attrs
 @attrs.frozen
 class UntoldRoom:
     """
-    Implements `sft_core.vault.ports.Room`: everything is admitted, and a put says when there is no more.
+    Implements `sft_core.vault.ports.CapacityCheck` by accepting every size; a put reports a full store.
     """
 
     def admit_bytes(self, size: int) -> None:

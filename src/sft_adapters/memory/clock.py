@@ -1,5 +1,5 @@
 """
-A clock that stands still until it is set: for examples and tests that need to know the time.
+A clock that does not advance by itself, for examples and tests.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ class SettableClock:
 
     def advance(self, **duration: float) -> None:
         """
-        Move on (or back) by a `timedelta` given by its keywords: `clock.advance(hours=2)`.
+        Advance (or set back) the clock by the keywords of a `timedelta`: `clock.advance(hours=2)`.
         """
         self._now += timedelta(**duration)

@@ -1,5 +1,7 @@
 """
-A database in memory: one writer at a time on a copy, readers on what was last committed.
+A database in memory.
+
+One writer at a time works on a copy; readers see the last committed state.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ WRITER_WAIT_SECONDS: Final = 10.0
 
 class MemoryUnit:
     """
-    A unit of work on `tables`; `publish` makes them everybody's. Without it, it is read-only.
+    A unit of work on `tables`; `publish` commits them. Without `publish` the unit is read-only.
     """
 
     def __init__(self, tables: Tables, publish: Callable[[Tables], None] | None) -> None:
@@ -50,7 +52,7 @@ class MemoryUnit:
 
     def close(self) -> None:
         """
-        End the unit; every further use of it is refused.
+        End the unit; every later use of it raises `DatabaseUnavailable`.
         """
         self._tables = self._publish = None
 
@@ -68,10 +70,11 @@ class MemoryUnit:
 @attrs.define
 class MemoryDatabase:
     """
-    Implements `sft_core.ports.Begin` for every kind of unit.
+    Implements `sft_core.ports.UnitOfWorkFactory` for every kind of unit.
 
-    Writers come one after another, so a conditional change is decided as a database decides it;
-    a reader sees the state at its beginning and nothing of what is committed later.
+    Writers run one after another, so a conditional change has the same result as in a database. A
+    writer waits up to 10 seconds for the previous one. A reader sees the state at its start and no
+    later commit.
     """
 
     _committed: Tables = attrs.field(factory=Tables, init=False)
@@ -83,7 +86,7 @@ class MemoryDatabase:
             yield from self._opened(MemoryUnit(self._committed, None))
             return
         if not self._writer.acquire(timeout=WRITER_WAIT_SECONDS):
-            raise DatabaseUnavailable("another unit of work holds the database")
+            raise DatabaseUnavailable("another unit of work occupies the database")
         try:
             yield from self._opened(MemoryUnit(self._committed.copy(), self._publish))
         finally:

@@ -1,5 +1,5 @@
 """
-Rows of every kind of the database in memory, held against those that they name.
+Every row of the database in memory, checked against the rows it refers to.
 """
 
 from __future__ import annotations

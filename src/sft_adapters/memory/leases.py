@@ -13,7 +13,7 @@ import attrs
 @attrs.define
 class MemoryLeases:
     """
-    Implements `sft_core.ports.Leases` for the threads of one process; a lock makes each call one step.
+    Implements `sft_core.ports.Leases` for the threads of one process; a lock makes each call atomic.
     """
 
     _held: dict[str, tuple[str, datetime]] = attrs.field(factory=dict, init=False, repr=False)

@@ -1,5 +1,5 @@
 """
-What keeping the database in memory healthy looks at.
+The queries of maintenance on the database in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _page(files: Iterable[File], after: FileId | None, limit: int) -> list[FileI
 
 class Leftovers(Repository):
     """
-    Implements `sft_core.maintenance.ports.Leftovers`.
+    Implements `sft_core.maintenance.ports.ReclaimableFiles`.
     """
 
     def condemned(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
@@ -73,7 +73,7 @@ def _is_idle(tables: Tables, file: File, since: IdleSince) -> bool:
 
 class Mark(Repository):
     """
-    Implements `sft_core.vault.ports.Marked`.
+    Implements `sft_core.vault.ports.StoreIdentity`.
     """
 
     def mark(self) -> str | None:
@@ -111,7 +111,7 @@ class Inventory(Repository):
 
 class Ledger(Repository):
     """
-    Implements `sft_core.maintenance.ports.Ledger`.
+    Implements `sft_core.maintenance.ports.QuotaAudit`.
     """
 
     def drifts(self) -> Sequence[Drift]:

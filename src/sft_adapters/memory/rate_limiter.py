@@ -1,5 +1,5 @@
 """
-Attempts counted in memory.
+A rate limiter in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SWEEP_FROM: Final = 1024
 @attrs.frozen
 class _Count:
     """
-    When a key's last attempt will have come back, and when nothing more needs to be known of it.
+    The time when a key's attempts are all restored, and its expiry.
     """
 
     comes_back: datetime
@@ -29,10 +29,10 @@ class _Count:
 @attrs.define
 class MemoryRateLimiter:
     """
-    Implements `sft_core.ports.RateLimiter`; a lock makes each call one step.
+    Implements `sft_core.ports.RateLimiter`; a lock makes each call atomic.
 
-    A key is forgotten when it has been at rest for a window: until then a clock that goes back
-    gives nothing back. What is over is let go of, so many keys do not fill the memory.
+    An entry is kept for one window after all its attempts are restored, so that a clock that was set
+    back restores nothing. Expired entries are deleted, so the number of keys does not exhaust the memory.
     """
 
     _counts: dict[str, _Count] = attrs.field(factory=dict, init=False, repr=False)
@@ -55,7 +55,7 @@ class MemoryRateLimiter:
 
     def _sweep(self, now: datetime) -> None:
         """
-        Let go of what is over, each time there is twice as much as was left the last time.
+        Delete expired entries, whenever their number has doubled since the last deletion.
         """
         if len(self._counts) < self._sweep_at:
             return

@@ -1,5 +1,5 @@
 """
-What is over some day in the database in memory.
+Expired link tokens in the database in memory.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sft_core.sharing.model import ShareLink
 @attrs.frozen
 class MemoryLinksOver:
     """
-    Implements `sft_core.ports.Expiring` for the tokens of share links that have expired or were revoked.
+    Implements `sft_core.ports.ExpiringStore` for the tokens of expired and revoked share links.
 
-    The rest of the link stays, and so does a token that an answer repeats which was kept until then.
+    The rest of the link's row is kept. A token is kept while an idempotency record refers to it.
     """
 
     database: MemoryDatabase
@@ -39,7 +39,7 @@ class MemoryLinksOver:
 
     def found(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
         """
-        The links whose token nobody needs any more.
+        Return the links whose token can be deleted.
         """
         repeated = {answer.token_digest for answer in tables.answers.values() if answer.expires_at >= before}
         return [

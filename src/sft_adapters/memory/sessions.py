@@ -1,5 +1,5 @@
 """
-Sessions in memory.
+A session store in memory.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _SWEEP_FROM: Final = 1024
 @attrs.define
 class MemorySessions:
     """
-    Implements `sft_core.users.ports.SessionStore`; a lock makes each call one step.
+    Implements `sft_core.users.ports.SessionStore`; a lock makes each call atomic.
 
-    What was over when a session is opened may be let go of, so many sessions do not fill the memory.
+    Opening a session may delete expired ones, so their number does not exhaust the memory.
     """
 
     _sessions: dict[SessionId, Session] = attrs.field(factory=dict, init=False, repr=False)
@@ -55,7 +55,7 @@ class MemorySessions:
 
     def _sweep(self, now: datetime) -> None:
         """
-        Let go of what is over, each time there is twice as much as was left the last time.
+        Delete expired sessions, whenever the number of sessions has doubled since the last deletion.
         """
         if len(self._sessions) < self._sweep_at:
             return

@@ -1,7 +1,7 @@
 """
-The tables of the database in memory, and the repositories over them.
+The tables of the database in memory, and their repositories.
 
-Entities are immutable, so a copy of the tables is a copy of dictionaries.
+Entities are immutable, so copying the tables means copying dictionaries.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sft_core.vault.model import CONDEMNED, File, FileState, Part, ResumableUplo
 @attrs.define
 class Tables:
     """
-    One consistent state of everything.
+    One consistent state of all tables.
     """
 
     users: dict[UserId, User] = attrs.field(factory=dict)
@@ -38,7 +38,7 @@ class Tables:
 
     def copy(self) -> Tables:
         """
-        The same state, to be changed apart from this one.
+        Return a copy that can be changed independently.
         """
         return Tables(
             users=dict(self.users),
@@ -55,14 +55,14 @@ class Tables:
 
     def give_back(self, file: File) -> None:
         """
-        Count what a file holds no more of its owner's quota, down to none.
+        Release a file's quota reservation; its owner's use does not fall below 0.
         """
         left = self.usages.get(file.owner, 0) - self.holds.pop(file.id, 0)
         self.usages[file.owner] = max(left, 0)
 
     def admit(self, wrapped: WrappedSecret | None) -> None:
         """
-        Raise `KeyRetired` if a secret that is to be stored was wrapped under a retired key.
+        Raise `KeyRetired` if a secret to be stored was wrapped under a retired key.
         """
         if wrapped is not None and wrapped.key_id in self.retired_keys:
             raise KeyRetired
@@ -71,7 +71,9 @@ class Tables:
 @attrs.frozen
 class Repository:
     """
-    Reaches the tables of a unit: to read them, or to change them if the unit may.
+    Access to the tables of a unit of work.
+
+    `write` raises an error in a read-only unit.
     """
 
     read: Callable[[], Tables]

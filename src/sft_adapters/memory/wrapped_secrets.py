@@ -55,7 +55,9 @@ class MemoryWrappedSecrets:
 
     def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
         """
-        Put one wrapping in the place of what was read, if that is still there.
+        Replace one wrapped secret, if it is still stored as it was read.
+
+        Return whether it was replaced.
         """
         read, anew = rewrapping.read, rewrapping.anew
         if _stored(tables, read) != read:

@@ -1,3 +1,3 @@
 """
-Blobs in MinIO or any other S3 server, by the MinIO SDK.
+Blobs in MinIO or any other S3 server, through the MinIO SDK.
 """

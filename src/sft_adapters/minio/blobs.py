@@ -1,9 +1,8 @@
 """
-Blobs as objects in one bucket of an S3 server: one request each way, and nothing believed unseen.
+Blobs as objects in one bucket of an S3 server, which is not trusted.
 
-The server may be slow, full, down or lying. What it can change is what a caller is told: a blob that
-is missing, of another size, or not to be had just now. That its bytes are the right ones is for the
-cipher to say.
+The server may be slow, full, unavailable or malicious. It can cause errors only: a blob is reported
+as missing, of another size, or unavailable. That the bytes are correct is verified by the cipher.
 """
 
 from __future__ import annotations
@@ -36,12 +35,13 @@ _READ_BYTES: Final = 256 << 10
 @attrs.frozen
 class MinioBlobs:
     """
-    Implements `sft_core.vault.ports.MarkedStore` in a bucket that is there (`ensure_bucket`).
+    Implements `sft_core.vault.ports.IdentifiedBlobStore` in an existing bucket (see `ensure_bucket`).
 
-    With `conditional_writes` the server itself refuses a key that is taken, so of two puts of one
-    key at once one wins. Without, a put looks first: two at once may both succeed, and the later
-    one's content stays. Keys are made of 64 random bits an attempt, so no two puts share one. Of two
-    marks at once the later one may stay as well; whose the store is then, each look tells again.
+    With `conditional_writes` the server itself rejects a put to an existing key, so of two concurrent
+    puts of one key one succeeds. Without it a put checks for the key first: two concurrent puts may
+    both succeed, and the later bytes are kept. This is safe because keys contain 64 random bits for
+    each attempt, so no two puts share one. Of two store ids set concurrently the later may be kept
+    too; every later read returns the one that is stored.
     """
 
     client: S3Client
@@ -56,7 +56,7 @@ class MinioBlobs:
                     self._refuse_if_there(key)
                 self._send(key, content)
         except BlobStoreUnavailable:
-            # A connection's error and the caller's own look alike from below.
+            # A connection error and an error of the caller's source cannot be distinguished by their type.
             if content.failure is not None:
                 raise content.failure from None
             raise
@@ -73,7 +73,7 @@ class MinioBlobs:
     def _length(self, key: str) -> int | None:
         found = self.client.minio.stat_object(self.bucket, key)
         if not found.etag:
-            raise Malformed("a success that names no object")
+            raise Malformed("a success response does not identify an object")
         return found.size
 
     def _send(self, key: str, content: Content) -> None:
@@ -84,7 +84,7 @@ class MinioBlobs:
                 raise BlobExists(key) from None
             raise
         if not content.is_whole:
-            raise Malformed("an acknowledgement before the end")
+            raise Malformed("the server acknowledged the put before its end")
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
         with self._call(key):
@@ -92,9 +92,9 @@ class MinioBlobs:
                 self._read(key, start, buffer, size)
             except Refused as refused:
                 if refused.says_missing:
-                    raise BlobMissing(f"blob {key} is not there") from None
+                    raise BlobMissing(f"blob {key} does not exist") from None
                 if refused.status == 416:
-                    raise BlobSizeMismatch(f"blob {key} ends before {start}, {size} bytes are expected") from None
+                    raise BlobSizeMismatch(f"blob {key} ends before {start}, expected {size} bytes") from None
                 raise
 
     def _read(self, key: str, start: int, buffer: memoryview, size: int) -> None:
@@ -112,11 +112,11 @@ class MinioBlobs:
 
     def _check_size(self, key: str, stop: int, size: int) -> None:
         """
-        What a read that asks for no byte, or for more than there can be, has to say.
+        Check the size for a read of no bytes or beyond the expected size.
         """
         length = self._length(key)
         if length != size or stop > size:
-            raise BlobSizeMismatch(f"blob {key} has {length} bytes, {size} are expected and {stop} asked for")
+            raise BlobSizeMismatch(f"blob {key} has {length} bytes, expected {size}, requested up to {stop}")
 
     def delete(self, key: str) -> None:
         with self._call(key):
@@ -168,21 +168,27 @@ class MinioBlobs:
 
 def _info(found: Object) -> BlobInfo | None:
     """
-    What a listing says of an object; None if it is none of ours.
+    Convert an object of a listing.
+
+    Return None if its key is not a blob key.
     """
     if not _KEY.fullmatch(found.object_name or ""):
         return None
     if found.size is None or found.size < 0 or found.last_modified is None:
-        raise Malformed("a listing without a size or a time")
+        raise Malformed("a listing lacks a size or a time")
     return BlobInfo(key=str(found.object_name), size=found.size, stored_at=found.last_modified.astimezone(UTC))
 
 
 def _lead(response: BaseHTTPResponse, start: int, stop: int, size: int) -> int:
     """
-    How many bytes an answer's body has before the wanted ones: none, unless it is the whole object.
+    Return the number of body bytes before the wanted ones.
 
-    `BlobSizeMismatch` if the object is not `size` bytes long. A server tells the part that it sends
-    in `Content-Range` (RFC 9110, section 14.4), with status 206 or, as some do, 200.
+    It is 0, unless the body is the whole object. A server states the range of a partial body in
+    `Content-Range` (RFC 9110, section 14.4), with status 206 or, as some servers do, 200.
+
+    Raises:
+        BlobSizeMismatch: The object does not have `size` bytes.
+        Malformed: The headers do not state which range the body is, or state another one.
     """
     told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     length = _LENGTH.fullmatch(response.headers.get("Content-Length", ""))
@@ -191,11 +197,11 @@ def _lead(response: BaseHTTPResponse, start: int, stop: int, size: int) -> int:
     elif length and response.status == 200:
         first, last, total = 0, int(length[0]) - 1, int(length[0])
     else:
-        raise Malformed("a body without saying which part of the object it is")
+        raise Malformed("the response does not state which range of the object it contains")
     if total != size:
-        raise BlobSizeMismatch(f"the blob has {total} bytes, {size} are expected")
+        raise BlobSizeMismatch(f"the blob has {total} bytes, expected {size}")
     if told and (first, last) != (start, stop - 1):
-        raise Malformed("another part of the object than was asked for")
+        raise Malformed("the response contains another range of the object than requested")
     return start - first
 
 
@@ -206,7 +212,7 @@ def _skip(response: BaseHTTPResponse, count: int) -> None:
 
 def _fill(response: BaseHTTPResponse, buffer: memoryview) -> None:
     """
-    Fill the buffer from the answer's body; whatever comes after is not read.
+    Fill the buffer from the response body; the rest of the body is not read.
     """
     done = 0
     while done < len(buffer):
@@ -218,5 +224,5 @@ def _fill(response: BaseHTTPResponse, buffer: memoryview) -> None:
 def _some(response: BaseHTTPResponse, most: int) -> bytes:
     piece = response.read(most, decode_content=False)
     if not piece:
-        raise Malformed("a body that ends too early")
+        raise Malformed("the response body is too short")
     return piece

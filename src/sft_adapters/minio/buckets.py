@@ -1,5 +1,7 @@
 """
-The bucket, at the start: made if it is missing, and what is wrong with it said by the setting's name.
+Create or check the bucket at the start.
+
+An error names the setting that is wrong.
 """
 
 from __future__ import annotations
@@ -16,17 +18,17 @@ from sft_adapters.minio.client import S3Client
 from sft_adapters.minio.errors import UNREADABLE, Malformed, Refused
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError
 
-_NOT_S3: Final = "MINIO_ENDPOINT does not answer as an S3 server (does MINIO_SECURE fit it?)"
-_CUT: Final = "the server cut the connection instead of answering: is it an S3 server, and does MINIO_SECURE fit it?"
+_NOT_S3: Final = "MINIO_ENDPOINT does not answer as an S3 server (does MINIO_SECURE match it?)"
+_CUT: Final = "the server closed the connection without an answer: is it an S3 server, and does MINIO_SECURE match it?"
 _REGION: Final = "MINIO_REGION is not the region of this server or bucket"
 _MEANINGS: Final = {
     "": _NOT_S3,
-    "AccessDenied": "MINIO_ACCESS_KEY may not use MINIO_BUCKET_NAME, or is not known",
+    "AccessDenied": "MINIO_ACCESS_KEY is unknown or is not allowed to use MINIO_BUCKET_NAME",
     "AuthorizationHeaderMalformed": _REGION,
-    "BucketAlreadyExists": "MINIO_BUCKET_NAME is taken by somebody else",
+    "BucketAlreadyExists": "MINIO_BUCKET_NAME belongs to another account",
     "IllegalLocationConstraintException": _REGION,
-    "InvalidAccessKeyId": "MINIO_ACCESS_KEY is not known to the server",
-    "InvalidBucketName": "MINIO_BUCKET_NAME is not a name that the server takes",
+    "InvalidAccessKeyId": "MINIO_ACCESS_KEY is unknown to the server",
+    "InvalidBucketName": "MINIO_BUCKET_NAME is not a name that the server accepts",
     "InvalidRegion": _REGION,
     "PermanentRedirect": _REGION,
     "RequestTimeTooSkewed": "the clocks of this machine and of MINIO_ENDPOINT differ by too much",
@@ -38,10 +40,13 @@ _MADE_BEFORE: Final = {"BucketAlreadyExists", "BucketAlreadyOwnedByYou", "Operat
 
 def ensure_bucket(client: S3Client, bucket: str) -> None:
     """
-    Make the bucket unless it is there; of several starters at once each finds it. It stays private.
+    Create the bucket if it is missing.
 
-    `ConfigurationError` says which setting is wrong, `BlobStoreUnavailable` that the server does
-    not answer or cannot serve just now.
+    Several processes may do so at once. It stays private.
+
+    Raises:
+        ConfigurationError: A setting is wrong; the error names it.
+        BlobStoreUnavailable: The server does not respond or is temporarily unable to serve.
     """
     _check_name(bucket)
     with client.call(f"bucket {bucket}"):
@@ -54,7 +59,7 @@ def ensure_bucket(client: S3Client, bucket: str) -> None:
             raise ConfigurationError(f"{meaning} ({refused})") from None
         except SSLError:
             raise ConfigurationError(
-                "MINIO_ENDPOINT shows no certificate that is trusted (MINIO_CA_FILE), or speaks no TLS (MINIO_SECURE)"
+                "MINIO_ENDPOINT has no trusted certificate (see MINIO_CA_FILE), or does not use TLS (see MINIO_SECURE)"
             ) from None
         except ProtocolError as error:
             if isinstance(error.args[-1], RemoteDisconnected):
@@ -70,7 +75,7 @@ def _check_name(bucket: str) -> None:
     try:
         check_bucket_name(bucket, strict=True)
     except ValueError:
-        raise ConfigurationError("MINIO_BUCKET_NAME must be 3 to 63 small letters, digits and hyphens") from None
+        raise ConfigurationError("MINIO_BUCKET_NAME must have 3 to 63 lower-case letters, digits and hyphens") from None
 
 
 def _find_or_make(client: S3Client, bucket: str) -> None:
@@ -96,16 +101,19 @@ def _make(client: S3Client, bucket: str) -> None:
 
 def _find(client: S3Client, bucket: str) -> None:
     """
-    Ask for a listing: unlike a HEAD, its answer tells an S3 server from any other, and why it refuses.
+    List one object.
+
+    Unlike a HEAD, the response identifies an S3 server and states why it refuses.
     """
     next(iter(client.minio.list_objects(bucket, recursive=True)), None)
 
 
 def writes_conditionally(client: S3Client, bucket: str) -> bool:
     """
-    Whether the server keeps to `If-None-Match: *`, found out by putting one small object twice.
+    Return whether the server enforces `If-None-Match: *`, tested by putting a small object twice.
 
-    `ConfigurationError` if the keys may not write.
+    Raises:
+        ConfigurationError: The credentials are not allowed to write.
     """
     key = f"sft-probe-{secrets.token_hex(8)}"
     with client.call(f"bucket {bucket}"):
@@ -114,12 +122,14 @@ def writes_conditionally(client: S3Client, bucket: str) -> bool:
         except Refused as refused:
             if refused.may_pass:
                 raise
-            raise ConfigurationError(f"MINIO_ACCESS_KEY may not write to MINIO_BUCKET_NAME ({refused})") from None
+            raise ConfigurationError(f"MINIO_ACCESS_KEY cannot write to MINIO_BUCKET_NAME ({refused})") from None
 
 
 def _second_put_is_refused(client: S3Client, bucket: str, key: str) -> bool:
     """
-    Put an empty object twice; a server that cannot do it conditionally may also say so (501).
+    Put an empty object twice, the second time conditionally.
+
+    Status 400 or 501 means no support.
     """
     client.put(bucket, key, [], size=0, create_only=False)
     try:

@@ -1,5 +1,5 @@
 """
-A client of one S3 server: the SDK's, and beside it the one request that the SDK cannot make.
+A client of one S3 server: the SDK's, and a streaming conditional put.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 @attrs.frozen
 class S3Client:
     """
-    The SDK's client and what it is made of; share one among threads, never among processes.
+    The SDK's client with its connection pool; shared by threads, but never by processes.
     """
 
     minio: Minio = attrs.field(repr=False)
@@ -45,33 +45,38 @@ class S3Client:
     @contextmanager
     def call(self, subject: str) -> Iterator[None]:
         """
-        One call to the server, with all its requests: it ends in time, and in no error but ours.
+        Bound one call by `call_seconds`, and map its errors to the core's.
+
+        A call may send several requests.
         """
         with translated(subject), self.transport.deadlines.call():
             yield
 
     def put(self, bucket: str, key: str, chunks: Iterable[Buffer], *, size: int, create_only: bool) -> None:
         """
-        Store an object of `size` bytes from chunks that are sent as they come, without a copy of them.
+        Store an object of `size` bytes from chunks, without a copy.
 
-        With `create_only` it asks the server to refuse if the key is taken (`If-None-Match: *`, RFC
-        9110, section 13.1.2). `Refused` or `Malformed` unless the server acknowledges an object.
+        Each chunk is sent before the next is requested. With `create_only` the server is asked to
+        reject the put if the key exists (`If-None-Match: *`, RFC 9110, section 13.1.2). The SDK's own
+        `put_object` hashes and copies the bytes and cannot be conditional. Here the headers are signed
+        and the body is not: a part authenticates itself.
 
-        The SDK's own `put_object` hashes the content, copies it, and cannot be conditional. Here
-        the headers are signed and the content is not: what is stored authenticates itself.
+        Raises:
+            S3ErrorResponse: The server answered with an error status.
+            Malformed: The server did not acknowledge an object.
         """
         rest = iter(chunks)
-        # What is wrong with the content from its beginning is found before anything is sent.
+        # An error of the source at its first chunk is raised before anything is sent.
         first = next(rest, b"")
         condition = {"If-None-Match": "*"} if create_only else {}
         url, headers = self._signed(bucket, key, {"Content-Length": str(size), **condition})
         response = self.transport.urlopen("PUT", url, body=chain([first], rest), headers=headers)
         if response.data or not _ETAG.fullmatch(response.headers.get("ETag", "")):
-            raise Malformed("a success that acknowledges no object")
+            raise Malformed("a success response does not acknowledge an object")
 
     def _signed(self, bucket: str, key: str, extra: Mapping[str, str]) -> tuple[str, DictType]:
         """
-        The URL and the signed headers of a put (AWS Signature Version 4).
+        Return the URL and the signed headers of a put (AWS Signature Version 4).
         """
         url = self._urls.build(method="PUT", region=self._region, bucket_name=bucket, object_name=key)
         now = time.utcnow()
@@ -114,9 +119,12 @@ def open_client(
     connections: int = 16,
 ) -> S3Client:
     """
-    A client for the server at `endpoint` (host, or host:port); it connects when it is first used.
+    Open a client of the server at `endpoint` (host or host:port).
 
-    `ConfigurationError` names the setting that is malformed. Times are as in `Transport`.
+    It connects on first use. The times in seconds are explained in `Transport`.
+
+    Raises:
+        ConfigurationError: A setting is malformed; the error names it.
     """
     secret = secret_key.reveal().decode("utf-8", "replace")
     _check(endpoint=endpoint, access_key=access_key, secret_key=secret, region=region)
@@ -139,26 +147,26 @@ def open_client(
 
 def _check(*, endpoint: str, access_key: str, secret_key: str, region: str) -> None:
     """
-    Refuse, by name, a setting that cannot be meant.
+    Raise `ConfigurationError` for a malformed setting; the error names it.
     """
     found = _ENDPOINT.fullmatch(endpoint)
     if found is None or not 0 < int(found[1] or 443) < 65536:
-        raise ConfigurationError("MINIO_ENDPOINT must be host:port, with no scheme, no path and no user")
+        raise ConfigurationError("MINIO_ENDPOINT must be host:port, without a scheme, path or user")
     if not _KEY_TEXT.fullmatch(access_key):
-        raise ConfigurationError("MINIO_ACCESS_KEY is not set, or holds what no access key holds")
+        raise ConfigurationError("MINIO_ACCESS_KEY is not set, or contains a character that no access key has")
     if not _KEY_TEXT.fullmatch(secret_key):
-        raise ConfigurationError("MINIO_SECRET_KEY is not set, or holds what no secret key holds")
+        raise ConfigurationError("MINIO_SECRET_KEY is not set, or contains a character that no secret key has")
     if not _REGION.fullmatch(region):
-        raise ConfigurationError("MINIO_REGION must be a region's name, such as us-east-1")
+        raise ConfigurationError("MINIO_REGION must be the name of a region, such as us-east-1")
 
 
 def _check_authorities(ca_file: str | None) -> None:
     """
-    Refuse a file that holds no certificate; a missing one would else show with the first request.
+    Raise `ConfigurationError` unless the file contains a certificate, instead of failing at the first request.
     """
     if ca_file is None:
         return
     try:
         ssl.create_default_context(cafile=ca_file)
     except OSError:
-        raise ConfigurationError("MINIO_CA_FILE is not a file of certificates in PEM form") from None
+        raise ConfigurationError("MINIO_CA_FILE is not a file of certificates in PEM format") from None

@@ -1,8 +1,8 @@
 """
-Connections on which nothing lasts longer than the call it belongs to, however slowly bytes trickle.
+Connections whose every wait is bounded by the deadline of the call in progress.
 
-A socket's own timeout starts anew with every byte, so a server that sends one byte at a time could
-hold a thread for ever. Here each wait is also bounded by what is left of the whole call.
+A socket's own timeout restarts with every byte, so a server that sends one byte at a time could
+occupy a thread forever. Here each wait is also bounded by the time that remains for the call.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _BUFFER_BYTES: Final = 64 << 10
 
 class Deadlines(threading.local):
     """
-    When each thread's present call must be over, and how long it may wait for a sign of life.
+    The deadline of each thread's current call, and the timeout of a single wait.
 
-    Both are in seconds; `wait_seconds` bounds each wait, `call_seconds` all of them together.
+    In seconds: `wait_seconds` bounds each wait, `call_seconds` all waits of a call together.
     """
 
     _end: float | None = None
@@ -38,7 +38,9 @@ class Deadlines(threading.local):
     @contextmanager
     def call(self) -> Iterator[None]:
         """
-        Begin a call; one inside another has its own time, and the outer one goes on after it.
+        Start a call.
+
+        A nested call has its own deadline, and the outer deadline applies again after it.
         """
         outer, self._end = self._end, time.monotonic() + self.call_seconds
         try:
@@ -48,20 +50,22 @@ class Deadlines(threading.local):
 
     def left(self, most: float | None = None) -> float:
         """
-        The seconds that the next wait may take; `TimeoutError` if the call's time is over.
+        Return the timeout of the next wait in seconds.
+
+        `TimeoutError` if the call's time has expired.
         """
         most = self.wait_seconds if most is None else most
         if self._end is None:
             return most
         left = self._end - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the call's time is over")
+            raise TimeoutError("the time of the call has expired")
         return min(most, left)
 
 
 class _Reader(io.RawIOBase):
     """
-    Reads from a socket, each time for no longer than is left.
+    A raw reader of a socket; each read is bounded by the deadline.
     """
 
     def __init__(self, wire: socket.socket, deadlines: Deadlines) -> None:
@@ -84,7 +88,7 @@ class _Reader(io.RawIOBase):
 
 class _Wire:
     """
-    What an HTTP connection asks of its socket, each wait cut to what is left of the call.
+    The socket interface that an HTTP connection uses; each wait is bounded by the deadline.
     """
 
     def __init__(self, wire: socket.socket, deadlines: Deadlines) -> None:
@@ -100,7 +104,7 @@ class _Wire:
 
     def settimeout(self, _seconds: float | None) -> None:
         """
-        Nothing: each wait sets its own.
+        Do nothing: each wait sets its own timeout.
         """
 
     def fileno(self) -> int:
@@ -132,7 +136,7 @@ class _TlsConnection(HTTPSConnection):
 
 def keep(pool: HTTPConnectionPool, deadlines: Deadlines) -> None:
     """
-    Make every connection that this pool opens keep the deadlines.
+    Bound every connection that this pool opens by the deadlines.
     """
     secure = isinstance(pool, HTTPSConnectionPool)
     made: Any = partial(_TlsConnection if secure else _Connection, deadlines=deadlines)

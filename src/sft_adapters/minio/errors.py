@@ -1,5 +1,5 @@
 """
-The one place where what an S3 server answers becomes one of our errors.
+Map responses of an S3 server and errors of its connection to the core's errors.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _FULL: Final = {
 }
 _TAKEN: Final = {"PreconditionFailed", "ConditionalRequestConflict"}
 
-# What reading a page that is no S3 answer raises: bad UTF-8, bad XML, elements and numbers that are not there.
+# Raised for a response that is not S3's: bad UTF-8, bad XML, missing elements, missing or malformed numbers.
 UNREADABLE: Final = (ValueError, SyntaxError, AttributeError, TypeError, LookupError, MinioException)
 
 
 class Refused(Exception):
     """
-    The server answered with another status than success; `code` is S3's word for why, or empty.
+    A response with an error status; `code` is the S3 error code, or empty.
     """
 
     def __init__(self, status: int, code: str) -> None:
@@ -51,40 +51,42 @@ class Refused(Exception):
     @property
     def says_missing(self) -> bool:
         """
-        Whether it says that the object is not there; a 404 of something else than S3 does not count.
+        Whether the object does not exist.
+
+        A 404 without the S3 error code does not count.
         """
         return self.status == 404 and self.code == "NoSuchKey"
 
     @property
     def says_taken(self) -> bool:
         """
-        Whether it says that the key has an object already, or gets one just now.
+        Whether the key has an object, or another put of it is in progress.
         """
         return self.status == 412 or self.code in _TAKEN
 
     @property
     def may_pass(self) -> bool:
         """
-        Whether the same request may be answered otherwise later, with nobody mending anything.
+        Whether the same request may succeed later without a change by an operator.
         """
         return self.status >= 500 or self.status in {408, 425, 429}
 
 
 class Malformed(Exception):
     """
-    The server's answer is not one that S3 gives.
+    A response that violates the S3 protocol.
     """
 
 
-# The narrower kind stands before the wider one.
+# A subclass comes before its base class.
 _FAULTS: Final = (
-    (NameResolutionError, "the name of the server's host is not known"),
-    (NewConnectionError, "nobody listens at the server's address"),
-    (ConnectTimeoutError, "no connection to the server could be made in time"),
-    ((ReadTimeoutError, TimeoutError), "the server did not answer in time"),
-    ((SSLError, ssl.SSLError), "the server's certificate was refused, or it speaks no TLS"),
+    (NameResolutionError, "the host name of the server cannot be resolved"),
+    (NewConnectionError, "no server listens at the address"),
+    (ConnectTimeoutError, "connecting to the server timed out"),
+    ((ReadTimeoutError, TimeoutError), "the server did not respond in time"),
+    ((SSLError, ssl.SSLError), "the server's certificate was rejected, or it does not use TLS"),
     (EmptyPoolError, "every connection is in use"),
-    ((ProtocolError, HTTPException, OSError), "the connection broke off before the whole answer was there"),
+    ((ProtocolError, HTTPException, OSError), "the connection was closed before the end of the response"),
 )
 
 
@@ -95,7 +97,13 @@ def _in_words(error: Exception) -> str:
 @contextmanager
 def translated(subject: str) -> Iterator[None]:
     """
-    Turn what the SDK and its connections raise into the core's errors; the detail quotes no answer.
+    Map what the SDK and its connections raise to the core's errors.
+
+    Details never quote a response.
+
+    Raises:
+        BlobStoreFull: The server reports that it has no free space.
+        BlobStoreUnavailable: Any other error.
     """
     try:
         yield
@@ -107,4 +115,4 @@ def translated(subject: str) -> Iterator[None]:
     except (HTTPError, HTTPException, OSError) as error:
         raise BlobStoreUnavailable(f"{subject}: {_in_words(error)}") from None
     except UNREADABLE as error:
-        raise BlobStoreUnavailable(f"{subject}: the answer is not S3's ({type(error).__name__})") from None
+        raise BlobStoreUnavailable(f"{subject}: the response is not S3's ({type(error).__name__})") from None

@@ -1,8 +1,8 @@
 """
-The way to the server: a bounded pool of connections that believes no answer more than it must.
+The SDK's HTTP client: a bounded pool of connections to an untrusted server.
 
-It is the HTTP client that the SDK is given. Whatever the server sends, no call outlives its time, no
-more is read than the answer may hold, no redirect is followed, and a refusal is an error at once.
+Regardless of what the server sends, no call exceeds its deadline, no more bytes are read than a valid
+response has, no redirect is followed, and an error status is raised at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sft_adapters.minio.errors import Malformed, Refused
 _GOOD: Final = {200, 204, 206}
 _REPEATABLE: Final = {"GET", "HEAD", "DELETE"}
 _PAGE_BYTES: Final = 4 << 20
-"""A listing's page: a thousand keys of a thousand bytes, escaped, with all that stands around them."""
+"""The largest listing: 1 000 keys of 1 000 bytes, escaped, with the XML around them."""
 _REFUSAL_BYTES: Final = 64 << 10
 _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
 
@@ -31,9 +31,9 @@ class Transport(PoolManager):
     """
     A pool of at most `connections` connections to one server; all times are in seconds.
 
-    `connect_seconds` bounds the making of a connection and the wait for a free one, `read_seconds`
-    each wait for a sign of life, `call_seconds` a call as a whole. TLS is always verified: against
-    `ca_file` (PEM) if it is given, else against the public authorities.
+    `connect_seconds` bounds connecting and the wait for a free connection, `read_seconds` each wait for
+    bytes, `call_seconds` a whole call. The server's certificate is always verified: against `ca_file`
+    (PEM) if given, otherwise against the public certificate authorities.
     """
 
     def __init__(
@@ -62,10 +62,14 @@ class Transport(PoolManager):
 
     def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:  # type: ignore[override]  # noqa: ANN401 (urllib3 breaks it too)
         """
-        Send a request and return its answer, if it is a good one: read, unless `preload_content` is off.
+        Send a request and return its response, with the body read unless `preload_content` is False.
 
-        `Refused` for any other status. A request that may be repeated is sent once more if its
-        connection turns out to be dead, as kept ones are after a restart of the server.
+        An idempotent request is retried once if its connection turns out to be closed, as pooled
+        connections are after a restart of the server.
+
+        Raises:
+            S3ErrorResponse: The response has an error status.
+            Malformed: The response violates the protocol.
         """
         whole = options.pop("preload_content", True)
         try:
@@ -80,7 +84,7 @@ class Transport(PoolManager):
             return response
         loaded = _loaded(response)
         if method == "DELETE" and (loaded.status != 204 or loaded.data):
-            raise Malformed("a success that is not a delete's")
+            raise Malformed("a success response does not match a delete")
         return loaded
 
     def _sent(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:  # noqa: ANN401 (urllib3's own)
@@ -100,7 +104,7 @@ class Transport(PoolManager):
 
 def release(response: BaseHTTPResponse) -> None:
     """
-    Give the connection back if its answer was read to the end, close it otherwise.
+    Return the connection to the pool, or close it if its response was not read completely.
     """
     response.close()
     response.release_conn()
@@ -108,17 +112,20 @@ def release(response: BaseHTTPResponse) -> None:
 
 def _loaded(response: BaseHTTPResponse) -> HTTPResponse:
     """
-    The same answer with its body at hand; `Malformed` if it is longer than any that S3 gives.
+    Return the response with its body read.
+
+    Raises:
+        Malformed: The body is longer than any that S3 sends, or contains a document type.
     """
     try:
         body = response.read(_PAGE_BYTES + 1, decode_content=False)
     finally:
         release(response)
     if len(body) > _PAGE_BYTES:
-        raise Malformed("the answer is too long")
-    # Only a document type can make entities, and with them a small page that grows without bound.
+        raise Malformed("the response is too long")
+        # Entities need a document type; with them a small body could expand without bound.
     if b"<!DOCTYPE" in body:
-        raise Malformed("the answer holds a document type")
+        raise Malformed("the response contains a document type")
     return HTTPResponse(
         io.BytesIO(body),
         headers=response.headers,
@@ -130,13 +137,15 @@ def _loaded(response: BaseHTTPResponse) -> HTTPResponse:
 
 def _refusal(method: str, response: BaseHTTPResponse) -> Refused:
     """
-    The refusal that an answer is; of its body nothing but S3's code is taken.
+    Convert a response with an error status.
+
+    Of its body only the S3 error code is used.
     """
     try:
         body = response.read(_REFUSAL_BYTES, decode_content=False)
     finally:
         release(response)
     if method == "HEAD" and response.status == 404:
-        return Refused(404, "NoSuchKey")  # its answer has no body to say so
+        return Refused(404, "NoSuchKey")  # a response to HEAD has no body with the code
     found = _CODE.search(body)
     return Refused(response.status, found[1].decode() if found else "")

@@ -1,5 +1,5 @@
 """
-The content of a put on its way out: counted, never copied, and never finished before it is known to be right.
+The body of a put: counted, not copied, and incomplete unless its length is right.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from sft_core.vault.ports import Buffer
 @attrs.define
 class Content:
     """
-    Pieces that must add up to `size` bytes; `failure` is what they raised themselves, if they did.
+    Pieces that must add up to `size` bytes.
 
-    The last byte is held back until no piece is left. So a server has a whole object only if the
-    pieces add up: in any other case its request ends too early, and it has to drop what it got.
+    `failure` is the error that their source raised, if any. The last byte is sent only after the source
+    has no further piece. So the server receives the whole object only if the pieces add up. Otherwise
+    the request ends early, and the server must discard it.
     """
 
     pieces: Iterable[Buffer] = attrs.field(repr=False)
@@ -28,7 +29,10 @@ class Content:
 
     def chunks(self) -> Iterator[Buffer]:
         """
-        What to send, in order; `BlobSizeMismatch` instead of the last chunk if the sum is wrong.
+        Yield the bytes to send, in order.
+
+        Raises:
+            BlobSizeMismatch: The pieces do not add up to `size`; raised in place of the last chunk.
         """
         came, last = 0, b""
         for view in self._views():
@@ -40,7 +44,7 @@ class Content:
                 view = view[:-1]  # noqa: PLW2901 (the rest of the same piece)
             yield view
         if came != self.size:
-            raise BlobSizeMismatch(f"{came} bytes or more came, {self.size} were announced")
+            raise BlobSizeMismatch(f"received {came} bytes or more, expected {self.size}")
         self.is_whole = True
         yield last
 

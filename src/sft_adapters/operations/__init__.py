@@ -1,3 +1,3 @@
 """
-What operators' commands need above the composition root.
+The operators' commands, above the composition root.
 """

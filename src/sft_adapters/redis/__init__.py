@@ -1,5 +1,6 @@
 """
-What may be lost with a clear answer, in Redis or Valkey: sessions on their way, and throttles.
+A session cache and rate limits in Redis or Valkey.
 
-A server that is down, slow, flushed, full or read-only costs speed and breaks no promise.
+They may be lost, as the database takes the place of the server. A server that is unavailable, slow,
+flushed, full or read-only costs speed only, never a guarantee.
 """

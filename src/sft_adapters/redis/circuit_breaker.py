@@ -1,5 +1,7 @@
 """
-A circuit breaker: after a fault nobody asks for a while, and then one does.
+A circuit breaker in front of the Redis server.
+
+After a failure the server is not used for a cooldown; then one caller probes it.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ _log: Final = logging.getLogger("sft.redis")
 @attrs.define
 class Breaker:
     """
-    Decides whether to ask a server that may be out of order.
+    Decides whether a caller may use a server that may have failed.
 
-    Each fault begins a rest of `rest_seconds`. At its end one caller asks, and all others rest
-    on until that one has an answer. An outage is logged once when it begins and once when it is
-    over, with the fault's kind and nothing else.
+    Each failure starts a cooldown of `rest_seconds`. After it one caller probes the server, and all
+    others skip it until the probe has a result. An outage is logged once when it starts and once when
+    it ends, with the type of the failure only.
     """
 
     rest_seconds: float
@@ -30,7 +32,9 @@ class Breaker:
 
     def may_ask(self) -> bool:
         """
-        Whether this caller asks; one that does must tell by `answered` or `failed` how it went.
+        Return whether the caller may use the server.
+
+        If so, it must call `answered` or `failed` afterwards.
         """
         with self._lock:
             if self._rests_until is None:
@@ -43,19 +47,19 @@ class Breaker:
 
     def answered(self) -> None:
         """
-        The server does what it is asked to: everybody may ask.
+        Record a success and end the cooldown.
         """
         with self._lock:
             was_out, self._rests_until = self._rests_until is not None, None
         if was_out:
-            _log.warning("Redis can be used again")
+            _log.warning("Redis has recovered and is used again")
 
     def failed(self, kind: str) -> None:
         """
-        The server did not do what it was asked to: it rests from now on.
+        Record a failure and start a cooldown.
         """
         with self._lock:
             was_out = self._rests_until is not None
             self._rests_until = time.monotonic() + self.rest_seconds
         if not was_out:
-            _log.warning("Redis cannot be used (%s): the database answers for it", kind)
+            _log.warning("Redis is not used because it failed (%s): the database takes its place", kind)

@@ -1,5 +1,5 @@
 """
-A client that answers soon or not at all: short timeouts, no second tries, and a rest after a fault.
+A Redis client with short timeouts, no retries, and a circuit breaker.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ _KEYS_AT_ONCE: Final = 1000
 @attrs.frozen
 class Script:
     """
-    A Lua script over one key, named by its digest: the server is sent the text if it has lost it.
+    A Lua script over one key, called by its digest.
 
-    It answers with a number or a string; nil says that what stands under the key is not ours.
+    A server that has lost the script receives its text. It returns a number or a string, or nil if the
+    value of the key has an unknown format.
     """
 
     text: str
@@ -44,7 +45,7 @@ class Script:
 
     def run(self, driver: redis.Redis, key: str, arguments: tuple[Argument, ...]) -> object:
         """
-        Run it as one atomic step; the driver's exceptions are the caller's to handle.
+        Run the script atomically; the caller handles the driver's exceptions.
         """
         try:
             return driver.evalsha(self.digest, 1, key, *arguments)
@@ -55,10 +56,11 @@ class Script:
 @attrs.frozen(eq=False)
 class Client:
     """
-    Asks a server that may be out of order; every method returns in bounded time, and only `check` raises.
+    A client of a server that may fail.
 
-    At most `connections` callers ask at one time; one more waits `wait_seconds` for a place and
-    then does without. Make it after the fork, share it between threads, and close it.
+    Every method returns in bounded time, and only `check` raises. At most `connections` calls run at
+    once. A further call waits up to `wait_seconds` for a slot and then skips the server. Create the
+    client after the fork, share it between threads, and close it.
     """
 
     _driver: redis.Redis = attrs.field(repr=False)
@@ -75,37 +77,41 @@ class Client:
 
     def key(self, kind: str, name: str) -> str:
         """
-        The key under which something is kept here.
+        Return the Redis key of a name of one kind.
         """
         return f"{self.prefix}{kind}:{name}"
 
     def ask(self, script: Script, key: str, *arguments: Argument) -> Reply | None:
         """
-        What the script answers, or None if there is no answer to be had: do without.
+        Run a script and return its reply.
 
-        A script that is given up may still run later, when a server that hung goes on.
+        None if the server is unavailable or replied with nil. A script without a reply may still run
+        later, when a hanging server resumes.
         """
         answer = self._asked(lambda: script.run(self._driver, key, arguments))
         return answer if isinstance(answer, bytes | int) else None
 
     def drop(self, key: str) -> None:
         """
-        Delete a key, or owe it.
+        Delete a key now, or later if the server is unavailable.
         """
         if self._asked(lambda: self._delete(key)) is None:
             self.owe(key)
 
     def owe(self, key: str) -> None:
         """
-        Delete a key as soon as the server can be reached, before this process asks anything else.
+        Delete a key when the server is reachable, before any other call of this process.
         """
         self._debts.add(key)
 
     def check(self) -> None:
         """
-        Raise `ConfigurationError` if what is there refuses us, or is not Redis: for the start.
+        Check the server at the start.
 
-        A server that is not there is no error: what it does not answer, the database does.
+        An unavailable server is no error and starts a cooldown.
+
+        Raises:
+            ConfigurationError: The server rejects this client, or is not a Redis server.
         """
         fault, refused = startup_check.asked(self._driver)
         if refused:
@@ -115,7 +121,7 @@ class Client:
 
     def answers(self) -> bool:
         """
-        Whether the server can be asked now.
+        Return whether the server is available now.
         """
         return self._asked(lambda: self._driver.eval("return 1", 0)) is not None
 
@@ -127,7 +133,9 @@ class Client:
 
     def _asked(self, question: Callable[[], object]) -> object:
         """
-        The answer, or None; whether a question is put at all, the breaker decides.
+        Return the reply of a call.
+
+        None if the circuit breaker is open, no slot is free, or the call fails.
         """
         if not self._places.acquire(timeout=self.wait_seconds):
             return None
@@ -155,7 +163,7 @@ class Client:
     def _delete(self, *keys: str) -> int:
         deleted = self._driver.delete(*keys)
         if not isinstance(deleted, int):
-            raise TypeError("what answered the deletion is no count")
+            raise TypeError("the reply to a deletion is not a number")
         return deleted
 
 
@@ -171,10 +179,14 @@ def open_client(
     owed_keys: int = 10_000,
 ) -> Client:
     """
-    A client for a URL (`parse_url`); nothing is connected yet. `ConfigurationError` if it is malformed.
+    Create a client for a URL (see `parse_url`); it connects on first use.
 
-    Connecting, sending and each wait for bytes may take `timeout_seconds`. After a fault nobody
-    asks for `rest_seconds`. At most `owed_keys` deletions are owed to a server out of reach.
+    Connecting, sending and each wait for bytes may take up to `timeout_seconds`. After a failure the
+    server is not used for `rest_seconds`. At most `owed_keys` deletions are pending for an
+    unreachable server.
+
+    Raises:
+        ConfigurationError: The URL is malformed.
     """
     where = parse_url(url, database=database)
     options: dict[str, Any] = {

@@ -1,5 +1,5 @@
 """
-What could not be deleted while the server was out of reach, and is deleted before anything else.
+Keys to delete once an unreachable server is available, before any other call.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import attrs
 @attrs.define
 class Debts:
     """
-    Keys that this process owes the server to delete, the `limit` latest of them.
+    The latest `limit` keys that this process must delete from the server.
     """
 
     limit: int
@@ -22,7 +22,7 @@ class Debts:
 
     def add(self, key: str) -> None:
         """
-        Owe a key; beyond the limit the oldest one is let go.
+        Add a key; beyond the limit the oldest key is dropped.
         """
         with self._lock:
             self._serial += 1
@@ -33,14 +33,14 @@ class Debts:
 
     def due(self) -> dict[str, int]:
         """
-        What is owed now: hand it to `paid` once it is deleted.
+        Return the pending keys; pass them to `paid` once they are deleted.
         """
         with self._lock:
             return dict(self._keys)
 
     def paid(self, due: dict[str, int]) -> None:
         """
-        Strike what was deleted, and nothing that has come to be owed again meanwhile.
+        Remove the deleted keys, except those that were added again in the meantime.
         """
         with self._lock:
             for key, serial in due.items():

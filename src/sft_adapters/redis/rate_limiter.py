@@ -1,5 +1,5 @@
 """
-Attempts counted in Redis, one atomic script a try.
+A rate limiter in Redis: one atomic script for each attempt.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from sft_core.errors import TooManyAttempts
 from sft_core.ports import RateLimiter
 from sft_core.values import Rate
 
-# Lua counts in doubles: microseconds since 1970 are exact in them up to the year 2255, and are
-# written with all their digits, which Lua's own way of writing numbers would cut to fourteen.
+# Lua numbers are doubles, in which microseconds since 1970 are exact up to the year 2255. They are
+# formatted with all digits, because Lua's default format keeps only fourteen.
 _ADMIT: Final = Script("""
 local now, interval = tonumber(ARGV[1]), tonumber(ARGV[2])
 local comes_back = now
@@ -43,14 +43,13 @@ _LAST_EXACT: Final = 2**53
 @attrs.frozen
 class RedisRateLimiter:
     """
-    Implements `sft_core.ports.RateLimiter`; what Redis cannot answer, the `fallback` decides.
+    Implements `sft_core.ports.RateLimiter`; the `fallback` decides when Redis is unavailable.
 
-    Each of the two keeps a count of its own, so however often one takes the other's place, no
-    more than twice the rate is admitted; each loss of Redis' data adds at most `rate.attempts`.
-    Nothing is admitted uncounted.
+    Redis and the fallback count separately. However often they alternate, at most twice the rate is
+    allowed, and each loss of Redis' data adds at most `rate.attempts`. Every allowed attempt is counted.
 
-    A key is gone by itself when it has been at rest for a window, by Redis' own clock; until then
-    a `now` that goes back gives nothing back.
+    A key expires, by Redis' own clock, one window after all its attempts are restored; until then a
+    `now` that was set back restores nothing.
     """
 
     client: Client

@@ -1,8 +1,9 @@
 """
-Sessions on their way: a cache in front of the store that keeps them.
+A cache of sessions in front of their durable store.
 
-Under a session's key stands one of three things, told by its first letter: a session (`S`), a
-lease (`L`) of the one reader who may put a session there, or a bar (`B`), which nobody may replace.
+The value of a session's key is one of three, distinguished by its first letter: a session (`S`), a
+lease (`L`) of the one reader that may store the session, or a tombstone (`B`), which no reader
+replaces.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from sft_core.users.model import Session
 from sft_core.users.ports import SessionStore
 from sft_core.values import SessionId, UserId
 
-# The empty SETRANGE changes nothing, but a server that is full or read-only refuses it: one that
-# cannot be told of a revoked session must not be asked about sessions.
+# The empty SETRANGE changes nothing, but a full or read-only server rejects it: a server that cannot
+# record a revocation must not return sessions.
 LOOK: Final = Script("""
 local there = redis.pcall('GET', KEYS[1])
 if not there then
@@ -37,7 +38,7 @@ redis.call('SETRANGE', KEYS[1], 0, '')
 return there
 """)
 
-# The entry's time began with the lease, before the durable store was read.
+# The entry's lifetime includes the lease's, which began before the durable store was read.
 FILL: Final = Script("""
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then
   return 0
@@ -47,7 +48,7 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', string.format('%.0f', tonumber(ARGV[4]
 return 1
 """)
 
-# After its first change a script is let to go on in a full server, so the deletion comes first.
+# A full server lets a script continue after its first write, so the deletion comes first.
 BAR: Final = Script("""
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], 'B', 'PX', ARGV[1])
@@ -63,7 +64,10 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 def encoded(session: Session) -> bytes:
     """
-    The session in 66 bytes: `S`, the version, both ids, times in microseconds since 1970, the generation.
+    Encode a session in 66 bytes.
+
+    They are `S`, the format version, both ids, creation and expiry in microseconds since 1970, the
+    generation, and the time of revocation.
     """
     revoked = _NEVER if session.revoked_at is None else (session.revoked_at - _EPOCH) // _MICROSECOND
     return _FIELDS.pack(
@@ -79,7 +83,9 @@ def encoded(session: Session) -> bytes:
 
 def decoded(value: bytes, session_id: SessionId) -> Session | None:
     """
-    The session of this id; None if these bytes are not it, or another version wrote them.
+    Decode the session with this id.
+
+    None if the bytes are another session or another format version.
     """
     try:
         magic, own_id, user_id, created, expires, generation, revoked = _FIELDS.unpack(value)
@@ -106,14 +112,14 @@ class RedisSessions:
     """
     Implements `sft_core.users.ports.SessionStore` in front of a `durable` one, which decides everything.
 
-    `get` is answered by Redis where it can be, and by the durable store where not. A session is
-    kept for `entry_seconds` from the moment the durable store was asked, by Redis' own clock; the
-    reader who may put it there has `lease_seconds` to do so. Around each change the key is barred
-    for `entry_seconds`: what was read before the change can then never be put there after it.
+    `get` returns a session from Redis if possible, otherwise from the durable store. An entry lives
+    for `entry_seconds`, by Redis' own clock, from before the durable store was read. The reader that
+    may store it has `lease_seconds` to do so. Each change puts a tombstone on the key for
+    `entry_seconds` before and after, so no session that was read before the change is stored after it.
 
-    What can be stale: when Redis is out of reach of the very process that revokes or rotates, from
-    before the change until after it, other processes may see the session as it was, until this
-    process reaches Redis again and at most for `entry_seconds`. This process itself never does.
+    A session can be stale in one case: Redis is unreachable for the process that revokes or rotates,
+    from before the change until after it. Then other processes may return the old session until this
+    process reaches Redis again, for at most `entry_seconds`. This process itself never does.
     """
 
     client: Client
@@ -124,7 +130,7 @@ class RedisSessions:
 
     def __attrs_post_init__(self) -> None:
         if self.lease_seconds > self.entry_seconds:
-            raise ValueError("a lease must not be longer than what it is for")
+            raise ValueError("lease_seconds must not exceed entry_seconds")
 
     def open(self, session: Session) -> None:
         self.durable.open(session)
@@ -159,9 +165,10 @@ class RedisSessions:
     @contextmanager
     def _barred(self, session_id: SessionId) -> Iterator[None]:
         """
-        Bar the key around a change: before, should Redis be cut off later; after, should it have been before.
+        Put a tombstone on the key before and after a change.
 
-        When the change fails its outcome is unknown, and the bar stands for its time.
+        There are two, in case Redis is unreachable at one of the moments. If the change fails, its
+        outcome is unknown, and the first tombstone remains until it expires.
         """
         self._bar(session_id)
         yield

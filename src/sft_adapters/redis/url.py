@@ -1,5 +1,5 @@
 """
-Reading a server's URL: what cannot be meant is refused, and never shown.
+Parse the URL of a server; a malformed one is rejected and never quoted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TLS_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 @attrs.frozen
 class Address:
     """
-    Which kind of connection to open, and with what.
+    The type of connection to open, and its options.
     """
 
     connection: type[Connection | UnixDomainSocketConnection]
@@ -31,11 +31,14 @@ class Address:
 
 def parse_url(url: str, *, database: int = 0) -> Address:
     """
-    Read `redis://[[user]:password@]host[:port][/database]`, `rediss://…` (TLS) or `unix:///socket`.
+    Parse `redis://[[user]:password@]host[:port][/database]`, `rediss://…` (TLS) or `unix:///socket`.
 
-    With `rediss` a query may name files: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`. The
-    server's certificate and name are always checked. `ConfigurationError` says what is wrong
-    and shows nothing of the URL, because a misplaced character puts the password anywhere.
+    With `rediss` the query may name files: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`. The
+    server's certificate and host name are always verified.
+
+    Raises:
+        ConfigurationError: The URL is malformed. The error does not quote it, because a misplaced
+            character may put the password anywhere.
     """
     try:
         parts = urlsplit(url)
@@ -43,7 +46,7 @@ def parse_url(url: str, *, database: int = 0) -> Address:
     except ValueError:
         raise _refusal("is not a URL") from None
     if not url.isprintable() or " " in url or parts.fragment:
-        raise _refusal("holds a character that a URL does not hold as such: write it as %XX")
+        raise _refusal("contains a character that must be written as %XX in a URL")
     options = _credentials(parts)
     if parts.scheme == "unix":
         if parts.netloc.rpartition("@")[2] or not parts.path or parts.query:
@@ -52,13 +55,13 @@ def parse_url(url: str, *, database: int = 0) -> Address:
     if parts.scheme not in {"redis", "rediss"}:
         raise _refusal("must begin with redis://, rediss:// or unix://")
     if not host:
-        raise _refusal("names no host")
+        raise _refusal("must contain a host")
     if port == 0:
-        raise _refusal("names port 0, on which nobody can listen")
+        raise _refusal("must not contain port 0, on which no server can listen")
     options |= {"host": unquote(host), "port": port or 6379, "db": _database(parts, database)}
     if parts.scheme == "redis":
         if parts.query:
-            raise _refusal("takes no query: the settings say the rest")
+            raise _refusal("must not have a query: use the settings instead")
         return Address(Connection, options)
     return Address(SSLConnection, options | _tls(parts))
 
@@ -69,7 +72,7 @@ def _refusal(sentence: str) -> ConfigurationError:
 
 def _credentials(parts: SplitResult) -> dict[str, Any]:
     if parts.username and not parts.password:
-        raise _refusal("names a user and no password: a password alone is written redis://:password@host")
+        raise _refusal("has a user but no password; write a password alone as redis://:password@host")
     return {
         "username": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
@@ -78,13 +81,15 @@ def _credentials(parts: SplitResult) -> dict[str, Any]:
 
 def _database(parts: SplitResult, database: int) -> int:
     """
-    The one database that the URL or the setting names; both may, if they agree.
+    Return the database number of the URL or the setting.
+
+    They must agree if both are given.
     """
     if not _DATABASE.fullmatch(parts.path):
         raise _refusal("must end with the host or with /NUMBER, the number of a database")
     named = int(parts.path[1:] or 0)
     if named and database and named != database:
-        raise _refusal("and REDIS_SESSION_DB name two databases")
+        raise _refusal("and REDIS_SESSION_DB must name the same database")
     return named or database
 
 
@@ -92,9 +97,9 @@ def _tls(parts: SplitResult) -> dict[str, Any]:
     files = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name, path in files.items():
         if name not in _TLS_FILES:
-            raise _refusal(f"takes no query but {', '.join(_TLS_FILES)}")
+            raise _refusal(f"may have no query parameters but {', '.join(_TLS_FILES)}")
         if not _is_file(path):
-            raise _refusal(f"names a file as {name} that is not there")
+            raise _refusal(f"names a file in {name} that does not exist")
     return {
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": True,

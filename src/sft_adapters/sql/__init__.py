@@ -1,3 +1,3 @@
 """
-Rows in a relational database, by SQLAlchemy Core: one code for SQLite and PostgreSQL.
+Repositories and stores in SQLite and PostgreSQL, with the same SQLAlchemy Core statements for both.
 """

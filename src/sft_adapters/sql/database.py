@@ -1,5 +1,7 @@
 """
-Units of work: one connection, one transaction, handed back at the end whatever the way out.
+Units of work: one connection and one transaction each.
+
+Both are released on every exit from the block.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from sft_core.errors import DatabaseUnavailable
 
 class SqlUnit:
     """
-    Implements the unit of work of users, vault and sharing, and of their upkeep.
+    Implements the units of work of users, vault, sharing and maintenance.
     """
 
     def __init__(self, connection: Connection, begun: RootTransaction, *, read_only: bool) -> None:
@@ -56,7 +58,7 @@ class SqlUnit:
 @attrs.frozen
 class SqlDatabase:
     """
-    Implements `sft_core.ports.Begin` for every kind of unit.
+    Implements `sft_core.ports.UnitOfWorkFactory` for every kind of unit.
     """
 
     engine: Engine

@@ -1,5 +1,7 @@
 """
-Engines: one for each database URL, made after the fork. What is committed survives a power cut.
+Engines: one for each database URL, created after the fork.
+
+A commit survives a power cut.
 """
 
 from __future__ import annotations
@@ -42,11 +44,14 @@ def open_engine(
     limits: PostgresLimits | None = None,
 ) -> Engine:
     """
-    An engine for a SQLite or PostgreSQL URL; `ConfigurationError` says what is wrong with it.
+    Create an engine for a SQLite or PostgreSQL URL; nothing is connected yet.
 
-    A caller waits `busy_seconds` for one of at most `connections` connections, and a change as
-    long for another one to let go of its rows. `limits` are PostgreSQL's own. Nothing is connected
-    yet, and no error quotes the URL, which may hold a password.
+    A caller waits up to `busy_seconds` for one of at most `connections` connections, and a change as
+    long for a lock that another transaction holds. `limits` are PostgreSQL's timeouts.
+
+    Raises:
+        ConfigurationError: The URL is malformed, its kind of database or a parameter is not supported,
+            or the driver is not installed. The error does not quote the URL, which may contain a password.
     """
     parsed = _parsed(url)
     if parsed.drivername in _SQLITE:
@@ -62,7 +67,7 @@ def open_engine(
 @contextmanager
 def opened(url: str, *, busy_seconds: float) -> Iterator[Engine]:
     """
-    An engine for a while; its connections are closed at the end of the block.
+    Create an engine and close its connections at the end of the block.
     """
     engine = open_engine(url, busy_seconds=busy_seconds)
     try:
@@ -73,7 +78,7 @@ def opened(url: str, *, busy_seconds: float) -> Iterator[Engine]:
 
 def described(url: str) -> str:
     """
-    A database for people to read, without a word of its secrets.
+    Describe a database for operators, without its secrets.
     """
     parsed = _parsed(url)
     if parsed.drivername in _SQLITE:
@@ -85,7 +90,10 @@ def described(url: str) -> str:
 
 def sqlite_file(url: str) -> Path | None:
     """
-    The file of a SQLite database; None for another kind. `ConfigurationError` as `open_engine`.
+    Return the file of a SQLite database; None for another database.
+
+    Raises:
+        ConfigurationError: As in `open_engine`.
     """
     parsed = _parsed(url)
     return Path(parsed.database or "") if parsed.drivername in _SQLITE else None
@@ -108,6 +116,6 @@ def _open_postgres(url: URL, *, echo: bool, busy_seconds: float, connections: in
         from sft_adapters.sql.postgres import open_postgres  # noqa: PLC0415 (its driver is an extra)
     except ImportError:
         raise ConfigurationError(
-            "DATABASE_URL names PostgreSQL, whose driver is not installed: add the extra `postgres`"
+            "DATABASE_URL names a PostgreSQL database, but its driver is missing: install the extra `postgres`"
         ) from None
     return open_postgres(url, echo=echo, busy_seconds=busy_seconds, connections=connections, limits=limits)

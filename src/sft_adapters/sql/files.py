@@ -1,5 +1,5 @@
 """
-Files as rows.
+The file repository in SQL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sft_adapters.sql.tables import Moment, files
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
 from sft_core.vault.model import CONDEMNED, Encryption, File, FileState, ShareTerms
 
-# Building a statement costs more than running it: those of every request are built once.
+# Building a statement costs more than executing it, so statements of every request are built once.
 _ADD: Final = insert(files)
 _GET: Final = select(files).where(files.c.id == bindparam("file"))
 _SEALED: Final = (
@@ -40,7 +40,7 @@ _REPLACE: Final = (
 
 def to_row(file: File) -> dict[str, Any]:
     """
-    A file's own columns.
+    Return the columns of a file.
     """
     return {
         "id": file.id.bytes,
@@ -64,7 +64,7 @@ def to_row(file: File) -> dict[str, Any]:
 
 def _from_row(row: Row[Any]) -> File:
     """
-    The file that a row of the table says.
+    Return the file of a row.
     """
     return File(
         id=FileId(UUID(bytes=row.id)),
@@ -116,8 +116,8 @@ class SqlFiles:
             return self.connection.execute(_REPLACE, row).rowcount == 1
 
     def remove(self, file_id: FileId) -> None:
-        # Parts and links go with it: their references cascade. The owner's sum is changed after the
-        # file's row, as `SqlQuotas` does, so no two wait for each other.
+        # Parts and links are deleted by cascade. The owner's sum is updated after the file's row, which is
+        # the lock order of `SqlQuotas`, so no deadlock is possible.
         over = (files.c.id == file_id.bytes) & files.c.state.in_([state.value for state in CONDEMNED])
         with translated():
             gone = self.connection.execute(delete(files).where(over).returning(files.c.owner_id, files.c.held)).first()

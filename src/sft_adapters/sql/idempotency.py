@@ -1,5 +1,5 @@
 """
-Answers under idempotency keys as rows.
+The idempotency records in SQL.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sft_core.values import FileId, UserId
 @attrs.frozen
 class SqlKeptAnswers:
     """
-    Implements `sft_core.sharing.ports.KeptAnswers`.
+    Implements `sft_core.sharing.ports.IdempotencyRecords`.
     """
 
     connection: Connection
 
     def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
-        # Who arrives second waits until the first one's transaction has ended, and then either meets
-        # its row or is the first. One that is over gives way in the same statement.
+        # A second caller waits for the first one's transaction, and then either finds its row or inserts its
+        # own. An expired row is replaced in the same statement.
         row = {
             "key_digest": answer.key_digest,
             "owner_id": answer.owner.bytes,

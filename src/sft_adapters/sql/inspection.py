@@ -1,5 +1,5 @@
 """
-What a database holds already: asked before anything is made or opened beside it.
+Inspect a database before anything is created in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from sft_adapters.sql.transactions import transaction
 
 def is_in_use(engine: Engine) -> bool:
     """
-    Whether a service has started on it, or somebody has registered; without our schema neither has.
+    Return whether a service has started on the database or a user is registered.
+
+    Without this schema neither is the case.
     """
     with transaction(engine, read_only=True) as (connection, _):
         tables = inspect(connection)

@@ -1,5 +1,5 @@
 """
-Rows of every kind, held against those that they name.
+Every row of the database, checked against the rows it refers to.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAMED: Final[Mapping[str, Table]] = {"file": files, "account": users}
 @attrs.frozen
 class _Place:
     """
-    Where rows of a kind are: the columns of the id, of what they name, and of key id and wrapped secret.
+    The columns of one kind of row: id, references, key id and wrapped secret.
     """
 
     id: Column[Any]
@@ -48,7 +48,7 @@ _PLACES: Final = {
 @attrs.frozen
 class SqlRecords:
     """
-    Implements `sft_core.maintenance.ports.Records`.
+    Implements `sft_core.maintenance.ports.IntegrityRows`.
     """
 
     connection: Connection
@@ -67,11 +67,11 @@ class SqlRecords:
 
 def _query(place: _Place, chosen: ColumnElement[bool], limit: int) -> Select[Any]:
     """
-    So many rows, and of what each of them names whether it is missing, as one look sees both.
+    Build one query for rows and the absence of the rows they refer to.
     """
     named = [column.label(f"its_{name}") for name, column in place.names.items()]
     columns = (place.id.label("id"), place.key_id.label("key_id"), place.wrapped.label("wrapped"), *named)
-    # First the rows and then the look for what they name: no plan can take it to be for the whole table.
+    # The rows first, then the lookup of their references: so no plan scans the whole other table.
     page = select(*columns).where(chosen).order_by(place.id).limit(limit).subquery()
     query: Select[Any] = select(page.c.id, page.c.key_id, page.c.wrapped).select_from(page).order_by(page.c.id)
     for name in place.names:

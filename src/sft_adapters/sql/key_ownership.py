@@ -1,8 +1,8 @@
 """
-Whose storage it is: which key-encryption keys it needs, and the one row that says so from the beginning.
+The row of the storage's owning key, and a sample of the keys in use.
 
-The row is there before anything is stored, so of two services with keys of their own the second
-one is told at its start, and not by files that it cannot open.
+The row exists before anything else is stored. So if two services start with different keys, the
+second fails at its start and not at files that it cannot decrypt.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _KEY_IDS: Final = ((files.c.id, files.c.key_id), (links.c.id, links.c.token_key_
 
 def keys_needed(engine: Engine) -> set[str]:
     """
-    The ids of the key that the storage belongs to and of those of the oldest and the newest secrets of each kind.
+    Return the ids of the owning key and of a sample of others.
 
-    A sample that costs the same for any number of rows: it tells the wrong key ring from the right
-    one at start. That every single row opens is for a full check to say.
+    The sample is the keys of the oldest and the newest secret of each kind. Its cost does not depend on
+    the number of rows. At start it distinguishes a wrong key ring. A full check verifies every row.
     """
     with transaction(engine, read_only=True) as (connection, _):
         return _keys_needed(connection)
@@ -32,7 +32,9 @@ def keys_needed(engine: Engine) -> set[str]:
 
 def claiming(key_id: str, *, allow: Callable[[set[str]], None]) -> Callable[[Connection], None]:
     """
-    A step that lets the storage belong to a key from now on, unless `allow` raises on the keys needed so far.
+    Return a step for `migrate.upgrade` that makes a key the owner of the storage.
+
+    The step calls `allow` with the keys in use; if `allow` raises, nothing is changed.
     """
 
     def claim(connection: Connection) -> None:
@@ -40,7 +42,7 @@ def claiming(key_id: str, *, allow: Callable[[set[str]], None]) -> Callable[[Con
         if claimed_by(connection) != key_id:
             connection.execute(delete(claims))
             connection.execute(insert(claims).values(number=1, key_id=key_id))
-        # Whoever makes a retired key the active one again means it.
+        # An operator has made a retired key active again, so it is in use again.
         retired_keys.readmit(connection, key_id)
 
     return claim
@@ -48,7 +50,9 @@ def claiming(key_id: str, *, allow: Callable[[set[str]], None]) -> Callable[[Con
 
 def belongs_to(engine: Engine) -> str | None:
     """
-    The id of the key that the storage belongs to; None if no service has started on it yet.
+    Return the id of the key that owns the storage.
+
+    None if no service has started on it yet.
     """
     with transaction(engine, read_only=True) as (connection, _):
         return claimed_by(connection)
@@ -56,7 +60,9 @@ def belongs_to(engine: Engine) -> str | None:
 
 def pass_on(engine: Engine, key_id: str) -> None:
     """
-    Let a storage that belongs to some key belong to this one, which all that is stored is wrapped under.
+    Make another key the owner of an owned storage.
+
+    Every secret must be wrapped under it.
     """
     with transaction(engine) as (connection, begun):
         connection.execute(update(claims).values(key_id=key_id))
@@ -65,7 +71,7 @@ def pass_on(engine: Engine, key_id: str) -> None:
 
 def claimed_by(connection: Connection) -> str | None:
     """
-    The same, inside a transaction that is open already.
+    Return the id of the owning key, or None, within an open transaction.
     """
     key_id: str | None = connection.execute(select(claims.c.key_id)).scalar_one_or_none()
     return key_id

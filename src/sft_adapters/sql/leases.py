@@ -1,5 +1,5 @@
 """
-Leases as rows: whose turn it is, and until when.
+Leases in SQL: the holder and the expiry of each.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from sqlalchemy import Engine, bindparam, delete, text
 from sft_adapters.sql.tables import Moment, leases
 from sft_adapters.sql.transactions import transaction
 
-# The one statement that decides, in words that both databases know. Who arrives second waits for
-# the row and meets the first one's name in it.
+# One statement decides, in the SQL of both databases. A second caller waits for the row's lock and
+# then finds the first one as its holder.
 _TAKE: Final = text(
     "INSERT INTO leases (name, holder, until) VALUES (:name, :holder, :until)"
     " ON CONFLICT (name) DO UPDATE SET holder = :holder, until = :until"
@@ -26,7 +26,7 @@ _TAKE: Final = text(
 @attrs.frozen
 class SqlLeases:
     """
-    Implements `sft_core.ports.Leases`; each call is a short transaction of its own.
+    Implements `sft_core.ports.Leases`; each call is a short transaction.
     """
 
     engine: Engine

@@ -1,5 +1,5 @@
 """
-Share links as rows.
+The share link repository in SQL.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OF_FILES: Final = (
 
 def to_row(link: ShareLink) -> dict[str, Any]:
     """
-    The row of a link.
+    Return the columns of a link.
     """
     return {
         "id": link.id.bytes,

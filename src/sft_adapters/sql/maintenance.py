@@ -1,5 +1,5 @@
 """
-What keeping a database healthy looks at.
+The queries of maintenance in SQL.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _page(connection: Connection, chosen: ColumnElement[bool], after: FileId | N
 @attrs.frozen
 class SqlLeftovers:
     """
-    Implements `sft_core.maintenance.ports.Leftovers`.
+    Implements `sft_core.maintenance.ports.ReclaimableFiles`.
     """
 
     connection: Connection
@@ -89,7 +89,7 @@ def _is_idle(since: IdleSince) -> ColumnElement[bool]:
 
 
 def _rests(since: datetime) -> ColumnElement[bool]:
-    # A release that does not know the second column leaves it at the beginning of time.
+    # A release without `touched_at` leaves it 0, so `created_at` counts too.
     return and_(files.c.created_at <= since, files.c.touched_at <= since)
 
 
@@ -112,7 +112,7 @@ class SqlInventory:
 
     def stray_parts(self, *, after: str, limit: int) -> Sequence[str]:
         own = select(files.c.id).where(files.c.id == parts.c.file_id).exists()
-        # Our keys are ASCII; what order the database has for text does not matter as long as it is one.
+        # Blob keys are ASCII. The database's collation does not matter, if it is the same in each call.
         stray = select(parts.c.blob_key).where(parts.c.blob_key > after, ~own).order_by(parts.c.blob_key).limit(limit)
         with translated():
             return list(self.connection.execute(stray).scalars())
@@ -129,7 +129,7 @@ class SqlInventory:
 @attrs.frozen
 class SqlLedger:
     """
-    Implements `sft_core.maintenance.ports.Ledger`.
+    Implements `sft_core.maintenance.ports.QuotaAudit`.
     """
 
     connection: Connection
@@ -161,17 +161,19 @@ class SqlLedger:
         own = files.c.owner_id == owner.bytes
         with translated():
             self._lock(owner, own)
-            # Only what is wrong: what came since the lock is right, and may be locked by who waits for the sum.
+            # Only wrong rows: a row added since the lock is right, and its writer may wait for the sum's lock.
             drifted = update(files).where(own, _IS_SEALED, files.c.held != files.c.size)
             self.connection.execute(drifted.values(held=files.c.size))
             total = select(func.coalesce(func.sum(files.c.held), 0)).where(own)
-            # A statement of its own: it sees what those have done whom the lock waited for.
+            # A statement of its own, so that it sees the commits that the lock waited for.
             counted = int(self.connection.execute(total).scalar_one())
             self.connection.execute(update(usages).where(usages.c.owner_id == owner.bytes).values(bytes=counted))
 
     def _lock(self, owner: UserId, own: ColumnElement[bool]) -> None:
         """
-        Hold the owner's files, then the sum, in the order that every change of what a file holds has.
+        Lock the owner's files, then the sum.
+
+        This is the lock order of every change of a reservation.
         """
         rows = select(files.c.id).where(own).order_by(files.c.id).with_for_update(key_share=True)
         self.connection.execute(rows).all()

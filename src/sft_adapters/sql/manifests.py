@@ -1,5 +1,5 @@
 """
-Manifests as rows: one row a part.
+The manifests in SQL: one row for each part.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ COLUMNS: Final = [column for column in parts.c if column.name != "file_id"]
 
 _OWN: Final = parts.c.file_id == bindparam("file")
 _APPEND: Final = insert(parts)
-# The part before the first one that starts inside the span may reach into it: find that one by the
-# index, then walk on from there. Empty parts hold no byte.
+# The last part that starts at or before the span may extend into it: the index finds that part, and
+# the scan continues from it. Empty parts contain no byte.
 _BEFORE: Final = select(func.max(parts.c.start)).where(_OWN, parts.c.start <= bindparam("first"), parts.c.size > 0)
 _COVERING: Final = (
     select(*COLUMNS)

@@ -1,5 +1,5 @@
 """
-The schema: brought up to date, or checked, by Alembic's migrations in `migrations/`.
+Upgrade, downgrade or check the schema by Alembic's migrations in `migrations/`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sft_adapters.sql.transactions import transaction
 from sft_core.errors import ConfigurationError
 
 MIGRATION_SECONDS: Final = 600.0
-"""How long one statement of a migration may take, and how long a second migration waits for the first."""
+"""The time in seconds for one statement of a migration, and for a second migration to wait for the first."""
 
 LOCK: Final = 0x736674
-"""The number of the advisory lock that migrations hold on PostgreSQL: `sft` in ASCII."""
+"""The number of the advisory lock of migrations on PostgreSQL: `sft` in ASCII."""
 
 
 def upgrade(
@@ -33,10 +33,14 @@ def upgrade(
     then: Callable[[Connection], None] | None = None,
 ) -> None:
     """
-    Bring the schema to a revision in one transaction; of two that start at once one waits.
+    Upgrade the schema to a revision in one transaction.
 
-    `then` has its turn in the same transaction: if it raises, nothing is changed. `ConfigurationError`
-    if the schema was made by a newer version than this, or if the database cannot hold every character.
+    Concurrent upgrades run one after the other. `then` runs in the same transaction: if it raises,
+    nothing is changed.
+
+    Raises:
+        ConfigurationError: The schema was created by a newer version, or the database's encoding is
+            not UTF-8.
     """
     with _alone(engine, seconds) as connection:
         _refuse_encoding(connection)
@@ -48,7 +52,7 @@ def upgrade(
 
 def downgrade(engine: Engine, revision: str, *, seconds: float = MIGRATION_SECONDS) -> None:
     """
-    Take the schema back to an earlier revision; `base` is an empty database.
+    Downgrade the schema to an earlier revision; `base` is an empty database.
     """
     with _alone(engine, seconds) as connection:
         command.downgrade(_config(connection), revision)
@@ -57,7 +61,7 @@ def downgrade(engine: Engine, revision: str, *, seconds: float = MIGRATION_SECON
 @contextmanager
 def _alone(engine: Engine, seconds: float) -> Iterator[Connection]:
     """
-    A transaction that no other migration runs beside: SQLite has one writer, PostgreSQL a lock.
+    Open a transaction that excludes other migrations: SQLite has one writer, PostgreSQL a lock.
     """
     with transaction(engine, seconds=seconds) as (connection, begun):
         if connection.dialect.name == "postgresql":
@@ -68,7 +72,7 @@ def _alone(engine: Engine, seconds: float) -> Iterator[Connection]:
 
 def current(engine: Engine) -> str | None:
     """
-    The revision the schema is at; None if there is none yet.
+    Return the revision of the schema; None if there is no schema.
     """
     with transaction(engine, read_only=True) as (connection, _):
         return _current(connection)
@@ -76,7 +80,10 @@ def current(engine: Engine) -> str | None:
 
 def check(engine: Engine) -> None:
     """
-    Raise `ConfigurationError` unless the schema is the one this version works with.
+    Check that the schema is the one of this version.
+
+    Raises:
+        ConfigurationError: The schema is older or newer.
     """
     with transaction(engine, read_only=True) as (connection, _):
         _refuse_newer(connection)
@@ -99,7 +106,7 @@ def _refuse_encoding(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
         if encoding != "UTF8":
-            raise ConfigurationError(f"the database's encoding is {encoding}: make it with ENCODING 'UTF8'")
+            raise ConfigurationError(f"the database's encoding is {encoding}: create it with ENCODING 'UTF8'")
 
 
 def _head() -> str | None:
@@ -108,7 +115,7 @@ def _head() -> str | None:
 
 def scripts() -> ScriptDirectory:
     """
-    The migrations there are.
+    Return the directory of the migrations.
     """
     return ScriptDirectory.from_config(_config(None))
 

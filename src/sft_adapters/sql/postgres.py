@@ -1,9 +1,9 @@
 """
-PostgreSQL by psycopg 3: every wait bounded, and nothing kept in a session.
+PostgreSQL by psycopg 3: a timeout for every wait, no session state.
 
-A pooler between us and the server (PgBouncer in transaction mode) may give each transaction
-another session. So no statement is prepared, no start-up parameter carries options, and what a
-transaction needs is set in it: `BEGIN` and its `SET LOCAL`s go out together, in one round trip.
+A pooler in front of the server (PgBouncer in transaction mode) may run each transaction in another
+session. So no statement is prepared, no start-up parameter sends options, and a transaction sets
+what it needs: `BEGIN` and its `SET LOCAL`s are sent together, in one round trip.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ T = TypeVar("T")
 _POLL_SECONDS: Final = 0.1
 _KEEPALIVES: Final = 3
 
-# Whatever the server is set to, a commit that was answered is on its disk (and its standby's): a
-# spent download must not come back. A stronger setting is left as it is.
+# Regardless of the server's settings, an acknowledged commit is on its disk (and its standby's): a
+# consumed download must not be restored. A stronger setting is kept.
 _DURABLE: Final = (
     "SELECT set_config('synchronous_commit', 'on', true)"
     " WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')"
@@ -40,7 +40,9 @@ _DURABLE: Final = (
 @attrs.frozen
 class _Refusal:
     """
-    Why there is no connection: how libpq's words are known, and whether somebody has to mend it.
+    A reason for a failed connection and its pattern in libpq's text.
+
+    `must_be_mended` means that an operator must act.
     """
 
     words: re.Pattern[str]
@@ -52,37 +54,37 @@ def _refusal_by(words: str, kind: str, *, passes: bool = False) -> _Refusal:
     return _Refusal(re.compile(words, flags=re.IGNORECASE), kind, must_be_mended=not passes)
 
 
-# Before there is a connection the server's errors reach us without their SQLSTATE, as words only.
-# What stands in quotes is left out of them: the names of hosts, users and databases.
+# Until a connection is established, errors of the server have no SQLSTATE and are recognized by their
+# text. Quoted parts are removed before: the names of hosts, users and databases.
 _QUOTED: Final = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
 _REFUSALS: Final = (
-    _refusal_by("failed to resolve|could not translate host name", "the name of the server's host is not known"),
-    _refusal_by("connection refused|no such file", "nobody listens at the server's address", passes=True),
-    _refusal_by("authentication failed", "the server refused the user or the password"),
-    _refusal_by("no password supplied", "the server asks for a password"),
-    _refusal_by(r"pg_hba\.conf", "the server does not admit this user from this host"),
+    _refusal_by("failed to resolve|could not translate host name", "the host name of the server cannot be resolved"),
+    _refusal_by("connection refused|no such file", "no server listens at the address", passes=True),
+    _refusal_by("authentication failed", "the server rejected the user or the password"),
+    _refusal_by("no password supplied", "the server requires a password"),
+    _refusal_by(r"pg_hba\.conf", "the server does not allow this user from this host"),
     _refusal_by(r"role\s+does not exist", "the server does not have this user"),
     _refusal_by(r"database\s+does not exist", "the server does not have this database"),
-    _refusal_by("permission denied for database", "this role may not connect to this database"),
-    _refusal_by("SSL was required", "the server speaks no TLS, which sslmode asks for"),
-    _refusal_by("received invalid response", "what listens at the server's address is not PostgreSQL"),
-    _refusal_by("certificate|SSL error", "the server's certificate, or ours, was refused"),
+    _refusal_by("permission denied for database", "this role is not allowed to connect to this database"),
+    _refusal_by("SSL was required", "the server does not support TLS, which sslmode requires"),
+    _refusal_by("received invalid response", "the server at the address is not PostgreSQL"),
+    _refusal_by("certificate|SSL error", "the certificate of the server or of this client was rejected"),
     _refusal_by("too many|remaining connection slots", "the server has no connection left", passes=True),
     _refusal_by("starting up|not yet accepting", "the server is starting", passes=True),
     _refusal_by("shutting down", "the server is stopping", passes=True),
-    _refusal_by("closed the connection unexpectedly", "the server cut the connection: is it PostgreSQL?", passes=True),
-    _refusal_by("session is|in hot standby", "the server is not of the kind that target_session_attrs asks for"),
-    _refusal_by("invalid", "a parameter has a value that PostgreSQL's client does not take"),
-    _refusal_by("time.?out|timed out", "the server did not answer in time", passes=True),
+    _refusal_by("closed the connection unexpectedly", "the server disconnected: is it PostgreSQL?", passes=True),
+    _refusal_by("session is|in hot standby", "the server is not of the kind that target_session_attrs requires"),
+    _refusal_by("invalid", "a parameter has a value that PostgreSQL's client does not accept"),
+    _refusal_by("time.?out|timed out", "the server did not respond in time", passes=True),
 )
 _OTHER: Final = _refusal_by("", "the server could not be reached", passes=True)
-_NO_PASSWORD: Final = _refusal_by("", "the server asks for a password")
-_TOO_LATE: Final = _refusal_by("", "the server did not answer in time", passes=True)
+_NO_PASSWORD: Final = _refusal_by("", "the server requires a password")
+_TOO_LATE: Final = _refusal_by("", "the server did not respond in time", passes=True)
 
 
 class NotConnectedError(psycopg.OperationalError):
     """
-    No connection could be made; `kind` says why, in our words.
+    No connection could be established; `kind` is the reason in this module's words.
     """
 
     def __init__(self, kind: str, *, must_be_mended: bool) -> None:
@@ -93,17 +95,19 @@ class NotConnectedError(psycopg.OperationalError):
 
 class NoAnswerError(psycopg.OperationalError):
     """
-    The server took a statement and gave no answer in time; whether it was done is unknown.
+    The server received a statement and did not respond in time.
+
+    Whether it was executed is unknown.
     """
 
-    kind = "the server took a statement and gave no answer in time"
+    kind = "the server received a statement and did not respond in time"
 
 
 class BoundedConnection(psycopg.Connection[Any]):
     """
-    A connection that waits at most `answer_seconds` for an answer, and is closed when none came.
+    A connection that is closed after `answer_seconds` without a response.
 
-    The server bounds its statements itself; this is for one that hangs, or a network that does.
+    The server has its own timeout for statements; this one is for a server or network that hangs.
     """
 
     answer_seconds: float
@@ -120,9 +124,9 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 def open_postgres(url: URL, *, echo: bool, busy_seconds: float, connections: int, limits: PostgresLimits) -> Engine:
     """
-    An engine for a PostgreSQL database; see `open_engine` for the parameters.
+    Create an engine for a PostgreSQL database; see `open_engine` for the parameters.
 
-    What the URL's query says (`sslmode`, `connect_timeout`, …) goes before what is set here.
+    The query of the URL (`sslmode`, `connect_timeout`, …) takes precedence over the values set here.
     """
     engine = create_engine(
         url.set(drivername="postgresql+psycopg", query={}),
@@ -145,7 +149,7 @@ def open_postgres(url: URL, *, echo: bool, busy_seconds: float, connections: int
 
 def _connect_args(limits: PostgresLimits) -> dict[str, Any]:
     """
-    Parameters of libpq (PostgreSQL's documentation, section 34.1.2).
+    Return parameters of libpq (PostgreSQL's documentation, section 34.1.2).
     """
     return {
         "application_name": "sft",
@@ -160,25 +164,30 @@ def _connect_args(limits: PostgresLimits) -> dict[str, Any]:
 
 def _query(url: URL) -> dict[str, str]:
     """
-    The parameters in a URL's query. They may hold secrets, so they leave the URL, and no error quotes them.
+    Return the parameters in a URL's query.
+
+    They may contain secrets, so they are removed from the URL, and no error quotes them.
+
+    Raises:
+        ConfigurationError: A parameter is unknown to libpq, or `connect_timeout` is not an integer.
     """
     query = {name: value if isinstance(value, str) else ",".join(value) for name, value in url.query.items()}
     try:
         make_conninfo("", **query)
     except psycopg.Error:
-        raise ConfigurationError("DATABASE_URL holds a parameter that PostgreSQL's client does not know") from None
+        raise ConfigurationError("DATABASE_URL contains a parameter that PostgreSQL's client does not have") from None
     if not re.fullmatch(r"[0-9]{0,5}", query.get("connect_timeout", "")):
-        raise ConfigurationError("DATABASE_URL holds a connect_timeout that is no whole number of seconds")
+        raise ConfigurationError("DATABASE_URL contains a connect_timeout that is not an integer number of seconds")
     return query
 
 
 @attrs.frozen
 class _Sessions:
     """
-    What happens to a connection when it is made, when a transaction begins and when it goes back.
+    Event handlers of connections: creation, start of a transaction, return to the pool.
 
-    Connections are in autocommit mode for the driver: transactions are begun here, in one go with
-    their limits, and ended by the driver's `commit` and `rollback`, which ask libpq for the state.
+    For the driver, connections are in autocommit mode: transactions are started here, together with
+    their timeouts, and ended by the driver's `commit` and `rollback`, which read the state from libpq.
     """
 
     limits: PostgresLimits
@@ -204,9 +213,9 @@ class _Sessions:
         statement_seconds = seconds or self.limits.statement_seconds
         driver = cast("BoundedConnection", connection.connection.driver_connection)
         driver.answer_seconds = statement_seconds + self.limits.silence_seconds
-        # Writers see what others have committed, so that of two conditional updates the second one
-        # meets what the first one left. They do not say READ WRITE: an administrator who has
-        # frozen the database (`default_transaction_read_only`) is to be obeyed.
+        # Writers see the commits of others, so that the second of two conditional updates finds what the
+        # first one wrote. They do not request READ WRITE: a database frozen by an administrator
+        # (`default_transaction_read_only`) must stay read-only.
         if is_read_only(connection):
             statements = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]
         else:
@@ -220,7 +229,7 @@ class _Sessions:
 
 
 def _milliseconds(seconds: float) -> int:
-    # Nought would mean no limit at all.
+    # 0 would mean no timeout.
     return max(1, round(seconds * 1000))
 
 

@@ -1,5 +1,5 @@
 """
-How long a PostgreSQL server is waited for.
+Timeouts for a PostgreSQL server.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ _positive: Final = attrs.validators.gt(0.0)
 @attrs.frozen(kw_only=True)
 class PostgresLimits:
     """
-    Bounds on every wait for a PostgreSQL server; all in seconds, all positive.
+    Bounds on every wait for a PostgreSQL server, in seconds and positive.
 
-    A new connection has to stand within `connect_seconds` (whole, 2 at the least), and one from the
-    pool has to answer within them before it is used. The server cancels a statement after
-    `statement_seconds`, and ends a transaction in which nothing happens for `idle_seconds`. A server
-    that has not answered `silence_seconds` after it should have cancelled is given up, and so is one
-    whose network acknowledges nothing for `peer_seconds`. No connection is used for longer than
-    `recycle_seconds`, so that after a move of the server all of them follow.
+    A new connection must be established within `connect_seconds` (an integer, at least 2), and a
+    pooled connection must respond to a check within them before its use. The server cancels a
+    statement after `statement_seconds` and closes a transaction that is idle for `idle_seconds`. A
+    connection is closed if the server does not respond for another `silence_seconds` after it should
+    have cancelled, or if the network acknowledges nothing for `peer_seconds`. No connection is used for
+    longer than `recycle_seconds`, so that every connection follows a move of the server.
     """
 
     connect_seconds: int = attrs.field(default=3, validator=attrs.validators.ge(2))

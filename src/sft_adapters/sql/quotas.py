@@ -1,5 +1,7 @@
 """
-Quotas as rows: what each file holds stands beside its state, and each owner's sum in a row of its own.
+Quota reservations in SQL.
+
+A file's reservation is in the file's row, and each owner's sum in a row of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +17,8 @@ from sft_core.errors import UploadAborted
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import CONDEMNED, FileState
 
-# The one statement that decides, in words that both databases know. Who arrives second waits for
-# the row and meets the sum that the first one left in it. The caller has looked whether the first
-# bytes of all fit.
+# One statement decides, in the SQL of both databases. A second caller waits for the row's lock and
+# then finds the first one's sum. `_grow` checks the limit for an owner without a row.
 _GROW: Final = text(
     "INSERT INTO usages (owner_id, bytes) VALUES (:owner, :more)"
     " ON CONFLICT (owner_id) DO UPDATE SET bytes = usages.bytes + :more"
@@ -31,7 +32,7 @@ _GROW: Final = text(
 
 _HELD: Final = update(files).where(files.c.id == bindparam("file"))
 _USED: Final = select(usages.c.bytes).where(usages.c.owner_id == bindparam("owner"))
-# SQLite has one writer at a time, and no such words.
+# SQLite has one writer at a time, and no FOR UPDATE.
 _LOCKED: Final = (
     select(files.c.owner_id, files.c.state, files.c.held)
     .where(files.c.id == bindparam("file"))
@@ -46,9 +47,9 @@ class SqlQuotas:
     """
     Implements `sft_core.vault.ports.Quotas`.
 
-    Every change locks the file's row first and its owner's sum second, so no two wait for each
-    other. Who holds more for a file that somebody ends at the same moment is either before the
-    end, which then gives all of it back, or after it, and is told so.
+    Every change locks the file's row first and its owner's sum second, so no deadlock is possible. An
+    increase that runs concurrently with an abort or a deletion is either before it, and then released
+    with the rest, or after it, and then raises `UploadAborted`.
     """
 
     connection: Connection
@@ -91,10 +92,10 @@ class SqlQuotas:
 
 def give_back(connection: Connection, owner: bytes, size: int) -> None:
     """
-    Count so many bytes less of an owner's quota, down to none.
+    Reduce the sum of an owner's reservations by `size` bytes, at least to 0.
 
-    A sum that has drifted below what a file holds is for the doctor to tell, and must not keep the
-    file from being removed.
+    A sum that has drifted below a file's reservation must not prevent the file's deletion; the doctor
+    reports the drift.
     """
     own = usages.c.owner_id == owner
     left = case((usages.c.bytes > size, usages.c.bytes - size), else_=0)

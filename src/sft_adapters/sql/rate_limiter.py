@@ -1,5 +1,7 @@
 """
-Bounded attempts as rows: of each key the moment at which its last attempt will have come back.
+A rate limiter in SQL.
+
+The row of a key contains the time at which all its attempts are restored.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from sft_core.values import Rate
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-# The one statement that decides, in words that both databases know. Who arrives second waits for
-# the row and meets what the first one left in it.
+# One statement decides, in the SQL of both databases. A second caller waits for the row's lock and
+# then finds the first one's value.
 _ADMIT: Final = text(
     "INSERT INTO throttles (key, comes_back) VALUES (:key, :first)"
     " ON CONFLICT (key) DO UPDATE SET comes_back ="
@@ -36,7 +38,7 @@ _ADMIT: Final = text(
 @attrs.frozen
 class SqlRateLimiter:
     """
-    Implements `sft_core.ports.RateLimiter`; each call is a short transaction of its own.
+    Implements `sft_core.ports.RateLimiter`; each call is a short transaction.
     """
 
     engine: Engine

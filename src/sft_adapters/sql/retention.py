@@ -1,5 +1,5 @@
 """
-Rows that are over some day, let go of in small transactions.
+Expired rows, deleted in small transactions.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sft_adapters.sql.transactions import transaction
 @attrs.frozen
 class SqlExpiring:
     """
-    Implements `sft_core.ports.Expiring` for the rows of a table that have a moment in the column `end`.
+    Implements `sft_core.ports.ExpiringStore` for the rows of a table, by the expiry in the column `end`.
 
-    There is no index for it: it would cost each change of a row more than it saves a sweep.
+    There is no index on it: maintaining one would cost more on each change than it saves a sweep.
     """
 
     engine: Engine
@@ -34,7 +34,7 @@ class SqlExpiring:
     def prune(self, *, before: datetime, limit: int) -> int:
         (key,) = self.table.primary_key
         some = select(key).where(self.end < before).limit(limit)
-        # The condition again: a row that was found may have been prolonged meanwhile.
+        # The condition again: a row that was selected may have been renewed in the meantime.
         over = key.in_(some) & (self.end < before)
         with transaction(self.engine) as (connection, begun):
             dropped = connection.execute(delete(self.table).where(over)).rowcount
@@ -44,21 +44,23 @@ class SqlExpiring:
 
 def sessions_over(engine: Engine) -> SqlExpiring:
     """
-    Sessions that have ended; a refresh token that names one has ended with it.
+    Return the store of expired sessions; their refresh tokens have expired with them.
     """
     return SqlExpiring(engine, sessions, sessions.c.expires_at)
 
 
 def throttles_over(engine: Engine) -> SqlExpiring:
     """
-    Keys of attempts that have all come back; one that is dropped starts afresh, which is the same.
+    Return the store of rate-limiter keys whose attempts are all restored.
+
+    A deleted key behaves like one of these.
     """
     return SqlExpiring(engine, throttles, throttles.c.comes_back)
 
 
 def answers_over(engine: Engine) -> SqlExpiring:
     """
-    Answers kept under idempotency keys that stand for nothing any more.
+    Return the store of expired idempotency records.
     """
     return SqlExpiring(engine, kept_answers, kept_answers.c.expires_at)
 
@@ -66,11 +68,11 @@ def answers_over(engine: Engine) -> SqlExpiring:
 @attrs.frozen
 class SqlLinksOver:
     """
-    Implements `sft_core.ports.Expiring` for the tokens of share links that have expired or were revoked.
+    Implements `sft_core.ports.ExpiringStore` for the tokens of expired and revoked share links.
 
-    The row stays, for it tells how often the link was used and why it does not open. So does
-    a token that an answer repeats which was kept until then. There is no index for it, as above;
-    who looks for them keeps no writer waiting.
+    The row is kept: it records how often the link was used and why it is not live. A token is kept
+    while an idempotency record refers to it. There is no index, as for other rows; the search is a
+    read-only transaction, so no writer waits for it.
     """
 
     engine: Engine
@@ -88,8 +90,8 @@ class SqlLinksOver:
                 found = connection.execute(some).scalars().all()
             if not found:
                 break
-            # The condition again: somebody may have been here before. No answer is kept since that repeats
-            # one of these: it is kept with its link, in one commit.
+            # The condition again: another sweep may have deleted the token. No idempotency record can refer to one
+            # of these links since, as a record is stored in the same commit as its link.
             over = links.c.id.in_(found) & _is_over(before)
             with transaction(self.engine) as (connection, begun):
                 change = update(links).where(over).values(token_key_id=None, wrapped_token=None)
@@ -105,9 +107,9 @@ def _is_over(before: datetime) -> ColumnElement[bool]:
 
 def _unrepeated(chosen: Select[Any], before: datetime) -> Select[Any]:
     """
-    What is chosen of the links that no answer repeats.
+    Restrict a query to links without an unexpired idempotency record.
 
-    By a join: PostgreSQL goes through a long list of what a link is not to be in anew for each link.
+    It uses a join: for NOT IN, PostgreSQL may scan the list again for each link.
     """
     answers = kept_answers.c
     repeats = and_(answers.token_digest == links.c.token_digest, answers.expires_at >= before)

@@ -1,12 +1,11 @@
 """
-Keys that nothing may be wrapped under any more, and the one proof that nothing is.
+Retired keys, under which no secret may be stored, and the proof that none is.
 
-Who stores a wrapped secret asks in the same transaction whether its key is retired, and who retires
-a key waits for every such transaction to end before anybody may ask again. So of the two either
-the secret is there when it is looked for, or it is refused. SQLite has one writer at a time. On
-PostgreSQL a writer holds an advisory lock together with other writers, and the retirement has it
-alone; the question is a statement of its own, so that it sees what was committed before the lock
-was had.
+A transaction that stores a wrapped secret checks whether its key is retired. A retirement waits for
+every transaction that has checked before, and blocks later checks meanwhile. So a secret either is
+visible to the retirement's count or is rejected. SQLite has one writer at a time. On PostgreSQL
+writers share an advisory lock, which a retirement holds exclusively. The check is a separate
+statement after the lock, so that it sees what was committed before the lock was acquired.
 """
 
 from __future__ import annotations
@@ -38,10 +37,10 @@ def admit(connection: Connection, wrapped: WrappedSecret | None) -> None:
 
 def begin(connection: Connection, key_id: str) -> str:
     """
-    Let nobody who asks after this transaction store what was wrapped under a key; the name of the attempt.
+    Start the retirement of a key: from this commit on, its secrets are rejected.
 
-    It waits for those who have asked before, on PostgreSQL for as long as locks are waited for. Of
-    several who attempt it at once all go on with the first one's.
+    Return the attempt's id. It waits for transactions that have checked the key, on PostgreSQL up to
+    the lock timeout. Concurrent retirements of one key share the first one's attempt.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
@@ -54,7 +53,7 @@ def begin(connection: Connection, key_id: str) -> str:
 
 def settle(connection: Connection, key_id: str, attempt: str) -> bool:
     """
-    Let the key be retired from now on; False if the attempt has been given up meanwhile.
+    Make the retirement permanent; return False if the attempt was cancelled in the meantime.
     """
     own = (retired_keys.c.key_id == key_id) & (retired_keys.c.attempt == attempt)
     return connection.execute(update(retired_keys).where(own).values(is_settled=True)).rowcount == 1
@@ -62,7 +61,7 @@ def settle(connection: Connection, key_id: str, attempt: str) -> bool:
 
 def give_up(connection: Connection, key_id: str, attempt: str) -> None:
     """
-    Let secrets be wrapped under the key as before, unless somebody has settled the same attempt.
+    Accept secrets under the key again, unless the same attempt was confirmed.
     """
     own = (retired_keys.c.key_id == key_id) & (retired_keys.c.attempt == attempt)
     connection.execute(delete(retired_keys).where(own, ~retired_keys.c.is_settled))
@@ -70,7 +69,7 @@ def give_up(connection: Connection, key_id: str, attempt: str) -> None:
 
 def readmit(connection: Connection, key_id: str) -> None:
     """
-    Let secrets be wrapped under a key again.
+    Accept secrets under a retired key again.
     """
     connection.execute(delete(retired_keys).where(retired_keys.c.key_id == key_id))
 

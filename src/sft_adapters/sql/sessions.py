@@ -1,5 +1,5 @@
 """
-Sessions as rows; each call is a short transaction of its own.
+The session store in SQL; each call is a short transaction.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sft_core.users.model import Session
 from sft_core.values import SessionId, UserId
 
 _GET: Final = select(sessions).where(sessions.c.id == bindparam("session"))
-"""Every request asks this, so it is built once."""
+"""Built once, because every request executes it."""
 
 
 def _from_row(row: Row[Any]) -> Session:

@@ -1,5 +1,5 @@
 """
-SQLite: one file, one writer at a time, durable to the last commit.
+SQLite: one file, one writer at a time, durable up to the last commit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PRAGMAS: Final = (
 
 def sqlite_is_safe_for_many_writers(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
     """
-    Whether several processes may write one file at once with this version of the library.
+    Return whether this version of SQLite allows several writing processes.
 
     Before 3.51.3 a reset of the write-ahead log could lose pages when processes wrote and
     checkpointed at the same time (sqlite.org/wal.html).
@@ -35,10 +35,10 @@ def sqlite_is_safe_for_many_writers(version: tuple[int, ...] = sqlite3.sqlite_ve
 
 def open_sqlite(url: URL, *, echo: bool, busy_seconds: float, connections: int) -> Engine:
     """
-    An engine for a SQLite file; see `open_engine` for the parameters.
+    Create an engine for a SQLite file; see `open_engine` for the parameters.
     """
     if url.database in {None, "", ":memory:"} or url.query:
-        # Each connection would have a database of its own, or another one than its file's name says.
+        # Without a path each connection would get its own database; a query could select another file.
         raise ConfigurationError("DATABASE_URL: SQLite needs the path of a file, sqlite:///path")
     engine = create_engine(
         url,
@@ -58,20 +58,21 @@ def open_sqlite(url: URL, *, echo: bool, busy_seconds: float, connections: int) 
 
 def _make_private(_dialect: Dialect, _record: ConnectionPoolEntry, args: list[str], _options: object) -> None:
     """
-    Make a new database's file before SQLite does, which would let everybody read it.
+    Create a new database file with mode 0600.
 
-    The log and its index, which SQLite makes beside it, get the same permissions.
+    SQLite itself would make it readable by all users. SQLite gives the same permissions to the log and
+    its index, which it creates beside the file.
     """
-    # What cannot be made here SQLite will refuse in a moment, with a reason.
+    # If the file cannot be created, SQLite reports the reason when it opens the file.
     with contextlib.suppress(OSError):
         os.close(os.open(args[0], os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     """
-    Every connection: a durable write-ahead log, enforced references, nothing read from mapped memory.
+    Set up a connection: a durable write-ahead log, enforced foreign keys, no memory-mapped reads.
 
-    What is deleted is overwritten: the key of a file that is gone does not stay on a page that is free.
+    Deleted data is overwritten, so that the key of a deleted file does not remain on a free page.
     """
     for pragma in _PRAGMAS:
         cursor = connection.cursor()
@@ -81,7 +82,9 @@ def _prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
 
 def _begin(connection: Connection) -> None:
     """
-    A writer takes its place in line at once: one that reads first could never be let to write.
+    Start a transaction.
+
+    A writer locks at once, because an upgrade from a read lock could fail.
     """
     read_only = is_read_only(connection)
     connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")

@@ -1,5 +1,5 @@
 """
-The database's own mark.
+The store id in the database.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sft_adapters.sql.tables import marks
 @attrs.frozen
 class SqlMark:
     """
-    Implements `sft_core.vault.ports.Marked` in a table of one row, seen from inside one unit of work.
+    Implements `sft_core.vault.ports.StoreIdentity` by a table of one row, within one unit of work.
     """
 
     connection: Connection
@@ -29,7 +29,7 @@ class SqlMark:
     def set_mark(self, mark: str) -> str:
         dialect: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
         with translated():
-            # Whoever sets one at the same time is waited for; the look after it is a statement of its own.
+            # The insert waits for a concurrent one; the read after it is a separate statement, so it sees that one.
             self.connection.execute(dialect.insert(marks).values(number=1, mark=mark).on_conflict_do_nothing())
             return self._found() or mark
 

@@ -1,5 +1,5 @@
 """
-The tables. Migrations make them; a test holds the two against each other.
+The tables of the schema. Migrations create them; a test compares the two.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 class Moment(TypeDecorator[datetime]):
     """
-    A time-zone aware moment, kept as whole microseconds since 1970 in UTC: exact on every database.
+    A time-zone aware time, stored as integer microseconds since 1970.
+
+    It is in UTC and exact on every database.
     """
 
     impl = BigInteger
@@ -55,11 +57,11 @@ metadata: Final = MetaData(
 )
 
 UNFINISHED: Final = text("state != 'sealed'")
-"""A condition on files, word for word that of their index: with a parameter in it the index would not be used."""
+"""A condition on files, literally that of their index: with a bound parameter the index would not be used."""
 _ENDS: Final = text("expires_at IS NOT NULL")
-"""What every comparison with a moment implies."""
+"""A condition that every comparison of the column with a time implies."""
 
-# Identifiers are the 16 bytes of a UUID version 7, so they sort by the time they were made.
+# Identifiers are the 16 bytes of a UUID version 7, so they sort by creation time.
 ID: Final = LargeBinary(16)
 
 users: Final = Table(
@@ -68,7 +70,7 @@ users: Final = Table(
     Column("id", ID, primary_key=True),
     Column("email", String(254), nullable=False),
     Column("username", String(50), nullable=False),
-    # Folding may lengthen a name: three characters for one, at the most.
+    # Case folding may lengthen a name, to at most three characters for one.
     Column("username_key", String(1024), nullable=False),
     Column("password_hash", String(255), nullable=False),
     Column("is_active", Boolean, nullable=False),
@@ -114,11 +116,11 @@ files: Final = Table(
     Column("max_downloads", Integer),
     Column("expires_hours", Integer),
     Column("created_at", Moment, nullable=False),
-    # When bytes of it last came. A release that does not know of it leaves it at the beginning of time.
+    # The time of the last received bytes. A release without this column leaves it 0.
     Column("touched_at", Moment, nullable=False, server_default="0"),
-    # How many bytes of its owner's quota the file holds.
+    # The file's quota reservation in bytes.
     Column("held", BigInteger, nullable=False, server_default="0"),
-    # The end that its owner has set.
+    # The expiry that the owner has set.
     Column("expires_at", Moment),
     CheckConstraint("state IN ('receiving', 'sealed', 'aborting', 'deleting')", name="state_is_known"),
     CheckConstraint("encryption IN ('server', 'client')", name="encryption_is_known"),
@@ -126,7 +128,7 @@ files: Final = Table(
     CheckConstraint("size >= 0", name="size_is_not_negative"),
     CheckConstraint("held >= 0", name="held_is_not_negative"),
     Index(None, "owner_id", "state", "created_at", "id"),
-    # The few that a sweep has to look at, among the many that are sealed.
+    # The few unsealed files that a sweep reads, among many sealed ones.
     Index("ix_files_unfinished", "id", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
     Index("ix_files_ending", "id", "expires_at", sqlite_where=_ENDS, postgresql_where=_ENDS),
 )
@@ -135,7 +137,7 @@ usages: Final = Table(
     "usages",
     metadata,
     Column("owner_id", ID, ForeignKey("users.id"), primary_key=True),
-    # The sum of what the owner's files hold.
+    # The sum of the reservations of the owner's files.
     Column("bytes", BigInteger, nullable=False),
     CheckConstraint("bytes >= 0", name="bytes_are_not_negative"),
 )
@@ -163,9 +165,9 @@ uploads: Final = Table(
     Column("length", BigInteger),
     Column("is_public", Boolean, nullable=False),
     Column("metadata", String(4096), nullable=False),
-    # The identifiers of a final upload's pieces, 16 bytes each, in order.
+    # The ids of a final upload's sources, 16 bytes each, in order.
     Column("sources", LargeBinary, nullable=False),
-    # How often the upload has been taken over; only the latest who did may add to it.
+    # The fencing token: the number of takeovers. Only the caller with the latest one may append.
     Column("writer", BigInteger, nullable=False),
     CheckConstraint("kind IN ('whole', 'partial', 'final')", name="kind_is_known"),
     CheckConstraint("length >= 0", name="length_is_not_negative"),
@@ -178,7 +180,7 @@ links: Final = Table(
     Column("file_id", ID, ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
     Column("owner_id", ID, ForeignKey("users.id"), nullable=False),
     Column("token_digest", LargeBinary(32), nullable=False),
-    # Neither is there once the link has been over for long.
+    # Both are NULL once the token was deleted, some time after the link expired or was revoked.
     Column("token_key_id", String(64)),
     Column("wrapped_token", LargeBinary),
     Column("created_at", Moment, nullable=False),
@@ -193,7 +195,7 @@ links: Final = Table(
     Index(None, "file_id", "created_at", "id"),
 )
 
-# What requests under idempotency keys have made. They outlive the file, so that it is not made again.
+# Results of requests with idempotency keys. They outlive the file, so that a repeat does not create it again.
 kept_answers: Final = Table(
     "kept_answers",
     metadata,
@@ -214,7 +216,7 @@ claims: Final = Table(
     CheckConstraint("number = 1", name="there_is_one"),
 )
 
-# At most one row: the word that stands in the blob store of this database as well, and in no other one.
+# At most one row: the store id, which only the blob store of this database has too.
 marks: Final = Table(
     "marks",
     metadata,
@@ -223,12 +225,12 @@ marks: Final = Table(
     CheckConstraint("number = 1", name="there_is_one"),
 )
 
-# Keys that nothing may be wrapped under any more: an operator has taken them out of the ring.
+# Keys under which no secret may be stored: an operator has removed them from the ring.
 retired_keys: Final = Table(
     "retired_keys",
     metadata,
     Column("key_id", String(64), primary_key=True),
-    # Whose doing it is, and whether it has come to an end: only then it stays.
+    # The id of the attempt to retire it, and whether that attempt was confirmed: only then the row is permanent.
     Column("attempt", String(32), nullable=False),
     Column("is_settled", Boolean, nullable=False),
 )

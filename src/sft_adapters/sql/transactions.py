@@ -1,5 +1,5 @@
 """
-Transactions: one connection, one transaction, the same promise on every database.
+Transactions: one connection each, with the same guarantees on every database.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def transaction(
     engine: Engine, *, read_only: bool = False, seconds: float | None = None
 ) -> Iterator[tuple[Connection, RootTransaction]]:
     """
-    One connection with one transaction, which is undone unless it is committed inside the block.
+    Open a connection with one transaction, rolled back unless it is committed in the block.
 
-    `seconds` stand in for what the engine allows a statement and a wait for a lock: for work that
-    is known to take long, such as migrations. SQLite has one wait for everything and keeps it.
+    `seconds` replace the engine's timeouts of a statement and of a lock, for long work such as
+    migrations. SQLite has one timeout for everything, which is not changed.
     """
     with translated(), engine.connect() as plain:
         connection = plain.execution_options(**{_READ_ONLY: read_only, _SECONDS: seconds})
@@ -41,14 +41,14 @@ def transaction(
 
 def is_read_only(connection: Connection) -> bool:
     """
-    Whether the transaction that begins on this connection may change nothing.
+    Return whether the transaction that starts on this connection is read-only.
     """
     return bool(connection.get_execution_options().get(_READ_ONLY, False))
 
 
 def seconds_allowed(connection: Connection) -> float | None:
     """
-    How long a statement may take in the transaction that begins, if it asked for a time of its own.
+    Return the statement timeout that the starting transaction overrides, or None.
     """
     allowed: float | None = connection.get_execution_options().get(_SECONDS)
     return allowed
@@ -56,11 +56,11 @@ def seconds_allowed(connection: Connection) -> float | None:
 
 def keep_whole(engine: Engine) -> None:
     """
-    Let no transaction commit in which a statement failed, and none outlast its block.
+    Forbid a commit after a failed statement, and roll back open transactions.
 
-    PostgreSQL answers a COMMIT after a failure with a rollback and no error, which would look like
-    success; SQLite would commit the rest. And a COMMIT that SQLite refuses leaves the transaction
-    open, where the next one on this connection would find it.
+    PostgreSQL answers a COMMIT after a failed statement with a rollback and no error, which would
+    look like success; SQLite would commit the other statements. A COMMIT that SQLite rejects leaves
+    the transaction open for the next user of the connection.
     """
     event.listen(engine, "begin", _begins)
     event.listen(engine, "handle_error", _fails)
@@ -83,5 +83,5 @@ def _commits(connection: Connection) -> None:
 
 
 def _goes_back(connection: DBAPIConnection, _record: ConnectionPoolEntry, _state: PoolResetState) -> None:
-    # Both drivers know whether there is a transaction, and do nothing if there is none.
+    # Both drivers check whether a transaction is open, and do nothing if not.
     connection.rollback()

@@ -1,5 +1,5 @@
 """
-Resumable uploads as rows, one beside the row of each file that came, or comes, by one.
+The resumable uploads in SQL, one row beside the row of each such file.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SqlResumableUploads:
         )
 
     def take_over(self, file_id: FileId) -> int | None:
-        # Who arrives second waits for the row and counts on from what the first one left in it.
+        # A second caller waits for the row's lock and increments the first one's token.
         own = uploads.c.file_id == file_id.bytes
         change = update(uploads).where(own).values(writer=uploads.c.writer + 1).returning(uploads.c.writer)
         with translated():
@@ -67,7 +67,7 @@ class SqlResumableUploads:
         return None if writer is None else int(writer)
 
     def is_writer(self, file_id: FileId, writer: int) -> bool:
-        # It changes nothing, and holds the next one off until the unit has ended.
+        # The update changes nothing, but locks the row: the next takeover waits until the unit ends.
         asked = {"file": file_id.bytes, "own": writer, "writer": writer}
         with translated():
             return self.connection.execute(_IS_WRITER, asked).rowcount == 1

@@ -1,5 +1,5 @@
 """
-Users as rows.
+The user repository in SQL.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sft_core.users.model import Totp, User
 from sft_core.values import EmailAddress, UserId, Username, WrappedSecret
 
 _GET: Final = select(users).where(users.c.id == bindparam("user"))
-"""Every request asks this, so it is built once."""
+"""Built once, because every request executes it."""
 
 
 def to_row(user: User) -> dict[str, Any]:
     """
-    The columns of a user.
+    Return the columns of a user.
     """
     totp = user.totp
     return {
@@ -48,7 +48,7 @@ def to_row(user: User) -> dict[str, Any]:
 
 def from_row(row: Row[Any]) -> User:
     """
-    The user of a row; what was validated when it was stored is not validated again.
+    Return the user of a row; values are not validated again.
     """
     return User(
         id=UserId(UUID(bytes=row.id)),
@@ -111,7 +111,9 @@ class SqlUsers:
 
     def _has(self, user_id: UserId, seed: WrappedSecret) -> bool:
         """
-        Whether a user's seed is stored so already, and nothing new comes with saving it.
+        Return whether exactly this wrapped seed is stored for the user.
+
+        If so, saving it adds no secret.
         """
         same = (users.c.id == user_id.bytes) & (users.c.totp_key_id == seed.key_id)
         same &= users.c.totp_seed == seed.ciphertext

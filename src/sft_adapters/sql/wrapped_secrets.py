@@ -19,13 +19,13 @@ from sft_core.keys.ports import Rewrapping
 from sft_core.values import WrappedSecret
 
 _LOCK_SECONDS: Final = 2.0
-"""How long a retirement waits for those who are storing something, and others wait behind it."""
+"""The time in seconds that a retirement waits for storing transactions while others wait behind it."""
 
 
 @attrs.frozen
 class _Place:
     """
-    Where the secrets of one kind are: the table, and the columns of key id and wrapped secret.
+    The table and columns of one kind of secret.
     """
 
     table: Table
@@ -45,10 +45,9 @@ class SqlWrappedSecrets:
     """
     Implements `sft_core.keys.ports.WrappedSecrets`.
 
-    No index leads to a key's rows, so looking for them takes a walk through the table, for which
-    `seconds` are allowed. A change takes few rows at a time and waits for none: on PostgreSQL those
-    that somebody has locked are left out, so it can neither hold anybody up for long nor be one of
-    two that wait for each other.
+    There is no index on key ids, so a search scans the table, with `seconds` as its timeout. A change
+    locks few rows at a time and waits for none: on PostgreSQL it skips rows that another transaction has
+    locked, so it delays no transaction for long and cannot deadlock.
     """
 
     engine: Engine
@@ -88,14 +87,14 @@ class SqlWrappedSecrets:
 
     def retire(self, key_id: str) -> bool:
         while True:
-            # Those who are about to store something wait behind this, so it does not wait for long.
+            # Storing transactions wait behind this one, so its own wait is short.
             with transaction(self.engine, seconds=_LOCK_SECONDS) as (connection, begun):
                 attempt = retired_keys.begin(connection, key_id)
                 begun.commit()
-            # A long look, and nobody is kept waiting for it: what is not there now will not come.
+            # A long scan for which no transaction waits: a secret that is not visible now cannot be added.
             is_needed = any(key_id in keys for keys in self.count().values())
             with transaction(self.engine) as (connection, begun):
-                # By a service that has started meanwhile with it as its active key, at the latest.
+                # A service may have started in the meantime with this key as its active key.
                 is_needed = is_needed or key_ownership.claimed_by(connection) == key_id
                 if is_needed:
                     retired_keys.give_up(connection, key_id, attempt)
@@ -112,16 +111,16 @@ def _counted(connection: Connection, place: _Place) -> Mapping[str, int]:
 
 def _unlocked(connection: Connection, rewrappings: Sequence[Rewrapping]) -> set[tuple[SecretKind, UUID]]:
     """
-    The rows that nobody else is changing; they are ours until the end of the transaction.
+    Lock the rows that no other transaction is changing, until the end of this one.
 
-    SQLite has one writer at a time: all of them are.
+    Return their kinds and ids. On SQLite, which has one writer at a time, these are all rows.
     """
     free = set()
     for kind, place in PLACES.items():
         wanted = [one.read.id.bytes for one in rewrappings if one.read.kind is kind]
         if wanted:
             query = select(place.table.c.id).where(place.table.c.id.in_(wanted))
-            # As strong as the update's own lock and no stronger: a new link may refer to the row meanwhile.
+            # No stronger than the update's own lock: a new link may refer to the row in the meantime.
             rows = connection.execute(query.with_for_update(skip_locked=True, key_share=True))
             free |= {(kind, UUID(bytes=row.id)) for row in rows}
     return free

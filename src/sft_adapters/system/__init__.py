@@ -1,5 +1,5 @@
 """
-The machine's own clock, randomness and identifiers.
+The machine's clock, random bytes and identifiers.
 """
 
 from sft_adapters.system.clock import SystemClock

@@ -1,5 +1,5 @@
 """
-The machine's clock.
+The system clock.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import attrs
 @attrs.frozen
 class SystemClock:
     """
-    Implements `sft_core.ports.Clock` by the operating system's time of day.
+    Implements `sft_core.ports.Clock` by the operating system's clock.
     """
 
     def now(self) -> datetime:

@@ -1,5 +1,5 @@
 """
-The machine's randomness.
+The operating system's random bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import attrs
 @attrs.frozen
 class SystemEntropy:
     """
-    Implements `sft_core.ports.Entropy` by the kernel's generator, which a fork does not copy.
+    Implements `sft_core.ports.Entropy` by the kernel's generator, whose state is not copied by a fork.
     """
 
     def draw(self, size: int) -> bytes:

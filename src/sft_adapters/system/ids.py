@@ -1,5 +1,5 @@
 """
-Identifiers that sort by the time they were made: UUID version 7 (RFC 9562, section 5.7).
+Identifiers that sort by creation time: UUID version 7 (RFC 9562, section 5.7).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _COUNTER_BITS: Final = 12
 @attrs.define
 class Uuid7Ids:
     """
-    Implements `sft_core.ports.Ids`: 48 bits of milliseconds, a 12-bit counter, 62 random bits.
+    Implements `sft_core.ports.IdGenerator`: 48 bits of milliseconds, a 12-bit counter, 62 random bits.
 
-    Within a process each identifier is greater than the one before, also when the clock stands
-    still or goes back: the counter then goes on from the latest time (method 1 of section 6.2).
+    Within a process each identifier is greater than the previous one, even if the clock stops or is
+    set back: the counter then continues from the latest time (method 1 of section 6.2).
     """
 
     clock: Clock

@@ -105,7 +105,7 @@ def test_a_server_that_ignores_conditions_is_found_out(broken: MinioBlobs, proxy
 def test_keys_that_may_not_write_are_found_out(broken: MinioBlobs, proxy: S3Proxy, nth: int) -> None:
     """A bucket that can be listed and not written to is told by name at the start."""
     proxy.arm(s3_proxy.refusal("403 Forbidden", "AccessDenied"), nth)
-    with pytest.raises(ConfigurationError, match="MINIO_ACCESS_KEY may not write"):
+    with pytest.raises(ConfigurationError, match="MINIO_ACCESS_KEY cannot write"):
         writes_conditionally(broken.client, broken.bucket)
 
 

@@ -132,7 +132,7 @@ def test_wrong_keys_are_told(opened: Opener, bucket: str, changes: dict[str, Any
         (s3_proxy.entities, ConfigurationError, "MINIO_ENDPOINT"),
         (answer("502 Bad Gateway", "<html>", "text/html"), BlobStoreUnavailable, "502"),
         (refusal("503 Slow Down", "SlowDown"), BlobStoreUnavailable, "SlowDown"),
-        (s3_proxy.reset_after_head, BlobStoreUnavailable, "broke off"),
+        (s3_proxy.reset_after_head, BlobStoreUnavailable, "was closed before the end"),
     ],
     ids=lambda case: getattr(case, "__name__", ""),
 )
@@ -150,7 +150,7 @@ def test_a_server_that_cannot_be_used_is_told(
     ("code", "words"),
     [
         ("AccessDenied", "MINIO_ACCESS_KEY"),
-        ("BucketAlreadyExists", "MINIO_BUCKET_NAME is taken"),
+        ("BucketAlreadyExists", "MINIO_BUCKET_NAME belongs to another account"),
         ("InvalidBucketName", "MINIO_BUCKET_NAME"),
         ("IllegalLocationConstraintException", "MINIO_REGION"),
         ("TooManyBuckets", "MINIO_BUCKET_NAME.*TooManyBuckets"),

@@ -93,7 +93,7 @@ def test_the_url_and_the_setting_name_one_database() -> None:
     assert parse_url("redis://cache", database=2).options["db"] == 2
     assert parse_url("redis://cache/2", database=2).options["db"] == 2
     assert parse_url("unix:///run/redis.sock", database=2).options["db"] == 2
-    with pytest.raises(ConfigurationError, match="two databases"):
+    with pytest.raises(ConfigurationError, match="must name the same database"):
         parse_url("redis://cache/2", database=3)
 
 

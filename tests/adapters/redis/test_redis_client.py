@@ -151,8 +151,8 @@ def test_an_outage_is_logged_at_its_begin_and_its_end(connect: Connect, caplog: 
             client.ask(ONE, "the-key", b"the-value")
     ours = [record for record in caplog.records if record.name == "sft.redis"]
     assert [record.getMessage() for record in ours] == [
-        "Redis cannot be used (OutOfMemoryError): the database answers for it",
-        "Redis can be used again",
+        "Redis is not used because it failed (OutOfMemoryError): the database takes its place",
+        "Redis has recovered and is used again",
     ]
     assert {record.levelname for record in ours} == {"WARNING"}
     assert not any(record.exc_info for record in ours)

@@ -163,7 +163,7 @@ def test_a_server_that_hangs_is_given_up(url: str, proxy: Proxy, database: SqlDa
     user, begun = a_user(), time.monotonic()
     with database() as unit:
         proxy.stall()
-        with pytest.raises(DatabaseUnavailable, match="no answer in time"):
+        with pytest.raises(DatabaseUnavailable, match="did not respond in time"):
             unit.users.add(user)
     assert time.monotonic() - begun < 30
     proxy.resume()
@@ -177,7 +177,7 @@ def test_a_pooled_connection_that_hangs_is_given_up(proxy: Proxy, database: SqlD
         pass
     proxy.stall()
     begun = time.monotonic()
-    with pytest.raises(DatabaseUnavailable, match="did not answer in time"):
+    with pytest.raises(DatabaseUnavailable, match="did not respond in time"):
         stored_user(database)
     assert time.monotonic() - begun < 30
     proxy.resume()
@@ -204,7 +204,7 @@ def test_nobody_at_the_address_is_told(postgres: Postgres) -> None:
         admin.execute(command.format(role, sql.Literal(PASSWORD)))
         host = parsed.netloc.rpartition("@")[2]
         no_place = parsed._replace(netloc=f"sft_without_a_place:{PASSWORD}@{host}").geturl()
-        for url, words in ((nobody, "nobody listens"), (no_such, "does not have"), (no_place, "no connection left")):
+        for url, words in ((nobody, "no server listens"), (no_such, "does not have"), (no_place, "no connection left")):
             engine = open_engine(url)
             with pytest.raises(DatabaseUnavailable, match=words) as caught:
                 migrate.check(engine)

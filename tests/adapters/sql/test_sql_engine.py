@@ -111,7 +111,7 @@ def test_an_error_tells_its_kind_and_nothing_of_the_rows(engine: Engine) -> None
     with pytest.raises(DatabaseUnavailable) as caught, transaction(engine) as (connection, _):
         connection.execute(text("SELECT a FROM no_such_table WHERE b = :value"), {"value": PASSWORD})
     words, _, code = caught.value.detail.partition(" (")
-    assert words == "a statement failed, or the connection did"
+    assert words == "a statement or the connection failed"
     assert code in {"SQLITE_ERROR)", "42P01)"}
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__

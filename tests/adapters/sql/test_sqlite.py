@@ -52,7 +52,7 @@ def test_a_locked_database_is_unavailable_in_our_words(tmp_path: Path) -> None:
         holder.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseUnavailable) as caught, SqlDatabase(engine)() as unit:
             unit.users.add(a_user())
-        assert caught.value.detail == "another process holds it for too long (SQLITE_BUSY)"
+        assert caught.value.detail == "another process locked the database for too long (SQLITE_BUSY)"
         assert caught.value.__cause__ is None
         with SqlDatabase(engine)(read_only=True) as unit:
             assert unit.users.get(a_user().id) is None

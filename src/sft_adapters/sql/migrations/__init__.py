@@ -1,3 +1,3 @@
 """
-Migrations of the schema, one module a step.
+Migrations of the schema, one module for each revision.
 """

@@ -1,5 +1,5 @@
 """
-Alembic's environment: migrates over the connection it is given, in the transaction it is given.
+Alembic's environment: migrates over the given connection, in its transaction.
 """
 
 from __future__ import annotations

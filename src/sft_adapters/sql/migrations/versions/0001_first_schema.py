@@ -1,5 +1,5 @@
 """
-The first schema: users, sessions, files, parts, links.
+Create the first schema: users, sessions, files, parts, links.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Make the tables.
+    Create the tables.
     """
     op.create_table(
         "users",

@@ -1,5 +1,5 @@
 """
-What bounds attempts: one moment a key.
+Add the table of the rate limiter: one time for each key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Make the table.
+    Create the table.
     """
     op.create_table(
         "throttles",

@@ -1,5 +1,5 @@
 """
-What each file holds of its owner's quota, and each owner's sum.
+Add each file's quota reservation, and the sum of each owner.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Make the column and the table, and count what is stored already.
+    Create the column and the table, and count the stored files.
     """
-    # In words, because both databases know them and SQLite adds no constraint to a table otherwise.
+    # Literal SQL that both databases accept: SQLite adds a constraint to a table only with its column.
     op.execute(
         "ALTER TABLE files ADD COLUMN held BIGINT DEFAULT 0 NOT NULL"
         " CONSTRAINT ck_files_held_is_not_negative CHECK (held >= 0)"
@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_usages_owner_id")),
         sa.PrimaryKeyConstraint("owner_id", name=op.f("pk_usages")),
     )
-    # An upload that was never sealed has no size, only the parts that its manifest knows of.
+    # An upload that was never sealed has no size, only the parts in its manifest.
     op.execute("UPDATE files SET held = size WHERE state IN ('sealed', 'deleting')")
     op.execute(
         "UPDATE files SET held = (SELECT coalesce(sum(parts.size), 0) FROM parts WHERE parts.file_id = files.id)"
@@ -41,7 +41,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop them.
+    Drop the table and the column.
     """
     op.drop_table("usages")
     op.execute("ALTER TABLE files DROP COLUMN held")

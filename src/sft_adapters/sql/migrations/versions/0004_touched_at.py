@@ -1,5 +1,5 @@
 """
-When bytes of each file last came.
+Add the time at which bytes of each file were last received.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Make the column; of what is stored already it is known only when it was begun.
+    Create the column; existing files get their creation time, since no later one is recorded.
     """
     op.execute("ALTER TABLE files ADD COLUMN touched_at BIGINT DEFAULT 0 NOT NULL")
     op.execute("UPDATE files SET touched_at = created_at")
@@ -22,6 +22,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop it.
+    Drop the column.
     """
     op.execute("ALTER TABLE files DROP COLUMN touched_at")

@@ -1,5 +1,5 @@
 """
-Whose turn it is to sweep, and a short way to what there is to be swept.
+Add the leases of sweeps, and an index on the files that a sweep reads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Make the table and the index.
+    Create the table and the index.
     """
     op.create_table(
         "leases",
@@ -30,7 +30,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop them.
+    Drop the index and the table.
     """
     op.drop_index("ix_files_unfinished", "files")
     op.drop_table("leases")

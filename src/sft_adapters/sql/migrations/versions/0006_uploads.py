@@ -1,5 +1,5 @@
 """
-Uploads that may be broken off and gone on with.
+Add resumable uploads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Make the table.
+    Create the table.
     """
     op.create_table(
         "uploads",
@@ -35,6 +35,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop it. Files that were received this way stay; who was under way begins anew.
+    Drop the table. Files received by resumable uploads are kept; uploads in progress must restart.
     """
     op.drop_table("uploads")

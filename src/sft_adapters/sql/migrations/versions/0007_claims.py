@@ -1,5 +1,5 @@
 """
-Which key-encryption key the storage belongs to.
+Add the record of the key-encryption key that owns the storage.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Make the table; its one row is written by the start that holds the keys.
+    Create the table; the first start that has the keys inserts its one row.
     """
     op.create_table(
         "claims",
@@ -28,6 +28,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop it.
+    Drop the table.
     """
     op.drop_table("claims")

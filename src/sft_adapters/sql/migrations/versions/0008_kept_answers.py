@@ -1,5 +1,5 @@
 """
-What requests under idempotency keys have made.
+Add idempotency records.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Make the table.
+    Create the table.
     """
     op.create_table(
         "kept_answers",
@@ -32,6 +32,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop it. What was made stays; a request that is repeated after that makes it again.
+    Drop the table.
+
+    Created files and links are kept; a later repeat of a request creates them again.
     """
     op.drop_table("kept_answers")

@@ -1,5 +1,5 @@
 """
-Keys that nothing may be wrapped under any more.
+Add the retired keys, under which no secret may be stored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Make the table; `sft keys retire` fills it.
+    Create the table; `sft keys retire` inserts rows.
     """
     op.create_table(
         "retired_keys",
@@ -28,6 +28,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop it.
+    Drop the table.
     """
     op.drop_table("retired_keys")

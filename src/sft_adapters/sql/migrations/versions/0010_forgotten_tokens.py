@@ -1,5 +1,7 @@
 """
-The token of a link that has been over for long is destroyed; the rest of its row stays.
+Allow the token of a long-expired link to be deleted.
+
+The rest of its row is kept.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Let a link have no token. Releases that do not know of it never look at the token of one that is over.
+    Make the token nullable. Earlier releases never read the token of an expired link.
     """
     with op.batch_alter_table("links", copy_from=_links(sa.MetaData(), may_lack_token=False)) as links:
         links.alter_column("token_key_id", existing_type=sa.String(length=64), nullable=True)
@@ -25,7 +27,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Remove the links without a token, which are over, and with them their counts of downloads.
+    Delete the links without a token, with their download counts.
+
+    All of them have expired or were revoked.
     """
     op.execute("DELETE FROM links WHERE token_key_id IS NULL")
     with op.batch_alter_table("links", copy_from=_links(sa.MetaData(), may_lack_token=True)) as links:
@@ -39,7 +43,9 @@ _WHOLE = "(token_key_id IS NULL) = (wrapped_token IS NULL)"
 
 def _links(metadata: sa.MetaData, *, may_lack_token: bool) -> sa.Table:
     """
-    The table before or after, as SQLite makes it anew: it cannot be asked for all of it.
+    Return the table before or after the change.
+
+    SQLite recreates the table from it, because reflection is incomplete.
     """
     checks = [
         sa.CheckConstraint("downloads >= 0", name=op.f("ck_links_downloads_are_not_negative")),

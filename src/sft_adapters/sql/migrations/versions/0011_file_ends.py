@@ -1,5 +1,5 @@
 """
-The end that an owner sets for a file.
+Add the expiry that an owner may set for a file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Add it, and a short way to the few files that have one. What is stored already has none.
+    Add the column, and an index on the few files with an expiry.
+
+    Existing files have none.
     """
     op.add_column("files", sa.Column("expires_at", sa.BigInteger(), nullable=True))
     expires = sa.text("expires_at IS NOT NULL")
@@ -24,7 +26,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop them: files stay until they are deleted.
+    Drop the index and the column: files no longer expire.
     """
     op.drop_index("ix_files_ending", "files")
     op.drop_column("files", "expires_at")

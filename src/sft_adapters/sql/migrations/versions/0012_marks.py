@@ -1,5 +1,5 @@
 """
-The mark that a database and its blob store have in common.
+Add the store id that a database shares with its blob store.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     """
-    Make the table; a start of the service fills it.
+    Create the table; a start of the service inserts the id.
     """
     op.create_table(
         "marks",
@@ -28,6 +28,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop it: up again, a database that has files is taken for an old copy until its store's mark is removed.
+    Drop the table.
+
+    After another upgrade a database with files counts as an old copy of itself until an operator
+    removes the id from its blob store.
     """
     op.drop_table("marks")
