@@ -192,7 +192,7 @@ class Lanes:
         self.hashing = Lane("hashing", hash_threads, queue_limit, hash_wait_seconds)
         self.bytes = Lane("bytes", transfer_threads, queue_limit, queue_wait_seconds)
         self.limits = limits
-        self.retries = Retries()
+        self.retries = Retries(self.bytes.insist)
 
     def close(self) -> None:
         """
@@ -200,4 +200,3 @@ class Lanes:
         """
         for lane in (self.control, self.hashing, self.bytes):
             lane.close()
-        self.retries.close()
