@@ -68,7 +68,19 @@ def create_app(
 
 def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterator[tuple[str, object]]:
     """
-    List every path of the service with its resource.
+    Every path of the service and its resource.
+    """
+    described = list(described_routes(application, settings, lanes))
+    yield from described
+    yield "/openapi.json", service.OpenApi(openapi.document(settings, described))
+    yield "/docs", service.DocumentationPage("docs.html")
+    yield "/redoc", service.DocumentationPage("redoc.html")
+    yield "/static/{name}", service.StaticFile()
+
+
+def described_routes(application: Application, settings: Settings, lanes: Lanes) -> Iterator[tuple[str, object]]:
+    """
+    The routes that the OpenAPI document describes.
     """
     api = settings.api_v1_prefix
     arguments = application, lanes, settings
@@ -89,10 +101,6 @@ def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterat
     yield f"{api}/tus/{{id}}", tus.OneUpload(*arguments)
     yield "/", service.Root(settings)
     yield "/health", service.Health()
-    yield "/openapi.json", service.OpenApi(openapi.document(settings))
-    yield "/docs", service.DocumentationPage("docs.html")
-    yield "/redoc", service.DocumentationPage("redoc.html")
-    yield "/static/{name}", service.StaticFile()
 
 
 def _origins(settings: Settings) -> str | tuple[str, ...]:

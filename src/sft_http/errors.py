@@ -1,5 +1,5 @@
 """
-Errors of the HTTP edge itself.
+Errors that only the HTTP edge raises.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from sft_core.errors import Busy, SftError
 
 class RequestTimeout(SftError):
     """
-    What was announced of a request did not come in time.
+    A request body that arrived too slowly.
     """
 
     code = "request-timeout"
-    public = "The request did not come in time."
+    public = "The request body arrived too slowly; send it again."
 
 
 class TooManyUploads(Busy):
     """
-    The user has as many uploads under way as one may have.
+    The user already has the maximum number of uploads in progress.
     """
 
     code = "too-many-uploads"
-    public = "Too many of your uploads are under way; please try again when one has ended."
+    public = "You have too many uploads in progress; try again when one has ended."
 
 
 class MalformedRequest(errors.SftError):
     """
-    The request's body or form is not what its headers say it is.
+    A request whose headers, body or form are malformed.
     """
 
     code = "malformed-request"
@@ -41,7 +41,7 @@ class MalformedRequest(errors.SftError):
 
 class ContentTooLarge(MalformedRequest):
     """
-    A body that is no file is larger than its limit.
+    A body other than a file that exceeds its size limit.
     """
 
     code = "content-too-large"
@@ -49,7 +49,7 @@ class ContentTooLarge(MalformedRequest):
 
 class UnsupportedMediaType(MalformedRequest):
     """
-    The body is in a format this call does not take.
+    A body in a format that the operation does not accept.
     """
 
     code = "unsupported-media-type"
@@ -57,36 +57,36 @@ class UnsupportedMediaType(MalformedRequest):
 
 class UnsupportedTusVersion(MalformedRequest):
     """
-    The request speaks no version of tus, or another one than this service.
+    A tus request with a missing or unsupported `Tus-Resumable` header.
     """
 
     code = "tus-version-not-supported"
 
     def __init__(self) -> None:
-        super().__init__("Send Tus-Resumable: 1.0.0; no other version of tus is spoken here.")
+        super().__init__("Send Tus-Resumable: 1.0.0; other versions of tus are not supported.")
 
 
 class ChecksumMismatch(errors.SftError):
     """
-    The bytes of a request are not those that its checksum was made of.
+    A request body that does not match its `Upload-Checksum`.
     """
 
     code = "checksum-mismatch"
-    public = "The bytes do not match their checksum; none of them was kept."
+    public = "The body does not match Upload-Checksum and was discarded; send it again."
 
 
 class InvalidIdempotencyKey(MalformedRequest):
     """
-    The request's `Idempotency-Key` is none.
+    The `Idempotency-Key` header is malformed or repeated.
     """
 
     code = "invalid-idempotency-key"
 
     def __init__(self) -> None:
-        super().__init__('An Idempotency-Key has 1 to 255 visible ASCII characters, as a "string" or bare, and is one.')
+        super().__init__('Send one Idempotency-Key: 1 to 255 visible ASCII characters, as a "quoted string" or bare.')
 
 
 class InvalidTotpCode(errors.BadTotpCode):
     """
-    A wrong one-time code from somebody who is signed in: a bad request, not a lack of credentials.
+    A wrong one-time code from an authenticated caller: 400, because the login itself is valid.
     """

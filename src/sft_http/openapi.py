@@ -1,11 +1,11 @@
 """
-The API described for machines: OpenAPI 3.1, one table of calls.
+OpenAPI 3.1: descriptions of responders, and the document built from the routes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -14,127 +14,98 @@ from sft_core.values import MAX_PAGE_SIZE
 from sft_core.vault.model import MAX_DOWNLOADS_BOUND, MAX_EXPIRES_HOURS, MAX_FILE_HOURS
 
 Json = dict[str, Any]
+ResponderT = TypeVar("ResponderT", bound=Callable[..., Awaitable[None]])
+
+# Tags group operations on the documentation pages.
+SIGN_IN: Final = "sign-in"
+ACCOUNT: Final = "account"
+FILES: Final = "files"
+LINKS: Final = "links"
+SERVICE: Final = "service"
+TUS: Final = "resumable uploads"
+_WITHOUT_LOGIN: Final = {SIGN_IN, LINKS, SERVICE}
+
+# Statuses of problems that several operations share.
+LOGIN: Final = "401 403 503"
+BODY: Final = "400 401 403 408 413 415 422 503"
+CHANGE: Final = f"409 {BODY}"
+IDEMPOTENT: Final = f"410 {CHANGE}"
+ONE_TIME_CODE: Final = f"429 {CHANGE}"
+CONTENT: Final = "403 404 412 416 503"
+
+UPLOAD_FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
 
 
 @attrs.frozen
-class Call:
+class Operation:
     """
-    One call of the API: where, what it takes, what it answers, and which problems it may have.
+    The description of one responder: a summary, the successful response, problems, body and parameters.
+
+    `response` is a status and, if there is a body, the name of its schema (`201 File`). `Bytes` is a file's
+    content, `Head` its headers alone. `problems` are the statuses of error responses, besides 500. `body` names
+    the schema of the request's body.
     """
 
-    method: str
-    path: str
     summary: str
-    answer: str
-    problems: str
-    takes: str = attrs.field(default="", kw_only=True)
+    response: str
+    problems: str = ""
+    body: str = attrs.field(default="", kw_only=True)
     query: tuple[str, ...] = attrs.field(default=(), kw_only=True)
     headers: tuple[str, ...] = attrs.field(default=(), kw_only=True)
-    tag: str = attrs.field(default="files", kw_only=True)
+    tag: str = attrs.field(default=FILES, kw_only=True)
+    head: str = attrs.field(default="", kw_only=True)
+    """The summary for HEAD, if the responder handles it as well."""
+
+    def __call__(self, responder: ResponderT) -> ResponderT:
+        """
+        Attach this description to a responder, as a decorator.
+        """
+        responder.operation = self  # type: ignore[attr-defined]  # functions have no declared attributes
+        return responder
+
+    def for_head(self) -> Operation:
+        """
+        The same operation for HEAD: no body in the response and, for content, no range.
+        """
+        if not self.response.endswith(" Bytes"):
+            return attrs.evolve(self, summary=self.head, response=self.response.partition(" ")[0])
+        problems = " ".join(status for status in self.problems.split() if status != "416")
+        return attrs.evolve(self, summary=self.head, response=self.response.replace("Bytes", "Head"), problems=problems)
 
 
-_BODY: Final = "400 401 403 408 413 415 422 503"
-_CHANGE: Final = f"409 {_BODY}"
-_ONCE: Final = f"410 {_CHANGE}"
-_GUESS: Final = f"429 {_CHANGE}"
-_OWN: Final = "401 403 503"
-_SENT: Final = "403 404 412 416 503"
-_LOOKED_AT: Final = "403 404 412 503"
-_UPLOAD_FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
-
-_OPEN: Final = "sign-in"
-_LINKS: Final = "links"
-_SERVICE: Final = "service"
-_TUS: Final = "resumable uploads"
-_WITHOUT_LOGIN: Final = {_OPEN, _LINKS, _SERVICE}
-
-CALLS: Final = (
-    Call(
-        "post",
-        "/auth/register",
-        "Create an account",
-        "201 User",
-        "400 408 413 415 422 503",
-        takes="Registration",
-        tag=_OPEN,
-    ),
-    Call("post", "/auth/login", "Sign in", "200 Tokens", f"429 {_BODY}", takes="Login", tag=_OPEN),
-    Call("post", "/auth/refresh", "Exchange a refresh token", "200 Tokens", _BODY, takes="Refresh", tag=_OPEN),
-    Call("get", "/auth/me", "The caller's account", "200 User", _OWN, tag="account"),
-    Call("head", "/auth/me", "Its headers", "200", _OWN, tag="account"),
-    Call("post", "/auth/2fa/setup", "Begin a two-factor set-up", "200 TotpEnrolment", f"400 409 {_OWN}", tag="account"),
-    Call("post", "/auth/2fa/verify", "Confirm the set-up", "200 Message", _GUESS, takes="TotpCode", tag="account"),
-    Call("delete", "/auth/2fa/disable", "Switch it off", "200 Message", _GUESS, takes="TotpCode", tag="account"),
-    Call("post", "/auth/2fa/disable", "Switch it off", "200 Message", _GUESS, takes="TotpCode", tag="account"),
-    Call("get", "/files/", "The caller's files, newest first", "200 Files", f"{_OWN} 422", query=("skip", "limit")),
-    Call("head", "/files/", "Their headers", "200", f"{_OWN} 422", query=("skip", "limit")),
-    Call(
-        "post",
-        "/files/upload",
+_UPLOADS: Final = {
+    ("post", "/files/upload"): Operation(
         "Upload a file",
         "201 File",
-        f"{_ONCE} 507",
-        takes="Upload",
-        query=_UPLOAD_FIELDS,
+        f"{IDEMPOTENT} 507",
+        body="Upload",
+        query=UPLOAD_FIELDS,
         headers=("Idempotency-Key",),
     ),
-    Call("get", "/files/{id}", "One file", "200 File", f"{_OWN} 404"),
-    Call("head", "/files/{id}", "Its headers", "200", f"{_OWN} 404"),
-    Call("patch", "/files/{id}", "Set a file's end", "200 File", f"404 {_CHANGE}", takes="Expiry"),
-    Call("delete", "/files/{id}", "Delete a file", "204", f"{_OWN} 404"),
-    Call(
-        "put",
-        "/files/{id}",
-        "Upload a body as a file; the last step of the path is its name",
-        "201 File",
-        f"{_ONCE} 507",
-        takes="Content",
-        query=_UPLOAD_FIELDS,
-        headers=("Idempotency-Key",),
-    ),
-    Call("get", "/files/{id}/download", "A file's bytes", "200 Bytes", f"401 {_SENT}"),
-    Call("head", "/files/{id}/download", "A file's headers", "200 Head", f"401 {_LOOKED_AT}"),
-    Call(
-        "post",
-        "/files/{id}/share",
-        "Make a link to a file",
-        "200 ShareLink",
-        f"{_ONCE} 404",
-        takes="Share",
-        headers=("Idempotency-Key",),
-    ),
-    Call("get", "/files/shared/{token}", "A shared file; spends a download", "200 Bytes", f"410 {_SENT}", tag=_LINKS),
-    Call("head", "/files/shared/{token}", "Its headers; spends nothing", "200 Head", f"410 {_LOOKED_AT}", tag=_LINKS),
-    Call(
-        "post",
-        "/tus",
+    ("post", "/tus"): Operation(
         "Begin an upload that can be resumed",
         "201",
-        f"404 412 460 507 {_CHANGE}",
-        takes="Bite",
+        f"404 412 460 507 {CHANGE}",
+        body="Bite",
         headers=("Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat", "Upload-Checksum"),
-        tag=_TUS,
+        tag=TUS,
     ),
-    Call("head", "/tus/{id}", "How far an upload has come", "200", f"{_OWN} 404 409 412", tag=_TUS),
-    Call(
-        "patch",
-        "/tus/{id}",
+    ("head", "/tus/{id}"): Operation("How far an upload has come", "200", f"{LOGIN} 404 409 412", tag=TUS),
+    ("patch", "/tus/{id}"): Operation(
         "Go on with an upload",
         "204",
-        f"404 412 460 507 {_CHANGE}",
-        takes="Bite",
+        f"404 412 460 507 {CHANGE}",
+        body="Bite",
         headers=("Upload-Offset", "Upload-Length", "Upload-Checksum"),
-        tag=_TUS,
+        tag=TUS,
     ),
-    Call("delete", "/tus/{id}", "End an upload", "204", f"{_OWN} 404 412", tag=_TUS),
-)
+    ("delete", "/tus/{id}"): Operation("End an upload", "204", f"{LOGIN} 404 412", tag=TUS),
+}
+"""Descriptions of the responders of `resources/uploads.py` and `resources/tus.py`."""
 
-ROOT_CALLS: Final = (
-    Call("get", "/", "What this is", "200 Root", "", tag=_SERVICE),
-    Call("head", "/", "That it is", "200", "", tag=_SERVICE),
-    Call("get", "/health", "Whether the service is up", "200 Health", "", tag=_SERVICE),
-    Call("head", "/health", "The same without words", "200", "", tag=_SERVICE),
-)
+_METHODS: Final = ("get", "head", "patch", "delete", "put", "post")
+_CANONICAL: Final = {"/files": "/files/"}
+"""Paths that the API writes with a slash at the end; the router accepts both spellings."""
 
 _STRING: Final[Json] = {"type": "string"}
 _TIME: Final[Json] = {"type": "string", "format": "date-time"}
@@ -149,7 +120,7 @@ _QUERY: Final[dict[str, Json]] = {
     "max_downloads": {**_BUDGET, "type": "integer"},
     "share_expires_hours": {**_HOURS, "type": "integer"},
 }
-"""Parameters of queries; the fields of the upload's form are the same."""
+"""Query parameters; the fields of the upload form are the same."""
 
 _HEADERS: Final[dict[str, Json]] = {
     "Upload-Offset": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
@@ -162,7 +133,7 @@ _HEADERS: Final[dict[str, Json]] = {
         "with its key is done once and gets the same answer.",
     },
 }
-"""Those that are more than a string."""
+"""Schemas of header fields that are not any string."""
 
 _CODE: Final[Json] = {"type": "string", "pattern": "^[0-9]{6}$"}
 
@@ -197,7 +168,7 @@ def _schemas() -> Json:
         "Share": _object("", {"expires_hours": {**_HOURS, "default": 24}, "max_downloads": _BUDGET}),
         "Expiry": _object("expires_hours", {"expires_hours": {**_HOURS, "maximum": MAX_FILE_HOURS}}),
         "Upload": _object("file", {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
-                          {name: _QUERY[name] for name in _UPLOAD_FIELDS}),
+                          {name: _QUERY[name] for name in UPLOAD_FIELDS}),
         "User": _object(" ".join(user), user),
         "Tokens": _object("access_token refresh_token token_type", {"access_token": _STRING, "refresh_token": _STRING,
                           "token_type": {"const": "bearer"}}),
@@ -218,68 +189,85 @@ def _ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _parameters(call: Call) -> Iterator[Json]:
+def _parameters(method: str, path: str, operation: Operation) -> Iterator[Json]:
     for name in ("id", "token"):
-        if f"{{{name}}}" in call.path:
-            is_id = name == "id" and call.method != "put"
+        if f"{{{name}}}" in path:
+            is_id = name == "id" and method != "put"
             yield {"name": name, "in": "path", "required": True, "schema": _ID if is_id else _STRING}
-    if call.tag == _TUS:
+    if operation.tag == TUS:
         yield {"name": "Tus-Resumable", "in": "header", "required": True, "schema": {"const": "1.0.0"}}
-    for name in call.headers:
+    for name in operation.headers:
         required = name == "Upload-Offset"
         yield {"name": name, "in": "header", "required": required, "schema": _HEADERS.get(name, _STRING)}
-    for name in call.query:
+    for name in operation.query:
         found: Json = {"name": name, "in": "query", "required": False, "schema": _QUERY[name]}
-        if name in _UPLOAD_FIELDS:
-            found["description"] = "Here or in the form, not in both." if call.takes == "Upload" else ""
+        if name in UPLOAD_FIELDS:
+            found["description"] = "Here or in the form, not in both." if operation.body == "Upload" else ""
         yield found
     conditions = {"Bytes": ("If-Match", "If-None-Match", "Range", "If-Range"), "Head": ("If-Match", "If-None-Match")}
-    for name in conditions.get(call.answer.partition(" ")[2], ()):
+    for name in conditions.get(operation.response.partition(" ")[2], ()):
         yield {"name": name, "in": "header", "required": False, "schema": _STRING}
 
 
-def _responses(call: Call) -> Json:
-    status, _, shape = call.answer.partition(" ")
-    found: Json = {status: {"description": call.summary}}
+def _responses(operation: Operation) -> Json:
+    status, _, shape = operation.response.partition(" ")
+    found: Json = {status: {"description": operation.summary}}
     if shape == "Bytes":
-        found[status]["content"] = {"*/*": {}}  # its own media type
+        found[status]["content"] = {"*/*": {}}  # the file's own media type
         found["206"] = {"description": "The bytes of the range", "content": {"*/*": {}}}
     if shape in {"Bytes", "Head"}:
         found["304"] = {"description": "Not modified"}
     elif shape:
         found[status]["content"] = {"application/json": {"schema": _ref(shape)}}
-    for problem in sorted({*call.problems.split(), "500"}):
+    for problem in sorted({*operation.problems.split(), "500"}):
         found[problem] = {"$ref": "#/components/responses/Problem"}
     return found
 
 
-def _operation(call: Call) -> Json:
+def _rendered(method: str, path: str, operation: Operation) -> Json:
     found: Json = {
-        "operationId": f"{call.method}{call.path.replace('/', '_').replace('{', '').replace('}', '')}",
-        "summary": call.summary,
-        "tags": [call.tag],
-        "parameters": list(_parameters(call)),
-        "responses": _responses(call),
-        "security": [] if call.tag in _WITHOUT_LOGIN else [{"bearer": []}],
+        "operationId": f"{method}{path.replace('/', '_').replace('{', '').replace('}', '')}",
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "parameters": list(_parameters(method, path, operation)),
+        "responses": _responses(operation),
+        "security": [] if operation.tag in _WITHOUT_LOGIN else [{"bearer": []}],
     }
-    if call.takes:
+    if operation.body:
         media = {"Upload": "multipart/form-data", "Content": "*/*", "Bite": "application/offset+octet-stream"}.get(
-            call.takes, "application/json"
+            operation.body, "application/json"
         )
-        schema = {} if call.takes in {"Content", "Bite"} else {"schema": _ref(call.takes)}
-        required = call.takes not in {"Share", "Content", "Bite"} or call.method == "patch"
+        schema = {} if operation.body in {"Content", "Bite"} else {"schema": _ref(operation.body)}
+        required = operation.body not in {"Share", "Content", "Bite"} or method == "patch"
         found["requestBody"] = {"required": required, "content": {media: schema}}
     return found
 
 
-def document(settings: Settings) -> Json:
-    """
-    The OpenAPI document of a service with these settings.
-    """
+def _operation_of(resource: object, method: str, path: str) -> Operation | None:
+    responder = getattr(resource, f"on_{method}", None)
+    operation: Operation | None = getattr(responder, "operation", None) or _UPLOADS.get((method, path))
+    if operation is None or responder is None:
+        return None
+    return operation.for_head() if method == "head" and operation.head else operation
+
+
+def _paths(prefix: str, routes: Iterable[tuple[str, object]]) -> Json:
     paths: dict[str, Json] = {}
-    for prefix, calls in ((settings.api_v1_prefix, CALLS), ("", ROOT_CALLS)):
-        for call in calls:
-            paths.setdefault(prefix + call.path, {})[call.method] = _operation(call)
+    for route, resource in routes:
+        base = prefix if route.startswith(f"{prefix}/") else ""
+        relative = route.removeprefix(base)
+        path = _CANONICAL.get(relative, relative)
+        for method in _METHODS:
+            operation = _operation_of(resource, method, path)
+            if operation is not None:
+                paths.setdefault(base + path, {})[method] = _rendered(method, path, operation)
+    return paths
+
+
+def document(settings: Settings, routes: Iterable[tuple[str, object]]) -> Json:
+    """
+    The OpenAPI document of these routes: of each responder that has a description (`Operation`).
+    """
     content = {"application/problem+json": {"schema": _ref("Problem")}}
     return {
         "openapi": "3.1.0",
@@ -288,7 +276,7 @@ def document(settings: Settings) -> Json:
             "version": settings.app_version,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": paths,
+        "paths": _paths(settings.api_v1_prefix, routes),
         "components": {
             "schemas": _schemas(),
             "responses": {"Problem": {"description": "A problem (RFC 9457)", "content": content}},

@@ -1,5 +1,5 @@
 """
-Errors as problem details (RFC 9457): the one table from an error's class to its status.
+Errors as problem details (RFC 9457), and the table from an error's class to its status.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ STATUS: Final[dict[type[errors.SftError], int]] = {
 }
 
 OWN_PHRASES: Final = {460: "Checksum Mismatch"}
-"""Of statuses that are no standard's but tus's."""
+"""Reason phrases of statuses that only tus defines."""
 
 _OWN_CODES: Final = {
     400: "malformed-request",
@@ -77,12 +77,12 @@ _OWN_CODES: Final = {
     415: "unsupported-media-type",
     431: "headers-too-large",
 }
-"""Codes of what the framework refuses by itself."""
+"""Codes of requests that the framework rejects."""
 
 
 def status_of(error: errors.SftError) -> int:
     """
-    The status of an error: its class's or that of the nearest class above it.
+    The status of an error: that of its class or of the nearest base class in the table.
     """
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
@@ -96,14 +96,14 @@ def request_id(req: Request) -> str:
 
 def instance_of(identity: str) -> str:
     """
-    The id of a request as a URN (RFC 8141): ours is a UUID, a caller's any plain word.
+    The id of a request as a URN (RFC 8141): a generated id is a UUID, a client's own id any plain word.
     """
     return f"urn:uuid:{identity}" if _UUID.fullmatch(identity) else f"urn:sft:request:{identity}"
 
 
 def phrase(status: int) -> str:
     """
-    The words of a status as its status line has them; Python's own differ from version to version.
+    The reason phrase of a status; Python's own phrases differ between versions.
     """
     return OWN_PHRASES.get(status) or str(falcon.code_to_http_status(status)).partition(" ")[2]
 
@@ -119,7 +119,7 @@ def body_of(*, status: int, code: str, detail: str, instance: str, **more: objec
 
 def answer(resp: Response, req: Request, *, status: int, code: str, detail: str, **more: object) -> None:
     """
-    Make a response a problem, whatever it was going to be.
+    Replace a response with a problem.
     """
     resp.status = status
     resp.stream = None
@@ -135,7 +135,7 @@ def answer(resp: Response, req: Request, *, status: int, code: str, detail: str,
 
 async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _params: dict[str, Any]) -> None:
     """
-    Answer one of our own errors.
+    Respond to an error of the core or the edge.
     """
     status = status_of(error)
     more: dict[str, Any] = {}
@@ -149,7 +149,7 @@ async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _pa
         resp.set_header("Retry-After", str(error.retry_after))
     if status >= 500:
         fields = {"request_id": request_id(req), "code": error.code, "detail": error.detail}
-        # Who is told to come again for want of a place is no failure, and there may be thousands of them.
+        # A full queue is no failure, and thousands of requests may meet one.
         level = logging.INFO if isinstance(error, errors.Busy) else logging.ERROR
         log.log(level, "the request failed", extra={"fields": fields})
     answer(resp, req, status=status, code=error.code, detail=error.public, **more)
@@ -157,7 +157,7 @@ async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _pa
 
 async def on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
     """
-    Answer what the framework refuses by itself, in the same form.
+    Respond to a request that the framework rejects, in the same format.
     """
     status = error.status_code
     for name, value in dict(error.headers or {}).items():
@@ -167,15 +167,21 @@ async def on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _
 
 async def on_unexpected(req: Request, resp: Response, error: Exception, _params: dict[str, Any]) -> None:
     """
-    Answer a fault of ours: it is logged in full, and nothing of it is told.
+    Respond to a defect: the log has the traceback, the response no detail of it.
     """
     log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": request_id(req)}})
-    answer(resp, req, status=500, code="internal-error", detail="The server could not answer this request.")
+    answer(
+        resp,
+        req,
+        status=500,
+        code="internal-error",
+        detail="The server failed to handle this request; report its instance to the operator.",
+    )
 
 
 def install(app: App[Request, Response]) -> None:
     """
-    Make every error of an application a problem.
+    Register the error handlers of an application.
     """
     app.add_error_handler(Exception, on_unexpected)
     app.add_error_handler(falcon.HTTPError, on_http_error)

@@ -1,5 +1,5 @@
 """
-The wire's shapes: what requests hold, and how entities are rendered.
+Wire schemas: the bodies of requests, and entities as JSON.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_TEXT: Final = 4096
 
 class ClaimedPassword(Password):
     """
-    A password as somebody claims it at sign-in, under no rule for new ones.
+    A password at sign-in, to which the rules for new passwords do not apply.
     """
 
 
@@ -119,9 +119,10 @@ _CONVERTER: Final = _converter()
 
 def structured(body: Mapping[str, Any], shape: type[T]) -> T:
     """
-    A request's body in its shape; names the shape does not know are ignored.
+    Convert a request's body to its schema; unknown fields are ignored.
 
-    `InvalidInput` names every field that is missing or wrong.
+    Raises:
+        InvalidInput: fields are missing or wrong; it names each of them.
     """
     try:
         return _CONVERTER.structure(body, shape)
@@ -140,19 +141,19 @@ def _fault(error: Exception, name: str) -> Fault:
     return Fault(name, "is missing" if isinstance(error, KeyError) else "is not valid")
 
 
-# --- answers -----------------------------------------------------------------------------------
+# --- responses ---------------------------------------------------------------------------------
 
 
 def timestamp(moment: datetime) -> str:
     """
-    A moment as RFC 3339 in UTC.
+    A time in RFC 3339 format, in UTC.
     """
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def user_json(user: User) -> dict[str, Any]:
     """
-    A user, as its owner sees it.
+    A user, as returned to that user.
     """
     return {
         "id": str(user.id),
@@ -168,14 +169,14 @@ def user_json(user: User) -> dict[str, Any]:
 
 def tokens_json(tokens: Tokens) -> dict[str, Any]:
     """
-    The tokens of a sign-in (RFC 6749, section 5.1).
+    The tokens of a session (RFC 6749, section 5.1).
     """
     return {"access_token": tokens.access, "refresh_token": tokens.refresh, "token_type": "bearer"}
 
 
 def file_json(file: File, links: LinkSummary) -> dict[str, Any]:
     """
-    A file with its newest live link, as its owner sees it; with its own end if it has one.
+    A file with its newest valid link, as returned to its owner; `expires_at` only if the file expires.
     """
     link, token, end = links.current, links.token, file.expires_at
     shared_until = min(filter(None, [link.expires_at, end])) if link else None
@@ -197,7 +198,7 @@ def file_json(file: File, links: LinkSummary) -> dict[str, Any]:
 
 def share_json(issued: IssuedLink, prefix: str) -> dict[str, Any]:
     """
-    A new link: the path that opens it, its token, its end.
+    A new link: its path, its token, its expiry.
     """
     token = issued.token.spelling()
     return {

@@ -8,9 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -104,22 +103,42 @@ class Finalised:
             pass
 
 
-class Eager(threading.Thread):
+def signalled(seconds: float, interval: float) -> None:
     """
-    One that has been told to stop before it has begun to run.
+    Start the timer of the repetition when another SIGTERM has arrived.
     """
-
-    def start(self) -> None:
-        signal.raise_signal(signal.SIGTERM)
-        super().start()
+    signal.raise_signal(signal.SIGTERM)
+    SETITIMER(signal.ITIMER_REAL, seconds, interval)
 
 
-@pytest.mark.parametrize("kind", [threading.Thread, Eager])
+def expired(seconds: float, interval: float) -> None:
+    """
+    Start the timer of the repetition and continue when it has expired several times.
+    """
+    SETITIMER(signal.ITIMER_REAL, seconds, interval)
+    end = time.monotonic() + 5 * seconds
+    while time.monotonic() < end:
+        time.sleep(seconds)
+
+
+SETITIMER = signal.setitimer
+
+
+@pytest.mark.parametrize("start_timer", [None, signalled, expired])
 def test_a_stop_that_meets_a_finaliser_is_not_lost(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: type[threading.Thread]
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    start_timer: Callable[[float, float], None] | None,
 ) -> None:
-    """It is raised again in a moment, also if one comes before that, and nothing is printed meanwhile."""
-    monkeypatch.setattr("sft_http.cli.early_stop.threading.Thread", kind)
+    """It is raised again in a moment, also if another signal or the timer comes before that; nothing is printed."""
+
+    def setitimer(which: int, seconds: float, interval: float = 0.0) -> None:
+        if seconds and start_timer is not None:
+            start_timer(seconds, interval)
+        else:
+            SETITIMER(which, seconds, interval)
+
+    monkeypatch.setattr("sft_http.cli.early_stop.signal.setitimer", setitimer)
     stop = EarlyStop()
     stop.heed()
     try:
@@ -130,3 +149,32 @@ def test_a_stop_that_meets_a_finaliser_is_not_lost(
     finally:
         stop.forget()
     assert "".join(capfd.readouterr()) == ""
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_check_after_a_lost_stop_raises_it_once() -> None:
+    """The timer does not interrupt the clean-up after it."""
+    stop = EarlyStop()
+    stop.heed()
+    try:
+        thing = Finalised()
+        del thing
+        with pytest.raises(Stopped):
+            stop.check()
+        time.sleep(0.1)
+    finally:
+        stop.forget()
+
+
+def test_handlers_that_other_code_has_installed_stay() -> None:
+    """Restoring changes only the handlers that are still those of the start."""
+    default, before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    stop = EarlyStop()
+    stop.heed()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        stop.forget()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) == before
+    finally:
+        signal.signal(signal.SIGTERM, default)

@@ -69,6 +69,7 @@ def cut_off(sft: Application, lanes: Lanes, create: Callable[[Creation], Any], n
         request = loop.create_task(create(Creation(attrs.evolve(sft, **changed), lanes, settings)))
         with pytest.raises(asyncio.CancelledError):
             await request
+        await asyncio.to_thread(eventually, lambda: lanes.retries.is_idle)
 
     asyncio.run(run())
 
@@ -101,8 +102,7 @@ def test_a_creation_that_cannot_be_ended_now_is_ended_later(
     """As soon as database and store answer again, whatever came of the first try; it is not left to a sweep."""
     lanes.retries.seconds = 0.01
     wanted, away = asked(len(CONTENT)), attrs.evolve(sft, abort_upload=broken(sft.abort_upload))
-    cut_off(away, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, has_body=False), "create_upload")
-    eventually(lambda: lanes.retries._thread is None)
+    cut_off(away, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, brings=False), "create_upload")
     assert used(sft, maya) == 0
     assert sft.sweep() == Swept()
 

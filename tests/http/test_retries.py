@@ -1,11 +1,12 @@
 """
-What is owed is made good: sooner or later, once, and by nobody when the service has ended.
+The retry queue: each failed call is retried until it succeeds, and no call after its event loop has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 from threading import Event
+from typing import Any
 
 import attrs
 import pytest
@@ -23,7 +24,7 @@ from support.waiting import eventually
 
 class Flaky:
     """
-    A call that fails so many times, and then does it.
+    A call that fails a given number of times and then succeeds.
     """
 
     def __init__(self, failures: int, error: Exception | None = None) -> None:
@@ -38,63 +39,95 @@ class Flaky:
             raise self.error
 
 
-def test_each_call_is_made_until_it_succeeds_and_then_no_more() -> None:
-    """Those that succeed sooner do not wait for the others; afterwards no thread is left."""
-    retries = Retries(seconds=0.01)
-    calls = [Flaky(number) for number in (0, 1, 3)]
-    for call in calls:
-        retries.owe(call)
-    eventually(lambda: retries._thread is None)
-    assert [call.calls for call in calls] == [1, 2, 4]
-    again = Flaky(1)
-    retries.owe(again)
-    eventually(lambda: retries._thread is None)
-    assert again.calls == 2
-    retries.close()
+def test_each_call_is_retried_until_it_succeeds() -> None:
+    """Calls that succeed early do not wait for the others; afterwards the queue is idle and can be used again."""
+
+    async def run() -> None:
+        retries = Retries(asyncio.to_thread, seconds=0.01)
+        calls = [Flaky(number) for number in (0, 1, 3)]
+        for call in calls:
+            retries.owe(call)
+        await asyncio.to_thread(eventually, lambda: retries.is_idle)
+        assert [call.calls for call in calls] == [1, 2, 4]
+        again = Flaky(1)
+        retries.owe(again)
+        await asyncio.to_thread(eventually, lambda: retries.is_idle)
+        assert again.calls == 2
+
+    asyncio.run(run())
 
 
-def test_a_fault_of_ours_is_not_tried_for_ever() -> None:
-    """What raises anything else is told in the log and given up; the others go on."""
-    retries = Retries(seconds=0.01)
+def test_a_call_with_a_defect_is_not_retried(caplog: pytest.LogCaptureFixture) -> None:
+    """An error that is no `SftError` is logged and its call is dropped; the other calls are retried."""
     broken, other = Flaky(5, ZeroDivisionError()), Flaky(1)
-    retries.owe(broken)
-    retries.owe(other)
-    eventually(lambda: retries._thread is None)
+
+    async def run() -> None:
+        retries = Retries(asyncio.to_thread, seconds=0.01)
+        retries.owe(broken)
+        retries.owe(other)
+        await asyncio.to_thread(eventually, lambda: retries.is_idle)
+
+    asyncio.run(run())
     assert (broken.calls, other.calls) == (1, 2)
+    assert [record.name for record in caplog.records] == ["sft.retries"]
 
 
-def test_no_more_is_owed_than_there_is_room_for() -> None:
-    """What is beyond the limit is for the sweep."""
+def test_the_queue_has_a_limit() -> None:
+    """Calls beyond the limit are left to the sweep."""
     begun, go_on = Event(), Event()
-    retries = Retries(seconds=0.01, limit=2)
+    others = [Flaky(0) for _ in range(3)]
 
     def slow() -> None:
         begun.set()
-        go_on.wait(10)
+        assert go_on.wait(10)
 
-    retries.owe(slow)
-    assert begun.wait(10)
-    others = [Flaky(0) for _ in range(3)]
-    for call in others:
-        retries.owe(call)
-    go_on.set()
-    eventually(lambda: retries._thread is None)
+    async def run() -> None:
+        retries = Retries(asyncio.to_thread, seconds=0.01, limit=2)
+        retries.owe(slow)
+        assert await asyncio.to_thread(begun.wait, 10)
+        for call in others:
+            retries.owe(call)
+        go_on.set()
+        await asyncio.to_thread(eventually, lambda: retries.is_idle)
+
+    asyncio.run(run())
     assert [call.calls for call in others] == [1, 1, 0]
 
 
-def test_after_the_end_nothing_is_tried() -> None:
-    """What is still owed stays with the rows; nothing new is taken."""
-    retries = Retries(seconds=60)
+@pytest.mark.filterwarnings("error")
+def test_calls_left_at_the_end_of_the_event_loop_are_not_made() -> None:
+    """A queued call keeps no event loop open and leaves no pending task; its work is left to the sweep."""
     call = Flaky(0)
-    retries.owe(call)
-    retries.close()
-    retries.owe(call)
+
+    async def run() -> set[asyncio.Task[Any]]:
+        Retries(asyncio.to_thread, seconds=60).owe(call)
+        return asyncio.all_tasks() - set(filter(None, [asyncio.current_task()]))
+
+    assert asyncio.run(run()) == set()
     assert call.calls == 0
+
+
+def test_a_round_that_is_cut_off_waits_for_its_call(lanes: Lanes) -> None:
+    """When the event loop ends during a retry, no thread is left working on an upload."""
+    begun, ended = Event(), Event()
+
+    def slow() -> None:
+        begun.set()
+        ended.wait(0.2)
+        ended.set()
+
+    async def run() -> None:
+        lanes.retries.seconds = 0.01
+        lanes.retries.owe(slow)
+        assert await asyncio.to_thread(begun.wait, 10)
+
+    asyncio.run(run())
+    assert ended.is_set()
 
 
 @pytest.mark.parametrize("call", ["list", "delete"])
 def test_an_upload_that_cannot_be_removed_now_is_removed_later(lanes: Lanes, call: str) -> None:
-    """Nothing of it waits for the sweep: when the store answers again, its parts and what it held are gone."""
+    """As soon as the store responds again its parts are deleted and its quota is released, without a sweep."""
     lanes.retries.seconds = 0.01
     sft = memory_application(environ=LIGHT)
     maya = register(sft, "maya")
@@ -102,6 +135,10 @@ def test_an_upload_that_cannot_be_removed_now_is_removed_later(lanes: Lanes, cal
     sft.store_part(upload, b"came")
     blobs = FaultyBlobs(sft.abort_upload.blobs, {(call, nth): BlobStoreUnavailable() for nth in range(2)})
     away = attrs.evolve(sft, abort_upload=attrs.evolve(sft.abort_upload, blobs=blobs))
-    asyncio.run(abort(away, lanes, upload))
-    eventually(lambda: lanes.retries._thread is None)
+
+    async def run() -> None:
+        await abort(away, lanes, upload)
+        await asyncio.to_thread(eventually, lambda: lanes.retries.is_idle)
+
+    asyncio.run(run())
     assert (used(sft, maya), keys(sft)) == (0, set())

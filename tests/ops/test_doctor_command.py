@@ -327,7 +327,7 @@ def test_people_get_lines(on_disk: Patient) -> None:
     words = [line.split()[0] for line in result.output.splitlines()]
     assert words == ["ok", "ok", "ok", "quota-drift", "4"]
     assert result.output.splitlines()[3].endswith("(repaired)")
-    assert result.output.splitlines()[4] == "4 files looked at, 0 parts read, 1 findings, 1 of them repaired"
+    assert result.output.splitlines()[4] == "4 files checked, 0 parts read, 1 findings, 1 of them repaired"
     assert "notes.bin" not in result.output
 
 
@@ -469,7 +469,7 @@ def test_what_it_stands_on_is_a_finding_when_it_is_not_well(
     assert [check["name"] for check in report.told["checks"] if not check["is_well"]] == [name]
     result = RUNNER.invoke(sft, ["doctor", "--data", str(data_of(on_disk))], env=on_disk.environ)
     assert result.exit_code == 2
-    assert f"NOT WELL             {name}" in result.output
+    assert f"FAILED               {name}" in result.output
     assert words in result.output
 
 
@@ -501,7 +501,7 @@ def test_keys_that_no_service_could_start_with_are_not_well(on_disk: Patient, hu
     assert (report.told["files"], report.told["parts_read"]) == (4, 8)
     result = RUNNER.invoke(sft, ["doctor", "--data", str(data_of(on_disk))], env=on_disk.environ)
     assert result.exit_code == 1
-    assert result.output.splitlines()[0] == f"NOT WELL             keys      {refused.value.detail}"
+    assert result.output.splitlines()[0] == f"FAILED               keys      {refused.value.detail}"
 
 
 def test_another_services_keys_are_not_well(on_disk: Patient) -> None:

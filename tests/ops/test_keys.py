@@ -154,7 +154,7 @@ def test_a_key_is_replaced_and_everything_still_opens(place: Place, people: list
     assert (place.needed(old), place.needed(new)) == (9, 3)
     rotated = place.keys("rotate")
     assert rotated.exit_code == 0
-    assert "Wrapped anew: 3 file keys, 3 link tokens, 3 TOTP seeds." in rotated.output
+    assert "Re-wrapped: 3 file keys, 3 link tokens, 3 TOTP seeds." in rotated.output
     assert f"sft keys retire {old}" in rotated.output
     retired = place.keys("retire", old)
     assert (retired.exit_code, sorted(path.name for path in (place.data / "keys").glob("*.key"))) == (
@@ -193,7 +193,7 @@ def test_keys_of_the_environment_are_replaced_by_hand(place: Place, people: list
     }
     assert place.keys("rotate", **both).exit_code == 0
     retired = place.keys("retire", id_of(present), **both)
-    assert (retired.exit_code, "take it out of ENCRYPTION_KEYS_RETIRING" in retired.output) == (0, True)
+    assert (retired.exit_code, "remove it from ENCRYPTION_KEYS_RETIRING" in retired.output) == (0, True)
     with open_service(place.data, place.environ | {"ENCRYPTION_KEY": text}) as app:
         for person in people:
             check(app, person)
@@ -214,9 +214,9 @@ def test_a_terminal_shows_a_bar_and_a_file_lines(place: Place, people: list[Pers
     os.close(inside)
     shown = os.read(terminal, 1 << 16).decode()
     os.close(terminal)
-    assert "Wrapping anew" in shown
+    assert "Re-wrapping" in shown
     assert "100%" in shown
-    assert f"Wrapped anew: {len(people)} file keys" in shown
+    assert f"Re-wrapped: {len(people)} file keys" in shown
 
 
 # --- what is missing, altered or in the way ----------------------------------------------------
@@ -228,8 +228,8 @@ def test_a_dry_run_changes_nothing(place: Place, people: list[Person]) -> None:
     before = place.listed()
     dry = place.keys("rotate", "--dry-run")
     assert (dry.exit_code, place.listed()) == (0, before)
-    assert "To be wrapped anew: 3 file keys, 3 link tokens, 3 TOTP seeds." in dry.output
-    assert "Nothing has been changed." in dry.output
+    assert "To be re-wrapped: 3 file keys, 3 link tokens, 3 TOTP seeds." in dry.output
+    assert "Nothing was changed." in dry.output
     assert len(people) == 3
 
 
@@ -271,7 +271,7 @@ def test_what_does_not_open_is_told_as_the_reason_that_a_key_is_still_needed(
         result = place.keys("rotate", *options)
         assert result.exit_code == 1
         assert reason in result.output
-        assert f"row {people[1].user.id} does not open" in result.output
+        assert f"row {people[1].user.id} does not unwrap" in result.output
         assert "again" not in result.output
     assert place.needed(old) == 2
     middle = place.active()
@@ -282,9 +282,9 @@ def test_what_does_not_open_is_told_as_the_reason_that_a_key_is_still_needed(
     monkeypatch.setattr(SqlWrappedSecrets, "replace", lambda _secrets, _rewrappings: 0)
     result = place.keys("rotate")
     assert reason in result.output
-    others = f"4 file keys, 3 link tokens, 3 TOTP seeds need key {middle} still, because a service wraps under it"
+    others = f"4 file keys, 3 link tokens, 3 TOTP seeds still need key {middle}, because a service wraps under it"
     assert (result.exit_code, others in result.output) == (1, True)
-    assert f"need key {old} still" not in result.output
+    assert f"still need key {old}" not in result.output
 
 
 def test_the_active_key_and_unknown_ones_are_not_retired(place: Place) -> None:

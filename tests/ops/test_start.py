@@ -131,8 +131,8 @@ def test_what_is_no_redis_is_told(
     """PostgreSQL cuts the connection, an HTTP server answers in its own words, and neither is a server that is down."""
     at = urlsplit(postgres.admin_url).netloc.rpartition("@")[2]
     for address in (at, s3.endpoint):
-        assert "does not answer as a Redis server" in told(REDIS_URL=f"redis://{address}")
-    assert "speaks no TLS" in told(REDIS_URL=f"rediss://{s3.endpoint}")
+        assert "does not respond as a Redis server" in told(REDIS_URL=f"redis://{address}")
+    assert "does not speak TLS" in told(REDIS_URL=f"rediss://{s3.endpoint}")
     assert "no such database" in told(REDIS_URL=f"{valkey.url}/99")
 
 

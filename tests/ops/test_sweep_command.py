@@ -102,9 +102,9 @@ def test_a_dry_run_tells_what_a_sweep_then_does(settings: Settings) -> None:
     assert done == [kind | {"failures": {}, "is_complete": True} for kind in (found, found, NOTHING)]
     assert blobs(settings) == 1
     result = RUNNER.invoke(sft, ["sweep", "--data", "data", "--dry-run"], env=SOON)
-    assert result.output.splitlines()[0] == "Nothing was changed. There are:"
-    assert "parts of no file   0 (0 bytes)" in result.output
-    assert "rows that are over 0" in result.output
+    assert result.output.splitlines()[0] == "Nothing was changed. A sweep would report:"
+    assert "orphaned parts     0 (0 bytes)" in result.output
+    assert "expired rows       0" in result.output
 
 
 def test_a_part_is_spared_in_its_grace_period(settings: Settings) -> None:
@@ -121,7 +121,7 @@ def test_a_store_that_is_away_is_status_1() -> None:
     result = RUNNER.invoke(sft, ["sweep", "--data", "data"], env=SOON | away | keys)
     assert result.exit_code == 1
     assert "failed: blob-store-unavailable (1 times)" in result.output
-    assert "Not everything was looked at." in result.output
+    assert "The sweep is incomplete." in result.output
 
 
 def test_without_a_database_nothing_is_made(data: Path) -> None:
@@ -148,9 +148,9 @@ def test_where_one_process_may_write_a_sweep_is_told_so(settings: Settings, monk
         result = RUNNER.invoke(sft, ["sweep", "--data", "data"], env=SOON)
         assert result.exit_code == 2
         assert "is locked" in result.output
-        assert "if it is a running server, it sweeps by itself every 300 seconds" in result.output
+        assert "if a server is running, it sweeps every 300 seconds" in result.output
         off = RUNNER.invoke(sft, ["sweep", "--data", "data"], env=SOON | {"SWEEP_INTERVAL_SECONDS": "0"})
-        assert (off.exit_code, "does not sweep by itself while SWEEP_INTERVAL_SECONDS is 0" in off.output) == (2, True)
+        assert (off.exit_code, "does not sweep while SWEEP_INTERVAL_SECONDS is 0" in off.output) == (2, True)
         assert RUNNER.invoke(sft, ["sweep", "--data", "data", "--dry-run"], env=SOON).exit_code == 0
     assert blobs(settings) == 2
 
@@ -158,5 +158,6 @@ def test_where_one_process_may_write_a_sweep_is_told_so(settings: Settings, monk
 def test_the_help_says_what_is_refused() -> None:
     """With the status, so that nobody is surprised beside a server on such a SQLite."""
     told = " ".join(RUNNER.invoke(sft, ["sweep", "--help"]).output.split())
-    assert "with SQLite before 3.51.3 one process only may write: there this is refused beside a server" in told
+    assert "With SQLite before 3.51.3 only one process may write" in told
+    assert "there the command exits with status 2 while a server runs" in told
     assert "with status 2" in told

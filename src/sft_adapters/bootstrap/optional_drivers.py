@@ -122,13 +122,13 @@ def prepare_bucket(settings: Settings) -> None:
 
 def check_redis(settings: Settings) -> bool:
     """
-    Whether the Redis server answers; one that does not may come later.
+    Return whether the Redis server is available; one that is not may become available later.
 
-    `ConfigurationError` says by name what is wrong with the settings of one that does.
+    Raises:
+        ConfigurationError: a setting is wrong; the sentence names it.
     """
     client = redis_client(settings)
     try:
-        client.check()
-        return client.answers()
+        return client.check()
     finally:
         client.close()

@@ -104,26 +104,19 @@ class Client:
         """
         self._debts.add(key)
 
-    def check(self) -> None:
+    def check(self) -> bool:
         """
-        Check the server at the start.
-
-        An unavailable server is no error and starts a cooldown.
+        Return whether the server is available, for the start; its failure is logged.
 
         Raises:
-            ConfigurationError: The server rejects this client, or is not a Redis server.
+            ConfigurationError: the server refuses the credentials, the database or TLS, or is no Redis server.
         """
-        fault, refused = startup_check.asked(self._driver)
-        if refused:
-            raise ConfigurationError(f"REDIS_URL: {refused}")
-        if fault is not None:
-            self._breaker.failed(type(fault).__name__)
-
-    def answers(self) -> bool:
-        """
-        Return whether the server is available now.
-        """
-        return self._asked(lambda: self._driver.eval("return 1", 0)) is not None
+        error, wrong_setting = startup_check.probe(self._driver)
+        if wrong_setting:
+            raise ConfigurationError(f"REDIS_URL: {wrong_setting}")
+        if error is not None:
+            self._breaker.failed(type(error).__name__)
+        return error is None
 
     def close(self) -> None:
         """

@@ -1,71 +1,50 @@
 """
-A first question, at the start: whether it is Redis, and takes us.
+A probe at the start: whether the peer is a Redis server that accepts this client.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from typing import Final
 
 import redis
 from redis.exceptions import AuthenticationError, InvalidResponse, NoPermissionError, RedisError
 
-_NOT_REDIS: Final = "what listens there does not answer as a Redis server"
-_QUIET_SECONDS: Final = 0.1
+_NOT_REDIS: Final = "the peer does not respond as a Redis server"
+_SILENCE_SECONDS: Final = 0.1
 
 
-def asked(driver: redis.Redis) -> tuple[Exception | None, str]:
+def probe(driver: redis.Redis) -> tuple[Exception | None, str]:
     """
-    What went wrong with a harmless question, and what an operator has to mend, if it is that.
-    """
-    try:
-        answer = driver.eval("return 1", 0)
-    except Exception as fault:  # noqa: BLE001 (a peer that sends garbage makes a driver raise anything)
-        return fault, _to_be_mended(driver, fault)
-    return None, "" if answer == 1 else _NOT_REDIS
+    Run a harmless command on a connection of its own; return its error and the wrong setting behind it, if any.
 
-
-def _to_be_mended(driver: redis.Redis, fault: Exception) -> str:
-    causes = list(_causes(fault))
-    if isinstance(fault, AuthenticationError | NoPermissionError):
-        return "the server refuses these credentials"
-    if "DB index" in str(fault):
-        return "the server has no such database"
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return "the server shows no certificate that is trusted (ssl_ca_certs)"
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return "the server speaks no TLS: does redis:// fit it?"
-    is_garbage = isinstance(fault, InvalidResponse) or not isinstance(fault, RedisError | OSError)
-    is_cut = isinstance(fault, redis.ConnectionError) and not is_garbage
-    return _NOT_REDIS if is_garbage or (is_cut and _hangs_up_when_asked(driver)) else ""
-
-
-def _causes(fault: BaseException | None) -> Iterator[BaseException]:
-    while fault is not None:
-        yield fault
-        fault = fault.__cause__ or fault.__context__
-
-
-def _hangs_up_when_asked(driver: redis.Redis) -> bool:
-    """
-    Whether it takes a connection, keeps it, and ends it at the first word, as who speaks another protocol does.
-
-    A proxy whose server is away ends the connection unasked, and a server that is away takes none.
+    An error without a wrong setting means that the server is unavailable.
     """
     pool = driver.connection_pool
     connection = pool.connection_class(**pool.connection_kwargs)
-    was_asked = False
+    is_silent = False
     try:
         connection.connect()
-        if not connection.can_read(timeout=_QUIET_SECONDS):
-            connection.send_command("PING")
-            was_asked = True
-            connection.read_response()
-    except redis.ConnectionError:
-        return was_asked
-    except RedisError:
-        return False
+        # A proxy without a server closes the connection at once; a server of another protocol, at the command.
+        is_silent = not connection.can_read(timeout=_SILENCE_SECONDS)
+        connection.send_command("EVAL", "return 1", "0")
+        return None, "" if connection.read_response() == 1 else _NOT_REDIS
+    except Exception as error:  # noqa: BLE001 (garbage from a peer makes the driver raise anything)
+        return error, _wrong_setting(error, is_silent=is_silent)
     finally:
         connection.disconnect()
-    return False
+
+
+def _wrong_setting(error: Exception, *, is_silent: bool) -> str:
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, AuthenticationError | NoPermissionError):
+        return "the server refuses these credentials"
+    if "DB index" in str(error):
+        return "the server has no such database"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "the server's certificate is not trusted: check ssl_ca_certs"
+    if isinstance(cause, ssl.SSLError):
+        return "the server does not speak TLS: try redis://"
+    is_garbage = isinstance(error, InvalidResponse) or not isinstance(error, RedisError | OSError)
+    is_closed = is_silent and isinstance(error, redis.ConnectionError)
+    return _NOT_REDIS if is_garbage or is_closed else ""

@@ -1,105 +1,92 @@
 """
-A stop that is asked for before the server has handlers of its own.
+SIGTERM and SIGINT during a start, before the server has installed its own handlers.
 
-The first process of a container gets no SIGTERM that it has no handler for, and everywhere else
-the default is to end in the middle of whatever is being made.
+Without a handler the first process of a container ignores SIGTERM, and any other process ends in the middle of
+what it is creating.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
-import time
 from types import FrameType
 from typing import Final
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-_AGAIN_SECONDS: Final = 0.01
-_LOOK_SECONDS: Final = 0.01
-_LOOKS: Final = 100
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_RESEND_SECONDS: Final = 0.01
 
 
 class Stopped(KeyboardInterrupt):
     """
-    A command was asked to stop before it had begun its work.
+    A signal stopped the command during its start.
 
-    A `KeyboardInterrupt`, because that is what drivers and transactions know how to be broken off by.
+    A `KeyboardInterrupt`, because drivers and transactions clean up after one.
     """
 
 
 class EarlyStop:
     """
-    SIGTERM and SIGINT end a start: what is under way is undone, what is complete stays.
+    Signal handlers for the start: SIGTERM and SIGINT roll back running work; completed work is kept.
+
+    The first signal raises `Stopped` in the main thread. Later ones are ignored, so that none interrupts the
+    clean-up. Python discards an exception that is raised in a finaliser; then SIGTERM is sent again by a timer
+    (SIGALRM), to whichever handler is installed by that time.
     """
 
     def __init__(self) -> None:
         self.asked = False
-        self._is_losing = False
-        self._has_come = False
-        self._before: dict[signal.Signals, object] = {}
-        self._hook_before = sys.unraisablehook
+        self._is_in_hook = False
+        self._previous: dict[signal.Signals, object] = {}
+        self._previous_hook = sys.unraisablehook
 
     def heed(self) -> None:
         """
-        Raise `Stopped` in the main thread at the first of the signals, from now on.
+        Install the handlers; they can only be installed in the main thread.
         """
-        if threading.current_thread() is threading.main_thread() and not self._before:
-            self._before = {number: signal.signal(number, self._take) for number in _SIGNALS}
-            self._hook_before, sys.unraisablehook = sys.unraisablehook, self._lost
+        if threading.current_thread() is not threading.main_thread() or self._previous:
+            return
+        self._previous_hook, sys.unraisablehook = sys.unraisablehook, self._on_unraisable
+        handlers = {signal.SIGALRM: self._resend} | dict.fromkeys(_STOP_SIGNALS, self._stop)
+        self._previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
 
     def forget(self) -> None:
         """
-        Give back the handlers of before, unless somebody else has taken over.
+        Restore the previous handlers, except where other code has installed its own since.
         """
-        for number, handler in self._before.items():
-            if signal.getsignal(number) == self._take:
-                signal.signal(number, handler)  # type: ignore[arg-type]  # it is what we were given
-        if self._before:
-            sys.unraisablehook = self._hook_before
-        self._before = {}
+        if not self._previous:
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, previous in self._previous.items():
+            if signal.getsignal(number) in (self._stop, self._resend):
+                signal.signal(number, previous)  # type: ignore[arg-type]  # as `signal.signal` returned it
+        sys.unraisablehook = self._previous_hook
+        self._previous = {}
 
     def check(self) -> None:
         """
-        Raise `Stopped` if one came: a signal may arrive where Python lets no exception pass.
+        Raise `Stopped` if a signal has arrived: other code may have discarded the exception.
         """
         if self.asked:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             raise Stopped
 
-    def _lost(self, lost: sys.UnraisableHookArgs) -> None:
-        """
-        The exception met a finaliser, which lets none pass: it is raised again in a moment, elsewhere.
-        """
-        if not isinstance(lost.exc_value, Stopped):
-            self._hook_before(lost)
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.asked:
+            self.asked = True
+            raise Stopped
+
+    def _on_unraisable(self, discarded: sys.UnraisableHookArgs) -> None:
+        if not isinstance(discarded.exc_value, Stopped):
+            self._previous_hook(discarded)
             return
-        self._is_losing = True
-        self.asked = False
-        threading.Thread(target=self._ask_again, daemon=True).start()
-        self._is_losing = False
+        # An exception that is raised in this hook is discarded for good: no signal raises until it has returned.
+        self._is_in_hook = True
+        signal.setitimer(signal.ITIMER_REAL, _RESEND_SECONDS, _RESEND_SECONDS)
+        self._is_in_hook = False
 
-    def _ask_again(self) -> None:
-        """
-        Until it is taken, one signal after the other; or until they are taken by somebody else.
-        """
-        while not self.asked:
-            time.sleep(_AGAIN_SECONDS)
-            self._has_come = False
-            os.kill(os.getpid(), signal.SIGTERM)
-            # No event or lock: a handler that waits for one may have interrupted who has it.
-            for _ in range(_LOOKS):
-                if self._has_come:
-                    break
-                time.sleep(_LOOK_SECONDS)
-            else:
-                return
-
-    def _take(self, _number: int, _frame: FrameType | None) -> None:
-        # A second one must not break off what the first one has begun to undo. And what is raised
-        # where a lost one is told would be lost itself.
-        is_taken = not self.asked and not self._is_losing
-        self.asked |= is_taken
-        self._has_come = True
-        if is_taken:
-            raise Stopped
+    def _resend(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._is_in_hook:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self.asked = False
+            signal.raise_signal(signal.SIGTERM)

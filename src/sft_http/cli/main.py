@@ -14,20 +14,20 @@ from sft_http.cli.early_stop import EarlyStop, Stopped
 
 _OPERATORS: Final = {
     "serve": ("sft_http.ops.serve", "Run the service."),
-    "keys": ("sft_http.ops.keys", "See and change the keys that protect what is stored."),
-    "migrate": ("sft_http.ops.migrate", "Bring the database schema up to date."),
-    "doctor": ("sft_http.ops.doctor", "Check that everything stored is whole."),
-    "sweep": ("sft_http.ops.sweep", "Remove what is left unfinished."),
+    "keys": ("sft_http.ops.keys", "List and change the keys that wrap stored secrets."),
+    "migrate": ("sft_http.ops.migrate", "Update the database schema."),
+    "doctor": ("sft_http.ops.doctor", "Check the integrity of everything stored."),
+    "sweep": ("sft_http.ops.sweep", "Remove unfinished and expired data."),
 }
 
 
-# Of another one a stop is a failure: it has not done what it was asked to do.
+# For every other command a stop is a failure: its work is not done.
 _STOPPABLE: Final = frozenset({"serve"})
 
 
 class LazyGroup(click.Group):
     """
-    A group that imports an operator's command only when it is named: help stays quick and light.
+    A group that imports an operator's command only when it is named, so that help needs no server package.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -37,7 +37,7 @@ class LazyGroup(click.Group):
         if cmd_name not in _OPERATORS:
             return super().get_command(ctx, cmd_name)
         if cmd_name in _STOPPABLE:
-            # To import it takes most of a start's time.
+            # Before the import, which takes most of a start's time.
             ctx.ensure_object(EarlyStop).heed()
         module, _ = _OPERATORS[cmd_name]
         command: click.Command = importlib.import_module(module).command
@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="sft")
 def sft() -> None:
     """
-    Secure File Transfer: an encrypted vault, and links to hand files to others.
+    Secure File Transfer: an encrypted vault, and links that share its files.
     """
 
 

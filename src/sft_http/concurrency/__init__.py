@@ -1,3 +1,3 @@
 """
-Which call may run, wait or hold memory.
+Limits on running calls, on waiting calls and on memory.
 """

@@ -1,7 +1,7 @@
 """
-What a worker gives to transfers at most: places for uploads, turns at a thread, memory for what is on its way.
+A worker's limits for transfers: uploads, concatenations, memory for bytes in transit.
 
-What is not said to be for threads belongs to the event loop's, and needs no lock.
+Classes that do not say otherwise are not thread-safe: their methods run on the event loop, without locks.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from sft_http.concurrency.semaphore import Slots
 from sft_http.concurrency.upload_admission import UploadPlaces
 
 LEAST_BUFFER: Final = 64 << 10
-"""How many bytes every upload may gather, however little memory is left."""
+"""The bytes that every upload may buffer, even if the budget is used up."""
 LEAST_PIECE: Final = 64 << 10
-"""How many bytes of it come at once then."""
+"""The size of a part in that case, in bytes."""
 
 
 @attrs.define
 class Memory:
     """
-    Bytes that buffers may have together.
+    A budget of bytes for all buffers of a worker.
     """
 
     limit: int
@@ -35,7 +35,7 @@ class Memory:
 
     def take(self, count: int) -> bool:
         """
-        Take so many more bytes if there are as many left; tells whether it did.
+        Reserve `count` bytes if the budget has them left; return whether it did.
         """
         if self.taken + count > self.limit:
             return False
@@ -44,20 +44,20 @@ class Memory:
 
     def insist(self, count: int) -> None:
         """
-        Take so many bytes even if there are none left: for the little without which nothing goes on.
+        Reserve `count` bytes even beyond the budget: for the minimum without which a transfer cannot continue.
         """
         self.taken += count
 
     def give_back(self, count: int) -> None:
         """
-        Let others have what was taken.
+        Release reserved bytes.
         """
         self.taken -= count
 
     @contextmanager
     def lent(self, count: int) -> Iterator[int]:
         """
-        Bytes for as long as the block runs: so many, or what is left of them; a little is always to be had.
+        Reserve up to `count` bytes while the block runs: what the budget has left, but at least `LEAST_BUFFER`.
         """
         lent = max(min(count, LEAST_BUFFER), min(count, self.limit - self.taken))
         self.insist(lent)
@@ -69,12 +69,12 @@ class Memory:
 
 class Droppable(Protocol):
     """
-    Whoever can do without what was read ahead.
+    A reader that can read discarded data again.
     """
 
     def drop(self) -> None:
         """
-        Forget it.
+        Discard the data that was read ahead.
         """
         ...
 
@@ -82,10 +82,10 @@ class Droppable(Protocol):
 @attrs.define
 class ReadAhead:
     """
-    What downloads have read and not sent, and keep while no thread works on it: `limit` bytes at most.
+    A budget of `limit` bytes for data that downloads have read and not yet sent, while no thread works on it.
 
-    What goes beyond makes those that wait longest drop theirs. For all threads: whoever has read
-    has it counted before anybody else can run, so that nothing waits uncounted, wherever it waits.
+    When it is exceeded, the readers that have waited longest discard their data. Thread-safe: a reader's data is
+    counted before any other code can run, so no data waits uncounted.
     """
 
     limit: int
@@ -95,13 +95,13 @@ class ReadAhead:
 
     def has_room(self, count: int) -> bool:
         """
-        Whether so many bytes more would make nobody drop any.
+        Whether `count` more bytes fit without discarding data of any reader.
         """
         return self.taken + count <= self.limit
 
     def keep(self, reader: Droppable, count: int) -> None:
         """
-        Count what a reader leaves here, who has nothing here; it may have to drop it from now on.
+        Count the data of a reader that has none counted; from now on it may be discarded.
         """
         with self._lock:
             self._kept[reader] = count
@@ -109,12 +109,12 @@ class ReadAhead:
             while self.taken > self.limit:
                 longest = next(iter(self._kept))
                 self.taken -= self._kept.pop(longest)
-                # Under the lock: who takes its own back finds all of it or nothing.
+                # Under the lock: after `take_back` a reader has all of its data or none.
                 longest.drop()
 
     def take_back(self, reader: Droppable) -> None:
         """
-        Let a reader go on with what it has here, if it has not dropped it: nobody makes it do so any more.
+        Stop counting a reader's data, unless it was discarded; from now on it cannot be discarded.
         """
         with self._lock:
             self.taken -= self._kept.pop(reader, 0)
@@ -123,7 +123,7 @@ class ReadAhead:
 @attrs.frozen
 class Limits:
     """
-    What one worker gives to transfers.
+    The limits of one worker for transfers.
     """
 
     uploads: UploadPlaces
@@ -134,7 +134,7 @@ class Limits:
     @classmethod
     def of(cls, settings: Settings) -> Limits:
         """
-        The limits that the settings say.
+        The limits in the settings.
         """
         memory = settings.transfer_memory_mib << 20
         return cls(
@@ -144,9 +144,9 @@ class Limits:
                 queue_limit=settings.queue_limit,
                 wait_seconds=settings.queue_wait_seconds,
             ),
-            # The other half of the threads is for those who wait for no more than a few bytes.
-            Slots("turn", max(1, settings.transfer_threads // 2), settings.queue_wait_seconds),
-            # What every upload may have in any case is set aside.
+            # The other half of the threads stays free for calls that process little data.
+            Slots("concatenation slot", max(1, settings.transfer_threads // 2), settings.queue_wait_seconds),
+            # The minimum of every upload is set aside.
             Memory(memory - (settings.max_uploads * LEAST_OF_AN_UPLOAD_KIB << 10)),
             ReadAhead(settings.read_ahead_mib << 20),
         )

@@ -1,5 +1,5 @@
 """
-How slow a client may be, in either direction, before it is given up.
+The minimum rate at which a client must send or receive.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import attrs
 @attrs.define(kw_only=True)
 class Pace:
     """
-    Watches one client that is waited for: how far it has fallen behind `bytes_per_second`.
+    Measures how far one client is behind `bytes_per_second`, while the server waits for it.
 
-    A client that moves nothing falls behind by a second each second; every byte makes up for a
-    little. Nobody gets ahead: a fast beginning buys no slow end.
+    A client that transfers nothing falls behind by one second per second; each byte reduces the lag. The lag
+    never falls below zero: a fast beginning does not permit a slow end.
     """
 
     patience_seconds: float
@@ -22,7 +22,7 @@ class Pace:
 
     def keeps_up(self, *, waited_seconds: float, moved_bytes: int) -> bool:
         """
-        Note a wait and what it brought; False once the client is behind by more than the patience.
+        Record a wait and the bytes transferred in it; False once the lag exceeds `patience_seconds`.
         """
         behind = self._behind_seconds + waited_seconds - moved_bytes / self.bytes_per_second
         self._behind_seconds = max(0.0, behind)

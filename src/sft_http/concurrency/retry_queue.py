@@ -1,13 +1,13 @@
 """
-What has to be made good and could not be just now: tried again until it is done.
+A queue of failed calls that are retried until they succeed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from threading import Event, Lock, Thread
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -16,60 +16,63 @@ from sft_core.errors import SftError
 
 log: Final = logging.getLogger("sft.retries")
 
+Call = Callable[[], None]
+
 
 @attrs.define
 class Retries:
     """
-    Calls that failed and are made again, all of them every `seconds`, on a thread that lives as long as any is owed.
+    Retries each call every `seconds` until it raises no `SftError`; one call at a time, on a thread pool.
 
-    They are few: what cannot be kept, beyond `limit` or when the process ends, a sweep finds by the rows.
+    At most `limit` calls are queued. Calls beyond the limit, and those left when the process ends, are not
+    retried: a sweep finds the same work by the rows. Not thread-safe: all methods run on the event loop.
     """
 
+    _in_thread: Callable[[Call], Awaitable[None]]
     seconds: float = 5.0
     limit: int = 10_000
-    _owed: deque[Callable[[], None]] = attrs.field(factory=deque, init=False)
-    _lock: Lock = attrs.field(factory=Lock, init=False)
-    _stopping: Event = attrs.field(factory=Event, init=False)
-    _thread: Thread | None = attrs.field(default=None, init=False)
+    _calls: deque[Call] = attrs.field(factory=deque, init=False)
+    _next: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
+    _round: asyncio.Task[None] | None = attrs.field(default=None, init=False)
 
-    def owe(self, call: Callable[[], None]) -> None:
+    def owe(self, call: Call) -> None:
         """
-        Make a call later, and again until it raises no more.
+        Queue a call; its first retry is due after `seconds`.
         """
-        with self._lock:
-            if self._stopping.is_set() or len(self._owed) >= self.limit:
-                return
-            self._owed.append(call)
-            if self._thread is None:
-                self._thread = Thread(target=self._run, name="sft-retries", daemon=True)
-                self._thread.start()
+        if len(self._calls) < self.limit:
+            self._calls.append(call)
+            self._schedule()
 
-    def close(self) -> None:
+    @property
+    def is_idle(self) -> bool:
         """
-        Try no more; what is under way ends first.
+        Whether no call is queued or running.
         """
-        self._stopping.set()
-        if (thread := self._thread) is not None:
-            thread.join()
+        return self._next is None
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self.seconds):
-            for _ in range(len(self._owed)):
-                call = self._owed.popleft()
-                if not self._stopping.is_set() and not _succeeds(call):
-                    self._owed.append(call)
-            with self._lock:
-                if not self._owed:
-                    self._thread = None
-                    return
+    def _schedule(self) -> None:
+        # A timer, not a sleeping task: an event loop that is closing drops it without a warning.
+        if self._next is None:
+            self._next = asyncio.get_running_loop().call_later(self.seconds, self._begin_round)
 
+    def _begin_round(self) -> None:
+        self._round = asyncio.get_running_loop().create_task(self._retry_all())
 
-def _succeeds(call: Callable[[], None]) -> bool:
-    try:
-        call()
-    except SftError:
-        return False
-    except Exception:
-        # No other try would end otherwise.
-        log.exception("something owed could not be made good")
-    return True
+    async def _retry_all(self) -> None:
+        for _ in range(len(self._calls)):
+            call = self._calls.popleft()
+            if not await self._succeeds(call):
+                self._calls.append(call)
+        self._next = None
+        if self._calls:
+            self._schedule()
+
+    async def _succeeds(self, call: Call) -> bool:
+        try:
+            await self._in_thread(call)
+        except SftError:
+            return False
+        except Exception:
+            # A defect: further attempts would fail the same way.
+            log.exception("a queued call failed unexpectedly and is not retried")
+        return True

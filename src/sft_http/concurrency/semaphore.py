@@ -1,5 +1,5 @@
 """
-So much at once of what there is little of, and who waits for it.
+A semaphore with a time limit on waiting.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from sft_core.errors import Busy
 @attrs.define
 class Slots:
     """
-    So many at once, `limit` of them; whoever waits longest is next.
+    At most `limit` holders at a time, first come, first served.
 
-    One who may be refused waits for `wait_seconds` at most. All of it belongs to the event loop's thread.
+    A refusable caller waits for at most `wait_seconds`. Not thread-safe: all methods run on the event loop.
     """
 
     name: str
@@ -32,7 +32,10 @@ class Slots:
 
     async def take(self, *, refusable: bool = True) -> None:
         """
-        Wait for one; `Busy` if one who is `refusable` gets none in time.
+        Acquire a slot.
+
+        Raises:
+            Busy: the caller is `refusable` and no slot became free in time.
         """
         try:
             async with asyncio.timeout(self.wait_seconds if refusable else None):
@@ -42,14 +45,14 @@ class Slots:
 
     def give_back(self) -> None:
         """
-        Let the next one have it.
+        Release a slot to the next waiting caller.
         """
         self._free.release()
 
     @asynccontextmanager
     async def taken(self, *, refusable: bool = True) -> AsyncIterator[None]:
         """
-        Have one for as long as the block runs; `Busy` as from `take`.
+        Hold a slot while the block runs; raises `Busy` as `take` does.
         """
         await self.take(refusable=refusable)
         try:

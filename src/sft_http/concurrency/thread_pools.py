@@ -1,10 +1,9 @@
 """
-Bounded lanes between the event loop and the synchronous core.
+Bounded thread pools between the event loop and the synchronous core.
 
-The loop talks to all clients; the core blocks. Each kind of blocking work has a lane of its own,
-so that a hundred sign-ins that wait for Argon2 do not hold up a listing, and a listing does not
-hold up the bytes of a transfer. A lane has a fixed number of threads and a bounded queue: what
-finds the queue full is answered "busy" at once instead of waiting without end.
+The event loop handles all clients; the core blocks. Each kind of blocking work has a pool of its own, so that a
+hundred sign-ins that wait for Argon2 do not delay a listing, and a listing does not delay the bytes of a transfer.
+A pool has a fixed number of threads and a bounded queue: a call that finds the queue full fails with `Busy` at once.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ T = TypeVar("T")
 
 def _processors() -> int:
     """
-    How many processors this process may use.
+    The number of processors that this process may use.
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -37,10 +36,10 @@ def _processors() -> int:
 @attrs.define
 class Lane:
     """
-    Runs blocking calls on `threads` threads; at most `queue_limit` more may wait for one.
+    Runs blocking calls on `threads` threads; at most `queue_limit` further calls wait for a thread.
 
-    None that finds no thread free waits longer than `wait_seconds`, if that is given: then it is
-    refused, and never begun. Beyond as many as there are `processors` nobody is helped.
+    A call that waits longer than `wait_seconds`, if that is given, is rejected and never begun. `help` starts no
+    call beyond the number of `processors`.
     """
 
     name: str
@@ -58,28 +57,31 @@ class Lane:
 
     async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Run the call on a thread of this lane; `Busy` if too many wait already, or it waits too long.
+        Run the call on a thread of this pool.
+
+        Raises:
+            Busy: the queue is full, or no thread became free in time; the call was not begun.
         """
         if self._under_way >= self.threads + self.queue_limit:
-            raise Busy(f"lane {self.name!r} is full")
+            raise Busy(f"thread pool {self.name!r} is full")
         return await self._run(partial(call, *args, **kwargs), self.wait_seconds)
 
     async def insist(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Run the call however many wait: for cleaning up, which must not be refused.
+        Run the call without limits on the queue or the wait: for clean-up, which must not be rejected.
 
-        Whoever is cancelled while the call runs is told so when it has ended: a call that has
-        begun is never left behind working on things that its caller takes for finished.
+        If the caller is cancelled while the call runs, the cancellation takes effect when the call has ended: no call
+        continues to work on an object that its caller considers finished.
         """
         return await self._run(partial(call, *args, **kwargs), None)
 
     def help(self, call: Callable[[], T]) -> Future[T] | None:
         """
-        Have an idle thread run a part of another one's work; None if there is none. For any thread.
+        Run a part of another thread's work on an idle thread; None if there is none. Thread-safe.
 
-        Nor is there help once every processor has a call: it would take from others what it gives.
-        Whoever needs the result may find that it has not been begun, and should take it back then
-        (`cancel`) and do it: so nobody waits for a thread that waits.
+        Also None if every processor already runs a call: one more would slow the others down. A caller that needs the
+        result of a call that has not begun should `cancel` it and run it itself, so that no thread waits for a
+        waiting thread.
         """
         with self._lock:
             if self._under_way + self._helping >= min(self.threads, self.processors):
@@ -99,19 +101,22 @@ class Lane:
 
     def _queued(self, call: Callable[[], T]) -> Future[T]:
         """
-        Have a thread run the call when one is free; `Busy` if the lane is closed or the system gives no thread.
+        Queue the call for the next free thread.
 
-        Then it is never run: the executor queues a call before it starts a thread for it, and keeps
-        the call if that fails, so that another thread would come to it later.
+        The executor queues a call before it starts a thread, and keeps the call if that fails. The call is cancelled
+        then, so that no other thread runs it later.
+
+        Raises:
+            Busy: the pool is closed, or the system starts no thread; the call is never run.
         """
         queued: Future[T] = Future()
         try:
             running = self._executor.submit(_run, call, queued)
         except RuntimeError as error:
             if queued.cancel():
-                raise Busy(f"lane {self.name!r} has no thread: {error}") from None
+                raise Busy(f"thread pool {self.name!r} has no thread: {error}") from None
         else:
-            # By `close`, which knows of its own future only.
+            # `close` cancels only the executor's future.
             running.add_done_callback(lambda done: done.cancelled() and queued.cancel())
         return queued
 
@@ -127,9 +132,9 @@ class Lane:
         try:
             if wait_seconds is not None and self._under_way + self._helping > self.threads:
                 await asyncio.wait([future], timeout=wait_seconds)
-                # A call that has begun cannot be taken back, and is waited for.
+                # A call that has begun cannot be cancelled.
                 if not future.done() and queued.cancel():
-                    raise Busy(f"lane {self.name!r} had no thread free in time")
+                    raise Busy(f"no thread of pool {self.name!r} became free in time")
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await _over(future)
@@ -137,28 +142,28 @@ class Lane:
 
     def close(self) -> None:
         """
-        Wait for the calls under way and end the threads.
+        Wait for the running calls and end the threads; queued calls are cancelled.
         """
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _run(call: Callable[[], T], queued: Future[T]) -> None:
     """
-    Run a call, unless it was taken back, and tell its outcome.
+    Run a call, unless it was cancelled, and store its outcome in the future.
     """
     try:
         if queued.set_running_or_notify_cancel():
             queued.set_result(call())
-    except BaseException as error:  # noqa: BLE001 (whatever it is, it is for whoever asked)
+    except BaseException as error:  # noqa: BLE001 (every error belongs to the caller)
         queued.set_exception(error)
     finally:
-        # The error's traceback keeps this frame, which must not keep the error, or what the call holds.
+        # The error's traceback references this frame, which must not reference the error or the call's objects.
         del call, queued
 
 
 async def _over(future: asyncio.Future[T]) -> None:
     """
-    Wait until the future is done, whatever comes; its outcome no longer matters to anybody.
+    Wait until the future is done, despite further cancellations; its outcome is discarded.
     """
     while not future.done():
         try:
@@ -171,10 +176,9 @@ async def _over(future: asyncio.Future[T]) -> None:
 
 class Lanes:
     """
-    One lane a kind of work: `control` for rows, `hashing` for passwords, `bytes` for the blob store.
+    One thread pool per kind of work: `control` for the database, `hashing` for passwords, `bytes` for the blob store.
 
-    So a store that hangs holds up nobody who does not need it. What transfers may have beside
-    threads, `limits` says.
+    So an unresponsive blob store delays only transfers. `limits` are the other limits of transfers.
     """
 
     def __init__(
@@ -192,12 +196,11 @@ class Lanes:
         self.hashing = Lane("hashing", hash_threads, queue_limit, hash_wait_seconds)
         self.bytes = Lane("bytes", transfer_threads, queue_limit, queue_wait_seconds)
         self.limits = limits
-        self.retries = Retries()
+        self.retries = Retries(self.bytes.insist)
 
     def close(self) -> None:
         """
-        End every lane.
+        Close every pool.
         """
         for lane in (self.control, self.hashing, self.bytes):
             lane.close()
-        self.retries.close()

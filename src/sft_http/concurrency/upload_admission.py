@@ -1,7 +1,7 @@
 """
-Places for uploads: so many are received at once, each upload by one request.
+Admission of uploads: a limit on uploads in progress, and one writer per upload.
 
-All of it belongs to the event loop's thread, so nothing here needs a lock.
+Not thread-safe: all methods run on the event loop, so there are no locks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sft_http.errors import TooManyUploads
 @attrs.define(eq=False)
 class Stay:
     """
-    One request in a place, which it shares for a moment with those that it overtakes, or that overtake it.
+    A request's permit to receive an upload, shared with the requests that it preempts or that preempt it.
     """
 
     _beside: set[Stay]
@@ -30,19 +30,21 @@ class Stay:
     _wait_seconds: float
     _is_over: bool = attrs.field(default=False, init=False)
     number: int = attrs.field(default=0, init=False)
-    """Which writer of the upload it is; the greatest has it."""
+    """The fencing token of this writer; the greatest one owns the upload."""
     has_left: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    """Set when nothing of it is under way any more."""
+    """Set when the request has no operation in progress."""
 
     async def overtake(self, number: int) -> None:
         """
-        Go on as the writer of this number: earlier ones are ended at their next wait, and waited for.
+        Continue as the writer with this fencing token: cancel earlier writers at their next wait, and wait for them.
 
-        `UploadTakenOver` if a later one is there already, `Busy` if an earlier one does not end in time.
+        Raises:
+            UploadTakenOver: a writer with a greater fencing token exists.
+            Busy: an earlier writer does not end within the time limit.
         """
         if any(other.number > number for other in self._beside):
             raise UploadTakenOver
-        # One of them may be waiting here itself: then those before it are still there, too.
+        # An earlier writer may itself be waiting here, so the writers before it are still in the set.
         earlier = list(self._beside)
         self.number = number
         self._beside.add(self)
@@ -53,11 +55,11 @@ class Stay:
                 for other in earlier:
                     await other.has_left.wait()
         except TimeoutError:
-            raise Busy("the request that had the upload before did not end in time") from None
+            raise Busy("the previous request on this upload did not end in time") from None
 
     def end(self) -> None:
         """
-        Cut it off at its next wait: it has been overtaken.
+        Cancel this request at its next wait, because a later writer has preempted it.
         """
         if not self._is_over:
             self._is_over = True
@@ -65,7 +67,7 @@ class Stay:
 
     def leave(self) -> None:
         """
-        Be overtaken no more, and let those who wait for it go on.
+        End the permit, and let the requests that wait for it continue.
         """
         self._is_over = True
         self._beside.discard(self)
@@ -75,7 +77,7 @@ class Stay:
 @attrs.define(eq=False)
 class _Place:
     """
-    A place that is taken: by how many requests, and who of them has had the upload.
+    One admitted upload: the number of its requests, and their permits that have become writers.
     """
 
     requests: int = 0
@@ -85,13 +87,13 @@ class _Place:
 @attrs.define
 class UploadPlaces:
     """
-    So many bodies of files are received at once, `limit` in all and `user_limit` of one user.
+    Admits at most `limit` uploads at a time, and at most `user_limit` of one user.
 
-    One more waits in turn for a place, for `wait_seconds` at most, and before its body is read.
-    Who waits counts for the user, so that nobody fills the queue for others.
+    A further upload waits in a queue for at most `wait_seconds`, before its body is read. Waiting uploads count
+    towards `user_limit`, so that one user cannot fill the queue.
 
-    Requests that go on with one upload have one place together, so that whoever comes to do better
-    than one that hangs is not refused because of it. Only the latest of them reads its body.
+    Requests that continue the same upload count once, so that a client can replace a request that hangs. Only the
+    latest of them reads its body.
     """
 
     limit: int = attrs.field()
@@ -105,14 +107,17 @@ class UploadPlaces:
 
     @_free.default
     def _all_of_them(self) -> Slots:
-        return Slots("place for an upload", self.limit, self.wait_seconds)
+        return Slots("upload permit", self.limit, self.wait_seconds)
 
     @asynccontextmanager
     async def taken_by(self, user: UserId, upload: FileId | None = None) -> AsyncIterator[Stay]:
         """
-        Hold a place for as long as the block runs; `TooManyUploads` or `Busy` if there is none.
+        Hold a permit while the block runs.
 
-        `UploadTakenOver` comes out of the block of whoever is overtaken at this user's `upload`.
+        Raises:
+            TooManyUploads: the user has the maximum number of uploads in progress.
+            Busy: the queue is full, or no upload ended in time.
+            UploadTakenOver: from within the block, when a later request preempts this one at the same `upload`.
         """
         key = object() if upload is None else (user, upload)
         place = await self._entered(user, key)
@@ -130,7 +135,7 @@ class UploadPlaces:
         if key not in self._places:
             await self._enter(user)
             if key in self._places:
-                # Another one for the same upload has come in meanwhile.
+                # Another request for the same upload was admitted during the wait.
                 self._leave(user)
             else:
                 self._places[key] = _Place()
@@ -140,7 +145,7 @@ class UploadPlaces:
         if self._of_user[user] >= self.user_limit:
             raise TooManyUploads
         if self._under_way >= self.limit + self.queue_limit:
-            raise Busy("too many uploads wait already")
+            raise Busy("too many uploads are waiting")
         self._under_way += 1
         self._of_user[user] += 1
         try:

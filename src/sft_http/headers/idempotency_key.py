@@ -1,5 +1,5 @@
 """
-Requests that say by a header that they may be sent twice (draft-ietf-httpapi-idempotency-key-header).
+The Idempotency-Key header (draft-ietf-httpapi-idempotency-key-header).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from sft_core.errors import InvalidInput
 from sft_core.sharing.idempotency import IdempotencyKey
 from sft_http.errors import InvalidIdempotencyKey
 
-# A string as RFC 9651, section 3.3.3, spells it; or a bare word, as many clients send it. Two
-# headers are joined by a comma, so a word has none.
+# A string as in RFC 9651, section 3.3.3, or a bare word, as many clients send it. Repeated headers
+# are joined by a comma, so a bare word has none.
 _STRING: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _WORD: Final = re.compile(r'[^",\\]+')
 _ESCAPED: Final = re.compile(r'\\(["\\])')
@@ -22,9 +22,10 @@ _ESCAPED: Final = re.compile(r'\\(["\\])')
 
 def key_of(req: Request) -> IdempotencyKey | None:
     """
-    The key of a request's `Idempotency-Key`; None if it has no such header.
+    The key in a request's `Idempotency-Key` header; None if the header is absent.
 
-    `InvalidIdempotencyKey` for one that is malformed, empty or too long, and for more than one.
+    Raises:
+        InvalidIdempotencyKey: the key is malformed, empty or too long, or the header is repeated.
     """
     text = req.get_header("Idempotency-Key")
     if text is None:

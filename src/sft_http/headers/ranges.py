@@ -1,5 +1,5 @@
 """
-Byte ranges and conditions of requests for a file (RFC 9110, sections 13 and 14).
+Byte ranges and conditional requests (RFC 9110, sections 13 and 14).
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import attrs
 
 from sft_core.values import ByteRange
 
-# Numbers of more digits than Python reads at once are not understood, like any other nonsense.
+# A number with more digits than `int()` accepts does not match, and its header is ignored as malformed.
 _SINGLE: Final = re.compile(r"bytes=[ \t]*([0-9]{0,1000})-([0-9]{0,1000})[ \t]*", flags=re.ASCII | re.IGNORECASE)
 _ETAGS: Final = re.compile(r'[ \t]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*')
 
 
 class UnsatisfiableRangeError(Exception):
     """
-    The range is well-formed and holds not one byte of the file: 416.
+    A well-formed range that contains no byte of the file: 416.
     """
 
 
 def requested_range(header: str | None, size: int) -> ByteRange | None:
     """
-    The one range that a Range header asks for, within a file of `size` bytes; None means all.
+    The range that a Range header requests of a file of `size` bytes; None means the whole file.
 
-    A header we do not understand (another unit, several ranges, malformed, ending before it
-    starts) is ignored, as section 14.2 allows. `UnsatisfiableRangeError` if no byte is in range.
+    A header with another unit, several ranges, malformed syntax or an end before its start is ignored, as
+    section 14.2 allows.
+
+    Raises:
+        UnsatisfiableRangeError: the range contains no byte of the file.
     """
     match = _SINGLE.fullmatch(header or "")
     if match is None or match.groups() == ("", ""):
@@ -48,9 +51,10 @@ def requested_range(header: str | None, size: int) -> ByteRange | None:
 @attrs.frozen(kw_only=True)
 class Conditions:
     """
-    The conditional headers of a request; we send strong validators and no dates.
+    The conditional headers of a request.
 
-    So conditions on dates are ignored, as section 13.1 asks of a resource without one.
+    Responses carry a strong ETag and no Last-Modified, so conditions on dates are ignored, as section 13.1
+    requires of a resource without a date.
     """
 
     if_match: str | None = None
@@ -59,7 +63,7 @@ class Conditions:
 
     def fails_precondition(self, etag: str) -> bool:
         """
-        Whether If-Match names other versions only: 412.
+        Whether If-Match names only other versions: 412.
         """
         return self.if_match is not None and not _names(self.if_match, etag, weakly=False)
 
@@ -71,14 +75,14 @@ class Conditions:
 
     def allows_range(self, etag: str) -> bool:
         """
-        Whether a Range may be honoured: there is no If-Range, or it names this version strongly.
+        Whether Range applies: If-Range is absent or names this version with a strong ETag.
         """
         return self.if_range is None or self.if_range.strip() == f'"{etag}"'
 
 
 def _names(header: str, etag: str, *, weakly: bool) -> bool:
     """
-    Whether a list of entity tags, or `*`, names this one.
+    Whether a list of entity tags, or `*`, contains this one.
     """
     if header.strip() == "*":
         return True

@@ -1,5 +1,5 @@
 """
-What the headers of tus 1.0.0 say (https://tus.io/protocols/resumable-upload), read strictly.
+Header fields of tus 1.0.0 (https://tus.io/protocols/resumable-upload), parsed strictly.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ EXTENSIONS: Final = (
     "concatenation",
 )
 ALGORITHMS: Final = ("sha1", "sha256", "sha512", "md5")
-"""What a checksum may be made with. None of them protects from an attacker here: they find accidents."""
+"""Checksum algorithms. They detect transmission errors; none of them protects against an attacker here."""
 
 MEDIA_TYPE: Final = "application/offset+octet-stream"
 MAX_METADATA: Final = 4096
-"""How many characters of metadata are kept."""
+"""The maximum length of Upload-Metadata, in characters."""
 
 _WHOLE: Final = re.compile(r"[0-9]{1,19}", flags=re.ASCII)
 _KEY: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
@@ -43,18 +43,18 @@ _PIECE_NAME: Final = FileName.parse("partial")
 
 class Digest(Protocol):
     """
-    Takes bytes as they come and tells their checksum.
+    An incremental checksum.
     """
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None:
         """
-        Take the next bytes.
+        Add the next bytes.
         """
         ...
 
     def digest(self) -> bytes:
         """
-        The checksum of what has been taken.
+        The checksum of the bytes added so far.
         """
         ...
 
@@ -62,7 +62,7 @@ class Digest(Protocol):
 @attrs.frozen
 class Checksum:
     """
-    What the bytes of one request must come to.
+    The checksum that the body of one request must have.
     """
 
     algorithm: str
@@ -70,25 +70,31 @@ class Checksum:
 
     def begin(self) -> Digest:
         """
-        Something to take the bytes with.
+        Start an incremental checksum.
         """
         return hashlib.new(self.algorithm, usedforsecurity=False)
 
 
 def whole(name: str, text: str | None) -> int | None:
     """
-    A header that is a whole number of at most 63 bits; None if it is absent.
+    A header that contains a whole number below 2^63; None if it is absent.
+
+    Raises:
+        MalformedRequest: the header contains anything else.
     """
     if text is None:
         return None
     if not _WHOLE.fullmatch(text) or int(text) >= 2**63:
-        raise MalformedRequest(f"{name} must be a whole number.")
+        raise MalformedRequest(f"{name} must be a whole number from 0 to {2**63 - 1}.")
     return int(text)
 
 
 def length_of(length: str | None, deferred: str | None) -> int | None:
     """
-    The announced length; None if the client will say it later. Exactly one of the two headers must stand there.
+    The length that a creation announces; None if Upload-Defer-Length announces it for later.
+
+    Raises:
+        MalformedRequest: a header is malformed, or not exactly one of the two is present.
     """
     if deferred is not None and deferred != "1":
         raise MalformedRequest("Upload-Defer-Length must be 1.")
@@ -99,22 +105,28 @@ def length_of(length: str | None, deferred: str | None) -> int | None:
 
 def checksum_of(text: str | None) -> Checksum | None:
     """
-    The checksum that a request brings of its own body.
+    The checksum in an Upload-Checksum header; None if the header is absent.
+
+    Raises:
+        MalformedRequest: the algorithm is not supported, or the value is not a checksum of that algorithm.
     """
     if text is None:
         return None
     algorithm, _, encoded = text.partition(" ")
     if algorithm not in ALGORITHMS:
-        raise MalformedRequest("Upload-Checksum names an algorithm that is not supported.")
+        raise MalformedRequest(f"Upload-Checksum must use one of: {', '.join(ALGORITHMS)}.")
     checksum = Checksum(algorithm, _decoded("Upload-Checksum", encoded))
     if len(checksum.expected) != len(checksum.begin().digest()):
-        raise MalformedRequest("Upload-Checksum is not as long as its algorithm makes it.")
+        raise MalformedRequest("Upload-Checksum has the wrong length for its algorithm.")
     return checksum
 
 
 def concatenation_of(text: str | None, *, folder: str) -> tuple[UploadKind, tuple[FileId, ...]]:
     """
-    What an upload becomes and, for a final one, of what: uploads in `folder`, by path or by whole URL.
+    The kind of an upload and, for a final one, its partial uploads, which Upload-Concat names by path or URL.
+
+    Raises:
+        MalformedRequest: the header is malformed, or names a URL outside `folder`.
     """
     if text is None:
         return UploadKind.WHOLE, ()
@@ -125,19 +137,19 @@ def concatenation_of(text: str | None, *, folder: str) -> tuple[UploadKind, tupl
     for url in urls.split():
         before, _, last = url.rpartition("/")
         if not before.endswith(folder):
-            raise MalformedRequest("Upload-Concat names something that is no upload.")
+            raise MalformedRequest("Upload-Concat must name uploads of this service, by path or URL.")
         try:
             sources.append(FileId.parse(last))
         except InvalidInput:
-            raise MalformedRequest("Upload-Concat names something that is no upload.") from None
+            raise MalformedRequest("Upload-Concat must name uploads of this service, by path or URL.") from None
     if word != "final" or not sources:
-        raise MalformedRequest("Upload-Concat must be partial, or final with the uploads to put together.")
+        raise MalformedRequest("Upload-Concat must be `partial`, or `final;` and the URLs of the partial uploads.")
     return UploadKind.FINAL, tuple(sources)
 
 
 def concatenation(kind: UploadKind, sources: tuple[FileId, ...], *, folder: str) -> str:
     """
-    The header of what `concatenation_of` has read; empty for an upload that is neither.
+    The Upload-Concat header of an upload, as `concatenation_of` parses it; empty for a regular upload.
     """
     if kind is UploadKind.FINAL:
         return "final;" + " ".join(f"{folder}/{source}" for source in sources)
@@ -147,29 +159,36 @@ def concatenation(kind: UploadKind, sources: tuple[FileId, ...], *, folder: str)
 def metadata_of(text: str | None) -> dict[str, str]:
     """
     The pairs of an Upload-Metadata header; a key without a value has an empty one.
+
+    Raises:
+        MalformedRequest: the header is malformed, has more than 4096 characters, or repeats a key.
     """
     found: dict[str, str] = {}
     if len(text or "") > MAX_METADATA:
-        raise MalformedRequest(f"Upload-Metadata has more than {MAX_METADATA} characters.")
+        raise MalformedRequest(f"Upload-Metadata must have at most {MAX_METADATA} characters.")
     if text is None or not text.strip():
         return found
     for pair in text.split(","):
         key, _, encoded = pair.strip(" ").partition(" ")
         if not _KEY.fullmatch(key) or key in found:
-            raise MalformedRequest("Upload-Metadata must be pairs of a key, which stands once, and a value in base64.")
+            raise MalformedRequest("Upload-Metadata must be pairs of a key and a base64 value, each key once.")
         try:
             found[key] = _decoded("Upload-Metadata", encoded.strip(" ")).decode()
         except UnicodeDecodeError:
-            raise MalformedRequest("Upload-Metadata holds a value that is not UTF-8.") from None
+            raise MalformedRequest("Upload-Metadata must contain only UTF-8 values.") from None
     return found
 
 
 def asked(metadata: str | None, *, kind: UploadKind, length: int | None, sources: tuple[FileId, ...]) -> UploadRequest:
     """
-    The upload that a creation asks for, named and shared as its metadata says.
+    The upload that a creation requests, with the name, media type and share terms in its metadata.
 
-    Other keys than `filename` (or `name`), `filetype` (or `type`), `is_public`, `max_downloads` and
-    `expires_hours` are kept and mean nothing here. A partial upload needs no name.
+    The keys are `filename` (or `name`), `filetype` (or `type`), `is_public`, `max_downloads` and
+    `expires_hours`; others are stored without effect. A partial upload needs no name.
+
+    Raises:
+        MalformedRequest: the metadata is malformed.
+        InvalidInput: a value is missing or invalid; it names the key.
     """
     found = metadata_of(metadata)
     given = found.get("filename", found.get("name"))
@@ -211,4 +230,4 @@ def _decoded(name: str, text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise MalformedRequest(f"{name} holds something that is not base64.") from None
+        raise MalformedRequest(f"{name} must be base64.") from None

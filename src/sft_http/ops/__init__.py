@@ -1,3 +1,3 @@
 """
-Operators' commands.
+Commands for operators.
 """

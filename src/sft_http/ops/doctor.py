@@ -1,5 +1,5 @@
 """
-`sft doctor`: whether everything that is stored is whole, and what can be mended without risk.
+`sft doctor`: check the integrity of stored data, and repair what risks no file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sft_core.maintenance.integrity_check import Sample, Seen
 from sft_http.ops.options import CONFIGURATION_EXIT, read_settings, tells_errors, with_settings
 
 FINDINGS_EXIT = 1
-"""The exit status when something is wrong that has not been repaired."""
+"""The exit status when a problem was found and not repaired."""
 
 
 class SampleType(click.ParamType[Sample]):
@@ -34,7 +34,7 @@ class SampleType(click.ParamType[Sample]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Sample:
         """
-        Read it, or tell what it should look like.
+        Parse the fraction, or fail with a sentence that shows its format.
         """
         if isinstance(value, Sample):
             return value
@@ -48,7 +48,7 @@ class SampleType(click.ParamType[Sample]):
 @attrs.define
 class Report:
     """
-    What has been checked and found; each line is told as it comes, unless all of it is to be JSON.
+    Checks and findings; each line is printed at once, unless the output is one JSON object.
     """
 
     tell: Callable[[str], object]
@@ -58,16 +58,16 @@ class Report:
 
     def check(self, check: Check) -> None:
         """
-        Note what has been checked.
+        Add a check.
         """
         self.checks.append(check)
         if check.code:
             self.seen.failures[check.code] += 1
-        self.tell(f"{'ok' if check.is_well else 'NOT WELL':<20} {check.name:<9} {check.detail}")
+        self.tell(f"{'ok' if check.is_well else 'FAILED':<20} {check.name:<9} {check.detail}")
 
     def finding(self, finding: Finding) -> None:
         """
-        Note what is wrong.
+        Add a finding.
         """
         self.findings.append(finding)
         repaired = " (repaired)" if finding.is_repaired else ""
@@ -75,7 +75,7 @@ class Report:
 
     def is_well(self, checks: Iterable[Check]) -> bool:
         """
-        Note what has been checked; whether it makes sense to go on.
+        Add checks; return whether each of them could be completed, so that later steps make sense.
         """
         goes_on = True
         for check in checks:
@@ -86,7 +86,7 @@ class Report:
     @property
     def exit_status(self) -> int:
         """
-        2 if not everything could be looked at, 1 if something is wrong, else 0.
+        2 if not everything could be checked, 1 if a problem was found and not repaired, else 0.
         """
         if self.seen.failures:
             return CONFIGURATION_EXIT
@@ -95,27 +95,27 @@ class Report:
 
     def summary(self) -> str:
         """
-        The last line, for people.
+        The last lines of the text output.
         """
         repaired = sum(finding.is_repaired for finding in self.findings)
-        looked_at = f"{self.seen.files} files looked at, {self.seen.parts_read} parts read"
-        lines = [f"{looked_at}, {len(self.findings)} findings, {repaired} of them repaired"]
-        lines += [f"not everything was looked at: {code} ({times} times)" for code, times in self.seen.failures.items()]
+        checked = f"{self.seen.files} files checked, {self.seen.parts_read} parts read"
+        lines = [f"{checked}, {len(self.findings)} findings, {repaired} of them repaired"]
+        lines += [f"not everything was checked: {code} ({times} times)" for code, times in self.seen.failures.items()]
         return "\n".join(lines)
 
     def as_json(self) -> str:
         """
-        All of it as one object.
+        The whole report as one JSON object.
         """
         unwell = [check for check in self.checks if check.code]
-        told = {
-            "checks": [attrs.asdict(check, filter=attrs.filters.exclude("code")) for check in self.checks],
+        report = {
+            "checks": [{"name": check.name, "is_well": check.is_well, "detail": check.detail} for check in self.checks],
             "findings": [*map(_unwell, unwell), *map(_plain, self.findings)],
             "files": self.seen.files,
             "parts_read": self.seen.parts_read,
             "failures": self.seen.failures,
         }
-        return json.dumps(told)
+        return json.dumps(report)
 
 
 def _plain(finding: Finding) -> dict[str, object]:
@@ -133,22 +133,22 @@ def _unwell(check: Check) -> dict[str, object]:
 
 @click.command("doctor")
 @with_settings
-@click.option("--verify-data", is_flag=True, help="Read and authenticate what is stored, to the last byte.")
-@click.option("--sample", type=SampleType(), help="Of all parts read so many only, drawn by lot: 1/10.")
-@click.option("--repair", is_flag=True, help="Mend what can be mended without touching a sealed file.")
-@click.option("--json", "as_json", is_flag=True, help="Tell it as one JSON object.")
+@click.option("--verify-data", is_flag=True, help="Read and authenticate all stored content.")
+@click.option("--sample", type=SampleType(), help="Read only this fraction of the parts, chosen at random: 1/10.")
+@click.option("--repair", is_flag=True, help="Repair what can be repaired without changing a sealed file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @tells_errors
 def command(
     data: Path, env_file: Path | None, *, verify_data: bool, sample: Sample | None, repair: bool, as_json: bool
 ) -> None:
     """
-    Check settings, keys, servers and schema, then hold rows, parts, keys and quotas against each other.
+    Check settings, keys, servers and schema, then compare rows, parts, keys and quotas.
 
-    Ends with status 0 if everything is well or has been repaired, 1 if something is wrong, and 2 if
-    not everything could be looked at.
+    Exits with status 0 if no problem was found or every problem was repaired, with 1 if a problem was found, and
+    with 2 if not everything could be checked.
     """
     if sample is not None and not verify_data:
-        raise click.UsageError("--sample says how much --verify-data reads")
+        raise click.UsageError("--sample needs --verify-data")
     report = Report(tell=(lambda _line: None) if as_json else click.echo)
     try:
         settings = read_settings(data, env_file, make_keys=False)
@@ -157,9 +157,9 @@ def command(
         report.check(failed("settings", ConfigurationError(f"{error.filename or data}: {error.strerror}")))
     except SftError as error:
         report.check(failed("settings", error))
-    except Exception as error:  # noqa: BLE001 (a row can say anything, and whoever reads the report gets one even so)
+    except Exception as error:  # noqa: BLE001 (a damaged row can raise anything, and the report must still be complete)
         traceback.print_exc()
-        detail = f"the database holds something that cannot be understood ({type(error).__name__})"
+        detail = f"the database contains a value that cannot be read ({type(error).__name__})"
         report.check(failed("storage", DatabaseUnavailable(detail)))
     click.echo(report.as_json() if as_json else report.summary())
     raise SystemExit(report.exit_status)
@@ -167,9 +167,12 @@ def command(
 
 def examine(settings: Settings, report: Report, *, verify: Sample | None, repair: bool) -> None:
     """
-    Check everything, and note it in the report; what is raised is about the settings.
+    Run all checks and add them to the report.
 
-    Nothing is repaired where keys or store are not well: it may be the wrong database, or the wrong store.
+    Nothing is repaired if the check of keys or store fails: the database or the store may be the wrong one.
+
+    Raises:
+        SftError: a setting is wrong.
     """
     if not report.is_well(check_ground(settings)):
         return
@@ -177,7 +180,7 @@ def examine(settings: Settings, report: Report, *, verify: Sample | None, repair
         if not report.is_well(check_servers(settings, opened)):
             return
         if repair and not all(check.is_well for check in report.checks if check.name != "redis"):
-            report.tell("Nothing is repaired: what this service stands on is not well.")
+            report.tell("Nothing is repaired, because a check has failed.")
             repair = False
         try:
             for finding in opened.application.examine(verify=verify, repair=repair, seen=report.seen):

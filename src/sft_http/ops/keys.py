@@ -1,5 +1,5 @@
 """
-`sft keys`: the ring of keys that wrap what is stored, seen, grown, rotated and shrunk.
+`sft keys`: list, add, rotate and retire the keys of the key ring.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from sft_core.keys.model import SecretKind, StoredSecret
 from sft_http.ops.options import CONFIGURATION_EXIT, read_settings, tell, tells_errors, with_settings
 
 INCOMPLETE_EXIT: Final = 1
-"""The exit status when something stored still needs another key than the active one."""
+"""The exit status when a stored secret still needs a key other than the active one."""
 
 
 @click.group("keys")
 def command() -> None:
     """
-    See and change the keys that protect what is stored.
+    List and change the keys that wrap stored secrets.
 
-    The ring has one active key, which wraps what is new, and any number of earlier ones, which
-    open what they wrapped until it has been wrapped anew. No command shows a key.
+    The key ring has one active key, which wraps new secrets, and any number of earlier ones, which only unwrap until
+    their secrets have been re-wrapped. No command shows a key.
     """
 
 
@@ -39,11 +39,11 @@ def command() -> None:
 
 @command.command("list")
 @with_settings
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @tells_errors
 def list_keys(data: Path, env_file: Path | None, *, as_json: bool) -> None:
     """
-    Show every key of the ring, and how much of what is stored needs it.
+    List the keys of the ring, and how many stored secrets need each.
     """
     ring = keys.keys_of(read_settings(data, env_file, make_keys=False))
     click.echo(json.dumps({"keys": [_as_json(key) for key in ring]}, indent=2) if as_json else _as_table(ring))
@@ -86,17 +86,17 @@ def _state(key: RingKey) -> str:
 def _where(key: RingKey) -> str:
     places = [str(key.file)] if key.file else []
     places += ["the environment"] if key.in_environment else []
-    return " and ".join(places) or "nowhere: bring it back"
+    return " and ".join(places) or "missing: restore it"
 
 
 # --- add ---------------------------------------------------------------------------------------
 
 _BY_HAND: Final = """\
-Key {active} comes from the environment. To put another one in its place:
+Key {active} comes from the environment. To replace it:
   1. {make}
-  2. Add what ENCRYPTION_KEY is now to ENCRYPTION_KEYS_RETIRING, with a comma if there is one already,
+  2. Append the present ENCRYPTION_KEY to ENCRYPTION_KEYS_RETIRING, separated by a comma,
      and set ENCRYPTION_KEY to the new key.
-  3. Restart every service, and then run `sft keys rotate`."""
+  3. Restart every service, then run `sft keys rotate`."""
 
 
 @command.command("add")
@@ -105,30 +105,30 @@ Key {active} comes from the environment. To put another one in its place:
     "--write",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where keys come from the environment: write a new key into this new file, readable by you only.",
+    help="If ENCRYPTION_KEY comes from the environment: write a new key to this new file, readable only by you.",
 )
 @tells_errors
 def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
     """
-    Make a new key and make it the active one.
+    Create a new key and make it the active one.
 
-    The one before stays in the ring. Running services wrap under the new key from then on, without
-    a restart. Where ENCRYPTION_KEY comes from the environment, this tells what to set.
+    The previous key stays in the ring. Running services wrap under the new key from then on, without a restart. If
+    ENCRYPTION_KEY comes from the environment, the command prints what to set.
     """
     settings = read_settings(data, env_file, make_keys=False)
     active = keys.active_id(settings)
     if "ENCRYPTION_KEY" in settings.stood_in_for:
         if write is not None:
-            raise click.UsageError("--write is for an ENCRYPTION_KEY that comes from the environment.")
+            raise click.UsageError("--write needs an ENCRYPTION_KEY that comes from the environment.")
         before, after = keys.add(settings)
-        click.echo(f"Key {after} is the active one now, and {before} opens what it wrapped.")
-        click.echo("Running services use it from now on: run `sft keys rotate`.")
+        click.echo(f"Key {after} is now the active one; key {before} still unwraps.")
+        click.echo("Running services use it from now on. Run `sft keys rotate` next.")
         return
     if write is None:
-        click.echo(_BY_HAND.format(active=active, make="Make a key, for example by `sft keys add --write FILE`."))
+        click.echo(_BY_HAND.format(active=active, make="Create a key, for example with `sft keys add --write FILE`."))
         raise SystemExit(CONFIGURATION_EXIT)
     made = keys.write_key(write)
-    click.echo(_BY_HAND.format(active=active, make=f"{write} holds a new key, {made}: keep a copy."))
+    click.echo(_BY_HAND.format(active=active, make=f"{write} contains the new key {made}; keep a copy."))
 
 
 # --- rotate ------------------------------------------------------------------------------------
@@ -136,18 +136,18 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
 
 @command.command("rotate")
 @with_settings
-@click.option("--dry-run", is_flag=True, help="Open everything that would be wrapped anew, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Unwrap every secret that would be re-wrapped, and change nothing.")
 @click.option(
-    "--batch", type=click.IntRange(1, 5000), default=500, show_default=True, help="How many rows change at once."
+    "--batch", type=click.IntRange(1, 5000), default=500, show_default=True, help="The number of rows per transaction."
 )
 @tells_errors
 def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> None:
     """
-    Wrap everything stored anew, under the active key.
+    Re-wrap every stored secret under the active key.
 
-    Services may run meanwhile: they find that key in its file, or know it from their environment.
-    It may be stopped at any point, and goes on where it was when it is run again. Ends with status
-    1 if something could not be wrapped anew.
+    Services may run at the same time: they read that key from its file or have it in their environment. The command
+    may be stopped at any point and continues when it is run again. Exits with status 1 if a secret could not be
+    re-wrapped.
     """
     settings = read_settings(data, env_file, make_keys=False)
     earlier = [key for key in keys.keys_of(settings) if key.is_needed and not key.active]
@@ -162,7 +162,7 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
                     unopened += some.unopened
                     advance(some.rewrapped + len(some.unopened))
     numbers = ", ".join(f"{done[kind]} {words(kind)}" for kind in SecretKind)
-    click.echo(f"{'To be wrapped anew' if dry_run else 'Wrapped anew'}: {numbers}.")
+    click.echo(f"{'To be re-wrapped' if dry_run else 'Re-wrapped'}: {numbers}.")
     complete = _tell_what_is_left(settings, earlier, dict.fromkeys(unopened), dry_run=dry_run)
     if not complete:
         raise SystemExit(INCOMPLETE_EXIT)
@@ -172,41 +172,41 @@ def _tell_what_is_left(
     settings: Settings, before: list[RingKey], unopened: Mapping[StoredSecret, None], *, dry_run: bool
 ) -> bool:
     """
-    Say what could not be wrapped anew, and why; whether all of it could.
+    Print which secrets could not be re-wrapped, and why; return whether none is left.
     """
     for secret in unopened:
-        tell(f"the {secret.kind.value} of row {secret.id} does not open under key {secret.wrapped.key_id}")
+        tell(f"the {secret.kind.value} of row {secret.id} does not unwrap under key {secret.wrapped.key_id}")
     left = [key for key in (before if dry_run else keys.keys_of(settings)) if key.is_needed and not key.active]
     for key in left:
         _tell_why(key, _stuck(key, unopened), dry_run=dry_run)
     if dry_run:
-        click.echo("Nothing has been changed.")
+        click.echo("Nothing was changed.")
         return not unopened and not any(key.is_missing for key in left)
     if not left:
         keys.pass_on(settings)
         for key in before:
-            click.echo(f"Nothing needs key {key.id} any more: `sft keys retire {key.id}` takes it out of the ring.")
+            click.echo(f"Nothing needs key {key.id} any more: `sft keys retire {key.id}` removes it from the ring.")
     return not left
 
 
 def _tell_why(key: RingKey, stuck: Counter[SecretKind], *, dry_run: bool) -> None:
     """
-    Say why a key is needed; of a dry run only what would be the reason after a rotation too.
+    Print why a key is still needed; in a dry run only reasons that a rotation would not remove.
     """
     if key.is_missing:
-        tell(f"key {key.id} is missing from the ring, and {_numbers(key.needed_by)} need it: bring it back")
+        tell(f"key {key.id} is missing from the ring, and {_numbers(key.needed_by)} need it: restore it")
         return
     if stuck:
-        # Whoever runs it again meets the same rows.
-        tell(f"{_numbers(stuck)} do not open under key {key.id}, which they name: see `sft doctor`")
+        # Another run would find the same rows.
+        tell(f"{_numbers(stuck)} do not unwrap under key {key.id}, which they name: run `sft doctor`")
     others = Counter(key.needed_by) - stuck
     if others and not dry_run:
-        tell(f"{_numbers(others)} need key {key.id} still, because a service wraps under it: run this again")
+        tell(f"{_numbers(others)} still need key {key.id}, because a service wraps under it: rotate again")
 
 
 def _stuck(key: RingKey, unopened: Iterable[StoredSecret]) -> Counter[SecretKind]:
     """
-    How many of the secrets that need a key stay under it because they do not open.
+    The number of secrets, by kind, that stay under a key because they do not unwrap.
     """
     found = Counter(secret.kind for secret in unopened if secret.wrapped.key_id == key.id)
     return found & Counter(key.needed_by)
@@ -219,10 +219,10 @@ def _numbers(numbers: Mapping[SecretKind, int]) -> str:
 @contextmanager
 def _progress(length: int) -> Iterator[Callable[[int], None]]:
     """
-    Show how far it is: a bar on a terminal, a line for each tenth elsewhere.
+    Show the progress: a bar on a terminal, otherwise one line per tenth.
     """
     if sys.stdout.isatty():
-        with click.progressbar(length=length, label="Wrapping anew") as bar:
+        with click.progressbar(length=length, label="Re-wrapping") as bar:
             yield bar.update
         return
     done = tenths = 0
@@ -246,15 +246,14 @@ def _progress(length: int) -> Iterator[Callable[[int], None]]:
 @tells_errors
 def retire(data: Path, env_file: Path | None, key_id: str) -> None:
     """
-    Take a key out of the ring, if nothing stored needs it.
+    Remove an earlier key from the ring, unless a stored secret needs it.
 
-    From then on nothing can be wrapped under it: a service that has not been told of its successor
-    answers 503 where it would. A backup from before needs the key even so: its file is set aside
-    and not removed.
+    From then on the database refuses secrets wrapped under it: a service that does not have the new key responds
+    with 503 to requests that wrap one. Older backups still need the key, so its file is renamed and not removed.
     """
     retired = keys.retire(read_settings(data, env_file, make_keys=False), key_id)
     if retired.file is not None:
-        click.echo(f"Key {key_id} is out of the ring. It is kept in {retired.file}:")
-        click.echo("remove that file once every backup that needs it is gone.")
+        click.echo(f"Key {key_id} was removed from the ring. Its file is now {retired.file}:")
+        click.echo("delete it when no backup needs it any more.")
     if retired.in_environment:
-        click.echo(f"Nothing needs key {key_id}: take it out of ENCRYPTION_KEYS_RETIRING, wherever that is set.")
+        click.echo(f"Nothing needs key {key_id}: remove it from ENCRYPTION_KEYS_RETIRING, wherever that is set.")

@@ -1,5 +1,5 @@
 """
-`sft migrate`: the database schema, brought up to date or checked.
+`sft migrate`: update or check the database schema.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from sft_http.ops.options import read_settings, tell, tells_errors, with_setting
 
 @click.command("migrate")
 @with_settings
-@click.option("--check", is_flag=True, help="Change nothing; end with status 2 unless the schema is up to date.")
+@click.option("--check", is_flag=True, help="Change nothing; exit with status 2 unless the schema is up to date.")
 @tells_errors
 def command(data: Path, env_file: Path | None, *, check: bool) -> None:
     """
-    Bring the database schema up to date.
+    Update the database schema.
     """
     settings = read_settings(data, env_file, make_keys=not check)
     if not check:

@@ -1,5 +1,5 @@
 """
-What operators' commands share: where the settings come from, and how a wrong one is told.
+Options and error handling that the operators' commands share.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CONFIGURATION_EXIT = 2
-"""The exit status when a setting, a key or the schema is not as it must be."""
+"""The exit status when a setting, a key or the schema is wrong."""
 
 
 def with_settings(command: Callable[P, T]) -> Callable[P, T]:
     """
-    Give a command the options `--data` and `--env-file`.
+    Add the options `--data` and `--env-file` to a command.
     """
     data = click.option(
         "--data",
         type=click.Path(file_okay=False, path_type=Path),
         default=Path("sft-data"),
         show_default=True,
-        help="The folder of database, blobs and keys.",
+        help="The folder for database, blobs and keys.",
     )
     env_file = click.option(
         "--env-file",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="A file of settings below the environment; .env in this folder is read if it is there.",
+        help="A file of settings; the environment takes precedence. [default: .env, if it exists]",
     )
     return data(env_file(command))
 
 
 def read_settings(data: Path, env_file: Path | None, *, make_keys: bool = True) -> Settings:
     """
-    The settings by environment and file; keys are made on the first start, unless nothing may be.
+    Read the settings from environment and file; create missing keys on the first start if `make_keys`.
     """
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")
@@ -55,7 +55,7 @@ def read_settings(data: Path, env_file: Path | None, *, make_keys: bool = True) 
 
 def tell(sentence: str) -> None:
     """
-    Tell the operator something beside the command's output.
+    Print a sentence to standard error.
     """
     click.echo(f"sft: {sentence}", err=True)
 
@@ -63,7 +63,7 @@ def tell(sentence: str) -> None:
 @contextmanager
 def _told() -> Iterator[None]:
     """
-    Tell an error in one sentence and end with a status, without a traceback.
+    Print an error as one sentence, without a traceback, and exit with status 2.
     """
     try:
         yield
@@ -77,7 +77,7 @@ def _told() -> Iterator[None]:
 
 def tells_errors(command: Callable[P, T]) -> Callable[P, T]:
     """
-    Wrap a command so that what an operator must mend is told in one sentence.
+    Wrap a command so that it reports an error in one sentence and exits with status 2.
     """
 
     @wraps(command)

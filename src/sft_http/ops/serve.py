@@ -1,5 +1,5 @@
 """
-`sft serve`: the service, from nothing to listening in one step.
+`sft serve`: create what is missing and run the service.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
     """
     Run the service until SIGTERM or Ctrl-C.
 
-    Without settings it runs on its embedded default: SQLite and a folder under --data, with keys
-    made on the first start. Ends with status 2 if something is not configured as it must be.
+    Without settings it uses SQLite and a folder under --data, and creates its keys on the first start. Exits with
+    status 2 if the configuration is wrong.
     """
     stop = click.get_current_context().ensure_object(EarlyStop)
-    # Whatever is wrong with the settings or the port is told before the first key is made.
+    # Errors in the settings or the port are reported before the first key is created.
     read_settings(data, env_file, make_keys=False)
     with gunicorn_app.bound_socket(host, port) as bound:
         settings = read_settings(data, env_file)
@@ -48,9 +48,9 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
         text = greeting(settings, host=host, port=port, workers=allowed, wanted=workers)
 
         def announce() -> None:
-            # The server has taken over the signals: what came before it is not known to it.
+            # The server has replaced the signal handlers and has no record of earlier signals.
             stop.check()
-            # What it writes to may be full: the service is there all the same.
+            # A full standard output must not stop the service.
             with suppress(OSError):
                 click.echo(text)
 
@@ -58,12 +58,12 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
         try:
             gunicorn_app.run(settings, bound=bound, workers=allowed, when_ready=announce)
         finally:
-            _drop_what_found_no_room()
+            _discard_unwritten_output()
 
 
-def _drop_what_found_no_room() -> None:
+def _discard_unwritten_output() -> None:
     """
-    Let go of what a full standard output did not take: it would be written once more, and fail the process's end.
+    Discard output that a full disk did not accept: Python would write it again at exit, and fail.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -77,13 +77,13 @@ def _drop_what_found_no_room() -> None:
 _SESSIONS: Final = {
     "database": "in the database",
     "redis": "in the database, with Redis in front of it",
-    "memory": "in memory: a restart signs everybody out",
+    "memory": "in memory: a restart signs all users out",
 }
 
 
 def greeting(settings: Settings, *, host: str, port: int, workers: int, wanted: int) -> str:
     """
-    What the service uses and where to go next.
+    The summary at the start: database, sessions, blobs, keys, workers and URLs.
     """
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     lines = [
@@ -95,15 +95,15 @@ def greeting(settings: Settings, *, host: str, port: int, workers: int, wanted: 
         f"  workers   {workers}",
     ]
     if workers < wanted:
-        lines.append(f"            ({wanted} were asked for, but {_why_one(settings)})")
+        lines.append(f"            (not {wanted}: {_why_one(settings)})")
     lines += [f"  listening {url}", f"  try it    {url}/docs", f"            curl {url}/health"]
     return "\n".join(lines)
 
 
 def _why_one(settings: Settings) -> str:
     if settings.session_store == "memory":
-        return "sessions in memory are one process's only"
-    return "SQLite before 3.51.3 is safe for one writing process only"
+        return "sessions in memory are limited to one process"
+    return "with SQLite before 3.51.3 only one process may write"
 
 
 def _blobs(settings: Settings) -> str:

@@ -1,5 +1,5 @@
 """
-`sft sweep`: what is left unfinished, removed now.
+`sft sweep`: run one sweep.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from sft_http.ops.options import read_settings, tells_errors, with_settings
 
 @click.command("sweep")
 @with_settings
-@click.option("--dry-run", is_flag=True, help="Change nothing; tell what there is to be done.")
-@click.option("--json", "as_json", is_flag=True, help="Tell it as one JSON object.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; print what a sweep would do.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @tells_errors
 def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) -> None:
     """
-    Remove what is over: uploads that nobody goes on with, expired files, parts of no file, rows of the past.
+    Remove abandoned uploads, expired files, orphaned parts and expired rows.
 
-    A running server does so by itself, every SWEEP_INTERVAL_SECONDS. Both at once do no harm, but with
-    SQLite before 3.51.3 one process only may write: there this is refused beside a server, with
-    status 2, and only a dry run is not. Ends with status 1 if something could not be done now.
+    A running server does the same every SWEEP_INTERVAL_SECONDS, and both may run at once. With SQLite before 3.51.3
+    only one process may write: there the command exits with status 2 while a server runs, except for a dry run.
+    Exits with status 1 if a step failed; the next sweep retries it.
     """
     settings = read_settings(data, env_file, make_keys=False)
     check_schema(settings)
@@ -47,26 +47,26 @@ def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) 
 def _who_sweeps(settings: Settings) -> str:
     seconds = settings.sweep_interval_seconds
     if seconds:
-        return f"nothing was done, and if it is a running server, it sweeps by itself every {seconds:g} seconds"
+        return f"nothing was swept; if a server is running, it sweeps every {seconds:g} seconds"
     return (
-        "nothing was done, and a running server does not sweep by itself while SWEEP_INTERVAL_SECONDS is 0: "
-        "set it to more than that, or stop the server for this"
+        "nothing was swept, and a running server does not sweep while SWEEP_INTERVAL_SECONDS is 0: "
+        "set it to a positive number, or stop the server and repeat this command"
     )
 
 
 def told(swept: Swept, *, dry_run: bool) -> str:
     """
-    What a sweep has done, for people.
+    The result of a sweep as text.
     """
     lines = [
-        "Nothing was changed. There are:" if dry_run else "Swept:",
-        f"  uploads given up   {swept.given_up}",
+        "Nothing was changed. A sweep would report:" if dry_run else "Swept:",
+        f"  uploads aborted    {swept.given_up}",
         f"  files expired      {swept.expired}",
         f"  files removed      {swept.removed}",
-        f"  parts of no file   {swept.orphans} ({swept.orphan_bytes} bytes)",
-        f"  rows that are over {swept.forgotten}",
+        f"  orphaned parts     {swept.orphans} ({swept.orphan_bytes} bytes)",
+        f"  expired rows       {swept.forgotten}",
     ]
     lines += [f"  failed: {code} ({times} times)" for code, times in sorted(swept.failures.items())]
     if not swept.is_complete:
-        lines.append("Not everything was looked at.")
+        lines.append("The sweep is incomplete.")
     return "\n".join(lines)

@@ -1,5 +1,5 @@
 """
-Accounts: registering, signing in, the second factor.
+Accounts: registration, sign-in, the second factor.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import base64
 from falcon.asgi import Request, Response
 
 from sft_core.errors import BadTotpCode
-from sft_http import schemas
+from sft_http import openapi, schemas
 from sft_http.errors import InvalidTotpCode
+from sft_http.openapi import Operation
 from sft_http.resources.base import Resource
 from sft_http.resources.parameters import origin
 
@@ -20,6 +21,13 @@ class Register(Resource):
     POST /auth/register.
     """
 
+    @Operation(
+        "Create an account",
+        "201 User",
+        "400 408 413 415 422 503",
+        body="Registration",
+        tag=openapi.SIGN_IN,
+    )
     async def on_post(self, req: Request, resp: Response) -> None:
         body = await self.body(req, schemas.Registration)
         user = await self.lanes.hashing(
@@ -37,6 +45,7 @@ class Login(Resource):
     POST /auth/login.
     """
 
+    @Operation("Sign in", "200 Tokens", f"429 {openapi.BODY}", body="Login", tag=openapi.SIGN_IN)
     async def on_post(self, req: Request, resp: Response) -> None:
         body = await self.body(req, schemas.Login)
         tokens = await self.lanes.hashing(
@@ -54,6 +63,7 @@ class Refresh(Resource):
     POST /auth/refresh.
     """
 
+    @Operation("Exchange a refresh token", "200 Tokens", openapi.BODY, body="Refresh", tag=openapi.SIGN_IN)
     async def on_post(self, req: Request, resp: Response) -> None:
         body = await self.body(req, schemas.Refresh)
         tokens = await self.lanes.control(self.application.refresh_session, refresh_token=body.refresh_token)
@@ -65,6 +75,7 @@ class Me(Resource):
     GET and HEAD /auth/me.
     """
 
+    @Operation("The caller's account", "200 User", openapi.LOGIN, tag=openapi.ACCOUNT, head="Its headers")
     async def on_get(self, req: Request, resp: Response) -> None:
         resp.media = schemas.user_json(await self.caller(req))
 
@@ -76,6 +87,7 @@ class TotpSetup(Resource):
     POST /auth/2fa/setup.
     """
 
+    @Operation("Begin a two-factor set-up", "200 TotpEnrolment", f"400 409 {openapi.LOGIN}", tag=openapi.ACCOUNT)
     async def on_post(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
         enrolment = await self.lanes.hashing(self.application.set_up_totp, user=user)
@@ -91,6 +103,7 @@ class TotpVerify(Resource):
     POST /auth/2fa/verify.
     """
 
+    @Operation("Confirm the set-up", "200 Message", openapi.ONE_TIME_CODE, body="TotpCode", tag=openapi.ACCOUNT)
     async def on_post(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
         body = await self.body(req, schemas.TotpCode)
@@ -106,6 +119,7 @@ class TotpDisable(Resource):
     DELETE /auth/2fa/disable, or POST for clients that send no body with DELETE.
     """
 
+    @Operation("Switch it off", "200 Message", openapi.ONE_TIME_CODE, body="TotpCode", tag=openapi.ACCOUNT)
     async def on_delete(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
         body = await self.body(req, schemas.TotpCode)

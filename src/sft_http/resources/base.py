@@ -1,5 +1,5 @@
 """
-What every resource has: the application, the lanes it runs on, and the settings.
+The base class of resources: application, thread pools, settings, authentication and JSON bodies.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BEARER: Final = re.compile(r"Bearer +([A-Za-z0-9._~+/=-]+)", flags=re.IGNORECAS
 @attrs.frozen
 class Resource:
     """
-    Base of all resources.
+    Base of the resources that use the application.
     """
 
     application: Application
@@ -36,7 +36,10 @@ class Resource:
 
     async def caller(self, req: Request) -> User:
         """
-        The user whose access token the request bears; `NotAuthenticated` if it bears none.
+        The user that the request's access token authenticates.
+
+        Raises:
+            NotAuthenticated: the token is missing, malformed, invalid or expired.
         """
         match = _BEARER.fullmatch(req.get_header("Authorization") or "")
         if match is None:
@@ -47,7 +50,7 @@ class Resource:
 
     async def body(self, req: Request, shape: type[T], *, optional: bool = False) -> T:
         """
-        The request's JSON body in its shape.
+        The request's JSON body, converted to its schema; if `optional`, an absent body counts as an empty object.
         """
         raw = await read_json(req, limit=self.settings.json_body_limit, optional=optional)
         return structured(raw, shape)

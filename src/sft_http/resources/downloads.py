@@ -1,5 +1,5 @@
 """
-Downloads: by their owner, and by whoever holds a link.
+Downloads by the owner, and by recipients of a share link.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from falcon.asgi import Request, Response
 
 from sft_core.values import ByteRange
 from sft_core.vault.model import File
-from sft_http import problems
-from sft_http.asgi.exchange import add_cleanup, socket_handle_of
+from sft_http import openapi, problems
+from sft_http.asgi.exchange import at_end, wire_of
 from sft_http.headers.content_disposition import attachment
 from sft_http.headers.ranges import Conditions, UnsatisfiableRangeError, requested_range
+from sft_http.openapi import Operation
 from sft_http.resources.base import Resource
 from sft_http.resources.parameters import file_id, share_token
 from sft_http.transfers import download
 
 _REFUSALS: Final = {
-    412: ("precondition-failed", "If-Match does not name the present version of the file."),
-    416: ("range-not-satisfiable", "The range holds no byte of the file."),
+    412: ("precondition-failed", "If-Match does not name the current version of the file."),
+    416: ("range-not-satisfiable", "The range contains no byte of the file."),
 }
 
 
 class Delivering(Resource):
     """
-    Base of the resources that answer with a file's bytes.
+    Base of the resources that send a file's content.
     """
 
     async def send(
@@ -39,9 +40,9 @@ class Delivering(Resource):
         before_first_byte: Callable[[], Awaitable[None]],
     ) -> None:
         """
-        Answer with a file, or with what its conditions ask for instead.
+        Send a file, or the response that the request's conditions demand instead.
 
-        `before_first_byte` is awaited if and only if bytes will be sent, once they are at hand.
+        `before_first_byte` is awaited if and only if content will be sent, after its first bytes have been read.
         """
         head = req.method == "HEAD"
         span = self._selected(req, resp, file, head=head)
@@ -51,16 +52,16 @@ class Delivering(Resource):
         resp.content_length = len(span)
         if head:
             return
-        stream = download.open_stream(self.application, self.lanes, file, span, handle=socket_handle_of(req))
-        # Not left to the framework, which closes what it has begun to send, and nothing else.
-        add_cleanup(req, stream.release)
-        await stream.prime()
+        delivery = download.delivery(self.application, self.lanes, file, span, wire=wire_of(req))
+        # The framework closes a stream only if it has begun to send it.
+        at_end(req, delivery.let_go)
+        await delivery.prime()
         await before_first_byte()
         resp.stream = stream
 
     def _selected(self, req: Request, resp: Response, file: File, *, head: bool) -> ByteRange | None:
         """
-        Which bytes to send; None if the answer has been given without any (RFC 9110, section 13.2.2).
+        The bytes to send; None if the response is complete without content (RFC 9110, section 13.2.2).
         """
         conditions = Conditions(
             if_match=req.get_header("If-Match"),
@@ -97,6 +98,7 @@ class Download(Delivering):
     GET and HEAD /files/{id}/download.
     """
 
+    @Operation("A file's bytes", "200 Bytes", f"401 {openapi.CONTENT}", head="A file's headers")
     async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
         file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
@@ -107,9 +109,16 @@ class Download(Delivering):
 
 class SharedDownload(Delivering):
     """
-    GET and HEAD /files/shared/{token}: no login; GET spends one download, HEAD none.
+    GET and HEAD /files/shared/{token}, without login: GET spends one download, HEAD none.
     """
 
+    @Operation(
+        "A shared file; spends a download",
+        "200 Bytes",
+        f"410 {openapi.CONTENT}",
+        tag=openapi.LINKS,
+        head="Its headers; spends nothing",
+    )
     async def on_get(self, req: Request, resp: Response, token: str) -> None:
         key = share_token(token)
         _, file = await self.lanes.control(self.application.find_shared_file, token=key)
@@ -128,7 +137,7 @@ async def _nothing() -> None:
 
 def validators(resp: Response, file: File) -> None:
     """
-    The headers of every answer about a file's content.
+    Set the headers of every response about a file's content.
     """
     resp.set_header("ETag", f'"{file.etag}"')
     resp.set_header("Accept-Ranges", "bytes")
@@ -137,7 +146,7 @@ def validators(resp: Response, file: File) -> None:
 
 def refuse(req: Request, resp: Response, file: File, status: int) -> None:
     """
-    A problem in the place of bytes; which version it is about it still says.
+    Respond with a problem instead of content; the ETag still names the file's version.
     """
     code, detail = _REFUSALS[status]
     problems.answer(resp, req, status=status, code=code, detail=detail)
@@ -146,7 +155,7 @@ def refuse(req: Request, resp: Response, file: File, status: int) -> None:
 
 def describe(resp: Response, file: File) -> None:
     """
-    The headers of a file's bytes: always an attachment, never rendered as a page of ours.
+    Set the headers of a file's content: always an attachment, never rendered as a page of this origin.
     """
     resp.content_type = str(file.media_type)
     resp.set_header("Content-Disposition", attachment(file.name))

@@ -1,5 +1,5 @@
 """
-Files as their owner sees them: listed, described, shared, deleted.
+Files of the caller: listing, details, expiry, sharing, deletion; and upload by PUT.
 """
 
 from __future__ import annotations
@@ -7,12 +7,14 @@ from __future__ import annotations
 from falcon.asgi import Request, Response
 
 from sft_core.errors import FileTooLarge
-from sft_core.sharing.idempotency import IdempotentRequest
-from sft_core.values import FileName, Page
-from sft_http import schemas
-from sft_http.asgi.exchange import limit_body, require_whole_body
+from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
+from sft_core.sharing.use_cases import IssuedLink
+from sft_core.values import FileId, FileName, Page
+from sft_http import openapi, schemas
+from sft_http.asgi.exchange import bound_body, require_whole_body
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers.idempotency_key import key_of
+from sft_http.openapi import Operation
 from sft_http.resources import uploads
 from sft_http.resources.base import Resource
 from sft_http.resources.parameters import file_id, query, share_terms, whole
@@ -25,6 +27,13 @@ class Files(Resource):
     GET and HEAD /files/.
     """
 
+    @Operation(
+        "The caller's files, newest first",
+        "200 Files",
+        f"{openapi.LOGIN} 422",
+        query=("skip", "limit"),
+        head="Their headers",
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
         found = query(req, "skip", "limit")
@@ -42,6 +51,7 @@ class OneFile(UploadResource):
     GET, HEAD, PATCH and DELETE /files/{id}; PUT /files/{name}.
     """
 
+    @Operation("One file", "200 File", f"{openapi.LOGIN} 404", head="Its headers")
     async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
         file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
@@ -50,9 +60,10 @@ class OneFile(UploadResource):
 
     on_head = on_get
 
+    @Operation("Set a file's end", "200 File", f"404 {openapi.CHANGE}", body="Expiry")
     async def on_patch(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
-        # Looked for before the body is: whom it is not for is told at once.
+        # Before the body is read: a caller without access gets the error at once.
         file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
         body = await self.body(req, schemas.Expiry)
         file = await self.lanes.control(
@@ -61,21 +72,30 @@ class OneFile(UploadResource):
         links = await self.lanes.control(self.application.summarise_links, [file])
         resp.media = schemas.file_json(file, links[file.id])
 
+    @Operation("Delete a file", "204", f"{openapi.LOGIN} 404")
     async def on_delete(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
         await delete(self.lanes, self.application.delete_file, owner=user.id, file_id=file_id(id))
         resp.status = 204
 
-    async def on_put(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the framework knows one name)
+    @Operation(
+        "Upload a body as a file; the last step of the path is its name",
+        "201 File",
+        f"{openapi.IDEMPOTENT} 507",
+        body="Content",
+        query=FIELDS,
+        headers=("Idempotency-Key",),
+    )
+    async def on_put(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the route's parameter name)
         user = await self.caller(req)
         if req.get_header("Content-Range") is not None:
-            # RFC 9110, section 14.5: taken for the whole, a part would be a file that nobody sent.
-            raise MalformedRequest("A part of a file cannot be put; send all of it.")
+            # RFC 9110, section 14.5: stored as a file, a part would be content that the client does not have.
+            raise MalformedRequest("PUT stores a whole file; send the whole file without Content-Range.")
         if req.get_header("Content-Encoding") is not None:
-            # RFC 9110, section 8.4: what is stored would not be what was meant.
-            raise UnsupportedMediaType("The content is stored as it comes; send it without Content-Encoding.")
+            # RFC 9110, section 8.4: the stored bytes would be the encoded ones, not the file's.
+            raise UnsupportedMediaType("Bodies are stored without decoding; send the file without Content-Encoding.")
         if "\ufffd" in id:
-            # What stands in the place of bytes that are no UTF-8: two such names would be one.
+            # The framework's replacement for bytes that are not UTF-8: different names would become equal.
             raise MalformedRequest("The file's name must be UTF-8, percent-encoded.")
         terms, public = share_terms(query(req, *FIELDS))
         name, idempotency = FileName.parse(id), await self.idempotency(req, user)
@@ -102,7 +122,7 @@ class OneFile(UploadResource):
 
 class FileUpload(uploads.FileUpload):
     """
-    POST /files/upload; and PUT of a file that is named as this path ends.
+    POST /files/upload; PUT of a file with the name `upload`.
     """
 
     async def on_put(self, req: Request, resp: Response) -> None:
@@ -114,9 +134,16 @@ class FileShare(Resource):
     POST /files/{id}/share.
     """
 
+    @Operation(
+        "Make a link to a file",
+        "200 ShareLink",
+        f"{openapi.IDEMPOTENT} 404",
+        body="Share",
+        headers=("Idempotency-Key",),
+    )
     async def on_post(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
-        # Looked for before the body is: whom it is not for is told at once.
+        # Before the body is read: a caller without access gets the error at once.
         file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
         key = key_of(req)
         body = await self.body(req, schemas.Share, optional=True)

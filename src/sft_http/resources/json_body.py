@@ -1,5 +1,5 @@
 """
-JSON bodies, read strictly: what two parsers could read differently is refused (RFC 8259, RFC 7493).
+JSON bodies, parsed strictly: ambiguous documents are rejected (RFC 8259, RFC 7493).
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ _MAX_DIGITS: Final = 20
 
 async def read_json(req: Request, *, limit: int, optional: bool = False) -> dict[str, Any]:
     """
-    The JSON object of a request of at most `limit` bytes; an absent one is empty if that is `optional`.
+    The JSON object in a request's body of at most `limit` bytes; if `optional`, an absent body is an empty object.
 
-    `MalformedRequest`, `ContentTooLarge` or `UnsupportedMediaType` if there is no such object.
+    Raises:
+        UnsupportedMediaType: the Content-Type is not `application/json`.
+        ContentTooLarge: the body is larger than `limit`.
+        MalformedRequest: the body is not a well-formed JSON object.
     """
     essence = (req.content_type or "").partition(";")[0].strip().lower()
-    # Told by the head, before anything is waited for, unless the body may turn out to be none.
+    # Before the body is read, unless it may turn out to be absent.
     if essence != "application/json" and (req.content_length or not optional):
         raise UnsupportedMediaType("The body must be JSON: send Content-Type: application/json.")
     raw = await _read(req, limit)
@@ -37,18 +40,21 @@ async def read_json(req: Request, *, limit: int, optional: bool = False) -> dict
 async def _read(req: Request, limit: int) -> bytes:
     body = bytearray()
     if (req.content_length or 0) > limit:
-        raise ContentTooLarge(f"The body is larger than {limit} bytes.")
+        raise ContentTooLarge(f"The body must have at most {limit} bytes.")
     async for piece in req.stream:
         body += piece
         if len(body) > limit:
-            raise ContentTooLarge(f"The body is larger than {limit} bytes.")
+            raise ContentTooLarge(f"The body must have at most {limit} bytes.")
     await require_whole_body(req)
     return bytes(body)
 
 
 def parse(raw: bytes) -> dict[str, Any]:
     """
-    One JSON object in UTF-8, each name once, all numbers finite; else `MalformedRequest`.
+    Parse one JSON object in UTF-8, with each name once and all numbers finite.
+
+    Raises:
+        MalformedRequest: the text is anything else.
     """
     try:
         value = json.loads(
@@ -68,12 +74,12 @@ def parse(raw: bytes) -> dict[str, Any]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name is repeated")
     return found
 
 
 def _refused(_constant: str) -> Any:  # noqa: ANN401 (json's hook)
-    raise ValueError("NaN and Infinity are no JSON")
+    raise ValueError("NaN and Infinity are not JSON")
 
 
 def _float(text: str) -> float:

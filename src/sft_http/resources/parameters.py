@@ -1,5 +1,5 @@
 """
-Parameters of a request, parsed and validated.
+Parameters of requests, parsed and validated.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 def origin(req: Request) -> str:
     """
-    The network a request comes from: the first 24 bits of an IPv4 address, 56 of an IPv6 address.
+    The network of the client: the first 24 bits of an IPv4 address, 56 bits of an IPv6 address.
 
-    It is the peer of the connection and nothing that the request says of itself; behind a proxy
-    all requests come from one network.
+    It is taken from the connection, not from a header that a client can set; behind a proxy all requests come from
+    one network. Empty if the connection has no IP address.
     """
     try:
         address = ipaddress.ip_address(req.remote_addr)
@@ -41,7 +41,10 @@ def origin(req: Request) -> str:
 
 def file_id(text: str) -> FileId:
     """
-    The id of a path; what cannot be one names no file.
+    The file id in a path.
+
+    Raises:
+        FileNotFound: the text is not a file id.
     """
     try:
         return FileId.parse(text)
@@ -51,13 +54,16 @@ def file_id(text: str) -> FileId:
 
 def query(req: Request, *names: str) -> dict[str, str]:
     """
-    The query's parameters of these names, each at most once; others are ignored.
+    The query parameters with these names; others are ignored.
+
+    Raises:
+        InvalidValue: a parameter is repeated.
     """
     found: dict[str, str] = {}
     for name in names:
         value: Any = req.params.get(name)
         if isinstance(value, list):
-            raise InvalidValue(name, "stands more than once")
+            raise InvalidValue(name, "must be given once")
         if value is not None:
             found[name] = value
     return found
@@ -65,7 +71,10 @@ def query(req: Request, *names: str) -> dict[str, str]:
 
 def whole(name: str, text: str | None) -> int | None:
     """
-    A whole number in decimal digits, or None if there is none.
+    A whole number of at most 19 decimal digits; None if it is absent.
+
+    Raises:
+        InvalidValue: the text is anything else.
     """
     if text is None:
         return None
@@ -76,7 +85,10 @@ def whole(name: str, text: str | None) -> int | None:
 
 def boolean(name: str, text: str | None) -> bool:
     """
-    `true`, `false`, `1` or `0`; absent is false.
+    `true`, `false`, `1` or `0`, in any case; False if it is absent.
+
+    Raises:
+        InvalidValue: the text is anything else.
     """
     if text is None:
         return False
@@ -88,7 +100,10 @@ def boolean(name: str, text: str | None) -> bool:
 
 def share_token(text: str) -> ShareToken:
     """
-    The token of a path; what cannot be one leads nowhere.
+    The link token in a path.
+
+    Raises:
+        LinkNotFound: the text is not a link token.
     """
     try:
         return ShareToken.parse(text)
@@ -98,7 +113,10 @@ def share_token(text: str) -> ShareToken:
 
 def share_terms(fields: Mapping[str, str]) -> tuple[ShareTerms, bool]:
     """
-    The terms that the fields give and whether the file is public; their names are the form's.
+    The share terms in an upload's fields, and whether the upload creates a link.
+
+    Raises:
+        InvalidInput: a field is invalid; it is named as in the form.
     """
     public = boolean("is_public", fields.get("is_public"))
     downloads = whole("max_downloads", fields.get("max_downloads"))

@@ -1,5 +1,5 @@
 """
-The service about itself: what it is, whether it is up, and its documentation.
+Descriptions of the service: name and version, liveness, documentation pages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import falcon
 from falcon.asgi import Request, Response
 
 from sft_adapters.settings import Settings
+from sft_http import openapi
 from sft_http.headers.ranges import Conditions
+from sft_http.openapi import Operation
 
 _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -39,6 +41,7 @@ class Root:
 
     settings: Settings
 
+    @Operation("What this is", "200 Root", tag=openapi.SERVICE, head="That it is")
     async def on_get(self, _req: Request, resp: Response) -> None:
         resp.media = {"name": self.settings.app_name, "version": self.settings.app_version, "docs": "/docs"}
 
@@ -47,9 +50,10 @@ class Root:
 
 class Health:
     """
-    GET /health: answered by the loop itself, whatever the threads are busy with.
+    GET /health: answered on the event loop, so that a full thread pool cannot delay it.
     """
 
+    @Operation("Whether the service is up", "200 Health", tag=openapi.SERVICE, head="The same without words")
     async def on_get(self, _req: Request, resp: Response) -> None:
         resp.media = {"status": "healthy"}
 
@@ -73,7 +77,7 @@ class OpenApi:
 @attrs.frozen
 class DocumentationPage:
     """
-    GET /docs and /redoc: a page of our own files, nothing from elsewhere.
+    GET /docs and /redoc: a page that loads only files of this package.
     """
 
     name: str
@@ -88,7 +92,7 @@ class DocumentationPage:
 
 class StaticFile:
     """
-    GET /static/{name}: what the documentation pages are made of.
+    GET /static/{name}: scripts and styles of the documentation pages.
     """
 
     async def on_get(self, req: Request, resp: Response, name: str) -> None:
@@ -119,7 +123,7 @@ class _Page:
 @cache
 def _static(name: str) -> _Page:
     """
-    A file as it was installed, read once: the loop that asks waits for no disk again.
+    An installed file, read from the disk once: later requests do not block the event loop.
     """
     source = files("sft_http") / "static" / name
     if not source.is_file():
