@@ -12,7 +12,7 @@ from falcon.asgi import Request, Response
 from sft_core.values import ByteRange
 from sft_core.vault.model import File
 from sft_http import openapi, problems
-from sft_http.asgi.exchange import at_end, wire_of
+from sft_http.asgi.exchange import add_cleanup, socket_handle_of
 from sft_http.headers.content_disposition import attachment
 from sft_http.headers.ranges import Conditions, UnsatisfiableRangeError, requested_range
 from sft_http.openapi import Operation
@@ -52,10 +52,10 @@ class Delivering(Resource):
         resp.content_length = len(span)
         if head:
             return
-        delivery = download.delivery(self.application, self.lanes, file, span, wire=wire_of(req))
+        stream = download.open_stream(self.application, self.lanes, file, span, handle=socket_handle_of(req))
         # The framework closes a stream only if it has begun to send it.
-        at_end(req, delivery.let_go)
-        await delivery.prime()
+        add_cleanup(req, stream.release)
+        await stream.prime()
         await before_first_byte()
         resp.stream = stream
 

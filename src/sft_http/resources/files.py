@@ -7,11 +7,10 @@ from __future__ import annotations
 from falcon.asgi import Request, Response
 
 from sft_core.errors import FileTooLarge
-from sft_core.sharing.idempotency import IdempotencyKey, Repeatable
-from sft_core.sharing.use_cases import IssuedLink
-from sft_core.values import FileId, FileName, Page
+from sft_core.sharing.idempotency import IdempotentRequest
+from sft_core.values import FileName, Page
 from sft_http import openapi, schemas
-from sft_http.asgi.exchange import bound_body, require_whole_body
+from sft_http.asgi.exchange import limit_body, require_whole_body
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers.idempotency_key import key_of
 from sft_http.openapi import Operation

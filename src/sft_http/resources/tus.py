@@ -32,7 +32,7 @@ _CAPABILITIES: Final = {
     "Tus-Checksum-Algorithm": ",".join(tus.ALGORITHMS),
 }
 EXPOSED_HEADERS: Final = (
-    *("Location", "Tus-Resumable", "Tus-Max-Size", *_SPOKEN),
+    *("Location", "Tus-Resumable", "Tus-Max-Size", *_CAPABILITIES),
     *("Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Expires", "Upload-Concat"),
     "X-File-Id",
 )
