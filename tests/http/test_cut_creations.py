@@ -102,7 +102,7 @@ def test_a_creation_that_cannot_be_ended_now_is_ended_later(
     """As soon as database and store answer again, whatever came of the first try; it is not left to a sweep."""
     lanes.retries.seconds = 0.01
     wanted, away = asked(len(CONTENT)), attrs.evolve(sft, abort_upload=broken(sft.abort_upload))
-    cut_off(away, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, brings=False), "create_upload")
+    cut_off(away, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, has_body=False), "create_upload")
     assert used(sft, maya) == 0
     assert sft.sweep() == Swept()
 
