@@ -211,16 +211,16 @@ def _is_given_away(password: str) -> bool:
 
 def secret_key(raw: str) -> Secret:
     """
-    A secret that nobody can guess: long enough, and neither thought up nor copied from a page.
+    Random text of at least 32 bytes, of which two hexadecimal digits are one; not a passphrase or an example.
     """
     value = raw.encode()
     if len(value) < _MIN_SECRET_BYTES:
         raise ValueError(f"must have at least {_MIN_SECRET_BYTES} bytes")
     if "-----BEGIN" in raw or raw.startswith("ssh-"):
         raise ValueError("must be random text, not a key in a file format")
-    if _PLACEHOLDERS.search(raw) or secret_strength.is_guessable_key(raw):
+    if secret_strength.is_guessable_key(raw):
         raise ValueError("is a default or example value: make one of your own at random")
-    if secret_strength.bytes_meant(raw) < _MIN_SECRET_BYTES:
+    if secret_strength.decoded_size(raw) < _MIN_SECRET_BYTES:
         raise ValueError(f"must stand for at least {_MIN_SECRET_BYTES} random bytes: two hexadecimal digits are one")
     return Secret(value)
 
