@@ -43,13 +43,15 @@ def create_app(
     middleware: list[Any] = [RouteNote(), Doorkeeper(), Speaking(settings)]
     if first_check is not None:
         middleware.append(FirstCheck(lanes.control, first_check))
-    if settings.allowed_origins:
+    if settings.app.allowed_origins:
         middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED))
     app = EdgeApp(
         ids=application.begin_upload.ids,
         lanes=lanes,
-        pace=partial(Pace, patience_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second),
-        varies_by_origin=bool(settings.allowed_origins),
+        pace=partial(
+            Pace, patience_seconds=settings.server.stall_seconds, bytes_per_second=settings.server.min_bytes_per_second
+        ),
+        varies_by_origin=bool(settings.app.allowed_origins),
         middleware=middleware,
     )
     app.req_options.strip_url_path_trailing_slash = True
@@ -66,7 +68,7 @@ def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterat
     """
     Every path of the service and what answers there.
     """
-    api = settings.api_v1_prefix
+    api = settings.app.api_prefix
     own = application, lanes, settings
     yield f"{api}/auth/register", auth.Register(*own)
     yield f"{api}/auth/login", auth.Login(*own)
@@ -92,4 +94,4 @@ def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterat
 
 
 def _origins(settings: Settings) -> str | tuple[str, ...]:
-    return "*" if "*" in settings.allowed_origins else settings.allowed_origins
+    return "*" if "*" in settings.app.allowed_origins else settings.app.allowed_origins

@@ -277,15 +277,15 @@ def document(settings: Settings) -> Json:
     The OpenAPI document of a service with these settings.
     """
     paths: dict[str, Json] = {}
-    for prefix, calls in ((settings.api_v1_prefix, CALLS), ("", ROOT_CALLS)):
+    for prefix, calls in ((settings.app.api_prefix, CALLS), ("", ROOT_CALLS)):
         for call in calls:
             paths.setdefault(prefix + call.path, {})[call.method] = _operation(call)
     content = {"application/problem+json": {"schema": _ref("Problem")}}
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": settings.app_name,
-            "version": settings.app_version,
+            "title": settings.app.name,
+            "version": settings.app.version,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,

@@ -19,7 +19,7 @@ def test_connections_never_take_the_last_descriptor(service: Edge, descriptors: 
     room = Room.of(service.settings, descriptors=descriptors)
     assert 2 * (room.served + room.spare) <= descriptors - 48
     assert 0 < room.spare <= 16
-    assert 0 < room.served <= service.settings.max_connections
+    assert 0 < room.served <= service.settings.server.max_connections
 
 
 def test_as_many_as_are_set_are_served(make_edge: Callable[..., Edge]) -> None:

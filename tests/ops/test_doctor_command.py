@@ -278,7 +278,7 @@ def test_rows_that_come_and_go_are_no_findings(
 ) -> None:
     """Beside people who come, store, share, set up a second factor and delete again."""
     # Threads of one process are not the several processes that an old SQLite is not safe for.
-    monkeypatch.setattr("sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda: True)
+    monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: True)
     more = {"DATABASE_URL": request.getfixturevalue("postgres_url")} if database == "postgresql" else {}
     own, over = patient(tmp_path / "data", more), Event()
 
@@ -389,7 +389,7 @@ def test_a_repair_needs_the_storage_for_itself_where_one_may_write(
     on_disk: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside a running server on such a SQLite it is refused; looking is not."""
-    monkeypatch.setattr("sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda: False)
+    monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: False)
     with on_disk.opened():
         assert doctor(on_disk).status == 0
         assert doctor(on_disk, "--repair").status == 2

@@ -143,7 +143,7 @@ def test_a_sweep_needs_no_keys(settings: Settings, data: Path) -> None:
 
 def test_where_one_process_may_write_a_sweep_is_told_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """A running server sweeps by itself; a dry run changes nothing and may come in."""
-    monkeypatch.setattr("sft_adapters.bootstrap.open_application.sqlite_is_safe_for_many_writers", lambda: False)
+    monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: False)
     with open_application(settings):
         result = RUNNER.invoke(sft, ["sweep", "--data", "data"], env=SOON)
         assert result.exit_code == 2

@@ -17,7 +17,7 @@ from sft_adapters.bootstrap.storage import check_schema
 from sft_adapters.crypto.keyring import AesKeyRing, key_id
 from sft_adapters.disk import key_files
 from sft_adapters.disk.locks import held
-from sft_adapters.keyring.loading import with_keys_read_again
+from sft_adapters.keyring.loading import KeySet, load_keys, throwaway_keys
 from sft_adapters.settings import Settings, parsers
 from sft_adapters.sql import key_ownership
 from sft_adapters.sql.engine import opened
@@ -66,25 +66,25 @@ def keys_of(settings: Settings) -> list[RingKey]:
 
     Nothing is changed, and nobody is kept from changing anything.
     """
-    settings = _with_real_keys(settings)
+    keys = _load(settings)
     check_schema(settings)
-    with opened(settings.database, busy_seconds=settings.database_timeout_seconds) as engine:
-        counts = SqlWrappedSecrets(engine, settings.database_migration_seconds).count()
-    ring = AesKeyRing(settings.encryption_key, settings.earlier_keys)
-    known = list(dict.fromkeys([ring.active_id, *map(key_id, settings.earlier_keys)]))
+    with opened(settings.database_url, busy_seconds=settings.database.timeout_seconds) as engine:
+        counts = SqlWrappedSecrets(engine, settings.database.migration_seconds).count()
+    ring = AesKeyRing(keys.encryption_key, keys.earlier_keys)
+    known = list(dict.fromkeys([ring.active_id, *map(key_id, keys.earlier_keys)]))
     missing = sorted({name for kind in counts.values() for name in kind} - ring.ids)
-    return [_ring_key(settings, name, counts) for name in (*known, *missing)]
+    return [_ring_key(keys, name, counts) for name in (*known, *missing)]
 
 
-def _ring_key(settings: Settings, name: str, counts: Mapping[SecretKind, Mapping[str, int]]) -> RingKey:
-    folder, active = settings.data_dir / "keys", key_id(settings.encryption_key)
+def _ring_key(keys: KeySet, name: str, counts: Mapping[SecretKind, Mapping[str, int]]) -> RingKey:
+    active, is_in_a_file = key_id(keys.encryption_key), "ENCRYPTION_KEY" in keys.keys_from_files
     file: Path | None = None
-    if name == active and _is_in_a_file(settings):
-        file = key_files.path_of(folder, "ENCRYPTION_KEY")
-    elif name in map(key_id, settings.earlier_key_files):
-        file = key_files.path_of_earlier(folder, name)
-    given = {key_id(key) for key in settings.encryption_keys_retiring}
-    if not _is_in_a_file(settings):
+    if name == active and is_in_a_file:
+        file = key_files.path_of(keys.folder, "ENCRYPTION_KEY")
+    elif name in map(key_id, keys.retiring_key_files):
+        file = key_files.path_of_earlier(keys.folder, name)
+    given = {key_id(key) for key in keys.retiring_keys}
+    if not is_in_a_file:
         given.add(active)
     return RingKey(
         id=name,
@@ -96,26 +96,18 @@ def _ring_key(settings: Settings, name: str, counts: Mapping[SecretKind, Mapping
     )
 
 
-def _is_in_a_file(settings: Settings) -> bool:
-    return "ENCRYPTION_KEY" in settings.stood_in_for
-
-
-def _with_real_keys(settings: Settings) -> Settings:
+def _load(settings: Settings) -> KeySet:
     """
-    The settings with the keys that are there; `ConfigurationError` if the active one was never made, or is lost.
+    Load the keys of the ring, which is all that is used here; `ConfigurationError` if the active one is missing.
     """
-    folder = settings.data_dir / "keys"
-    if _is_in_a_file(settings) and not key_files.read(folder, ["ENCRYPTION_KEY"]):
-        path = key_files.path_of(folder, "ENCRYPTION_KEY")
-        raise ConfigurationError(f"{path} is missing: the first start makes it, and if it was lost, bring it back")
-    return with_keys_read_again(settings)
+    return load_keys(settings, stand_ins={"SECRET_KEY": throwaway_keys()["SECRET_KEY"]})
 
 
 def active_id(settings: Settings) -> str:
     """
     The id of the active key; `ConfigurationError` if it was never made, or is lost.
     """
-    return key_id(_with_real_keys(settings).encryption_key)
+    return key_id(_load(settings).encryption_key)
 
 
 def add(settings: Settings) -> tuple[str, str]:
@@ -125,12 +117,11 @@ def add(settings: Settings) -> tuple[str, str]:
     `ConfigurationError` if the active key comes from the environment, where nobody but the operator
     can put another one.
     """
-    if not _is_in_a_file(settings):
+    if settings.security.encryption_key is not None:
         raise ConfigurationError("ENCRYPTION_KEY comes from the environment, so its successor has to be put there too")
-    folder = settings.data_dir / "keys"
     with _alone(settings):
         before = active_id(settings)
-        key_files.succeed(folder, before)
+        key_files.succeed(settings.key_folder, before)
         return before, active_id(settings)
 
 
@@ -160,7 +151,7 @@ def retire(settings: Settings, name: str) -> RingKey:
         pass_on(settings)
         _retire_in_storage(settings, name)
         if found.file is not None:
-            return attrs.evolve(found, file=key_files.set_aside_earlier(settings.data_dir / "keys", name))
+            return attrs.evolve(found, file=key_files.set_aside_earlier(settings.key_folder, name))
         return found
 
 
@@ -173,9 +164,9 @@ def _retire_in_storage(settings: Settings, name: str) -> None:
     """
     Let no service wrap under the key any more; `ConfigurationError` if one has done so just now.
     """
-    seconds = settings.database_timeout_seconds
-    with one_writer(settings, wait_seconds=seconds), opened(settings.database, busy_seconds=seconds) as engine:
-        is_retired = SqlWrappedSecrets(engine, settings.database_migration_seconds).retire(name)
+    seconds = settings.database.timeout_seconds
+    with one_writer(settings, wait_seconds=seconds), opened(settings.database_url, busy_seconds=seconds) as engine:
+        is_retired = SqlWrappedSecrets(engine, settings.database.migration_seconds).retire(name)
     if not is_retired:
         raise ConfigurationError(
             f"key {name} is needed again, because a service still wraps under it: run `sft keys rotate`, and this again"
@@ -186,9 +177,8 @@ def pass_on(settings: Settings) -> None:
     """
     Let the storage belong to the active key, once nothing needs another one.
     """
-    settings = _with_real_keys(settings)
-    active, seconds = AesKeyRing(settings.encryption_key).active_id, settings.database_timeout_seconds
-    with opened(settings.database, busy_seconds=seconds) as engine:
+    active, seconds = active_id(settings), settings.database.timeout_seconds
+    with opened(settings.database_url, busy_seconds=seconds) as engine:
         if key_ownership.belongs_to(engine) not in {None, active}:
             with one_writer(settings, wait_seconds=seconds):
                 key_ownership.pass_on(engine, active)
@@ -204,15 +194,15 @@ def open_rewrapping(
     It may be used beside running services, except where only one process may write; a dry run
     always may.
     """
-    settings = _with_real_keys(settings)
+    keys = _load(settings)
     check_schema(settings)
-    seconds = settings.database_timeout_seconds
+    seconds = settings.database.timeout_seconds
     with (
         nullcontext() if dry_run else one_writer(settings, wait_seconds=seconds, when_waiting=when_waiting),
-        opened(settings.database, busy_seconds=seconds) as engine,
+        opened(settings.database_url, busy_seconds=seconds) as engine,
     ):
-        secrets = SqlWrappedSecrets(engine, settings.database_migration_seconds)
-        yield RewrapSecrets(secrets=secrets, keyring=AesKeyRing(settings.encryption_key, settings.earlier_keys))
+        secrets = SqlWrappedSecrets(engine, settings.database.migration_seconds)
+        yield RewrapSecrets(secrets=secrets, keyring=AesKeyRing(keys.encryption_key, keys.earlier_keys))
 
 
 @contextmanager
@@ -220,11 +210,11 @@ def _alone(settings: Settings) -> Iterator[None]:
     """
     Nobody else changes the key files of this folder meanwhile.
     """
-    folder = settings.data_dir / "keys"
+    folder = settings.key_folder
     if not folder.is_dir():
         yield
         return
-    with held(folder / "ring.lock", by=_LOCK, wait_seconds=settings.database_timeout_seconds):
+    with held(folder / "ring.lock", by=_LOCK, wait_seconds=settings.database.timeout_seconds):
         yield
 
 

@@ -11,13 +11,15 @@ import json
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sft_adapters.settings import secret_strength
 from sft_core.values import Secret
 
+W = TypeVar("W", bound=str)
 Algorithm = Literal["HS256", "HS384", "HS512"]
+SessionStoreKind = Literal["database", "redis", "memory"]
 
 _BOOLEANS: Final = {
     "true": True,
@@ -99,17 +101,22 @@ def number(least: float, most: float) -> Callable[[str], float]:
     return read
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+def one_of(*choices: W) -> Callable[[str], W]:
     """
     A reader of one word out of a few.
     """
 
-    def read(raw: str) -> str:
-        if raw in choices:
-            return raw
+    def read(raw: str) -> W:
+        for choice in choices:
+            if raw == choice:
+                return choice
         raise ValueError(f"must be one of {', '.join(choices)}")
 
     return read
+
+
+algorithm: Final[Callable[[str], Algorithm]] = one_of("HS256", "HS384", "HS512")
+session_store: Final[Callable[[str], SessionStoreKind]] = one_of("database", "redis", "memory")
 
 
 def listed(raw: str) -> list[str]:

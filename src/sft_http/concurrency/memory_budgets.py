@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import attrs
 
 from sft_adapters.settings import Settings
-from sft_adapters.settings.limits import LEAST_OF_AN_UPLOAD_KIB
+from sft_adapters.settings.catalogue import MIN_UPLOAD_MEMORY_KIB
 from sft_http.concurrency.semaphore import Slots
 from sft_http.concurrency.upload_admission import UploadPlaces
 
@@ -136,17 +136,17 @@ class Limits:
         """
         The limits that the settings say.
         """
-        memory = settings.transfer_memory_mib << 20
+        memory = settings.uploads.memory_mib << 20
         return cls(
             UploadPlaces(
-                limit=settings.max_uploads,
-                user_limit=settings.max_uploads_per_user,
-                queue_limit=settings.queue_limit,
-                wait_seconds=settings.queue_wait_seconds,
+                limit=settings.uploads.max_concurrent,
+                user_limit=settings.uploads.max_per_user,
+                queue_limit=settings.server.queue_limit,
+                wait_seconds=settings.server.queue_wait_seconds,
             ),
             # The other half of the threads is for those who wait for no more than a few bytes.
-            Slots("turn", max(1, settings.transfer_threads // 2), settings.queue_wait_seconds),
+            Slots("turn", max(1, settings.server.transfer_threads // 2), settings.server.queue_wait_seconds),
             # What every upload may have in any case is set aside.
-            Memory(memory - (settings.max_uploads * LEAST_OF_AN_UPLOAD_KIB << 10)),
-            ReadAhead(settings.read_ahead_mib << 20),
+            Memory(memory - (settings.uploads.max_concurrent * MIN_UPLOAD_MEMORY_KIB << 10)),
+            ReadAhead(settings.downloads.read_ahead_mib << 20),
         )

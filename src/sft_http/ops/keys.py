@@ -45,7 +45,7 @@ def list_keys(data: Path, env_file: Path | None, *, as_json: bool) -> None:
     """
     Show every key of the ring, and how much of what is stored needs it.
     """
-    ring = keys.keys_of(read_settings(data, env_file, make_keys=False))
+    ring = keys.keys_of(read_settings(data, env_file))
     click.echo(json.dumps({"keys": [_as_json(key) for key in ring]}, indent=2) if as_json else _as_table(ring))
 
 
@@ -115,9 +115,9 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
     The one before stays in the ring. Running services wrap under the new key from then on, without
     a restart. Where ENCRYPTION_KEY comes from the environment, this tells what to set.
     """
-    settings = read_settings(data, env_file, make_keys=False)
+    settings = read_settings(data, env_file)
     active = keys.active_id(settings)
-    if "ENCRYPTION_KEY" in settings.stood_in_for:
+    if settings.security.encryption_key is None:
         if write is not None:
             raise click.UsageError("--write is for an ENCRYPTION_KEY that comes from the environment.")
         before, after = keys.add(settings)
@@ -149,7 +149,7 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
     It may be stopped at any point, and goes on where it was when it is run again. Ends with status
     1 if something could not be wrapped anew.
     """
-    settings = read_settings(data, env_file, make_keys=False)
+    settings = read_settings(data, env_file)
     earlier = [key for key in keys.keys_of(settings) if key.is_needed and not key.active]
     done: Counter[SecretKind] = Counter()
     unopened: list[StoredSecret] = []
@@ -252,7 +252,7 @@ def retire(data: Path, env_file: Path | None, key_id: str) -> None:
     answers 503 where it would. A backup from before needs the key even so: its file is set aside
     and not removed.
     """
-    retired = keys.retire(read_settings(data, env_file, make_keys=False), key_id)
+    retired = keys.retire(read_settings(data, env_file), key_id)
     if retired.file is not None:
         click.echo(f"Key {key_id} is out of the ring. It is kept in {retired.file}:")
         click.echo("remove that file once every backup that needs it is gone.")

@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 import click
 
 from sft_adapters.bootstrap.configuration import settings_for
+from sft_adapters.keyring.loading import KeySet, load_keys, throwaway_keys
 from sft_adapters.settings import Settings
 from sft_adapters.settings.model import environment
 from sft_core.errors import SftError
@@ -44,13 +45,27 @@ def with_settings(command: Callable[P, T]) -> Callable[P, T]:
     return data(env_file(command))
 
 
-def read_settings(data: Path, env_file: Path | None, *, make_keys: bool = True) -> Settings:
+def read_settings(data: Path, env_file: Path | None) -> Settings:
     """
-    The settings by environment and file; keys are made on the first start, unless nothing may be.
+    Return the settings of the environment and the `.env` file; nothing is written.
+    """
+    return settings_for(data, read_environment(env_file))
+
+
+def read_environment(env_file: Path | None) -> dict[str, str]:
+    """
+    Return the environment merged over a file, which is `.env` in this folder, if it exists, unless another is named.
     """
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")
-    return settings_for(data, environment(os.environ, env_file), make_keys=make_keys)
+    return environment(os.environ, env_file)
+
+
+def read_keys(settings: Settings) -> KeySet:
+    """
+    Return the keys that exist, and fresh ones in place of missing ones: for commands that only examine or clean.
+    """
+    return load_keys(settings, stand_ins=throwaway_keys())
 
 
 def tell(sentence: str) -> None:

@@ -48,5 +48,5 @@ class Resource:
         """
         The request's JSON body in its shape.
         """
-        raw = await read_json(req, limit=self.settings.json_body_limit, optional=optional)
+        raw = await read_json(req, limit=self.settings.server.json_body_limit, optional=optional)
         return structured(raw, shape)

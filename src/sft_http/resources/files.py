@@ -82,7 +82,7 @@ class OneFile(Uploading):
             raise MalformedRequest("The file's name must be UTF-8, percent-encoded.")
         terms, public = share_terms(query(req, *FIELDS))
         name, repeat = FileName.parse(id), await self.repeat(req, user)
-        limit = self.settings.max_file_size
+        limit = self.settings.uploads.max_file_size
         bound_body(req, limit, FileTooLarge(limit))
         async with self.lanes.limits.uploads.taken_by(user.id):
             received = await self.receive(
@@ -127,7 +127,7 @@ class FileShare(Resource):
             max_downloads=body.max_downloads,
         )
         issued = await self.lanes.control(issue, owner=user.id, file_id=file.id)
-        resp.media = schemas.share_json(issued, self.settings.api_v1_prefix)
+        resp.media = schemas.share_json(issued, self.settings.app.api_prefix)
 
     def _issuing_once(self, key: IdempotencyKey, file: FileId, asked: schemas.Share) -> Callable[..., IssuedLink]:
         facts = ("POST /files/{id}/share", str(file), asked.expires_hours, asked.max_downloads)

@@ -66,7 +66,7 @@ class Speaking:
 
     async def process_request(self, req: Request, _resp: Response) -> None:
         override = req.get_header("X-HTTP-Method-Override")
-        beneath = req.path.startswith(f"{self.settings.api_v1_prefix}/tus/")
+        beneath = req.path.startswith(f"{self.settings.app.api_prefix}/tus/")
         if beneath and req.method == "POST" and override in _OVERRIDDEN:
             req.method = override
 

@@ -40,7 +40,7 @@ class Root:
     settings: Settings
 
     async def on_get(self, _req: Request, resp: Response) -> None:
-        resp.media = {"name": self.settings.app_name, "version": self.settings.app_version, "docs": "/docs"}
+        resp.media = {"name": self.settings.app.name, "version": self.settings.app.version, "docs": "/docs"}
 
     on_head = on_get
 

@@ -46,11 +46,11 @@ class TusResource(Resource):
 
     @property
     def _folder(self) -> str:
-        return f"{self.settings.api_v1_prefix}/tus"
+        return f"{self.settings.app.api_prefix}/tus"
 
     def _options(self, resp: Response, allowed: str) -> None:
         resp.status = 204
-        resp.set_headers({"Allow": allowed, "Tus-Max-Size": str(self.settings.max_file_size), **_SPOKEN})
+        resp.set_headers({"Allow": allowed, "Tus-Max-Size": str(self.settings.uploads.max_file_size), **_SPOKEN})
 
     async def _append(self, req: Request, writing: Writing) -> None:
         await append.append(
@@ -58,7 +58,7 @@ class TusResource(Resource):
             self.lanes,
             writing,
             req,
-            part_size=self.settings.part_size,
+            part_size=self.settings.uploads.part_size,
             checksum=tus.checksum_of(req.get_header("Upload-Checksum")),
         )
 
@@ -75,7 +75,7 @@ class TusResource(Resource):
     def _tell_rest(self, resp: Response, offset: int | None, file: File) -> None:
         if offset is not None:
             resp.set_header("Upload-Offset", str(offset))
-        over = file.touched_at + timedelta(hours=self.settings.upload_idle_hours)
+        over = file.touched_at + timedelta(hours=self.settings.uploads.idle_hours)
         resp.set_header("Upload-Expires", falcon.dt_to_http(over))
 
 
@@ -98,7 +98,7 @@ class Creation(TusResource):
         if asked.kind is UploadKind.FINAL:
             async with self.lanes.limits.uploads.taken_by(user.id):
                 progress = await concatenate.concatenate(
-                    self.application, self.lanes, owner=user.id, asked=asked, part_size=self.settings.part_size
+                    self.application, self.lanes, owner=user.id, asked=asked, part_size=self.settings.uploads.part_size
                 )
         elif brings:
             async with self.lanes.limits.uploads.taken_by(user.id):

@@ -109,7 +109,7 @@ class Uploading(Resource):
         Receive a file's content. What an answer is kept for is compared with it later, and not stored.
         """
         kind = _media_type(media_type)
-        content, part_size = None if repeat is None else repeat.content, self.settings.part_size
+        content, part_size = None if repeat is None else repeat.content, self.settings.uploads.part_size
         if repeat is not None and repeat.is_known:
             await compare(
                 self.application,
@@ -240,7 +240,7 @@ class FileUpload(Uploading):
         """
         Refuse before a byte is read what cannot become a file.
         """
-        limit = self.settings.max_file_size
+        limit = self.settings.uploads.max_file_size
         if (req.content_length or 0) > limit + _FORM_SLACK:
             raise FileTooLarge(limit)
         bound_body(req, limit + _FORM_SLACK, FileTooLarge(limit))

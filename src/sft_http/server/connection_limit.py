@@ -47,11 +47,11 @@ class Room:
         """
         As many as are set, or as a process has descriptors for; `ConfigurationError` if that is none.
         """
-        threads = settings.control_threads + settings.transfer_threads + settings.hash_concurrency + 1
-        others = _BASE + _PER_THREAD * settings.transfer_threads
-        others += _PER_DATABASE_CONNECTION * min(settings.database_connections, threads)
-        others += settings.minio_connections if settings.blob_store_kind == "s3" else 0
-        others += settings.redis_connections if settings.redis_url else 0
+        threads = settings.server.control_threads + settings.server.transfer_threads + settings.hashing.concurrency + 1
+        others = _BASE + _PER_THREAD * settings.server.transfer_threads
+        others += _PER_DATABASE_CONNECTION * min(settings.database.connections, threads)
+        others += settings.s3.connections if settings.blob_store_kind == "s3" else 0
+        others += settings.redis.connections if settings.redis.url else 0
         needed = others + 4 * _PER_CONNECTION
         if descriptors < needed:
             raise ConfigurationError(
@@ -59,7 +59,7 @@ class Room:
             )
         room = (descriptors - others) // _PER_CONNECTION
         spare = min(_SPARE, room // 4)
-        return cls(min(settings.max_connections, room - spare), spare)
+        return cls(min(settings.server.max_connections, room - spare), spare)
 
 
 class Door(socket.socket):

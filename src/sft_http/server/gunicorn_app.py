@@ -20,7 +20,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from sft_adapters.bootstrap.open_application import open_unchecked
-from sft_adapters.keyring.loading import with_keys_read_again
+from sft_adapters.keyring.loading import KeySet, reload_keys
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
@@ -42,8 +42,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     gunicorn with our settings; every worker builds an application of its own after the fork.
     """
 
-    def __init__(self, settings: Settings, room: Room, options: dict[str, Any]) -> None:
+    def __init__(self, settings: Settings, keys: KeySet, room: Room, options: dict[str, Any]) -> None:
         self.settings = settings
+        self.keys = keys
         self.room = room
         self._options = options
         self._owned = ExitStack()
@@ -60,7 +61,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         Let the next workers have the key ring as its files are now; called on SIGHUP, before the first of them.
         """
         try:
-            self.settings = with_keys_read_again(self.settings)
+            self.keys = reload_keys(self.keys)
         except ConfigurationError as error:
             log.warning("the key ring stays as it was: %s", error.detail)
         super().reload()
@@ -72,7 +73,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         settings = self.settings
         # While the server reloads, an old worker may hold what only one process may have: it is
         # waited for as long as it takes, for a worker that cannot start would end the server.
-        opened = self._owned.enter_context(open_unchecked(settings, wait_seconds=math.inf))
+        opened = self._owned.enter_context(open_unchecked(settings, self.keys, wait_seconds=math.inf))
         first_check: Callable[[], None] | None = None
         try:
             opened.check()
@@ -83,21 +84,21 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             log.critical("%s", error.detail)
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
         lanes = Lanes(
-            control_threads=settings.control_threads,
-            transfer_threads=settings.transfer_threads,
-            hash_threads=settings.hash_concurrency,
-            hash_wait_seconds=settings.hash_wait_seconds,
-            queue_limit=settings.queue_limit,
-            queue_wait_seconds=settings.queue_wait_seconds,
+            control_threads=settings.server.control_threads,
+            transfer_threads=settings.server.transfer_threads,
+            hash_threads=settings.hashing.concurrency,
+            hash_wait_seconds=settings.hashing.wait_seconds,
+            queue_limit=settings.server.queue_limit,
+            queue_wait_seconds=settings.server.queue_wait_seconds,
             limits=Limits.of(settings),
         )
         self._owned.callback(lanes.close)
-        if settings.sweep_interval_seconds:
+        if settings.sweep.interval_seconds:
             sweeper = Sweeper(
                 opened.application.sweep_in_turn,
                 check=opened.check,
-                interval_seconds=settings.sweep_interval_seconds,
-                stop_seconds=settings.cleanup_seconds,
+                interval_seconds=settings.sweep.interval_seconds,
+                stop_seconds=settings.server.cleanup_seconds,
             )
             self._owned.callback(sweeper.close)
             sweeper.start()
@@ -149,7 +150,9 @@ def listening(host: str, port: int) -> socket.socket:
     return bound
 
 
-def run(settings: Settings, *, bound: socket.socket, workers: int, when_ready: Callable[[], None]) -> None:
+def run(
+    settings: Settings, keys: KeySet, *, bound: socket.socket, workers: int, when_ready: Callable[[], None]
+) -> None:
     """
     Serve until SIGTERM or SIGINT; requests under way then have the graceful time to finish.
 
@@ -157,9 +160,9 @@ def run(settings: Settings, *, bound: socket.socket, workers: int, when_ready: C
     """
     room = Room.of(settings, descriptors=_raise_descriptor_limit())
     # Its connections inherit it. Left alone the kernel keeps up to megabytes for each client that reads nothing.
-    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.unsent_kib << 10)
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.downloads.send_buffer_kib << 10)
     found = options(settings, workers=workers) | {"bind": f"fd://{bound.detach()}"}
-    server = Server(settings, room, found | {"when_ready": lambda _server: when_ready()})
+    server = Server(settings, keys, room, found | {"when_ready": lambda _server: when_ready()})
     # Workers share the memory of what is there by now, until a collection writes to it: some 15 MiB each.
     gc.collect()
     gc.freeze()
@@ -197,11 +200,11 @@ def options(settings: Settings, *, workers: int) -> dict[str, Any]:
         "control_socket_disable": True,
         "header_map": "refuse",
         # The main process ends its workers then; they stop serving earlier (`SftWorker`).
-        "graceful_timeout": settings.graceful_stop_seconds + settings.cleanup_seconds,
-        "keepalive": settings.keepalive_seconds,
-        "timeout": settings.worker_timeout_seconds,
+        "graceful_timeout": settings.server.graceful_stop_seconds + settings.server.cleanup_seconds,
+        "keepalive": settings.server.keepalive_seconds,
+        "timeout": settings.server.worker_timeout_seconds,
         "worker_tmp_dir": None,
         "accesslog": None,
         "errorlog": "-",
-        "logconfig_dict": logging_config(debug=settings.debug),
+        "logconfig_dict": logging_config(debug=settings.app.debug),
     }

@@ -126,7 +126,7 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
         self._pace: Pace = self.worker.new_pace()
         # On a connection that is kept, the next head has to come before the server's own timer.
         self._head_timer = self.worker.loop.call_later(
-            self.worker.app.settings.header_timeout_seconds, self._head_is_late
+            self.worker.app.settings.server.header_timeout_seconds, self._head_is_late
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -210,7 +210,7 @@ class SftProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no type
             # The client is gone, and a loop that has read to its end does not hear of that any more.
             self.transport.close()
             return
-        self.worker.loop.call_later(self.worker.app.settings.linger_seconds, self.transport.close)
+        self.worker.loop.call_later(self.worker.app.settings.server.linger_seconds, self.transport.close)
 
     def _setup_callback_parser(self) -> None:
         self._callback_parser = PatientParser(

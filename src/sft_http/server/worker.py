@@ -59,8 +59,8 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         # The configuration is this process's copy. Its `timeout` is how long a body may stand
         # still here; its time to stop is shorter than the main process's, so that what is cut
         # is cleaned up before this process is ended.
-        self.cfg.set("timeout", math.ceil(settings.stall_seconds))
-        self.cfg.set("graceful_timeout", settings.graceful_stop_seconds)
+        self.cfg.set("timeout", math.ceil(settings.server.stall_seconds))
+        self.cfg.set("graceful_timeout", settings.server.graceful_stop_seconds)
         super().init_process()
 
     def _has_room(self) -> bool:
@@ -75,7 +75,9 @@ class SftWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no ty
         The pace that a client has to keep.
         """
         settings = self.app.settings
-        return Pace(patience_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second)
+        return Pace(
+            patience_seconds=settings.server.stall_seconds, bytes_per_second=settings.server.min_bytes_per_second
+        )
 
     async def _serve(self) -> None:
         self.loop.set_exception_handler(_told_unless_full)

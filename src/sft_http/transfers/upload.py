@@ -161,7 +161,8 @@ async def abort(application: Application, lanes: Lanes, upload: Upload) -> None:
     """
     Give an upload up and remove what it stored; if that fails now, it is tried again until it is done.
 
-    Until then it holds its owner's quota, so that is not left to the sweep, which comes later (`FORM_IDLE_MINUTES`).
+    Until then it holds its owner's quota, so that is not left to the sweep, which comes later
+    (`NON_RESUMABLE_IDLE_MINUTES`).
     """
     try:
         await lanes.bytes.insist(application.abort_upload, upload)
