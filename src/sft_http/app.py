@@ -104,4 +104,4 @@ def described_routes(application: Application, settings: Settings, lanes: Lanes)
 
 
 def _origins(settings: Settings) -> str | tuple[str, ...]:
-    return "*" if "*" in settings.allowed_origins else settings.allowed_origins
+    return "*" if "*" in settings.app.allowed_origins else settings.app.allowed_origins

@@ -272,8 +272,8 @@ def document(settings: Settings, routes: Iterable[tuple[str, object]]) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": settings.app_name,
-            "version": settings.app_version,
+            "title": settings.app.name,
+            "version": settings.app.version,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": _paths(settings.api_v1_prefix, routes),

@@ -195,7 +195,7 @@ def without(tmp_path: Path) -> Callable[[str, dict[str, str]], str]:
         program = (
             f"import sys; sys.modules[{package!r}] = None\n"
             "from pathlib import Path\n"
-            "from sft_adapters.bootstrap.storage import settings_for\n"
+            "from sft_adapters.bootstrap.configuration import settings_for\n"
             "from sft_core.errors import ConfigurationError\n"
             "try:\n"
             f"    settings_for(Path({str(tmp_path / 'data')!r}), {environ!r})\n"

@@ -16,7 +16,7 @@ import pytest
 from sft_adapters.bootstrap.configuration import throwaway_keys
 from sft_adapters.settings import Settings, parsers
 from sft_adapters.settings.secret_strength import is_guessable_bytes, is_weak_password
-from sft_adapters.settings.wordlist import PUBLISHED, WORDS
+from sft_adapters.settings.weak_secrets import PUBLISHED, WORDS
 from sft_core.errors import ConfigurationError
 
 DRAWS = 5_000
@@ -45,6 +45,8 @@ def letters(alphabet: str, count: int) -> Callable[[random.Random], str]:
         lambda source: source.randbytes(32).hex(" "),
         lambda source: " ".join(letters(string.digits, 5)(source) for _ in range(16)),
         lambda source: base64.b64encode(source.randbytes(32)).decode(),
+        lambda source: base64.b64encode(source.randbytes(64)).decode(),
+        lambda source: base64.urlsafe_b64encode(source.randbytes(64)).rstrip(b"=").decode(),
         lambda source: base64.urlsafe_b64encode(source.randbytes(24)).decode(),
         lambda source: base64.urlsafe_b64encode(source.randbytes(32)).rstrip(b"=").decode(),
         lambda source: base64.b32encode(source.randbytes(20)).decode(),
@@ -56,7 +58,17 @@ def letters(alphabet: str, count: int) -> Callable[[random.Random], str]:
     ],
     ids=[
         *("hex 32", "hex 48", "hex with colons", "hex with hyphens", "hex with spaces", "digits with spaces"),
-        *("base64", "base64url", "token_urlsafe", "base32", "base58", "alphanumeric", "lowercase"),
+        *(
+            "base64",
+            "base64 64",
+            "token_urlsafe 64",
+            "base64url",
+            "token_urlsafe",
+            "base32",
+            "base58",
+            "alphanumeric",
+            "lowercase",
+        ),
         *("128 digits", "256 digits"),
     ],
 )
@@ -65,6 +77,29 @@ def test_a_random_secret_key_is_never_refused(draw: Callable[[random.Random], st
     source = random.Random(41)
     for _ in range(DRAWS):
         parsers.secret_key(draw(source))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Q-example_7xVnB2kLd9fTgHs3zRwYc0pMj6uKaEo",
+        "default" + base64.urlsafe_b64encode(random.Random(7).randbytes(27)).decode(),
+        base64.urlsafe_b64encode(random.Random(8).randbytes(24)).decode() + "ChangeMe",
+    ],
+)
+def test_a_word_inside_a_random_key_does_not_refuse_it(text: str) -> None:
+    """One key of 43 characters in some hundred million contains `example` or `default` by chance."""
+    parsers.secret_key(text)
+
+
+@pytest.mark.parametrize("separator", ["-", "_", " ", "."])
+@pytest.mark.parametrize("style", [str.lower, str.upper, str.title])
+def test_a_passphrase_is_no_key(separator: str, style: Callable[[str], str]) -> None:
+    """Five words or more are refused whether they are known or not; groups of one length were drawn."""
+    words = style("tractor pelican umbrella violet canyon ridge 41").split()
+    assert refused(SECRET_KEY=separator.join(words)).startswith("SECRET_KEY is a default or example value")
+    groups = letters(style(string.ascii_lowercase), 40)(random.Random(44))
+    parsers.secret_key(separator.join(groups[start : start + 5] for start in range(0, 40, 5)))
 
 
 @pytest.mark.parametrize(
@@ -277,5 +312,5 @@ def test_a_password_of_ones_own_is_taken(value: str) -> None:
 
 
 def test_the_words_can_be_found() -> None:
-    """Each is written small and is long enough to count."""
+    """Each is in small letters, as the text it is sought in, and long enough to count."""
     assert [word for word in WORDS if word != word.lower() or len(word) < 3] == []

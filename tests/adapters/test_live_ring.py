@@ -11,13 +11,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from sft_adapters.bootstrap.configuration import settings_for
+from sft_adapters.bootstrap.configuration import keys_for, settings_for
 from sft_adapters.crypto.keyring import AesKeyRing, key_id
 from sft_adapters.disk import key_files
 from sft_adapters.keyring import reloading
-from sft_adapters.keyring.loading import with_keys_read_again
+from sft_adapters.keyring.loading import KeySet, reload_keys
 from sft_adapters.keyring.reloading import REST_SECONDS, LiveKeyRing
-from sft_adapters.settings import Settings
 from sft_adapters.testkit import contracts
 from sft_core.errors import UnknownKey
 from sft_core.values import Secret, WrappedSecret
@@ -45,19 +44,19 @@ class Reads:
 
     number: int = 0
 
-    def __call__(self, settings: Settings) -> Settings:
+    def __call__(self, keys: KeySet) -> KeySet:
         self.number += 1
-        return with_keys_read_again(settings)
+        return reload_keys(keys)
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return settings_for(tmp_path / "data")
+def keys(tmp_path: Path) -> KeySet:
+    return keys_for(settings_for(tmp_path / "data"))
 
 
 @pytest.fixture
-def folder(settings: Settings) -> Path:
-    return settings.data_dir / "keys"
+def folder(keys: KeySet) -> Path:
+    return keys.folder
 
 
 @pytest.fixture
@@ -66,14 +65,14 @@ def ticks() -> Ticks:
 
 
 @pytest.fixture
-def ring(settings: Settings, ticks: Ticks) -> LiveKeyRing:
-    return LiveKeyRing(settings, ticks)
+def ring(keys: KeySet, ticks: Ticks) -> LiveKeyRing:
+    return LiveKeyRing(keys, ticks)
 
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
     reads = Reads()
-    monkeypatch.setattr(reloading, "with_keys_read_again", reads)
+    monkeypatch.setattr(reloading, "reload_keys", reads)
     return reads
 
 
@@ -92,8 +91,8 @@ def elsewhere(folder: Path) -> AesKeyRing:
     """
     The ring of a service that is started now.
     """
-    settings = settings_for(folder.parent)
-    return AesKeyRing(settings.encryption_key, settings.earlier_keys)
+    keys = keys_for(settings_for(folder.parent))
+    return AesKeyRing(keys.encryption_key, keys.earlier_keys)
 
 
 def added(folder: Path) -> str:
@@ -111,11 +110,11 @@ class TestLiveKeyRing(contracts.KeyRingContract):
 
     @pytest.fixture
     def keyring(self, tmp_path: Path) -> LiveKeyRing:
-        return LiveKeyRing(settings_for(tmp_path / "one"))
+        return LiveKeyRing(keys_for(settings_for(tmp_path / "one")))
 
     @pytest.fixture
     def other_keyring(self, tmp_path: Path) -> LiveKeyRing:
-        return LiveKeyRing(settings_for(tmp_path / "other"))
+        return LiveKeyRing(keys_for(settings_for(tmp_path / "other")))
 
 
 def test_a_new_key_wraps_what_comes_next(ring: LiveKeyRing, folder: Path) -> None:
@@ -138,10 +137,10 @@ def test_what_another_service_wraps_under_a_new_key_opens(ring: LiveKeyRing, fol
         assert opens(ring, wrapped_by(elsewhere(folder)))
 
 
-def test_a_key_that_was_added_between_settings_and_ring_is_seen(settings: Settings, folder: Path) -> None:
+def test_a_key_that_was_added_between_settings_and_ring_is_seen(keys: KeySet, folder: Path) -> None:
     """The first secret is wrapped under what the files hold, not under what the settings were read from."""
     new = added(folder)
-    assert wrapped_by(LiveKeyRing(settings)).key_id == new
+    assert wrapped_by(LiveKeyRing(keys)).key_id == new
 
 
 def test_a_key_that_is_set_aside_opens_what_is_under_way(ring: LiveKeyRing, folder: Path) -> None:
@@ -151,7 +150,7 @@ def test_a_key_that_is_set_aside_opens_what_is_under_way(ring: LiveKeyRing, fold
     key_files.set_aside_earlier(folder, before.key_id)
     wrapped_by(ring)
     assert opens(ring, before)
-    assert not opens(LiveKeyRing(settings_for(folder.parent)), before)
+    assert not opens(LiveKeyRing(keys_for(settings_for(folder.parent))), before)
 
 
 def test_a_key_that_is_set_aside_while_it_is_read_keeps_nobody_from_the_new_one(
@@ -208,8 +207,9 @@ def test_a_spoilt_file_leaves_the_ring_as_it_was(
 def test_keys_of_the_environment_are_those_of_the_start(tmp_path: Path) -> None:
     """Only earlier keys may come from files then; the active one stays."""
     key = key_files.write(tmp_path / "given.key")
-    settings = settings_for(tmp_path / "data", {"ENCRYPTION_KEY": key, "SECRET_KEY": os.urandom(32).hex()})
-    ring = LiveKeyRing(settings)
+    given = {"ENCRYPTION_KEY": key, "SECRET_KEY": os.urandom(32).hex()}
+    keys = keys_for(settings_for(tmp_path / "data", given))
+    ring = LiveKeyRing(keys)
     other = AesKeyRing(Secret(os.urandom(32)))
-    assert wrapped_by(ring).key_id == key_id(settings.encryption_key)
+    assert wrapped_by(ring).key_id == key_id(keys.encryption_key)
     assert not opens(ring, wrapped_by(other))

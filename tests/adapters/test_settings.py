@@ -6,13 +6,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import os
 from pathlib import Path
 
+import attrs
 import pytest
 
+from sft_adapters.crypto import passwords
+from sft_adapters.keyring.loading import load_keys
 from sft_adapters.settings import Settings
-from sft_adapters.settings.catalogue import SETTINGS
+from sft_adapters.settings.catalogue import GROUPS, SETTINGS
+from sft_adapters.settings.field import Setting
 from sft_adapters.settings.model import environment
 from sft_adapters.settings.reference import as_env_example, as_markdown
 from sft_core.errors import ConfigurationError
@@ -34,18 +39,68 @@ def fault(**environ: str) -> str:
 def test_the_defaults_are_the_contracts() -> None:
     """Without an environment but for keys, every setting has the contract's default."""
     settings = read()
-    assert (settings.api_v1_prefix, settings.algorithm) == ("/api/v1", "HS256")
-    assert (settings.access_token_expire_minutes, settings.refresh_token_expire_days) == (30, 7)
-    assert settings.minio_bucket_name == "secure-files"
-    assert settings.allowed_extensions == frozenset()
-    assert settings.database_url is settings.redis_url is settings.minio_endpoint is None
+    assert (settings.app.api_prefix, settings.security.algorithm) == ("/api/v1", "HS256")
+    assert (settings.security.access_token_minutes, settings.security.refresh_token_days) == (30, 7)
+    assert settings.s3.bucket == "secure-files"
+    assert settings.uploads.allowed_extensions == frozenset()
+    assert settings.database.url is settings.redis.url is settings.s3.endpoint is None
 
 
-def test_the_table_and_the_settings_agree() -> None:
-    """Each setting of the table is a field, and no field stands outside the table."""
-    fields = {attribute.name for attribute in Settings.__attrs_attrs__}
-    elsewhere = {"data_dir", "stood_in_for", "earlier_key_files", "made_now"}
-    assert {setting.field for setting in SETTINGS} == fields - elsewhere
+def test_the_groups_and_the_settings_agree() -> None:
+    """Each group is a field of the settings, and each name, former ones included, belongs to one setting."""
+    assert {"data_dir", *GROUPS} == {attribute.name for attribute in attrs.fields(Settings)}
+    names = [name for setting in SETTINGS for name in (setting.name, setting.former_name) if name]
+    assert len(names) == len(set(names)) == len(SETTINGS) + 6
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_a_default_is_what_its_text_is_parsed_as(setting: Setting) -> None:
+    """What the reference page shows can be written into the environment."""
+    if setting.default not in (None, (), frozenset()):
+        assert setting.read(str(setting.default)) == setting.default
+
+
+def test_the_bounds_of_password_hashes_are_those_of_the_hasher() -> None:
+    """Settings import no adapter; the hasher checks its bounds again."""
+    largest = read(ARGON2_MEMORY_KIB="262144", ARGON2_ITERATIONS="16", ARGON2_LANES="16").hashing
+    found = (largest.memory_kib, largest.iterations, largest.lanes)
+    assert found == (passwords.MAX_MEMORY_KIB, passwords.MAX_ITERATIONS, passwords.MAX_LANES)
+    for name, text in (("ARGON2_MEMORY_KIB", "262145"), ("ARGON2_ITERATIONS", "17"), ("ARGON2_LANES", "17")):
+        assert name in fault(**{name: text})
+
+
+FORMER = [(setting.name, setting.former_name) for setting in SETTINGS if setting.former_name]
+
+
+@pytest.mark.parametrize(("name", "former"), FORMER)
+def test_a_former_name_works_and_warns(name: str, former: str, caplog: pytest.LogCaptureFixture) -> None:
+    """For one release; the log names both, and the present name alone is silent."""
+    with caplog.at_level(logging.WARNING, "sft"):
+        renamed, empty = read(**{name: "17"}), read(**{name: "17", former: " "})
+        assert caplog.records == []
+        given = read(**{former: "17"})
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("sft.settings", "WARNING")
+    assert record.getMessage() == f"{former} is now called {name}: the next release ignores the former name"
+    assert given == renamed == empty != read()
+    assert fault(**{former: "nonsense"}).startswith(f"{former} must be")
+
+
+@pytest.mark.parametrize(("name", "former"), FORMER)
+def test_two_names_with_two_values_are_refused(name: str, former: str) -> None:
+    """The same value under both is not a contradiction."""
+    said = f"{name} and {former}, its former name, have different values: remove {former}"
+    assert fault(**{name: "17", former: "18"}) == said
+    assert read(**{name: "17", former: "17"}) == read(**{name: "17"})
+
+
+def test_a_faulty_setting_is_not_judged_together_with_others() -> None:
+    """What depends on a value that could not be read is not reported as well."""
+    s3 = {"MINIO_ACCESS_KEY": "somebody", "MINIO_SECRET_KEY": "s9dK2jfa8"}
+    assert "; " not in fault(MINIO_ENDPOINT="a\0b", **s3)
+    assert "; " not in fault(MINIO_ENDPOINT="s3.example.org", MINIO_ACCESS_KEY="somebody", MINIO_SECRET_KEY="short")
+    assert "; " not in fault(SESSION_STORE="redis", REDIS_URL="redis://cache:0")
+    assert "; " not in fault(TRANSFER_MEMORY_MIB="none", MAX_UPLOADS="100000")
 
 
 @pytest.mark.parametrize(
@@ -98,9 +153,9 @@ def test_all_faults_are_told_at_once() -> None:
 
 
 def test_missing_keys_are_named() -> None:
-    """Without keys nothing starts."""
-    with pytest.raises(ConfigurationError, match="SECRET_KEY is not set; ENCRYPTION_KEY is not set"):
-        Settings.from_env({}, data_dir=Path("/nonexistent"))
+    """Without keys nothing starts: neither the environment nor a file has them."""
+    with pytest.raises(ConfigurationError, match=r"^SECRET_KEY is not set, [^;]*; ENCRYPTION_KEY is not set, [^;]*$"):
+        load_keys(Settings.from_env({}, data_dir=Path("/nonexistent")))
 
 
 def test_one_key_for_two_purposes_is_refused() -> None:
@@ -113,22 +168,22 @@ def test_a_longer_digest_asks_for_a_longer_secret(algorithm: str, size: int) -> 
     """The signing secret is at least as long as the digest (RFC 7518, section 3.2)."""
     secret = "z" + os.urandom(size).hex()[1:size]
     assert "SECRET_KEY must have at least" in fault(ALGORITHM=algorithm, SECRET_KEY=secret)
-    assert read(ALGORITHM=algorithm, SECRET_KEY=secret + "x").algorithm == algorithm
+    assert read(ALGORITHM=algorithm, SECRET_KEY=secret + "x").security.algorithm == algorithm
 
 
 @pytest.mark.parametrize("text", [".pdf,.DOC, txt", '[".pdf", "doc", ".txt"]', "pdf,doc,txt,"])
 def test_extensions_are_read_in_every_usual_spelling(text: str) -> None:
     """With or without dots, as JSON or with commas, in any case."""
-    assert read(ALLOWED_EXTENSIONS=text).allowed_extensions == {".pdf", ".doc", ".txt"}
+    assert read(ALLOWED_EXTENSIONS=text).uploads.allowed_extensions == {".pdf", ".doc", ".txt"}
 
 
 def test_origins_are_a_list_or_everyone() -> None:
     """Origins are scheme, host and port; a star means every origin."""
-    assert read(ALLOWED_ORIGINS="https://a.example,http://localhost:3000").allowed_origins == (
+    assert read(ALLOWED_ORIGINS="https://a.example,http://localhost:3000").app.allowed_origins == (
         "https://a.example",
         "http://localhost:3000",
     )
-    assert read(ALLOWED_ORIGINS="*").allowed_origins == ("*",)
+    assert read(ALLOWED_ORIGINS="*").app.allowed_origins == ("*",)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +257,7 @@ def test_the_example_changes_nothing_until_something_is_switched_on(tmp_path: Pa
     on.write_text("\n".join(line.removeprefix("#") for line in as_env_example().splitlines() if line.startswith("#")))
     values = {name: value for name, value in environment({}, on).items() if name.isupper() and value}
     settings = Settings.from_env(KEYS | values, data_dir=tmp_path)
-    assert settings.allowed_extensions == {
+    assert settings.uploads.allowed_extensions == {
         f".{extension}" for extension in ["pdf", "doc", "docx", "xls", "xlsx", "txt", "jpg", "png", "zip"]
     }
 
@@ -210,5 +265,5 @@ def test_the_example_changes_nothing_until_something_is_switched_on(tmp_path: Pa
 def test_each_upload_has_the_memory_that_is_set_aside_for_it() -> None:
     """Else the limit on memory would be none: what is too little is told, and what is just enough is taken."""
     assert fault(TRANSFER_MEMORY_MIB="63") == "TRANSFER_MEMORY_MIB is less than 128 KiB for each of MAX_UPLOADS"
-    assert read(TRANSFER_MEMORY_MIB="64").max_uploads == 512
-    assert read(TRANSFER_MEMORY_MIB="1", MAX_UPLOADS="8").max_uploads == 8
+    assert read(TRANSFER_MEMORY_MIB="64").uploads.max_concurrent == 512
+    assert read(TRANSFER_MEMORY_MIB="1", MAX_UPLOADS="8").uploads.max_concurrent == 8

@@ -139,9 +139,12 @@ def test_an_upload_that_nobody_goes_on_with_is_given_up(sft: Application, maya: 
     ("environ", "seconds"),
     [
         ({}, 15 * 60 + 4096 + 60),
-        ({"FORM_IDLE_MINUTES": "5", "MIN_BYTES_PER_SECOND": "1048576", "STALL_SECONDS": "10"}, 5 * 60 + 4 + 10),
+        (
+            {"NON_RESUMABLE_IDLE_MINUTES": "5", "MIN_BYTES_PER_SECOND": "1048576", "STALL_SECONDS": "10"},
+            5 * 60 + 4 + 10,
+        ),
         ({"UPLOAD_IDLE_HOURS": "1"}, 15 * 60 + 4096 + 60),
-        ({"UPLOAD_IDLE_HOURS": "1", "FORM_IDLE_MINUTES": "90"}, 60 * 60 + 4096 + 60),
+        ({"UPLOAD_IDLE_HOURS": "1", "NON_RESUMABLE_IDLE_MINUTES": "90"}, 60 * 60 + 4096 + 60),
     ],
 )
 def test_the_slowest_client_has_the_time_for_a_part(environ: Mapping[str, str], seconds: float) -> None:

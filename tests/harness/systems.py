@@ -58,7 +58,7 @@ def settings_for(folder: Path, **environ: str) -> Settings:
     Settings with keys of their own.
     """
     keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
-    return Settings.from_env(LIGHT | environ, data_dir=folder, secrets=keys)
+    return Settings.from_env(LIGHT | keys | environ, data_dir=folder)
 
 
 def wired(settings: Settings, **adapters: object) -> Application:
@@ -102,7 +102,7 @@ class StoredLibrary:
         Drop what was open and open it anew, as after a crash.
         """
         self._dispose()
-        engine = open_engine(self.settings.database, busy_seconds=self.settings.database_timeout_seconds)
+        engine = open_engine(self.settings.database_url, busy_seconds=self.settings.database.timeout_seconds)
         self._dispose = engine.dispose
         made = {name: make(engine) for name, make in self.adapters.items()}
         return wired(self.settings, clock=self.clock, engine=engine, **made)
@@ -202,7 +202,7 @@ class MortalService:
         """
         self.did["revoke"] += 1
         named = {name: value for name, value in self.environ.items() if name == "DATABASE_URL"}
-        settings = configuration.settings_for(self.root / "data", LIGHT | named, make_keys=False)
+        settings = configuration.settings_for(self.root / "data", LIGHT | named)
         library = StoredLibrary(settings, self.clock)
         try:
             library.driver(self.clock).revoke(access, token)

@@ -15,7 +15,7 @@ from uuid import UUID
 import attrs
 import pytest
 
-from sft_adapters.settings.limits import LEAST_OF_AN_UPLOAD_KIB
+from sft_adapters.settings.catalogue import MIN_UPLOAD_MEMORY_KIB
 from sft_core.errors import Busy
 from sft_core.values import ByteRange, UserId
 from sft_http.asgi.socket_handle import SocketHandle
@@ -291,7 +291,7 @@ def test_the_settings_say_the_limits(make_edge: Callable[..., Edge]) -> None:
     limits = Limits.of(small.settings)
     assert (limits.uploads.limit, limits.uploads.user_limit) == (16, 5)
     assert (limits.memory.limit, limits.read_ahead.limit) == (1 * MIB, 13 * MIB)
-    assert LEAST_BUFFER + LEAST_PIECE == LEAST_OF_AN_UPLOAD_KIB << 10
+    assert LEAST_BUFFER + LEAST_PIECE == MIN_UPLOAD_MEMORY_KIB << 10
 
 
 def test_half_of_the_threads_is_for_others_than_concatenations(make_edge: Callable[..., Edge]) -> None:
@@ -310,7 +310,7 @@ def test_an_upload_beyond_the_users_is_refused_before_its_body(make_edge: Callab
     made = service.call("POST", "/tus", token=token, headers=tus).headers["location"]
     patch = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
     final = {"Tus-Resumable": "1.0.0", "Upload-Metadata": "filename eA==", "Upload-Concat": f"final;{made}"}
-    path = made.removeprefix(service.settings.api_v1_prefix)
+    path = made.removeprefix(service.settings.app.api_prefix)
     places = service.lanes.limits.uploads
     places._of_user[user] = 1
     answers = [

@@ -104,7 +104,7 @@ def test_options_say_what_is_spoken_to_anybody(service: Edge) -> None:
         answer = service.call("OPTIONS", path)
         assert (answer.status_code, answer.headers["allow"]) == (204, allowed)
         assert answer.headers["tus-version"] == answer.headers["tus-resumable"] == "1.0.0"
-        assert answer.headers["tus-max-size"] == str(service.settings.max_file_size)
+        assert answer.headers["tus-max-size"] == str(service.settings.uploads.max_file_size)
         assert answer.headers["tus-checksum-algorithm"] == "sha1,sha256,sha512,md5"
         assert set(answer.headers["tus-extension"].split(",")) == {
             *("creation", "creation-with-upload", "creation-defer-length", "expiration"),

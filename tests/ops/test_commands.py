@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sft_adapters.bootstrap.configuration import settings_for, throwaway_keys
+from sft_adapters.bootstrap.configuration import keys_for, settings_for, throwaway_keys
 from sft_adapters.bootstrap.open_application import open_application
 from sft_adapters.bootstrap.single_writer import processes_that_may_write
 from sft_adapters.bootstrap.storage import prepare
@@ -74,8 +74,8 @@ def test_migrate_makes_the_schema_and_checks_it(empty_folder: Path) -> None:
 
 def test_a_first_start_makes_private_folders_and_keys(empty_folder: Path) -> None:
     """Data folder and keys can be read by their owner only, and the keys are used from then on."""
-    first = settings_for(empty_folder / "data")
-    again = settings_for(empty_folder / "data")
+    first = keys_for(settings_for(empty_folder / "data"))
+    again = keys_for(settings_for(empty_folder / "data"))
     assert first.secret_key == again.secret_key
     assert first.encryption_key == again.encryption_key
     modes = {
@@ -125,7 +125,7 @@ def test_another_key_than_the_datas_is_refused_at_start(empty_folder: Path) -> N
     right = with_an_account(empty_folder / "data")
     other = {"ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
     settings = settings_for(empty_folder / "data", other)
-    needed = AesKeyRing(right.encryption_key).active_id
+    needed = AesKeyRing(keys_for(right).encryption_key).active_id
     with pytest.raises(ConfigurationError, match=f"needs {needed}"), open_application(settings):
         pass
     result = RUNNER.invoke(sft, ["serve", "--data", "data", "--port", str(free_port())], env=other)
@@ -229,10 +229,10 @@ def test_a_file_that_is_no_database_is_told_as_such(empty_folder: Path, content:
 
 def test_a_key_that_others_may_read_is_refused(empty_folder: Path) -> None:
     """A key file with loose permissions is named, with the way to mend it."""
-    settings_for(empty_folder / "data")
+    keys_for(settings_for(empty_folder / "data"))
     (empty_folder / "data/keys/secret.key").chmod(0o644)
     with pytest.raises(ConfigurationError, match="chmod 600"):
-        settings_for(empty_folder / "data")
+        keys_for(settings_for(empty_folder / "data"))
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_spoilt_key_file_is_told_by_name_or_not_looked_at(
     empty_folder: Path, name: str, spoil: Callable[[Path], object], words: str
 ) -> None:
     """One sentence that names the file; and where the environment gives that key, no word of it."""
-    settings_for(empty_folder / "data")
+    keys_for(settings_for(empty_folder / "data"))
     key = empty_folder / "data/keys" / name
     spoil(key)
     for command in ("serve", "migrate"):
@@ -266,6 +266,7 @@ def test_a_spoilt_key_file_is_told_by_name_or_not_looked_at(
     given = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
     environ = {variable: value for variable, value in given.items() if variable.lower().startswith(name[:6])}
     settings = settings_for(empty_folder / "data", environ)
+    assert keys_for(settings).keys_from_files == given.keys() - environ.keys()
     assert greeting(settings, host="127.0.0.1", port=8000, workers=1, wanted=1)
 
 
@@ -326,12 +327,12 @@ def test_who_waits_for_another_process_says_so_at_once(empty_folder: Path, monke
 
 def test_a_linked_key_is_refused(empty_folder: Path) -> None:
     """A key file is a regular file: a symbolic link in its place is not followed."""
-    settings_for(empty_folder / "data")
+    keys_for(settings_for(empty_folder / "data"))
     key = empty_folder / "data/keys/secret.key"
     key.rename(empty_folder / "elsewhere.key")
     key.symlink_to(empty_folder / "elsewhere.key")
     with pytest.raises(ConfigurationError, match="not a regular file"):
-        settings_for(empty_folder / "data")
+        keys_for(settings_for(empty_folder / "data"))
 
 
 @pytest.mark.parametrize(
@@ -380,15 +381,16 @@ def test_settings_come_from_a_file_too(empty_folder: Path) -> None:
 def test_keys_by_environment_make_no_key_files(empty_folder: Path) -> None:
     """Who gives both keys finds none on the disk."""
     keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
-    settings = settings_for(empty_folder / "data", keys)
-    assert settings.secret_key.reveal().decode() == keys["SECRET_KEY"]
+    found = keys_for(settings_for(empty_folder / "data", keys))
+    assert found.secret_key.reveal().decode() == keys["SECRET_KEY"]
     assert not list((empty_folder / "data").rglob("*.key"))
 
 
 def test_an_old_schema_is_not_served(empty_folder: Path) -> None:
     """The application opens on an up-to-date schema only."""
     settings = settings_for(empty_folder / "data")
-    with pytest.raises(ConfigurationError, match="sft migrate"), open_application(settings):
+    keys = keys_for(settings)
+    with pytest.raises(ConfigurationError, match="sft migrate"), open_application(settings, keys):
         pass
 
 

@@ -25,7 +25,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import Engine, event, update
 
-from sft_adapters.bootstrap.configuration import settings_for
+from sft_adapters.bootstrap.configuration import keys_for, settings_for
 from sft_adapters.bootstrap.open_application import open_application
 from sft_adapters.bootstrap.service import open_service
 from sft_adapters.bootstrap.storage import prepare
@@ -262,7 +262,7 @@ def test_what_does_not_open_is_told_as_the_reason_that_a_key_is_still_needed(
 ) -> None:
     """Each run says so, dry or not, and sends nobody to run it again; what is left for another reason is told apart."""
     old = place.active()
-    with opened(settings_for(place.data, place.environ).database, busy_seconds=9) as engine, engine.begin() as rows:
+    with opened(settings_for(place.data, place.environ).database_url, busy_seconds=9) as engine, engine.begin() as rows:
         rows.execute(update(links).where(links.c.file_id == people[0].file.id.bytes).values(wrapped_token=bytes(40)))
         rows.execute(update(users).where(users.c.id == people[1].user.id.bytes).values(totp_seed=bytes(40)))
     place.keys("add")
@@ -306,6 +306,7 @@ def test_without_a_key_or_a_database_nothing_is_made(place: Place, tmp_path: Pat
         assert "encryption.key is missing" in result.output
     assert list(tmp_path.iterdir()) == []
     settings = settings_for(place.data, place.environ)
+    keys_for(settings)
     assert "sft migrate" in place.keys("list").output
     prepare(settings)
     (place.data / "keys/encryption.key").unlink()
@@ -331,7 +332,7 @@ def test_a_spoilt_earlier_key_is_told_by_its_file(place: Place) -> None:
         file.write_text(text)
         file.chmod(mode)
         with pytest.raises(ConfigurationError, match=f"{file.name}.*{words}"):
-            settings_for(place.data, place.environ)
+            keys_for(settings_for(place.data, place.environ))
 
 
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
@@ -361,9 +362,9 @@ class Crash(BaseException):
 def test_the_ring_survives_a_crash_at_any_point_of_add(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before and after every change of the folder the old key opens, and adding again succeeds."""
     prepare(settings_for(place.data, place.environ))
-    old = settings_for(place.data, place.environ).encryption_key
+    old = keys_for(settings_for(place.data, place.environ)).encryption_key
     for at in itertools.count():
-        seen, active = itertools.count(), key_id(settings_for(place.data, place.environ).encryption_key)
+        seen, active = itertools.count(), key_id(keys_for(settings_for(place.data, place.environ)).encryption_key)
 
         def step(original: Callable[..., Any], at: int = at, seen: Iterator[int] = seen) -> Callable[..., Any]:
             def stepped(*args: Any, **options: Any) -> Any:
@@ -385,8 +386,8 @@ def test_the_ring_survives_a_crash_at_any_point_of_add(place: Place, monkeypatch
                 over = False
             else:
                 over = True
-        settings = settings_for(place.data, place.environ)
-        assert old in (settings.encryption_key, *settings.earlier_keys)
+        keys = keys_for(settings_for(place.data, place.environ))
+        assert old in (keys.encryption_key, *keys.earlier_keys)
         if over:
             break
     assert at > 5
@@ -576,8 +577,9 @@ def test_secrets_do_not_show(place: Place) -> None:
     """Neither by its settings nor by its ring does a key come into a text."""
     other = fresh()
     settings = settings_for(place.data, place.environ | {"ENCRYPTION_KEYS_RETIRING": other})
-    assert other not in repr(settings)
-    assert settings.earlier_keys == (Secret(base64.b64decode(other)),)
+    keys = keys_for(settings)
+    assert other not in repr(settings) + repr(keys)
+    assert keys.earlier_keys == (Secret(base64.b64decode(other)),)
     result = place.keys("list", ENCRYPTION_KEYS_RETIRING=f"{other},nonsense")
     assert result.exit_code == 2
     assert result.output.startswith("sft: ENCRYPTION_KEYS_RETIRING holds a key that is not right")

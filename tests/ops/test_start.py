@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 from psycopg import sql
 
-from sft_adapters.bootstrap.configuration import settings_for, throwaway_keys
+from sft_adapters.bootstrap.configuration import keys_for, settings_for, throwaway_keys
 from sft_adapters.bootstrap.open_application import open_application
 from sft_adapters.bootstrap.service import open_service
 from sft_adapters.bootstrap.storage import prepare
@@ -207,7 +207,7 @@ def test_a_disk_of_its_own_for_the_blobs_is_a_first_start(tmp_path: Path) -> Non
     for name in ("keys", "sft.db"):
         (tmp_path / "data" / name).rename(tmp_path / name)
     with pytest.raises(ConfigurationError, match=r"in use already, but .*encryption\.key is missing"):
-        settings_for(tmp_path / "data")
+        keys_for(settings_for(tmp_path / "data"))
 
 
 def key_files(data: Path) -> set[str]:
@@ -220,17 +220,18 @@ def test_of_two_first_starts_on_one_storage_one_is_refused(
     """Both find it empty and make keys of their own; the later one is told, and its keys are set aside by name."""
     environ = {"DATABASE_URL": postgres_url, **s3.environ(bucket)}
     first, second = (settings_for(tmp_path / name, environ) for name in ("first", "second"))
-    prepare(first)
+    keys, other_keys = keys_for(first), keys_for(second)
+    prepare(first, keys)
     with pytest.raises(ConfigurationError) as refused:
-        prepare(second)
+        prepare(second, other_keys)
     (needed,) = re.findall(r"needs ([0-9a-f]{16}):", str(refused.value))
-    assert AesKeyRing(first.encryption_key).ids == {needed}
+    assert AesKeyRing(keys.encryption_key).ids == {needed}
     assert key_files(tmp_path / "second") == {"encryption.key.unused", "secret.key.unused"}
     assert all(str(path) in str(refused.value) for path in tmp_path.glob("second/keys/*"))
     with open_application(first) as application:
         stored(application)
     with pytest.raises(ConfigurationError, match=r"in use already, but .*encryption\.key is missing"):
-        settings_for(tmp_path / "second", environ)
+        keys_for(settings_for(tmp_path / "second", environ))
     shutil.copytree(tmp_path / "first/keys", tmp_path / "second/keys", dirs_exist_ok=True)
     with open_service(tmp_path / "second", environ) as application:
         assert application.sign_in(
@@ -247,9 +248,9 @@ def test_a_storage_on_which_a_service_has_started_gets_no_other_keys(
     prepare(settings_for(tmp_path / "data", environ))
     kept = (tmp_path / "data/keys").rename(tmp_path / "kept")
     with pytest.raises(ConfigurationError, match="in use already"):
-        settings_for(tmp_path / "data", environ)
+        keys_for(settings_for(tmp_path / "data", environ))
     assert not (tmp_path / "data/keys").exists()
-    settings_for(tmp_path / "other")
+    keys_for(settings_for(tmp_path / "other"))
     shutil.copytree(tmp_path / "other/keys", tmp_path / "data/keys")
     settings = settings_for(tmp_path / "data", environ)
     for refuse in (lambda: prepare(settings), lambda: open_application(settings).__enter__()):
@@ -277,7 +278,7 @@ def test_a_storage_of_an_earlier_version_is_claimed_by_the_key_that_fits(tmp_pat
     with open_service(tmp_path / "data") as application:
         stored(application)
     settings = settings_for(tmp_path / "data")
-    with opened(settings.database, busy_seconds=10) as engine:
+    with opened(settings.database_url, busy_seconds=10) as engine:
         migrate.downgrade(engine, "0004")
         other = {"ENCRYPTION_KEY": throwaway_keys()["ENCRYPTION_KEY"]}
         with pytest.raises(ConfigurationError, match="needs"):
@@ -287,7 +288,7 @@ def test_a_storage_of_an_earlier_version_is_claimed_by_the_key_that_fits(tmp_pat
         (settings.blob_folder / MARK_NAME).unlink()
         prepare(settings)
         with transaction(engine, read_only=True) as (connection, _):
-            assert claimed_by(connection) == AesKeyRing(settings.encryption_key).active_id
+            assert claimed_by(connection) == AesKeyRing(keys_for(settings).encryption_key).active_id
 
 
 def test_two_services_started_at_once_never_store_under_two_keys(tmp_path: Path, postgres_url: str) -> None:

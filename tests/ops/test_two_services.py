@@ -14,7 +14,7 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from sft_adapters.bootstrap.configuration import settings_for
+from sft_adapters.bootstrap.configuration import keys_for, settings_for
 from sft_adapters.bootstrap.storage import is_in_use, prepare
 from sft_adapters.disk.blobs import has_blobs
 from sft_core.errors import ConfigurationError
@@ -55,7 +55,7 @@ def two(request: pytest.FixtureRequest, tmp_path: Path, bucket: str) -> Two:
     (tmp_path / "shared").mkdir()
     for name in ("first", "second"):
         # With keys already: beside blobs none are made.
-        settings_for(tmp_path / name)
+        keys_for(settings_for(tmp_path / name))
         (tmp_path / name / "blobs").symlink_to(tmp_path / "shared")
     return two_on(tmp_path, Folder(tmp_path / "shared"), {})
 

@@ -181,7 +181,7 @@ def patient(data: Path, more: Mapping[str, str] = {}) -> Patient:
         }
         sft.issue_share_link(owner=user.id, file_id=files["large"].id)
         sft.set_up_totp(user=user)
-    with opened(settings.database, busy_seconds=9) as engine, engine.begin() as connection:
+    with opened(settings.database_url, busy_seconds=9) as engine, engine.begin() as connection:
         connection.exec_driver_sql("UPDATE users SET created_at = 1")
     return Patient(settings=settings, environ=environ, store=Folder(settings.blob_folder), **files)
 

@@ -169,7 +169,7 @@ def a_world(make: Callable[[SettableClock], MarkedStore], database: MemoryDataba
     store = make(clock)
     blobs = WitnessedBlobs(store)
     keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
-    container = Container(settings=Settings.from_env({}, data_dir=Path("/nonexistent"), secrets=keys))
+    container = Container(settings=Settings.from_env(keys, data_dir=Path("/nonexistent")))
     database = MemoryDatabase() if database is None else database
     adapters = {"begin": database, "sessions": MemorySessions(), "limiter": MemoryRateLimiter(), "blobs": blobs}
     adapters |= {"clock": clock, "room": UntoldRoom()}

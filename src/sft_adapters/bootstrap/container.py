@@ -4,9 +4,9 @@ The composition root: which adapters stand behind which ports. The only module t
 
 from __future__ import annotations
 
-import base64
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ from sft_adapters.crypto.qr import QrPng
 from sft_adapters.crypto.tokens import JwtSigner
 from sft_adapters.crypto.totp import PyotpCodes
 from sft_adapters.disk.blobs import DiskBlobs
+from sft_adapters.keyring.loading import KeySet, load_keys, throwaway_keys
 from sft_adapters.keyring.reloading import LiveKeyRing
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.capacity import UntoldRoom
@@ -45,7 +46,9 @@ _EMPTY: Final[Mapping[str, str]] = {}
 
 class Container(containers.DeclarativeContainer):
     """
-    Settings in, an `Application` out. Storage is the embedded default and may be overridden.
+    Builds the adapters that the settings choose, each with its group of settings, and an `Application` on them.
+
+    The keys are loaded when they are first needed.
     """
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
@@ -57,28 +60,28 @@ class Container(containers.DeclarativeContainer):
 
     engine = providers.Singleton(
         open_engine,
-        s.database,
-        echo=s.db_echo,
-        busy_seconds=s.database_timeout_seconds,
-        connections=s.database_connections,
+        s.database_url,
+        echo=s.database.echo,
+        busy_seconds=s.database.timeout_seconds,
+        connections=s.database.connections,
         limits=providers.Factory(
             PostgresLimits,
-            connect_seconds=s.database_connect_seconds,
-            statement_seconds=s.database_statement_seconds,
-            idle_seconds=s.database_idle_seconds,
-            silence_seconds=s.database_silence_seconds,
-            peer_seconds=s.database_peer_seconds,
-            recycle_seconds=s.database_recycle_seconds,
+            connect_seconds=s.database.connect_seconds,
+            statement_seconds=s.database.statement_seconds,
+            idle_seconds=s.database.idle_seconds,
+            silence_seconds=s.database.response_grace_seconds,
+            peer_seconds=s.database.tcp_timeout_seconds,
+            recycle_seconds=s.database.recycle_seconds,
         ),
     )
     begin = providers.Singleton(SqlDatabase, engine)
 
-    redis = providers.Singleton(optional_drivers.redis_client, settings)
+    redis = providers.Singleton(optional_drivers.redis_client, s.redis)
     durable_sessions = providers.Singleton(SqlSessions, engine)
     sessions = providers.Selector(
         s.session_store,
         database=durable_sessions,
-        redis=providers.Singleton(optional_drivers.redis_sessions, settings, redis, durable_sessions, entropy),
+        redis=providers.Singleton(optional_drivers.redis_sessions, s.sessions, redis, durable_sessions, entropy),
         memory=providers.Singleton(MemorySessions),
     )
     durable_limiter = providers.Singleton(SqlRateLimiter, engine)
@@ -88,11 +91,11 @@ class Container(containers.DeclarativeContainer):
         redis=providers.Singleton(optional_drivers.redis_limiter, redis, durable_limiter),
     )
 
-    s3 = providers.Singleton(optional_drivers.s3_client, settings)
+    s3 = providers.Singleton(optional_drivers.s3_client, s.s3)
     blobs = providers.Selector(
         s.blob_store_kind,
-        disk=providers.Singleton(DiskBlobs, s.blob_folder, reserve=s.disk_reserve),
-        s3=providers.Singleton(optional_drivers.s3_blobs, settings, s3),
+        disk=providers.Singleton(DiskBlobs, s.blob_folder, reserve=s.uploads.disk_reserve),
+        s3=providers.Singleton(optional_drivers.s3_blobs, s.s3, s3),
     )
     room = providers.Selector(s.blob_store_kind, disk=blobs, s3=providers.Singleton(UntoldRoom))
 
@@ -103,29 +106,30 @@ class Container(containers.DeclarativeContainer):
         providers.Singleton(answers_over, engine),
         providers.Singleton(SqlLinksOver, engine),
     )
-    # What other stores keep ends by itself: in Redis, and in memory.
+    # Entries in Redis and in memory expire without a sweep.
     expiring = providers.Selector(
         s.blob_store_kind,
         disk=providers.List(*rows_over, blobs),
         s3=providers.List(*rows_over),
     )
 
-    keyring = providers.Singleton(LiveKeyRing, settings)
+    keys = providers.Singleton(load_keys, settings)
+    keyring = providers.Singleton(LiveKeyRing, keys)
     cipher = providers.Singleton(ChunkedCipher, entropy)
     hasher = providers.Singleton(
         Argon2idHasher,
         entropy=entropy,
         cost=providers.Factory(
             Argon2Cost,
-            memory_kib=s.argon2_memory_kib,
-            iterations=s.argon2_iterations,
-            lanes=s.argon2_lanes,
+            memory_kib=s.hashing.memory_kib,
+            iterations=s.hashing.iterations,
+            lanes=s.hashing.lanes,
         ),
-        concurrent=s.hash_concurrency,
-        wait_seconds=s.hash_wait_seconds,
+        concurrent=s.hashing.concurrency,
+        wait_seconds=s.hashing.wait_seconds,
     )
-    signer = providers.Singleton(JwtSigner, s.secret_key, s.algorithm)
-    codes = providers.Singleton(PyotpCodes, entropy=entropy, issuer=s.two_factor_issuer)
+    signer = providers.Singleton(JwtSigner, keys.provided.secret_key, s.security.algorithm)
+    codes = providers.Singleton(PyotpCodes, entropy=entropy, issuer=s.security.two_factor_issuer)
 
     adapters = providers.Singleton(
         Adapters,
@@ -150,25 +154,48 @@ class Container(containers.DeclarativeContainer):
     application = providers.Singleton(application_of, adapters, settings)
 
 
-def container_of(settings: Settings, *, clock: Clock | None = None) -> Container:
+def container_of(settings: Settings, keys: KeySet | None = None, *, clock: Clock | None = None) -> Container:
     """
-    The object graph of these settings, by this clock or the system's; nothing of it is made yet.
+    Return the container of these settings, with these keys and this clock in place of its own; nothing is built yet.
     """
     container = Container(settings=settings)
+    if keys is not None:
+        container.keys.override(providers.Object(keys))
     if clock is not None:
         container.clock.override(providers.Object(clock))
     return container
 
 
+@contextmanager
+def open_container(
+    settings: Settings, keys: KeySet | None = None, *, clock: Clock | None = None
+) -> Iterator[Container]:
+    """
+    Open the container of these settings; its connections are closed at the end of the block.
+
+    Nothing is connected yet.
+
+    Raises:
+        ConfigurationError: a client of the database, Redis or the S3 server cannot be built.
+    """
+    container = container_of(settings, keys, clock=clock)
+    with ExitStack() as opened:
+        opened.callback(container.engine().dispose)
+        if settings.redis.url:
+            opened.callback(container.redis().close)
+        if settings.s3.endpoint:
+            opened.callback(container.s3().close)
+        yield container
+
+
 def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = _EMPTY) -> Application:
     """
-    The application on memory alone, with keys of its own: for trying out, and for tests.
+    Return the application on memory alone, for trials and tests; keys that are not set are generated.
     """
-    entropy = SystemEntropy()
-    keys = {"SECRET_KEY": entropy.draw(48).hex(), "ENCRYPTION_KEY": base64.b64encode(entropy.draw(32)).decode()}
-    settings = Settings.from_env(environ, data_dir=Path("/nonexistent"), secrets=keys)
-    container = container_of(settings, clock=clock)
-    container.keyring.override(providers.Object(AesKeyRing(settings.encryption_key)))
+    settings = Settings.from_env(environ, data_dir=Path("/nonexistent"))
+    keys = load_keys(settings, stand_ins=throwaway_keys())
+    container = container_of(settings, keys, clock=clock)
+    container.keyring.override(providers.Object(AesKeyRing(keys.encryption_key)))
     container.begin.override(providers.Singleton(MemoryDatabase))
     container.sessions.override(providers.Singleton(MemorySessions))
     container.limiter.override(providers.Singleton(MemoryRateLimiter))
@@ -176,7 +203,7 @@ def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = 
     container.room.override(providers.Singleton(UntoldRoom))
     container.leases.override(providers.Singleton(MemoryLeases))
     container.expiring.override(providers.List(providers.Singleton(MemoryLinksOver, container.begin)))
-    # As `bootstrap.prepare` does it: what is stored there is this database's.
+    # As `prepare` does: this store belongs to this database.
     with container.begin()() as unit:
         container.blobs().set_mark(unit.marked.set_mark(uuid.uuid4().hex))
         unit.commit()

@@ -1,5 +1,5 @@
 """
-Opening the application on a storage: for one process or several, looked at before it is used.
+Opening the application on a storage, which is checked before it is used.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from contextlib import ExitStack, contextmanager
 
 import attrs
 
-from sft_adapters.bootstrap.container import container_of
+from sft_adapters.bootstrap.container import open_container
 from sft_adapters.bootstrap.single_writer import one_writer
 from sft_adapters.crypto.keyring import AesKeyRing
+from sft_adapters.keyring.loading import KeySet
 from sft_adapters.keyring.reloading import LiveKeyRing
 from sft_adapters.settings import Settings
 from sft_adapters.sql import key_ownership, migrate
@@ -24,7 +25,7 @@ from sft_core.ports import Clock
 @attrs.frozen
 class Unchecked:
     """
-    An application on a storage that nobody has looked at yet.
+    An application on a storage that has not been checked yet.
     """
 
     application: Application
@@ -33,10 +34,12 @@ class Unchecked:
 
     def check(self) -> None:
         """
-        Look at the storage, which has to go through before it is used.
+        Check the storage; call it before the storage is used.
 
-        `ConfigurationError` if the schema is not up to date (`bootstrap.prepare` makes it so) or
-        what is stored needs other keys; `DatabaseUnavailable` if that cannot be told now.
+        Raises:
+            ConfigurationError: the schema is not up to date (`prepare` updates it), or what is stored
+                needs other keys.
+            DatabaseUnavailable: the database does not answer.
         """
         migrate.check(self._engine)
         self._keyring.look()
@@ -45,39 +48,42 @@ class Unchecked:
 
 @contextmanager
 def open_application(
-    settings: Settings, *, clock: Clock | None = None, wait_seconds: float = 0.0
+    settings: Settings, keys: KeySet | None = None, *, clock: Clock | None = None, wait_seconds: float = 0.0
 ) -> Iterator[Application]:
     """
-    The application on the storage that the settings name, closed at the end of the block.
+    Open the application on the storage that the settings name; it is closed at the end of the block.
 
-    What `Unchecked.check` raises; `ConfigurationError` also if another process has the storage for
-    itself after `wait_seconds`.
+    Without `keys` they are loaded from the environment and the key files.
+
+    Raises:
+        ConfigurationError: as `Unchecked.check`; or a key cannot be loaded, or another process still has
+            the storage for itself after `wait_seconds`.
+        DatabaseUnavailable: the database does not answer.
     """
-    with open_unchecked(settings, clock=clock, wait_seconds=wait_seconds) as opened:
+    with open_unchecked(settings, keys, clock=clock, wait_seconds=wait_seconds) as opened:
         opened.check()
         yield opened.application
 
 
 @contextmanager
 def open_unchecked(
-    settings: Settings, *, clock: Clock | None = None, wait_seconds: float = 0.0, writes: bool = True
+    settings: Settings,
+    keys: KeySet | None = None,
+    *,
+    clock: Clock | None = None,
+    wait_seconds: float = 0.0,
+    writes: bool = True,
 ) -> Iterator[Unchecked]:
     """
-    The same without a look at the storage, which may be away: for who can wait for it.
+    Open the application without a check of the storage, which may be unreachable.
 
-    Who only reads (not `writes`) may come in beside the one process that writes.
+    A process that only reads (not `writes`) may do so beside the one process that writes.
     """
-    container = container_of(settings, clock=clock)
     with ExitStack() as opened:
         if writes:
             opened.enter_context(one_writer(settings, wait_seconds=wait_seconds))
-        engine = container.engine()
-        opened.callback(engine.dispose)
-        if settings.redis_url:
-            opened.callback(container.redis().close)
-        if settings.minio_endpoint:
-            opened.callback(container.s3().close)
-        yield Unchecked(container.application(), engine, container.keyring())
+        container = opened.enter_context(open_container(settings, keys, clock=clock))
+        yield Unchecked(container.application(), container.engine(), container.keyring())
 
 
 def check_keys(needed: set[str], ring: AesKeyRing | LiveKeyRing, *, source: str = "ENCRYPTION_KEY") -> None:

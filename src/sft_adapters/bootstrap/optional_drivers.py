@@ -1,7 +1,7 @@
 """
-The adapters whose drivers are extras of the distribution: imported where the settings ask for them.
+The adapters whose drivers are extras of the distribution, imported only if the settings need them.
 
-Whoever runs on the embedded default needs none of them installed.
+The embedded default runs with none of them installed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sft_adapters.settings import Settings
+from sft_adapters.settings.catalogue import RedisSettings, S3Settings, SessionSettings
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError
 from sft_core.ports import Entropy, RateLimiter
 from sft_core.users.ports import SessionStore
@@ -31,26 +31,28 @@ def _driver_of(extra: str, setting: str) -> Iterator[None]:
         ) from None
 
 
-def redis_client(settings: Settings) -> RedisClient:
+def redis_client(redis: RedisSettings) -> RedisClient:
     """
-    A client of the Redis server; nothing is connected yet.
+    Return a client of the Redis server; nothing is connected yet.
     """
     with _driver_of("redis", "REDIS_URL"):
         from sft_adapters.redis.client import open_client  # noqa: PLC0415 (its driver is an extra)
     return open_client(
-        settings.redis_url or "",
-        database=settings.redis_session_db,
-        timeout_seconds=settings.redis_timeout_seconds,
-        rest_seconds=settings.redis_rest_seconds,
-        connections=settings.redis_connections,
-        wait_seconds=settings.redis_wait_seconds,
-        owed_keys=settings.redis_owed_keys,
+        redis.url or "",
+        database=redis.database,
+        timeout_seconds=redis.timeout_seconds,
+        rest_seconds=redis.cooldown_seconds,
+        connections=redis.connections,
+        wait_seconds=redis.wait_seconds,
+        owed_keys=redis.max_pending_deletes,
     )
 
 
-def redis_sessions(settings: Settings, client: RedisClient, durable: SessionStore, entropy: Entropy) -> SessionStore:
+def redis_sessions(
+    sessions: SessionSettings, client: RedisClient, durable: SessionStore, entropy: Entropy
+) -> SessionStore:
     """
-    Redis as a cache in front of the sessions in the database.
+    Return sessions that Redis caches in front of the database.
     """
     from sft_adapters.redis.sessions import RedisSessions  # noqa: PLC0415 (its driver is an extra)
 
@@ -58,69 +60,70 @@ def redis_sessions(settings: Settings, client: RedisClient, durable: SessionStor
         client,
         durable,
         entropy,
-        entry_seconds=settings.session_cache_seconds,
-        lease_seconds=settings.session_lease_seconds,
+        entry_seconds=sessions.cache_seconds,
+        lease_seconds=sessions.lease_seconds,
     )
 
 
 def redis_limiter(client: RedisClient, fallback: RateLimiter) -> RateLimiter:
     """
-    Attempts counted in Redis, and in the database while Redis cannot be used.
+    Return a limiter that counts attempts in Redis, or in the database while Redis cannot be used.
     """
     from sft_adapters.redis.rate_limiter import RedisRateLimiter  # noqa: PLC0415 (its driver is an extra)
 
     return RedisRateLimiter(client, fallback)
 
 
-def s3_client(settings: Settings) -> S3Client:
+def s3_client(s3: S3Settings) -> S3Client:
     """
-    A client of the S3 server; nothing is connected yet.
+    Return a client of the S3 server; nothing is connected yet.
     """
     with _driver_of("minio", "MINIO_ENDPOINT"):
         from sft_adapters.minio.client import open_client  # noqa: PLC0415 (its driver is an extra)
-    if settings.minio_secret_key is None:
+    if s3.secret_key is None:
         raise ConfigurationError("MINIO_SECRET_KEY is not set")
     return open_client(
-        endpoint=settings.minio_endpoint or "",
-        access_key=settings.minio_access_key or "",
-        secret_key=settings.minio_secret_key,
-        region=settings.minio_region,
-        secure=settings.minio_secure,
-        ca_file=settings.minio_ca_file,
-        connect_seconds=settings.minio_connect_seconds,
-        read_seconds=settings.minio_read_seconds,
-        call_seconds=settings.minio_call_seconds,
-        connections=settings.minio_connections,
+        endpoint=s3.endpoint or "",
+        access_key=s3.access_key or "",
+        secret_key=s3.secret_key,
+        region=s3.region,
+        secure=s3.secure,
+        ca_file=s3.ca_file,
+        connect_seconds=s3.connect_seconds,
+        read_seconds=s3.read_seconds,
+        call_seconds=s3.call_seconds,
+        connections=s3.connections,
     )
 
 
-def s3_blobs(settings: Settings, client: S3Client) -> MarkedStore:
+def s3_blobs(s3: S3Settings, client: S3Client) -> MarkedStore:
     """
-    Blobs in the bucket, which must be there.
+    Return the store of blobs in the bucket, which must exist.
     """
     from sft_adapters.minio.blobs import MinioBlobs  # noqa: PLC0415 (its driver is an extra)
 
-    return MinioBlobs(client, settings.minio_bucket_name, conditional_writes=settings.minio_conditional_writes)
+    return MinioBlobs(client, s3.bucket, conditional_writes=s3.conditional_writes)
 
 
-def prepare_bucket(settings: Settings) -> None:
+def prepare_bucket(s3: S3Settings, client: S3Client) -> None:
     """
-    Make the bucket if it is missing, and say by name what is wrong with the settings of the S3 server.
+    Create the bucket if it is missing, and check that the server works as the settings say.
+
+    Raises:
+        ConfigurationError: a setting of the S3 server is wrong; it is named.
+        BlobStoreUnavailable: the server does not answer.
     """
-    client = s3_client(settings)
     from sft_adapters.minio.buckets import ensure_bucket, writes_conditionally  # noqa: PLC0415 (its driver is an extra)
 
     try:
-        ensure_bucket(client, settings.minio_bucket_name)
-        if settings.minio_conditional_writes and not writes_conditionally(client, settings.minio_bucket_name):
+        ensure_bucket(client, s3.bucket)
+        if s3.conditional_writes and not writes_conditionally(client, s3.bucket):
             raise ConfigurationError("MINIO_CONDITIONAL_WRITES is on, but the server does not keep to If-None-Match")
     except BlobStoreUnavailable as error:
         raise BlobStoreUnavailable(f"MINIO_ENDPOINT: the blob store cannot be used: {error.detail}") from None
-    finally:
-        client.close()
 
 
-def check_redis(settings: Settings) -> bool:
+def check_redis(client: RedisClient) -> bool:
     """
     Return whether the Redis server is available; one that is not may become available later.
 

@@ -22,7 +22,7 @@ def one_writer(
     `ConfigurationError` if another one is still at it after `wait_seconds`; `when_waiting` is told
     at once that there is one.
     """
-    file = sqlite_file(settings.database)
+    file = sqlite_file(settings.database_url)
     if file is None or sqlite_is_safe_for_many_writers():
         yield
         return
@@ -40,4 +40,4 @@ def processes_that_may_write(settings: Settings, wanted: int) -> int:
     """
     if settings.session_store == "memory":
         return 1
-    return 1 if sqlite_file(settings.database) and not sqlite_is_safe_for_many_writers() else wanted
+    return 1 if sqlite_file(settings.database_url) and not sqlite_is_safe_for_many_writers() else wanted

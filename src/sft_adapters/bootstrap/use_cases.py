@@ -70,24 +70,24 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
     begin, clock, entropy, ids = adapters.begin, adapters.clock, adapters.entropy, adapters.ids
     keyring, sessions, signer = adapters.keyring, adapters.sessions, adapters.signer
     blobs, cipher = adapters.blobs, adapters.cipher
-    part_size = settings.part_size
+    part_size = settings.uploads.part_size
     policy = VaultPolicy(
-        max_file_size=settings.max_file_size,
-        allowed_extensions=settings.allowed_extensions,
-        quota=settings.quota,
+        max_file_size=settings.uploads.max_file_size,
+        allowed_extensions=settings.uploads.allowed_extensions,
+        quota=settings.uploads.quota,
     )
 
     # --- users -----------------------------------------------------------------------------------
 
     lifetimes = TokenLifetimes(
-        access=timedelta(minutes=settings.access_token_expire_minutes),
-        refresh=timedelta(days=settings.refresh_token_expire_days),
+        access=timedelta(minutes=settings.security.access_token_minutes),
+        refresh=timedelta(days=settings.security.refresh_token_days),
     )
     spend_totp_code = users.SpendTotpCode(
         clock=clock,
         keyring=keyring,
         codes=adapters.codes,
-        throttle=_throttle(adapters, settings, "totp", settings.totp_attempts),
+        throttle=_throttle(adapters, settings, "totp", settings.security.totp_attempts),
     )
     verify_token = users.VerifyToken(begin=begin, clock=clock, sessions=sessions, signer=signer)
 
@@ -163,10 +163,10 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
 
     sweep_policy = SweepPolicy(
         idle=idle,
-        single_idle=timedelta(seconds=settings.single_idle_seconds),
-        ended=timedelta(minutes=settings.expiry_grace_minutes),
-        grace=timedelta(hours=settings.orphan_grace_hours),
-        batch=settings.sweep_batch,
+        single_idle=timedelta(seconds=settings.non_resumable_idle_seconds),
+        ended=timedelta(minutes=settings.sweep.expiry_grace_minutes),
+        grace=timedelta(hours=settings.sweep.orphan_grace_hours),
+        batch=settings.sweep.batch,
     )
     sweep = Sweep(begin=begin, clock=clock, blobs=blobs, expiring=adapters.expiring, policy=sweep_policy)
 
@@ -181,7 +181,7 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
             signer=signer,
             lifetimes=lifetimes,
             spend_totp_code=spend_totp_code,
-            throttle=_throttle(adapters, settings, "sign-in", settings.sign_in_attempts),
+            throttle=_throttle(adapters, settings, "sign-in", settings.security.sign_in_attempts),
         ),
         refresh_session=users.RefreshSession(
             verify=verify_token,
@@ -250,11 +250,11 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
             sweep=sweep,
             leases=adapters.leases,
             holder=str(ids.new()),
-            interval=timedelta(seconds=settings.sweep_interval_seconds),
+            interval=timedelta(seconds=settings.sweep.interval_seconds),
         ),
     )
 
 
 def _throttle(adapters: Adapters, settings: Settings, purpose: str, attempts: int) -> Throttle:
-    window = timedelta(minutes=settings.attempts_window_minutes)
+    window = timedelta(minutes=settings.security.attempts_window_minutes)
     return Throttle(limiter=adapters.limiter, clock=adapters.clock, purpose=purpose, rate=Rate(attempts, window))

@@ -1,9 +1,10 @@
 """
-The keys that files hold, read and checked.
+The keys of a process, from its environment and its key files.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ import attrs
 from sft_adapters.crypto.keyring import key_id
 from sft_adapters.disk import key_files
 from sft_adapters.settings import Settings, parsers
+from sft_adapters.settings.model import key_faults
+from sft_adapters.system import SystemEntropy
 from sft_core.errors import ConfigurationError
 from sft_core.values import Secret
 
@@ -20,45 +23,119 @@ KEYS: Final[Mapping[str, Callable[[str], Secret]]] = {
     "SECRET_KEY": parsers.secret_key,
     "ENCRYPTION_KEY": parsers.encryption_key,
 }
-"""The keys that a data folder has files for, and how their texts are read."""
+"""The keys that may be in files, by the settings in whose place they are, and how their texts are parsed."""
 
 
-def earlier_keys(folder: Path) -> tuple[Secret, ...]:
+@attrs.frozen(kw_only=True)
+class KeySet:
     """
-    The keys of the ring that a folder holds beside the active one; `ConfigurationError` names a spoilt file.
+    The keys of a process: those that the environment sets, and key files for the others.
     """
-    return tuple(_earlier_key(folder, name, text) for name, text in key_files.earlier(folder).items())
+
+    folder: Path
+    secret_key: Secret
+    encryption_key: Secret
+    retiring_keys: tuple[Secret, ...] = ()
+    """Retiring keys of the ring that the environment sets."""
+    retiring_key_files: tuple[Secret, ...] = ()
+    """Retiring keys of the ring from key files."""
+    keys_from_files: frozenset[str] = frozenset()
+    """Names of the keys that the environment does not set."""
+    created_keys: frozenset[str] = frozenset()
+    """Names of the keys that this start has created, under which nothing can be stored yet."""
+
+    @property
+    def earlier_keys(self) -> tuple[Secret, ...]:
+        """
+        Every key of the ring but the active one, each once.
+        """
+        others = (*self.retiring_keys, *self.retiring_key_files)
+        return tuple(key for n, key in enumerate(others) if key not in (self.encryption_key, *others[:n]))
 
 
-def _earlier_key(folder: Path, name: str, text: str) -> Secret:
-    path = key_files.path_of_earlier(folder, name)
-    try:
-        key = parsers.encryption_key(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{path} holds no key of the ring: it {error}") from None
-    if key_id(key) != name:
-        raise ConfigurationError(f"{path} holds key {key_id(key)} and not the one that it is named after")
-    return key
+_NO_KEYS: Final[Mapping[str, str]] = {}
 
 
-def with_keys_read_again(settings: Settings) -> Settings:
+def load_keys(
+    settings: Settings, *, stand_ins: Mapping[str, str] = _NO_KEYS, created: frozenset[str] = frozenset()
+) -> KeySet:
     """
-    The same settings with the ring as its key files are now; what the environment gave stays.
+    Load the keys of the environment and the key files; `stand_ins` are texts for keys that are in neither.
+
+    Raises:
+        ConfigurationError: a key is missing, a key file cannot be read or holds another thing, or two
+            keys are the same.
     """
-    folder, active = settings.data_dir / "keys", settings.encryption_key
-    if "ENCRYPTION_KEY" in settings.stood_in_for:
-        # The active one first: its successor is made only when it is among the earlier ones already.
+    folder, security = settings.key_folder, settings.security
+    names = missing_from_environment(settings)
+    files = key_files.read(folder, names)
+    check_key_files(folder, files)
+    absent = [name for name in names if name not in files and name not in stand_ins]
+    if absent:
+        raise ConfigurationError("; ".join(_not_set(folder, name) for name in absent))
+    loaded = {name: KEYS[name](files.get(name) or stand_ins[name]) for name in names}
+    secret_key = security.secret_key or loaded["SECRET_KEY"]
+    encryption_key = security.encryption_key or loaded["ENCRYPTION_KEY"]
+    faults = key_faults(secret_key, encryption_key, security.encryption_keys_retiring, security.algorithm)
+    if sentences := "; ".join(faults):
+        raise ConfigurationError(sentences)
+    return KeySet(
+        folder=folder,
+        secret_key=secret_key,
+        encryption_key=encryption_key,
+        retiring_keys=security.encryption_keys_retiring,
+        retiring_key_files=_retiring_key_files(folder),
+        keys_from_files=frozenset(names),
+        created_keys=created,
+    )
+
+
+def throwaway_keys() -> dict[str, str]:
+    """
+    Return the texts of fresh keys, for commands that unwrap nothing and for tests.
+    """
+    draw = SystemEntropy().draw
+    return {"SECRET_KEY": draw(64).hex(), "ENCRYPTION_KEY": base64.b64encode(draw(32)).decode()}
+
+
+def reload_keys(keys: KeySet) -> KeySet:
+    """
+    Return the keys with the ring as its key files are now; keys of the environment stay.
+
+    Raises:
+        ConfigurationError: the file of the active key is missing, or a file of the ring cannot be read.
+    """
+    folder, active = keys.folder, keys.encryption_key
+    if "ENCRYPTION_KEY" in keys.keys_from_files:
+        # The active key first: its successor is written only once it is among the earlier ones.
         texts = key_files.read(folder, ["ENCRYPTION_KEY"])
         if not texts:
-            raise ConfigurationError(f"{key_files.path_of(folder, 'ENCRYPTION_KEY')} is missing: bring the key back")
+            raise ConfigurationError(f"{key_files.path_of(folder, 'ENCRYPTION_KEY')} is missing: restore the key")
         check_key_files(folder, texts)
         active = parsers.encryption_key(texts["ENCRYPTION_KEY"])
-    return attrs.evolve(settings, encryption_key=active, earlier_key_files=earlier_keys(folder))
+    return attrs.evolve(keys, encryption_key=active, retiring_key_files=_retiring_key_files(folder))
+
+
+def missing_from_environment(settings: Settings) -> list[str]:
+    """
+    Return the names of the keys that the environment does not set.
+    """
+    security = settings.security
+    given = {"SECRET_KEY": security.secret_key, "ENCRYPTION_KEY": security.encryption_key}
+    return [name for name in KEYS if given[name] is None]
+
+
+def key_file_paths(settings: Settings) -> dict[str, Path | None]:
+    """
+    Return the file of each key, or None if the environment sets the key.
+    """
+    names = missing_from_environment(settings)
+    return {name: key_files.path_of(settings.key_folder, name) if name in names else None for name in KEYS}
 
 
 def check_key_files(folder: Path, keys: Mapping[str, str]) -> None:
     """
-    Raise `ConfigurationError` if one of the texts in a folder's files is not the key that it is there for.
+    Raise `ConfigurationError` if one of the texts in a folder's files is not the key that the file is for.
     """
     for name, text in keys.items():
         try:
@@ -67,9 +144,21 @@ def check_key_files(folder: Path, keys: Mapping[str, str]) -> None:
             raise ConfigurationError(f"{key_files.path_of(folder, name)} holds no {name}: it {error}") from None
 
 
-def key_file_paths(settings: Settings) -> dict[str, Path | None]:
-    """
-    Of each key the file that these settings have it from, or None if the environment gave it.
-    """
-    folder = settings.data_dir / "keys"
-    return {name: key_files.path_of(folder, name) if name in settings.stood_in_for else None for name in KEYS}
+def _not_set(folder: Path, name: str) -> str:
+    path = key_files.path_of(folder, name)
+    return f"{name} is not set, and {path} is missing: the first start creates it, and if it was lost, restore it"
+
+
+def _retiring_key_files(folder: Path) -> tuple[Secret, ...]:
+    return tuple(_retiring_key(folder, name, text) for name, text in key_files.earlier(folder).items())
+
+
+def _retiring_key(folder: Path, name: str, text: str) -> Secret:
+    path = key_files.path_of_earlier(folder, name)
+    try:
+        key = parsers.encryption_key(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{path} holds no key of the ring: it {error}") from None
+    if key_id(key) != name:
+        raise ConfigurationError(f"{path} holds key {key_id(key)} and not the one that it is named after")
+    return key

@@ -1,5 +1,5 @@
 """
-The key ring of a running service: it follows its files, so that nobody has to start it again.
+The key ring of a running service, which follows its key files without a restart.
 """
 
 from __future__ import annotations
@@ -14,32 +14,31 @@ import attrs
 
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.disk import key_files
-from sft_adapters.keyring.loading import with_keys_read_again
-from sft_adapters.settings import Settings
+from sft_adapters.keyring.loading import KeySet, reload_keys
 from sft_core.errors import ConfigurationError, UnknownKey
 from sft_core.values import Secret, WrappedSecret
 
 log: Final = logging.getLogger("sft.keys")
 
 REST_SECONDS: Final = 2.0
-"""How long after a look that was no use the files are not read again: rows can name any key."""
+"""Time after a useless reload in which the files are not read again: rows can name any key."""
 
 
 @attrs.define(eq=False)
 class LiveKeyRing:
     """
-    Implements `sft_core.ports.KeyRing` with the keys that the settings gave, and those that the key files hold now.
+    Implements `sft_core.ports.KeyRing` with the keys of the start and those in the key files now.
 
-    Before it wraps it looks whether the files have changed, so a new active key wraps what comes
-    next. If a secret names a key that it does not know, it reads them again, at most once in
-    `REST_SECONDS` while they have not changed. What cannot be read leaves it as it was. Keys of the
-    environment are those of the start.
+    It reloads its files before it wraps, if they have changed, so that a new active key wraps what
+    comes next. It also reloads them if a secret names an unknown key, at most once in
+    `REST_SECONDS` while they do not change. If a file cannot be read, the ring stays as it was.
+    Keys of the environment are those of the start.
 
-    A key that is taken out of the ring goes on opening here until the process ends: a request that
-    is under way may have read its row before.
+    A key that is removed from the ring unwraps here until the process ends, because a running
+    request may have read its row before.
     """
 
-    _settings: Settings = attrs.field(repr=False)
+    _keys: KeySet = attrs.field(repr=False)
     _seconds: Callable[[], float] = time.monotonic
     _ring: AesKeyRing = attrs.field(init=False)
     _version: tuple[int, ...] | None = attrs.field(default=None, init=False)
@@ -48,19 +47,19 @@ class LiveKeyRing:
 
     @_ring.default
     def _as_given(self) -> AesKeyRing:
-        return AesKeyRing(self._settings.encryption_key, self._settings.earlier_keys)
+        return AesKeyRing(self._keys.encryption_key, self._keys.earlier_keys)
 
     @property
     def active_id(self) -> str:
         """
-        The name of the key that it wraps under.
+        Id of the key that wraps.
         """
         return self._ring.active_id
 
     @property
     def ids(self) -> frozenset[str]:
         """
-        The names of all keys that it opens with.
+        Ids of all keys that unwrap.
         """
         return self._ring.ids
 
@@ -77,13 +76,13 @@ class LiveKeyRing:
 
     def look(self, *, missing: str | None = None) -> None:
         """
-        Have the ring as its files are now, if they have changed, or if a key is missing from it.
+        Reload the ring if its files have changed, or if a key is missing from it.
         """
-        folder = self._settings.data_dir / "keys"
+        folder = self._keys.folder
         if key_files.version(folder) == self._version and (missing is None or self._rests()):
             return
         with self._lock:
-            # Before they are read: what changes meanwhile is another version.
+            # Before they are read: a change meanwhile makes another version.
             version = key_files.version(folder)
             is_known = missing is None or missing in self._ring.ids
             if (version == self._version and (is_known or self._rests())) or (self._version is None and self._rests()):
@@ -98,7 +97,7 @@ class LiveKeyRing:
                 self._version = version
 
     def _read(self) -> None:
-        fresh = with_keys_read_again(self._settings)
+        fresh = reload_keys(self._keys)
         before = self._ring
         self._ring = AesKeyRing(fresh.encryption_key, (*fresh.earlier_keys, before.active, *before.old))
         if self._ring.active_id != before.active_id:

@@ -17,7 +17,7 @@ from sft_adapters.bootstrap.storage import check_schema
 from sft_adapters.crypto.keyring import AesKeyRing, key_id
 from sft_adapters.disk import key_files
 from sft_adapters.disk.locks import held
-from sft_adapters.keyring.loading import with_keys_read_again
+from sft_adapters.keyring.loading import KeySet, load_keys, throwaway_keys
 from sft_adapters.settings import Settings, parsers
 from sft_adapters.sql import key_ownership
 from sft_adapters.sql.engine import opened
@@ -66,25 +66,25 @@ def keys_of(settings: Settings) -> list[RingKey]:
 
     The active key is the first. Nothing is changed or locked.
     """
-    settings = _with_real_keys(settings)
+    keys = _load(settings)
     check_schema(settings)
-    with opened(settings.database, busy_seconds=settings.database_timeout_seconds) as engine:
-        counts = SqlWrappedSecrets(engine, settings.database_migration_seconds).count()
-    ring = AesKeyRing(settings.encryption_key, settings.earlier_keys)
-    known = list(dict.fromkeys([ring.active_id, *map(key_id, settings.earlier_keys)]))
+    with opened(settings.database_url, busy_seconds=settings.database.timeout_seconds) as engine:
+        counts = SqlWrappedSecrets(engine, settings.database.migration_seconds).count()
+    ring = AesKeyRing(keys.encryption_key, keys.earlier_keys)
+    known = list(dict.fromkeys([ring.active_id, *map(key_id, keys.earlier_keys)]))
     missing = sorted({name for kind in counts.values() for name in kind} - ring.ids)
-    return [_ring_key(settings, name, counts) for name in (*known, *missing)]
+    return [_ring_key(keys, name, counts) for name in (*known, *missing)]
 
 
-def _ring_key(settings: Settings, name: str, counts: Mapping[SecretKind, Mapping[str, int]]) -> RingKey:
-    folder, active = settings.data_dir / "keys", key_id(settings.encryption_key)
+def _ring_key(keys: KeySet, name: str, counts: Mapping[SecretKind, Mapping[str, int]]) -> RingKey:
+    active, is_in_a_file = key_id(keys.encryption_key), "ENCRYPTION_KEY" in keys.keys_from_files
     file: Path | None = None
-    if name == active and _is_in_a_file(settings):
-        file = key_files.path_of(folder, "ENCRYPTION_KEY")
-    elif name in map(key_id, settings.earlier_key_files):
-        file = key_files.path_of_earlier(folder, name)
-    given = {key_id(key) for key in settings.encryption_keys_retiring}
-    if not _is_in_a_file(settings):
+    if name == active and is_in_a_file:
+        file = key_files.path_of(keys.folder, "ENCRYPTION_KEY")
+    elif name in map(key_id, keys.retiring_key_files):
+        file = key_files.path_of_earlier(keys.folder, name)
+    given = {key_id(key) for key in keys.retiring_keys}
+    if not is_in_a_file:
         given.add(active)
     return RingKey(
         id=name,
@@ -96,11 +96,7 @@ def _ring_key(settings: Settings, name: str, counts: Mapping[SecretKind, Mapping
     )
 
 
-def _is_in_a_file(settings: Settings) -> bool:
-    return "ENCRYPTION_KEY" in settings.stood_in_for
-
-
-def _with_real_keys(settings: Settings) -> Settings:
+def _load(settings: Settings) -> KeySet:
     """
     Return the settings with the keys as they are stored now.
 
@@ -121,7 +117,7 @@ def active_id(settings: Settings) -> str:
     Raises:
         ConfigurationError: The file of the active key is missing.
     """
-    return key_id(_with_real_keys(settings).encryption_key)
+    return key_id(_load(settings).encryption_key)
 
 
 def add(settings: Settings) -> tuple[str, str]:
@@ -138,7 +134,7 @@ def add(settings: Settings) -> tuple[str, str]:
     folder = settings.data_dir / "keys"
     with _alone(settings):
         before = active_id(settings)
-        key_files.succeed(folder, before)
+        key_files.succeed(settings.key_folder, before)
         return before, active_id(settings)
 
 
@@ -173,7 +169,7 @@ def retire(settings: Settings, name: str) -> RingKey:
         pass_on(settings)
         _retire_in_storage(settings, name)
         if found.file is not None:
-            return attrs.evolve(found, file=key_files.set_aside_earlier(settings.data_dir / "keys", name))
+            return attrs.evolve(found, file=key_files.set_aside_earlier(settings.key_folder, name))
         return found
 
 
@@ -189,9 +185,9 @@ def _retire_in_storage(settings: Settings, name: str) -> None:
     Raises:
         ConfigurationError: A service has just wrapped a secret under the key.
     """
-    seconds = settings.database_timeout_seconds
-    with one_writer(settings, wait_seconds=seconds), opened(settings.database, busy_seconds=seconds) as engine:
-        is_retired = SqlWrappedSecrets(engine, settings.database_migration_seconds).retire(name)
+    seconds = settings.database.timeout_seconds
+    with one_writer(settings, wait_seconds=seconds), opened(settings.database_url, busy_seconds=seconds) as engine:
+        is_retired = SqlWrappedSecrets(engine, settings.database.migration_seconds).retire(name)
     if not is_retired:
         raise ConfigurationError(
             f"key {name} is needed again, because a service still wraps under it: run `sft keys rotate` and retry"
@@ -204,9 +200,8 @@ def pass_on(settings: Settings) -> None:
 
     No stored secret may need another key.
     """
-    settings = _with_real_keys(settings)
-    active, seconds = AesKeyRing(settings.encryption_key).active_id, settings.database_timeout_seconds
-    with opened(settings.database, busy_seconds=seconds) as engine:
+    active, seconds = active_id(settings), settings.database.timeout_seconds
+    with opened(settings.database_url, busy_seconds=seconds) as engine:
         if key_ownership.belongs_to(engine) not in {None, active}:
             with one_writer(settings, wait_seconds=seconds):
                 key_ownership.pass_on(engine, active)
@@ -222,15 +217,15 @@ def open_rewrapping(
     It may run beside services, unless only one process may write to the database; a dry run always
     may.
     """
-    settings = _with_real_keys(settings)
+    keys = _load(settings)
     check_schema(settings)
-    seconds = settings.database_timeout_seconds
+    seconds = settings.database.timeout_seconds
     with (
         nullcontext() if dry_run else one_writer(settings, wait_seconds=seconds, when_waiting=when_waiting),
-        opened(settings.database, busy_seconds=seconds) as engine,
+        opened(settings.database_url, busy_seconds=seconds) as engine,
     ):
-        secrets = SqlWrappedSecrets(engine, settings.database_migration_seconds)
-        yield RewrapSecrets(secrets=secrets, keyring=AesKeyRing(settings.encryption_key, settings.earlier_keys))
+        secrets = SqlWrappedSecrets(engine, settings.database.migration_seconds)
+        yield RewrapSecrets(secrets=secrets, keyring=AesKeyRing(keys.encryption_key, keys.earlier_keys))
 
 
 @contextmanager
@@ -238,11 +233,11 @@ def _alone(settings: Settings) -> Iterator[None]:
     """
     Lock the key files of the data folder against other commands until the block ends.
     """
-    folder = settings.data_dir / "keys"
+    folder = settings.key_folder
     if not folder.is_dir():
         yield
         return
-    with held(folder / "ring.lock", by=_LOCK, wait_seconds=settings.database_timeout_seconds):
+    with held(folder / "ring.lock", by=_LOCK, wait_seconds=settings.database.timeout_seconds):
         yield
 
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 import attrs
 
 from sft_adapters.bootstrap import optional_drivers
+from sft_adapters.bootstrap.container import open_container
 from sft_adapters.bootstrap.open_application import Unchecked
 from sft_adapters.bootstrap.storage import check_needed_keys, check_schema
-from sft_adapters.keyring.loading import key_file_paths
+from sft_adapters.keyring.loading import KeySet, key_file_paths
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError, SftError, StoreOfAnother
@@ -40,7 +41,7 @@ def failed(name: str, error: SftError) -> Check:
     return Check(name, is_well=False, detail=error.detail or error.public, code=error.code)
 
 
-def check_ground(settings: Settings) -> Iterator[Check]:
+def check_ground(settings: Settings, key_set: KeySet) -> Iterator[Check]:
     """
     Check the keys, the database and the schema.
 
@@ -51,18 +52,18 @@ def check_ground(settings: Settings) -> Iterator[Check]:
         yield keys
         return
     database = _looked_at("database", lambda: _what_the_database_is(settings))
-    yield _as_the_storage_needs(keys, settings) if database.is_well else keys
+    yield _as_the_storage_needs(keys, settings, key_set) if database.is_well else keys
     yield database
 
 
-def _as_the_storage_needs(keys: Check, settings: Settings) -> Check:
+def _as_the_storage_needs(keys: Check, settings: Settings, key_set: KeySet) -> Check:
     """
     Fail the keys if no service could start with them.
 
     The data that they decrypt can still be checked.
     """
     try:
-        check_needed_keys(settings)
+        check_needed_keys(settings, key_set)
     except ConfigurationError as refused:
         return Check(keys.name, is_well=False, detail=refused.detail)
     except SftError as error:
@@ -79,7 +80,7 @@ def _looked_at(name: str, look: Callable[[], str]) -> Check:
 
 def _what_the_database_is(settings: Settings) -> str:
     check_schema(settings)
-    return described(settings.database)
+    return described(settings.database_url)
 
 
 def _where_the_keys_are(settings: Settings) -> str:
@@ -126,4 +127,4 @@ def _where_the_blobs_are(settings: Settings, opened: Unchecked) -> str:
             raise BlobStoreUnavailable(f"{folder}, the folder of blobs: {error.strerror}") from None
     # One listing suffices: the store exists, grants access, and responds as a store does.
     next(iter(opened.application.examine.examine_file.blobs.list()), None)
-    return f"bucket {settings.minio_bucket_name} at {settings.minio_endpoint}" if is_s3 else str(folder)
+    return f"bucket {settings.s3.bucket} at {settings.s3.endpoint}" if is_s3 else str(folder)

@@ -1,267 +1,158 @@
 """
-Settings: read once from the environment or a `.env` file, checked as a whole, immutable after.
+Settings: read once from the environment or a `.env` file, checked as a whole, immutable.
 
-The table in `catalogue.py` says what there is. Whatever is wrong is reported at once and by
-name, never with a secret's value.
+All faults are reported together, each by the name of its setting and never with its value.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import attrs
 from dotenv import dotenv_values
 
-from sft_adapters.settings import parsers as types
-from sft_adapters.settings.catalogue import SETTINGS
-from sft_adapters.settings.limits import LEAST_OF_AN_UPLOAD_KIB
+from sft_adapters.settings import catalogue, parsers
+from sft_adapters.settings.field import Setting, settings_of
 from sft_core.errors import ConfigurationError
 from sft_core.values import Secret
 
-SessionStoreKind = Literal["database", "redis", "memory"]
+log: Final = logging.getLogger("sft.settings")
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
     """
-    What the service runs with. Names, units and defaults are those of `SETTINGS`.
+    What an operator has set, in groups, and the data folder.
     """
 
-    secret_key: Secret
-    encryption_key: Secret
-    encryption_keys_retiring: tuple[Secret, ...]
-    earlier_key_files: tuple[Secret, ...] = ()
-    """Keys of the ring from key files, beside those of `encryption_keys_retiring`."""
     data_dir: Path
-    stood_in_for: frozenset[str] = frozenset()
-    """The names of the settings that `secrets` stood in for: keys that the environment does not give."""
-    made_now: frozenset[str] = frozenset()
-    """The names of those whose key was made by this very start, so that nothing can need it yet."""
-    app_name: str
-    app_version: str
-    debug: bool
-    api_v1_prefix: str
-    algorithm: types.Algorithm
-    access_token_expire_minutes: int
-    refresh_token_expire_days: int
-    database_url: str | None = attrs.field(repr=False)
-    db_echo: bool
-    database_timeout_seconds: float
-    database_connections: int
-    database_connect_seconds: int
-    database_statement_seconds: float
-    database_idle_seconds: float
-    database_silence_seconds: float
-    database_peer_seconds: int
-    database_recycle_seconds: int
-    database_migration_seconds: float
-    session_store: SessionStoreKind
-    session_cache_seconds: float
-    session_lease_seconds: float
-    redis_url: str | None = attrs.field(repr=False)
-    redis_session_db: int
-    redis_timeout_seconds: float
-    redis_rest_seconds: float
-    redis_wait_seconds: float
-    redis_owed_keys: int
-    redis_connections: int
-    minio_endpoint: str | None
-    minio_access_key: str | None = attrs.field(repr=False)
-    minio_secret_key: Secret | None
-    minio_bucket_name: str
-    minio_secure: bool
-    minio_ca_file: str | None
-    minio_region: str
-    minio_conditional_writes: bool
-    minio_connect_seconds: float
-    minio_read_seconds: float
-    minio_call_seconds: float
-    minio_connections: int
-    max_file_size: int
-    user_quota: int
-    disk_reserve: int
-    allowed_extensions: frozenset[str]
-    allowed_origins: tuple[str, ...]
-    two_factor_issuer: str
-    sign_in_attempts: int
-    totp_attempts: int
-    attempts_window_minutes: int
-    part_size: int
-    upload_idle_hours: int
-    idempotency_hours: int
-    form_idle_minutes: int
-    max_connections: int
-    max_uploads: int
-    max_uploads_per_user: int
-    transfer_memory_mib: int
-    read_ahead_mib: int
-    unsent_kib: int
-    json_body_limit: int
-    control_threads: int
-    transfer_threads: int
-    hash_concurrency: int
-    hash_wait_seconds: float
-    queue_limit: int
-    argon2_memory_kib: int
-    argon2_iterations: int
-    argon2_lanes: int
-    sweep_interval_seconds: float
-    sweep_batch: int
-    expiry_grace_minutes: int
-    orphan_grace_hours: float
-    graceful_stop_seconds: int
-    header_timeout_seconds: float
-    stall_seconds: int
-    min_bytes_per_second: int
-    linger_seconds: float
-    cleanup_seconds: int
-    queue_wait_seconds: float
-    keepalive_seconds: int
-    worker_timeout_seconds: int
+    app: catalogue.AppSettings
+    security: catalogue.SecuritySettings
+    database: catalogue.DatabaseSettings
+    sessions: catalogue.SessionSettings
+    redis: catalogue.RedisSettings
+    s3: catalogue.S3Settings
+    uploads: catalogue.UploadSettings
+    downloads: catalogue.DownloadSettings
+    server: catalogue.ServerSettings
+    hashing: catalogue.HashingSettings
+    sweep: catalogue.SweepSettings
 
     @property
-    def database(self) -> str:
+    def database_url(self) -> str:
         """
-        Where the rows are: the configured database, or a SQLite file in the data folder.
+        URL of the database: the one that is set, or a SQLite file in the data folder.
         """
-        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'sft.db'}"
+        return self.database.url or f"sqlite:///{self.data_dir.absolute() / 'sft.db'}"
 
     @property
-    def earlier_keys(self) -> tuple[Secret, ...]:
+    def key_folder(self) -> Path:
         """
-        Every key of the ring but the active one, each once.
+        Folder of the key files.
         """
-        others = (*self.encryption_keys_retiring, *self.earlier_key_files)
-        return tuple(key for n, key in enumerate(others) if key not in (self.encryption_key, *others[:n]))
+        return self.data_dir / "keys"
 
     @property
     def blob_folder(self) -> Path:
         """
-        Where the embedded default keeps its blobs.
+        Folder of the blobs, unless an S3 server stores them.
         """
         return self.data_dir.absolute() / "blobs"
 
     @property
-    def quota(self) -> int | None:
+    def blob_store_kind(self) -> Literal["disk", "s3"]:
         """
-        How many bytes a user's files may hold together; None is no limit.
+        Where blobs are stored.
         """
-        return self.user_quota or None
+        return "s3" if self.s3.endpoint else "disk"
 
     @property
-    def single_idle_seconds(self) -> float:
+    def session_store(self) -> parsers.SessionStoreKind:
         """
-        How long nothing may come of an upload that nobody can go on with before it is given up.
-
-        Its row tells that it moves when a part is stored, so it cannot be less than the slowest
-        client takes for one.
+        Where sessions are kept.
         """
-        slowest = self.part_size / self.min_bytes_per_second + self.stall_seconds
-        return min(60 * self.form_idle_minutes, 3600 * self.upload_idle_hours) + slowest
-
-    @property
-    def resumable_idle_seconds(self) -> float:
-        """
-        The same of an upload that somebody can go on with, whose row tells no more while it is written to.
-        """
-        return max(3600 * self.upload_idle_hours, self.single_idle_seconds)
+        return self.sessions.store or ("redis" if self.redis.url else "database")
 
     @property
     def limiter_kind(self) -> Literal["database", "redis"]:
         """
         Where attempts are counted.
         """
-        return "redis" if self.redis_url else "database"
+        return "redis" if self.redis.url else "database"
 
     @property
-    def blob_store_kind(self) -> Literal["disk", "s3"]:
+    def non_resumable_idle_seconds(self) -> float:
         """
-        Where blobs are.
+        Time without a new part after which a non-resumable upload is aborted.
+
+        Its row is updated once a part is stored, so the time includes what the slowest client takes for one.
         """
-        return "s3" if self.minio_endpoint else "disk"
+        uploads, server = self.uploads, self.server
+        slowest = uploads.part_size / server.min_bytes_per_second + server.stall_seconds
+        return min(60 * uploads.non_resumable_idle_minutes, 3600 * uploads.idle_hours) + slowest
+
+    @property
+    def resumable_idle_seconds(self) -> float:
+        """
+        Time without a new byte after which a resumable upload is aborted; never less than that of a non-resumable one.
+        """
+        return max(3600 * self.uploads.idle_hours, self.non_resumable_idle_seconds)
 
     @classmethod
-    def from_env(
-        cls, environ: Mapping[str, str], *, data_dir: Path, secrets: Mapping[str, str] | None = None
-    ) -> Settings:
+    def from_env(cls, environ: Mapping[str, str], *, data_dir: Path) -> Settings:
         """
-        Read the settings from an environment; `secrets` stand in for keys that it does not give.
+        Read the settings from an environment; an empty value counts as not set.
 
-        `ConfigurationError` names every setting that is missing, malformed or insecure.
+        Raises:
+            ConfigurationError: settings are malformed, insecure, or contradict one another; it names all of them.
         """
-        values: dict[str, Any] = {"data_dir": data_dir, "stood_in_for": _not_given(environ, secrets or {})}
-        faults: list[str] = []
-        for setting in SETTINGS:
-            text = environ.get(setting.name, "").strip() or (secrets or {}).get(setting.name, "")
-            try:
-                values[setting.field] = setting.read(types.utf8(text)) if text else setting.default
-            except ValueError as error:
-                faults.append(f"{setting.name} {error}")
-        if values.get("session_store", "") is None:
-            values["session_store"] = "redis" if values.get("redis_url") else "database"
-        faults += _across(values)
-        if faults:
-            raise ConfigurationError("; ".join(faults))
-        return cls(**values)
+        groups: dict[str, Any] = {}
+        faults: dict[str, str] = {}
+        for group, kind in catalogue.GROUPS.items():
+            values: dict[str, Any] = {}
+            for field, setting in settings_of(kind).items():
+                name, text = _given(setting, environ)
+                try:
+                    if text:
+                        values[field] = setting.read(parsers.utf8(text))
+                except ValueError as error:
+                    faults[setting.name] = f"{name} {error}"
+            groups[group] = kind(**values)
+        settings = cls(data_dir=data_dir, **groups)
+        # A setting that could not be read has its default here, which contradicts nothing.
+        together = [sentence for involved, sentence in _contradictions(settings) if not involved & faults.keys()]
+        sentences = [*faults.values(), *_two_names(environ), *together]
+        if sentences:
+            raise ConfigurationError("; ".join(sentences))
+        return settings
 
 
-def _not_given(environ: Mapping[str, str], secrets: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(name for name in secrets if not environ.get(name, "").strip())
-
-
-def _across(values: Mapping[str, Any]) -> Iterable[str]:
+def key_faults(
+    secret_key: Secret | None, encryption_key: Secret | None, retiring: Sequence[Secret], algorithm: parsers.Algorithm
+) -> Iterator[str]:
     """
-    What is wrong with settings together.
+    Yield what is wrong with keys together.
     """
-    yield from _across_keys(values)
-    if values.get("session_store") == "redis" and "redis_url" in values and not values["redis_url"]:
-        yield "SESSION_STORE is redis, but REDIS_URL is not set"
-    yield from _about_s3(values)
-    uploads, memory = values.get("max_uploads", 0), values.get("transfer_memory_mib", math.inf)
-    if uploads * LEAST_OF_AN_UPLOAD_KIB > memory * 1024:
-        yield f"TRANSFER_MEMORY_MIB is less than {LEAST_OF_AN_UPLOAD_KIB} KiB for each of MAX_UPLOADS"
-    lease, entry = values.get("session_lease_seconds", 0.0), values.get("session_cache_seconds", math.inf)
-    if lease > entry:
-        yield "SESSION_LEASE_SECONDS is longer than SESSION_CACHE_SECONDS"
-
-
-def _across_keys(values: Mapping[str, Any]) -> Iterable[str]:
-    """
-    What is wrong with the keys, alone or together.
-    """
-    for name in ("secret_key", "encryption_key"):
-        if name in values and values[name] is None:
-            yield f"{name.upper()} is not set"
-    secret, encryption = values.get("secret_key"), values.get("encryption_key")
-    if secret is not None and encryption is not None and types.is_same_key(secret, encryption):
+    if secret_key is None:
+        return
+    if encryption_key is not None and parsers.is_same_key(secret_key, encryption_key):
         yield "SECRET_KEY and ENCRYPTION_KEY are the same: each purpose needs a key of its own"
-    if secret is not None and any(types.is_same_key(secret, key) for key in values.get("encryption_keys_retiring", ())):
+    if any(parsers.is_same_key(secret_key, key) for key in retiring):
         yield "SECRET_KEY and a key of ENCRYPTION_KEYS_RETIRING are the same: each purpose needs a key of its own"
-    algorithm, shortest = values.get("algorithm", "HS256"), {"HS384": 48, "HS512": 64}
-    if secret is not None and len(secret) < shortest.get(algorithm, 0):
-        yield f"SECRET_KEY must have at least {shortest[algorithm]} bytes for {algorithm}"
-
-
-def _about_s3(values: Mapping[str, Any]) -> Iterable[str]:
-    """
-    An endpoint without credentials, or what is of use with an endpoint only: files would go to the local disk.
-    """
-    if values.get("minio_endpoint"):
-        for name in ("minio_access_key", "minio_secret_key"):
-            if name in values and not values[name]:
-                yield f"{name.upper()} is not set, but MINIO_ENDPOINT is"
-    elif "minio_endpoint" in values:
-        for name in ("minio_access_key", "minio_secret_key", "minio_ca_file", "minio_conditional_writes"):
-            if values.get(name):
-                yield f"{name.upper()} is set, but MINIO_ENDPOINT is not"
+    shortest = {"HS256": 32, "HS384": 48, "HS512": 64}[algorithm]
+    if len(secret_key) < shortest:
+        yield f"SECRET_KEY must have at least {shortest} bytes for {algorithm}"
 
 
 def environment(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
     """
-    The environment with a `.env` file below it: what the environment says wins.
+    Return the environment merged over a `.env` file: a name in both has the environment's value.
+
+    Raises:
+        ConfigurationError: the file does not exist or is not UTF-8.
     """
     if env_file is None:
         return dict(environ)
@@ -272,3 +163,64 @@ def environment(environ: Mapping[str, str], env_file: Path | None) -> dict[str, 
     except UnicodeDecodeError:
         raise ConfigurationError(f"the file {env_file} is not UTF-8") from None
     return {name: value for name, value in below.items() if value is not None} | dict(environ)
+
+
+def _given(setting: Setting, environ: Mapping[str, str]) -> tuple[str, str]:
+    """
+    Return the name by which a setting is given, and its text; the text is empty if it is not set.
+    """
+    for name in filter(None, (setting.name, setting.former_name)):
+        if text := environ.get(name, "").strip():
+            if name == setting.former_name:
+                log.warning("%s is now called %s: the next release ignores the former name", name, setting.name)
+            return name, text
+    return setting.name, ""
+
+
+def _two_names(environ: Mapping[str, str]) -> Iterator[str]:
+    """
+    Yield the settings that are given by their name and by their former name, with different values.
+    """
+    for setting in catalogue.SETTINGS:
+        texts = {text for name in (setting.name, setting.former_name) if (text := environ.get(name, "").strip())}
+        if len(texts) > 1:
+            former = setting.former_name
+            yield f"{setting.name} and {former}, its former name, have different values: remove {former}"
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
+    """
+    Yield what is wrong with settings together, each with the names of those involved.
+    """
+    security, uploads, sessions = settings.security, settings.uploads, settings.sessions
+    for sentence in key_faults(
+        security.secret_key, security.encryption_key, security.encryption_keys_retiring, security.algorithm
+    ):
+        yield set(), sentence
+    if sessions.store == "redis" and not settings.redis.url:
+        yield {"REDIS_URL"}, "SESSION_STORE is redis, but REDIS_URL is not set"
+    yield from _s3_contradictions(settings.s3)
+    if uploads.max_concurrent * catalogue.MIN_UPLOAD_MEMORY_KIB > uploads.memory_mib * 1024:
+        least = f"{catalogue.MIN_UPLOAD_MEMORY_KIB} KiB for each of MAX_UPLOADS"
+        yield {"MAX_UPLOADS", "TRANSFER_MEMORY_MIB"}, f"TRANSFER_MEMORY_MIB is less than {least}"
+    if sessions.lease_seconds > sessions.cache_seconds:
+        involved = {"SESSION_LEASE_SECONDS", "SESSION_CACHE_SECONDS"}
+        yield involved, "SESSION_LEASE_SECONDS is longer than SESSION_CACHE_SECONDS"
+
+
+def _s3_contradictions(s3: catalogue.S3Settings) -> Iterator[tuple[set[str], str]]:
+    """
+    Yield what an endpoint lacks, or what needs an endpoint: without one, files would be stored on the local disk.
+    """
+    needed = {"MINIO_ACCESS_KEY": s3.access_key, "MINIO_SECRET_KEY": s3.secret_key}
+    useless: dict[str, object] = {
+        **needed,
+        "MINIO_CA_FILE": s3.ca_file,
+        "MINIO_CONDITIONAL_WRITES": s3.conditional_writes,
+    }
+    if s3.endpoint:
+        for name in (name for name, value in needed.items() if not value):
+            yield {name}, f"{name} is not set, but MINIO_ENDPOINT is"
+    else:
+        for name in (name for name, value in useless.items() if value):
+            yield {"MINIO_ENDPOINT"}, f"{name} is set, but MINIO_ENDPOINT is not"

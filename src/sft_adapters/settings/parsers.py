@@ -11,13 +11,15 @@ import json
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sft_adapters.settings import secret_strength
 from sft_core.values import Secret
 
+W = TypeVar("W", bound=str)
 Algorithm = Literal["HS256", "HS384", "HS512"]
+SessionStoreKind = Literal["database", "redis", "memory"]
 
 _BOOLEANS: Final = {
     "true": True,
@@ -99,17 +101,22 @@ def number(least: float, most: float) -> Callable[[str], float]:
     return read
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
+def one_of(*choices: W) -> Callable[[str], W]:
     """
     A reader of one word out of a few.
     """
 
-    def read(raw: str) -> str:
-        if raw in choices:
-            return raw
+    def read(raw: str) -> W:
+        for choice in choices:
+            if raw == choice:
+                return choice
         raise ValueError(f"must be one of {', '.join(choices)}")
 
     return read
+
+
+algorithm: Final[Callable[[str], Algorithm]] = one_of("HS256", "HS384", "HS512")
+session_store: Final[Callable[[str], SessionStoreKind]] = one_of("database", "redis", "memory")
 
 
 def listed(raw: str) -> list[str]:
@@ -211,16 +218,16 @@ def _is_given_away(password: str) -> bool:
 
 def secret_key(raw: str) -> Secret:
     """
-    A secret that nobody can guess: long enough, and neither thought up nor copied from a page.
+    Random text of at least 32 bytes, of which two hexadecimal digits are one; not a passphrase or an example.
     """
     value = raw.encode()
     if len(value) < _MIN_SECRET_BYTES:
         raise ValueError(f"must have at least {_MIN_SECRET_BYTES} bytes")
     if "-----BEGIN" in raw or raw.startswith("ssh-"):
         raise ValueError("must be random text, not a key in a file format")
-    if _PLACEHOLDERS.search(raw) or secret_strength.is_guessable_key(raw):
+    if secret_strength.is_guessable_key(raw):
         raise ValueError("is a default or example value: make one of your own at random")
-    if secret_strength.bytes_meant(raw) < _MIN_SECRET_BYTES:
+    if secret_strength.decoded_size(raw) < _MIN_SECRET_BYTES:
         raise ValueError(f"must stand for at least {_MIN_SECRET_BYTES} random bytes: two hexadecimal digits are one")
     return Secret(value)
 

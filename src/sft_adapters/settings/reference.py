@@ -1,24 +1,26 @@
 """
-The settings' documentation, made from their table: `python -m sft_adapters.settings.reference` in a checkout.
+The settings' documentation, made from their metadata: `python -m sft_adapters.settings.reference` in a checkout.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from sft_adapters.settings.catalogue import SETTINGS
+from sft_adapters.settings.catalogue import GROUPS, SETTINGS
+from sft_adapters.settings.field import Setting, settings_of
 
 _PREFACE: Final = (
     "# Settings",
     "",
     "Every limit, timeout and size is a setting with a unit and a safe default. They are read once, at start, from the",
-    "environment or from a `.env` file (`--env-file`, or `.env` in the working folder); the environment wins. What is",
-    "wrong is told by name, all of it at once, and the service does not start: a malformed value, one out of bounds, a",
-    "secret that is short, a default, an example, made of words or a digest of one. An empty value counts as not set.",
+    "environment or from a `.env` file (`--env-file`, or `.env` in the working folder); the environment wins. An empty",
+    "value counts as not set. The service does not start if a setting is malformed, out of bounds or contradicts",
+    "another one; the error names every such setting and no value. A secret is refused if it is short, a default or",
+    "an example, made of words, or the digest of one; a `SECRET_KEY` also if it is a passphrase of five words or more.",
     "",
-    "This page is generated from `catalogue.py` and `limits.py` in `src/sft_adapters/settings`.",
-    "",
+    "This page is generated from `src/sft_adapters/settings/catalogue.py`.",
 )
 
 
@@ -32,23 +34,49 @@ def write(root: Path) -> None:
 
 def as_markdown() -> str:
     """
-    The page `docs/reference/settings.md`.
+    Return the page `docs/reference/settings.md`.
     """
-    lines = [*_PREFACE, "| setting | default | unit | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{s.name}` | {_shown(s.default)} | {s.unit} | {s.meaning} |" for s in SETTINGS]
+    lines = [*_PREFACE]
+    for group in GROUPS.values():
+        lines += ["", f"## {_title(group)}", "", "| setting | default | unit | meaning |", "|---|---|---|---|"]
+        lines += [f"| `{s.name}` | {_shown(s.default)} | {s.unit} | {s.meaning} |" for s in settings_of(group).values()]
+    lines += [
+        "",
+        "## Former names",
+        "",
+        "This release accepts them too and logs a warning. If both names are set, their values must be equal.",
+        "",
+    ]
+    lines += ["| former name | setting |", "|---|---|"]
+    lines += [f"| `{s.former_name}` | `{s.name}` |" for s in SETTINGS if s.former_name]
     return "\n".join(lines) + "\n"
 
 
 def as_env_example() -> str:
     """
-    The text of `.env.example`: every setting, switched off, with its default or an example.
+    Return the text of `.env.example`: every setting, commented out, with its default or an example.
     """
-    lines = ["# Copy to .env and switch on what you need; keys are best left to the first start.", ""]
-    for setting in SETTINGS:
-        unit = f" ({setting.unit})" if setting.unit else ""
-        default = "" if setting.default in (None, frozenset(), ()) else setting.default
-        lines += [f"# {setting.meaning}{unit}", f"#{setting.name}={setting.example or default}", ""]
+    lines = ["# Copy to .env and uncomment what you need; keys are best left to the first start.", ""]
+    for group in GROUPS.values():
+        lines += [f"# --- {_title(group)}", ""]
+        for setting in settings_of(group).values():
+            lines += _commented_out(setting)
     return "\n".join(lines)
+
+
+def _commented_out(setting: Setting) -> Iterator[str]:
+    unit = f" ({setting.unit})" if setting.unit else ""
+    default = "" if setting.default in (None, frozenset(), ()) else setting.default
+    yield f"# {setting.meaning}{unit}"
+    yield f"#{setting.name}={setting.example or default}"
+    yield ""
+
+
+def _title(group: type) -> str:
+    """
+    Return the first line of a group's docstring, without its full stop.
+    """
+    return (group.__doc__ or "").strip().partition("\n")[0].rstrip(".")
 
 
 def _shown(default: object) -> str:

@@ -1,92 +1,45 @@
 """
-Telling a secret that was drawn at random from one that somebody thought up or copied.
+Rules that tell a secret drawn at random from one that a person invented or copied.
 
-A text is spelled in two ways. A random draw needs the bits of its characters: their number times
-the binary logarithm of the smallest usual alphabet that holds them. Somebody who thinks it up
-needs words, rows of keys and repetitions, each for some bits, and single characters at one bit
-more than random ones. The second spelling is a code that can be read back, so of all random texts
-at most one in 2^n is n bits shorter in it (Kraft's inequality): a random key is never mistaken for
-an invented one, and it can be said how rarely.
+The comment at each rule bounds how often it refuses a random key, drawn as bytes (in hexadecimal,
+base64 or base64url) or as characters (digits, letters, base32, base58). The sum is below 2^-40.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import pairwise
+from functools import cache
+from itertools import pairwise, product
+from math import comb, log2
 from typing import Final
 
-from sft_adapters.settings.weak_digests import begins_with_a_digest
-from sft_adapters.settings.wordlist import PUBLISHED, ROWS, WORDS
+from sft_adapters.settings.weak_secrets import ENDINGS, FIRST, LAST, PHRASES, PUBLISHED, ROWS, WORDS
 
-_ALPHABETS: Final = (
-    (re.compile(r"[0-9]*"), 10),
-    (re.compile(r"[0-9a-f]*|[0-9A-F]*"), 16),
-    (re.compile(r"[a-z]*|[A-Z]*"), 26),
-    (re.compile(r"[a-z2-7]*|[A-Z2-7]*"), 32),
-    (re.compile(r"[a-z0-9]*|[A-Z0-9]*"), 36),
-    (re.compile(r"[A-Za-z]*"), 52),
-    (re.compile(r"[A-Za-z0-9]*"), 58),
-    (re.compile(r"[A-Za-z0-9+/_-]*"), 64),
-)
-_HEXADECIMAL: Final = re.compile(r"[0-9A-Fa-f]+")
 _GROUPS: Final = re.compile(r"[-:\s]")
+_HEXADECIMAL: Final = re.compile(r"[0-9A-Fa-f]+")
 _PADDED_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={1,2}")
-_PRINTABLE: Final = 94
+_BASE64: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9+/_-]+={0,2}")
+_WORD: Final = re.compile("|".join(sorted(WORDS, key=len, reverse=True)))
 _LEET: Final = str.maketrans("013457@$!", "oieastasi")
-_SHORTEST: Final = 3
-_FARTHEST: Final = 64
-
-# What the second spelling chooses from at each place, and what the choice costs in bits.
-_CHARACTER_BITS: Final = 1.0
-_WORD_BITS: Final = 2.0 + math.log2(len(WORDS)) + math.log2(3)  # as it is, Capitalized or UPPER
-_LEET_BITS: Final = 1.6  # a letter: small, large or a sign that looks like it
-_ROWS: Final = tuple(row[::step] for row in ROWS for step in (1, -1))
-_ROW_BITS: Final = 3.0 + math.log2(sum(map(len, _ROWS)))
-_COPY_BITS: Final = 3.0 + math.log2(_FARTHEST)
+_DECORATION: Final = r"[\W\d_]{0,5}"
+_WEAK_PASSWORD: Final = re.compile(f"{_DECORATION}(?:(?:{_WORD.pattern}){_DECORATION}){{1,2}}")
+_STYLES: Final = tuple(map(re.compile, ("[a-z]+|[0-9]+", "[A-Z][a-z]*|[0-9]+", "[A-Z]+|[0-9]+")))
+_DIGEST_BYTES: Final = 10
 
 
-def _by_beginning() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for word in WORDS:
-        found.setdefault(word[:_SHORTEST], []).append(word)
-    return found
-
-
-def _places_in_rows() -> dict[str, list[tuple[str, int]]]:
-    found: dict[str, list[tuple[str, int]]] = {}
-    for row in _ROWS:
-        for place in range(len(row) - _SHORTEST + 1):
-            found.setdefault(row[place : place + _SHORTEST], []).append((row, place))
-    return found
-
-
-_WORDS_BY_BEGINNING: Final = _by_beginning()
-_PLACES_IN_ROWS: Final = _places_in_rows()
-
-_SAVED_BY_INVENTION: Final = 32.0
-"""So many bits shorter is no accident: one random text in four thousand million at most."""
-_WEAK_BITS: Final = 44.0
-_SAVED_BY_WEAKNESS: Final = 14.0
-_LOOKED_AT: Final = 256
-_BYTES_LOOKED_AT: Final = 64
-_FEWEST_CHARACTERS: Final = 7
-_FEWEST_BYTES_OF_TEXT: Final = 24
-
-
-def bytes_meant(text: str) -> int:
+def decoded_size(text: str) -> int:
     """
-    How many bytes a secret text has, or stands for in hexadecimal or padded base64.
+    Return how many bytes a secret text stands for in hexadecimal or padded base64, or else has.
 
-    Digits may stand in groups. Base64 without padding is counted as text: of 32 characters, which
-    are worth 24 bytes, nobody can tell whether they are base64 or letters and digits drawn singly.
+    Separators between groups of hexadecimal digits do not count. Base64 without padding counts as
+    text: 32 characters of it may as well be letters and digits drawn one by one.
     """
-    text = _ungrouped(text)
+    text = _without_separators(text)
     if _HEXADECIMAL.fullmatch(text):
         return len(text) // 2
     if _PADDED_BASE64.fullmatch(text) and len(text) % 4 == 0:
@@ -96,157 +49,152 @@ def bytes_meant(text: str) -> int:
 
 def is_guessable_key(text: str) -> bool:
     """
-    Whether a text of at least 32 characters is not one of random characters.
+    Return whether a text of at least 32 characters was invented or copied.
     """
     if is_published(text.encode()):
         return True
-    text = _ungrouped(text)[:_LOOKED_AT]
-    return (
-        len(set(text)) < _FEWEST_CHARACTERS
-        or _bits_at_random(text) - _bits_thought_up(text) >= _SAVED_BY_INVENTION
-        or any(is_guessable_bytes(spelled) for spelled in _spelled(text))
-    )
+    text = _without_separators(text[:1024])[:256]
+    # Of 64 random digits five or fewer differ once in 2^56. Of at most 256 random digits the last
+    # 16 repeat earlier ones, at one of 256 distances, once in 2^45. Other alphabets are larger.
+    if len(set(text)) < 6 or _repeats(text, 16):
+        return True
+    # Random hexadecimal digits form words, and are of one style.
+    if not _HEXADECIMAL.fullmatch(text) and (_is_passphrase(text) or _is_made_of_words(text)):
+        return True
+    return any(is_guessable_bytes(value) for value in _decoded(text))
 
 
 def is_guessable_bytes(value: bytes) -> bool:
     """
-    Whether 16 bytes or more were not drawn at random: a text or its digest, a progression, a few bytes over and over.
+    Return whether 16 bytes or more are a text, the digest of one, a progression or a repetition.
     """
-    if is_published(value) or begins_with_a_digest(value):
+    if is_published(value) or value[:_DIGEST_BYTES] in _digests():
         return True
-    # Of more bytes many are the same by chance, above all where they are of few kinds, as digits are.
-    beginning = value[:_BYTES_LOOKED_AT]
-    if len(set(beginning)) <= len(beginning) // 2:
+    start = value[:64]
+    # In bytes decoded from random characters no value has more than one chance in 210 (base58). A
+    # third of 24 bytes holds all values once in 2^50, a half of 23 steps are equal once in 2^50,
+    # and 7 bytes or more repeat earlier ones once in 2^47; longer keys are safer.
+    steps = Counter((after - before) % 256 for before, after in pairwise(start))
+    if 3 * len(set(start)) <= len(start) or 2 * max(steps.values()) >= len(start) - 1 or _repeats(start, 7):
         return True
-    steps = Counter((after - before) % 256 for before, after in pairwise(beginning))
-    if max(steps.values()) >= max(8, len(beginning) // 4):
-        return True
-    return len(value) >= _FEWEST_BYTES_OF_TEXT and _is_readable(value)
+    # 24 random bytes spell base64 once in 2^44, 32 are printable once in 2^43, and 23 of 32 are
+    # small letters or spaces once in 2^47.
+    return (
+        re.fullmatch(rb"(?=.{24})[A-Za-z0-9+/_-]{22,}={0,2}[\s-]*", value) is not None
+        or re.fullmatch(rb"[ -~\t\r\n]{32,}", value) is not None
+        or len(re.findall(rb"[a-z ]", value[:32])) >= 23
+    )
 
 
 def is_weak_password(text: str) -> bool:
     """
-    Whether a password, of any length, is what servers come with or what people make of that.
-
-    It is if it consists of a few words, rows and repetitions, or of little else.
+    Return whether a password is published, or is one or two known words with at most a few signs around them.
     """
-    if is_published(text.encode()) or len(set(text)) < _SHORTEST:
+    if is_published(text.encode()) or len(set(text)) < 3:
         return True
-    text = text[:_LOOKED_AT]
-    bits = _bits_thought_up(text)
-    if bits > _WEAK_BITS:
-        return False
-    return _bits_at_random(text) - bits >= _SAVED_BY_WEAKNESS or _bits_thought_up(text, characters=False) <= _WEAK_BITS
+    lower = text[:256].lower()
+    plain = lower.strip("0123456789!@#$%^&*.-_?").translate(_LEET)
+    is_a_row = any(len(text) >= 3 and row.startswith(lower) for row in ROWS)
+    return is_a_row or any(_WEAK_PASSWORD.fullmatch(variant) for variant in (lower, plain))
 
 
 def is_published(value: bytes) -> bool:
     """
-    Whether it looks random and stands in a manual or a specification.
+    Return whether a value looks random but is printed in a manual or a specification.
     """
     return hashlib.sha256(value).hexdigest() in PUBLISHED
 
 
-def _ungrouped(text: str) -> str:
+def _without_separators(text: str) -> str:
     """
-    Digits without what stands between groups of them, which nobody draws; any other text as it is.
+    Return grouped hexadecimal digits without what separates the groups, and any other text unchanged.
     """
     digits = _GROUPS.sub("", text)
     return digits if _HEXADECIMAL.fullmatch(digits) else text
 
 
-def _spelled(text: str) -> Iterator[bytes]:
+def _decoded(text: str) -> Iterator[bytes]:
     """
-    The bytes that a text spells in hexadecimal, or else in base64.
+    Yield the bytes that a text spells in hexadecimal or base64, if it is recognizably one of them.
 
-    Hexadecimal is not read as base64 too: of random digits that makes bytes of few kinds.
+    Digits alone, or letters of one case, are more likely drawn as such, and decode to few values.
     """
     if _HEXADECIMAL.fullmatch(text):
-        yield bytes.fromhex(text[: len(text) // 2 * 2])
-        return
-    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
-    with suppress(ValueError):
-        yield base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+        if not text.isdecimal():
+            yield bytes.fromhex(text[: len(text) // 2 * 2])
+    elif _BASE64.fullmatch(text):
+        plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+        with suppress(ValueError):
+            yield base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 
 
-def _is_readable(value: bytes) -> bool:
-    try:
-        return all(letter.isprintable() or letter.isspace() for letter in value.rstrip(b"\0").decode())
-    except UnicodeDecodeError:
-        return False
-
-
-def _bits_of_one(text: str) -> float:
-    plain = text.rstrip("=")
-    return math.log2(next((size for letters, size in _ALPHABETS if letters.fullmatch(plain)), _PRINTABLE))
-
-
-def _bits_at_random(text: str) -> float:
-    return len(text.rstrip("=")) * _bits_of_one(text)
-
-
-def _bits_thought_up(text: str, *, characters: bool = True) -> float:
+def _repeats(value: str | bytes, least: int) -> bool:
     """
-    The length of the shortest spelling; infinite if it needs characters, and they are not allowed.
+    Return whether at least so many elements at the end continue a repetition of all that precedes them.
     """
-    text = text.rstrip("=")
-    one = _CHARACTER_BITS + _bits_of_one(text) if characters else math.inf
+    return any(value[distance:] == value[:-distance] for distance in range(1, len(value) - least + 1))
+
+
+def _is_passphrase(text: str) -> bool:
+    """
+    Return whether a text is five words or numbers or more, of one style and different lengths, with one separator.
+
+    A passphrase of any length is refused: key material is drawn, not composed. 32 random characters
+    of base64url, the only alphabet with such separators, are one once in 2^42.
+    """
+    for separator in "-_ .":
+        pieces = text.strip(separator).split(separator)
+        if len(pieces) >= 5 and len(set(map(len, pieces))) > 1:
+            return any(all(map(style.fullmatch, pieces)) for style in _STYLES)
+    return False
+
+
+def _is_made_of_words(text: str) -> bool:
+    """
+    Return whether so much of a text is known words that chance explains it once in 2^42.
+
+    A given letter in either case has at most one chance in 26, or in 16 if digits and signs that
+    resemble it count too. The chance that a text has m letters in k words is thus at most 26^-m,
+    times the words to choose from, times the places for them. Below 2^-50 it is refused: for 85
+    values of k and two readings that is at most 2^-42.
+    """
     lower = text.lower()
-    plain = lower.translate(_LEET)
-    seen: dict[str, list[int]] = {}
-    least = [0.0] + [math.inf] * len(text)
-    for start in range(len(text)):
-        so_far = least[start]
-        least[start + 1] = min(least[start + 1], so_far + one)
-        beginning = lower[start : start + _SHORTEST]
-        found: list[tuple[int, float]] = []
-        if beginning in _WORDS_BY_BEGINNING:
-            found += _words_at(text, lower, start)
-        if plain[start : start + _SHORTEST] in _WORDS_BY_BEGINNING:
-            found += _leet_words_at(plain, start)
-        if beginning in _PLACES_IN_ROWS:
-            found += _rows_at(lower, start)
-        before = seen.setdefault(text[start : start + _SHORTEST], [])
-        found += _copies_at(text, start, before)
-        before.append(start)
-        for length, bits in found:
-            least[start + length] = min(least[start + length], so_far + bits)
-    return least[-1]
+    return any(
+        _bits_of_words(reading, bits) >= 50 for reading, bits in ((lower, log2(26)), (lower.translate(_LEET), 4.0))
+    )
 
 
-def _words_at(text: str, lower: str, start: int) -> Iterator[tuple[int, float]]:
-    for word in _WORDS_BY_BEGINNING[lower[start : start + _SHORTEST]]:
-        if text.startswith((word, word.capitalize(), word.upper()), start):
-            yield len(word), _WORD_BITS
+def _bits_of_words(text: str, bits_of_a_letter: float) -> float:
+    words = _WORD.findall(text)
+    letters = sum(map(len, words))
+    places = comb(len(text) - letters + len(words), len(words))
+    return letters * bits_of_a_letter - len(words) * log2(len(WORDS)) - log2(places)
 
 
-def _leet_words_at(plain: str, start: int) -> Iterator[tuple[int, float]]:
-    for word in _WORDS_BY_BEGINNING[plain[start : start + _SHORTEST]]:
-        if plain.startswith(word, start):
-            yield len(word), _WORD_BITS + len(word) * _LEET_BITS
-
-
-def _rows_at(lower: str, start: int) -> Iterator[tuple[int, float]]:
-    for row, place in _PLACES_IN_ROWS[lower[start : start + _SHORTEST]]:
-        length = _shared(lower, start, row, place)
-        yield length, _ROW_BITS + _bits_of_length(length)
-
-
-def _copies_at(text: str, start: int, places: list[int]) -> Iterator[tuple[int, float]]:
-    for place in places[-_FARTHEST:]:
-        if start - place <= _FARTHEST and (length := _shared(text, start, text, place)) >= _SHORTEST:
-            yield length, _COPY_BITS + _bits_of_length(length)
-
-
-def _shared(text: str, start: int, other: str, place: int) -> int:
+@cache
+def _digests() -> frozenset[bytes]:
     """
-    How many characters of both are the same from here on.
-    """
-    most = min(len(text) - start, len(other) - place)
-    return next((count for count in range(most) if text[start + count] != other[place + count]), most)
+    Return the beginnings of digests of words, rows of keys, examples and names of secrets.
 
-
-def _bits_of_length(length: int) -> float:
+    A random key begins like one of fewer than 2^18 of them once in 2^62.
     """
-    What a length costs that is at least the shortest (Elias' gamma code).
-    """
-    return 2 * math.floor(math.log2(length - _SHORTEST + 1)) + 1
+    texts = ["", *map(chr, range(ord(" "), ord("~") + 1)), *PHRASES]
+    texts += [row[:length] for row in ROWS for length in range(2, len(row) + 1)]
+    texts += [style(word) for word in WORDS for style in (str.lower, str.capitalize, str.upper)]
+    numbered = [word + ending for word in WORDS for ending in ("1", "123")]
+    names = [*product(FIRST, LAST), *product(("secret",), LAST), *product(FIRST, ("secret",), LAST)]
+    joined = [
+        separator.join(map(style, words))
+        for words in names
+        for separator in ("", "-", "_", " ")
+        for style in (str.lower, str.capitalize)
+    ]
+    usual = [text + ending for text in (*texts, *joined) for ending in ENDINGS]
+    found = {bytes.fromhex(digest)[:_DIGEST_BYTES] for digest in PUBLISHED}
+    for algorithms, some in (
+        (("md5", "sha1", "sha256", "sha512"), usual),
+        (("sha224", "sha384", "sha3_256", "sha3_512", "blake2b", "blake2s"), [*texts, *numbered]),
+    ):
+        for name, text in product(algorithms, some):
+            found.add(getattr(hashlib, name)(text.encode(), usedforsecurity=False).digest()[:_DIGEST_BYTES])
+    return frozenset(found)

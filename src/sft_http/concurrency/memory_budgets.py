@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import attrs
 
 from sft_adapters.settings import Settings
-from sft_adapters.settings.limits import LEAST_OF_AN_UPLOAD_KIB
+from sft_adapters.settings.catalogue import MIN_UPLOAD_MEMORY_KIB
 from sft_http.concurrency.semaphore import Slots
 from sft_http.concurrency.upload_admission import UploadPlaces
 
@@ -136,13 +136,13 @@ class Limits:
         """
         The limits in the settings.
         """
-        memory = settings.transfer_memory_mib << 20
+        memory = settings.uploads.memory_mib << 20
         return cls(
             UploadPlaces(
-                limit=settings.max_uploads,
-                user_limit=settings.max_uploads_per_user,
-                queue_limit=settings.queue_limit,
-                wait_seconds=settings.queue_wait_seconds,
+                limit=settings.uploads.max_concurrent,
+                user_limit=settings.uploads.max_per_user,
+                queue_limit=settings.server.queue_limit,
+                wait_seconds=settings.server.queue_wait_seconds,
             ),
             # The other half of the threads stays free for calls that process little data.
             Slots("concatenation slot", max(1, settings.transfer_threads // 2), settings.queue_wait_seconds),

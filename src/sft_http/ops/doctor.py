@@ -14,12 +14,13 @@ import attrs
 import click
 
 from sft_adapters.bootstrap.open_application import open_unchecked
+from sft_adapters.keyring.loading import KeySet
 from sft_adapters.operations.preflight import Check, check_ground, check_servers, failed
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, InvalidValue, SftError
 from sft_core.maintenance.findings import Finding
 from sft_core.maintenance.integrity_check import Sample, Seen
-from sft_http.ops.options import CONFIGURATION_EXIT, read_settings, tells_errors, with_settings
+from sft_http.ops.options import CONFIGURATION_EXIT, read_keys, read_settings, tells_errors, with_settings
 
 FINDINGS_EXIT = 1
 """The exit status when a problem was found and not repaired."""
@@ -151,8 +152,9 @@ def command(
         raise click.UsageError("--sample needs --verify-data")
     report = Report(tell=(lambda _line: None) if as_json else click.echo)
     try:
-        settings = read_settings(data, env_file, make_keys=False)
-        examine(settings, report, verify=(sample or Sample()) if verify_data else None, repair=repair)
+        settings = read_settings(data, env_file)
+        keys = read_keys(settings)
+        examine(settings, keys, report, verify=(sample or Sample()) if verify_data else None, repair=repair)
     except OSError as error:
         report.check(failed("settings", ConfigurationError(f"{error.filename or data}: {error.strerror}")))
     except SftError as error:
@@ -165,7 +167,7 @@ def command(
     raise SystemExit(report.exit_status)
 
 
-def examine(settings: Settings, report: Report, *, verify: Sample | None, repair: bool) -> None:
+def examine(settings: Settings, keys: KeySet, report: Report, *, verify: Sample | None, repair: bool) -> None:
     """
     Run all checks and add them to the report.
 
@@ -174,9 +176,9 @@ def examine(settings: Settings, report: Report, *, verify: Sample | None, repair
     Raises:
         SftError: a setting is wrong.
     """
-    if not report.is_well(check_ground(settings)):
+    if not report.is_well(check_ground(settings, keys)):
         return
-    with open_unchecked(settings, writes=repair) as opened:
+    with open_unchecked(settings, keys, writes=repair) as opened:
         if not report.is_well(check_servers(settings, opened)):
             return
         if repair and not all(check.is_well for check in report.checks if check.name != "redis"):

@@ -45,7 +45,7 @@ def list_keys(data: Path, env_file: Path | None, *, as_json: bool) -> None:
     """
     List the keys of the ring, and how many stored secrets need each.
     """
-    ring = keys.keys_of(read_settings(data, env_file, make_keys=False))
+    ring = keys.keys_of(read_settings(data, env_file))
     click.echo(json.dumps({"keys": [_as_json(key) for key in ring]}, indent=2) if as_json else _as_table(ring))
 
 
@@ -115,9 +115,9 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
     The previous key stays in the ring. Running services wrap under the new key from then on, without a restart. If
     ENCRYPTION_KEY comes from the environment, the command prints what to set.
     """
-    settings = read_settings(data, env_file, make_keys=False)
+    settings = read_settings(data, env_file)
     active = keys.active_id(settings)
-    if "ENCRYPTION_KEY" in settings.stood_in_for:
+    if settings.security.encryption_key is None:
         if write is not None:
             raise click.UsageError("--write needs an ENCRYPTION_KEY that comes from the environment.")
         before, after = keys.add(settings)
@@ -149,7 +149,7 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
     may be stopped at any point and continues when it is run again. Exits with status 1 if a secret could not be
     re-wrapped.
     """
-    settings = read_settings(data, env_file, make_keys=False)
+    settings = read_settings(data, env_file)
     earlier = [key for key in keys.keys_of(settings) if key.is_needed and not key.active]
     done: Counter[SecretKind] = Counter()
     unopened: list[StoredSecret] = []
@@ -251,7 +251,7 @@ def retire(data: Path, env_file: Path | None, key_id: str) -> None:
     From then on the database refuses secrets wrapped under it: a service that does not have the new key responds
     with 503 to requests that wrap one. Older backups still need the key, so its file is renamed and not removed.
     """
-    retired = keys.retire(read_settings(data, env_file, make_keys=False), key_id)
+    retired = keys.retire(read_settings(data, env_file), key_id)
     if retired.file is not None:
         click.echo(f"Key {key_id} was removed from the ring. Its file is now {retired.file}:")
         click.echo("delete it when no backup needs it any more.")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from sft_adapters.bootstrap.storage import check_schema, prepare
-from sft_http.ops.options import read_settings, tell, tells_errors, with_settings
+from sft_http.ops.options import read_keys, read_settings, tell, tells_errors, with_settings
 
 
 @click.command("migrate")
@@ -20,7 +20,8 @@ def command(data: Path, env_file: Path | None, *, check: bool) -> None:
     """
     Update the database schema.
     """
-    settings = read_settings(data, env_file, make_keys=not check)
+    settings = read_settings(data, env_file)
+    read_keys(settings)
     if not check:
         prepare(settings, when_waiting=tell)
     check_schema(settings)

@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 import click
 
 from sft_adapters.bootstrap.configuration import settings_for
+from sft_adapters.keyring.loading import KeySet, load_keys, throwaway_keys
 from sft_adapters.settings import Settings
 from sft_adapters.settings.model import environment
 from sft_core.errors import SftError
@@ -44,13 +45,20 @@ def with_settings(command: Callable[P, T]) -> Callable[P, T]:
     return data(env_file(command))
 
 
-def read_settings(data: Path, env_file: Path | None, *, make_keys: bool = True) -> Settings:
+def read_settings(data: Path, env_file: Path | None) -> Settings:
     """
     Read the settings from environment and file; create missing keys on the first start if `make_keys`.
     """
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")
-    return settings_for(data, environment(os.environ, env_file), make_keys=make_keys)
+    return environment(os.environ, env_file)
+
+
+def read_keys(settings: Settings) -> KeySet:
+    """
+    Return the keys that exist, and fresh ones in place of missing ones: for commands that only examine or clean.
+    """
+    return load_keys(settings, stand_ins=throwaway_keys())
 
 
 def tell(sentence: str) -> None:

@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
 import click
 
+from sft_adapters.bootstrap.container import open_container
 from sft_adapters.bootstrap.single_writer import processes_that_may_write
-from sft_adapters.bootstrap.storage import prepare
+from sft_adapters.bootstrap.storage import prepare_storage
 from sft_adapters.keyring.loading import key_file_paths
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
 from sft_http.cli.early_stop import EarlyStop
-from sft_http.ops.options import read_settings, tell, tells_errors, with_settings
+from sft_http.ops.options import read_environment, read_keys, tell, tells_errors, with_settings
 from sft_http.server import gunicorn_app
 from sft_http.server.json_logging import json_logs_during_startup
 
@@ -56,7 +57,7 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
 
         stop.check()
         try:
-            gunicorn_app.run(settings, bound=bound, workers=allowed, when_ready=announce)
+            gunicorn_app.run(settings, keys, bound=bound, workers=allowed, when_ready=announce)
         finally:
             _discard_unwritten_output()
 
@@ -87,8 +88,8 @@ def greeting(settings: Settings, *, host: str, port: int, workers: int, wanted: 
     """
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     lines = [
-        f"{settings.app_name} {settings.app_version}",
-        f"  database  {described(settings.database)}",
+        f"{settings.app.name} {settings.app.version}",
+        f"  database  {described(settings.database_url)}",
         f"  sessions  {_SESSIONS[settings.session_store]}",
         f"  blobs     {_blobs(settings)}",
         f"  keys      {_keys(settings)}",
@@ -108,7 +109,7 @@ def _why_one(settings: Settings) -> str:
 
 def _blobs(settings: Settings) -> str:
     if settings.blob_store_kind == "s3":
-        return f"bucket {settings.minio_bucket_name} at {settings.minio_endpoint}"
+        return f"bucket {settings.s3.bucket} at {settings.s3.endpoint}"
     return str(settings.blob_folder)
 
 

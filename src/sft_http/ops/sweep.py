@@ -16,7 +16,7 @@ from sft_adapters.disk.locks import Locked
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
 from sft_core.maintenance.sweep import Swept
-from sft_http.ops.options import read_settings, tells_errors, with_settings
+from sft_http.ops.options import read_keys, read_settings, tells_errors, with_settings
 
 
 @click.command("sweep")
@@ -32,10 +32,11 @@ def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) 
     only one process may write: there the command exits with status 2 while a server runs, except for a dry run.
     Exits with status 1 if a step failed; the next sweep retries it.
     """
-    settings = read_settings(data, env_file, make_keys=False)
+    settings = read_settings(data, env_file)
+    keys = read_keys(settings)
     check_schema(settings)
     try:
-        with open_unchecked(settings, writes=not dry_run) as opened:
+        with open_unchecked(settings, keys, writes=not dry_run) as opened:
             swept = opened.application.sweep(dry_run=dry_run)
     except Locked as locked:
         raise ConfigurationError(f"{locked.detail}; {_who_sweeps(settings)}") from None
@@ -45,7 +46,7 @@ def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) 
 
 
 def _who_sweeps(settings: Settings) -> str:
-    seconds = settings.sweep_interval_seconds
+    seconds = settings.sweep.interval_seconds
     if seconds:
         return f"nothing was swept; if a server is running, it sweeps every {seconds:g} seconds"
     return (

@@ -52,5 +52,5 @@ class Resource:
         """
         The request's JSON body, converted to its schema; if `optional`, an absent body counts as an empty object.
         """
-        raw = await read_json(req, limit=self.settings.json_body_limit, optional=optional)
+        raw = await read_json(req, limit=self.settings.server.json_body_limit, optional=optional)
         return structured(raw, shape)

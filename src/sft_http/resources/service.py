@@ -43,7 +43,7 @@ class Root:
 
     @Operation("What this is", "200 Root", tag=openapi.SERVICE, head="That it is")
     async def on_get(self, _req: Request, resp: Response) -> None:
-        resp.media = {"name": self.settings.app_name, "version": self.settings.app_version, "docs": "/docs"}
+        resp.media = {"name": self.settings.app.name, "version": self.settings.app.version, "docs": "/docs"}
 
     on_head = on_get
 

@@ -46,7 +46,7 @@ class TusResource(Resource):
 
     @property
     def _folder(self) -> str:
-        return f"{self.settings.api_v1_prefix}/tus"
+        return f"{self.settings.app.api_prefix}/tus"
 
     def _options(self, resp: Response, allowed: str) -> None:
         resp.status = 204
@@ -58,7 +58,7 @@ class TusResource(Resource):
             self.lanes,
             session,
             req,
-            part_size=self.settings.part_size,
+            part_size=self.settings.uploads.part_size,
             checksum=tus.checksum_of(req.get_header("Upload-Checksum")),
         )
 
@@ -105,7 +105,7 @@ class Creation(TusResource):
         if asked.kind is UploadKind.FINAL:
             async with self.lanes.limits.uploads.taken_by(user.id):
                 progress = await concatenate.concatenate(
-                    self.application, self.lanes, owner=user.id, asked=asked, part_size=self.settings.part_size
+                    self.application, self.lanes, owner=user.id, asked=asked, part_size=self.settings.uploads.part_size
                 )
         elif has_body:
             async with self.lanes.limits.uploads.taken_by(user.id):

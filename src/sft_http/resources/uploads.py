@@ -240,7 +240,7 @@ class FileUpload(UploadResource):
         """
         Refuse a request that cannot become a file, before a byte of its body is read.
         """
-        limit = self.settings.max_file_size
+        limit = self.settings.uploads.max_file_size
         if (req.content_length or 0) > limit + _FORM_SLACK:
             raise FileTooLarge(limit)
         limit_body(req, limit + _FORM_SLACK, FileTooLarge(limit))

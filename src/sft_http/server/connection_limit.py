@@ -50,11 +50,11 @@ class ConnectionLimits:
         Raises:
             ConfigurationError: there are not enough descriptors for four connections.
         """
-        threads = settings.control_threads + settings.transfer_threads + settings.hash_concurrency + 1
-        others = _BASE + _PER_THREAD * settings.transfer_threads
-        others += _PER_DATABASE_CONNECTION * min(settings.database_connections, threads)
-        others += settings.minio_connections if settings.blob_store_kind == "s3" else 0
-        others += settings.redis_connections if settings.redis_url else 0
+        threads = settings.server.control_threads + settings.server.transfer_threads + settings.hashing.concurrency + 1
+        others = _BASE + _PER_THREAD * settings.server.transfer_threads
+        others += _PER_DATABASE_CONNECTION * min(settings.database.connections, threads)
+        others += settings.s3.connections if settings.blob_store_kind == "s3" else 0
+        others += settings.redis.connections if settings.redis.url else 0
         needed = others + 4 * _PER_CONNECTION
         if descriptors < needed:
             raise ConfigurationError(

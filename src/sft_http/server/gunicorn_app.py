@@ -20,7 +20,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from sft_adapters.bootstrap.open_application import open_unchecked
-from sft_adapters.keyring.loading import with_keys_read_again
+from sft_adapters.keyring.loading import KeySet, reload_keys
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
@@ -60,7 +60,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         Read the key files again for the next workers; called on SIGHUP, before the first one starts.
         """
         try:
-            self.settings = with_keys_read_again(self.settings)
+            self.keys = reload_keys(self.keys)
         except ConfigurationError as error:
             log.warning("the key ring stays as it was: %s", error.detail)
         super().reload()
@@ -86,12 +86,12 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             log.critical("%s", error.detail)
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
         lanes = Lanes(
-            control_threads=settings.control_threads,
-            transfer_threads=settings.transfer_threads,
-            hash_threads=settings.hash_concurrency,
-            hash_wait_seconds=settings.hash_wait_seconds,
-            queue_limit=settings.queue_limit,
-            queue_wait_seconds=settings.queue_wait_seconds,
+            control_threads=settings.server.control_threads,
+            transfer_threads=settings.server.transfer_threads,
+            hash_threads=settings.hashing.concurrency,
+            hash_wait_seconds=settings.hashing.wait_seconds,
+            queue_limit=settings.server.queue_limit,
+            queue_wait_seconds=settings.server.queue_wait_seconds,
             limits=Limits.of(settings),
         )
         self._resources.callback(lanes.close)
@@ -99,8 +99,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             sweep_thread = SweepThread(
                 opened.application.sweep_in_turn,
                 check=opened.check,
-                interval_seconds=settings.sweep_interval_seconds,
-                stop_seconds=settings.cleanup_seconds,
+                interval_seconds=settings.sweep.interval_seconds,
+                stop_seconds=settings.server.cleanup_seconds,
             )
             self._resources.callback(sweep_thread.close)
             sweep_thread.start()
@@ -155,7 +155,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return bound
 
 
-def run(settings: Settings, *, bound: socket.socket, workers: int, when_ready: Callable[[], None]) -> None:
+def run(
+    settings: Settings, keys: KeySet, *, bound: socket.socket, workers: int, when_ready: Callable[[], None]
+) -> None:
     """
     Serve until SIGTERM or SIGINT; requests in progress then have the graceful timeout to finish.
 
@@ -209,5 +211,5 @@ def options(settings: Settings, *, workers: int) -> dict[str, Any]:
         "worker_tmp_dir": None,
         "accesslog": None,
         "errorlog": "-",
-        "logconfig_dict": logging_config(debug=settings.debug),
+        "logconfig_dict": logging_config(debug=settings.app.debug),
     }

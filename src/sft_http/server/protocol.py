@@ -277,7 +277,7 @@ class SftProtocol(ConnectionProtocol):
             # The client has disconnected, which a loop that has read to the end does not notice.
             self.transport.close()
             return
-        self.worker.loop.call_later(self.worker.app.settings.linger_seconds, self.transport.close)
+        self.worker.loop.call_later(self.worker.app.settings.server.linger_seconds, self.transport.close)
 
     def new_parser(self) -> BoundedChunkParser:
         """

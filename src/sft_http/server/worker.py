@@ -71,7 +71,9 @@ class SftWorker(Worker):
         Return the minimum rate that a client must keep.
         """
         settings = self.app.settings
-        return Pace(patience_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second)
+        return Pace(
+            patience_seconds=settings.server.stall_seconds, bytes_per_second=settings.server.min_bytes_per_second
+        )
 
     async def serve(self) -> None:
         """
