@@ -48,12 +48,14 @@ def create_app(
     middleware: list[Any] = [RouteLogMiddleware(), ConnectionLimitMiddleware(), TusVersionMiddleware(settings)]
     if storage_check is not None:
         middleware.append(StorageReadyMiddleware(lanes.control, storage_check))
-    if settings.allowed_origins:
+    if settings.app.allowed_origins:
         middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED_HEADERS))
     app = InstrumentedApp(
         ids=application.begin_upload.ids,
-        pace=partial(Pace, patience_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second),
-        varies_by_origin=bool(settings.allowed_origins),
+        pace=partial(
+            Pace, patience_seconds=settings.server.stall_seconds, bytes_per_second=settings.server.min_bytes_per_second
+        ),
+        varies_by_origin=bool(settings.app.allowed_origins),
         middleware=middleware,
     )
     app.req_options.strip_url_path_trailing_slash = True
@@ -82,7 +84,7 @@ def described_routes(application: Application, settings: Settings, lanes: Lanes)
     """
     The routes that the OpenAPI document describes.
     """
-    api = settings.api_v1_prefix
+    api = settings.app.api_prefix
     arguments = application, lanes, settings
     yield f"{api}/auth/register", auth.Register(*arguments)
     yield f"{api}/auth/login", auth.Login(*arguments)

@@ -276,7 +276,7 @@ def document(settings: Settings, routes: Iterable[tuple[str, object]]) -> Json:
             "version": settings.app.version,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": _paths(settings.api_v1_prefix, routes),
+        "paths": _paths(settings.app.api_prefix, routes),
         "components": {
             "schemas": _schemas(),
             "responses": {"Problem": {"description": "A problem (RFC 9457)", "content": content}},

@@ -19,7 +19,7 @@ def test_connections_never_take_the_last_descriptor(service: Edge, descriptors: 
     connection_limits = ConnectionLimits.from_settings(service.settings, descriptors=descriptors)
     assert 2 * (connection_limits.max_connections + connection_limits.reserve) <= descriptors - 48
     assert 0 < connection_limits.reserve <= 16
-    assert 0 < connection_limits.max_connections <= service.settings.max_connections
+    assert 0 < connection_limits.max_connections <= service.settings.server.max_connections
 
 
 def test_as_many_as_are_set_are_served(make_edge: Callable[..., Edge]) -> None:

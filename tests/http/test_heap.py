@@ -12,7 +12,6 @@ import sys
 
 import pytest
 
-from sft_adapters.keyring.loading import load_keys, throwaway_keys
 from sft_http.server import gunicorn_app
 from support.edge import Edge
 

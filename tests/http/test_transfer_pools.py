@@ -85,7 +85,7 @@ def create(service: Edge, token: str, size: int) -> str:
     made = service.call(
         "POST", "/tus", token=token, headers={**TUS, "Upload-Length": str(size), "Upload-Metadata": NAME}
     )
-    return str(made.headers["location"]).removeprefix(service.settings.api_v1_prefix)
+    return str(made.headers["location"]).removeprefix(service.settings.app.api_prefix)
 
 
 NAME = f"filename {base64.b64encode(b'a.txt').decode()}"

@@ -130,8 +130,4 @@ def check_redis(client: RedisClient) -> bool:
     Raises:
         ConfigurationError: a setting is wrong; the sentence names it.
     """
-    client = redis_client(settings)
-    try:
-        return client.check()
-    finally:
-        client.close()
+    return client.check()

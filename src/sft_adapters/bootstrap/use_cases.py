@@ -121,7 +121,7 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
 
     # --- sharing ---------------------------------------------------------------------------------
 
-    record_result = sharing.RecordResult(clock=clock, lifetime=timedelta(hours=settings.idempotency_hours))
+    record_result = sharing.RecordResult(clock=clock, lifetime=timedelta(hours=settings.uploads.idempotency_hours))
     find_idempotent_result = sharing.FindIdempotentResult(begin=begin, clock=clock, keyring=keyring)
     issue_share_link = sharing.IssueShareLink(
         begin=begin,

@@ -1,5 +1,5 @@
 """
-The operators' view of the key ring: sources, uses and rotation of keys.
+The key ring as an operator sees it: where its keys come from, what needs them, how they change.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _LOCK: Final = "another command is changing the key ring"
 @attrs.frozen(kw_only=True)
 class RingKey:
     """
-    A key of the ring, or one that is missing and needed.
+    A key of the ring, or one that is missing from it; never the key itself.
 
-    It never contains the key itself. The key is in `file`, in the environment, or in both; a missing
-    key is in neither. `made_at` is set for a key in a file only.
+    `file` holds it, or the environment gave it, or both; a missing key has neither. `made_at` is
+    known of files only.
     """
 
     id: str
@@ -48,23 +48,23 @@ class RingKey:
     @property
     def is_missing(self) -> bool:
         """
-        Whether a stored secret needs the key and the ring does not contain it.
+        Whether something stored needs the key and the ring does not hold it.
         """
         return self.file is None and not self.in_environment
 
     @property
     def is_needed(self) -> bool:
         """
-        Whether a stored secret needs the key.
+        Whether something stored needs the key.
         """
         return any(self.needed_by.values())
 
 
 def keys_of(settings: Settings) -> list[RingKey]:
     """
-    Return every key of the ring and every missing one, with their uses.
+    Every key of the ring, the active one first, and those that are missing; with all that needs them.
 
-    The active key is the first. Nothing is changed or locked.
+    Nothing is changed, and nobody is kept from changing anything.
     """
     keys = _load(settings)
     check_schema(settings)
@@ -98,40 +98,27 @@ def _ring_key(keys: KeySet, name: str, counts: Mapping[SecretKind, Mapping[str, 
 
 def _load(settings: Settings) -> KeySet:
     """
-    Return the settings with the keys as they are stored now.
-
-    Raises:
-        ConfigurationError: The file of the active key is missing.
+    Load the keys of the ring, which is all that is used here; `ConfigurationError` if the active one is missing.
     """
-    folder = settings.data_dir / "keys"
-    if _is_in_a_file(settings) and not key_files.read(folder, ["ENCRYPTION_KEY"]):
-        path = key_files.path_of(folder, "ENCRYPTION_KEY")
-        raise ConfigurationError(f"{path} is missing: the first start creates it; if it was lost, restore it")
-    return with_keys_read_again(settings)
+    return load_keys(settings, stand_ins={"SECRET_KEY": throwaway_keys()["SECRET_KEY"]})
 
 
 def active_id(settings: Settings) -> str:
     """
-    Return the id of the active key.
-
-    Raises:
-        ConfigurationError: The file of the active key is missing.
+    The id of the active key; `ConfigurationError` if it was never made, or is lost.
     """
     return key_id(_load(settings).encryption_key)
 
 
 def add(settings: Settings) -> tuple[str, str]:
     """
-    Create a new active key in the data folder.
+    Make a new active key in the data folder; the ids of the key before and of the new one.
 
-    Return the ids of the previous and the new one.
-
-    Raises:
-        ConfigurationError: The active key is in the environment, where only the operator can replace it.
+    `ConfigurationError` if the active key comes from the environment, where nobody but the operator
+    can put another one.
     """
-    if not _is_in_a_file(settings):
-        raise ConfigurationError("ENCRYPTION_KEY is set in the environment: set the new key there too")
-    folder = settings.data_dir / "keys"
+    if settings.security.encryption_key is not None:
+        raise ConfigurationError("ENCRYPTION_KEY comes from the environment, so its successor has to be put there too")
     with _alone(settings):
         before = active_id(settings)
         key_files.succeed(settings.key_folder, before)
@@ -140,32 +127,27 @@ def add(settings: Settings) -> tuple[str, str]:
 
 def write_key(path: Path) -> str:
     """
-    Create a new key in a new file, readable by its owner only.
-
-    Return its id.
+    Make a new key in a new file, readable by its owner only; its id.
     """
     return key_id(parsers.encryption_key(key_files.write(path)))
 
 
 def retire(settings: Settings, name: str) -> RingKey:
     """
-    Remove a key from the ring, with its file if it has one.
+    Take a key out of the ring as far as it is in a file; what the key was.
 
-    Return the key.
-
-    Raises:
-        ConfigurationError: A stored secret needs the key, or it is the active key or not in the ring.
-            Its file is not changed.
+    `ConfigurationError`, changing nothing, if something stored still needs it, or if it is the
+    active one or none of the ring's.
     """
     with _alone(settings):
         found = next((key for key in keys_of(settings) if key.id == name), None)
         if found is None or found.is_missing:
-            raise ConfigurationError(f"the ring does not contain key {name}")
+            raise ConfigurationError(f"the ring holds no key {name}")
         if found.active:
-            raise ConfigurationError(f"key {name} is the active one: create a new one first with `sft keys add`")
+            raise ConfigurationError(f"key {name} is the active one: `sft keys add` makes its successor first")
         if found.is_needed:
             raise ConfigurationError(_still_needed(found))
-        # Before the file is renamed: otherwise a start after a crash would require a key that is missing.
+        # First, or a start after a crash would look for a key that is gone.
         pass_on(settings)
         _retire_in_storage(settings, name)
         if found.file is not None:
@@ -175,30 +157,25 @@ def retire(settings: Settings, name: str) -> RingKey:
 
 def _still_needed(key: RingKey) -> str:
     needs = ", ".join(f"{number} {words(kind)}" for kind, number in key.needed_by.items() if number)
-    return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first, which reports what does not unwrap"
+    return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first, which tells of what does not open"
 
 
 def _retire_in_storage(settings: Settings, name: str) -> None:
     """
-    Reject new secrets under the key from now on.
-
-    Raises:
-        ConfigurationError: A service has just wrapped a secret under the key.
+    Let no service wrap under the key any more; `ConfigurationError` if one has done so just now.
     """
     seconds = settings.database.timeout_seconds
     with one_writer(settings, wait_seconds=seconds), opened(settings.database_url, busy_seconds=seconds) as engine:
         is_retired = SqlWrappedSecrets(engine, settings.database.migration_seconds).retire(name)
     if not is_retired:
         raise ConfigurationError(
-            f"key {name} is needed again, because a service still wraps under it: run `sft keys rotate` and retry"
+            f"key {name} is needed again, because a service still wraps under it: run `sft keys rotate`, and this again"
         )
 
 
 def pass_on(settings: Settings) -> None:
     """
-    Make the active key the owner of the storage.
-
-    No stored secret may need another key.
+    Let the storage belong to the active key, once nothing needs another one.
     """
     active, seconds = active_id(settings), settings.database.timeout_seconds
     with opened(settings.database_url, busy_seconds=seconds) as engine:
@@ -212,10 +189,10 @@ def open_rewrapping(
     settings: Settings, *, dry_run: bool = False, when_waiting: Callable[[str], None] | None = None
 ) -> Iterator[RewrapSecrets]:
     """
-    Open the use case that re-wraps secrets under the active key.
+    The use case that brings secrets under the active key, on the storage that the settings name.
 
-    It may run beside services, unless only one process may write to the database; a dry run always
-    may.
+    It may be used beside running services, except where only one process may write; a dry run
+    always may.
     """
     keys = _load(settings)
     check_schema(settings)
@@ -231,7 +208,7 @@ def open_rewrapping(
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """
-    Lock the key files of the data folder against other commands until the block ends.
+    Nobody else changes the key files of this folder meanwhile.
     """
     folder = settings.key_folder
     if not folder.is_dir():
@@ -243,7 +220,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 def words(kind: SecretKind) -> str:
     """
-    Return the plural name of a kind of secret, for messages.
+    What people call secrets of a kind.
     """
     return _WORDS[kind]
 

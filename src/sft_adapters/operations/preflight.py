@@ -1,5 +1,5 @@
 """
-Preflight checks: whether the service could start, without changing anything.
+Whether the service could start: each thing that it stands on, looked at without changing it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from sft_core.maintenance.store_identity import require_own
 @attrs.frozen
 class Check:
     """
-    The result of one check.
+    One thing that the service stands on: its name, whether it is well, and what it is or lacks.
 
-    If it has the `code` of an error, the checks that depend on it cannot run.
+    Without one that has a `code`, an error's, what comes after it cannot be looked at.
     """
 
     name: str
@@ -36,16 +36,14 @@ class Check:
 
 def failed(name: str, error: SftError) -> Check:
     """
-    Return the result of a failed check of something that the service requires.
+    What is told of a thing that the service cannot do without.
     """
     return Check(name, is_well=False, detail=error.detail or error.public, code=error.code)
 
 
 def check_ground(settings: Settings, key_set: KeySet) -> Iterator[Check]:
     """
-    Check the keys, the database and the schema.
-
-    The last result is the first fatal one, if any.
+    Keys, database and schema: the first without which nothing can be examined is the last.
     """
     keys = _looked_at("keys", lambda: _where_the_keys_are(settings))
     if not keys.is_well:
@@ -58,9 +56,7 @@ def check_ground(settings: Settings, key_set: KeySet) -> Iterator[Check]:
 
 def _as_the_storage_needs(keys: Check, settings: Settings, key_set: KeySet) -> Check:
     """
-    Fail the keys if no service could start with them.
-
-    The data that they decrypt can still be checked.
+    Keys that no service could start with on this storage are not well, but what they open can be examined.
     """
     try:
         check_needed_keys(settings, key_set)
@@ -87,26 +83,27 @@ def _where_the_keys_are(settings: Settings) -> str:
     places = key_file_paths(settings)
     for name, path in places.items():
         if path is not None and not path.is_file():
-            raise ConfigurationError(f"{name} is neither set nor in {path}: stored data needs it")
+            raise ConfigurationError(f"{name} is neither given nor in {path}: what is stored needs it")
     folders = sorted({str(path.parent) for path in places.values() if path is not None})
     return f"in {', '.join(folders)}" if folders else "from the environment"
 
 
 def check_servers(settings: Settings, opened: Unchecked) -> Iterator[Check]:
     """
-    Check the blob store, which most other checks require, and Redis, which is optional.
+    The blob store, without which little can be examined, and Redis, which the service can do without.
     """
     store = _looked_at("store", lambda: _where_the_blobs_are(settings, opened))
     yield _whose_it_is(store, opened) if store.is_well else store
-    if settings.redis_url:
-        answers = optional_drivers.check_redis(settings)
-        detail = "it responds" if answers else "no response: the database takes its place"
+    if settings.redis.url:
+        with open_container(settings) as container:
+            answers = optional_drivers.check_redis(container.redis())
+        detail = "it answers" if answers else "no answer: the database does its work"
         yield Check("redis", is_well=answers, detail=detail)
 
 
 def _whose_it_is(store: Check, opened: Unchecked) -> Check:
     """
-    Fail a store of another database; everything but its unreferenced blobs can still be checked.
+    The store, which is not well if it is another database's: all but the parts of no file can be examined.
     """
     examine = opened.application.examine
     try:
@@ -125,6 +122,6 @@ def _where_the_blobs_are(settings: Settings, opened: Unchecked) -> str:
             os.scandir(folder).close()
         except OSError as error:
             raise BlobStoreUnavailable(f"{folder}, the folder of blobs: {error.strerror}") from None
-    # One listing suffices: the store exists, grants access, and responds as a store does.
+    # One look is enough: it is found, it lets us in, and it answers as a store does.
     next(iter(opened.application.examine.examine_file.blobs.list()), None)
     return f"bucket {settings.s3.bucket} at {settings.s3.endpoint}" if is_s3 else str(folder)

@@ -145,8 +145,10 @@ class Limits:
                 wait_seconds=settings.server.queue_wait_seconds,
             ),
             # The other half of the threads stays free for calls that process little data.
-            Slots("concatenation slot", max(1, settings.transfer_threads // 2), settings.queue_wait_seconds),
+            Slots(
+                "concatenation slot", max(1, settings.server.transfer_threads // 2), settings.server.queue_wait_seconds
+            ),
             # The minimum of every upload is set aside.
-            Memory(memory - (settings.max_uploads * LEAST_OF_AN_UPLOAD_KIB << 10)),
-            ReadAhead(settings.read_ahead_mib << 20),
+            Memory(memory - (settings.uploads.max_concurrent * MIN_UPLOAD_MEMORY_KIB << 10)),
+            ReadAhead(settings.downloads.read_ahead_mib << 20),
         )

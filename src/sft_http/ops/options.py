@@ -47,7 +47,14 @@ def with_settings(command: Callable[P, T]) -> Callable[P, T]:
 
 def read_settings(data: Path, env_file: Path | None) -> Settings:
     """
-    Read the settings from environment and file; create missing keys on the first start if `make_keys`.
+    Return the settings of the environment and the `.env` file; nothing is written.
+    """
+    return settings_for(data, read_environment(env_file))
+
+
+def read_environment(env_file: Path | None) -> dict[str, str]:
+    """
+    Return the environment merged over a file: the one named, or `.env` in this folder if it exists.
     """
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")

@@ -38,13 +38,17 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
     status 2 if the configuration is wrong.
     """
     stop = click.get_current_context().ensure_object(EarlyStop)
-    # Errors in the settings or the port are reported before the first key is created.
-    read_settings(data, env_file, make_keys=False)
-    with gunicorn_app.bound_socket(host, port) as bound:
-        settings = read_settings(data, env_file)
-        stop.check()
-        with json_logs_during_startup():
-            prepare(settings, when_waiting=tell)
+    with ExitStack() as stack:
+        with (
+            json_logs_during_startup(),
+            open_container(Settings.from_env(read_environment(env_file), data_dir=data)) as container,
+        ):
+            settings = container.settings()
+            # Errors in settings, key files or the port are reported before the first key is created.
+            read_keys(settings)
+            bound = stack.enter_context(gunicorn_app.bound_socket(host, port))
+            stop.check()
+            keys = prepare_storage(container, when_waiting=tell)
         allowed = processes_that_may_write(settings, workers)
         text = greeting(settings, host=host, port=port, workers=allowed, wanted=workers)
 

@@ -98,7 +98,7 @@ class OneFile(UploadResource):
             raise MalformedRequest("The file's name must be UTF-8, percent-encoded.")
         terms, public = share_terms(query(req, *FIELDS))
         name, idempotency = FileName.parse(id), await self.idempotency(req, user)
-        limit = self.settings.max_file_size
+        limit = self.settings.uploads.max_file_size
         limit_body(req, limit, FileTooLarge(limit))
         async with self.lanes.limits.uploads.taken_by(user.id):
             received = await self.receive(
@@ -155,4 +155,4 @@ class FileShare(Resource):
             max_downloads=body.max_downloads,
             idempotency=None if key is None else IdempotentRequest(key=key, fingerprint=key.fingerprint(*facts)),
         )
-        resp.media = schemas.share_json(issued, self.settings.api_v1_prefix)
+        resp.media = schemas.share_json(issued, self.settings.app.api_prefix)

@@ -70,7 +70,7 @@ class TusVersionMiddleware:
 
     async def process_request(self, req: Request, _resp: Response) -> None:
         override = req.get_header("X-HTTP-Method-Override")
-        is_tus_path = req.path.startswith(f"{self.settings.api_v1_prefix}/tus/")
+        is_tus_path = req.path.startswith(f"{self.settings.app.api_prefix}/tus/")
         if is_tus_path and req.method == "POST" and override in _OVERRIDDEN:
             req.method = override
 

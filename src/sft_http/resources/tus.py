@@ -50,7 +50,7 @@ class TusResource(Resource):
 
     def _options(self, resp: Response, allowed: str) -> None:
         resp.status = 204
-        resp.set_headers({"Allow": allowed, "Tus-Max-Size": str(self.settings.max_file_size), **_CAPABILITIES})
+        resp.set_headers({"Allow": allowed, "Tus-Max-Size": str(self.settings.uploads.max_file_size), **_CAPABILITIES})
 
     async def _append(self, req: Request, session: UploadSession) -> None:
         await append.append(
@@ -82,7 +82,7 @@ class TusResource(Resource):
     def _set_progress(self, resp: Response, offset: int | None, file: File) -> None:
         if offset is not None:
             resp.set_header("Upload-Offset", str(offset))
-        expiry = file.touched_at + timedelta(hours=self.settings.upload_idle_hours)
+        expiry = file.touched_at + timedelta(hours=self.settings.uploads.idle_hours)
         resp.set_header("Upload-Expires", falcon.dt_to_http(expiry))
 
 

@@ -108,7 +108,7 @@ class UploadResource(Resource):
         """
         Receive a file's content. If a result is recorded under the request's key, it is digested and not stored.
         """
-        kind, part_size = _media_type(media_type), self.settings.part_size
+        kind, part_size = _media_type(media_type), self.settings.uploads.part_size
         if idempotency is not None and idempotency.is_recorded:
             await compare(
                 self.application,

@@ -62,7 +62,7 @@ class ConnectionLimits:
             )
         available = (descriptors - others) // _PER_CONNECTION
         reserve = min(_RESERVE, available // 4)
-        return cls(min(settings.max_connections, available - reserve), reserve)
+        return cls(min(settings.server.max_connections, available - reserve), reserve)
 
 
 class ThrottledListener(socket.socket):

@@ -42,8 +42,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     gunicorn with the service's settings; every worker builds an application after the fork.
     """
 
-    def __init__(self, settings: Settings, connection_limits: ConnectionLimits, options: dict[str, Any]) -> None:
+    def __init__(
+        self, settings: Settings, keys: KeySet, connection_limits: ConnectionLimits, options: dict[str, Any]
+    ) -> None:
         self.settings = settings
+        self.keys = keys
         self.connection_limits = connection_limits
         self._options = options
         self._resources = ExitStack()
@@ -75,7 +78,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         settings = self.settings
         # During a reload an old worker may hold the lock of the single writer. The wait is unlimited,
         # because a worker that cannot start would end the service.
-        opened = self._resources.enter_context(open_unchecked(settings, wait_seconds=math.inf))
+        opened = self._resources.enter_context(open_unchecked(settings, self.keys, wait_seconds=math.inf))
         storage_check: Callable[[], None] | None = None
         try:
             opened.check()
@@ -95,7 +98,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             limits=Limits.of(settings),
         )
         self._resources.callback(lanes.close)
-        if settings.sweep_interval_seconds:
+        if settings.sweep.interval_seconds:
             sweep_thread = SweepThread(
                 opened.application.sweep_in_turn,
                 check=opened.check,
@@ -165,9 +168,9 @@ def run(
     """
     connection_limits = ConnectionLimits.from_settings(settings, descriptors=_raise_descriptor_limit())
     # Connections inherit the option. By default the kernel buffers megabytes for each client that reads nothing.
-    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.unsent_kib << 10)
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, settings.downloads.send_buffer_kib << 10)
     found = options(settings, workers=workers) | {"bind": f"fd://{bound.detach()}"}
-    server = Server(settings, connection_limits, found | {"when_ready": lambda _server: when_ready()})
+    server = Server(settings, keys, connection_limits, found | {"when_ready": lambda _server: when_ready()})
     # Workers share the memory of existing objects until a garbage collection writes to it: about 15 MiB each.
     gc.collect()
     gc.freeze()
@@ -205,9 +208,9 @@ def options(settings: Settings, *, workers: int) -> dict[str, Any]:
         "control_socket_disable": True,
         "header_map": "refuse",
         # The main process kills its workers after this time; they stop serving earlier (`SftWorker`).
-        "graceful_timeout": settings.graceful_stop_seconds + settings.cleanup_seconds,
-        "keepalive": settings.keepalive_seconds,
-        "timeout": settings.worker_timeout_seconds,
+        "graceful_timeout": settings.server.graceful_stop_seconds + settings.server.cleanup_seconds,
+        "keepalive": settings.server.keepalive_seconds,
+        "timeout": settings.server.worker_timeout_seconds,
         "worker_tmp_dir": None,
         "accesslog": None,
         "errorlog": "-",

@@ -119,7 +119,7 @@ class SftProtocol(ConnectionProtocol):
         self._pace: Pace = self.worker.new_pace()
         # On a connection that is kept, gunicorn's own timer bounds the wait for the next head.
         self._head_timer = self.worker.loop.call_later(
-            self.worker.app.settings.header_timeout_seconds, self._on_header_timeout
+            self.worker.app.settings.server.header_timeout_seconds, self._on_header_timeout
         )
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -55,8 +55,8 @@ class SftWorker(Worker):
         # The configuration is this process's copy. Its `timeout` bounds the wait for a piece of a
         # body. Its graceful timeout is shorter than the main process's, so that requests that are
         # cut off are cleaned up before the main process kills this one.
-        self.cfg.set("timeout", math.ceil(settings.stall_seconds))
-        self.cfg.set("graceful_timeout", settings.graceful_stop_seconds)
+        self.cfg.set("timeout", math.ceil(settings.server.stall_seconds))
+        self.cfg.set("graceful_timeout", settings.server.graceful_stop_seconds)
         super().init_process()
 
     def _has_capacity(self) -> bool:
