@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from sft_adapters.keyring.loading import load_keys, throwaway_keys
 from sft_http.server import gunicorn_app
 from support.edge import Edge
 
@@ -94,7 +95,11 @@ def test_workers_are_forked_with_what_no_collection_writes_to(service: Edge, mon
     before = gc.get_freeze_count()
     try:
         gunicorn_app.run(
-            service.settings, bound=gunicorn_app.bound_socket("127.0.0.1", 0), workers=1, when_ready=lambda: None
+            service.settings,
+            load_keys(service.settings, stand_ins=throwaway_keys()),
+            bound=gunicorn_app.bound_socket("127.0.0.1", 0),
+            workers=1,
+            when_ready=lambda: None,
         )
         assert frozen[0] > before + 10_000
     finally:

@@ -60,7 +60,8 @@ def test_a_part_that_others_follow_has_its_row_before_it(
 ) -> None:
     """Of unknown size when its part is full; of a small one when memory has made its part a short one."""
     size = 2 * LEAST_BUFFER
-    service = attrs.evolve(service, settings=attrs.evolve(service.settings, part_size=size if announced else PART))
+    uploads = attrs.evolve(service.settings.uploads, part_size=size if announced else PART)
+    service = attrs.evolve(service, settings=attrs.evolve(service.settings, uploads=uploads))
     service.lanes.limits = attrs.evolve(service.lanes.limits, memory=Memory(memory))
     service = service.beside(begin_upload=attrs.evolve(service.application.begin_upload, part_size=size))
     blobs = RowsWatched(service.application.store_part.blobs, database(service))
