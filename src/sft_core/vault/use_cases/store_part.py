@@ -39,10 +39,12 @@ class StorePart:
     session is provisional; those of any other upload are added in batches and by the seal.
 
     A caller that does not want to wait for the store takes the steps itself: `allocate` and `reserve` a slot, `put` the
-    part, `accept` it, and `delete_orphans` after each step that may have left some. A part may be `put` while those
-    before it still are, if it was allocated after the one before it and is accepted after it. No other step may run
-    while one is accepted, recorded or discarded. `allocate`, `is_reserved` and `require_size` do no I/O; `put` and
-    `delete_orphans` use the blob store; `reserve`, `accept`, `record` and `discard` use the database only.
+    part, `accept` it, and `delete_orphans` after each step that may have left some. While parts are `put`, later ones
+    may be allocated, reserved and put as well; each is allocated after the one before it and accepted after it. Only
+    one part at a time is accepted, and none while the session is recorded or discarded.
+
+    `allocate`, `is_reserved` and `require_size` do no I/O. `reserve`, `accept`, `record` and `discard` use the database
+    only, `delete_orphans` the blob store only. So does `put`, unless it merges: then it reads the manifest, too.
 
     Raises:
         FileTooLarge: the policy, or the announced length of a resumable upload, does not allow so many bytes.

@@ -23,7 +23,7 @@ TAIL: Final = 48
 @attrs.define(kw_only=True)
 class UploadSession:
     """
-    An upload in progress: its file, its key, and its parts. Changed by one task at a time.
+    An upload in progress: its file, its key, and its parts. Used by one request at a time.
 
     `StorePart` is the only writer of parts. What differs between uploads is data here:
 
