@@ -46,7 +46,9 @@ def with_settings(command: Callable[P, T]) -> Callable[P, T]:
 
 def read_settings(data: Path, env_file: Path | None, *, make_keys: bool = True) -> Settings:
     """
-    Read the settings from environment and file; create missing keys on the first start if `make_keys`.
+    Read the settings from environment and file.
+
+    With `make_keys`, the first start creates missing keys.
     """
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")
@@ -77,7 +79,7 @@ def _told() -> Iterator[None]:
 
 def tells_errors(command: Callable[P, T]) -> Callable[P, T]:
     """
-    Wrap a command so that it reports an error in one sentence and exits with status 2.
+    Make a command report an error in one sentence and exit with status 2.
     """
 
     @wraps(command)
