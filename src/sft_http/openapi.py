@@ -86,7 +86,7 @@ _UPLOADS: Final = {
         "Begin an upload that can be resumed",
         "201",
         f"404 412 460 507 {CHANGE}",
-        body="Bite",
+        body="TusBody",
         headers=("Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat", "Upload-Checksum"),
         tag=TUS,
     ),
@@ -95,7 +95,7 @@ _UPLOADS: Final = {
         "Go on with an upload",
         "204",
         f"404 412 460 507 {CHANGE}",
-        body="Bite",
+        body="TusBody",
         headers=("Upload-Offset", "Upload-Length", "Upload-Checksum"),
         tag=TUS,
     ),
@@ -234,11 +234,11 @@ def _rendered(method: str, path: str, operation: Operation) -> Json:
         "security": [] if operation.tag in _WITHOUT_LOGIN else [{"bearer": []}],
     }
     if operation.body:
-        media = {"Upload": "multipart/form-data", "Content": "*/*", "Bite": "application/offset+octet-stream"}.get(
+        media = {"Upload": "multipart/form-data", "Content": "*/*", "TusBody": "application/offset+octet-stream"}.get(
             operation.body, "application/json"
         )
-        schema = {} if operation.body in {"Content", "Bite"} else {"schema": _ref(operation.body)}
-        required = operation.body not in {"Share", "Content", "Bite"} or method == "patch"
+        schema = {} if operation.body in {"Content", "TusBody"} else {"schema": _ref(operation.body)}
+        required = operation.body not in {"Share", "Content", "TusBody"} or method == "patch"
         found["requestBody"] = {"required": required, "content": {media: schema}}
     return found
 

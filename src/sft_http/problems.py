@@ -1,5 +1,5 @@
 """
-Errors as problem details (RFC 9457), and the table from an error's class to its status.
+Errors as problem details (RFC 9457), and the status of each error class.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ _OWN_CODES: Final = {
 
 def status_of(error: errors.SftError) -> int:
     """
-    The status of an error: that of its class or of the nearest base class in the table.
+    The status of an error's class, or of its nearest base class in the table.
     """
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
@@ -96,7 +96,9 @@ def request_id(req: Request) -> str:
 
 def instance_of(identity: str) -> str:
     """
-    The id of a request as a URN (RFC 8141): a generated id is a UUID, a client's own id any plain word.
+    The id of a request as a URN (RFC 8141).
+
+    A generated id is a UUID; an id from a client's X-Request-ID may be any plain word.
     """
     return f"urn:uuid:{identity}" if _UUID.fullmatch(identity) else f"urn:sft:request:{identity}"
 

@@ -266,7 +266,7 @@ def test_what_does_not_open_is_told_as_the_reason_that_a_key_is_still_needed(
         rows.execute(update(links).where(links.c.file_id == people[0].file.id.bytes).values(wrapped_token=bytes(40)))
         rows.execute(update(users).where(users.c.id == people[1].user.id.bytes).values(totp_seed=bytes(40)))
     place.keys("add")
-    reason = f"1 link tokens, 1 TOTP seeds do not open under key {old}, which they name: see `sft doctor`"
+    reason = f"1 link tokens, 1 TOTP seeds do not unwrap under key {old}, which they name: run `sft doctor`"
     for options in (["--dry-run"], [], []):
         result = place.keys("rotate", *options)
         assert result.exit_code == 1

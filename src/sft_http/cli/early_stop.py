@@ -27,11 +27,11 @@ class Stopped(KeyboardInterrupt):
 
 class EarlyStop:
     """
-    Signal handlers for the start: SIGTERM and SIGINT roll back running work; completed work is kept.
+    Signal handlers for the start: SIGTERM and SIGINT end it cleanly.
 
-    The first signal raises `Stopped` in the main thread. Later ones are ignored, so that none interrupts the
-    clean-up. Python discards an exception that is raised in a finaliser; then SIGTERM is sent again by a timer
-    (SIGALRM), to whichever handler is installed by that time.
+    Running work is rolled back; completed work is kept. The first signal raises `Stopped` in the main thread. Later
+    ones are ignored, so that none interrupts the clean-up. Python discards an exception that is raised in a
+    finaliser; then SIGTERM is sent again by a timer (SIGALRM), to whichever handler is installed by that time.
     """
 
     def __init__(self) -> None:

@@ -27,7 +27,9 @@ _STOPPABLE: Final = frozenset({"serve"})
 
 class LazyGroup(click.Group):
     """
-    A group that imports an operator's command only when it is named, so that help needs no server package.
+    A command group that imports an operator's command only when it is named.
+
+    So help needs no server package and prints at once.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -44,7 +44,9 @@ class Memory:
 
     def insist(self, count: int) -> None:
         """
-        Reserve `count` bytes even beyond the budget: for the minimum without which a transfer cannot continue.
+        Reserve `count` bytes even beyond the budget.
+
+        For the minimum without which a transfer cannot continue.
         """
         self.taken += count
 
@@ -57,7 +59,9 @@ class Memory:
     @contextmanager
     def lent(self, count: int) -> Iterator[int]:
         """
-        Reserve up to `count` bytes while the block runs: what the budget has left, but at least `LEAST_BUFFER`.
+        Reserve up to `count` bytes while the block runs, and yield the number reserved.
+
+        It is what the budget has left, but at least `LEAST_BUFFER`, or `count` if that is less.
         """
         lent = max(min(count, LEAST_BUFFER), min(count, self.limit - self.taken))
         self.insist(lent)
@@ -82,10 +86,11 @@ class Droppable(Protocol):
 @attrs.define
 class ReadAhead:
     """
-    A budget of `limit` bytes for data that downloads have read and not yet sent, while no thread works on it.
+    A budget of `limit` bytes for data that downloads have read and not sent.
 
-    When it is exceeded, the readers that have waited longest discard their data. Thread-safe: a reader's data is
-    counted before any other code can run, so no data waits uncounted.
+    Data that a thread works on is not counted. When the budget is exceeded, the readers that have waited longest
+    discard their data. Thread-safe: a reader's data is counted before any other code can run, so no data waits
+    uncounted.
     """
 
     limit: int
@@ -101,7 +106,7 @@ class ReadAhead:
 
     def keep(self, reader: Droppable, count: int) -> None:
         """
-        Count the data of a reader that has none counted; from now on it may be discarded.
+        Count the data of a reader that has none; it may be discarded afterwards.
         """
         with self._lock:
             self._kept[reader] = count
@@ -114,7 +119,7 @@ class ReadAhead:
 
     def take_back(self, reader: Droppable) -> None:
         """
-        Stop counting a reader's data, unless it was discarded; from now on it cannot be discarded.
+        Stop counting a reader's data; it cannot be discarded afterwards.
         """
         with self._lock:
             self.taken -= self._kept.pop(reader, 0)

@@ -22,10 +22,11 @@ Call = Callable[[], None]
 @attrs.define
 class Retries:
     """
-    Retries each call every `seconds` until it raises no `SftError`; one call at a time, on a thread pool.
+    Retries each call every `seconds` until it raises no `SftError`.
 
-    At most `limit` calls are queued. Calls beyond the limit, and those left when the process ends, are not
-    retried: a sweep finds the same work by the rows. Not thread-safe: all methods run on the event loop.
+    One call runs at a time, on a thread pool. At most `limit` calls are queued. Calls beyond the limit, and those
+    left when the process ends, are not retried: a sweep finds the same work by the rows. Not thread-safe: all methods
+    run on the event loop.
     """
 
     _in_thread: Callable[[Call], Awaitable[None]]

@@ -68,7 +68,7 @@ class Lane:
 
     async def insist(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Run the call without limits on the queue or the wait: for clean-up, which must not be rejected.
+        Run the call without limits on queue and wait: for clean-up.
 
         If the caller is cancelled while the call runs, the cancellation takes effect when the call has ended: no call
         continues to work on an object that its caller considers finished.
@@ -77,11 +77,11 @@ class Lane:
 
     def help(self, call: Callable[[], T]) -> Future[T] | None:
         """
-        Run a part of another thread's work on an idle thread; None if there is none. Thread-safe.
+        Run a part of another thread's work on an idle thread, or return None.
 
-        Also None if every processor already runs a call: one more would slow the others down. A caller that needs the
-        result of a call that has not begun should `cancel` it and run it itself, so that no thread waits for a
-        waiting thread.
+        Thread-safe. Also None if every processor already runs a call: one more would slow the others down. A caller
+        that needs the result of a call that has not begun should `cancel` it and run it itself, so that no thread
+        waits for a waiting thread.
         """
         with self._lock:
             if self._under_way + self._helping >= min(self.threads, self.processors):
@@ -176,9 +176,10 @@ async def _over(future: asyncio.Future[T]) -> None:
 
 class Lanes:
     """
-    One thread pool per kind of work: `control` for the database, `hashing` for passwords, `bytes` for the blob store.
+    One thread pool per kind of blocking work.
 
-    So an unresponsive blob store delays only transfers. `limits` are the other limits of transfers.
+    `control` is for the database, `hashing` for passwords, `bytes` for the blob store. So an unresponsive blob store
+    delays only transfers. `limits` are the other limits of transfers.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from sft_http.errors import TooManyUploads
 @attrs.define(eq=False)
 class Stay:
     """
-    A request's permit to receive an upload, shared with the requests that it preempts or that preempt it.
+    A request's permit to receive an upload; a later request can preempt it.
     """
 
     _beside: set[Stay]
@@ -36,7 +36,9 @@ class Stay:
 
     async def overtake(self, number: int) -> None:
         """
-        Continue as the writer with this fencing token: cancel earlier writers at their next wait, and wait for them.
+        Become the writer with this fencing token.
+
+        Earlier writers are cancelled at their next wait and awaited.
 
         Raises:
             UploadTakenOver: a writer with a greater fencing token exists.

@@ -24,7 +24,7 @@ class UnsatisfiableRangeError(Exception):
 
 def requested_range(header: str | None, size: int) -> ByteRange | None:
     """
-    The range that a Range header requests of a file of `size` bytes; None means the whole file.
+    The range of a file of `size` bytes that Range requests; None means all.
 
     A header with another unit, several ranges, malformed syntax or an end before its start is ignored, as
     section 14.2 allows.

@@ -123,7 +123,9 @@ def checksum_of(text: str | None) -> Checksum | None:
 
 def concatenation_of(text: str | None, *, folder: str) -> tuple[UploadKind, tuple[FileId, ...]]:
     """
-    The kind of an upload and, for a final one, its partial uploads, which Upload-Concat names by path or URL.
+    The kind of an upload in Upload-Concat and, for a final one, its partial uploads.
+
+    The header names them by path or URL.
 
     Raises:
         MalformedRequest: the header is malformed, or names a URL outside `folder`.
@@ -181,7 +183,7 @@ def metadata_of(text: str | None) -> dict[str, str]:
 
 def asked(metadata: str | None, *, kind: UploadKind, length: int | None, sources: tuple[FileId, ...]) -> UploadRequest:
     """
-    The upload that a creation requests, with the name, media type and share terms in its metadata.
+    The requested upload, with name, media type and share terms from its metadata.
 
     The keys are `filename` (or `name`), `filetype` (or `type`), `is_public`, `max_downloads` and
     `expires_hours`; others are stored without effect. A partial upload needs no name.

@@ -49,7 +49,7 @@ class SampleType(click.ParamType[Sample]):
 @attrs.define
 class Report:
     """
-    Checks and findings; each line is printed at once, unless the output is one JSON object.
+    Checks and findings, printed line by line or as one JSON object.
     """
 
     tell: Callable[[str], object]
@@ -76,7 +76,7 @@ class Report:
 
     def is_well(self, checks: Iterable[Check]) -> bool:
         """
-        Add checks; return whether each of them could be completed, so that later steps make sense.
+        Add checks; return whether all could be completed, so that later ones make sense.
         """
         goes_on = True
         for check in checks:
@@ -87,7 +87,7 @@ class Report:
     @property
     def exit_status(self) -> int:
         """
-        2 if not everything could be checked, 1 if a problem was found and not repaired, else 0.
+        2 if a check could not be completed, 1 if a problem remains, else 0.
         """
         if self.seen.failures:
             return CONFIGURATION_EXIT

@@ -191,7 +191,9 @@ def _tell_what_is_left(
 
 def _tell_why(key: RingKey, stuck: Counter[SecretKind], *, dry_run: bool) -> None:
     """
-    Print why a key is still needed; in a dry run only reasons that a rotation would not remove.
+    Print why a key is still needed.
+
+    A dry run prints only the reasons that would remain after a rotation.
     """
     if key.is_missing:
         tell(f"key {key.id} is missing from the ring, and {_numbers(key.needed_by)} need it: restore it")
@@ -206,7 +208,7 @@ def _tell_why(key: RingKey, stuck: Counter[SecretKind], *, dry_run: bool) -> Non
 
 def _stuck(key: RingKey, unopened: Iterable[StoredSecret]) -> Counter[SecretKind]:
     """
-    The number of secrets, by kind, that stay under a key because they do not unwrap.
+    Count the secrets, by kind, that need a key and do not unwrap.
     """
     found = Counter(secret.kind for secret in unopened if secret.wrapped.key_id == key.id)
     return found & Counter(key.needed_by)

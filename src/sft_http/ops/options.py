@@ -47,14 +47,9 @@ def with_settings(command: Callable[P, T]) -> Callable[P, T]:
 
 def read_settings(data: Path, env_file: Path | None) -> Settings:
     """
-    Return the settings of the environment and the `.env` file; nothing is written.
-    """
-    return settings_for(data, read_environment(env_file))
+    Read the settings from environment and file.
 
-
-def read_environment(env_file: Path | None) -> dict[str, str]:
-    """
-    Return the environment merged over a file: the one named, or `.env` in this folder if it exists.
+    With `make_keys`, the first start creates missing keys.
     """
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")
@@ -92,7 +87,7 @@ def _told() -> Iterator[None]:
 
 def tells_errors(command: Callable[P, T]) -> Callable[P, T]:
     """
-    Wrap a command so that it reports an error in one sentence and exits with status 2.
+    Make a command report an error in one sentence and exit with status 2.
     """
 
     @wraps(command)

@@ -68,7 +68,9 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
 
 def _discard_unwritten_output() -> None:
     """
-    Discard output that a full disk did not accept: Python would write it again at exit, and fail.
+    Discard output that a full disk did not accept.
+
+    Python would write it again at exit, and fail.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -50,7 +50,9 @@ class Resource:
 
     async def body(self, req: Request, shape: type[T], *, optional: bool = False) -> T:
         """
-        The request's JSON body, converted to its schema; if `optional`, an absent body counts as an empty object.
+        The request's JSON body, converted to its schema.
+
+        If `optional`, an absent body counts as an empty object.
         """
         raw = await read_json(req, limit=self.settings.server.json_body_limit, optional=optional)
         return structured(raw, shape)

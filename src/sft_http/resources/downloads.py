@@ -61,7 +61,7 @@ class Delivering(Resource):
 
     def _selected(self, req: Request, resp: Response, file: File, *, head: bool) -> ByteRange | None:
         """
-        The bytes to send; None if the response is complete without content (RFC 9110, section 13.2.2).
+        The bytes to send; None if the response needs none (RFC 9110, section 13.2.2).
         """
         conditions = Conditions(
             if_match=req.get_header("If-Match"),
@@ -155,7 +155,7 @@ def refuse(req: Request, resp: Response, file: File, status: int) -> None:
 
 def describe(resp: Response, file: File) -> None:
     """
-    Set the headers of a file's content: always an attachment, never rendered as a page of this origin.
+    Set the headers of a file's content: an attachment, never a page of this origin.
     """
     resp.content_type = str(file.media_type)
     resp.set_header("Content-Disposition", attachment(file.name))

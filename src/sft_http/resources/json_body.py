@@ -18,7 +18,9 @@ _MAX_DIGITS: Final = 20
 
 async def read_json(req: Request, *, limit: int, optional: bool = False) -> dict[str, Any]:
     """
-    The JSON object in a request's body of at most `limit` bytes; if `optional`, an absent body is an empty object.
+    The JSON object in a request's body of at most `limit` bytes.
+
+    If `optional`, an absent body counts as an empty object.
 
     Raises:
         UnsupportedMediaType: the Content-Type is not `application/json`.

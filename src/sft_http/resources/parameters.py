@@ -26,10 +26,11 @@ _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 def origin(req: Request) -> str:
     """
-    The network of the client: the first 24 bits of an IPv4 address, 56 bits of an IPv6 address.
+    The network of the client, as a rate-limit key.
 
-    It is taken from the connection, not from a header that a client can set; behind a proxy all requests come from
-    one network. Empty if the connection has no IP address.
+    It is the first 24 bits of an IPv4 address or 56 bits of an IPv6 address, taken from the connection, not from a
+    header that a client can set; behind a proxy all requests come from one network. Empty if the connection has no IP
+    address.
     """
     try:
         address = ipaddress.ip_address(req.remote_addr)

@@ -50,7 +50,7 @@ class Root:
 
 class Health:
     """
-    GET /health: answered on the event loop, so that a full thread pool cannot delay it.
+    GET /health, handled on the event loop: a full thread pool cannot delay it.
     """
 
     @Operation("Whether the service is up", "200 Health", tag=openapi.SERVICE, head="The same without words")
@@ -123,7 +123,7 @@ class _Page:
 @cache
 def _static(name: str) -> _Page:
     """
-    An installed file, read from the disk once: later requests do not block the event loop.
+    An installed file, read once, so that later requests do not wait for the disk.
     """
     source = files("sft_http") / "static" / name
     if not source.is_file():
