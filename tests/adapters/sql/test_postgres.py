@@ -208,7 +208,7 @@ def test_of_two_units_that_wait_for_each_other_one_goes_through(url: str) -> Non
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(outcomes) == ["the transaction conflicted with another one (40P01)", "committed"]
+    assert sorted(outcomes) == ["committed", "the transaction conflicted with another one (40P01)"]
     with database(read_only=True) as unit:
         steps = {stored.totp.last_step for user in users if (stored := unit.users.get(user.id)) and stored.totp}
     assert steps == {101, 102}
