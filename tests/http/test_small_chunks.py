@@ -61,7 +61,7 @@ def worker(app: Taking) -> Any:
         asgi=app,
         app=SimpleNamespace(
             connection_limits=SimpleNamespace(max_connections=8),
-            settings=SimpleNamespace(header_timeout_seconds=60, linger_seconds=0),
+            settings=SimpleNamespace(server=SimpleNamespace(header_timeout_seconds=60, linger_seconds=0)),
         ),
         cfg=Config(),
         log=Log(logging.getLogger("gunicorn.error")),

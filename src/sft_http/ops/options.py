@@ -47,9 +47,14 @@ def with_settings(command: Callable[P, T]) -> Callable[P, T]:
 
 def read_settings(data: Path, env_file: Path | None) -> Settings:
     """
-    Read the settings from environment and file.
+    Return the settings of the environment and the `.env` file; nothing is written.
+    """
+    return settings_for(data, read_environment(env_file))
 
-    With `make_keys`, the first start creates missing keys.
+
+def read_environment(env_file: Path | None) -> dict[str, str]:
+    """
+    Return the environment merged over a file: the one named, or `.env` in this folder if it exists.
     """
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")

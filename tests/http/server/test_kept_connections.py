@@ -65,7 +65,7 @@ async def client_of(app: Sending, *, over_limit: bool = False) -> AsyncIterator[
         asgi=app,
         app=SimpleNamespace(
             connection_limits=SimpleNamespace(max_connections=0 if over_limit else 8),
-            settings=SimpleNamespace(header_timeout_seconds=60, linger_seconds=0),
+            settings=SimpleNamespace(server=SimpleNamespace(header_timeout_seconds=60, linger_seconds=0)),
         ),
         cfg=Config(),
         log=Log(logging.getLogger("gunicorn.error")),
