@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import attrs
 
-from sft_core.maintenance.integrity_check import Examine
-from sft_core.maintenance.sweep import Sweep, SweepInTurn
+from sft_core.maintenance.integrity_check import CheckIntegrity
+from sft_core.maintenance.sweep import LeasedSweep, Sweep
 from sft_core.sharing.use_cases import (
     FindIdempotentResult,
     FindSharedFile,
@@ -81,6 +81,6 @@ class Application:
     revoke_share_link: RevokeShareLink
     summarise_links: SummariseLinks
 
-    examine: Examine
+    check_integrity: CheckIntegrity
     sweep: Sweep
-    sweep_in_turn: SweepInTurn
+    leased_sweep: LeasedSweep

@@ -12,11 +12,11 @@ from sft_core.errors import KeyRetired
 T = TypeVar("T")
 
 
-def wrapped_and_stored(act: Callable[[], T]) -> T:
+def retry_if_key_retired(operation: Callable[[], T]) -> T:
     """
-    Wrap and store a secret by calling `act`, twice if its key is retired meanwhile.
+    Wrap and store a secret by calling `operation`, twice if its key is retired meanwhile.
 
-    `act` does both in one unit of work. `KeyRetired` precedes the commit, so the first attempt stored
+    `operation` does both in one unit of work. `KeyRetired` precedes the commit, so the first attempt stored
     nothing. A key is retired only after the ring has a successor, so the second attempt uses the
     successor.
 
@@ -24,6 +24,6 @@ def wrapped_and_stored(act: Callable[[], T]) -> T:
         KeyRetired: The second attempt failed too: this service has not loaded the successor.
     """
     try:
-        return act()
+        return operation()
     except KeyRetired:
-        return act()
+        return operation()

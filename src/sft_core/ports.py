@@ -29,14 +29,14 @@ class Entropy(Protocol):
     A cryptographically secure source of random bytes.
     """
 
-    def draw(self, size: int) -> bytes:
+    def random_bytes(self, size: int) -> bytes:
         """
         Return `size` fresh random bytes: unpredictable, and independent of every other call's.
         """
         ...
 
 
-class Ids(Protocol):
+class IdGenerator(Protocol):
     """
     A generator of identifiers.
     """
@@ -90,7 +90,7 @@ class RateLimiter(Protocol):
     them together with its other data.
     """
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         """
         Consume one attempt of a key.
 
@@ -103,27 +103,27 @@ class RateLimiter(Protocol):
         """
         ...
 
-    def forget(self, key: str) -> None:
+    def reset(self, key: str) -> None:
         """
         Restore every attempt of a key at once; a key without attempts is no error.
         """
         ...
 
 
-class Expiring(Protocol):
+class ExpiringStore(Protocol):
     """
     A store whose entries expire and are deleted on request.
 
     Nothing depends on an entry that expired long ago. Each call is atomic and outside any unit of work.
     """
 
-    def over(self, *, before: datetime) -> int:
+    def count_expired(self, *, before: datetime) -> int:
         """
         Count the entries that expired before a moment.
         """
         ...
 
-    def prune(self, *, before: datetime, limit: int) -> int:
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
         """
         Delete up to `limit` entries that expired before a moment; return their number.
 
@@ -140,7 +140,7 @@ class Leases(Protocol):
     may still work beside its successor.
     """
 
-    def take(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
+    def acquire(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
         """
         Acquire or renew a lease until a moment; return whether it succeeded.
 
@@ -149,7 +149,7 @@ class Leases(Protocol):
         """
         ...
 
-    def let_go(self, name: str, *, holder: str) -> None:
+    def release(self, name: str, *, holder: str) -> None:
         """
         Release a lease before it expires; no effect unless this holder has it.
         """
@@ -175,7 +175,7 @@ class UnitOfWork(Protocol):
 UnitT_co = TypeVar("UnitT_co", bound=UnitOfWork, covariant=True)
 
 
-class Begin(Protocol[UnitT_co]):
+class UnitOfWorkFactory(Protocol[UnitT_co]):
     """
     A factory of units of work; leaving one without `commit` rolls it back.
 

@@ -25,17 +25,17 @@ class Throttle:
     purpose: str
     rate: Rate
 
-    def admit(self, *subject: str) -> None:
+    def acquire(self, *subject: str) -> None:
         """
         Consume one attempt of the subject; raise `TooManyAttempts` if none is left.
         """
-        self.limiter.admit(self._key(subject), self.rate, now=self.clock.now())
+        self.limiter.acquire(self._key(subject), self.rate, now=self.clock.now())
 
-    def succeeded(self, *subject: str) -> None:
+    def reset(self, *subject: str) -> None:
         """
         Restore all attempts of the subject.
         """
-        self.limiter.forget(self._key(subject))
+        self.limiter.reset(self._key(subject))
 
     def _key(self, subject: tuple[str, ...]) -> str:
         # No subject contains NUL, so two different ones are never joined to the same text.

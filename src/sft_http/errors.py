@@ -68,7 +68,7 @@ class UnsupportedTusVersion(MalformedRequest):
 
 class ChecksumMismatch(errors.SftError):
     """
-    A request body that does not match its `Upload-Checksum`.
+    A request body that does not match its `UploadSession-Checksum`.
     """
 
     code = "checksum-mismatch"

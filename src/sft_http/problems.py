@@ -142,7 +142,7 @@ async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _pa
     status = status_of(error)
     more: dict[str, Any] = {}
     if isinstance(error, errors.InvalidInput):
-        more["errors"] = [{"path": fault.path, "message": fault.message} for fault in error.faults]
+        more["errors"] = [{"path": fault.path, "message": fault.message} for fault in error.errors]
     if isinstance(error, errors.QuotaExceeded):
         more |= {"quota": error.quota, "used": error.used}
     if isinstance(error, errors.OffsetMismatch):

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import attrs
 from cattrs import ClassValidationError, Converter
 
-from sft_core.errors import Fault, InvalidInput, InvalidValue
+from sft_core.errors import FieldError, InvalidInput, InvalidValue
 from sft_core.sharing.model import LinkSummary
 from sft_core.sharing.use_cases import IssuedLink
 from sft_core.users.model import User
@@ -110,7 +110,7 @@ def _converter() -> Converter:
     converter.register_structure_hook(EmailAddress, lambda value, _: EmailAddress.parse(value))
     converter.register_structure_hook(Username, lambda value, _: Username.parse(value))
     converter.register_structure_hook(Password, lambda value, _: Password.parse(value))
-    converter.register_structure_hook(ClaimedPassword, lambda value, _: ClaimedPassword.claimed(value))
+    converter.register_structure_hook(ClaimedPassword, lambda value, _: ClaimedPassword.for_sign_in(value))
     return converter
 
 
@@ -135,10 +135,10 @@ def _by_field(group: ClassValidationError) -> list[tuple[Exception, str]]:
     return [(error, note.name) for error, note in with_notes] + [(error, "body") for error in without]
 
 
-def _fault(error: Exception, name: str) -> Fault:
+def _fault(error: Exception, name: str) -> FieldError:
     if isinstance(error, InvalidInput):
-        return Fault(name, error.faults[0].message)
-    return Fault(name, "is missing" if isinstance(error, KeyError) else "is not valid")
+        return FieldError(name, error.errors[0].message)
+    return FieldError(name, "is missing" if isinstance(error, KeyError) else "is not valid")
 
 
 # --- responses ---------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def file_json(file: File, links: LinkSummary) -> dict[str, Any]:
         "file_size": file.size,
         "mime_type": str(file.media_type),
         "is_public": link is not None,
-        "share_token": token.spelling() if token else None,
+        "share_token": token.encode() if token else None,
         "share_expires_at": timestamp(shared_until) if shared_until else None,
         "download_count": links.downloads,
         "max_downloads": link.max_downloads if link else file.terms.max_downloads,
@@ -202,7 +202,7 @@ def share_json(issued: IssuedLink, prefix: str) -> dict[str, Any]:
     """
     A new link: its path, its token, its expiry.
     """
-    token = issued.token.spelling()
+    token = issued.token.encode()
     return {
         "share_url": f"{prefix}/files/shared/{token}",
         "share_token": token,

@@ -21,7 +21,7 @@ from sft_adapters.bootstrap.storage import check_schema, prepare
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import BadToken, BlobStoreUnavailable, ConfigurationError, DatabaseUnavailable
-from sft_core.maintenance.store_identity import MARK_NAME
+from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_core.values import ByteRange, EmailAddress, FileName, Page, Password, Username
 from support import servers
 from support.processes import connections_to, free_port
@@ -116,7 +116,7 @@ def test_the_servers_are_what_is_used(
         assert any(client.scan_iter("sft:s:*"))
     objects = [found.object_name for found in s3.client().list_objects(bucket, recursive=True)]
     assert len(objects) == 4
-    assert MARK_NAME in objects
+    assert STORE_ID_NAME in objects
     assert {path.name for path in settings.data_dir.iterdir()} == {"keys"}
 
 

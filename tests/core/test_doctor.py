@@ -19,15 +19,15 @@ from sft_adapters.testkit.contracts.examples import a_file, a_link, a_user
 from sft_core.application import Application
 from sft_core.errors import BlobStoreUnavailable
 from sft_core.maintenance.check_files import PAGE
-from sft_core.maintenance.failure_budget import FAILURES
+from sft_core.maintenance.failure_budget import MIN_FAILURES
 from sft_core.maintenance.findings import Damage
-from sft_core.maintenance.integrity_check import Examine, Sample, Seen
-from sft_core.maintenance.ports import UpkeepUnit
+from sft_core.maintenance.integrity_check import CheckCounts, CheckIntegrity, Sample
+from sft_core.maintenance.ports import MaintenanceUnit
 from sft_core.sharing.model import ShareLink
 from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.model import File, FileState
-from sft_core.vault.ports import BlobInfo, BlobStore, MarkedStore
+from sft_core.vault.ports import BlobInfo, BlobStore, IdentifiedBlobStore
 from sft_core.vault.use_cases import UploadSession
 from support.library import FaultyBlobs, MeanwhileKeyRing
 
@@ -55,8 +55,8 @@ def recorded(sft: Application, owner: User) -> UploadSession:
     return upload
 
 
-def on(sft: Application, blobs: MarkedStore) -> Examine:
-    return attrs.evolve(sft.examine, examine_file=attrs.evolve(sft.examine.examine_file, blobs=blobs))
+def on(sft: Application, blobs: IdentifiedBlobStore) -> CheckIntegrity:
+    return attrs.evolve(sft.check_integrity, check_file=attrs.evolve(sft.check_integrity.check_file, blobs=blobs))
 
 
 @attrs.frozen
@@ -90,15 +90,15 @@ def test_what_is_deleted_meanwhile_is_not_missing(sft: Application, maya: User) 
 def test_what_is_aborted_meanwhile_is_not_missing(sft: Application, maya: User) -> None:
     """Also an upload of which the manifest knew some parts already."""
     upload = recorded(sft, maya)
-    examine = on(sft, Meanwhile(sft.sweep.blobs, {}, happens=lambda: sft.abort_upload(upload)))
-    assert list(examine()) == []
+    check_integrity = on(sft, Meanwhile(sft.sweep.blobs, {}, happens=lambda: sft.abort_upload(upload)))
+    assert list(check_integrity()) == []
 
 
 def test_a_part_that_another_one_replaces_meanwhile_is_not_missing(sft: Application, maya: User) -> None:
     """The row of an upload that moves says so to the minute only, so its manifest is read again."""
     upload = recorded(sft, maya)
     (old,) = upload.pending
-    begin = sft.examine.begin
+    begin = sft.check_integrity.begin
     assert isinstance(begin, MemoryDatabase)
     manifests = begin._committed.parts
 
@@ -117,26 +117,26 @@ def test_a_part_that_an_upload_has_lost_is_missing(sft: Application, maya: User)
     """What its manifest names has to be there, also before it is sealed."""
     upload = recorded(sft, maya)
     sft.sweep.blobs.delete(upload.pending[0].blob_key)
-    assert [finding.damage for finding in sft.examine()] == [Damage.MISSING_PART]
+    assert [finding.damage for finding in sft.check_integrity()] == [Damage.MISSING_PART]
 
 
 def test_who_goes_on_at_the_last_moment_is_not_stuck(sft: Application, maya: User, clock: SettableClock) -> None:
     """What has got a byte since it was looked at is neither given up nor told."""
     upload = begun(sft, maya)
     clock.advance(hours=24)
-    begin, reads = sft.examine.begin, count()
+    begin, reads = sft.check_integrity.begin, count()
 
     @contextmanager
-    def meanwhile(*, read_only: bool = False) -> Iterator[UpkeepUnit]:
+    def meanwhile(*, read_only: bool = False) -> Iterator[MaintenanceUnit]:
         with begin(read_only=read_only) as unit:
             yield unit
         # Keys and stray parts are asked for first, then the page of files on which it is found.
         if read_only and next(reads) == 2:
             sft.store_part(upload, b" of it")
 
-    examine = attrs.evolve(sft.examine, begin=meanwhile)
-    assert [finding.damage for finding in sft.examine()] == [Damage.STUCK_UPLOAD]
-    assert list(examine(repair=True)) == []
+    check_integrity = attrs.evolve(sft.check_integrity, begin=meanwhile)
+    assert [finding.damage for finding in sft.check_integrity()] == [Damage.STUCK_UPLOAD]
+    assert list(check_integrity(repair=True)) == []
     assert sft.seal_upload(upload).file.size == len(b"half of it")
 
 
@@ -158,7 +158,7 @@ def test_rows_that_point_to_nothing_are_told_from_any_page(sft: Application, may
     for _ in range(PAGE):
         sft.issue_share_link(owner=maya.id, file_id=file.id)
     links = dangling(sft, PAGE)
-    found = list(sft.examine())
+    found = list(sft.check_integrity())
     assert {finding.damage for finding in found} == {Damage.DANGLING_ROW}
     details = ("the account that it belongs to does not exist", "the file that it belongs to does not exist")
     ids = sorted(link.id for link in links)
@@ -169,18 +169,18 @@ def test_rows_that_point_to_nothing_are_told_from_any_page(sft: Application, may
 def test_a_row_that_is_gone_at_the_second_look_is_no_finding(sft: Application) -> None:
     """What looks wrong is looked at again; what was wrong and is over is nobody's trouble."""
     dangling(sft, 3)
-    begin = sft.examine.examine_records.begin
+    begin = sft.check_integrity.check_records.begin
     assert isinstance(begin, MemoryDatabase)
 
     @contextmanager
-    def meanwhile(*, read_only: bool = False) -> Iterator[UpkeepUnit]:
+    def meanwhile(*, read_only: bool = False) -> Iterator[MaintenanceUnit]:
         with begin(read_only=read_only) as unit:
             yield unit
         begin._committed.links.clear()
 
-    assert list(attrs.evolve(sft.examine.examine_records, begin=meanwhile)()) == []
+    assert list(attrs.evolve(sft.check_integrity.check_records, begin=meanwhile)()) == []
     dangling(sft, 3)
-    assert len(list(sft.examine())) == 6
+    assert len(list(sft.check_integrity())) == 6
 
 
 def test_a_secret_that_has_been_made_anew_is_no_finding(sft: Application, maya: User) -> None:
@@ -193,25 +193,25 @@ def test_a_secret_that_has_been_made_anew_is_no_finding(sft: Application, maya: 
         spoilt = attrs.evolve(user.totp, seed=attrs.evolve(user.totp.seed, ciphertext=bytes(40)))
         user = unit.users.save(attrs.evolve(user, totp=spoilt))
         unit.commit()
-    (finding,) = sft.examine(repair=True)
+    (finding,) = sft.check_integrity(repair=True)
     assert (finding.damage, finding.subject) == (Damage.WRONG_WRAPPED_SECRET, f"user {maya.id}")
     assert not finding.is_repaired
-    examine, looks = sft.examine.examine_records, count()
+    check_integrity, looks = sft.check_integrity.check_records, count()
 
     def set_up_anew() -> None:
         if next(looks) == 0:
             sft.set_up_totp(user=user)
 
-    assert list(attrs.evolve(examine, keyring=MeanwhileKeyRing(examine.keyring, set_up_anew))()) == []
-    assert list(sft.examine()) == []
+    assert list(attrs.evolve(check_integrity, keyring=MeanwhileKeyRing(check_integrity.keyring, set_up_anew))()) == []
+    assert list(sft.check_integrity()) == []
 
 
 def test_a_failure_is_passed_over_and_told(sft: Application, maya: User) -> None:
     """The other files are looked at all the same."""
     for _ in range(4):
         stored(sft, maya)
-    seen = Seen()
-    assert list(on(sft, FaultyBlobs(sft.sweep.blobs, {("list", 1): BlobStoreUnavailable()}))(seen=seen)) == []
+    seen = CheckCounts()
+    assert list(on(sft, FaultyBlobs(sft.sweep.blobs, {("list", 1): BlobStoreUnavailable()}))(counts=seen)) == []
     assert (seen.files, seen.failures) == (3, Counter({"blob-store-unavailable": 1}))
 
 
@@ -221,21 +221,21 @@ def test_what_cannot_be_repaired_is_told_and_passed_over(sft: Application, maya:
     begun(sft, maya)
     stored(sft, maya)
     with sft.find_file.begin() as unit:
-        unit.files.replace(removed.condemned(clock.now()), expected=FileState.SEALED)
+        unit.files.replace(removed.deleting(clock.now()), expected=FileState.SEALED)
         unit.files.replace(nobodys.file.aborted(clock.now()), expected=FileState.RECEIVING)
         unit.quotas.release(nobodys.file.id)
         unit.files.remove(nobodys.file.id)
         unit.commit()
     clock.advance(hours=48)
     removal, upload, part = Damage.UNFINISHED_REMOVAL, Damage.STUCK_UPLOAD, Damage.ORPHAN_PART
-    seen, away = Seen(), {("delete", number): BlobStoreUnavailable() for number in range(3)}
-    found = on(sft, FaultyBlobs(sft.sweep.blobs, away))(repair=True, seen=seen)
+    seen, away = CheckCounts(), {("delete", number): BlobStoreUnavailable() for number in range(3)}
+    found = on(sft, FaultyBlobs(sft.sweep.blobs, away))(repair=True, counts=seen)
     assert [(one.damage, one.is_repaired) for one in found] == [(removal, False), (upload, False), (part, False)]
     assert (seen.files, seen.failures) == (1, Counter({"blob-store-unavailable": 3}))
     clock.advance(hours=2)
-    again = sft.examine(repair=True)
+    again = sft.check_integrity(repair=True)
     assert [(one.damage, one.is_repaired) for one in again] == [(removal, True), (removal, True), (part, True)]
-    assert list(sft.examine()) == []
+    assert list(sft.check_integrity()) == []
 
 
 def test_an_old_copy_of_a_database_is_not_repaired_by(sft: Application, maya: User, clock: SettableClock) -> None:
@@ -244,9 +244,9 @@ def test_an_old_copy_of_a_database_is_not_repaired_by(sft: Application, maya: Us
     clock.advance(hours=48)
     begin = sft.find_file.begin
     assert isinstance(begin, MemoryDatabase)
-    begin._committed.mark = None
-    seen = Seen()
-    found = [(one.damage, one.is_repaired) for one in sft.examine(repair=True, seen=seen)]
+    begin._committed.store_id = None
+    seen = CheckCounts()
+    found = [(one.damage, one.is_repaired) for one in sft.check_integrity(repair=True, counts=seen)]
     assert found == [(Damage.STUCK_UPLOAD, False)]
     assert seen.failures["store-of-another"]
     assert list(sft.sweep.blobs.list(upload.file.blob_prefix))
@@ -256,9 +256,9 @@ def test_what_fails_at_once_ends_nothing(sft: Application, maya: User) -> None:
     """However many in a row: what is behind them is looked at."""
     for _ in range(9):
         stored(sft, maya)
-    seen = Seen()
+    seen = CheckCounts()
     broken = FaultyBlobs(sft.sweep.blobs, {("list", number): BlobStoreUnavailable() for number in range(8)})
-    assert list(on(sft, broken)(seen=seen)) == []
+    assert list(on(sft, broken)(counts=seen)) == []
     assert (seen.files, seen.failures) == (1, Counter({"blob-store-unavailable": 8}))
 
 
@@ -276,10 +276,10 @@ def test_a_removal_under_way_is_not_told(
     else:
         attrs.evolve(sft.delete_file, blobs=away)(owner=maya.id, file_id=file.id)
         sft.abort_upload(upload)
-    clock.advance(seconds=(sft.sweep.policy.single_idle).total_seconds() - 1)
-    assert list(sft.examine(repair=True)) == []
+    clock.advance(seconds=(sft.sweep.policy.non_resumable_idle).total_seconds() - 1)
+    assert list(sft.check_integrity(repair=True)) == []
     clock.advance(seconds=1)
-    assert [(found.damage, found.is_repaired) for found in sft.examine(repair=True)] == [
+    assert [(found.damage, found.is_repaired) for found in sft.check_integrity(repair=True)] == [
         (Damage.UNFINISHED_REMOVAL, True)
     ]
 
@@ -290,13 +290,13 @@ def test_a_store_that_is_away_ends_it(sft: Application, maya: User, clock: Setta
         stored(sft, maya)
     wait = partial(clock.advance, seconds=5)
     away = FaultyBlobs(sft.sweep.blobs, {("list", number): BlobStoreUnavailable() for number in range(9)}, wait=wait)
-    begin, seen = sft.find_file.begin, Seen()
+    begin, seen = sft.find_file.begin, CheckCounts()
     assert isinstance(begin, MemoryDatabase)
     begin._committed.usages[maya.id] += 1
-    found = on(sft, away)(repair=True, seen=seen)
+    found = on(sft, away)(repair=True, counts=seen)
     assert [(one.damage, one.is_repaired) for one in found] == [(Damage.QUOTA_DRIFT, False)]
-    assert seen.failures == Counter({"blob-store-unavailable": FAILURES})
-    assert away.calls["list"] == FAILURES
+    assert seen.failures == Counter({"blob-store-unavailable": MIN_FAILURES})
+    assert away.calls["list"] == MIN_FAILURES
 
 
 def test_findings_come_as_they_are_found(sft: Application, maya: User) -> None:
@@ -305,7 +305,7 @@ def test_findings_come_as_they_are_found(sft: Application, maya: User) -> None:
     blobs: BlobStore = sft.sweep.blobs
     for blob in list(blobs.list()):
         blobs.delete(blob.key)
-    findings = sft.examine(verify=Sample())
+    findings = sft.check_integrity(verify=Sample())
     first = next(findings)
     assert (first.damage, first.subject) == (Damage.MISSING_PART, f"file {files[0].id} part 0")
     assert [finding.damage for finding in findings] == [Damage.MISSING_PART]

@@ -14,7 +14,7 @@ from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_core.application import Application
 from sft_core.errors import FileNotFound, InvalidValue, LinkExpired, LinkNotFound, LinkRevoked, ResultGone
-from sft_core.maintenance.sweep import Swept
+from sft_core.maintenance.sweep import SweepResult
 from sft_core.sharing.idempotency import IdempotencyKey, IdempotentRequest
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, Page, UserId
@@ -48,7 +48,7 @@ def test_until_its_end_a_file_is_like_any_other(sft: Application, maya: User, fi
     """Found, listed, read and shared to the last microsecond; a sweep leaves it alone."""
     assert file.expires_at == clock.now() + timedelta(hours=2)
     to_the_end(clock, short_of=TICK)
-    assert sft.sweep() == Swept()
+    assert sft.sweep() == SweepResult()
     assert sft.find_file(owner=maya.id, file_id=file.id) == file
     assert listed(sft, maya) == [file]
     token = sft.issue_share_link(owner=maya.id, file_id=file.id).token
@@ -67,7 +67,7 @@ def test_from_its_end_on_nobody_finds_a_file(
     to_the_end(clock)
     if is_swept:
         clock.advance(hours=1)
-        assert sft.sweep() == Swept(expired=1, removed=1)
+        assert sft.sweep() == SweepResult(expired=1, removed=1)
     assert listed(sft, maya) == []
     uses: list[Callable[..., object]] = [sft.find_file, sft.delete_file, sft.issue_share_link]
     for use in uses:
@@ -95,12 +95,12 @@ def test_a_sweep_leaves_nothing_of_it(sft: Application, maya: User, file: File, 
     kept = sft.store_file(owner=maya.id, name=NAME, content=[b"for long"])
     to_the_end(clock)
     clock.advance(seconds=3600 - TICK.total_seconds())
-    assert sft.sweep() == Swept()
+    assert sft.sweep() == SweepResult()
     clock.advance(microseconds=1)
-    assert sft.sweep(dry_run=True) == Swept(expired=1, removed=1)
+    assert sft.sweep(dry_run=True) == SweepResult(expired=1, removed=1)
     with sft.find_file.begin(read_only=True) as unit:
         assert unit.files.get(file.id) == file
-    assert [sft.sweep(), sft.sweep()] == [Swept(expired=1, removed=1), Swept()]
+    assert [sft.sweep(), sft.sweep()] == [SweepResult(expired=1, removed=1), SweepResult()]
     assert listed(sft, maya) == [kept]
     assert {blob.key.partition("/")[0] for blob in sft.sweep.blobs.list()} == {kept.id.value.hex}
     with sft.find_file.begin(read_only=True) as unit:
@@ -128,13 +128,13 @@ def test_a_sweep_that_comes_too_late_ends_nothing(
     to_the_end(clock)
     clock.advance(hours=1)
 
-    def may_go_on() -> bool:
+    def should_continue() -> bool:
         clock.advance(hours=-2)
         sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=9)
         clock.advance(hours=2)
         return True
 
-    assert sft.sweep(may_go_on=may_go_on).expired == 0
+    assert sft.sweep(should_continue=should_continue).expired == 0
     assert begin._committed.files[file.id].state is FileState.SEALED
 
 
@@ -157,7 +157,7 @@ def test_a_clock_that_is_an_hour_ahead_for_a_moment_destroys_nothing(
     """By it the file is over; a sweep comes; when it is right again the file is there, for as long as it was to be."""
     to_the_end(clock, short_of=timedelta(minutes=1))
     clock.advance(hours=1)
-    assert sft.sweep() == Swept()
+    assert sft.sweep() == SweepResult()
     assert listed(sft, maya) == []
     clock.advance(hours=-1)
     assert listed(sft, maya) == [file]
@@ -185,7 +185,7 @@ def test_what_made_it_is_not_answered_again(sft: Application, maya: User, clock:
     sft.store_part(upload, b"once")
     request = IdempotentRequest(key=KEY, fingerprint=KEY.fingerprint("this"))
     made = sft.seal_upload(upload, idempotency=request)
-    resumable = sft.create_upload(owner=maya.id, asked=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=0))
+    resumable = sft.create_upload(owner=maya.id, request=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=0))
     sft.finish_upload(owner=maya.id, file_id=resumable.file.id)
     for file_id in (made.file.id, resumable.file.id):
         sft.set_expiry(owner=maya.id, file_id=file_id, expires_hours=2)

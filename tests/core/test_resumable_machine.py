@@ -15,10 +15,10 @@ from sft_adapters.bootstrap.container import memory_application
 from sft_core.errors import (
     FileNotFound,
     FileTooLarge,
-    LengthAnnounced,
     OffsetMismatch,
     QuotaExceeded,
     UploadAborted,
+    UploadLengthConflict,
     UploadTakenOver,
 )
 from sft_core.values import FileId
@@ -26,6 +26,7 @@ from sft_core.vault.use_cases import UploadSession
 from support.library import LIGHT, register
 from support.resumable import (
     PART,
+    acquire,
     asked,
     discard,
     found,
@@ -36,7 +37,6 @@ from support.resumable import (
     record,
     recorded,
     store_provisionally,
-    take,
     used,
 )
 
@@ -95,7 +95,7 @@ class Uploads(RuleBasedStateMachine):
         fits = (length or 0) <= LARGEST
         held = (length or 0) <= self.room()
         try:
-            progress = self.sft.create_upload(owner=self.maya.id, asked=asked(length))
+            progress = self.sft.create_upload(owner=self.maya.id, request=asked(length))
         except FileTooLarge:
             assert not fits
             return multiple()
@@ -114,14 +114,14 @@ class Uploads(RuleBasedStateMachine):
         wanted = len(plain.content) + off
         length = None if length is None else max(length, len(plain.content))
         try:
-            writing = take(self.sft, self.maya, file_id, wanted, length)
+            session = acquire(self.sft, self.maya, file_id, wanted, length)
         except FileNotFound:
             assert plain.is_over
             return multiple()
         except OffsetMismatch as told:
             assert (off, told.offset) == (1, len(plain.content))  # noqa: PT017 (only if it is raised)
             return multiple()
-        except LengthAnnounced:
+        except UploadLengthConflict:
             assert plain.length not in {None, length}
             return multiple()
         except QuotaExceeded:
@@ -132,7 +132,7 @@ class Uploads(RuleBasedStateMachine):
         assert not off
         plain.length = plain.length if length is None else length
         plain.writer += 1
-        return Hand(plain, writing, plain.writer)
+        return Hand(plain, session, plain.writer)
 
     @rule(hand=hands, bite=st.binary(max_size=PART), recorded=st.booleans())
     def bring(self, hand: Hand, bite: bytes, *, recorded: bool) -> None:

@@ -116,7 +116,7 @@ def test_what_does_not_open_is_named_and_stays(
     spoilt = WrappedSecret(old_id, bytes(40))
     assert secrets.replace([Rewrapping(altered, spoilt)]) == 1
     done = list(rewrap(key_id=old_id, batch=2))
-    assert [one for batch in done for one in batch.unopened] == [attrs.evolve(altered, wrapped=spoilt)]
+    assert [one for batch in done for one in batch.undecryptable] == [attrs.evolve(altered, wrapped=spoilt)]
     assert sum(batch.rewrapped for batch in done) == 10
     assert dict(secrets.count()[SecretKind.LINK_TOKEN]) == {old_id: 1, NEW_ID: 4}
 
@@ -161,7 +161,7 @@ def test_what_is_always_changed_by_others_is_given_up_and_not_waited_for(
     fill(sft, maya)
     busy = AlwaysElsewhere(secrets.database)
     done = list(attrs.evolve(rewrap, secrets=busy)(key_id=old_id, batch=100))
-    assert sum(busy.looks) == sum(one.passed_over for one in done) == MAX_PASSES * 11
+    assert sum(busy.looks) == sum(one.skipped for one in done) == MAX_PASSES * 11
 
 
 def test_an_upload_that_began_before_ends_after(
@@ -277,7 +277,7 @@ def a_file_longer_than_announced(sft: Application, maya: User, ring: StaleRing) 
 
 def a_resumable_file(sft: Application, maya: User, ring: StaleRing) -> object:
     asked = UploadRequest(name=FileName.parse("a"), media_type=OCTET_STREAM)
-    return attrs.evolve(sft.create_upload, keyring=ring)(owner=maya.id, asked=asked)
+    return attrs.evolve(sft.create_upload, keyring=ring)(owner=maya.id, request=asked)
 
 
 def request(key: str) -> IdempotentRequest:

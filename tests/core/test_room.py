@@ -20,12 +20,12 @@ from support.resumable import asked
 NAME = FileName.parse("large.bin")
 
 
-class RoomForAHundred:
+class CapacityOfAHundred:
     """
     A store that can take a hundred bytes more.
     """
 
-    def admit_bytes(self, size: int) -> None:
+    def require_bytes(self, size: int) -> None:
         if size > 100:
             raise BlobStoreFull
 
@@ -58,7 +58,7 @@ class RoomLookedAt:
     database: OpenUnits
     sizes: list[int] = attrs.field(factory=list)
 
-    def admit_bytes(self, size: int) -> None:
+    def require_bytes(self, size: int) -> None:
         assert self.database.count == 0
         self.sizes.append(size)
 
@@ -72,9 +72,9 @@ def test_a_capacity_check_that_blocks_holds_no_transaction(*, resumable: bool) -
     database = OpenUnits(sft.find_file.begin)
     room = RoomLookedAt(database)
     if resumable:
-        attrs.evolve(sft.create_upload, begin=database, room=room)(owner=maya.id, asked=asked(100))
+        attrs.evolve(sft.create_upload, begin=database, capacity=room)(owner=maya.id, request=asked(100))
     else:
-        begin = attrs.evolve(sft.begin_upload, begin=database, room=room, part_size=16)
+        begin = attrs.evolve(sft.begin_upload, begin=database, capacity=room, part_size=16)
         begin(owner=maya.id, name=NAME, announced_size=100)
     assert room.sizes == [100]
 
@@ -84,12 +84,12 @@ def test_an_upload_for_which_there_is_no_room_never_begins(*, resumable: bool) -
     """Neither a row nor quota is left of it; where the quota refuses it as well, that is what is told."""
     sft = memory_application(environ=LIGHT | {"USER_QUOTA": "1000"})
     maya = register(sft, "maya")
-    begin = attrs.evolve(sft.begin_upload, room=RoomForAHundred(), part_size=16)
-    create = attrs.evolve(sft.create_upload, room=RoomForAHundred())
+    begin = attrs.evolve(sft.begin_upload, capacity=CapacityOfAHundred(), part_size=16)
+    create = attrs.evolve(sft.create_upload, capacity=CapacityOfAHundred())
 
     def attempt(size: int) -> object:
         if resumable:
-            return create(owner=maya.id, asked=asked(size))
+            return create(owner=maya.id, request=asked(size))
         return begin(owner=maya.id, name=NAME, announced_size=size)
 
     attempt(100)

@@ -102,11 +102,11 @@ def is_revoked(unit: SharingUnit, link: ShareLink, _file: File) -> None:
 
 
 def is_spent(unit: SharingUnit, link: ShareLink, _file: File) -> None:
-    assert unit.links.claim(link.id, now=link.created_at)
+    assert unit.links.consume_download(link.id, now=link.created_at)
 
 
 def is_deleted(unit: SharingUnit, _link: ShareLink, file: File) -> None:
-    assert unit.files.replace(file.condemned(file.created_at), expected=FileState.SEALED)
+    assert unit.files.replace(file.deleting(file.created_at), expected=FileState.SEALED)
     unit.files.remove(file.id)
 
 
@@ -235,7 +235,7 @@ def test_a_token_is_kept_wrapped_and_told_to_nobody(sft: Application, maya: User
     secret = issued.token.reveal()
     assert link.token is not None
     assert secret not in link.token.ciphertext + link.token_digest
-    assert issued.token.spelling() not in repr(issued) + repr(link)
+    assert issued.token.encode() not in repr(issued) + repr(link)
     with sft.issue_share_link.begin() as unit:
         unit.links.add(attrs.evolve(other.link, token=link.token))
         unit.commit()

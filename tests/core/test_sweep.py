@@ -31,8 +31,8 @@ from sft_core.errors import (
     UploadAborted,
 )
 from sft_core.keys.model import SecretKind
-from sft_core.maintenance.failure_budget import FAILURES, PATIENCE
-from sft_core.maintenance.sweep import LEASE, Sweep, SweepInTurn, Swept
+from sft_core.maintenance.failure_budget import MIN_FAILURE_TIME, MIN_FAILURES
+from sft_core.maintenance.sweep import LEASE_DURATION, LeasedSweep, Sweep, SweepResult
 from sft_core.sharing.model import LinkSummary
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, ShareToken
@@ -103,7 +103,7 @@ def test_there_is_nothing_to_do_at_first(sft: Application, maya: User) -> None:
     sft.issue_share_link(owner=maya.id, file_id=file.id)
     upload = begun(sft, maya, b"half of ")
     for _ in range(2):
-        assert sft.sweep() == Swept()
+        assert sft.sweep() == SweepResult()
     sft.store_part(upload, b"it")
     assert sft.seal_upload(upload).file.size == len(b"half of it")
     assert b"".join(map(bytes, sft.read_file(file))) == b"content"
@@ -112,10 +112,10 @@ def test_there_is_nothing_to_do_at_first(sft: Application, maya: User) -> None:
 def test_an_upload_that_nobody_can_go_on_with_is_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
     """A while after its next part should have come and not a microsecond earlier; key, parts, row and hold go."""
     upload = begun(sft, maya, b"x" * 100)
-    clock.advance(microseconds=sft.sweep.policy.single_idle / TICK - 1)
-    assert sft.sweep() == Swept()
+    clock.advance(microseconds=sft.sweep.policy.non_resumable_idle / TICK - 1)
+    assert sft.sweep() == SweepResult()
     clock.advance(microseconds=1)
-    assert sft.sweep() == Swept(given_up=1, removed=1)
+    assert sft.sweep() == SweepResult(given_up=1, removed=1)
     assert (keys(sft), states(sft), used(sft, maya)) == (set(), Counter(), 0)
     with pytest.raises(UploadAborted):
         sft.store_part(upload, b"late")
@@ -124,14 +124,14 @@ def test_an_upload_that_nobody_can_go_on_with_is_given_up(sft: Application, maya
 
 def test_an_upload_that_nobody_goes_on_with_is_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
     """One that might be gone on with, a day after its last byte and not a microsecond earlier."""
-    upload = sft.create_upload(owner=maya.id, asked=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=100))
+    upload = sft.create_upload(owner=maya.id, request=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=100))
     clock.advance(hours=1)
-    writing = sft.acquire_upload(owner=maya.id, file_id=upload.file.id, offset=0)
-    sft.store_part(writing, b"x" * 10)
+    session = sft.acquire_upload(owner=maya.id, file_id=upload.file.id, offset=0)
+    sft.store_part(session, b"x" * 10)
     clock.advance(microseconds=IDLE / TICK - 1)
-    assert sft.sweep() == Swept()
+    assert sft.sweep() == SweepResult()
     clock.advance(microseconds=1)
-    assert sft.sweep() == Swept(given_up=1, removed=1)
+    assert sft.sweep() == SweepResult(given_up=1, removed=1)
     assert (keys(sft), states(sft), used(sft, maya)) == (set(), Counter(), 0)
 
 
@@ -150,8 +150,8 @@ def test_an_upload_that_nobody_goes_on_with_is_given_up(sft: Application, maya: 
 def test_the_slowest_client_has_the_time_for_a_part(environ: Mapping[str, str], seconds: float) -> None:
     """What nobody can go on with is given up no sooner, and what is resumable is never given up before it."""
     policy = memory_application(environ=environ).sweep.policy
-    assert policy.single_idle == timedelta(seconds=seconds)
-    assert policy.single_idle <= policy.idle
+    assert policy.non_resumable_idle == timedelta(seconds=seconds)
+    assert policy.non_resumable_idle <= policy.idle
 
 
 def test_a_part_that_takes_longer_than_an_upload_is_kept_still_comes() -> None:
@@ -160,14 +160,14 @@ def test_a_part_that_takes_longer_than_an_upload_is_kept_still_comes() -> None:
     sft = memory_application(clock, LIGHT | {"UPLOAD_IDLE_HOURS": "1"})
     maya = register(sft, "maya")
     single = sft.begin_upload(owner=maya.id, name=NAME)
-    resumable = sft.create_upload(owner=maya.id, asked=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=2))
-    writing = sft.acquire_upload(owner=maya.id, file_id=resumable.file.id, offset=0)
+    resumable = sft.create_upload(owner=maya.id, request=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=2))
+    session = sft.acquire_upload(owner=maya.id, file_id=resumable.file.id, offset=0)
     for offset in range(2):
         clock.advance(seconds=4096 + 60)
-        assert sft.sweep() == Swept()
+        assert sft.sweep() == SweepResult()
         assert sft.find_upload(owner=maya.id, file_id=resumable.file.id).offset == offset
         sft.store_part(single, b"x")
-        sft.store_part(writing, b"x")
+        sft.store_part(session, b"x")
     assert sft.seal_upload(single).file.size == 2
     assert sft.finish_upload(owner=maya.id, file_id=resumable.file.id).is_sealed
 
@@ -176,9 +176,9 @@ def test_who_goes_on_is_not_given_up(sft: Application, maya: User, clock: Settab
     """Each part counts anew, also one that no manifest knows yet, however slowly they come."""
     upload = begun(sft, maya, b"one")
     for _ in range(3):
-        clock.advance(seconds=(sft.sweep.policy.single_idle - TOUCH_INTERVAL).total_seconds())
+        clock.advance(seconds=(sft.sweep.policy.non_resumable_idle - TOUCH_INTERVAL).total_seconds())
         sft.store_part(upload, b"more")
-        assert sft.sweep() == Swept()
+        assert sft.sweep() == SweepResult()
     assert sft.seal_upload(upload).file.size == len(b"onemoremoremore")
 
 
@@ -191,7 +191,7 @@ def test_a_removal_that_was_cut_off_is_finished(sft: Application, maya: User) ->
     with pytest.raises(BlobStoreUnavailable):
         attrs.evolve(sft.abort_upload, blobs=away)(upload)
     assert states(sft)[FileState.ABORTING] == states(sft)[FileState.DELETING] == 1
-    assert sft.sweep() == Swept(removed=2)
+    assert sft.sweep() == SweepResult(removed=2)
     assert states(sft) == Counter([FileState.SEALED])
     assert {key.partition("/")[0] for key in keys(sft)} == {kept.id.value.hex}
     assert used(sft, maya) == kept.size
@@ -207,9 +207,9 @@ def test_a_blob_of_no_row_goes_after_the_grace_period(sft: Application, maya: Us
     put(sft, f"{'0' * 32}/1-00000000-{'1' * 16}", b"four")
     put(sft, file.blob_key(0, bytes(8)), b"eleven more")
     clock.advance(microseconds=GRACE / TICK - 1)
-    assert sft.sweep() == Swept()
+    assert sft.sweep() == SweepResult()
     clock.advance(microseconds=1)
-    assert sft.sweep() == Swept(orphans=2, orphan_bytes=15)
+    assert sft.sweep() == SweepResult(orphans=2, orphan_bytes=15)
     assert keys(sft) == own
 
 
@@ -227,12 +227,12 @@ def test_what_a_store_lists_before_it_fails_is_swept(sft: Application, maya: Use
     """However few; it is said that not everything was looked at."""
     stored(sft, maya)
     blobs = PartlyListed(now=clock.now)
-    blobs.set_mark(str(sft.sweep.blobs.mark()))
+    blobs.set_store_id(str(sft.sweep.blobs.store_id()))
     for number in range(3):
         blobs.put(f"{number:032x}/1-00000000-{number:016x}", [b"noise"], size=5)
     clock.advance(hours=24)
     swept = attrs.evolve(sft.sweep, blobs=blobs)()
-    assert swept == Swept(
+    assert swept == SweepResult(
         orphans=3, orphan_bytes=15, failures=Counter({"blob-store-unavailable": 1}), is_complete=False
     )
 
@@ -247,12 +247,12 @@ def test_a_part_that_its_manifest_names_wrongly_is_no_orphan(
     (part,) = begin._committed.parts[file.id]
     begin._committed.parts[file.id] = (attrs.evolve(part, blob_key=file.blob_key(0, bytes(8))),)
     clock.advance(days=2)
-    assert sft.sweep() == Swept()
+    assert sft.sweep() == SweepResult()
     assert keys(sft) == own
     begin._committed.parts[file.id] = (part,)
     put(sft, file.blob_key(0, bytes(8)), b"four")
     clock.advance(days=2)
-    assert sft.sweep() == Swept(orphans=1, orphan_bytes=4)
+    assert sft.sweep() == SweepResult(orphans=1, orphan_bytes=4)
     assert keys(sft) == own
 
 
@@ -273,7 +273,7 @@ def test_what_begins_like_a_part_is_no_orphan(sft: Application, maya: User, cloc
     put(sft, moved + name, bytes(content))
     before = keys(sft)
     clock.advance(days=2)
-    assert sft.sweep() == sft.sweep(dry_run=True) == Swept()
+    assert sft.sweep() == sft.sweep(dry_run=True) == SweepResult()
     assert keys(sft) == before
 
 
@@ -291,7 +291,7 @@ def test_a_blob_that_cannot_be_looked_at_is_left_alone(sft: Application, maya: U
     swept = with_blobs(sft, unreadable)()
     assert (swept.orphans, swept.is_complete) == (1, False)
     assert swept.failures == Counter({"blob-store-unavailable": 1})
-    assert sft.sweep() == Swept(orphans=3, orphan_bytes=300)
+    assert sft.sweep() == SweepResult(orphans=3, orphan_bytes=300)
 
 
 def test_a_sum_that_has_drifted_keeps_no_file_from_its_end(sft: Application, maya: User) -> None:
@@ -301,7 +301,7 @@ def test_a_sum_that_has_drifted_keeps_no_file_from_its_end(sft: Application, may
     begin = sft.find_file.begin
     assert isinstance(begin, MemoryDatabase)
     begin._committed.usages[maya.id] = 1
-    assert sft.sweep() == Swept(removed=1)
+    assert sft.sweep() == SweepResult(removed=1)
     assert (used(sft, maya), states(sft)) == (0, Counter([FileState.SEALED]))
     sft.delete_file(owner=maya.id, file_id=kept.id)
     assert (used(sft, maya), states(sft)) == (0, Counter())
@@ -319,7 +319,7 @@ def test_what_may_be_needed_is_never_an_orphan(sft: Application, maya: User, clo
     begun(sft, maya, b"new bytes")
     before = keys(sft)
     clock.advance(hours=1)
-    assert attrs.evolve(sft.sweep, policy=attrs.evolve(sft.sweep.policy, grace=timedelta(0)))() == Swept()
+    assert attrs.evolve(sft.sweep, policy=attrs.evolve(sft.sweep.policy, orphan_grace=timedelta(0)))() == SweepResult()
     assert keys(sft) == before
 
 
@@ -331,7 +331,7 @@ def test_the_part_of_a_small_file_is_left_alone_until_its_row_comes(
     sft.store_part(upload, b"small")
     assert states(sft) == Counter()
     clock.advance(microseconds=GRACE / TICK - 1)
-    assert sft.sweep() == Swept()
+    assert sft.sweep() == SweepResult()
     file = sft.seal_upload(upload).file
     assert b"".join(map(bytes, sft.read_file(file))) == b"small"
 
@@ -350,15 +350,15 @@ def test_a_database_younger_than_the_grace_period_removes_nothing(clock: Settabl
     begin = fresh.sweep.begin
     assert isinstance(begin, MemoryDatabase)
     # As if it had been emptied by hand.
-    begin._committed.mark = old.sweep.blobs.mark()
+    begin._committed.store_id = old.sweep.blobs.store_id()
     sweep = attrs.evolve(fresh.sweep, blobs=old.sweep.blobs)
     clock.advance(days=9)
-    assert sweep() == Swept()
+    assert sweep() == SweepResult()
     register(fresh, "noor")
     clock.advance(hours=23)
-    assert sweep() == Swept()
+    assert sweep() == SweepResult()
     clock.advance(hours=1)
-    assert sweep() == Swept(orphans=1, orphan_bytes=len(b"content") + 72)
+    assert sweep() == SweepResult(orphans=1, orphan_bytes=len(b"content") + 72)
 
 
 def test_the_row_is_looked_for_again_before_a_blob_goes(sft: Application, maya: User, clock: SettableClock) -> None:
@@ -369,13 +369,13 @@ def test_the_row_is_looked_for_again_before_a_blob_goes(sft: Application, maya: 
     assert isinstance(begin, MemoryDatabase)
     row = begin._committed.files.pop(upload.file.id)
 
-    def may_go_on() -> bool:
+    def should_continue() -> bool:
         next(looks)
         begin._committed.files[upload.file.id] = row
         return True
 
-    policy = attrs.evolve(sft.sweep.policy, grace=timedelta(0))
-    assert attrs.evolve(sft.sweep, policy=policy, expiring=())(may_go_on=may_go_on) == Swept()
+    policy = attrs.evolve(sft.sweep.policy, orphan_grace=timedelta(0))
+    assert attrs.evolve(sft.sweep, policy=policy, expiring=())(should_continue=should_continue) == SweepResult()
     assert next(looks) == 1, "it was no orphan at the first look: nothing has been shown"
     assert len(keys(sft)) == 1
 
@@ -396,7 +396,7 @@ def a_mess(sft: Application, owner: User, clock: SettableClock) -> None:
     stored(sft, owner)
 
 
-MESS = Swept(given_up=5, removed=10, orphans=5, orphan_bytes=25)
+MESS = SweepResult(given_up=5, removed=10, orphans=5, orphan_bytes=25)
 
 
 def test_a_dry_run_tells_the_same_and_changes_nothing(sft: Application, maya: User, clock: SettableClock) -> None:
@@ -412,9 +412,9 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(sft: Application, maya: Us
 def test_batches_leave_nothing_out(sft: Application, maya: User, clock: SettableClock, batch: int) -> None:
     """Whatever their size, everything is swept in one go."""
     a_mess(sft, maya, clock)
-    sweep = attrs.evolve(sft.sweep, policy=attrs.evolve(sft.sweep.policy, batch=batch))
+    sweep = attrs.evolve(sft.sweep, policy=attrs.evolve(sft.sweep.policy, batch_size=batch))
     assert sweep() == MESS
-    assert sweep() == Swept()
+    assert sweep() == SweepResult()
     assert states(sft) == Counter([FileState.SEALED])
     assert len(keys(sft)) == 1
 
@@ -425,7 +425,7 @@ def test_a_failure_does_not_hold_up_the_rest(sft: Application, maya: User, clock
     faults = {("delete", 0): BlobStoreUnavailable(), ("list", 3): BlobStoreUnavailable()}
     swept = with_blobs(sft, faults)()
     assert swept == attrs.evolve(MESS, removed=8, failures=Counter({"blob-store-unavailable": 2}))
-    assert sft.sweep() == Swept(removed=2)
+    assert sft.sweep() == SweepResult(removed=2)
     assert len(keys(sft)) == 1
 
 
@@ -436,9 +436,9 @@ def test_a_store_that_is_away_is_not_asked_for_every_file(sft: Application, maya
     sweep = attrs.evolve(sft.sweep, blobs=FaultyBlobs(sft.sweep.blobs, away, wait=lambda: clock.advance(seconds=5)))
     swept = sweep()
     assert (swept.given_up, swept.removed, swept.is_complete) == (5, 0, False)
-    assert swept.failures == Counter({"blob-store-unavailable": FAILURES + 1})
+    assert swept.failures == Counter({"blob-store-unavailable": MIN_FAILURES + 1})
     assert isinstance(sweep.blobs, FaultyBlobs)
-    assert sweep.blobs.calls["list"] == FAILURES + 1
+    assert sweep.blobs.calls["list"] == MIN_FAILURES + 1
     assert sft.sweep() == attrs.evolve(MESS, given_up=0)
 
 
@@ -454,7 +454,7 @@ def test_what_fails_at_once_hides_nothing(sft: Application, maya: User, clock: S
 def test_a_short_failure_is_no_reason_to_stop(sft: Application, maya: User, clock: SettableClock) -> None:
     """Three that took a little less than it has patience for, and one that took long alone."""
     a_mess(sft, maya, clock)
-    pauses = iter([timedelta(hours=1), PATIENCE - TICK, timedelta(0), timedelta(0)])
+    pauses = iter([timedelta(hours=1), MIN_FAILURE_TIME - TICK, timedelta(0), timedelta(0)])
     broken = {("list", number): BlobStoreUnavailable() for number in range(4)}
     wait = lambda: clock.advance(seconds=next(pauses).total_seconds())  # noqa: E731
     swept = attrs.evolve(sft.sweep, blobs=FaultyBlobs(sft.sweep.blobs, broken, wait=wait))()
@@ -468,7 +468,7 @@ def test_a_database_that_is_away_is_told(sft: Application) -> None:
         raise DatabaseUnavailable
 
     swept = attrs.evolve(sft.sweep, begin=away)()
-    assert swept == Swept(failures=Counter({"database-unavailable": 4}), is_complete=False)
+    assert swept == SweepResult(failures=Counter({"database-unavailable": 4}), is_complete=False)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 7, 12])
@@ -476,7 +476,7 @@ def test_a_sweep_that_is_told_to_stop_stops(sft: Application, maya: User, clock:
     """Before its next step, and it says so; the next sweep goes on."""
     a_mess(sft, maya, clock)
     left = iter([True] * steps)
-    swept = sft.sweep(may_go_on=lambda: next(left, False))
+    swept = sft.sweep(should_continue=lambda: next(left, False))
     assert swept.given_up + swept.removed + swept.orphans == steps
     assert not swept.is_complete
     sft.sweep()
@@ -492,10 +492,10 @@ class Rows:
     left: int
     asked: list[int] = attrs.field(factory=list)
 
-    def over(self, **_: object) -> int:
+    def count_expired(self, **_: object) -> int:
         return self.left
 
-    def prune(self, *, limit: int, **_: object) -> int:
+    def delete_expired(self, *, limit: int, **_: object) -> int:
         count = min(limit, self.left)
         self.left -= count
         self.asked.append(limit)
@@ -507,8 +507,8 @@ def test_rows_that_are_over_are_let_go_of_in_batches(sft: Application, left: int
     """All of them, in bounded transactions."""
     rows = Rows(left)
     sweep = attrs.evolve(sft.sweep, expiring=[rows, Rows(1)])
-    assert sweep(dry_run=True) == Swept(forgotten=left + 1)
-    assert sweep() == Swept(forgotten=left + 1)
+    assert sweep(dry_run=True) == SweepResult(forgotten=left + 1)
+    assert sweep() == SweepResult(forgotten=left + 1)
     assert rows.asked == [100] * (left // 100 + 1)
 
 
@@ -517,7 +517,7 @@ class Stubborn(Rows):
     Rows that cannot be got at.
     """
 
-    def prune(self, *, limit: int, **_: object) -> int:
+    def delete_expired(self, *, limit: int, **_: object) -> int:
         del limit
         raise DatabaseUnavailable
 
@@ -526,7 +526,7 @@ def test_rows_that_cannot_be_let_go_of_keep_no_others(sft: Application) -> None:
     """Whichever come first; it is said that not everything was looked at."""
     last = Rows(7)
     swept = attrs.evolve(sft.sweep, expiring=[Stubborn(3), last])()
-    assert swept == Swept(forgotten=7, failures=Counter({"database-unavailable": 1}), is_complete=False)
+    assert swept == SweepResult(forgotten=7, failures=Counter({"database-unavailable": 1}), is_complete=False)
     assert last.left == 0
 
 
@@ -567,11 +567,11 @@ def test_the_token_of_an_expired_link_is_destroyed(sft: Application, maya: User,
     """A day after the end; who holds it is told the same as before, and its owner how often it was used."""
     linked = Linked.of(sft, maya)
     clock.advance(hours=27)
-    assert sft.sweep() == Swept()
+    assert sft.sweep() == SweepResult()
     clock.advance(seconds=1)
-    assert sft.sweep(dry_run=True) == Swept(forgotten=1)
+    assert sft.sweep(dry_run=True) == SweepResult(forgotten=1)
     assert linked.tokens_kept() == 2
-    assert [sft.sweep(), sft.sweep()] == [Swept(forgotten=1), Swept()]
+    assert [sft.sweep(), sft.sweep()] == [SweepResult(forgotten=1), SweepResult()]
     assert linked.tokens_kept() == 1
     for use in (sft.redeem_share_link, sft.find_shared_file):
         with pytest.raises(LinkExpired):
@@ -585,7 +585,7 @@ def test_the_token_of_a_revoked_link_is_destroyed(sft: Application, maya: User, 
     linked = Linked.of(sft, maya)
     sft.revoke_share_link(owner=maya.id, token=linked.long)
     clock.advance(days=1, seconds=1)
-    assert sft.sweep() == Swept(forgotten=1)
+    assert sft.sweep() == SweepResult(forgotten=1)
     for _ in range(2):
         with pytest.raises(LinkRevoked):
             sft.redeem_share_link(token=linked.long)
@@ -608,8 +608,8 @@ def test_a_clock_that_goes_back_shows_no_token_that_is_gone(sft: Application, ma
 # --- in turn ---------------------------------------------------------------------------------------------
 
 
-def in_turn(sft: Application, leases: MemoryLeases, holder: str) -> SweepInTurn:
-    return SweepInTurn(sweep=sft.sweep, leases=leases, holder=holder, interval=timedelta(minutes=5))
+def in_turn(sft: Application, leases: MemoryLeases, holder: str) -> LeasedSweep:
+    return LeasedSweep(sweep=sft.sweep, leases=leases, holder=holder, interval=timedelta(minutes=5))
 
 
 def test_one_of_many_sweeps(sft: Application, clock: SettableClock) -> None:
@@ -617,15 +617,15 @@ def test_one_of_many_sweeps(sft: Application, clock: SettableClock) -> None:
     leases = MemoryLeases()
     first, second = in_turn(sft, leases, "first"), in_turn(sft, leases, "second")
     for _ in range(3):
-        assert first() == Swept()
+        assert first() == SweepResult()
         assert second() is None
         clock.advance(minutes=5)
     assert second() is None
     clock.advance(minutes=5)
-    assert second() == Swept()
+    assert second() == SweepResult()
     assert first() is None
     second.stop()
-    assert first() == Swept()
+    assert first() == SweepResult()
 
 
 def test_who_dies_in_the_middle_is_followed(sft: Application, maya: User, clock: SettableClock) -> None:
@@ -638,7 +638,7 @@ def test_who_dies_in_the_middle_is_followed(sft: Application, maya: User, clock:
     class DiedError(BaseException):
         pass
 
-    def may_go_on() -> bool:
+    def should_continue() -> bool:
         clock.advance(seconds=STEP)
         assert second() is None
         if next(steps) == 7:
@@ -646,8 +646,8 @@ def test_who_dies_in_the_middle_is_followed(sft: Application, maya: User, clock:
         return True
 
     with pytest.raises(DiedError):
-        first(may_go_on=may_go_on)
-    clock.advance(seconds=-STEP, microseconds=LEASE / TICK - 1)
+        first(should_continue=should_continue)
+    clock.advance(seconds=-STEP, microseconds=LEASE_DURATION / TICK - 1)
     assert second() is None
     clock.advance(microseconds=1)
     swept = second()
@@ -661,16 +661,16 @@ def test_who_has_lost_its_turn_stops(sft: Application, maya: User, clock: Settab
     a_mess(sft, maya, clock)
     leases = MemoryLeases()
     first, second = in_turn(sft, leases, "first"), in_turn(sft, leases, "second")
-    others: list[Swept | None] = []
+    others: list[SweepResult | None] = []
 
-    def may_go_on() -> bool:
+    def should_continue() -> bool:
         if not others:
             clock.advance(minutes=9)
             others.append(None)
             others.append(second())
         return True
 
-    swept = first(may_go_on=may_go_on)
+    swept = first(should_continue=should_continue)
     assert swept is not None
     assert not swept.is_complete
     assert others[1] == MESS

@@ -23,7 +23,7 @@ from sft_adapters.testkit import budget
 from sft_adapters.testkit.contracts.examples import a_user
 from sft_core.application import Application
 from sft_core.errors import FileNotFound, UploadAborted
-from sft_core.maintenance.sweep import Swept
+from sft_core.maintenance.sweep import SweepResult
 from sft_core.values import FileId, FileName
 from sft_core.vault.model import File, FileState
 from sft_core.vault.ports import Buffer
@@ -133,7 +133,7 @@ class SweptVault(RuleBasedStateMachine):
         self.owner = a_user(created_at=self.clock.now())
         with self.database() as unit:
             unit.users.add(self.owner)
-            self.blobs.set_mark(unit.marked.set_mark(MARK))
+            self.blobs.set_store_id(unit.store_identity.set_store_id(MARK))
             unit.commit()
         self.uploads: list[tuple[UploadSession, bytes]] = []
         self.ended: list[UploadSession] = []
@@ -251,7 +251,7 @@ class SweptVault(RuleBasedStateMachine):
         assert not any(file.is_expired(self.clock.now()) for file in self.rows())
         assert {file.state for file in self.rows()} <= {FileState.SEALED}
         assert self.stored() == self.recorded()
-        assert self.sft.sweep() == Swept()
+        assert self.sft.sweep() == SweepResult()
 
     def some_files_end(self) -> None:
         """
@@ -276,7 +276,7 @@ class SweptVault(RuleBasedStateMachine):
     def the_quota_is_the_sum_of_what_is_held(self) -> None:
         """And what is sealed holds its size."""
         with self.database(read_only=True) as unit:
-            assert list(unit.ledger.drifts()) == []
+            assert list(unit.quota_audit.drifts()) == []
 
     @invariant()
     def no_upload_under_way_is_harmed(self) -> None:

@@ -226,7 +226,7 @@ def test_a_file_that_is_condemned_cannot_be_read(sft: Application, maya: User) -
     """Its key is gone, whoever still holds the entity."""
     file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
     with pytest.raises(FileNotFound):
-        sft.read_file(file.condemned(file.created_at))
+        sft.read_file(file.deleting(file.created_at))
 
 
 def test_a_manifest_with_a_gap_is_not_read_over(sft: Application, maya: User) -> None:
@@ -276,7 +276,7 @@ def test_of_two_that_delete_one_wins(sft: Application, maya: User) -> None:
 
     class Overtaken:
         def within(self, unit: Any, **_: Any) -> Any:
-            assert unit.files.replace(file.condemned(file.created_at), expected=FileState.SEALED)
+            assert unit.files.replace(file.deleting(file.created_at), expected=FileState.SEALED)
             return file
 
     overtaken: Any = Overtaken()

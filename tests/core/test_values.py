@@ -79,7 +79,7 @@ def test_no_other_text_is_an_identifier(text: str) -> None:
 @given(strategies.share_tokens())
 def test_a_token_has_one_spelling(token: ShareToken) -> None:
     """43 letters of base64url come back; padding, another alphabet and other last letters do not."""
-    text = token.spelling()
+    text = token.encode()
     assert len(text) == 43
     assert ShareToken.parse(text) == token
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -163,7 +163,7 @@ def test_what_is_no_user_name_is_refused(text: str) -> None:
 def test_a_password_comes_back_from_its_characters(password: Password) -> None:
     """Composed or not, it is the same password; it never shows."""
     text = password.reveal().decode()
-    assert Password.parse(text) == Password.claimed(text) == password
+    assert Password.parse(text) == Password.for_sign_in(text) == password
     assert repr(password) == "Password(***)"
 
 
@@ -177,10 +177,10 @@ def test_what_is_no_password_is_refused(text: str) -> None:
 
 def test_a_claimed_password_may_be_short() -> None:
     """At sign-in only what could never be hashed is refused, so that no rule is told."""
-    assert len(Password.claimed("")) == 0
+    assert len(Password.for_sign_in("")) == 0
     for text in ("x" * 1025, "\u20ac" * 342, "\ud800"):
         with pytest.raises(InvalidValue):
-            Password.claimed(text)
+            Password.for_sign_in(text)
 
 
 # --- files -------------------------------------------------------------------------------------

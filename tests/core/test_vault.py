@@ -418,7 +418,7 @@ def test_memory_for_the_next_read_can_be_let_go(sft: Application, maya: User) ->
     read_file = attrs.evolve(sft.read_file, blobs=blobs)
     reading = read_file(file)
     got = [next(reading), next(reading)]
-    read_file.let_go()
+    read_file.release_buffers()
     got += reading
     assert b"".join(map(bytes, got)) == CONTENT
     assert len({id(memory) for memory in blobs.memory}) == 2

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg
 
-from sft_core.maintenance.store_identity import MARK_NAME
+from sft_core.maintenance.store_identity import STORE_ID_NAME
 from support.processes import process_tree
 from support.service import Service, serving
 from support.waiting import eventually
@@ -106,7 +106,7 @@ def test_on_the_store_of_another_database_it_works_and_removes_no_orphan(tmp_pat
     """The start says once what that means; each sweep says that it left them, and does the rest."""
     folder = tmp_path / "data" / "blobs"
     folder.mkdir(parents=True)
-    (folder / MARK_NAME).write_text("0" * 32 + "\n")
+    (folder / STORE_ID_NAME).write_text("0" * 32 + "\n")
     with serving(tmp_path, settings=LIGHT | {"SWEEP_INTERVAL_SECONDS": "0.3"}) as service:
         token = service.sign_up("maya")
         file = store(service, token, b"kept")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_core.vault.model import file_of
+from sft_core.vault.model import file_id_of_blob
 from support.service import Service, serving
 from support.tus import kill_the_workers
 from support.waiting import eventually
@@ -88,7 +88,7 @@ def test_a_worker_that_is_killed_before_its_commit_is_asked_again(killed_service
     before = killed_service.stored()
     with connected(killed_service.port) as connection, no_commit(killed_service.data):
         connection.sendall(upload(killed_service, token, SMALL))
-        eventually(lambda: any(map(file_of, killed_service.stored() - before)))
+        eventually(lambda: any(map(file_id_of_blob, killed_service.stored() - before)))
         kill_the_workers(killed_service)
     answer = sent(killed_service, upload(killed_service, token, SMALL))
     assert answer.status == 201

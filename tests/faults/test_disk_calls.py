@@ -21,7 +21,7 @@ import pytest
 
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, SftError
-from sft_core.maintenance.store_identity import MARK_NAME
+from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_http.problems import status_of
 from support.breaking import BREAKS, MAY_BE_SHORT, SHORT, Break, BreakingCalls
 from support.operations import OPERATIONS, Operation
@@ -57,8 +57,8 @@ class Disk:
         parts = self.world.database._committed.parts.values()
         recorded = {part.blob_key for some in parts for part in some}
         files = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}
-        folders = {path.name for path in self.root.iterdir() if path.name != MARK_NAME}
-        assert (files, folders) == (recorded | {MARK_NAME}, {key.partition("/")[0] for key in recorded})
+        folders = {path.name for path in self.root.iterdir() if path.name != STORE_ID_NAME}
+        assert (files, folders) == (recorded | {STORE_ID_NAME}, {key.partition("/")[0] for key in recorded})
         assert not self.calls.opened
 
 

@@ -26,7 +26,7 @@ from sft_adapters.bootstrap.container import Container
 from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
 from sft_adapters.memory.blobs import MemoryBlobs
-from sft_adapters.memory.capacity import UntoldRoom
+from sft_adapters.memory.capacity import UnknownCapacity
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.rate_limiter import MemoryRateLimiter
@@ -80,7 +80,7 @@ def memory_library(**adapters: object) -> LibraryDriver:
     """
     clock = SettableClock()
     stores = {"begin": MemoryDatabase(), "sessions": MemorySessions(), "limiter": MemoryRateLimiter()}
-    stores |= {"blobs": MemoryBlobs(), "room": UntoldRoom()}
+    stores |= {"blobs": MemoryBlobs(), "capacity": UnknownCapacity()}
     application = wired(settings_for(Path("/nonexistent")), clock=clock, **stores | adapters)
     return LibraryDriver(application=application, clock=clock)
 

@@ -14,24 +14,36 @@ import attrs
 import pytest
 
 from harness.clauses import broken_clauses, clauses_of
-from harness.planted import answers, blobs, crypto, limits, links, links_over, quotas, rows, upkeep, uploads, wrapped
+from harness.planted import (
+    blobs,
+    crypto,
+    idempotency,
+    links,
+    maintenance,
+    quotas,
+    rate_limiter,
+    retention,
+    rows,
+    uploads,
+    wrapped_secrets,
+)
 from harness.planted.rows import With
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
 from sft_adapters.crypto.tokens import JwtSigner
-from sft_adapters.crypto.totp import PyotpCodes
+from sft_adapters.crypto.totp import PyotpProvider
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
-from sft_adapters.memory.integrity import Records
+from sft_adapters.memory.integrity import IntegrityRows
 from sft_adapters.memory.leases import MemoryLeases
-from sft_adapters.memory.maintenance import Inventory, Ledger, Leftovers, Mark
+from sft_adapters.memory.maintenance import Inventory, QuotaAudit, ReclaimableFiles, StoreIdentity
 from sft_adapters.memory.rate_limiter import MemoryRateLimiter
-from sft_adapters.memory.retention import MemoryLinksOver
+from sft_adapters.memory.retention import MemoryExpiredLinkTokens
 from sft_adapters.memory.sessions import MemorySessions
-from sft_adapters.memory.tables import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Users
+from sft_adapters.memory.tables import Files, IdempotencyRecords, Links, Manifests, Quotas, ResumableUploads, Users
 from sft_adapters.memory.wrapped_secrets import MemoryWrappedSecrets
-from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
+from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Generator
 from sft_adapters.testkit import contracts
 from sft_adapters.testkit.contracts.examples import a_user
 from sft_core.values import Secret
@@ -59,7 +71,7 @@ def wrapped_in(database: Any, kind: Kind) -> dict[str, object]:
 
 
 def links_over_in(database: MemoryDatabase, kind: Kind) -> dict[str, object]:
-    return {"database": database, "links_over": kind(database)}
+    return {"database": database, "expired_link_tokens": kind(database)}
 
 
 def beside_broken_files(kind: Kind) -> dict[str, object]:
@@ -87,17 +99,17 @@ MAKE: dict[type, Make] = {
     contracts.ManifestsContract: lambda kind: {"database": With("manifests", kind)},
     contracts.ResumableUploadsContract: lambda kind: {"database": With("uploads", kind)},
     contracts.QuotaContract: lambda kind: {"database": With("quotas", kind)},
-    contracts.LeftoversContract: lambda kind: {"database": With("leftovers", kind)},
-    contracts.MarkedUnitContract: lambda kind: {"database": With("marked", kind)},
-    contracts.MarkedStoreContract: lambda kind: shared("blobs", kind()),
+    contracts.ReclaimableFilesContract: lambda kind: {"database": With("reclaimable", kind)},
+    contracts.StoreIdentityContract: lambda kind: {"database": With("store_identity", kind)},
+    contracts.IdentifiedBlobStoreContract: lambda kind: shared("blobs", kind()),
     contracts.InventoryContract: lambda kind: {"database": With("inventory", kind)},
-    contracts.LedgerContract: lambda kind: {"database": With("ledger", kind)},
-    contracts.RecordsContract: lambda kind: {"database": With("records", kind)},
+    contracts.QuotaAuditContract: lambda kind: {"database": With("quota_audit", kind)},
+    contracts.IntegrityRowsContract: lambda kind: {"database": With("integrity_rows", kind)},
     contracts.LeasesContract: lambda kind: {"leases": kind()},
     contracts.LinkRepositoryContract: lambda kind: {"database": With("links", kind)},
-    contracts.KeptAnswersContract: lambda kind: {"database": With("answers", kind)},
+    contracts.IdempotencyRecordsContract: lambda kind: {"database": With("idempotency_records", kind)},
     contracts.WrappedSecretsContract: lambda kind: wrapped_in(MemoryDatabase(), kind),
-    contracts.LinksOverContract: lambda kind: links_over_in(MemoryDatabase(), kind),
+    contracts.ExpiredLinkTokensContract: lambda kind: links_over_in(MemoryDatabase(), kind),
     contracts.SessionStoreContract: lambda kind: shared("sessions", kind()) | {"user": a_user()},
     contracts.RateLimiterContract: lambda kind: shared("limiter", kind()),
     contracts.BlobStoreContract: lambda kind: shared("blobs", kind()),
@@ -105,12 +117,12 @@ MAKE: dict[type, Make] = {
     contracts.KeyRingContract: lambda kind: {"keyring": kind(KEYS[0]), "other_keyring": kind(KEYS[1])},
     contracts.PasswordHasherContract: lambda kind: {"hasher": kind(entropy=ENTROPY, cost=Argon2Cost(memory_kib=1024))},
     contracts.TokenSignerContract: lambda kind: {"signer": kind(SECRETS[0]), "other_signer": kind(SECRETS[1])},
-    contracts.TotpCodesContract: lambda kind: {"codes": kind(ENTROPY, ISSUER)},
+    contracts.TotpProviderContract: lambda kind: {"codes": kind(ENTROPY, ISSUER)},
     contracts.ContentCipherContract: lambda kind: {"cipher": kind(ENTROPY)},
     contracts.PartReaderContract: lambda kind: {"cipher": kind(ENTROPY)},
     contracts.ClockContract: lambda kind: {"clock": kind()},
     contracts.EntropyContract: lambda kind: {"entropy": kind()},
-    contracts.IdsContract: lambda kind: {"ids": kind()},
+    contracts.IdGeneratorContract: lambda kind: {"ids": kind()},
 }
 """How the fixtures of a contract are made of one kind of adapter."""
 
@@ -121,17 +133,17 @@ SOUND: dict[type, Kind] = {
     contracts.ManifestsContract: Manifests,
     contracts.ResumableUploadsContract: ResumableUploads,
     contracts.QuotaContract: Quotas,
-    contracts.LeftoversContract: Leftovers,
-    contracts.MarkedUnitContract: Mark,
-    contracts.MarkedStoreContract: MemoryBlobs,
+    contracts.ReclaimableFilesContract: ReclaimableFiles,
+    contracts.StoreIdentityContract: StoreIdentity,
+    contracts.IdentifiedBlobStoreContract: MemoryBlobs,
     contracts.InventoryContract: Inventory,
-    contracts.LedgerContract: Ledger,
-    contracts.RecordsContract: Records,
+    contracts.QuotaAuditContract: QuotaAudit,
+    contracts.IntegrityRowsContract: IntegrityRows,
     contracts.LeasesContract: MemoryLeases,
     contracts.LinkRepositoryContract: Links,
-    contracts.KeptAnswersContract: KeptAnswers,
+    contracts.IdempotencyRecordsContract: IdempotencyRecords,
     contracts.WrappedSecretsContract: MemoryWrappedSecrets,
-    contracts.LinksOverContract: MemoryLinksOver,
+    contracts.ExpiredLinkTokensContract: MemoryExpiredLinkTokens,
     contracts.SessionStoreContract: MemorySessions,
     contracts.RateLimiterContract: MemoryRateLimiter,
     contracts.BlobStoreContract: MemoryBlobs,
@@ -139,12 +151,12 @@ SOUND: dict[type, Kind] = {
     contracts.KeyRingContract: AesKeyRing,
     contracts.PasswordHasherContract: Argon2idHasher,
     contracts.TokenSignerContract: JwtSigner,
-    contracts.TotpCodesContract: PyotpCodes,
+    contracts.TotpProviderContract: PyotpProvider,
     contracts.ContentCipherContract: ChunkedCipher,
     contracts.PartReaderContract: ChunkedCipher,
     contracts.ClockContract: SystemClock,
     contracts.EntropyContract: SystemEntropy,
-    contracts.IdsContract: lambda: Uuid7Ids(SystemClock(), ENTROPY),
+    contracts.IdGeneratorContract: lambda: Uuid7Generator(SystemClock(), ENTROPY),
 }
 """The adapters that the bugs are planted in; where a quality is declared missing, one that has not got it."""
 
@@ -261,43 +273,43 @@ BUGS = [
     rejected(contracts.ResumableUploadsContract, uploads.ForgetsTheSources, "test_an_upload_comes_back_as_stored"),
     rejected(contracts.ResumableUploadsContract, uploads.AddsOverAnother, "test_a_file_has_one_upload"),
     rejected(
-        contracts.KeptAnswersContract,
-        answers.KeepsTheLatest,
+        contracts.IdempotencyRecordsContract,
+        idempotency.KeepsTheLatest,
         "test_a_key_stands_for_one_answer",
         "test_of_many_at_once_one_is_kept",
         "test_the_last_moment_counts",
     ),
     rejected(
-        contracts.KeptAnswersContract,
-        answers.AlwaysKept,
+        contracts.IdempotencyRecordsContract,
+        idempotency.AlwaysKept,
         "test_a_key_stands_for_one_answer",
         "test_one_that_is_not_committed_is_none",
         "test_of_many_at_once_one_is_kept",
         "test_the_last_moment_counts",
     ),
-    rejected(contracts.KeptAnswersContract, answers.NeverOver, "test_one_that_is_over_is_none"),
-    rejected(contracts.KeptAnswersContract, answers.BlocksWhenOver, "test_one_that_is_over_is_none"),
+    rejected(contracts.IdempotencyRecordsContract, idempotency.NeverOver, "test_one_that_is_over_is_none"),
+    rejected(contracts.IdempotencyRecordsContract, idempotency.BlocksWhenOver, "test_one_that_is_over_is_none"),
     rejected(
-        contracts.KeptAnswersContract,
-        answers.EndsASecondEarly,
+        contracts.IdempotencyRecordsContract,
+        idempotency.EndsASecondEarly,
         "test_the_last_moment_counts",
         "test_one_that_is_over_is_none",
     ),
     rejected(
-        contracts.KeptAnswersContract,
-        answers.ForgetsTheLink,
+        contracts.IdempotencyRecordsContract,
+        idempotency.ForgetsTheLink,
         "test_an_answer_comes_back_as_kept",
         "test_one_that_is_over_is_none",
     ),
     rejected(
-        contracts.KeptAnswersContract,
-        answers.LooksThenKeeps,
+        contracts.IdempotencyRecordsContract,
+        idempotency.LooksThenKeeps,
         "test_of_many_at_once_one_is_kept",
         make=lambda kind: {"database": kind()},
     ),
     rejected(
-        contracts.KeptAnswersContract,
-        answers.GoesWithTheFile,
+        contracts.IdempotencyRecordsContract,
+        idempotency.GoesWithTheFile,
         "test_it_outlives_its_file",
         make=lambda kind: {"database": With("files", kind)},
     ),
@@ -442,19 +454,19 @@ BUGS = [
     ),
     rejected(
         contracts.WrappedSecretsContract,
-        wrapped.ReplacesWhateverIsThere,
+        wrapped_secrets.ReplacesWhateverIsThere,
         "test_what_has_changed_stays_as_it_is",
         "test_of_many_that_replace_the_same_each_is_replaced_once",
     ),
-    rejected(contracts.WrappedSecretsContract, wrapped.BringsSecretsBack, "test_what_is_gone_stays_gone"),
+    rejected(contracts.WrappedSecretsContract, wrapped_secrets.BringsSecretsBack, "test_what_is_gone_stays_gone"),
     rejected(
         contracts.WrappedSecretsContract,
-        wrapped.KeepsTheRevision,
+        wrapped_secrets.KeepsTheRevision,
         "test_a_save_of_who_was_read_before_brings_no_old_wrapping_back",
     ),
     rejected(
         contracts.WrappedSecretsContract,
-        wrapped.ForgetsToCommit,
+        wrapped_secrets.ForgetsToCommit,
         "test_a_new_wrapping_takes_the_place_of_what_was_read",
         "test_many_of_any_kind_are_replaced_at_once",
         "test_what_has_changed_stays_as_it_is",
@@ -465,63 +477,69 @@ BUGS = [
     ),
     rejected(
         contracts.WrappedSecretsContract,
-        wrapped.RetiresWhatIsNeeded,
+        wrapped_secrets.RetiresWhatIsNeeded,
         "test_nothing_is_wrapped_under_a_retired_key",
         "test_a_key_that_is_needed_is_as_before_after_a_refusal",
         "test_who_was_about_to_store_something_is_not_overlooked",
     ),
     rejected(
         contracts.WrappedSecretsContract,
-        wrapped.RetiresNothing,
+        wrapped_secrets.RetiresNothing,
         "test_nothing_is_wrapped_under_a_retired_key",
         "test_who_was_about_to_store_something_is_not_overlooked",
     ),
     rejected(
         contracts.WrappedSecretsContract,
-        wrapped.StaysRetired,
+        wrapped_secrets.StaysRetired,
         "test_a_key_that_is_needed_is_as_before_after_a_refusal",
     ),
-    rejected(contracts.WrappedSecretsContract, wrapped.StepsOverOne, "test_going_on_from_the_last_one_misses_none"),
     rejected(
-        contracts.WrappedSecretsContract, wrapped.ForgetsTheVersion, "test_what_needs_a_key_is_found_as_it_is_stored"
+        contracts.WrappedSecretsContract, wrapped_secrets.StepsOverOne, "test_going_on_from_the_last_one_misses_none"
     ),
-    rejected(contracts.WrappedSecretsContract, wrapped.CountsSealedFilesOnly, "test_each_kind_is_counted_by_its_key"),
     rejected(
         contracts.WrappedSecretsContract,
-        wrapped.SealsOverTheNewWrapping,
+        wrapped_secrets.ForgetsTheVersion,
+        "test_what_needs_a_key_is_found_as_it_is_stored",
+    ),
+    rejected(
+        contracts.WrappedSecretsContract, wrapped_secrets.CountsSealedFilesOnly, "test_each_kind_is_counted_by_its_key"
+    ),
+    rejected(
+        contracts.WrappedSecretsContract,
+        wrapped_secrets.SealsOverTheNewWrapping,
         "test_sealing_a_file_that_was_read_before_keeps_its_new_wrapping",
         make=beside_broken_files,
     ),
     rejected(
-        contracts.LinksOverContract,
-        links_over.DropsTheWholeLink,
+        contracts.ExpiredLinkTokensContract,
+        retention.DropsTheWholeLink,
         "test_the_token_goes_and_the_rest_stays",
         "test_a_token_that_a_kept_answer_repeats_stays",
     ),
     rejected(
-        contracts.LinksOverContract,
-        links_over.ForgetsAMomentEarly,
+        contracts.ExpiredLinkTokensContract,
+        retention.ForgetsAMomentEarly,
         "test_what_was_not_over_before_keeps_its_token",
         "test_a_token_that_a_kept_answer_repeats_stays",
     ),
     rejected(
-        contracts.LinksOverContract,
-        links_over.KeepsRevokedOnes,
+        contracts.ExpiredLinkTokensContract,
+        retention.KeepsRevokedOnes,
         "test_the_token_goes_and_the_rest_stays",
     ),
     rejected(
-        contracts.LinksOverContract,
-        links_over.ForgetsWhatAnAnswerRepeats,
+        contracts.ExpiredLinkTokensContract,
+        retention.ForgetsWhatAnAnswerRepeats,
         "test_a_token_that_a_kept_answer_repeats_stays",
     ),
     rejected(
-        contracts.LinksOverContract,
-        links_over.ForgetsAllAtOnce,
+        contracts.ExpiredLinkTokensContract,
+        retention.ForgetsAllAtOnce,
         "test_no_more_than_the_limit_go_at_once",
     ),
     rejected(
-        contracts.LinksOverContract,
-        links_over.OnlyCounts,
+        contracts.ExpiredLinkTokensContract,
+        retention.OnlyCounts,
         "test_the_token_goes_and_the_rest_stays",
         "test_a_token_that_a_kept_answer_repeats_stays",
         "test_no_more_than_the_limit_go_at_once",
@@ -669,19 +687,19 @@ BUGS = [
     ),
     rejected(
         contracts.RateLimiterContract,
-        limits.GivesBackOnAClockThatGoesBack,
+        rate_limiter.GivesBackOnAClockThatGoesBack,
         "test_a_clock_that_goes_back_gives_nothing_back",
     ),
     rejected(
         contracts.RateLimiterContract,
-        limits.CountsRefusals,
+        rate_limiter.CountsRefusals,
         "test_who_is_refused_takes_nothing",
         "test_who_is_refused_is_told_how_long",
         "test_an_attempt_comes_back_each_interval",
     ),
     rejected(
         contracts.RateLimiterContract,
-        limits.AdmitsOneMore,
+        rate_limiter.AdmitsOneMore,
         "test_a_fresh_key_has_all_attempts_at_once",
         "test_a_clock_that_goes_back_gives_nothing_back",
         "test_an_attempt_comes_back_each_interval",
@@ -694,25 +712,25 @@ BUGS = [
     ),
     rejected(
         contracts.RateLimiterContract,
-        limits.ForgetsEverybody,
+        rate_limiter.ForgetsEverybody,
         "test_forgetting_gives_every_attempt_back",
     ),
     rejected(
         contracts.RateLimiterContract,
-        limits.ForgetsNobody,
+        rate_limiter.ForgetsNobody,
         "test_forgetting_gives_every_attempt_back",
         "test_any_key_and_rate_will_do",
         "test_what_one_instance_counts_the_other_counts",
     ),
     rejected(
         contracts.RateLimiterContract,
-        limits.AlwaysSaysOneSecond,
+        rate_limiter.AlwaysSaysOneSecond,
         "test_who_is_refused_is_told_how_long",
     ),
-    rejected(contracts.RateLimiterContract, limits.CutsKeys, "test_every_letter_of_a_key_counts"),
+    rejected(contracts.RateLimiterContract, rate_limiter.CutsKeys, "test_every_letter_of_a_key_counts"),
     rejected(
         contracts.RateLimiterContract,
-        limits.CountsInItsProcess,
+        rate_limiter.CountsInItsProcess,
         "test_what_one_instance_counts_the_other_counts",
         "test_of_many_at_once_as_many_as_are_left",
         make=lambda kind: on_one(MemoryRateLimiter(), "limiter", kind),
@@ -724,73 +742,77 @@ BUGS = [
     rejected(contracts.PasswordHasherContract, crypto.EndsAfter72Bytes, "test_every_byte_counts"),
     rejected(contracts.PasswordHasherContract, crypto.TrimsSpaces, "test_every_byte_counts"),
     rejected(
-        contracts.LeftoversContract,
-        upkeep.GivesUpWhatMoves,
+        contracts.ReclaimableFilesContract,
+        maintenance.GivesUpWhatMoves,
         "test_only_what_is_idle_is_given_up",
         "test_what_may_be_gone_on_with_has_a_time_of_its_own",
     ),
-    rejected(contracts.LeftoversContract, upkeep.KeepsTheKey, "test_giving_up_destroys_the_key"),
-    rejected(contracts.LeftoversContract, upkeep.EndsAMomentLate, "test_what_has_expired_is_found"),
+    rejected(contracts.ReclaimableFilesContract, maintenance.KeepsTheKey, "test_giving_up_destroys_the_key"),
+    rejected(contracts.ReclaimableFilesContract, maintenance.EndsAMomentLate, "test_what_has_expired_is_found"),
     rejected(
-        contracts.LeftoversContract,
-        upkeep.EndsWhatWasLookedAt,
+        contracts.ReclaimableFilesContract,
+        maintenance.EndsWhatWasLookedAt,
         "test_only_what_has_expired_is_ended",
     ),
     rejected(
-        contracts.LeftoversContract,
-        upkeep.KeepsTheKeyOfWhatExpired,
+        contracts.ReclaimableFilesContract,
+        maintenance.KeepsTheKeyOfWhatExpired,
         "test_only_what_has_expired_is_ended",
     ),
-    rejected(contracts.LeftoversContract, upkeep.StopsAtTheFirstPage, "test_what_is_condemned_is_found"),
+    rejected(contracts.ReclaimableFilesContract, maintenance.StopsAtTheFirstPage, "test_what_is_condemned_is_found"),
     rejected(
-        contracts.MarkedUnitContract,
-        upkeep.MarksTheDatabaseAnew,
+        contracts.StoreIdentityContract,
+        maintenance.MarksTheDatabaseAnew,
         "test_a_mark_is_set_once",
         "test_of_several_at_once_one_stays",
     ),
-    rejected(contracts.MarkedUnitContract, upkeep.MarksAtOnce, "test_a_mark_is_there_with_its_commit"),
+    rejected(contracts.StoreIdentityContract, maintenance.MarksAtOnce, "test_a_mark_is_there_with_its_commit"),
     rejected(
-        contracts.MarkedStoreContract,
+        contracts.IdentifiedBlobStoreContract,
         blobs.MarksAnew,
         "test_a_mark_is_set_once",
         "test_of_several_at_once_one_stays",
     ),
-    rejected(contracts.MarkedStoreContract, blobs.ListsItsMark, "test_a_mark_is_no_blob"),
+    rejected(contracts.IdentifiedBlobStoreContract, blobs.ListsItsMark, "test_a_mark_is_no_blob"),
     rejected(
-        contracts.MarkedStoreContract,
+        contracts.IdentifiedBlobStoreContract,
         blobs.KeepsItsMarkToItself,
         "test_a_mark_is_set_once",
         "test_of_several_at_once_one_stays",
         make=lambda kind: on_one(MemoryBlobs(), "blobs", kind),
     ),
-    rejected(contracts.InventoryContract, upkeep.LeavesEmptyPartsOut, "test_every_part_is_found"),
-    rejected(contracts.LedgerContract, upkeep.ComparesTheSumsOnly, "test_errors_that_cancel_out_are_drifts_too"),
+    rejected(contracts.InventoryContract, maintenance.LeavesEmptyPartsOut, "test_every_part_is_found"),
     rejected(
-        contracts.LedgerContract,
-        upkeep.CountsTheSumOnly,
+        contracts.QuotaAuditContract, maintenance.ComparesTheSumsOnly, "test_errors_that_cancel_out_are_drifts_too"
+    ),
+    rejected(
+        contracts.QuotaAuditContract,
+        maintenance.CountsTheSumOnly,
         "test_a_drift_is_told_and_mended",
         "test_errors_that_cancel_out_are_drifts_too",
         "test_a_recount_beside_changes_counts_them",
     ),
     rejected(
-        contracts.RecordsContract, upkeep.TellsOneThingThatLacks, "test_what_a_row_names_and_is_not_there_is_told"
+        contracts.IntegrityRowsContract,
+        maintenance.TellsOneThingThatLacks,
+        "test_what_a_row_names_and_is_not_there_is_told",
     ),
     rejected(
-        contracts.RecordsContract,
-        upkeep.LeavesSoundRowsOut,
+        contracts.IntegrityRowsContract,
+        maintenance.LeavesSoundRowsOut,
         "test_every_row_is_found",
         "test_what_a_row_names_and_is_not_there_is_told",
         "test_tokens_and_seeds_are_told",
     ),
-    rejected(contracts.RecordsContract, upkeep.FindsAnyRow, "test_a_row_is_found_by_its_id"),
+    rejected(contracts.IntegrityRowsContract, maintenance.FindsAnyRow, "test_a_row_is_found_by_its_id"),
     rejected(
         contracts.LeasesContract,
-        upkeep.LastsForEver,
+        maintenance.LastsForEver,
         "test_it_is_held_to_its_end_and_no_longer",
         "test_a_holder_may_prolong_and_shorten_it",
         "test_of_many_one_takes_it",
     ),
-    rejected(contracts.LeasesContract, upkeep.GivesBackAnyones, "test_it_can_be_given_back"),
+    rejected(contracts.LeasesContract, maintenance.GivesBackAnyones, "test_it_can_be_given_back"),
     rejected(contracts.PasswordHasherContract, crypto.AnswersAtOnceForNobody, "test_an_absent_account_costs_as_much"),
     rejected(
         contracts.PasswordHasherContract,
@@ -807,23 +829,23 @@ BUGS = [
         "test_a_token_ends_with_its_second",
     ),
     rejected(
-        contracts.TotpCodesContract,
+        contracts.TotpProviderContract,
         crypto.TellsThePresentStep,
         "test_a_neighbour_is_accepted_as_its_own_step",
         "test_a_step_lasts_thirty_seconds",
     ),
-    rejected(contracts.TotpCodesContract, crypto.ReadsAnyDigits, "test_only_six_ascii_digits_are_a_code"),
+    rejected(contracts.TotpProviderContract, crypto.ReadsAnyDigits, "test_only_six_ascii_digits_are_a_code"),
     rejected(
-        contracts.TotpCodesContract,
+        contracts.TotpProviderContract,
         crypto.AcceptsTwoNeighbours,
         "test_other_steps_are_refused",
         "test_a_step_lasts_thirty_seconds",
     ),
     rejected(
-        contracts.TotpCodesContract,
+        contracts.TotpProviderContract,
         crypto.Constant,
         "test_a_seed_is_160_random_bits",
-        make=lambda kind: {"codes": PyotpCodes(kind(), ISSUER)},
+        make=lambda kind: {"codes": PyotpProvider(kind(), ISSUER)},
     ),
     rejected(
         contracts.ContentCipherContract, crypto.EncryptsWithoutContext, "test_a_reader_of_another_part_is_refused"
@@ -840,7 +862,7 @@ BUGS = [
     rejected(contracts.EntropyContract, crypto.RepeatsAfterAWhile, "test_no_draw_comes_twice"),
     rejected(contracts.EntropyContract, crypto.LeansToZero, "test_bytes_do_not_lean"),
     rejected(
-        contracts.IdsContract,
+        contracts.IdGeneratorContract,
         crypto.RandomIds,
         "test_an_identifier_is_a_uuid_of_version_7",
         "test_later_identifiers_sort_later",

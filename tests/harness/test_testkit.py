@@ -119,3 +119,18 @@ def test_a_refusal_is_a_code_and_nothing_else() -> None:
     with pytest.raises(Refused) as refused:
         driver.look("no token")
     assert refused.value.code == "invalid-value"
+
+
+@pytest.mark.parametrize(("old", "new"), contracts.RENAMED.items())
+def test_an_old_name_of_a_contract_warns_and_returns_the_new_one(old: str, new: str) -> None:
+    """Each old name, from the test kit and from its contracts, is the class under its new name for one release."""
+    for module in (testkit, contracts):
+        assert old not in module.__all__
+        with pytest.warns(DeprecationWarning, match=f"{old} was renamed to {new}"):
+            assert getattr(module, old) is getattr(contracts, new)
+
+
+def test_a_name_that_no_contract_had_is_an_attribute_error() -> None:
+    """Only names that were once in the test kit have an alias."""
+    with pytest.raises(AttributeError, match="NoSuchContract"):
+        contracts.NoSuchContract  # noqa: B018 (looking it up is what is tested)

@@ -23,7 +23,7 @@ from sft_http.concurrency.thread_pools import Lanes
 from sft_http.transfers.part_pipeline import PartPipeline
 from sft_http.transfers.part_sink import ConcurrentSink
 from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, UnansweredDatabase
-from support.resumable import PART, asked, found, in_small_parts, keys, manifest, read, recorded, take
+from support.resumable import PART, acquire, asked, found, in_small_parts, keys, manifest, read, recorded
 
 CONTENT = bytes(range(7 * PART - 1))
 
@@ -39,14 +39,14 @@ def go_on(
     """
     Bring the rest of an upload in one request.
     """
-    writing = take(sft, owner, upload, found(sft, owner, upload).offset)
+    session = acquire(sft, owner, upload, found(sft, owner, upload).offset)
 
     async def stream() -> AsyncIterator[bytes]:
-        for start in range(writing.offset, len(content), 11):
+        for start in range(session.offset, len(content), 11):
             yield content[start : start + 11]
 
     body = PartPipeline(
-        ConcurrentSink(lanes, append, writing),
+        ConcurrentSink(lanes, append, session),
         lanes.limits.memory,
         check_size=lambda _: None,
         part_size=PART,
@@ -67,19 +67,19 @@ def test_two_parts_are_stored_at_once_and_the_file_is_whole(
 ) -> None:
     """A part that is stored before the one it follows still stands behind it, and nothing else is stored."""
     blobs = PairedBlobs(sft.store_part.blobs, last=(size - 1) // PART)
-    upload = sft.create_upload(owner=maya.id, asked=asked(size if length == "told" else None)).file.id
+    upload = sft.create_upload(owner=maya.id, request=asked(size if length == "told" else None)).file.id
     go_on(sft, attrs.evolve(sft.store_part, blobs=blobs), lanes, maya, upload, CONTENT[:size])
     assert blobs.most == 2
     assert found(sft, maya, upload).offset == size
     assert keys(sft) == recorded(sft)
-    take(sft, maya, upload, size, length=size)
+    acquire(sft, maya, upload, size, length=size)
     assert is_whole(sft, maya, upload, CONTENT[:size])
 
 
 def test_a_part_that_is_followed_is_recorded_with_the_next_one(sft: Application, lanes: Lanes, maya: User) -> None:
     """Two parts of a request are one commit."""
     blobs = PairedBlobs(sft.store_part.blobs, last=1)
-    upload = sft.create_upload(owner=maya.id, asked=asked(2 * PART)).file.id
+    upload = sft.create_upload(owner=maya.id, request=asked(2 * PART)).file.id
     begin = sft.store_part.begin
     assert isinstance(begin, MemoryDatabase)
     second_fails = UnansweredDatabase(begin, 1, happens=False)
@@ -89,10 +89,10 @@ def test_a_part_that_is_followed_is_recorded_with_the_next_one(sft: Application,
 
 def test_short_parts_are_merged_into_the_first_one(sft: Application, lanes: Lanes, maya: User) -> None:
     """What a request begins with takes short parts along that came before it, as long as all of it fits."""
-    upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT))).file.id
+    upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
     for end in (3, 5):
-        writing = take(sft, maya, upload, found(sft, maya, upload).offset)
-        sft.store_part(writing, CONTENT[writing.offset : end])
+        session = acquire(sft, maya, upload, found(sft, maya, upload).offset)
+        sft.store_part(session, CONTENT[session.offset : end])
     go_on(sft, sft.store_part, lanes, maya, upload)
     assert keys(sft) == recorded(sft)
     assert is_whole(sft, maya, upload)
@@ -104,7 +104,7 @@ def test_whichever_part_fails_the_others_before_it_are_kept(
     sft: Application, lanes: Lanes, maya: User, nth: int, *, too_late: bool
 ) -> None:
     """Its error is the answer; the upload stands where the failure was, and can be gone on with from there."""
-    upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT))).file.id
+    upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
     blobs = FaultyBlobs(sft.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, too_late=too_late)
     with pytest.raises(BlobStoreFull):
         go_on(sft, attrs.evolve(sft.store_part, blobs=blobs), lanes, maya, upload)
@@ -123,7 +123,7 @@ def test_a_commit_without_an_answer_takes_nothing_apart(
     sft: Application, lanes: Lanes, maya: User, nth: int, *, happens: bool
 ) -> None:
     """Whether it happened or not: the part beside it neither lands behind a gap nor takes away what is recorded."""
-    upload = sft.create_upload(owner=maya.id, asked=asked(None)).file.id
+    upload = sft.create_upload(owner=maya.id, request=asked(None)).file.id
     begin = sft.store_part.begin
     assert isinstance(begin, MemoryDatabase)
     blobs = PairedBlobs(sft.store_part.blobs, last=1)
@@ -133,13 +133,13 @@ def test_a_commit_without_an_answer_takes_nothing_apart(
     assert found(sft, maya, upload).offset == (nth + happens) * PART
     assert recorded(sft) <= keys(sft)
     go_on(sft, sft.store_part, lanes, maya, upload)
-    take(sft, maya, upload, len(CONTENT), length=len(CONTENT))
+    acquire(sft, maya, upload, len(CONTENT), length=len(CONTENT))
     assert is_whole(sft, maya, upload)
 
 
 def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, lanes: Lanes, maya: User) -> None:
     """Nobody waits for a part that never began: those that had their place are stored and recorded."""
-    upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT))).file.id
+    upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
@@ -155,7 +155,7 @@ def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, l
             await comes
             yield CONTENT[: 3 * PART]
 
-        parts = ConcurrentSink(lanes, sft.store_part, take(sft, maya, upload, 0))
+        parts = ConcurrentSink(lanes, sft.store_part, acquire(sft, maya, upload, 0))
         # More than one part of a piece without a pause, as when memory is spent and parts are short.
         body = PartPipeline(parts, lanes.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
         request = loop.create_task(body.run(stream()))
@@ -173,7 +173,7 @@ def test_a_stop_that_cuts_every_task_off_keeps_the_parts_that_are_stored(
     sft: Application, lanes: Lanes, maya: User
 ) -> None:
     """A part that a thread was storing at that moment is recorded, not left behind as noise."""
-    upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT))).file.id
+    upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
     goes_on, began = threading.Event(), threading.Semaphore(0)
 
     @attrs.define
@@ -189,7 +189,7 @@ def test_a_stop_that_cuts_every_task_off_keeps_the_parts_that_are_stored(
             await asyncio.sleep(SOON)
 
         append = attrs.evolve(sft.store_part, blobs=Slow(sft.store_part.blobs, last=0))
-        parts = ConcurrentSink(lanes, append, take(sft, maya, upload, 0))
+        parts = ConcurrentSink(lanes, append, acquire(sft, maya, upload, 0))
         body = PartPipeline(parts, lanes.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
         request = asyncio.create_task(body.run(stream()))
         for _ in range(2):

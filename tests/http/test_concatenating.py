@@ -48,14 +48,14 @@ def piece(sft: Application, maya: User) -> FileId:
 
 
 def a_piece(sft: Application, maya: User) -> FileId:
-    upload = sft.create_upload(owner=maya.id, asked=asked(len(CONTENT), UploadKind.PARTIAL)).file.id
+    upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT), UploadKind.PARTIAL)).file.id
     sft.store_part(sft.acquire_upload(owner=maya.id, file_id=upload, offset=0), CONTENT)
     return upload
 
 
 def put_together(sft: Application, lanes: Lanes, owner: User, *pieces: FileId, part_size: int) -> FileId:
     wanted = asked(None, UploadKind.FINAL, *pieces)
-    story = concatenate(sft, lanes, owner=owner.id, asked=wanted, part_size=part_size)
+    story = concatenate(sft, lanes, owner=owner.id, request=wanted, part_size=part_size)
     return asyncio.run(asyncio.wait_for(story, SOON)).file.id
 
 
@@ -89,7 +89,7 @@ def test_nothing_is_held_between_two_parts(sft: Application, lanes: Lanes, maya:
 
     async def story() -> list[Any]:
         wanted = [asked(None, UploadKind.FINAL, a_piece(sft, maya)) for _ in range(5)]
-        several = (concatenate(watched, lanes, owner=maya.id, asked=one, part_size=MIB // 4) for one in wanted)
+        several = (concatenate(watched, lanes, owner=maya.id, request=one, part_size=MIB // 4) for one in wanted)
         return await asyncio.gather(*several)
 
     made = asyncio.run(asyncio.wait_for(story(), SOON))

@@ -19,7 +19,7 @@ from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import BlobStoreUnavailable
-from sft_core.maintenance.sweep import Swept
+from sft_core.maintenance.sweep import SweepResult
 from sft_core.users.model import User
 from sft_core.vault.model import UploadKind
 from sft_core.vault.use_cases import AbortUpload
@@ -46,8 +46,8 @@ class CutOff:
     def __call__(self, **asked: Any) -> Any:
         return self._made(self._act, asked)
 
-    def opened(self, **asked: Any) -> Any:
-        return self._made(self._act.opened, asked)  # type: ignore[attr-defined]  # the one use case that has it
+    def with_session(self, **asked: Any) -> Any:
+        return self._made(self._act.with_session, asked)  # type: ignore[attr-defined]  # the one use case that has it
 
     def _made(self, act: Callable[..., Any], asked: dict[str, Any]) -> Any:
         made = act(**asked)
@@ -104,14 +104,14 @@ def test_a_creation_that_cannot_be_ended_now_is_ended_later(
     wanted, away = asked(len(CONTENT)), attrs.evolve(sft, abort_upload=broken(sft.abort_upload))
     cut_off(away, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, has_body=False), "create_upload")
     assert used(sft, maya) == 0
-    assert sft.sweep() == Swept()
+    assert sft.sweep() == SweepResult()
 
 
 def test_a_concatenation_cut_off_leaves_the_pieces_alone(sft: Application, lanes: Lanes, maya: User) -> None:
     """The final upload is gone with what it held, and the pieces are as they were."""
     piece = an_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
     wanted = asked(None, UploadKind.FINAL, piece)
-    create = partial(concatenate, lanes=lanes, owner=maya.id, asked=wanted, part_size=PART)
+    create = partial(concatenate, lanes=lanes, owner=maya.id, request=wanted, part_size=PART)
     cut_off(sft, lanes, lambda on: create(on.application), "concatenate_uploads")
     assert used(sft, maya) == len(CONTENT)
     assert keys(sft) == recorded(sft)

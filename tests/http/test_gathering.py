@@ -212,9 +212,9 @@ def test_plaintext_may_be_written_over_once_all_of_it_is_encrypted(
             order.append("durable")
 
     parts = on(sft, Told(sft.store_part.blobs)).store_part
-    place = parts.allocate(upload, 5)
+    slot = parts.allocate(upload, 5)
     with pytest.raises(BlobStoreFull) if fails else nullcontext():
-        parts.put(upload, place, b"first", on_encrypted=partial(order.append, "encrypted"))
+        parts.put(upload, slot, b"first", on_encrypted=partial(order.append, "encrypted"))
     assert order == ([] if fails else ["encrypted", "durable"])
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from sft_adapters.bootstrap.container import memory_application
 from sft_core.errors import DatabaseUnavailable
-from sft_core.maintenance.sweep import MayGoOn, SweepInTurn
+from sft_core.maintenance.sweep import LeasedSweep, ShouldContinue
 from sft_http.server.sweep_thread import SweepThread
 
 SECONDS = 10.0
@@ -35,11 +35,11 @@ class Steps:
 
 
 @pytest.fixture
-def sweep() -> SweepInTurn:
-    return memory_application().sweep_in_turn
+def sweep() -> LeasedSweep:
+    return memory_application().leased_sweep
 
 
-def sweeper(sweep: SweepInTurn, check: Callable[[], None], *, stop_seconds: float = SECONDS) -> SweepThread:
+def sweeper(sweep: LeasedSweep, check: Callable[[], None], *, stop_seconds: float = SECONDS) -> SweepThread:
     return SweepThread(sweep, check=check, interval_seconds=0.001, stop_seconds=stop_seconds)
 
 
@@ -50,7 +50,7 @@ def fails(error: Exception) -> Callable[[], object]:
     return act
 
 
-def test_it_goes_on_whatever_happens(sweep: SweepInTurn, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_goes_on_whatever_happens(sweep: LeasedSweep, caplog: pytest.LogCaptureFixture) -> None:
     """An unavailable storage or a fault of the service ends one sweep, and is logged; the next sweep runs."""
     steps = Steps([fails(DatabaseUnavailable("no connection")), fails(ValueError("a fault of ours"))])
     running = sweeper(sweep, steps)
@@ -61,7 +61,7 @@ def test_it_goes_on_whatever_happens(sweep: SweepInTurn, caplog: pytest.LogCaptu
     assert caplog.records[1].exc_info is not None
 
 
-def test_a_stop_ends_it_and_leaves_the_turn_to_others(sweep: SweepInTurn) -> None:
+def test_a_stop_ends_it_and_leaves_the_turn_to_others(sweep: LeasedSweep) -> None:
     """Another worker need not wait until the lease has expired."""
     steps = Steps([lambda: None])
     running = sweeper(sweep, steps)
@@ -73,7 +73,7 @@ def test_a_stop_ends_it_and_leaves_the_turn_to_others(sweep: SweepInTurn) -> Non
     assert other() is not None
 
 
-def test_a_sweep_that_hangs_does_not_hold_up_a_stop(sweep: SweepInTurn) -> None:
+def test_a_sweep_that_hangs_does_not_hold_up_a_stop(sweep: LeasedSweep) -> None:
     """The stop waits for it as long as configured, and then no longer."""
     hangs, go_on = threading.Event(), threading.Event()
 
@@ -90,20 +90,20 @@ def test_a_sweep_that_hangs_does_not_hold_up_a_stop(sweep: SweepInTurn) -> None:
     running._thread.join(SECONDS)
 
 
-def test_a_sweep_under_way_is_told_of_the_stop(sweep: SweepInTurn) -> None:
+def test_a_sweep_under_way_is_told_of_the_stop(sweep: LeasedSweep) -> None:
     """Before each step it checks whether it should continue."""
     answers: list[bool] = []
     began, stopping = threading.Event(), threading.Event()
 
     @attrs.frozen
-    class Asks(SweepInTurn):
-        def __call__(self, *, may_go_on: MayGoOn = bool) -> None:
-            answers.append(may_go_on())
+    class Asks(LeasedSweep):
+        def __call__(self, *, should_continue: ShouldContinue = bool) -> None:
+            answers.append(should_continue())
             began.set()
             stopping.wait(SECONDS)
-            answers.append(may_go_on())
+            answers.append(should_continue())
 
-    fields = {field.name: getattr(sweep, field.name) for field in attrs.fields(SweepInTurn)}
+    fields = {field.name: getattr(sweep, field.name) for field in attrs.fields(LeasedSweep)}
     running = sweeper(Asks(**fields), lambda: None)
     running.start()
     assert began.wait(SECONDS)

@@ -211,10 +211,10 @@ def test_whoever_comes_late_adds_nothing(service: Edge, token: str) -> None:
 def test_whoever_announces_too_much_takes_nothing_over(service: Edge, token: str) -> None:
     """It is refused before it is the upload's writer: a request that is at it goes on."""
     upload = begun(service, token, 5)
-    writing = taken(service, upload)
+    session = taken(service, upload)
     refused = spoken(service, token, upload, 0, [b"too long"], announced=8)
     assert (refused.status, refused.body["code"], refused.taken) == (413, "file-too-large", 0)
-    service.application.store_part(writing, b"first")
+    service.application.store_part(session, b"first")
     assert offset_of(service, token, upload) == 5
 
 

@@ -24,7 +24,7 @@ from click.testing import CliRunner
 from sft_adapters.bootstrap.storage import prepare
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError
-from sft_core.maintenance.integrity_check import Sample, Seen
+from sft_core.maintenance.integrity_check import CheckCounts, Sample
 from sft_core.values import FileName
 from sft_http.cli.main import sft
 from support import patient as plant
@@ -298,7 +298,7 @@ def test_rows_that_come_and_go_are_no_findings(
     with own.opened() as application, ThreadPoolExecutor() as pool:
         working = [pool.submit(work, application, name) for name in ("ann", "bob")]
         try:
-            found = [list(application.examine.examine_records()) for _ in range(20)]
+            found = [list(application.check_integrity.check_records()) for _ in range(20)]
         finally:
             over.set()
         assert all(rounds.result() >= 3 for rounds in working)
@@ -307,10 +307,10 @@ def test_rows_that_come_and_go_are_no_findings(
 
 def test_a_sample_reads_some_of_the_parts(on_disk: Patient) -> None:
     """Others each time; a fraction is checked, and needs reading to be asked for."""
-    read = [Seen() for _ in range(40)]
+    read = [CheckCounts() for _ in range(40)]
     with on_disk.opened() as application:
         for seen in read:
-            assert list(application.examine(verify=Sample(1, 2), seen=seen)) == []
+            assert list(application.check_integrity(verify=Sample(1, 2), counts=seen)) == []
     assert len({seen.parts_read for seen in read}) > 1
     assert doctor(on_disk, "--verify-data", "--sample", "3/3").told["parts_read"] == 8
     for wrong in ("0/1", "2/1", "1/0", "0.5", "1", "-1/2", "", "1/9999999999"):

@@ -30,7 +30,7 @@ from sft_adapters.sql.key_ownership import claimed_by
 from sft_adapters.sql.transactions import transaction
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError
-from sft_core.maintenance.store_identity import MARK_NAME
+from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_core.values import EmailAddress, FileName, Password, Secret, Username
 from sft_http.cli.main import sft
 from support import servers
@@ -192,7 +192,7 @@ def test_one_call_opens_it_on_servers(
         stored(application)
     objects = [found.object_name for found in s3.client().list_objects(bucket, recursive=True)]
     assert len(objects) == 2
-    assert MARK_NAME in objects
+    assert STORE_ID_NAME in objects
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"keys"}
 
 
@@ -285,7 +285,7 @@ def test_a_storage_of_an_earlier_version_is_claimed_by_the_key_that_fits(tmp_pat
             prepare(settings_for(tmp_path / "data", other))
         assert migrate.current(engine) == "0004"
         # Of that version no store had a mark.
-        (settings.blob_folder / MARK_NAME).unlink()
+        (settings.blob_folder / STORE_ID_NAME).unlink()
         prepare(settings)
         with transaction(engine, read_only=True) as (connection, _):
             assert claimed_by(connection) == AesKeyRing(keys_for(settings).encryption_key).active_id

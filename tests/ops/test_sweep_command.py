@@ -63,7 +63,7 @@ def settings(data: Path) -> Settings:
 def test_a_row_that_cannot_be_read_hides_no_other(settings: Settings, data: Path) -> None:
     """Of files that are over, to be removed or given up: each is brought to its end, the key of the unreadable too."""
     with open_application(settings) as application:
-        with application.examine.begin(read_only=True) as unit:
+        with application.check_integrity.begin(read_only=True) as unit:
             (stored,) = unit.inventory.files(after=None, limit=9)
             file = unit.files.get(stored)
         assert file is not None

@@ -20,7 +20,7 @@ from sft_adapters.disk.blobs import has_blobs
 from sft_core.errors import ConfigurationError
 from sft_core.maintenance.findings import Damage
 from sft_core.maintenance.integrity_check import Sample
-from sft_core.maintenance.store_identity import MARK_NAME
+from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_http.cli.main import sft
 from support.patient import Bucket, Folder, Patient, Store, orphan_part, patient, stuck_upload, unfinished_removal
 
@@ -38,7 +38,7 @@ class Two:
     store: Store
 
     def take_the_mark_away(self) -> None:
-        self.store.delete(MARK_NAME)
+        self.store.delete(STORE_ID_NAME)
 
 
 def two_on(tmp_path: Path, store: Store, environ: Mapping[str, str]) -> Two:
@@ -73,7 +73,7 @@ def is_whole(patient: Patient) -> bool:
     Whether nothing of its own is wrong; the other one's parts are nobody's to whom the store belongs.
     """
     with patient.opened() as sft:
-        return {finding.damage for finding in sft.examine(verify=Sample())} <= {Damage.ORPHAN_PART}
+        return {finding.damage for finding in sft.check_integrity(verify=Sample())} <= {Damage.ORPHAN_PART}
 
 
 def test_neither_removes_what_the_other_stored(two: Two) -> None:
@@ -144,10 +144,10 @@ def test_a_store_full_of_strangers_parts_is_nobodys(two: Two, caplog: pytest.Log
     prepare(two.second.settings)
     (told,) = [record.getMessage() for record in caplog.records if record.name == "sft.store"]
     assert "contains parts, of which this database has none" in told
-    assert MARK_NAME not in two.store.listed()
+    assert STORE_ID_NAME not in two.store.listed()
     assert run(two.second, "sweep")[1]["failures"] == {"store-of-another": 1}
     prepare(two.first.settings)
-    assert MARK_NAME in two.store.listed()
+    assert STORE_ID_NAME in two.store.listed()
     assert run(two.first, "sweep", "--dry-run")[1]["failures"] == {}
 
 
@@ -167,7 +167,7 @@ def test_a_mark_is_no_blob_of_a_service(tmp_path: Path) -> None:
     """A folder that holds nothing else is not in use."""
     settings = settings_for(tmp_path / "data")
     prepare(settings)
-    assert (settings.blob_folder / MARK_NAME).is_file()
+    assert (settings.blob_folder / STORE_ID_NAME).is_file()
     assert not has_blobs(settings.blob_folder)
     settings.data_dir.joinpath("sft.db").unlink()
     assert not is_in_use(settings)
@@ -176,8 +176,8 @@ def test_a_mark_is_no_blob_of_a_service(tmp_path: Path) -> None:
 def test_a_store_that_takes_no_mark_holds_no_start_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A folder in the mark's place: nothing of no file is removed, and that is all."""
     own = patient(tmp_path / "data")
-    own.store.delete(MARK_NAME)
-    (own.settings.blob_folder / MARK_NAME).mkdir()
+    own.store.delete(STORE_ID_NAME)
+    (own.settings.blob_folder / STORE_ID_NAME).mkdir()
     caplog.clear()
     prepare(own.settings)
     assert [record.name for record in caplog.records] == ["sft.store"]

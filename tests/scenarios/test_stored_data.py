@@ -283,72 +283,72 @@ def test_stored_uploads_report_their_offsets(reading: Api, read_only: Copy) -> N
 # --- the HTTP API: what goes on -----------------------------------------------------------------
 
 
-def test_a_stored_refresh_token_is_exchanged(writing: Api, written: Copy) -> None:
+def test_a_stored_refresh_token_is_exchanged(session: Api, written: Copy) -> None:
     """A refresh token that the earlier commit has signed is good for one exchange."""
     body = {"refresh_token": written.facts["sessions"]["refresh_token"]}
-    tokens = writing.call("POST", "/auth/refresh", json_body=body)
+    tokens = session.call("POST", "/auth/refresh", json_body=body)
     assert tokens.status == 200
-    assert writing.call("GET", "/auth/me", token=tokens.json()["access_token"]).status == 200
+    assert session.call("GET", "/auth/me", token=tokens.json()["access_token"]).status == 200
 
 
-def test_a_refresh_token_exchanged_before_revokes_its_family(writing: Api, written: Copy) -> None:
+def test_a_refresh_token_exchanged_before_revokes_its_family(session: Api, written: Copy) -> None:
     """A second use is refused, and so is the token that the first exchange has returned."""
     sessions = written.facts["sessions"]
     for name in ("exchanged_refresh_token", "refresh_token_after_it"):
-        answer = writing.call("POST", "/auth/refresh", json_body={"refresh_token": sessions[name]})
+        answer = session.call("POST", "/auth/refresh", json_body={"refresh_token": sessions[name]})
         assert problem(answer) == (401, "bad-token")
 
 
 @pytest.mark.parametrize("name", ["exhausted", "revoked", "expired", "expired long ago"])
-def test_a_stored_link_that_is_over_is_refused(writing: Api, written: Copy, name: str) -> None:
+def test_a_stored_link_that_is_over_is_refused(session: Api, written: Copy, name: str) -> None:
     """Each is refused for its own reason."""
     link = written.facts["links"][name]
-    answer = writing.call("GET", f"/files/shared/{link['token']}")
+    answer = session.call("GET", f"/files/shared/{link['token']}")
     assert problem(answer) == (link["status"], link["code"])
 
 
-def test_a_stored_link_keeps_the_rest_of_its_budget(writing: Api, written: Copy) -> None:
+def test_a_stored_link_keeps_the_rest_of_its_budget(session: Api, written: Copy) -> None:
     """Of three downloads one was spent before: two are left, and then the link is exhausted."""
     link = written.facts["links"]["live"]
     path, fact = f"/files/shared/{link['token']}", written.facts["files"][link["file"]]
-    assert writing.call("HEAD", path).status == link["status"]
+    assert session.call("HEAD", path).status == link["status"]
     for _ in range(link["downloads_left"]):
-        answer = writing.call("GET", path)
+        answer = session.call("GET", path)
         assert answer.status == link["status"]
         assert sha256(answer.body) == fact["sha256"]
-    assert problem(writing.call("GET", path)) == (403, "download-limit-reached")
+    assert problem(session.call("GET", path)) == (403, "download-limit-reached")
 
 
-def test_a_stored_public_link_is_downloaded(writing: Api, written: Copy) -> None:
+def test_a_stored_public_link_is_downloaded(session: Api, written: Copy) -> None:
     """The token in the owner's list opens the link that the upload has made."""
     public = next(
         file for file in written.facts["users"]["maya"]["files"] if file["original_filename"].startswith("Gr")
     )
-    answer = writing.call("GET", f"/files/shared/{public['share_token']}")
+    answer = session.call("GET", f"/files/shared/{public['share_token']}")
     assert answer.status == 200
     assert sha256(answer.body) == written.facts["files"][public["id"]]["sha256"]
 
 
-def test_a_stored_upload_of_known_length_is_resumed(writing: Api, written: Copy) -> None:
+def test_a_stored_upload_of_known_length_is_resumed(session: Api, written: Copy) -> None:
     """It goes on at its offset, not elsewhere, and is sealed with the right bytes."""
     fact = written.facts["uploads"]["known length"]
     token, body = access_token(written), content(fact["name"], fact["length"])
-    elsewhere = writing.tus("PATCH", fact["path"], token, body[:10], Upload_Offset="3000")
+    elsewhere = session.tus("PATCH", fact["path"], token, body[:10], Upload_Offset="3000")
     assert problem(elsewhere) == (409, "offset-mismatch")
     middle = 90_000
-    some = writing.tus("PATCH", fact["path"], token, body[fact["offset"] : middle], Upload_Offset=str(fact["offset"]))
+    some = session.tus("PATCH", fact["path"], token, body[fact["offset"] : middle], Upload_Offset=str(fact["offset"]))
     assert (some.status, some.headers["upload-offset"]) == (204, str(middle))
-    rest = writing.tus("PATCH", fact["path"], token, body[middle:], Upload_Offset=str(middle))
-    assert_sealed(writing, token, rest, fact)
+    rest = session.tus("PATCH", fact["path"], token, body[middle:], Upload_Offset=str(middle))
+    assert_sealed(session, token, rest, fact)
 
 
-def test_a_stored_upload_of_unknown_length_is_resumed(writing: Api, written: Copy) -> None:
+def test_a_stored_upload_of_unknown_length_is_resumed(session: Api, written: Copy) -> None:
     """Its length is announced with the rest."""
     fact = written.facts["uploads"]["unknown length"]
     token, body = access_token(written), content(fact["name"], fact["length"])
     offset, length = str(fact["offset"]), str(fact["length"])
-    rest = writing.tus("PATCH", fact["path"], token, body[fact["offset"] :], Upload_Offset=offset, Upload_Length=length)
-    assert_sealed(writing, token, rest, fact)
+    rest = session.tus("PATCH", fact["path"], token, body[fact["offset"] :], Upload_Offset=offset, Upload_Length=length)
+    assert_sealed(session, token, rest, fact)
 
 
 def assert_sealed(api: Api, token: str, last: Answer, fact: Mapping[str, Any]) -> None:
@@ -361,14 +361,14 @@ def assert_sealed(api: Api, token: str, last: Answer, fact: Mapping[str, Any]) -
     assert sha256(api.call("GET", f"/files/{file}/download", token=token).body) == fact["sha256"]
 
 
-def test_stored_pieces_are_put_together(writing: Api, written: Copy) -> None:
+def test_stored_pieces_are_put_together(session: Api, written: Copy) -> None:
     """A final upload of two stored partial uploads is a file of the bytes of both."""
     token, pieces = access_token(written), written.facts["pieces"]
     final = "final;" + " ".join(piece["path"] for piece in pieces)
-    made = writing.tus("POST", "/tus", token, Upload_Concat=final, Upload_Metadata="filename am9pbmVkLmJpbg==")
+    made = session.tus("POST", "/tus", token, Upload_Concat=final, Upload_Metadata="filename am9pbmVkLmJpbg==")
     assert made.status == 201, made.body
     file = made.headers["location"].rpartition("/")[2]
-    body = writing.call("GET", f"/files/{file}/download", token=token).body
+    body = session.call("GET", f"/files/{file}/download", token=token).body
     assert body == b"".join(content(piece["name"], piece["size"]) for piece in pieces)
 
 
@@ -385,31 +385,31 @@ def repeat(api: Api, copy: Copy, name: str, body: bytes) -> Answer:
 
 
 @pytest.mark.parametrize("name", ["form", "body"])
-def test_a_stored_upload_is_repeated_with_the_same_answer(writing: Api, written: Copy, name: str) -> None:
+def test_a_stored_upload_is_repeated_with_the_same_answer(session: Api, written: Copy, name: str) -> None:
     """The same request gets the same status and JSON; another one under the same key is refused."""
     fact = written.facts["repeats"][name]
-    again = repeat(writing, written, name, content(fact["name"], fact["size"]))
+    again = repeat(session, written, name, content(fact["name"], fact["size"]))
     assert again.status == 201
     assert again.json() | fact["json"] == again.json()
-    other = repeat(writing, written, name, content("another", fact["size"]))
+    other = repeat(session, written, name, content("another", fact["size"]))
     assert problem(other) == (422, "idempotency-key-reused")
 
 
-def test_a_stored_request_for_a_link_is_repeated_with_the_same_answer(writing: Api, written: Copy) -> None:
+def test_a_stored_request_for_a_link_is_repeated_with_the_same_answer(session: Api, written: Copy) -> None:
     """The same link is returned, token included; other terms under the same key are refused."""
     fact, token = written.facts["repeats"]["link"], access_token(written)
     path, headers = f"/files/{fact['file']}/share", {"Idempotency-Key": fact["key"]}
-    again = writing.call("POST", path, token=token, json_body=fact["terms"], headers=headers)
+    again = session.call("POST", path, token=token, json_body=fact["terms"], headers=headers)
     assert again.status == 200
     assert again.json() | fact["json"] == again.json()
-    other = writing.call("POST", path, token=token, json_body={"expires_hours": 1}, headers=headers)
+    other = session.call("POST", path, token=token, json_body={"expires_hours": 1}, headers=headers)
     assert problem(other) == (422, "idempotency-key-reused")
 
 
-def test_a_stored_upload_whose_file_was_deleted_is_not_made_again(writing: Api, written: Copy) -> None:
+def test_a_stored_upload_whose_file_was_deleted_is_not_made_again(session: Api, written: Copy) -> None:
     """A repeat is told that the result is gone."""
     fact = written.facts["repeats"]["deleted"]
-    again = repeat(writing, written, "deleted", content(fact["name"], fact["size"]))
+    again = repeat(session, written, "deleted", content(fact["name"], fact["size"]))
     assert problem(again) == (410, "idempotent-result-gone")
 
 

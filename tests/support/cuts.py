@@ -18,9 +18,9 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.disk.syscalls import SystemCalls
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.tables import Tables
-from sft_core.maintenance.store_identity import MARK_NAME
+from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_core.values import FileId
-from sft_core.vault.ports import MarkedStore
+from sft_core.vault.ports import IdentifiedBlobStore
 from support.breaking import Break, BreakingCalls
 from support.operations import Operation
 from support.power import CLASSES, NOTHING, Drawn, Lot, Node, VolatileCalls, after_a_cut
@@ -119,7 +119,7 @@ class Machine:
         The same; then the operation is gone on with, and a sweep leaves no trace of the cut.
         """
         self.cut(moment, lot).go_on()
-        folders = {name: node for name, node in self.calls.top.names.items() if name != MARK_NAME}
+        folders = {name: node for name, node in self.calls.top.names.items() if name != STORE_ID_NAME}
         left = {f"{folder}/{name}" for folder, node in folders.items() for name in node.names}
         assert left == {blob.key for blob in self.world.blobs.list()}, "something is left"
         assert all(node.names for node in folders.values()), "an empty folder is left"
@@ -127,7 +127,7 @@ class Machine:
 
 def a_machine(
     calls: Callable[[SystemCalls], SystemCalls] = lambda calls: calls,
-    store: Callable[[MarkedStore], MarkedStore] = lambda store: store,
+    store: Callable[[IdentifiedBlobStore], IdentifiedBlobStore] = lambda store: store,
 ) -> Machine:
     """
     A machine whose calls and whose store may be others than the sound ones.
@@ -135,7 +135,7 @@ def a_machine(
     database = SteppingDatabase()
     made: list[tuple[VolatileCalls, BreakingCalls]] = []
 
-    def blobs(now: Callable[[], float]) -> MarkedStore:
+    def blobs(now: Callable[[], float]) -> IdentifiedBlobStore:
         volatile = VolatileCalls(ROOT, now)
         breaking = BreakingCalls(volatile, is_durable=True)
         made.append((volatile, breaking))

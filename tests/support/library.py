@@ -20,7 +20,7 @@ from sft_core.ports import KeyRing
 from sft_core.users.model import Session, User
 from sft_core.users.ports import PasswordHasher, SessionStore
 from sft_core.values import EmailAddress, Password, Secret, SessionId, Username, WrappedSecret
-from sft_core.vault.ports import BlobInfo, BlobStore, Buffer, Marked
+from sft_core.vault.ports import BlobInfo, BlobStore, Buffer, StoreIdentity
 
 PASSWORD: Final = Password.parse("correct horse battery")
 LIGHT: Final = {"ARGON2_MEMORY_KIB": "8192"}
@@ -116,11 +116,11 @@ class MeanwhileKeyRing:
         return self._ring.unwrap(wrapped, purpose=purpose, context=context)
 
 
-def _marked(store: BlobStore) -> Marked:
+def _marked(store: BlobStore) -> StoreIdentity:
     """
     A store as what sweeps and doctors need of it, and whoever only stores and reads does not ask for.
     """
-    return cast("Marked", store)
+    return cast("StoreIdentity", store)
 
 
 @attrs.frozen
@@ -153,13 +153,13 @@ class FaultyBlobs:
         with self._call("list"):
             return iter([*self._blobs.list(prefix)])
 
-    def mark(self) -> str | None:
-        with self._call("mark"):
-            return _marked(self._blobs).mark()
+    def store_id(self) -> str | None:
+        with self._call("store_id"):
+            return _marked(self._blobs).store_id()
 
-    def set_mark(self, mark: str) -> str:
-        with self._call("set_mark"):
-            return _marked(self._blobs).set_mark(mark)
+    def set_store_id(self, store_id: str) -> str:
+        with self._call("set_store_id"):
+            return _marked(self._blobs).set_store_id(store_id)
 
     @contextmanager
     def _call(self, name: str) -> Iterator[None]:
@@ -182,7 +182,7 @@ class UnansweredUnit:
     def __init__(self, unit: MemoryUnit, *, happens: bool) -> None:
         self._unit = unit
         self._happens = happens
-        self.users, self.links, self.answers = unit.users, unit.links, unit.answers
+        self.users, self.links, self.idempotency_records = unit.users, unit.links, unit.idempotency_records
         self.files, self.manifests, self.uploads, self.quotas = unit.files, unit.manifests, unit.uploads, unit.quotas
 
     def commit(self) -> None:
@@ -248,11 +248,11 @@ class PassedOnBlobs:
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         return self._blobs.list(prefix)
 
-    def mark(self) -> str | None:
-        return _marked(self._blobs).mark()
+    def store_id(self) -> str | None:
+        return _marked(self._blobs).store_id()
 
-    def set_mark(self, mark: str) -> str:
-        return _marked(self._blobs).set_mark(mark)
+    def set_store_id(self, store_id: str) -> str:
+        return _marked(self._blobs).set_store_id(store_id)
 
 
 @attrs.define

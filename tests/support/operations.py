@@ -112,7 +112,7 @@ class AppendToUpload(Operation):
 
     def before(self) -> None:
         self.world.asked.add(self.content)
-        self.upload = self.world.sft.create_upload(owner=self.world.owner.id, asked=asked(len(self.content))).file.id
+        self.upload = self.world.sft.create_upload(owner=self.world.owner.id, request=asked(len(self.content))).file.id
 
     def act(self) -> None:
         world = self.world
@@ -145,7 +145,7 @@ class PutTogether(Operation):
     def act(self) -> None:
         world = self.world
         wanted = asked(None, UploadKind.FINAL, *self.pieces)
-        concatenation = world.sft.concatenate_uploads(owner=world.owner.id, asked=wanted)
+        concatenation = world.sft.concatenate_uploads(owner=world.owner.id, request=wanted)
         while world.sft.concatenate_uploads.step(concatenation):
             pass
         file = world.sft.concatenate_uploads.finish(concatenation)
@@ -233,7 +233,7 @@ class SweepLeftovers(Operation):
 
     def before(self) -> None:
         world = self.world
-        upload = world.sft.create_upload(owner=world.owner.id, asked=asked(3 * PART)).file.id
+        upload = world.sft.create_upload(owner=world.owner.id, request=asked(3 * PART)).file.id
         add(world.sft, world.owner, upload, bytes(PART), bytes(5))
         file = world.store(os.urandom(PART + 3))
         away = FaultyBlobs(world.blobs, {("list", 0): BlobStoreUnavailable()})
@@ -253,9 +253,9 @@ class RepairLeftovers(SweepLeftovers):
     """
 
     def act(self) -> None:
-        for _ in self.world.sft.examine(verify=Sample(), repair=True):
+        for _ in self.world.sft.check_integrity(verify=Sample(), repair=True):
             pass
-        self.is_done = not list(self.world.sft.examine(verify=Sample()))
+        self.is_done = not list(self.world.sft.check_integrity(verify=Sample()))
 
 
 OPERATIONS: Final[tuple[type[Operation], ...]] = (

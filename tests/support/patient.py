@@ -129,7 +129,7 @@ class Patient:
             return connection.execute(statement, values).fetchall()
 
     def parts(self, file: File) -> list[Part]:
-        with self.opened() as sft, sft.examine.begin(read_only=True) as unit:
+        with self.opened() as sft, sft.check_integrity.begin(read_only=True) as unit:
             return list(unit.inventory.parts(file.id, after=-1, limit=9))
 
     def key(self, file: File, number: int = 0) -> str:
@@ -268,9 +268,11 @@ def older_part(patient: Patient) -> None:
     part = patient.parts(patient.large)[1]
     with patient.opened() as sft:
         assert patient.large.key is not None
-        examine = sft.examine.examine_file
-        key = examine.keyring.unwrap(patient.large.key, purpose=FILE_KEY_PURPOSE, context=patient.large.key_context)
-        encrypted = examine.cipher.encrypt(key, context=patient.large.part_context(1), plaintext=os.urandom(part.size))
+        check_file = sft.check_integrity.check_file
+        key = check_file.keyring.unwrap(patient.large.key, purpose=FILE_KEY_PURPOSE, context=patient.large.key_context)
+        encrypted = check_file.cipher.encrypt(
+            key, context=patient.large.part_context(1), plaintext=os.urandom(part.size)
+        )
         patient.store.write(part.blob_key, b"".join(map(bytes, encrypted.pieces)))
 
 
@@ -328,7 +330,7 @@ def key_of_another_file(patient: Patient) -> None:
 def wrong_file_key(patient: Patient) -> None:
     """One that opens, and that nothing was encrypted with."""
     with patient.opened() as sft:
-        keyring = sft.examine.examine_file.keyring
+        keyring = sft.check_integrity.check_file.keyring
         key = Secret(os.urandom(32))
         _set_key(patient, keyring.wrap(key, purpose=FILE_KEY_PURPOSE, context=patient.large.key_context))
 

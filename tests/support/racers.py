@@ -25,7 +25,7 @@ from sft_adapters.sql.engine import PostgresLimits, open_engine
 from sft_adapters.sql.rate_limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.system import SystemClock
-from sft_adapters.testkit.contracts.examples import NOW, a_kept_answer, a_user, some_parts
+from sft_adapters.testkit.contracts.examples import NOW, a_user, an_idempotency_record, some_parts
 from sft_core.errors import AlreadyRegistered, QuotaExceeded, TooManyAttempts
 from sft_core.maintenance.sweep import Sweep, SweepPolicy
 from sft_core.values import FileId, FileName, LinkId, Rate, SessionId, UserId
@@ -53,7 +53,7 @@ _meeting: Barrier
 
 def claim(engine: Engine, link: bytes) -> bool:
     with SqlDatabase(engine)() as unit:
-        won = unit.links.claim(LinkId(UUID(bytes=link)), now=NOW)
+        won = unit.links.consume_download(LinkId(UUID(bytes=link)), now=NOW)
         unit.commit()
     return won
 
@@ -80,12 +80,12 @@ def add_to(engine: Engine, upload: bytes) -> bool:
         file = unit.files.get(file_id)
         assert file is not None
         unit.files.replace(file, expected=FileState.RECEIVING)
-        writer = unit.uploads.take_over(file_id)
+        writer = unit.uploads.acquire(file_id)
         assert writer is not None
         unit.commit()
     with database() as unit:
         unit.files.replace(file, expected=FileState.RECEIVING)
-        if not unit.uploads.is_writer(file_id, writer):
+        if not unit.uploads.is_current(file_id, writer):
             return False
         count, size = unit.manifests.totals(file_id)
         unit.manifests.append(file_id, some_parts(file, 1, first=count, start=size))
@@ -108,16 +108,16 @@ def keep_an_answer(engine: Engine, owner_and_key: bytes) -> bool:
     Keep an answer of one's own under a key that all of them use.
     """
     owner, key = UserId(UUID(bytes=owner_and_key[:16])), owner_and_key[16:]
-    answer = attrs.evolve(a_kept_answer(a_user()), owner=owner, key_digest=key)
+    answer = attrs.evolve(an_idempotency_record(a_user()), owner=owner, key_digest=key)
     with SqlDatabase(engine)() as unit:
-        kept = unit.answers.keep(answer, now=NOW)
+        kept = unit.idempotency_records.add(answer, now=NOW)
         unit.commit()
     return kept
 
 
 def admit(engine: Engine, key: bytes) -> bool:
     try:
-        SqlRateLimiter(engine).admit(key.decode(), Rate(BUDGET, BUDGET * SECOND), now=NOW)
+        SqlRateLimiter(engine).acquire(key.decode(), Rate(BUDGET, BUDGET * SECOND), now=NOW)
     except TooManyAttempts:
         return False
     return True
@@ -162,7 +162,7 @@ def sweep(engine: Engine, folder: bytes) -> bool:
     """
     Sweep a database and a folder of blobs in which nothing is spared for its youth.
     """
-    policy = SweepPolicy(idle=timedelta(0), single_idle=timedelta(0), grace=timedelta(0), batch=2)
+    policy = SweepPolicy(idle=timedelta(0), non_resumable_idle=timedelta(0), orphan_grace=timedelta(0), batch_size=2)
     blobs = DiskBlobs(Path(folder.decode()))
     swept = Sweep(begin=SqlDatabase(engine), clock=SystemClock(), blobs=blobs, expiring=[blobs], policy=policy)()
     return swept.is_complete and not swept.failures

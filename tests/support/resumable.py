@@ -33,7 +33,7 @@ def in_small_parts(sft: Application) -> Application:
     )
 
 
-def take(sft: Application, owner: User, upload: FileId, offset: int, length: int | None = None) -> UploadSession:
+def acquire(sft: Application, owner: User, upload: FileId, offset: int, length: int | None = None) -> UploadSession:
     return sft.acquire_upload(owner=owner.id, file_id=upload, offset=offset, length=length)
 
 
@@ -41,10 +41,10 @@ def add(sft: Application, owner: User, upload: FileId, *bites: bytes) -> UploadS
     """
     Go on with an upload as one request does.
     """
-    writing = take(sft, owner, upload, found(sft, owner, upload).offset)
+    session = acquire(sft, owner, upload, found(sft, owner, upload).offset)
     for bite in bites:
-        sft.store_part(writing, bite)
-    return writing
+        sft.store_part(session, bite)
+    return session
 
 
 def store_provisionally(store: StorePart, session: UploadSession, bite: bytes) -> None:
@@ -81,7 +81,7 @@ def an_upload(sft: Application, owner: User, content: bytes = b"", *, kind: Uplo
     """
     An upload that has all of its bytes, and is not sealed.
     """
-    upload = sft.create_upload(owner=owner.id, asked=asked(len(content), kind)).file.id
+    upload = sft.create_upload(owner=owner.id, request=asked(len(content), kind)).file.id
     add(sft, owner, upload, *(content[start : start + PART] for start in range(0, len(content), PART)))
     return upload
 

@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 
 from sft_adapters.settings.catalogue import SETTINGS
-from sft_core.maintenance.store_identity import MARK_NAME
+from sft_core.maintenance.store_identity import STORE_ID_NAME
 from support.processes import lasting_port, running
 from support.transcript import blocks
 from support.wire import Answer, call
@@ -58,7 +58,7 @@ class Service:
                 " != (SELECT coalesce(sum(size), 0) FROM files WHERE owner_id = owner.id)"
             ).fetchone()[0]
             known = {key for (key,) in database.execute("SELECT blob_key FROM parts")}
-        folders = {path.name for path in (self.data / "blobs").iterdir() if path.name != MARK_NAME}
+        folders = {path.name for path in (self.data / "blobs").iterdir() if path.name != STORE_ID_NAME}
         if unfinished or miscounted:
             return False
         return self.stored() == known and folders == {key.partition("/")[0] for key in known}
@@ -69,7 +69,7 @@ class Service:
         """
         blobs = self.data / "blobs"
         found = {str((Path(folder) / name).relative_to(blobs)) for folder, _, names in os.walk(blobs) for name in names}
-        return found - {MARK_NAME}
+        return found - {STORE_ID_NAME}
 
     def edit(self, statement: str, *values: object) -> None:
         """

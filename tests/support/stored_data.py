@@ -101,7 +101,7 @@ class Api:
 
 def metadata(**fields: str) -> str:
     """
-    An `Upload-Metadata` of these fields.
+    An `UploadSession-Metadata` of these fields.
     """
     return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in fields.items())
 

@@ -9,9 +9,9 @@ import attrs
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.memory.blobs import MemoryBlobs
-from sft_adapters.memory.capacity import UntoldRoom
+from sft_adapters.memory.capacity import UnknownCapacity
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
+from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Generator
 from sft_core.users.model import User
 from sft_core.values import FileName, Secret
 from sft_core.vault.model import File, ShareTerms, VaultPolicy
@@ -82,12 +82,12 @@ def vault_on(database: SqlDatabase, policy: VaultPolicy, blobs: BlobStore | None
     return Vault(
         begin=BeginUpload(
             begin=database,
-            ids=Uuid7Ids(clock, entropy),
+            ids=Uuid7Generator(clock, entropy),
             clock=clock,
             entropy=entropy,
             keyring=keyring,
             policy=policy,
-            room=UntoldRoom(),
+            capacity=UnknownCapacity(),
             part_size=0,
         ),
         part=part,

@@ -19,7 +19,7 @@ import attrs
 from dependency_injector import providers
 
 from sft_adapters.bootstrap.container import Container
-from sft_adapters.memory.capacity import UntoldRoom
+from sft_adapters.memory.capacity import UnknownCapacity
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.rate_limiter import MemoryRateLimiter
@@ -29,11 +29,11 @@ from sft_adapters.settings import Settings
 from sft_adapters.testkit.contracts.examples import a_user
 from sft_core.application import Application
 from sft_core.errors import SftError
-from sft_core.maintenance.sweep import Swept
+from sft_core.maintenance.sweep import SweepResult
 from sft_core.users.model import User
 from sft_core.values import FileId, FileName, Page
 from sft_core.vault.model import FileState
-from sft_core.vault.ports import Buffer, MarkedStore
+from sft_core.vault.ports import Buffer, IdentifiedBlobStore
 from support.library import PassedOnBlobs
 from support.resumable import PART, in_small_parts
 
@@ -88,9 +88,9 @@ class World:
         self.owner = attrs.evolve(a_user(), totp=None, created_at=self.clock.now())
         with self.database() as unit:
             unit.users.add(self.owner)
-            unit.marked.set_mark(self.mark)
+            unit.store_identity.set_store_id(self.mark)
             unit.commit()
-        self.blobs.set_mark(self.mark)
+        self.blobs.set_store_id(self.mark)
         self.known, self.leaving, self.asked = {}, set(), set()
         self.store(os.urandom(20))
 
@@ -125,7 +125,7 @@ class World:
             content = self._read(file)
             assert content == self.known[file] if file in self.known else content in self.asked
         with self.database(read_only=True) as unit:
-            assert list(unit.ledger.drifts()) == []
+            assert list(unit.quota_audit.drifts()) == []
         self.blobs.check()
 
     def contents(self) -> list[bytes]:
@@ -158,10 +158,10 @@ class World:
         assert {blob.key for blob in self.blobs.list()} == recorded, "blobs and rows do not agree"
         with self.database(read_only=True) as unit:
             assert unit.quotas.used(self.owner.id) == sum(file.size for file in tables.files.values())
-        assert self.sft.sweep() == Swept()
+        assert self.sft.sweep() == SweepResult()
 
 
-def a_world(make: Callable[[SettableClock], MarkedStore], database: MemoryDatabase | None = None) -> World:
+def a_world(make: Callable[[SettableClock], IdentifiedBlobStore], database: MemoryDatabase | None = None) -> World:
     """
     The library on rows in memory and on this store, in parts of 16 bytes.
     """
@@ -172,8 +172,8 @@ def a_world(make: Callable[[SettableClock], MarkedStore], database: MemoryDataba
     container = Container(settings=Settings.from_env(keys, data_dir=Path("/nonexistent")))
     database = MemoryDatabase() if database is None else database
     adapters = {"begin": database, "sessions": MemorySessions(), "limiter": MemoryRateLimiter(), "blobs": blobs}
-    adapters |= {"clock": clock, "room": UntoldRoom()}
-    adapters["expiring"] = [store] if hasattr(store, "prune") else []
+    adapters |= {"clock": clock, "capacity": UnknownCapacity()}
+    adapters["expiring"] = [store] if hasattr(store, "delete_expired") else []
     for name, adapter in adapters.items():
         getattr(container, name).override(providers.Object(adapter))
     sft = in_small_parts(container.application())

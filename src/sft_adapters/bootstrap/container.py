@@ -19,25 +19,30 @@ from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
 from sft_adapters.crypto.qr import QrPng
 from sft_adapters.crypto.tokens import JwtSigner
-from sft_adapters.crypto.totp import PyotpCodes
+from sft_adapters.crypto.totp import PyotpProvider
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.keyring.loading import KeySet, load_keys, throwaway_keys
 from sft_adapters.keyring.reloading import LiveKeyRing
 from sft_adapters.memory.blobs import MemoryBlobs
-from sft_adapters.memory.capacity import UntoldRoom
+from sft_adapters.memory.capacity import UnknownCapacity
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.rate_limiter import MemoryRateLimiter
-from sft_adapters.memory.retention import MemoryLinksOver
+from sft_adapters.memory.retention import MemoryExpiredLinkTokens
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import PostgresLimits, open_engine
 from sft_adapters.sql.leases import SqlLeases
 from sft_adapters.sql.rate_limiter import SqlRateLimiter
-from sft_adapters.sql.retention import SqlLinksOver, answers_over, sessions_over, throttles_over
+from sft_adapters.sql.retention import (
+    ExpiredLinkTokens,
+    expired_idempotency_records,
+    expired_sessions,
+    expired_throttles,
+)
 from sft_adapters.sql.sessions import SqlSessions
-from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
+from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Generator
 from sft_core.application import Application
 from sft_core.ports import Clock
 
@@ -56,7 +61,7 @@ class Container(containers.DeclarativeContainer):
 
     clock = providers.Singleton(SystemClock)
     entropy = providers.Singleton(SystemEntropy)
-    ids = providers.Singleton(Uuid7Ids, clock=clock, entropy=entropy)
+    ids = providers.Singleton(Uuid7Generator, clock=clock, entropy=entropy)
 
     engine = providers.Singleton(
         open_engine,
@@ -97,20 +102,20 @@ class Container(containers.DeclarativeContainer):
         disk=providers.Singleton(DiskBlobs, s.blob_folder, reserve=s.uploads.disk_reserve),
         s3=providers.Singleton(optional_drivers.s3_blobs, s.s3, s3),
     )
-    room = providers.Selector(s.blob_store_kind, disk=blobs, s3=providers.Singleton(UntoldRoom))
+    capacity = providers.Selector(s.blob_store_kind, disk=blobs, s3=providers.Singleton(UnknownCapacity))
 
     leases = providers.Singleton(SqlLeases, engine)
-    rows_over = (
-        providers.Singleton(sessions_over, engine),
-        providers.Singleton(throttles_over, engine),
-        providers.Singleton(answers_over, engine),
-        providers.Singleton(SqlLinksOver, engine),
+    expiring_rows = (
+        providers.Singleton(expired_sessions, engine),
+        providers.Singleton(expired_throttles, engine),
+        providers.Singleton(expired_idempotency_records, engine),
+        providers.Singleton(ExpiredLinkTokens, engine),
     )
     # Entries in Redis and in memory expire without a sweep.
     expiring = providers.Selector(
         s.blob_store_kind,
-        disk=providers.List(*rows_over, blobs),
-        s3=providers.List(*rows_over),
+        disk=providers.List(*expiring_rows, blobs),
+        s3=providers.List(*expiring_rows),
     )
 
     keys = providers.Singleton(load_keys, settings)
@@ -129,7 +134,7 @@ class Container(containers.DeclarativeContainer):
         wait_seconds=s.hashing.wait_seconds,
     )
     signer = providers.Singleton(JwtSigner, keys.provided.secret_key, s.security.algorithm)
-    codes = providers.Singleton(PyotpCodes, entropy=entropy, issuer=s.security.two_factor_issuer)
+    codes = providers.Singleton(PyotpProvider, entropy=entropy, issuer=s.security.two_factor_issuer)
 
     adapters = providers.Singleton(
         Adapters,
@@ -139,7 +144,7 @@ class Container(containers.DeclarativeContainer):
         leases=leases,
         expiring=expiring,
         blobs=blobs,
-        room=room,
+        capacity=capacity,
         clock=clock,
         entropy=entropy,
         ids=ids,
@@ -200,11 +205,11 @@ def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = 
     container.sessions.override(providers.Singleton(MemorySessions))
     container.limiter.override(providers.Singleton(MemoryRateLimiter))
     container.blobs.override(providers.Singleton(MemoryBlobs, now=container.clock().now))
-    container.room.override(providers.Singleton(UntoldRoom))
+    container.capacity.override(providers.Singleton(UnknownCapacity))
     container.leases.override(providers.Singleton(MemoryLeases))
-    container.expiring.override(providers.List(providers.Singleton(MemoryLinksOver, container.begin)))
+    container.expiring.override(providers.List(providers.Singleton(MemoryExpiredLinkTokens, container.begin)))
     # As `prepare` does: this store belongs to this database.
     with container.begin()() as unit:
-        container.blobs().set_mark(unit.marked.set_mark(uuid.uuid4().hex))
+        container.blobs().set_store_id(unit.store_identity.set_store_id(uuid.uuid4().hex))
         unit.commit()
     return container.application()

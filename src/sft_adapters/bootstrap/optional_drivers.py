@@ -14,7 +14,7 @@ from sft_adapters.settings.catalogue import RedisSettings, S3Settings, SessionSe
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError
 from sft_core.ports import Entropy, RateLimiter
 from sft_core.users.ports import SessionStore
-from sft_core.vault.ports import MarkedStore
+from sft_core.vault.ports import IdentifiedBlobStore
 
 if TYPE_CHECKING:
     from sft_adapters.minio.client import S3Client
@@ -96,7 +96,7 @@ def s3_client(s3: S3Settings) -> S3Client:
     )
 
 
-def s3_blobs(s3: S3Settings, client: S3Client) -> MarkedStore:
+def s3_blobs(s3: S3Settings, client: S3Client) -> IdentifiedBlobStore:
     """
     Return the store of blobs in the bucket, which must exist.
     """

@@ -31,10 +31,10 @@ from sft_core.errors import (
     BlobStoreUnavailable,
     ConfigurationError,
     DatabaseUnavailable,
-    StoreOfAnother,
+    StoreMismatch,
 )
-from sft_core.maintenance.store_identity import MARK_NAME, check_marks, require_known_blobs
-from sft_core.vault.ports import Marked, MarkedStore
+from sft_core.maintenance.store_identity import STORE_ID_NAME, check_store_ids, require_known_blobs
+from sft_core.vault.ports import IdentifiedBlobStore, StoreIdentity
 
 log: Final = logging.getLogger("sft.store")
 
@@ -81,7 +81,7 @@ def prepare_storage(
         ring = AesKeyRing(keys.encryption_key, keys.earlier_keys)
         claim = key_ownership.claiming(ring.active_id, allow=partial(_check_keys, settings, keys, ring))
         migrate.upgrade(engine, seconds=settings.database.migration_seconds, then=claim)
-        _mark(SqlDatabase(engine), container.blobs())
+        _set_store_id(SqlDatabase(engine), container.blobs())
     return keys
 
 
@@ -136,29 +136,29 @@ def _connected(container: Container) -> Iterator[Engine]:
         engine.dispose()
 
 
-def _mark(begin: SqlDatabase, store: MarkedStore) -> None:
+def _set_store_id(begin: SqlDatabase, store: IdentifiedBlobStore) -> None:
     try:
-        own = _own_mark(begin, store)
-        if store.mark() is None:
+        own = _own_store_id(begin, store)
+        if store.store_id() is None:
             require_known_blobs(begin, store)
-        check_marks(own, store.set_mark(own))
-    except (StoreOfAnother, BlobStoreFull, BlobStoreUnavailable) as error:
+        check_store_ids(own, store.set_store_id(own))
+    except (StoreMismatch, BlobStoreFull, BlobStoreUnavailable) as error:
         fields = {"code": error.code, "detail": error.detail}
         log.warning("parts of no file will not be removed: %s", error.detail, extra={"fields": fields})
 
 
-def _own_mark(begin: SqlDatabase, store: Marked) -> str:
+def _own_store_id(begin: SqlDatabase, store: StoreIdentity) -> str:
     """
     Return the identity of the database, created if there is none.
     """
     fresh = uuid4().hex
     with begin() as unit:
-        own = unit.marked.set_mark(fresh)
+        own = unit.store_identity.set_store_id(fresh)
         # No other process on this database can have marked the store before this is committed.
-        if own == fresh and unit.inventory.files(after=None, limit=1) and store.mark() is not None:
+        if own == fresh and unit.inventory.files(after=None, limit=1) and store.store_id() is not None:
             raise ConfigurationError(
                 "the database has files and no mark, and the blob store has a mark: the database may be an old copy. "
-                f"If it is the one to stay, remove the store's mark ({MARK_NAME}) by hand"
+                f"If it is the one to stay, remove the store's mark ({STORE_ID_NAME}) by hand"
             )
         unit.commit()
     return own

@@ -12,27 +12,27 @@ import attrs
 
 from sft_adapters.settings import Settings
 from sft_core.application import Application
-from sft_core.maintenance.check_files import ExamineFile
-from sft_core.maintenance.check_records import ExamineRecords
-from sft_core.maintenance.integrity_check import Examine
-from sft_core.maintenance.ports import RecordKind, UpkeepUnit
-from sft_core.maintenance.sweep import Sweep, SweepInTurn, SweepPolicy
-from sft_core.ports import Begin, Clock, Entropy, Expiring, Ids, KeyRing, Leases, RateLimiter
+from sft_core.maintenance.check_files import CheckFile
+from sft_core.maintenance.check_records import CheckRecords
+from sft_core.maintenance.integrity_check import CheckIntegrity
+from sft_core.maintenance.ports import MaintenanceUnit, RowKind
+from sft_core.maintenance.sweep import LeasedSweep, Sweep, SweepPolicy
+from sft_core.ports import Clock, Entropy, ExpiringStore, IdGenerator, KeyRing, Leases, RateLimiter, UnitOfWorkFactory
 from sft_core.sharing import use_cases as sharing
 from sft_core.sharing.model import LINK_TOKEN_PURPOSE
 from sft_core.sharing.ports import SharingUnit
 from sft_core.throttle import Throttle
 from sft_core.users import use_cases as users
 from sft_core.users.model import TOTP_PURPOSE, TokenLifetimes
-from sft_core.users.ports import PasswordHasher, QrEncoder, SessionStore, TokenSigner, TotpCodes, UsersUnit
+from sft_core.users.ports import PasswordHasher, QrEncoder, SessionStore, TokenSigner, TotpProvider, UsersUnit
 from sft_core.values import Rate
 from sft_core.vault import use_cases as vault
 from sft_core.vault.model import VaultPolicy
-from sft_core.vault.ports import ContentCipher, MarkedStore, Room
+from sft_core.vault.ports import CapacityCheck, ContentCipher, IdentifiedBlobStore
 from sft_core.vault.use_cases import append, concatenate, resumable
 
 
-class AnyUnit(SharingUnit, UpkeepUnit, UsersUnit, Protocol):
+class AnyUnit(SharingUnit, MaintenanceUnit, UsersUnit, Protocol):
     """
     A unit of work over everything.
     """
@@ -44,22 +44,22 @@ class Adapters:
     What stands behind the ports of the use cases; `known_keys` are those that `keyring` holds.
     """
 
-    begin: Begin[AnyUnit]
+    begin: UnitOfWorkFactory[AnyUnit]
     sessions: SessionStore
     limiter: RateLimiter
     leases: Leases
-    expiring: Sequence[Expiring]
-    blobs: MarkedStore
-    room: Room
+    expiring: Sequence[ExpiringStore]
+    blobs: IdentifiedBlobStore
+    capacity: CapacityCheck
     clock: Clock
     entropy: Entropy
-    ids: Ids
+    ids: IdGenerator
     keyring: KeyRing
     known_keys: frozenset[str]
     cipher: ContentCipher
     hasher: PasswordHasher
     signer: TokenSigner
-    codes: TotpCodes
+    codes: TotpProvider
     qr: QrEncoder
 
 
@@ -100,7 +100,7 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
         entropy=entropy,
         keyring=keyring,
         policy=policy,
-        room=adapters.room,
+        capacity=adapters.capacity,
         part_size=part_size,
     )
     read_file = vault.ReadFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs)
@@ -151,7 +151,7 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
         entropy=entropy,
         keyring=keyring,
         policy=policy,
-        room=adapters.room,
+        capacity=adapters.capacity,
     )
     idle = timedelta(seconds=settings.resumable_idle_seconds)
     find_upload = resumable.FindUpload(begin=begin, clock=clock, idle=idle)
@@ -163,10 +163,10 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
 
     sweep_policy = SweepPolicy(
         idle=idle,
-        single_idle=timedelta(seconds=settings.non_resumable_idle_seconds),
-        ended=timedelta(minutes=settings.sweep.expiry_grace_minutes),
-        grace=timedelta(hours=settings.sweep.orphan_grace_hours),
-        batch=settings.sweep.batch,
+        non_resumable_idle=timedelta(seconds=settings.non_resumable_idle_seconds),
+        expiry_grace=timedelta(minutes=settings.sweep.expiry_grace_minutes),
+        orphan_grace=timedelta(hours=settings.sweep.orphan_grace_hours),
+        batch_size=settings.sweep.batch,
     )
     sweep = Sweep(begin=begin, clock=clock, blobs=blobs, expiring=adapters.expiring, policy=sweep_policy)
 
@@ -232,21 +232,21 @@ def application_of(adapters: Adapters, settings: Settings) -> Application:
         redeem_share_link=sharing.RedeemShareLink(begin=begin, clock=clock, find=find_shared_file),
         revoke_share_link=sharing.RevokeShareLink(begin=begin, clock=clock, find=find_shared_file),
         summarise_links=sharing.SummariseLinks(begin=begin, clock=clock, keyring=keyring),
-        examine=Examine(
+        check_integrity=CheckIntegrity(
             begin=begin,
             clock=clock,
             entropy=entropy,
-            examine_file=ExamineFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs),
-            examine_records=ExamineRecords(
+            check_file=CheckFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs),
+            check_records=CheckRecords(
                 begin=begin,
                 keyring=keyring,
-                purposes={RecordKind.LINK: LINK_TOKEN_PURPOSE, RecordKind.USER: TOTP_PURPOSE},
+                purposes={RowKind.LINK: LINK_TOKEN_PURPOSE, RowKind.USER: TOTP_PURPOSE},
             ),
             policy=sweep_policy,
             known_keys=adapters.known_keys,
         ),
         sweep=sweep,
-        sweep_in_turn=SweepInTurn(
+        leased_sweep=LeasedSweep(
             sweep=sweep,
             leases=adapters.leases,
             holder=str(ids.new()),

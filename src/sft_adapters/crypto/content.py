@@ -48,7 +48,7 @@ class ChunkedCipher:
 
         The plaintext must not change until the pieces are consumed.
         """
-        message = Message.begin(key, salt=self.entropy.draw(SALT_BYTES), context=context)
+        message = Message.begin(key, salt=self.entropy.random_bytes(SALT_BYTES), context=context)
         view = memoryview(plaintext).cast("B")
         size = sealed_length(len(view))
         return EncryptedPart(header=message.header, size=size, pieces=_pieces(message, view, size))

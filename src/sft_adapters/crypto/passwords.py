@@ -95,7 +95,7 @@ class Argon2idHasher:
 
     def hash(self, password: Password) -> str:
         argon2 = Argon2id(
-            salt=self.entropy.draw(_SALT_BYTES),
+            salt=self.entropy.random_bytes(_SALT_BYTES),
             length=_HASH_BYTES,
             iterations=self.cost.iterations,
             lanes=self.cost.lanes,
@@ -125,7 +125,7 @@ class Argon2idHasher:
 
         Its value is random, not computed.
         """
-        cost, salt, value = self.cost, self.entropy.draw(_SALT_BYTES), self.entropy.draw(_HASH_BYTES)
+        cost, salt, value = self.cost, self.entropy.random_bytes(_SALT_BYTES), self.entropy.random_bytes(_HASH_BYTES)
         parameters = f"m={cost.memory_kib},t={cost.iterations},p={cost.lanes}"
         return f"$argon2id$v=19${parameters}${_b64(salt)}${_b64(value)}"
 

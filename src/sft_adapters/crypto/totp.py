@@ -23,7 +23,7 @@ _CODE: Final = re.compile(r"[0-9]{6}")
 
 
 @attrs.frozen
-class PyotpCodes:
+class PyotpProvider:
     """
     Implements `sft_core.users.ports.TotpProvider`; `issuer` is the name that authenticator apps show.
     """
@@ -36,7 +36,7 @@ class PyotpCodes:
             raise ConfigurationError("TWO_FACTOR_ISSUER must be a name without a colon")
 
     def new_seed(self) -> Secret:
-        return Secret(base64.b32encode(self.entropy.draw(_SEED_BYTES)))
+        return Secret(base64.b32encode(self.entropy.random_bytes(_SEED_BYTES)))
 
     def matching_step(self, seed: Secret, code: object, *, now: datetime) -> int:
         """

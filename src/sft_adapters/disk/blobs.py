@@ -32,7 +32,7 @@ from sft_core.errors import (
     BlobStoreUnavailable,
     InvalidValue,
 )
-from sft_core.maintenance.store_identity import MARK_BYTES, MARK_NAME, content_of, mark_in
+from sft_core.maintenance.store_identity import STORE_ID_BYTES, STORE_ID_NAME, decode_store_id, encode_store_id
 from sft_core.vault.ports import BlobInfo, Buffer
 
 _WORD: Final = re.compile(r"[0-9a-f-]{1,64}")
@@ -94,7 +94,7 @@ class DiskBlobs:
             finally:
                 self.system.close(home)
 
-    def admit_bytes(self, size: int) -> None:
+    def require_bytes(self, size: int) -> None:
         with translated("of a new upload"):
             self._require_room(size)
 
@@ -208,12 +208,12 @@ class DiskBlobs:
                 if entry.startswith(rest) and stat.S_ISREG(status.st_mode):
                     yield _info(f"{name}/{entry}", status)
 
-    def mark(self) -> str | None:
-        content = bytearray(MARK_BYTES)
-        with translated(MARK_NAME), self._opened(self.root, _ROOT) as root:
+    def store_id(self) -> str | None:
+        content = bytearray(STORE_ID_BYTES)
+        with translated(STORE_ID_NAME), self._opened(self.root, _ROOT) as root:
             try:
-                with self._opened(MARK_NAME, _READ, root) as descriptor:
-                    return mark_in(content[: self._read_most(descriptor, memoryview(content))])
+                with self._opened(STORE_ID_NAME, _READ, root) as descriptor:
+                    return decode_store_id(content[: self._read_most(descriptor, memoryview(content))])
             except FileNotFoundError:
                 return None
             except OSError as error:
@@ -233,11 +233,11 @@ class DiskBlobs:
             done += count
         return done
 
-    def set_mark(self, mark: str) -> str:
-        found = self.mark()
+    def set_store_id(self, store_id: str) -> str:
+        found = self.store_id()
         if found is None:
-            self._begin_with(content_of(mark))
-            found = self.mark()
+            self._begin_with(encode_store_id(store_id))
+            found = self.store_id()
         return found or ""
 
     def _begin_with(self, content: bytes) -> None:
@@ -245,24 +245,24 @@ class DiskBlobs:
         Write the store id durably, unless the file of that name exists.
         """
         temporary = f"{_TEMPORARY}{secrets.token_hex(16)}"
-        with translated(MARK_NAME), self._opened(self.root, _ROOT) as root:
+        with translated(STORE_ID_NAME), self._opened(self.root, _ROOT) as root:
             try:
                 descriptor = self.system.open(temporary, _NEW, 0o600, dir_fd=root)
                 try:
-                    self._write_all(descriptor, [content], MARK_NAME, len(content))
+                    self._write_all(descriptor, [content], STORE_ID_NAME, len(content))
                     self.system.fsync(descriptor)
                 finally:
                     self.system.close(descriptor)
                 with suppress(BlobExists):
-                    self._publish(temporary, MARK_NAME, root, MARK_NAME)
+                    self._publish(temporary, STORE_ID_NAME, root, STORE_ID_NAME)
             finally:
                 self._unlink(temporary, root)
             self.system.fsync(root)
 
-    def over(self, *, before: datetime) -> int:
+    def count_expired(self, *, before: datetime) -> int:
         return sum(1 for _ in self._remains(before))
 
-    def prune(self, *, before: datetime, limit: int) -> int:
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
         count, failed = 0, list[BlobStoreUnavailable]()
         remains = self._remains(before)
         while count < limit and (found := next(remains, None)) is not None:

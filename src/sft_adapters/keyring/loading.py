@@ -94,7 +94,7 @@ def throwaway_keys() -> dict[str, str]:
     """
     Return the texts of fresh keys, for commands that unwrap nothing and for tests.
     """
-    draw = SystemEntropy().draw
+    draw = SystemEntropy().random_bytes
     return {"SECRET_KEY": draw(64).hex(), "ENCRYPTION_KEY": base64.b64encode(draw(32)).decode()}
 
 

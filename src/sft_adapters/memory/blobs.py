@@ -28,7 +28,7 @@ class MemoryBlobs:
 
     _now: Callable[[], datetime] = attrs.field(default=_present, repr=False)
     _blobs: dict[str, tuple[bytes, datetime]] = attrs.field(factory=dict, init=False, repr=False)
-    _mark: str | None = attrs.field(default=None, init=False)
+    _store_id: str | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
@@ -60,10 +60,10 @@ class MemoryBlobs:
         for key, content, stored_at in blobs:
             yield BlobInfo(key=key, size=len(content), stored_at=stored_at)
 
-    def mark(self) -> str | None:
-        return self._mark
+    def store_id(self) -> str | None:
+        return self._store_id
 
-    def set_mark(self, mark: str) -> str:
+    def set_store_id(self, store_id: str) -> str:
         with self._lock:
-            self._mark = self._mark or mark
-            return self._mark
+            self._store_id = self._store_id or store_id
+            return self._store_id

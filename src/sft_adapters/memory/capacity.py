@@ -10,10 +10,10 @@ import attrs
 
 
 @attrs.frozen
-class UntoldRoom:
+class UnknownCapacity:
     """
     Implements `sft_core.vault.ports.CapacityCheck` by accepting every size; a put reports a full store.
     """
 
-    def admit_bytes(self, size: int) -> None:
+    def require_bytes(self, size: int) -> None:
         pass

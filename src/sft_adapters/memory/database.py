@@ -13,9 +13,18 @@ from typing import Final
 
 import attrs
 
-from sft_adapters.memory.integrity import Records
-from sft_adapters.memory.maintenance import Inventory, Ledger, Leftovers, Mark
-from sft_adapters.memory.tables import Files, KeptAnswers, Links, Manifests, Quotas, ResumableUploads, Tables, Users
+from sft_adapters.memory.integrity import IntegrityRows
+from sft_adapters.memory.maintenance import Inventory, QuotaAudit, ReclaimableFiles, StoreIdentity
+from sft_adapters.memory.tables import (
+    Files,
+    IdempotencyRecords,
+    Links,
+    Manifests,
+    Quotas,
+    ResumableUploads,
+    Tables,
+    Users,
+)
 from sft_core.errors import DatabaseUnavailable
 
 WRITER_WAIT_SECONDS: Final = 10.0
@@ -36,12 +45,12 @@ class MemoryUnit:
         self.uploads = ResumableUploads(self._read, self._write)
         self.quotas = Quotas(self._read, self._write)
         self.links = Links(self._read, self._write)
-        self.answers = KeptAnswers(self._read, self._write)
-        self.leftovers = Leftovers(self._read, self._write)
-        self.marked = Mark(self._read, self._write)
+        self.idempotency_records = IdempotencyRecords(self._read, self._write)
+        self.reclaimable = ReclaimableFiles(self._read, self._write)
+        self.store_identity = StoreIdentity(self._read, self._write)
         self.inventory = Inventory(self._read, self._write)
-        self.ledger = Ledger(self._read, self._write)
-        self.records = Records(self._read, self._write)
+        self.quota_audit = QuotaAudit(self._read, self._write)
+        self.integrity_rows = IntegrityRows(self._read, self._write)
 
     def commit(self) -> None:
         tables = self._write()

@@ -9,41 +9,43 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from sft_adapters.memory.tables import Repository, Tables
-from sft_core.maintenance.ports import Record, RecordKind
+from sft_core.maintenance.ports import IntegrityRow, RowKind
 from sft_core.values import FileId, UserId
 
 
-class Records(Repository):
+class IntegrityRows(Repository):
     """
-    Implements `sft_core.maintenance.ports.Records`.
+    Implements `sft_core.maintenance.ports.IntegrityRows`.
     """
 
-    def page(self, kind: RecordKind, *, after: UUID | None, limit: int) -> Sequence[Record]:
-        later = (record for record in _all(self.read(), kind) if after is None or record.id > after)
-        return heapq.nsmallest(limit, later, key=lambda record: record.id)
+    def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
+        later = (row for row in _all(self.read(), kind) if after is None or row.id > after)
+        return heapq.nsmallest(limit, later, key=lambda row: row.id)
 
-    def get(self, kind: RecordKind, record_id: UUID) -> Record | None:
-        return next((record for record in _all(self.read(), kind) if record.id == record_id), None)
+    def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None:
+        return next((row for row in _all(self.read(), kind) if row.id == row_id), None)
 
 
-def _all(tables: Tables, kind: RecordKind) -> Iterator[Record]:
-    found: dict[RecordKind, Iterator[Record]] = {
-        RecordKind.FILE: (
-            Record(kind=kind, id=file.id.value, lacks=_lacks(tables, owner=file.owner))
+def _all(tables: Tables, kind: RowKind) -> Iterator[IntegrityRow]:
+    found: dict[RowKind, Iterator[IntegrityRow]] = {
+        RowKind.FILE: (
+            IntegrityRow(kind=kind, id=file.id.value, missing=_lacks(tables, owner=file.owner))
             for file in tables.files.values()
         ),
-        RecordKind.LINK: (
-            Record(kind=kind, id=link.id.value, lacks=_lacks(tables, link.file_id, link.owner), secret=link.token)
+        RowKind.LINK: (
+            IntegrityRow(
+                kind=kind, id=link.id.value, missing=_lacks(tables, link.file_id, link.owner), secret=link.token
+            )
             for link in tables.links.values()
         ),
-        RecordKind.UPLOAD: (
-            Record(kind=kind, id=file_id.value, lacks=_lacks(tables, file_id)) for file_id in tables.uploads
+        RowKind.UPLOAD: (
+            IntegrityRow(kind=kind, id=file_id.value, missing=_lacks(tables, file_id)) for file_id in tables.uploads
         ),
-        RecordKind.USAGE: (
-            Record(kind=kind, id=owner.value, lacks=_lacks(tables, owner=owner)) for owner in tables.usages
+        RowKind.USAGE: (
+            IntegrityRow(kind=kind, id=owner.value, missing=_lacks(tables, owner=owner)) for owner in tables.usages
         ),
-        RecordKind.USER: (
-            Record(kind=kind, id=user.id.value, secret=user.totp.seed if user.totp else None)
+        RowKind.USER: (
+            IntegrityRow(kind=kind, id=user.id.value, secret=user.totp.seed if user.totp else None)
             for user in tables.users.values()
         ),
     }

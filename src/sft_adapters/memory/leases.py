@@ -19,7 +19,7 @@ class MemoryLeases:
     _held: dict[str, tuple[str, datetime]] = attrs.field(factory=dict, init=False, repr=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
-    def take(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
+    def acquire(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
         with self._lock:
             other, end = self._held.get(name, (holder, now))
             if other != holder and end > now:
@@ -27,7 +27,7 @@ class MemoryLeases:
             self._held[name] = holder, until
             return True
 
-    def let_go(self, name: str, *, holder: str) -> None:
+    def release(self, name: str, *, holder: str) -> None:
         with self._lock:
             if self._held.get(name, ("", None))[0] == holder:
                 del self._held[name]

@@ -10,24 +10,24 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sft_adapters.memory.tables import Repository, Tables
-from sft_core.maintenance.ports import Drift, IdleSince
+from sft_core.maintenance.ports import IdleCutoffs, QuotaDrift
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import CONDEMNED, File, FileState, Part
+from sft_core.vault.model import DELETION_STATES, File, FileState, Part
 
 
 def _page(files: Iterable[File], after: FileId | None, limit: int) -> list[FileId]:
     return heapq.nsmallest(limit, (file.id for file in files if after is None or file.id > after))
 
 
-class Leftovers(Repository):
+class ReclaimableFiles(Repository):
     """
     Implements `sft_core.maintenance.ports.ReclaimableFiles`.
     """
 
-    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
-        return _page((file for file in self.read().files.values() if file.state in CONDEMNED), after, limit)
+    def in_deletion(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
+        return _page((file for file in self.read().files.values() if file.state in DELETION_STATES), after, limit)
 
-    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[FileId]:
+    def idle(self, *, since: IdleCutoffs, after: FileId | None, limit: int) -> Sequence[FileId]:
         tables = self.read()
         return _page((file for file in tables.files.values() if _is_idle(tables, file, since)), after, limit)
 
@@ -39,10 +39,10 @@ class Leftovers(Repository):
         file = tables.files.get(file_id)
         if file is None or not _is_expired(file, by):
             return False
-        tables.files[file_id] = file.condemned(now)
+        tables.files[file_id] = file.deleting(now)
         return True
 
-    def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
+    def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
         tables = self.write()
         file = tables.files.get(file_id)
         if file is None or not _is_idle(tables, file, since):
@@ -50,15 +50,15 @@ class Leftovers(Repository):
         tables.files[file_id] = file.aborted(now)
         return True
 
-    def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
+    def referenced_keys(self, blob_keys: Iterable[str]) -> frozenset[str]:
         known = {part.blob_key for parts in self.read().parts.values() for part in parts}
         return frozenset(known.intersection(blob_keys))
 
-    def places_of(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
+    def parts_by_header(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
         known = ((file_id, part) for file_id, parts in self.read().parts.items() for part in parts)
         return {part.header: (file_id, part.number) for file_id, part in known if part.header in headers}
 
-    def first_account(self) -> datetime | None:
+    def oldest_account_created_at(self) -> datetime | None:
         return min((user.created_at for user in self.read().users.values()), default=None)
 
 
@@ -66,23 +66,23 @@ def _is_expired(file: File, by: datetime) -> bool:
     return file.state is FileState.SEALED and file.is_expired(by)
 
 
-def _is_idle(tables: Tables, file: File, since: IdleSince) -> bool:
-    least = since.resumable if file.id in tables.uploads else since.single
+def _is_idle(tables: Tables, file: File, since: IdleCutoffs) -> bool:
+    least = since.resumable if file.id in tables.uploads else since.non_resumable
     return file.state is FileState.RECEIVING and file.touched_at <= least
 
 
-class Mark(Repository):
+class StoreIdentity(Repository):
     """
     Implements `sft_core.vault.ports.StoreIdentity`.
     """
 
-    def mark(self) -> str | None:
-        return self.read().mark
+    def store_id(self) -> str | None:
+        return self.read().store_id
 
-    def set_mark(self, mark: str) -> str:
+    def set_store_id(self, store_id: str) -> str:
         tables = self.write()
-        tables.mark = tables.mark or mark
-        return tables.mark
+        tables.store_id = tables.store_id or store_id
+        return tables.store_id
 
 
 class Inventory(Repository):
@@ -96,7 +96,7 @@ class Inventory(Repository):
     def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
         return [part for part in self.read().parts.get(file_id, ()) if part.number > after][:limit]
 
-    def stray_parts(self, *, after: str, limit: int) -> Sequence[str]:
+    def dangling_part_keys(self, *, after: str, limit: int) -> Sequence[str]:
         tables = self.read()
         stray = (parts for file_id, parts in tables.parts.items() if file_id not in tables.files)
         return heapq.nsmallest(limit, (part.blob_key for parts in stray for part in parts if part.blob_key > after))
@@ -109,22 +109,24 @@ class Inventory(Repository):
         }
 
 
-class Ledger(Repository):
+class QuotaAudit(Repository):
     """
     Implements `sft_core.maintenance.ports.QuotaAudit`.
     """
 
-    def drifts(self) -> Sequence[Drift]:
+    def drifts(self) -> Sequence[QuotaDrift]:
         tables = self.read()
-        due: dict[UserId, int] = defaultdict(int)
+        actual: dict[UserId, int] = defaultdict(int)
         wrong = set()
         for file in tables.files.values():
-            due[file.owner] += _due(tables, file)
+            actual[file.owner] += _due(tables, file)
             if _due(tables, file) != tables.holds.get(file.id, 0):
                 wrong.add(file.owner)
-        owners = sorted({*due, *tables.usages})
-        found = [Drift(owner=owner, counted=tables.usages.get(owner, 0), due=due[owner]) for owner in owners]
-        return [drift for drift in found if drift.counted != drift.due or drift.owner in wrong]
+        owners = sorted({*actual, *tables.usages})
+        found = [
+            QuotaDrift(owner=owner, recorded=tables.usages.get(owner, 0), actual=actual[owner]) for owner in owners
+        ]
+        return [drift for drift in found if drift.recorded != drift.actual or drift.owner in wrong]
 
     def recount(self, owner: UserId) -> None:
         tables = self.write()

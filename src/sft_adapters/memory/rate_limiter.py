@@ -39,7 +39,7 @@ class MemoryRateLimiter:
     _sweep_at: int = attrs.field(default=_SWEEP_FROM, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         with self._lock:
             count = self._counts.get(key)
             comes_back = max(now, count.comes_back) if count is not None else now
@@ -49,7 +49,7 @@ class MemoryRateLimiter:
             self._counts[key] = _Count(comes_back, over=comes_back + rate.window)
             self._sweep(now)
 
-    def forget(self, key: str) -> None:
+    def reset(self, key: str) -> None:
         with self._lock:
             self._counts.pop(key, None)
 

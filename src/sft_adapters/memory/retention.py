@@ -15,7 +15,7 @@ from sft_core.sharing.model import ShareLink
 
 
 @attrs.frozen
-class MemoryLinksOver:
+class MemoryExpiredLinkTokens:
     """
     Implements `sft_core.ports.ExpiringStore` for the tokens of expired and revoked share links.
 
@@ -24,11 +24,11 @@ class MemoryLinksOver:
 
     database: MemoryDatabase
 
-    def over(self, *, before: datetime) -> int:
+    def count_expired(self, *, before: datetime) -> int:
         with self.database(read_only=True) as unit:
             return len(self.found(unit.links.read(), before))
 
-    def prune(self, *, before: datetime, limit: int) -> int:
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
         with self.database() as unit:
             tables = unit.links.write()
             found = self.found(tables, before)[:limit]
@@ -41,7 +41,9 @@ class MemoryLinksOver:
         """
         Return the links whose token can be deleted.
         """
-        repeated = {answer.token_digest for answer in tables.answers.values() if answer.expires_at >= before}
+        repeated = {
+            answer.token_digest for answer in tables.idempotency_records.values() if answer.expires_at >= before
+        }
         return [
             link
             for link in tables.links.values()

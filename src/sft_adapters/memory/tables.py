@@ -12,11 +12,11 @@ from datetime import datetime
 import attrs
 
 from sft_core.errors import AlreadyRegistered, Conflict, KeyRetired, UploadAborted
-from sft_core.sharing.idempotency import KeptAnswer
+from sft_core.sharing.idempotency import IdempotencyRecord
 from sft_core.sharing.model import ShareLink
 from sft_core.users.model import User
 from sft_core.values import ByteRange, EmailAddress, FileId, LinkId, Page, UserId, WrappedSecret
-from sft_core.vault.model import CONDEMNED, File, FileState, Part, ResumableUpload
+from sft_core.vault.model import DELETION_STATES, File, FileState, Part, ResumableUpload
 
 
 @attrs.define
@@ -30,11 +30,11 @@ class Tables:
     parts: dict[FileId, tuple[Part, ...]] = attrs.field(factory=dict)
     uploads: dict[FileId, ResumableUpload] = attrs.field(factory=dict)
     links: dict[LinkId, ShareLink] = attrs.field(factory=dict)
-    answers: dict[bytes, KeptAnswer] = attrs.field(factory=dict)
+    idempotency_records: dict[bytes, IdempotencyRecord] = attrs.field(factory=dict)
     holds: dict[FileId, int] = attrs.field(factory=dict)
     usages: dict[UserId, int] = attrs.field(factory=dict)
     retired_keys: set[str] = attrs.field(factory=set)
-    mark: str | None = None
+    store_id: str | None = None
 
     def copy(self) -> Tables:
         """
@@ -46,21 +46,21 @@ class Tables:
             parts=dict(self.parts),
             uploads=dict(self.uploads),
             links=dict(self.links),
-            answers=dict(self.answers),
+            idempotency_records=dict(self.idempotency_records),
             holds=dict(self.holds),
             usages=dict(self.usages),
             retired_keys=set(self.retired_keys),
-            mark=self.mark,
+            store_id=self.store_id,
         )
 
-    def give_back(self, file: File) -> None:
+    def release_quota(self, file: File) -> None:
         """
         Release a file's quota reservation; its owner's use does not fall below 0.
         """
         left = self.usages.get(file.owner, 0) - self.holds.pop(file.id, 0)
         self.usages[file.owner] = max(left, 0)
 
-    def admit(self, wrapped: WrappedSecret | None) -> None:
+    def require_usable_key(self, wrapped: WrappedSecret | None) -> None:
         """
         Raise `KeyRetired` if a secret to be stored was wrapped under a retired key.
         """
@@ -104,7 +104,7 @@ class Users(Repository):
         if stored is None or stored.revision != user.revision:
             raise Conflict
         if user.totp is not None and (stored.totp is None or stored.totp.seed != user.totp.seed):
-            self.write().admit(user.totp.seed)
+            self.write().require_usable_key(user.totp.seed)
         saved = attrs.evolve(user, revision=user.revision + 1)
         users[user.id] = saved
         return saved
@@ -133,7 +133,7 @@ class Files(Repository):
 
     def add(self, file: File) -> None:
         tables = self.write()
-        tables.admit(file.key)
+        tables.require_usable_key(file.key)
         if file.id in tables.files:
             raise Conflict
         tables.files[file.id] = file
@@ -159,12 +159,12 @@ class Files(Repository):
     def remove(self, file_id: FileId) -> None:
         tables = self.write()
         file = tables.files.get(file_id)
-        if file is None or file.state not in CONDEMNED:
+        if file is None or file.state not in DELETION_STATES:
             return
         del tables.files[file_id]
         tables.parts.pop(file_id, None)
         tables.uploads.pop(file_id, None)
-        tables.give_back(file)
+        tables.release_quota(file)
         tables.links = {link.id: link for link in tables.links.values() if link.file_id != file_id}
 
 
@@ -190,7 +190,7 @@ class Manifests(Repository):
     def tail(self, file_id: FileId, *, limit: int) -> Sequence[Part]:
         return self.read().parts.get(file_id, ())[-limit:]
 
-    def cut(self, file_id: FileId, number: int) -> None:
+    def truncate(self, file_id: FileId, number: int) -> None:
         stored = self.write().parts
         stored[file_id] = tuple(part for part in stored.get(file_id, ()) if part.number < number)
 
@@ -213,19 +213,19 @@ class ResumableUploads(Repository):
     def get(self, file_id: FileId) -> ResumableUpload | None:
         return self.read().uploads.get(file_id)
 
-    def take_over(self, file_id: FileId) -> int | None:
+    def acquire(self, file_id: FileId) -> int | None:
         uploads = self.write().uploads
         upload = uploads.get(file_id)
         if upload is None:
             return None
-        uploads[file_id] = attrs.evolve(upload, writer=upload.writer + 1)
-        return upload.writer + 1
+        uploads[file_id] = attrs.evolve(upload, fencing_token=upload.fencing_token + 1)
+        return upload.fencing_token + 1
 
-    def is_writer(self, file_id: FileId, writer: int) -> bool:
+    def is_current(self, file_id: FileId, fencing_token: int) -> bool:
         upload = self.write().uploads.get(file_id)
-        return upload is not None and upload.writer == writer
+        return upload is not None and upload.fencing_token == fencing_token
 
-    def fix_length(self, file_id: FileId, length: int) -> bool:
+    def set_length(self, file_id: FileId, length: int) -> bool:
         uploads = self.write().uploads
         upload = uploads.get(file_id)
         if upload is None or upload.length is not None:
@@ -239,10 +239,10 @@ class Quotas(Repository):
     Implements `sft_core.vault.ports.Quotas`.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         tables = self.write()
         file = tables.files.get(file_id)
-        if file is None or file.state in CONDEMNED:
+        if file is None or file.state in DELETION_STATES:
             raise UploadAborted
         more = size - tables.holds.get(file_id, 0)
         used = tables.usages.get(file.owner, 0) + more
@@ -254,8 +254,8 @@ class Quotas(Repository):
     def release(self, file_id: FileId) -> None:
         tables = self.write()
         file = tables.files.get(file_id)
-        if file is not None and file.state in CONDEMNED:
-            tables.give_back(file)
+        if file is not None and file.state in DELETION_STATES:
+            tables.release_quota(file)
 
     def used(self, owner: UserId) -> int:
         return self.read().usages.get(owner, 0)
@@ -268,7 +268,7 @@ class Links(Repository):
 
     def add(self, link: ShareLink) -> None:
         tables = self.write()
-        tables.admit(link.token)
+        tables.require_usable_key(link.token)
         tables.links[link.id] = link
 
     def find(self, token_digest: bytes) -> ShareLink | None:
@@ -279,7 +279,7 @@ class Links(Repository):
         links = (link for link in self.read().links.values() if link.file_id in wanted)
         return sorted(links, key=lambda link: (link.created_at, link.id), reverse=True)
 
-    def claim(self, link_id: LinkId, *, now: datetime) -> bool:
+    def consume_download(self, link_id: LinkId, *, now: datetime) -> bool:
         links = self.write().links
         link = links.get(link_id)
         if link is None or not link.is_live(now):
@@ -298,18 +298,18 @@ class Links(Repository):
         return True
 
 
-class KeptAnswers(Repository):
+class IdempotencyRecords(Repository):
     """
-    Implements `sft_core.sharing.ports.KeptAnswers`.
+    Implements `sft_core.sharing.ports.IdempotencyRecords`.
     """
 
-    def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
-        answers = self.write().answers
-        if self.find(answer.key_digest, now=now) is not None:
+    def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
+        answers = self.write().idempotency_records
+        if self.find(record.key_digest, now=now) is not None:
             return False
-        answers[answer.key_digest] = answer
+        answers[record.key_digest] = record
         return True
 
-    def find(self, key_digest: bytes, *, now: datetime) -> KeptAnswer | None:
-        answer = self.read().answers.get(key_digest)
-        return answer if answer is not None and now < answer.expires_at else None
+    def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:
+        record = self.read().idempotency_records.get(key_digest)
+        return record if record is not None and now < record.expires_at else None

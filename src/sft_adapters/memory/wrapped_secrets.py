@@ -39,7 +39,7 @@ class MemoryWrappedSecrets:
         with self.database() as unit:
             tables = unit.files.write()
             for one in rewrappings:
-                tables.admit(one.anew)
+                tables.require_usable_key(one.new)
             replaced = sum(self.put(tables, one) for one in rewrappings)
             unit.commit()
         return replaced
@@ -59,7 +59,7 @@ class MemoryWrappedSecrets:
 
         Return whether it was replaced.
         """
-        read, anew = rewrapping.read, rewrapping.anew
+        read, anew = rewrapping.stored, rewrapping.new
         if _stored(tables, read) != read:
             return False
         match read.kind:

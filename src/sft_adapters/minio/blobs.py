@@ -23,7 +23,7 @@ from sft_adapters.minio.errors import Malformed, Refused
 from sft_adapters.minio.http_pool import release
 from sft_adapters.minio.put_body import Content
 from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch, BlobStoreUnavailable, InvalidValue
-from sft_core.maintenance.store_identity import MARK_BYTES, MARK_NAME, content_of, mark_in
+from sft_core.maintenance.store_identity import STORE_ID_BYTES, STORE_ID_NAME, decode_store_id, encode_store_id
 from sft_core.vault.ports import BlobInfo, Buffer
 
 _KEY: Final = re.compile(r"[0-9a-f-]{1,64}/[0-9a-f-]{1,64}")
@@ -137,11 +137,11 @@ class MinioBlobs:
             if info and info.key.startswith(prefix):
                 yield info
 
-    def mark(self) -> str | None:
-        content = bytearray(MARK_BYTES)
-        with self.client.call(MARK_NAME):
+    def store_id(self) -> str | None:
+        content = bytearray(STORE_ID_BYTES)
+        with self.client.call(STORE_ID_NAME):
             try:
-                self._read(MARK_NAME, 0, memoryview(content), MARK_BYTES)
+                self._read(STORE_ID_NAME, 0, memoryview(content), STORE_ID_BYTES)
             except BlobSizeMismatch:
                 return ""
             except Refused as refused:
@@ -150,14 +150,14 @@ class MinioBlobs:
                 if refused.status == 416:
                     return ""
                 raise
-        return mark_in(content)
+        return decode_store_id(content)
 
-    def set_mark(self, mark: str) -> str:
-        found = self.mark()
+    def set_store_id(self, store_id: str) -> str:
+        found = self.store_id()
         if found is None:
-            with self.client.call(MARK_NAME), suppress(BlobExists):
-                self._send(MARK_NAME, Content([content_of(mark)], MARK_BYTES))
-            found = self.mark()
+            with self.client.call(STORE_ID_NAME), suppress(BlobExists):
+                self._send(STORE_ID_NAME, Content([encode_store_id(store_id)], STORE_ID_BYTES))
+            found = self.store_id()
         return found or ""
 
     def _call(self, key: str) -> AbstractContextManager[None]:

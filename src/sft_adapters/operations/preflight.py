@@ -16,8 +16,8 @@ from sft_adapters.bootstrap.storage import check_needed_keys, check_schema
 from sft_adapters.keyring.loading import KeySet, key_file_paths
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import described
-from sft_core.errors import BlobStoreUnavailable, ConfigurationError, SftError, StoreOfAnother
-from sft_core.maintenance.store_identity import require_own
+from sft_core.errors import BlobStoreUnavailable, ConfigurationError, SftError, StoreMismatch
+from sft_core.maintenance.store_identity import require_same_store
 
 
 @attrs.frozen
@@ -105,10 +105,10 @@ def _whose_it_is(store: Check, opened: Unchecked) -> Check:
     """
     The store, which is not well if it is another database's: all but the parts of no file can be examined.
     """
-    examine = opened.application.examine
+    check_integrity = opened.application.check_integrity
     try:
-        require_own(examine.begin, examine.examine_file.blobs)
-    except StoreOfAnother as another:
+        require_same_store(check_integrity.begin, check_integrity.check_file.blobs)
+    except StoreMismatch as another:
         return attrs.evolve(store, is_well=False, detail=f"{store.detail}: {another.detail}")
     except SftError as error:
         return failed("store", error)
@@ -123,5 +123,5 @@ def _where_the_blobs_are(settings: Settings, opened: Unchecked) -> str:
         except OSError as error:
             raise BlobStoreUnavailable(f"{folder}, the folder of blobs: {error.strerror}") from None
     # One look is enough: it is found, it lets us in, and it answers as a store does.
-    next(iter(opened.application.examine.examine_file.blobs.list()), None)
+    next(iter(opened.application.check_integrity.check_file.blobs.list()), None)
     return f"bucket {settings.s3.bucket} at {settings.s3.endpoint}" if is_s3 else str(folder)

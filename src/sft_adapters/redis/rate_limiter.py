@@ -55,18 +55,18 @@ class RedisRateLimiter:
     client: Client
     fallback: RateLimiter
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         times = (now - _EPOCH, rate.interval, rate.tolerance, rate.window)
         answer = self.client.ask(_ADMIT, self._key(key), *(time // _MICROSECOND for time in times))
         if answer == b"admitted":
             return
         if isinstance(answer, int) and 0 <= answer <= _LAST_EXACT:
             raise TooManyAttempts(rate.retry_after(_EPOCH + timedelta(microseconds=answer), now))
-        self.fallback.admit(key, rate, now=now)
+        self.fallback.acquire(key, rate, now=now)
 
-    def forget(self, key: str) -> None:
+    def reset(self, key: str) -> None:
         self.client.drop(self._key(key))
-        self.fallback.forget(key)
+        self.fallback.reset(key)
 
     def _key(self, key: str) -> str:
         return self.client.key("r", key)

@@ -136,7 +136,7 @@ class RedisSessions:
         self.durable.open(session)
 
     def get(self, session_id: SessionId) -> Session | None:
-        key, lease = self._key(session_id), b"L" + self.entropy.draw(16)
+        key, lease = self._key(session_id), b"L" + self.entropy.random_bytes(16)
         there = self.client.ask(LOOK, key, lease, _milliseconds(self.lease_seconds))
         if isinstance(there, bytes):
             session = decoded(there, session_id)

@@ -14,13 +14,13 @@ from sqlalchemy import Connection, Engine, RootTransaction
 
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.files import SqlFiles
-from sft_adapters.sql.idempotency import SqlKeptAnswers
-from sft_adapters.sql.integrity import SqlRecords
+from sft_adapters.sql.idempotency import SqlIdempotencyRecords
+from sft_adapters.sql.integrity import SqlIntegrityRows
 from sft_adapters.sql.links import SqlLinks
-from sft_adapters.sql.maintenance import SqlInventory, SqlLedger, SqlLeftovers
+from sft_adapters.sql.maintenance import SqlInventory, SqlQuotaAudit, SqlReclaimableFiles
 from sft_adapters.sql.manifests import SqlManifests
 from sft_adapters.sql.quotas import SqlQuotas
-from sft_adapters.sql.store_identity import SqlMark
+from sft_adapters.sql.store_identity import SqlStoreIdentity
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.sql.uploads import SqlResumableUploads
 from sft_adapters.sql.users import SqlUsers
@@ -41,12 +41,12 @@ class SqlUnit:
         self.uploads = SqlResumableUploads(connection)
         self.quotas = SqlQuotas(connection)
         self.links = SqlLinks(connection)
-        self.answers = SqlKeptAnswers(connection)
-        self.leftovers = SqlLeftovers(connection)
-        self.marked = SqlMark(connection)
+        self.idempotency_records = SqlIdempotencyRecords(connection)
+        self.reclaimable = SqlReclaimableFiles(connection)
+        self.store_identity = SqlStoreIdentity(connection)
         self.inventory = SqlInventory(connection)
-        self.ledger = SqlLedger(connection)
-        self.records = SqlRecords(connection)
+        self.quota_audit = SqlQuotaAudit(connection)
+        self.integrity_rows = SqlIntegrityRows(connection)
 
     def commit(self) -> None:
         if self._read_only or not self._begun.is_active:

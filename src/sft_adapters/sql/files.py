@@ -17,7 +17,7 @@ from sft_adapters.sql.errors import decoded, translated
 from sft_adapters.sql.quotas import give_back
 from sft_adapters.sql.tables import Moment, files
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
-from sft_core.vault.model import CONDEMNED, Encryption, File, FileState, ShareTerms
+from sft_core.vault.model import DELETION_STATES, Encryption, File, FileState, ShareTerms
 
 # Building a statement costs more than executing it, so statements of every request are built once.
 _ADD: Final = insert(files)
@@ -118,7 +118,7 @@ class SqlFiles:
     def remove(self, file_id: FileId) -> None:
         # Parts and links are deleted by cascade. The owner's sum is updated after the file's row, which is
         # the lock order of `SqlQuotas`, so no deadlock is possible.
-        over = (files.c.id == file_id.bytes) & files.c.state.in_([state.value for state in CONDEMNED])
+        over = (files.c.id == file_id.bytes) & files.c.state.in_([state.value for state in DELETION_STATES])
         with translated():
             gone = self.connection.execute(delete(files).where(over).returning(files.c.owner_id, files.c.held)).first()
             if gone is not None and gone.held:

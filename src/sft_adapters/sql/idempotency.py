@@ -14,28 +14,28 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import kept_answers
-from sft_core.sharing.idempotency import KeptAnswer
+from sft_core.sharing.idempotency import IdempotencyRecord
 from sft_core.values import FileId, UserId
 
 
 @attrs.frozen
-class SqlKeptAnswers:
+class SqlIdempotencyRecords:
     """
     Implements `sft_core.sharing.ports.IdempotencyRecords`.
     """
 
     connection: Connection
 
-    def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
+    def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
         # A second caller waits for the first one's transaction, and then either finds its row or inserts its
         # own. An expired row is replaced in the same statement.
         row = {
-            "key_digest": answer.key_digest,
-            "owner_id": answer.owner.bytes,
-            "fingerprint": answer.fingerprint,
-            "file_id": answer.file_id.bytes,
-            "token_digest": answer.token_digest,
-            "expires_at": answer.expires_at,
+            "key_digest": record.key_digest,
+            "owner_id": record.owner.bytes,
+            "fingerprint": record.fingerprint,
+            "file_id": record.file_id.bytes,
+            "token_digest": record.token_digest,
+            "expires_at": record.expires_at,
         }
         dialect: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
         change = dialect.insert(kept_answers).values(row)
@@ -45,13 +45,13 @@ class SqlKeptAnswers:
         with translated():
             return self.connection.execute(change).first() is not None
 
-    def find(self, key_digest: bytes, *, now: datetime) -> KeptAnswer | None:
+    def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:
         live = (kept_answers.c.key_digest == key_digest) & (kept_answers.c.expires_at > now)
         with translated():
             row = self.connection.execute(select(kept_answers).where(live)).one_or_none()
         if row is None:
             return None
-        return KeptAnswer(
+        return IdempotencyRecord(
             key_digest=row.key_digest,
             owner=UserId(UUID(bytes=row.owner_id)),
             fingerprint=row.fingerprint,

@@ -13,7 +13,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, nu
 
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import files, links, uploads, usages, users
-from sft_core.maintenance.ports import Record, RecordKind
+from sft_core.maintenance.ports import IntegrityRow, RowKind
 from sft_core.values import WrappedSecret
 
 _NAMED: Final[Mapping[str, Table]] = {"file": files, "account": users}
@@ -32,34 +32,34 @@ class _Place:
 
 
 _PLACES: Final = {
-    RecordKind.FILE: _Place(files.c.id, {"account": files.c.owner_id}),
-    RecordKind.LINK: _Place(
+    RowKind.FILE: _Place(files.c.id, {"account": files.c.owner_id}),
+    RowKind.LINK: _Place(
         links.c.id,
         {"file": links.c.file_id, "account": links.c.owner_id},
         links.c.token_key_id,
         links.c.wrapped_token,
     ),
-    RecordKind.UPLOAD: _Place(uploads.c.file_id, {"file": uploads.c.file_id}),
-    RecordKind.USAGE: _Place(usages.c.owner_id, {"account": usages.c.owner_id}),
-    RecordKind.USER: _Place(users.c.id, {}, users.c.totp_key_id, users.c.totp_seed),
+    RowKind.UPLOAD: _Place(uploads.c.file_id, {"file": uploads.c.file_id}),
+    RowKind.USAGE: _Place(usages.c.owner_id, {"account": usages.c.owner_id}),
+    RowKind.USER: _Place(users.c.id, {}, users.c.totp_key_id, users.c.totp_seed),
 }
 
 
 @attrs.frozen
-class SqlRecords:
+class SqlIntegrityRows:
     """
     Implements `sft_core.maintenance.ports.IntegrityRows`.
     """
 
     connection: Connection
 
-    def page(self, kind: RecordKind, *, after: UUID | None, limit: int) -> Sequence[Record]:
+    def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
         return self._records(kind, _PLACES[kind].id > after.bytes if after is not None else true(), limit)
 
-    def get(self, kind: RecordKind, record_id: UUID) -> Record | None:
-        return next(iter(self._records(kind, _PLACES[kind].id == record_id.bytes, 1)), None)
+    def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None:
+        return next(iter(self._records(kind, _PLACES[kind].id == row_id.bytes, 1)), None)
 
-    def _records(self, kind: RecordKind, chosen: ColumnElement[bool], limit: int) -> list[Record]:
+    def _records(self, kind: RowKind, chosen: ColumnElement[bool], limit: int) -> list[IntegrityRow]:
         with translated():
             rows = self.connection.execute(_query(_PLACES[kind], chosen, limit)).all()
         return [_record(kind, row) for row in rows]
@@ -81,10 +81,10 @@ def _query(place: _Place, chosen: ColumnElement[bool], limit: int) -> Select[Any
     return query
 
 
-def _record(kind: RecordKind, row: Row[Any]) -> Record:
-    return Record(
+def _record(kind: RowKind, row: Row[Any]) -> IntegrityRow:
+    return IntegrityRow(
         kind=kind,
         id=UUID(bytes=row.id),
-        lacks=frozenset(name for name in _PLACES[kind].names if getattr(row, f"lacks_{name}")),
+        missing=frozenset(name for name in _PLACES[kind].names if getattr(row, f"lacks_{name}")),
         secret=WrappedSecret(row.key_id, row.wrapped) if row.wrapped is not None else None,
     )

@@ -31,14 +31,14 @@ class SqlLeases:
 
     engine: Engine
 
-    def take(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
+    def acquire(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
         asked = {"name": name, "holder": holder, "now": now, "until": until}
         with transaction(self.engine) as (connection, begun):
             taken = connection.execute(_TAKE, asked).first() is not None
             begun.commit()
         return taken
 
-    def let_go(self, name: str, *, holder: str) -> None:
+    def release(self, name: str, *, holder: str) -> None:
         own = (leases.c.name == name) & (leases.c.holder == holder)
         with transaction(self.engine) as (connection, begun):
             connection.execute(delete(leases).where(own))

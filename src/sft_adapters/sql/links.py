@@ -83,7 +83,7 @@ class SqlLinks:
         with translated():
             return [_from_row(row) for row in self.connection.execute(_OF_FILES, {"files": wanted})]
 
-    def claim(self, link_id: LinkId, *, now: datetime) -> bool:
+    def consume_download(self, link_id: LinkId, *, now: datetime) -> bool:
         left = or_(links.c.max_downloads.is_(None), links.c.downloads < links.c.max_downloads)
         may = (links.c.id == link_id.bytes) & links.c.revoked_at.is_(None) & (links.c.expires_at > now) & left
         spend = update(links).where(may).values(downloads=links.c.downloads + 1)

@@ -16,11 +16,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sft_adapters.sql.errors import translated
 from sft_adapters.sql.manifests import COLUMNS
 from sft_adapters.sql.tables import UNFINISHED, files, links, parts, uploads, usages, users
-from sft_core.maintenance.ports import Drift, IdleSince
+from sft_core.maintenance.ports import IdleCutoffs, QuotaDrift
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import CONDEMNED, FileState, Part
+from sft_core.vault.model import DELETION_STATES, FileState, Part
 
-_CONDEMNED: Final = files.c.state.in_([state.value for state in CONDEMNED])
+_CONDEMNED: Final = files.c.state.in_([state.value for state in DELETION_STATES])
 _IS_SEALED: Final = files.c.state == FileState.SEALED.value
 _DUE: Final = case((_IS_SEALED, files.c.size), else_=files.c.held)
 
@@ -33,17 +33,17 @@ def _page(connection: Connection, chosen: ColumnElement[bool], after: FileId | N
 
 
 @attrs.frozen
-class SqlLeftovers:
+class SqlReclaimableFiles:
     """
     Implements `sft_core.maintenance.ports.ReclaimableFiles`.
     """
 
     connection: Connection
 
-    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
+    def in_deletion(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         return _page(self.connection, and_(UNFINISHED, _CONDEMNED), after, limit)
 
-    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[FileId]:
+    def idle(self, *, since: IdleCutoffs, after: FileId | None, limit: int) -> Sequence[FileId]:
         return _page(self.connection, and_(UNFINISHED, _is_idle(since)), after, limit)
 
     def expired(self, *, by: datetime, after: FileId | None, limit: int) -> Sequence[FileId]:
@@ -52,7 +52,7 @@ class SqlLeftovers:
     def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
         return self._condemn(file_id, _is_expired(by), FileState.DELETING, now)
 
-    def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
+    def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
         return self._condemn(file_id, _is_idle(since), FileState.ABORTING, now)
 
     def _condemn(self, file_id: FileId, condition: ColumnElement[bool], state: FileState, now: datetime) -> bool:
@@ -61,18 +61,18 @@ class SqlLeftovers:
             condemned = update(files).where(files.c.id == file_id.bytes, condition).values(change)
             return self.connection.execute(condemned).rowcount == 1
 
-    def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
+    def referenced_keys(self, blob_keys: Iterable[str]) -> frozenset[str]:
         query = select(parts.c.blob_key).where(parts.c.blob_key.in_(list(blob_keys)))
         with translated():
             return frozenset(self.connection.execute(query).scalars())
 
-    def places_of(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
+    def parts_by_header(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
         query = select(parts.c.header, parts.c.file_id, parts.c.number).where(parts.c.header.in_(headers))
         with translated():
             rows = self.connection.execute(query).all() if headers else ()
         return {row.header: (FileId(UUID(bytes=row.file_id)), row.number) for row in rows}
 
-    def first_account(self) -> datetime | None:
+    def oldest_account_created_at(self) -> datetime | None:
         with translated():
             first: datetime | None = self.connection.execute(select(func.min(users.c.created_at))).scalar_one()
         return first
@@ -82,9 +82,9 @@ def _is_expired(by: datetime) -> ColumnElement[bool]:
     return and_(_IS_SEALED, files.c.expires_at <= by)
 
 
-def _is_idle(since: IdleSince) -> ColumnElement[bool]:
+def _is_idle(since: IdleCutoffs) -> ColumnElement[bool]:
     is_resumable = select(uploads.c.file_id).where(uploads.c.file_id == files.c.id).exists()
-    rests = or_(and_(is_resumable, _rests(since.resumable)), and_(~is_resumable, _rests(since.single)))
+    rests = or_(and_(is_resumable, _rests(since.resumable)), and_(~is_resumable, _rests(since.non_resumable)))
     return and_(files.c.state == FileState.RECEIVING.value, rests)
 
 
@@ -110,7 +110,7 @@ class SqlInventory:
         with translated():
             return [Part(**row) for row in self.connection.execute(query).mappings()]
 
-    def stray_parts(self, *, after: str, limit: int) -> Sequence[str]:
+    def dangling_part_keys(self, *, after: str, limit: int) -> Sequence[str]:
         own = select(files.c.id).where(files.c.id == parts.c.file_id).exists()
         # Blob keys are ASCII. The database's collation does not matter, if it is the same in each call.
         stray = select(parts.c.blob_key).where(parts.c.blob_key > after, ~own).order_by(parts.c.blob_key).limit(limit)
@@ -127,14 +127,14 @@ class SqlInventory:
 
 
 @attrs.frozen
-class SqlLedger:
+class SqlQuotaAudit:
     """
     Implements `sft_core.maintenance.ports.QuotaAudit`.
     """
 
     connection: Connection
 
-    def drifts(self) -> Sequence[Drift]:
+    def drifts(self) -> Sequence[QuotaDrift]:
         sums = (
             select(
                 files.c.owner_id,
@@ -155,7 +155,9 @@ class SqlLedger:
         )
         with translated():
             rows = self.connection.execute(query).all()
-        return [Drift(owner=UserId(UUID(bytes=row.id)), counted=int(row.counted), due=int(row.due)) for row in rows]
+        return [
+            QuotaDrift(owner=UserId(UUID(bytes=row.id)), recorded=int(row.counted), actual=int(row.due)) for row in rows
+        ]
 
     def recount(self, owner: UserId) -> None:
         own = files.c.owner_id == owner.bytes

@@ -64,7 +64,7 @@ class SqlManifests:
         with translated():
             return [Part(**row) for row in self.connection.execute(_LAST_FIRST, asked).mappings()][::-1]
 
-    def cut(self, file_id: FileId, number: int) -> None:
+    def truncate(self, file_id: FileId, number: int) -> None:
         with translated():
             self.connection.execute(delete(parts).where(parts.c.file_id == file_id.bytes, parts.c.number >= number))
 

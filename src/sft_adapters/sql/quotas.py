@@ -15,7 +15,7 @@ from sft_adapters.sql.errors import translated
 from sft_adapters.sql.tables import files, usages
 from sft_core.errors import UploadAborted
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import CONDEMNED, FileState
+from sft_core.vault.model import DELETION_STATES, FileState
 
 # One statement decides, in the SQL of both databases. A second caller waits for the row's lock and
 # then finds the first one's sum. `_grow` checks the limit for an owner without a row.
@@ -54,10 +54,10 @@ class SqlQuotas:
 
     connection: Connection
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         with translated():
             file = self._locked(file_id)
-            if file is None or FileState(file.state) in CONDEMNED:
+            if file is None or FileState(file.state) in DELETION_STATES:
                 raise UploadAborted
             more = size - file.held
             if more > 0 and not self._grow(file.owner_id, more, _NO_LIMIT if limit is None else limit):
@@ -71,7 +71,7 @@ class SqlQuotas:
     def release(self, file_id: FileId) -> None:
         with translated():
             file = self._locked(file_id)
-            if file is not None and file.held and FileState(file.state) in CONDEMNED:
+            if file is not None and file.held and FileState(file.state) in DELETION_STATES:
                 give_back(self.connection, file.owner_id, file.held)
                 self.connection.execute(_HELD, {"file": file_id.bytes, "held": 0})
 

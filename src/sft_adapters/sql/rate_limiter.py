@@ -43,7 +43,7 @@ class SqlRateLimiter:
 
     engine: Engine
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         attempt = {
             "key": key,
             "first": now + rate.interval,
@@ -58,7 +58,7 @@ class SqlRateLimiter:
             comes_back = connection.execute(select(throttles.c.comes_back).where(throttles.c.key == key)).scalar_one()
         raise TooManyAttempts(rate.retry_after(comes_back, now))
 
-    def forget(self, key: str) -> None:
+    def reset(self, key: str) -> None:
         with transaction(self.engine) as (connection, begun):
             connection.execute(delete(throttles).where(throttles.c.key == key))
             begun.commit()

@@ -15,7 +15,7 @@ from sft_adapters.sql.transactions import transaction
 
 
 @attrs.frozen
-class SqlExpiring:
+class ExpiringRows:
     """
     Implements `sft_core.ports.ExpiringStore` for the rows of a table, by the expiry in the column `end`.
 
@@ -26,12 +26,12 @@ class SqlExpiring:
     table: Table
     end: Column[Any]
 
-    def over(self, *, before: datetime) -> int:
+    def count_expired(self, *, before: datetime) -> int:
         query = select(func.count()).select_from(self.table).where(self.end < before)
         with transaction(self.engine, read_only=True) as (connection, _):
             return int(connection.execute(query).scalar_one())
 
-    def prune(self, *, before: datetime, limit: int) -> int:
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
         (key,) = self.table.primary_key
         some = select(key).where(self.end < before).limit(limit)
         # The condition again: a row that was selected may have been renewed in the meantime.
@@ -42,31 +42,31 @@ class SqlExpiring:
         return dropped
 
 
-def sessions_over(engine: Engine) -> SqlExpiring:
+def expired_sessions(engine: Engine) -> ExpiringRows:
     """
     Return the store of expired sessions; their refresh tokens have expired with them.
     """
-    return SqlExpiring(engine, sessions, sessions.c.expires_at)
+    return ExpiringRows(engine, sessions, sessions.c.expires_at)
 
 
-def throttles_over(engine: Engine) -> SqlExpiring:
+def expired_throttles(engine: Engine) -> ExpiringRows:
     """
     Return the store of rate-limiter keys whose attempts are all restored.
 
     A deleted key behaves like one of these.
     """
-    return SqlExpiring(engine, throttles, throttles.c.comes_back)
+    return ExpiringRows(engine, throttles, throttles.c.comes_back)
 
 
-def answers_over(engine: Engine) -> SqlExpiring:
+def expired_idempotency_records(engine: Engine) -> ExpiringRows:
     """
     Return the store of expired idempotency records.
     """
-    return SqlExpiring(engine, kept_answers, kept_answers.c.expires_at)
+    return ExpiringRows(engine, kept_answers, kept_answers.c.expires_at)
 
 
 @attrs.frozen
-class SqlLinksOver:
+class ExpiredLinkTokens:
     """
     Implements `sft_core.ports.ExpiringStore` for the tokens of expired and revoked share links.
 
@@ -77,12 +77,12 @@ class SqlLinksOver:
 
     engine: Engine
 
-    def over(self, *, before: datetime) -> int:
+    def count_expired(self, *, before: datetime) -> int:
         query = _unrepeated(select(func.count()), before).where(_is_over(before))
         with transaction(self.engine, read_only=True) as (connection, _):
             return int(connection.execute(query).scalar_one())
 
-    def prune(self, *, before: datetime, limit: int) -> int:
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
         forgotten = 0
         while forgotten < limit:
             some = _unrepeated(select(links.c.id), before).where(_is_over(before)).limit(limit - forgotten)

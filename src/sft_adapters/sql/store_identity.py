@@ -15,24 +15,24 @@ from sft_adapters.sql.tables import marks
 
 
 @attrs.frozen
-class SqlMark:
+class SqlStoreIdentity:
     """
     Implements `sft_core.vault.ports.StoreIdentity` by a table of one row, within one unit of work.
     """
 
     connection: Connection
 
-    def mark(self) -> str | None:
+    def store_id(self) -> str | None:
         with translated():
             return self._found()
 
-    def set_mark(self, mark: str) -> str:
+    def set_store_id(self, store_id: str) -> str:
         dialect: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
         with translated():
             # The insert waits for a concurrent one; the read after it is a separate statement, so it sees that one.
-            self.connection.execute(dialect.insert(marks).values(number=1, mark=mark).on_conflict_do_nothing())
-            return self._found() or mark
+            self.connection.execute(dialect.insert(marks).values(number=1, mark=store_id).on_conflict_do_nothing())
+            return self._found() or store_id
 
     def _found(self) -> str | None:
-        mark: str | None = self.connection.execute(select(marks.c.mark)).scalar_one_or_none()
-        return mark
+        store_id: str | None = self.connection.execute(select(marks.c.mark)).scalar_one_or_none()
+        return store_id

@@ -36,7 +36,7 @@ class SqlResumableUploads:
             "is_public": upload.is_public,
             "metadata": upload.metadata,
             "sources": b"".join(source.bytes for source in upload.sources),
-            "writer": upload.writer,
+            "writer": upload.fencing_token,
         }
         with translated():
             self.connection.execute(insert(uploads).values(row))
@@ -55,24 +55,24 @@ class SqlResumableUploads:
             is_public=row["is_public"],
             metadata=row["metadata"],
             sources=tuple(FileId(UUID(bytes=each)) for each in ids),
-            writer=row["writer"],
+            fencing_token=row["writer"],
         )
 
-    def take_over(self, file_id: FileId) -> int | None:
+    def acquire(self, file_id: FileId) -> int | None:
         # A second caller waits for the row's lock and increments the first one's token.
         own = uploads.c.file_id == file_id.bytes
         change = update(uploads).where(own).values(writer=uploads.c.writer + 1).returning(uploads.c.writer)
         with translated():
-            writer = self.connection.execute(change).scalar_one_or_none()
-        return None if writer is None else int(writer)
+            fencing_token = self.connection.execute(change).scalar_one_or_none()
+        return None if fencing_token is None else int(fencing_token)
 
-    def is_writer(self, file_id: FileId, writer: int) -> bool:
+    def is_current(self, file_id: FileId, fencing_token: int) -> bool:
         # The update changes nothing, but locks the row: the next takeover waits until the unit ends.
-        asked = {"file": file_id.bytes, "own": writer, "writer": writer}
+        asked = {"file": file_id.bytes, "own": fencing_token, "writer": fencing_token}
         with translated():
             return self.connection.execute(_IS_WRITER, asked).rowcount == 1
 
-    def fix_length(self, file_id: FileId, length: int) -> bool:
+    def set_length(self, file_id: FileId, length: int) -> bool:
         unknown = (uploads.c.file_id == file_id.bytes) & uploads.c.length.is_(None)
         with translated():
             return self.connection.execute(update(uploads).where(unknown).values(length=length)).rowcount == 1

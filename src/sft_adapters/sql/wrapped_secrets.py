@@ -78,10 +78,10 @@ class SqlWrappedSecrets:
 
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:
         with transaction(self.engine) as (connection, begun):
-            for one in {one.anew.key_id: one.anew for one in rewrappings}.values():
+            for one in {one.new.key_id: one.new for one in rewrappings}.values():
                 retired_keys.admit(connection, one)
             free = _unlocked(connection, rewrappings)
-            replaced = sum(_replace(connection, one) for one in rewrappings if (one.read.kind, one.read.id) in free)
+            replaced = sum(_replace(connection, one) for one in rewrappings if (one.stored.kind, one.stored.id) in free)
             begun.commit()
         return replaced
 
@@ -117,7 +117,7 @@ def _unlocked(connection: Connection, rewrappings: Sequence[Rewrapping]) -> set[
     """
     free = set()
     for kind, place in PLACES.items():
-        wanted = [one.read.id.bytes for one in rewrappings if one.read.kind is kind]
+        wanted = [one.stored.id.bytes for one in rewrappings if one.stored.kind is kind]
         if wanted:
             query = select(place.table.c.id).where(place.table.c.id.in_(wanted))
             # No stronger than the update's own lock: a new link may refer to the row in the meantime.
@@ -127,7 +127,7 @@ def _unlocked(connection: Connection, rewrappings: Sequence[Rewrapping]) -> set[
 
 
 def _replace(connection: Connection, rewrapping: Rewrapping) -> bool:
-    read, anew = rewrapping.read, rewrapping.anew
+    read, anew = rewrapping.stored, rewrapping.new
     place = PLACES[read.kind]
     change: dict[str, Any] = {place.key_id.name: anew.key_id, place.wrapped.name: anew.ciphertext}
     if read.kind is SecretKind.TOTP_SEED:

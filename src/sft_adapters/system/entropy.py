@@ -15,5 +15,5 @@ class SystemEntropy:
     Implements `sft_core.ports.Entropy` by the kernel's generator, whose state is not copied by a fork.
     """
 
-    def draw(self, size: int) -> bytes:
+    def random_bytes(self, size: int) -> bytes:
         return os.urandom(size)

@@ -18,7 +18,7 @@ _COUNTER_BITS: Final = 12
 
 
 @attrs.define
-class Uuid7Ids:
+class Uuid7Generator:
     """
     Implements `sft_core.ports.IdGenerator`: 48 bits of milliseconds, a 12-bit counter, 62 random bits.
 
@@ -33,7 +33,7 @@ class Uuid7Ids:
 
     def new(self) -> UUID:
         millis = int(self.clock.now().timestamp() * 1000)
-        random = int.from_bytes(self.entropy.draw(8), "big") >> 2
+        random = int.from_bytes(self.entropy.random_bytes(8), "big") >> 2
         with self._lock:
             # Time and counter as one number: a full counter carries into the milliseconds.
             self._latest = max(millis << _COUNTER_BITS, self._latest + 1)

@@ -6,6 +6,7 @@ The names below are stable (docs/reference/testkit). Each is loaded at its first
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,29 +19,29 @@ if TYPE_CHECKING:
         ClockContract,
         ContentCipherContract,
         EntropyContract,
+        ExpiredLinkTokensContract,
         FileRepositoryContract,
-        IdsContract,
+        IdempotencyRecordsContract,
+        IdentifiedBlobStoreContract,
+        IdGeneratorContract,
+        IntegrityRowsContract,
         InventoryContract,
-        KeptAnswersContract,
         KeyRingContract,
         LeasesContract,
-        LedgerContract,
-        LeftoversContract,
         LinkRepositoryContract,
-        LinksOverContract,
         ManifestsContract,
-        MarkedStoreContract,
-        MarkedUnitContract,
         PartReaderContract,
         PasswordHasherContract,
         QrEncoderContract,
+        QuotaAuditContract,
         QuotaContract,
         RateLimiterContract,
-        RecordsContract,
+        ReclaimableFilesContract,
         ResumableUploadsContract,
         SessionStoreContract,
+        StoreIdentityContract,
         TokenSignerContract,
-        TotpCodesContract,
+        TotpProviderContract,
         UnitOfWorkContract,
         UserRepositoryContract,
         WrappedSecretsContract,
@@ -59,32 +60,32 @@ __all__ = [
     "ContentCipherContract",
     "Driver",
     "EntropyContract",
+    "ExpiredLinkTokensContract",
     "FileRepositoryContract",
     "HttpDriver",
-    "IdsContract",
+    "IdGeneratorContract",
+    "IdempotencyRecordsContract",
+    "IdentifiedBlobStoreContract",
+    "IntegrityRowsContract",
     "InventoryContract",
-    "KeptAnswersContract",
     "KeyRingContract",
     "LeasesContract",
-    "LedgerContract",
-    "LeftoversContract",
     "LibraryDriver",
     "LinkRepositoryContract",
-    "LinksOverContract",
     "ManifestsContract",
-    "MarkedStoreContract",
-    "MarkedUnitContract",
     "PartReaderContract",
     "PasswordHasherContract",
     "QrEncoderContract",
+    "QuotaAuditContract",
     "QuotaContract",
     "RateLimiterContract",
-    "RecordsContract",
+    "ReclaimableFilesContract",
     "Refused",
     "ResumableUploadsContract",
     "SessionStoreContract",
+    "StoreIdentityContract",
     "TokenSignerContract",
-    "TotpCodesContract",
+    "TotpProviderContract",
     "UnitOfWorkContract",
     "UserRepositoryContract",
     "WrappedSecretsContract",
@@ -108,4 +109,9 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 (whatever the name stands for
         for home in (import_module(f"{__name__}.{module}") for module in _HOMES):
             if name in home.__all__:
                 return getattr(home, name)
+    renamed = import_module(f"{__name__}.contracts").RENAMED
+    if name in renamed:
+        message = f"{name} was renamed to {renamed[name]}; the old name is removed in the next release."
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return __getattr__(renamed[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -140,7 +140,7 @@ class ConfigurationError(SftError):
     public = "The service is not configured correctly."
 
 
-class StoreOfAnother(ConfigurationError):
+class StoreMismatch(ConfigurationError):
     """
     The blob store is not verified to belong to this database.
 

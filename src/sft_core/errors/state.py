@@ -158,7 +158,7 @@ class IdempotencyKeyInUse(Conflict):
     retry_after: ClassVar[int] = 1
 
 
-class LengthAnnounced(Conflict):
+class UploadLengthConflict(Conflict):
     """
     The upload's length was announced before with another value.
     """
@@ -167,7 +167,7 @@ class LengthAnnounced(Conflict):
     public = "The length of this upload is already set and cannot be changed."
 
 
-class PartialUnfinished(Conflict):
+class PartialUploadIncomplete(Conflict):
     """
     A final upload names a source that is not a complete partial upload.
     """

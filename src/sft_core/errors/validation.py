@@ -10,7 +10,7 @@ from sft_core.errors.base import SftError
 
 
 @attrs.frozen
-class Fault:
+class FieldError:
     """
     One problem with one input: the input's path and a sentence.
     """
@@ -27,9 +27,9 @@ class InvalidInput(SftError):
     code = "invalid-input"
     public = "The input is not valid."
 
-    def __init__(self, *faults: Fault) -> None:
-        super().__init__("; ".join(f"{fault.path}: {fault.message}" for fault in faults))
-        self.faults = faults
+    def __init__(self, *errors: FieldError) -> None:
+        super().__init__("; ".join(f"{fault.path}: {fault.message}" for fault in errors))
+        self.errors = errors
 
 
 class InvalidValue(InvalidInput):
@@ -40,7 +40,7 @@ class InvalidValue(InvalidInput):
     code = "invalid-value"
 
     def __init__(self, path: str, message: str) -> None:
-        super().__init__(Fault(path, message))
+        super().__init__(FieldError(path, message))
 
 
 class InvalidFileName(InvalidValue):

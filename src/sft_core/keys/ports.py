@@ -20,8 +20,8 @@ class Rewrapping:
     A secret as read, and the same secret under a new wrapping.
     """
 
-    read: StoredSecret
-    anew: WrappedSecret
+    stored: StoredSecret
+    new: WrappedSecret
 
 
 class WrappedSecrets(Protocol):

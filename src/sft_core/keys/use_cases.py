@@ -19,18 +19,18 @@ MAX_PASSES: Final = 3
 
 
 @attrs.frozen(kw_only=True)
-class Batch:
+class RewrapBatch:
     """
     The result of re-wrapping one batch of secrets of one kind.
 
-    `passed_over` secrets were changed or deleted concurrently. `unopened` secrets do not unwrap with
+    `skipped` secrets were changed or deleted concurrently. `undecryptable` secrets do not unwrap with
     the key that they name, and are unchanged.
     """
 
     kind: SecretKind
     rewrapped: int
-    passed_over: int = 0
-    unopened: tuple[StoredSecret, ...] = ()
+    skipped: int = 0
+    undecryptable: tuple[StoredSecret, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -53,39 +53,41 @@ class RewrapSecrets:
     secrets: WrappedSecrets
     keyring: KeyRing
 
-    def __call__(self, *, key_id: str, batch: int, dry_run: bool = False) -> Iterator[Batch]:
-        unopened: set[StoredSecret] = set()
+    def __call__(self, *, key_id: str, batch: int, dry_run: bool = False) -> Iterator[RewrapBatch]:
+        undecryptable: set[StoredSecret] = set()
         for _ in range(1 if dry_run else MAX_PASSES):
             found_any = False
             for kind in SecretKind:
                 for done in self._of_kind(kind, key_id, batch, dry_run=dry_run):
-                    found_any |= bool(done.rewrapped or done.passed_over)
-                    if done.rewrapped or done.passed_over or not unopened.issuperset(done.unopened):
-                        yield attrs.evolve(done, unopened=tuple(one for one in done.unopened if one not in unopened))
-                    unopened.update(done.unopened)
+                    found_any |= bool(done.rewrapped or done.skipped)
+                    if done.rewrapped or done.skipped or not undecryptable.issuperset(done.undecryptable):
+                        yield attrs.evolve(
+                            done, undecryptable=tuple(one for one in done.undecryptable if one not in undecryptable)
+                        )
+                    undecryptable.update(done.undecryptable)
             if not found_any:
                 return
 
-    def _of_kind(self, kind: SecretKind, key_id: str, batch: int, *, dry_run: bool) -> Iterator[Batch]:
+    def _of_kind(self, kind: SecretKind, key_id: str, batch: int, *, dry_run: bool) -> Iterator[RewrapBatch]:
         after: UUID | None = None
         while found := self.secrets.under(key_id, kind, after=after, limit=batch):
             yield self._done(kind, found, dry_run=dry_run)
             after = found[-1].id
 
-    def _done(self, kind: SecretKind, found: Sequence[StoredSecret], *, dry_run: bool) -> Batch:
-        rewrappings, unopened = [], []
+    def _done(self, kind: SecretKind, found: Sequence[StoredSecret], *, dry_run: bool) -> RewrapBatch:
+        rewrappings, undecryptable = [], []
         for read in found:
             try:
-                rewrappings.append(self._anew(read))
+                rewrappings.append(self._rewrapped(read))
             except UnwrapFailed:
-                unopened.append(read)
+                undecryptable.append(read)
         replaced = len(rewrappings) if dry_run else self.secrets.replace(rewrappings)
-        passed_over = len(rewrappings) - replaced
-        return Batch(kind=kind, rewrapped=replaced, passed_over=passed_over, unopened=tuple(unopened))
+        skipped = len(rewrappings) - replaced
+        return RewrapBatch(kind=kind, rewrapped=replaced, skipped=skipped, undecryptable=tuple(undecryptable))
 
-    def _anew(self, read: StoredSecret) -> Rewrapping:
+    def _rewrapped(self, read: StoredSecret) -> Rewrapping:
         secret = self.keyring.unwrap(read.wrapped, purpose=read.kind.value, context=read.context)
-        anew = self.keyring.wrap(secret, purpose=read.kind.value, context=read.context)
-        if anew.key_id == read.wrapped.key_id:
+        new = self.keyring.wrap(secret, purpose=read.kind.value, context=read.context)
+        if new.key_id == read.wrapped.key_id:
             raise InvalidValue("key", "is the active one")
-        return Rewrapping(read, anew)
+        return Rewrapping(read, new)

@@ -10,19 +10,19 @@ import attrs
 
 from sft_core.errors import AuthenticationFailed, BlobMissing, BlobSizeMismatch, UnknownKey, UnwrapFailed
 from sft_core.maintenance.findings import Damage, Finding
-from sft_core.maintenance.ports import UpkeepUnit
-from sft_core.ports import Begin, KeyRing
+from sft_core.maintenance.ports import MaintenanceUnit
+from sft_core.ports import KeyRing, UnitOfWorkFactory
 from sft_core.values import ByteRange, Secret
 from sft_core.vault.model import FILE_KEY_PURPOSE, Encryption, File, FileState, Part
-from sft_core.vault.ports import ContentCipher, MarkedStore
+from sft_core.vault.ports import ContentCipher, IdentifiedBlobStore
 
 PAGE = 256
 """The number of rows read at once."""
 
-Chosen = Callable[[Part], bool]
+PartFilter = Callable[[Part], bool]
 
 
-def nothing(_part: Part) -> bool:
+def no_parts(_part: Part) -> bool:
     """
     Select no part, so that no part's bytes are read.
     """
@@ -30,35 +30,37 @@ def nothing(_part: Part) -> bool:
 
 
 @attrs.frozen(kw_only=True)
-class ExamineFile:
+class CheckFile:
     """
     Check a sealed file, or an upload's recorded parts, and yield the problems.
 
     The existence and length of each part come from a listing of the store. Only the parts that
-    `chosen` selects are read and authenticated, completely. The file's manifest is kept in memory
+    `part_filter` selects are read and authenticated, completely. The file's manifest is kept in memory
     during the check: about one kilobyte for each part.
     """
 
-    begin: Begin[UpkeepUnit]
+    begin: UnitOfWorkFactory[MaintenanceUnit]
     keyring: KeyRing
     cipher: ContentCipher
-    blobs: MarkedStore
+    blobs: IdentifiedBlobStore
 
-    def __call__(self, file: File, *, chosen: Chosen = nothing) -> Iterator[Finding]:
+    def __call__(self, file: File, *, part_filter: PartFilter = no_parts) -> Iterator[Finding]:
         parts = self._manifest(file)
         yield from _manifest_findings(file, parts)
         key, finding = self._key(file, parts)
         if finding is not None:
             yield finding
-        misfits = {part.number for part in parts if key is not None and not self._fits(file, key, part)}
+        mismatched = {part.number for part in parts if key is not None and not self._header_matches(file, key, part)}
         sizes = {blob.key: blob.size for blob in self.blobs.list(file.blob_prefix)} if parts else {}
         for part in parts:
-            if part.number in misfits:
-                yield _about(file, part, Damage.ALTERED_MANIFEST, "the manifest's header is not under this file's key")
-            is_readable = key is not None and part.number not in misfits and part.blob_key in sizes
-            damage = self._part_damage(file, part, sizes, key if is_readable and chosen(part) else None)
+            if part.number in mismatched:
+                yield _part_finding(
+                    file, part, Damage.ALTERED_MANIFEST, "the manifest's header is not under this file's key"
+                )
+            is_readable = key is not None and part.number not in mismatched and part.blob_key in sizes
+            damage = self._part_damage(file, part, sizes, key if is_readable and part_filter(part) else None)
             if damage is not None:
-                yield _about(file, part, damage, f"{_SENTENCES[damage]} (blob {part.blob_key})")
+                yield _part_finding(file, part, damage, f"{_SENTENCES[damage]} (blob {part.blob_key})")
 
     def _manifest(self, file: File) -> list[Part]:
         parts: list[Part] = []
@@ -76,18 +78,20 @@ class ExamineFile:
         """
         if file.key is None:
             wrong = None if file.encryption is Encryption.CLIENT else "the file has no key"
-            return None, _of(file, Damage.WRONG_FILE_KEY, wrong) if wrong else None
+            return None, _file_finding(file, Damage.WRONG_FILE_KEY, wrong) if wrong else None
         try:
             key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
         except UnknownKey:
-            return None, _of(file, Damage.UNKNOWN_KEY_ID, f"the ring has no key {file.key.key_id}, which wrapped it")
+            return None, _file_finding(
+                file, Damage.UNKNOWN_KEY_ID, f"the ring has no key {file.key.key_id}, which wrapped it"
+            )
         except UnwrapFailed:
-            return None, _of(file, Damage.WRONG_FILE_KEY, "its wrapped key does not unwrap")
-        if parts and not any(self._fits(file, key, part) for part in parts):
-            return None, _of(file, Damage.WRONG_FILE_KEY, "none of its parts was encrypted with its key")
+            return None, _file_finding(file, Damage.WRONG_FILE_KEY, "its wrapped key does not unwrap")
+        if parts and not any(self._header_matches(file, key, part) for part in parts):
+            return None, _file_finding(file, Damage.WRONG_FILE_KEY, "none of its parts was encrypted with its key")
         return key, None
 
-    def _fits(self, file: File, key: Secret, part: Part, header: bytes | None = None) -> bool:
+    def _header_matches(self, file: File, key: Secret, part: Part, header: bytes | None = None) -> bool:
         """
         Return whether a header, by default the manifest's, belongs to this key and part.
         """
@@ -120,22 +124,22 @@ class ExamineFile:
         header = bytearray(min(len(part.header), size))
         self.blobs.read_into(part.blob_key, 0, memoryview(header), size=size)
         if header != part.header[: len(header)]:
-            return self._stranger(file, part, bytes(header), key)
+            return self._mismatched_header(file, part, bytes(header), key)
         if size != part.stored_size:
             return None
         return None if self._is_authentic(file, part, key) else Damage.ALTERED_PART
 
-    def _stranger(self, file: File, part: Part, header: bytes, key: Secret) -> Damage:
+    def _mismatched_header(self, file: File, part: Part, header: bytes, key: Secret) -> Damage:
         """
         Classify a blob whose header differs from the manifest's.
         """
-        if self._fits(file, key, part, header):
+        if self._header_matches(file, key, part, header):
             return Damage.OLDER_PART
         with self.begin(read_only=True) as unit:
-            is_anothers = header in unit.leftovers.places_of([header])
+            belongs_elsewhere = header in unit.reclaimable.parts_by_header([header])
         # A damaged header of this part differs in few bytes, perhaps in one bit; another header shares hardly any.
         same = sum(mine == stored for mine, stored in zip(part.header, header, strict=False))
-        return Damage.FOREIGN_PART if is_anothers or 2 * same < len(header) else Damage.ALTERED_PART
+        return Damage.FOREIGN_PART if belongs_elsewhere or 2 * same < len(header) else Damage.ALTERED_PART
 
     def _is_authentic(self, file: File, part: Part, key: Secret) -> bool:
         reader = self.cipher.reader(key, context=file.part_context(part.number), header=part.header, size=part.size)
@@ -168,7 +172,7 @@ def _manifest_findings(file: File, parts: Sequence[Part]) -> Iterator[Finding]:
     if file.state is not FileState.SEALED:
         return
     if not parts:
-        yield _of(file, Damage.DANGLING_ROW, "its manifest contains no part")
+        yield _file_finding(file, Damage.DANGLING_ROW, "its manifest contains no part")
         return
     position = 0
     for number, part in enumerate(parts):
@@ -178,12 +182,14 @@ def _manifest_findings(file: File, parts: Sequence[Part]) -> Iterator[Finding]:
     else:
         if position == file.size:
             return
-    yield _of(file, Damage.INCOMPLETE_MANIFEST, f"its manifest ends or has a gap at byte {position} of {file.size}")
+    yield _file_finding(
+        file, Damage.INCOMPLETE_MANIFEST, f"its manifest ends or has a gap at byte {position} of {file.size}"
+    )
 
 
-def _of(file: File, damage: Damage, detail: str) -> Finding:
+def _file_finding(file: File, damage: Damage, detail: str) -> Finding:
     return Finding(damage=damage, subject=f"file {file.id}", detail=detail)
 
 
-def _about(file: File, part: Part, damage: Damage, detail: str) -> Finding:
+def _part_finding(file: File, part: Part, damage: Damage, detail: str) -> Finding:
     return Finding(damage=damage, subject=f"file {file.id} part {part.number}", detail=detail)

@@ -13,14 +13,14 @@ import attrs
 from sft_core.errors import UnknownKey, UnwrapFailed
 from sft_core.maintenance.check_files import PAGE
 from sft_core.maintenance.findings import Damage, Finding
-from sft_core.maintenance.ports import Record, RecordKind, UpkeepUnit
-from sft_core.ports import Begin, KeyRing
+from sft_core.maintenance.ports import IntegrityRow, MaintenanceUnit, RowKind
+from sft_core.ports import KeyRing, UnitOfWorkFactory
 
-_SECRETS: Final = {RecordKind.LINK: "its token", RecordKind.USER: "the seed of its second factor"}
+_SECRETS: Final = {RowKind.LINK: "its token", RowKind.USER: "the seed of its second factor"}
 
 
 @attrs.frozen(kw_only=True)
-class ExamineRecords:
+class CheckRecords:
     """
     Find dangling references, and secrets of links and users that do not unwrap.
 
@@ -29,42 +29,42 @@ class ExamineRecords:
     here: `CheckIntegrity` reports them by key, not by row. `CheckFile` checks the keys of files.
     """
 
-    begin: Begin[UpkeepUnit]
+    begin: UnitOfWorkFactory[MaintenanceUnit]
     keyring: KeyRing
-    purposes: Mapping[RecordKind, str]
+    purposes: Mapping[RowKind, str]
 
     def __call__(self) -> Iterator[Finding]:
-        for kind in RecordKind:
+        for kind in RowKind:
             after: UUID | None = None
             while True:
                 with self.begin(read_only=True) as unit:
-                    page = unit.records.page(kind, after=after, limit=PAGE)
-                for record in page:
-                    yield from self._lasting(record)
+                    page = unit.integrity_rows.page(kind, after=after, limit=PAGE)
+                for row in page:
+                    yield from self._persistent(row)
                 if len(page) < PAGE:
                     break
                 after = page[-1].id
 
-    def _lasting(self, record: Record) -> Iterator[Finding]:
-        findings = list(self._wrong(record))
+    def _persistent(self, row: IntegrityRow) -> Iterator[Finding]:
+        findings = list(self._findings(row))
         if findings:
             with self.begin(read_only=True) as unit:
-                now = unit.records.get(record.kind, record.id)
-            still = frozenset(self._wrong(now)) if now is not None else frozenset()
+                now = unit.integrity_rows.get(row.kind, row.id)
+            still = frozenset(self._findings(now)) if now is not None else frozenset()
             yield from (finding for finding in findings if finding in still)
 
-    def _wrong(self, record: Record) -> Iterator[Finding]:
-        for name in sorted(record.lacks):
-            yield _of(record, Damage.DANGLING_ROW, f"the {name} that it belongs to does not exist")
-        if record.secret is not None:
+    def _findings(self, row: IntegrityRow) -> Iterator[Finding]:
+        for name in sorted(row.missing):
+            yield _row_finding(row, Damage.DANGLING_ROW, f"the {name} that it belongs to does not exist")
+        if row.secret is not None:
             try:
-                self.keyring.unwrap(record.secret, purpose=self.purposes[record.kind], context=record.id.bytes)
+                self.keyring.unwrap(row.secret, purpose=self.purposes[row.kind], context=row.id.bytes)
             except UnknownKey:
                 return
             except UnwrapFailed:
-                detail = f"{_SECRETS[record.kind]} does not unwrap with key {record.secret.key_id}, which it names"
-                yield _of(record, Damage.WRONG_WRAPPED_SECRET, detail)
+                detail = f"{_SECRETS[row.kind]} does not unwrap with key {row.secret.key_id}, which it names"
+                yield _row_finding(row, Damage.WRONG_WRAPPED_SECRET, detail)
 
 
-def _of(record: Record, damage: Damage, detail: str) -> Finding:
-    return Finding(damage=damage, subject=f"{record.kind.value} {record.id}", detail=detail)
+def _row_finding(row: IntegrityRow, damage: Damage, detail: str) -> Finding:
+    return Finding(damage=damage, subject=f"{row.kind.value} {row.id}", detail=detail)

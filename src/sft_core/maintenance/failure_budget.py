@@ -11,15 +11,15 @@ import attrs
 
 from sft_core.ports import Clock
 
-FAILURES: Final = 3
+MIN_FAILURES: Final = 3
 """The minimum number of consecutive failures that exhausts the budget."""
 
-PATIENCE: Final = timedelta(seconds=10)
+MIN_FAILURE_TIME: Final = timedelta(seconds=10)
 """The minimum time between the first and the last of these failures."""
 
 
 @attrs.define
-class Patience:
+class FailureBudget:
     """
     Count consecutive failures, and report when the batch should stop.
 
@@ -32,7 +32,7 @@ class Patience:
     _failures: int = attrs.field(default=0, init=False)
     _since: datetime = attrs.field(init=False)
 
-    def is_over(self) -> bool:
+    def record_failure(self) -> bool:
         """
         Record one more failure, and return whether the budget is exhausted.
         """
@@ -40,9 +40,9 @@ class Patience:
         if not self._failures:
             self._since = now
         self._failures += 1
-        return self._failures >= FAILURES and now - self._since >= PATIENCE
+        return self._failures >= MIN_FAILURES and now - self._since >= MIN_FAILURE_TIME
 
-    def restore(self) -> None:
+    def record_success(self) -> None:
         """
         Record a success, which restores the whole budget.
         """

@@ -16,23 +16,23 @@ from typing import Final
 
 import attrs
 
-from sft_core.errors import BlobStoreUnavailable, InvalidValue, RowDamaged, StoreOfAnother, Unavailable
-from sft_core.maintenance.check_files import PAGE, Chosen, ExamineFile, nothing
-from sft_core.maintenance.check_records import ExamineRecords
-from sft_core.maintenance.failure_budget import Patience
+from sft_core.errors import BlobStoreUnavailable, InvalidValue, RowDamaged, StoreMismatch, Unavailable
+from sft_core.maintenance.check_files import PAGE, CheckFile, PartFilter, no_parts
+from sft_core.maintenance.check_records import CheckRecords
+from sft_core.maintenance.failure_budget import FailureBudget
 from sft_core.maintenance.findings import Damage, Finding
-from sft_core.maintenance.orphans import Stray, find_strays, remove_orphan
-from sft_core.maintenance.ports import UpkeepUnit
-from sft_core.maintenance.store_identity import require_no_copy
-from sft_core.maintenance.sweep import SweepPolicy, give_up
-from sft_core.ports import Begin, Clock, Entropy
+from sft_core.maintenance.orphans import UnreferencedBlob, delete_orphan, find_unreferenced_blobs
+from sft_core.maintenance.ports import MaintenanceUnit
+from sft_core.maintenance.store_identity import reject_database_copy
+from sft_core.maintenance.sweep import SweepPolicy, abort_idle
+from sft_core.ports import Clock, Entropy, UnitOfWorkFactory
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import CONDEMNED, File, FileState, Part
+from sft_core.vault.model import DELETION_STATES, File, FileState, Part
 from sft_core.vault.use_cases import purge
 
 _OF_DOUBTFUL_SIZE: Final = frozenset({Damage.INCOMPLETE_MANIFEST, Damage.DANGLING_ROW})
 
-NOBODY: Final[frozenset[str]] = frozenset()
+NO_KEYS: Final[frozenset[str]] = frozenset()
 
 
 @attrs.frozen
@@ -43,28 +43,28 @@ class Sample:
     Each check draws another one.
     """
 
-    some: int = 1
-    every: int = 1
+    numerator: int = 1
+    denominator: int = 1
 
     def __attrs_post_init__(self) -> None:
-        if not 1 <= self.some <= self.every <= 10**9:
+        if not 1 <= self.numerator <= self.denominator <= 10**9:
             raise InvalidValue("sample", "must be a fraction such as 1/10, at most 1")
 
-    def chosen(self, entropy: Entropy) -> Chosen:
+    def part_filter(self, entropy: Entropy) -> PartFilter:
         """
         Return a filter that selects a random sample of the parts.
         """
-        lot = entropy.draw(16)
+        seed = entropy.random_bytes(16)
 
         def is_chosen(part: Part) -> bool:
-            digest = hashlib.sha256(lot + part.blob_key.encode()).digest()
-            return int.from_bytes(digest[:8], "big") % self.every < self.some
+            digest = hashlib.sha256(seed + part.blob_key.encode()).digest()
+            return int.from_bytes(digest[:8], "big") % self.denominator < self.numerator
 
         return is_chosen
 
 
 @attrs.define
-class Seen:
+class CheckCounts:
     """
     The counters of one check.
 
@@ -77,20 +77,20 @@ class Seen:
 
 
 @attrs.define
-class _Walk:
+class _CheckRun:
     """
     The state of one check: its counters and its failure budget.
 
-    The owners in `doubtful` have a file whose size differs from the sum of its parts: their quotas are
-    not repaired. No quota is repaired unless the check `saw_everything`.
+    The owners in `uncertain_owners` have a file whose size differs from the sum of its parts: their quotas are
+    not repaired. No quota is repaired unless the check `is_complete`.
     """
 
-    seen: Seen
-    patience: Patience
-    doubtful: set[UserId] = attrs.field(factory=set, init=False)
-    saw_everything: bool = attrs.field(default=True, init=False)
+    counts: CheckCounts
+    failure_budget: FailureBudget
+    uncertain_owners: set[UserId] = attrs.field(factory=set, init=False)
+    is_complete: bool = attrs.field(default=True, init=False)
 
-    def passing_over(self, findings: Iterator[Finding], *, files: int = 0) -> Iterator[Finding]:
+    def skip_unavailable(self, findings: Iterator[Finding], *, files: int = 0) -> Iterator[Finding]:
         """
         Yield the findings about one item; count a failure and continue.
 
@@ -99,15 +99,15 @@ class _Walk:
         try:
             yield from findings
         except Unavailable as error:
-            self.saw_everything = False
-            if self.patience.is_over():
+            self.is_complete = False
+            if self.failure_budget.record_failure():
                 raise
-            self.seen.failures[error.code] += 1
+            self.counts.failures[error.code] += 1
         else:
-            self.patience.restore()
-            self.seen.files += files
+            self.failure_budget.record_success()
+            self.counts.files += files
 
-    def without_the_store(self, findings: Iterator[Finding]) -> Iterator[Finding]:
+    def tolerate_store_outage(self, findings: Iterator[Finding]) -> Iterator[Finding]:
         """
         Yield findings until the blob store fails, and count that failure.
 
@@ -115,13 +115,13 @@ class _Walk:
         """
         try:
             yield from findings
-        except (BlobStoreUnavailable, StoreOfAnother) as error:
-            self.saw_everything = False
-            self.seen.failures[error.code] += 1
+        except (BlobStoreUnavailable, StoreMismatch) as error:
+            self.is_complete = False
+            self.counts.failures[error.code] += 1
 
 
 @attrs.frozen(kw_only=True)
-class Examine:
+class CheckIntegrity:
     """
     Check everything that is stored, and yield each problem as it is found.
 
@@ -133,39 +133,39 @@ class Examine:
     again, and a deletion counts as unfinished only after the time allowed for the slowest upload of a part.
     """
 
-    begin: Begin[UpkeepUnit]
+    begin: UnitOfWorkFactory[MaintenanceUnit]
     clock: Clock
     entropy: Entropy
-    examine_file: ExamineFile
-    examine_records: ExamineRecords
+    check_file: CheckFile
+    check_records: CheckRecords
     policy: SweepPolicy
-    known_keys: frozenset[str] = NOBODY
+    known_keys: frozenset[str] = NO_KEYS
 
     def __call__(
-        self, *, verify: Sample | None = None, repair: bool = False, seen: Seen | None = None
+        self, *, verify: Sample | None = None, repair: bool = False, counts: CheckCounts | None = None
     ) -> Iterator[Finding]:
-        seen = Seen() if seen is None else seen
+        counts = CheckCounts() if counts is None else counts
         now = self.clock.now()
-        chosen = _counted(verify.chosen(self.entropy), seen) if verify is not None else nothing
+        part_filter = _counting(verify.part_filter(self.entropy), counts) if verify is not None else no_parts
         yield from self._keys()
-        yield from self._stray_parts()
-        walk = _Walk(seen, Patience(self.clock))
-        repair = repair and self._is_no_copy(seen)
-        yield from walk.without_the_store(self._files(now, chosen, walk, repair=repair))
-        yield from walk.without_the_store(self._strays(now, walk, repair=repair))
-        yield from self._drifts(walk, repair=repair)
-        yield from self.examine_records()
+        yield from self._dangling_parts()
+        run = _CheckRun(counts, FailureBudget(self.clock))
+        repair = repair and self._may_repair(counts)
+        yield from run.tolerate_store_outage(self._files(now, part_filter, run, repair=repair))
+        yield from run.tolerate_store_outage(self._unreferenced_blobs(now, run, repair=repair))
+        yield from self._quota_drifts(run, repair=repair)
+        yield from self.check_records()
 
-    def _is_no_copy(self, seen: Seen) -> bool:
+    def _may_repair(self, counts: CheckCounts) -> bool:
         """
         Return whether the database cannot be an old copy of the store's own.
 
         It may be one if only the store has an id.
         """
         try:
-            require_no_copy(self.begin, self.examine_file.blobs)
-        except StoreOfAnother as error:
-            seen.failures[error.code] += 1
+            reject_database_copy(self.begin, self.check_file.blobs)
+        except StoreMismatch as error:
+            counts.failures[error.code] += 1
             return False
         except BlobStoreUnavailable:
             return False
@@ -179,11 +179,11 @@ class Examine:
                 detail = f"some are wrapped under key {unknown}, which is not in the ring"
                 yield Finding(damage=Damage.UNKNOWN_KEY_ID, subject=subject, detail=detail)
 
-    def _stray_parts(self) -> Iterator[Finding]:
+    def _dangling_parts(self) -> Iterator[Finding]:
         after = ""
         while True:
             with self.begin(read_only=True) as unit:
-                page = unit.inventory.stray_parts(after=after, limit=PAGE)
+                page = unit.inventory.dangling_part_keys(after=after, limit=PAGE)
             for key in page:
                 detail = "a manifest names it, but its file does not exist"
                 yield Finding(damage=Damage.DANGLING_ROW, subject=f"blob {key}", detail=detail)
@@ -191,49 +191,51 @@ class Examine:
                 return
             after = page[-1]
 
-    def _files(self, now: datetime, chosen: Chosen, walk: _Walk, *, repair: bool) -> Iterator[Finding]:
+    def _files(self, now: datetime, part_filter: PartFilter, run: _CheckRun, *, repair: bool) -> Iterator[Finding]:
         after: FileId | None = None
         while True:
             with self.begin(read_only=True) as unit:
                 page = unit.inventory.files(after=after, limit=PAGE)
             for file_id in page:
-                yield from walk.passing_over(self._file(file_id, now, chosen, walk, repair=repair), files=1)
+                yield from run.skip_unavailable(self._file(file_id, now, part_filter, run, repair=repair), files=1)
             if not page:
                 return
             after = page[-1]
 
-    def _file(self, file_id: FileId, now: datetime, chosen: Chosen, walk: _Walk, *, repair: bool) -> Iterator[Finding]:
+    def _file(
+        self, file_id: FileId, now: datetime, part_filter: PartFilter, run: _CheckRun, *, repair: bool
+    ) -> Iterator[Finding]:
         try:
             with self.begin(read_only=True) as unit:
                 file = unit.files.get(file_id)
         except RowDamaged:
-            walk.saw_everything = False
+            run.is_complete = False
             yield Finding(damage=Damage.DAMAGED_ROW, subject=f"file {file_id}", detail="its row cannot be read")
             return
         if file is None:
             return
-        if file.state in CONDEMNED:
-            yield from self._condemned(file, now, repair=repair)
+        if file.state in DELETION_STATES:
+            yield from self._unfinished_deletion(file, now, repair=repair)
         elif file.state is FileState.RECEIVING and self._is_idle(file, now):
-            yield from self._stuck(file, now, repair=repair)
+            yield from self._stuck_upload(file, now, repair=repair)
         else:
-            findings = list(self.examine_file(file, chosen=chosen))
+            findings = list(self.check_file(file, part_filter=part_filter))
             if findings and file.state is FileState.RECEIVING:
                 # The manifest of an upload may change without a change of `touched_at`, which is updated once a minute.
-                again = set(self.examine_file(file, chosen=chosen))
+                again = set(self.check_file(file, part_filter=part_filter))
                 findings = [finding for finding in findings if finding in again]
-            if findings and self._is_still(file):
+            if findings and self._is_unchanged(file):
                 if any(finding.damage in _OF_DOUBTFUL_SIZE for finding in findings):
-                    walk.doubtful.add(file.owner)
+                    run.uncertain_owners.add(file.owner)
                 yield from findings
 
     def _is_idle(self, file: File, now: datetime) -> bool:
-        since = self.policy.idle_since(now)
+        since = self.policy.idle_cutoffs(now)
         with self.begin(read_only=True) as unit:
             is_resumable = unit.uploads.get(file.id) is not None
-        return file.touched_at <= (since.resumable if is_resumable else since.single)
+        return file.touched_at <= (since.resumable if is_resumable else since.non_resumable)
 
-    def _is_still(self, file: File) -> bool:
+    def _is_unchanged(self, file: File) -> bool:
         """
         Return whether the file is unchanged since it was read.
 
@@ -242,74 +244,76 @@ class Examine:
         with self.begin(read_only=True) as unit:
             return unit.files.get(file.id) == file
 
-    def _condemned(self, file: File, now: datetime, *, repair: bool) -> Iterator[Finding]:
+    def _unfinished_deletion(self, file: File, now: datetime, *, repair: bool) -> Iterator[Finding]:
         # The caller that set this state first deletes the parts, one after the other.
-        if file.touched_at > now - self.policy.single_idle or not self._is_still(file):
+        if file.touched_at > now - self.policy.non_resumable_idle or not self._is_unchanged(file):
             return
         detail = "its deletion was decided but is not complete"
         finding = Finding(damage=Damage.UNFINISHED_REMOVAL, subject=f"file {file.id}", detail=detail)
-        yield from _mended(finding, lambda: repair and self._purged(file))
+        yield from _reported_repair(finding, lambda: repair and self._purged(file))
 
-    def _stuck(self, file: File, now: datetime, *, repair: bool) -> Iterator[Finding]:
-        won = repair and give_up(self.begin, file.id, since=self.policy.idle_since(now), now=now)
-        if won or self._is_still(file):
+    def _stuck_upload(self, file: File, now: datetime, *, repair: bool) -> Iterator[Finding]:
+        won = repair and abort_idle(self.begin, file.id, since=self.policy.idle_cutoffs(now), now=now)
+        if won or self._is_unchanged(file):
             detail = f"no bytes were received since {file.touched_at.isoformat(timespec='seconds')}"
             finding = Finding(damage=Damage.STUCK_UPLOAD, subject=f"file {file.id}", detail=detail)
-            yield from _mended(finding, lambda: won and self._purged(file))
+            yield from _reported_repair(finding, lambda: won and self._purged(file))
 
     def _purged(self, file: File) -> bool:
-        purge(self.begin, self.examine_file.blobs, file.id)
+        purge(self.begin, self.check_file.blobs, file.id)
         return True
 
-    def _strays(self, now: datetime, walk: _Walk, *, repair: bool) -> Iterator[Finding]:
-        before, together = now - self.policy.grace, self.policy.batch
-        for stray in find_strays(self.begin, self.examine_file.blobs, before=before, together=together):
-            yield from walk.passing_over(self._stray(stray, repair=repair))
+    def _unreferenced_blobs(self, now: datetime, run: _CheckRun, *, repair: bool) -> Iterator[Finding]:
+        before, batch_size = now - self.policy.orphan_grace, self.policy.batch_size
+        for unreferenced in find_unreferenced_blobs(
+            self.begin, self.check_file.blobs, before=before, batch_size=batch_size
+        ):
+            yield from run.skip_unavailable(self._unreferenced_blob(unreferenced, repair=repair))
 
-    def _stray(self, stray: Stray, *, repair: bool) -> Iterator[Finding]:
-        blob = stray.blob
+    def _unreferenced_blob(self, unreferenced: UnreferencedBlob, *, repair: bool) -> Iterator[Finding]:
+        blob = unreferenced.blob
         subject = f"blob {blob.key}"
-        if stray.part_of is not None:
-            file_id, number = stray.part_of
+        if unreferenced.part_of is not None:
+            file_id, number = unreferenced.part_of
             detail = f"it has the header of part {number} of file {file_id}, whose manifest names another blob"
             yield Finding(damage=Damage.MISPLACED_PART, subject=subject, detail=detail)
             return
         detail = f"no row refers to it: {blob.size} bytes"
         finding = Finding(damage=Damage.ORPHAN_PART, subject=subject, detail=detail)
-        yield from _mended(finding, lambda: repair and remove_orphan(self.begin, self.examine_file.blobs, blob))
+        yield from _reported_repair(finding, lambda: repair and delete_orphan(self.begin, self.check_file.blobs, blob))
 
-    def _drifts(self, walk: _Walk, *, repair: bool) -> Iterator[Finding]:
+    def _quota_drifts(self, run: _CheckRun, *, repair: bool) -> Iterator[Finding]:
         with self.begin(read_only=True) as unit:
-            drifts = unit.ledger.drifts()
+            drifts = unit.quota_audit.drifts()
         for drift in drifts:
-            is_repaired = repair and walk.saw_everything and drift.owner not in walk.doubtful
+            is_repaired = repair and run.is_complete and drift.owner not in run.uncertain_owners
             if is_repaired:
                 with self.begin() as unit:
-                    unit.ledger.recount(drift.owner)
+                    unit.quota_audit.recount(drift.owner)
                     unit.commit()
-            detail = f"the quota counts {drift.counted} bytes, the files reserve {drift.due}"
+            detail = f"the quota counts {drift.recorded} bytes, the files reserve {drift.actual}"
             drifted = Finding(damage=Damage.QUOTA_DRIFT, subject=f"user {drift.owner}", detail=detail)
             yield attrs.evolve(drifted, is_repaired=is_repaired)
 
 
-def _mended(finding: Finding, mend: Callable[[], bool]) -> Iterator[Finding]:
+def _reported_repair(finding: Finding, repair: Callable[[], bool]) -> Iterator[Finding]:
     """
     Yield a finding after its repair, with the outcome.
 
     If the repair fails, the finding is yielded as it is before the error is raised.
     """
     try:
-        is_repaired = mend()
+        is_repaired = repair()
     except Unavailable:
         yield finding
         raise
     yield attrs.evolve(finding, is_repaired=is_repaired)
 
 
-def _counted(chosen: Callable[[Part], bool], seen: Seen) -> Chosen:
+def _counting(part_filter: Callable[[Part], bool], counts: CheckCounts) -> PartFilter:
     def is_chosen(part: Part) -> bool:
-        is_it = chosen(part)
-        seen.parts_read += is_it
+        is_it = part_filter(part)
+        counts.parts_read += is_it
         return is_it
 
     return is_chosen

@@ -12,17 +12,17 @@ import attrs
 
 from sft_core.errors import BlobMissing, BlobSizeMismatch, RowDamaged, SftError
 from sft_core.maintenance.ports import SweepUnit
-from sft_core.maintenance.store_identity import require_own
-from sft_core.ports import Begin
+from sft_core.maintenance.store_identity import require_same_store
+from sft_core.ports import UnitOfWorkFactory
 from sft_core.values import FileId
-from sft_core.vault.model import PART_HEADER_BYTES, FileState, file_of
-from sft_core.vault.ports import BlobInfo, BlobStore, MarkedStore
+from sft_core.vault.model import PART_HEADER_BYTES, FileState, file_id_of_blob
+from sft_core.vault.ports import BlobInfo, BlobStore, IdentifiedBlobStore
 
 T = TypeVar("T")
 
 
 @attrs.frozen
-class Stray:
+class UnreferencedBlob:
     """
     A blob that no manifest names: an orphan, unless it is `part_of` a file.
 
@@ -34,11 +34,13 @@ class Stray:
     part_of: tuple[FileId, int] | None = None
 
 
-def find_strays(begin: Begin[SweepUnit], blobs: MarkedStore, *, before: datetime, together: int) -> Iterator[Stray]:
+def find_unreferenced_blobs(
+    begin: UnitOfWorkFactory[SweepUnit], blobs: IdentifiedBlobStore, *, before: datetime, batch_size: int
+) -> Iterator[UnreferencedBlob]:
     """
     Yield the blobs without a row that were stored before a moment.
 
-    Blobs are looked up `together` at a time. Nothing is yielded unless the oldest account is as old as
+    Blobs are looked up `batch_size` at a time. Nothing is yielded unless the oldest account is as old as
     `before`: a young or empty database beside a full store is more likely the wrong database. Blobs under
     keys that this service never makes belong to another application and are skipped. A blob that
     cannot be read is not yielded.
@@ -48,42 +50,42 @@ def find_strays(begin: Begin[SweepUnit], blobs: MarkedStore, *, before: datetime
             belong to another one. Raised before anything is yielded.
         SftError: The first error of listing or reading, raised after every other blob was yielded.
     """
-    require_own(begin, blobs)
+    require_same_store(begin, blobs)
     with begin(read_only=True) as unit:
-        first = unit.leftovers.first_account()
+        first = unit.reclaimable.oldest_account_created_at()
     if first is None or first > before:
         return
-    old = (blob for blob in blobs.list() if blob.stored_at <= before and file_of(blob.key) is not None)
+    old = (blob for blob in blobs.list() if blob.stored_at <= before and file_id_of_blob(blob.key) is not None)
     failed: list[SftError] = []
-    for batch in _batches(old, together, failed):
-        headers = dict(_headers(blobs, _without_row(begin, batch), failed))
+    for batch in _batches(old, batch_size, failed):
+        headers = dict(_headers(blobs, _unreferenced(begin, batch), failed))
         with begin(read_only=True) as unit:
-            places = unit.leftovers.places_of({header for header in headers.values() if header})
-        yield from (Stray(blob, places.get(header)) for blob, header in headers.items())
+            parts = unit.reclaimable.parts_by_header({header for header in headers.values() if header})
+        yield from (UnreferencedBlob(blob, parts.get(header)) for blob, header in headers.items())
     if failed:
         raise failed[0]
 
 
-def remove_orphan(begin: Begin[SweepUnit], blobs: BlobStore, blob: BlobInfo) -> bool:
+def delete_orphan(begin: UnitOfWorkFactory[SweepUnit], blobs: BlobStore, blob: BlobInfo) -> bool:
     """
     Delete a blob if still no row refers to it; return whether it was deleted.
     """
-    found = _without_row(begin, [blob])
+    found = _unreferenced(begin, [blob])
     for orphan in found:
         blobs.delete(orphan.key)
     return bool(found)
 
 
-def _without_row(begin: Begin[SweepUnit], looked_at: Sequence[BlobInfo]) -> list[BlobInfo]:
+def _unreferenced(begin: UnitOfWorkFactory[SweepUnit], candidates: Sequence[BlobInfo]) -> list[BlobInfo]:
     with begin(read_only=True) as unit:
-        recorded = unit.leftovers.recorded([blob.key for blob in looked_at])
-        unrecorded = [blob for blob in looked_at if blob.key not in recorded]
-        named = {file_id for file_id in (file_of(blob.key) for blob in unrecorded) if file_id is not None}
-        needed = {file_id for file_id in named if _may_need_more(unit, file_id)}
-    return [blob for blob in unrecorded if file_of(blob.key) not in needed]
+        referenced = unit.reclaimable.referenced_keys([blob.key for blob in candidates])
+        unreferenced = [blob for blob in candidates if blob.key not in referenced]
+        named = {file_id for file_id in (file_id_of_blob(blob.key) for blob in unreferenced) if file_id is not None}
+        needed = {file_id for file_id in named if _may_need_blob(unit, file_id)}
+    return [blob for blob in unreferenced if file_id_of_blob(blob.key) not in needed]
 
 
-def _may_need_more(unit: SweepUnit, file_id: FileId) -> bool:
+def _may_need_blob(unit: SweepUnit, file_id: FileId) -> bool:
     """
     Return whether a file may need a blob that no manifest names.
 
@@ -102,14 +104,14 @@ def _may_need_more(unit: SweepUnit, file_id: FileId) -> bool:
 
 
 def _headers(
-    blobs: BlobStore, looked_at: Iterable[BlobInfo], failed: list[SftError]
+    blobs: BlobStore, candidates: Iterable[BlobInfo], failed: list[SftError]
 ) -> Iterator[tuple[BlobInfo, bytes]]:
     """
     Yield each readable blob with its header.
 
     The header is empty if the blob is too short to be a part.
     """
-    for blob in looked_at:
+    for blob in candidates:
         header = bytearray(PART_HEADER_BYTES if blob.size >= PART_HEADER_BYTES else 0)
         try:
             if header:

@@ -14,23 +14,23 @@ import attrs
 
 from sft_core.values import FileId, UserId, WrappedSecret
 from sft_core.vault.model import Part
-from sft_core.vault.ports import Marked, VaultUnit
+from sft_core.vault.ports import StoreIdentity, VaultUnit
 
 
 @attrs.frozen(kw_only=True)
-class IdleSince:
+class IdleCutoffs:
     """
     Cut-off times: an upload whose last byte is not later is idle.
 
-    `resumable` applies to resumable uploads (`ResumableUploads`), `single` to every other upload, which
+    `resumable` applies to resumable uploads (`ResumableUploads`), `non_resumable` to every other upload, which
     ends with its request.
     """
 
     resumable: datetime
-    single: datetime
+    non_resumable: datetime
 
 
-class Leftovers(Protocol):
+class ReclaimableFiles(Protocol):
     """
     Reclaimable files, and the data that identify orphans, within one unit of work.
 
@@ -38,13 +38,13 @@ class Leftovers(Protocol):
     only, so that an unreadable row hides no other.
     """
 
-    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
+    def in_deletion(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
         Return a page of the aborting and deleting files.
         """
         ...
 
-    def idle(self, *, since: IdleSince, after: FileId | None, limit: int) -> Sequence[FileId]:
+    def idle(self, *, since: IdleCutoffs, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
         Return a page of the idle uploads, by the cut-off time of their kind.
         """
@@ -65,7 +65,7 @@ class Leftovers(Protocol):
         """
         ...
 
-    def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
+    def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
         """
         Abort an idle upload: change its state, destroy its key.
 
@@ -74,7 +74,7 @@ class Leftovers(Protocol):
         """
         ...
 
-    def recorded(self, blob_keys: Iterable[str]) -> frozenset[str]:
+    def referenced_keys(self, blob_keys: Iterable[str]) -> frozenset[str]:
         """
         Return those of the blob keys that a manifest contains, even without a file row.
 
@@ -82,7 +82,7 @@ class Leftovers(Protocol):
         """
         ...
 
-    def places_of(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
+    def parts_by_header(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
         """
         Map each header found in a manifest to its file id and part number.
 
@@ -90,7 +90,7 @@ class Leftovers(Protocol):
         """
         ...
 
-    def first_account(self) -> datetime | None:
+    def oldest_account_created_at(self) -> datetime | None:
         """
         Return the creation time of the oldest account; None if there is none.
         """
@@ -103,14 +103,14 @@ class SweepUnit(VaultUnit, Protocol):
     """
 
     @property
-    def leftovers(self) -> Leftovers:
+    def reclaimable(self) -> ReclaimableFiles:
         """
         The reclaimable files in this unit of work.
         """
         ...
 
     @property
-    def marked(self) -> Marked:
+    def store_identity(self) -> StoreIdentity:
         """
         The database's own store id in this unit of work.
         """
@@ -138,7 +138,7 @@ class Inventory(Protocol):
         """
         ...
 
-    def stray_parts(self, *, after: str, limit: int) -> Sequence[str]:
+    def dangling_part_keys(self, *, after: str, limit: int) -> Sequence[str]:
         """
         Return the first `limit` blob keys of manifest entries without a file row.
 
@@ -154,19 +154,19 @@ class Inventory(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class Drift:
+class QuotaDrift:
     """
-    An owner whose quota record is wrong: `recorded` bytes in place of `actual` ones.
+    An owner whose quota record is wrong: `referenced_keys` bytes in place of `actual` ones.
 
     The two are equal if only the reservation of a single file is wrong.
     """
 
     owner: UserId
-    counted: int
-    due: int
+    recorded: int
+    actual: int
 
 
-class Ledger(Protocol):
+class QuotaAudit(Protocol):
     """
     An audit of quotas, within one unit of work.
 
@@ -174,7 +174,7 @@ class Ledger(Protocol):
     is the sum of both.
     """
 
-    def drifts(self) -> Sequence[Drift]:
+    def drifts(self) -> Sequence[QuotaDrift]:
         """
         Return every owner for which the rule does not hold.
         """
@@ -187,7 +187,7 @@ class Ledger(Protocol):
         ...
 
 
-class RecordKind(enum.Enum):
+class RowKind(enum.Enum):
     """
     The kind of a row with references or a secret other than file keys.
     """
@@ -200,27 +200,27 @@ class RecordKind(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
-class Record:
+class IntegrityRow:
     """
     A row with its dangling references and its secret.
 
-    An upload has the id of its file, a usage that of its owner. `lacks` contains those of "file" and
+    An upload has the id of its file, a usage that of its owner. `missing` contains those of "file" and
     "account" that the row refers to and that do not exist. `secret` is a link's wrapped token or a
     user's wrapped TOTP seed, bound to the row's id; None if the row has none.
     """
 
-    kind: RecordKind
+    kind: RowKind
     id: UUID
-    lacks: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
     secret: WrappedSecret | None = None
 
 
-class Records(Protocol):
+class IntegrityRows(Protocol):
     """
     Rows of every kind, in pages, within one unit of work.
     """
 
-    def page(self, kind: RecordKind, *, after: UUID | None, limit: int) -> Sequence[Record]:
+    def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
         """
         Return the first `limit` rows of a kind with an id greater than `after`.
 
@@ -228,14 +228,14 @@ class Records(Protocol):
         """
         ...
 
-    def get(self, kind: RecordKind, record_id: UUID) -> Record | None:
+    def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None:
         """
         Return the row with this id, or None.
         """
         ...
 
 
-class UpkeepUnit(SweepUnit, Protocol):
+class MaintenanceUnit(SweepUnit, Protocol):
     """
     A unit of work over everything that the integrity check reads.
     """
@@ -248,14 +248,14 @@ class UpkeepUnit(SweepUnit, Protocol):
         ...
 
     @property
-    def ledger(self) -> Ledger:
+    def quota_audit(self) -> QuotaAudit:
         """
         The audit of quotas in this unit of work.
         """
         ...
 
     @property
-    def records(self) -> Records:
+    def integrity_rows(self) -> IntegrityRows:
         """
         The rows in this unit of work.
         """

@@ -13,20 +13,20 @@ import re
 from itertools import islice
 from typing import Final
 
-from sft_core.errors import StoreOfAnother
+from sft_core.errors import StoreMismatch
 from sft_core.maintenance.ports import SweepUnit
-from sft_core.ports import Begin
-from sft_core.vault.model import file_of
-from sft_core.vault.ports import BlobStore, Marked
+from sft_core.ports import UnitOfWorkFactory
+from sft_core.vault.model import file_id_of_blob
+from sft_core.vault.ports import BlobStore, StoreIdentity
 
-MARK_NAME: Final = "sft-mark"
+STORE_ID_NAME: Final = "sft-mark"
 """
 The name of the file or object at a store's top that contains its id.
 
 No blob and no folder of blobs has this name.
 """
 
-MARK_BYTES: Final = 33
+STORE_ID_BYTES: Final = 33
 """The size of that file or object in bytes: the id and a line feed."""
 
 _LOOKED_AT: Final = 100
@@ -34,14 +34,14 @@ _LOOKED_AT: Final = 100
 _CONTENT: Final = re.compile(rb"([0-9a-f]{32})\n")
 
 
-def content_of(mark: str) -> bytes:
+def encode_store_id(store_id: str) -> bytes:
     """
     Return the bytes to store for an id.
     """
-    return f"{mark}\n".encode("ascii")
+    return f"{store_id}\n".encode("ascii")
 
 
-def mark_in(content: bytes | bytearray) -> str:
+def decode_store_id(content: bytes | bytearray) -> str:
     """
     Return the id in stored bytes; "" if they are not an id.
     """
@@ -49,16 +49,16 @@ def mark_in(content: bytes | bytearray) -> str:
     return found[1].decode("ascii") if found else ""
 
 
-def require_own(begin: Begin[SweepUnit], store: Marked) -> None:
+def require_same_store(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdentity) -> None:
     """
     Raise `StoreMismatch` unless the store has the id of this database.
     """
     with begin(read_only=True) as unit:
-        own = unit.marked.mark()
-    check_marks(own, store.mark())
+        own = unit.store_identity.store_id()
+    check_store_ids(own, store.store_id())
 
 
-def require_no_copy(begin: Begin[SweepUnit], store: Marked) -> None:
+def reject_database_copy(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdentity) -> None:
     """
     Raise `StoreMismatch` if the store has an id and the database has none.
 
@@ -66,34 +66,34 @@ def require_no_copy(begin: Begin[SweepUnit], store: Marked) -> None:
     in the copy may be a live file, by the same id, in the other database.
     """
     with begin(read_only=True) as unit:
-        own = unit.marked.mark()
-    if own is None and store.mark() is not None:
-        raise StoreOfAnother("the blob store has an id and the database has none: it may be an old copy of another")
+        own = unit.store_identity.store_id()
+    if own is None and store.store_id() is not None:
+        raise StoreMismatch("the blob store has an id and the database has none: it may be an old copy of another")
 
 
-def require_known_blobs(begin: Begin[SweepUnit], store: BlobStore) -> None:
+def require_known_blobs(begin: UnitOfWorkFactory[SweepUnit], store: BlobStore) -> None:
     """
     Raise `StoreMismatch` if the store's first hundred blobs have no row.
 
     One blob with a row is enough. An empty store passes.
     """
-    keys = [blob.key for blob in islice(store.list(), _LOOKED_AT) if file_of(blob.key) is not None]
-    named = {file_id for file_id in map(file_of, keys) if file_id is not None}
+    keys = [blob.key for blob in islice(store.list(), _LOOKED_AT) if file_id_of_blob(blob.key) is not None]
+    named = {file_id for file_id in map(file_id_of_blob, keys) if file_id is not None}
     with begin(read_only=True) as unit:
-        if keys and not unit.leftovers.recorded(keys) and not any(map(unit.files.get, named)):
-            raise StoreOfAnother("the blob store has no id and contains parts, of which this database has none")
+        if keys and not unit.reclaimable.referenced_keys(keys) and not any(map(unit.files.get, named)):
+            raise StoreMismatch("the blob store has no id and contains parts, of which this database has none")
 
 
-def check_marks(own: str | None, found: str | None) -> None:
+def check_store_ids(own: str | None, found: str | None) -> None:
     """
     Raise `StoreMismatch`, with the cause, unless the ids of database and store are equal.
     """
     if own is None:
-        raise StoreOfAnother("the database has no id yet: the next start of the service creates one")
+        raise StoreMismatch("the database has no id yet: the next start of the service creates one")
     if found is None:
-        raise StoreOfAnother("the blob store has no id: the next start of the service gives it this database's")
+        raise StoreMismatch("the blob store has no id: the next start of the service gives it this database's")
     if found != own:
-        raise StoreOfAnother(
+        raise StoreMismatch(
             "the blob store belongs to another database, whose sweep deletes the blobs of this one as orphans "
             f"(the store's id is {found or 'unreadable'}, this database's is {own})"
         )

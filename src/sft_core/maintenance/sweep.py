@@ -16,23 +16,23 @@ from typing import Final, TypeVar
 
 import attrs
 
-from sft_core.errors import SftError, StoreOfAnother
-from sft_core.maintenance.failure_budget import Patience
-from sft_core.maintenance.orphans import find_strays, remove_orphan
-from sft_core.maintenance.ports import IdleSince, SweepUnit
-from sft_core.maintenance.store_identity import require_no_copy
-from sft_core.ports import Begin, Clock, Expiring, Leases
+from sft_core.errors import SftError, StoreMismatch
+from sft_core.maintenance.failure_budget import FailureBudget
+from sft_core.maintenance.orphans import delete_orphan, find_unreferenced_blobs
+from sft_core.maintenance.ports import IdleCutoffs, SweepUnit
+from sft_core.maintenance.store_identity import reject_database_copy
+from sft_core.ports import Clock, ExpiringStore, Leases, UnitOfWorkFactory
 from sft_core.values import FileId
-from sft_core.vault.ports import MarkedStore
+from sft_core.vault.ports import IdentifiedBlobStore
 from sft_core.vault.use_cases import purge
 
 T = TypeVar("T")
-MayGoOn = Callable[[], bool]
+ShouldContinue = Callable[[], bool]
 
-LEASE: Final = timedelta(minutes=2)
+LEASE_DURATION: Final = timedelta(minutes=2)
 """How long the sweep's lease is valid without a renewal; then another process may sweep."""
 
-SWEEP_LEASE: Final = "sweep"
+SWEEP_LEASE_NAME: Final = "sweep"
 
 
 @attrs.frozen(kw_only=True)
@@ -40,38 +40,38 @@ class SweepPolicy:
     """
     Grace periods of the sweep.
 
-    `idle` is the time without a new byte after which a resumable upload is aborted, `single_idle` the
-    same for an upload that ends with its request. `single_idle` must be longer than the slowest client
+    `idle` is the time without a new byte after which a resumable upload is aborted, `non_resumable_idle` the
+    same for an upload that ends with its request. `non_resumable_idle` must be longer than the slowest client
     needs to send a part plus the store to keep it, because `touched_at` is updated only after a part is
     stored.
 
     `expiry_grace` is the time after its expiry at which a file is deleted. No caller can read the file in
     the meantime, but without it a clock that was wrong for a moment would have deleted a live file.
 
-    `grace` is the age at which a blob without a row may be deleted. A small file is committed moments
-    after its one part is stored, so `grace` must be far longer than that and than the difference between
+    `orphan_grace` is the age at which a blob without a row may be deleted. A small file is committed moments
+    after its one part is stored, so `orphan_grace` must be far longer than that and than the difference between
     clocks. The intent row of a larger upload is committed before its first part.
 
-    `retention` is the time that a store keeps expired entries, because clocks jump. `batch` is the number
+    `retention` is the time that a store keeps expired entries, because clocks jump. `batch_size` is the number
     of rows or blobs processed together.
     """
 
     idle: timedelta
-    single_idle: timedelta
-    grace: timedelta
-    ended: timedelta = timedelta(hours=1)
-    kept: timedelta = timedelta(days=1)
-    batch: int = 100
+    non_resumable_idle: timedelta
+    orphan_grace: timedelta
+    expiry_grace: timedelta = timedelta(hours=1)
+    retention: timedelta = timedelta(days=1)
+    batch_size: int = 100
 
-    def idle_since(self, now: datetime) -> IdleSince:
+    def idle_cutoffs(self, now: datetime) -> IdleCutoffs:
         """
         Return the latest times of the last byte at which an upload is idle now.
         """
-        return IdleSince(resumable=now - self.idle, single=now - self.single_idle)
+        return IdleCutoffs(resumable=now - self.idle, non_resumable=now - self.non_resumable_idle)
 
 
 @attrs.define(kw_only=True)
-class Swept:
+class SweepResult:
     """
     The counts of what a sweep did, or in a dry run would do.
 
@@ -92,16 +92,16 @@ class Swept:
 
 
 @attrs.frozen
-class _Round:
+class _SweepRun:
     """
     A sweep in progress.
     """
 
     clock: Clock
     dry_run: bool
-    may_go_on: MayGoOn
+    should_continue: ShouldContinue
     now: datetime = attrs.field(init=False)
-    swept: Swept = attrs.field(factory=Swept, init=False)
+    result: SweepResult = attrs.field(factory=SweepResult, init=False)
 
     @now.default
     def _now(self) -> datetime:
@@ -113,24 +113,24 @@ class _Round:
 
         A failure is counted and the next item tried. An exhausted failure budget ends the step.
         """
-        patience = Patience(self.clock)
+        failure_budget = FailureBudget(self.clock)
         for item in items:
-            if not self.may_go_on():
-                self.swept.is_complete = False
+            if not self.should_continue():
+                self.result.is_complete = False
                 return
             try:
                 done = self.dry_run or act(item)
             except SftError as error:
-                if patience.is_over():
+                if failure_budget.record_failure():
                     raise
-                self.swept.failures[error.code] += 1
+                self.result.failures[error.code] += 1
             else:
-                patience.restore()
+                failure_budget.record_success()
                 if done:
                     yield item
 
 
-_Step = Callable[[_Round], None]
+_Step = Callable[[_SweepRun], None]
 
 
 def _always() -> bool:
@@ -149,52 +149,58 @@ class Sweep:
     changes nothing and counts.
     """
 
-    begin: Begin[SweepUnit]
+    begin: UnitOfWorkFactory[SweepUnit]
     clock: Clock
-    blobs: MarkedStore
-    expiring: Sequence[Expiring]
+    blobs: IdentifiedBlobStore
+    expiring: Sequence[ExpiringStore]
     policy: SweepPolicy
 
-    def __call__(self, *, dry_run: bool = False, may_go_on: MayGoOn = _always) -> Swept:
-        sweep = _Round(self.clock, dry_run, may_go_on)
+    def __call__(self, *, dry_run: bool = False, should_continue: ShouldContinue = _always) -> SweepResult:
+        sweep = _SweepRun(self.clock, dry_run, should_continue)
         try:
-            require_no_copy(self.begin, self.blobs)
-        except StoreOfAnother as error:
-            sweep.swept.failures[error.code] += 1
-            sweep.swept.is_complete = False
-            return sweep.swept
+            reject_database_copy(self.begin, self.blobs)
+        except StoreMismatch as error:
+            sweep.result.failures[error.code] += 1
+            sweep.result.is_complete = False
+            return sweep.result
         except SftError:
             # A step that needs the store reports the error itself; the others do not need it.
             pass
         # One step for each store, so that the failure of one does not affect the others.
-        forget: list[_Step] = [partial(self._forget, store) for store in self.expiring]
-        for step in (self._give_up_idle, self._expire, self._finish_removals, self._remove_orphans, *forget):
+        forget: list[_Step] = [partial(self._delete_expired, store) for store in self.expiring]
+        for step in (self._abort_idle, self._expire, self._finish_removals, self._delete_orphans, *forget):
             try:
                 step(sweep)
             except SftError as error:
-                sweep.swept.failures[error.code] += 1
-                sweep.swept.is_complete = False
-        return sweep.swept
+                sweep.result.failures[error.code] += 1
+                sweep.result.is_complete = False
+        return sweep.result
 
-    def _give_up_idle(self, sweep: _Round) -> None:
-        since = self.policy.idle_since(sweep.now)
-        idle = self._pages(lambda unit, after: unit.leftovers.idle(since=since, after=after, limit=self.policy.batch))
-        for _ in sweep.each(idle, lambda file_id: give_up(self.begin, file_id, since=since, now=sweep.now)):
-            sweep.swept.given_up += 1
+    def _abort_idle(self, sweep: _SweepRun) -> None:
+        since = self.policy.idle_cutoffs(sweep.now)
+        idle = self._pages(
+            lambda unit, after: unit.reclaimable.idle(since=since, after=after, limit=self.policy.batch_size)
+        )
+        for _ in sweep.each(idle, lambda file_id: abort_idle(self.begin, file_id, since=since, now=sweep.now)):
+            sweep.result.given_up += 1
             # A dry run aborts nothing, so the step that completes deletions will not count this file.
-            sweep.swept.removed += sweep.dry_run
+            sweep.result.removed += sweep.dry_run
 
-    def _expire(self, sweep: _Round) -> None:
-        by = sweep.now - self.policy.ended
-        ended = self._pages(lambda unit, after: unit.leftovers.expired(by=by, after=after, limit=self.policy.batch))
+    def _expire(self, sweep: _SweepRun) -> None:
+        by = sweep.now - self.policy.expiry_grace
+        ended = self._pages(
+            lambda unit, after: unit.reclaimable.expired(by=by, after=after, limit=self.policy.batch_size)
+        )
         for _ in sweep.each(ended, lambda file_id: expire(self.begin, file_id, by=by, now=sweep.now)):
-            sweep.swept.expired += 1
-            sweep.swept.removed += sweep.dry_run
+            sweep.result.expired += 1
+            sweep.result.removed += sweep.dry_run
 
-    def _finish_removals(self, sweep: _Round) -> None:
-        condemned = self._pages(lambda unit, after: unit.leftovers.condemned(after=after, limit=self.policy.batch))
+    def _finish_removals(self, sweep: _SweepRun) -> None:
+        condemned = self._pages(
+            lambda unit, after: unit.reclaimable.in_deletion(after=after, limit=self.policy.batch_size)
+        )
         for _ in sweep.each(condemned, self._purge):
-            sweep.swept.removed += 1
+            sweep.result.removed += 1
 
     def _purge(self, file_id: FileId) -> bool:
         purge(self.begin, self.blobs, file_id)
@@ -210,55 +216,55 @@ class Sweep:
                 return
             after = found[-1]
 
-    def _remove_orphans(self, sweep: _Round) -> None:
-        before, together = sweep.now - self.policy.grace, self.policy.batch
-        strays = find_strays(self.begin, self.blobs, before=before, together=together)
-        orphans = (stray.blob for stray in strays if stray.part_of is None)
-        for blob in sweep.each(orphans, lambda blob: remove_orphan(self.begin, self.blobs, blob)):
-            sweep.swept.orphans += 1
-            sweep.swept.orphan_bytes += blob.size
+    def _delete_orphans(self, sweep: _SweepRun) -> None:
+        before, batch_size = sweep.now - self.policy.orphan_grace, self.policy.batch_size
+        unreferenced_blobs = find_unreferenced_blobs(self.begin, self.blobs, before=before, batch_size=batch_size)
+        orphans = (unreferenced.blob for unreferenced in unreferenced_blobs if unreferenced.part_of is None)
+        for blob in sweep.each(orphans, lambda blob: delete_orphan(self.begin, self.blobs, blob)):
+            sweep.result.orphans += 1
+            sweep.result.orphan_bytes += blob.size
 
-    def _forget(self, store: Expiring, sweep: _Round) -> None:
-        before = sweep.now - self.policy.kept
+    def _delete_expired(self, store: ExpiringStore, sweep: _SweepRun) -> None:
+        before = sweep.now - self.policy.retention
         if sweep.dry_run:
-            sweep.swept.forgotten += store.over(before=before)
+            sweep.result.forgotten += store.count_expired(before=before)
             return
-        for count in sweep.each(self._pruned(store, before), bool):
-            sweep.swept.forgotten += count
+        for count in sweep.each(self._expired_counts(store, before), bool):
+            sweep.result.forgotten += count
 
-    def _pruned(self, store: Expiring, before: datetime) -> Iterator[int]:
-        count = limit = self.policy.batch
+    def _expired_counts(self, store: ExpiringStore, before: datetime) -> Iterator[int]:
+        count = limit = self.policy.batch_size
         while count == limit:
-            count = store.prune(before=before, limit=limit)
+            count = store.delete_expired(before=before, limit=limit)
             yield count
 
 
-def give_up(begin: Begin[SweepUnit], file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
+def abort_idle(begin: UnitOfWorkFactory[SweepUnit], file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
     """
     Abort an upload that has been idle since then, and destroy its key.
 
     Returns False if the upload is no longer idle.
     """
     with begin() as unit:
-        won = unit.leftovers.give_up(file_id, since=since, now=now)
+        won = unit.reclaimable.abort_idle(file_id, since=since, now=now)
         unit.commit()
     return won
 
 
-def expire(begin: Begin[SweepUnit], file_id: FileId, *, by: datetime, now: datetime) -> bool:
+def expire(begin: UnitOfWorkFactory[SweepUnit], file_id: FileId, *, by: datetime, now: datetime) -> bool:
     """
     Start deleting a file that expired by a moment, and destroy its key.
 
     Returns False if the file has not expired by then.
     """
     with begin() as unit:
-        won = unit.leftovers.expire(file_id, by=by, now=now)
+        won = unit.reclaimable.expire(file_id, by=by, now=now)
         unit.commit()
     return won
 
 
 @attrs.frozen(kw_only=True)
-class SweepInTurn:
+class LeasedSweep:
     """
     Run the sweep under a lease; return None if another process has it.
 
@@ -271,29 +277,29 @@ class SweepInTurn:
     holder: str
     interval: timedelta
 
-    def __call__(self, *, may_go_on: MayGoOn = _always) -> Swept | None:
-        if not self._keep(LEASE):
+    def __call__(self, *, should_continue: ShouldContinue = _always) -> SweepResult | None:
+        if not self._renew_lease(LEASE_DURATION):
             return None
         renewed_at = self.sweep.clock.now()
 
-        def may_still_go_on() -> bool:
+        def should_continue_and_renew() -> bool:
             nonlocal renewed_at
             now = self.sweep.clock.now()
-            if now - renewed_at >= LEASE / 4:
+            if now - renewed_at >= LEASE_DURATION / 4:
                 renewed_at = now
-                return may_go_on() and self._keep(LEASE)
-            return may_go_on()
+                return should_continue() and self._renew_lease(LEASE_DURATION)
+            return should_continue()
 
-        swept = self.sweep(may_go_on=may_still_go_on)
-        self._keep(2 * self.interval)
-        return swept
+        result = self.sweep(should_continue=should_continue_and_renew)
+        self._renew_lease(2 * self.interval)
+        return result
 
     def stop(self) -> None:
         """
         Release the lease for other processes.
         """
-        self.leases.let_go(SWEEP_LEASE, holder=self.holder)
+        self.leases.release(SWEEP_LEASE_NAME, holder=self.holder)
 
-    def _keep(self, duration: timedelta) -> bool:
+    def _renew_lease(self, duration: timedelta) -> bool:
         now = self.sweep.clock.now()
-        return self.leases.take(SWEEP_LEASE, holder=self.holder, now=now, until=now + duration)
+        return self.leases.acquire(SWEEP_LEASE_NAME, holder=self.holder, now=now, until=now + duration)

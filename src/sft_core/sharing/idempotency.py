@@ -76,7 +76,7 @@ class IdempotentRequest:
 
 
 @attrs.frozen(kw_only=True)
-class KeptAnswer:
+class IdempotencyRecord:
     """
     The result of a request with an idempotency key, by reference.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from sft_core.sharing.idempotency import KeptAnswer
+from sft_core.sharing.idempotency import IdempotencyRecord
 from sft_core.sharing.model import ShareLink
 from sft_core.values import FileId, LinkId
 from sft_core.vault.ports import VaultUnit
@@ -42,7 +42,7 @@ class LinkRepository(Protocol):
         """
         ...
 
-    def claim(self, link_id: LinkId, *, now: datetime) -> bool:
+    def consume_download(self, link_id: LinkId, *, now: datetime) -> bool:
         """
         Consume one download of a link, in one conditional update.
 
@@ -58,7 +58,7 @@ class LinkRepository(Protocol):
         ...
 
 
-class KeptAnswers(Protocol):
+class IdempotencyRecords(Protocol):
     """
     The idempotency records, within one unit of work.
 
@@ -66,7 +66,7 @@ class KeptAnswers(Protocol):
     outlives the file that it refers to.
     """
 
-    def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
+    def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
         """
         Store a record under its key, in one conditional insert.
 
@@ -76,7 +76,7 @@ class KeptAnswers(Protocol):
         """
         ...
 
-    def find(self, key_digest: bytes, *, now: datetime) -> KeptAnswer | None:
+    def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:
         """
         Return the unexpired record under a key, or None.
         """
@@ -96,7 +96,7 @@ class SharingUnit(VaultUnit, Protocol):
         ...
 
     @property
-    def answers(self) -> KeptAnswers:
+    def idempotency_records(self) -> IdempotencyRecords:
         """
         The idempotency records in this unit of work.
         """

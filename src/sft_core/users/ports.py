@@ -158,7 +158,7 @@ class TokenSigner(Protocol):
         ...
 
 
-class TotpCodes(Protocol):
+class TotpProvider(Protocol):
     """
     Time-based one-time passwords (RFC 6238): six digits, steps of 30 seconds.
     """

@@ -61,13 +61,13 @@ class Password(Secret):
         """
         Validate a new password; `InvalidValue` states the violated bound.
         """
-        password = cls.claimed(text)
+        password = cls.for_sign_in(text)
         if len(password.reveal().decode()) < MIN_PASSWORD_CHARACTERS:
             raise InvalidValue("password", f"must have at least {MIN_PASSWORD_CHARACTERS} characters")
         return password
 
     @classmethod
-    def claimed(cls, text: object) -> Self:
+    def for_sign_in(cls, text: object) -> Self:
         """
         Accept a password presented at sign-in; reject only what no stored password can be.
 
@@ -106,11 +106,11 @@ class ShareToken(Secret):
             except (binascii.Error, ValueError):
                 value = b""
             token = cls(value)
-            if len(value) == SHARE_TOKEN_BYTES and hmac.compare_digest(token.spelling(), text):
+            if len(value) == SHARE_TOKEN_BYTES and hmac.compare_digest(token.encode(), text):
                 return token
         raise InvalidValue("token", "is not a share token")
 
-    def spelling(self) -> str:
+    def encode(self) -> str:
         """
         Return the token as in a URL: base64url without padding (RFC 4648, section 5).
         """

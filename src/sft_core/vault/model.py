@@ -41,7 +41,7 @@ class FileState(enum.Enum):
     DELETING = "deleting"
 
 
-CONDEMNED: Final = frozenset({FileState.ABORTING, FileState.DELETING})
+DELETION_STATES: Final = frozenset({FileState.ABORTING, FileState.DELETING})
 """The states of a file that is being deleted; its key is already destroyed."""
 
 
@@ -194,7 +194,7 @@ class File:
         """
         return attrs.evolve(self, state=FileState.ABORTING, key=None, touched_at=max(self.touched_at, now))
 
-    def condemned(self, now: datetime) -> File:
+    def deleting(self, now: datetime) -> File:
         """
         Return this file as deleting from `now` on, its key destroyed.
         """
@@ -211,7 +211,7 @@ def blob_prefix(file_id: FileId) -> str:
     return f"{file_id.value.hex}/"
 
 
-def file_of(blob_key: str) -> FileId | None:
+def file_id_of_blob(blob_key: str) -> FileId | None:
     """
     Return the file id in a blob key; None for any other key.
     """
@@ -261,7 +261,7 @@ class ResumableUpload:
     The row of a resumable upload, beside its file's row.
 
     `length` in bytes is None until the client announces it. `metadata` is the client's own text,
-    returned unchanged. `sources` are the partial uploads of a final upload, in order. `writer` is the
+    returned unchanged. `sources` are the partial uploads of a final upload, in order. `fencing_token` is the
     latest fencing token: only its holder may append.
     """
 
@@ -271,7 +271,7 @@ class ResumableUpload:
     is_public: bool = False
     metadata: str = ""
     sources: tuple[FileId, ...] = ()
-    writer: int = 0
+    fencing_token: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -287,14 +287,14 @@ class VaultPolicy:
     allowed_extensions: frozenset[str] = frozenset()
     quota: int | None = None
 
-    def admit_name(self, name: FileName) -> None:
+    def check_name(self, name: FileName) -> None:
         """
         Raise `FileTypeNotAllowed` if the extension of the name is not allowed.
         """
         if self.allowed_extensions and name.extension not in self.allowed_extensions:
             raise FileTypeNotAllowed(name.extension)
 
-    def admit_size(self, size: int) -> None:
+    def check_size(self, size: int) -> None:
         """
         Raise `FileTooLarge` if the size exceeds the limit.
         """

@@ -92,7 +92,7 @@ class Manifests(Protocol):
         """
         ...
 
-    def cut(self, file_id: FileId, number: int) -> None:
+    def truncate(self, file_id: FileId, number: int) -> None:
         """
         Delete the parts with this number and higher.
 
@@ -114,7 +114,7 @@ class Quotas(Protocol):
     An owner's use is at any time the sum of the reservations of the owner's files, in every state.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         """
         Set a file's reservation to `size` bytes, more or fewer than before.
 
@@ -165,7 +165,7 @@ class ResumableUploads(Protocol):
         """
         ...
 
-    def take_over(self, file_id: FileId) -> int | None:
+    def acquire(self, file_id: FileId) -> int | None:
         """
         Make the caller the writer and return its fencing token.
 
@@ -174,15 +174,15 @@ class ResumableUploads(Protocol):
         """
         ...
 
-    def is_writer(self, file_id: FileId, writer: int) -> bool:
+    def is_current(self, file_id: FileId, fencing_token: int) -> bool:
         """
-        Return whether `writer` is the latest fencing token.
+        Return whether `fencing_token` is the latest fencing token.
 
         If so, it stays the latest until this unit ends.
         """
         ...
 
-    def fix_length(self, file_id: FileId, length: int) -> bool:
+    def set_length(self, file_id: FileId, length: int) -> bool:
         """
         Set the upload's length in bytes, once.
 
@@ -292,7 +292,7 @@ class BlobStore(Protocol):
         ...
 
 
-class Marked(Protocol):
+class StoreIdentity(Protocol):
     """
     A store identity: the same random id in a blob store and its database.
 
@@ -300,13 +300,13 @@ class Marked(Protocol):
     database, an operator removes the store's id by hand.
     """
 
-    def mark(self) -> str | None:
+    def store_id(self) -> str | None:
         """
         Return the store id, None if there is none, "" if it is invalid.
         """
         ...
 
-    def set_mark(self, mark: str) -> str:
+    def set_store_id(self, store_id: str) -> str:
         """
         Store an id if there is none, and return the one stored now.
 
@@ -317,18 +317,18 @@ class Marked(Protocol):
         ...
 
 
-class MarkedStore(BlobStore, Marked, Protocol):
+class IdentifiedBlobStore(BlobStore, StoreIdentity, Protocol):
     """
     A blob store with a store identity.
     """
 
 
-class Room(Protocol):
+class CapacityCheck(Protocol):
     """
     A check of free space before an upload starts.
     """
 
-    def admit_bytes(self, size: int) -> None:
+    def require_bytes(self, size: int) -> None:
         """
         Return if `size` more bytes may fit, as far as the store can determine.
 
@@ -355,15 +355,15 @@ class EncryptedPart:
     size: int
     pieces: Iterator[Buffer] = attrs.field(repr=False)
 
-    def pieces_then(self, taken: Callable[[], object] | None) -> Iterator[Buffer]:
+    def pieces_then(self, on_encrypted: Callable[[], object] | None) -> Iterator[Buffer]:
         """
         Yield the pieces, then call `on_encrypted`.
 
         The whole part is encrypted once the piece after the last is requested.
         """
         yield from self.pieces
-        if taken is not None:
-            taken()
+        if on_encrypted is not None:
+            on_encrypted()
 
 
 class PartReader(Protocol):

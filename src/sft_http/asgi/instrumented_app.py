@@ -11,7 +11,7 @@ from typing import Any, Final
 from falcon.asgi import App, Request, Response
 
 from sft_core.errors import SftError
-from sft_core.ports import Ids
+from sft_core.ports import IdGenerator
 from sft_http.asgi.connection import connection_in
 from sft_http.asgi.exchange import Exchange, Receive, Scope, Send
 from sft_http.concurrency.min_rate import Pace
@@ -27,7 +27,7 @@ class InstrumentedApp(App[Request, Response]):
     def __init__(
         self,
         *,
-        ids: Ids,
+        ids: IdGenerator,
         pace: Callable[[], Pace],
         varies_by_origin: bool,
         **options: Any,  # noqa: ANN401 (Falcon's own)

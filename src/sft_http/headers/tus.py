@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import attrs
 
-from sft_core.errors import Fault, InvalidInput, InvalidValue
+from sft_core.errors import FieldError, InvalidInput, InvalidValue
 from sft_core.values import OCTET_STREAM, FileId, FileName, MediaType
 from sft_core.vault.model import ShareTerms, UploadKind
 from sft_core.vault.use_cases.resumable import UploadRequest
@@ -217,14 +217,14 @@ def _number(found: Mapping[str, str], name: str) -> int | None:
     if text is None:
         return None
     if not _WHOLE.fullmatch(text):
-        raise InvalidInput(Fault(name, "must be a whole number"))
+        raise InvalidInput(FieldError(name, "must be a whole number"))
     return int(text)
 
 
 def _truth(found: Mapping[str, str], name: str) -> bool:
     text = found.get(name, "false").lower()
     if text not in {"true", "1", "false", "0"}:
-        raise InvalidInput(Fault(name, "must be true or false"))
+        raise InvalidInput(FieldError(name, "must be true or false"))
     return text in {"true", "1"}
 
 

@@ -19,7 +19,7 @@ from sft_adapters.operations.preflight import Check, check_ground, check_servers
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, InvalidValue, SftError
 from sft_core.maintenance.findings import Finding
-from sft_core.maintenance.integrity_check import Sample, Seen
+from sft_core.maintenance.integrity_check import CheckCounts, Sample
 from sft_http.ops.options import CONFIGURATION_EXIT, read_keys, read_settings, tells_errors, with_settings
 
 FINDINGS_EXIT = 1
@@ -55,7 +55,7 @@ class Report:
     tell: Callable[[str], object]
     checks: list[Check] = attrs.field(factory=list)
     findings: list[Finding] = attrs.field(factory=list)
-    seen: Seen = attrs.field(factory=Seen)
+    counts: CheckCounts = attrs.field(factory=CheckCounts)
 
     def check(self, check: Check) -> None:
         """
@@ -63,7 +63,7 @@ class Report:
         """
         self.checks.append(check)
         if check.code:
-            self.seen.failures[check.code] += 1
+            self.counts.failures[check.code] += 1
         self.tell(f"{'ok' if check.is_well else 'FAILED':<20} {check.name:<9} {check.detail}")
 
     def finding(self, finding: Finding) -> None:
@@ -89,7 +89,7 @@ class Report:
         """
         2 if a check could not be completed, 1 if a problem remains, else 0.
         """
-        if self.seen.failures:
+        if self.counts.failures:
             return CONFIGURATION_EXIT
         left = [finding for finding in self.findings if not finding.is_repaired]
         return FINDINGS_EXIT if left or not all(check.is_well for check in self.checks) else 0
@@ -99,9 +99,9 @@ class Report:
         The last lines of the text output.
         """
         repaired = sum(finding.is_repaired for finding in self.findings)
-        checked = f"{self.seen.files} files checked, {self.seen.parts_read} parts read"
+        checked = f"{self.counts.files} files checked, {self.counts.parts_read} parts read"
         lines = [f"{checked}, {len(self.findings)} findings, {repaired} of them repaired"]
-        lines += [f"not everything was checked: {code} ({times} times)" for code, times in self.seen.failures.items()]
+        lines += [f"not everything was checked: {code} ({times} times)" for code, times in self.counts.failures.items()]
         return "\n".join(lines)
 
     def as_json(self) -> str:
@@ -112,9 +112,9 @@ class Report:
         report = {
             "checks": [{"name": check.name, "is_well": check.is_well, "detail": check.detail} for check in self.checks],
             "findings": [*map(_unwell, unwell), *map(_plain, self.findings)],
-            "files": self.seen.files,
-            "parts_read": self.seen.parts_read,
-            "failures": self.seen.failures,
+            "files": self.counts.files,
+            "parts_read": self.counts.parts_read,
+            "failures": self.counts.failures,
         }
         return json.dumps(report)
 
@@ -154,7 +154,7 @@ def command(
     try:
         settings = read_settings(data, env_file)
         keys = read_keys(settings)
-        examine(settings, keys, report, verify=(sample or Sample()) if verify_data else None, repair=repair)
+        check_integrity(settings, keys, report, verify=(sample or Sample()) if verify_data else None, repair=repair)
     except OSError as error:
         report.check(failed("settings", ConfigurationError(f"{error.filename or data}: {error.strerror}")))
     except SftError as error:
@@ -167,7 +167,7 @@ def command(
     raise SystemExit(report.exit_status)
 
 
-def examine(settings: Settings, keys: KeySet, report: Report, *, verify: Sample | None, repair: bool) -> None:
+def check_integrity(settings: Settings, keys: KeySet, report: Report, *, verify: Sample | None, repair: bool) -> None:
     """
     Run all checks and add them to the report.
 
@@ -185,7 +185,7 @@ def examine(settings: Settings, keys: KeySet, report: Report, *, verify: Sample 
             report.tell("Nothing is repaired, because a check has failed.")
             repair = False
         try:
-            for finding in opened.application.examine(verify=verify, repair=repair, seen=report.seen):
+            for finding in opened.application.check_integrity(verify=verify, repair=repair, counts=report.counts):
                 report.finding(finding)
         except SftError as error:
             report.check(failed("storage", error))

@@ -152,36 +152,36 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
     settings = read_settings(data, env_file)
     earlier = [key for key in keys.keys_of(settings) if key.is_needed and not key.active]
     done: Counter[SecretKind] = Counter()
-    unopened: list[StoredSecret] = []
+    undecryptable: list[StoredSecret] = []
     with keys.open_rewrapping(settings, dry_run=dry_run, when_waiting=tell) as rewrap:
         present = [key for key in earlier if not key.is_missing]
         with _progress(sum(sum(key.needed_by.values()) for key in present)) as advance:
             for key in present:
                 for some in rewrap(key_id=key.id, batch=batch, dry_run=dry_run):
                     done[some.kind] += some.rewrapped
-                    unopened += some.unopened
-                    advance(some.rewrapped + len(some.unopened))
+                    undecryptable += some.undecryptable
+                    advance(some.rewrapped + len(some.undecryptable))
     numbers = ", ".join(f"{done[kind]} {words(kind)}" for kind in SecretKind)
     click.echo(f"{'To be re-wrapped' if dry_run else 'Re-wrapped'}: {numbers}.")
-    complete = _tell_what_is_left(settings, earlier, dict.fromkeys(unopened), dry_run=dry_run)
+    complete = _tell_what_is_left(settings, earlier, dict.fromkeys(undecryptable), dry_run=dry_run)
     if not complete:
         raise SystemExit(INCOMPLETE_EXIT)
 
 
 def _tell_what_is_left(
-    settings: Settings, before: list[RingKey], unopened: Mapping[StoredSecret, None], *, dry_run: bool
+    settings: Settings, before: list[RingKey], undecryptable: Mapping[StoredSecret, None], *, dry_run: bool
 ) -> bool:
     """
     Print which secrets could not be re-wrapped, and why; return whether none is left.
     """
-    for secret in unopened:
+    for secret in undecryptable:
         tell(f"the {secret.kind.value} of row {secret.id} does not unwrap under key {secret.wrapped.key_id}")
     left = [key for key in (before if dry_run else keys.keys_of(settings)) if key.is_needed and not key.active]
     for key in left:
-        _tell_why(key, _stuck(key, unopened), dry_run=dry_run)
+        _tell_why(key, _stuck(key, undecryptable), dry_run=dry_run)
     if dry_run:
         click.echo("Nothing was changed.")
-        return not unopened and not any(key.is_missing for key in left)
+        return not undecryptable and not any(key.is_missing for key in left)
     if not left:
         keys.pass_on(settings)
         for key in before:
@@ -206,11 +206,11 @@ def _tell_why(key: RingKey, stuck: Counter[SecretKind], *, dry_run: bool) -> Non
         tell(f"{_numbers(others)} still need key {key.id}, because a service wraps under it: rotate again")
 
 
-def _stuck(key: RingKey, unopened: Iterable[StoredSecret]) -> Counter[SecretKind]:
+def _stuck(key: RingKey, undecryptable: Iterable[StoredSecret]) -> Counter[SecretKind]:
     """
     Count the secrets, by kind, that need a key and do not unwrap.
     """
-    found = Counter(secret.kind for secret in unopened if secret.wrapped.key_id == key.id)
+    found = Counter(secret.kind for secret in undecryptable if secret.wrapped.key_id == key.id)
     return found & Counter(key.needed_by)
 
 

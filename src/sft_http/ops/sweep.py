@@ -15,7 +15,7 @@ from sft_adapters.bootstrap.storage import check_schema
 from sft_adapters.disk.locks import Locked
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
-from sft_core.maintenance.sweep import Swept
+from sft_core.maintenance.sweep import SweepResult
 from sft_http.ops.options import read_keys, read_settings, tells_errors, with_settings
 
 
@@ -55,7 +55,7 @@ def _who_sweeps(settings: Settings) -> str:
     )
 
 
-def told(swept: Swept, *, dry_run: bool) -> str:
+def told(swept: SweepResult, *, dry_run: bool) -> str:
     """
     The result of a sweep as text.
     """

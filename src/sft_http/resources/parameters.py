@@ -12,7 +12,7 @@ from typing import Any, Final
 from falcon.asgi import Request
 
 from sft_core.errors import (
-    Fault,
+    FieldError,
     FileNotFound,
     InvalidInput,
     InvalidValue,
@@ -125,8 +125,8 @@ def share_terms(fields: Mapping[str, str]) -> tuple[ShareTerms, bool]:
     try:
         return ShareTerms(max_downloads=downloads, expires_hours=hours), public
     except InvalidInput as error:
-        raise InvalidInput(*map(_renamed, error.faults)) from None
+        raise InvalidInput(*map(_renamed, error.errors)) from None
 
 
-def _renamed(fault: Fault) -> Fault:
-    return Fault("share_expires_hours", fault.message) if fault.path == "expires_hours" else fault
+def _renamed(fault: FieldError) -> FieldError:
+    return FieldError("share_expires_hours", fault.message) if fault.path == "expires_hours" else fault

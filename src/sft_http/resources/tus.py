@@ -96,22 +96,26 @@ class Creation(TusResource):
 
     async def on_post(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
-        asked = self._asked(req)
+        request = self._asked(req)
         has_body = bool(req.content_length) or req.get_header("Transfer-Encoding") is not None
-        if has_body and asked.kind is UploadKind.FINAL:
+        if has_body and request.kind is UploadKind.FINAL:
             raise MalformedRequest("A final upload has no body: its bytes are those of the partial ones.")
         if has_body:
             _require_media_type(req)
-        if asked.kind is UploadKind.FINAL:
+        if request.kind is UploadKind.FINAL:
             async with self.lanes.limits.uploads.taken_by(user.id):
                 progress = await concatenate.concatenate(
-                    self.application, self.lanes, owner=user.id, asked=asked, part_size=self.settings.uploads.part_size
+                    self.application,
+                    self.lanes,
+                    owner=user.id,
+                    request=request,
+                    part_size=self.settings.uploads.part_size,
                 )
         elif has_body:
             async with self.lanes.limits.uploads.taken_by(user.id):
-                progress = await self._created(req, user, asked, has_body=True)
+                progress = await self._created(req, user, request, has_body=True)
         else:
-            progress = await self._created(req, user, asked, has_body=False)
+            progress = await self._created(req, user, request, has_body=False)
         resp.status = 201
         resp.set_header("Location", f"{self._folder}/{progress.file.id}")
         self._report(resp, progress)
@@ -128,7 +132,7 @@ class Creation(TusResource):
             sources=sources,
         )
 
-    async def _created(self, req: Request, user: User, asked: UploadRequest, *, has_body: bool) -> Progress:
+    async def _created(self, req: Request, user: User, request: UploadRequest, *, has_body: bool) -> Progress:
         """
         Create an upload with the bytes that the request has; if that fails, it is aborted: no client has its URL.
         """
@@ -137,7 +141,7 @@ class Creation(TusResource):
         def create() -> None:
             # Assigned on the pool's thread: a request that is cancelled meanwhile still has the upload to abort.
             nonlocal created
-            created = self.application.create_upload.opened(owner=user.id, asked=asked)
+            created = self.application.create_upload.with_session(owner=user.id, request=request)
 
         try:
             await self.lanes.control(create)

@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from sft_core.errors import SftError
-from sft_core.maintenance.sweep import SweepInTurn, Swept
+from sft_core.maintenance.sweep import LeasedSweep, SweepResult
 
 log: Final = logging.getLogger("sft.sweep")
 
@@ -29,7 +29,7 @@ class SweepThread:
     most `stop_seconds`; the next sweep does the rest.
     """
 
-    sweep: SweepInTurn
+    sweep: LeasedSweep
     check: Callable[[], None] = attrs.field(kw_only=True)
     interval_seconds: float = attrs.field(kw_only=True)
     stop_seconds: float = attrs.field(kw_only=True)
@@ -63,8 +63,8 @@ class SweepThread:
     def _sweep(self) -> None:
         # A newer release that runs beside this one may have migrated the schema.
         self.check()
-        swept = self.sweep(may_go_on=lambda: not self._stopping.is_set())
-        if swept is not None and swept != Swept():
+        swept = self.sweep(should_continue=lambda: not self._stopping.is_set())
+        if swept is not None and swept != SweepResult():
             level = logging.WARNING if swept.failures else logging.INFO
             log.log(level, "swept", extra={"fields": attrs.asdict(swept)})
 

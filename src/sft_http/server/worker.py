@@ -12,7 +12,7 @@ from asyncio import constants
 from http import HTTPStatus
 from typing import Any, Final
 
-from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
+from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Generator
 from sft_http import problems
 from sft_http.concurrency.min_rate import Pace
 from sft_http.server.connection_limit import RETRY_SECONDS, ConnectionLimits, ThrottledListener
@@ -41,7 +41,7 @@ class SftWorker(Worker):
     def init_process(self) -> None:
         limit_arenas()
         settings = self.app.settings
-        self.ids = Uuid7Ids(SystemClock(), SystemEntropy())
+        self.ids = Uuid7Generator(SystemClock(), SystemEntropy())
         self.connections: set[SftProtocol] = set()
         self.round_robin = RoundRobin()
         self.accepted = 0

@@ -22,7 +22,7 @@ _READ_BYTES: Final = 4 << 20
 
 
 async def concatenate(
-    application: Application, lanes: Lanes, *, owner: UserId, asked: UploadRequest, part_size: int
+    application: Application, lanes: Lanes, *, owner: UserId, request: UploadRequest, part_size: int
 ) -> Progress:
     """
     Make the requested file of its partial uploads; if that is cancelled or fails before its end, nothing remains.
@@ -35,13 +35,13 @@ async def concatenate(
     def begin() -> None:
         # Assigned on the pool's thread: a request that is cancelled meanwhile still has the upload to abort.
         nonlocal running
-        running = application.concatenate_uploads(owner=owner, asked=asked)
+        running = application.concatenate_uploads(owner=owner, request=request)
 
     try:
         await lanes.control(begin)
         assert running is not None  # noqa: S101 (begin() returned, so it was assigned)
         is_first = True
-        while running.left:
+        while running.remaining_bytes:
             await _step(application, lanes, running, part_size, may_reject=is_first)
             is_first = False
         if is_first:
@@ -61,7 +61,7 @@ async def _step(
     """
     Store the next part, as large a one as memory allows; concatenations that wait hold none.
     """
-    size = min(part_size, running.left)
+    size = min(part_size, running.remaining_bytes)
     async with lanes.limits.concatenations.taken(refusable=may_reject):
         with lanes.limits.memory.lent(size + min(_READ_BYTES, 2 * size)) as lent:
             # No more of a source is read at once than the part will have.

@@ -61,7 +61,7 @@ async def receive(
         await PartPipeline(
             sink,
             lanes.limits.memory,
-            check_size=application.begin_upload.policy.admit_size,
+            check_size=application.begin_upload.policy.check_size,
             part_size=_buffer_size(part_size, announced_size),
         ).run(_reporting_size(stream, session))
         await sink.complete()
@@ -104,11 +104,11 @@ async def compare(
     Digest a file's bytes from a stream, within the same limits; nothing is stored.
     """
     policy = application.begin_upload.policy
-    policy.admit_name(name)
+    policy.check_name(name)
     await PartPipeline(
         SequentialSink(lanes, content.add),
         lanes.limits.memory,
-        check_size=policy.admit_size,
+        check_size=policy.check_size,
         part_size=_buffer_size(part_size, announced_size),
     ).run(stream)
 

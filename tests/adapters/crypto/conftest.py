@@ -55,7 +55,7 @@ class SeededEntropy:
 
     draws: int = 0
 
-    def draw(self, size: int) -> bytes:
+    def random_bytes(self, size: int) -> bytes:
         self.draws += 1
         return hashlib.shake_256(self.draws.to_bytes(8, "big")).digest(size)
 

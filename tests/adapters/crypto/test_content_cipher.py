@@ -194,7 +194,7 @@ def test_short_entropy_encrypts_nothing() -> None:
     """
 
     class Dry:
-        def draw(self, size: int) -> bytes:
+        def random_bytes(self, size: int) -> bytes:
             return bytes(size - 1)
 
     with pytest.raises(InvalidValue):

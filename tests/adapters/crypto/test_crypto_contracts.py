@@ -13,7 +13,7 @@ from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
 from sft_adapters.crypto.qr import QrPng
 from sft_adapters.crypto.tokens import JwtSigner
-from sft_adapters.crypto.totp import PyotpCodes
+from sft_adapters.crypto.totp import PyotpProvider
 from sft_adapters.testkit import contracts
 from sft_core.ports import Entropy
 from sft_core.values import Secret
@@ -70,14 +70,14 @@ class TestJwtSigner(contracts.TokenSignerContract):
         return JwtSigner(Secret(bytes(range(1, 65))), algorithm)
 
 
-class TestPyotpCodes(contracts.TotpCodesContract):
+class TestPyotpProvider(contracts.TotpProviderContract):
     """
     One-time codes.
     """
 
     @pytest.fixture
-    def codes(self, entropy: Entropy) -> PyotpCodes:
-        return PyotpCodes(entropy, "Secure File Transfer")
+    def codes(self, entropy: Entropy) -> PyotpProvider:
+        return PyotpProvider(entropy, "Secure File Transfer")
 
 
 class TestQrPng(contracts.QrEncoderContract):

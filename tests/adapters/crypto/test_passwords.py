@@ -138,7 +138,7 @@ class Gate:
     waiting: threading.Semaphore = attrs.field(factory=lambda: threading.Semaphore(0))
     opened: threading.Event = attrs.field(factory=threading.Event)
 
-    def draw(self, size: int) -> bytes:
+    def random_bytes(self, size: int) -> bytes:
         if self.kept > 0:
             self.kept -= 1
             self.waiting.release()
@@ -235,7 +235,7 @@ def test_lack_of_memory_is_busy() -> None:
         from sft_core.values import Password
 
         class Zeros:
-            def draw(self, size):
+            def random_bytes(self, size):
                 return bytes(size)
 
         hasher = Argon2idHasher(entropy=Zeros(), cost=Argon2Cost(memory_kib=262_144))

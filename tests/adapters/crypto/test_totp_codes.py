@@ -18,7 +18,7 @@ from qrcode.constants import ERROR_CORRECT_M
 from qrcode.main import QRCode
 
 from sft_adapters.crypto.qr import QUIET_ZONE, QrPng
-from sft_adapters.crypto.totp import PyotpCodes
+from sft_adapters.crypto.totp import PyotpProvider
 from sft_core.errors import BadTotpCode, ConfigurationError, InvalidValue
 from sft_core.ports import Entropy
 from sft_core.values import Secret
@@ -29,15 +29,15 @@ STEP = int(NOW.timestamp()) // 30
 
 
 @pytest.fixture(scope="session")
-def codes(entropy: Entropy) -> PyotpCodes:
-    return PyotpCodes(entropy, "Secure File Transfer")
+def codes(entropy: Entropy) -> PyotpProvider:
+    return PyotpProvider(entropy, "Secure File Transfer")
 
 
 def code_of(step: int) -> str:
     return pyotp.TOTP(RFC_SEED.reveal().decode()).generate_otp(step)
 
 
-def test_clock_that_is_set_back_gives_the_same_step(codes: PyotpCodes) -> None:
+def test_clock_that_is_set_back_gives_the_same_step(codes: PyotpProvider) -> None:
     """
     The step belongs to the code and not to the clock, so a spent one is known again.
     """
@@ -67,7 +67,7 @@ ODD_CODES = [
 
 
 @pytest.mark.parametrize("spell", ODD_CODES)
-def test_only_six_ascii_digits_are_a_code(spell: object, codes: PyotpCodes) -> None:
+def test_only_six_ascii_digits_are_a_code(spell: object, codes: PyotpProvider) -> None:
     """
     Full-width and Arabic digits, numbers, spaces and other lengths are refused, right or not.
     """
@@ -77,7 +77,7 @@ def test_only_six_ascii_digits_are_a_code(spell: object, codes: PyotpCodes) -> N
 
 
 @given(st.integers(0, 999_999).map("{:06}".format))
-def test_any_other_code_is_refused(codes: PyotpCodes, code: str) -> None:
+def test_any_other_code_is_refused(codes: PyotpProvider, code: str) -> None:
     """
     Of a million codes only the three of the window are accepted.
     """
@@ -89,7 +89,7 @@ def test_any_other_code_is_refused(codes: PyotpCodes, code: str) -> None:
             codes.matching_step(RFC_SEED, code, now=NOW)
 
 
-def test_code_of_two_steps_is_spent_for_both(codes: PyotpCodes) -> None:
+def test_code_of_two_steps_is_spent_for_both(codes: PyotpProvider) -> None:
     """
     Where neighbouring steps share a code it counts as the later one's, so it cannot come again.
     """
@@ -99,14 +99,14 @@ def test_code_of_two_steps_is_spent_for_both(codes: PyotpCodes) -> None:
     assert codes.matching_step(RFC_SEED, code_of(shared), now=now) == shared + 1
 
 
-def test_first_step_of_all_has_no_step_before(codes: PyotpCodes) -> None:
+def test_first_step_of_all_has_no_step_before(codes: PyotpProvider) -> None:
     """
     At the beginning of time there is no negative step to try.
     """
     assert codes.matching_step(RFC_SEED, code_of(0), now=datetime.fromtimestamp(0, UTC)) == 0
 
 
-def test_enrolment_uri_is_what_apps_read(codes: PyotpCodes) -> None:
+def test_enrolment_uri_is_what_apps_read(codes: PyotpProvider) -> None:
     """
     The URI names issuer, account and seed, and masks itself when it is shown.
     """
@@ -124,7 +124,7 @@ def test_issuer_is_a_name_without_a_colon(issuer: str, entropy: Entropy) -> None
     An issuer that apps would misread is refused at start, and the error names the setting.
     """
     with pytest.raises(ConfigurationError, match="TWO_FACTOR_ISSUER"):
-        PyotpCodes(entropy, issuer)
+        PyotpProvider(entropy, issuer)
 
 
 def modules_of(image: bytes, scale: int) -> list[list[bool]]:

@@ -12,7 +12,7 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.testkit import contracts
 
 
-class TestDiskBlobs(contracts.BlobStoreContract, contracts.MarkedStoreContract):
+class TestDiskBlobs(contracts.BlobStoreContract, contracts.IdentifiedBlobStoreContract):
     """
     Blobs, and the mark.
     """

@@ -187,14 +187,14 @@ def test_what_cannot_fit_is_not_admitted(tmp_path: Path, monkeypatch: pytest.Mon
     """By what the disk has left, above the reserve; one that counts nothing admits everything."""
     disk = os.statvfs(tmp_path)
     free = disk.f_bavail * disk.f_frsize
-    DiskBlobs(tmp_path).admit_bytes(free // 2)
+    DiskBlobs(tmp_path).require_bytes(free // 2)
     for blobs, size in ((DiskBlobs(tmp_path), 1 << 62), (DiskBlobs(tmp_path, reserve=1 << 62), 1)):
         with pytest.raises(BlobStoreFull):
-            blobs.admit_bytes(size)
+            blobs.require_bytes(size)
     with pytest.raises(BlobStoreUnavailable):
-        DiskBlobs(tmp_path / "gone").admit_bytes(1)
+        DiskBlobs(tmp_path / "gone").require_bytes(1)
     monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result([0] * 10))
-    DiskBlobs(tmp_path, reserve=1).admit_bytes(1 << 62)
+    DiskBlobs(tmp_path, reserve=1).require_bytes(1 << 62)
 
 
 def test_what_the_pieces_raise_is_the_callers(blobs: DiskBlobs) -> None:
@@ -302,11 +302,11 @@ def test_a_folder_that_cannot_be_read_hides_no_other(blobs: DiskBlobs, unreadabl
         found.extend(blob.key for blob in blobs.list())
     assert found == readable
     before = datetime.fromtimestamp(1001, UTC)
-    assert [blobs.prune(before=before, limit=1) for _ in range(2)] == [1, 1]
+    assert [blobs.delete_expired(before=before, limit=1) for _ in range(2)] == [1, 1]
     with pytest.raises(BlobStoreUnavailable, match="EIO"):
-        blobs.prune(before=before, limit=1)
+        blobs.delete_expired(before=before, limit=1)
     with pytest.raises(BlobStoreUnavailable, match="EIO"):
-        blobs.over(before=before)
+        blobs.count_expired(before=before)
 
 
 def test_a_remain_that_cannot_be_removed_hides_no_other(blobs: DiskBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,9 +325,9 @@ def test_a_remain_that_cannot_be_removed_hides_no_other(blobs: DiskBlobs, monkey
 
     monkeypatch.setattr(os, "unlink", unlink)
     before = datetime.fromtimestamp(1001, UTC)
-    assert blobs.prune(before=before, limit=1) == 1
+    assert blobs.delete_expired(before=before, limit=1) == 1
     with pytest.raises(BlobStoreUnavailable, match="EACCES"):
-        blobs.prune(before=before, limit=10)
+        blobs.delete_expired(before=before, limit=10)
     assert [path.exists() for path in remains] == [True, False, False]
 
 
@@ -356,9 +356,9 @@ def test_what_a_killed_put_leaves_is_let_go_of(blobs: DiskBlobs) -> None:
     for path in (cut, old, empty, blobs.root / KEY):
         os.utime(path, (1000, 1000))
     before = datetime.fromtimestamp(1001, UTC)
-    assert blobs.over(before=datetime.fromtimestamp(1000, UTC)) == 0
-    assert blobs.over(before=before) == 3
-    assert [blobs.prune(before=before, limit=1) for _ in range(4)] == [1, 1, 1, 0]
+    assert blobs.count_expired(before=datetime.fromtimestamp(1000, UTC)) == 0
+    assert blobs.count_expired(before=before) == 3
+    assert [blobs.delete_expired(before=before, limit=1) for _ in range(4)] == [1, 1, 1, 0]
     assert set(everything(blobs.root)) == {young, blobs.root / KEY}
     assert not old.parent.exists()
     assert not empty.exists()

@@ -17,7 +17,7 @@ import pytest
 from sft_adapters.disk.blobs import DiskBlobs, has_blobs
 from sft_adapters.testkit.contracts.blobs import KEY, put
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable
-from sft_core.maintenance.store_identity import MARK_NAME
+from sft_core.maintenance.store_identity import STORE_ID_NAME
 from support.breaking import BREAKS, Break, BreakingCalls
 from support.power import CLASSES, Node, VolatileCalls, after_a_cut
 
@@ -33,8 +33,8 @@ def blobs(tmp_path: Path) -> DiskBlobs:
 
 def test_the_mark_is_a_line_in_a_file_of_its_own(blobs: DiskBlobs) -> None:
     """Its owner's only, under a name that no folder of blobs has, with nothing left beside it."""
-    blobs.set_mark(MARK)
-    path = blobs.root / MARK_NAME
+    blobs.set_store_id(MARK)
+    path = blobs.root / STORE_ID_NAME
     assert [path] == list(blobs.root.iterdir())
     assert path.read_text() == f"{MARK}\n"
     assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_nlink) == (0o600, 1)
@@ -43,13 +43,13 @@ def test_the_mark_is_a_line_in_a_file_of_its_own(blobs: DiskBlobs) -> None:
 
 def test_it_is_nothing_that_is_over(blobs: DiskBlobs) -> None:
     """However old it is; what is over beside it goes."""
-    blobs.set_mark(MARK)
+    blobs.set_store_id(MARK)
     put(blobs, KEY, b"content")
     for path in [*blobs.root.rglob("*")]:
         os.utime(path, (1, 1))
-    assert (blobs.over(before=LATE), blobs.prune(before=LATE, limit=9)) == (0, 0)
+    assert (blobs.count_expired(before=LATE), blobs.delete_expired(before=LATE, limit=9)) == (0, 0)
     blobs.delete(KEY)
-    assert [path.name for path in blobs.root.iterdir()] == [MARK_NAME]
+    assert [path.name for path in blobs.root.iterdir()] == [STORE_ID_NAME]
 
 
 PLANTED: dict[str, Callable[[Path], object]] = {
@@ -68,15 +68,15 @@ PLANTED: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
 def test_what_is_no_mark_is_nobodys(blobs: DiskBlobs, plant: Callable[[Path], object]) -> None:
     """It is told from no mark at all, it is no database's, and none is put in its place."""
-    plant(blobs.root / MARK_NAME)
-    assert blobs.mark() == blobs.set_mark(MARK) == ""
-    assert [path.name for path in blobs.root.iterdir()] == [MARK_NAME]
+    plant(blobs.root / STORE_ID_NAME)
+    assert blobs.store_id() == blobs.set_store_id(MARK) == ""
+    assert [path.name for path in blobs.root.iterdir()] == [STORE_ID_NAME]
 
 
 def test_a_folder_that_is_not_there_has_no_mark_to_tell(tmp_path: Path) -> None:
     """Where a disk is not mounted, that is not taken for a store without one."""
     blobs = DiskBlobs(tmp_path / "gone")
-    for action in (blobs.mark, lambda: blobs.set_mark(MARK)):
+    for action in (blobs.store_id, lambda: blobs.set_store_id(MARK)):
         with pytest.raises(BlobStoreUnavailable):
             action()
 
@@ -86,7 +86,7 @@ def test_whenever_the_power_is_cut_a_mark_is_whole_or_not_there() -> None:
     calls = VolatileCalls(ROOT, lambda: 0.0)
     seen: list[Node] = []
     calls.step = lambda: seen.append(calls.disk())
-    assert DiskBlobs(ROOT, calls).set_mark(MARK) == MARK
+    assert DiskBlobs(ROOT, calls).set_store_id(MARK) == MARK
     assert len(seen) == 6
     calls.step = lambda: None
     done = calls.disk()
@@ -94,8 +94,8 @@ def test_whenever_the_power_is_cut_a_mark_is_whole_or_not_there() -> None:
         for lot in CLASSES:
             calls.power_up(after_a_cut(disk, lot))
             blobs = DiskBlobs(ROOT, calls)
-            assert blobs.mark() in ({MARK} if disk is done else {MARK, None})
-            assert blobs.set_mark(ANOTHER) == (blobs.mark() or ANOTHER)
+            assert blobs.store_id() in ({MARK} if disk is done else {MARK, None})
+            assert blobs.set_store_id(ANOTHER) == (blobs.store_id() or ANOTHER)
 
 
 @pytest.mark.parametrize("what", BREAKS, ids=lambda what: what.name)
@@ -108,14 +108,14 @@ def test_whichever_call_fails_a_mark_is_whole_or_not_there(tmp_path: Path, what:
         blobs = DiskBlobs(root, calls)
         calls.arm(nth, what)
         with suppress(BlobStoreFull, BlobStoreUnavailable):
-            blobs.set_mark(MARK)
+            blobs.set_store_id(MARK)
         if len(calls.made) < nth:
             break
         calls.arm()
         assert not calls.opened
-        assert blobs.mark() in {MARK, None}
-        assert blobs.set_mark(MARK) == blobs.mark() == MARK
-        left = {path.name for path in root.iterdir()} - {MARK_NAME}
+        assert blobs.store_id() in {MARK, None}
+        assert blobs.set_store_id(MARK) == blobs.store_id() == MARK
+        left = {path.name for path in root.iterdir()} - {STORE_ID_NAME}
         assert len(left) <= (what.number not in {0, errno.EINTR})
         assert all(name.startswith(".new-") for name in left)
     assert nth > 10

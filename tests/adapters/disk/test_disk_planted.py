@@ -89,7 +89,7 @@ def test_what_is_planted_is_neither_followed_nor_waited_for(
     assert [info.key for info in blobs.list()] == [ELSEWHERE]
     assert list(blobs.list(f"{FOLDER}/")) == []
     far = datetime.now(UTC) + timedelta(days=1)
-    assert (blobs.over(before=far), blobs.prune(before=far, limit=9)) == (0, 0)
+    assert (blobs.count_expired(before=far), blobs.delete_expired(before=far, limit=9)) == (0, 0)
     try:
         blobs.delete(KEY)
     except SftError as error:
@@ -214,7 +214,7 @@ def test_a_folder_that_is_none_of_ours_is_passed_over(guarded: DiskBlobs) -> Non
     far = datetime.now(UTC) + timedelta(days=1)
     with unprivileged():
         assert [info.key for info in guarded.list()] == [ELSEWHERE]
-        assert (guarded.over(before=far), guarded.prune(before=far, limit=9)) == (0, 0)
+        assert (guarded.count_expired(before=far), guarded.delete_expired(before=far, limit=9)) == (0, 0)
     assert (guarded.root / "lost+found").is_dir()
 
 
@@ -224,6 +224,6 @@ def test_a_file_folder_that_stayed_empty_is_let_go_of(blobs: DiskBlobs) -> None:
         (blobs.root / name).mkdir()
     os.utime(blobs.root / FOLDER, (1000, 1000))
     before = datetime.fromtimestamp(1001, UTC)
-    assert blobs.over(before=before) == 1
-    assert blobs.prune(before=before, limit=9) == 1
+    assert blobs.count_expired(before=before) == 1
+    assert blobs.delete_expired(before=before, limit=9) == 1
     assert [path.name for path in blobs.root.iterdir()] == ["ab"]

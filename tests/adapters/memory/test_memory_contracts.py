@@ -11,7 +11,7 @@ from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.leases import MemoryLeases
 from sft_adapters.memory.rate_limiter import MemoryRateLimiter
-from sft_adapters.memory.retention import MemoryLinksOver
+from sft_adapters.memory.retention import MemoryExpiredLinkTokens
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.memory.wrapped_secrets import MemoryWrappedSecrets
 from sft_adapters.testkit import contracts
@@ -55,7 +55,7 @@ class TestMemoryLinks(_OnMemory, contracts.LinkRepositoryContract):
     """
 
 
-class TestMemoryKeptAnswers(_OnMemory, contracts.KeptAnswersContract):
+class TestMemoryIdempotencyRecords(_OnMemory, contracts.IdempotencyRecordsContract):
     """
     Answers under idempotency keys.
     """
@@ -83,17 +83,17 @@ class TestMemoryWrappedSecrets(_OnMemory, contracts.WrappedSecretsContract):
         return MemoryWrappedSecrets(database)
 
 
-class TestMemoryLinksOver(_OnMemory, contracts.LinksOverContract):
+class TestMemoryExpiredLinkTokens(_OnMemory, contracts.ExpiredLinkTokensContract):
     """
     Links that are over.
     """
 
     @pytest.fixture
-    def links_over(self, database: MemoryDatabase) -> MemoryLinksOver:
-        return MemoryLinksOver(database)
+    def expired_link_tokens(self, database: MemoryDatabase) -> MemoryExpiredLinkTokens:
+        return MemoryExpiredLinkTokens(database)
 
 
-class TestMemoryLeftovers(_OnMemory, contracts.LeftoversContract):
+class TestMemoryReclaimableFiles(_OnMemory, contracts.ReclaimableFilesContract):
     """
     Leftovers.
     """
@@ -105,13 +105,13 @@ class TestMemoryInventory(_OnMemory, contracts.InventoryContract):
     """
 
 
-class TestMemoryLedger(_OnMemory, contracts.LedgerContract):
+class TestMemoryQuotaAudit(_OnMemory, contracts.QuotaAuditContract):
     """
     The sums behind quotas.
     """
 
 
-class TestMemoryRecords(_OnMemory, contracts.RecordsContract):
+class TestMemoryIntegrityRows(_OnMemory, contracts.IntegrityRowsContract):
     """
     Rows, in a database that holds none against another.
     """
@@ -151,7 +151,7 @@ class TestMemoryBlobs(contracts.BlobStoreContract):
         return MemoryBlobs()
 
 
-class TestMemoryMark(contracts.MarkedStoreContract):
+class TestMemoryStoreIdentity(contracts.IdentifiedBlobStoreContract):
     """
     The mark of its blobs.
     """
@@ -161,7 +161,7 @@ class TestMemoryMark(contracts.MarkedStoreContract):
         return MemoryBlobs()
 
 
-class TestMemoryUnitsMark(_OnMemory, contracts.MarkedUnitContract):
+class TestMemoryUnitStoreIdentity(_OnMemory, contracts.StoreIdentityContract):
     """
     The mark of its rows.
     """

@@ -8,7 +8,7 @@ import pytest
 
 from sft_adapters.memory.rate_limiter import MemoryRateLimiter
 from sft_adapters.testkit.contracts.examples import NOW
-from sft_adapters.testkit.contracts.limits import SECOND, THREE_A_MINUTE, a_key, how_many
+from sft_adapters.testkit.contracts.rate_limiter import SECOND, THREE_A_MINUTE, a_key, how_many
 from sft_core.errors import TooManyAttempts
 
 
@@ -16,7 +16,7 @@ def test_keys_at_rest_do_not_fill_the_memory() -> None:
     """Of fifty thousand keys, tried one a second, it holds no more than a few thousand at any time."""
     limiter = MemoryRateLimiter()
     for number in range(50_000):
-        limiter.admit(f"k{number}", THREE_A_MINUTE, now=NOW + SECOND * number)
+        limiter.acquire(f"k{number}", THREE_A_MINUTE, now=NOW + SECOND * number)
         assert len(limiter._counts) <= 2048
 
 
@@ -25,6 +25,6 @@ def test_what_is_let_go_is_over_even_for_a_clock_that_goes_back() -> None:
     limiter, key = MemoryRateLimiter(), a_key()
     how_many(limiter, key, THREE_A_MINUTE, NOW)
     for number in range(5000):
-        limiter.admit(f"k{number}", THREE_A_MINUTE, now=NOW + SECOND * 119)
+        limiter.acquire(f"k{number}", THREE_A_MINUTE, now=NOW + SECOND * 119)
     with pytest.raises(TooManyAttempts):
-        limiter.admit(key, THREE_A_MINUTE, now=NOW)
+        limiter.acquire(key, THREE_A_MINUTE, now=NOW)

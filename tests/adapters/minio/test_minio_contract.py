@@ -14,7 +14,7 @@ from sft_adapters.minio.buckets import ensure_bucket, writes_conditionally
 from sft_adapters.minio.client import S3Client
 from sft_adapters.testkit import contracts
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError
-from sft_core.maintenance.store_identity import MARK_NAME
+from sft_core.maintenance.store_identity import STORE_ID_NAME
 from support import s3_proxy
 from support.s3_proxy import S3Proxy
 
@@ -58,7 +58,7 @@ class TestMinioBlobsConditionally(contracts.BlobStoreContract):
         assert proxy.requests == [f"PUT /{blobs.bucket}/aa/1"]
 
 
-class TestMinioMark(contracts.MarkedStoreContract):
+class TestMinioStoreIdentity(contracts.IdentifiedBlobStoreContract):
     """
     The mark, on a server that ignores conditions.
     """
@@ -70,7 +70,7 @@ class TestMinioMark(contracts.MarkedStoreContract):
         return MinioBlobs(opened(), blobs.bucket)
 
 
-class TestMinioMarkConditionally(contracts.MarkedStoreContract):
+class TestMinioStoreIdentityConditionally(contracts.IdentifiedBlobStoreContract):
     """
     The mark, on a server that keeps to `If-None-Match: *`.
     """
@@ -119,8 +119,8 @@ def test_a_probe_that_is_not_answered_tells_nothing(broken: MinioBlobs, proxy: S
 @pytest.mark.parametrize("content", [b"", b"short", b"0" * 32, b"0" * 33, b"0" * 34])
 def test_what_is_no_mark_is_nobodys(blobs: MinioBlobs, content: bytes) -> None:
     """It is told from no mark at all, it is no database's, and none is put in its place."""
-    blobs.client.put(blobs.bucket, MARK_NAME, [content], size=len(content), create_only=False)
-    assert blobs.mark() == blobs.set_mark("f" * 32) == ""
+    blobs.client.put(blobs.bucket, STORE_ID_NAME, [content], size=len(content), create_only=False)
+    assert blobs.store_id() == blobs.set_store_id("f" * 32) == ""
     assert list(blobs.list()) == []
 
 
@@ -139,9 +139,9 @@ def test_a_mark_that_cannot_be_read_is_not_taken_for_none(
     broken: MinioBlobs, proxy: S3Proxy, fault: s3_proxy.Fault
 ) -> None:
     """Nobody gets the store because it was away for a moment."""
-    mark = broken.set_mark("0" * 32)
+    mark = broken.set_store_id("0" * 32)
     proxy.arm(fault)
     with pytest.raises(BlobStoreUnavailable):
-        broken.set_mark("f" * 32)
+        broken.set_store_id("f" * 32)
     proxy.arm()
-    assert broken.mark() == mark
+    assert broken.store_id() == mark

@@ -129,10 +129,10 @@ class _Never:
     A limiter that must not be asked.
     """
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         raise AssertionError(f"Redis should have decided {key} at {rate} {now}")
 
-    def forget(self, key: str) -> None:
+    def reset(self, key: str) -> None:
         """
         There is nothing to forget.
         """

@@ -16,7 +16,7 @@ from sft_adapters.redis.rate_limiter import RedisRateLimiter
 from sft_adapters.redis.sessions import RedisSessions
 from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit.contracts.examples import NOW, a_session, a_user
-from sft_adapters.testkit.contracts.limits import THREE_A_MINUTE, a_key, admitted, how_many
+from sft_adapters.testkit.contracts.rate_limiter import THREE_A_MINUTE, a_key, admitted, how_many
 from sft_core.users.model import Session
 from support import redis_faults
 from support.durable import CountedSessions

@@ -13,7 +13,7 @@ from sft_adapters.memory.rate_limiter import MemoryRateLimiter
 from sft_adapters.redis.client import Client
 from sft_adapters.redis.rate_limiter import RedisRateLimiter
 from sft_adapters.testkit.contracts.examples import NOW
-from sft_adapters.testkit.contracts.limits import MICROSECOND, THREE_A_MINUTE, a_key, admitted, how_many
+from sft_adapters.testkit.contracts.rate_limiter import MICROSECOND, THREE_A_MINUTE, a_key, admitted, how_many
 from sft_core.errors import DatabaseUnavailable
 from sft_core.values import Rate
 from support.peers import peer, server_at
@@ -43,7 +43,7 @@ def test_two_processes_share_one_count(connect: Connect, valkey: Valkey) -> None
     key = a_key()
     assert admitted(one, key, THREE_A_MINUTE, NOW)
     assert how_many(other, key, THREE_A_MINUTE, NOW) == 2
-    other.forget(key)
+    other.reset(key)
     assert how_many(one, key, THREE_A_MINUTE, NOW) == 3
 
 
@@ -52,7 +52,7 @@ def test_a_key_is_gone_when_it_has_rested_for_a_window(limiter: RedisRateLimiter
     key = a_key()
     stored = limiter.client.key("r", key)
     for taken in (1, 2, 3):
-        limiter.admit(key, THREE_A_MINUTE, now=NOW)
+        limiter.acquire(key, THREE_A_MINUTE, now=NOW)
         left = int(beside.pttl(stored))
         assert 60_000 + 20_000 * (taken - 1) < left <= 60_000 + 20_000 * taken
     beside.pexpire(stored, 5000)
@@ -71,7 +71,7 @@ def test_a_count_that_is_none_is_decided_by_the_fallback(
     assert beside.get(limiter.client.key("r", key)) == foreign
     assert how_many(limiter, other, THREE_A_MINUTE, NOW) == 3
     assert beside.exists(limiter.client.key("r", other))
-    limiter.forget(key)
+    limiter.reset(key)
     assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
     assert beside.exists(limiter.client.key("r", key))
 
@@ -103,7 +103,7 @@ def test_what_is_forgotten_without_redis_is_forgotten_there_too(connect: Connect
         key = a_key()
         how_many(limiter, key, THREE_A_MINUTE, NOW)
         between.leave()
-        limiter.forget(key)
+        limiter.reset(key)
         between.away = False
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
 
@@ -113,7 +113,7 @@ def test_what_is_forgotten_is_forgotten_by_the_fallback_too(connect: Connect, va
     fallback = MemoryRateLimiter()
     limiter, key = RedisRateLimiter(connect(valkey.url), fallback), a_key()
     how_many(fallback, key, THREE_A_MINUTE, NOW)
-    limiter.forget(key)
+    limiter.reset(key)
     assert how_many(fallback, key, THREE_A_MINUTE, NOW) == 3
 
 
@@ -122,10 +122,10 @@ class _NoDatabase:
     A fallback that is out of order as well.
     """
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         raise DatabaseUnavailable(f"{key} {rate} {now}")
 
-    def forget(self, key: str) -> None:
+    def reset(self, key: str) -> None:
         raise DatabaseUnavailable(key)
 
 
@@ -133,8 +133,8 @@ def test_when_neither_answers_nobody_is_admitted(connect: Connect) -> None:
     """The fallback's error is what the caller gets, with nothing of Redis in it."""
     limiter = RedisRateLimiter(connect("redis://127.0.0.1:1"), _NoDatabase())
     with pytest.raises(DatabaseUnavailable) as raised:
-        limiter.admit(a_key(), THREE_A_MINUTE, now=NOW)
+        limiter.acquire(a_key(), THREE_A_MINUTE, now=NOW)
     assert raised.value.__context__ is None
     with pytest.raises(DatabaseUnavailable) as raised:
-        limiter.forget(a_key())
+        limiter.reset(a_key())
     assert raised.value.__context__ is None

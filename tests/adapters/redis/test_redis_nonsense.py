@@ -12,7 +12,7 @@ from sft_adapters.redis.rate_limiter import RedisRateLimiter
 from sft_adapters.redis.sessions import RedisSessions
 from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit.contracts.examples import NOW, a_session, a_user
-from sft_adapters.testkit.contracts.limits import THREE_A_MINUTE, a_key, how_many
+from sft_adapters.testkit.contracts.rate_limiter import THREE_A_MINUTE, a_key, how_many
 from support.peers import peer, server_at
 from support.redis_faults import Connect
 from support.servers import Valkey
@@ -66,7 +66,7 @@ def test_nonsense_is_no_answer(connect: Connect, nonsense: bytes) -> None:
         assert nonsense.startswith(b":") or client.key("s", session.id.bytes.hex()) in client._debts.due()
         limiter, key = RedisRateLimiter(client, MemoryRateLimiter()), a_key()
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
-        limiter.forget(key)
+        limiter.reset(key)
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
 
 

@@ -76,17 +76,17 @@ class Doubt:
         """
         Sweep without sparing anything for its youth: then each blob has its row, each row its blob, and sums are right.
         """
-        policy = SweepPolicy(idle=timedelta(0), single_idle=timedelta(0), grace=timedelta(0))
+        policy = SweepPolicy(idle=timedelta(0), non_resumable_idle=timedelta(0), orphan_grace=timedelta(0))
         swept = attrs.evolve(self.edge.application.sweep, policy=policy)()
         assert swept.is_complete
         assert not swept.failures
-        begin = self.edge.application.examine.begin
+        begin = self.edge.application.check_integrity.begin
         with begin(read_only=True) as unit:
             found = map(unit.files.get, unit.inventory.files(after=None, limit=100))
             files = [file for file in found if file is not None]
             parts = [part for file in files for part in unit.inventory.parts(file.id, after=-1, limit=100)]
             assert {file.state for file in files} <= {FileState.SEALED}
-            assert list(unit.ledger.drifts()) == []
+            assert list(unit.quota_audit.drifts()) == []
             assert sum(unit.quotas.used(owner) for owner in {file.owner for file in files}) == sum(
                 file.size for file in files
             )
@@ -111,7 +111,7 @@ def doubt(postgres_engine: Engine, tmp_path: Path) -> Iterator[Doubt]:
         with open_unchecked(settings) as opened:
             assert isinstance(opened.application.find_file.begin, SqlDatabase)
             with opened.application.sweep.begin() as unit:
-                opened.application.sweep.blobs.set_mark(unit.marked.set_mark("0" * 32))
+                opened.application.sweep.blobs.set_store_id(unit.store_identity.set_store_id("0" * 32))
                 unit.commit()
             edge = edge_of(opened.application, settings, SettableClock())
             yield Doubt(edge, proxy, edge.sign_up())

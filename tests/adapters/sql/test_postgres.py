@@ -103,7 +103,7 @@ def work(engine: Engine) -> None:
     SqlSessions(engine).open(session)
     for _ in range(8):
         SqlSessions(engine).get(session.id)
-        SqlRateLimiter(engine).admit("key", Rate(100, timedelta(seconds=100)), now=NOW)
+        SqlRateLimiter(engine).acquire("key", Rate(100, timedelta(seconds=100)), now=NOW)
         with database(read_only=True) as unit:
             unit.files.get(file.id)
         with database() as unit:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.leases import SqlLeases
 from sft_adapters.sql.rate_limiter import SqlRateLimiter
-from sft_adapters.sql.retention import SqlLinksOver
+from sft_adapters.sql.retention import ExpiredLinkTokens
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.sql.wrapped_secrets import SqlWrappedSecrets
 from sft_adapters.testkit import contracts
@@ -48,7 +48,7 @@ class TestSqlLinks(contracts.LinkRepositoryContract):
     """
 
 
-class TestSqlKeptAnswers(contracts.KeptAnswersContract):
+class TestSqlIdempotencyRecords(contracts.IdempotencyRecordsContract):
     """
     Answers under idempotency keys.
     """
@@ -76,23 +76,23 @@ class TestSqlWrappedSecrets(contracts.WrappedSecretsContract):
         return SqlWrappedSecrets(engine)
 
 
-class TestSqlLinksOver(contracts.LinksOverContract):
+class TestSqlExpiredLinkTokens(contracts.ExpiredLinkTokensContract):
     """
     Links that are over.
     """
 
     @pytest.fixture
-    def links_over(self, engine: Engine) -> SqlLinksOver:
-        return SqlLinksOver(engine)
+    def expired_link_tokens(self, engine: Engine) -> ExpiredLinkTokens:
+        return ExpiredLinkTokens(engine)
 
 
-class TestSqlLeftovers(contracts.LeftoversContract):
+class TestSqlReclaimableFiles(contracts.ReclaimableFilesContract):
     """
     Leftovers.
     """
 
 
-class TestSqlMark(contracts.MarkedUnitContract):
+class TestSqlStoreIdentity(contracts.StoreIdentityContract):
     """
     The mark.
     """
@@ -104,13 +104,13 @@ class TestSqlInventory(contracts.InventoryContract):
     """
 
 
-class TestSqlLedger(contracts.LedgerContract):
+class TestSqlQuotaAudit(contracts.QuotaAuditContract):
     """
     The sums behind quotas.
     """
 
 
-class TestSqlRecords(contracts.RecordsContract):
+class TestSqlIntegrityRows(contracts.IntegrityRowsContract):
     """
     Rows, whose references the database does not enforce.
     """

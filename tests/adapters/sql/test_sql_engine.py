@@ -194,7 +194,7 @@ def test_lookups_and_listings_use_an_index(engine: Engine, database: SqlDatabase
         lambda unit: unit.manifests.totals(file.id),
         lambda unit: unit.links.find(b"digest"),
         lambda unit: unit.links.of_files([file.id]),
-        lambda unit: unit.links.claim(LinkId(file.id.value), now=NOW),
+        lambda unit: unit.links.consume_download(LinkId(file.id.value), now=NOW),
     ]
     for question in questions:
         found = plans(engine, question)

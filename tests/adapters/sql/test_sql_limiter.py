@@ -29,7 +29,7 @@ def limiter(engine: Engine) -> SqlRateLimiter:
 
 def admitted(limiter: SqlRateLimiter, now: datetime, *, key: str = KEY, rate: Rate = FIVE_A_MINUTE) -> bool:
     try:
-        limiter.admit(key, rate, now=now)
+        limiter.acquire(key, rate, now=now)
     except TooManyAttempts:
         return False
     return True
@@ -67,7 +67,7 @@ def test_a_refusal_takes_nothing_and_says_when_to_come_again(limiter: SqlRateLim
     for late, seconds in ((0 * SECOND, 12), (MICROSECOND, 12), (11 * SECOND, 1), (11 * SECOND + MICROSECOND, 1)):
         for _ in range(3):
             with pytest.raises(TooManyAttempts) as caught:
-                limiter.admit(KEY, FIVE_A_MINUTE, now=NOW + late)
+                limiter.acquire(KEY, FIVE_A_MINUTE, now=NOW + late)
             assert caught.value.retry_after == seconds
     assert left(limiter, NOW + 12 * SECOND) == 1
 
@@ -79,7 +79,7 @@ def test_a_clock_that_goes_back_gives_nothing_back(limiter: SqlRateLimiter) -> N
         assert not admitted(limiter, NOW - earlier)
     assert left(limiter, NOW + 12 * SECOND) == 1
     later = NOW + timedelta(hours=1)
-    limiter.forget(KEY)
+    limiter.reset(KEY)
     assert admitted(limiter, later)
     assert admitted(limiter, NOW, rate=Rate(400, 4000 * SECOND))
     with transaction(limiter.engine, read_only=True) as (connection, _):
@@ -90,8 +90,8 @@ def test_forgetting_gives_every_attempt_back(limiter: SqlRateLimiter) -> None:
     """Of this key alone; a key that nobody tried is no error."""
     assert left(limiter, NOW) == 5
     assert admitted(limiter, NOW, key="another", rate=Rate(1, SECOND))
-    limiter.forget(KEY)
-    limiter.forget("never-tried")
+    limiter.reset(KEY)
+    limiter.reset("never-tried")
     assert left(limiter, NOW) == 5
     assert not admitted(limiter, NOW, key="another", rate=Rate(1, SECOND))
 

@@ -24,7 +24,7 @@ from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import open_engine
 from sft_adapters.sql.files import to_row
 from sft_adapters.sql.links import to_row as to_link_row
-from sft_adapters.sql.retention import SqlLinksOver
+from sft_adapters.sql.retention import ExpiredLinkTokens
 from sft_adapters.sql.tables import metadata
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import NOW, a_file, a_link, a_user, some_parts
@@ -167,14 +167,14 @@ def test_a_link_keeps_what_it_says_when_its_token_may_go(empty: Engine) -> None:
     for broken in ("token_key_id = NULL", "wrapped_token = NULL", "downloads = -1", "max_downloads = 0", "id = NULL"):
         with pytest.raises(Conflict), transaction(empty) as (connection, _):
             connection.execute(text(f"UPDATE links SET {broken} WHERE downloads = 4"))
-    assert SqlLinksOver(empty).prune(before=NOW + TICK, limit=9) == 1
+    assert ExpiredLinkTokens(empty).delete_expired(before=NOW + TICK, limit=9) == 1
     assert stored() == [attrs.evolve(links[0], token=None), links[1]]
     migrate.downgrade(empty, "0009")
     assert stored() == links[1:]
     migrate.upgrade(empty)
     assert stored() == links[1:]
     with SqlDatabase(empty)() as unit:
-        assert unit.files.replace(file.condemned(file.created_at), expected=file.state)
+        assert unit.files.replace(file.deleting(file.created_at), expected=file.state)
         unit.files.remove(file.id)
         unit.commit()
     assert stored() == []

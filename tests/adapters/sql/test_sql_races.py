@@ -22,15 +22,15 @@ from sft_adapters.sql.tables import files
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import (
     NOW,
-    a_kept_answer,
     a_link,
     a_session,
     a_user,
+    an_idempotency_record,
     holding_file,
     stored_file,
     stored_user,
 )
-from sft_core.maintenance.store_identity import MARK_NAME
+from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_core.values import Page
 from sft_core.vault.model import FileState, ResumableUpload, VaultPolicy
 from support import racers
@@ -80,7 +80,7 @@ def test_an_upload_has_one_writer(race: racers.Race, url: str, database: SqlData
         parts = unit.manifests.tail(file.id, limit=racers.CLIENTS)
         upload = unit.uploads.get(file.id)
     assert upload is not None
-    assert upload.writer == racers.CLIENTS
+    assert upload.fencing_token == racers.CLIENTS
     assert 1 <= won <= racers.CLIENTS
     assert [(part.number, part.start) for part in parts] == [(number, number) for number in range(won)]
 
@@ -89,14 +89,14 @@ def test_an_upload_has_one_writer(race: racers.Race, url: str, database: SqlData
 def test_a_key_stands_for_one_answer(race: racers.Race, url: str, database: SqlDatabase, *, over: bool) -> None:
     """One of sixty-four answers is kept under a key, whether none was there before or one that is over."""
     owner = stored_user(database)
-    before = a_kept_answer(owner, expires_at=NOW)
+    before = an_idempotency_record(owner, expires_at=NOW)
     if over:
         with database() as unit:
-            unit.answers.keep(before, now=NOW - timedelta(hours=1))
+            unit.idempotency_records.add(before, now=NOW - timedelta(hours=1))
             unit.commit()
     assert race(racers.keep_an_answer, url, owner.id.bytes + before.key_digest) == 1
     with database(read_only=True) as unit:
-        assert unit.answers.find(before.key_digest, now=NOW) is not None
+        assert unit.idempotency_records.find(before.key_digest, now=NOW) is not None
 
 
 def test_a_refresh_token_is_exchanged_once(race: racers.Race, url: str, database: SqlDatabase, engine: Engine) -> None:
@@ -158,7 +158,7 @@ def test_sweeps_at_once_do_no_harm(race: racers.Race, url: str, database: SqlDat
     vault = vault_on(database, VaultPolicy(max_file_size=1 << 20), blobs)
     owner = stored_user(database)
     with database() as unit:
-        blobs.set_mark(unit.marked.set_mark("0123456789abcdef" * 2))
+        blobs.set_store_id(unit.store_identity.set_store_id("0123456789abcdef" * 2))
         unit.commit()
     kept = vault.seal(vault.begun(owner, b"kept", b"whole"))
     before = {blob.key for blob in blobs.list()}
@@ -171,11 +171,11 @@ def test_sweeps_at_once_do_no_harm(race: racers.Race, url: str, database: SqlDat
         blobs.put(f"{number:032x}/1-00000000-{'0' * 16}", [b"orphan"], size=6)
     assert race(racers.sweep, url, str(blobs.root).encode()) == racers.CLIENTS
     assert {blob.key for blob in blobs.list()} == before
-    assert {path.name for path in blobs.root.iterdir()} == {kept.blob_prefix[:-1], MARK_NAME}
+    assert {path.name for path in blobs.root.iterdir()} == {kept.blob_prefix[:-1], STORE_ID_NAME}
     with database(read_only=True) as unit:
         assert list(unit.inventory.files(after=None, limit=9)) == [kept.id]
         assert unit.quotas.used(owner.id) == kept.size
-        assert list(unit.ledger.drifts()) == []
+        assert list(unit.quota_audit.drifts()) == []
 
 
 def _outside(engine: Engine) -> str:
@@ -194,7 +194,7 @@ def test_a_recount_waits_for_a_file_without_its_owners_sum(postgres_engine: Engi
 
     def recount() -> None:
         with database() as unit:
-            unit.ledger.recount(owner.id)
+            unit.quota_audit.recount(owner.id)
             unit.commit()
 
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -220,7 +220,7 @@ def test_a_recount_writes_no_row_that_is_right(postgres_engine: Engine) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as other:
         before = [other.execute(version, [file.id.bytes]).fetchone() for file in (right, wrong)]
         with database() as unit:
-            unit.ledger.recount(owner.id)
+            unit.quota_audit.recount(owner.id)
             unit.commit()
         after = [other.execute(version, [file.id.bytes]).fetchone() for file in (right, wrong)]
     assert after[0] == before[0]

@@ -19,7 +19,7 @@ from sft_adapters.sql.engine import open_engine, sqlite_is_safe_for_many_writers
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import NOW, a_user, stored_user
 from sft_core.errors import DatabaseUnavailable
-from sft_core.maintenance.ports import IdleSince
+from sft_core.maintenance.ports import IdleCutoffs
 from sft_core.users.model import User
 from sft_core.values import FileId
 
@@ -117,9 +117,9 @@ def test_a_sweep_does_not_read_every_file(sqlite_engine: Engine) -> None:
     with SqlDatabase(sqlite_engine)(read_only=True) as unit:
         event.listen(sqlite_engine, "before_cursor_execute", note)
         for after in (None, FileId(UUID(int=7))):
-            unit.leftovers.condemned(after=after, limit=9)
-            unit.leftovers.idle(since=IdleSince(resumable=NOW, single=NOW), after=after, limit=9)
-            unit.leftovers.expired(by=NOW, after=after, limit=9)
+            unit.reclaimable.in_deletion(after=after, limit=9)
+            unit.reclaimable.idle(since=IdleCutoffs(resumable=NOW, non_resumable=NOW), after=after, limit=9)
+            unit.reclaimable.expired(by=NOW, after=after, limit=9)
         event.remove(sqlite_engine, "before_cursor_execute", note)
     assert len(asked) == 6
     with closing(sqlite3.connect(sqlite_engine.url.database or "")) as connection:

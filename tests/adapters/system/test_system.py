@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from uuid import RFC_4122, UUID
 
 from sft_adapters.memory.clock import SettableClock
-from sft_adapters.system import SystemEntropy, Uuid7Ids
+from sft_adapters.system import SystemEntropy, Uuid7Generator
 
 
 def test_an_identifier_is_a_uuid_of_version_7() -> None:
     """Version, variant and the 48 bits of time stand where RFC 9562 has them."""
     clock = SettableClock(datetime(2026, 5, 6, 7, 8, 9, 123456, tzinfo=UTC))
-    made = Uuid7Ids(clock, SystemEntropy()).new()
+    made = Uuid7Generator(clock, SystemEntropy()).new()
     assert (made.version, made.variant) == (7, RFC_4122)
     assert made.int >> 80 == int(clock.now().timestamp() * 1000)
 
@@ -22,7 +22,7 @@ def test_an_identifier_is_a_uuid_of_version_7() -> None:
 def test_later_identifiers_sort_later() -> None:
     """Also when the clock stands still, goes back, or a millisecond is full."""
     clock = SettableClock()
-    ids = Uuid7Ids(clock, SystemEntropy())
+    ids = Uuid7Generator(clock, SystemEntropy())
     made: list[UUID] = []
     for step in (0.0, 0.001, -5.0, 0.0, 10.0):
         clock.advance(seconds=step)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from sft_adapters.memory.clock import SettableClock
-from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Ids
+from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Generator
 from sft_adapters.testkit import contracts
 
 
@@ -31,21 +31,21 @@ class TestSystemEntropy(contracts.EntropyContract):
         return SystemEntropy()
 
 
-class TestUuid7Ids(contracts.IdsContract):
+class TestUuid7Generator(contracts.IdGeneratorContract):
     """
     Identifiers, by a clock that runs.
     """
 
     @pytest.fixture
-    def ids(self) -> Uuid7Ids:
-        return Uuid7Ids(SystemClock(), SystemEntropy())
+    def ids(self) -> Uuid7Generator:
+        return Uuid7Generator(SystemClock(), SystemEntropy())
 
 
-class TestUuid7IdsOnAStandingClock(contracts.IdsContract):
+class TestUuid7GeneratorOnAStandingClock(contracts.IdGeneratorContract):
     """
     Identifiers, by a clock that stands still.
     """
 
     @pytest.fixture
-    def ids(self) -> Uuid7Ids:
-        return Uuid7Ids(SettableClock(), SystemEntropy())
+    def ids(self) -> Uuid7Generator:
+        return Uuid7Generator(SettableClock(), SystemEntropy())

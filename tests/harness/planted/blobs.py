@@ -294,9 +294,9 @@ class MarksAnew(MemoryBlobs):
     A mark that the last one who sets it replaces.
     """
 
-    def set_mark(self, mark: str) -> str:
-        self._mark = mark
-        return mark
+    def set_store_id(self, store_id: str) -> str:
+        self._store_id = store_id
+        return store_id
 
 
 class ListsItsMark(MemoryBlobs):
@@ -306,7 +306,7 @@ class ListsItsMark(MemoryBlobs):
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         yield from super().list(prefix)
-        if self.mark():
+        if self.store_id():
             yield BlobInfo(key="sft-mark", size=33, stored_at=datetime.now(UTC))
 
 
@@ -318,9 +318,9 @@ class KeepsItsMarkToItself(PassedOnBlobs):
 
     _mark: str | None = attrs.field(default=None, init=False)
 
-    def mark(self) -> str | None:
+    def store_id(self) -> str | None:
         return self._mark
 
-    def set_mark(self, mark: str) -> str:
-        self._mark = self._mark or mark
+    def set_store_id(self, store_id: str) -> str:
+        self._mark = self._mark or store_id
         return self._mark

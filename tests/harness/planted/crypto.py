@@ -20,7 +20,7 @@ from sft_adapters.crypto.content import ChunkedCipher, PartReader
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.crypto.passwords import Argon2idHasher
 from sft_adapters.crypto.tokens import JwtSigner
-from sft_adapters.crypto.totp import PyotpCodes
+from sft_adapters.crypto.totp import PyotpProvider
 from sft_adapters.testkit.one_time import step_at
 from sft_core.errors import BadCredentials, BadToken, BadTotpCode
 from sft_core.users.model import TokenClaims, TokenKind
@@ -123,7 +123,7 @@ class Constant:
     Entropy that always draws the same.
     """
 
-    def draw(self, size: int) -> bytes:
+    def random_bytes(self, size: int) -> bytes:
         return bytes(size)
 
 
@@ -162,7 +162,7 @@ class RoundsTheEndUp(JwtSigner):
         return super().sign(attrs.evolve(claims, expires_at=claims.expires_at + up))
 
 
-class TellsThePresentStep(PyotpCodes):
+class TellsThePresentStep(PyotpProvider):
     """
     A neighbour's code counts as the present step, so it is accepted again in the next one.
     """
@@ -172,7 +172,7 @@ class TellsThePresentStep(PyotpCodes):
         return step_at(now)
 
 
-class ReadsAnyDigits(PyotpCodes):
+class ReadsAnyDigits(PyotpProvider):
     """
     Digits of every script are digits.
     """
@@ -182,7 +182,7 @@ class ReadsAnyDigits(PyotpCodes):
         return super().matching_step(seed, "".join(digits) if "-1" not in digits else code, now=now)
 
 
-class AcceptsTwoNeighbours(PyotpCodes):
+class AcceptsTwoNeighbours(PyotpProvider):
     """
     A window of two steps on either side.
     """
@@ -258,7 +258,7 @@ class RepeatsAfterAWhile:
     state: int = 0
     lock: threading.Lock = attrs.field(factory=threading.Lock)
 
-    def draw(self, size: int) -> bytes:
+    def random_bytes(self, size: int) -> bytes:
         with self.lock:
             self.state = (self.state + 1) % 4096
             return hashlib.shake_128(self.state.to_bytes(2, "big")).digest(size)
@@ -270,7 +270,7 @@ class LeansToZero:
     Entropy in which the value 0 comes more often.
     """
 
-    def draw(self, size: int) -> bytes:
+    def random_bytes(self, size: int) -> bytes:
         return secrets.token_bytes(size).replace(b"\xff", b"\x00")
 
 

@@ -29,13 +29,13 @@ class _ClaimsAs(Links):
     def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
         raise NotImplementedError
 
-    def claim(self, link_id: LinkId, *, now: datetime) -> bool:
+    def consume_download(self, link_id: LinkId, *, now: datetime) -> bool:
         links = self.write().links
         link = links.get(link_id)
         if link is None:
             return False
         links[link_id] = self.as_if(link, now)
-        claimed = super().claim(link_id, now=now)
+        claimed = super().consume_download(link_id, now=now)
         links[link_id] = attrs.evolve(link, downloads=link.downloads + claimed)
         return claimed
 

@@ -14,7 +14,7 @@ from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
 from sft_adapters.memory.tables import Files, Quotas, Tables
 from sft_core.errors import UploadAborted
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import CONDEMNED, FileState
+from sft_core.vault.model import DELETION_STATES, FileState
 
 
 class ReadsThenCounts(MemoryDatabase):
@@ -38,8 +38,8 @@ class IgnoresTheLimit(Quotas):
     A limit that is configured, shown, and not enforced.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:  # noqa: ARG002 (the bug)
-        return super().hold(file_id, size, limit=None)
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:  # noqa: ARG002 (the bug)
+        return super().reserve(file_id, size, limit=None)
 
 
 class LetsGrowthGo(Quotas):
@@ -47,9 +47,9 @@ class LetsGrowthGo(Quotas):
     Only the first hold of a file is held against the limit.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         first = not self.read().holds.get(file_id)
-        return super().hold(file_id, size, limit=limit if first else None)
+        return super().reserve(file_id, size, limit=limit if first else None)
 
 
 class RefusesTheLastByte(Quotas):
@@ -57,8 +57,8 @@ class RefusesTheLastByte(Quotas):
     Less than the limit, where it should be at most.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
-        return super().hold(file_id, size, limit=None if limit is None else limit - 1)
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        return super().reserve(file_id, size, limit=None if limit is None else limit - 1)
 
 
 class TakesAByteMore(Quotas):
@@ -66,8 +66,8 @@ class TakesAByteMore(Quotas):
     The limit is looked at before the last byte is counted.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
-        return super().hold(file_id, size, limit=None if limit is None else limit + 1)
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        return super().reserve(file_id, size, limit=None if limit is None else limit + 1)
 
 
 class RefusesToShrink(Quotas):
@@ -75,12 +75,12 @@ class RefusesToShrink(Quotas):
     Who is over the limit may not even hold less.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         file = self.read().files.get(file_id)
         held = self.read().holds.get(file_id, 0)
         if file is not None and limit is not None and size < held and self.used(file.owner) - held + size > limit:
             return False
-        return super().hold(file_id, size, limit=limit)
+        return super().reserve(file_id, size, limit=limit)
 
 
 class CountsRefusals(Quotas):
@@ -88,9 +88,9 @@ class CountsRefusals(Quotas):
     The sum is changed first and looked at afterwards; the unit is committed all the same.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         more = size - self.read().holds.get(file_id, 0)
-        super().hold(file_id, size, limit=None)
+        super().reserve(file_id, size, limit=None)
         return more <= 0 or limit is None or self.used(self.read().files[file_id].owner) <= limit
 
 
@@ -99,8 +99,8 @@ class AddsToWhatIsHeld(Quotas):
     What is said is added to what the file holds, and does not take its place.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
-        return super().hold(file_id, size + self.read().holds.get(file_id, 0), limit=limit)
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+        return super().reserve(file_id, size + self.read().holds.get(file_id, 0), limit=limit)
 
 
 class CountsEverybodyTogether(Quotas):
@@ -108,11 +108,11 @@ class CountsEverybodyTogether(Quotas):
     A sum without its owner.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         more = size - self.read().holds.get(file_id, 0)
         if more > 0 and limit is not None and sum(self.read().usages.values()) + more > limit:
             return False
-        return super().hold(file_id, size, limit=limit)
+        return super().reserve(file_id, size, limit=limit)
 
 
 class NeverReleases(Quotas):
@@ -178,13 +178,13 @@ class HoldsForTheCondemned(Quotas):
     Whether the file is still there is not part of the condition.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         files, file = self.write().files, self.read().files.get(file_id)
-        if file is None or file.state not in CONDEMNED:
-            return super().hold(file_id, size, limit=limit)
+        if file is None or file.state not in DELETION_STATES:
+            return super().reserve(file_id, size, limit=limit)
         files[file_id] = attrs.evolve(file, state=FileState.RECEIVING)
         try:
-            return super().hold(file_id, size, limit=limit)
+            return super().reserve(file_id, size, limit=limit)
         finally:
             files[file_id] = file
 
@@ -194,9 +194,9 @@ class HoldsForNobody(Quotas):
     A hold of a file that is gone is taken for done.
     """
 
-    def hold(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
+    def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         try:
-            return super().hold(file_id, size, limit=limit)
+            return super().reserve(file_id, size, limit=limit)
         except UploadAborted:
             return True
 

@@ -18,9 +18,9 @@ class EverybodyWrites(ResumableUploads):
     Whoever has once taken the upload over may add to it for ever: the late bytes of a hung request land.
     """
 
-    def is_writer(self, file_id: FileId, writer: int) -> bool:
+    def is_current(self, file_id: FileId, fencing_token: int) -> bool:
         upload = self.write().uploads.get(file_id)
-        return upload is not None and 0 < writer <= upload.writer
+        return upload is not None and 0 < fencing_token <= upload.fencing_token
 
 
 class TakesOverWithoutANewNumber(ResumableUploads):
@@ -28,12 +28,12 @@ class TakesOverWithoutANewNumber(ResumableUploads):
     A takeover that changes nothing: two hold the same number.
     """
 
-    def take_over(self, file_id: FileId) -> int | None:
-        writer = super().take_over(file_id)
+    def acquire(self, file_id: FileId) -> int | None:
+        writer = super().acquire(file_id)
         upload = self.write().uploads.get(file_id)
         if upload is None or writer is None:
             return None
-        self.write().uploads[file_id] = attrs.evolve(upload, writer=1)
+        self.write().uploads[file_id] = attrs.evolve(upload, fencing_token=1)
         return 1
 
 
@@ -42,7 +42,7 @@ class AnnouncesAgain(ResumableUploads):
     The last length that is announced is right.
     """
 
-    def fix_length(self, file_id: FileId, length: int) -> bool:
+    def set_length(self, file_id: FileId, length: int) -> bool:
         uploads, upload = self.write().uploads, self.get(file_id)
         if upload is None:
             return False
@@ -55,7 +55,7 @@ class TakesZeroForUnknown(ResumableUploads):
     An announced length of nothing counts as none.
     """
 
-    def fix_length(self, file_id: FileId, length: int) -> bool:
+    def set_length(self, file_id: FileId, length: int) -> bool:
         uploads, upload = self.write().uploads, self.get(file_id)
         if upload is None or upload.length:
             return False
@@ -95,5 +95,5 @@ class CutsBehindTheNumber(Manifests):
     The part of the number itself stays.
     """
 
-    def cut(self, file_id: FileId, number: int) -> None:
-        super().cut(file_id, number + 1)
+    def truncate(self, file_id: FileId, number: int) -> None:
+        super().truncate(file_id, number + 1)

@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import attrs
 
-from sft_core.maintenance.ports import UpkeepUnit
-from sft_core.ports import Begin
-from sft_core.sharing.idempotency import KeptAnswer
+from sft_core.maintenance.ports import MaintenanceUnit
+from sft_core.ports import UnitOfWorkFactory
+from sft_core.sharing.idempotency import IdempotencyRecord
 from sft_core.sharing.model import ShareLink
 from sft_core.sharing.ports import SharingUnit
 from sft_core.users.model import Session, Totp, User
@@ -41,13 +41,13 @@ NOW: Final = datetime(2026, 3, 1, 12, 30, 15, 123457, tzinfo=UTC)
 RACERS: Final = 12
 
 
-class AnyUnit(UsersUnit, SharingUnit, UpkeepUnit, Protocol):
+class AnyUnit(UsersUnit, SharingUnit, MaintenanceUnit, Protocol):
     """
     A unit of work over everything there is.
     """
 
 
-Database = Begin[AnyUnit]
+Database = UnitOfWorkFactory[AnyUnit]
 
 
 def a_user(name: str | None = None, **changes: Any) -> User:  # noqa: ANN401 (an entity's fields)
@@ -119,11 +119,11 @@ def a_link(file: File, **changes: Any) -> ShareLink:  # noqa: ANN401 (an entity'
     return attrs.evolve(link, **changes)
 
 
-def a_kept_answer(owner: User, **changes: Any) -> KeptAnswer:  # noqa: ANN401 (an entity's fields)
+def an_idempotency_record(owner: User, **changes: Any) -> IdempotencyRecord:  # noqa: ANN401 (an entity's fields)
     """
     The answer to a request under some key that made a file without a link, kept for an hour.
     """
-    answer = KeptAnswer(
+    answer = IdempotencyRecord(
         key_digest=os.urandom(32),
         owner=owner.id,
         fingerprint=os.urandom(32),
@@ -198,6 +198,6 @@ def holding_file(database: Database, owner: User, holding: int, **changes: objec
     file = a_file(owner, **changes)
     with database() as unit:
         unit.files.add(file)
-        assert unit.quotas.hold(file.id, holding, limit=None)
+        assert unit.quotas.reserve(file.id, holding, limit=None)
         unit.commit()
     return file

@@ -231,7 +231,7 @@ class ManifestsContract:
         file, other = stored_file(database, 10, 20, 30), stored_file(database, 5, 6)
         merged = some_parts(file, 55, first=1, start=10)
         with database() as unit:
-            unit.manifests.cut(file.id, 1)
+            unit.manifests.truncate(file.id, 1)
             unit.manifests.append(file.id, merged)
             unit.commit()
         with database(read_only=True) as unit:

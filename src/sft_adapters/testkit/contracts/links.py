@@ -27,7 +27,7 @@ def stored_link(database: Database, **changes: object) -> ShareLink:
 
 def _claim(database: Database, link_id: LinkId) -> bool:
     with database() as unit:
-        claimed = unit.links.claim(link_id, now=NOW)
+        claimed = unit.links.consume_download(link_id, now=NOW)
         unit.commit()
     return claimed
 

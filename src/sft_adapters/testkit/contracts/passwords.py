@@ -24,7 +24,7 @@ def claimed(text: str) -> Password:
     """
     A password as somebody types it at sign-in.
     """
-    return Password.claimed(text)
+    return Password.for_sign_in(text)
 
 
 class PasswordHasherContract:

@@ -15,11 +15,11 @@ from sft_adapters.testkit.contracts.examples import NOW, RACERS, Database, a_fil
 from sft_core.errors import SftError, UploadAborted
 from sft_core.users.model import User
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import CONDEMNED, File, FileState
+from sft_core.vault.model import DELETION_STATES, File, FileState
 
 LIMIT: Final = 1000
-KEPT: Final = [state for state in FileState if state not in CONDEMNED]
-ENDED: Final = [state for state in FileState if state in CONDEMNED]
+KEPT: Final = [state for state in FileState if state not in DELETION_STATES]
+ENDED: Final = [state for state in FileState if state in DELETION_STATES]
 
 
 def _file(database: Database, owner: User, *, holding: int = 0, state: FileState = FileState.RECEIVING) -> File:
@@ -30,7 +30,7 @@ def _file(database: Database, owner: User, *, holding: int = 0, state: FileState
     with database() as unit:
         unit.files.add(file)
         if holding:
-            assert unit.quotas.hold(file.id, holding, limit=None)
+            assert unit.quotas.reserve(file.id, holding, limit=None)
         unit.files.replace(attrs.evolve(file, state=state), expected=FileState.RECEIVING)
         unit.commit()
     return file
@@ -38,7 +38,7 @@ def _file(database: Database, owner: User, *, holding: int = 0, state: FileState
 
 def _hold(database: Database, file: File, size: int, *, limit: int | None = LIMIT) -> bool:
     with database() as unit:
-        held = unit.quotas.hold(file.id, size, limit=limit)
+        held = unit.quotas.reserve(file.id, size, limit=limit)
         unit.commit()
     return held
 
@@ -148,7 +148,7 @@ class QuotaContract:
         owner = stored_user(database)
         _file(database, owner, holding=300)
         file = _file(database, owner, holding=700, state=state)
-        left = 300 if state in CONDEMNED else 1000
+        left = 300 if state in DELETION_STATES else 1000
         with database() as unit:
             unit.files.remove(file.id)
             assert unit.quotas.used(owner.id) == left
@@ -186,11 +186,11 @@ class QuotaContract:
         owner = stored_user(database)
         file = _file(database, owner, holding=10)
         with database() as unit:
-            assert unit.quotas.hold(file.id, 500, limit=LIMIT)
+            assert unit.quotas.reserve(file.id, 500, limit=LIMIT)
             assert unit.quotas.used(owner.id) == 500
         assert _used(database, owner.id) == 10
         with database(read_only=True) as unit, pytest.raises(SftError):
-            unit.quotas.hold(file.id, 500, limit=LIMIT)
+            unit.quotas.reserve(file.id, 500, limit=LIMIT)
         with database() as unit:
             assert unit.files.replace(file.aborted(NOW), expected=FileState.RECEIVING)
             unit.quotas.release(file.id)

@@ -1,5 +1,5 @@
 """
-The contracts of `sft_core.users.ports.TotpCodes` and `QrEncoder`.
+The contracts of `sft_core.users.ports.TotpProvider` and `QrEncoder`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 from sft_adapters.testkit.one_time import STEP_SECONDS, code_of, step_at
 from sft_core.errors import BadTotpCode
-from sft_core.users.ports import QrEncoder, TotpCodes
+from sft_core.users.ports import QrEncoder, TotpProvider
 from sft_core.values import Secret
 
 SEED = base64.b32encode(b"12345678901234567890").decode()
@@ -25,7 +25,7 @@ STEP = step_at(NOW)
 RFC_CODES = {59: "287082", 1111111109: "081804", 1234567890: "005924", 2000000000: "279037", 20000000000: "353130"}
 
 
-def matched(codes: TotpCodes, code: str, *, now: datetime = NOW) -> int:
+def matched(codes: TotpProvider, code: str, *, now: datetime = NOW) -> int:
     """
     The step of a code under the seed of these tests.
     """
@@ -39,29 +39,29 @@ def in_digits_from(code: str, zero: str) -> str:
     return "".join(chr(ord(zero) + int(digit)) for digit in code)
 
 
-class TotpCodesContract:
+class TotpProviderContract:
     """
     Give the fixture `codes`.
     """
 
     @pytest.mark.parametrize(("seconds", "code"), RFC_CODES.items())
-    def test_codes_are_those_of_the_rfc(self, codes: TotpCodes, seconds: int, code: str) -> None:
+    def test_codes_are_those_of_the_rfc(self, codes: TotpProvider, seconds: int, code: str) -> None:
         """The codes of RFC 6238, appendix B belong to their steps."""
         assert matched(codes, code, now=datetime.fromtimestamp(seconds, UTC)) == seconds // STEP_SECONDS
 
     @pytest.mark.parametrize("away", [-1, 0, 1])
-    def test_a_neighbour_is_accepted_as_its_own_step(self, codes: TotpCodes, away: int) -> None:
+    def test_a_neighbour_is_accepted_as_its_own_step(self, codes: TotpProvider, away: int) -> None:
         """The step is the code's and not the clock's: spent once, it is known again."""
         assert matched(codes, code_of(SEED, STEP + away)) == STEP + away
 
     @pytest.mark.parametrize("away", [-100, -3, -2, 2, 3, 100])
-    def test_other_steps_are_refused(self, codes: TotpCodes, away: int) -> None:
+    def test_other_steps_are_refused(self, codes: TotpProvider, away: int) -> None:
         """A code from two steps or more away is refused."""
         with pytest.raises(BadTotpCode):
             matched(codes, code_of(SEED, STEP + away))
 
     @pytest.mark.parametrize("second", [0, 29.999999])
-    def test_a_step_lasts_thirty_seconds(self, codes: TotpCodes, second: float) -> None:
+    def test_a_step_lasts_thirty_seconds(self, codes: TotpProvider, second: float) -> None:
         """From its first to its last moment the window is the same."""
         now = datetime.fromtimestamp(STEP * STEP_SECONDS + second, UTC)
         window = [STEP - 1, STEP, STEP + 1]
@@ -70,7 +70,7 @@ class TotpCodesContract:
             with pytest.raises(BadTotpCode):
                 matched(codes, code_of(SEED, STEP + away), now=now)
 
-    def test_only_six_ascii_digits_are_a_code(self, codes: TotpCodes) -> None:
+    def test_only_six_ascii_digits_are_a_code(self, codes: TotpProvider) -> None:
         """Full-width and Arabic digits, spaces, signs and other lengths are refused, right or not."""
         code = code_of(SEED, STEP)
         scripts = [in_digits_from(code, zero) for zero in ("\uff10", "\u0660", "\U0001d7ce")]
@@ -79,7 +79,7 @@ class TotpCodesContract:
             with pytest.raises(BadTotpCode):
                 matched(codes, spelling)
 
-    def test_another_seeds_code_is_refused(self, codes: TotpCodes) -> None:
+    def test_another_seeds_code_is_refused(self, codes: TotpProvider) -> None:
         """A code proves the seed it was made from and no other."""
         window = {code_of(SEED, STEP + away) for away in (-1, 0, 1)}
         seeds = (base64.b32encode(bytes([number]) * 20).decode() for number in range(10))
@@ -87,20 +87,20 @@ class TotpCodesContract:
             with pytest.raises(BadTotpCode):
                 matched(codes, code)
 
-    def test_a_seed_is_160_random_bits(self, codes: TotpCodes) -> None:
+    def test_a_seed_is_160_random_bits(self, codes: TotpProvider) -> None:
         """It has 32 base32 characters in ASCII, other ones at each call, and is masked."""
         seeds = [codes.new_seed() for _ in range(20)]
         assert len({seed.reveal() for seed in seeds}) == 20
         assert all(len(seed) == 32 and len(base64.b32decode(seed.reveal())) == 20 for seed in seeds)
         assert all(seed.reveal().decode() not in repr(seed) for seed in seeds)
 
-    def test_a_new_seed_makes_codes(self, codes: TotpCodes) -> None:
+    def test_a_new_seed_makes_codes(self, codes: TotpProvider) -> None:
         """What an app computes from a fresh seed is accepted."""
         seed = codes.new_seed()
         assert codes.matching_step(seed, code_of(seed.reveal().decode(), STEP), now=NOW) == STEP
 
     @pytest.mark.parametrize("account", ["maya@example.org", "maya+files@example.org", "m&a=y?a@example.org"])
-    def test_the_enrolment_uri_is_what_apps_read(self, codes: TotpCodes, account: str) -> None:
+    def test_the_enrolment_uri_is_what_apps_read(self, codes: TotpProvider, account: str) -> None:
         """It names the account and the seed, leaves the defaults as they are, and is masked."""
         uri = codes.enrolment_uri(Secret(SEED.encode()), account)
         parts = urlsplit(uri.reveal().decode())

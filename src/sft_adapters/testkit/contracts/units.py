@@ -1,5 +1,5 @@
 """
-The contract of `sft_core.ports.UnitOfWork` and `Begin`.
+The contract of `sft_core.ports.UnitOfWork` and `UnitOfWorkFactory`.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ class UnitOfWorkContract:
         with database(read_only=True) as reader:
             assert reader.files.get(file.id) == file
             with database() as writer:
-                assert writer.files.replace(file.condemned(NOW), expected=FileState.SEALED)
+                assert writer.files.replace(file.deleting(NOW), expected=FileState.SEALED)
                 assert reader.files.get(file.id) == file
                 with database(read_only=True) as late_reader:
                     assert late_reader.files.get(file.id) == file
                 writer.commit()
             assert reader.files.get(file.id) == file
         with database(read_only=True) as unit:
-            assert unit.files.get(file.id) == file.condemned(NOW)
+            assert unit.files.get(file.id) == file.deleting(NOW)
 
     def test_a_read_only_unit_refuses_changes(self, database: Database) -> None:
         """It neither changes anything nor commits."""

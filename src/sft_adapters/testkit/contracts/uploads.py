@@ -52,7 +52,7 @@ class ResumableUploadsContract:
             is_public=True,
             metadata="filename YQ==",
             sources=sources,
-            writer=7,
+            fencing_token=7,
         )
         with database() as unit:
             unit.uploads.add(plain)
@@ -84,27 +84,27 @@ class ResumableUploadsContract:
         writers = []
         for _ in range(3):
             with database() as unit:
-                writers.append(unit.uploads.take_over(file.id))
+                writers.append(unit.uploads.acquire(file.id))
                 unit.commit()
         assert len(set(writers)) == len(writers)
         assert None not in writers
         with database() as unit:
-            told = [unit.uploads.is_writer(file.id, writer or 0) for writer in writers]
+            told = [unit.uploads.is_current(file.id, fencing_token or 0) for fencing_token in writers]
             assert told == [False, False, True]
-            assert not unit.uploads.is_writer(other.id, writers[-1] or 0)
-            assert not unit.uploads.is_writer(NOBODYS, 0)
-            assert unit.uploads.take_over(NOBODYS) is None
+            assert not unit.uploads.is_current(other.id, writers[-1] or 0)
+            assert not unit.uploads.is_current(NOBODYS, 0)
+            assert unit.uploads.acquire(NOBODYS) is None
 
     def test_a_takeover_that_is_not_committed_is_none(self, database: Database) -> None:
         """Whoever was refused after all leaves the upload to whom it was."""
         file = _upload(database)
         with database() as unit:
-            writer = unit.uploads.take_over(file.id)
+            fencing_token = unit.uploads.acquire(file.id)
             unit.commit()
         with database() as unit:
-            unit.uploads.take_over(file.id)
+            unit.uploads.acquire(file.id)
         with database() as unit:
-            assert unit.uploads.is_writer(file.id, writer or 0)
+            assert unit.uploads.is_current(file.id, fencing_token or 0)
 
     def test_of_many_who_take_over_one_is_the_writer(self, database: Database) -> None:
         """At once: each gets a number of its own, and one of them writes."""
@@ -113,14 +113,14 @@ class ResumableUploadsContract:
         def take_over() -> int | None:
             with database() as unit:
                 unit.files.replace(file, expected=FileState.RECEIVING)
-                writer = unit.uploads.take_over(file.id)
+                fencing_token = unit.uploads.acquire(file.id)
                 unit.commit()
-            return writer
+            return fencing_token
 
         writers = race(take_over)
         assert len(set(writers)) == RACERS
         with database() as unit:
-            assert [unit.uploads.is_writer(file.id, writer or 0) for writer in writers].count(True) == 1
+            assert [unit.uploads.is_current(file.id, fencing_token or 0) for fencing_token in writers].count(True) == 1
 
     def test_a_length_is_announced_once(self, database: Database) -> None:
         """The first one stays, zero included; an unknown upload has none."""
@@ -129,9 +129,9 @@ class ResumableUploadsContract:
             for length in (first, first, first + 1):
                 with database() as unit:
                     before = unit.uploads.get(file.id)
-                    fixed = unit.uploads.fix_length(file.id, length)
+                    fixed = unit.uploads.set_length(file.id, length)
                     assert fixed == (before is not None and before.length is None)
                     unit.commit()
             assert _get(database, file) == ResumableUpload(file_id=file.id, length=first)
         with database() as unit:
-            assert not unit.uploads.fix_length(NOBODYS, 1)
+            assert not unit.uploads.set_length(NOBODYS, 1)

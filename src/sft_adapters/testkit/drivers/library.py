@@ -99,7 +99,7 @@ class LibraryDriver:
     def sign_in(self, *, email: str, password: str, code: str | None = None) -> Tokens:
         with _translated():
             tokens = self.application.sign_in(
-                email=EmailAddress.parse(email), password=Password.claimed(password), totp_code=code
+                email=EmailAddress.parse(email), password=Password.for_sign_in(password), totp_code=code
             )
         return Tokens(tokens.access, tokens.refresh)
 
@@ -170,7 +170,7 @@ class LibraryDriver:
                 expires_hours=hours,
                 max_downloads=downloads,
             )
-        return issued.token.spelling()
+        return issued.token.encode()
 
     def look(self, token: str) -> int:
         with _translated():
@@ -209,5 +209,5 @@ def _seen(file: File, links: LinkSummary) -> SeenFile:
         media_type=str(file.media_type),
         size=file.size,
         downloads=links.downloads,
-        token=links.token.spelling() if links.token is not None else None,
+        token=links.token.encode() if links.token is not None else None,
     )

@@ -9,7 +9,7 @@ import hmac
 import attrs
 
 from sft_core.errors import IdempotencyKeyReused, ResultGone
-from sft_core.ports import Begin, Clock, KeyRing
+from sft_core.ports import Clock, KeyRing, UnitOfWorkFactory
 from sft_core.sharing.idempotency import IdempotencyKey, IdempotentRequest
 from sft_core.sharing.link_tokens import IssuedLink, reveal
 from sft_core.sharing.ports import SharingUnit
@@ -40,14 +40,14 @@ class FindIdempotentResult:
         ResultGone: the file has ended since, or the token of its link was destroyed; it is not made a second time.
     """
 
-    begin: Begin[SharingUnit]
+    begin: UnitOfWorkFactory[SharingUnit]
     clock: Clock
     keyring: KeyRing
 
     def __call__(self, *, owner: UserId, request: IdempotentRequest) -> IdempotentResult | None:
         now = self.clock.now()
         with self.begin(read_only=True) as unit:
-            recorded = unit.answers.find(request.key.digest(owner), now=now)
+            recorded = unit.idempotency_records.find(request.key.digest(owner), now=now)
             if recorded is None:
                 return None
             if not hmac.compare_digest(recorded.fingerprint, request.fingerprint):
@@ -72,4 +72,4 @@ class FindIdempotentResult:
         Whether a result is recorded under a key, for a request whose body has not arrived yet.
         """
         with self.begin(read_only=True) as unit:
-            return unit.answers.find(key.digest(owner), now=self.clock.now()) is not None
+            return unit.idempotency_records.find(key.digest(owner), now=self.clock.now()) is not None

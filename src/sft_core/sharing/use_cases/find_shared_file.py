@@ -9,7 +9,7 @@ from datetime import datetime
 import attrs
 
 from sft_core.errors import LinkExpired, LinkNotFound
-from sft_core.ports import Begin, Clock
+from sft_core.ports import Clock, UnitOfWorkFactory
 from sft_core.sharing.link_tokens import digest
 from sft_core.sharing.model import ShareLink
 from sft_core.sharing.ports import SharingUnit
@@ -29,18 +29,18 @@ class FindSharedFile:
         DownloadLimitReached: every download was consumed.
     """
 
-    begin: Begin[SharingUnit]
+    begin: UnitOfWorkFactory[SharingUnit]
     clock: Clock
 
     def __call__(self, *, token: ShareToken) -> tuple[ShareLink, File]:
         with self.begin(read_only=True) as unit:
             link, file = self.within(unit, token)
-        self.require_open(link, file, self.clock.now())
+        self.require_live(link, file, self.clock.now())
         link.require_budget()
         return link, file
 
     @staticmethod
-    def require_open(link: ShareLink, file: File, now: datetime) -> None:
+    def require_live(link: ShareLink, file: File, now: datetime) -> None:
         """
         Raise `LinkRevoked` or `LinkExpired` unless both the link and its file are live.
         """

@@ -9,8 +9,8 @@ from datetime import timedelta
 import attrs
 
 from sft_core.errors import IdempotencyKeyInUse, IdempotencyKeyReused
-from sft_core.key_retirement import wrapped_and_stored
-from sft_core.ports import Begin, Clock, Entropy, Ids, KeyRing
+from sft_core.key_retirement import retry_if_key_retired
+from sft_core.ports import Clock, Entropy, IdGenerator, KeyRing, UnitOfWorkFactory
 from sft_core.sharing.idempotency import IdempotentRequest
 from sft_core.sharing.link_tokens import IssuedLink, digest
 from sft_core.sharing.model import DEFAULT_EXPIRES_HOURS, LINK_TOKEN_PURPOSE, ShareLink
@@ -38,8 +38,8 @@ class IssueShareLink:
         ResultGone: what the earlier request has issued has ended.
     """
 
-    begin: Begin[SharingUnit]
-    ids: Ids
+    begin: UnitOfWorkFactory[SharingUnit]
+    ids: IdGenerator
     clock: Clock
     entropy: Entropy
     keyring: KeyRing
@@ -73,7 +73,7 @@ class IssueShareLink:
             return link
 
         try:
-            return wrapped_and_stored(issued)
+            return retry_if_key_retired(issued)
         except IdempotencyKeyInUse:
             # Raised before the commit: nothing was issued here.
             found = None if idempotency is None else self._found(owner, idempotency)
@@ -85,7 +85,7 @@ class IssueShareLink:
         """
         A new random token.
         """
-        return ShareToken(self.entropy.draw(SHARE_TOKEN_BYTES))
+        return ShareToken(self.entropy.random_bytes(SHARE_TOKEN_BYTES))
 
     def within(
         self,
@@ -97,10 +97,10 @@ class IssueShareLink:
         max_downloads: int | None = None,
     ) -> IssuedLink:
         """
-        Issue the link within a unit of work that the caller commits; `KeyRetired` as described at `wrapped_and_stored`.
+        Issue the link within a unit of work that the caller commits; `KeyRetired` as described at `retry_if_key_retired`.
         """
         now = self.clock.now()
-        asked = now + timedelta(hours=expires_hours or file.terms.expires_hours or DEFAULT_EXPIRES_HOURS)
+        requested_end = now + timedelta(hours=expires_hours or file.terms.expires_hours or DEFAULT_EXPIRES_HOURS)
         link_id = LinkId(self.ids.new())
         link = ShareLink(
             id=link_id,
@@ -109,7 +109,7 @@ class IssueShareLink:
             token_digest=digest(token),
             token=self.keyring.wrap(token, purpose=LINK_TOKEN_PURPOSE, context=link_id.bytes),
             created_at=now,
-            expires_at=min(asked, file.expires_at or asked),
+            expires_at=min(requested_end, file.expires_at or requested_end),
             max_downloads=max_downloads if max_downloads is not None else file.terms.max_downloads,
         )
         unit.links.add(link)

@@ -10,7 +10,7 @@ import attrs
 
 from sft_core.errors import IdempotencyKeyInUse
 from sft_core.ports import Clock
-from sft_core.sharing.idempotency import IdempotentRequest, KeptAnswer
+from sft_core.sharing.idempotency import IdempotencyRecord, IdempotentRequest
 from sft_core.sharing.link_tokens import digest
 from sft_core.sharing.ports import SharingUnit
 from sft_core.values import FileId, ShareToken, UserId
@@ -35,7 +35,7 @@ class RecordResult:
         self, unit: SharingUnit, request: IdempotentRequest, *, owner: UserId, file_id: FileId, token: ShareToken | None
     ) -> None:
         now = self.clock.now()
-        record = KeptAnswer(
+        record = IdempotencyRecord(
             key_digest=request.key.digest(owner),
             owner=owner,
             fingerprint=request.fingerprint,
@@ -43,5 +43,5 @@ class RecordResult:
             token_digest=digest(token) if token is not None else None,
             expires_at=now + self.lifetime,
         )
-        if not unit.answers.keep(record, now=now):
+        if not unit.idempotency_records.add(record, now=now):
             raise IdempotencyKeyInUse

@@ -7,7 +7,7 @@ from __future__ import annotations
 import attrs
 
 from sft_core.errors import DownloadLimitReached
-from sft_core.ports import Begin, Clock
+from sft_core.ports import Clock, UnitOfWorkFactory
 from sft_core.sharing.ports import SharingUnit
 from sft_core.sharing.use_cases.find_shared_file import FindSharedFile
 from sft_core.values import ShareToken
@@ -23,7 +23,7 @@ class RedeemShareLink:
     `FindSharedFile` raises.
     """
 
-    begin: Begin[SharingUnit]
+    begin: UnitOfWorkFactory[SharingUnit]
     clock: Clock
     find: FindSharedFile
 
@@ -31,9 +31,9 @@ class RedeemShareLink:
         with self.begin() as unit:
             now = self.clock.now()
             link, file = self.find.within(unit, token)
-            if file.is_expired(now) or not unit.links.claim(link.id, now=now):
+            if file.is_expired(now) or not unit.links.consume_download(link.id, now=now):
                 # Read again for the reason: it may have arisen between the look and the update.
-                self.find.require_open(*self.find.within(unit, token), now)
+                self.find.require_live(*self.find.within(unit, token), now)
                 raise DownloadLimitReached
             unit.commit()
         return file

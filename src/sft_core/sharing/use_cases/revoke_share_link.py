@@ -7,7 +7,7 @@ from __future__ import annotations
 import attrs
 
 from sft_core.errors import LinkNotFound
-from sft_core.ports import Begin, Clock
+from sft_core.ports import Clock, UnitOfWorkFactory
 from sft_core.sharing.ports import SharingUnit
 from sft_core.sharing.use_cases.find_shared_file import FindSharedFile
 from sft_core.values import ShareToken, UserId
@@ -22,7 +22,7 @@ class RevokeShareLink:
         LinkNotFound: the owner has no such link.
     """
 
-    begin: Begin[SharingUnit]
+    begin: UnitOfWorkFactory[SharingUnit]
     clock: Clock
     find: FindSharedFile
 

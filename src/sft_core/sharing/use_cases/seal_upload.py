@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import attrs
 
-from sft_core.key_retirement import wrapped_and_stored
-from sft_core.ports import Begin
+from sft_core.key_retirement import retry_if_key_retired
+from sft_core.ports import UnitOfWorkFactory
 from sft_core.sharing.idempotency import IdempotentRequest
 from sft_core.sharing.ports import SharingUnit
 from sft_core.sharing.use_cases.find_idempotent_result import IdempotentResult
@@ -33,7 +33,7 @@ class SealUpload:
         IdempotencyKeyInUse: a result is recorded under the key.
     """
 
-    begin: Begin[SharingUnit]
+    begin: UnitOfWorkFactory[SharingUnit]
     store_part: StorePart
     seal: SealWithinUnit
     issue: IssueShareLink
@@ -60,4 +60,4 @@ class SealUpload:
                 unit.commit()
             return IdempotentResult(file=file, issued=issued)
 
-        return wrapped_and_stored(sealed)
+        return retry_if_key_retired(sealed)

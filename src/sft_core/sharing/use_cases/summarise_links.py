@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from sft_core.ports import Begin, Clock, KeyRing
+from sft_core.ports import Clock, KeyRing, UnitOfWorkFactory
 from sft_core.sharing.link_tokens import reveal
 from sft_core.sharing.model import LinkSummary, ShareLink
 from sft_core.sharing.ports import SharingUnit
@@ -22,7 +22,7 @@ class SummariseLinks:
     Summarise the links of an owner's files, one summary for each file.
     """
 
-    begin: Begin[SharingUnit]
+    begin: UnitOfWorkFactory[SharingUnit]
     clock: Clock
     keyring: KeyRing
 

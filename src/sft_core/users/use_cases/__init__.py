@@ -4,7 +4,7 @@ Use cases of accounts, sessions and second factors, one frozen callable each.
 Import them from this package.
 """
 
-from sft_core.users.use_cases.authenticate import Authenticate, Caller
+from sft_core.users.use_cases.authenticate import Authenticate, AuthenticatedUser
 from sft_core.users.use_cases.refresh import RefreshSession
 from sft_core.users.use_cases.register import RegisterUser
 from sft_core.users.use_cases.second_factor import (
@@ -13,14 +13,14 @@ from sft_core.users.use_cases.second_factor import (
     SetUpTotp,
     SpendTotpCode,
     TotpEnrolment,
-    rewrapped_meanwhile,
+    reload_if_only_rewrapped,
 )
 from sft_core.users.use_cases.sign_in import SignIn
 from sft_core.users.use_cases.tokens import Tokens, VerifyToken, issue_tokens
 
 __all__ = [
     "Authenticate",
-    "Caller",
+    "AuthenticatedUser",
     "ConfirmTotp",
     "DisableTotp",
     "RefreshSession",
@@ -32,5 +32,5 @@ __all__ = [
     "TotpEnrolment",
     "VerifyToken",
     "issue_tokens",
-    "rewrapped_meanwhile",
+    "reload_if_only_rewrapped",
 ]

@@ -12,7 +12,7 @@ from sft_core.values import SessionId
 
 
 @attrs.frozen(kw_only=True)
-class Caller:
+class AuthenticatedUser:
     """
     An authenticated user, and the session that authenticated them.
     """
@@ -33,6 +33,6 @@ class Authenticate:
 
     verify: VerifyToken
 
-    def __call__(self, *, access_token: str) -> Caller:
+    def __call__(self, *, access_token: str) -> AuthenticatedUser:
         _, session, user = self.verify(access_token, kind=TokenKind.ACCESS)
-        return Caller(user=user, session_id=session.id)
+        return AuthenticatedUser(user=user, session_id=session.id)

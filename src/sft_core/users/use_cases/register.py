@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import attrs
 
-from sft_core.ports import Begin, Clock, Ids
+from sft_core.ports import Clock, IdGenerator, UnitOfWorkFactory
 from sft_core.users.model import User
 from sft_core.users.ports import PasswordHasher, UsersUnit
 from sft_core.values import EmailAddress, Password, UserId, Username
@@ -18,8 +18,8 @@ class RegisterUser:
     Create an account; raise `AlreadyRegistered` if the address or the user name is taken.
     """
 
-    begin: Begin[UsersUnit]
-    ids: Ids
+    begin: UnitOfWorkFactory[UsersUnit]
+    ids: IdGenerator
     clock: Clock
     hasher: PasswordHasher
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 import attrs
 
 from sft_core.errors import BadTotpCode, Conflict
-from sft_core.key_retirement import wrapped_and_stored
-from sft_core.ports import Begin, Clock, KeyRing
+from sft_core.key_retirement import retry_if_key_retired
+from sft_core.ports import Clock, KeyRing, UnitOfWorkFactory
 from sft_core.throttle import Throttle
 from sft_core.users.model import TOTP_PURPOSE, Totp, User
-from sft_core.users.ports import QrEncoder, TotpCodes, UsersUnit
+from sft_core.users.ports import QrEncoder, TotpProvider, UsersUnit
 from sft_core.values import Secret
 
 
@@ -40,20 +40,20 @@ class SpendTotpCode:
 
     clock: Clock
     keyring: KeyRing
-    codes: TotpCodes
+    codes: TotpProvider
     throttle: Throttle
 
     def __call__(self, *, user: User, totp: Totp, code: str) -> int:
-        self.throttle.admit(str(user.id))
+        self.throttle.acquire(str(user.id))
         seed = self.keyring.unwrap(totp.seed, purpose=TOTP_PURPOSE, context=user.id.bytes)
         step = self.codes.matching_step(seed, code, now=self.clock.now())
         if step <= totp.last_step:
             raise BadTotpCode
-        self.throttle.succeeded(str(user.id))
+        self.throttle.reset(str(user.id))
         return step
 
 
-def rewrapped_meanwhile(begin: Begin[UsersUnit], user: User, conflict: Conflict) -> User:
+def reload_if_only_rewrapped(begin: UnitOfWorkFactory[UsersUnit], user: User, conflict: Conflict) -> User:
     """
     Return the stored user if only the wrapping of the seed changed; raise `conflict` otherwise.
 
@@ -80,18 +80,18 @@ class SetUpTotp:
         TotpAlreadyEnabled: A second factor is enabled.
     """
 
-    begin: Begin[UsersUnit]
+    begin: UnitOfWorkFactory[UsersUnit]
     keyring: KeyRing
-    codes: TotpCodes
+    codes: TotpProvider
     qr: QrEncoder
 
     def __call__(self, *, user: User) -> TotpEnrolment:
         seed = self.codes.new_seed()
         try:
-            wrapped_and_stored(lambda: self._begin(user, seed))
+            retry_if_key_retired(lambda: self._begin(user, seed))
         except Conflict as conflict:
-            anew = rewrapped_meanwhile(self.begin, user, conflict)
-            wrapped_and_stored(lambda: self._begin(anew, seed))
+            reloaded = reload_if_only_rewrapped(self.begin, user, conflict)
+            retry_if_key_retired(lambda: self._begin(reloaded, seed))
         return TotpEnrolment(seed=seed, qr_png=self.qr.png(self.codes.enrolment_uri(seed, str(user.email))))
 
     def _begin(self, user: User, seed: Secret) -> None:
@@ -114,14 +114,14 @@ class ConfirmTotp:
         TooManyAttempts: The rate limit of this user is exceeded.
     """
 
-    begin: Begin[UsersUnit]
+    begin: UnitOfWorkFactory[UsersUnit]
     spend_totp_code: SpendTotpCode
 
     def __call__(self, *, user: User, code: str) -> User:
         try:
             return self._confirmed(user, code)
         except Conflict as conflict:
-            return self._confirmed(rewrapped_meanwhile(self.begin, user, conflict), code)
+            return self._confirmed(reload_if_only_rewrapped(self.begin, user, conflict), code)
 
     def _confirmed(self, user: User, code: str) -> User:
         pending = user.pending_totp()
@@ -144,14 +144,14 @@ class DisableTotp:
         TooManyAttempts: The rate limit of this user is exceeded.
     """
 
-    begin: Begin[UsersUnit]
+    begin: UnitOfWorkFactory[UsersUnit]
     spend_totp_code: SpendTotpCode
 
     def __call__(self, *, user: User, code: str) -> User:
         try:
             return self._disabled(user, code)
         except Conflict as conflict:
-            return self._disabled(rewrapped_meanwhile(self.begin, user, conflict), code)
+            return self._disabled(reload_if_only_rewrapped(self.begin, user, conflict), code)
 
     def _disabled(self, user: User, code: str) -> User:
         self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import attrs
 
 from sft_core.errors import BadCredentials, BadTotpCode, InactiveUser, SftError, TotpRequired
-from sft_core.ports import Begin, Clock, Ids
+from sft_core.ports import Clock, IdGenerator, UnitOfWorkFactory
 from sft_core.throttle import Throttle
 from sft_core.users.model import Session, TokenLifetimes, User
 from sft_core.users.ports import PasswordHasher, SessionStore, TokenSigner, UsersUnit
@@ -35,8 +35,8 @@ class SignIn:
         Busy: Too many password hashes are being computed.
     """
 
-    begin: Begin[UsersUnit]
-    ids: Ids
+    begin: UnitOfWorkFactory[UsersUnit]
+    ids: IdGenerator
     clock: Clock
     hasher: PasswordHasher
     sessions: SessionStore
@@ -48,14 +48,14 @@ class SignIn:
     def __call__(
         self, *, email: EmailAddress, password: Password, totp_code: str | None = None, origin: str = ""
     ) -> Tokens:
-        self.throttle.admit(str(email), origin)
+        self.throttle.acquire(str(email), origin)
         try:
-            user = self._proven(email, password, totp_code)
+            user = self._verify_credentials(email, password, totp_code)
         except TotpRequired:
             # The password is correct: a request for the code is not a failed attempt.
-            self.throttle.succeeded(str(email), origin)
+            self.throttle.reset(str(email), origin)
             raise
-        self.throttle.succeeded(str(email), origin)
+        self.throttle.reset(str(email), origin)
         now = self.clock.now()
         session = Session(
             id=SessionId(self.ids.new()),
@@ -66,7 +66,7 @@ class SignIn:
         self.sessions.open(session)
         return issue_tokens(self.signer, session, now, self.lifetimes)
 
-    def _proven(self, email: EmailAddress, password: Password, totp_code: str | None) -> User:
+    def _verify_credentials(self, email: EmailAddress, password: Password, totp_code: str | None) -> User:
         with self.begin(read_only=True) as unit:
             user = unit.users.find(email)
         if user is None:
@@ -74,16 +74,16 @@ class SignIn:
             raise BadCredentials
         self.hasher.verify(password, user.password_hash)
         user.require_active()
-        step = self._spent_step(user, totp_code)
+        step = self._verify_totp(user, totp_code)
         with self.begin() as unit:
             # Checked again in the update: of two concurrent sign-ins with one code one succeeds, and a second
             # factor enabled while the password was being hashed is required.
             if not unit.users.record_sign_in(user.id, self.clock.now(), step):
-                raise _overtaken(unit.users.get(user.id), step)
+                raise _sign_in_error(unit.users.get(user.id), step)
             unit.commit()
         return user
 
-    def _spent_step(self, user: User, code: str | None) -> int | None:
+    def _verify_totp(self, user: User, code: str | None) -> int | None:
         if not user.two_factor_enabled:
             return None
         if code is None:
@@ -91,7 +91,7 @@ class SignIn:
         return self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)
 
 
-def _overtaken(user: User | None, step: int | None) -> SftError:
+def _sign_in_error(user: User | None, step: int | None) -> SftError:
     """
     Return why a sign-in with valid credentials was refused by the final update.
     """

@@ -9,7 +9,7 @@ from datetime import datetime
 import attrs
 
 from sft_core.errors import BadToken
-from sft_core.ports import Begin, Clock
+from sft_core.ports import Clock, UnitOfWorkFactory
 from sft_core.users.model import Session, TokenClaims, TokenKind, TokenLifetimes, User
 from sft_core.users.ports import SessionStore, TokenSigner, UsersUnit
 
@@ -46,7 +46,7 @@ class VerifyToken:
         InactiveUser: The account was deactivated.
     """
 
-    begin: Begin[UsersUnit]
+    begin: UnitOfWorkFactory[UsersUnit]
     clock: Clock
     sessions: SessionStore
     signer: TokenSigner

@@ -18,18 +18,18 @@ from sft_core.errors import (
     FileNotFound,
     FileTooLarge,
     InvalidValue,
-    LengthAnnounced,
     OffsetMismatch,
     QuotaExceeded,
     UploadIsFinal,
+    UploadLengthConflict,
 )
-from sft_core.ports import Begin, KeyRing
+from sft_core.ports import KeyRing, UnitOfWorkFactory
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import FILE_KEY_PURPOSE, FileState, UploadKind, VaultPolicy
 from sft_core.vault.ports import VaultUnit
 from sft_core.vault.use_cases.quota import reserve_quota
 from sft_core.vault.use_cases.resumable import FindUpload, Progress
-from sft_core.vault.use_cases.upload_session import TAIL, UploadSession
+from sft_core.vault.use_cases.upload_session import MAX_TAIL_PARTS, UploadSession
 
 RECORDED_TOGETHER: Final = 4
 """How many parts of one request are recorded in one commit, at most."""
@@ -46,13 +46,13 @@ class AcquireUpload:
         FileNotFound: the owner has no such upload, or it has expired.
         UploadIsFinal: the upload is a concatenation, to which nothing can be appended.
         OffsetMismatch: the upload has another offset.
-        LengthAnnounced: another length was announced before.
+        UploadLengthConflict: another length was announced before.
         InvalidValue: the length is less than the offset.
         FileTooLarge: the length or the incoming bytes exceed what the policy or the announced length allows.
         QuotaExceeded: the length or the incoming bytes do not fit into the owner's quota.
     """
 
-    begin: Begin[VaultUnit]
+    begin: UnitOfWorkFactory[VaultUnit]
     find: FindUpload
     keyring: KeyRing
     policy: VaultPolicy
@@ -67,7 +67,7 @@ class AcquireUpload:
                 raise FileNotFound
             # It changes nothing, and blocks every other writer and every abort until the unit has ended.
             unit.files.replace(file, expected=FileState.RECEIVING)
-            token = unit.uploads.take_over(file_id)
+            token = unit.uploads.acquire(file_id)
             found = self.find.within(unit, owner=owner, file_id=file_id)
             if found.upload.kind is UploadKind.FINAL:
                 raise UploadIsFinal
@@ -77,10 +77,10 @@ class AcquireUpload:
                 raise OffsetMismatch(found.offset)
             if found.upload.length is None:
                 # Releases what a writer reserved for bytes that never arrived, because it died.
-                unit.quotas.hold(file_id, offset, limit=self.policy.quota)
+                unit.quotas.reserve(file_id, offset, limit=self.policy.quota)
             expected = self._length(unit, found, length)
             self._check_incoming(unit, found, expected, incoming_bytes)
-            tail = unit.manifests.tail(file_id, limit=TAIL)
+            tail = unit.manifests.tail(file_id, limit=MAX_TAIL_PARTS)
             unit.commit()
         return UploadSession(
             file=found.file,
@@ -100,11 +100,11 @@ class AcquireUpload:
         if length is None or length == found.upload.length:
             return found.upload.length
         if found.upload.length is not None:
-            raise LengthAnnounced
+            raise UploadLengthConflict
         if length < found.offset:
             raise InvalidValue("Upload-Length", "must not be less than the current Upload-Offset")
-        self.policy.admit_size(length)
-        unit.uploads.fix_length(found.file.id, length)
+        self.policy.check_size(length)
+        unit.uploads.set_length(found.file.id, length)
         reserve_quota(unit, found.file, self.policy, need=length, reserved=found.offset)
         return length
 
@@ -114,7 +114,7 @@ class AcquireUpload:
             if size > expected:
                 raise FileTooLarge(expected)
             return
-        self.policy.admit_size(size)
+        self.policy.check_size(size)
         # What a request announces reserves nothing yet; it is refused if it cannot fit.
         quota, used = self.policy.quota, unit.quotas.used(found.file.owner)
         if incoming_bytes and quota is not None and used + incoming_bytes > quota:

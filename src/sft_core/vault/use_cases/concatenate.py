@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import attrs
 
-from sft_core.errors import PartialUnfinished, SftError
+from sft_core.errors import PartialUploadIncomplete, SftError
 from sft_core.values import ByteRange, UserId
 from sft_core.vault.model import File, UploadKind
 from sft_core.vault.ports import Buffer
@@ -35,7 +35,7 @@ class Concatenation:
     sources: Sequence[Progress]
 
     @property
-    def left(self) -> int:
+    def remaining_bytes(self) -> int:
         """
         How many bytes have still to be stored.
         """
@@ -53,7 +53,7 @@ class ConcatenateUploads:
 
     Raises, storing nothing:
         FileNotFound: the owner has no such partial upload.
-        PartialUnfinished: a source is not a partial upload, or lacks bytes.
+        PartialUploadIncomplete: a source is not a partial upload, or lacks bytes.
         FileTypeNotAllowed, FileTooLarge, QuotaExceeded, BlobStoreFull: as `CreateUpload`.
     """
 
@@ -65,19 +65,19 @@ class ConcatenateUploads:
     terminate: TerminateUpload
     part_size: int
 
-    def __call__(self, *, owner: UserId, asked: UploadRequest) -> Concatenation:
-        sources = [self.find(owner=owner, file_id=source) for source in asked.sources]
+    def __call__(self, *, owner: UserId, request: UploadRequest) -> Concatenation:
+        sources = [self.find(owner=owner, file_id=source) for source in request.sources]
         if any(source.upload.kind is not UploadKind.PARTIAL or not source.is_complete for source in sources):
-            raise PartialUnfinished
+            raise PartialUploadIncomplete
         total = sum(source.offset for source in sources)
-        progress, upload = self.create.opened(owner=owner, asked=attrs.evolve(asked, length=total))
+        progress, upload = self.create.with_session(owner=owner, request=attrs.evolve(request, length=total))
         return Concatenation(progress=progress, upload=upload, sources=sources)
 
     def step(self, concatenation: Concatenation, *, at_most: int | None = None) -> bool:
         """
         Store the next part, of `at_most` bytes if that is given; False if there is none.
         """
-        size = min(concatenation.left, self.part_size, self.part_size if at_most is None else at_most)
+        size = min(concatenation.remaining_bytes, self.part_size, self.part_size if at_most is None else at_most)
         if not size:
             return False
         start = concatenation.upload.received

@@ -9,7 +9,7 @@ from contextlib import suppress
 import attrs
 
 from sft_core.errors import FileNotFound, SftError
-from sft_core.ports import Begin, Clock
+from sft_core.ports import Clock, UnitOfWorkFactory
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import FileState, blob_prefix
 from sft_core.vault.ports import BlobStore, VaultUnit
@@ -25,7 +25,7 @@ class AbortUpload:
     After an error the caller may retry: a removal that has begun is continued.
     """
 
-    begin: Begin[VaultUnit]
+    begin: UnitOfWorkFactory[VaultUnit]
     clock: Clock
     blobs: BlobStore
 
@@ -61,7 +61,7 @@ class DeleteFile:
         FileNotFound: the owner has no such file.
     """
 
-    begin: Begin[VaultUnit]
+    begin: UnitOfWorkFactory[VaultUnit]
     clock: Clock
     find: FindFile
     blobs: BlobStore
@@ -77,7 +77,7 @@ class DeleteFile:
         """
         with self.begin() as unit:
             file = self.find.within(unit, owner=owner, file_id=file_id)
-            if not unit.files.replace(file.condemned(self.clock.now()), expected=FileState.SEALED):
+            if not unit.files.replace(file.deleting(self.clock.now()), expected=FileState.SEALED):
                 raise FileNotFound
             unit.commit()
 
@@ -94,7 +94,7 @@ class DeleteFile:
         _remove_rows(self.begin, file_id)
 
 
-def purge(begin: Begin[VaultUnit], blobs: BlobStore, file_id: FileId) -> None:
+def purge(begin: UnitOfWorkFactory[VaultUnit], blobs: BlobStore, file_id: FileId) -> None:
     """
     Delete the blobs of a file that is aborting or deleting, then remove its rows; safe to repeat.
 
@@ -109,7 +109,7 @@ def _delete_blobs(blobs: BlobStore, file_id: FileId) -> None:
         blobs.delete(blob.key)
 
 
-def _remove_rows(begin: Begin[VaultUnit], file_id: FileId) -> None:
+def _remove_rows(begin: UnitOfWorkFactory[VaultUnit], file_id: FileId) -> None:
     with begin() as unit:
         unit.quotas.release(file_id)
         unit.files.remove(file_id)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import attrs
 
 from sft_core.errors import FileNotFound
-from sft_core.ports import Begin, Clock
+from sft_core.ports import Clock, UnitOfWorkFactory
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import File, FileState, check_file_hours
 from sft_core.vault.ports import VaultUnit
@@ -26,7 +26,7 @@ class SetExpiry:
         FileNotFound: The owner has no live file with this id; an expired file cannot be restored.
     """
 
-    begin: Begin[VaultUnit]
+    begin: UnitOfWorkFactory[VaultUnit]
     clock: Clock
     find: FindFile
 

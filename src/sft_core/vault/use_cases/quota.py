@@ -8,7 +8,7 @@ from typing import Final
 
 from sft_core.errors import QuotaExceeded, SftError
 from sft_core.vault.model import File, VaultPolicy
-from sft_core.vault.ports import Room, VaultUnit
+from sft_core.vault.ports import CapacityCheck, VaultUnit
 
 MAX_PREALLOCATION: Final = 64 << 20
 """How many bytes of its owner's quota an upload of unknown size reserves before they arrive, at most."""
@@ -31,9 +31,9 @@ def reserve_quota(
     """
     quota = policy.quota
     limit = None if quota is None else quota - PREALLOCATION_MARGIN
-    if ahead > need and unit.quotas.hold(file.id, ahead, limit=limit):
+    if ahead > need and unit.quotas.reserve(file.id, ahead, limit=limit):
         return ahead
-    if not unit.quotas.hold(file.id, need, limit=quota):
+    if not unit.quotas.reserve(file.id, need, limit=quota):
         assert quota is not None  # noqa: S101 (without a limit every reservation succeeds)
         raise QuotaExceeded(quota=quota, used=unit.quotas.used(file.owner) - reserved)
     return need
@@ -46,7 +46,7 @@ def next_reservation(size: int, policy: VaultPolicy) -> int:
     return min(2 * size, size + MAX_PREALLOCATION, policy.max_file_size)
 
 
-def capacity_error(room: Room, size: int) -> SftError | None:
+def capacity_error(room: CapacityCheck, size: int) -> SftError | None:
     """
     The error with which the store refuses `size` more bytes, or None; to be called while no unit of work is open.
 
@@ -54,7 +54,7 @@ def capacity_error(room: Room, size: int) -> SftError | None:
     look itself (`statvfs`) would hold row locks for as long as a network file system does not respond.
     """
     try:
-        room.admit_bytes(size)
+        room.require_bytes(size)
     except SftError as error:
         return error
     return None

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import attrs
 
 from sft_core.errors import Damaged, FileNotFound
-from sft_core.ports import Begin, Clock, KeyRing
+from sft_core.ports import Clock, KeyRing, UnitOfWorkFactory
 from sft_core.values import ByteRange, FileId, Page, Secret, UserId
-from sft_core.vault.model import CONDEMNED, FILE_KEY_PURPOSE, MANIFEST_PAGE, File, FileState, Part
+from sft_core.vault.model import DELETION_STATES, FILE_KEY_PURPOSE, MANIFEST_PAGE, File, FileState, Part
 from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, PartReader, VaultUnit
 
 
@@ -25,7 +25,7 @@ class FindFile:
         FileNotFound: The owner has no sealed file with this id, or it has expired.
     """
 
-    begin: Begin[VaultUnit]
+    begin: UnitOfWorkFactory[VaultUnit]
     clock: Clock
 
     def __call__(self, *, owner: UserId, file_id: FileId) -> File:
@@ -50,7 +50,7 @@ class ListFiles:
     Return a page of the owner's files, newest first.
     """
 
-    begin: Begin[VaultUnit]
+    begin: UnitOfWorkFactory[VaultUnit]
     clock: Clock
 
     def __call__(self, *, owner: UserId, page: Page) -> tuple[File, ...]:
@@ -59,7 +59,7 @@ class ListFiles:
 
 
 @attrs.frozen
-class Scratch:
+class BufferPool:
     """
     A pool of reusable ciphertext buffers.
 
@@ -69,7 +69,7 @@ class Scratch:
     _idle: list[bytearray] = attrs.field(factory=list, init=False, repr=False)
 
     @contextmanager
-    def of(self, size: int) -> Iterator[memoryview]:
+    def borrow(self, size: int) -> Iterator[memoryview]:
         """
         Lend a buffer of `size` bytes, with undefined contents, for the duration of the block.
         """
@@ -84,7 +84,7 @@ class Scratch:
         finally:
             self._idle.append(buffer)
 
-    def let_go(self) -> None:
+    def clear(self) -> None:
         """
         Free the buffers that are not in use.
         """
@@ -107,33 +107,33 @@ class ReadFile:
         UnwrapFailed: The file key does not unwrap.
     """
 
-    begin: Begin[VaultUnit]
+    begin: UnitOfWorkFactory[VaultUnit]
     keyring: KeyRing
     cipher: ContentCipher
     blobs: BlobStore
-    _scratch: Scratch = attrs.field(factory=Scratch, init=False, repr=False)
+    _buffers: BufferPool = attrs.field(factory=BufferPool, init=False, repr=False)
 
     def __call__(self, file: File, span: ByteRange | None = None) -> Iterator[Buffer]:
         wanted = file.whole.intersection(span) if span is not None else file.whole
         if file.key is None:
             raise FileNotFound
         key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
-        return self._told(file, self._read(file, key, wanted))
+        return self._unless_deleted(file, self._read(file, key, wanted))
 
-    def let_go(self) -> None:
+    def release_buffers(self) -> None:
         """
         Free the buffers kept for later reads, which then allocate new ones. Thread-safe.
         """
-        self._scratch.let_go()
+        self._buffers.clear()
 
-    def _told(self, file: File, pieces: Iterator[Buffer]) -> Iterator[Buffer]:
+    def _unless_deleted(self, file: File, pieces: Iterator[Buffer]) -> Iterator[Buffer]:
         try:
             yield from pieces
         except Damaged:
             # The parts disappear during a deletion; that is not damage.
             with self.begin(read_only=True) as unit:
                 present = unit.files.get(file.id)
-            if present is None or present.state in CONDEMNED:
+            if present is None or present.state in DELETION_STATES:
                 raise FileNotFound from None
             raise
 
@@ -148,10 +148,10 @@ class ReadFile:
             )
             for window in reader.windows(span):
                 # Yielded without a name, since a local variable would keep the buffer alive until the next one.
-                yield self._opened(part, reader, window, span)
+                yield self._decrypted(part, reader, window, span)
 
-    def _opened(self, part: Part, reader: PartReader, window: ByteRange, span: ByteRange) -> Buffer:
-        with self._scratch.of(len(window)) as ciphertext:
+    def _decrypted(self, part: Part, reader: PartReader, window: ByteRange, span: ByteRange) -> Buffer:
+        with self._buffers.borrow(len(window)) as ciphertext:
             self.blobs.read_into(part.blob_key, window.start, ciphertext, size=part.stored_size)
             return reader.decrypt(window, ciphertext, span)
 

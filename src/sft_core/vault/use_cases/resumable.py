@@ -5,7 +5,7 @@ The offset is a promise: a byte that was acknowledged is encrypted in the blob s
 it. It outlives the process, the connection and the client.
 
 There is one writer at a time. A request that resumes an upload acquires it first and receives a fencing token
-(`ResumableUploads.take_over`); every addition to the manifest is made on condition that the token is still the latest.
+(`ResumableUploads.acquire`); every addition to the manifest is made on condition that the token is still the latest.
 So a request that hangs is excluded by the next one at once, and its late bytes are never recorded.
 """
 
@@ -17,10 +17,10 @@ from datetime import timedelta
 import attrs
 
 from sft_core.errors import FileNotFound, SftError, UploadAborted
-from sft_core.ports import Begin, Clock, Entropy, Ids, KeyRing
+from sft_core.ports import Clock, Entropy, IdGenerator, KeyRing, UnitOfWorkFactory
 from sft_core.values import FileId, FileName, MediaType, Secret, UserId
 from sft_core.vault.model import (
-    CONDEMNED,
+    DELETION_STATES,
     FILE_KEY_BYTES,
     FILE_KEY_PURPOSE,
     File,
@@ -30,7 +30,7 @@ from sft_core.vault.model import (
     UploadKind,
     VaultPolicy,
 )
-from sft_core.vault.ports import BlobStore, Room, VaultUnit
+from sft_core.vault.ports import BlobStore, CapacityCheck, VaultUnit
 from sft_core.vault.use_cases.delete import DeleteFile, purge
 from sft_core.vault.use_cases.seal import Seal
 from sft_core.vault.use_cases.upload import persist_intent
@@ -92,45 +92,47 @@ class CreateUpload:
         BlobStoreFull: the length does not fit into the store.
     """
 
-    begin: Begin[VaultUnit]
-    ids: Ids
+    begin: UnitOfWorkFactory[VaultUnit]
+    ids: IdGenerator
     clock: Clock
     entropy: Entropy
     keyring: KeyRing
     policy: VaultPolicy
-    room: Room
+    capacity: CapacityCheck
 
-    def __call__(self, *, owner: UserId, asked: UploadRequest) -> Progress:
-        return self.opened(owner=owner, asked=asked)[0]
+    def __call__(self, *, owner: UserId, request: UploadRequest) -> Progress:
+        return self.with_session(owner=owner, request=request)[0]
 
-    def opened(self, *, owner: UserId, asked: UploadRequest) -> tuple[Progress, UploadSession]:
+    def with_session(self, *, owner: UserId, request: UploadRequest) -> tuple[Progress, UploadSession]:
         """
         The same, together with a session for a caller that stores the parts at once, or aborts it.
         """
-        if asked.kind is not UploadKind.PARTIAL:
-            self.policy.admit_name(asked.name)
-        length = asked.length or 0
-        self.policy.admit_size(length)
-        key = Secret(self.entropy.draw(FILE_KEY_BYTES))
+        if request.kind is not UploadKind.PARTIAL:
+            self.policy.check_name(request.name)
+        length = request.length or 0
+        self.policy.check_size(length)
+        key = Secret(self.entropy.random_bytes(FILE_KEY_BYTES))
         file = File(
             id=FileId(self.ids.new()),
             owner=owner,
-            name=asked.name,
-            original_name=asked.name,
-            media_type=asked.media_type,
+            name=request.name,
+            original_name=request.name,
+            media_type=request.media_type,
             created_at=self.clock.now(),
-            terms=asked.terms,
+            terms=request.terms,
         )
         resumable = ResumableUpload(
             file_id=file.id,
-            kind=asked.kind,
-            length=asked.length,
-            is_public=asked.is_public,
-            metadata=asked.metadata,
-            sources=asked.sources,
+            kind=request.kind,
+            length=request.length,
+            is_public=request.is_public,
+            metadata=request.metadata,
+            sources=request.sources,
         )
         session = UploadSession(file=file, key=key, is_persisted=False)
-        persist_intent(self.begin, session, self.keyring, self.policy, need=length, room=self.room, resumable=resumable)
+        persist_intent(
+            self.begin, session, self.keyring, self.policy, need=length, room=self.capacity, resumable=resumable
+        )
         return Progress(file=session.file, upload=resumable, offset=0), session
 
 
@@ -145,7 +147,7 @@ class FindUpload:
         FileNotFound: the owner has no such upload, or it has ended.
     """
 
-    begin: Begin[VaultUnit]
+    begin: UnitOfWorkFactory[VaultUnit]
     clock: Clock
     idle: timedelta
 
@@ -158,7 +160,7 @@ class FindUpload:
         Find it within a unit of work that is already open.
         """
         file, upload = unit.files.get(file_id), unit.uploads.get(file_id)
-        if file is None or upload is None or file.owner != owner or file.state in CONDEMNED:
+        if file is None or upload is None or file.owner != owner or file.state in DELETION_STATES:
             raise FileNotFound
         now = self.clock.now()
         if file.is_expired(now) or (file.state is FileState.RECEIVING and file.touched_at <= now - self.idle):
@@ -214,7 +216,7 @@ class TerminateUpload:
         FileNotFound: the owner has no such upload, or it has ended.
     """
 
-    begin: Begin[VaultUnit]
+    begin: UnitOfWorkFactory[VaultUnit]
     clock: Clock
     find: FindUpload
     blobs: BlobStore

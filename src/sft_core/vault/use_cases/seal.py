@@ -28,7 +28,7 @@ class SealWithinUnit:
         UploadAborted: the upload was aborted, sealed or deleted meanwhile.
         UploadIncomplete: the manifest does not hold every part, or a commit's outcome is unknown.
         QuotaExceeded: a small file does not fit into the owner's quota.
-        KeyRetired: as described at `wrapped_and_stored`.
+        KeyRetired: as described at `retry_if_key_retired`.
     """
 
     keyring: KeyRing

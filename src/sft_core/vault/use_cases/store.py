@@ -10,8 +10,8 @@ from itertools import chain
 import attrs
 
 from sft_core.errors import KeyRetired, QuotaExceeded, SftError
-from sft_core.key_retirement import wrapped_and_stored
-from sft_core.ports import Begin
+from sft_core.key_retirement import retry_if_key_retired
+from sft_core.ports import UnitOfWorkFactory
 from sft_core.values import OCTET_STREAM, FileName, MediaType, UserId
 from sft_core.vault.model import File, ShareTerms
 from sft_core.vault.ports import Buffer, VaultUnit
@@ -31,7 +31,7 @@ class StoreFile:
     and the next sweep deletes the rest.
     """
 
-    begin: Begin[VaultUnit]
+    begin: UnitOfWorkFactory[VaultUnit]
     begin_upload: BeginUpload
     store_part: StorePart
     seal: SealWithinUnit
@@ -63,7 +63,7 @@ class StoreFile:
         # Not under the handler: an exception out of a commit leaves the outcome unknown, and a
         # file that may have been sealed is never deleted because of it.
         try:
-            return wrapped_and_stored(lambda: self._sealed(session))
+            return retry_if_key_retired(lambda: self._sealed(session))
         except (KeyRetired, QuotaExceeded) as error:
             self._abort(session, error)
             raise

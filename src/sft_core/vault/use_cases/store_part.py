@@ -20,7 +20,7 @@ from sft_core.errors import (
     UploadIncomplete,
     UploadTakenOver,
 )
-from sft_core.ports import Begin, Clock, Entropy, KeyRing
+from sft_core.ports import Clock, Entropy, KeyRing, UnitOfWorkFactory
 from sft_core.values import ByteRange
 from sft_core.vault.model import File, FileState, Part, VaultPolicy
 from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, VaultUnit
@@ -59,7 +59,7 @@ class StorePart:
     as failed.
     """
 
-    begin: Begin[VaultUnit]
+    begin: UnitOfWorkFactory[VaultUnit]
     clock: Clock
     entropy: Entropy
     keyring: KeyRing
@@ -90,7 +90,7 @@ class StorePart:
         """
         Raise `FileTooLarge` if the upload may not reach `size` bytes.
         """
-        self.policy.admit_size(size)
+        self.policy.check_size(size)
         length = session.expected_size
         if session.is_resumable and length is not None and size > length:
             raise FileTooLarge(length)
@@ -166,7 +166,7 @@ class StorePart:
             start=slot.start,
             size=slot.size,
             stored_size=encrypted.size,
-            blob_key=session.file.blob_key(slot.number, self.entropy.draw(8)),
+            blob_key=session.file.blob_key(slot.number, self.entropy.random_bytes(8)),
             header=encrypted.header,
         )
         self.blobs.put(part.blob_key, encrypted.pieces_then(on_encrypted), size=encrypted.size)
@@ -266,7 +266,7 @@ class StorePart:
         """
         if not unit.files.replace(file, expected=FileState.RECEIVING):
             raise UploadAborted
-        if session.fencing_token is not None and not unit.uploads.is_writer(file.id, session.fencing_token):
+        if session.fencing_token is not None and not unit.uploads.is_current(file.id, session.fencing_token):
             raise UploadTakenOver
 
     def _append(
@@ -274,7 +274,7 @@ class StorePart:
     ) -> None:
         self._require_writer(unit, session, file)
         if replaced:
-            unit.manifests.cut(file.id, replaced[0].number)
+            unit.manifests.truncate(file.id, replaced[0].number)
         unit.manifests.append(file.id, parts)
         if session.is_resumable and session.expected_size is None:
             self._reserve(unit, session, need=parts[-1].span.stop)
@@ -304,7 +304,7 @@ class StorePart:
             # A later writer may have merged these parts into another one.
             with self.begin(read_only=True) as unit:
                 upload = unit.uploads.get(session.file.id)
-            if upload is not None and upload.writer != session.fencing_token:
+            if upload is not None and upload.fencing_token != session.fencing_token:
                 raise UploadTakenOver from None
             raise
         merged += plaintext

@@ -7,11 +7,11 @@ from __future__ import annotations
 import attrs
 
 from sft_core.errors import DatabaseUnavailable, QuotaExceeded
-from sft_core.key_retirement import wrapped_and_stored
-from sft_core.ports import Begin, Clock, Entropy, Ids, KeyRing
+from sft_core.key_retirement import retry_if_key_retired
+from sft_core.ports import Clock, Entropy, IdGenerator, KeyRing, UnitOfWorkFactory
 from sft_core.values import OCTET_STREAM, FileId, FileName, MediaType, Secret, UserId
 from sft_core.vault.model import FILE_KEY_BYTES, File, ResumableUpload, VaultPolicy
-from sft_core.vault.ports import Room, VaultUnit
+from sft_core.vault.ports import CapacityCheck, VaultUnit
 from sft_core.vault.use_cases.quota import capacity_error, reserve_quota
 from sft_core.vault.use_cases.upload_session import UploadSession
 
@@ -35,13 +35,13 @@ class BeginUpload:
         BlobStoreFull: the file does not fit into the store.
     """
 
-    begin: Begin[VaultUnit]
-    ids: Ids
+    begin: UnitOfWorkFactory[VaultUnit]
+    ids: IdGenerator
     clock: Clock
     entropy: Entropy
     keyring: KeyRing
     policy: VaultPolicy
-    room: Room
+    capacity: CapacityCheck
     part_size: int
 
     def __call__(
@@ -56,9 +56,9 @@ class BeginUpload:
     ) -> UploadSession:
         announced = announced_size or 0
         least = max(0, announced - overhead)
-        self.policy.admit_name(name)
-        self.policy.admit_size(least)
-        key = Secret(self.entropy.draw(FILE_KEY_BYTES))
+        self.policy.check_name(name)
+        self.policy.check_size(least)
+        key = Secret(self.entropy.random_bytes(FILE_KEY_BYTES))
         file = File(
             id=FileId(self.ids.new()),
             owner=owner,
@@ -73,7 +73,9 @@ class BeginUpload:
         if may_be_small:
             self._check_quota(owner, least)
         else:
-            persist_intent(self.begin, session, self.keyring, self.policy, need=least, ahead=announced, room=self.room)
+            persist_intent(
+                self.begin, session, self.keyring, self.policy, need=least, ahead=announced, room=self.capacity
+            )
         return session
 
     def _check_quota(self, owner: UserId, size: int) -> None:
@@ -90,20 +92,20 @@ class BeginUpload:
 
 
 def persist_intent(
-    begin: Begin[VaultUnit],
+    begin: UnitOfWorkFactory[VaultUnit],
     session: UploadSession,
     keyring: KeyRing,
     policy: VaultPolicy,
     *,
     need: int,
     ahead: int = 0,
-    room: Room | None = None,
+    room: CapacityCheck | None = None,
     resumable: ResumableUpload | None = None,
 ) -> None:
     """
     Store the intent to receive a file in one commit with its reservation of quota (`reserve_quota`).
 
-    If a `room` is given, it has to admit `need` bytes. A `resumable` upload is stored beside the file.
+    If a `capacity` is given, it has to admit `need` bytes. A `resumable` upload is stored beside the file.
     """
     refusal = None if room is None else capacity_error(room, need)
 
@@ -120,7 +122,7 @@ def persist_intent(
         return file, reserved
 
     try:
-        session.file, session.reserved_bytes = wrapped_and_stored(stored)
+        session.file, session.reserved_bytes = retry_if_key_retired(stored)
     except DatabaseUnavailable:
         # The row may exist, so an abort has to look for it; unless there are parts to delete without one.
         session.is_persisted = not session.parts

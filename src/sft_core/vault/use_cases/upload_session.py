@@ -16,7 +16,7 @@ from sft_core.vault.model import FILE_KEY_PURPOSE, MANIFEST_PAGE, File, Part
 
 TOUCH_INTERVAL: Final = timedelta(minutes=1)
 """The shortest time between two updates of `touched_at` while parts arrive: not every part costs a write."""
-TAIL: Final = 48
+MAX_TAIL_PARTS: Final = 48
 """How many parts at the end of a manifest are considered for merging: more than a part can double in size."""
 
 
@@ -113,7 +113,7 @@ class UploadSession:
         self.parts = self.recorded_parts = parts[-1].number + 1
         self.received = self.offset = parts[-1].span.stop
         if self.is_resumable:
-            self.tail = [*self.tail[: len(self.tail) - len(replaced)], *parts][-TAIL:]
+            self.tail = [*self.tail[: len(self.tail) - len(replaced)], *parts][-MAX_TAIL_PARTS:]
             self.reserved_bytes = self.offset if self.expected_size is None else self.expected_size
         self.orphans += replaced
 

@@ -9,17 +9,17 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from sft_adapters.memory.retention import MemoryLinksOver
+from sft_adapters.memory.retention import MemoryExpiredLinkTokens
 from sft_adapters.memory.tables import Tables
 from sft_core.sharing.model import ShareLink
 
 
-class DropsTheWholeLink(MemoryLinksOver):
+class DropsTheWholeLink(MemoryExpiredLinkTokens):
     """
     A count of downloads goes with it, and who holds the link is told that there never was one.
     """
 
-    def prune(self, *, before: datetime, limit: int) -> int:
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
         with self.database() as unit:
             tables = unit.links.write()
             found = self.found(tables, before)[:limit]
@@ -29,7 +29,7 @@ class DropsTheWholeLink(MemoryLinksOver):
         return len(found)
 
 
-class ForgetsAMomentEarly(MemoryLinksOver):
+class ForgetsAMomentEarly(MemoryExpiredLinkTokens):
     """
     What ends at the moment counts as over before it.
     """
@@ -38,7 +38,7 @@ class ForgetsAMomentEarly(MemoryLinksOver):
         return super().found(tables, before + timedelta(microseconds=1))
 
 
-class KeepsRevokedOnes(MemoryLinksOver):
+class KeepsRevokedOnes(MemoryExpiredLinkTokens):
     """
     Only the expiry is looked at.
     """
@@ -47,28 +47,28 @@ class KeepsRevokedOnes(MemoryLinksOver):
         return [link for link in super().found(tables, before) if link.expires_at < before]
 
 
-class ForgetsWhatAnAnswerRepeats(MemoryLinksOver):
+class ForgetsWhatAnAnswerRepeats(MemoryExpiredLinkTokens):
     """
     A request that is sent again cannot be answered as it was.
     """
 
     def found(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
-        return super().found(attrs.evolve(tables, answers={}), before)
+        return super().found(attrs.evolve(tables, idempotency_records={}), before)
 
 
-class ForgetsAllAtOnce(MemoryLinksOver):
+class ForgetsAllAtOnce(MemoryExpiredLinkTokens):
     """
     The limit is not kept.
     """
 
-    def prune(self, *, before: datetime, limit: int) -> int:
-        return super().prune(before=before, limit=limit + 100)
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        return super().delete_expired(before=before, limit=limit + 100)
 
 
-class OnlyCounts(MemoryLinksOver):
+class OnlyCounts(MemoryExpiredLinkTokens):
     """
     Nothing is committed.
     """
 
-    def prune(self, *, before: datetime, limit: int) -> int:
-        return min(self.over(before=before), limit)
+    def delete_expired(self, *, before: datetime, limit: int) -> int:
+        return min(self.count_expired(before=before), limit)

@@ -41,7 +41,7 @@ def admitted(limiter: RateLimiter, key: str, rate: Rate, now: datetime) -> bool:
     Whether one more attempt is admitted, which is then taken.
     """
     try:
-        limiter.admit(key, rate, now=now)
+        limiter.acquire(key, rate, now=now)
     except TooManyAttempts:
         return False
     return True
@@ -109,14 +109,14 @@ def assert_decided_as_the_oracle_does(limiter: RateLimiter, rate: Rate, tries: l
         latest = max(latest, now)
         key, bucket = keys[step.key], buckets[step.key]
         if step.forget:
-            limiter.forget(key)
+            limiter.reset(key)
             buckets[step.key] = LeakyBucket(rate)
         elif (wait := bucket.wait(now)) <= 0:
-            limiter.admit(key, rate, now=now)
+            limiter.acquire(key, rate, now=now)
             bucket.pour(now)
         else:
             with pytest.raises(TooManyAttempts) as refused:
-                limiter.admit(key, rate, now=now)
+                limiter.acquire(key, rate, now=now)
             seconds = wait * Fraction(rate.interval // MICROSECOND, 1_000_000)
             assert refused.value.retry_after == max(1, -(-seconds.numerator // seconds.denominator))
 
@@ -171,7 +171,7 @@ class RateLimiterContract:
             (SECOND * 20 - MICROSECOND, 1),
         ]:
             with pytest.raises(TooManyAttempts) as refused:
-                limiter.admit(key, THREE_A_MINUTE, now=NOW + after)
+                limiter.acquire(key, THREE_A_MINUTE, now=NOW + after)
             assert refused.value.retry_after == wait
 
     def test_who_is_refused_takes_nothing(self, limiter: RateLimiter) -> None:
@@ -224,25 +224,25 @@ class RateLimiterContract:
         assert admitted(other_limiter, key, THREE_A_MINUTE, NOW)
         assert admitted(limiter, key, THREE_A_MINUTE, NOW)
         assert not admitted(other_limiter, key, THREE_A_MINUTE, NOW)
-        other_limiter.forget(key)
+        other_limiter.reset(key)
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
         assert not admitted(other_limiter, key, THREE_A_MINUTE, NOW)
 
     def test_any_key_and_rate_will_do(self, limiter: RateLimiter) -> None:
         """The longest key, the shortest, and the widest rates are counted like any other."""
         for key in ("k", "a" * 100, f"a:-{uuid4()}:9"):
-            limiter.forget(key)
+            limiter.reset(key)
             for rate in (Rate(1, timedelta(days=365)), Rate(1, SECOND), Rate(1_000_000, timedelta(days=365))):
                 assert admitted(limiter, key, rate, NOW)
-                limiter.forget(key)
+                limiter.reset(key)
 
     def test_forgetting_gives_every_attempt_back(self, limiter: RateLimiter) -> None:
         """It does so at once and for that key alone; a key that nobody tried is no error."""
         key, other = a_key(), a_key()
         how_many(limiter, key, THREE_A_MINUTE, NOW)
         how_many(limiter, other, THREE_A_MINUTE, NOW)
-        limiter.forget(key)
-        limiter.forget(a_key())
+        limiter.reset(key)
+        limiter.reset(a_key())
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
         assert not admitted(limiter, other, THREE_A_MINUTE, NOW)
 

@@ -10,42 +10,42 @@ from uuid import UUID
 
 import attrs
 
-from sft_adapters.memory.integrity import Records
+from sft_adapters.memory.integrity import IntegrityRows
 from sft_adapters.memory.leases import MemoryLeases
-from sft_adapters.memory.maintenance import Inventory, Ledger, Leftovers, Mark
-from sft_core.maintenance.ports import Drift, IdleSince, Record, RecordKind
+from sft_adapters.memory.maintenance import Inventory, QuotaAudit, ReclaimableFiles, StoreIdentity
+from sft_core.maintenance.ports import IdleCutoffs, IntegrityRow, QuotaDrift, RowKind
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import FileState, Part
 
 
-class GivesUpWhatMoves(Leftovers):
+class GivesUpWhatMoves(ReclaimableFiles):
     """
     Whether the upload has gone on since it was looked at is not part of the condition.
     """
 
-    def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
+    def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
         file = self.read().files.get(file_id)
         if file is not None:
-            since = IdleSince(
-                resumable=max(since.resumable, file.touched_at), single=max(since.single, file.touched_at)
+            since = IdleCutoffs(
+                resumable=max(since.resumable, file.touched_at), non_resumable=max(since.non_resumable, file.touched_at)
             )
-        return super().give_up(file_id, since=since, now=now)
+        return super().abort_idle(file_id, since=since, now=now)
 
 
-class KeepsTheKey(Leftovers):
+class KeepsTheKey(ReclaimableFiles):
     """
     A state that changes, and a key that stays.
     """
 
-    def give_up(self, file_id: FileId, *, since: IdleSince, now: datetime) -> bool:
+    def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
         before = self.read().files.get(file_id)
-        won = super().give_up(file_id, since=since, now=now)
+        won = super().abort_idle(file_id, since=since, now=now)
         if won and before is not None:
             self.write().files[file_id] = attrs.evolve(before, state=FileState.ABORTING)
         return won
 
 
-class EndsAMomentLate(Leftovers):
+class EndsAMomentLate(ReclaimableFiles):
     """
     A file's last moment is taken for one of its life.
     """
@@ -54,7 +54,7 @@ class EndsAMomentLate(Leftovers):
         return super().expired(by=by - timedelta(microseconds=1), after=after, limit=limit)
 
 
-class EndsWhatWasLookedAt(Leftovers):
+class EndsWhatWasLookedAt(ReclaimableFiles):
     """
     Whether the file's end has been moved since it was looked at is not part of the condition.
     """
@@ -65,7 +65,7 @@ class EndsWhatWasLookedAt(Leftovers):
         return super().expire(file_id, by=by if end is None else max(by, end), now=now)
 
 
-class KeepsTheKeyOfWhatExpired(Leftovers):
+class KeepsTheKeyOfWhatExpired(ReclaimableFiles):
     """
     A state that changes, and a key that stays.
     """
@@ -78,13 +78,13 @@ class KeepsTheKeyOfWhatExpired(Leftovers):
         return won
 
 
-class StopsAtTheFirstPage(Leftovers):
+class StopsAtTheFirstPage(ReclaimableFiles):
     """
     A look that begins anew each time, as long as there is something: what fails once hides the rest.
     """
 
-    def condemned(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
-        return super().condemned(after=None, limit=limit) if after is None else []
+    def in_deletion(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
+        return super().in_deletion(after=None, limit=limit) if after is None else []
 
 
 class LeavesEmptyPartsOut(Inventory):
@@ -96,16 +96,16 @@ class LeavesEmptyPartsOut(Inventory):
         return [part for part in super().parts(file_id, after=after, limit=limit) if part.size]
 
 
-class ComparesTheSumsOnly(Ledger):
+class ComparesTheSumsOnly(QuotaAudit):
     """
     Two errors that cancel out are none.
     """
 
-    def drifts(self) -> Sequence[Drift]:
-        return [drift for drift in super().drifts() if drift.counted != drift.due]
+    def drifts(self) -> Sequence[QuotaDrift]:
+        return [drift for drift in super().drifts() if drift.recorded != drift.actual]
 
 
-class CountsTheSumOnly(Ledger):
+class CountsTheSumOnly(QuotaAudit):
     """
     A recount that believes what the files say they hold.
     """
@@ -116,39 +116,39 @@ class CountsTheSumOnly(Ledger):
         self.write().holds.update(before)
 
 
-class TellsOneThingThatLacks(Records):
+class TellsOneThingThatLacks(IntegrityRows):
     """
     Of several things that are not there, the first.
     """
 
-    def page(self, kind: RecordKind, *, after: UUID | None, limit: int) -> Sequence[Record]:
+    def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
         return [_with_one(record) for record in super().page(kind, after=after, limit=limit)]
 
-    def get(self, kind: RecordKind, record_id: UUID) -> Record | None:
-        found = super().get(kind, record_id)
+    def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None:
+        found = super().get(kind, row_id)
         return _with_one(found) if found is not None else None
 
 
-def _with_one(record: Record) -> Record:
-    return attrs.evolve(record, lacks=frozenset(sorted(record.lacks)[:1]))
+def _with_one(record: IntegrityRow) -> IntegrityRow:
+    return attrs.evolve(record, missing=frozenset(sorted(record.missing)[:1]))
 
 
-class LeavesSoundRowsOut(Records):
+class LeavesSoundRowsOut(IntegrityRows):
     """
     A page of what is wrong: where there is nothing of that, it looks like the end.
     """
 
-    def page(self, kind: RecordKind, *, after: UUID | None, limit: int) -> Sequence[Record]:
-        return [record for record in super().page(kind, after=after, limit=limit) if record.lacks]
+    def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
+        return [record for record in super().page(kind, after=after, limit=limit) if record.missing]
 
 
-class FindsAnyRow(Records):
+class FindsAnyRow(IntegrityRows):
     """
     The row with this id, or else the next one.
     """
 
-    def get(self, kind: RecordKind, record_id: UUID) -> Record | None:
-        return super().get(kind, record_id) or next(iter(self.page(kind, after=None, limit=1)), None)
+    def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None:
+        return super().get(kind, row_id) or next(iter(self.page(kind, after=None, limit=1)), None)
 
 
 class LastsForEver(MemoryLeases):
@@ -156,8 +156,8 @@ class LastsForEver(MemoryLeases):
     A lease that a dead holder keeps.
     """
 
-    def take(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
-        return super().take(name, holder=holder, now=datetime.min.replace(tzinfo=now.tzinfo), until=until)
+    def acquire(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
+        return super().acquire(name, holder=holder, now=datetime.min.replace(tzinfo=now.tzinfo), until=until)
 
 
 class GivesBackAnyones(MemoryLeases):
@@ -165,26 +165,26 @@ class GivesBackAnyones(MemoryLeases):
     Whose lease it is is not looked at.
     """
 
-    def let_go(self, name: str, *, holder: str) -> None:
-        super().let_go(name, holder=self._held[name][0] if name in self._held else holder)
+    def release(self, name: str, *, holder: str) -> None:
+        super().release(name, holder=self._held[name][0] if name in self._held else holder)
 
 
-class MarksTheDatabaseAnew(Mark):
+class MarksTheDatabaseAnew(StoreIdentity):
     """
     A mark that the last one who sets it replaces.
     """
 
-    def set_mark(self, mark: str) -> str:
-        self.write().mark = mark
-        return mark
+    def set_store_id(self, store_id: str) -> str:
+        self.write().store_id = store_id
+        return store_id
 
 
-class MarksAtOnce(Mark):
+class MarksAtOnce(StoreIdentity):
     """
     A mark that is set without a commit, and by units that only read.
     """
 
-    def set_mark(self, mark: str) -> str:
+    def set_store_id(self, store_id: str) -> str:
         tables = self.read()
-        tables.mark = tables.mark or mark
-        return tables.mark
+        tables.store_id = tables.store_id or store_id
+        return tables.store_id

@@ -1,5 +1,5 @@
 """
-The contract of `sft_core.maintenance.ports.Ledger`: the sums behind quotas.
+The contract of `sft_core.maintenance.ports.QuotaAudit`: the sums behind quotas.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from sft_adapters.testkit.contracts.examples import (
     stored_user,
 )
 from sft_core.errors import SftError
-from sft_core.maintenance.ports import Drift
+from sft_core.maintenance.ports import QuotaDrift
 from sft_core.vault.model import FileState
 
 
-def _drifts(database: Database) -> list[Drift]:
+def _drifts(database: Database) -> list[QuotaDrift]:
     with database(read_only=True) as unit:
-        return list(unit.ledger.drifts())
+        return list(unit.quota_audit.drifts())
 
 
-class LedgerContract:
+class QuotaAuditContract:
     """
     Give the fixture `database`.
     """
@@ -46,10 +46,10 @@ class LedgerContract:
         holding_file(database, owner, 700)
         holding_file(database, owner, held, state=FileState.SEALED, size=50)
         holding_file(database, other, 9)
-        assert _drifts(database) == [Drift(owner=owner.id, counted=700 + held, due=750)]
+        assert _drifts(database) == [QuotaDrift(owner=owner.id, recorded=700 + held, actual=750)]
         for _ in range(2):
             with database() as unit:
-                unit.ledger.recount(owner.id)
+                unit.quota_audit.recount(owner.id)
                 unit.commit()
             with database(read_only=True) as unit:
                 assert (unit.quotas.used(owner.id), unit.quotas.used(other.id)) == (750, 9)
@@ -60,9 +60,9 @@ class LedgerContract:
         owner = stored_user(database)
         holding_file(database, owner, 40, state=FileState.SEALED, size=50)
         holding_file(database, owner, 60, state=FileState.SEALED, size=50)
-        assert _drifts(database) == [Drift(owner=owner.id, counted=100, due=100)]
+        assert _drifts(database) == [QuotaDrift(owner=owner.id, recorded=100, actual=100)]
         with database() as unit:
-            unit.ledger.recount(owner.id)
+            unit.quota_audit.recount(owner.id)
             unit.commit()
         assert _drifts(database) == []
 
@@ -78,9 +78,9 @@ class LedgerContract:
             file = files[number]
             with database() as unit:
                 if number % 3 == 0:
-                    unit.ledger.recount(owner.id)
+                    unit.quota_audit.recount(owner.id)
                 elif number % 3 == 1:
-                    assert unit.quotas.hold(file.id, 10 * number, limit=None)
+                    assert unit.quotas.reserve(file.id, 10 * number, limit=None)
                 else:
                     assert unit.files.replace(file.aborted(NOW), expected=FileState.RECEIVING)
                     unit.quotas.release(file.id)
@@ -97,8 +97,8 @@ class LedgerContract:
         owner = stored_user(database)
         file = holding_file(database, owner, 3, state=FileState.SEALED, size=50)
         with database() as unit:
-            unit.ledger.recount(owner.id)
+            unit.quota_audit.recount(owner.id)
             assert unit.quotas.used(owner.id) == file.size
         with database(read_only=True) as unit, pytest.raises(SftError):
-            unit.ledger.recount(owner.id)
-        assert _drifts(database) == [Drift(owner=owner.id, counted=3, due=50)]
+            unit.quota_audit.recount(owner.id)
+        assert _drifts(database) == [QuotaDrift(owner=owner.id, recorded=3, actual=50)]

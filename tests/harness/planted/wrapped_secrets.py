@@ -34,10 +34,10 @@ class ReplacesWhateverIsThere(MemoryWrappedSecrets):
     """
 
     def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
-        stored = _stored(tables, rewrapping.read)
+        stored = _stored(tables, rewrapping.stored)
         if stored is None:
             return False
-        return super().put(tables, Rewrapping(attrs.evolve(rewrapping.read, wrapped=stored), rewrapping.anew))
+        return super().put(tables, Rewrapping(attrs.evolve(rewrapping.stored, wrapped=stored), rewrapping.new))
 
 
 class BringsSecretsBack(MemoryWrappedSecrets):
@@ -46,10 +46,10 @@ class BringsSecretsBack(MemoryWrappedSecrets):
     """
 
     def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
-        read = rewrapping.read
+        read = rewrapping.stored
         file = tables.files.get(FileId(read.id))
         if read.kind is SecretKind.FILE_KEY and file is not None and file.key is None:
-            tables.files[file.id] = attrs.evolve(file, key=rewrapping.anew)
+            tables.files[file.id] = attrs.evolve(file, key=rewrapping.new)
             return True
         return super().put(tables, rewrapping)
 
@@ -61,7 +61,7 @@ class KeepsTheRevision(MemoryWrappedSecrets):
 
     def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
         replaced = super().put(tables, rewrapping)
-        user = tables.users.get(UserId(rewrapping.read.id))
+        user = tables.users.get(UserId(rewrapping.stored.id))
         if replaced and user is not None:
             tables.users[user.id] = attrs.evolve(user, revision=user.revision - 1)
         return replaced
@@ -129,9 +129,9 @@ class ForgetsTheVersion(MemoryWrappedSecrets):
         return [attrs.evolve(one, version=1) for one in super().under(key_id, kind, after=after, limit=limit)]
 
     def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
-        file = tables.files.get(FileId(rewrapping.read.id))
-        version = file.version if file and rewrapping.read.kind is SecretKind.FILE_KEY else 1
-        return super().put(tables, attrs.evolve(rewrapping, read=attrs.evolve(rewrapping.read, version=version)))
+        file = tables.files.get(FileId(rewrapping.stored.id))
+        version = file.version if file and rewrapping.stored.kind is SecretKind.FILE_KEY else 1
+        return super().put(tables, attrs.evolve(rewrapping, stored=attrs.evolve(rewrapping.stored, version=version)))
 
 
 class CountsSealedFilesOnly(MemoryWrappedSecrets):

@@ -145,7 +145,7 @@ class WrappedSecretsContract:
         change = _anew(next(one for one in _under_old(wrapped, kind) if one.wrapped == stored.seen(kind)))
         assert wrapped.replace([change]) == 1
         after = _again(database, stored)
-        assert after.seen(kind) == change.anew
+        assert after.seen(kind) == change.new
         assert after.file == attrs.evolve(stored.file, key=after.file.key)
         assert after.link == attrs.evolve(stored.link, token=after.link.token)
         assert after.user == attrs.evolve(stored.user, totp=after.user.totp, revision=after.user.revision)
@@ -173,17 +173,17 @@ class WrappedSecretsContract:
         first, second = _only(wrapped, kind), _only(wrapped, kind)
         assert wrapped.replace([first]) == 1
         assert wrapped.replace([second]) == 0
-        assert _again(database, stored).seen(kind) == first.anew
+        assert _again(database, stored).seen(kind) == first.new
 
     def test_what_is_gone_stays_gone(self, database: Database, wrapped: WrappedSecrets) -> None:
         """A destroyed key, a seed that was given up and what was removed do not come back."""
         stored = _one_of_each(database)
         changes = [_only(wrapped, kind) for kind in SecretKind]
         with database() as unit:
-            assert unit.files.replace(stored.file.condemned(NOW), expected=stored.file.state)
+            assert unit.files.replace(stored.file.deleting(NOW), expected=stored.file.state)
             unit.users.save(attrs.evolve(stored.user, totp=None))
             unit.commit()
-        assert wrapped.replace([change for change in changes if change.read.kind is not SecretKind.LINK_TOKEN]) == 0
+        assert wrapped.replace([change for change in changes if change.stored.kind is not SecretKind.LINK_TOKEN]) == 0
         after = _again(database, stored)
         assert after.seen(SecretKind.FILE_KEY) is after.seen(SecretKind.TOTP_SEED) is None
         with database() as unit:
@@ -203,7 +203,7 @@ class WrappedSecretsContract:
         wrapped.replace([change])
         with pytest.raises(Conflict), database() as unit:
             unit.users.save(attrs.evolve(stored.user, is_verified=True))
-        assert _again(database, stored).seen(SecretKind.TOTP_SEED) == change.anew
+        assert _again(database, stored).seen(SecretKind.TOTP_SEED) == change.new
 
     def test_sealing_a_file_that_was_read_before_keeps_its_new_wrapping(
         self, database: Database, wrapped: WrappedSecrets
@@ -216,7 +216,7 @@ class WrappedSecretsContract:
         with database() as unit:
             assert unit.files.replace(sealed, expected=FileState.RECEIVING)
             unit.commit()
-        assert _again(database, stored).file == attrs.evolve(sealed, key=change.anew)
+        assert _again(database, stored).file == attrs.evolve(sealed, key=change.new)
 
     def test_of_many_that_replace_the_same_each_is_replaced_once(
         self, database: Database, wrapped: WrappedSecrets
@@ -232,7 +232,7 @@ class WrappedSecretsContract:
     def test_rows_of_unknown_ids_are_no_error(self, database: Database, wrapped: WrappedSecrets) -> None:
         """A secret whose row never was is not made by replacing it."""
         stored = _one_of_each(database)
-        strange = [attrs.evolve(_only(wrapped, kind).read, id=uuid4()) for kind in SecretKind]
+        strange = [attrs.evolve(_only(wrapped, kind).stored, id=uuid4()) for kind in SecretKind]
         assert wrapped.replace([_anew(one) for one in strange]) == 0
         assert _again(database, stored) == stored
 

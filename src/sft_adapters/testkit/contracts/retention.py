@@ -1,9 +1,10 @@
 """
-The contract of `sft_core.ports.Expiring` for the tokens of share links.
+The contract of `sft_core.ports.ExpiringStore` for the tokens of share links.
 """
 
 from __future__ import annotations
 
+import warnings
 from datetime import timedelta
 
 import attrs
@@ -12,13 +13,13 @@ import pytest
 from sft_adapters.testkit.contracts.examples import (
     NOW,
     Database,
-    a_kept_answer,
     a_link,
+    an_idempotency_record,
     race,
     stored_file,
     stored_user,
 )
-from sft_core.ports import Expiring
+from sft_core.ports import ExpiringStore
 from sft_core.sharing.model import ShareLink
 
 SECOND = timedelta(seconds=1)
@@ -39,10 +40,19 @@ def _found(database: Database, link: ShareLink) -> ShareLink:
     return found
 
 
-class LinksOverContract:
+class ExpiredLinkTokensContract:
     """
-    Give the fixtures `links_over` and `database`, the units of work over the same rows.
+    Give the fixtures `expired_link_tokens` and `database`, the units of work over the same rows.
     """
+
+    @pytest.fixture
+    def expired_link_tokens(self, request: pytest.FixtureRequest) -> ExpiringStore:
+        """
+        Return the fixture under its old name, `links_over`, which is accepted until the next release.
+        """
+        warnings.warn("rename the fixture links_over to expired_link_tokens", DeprecationWarning, stacklevel=2)
+        store: ExpiringStore = request.getfixturevalue("links_over")
+        return store
 
     @pytest.mark.parametrize(
         "changes",
@@ -54,22 +64,24 @@ class LinksOverContract:
         ids=["expired", "revoked", "expired and revoked later"],
     )
     def test_the_token_goes_and_the_rest_stays(
-        self, database: Database, links_over: Expiring, changes: dict[str, object]
+        self, database: Database, expired_link_tokens: ExpiringStore, changes: dict[str, object]
     ) -> None:
         """Once; what the link was, how often it was used and why it does not open is told for ever."""
         link = a_link(stored_file(database), **changes)
         _stored(database, link)
-        assert [links_over.over(before=NOW) for _ in range(2)] == [1, 1]
+        assert [expired_link_tokens.count_expired(before=NOW) for _ in range(2)] == [1, 1]
         assert _found(database, link) == link
-        assert [links_over.prune(before=NOW, limit=9) for _ in range(2)] == [1, 0]
-        assert links_over.over(before=NOW) == 0
+        assert [expired_link_tokens.delete_expired(before=NOW, limit=9) for _ in range(2)] == [1, 0]
+        assert expired_link_tokens.count_expired(before=NOW) == 0
         assert _found(database, link) == attrs.evolve(link, token=None)
         with database() as unit:
-            assert not unit.links.claim(link.id, now=NOW)
+            assert not unit.links.consume_download(link.id, now=NOW)
             assert unit.links.of_files([link.file_id]) == [attrs.evolve(link, token=None)]
             unit.commit()
 
-    def test_what_was_not_over_before_keeps_its_token(self, database: Database, links_over: Expiring) -> None:
+    def test_what_was_not_over_before_keeps_its_token(
+        self, database: Database, expired_link_tokens: ExpiringStore
+    ) -> None:
         """To the moment; a link whose budget is spent is not over."""
         file = stored_file(database)
         links = [
@@ -79,10 +91,16 @@ class LinksOverContract:
             a_link(file, expires_at=LONG_LIVED, downloads=1, max_downloads=1),
         ]
         _stored(database, *links)
-        assert links_over.over(before=NOW) == links_over.prune(before=NOW, limit=9) == 0
+        assert (
+            expired_link_tokens.count_expired(before=NOW)
+            == expired_link_tokens.delete_expired(before=NOW, limit=9)
+            == 0
+        )
         assert [_found(database, link) for link in links] == links
 
-    def test_a_token_that_a_kept_answer_repeats_stays(self, database: Database, links_over: Expiring) -> None:
+    def test_a_token_that_a_kept_answer_repeats_stays(
+        self, database: Database, expired_link_tokens: ExpiringStore
+    ) -> None:
         """Until the answer is over as well; other links that are over beside it go."""
         file, owner = stored_file(database), stored_user(database)
         repeated, once_repeated, other = (a_link(file, expires_at=NOW - SECOND) for _ in range(3))
@@ -90,22 +108,22 @@ class LinksOverContract:
         ends = {repeated.token_digest: NOW, once_repeated.token_digest: NOW - SECOND / 1000, None: NOW}
         with database() as unit:
             for digest, end in ends.items():
-                unit.answers.keep(a_kept_answer(owner, token_digest=digest, expires_at=end), now=NOW)
+                unit.idempotency_records.add(an_idempotency_record(owner, token_digest=digest, expires_at=end), now=NOW)
             unit.commit()
-        assert links_over.over(before=NOW) == 2
-        assert links_over.prune(before=NOW, limit=9) == 2
+        assert expired_link_tokens.count_expired(before=NOW) == 2
+        assert expired_link_tokens.delete_expired(before=NOW, limit=9) == 2
         assert _found(database, repeated) == repeated
         assert _found(database, once_repeated).token is _found(database, other).token is None
 
-    def test_no_more_than_the_limit_go_at_once(self, database: Database, links_over: Expiring) -> None:
+    def test_no_more_than_the_limit_go_at_once(self, database: Database, expired_link_tokens: ExpiringStore) -> None:
         """Fewer than the limit means that there are no more."""
         file = stored_file(database)
         _stored(database, *(a_link(file, expires_at=NOW - SECOND) for _ in range(5)))
-        assert [links_over.prune(before=NOW, limit=2) for _ in range(4)] == [2, 2, 1, 0]
+        assert [expired_link_tokens.delete_expired(before=NOW, limit=2) for _ in range(4)] == [2, 2, 1, 0]
 
-    def test_of_many_at_once_each_goes_once(self, database: Database, links_over: Expiring) -> None:
+    def test_of_many_at_once_each_goes_once(self, database: Database, expired_link_tokens: ExpiringStore) -> None:
         """Twelve that prune at the same time let go of five together."""
         file = stored_file(database)
         _stored(database, *(a_link(file, expires_at=NOW - SECOND) for _ in range(5)))
-        assert sum(race(lambda: links_over.prune(before=NOW, limit=9))) == 5
-        assert links_over.over(before=NOW) == 0
+        assert sum(race(lambda: expired_link_tokens.delete_expired(before=NOW, limit=9))) == 5
+        assert expired_link_tokens.count_expired(before=NOW) == 0

@@ -24,14 +24,14 @@ from sft_adapters.testkit.contracts.examples import (
     stored_file,
     stored_user,
 )
-from sft_core.maintenance.ports import IdleSince
+from sft_core.maintenance.ports import IdleCutoffs
 from sft_core.users.model import User
 from sft_core.values import FileId
-from sft_core.vault.model import CONDEMNED, File, FileState, Part, ResumableUpload
+from sft_core.vault.model import DELETION_STATES, File, FileState, Part, ResumableUpload
 
 TICK: Final = timedelta(microseconds=1)
 LATER: Final = timedelta(hours=1)
-SINCE: Final = IdleSince(resumable=NOW - LATER, single=NOW)
+SINCE: Final = IdleCutoffs(resumable=NOW - LATER, non_resumable=NOW)
 
 
 def _stored(database: Database, *files: File) -> list[File]:
@@ -44,7 +44,9 @@ def _stored(database: Database, *files: File) -> list[File]:
 
 def _in_every_state(database: Database, owner: User, each: int = 3) -> list[File]:
     states = [attrs.evolve(a_file(owner), state=state) for state in FileState for _ in range(each)]
-    return _stored(database, *(attrs.evolve(file, key=None) if file.state in CONDEMNED else file for file in states))
+    return _stored(
+        database, *(attrs.evolve(file, key=None) if file.state in DELETION_STATES else file for file in states)
+    )
 
 
 def _paged(look: Callable[[FileId | None, int], Sequence[FileId]], limit: int) -> list[FileId]:
@@ -58,7 +60,7 @@ def _paged(look: Callable[[FileId | None, int], Sequence[FileId]], limit: int) -
     return found
 
 
-class LeftoversContract:
+class ReclaimableFilesContract:
     """
     Give the fixture `database`.
     """
@@ -68,8 +70,8 @@ class LeftoversContract:
         """Aborting and deleting files, by id, and no other; page by page all of them."""
         files = _in_every_state(database, stored_user(database))
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.leftovers.condemned(after=after, limit=most), limit)
-        assert found == [file.id for file in files if file.state in CONDEMNED]
+            found = _paged(lambda after, most: unit.reclaimable.in_deletion(after=after, limit=most), limit)
+        assert found == [file.id for file in files if file.state in DELETION_STATES]
 
     @pytest.mark.parametrize("limit", [1, 2, 100])
     def test_what_has_expired_is_found(self, database: Database, limit: int) -> None:
@@ -81,7 +83,7 @@ class LeftoversContract:
             if state is not sealed:
                 _stored(database, a_file(owner, state=state, expires_at=NOW))
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.leftovers.expired(by=NOW, after=after, limit=most), limit)
+            found = _paged(lambda after, most: unit.reclaimable.expired(by=NOW, after=after, limit=most), limit)
         assert found == [file.id for file in ended]
 
     @pytest.mark.parametrize("state", FileState)
@@ -91,10 +93,10 @@ class LeftoversContract:
         file = stored_file(database, state=state, expires_at=end)
         over = state is FileState.SEALED and end is not None and end <= NOW
         with database() as unit:
-            assert unit.leftovers.expire(file.id, by=NOW, now=NOW + LATER) == over
+            assert unit.reclaimable.expire(file.id, by=NOW, now=NOW + LATER) == over
             unit.commit()
         with database(read_only=True) as unit:
-            assert unit.files.get(file.id) == (file.condemned(NOW + LATER) if over else file)
+            assert unit.files.get(file.id) == (file.deleting(NOW + LATER) if over else file)
 
     def test_who_moves_a_files_end_and_who_ends_it_are_not_both_right(self, database: Database) -> None:
         """Of a move and of twelve ends at once: the file is ended once, or it stays with its new end."""
@@ -106,7 +108,7 @@ class LeftoversContract:
                 if next(turns) == 0:
                     won = "moved" if unit.files.replace(moved, expected=FileState.SEALED) else ""
                 else:
-                    won = "ended" if unit.leftovers.expire(file.id, by=NOW, now=NOW + LATER) else ""
+                    won = "ended" if unit.reclaimable.expire(file.id, by=NOW, now=NOW + LATER) else ""
                 unit.commit()
             return won
 
@@ -130,13 +132,13 @@ class LeftoversContract:
             if state is not FileState.RECEIVING:
                 _stored(database, a_file(owner, created_at=begun, state=state))
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.leftovers.idle(since=SINCE, after=after, limit=most), limit)
+            found = _paged(lambda after, most: unit.reclaimable.idle(since=SINCE, after=after, limit=most), limit)
         assert found == [file.id for file in before]
 
     @pytest.mark.parametrize("is_resumable", [True, False])
     def test_what_may_be_gone_on_with_has_a_time_of_its_own(self, database: Database, *, is_resumable: bool) -> None:
         """To the microsecond, for a look and for giving up, of uploads that are resumable and of those that are not."""
-        last = SINCE.resumable if is_resumable else SINCE.single
+        last = SINCE.resumable if is_resumable else SINCE.non_resumable
         owner = stored_user(database)
         over, alive = (a_file(owner, created_at=last - LATER, touched_at=at) for at in (last, last + TICK))
         _stored(database, over, alive)
@@ -146,15 +148,15 @@ class LeftoversContract:
                     unit.uploads.add(ResumableUpload(file_id=file.id))
                 unit.commit()
         with database() as unit:
-            assert list(unit.leftovers.idle(since=SINCE, after=None, limit=9)) == [over.id]
-            won = [unit.leftovers.give_up(file.id, since=SINCE, now=NOW + LATER) for file in (over, alive)]
+            assert list(unit.reclaimable.idle(since=SINCE, after=None, limit=9)) == [over.id]
+            won = [unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER) for file in (over, alive)]
             assert won == [True, False]
 
     def test_giving_up_destroys_the_key(self, database: Database) -> None:
         """An idle upload is aborting afterwards, without a key, and nothing else of it is changed."""
         (file,) = _stored(database, a_file(stored_user(database), touched_at=NOW))
         with database() as unit:
-            assert unit.leftovers.give_up(file.id, since=SINCE, now=NOW + LATER)
+            assert unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER)
             unit.commit()
         with database(read_only=True) as unit:
             assert unit.files.get(file.id) == file.aborted(NOW + LATER)
@@ -166,8 +168,8 @@ class LeftoversContract:
         file = a_file(stored_user(database), touched_at=late, state=state)
         _stored(database, file)
         with database() as unit:
-            assert not unit.leftovers.give_up(file.id, since=SINCE, now=NOW + LATER)
-            assert not unit.leftovers.give_up(FileId(file.owner.value), since=SINCE, now=NOW)
+            assert not unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER)
+            assert not unit.reclaimable.abort_idle(FileId(file.owner.value), since=SINCE, now=NOW)
             unit.commit()
         with database(read_only=True) as unit:
             assert unit.files.get(file.id) == file
@@ -178,7 +180,7 @@ class LeftoversContract:
 
         def give_up() -> bool:
             with database() as unit:
-                won = unit.leftovers.give_up(file.id, since=SINCE, now=NOW + LATER)
+                won = unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER)
                 unit.commit()
             return won
 
@@ -190,8 +192,8 @@ class LeftoversContract:
         with database(read_only=True) as unit:
             keys = [part.blob_key for file in files for part in unit.inventory.parts(file.id, after=-1, limit=9)]
             strangers = [files[0].blob_key(0, os.urandom(8)), a_file(a_user()).blob_key(1, os.urandom(8))]
-            assert unit.leftovers.recorded([*strangers, *keys[1:]]) == frozenset(keys[1:])
-            assert unit.leftovers.recorded(strangers) == unit.leftovers.recorded([]) == frozenset()
+            assert unit.reclaimable.referenced_keys([*strangers, *keys[1:]]) == frozenset(keys[1:])
+            assert unit.reclaimable.referenced_keys(strangers) == unit.reclaimable.referenced_keys([]) == frozenset()
 
     def test_a_header_has_its_place(self, database: Database) -> None:
         """The file and the part whose header it is; none for one that is nobody's, and none for none."""
@@ -202,17 +204,17 @@ class LeftoversContract:
                 for file in files
                 for part in unit.inventory.parts(file.id, after=-1, limit=9)
             }
-            assert unit.leftovers.places_of({*places, os.urandom(56)}) == places
-            assert unit.leftovers.places_of({os.urandom(56)}) == unit.leftovers.places_of(()) == {}
+            assert unit.reclaimable.parts_by_header({*places, os.urandom(56)}) == places
+            assert unit.reclaimable.parts_by_header({os.urandom(56)}) == unit.reclaimable.parts_by_header(()) == {}
 
     def test_the_first_account_is_the_oldest(self, database: Database) -> None:
         """None while there is no account."""
         with database(read_only=True) as unit:
-            assert unit.leftovers.first_account() is None
+            assert unit.reclaimable.oldest_account_created_at() is None
         for late in (2, 1, 3):
             stored_user(database, created_at=NOW + timedelta(days=late))
         with database(read_only=True) as unit:
-            assert unit.leftovers.first_account() == NOW + timedelta(days=1)
+            assert unit.reclaimable.oldest_account_created_at() == NOW + timedelta(days=1)
 
 
 class InventoryContract:
@@ -250,7 +252,7 @@ class InventoryContract:
         stored_file(database, 1, 2)
         stored_file(database, 3, state=FileState.RECEIVING)
         with database(read_only=True) as unit:
-            assert list(unit.inventory.stray_parts(after="", limit=9)) == []
+            assert list(unit.inventory.dangling_part_keys(after="", limit=9)) == []
 
     def test_the_keys_of_links_and_second_factors_are_told(self, database: Database) -> None:
         """Each that has wrapped one of them, once."""

@@ -15,66 +15,66 @@ from datetime import datetime, timedelta
 import attrs
 
 from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
-from sft_adapters.memory.tables import Files, KeptAnswers, Tables
-from sft_core.sharing.idempotency import KeptAnswer
+from sft_adapters.memory.tables import Files, IdempotencyRecords, Tables
+from sft_core.sharing.idempotency import IdempotencyRecord
 from sft_core.values import FileId
 
 
-class KeepsTheLatest(KeptAnswers):
+class KeepsTheLatest(IdempotencyRecords):
     """
     A second answer under a key replaces the first: what the client was told is forgotten.
     """
 
-    def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
-        kept = super().keep(answer, now=now)
-        self.write().answers[answer.key_digest] = answer
+    def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
+        kept = super().add(record, now=now)
+        self.write().idempotency_records[record.key_digest] = record
         return kept
 
 
-class AlwaysKept(KeptAnswers):
+class AlwaysKept(IdempotencyRecords):
     """
     An insert that ignores the conflict and is taken for done: the thing is made twice.
     """
 
-    def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
-        super().keep(answer, now=now)
+    def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
+        super().add(record, now=now)
         return True
 
 
-class NeverOver(KeptAnswers):
+class NeverOver(IdempotencyRecords):
     """
     A key stands for its answer until a sweep comes by.
     """
 
-    def find(self, key_digest: bytes, *, now: datetime) -> KeptAnswer | None:
-        return self.read().answers.get(key_digest)
+    def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:
+        return self.read().idempotency_records.get(key_digest)
 
 
-class BlocksWhenOver(KeptAnswers):
+class BlocksWhenOver(IdempotencyRecords):
     """
     One that is over cannot be found, and cannot be replaced either.
     """
 
-    def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
-        return answer.key_digest not in self.read().answers and super().keep(answer, now=now)
+    def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
+        return record.key_digest not in self.read().idempotency_records and super().add(record, now=now)
 
 
-class EndsASecondEarly(KeptAnswers):
+class EndsASecondEarly(IdempotencyRecords):
     """
     Whole seconds are compared, so the last moments do not count.
     """
 
-    def find(self, key_digest: bytes, *, now: datetime) -> KeptAnswer | None:
+    def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:
         return super().find(key_digest, now=now.replace(microsecond=0) + timedelta(seconds=1))
 
 
-class ForgetsTheLink(KeptAnswers):
+class ForgetsTheLink(IdempotencyRecords):
     """
     The file is remembered, and the link that came with it is not.
     """
 
-    def keep(self, answer: KeptAnswer, *, now: datetime) -> bool:
-        return super().keep(attrs.evolve(answer, token_digest=None), now=now)
+    def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
+        return super().add(attrs.evolve(record, token_digest=None), now=now)
 
 
 class GoesWithTheFile(Files):
@@ -85,7 +85,9 @@ class GoesWithTheFile(Files):
     def remove(self, file_id: FileId) -> None:
         super().remove(file_id)
         tables = self.write()
-        tables.answers = {key: answer for key, answer in tables.answers.items() if answer.file_id != file_id}
+        tables.idempotency_records = {
+            key: record for key, record in tables.idempotency_records.items() if record.file_id != file_id
+        }
 
 
 class LooksThenKeeps(MemoryDatabase):
@@ -105,6 +107,6 @@ class LooksThenKeeps(MemoryDatabase):
     def _merged(self, tables: Tables) -> None:
         time.sleep(0.01)
         with self._merging:
-            kept = {**self._committed.answers, **tables.answers}
+            kept = {**self._committed.idempotency_records, **tables.idempotency_records}
             users = {**self._committed.users, **tables.users}
-            self._publish(attrs.evolve(tables, answers=kept, users=users))
+            self._publish(attrs.evolve(tables, idempotency_records=kept, users=users))

@@ -20,12 +20,12 @@ class GivesBackOnAClockThatGoesBack(MemoryRateLimiter):
     A clock that goes back begins everything anew.
     """
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         latest = getattr(self, "latest", now)
         if now < latest:
-            self.forget(key)
+            self.reset(key)
         self.latest = max(now, latest)
-        super().admit(key, rate, now=now)
+        super().acquire(key, rate, now=now)
 
 
 class CountsRefusals(MemoryRateLimiter):
@@ -33,11 +33,11 @@ class CountsRefusals(MemoryRateLimiter):
     A refused try is counted too: who goes on trying is never admitted again.
     """
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         try:
-            super().admit(key, rate, now=now)
+            super().acquire(key, rate, now=now)
         except TooManyAttempts:
-            super().admit(key, attrs.evolve(rate, attempts=rate.attempts * 1000), now=now)
+            super().acquire(key, attrs.evolve(rate, attempts=rate.attempts * 1000), now=now)
             raise
 
 
@@ -46,8 +46,8 @@ class AdmitsOneMore(MemoryRateLimiter):
     The rate is off by one.
     """
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
-        super().admit(key, Rate(rate.attempts + 1, rate.interval * (rate.attempts + 1)), now=now)
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
+        super().acquire(key, Rate(rate.attempts + 1, rate.interval * (rate.attempts + 1)), now=now)
 
 
 class ForgetsEverybody(MemoryRateLimiter):
@@ -55,9 +55,9 @@ class ForgetsEverybody(MemoryRateLimiter):
     Forgetting one key forgets all.
     """
 
-    def forget(self, key: str) -> None:
+    def reset(self, key: str) -> None:
         for other in list(self._counts):
-            super().forget(other)
+            super().reset(other)
 
 
 class ForgetsNobody(MemoryRateLimiter):
@@ -65,7 +65,7 @@ class ForgetsNobody(MemoryRateLimiter):
     Success gives nothing back.
     """
 
-    def forget(self, key: str) -> None:
+    def reset(self, key: str) -> None:
         return
 
 
@@ -74,9 +74,9 @@ class AlwaysSaysOneSecond(MemoryRateLimiter):
     Whoever waits as long as they are told is refused again.
     """
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         try:
-            super().admit(key, rate, now=now)
+            super().acquire(key, rate, now=now)
         except TooManyAttempts:
             raise TooManyAttempts(1) from None
 
@@ -86,11 +86,11 @@ class CutsKeys(MemoryRateLimiter):
     A column too narrow for the longest keys: what differs at the end is one key.
     """
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
-        super().admit(key[:44], rate, now=now)
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
+        super().acquire(key[:44], rate, now=now)
 
-    def forget(self, key: str) -> None:
-        super().forget(key[:44])
+    def reset(self, key: str) -> None:
+        super().reset(key[:44])
 
 
 @attrs.frozen
@@ -102,8 +102,8 @@ class CountsInItsProcess:
     shared: MemoryRateLimiter
     own: MemoryRateLimiter = attrs.field(factory=MemoryRateLimiter, init=False)
 
-    def admit(self, key: str, rate: Rate, *, now: datetime) -> None:
-        self.own.admit(key, rate, now=now)
+    def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
+        self.own.acquire(key, rate, now=now)
 
-    def forget(self, key: str) -> None:
-        self.own.forget(key)
+    def reset(self, key: str) -> None:
+        self.own.reset(key)
