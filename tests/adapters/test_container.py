@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from sft_adapters.bootstrap.configuration import settings_for, throwaway_keys
+from sft_adapters.bootstrap.configuration import ephemeral_keys, settings_for
 from sft_adapters.bootstrap.open_application import open_application
-from sft_adapters.bootstrap.single_writer import processes_that_may_write
+from sft_adapters.bootstrap.single_writer import allowed_workers
 from sft_adapters.bootstrap.storage import check_schema, prepare
 from sft_adapters.settings import Settings
 from sft_core.application import Application
@@ -180,9 +180,9 @@ def test_wrong_keys_of_the_store_are_told_at_start(configure: Configure, s3: ser
 
 def test_sessions_in_memory_are_for_one_process(configure: Configure) -> None:
     """Another worker would not know them."""
-    keys = throwaway_keys() | {"DATABASE_URL": "postgresql://db.example.org/sft"}
-    assert processes_that_may_write(configure(SESSION_STORE="memory", **keys), 4) == 1
-    assert processes_that_may_write(configure(**keys), 4) == 4
+    keys = ephemeral_keys() | {"DATABASE_URL": "postgresql://db.example.org/sft"}
+    assert allowed_workers(configure(SESSION_STORE="memory", **keys), 4) == 1
+    assert allowed_workers(configure(**keys), 4) == 4
 
 
 @pytest.fixture

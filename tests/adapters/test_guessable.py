@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_adapters.bootstrap.configuration import throwaway_keys
+from sft_adapters.bootstrap.configuration import ephemeral_keys
 from sft_adapters.settings import Settings, parsers
 from sft_adapters.settings.secret_strength import is_guessable_bytes, is_weak_password
 from sft_adapters.settings.weak_secrets import PUBLISHED, WORDS
@@ -218,7 +218,7 @@ def test_a_digest_of_what_stands_in_print_is_no_key() -> None:
 
 
 def refused(**environ: str) -> str:
-    keys = throwaway_keys()
+    keys = ephemeral_keys()
     with pytest.raises(ConfigurationError) as caught:
         Settings.from_env(keys | environ, data_dir=Path("/nonexistent"))
     return str(caught.value)

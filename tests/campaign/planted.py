@@ -55,7 +55,7 @@ def kept_quota() -> None:
     def keep(connection: Connection, owner: bytes, size: int) -> None:
         pass
 
-    quotas.give_back = vars(files)["give_back"] = keep
+    quotas.release_quota = vars(files)["release_quota"] = keep
 
 
 def deaf_workers() -> None:

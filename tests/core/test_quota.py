@@ -59,7 +59,9 @@ def used(sft: Application, owner: User) -> int:
     assert isinstance(begin, MemoryDatabase)
     tables = begin._committed
     total = tables.usages.get(owner.id, 0)
-    assert total == sum(held for file_id, held in tables.holds.items() if tables.files[file_id].owner == owner.id)
+    assert total == sum(
+        held for file_id, held in tables.reservations.items() if tables.files[file_id].owner == owner.id
+    )
     return total
 
 

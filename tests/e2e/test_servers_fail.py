@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text
 
-from sft_adapters.sql.engine import opened
+from sft_adapters.sql.engine import temporary_engine
 from support.ledger import Status
 from support.load import Client, at_work, settle
 from support.servers import Server
@@ -146,7 +146,7 @@ def nothing_is_left_over(running: Stack) -> bool:
     Whether every file is whole, holds what it is long, and is the whole of what its owner is said to use.
     """
     url = running.service.settings["DATABASE_URL"]
-    with opened(url, busy_seconds=10) as engine, engine.connect() as connection:
+    with temporary_engine(url, busy_seconds=10) as engine, engine.connect() as connection:
         unfinished = connection.execute(text("SELECT count(*) FROM files WHERE state <> 'sealed'")).scalar_one()
         stored = connection.execute(text("SELECT owner_id, sum(size), sum(held) FROM files GROUP BY owner_id")).all()
         used = connection.execute(text("SELECT owner_id, bytes FROM usages WHERE bytes <> 0")).all()

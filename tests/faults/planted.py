@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from sft_adapters.disk.syscalls import SystemCalls, Uninterrupted
+from sft_adapters.disk.syscalls import RetryOnEintr, Syscalls
 from sft_core.vault.ports import Buffer
 from support.cuts import Machine, a_machine, cut_after_a_failure, cut_everywhere
 from support.library import PassedOnBlobs
@@ -21,7 +21,7 @@ from support.operations import AppendToUpload, StoreSmallFile, StoreThreeParts
 
 
 @attrs.frozen
-class SyncsNoFile(Uninterrupted):
+class SyncsNoFile(RetryOnEintr):
     """
     A file gets its name with its bytes on their way.
     """
@@ -32,7 +32,7 @@ class SyncsNoFile(Uninterrupted):
 
 
 @attrs.frozen
-class SyncsNoFolder(Uninterrupted):
+class SyncsNoFolder(RetryOnEintr):
     """
     A file's bytes are durable, and its name is not.
     """
@@ -43,7 +43,7 @@ class SyncsNoFolder(Uninterrupted):
 
 
 @attrs.frozen
-class SyncsNoRoot(Uninterrupted):
+class SyncsNoRoot(RetryOnEintr):
     """
     A file's name is durable in a folder whose own is not.
     """
@@ -69,7 +69,7 @@ class SyncsTheRootOnceOnly(SyncsNoRoot):
 
 
 @attrs.frozen
-class PassesOverTheRoot(Uninterrupted):
+class PassesOverTheRoot(RetryOnEintr):
     """
     That a folder's name could not be synced is not told.
     """
@@ -80,7 +80,7 @@ class PassesOverTheRoot(Uninterrupted):
 
 
 @attrs.define
-class NamesBeforeTheSync(Uninterrupted):
+class NamesBeforeTheSync(RetryOnEintr):
     """
     A file is synced when it has its name already.
     """
@@ -158,7 +158,7 @@ class Bug:
             cut_everywhere(self.machine(), StoreThreeParts, seeds=())
 
 
-def _calls(kind: Callable[[SystemCalls], SystemCalls]) -> Callable[[], Machine]:
+def _calls(kind: Callable[[Syscalls], Syscalls]) -> Callable[[], Machine]:
     return lambda: a_machine(calls=kind)
 
 

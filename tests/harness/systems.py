@@ -35,7 +35,7 @@ from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import open_engine
 from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit import HttpDriver, LibraryDriver, Refused
-from sft_adapters.testkit.drivers.library import ClockByHand
+from sft_adapters.testkit.drivers.library import ManualClock
 from sft_core.application import Application
 from sft_core.ports import Clock
 from support.processes import free_port, kill_tree, wait_for
@@ -110,7 +110,7 @@ class StoredLibrary:
     def close(self) -> None:
         self._dispose()
 
-    def driver(self, clock: ClockByHand) -> LibraryDriver:
+    def driver(self, clock: ManualClock) -> LibraryDriver:
         """
         Drive it; a crash drops it and opens it again.
         """

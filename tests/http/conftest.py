@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_adapters.bootstrap.configuration import throwaway_keys
+from sft_adapters.bootstrap.configuration import ephemeral_keys
 from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.settings import Settings
 from sft_core.application import Application
@@ -83,7 +83,7 @@ def lanes() -> Iterator[Lanes]:
         hash_wait_seconds=SOON,
         queue_limit=8,
         queue_wait_seconds=SOON,
-        limits=Limits.of(Settings.from_env(throwaway_keys(), data_dir=Path("/nonexistent"))),
+        limits=Limits.of(Settings.from_env(ephemeral_keys(), data_dir=Path("/nonexistent"))),
     )
     yield lanes
     lanes.close()

@@ -14,7 +14,7 @@ import attrs
 import pytest
 from falcon.asgi import Request
 
-from sft_adapters.bootstrap.configuration import throwaway_keys
+from sft_adapters.bootstrap.configuration import ephemeral_keys
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.settings import Settings
 from sft_core.application import Application
@@ -65,7 +65,7 @@ def cut_off(sft: Application, lanes: Lanes, create: Callable[[Creation], Any], n
         request: asyncio.Task[Any]
         act: Any = CutOff(getattr(sft, name), lambda: loop.call_soon_threadsafe(request.cancel))
         changed: dict[str, Any] = {name: act}
-        settings = Settings.from_env(throwaway_keys(), data_dir=Path("/nonexistent"))
+        settings = Settings.from_env(ephemeral_keys(), data_dir=Path("/nonexistent"))
         request = loop.create_task(create(Creation(attrs.evolve(sft, **changed), lanes, settings)))
         with pytest.raises(asyncio.CancelledError):
             await request

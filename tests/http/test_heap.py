@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from sft_adapters.keyring.loading import load_keys, throwaway_keys
+from sft_adapters.keyring.loading import ephemeral_keys, load_keys
 from sft_http.server import gunicorn_app
 from support.edge import Edge
 
@@ -96,7 +96,7 @@ def test_workers_are_forked_with_what_no_collection_writes_to(service: Edge, mon
     try:
         gunicorn_app.run(
             service.settings,
-            load_keys(service.settings, stand_ins=throwaway_keys()),
+            load_keys(service.settings, stand_ins=ephemeral_keys()),
             bound=gunicorn_app.bound_socket("127.0.0.1", 0),
             workers=1,
             when_ready=lambda: None,

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sft_adapters.bootstrap.configuration import keys_for, settings_for, throwaway_keys
+from sft_adapters.bootstrap.configuration import ephemeral_keys, keys_for, settings_for
 from sft_adapters.bootstrap.open_application import open_application
-from sft_adapters.bootstrap.single_writer import processes_that_may_write
+from sft_adapters.bootstrap.single_writer import allowed_workers
 from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.settings import Settings
@@ -279,7 +279,7 @@ ABSURD = (
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_absurd_text_is_taken_or_told_in_a_sentence(empty_folder: Path, setting: Setting) -> None:
     """Whatever a setting is given, nothing else than a `ConfigurationError` comes of it, with its name."""
-    keys = throwaway_keys()
+    keys = ephemeral_keys()
     for text in ABSURD:
         told = setting.name
         try:
@@ -321,7 +321,7 @@ def test_who_waits_for_another_process_says_so_at_once(empty_folder: Path, monke
     assert waiting.startswith("sft: waiting for up to 0.1 seconds, because ")
     assert refused.endswith(waiting.partition("because ")[2])
     told: list[str] = []
-    prepare(settings, when_waiting=told.append)
+    prepare(settings, on_wait=told.append)
     assert told == []
 
 
@@ -401,4 +401,4 @@ def test_sqlite_with_the_known_flaw_has_one_writer(empty_folder: Path, monkeypat
         monkeypatch.setattr(
             "sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda safe=safe: safe
         )
-        assert processes_that_may_write(settings, 4) == processes
+        assert allowed_workers(settings, 4) == processes

@@ -32,7 +32,7 @@ from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.crypto.keyring import key_id
 from sft_adapters.disk import key_files
 from sft_adapters.settings.parsers import encryption_key
-from sft_adapters.sql.engine import opened
+from sft_adapters.sql.engine import temporary_engine
 from sft_adapters.sql.tables import links, users
 from sft_adapters.sql.wrapped_secrets import SqlWrappedSecrets
 from sft_adapters.testkit.one_time import code_of, step_at
@@ -262,7 +262,10 @@ def test_what_does_not_open_is_told_as_the_reason_that_a_key_is_still_needed(
 ) -> None:
     """Each run says so, dry or not, and sends nobody to run it again; what is left for another reason is told apart."""
     old = place.active()
-    with opened(settings_for(place.data, place.environ).database_url, busy_seconds=9) as engine, engine.begin() as rows:
+    with (
+        temporary_engine(settings_for(place.data, place.environ).database_url, busy_seconds=9) as engine,
+        engine.begin() as rows,
+    ):
         rows.execute(update(links).where(links.c.file_id == people[0].file.id.bytes).values(wrapped_token=bytes(40)))
         rows.execute(update(users).where(users.c.id == people[1].user.id.bytes).values(totp_seed=bytes(40)))
     place.keys("add")
@@ -381,13 +384,13 @@ def test_the_ring_survives_a_crash_at_any_point_of_add(place: Place, monkeypatch
             patched.setattr(Path, "rename", step(Path.rename))
             patched.setattr(Path, "unlink", lambda *_, **__: None)  # a crash leaves what is half done
             try:
-                key_files.succeed(place.data / "keys", active)
+                key_files.rotate_active(place.data / "keys", active)
             except Crash:
                 over = False
             else:
                 over = True
         keys = keys_for(settings_for(place.data, place.environ))
-        assert old in (keys.encryption_key, *keys.earlier_keys)
+        assert old in (keys.encryption_key, *keys.retiring_keys)
         if over:
             break
     assert at > 5
@@ -579,7 +582,7 @@ def test_secrets_do_not_show(place: Place) -> None:
     settings = settings_for(place.data, place.environ | {"ENCRYPTION_KEYS_RETIRING": other})
     keys = keys_for(settings)
     assert other not in repr(settings) + repr(keys)
-    assert keys.earlier_keys == (Secret(base64.b64decode(other)),)
+    assert keys.retiring_keys == (Secret(base64.b64decode(other)),)
     result = place.keys("list", ENCRYPTION_KEYS_RETIRING=f"{other},nonsense")
     assert result.exit_code == 2
     assert result.output.startswith("sft: ENCRYPTION_KEYS_RETIRING holds a key that is not right")

@@ -18,15 +18,15 @@ import pytest
 from click.testing import CliRunner
 from psycopg import sql
 
-from sft_adapters.bootstrap.configuration import keys_for, settings_for, throwaway_keys
+from sft_adapters.bootstrap.configuration import ephemeral_keys, keys_for, settings_for
 from sft_adapters.bootstrap.open_application import open_application
 from sft_adapters.bootstrap.service import open_service
 from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.settings import parsers
 from sft_adapters.sql import migrate
-from sft_adapters.sql.engine import opened
-from sft_adapters.sql.key_ownership import claimed_by
+from sft_adapters.sql.engine import temporary_engine
+from sft_adapters.sql.key_ownership import read_owner_key_id
 from sft_adapters.sql.transactions import transaction
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError
@@ -267,7 +267,7 @@ def test_another_signing_key_is_an_operators_choice(tmp_path: Path) -> None:
     """It signs everybody out and changes nothing else."""
     with open_service(tmp_path / "data") as application:
         stored(application)
-    with open_service(tmp_path / "data", {"SECRET_KEY": throwaway_keys()["SECRET_KEY"]}) as application:
+    with open_service(tmp_path / "data", {"SECRET_KEY": ephemeral_keys()["SECRET_KEY"]}) as application:
         assert application.sign_in(
             email=EmailAddress.parse("maya@example.org"), password=Password.parse("a long one")
         ).access
@@ -278,9 +278,9 @@ def test_a_storage_of_an_earlier_version_is_claimed_by_the_key_that_fits(tmp_pat
     with open_service(tmp_path / "data") as application:
         stored(application)
     settings = settings_for(tmp_path / "data")
-    with opened(settings.database_url, busy_seconds=10) as engine:
+    with temporary_engine(settings.database_url, busy_seconds=10) as engine:
         migrate.downgrade(engine, "0004")
-        other = {"ENCRYPTION_KEY": throwaway_keys()["ENCRYPTION_KEY"]}
+        other = {"ENCRYPTION_KEY": ephemeral_keys()["ENCRYPTION_KEY"]}
         with pytest.raises(ConfigurationError, match="needs"):
             prepare(settings_for(tmp_path / "data", other))
         assert migrate.current(engine) == "0004"
@@ -288,7 +288,7 @@ def test_a_storage_of_an_earlier_version_is_claimed_by_the_key_that_fits(tmp_pat
         (settings.blob_folder / STORE_ID_NAME).unlink()
         prepare(settings)
         with transaction(engine, read_only=True) as (connection, _):
-            assert claimed_by(connection) == AesKeyRing(keys_for(settings).encryption_key).active_id
+            assert read_owner_key_id(connection) == AesKeyRing(keys_for(settings).encryption_key).active_id
 
 
 def test_two_services_started_at_once_never_store_under_two_keys(tmp_path: Path, postgres_url: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from sft_adapters.disk.syscalls import SystemCalls
+from sft_adapters.disk.syscalls import Syscalls
 
 T = TypeVar("T")
 
@@ -57,10 +57,10 @@ BREAKS: Final = (
 @attrs.define
 class BreakingCalls:
     """
-    Implements `SystemCalls` on others: counts them, breaks those that it is armed for, and knows what is open.
+    Implements `Syscalls` on others: counts them, breaks those that it is armed for, and knows what is open.
     """
 
-    calls: SystemCalls
+    calls: Syscalls
     is_durable: bool = False
     """Whether a sync is passed on: a test that cuts no power can do without."""
     made: list[str] = attrs.field(factory=list, init=False)

@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from sft_adapters.disk.blobs import DiskBlobs
-from sft_adapters.disk.syscalls import SystemCalls
+from sft_adapters.disk.syscalls import Syscalls
 from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.memory.tables import Tables
 from sft_core.maintenance.store_identity import STORE_ID_NAME
@@ -126,7 +126,7 @@ class Machine:
 
 
 def a_machine(
-    calls: Callable[[SystemCalls], SystemCalls] = lambda calls: calls,
+    calls: Callable[[Syscalls], Syscalls] = lambda calls: calls,
     store: Callable[[IdentifiedBlobStore], IdentifiedBlobStore] = lambda store: store,
 ) -> Machine:
     """

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import falcon.testing
 
-from sft_adapters.bootstrap.configuration import throwaway_keys
+from sft_adapters.bootstrap.configuration import ephemeral_keys
 from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.memory.database import MemoryDatabase
@@ -133,7 +133,7 @@ def edge(**environ: str) -> Edge:
     """
     environ = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": "65536"} | environ
     clock = SettableClock()
-    environ = throwaway_keys() | environ
+    environ = ephemeral_keys() | environ
     application = memory_application(clock, environ)
     return edge_of(application, Settings.from_env(environ, data_dir=Path("/nonexistent")), clock)
 

@@ -19,7 +19,7 @@ from sft_adapters.bootstrap.configuration import settings_for
 from sft_adapters.bootstrap.open_application import open_application
 from sft_adapters.bootstrap.storage import prepare
 from sft_adapters.settings import Settings
-from sft_adapters.sql.engine import opened
+from sft_adapters.sql.engine import temporary_engine
 from sft_core.application import Application
 from sft_core.users.model import TOTP_PURPOSE
 from sft_core.values import EmailAddress, FileName, Password, Secret, Username, WrappedSecret
@@ -181,7 +181,7 @@ def patient(data: Path, more: Mapping[str, str] = {}) -> Patient:
         }
         sft.issue_share_link(owner=user.id, file_id=files["large"].id)
         sft.set_up_totp(user=user)
-    with opened(settings.database_url, busy_seconds=9) as engine, engine.begin() as connection:
+    with temporary_engine(settings.database_url, busy_seconds=9) as engine, engine.begin() as connection:
         connection.exec_driver_sql("UPDATE users SET created_at = 1")
     return Patient(settings=settings, environ=environ, store=Folder(settings.blob_folder), **files)
 

@@ -122,7 +122,7 @@ class Drawn:
 @attrs.define
 class VolatileCalls:
     """
-    Implements `SystemCalls` on one folder, `root`. `step` is told of each call that changes something, before it.
+    Implements `Syscalls` on one folder, `root`. `step` is told of each call that changes something, before it.
     """
 
     root: Path

@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.engine import PostgresLimits, open_engine
+from sft_adapters.sql.engine import PostgresTimeouts, open_engine
 from sft_adapters.sql.rate_limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.system import SystemClock
@@ -178,8 +178,8 @@ def _meet() -> None:
 
 
 def _run_clients(racer: Racer, url: str, key: bytes) -> int:
-    limits = PostgresLimits(statement_seconds=60, idle_seconds=60)
-    engine = open_engine(url, busy_seconds=60, connections=THREADS, limits=limits)
+    timeouts = PostgresTimeouts(statement_seconds=60, idle_seconds=60)
+    engine = open_engine(url, busy_seconds=60, connections=THREADS, timeouts=timeouts)
     start = ThreadBarrier(THREADS, action=_meet)
 
     def client() -> bool:

@@ -10,10 +10,10 @@ from typing import Final
 
 from sft_adapters.bootstrap.container import open_container
 from sft_adapters.bootstrap.storage import create_keys
-from sft_adapters.keyring.loading import KeySet, throwaway_keys
+from sft_adapters.keyring.loading import KeySet
 from sft_adapters.settings import Settings
 
-__all__ = ["keys_for", "settings_for", "throwaway_keys"]
+__all__ = ["ephemeral_keys", "keys_for", "settings_for"]
 
 _EMPTY: Final[Mapping[str, str]] = {}
 

@@ -13,7 +13,7 @@ from typing import Final
 from dependency_injector import containers, providers
 
 from sft_adapters.bootstrap import optional_drivers
-from sft_adapters.bootstrap.use_cases import Adapters, application_of
+from sft_adapters.bootstrap.use_cases import Adapters, build_application
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.crypto.passwords import Argon2Cost, Argon2idHasher
@@ -21,8 +21,8 @@ from sft_adapters.crypto.qr import QrPng
 from sft_adapters.crypto.tokens import JwtSigner
 from sft_adapters.crypto.totp import PyotpProvider
 from sft_adapters.disk.blobs import DiskBlobs
-from sft_adapters.keyring.loading import KeySet, load_keys, throwaway_keys
-from sft_adapters.keyring.reloading import LiveKeyRing
+from sft_adapters.keyring.loading import KeySet, ephemeral_keys, load_keys
+from sft_adapters.keyring.reloading import ReloadingKeyRing
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.capacity import UnknownCapacity
 from sft_adapters.memory.database import MemoryDatabase
@@ -32,7 +32,7 @@ from sft_adapters.memory.retention import MemoryExpiredLinkTokens
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.engine import PostgresLimits, open_engine
+from sft_adapters.sql.engine import PostgresTimeouts, open_engine
 from sft_adapters.sql.leases import SqlLeases
 from sft_adapters.sql.rate_limiter import SqlRateLimiter
 from sft_adapters.sql.retention import (
@@ -69,13 +69,13 @@ class Container(containers.DeclarativeContainer):
         echo=s.database.echo,
         busy_seconds=s.database.timeout_seconds,
         connections=s.database.connections,
-        limits=providers.Factory(
-            PostgresLimits,
+        timeouts=providers.Factory(
+            PostgresTimeouts,
             connect_seconds=s.database.connect_seconds,
             statement_seconds=s.database.statement_seconds,
             idle_seconds=s.database.idle_seconds,
-            silence_seconds=s.database.response_grace_seconds,
-            peer_seconds=s.database.tcp_timeout_seconds,
+            response_grace_seconds=s.database.response_grace_seconds,
+            tcp_timeout_seconds=s.database.tcp_timeout_seconds,
             recycle_seconds=s.database.recycle_seconds,
         ),
     )
@@ -119,7 +119,7 @@ class Container(containers.DeclarativeContainer):
     )
 
     keys = providers.Singleton(load_keys, settings)
-    keyring = providers.Singleton(LiveKeyRing, keys)
+    keyring = providers.Singleton(ReloadingKeyRing, keys)
     cipher = providers.Singleton(ChunkedCipher, entropy)
     hasher = providers.Singleton(
         Argon2idHasher,
@@ -130,7 +130,7 @@ class Container(containers.DeclarativeContainer):
             iterations=s.hashing.iterations,
             lanes=s.hashing.lanes,
         ),
-        concurrent=s.hashing.concurrency,
+        max_concurrent=s.hashing.concurrency,
         wait_seconds=s.hashing.wait_seconds,
     )
     signer = providers.Singleton(JwtSigner, keys.provided.secret_key, s.security.algorithm)
@@ -156,10 +156,10 @@ class Container(containers.DeclarativeContainer):
         codes=codes,
         qr=providers.Singleton(QrPng),
     )
-    application = providers.Singleton(application_of, adapters, settings)
+    application = providers.Singleton(build_application, adapters, settings)
 
 
-def container_of(settings: Settings, keys: KeySet | None = None, *, clock: Clock | None = None) -> Container:
+def build_container(settings: Settings, keys: KeySet | None = None, *, clock: Clock | None = None) -> Container:
     """
     Return the container of these settings, with these keys and this clock in place of its own; nothing is built yet.
     """
@@ -183,7 +183,7 @@ def open_container(
     Raises:
         ConfigurationError: a client of the database, Redis or the S3 server cannot be built.
     """
-    container = container_of(settings, keys, clock=clock)
+    container = build_container(settings, keys, clock=clock)
     with ExitStack() as opened:
         opened.callback(container.engine().dispose)
         if settings.redis.url:
@@ -198,8 +198,8 @@ def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = 
     Return the application on memory alone, for trials and tests; keys that are not set are generated.
     """
     settings = Settings.from_env(environ, data_dir=Path("/nonexistent"))
-    keys = load_keys(settings, stand_ins=throwaway_keys())
-    container = container_of(settings, keys, clock=clock)
+    keys = load_keys(settings, stand_ins=ephemeral_keys())
+    container = build_container(settings, keys, clock=clock)
     container.keyring.override(providers.Object(AesKeyRing(keys.encryption_key)))
     container.begin.override(providers.Singleton(MemoryDatabase))
     container.sessions.override(providers.Singleton(MemorySessions))

@@ -10,10 +10,10 @@ from contextlib import ExitStack, contextmanager
 import attrs
 
 from sft_adapters.bootstrap.container import open_container
-from sft_adapters.bootstrap.single_writer import one_writer
+from sft_adapters.bootstrap.single_writer import single_writer_lock
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.keyring.loading import KeySet
-from sft_adapters.keyring.reloading import LiveKeyRing
+from sft_adapters.keyring.reloading import ReloadingKeyRing
 from sft_adapters.settings import Settings
 from sft_adapters.sql import key_ownership, migrate
 from sft_adapters.sql.engine import Engine
@@ -23,14 +23,14 @@ from sft_core.ports import Clock
 
 
 @attrs.frozen
-class Unchecked:
+class UnverifiedApplication:
     """
     An application on a storage that has not been checked yet.
     """
 
     application: Application
     _engine: Engine
-    _keyring: LiveKeyRing
+    _keyring: ReloadingKeyRing
 
     def check(self) -> None:
         """
@@ -42,8 +42,8 @@ class Unchecked:
             DatabaseUnavailable: the database does not answer.
         """
         migrate.check(self._engine)
-        self._keyring.look()
-        check_keys(key_ownership.keys_needed(self._engine), self._keyring)
+        self._keyring.refresh_if_changed()
+        check_keys(key_ownership.required_key_ids(self._engine), self._keyring)
 
 
 @contextmanager
@@ -56,48 +56,48 @@ def open_application(
     Without `keys` they are loaded from the environment and the key files.
 
     Raises:
-        ConfigurationError: as `Unchecked.check`; or a key cannot be loaded, or another process still has
+        ConfigurationError: as `UnverifiedApplication.check`; or a key cannot be loaded, or another process still has
             the storage for itself after `wait_seconds`.
         DatabaseUnavailable: the database does not answer.
     """
-    with open_unchecked(settings, keys, clock=clock, wait_seconds=wait_seconds) as opened:
-        opened.check()
-        yield opened.application
+    with open_unverified(settings, keys, clock=clock, wait_seconds=wait_seconds) as unverified:
+        unverified.check()
+        yield unverified.application
 
 
 @contextmanager
-def open_unchecked(
+def open_unverified(
     settings: Settings,
     keys: KeySet | None = None,
     *,
     clock: Clock | None = None,
     wait_seconds: float = 0.0,
     writes: bool = True,
-) -> Iterator[Unchecked]:
+) -> Iterator[UnverifiedApplication]:
     """
     Open the application without a check of the storage, which may be unreachable.
 
     A process that only reads (not `writes`) may do so beside the one process that writes.
     """
-    with ExitStack() as opened:
+    with ExitStack() as resources:
         if writes:
-            opened.enter_context(one_writer(settings, wait_seconds=wait_seconds))
-        container = opened.enter_context(open_container(settings, keys, clock=clock))
-        yield Unchecked(container.application(), container.engine(), container.keyring())
+            resources.enter_context(single_writer_lock(settings, wait_seconds=wait_seconds))
+        container = resources.enter_context(open_container(settings, keys, clock=clock))
+        yield UnverifiedApplication(container.application(), container.engine(), container.keyring())
 
 
-def check_keys(needed: set[str], ring: AesKeyRing | LiveKeyRing, *, source: str = "ENCRYPTION_KEY") -> None:
+def check_keys(required: set[str], ring: AesKeyRing | ReloadingKeyRing, *, source: str = "ENCRYPTION_KEY") -> None:
     """
     Raise `ConfigurationError` if the storage names a key-encryption key that the ring does not hold.
     """
-    foreign = needed - ring.ids
-    if foreign:
+    missing = required - ring.ids
+    if missing:
         raise ConfigurationError(
-            f"{source} is key {ring.active_id}{_beside(ring)}, but this storage needs {', '.join(sorted(foreign))}: "
+            f"{source} is key {ring.active_id}{_others(ring)}, but this storage needs {', '.join(sorted(missing))}: "
             "give this service the keys that the storage was begun with",
         )
 
 
-def _beside(ring: AesKeyRing | LiveKeyRing) -> str:
+def _others(ring: AesKeyRing | ReloadingKeyRing) -> str:
     others = ", ".join(sorted(ring.ids - {ring.active_id}))
     return f", with {others} beside it" if others else ""

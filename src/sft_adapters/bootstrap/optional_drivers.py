@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def _driver_of(extra: str, setting: str) -> Iterator[None]:
+def _require_driver(extra: str, setting: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError:
@@ -35,16 +35,16 @@ def redis_client(redis: RedisSettings) -> RedisClient:
     """
     Return a client of the Redis server; nothing is connected yet.
     """
-    with _driver_of("redis", "REDIS_URL"):
+    with _require_driver("redis", "REDIS_URL"):
         from sft_adapters.redis.client import open_client  # noqa: PLC0415 (its driver is an extra)
     return open_client(
         redis.url or "",
         database=redis.database,
         timeout_seconds=redis.timeout_seconds,
-        rest_seconds=redis.cooldown_seconds,
+        cooldown_seconds=redis.cooldown_seconds,
         connections=redis.connections,
         wait_seconds=redis.wait_seconds,
-        owed_keys=redis.max_pending_deletes,
+        max_pending_deletes=redis.max_pending_deletes,
     )
 
 
@@ -78,7 +78,7 @@ def s3_client(s3: S3Settings) -> S3Client:
     """
     Return a client of the S3 server; nothing is connected yet.
     """
-    with _driver_of("minio", "MINIO_ENDPOINT"):
+    with _require_driver("minio", "MINIO_ENDPOINT"):
         from sft_adapters.minio.client import open_client  # noqa: PLC0415 (its driver is an extra)
     if s3.secret_key is None:
         raise ConfigurationError("MINIO_SECRET_KEY is not set")
@@ -113,11 +113,11 @@ def prepare_bucket(s3: S3Settings, client: S3Client) -> None:
         ConfigurationError: a setting of the S3 server is wrong; it is named.
         BlobStoreUnavailable: the server does not answer.
     """
-    from sft_adapters.minio.buckets import ensure_bucket, writes_conditionally  # noqa: PLC0415 (its driver is an extra)
+    from sft_adapters.minio.buckets import ensure_bucket, supports_conditional_writes  # noqa: PLC0415 (its driver is an extra)
 
     try:
         ensure_bucket(client, s3.bucket)
-        if s3.conditional_writes and not writes_conditionally(client, s3.bucket):
+        if s3.conditional_writes and not supports_conditional_writes(client, s3.bucket):
             raise ConfigurationError("MINIO_CONDITIONAL_WRITES is on, but the server does not keep to If-None-Match")
     except BlobStoreUnavailable as error:
         raise BlobStoreUnavailable(f"MINIO_ENDPOINT: the blob store cannot be used: {error.detail}") from None

@@ -7,32 +7,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sft_adapters.disk.locks import held
+from sft_adapters.disk.locks import file_lock
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import sqlite_file, sqlite_is_safe_for_many_writers
 
 
 @contextmanager
-def one_writer(
-    settings: Settings, *, wait_seconds: float, when_waiting: Callable[[str], None] | None = None
+def single_writer_lock(
+    settings: Settings, *, wait_seconds: float, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[None]:
     """
     Be the one process that writes, where only one may: SQLite before 3.51.3 (see `sql.sqlite`).
 
-    `ConfigurationError` if another one is still at it after `wait_seconds`; `when_waiting` is told
+    `ConfigurationError` if another one is still at it after `wait_seconds`; `on_wait` is told
     at once that there is one.
     """
     file = sqlite_file(settings.database_url)
     if file is None or sqlite_is_safe_for_many_writers():
         yield
         return
-    by = "another process has the database open, and this version of SQLite is safe for one only"
+    reason = "another process has the database open, and this version of SQLite is safe for one only"
     lock = file.with_name(f"{file.name}.lock")
-    with held(lock, by=by, wait_seconds=wait_seconds, when_waiting=when_waiting):
+    with file_lock(lock, reason=reason, wait_seconds=wait_seconds, on_wait=on_wait):
         yield
 
 
-def processes_that_may_write(settings: Settings, wanted: int) -> int:
+def allowed_workers(settings: Settings, requested: int) -> int:
     """
     How many processes may share the storage.
 
@@ -40,4 +40,4 @@ def processes_that_may_write(settings: Settings, wanted: int) -> int:
     """
     if settings.session_store == "memory":
         return 1
-    return 1 if sqlite_file(settings.database_url) and not sqlite_is_safe_for_many_writers() else wanted
+    return 1 if sqlite_file(settings.database_url) and not sqlite_is_safe_for_many_writers() else requested

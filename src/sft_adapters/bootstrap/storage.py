@@ -16,7 +16,7 @@ from uuid import uuid4
 from sft_adapters.bootstrap import optional_drivers
 from sft_adapters.bootstrap.container import Container, open_container
 from sft_adapters.bootstrap.open_application import check_keys
-from sft_adapters.bootstrap.single_writer import one_writer
+from sft_adapters.bootstrap.single_writer import single_writer_lock
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.disk import directories, key_files
 from sft_adapters.disk.blobs import has_blobs
@@ -25,7 +25,7 @@ from sft_adapters.settings import Settings
 from sft_adapters.sql import inspection, key_ownership, migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import Engine, sqlite_file
-from sft_adapters.sql.errors import DatabaseRefused
+from sft_adapters.sql.errors import DatabaseMisconfigured
 from sft_core.errors import (
     BlobStoreFull,
     BlobStoreUnavailable,
@@ -39,24 +39,22 @@ from sft_core.vault.ports import IdentifiedBlobStore, StoreIdentity
 log: Final = logging.getLogger("sft.store")
 
 
-def prepare(
-    settings: Settings, keys: KeySet | None = None, *, when_waiting: Callable[[str], None] | None = None
-) -> KeySet:
+def prepare(settings: Settings, keys: KeySet | None = None, *, on_wait: Callable[[str], None] | None = None) -> KeySet:
     """
     Create what is missing of keys and storage, as `prepare_storage` does, and return the keys.
     """
     with open_container(settings) as container:
-        return prepare_storage(container, keys, when_waiting=when_waiting)
+        return prepare_storage(container, keys, on_wait=on_wait)
 
 
 def prepare_storage(
-    container: Container, keys: KeySet | None = None, *, when_waiting: Callable[[str], None] | None = None
+    container: Container, keys: KeySet | None = None, *, on_wait: Callable[[str], None] | None = None
 ) -> KeySet:
     """
     Create missing keys (unless `keys` are given), schema, folder or bucket; safe when several processes start at once.
 
     Redis may be absent: the service works without it. While another process has the database for
-    itself, it is waited for, and `when_waiting` is called first.
+    itself, it is waited for, and `on_wait` is called first.
 
     The database gets its store identity, and the blob store the same one unless it has one. That it
     has another one's is only logged, as a warning.
@@ -77,10 +75,12 @@ def prepare_storage(
     else:
         directories.make(settings.blob_folder)
     seconds = settings.database.timeout_seconds
-    with one_writer(settings, wait_seconds=seconds, when_waiting=when_waiting), _connected(container) as engine:
-        ring = AesKeyRing(keys.encryption_key, keys.earlier_keys)
-        claim = key_ownership.claiming(ring.active_id, allow=partial(_check_keys, settings, keys, ring))
-        migrate.upgrade(engine, seconds=settings.database.migration_seconds, then=claim)
+    with single_writer_lock(settings, wait_seconds=seconds, on_wait=on_wait), _connected(container) as engine:
+        ring = AesKeyRing(keys.encryption_key, keys.retiring_keys)
+        set_owner = key_ownership.ownership_step(
+            ring.active_id, verify=partial(_check_keys_or_quarantine, settings, keys, ring)
+        )
+        migrate.upgrade(engine, seconds=settings.database.migration_seconds, before_commit=set_owner)
         _set_store_id(SqlDatabase(engine), container.blobs())
     return keys
 
@@ -96,7 +96,7 @@ def create_keys(container: Container) -> KeySet:
     settings = container.settings()
     names = missing_from_environment(settings)
     directories.make(settings.data_dir)
-    created = key_files.make_missing(settings.key_folder, names, may_make=lambda: not _is_in_use(container))
+    created = key_files.create_missing(settings.key_folder, names, may_create=lambda: not _is_in_use(container))
     return load_keys(settings, created=created)
 
 
@@ -128,10 +128,10 @@ def _connected(container: Container) -> Iterator[Engine]:
     subject = "DATABASE_URL" if settings.database.url else str(sqlite_file(settings.database_url))
     try:
         yield engine
-    except DatabaseRefused as refused:
-        raise ConfigurationError(f"{subject}: the database cannot be used: {refused.detail}") from None
-    except DatabaseUnavailable as unavailable:
-        raise DatabaseUnavailable(f"{subject}: the database cannot be used: {unavailable.detail}") from None
+    except DatabaseMisconfigured as error:
+        raise ConfigurationError(f"{subject}: the database cannot be used: {error.detail}") from None
+    except DatabaseUnavailable as error:
+        raise DatabaseUnavailable(f"{subject}: the database cannot be used: {error.detail}") from None
     finally:
         engine.dispose()
 
@@ -164,30 +164,30 @@ def _own_store_id(begin: SqlDatabase, store: StoreIdentity) -> str:
     return own
 
 
-def _check_keys(settings: Settings, keys: KeySet, ring: AesKeyRing, needed: set[str]) -> None:
+def _check_keys_or_quarantine(settings: Settings, keys: KeySet, ring: AesKeyRing, required: set[str]) -> None:
     try:
-        _check_ring(settings, ring, needed)
-    except ConfigurationError as refused:
+        _check_ring(settings, ring, required)
+    except ConfigurationError as error:
         # Keys of a start that lost to another one would look like the storage's own at the next start.
-        aside = key_files.set_aside(keys.folder, keys.created_keys)
-        told = f"; those made for this start are now {', '.join(map(str, aside))}" if aside else ""
-        raise ConfigurationError(refused.detail + told) from None
+        quarantined = key_files.quarantine(keys.folder, keys.created_keys)
+        note = f"; those made for this start are now {', '.join(map(str, quarantined))}" if quarantined else ""
+        raise ConfigurationError(error.detail + note) from None
 
 
-def _check_ring(settings: Settings, ring: AesKeyRing, needed: set[str]) -> None:
+def _check_ring(settings: Settings, ring: AesKeyRing, required: set[str]) -> None:
     path = key_file_paths(settings)["ENCRYPTION_KEY"]
-    check_keys(needed, ring, source=f"ENCRYPTION_KEY{f' in {path}' if path else ''}")
+    check_keys(required, ring, source=f"ENCRYPTION_KEY{f' in {path}' if path else ''}")
 
 
-def check_needed_keys(settings: Settings, keys: KeySet) -> None:
+def check_required_keys(settings: Settings, keys: KeySet) -> None:
     """
     Raise `ConfigurationError`, as `prepare` would, if the storage needs other keys; nothing is changed.
 
     The schema has to be the one that this version works with.
     """
     with open_container(settings) as container, _connected(container) as engine:
-        needed = key_ownership.keys_needed(engine)
-    _check_ring(settings, AesKeyRing(keys.encryption_key, keys.earlier_keys), needed)
+        required = key_ownership.required_key_ids(engine)
+    _check_ring(settings, AesKeyRing(keys.encryption_key, keys.retiring_keys), required)
 
 
 def check_schema(settings: Settings) -> None:

@@ -63,7 +63,7 @@ class Adapters:
     qr: QrEncoder
 
 
-def application_of(adapters: Adapters, settings: Settings) -> Application:
+def build_application(adapters: Adapters, settings: Settings) -> Application:
     """
     Every use case on these adapters, with the limits that the settings say.
     """

@@ -25,14 +25,14 @@ COMMITMENT_BYTES: Final = 32
 HEADER_BYTES: Final = SALT_BYTES + COMMITMENT_BYTES
 CHUNK_BYTES: Final = 16_384
 TAG_BYTES: Final = 16
-SEALED_CHUNK_BYTES: Final = CHUNK_BYTES + TAG_BYTES
+ENCRYPTED_CHUNK_BYTES: Final = CHUNK_BYTES + TAG_BYTES
 MAX_CHUNKS: Final = 2**38
 
 _NONCE_BYTES: Final = 12
 _INFO: Final = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00"
 
 
-def sealed_length(size: int) -> int:
+def ciphertext_length(size: int) -> int:
     """
     Return the length in bytes of the message that contains `size` bytes of plaintext.
 
@@ -45,14 +45,14 @@ def sealed_length(size: int) -> int:
     return HEADER_BYTES + size + chunks * TAG_BYTES
 
 
-def opened_length(length: int) -> int:
+def plaintext_length(length: int) -> int:
     """
     Return the number of plaintext bytes in a message of `length` bytes.
 
     Raises:
         AuthenticationFailed: No message has this length: bytes were removed or added.
     """
-    full, rest = divmod(length - HEADER_BYTES, SEALED_CHUNK_BYTES)
+    full, rest = divmod(length - HEADER_BYTES, ENCRYPTED_CHUNK_BYTES)
     if not 0 <= full < MAX_CHUNKS or rest < TAG_BYTES:
         raise AuthenticationFailed(f"no valid message is {length} bytes long")
     return full * CHUNK_BYTES + rest - TAG_BYTES
@@ -98,12 +98,12 @@ class Message:
     _base_nonce: int = attrs.field(repr=False)
 
     @classmethod
-    def begin(cls, key: Secret, *, salt: bytes, context: bytes) -> Self:
+    def new(cls, key: Secret, *, salt: bytes, context: bytes) -> Self:
         """
         Start a new message; a salt must not be used twice with the same key.
         """
         keys = MessageKeys.derive(key, salt=salt, context=context)
-        return cls._keyed(keys, salt + keys.commitment)
+        return cls._from_keys(keys, salt + keys.commitment)
 
     @classmethod
     def open(cls, key: Secret, *, header: bytes, context: bytes) -> Self:
@@ -119,10 +119,10 @@ class Message:
         keys = MessageKeys.derive(key, salt=header[:SALT_BYTES], context=context)
         if not hmac.compare_digest(keys.commitment, header[SALT_BYTES:]):
             raise AuthenticationFailed("the header does not commit to this key and context")
-        return cls._keyed(keys, header)
+        return cls._from_keys(keys, header)
 
     @classmethod
-    def _keyed(cls, keys: MessageKeys, header: bytes) -> Self:
+    def _from_keys(cls, keys: MessageKeys, header: bytes) -> Self:
         return cls(header=header, aead=AESGCM(keys.key), base_nonce=int.from_bytes(keys.base_nonce, "big"))
 
     def encrypt_run(self, first: int, plaintext: memoryview, into: memoryview, *, last: bool) -> int:
@@ -153,7 +153,7 @@ class Message:
                 such chunk, and no plaintext is returned.
         """
         decrypt_into, base = self._aead.decrypt_into, self._base_nonce
-        full, rest = divmod(len(ciphertext), SEALED_CHUNK_BYTES)
+        full, rest = divmod(len(ciphertext), ENCRYPTED_CHUNK_BYTES)
         # BytesIO returns its buffer without a copy; join and bytes(bytearray) would copy all of it.
         plaintext = io.BytesIO(bytes(full * CHUNK_BYTES + max(rest - TAG_BYTES, 0)))
         number = first
@@ -161,7 +161,7 @@ class Message:
             with plaintext.getbuffer() as into:
                 for number in range(first, first + full + (rest > 0)):
                     index = number - first
-                    chunk = ciphertext[index * SEALED_CHUNK_BYTES : (index + 1) * SEALED_CHUNK_BYTES]
+                    chunk = ciphertext[index * ENCRYPTED_CHUNK_BYTES : (index + 1) * ENCRYPTED_CHUNK_BYTES]
                     nonce = (base ^ number).to_bytes(_NONCE_BYTES, "big")
                     decrypt_into(nonce, chunk, None, into[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES])
         except InvalidTag:
@@ -175,8 +175,8 @@ def encrypt_message(key: Secret, *, salt: bytes, context: bytes, plaintext: byte
 
     A salt must not be used twice with the same key.
     """
-    message = Message.begin(key, salt=salt, context=context)
-    ciphertext = bytearray(sealed_length(len(plaintext)))
+    message = Message.new(key, salt=salt, context=context)
+    ciphertext = bytearray(ciphertext_length(len(plaintext)))
     ciphertext[:HEADER_BYTES] = message.header
     message.encrypt_run(0, memoryview(plaintext), memoryview(ciphertext)[HEADER_BYTES:], last=True)
     return bytes(ciphertext)
@@ -189,6 +189,6 @@ def decrypt_message(key: Secret, *, context: bytes, ciphertext: bytes) -> bytes:
     Raises:
         AuthenticationFailed: The length, key, context, header or a chunk is wrong.
     """
-    opened_length(len(ciphertext))
+    plaintext_length(len(ciphertext))
     message = Message.open(key, header=ciphertext[:HEADER_BYTES], context=context)
     return message.decrypt_run(0, memoryview(ciphertext)[HEADER_BYTES:])

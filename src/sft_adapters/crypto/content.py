@@ -13,12 +13,12 @@ import attrs
 
 from sft_adapters.crypto.chunked import (
     CHUNK_BYTES,
+    ENCRYPTED_CHUNK_BYTES,
     HEADER_BYTES,
     SALT_BYTES,
-    SEALED_CHUNK_BYTES,
     TAG_BYTES,
     Message,
-    sealed_length,
+    ciphertext_length,
 )
 from sft_core.errors import AuthenticationFailed
 from sft_core.ports import Entropy
@@ -28,10 +28,10 @@ from sft_core.vault.ports import Buffer, EncryptedPart
 WINDOW_CHUNKS: Final = 128
 """The maximum number of full chunks in a window; an empty last chunk is added to the final window."""
 
-PIECE_CHUNKS: Final = 16
+BATCH_CHUNKS: Final = 16
 """The number of chunks encrypted before they are returned: few enough for the processor's cache."""
-_PIECE_BYTES: Final = PIECE_CHUNKS * CHUNK_BYTES
-_LARGEST_PIECE: Final = HEADER_BYTES + PIECE_CHUNKS * SEALED_CHUNK_BYTES + TAG_BYTES
+_BATCH_BYTES: Final = BATCH_CHUNKS * CHUNK_BYTES
+_MAX_BATCH_BYTES: Final = HEADER_BYTES + BATCH_CHUNKS * ENCRYPTED_CHUNK_BYTES + TAG_BYTES
 
 
 @attrs.frozen
@@ -48,31 +48,31 @@ class ChunkedCipher:
 
         The plaintext must not change until the pieces are consumed.
         """
-        message = Message.begin(key, salt=self.entropy.random_bytes(SALT_BYTES), context=context)
+        message = Message.new(key, salt=self.entropy.random_bytes(SALT_BYTES), context=context)
         view = memoryview(plaintext).cast("B")
-        size = sealed_length(len(view))
-        return EncryptedPart(header=message.header, size=size, pieces=_pieces(message, view, size))
+        size = ciphertext_length(len(view))
+        return EncryptedPart(header=message.header, size=size, pieces=_encrypted_pieces(message, view, size))
 
     def reader(self, key: Secret, *, context: bytes, header: bytes, size: int) -> PartReader:
         """
         Prepare to decrypt a part of `size` plaintext bytes; the header is authenticated here.
         """
         message = Message.open(key, header=header, context=context)
-        return PartReader(message=message, size=size, sealed=sealed_length(size))
+        return PartReader(message=message, size=size, encrypted_size=ciphertext_length(size))
 
 
-def _pieces(message: Message, plaintext: memoryview, sealed: int) -> Iterator[memoryview]:
+def _encrypted_pieces(message: Message, plaintext: memoryview, encrypted_size: int) -> Iterator[memoryview]:
     """
     Yield the encrypted message in pieces that share one buffer.
 
     The first starts with the header.
     """
-    buffer = memoryview(bytearray(min(sealed, _LARGEST_PIECE)))
+    buffer = memoryview(bytearray(min(encrypted_size, _MAX_BATCH_BYTES)))
     buffer[:HEADER_BYTES] = message.header
     filled = HEADER_BYTES
     size = len(plaintext)
-    for start in range(0, size or 1, _PIECE_BYTES):
-        stop = min(start + _PIECE_BYTES, size)
+    for start in range(0, size or 1, _BATCH_BYTES):
+        stop = min(start + _BATCH_BYTES, size)
         filled += message.encrypt_run(
             start // CHUNK_BYTES,
             plaintext[start:stop],
@@ -94,7 +94,7 @@ class PartReader:
 
     _message: Message
     _size: int
-    _sealed: int
+    _encrypted_size: int
 
     def windows(self, span: ByteRange) -> Iterator[ByteRange]:
         """
@@ -111,7 +111,9 @@ class PartReader:
         for first in range(wanted.start // CHUNK_BYTES, last, WINDOW_CHUNKS):
             stop = min(first + WINDOW_CHUNKS, last)
             closing = stop == last and wanted.stop == self._size
-            yield ByteRange(_offset(first) if first else 0, self._sealed if closing else self._end(stop))
+            yield ByteRange(
+                _chunk_offset(first) if first else 0, self._encrypted_size if closing else self._chunk_end(stop)
+            )
 
     def decrypt(self, window: ByteRange, ciphertext: memoryview, span: ByteRange) -> bytes:
         """
@@ -126,11 +128,11 @@ class PartReader:
         wanted = ByteRange(begin, begin + len(plaintext)).intersection(span).shifted(-begin)
         return plaintext[wanted.start : wanted.stop]
 
-    def _end(self, number: int) -> int:
+    def _chunk_end(self, number: int) -> int:
         """
         Return the offset in the stored blob at which the chunk before chunk `number` ends.
         """
-        return min(_offset(number), self._sealed)
+        return min(_chunk_offset(number), self._encrypted_size)
 
     def _first_chunk(self, window: ByteRange, length: int) -> int:
         """
@@ -139,14 +141,14 @@ class PartReader:
         This checks only what authentication cannot detect: a run of authentic chunks that is shorter
         than requested, and a window beyond the end of the part.
         """
-        first = max(window.start - HEADER_BYTES, 0) // SEALED_CHUNK_BYTES
-        if length != len(window) or not _offset(first) < window.stop <= self._sealed:
+        first = max(window.start - HEADER_BYTES, 0) // ENCRYPTED_CHUNK_BYTES
+        if length != len(window) or not _chunk_offset(first) < window.stop <= self._encrypted_size:
             raise AuthenticationFailed("the bytes are not a run of chunks of this part")
         return first
 
 
-def _offset(number: int) -> int:
+def _chunk_offset(number: int) -> int:
     """
     Return the offset of chunk `number` in the stored blob.
     """
-    return HEADER_BYTES + number * SEALED_CHUNK_BYTES
+    return HEADER_BYTES + number * ENCRYPTED_CHUNK_BYTES

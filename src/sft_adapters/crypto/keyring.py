@@ -70,17 +70,17 @@ class AesKeyRing:
     """
 
     active: Secret
-    old: tuple[Secret, ...] = ()
+    retiring: tuple[Secret, ...] = ()
     active_id: str = attrs.field(init=False)
     _keys: dict[str, Secret] = attrs.field(init=False, repr=False, eq=False)
 
     @active_id.default
-    def _name_of_the_active_key(self) -> str:
+    def _active_key_id(self) -> str:
         return key_id(self.active)
 
     @_keys.default
-    def _keys_by_name(self) -> dict[str, Secret]:
-        return {key_id(key): key for key in (self.active, *self.old)}
+    def _keys_by_id(self) -> dict[str, Secret]:
+        return {key_id(key): key for key in (self.active, *self.retiring)}
 
     def __attrs_post_init__(self) -> None:
         if any(len(key) != RING_KEY_BYTES for key in self._keys.values()):

@@ -47,7 +47,7 @@ class Argon2Cost:
     lanes: int = 1
 
     @classmethod
-    def stated_in(cls, hashed: str) -> Argon2Cost | None:
+    def from_phc(cls, hashed: str) -> Argon2Cost | None:
         """
         Return the cost in a PHC string.
 
@@ -57,7 +57,7 @@ class Argon2Cost:
         return cls(*map(int, match.groups())) if match else None
 
     @property
-    def is_sane(self) -> bool:
+    def is_within_limits(self) -> bool:
         """
         Whether Argon2 allows this cost and it is within this service's limits.
         """
@@ -73,25 +73,25 @@ class Argon2idHasher:
     """
     Implements `sft_core.users.ports.PasswordHasher`.
 
-    At most `concurrent` hashes run at once in this process, which bounds the memory to that many times
+    At most `max_concurrent` hashes run at once in this process, which bounds the memory to that many times
     `cost.memory_kib`.
 
     Raises:
-        ConfigurationError: The cost is outside the limits, `concurrent` is below 1, or
+        ConfigurationError: The cost is outside the limits, `max_concurrent` is below 1, or
             `wait_seconds` is negative.
         Busy: From every call: no slot became free within `wait_seconds`, or memory is exhausted.
     """
 
     entropy: Entropy
     cost: Argon2Cost = attrs.field(factory=Argon2Cost)
-    concurrent: int = 4
+    max_concurrent: int = 4
     wait_seconds: float = 2.0
-    _places: BoundedSemaphore = attrs.field(init=False, repr=False, eq=False)
+    _slots: BoundedSemaphore = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        if not self.cost.is_sane or self.concurrent < 1 or self.wait_seconds < 0:
+        if not self.cost.is_within_limits or self.max_concurrent < 1 or self.wait_seconds < 0:
             raise ConfigurationError(f"password hashing does not support {self!r}")
-        object.__setattr__(self, "_places", BoundedSemaphore(self.concurrent))
+        object.__setattr__(self, "_slots", BoundedSemaphore(self.max_concurrent))
 
     def hash(self, password: Password) -> str:
         argon2 = Argon2id(
@@ -101,25 +101,25 @@ class Argon2idHasher:
             lanes=self.cost.lanes,
             memory_cost=self.cost.memory_kib,
         )
-        with self._place():
+        with self._slot():
             return argon2.derive_phc_encoded(password.reveal())
 
     def verify(self, password: Password, hashed: str) -> None:
         """
         A hash with another cost than `cost` verifies; one beyond the limits never matches.
         """
-        cost = Argon2Cost.stated_in(hashed)
-        believable = cost is not None and cost.is_sane
-        with self._place():
+        cost = Argon2Cost.from_phc(hashed)
+        is_acceptable = cost is not None and cost.is_within_limits
+        with self._slot():
             try:
-                Argon2id.verify_phc_encoded(password.reveal(), hashed if believable else self._matching_nothing())
+                Argon2id.verify_phc_encoded(password.reveal(), hashed if is_acceptable else self._unmatchable_hash())
             except (InvalidKey, ValueError):
                 raise BadCredentials from None
 
     def verify_absent(self, password: Password) -> None:
-        self.verify(password, self._matching_nothing())
+        self.verify(password, self._unmatchable_hash())
 
-    def _matching_nothing(self) -> str:
+    def _unmatchable_hash(self) -> str:
         """
         Return a hash of the configured cost that matches no password.
 
@@ -130,15 +130,15 @@ class Argon2idHasher:
         return f"$argon2id$v=19${parameters}${_b64(salt)}${_b64(value)}"
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        if not self._places.acquire(timeout=self.wait_seconds):
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(timeout=self.wait_seconds):
             raise Busy("every slot for a password hash is in use")
         try:
             yield
         except MemoryError:
             raise Busy("there is not enough memory for a password hash") from None
         finally:
-            self._places.release()
+            self._slots.release()
 
 
 def _b64(value: bytes) -> str:

@@ -65,12 +65,12 @@ class JwtSigner:
         if len(self.secret) < shortest:
             raise ConfigurationError(f"SECRET_KEY must have at least {shortest} bytes for {self.algorithm}")
         try:
-            specimen = self._signed({})
+            sample = self._encode({})
         except jwt.PyJWTError:
             raise ConfigurationError("SECRET_KEY must be random bytes, not a key in a file format") from None
-        object.__setattr__(self, "_header", specimen.partition(".")[0])
+        object.__setattr__(self, "_header", sample.partition(".")[0])
 
-    def _signed(self, payload: dict[str, object]) -> str:
+    def _encode(self, payload: dict[str, object]) -> str:
         return jwt.encode(payload, self.secret.reveal(), self.algorithm)
 
     def sign(self, claims: TokenClaims) -> str:
@@ -92,27 +92,27 @@ class JwtSigner:
             "iat": int(claims.issued_at.timestamp()),
             "exp": int(claims.expires_at.timestamp()),
         }
-        return self._signed(payload)
+        return self._encode(payload)
 
     def verify(self, token: str, *, kind: TokenKind, now: datetime) -> TokenClaims:
-        payload = self._opened(token)
+        payload = self._decode(token)
         for name, value in (("iss", self.issuer), ("aud", self.audience), ("type", kind.value)):
             if payload.get(name) != value:
                 raise BadToken(f"claim {name!r} is not {value!r}")
-        issued, ends = self._times(payload, now)
+        issued, expires = self._times(payload, now)
         try:
             return TokenClaims(
                 kind=kind,
                 user_id=UserId.parse(payload.get("sub")),
                 session_id=SessionId.parse(payload.get("sid")),
-                generation=_whole(payload, "gen", at_most=_MAX_GENERATION),
+                generation=_whole_number(payload, "gen", at_most=_MAX_GENERATION),
                 issued_at=issued,
-                expires_at=ends,
+                expires_at=expires,
             )
         except InvalidValue:
             raise BadToken("claim 'sub' or 'sid' is not an identifier") from None
 
-    def _opened(self, token: str) -> dict[str, object]:
+    def _decode(self, token: str) -> dict[str, object]:
         """
         Verify the signature of a token and return its payload.
 
@@ -130,18 +130,18 @@ class JwtSigner:
         return dict(payload)
 
     def _times(self, payload: Mapping[str, object], now: datetime) -> tuple[datetime, datetime]:
-        present = now.timestamp()
-        latest = int(present + self.leeway.total_seconds())
-        issued = _whole(payload, "iat", at_most=latest)
-        ends = _whole(payload, "exp", at_most=issued + int(self.max_lifetime.total_seconds()))
-        if ends <= present:
+        now_seconds = now.timestamp()
+        latest = int(now_seconds + self.leeway.total_seconds())
+        issued = _whole_number(payload, "iat", at_most=latest)
+        expires = _whole_number(payload, "exp", at_most=issued + int(self.max_lifetime.total_seconds()))
+        if expires <= now_seconds:
             raise BadToken("the token has expired")
         if "nbf" in payload:
-            _whole(payload, "nbf", at_most=latest)
-        return datetime.fromtimestamp(issued, UTC), datetime.fromtimestamp(ends, UTC)
+            _whole_number(payload, "nbf", at_most=latest)
+        return datetime.fromtimestamp(issued, UTC), datetime.fromtimestamp(expires, UTC)
 
 
-def _whole(payload: Mapping[str, object], name: str, *, at_most: int) -> int:
+def _whole_number(payload: Mapping[str, object], name: str, *, at_most: int) -> int:
     """
     Return a claim that is a JSON integer from 0 to `at_most`.
 

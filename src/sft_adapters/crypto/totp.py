@@ -47,11 +47,11 @@ class PyotpProvider:
         if not isinstance(code, str) or not _CODE.fullmatch(code):
             raise BadTotpCode("not six ASCII digits")
         totp = pyotp.TOTP(seed.reveal().decode())
-        present = int(now.timestamp()) // _STEP_SECONDS
+        current_step = int(now.timestamp()) // _STEP_SECONDS
         # Every candidate is computed and compared, so the duration does not reveal which one matched.
         matches = [
             step
-            for step in range(max(present - 1, 0), present + 2)
+            for step in range(max(current_step - 1, 0), current_step + 2)
             if hmac.compare_digest(totp.generate_otp(step), code)
         ]
         if not matches:

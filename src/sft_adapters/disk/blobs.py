@@ -22,8 +22,8 @@ from typing import Final
 
 import attrs
 
-from sft_adapters.disk.errors import translated, untranslated
-from sft_adapters.disk.syscalls import SystemCalls, Uninterrupted
+from sft_adapters.disk.errors import map_os_errors, protect_source_errors
+from sft_adapters.disk.syscalls import RetryOnEintr, Syscalls
 from sft_core.errors import (
     BlobExists,
     BlobMissing,
@@ -35,18 +35,18 @@ from sft_core.errors import (
 from sft_core.maintenance.store_identity import STORE_ID_BYTES, STORE_ID_NAME, decode_store_id, encode_store_id
 from sft_core.vault.ports import BlobInfo, Buffer
 
-_WORD: Final = re.compile(r"[0-9a-f-]{1,64}")
-_TEMPORARY: Final = ".new-"
-_ABSENT: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR}
-_NO_FILE: Final = _ABSENT | {errno.ESPIPE}
-_ATTEMPTS: Final = 8
-_MOST_UNREADABLE: Final = 100
+_KEY_SEGMENT: Final = re.compile(r"[0-9a-f-]{1,64}")
+_TEMPORARY_PREFIX: Final = ".new-"
+_MISSING_ERRNOS: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR}
+_NOT_A_FILE_ERRNOS: Final = _MISSING_ERRNOS | {errno.ESPIPE}
+_MAX_ATTEMPTS: Final = 8
+_MAX_UNREADABLE: Final = 100
 
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ROOT_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe with the name of a blob must not block.
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @attrs.frozen
@@ -65,68 +65,68 @@ class DiskBlobs:
     """
 
     root: Path
-    system: SystemCalls = attrs.field(default=os, converter=Uninterrupted, repr=False)
+    syscalls: Syscalls = attrs.field(default=os, converter=RetryOnEintr, repr=False)
     reserve: int = attrs.field(default=0, kw_only=True)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        folder, name = _place(key)
-        with translated(key):
+        folder, name = _split_key(key)
+        with map_os_errors(key):
             if self.reserve:
-                self._require_room(size)
-            home, temporary, descriptor = self._begun(folder)
-            ours = [temporary]
+                self._require_free_space(size)
+            directory_fd, temporary, descriptor = self._open_temporary(folder)
+            created = [temporary]
             try:
                 try:
                     self._write_all(descriptor, pieces, key, size)
-                    self.system.fsync(descriptor)
+                    self.syscalls.fsync(descriptor)
                 finally:
-                    self.system.close(descriptor)
-                self._publish(temporary, name, home, key)
-                ours.append(name)
-                self._unlink(temporary, home)
-                self.system.fsync(home)
+                    self.syscalls.close(descriptor)
+                self._publish(temporary, name, directory_fd, key)
+                created.append(name)
+                self._unlink(temporary, directory_fd)
+                self.syscalls.fsync(directory_fd)
                 # Even if this call did not create the folder: its creator may have crashed before syncing the entry.
-                with self._opened(self.root, _ROOT) as root:
-                    self.system.fsync(root)
+                with self._descriptor(self.root, _ROOT_FLAGS) as root:
+                    self.syscalls.fsync(root)
             except BaseException:
-                self._take_back(ours, folder, home)
+                self._undo_put(created, folder, directory_fd)
                 raise
             finally:
-                self.system.close(home)
+                self.syscalls.close(directory_fd)
 
     def require_bytes(self, size: int) -> None:
-        with translated("of a new upload"):
-            self._require_room(size)
+        with map_os_errors("of a new upload"):
+            self._require_free_space(size)
 
-    def _require_room(self, size: int) -> None:
+    def _require_free_space(self, size: int) -> None:
         disk = os.statvfs(self.root)
         # A file system without counts reports 0 blocks of 0.
         if disk.f_blocks and disk.f_bavail * disk.f_frsize - size < self.reserve:
             raise BlobStoreFull(f"{size} more bytes would leave fewer than {self.reserve} bytes free")
 
-    def _begun(self, folder: str) -> tuple[int, str, int]:
+    def _open_temporary(self, folder: str) -> tuple[int, str, int]:
         """
         Open the folder of a file's blobs and create a temporary file in it.
 
         Returns the folder's descriptor, the temporary name and the descriptor of the temporary file.
         The folder is created if it is missing, also if a concurrent delete removes it meanwhile.
         """
-        for _ in range(_ATTEMPTS):
-            temporary = f"{_TEMPORARY}{secrets.token_hex(16)}"
+        for _ in range(_MAX_ATTEMPTS):
+            temporary = f"{_TEMPORARY_PREFIX}{secrets.token_hex(16)}"
             try:
-                home = self.system.open(self.root / folder, _FOLDER)
+                directory_fd = self.syscalls.open(self.root / folder, _DIRECTORY_FLAGS)
             except FileNotFoundError:
                 with suppress(FileExistsError):
-                    self.system.mkdir(self.root / folder, 0o700)
+                    self.syscalls.mkdir(self.root / folder, 0o700)
                 continue
             try:
-                return home, temporary, self.system.open(temporary, _NEW, 0o600, dir_fd=home)
+                return directory_fd, temporary, self.syscalls.open(temporary, _CREATE_FLAGS, 0o600, dir_fd=directory_fd)
             except (FileNotFoundError, FileExistsError):
                 # A delete removed the folder, or a retried open found the file of its own first attempt.
-                self.system.close(home)
+                self.syscalls.close(directory_fd)
             except BaseException:
-                self._take_back([], folder, home)
-                self.system.close(home)
+                self._undo_put([], folder, directory_fd)
+                self.syscalls.close(directory_fd)
                 raise
         raise BlobStoreUnavailable(f"folder {folder} cannot be created")
 
@@ -138,96 +138,99 @@ class DiskBlobs:
             BlobSizeMismatch: The pieces do not add up to `size` bytes.
         """
         written = 0
-        for piece in untranslated(pieces):
+        for piece in protect_source_errors(pieces):
             rest = memoryview(piece)
             written += len(rest)
             if written > size:
                 break
             while rest:
-                rest = rest[self.system.write(descriptor, rest) :]
+                rest = rest[self.syscalls.write(descriptor, rest) :]
         if written != size:
             raise BlobSizeMismatch(f"blob {key}: received {written} bytes, expected {size}")
 
-    def _publish(self, temporary: str, name: str, home: int, key: str) -> None:
+    def _publish(self, temporary: str, name: str, directory_fd: int, key: str) -> None:
         try:
             # A hard link, not a rename: a link never replaces an existing file.
-            self.system.link(temporary, name, src_dir_fd=home, dst_dir_fd=home, follow_symlinks=False)
+            self.syscalls.link(temporary, name, src_dir_fd=directory_fd, dst_dir_fd=directory_fd, follow_symlinks=False)
         except FileExistsError:
             # The file may be this call's own, if the call was retried here or by a network file system.
-            if not os.path.samestat(self._status(temporary, home), self._status(name, home)):
+            if not os.path.samestat(self._status(temporary, directory_fd), self._status(name, directory_fd)):
                 raise BlobExists(key) from None
 
-    def _take_back(self, names: Iterable[str], folder: str, home: int) -> None:
+    def _undo_put(self, names: Iterable[str], folder: str, directory_fd: int) -> None:
         for name in names:
             with suppress(OSError):
-                self._unlink(name, home)
+                self._unlink(name, directory_fd)
         with suppress(OSError):
-            self._drop_if_empty(folder)
+            self._remove_if_empty(folder)
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
-        with translated(key), self._blob(key) as descriptor:
-            length = self.system.fstat(descriptor).st_size
+        with map_os_errors(key), self._open_blob(key) as descriptor:
+            length = self.syscalls.fstat(descriptor).st_size
             if length != size:
                 raise BlobSizeMismatch(f"blob {key} has {length} bytes, expected {size}")
             done = 0
             while done < len(buffer):
-                count = self.system.preadv(descriptor, [buffer[done:]], start + done)
+                count = self.syscalls.preadv(descriptor, [buffer[done:]], start + done)
                 if count == 0:
                     raise BlobSizeMismatch(f"blob {key} ends at {start + done}, before the end of the requested range")
                 done += count
 
     @contextmanager
-    def _blob(self, key: str) -> Iterator[int]:
-        folder, name = _place(key)
+    def _open_blob(self, key: str) -> Iterator[int]:
+        folder, name = _split_key(key)
         try:
-            with self._opened(self.root / folder, _FOLDER) as home, self._opened(name, _READ, home) as descriptor:
-                if not stat.S_ISREG(self.system.fstat(descriptor).st_mode):
+            with (
+                self._descriptor(self.root / folder, _DIRECTORY_FLAGS) as directory_fd,
+                self._descriptor(name, _READ_FLAGS, directory_fd) as descriptor,
+            ):
+                if not stat.S_ISREG(self.syscalls.fstat(descriptor).st_mode):
                     raise BlobMissing(f"blob {key} is not a regular file")
                 yield descriptor
         except OSError as error:
-            if error.errno not in _ABSENT:
+            if error.errno not in _MISSING_ERRNOS:
                 raise
             self._check_root()
             raise BlobMissing(f"blob {key} does not exist") from None
 
     def delete(self, key: str) -> None:
-        folder, name = _place(key)
-        with translated(key):
+        folder, name = _split_key(key)
+        with map_os_errors(key):
             try:
-                with self._opened(self.root / folder, _FOLDER) as home:
-                    self._unlink(name, home)
+                with self._descriptor(self.root / folder, _DIRECTORY_FLAGS) as directory_fd:
+                    self._unlink(name, directory_fd)
             except FileNotFoundError:
                 self._check_root()
-            self._drop_if_empty(folder)
+            self._remove_if_empty(folder)
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         folder, slash, rest = prefix.partition("/")
         wanted = (name for name in ([folder] if slash else self._folders()) if name.startswith(folder))
-        for name, entries in self._looked_into(filter(_WORD.fullmatch, wanted), _WORD.fullmatch):
+        for name, entries in self._scan(filter(_KEY_SEGMENT.fullmatch, wanted), _KEY_SEGMENT.fullmatch):
             for entry, status in entries:
                 if entry.startswith(rest) and stat.S_ISREG(status.st_mode):
                     yield _info(f"{name}/{entry}", status)
 
     def store_id(self) -> str | None:
         content = bytearray(STORE_ID_BYTES)
-        with translated(STORE_ID_NAME), self._opened(self.root, _ROOT) as root:
+        with map_os_errors(STORE_ID_NAME), self._descriptor(self.root, _ROOT_FLAGS) as root:
             try:
-                with self._opened(STORE_ID_NAME, _READ, root) as descriptor:
-                    return decode_store_id(content[: self._read_most(descriptor, memoryview(content))])
+                with self._descriptor(STORE_ID_NAME, _READ_FLAGS, root) as descriptor:
+                    return decode_store_id(content[: self._read_up_to_end(descriptor, memoryview(content))])
             except FileNotFoundError:
                 return None
             except OSError as error:
-                if error.errno not in _NO_FILE:
+                if error.errno not in _NOT_A_FILE_ERRNOS:
                     raise
                 return ""
 
-    def _read_most(self, descriptor: int, buffer: memoryview) -> int:
+    def _read_up_to_end(self, descriptor: int, buffer: memoryview) -> int:
         """
         Fill a buffer from the beginning of a file; return the number of bytes.
         """
         done = 0
         while done < len(buffer):
-            count = self.system.preadv(descriptor, [buffer[done:]], done)
+            count = self.syscalls.preadv(descriptor, [buffer[done:]], done)
             if count == 0:
                 break
             done += count
@@ -236,84 +239,84 @@ class DiskBlobs:
     def set_store_id(self, store_id: str) -> str:
         found = self.store_id()
         if found is None:
-            self._begin_with(encode_store_id(store_id))
+            self._publish_if_absent(encode_store_id(store_id))
             found = self.store_id()
         return found or ""
 
-    def _begin_with(self, content: bytes) -> None:
+    def _publish_if_absent(self, content: bytes) -> None:
         """
         Write the store id durably, unless the file of that name exists.
         """
-        temporary = f"{_TEMPORARY}{secrets.token_hex(16)}"
-        with translated(STORE_ID_NAME), self._opened(self.root, _ROOT) as root:
+        temporary = f"{_TEMPORARY_PREFIX}{secrets.token_hex(16)}"
+        with map_os_errors(STORE_ID_NAME), self._descriptor(self.root, _ROOT_FLAGS) as root:
             try:
-                descriptor = self.system.open(temporary, _NEW, 0o600, dir_fd=root)
+                descriptor = self.syscalls.open(temporary, _CREATE_FLAGS, 0o600, dir_fd=root)
                 try:
                     self._write_all(descriptor, [content], STORE_ID_NAME, len(content))
-                    self.system.fsync(descriptor)
+                    self.syscalls.fsync(descriptor)
                 finally:
-                    self.system.close(descriptor)
+                    self.syscalls.close(descriptor)
                 with suppress(BlobExists):
                     self._publish(temporary, STORE_ID_NAME, root, STORE_ID_NAME)
             finally:
                 self._unlink(temporary, root)
-            self.system.fsync(root)
+            self.syscalls.fsync(root)
 
     def count_expired(self, *, before: datetime) -> int:
-        return sum(1 for _ in self._remains(before))
+        return sum(1 for _ in self._remnants(before))
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:
         count, failed = 0, list[BlobStoreUnavailable]()
-        remains = self._remains(before)
-        while count < limit and (found := next(remains, None)) is not None:
+        remnants = self._remnants(before)
+        while count < limit and (found := next(remnants, None)) is not None:
             try:
-                self._let_go_of(*found)
+                self._delete_remnant(*found)
                 count += 1
             except BlobStoreUnavailable as error:
                 # Continue: one failure must not prevent the deletion of the remnants after it.
                 failed.append(error)
-                if len(failed) == _MOST_UNREADABLE:
+                if len(failed) == _MAX_UNREADABLE:
                     break
         if failed and count < limit:
             raise failed[0]
         return count
 
-    def _let_go_of(self, folder: str, temporary: str) -> None:
-        with translated(folder):
+    def _delete_remnant(self, folder: str, temporary: str) -> None:
+        with map_os_errors(folder):
             if temporary:
-                with self._opened(self.root / folder, _FOLDER) as home:
-                    self._unlink(temporary, home)
-            self._drop_if_empty(folder)
+                with self._descriptor(self.root / folder, _DIRECTORY_FLAGS) as directory_fd:
+                    self._unlink(temporary, directory_fd)
+            self._remove_if_empty(folder)
 
-    def _remains(self, before: datetime) -> Iterator[tuple[str, str]]:
+    def _remnants(self, before: datetime) -> Iterator[tuple[str, str]]:
         """
         Yield the remnants older than `before`, a time longer ago than any put can take.
 
         A remnant is the temporary file of an interrupted put or an empty folder. It is yielded as the
         folder and the file's name, which is "" for an empty folder.
         """
-        moment = before.timestamp()
-        for folder, entries in self._looked_into(self._folders(), lambda _entry: True):
+        cutoff = before.timestamp()
+        for folder, entries in self._scan(self._folders(), lambda _entry: True):
             for entry, status in entries:
-                if entry.startswith(_TEMPORARY) and status.st_mtime < moment:
+                if entry.startswith(_TEMPORARY_PREFIX) and status.st_mtime < cutoff:
                     yield folder, entry
-            if not entries and self._is_older(folder, moment):
+            if not entries and self._is_older_than(folder, cutoff):
                 yield folder, ""
 
-    def _is_older(self, folder: str, moment: float) -> bool:
+    def _is_older_than(self, folder: str, cutoff: float) -> bool:
         missing = suppress(FileNotFoundError, NotADirectoryError)
-        with translated(folder), missing, self._opened(self.root / folder, _FOLDER) as home:
-            return self.system.fstat(home).st_mtime < moment
+        with map_os_errors(folder), missing, self._descriptor(self.root / folder, _DIRECTORY_FLAGS) as directory_fd:
+            return self.syscalls.fstat(directory_fd).st_mtime < cutoff
         return False
 
     def _folders(self) -> Sequence[str]:
         """
         Return the sorted names of the folders of blobs; other entries are ignored.
         """
-        with translated(""), self._opened(self.root, _ROOT) as root:
-            return sorted(filter(_WORD.fullmatch, self.system.listdir(root)))
+        with map_os_errors(""), self._descriptor(self.root, _ROOT_FLAGS) as root:
+            return sorted(filter(_KEY_SEGMENT.fullmatch, self.syscalls.listdir(root)))
 
-    def _looked_into(
+    def _scan(
         self, folders: Iterable[str], is_wanted: Callable[[str], object]
     ) -> Iterator[tuple[str, Sequence[tuple[str, os.stat_result]]]]:
         """
@@ -327,7 +330,7 @@ class DiskBlobs:
                 entries = self._entries(folder, is_wanted)
             except BlobStoreUnavailable as error:
                 failed.append(error)
-                if len(failed) == _MOST_UNREADABLE:
+                if len(failed) == _MAX_UNREADABLE:
                     break
             else:
                 yield folder, entries
@@ -341,23 +344,23 @@ class DiskBlobs:
         There are none if it is missing or not a folder.
         """
         found = []
-        with translated(folder):
+        with map_os_errors(folder):
             try:
-                with self._opened(self.root / folder, _FOLDER) as home:
-                    for name in filter(is_wanted, self.system.listdir(home)):
+                with self._descriptor(self.root / folder, _DIRECTORY_FLAGS) as directory_fd:
+                    for name in filter(is_wanted, self.syscalls.listdir(directory_fd)):
                         with suppress(FileNotFoundError):
-                            found.append((name, self._status(name, home)))
+                            found.append((name, self._status(name, directory_fd)))
             except (FileNotFoundError, NotADirectoryError):
                 self._check_root()
         return found
 
     @contextmanager
-    def _opened(self, path: Path | str, flags: int, home: int | None = None) -> Iterator[int]:
-        descriptor = self.system.open(path, flags, dir_fd=home)
+    def _descriptor(self, path: Path | str, flags: int, directory_fd: int | None = None) -> Iterator[int]:
+        descriptor = self.syscalls.open(path, flags, dir_fd=directory_fd)
         try:
             yield descriptor
         finally:
-            self.system.close(descriptor)
+            self.syscalls.close(descriptor)
 
     def _check_root(self) -> None:
         """
@@ -365,24 +368,24 @@ class DiskBlobs:
 
         In that case no blob in it is known to be deleted.
         """
-        with self._opened(self.root, _ROOT):
+        with self._descriptor(self.root, _ROOT_FLAGS):
             pass
 
-    def _status(self, name: str, home: int) -> os.stat_result:
-        return self.system.stat(name, dir_fd=home, follow_symlinks=False)
+    def _status(self, name: str, directory_fd: int) -> os.stat_result:
+        return self.syscalls.stat(name, dir_fd=directory_fd, follow_symlinks=False)
 
-    def _unlink(self, name: str, home: int) -> None:
+    def _unlink(self, name: str, directory_fd: int) -> None:
         with suppress(FileNotFoundError):
-            self.system.unlink(name, dir_fd=home)
+            self.syscalls.unlink(name, dir_fd=directory_fd)
 
-    def _drop_if_empty(self, folder: str) -> None:
+    def _remove_if_empty(self, folder: str) -> None:
         """
         Remove the folder of a file's blobs if it is empty.
 
         One that is in use or missing is no error.
         """
         try:
-            self.system.rmdir(self.root / folder)
+            self.syscalls.rmdir(self.root / folder)
         except OSError as error:
             if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
                 raise
@@ -393,22 +396,22 @@ def has_blobs(root: Path) -> bool:
     Return whether a folder contains folders of blobs; other entries, such as `lost+found`, are ignored.
     """
     try:
-        return any(_WORD.fullmatch(path.name) for path in root.iterdir())
+        return any(_KEY_SEGMENT.fullmatch(path.name) for path in root.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return False
 
 
-def _place(key: str) -> tuple[str, str]:
+def _split_key(key: str) -> tuple[str, str]:
     """
     Split a blob key into the names of its folder and its file.
 
     Raises:
         InvalidValue: It is not a blob key.
     """
-    words = key.split("/")
-    if len(words) != 2 or not all(map(_WORD.fullmatch, words)):
+    segments = key.split("/")
+    if len(segments) != 2 or not all(map(_KEY_SEGMENT.fullmatch, segments)):
         raise InvalidValue("key", "is not a blob key")
-    return words[0], words[1]
+    return segments[0], segments[1]
 
 
 def _info(key: str, status: os.stat_result) -> BlobInfo:

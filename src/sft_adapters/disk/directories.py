@@ -19,8 +19,8 @@ def make(folder: Path) -> None:
     Raises:
         FileExistsError: The path is not a folder.
     """
-    on_the_way = [path for path in folder.parents if not path.exists()]
-    for path in [*reversed(on_the_way), folder]:
+    missing_parents = [path for path in folder.parents if not path.exists()]
+    for path in [*reversed(missing_parents), folder]:
         is_new = not path.exists()
         path.mkdir(mode=0o700 if path == folder else 0o777, exist_ok=True)
         # A process may be allowed to create entries in a folder that it must not open.

@@ -12,10 +12,10 @@ from typing import Final
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable
 from sft_core.vault.ports import Buffer
 
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_STORE_FULL_ERRNOS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-class _PieceError(Exception):
+class _SourceError(Exception):
     """
     An `OSError` of the source of the pieces, not of the disk.
     """
@@ -26,7 +26,7 @@ class _PieceError(Exception):
 
 
 @contextmanager
-def translated(key: str) -> Iterator[None]:
+def map_os_errors(key: str) -> Iterator[None]:
     """
     Raise the blob store's errors for those of the operating system.
 
@@ -38,18 +38,18 @@ def translated(key: str) -> Iterator[None]:
     """
     try:
         yield
-    except _PieceError as failed:
+    except _SourceError as failed:
         raise failed.error from None
     except OSError as error:
         detail = f"blob {key}: {errno.errorcode.get(error.errno or 0, 'unknown error')}"
-        raise (BlobStoreFull if error.errno in _FULL else BlobStoreUnavailable)(detail) from error
+        raise (BlobStoreFull if error.errno in _STORE_FULL_ERRNOS else BlobStoreUnavailable)(detail) from error
 
 
-def untranslated(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
+def protect_source_errors(pieces: Iterable[Buffer]) -> Iterator[Buffer]:
     """
     Yield the pieces; an `OSError` from their source passes through `map_os_errors` unchanged.
     """
     try:
         yield from pieces
     except OSError as error:
-        raise _PieceError(error) from None
+        raise _SourceError(error) from None

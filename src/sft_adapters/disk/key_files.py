@@ -23,8 +23,8 @@ import attrs
 from sft_adapters.disk import directories
 from sft_core.errors import ConfigurationError
 
-_MOST_BYTES: Final = 4096
-_EARLIER: Final = re.compile(r"encryption-([0-9a-f]{16})\.key")
+_MAX_BYTES: Final = 4096
+_RETIRING_NAME: Final = re.compile(r"encryption-([0-9a-f]{16})\.key")
 
 
 @attrs.frozen
@@ -35,7 +35,7 @@ class _KeyFile:
 
     name: str
     size: int
-    loss: str
+    loss_warning: str
 
 
 _FILES: Final = {
@@ -66,36 +66,36 @@ def read(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return {name: _read(path) for name, path in paths.items() if os.path.lexists(path)}
 
 
-def make_missing(folder: Path, names: Iterable[str], *, may_make: Callable[[], bool]) -> frozenset[str]:
+def create_missing(folder: Path, names: Iterable[str], *, may_create: Callable[[], bool]) -> frozenset[str]:
     """
     Create each named key that has no file in `folder`.
 
     Return their names. If two processes start at once, one of them creates the key.
-    `may_make` is called only if a file is missing.
+    `may_create` is called only if a file is missing.
 
     Raises:
-        ConfigurationError: A file is missing and `may_make` returned False.
+        ConfigurationError: A file is missing and `may_create` returned False.
     """
     missing = [name for name in names if not os.path.lexists(path_of(folder, name))]
-    if missing and not may_make():
-        lost = "; ".join(f"{path_of(folder, name)} is missing ({_FILES[name].loss})" for name in missing)
+    if missing and not may_create():
+        lost = "; ".join(f"{path_of(folder, name)} is missing ({_FILES[name].loss_warning})" for name in missing)
         raise ConfigurationError(f"the storage is in use already, but {lost}: restore the key file")
-    made = frozenset(name for name in missing if _make(path_of(folder, name), _FILES[name].size))
+    created = frozenset(name for name in missing if _create(path_of(folder, name), _FILES[name].size))
     # The creator of the other files may have crashed before their names were durable. A folder that
     # cannot be synced, such as one on a read-only disk, contains nothing new.
     with contextlib.suppress(OSError):
         directories.sync(folder)
-    return made
+    return created
 
 
-def path_of_earlier(folder: Path, key_id: str) -> Path:
+def path_of_retiring(folder: Path, key_id: str) -> Path:
     """
     Return the path of a retiring key's file.
     """
     return folder / f"encryption-{key_id}.key"
 
 
-def earlier(folder: Path) -> dict[str, str]:
+def read_retiring(folder: Path) -> dict[str, str]:
     """
     Return the texts of the retiring keys, by the ids in their file names.
 
@@ -106,12 +106,12 @@ def earlier(folder: Path) -> dict[str, str]:
         names = sorted(path.name for path in folder.iterdir())
     except FileNotFoundError:
         return {}
-    found = [match for match in map(_EARLIER.fullmatch, names) if match]
-    texts = {match[1]: _read_unless_gone(folder / match[0]) for match in found}
+    found = [match for match in map(_RETIRING_NAME.fullmatch, names) if match]
+    texts = {match[1]: _read_if_present(folder / match[0]) for match in found}
     return {key_id: text for key_id, text in texts.items() if text is not None}
 
 
-def version(folder: Path) -> tuple[int, ...]:
+def fingerprint(folder: Path) -> tuple[int, ...]:
     """
     Return a value that changes with every change of the key ring's files.
 
@@ -129,14 +129,14 @@ def version(folder: Path) -> tuple[int, ...]:
     return tuple(found)
 
 
-def made_at(path: Path) -> datetime:
+def created_at(path: Path) -> datetime:
     """
     Return the creation time of a key: no key file is written twice.
     """
     return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
-def succeed(folder: Path, key_id: str) -> None:
+def rotate_active(folder: Path, key_id: str) -> None:
     """
     Create a new active key.
 
@@ -146,14 +146,14 @@ def succeed(folder: Path, key_id: str) -> None:
     """
     active = path_of(folder, "ENCRYPTION_KEY")
     with contextlib.suppress(FileExistsError):
-        os.link(active, path_of_earlier(folder, key_id))
+        os.link(active, path_of_retiring(folder, key_id))
     directories.sync(folder)
-    with _written(active, _FILES["ENCRYPTION_KEY"].size) as temporary:
+    with _new_key_file(active, _FILES["ENCRYPTION_KEY"].size) as temporary:
         temporary.rename(active)
     directories.sync(folder)
 
 
-def write(path: Path) -> str:
+def generate(path: Path) -> str:
     """
     Create a new key for the ring in its own file, to be stored elsewhere.
 
@@ -162,7 +162,7 @@ def write(path: Path) -> str:
     Raises:
         ConfigurationError: The file exists.
     """
-    with _written(path, _FILES["ENCRYPTION_KEY"].size) as temporary:
+    with _new_key_file(path, _FILES["ENCRYPTION_KEY"].size) as temporary:
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -171,22 +171,22 @@ def write(path: Path) -> str:
     return _read(path)
 
 
-def set_aside_earlier(folder: Path, key_id: str) -> Path:
+def retire(folder: Path, key_id: str) -> Path:
     """
     Remove a retiring key from the ring by renaming its file; return the new path.
 
     A missing file is no error. The file is not deleted: it may be the only copy of a key that a
     backup needs.
     """
-    path = path_of_earlier(folder, key_id)
-    aside = path.with_name(f"{path.name}.retired")
+    path = path_of_retiring(folder, key_id)
+    retired_path = path.with_name(f"{path.name}.retired")
     with contextlib.suppress(FileNotFoundError):
-        path.rename(aside)
+        path.rename(retired_path)
     directories.sync(folder)
-    return aside
+    return retired_path
 
 
-def set_aside(folder: Path, names: Iterable[str]) -> list[Path]:
+def quarantine(folder: Path, names: Iterable[str]) -> list[Path]:
     """
     Rename the files of keys that turned out to be unused; return their new paths.
 
@@ -196,24 +196,24 @@ def set_aside(folder: Path, names: Iterable[str]) -> list[Path]:
     return [path.rename(path.with_name(f"{path.name}.unused-{secrets.token_hex(4)}")) for path in paths]
 
 
-def _make(path: Path, size: int) -> bool:
+def _create(path: Path, size: int) -> bool:
     """
     Create a new key; return False if another process has just created it.
     """
     directories.make(path.parent)
-    with _written(path, size) as temporary:
+    with _new_key_file(path, size) as temporary:
         try:
             os.link(temporary, path)
-            is_ours = True
+            is_created = True
         except FileExistsError:
-            is_ours = False
+            is_created = False
     # Also for the other process's file: that process may crash before the name is durable.
     directories.sync(path.parent)
-    return is_ours
+    return is_created
 
 
 @contextlib.contextmanager
-def _written(path: Path, size: int) -> Iterator[Path]:
+def _new_key_file(path: Path, size: int) -> Iterator[Path]:
     """
     Create a new key in a temporary file beside `path`.
 
@@ -232,7 +232,7 @@ def _written(path: Path, size: int) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _read_unless_gone(path: Path) -> str | None:
+def _read_if_present(path: Path) -> str | None:
     try:
         return _read(path)
     except ConfigurationError:
@@ -252,7 +252,7 @@ def _read(path: Path) -> str:
                 raise ConfigurationError(f"{path} is not a regular file")
             if status.st_mode & 0o077:
                 raise ConfigurationError(f"{path} can be read by other users than its owner: run chmod 600 on it")
-            text = file.read(_MOST_BYTES).decode("ascii").strip()
+            text = file.read(_MAX_BYTES).decode("ascii").strip()
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path} does not contain the text of a key") from None
     except OSError as error:

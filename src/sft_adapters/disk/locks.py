@@ -26,39 +26,39 @@ class Locked(ConfigurationError):
 
 
 @contextmanager
-def held(
-    path: Path, *, by: str, wait_seconds: float = 0.0, when_waiting: Callable[[str], None] | None = None
+def file_lock(
+    path: Path, *, reason: str, wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[None]:
     """
     Hold the lock at `path` until the block ends.
 
-    Processes forked in the block hold it too. `when_waiting` is called at most once, with a sentence
+    Processes forked in the block hold it too. `on_wait` is called at most once, with a sentence
     that says what the caller waits for. The file is never deleted: otherwise two processes could each
     lock another file of this name.
 
     Raises:
-        Locked: Another process held the lock for all of `wait_seconds`. The error contains `by`, the
+        Locked: Another process held the lock for all of `wait_seconds`. The error contains `reason`, the
             usual reason.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        _lock(descriptor, f"{path} is locked: {by}", wait_seconds, when_waiting)
+        _lock(descriptor, f"{path} is locked: {reason}", wait_seconds, on_wait)
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, why: str, wait_seconds: float, when_waiting: Callable[[str], None] | None) -> None:
-    end = time.monotonic() + wait_seconds
+def _lock(descriptor: int, message: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> None:
+    deadline = time.monotonic() + wait_seconds
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() >= end:
-                raise Locked(why) from None
-            if when_waiting is not None:
-                when_waiting(f"waiting for up to {wait_seconds:g} seconds, because {why}")
-                when_waiting = None
+            if time.monotonic() >= deadline:
+                raise Locked(message) from None
+            if on_wait is not None:
+                on_wait(f"waiting for up to {wait_seconds:g} seconds, because {message}")
+                on_wait = None
             time.sleep(_POLL_SECONDS)
         else:
             return

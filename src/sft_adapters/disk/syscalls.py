@@ -18,7 +18,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class SystemCalls(Protocol):
+class Syscalls(Protocol):
     """
     The system calls that `DiskBlobs` uses, implemented by the module `os`.
 
@@ -111,7 +111,7 @@ class SystemCalls(Protocol):
 
 
 @attrs.frozen
-class Uninterrupted:
+class RetryOnEintr:
     """
     Implements `Syscalls`: retries a call that a signal interrupted (EINTR).
 
@@ -120,10 +120,10 @@ class Uninterrupted:
     so the caller of a retried call must accept the traces of its own first attempt.
     """
 
-    calls: SystemCalls
+    calls: Syscalls
 
     def open(self, path: Path | str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        return _again(self.calls.open, path, flags, mode, dir_fd=dir_fd)
+        return _retry(self.calls.open, path, flags, mode, dir_fd=dir_fd)
 
     def close(self, fd: int) -> None:
         # The descriptor is closed even then, and its number may already belong to another file.
@@ -131,19 +131,19 @@ class Uninterrupted:
             self.calls.close(fd)
 
     def write(self, fd: int, data: memoryview, /) -> int:
-        return _again(self.calls.write, fd, data)
+        return _retry(self.calls.write, fd, data)
 
     def preadv(self, fd: int, buffers: Sequence[memoryview], offset: int, /) -> int:
-        return _again(self.calls.preadv, fd, buffers, offset)
+        return _retry(self.calls.preadv, fd, buffers, offset)
 
     def fsync(self, fd: int) -> None:
-        _again(self.calls.fsync, fd)
+        _retry(self.calls.fsync, fd)
 
     def fstat(self, fd: int) -> os.stat_result:
-        return _again(self.calls.fstat, fd)
+        return _retry(self.calls.fstat, fd)
 
     def stat(self, path: str, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
-        return _again(self.calls.stat, path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+        return _retry(self.calls.stat, path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
 
     def link(
         self,
@@ -155,22 +155,22 @@ class Uninterrupted:
         follow_symlinks: bool = True,
     ) -> None:
         folders = {"src_dir_fd": src_dir_fd, "dst_dir_fd": dst_dir_fd}
-        _again(self.calls.link, src, dst, **folders, follow_symlinks=follow_symlinks)
+        _retry(self.calls.link, src, dst, **folders, follow_symlinks=follow_symlinks)
 
     def unlink(self, path: str, *, dir_fd: int | None = None) -> None:
-        _again(self.calls.unlink, path, dir_fd=dir_fd)
+        _retry(self.calls.unlink, path, dir_fd=dir_fd)
 
     def mkdir(self, path: Path, mode: int = 0o777) -> None:
-        _again(self.calls.mkdir, path, mode)
+        _retry(self.calls.mkdir, path, mode)
 
     def rmdir(self, path: Path) -> None:
-        _again(self.calls.rmdir, path)
+        _retry(self.calls.rmdir, path)
 
     def listdir(self, path: int, /) -> list[str]:
-        return _again(self.calls.listdir, path)
+        return _retry(self.calls.listdir, path)
 
 
-def _again(call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+def _retry(call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     while True:
         with suppress(InterruptedError):
             return call(*args, **options)

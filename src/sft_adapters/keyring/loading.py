@@ -19,7 +19,7 @@ from sft_adapters.system import SystemEntropy
 from sft_core.errors import ConfigurationError
 from sft_core.values import Secret
 
-KEYS: Final[Mapping[str, Callable[[str], Secret]]] = {
+KEY_PARSERS: Final[Mapping[str, Callable[[str], Secret]]] = {
     "SECRET_KEY": parsers.secret_key,
     "ENCRYPTION_KEY": parsers.encryption_key,
 }
@@ -45,7 +45,7 @@ class KeySet:
     """Names of the keys that this start has created, under which nothing can be stored yet."""
 
     @property
-    def earlier_keys(self) -> tuple[Secret, ...]:
+    def load_retiring_keys(self) -> tuple[Secret, ...]:
         """
         Every key of the ring but the active one, each once.
         """
@@ -73,7 +73,7 @@ def load_keys(
     absent = [name for name in names if name not in files and name not in stand_ins]
     if absent:
         raise ConfigurationError("; ".join(_not_set(folder, name) for name in absent))
-    loaded = {name: KEYS[name](files.get(name) or stand_ins[name]) for name in names}
+    loaded = {name: KEY_PARSERS[name](files.get(name) or stand_ins[name]) for name in names}
     secret_key = security.secret_key or loaded["SECRET_KEY"]
     encryption_key = security.encryption_key or loaded["ENCRYPTION_KEY"]
     faults = key_faults(secret_key, encryption_key, security.encryption_keys_retiring, security.algorithm)
@@ -90,7 +90,7 @@ def load_keys(
     )
 
 
-def throwaway_keys() -> dict[str, str]:
+def ephemeral_keys() -> dict[str, str]:
     """
     Return the texts of fresh keys, for commands that unwrap nothing and for tests.
     """
@@ -122,7 +122,7 @@ def missing_from_environment(settings: Settings) -> list[str]:
     """
     security = settings.security
     given = {"SECRET_KEY": security.secret_key, "ENCRYPTION_KEY": security.encryption_key}
-    return [name for name in KEYS if given[name] is None]
+    return [name for name in KEY_PARSERS if given[name] is None]
 
 
 def key_file_paths(settings: Settings) -> dict[str, Path | None]:
@@ -130,7 +130,7 @@ def key_file_paths(settings: Settings) -> dict[str, Path | None]:
     Return the file of each key, or None if the environment sets the key.
     """
     names = missing_from_environment(settings)
-    return {name: key_files.path_of(settings.key_folder, name) if name in names else None for name in KEYS}
+    return {name: key_files.path_of(settings.key_folder, name) if name in names else None for name in KEY_PARSERS}
 
 
 def check_key_files(folder: Path, keys: Mapping[str, str]) -> None:
@@ -139,7 +139,7 @@ def check_key_files(folder: Path, keys: Mapping[str, str]) -> None:
     """
     for name, text in keys.items():
         try:
-            KEYS[name](text)
+            KEY_PARSERS[name](text)
         except ValueError as error:
             raise ConfigurationError(f"{key_files.path_of(folder, name)} holds no {name}: it {error}") from None
 
@@ -150,11 +150,11 @@ def _not_set(folder: Path, name: str) -> str:
 
 
 def _retiring_key_files(folder: Path) -> tuple[Secret, ...]:
-    return tuple(_retiring_key(folder, name, text) for name, text in key_files.earlier(folder).items())
+    return tuple(_retiring_key(folder, name, text) for name, text in key_files.read_retiring(folder).items())
 
 
 def _retiring_key(folder: Path, name: str, text: str) -> Secret:
-    path = key_files.path_of_earlier(folder, name)
+    path = key_files.path_of_retiring(folder, name)
     try:
         key = parsers.encryption_key(text)
     except ValueError as error:

@@ -20,18 +20,18 @@ from sft_core.values import Secret, WrappedSecret
 
 log: Final = logging.getLogger("sft.keys")
 
-REST_SECONDS: Final = 2.0
+COOLDOWN_SECONDS: Final = 2.0
 """Time after a useless reload in which the files are not read again: rows can name any key."""
 
 
 @attrs.define(eq=False)
-class LiveKeyRing:
+class ReloadingKeyRing:
     """
     Implements `sft_core.ports.KeyRing` with the keys of the start and those in the key files now.
 
     It reloads its files before it wraps, if they have changed, so that a new active key wraps what
     comes next. It also reloads them if a secret names an unknown key, at most once in
-    `REST_SECONDS` while they do not change. If a file cannot be read, the ring stays as it was.
+    `COOLDOWN_SECONDS` while they do not change. If a file cannot be read, the ring stays as it was.
     Keys of the environment are those of the start.
 
     A key that is removed from the ring unwraps here until the process ends, because a running
@@ -41,13 +41,13 @@ class LiveKeyRing:
     _keys: KeySet = attrs.field(repr=False)
     _seconds: Callable[[], float] = time.monotonic
     _ring: AesKeyRing = attrs.field(init=False)
-    _version: tuple[int, ...] | None = attrs.field(default=None, init=False)
-    _rests_until: float = attrs.field(default=0.0, init=False)
+    _fingerprint: tuple[int, ...] | None = attrs.field(default=None, init=False)
+    _cooldown_until: float = attrs.field(default=0.0, init=False)
     _lock: Lock = attrs.field(factory=Lock, init=False, repr=False)
 
     @_ring.default
-    def _as_given(self) -> AesKeyRing:
-        return AesKeyRing(self._keys.encryption_key, self._keys.earlier_keys)
+    def _initial_ring(self) -> AesKeyRing:
+        return AesKeyRing(self._keys.encryption_key, self._keys.retiring_keys)
 
     @property
     def active_id(self) -> str:
@@ -64,44 +64,46 @@ class LiveKeyRing:
         return self._ring.ids
 
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
-        self.look()
+        self.refresh_if_changed()
         return self._ring.wrap(secret, purpose=purpose, context=context)
 
     def unwrap(self, wrapped: WrappedSecret, *, purpose: str, context: bytes) -> Secret:
         try:
             return self._ring.unwrap(wrapped, purpose=purpose, context=context)
         except UnknownKey:
-            self.look(missing=wrapped.key_id)
+            self.refresh_if_changed(missing=wrapped.key_id)
         return self._ring.unwrap(wrapped, purpose=purpose, context=context)
 
-    def look(self, *, missing: str | None = None) -> None:
+    def refresh_if_changed(self, *, missing: str | None = None) -> None:
         """
         Reload the ring if its files have changed, or if a key is missing from it.
         """
         folder = self._keys.folder
-        if key_files.version(folder) == self._version and (missing is None or self._rests()):
+        if key_files.fingerprint(folder) == self._fingerprint and (missing is None or self._is_cooling_down()):
             return
         with self._lock:
             # Before they are read: a change meanwhile makes another version.
-            version = key_files.version(folder)
+            fingerprint = key_files.fingerprint(folder)
             is_known = missing is None or missing in self._ring.ids
-            if (version == self._version and (is_known or self._rests())) or (self._version is None and self._rests()):
+            if (fingerprint == self._fingerprint and (is_known or self._is_cooling_down())) or (
+                self._fingerprint is None and self._is_cooling_down()
+            ):
                 return
-            self._rests_until = self._seconds() + REST_SECONDS
+            self._cooldown_until = self._seconds() + COOLDOWN_SECONDS
             try:
                 self._read()
             except ConfigurationError as error:
                 log.warning("the key ring stays as it was: %s", error.detail)
-                self._version = None
+                self._fingerprint = None
             else:
-                self._version = version
+                self._fingerprint = fingerprint
 
     def _read(self) -> None:
-        fresh = reload_keys(self._keys)
-        before = self._ring
-        self._ring = AesKeyRing(fresh.encryption_key, (*fresh.earlier_keys, before.active, *before.old))
-        if self._ring.active_id != before.active_id:
+        settings = reload_keys(self._keys)
+        previous = self._ring
+        self._ring = AesKeyRing(settings.encryption_key, (*settings.retiring_keys, previous.active, *previous.retiring))
+        if self._ring.active_id != previous.active_id:
             log.info("key %s wraps what is new", self._ring.active_id)
 
-    def _rests(self) -> bool:
-        return self._seconds() < self._rests_until
+    def _is_cooling_down(self) -> bool:
+        return self._seconds() < self._cooldown_until

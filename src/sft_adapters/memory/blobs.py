@@ -14,7 +14,7 @@ from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch
 from sft_core.vault.ports import BlobInfo, Buffer
 
 
-def _present() -> datetime:
+def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
@@ -26,7 +26,7 @@ class MemoryBlobs:
     `now` returns the storage time of a new blob.
     """
 
-    _now: Callable[[], datetime] = attrs.field(default=_present, repr=False)
+    _now: Callable[[], datetime] = attrs.field(default=_utc_now, repr=False)
     _blobs: dict[str, tuple[bytes, datetime]] = attrs.field(factory=dict, init=False, repr=False)
     _store_id: str | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)

@@ -92,16 +92,16 @@ class MemoryDatabase:
     @contextmanager
     def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
         if read_only:
-            yield from self._opened(MemoryUnit(self._committed, None))
+            yield from self._closing(MemoryUnit(self._committed, None))
             return
         if not self._writer.acquire(timeout=WRITER_WAIT_SECONDS):
             raise DatabaseUnavailable("another unit of work occupies the database")
         try:
-            yield from self._opened(MemoryUnit(self._committed.copy(), self._publish))
+            yield from self._closing(MemoryUnit(self._committed.copy(), self._publish))
         finally:
             self._writer.release()
 
-    def _opened(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
+    def _closing(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
         try:
             yield unit
         finally:

@@ -67,8 +67,8 @@ def _is_expired(file: File, by: datetime) -> bool:
 
 
 def _is_idle(tables: Tables, file: File, since: IdleCutoffs) -> bool:
-    least = since.resumable if file.id in tables.uploads else since.non_resumable
-    return file.state is FileState.RECEIVING and file.touched_at <= least
+    latest = since.resumable if file.id in tables.uploads else since.non_resumable
+    return file.state is FileState.RECEIVING and file.touched_at <= latest
 
 
 class StoreIdentity(Repository):
@@ -119,8 +119,8 @@ class QuotaAudit(Repository):
         actual: dict[UserId, int] = defaultdict(int)
         wrong = set()
         for file in tables.files.values():
-            actual[file.owner] += _due(tables, file)
-            if _due(tables, file) != tables.holds.get(file.id, 0):
+            actual[file.owner] += _expected_bytes(tables, file)
+            if _expected_bytes(tables, file) != tables.reservations.get(file.id, 0):
                 wrong.add(file.owner)
         owners = sorted({*actual, *tables.usages})
         found = [
@@ -130,14 +130,14 @@ class QuotaAudit(Repository):
 
     def recount(self, owner: UserId) -> None:
         tables = self.write()
-        for file in _of(tables, owner):
-            tables.holds[file.id] = _due(tables, file)
-        tables.usages[owner] = sum(tables.holds[file.id] for file in _of(tables, owner))
+        for file in _files_of(tables, owner):
+            tables.reservations[file.id] = _expected_bytes(tables, file)
+        tables.usages[owner] = sum(tables.reservations[file.id] for file in _files_of(tables, owner))
 
 
-def _of(tables: Tables, owner: UserId) -> Iterator[File]:
+def _files_of(tables: Tables, owner: UserId) -> Iterator[File]:
     return (file for file in tables.files.values() if file.owner == owner)
 
 
-def _due(tables: Tables, file: File) -> int:
-    return file.size if file.state is FileState.SEALED else tables.holds.get(file.id, 0)
+def _expected_bytes(tables: Tables, file: File) -> int:
+    return file.size if file.state is FileState.SEALED else tables.reservations.get(file.id, 0)

@@ -26,26 +26,26 @@ class MemoryExpiredLinkTokens:
 
     def count_expired(self, *, before: datetime) -> int:
         with self.database(read_only=True) as unit:
-            return len(self.found(unit.links.read(), before))
+            return len(self.find_expired(unit.links.read(), before))
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:
         with self.database() as unit:
             tables = unit.links.write()
-            found = self.found(tables, before)[:limit]
+            found = self.find_expired(tables, before)[:limit]
             for link in found:
                 tables.links[link.id] = attrs.evolve(link, token=None)
             unit.commit()
         return len(found)
 
-    def found(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
+    def find_expired(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
         """
         Return the links whose token can be deleted.
         """
-        repeated = {
+        replayable = {
             answer.token_digest for answer in tables.idempotency_records.values() if answer.expires_at >= before
         }
         return [
             link
             for link in tables.links.values()
-            if link.token is not None and link.token_digest not in repeated and link.ended_before(before)
+            if link.token is not None and link.token_digest not in replayable and link.ended_before(before)
         ]

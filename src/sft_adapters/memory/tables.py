@@ -31,7 +31,7 @@ class Tables:
     uploads: dict[FileId, ResumableUpload] = attrs.field(factory=dict)
     links: dict[LinkId, ShareLink] = attrs.field(factory=dict)
     idempotency_records: dict[bytes, IdempotencyRecord] = attrs.field(factory=dict)
-    holds: dict[FileId, int] = attrs.field(factory=dict)
+    reservations: dict[FileId, int] = attrs.field(factory=dict)
     usages: dict[UserId, int] = attrs.field(factory=dict)
     retired_keys: set[str] = attrs.field(factory=set)
     store_id: str | None = None
@@ -47,7 +47,7 @@ class Tables:
             uploads=dict(self.uploads),
             links=dict(self.links),
             idempotency_records=dict(self.idempotency_records),
-            holds=dict(self.holds),
+            reservations=dict(self.reservations),
             usages=dict(self.usages),
             retired_keys=set(self.retired_keys),
             store_id=self.store_id,
@@ -57,7 +57,7 @@ class Tables:
         """
         Release a file's quota reservation; its owner's use does not fall below 0.
         """
-        left = self.usages.get(file.owner, 0) - self.holds.pop(file.id, 0)
+        left = self.usages.get(file.owner, 0) - self.reservations.pop(file.id, 0)
         self.usages[file.owner] = max(left, 0)
 
     def require_usable_key(self, wrapped: WrappedSecret | None) -> None:
@@ -244,11 +244,11 @@ class Quotas(Repository):
         file = tables.files.get(file_id)
         if file is None or file.state in DELETION_STATES:
             raise UploadAborted
-        more = size - tables.holds.get(file_id, 0)
+        more = size - tables.reservations.get(file_id, 0)
         used = tables.usages.get(file.owner, 0) + more
         if more > 0 and limit is not None and used > limit:
             return False
-        tables.holds[file_id], tables.usages[file.owner] = size, max(used, 0)
+        tables.reservations[file_id], tables.usages[file.owner] = size, max(used, 0)
         return True
 
     def release(self, file_id: FileId) -> None:
@@ -304,10 +304,10 @@ class IdempotencyRecords(Repository):
     """
 
     def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
-        answers = self.write().idempotency_records
+        idempotency_records = self.write().idempotency_records
         if self.find(record.key_digest, now=now) is not None:
             return False
-        answers[record.key_digest] = record
+        idempotency_records[record.key_digest] = record
         return True
 
     def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:

@@ -40,7 +40,7 @@ class MemoryWrappedSecrets:
             tables = unit.files.write()
             for one in rewrappings:
                 tables.require_usable_key(one.new)
-            replaced = sum(self.put(tables, one) for one in rewrappings)
+            replaced = sum(self.replace_one(tables, one) for one in rewrappings)
             unit.commit()
         return replaced
 
@@ -53,14 +53,14 @@ class MemoryWrappedSecrets:
             unit.commit()
         return True
 
-    def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
+    def replace_one(self, tables: Tables, rewrapping: Rewrapping) -> bool:
         """
         Replace one wrapped secret, if it is still stored as it was read.
 
         Return whether it was replaced.
         """
         read, anew = rewrapping.stored, rewrapping.new
-        if _stored(tables, read) != read:
+        if _find_stored(tables, read) != read:
             return False
         match read.kind:
             case SecretKind.FILE_KEY:
@@ -96,5 +96,5 @@ def _secret(kind: SecretKind, row: UUID, wrapped: WrappedSecret, version: int = 
     return StoredSecret(kind=kind, id=row, version=version, wrapped=wrapped)
 
 
-def _stored(tables: Tables, read: StoredSecret) -> StoredSecret | None:
+def _find_stored(tables: Tables, read: StoredSecret) -> StoredSecret | None:
     return next((one for one in _all(tables) if (one.kind, one.id) == (read.kind, read.id)), None)

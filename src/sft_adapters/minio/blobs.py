@@ -19,9 +19,9 @@ from minio.helpers import DictType
 from urllib3.response import BaseHTTPResponse
 
 from sft_adapters.minio.client import S3Client
-from sft_adapters.minio.errors import Malformed, Refused
+from sft_adapters.minio.errors import MalformedResponse, S3ErrorResponse
 from sft_adapters.minio.http_pool import release
-from sft_adapters.minio.put_body import Content
+from sft_adapters.minio.put_body import PutBody
 from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch, BlobStoreUnavailable, InvalidValue
 from sft_core.maintenance.store_identity import STORE_ID_BYTES, STORE_ID_NAME, decode_store_id, encode_store_id
 from sft_core.vault.ports import BlobInfo, Buffer
@@ -49,51 +49,51 @@ class MinioBlobs:
     conditional_writes: bool = False
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        content = Content(pieces, size)
+        body = PutBody(pieces, size)
         try:
             with self._call(key):
                 if not self.conditional_writes:
-                    self._refuse_if_there(key)
-                self._send(key, content)
+                    self._require_absent(key)
+                self._send(key, body)
         except BlobStoreUnavailable:
             # A connection error and an error of the caller's source cannot be distinguished by their type.
-            if content.failure is not None:
-                raise content.failure from None
+            if body.source_error is not None:
+                raise body.source_error from None
             raise
 
-    def _refuse_if_there(self, key: str) -> None:
+    def _require_absent(self, key: str) -> None:
         try:
-            self._length(key)
-        except Refused as refused:
-            if not refused.says_missing:
+            self._object_size(key)
+        except S3ErrorResponse as error:
+            if not error.is_no_such_key:
                 raise
         else:
             raise BlobExists(key)
 
-    def _length(self, key: str) -> int | None:
+    def _object_size(self, key: str) -> int | None:
         found = self.client.minio.stat_object(self.bucket, key)
         if not found.etag:
-            raise Malformed("a success response does not identify an object")
+            raise MalformedResponse("a success response does not identify an object")
         return found.size
 
-    def _send(self, key: str, content: Content) -> None:
+    def _send(self, key: str, body: PutBody) -> None:
         try:
-            self.client.put(self.bucket, key, content.chunks(), size=content.size, create_only=self.conditional_writes)
-        except Refused as refused:
-            if refused.says_taken:
+            self.client.put(self.bucket, key, body.chunks(), size=body.size, create_only=self.conditional_writes)
+        except S3ErrorResponse as error:
+            if error.is_key_taken:
                 raise BlobExists(key) from None
             raise
-        if not content.is_whole:
-            raise Malformed("the server acknowledged the put before its end")
+        if not body.is_complete:
+            raise MalformedResponse("the server acknowledged the put before its end")
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
         with self._call(key):
             try:
                 self._read(key, start, buffer, size)
-            except Refused as refused:
-                if refused.says_missing:
+            except S3ErrorResponse as error:
+                if error.is_no_such_key:
                     raise BlobMissing(f"blob {key} does not exist") from None
-                if refused.status == 416:
+                if error.status == 416:
                     raise BlobSizeMismatch(f"blob {key} ends before {start}, expected {size} bytes") from None
                 raise
 
@@ -105,7 +105,7 @@ class MinioBlobs:
         wanted: DictType = {"Range": f"bytes={start}-{stop - 1}"}
         response = self.client.minio.get_object(self.bucket, key, request_headers=wanted)
         try:
-            _skip(response, _lead(response, start, stop, size))
+            _skip(response, _leading_bytes(response, start, stop, size))
             _fill(response, buffer)
         finally:
             release(response)
@@ -114,7 +114,7 @@ class MinioBlobs:
         """
         Check the size for a read of no bytes or beyond the expected size.
         """
-        length = self._length(key)
+        length = self._object_size(key)
         if length != size or stop > size:
             raise BlobSizeMismatch(f"blob {key} has {length} bytes, expected {size}, requested up to {stop}")
 
@@ -122,8 +122,8 @@ class MinioBlobs:
         with self._call(key):
             try:
                 self.client.minio.remove_object(self.bucket, key)
-            except Refused as refused:
-                if not refused.says_missing:
+            except S3ErrorResponse as error:
+                if not error.is_no_such_key:
                     raise
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
@@ -138,25 +138,25 @@ class MinioBlobs:
                 yield info
 
     def store_id(self) -> str | None:
-        content = bytearray(STORE_ID_BYTES)
+        body = bytearray(STORE_ID_BYTES)
         with self.client.call(STORE_ID_NAME):
             try:
-                self._read(STORE_ID_NAME, 0, memoryview(content), STORE_ID_BYTES)
+                self._read(STORE_ID_NAME, 0, memoryview(body), STORE_ID_BYTES)
             except BlobSizeMismatch:
                 return ""
-            except Refused as refused:
-                if refused.says_missing:
+            except S3ErrorResponse as error:
+                if error.is_no_such_key:
                     return None
-                if refused.status == 416:
+                if error.status == 416:
                     return ""
                 raise
-        return decode_store_id(content)
+        return decode_store_id(body)
 
     def set_store_id(self, store_id: str) -> str:
         found = self.store_id()
         if found is None:
             with self.client.call(STORE_ID_NAME), suppress(BlobExists):
-                self._send(STORE_ID_NAME, Content([encode_store_id(store_id)], STORE_ID_BYTES))
+                self._send(STORE_ID_NAME, PutBody([encode_store_id(store_id)], STORE_ID_BYTES))
             found = self.store_id()
         return found or ""
 
@@ -175,11 +175,11 @@ def _info(found: Object) -> BlobInfo | None:
     if not _KEY.fullmatch(found.object_name or ""):
         return None
     if found.size is None or found.size < 0 or found.last_modified is None:
-        raise Malformed("a listing lacks a size or a time")
+        raise MalformedResponse("a listing lacks a size or a time")
     return BlobInfo(key=str(found.object_name), size=found.size, stored_at=found.last_modified.astimezone(UTC))
 
 
-def _lead(response: BaseHTTPResponse, start: int, stop: int, size: int) -> int:
+def _leading_bytes(response: BaseHTTPResponse, start: int, stop: int, size: int) -> int:
     """
     Return the number of body bytes before the wanted ones.
 
@@ -190,24 +190,24 @@ def _lead(response: BaseHTTPResponse, start: int, stop: int, size: int) -> int:
         BlobSizeMismatch: The object does not have `size` bytes.
         Malformed: The headers do not state which range the body is, or state another one.
     """
-    told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     length = _LENGTH.fullmatch(response.headers.get("Content-Length", ""))
-    if told:
-        first, last, total = map(int, told.groups())
+    if content_range:
+        first, last, total = map(int, content_range.groups())
     elif length and response.status == 200:
         first, last, total = 0, int(length[0]) - 1, int(length[0])
     else:
-        raise Malformed("the response does not state which range of the object it contains")
+        raise MalformedResponse("the response does not state which range of the object it contains")
     if total != size:
         raise BlobSizeMismatch(f"the blob has {total} bytes, expected {size}")
-    if told and (first, last) != (start, stop - 1):
-        raise Malformed("the response contains another range of the object than requested")
+    if content_range and (first, last) != (start, stop - 1):
+        raise MalformedResponse("the response contains another range of the object than requested")
     return start - first
 
 
 def _skip(response: BaseHTTPResponse, count: int) -> None:
     while count:
-        count -= len(_some(response, min(count, _READ_BYTES)))
+        count -= len(_read_some(response, min(count, _READ_BYTES)))
 
 
 def _fill(response: BaseHTTPResponse, buffer: memoryview) -> None:
@@ -216,13 +216,13 @@ def _fill(response: BaseHTTPResponse, buffer: memoryview) -> None:
     """
     done = 0
     while done < len(buffer):
-        piece = _some(response, min(len(buffer) - done, _READ_BYTES))
+        piece = _read_some(response, min(len(buffer) - done, _READ_BYTES))
         buffer[done : done + len(piece)] = piece
         done += len(piece)
 
 
-def _some(response: BaseHTTPResponse, most: int) -> bytes:
-    piece = response.read(most, decode_content=False)
+def _read_some(response: BaseHTTPResponse, max_bytes: int) -> bytes:
+    piece = response.read(max_bytes, decode_content=False)
     if not piece:
-        raise Malformed("the response body is too short")
+        raise MalformedResponse("the response body is too short")
     return piece

@@ -15,13 +15,15 @@ from minio.helpers import check_bucket_name
 from urllib3.exceptions import HTTPError, ProtocolError, SSLError
 
 from sft_adapters.minio.client import S3Client
-from sft_adapters.minio.errors import UNREADABLE, Malformed, Refused
+from sft_adapters.minio.errors import PARSING_ERRORS, MalformedResponse, S3ErrorResponse
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError
 
 _NOT_S3: Final = "MINIO_ENDPOINT does not answer as an S3 server (does MINIO_SECURE match it?)"
-_CUT: Final = "the server closed the connection without an answer: is it an S3 server, and does MINIO_SECURE match it?"
+_DISCONNECTED: Final = (
+    "the server closed the connection without an answer: is it an S3 server, and does MINIO_SECURE match it?"
+)
 _REGION: Final = "MINIO_REGION is not the region of this server or bucket"
-_MEANINGS: Final = {
+_EXPLANATIONS: Final = {
     "": _NOT_S3,
     "AccessDenied": "MINIO_ACCESS_KEY is unknown or is not allowed to use MINIO_BUCKET_NAME",
     "AuthorizationHeaderMalformed": _REGION,
@@ -35,7 +37,7 @@ _MEANINGS: Final = {
     "SignatureDoesNotMatch": "MINIO_SECRET_KEY does not belong to MINIO_ACCESS_KEY",
     "TemporaryRedirect": _REGION,
 }
-_MADE_BEFORE: Final = {"BucketAlreadyExists", "BucketAlreadyOwnedByYou", "OperationAborted"}
+_ALREADY_CREATED: Final = {"BucketAlreadyExists", "BucketAlreadyOwnedByYou", "OperationAborted"}
 
 
 def ensure_bucket(client: S3Client, bucket: str) -> None:
@@ -51,23 +53,23 @@ def ensure_bucket(client: S3Client, bucket: str) -> None:
     _check_name(bucket)
     with client.call(f"bucket {bucket}"):
         try:
-            _find_or_make(client, bucket)
-        except Refused as refused:
-            if refused.may_pass:
+            _find_or_create(client, bucket)
+        except S3ErrorResponse as error:
+            if error.is_transient:
                 raise
-            meaning = _MEANINGS.get(refused.code, "MINIO_BUCKET_NAME cannot be used")
-            raise ConfigurationError(f"{meaning} ({refused})") from None
+            explanation = _EXPLANATIONS.get(error.code, "MINIO_BUCKET_NAME cannot be used")
+            raise ConfigurationError(f"{explanation} ({error})") from None
         except SSLError:
             raise ConfigurationError(
                 "MINIO_ENDPOINT has no trusted certificate (see MINIO_CA_FILE), or does not use TLS (see MINIO_SECURE)"
             ) from None
         except ProtocolError as error:
             if isinstance(error.args[-1], RemoteDisconnected):
-                raise BlobStoreUnavailable(_CUT) from None
+                raise BlobStoreUnavailable(_DISCONNECTED) from None
             if isinstance(error.args[-1], BadStatusLine):
                 raise ConfigurationError(_NOT_S3) from None
             raise
-        except (Malformed, *UNREADABLE):
+        except (MalformedResponse, *PARSING_ERRORS):
             raise ConfigurationError(_NOT_S3) from None
 
 
@@ -78,25 +80,25 @@ def _check_name(bucket: str) -> None:
         raise ConfigurationError("MINIO_BUCKET_NAME must have 3 to 63 lower-case letters, digits and hyphens") from None
 
 
-def _find_or_make(client: S3Client, bucket: str) -> None:
+def _find_or_create(client: S3Client, bucket: str) -> None:
     try:
         _find(client, bucket)
-    except Refused as refused:
-        if refused.code != "NoSuchBucket":
+    except S3ErrorResponse as error:
+        if error.code != "NoSuchBucket":
             raise
-        _make(client, bucket)
+        _create(client, bucket)
 
 
-def _make(client: S3Client, bucket: str) -> None:
+def _create(client: S3Client, bucket: str) -> None:
     try:
         client.minio.make_bucket(bucket)
-    except Refused as refused:
-        if refused.code not in _MADE_BEFORE:
+    except S3ErrorResponse as error:
+        if error.code not in _ALREADY_CREATED:
             raise
         try:
             _find(client, bucket)
-        except Refused:
-            raise refused from None
+        except S3ErrorResponse:
+            raise error from None
 
 
 def _find(client: S3Client, bucket: str) -> None:
@@ -108,7 +110,7 @@ def _find(client: S3Client, bucket: str) -> None:
     next(iter(client.minio.list_objects(bucket, recursive=True)), None)
 
 
-def writes_conditionally(client: S3Client, bucket: str) -> bool:
+def supports_conditional_writes(client: S3Client, bucket: str) -> bool:
     """
     Return whether the server enforces `If-None-Match: *`, tested by putting a small object twice.
 
@@ -118,14 +120,14 @@ def writes_conditionally(client: S3Client, bucket: str) -> bool:
     key = f"sft-probe-{secrets.token_hex(8)}"
     with client.call(f"bucket {bucket}"):
         try:
-            return _second_put_is_refused(client, bucket, key)
-        except Refused as refused:
-            if refused.may_pass:
+            return _rejects_second_put(client, bucket, key)
+        except S3ErrorResponse as error:
+            if error.is_transient:
                 raise
-            raise ConfigurationError(f"MINIO_ACCESS_KEY cannot write to MINIO_BUCKET_NAME ({refused})") from None
+            raise ConfigurationError(f"MINIO_ACCESS_KEY cannot write to MINIO_BUCKET_NAME ({error})") from None
 
 
-def _second_put_is_refused(client: S3Client, bucket: str, key: str) -> bool:
+def _rejects_second_put(client: S3Client, bucket: str, key: str) -> bool:
     """
     Put an empty object twice, the second time conditionally.
 
@@ -134,11 +136,11 @@ def _second_put_is_refused(client: S3Client, bucket: str, key: str) -> bool:
     client.put(bucket, key, [], size=0, create_only=False)
     try:
         client.put(bucket, key, [], size=0, create_only=True)
-    except Refused as refused:
-        if refused.status not in {400, 412, 501}:
+    except S3ErrorResponse as error:
+        if error.status not in {400, 412, 501}:
             raise
-        return refused.status == 412
+        return error.status == 412
     finally:
-        with suppress(Refused, Malformed, HTTPError, OSError):
+        with suppress(S3ErrorResponse, MalformedResponse, HTTPError, OSError):
             client.minio.remove_object(bucket, key)
     return False

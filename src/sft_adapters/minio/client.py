@@ -16,7 +16,7 @@ from minio import Minio, signer, time
 from minio.credentials.providers import StaticProvider
 from minio.helpers import BaseURL, DictType
 
-from sft_adapters.minio.errors import Malformed, translated
+from sft_adapters.minio.errors import MalformedResponse, map_s3_errors
 from sft_adapters.minio.http_pool import Transport
 from sft_core.errors import ConfigurationError
 from sft_core.values import Secret
@@ -49,7 +49,7 @@ class S3Client:
 
         A call may send several requests.
         """
-        with translated(subject), self.transport.deadlines.call():
+        with map_s3_errors(subject), self.transport.deadlines.call():
             yield
 
     def put(self, bucket: str, key: str, chunks: Iterable[Buffer], *, size: int, create_only: bool) -> None:
@@ -72,7 +72,7 @@ class S3Client:
         url, headers = self._signed(bucket, key, {"Content-Length": str(size), **condition})
         response = self.transport.urlopen("PUT", url, body=chain([first], rest), headers=headers)
         if response.data or not _ETAG.fullmatch(response.headers.get("ETag", "")):
-            raise Malformed("a success response does not acknowledge an object")
+            raise MalformedResponse("a success response does not acknowledge an object")
 
     def _signed(self, bucket: str, key: str, extra: Mapping[str, str]) -> tuple[str, DictType]:
         """
@@ -128,7 +128,7 @@ def open_client(
     """
     secret = secret_key.reveal().decode("utf-8", "replace")
     _check(endpoint=endpoint, access_key=access_key, secret_key=secret, region=region)
-    _check_authorities(ca_file)
+    _check_ca_file(ca_file)
     transport = Transport(
         connect_seconds=connect_seconds,
         read_seconds=read_seconds,
@@ -160,7 +160,7 @@ def _check(*, endpoint: str, access_key: str, secret_key: str, region: str) -> N
         raise ConfigurationError("MINIO_REGION must be the name of a region, such as us-east-1")
 
 
-def _check_authorities(ca_file: str | None) -> None:
+def _check_ca_file(ca_file: str | None) -> None:
     """
     Raise `ConfigurationError` unless the file contains a certificate, instead of failing at the first request.
     """

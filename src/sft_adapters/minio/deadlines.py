@@ -48,37 +48,37 @@ class Deadlines(threading.local):
         finally:
             self._end = outer
 
-    def left(self, most: float | None = None) -> float:
+    def remaining(self, max_seconds: float | None = None) -> float:
         """
         Return the timeout of the next wait in seconds.
 
         `TimeoutError` if the call's time has expired.
         """
-        most = self.wait_seconds if most is None else most
+        max_seconds = self.wait_seconds if max_seconds is None else max_seconds
         if self._end is None:
-            return most
-        left = self._end - time.monotonic()
-        if left <= 0:
+            return max_seconds
+        remaining = self._end - time.monotonic()
+        if remaining <= 0:
             raise TimeoutError("the time of the call has expired")
-        return min(most, left)
+        return min(max_seconds, remaining)
 
 
-class _Reader(io.RawIOBase):
+class _DeadlineReader(io.RawIOBase):
     """
     A raw reader of a socket; each read is bounded by the deadline.
     """
 
-    def __init__(self, wire: socket.socket, deadlines: Deadlines) -> None:
+    def __init__(self, raw_socket: socket.socket, deadlines: Deadlines) -> None:
         super().__init__()
-        self._wire = wire
-        self._raw = wire.makefile("rb", buffering=0)
+        self._socket = raw_socket
+        self._raw = raw_socket.makefile("rb", buffering=0)
         self._deadlines = deadlines
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 (any writable buffer)
-        self._wire.settimeout(self._deadlines.left())
+        self._socket.settimeout(self._deadlines.remaining())
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -86,21 +86,21 @@ class _Reader(io.RawIOBase):
         super().close()
 
 
-class _Wire:
+class _DeadlineSocket:
     """
     The socket interface that an HTTP connection uses; each wait is bounded by the deadline.
     """
 
-    def __init__(self, wire: socket.socket, deadlines: Deadlines) -> None:
-        self._wire = wire
+    def __init__(self, raw_socket: socket.socket, deadlines: Deadlines) -> None:
+        self._socket = raw_socket
         self._deadlines = deadlines
 
     def sendall(self, data: bytes | memoryview) -> None:
-        self._wire.settimeout(self._deadlines.left())
-        self._wire.sendall(data)
+        self._socket.settimeout(self._deadlines.remaining())
+        self._socket.sendall(data)
 
     def makefile(self, _mode: str = "rb") -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self._wire, self._deadlines), _BUFFER_BYTES)
+        return io.BufferedReader(_DeadlineReader(self._socket, self._deadlines), _BUFFER_BYTES)
 
     def settimeout(self, _seconds: float | None) -> None:
         """
@@ -108,10 +108,10 @@ class _Wire:
         """
 
     def fileno(self) -> int:
-        return self._wire.fileno()
+        return self._socket.fileno()
 
     def close(self) -> None:
-        self._wire.close()
+        self._socket.close()
 
 
 class _Connection(HTTPConnection):
@@ -121,7 +121,7 @@ class _Connection(HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
-        self.sock: Any = _Wire(self.sock, self._deadlines)
+        self.sock: Any = _DeadlineSocket(self.sock, self._deadlines)
 
 
 class _TlsConnection(HTTPSConnection):
@@ -131,13 +131,13 @@ class _TlsConnection(HTTPSConnection):
 
     def connect(self) -> None:
         super().connect()
-        self.sock: Any = _Wire(self.sock, self._deadlines)
+        self.sock: Any = _DeadlineSocket(self.sock, self._deadlines)
 
 
-def keep(pool: HTTPConnectionPool, deadlines: Deadlines) -> None:
+def enforce_deadlines(pool: HTTPConnectionPool, deadlines: Deadlines) -> None:
     """
     Bound every connection that this pool opens by the deadlines.
     """
     secure = isinstance(pool, HTTPSConnectionPool)
-    made: Any = partial(_TlsConnection if secure else _Connection, deadlines=deadlines)
-    pool.ConnectionCls = made
+    connection_class: Any = partial(_TlsConnection if secure else _Connection, deadlines=deadlines)
+    pool.ConnectionCls = connection_class

@@ -24,7 +24,7 @@ from urllib3.exceptions import (
 
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable
 
-_FULL: Final = {
+_STORE_FULL_CODES: Final = {
     "EntityTooLarge",
     "InsufficientCapacity",
     "InsufficientStorage",
@@ -32,13 +32,13 @@ _FULL: Final = {
     "XMinioAdminBucketQuotaExceeded",
     "XMinioStorageFull",
 }
-_TAKEN: Final = {"PreconditionFailed", "ConditionalRequestConflict"}
+_KEY_TAKEN_CODES: Final = {"PreconditionFailed", "ConditionalRequestConflict"}
 
 # Raised for a response that is not S3's: bad UTF-8, bad XML, missing elements, missing or malformed numbers.
-UNREADABLE: Final = (ValueError, SyntaxError, AttributeError, TypeError, LookupError, MinioException)
+PARSING_ERRORS: Final = (ValueError, SyntaxError, AttributeError, TypeError, LookupError, MinioException)
 
 
-class Refused(Exception):
+class S3ErrorResponse(Exception):
     """
     A response with an error status; `code` is the S3 error code, or empty.
     """
@@ -49,7 +49,7 @@ class Refused(Exception):
         self.code = code
 
     @property
-    def says_missing(self) -> bool:
+    def is_no_such_key(self) -> bool:
         """
         Whether the object does not exist.
 
@@ -58,28 +58,28 @@ class Refused(Exception):
         return self.status == 404 and self.code == "NoSuchKey"
 
     @property
-    def says_taken(self) -> bool:
+    def is_key_taken(self) -> bool:
         """
         Whether the key has an object, or another put of it is in progress.
         """
-        return self.status == 412 or self.code in _TAKEN
+        return self.status == 412 or self.code in _KEY_TAKEN_CODES
 
     @property
-    def may_pass(self) -> bool:
+    def is_transient(self) -> bool:
         """
         Whether the same request may succeed later without a change by an operator.
         """
         return self.status >= 500 or self.status in {408, 425, 429}
 
 
-class Malformed(Exception):
+class MalformedResponse(Exception):
     """
     A response that violates the S3 protocol.
     """
 
 
 # A subclass comes before its base class.
-_FAULTS: Final = (
+_CONNECTION_ERRORS: Final = (
     (NameResolutionError, "the host name of the server cannot be resolved"),
     (NewConnectionError, "no server listens at the address"),
     (ConnectTimeoutError, "connecting to the server timed out"),
@@ -90,12 +90,12 @@ _FAULTS: Final = (
 )
 
 
-def _in_words(error: Exception) -> str:
-    return next((words for kind, words in _FAULTS if isinstance(error, kind)), type(error).__name__)
+def _describe(error: Exception) -> str:
+    return next((text for kind, text in _CONNECTION_ERRORS if isinstance(error, kind)), type(error).__name__)
 
 
 @contextmanager
-def translated(subject: str) -> Iterator[None]:
+def map_s3_errors(subject: str) -> Iterator[None]:
     """
     Map what the SDK and its connections raise to the core's errors.
 
@@ -107,12 +107,12 @@ def translated(subject: str) -> Iterator[None]:
     """
     try:
         yield
-    except Refused as refused:
-        is_full = refused.status == 507 or refused.code in _FULL
-        raise (BlobStoreFull if is_full else BlobStoreUnavailable)(f"{subject}: {refused}") from None
-    except Malformed as malformed:
-        raise BlobStoreUnavailable(f"{subject}: {malformed}") from None
+    except S3ErrorResponse as error:
+        is_full = error.status == 507 or error.code in _STORE_FULL_CODES
+        raise (BlobStoreFull if is_full else BlobStoreUnavailable)(f"{subject}: {error}") from None
+    except MalformedResponse as error:
+        raise BlobStoreUnavailable(f"{subject}: {error}") from None
     except (HTTPError, HTTPException, OSError) as error:
-        raise BlobStoreUnavailable(f"{subject}: {_in_words(error)}") from None
-    except UNREADABLE as error:
+        raise BlobStoreUnavailable(f"{subject}: {_describe(error)}") from None
+    except PARSING_ERRORS as error:
         raise BlobStoreUnavailable(f"{subject}: the response is not S3's ({type(error).__name__})") from None

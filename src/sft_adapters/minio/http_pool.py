@@ -16,14 +16,14 @@ from urllib3 import HTTPConnectionPool, HTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import ProtocolError
 from urllib3.response import BaseHTTPResponse
 
-from sft_adapters.minio.deadlines import Deadlines, keep
-from sft_adapters.minio.errors import Malformed, Refused
+from sft_adapters.minio.deadlines import Deadlines, enforce_deadlines
+from sft_adapters.minio.errors import MalformedResponse, S3ErrorResponse
 
-_GOOD: Final = {200, 204, 206}
-_REPEATABLE: Final = {"GET", "HEAD", "DELETE"}
-_PAGE_BYTES: Final = 4 << 20
+_SUCCESS_STATUSES: Final = {200, 204, 206}
+_IDEMPOTENT_METHODS: Final = {"GET", "HEAD", "DELETE"}
+_MAX_BODY_BYTES: Final = 4 << 20
 """The largest listing: 1 000 keys of 1 000 bytes, escaped, with the XML around them."""
-_REFUSAL_BYTES: Final = 64 << 10
+_MAX_ERROR_BYTES: Final = 64 << 10
 _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
 
 
@@ -57,7 +57,7 @@ class Transport(PoolManager):
 
     def _new_pool(self, *args: Any, **options: Any) -> HTTPConnectionPool:  # noqa: ANN401 (urllib3's own)
         pool = super()._new_pool(*args, **options)
-        keep(pool, self.deadlines)
+        enforce_deadlines(pool, self.deadlines)
         return pool
 
     def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:  # type: ignore[override]  # noqa: ANN401 (urllib3 breaks it too)
@@ -71,24 +71,24 @@ class Transport(PoolManager):
             S3ErrorResponse: The response has an error status.
             Malformed: The response violates the protocol.
         """
-        whole = options.pop("preload_content", True)
+        preload = options.pop("preload_content", True)
         try:
-            response = self._sent(method, url, **options)
+            response = self._send_once(method, url, **options)
         except ProtocolError as error:
-            if method not in _REPEATABLE or isinstance(error.args[-1], TimeoutError):
+            if method not in _IDEMPOTENT_METHODS or isinstance(error.args[-1], TimeoutError):
                 raise
-            response = self._sent(method, url, **options)
-        if response.status not in _GOOD:
-            raise _refusal(method, response)
-        if not whole:
+            response = self._send_once(method, url, **options)
+        if response.status not in _SUCCESS_STATUSES:
+            raise _error_response(method, response)
+        if not preload:
             return response
-        loaded = _loaded(response)
+        loaded = _read_whole(response)
         if method == "DELETE" and (loaded.status != 204 or loaded.data):
-            raise Malformed("a success response does not match a delete")
+            raise MalformedResponse("a success response does not match a delete")
         return loaded
 
-    def _sent(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:  # noqa: ANN401 (urllib3's own)
-        seconds = self.deadlines.left(self.connect_seconds)
+    def _send_once(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:  # noqa: ANN401 (urllib3's own)
+        seconds = self.deadlines.remaining(self.connect_seconds)
         return super().urlopen(
             method,
             url,
@@ -110,7 +110,7 @@ def release(response: BaseHTTPResponse) -> None:
     response.release_conn()
 
 
-def _loaded(response: BaseHTTPResponse) -> HTTPResponse:
+def _read_whole(response: BaseHTTPResponse) -> HTTPResponse:
     """
     Return the response with its body read.
 
@@ -118,14 +118,14 @@ def _loaded(response: BaseHTTPResponse) -> HTTPResponse:
         Malformed: The body is longer than any that S3 sends, or contains a document type.
     """
     try:
-        body = response.read(_PAGE_BYTES + 1, decode_content=False)
+        body = response.read(_MAX_BODY_BYTES + 1, decode_content=False)
     finally:
         release(response)
-    if len(body) > _PAGE_BYTES:
-        raise Malformed("the response is too long")
+    if len(body) > _MAX_BODY_BYTES:
+        raise MalformedResponse("the response is too long")
         # Entities need a document type; with them a small body could expand without bound.
     if b"<!DOCTYPE" in body:
-        raise Malformed("the response contains a document type")
+        raise MalformedResponse("the response contains a document type")
     return HTTPResponse(
         io.BytesIO(body),
         headers=response.headers,
@@ -135,17 +135,17 @@ def _loaded(response: BaseHTTPResponse) -> HTTPResponse:
     )
 
 
-def _refusal(method: str, response: BaseHTTPResponse) -> Refused:
+def _error_response(method: str, response: BaseHTTPResponse) -> S3ErrorResponse:
     """
     Convert a response with an error status.
 
     Of its body only the S3 error code is used.
     """
     try:
-        body = response.read(_REFUSAL_BYTES, decode_content=False)
+        body = response.read(_MAX_ERROR_BYTES, decode_content=False)
     finally:
         release(response)
     if method == "HEAD" and response.status == 404:
-        return Refused(404, "NoSuchKey")  # a response to HEAD has no body with the code
+        return S3ErrorResponse(404, "NoSuchKey")  # a response to HEAD has no body with the code
     found = _CODE.search(body)
-    return Refused(response.status, found[1].decode() if found else "")
+    return S3ErrorResponse(response.status, found[1].decode() if found else "")

@@ -13,19 +13,19 @@ from sft_core.vault.ports import Buffer
 
 
 @attrs.define
-class Content:
+class PutBody:
     """
     Pieces that must add up to `size` bytes.
 
-    `failure` is the error that their source raised, if any. The last byte is sent only after the source
+    `source_error` is the error that their source raised, if any. The last byte is sent only after the source
     has no further piece. So the server receives the whole object only if the pieces add up. Otherwise
     the request ends early, and the server must discard it.
     """
 
     pieces: Iterable[Buffer] = attrs.field(repr=False)
     size: int
-    is_whole: bool = False
-    failure: BaseException | None = None
+    is_complete: bool = False
+    source_error: BaseException | None = None
 
     def chunks(self) -> Iterator[Buffer]:
         """
@@ -34,25 +34,25 @@ class Content:
         Raises:
             BlobSizeMismatch: The pieces do not add up to `size`; raised in place of the last chunk.
         """
-        came, last = 0, b""
+        received, last = 0, b""
         for view in self._views():
-            came += len(view)
-            if came > self.size:
+            received += len(view)
+            if received > self.size:
                 break
-            if came == self.size and view:
+            if received == self.size and view:
                 last = bytes(view[-1:])
                 view = view[:-1]  # noqa: PLW2901 (the rest of the same piece)
             yield view
-        if came != self.size:
-            raise BlobSizeMismatch(f"received {came} bytes or more, expected {self.size}")
-        self.is_whole = True
+        if received != self.size:
+            raise BlobSizeMismatch(f"received {received} bytes or more, expected {self.size}")
+        self.is_complete = True
         yield last
 
     def _views(self) -> Iterator[memoryview]:
         try:
             iterator = iter(self.pieces)
         except BaseException as error:
-            self.failure = error
+            self.source_error = error
             raise
         while True:
             try:
@@ -60,6 +60,6 @@ class Content:
             except StopIteration:
                 return
             except BaseException as error:
-                self.failure = error
+                self.source_error = error
                 raise
             yield memoryview(piece).cast("B")

@@ -12,21 +12,21 @@ from typing import Final
 
 import attrs
 
-from sft_adapters.bootstrap.single_writer import one_writer
+from sft_adapters.bootstrap.single_writer import single_writer_lock
 from sft_adapters.bootstrap.storage import check_schema
 from sft_adapters.crypto.keyring import AesKeyRing, key_id
 from sft_adapters.disk import key_files
-from sft_adapters.disk.locks import held
-from sft_adapters.keyring.loading import KeySet, load_keys, throwaway_keys
+from sft_adapters.disk.locks import file_lock
+from sft_adapters.keyring.loading import KeySet, ephemeral_keys, load_keys
 from sft_adapters.settings import Settings, parsers
 from sft_adapters.sql import key_ownership
-from sft_adapters.sql.engine import opened
+from sft_adapters.sql.engine import temporary_engine
 from sft_adapters.sql.wrapped_secrets import SqlWrappedSecrets
 from sft_core.errors import ConfigurationError
 from sft_core.keys.model import SecretKind
 from sft_core.keys.use_cases import RewrapSecrets
 
-_LOCK: Final = "another command is changing the key ring"
+_LOCK_REASON: Final = "another command is changing the key ring"
 
 
 @attrs.frozen(kw_only=True)
@@ -34,7 +34,7 @@ class RingKey:
     """
     A key of the ring, or one that is missing from it; never the key itself.
 
-    `file` holds it, or the environment gave it, or both; a missing key has neither. `made_at` is
+    `file` holds it, or the environment gave it, or both; a missing key has neither. `created_at` is
     known of files only.
     """
 
@@ -42,7 +42,7 @@ class RingKey:
     active: bool = False
     file: Path | None = None
     in_environment: bool = False
-    made_at: datetime | None = None
+    created_at: datetime | None = None
     needed_by: Mapping[SecretKind, int] = attrs.field(factory=dict)
 
     @property
@@ -60,7 +60,7 @@ class RingKey:
         return any(self.needed_by.values())
 
 
-def keys_of(settings: Settings) -> list[RingKey]:
+def list_keys(settings: Settings) -> list[RingKey]:
     """
     Every key of the ring, the active one first, and those that are missing; with all that needs them.
 
@@ -68,10 +68,10 @@ def keys_of(settings: Settings) -> list[RingKey]:
     """
     keys = _load(settings)
     check_schema(settings)
-    with opened(settings.database_url, busy_seconds=settings.database.timeout_seconds) as engine:
+    with temporary_engine(settings.database_url, busy_seconds=settings.database.timeout_seconds) as engine:
         counts = SqlWrappedSecrets(engine, settings.database.migration_seconds).count()
-    ring = AesKeyRing(keys.encryption_key, keys.earlier_keys)
-    known = list(dict.fromkeys([ring.active_id, *map(key_id, keys.earlier_keys)]))
+    ring = AesKeyRing(keys.encryption_key, keys.retiring_keys)
+    known = list(dict.fromkeys([ring.active_id, *map(key_id, keys.retiring_keys)]))
     missing = sorted({name for kind in counts.values() for name in kind} - ring.ids)
     return [_ring_key(keys, name, counts) for name in (*known, *missing)]
 
@@ -82,16 +82,16 @@ def _ring_key(keys: KeySet, name: str, counts: Mapping[SecretKind, Mapping[str, 
     if name == active and is_in_a_file:
         file = key_files.path_of(keys.folder, "ENCRYPTION_KEY")
     elif name in map(key_id, keys.retiring_key_files):
-        file = key_files.path_of_earlier(keys.folder, name)
-    given = {key_id(key) for key in keys.retiring_keys}
+        file = key_files.path_of_retiring(keys.folder, name)
+    from_environment = {key_id(key) for key in keys.retiring_keys}
     if not is_in_a_file:
-        given.add(active)
+        from_environment.add(active)
     return RingKey(
         id=name,
         active=name == active,
         file=file,
-        in_environment=name in given,
-        made_at=key_files.made_at(file) if file else None,
+        in_environment=name in from_environment,
+        created_at=key_files.created_at(file) if file else None,
         needed_by={kind: counts[kind].get(name, 0) for kind in SecretKind},
     )
 
@@ -100,7 +100,7 @@ def _load(settings: Settings) -> KeySet:
     """
     Load the keys of the ring, which is all that is used here; `ConfigurationError` if the active one is missing.
     """
-    return load_keys(settings, stand_ins={"SECRET_KEY": throwaway_keys()["SECRET_KEY"]})
+    return load_keys(settings, stand_ins={"SECRET_KEY": ephemeral_keys()["SECRET_KEY"]})
 
 
 def active_id(settings: Settings) -> str:
@@ -119,9 +119,9 @@ def add(settings: Settings) -> tuple[str, str]:
     """
     if settings.security.encryption_key is not None:
         raise ConfigurationError("ENCRYPTION_KEY comes from the environment, so its successor has to be put there too")
-    with _alone(settings):
+    with _ring_lock(settings):
         before = active_id(settings)
-        key_files.succeed(settings.key_folder, before)
+        key_files.rotate_active(settings.key_folder, before)
         return before, active_id(settings)
 
 
@@ -129,7 +129,7 @@ def write_key(path: Path) -> str:
     """
     Make a new key in a new file, readable by its owner only; its id.
     """
-    return key_id(parsers.encryption_key(key_files.write(path)))
+    return key_id(parsers.encryption_key(key_files.generate(path)))
 
 
 def retire(settings: Settings, name: str) -> RingKey:
@@ -139,8 +139,8 @@ def retire(settings: Settings, name: str) -> RingKey:
     `ConfigurationError`, changing nothing, if something stored still needs it, or if it is the
     active one or none of the ring's.
     """
-    with _alone(settings):
-        found = next((key for key in keys_of(settings) if key.id == name), None)
+    with _ring_lock(settings):
+        found = next((key for key in list_keys(settings) if key.id == name), None)
         if found is None or found.is_missing:
             raise ConfigurationError(f"the ring holds no key {name}")
         if found.active:
@@ -148,15 +148,15 @@ def retire(settings: Settings, name: str) -> RingKey:
         if found.is_needed:
             raise ConfigurationError(_still_needed(found))
         # First, or a start after a crash would look for a key that is gone.
-        pass_on(settings)
+        transfer_ownership(settings)
         _retire_in_storage(settings, name)
         if found.file is not None:
-            return attrs.evolve(found, file=key_files.set_aside_earlier(settings.key_folder, name))
+            return attrs.evolve(found, file=key_files.retire(settings.key_folder, name))
         return found
 
 
 def _still_needed(key: RingKey) -> str:
-    needs = ", ".join(f"{number} {words(kind)}" for kind, number in key.needed_by.items() if number)
+    needs = ", ".join(f"{number} {label(kind)}" for kind, number in key.needed_by.items() if number)
     return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first, which tells of what does not open"
 
 
@@ -165,7 +165,10 @@ def _retire_in_storage(settings: Settings, name: str) -> None:
     Let no service wrap under the key any more; `ConfigurationError` if one has done so just now.
     """
     seconds = settings.database.timeout_seconds
-    with one_writer(settings, wait_seconds=seconds), opened(settings.database_url, busy_seconds=seconds) as engine:
+    with (
+        single_writer_lock(settings, wait_seconds=seconds),
+        temporary_engine(settings.database_url, busy_seconds=seconds) as engine,
+    ):
         is_retired = SqlWrappedSecrets(engine, settings.database.migration_seconds).retire(name)
     if not is_retired:
         raise ConfigurationError(
@@ -173,20 +176,20 @@ def _retire_in_storage(settings: Settings, name: str) -> None:
         )
 
 
-def pass_on(settings: Settings) -> None:
+def transfer_ownership(settings: Settings) -> None:
     """
     Let the storage belong to the active key, once nothing needs another one.
     """
     active, seconds = active_id(settings), settings.database.timeout_seconds
-    with opened(settings.database_url, busy_seconds=seconds) as engine:
-        if key_ownership.belongs_to(engine) not in {None, active}:
-            with one_writer(settings, wait_seconds=seconds):
-                key_ownership.pass_on(engine, active)
+    with temporary_engine(settings.database_url, busy_seconds=seconds) as engine:
+        if key_ownership.owner_key_id(engine) not in {None, active}:
+            with single_writer_lock(settings, wait_seconds=seconds):
+                key_ownership.transfer_ownership(engine, active)
 
 
 @contextmanager
 def open_rewrapping(
-    settings: Settings, *, dry_run: bool = False, when_waiting: Callable[[str], None] | None = None
+    settings: Settings, *, dry_run: bool = False, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[RewrapSecrets]:
     """
     The use case that brings secrets under the active key, on the storage that the settings name.
@@ -198,15 +201,15 @@ def open_rewrapping(
     check_schema(settings)
     seconds = settings.database.timeout_seconds
     with (
-        nullcontext() if dry_run else one_writer(settings, wait_seconds=seconds, when_waiting=when_waiting),
-        opened(settings.database_url, busy_seconds=seconds) as engine,
+        nullcontext() if dry_run else single_writer_lock(settings, wait_seconds=seconds, on_wait=on_wait),
+        temporary_engine(settings.database_url, busy_seconds=seconds) as engine,
     ):
         secrets = SqlWrappedSecrets(engine, settings.database.migration_seconds)
-        yield RewrapSecrets(secrets=secrets, keyring=AesKeyRing(keys.encryption_key, keys.earlier_keys))
+        yield RewrapSecrets(secrets=secrets, keyring=AesKeyRing(keys.encryption_key, keys.retiring_keys))
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def _ring_lock(settings: Settings) -> Iterator[None]:
     """
     Nobody else changes the key files of this folder meanwhile.
     """
@@ -214,18 +217,18 @@ def _alone(settings: Settings) -> Iterator[None]:
     if not folder.is_dir():
         yield
         return
-    with held(folder / "ring.lock", by=_LOCK, wait_seconds=settings.database.timeout_seconds):
+    with file_lock(folder / "ring.lock", reason=_LOCK_REASON, wait_seconds=settings.database.timeout_seconds):
         yield
 
 
-def words(kind: SecretKind) -> str:
+def label(kind: SecretKind) -> str:
     """
     What people call secrets of a kind.
     """
-    return _WORDS[kind]
+    return _LABELS[kind]
 
 
-_WORDS: Final = {
+_LABELS: Final = {
     SecretKind.FILE_KEY: "file keys",
     SecretKind.LINK_TOKEN: "link tokens",
     SecretKind.TOTP_SEED: "TOTP seeds",

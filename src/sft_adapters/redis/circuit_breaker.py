@@ -17,49 +17,49 @@ _log: Final = logging.getLogger("sft.redis")
 
 
 @attrs.define
-class Breaker:
+class CircuitBreaker:
     """
     Decides whether a caller may use a server that may have failed.
 
-    Each failure starts a cooldown of `rest_seconds`. After it one caller probes the server, and all
+    Each failure starts a cooldown of `cooldown_seconds`. After it one caller probes the server, and all
     others skip it until the probe has a result. An outage is logged once when it starts and once when
     it ends, with the type of the failure only.
     """
 
-    rest_seconds: float
-    _rests_until: float | None = attrs.field(default=None, init=False)
+    cooldown_seconds: float
+    _open_until: float | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
-    def may_ask(self) -> bool:
+    def allow_request(self) -> bool:
         """
         Return whether the caller may use the server.
 
-        If so, it must call `answered` or `failed` afterwards.
+        If so, it must call `record_success` or `record_failure` afterwards.
         """
         with self._lock:
-            if self._rests_until is None:
+            if self._open_until is None:
                 return True
             now = time.monotonic()
-            if now < self._rests_until:
+            if now < self._open_until:
                 return False
-            self._rests_until = now + self.rest_seconds
+            self._open_until = now + self.cooldown_seconds
             return True
 
-    def answered(self) -> None:
+    def record_success(self) -> None:
         """
         Record a success and end the cooldown.
         """
         with self._lock:
-            was_out, self._rests_until = self._rests_until is not None, None
-        if was_out:
+            was_open, self._open_until = self._open_until is not None, None
+        if was_open:
             _log.warning("Redis has recovered and is used again")
 
-    def failed(self, kind: str) -> None:
+    def record_failure(self, kind: str) -> None:
         """
         Record a failure and start a cooldown.
         """
         with self._lock:
-            was_out = self._rests_until is not None
-            self._rests_until = time.monotonic() + self.rest_seconds
-        if not was_out:
+            was_open = self._open_until is not None
+            self._open_until = time.monotonic() + self.cooldown_seconds
+        if not was_open:
             _log.warning("Redis is not used because it failed (%s): the database takes its place", kind)

@@ -16,15 +16,15 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from sft_adapters.redis import startup_check
-from sft_adapters.redis.circuit_breaker import Breaker
-from sft_adapters.redis.pending_deletes import Debts
+from sft_adapters.redis.circuit_breaker import CircuitBreaker
+from sft_adapters.redis.pending_deletes import PendingDeletes
 from sft_adapters.redis.url import parse_url
 from sft_core.errors import ConfigurationError
 
 Reply = bytes | int
 Argument = bytes | str | int
 
-_KEYS_AT_ONCE: Final = 1000
+_DELETE_BATCH: Final = 1000
 
 
 @attrs.frozen
@@ -67,12 +67,12 @@ class Client:
     prefix: str
     connections: int
     wait_seconds: float
-    _breaker: Breaker
-    _debts: Debts
-    _places: threading.BoundedSemaphore = attrs.field(init=False, repr=False)
+    _breaker: CircuitBreaker
+    _pending_deletes: PendingDeletes
+    _slots: threading.BoundedSemaphore = attrs.field(init=False, repr=False)
 
-    @_places.default
-    def _as_many_as_connections(self) -> threading.BoundedSemaphore:
+    @_slots.default
+    def _slot_per_connection(self) -> threading.BoundedSemaphore:
         return threading.BoundedSemaphore(self.connections)
 
     def key(self, kind: str, name: str) -> str:
@@ -81,28 +81,28 @@ class Client:
         """
         return f"{self.prefix}{kind}:{name}"
 
-    def ask(self, script: Script, key: str, *arguments: Argument) -> Reply | None:
+    def run(self, script: Script, key: str, *arguments: Argument) -> Reply | None:
         """
         Run a script and return its reply.
 
         None if the server is unavailable or replied with nil. A script without a reply may still run
         later, when a hanging server resumes.
         """
-        answer = self._asked(lambda: script.run(self._driver, key, arguments))
-        return answer if isinstance(answer, bytes | int) else None
+        reply = self._call(lambda: script.run(self._driver, key, arguments))
+        return reply if isinstance(reply, bytes | int) else None
 
-    def drop(self, key: str) -> None:
+    def delete(self, key: str) -> None:
         """
         Delete a key now, or later if the server is unavailable.
         """
-        if self._asked(lambda: self._delete(key)) is None:
-            self.owe(key)
+        if self._call(lambda: self._delete_keys(key)) is None:
+            self.delete_later(key)
 
-    def owe(self, key: str) -> None:
+    def delete_later(self, key: str) -> None:
         """
         Delete a key when the server is reachable, before any other call of this process.
         """
-        self._debts.add(key)
+        self._pending_deletes.add(key)
 
     def check(self) -> bool:
         """
@@ -115,7 +115,7 @@ class Client:
         if wrong_setting:
             raise ConfigurationError(f"REDIS_URL: {wrong_setting}")
         if error is not None:
-            self._breaker.failed(type(error).__name__)
+            self._breaker.record_failure(type(error).__name__)
         return error is None
 
     def close(self) -> None:
@@ -124,36 +124,36 @@ class Client:
         """
         self._driver.connection_pool.disconnect()
 
-    def _asked(self, question: Callable[[], object]) -> object:
+    def _call(self, request: Callable[[], object]) -> object:
         """
         Return the reply of a call.
 
         None if the circuit breaker is open, no slot is free, or the call fails.
         """
-        if not self._places.acquire(timeout=self.wait_seconds):
+        if not self._slots.acquire(timeout=self.wait_seconds):
             return None
         try:
-            if not self._breaker.may_ask():
+            if not self._breaker.allow_request():
                 return None
-            self._pay()
-            answer = question()
+            self._delete_pending()
+            reply = request()
         except Exception as error:  # noqa: BLE001 (a peer that sends garbage makes a driver raise anything)
-            self._breaker.failed(type(error).__name__)
+            self._breaker.record_failure(type(error).__name__)
             return None
         else:
-            self._breaker.answered()
-            return answer
+            self._breaker.record_success()
+            return reply
         finally:
-            self._places.release()
+            self._slots.release()
 
-    def _pay(self) -> None:
-        due = self._debts.due()
-        keys = list(due)
-        for start in range(0, len(keys), _KEYS_AT_ONCE):
-            self._delete(*keys[start : start + _KEYS_AT_ONCE])
-        self._debts.paid(due)
+    def _delete_pending(self) -> None:
+        pending = self._pending_deletes.snapshot()
+        keys = list(pending)
+        for start in range(0, len(keys), _DELETE_BATCH):
+            self._delete_keys(*keys[start : start + _DELETE_BATCH])
+        self._pending_deletes.confirm(pending)
 
-    def _delete(self, *keys: str) -> int:
+    def _delete_keys(self, *keys: str) -> int:
         deleted = self._driver.delete(*keys)
         if not isinstance(deleted, int):
             raise TypeError("the reply to a deletion is not a number")
@@ -166,22 +166,22 @@ def open_client(
     database: int = 0,
     prefix: str = "sft:",
     timeout_seconds: float = 0.25,
-    rest_seconds: float = 1.0,
+    cooldown_seconds: float = 1.0,
     connections: int = 16,
     wait_seconds: float = 0.05,
-    owed_keys: int = 10_000,
+    max_pending_deletes: int = 10_000,
 ) -> Client:
     """
     Create a client for a URL (see `parse_url`); it connects on first use.
 
     Connecting, sending and each wait for bytes may take up to `timeout_seconds`. After a failure the
-    server is not used for `rest_seconds`. At most `owed_keys` deletions are pending for an
+    server is not used for `cooldown_seconds`. At most `max_pending_deletes` deletions are pending for an
     unreachable server.
 
     Raises:
         ConfigurationError: The URL is malformed.
     """
-    where = parse_url(url, database=database)
+    address = parse_url(url, database=database)
     options: dict[str, Any] = {
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
@@ -192,16 +192,16 @@ def open_client(
         "driver_info": None,
     }
     pool = redis.ConnectionPool(
-        connection_class=cast("type[redis.Connection]", where.connection),
+        connection_class=cast("type[redis.Connection]", address.connection),
         max_connections=connections,
         **options,
-        **where.options,
+        **address.options,
     )
     return Client(
         driver=redis.Redis(connection_pool=pool),
         prefix=prefix,
         connections=connections,
         wait_seconds=wait_seconds,
-        breaker=Breaker(rest_seconds),
-        debts=Debts(owed_keys),
+        breaker=CircuitBreaker(cooldown_seconds),
+        pending_deletes=PendingDeletes(max_pending_deletes),
     )

@@ -10,7 +10,7 @@ import attrs
 
 
 @attrs.define
-class Debts:
+class PendingDeletes:
     """
     The latest `limit` keys that this process must delete from the server.
     """
@@ -31,18 +31,18 @@ class Debts:
             if len(self._keys) > self.limit:
                 del self._keys[next(iter(self._keys))]
 
-    def due(self) -> dict[str, int]:
+    def snapshot(self) -> dict[str, int]:
         """
-        Return the pending keys; pass them to `paid` once they are deleted.
+        Return the pending keys; pass them to `confirm` once they are deleted.
         """
         with self._lock:
             return dict(self._keys)
 
-    def paid(self, due: dict[str, int]) -> None:
+    def confirm(self, deleted: dict[str, int]) -> None:
         """
         Remove the deleted keys, except those that were added again in the meantime.
         """
         with self._lock:
-            for key, serial in due.items():
+            for key, serial in deleted.items():
                 if self._keys.get(key) == serial:
                     del self._keys[key]

@@ -16,7 +16,7 @@ from sft_core.values import Rate
 
 # Lua numbers are doubles, in which microseconds since 1970 are exact up to the year 2255. They are
 # formatted with all digits, because Lua's default format keeps only fourteen.
-_ADMIT: Final = Script("""
+_ACQUIRE: Final = Script("""
 local now, interval = tonumber(ARGV[1]), tonumber(ARGV[2])
 local comes_back = now
 local kept = redis.pcall('GET', KEYS[1])
@@ -57,15 +57,15 @@ class RedisRateLimiter:
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         times = (now - _EPOCH, rate.interval, rate.tolerance, rate.window)
-        answer = self.client.ask(_ADMIT, self._key(key), *(time // _MICROSECOND for time in times))
-        if answer == b"admitted":
+        reply = self.client.run(_ACQUIRE, self._key(key), *(time // _MICROSECOND for time in times))
+        if reply == b"admitted":
             return
-        if isinstance(answer, int) and 0 <= answer <= _LAST_EXACT:
-            raise TooManyAttempts(rate.retry_after(_EPOCH + timedelta(microseconds=answer), now))
+        if isinstance(reply, int) and 0 <= reply <= _LAST_EXACT:
+            raise TooManyAttempts(rate.retry_after(_EPOCH + timedelta(microseconds=reply), now))
         self.fallback.acquire(key, rate, now=now)
 
     def reset(self, key: str) -> None:
-        self.client.drop(self._key(key))
+        self.client.delete(self._key(key))
         self.fallback.reset(key)
 
     def _key(self, key: str) -> str:

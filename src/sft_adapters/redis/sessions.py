@@ -25,7 +25,7 @@ from sft_core.values import SessionId, UserId
 
 # The empty SETRANGE changes nothing, but a full or read-only server rejects it: a server that cannot
 # record a revocation must not return sessions.
-LOOK: Final = Script("""
+LOOKUP: Final = Script("""
 local there = redis.pcall('GET', KEYS[1])
 if not there then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
@@ -49,7 +49,7 @@ return 1
 """)
 
 # A full server lets a script continue after its first write, so the deletion comes first.
-BAR: Final = Script("""
+TOMBSTONE: Final = Script("""
 redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], 'B', 'PX', ARGV[1])
 return 1
@@ -62,7 +62,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def encoded(session: Session) -> bytes:
+def encode_session(session: Session) -> bytes:
     """
     Encode a session in 66 bytes.
 
@@ -81,7 +81,7 @@ def encoded(session: Session) -> bytes:
     )
 
 
-def decoded(value: bytes, session_id: SessionId) -> Session | None:
+def decode_session(value: bytes, session_id: SessionId) -> Session | None:
     """
     Decode the session with this id.
 
@@ -94,16 +94,16 @@ def decoded(value: bytes, session_id: SessionId) -> Session | None:
         return Session(
             id=session_id,
             user_id=UserId(UUID(bytes=user_id)),
-            created_at=_moment(created),
-            expires_at=_moment(expires),
+            created_at=_from_microseconds(created),
+            expires_at=_from_microseconds(expires),
             generation=generation,
-            revoked_at=None if revoked == _NEVER else _moment(revoked),
+            revoked_at=None if revoked == _NEVER else _from_microseconds(revoked),
         )
     except (struct.error, OverflowError):
         return None
 
 
-def _moment(microseconds: int) -> datetime:
+def _from_microseconds(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
@@ -137,22 +137,22 @@ class RedisSessions:
 
     def get(self, session_id: SessionId) -> Session | None:
         key, lease = self._key(session_id), b"L" + self.entropy.random_bytes(16)
-        there = self.client.ask(LOOK, key, lease, _milliseconds(self.lease_seconds))
-        if isinstance(there, bytes):
-            session = decoded(there, session_id)
+        found = self.client.run(LOOKUP, key, lease, _milliseconds(self.lease_seconds))
+        if isinstance(found, bytes):
+            session = decode_session(found, session_id)
             if session is not None:
                 return session
         session = self.durable.get(session_id)
-        if session is not None and there == 1:
+        if session is not None and found == 1:
             self._fill(key, lease, session)
         return session
 
     def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
-        with self._barred(session_id):
+        with self._tombstoned(session_id):
             return self.durable.rotate(session_id, generation=generation, now=now, expires_at=expires_at)
 
     def revoke(self, session_id: SessionId, *, now: datetime) -> None:
-        with self._barred(session_id):
+        with self._tombstoned(session_id):
             self.durable.revoke(session_id, now=now)
 
     def _key(self, session_id: SessionId) -> str:
@@ -160,24 +160,24 @@ class RedisSessions:
 
     def _fill(self, key: str, lease: bytes, session: Session) -> None:
         times = _milliseconds(self.lease_seconds), _milliseconds(self.entry_seconds)
-        self.client.ask(FILL, key, lease, encoded(session), *times)
+        self.client.run(FILL, key, lease, encode_session(session), *times)
 
     @contextmanager
-    def _barred(self, session_id: SessionId) -> Iterator[None]:
+    def _tombstoned(self, session_id: SessionId) -> Iterator[None]:
         """
         Put a tombstone on the key before and after a change.
 
         There are two, in case Redis is unreachable at one of the moments. If the change fails, its
         outcome is unknown, and the first tombstone remains until it expires.
         """
-        self._bar(session_id)
+        self._put_tombstone(session_id)
         yield
-        self._bar(session_id)
+        self._put_tombstone(session_id)
 
-    def _bar(self, session_id: SessionId) -> None:
+    def _put_tombstone(self, session_id: SessionId) -> None:
         key = self._key(session_id)
-        if self.client.ask(BAR, key, _milliseconds(self.entry_seconds)) != 1:
-            self.client.owe(key)
+        if self.client.run(TOMBSTONE, key, _milliseconds(self.entry_seconds)) != 1:
+            self.client.delete_later(key)
 
 
 def _milliseconds(seconds: float) -> int:

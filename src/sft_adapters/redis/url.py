@@ -44,35 +44,35 @@ def parse_url(url: str, *, database: int = 0) -> Address:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise _refusal("is not a URL") from None
+        raise _invalid("is not a URL") from None
     if not url.isprintable() or " " in url or parts.fragment:
-        raise _refusal("contains a character that must be written as %XX in a URL")
+        raise _invalid("contains a character that must be written as %XX in a URL")
     options = _credentials(parts)
     if parts.scheme == "unix":
         if parts.netloc.rpartition("@")[2] or not parts.path or parts.query:
-            raise _refusal("must be unix:///path/to/socket")
+            raise _invalid("must be unix:///path/to/socket")
         return Address(UnixDomainSocketConnection, options | {"path": unquote(parts.path), "db": database})
     if parts.scheme not in {"redis", "rediss"}:
-        raise _refusal("must begin with redis://, rediss:// or unix://")
+        raise _invalid("must begin with redis://, rediss:// or unix://")
     if not host:
-        raise _refusal("must contain a host")
+        raise _invalid("must contain a host")
     if port == 0:
-        raise _refusal("must not contain port 0, on which no server can listen")
+        raise _invalid("must not contain port 0, on which no server can listen")
     options |= {"host": unquote(host), "port": port or 6379, "db": _database(parts, database)}
     if parts.scheme == "redis":
         if parts.query:
-            raise _refusal("must not have a query: use the settings instead")
+            raise _invalid("must not have a query: use the settings instead")
         return Address(Connection, options)
     return Address(SSLConnection, options | _tls(parts))
 
 
-def _refusal(sentence: str) -> ConfigurationError:
+def _invalid(sentence: str) -> ConfigurationError:
     return ConfigurationError(f"REDIS_URL {sentence}")
 
 
 def _credentials(parts: SplitResult) -> dict[str, Any]:
     if parts.username and not parts.password:
-        raise _refusal("has a user but no password; write a password alone as redis://:password@host")
+        raise _invalid("has a user but no password; write a password alone as redis://:password@host")
     return {
         "username": unquote(parts.username) if parts.username else None,
         "password": unquote(parts.password) if parts.password else None,
@@ -86,10 +86,10 @@ def _database(parts: SplitResult, database: int) -> int:
     They must agree if both are given.
     """
     if not _DATABASE.fullmatch(parts.path):
-        raise _refusal("must end with the host or with /NUMBER, the number of a database")
+        raise _invalid("must end with the host or with /NUMBER, the number of a database")
     named = int(parts.path[1:] or 0)
     if named and database and named != database:
-        raise _refusal("and REDIS_SESSION_DB must name the same database")
+        raise _invalid("and REDIS_SESSION_DB must name the same database")
     return named or database
 
 
@@ -97,9 +97,9 @@ def _tls(parts: SplitResult) -> dict[str, Any]:
     files = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name, path in files.items():
         if name not in _TLS_FILES:
-            raise _refusal(f"may have no query parameters but {', '.join(_TLS_FILES)}")
+            raise _invalid(f"may have no query parameters but {', '.join(_TLS_FILES)}")
         if not _is_file(path):
-            raise _refusal(f"names a file in {name} that does not exist")
+            raise _invalid(f"names a file in {name} that does not exist")
     return {
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": True,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import attrs
 from sqlalchemy import Connection, Engine, RootTransaction
 
-from sft_adapters.sql.errors import translated
+from sft_adapters.sql.errors import map_database_errors
 from sft_adapters.sql.files import SqlFiles
 from sft_adapters.sql.idempotency import SqlIdempotencyRecords
 from sft_adapters.sql.integrity import SqlIntegrityRows
@@ -32,8 +32,8 @@ class SqlUnit:
     Implements the units of work of users, vault, sharing and maintenance.
     """
 
-    def __init__(self, connection: Connection, begun: RootTransaction, *, read_only: bool) -> None:
-        self._begun = begun
+    def __init__(self, connection: Connection, tx: RootTransaction, *, read_only: bool) -> None:
+        self._tx = tx
         self._read_only = read_only
         self.users = SqlUsers(connection)
         self.files = SqlFiles(connection)
@@ -49,10 +49,10 @@ class SqlUnit:
         self.integrity_rows = SqlIntegrityRows(connection)
 
     def commit(self) -> None:
-        if self._read_only or not self._begun.is_active:
+        if self._read_only or not self._tx.is_active:
             raise DatabaseUnavailable("the unit of work is read-only or has ended")
-        with translated():
-            self._begun.commit()
+        with map_database_errors():
+            self._tx.commit()
 
 
 @attrs.frozen
@@ -65,5 +65,5 @@ class SqlDatabase:
 
     @contextmanager
     def __call__(self, *, read_only: bool = False) -> Iterator[SqlUnit]:
-        with transaction(self.engine, read_only=read_only) as (connection, begun):
-            yield SqlUnit(connection, begun, read_only=read_only)
+        with transaction(self.engine, read_only=read_only) as (connection, tx):
+            yield SqlUnit(connection, tx, read_only=read_only)

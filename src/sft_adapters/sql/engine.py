@@ -16,19 +16,19 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from sft_adapters.sql.postgres_timeouts import PostgresLimits
+from sft_adapters.sql.postgres_timeouts import PostgresTimeouts
 from sft_adapters.sql.sqlite import open_sqlite, sqlite_is_safe_for_many_writers
-from sft_adapters.sql.transactions import keep_whole
+from sft_adapters.sql.transactions import forbid_commit_after_error
 from sft_core.errors import ConfigurationError
 
 __all__ = [
     "Engine",
-    "PostgresLimits",
-    "described",
+    "PostgresTimeouts",
+    "describe_database",
     "open_engine",
-    "opened",
     "sqlite_file",
     "sqlite_is_safe_for_many_writers",
+    "temporary_engine",
 ]
 
 _SQLITE: Final = frozenset({"sqlite", "sqlite+pysqlite"})
@@ -41,13 +41,13 @@ def open_engine(
     echo: bool = False,
     busy_seconds: float = 10.0,
     connections: int = 16,
-    limits: PostgresLimits | None = None,
+    timeouts: PostgresTimeouts | None = None,
 ) -> Engine:
     """
     Create an engine for a SQLite or PostgreSQL URL; nothing is connected yet.
 
     A caller waits up to `busy_seconds` for one of at most `connections` connections, and a change as
-    long for a lock that another transaction holds. `limits` are PostgreSQL's timeouts.
+    long for a lock that another transaction holds. `timeouts` are PostgreSQL's timeouts.
 
     Raises:
         ConfigurationError: The URL is malformed, its kind of database or a parameter is not supported,
@@ -58,14 +58,18 @@ def open_engine(
         engine = open_sqlite(parsed, echo=echo, busy_seconds=busy_seconds, connections=connections)
     else:
         engine = _open_postgres(
-            parsed, echo=echo, busy_seconds=busy_seconds, connections=connections, limits=limits or PostgresLimits()
+            parsed,
+            echo=echo,
+            busy_seconds=busy_seconds,
+            connections=connections,
+            timeouts=timeouts or PostgresTimeouts(),
         )
-    keep_whole(engine)
+    forbid_commit_after_error(engine)
     return engine
 
 
 @contextmanager
-def opened(url: str, *, busy_seconds: float) -> Iterator[Engine]:
+def temporary_engine(url: str, *, busy_seconds: float) -> Iterator[Engine]:
     """
     Create an engine and close its connections at the end of the block.
     """
@@ -76,7 +80,7 @@ def opened(url: str, *, busy_seconds: float) -> Iterator[Engine]:
         engine.dispose()
 
 
-def described(url: str) -> str:
+def describe_database(url: str) -> str:
     """
     Describe a database for operators, without its secrets.
     """
@@ -111,11 +115,13 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _open_postgres(url: URL, *, echo: bool, busy_seconds: float, connections: int, limits: PostgresLimits) -> Engine:
+def _open_postgres(
+    url: URL, *, echo: bool, busy_seconds: float, connections: int, timeouts: PostgresTimeouts
+) -> Engine:
     try:
         from sft_adapters.sql.postgres import open_postgres  # noqa: PLC0415 (its driver is an extra)
     except ImportError:
         raise ConfigurationError(
             "DATABASE_URL names a PostgreSQL database, but its driver is missing: install the extra `postgres`"
         ) from None
-    return open_postgres(url, echo=echo, busy_seconds=busy_seconds, connections=connections, limits=limits)
+    return open_postgres(url, echo=echo, busy_seconds=busy_seconds, connections=connections, timeouts=timeouts)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from sft_core.errors import Conflict, DatabaseUnavailable, InvalidInput, RowDamaged
 
-_MEANINGS: Final = {
+_EXPLANATIONS: Final = {
     # PostgreSQL's SQLSTATEs (its documentation, appendix A); two characters stand for a whole class.
     "08": "the connection was lost",
     "25006": "the server or this role is read-only",
@@ -36,17 +36,17 @@ _MEANINGS: Final = {
     "SQLITE_PERM": "the file is not accessible",
     "SQLITE_READONLY": "the file is read-only",
 }
-_TO_BE_MENDED: Final = ("25006", "28", "3D", "3F", "42501")
+_MISCONFIGURATION_CODES: Final = ("25006", "28", "3D", "3F", "42501")
 
 
-class DatabaseRefused(DatabaseUnavailable):
+class DatabaseMisconfigured(DatabaseUnavailable):
     """
     The database is reachable but rejects this service until an operator changes a setting.
     """
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def map_database_errors() -> Iterator[None]:
     """
     Map what a driver raises to the core's errors.
 
@@ -63,15 +63,15 @@ def translated() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise Conflict(_kind(error)) from None
+        raise Conflict(_describe(error)) from None
     except PoolTimeoutError:
         raise DatabaseUnavailable("every connection is in use") from None
     except SQLAlchemyError as error:
-        raise (DatabaseRefused if _must_be_mended(error) else DatabaseUnavailable)(_kind(error)) from None
+        raise (DatabaseMisconfigured if _needs_operator(error) else DatabaseUnavailable)(_describe(error)) from None
 
 
 @contextmanager
-def decoded() -> Iterator[None]:
+def map_decoding_errors() -> Iterator[None]:
     """
     Raise `RowDamaged` for the errors of decoding a row with invalid values.
     """
@@ -82,7 +82,7 @@ def decoded() -> Iterator[None]:
         raise RowDamaged(f"a row cannot be read ({type(error).__name__})") from None
 
 
-def _kind(error: SQLAlchemyError) -> str:
+def _describe(error: SQLAlchemyError) -> str:
     """
     Describe an error with its code: SQLite's name of it or PostgreSQL's SQLSTATE.
 
@@ -90,15 +90,21 @@ def _kind(error: SQLAlchemyError) -> str:
     """
     cause = getattr(error, "orig", None)
     code = _code(cause)
-    named = (code, "_".join(code.split("_")[:2]), code[:2])
-    meaning = next((_MEANINGS[name] for name in named if name in _MEANINGS), getattr(cause, "kind", ""))
-    meaning = meaning or "a statement or the connection failed"
-    return f"{meaning} ({code or type(cause or error).__name__})" if code or not hasattr(cause, "kind") else meaning
+    candidates = (code, "_".join(code.split("_")[:2]), code[:2])
+    explanation = next(
+        (_EXPLANATIONS[name] for name in candidates if name in _EXPLANATIONS), getattr(cause, "kind", "")
+    )
+    explanation = explanation or "a statement or the connection failed"
+    return (
+        f"{explanation} ({code or type(cause or error).__name__})"
+        if code or not hasattr(cause, "kind")
+        else explanation
+    )
 
 
-def _must_be_mended(error: SQLAlchemyError) -> bool:
+def _needs_operator(error: SQLAlchemyError) -> bool:
     cause = getattr(error, "orig", None)
-    return getattr(cause, "must_be_mended", False) or _code(cause).startswith(_TO_BE_MENDED)
+    return getattr(cause, "needs_operator", False) or _code(cause).startswith(_MISCONFIGURATION_CODES)
 
 
 def _code(cause: object) -> str:

@@ -13,9 +13,9 @@ import attrs
 from sqlalchemy import Connection, Row, bindparam, case, delete, insert, or_, select, update
 
 from sft_adapters.sql import retired_keys
-from sft_adapters.sql.errors import decoded, translated
-from sft_adapters.sql.quotas import give_back
-from sft_adapters.sql.tables import Moment, files
+from sft_adapters.sql.errors import map_database_errors, map_decoding_errors
+from sft_adapters.sql.quotas import release_quota
+from sft_adapters.sql.tables import UtcMicroseconds, files
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
 from sft_core.vault.model import DELETION_STATES, Encryption, File, FileState, ShareTerms
 
@@ -25,16 +25,16 @@ _GET: Final = select(files).where(files.c.id == bindparam("file"))
 _SEALED: Final = (
     select(files)
     .where(files.c.owner_id == bindparam("owner"), files.c.state == FileState.SEALED.value)
-    .where(or_(files.c.expires_at.is_(None), files.c.expires_at > bindparam("now", type_=Moment)))
+    .where(or_(files.c.expires_at.is_(None), files.c.expires_at > bindparam("now", type_=UtcMicroseconds)))
     .order_by(files.c.created_at.desc(), files.c.id.desc())
     .offset(bindparam("skip"))
     .limit(bindparam("most"))
 )
-_MOVED: Final = bindparam("moved", type_=Moment)
+_TOUCHED_AT: Final = bindparam("moved", type_=UtcMicroseconds)
 _REPLACE: Final = (
     update(files)
     .where(files.c.id == bindparam("file"), files.c.state == bindparam("expected"))
-    .values(touched_at=case((files.c.touched_at > _MOVED, files.c.touched_at), else_=_MOVED))
+    .values(touched_at=case((files.c.touched_at > _TOUCHED_AT, files.c.touched_at), else_=_TOUCHED_AT))
 )
 
 
@@ -93,33 +93,35 @@ class SqlFiles:
     connection: Connection
 
     def add(self, file: File) -> None:
-        with translated():
-            retired_keys.admit(self.connection, file.key)
+        with map_database_errors():
+            retired_keys.require_usable_key(self.connection, file.key)
             self.connection.execute(_ADD, to_row(file))
 
     def get(self, file_id: FileId) -> File | None:
-        with translated(), decoded():
+        with map_database_errors(), map_decoding_errors():
             row = self.connection.execute(_GET, {"file": file_id.bytes}).one_or_none()
             return _from_row(row) if row is not None else None
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
-        asked = {"owner": owner.bytes, "now": now, "skip": page.skip, "most": page.limit}
-        with translated(), decoded():
-            return [_from_row(row) for row in self.connection.execute(_SEALED, asked)]
+        parameters = {"owner": owner.bytes, "now": now, "skip": page.skip, "most": page.limit}
+        with map_database_errors(), map_decoding_errors():
+            return [_from_row(row) for row in self.connection.execute(_SEALED, parameters)]
 
     def replace(self, file: File, *, expected: FileState) -> bool:
         row = to_row(file) | {"file": file.id.bytes, "expected": expected.value, "moved": file.touched_at}
         del row["touched_at"]
         if file.key is not None:
             del row["key_id"], row["wrapped_key"]
-        with translated():
+        with map_database_errors():
             return self.connection.execute(_REPLACE, row).rowcount == 1
 
     def remove(self, file_id: FileId) -> None:
         # Parts and links are deleted by cascade. The owner's sum is updated after the file's row, which is
         # the lock order of `SqlQuotas`, so no deadlock is possible.
-        over = (files.c.id == file_id.bytes) & files.c.state.in_([state.value for state in DELETION_STATES])
-        with translated():
-            gone = self.connection.execute(delete(files).where(over).returning(files.c.owner_id, files.c.held)).first()
-            if gone is not None and gone.held:
-                give_back(self.connection, gone.owner_id, gone.held)
+        deletable = (files.c.id == file_id.bytes) & files.c.state.in_([state.value for state in DELETION_STATES])
+        with map_database_errors():
+            deleted = self.connection.execute(
+                delete(files).where(deletable).returning(files.c.owner_id, files.c.held)
+            ).first()
+            if deleted is not None and deleted.held:
+                release_quota(self.connection, deleted.owner_id, deleted.held)

@@ -12,7 +12,7 @@ import attrs
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sft_adapters.sql.errors import translated
+from sft_adapters.sql.errors import map_database_errors
 from sft_adapters.sql.tables import kept_answers
 from sft_core.sharing.idempotency import IdempotencyRecord
 from sft_core.values import FileId, UserId
@@ -42,12 +42,12 @@ class SqlIdempotencyRecords:
         change = change.on_conflict_do_update(
             index_elements=["key_digest"], set_=row, where=kept_answers.c.expires_at <= now
         ).returning(kept_answers.c.key_digest)
-        with translated():
+        with map_database_errors():
             return self.connection.execute(change).first() is not None
 
     def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:
         live = (kept_answers.c.key_digest == key_digest) & (kept_answers.c.expires_at > now)
-        with translated():
+        with map_database_errors():
             row = self.connection.execute(select(kept_answers).where(live)).one_or_none()
         if row is None:
             return None

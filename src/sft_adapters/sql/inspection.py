@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, inspect, select
 
-from sft_adapters.sql.key_ownership import claimed_by
+from sft_adapters.sql.key_ownership import read_owner_key_id
 from sft_adapters.sql.tables import claims, users
 from sft_adapters.sql.transactions import transaction
 
@@ -19,7 +19,7 @@ def is_in_use(engine: Engine) -> bool:
     """
     with transaction(engine, read_only=True) as (connection, _):
         tables = inspect(connection)
-        if tables.has_table(claims.name) and claimed_by(connection) is not None:
+        if tables.has_table(claims.name) and read_owner_key_id(connection) is not None:
             return True
         if not tables.has_table(users.name):
             return False

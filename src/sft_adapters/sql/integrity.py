@@ -11,7 +11,7 @@ from uuid import UUID
 import attrs
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, null, select, true
 
-from sft_adapters.sql.errors import translated
+from sft_adapters.sql.errors import map_database_errors
 from sft_adapters.sql.tables import files, links, uploads, usages, users
 from sft_core.maintenance.ports import IntegrityRow, RowKind
 from sft_core.values import WrappedSecret
@@ -20,7 +20,7 @@ _NAMED: Final[Mapping[str, Table]] = {"file": files, "account": users}
 
 
 @attrs.frozen
-class _Place:
+class _RowColumns:
     """
     The columns of one kind of row: id, references, key id and wrapped secret.
     """
@@ -31,17 +31,17 @@ class _Place:
     wrapped: ColumnElement[Any] = attrs.field(factory=null)
 
 
-_PLACES: Final = {
-    RowKind.FILE: _Place(files.c.id, {"account": files.c.owner_id}),
-    RowKind.LINK: _Place(
+_ROW_COLUMNS: Final = {
+    RowKind.FILE: _RowColumns(files.c.id, {"account": files.c.owner_id}),
+    RowKind.LINK: _RowColumns(
         links.c.id,
         {"file": links.c.file_id, "account": links.c.owner_id},
         links.c.token_key_id,
         links.c.wrapped_token,
     ),
-    RowKind.UPLOAD: _Place(uploads.c.file_id, {"file": uploads.c.file_id}),
-    RowKind.USAGE: _Place(usages.c.owner_id, {"account": usages.c.owner_id}),
-    RowKind.USER: _Place(users.c.id, {}, users.c.totp_key_id, users.c.totp_seed),
+    RowKind.UPLOAD: _RowColumns(uploads.c.file_id, {"file": uploads.c.file_id}),
+    RowKind.USAGE: _RowColumns(usages.c.owner_id, {"account": usages.c.owner_id}),
+    RowKind.USER: _RowColumns(users.c.id, {}, users.c.totp_key_id, users.c.totp_seed),
 }
 
 
@@ -54,27 +54,27 @@ class SqlIntegrityRows:
     connection: Connection
 
     def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
-        return self._records(kind, _PLACES[kind].id > after.bytes if after is not None else true(), limit)
+        return self._records(kind, _ROW_COLUMNS[kind].id > after.bytes if after is not None else true(), limit)
 
     def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None:
-        return next(iter(self._records(kind, _PLACES[kind].id == row_id.bytes, 1)), None)
+        return next(iter(self._records(kind, _ROW_COLUMNS[kind].id == row_id.bytes, 1)), None)
 
-    def _records(self, kind: RowKind, chosen: ColumnElement[bool], limit: int) -> list[IntegrityRow]:
-        with translated():
-            rows = self.connection.execute(_query(_PLACES[kind], chosen, limit)).all()
+    def _records(self, kind: RowKind, condition: ColumnElement[bool], limit: int) -> list[IntegrityRow]:
+        with map_database_errors():
+            rows = self.connection.execute(_query(_ROW_COLUMNS[kind], condition, limit)).all()
         return [_record(kind, row) for row in rows]
 
 
-def _query(place: _Place, chosen: ColumnElement[bool], limit: int) -> Select[Any]:
+def _query(source: _RowColumns, condition: ColumnElement[bool], limit: int) -> Select[Any]:
     """
     Build one query for rows and the absence of the rows they refer to.
     """
-    named = [column.label(f"its_{name}") for name, column in place.names.items()]
-    columns = (place.id.label("id"), place.key_id.label("key_id"), place.wrapped.label("wrapped"), *named)
+    named = [column.label(f"its_{name}") for name, column in source.names.items()]
+    columns = (source.id.label("id"), source.key_id.label("key_id"), source.wrapped.label("wrapped"), *named)
     # The rows first, then the lookup of their references: so no plan scans the whole other table.
-    page = select(*columns).where(chosen).order_by(place.id).limit(limit).subquery()
+    page = select(*columns).where(condition).order_by(source.id).limit(limit).subquery()
     query: Select[Any] = select(page.c.id, page.c.key_id, page.c.wrapped).select_from(page).order_by(page.c.id)
-    for name in place.names:
+    for name in source.names:
         other = _NAMED[name].alias()
         query = query.outerjoin(other, other.c.id == page.c[f"its_{name}"])
         query = query.add_columns(other.c.id.is_(None).label(f"lacks_{name}"))
@@ -85,6 +85,6 @@ def _record(kind: RowKind, row: Row[Any]) -> IntegrityRow:
     return IntegrityRow(
         kind=kind,
         id=UUID(bytes=row.id),
-        missing=frozenset(name for name in _PLACES[kind].names if getattr(row, f"lacks_{name}")),
+        missing=frozenset(name for name in _ROW_COLUMNS[kind].names if getattr(row, f"lacks_{name}")),
         secret=WrappedSecret(row.key_id, row.wrapped) if row.wrapped is not None else None,
     )

@@ -19,7 +19,7 @@ from sft_adapters.sql.transactions import transaction
 _KEY_IDS: Final = ((files.c.id, files.c.key_id), (links.c.id, links.c.token_key_id), (users.c.id, users.c.totp_key_id))
 
 
-def keys_needed(engine: Engine) -> set[str]:
+def required_key_ids(engine: Engine) -> set[str]:
     """
     Return the ids of the owning key and of a sample of others.
 
@@ -27,49 +27,49 @@ def keys_needed(engine: Engine) -> set[str]:
     the number of rows. At start it distinguishes a wrong key ring. A full check verifies every row.
     """
     with transaction(engine, read_only=True) as (connection, _):
-        return _keys_needed(connection)
+        return _required_key_ids(connection)
 
 
-def claiming(key_id: str, *, allow: Callable[[set[str]], None]) -> Callable[[Connection], None]:
+def ownership_step(key_id: str, *, verify: Callable[[set[str]], None]) -> Callable[[Connection], None]:
     """
     Return a step for `migrate.upgrade` that makes a key the owner of the storage.
 
-    The step calls `allow` with the keys in use; if `allow` raises, nothing is changed.
+    The step calls `verify` with the keys in use; if `verify` raises, nothing is changed.
     """
 
-    def claim(connection: Connection) -> None:
-        allow(_keys_needed(connection))
-        if claimed_by(connection) != key_id:
+    def set_owner(connection: Connection) -> None:
+        verify(_required_key_ids(connection))
+        if read_owner_key_id(connection) != key_id:
             connection.execute(delete(claims))
             connection.execute(insert(claims).values(number=1, key_id=key_id))
         # An operator has made a retired key active again, so it is in use again.
-        retired_keys.readmit(connection, key_id)
+        retired_keys.reinstate(connection, key_id)
 
-    return claim
+    return set_owner
 
 
-def belongs_to(engine: Engine) -> str | None:
+def owner_key_id(engine: Engine) -> str | None:
     """
     Return the id of the key that owns the storage.
 
     None if no service has started on it yet.
     """
     with transaction(engine, read_only=True) as (connection, _):
-        return claimed_by(connection)
+        return read_owner_key_id(connection)
 
 
-def pass_on(engine: Engine, key_id: str) -> None:
+def transfer_ownership(engine: Engine, key_id: str) -> None:
     """
     Make another key the owner of an owned storage.
 
     Every secret must be wrapped under it.
     """
-    with transaction(engine) as (connection, begun):
+    with transaction(engine) as (connection, tx):
         connection.execute(update(claims).values(key_id=key_id))
-        begun.commit()
+        tx.commit()
 
 
-def claimed_by(connection: Connection) -> str | None:
+def read_owner_key_id(connection: Connection) -> str | None:
     """
     Return the id of the owning key, or None, within an open transaction.
     """
@@ -77,12 +77,14 @@ def claimed_by(connection: Connection) -> str | None:
     return key_id
 
 
-def _keys_needed(connection: Connection) -> set[str]:
-    owner = claimed_by(connection)
-    return {found for column in _KEY_IDS for found in _ends(connection, *column)} | ({owner} if owner else set())
+def _required_key_ids(connection: Connection) -> set[str]:
+    owner = read_owner_key_id(connection)
+    return {found for column in _KEY_IDS for found in _oldest_and_newest(connection, *column)} | (
+        {owner} if owner else set()
+    )
 
 
-def _ends(connection: Connection, row_id: Column[Any], key_id: Column[Any]) -> set[str]:
+def _oldest_and_newest(connection: Connection, row_id: Column[Any], key_id: Column[Any]) -> set[str]:
     wrapped = select(key_id).where(key_id.is_not(None)).limit(1)
-    ends = (wrapped.order_by(row_id), wrapped.order_by(row_id.desc()))
-    return {str(row[0]) for end in ends for row in connection.execute(end)}
+    queries = (wrapped.order_by(row_id), wrapped.order_by(row_id.desc()))
+    return {str(row[0]) for query in queries for row in connection.execute(query)}

@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 from sqlalchemy import Engine, bindparam, delete, text
 
-from sft_adapters.sql.tables import Moment, leases
+from sft_adapters.sql.tables import UtcMicroseconds, leases
 from sft_adapters.sql.transactions import transaction
 
 # One statement decides, in the SQL of both databases. A second caller waits for the row's lock and
@@ -20,7 +20,7 @@ _TAKE: Final = text(
     " ON CONFLICT (name) DO UPDATE SET holder = :holder, until = :until"
     " WHERE leases.holder = :holder OR leases.until <= :now"
     " RETURNING name",
-).bindparams(bindparam("now", type_=Moment), bindparam("until", type_=Moment))
+).bindparams(bindparam("now", type_=UtcMicroseconds), bindparam("until", type_=UtcMicroseconds))
 
 
 @attrs.frozen
@@ -32,14 +32,14 @@ class SqlLeases:
     engine: Engine
 
     def acquire(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
-        asked = {"name": name, "holder": holder, "now": now, "until": until}
-        with transaction(self.engine) as (connection, begun):
-            taken = connection.execute(_TAKE, asked).first() is not None
-            begun.commit()
-        return taken
+        parameters = {"name": name, "holder": holder, "now": now, "until": until}
+        with transaction(self.engine) as (connection, tx):
+            acquired = connection.execute(_TAKE, parameters).first() is not None
+            tx.commit()
+        return acquired
 
     def release(self, name: str, *, holder: str) -> None:
         own = (leases.c.name == name) & (leases.c.holder == holder)
-        with transaction(self.engine) as (connection, begun):
+        with transaction(self.engine) as (connection, tx):
             connection.execute(delete(leases).where(own))
-            begun.commit()
+            tx.commit()

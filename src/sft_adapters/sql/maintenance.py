@@ -13,22 +13,22 @@ import attrs
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from sft_adapters.sql.errors import translated
+from sft_adapters.sql.errors import map_database_errors
 from sft_adapters.sql.manifests import COLUMNS
 from sft_adapters.sql.tables import UNFINISHED, files, links, parts, uploads, usages, users
 from sft_core.maintenance.ports import IdleCutoffs, QuotaDrift
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import DELETION_STATES, FileState, Part
 
-_CONDEMNED: Final = files.c.state.in_([state.value for state in DELETION_STATES])
+_IS_BEING_DELETED: Final = files.c.state.in_([state.value for state in DELETION_STATES])
 _IS_SEALED: Final = files.c.state == FileState.SEALED.value
-_DUE: Final = case((_IS_SEALED, files.c.size), else_=files.c.held)
+_EXPECTED_BYTES: Final = case((_IS_SEALED, files.c.size), else_=files.c.held)
 
 
-def _page(connection: Connection, chosen: ColumnElement[bool], after: FileId | None, limit: int) -> list[FileId]:
+def _page(connection: Connection, condition: ColumnElement[bool], after: FileId | None, limit: int) -> list[FileId]:
     later = files.c.id > after.bytes if after is not None else true()
-    query = select(files.c.id).where(chosen, later).order_by(files.c.id).limit(limit)
-    with translated():
+    query = select(files.c.id).where(condition, later).order_by(files.c.id).limit(limit)
+    with map_database_errors():
         return [FileId(UUID(bytes=file_id)) for file_id in connection.execute(query).scalars()]
 
 
@@ -41,7 +41,7 @@ class SqlReclaimableFiles:
     connection: Connection
 
     def in_deletion(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
-        return _page(self.connection, and_(UNFINISHED, _CONDEMNED), after, limit)
+        return _page(self.connection, and_(UNFINISHED, _IS_BEING_DELETED), after, limit)
 
     def idle(self, *, since: IdleCutoffs, after: FileId | None, limit: int) -> Sequence[FileId]:
         return _page(self.connection, and_(UNFINISHED, _is_idle(since)), after, limit)
@@ -50,30 +50,32 @@ class SqlReclaimableFiles:
         return _page(self.connection, _is_expired(by), after, limit)
 
     def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
-        return self._condemn(file_id, _is_expired(by), FileState.DELETING, now)
+        return self._set_final_state(file_id, _is_expired(by), FileState.DELETING, now)
 
     def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
-        return self._condemn(file_id, _is_idle(since), FileState.ABORTING, now)
+        return self._set_final_state(file_id, _is_idle(since), FileState.ABORTING, now)
 
-    def _condemn(self, file_id: FileId, condition: ColumnElement[bool], state: FileState, now: datetime) -> bool:
+    def _set_final_state(
+        self, file_id: FileId, condition: ColumnElement[bool], state: FileState, now: datetime
+    ) -> bool:
         change = {"state": state.value, "key_id": None, "wrapped_key": None, "touched_at": now}
-        with translated():
+        with map_database_errors():
             condemned = update(files).where(files.c.id == file_id.bytes, condition).values(change)
             return self.connection.execute(condemned).rowcount == 1
 
     def referenced_keys(self, blob_keys: Iterable[str]) -> frozenset[str]:
         query = select(parts.c.blob_key).where(parts.c.blob_key.in_(list(blob_keys)))
-        with translated():
+        with map_database_errors():
             return frozenset(self.connection.execute(query).scalars())
 
     def parts_by_header(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
         query = select(parts.c.header, parts.c.file_id, parts.c.number).where(parts.c.header.in_(headers))
-        with translated():
+        with map_database_errors():
             rows = self.connection.execute(query).all() if headers else ()
         return {row.header: (FileId(UUID(bytes=row.file_id)), row.number) for row in rows}
 
     def oldest_account_created_at(self) -> datetime | None:
-        with translated():
+        with map_database_errors():
             first: datetime | None = self.connection.execute(select(func.min(users.c.created_at))).scalar_one()
         return first
 
@@ -84,11 +86,14 @@ def _is_expired(by: datetime) -> ColumnElement[bool]:
 
 def _is_idle(since: IdleCutoffs) -> ColumnElement[bool]:
     is_resumable = select(uploads.c.file_id).where(uploads.c.file_id == files.c.id).exists()
-    rests = or_(and_(is_resumable, _rests(since.resumable)), and_(~is_resumable, _rests(since.non_resumable)))
-    return and_(files.c.state == FileState.RECEIVING.value, rests)
+    is_untouched = or_(
+        and_(is_resumable, _untouched_since(since.resumable)),
+        and_(~is_resumable, _untouched_since(since.non_resumable)),
+    )
+    return and_(files.c.state == FileState.RECEIVING.value, is_untouched)
 
 
-def _rests(since: datetime) -> ColumnElement[bool]:
+def _untouched_since(since: datetime) -> ColumnElement[bool]:
     # A release without `touched_at` leaves it 0, so `created_at` counts too.
     return and_(files.c.created_at <= since, files.c.touched_at <= since)
 
@@ -107,19 +112,19 @@ class SqlInventory:
     def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
         later = (parts.c.file_id == file_id.bytes) & (parts.c.number > after)
         query = select(*COLUMNS).where(later).order_by(parts.c.number).limit(limit)
-        with translated():
+        with map_database_errors():
             return [Part(**row) for row in self.connection.execute(query).mappings()]
 
     def dangling_part_keys(self, *, after: str, limit: int) -> Sequence[str]:
         own = select(files.c.id).where(files.c.id == parts.c.file_id).exists()
         # Blob keys are ASCII. The database's collation does not matter, if it is the same in each call.
         stray = select(parts.c.blob_key).where(parts.c.blob_key > after, ~own).order_by(parts.c.blob_key).limit(limit)
-        with translated():
+        with map_database_errors():
             return list(self.connection.execute(stray).scalars())
 
     def key_ids(self) -> Mapping[str, frozenset[str]]:
         wrapped = {"links": links.c.token_key_id, "second factors": users.c.totp_key_id}
-        with translated():
+        with map_database_errors():
             return {
                 name: frozenset(self.connection.execute(select(column).where(column.is_not(None)).distinct()).scalars())
                 for name, column in wrapped.items()
@@ -138,8 +143,8 @@ class SqlQuotaAudit:
         sums = (
             select(
                 files.c.owner_id,
-                func.sum(_DUE).label("due"),
-                func.sum(case((files.c.held != _DUE, 1), else_=0)).label("wrong"),
+                func.sum(_EXPECTED_BYTES).label("due"),
+                func.sum(case((files.c.held != _EXPECTED_BYTES, 1), else_=0)).label("wrong"),
             )
             .group_by(files.c.owner_id)
             .subquery()
@@ -153,7 +158,7 @@ class SqlQuotaAudit:
             .where(or_(counted != due, func.coalesce(sums.c.wrong, 0) > 0))
             .order_by(users.c.id)
         )
-        with translated():
+        with map_database_errors():
             rows = self.connection.execute(query).all()
         return [
             QuotaDrift(owner=UserId(UUID(bytes=row.id)), recorded=int(row.counted), actual=int(row.due)) for row in rows
@@ -161,7 +166,7 @@ class SqlQuotaAudit:
 
     def recount(self, owner: UserId) -> None:
         own = files.c.owner_id == owner.bytes
-        with translated():
+        with map_database_errors():
             self._lock(owner, own)
             # Only wrong rows: a row added since the lock is right, and its writer may wait for the sum's lock.
             drifted = update(files).where(own, _IS_SEALED, files.c.held != files.c.size)

@@ -30,44 +30,44 @@ def upgrade(
     revision: str = "head",
     *,
     seconds: float = MIGRATION_SECONDS,
-    then: Callable[[Connection], None] | None = None,
+    before_commit: Callable[[Connection], None] | None = None,
 ) -> None:
     """
     Upgrade the schema to a revision in one transaction.
 
-    Concurrent upgrades run one after the other. `then` runs in the same transaction: if it raises,
+    Concurrent upgrades run one after the other. `before_commit` runs in the same transaction: if it raises,
     nothing is changed.
 
     Raises:
         ConfigurationError: The schema was created by a newer version, or the database's encoding is
             not UTF-8.
     """
-    with _alone(engine, seconds) as connection:
-        _refuse_encoding(connection)
-        _refuse_newer(connection)
+    with _exclusive(engine, seconds) as connection:
+        _require_utf8(connection)
+        _require_known_revision(connection)
         command.upgrade(_config(connection), revision)
-        if then is not None:
-            then(connection)
+        if before_commit is not None:
+            before_commit(connection)
 
 
 def downgrade(engine: Engine, revision: str, *, seconds: float = MIGRATION_SECONDS) -> None:
     """
     Downgrade the schema to an earlier revision; `base` is an empty database.
     """
-    with _alone(engine, seconds) as connection:
+    with _exclusive(engine, seconds) as connection:
         command.downgrade(_config(connection), revision)
 
 
 @contextmanager
-def _alone(engine: Engine, seconds: float) -> Iterator[Connection]:
+def _exclusive(engine: Engine, seconds: float) -> Iterator[Connection]:
     """
     Open a transaction that excludes other migrations: SQLite has one writer, PostgreSQL a lock.
     """
-    with transaction(engine, seconds=seconds) as (connection, begun):
+    with transaction(engine, seconds=seconds) as (connection, tx):
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         yield connection
-        begun.commit()
+        tx.commit()
 
 
 def current(engine: Engine) -> str | None:
@@ -86,7 +86,7 @@ def check(engine: Engine) -> None:
         ConfigurationError: The schema is older or newer.
     """
     with transaction(engine, read_only=True) as (connection, _):
-        _refuse_newer(connection)
+        _require_known_revision(connection)
         if _current(connection) != _head():
             raise ConfigurationError("the database schema is older than this version: run `sft migrate`")
 
@@ -95,14 +95,14 @@ def _current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _refuse_newer(connection: Connection) -> None:
+def _require_known_revision(connection: Connection) -> None:
     known = {script.revision for script in scripts().walk_revisions()}
     revision = _current(connection)
     if revision is not None and revision not in known:
         raise ConfigurationError(f"the database schema {revision!r} was made by a newer version than this one")
 
 
-def _refuse_encoding(connection: Connection) -> None:
+def _require_utf8(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
         if encoding != "UTF8":

@@ -20,8 +20,8 @@ from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from sft_adapters.sql.postgres_timeouts import PostgresLimits
-from sft_adapters.sql.transactions import is_read_only, seconds_allowed
+from sft_adapters.sql.postgres_timeouts import PostgresTimeouts
+from sft_adapters.sql.transactions import is_read_only, statement_seconds_override
 from sft_core.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -38,62 +38,66 @@ _DURABLE: Final = (
 
 
 @attrs.frozen
-class _Refusal:
+class _ConnectFailure:
     """
     A reason for a failed connection and its pattern in libpq's text.
 
-    `must_be_mended` means that an operator must act.
+    `needs_operator` means that an operator must act.
     """
 
-    words: re.Pattern[str]
+    pattern: re.Pattern[str]
     kind: str
-    must_be_mended: bool = True
+    needs_operator: bool = True
 
 
-def _refusal_by(words: str, kind: str, *, passes: bool = False) -> _Refusal:
-    return _Refusal(re.compile(words, flags=re.IGNORECASE), kind, must_be_mended=not passes)
+def _connect_failure(pattern: str, kind: str, *, transient: bool = False) -> _ConnectFailure:
+    return _ConnectFailure(re.compile(pattern, flags=re.IGNORECASE), kind, needs_operator=not transient)
 
 
 # Until a connection is established, errors of the server have no SQLSTATE and are recognized by their
 # text. Quoted parts are removed before: the names of hosts, users and databases.
 _QUOTED: Final = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
-_REFUSALS: Final = (
-    _refusal_by("failed to resolve|could not translate host name", "the host name of the server cannot be resolved"),
-    _refusal_by("connection refused|no such file", "no server listens at the address", passes=True),
-    _refusal_by("authentication failed", "the server rejected the user or the password"),
-    _refusal_by("no password supplied", "the server requires a password"),
-    _refusal_by(r"pg_hba\.conf", "the server does not allow this user from this host"),
-    _refusal_by(r"role\s+does not exist", "the server does not have this user"),
-    _refusal_by(r"database\s+does not exist", "the server does not have this database"),
-    _refusal_by("permission denied for database", "this role is not allowed to connect to this database"),
-    _refusal_by("SSL was required", "the server does not support TLS, which sslmode requires"),
-    _refusal_by("received invalid response", "the server at the address is not PostgreSQL"),
-    _refusal_by("certificate|SSL error", "the certificate of the server or of this client was rejected"),
-    _refusal_by("too many|remaining connection slots", "the server has no connection left", passes=True),
-    _refusal_by("starting up|not yet accepting", "the server is starting", passes=True),
-    _refusal_by("shutting down", "the server is stopping", passes=True),
-    _refusal_by("closed the connection unexpectedly", "the server disconnected: is it PostgreSQL?", passes=True),
-    _refusal_by("session is|in hot standby", "the server is not of the kind that target_session_attrs requires"),
-    _refusal_by("invalid", "a parameter has a value that PostgreSQL's client does not accept"),
-    _refusal_by("time.?out|timed out", "the server did not respond in time", passes=True),
+_CONNECT_FAILURES: Final = (
+    _connect_failure(
+        "failed to resolve|could not translate host name", "the host name of the server cannot be resolved"
+    ),
+    _connect_failure("connection refused|no such file", "no server listens at the address", transient=True),
+    _connect_failure("authentication failed", "the server rejected the user or the password"),
+    _connect_failure("no password supplied", "the server requires a password"),
+    _connect_failure(r"pg_hba\.conf", "the server does not allow this user from this host"),
+    _connect_failure(r"role\s+does not exist", "the server does not have this user"),
+    _connect_failure(r"database\s+does not exist", "the server does not have this database"),
+    _connect_failure("permission denied for database", "this role is not allowed to connect to this database"),
+    _connect_failure("SSL was required", "the server does not support TLS, which sslmode requires"),
+    _connect_failure("received invalid response", "the server at the address is not PostgreSQL"),
+    _connect_failure("certificate|SSL error", "the certificate of the server or of this client was rejected"),
+    _connect_failure("too many|remaining connection slots", "the server has no connection left", transient=True),
+    _connect_failure("starting up|not yet accepting", "the server is starting", transient=True),
+    _connect_failure("shutting down", "the server is stopping", transient=True),
+    _connect_failure(
+        "closed the connection unexpectedly", "the server disconnected: is it PostgreSQL?", transient=True
+    ),
+    _connect_failure("session is|in hot standby", "the server is not of the kind that target_session_attrs requires"),
+    _connect_failure("invalid", "a parameter has a value that PostgreSQL's client does not accept"),
+    _connect_failure("time.?out|timed out", "the server did not respond in time", transient=True),
 )
-_OTHER: Final = _refusal_by("", "the server could not be reached", passes=True)
-_NO_PASSWORD: Final = _refusal_by("", "the server requires a password")
-_TOO_LATE: Final = _refusal_by("", "the server did not respond in time", passes=True)
+_UNREACHABLE: Final = _connect_failure("", "the server could not be reached", transient=True)
+_NO_PASSWORD: Final = _connect_failure("", "the server requires a password")
+_CONNECT_TIMEOUT: Final = _connect_failure("", "the server did not respond in time", transient=True)
 
 
-class NotConnectedError(psycopg.OperationalError):
+class ConnectFailedError(psycopg.OperationalError):
     """
     No connection could be established; `kind` is the reason in this module's words.
     """
 
-    def __init__(self, kind: str, *, must_be_mended: bool) -> None:
+    def __init__(self, kind: str, *, needs_operator: bool) -> None:
         super().__init__(kind)
         self.kind = kind
-        self.must_be_mended = must_be_mended
+        self.needs_operator = needs_operator
 
 
-class NoAnswerError(psycopg.OperationalError):
+class ResponseTimeoutError(psycopg.OperationalError):
     """
     The server received a statement and did not respond in time.
 
@@ -105,24 +109,24 @@ class NoAnswerError(psycopg.OperationalError):
 
 class BoundedConnection(psycopg.Connection[Any]):
     """
-    A connection that is closed after `answer_seconds` without a response.
+    A connection that is closed after `response_seconds` without a response.
 
     The server has its own timeout for statements; this one is for a server or network that hangs.
     """
 
-    answer_seconds: float
+    response_seconds: float
 
     def wait(self, gen: PQGen[T], interval: float = _POLL_SECONDS, timeout: float | None = None) -> T:
         try:
-            return super().wait(gen, interval, self.answer_seconds if timeout is None else timeout)
+            return super().wait(gen, interval, self.response_seconds if timeout is None else timeout)
         except psycopg.OperationalError as error:
             if error.sqlstate is None and self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.close()
-                raise NoAnswerError from None
+                raise ResponseTimeoutError from None
             raise
 
 
-def open_postgres(url: URL, *, echo: bool, busy_seconds: float, connections: int, limits: PostgresLimits) -> Engine:
+def open_postgres(url: URL, *, echo: bool, busy_seconds: float, connections: int, timeouts: PostgresTimeouts) -> Engine:
     """
     Create an engine for a PostgreSQL database; see `open_engine` for the parameters.
 
@@ -136,29 +140,29 @@ def open_postgres(url: URL, *, echo: bool, busy_seconds: float, connections: int
         max_overflow=0,
         pool_timeout=busy_seconds,
         pool_pre_ping=True,
-        pool_recycle=limits.recycle_seconds,
+        pool_recycle=timeouts.recycle_seconds,
         use_native_hstore=False,
-        connect_args=_connect_args(limits) | _query(url) | {"autocommit": True, "prepare_threshold": None},
+        connect_args=_connect_args(timeouts) | _query(url) | {"autocommit": True, "prepare_threshold": None},
     )
-    sessions = _Sessions(limits, busy_seconds)
-    event.listen(engine, "do_connect", sessions.connect)
-    event.listen(engine, "checkin", sessions.rest)
-    event.listen(engine, "begin", sessions.begin)
+    events = _ConnectionEvents(timeouts, busy_seconds)
+    event.listen(engine, "do_connect", events.connect)
+    event.listen(engine, "checkin", events.reset)
+    event.listen(engine, "begin", events.begin)
     return engine
 
 
-def _connect_args(limits: PostgresLimits) -> dict[str, Any]:
+def _connect_args(timeouts: PostgresTimeouts) -> dict[str, Any]:
     """
     Return parameters of libpq (PostgreSQL's documentation, section 34.1.2).
     """
     return {
         "application_name": "sft",
         "client_encoding": "utf8",
-        "connect_timeout": limits.connect_seconds,
-        "keepalives_idle": limits.peer_seconds,
-        "keepalives_interval": max(1, limits.peer_seconds // _KEEPALIVES),
+        "connect_timeout": timeouts.connect_seconds,
+        "keepalives_idle": timeouts.tcp_timeout_seconds,
+        "keepalives_interval": max(1, timeouts.tcp_timeout_seconds // _KEEPALIVES),
         "keepalives_count": _KEEPALIVES,
-        "tcp_user_timeout": limits.peer_seconds * 1000,
+        "tcp_user_timeout": timeouts.tcp_timeout_seconds * 1000,
     }
 
 
@@ -182,7 +186,7 @@ def _query(url: URL) -> dict[str, str]:
 
 
 @attrs.frozen
-class _Sessions:
+class _ConnectionEvents:
     """
     Event handlers of connections: creation, start of a transaction, return to the pool.
 
@@ -190,7 +194,7 @@ class _Sessions:
     their timeouts, and ended by the driver's `commit` and `rollback`, which read the state from libpq.
     """
 
-    limits: PostgresLimits
+    timeouts: PostgresTimeouts
     busy_seconds: float
 
     def connect(
@@ -199,20 +203,20 @@ class _Sessions:
         try:
             connection = BoundedConnection.connect(*args, **parameters)
         except psycopg.Error as error:
-            found = _refusal(error)
-            raise NotConnectedError(found.kind, must_be_mended=found.must_be_mended) from None
-        connection.answer_seconds = self.limits.connect_seconds
+            failure = _classify(error)
+            raise ConnectFailedError(failure.kind, needs_operator=failure.needs_operator) from None
+        connection.response_seconds = self.timeouts.connect_seconds
         return connection
 
-    def rest(self, connection: DBAPIConnection | None, _record: ConnectionPoolEntry) -> None:
+    def reset(self, connection: DBAPIConnection | None, _record: ConnectionPoolEntry) -> None:
         if connection is not None:
-            cast("BoundedConnection", connection).answer_seconds = self.limits.connect_seconds
+            cast("BoundedConnection", connection).response_seconds = self.timeouts.connect_seconds
 
     def begin(self, connection: Connection) -> None:
-        seconds = seconds_allowed(connection)
-        statement_seconds = seconds or self.limits.statement_seconds
+        seconds = statement_seconds_override(connection)
+        statement_seconds = seconds or self.timeouts.statement_seconds
         driver = cast("BoundedConnection", connection.connection.driver_connection)
-        driver.answer_seconds = statement_seconds + self.limits.silence_seconds
+        driver.response_seconds = statement_seconds + self.timeouts.response_grace_seconds
         # Writers see the commits of others, so that the second of two conditional updates finds what the
         # first one wrote. They do not request READ WRITE: a database frozen by an administrator
         # (`default_transaction_read_only`) must stay read-only.
@@ -223,7 +227,7 @@ class _Sessions:
         statements[1:1] = [
             f"SET LOCAL statement_timeout = {_milliseconds(statement_seconds)}",
             f"SET LOCAL lock_timeout = {_milliseconds(seconds or self.busy_seconds)}",
-            f"SET LOCAL idle_in_transaction_session_timeout = {_milliseconds(self.limits.idle_seconds)}",
+            f"SET LOCAL idle_in_transaction_session_timeout = {_milliseconds(self.timeouts.idle_seconds)}",
         ]
         connection.exec_driver_sql("; ".join(statements))
 
@@ -233,10 +237,10 @@ def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _refusal(error: psycopg.Error) -> _Refusal:
+def _classify(error: psycopg.Error) -> _ConnectFailure:
     if isinstance(error, psycopg.errors.ConnectionTimeout):
-        return _TOO_LATE
+        return _CONNECT_TIMEOUT
     if error.pgconn is not None and error.pgconn.needs_password:
         return _NO_PASSWORD
     text = _QUOTED.sub("", str(error))
-    return next((refusal for refusal in _REFUSALS if refusal.words.search(text)), _OTHER)
+    return next((failure for failure in _CONNECT_FAILURES if failure.pattern.search(text)), _UNREACHABLE)

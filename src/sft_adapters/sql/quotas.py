@@ -11,15 +11,15 @@ from typing import Any, Final
 import attrs
 from sqlalchemy import BigInteger, Connection, LargeBinary, Row, bindparam, case, select, text, update
 
-from sft_adapters.sql.errors import translated
+from sft_adapters.sql.errors import map_database_errors
 from sft_adapters.sql.tables import files, usages
 from sft_core.errors import UploadAborted
 from sft_core.values import FileId, UserId
 from sft_core.vault.model import DELETION_STATES, FileState
 
 # One statement decides, in the SQL of both databases. A second caller waits for the row's lock and
-# then finds the first one's sum. `_grow` checks the limit for an owner without a row.
-_GROW: Final = text(
+# then finds the first one's sum. `_reserve` checks the limit for an owner without a row.
+_RESERVE: Final = text(
     "INSERT INTO usages (owner_id, bytes) VALUES (:owner, :more)"
     " ON CONFLICT (owner_id) DO UPDATE SET bytes = usages.bytes + :more"
     " WHERE usages.bytes <= :room"
@@ -30,10 +30,10 @@ _GROW: Final = text(
     bindparam("room", type_=BigInteger),
 )
 
-_HELD: Final = update(files).where(files.c.id == bindparam("file"))
+_SET_RESERVED: Final = update(files).where(files.c.id == bindparam("file"))
 _USED: Final = select(usages.c.bytes).where(usages.c.owner_id == bindparam("owner"))
 # SQLite has one writer at a time, and no FOR UPDATE.
-_LOCKED: Final = (
+_LOCK_FILE: Final = (
     select(files.c.owner_id, files.c.state, files.c.held)
     .where(files.c.id == bindparam("file"))
     .with_for_update(key_share=True)
@@ -55,42 +55,42 @@ class SqlQuotas:
     connection: Connection
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
-        with translated():
-            file = self._locked(file_id)
+        with map_database_errors():
+            file = self._lock_file(file_id)
             if file is None or FileState(file.state) in DELETION_STATES:
                 raise UploadAborted
-            more = size - file.held
-            if more > 0 and not self._grow(file.owner_id, more, _NO_LIMIT if limit is None else limit):
+            growth = size - file.held
+            if growth > 0 and not self._reserve(file.owner_id, growth, _NO_LIMIT if limit is None else limit):
                 return False
-            if more < 0:
-                give_back(self.connection, file.owner_id, -more)
-            if more:
-                self.connection.execute(_HELD, {"file": file_id.bytes, "held": size})
+            if growth < 0:
+                release_quota(self.connection, file.owner_id, -growth)
+            if growth:
+                self.connection.execute(_SET_RESERVED, {"file": file_id.bytes, "held": size})
         return True
 
     def release(self, file_id: FileId) -> None:
-        with translated():
-            file = self._locked(file_id)
+        with map_database_errors():
+            file = self._lock_file(file_id)
             if file is not None and file.held and FileState(file.state) in DELETION_STATES:
-                give_back(self.connection, file.owner_id, file.held)
-                self.connection.execute(_HELD, {"file": file_id.bytes, "held": 0})
+                release_quota(self.connection, file.owner_id, file.held)
+                self.connection.execute(_SET_RESERVED, {"file": file_id.bytes, "held": 0})
 
     def used(self, owner: UserId) -> int:
-        with translated():
+        with map_database_errors():
             found = self.connection.execute(_USED, {"owner": owner.bytes})
             return int(found.scalar_one_or_none() or 0)
 
-    def _locked(self, file_id: FileId) -> Row[Any, Any, Any] | None:
-        return self.connection.execute(_LOCKED, {"file": file_id.bytes}).one_or_none()
+    def _lock_file(self, file_id: FileId) -> Row[Any, Any, Any] | None:
+        return self.connection.execute(_LOCK_FILE, {"file": file_id.bytes}).one_or_none()
 
-    def _grow(self, owner: bytes, more: int, limit: int) -> bool:
-        if more > limit:
+    def _reserve(self, owner: bytes, growth: int, limit: int) -> bool:
+        if growth > limit:
             return False
-        change = {"owner": owner, "more": more, "room": limit - more}
-        return self.connection.execute(_GROW, change).first() is not None
+        change = {"owner": owner, "more": growth, "room": limit - growth}
+        return self.connection.execute(_RESERVE, change).first() is not None
 
 
-def give_back(connection: Connection, owner: bytes, size: int) -> None:
+def release_quota(connection: Connection, owner: bytes, size: int) -> None:
     """
     Reduce the sum of an owner's reservations by `size` bytes, at least to 0.
 

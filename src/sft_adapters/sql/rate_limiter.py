@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 from sqlalchemy import BigInteger, Engine, bindparam, delete, select, text
 
-from sft_adapters.sql.tables import Moment, throttles
+from sft_adapters.sql.tables import UtcMicroseconds, throttles
 from sft_adapters.sql.transactions import transaction
 from sft_core.errors import TooManyAttempts
 from sft_core.values import Rate
@@ -21,16 +21,16 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 # One statement decides, in the SQL of both databases. A second caller waits for the row's lock and
 # then finds the first one's value.
-_ADMIT: Final = text(
+_ACQUIRE: Final = text(
     "INSERT INTO throttles (key, comes_back) VALUES (:key, :first)"
     " ON CONFLICT (key) DO UPDATE SET comes_back ="
     " CASE WHEN throttles.comes_back > :now THEN throttles.comes_back ELSE :now END + :interval"
     " WHERE throttles.comes_back <= :latest"
     " RETURNING comes_back",
 ).bindparams(
-    bindparam("first", type_=Moment),
-    bindparam("now", type_=Moment),
-    bindparam("latest", type_=Moment),
+    bindparam("first", type_=UtcMicroseconds),
+    bindparam("now", type_=UtcMicroseconds),
+    bindparam("latest", type_=UtcMicroseconds),
     bindparam("interval", type_=BigInteger),
 )
 
@@ -51,14 +51,14 @@ class SqlRateLimiter:
             "latest": now + rate.tolerance,
             "interval": rate.interval // _MICROSECOND,
         }
-        with transaction(self.engine) as (connection, begun):
-            if connection.execute(_ADMIT, attempt).first() is not None:
-                begun.commit()
+        with transaction(self.engine) as (connection, tx):
+            if connection.execute(_ACQUIRE, attempt).first() is not None:
+                tx.commit()
                 return
-            comes_back = connection.execute(select(throttles.c.comes_back).where(throttles.c.key == key)).scalar_one()
-        raise TooManyAttempts(rate.retry_after(comes_back, now))
+            refilled_at = connection.execute(select(throttles.c.comes_back).where(throttles.c.key == key)).scalar_one()
+        raise TooManyAttempts(rate.retry_after(refilled_at, now))
 
     def reset(self, key: str) -> None:
-        with transaction(self.engine) as (connection, begun):
+        with transaction(self.engine) as (connection, tx):
             connection.execute(delete(throttles).where(throttles.c.key == key))
-            begun.commit()
+            tx.commit()

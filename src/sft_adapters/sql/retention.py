@@ -33,13 +33,13 @@ class ExpiringRows:
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:
         (key,) = self.table.primary_key
-        some = select(key).where(self.end < before).limit(limit)
+        candidates = select(key).where(self.end < before).limit(limit)
         # The condition again: a row that was selected may have been renewed in the meantime.
-        over = key.in_(some) & (self.end < before)
-        with transaction(self.engine) as (connection, begun):
-            dropped = connection.execute(delete(self.table).where(over)).rowcount
-            begun.commit()
-        return dropped
+        expired = key.in_(candidates) & (self.end < before)
+        with transaction(self.engine) as (connection, tx):
+            deleted = connection.execute(delete(self.table).where(expired)).rowcount
+            tx.commit()
+        return deleted
 
 
 def expired_sessions(engine: Engine) -> ExpiringRows:
@@ -78,39 +78,43 @@ class ExpiredLinkTokens:
     engine: Engine
 
     def count_expired(self, *, before: datetime) -> int:
-        query = _unrepeated(select(func.count()), before).where(_is_over(before))
+        query = _without_idempotency_record(select(func.count()), before).where(_is_expired(before))
         with transaction(self.engine, read_only=True) as (connection, _):
             return int(connection.execute(query).scalar_one())
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:
-        forgotten = 0
-        while forgotten < limit:
-            some = _unrepeated(select(links.c.id), before).where(_is_over(before)).limit(limit - forgotten)
+        deleted = 0
+        while deleted < limit:
+            candidates = (
+                _without_idempotency_record(select(links.c.id), before)
+                .where(_is_expired(before))
+                .limit(limit - deleted)
+            )
             with transaction(self.engine, read_only=True) as (connection, _):
-                found = connection.execute(some).scalars().all()
+                found = connection.execute(candidates).scalars().all()
             if not found:
                 break
             # The condition again: another sweep may have deleted the token. No idempotency record can refer to one
             # of these links since, as a record is stored in the same commit as its link.
-            over = links.c.id.in_(found) & _is_over(before)
-            with transaction(self.engine) as (connection, begun):
-                change = update(links).where(over).values(token_key_id=None, wrapped_token=None)
-                forgotten += connection.execute(change).rowcount
-                begun.commit()
-        return forgotten
+            expired = links.c.id.in_(found) & _is_expired(before)
+            with transaction(self.engine) as (connection, tx):
+                change = update(links).where(expired).values(token_key_id=None, wrapped_token=None)
+                deleted += connection.execute(change).rowcount
+                tx.commit()
+        return deleted
 
 
-def _is_over(before: datetime) -> ColumnElement[bool]:
-    over = or_(links.c.expires_at < before, links.c.revoked_at < before)
-    return and_(links.c.token_key_id.is_not(None), over)
+def _is_expired(before: datetime) -> ColumnElement[bool]:
+    expired = or_(links.c.expires_at < before, links.c.revoked_at < before)
+    return and_(links.c.token_key_id.is_not(None), expired)
 
 
-def _unrepeated(chosen: Select[Any], before: datetime) -> Select[Any]:
+def _without_idempotency_record(query: Select[Any], before: datetime) -> Select[Any]:
     """
     Restrict a query to links without an unexpired idempotency record.
 
     It uses a join: for NOT IN, PostgreSQL may scan the list again for each link.
     """
-    answers = kept_answers.c
-    repeats = and_(answers.token_digest == links.c.token_digest, answers.expires_at >= before)
-    return chosen.select_from(links.outerjoin(kept_answers, repeats)).where(answers.key_digest.is_(None))
+    records = kept_answers.c
+    is_replayable = and_(records.token_digest == links.c.token_digest, records.expires_at >= before)
+    return query.select_from(links.outerjoin(kept_answers, is_replayable)).where(records.key_digest.is_(None))

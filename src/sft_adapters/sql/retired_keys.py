@@ -23,7 +23,7 @@ LOCK: Final = 0x6B6579
 """The number of the advisory lock on PostgreSQL: `key` in ASCII."""
 
 
-def admit(connection: Connection, wrapped: WrappedSecret | None) -> None:
+def require_usable_key(connection: Connection, wrapped: WrappedSecret | None) -> None:
     """
     Raise `KeyRetired` if a secret that this transaction stores was wrapped under a retired key.
     """
@@ -31,11 +31,11 @@ def admit(connection: Connection, wrapped: WrappedSecret | None) -> None:
         return
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock_shared(LOCK)))
-    if _attempt(connection, wrapped.key_id) is not None:
+    if _current_attempt(connection, wrapped.key_id) is not None:
         raise KeyRetired
 
 
-def begin(connection: Connection, key_id: str) -> str:
+def start_retirement(connection: Connection, key_id: str) -> str:
     """
     Start the retirement of a key: from this commit on, its secrets are rejected.
 
@@ -44,14 +44,14 @@ def begin(connection: Connection, key_id: str) -> str:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
-    attempt = _attempt(connection, key_id)
+    attempt = _current_attempt(connection, key_id)
     if attempt is None:
         attempt = uuid4().hex
         connection.execute(insert(retired_keys).values(key_id=key_id, attempt=attempt, is_settled=False))
     return attempt
 
 
-def settle(connection: Connection, key_id: str, attempt: str) -> bool:
+def confirm_retirement(connection: Connection, key_id: str, attempt: str) -> bool:
     """
     Make the retirement permanent; return False if the attempt was cancelled in the meantime.
     """
@@ -59,7 +59,7 @@ def settle(connection: Connection, key_id: str, attempt: str) -> bool:
     return connection.execute(update(retired_keys).where(own).values(is_settled=True)).rowcount == 1
 
 
-def give_up(connection: Connection, key_id: str, attempt: str) -> None:
+def cancel_retirement(connection: Connection, key_id: str, attempt: str) -> None:
     """
     Accept secrets under the key again, unless the same attempt was confirmed.
     """
@@ -67,14 +67,14 @@ def give_up(connection: Connection, key_id: str, attempt: str) -> None:
     connection.execute(delete(retired_keys).where(own, ~retired_keys.c.is_settled))
 
 
-def readmit(connection: Connection, key_id: str) -> None:
+def reinstate(connection: Connection, key_id: str) -> None:
     """
     Accept secrets under a retired key again.
     """
     connection.execute(delete(retired_keys).where(retired_keys.c.key_id == key_id))
 
 
-def _attempt(connection: Connection, key_id: str) -> str | None:
+def _current_attempt(connection: Connection, key_id: str) -> str | None:
     query = select(retired_keys.c.attempt).where(retired_keys.c.key_id == key_id)
     attempt: str | None = connection.execute(query).scalar_one_or_none()
     return attempt

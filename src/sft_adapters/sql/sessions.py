@@ -41,9 +41,9 @@ class SqlSessions:
 
     def open(self, session: Session) -> None:
         row = attrs.asdict(session, recurse=False) | {"id": session.id.bytes, "user_id": session.user_id.bytes}
-        with transaction(self.engine) as (connection, begun):
+        with transaction(self.engine) as (connection, tx):
             connection.execute(insert(sessions).values(row))
-            begun.commit()
+            tx.commit()
 
     def get(self, session_id: SessionId) -> Session | None:
         with transaction(self.engine, read_only=True) as (connection, _):
@@ -58,13 +58,13 @@ class SqlSessions:
             & (sessions.c.expires_at > now)
         )
         change = {"generation": generation + 1, "expires_at": expires_at}
-        with transaction(self.engine) as (connection, begun):
+        with transaction(self.engine) as (connection, tx):
             rotated = connection.execute(update(sessions).where(current).values(change)).rowcount == 1
-            begun.commit()
+            tx.commit()
         return rotated
 
     def revoke(self, session_id: SessionId, *, now: datetime) -> None:
         live = (sessions.c.id == session_id.bytes) & sessions.c.revoked_at.is_(None)
-        with transaction(self.engine) as (connection, begun):
+        with transaction(self.engine) as (connection, tx):
             connection.execute(update(sessions).where(live).values(revoked_at=now))
-            begun.commit()
+            tx.commit()

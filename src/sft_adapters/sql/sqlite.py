@@ -50,13 +50,13 @@ def open_sqlite(url: URL, *, echo: bool, busy_seconds: float, connections: int) 
         pool_timeout=busy_seconds,
         connect_args={"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None},
     )
-    event.listen(engine, "do_connect", _make_private)
-    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "do_connect", _create_private_file)
+    event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def _make_private(_dialect: Dialect, _record: ConnectionPoolEntry, args: list[str], _options: object) -> None:
+def _create_private_file(_dialect: Dialect, _record: ConnectionPoolEntry, args: list[str], _options: object) -> None:
     """
     Create a new database file with mode 0600.
 
@@ -68,7 +68,7 @@ def _make_private(_dialect: Dialect, _record: ConnectionPoolEntry, args: list[st
         os.close(os.open(args[0], os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
-def _prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+def _set_pragmas(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     """
     Set up a connection: a durable write-ahead log, enforced foreign keys, no memory-mapped reads.
 

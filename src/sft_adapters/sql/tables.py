@@ -29,7 +29,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcMicroseconds(TypeDecorator[datetime]):
     """
     A time-zone aware time, stored as integer microseconds since 1970.
 
@@ -79,8 +79,8 @@ users: Final = Table(
     Column("totp_seed", LargeBinary),
     Column("totp_confirmed", Boolean, nullable=False),
     Column("totp_last_step", BigInteger, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("last_login", Moment),
+    Column("created_at", UtcMicroseconds, nullable=False),
+    Column("last_login", UtcMicroseconds),
     Column("revision", BigInteger, nullable=False),
     UniqueConstraint("email"),
     UniqueConstraint("username_key"),
@@ -92,10 +92,10 @@ sessions: Final = Table(
     metadata,
     Column("id", ID, primary_key=True),
     Column("user_id", ID, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=False),
+    Column("created_at", UtcMicroseconds, nullable=False),
+    Column("expires_at", UtcMicroseconds, nullable=False),
     Column("generation", BigInteger, nullable=False),
-    Column("revoked_at", Moment),
+    Column("revoked_at", UtcMicroseconds),
     Index(None, "user_id"),
 )
 
@@ -115,13 +115,13 @@ files: Final = Table(
     Column("wrapped_key", LargeBinary),
     Column("max_downloads", Integer),
     Column("expires_hours", Integer),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", UtcMicroseconds, nullable=False),
     # The time of the last received bytes. A release without this column leaves it 0.
-    Column("touched_at", Moment, nullable=False, server_default="0"),
+    Column("touched_at", UtcMicroseconds, nullable=False, server_default="0"),
     # The file's quota reservation in bytes.
     Column("held", BigInteger, nullable=False, server_default="0"),
     # The expiry that the owner has set.
-    Column("expires_at", Moment),
+    Column("expires_at", UtcMicroseconds),
     CheckConstraint("state IN ('receiving', 'sealed', 'aborting', 'deleting')", name="state_is_known"),
     CheckConstraint("encryption IN ('server', 'client')", name="encryption_is_known"),
     CheckConstraint("(key_id IS NULL) = (wrapped_key IS NULL)", name="key_is_whole"),
@@ -183,11 +183,11 @@ links: Final = Table(
     # Both are NULL once the token was deleted, some time after the link expired or was revoked.
     Column("token_key_id", String(64)),
     Column("wrapped_token", LargeBinary),
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=False),
+    Column("created_at", UtcMicroseconds, nullable=False),
+    Column("expires_at", UtcMicroseconds, nullable=False),
     Column("max_downloads", Integer),
     Column("downloads", Integer, nullable=False),
-    Column("revoked_at", Moment),
+    Column("revoked_at", UtcMicroseconds),
     UniqueConstraint("token_digest"),
     CheckConstraint("(token_key_id IS NULL) = (wrapped_token IS NULL)", name="token_is_whole"),
     CheckConstraint("downloads >= 0", name="downloads_are_not_negative"),
@@ -204,7 +204,7 @@ kept_answers: Final = Table(
     Column("fingerprint", LargeBinary(32), nullable=False),
     Column("file_id", ID, nullable=False),
     Column("token_digest", LargeBinary(32)),
-    Column("expires_at", Moment, nullable=False),
+    Column("expires_at", UtcMicroseconds, nullable=False),
 )
 
 # At most one row: the active key-encryption key of the service that started last.
@@ -239,7 +239,7 @@ throttles: Final = Table(
     "throttles",
     metadata,
     Column("key", String(100), primary_key=True),
-    Column("comes_back", Moment, nullable=False),
+    Column("comes_back", UtcMicroseconds, nullable=False),
 )
 
 leases: Final = Table(
@@ -247,5 +247,5 @@ leases: Final = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("holder", String(64), nullable=False),
-    Column("until", Moment, nullable=False),
+    Column("until", UtcMicroseconds, nullable=False),
 )

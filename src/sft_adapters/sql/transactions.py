@@ -13,7 +13,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
-from sft_adapters.sql.errors import translated
+from sft_adapters.sql.errors import map_database_errors
 from sft_core.errors import DatabaseUnavailable
 
 _READ_ONLY: Final = "sft_read_only"
@@ -31,12 +31,12 @@ def transaction(
     `seconds` replace the engine's timeouts of a statement and of a lock, for long work such as
     migrations. SQLite has one timeout for everything, which is not changed.
     """
-    with translated(), engine.connect() as plain:
+    with map_database_errors(), engine.connect() as plain:
         connection = plain.execution_options(**{_READ_ONLY: read_only, _SECONDS: seconds})
-        with connection.begin() as begun:
-            yield connection, begun
-            if begun.is_active:
-                begun.rollback()
+        with connection.begin() as tx:
+            yield connection, tx
+            if tx.is_active:
+                tx.rollback()
 
 
 def is_read_only(connection: Connection) -> bool:
@@ -46,7 +46,7 @@ def is_read_only(connection: Connection) -> bool:
     return bool(connection.get_execution_options().get(_READ_ONLY, False))
 
 
-def seconds_allowed(connection: Connection) -> float | None:
+def statement_seconds_override(connection: Connection) -> float | None:
     """
     Return the statement timeout that the starting transaction overrides, or None.
     """
@@ -54,7 +54,7 @@ def seconds_allowed(connection: Connection) -> float | None:
     return allowed
 
 
-def keep_whole(engine: Engine) -> None:
+def forbid_commit_after_error(engine: Engine) -> None:
     """
     Forbid a commit after a failed statement, and roll back open transactions.
 
@@ -62,26 +62,26 @@ def keep_whole(engine: Engine) -> None:
     look like success; SQLite would commit the other statements. A COMMIT that SQLite rejects leaves
     the transaction open for the next user of the connection.
     """
-    event.listen(engine, "begin", _begins)
-    event.listen(engine, "handle_error", _fails)
-    event.listen(engine, "commit", _commits)
-    event.listen(engine, "reset", _goes_back)
+    event.listen(engine, "begin", _on_begin)
+    event.listen(engine, "handle_error", _on_error)
+    event.listen(engine, "commit", _on_commit)
+    event.listen(engine, "reset", _on_reset)
 
 
-def _begins(connection: Connection) -> None:
+def _on_begin(connection: Connection) -> None:
     connection.info.pop(_FAILED, None)
 
 
-def _fails(context: ExceptionContext) -> None:
+def _on_error(context: ExceptionContext) -> None:
     if context.connection is not None:
         context.connection.info[_FAILED] = True
 
 
-def _commits(connection: Connection) -> None:
+def _on_commit(connection: Connection) -> None:
     if connection.info.get(_FAILED):
         raise DatabaseUnavailable("a statement of this transaction failed, so it cannot be committed")
 
 
-def _goes_back(connection: DBAPIConnection, _record: ConnectionPoolEntry, _state: PoolResetState) -> None:
+def _on_reset(connection: DBAPIConnection, _record: ConnectionPoolEntry, _state: PoolResetState) -> None:
     # Both drivers check whether a transaction is open, and do nothing if not.
     connection.rollback()

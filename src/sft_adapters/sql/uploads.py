@@ -10,14 +10,16 @@ from uuid import UUID
 import attrs
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from sft_adapters.sql.errors import translated
+from sft_adapters.sql.errors import map_database_errors
 from sft_adapters.sql.tables import uploads
 from sft_core.values import FileId
 from sft_core.vault.model import ResumableUpload, UploadKind
 
 _ID_BYTES: Final = 16
 _GET: Final = select(uploads).where(uploads.c.file_id == bindparam("file"))
-_IS_WRITER: Final = update(uploads).where(uploads.c.file_id == bindparam("file"), uploads.c.writer == bindparam("own"))
+_IS_WRITER: Final = update(uploads).where(
+    uploads.c.file_id == bindparam("file"), uploads.c.writer == bindparam("expected_writer")
+)
 
 
 @attrs.frozen
@@ -38,11 +40,11 @@ class SqlResumableUploads:
             "sources": b"".join(source.bytes for source in upload.sources),
             "writer": upload.fencing_token,
         }
-        with translated():
+        with map_database_errors():
             self.connection.execute(insert(uploads).values(row))
 
     def get(self, file_id: FileId) -> ResumableUpload | None:
-        with translated():
+        with map_database_errors():
             found = self.connection.execute(_GET, {"file": file_id.bytes})
             row = found.mappings().one_or_none()
         if row is None:
@@ -60,19 +62,19 @@ class SqlResumableUploads:
 
     def acquire(self, file_id: FileId) -> int | None:
         # A second caller waits for the row's lock and increments the first one's token.
-        own = uploads.c.file_id == file_id.bytes
-        change = update(uploads).where(own).values(writer=uploads.c.writer + 1).returning(uploads.c.writer)
-        with translated():
+        is_own = uploads.c.file_id == file_id.bytes
+        change = update(uploads).where(is_own).values(writer=uploads.c.writer + 1).returning(uploads.c.writer)
+        with map_database_errors():
             fencing_token = self.connection.execute(change).scalar_one_or_none()
         return None if fencing_token is None else int(fencing_token)
 
     def is_current(self, file_id: FileId, fencing_token: int) -> bool:
         # The update changes nothing, but locks the row: the next takeover waits until the unit ends.
-        asked = {"file": file_id.bytes, "own": fencing_token, "writer": fencing_token}
-        with translated():
-            return self.connection.execute(_IS_WRITER, asked).rowcount == 1
+        parameters = {"file": file_id.bytes, "own": fencing_token, "writer": fencing_token}
+        with map_database_errors():
+            return self.connection.execute(_IS_WRITER, parameters).rowcount == 1
 
     def set_length(self, file_id: FileId, length: int) -> bool:
         unknown = (uploads.c.file_id == file_id.bytes) & uploads.c.length.is_(None)
-        with translated():
+        with map_database_errors():
             return self.connection.execute(update(uploads).where(unknown).values(length=length)).rowcount == 1

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sft_adapters.sql import retired_keys
-from sft_adapters.sql.errors import translated
+from sft_adapters.sql.errors import map_database_errors
 from sft_adapters.sql.tables import users
 from sft_core.errors import AlreadyRegistered, Conflict
 from sft_core.users.model import Totp, User
@@ -79,28 +79,28 @@ class SqlUsers:
     connection: Connection
 
     def add(self, user: User) -> None:
-        with translated():
+        with map_database_errors():
             try:
                 self.connection.execute(insert(users).values(to_row(user)))
             except IntegrityError:
                 raise AlreadyRegistered from None
 
     def get(self, user_id: UserId) -> User | None:
-        with translated():
+        with map_database_errors():
             row = self.connection.execute(_GET, {"user": user_id.bytes}).one_or_none()
         return from_row(row) if row is not None else None
 
     def find(self, email: EmailAddress) -> User | None:
-        with translated():
+        with map_database_errors():
             row = self.connection.execute(select(users).where(users.c.email == str(email))).one_or_none()
         return from_row(row) if row is not None else None
 
     def save(self, user: User) -> User:
         saved = attrs.evolve(user, revision=user.revision + 1)
         unchanged = (users.c.id == user.id.bytes) & (users.c.revision == user.revision)
-        with translated():
-            if user.totp is not None and not self._has(user.id, user.totp.seed):
-                retired_keys.admit(self.connection, user.totp.seed)
+        with map_database_errors():
+            if user.totp is not None and not self._has_seed(user.id, user.totp.seed):
+                retired_keys.require_usable_key(self.connection, user.totp.seed)
             try:
                 result = self.connection.execute(update(users).where(unchanged).values(to_row(saved)))
             except IntegrityError:
@@ -109,7 +109,7 @@ class SqlUsers:
             raise Conflict
         return saved
 
-    def _has(self, user_id: UserId, seed: WrappedSecret) -> bool:
+    def _has_seed(self, user_id: UserId, seed: WrappedSecret) -> bool:
         """
         Return whether exactly this wrapped seed is stored for the user.
 
@@ -120,12 +120,12 @@ class SqlUsers:
         return self.connection.execute(select(users.c.id).where(same)).first() is not None
 
     def record_sign_in(self, user_id: UserId, at: datetime, totp_step: int | None) -> bool:
-        may = (users.c.id == user_id.bytes) & users.c.is_active
+        condition = (users.c.id == user_id.bytes) & users.c.is_active
         change: dict[str, Any] = {"last_login": at, "revision": users.c.revision + 1}
         if totp_step is None:
-            may &= ~users.c.totp_confirmed
+            condition &= ~users.c.totp_confirmed
         else:
-            may &= users.c.totp_seed.is_not(None) & (users.c.totp_last_step < totp_step)
+            condition &= users.c.totp_seed.is_not(None) & (users.c.totp_last_step < totp_step)
             change["totp_last_step"] = totp_step
-        with translated():
-            return self.connection.execute(update(users).where(may).values(change)).rowcount == 1
+        with map_database_errors():
+            return self.connection.execute(update(users).where(condition).values(change)).rowcount == 1

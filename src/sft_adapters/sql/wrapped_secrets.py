@@ -23,7 +23,7 @@ _LOCK_SECONDS: Final = 2.0
 
 
 @attrs.frozen
-class _Place:
+class _SecretColumns:
     """
     The table and columns of one kind of secret.
     """
@@ -33,10 +33,10 @@ class _Place:
     wrapped: Column[Any]
 
 
-PLACES: Final = {
-    SecretKind.FILE_KEY: _Place(files, files.c.key_id, files.c.wrapped_key),
-    SecretKind.LINK_TOKEN: _Place(links, links.c.token_key_id, links.c.wrapped_token),
-    SecretKind.TOTP_SEED: _Place(users, users.c.totp_key_id, users.c.totp_seed),
+SECRET_COLUMNS: Final = {
+    SecretKind.FILE_KEY: _SecretColumns(files, files.c.key_id, files.c.wrapped_key),
+    SecretKind.LINK_TOKEN: _SecretColumns(links, links.c.token_key_id, links.c.wrapped_token),
+    SecretKind.TOTP_SEED: _SecretColumns(users, users.c.totp_key_id, users.c.totp_seed),
 }
 
 
@@ -55,14 +55,18 @@ class SqlWrappedSecrets:
 
     def count(self) -> Mapping[SecretKind, Mapping[str, int]]:
         with transaction(self.engine, read_only=True, seconds=self.seconds) as (connection, _):
-            return {kind: _counted(connection, place) for kind, place in PLACES.items()}
+            return {kind: _count_by_key(connection, location) for kind, location in SECRET_COLUMNS.items()}
 
     def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
-        place = PLACES[kind]
-        row = place.table.c
+        location = SECRET_COLUMNS[kind]
+        row = location.table.c
         version = row.version if kind is SecretKind.FILE_KEY else None
-        columns = [row.id, place.wrapped.label("wrapped"), *([version.label("version")] if version is not None else [])]
-        query = select(*columns).where(place.key_id == key_id).order_by(row.id).limit(limit)
+        columns = [
+            row.id,
+            location.wrapped.label("wrapped"),
+            *([version.label("version")] if version is not None else []),
+        ]
+        query = select(*columns).where(location.key_id == key_id).order_by(row.id).limit(limit)
         if after is not None:
             query = query.where(row.id > after.bytes)
         with transaction(self.engine, read_only=True, seconds=self.seconds) as (connection, _):
@@ -77,64 +81,66 @@ class SqlWrappedSecrets:
             ]
 
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:
-        with transaction(self.engine) as (connection, begun):
+        with transaction(self.engine) as (connection, tx):
             for one in {one.new.key_id: one.new for one in rewrappings}.values():
-                retired_keys.admit(connection, one)
-            free = _unlocked(connection, rewrappings)
-            replaced = sum(_replace(connection, one) for one in rewrappings if (one.stored.kind, one.stored.id) in free)
-            begun.commit()
+                retired_keys.require_usable_key(connection, one)
+            locked = _lock_available_rows(connection, rewrappings)
+            replaced = sum(
+                _replace(connection, one) for one in rewrappings if (one.stored.kind, one.stored.id) in locked
+            )
+            tx.commit()
         return replaced
 
     def retire(self, key_id: str) -> bool:
         while True:
             # Storing transactions wait behind this one, so its own wait is short.
-            with transaction(self.engine, seconds=_LOCK_SECONDS) as (connection, begun):
-                attempt = retired_keys.begin(connection, key_id)
-                begun.commit()
+            with transaction(self.engine, seconds=_LOCK_SECONDS) as (connection, tx):
+                attempt = retired_keys.start_retirement(connection, key_id)
+                tx.commit()
             # A long scan for which no transaction waits: a secret that is not visible now cannot be added.
-            is_needed = any(key_id in keys for keys in self.count().values())
-            with transaction(self.engine) as (connection, begun):
+            is_in_use = any(key_id in keys for keys in self.count().values())
+            with transaction(self.engine) as (connection, tx):
                 # A service may have started in the meantime with this key as its active key.
-                is_needed = is_needed or key_ownership.claimed_by(connection) == key_id
-                if is_needed:
-                    retired_keys.give_up(connection, key_id, attempt)
-                is_settled = not is_needed and retired_keys.settle(connection, key_id, attempt)
-                begun.commit()
-            if is_needed or is_settled:
-                return is_settled
+                is_in_use = is_in_use or key_ownership.read_owner_key_id(connection) == key_id
+                if is_in_use:
+                    retired_keys.cancel_retirement(connection, key_id, attempt)
+                is_confirmed = not is_in_use and retired_keys.confirm_retirement(connection, key_id, attempt)
+                tx.commit()
+            if is_in_use or is_confirmed:
+                return is_confirmed
 
 
-def _counted(connection: Connection, place: _Place) -> Mapping[str, int]:
-    query = select(place.key_id, func.count()).where(place.key_id.is_not(None)).group_by(place.key_id)
+def _count_by_key(connection: Connection, location: _SecretColumns) -> Mapping[str, int]:
+    query = select(location.key_id, func.count()).where(location.key_id.is_not(None)).group_by(location.key_id)
     return {str(key_id): int(number) for key_id, number in connection.execute(query)}
 
 
-def _unlocked(connection: Connection, rewrappings: Sequence[Rewrapping]) -> set[tuple[SecretKind, UUID]]:
+def _lock_available_rows(connection: Connection, rewrappings: Sequence[Rewrapping]) -> set[tuple[SecretKind, UUID]]:
     """
     Lock the rows that no other transaction is changing, until the end of this one.
 
     Return their kinds and ids. On SQLite, which has one writer at a time, these are all rows.
     """
-    free = set()
-    for kind, place in PLACES.items():
+    locked = set()
+    for kind, location in SECRET_COLUMNS.items():
         wanted = [one.stored.id.bytes for one in rewrappings if one.stored.kind is kind]
         if wanted:
-            query = select(place.table.c.id).where(place.table.c.id.in_(wanted))
+            query = select(location.table.c.id).where(location.table.c.id.in_(wanted))
             # No stronger than the update's own lock: a new link may refer to the row in the meantime.
             rows = connection.execute(query.with_for_update(skip_locked=True, key_share=True))
-            free |= {(kind, UUID(bytes=row.id)) for row in rows}
-    return free
+            locked |= {(kind, UUID(bytes=row.id)) for row in rows}
+    return locked
 
 
 def _replace(connection: Connection, rewrapping: Rewrapping) -> bool:
     read, anew = rewrapping.stored, rewrapping.new
-    place = PLACES[read.kind]
-    change: dict[str, Any] = {place.key_id.name: anew.key_id, place.wrapped.name: anew.ciphertext}
+    location = SECRET_COLUMNS[read.kind]
+    change: dict[str, Any] = {location.key_id.name: anew.key_id, location.wrapped.name: anew.ciphertext}
     if read.kind is SecretKind.TOTP_SEED:
         change["revision"] = users.c.revision + 1
     unchanged = (
-        (place.table.c.id == read.id.bytes)
-        & (place.key_id == read.wrapped.key_id)
-        & (place.wrapped == read.wrapped.ciphertext)
+        (location.table.c.id == read.id.bytes)
+        & (location.key_id == read.wrapped.key_id)
+        & (location.wrapped == read.wrapped.ciphertext)
     )
-    return connection.execute(update(place.table).where(unchanged).values(change)).rowcount == 1
+    return connection.execute(update(location.table).where(unchanged).values(change)).rowcount == 1

@@ -28,7 +28,7 @@ class Uuid7Generator:
 
     clock: Clock
     entropy: Entropy
-    _latest: int = attrs.field(default=0, init=False, repr=False)
+    _last_timestamp: int = attrs.field(default=0, init=False, repr=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False, eq=False)
 
     def new(self) -> UUID:
@@ -36,6 +36,6 @@ class Uuid7Generator:
         random = int.from_bytes(self.entropy.random_bytes(8), "big") >> 2
         with self._lock:
             # Time and counter as one number: a full counter carries into the milliseconds.
-            self._latest = max(millis << _COUNTER_BITS, self._latest + 1)
-            time, counter = divmod(self._latest, 1 << _COUNTER_BITS)
+            self._last_timestamp = max(millis << _COUNTER_BITS, self._last_timestamp + 1)
+            time, counter = divmod(self._last_timestamp, 1 << _COUNTER_BITS)
         return UUID(int=time << 80 | _VERSION | counter << 64 | _VARIANT | random)

@@ -13,9 +13,9 @@ from pathlib import Path
 import attrs
 import click
 
-from sft_adapters.bootstrap.open_application import open_unchecked
+from sft_adapters.bootstrap.open_application import open_unverified
 from sft_adapters.keyring.loading import KeySet
-from sft_adapters.operations.preflight import Check, check_ground, check_servers, failed
+from sft_adapters.operations.preflight import Check, check_prerequisites, check_servers, failed_check
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, InvalidValue, SftError
 from sft_core.maintenance.findings import Finding
@@ -64,7 +64,7 @@ class Report:
         self.checks.append(check)
         if check.code:
             self.counts.failures[check.code] += 1
-        self.tell(f"{'ok' if check.is_well else 'FAILED':<20} {check.name:<9} {check.detail}")
+        self.tell(f"{'ok' if check.ok else 'FAILED':<20} {check.name:<9} {check.detail}")
 
     def finding(self, finding: Finding) -> None:
         """
@@ -92,7 +92,7 @@ class Report:
         if self.counts.failures:
             return CONFIGURATION_EXIT
         left = [finding for finding in self.findings if not finding.is_repaired]
-        return FINDINGS_EXIT if left or not all(check.is_well for check in self.checks) else 0
+        return FINDINGS_EXIT if left or not all(check.ok for check in self.checks) else 0
 
     def summary(self) -> str:
         """
@@ -110,7 +110,7 @@ class Report:
         """
         unwell = [check for check in self.checks if check.code]
         report = {
-            "checks": [{"name": check.name, "is_well": check.is_well, "detail": check.detail} for check in self.checks],
+            "checks": [{"name": check.name, "is_well": check.ok, "detail": check.detail} for check in self.checks],
             "findings": [*map(_unwell, unwell), *map(_plain, self.findings)],
             "files": self.counts.files,
             "parts_read": self.counts.parts_read,
@@ -156,13 +156,13 @@ def command(
         keys = read_keys(settings)
         check_integrity(settings, keys, report, verify=(sample or Sample()) if verify_data else None, repair=repair)
     except OSError as error:
-        report.check(failed("settings", ConfigurationError(f"{error.filename or data}: {error.strerror}")))
+        report.check(failed_check("settings", ConfigurationError(f"{error.filename or data}: {error.strerror}")))
     except SftError as error:
-        report.check(failed("settings", error))
+        report.check(failed_check("settings", error))
     except Exception as error:  # noqa: BLE001 (a damaged row can raise anything, and the report must still be complete)
         traceback.print_exc()
         detail = f"the database contains a value that cannot be read ({type(error).__name__})"
-        report.check(failed("storage", DatabaseUnavailable(detail)))
+        report.check(failed_check("storage", DatabaseUnavailable(detail)))
     click.echo(report.as_json() if as_json else report.summary())
     raise SystemExit(report.exit_status)
 
@@ -176,16 +176,16 @@ def check_integrity(settings: Settings, keys: KeySet, report: Report, *, verify:
     Raises:
         SftError: a setting is wrong.
     """
-    if not report.is_well(check_ground(settings, keys)):
+    if not report.is_well(check_prerequisites(settings, keys)):
         return
-    with open_unchecked(settings, keys, writes=repair) as opened:
+    with open_unverified(settings, keys, writes=repair) as opened:
         if not report.is_well(check_servers(settings, opened)):
             return
-        if repair and not all(check.is_well for check in report.checks if check.name != "redis"):
+        if repair and not all(check.ok for check in report.checks if check.name != "redis"):
             report.tell("Nothing is repaired, because a check has failed.")
             repair = False
         try:
             for finding in opened.application.check_integrity(verify=verify, repair=repair, counts=report.counts):
                 report.finding(finding)
         except SftError as error:
-            report.check(failed("storage", error))
+            report.check(failed_check("storage", error))

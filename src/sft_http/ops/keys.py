@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 
 from sft_adapters.operations import keys
-from sft_adapters.operations.keys import RingKey, words
+from sft_adapters.operations.keys import RingKey, label
 from sft_adapters.settings import Settings
 from sft_core.keys.model import SecretKind, StoredSecret
 from sft_http.ops.options import CONFIGURATION_EXIT, read_settings, tell, tells_errors, with_settings
@@ -45,7 +45,7 @@ def list_keys(data: Path, env_file: Path | None, *, as_json: bool) -> None:
     """
     List the keys of the ring, and how many stored secrets need each.
     """
-    ring = keys.keys_of(read_settings(data, env_file))
+    ring = keys.list_keys(read_settings(data, env_file))
     click.echo(json.dumps({"keys": [_as_json(key) for key in ring]}, indent=2) if as_json else _as_table(ring))
 
 
@@ -53,7 +53,7 @@ def _as_json(key: RingKey) -> dict[str, Any]:
     return {
         "id": key.id,
         "state": _state(key),
-        "made_at": key.made_at.isoformat() if key.made_at else None,
+        "made_at": key.created_at.isoformat() if key.created_at else None,
         "file": str(key.file) if key.file else None,
         "in_environment": key.in_environment,
         "needed_by": {kind.value: number for kind, number in key.needed_by.items()},
@@ -61,12 +61,12 @@ def _as_json(key: RingKey) -> dict[str, Any]:
 
 
 def _as_table(keys: list[RingKey]) -> str:
-    header = ["key", "state", "made", *(words(kind) for kind in SecretKind), "where"]
+    header = ["key", "state", "made", *(label(kind) for kind in SecretKind), "where"]
     rows = [
         [
             key.id,
             _state(key),
-            f"{key.made_at:%Y-%m-%d %H:%M}" if key.made_at else "-",
+            f"{key.created_at:%Y-%m-%d %H:%M}" if key.created_at else "-",
             *(str(key.needed_by[kind]) for kind in SecretKind),
             _where(key),
         ]
@@ -150,10 +150,10 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
     re-wrapped.
     """
     settings = read_settings(data, env_file)
-    earlier = [key for key in keys.keys_of(settings) if key.is_needed and not key.active]
+    earlier = [key for key in keys.list_keys(settings) if key.is_needed and not key.active]
     done: Counter[SecretKind] = Counter()
     undecryptable: list[StoredSecret] = []
-    with keys.open_rewrapping(settings, dry_run=dry_run, when_waiting=tell) as rewrap:
+    with keys.open_rewrapping(settings, dry_run=dry_run, on_wait=tell) as rewrap:
         present = [key for key in earlier if not key.is_missing]
         with _progress(sum(sum(key.needed_by.values()) for key in present)) as advance:
             for key in present:
@@ -161,7 +161,7 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
                     done[some.kind] += some.rewrapped
                     undecryptable += some.undecryptable
                     advance(some.rewrapped + len(some.undecryptable))
-    numbers = ", ".join(f"{done[kind]} {words(kind)}" for kind in SecretKind)
+    numbers = ", ".join(f"{done[kind]} {label(kind)}" for kind in SecretKind)
     click.echo(f"{'To be re-wrapped' if dry_run else 'Re-wrapped'}: {numbers}.")
     complete = _tell_what_is_left(settings, earlier, dict.fromkeys(undecryptable), dry_run=dry_run)
     if not complete:
@@ -176,14 +176,14 @@ def _tell_what_is_left(
     """
     for secret in undecryptable:
         tell(f"the {secret.kind.value} of row {secret.id} does not unwrap under key {secret.wrapped.key_id}")
-    left = [key for key in (before if dry_run else keys.keys_of(settings)) if key.is_needed and not key.active]
+    left = [key for key in (before if dry_run else keys.list_keys(settings)) if key.is_needed and not key.active]
     for key in left:
         _tell_why(key, _stuck(key, undecryptable), dry_run=dry_run)
     if dry_run:
         click.echo("Nothing was changed.")
         return not undecryptable and not any(key.is_missing for key in left)
     if not left:
-        keys.pass_on(settings)
+        keys.transfer_ownership(settings)
         for key in before:
             click.echo(f"Nothing needs key {key.id} any more: `sft keys retire {key.id}` removes it from the ring.")
     return not left
@@ -215,7 +215,7 @@ def _stuck(key: RingKey, undecryptable: Iterable[StoredSecret]) -> Counter[Secre
 
 
 def _numbers(numbers: Mapping[SecretKind, int]) -> str:
-    return ", ".join(f"{numbers[kind]} {words(kind)}" for kind in SecretKind if numbers.get(kind))
+    return ", ".join(f"{numbers[kind]} {label(kind)}" for kind in SecretKind if numbers.get(kind))
 
 
 @contextmanager

@@ -23,6 +23,6 @@ def command(data: Path, env_file: Path | None, *, check: bool) -> None:
     settings = read_settings(data, env_file)
     read_keys(settings)
     if not check:
-        prepare(settings, when_waiting=tell)
+        prepare(settings, on_wait=tell)
     check_schema(settings)
     click.echo("The schema is up to date.")

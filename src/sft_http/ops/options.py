@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 import click
 
 from sft_adapters.bootstrap.configuration import settings_for
-from sft_adapters.keyring.loading import KeySet, load_keys, throwaway_keys
+from sft_adapters.keyring.loading import KeySet, ephemeral_keys, load_keys
 from sft_adapters.settings import Settings
 from sft_adapters.settings.model import environment
 from sft_core.errors import SftError
@@ -65,7 +65,7 @@ def read_keys(settings: Settings) -> KeySet:
     """
     Return the keys that exist, and fresh ones in place of missing ones: for commands that only examine or clean.
     """
-    return load_keys(settings, stand_ins=throwaway_keys())
+    return load_keys(settings, stand_ins=ephemeral_keys())
 
 
 def tell(sentence: str) -> None:

@@ -13,11 +13,11 @@ from typing import Final
 import click
 
 from sft_adapters.bootstrap.container import open_container
-from sft_adapters.bootstrap.single_writer import processes_that_may_write
+from sft_adapters.bootstrap.single_writer import allowed_workers
 from sft_adapters.bootstrap.storage import prepare_storage
 from sft_adapters.keyring.loading import key_file_paths
 from sft_adapters.settings import Settings
-from sft_adapters.sql.engine import described
+from sft_adapters.sql.engine import describe_database
 from sft_http.cli.early_stop import EarlyStop
 from sft_http.ops.options import read_environment, read_keys, tell, tells_errors, with_settings
 from sft_http.server import gunicorn_app
@@ -48,8 +48,8 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
             read_keys(settings)
             bound = stack.enter_context(gunicorn_app.bound_socket(host, port))
             stop.check()
-            keys = prepare_storage(container, when_waiting=tell)
-        allowed = processes_that_may_write(settings, workers)
+            keys = prepare_storage(container, on_wait=tell)
+        allowed = allowed_workers(settings, workers)
         text = greeting(settings, host=host, port=port, workers=allowed, wanted=workers)
 
         def announce() -> None:
@@ -95,7 +95,7 @@ def greeting(settings: Settings, *, host: str, port: int, workers: int, wanted: 
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     lines = [
         f"{settings.app.name} {settings.app.version}",
-        f"  database  {described(settings.database_url)}",
+        f"  database  {describe_database(settings.database_url)}",
         f"  sessions  {_SESSIONS[settings.session_store]}",
         f"  blobs     {_blobs(settings)}",
         f"  keys      {_keys(settings)}",

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import click
 
-from sft_adapters.bootstrap.open_application import open_unchecked
+from sft_adapters.bootstrap.open_application import open_unverified
 from sft_adapters.bootstrap.storage import check_schema
 from sft_adapters.disk.locks import Locked
 from sft_adapters.settings import Settings
@@ -36,7 +36,7 @@ def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) 
     keys = read_keys(settings)
     check_schema(settings)
     try:
-        with open_unchecked(settings, keys, writes=not dry_run) as opened:
+        with open_unverified(settings, keys, writes=not dry_run) as opened:
             swept = opened.application.sweep(dry_run=dry_run)
     except Locked as locked:
         raise ConfigurationError(f"{locked.detail}; {_who_sweeps(settings)}") from None

@@ -19,7 +19,7 @@ from falcon.asgi import App
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from sft_adapters.bootstrap.open_application import open_unchecked
+from sft_adapters.bootstrap.open_application import open_unverified
 from sft_adapters.keyring.loading import KeySet, reload_keys
 from sft_adapters.settings import Settings
 from sft_core.application import Application
@@ -78,7 +78,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         settings = self.settings
         # During a reload an old worker may hold the lock of the single writer. The wait is unlimited,
         # because a worker that cannot start would end the service.
-        opened = self._resources.enter_context(open_unchecked(settings, self.keys, wait_seconds=math.inf))
+        opened = self._resources.enter_context(open_unverified(settings, self.keys, wait_seconds=math.inf))
         storage_check: Callable[[], None] | None = None
         try:
             opened.check()

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from sft_adapters.crypto.chunked import (
     CHUNK_BYTES,
+    ENCRYPTED_CHUNK_BYTES,
     HEADER_BYTES,
     MAX_CHUNKS,
-    SEALED_CHUNK_BYTES,
     TAG_BYTES,
     Message,
     MessageKeys,
+    ciphertext_length,
     decrypt_message,
     encrypt_message,
-    opened_length,
-    sealed_length,
+    plaintext_length,
 )
 from sft_core.errors import AuthenticationFailed, InvalidValue
 from sft_core.values import Secret
@@ -48,8 +48,8 @@ def decrypted(ciphertext: bytes) -> bytes:
 THREE_CHUNKS = encrypted(plaintext_of(2 * CHUNK_BYTES + 100))
 HEADER = THREE_CHUNKS[:HEADER_BYTES]
 CHUNKS = [
-    THREE_CHUNKS[start : start + SEALED_CHUNK_BYTES]
-    for start in range(HEADER_BYTES, len(THREE_CHUNKS), SEALED_CHUNK_BYTES)
+    THREE_CHUNKS[start : start + ENCRYPTED_CHUNK_BYTES]
+    for start in range(HEADER_BYTES, len(THREE_CHUNKS), ENCRYPTED_CHUNK_BYTES)
 ]
 
 
@@ -60,7 +60,7 @@ def test_message_comes_back(size: int) -> None:
     """
     plaintext = plaintext_of(size)
     ciphertext = encrypted(plaintext)
-    assert len(ciphertext) == sealed_length(size)
+    assert len(ciphertext) == ciphertext_length(size)
     assert decrypted(ciphertext) == plaintext
 
 
@@ -79,8 +79,8 @@ def test_lengths_are_each_others_inverse(size: int) -> None:
     """
     A message's length tells its plaintext's, up to 4 PiB, and grows by a tag for each chunk.
     """
-    length = sealed_length(size)
-    assert opened_length(length) == size
+    length = ciphertext_length(size)
+    assert plaintext_length(length) == size
     assert length == HEADER_BYTES + size + TAG_BYTES * (size // CHUNK_BYTES + 1)
 
 
@@ -88,13 +88,13 @@ def test_lengths_no_message_has_are_refused() -> None:
     """
     Among the lengths of up to three chunks exactly those of messages are taken.
     """
-    possible = {sealed_length(size) for size in range(3 * CHUNK_BYTES)}
-    for length in range(HEADER_BYTES + 3 * SEALED_CHUNK_BYTES):
+    possible = {ciphertext_length(size) for size in range(3 * CHUNK_BYTES)}
+    for length in range(HEADER_BYTES + 3 * ENCRYPTED_CHUNK_BYTES):
         if length in possible:
-            opened_length(length)
+            plaintext_length(length)
         else:
             with pytest.raises(AuthenticationFailed):
-                opened_length(length)
+                plaintext_length(length)
 
 
 @pytest.mark.parametrize("size", [-1, -CHUNK_BYTES, -CHUNK_BYTES - 1, MAX_CHUNKS * CHUNK_BYTES])
@@ -103,7 +103,7 @@ def test_sizes_no_message_has_are_refused(size: int) -> None:
     A message holds neither less than nothing nor more than 2^38 chunks.
     """
     with pytest.raises(InvalidValue):
-        sealed_length(size)
+        ciphertext_length(size)
 
 
 def test_length_of_too_many_chunks_is_refused() -> None:
@@ -111,7 +111,7 @@ def test_length_of_too_many_chunks_is_refused() -> None:
     A message of more than 2^38 chunks is refused by its length alone.
     """
     with pytest.raises(AuthenticationFailed):
-        opened_length(HEADER_BYTES + MAX_CHUNKS * SEALED_CHUNK_BYTES + TAG_BYTES)
+        plaintext_length(HEADER_BYTES + MAX_CHUNKS * ENCRYPTED_CHUNK_BYTES + TAG_BYTES)
 
 
 def flips() -> list[int]:
@@ -144,7 +144,7 @@ def test_every_truncation_is_refused() -> None:
     assert len(decrypted(THREE_CHUNKS)) == 2 * CHUNK_BYTES + 100
 
 
-@pytest.mark.parametrize("extra", [b"\x00", bytes(15), bytes(16), bytes(SEALED_CHUNK_BYTES), CHUNKS[-1]])
+@pytest.mark.parametrize("extra", [b"\x00", bytes(15), bytes(16), bytes(ENCRYPTED_CHUNK_BYTES), CHUNKS[-1]])
 def test_bytes_after_the_last_chunk_are_refused(extra: bytes) -> None:
     """
     Nothing may follow the last chunk, not even a chunk that authenticates elsewhere.
@@ -174,8 +174,8 @@ def test_chunks_of_another_message_are_refused() -> None:
     """
     other = encrypt_message(KEY, salt=SALT[::-1], context=CONTEXT, plaintext=plaintext_of(2 * CHUNK_BYTES + 100))
     for number in range(3):
-        start = HEADER_BYTES + number * SEALED_CHUNK_BYTES
-        stop = start + SEALED_CHUNK_BYTES
+        start = HEADER_BYTES + number * ENCRYPTED_CHUNK_BYTES
+        stop = start + ENCRYPTED_CHUNK_BYTES
         with pytest.raises(AuthenticationFailed):
             decrypted(THREE_CHUNKS[:start] + other[start:stop] + THREE_CHUNKS[stop:])
 
@@ -203,7 +203,7 @@ def test_failure_names_the_chunk() -> None:
     The error's detail tells an operator which chunk is damaged.
     """
     with pytest.raises(AuthenticationFailed, match="chunk 1 does not authenticate"):
-        decrypted(HEADER + CHUNKS[0] + bytes(SEALED_CHUNK_BYTES) + CHUNKS[2])
+        decrypted(HEADER + CHUNKS[0] + bytes(ENCRYPTED_CHUNK_BYTES) + CHUNKS[2])
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_derived_keys_do_not_show() -> None:
     The text of derived keys and of an open message tells nothing of them.
     """
     keys = MessageKeys.derive(KEY, salt=SALT, context=CONTEXT)
-    shown = repr(keys) + repr(Message.begin(KEY, salt=SALT, context=CONTEXT))
+    shown = repr(keys) + repr(Message.new(KEY, salt=SALT, context=CONTEXT))
     for secret in (keys.key, keys.base_nonce):
         assert secret.hex() not in shown
         assert repr(secret)[2:-1] not in shown

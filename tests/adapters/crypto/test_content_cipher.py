@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from sft_adapters.crypto.chunked import (
     CHUNK_BYTES,
+    ENCRYPTED_CHUNK_BYTES,
     HEADER_BYTES,
-    SEALED_CHUNK_BYTES,
     TAG_BYTES,
+    ciphertext_length,
     decrypt_message,
-    sealed_length,
 )
-from sft_adapters.crypto.content import PIECE_CHUNKS, WINDOW_CHUNKS, ChunkedCipher
+from sft_adapters.crypto.content import BATCH_CHUNKS, WINDOW_CHUNKS, ChunkedCipher
 from sft_core.errors import AuthenticationFailed, InvalidValue
 from sft_core.ports import Entropy
 from sft_core.values import ByteRange, Secret
@@ -29,9 +29,9 @@ from sft_core.vault.ports import Buffer, PartReader
 KEY = Secret(bytes(range(32)))
 CONTEXT = b"sft/v1/vault/ a part"
 WINDOW = WINDOW_CHUNKS * CHUNK_BYTES
-PIECE = PIECE_CHUNKS * CHUNK_BYTES
-LARGEST_PIECE = HEADER_BYTES + PIECE_CHUNKS * SEALED_CHUNK_BYTES + TAG_BYTES
-LARGEST = HEADER_BYTES + WINDOW_CHUNKS * SEALED_CHUNK_BYTES + TAG_BYTES
+PIECE = BATCH_CHUNKS * CHUNK_BYTES
+LARGEST_PIECE = HEADER_BYTES + BATCH_CHUNKS * ENCRYPTED_CHUNK_BYTES + TAG_BYTES
+LARGEST = HEADER_BYTES + WINDOW_CHUNKS * ENCRYPTED_CHUNK_BYTES + TAG_BYTES
 BOUNDS = (0, CHUNK_BYTES, WINDOW, WINDOW + CHUNK_BYTES, 2 * WINDOW, 8 * 2**20)
 SIZES = sorted({size + more for size in BOUNDS for more in (-1, 0, 1) if size + more >= 0})
 
@@ -94,7 +94,7 @@ def test_part_comes_back(size: int, entropy: Entropy) -> None:
     What was encrypted is read, at every size around the bounds of chunks, windows and parts.
     """
     stored = store(entropy, size)
-    assert len(stored.blob) == sealed_length(size)
+    assert len(stored.blob) == ciphertext_length(size)
     assert stored.blob[:HEADER_BYTES] == stored.header
     assert stored.read(stored.whole) == stored.plaintext
     assert decrypt_message(KEY, context=CONTEXT, ciphertext=stored.blob) == stored.plaintext
@@ -173,7 +173,7 @@ def test_any_range_is_the_slice(span: ByteRange, part: str, two_windows: Stored,
     fetched = sum(len(window) for window in stored.reader().windows(span))
     inside = stored.whole.intersection(span)
     touched = (inside.stop - 1) // CHUNK_BYTES - inside.start // CHUNK_BYTES + 1 if len(inside) else 0
-    assert fetched <= touched * SEALED_CHUNK_BYTES + (HEADER_BYTES + TAG_BYTES if touched else 0)
+    assert fetched <= touched * ENCRYPTED_CHUNK_BYTES + (HEADER_BYTES + TAG_BYTES if touched else 0)
 
 
 def test_plaintext_may_be_any_buffer(entropy: Entropy) -> None:
@@ -217,10 +217,10 @@ def test_every_flip_in_a_window_is_refused(two_windows: Stored) -> None:
     A bit flipped anywhere in the chunks that hold a range is refused when the range is read.
     """
     span = ByteRange(WINDOW - 5, WINDOW + 5)
-    start = HEADER_BYTES + (WINDOW_CHUNKS - 1) * SEALED_CHUNK_BYTES
-    stop = start + 2 * SEALED_CHUNK_BYTES
+    start = HEADER_BYTES + (WINDOW_CHUNKS - 1) * ENCRYPTED_CHUNK_BYTES
+    stop = start + 2 * ENCRYPTED_CHUNK_BYTES
     drawn = random.Random(2).sample(range(start, stop), 300)
-    for where in (start, start + CHUNK_BYTES, start + SEALED_CHUNK_BYTES - 1, stop - 1, *drawn):
+    for where in (start, start + CHUNK_BYTES, start + ENCRYPTED_CHUNK_BYTES - 1, stop - 1, *drawn):
         blob = bytearray(two_windows.blob)
         blob[where] ^= 1 << where % 8
         with pytest.raises(AuthenticationFailed):
@@ -254,7 +254,7 @@ def test_closing_chunk_without_plaintext_is_checked(full_chunks: Stored) -> None
     assert full_chunks.read(ByteRange(end - 2, end - 1), bytes(blob)) == full_chunks.plaintext[-2:-1]
 
 
-@pytest.mark.parametrize("cut", [1, 15, 16, 17, SEALED_CHUNK_BYTES, WINDOW])
+@pytest.mark.parametrize("cut", [1, 15, 16, 17, ENCRYPTED_CHUNK_BYTES, WINDOW])
 def test_window_that_is_cut_short_is_refused(cut: int, two_windows: Stored) -> None:
     """
     A window of which bytes are missing is refused, even if it ends between two chunks.
@@ -272,7 +272,7 @@ def test_size_that_is_not_the_parts_is_refused(full_chunks: Stored) -> None:
     size = len(full_chunks.plaintext)
     for other in (size - 1, size + 1, size - CHUNK_BYTES, size - CHUNK_BYTES + 1):
         reader, whole = full_chunks.reader(size=other), ByteRange(0, other)
-        source = memoryview(full_chunks.blob + bytes(SEALED_CHUNK_BYTES))
+        source = memoryview(full_chunks.blob + bytes(ENCRYPTED_CHUNK_BYTES))
 
         def read(reader: PartReader = reader, whole: ByteRange = whole, source: memoryview = source) -> None:
             for window in reader.windows(whole):
@@ -283,13 +283,13 @@ def test_size_that_is_not_the_parts_is_refused(full_chunks: Stored) -> None:
 
 
 ODD_WINDOWS = [
-    ByteRange(1, HEADER_BYTES + SEALED_CHUNK_BYTES),
-    ByteRange(HEADER_BYTES - 1, HEADER_BYTES + SEALED_CHUNK_BYTES),
-    ByteRange(HEADER_BYTES + 1, HEADER_BYTES + SEALED_CHUNK_BYTES),
+    ByteRange(1, HEADER_BYTES + ENCRYPTED_CHUNK_BYTES),
+    ByteRange(HEADER_BYTES - 1, HEADER_BYTES + ENCRYPTED_CHUNK_BYTES),
+    ByteRange(HEADER_BYTES + 1, HEADER_BYTES + ENCRYPTED_CHUNK_BYTES),
     ByteRange(0, HEADER_BYTES),
     ByteRange(0, HEADER_BYTES + 1),
-    ByteRange(0, HEADER_BYTES + SEALED_CHUNK_BYTES - 1),
-    ByteRange(0, HEADER_BYTES + SEALED_CHUNK_BYTES + TAG_BYTES),
+    ByteRange(0, HEADER_BYTES + ENCRYPTED_CHUNK_BYTES - 1),
+    ByteRange(0, HEADER_BYTES + ENCRYPTED_CHUNK_BYTES + TAG_BYTES),
     ByteRange(0, 0),
 ]
 
@@ -309,7 +309,7 @@ def test_window_beyond_the_part_is_refused(two_windows: Stored) -> None:
     Where the manifest says that the part ends, it ends, even if authentic chunks follow in the blob.
     """
     reader = two_windows.reader(size=CHUNK_BYTES + 1)
-    window = ByteRange(0, HEADER_BYTES + 2 * SEALED_CHUNK_BYTES)
+    window = ByteRange(0, HEADER_BYTES + 2 * ENCRYPTED_CHUNK_BYTES)
     with pytest.raises(AuthenticationFailed):
         reader.decrypt(window, memoryview(two_windows.blob)[: window.stop], ByteRange(0, CHUNK_BYTES + 1))
 

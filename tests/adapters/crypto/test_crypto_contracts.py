@@ -52,7 +52,7 @@ class TestCrowdedArgon2idHasher(contracts.PasswordHasherContract):
 
     @pytest.fixture
     def hasher(self, entropy: Entropy) -> Argon2idHasher:
-        return Argon2idHasher(entropy=entropy, cost=Argon2Cost(memory_kib=256), concurrent=1, wait_seconds=0)
+        return Argon2idHasher(entropy=entropy, cost=Argon2Cost(memory_kib=256), max_concurrent=1, wait_seconds=0)
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])

@@ -23,7 +23,7 @@ from sft_adapters.crypto.chunked import (
     MessageKeys,
     decrypt_message,
     encrypt_message,
-    opened_length,
+    plaintext_length,
 )
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.kdf import derive
@@ -61,7 +61,7 @@ def test_chunked_decryption_in_windows(c2sp_vector: Any, entropy: Entropy) -> No
     released: list[bytes] = []
 
     def read() -> None:
-        size = opened_length(len(ciphertext))
+        size = plaintext_length(len(ciphertext))
         part = ChunkedCipher(entropy).reader(key, context=context, header=ciphertext[:HEADER_BYTES], size=size)
         whole = ByteRange(0, size)
         # An empty part has no window to be read by; its one chunk is checked as a whole message is.

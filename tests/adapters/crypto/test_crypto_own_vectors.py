@@ -20,7 +20,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap
 
-from sft_adapters.crypto.chunked import decrypt_message, encrypt_message, sealed_length
+from sft_adapters.crypto.chunked import ciphertext_length, decrypt_message, encrypt_message
 from sft_adapters.crypto.content import ChunkedCipher
 from sft_adapters.crypto.keyring import AesKeyRing
 from sft_adapters.testkit import vectors
@@ -256,4 +256,4 @@ def test_documented_lengths_are_the_implementations() -> None:
     for size, chunks, length in (tuple(cell.replace(" ", "") for cell in row) for row in rows):
         assert sum(map(int, chunks.split(","))) == int(size)
         assert int(chunks.rpartition(",")[2]) < 16_384
-        assert sealed_length(int(size)) == int(length)
+        assert ciphertext_length(int(size)) == int(length)

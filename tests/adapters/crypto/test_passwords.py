@@ -122,10 +122,10 @@ def test_unknown_account_costs_the_same(hasher: Argon2idHasher) -> None:
     """
     with pytest.raises(BadCredentials):
         hasher.verify_absent(PASSWORD)
-    nothing, real = hasher._matching_nothing(), hasher.hash(PASSWORD)
-    assert Argon2Cost.stated_in(nothing) == CHEAP
+    nothing, real = hasher._unmatchable_hash(), hasher.hash(PASSWORD)
+    assert Argon2Cost.from_phc(nothing) == CHEAP
     assert [len(field) for field in nothing.split("$")] == [len(field) for field in real.split("$")]
-    assert nothing != hasher._matching_nothing()
+    assert nothing != hasher._unmatchable_hash()
 
 
 @attrs.define
@@ -156,7 +156,7 @@ def test_only_so_many_hash_at_once() -> None:
     When every place is taken the next one is told "busy" after its wait; a place given back is free.
     """
     gate = Gate(kept=3)
-    hasher = Argon2idHasher(entropy=gate, cost=CHEAP, concurrent=3, wait_seconds=0.02)
+    hasher = Argon2idHasher(entropy=gate, cost=CHEAP, max_concurrent=3, wait_seconds=0.02)
     threads = [threading.Thread(target=refused_quietly, args=(hasher,)) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -182,7 +182,7 @@ def test_who_waits_gets_the_next_place() -> None:
     A hash that finds every place taken waits for one, and goes on when it is given back.
     """
     gate = Gate(kept=1)
-    hasher = Argon2idHasher(entropy=gate, cost=CHEAP, concurrent=1, wait_seconds=30)
+    hasher = Argon2idHasher(entropy=gate, cost=CHEAP, max_concurrent=1, wait_seconds=30)
     holder = threading.Thread(target=refused_quietly, args=(hasher,))
     holder.start()
     assert gate.waiting.acquire(timeout=30)
@@ -195,7 +195,7 @@ def test_refused_passwords_give_their_place_back(entropy: Entropy) -> None:
     """
     A place is given back however the hash ends.
     """
-    hasher = Argon2idHasher(entropy=entropy, cost=CHEAP, concurrent=1, wait_seconds=0)
+    hasher = Argon2idHasher(entropy=entropy, cost=CHEAP, max_concurrent=1, wait_seconds=0)
     hashed = hasher.hash(PASSWORD)
     for _ in range(3):
         with pytest.raises(BadCredentials):
@@ -276,6 +276,6 @@ def test_no_place_at_all_is_refused_at_start(entropy: Entropy) -> None:
     There is at least one place, and the wait for it is not negative.
     """
     with pytest.raises(ConfigurationError):
-        Argon2idHasher(entropy=entropy, concurrent=0)
+        Argon2idHasher(entropy=entropy, max_concurrent=0)
     with pytest.raises(ConfigurationError):
         Argon2idHasher(entropy=entropy, wait_seconds=-1)

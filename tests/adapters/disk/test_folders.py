@@ -61,7 +61,7 @@ def test_what_the_first_start_makes_is_durable(tmp_path: Path, synced: list[Path
 def test_a_key_that_is_there_already_is_durable_too(tmp_path: Path, synced: list[Path]) -> None:
     """Who made it may have been killed before its name was."""
     (tmp_path / "encryption.key").write_text("made by somebody who is gone")
-    key_files.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: False)
+    key_files.create_missing(tmp_path, ["ENCRYPTION_KEY"], may_create=lambda: False)
     assert tmp_path in synced
 
 
@@ -71,12 +71,12 @@ def test_a_key_has_its_bytes_on_the_disk_before_its_name(
 ) -> None:
     """A file that is there and empty after a power cut would be a lost key."""
     make: dict[str, Callable[[], object]] = {
-        "first": lambda: key_files.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: True),
-        "next": lambda: key_files.succeed(tmp_path, "0123456789abcdef"),
-        "elsewhere": lambda: key_files.write(tmp_path / "encryption.key"),
+        "first": lambda: key_files.create_missing(tmp_path, ["ENCRYPTION_KEY"], may_create=lambda: True),
+        "next": lambda: key_files.rotate_active(tmp_path, "0123456789abcdef"),
+        "elsewhere": lambda: key_files.generate(tmp_path / "encryption.key"),
     }
     if kind == "next":
-        key_files.make_missing(tmp_path, ["ENCRYPTION_KEY"], may_make=lambda: True)
+        key_files.create_missing(tmp_path, ["ENCRYPTION_KEY"], may_create=lambda: True)
     unnamed: dict[int, bytes] = {}
     real = os.fsync
 

@@ -10,7 +10,7 @@ import attrs
 import pytest
 
 from sft_adapters.minio.blobs import MinioBlobs
-from sft_adapters.minio.buckets import ensure_bucket, writes_conditionally
+from sft_adapters.minio.buckets import ensure_bucket, supports_conditional_writes
 from sft_adapters.minio.client import S3Client
 from sft_adapters.testkit import contracts
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError
@@ -43,7 +43,7 @@ class TestMinioBlobsConditionally(contracts.BlobStoreContract):
         proxy.arm(s3_proxy.conditional)
         client = opened(endpoint=proxy.endpoint, secure=False)
         ensure_bucket(client, bucket)
-        return MinioBlobs(client, bucket, conditional_writes=writes_conditionally(client, bucket))
+        return MinioBlobs(client, bucket, conditional_writes=supports_conditional_writes(client, bucket))
 
     @pytest.fixture
     def other_blobs(self, opened: Opener, proxy: S3Proxy, blobs: MinioBlobs) -> MinioBlobs:
@@ -91,14 +91,14 @@ class TestMinioStoreIdentityConditionally(contracts.IdentifiedBlobStoreContract)
 def test_a_server_that_refuses_conditions_is_found_out(broken: MinioBlobs, proxy: S3Proxy, status: str) -> None:
     """Where a conditional put is an error, puts have to look first; that is no reason not to start."""
     proxy.arm(s3_proxy.refusal(status, "NotImplemented"), 2)
-    assert not writes_conditionally(broken.client, broken.bucket)
+    assert not supports_conditional_writes(broken.client, broken.bucket)
     assert list(broken.client.minio.list_objects(broken.bucket)) == []
 
 
 def test_a_server_that_ignores_conditions_is_found_out(broken: MinioBlobs, proxy: S3Proxy) -> None:
     """Where the second of two equal puts succeeds, puts have to look first."""
     proxy.arm(s3_proxy.answer("200 OK", ETag='"0123"'))
-    assert not writes_conditionally(broken.client, broken.bucket)
+    assert not supports_conditional_writes(broken.client, broken.bucket)
 
 
 @pytest.mark.parametrize("nth", [1, 2])
@@ -106,14 +106,14 @@ def test_keys_that_may_not_write_are_found_out(broken: MinioBlobs, proxy: S3Prox
     """A bucket that can be listed and not written to is told by name at the start."""
     proxy.arm(s3_proxy.refusal("403 Forbidden", "AccessDenied"), nth)
     with pytest.raises(ConfigurationError, match="MINIO_ACCESS_KEY cannot write"):
-        writes_conditionally(broken.client, broken.bucket)
+        supports_conditional_writes(broken.client, broken.bucket)
 
 
 def test_a_probe_that_is_not_answered_tells_nothing(broken: MinioBlobs, proxy: S3Proxy) -> None:
     """A server that is busy is not called unconditional; the start may be tried again."""
     proxy.arm(s3_proxy.refusal("503 Slow Down", "SlowDown"))
     with pytest.raises(BlobStoreUnavailable):
-        writes_conditionally(broken.client, broken.bucket)
+        supports_conditional_writes(broken.client, broken.bucket)
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"0" * 32, b"0" * 33, b"0" * 34])

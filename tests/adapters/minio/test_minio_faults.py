@@ -432,12 +432,12 @@ def test_a_call_inside_a_call_has_its_own_time(broken: MinioBlobs) -> None:
     """The outer one goes on where it was."""
     deadlines = broken.client.transport.deadlines
     with deadlines.call():
-        outer = deadlines.left(100)
+        outer = deadlines.remaining(100)
         time.sleep(0.05)
         with deadlines.call():
-            assert deadlines.left(100) > outer - 0.04
-        assert deadlines.left(100) < outer
-    assert deadlines.left(100) == 100
+            assert deadlines.remaining(100) > outer - 0.04
+        assert deadlines.remaining(100) < outer
+    assert deadlines.remaining(100) == 100
 
 
 def test_connections_are_given_back_whatever_happens(broken: MinioBlobs, proxy: S3Proxy) -> None:

@@ -24,7 +24,7 @@ def connect() -> Iterator[Connect]:
     prefix, opened = f"sft-test-{secrets.token_hex(6)}:", []
 
     def connect(url: str, **options: Any) -> Client:
-        patient = {"timeout_seconds": 5.0, "wait_seconds": 5.0, "rest_seconds": 0.05}
+        patient = {"timeout_seconds": 5.0, "wait_seconds": 5.0, "cooldown_seconds": 0.05}
         opened.append(open_client(url, **{"prefix": prefix, **patient, **options}))
         return opened[-1]
 

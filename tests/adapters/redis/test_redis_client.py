@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from sft_adapters.redis.client import Client, Script, open_client
-from sft_adapters.redis.pending_deletes import Debts
+from sft_adapters.redis.pending_deletes import PendingDeletes
 from sft_core.errors import ConfigurationError
 from support import redis_faults
 from support.peers import peer, server_at
@@ -61,14 +61,14 @@ def test_a_server_that_refuses_us_is_named_at_the_start(
         client.check()
     assert "hunter2" not in str(refused.value)
     assert refused.value.__context__ is None
-    assert client.ask(ONE, "k") is None
+    assert client.run(ONE, "k") is None
 
 
 def test_a_server_that_takes_us_is_ready_at_the_start(connect: Connect, locked: str) -> None:
     """With the right password, in the database that was named."""
     client = connect(f"redis://:hunter2@{locked}/3")
     client.check()
-    assert client.ask(Script("redis.call('SET', KEYS[1], 'x', 'PX', 9000) return 1"), client.key("t", "x")) == 1
+    assert client.run(Script("redis.call('SET', KEYS[1], 'x', 'PX', 9000) return 1"), client.key("t", "x")) == 1
     with redis.Redis.from_url(f"redis://:hunter2@{locked}/3") as beside:
         assert beside.exists(client.key("t", "x"))
 
@@ -77,7 +77,7 @@ def test_a_server_that_is_not_there_does_not_hinder_the_start() -> None:
     """It is found out of order, and nothing is raised."""
     client = open_client(f"redis://127.0.0.1:{free_port()}")
     client.check()
-    assert client.ask(ONE, "k") is None
+    assert client.run(ONE, "k") is None
 
 
 # --- its patience and its rests --------------------------------------------------------------------
@@ -92,7 +92,7 @@ def test_it_says_nothing_on_connecting(connect: Connect) -> None:
         return b":1\r\n"
 
     with peer(answer) as fake:
-        assert connect(f"redis://127.0.0.1:{fake.port}").ask(ONE, "k") == 1
+        assert connect(f"redis://127.0.0.1:{fake.port}").run(ONE, "k") == 1
     assert len(heard) == 1
     assert b"EVALSHA" in heard[0]
 
@@ -100,17 +100,17 @@ def test_it_says_nothing_on_connecting(connect: Connect) -> None:
 def test_a_question_is_put_once(connect: Connect) -> None:
     """A server that cuts the connection instead of answering is not asked a second time."""
     with peer(lambda _: None) as fake:
-        assert connect(f"redis://127.0.0.1:{fake.port}", rest_seconds=60.0).ask(ONE, "k") is None
+        assert connect(f"redis://127.0.0.1:{fake.port}", cooldown_seconds=60.0).run(ONE, "k") is None
         assert fake.requests == 1
 
 
 def test_during_a_rest_nobody_asks(connect: Connect) -> None:
     """A thousand callers after a fault put no question."""
     with peer(lambda _: None) as fake:
-        client = connect(f"redis://127.0.0.1:{fake.port}", rest_seconds=60.0)
+        client = connect(f"redis://127.0.0.1:{fake.port}", cooldown_seconds=60.0)
         with ThreadPoolExecutor(16) as pool:
-            client.ask(ONE, "k")
-            assert set(pool.map(lambda _: client.ask(ONE, "k"), range(1000))) == {None}
+            client.run(ONE, "k")
+            assert set(pool.map(lambda _: client.run(ONE, "k"), range(1000))) == {None}
         assert fake.requests == 1
 
 
@@ -127,28 +127,28 @@ def test_after_a_rest_one_asks_for_all(connect: Connect) -> None:
         return b":1\r\n"
 
     with peer(answer) as fake:
-        client = connect(f"redis://127.0.0.1:{fake.port}", rest_seconds=0.2)
-        assert client.ask(ONE, "k") is None
+        client = connect(f"redis://127.0.0.1:{fake.port}", cooldown_seconds=0.2)
+        assert client.run(ONE, "k") is None
         time.sleep(0.25)
         with ThreadPoolExecutor(1) as pool:
-            probe = pool.submit(client.ask, ONE, "k")
+            probe = pool.submit(client.run, ONE, "k")
             assert asked.wait(10)
-            assert client.ask(ONE, "k") is None
+            assert client.run(ONE, "k") is None
             may_answer.set()
             assert probe.result() == 1
-        assert client.ask(ONE, "k") == 1
+        assert client.run(ONE, "k") == 1
 
 
 def test_an_outage_is_logged_at_its_begin_and_its_end(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     """Once each, by the fault's kind, without the key, the value or the driver's text."""
     up = [False]
     with peer(lambda _: b":1\r\n" if up[0] else b"-OOM secret text\r\n") as fake, caplog.at_level(logging.INFO):
-        client = connect(f"redis://127.0.0.1:{fake.port}", rest_seconds=0.0)
+        client = connect(f"redis://127.0.0.1:{fake.port}", cooldown_seconds=0.0)
         for _ in range(5):
-            client.ask(ONE, "the-key", b"the-value")
+            client.run(ONE, "the-key", b"the-value")
         up[0] = True
         for _ in range(5):
-            client.ask(ONE, "the-key", b"the-value")
+            client.run(ONE, "the-key", b"the-value")
     ours = [record for record in caplog.records if record.name == "sft.redis"]
     assert [record.getMessage() for record in ours] == [
         "Redis is not used because it failed (OutOfMemoryError): the database takes its place",
@@ -171,34 +171,34 @@ def test_no_more_ask_at_once_than_there_are_connections(connect: Connect) -> Non
     with peer(answer) as fake:
         client = connect(f"redis://127.0.0.1:{fake.port}", connections=2, wait_seconds=0.01)
         with ThreadPoolExecutor(2) as pool:
-            asking = [pool.submit(client.ask, ONE, "k") for _ in range(2)]
+            asking = [pool.submit(client.run, ONE, "k") for _ in range(2)]
             both.wait(30)
-            assert client.ask(ONE, "k") is None
+            assert client.run(ONE, "k") is None
             go_on.set()
             assert [one.result() for one in asking] == [1, 1]
-        assert client.ask(ONE, "k") == 1
+        assert client.run(ONE, "k") == 1
         assert fake.requests == 3
 
 
 def test_a_connection_that_died_while_idle_is_no_outage(connect: Connect, valkey: Valkey) -> None:
     """The server may close what nobody used; the next question goes over a new connection."""
     with peer(server_at(int(valkey.url.rpartition(":")[2]))) as between:
-        client = connect(f"redis://127.0.0.1:{between.port}", rest_seconds=60.0)
-        assert client.ask(ONE, "k") == 1
+        client = connect(f"redis://127.0.0.1:{between.port}", cooldown_seconds=60.0)
+        assert client.run(ONE, "k") == 1
         between.leave()
         between.away = False
-        assert client.ask(ONE, "k") == 1
+        assert client.run(ONE, "k") == 1
 
 
 def test_connections_are_given_back(connect: Connect, own: Valkey) -> None:
     """Many threads open at most as many as are allowed, also when some are killed; closing leaves none."""
-    client = connect(own.url, connections=4, rest_seconds=0.0)
+    client = connect(own.url, connections=4, cooldown_seconds=0.0)
     with own.client() as beside, ThreadPoolExecutor(16) as pool:
         for _ in range(5):
-            list(pool.map(lambda _: client.ask(ONE, "k"), range(100)))
+            list(pool.map(lambda _: client.run(ONE, "k"), range(100)))
             assert int(beside.info("clients")["connected_clients"]) <= 1 + 4
             beside.client_kill_filter(_type="normal", skipme=True)
-        assert set(pool.map(lambda _: client.ask(ONE, "k"), range(100))) == {1}
+        assert set(pool.map(lambda _: client.run(ONE, "k"), range(100))) == {1}
         client.close()
         end = time.monotonic() + 10
         while int(beside.info("clients")["connected_clients"]) > 1:
@@ -214,37 +214,37 @@ def test_what_is_owed_is_deleted_before_anything_else(client: Client, beside: re
     keys = [client.key("t", str(number)) for number in range(2500)]
     beside.mset(dict.fromkeys(keys, b"x"))
     for key in keys:
-        client.owe(key)
-    assert client.ask(Script("return redis.call('EXISTS', KEYS[1])"), keys[-1]) == 0
+        client.delete_later(key)
+    assert client.run(Script("return redis.call('EXISTS', KEYS[1])"), keys[-1]) == 0
     assert beside.exists(*keys) == 0
 
 
 def test_what_could_not_be_deleted_is_owed(connect: Connect, own: Valkey) -> None:
     """A server that takes no changes is told again as soon as it takes them."""
-    client = connect(own.url, rest_seconds=0.0)
+    client = connect(own.url, cooldown_seconds=0.0)
     with own.client() as beside:
         beside.set(client.key("t", "x"), b"x")
         with redis_faults.read_only(own):
-            client.drop(client.key("t", "x"))
+            client.delete(client.key("t", "x"))
             assert beside.exists(client.key("t", "x"))
-        assert client.ask(ONE, "k") == 1
+        assert client.run(ONE, "k") == 1
         assert not beside.exists(client.key("t", "x"))
 
 
 def test_the_oldest_debts_are_let_go() -> None:
     """Beyond the limit there are the latest; one that is owed again counts as the latest."""
-    debts = Debts(limit=3)
+    pending_deletes = PendingDeletes(limit=3)
     for key in "abcad":
-        debts.add(key)
-    assert list(debts.due()) == ["c", "a", "d"]
+        pending_deletes.add(key)
+    assert list(pending_deletes.snapshot()) == ["c", "a", "d"]
 
 
 def test_a_debt_that_comes_again_while_it_is_paid_stays() -> None:
     """Only what was deleted is struck."""
-    debts = Debts(limit=3)
-    debts.add("a")
-    debts.add("b")
-    due = debts.due()
-    debts.add("a")
-    debts.paid(due)
-    assert list(debts.due()) == ["a"]
+    pending_deletes = PendingDeletes(limit=3)
+    pending_deletes.add("a")
+    pending_deletes.add("b")
+    due = pending_deletes.snapshot()
+    pending_deletes.add("a")
+    pending_deletes.confirm(due)
+    assert list(pending_deletes.snapshot()) == ["a"]

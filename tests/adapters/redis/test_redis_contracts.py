@@ -41,7 +41,7 @@ def flushing(connect: Connect, valkey: Valkey) -> Iterator[list[Client]]:
         return ask(request)
 
     with peer(answer) as between:
-        yield [connect(f"redis://127.0.0.1:{between.port}", rest_seconds=1.0) for _ in range(2)]
+        yield [connect(f"redis://127.0.0.1:{between.port}", cooldown_seconds=1.0) for _ in range(2)]
 
 
 class _UnderFaults:
@@ -59,7 +59,7 @@ class _UnderFaults:
             yield from flushing(connect, own)
         else:
             with (redis_faults.LASTING | redis_faults.PASSING)[request.param](own):
-                yield [connect(own.url, timeout_seconds=0.1, rest_seconds=1.0) for _ in range(2)]
+                yield [connect(own.url, timeout_seconds=0.1, cooldown_seconds=1.0) for _ in range(2)]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_adapters.redis.sessions import decoded, encoded
+from sft_adapters.redis.sessions import decode_session, encode_session
 from sft_core.users.model import Session
 from sft_core.values import SessionId, UserId
 
@@ -29,11 +29,11 @@ SESSIONS = st.builds(
 @given(SESSIONS)
 def test_a_session_survives_its_encoding(session: Session) -> None:
     """Every field comes back, to the microsecond, from the year 1 to 9999."""
-    assert decoded(encoded(session), session.id) == session
+    assert decode_session(encode_session(session), session.id) == session
 
 
 @given(st.binary(max_size=80) | st.binary(min_size=64, max_size=64).map(lambda rest: b"S1" + rest))
 def test_any_bytes_are_a_session_or_none(value: bytes) -> None:
     """What is not one is None, never an error; what is one is written in one way only."""
-    session = decoded(value, SessionId(UUID(bytes=value[2:18].ljust(16))))
-    assert session is None or encoded(session) == value
+    session = decode_session(value, SessionId(UUID(bytes=value[2:18].ljust(16))))
+    assert session is None or encode_session(session) == value

@@ -35,7 +35,7 @@ def durable() -> CountedSessions:
 
 @pytest.fixture
 def hasty(connect: Connect, own: Valkey) -> Client:
-    return connect(own.url, timeout_seconds=TIMEOUT_SECONDS, rest_seconds=0.2)
+    return connect(own.url, timeout_seconds=TIMEOUT_SECONDS, cooldown_seconds=0.2)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def until_it_answers(client: Client) -> None:
     Wait until a client asks its server again, as any later request would make it.
     """
     end = time.monotonic() + 10
-    while client.ask(ONE, "k") is None:
+    while client.run(ONE, "k") is None:
         assert time.monotonic() < end, "the client does not come back to its server"
         time.sleep(0.01)
 
@@ -150,7 +150,7 @@ def test_down_at_the_start_it_is_used_once_it_is_there(connect: Connect, own: Va
 
 def test_a_hanging_server_costs_one_caller_one_timeout(connect: Connect, own: Valkey, durable: CountedSessions) -> None:
     """The first call ends in less than twice the timeout, and those after it take no time for it."""
-    client = connect(own.url, timeout_seconds=TIMEOUT_SECONDS, rest_seconds=60.0)
+    client = connect(own.url, timeout_seconds=TIMEOUT_SECONDS, cooldown_seconds=60.0)
     sessions = RedisSessions(client, durable, SystemEntropy())
     session = opened(sessions)
     with redis_faults.hanging(own):
@@ -158,7 +158,7 @@ def test_a_hanging_server_costs_one_caller_one_timeout(connect: Connect, own: Va
         assert sessions.get(session.id) == session
         assert time.monotonic() - begin < 2 * TIMEOUT_SECONDS
         begin = time.monotonic()
-        assert {client.ask(ONE, "k") for _ in range(1000)} == {None}
+        assert {client.run(ONE, "k") for _ in range(1000)} == {None}
         assert time.monotonic() - begin < 2 * TIMEOUT_SECONDS
 
 
@@ -166,7 +166,7 @@ def test_many_threads_do_not_pile_up_behind_a_hanging_server(
     connect: Connect, own: Valkey, durable: CountedSessions
 ) -> None:
     """64 threads with four connections: 640 reads and attempts end in seconds, where one by one they took 48."""
-    client = connect(own.url, timeout_seconds=TIMEOUT_SECONDS, rest_seconds=60.0, wait_seconds=0.05, connections=4)
+    client = connect(own.url, timeout_seconds=TIMEOUT_SECONDS, cooldown_seconds=60.0, wait_seconds=0.05, connections=4)
     sessions, limiter = RedisSessions(client, durable, SystemEntropy()), RedisRateLimiter(client, MemoryRateLimiter())
     session, key, together = opened(sessions), a_key(), threading.Barrier(64)
 

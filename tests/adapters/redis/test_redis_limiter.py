@@ -86,7 +86,9 @@ def test_a_count_of_another_type_is_decided_by_the_fallback(limiter: RedisRateLi
 def test_however_often_it_is_cut_off_no_more_than_twice_the_rate_is_admitted(connect: Connect, valkey: Valkey) -> None:
     """Redis and the fallback keep a count each, and each bounds its own."""
     with peer(server_at(int(valkey.url.rpartition(":")[2]))) as between:
-        limiter = RedisRateLimiter(connect(f"redis://127.0.0.1:{between.port}", rest_seconds=0.0), MemoryRateLimiter())
+        limiter = RedisRateLimiter(
+            connect(f"redis://127.0.0.1:{between.port}", cooldown_seconds=0.0), MemoryRateLimiter()
+        )
         key, count = a_key(), 0
         for _ in range(5):
             count += how_many(limiter, key, THREE_A_MINUTE, NOW)
@@ -99,7 +101,9 @@ def test_however_often_it_is_cut_off_no_more_than_twice_the_rate_is_admitted(con
 def test_what_is_forgotten_without_redis_is_forgotten_there_too(connect: Connect, valkey: Valkey) -> None:
     """Who signed in during an outage does not meet their old failures when it is over."""
     with peer(server_at(int(valkey.url.rpartition(":")[2]))) as between:
-        limiter = RedisRateLimiter(connect(f"redis://127.0.0.1:{between.port}", rest_seconds=0.0), MemoryRateLimiter())
+        limiter = RedisRateLimiter(
+            connect(f"redis://127.0.0.1:{between.port}", cooldown_seconds=0.0), MemoryRateLimiter()
+        )
         key = a_key()
         how_many(limiter, key, THREE_A_MINUTE, NOW)
         between.leave()

@@ -53,7 +53,7 @@ NONSENSE = [
 def test_nonsense_is_no_answer(connect: Connect, nonsense: bytes) -> None:
     """Whatever a peer sends: sessions come from the durable store, attempts are counted, deletions stay owed."""
     with peer(lambda _: nonsense) as fake:
-        client = connect(f"redis://127.0.0.1:{fake.port}", timeout_seconds=0.05, rest_seconds=0.0)
+        client = connect(f"redis://127.0.0.1:{fake.port}", timeout_seconds=0.05, cooldown_seconds=0.0)
         sessions = RedisSessions(client, MemorySessions(), SystemEntropy())
         session = a_session(a_user())
         sessions.open(session)
@@ -63,7 +63,9 @@ def test_nonsense_is_no_answer(connect: Connect, nonsense: bytes) -> None:
         found = sessions.get(session.id)
         assert found is not None
         assert found.revoked_at == NOW
-        assert nonsense.startswith(b":") or client.key("s", session.id.bytes.hex()) in client._debts.due()
+        assert (
+            nonsense.startswith(b":") or client.key("s", session.id.bytes.hex()) in client._pending_deletes.snapshot()
+        )
         limiter, key = RedisRateLimiter(client, MemoryRateLimiter()), a_key()
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
         limiter.reset(key)
@@ -78,7 +80,7 @@ def test_a_reply_that_is_cut_anywhere_is_no_answer(connect: Connect, valkey: Val
         return ask(request)[: cut_after[0]]
 
     with peer(answer, then_cut=lambda: cut_after[0] < 10_000) as fake:
-        client = connect(f"redis://127.0.0.1:{fake.port}", rest_seconds=0.0)
+        client = connect(f"redis://127.0.0.1:{fake.port}", cooldown_seconds=0.0)
         sessions = RedisSessions(client, MemorySessions(), SystemEntropy())
         one, other = a_session(a_user()), a_session(a_user())
         for session in (one, other):

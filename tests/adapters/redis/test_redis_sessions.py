@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from sft_adapters.redis.client import Client
-from sft_adapters.redis.sessions import LOOK, RedisSessions, encoded
+from sft_adapters.redis.sessions import LOOKUP, RedisSessions, encode_session
 from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit.contracts.examples import NOW, a_session, a_user
 from sft_core.errors import DatabaseUnavailable
@@ -168,7 +168,7 @@ def test_a_reader_that_paused_does_not_bring_a_revoked_session_back(
         if meanwhile in {"flushed", "leased anew"}:
             beside.delete(under(one.client, session))
         if meanwhile == "leased anew":
-            assert other.client.ask(LOOK, under(one.client, session), b"Lother", 5000) == 1
+            assert other.client.run(LOOKUP, under(one.client, session), b"Lother", 5000) == 1
         durable.go_on.set()
         assert reading.result() == session
     assert not value_under(beside, one.client, session).startswith(b"S")
@@ -349,12 +349,12 @@ def test_what_does_not_parse_is_a_miss(client: Client, beside: redis.Redis, chan
     durable = CountedSessions()
     sessions = cache(client, durable)
     session = opened(sessions)
-    value = encoded(session)
+    value = encode_session(session)
     foreign = {
         "shorter": value[:-1],
         "longer": value + b"\0",
         "another version": b"S2" + value[2:],
-        "another's": encoded(a_session(a_user())),
+        "another's": encode_session(a_session(a_user())),
         "beyond the calendar": value[:34] + struct.pack(">q", 2**62) + value[42:],
     }[change]
     beside.set(under(client, session), foreign, ex=60)

@@ -19,13 +19,13 @@ from sqlalchemy.schema import DropConstraint
 
 from sft_adapters.sql import migrate
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.engine import PostgresLimits, open_engine
+from sft_adapters.sql.engine import PostgresTimeouts, open_engine
 from sft_adapters.sql.tables import metadata
 from sft_adapters.sql.transactions import transaction
 from support.servers import Postgres
 
 DATABASES = ["sqlite", "postgres"]
-PATIENT = PostgresLimits(statement_seconds=40, idle_seconds=40)
+PATIENT = PostgresTimeouts(statement_seconds=40, idle_seconds=40)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +56,7 @@ def migrated_postgres_url(postgres: Postgres, template: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def shared_postgres_engine(postgres: Postgres) -> Iterator[Engine]:
     with postgres.database() as url:
-        engine = open_engine(url, busy_seconds=30, limits=PATIENT)
+        engine = open_engine(url, busy_seconds=30, timeouts=PATIENT)
         migrate.upgrade(engine)
         yield engine
         engine.dispose()
@@ -121,7 +121,7 @@ def other_engine(engine: Engine) -> Iterator[Engine]:
     Another way to the same database, as another process has one.
     """
     url = engine.url.render_as_string(hide_password=False)
-    other = open_engine(url, busy_seconds=30, limits=PATIENT)
+    other = open_engine(url, busy_seconds=30, timeouts=PATIENT)
     yield other
     other.dispose()
 

@@ -18,8 +18,8 @@ import pytest
 from falcon.testing import Result
 from sqlalchemy import Engine
 
-from sft_adapters.bootstrap.configuration import throwaway_keys
-from sft_adapters.bootstrap.open_application import open_unchecked
+from sft_adapters.bootstrap.configuration import ephemeral_keys
+from sft_adapters.bootstrap.open_application import open_unverified
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.settings import Settings
 from sft_adapters.sql.database import SqlDatabase
@@ -101,14 +101,14 @@ def doubt(postgres_engine: Engine, tmp_path: Path) -> Iterator[Doubt]:
     (tmp_path / "blobs").mkdir()
     with relay(parsed.hostname, parsed.port or 5432) as proxy:
         through = parsed._replace(netloc=f"{credentials}{at}127.0.0.1:{proxy.port}").geturl()
-        environ = throwaway_keys() | {
+        environ = ephemeral_keys() | {
             "DATABASE_URL": through,
             "ARGON2_MEMORY_KIB": "8192",
             "PART_SIZE": str(PART),
             "USER_QUOTA": "1000000",
         }
         settings = Settings.from_env(environ, data_dir=tmp_path)
-        with open_unchecked(settings) as opened:
+        with open_unverified(settings) as opened:
             assert isinstance(opened.application.find_file.begin, SqlDatabase)
             with opened.application.sweep.begin() as unit:
                 opened.application.sweep.blobs.set_store_id(unit.store_identity.set_store_id("0" * 32))

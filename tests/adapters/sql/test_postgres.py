@@ -16,7 +16,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.engine import PostgresLimits, open_engine
+from sft_adapters.sql.engine import PostgresTimeouts, open_engine
 from sft_adapters.sql.rate_limiter import SqlRateLimiter
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.sql.transactions import transaction
@@ -25,7 +25,7 @@ from sft_core.errors import Conflict, DatabaseUnavailable
 from sft_core.users.model import User
 from sft_core.values import Rate
 
-LIMITS = PostgresLimits(statement_seconds=2.5, idle_seconds=7)
+LIMITS = PostgresTimeouts(statement_seconds=2.5, idle_seconds=7)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def engine(url: str) -> Iterator[Engine]:
     """
     An engine with one connection, so that what happens to a connection happens to the next unit's.
     """
-    engine = open_engine(url, connections=1, busy_seconds=0.4, limits=LIMITS)
+    engine = open_engine(url, connections=1, busy_seconds=0.4, timeouts=LIMITS)
     yield engine
     engine.dispose()
 
@@ -146,7 +146,9 @@ def test_no_option_is_asked_for_at_the_start(engine: Engine) -> None:
 def test_a_statement_that_takes_too_long_is_ended(engine: Engine) -> None:
     """The server cancels it, the unit is over, and the connection is as good as before."""
     engine = open_engine(
-        engine.url.render_as_string(hide_password=False), limits=PostgresLimits(statement_seconds=0.1), connections=1
+        engine.url.render_as_string(hide_password=False),
+        timeouts=PostgresTimeouts(statement_seconds=0.1),
+        connections=1,
     )
     with pytest.raises(DatabaseUnavailable) as caught, transaction(engine) as (connection, _):
         connection.exec_driver_sql("SELECT pg_sleep(60)")
@@ -158,7 +160,7 @@ def test_a_statement_that_takes_too_long_is_ended(engine: Engine) -> None:
 def test_a_transaction_that_goes_to_sleep_is_ended(engine: Engine) -> None:
     """Who holds locks and does nothing is cut off, and nothing of it stays."""
     engine = open_engine(
-        engine.url.render_as_string(hide_password=False), limits=PostgresLimits(idle_seconds=0.1), connections=1
+        engine.url.render_as_string(hide_password=False), timeouts=PostgresTimeouts(idle_seconds=0.1), connections=1
     )
     database, user = SqlDatabase(engine), a_user()
     with database() as unit:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from sft_adapters.sql import migrate
 from sft_adapters.sql.database import SqlDatabase
-from sft_adapters.sql.engine import PostgresLimits, open_engine
+from sft_adapters.sql.engine import PostgresTimeouts, open_engine
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import a_user, stored_user
 from sft_core.errors import DatabaseUnavailable
@@ -27,7 +27,7 @@ from support.proxy import Loss, Proxy, relay
 from support.servers import Postgres, own_postgres
 
 PASSWORD = "correct-horse"
-QUICK = PostgresLimits(connect_seconds=2, statement_seconds=0.4, silence_seconds=0.1)
+QUICK = PostgresTimeouts(connect_seconds=2, statement_seconds=0.4, response_grace_seconds=0.1)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def engine(url: str, proxy: Proxy) -> Iterator[Engine]:
     parsed = urlsplit(url)
     credentials, at, _ = parsed.netloc.rpartition("@")
     through = parsed._replace(netloc=f"{credentials}{at}127.0.0.1:{proxy.port}").geturl()
-    engine = open_engine(through, limits=QUICK, busy_seconds=5)
+    engine = open_engine(through, timeouts=QUICK, busy_seconds=5)
     yield engine
     engine.dispose()
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import IntegrityError
 
 from sft_adapters.sql.database import SqlDatabase, SqlUnit
-from sft_adapters.sql.engine import PostgresLimits, open_engine
+from sft_adapters.sql.engine import PostgresTimeouts, open_engine
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import NOW, a_file, a_session, a_user, stored_file, stored_user
@@ -67,7 +67,7 @@ def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.
 def test_a_limit_that_would_mean_none_is_refused(wrong: dict[str, Any]) -> None:
     """Nought is no limit to PostgreSQL, so it is no limit here."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        PostgresLimits(**wrong)
+        PostgresTimeouts(**wrong)
 
 
 def test_a_unit_in_which_a_statement_failed_cannot_be_committed(database: SqlDatabase) -> None:

@@ -56,9 +56,9 @@ class BesideAStart(SqlWrappedSecrets):
     key_id: str = attrs.field(kw_only=True)
 
     def count(self) -> Mapping[SecretKind, Mapping[str, int]]:
-        if key_ownership.belongs_to(self.engine) != self.key_id:
+        if key_ownership.owner_key_id(self.engine) != self.key_id:
             with transaction(self.engine) as (connection, begun):
-                key_ownership.claiming(self.key_id, allow=lambda _needed: None)(connection)
+                key_ownership.ownership_step(self.key_id, verify=lambda _needed: None)(connection)
                 begun.commit()
         return super().count()
 
@@ -67,8 +67,8 @@ def test_a_key_that_a_service_starts_with_is_not_retired(engine: Engine) -> None
     """Or the storage would belong to a key that has been taken out of the ring, and nobody could start any more."""
     late = WrappedSecret("old", bytes(40))
     assert not BesideAStart(engine, key_id="old").retire("old")
-    assert key_ownership.belongs_to(engine) == "old"
+    assert key_ownership.owner_key_id(engine) == "old"
     with transaction(engine) as (connection, _):
-        retired_keys.admit(connection, late)
-    key_ownership.pass_on(engine, "new")
+        retired_keys.require_usable_key(connection, late)
+    key_ownership.transfer_ownership(engine, "new")
     assert SqlWrappedSecrets(engine).retire("old")

@@ -146,7 +146,7 @@ class IgnoresTheClock(JwtSigner):
     """
 
     def verify(self, token: str, *, kind: TokenKind, now: datetime) -> TokenClaims:
-        payload = self._opened(token)
+        payload = self._decode(token)
         issued = payload.get("iat")
         moment = datetime.fromtimestamp(issued, now.tzinfo) if isinstance(issued, int) and 0 < issued < 2**35 else now
         return super().verify(token, kind=kind, now=min(now, moment))
@@ -223,7 +223,7 @@ class TrustsTheBlobsHeader(ChunkedCipher):
 
     def reader(self, key: Secret, *, context: bytes, header: bytes, size: int) -> Any:
         reader = super().reader(key, context=context, header=header, size=size)
-        return _TrustsTheHeader(message=reader._message, size=reader._size, sealed=reader._sealed)
+        return _TrustsTheHeader(message=reader._message, size=reader._size, encrypted_size=reader._encrypted_size)
 
 
 # --- time, chance, identifiers -----------------------------------------------------------------

@@ -98,9 +98,9 @@ class LooksThenKeeps(MemoryDatabase):
     @contextmanager
     def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
         if read_only:
-            yield from self._opened(MemoryUnit(self._committed, None))
+            yield from self._closing(MemoryUnit(self._committed, None))
             return
-        yield from self._opened(MemoryUnit(self._committed.copy(), self._merged))
+        yield from self._closing(MemoryUnit(self._committed.copy(), self._merged))
 
     _merging = threading.Lock()
 

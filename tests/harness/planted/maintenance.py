@@ -111,9 +111,9 @@ class CountsTheSumOnly(QuotaAudit):
     """
 
     def recount(self, owner: UserId) -> None:
-        before = dict(self.read().holds)
+        before = dict(self.read().reservations)
         super().recount(owner)
-        self.write().holds.update(before)
+        self.write().reservations.update(before)
 
 
 class TellsOneThingThatLacks(IntegrityRows):
@@ -166,7 +166,7 @@ class GivesBackAnyones(MemoryLeases):
     """
 
     def release(self, name: str, *, holder: str) -> None:
-        super().release(name, holder=self._held[name][0] if name in self._held else holder)
+        super().release(name, holder=self._leases[name][0] if name in self._leases else holder)
 
 
 class MarksTheDatabaseAnew(StoreIdentity):

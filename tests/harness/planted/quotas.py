@@ -48,7 +48,7 @@ class LetsGrowthGo(Quotas):
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
-        first = not self.read().holds.get(file_id)
+        first = not self.read().reservations.get(file_id)
         return super().reserve(file_id, size, limit=limit if first else None)
 
 
@@ -77,7 +77,7 @@ class RefusesToShrink(Quotas):
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         file = self.read().files.get(file_id)
-        held = self.read().holds.get(file_id, 0)
+        held = self.read().reservations.get(file_id, 0)
         if file is not None and limit is not None and size < held and self.used(file.owner) - held + size > limit:
             return False
         return super().reserve(file_id, size, limit=limit)
@@ -89,7 +89,7 @@ class CountsRefusals(Quotas):
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
-        more = size - self.read().holds.get(file_id, 0)
+        more = size - self.read().reservations.get(file_id, 0)
         super().reserve(file_id, size, limit=None)
         return more <= 0 or limit is None or self.used(self.read().files[file_id].owner) <= limit
 
@@ -100,7 +100,7 @@ class AddsToWhatIsHeld(Quotas):
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
-        return super().reserve(file_id, size + self.read().holds.get(file_id, 0), limit=limit)
+        return super().reserve(file_id, size + self.read().reservations.get(file_id, 0), limit=limit)
 
 
 class CountsEverybodyTogether(Quotas):
@@ -109,7 +109,7 @@ class CountsEverybodyTogether(Quotas):
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
-        more = size - self.read().holds.get(file_id, 0)
+        more = size - self.read().reservations.get(file_id, 0)
         if more > 0 and limit is not None and sum(self.read().usages.values()) + more > limit:
             return False
         return super().reserve(file_id, size, limit=limit)
@@ -153,10 +153,10 @@ class ReleasesAgain(Quotas):
     """
 
     def release(self, file_id: FileId) -> None:
-        held = self.read().holds.get(file_id, 0)
+        held = self.read().reservations.get(file_id, 0)
         super().release(file_id)
         if file_id in self.read().files:
-            self.write().holds[file_id] = held
+            self.write().reservations[file_id] = held
 
 
 class ReleasesInAnyState(Quotas):
@@ -209,4 +209,4 @@ class SumsWhatIsUnderWayOnly(Quotas):
     def used(self, owner: UserId) -> int:
         tables: Tables = self.read()
         files = (file for file in tables.files.values() if file.owner == owner and file.state is not FileState.SEALED)
-        return sum(tables.holds.get(file.id, 0) for file in files)
+        return sum(tables.reservations.get(file.id, 0) for file in files)

@@ -56,7 +56,7 @@ class ForgetsEverybody(MemoryRateLimiter):
     """
 
     def reset(self, key: str) -> None:
-        for other in list(self._counts):
+        for other in list(self._buckets):
             super().reset(other)
 
 

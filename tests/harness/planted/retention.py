@@ -22,7 +22,7 @@ class DropsTheWholeLink(MemoryExpiredLinkTokens):
     def delete_expired(self, *, before: datetime, limit: int) -> int:
         with self.database() as unit:
             tables = unit.links.write()
-            found = self.found(tables, before)[:limit]
+            found = self.find_expired(tables, before)[:limit]
             for link in found:
                 del tables.links[link.id]
             unit.commit()
@@ -34,8 +34,8 @@ class ForgetsAMomentEarly(MemoryExpiredLinkTokens):
     What ends at the moment counts as over before it.
     """
 
-    def found(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
-        return super().found(tables, before + timedelta(microseconds=1))
+    def find_expired(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
+        return super().find_expired(tables, before + timedelta(microseconds=1))
 
 
 class KeepsRevokedOnes(MemoryExpiredLinkTokens):
@@ -43,8 +43,8 @@ class KeepsRevokedOnes(MemoryExpiredLinkTokens):
     Only the expiry is looked at.
     """
 
-    def found(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
-        return [link for link in super().found(tables, before) if link.expires_at < before]
+    def find_expired(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
+        return [link for link in super().find_expired(tables, before) if link.expires_at < before]
 
 
 class ForgetsWhatAnAnswerRepeats(MemoryExpiredLinkTokens):
@@ -52,8 +52,8 @@ class ForgetsWhatAnAnswerRepeats(MemoryExpiredLinkTokens):
     A request that is sent again cannot be answered as it was.
     """
 
-    def found(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
-        return super().found(attrs.evolve(tables, idempotency_records={}), before)
+    def find_expired(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
+        return super().find_expired(attrs.evolve(tables, idempotency_records={}), before)
 
 
 class ForgetsAllAtOnce(MemoryExpiredLinkTokens):

@@ -27,7 +27,7 @@ class CommitsOnLeaving(MemoryDatabase):
     The forgotten rollback: leaving a unit publishes what it did.
     """
 
-    def _opened(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
+    def _closing(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
         try:
             yield unit
         finally:
@@ -46,7 +46,7 @@ class DirtyReads(MemoryDatabase):
         if read_only:
             unit = MemoryUnit(Tables(), None)
             unit._tables = self._under_way if self._under_way is not None else self._committed
-            yield from self._opened(unit)
+            yield from self._closing(unit)
             return
         with super().__call__() as unit:
             self._under_way = unit._tables
@@ -66,9 +66,9 @@ class ReadsThenWrites(MemoryDatabase):
     @contextmanager
     def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
         if read_only:
-            yield from self._opened(MemoryUnit(self._committed, None))
+            yield from self._closing(MemoryUnit(self._committed, None))
             return
-        yield from self._opened(MemoryUnit(self._committed.copy(), self._late))
+        yield from self._closing(MemoryUnit(self._committed.copy(), self._late))
 
     def _late(self, tables: Tables) -> None:
         time.sleep(0.01)
@@ -88,7 +88,7 @@ class WritesInReadOnlyUnits(MemoryDatabase):
             return
         before = self._committed
         tables = before.copy()
-        yield from self._opened(MemoryUnit(tables, self._publish))
+        yield from self._closing(MemoryUnit(tables, self._publish))
         if tables != before:
             self._publish(tables)
 
@@ -98,7 +98,7 @@ class SwallowsTheSecondCommit(MemoryDatabase):
     An error that is swallowed: a commit that cannot be is answered as if it had been.
     """
 
-    def _opened(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
+    def _closing(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
         commit = unit.commit
 
         def quietly() -> None:
@@ -109,7 +109,7 @@ class SwallowsTheSecondCommit(MemoryDatabase):
                     raise
 
         unit.commit = quietly  # type: ignore[method-assign]  # the bug
-        yield from super()._opened(unit)
+        yield from super()._closing(unit)
 
 
 @attrs.frozen

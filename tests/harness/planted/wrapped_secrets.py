@@ -33,11 +33,11 @@ class ReplacesWhateverIsThere(MemoryWrappedSecrets):
     The row is changed by its id alone: a change that came between is undone.
     """
 
-    def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
+    def replace_one(self, tables: Tables, rewrapping: Rewrapping) -> bool:
         stored = _stored(tables, rewrapping.stored)
         if stored is None:
             return False
-        return super().put(tables, Rewrapping(attrs.evolve(rewrapping.stored, wrapped=stored), rewrapping.new))
+        return super().replace_one(tables, Rewrapping(attrs.evolve(rewrapping.stored, wrapped=stored), rewrapping.new))
 
 
 class BringsSecretsBack(MemoryWrappedSecrets):
@@ -45,13 +45,13 @@ class BringsSecretsBack(MemoryWrappedSecrets):
     The row is changed by its id alone, also where its key has been destroyed meanwhile.
     """
 
-    def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
+    def replace_one(self, tables: Tables, rewrapping: Rewrapping) -> bool:
         read = rewrapping.stored
         file = tables.files.get(FileId(read.id))
         if read.kind is SecretKind.FILE_KEY and file is not None and file.key is None:
             tables.files[file.id] = attrs.evolve(file, key=rewrapping.new)
             return True
-        return super().put(tables, rewrapping)
+        return super().replace_one(tables, rewrapping)
 
 
 class KeepsTheRevision(MemoryWrappedSecrets):
@@ -59,8 +59,8 @@ class KeepsTheRevision(MemoryWrappedSecrets):
     A user's seed is wrapped anew as if nobody could have read the user before.
     """
 
-    def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
-        replaced = super().put(tables, rewrapping)
+    def replace_one(self, tables: Tables, rewrapping: Rewrapping) -> bool:
+        replaced = super().replace_one(tables, rewrapping)
         user = tables.users.get(UserId(rewrapping.stored.id))
         if replaced and user is not None:
             tables.users[user.id] = attrs.evolve(user, revision=user.revision - 1)
@@ -74,7 +74,7 @@ class ForgetsToCommit(MemoryWrappedSecrets):
 
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:
         with self.database() as unit:
-            return sum(self.put(unit.files.write(), one) for one in rewrappings)
+            return sum(self.replace_one(unit.files.write(), one) for one in rewrappings)
 
 
 class RetiresWhatIsNeeded(MemoryWrappedSecrets):
@@ -128,10 +128,12 @@ class ForgetsTheVersion(MemoryWrappedSecrets):
     def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
         return [attrs.evolve(one, version=1) for one in super().under(key_id, kind, after=after, limit=limit)]
 
-    def put(self, tables: Tables, rewrapping: Rewrapping) -> bool:
+    def replace_one(self, tables: Tables, rewrapping: Rewrapping) -> bool:
         file = tables.files.get(FileId(rewrapping.stored.id))
         version = file.version if file and rewrapping.stored.kind is SecretKind.FILE_KEY else 1
-        return super().put(tables, attrs.evolve(rewrapping, stored=attrs.evolve(rewrapping.stored, version=version)))
+        return super().replace_one(
+            tables, attrs.evolve(rewrapping, stored=attrs.evolve(rewrapping.stored, version=version))
+        )
 
 
 class CountsSealedFilesOnly(MemoryWrappedSecrets):

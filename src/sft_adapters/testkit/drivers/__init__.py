@@ -4,6 +4,6 @@ Drivers: whatever has the verbs of a file transfer can be driven, and judged, by
 
 from sft_adapters.testkit.drivers.http import HttpDriver
 from sft_adapters.testkit.drivers.library import LibraryDriver
-from sft_adapters.testkit.drivers.verbs import Driver, Refused, SeenFile, Tokens
+from sft_adapters.testkit.drivers.protocol import Driver, Refused, SeenFile, Tokens
 
 __all__ = ["Driver", "HttpDriver", "LibraryDriver", "Refused", "SeenFile", "Tokens"]

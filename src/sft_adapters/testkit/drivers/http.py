@@ -15,15 +15,15 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
-from sft_adapters.testkit.drivers.verbs import Refused, SeenFile, Tokens
+from sft_adapters.testkit.drivers.protocol import Refused, SeenFile, Tokens
 
 
-def _present() -> datetime:
+def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
 @attrs.frozen
-class _Answer:
+class _Response:
     """
     What came back: the status, the headers, and the body to its last byte.
     """
@@ -60,7 +60,7 @@ class HttpDriver:
     base_url: str
     prefix: str = "/api/v1"
     timeout_seconds: float = 30.0
-    clock: Callable[[], datetime] = _present
+    clock: Callable[[], datetime] = _utc_now
     crash_hook: Callable[[], object] | None = None
     advance_hook: Callable[[int], object] | None = None
     revoke_hook: Callable[[str, str], object] | None = None
@@ -82,7 +82,7 @@ class HttpDriver:
 
     def _exchange(
         self, method: str, path: str, *, access: str | None = None, body: bytes = b"", **headers: str
-    ) -> _Answer:
+    ) -> _Response:
         url = urlsplit(self.base_url)
         kind = HTTPSConnection if url.scheme == "https" else HTTPConnection
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -92,13 +92,15 @@ class HttpDriver:
             connection.request(method, url.path.rstrip("/") + self.prefix + path, body or None, sent)
             response = connection.getresponse()
             headers = {name.lower(): value for name, value in response.headers.items()}
-            return _Answer(response.status, headers, response.read())
+            return _Response(response.status, headers, response.read())
 
-    def _call(self, method: str, path: str, *, access: str | None = None, body: bytes = b"", **headers: str) -> _Answer:
-        answer = self._exchange(method, path, access=access, body=body, **headers)
-        if answer.status >= 400:
-            raise Refused(answer.code)
-        return answer
+    def _call(
+        self, method: str, path: str, *, access: str | None = None, body: bytes = b"", **headers: str
+    ) -> _Response:
+        response = self._exchange(method, path, access=access, body=body, **headers)
+        if response.status >= 400:
+            raise Refused(response.code)
+        return response
 
     def _send(self, method: str, path: str, *, access: str | None = None, **fields: object) -> Any:  # noqa: ANN401 (JSON)
         given = {name: value for name, value in fields.items() if value is not None}
@@ -138,21 +140,21 @@ class HttpDriver:
         return str(self._call("POST", "/files/upload", access=access, body=body, Content_Type=form).json()["id"])
 
     def list_files(self, access: str, *, skip: int, limit: int) -> Sequence[SeenFile]:
-        answer = self._call("GET", f"/files/?skip={skip}&limit={limit}", access=access)
-        return [_seen(file) for file in answer.json()]
+        response = self._call("GET", f"/files/?skip={skip}&limit={limit}", access=access)
+        return [_seen_file(file) for file in response.json()]
 
     def find(self, access: str, file_id: str) -> SeenFile:
-        return _seen(self._call("GET", f"/files/{file_id}", access=access).json())
+        return _seen_file(self._call("GET", f"/files/{file_id}", access=access).json())
 
     def read(self, access: str, file_id: str, *, start: int = 0, stop: int | None = None) -> bytes:
         path = f"/files/{file_id}/download"
         if stop is None:
             return self._call("GET", path, access=access).body
-        answer = self._call("GET", path, access=access, Range=f"bytes={start}-{stop - 1}")
-        told = answer.headers.get("content-range", "")
-        if answer.status != 206 or not told.startswith(f"bytes {start}-{start + len(answer.body) - 1}/"):
+        response = self._call("GET", path, access=access, Range=f"bytes={start}-{stop - 1}")
+        content_range = response.headers.get("content-range", "")
+        if response.status != 206 or not content_range.startswith(f"bytes {start}-{start + len(response.body) - 1}/"):
             raise Refused("no-range")
-        return answer.body
+        return response.body
 
     def delete(self, access: str, file_id: str) -> None:
         self._call("DELETE", f"/files/{file_id}", access=access)
@@ -163,12 +165,12 @@ class HttpDriver:
         return str(link["share_token"])
 
     def look(self, token: str) -> int:
-        answer = self._exchange("HEAD", f"/files/shared/{token}")
-        if answer.status < 400:
-            return int(answer.headers["content-length"])
+        response = self._exchange("HEAD", f"/files/shared/{token}")
+        if response.status < 400:
+            return int(response.headers["content-length"])
         # A HEAD has no body to say why. A GET for another version than there is tells it, and spends nothing.
         reason = self._exchange("GET", f"/files/shared/{token}", If_None_Match="*")
-        raise Refused(reason.code if reason.status == answer.status else f"status-{answer.status}")
+        raise Refused(reason.code if reason.status == response.status else f"status-{response.status}")
 
     def redeem(self, token: str) -> bytes:
         return self._call("GET", f"/files/shared/{token}").body
@@ -197,7 +199,7 @@ class HttpDriver:
         """
 
 
-def _seen(file: Mapping[str, Any]) -> SeenFile:
+def _seen_file(file: Mapping[str, Any]) -> SeenFile:
     return SeenFile(
         id=file["id"],
         name=file["filename"],

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import attrs
 
-from sft_adapters.testkit.drivers.verbs import Refused, SeenFile, Tokens
+from sft_adapters.testkit.drivers.protocol import Refused, SeenFile, Tokens
 from sft_core.application import Application
 from sft_core.errors import SftError
 from sft_core.sharing.model import LinkSummary
@@ -31,7 +31,7 @@ from sft_core.values import (
 from sft_core.vault.model import File
 
 
-class ClockByHand(Protocol):
+class ManualClock(Protocol):
     """
     A clock that stands still until it is moved, such as `sft_adapters.memory.clock.SettableClock`.
     """
@@ -50,7 +50,7 @@ class ClockByHand(Protocol):
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _map_errors() -> Iterator[None]:
     try:
         yield
     except SftError as error:
@@ -67,7 +67,7 @@ class LibraryDriver:
     """
 
     application: Application
-    clock: ClockByHand
+    clock: ManualClock
     reopen: Callable[[], Application] | None = None
     closing: Callable[[], object] | None = None
     lifetimes: TokenLifetimes = attrs.field(factory=TokenLifetimes)
@@ -88,7 +88,7 @@ class LibraryDriver:
         return self.lifetimes.refresh
 
     def register(self, *, email: str, username: str, password: str) -> str:
-        with _translated():
+        with _map_errors():
             user = self.application.register_user(
                 email=EmailAddress.parse(email),
                 username=Username.parse(username),
@@ -97,40 +97,40 @@ class LibraryDriver:
         return str(user.id)
 
     def sign_in(self, *, email: str, password: str, code: str | None = None) -> Tokens:
-        with _translated():
+        with _map_errors():
             tokens = self.application.sign_in(
                 email=EmailAddress.parse(email), password=Password.for_sign_in(password), totp_code=code
             )
         return Tokens(tokens.access, tokens.refresh)
 
     def refresh(self, refresh: str) -> Tokens:
-        with _translated():
+        with _map_errors():
             tokens = self.application.refresh_session(refresh_token=refresh)
         return Tokens(tokens.access, tokens.refresh)
 
-    def _caller(self, access: str) -> User:
+    def _authenticated_user(self, access: str) -> User:
         return self.application.authenticate(access_token=access).user
 
     def who(self, access: str) -> str:
-        with _translated():
-            return str(self._caller(access).id)
+        with _map_errors():
+            return str(self._authenticated_user(access).id)
 
     def set_up_totp(self, access: str) -> str:
-        with _translated():
-            return self.application.set_up_totp(user=self._caller(access)).seed.reveal().decode()
+        with _map_errors():
+            return self.application.set_up_totp(user=self._authenticated_user(access)).seed.reveal().decode()
 
     def confirm_totp(self, access: str, code: str) -> None:
-        with _translated():
-            self.application.confirm_totp(user=self._caller(access), code=code)
+        with _map_errors():
+            self.application.confirm_totp(user=self._authenticated_user(access), code=code)
 
     def disable_totp(self, access: str, code: str) -> None:
-        with _translated():
-            self.application.disable_totp(user=self._caller(access), code=code)
+        with _map_errors():
+            self.application.disable_totp(user=self._authenticated_user(access), code=code)
 
     def store(self, access: str, *, name: str, media_type: str, content: bytes) -> str:
-        with _translated():
+        with _map_errors():
             file = self.application.store_file(
-                owner=self._caller(access).id,
+                owner=self._authenticated_user(access).id,
                 name=FileName.parse(name),
                 media_type=MediaType.parse(media_type),
                 content=[content],
@@ -138,34 +138,36 @@ class LibraryDriver:
         return str(file.id)
 
     def list_files(self, access: str, *, skip: int, limit: int) -> Sequence[SeenFile]:
-        with _translated():
-            files = self.application.list_files(owner=self._caller(access).id, page=Page(skip=skip, limit=limit))
+        with _map_errors():
+            files = self.application.list_files(
+                owner=self._authenticated_user(access).id, page=Page(skip=skip, limit=limit)
+            )
             links = self.application.summarise_links(files)
-        return [_seen(file, links[file.id]) for file in files]
+        return [_seen_file(file, links[file.id]) for file in files]
 
-    def _found(self, access: str, file_id: str) -> tuple[UserId, File]:
-        owner = self._caller(access).id
+    def _owned_file(self, access: str, file_id: str) -> tuple[UserId, File]:
+        owner = self._authenticated_user(access).id
         return owner, self.application.find_file(owner=owner, file_id=FileId.parse(file_id))
 
     def find(self, access: str, file_id: str) -> SeenFile:
-        with _translated():
-            _, file = self._found(access, file_id)
-            return _seen(file, self.application.summarise_links([file])[file.id])
+        with _map_errors():
+            _, file = self._owned_file(access, file_id)
+            return _seen_file(file, self.application.summarise_links([file])[file.id])
 
     def read(self, access: str, file_id: str, *, start: int = 0, stop: int | None = None) -> bytes:
-        with _translated():
-            _, file = self._found(access, file_id)
+        with _map_errors():
+            _, file = self._owned_file(access, file_id)
             span = None if stop is None else ByteRange(start, stop)
             return b"".join(map(bytes, self.application.read_file(file, span)))
 
     def delete(self, access: str, file_id: str) -> None:
-        with _translated():
-            self.application.delete_file(owner=self._caller(access).id, file_id=FileId.parse(file_id))
+        with _map_errors():
+            self.application.delete_file(owner=self._authenticated_user(access).id, file_id=FileId.parse(file_id))
 
     def share(self, access: str, file_id: str, *, hours: int | None = None, downloads: int | None = None) -> str:
-        with _translated():
+        with _map_errors():
             issued = self.application.issue_share_link(
-                owner=self._caller(access).id,
+                owner=self._authenticated_user(access).id,
                 file_id=FileId.parse(file_id),
                 expires_hours=hours,
                 max_downloads=downloads,
@@ -173,18 +175,18 @@ class LibraryDriver:
         return issued.token.encode()
 
     def look(self, token: str) -> int:
-        with _translated():
+        with _map_errors():
             _, file = self.application.find_shared_file(token=ShareToken.parse(token))
         return file.size
 
     def redeem(self, token: str) -> bytes:
-        with _translated():
+        with _map_errors():
             file = self.application.redeem_share_link(token=ShareToken.parse(token))
             return b"".join(map(bytes, self.application.read_file(file)))
 
     def revoke(self, access: str, token: str) -> None:
-        with _translated():
-            self.application.revoke_share_link(owner=self._caller(access).id, token=ShareToken.parse(token))
+        with _map_errors():
+            self.application.revoke_share_link(owner=self._authenticated_user(access).id, token=ShareToken.parse(token))
 
     def now(self) -> datetime:
         return self.clock.now()
@@ -202,7 +204,7 @@ class LibraryDriver:
             self.closing()
 
 
-def _seen(file: File, links: LinkSummary) -> SeenFile:
+def _seen_file(file: File, links: LinkSummary) -> SeenFile:
     return SeenFile(
         id=str(file.id),
         name=str(file.name),

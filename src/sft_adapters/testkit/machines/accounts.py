@@ -10,10 +10,10 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from sft_adapters.testkit.drivers.verbs import Tokens
+from sft_adapters.testkit.drivers.protocol import Tokens
 from sft_adapters.testkit.machines.clauses import Clause
-from sft_adapters.testkit.machines.crowds import at_once
-from sft_adapters.testkit.machines.world import LOGINS, World, of_machine
+from sft_adapters.testkit.machines.concurrency import run_concurrently
+from sft_adapters.testkit.machines.driver_machine import LOGINS, DriverMachine, from_machine
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_adapters.testkit.strategies import passwords
 
@@ -25,19 +25,19 @@ PASSWORDS: Final = passwords(max_bytes=200).map(lambda password: password.reveal
 # moment later, so only those are drawn there that stay what they are.
 _ANY: Final = (0, 1, -1, 2, -2, 9)
 _STABLE: Final = (0, 1, 9)
-_offsets: Final = of_machine(lambda machine: st.sampled_from(_ANY if machine.driver.can_advance_clock else _STABLE))
+_offsets: Final = from_machine(lambda machine: st.sampled_from(_ANY if machine.driver.can_advance_clock else _STABLE))
 
 
-class AccountRules(World):
+class AccountRules(DriverMachine):
     """
     What people do about their own account.
     """
 
     def _email(self, name: str) -> str:
-        return f"{name}.{self.mark}@example.org"
+        return f"{name}.{self.run_id}@example.org"
 
     def _username(self, name: str) -> str:
-        return f"{name}.{self.mark}"
+        return f"{name}.{self.run_id}"
 
     @rule(mail=_names, name=_names, upper=st.booleans(), password=PASSWORDS)
     def register(self, mail: str, name: str, *, upper: bool, password: str) -> None:
@@ -48,7 +48,7 @@ class AccountRules(World):
         self._register(email.upper() if upper else email, username.upper() if upper else username, password)
 
     def _register(self, email: str, username: str, password: str) -> None:
-        refusal = self.oracle.registering(email, username)
+        refusal = self.oracle.register_error(email, username)
         register = partial(self.driver.register, email=email, username=username, password=password)
         user_id, code = self.attempt(Clause.ACCOUNT_IS_ONE, register, refusal)
         if code is None and user_id is not None:
@@ -76,7 +76,7 @@ class AccountRules(World):
 
     def _sign_in(self, email: str, password: str, code: str | None) -> None:
         now = self.now()
-        refusal = self.oracle.signing_in(email, password, code, now)
+        refusal = self.oracle.sign_in_error(email, password, code, now)
         sign_in = partial(self.driver.sign_in, email=email, password=password, code=code)
         tokens, _ = self.attempt(Clause.SIGN_IN_IS_PROVED, sign_in, refusal)
         if tokens is not None:
@@ -92,8 +92,8 @@ class AccountRules(World):
         guess = wrong + "x" if person is not None and person["password"] == wrong else wrong
         self._sign_in(email, guess, self._own_code(email, offset))
 
-    @rule(name=_names, crowd=st.integers(2, 4), offset=st.sampled_from(_STABLE[:2]))
-    def sign_in_at_once(self, name: str, crowd: int, offset: int) -> None:
+    @rule(name=_names, threads=st.integers(2, 4), offset=st.sampled_from(_STABLE[:2]))
+    def sign_in_concurrently(self, name: str, threads: int, offset: int) -> None:
         """
         Use one code several times at the same moment.
         """
@@ -101,16 +101,16 @@ class AccountRules(World):
         code, person = self._own_code(email, offset), self.oracle.people.get(email)
         if person is None or not self._has_factor(person):
             return
-        refusal = self.oracle.signing_in(email, person["password"], code, now)
+        refusal = self.oracle.sign_in_error(email, person["password"], code, now)
 
         def attempt() -> tuple[Tokens | None, str | None]:
             return self.outcome(lambda: self.driver.sign_in(email=email, password=person["password"], code=code))
 
-        answers = at_once([attempt] * crowd)
-        signed_in = [tokens for tokens, _ in answers if tokens is not None]
+        outcomes = run_concurrently([attempt] * threads)
+        signed_in = [tokens for tokens, _ in outcomes if tokens is not None]
         if not signed_in and self.driver.may_throttle:
             return
-        self.agree(Clause.CODE_IS_SPENT, seen=len(signed_in), expected=0 if refusal else 1)
+        self.require_equal(Clause.CODE_IS_SPENT, seen=len(signed_in), expected=0 if refusal else 1)
         for tokens in signed_in:
             self.oracle.note_login(email, code, tokens.access, tokens.refresh, now)
 
@@ -125,12 +125,14 @@ class AccountRules(World):
         """
         row = self.oracle.logins[login]
         which %= len(row["access"])
-        refusal = self.oracle.calling(row, which, self.now())
+        refusal = self.oracle.call_error(row, which, self.now())
         who = self.expect(Clause.TOKEN_IS_GOOD_FOR_A_TIME, lambda: self.driver.who(row["access"][which][0]), refusal)
-        self.agree(Clause.TOKEN_IS_GOOD_FOR_A_TIME, seen=who, expected=None if refusal else self.person(login)["id"])
+        self.require_equal(
+            Clause.TOKEN_IS_GOOD_FOR_A_TIME, seen=who, expected=None if refusal else self.person(login)["id"]
+        )
 
     @rule(login=LOGINS)
-    def show_a_refresh_token(self, login: int) -> None:
+    def swap_token_kinds(self, login: int) -> None:
         """
         Use a token of one kind in the place of the other.
         """
@@ -146,7 +148,7 @@ class AccountRules(World):
         """
         row, now = self.oracle.logins[login], self.now()
         which = max(0, len(row["refresh"]) - 1 - age)
-        refusal = self.oracle.refreshing(row, which, now)
+        refusal = self.oracle.refresh_error(row, which, now)
         token = row["refresh"][which][0]
         tokens = self.expect(Clause.REFRESH_IS_FOR_ONE_EXCHANGE, lambda: self.driver.refresh(token), refusal)
         if tokens is None:
@@ -154,17 +156,17 @@ class AccountRules(World):
         else:
             self.oracle.note_exchange(row, tokens.access, tokens.refresh, now)
 
-    @rule(login=LOGINS, crowd=st.integers(2, 5))
-    def refresh_at_once(self, login: int, crowd: int) -> None:
+    @rule(login=LOGINS, threads=st.integers(2, 5))
+    def refresh_concurrently(self, login: int, threads: int) -> None:
         """
         Exchange one refresh token several times at the same moment: one gets tokens, and the family is over.
         """
         row, now = self.oracle.logins[login], self.now()
-        refusal = self.oracle.refreshing(row, -1, now)
+        refusal = self.oracle.refresh_error(row, -1, now)
         token = row["refresh"][-1][0]
-        answers = at_once([lambda: self.outcome(lambda: self.driver.refresh(token))] * crowd)
-        exchanged = [tokens for tokens, _ in answers if tokens is not None]
-        self.agree(Clause.REFRESH_IS_FOR_ONE_EXCHANGE, seen=len(exchanged), expected=0 if refusal else 1)
+        outcomes = run_concurrently([lambda: self.outcome(lambda: self.driver.refresh(token))] * threads)
+        exchanged = [tokens for tokens, _ in outcomes if tokens is not None]
+        self.require_equal(Clause.REFRESH_IS_FOR_ONE_EXCHANGE, seen=len(exchanged), expected=0 if refusal else 1)
         for tokens in exchanged:
             self.oracle.note_exchange(row, tokens.access, tokens.refresh, now)
             row["over"] = True
@@ -178,7 +180,7 @@ class AccountRules(World):
 
     def _set_up(self, login: int) -> None:
         person = self.person(login)
-        refusal = self.calling(login, self.oracle.setting_up(person))
+        refusal = self.call_error(login, self.oracle.totp_setup_error(person))
         seed = self.expect(
             Clause.SECOND_FACTOR_HAS_STAGES, lambda: self.driver.set_up_totp(self.access(login)), refusal
         )
@@ -195,7 +197,7 @@ class AccountRules(World):
     def _confirm(self, login: int, offset: int) -> None:
         person, now = self.person(login), self.now()
         code = self._own_code(self.oracle.logins[login]["who"], offset) or ""
-        refusal = self.calling(login, self.oracle.confirming(person, code, now))
+        refusal = self.call_error(login, self.oracle.totp_confirm_error(person, code, now))
         confirm = partial(self.driver.confirm_totp, self.access(login), code)
         _, answer = self.attempt(Clause.SECOND_FACTOR_HAS_STAGES, confirm, refusal)
         if answer is None:
@@ -208,7 +210,7 @@ class AccountRules(World):
         """
         person, now = self.person(login), self.now()
         code = self._own_code(self.oracle.logins[login]["who"], offset) or ""
-        refusal = self.calling(login, self.oracle.disabling(person, code, now))
+        refusal = self.call_error(login, self.oracle.totp_disable_error(person, code, now))
         disable = partial(self.driver.disable_totp, self.access(login), code)
         _, answer = self.attempt(Clause.SECOND_FACTOR_HAS_STAGES, disable, refusal)
         if answer is None:

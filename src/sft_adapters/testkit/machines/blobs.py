@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from sft_adapters.testkit.machines.clause_machine import ClauseMachine
 from sft_adapters.testkit.machines.clauses import Clause
-from sft_adapters.testkit.machines.crowds import at_once
-from sft_adapters.testkit.machines.judge import Judge
+from sft_adapters.testkit.machines.concurrency import run_concurrently
 from sft_adapters.testkit.strategies import contents
 from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch
 from sft_core.vault.ports import BlobStore
@@ -29,13 +29,13 @@ _keys: Final = st.sampled_from(KEYS)
 PREFIXES: Final = ("", "a", "ab", "ab/", "a/0", "a/00", "a-", "f", "f/0")
 
 
-class _CallersOwnError(Exception):
+class _SourceError(Exception):
     """
     What a caller's own pieces may raise.
     """
 
 
-class BlobMachine(Judge):
+class BlobMachine(ClauseMachine):
     """
     What every blob machine does; `blob_machine` says on which store.
     """
@@ -64,13 +64,13 @@ class BlobMachine(Judge):
                 yield piece
                 seen.extend(blob.key for blob in self.store.list(key) if blob.key == key)
 
-        raised = _raised(lambda: self._send(key, pieces(), len(content)))
+        raised = _exception_of(lambda: self._send(key, pieces(), len(content)))
         if key in self.blobs:
-            self.agree(Clause.BLOB_IS_PUT_ONCE, seen=raised, expected=BlobExists)
+            self.require_equal(Clause.BLOB_IS_PUT_ONCE, seen=raised, expected=BlobExists)
             self._read_whole(key, Clause.BLOB_IS_PUT_ONCE)
             return
-        self.agree(Clause.BLOB_IS_WHOLE, seen=raised, expected=None)
-        self.hold(Clause.LISTING_IS_EXACT, not seen, f"{key} was listed before it was whole")
+        self.require_equal(Clause.BLOB_IS_WHOLE, seen=raised, expected=None)
+        self.require(Clause.LISTING_IS_EXACT, not seen, f"{key} was listed before it was whole")
         self.blobs[key] = content
 
     def _send(self, key: str, pieces: Iterator[bytes], size: int) -> None:
@@ -82,9 +82,9 @@ class BlobMachine(Judge):
         Announce another size than the pieces have.
         """
         size = len(content) + by if len(content) + by >= 0 else 1
-        raised = _raised(lambda: self._send(key, _pieces(content, [1]), size))
+        raised = _exception_of(lambda: self._send(key, _pieces(content, [1]), size))
         allowed = {BlobSizeMismatch} | ({BlobExists} if key in self.blobs else set())
-        self.hold(Clause.BLOB_HAS_ITS_SIZE, raised in allowed, f"a put of another size was answered with {raised}")
+        self.require(Clause.BLOB_HAS_ITS_SIZE, raised in allowed, f"a put of another size was answered with {raised}")
 
     @rule(key=_keys, content=contents(max_size=1 << 15))
     def put_that_raises(self, key: str, content: bytes) -> None:
@@ -94,27 +94,29 @@ class BlobMachine(Judge):
 
         def pieces() -> Iterator[bytes]:
             yield content
-            raise _CallersOwnError
+            raise _SourceError
 
-        raised = _raised(lambda: self._send(key, pieces(), len(content) + 1))
-        allowed = {_CallersOwnError} | ({BlobExists} if key in self.blobs else set())
-        self.hold(Clause.FAILED_PUT_LEAVES_NOTHING, raised in allowed, f"the caller's own error came out as {raised}")
+        raised = _exception_of(lambda: self._send(key, pieces(), len(content) + 1))
+        allowed = {_SourceError} | ({BlobExists} if key in self.blobs else set())
+        self.require(
+            Clause.FAILED_PUT_LEAVES_NOTHING, raised in allowed, f"the caller's own error came out as {raised}"
+        )
 
     @rule(key=_keys, seeds=st.lists(st.binary(min_size=1, max_size=1), min_size=2, max_size=4))
-    def put_at_once(self, key: str, seeds: list[bytes]) -> None:
+    def put_concurrently(self, key: str, seeds: list[bytes]) -> None:
         """
         Put one key several times at the same moment.
         """
 
         def attempt(content: bytes) -> type[Exception] | None:
-            return _raised(lambda: self._send(key, iter([content]), len(content)))
+            return _exception_of(lambda: self._send(key, iter([content]), len(content)))
 
         candidates = [seed * 5000 for seed in seeds]
-        raised = at_once([partial(attempt, content) for content in candidates])
+        raised = run_concurrently([partial(attempt, content) for content in candidates])
         won = [content for content, error in zip(candidates, raised, strict=True) if error is None]
         clause = Clause.BLOB_IS_PUT_ONCE if key in self.blobs else Clause.ONE_PUT_WINS
-        self.agree(clause, seen=len(won), expected=0 if key in self.blobs else 1)
-        self.hold(clause, all(error in {None, BlobExists} for error in raised), f"{raised} came out")
+        self.require_equal(clause, seen=len(won), expected=0 if key in self.blobs else 1)
+        self.require(clause, all(error in {None, BlobExists} for error in raised), f"{raised} came out")
         if won:
             self.blobs[key] = won[0]
 
@@ -125,8 +127,8 @@ class BlobMachine(Judge):
         """
         content = self.blobs.get(key)
         if content is None:
-            raised = _raised(lambda: self._fetch(key, 0, 1, 1))
-            self.agree(Clause.BLOB_IS_MISSING, seen=raised, expected=BlobMissing)
+            raised = _exception_of(lambda: self._fetch(key, 0, 1, 1))
+            self.require_equal(Clause.BLOB_IS_MISSING, seen=raised, expected=BlobMissing)
             return
         start %= len(content) + 1
         length = min(length, len(content) - start)
@@ -135,9 +137,9 @@ class BlobMachine(Judge):
     def _read_as(self, content: bytes, key: str, start: int, length: int, clause: Clause) -> None:
         buffer = bytearray(length)
         view = memoryview(buffer)
-        raised = _raised(lambda: self.store.read_into(key, start, view, size=len(content)))
-        self.agree(clause, seen=raised, expected=None)
-        self.agree(clause, seen=bytes(buffer), expected=content[start : start + length])
+        raised = _exception_of(lambda: self.store.read_into(key, start, view, size=len(content)))
+        self.require_equal(clause, seen=raised, expected=None)
+        self.require_equal(clause, seen=bytes(buffer), expected=content[start : start + length])
 
     def _read_whole(self, key: str, clause: Clause) -> None:
         self._read_as(self.blobs[key], key, 0, len(self.blobs[key]), clause)
@@ -151,8 +153,8 @@ class BlobMachine(Judge):
         Expect another size than the blob has.
         """
         if (content := self.blobs.get(key)) and len(content) + by >= 0:
-            raised = _raised(lambda: self._fetch(key, 0, 0, len(content) + by))
-            self.hold(Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read of another size gave {raised}")
+            raised = _exception_of(lambda: self._fetch(key, 0, 0, len(content) + by))
+            self.require(Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read of another size gave {raised}")
 
     @rule(key=_keys, more=st.integers(1, 5))
     def read_beyond_the_end(self, key: str, more: int) -> None:
@@ -161,8 +163,8 @@ class BlobMachine(Judge):
         """
         if (content := self.blobs.get(key)) is not None:
             start = max(0, len(content) - 2)
-            raised = _raised(lambda: self._fetch(key, start, len(content) - start + more, len(content)))
-            self.hold(Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read beyond the end gave {raised}")
+            raised = _exception_of(lambda: self._fetch(key, start, len(content) - start + more, len(content)))
+            self.require(Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read beyond the end gave {raised}")
 
     @rule(key=_keys)
     def delete(self, key: str) -> None:
@@ -178,7 +180,7 @@ class BlobMachine(Judge):
         List the blobs of a prefix.
         """
         expected = sorted((key, len(blob)) for key, blob in self.blobs.items() if key.startswith(prefix))
-        self.agree(Clause.LISTING_IS_EXACT, seen=self._listed(prefix), expected=expected)
+        self.require_equal(Clause.LISTING_IS_EXACT, seen=self._listed(prefix), expected=expected)
 
     def _listed(self, prefix: str = "") -> list[tuple[str, int]]:
         return sorted((blob.key, blob.size) for blob in self.store.list(prefix))
@@ -192,7 +194,7 @@ class BlobMachine(Judge):
         crash = type(self).crash
         if crash is not None:
             self.store = crash(self.store)
-            self._everything_is_there(Clause.CRASH_LOSES_NOTHING)
+            self._check_everything(Clause.CRASH_LOSES_NOTHING)
 
     @invariant()
     def listing_is_exact(self) -> None:
@@ -200,20 +202,20 @@ class BlobMachine(Judge):
         After each step the listing is the model's.
         """
         expected = sorted((key, len(blob)) for key, blob in self.blobs.items())
-        self.agree(Clause.LISTING_IS_EXACT, seen=self._listed(), expected=expected)
+        self.require_equal(Clause.LISTING_IS_EXACT, seen=self._listed(), expected=expected)
 
-    def _everything_is_there(self, clause: Clause) -> None:
+    def _check_everything(self, clause: Clause) -> None:
         for key in self.blobs:
             self._read_whole(key, clause)
 
-    def last_look(self) -> None:
+    def final_check(self) -> None:
         """
         At the end every blob is read once more, whole.
         """
         if hasattr(self, "store"):
-            self._everything_is_there(Clause.BLOB_IS_WHOLE)
+            self._check_everything(Clause.BLOB_IS_WHOLE)
 
-    def give_up(self) -> None:
+    def close_resources(self) -> None:
         close = type(self).close
         if close is not None and hasattr(self, "store"):
             close(self.store)
@@ -223,12 +225,12 @@ def _pieces(content: bytes, cuts: list[int]) -> Iterator[bytes]:
     """
     The content cut at these places; some pieces may be empty.
     """
-    places = sorted(cut % (len(content) + 1) for cut in cuts)
-    for start, stop in zip([0, *places], [*places, len(content)], strict=True):
+    offsets = sorted(cut % (len(content) + 1) for cut in cuts)
+    for start, stop in zip([0, *offsets], [*offsets, len(content)], strict=True):
         yield content[start:stop]
 
 
-def _raised(action: Callable[[], object]) -> type[Exception] | None:
+def _exception_of(action: Callable[[], object]) -> type[Exception] | None:
     """
     The kind of exception that an action ends in, None if it succeeds.
     """

@@ -34,7 +34,7 @@ class Oracle:
 
     # --- people ------------------------------------------------------------------------------
 
-    def registering(self, email: str, username: str) -> str | None:
+    def register_error(self, email: str, username: str) -> str | None:
         """
         What registering must answer.
         """
@@ -57,7 +57,7 @@ class Oracle:
         matching = [near for near in (step - 1, step, step + 1) if code_of(factor["seed"], near) == code]
         return matching[-1] if matching and matching[-1] > factor["last"] else None
 
-    def signing_in(self, email: str, password: str, code: str | None, now: datetime) -> str | None:
+    def sign_in_error(self, email: str, password: str, code: str | None, now: datetime) -> str | None:
         """
         What signing in must answer.
         """
@@ -90,14 +90,14 @@ class Oracle:
 
     # --- tokens ------------------------------------------------------------------------------
 
-    def calling(self, login: Row, which: int, now: datetime) -> str | None:
+    def call_error(self, login: Row, which: int, now: datetime) -> str | None:
         """
         What a call with the login's access token number `which` must answer, before anything else.
         """
         _, until = login["access"][which]
         return "bad-token" if login["over"] or now >= login["ends"] or now >= until else None
 
-    def refreshing(self, login: Row, which: int, now: datetime) -> str | None:
+    def refresh_error(self, login: Row, which: int, now: datetime) -> str | None:
         """
         What exchanging the login's refresh token number `which` must answer.
         """
@@ -122,14 +122,14 @@ class Oracle:
 
     # --- the second factor -------------------------------------------------------------------
 
-    def setting_up(self, person: Row) -> str | None:
+    def totp_setup_error(self, person: Row) -> str | None:
         """
         What beginning a two-factor set-up must answer.
         """
         factor = person["factor"]
         return "totp-already-enabled" if factor is not None and factor["confirmed"] else None
 
-    def confirming(self, person: Row, code: str, now: datetime) -> str | None:
+    def totp_confirm_error(self, person: Row, code: str, now: datetime) -> str | None:
         """
         What confirming a set-up must answer.
         """
@@ -138,7 +138,7 @@ class Oracle:
             return "totp-not-started"
         return None if self.spent_step(person, code, now) is not None else "bad-totp-code"
 
-    def disabling(self, person: Row, code: str, now: datetime) -> str | None:
+    def totp_disable_error(self, person: Row, code: str, now: datetime) -> str | None:
         """
         What switching the second factor off must answer.
         """
@@ -155,27 +155,27 @@ class Oracle:
         """
         self.files[file_id] = {"owner": owner, "name": name, "type": media_type, "content": content, "links": []}
 
-    def room(self, owner: str) -> float:
+    def free_quota(self, owner: str) -> float:
         """
         How many bytes more the owner may store.
         """
         used = sum(len(file["content"]) for file in self.files.values() if file["owner"] == owner)
         return math.inf if self.quota is None else self.quota - used
 
-    def storing(self, owner: str, size: int) -> str | None:
+    def store_error(self, owner: str, size: int) -> str | None:
         """
         What storing so many bytes must answer.
         """
-        return QUOTA_EXCEEDED if size > self.room(owner) else None
+        return QUOTA_EXCEEDED if size > self.free_quota(owner) else None
 
-    def owning(self, owner: str, file_id: str) -> str | None:
+    def file_error(self, owner: str, file_id: str) -> str | None:
         """
         What a verb about one of the owner's files must answer.
         """
         file = self.files.get(file_id)
         return "file-not-found" if file is None or file["owner"] != owner else None
 
-    def listed(self, owner: str) -> list[str]:
+    def listed_ids(self, owner: str) -> list[str]:
         """
         The ids of the owner's files, newest first.
         """
@@ -215,7 +215,7 @@ class Oracle:
         self.links[token] = {"file": file_id, "ends": ends, "budget": downloads, "granted": 0, "revoked": False}
         self.files[file_id]["links"].append(token)
 
-    def redeeming(self, token: str, now: datetime) -> str | None:
+    def redeem_error(self, token: str, now: datetime) -> str | None:
         """
         What redeeming a link, or looking at it, must answer.
         """
@@ -228,20 +228,20 @@ class Oracle:
             return "link-expired"
         return None if link["budget"] is None or link["granted"] < link["budget"] else "download-limit-reached"
 
-    def grants_left(self, token: str, wanted: int) -> int:
+    def remaining_grants(self, token: str, wanted: int) -> int:
         """
         How many of so many downloads a live link still grants.
         """
         link = self.links[token]
         return wanted if link["budget"] is None else min(wanted, int(link["budget"]) - int(link["granted"]))
 
-    def content_behind(self, token: str) -> bytes:
+    def linked_content(self, token: str) -> bytes:
         """
         The content of the file that a link leads to.
         """
         return bytes(self.files[self.links[token]["file"]]["content"])
 
-    def revoking(self, owner: str, token: str) -> str | None:
+    def revoke_error(self, owner: str, token: str) -> str | None:
         """
         What withdrawing a link must answer.
         """

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from sft_adapters.testkit.drivers.verbs import Driver
+from sft_adapters.testkit.drivers.protocol import Driver
 from sft_adapters.testkit.machines.accounts import NAMES, PASSWORDS, AccountRules
 from sft_adapters.testkit.machines.clauses import Clause
+from sft_adapters.testkit.machines.driver_machine import LINKS
 from sft_adapters.testkit.machines.transfers import BUDGETS, LinkRules
-from sft_adapters.testkit.machines.world import LINKS
 from sft_adapters.testkit.strategies.arguments import check_bounds
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -38,14 +38,14 @@ class SystemMachine(AccountRules, LinkRules):
     @initialize(
         secrets=st.lists(PASSWORDS, min_size=2, max_size=2, unique=True), factor=st.booleans(), downloads=BUDGETS
     )
-    def two_people(self, secrets: list[str], *, factor: bool, downloads: int | None) -> None:
+    def set_up_two_people(self, secrets: list[str], *, factor: bool, downloads: int | None) -> None:
         """
         Two people register, sign in, store a file each and share it; the second may set up a second factor.
         """
         for login, (name, password) in enumerate(zip(NAMES, secrets, strict=False)):
             self._register(self._email(name), self._username(name), password)
             self._sign_in(self._email(name), password, None)
-            self.hold(Clause.SIGN_IN_IS_PROVED, login in self.oracle.logins, "nobody can sign in")
+            self.require(Clause.SIGN_IN_IS_PROVED, login in self.oracle.logins, "nobody can sign in")
             self._store(login, "first.txt", "text/plain", f"the first file of {name}".encode())
             self._share(login, self.file_ids[-1], hours=None, downloads=downloads)
         if factor:
@@ -62,7 +62,7 @@ class SystemMachine(AccountRules, LinkRules):
 
     @precondition(lambda self: self.driver.can_advance_clock)
     @rule(link=LINKS, short_of=st.sampled_from([0, 1]))
-    def advance_to_the_end_of_a_link(self, link: int, short_of: int) -> None:
+    def advance_to_link_expiry(self, link: int, short_of: int) -> None:
         """
         Let a link's time run out, or all of it but a second.
         """
@@ -82,44 +82,48 @@ class SystemMachine(AccountRules, LinkRules):
             self.driver.advance(1)
         self.crashes += 1
         self.driver.crash()
-        self._everything_is_there(Clause.CRASH_LOSES_NOTHING)
+        self._check_everything(Clause.CRASH_LOSES_NOTHING)
 
     @invariant()
     def listings_are_exact(self) -> None:
         """
         After each step everybody's listing is the model's: names, sizes, counts, links, order.
         """
-        for login in self._one_login_each():
+        for login in self._login_per_person():
             seen = list(self.listing(login, skip=0, limit=1000, refusal=None))
-            expected = [self.as_seen(file_id) for file_id in self.oracle.listed(self.oracle.logins[login]["who"])]
-            self.agree(Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=[file.id for file in expected])
+            expected = [
+                self.expected_file(file_id) for file_id in self.oracle.listed_ids(self.oracle.logins[login]["who"])
+            ]
+            self.require_equal(
+                Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=[file.id for file in expected]
+            )
             counts = [file.downloads for file in expected]
-            self.agree(Clause.DOWNLOADS_ARE_COUNTED, seen=[file.downloads for file in seen], expected=counts)
-            self.agree(Clause.STORED_IS_KEPT, seen=seen, expected=expected)
+            self.require_equal(Clause.DOWNLOADS_ARE_COUNTED, seen=[file.downloads for file in seen], expected=counts)
+            self.require_equal(Clause.STORED_IS_KEPT, seen=seen, expected=expected)
 
-    def _one_login_each(self) -> Iterator[int]:
+    def _login_per_person(self) -> Iterator[int]:
         """
         For each person a login whose latest access token is good now, if there is one.
         """
         seen: set[str] = set()
         for login, row in reversed(self.oracle.logins.items()):
-            if row["who"] not in seen and self.calling(login) is None:
+            if row["who"] not in seen and self.call_error(login) is None:
                 seen.add(row["who"])
                 yield login
 
-    def _everything_is_there(self, clause: Clause) -> None:
-        for login in self._one_login_each():
-            for file_id in self.oracle.listed(self.oracle.logins[login]["who"]):
+    def _check_everything(self, clause: Clause) -> None:
+        for login in self._login_per_person():
+            for file_id in self.oracle.listed_ids(self.oracle.logins[login]["who"]):
                 seen = self.expect(clause, partial(self.driver.read, self.access(login), file_id), None)
-                self.agree(clause, seen=seen, expected=self.oracle.files[file_id]["content"])
+                self.require_equal(clause, seen=seen, expected=self.oracle.files[file_id]["content"])
         for token in self.oracle.links:
-            self.expect(clause, partial(self.driver.look, token), self.oracle.redeeming(token, self.now()))
+            self.expect(clause, partial(self.driver.look, token), self.oracle.redeem_error(token, self.now()))
 
-    def last_look(self) -> None:
+    def final_check(self) -> None:
         """
         At the end every file is read once more, and every link looked at.
         """
-        self._everything_is_there(Clause.STORED_IS_KEPT)
+        self._check_everything(Clause.STORED_IS_KEPT)
 
 
 def system_machine(

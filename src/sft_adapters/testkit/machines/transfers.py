@@ -11,28 +11,28 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from sft_adapters.testkit.drivers.verbs import SeenFile
+from sft_adapters.testkit.drivers.protocol import SeenFile
 from sft_adapters.testkit.machines.clauses import Clause
-from sft_adapters.testkit.machines.crowds import at_once
-from sft_adapters.testkit.machines.oracle import QUOTA_EXCEEDED
-from sft_adapters.testkit.machines.world import (
+from sft_adapters.testkit.machines.concurrency import run_concurrently
+from sft_adapters.testkit.machines.driver_machine import (
     FILES,
     LINKS,
     LOGINS,
     UNKNOWN_ID,
     UNKNOWN_TOKEN,
-    World,
-    of_machine,
+    DriverMachine,
+    from_machine,
 )
+from sft_adapters.testkit.machines.oracle import QUOTA_EXCEEDED
 from sft_adapters.testkit.strategies import contents, file_names, media_types
 
-_contents: Final = of_machine(
+_contents: Final = from_machine(
     lambda machine: contents(max_size=machine.max_file_bytes, around=(16_384, machine.part_size, 2 * machine.part_size))
 )
 BUDGETS: Final = st.one_of(st.integers(1, 3), st.none(), st.integers(1, 3), st.just(2**31 - 1))
 
 
-class FileRules(World):
+class FileRules(DriverMachine):
     """
     What people do with their files, and what others cannot.
     """
@@ -46,35 +46,35 @@ class FileRules(World):
 
     @precondition(lambda self: self.has_quota)
     @rule(login=LOGINS, over=st.sampled_from([-1, 0, 1]))
-    def store_to_the_end_of_the_quota(self, login: int, over: int) -> None:
+    def store_up_to_quota(self, login: int, over: int) -> None:
         """
         Store a file as large as there is room, or a byte more or less.
         """
-        size = self.oracle.room(self.oracle.logins[login]["who"]) + over
+        size = self.oracle.free_quota(self.oracle.logins[login]["who"]) + over
         if 0 <= size <= self.max_file_bytes:
             self._store(login, "last.bin", "application/octet-stream", bytes(int(size)))
 
     @precondition(lambda self: self.has_quota)
-    @rule(login=LOGINS, share=st.integers(1, 4), crowd=st.integers(2, 6))
-    def store_at_once(self, login: int, share: int, crowd: int) -> None:
+    @rule(login=LOGINS, share=st.integers(1, 4), threads=st.integers(2, 6))
+    def store_concurrently(self, login: int, share: int, threads: int) -> None:
         """
         Store several files at the same moment, each as large as a share of the room there is.
 
         Each is one part: of larger ones that come at once, each may keep the others out.
         """
-        owner, refusal, access = self.oracle.logins[login]["who"], self.calling(login), self.access(login)
-        room = self.oracle.room(owner)
-        content = bytes(int(min(room // share, self.part_size // 2)))
-        due = 0 if refusal else int(min(crowd, room // len(content))) if content else crowd
+        owner, refusal, access = self.oracle.logins[login]["who"], self.call_error(login), self.access(login)
+        free_quota = self.oracle.free_quota(owner)
+        content = bytes(int(min(free_quota // share, self.part_size // 2)))
+        expected = 0 if refusal else int(min(threads, free_quota // len(content))) if content else threads
         store = partial(self.driver.store, access, name="crowd.bin", media_type="text/plain", content=content)
-        answers = at_once([lambda: self.outcome(store)] * crowd)
-        stored = [file_id for file_id, _ in answers if file_id is not None]
-        codes = {code for _, code in answers if code is not None}
-        self.agree(Clause.QUOTA_IS_EXACT, seen=len(stored), expected=due)
-        self.agree(Clause.QUOTA_IS_EXACT, seen=codes - {refusal or QUOTA_EXCEEDED}, expected=set())
+        outcomes = run_concurrently([lambda: self.outcome(store)] * threads)
+        stored = [file_id for file_id, _ in outcomes if file_id is not None]
+        codes = {code for _, code in outcomes if code is not None}
+        self.require_equal(Clause.QUOTA_IS_EXACT, seen=len(stored), expected=expected)
+        self.require_equal(Clause.QUOTA_IS_EXACT, seen=codes - {refusal or QUOTA_EXCEEDED}, expected=set())
         newest = self.listing(login, skip=0, limit=len(stored), refusal=None) if stored else ()
         listed = [file.id for file in newest]
-        self.agree(Clause.LISTED_IS_OWNED, seen=set(listed), expected=set(stored))
+        self.require_equal(Clause.LISTED_IS_OWNED, seen=set(listed), expected=set(stored))
         for file_id in reversed(listed):
             self.file_ids.append(file_id)
             self.oracle.note_file(owner, file_id, "crowd.bin", "text/plain", content)
@@ -88,20 +88,22 @@ class FileRules(World):
 
     def _store(self, login: int, name: str, media_type: str, content: bytes) -> None:
         owner, access = self.oracle.logins[login]["who"], self.access(login)
-        refusal = self.calling(login, self.oracle.storing(owner, len(content)))
+        refusal = self.call_error(login, self.oracle.store_error(owner, len(content)))
         store = partial(self.driver.store, access, name=name, media_type=media_type, content=content)
         file_id, code = self.outcome(store)
-        about_the_quota = QUOTA_EXCEEDED in {code, refusal}
-        self.agree(Clause.QUOTA_IS_EXACT if about_the_quota else Clause.STORED_IS_KEPT, seen=code, expected=refusal)
+        is_about_quota = QUOTA_EXCEEDED in {code, refusal}
+        self.require_equal(
+            Clause.QUOTA_IS_EXACT if is_about_quota else Clause.STORED_IS_KEPT, seen=code, expected=refusal
+        )
         if file_id is not None:
             self.file_ids.append(file_id)
             self.oracle.note_file(owner, file_id, name, media_type, content)
 
-    def owning(self, login: int, file_id: str) -> tuple[Clause, str | None]:
+    def file_error(self, login: int, file_id: str) -> tuple[Clause, str | None]:
         """
         What a verb about a file must answer, and which clause says so.
         """
-        refusal = self.calling(login, self.oracle.owning(self.oracle.logins[login]["who"], file_id))
+        refusal = self.call_error(login, self.oracle.file_error(self.oracle.logins[login]["who"], file_id))
         if refusal != "file-not-found":
             return Clause.STORED_IS_KEPT, refusal
         return (Clause.OTHERS_ARE_ABSENT if file_id in self.oracle.files else Clause.DELETED_IS_GONE), refusal
@@ -112,12 +114,12 @@ class FileRules(World):
         Look at one file: the caller's, another's, or one that is gone.
         """
         file_id = self.file_ids[file]
-        clause, refusal = self.owning(login, file_id)
+        clause, refusal = self.file_error(login, file_id)
         seen = self.expect(clause, lambda: self.driver.find(self.access(login), file_id), refusal)
         if seen is not None:
-            self.agree(Clause.STORED_IS_KEPT, seen=seen, expected=self.as_seen(file_id))
+            self.require_equal(Clause.STORED_IS_KEPT, seen=seen, expected=self.expected_file(file_id))
 
-    def as_seen(self, file_id: str) -> SeenFile:
+    def expected_file(self, file_id: str) -> SeenFile:
         """
         The file as its owner must see it now.
         """
@@ -137,10 +139,10 @@ class FileRules(World):
         Read a whole file.
         """
         file_id = self.file_ids[file]
-        clause, refusal = self.owning(login, file_id)
+        clause, refusal = self.file_error(login, file_id)
         seen = self.expect(clause, lambda: self.driver.read(self.access(login), file_id), refusal)
         if refusal is None:
-            self.agree(Clause.STORED_IS_KEPT, seen=seen, expected=self.oracle.files[file_id]["content"])
+            self.require_equal(Clause.STORED_IS_KEPT, seen=seen, expected=self.oracle.files[file_id]["content"])
 
     @rule(login=LOGINS, file=FILES, start=st.integers(0, 1 << 20), length=st.integers(1, 1 << 18))
     def read_range(self, login: int, file: int, start: int, length: int) -> None:
@@ -148,7 +150,7 @@ class FileRules(World):
         Read some bytes of a file, perhaps to beyond its end.
         """
         file_id = self.file_ids[file]
-        clause, refusal = self.owning(login, file_id)
+        clause, refusal = self.file_error(login, file_id)
         content = self.oracle.files[file_id]["content"] if refusal is None else b"?"
         if not content:
             return
@@ -156,18 +158,18 @@ class FileRules(World):
         access, stop = self.access(login), start + length
         seen = self.expect(clause, lambda: self.driver.read(access, file_id, start=start, stop=stop), refusal)
         if refusal is None:
-            self.agree(Clause.RANGE_IS_THE_SLICE, seen=seen, expected=content[start:stop])
+            self.require_equal(Clause.RANGE_IS_THE_SLICE, seen=seen, expected=content[start:stop])
 
     @rule(login=LOGINS, skip=st.integers(0, 3), limit=st.integers(1, 3))
     def list_page(self, login: int, skip: int, limit: int) -> None:
         """
         List some of the caller's files.
         """
-        refusal = self.calling(login)
+        refusal = self.call_error(login)
         seen = self.listing(login, skip=skip, limit=limit, refusal=refusal)
         if refusal is None:
-            expected = self.oracle.listed(self.oracle.logins[login]["who"])[skip : skip + limit]
-            self.agree(Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=expected)
+            expected = self.oracle.listed_ids(self.oracle.logins[login]["who"])[skip : skip + limit]
+            self.require_equal(Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=expected)
 
     def listing(self, login: int, *, skip: int, limit: int, refusal: str | None) -> Sequence[SeenFile]:
         """
@@ -182,7 +184,7 @@ class FileRules(World):
         Delete a file: the caller's, another's, or one that is gone.
         """
         file_id = self.file_ids[file]
-        clause, refusal = self.owning(login, file_id)
+        clause, refusal = self.file_error(login, file_id)
         self.expect(clause, lambda: self.driver.delete(self.access(login), file_id), refusal)
         if refusal is None:
             self.oracle.note_deletion(file_id)
@@ -207,7 +209,7 @@ class LinkRules(FileRules):
         self._share(login, self.file_ids[file], hours=hours, downloads=downloads)
 
     def _share(self, login: int, file_id: str, *, hours: int | None, downloads: int | None) -> None:
-        clause, refusal = self.owning(login, file_id)
+        clause, refusal = self.file_error(login, file_id)
         access, now = self.access(login), self.now()
         token = self.expect(
             clause, lambda: self.driver.share(access, file_id, hours=hours, downloads=downloads), refusal
@@ -216,11 +218,11 @@ class LinkRules(FileRules):
             self.tokens.append(token)
             self.oracle.note_link(file_id, token, hours=hours, downloads=downloads, now=now)
 
-    def leading(self, token: str) -> tuple[Clause, str | None]:
+    def link_error(self, token: str) -> tuple[Clause, str | None]:
         """
         What a link must answer, and which clause says so.
         """
-        refusal = self.oracle.redeeming(token, self.now())
+        refusal = self.oracle.redeem_error(token, self.now())
         clauses = {
             "link-not-found": Clause.DELETED_IS_GONE,
             "link-revoked": Clause.LINK_HAS_AN_END,
@@ -235,10 +237,12 @@ class LinkRules(FileRules):
         Look at a link, which spends nothing.
         """
         token = self.tokens[link]
-        clause, refusal = self.leading(token)
+        clause, refusal = self.link_error(token)
         seen = self.expect(clause, lambda: self.driver.look(token), refusal)
         if refusal is None:
-            self.agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=seen, expected=len(self.oracle.content_behind(token)))
+            self.require_equal(
+                Clause.LINK_LEADS_TO_ITS_FILE, seen=seen, expected=len(self.oracle.linked_content(token))
+            )
 
     @rule(link=LINKS)
     def redeem(self, link: int) -> None:
@@ -246,35 +250,35 @@ class LinkRules(FileRules):
         Download by a link.
         """
         token = self.tokens[link]
-        clause, refusal = self.leading(token)
+        clause, refusal = self.link_error(token)
         seen = self.expect(clause, lambda: self.driver.redeem(token), refusal)
         if refusal is None:
-            self.agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=seen, expected=self.oracle.content_behind(token))
+            self.require_equal(Clause.LINK_LEADS_TO_ITS_FILE, seen=seen, expected=self.oracle.linked_content(token))
             self.oracle.links[token]["granted"] += 1
 
-    @rule(link=LINKS, crowd=st.integers(2, 6))
-    def redeem_at_once(self, link: int, crowd: int) -> None:
+    @rule(link=LINKS, threads=st.integers(2, 6))
+    def redeem_concurrently(self, link: int, threads: int) -> None:
         """
         Download by one link several times at the same moment.
         """
         token = self.tokens[link]
-        clause, refusal = self.leading(token)
-        answers = at_once([lambda: self.outcome(lambda: self.driver.redeem(token))] * crowd)
-        granted = [content for content, _ in answers if content is not None]
-        due = 0 if refusal else self.oracle.grants_left(token, crowd)
-        self.agree(clause if refusal else Clause.BUDGET_IS_EXACT, seen=len(granted), expected=due)
-        codes = {code for _, code in answers if code is not None}
-        self.agree(Clause.BUDGET_IS_EXACT, seen=codes - {refusal or "download-limit-reached"}, expected=set())
+        clause, refusal = self.link_error(token)
+        outcomes = run_concurrently([lambda: self.outcome(lambda: self.driver.redeem(token))] * threads)
+        granted = [content for content, _ in outcomes if content is not None]
+        expected = 0 if refusal else self.oracle.remaining_grants(token, threads)
+        self.require_equal(clause if refusal else Clause.BUDGET_IS_EXACT, seen=len(granted), expected=expected)
+        codes = {code for _, code in outcomes if code is not None}
+        self.require_equal(Clause.BUDGET_IS_EXACT, seen=codes - {refusal or "download-limit-reached"}, expected=set())
         for content in granted:
-            self.agree(Clause.LINK_LEADS_TO_ITS_FILE, seen=content, expected=self.oracle.content_behind(token))
+            self.require_equal(Clause.LINK_LEADS_TO_ITS_FILE, seen=content, expected=self.oracle.linked_content(token))
             self.oracle.links[token]["granted"] += 1
 
     @rule(login=LOGINS)
-    def ask_for_what_never_was(self, login: int) -> None:
+    def access_unknown(self, login: int) -> None:
         """
         Name a file that nobody stored, and try a token that nobody got.
         """
-        refusal = self.calling(login, "file-not-found")
+        refusal = self.call_error(login, "file-not-found")
         self.expect(Clause.OTHERS_ARE_ABSENT, lambda: self.driver.find(self.access(login), UNKNOWN_ID), refusal)
         clause = Clause.LINK_LEADS_TO_ITS_FILE
         self.expect(clause, lambda: self.driver.look(UNKNOWN_TOKEN), "link-not-found")
@@ -287,7 +291,7 @@ class LinkRules(FileRules):
         Withdraw a link: the caller's, another's, or one that is gone.
         """
         token = self.tokens[link]
-        refusal = self.calling(login, self.oracle.revoking(self.oracle.logins[login]["who"], token))
+        refusal = self.call_error(login, self.oracle.revoke_error(self.oracle.logins[login]["who"], token))
         self.expect(Clause.OTHERS_ARE_ABSENT, lambda: self.driver.revoke(self.access(login), token), refusal)
         if refusal is None:
             self.oracle.links[token]["revoked"] = True

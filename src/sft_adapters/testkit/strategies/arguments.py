@@ -45,11 +45,11 @@ def parsed(parse: Callable[[str], T], text: str) -> T | None:
         return None
 
 
-def accepted(
-    parse: Callable[[str], T], texts: SearchStrategy[str], keeps: Callable[[T], bool] = lambda _: True
+def valid_values(
+    parse: Callable[[str], T], texts: SearchStrategy[str], is_wanted: Callable[[T], bool] = lambda _: True
 ) -> SearchStrategy[T]:
     """
     The values that drawn texts spell, without the texts that are refused and the values that are not kept.
     """
     values = texts.map(lambda text: parsed(parse, text))
-    return values.filter(lambda value: value is not None and keeps(value))  # type: ignore[return-value]  # none is None
+    return values.filter(lambda value: value is not None and is_wanted(value))  # type: ignore[return-value]  # none is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 from hypothesis.strategies import SearchStrategy
 
-from sft_adapters.testkit.strategies.arguments import accepted, check_bounds, check_kind, parsed
+from sft_adapters.testkit.strategies.arguments import check_bounds, check_kind, parsed, valid_values
 from sft_core.values import MAX_FILE_NAME_CHARACTERS, FileName, MediaType
 
 CHUNK_BYTES: Final = 16_384
@@ -37,11 +37,11 @@ def file_names(
     if len(extension) >= max_size or (extension and parsed(FileName.parse, f"a{extension}") is None):
         raise InvalidArgument(f"no file name of at most {max_size} characters ends in {extension!r}")
     least, most = max(min_size - len(extension), 1), max_size - len(extension)
-    texts = _stems(least, most).map(lambda stem: stem + extension)
-    return accepted(FileName.parse, texts, lambda name: min_size <= len(str(name)) <= max_size)
+    texts = _stem_texts(least, most).map(lambda stem: stem + extension)
+    return valid_values(FileName.parse, texts, lambda name: min_size <= len(str(name)) <= max_size)
 
 
-def _stems(least: int, most: int) -> SearchStrategy[str]:
+def _stem_texts(least: int, most: int) -> SearchStrategy[str]:
     any_script = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters="/\\" + _BIDI)
     plain = st.text("abcdefghijklmnopqrstuvwxyz0123456789-_ .", min_size=least, max_size=most)
     odd = st.text(any_script, min_size=least, max_size=min(most, least + 30))

@@ -29,7 +29,7 @@ from sft_core.vault.model import (
     ShareTerms,
 )
 
-_WHOLE = frozenset({FileState.RECEIVING, FileState.SEALED})
+_STATES_WITH_KEY = frozenset({FileState.RECEIVING, FileState.SEALED})
 
 
 def totps(*, confirmed: bool | None = None) -> SearchStrategy[Totp]:
@@ -75,7 +75,7 @@ def sessions(*, user: User | None = None, live: bool | None = None) -> SearchStr
     check_kind("live", live, bool, type(None))
     revoked = {None: st.one_of(st.none(), moments()), False: moments(), True: st.none()}[live]
     return st.builds(
-        _lasting,
+        _with_lifetime,
         st.builds(
             Session,
             id=ids(of=SessionId),
@@ -89,7 +89,7 @@ def sessions(*, user: User | None = None, live: bool | None = None) -> SearchStr
     )
 
 
-def _lasting(session: Session, seconds: int) -> Session:
+def _with_lifetime(session: Session, seconds: int) -> Session:
     return attrs.evolve(session, expires_at=session.created_at + timedelta(seconds=seconds))
 
 
@@ -157,7 +157,7 @@ def files(
 def _in_state(file: File) -> File:
     return attrs.evolve(
         file,
-        key=file.key if file.state in _WHOLE else None,
+        key=file.key if file.state in _STATES_WITH_KEY else None,
         size=0 if file.state is FileState.RECEIVING else file.size,
     )
 
@@ -170,10 +170,10 @@ def parts(*, of: File, max_parts: int = 8, max_part_size: int = 1 << 22) -> Sear
     check_bounds("max_parts", 1, max_parts, lowest=1, highest=1000)
     check_bounds("max_part_size", 1, max_part_size, lowest=1, highest=2**40)
     sizes = st.lists(st.integers(0, max_part_size), min_size=1, max_size=max_parts)
-    return sizes.map(lambda drawn: tuple(_placed(of, drawn)))
+    return sizes.map(lambda drawn: tuple(_consecutive_parts(of, drawn)))
 
 
-def _placed(file: File, sizes: list[int]) -> Iterator[Part]:
+def _consecutive_parts(file: File, sizes: list[int]) -> Iterator[Part]:
     start = 0
     for number, size in enumerate(sizes):
         noise = hashlib.shake_128(file.part_context(number)).digest(64)
@@ -224,13 +224,15 @@ def links(*, file: File | None = None, live: bool | None = None) -> SearchStrate
         downloads=st.integers(0, 3),
         revoked_at=revoked,
     )
-    least_left = 1 if live else 0
+    min_remaining = 1 if live else 0
     return st.builds(
-        lambda link, hours: _limited(link, hours=hours, least_left=least_left), link, st.integers(1, MAX_EXPIRES_HOURS)
+        lambda link, hours: _with_expiry(link, hours=hours, min_remaining=min_remaining),
+        link,
+        st.integers(1, MAX_EXPIRES_HOURS),
     )
 
 
-def _limited(link: ShareLink, *, hours: int, least_left: int) -> ShareLink:
+def _with_expiry(link: ShareLink, *, hours: int, min_remaining: int) -> ShareLink:
     budget = link.max_downloads
-    most = link.downloads if budget is None else min(link.downloads, budget - least_left)
+    most = link.downloads if budget is None else min(link.downloads, budget - min_remaining)
     return attrs.evolve(link, expires_at=link.created_at + timedelta(hours=hours), downloads=most)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 from hypothesis.strategies import SearchStrategy
 
-from sft_adapters.testkit.strategies.arguments import accepted, check_bounds, check_kind
+from sft_adapters.testkit.strategies.arguments import check_bounds, check_kind, valid_values
 from sft_core.values import (
     MAX_PAGE_SIZE,
     MAX_PASSWORD_BYTES,
@@ -51,7 +51,7 @@ def emails(*, max_size: int = 254) -> SearchStrategy[EmailAddress]:
     domain = st.one_of(st.just("example.org"), labels, st.just(".".join(["d" * 61] * 3)))
     texts = st.builds("{}@{}".format, local, domain)
     plain = st.text(string.ascii_lowercase, min_size=1, max_size=max(1, max_size - 5)).map(lambda name: f"{name}@x.org")
-    return accepted(EmailAddress.parse, st.one_of(plain, texts), lambda email: len(str(email)) <= max_size)
+    return valid_values(EmailAddress.parse, st.one_of(plain, texts), lambda email: len(str(email)) <= max_size)
 
 
 def usernames(*, min_size: int = 3, max_size: int = 50) -> SearchStrategy[Username]:
@@ -64,7 +64,7 @@ def usernames(*, min_size: int = 3, max_size: int = 50) -> SearchStrategy[Userna
     any_script = st.text(script, min_size=min_size, max_size=max_size)
     longest = st.sampled_from(_LETTERS).map(lambda letter: letter * max_size)
     texts = st.one_of(plain, any_script, longest)
-    return accepted(Username.parse, texts, lambda name: min_size <= len(str(name)) <= max_size)
+    return valid_values(Username.parse, texts, lambda name: min_size <= len(str(name)) <= max_size)
 
 
 def passwords(
@@ -79,7 +79,7 @@ def passwords(
     plain = st.text(_LETTERS, min_size=min_characters, max_size=min(max_bytes, min_characters + 20))
     odd = st.text(st.characters(exclude_categories=["Cs"]), min_size=min_characters, max_size=min_characters + 60)
     longest = st.just("\N{GREEK SMALL LETTER ALPHA}" * (max_bytes // 2) + "b" * (max_bytes % 2))
-    return accepted(
+    return valid_values(
         Password.parse,
         st.one_of(plain, odd, longest),
         lambda password: len(password) <= max_bytes and len(password.reveal().decode()) >= min_characters,

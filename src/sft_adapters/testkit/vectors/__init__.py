@@ -75,7 +75,7 @@ def parse(name: str, fields: Mapping[str, Any]) -> MessageVector | VaultVector:
             **common,
             key=bytes.fromhex(fields["key"]),
             context=bytes.fromhex(fields["context"]),
-            ciphertext=expanded(fields["ciphertext"]),
+            ciphertext=expand_runs(fields["ciphertext"]),
         )
     return VaultVector(
         **common,
@@ -87,11 +87,11 @@ def parse(name: str, fields: Mapping[str, Any]) -> MessageVector | VaultVector:
         part=fields["part"],
         size=fields["size"],
         header=bytes.fromhex(fields["header"]),
-        blob=expanded(fields["blob"]),
+        blob=expand_runs(fields["blob"]),
     )
 
 
-def expanded(runs: Sequence[str | int]) -> bytes:
+def expand_runs(runs: Sequence[str | int]) -> bytes:
     """
     The bytes that runs stand for: a string is hexadecimal, a number so many zero bytes.
     """

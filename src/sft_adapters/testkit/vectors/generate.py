@@ -15,12 +15,12 @@ from typing import Final
 
 from sft_adapters.testkit.vectors import MessageVector, VaultVector
 from sft_adapters.testkit.vectors.messages import (
+    corrupted_messages,
     misread_messages,
     miswritten_messages,
-    spoiled_messages,
     valid_messages,
 )
-from sft_adapters.testkit.vectors.vault import refused_parts, valid_parts
+from sft_adapters.testkit.vectors.vault import invalid_parts, valid_parts
 
 _LONG_ZEROS: Final = re.compile(rb"(\x00{16,})")
 
@@ -30,14 +30,14 @@ def vectors() -> Iterator[MessageVector | VaultVector]:
     Every vector, made anew.
     """
     yield from valid_messages()
-    yield from spoiled_messages()
+    yield from corrupted_messages()
     yield from misread_messages()
     yield from miswritten_messages()
     yield from valid_parts()
-    yield from refused_parts()
+    yield from invalid_parts()
 
 
-def rendered(vector: MessageVector | VaultVector) -> str:
+def render(vector: MessageVector | VaultVector) -> str:
     """
     The vector as its JSON file.
     """
@@ -81,7 +81,7 @@ def write_all(folder: Path) -> None:
     for stale in folder.glob("*.json"):
         stale.unlink()
     for vector in vectors():
-        (folder / f"{vector.name}.json").write_text(rendered(vector), encoding="ascii")
+        (folder / f"{vector.name}.json").write_text(render(vector), encoding="ascii")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from sft_adapters.testkit.vectors import MessageVector
-from sft_adapters.testkit.vectors.plain import CHUNK, INFO, Written, counted_nonce, seeded, write
+from sft_adapters.testkit.vectors.plain import CHUNK, INFO, EncryptedMessage, chunk_nonce, seeded, write
 
 CONTEXT: Final = b"sft/v1/test"
-REFUSED: Final = "content-not-authentic"
+NOT_AUTHENTIC: Final = "content-not-authentic"
 
 
 def valid_messages() -> Iterator[MessageVector]:
@@ -56,12 +56,12 @@ def _flip(data: bytes, at: int, mask: int = 1) -> bytes:
     return bytes(changed)
 
 
-def _from(pieces: Callable[[bytes, tuple[bytes, ...]], tuple[bytes, ...]]) -> Callable[[Written], bytes]:
+def _from(pieces: Callable[[bytes, tuple[bytes, ...]], tuple[bytes, ...]]) -> Callable[[EncryptedMessage], bytes]:
     return lambda message: b"".join(pieces(message.header, message.chunks))
 
 
 # Each takes a good message of two full chunks and a short one and spoils one thing about it.
-_SPOILED: Final[dict[str, tuple[str, Callable[[Written], bytes]]]] = {
+_CORRUPTIONS: Final[dict[str, tuple[str, Callable[[EncryptedMessage], bytes]]]] = {
     "nothing": ("No byte at all.", lambda _: b""),
     "salt-only": ("The header ends after the salt.", lambda m: m.ciphertext[:24]),
     "header-short": ("The header is one byte short.", lambda m: m.ciphertext[:55]),
@@ -90,14 +90,14 @@ _SPOILED: Final[dict[str, tuple[str, Callable[[Written], bytes]]]] = {
 }
 
 
-def spoiled_messages() -> Iterator[MessageVector]:
+def corrupted_messages() -> Iterator[MessageVector]:
     """
     Good messages with one thing changed.
     """
-    for name, (comment, spoil) in _SPOILED.items():
+    for name, (comment, corrupt) in _CORRUPTIONS.items():
         key = seeded(f"{name} key", 32)
         message = write(key, seeded(f"{name} salt", 24), CONTEXT, (CHUNK, CHUNK, 100))
-        yield _refused(name, comment, key, spoil(message))
+        yield _invalid(name, comment, key, corrupt(message))
 
 
 def misread_messages() -> Iterator[MessageVector]:
@@ -107,17 +107,17 @@ def misread_messages() -> Iterator[MessageVector]:
     key, salt = seeded("misread key", 32), seeded("misread salt", 24)
     good = write(key, salt, CONTEXT, (CHUNK, 100))
     other = write(key, seeded("misread other salt", 24), CONTEXT, (CHUNK, 100))
-    yield _refused("wrong-key", "Another key.", _flip(key, 31), good.ciphertext)
-    yield _refused("short-key", "The key is one byte short.", key[:31], good.ciphertext)
-    yield _refused("long-key", "The key is one byte long.", key + b"\x00", good.ciphertext)
-    yield _refused("wrong-context", "Another context.", key, good.ciphertext, CONTEXT + b"\x00")
-    yield _refused("no-context", "The context is left out.", key, good.ciphertext, b"")
+    yield _invalid("wrong-key", "Another key.", _flip(key, 31), good.ciphertext)
+    yield _invalid("short-key", "The key is one byte short.", key[:31], good.ciphertext)
+    yield _invalid("long-key", "The key is one byte long.", key + b"\x00", good.ciphertext)
+    yield _invalid("wrong-context", "Another context.", key, good.ciphertext, CONTEXT + b"\x00")
+    yield _invalid("no-context", "The context is left out.", key, good.ciphertext, b"")
     spliced = good.header + good.chunks[0] + other.chunks[1]
-    yield _refused("chunk-of-another-message", "The last chunk is another's, under the same key.", key, spliced)
+    yield _invalid("chunk-of-another-message", "The last chunk is another's, under the same key.", key, spliced)
     beheaded = other.header + b"".join(good.chunks)
-    yield _refused("header-of-another-message", "The header is another's, under the same key.", key, beheaded)
+    yield _invalid("header-of-another-message", "The header is another's, under the same key.", key, beheaded)
     headers = other.header[:24] + good.header[24:] + b"".join(good.chunks)
-    yield _refused("salt-of-another-message", "The salt is another's, under the same key.", key, headers)
+    yield _invalid("salt-of-another-message", "The salt is another's, under the same key.", key, headers)
 
 
 def miswritten_messages() -> Iterator[MessageVector]:
@@ -125,10 +125,10 @@ def miswritten_messages() -> Iterator[MessageVector]:
     Messages that a writer with one mistake makes; whoever opens them has the same mistake.
     """
     for name, (comment, message) in {**_wrong_chunks(), **_wrong_derivations(), **_wrong_counters()}.items():
-        yield _refused(name, comment, seeded("miswritten key", 32), message.ciphertext)
+        yield _invalid(name, comment, seeded("miswritten key", 32), message.ciphertext)
 
 
-def _wrong_chunks() -> dict[str, tuple[str, Written]]:
+def _wrong_chunks() -> dict[str, tuple[str, EncryptedMessage]]:
     return {
         "full-last-chunk": ("The last chunk is full, so the message has no end.", _miswrite((CHUNK,))),
         "two-full-chunks": ("Both chunks are full, so the message has no end.", _miswrite((CHUNK, CHUNK))),
@@ -139,7 +139,7 @@ def _wrong_chunks() -> dict[str, tuple[str, Written]]:
     }
 
 
-def _wrong_derivations() -> dict[str, tuple[str, Written]]:
+def _wrong_derivations() -> dict[str, tuple[str, EncryptedMessage]]:
     return {
         "aead-128": ("The derivation names the 128-bit cipher.", _miswrite(info=INFO.replace(b"256", b"128"))),
         "no-separator": ("The derivation lacks the NUL after the cipher's name.", _miswrite(info=INFO[:-1])),
@@ -147,12 +147,12 @@ def _wrong_derivations() -> dict[str, tuple[str, Written]]:
     }
 
 
-def _wrong_counters() -> dict[str, tuple[str, Written]]:
+def _wrong_counters() -> dict[str, tuple[str, EncryptedMessage]]:
     def from_one(base: bytes, number: int) -> bytes:
-        return counted_nonce(base, number + 1)
+        return chunk_nonce(base, number + 1)
 
     def little_endian(base: bytes, number: int) -> bytes:
-        return counted_nonce(base, int.from_bytes(number.to_bytes(12, "little"), "big"))
+        return chunk_nonce(base, int.from_bytes(number.to_bytes(12, "little"), "big"))
 
     def added(base: bytes, number: int) -> bytes:
         return ((int.from_bytes(base, "big") + number) % 2**96).to_bytes(12, "big")
@@ -172,18 +172,18 @@ def _miswrite(
     sizes: tuple[int, ...] = (CHUNK, 100),
     *,
     info: bytes = INFO,
-    nonce: Callable[[bytes, int], bytes] = counted_nonce,
+    nonce: Callable[[bytes, int], bytes] = chunk_nonce,
     associated: bytes = b"",
-) -> Written:
+) -> EncryptedMessage:
     key, salt = seeded("miswritten key", 32), seeded("miswritten salt", 24)
     return write(key, salt, CONTEXT, sizes, info=info, nonce=nonce, associated=associated)
 
 
-def _refused(name: str, comment: str, key: bytes, ciphertext: bytes, context: bytes = CONTEXT) -> MessageVector:
+def _invalid(name: str, comment: str, key: bytes, ciphertext: bytes, context: bytes = CONTEXT) -> MessageVector:
     return MessageVector(
         name=f"message-invalid-{name}",
         comment=comment,
-        error=REFUSED,
+        error=NOT_AUTHENTIC,
         plaintext_sha256=None,
         key=key,
         context=context,

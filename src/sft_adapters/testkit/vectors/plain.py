@@ -44,7 +44,7 @@ def hkdf(secret: bytes, info: bytes, size: int) -> bytes:
     return hkdf_expand(hmac.digest(bytes(64), secret, "sha512"), info, size)
 
 
-def counted_nonce(base: bytes, number: int) -> bytes:
+def chunk_nonce(base: bytes, number: int) -> bytes:
     """
     The nonce of chunk `number`: the base nonce XOR the number, big-endian.
     """
@@ -52,7 +52,7 @@ def counted_nonce(base: bytes, number: int) -> bytes:
 
 
 @attrs.frozen(kw_only=True)
-class Written:
+class EncryptedMessage:
     """
     A message taken apart: its plaintext, its header, its encrypted chunks.
     """
@@ -76,9 +76,9 @@ def write(
     sizes: tuple[int, ...],
     *,
     info: bytes = INFO,
-    nonce: Callable[[bytes, int], bytes] = counted_nonce,
+    nonce: Callable[[bytes, int], bytes] = chunk_nonce,
     associated: bytes = b"",
-) -> Written:
+) -> EncryptedMessage:
     """
     Encrypt chunks of the given plaintext sizes; the keywords are for writing it wrongly.
     """
@@ -86,4 +86,4 @@ def write(
     aead, base = AESGCM(derived[:32]), derived[32:44]
     plaintext = [aead.encrypt(nonce(base, n), bytes(size), None)[:size] for n, size in enumerate(sizes)]
     chunks = [aead.encrypt(nonce(base, n), chunk, associated) for n, chunk in enumerate(plaintext)]
-    return Written(plaintext=b"".join(plaintext), header=salt + derived[44:], chunks=tuple(chunks))
+    return EncryptedMessage(plaintext=b"".join(plaintext), header=salt + derived[44:], chunks=tuple(chunks))

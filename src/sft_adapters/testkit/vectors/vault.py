@@ -13,7 +13,7 @@ from attrs import evolve
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 
 from sft_adapters.testkit.vectors import VaultVector
-from sft_adapters.testkit.vectors.plain import CHUNK, Written, hkdf, seeded, write
+from sft_adapters.testkit.vectors.plain import CHUNK, EncryptedMessage, hkdf, seeded, write
 
 FILE_ID: Final = UUID("0198c0de-7000-7abc-8def-0123456789ab")
 OTHER_FILE_ID: Final = UUID("0198c0de-7000-7abc-8def-0123456789ac")
@@ -32,7 +32,7 @@ def _key_context(file_id: UUID, version: int) -> bytes:
     return file_id.bytes + version.to_bytes(8, "big")
 
 
-def _part(part: int, sizes: tuple[int, ...], *, salt: str = "part", version: int = 1) -> Written:
+def _part(part: int, sizes: tuple[int, ...], *, salt: str = "part", version: int = 1) -> EncryptedMessage:
     context = b"sft/v1/vault/" + _key_context(FILE_ID, version) + part.to_bytes(8, "big")
     return write(seeded("file key", 32), seeded(f"{salt} {part} salt", 24), context, sizes)
 
@@ -42,8 +42,8 @@ def _wrapped(ring_key: bytes, purpose: bytes = b"file-key", version: int = 1) ->
     return aes_key_wrap(hkdf(ring_key, info, 32), seeded("file key", 32))
 
 
-def _good(
-    name: str, comment: str, part: int, message: Written, *, version: int = 1, ring: str = "active"
+def _valid_vector(
+    name: str, comment: str, part: int, message: EncryptedMessage, *, version: int = 1, ring: str = "active"
 ) -> VaultVector:
     return VaultVector(
         name=f"vault-valid-{name}",
@@ -66,28 +66,30 @@ def valid_parts() -> Iterator[VaultVector]:
     """
     Parts that must open.
     """
-    yield _good("first-part", "A part of two chunks.", 0, _part(0, (CHUNK, 100)))
-    yield _good("later-part", "The part's number is in its context.", 3, _part(3, (100,)))
-    yield _good("empty-file", "A file without a byte is one part with one empty chunk.", 0, _part(0, (0,)))
-    yield _good("second-version", "The version is in both contexts.", 0, _part(0, (100,), version=2), version=2)
-    yield _good("old-key", "The file key is wrapped under an old key of the ring.", 0, _part(0, (100,)), ring="old")
+    yield _valid_vector("first-part", "A part of two chunks.", 0, _part(0, (CHUNK, 100)))
+    yield _valid_vector("later-part", "The part's number is in its context.", 3, _part(3, (100,)))
+    yield _valid_vector("empty-file", "A file without a byte is one part with one empty chunk.", 0, _part(0, (0,)))
+    yield _valid_vector("second-version", "The version is in both contexts.", 0, _part(0, (100,), version=2), version=2)
+    yield _valid_vector(
+        "old-key", "The file key is wrapped under an old key of the ring.", 0, _part(0, (100,)), ring="old"
+    )
 
 
-def refused_parts() -> Iterator[VaultVector]:
+def invalid_parts() -> Iterator[VaultVector]:
     """
     Good parts with one thing about their blob, their manifest or their row changed.
     """
     message, earlier = _part(0, (CHUNK, 100)), _part(0, (CHUNK, 100), salt="earlier")
-    good = _good("", "", 0, message)
+    good = _valid_vector("", "", 0, message)
     for cases, error in (
         (_blobs_of_another_size(good), "content-size-mismatch"),
         (_blobs_that_differ(good, earlier), "content-not-authentic"),
         (_keys_that_do_not_open(good), "unwrap-failed"),
         (_keys_that_are_lost(good), "unknown-key"),
     ):
-        for name, (comment, spoiled) in cases.items():
+        for name, (comment, corrupted) in cases.items():
             yield evolve(
-                spoiled,
+                corrupted,
                 name=f"vault-invalid-{name}",
                 comment=comment,
                 error=error,
@@ -105,7 +107,7 @@ def _blobs_of_another_size(good: VaultVector) -> Cases:
     }
 
 
-def _blobs_that_differ(good: VaultVector, earlier: Written) -> Cases:
+def _blobs_that_differ(good: VaultVector, earlier: EncryptedMessage) -> Cases:
     blob, other = good.blob, earlier.ciphertext
     smaller = evolve(good, size=good.size - 1, blob=blob[:-1])
     shorter = evolve(good, size=CHUNK, blob=blob[: 56 + 16_400 + 16])

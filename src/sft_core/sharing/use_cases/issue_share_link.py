@@ -97,7 +97,10 @@ class IssueShareLink:
         max_downloads: int | None = None,
     ) -> IssuedLink:
         """
-        Issue the link within a unit of work that the caller commits; `KeyRetired` as described at `retry_if_key_retired`.
+        Issue the link within a unit of work that the caller commits.
+
+        Raises:
+            KeyRetired: see `retry_if_key_retired`, which the caller runs this in.
         """
         now = self.clock.now()
         requested_end = now + timedelta(hours=expires_hours or file.terms.expires_hours or DEFAULT_EXPIRES_HOURS)

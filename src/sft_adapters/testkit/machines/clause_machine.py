@@ -9,35 +9,35 @@ from hypothesis.stateful import RuleBasedStateMachine
 from sft_adapters.testkit.machines.clauses import BrokenClause, Clause
 
 
-class Judge(RuleBasedStateMachine):
+class ClauseMachine(RuleBasedStateMachine):
     """
     A machine that stops at the first clause that does not hold, and looks at everything at the end.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_decided = False
+        self.has_failed = False
 
-    def hold(self, clause: Clause, holds: object, seen: str) -> None:
+    def require(self, clause: Clause, holds: object, seen: str) -> None:
         """
         Raise `BrokenClause` unless it holds.
         """
         if not holds:
-            self.is_decided = True
+            self.has_failed = True
             raise BrokenClause(clause, seen)
 
-    def agree(self, clause: Clause, *, seen: object, expected: object) -> None:
+    def require_equal(self, clause: Clause, *, seen: object, expected: object) -> None:
         """
         Raise `BrokenClause` unless what was seen is what is expected.
         """
-        self.hold(clause, seen == expected, f"{_short(seen)} was seen where {_short(expected)} is expected")
+        self.require(clause, seen == expected, f"{_short(seen)} was seen where {_short(expected)} is expected")
 
-    def last_look(self) -> None:
+    def final_check(self) -> None:
         """
         Look at everything once more.
         """
 
-    def give_up(self) -> None:
+    def close_resources(self) -> None:
         """
         Give up what the machine holds.
         """
@@ -47,10 +47,10 @@ class Judge(RuleBasedStateMachine):
         Look at everything once more, unless a clause is broken already: the first one is what counts.
         """
         try:
-            if not self.is_decided:
-                self.last_look()
+            if not self.has_failed:
+                self.final_check()
         finally:
-            self.give_up()
+            self.close_resources()
 
 
 def _short(value: object) -> str:

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from hypothesis import strategies as st
 
-from sft_adapters.testkit.drivers.verbs import Driver, Refused
+from sft_adapters.testkit.drivers.protocol import Driver, Refused
+from sft_adapters.testkit.machines.clause_machine import ClauseMachine
 from sft_adapters.testkit.machines.clauses import Clause
-from sft_adapters.testkit.machines.judge import Judge
 from sft_adapters.testkit.machines.oracle import Oracle, Row
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ UNKNOWN_TOKEN: Final = "A" * 43
 UNKNOWN_ID: Final = "00000000-0000-7000-8000-000000000000"
 
 
-class World(Judge):
+class DriverMachine(ClauseMachine):
     """
     A driver and the oracle beside it. One system may serve many runs: the names of each are its own.
     """
@@ -37,7 +37,7 @@ class World(Judge):
     def __init__(self) -> None:
         super().__init__()
         self.driver = type(self).make_driver()
-        self.mark = uuid4().hex[:12]
+        self.run_id = uuid4().hex[:12]
         self.file_ids: list[str] = []
         self.tokens: list[str] = []
         self.oracle = Oracle(
@@ -55,10 +55,10 @@ class World(Judge):
         except Refused as refusal:
             return None, refusal.code
         except BaseException:
-            self.is_decided = True
+            self.has_failed = True
             raise
 
-    def give_up(self) -> None:
+    def close_resources(self) -> None:
         self.driver.close()
 
     def expect(self, clause: Clause, action: Callable[[], T], refusal: str | None) -> T | None:
@@ -66,7 +66,7 @@ class World(Judge):
         Do something that must be refused with this code, or succeed; what it returned is returned.
         """
         value, code = self.outcome(action)
-        self.agree(clause, seen=code, expected=refusal)
+        self.require_equal(clause, seen=code, expected=refusal)
         return value
 
     def attempt(self, clause: Clause, action: Callable[[], T], refusal: str | None) -> tuple[T | None, str | None]:
@@ -76,8 +76,8 @@ class World(Judge):
         value, code = self.outcome(action)
         if code == THROTTLED and self.driver.may_throttle:
             return None, code
-        about_the_code = BAD_CODE in {code, refusal}
-        self.agree(Clause.CODE_IS_SPENT if about_the_code else clause, seen=code, expected=refusal)
+        is_about_code = BAD_CODE in {code, refusal}
+        self.require_equal(Clause.CODE_IS_SPENT if is_about_code else clause, seen=code, expected=refusal)
         return value, code
 
     def now(self) -> datetime:
@@ -86,24 +86,24 @@ class World(Judge):
         """
         return self.driver.now()
 
-    def good_logins(self) -> list[int]:
+    def valid_logins(self) -> list[int]:
         """
         The logins whose latest access token is good.
         """
-        return [login for login in self.oracle.logins if self.calling(login) is None]
+        return [login for login in self.oracle.logins if self.call_error(login) is None]
 
-    def good_files(self) -> list[int]:
+    def existing_files(self) -> list[int]:
         """
         The files that are there.
         """
         return [number for number, file_id in enumerate(self.file_ids) if file_id in self.oracle.files]
 
-    def good_links(self) -> list[int]:
+    def live_links(self) -> list[int]:
         """
         The links that grant a download.
         """
         now = self.now()
-        return [number for number, token in enumerate(self.tokens) if self.oracle.redeeming(token, now) is None]
+        return [number for number, token in enumerate(self.tokens) if self.oracle.redeem_error(token, now) is None]
 
     def person(self, login: int) -> Row:
         """
@@ -117,28 +117,28 @@ class World(Judge):
         """
         return str(self.oracle.logins[login]["access"][-1][0])
 
-    def calling(self, login: int, then: str | None = None) -> str | None:
+    def call_error(self, login: int, then: str | None = None) -> str | None:
         """
         What a call with that token must answer: a bad token comes first, then `then`.
         """
-        return self.oracle.calling(self.oracle.logins[login], -1, self.now()) or then
+        return self.oracle.call_error(self.oracle.logins[login], -1, self.now()) or then
 
 
-def of_machine(draw: Callable[[World], st.SearchStrategy[T]]) -> st.SearchStrategy[T]:
+def from_machine(draw: Callable[[DriverMachine], st.SearchStrategy[T]]) -> st.SearchStrategy[T]:
     """
     A strategy that depends on the machine that draws.
     """
     return st.runner().flatmap(draw)
 
 
-def _numbers(every: int, good: list[int]) -> st.SearchStrategy[int]:
+def _numbers(every: int, valid: list[int]) -> st.SearchStrategy[int]:
     """
     The numbers below `every`; half of the time one that is of use.
     """
     numbers = st.integers(0, every - 1)
-    return st.one_of(st.sampled_from(good), numbers) if good else numbers
+    return st.one_of(st.sampled_from(valid), numbers) if valid else numbers
 
 
-LOGINS: Final = of_machine(lambda world: _numbers(len(world.oracle.logins), world.good_logins()))
-FILES: Final = of_machine(lambda world: _numbers(len(world.file_ids), world.good_files()))
-LINKS: Final = of_machine(lambda world: _numbers(len(world.tokens), world.good_links()))
+LOGINS: Final = from_machine(lambda machine: _numbers(len(machine.oracle.logins), machine.valid_logins()))
+FILES: Final = from_machine(lambda machine: _numbers(len(machine.file_ids), machine.existing_files()))
+LINKS: Final = from_machine(lambda machine: _numbers(len(machine.tokens), machine.live_links()))

@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def at_once(actions: Sequence[Callable[[], T]]) -> list[T]:
+def run_concurrently(actions: Sequence[Callable[[], T]]) -> list[T]:
     """
     What each action returned, all of them begun at the same moment.
     """
