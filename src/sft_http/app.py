@@ -17,8 +17,8 @@ from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_http import openapi, problems
 from sft_http.asgi.instrumented_app import InstrumentedApp
-from sft_http.concurrency.min_rate import Pace
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.min_rate import MinimumRate
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.resources import auth, downloads, files, service, tus
 from sft_http.resources.middleware import (
     ConnectionLimitMiddleware,
@@ -37,7 +37,7 @@ def create_app(
     application: Application,
     *,
     settings: Settings,
-    lanes: Lanes,
+    pools: ThreadPools,
     storage_check: Callable[[], None] | None = None,
 ) -> App[Request, Response]:
     """
@@ -47,13 +47,15 @@ def create_app(
     """
     middleware: list[Any] = [RouteLogMiddleware(), ConnectionLimitMiddleware(), TusVersionMiddleware(settings)]
     if storage_check is not None:
-        middleware.append(StorageReadyMiddleware(lanes.control, storage_check))
+        middleware.append(StorageReadyMiddleware(pools.database, storage_check))
     if settings.app.allowed_origins:
         middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED_HEADERS))
     app = InstrumentedApp(
         ids=application.begin_upload.ids,
-        pace=partial(
-            Pace, patience_seconds=settings.server.stall_seconds, bytes_per_second=settings.server.min_bytes_per_second
+        minimum_rate=partial(
+            MinimumRate,
+            tolerance_seconds=settings.server.stall_seconds,
+            bytes_per_second=settings.server.min_bytes_per_second,
         ),
         varies_by_origin=bool(settings.app.allowed_origins),
         middleware=middleware,
@@ -63,16 +65,16 @@ def create_app(
     app.req_options.keep_blank_qs_values = True
     app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=partial(json.dumps, ensure_ascii=False))
     problems.install(app)
-    for path, resource in routes(application, settings, lanes):
+    for path, resource in routes(application, settings, pools):
         app.add_route(path, resource)
     return app
 
 
-def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterator[tuple[str, object]]:
+def routes(application: Application, settings: Settings, pools: ThreadPools) -> Iterator[tuple[str, object]]:
     """
     Every path of the service and its resource.
     """
-    described = list(described_routes(application, settings, lanes))
+    described = list(described_routes(application, settings, pools))
     yield from described
     yield "/openapi.json", service.OpenApi(openapi.document(settings, described))
     yield "/docs", service.DocumentationPage("docs.html")
@@ -80,12 +82,12 @@ def routes(application: Application, settings: Settings, lanes: Lanes) -> Iterat
     yield "/static/{name}", service.StaticFile()
 
 
-def described_routes(application: Application, settings: Settings, lanes: Lanes) -> Iterator[tuple[str, object]]:
+def described_routes(application: Application, settings: Settings, pools: ThreadPools) -> Iterator[tuple[str, object]]:
     """
     The routes that the OpenAPI document describes.
     """
     api = settings.app.api_prefix
-    arguments = application, lanes, settings
+    arguments = application, pools, settings
     yield f"{api}/auth/register", auth.Register(*arguments)
     yield f"{api}/auth/login", auth.Login(*arguments)
     yield f"{api}/auth/refresh", auth.Refresh(*arguments)
@@ -93,14 +95,14 @@ def described_routes(application: Application, settings: Settings, lanes: Lanes)
     yield f"{api}/auth/2fa/setup", auth.TotpSetup(*arguments)
     yield f"{api}/auth/2fa/verify", auth.TotpVerify(*arguments)
     yield f"{api}/auth/2fa/disable", auth.TotpDisable(*arguments)
-    yield f"{api}/files", files.Files(*arguments)
+    yield f"{api}/files", files.FileCollection(*arguments)
     yield f"{api}/files/upload", files.FileUpload(*arguments)
     yield f"{api}/files/shared/{{token}}", downloads.SharedDownload(*arguments)
-    yield f"{api}/files/{{id}}", files.OneFile(*arguments)
+    yield f"{api}/files/{{id}}", files.FileItem(*arguments)
     yield f"{api}/files/{{id}}/download", downloads.Download(*arguments)
     yield f"{api}/files/{{id}}/share", files.FileShare(*arguments)
-    yield f"{api}/tus", tus.Creation(*arguments)
-    yield f"{api}/tus/{{id}}", tus.OneUpload(*arguments)
+    yield f"{api}/tus", tus.TusCollection(*arguments)
+    yield f"{api}/tus/{{id}}", tus.TusUpload(*arguments)
     yield "/", service.Root(settings)
     yield "/health", service.Health()
 

@@ -23,7 +23,7 @@ FILES: Final = "files"
 LINKS: Final = "links"
 SERVICE: Final = "service"
 TUS: Final = "resumable uploads"
-_WITHOUT_LOGIN: Final = {SIGN_IN, LINKS, SERVICE}
+_ANONYMOUS_TAGS: Final = {SIGN_IN, LINKS, SERVICE}
 
 # Statuses of problems that several operations share.
 LOGIN: Final = "401 403 503"
@@ -231,7 +231,7 @@ def _rendered(method: str, path: str, operation: Operation) -> Json:
         "tags": [operation.tag],
         "parameters": list(_parameters(method, path, operation)),
         "responses": _responses(operation),
-        "security": [] if operation.tag in _WITHOUT_LOGIN else [{"bearer": []}],
+        "security": [] if operation.tag in _ANONYMOUS_TAGS else [{"bearer": []}],
     }
     if operation.body:
         media = {"Upload": "multipart/form-data", "Content": "*/*", "TusBody": "application/offset+octet-stream"}.get(

@@ -65,10 +65,10 @@ STATUS: Final[dict[type[errors.SftError], int]] = {
     errors.ConfigurationError: 500,
 }
 
-OWN_PHRASES: Final = {460: "Checksum Mismatch"}
+EXTRA_PHRASES: Final = {460: "Checksum Mismatch"}
 """Reason phrases of statuses that only tus defines."""
 
-_OWN_CODES: Final = {
+_FRAMEWORK_CODES: Final = {
     400: "malformed-request",
     401: "not-authenticated",
     404: "route-not-found",
@@ -94,7 +94,7 @@ def request_id(req: Request) -> str:
     return connection_of(req).request_id
 
 
-def instance_of(identity: str) -> str:
+def problem_instance(identity: str) -> str:
     """
     The id of a request as a URN (RFC 8141).
 
@@ -107,10 +107,10 @@ def phrase(status: int) -> str:
     """
     The reason phrase of a status; Python's own phrases differ between versions.
     """
-    return OWN_PHRASES.get(status) or str(falcon.code_to_http_status(status)).partition(" ")[2]
+    return EXTRA_PHRASES.get(status) or str(falcon.code_to_http_status(status)).partition(" ")[2]
 
 
-def body_of(*, status: int, code: str, detail: str, instance: str, **more: object) -> bytes:
+def problem_body(*, status: int, code: str, detail: str, instance: str, **more: object) -> bytes:
     """
     A problem details object as JSON.
     """
@@ -119,14 +119,14 @@ def body_of(*, status: int, code: str, detail: str, instance: str, **more: objec
     return json.dumps({**problem, "code": code, **more}).encode()
 
 
-def answer(resp: Response, req: Request, *, status: int, code: str, detail: str, **more: object) -> None:
+def respond(resp: Response, req: Request, *, status: int, code: str, detail: str, **more: object) -> None:
     """
     Replace a response with a problem.
     """
     resp.status = status
     resp.stream = None
-    instance = instance_of(request_id(req))
-    resp.data = body_of(status=status, code=code, detail=detail, instance=instance, **more)
+    instance = problem_instance(request_id(req))
+    resp.data = problem_body(status=status, code=code, detail=detail, instance=instance, **more)
     resp.content_type = MEDIA_TYPE
     resp.set_header("Cache-Control", "no-store")
     resp.delete_header("Content-Disposition")
@@ -154,7 +154,7 @@ async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _pa
         # A full queue is no failure, and thousands of requests may meet one.
         level = logging.INFO if isinstance(error, errors.Busy) else logging.ERROR
         log.log(level, "the request failed", extra={"fields": fields})
-    answer(resp, req, status=status, code=error.code, detail=error.public, **more)
+    respond(resp, req, status=status, code=error.code, detail=error.public, **more)
 
 
 async def on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
@@ -164,7 +164,7 @@ async def on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _
     status = error.status_code
     for name, value in dict(error.headers or {}).items():
         resp.set_header(name, value)
-    answer(resp, req, status=status, code=_OWN_CODES.get(status, "request-refused"), detail=f"{phrase(status)}.")
+    respond(resp, req, status=status, code=_FRAMEWORK_CODES.get(status, "request-refused"), detail=f"{phrase(status)}.")
 
 
 async def on_unexpected(req: Request, resp: Response, error: Exception, _params: dict[str, Any]) -> None:
@@ -172,7 +172,7 @@ async def on_unexpected(req: Request, resp: Response, error: Exception, _params:
     Respond to a defect: the log has the traceback, the response no detail of it.
     """
     log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": request_id(req)}})
-    answer(
+    respond(
         resp,
         req,
         status=500,

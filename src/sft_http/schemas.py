@@ -24,7 +24,7 @@ T = TypeVar("T")
 _MAX_TEXT: Final = 4096
 
 
-class ClaimedPassword(Password):
+class SignInPassword(Password):
     """
     A password at sign-in, to which the rules for new passwords do not apply.
     """
@@ -48,7 +48,7 @@ class Login:
     """
 
     email: EmailAddress
-    password: ClaimedPassword
+    password: SignInPassword
     totp_code: str | None = None
 
 
@@ -110,14 +110,14 @@ def _converter() -> Converter:
     converter.register_structure_hook(EmailAddress, lambda value, _: EmailAddress.parse(value))
     converter.register_structure_hook(Username, lambda value, _: Username.parse(value))
     converter.register_structure_hook(Password, lambda value, _: Password.parse(value))
-    converter.register_structure_hook(ClaimedPassword, lambda value, _: ClaimedPassword.for_sign_in(value))
+    converter.register_structure_hook(SignInPassword, lambda value, _: SignInPassword.for_sign_in(value))
     return converter
 
 
 _CONVERTER: Final = _converter()
 
 
-def structured(body: Mapping[str, Any], shape: type[T]) -> T:
+def structure(body: Mapping[str, Any], shape: type[T]) -> T:
     """
     Convert a request's body to its schema; unknown fields are ignored.
 

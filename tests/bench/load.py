@@ -19,7 +19,7 @@ from support.wire import connected, next_body
 
 
 @attrs.frozen
-class Spent:
+class Usage:
     """
     Seconds: by the clock, and of the processor in the service, as itself and in the kernel.
     """
@@ -29,7 +29,7 @@ class Spent:
     system: float
 
     @classmethod
-    def now(cls, service: Service) -> Spent:
+    def now(cls, service: Service) -> Usage:
         user = system = 0
         for pid in process_tree(service.process.pid):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -37,27 +37,29 @@ class Spent:
         ticks = os.sysconf("SC_CLK_TCK")
         return cls(time.perf_counter(), user / ticks, system / ticks)
 
-    def since(self, before: Spent) -> Spent:
-        return Spent(self.wall - before.wall, self.user - before.user, self.system - before.system)
+    def since(self, before: Usage) -> Usage:
+        return Usage(self.wall - before.wall, self.user - before.user, self.system - before.system)
 
 
 @attrs.frozen
-class Asked:
+class RequestStats:
     """
     What it took to have `count` requests answered: all of it, the seconds of each, and the last body.
     """
 
     count: int
-    spent: Spent
+    usage: Usage
     seconds: list[float] = attrs.field(repr=False)
     bodies: list[bytes] = attrs.field(repr=False)
 
     @property
     def rate(self) -> float:
-        return self.count / self.spent.wall
+        return self.count / self.usage.wall
 
 
-def ask(service: Service, request_of: Callable[[int], bytes], status: int, *, count: int, connections: int) -> Asked:
+def run_requests(
+    service: Service, request_of: Callable[[int], bytes], status: int, *, count: int, connections: int
+) -> RequestStats:
     """
     Send `count` requests, made from their numbers, over so many connections; each waits for its answer.
     """
@@ -65,28 +67,28 @@ def ask(service: Service, request_of: Callable[[int], bytes], status: int, *, co
     seconds: list[float] = []
     bodies: list[bytes] = []
 
-    def go(first: int) -> None:
+    def run_connection(first: int) -> None:
         try:
             with connected(service.port) as connection:
-                answers: BinaryIO = connection.makefile("rb")
+                responses: BinaryIO = connection.makefile("rb")
                 for number in range(first, count, connections):
                     request = request_of(number)
                     start = time.perf_counter()
                     connection.sendall(request)
-                    bodies.append(next_body(answers, status))
+                    bodies.append(next_body(responses, status))
                     seconds.append(time.perf_counter() - start)
         except BaseException as error:  # noqa: BLE001 (told by the main thread)
             failures.append(error)
 
-    before = Spent.now(service)
-    threads = [threading.Thread(target=go, args=(first,)) for first in range(connections)]
+    before = Usage.now(service)
+    threads = [threading.Thread(target=run_connection, args=(first,)) for first in range(connections)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if failures:
         raise failures[0]
-    return Asked(count, Spent.now(service).since(before), seconds, bodies)
+    return RequestStats(count, Usage.now(service).since(before), seconds, bodies)
 
 
 def get(service: Service, path: str, token: str) -> bytes:

@@ -134,7 +134,7 @@ def timed(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def in_turn(rounds: int, ours: Callable[[], float], reference: Callable[[], float]) -> list[tuple[float, float]]:
+def alternate(rounds: int, ours: Callable[[], float], reference: Callable[[], float]) -> list[tuple[float, float]]:
     """
     Both, round after round, as pairs; who is first changes with each round.
     """
@@ -168,12 +168,12 @@ def table(measures: Sequence[Measure]) -> str:
 def _row(measure: Measure, width: int, notes: Sequence[str]) -> str:
     spread = measure.ratio or measure.ours
     reached = {None: "", True: "yes", False: "NO"}[measure.reached]
-    mark = f"{notes.index(measure.note) + 1})" if measure.note else ""
+    footnote = f"{notes.index(measure.note) + 1})" if measure.note else ""
     return (
         f"{measure.name:{width}} {measure.unit:10} {_figure(measure.ours.middle):>9}"
         f" {_figure(measure.reference.middle) if measure.reference else '':>9}"
         f"  {_figure(spread.low):>6} {_figure(spread.middle):>6} {_figure(spread.high):>6}"
-        f"  {measure.goal or ''!s:>7}  {reached:7} {mark}"
+        f"  {measure.goal or ''!s:>7}  {reached:7} {footnote}"
     ).rstrip()
 
 

@@ -69,10 +69,10 @@ def sampled(pid: int) -> Iterator[list[int]]:
     """
     Collect samples of the tree's memory until the block ends.
     """
-    samples, over = [proportional(pid)], threading.Event()
+    samples, stop = [proportional(pid)], threading.Event()
 
     def sample() -> None:
-        while not over.wait(SAMPLE_SECONDS):
+        while not stop.wait(SAMPLE_SECONDS):
             samples.append(proportional(pid))
 
     thread = threading.Thread(target=sample)
@@ -80,7 +80,7 @@ def sampled(pid: int) -> Iterator[list[int]]:
     try:
         yield samples
     finally:
-        over.set()
+        stop.set()
         thread.join()
 
 
@@ -96,7 +96,7 @@ def peak(pid: int, transfers: Sequence[Callable[[], T]]) -> tuple[int, list[T]]:
     return max(samples), results
 
 
-def at_once(options: Options, folder: str, size: int) -> int:
+def concurrent_transfers(options: Options, folder: str, size: int) -> int:
     """
     How many transfers of a size run at once: as many as asked for, if they fill at most half of the free disk.
     """
@@ -114,7 +114,7 @@ def of_size(options: Options, size: int) -> list[Measure]:
         client, pid = Client(service, service.sign_up("memory")), service.process.pid
         client.get(client.put(WARM_UP))
         client.post(WARM_UP)
-        count = at_once(options, folder, size)
+        count = concurrent_transfers(options, folder, size)
         time.sleep(SETTLE_SECONDS)
         rest = proportional(pid)
         up, files = peak(pid, [partial(client.put, size)] * count)

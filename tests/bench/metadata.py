@@ -8,7 +8,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from bench.load import ask, get
+from bench.load import get, run_requests
 from bench.measure import Findings, Measure, Options, Spread
 from bench.transfers import Client
 from support.servers import own_postgres
@@ -38,13 +38,13 @@ def measures(options: Options) -> Findings:
         ):
             request = get(service, path, client.token)
 
-            def asked(count: int, request: bytes = request) -> tuple[float, float, float]:
-                found = ask(service, lambda _: request, 200, count=count, connections=options.connections)
+            def stats(count: int, request: bytes = request) -> tuple[float, float, float]:
+                found = run_requests(service, lambda _: request, 200, count=count, connections=options.connections)
                 p99 = statistics.quantiles(found.seconds, n=100)[98]
                 return found.rate, statistics.median(found.seconds) * 1e3, p99 * 1e3
 
-            asked(options.files // 10)
-            rounds = [asked(options.files // 2) for _ in range(options.rounds)]
+            stats(options.files // 10)
+            rounds = [stats(options.files // 2) for _ in range(options.rounds)]
             for number, (what, unit) in enumerate((("", "requests/s"), (" median", "ms"), (" p99", "ms"))):
                 spread = Spread.of(one[number] for one in rounds)
                 rows.append(Measure(name=f"{name} on PostgreSQL{what}", unit=unit, ours=spread, note=NOTE))

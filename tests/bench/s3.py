@@ -66,11 +66,11 @@ class Bench:
         url = self.blobs.client.minio.get_presigned_url(method, BUCKET, key, expires=timedelta(minutes=5))
         parts = urlsplit(url)
         self.raw.request(method, f"{parts.path}?{parts.query}", body=body, headers={"Range": span} if span else {})
-        answer = self.raw.getresponse()
-        if answer.status not in {200, 206}:
-            raise RuntimeError(f"the server answered {answer.status}")
+        response = self.raw.getresponse()
+        if response.status not in {200, 206}:
+            raise RuntimeError(f"the server answered {response.status}")
         view = memoryview(self.buffer)
-        while count := answer.readinto(view):
+        while count := response.readinto(view):
             view = view[count:]
 
     def raw_put(self) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import attrs
 
-from bench.load import Asked, ask, get
+from bench.load import RequestStats, get, run_requests
 from bench.measure import Findings, Measure, Options, Spread
 from sft_adapters.bootstrap.service import open_service
 from sft_core.application import Application
@@ -29,7 +29,7 @@ from sft_core.values import EmailAddress, FileName, Password, Username
 from support.service import Service, serving
 
 SIZE = 10 << 10
-TURNS = 20
+SLICES = 20
 NOTE = "the embedded default, each file durable when it is answered, one worker; the client shares its cores"
 
 
@@ -111,13 +111,13 @@ class InProcess:
                     sft.seal_upload(upload)
 
 
-def shares(stages: Stages, alone: Sequence[Asked]) -> str:
+def shares(stages: Stages, alone: Sequence[RequestStats]) -> str:
     """
     A table of where the time of one upload over one connection goes; its last row is the whole.
     """
-    count = sum(asked.count for asked in alone)
-    whole = sum(sum(asked.seconds) for asked in alone) / count
-    served = sum(asked.spent.user + asked.spent.system for asked in alone) / count
+    count = sum(stats.count for stats in alone)
+    whole = sum(sum(stats.seconds) for stats in alone) / count
+    served = sum(stats.usage.user + stats.usage.system for stats in alone) / count
     rows = [(name, wall / count, stages.processor[name] / count) for name, wall in stages.wall.items()]
     rest = whole - sum(wall for _, wall, _ in rows)
     # The processor time here is the server's; what is waited for besides is the client, and threads for each other.
@@ -132,25 +132,25 @@ def shares(stages: Stages, alone: Sequence[Asked]) -> str:
     return "\n".join(lines)
 
 
-def processor(name: str, asked: Asked) -> str:
-    each, spent = 1000 / asked.count, asked.spent
-    used = (spent.user + spent.system) / spent.wall
+def processor(name: str, stats: RequestStats) -> str:
+    each, usage = 1000 / stats.count, stats.usage
+    used = (usage.user + usage.system) / usage.wall
     return (
-        f"{name:24} {spent.user * each:6.2f} ms user {spent.system * each:6.2f} ms system for each file;"
+        f"{name:24} {usage.user * each:6.2f} ms user {usage.system * each:6.2f} ms system for each file;"
         f" {used:.0%} of one core"
     )
 
 
-def both_in_turn(service: Service, request: bytes, folder: Path, count: int) -> tuple[list[Asked], Stages]:
+def alternate_uploads(service: Service, request: bytes, folder: Path, count: int) -> tuple[list[RequestStats], Stages]:
     """
     Uploads over one connection and uploads in this process, a few of each in turn: what disturbs one disturbs both.
     """
-    alone: list[Asked] = []
+    alone: list[RequestStats] = []
     with open_service(folder) as application:
         inside = InProcess(application, *registered(application))
-        for _ in range(TURNS):
-            alone.append(ask(service, lambda _: request, 201, count=count // TURNS, connections=1))
-            inside.store(count // TURNS)
+        for _ in range(SLICES):
+            alone.append(run_requests(service, lambda _: request, 201, count=count // SLICES, connections=1))
+            inside.store(count // SLICES)
     return alone, inside.stages
 
 
@@ -162,12 +162,12 @@ def measures(options: Options) -> Findings:
     with tempfile.TemporaryDirectory(prefix="sft-bench-") as folder, serving(Path(folder) / "served") as service:
         token = service.sign_up("bench")
         request = put(service, token)
-        ask(service, lambda _: request, 201, count=few, connections=options.connections)
-        alone, stages = both_in_turn(service, request, Path(folder) / "in-process", few)
-        up = ask(service, lambda _: request, 201, count=options.files, connections=options.connections)
+        run_requests(service, lambda _: request, 201, count=few, connections=options.connections)
+        alone, stages = alternate_uploads(service, request, Path(folder) / "in-process", few)
+        up = run_requests(service, lambda _: request, 201, count=options.files, connections=options.connections)
         files = [json.loads(body)["id"] for body in up.bodies]
         gets = [get(service, f"/files/{file}/download", token) for file in files]
-        down = ask(service, gets.__getitem__, 200, count=options.files, connections=options.connections)
+        down = run_requests(service, gets.__getitem__, 200, count=options.files, connections=options.connections)
     details = [
         shares(stages, alone),
         "",
@@ -180,10 +180,10 @@ def measures(options: Options) -> Findings:
             Measure(
                 name=f"{options.files} files of 10 KiB {way}, {options.connections} connections",
                 unit="files/s",
-                ours=Spread.of([asked.rate]),
+                ours=Spread.of([stats.rate]),
                 note=NOTE,
             )
-            for way, asked in (("up", up), ("down", down))
+            for way, stats in (("up", up), ("down", down))
         ],
         "\n".join(details),
     )

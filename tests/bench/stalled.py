@@ -27,14 +27,14 @@ _TRICKLE_SECONDS = 10.0
 _ANNOUNCED = 64 * MIB
 
 
-def latencies(ask: Callable[[], int], count: int) -> list[float]:
+def latencies(send_request: Callable[[], int], count: int) -> list[float]:
     """
     Seconds of `count` requests, one after another.
     """
     seconds = []
     for _ in range(count):
         start = time.perf_counter()
-        if ask() != 200:
+        if send_request() != 200:
             raise RuntimeError("the service is not healthy")
         seconds.append(time.perf_counter() - start)
     return seconds
@@ -44,23 +44,23 @@ def p99(seconds: list[float]) -> float:
     return statistics.quantiles(seconds, n=100)[98]
 
 
-def stalled(held: ExitStack, service: Service, path: str, token: str) -> None:
+def stalled(stack: ExitStack, service: Service, path: str, token: str) -> None:
     """
     A download of which nothing is read after the head.
     """
-    connection = held.enter_context(connected(service.port))
+    connection = stack.enter_context(connected(service.port))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
     send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
     if receive_head(connection)[0] != 200:
         raise RuntimeError("a download was refused")
 
 
-def begun(held: ExitStack, service: Service, token: str) -> socket.socket:
+def started_upload(stack: ExitStack, service: Service, token: str) -> socket.socket:
     """
     A connection on which an upload has begun.
     """
     headers, (before, _) = multipart("trickling.bin")
-    connection = held.enter_context(connected(service.port))
+    connection = stack.enter_context(connected(service.port))
     headers["Authorization"] = f"Bearer {token}"
     send(connection, "POST", f"{service.api}/files/upload", headers, _ANNOUNCED)
     connection.sendall(before + b"x")
@@ -72,12 +72,12 @@ def trickling(connections: list[socket.socket]) -> Iterator[None]:
     """
     Send a byte on each connection in every round, evenly spread, until the block ends.
     """
-    over = threading.Event()
+    stop = threading.Event()
 
     def trickle() -> None:
-        while connections and not over.is_set():
+        while connections and not stop.is_set():
             for connection in connections:
-                if over.wait(_TRICKLE_SECONDS / len(connections)):
+                if stop.wait(_TRICKLE_SECONDS / len(connections)):
                     break
                 connection.send(b"x")
 
@@ -86,7 +86,7 @@ def trickling(connections: list[socket.socket]) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         thread.join()
 
 
@@ -112,7 +112,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="sft-bench-") as folder,
         serving(Path(folder), settings=limits) as service,
-        ExitStack() as held,
+        ExitStack() as stack,
     ):
         token = service.sign_up("stalled")
         headers["Authorization"] = f"Bearer {token}"
@@ -124,23 +124,23 @@ def main() -> None:
             "/health": lambda: call(service.port, "GET", "/health").status,
             "/auth/me": lambda: service.call("GET", "/auth/me", token=token).status,
         }
-        for ask in good.values():
-            latencies(ask, 200)
-        alone = {name: latencies(ask, arguments.requests) for name, ask in good.items()}
+        for send_request in good.values():
+            latencies(send_request, 200)
+        alone = {name: latencies(send_request, arguments.requests) for name, send_request in good.items()}
         pid = service.process.pid
         before, kernel = resident(pid), tcp_memory()
         for _ in range(arguments.downloads):
-            stalled(held, service, path, token)
+            stalled(stack, service, path, token)
         between = resident(pid)
-        uploads = [begun(held, service, token) for _ in range(arguments.uploads)]
+        uploads = [started_upload(stack, service, token) for _ in range(arguments.uploads)]
         time.sleep(1)
         after, kernel_after = resident(pid), tcp_memory()
         with trickling(uploads):
-            beside = {name: latencies(ask, arguments.requests) for name, ask in good.items()}
+            under_load = {name: latencies(send_request, arguments.requests) for name, send_request in good.items()}
         print(f"{'':10} {'p50 alone':>10} {'p50 beside':>10} {'p99 alone':>10} {'p99 beside':>10} {'ratio':>6}  (ms)")
         for name in good:
-            medians = [statistics.median(found[name]) * 1e3 for found in (alone, beside)]
-            tails = [p99(found[name]) * 1e3 for found in (alone, beside)]
+            medians = [statistics.median(found[name]) * 1e3 for found in (alone, under_load)]
+            tails = [p99(found[name]) * 1e3 for found in (alone, under_load)]
             print(f"{name:10}" + "".join(f" {ms:10.2f}" for ms in medians + tails) + f" {tails[1] / tails[0]:6.2f}")
         print(f"memory of the service: {before / MIB:.1f} MiB alone, {after / MIB:.1f} MiB beside them")
         each = (between - before) / max(1, arguments.downloads), (after - between) / max(1, arguments.uploads)

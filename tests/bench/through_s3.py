@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from minio import Minio
 
-from bench.measure import MIB, Findings, Goal, Measure, Options, in_turn, timed
+from bench.measure import MIB, Findings, Goal, Measure, Options, alternate, timed
 from bench.transfers import Client
 from support.servers import S3, own_s3
 from support.service import serving
@@ -58,7 +58,7 @@ def measures(options: Options) -> Findings:
         def reference() -> float:
             return timed(lambda: download(port, whole))
 
-        in_turn(1, ours, reference)
-        rounds = in_turn(options.rounds, ours, reference)
+        alternate(1, ours, reference)
+        rounds = alternate(options.rounds, ours, reference)
     name = "download from S3 through us : straight from S3"
     return Findings([Measure.of_seconds(name, "MiB/s", size / MIB, rounds, goal=Goal(0.7), note=NOTE)])

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import attrs
 
-from bench.measure import MIB, Findings, Goal, Measure, Options, in_turn, timed
+from bench.measure import MIB, Findings, Goal, Measure, Options, alternate, timed
 from bench.nginx import nginx
 from support.service import Service, serving
-from support.wire import Answer, download, multipart, upload
+from support.wire import Response, download, multipart, upload
 
 NOTE = "nginx stores and sends plaintext and syncs nothing; ours is encrypted, and durable when it is answered"
 
@@ -52,15 +52,15 @@ class Client:
         return download(self.service.port, f"{self.service.api}/files/{file}/download", token=self.token)
 
     def delete(self, file: str) -> None:
-        answer = self.service.call("DELETE", f"/files/{file}", token=self.token)
-        if answer.status != 204:
-            raise RuntimeError(f"a deletion was answered {answer.status}")
+        response = self.service.call("DELETE", f"/files/{file}", token=self.token)
+        if response.status != 204:
+            raise RuntimeError(f"a deletion was answered {response.status}")
 
 
-def stored(answer: Answer) -> str:
-    if answer.status != 201:
-        raise RuntimeError(f"an upload was answered {answer.status}: {answer.body[:200]!r}")
-    return str(answer.json()["id"])
+def stored(response: Response) -> str:
+    if response.status != 201:
+        raise RuntimeError(f"an upload was answered {response.status}: {response.body[:200]!r}")
+    return str(response.json()["id"])
 
 
 @contextmanager
@@ -73,9 +73,9 @@ def both(folder: Path) -> Iterator[tuple[Client, int]]:
 
 
 def put_plain(port: int, size: int) -> None:
-    answer = upload(port, "PUT", "/reference.bin", size=size, headers={})
-    if answer.status not in {201, 204}:
-        raise RuntimeError(f"nginx answered {answer.status}")
+    response = upload(port, "PUT", "/reference.bin", size=size, headers={})
+    if response.status not in {201, 204}:
+        raise RuntimeError(f"nginx answered {response.status}")
 
 
 def measures(options: Options) -> Findings:
@@ -99,10 +99,10 @@ def measures(options: Options) -> Findings:
         def plain() -> float:
             return timed(lambda: put_plain(reference, size))
 
-        raw = in_turn(rounds, lambda: stores(client.put), plain)
-        forms = in_turn(rounds, lambda: stores(client.post), plain)
+        raw = alternate(rounds, lambda: stores(client.put), plain)
+        forms = alternate(rounds, lambda: stores(client.post), plain)
         file = client.put(size)
-        down = in_turn(
+        down = alternate(
             rounds,
             lambda: timed(lambda: client.get(file)),
             lambda: timed(lambda: download(reference, "/reference.bin")),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from bench.measure import MIB, Findings, Goal, Measure, Options, in_turn
+from bench.measure import MIB, Findings, Goal, Measure, Options, alternate
 from bench.transfers import Client
 from support.npm import NODE, installed
 from support.processes import free_port, running
@@ -43,10 +43,10 @@ class Uploader:
         assert self.process.stdout is not None
         options = {"endpoint": endpoint, "token": token, "size": size, "chunkSize": CHUNK}
         print(json.dumps(options), file=self.process.stdin, flush=True)
-        told = json.loads(self.process.stdout.readline() or "{}")
-        if not told:
+        result = json.loads(self.process.stdout.readline() or "{}")
+        if not result:
             raise RuntimeError("the client failed")
-        return float(told["seconds"]), str(told["url"]).rpartition("/")[2]
+        return float(result["seconds"]), str(result["url"]).rpartition("/")[2]
 
 
 @contextmanager
@@ -88,6 +88,6 @@ def measures(options: Options) -> Findings:
 
             ours(options.warm_up)
             reference(options.warm_up)
-            rounds = in_turn(options.rounds, ours, reference)
+            rounds = alternate(options.rounds, ours, reference)
     name = "tus-js-client, 8 MiB chunks, encrypted : @tus/server, plaintext"
     return Findings([Measure.of_seconds(name, "MiB/s", options.size / MIB, rounds, goal=Goal(1.5), note=NOTE)])

@@ -14,14 +14,14 @@ from typing import Final
 
 import attrs
 
-from campaign.resident import PART, Resident, settled_down
-from campaign.victim import PATIENCE_SECONDS, Victim, Violation
-from support.ledger import UNSENT, Status
-from support.load import at_work
+from campaign.resident import PART, CampaignClient, new_client
+from campaign.victim import TIMEOUT_SECONDS, ServiceUnderTest, Violation
+from support.ledger import NOT_SENT, Status
+from support.load import clients_running
 from support.tus import workers
 from support.wire import call
 
-RESIDENTS: Final = 6
+CLIENTS: Final = 6
 
 QUOTA: Final = 1 << 30
 
@@ -62,25 +62,25 @@ class Watch:
     _verb: str | None = None
     _come: threading.Event = attrs.field(factory=threading.Event)
 
-    def saw(self, verb: str) -> None:
+    def notify(self, verb: str) -> None:
         """
         A request of this kind is on its way.
         """
         if verb == self._verb:
             self._come.set()
 
-    def wait(self, dice: random.Random) -> str:
+    def wait(self, random_source: random.Random) -> str:
         """
         Wait until the moment that is drawn, and say what it was.
         """
-        if dice.random() < 0.5:
-            time.sleep(dice.uniform(0, self.within_seconds))
+        if random_source.random() < 0.5:
+            time.sleep(random_source.uniform(0, self.within_seconds))
             return "at any time"
         self._come.clear()
-        self._verb = verb = dice.choice(VERBS)
+        self._verb = verb = random_source.choice(VERBS)
         self._come.wait(2 * self.within_seconds)
         self._verb = None
-        time.sleep(dice.uniform(0, HOT_SECONDS))
+        time.sleep(random_source.uniform(0, HOT_SECONDS))
         return f"after {verb}"
 
 
@@ -105,13 +105,13 @@ class Campaign:
     Residents and their service, through any number of cycles.
     """
 
-    victim: Victim
-    dice: random.Random
+    target: ServiceUnderTest
+    random_source: random.Random
     sweeps_beside: bool
     """Whether a sweep may run beside the service, which the storage decides."""
 
     ways: Mapping[str, int] = WAYS
-    residents: list[Resident] = attrs.field(factory=list)
+    clients: list[CampaignClient] = attrs.field(factory=list)
     figures: Figures = attrs.field(factory=Figures)
     watch: Watch = attrs.field(factory=Watch)
 
@@ -119,30 +119,30 @@ class Campaign:
         """
         Start the service, and let the residents settle down.
         """
-        self.victim.start()
-        for number in range(RESIDENTS):
-            resident = settled_down(self.victim.service, number)
-            resident.when_sent = self.watch.saw
-            self.residents.append(resident)
+        self.target.start()
+        for number in range(CLIENTS):
+            client = new_client(self.target.service, number)
+            client.on_sent = self.watch.notify
+            self.clients.append(client)
 
     def cycle(self) -> None:
         """
         Kill once under load, and check everything; a `Violation` says what was found.
         """
-        (way,) = self.dice.choices(list(self.ways), list(self.ways.values()))
-        with at_work(self.residents):
+        (way,) = self.random_source.choices(list(self.ways), list(self.ways.values()))
+        with clients_running(self.clients):
             self._wait_for_each(1)
-            moment = self.watch.wait(self.dice)
+            moment = self.watch.wait(self.random_source)
             killed_at = time.monotonic()
-            going = self.victim.kill(way, self.dice)
+            going = self.target.kill(way, self.random_source)
             if way != "worker":
                 if "again" in way:
-                    self.victim.kill_while_starting(self.dice.uniform(0, 1))
-                self.victim.start()
+                    self.target.kill_while_starting(self.random_source.uniform(0, 1))
+                self.target.start()
             self._wait_for_health()
             self.figures.seconds_to_health.setdefault(way, []).append(time.monotonic() - killed_at)
             self._wait_for_each(1)
-        self.victim.wait_until_gone(going)
+        self.target.wait_until_gone(going)
         self.figures.kills[way] += 1
         self.figures.moments[moment] += 1
         self.check()
@@ -151,81 +151,83 @@ class Campaign:
         """
         Hold the service to everything that it has acknowledged to anybody.
         """
-        with ThreadPoolExecutor(len(self.residents)) as threads:
-            faults = [fault for found in threads.map(Resident.held_to_it, self.residents) for fault in found]
-        self.figures.files_verified += sum(len(resident.ledger.stored) for resident in self.residents)
+        with ThreadPoolExecutor(len(self.clients)) as threads:
+            faults = [
+                fault for found in threads.map(CampaignClient.find_discrepancies, self.clients) for fault in found
+            ]
+        self.figures.files_verified += sum(len(client.journal.stored) for client in self.clients)
         self._no(faults)
 
     def sweep(self) -> None:
         """
         Let a later sweep and the doctor come by: nothing is left over, and everybody has used what their files hold.
         """
-        for resident in self.residents:
-            resident.finish()
+        for client in self.clients:
+            client.finish()
         self.check_that_all_is_finished()
         if self.sweeps_beside:
             self._sweep()
         else:
-            with self.victim.away():
+            with self.target.stopped():
                 self._sweep()
             self._wait_for_health()
-            self._no([] if self.victim.service.is_tidy() else ["something is left in the data folder"])
-        self._no([fault for resident in self.residents for fault in resident.has_used(QUOTA)])
+            self._no([] if self.target.service.is_tidy() else ["something is left in the data folder"])
+        self._no([fault for client in self.clients for fault in client.has_used(QUOTA)])
         self.check()
 
     def check_that_all_is_finished(self) -> None:
         """
         Nothing is under way or in doubt but the uploads that are left to the sweep.
         """
-        open_ = [resident for resident in self.residents if resident.uploads or resident.ledger.doubtful]
-        self._no([f"cannot be finished: {resident.uploads} {resident.ledger.doubtful}" for resident in open_])
+        open_ = [client for client in self.clients if client.uploads or client.journal.uncertain]
+        self._no([f"cannot be finished: {client.uploads} {client.journal.uncertain}" for client in open_])
 
     def _sweep(self) -> None:
-        status, swept = self.victim.told_later("sweep")
+        status, swept = self.target.command_output_later("sweep")
         self.figures.sweeps += 1
         self.figures.swept.update(
             {name: swept[name] for name in ("given_up", "expired", "removed", "orphans", "forgotten")}
         )
         self._no([] if status == 0 and swept["is_complete"] else [f"the sweep ended with {status}: {swept}"])
-        status, told = self.victim.told_later("doctor", "--verify-data")
+        status, told = self.target.command_output_later("doctor", "--verify-data")
         self._no([] if status == 0 else [f"the doctor ended with {status}: {told['findings']} {told['failures']}"])
 
     def _wait_for_each(self, more: int) -> None:
         """
         Wait until each resident has had so many answers more, or one has found a fault.
         """
-        goals = [self._answers(resident) + more for resident in self.residents]
-        end = time.monotonic() + PATIENCE_SECONDS
-        while any(self._answers(resident) < goal for resident, goal in zip(self.residents, goals, strict=True)):
-            if any(resident.ledger.faults for resident in self.residents):
+        goals = [self._answers(client) + more for client in self.clients]
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while any(self._answers(client) < goal for client, goal in zip(self.clients, goals, strict=True)):
+            if any(client.journal.faults for client in self.clients):
                 return
             if time.monotonic() > end:
                 raise Violation("somebody has had no answer for long")
             time.sleep(0.005)
 
     @staticmethod
-    def _answers(resident: Resident) -> int:
-        told = list(resident.ledger.statuses.items())
-        return sum(count for (_, status), count in told if status not in {None, UNSENT, 503})
+    def _answers(client: CampaignClient) -> int:
+        told = list(client.journal.statuses.items())
+        return sum(count for (_, status), count in told if status not in {None, NOT_SENT, 503})
 
     def _wait_for_health(self) -> None:
         """
         Wait until the database is read for somebody, and all workers are there.
         """
-        victim = self.victim
-        end = time.monotonic() + PATIENCE_SECONDS
-        while not (self._is_well() and len(workers(victim.service)) == victim.workers):
-            if victim.service.process.poll() is not None:
-                raise Violation(f"the service ended by itself with {victim.service.process.returncode}")
+        target = self.target
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while not (self._is_healthy() and len(workers(target.service)) == target.workers):
+            if target.service.process.poll() is not None:
+                raise Violation(f"the service ended by itself with {target.service.process.returncode}")
             if time.monotonic() > end:
                 raise Violation("the service did not become well again")
             time.sleep(0.005)
 
-    def _is_well(self) -> bool:
-        service = self.victim.service
+    def _is_healthy(self) -> bool:
+        service = self.target.service
         try:
             path = f"{service.api}/files/?limit=1"
-            return call(service.port, "GET", path, token=self.residents[0].token).status == 200
+            return call(service.port, "GET", path, token=self.clients[0].token).status == 200
         except OSError:
             return False
 
@@ -238,5 +240,5 @@ class Campaign:
         """
         The figures, with everybody's requests.
         """
-        self.figures.statuses = sum((resident.ledger.statuses for resident in self.residents), Counter())
+        self.figures.statuses = sum((client.journal.statuses for client in self.clients), Counter())
         return self.figures

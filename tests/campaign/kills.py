@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Final
 
 from campaign.cycle import ANY_TIME_SECONDS, SETTINGS, WAYS, Campaign, Figures, Watch
-from campaign.victim import PATIENCE_SECONDS, Victim, Violation
+from campaign.victim import TIMEOUT_SECONDS, ServiceUnderTest, Violation
 from support import servers
-from support.ledger import UNSENT, in_doubt
+from support.ledger import NOT_SENT, is_uncertain
 from support.service import SFT
 from support.stack import settings_on
 
@@ -53,7 +53,7 @@ def run(
     seed: int,
     workers: int,
     program: Sequence[str] = SFT,
-    patience_seconds: float = PATIENCE_SECONDS,
+    patience_seconds: float = TIMEOUT_SECONDS,
     sweep_every: int = SWEEP_EVERY,
     ways: Mapping[str, int] = WAYS,
     within_seconds: float = ANY_TIME_SECONDS,
@@ -62,10 +62,10 @@ def run(
     """
     So many cycles, a sweep after every so many and at the end; `Violation` if a promise is broken.
     """
-    victim = Victim(root, settings, workers=workers, program=program, patience_seconds=patience_seconds)
+    target = ServiceUnderTest(root, settings, workers=workers, program=program, patience_seconds=patience_seconds)
     beside = "DATABASE_URL" in settings
     watch = Watch(within_seconds)
-    campaign = Campaign(victim, random.Random(seed), sweeps_beside=beside, ways=ways, watch=watch)
+    campaign = Campaign(target, random.Random(seed), sweeps_beside=beside, ways=ways, watch=watch)
     number = 0
     try:
         campaign.begin()
@@ -78,7 +78,7 @@ def run(
     except Violation as violation:
         raise Violation(f"seed {seed}, cycle {number} of {cycles}:\n  {violation}") from violation
     finally:
-        victim.stop()
+        target.stop()
     return campaign.add_up()
 
 
@@ -97,10 +97,10 @@ def table(figures: Figures, seconds: float) -> str:
     for verb in sorted({verb for verb, _ in figures.statuses}):
         told = Counter({status: count for (of, status), count in figures.statuses.items() if of == verb})
         done = sum(count for status, count in told.items() if status and status < 300)
-        unsure = sum(count for status, count in told.items() if in_doubt(status))
+        unsure = sum(count for status, count in told.items() if is_uncertain(status))
         refusals = sorted((status, count) for status, count in told.items() if status and status >= 400)
         refused = ", ".join(f"{status}: {count}" for status, count in refusals)
-        lines.append(f"{verb:20} {done:12} {unsure:9} {told[UNSENT]:9}   {refused}")
+        lines.append(f"{verb:20} {done:12} {unsure:9} {told[NOT_SENT]:9}   {refused}")
     left = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(figures.swept.items()))
     lines += ["", f"files read back and compared after kills: {figures.files_verified}; lost: 0"]
     lines += [f"found by {figures.sweeps} sweeps: {left or 'nothing'}; left after them: 0"]

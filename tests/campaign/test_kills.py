@@ -11,7 +11,7 @@ import pytest
 from campaign import planted
 from campaign.cycle import SETTINGS
 from campaign.kills import run, table
-from campaign.victim import PATIENCE_SECONDS, Violation
+from campaign.victim import TIMEOUT_SECONDS, Violation
 from support import servers
 from support.stack import settings_on
 
@@ -60,7 +60,7 @@ def test_a_campaign_finds(bug: str, way: str, found: str, tmp_path: Path) -> Non
             seed=EACH_WAY_SEED,
             workers=1,
             program=[planted.__file__, bug],
-            patience_seconds=IMPATIENT_SECONDS if bug == "deaf-workers" else PATIENCE_SECONDS,
+            patience_seconds=IMPATIENT_SECONDS if bug == "deaf-workers" else TIMEOUT_SECONDS,
             within_seconds=SOON_SECONDS,
             ways={way: 1},
             sweep_every=1,

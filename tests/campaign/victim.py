@@ -19,11 +19,11 @@ from typing import Any, Final
 import attrs
 
 from campaign import later
-from support.processes import kill_tree, lasting_port, processes_about
+from support.processes import kill_tree, processes_matching, reusable_port
 from support.service import SFT, Service, serving
 from support.tus import workers
 
-PATIENCE_SECONDS: Final = 60.0
+TIMEOUT_SECONDS: Final = 60.0
 """When to call it a fault that something has not come about."""
 
 RETRY_SECONDS: Final = 0.05
@@ -40,7 +40,7 @@ class Violation(Exception):
 
 
 @attrs.define
-class Victim:
+class ServiceUnderTest:
     """
     A service that ends by force and comes back on the same port and data.
     """
@@ -49,8 +49,8 @@ class Victim:
     settings: Mapping[str, str]
     workers: int = 1
     program: Sequence[str] = SFT
-    patience_seconds: float = PATIENCE_SECONDS
-    port: int = attrs.field(factory=lasting_port)
+    patience_seconds: float = TIMEOUT_SECONDS
+    port: int = attrs.field(factory=reusable_port)
     refused_starts: int = 0
     _said_before: int = attrs.field(default=0, init=False)
     _running: ExitStack = attrs.field(factory=ExitStack, init=False)
@@ -117,15 +117,15 @@ class Victim:
         """
         All processes that have to do with the data folder, whoever their parent is.
         """
-        return set(processes_about(f"--data {self.data} "))
+        return set(processes_matching(f"--data {self.data} "))
 
-    def kill(self, way: str, dice: random.Random) -> set[int]:
+    def kill(self, way: str, random_source: random.Random) -> set[int]:
         """
         End one worker, the main process alone, or all of it; the processes that are to be gone soon are told.
         """
         before = self.processes()
         if way == "worker":
-            chosen = dice.choice(sorted(workers(self.service)) or sorted(before))
+            chosen = random_source.choice(sorted(workers(self.service)) or sorted(before))
             os.kill(chosen, signal.SIGKILL)
             return {chosen}
         if way == "master":
@@ -159,7 +159,7 @@ class Victim:
             time.sleep(0.01)
 
     @contextmanager
-    def away(self) -> Iterator[None]:
+    def stopped(self) -> Iterator[None]:
         """
         Nothing of it runs inside the block.
         """
@@ -179,7 +179,7 @@ class Victim:
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **self.settings}
 
-    def told_later(self, *command: str) -> tuple[int, Any]:
+    def command_output_later(self, *command: str) -> tuple[int, Any]:
         """
         The exit status of a command of `sft` and what it told as JSON, when everything unfinished is old.
         """

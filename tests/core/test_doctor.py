@@ -29,7 +29,7 @@ from sft_core.values import FileName
 from sft_core.vault.model import File, FileState
 from sft_core.vault.ports import BlobInfo, BlobStore, IdentifiedBlobStore
 from sft_core.vault.use_cases import UploadSession
-from support.library import FaultyBlobs, MeanwhileKeyRing
+from support.library import FaultyBlobs, HookedKeyRing
 
 NAME = FileName.parse("notes.txt")
 
@@ -202,7 +202,7 @@ def test_a_secret_that_has_been_made_anew_is_no_finding(sft: Application, maya: 
         if next(looks) == 0:
             sft.set_up_totp(user=user)
 
-    assert list(attrs.evolve(check_integrity, keyring=MeanwhileKeyRing(check_integrity.keyring, set_up_anew))()) == []
+    assert list(attrs.evolve(check_integrity, keyring=HookedKeyRing(check_integrity.keyring, set_up_anew))()) == []
     assert list(sft.check_integrity()) == []
 
 

@@ -17,7 +17,7 @@ from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.model import MANIFEST_PAGE, File, VaultPolicy
 from sft_core.vault.use_cases import MAX_PREALLOCATION, PREALLOCATION_MARGIN, StoreFile, UploadSession, purge
-from support.library import LIGHT, CountedDatabase, FaultyBlobs, UnansweredDatabase, register
+from support.library import LIGHT, CountingDatabase, FaultyBlobs, LostCommitDatabase, register
 
 NAME = FileName.parse("notes.txt")
 QUOTA = 1000
@@ -29,7 +29,7 @@ def sft() -> Application:
     return memory_application(environ=LIGHT | {"USER_QUOTA": str(QUOTA)})
 
 
-def small_parts(sft: Application, *, begin: UnansweredDatabase | None = None) -> StoreFile:
+def small_parts(sft: Application, *, begin: LostCommitDatabase | None = None) -> StoreFile:
     """
     The application's way to store a file in parts of a hundred bytes, perhaps on another database.
     """
@@ -191,7 +191,7 @@ def test_an_upload_that_fails_or_is_given_up_gives_all_back(sft: Application, ma
 def test_a_hold_without_an_answer_is_given_back(sft: Application, maya: User, lost_at: int, *, happens: bool) -> None:
     """Whether the bytes were held or not when the database went away, in the end they are not."""
     assert isinstance(sft.store_part.begin, MemoryDatabase)
-    begin = UnansweredDatabase(sft.store_part.begin, lost_at, happens=happens)
+    begin = LostCommitDatabase(sft.store_part.begin, lost_at, happens=happens)
     with pytest.raises(DatabaseUnavailable):
         small_parts(sft, begin=begin)(owner=maya.id, name=NAME, content=[bytes(500)])
     assert is_empty(sft)
@@ -215,7 +215,7 @@ def counted(sft: Application, owner: User, parts: int, announced: int | None) ->
     How often the parts of an upload under a generous quota change a row.
     """
     assert isinstance(sft.store_part.begin, MemoryDatabase)
-    begin = CountedDatabase(sft.store_part.begin)
+    begin = CountingDatabase(sft.store_part.begin)
     policy = VaultPolicy(max_file_size=1 << 40, quota=1 << 40)
     part = attrs.evolve(sft.store_part, begin=begin, policy=policy)
     beginning = attrs.evolve(sft.begin_upload, policy=policy, part_size=PART)

@@ -27,7 +27,7 @@ from sft_core.users.model import User
 from sft_core.values import FileName, Page, UserId
 from sft_core.vault.model import ShareTerms
 from sft_core.vault.use_cases import UploadSession
-from support.library import UnansweredDatabase, register
+from support.library import LostCommitDatabase, register
 
 NAME = FileName.parse("once.txt")
 CONTENT = b"once"
@@ -258,7 +258,7 @@ def test_a_commit_without_an_answer_is_decided_by_the_repeat(
 ) -> None:
     """Whether the first one's commit happened or not, after the repeat there is one file and its answer."""
     assert isinstance(sft.find_file.begin, MemoryDatabase)
-    lost = UnansweredDatabase(sft.find_file.begin, 0, happens=happens)
+    lost = LostCommitDatabase(sft.find_file.begin, 0, happens=happens)
     first = received(sft, maya)
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.seal_upload, begin=lost)(first, public=public, idempotency=REQUEST)
@@ -278,7 +278,7 @@ def test_a_links_commit_without_an_answer_is_decided_by_the_repeat(
     """There is one link, and the repeat has its token."""
     file = sealed(sft, maya, asked=request("upload", key=IdempotencyKey.parse("upload"))).file
     assert isinstance(sft.find_file.begin, MemoryDatabase)
-    lost = UnansweredDatabase(sft.find_file.begin, 0, happens=happens)
+    lost = LostCommitDatabase(sft.find_file.begin, 0, happens=happens)
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.issue_share_link, begin=lost)(owner=maya.id, file_id=file.id, idempotency=REQUEST)
     made = sft.issue_share_link(owner=maya.id, file_id=file.id, idempotency=REQUEST)

@@ -36,13 +36,13 @@ from sft_core.users.model import User
 from sft_core.values import FileName, Page
 from sft_core.vault.model import FileState, ShareTerms, UploadKind, VaultPolicy
 from sft_core.vault.use_cases import TOUCH_INTERVAL
-from support.library import LIGHT, CountedDatabase, FaultyBlobs, UnansweredDatabase, register
+from support.library import LIGHT, CountingDatabase, FaultyBlobs, LostCommitDatabase, register
 from support.resumable import (
     PART,
     acquire,
     add,
-    an_upload,
     asked,
+    complete_upload,
     discard,
     found,
     in_small_parts,
@@ -76,12 +76,12 @@ def finished(sft: Application, owner: User, content: bytes = CONTENT) -> None:
 # --- the offset is a promise ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bite", [1, 3, 16, 75])
-def test_what_comes_in_bites_is_a_file_with_its_last_byte(sft: Application, maya: User, bite: int) -> None:
+@pytest.mark.parametrize("chunk", [1, 3, 16, 75])
+def test_what_comes_in_bites_is_a_file_with_its_last_byte(sft: Application, maya: User, chunk: int) -> None:
     """However small the bites, each in a request of its own: the offset is theirs, and the content whole."""
     upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
-    for start in range(0, len(CONTENT), bite):
-        piece = CONTENT[start : start + bite]
+    for start in range(0, len(CONTENT), chunk):
+        piece = CONTENT[start : start + chunk]
         assert not sft.finish_upload(owner=maya.id, file_id=upload).is_sealed
         add(sft, maya, upload, *(piece[at : at + PART] for at in range(0, len(piece), PART)))
         assert found(sft, maya, upload).offset == start + len(piece)
@@ -94,16 +94,16 @@ def test_what_comes_in_bites_is_a_file_with_its_last_byte(sft: Application, maya
 
 def test_small_bites_make_few_parts_and_little_work(sft: Application, maya: User) -> None:
     """Parts that are not full are merged like the digits of a counter: few are left, and few bytes come again."""
-    bites = 640
-    upload = sft.create_upload(owner=maya.id, request=asked(bites)).file.id
+    chunks = 640
+    upload = sft.create_upload(owner=maya.id, request=asked(chunks)).file.id
     stored = 0
-    for count in range(1, bites + 1):
+    for count in range(1, chunks + 1):
         add(sft, maya, upload, b"x")
         parts = manifest(sft.store_part, upload)
         stored += parts[-1].size
         assert len(parts) <= count // PART + PART.bit_length()
     assert {part.size for part in manifest(sft.store_part, upload)} == {PART}
-    assert stored <= bites * PART.bit_length()
+    assert stored <= chunks * PART.bit_length()
 
 
 def test_a_tail_that_would_not_fit_stays(sft: Application, maya: User) -> None:
@@ -147,7 +147,7 @@ def test_bytes_that_wait_for_their_checksum_move_the_row(sft: Application, maya:
     """Once a minute at most: a request that takes longer than an upload may rest is not given up under way."""
     idle, append = sft.find_upload.idle, sft.store_part
     assert isinstance(append.begin, MemoryDatabase)
-    begin = CountedDatabase(append.begin)
+    begin = CountingDatabase(append.begin)
     append = attrs.evolve(append, begin=begin)
     sft.create_upload(owner=maya.id, request=asked(1))
     upload = sft.create_upload(owner=maya.id, request=asked(40)).file.id
@@ -182,14 +182,14 @@ def test_whoever_has_lost_an_upload_keeps_it_alive_no_more(sft: Application, may
 
 
 @pytest.mark.parametrize("call", [("put", 0), ("read_into", 0), ("delete", 0)])
-@pytest.mark.parametrize("too_late", [False, True])
+@pytest.mark.parametrize("after_effect", [False, True])
 def test_a_store_that_fails_loses_nothing_that_was_told(
-    sft: Application, maya: User, call: tuple[str, int], *, too_late: bool
+    sft: Application, maya: User, call: tuple[str, int], *, after_effect: bool
 ) -> None:
     """Whether the part is stored, read for merging or removed after it: what was acknowledged stays."""
     upload = sft.create_upload(owner=maya.id, request=asked(8)).file.id
     add(sft, maya, upload, b"ab", b"c")
-    blobs = FaultyBlobs(sft.store_part.blobs, {call: BlobStoreUnavailable("no answer")}, too_late=too_late)
+    blobs = FaultyBlobs(sft.store_part.blobs, {call: BlobStoreUnavailable("no answer")}, after_effect=after_effect)
     append = attrs.evolve(sft.store_part, blobs=blobs, read=attrs.evolve(sft.store_part.read, blobs=blobs))
     session = acquire(sft, maya, upload, 3)
     if call[0] == "delete":
@@ -211,7 +211,7 @@ def test_a_commit_without_an_answer_takes_nothing_apart(sft: Application, maya: 
     add(sft, maya, upload, b"ab")
     begin = sft.store_part.begin
     assert isinstance(begin, MemoryDatabase)
-    append = attrs.evolve(sft.store_part, begin=UnansweredDatabase(begin, 0, happens=happens))
+    append = attrs.evolve(sft.store_part, begin=LostCommitDatabase(begin, 0, happens=happens))
     with pytest.raises(DatabaseUnavailable):
         append(acquire(sft, maya, upload, 2), b"cd")
     assert found(sft, maya, upload).offset == (4 if happens else 2)
@@ -284,8 +284,8 @@ def test_bytes_that_wait_for_their_checksum_are_nobodys(sft: Application, maya: 
     """Until they are recorded they do not count; taken back, they leave nothing."""
     upload = sft.create_upload(owner=maya.id, request=asked(40)).file.id
     session = add(sft, maya, upload, b"ab")
-    for bite in (bytes(16), bytes(10)):
-        store_provisionally(sft.store_part, session, bite)
+    for chunk in (bytes(16), bytes(10)):
+        store_provisionally(sft.store_part, session, chunk)
     assert found(sft, maya, upload).offset == 2
     discard(sft.store_part, session)
     assert keys(sft) == recorded(sft)
@@ -324,7 +324,7 @@ def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya:
 def test_another_ones_upload_is_not_there(sft: Application, maya: User) -> None:
     """Whatever is asked of it; and a file that came by a form is no upload."""
     noor = register(sft, "noor")
-    upload = an_upload(sft, maya, b"ab")
+    upload = complete_upload(sft, maya, b"ab")
     file = sft.store_file(owner=maya.id, name=FileName.parse("form.txt"), content=[b"x"])
     for owner, upload_id in ((noor, upload), (maya, file.id)):
         calls: list[Callable[[], object]] = [
@@ -387,7 +387,7 @@ def test_bytes_that_wait_for_their_checksum_hold_their_quota(clock: SettableCloc
     """Each from when it came; what does not fit is refused before it is stored, and what is dropped is given back."""
     sft = limited(clock, USER_QUOTA="50")
     maya = register(sft, "maya")
-    an_upload(sft, maya, bytes(10))
+    complete_upload(sft, maya, bytes(10))
     upload = sft.create_upload(owner=maya.id, request=asked(None)).file.id
     add(sft, maya, upload, bytes(5))
     session = acquire(sft, maya, upload, 5)
@@ -409,7 +409,7 @@ def test_bytes_that_wait_for_their_checksum_hold_their_quota(clock: SettableCloc
 def test_where_there_is_plenty_of_it_the_quota_is_asked_seldom(sft: Application, maya: User) -> None:
     """In growing steps, that are given back with what is recorded, or dropped."""
     assert isinstance(sft.store_part.begin, MemoryDatabase)
-    begin = CountedDatabase(sft.store_part.begin)
+    begin = CountingDatabase(sft.store_part.begin)
     append = attrs.evolve(sft.store_part, begin=begin, policy=VaultPolicy(max_file_size=1 << 40, quota=1 << 40))
     for end, left in ((record, 60 * PART), (discard, 0)):
         upload, begin.changes = sft.create_upload(owner=maya.id, request=asked(None)).file.id, 0
@@ -443,7 +443,7 @@ def test_what_is_held_for_dropped_bytes_is_given_back_later_if_not_now(sft: Appl
     """A database that is away keeps nobody from being told why the bytes were dropped."""
     upload = sft.create_upload(owner=maya.id, request=asked(None)).file.id
     assert isinstance(sft.store_part.begin, MemoryDatabase)
-    begin = UnansweredDatabase(sft.store_part.begin, 1, happens=False)
+    begin = LostCommitDatabase(sft.store_part.begin, 1, happens=False)
     session, append = acquire(sft, maya, upload, 0), attrs.evolve(sft.store_part, begin=begin)
     store_provisionally(append, session, b"ab")
     discard(append, session)
@@ -456,7 +456,7 @@ def test_what_cannot_fit_is_refused_before_it_comes(clock: SettableClock) -> Non
     """Also of an open length, by what one request announces; the upload stays with whom it was."""
     sft = limited(clock, USER_QUOTA="60", MAX_FILE_SIZE="40")
     maya = register(sft, "maya")
-    an_upload(sft, maya, bytes(30))
+    complete_upload(sft, maya, bytes(30))
     upload = sft.create_upload(owner=maya.id, request=asked(None)).file.id
     session = add(sft, maya, upload, bytes(10))
     with pytest.raises(FileTooLarge):
@@ -474,7 +474,7 @@ def test_types_are_looked_at_before_anything_is_stored(clock: SettableClock) -> 
     maya = register(sft, "maya")
     with pytest.raises(FileTypeNotAllowed):
         sft.create_upload(owner=maya.id, request=asked(1))
-    piece = an_upload(sft, maya, b"x", kind=UploadKind.PARTIAL)
+    piece = complete_upload(sft, maya, b"x", kind=UploadKind.PARTIAL)
     final = asked(None, UploadKind.FINAL, piece)
     with pytest.raises(FileTypeNotAllowed):
         sft.concatenate_uploads(owner=maya.id, request=final)
@@ -505,7 +505,7 @@ def test_an_upload_that_is_ended_leaves_nothing(sft: Application, maya: User) ->
     sft.terminate_upload(owner=maya.id, file_id=upload)
     with pytest.raises(UploadAborted):
         sft.store_part(session, bytes(5))
-    whole = an_upload(sft, maya, b"abc")
+    whole = complete_upload(sft, maya, b"abc")
     sft.finish_upload(owner=maya.id, file_id=whole)
     sft.terminate_upload(owner=maya.id, file_id=whole)
     for gone in (upload, whole):
@@ -520,7 +520,9 @@ def test_an_upload_that_is_ended_leaves_nothing(sft: Application, maya: User) ->
 
 def test_pieces_become_one_file_of_its_own_key(sft: Application, maya: User) -> None:
     """In the order that is asked for, as often as it is; then the pieces are gone."""
-    first, second, empty = (an_upload(sft, maya, piece, kind=UploadKind.PARTIAL) for piece in (CONTENT, b"tail", b""))
+    first, second, empty = (
+        complete_upload(sft, maya, piece, kind=UploadKind.PARTIAL) for piece in (CONTENT, b"tail", b"")
+    )
     assert not sft.finish_upload(owner=maya.id, file_id=first).is_sealed
     final = asked(None, UploadKind.FINAL, second, first, empty, second)
     under_way = sft.concatenate_uploads(owner=maya.id, request=final)
@@ -537,11 +539,11 @@ def test_pieces_become_one_file_of_its_own_key(sft: Application, maya: User) -> 
 def test_pieces_that_are_not_fit_are_refused(sft: Application, maya: User) -> None:
     """Unfinished, of open length, no piece, another's, unknown: nothing is begun, and the pieces stay."""
     noor = register(sft, "noor")
-    fit = an_upload(sft, maya, b"x", kind=UploadKind.PARTIAL)
+    fit = complete_upload(sft, maya, b"x", kind=UploadKind.PARTIAL)
     short = sft.create_upload(owner=maya.id, request=asked(2, UploadKind.PARTIAL)).file.id
     open_ended = sft.create_upload(owner=maya.id, request=asked(None, UploadKind.PARTIAL)).file.id
-    whole = an_upload(sft, maya, b"x")
-    others = an_upload(sft, noor, b"x", kind=UploadKind.PARTIAL)
+    whole = complete_upload(sft, maya, b"x")
+    others = complete_upload(sft, noor, b"x", kind=UploadKind.PARTIAL)
     before = used(sft, maya), keys(sft)
     for wrong, error in (
         (short, PartialUploadIncomplete),
@@ -557,7 +559,7 @@ def test_pieces_that_are_not_fit_are_refused(sft: Application, maya: User) -> No
 
 def test_a_final_upload_that_is_given_up_leaves_the_pieces(sft: Application, maya: User) -> None:
     """Nothing of it stays, and the same pieces can be put together again."""
-    piece = an_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
+    piece = complete_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
     final = asked(None, UploadKind.FINAL, piece)
     given_up = sft.concatenate_uploads(owner=maya.id, request=final)
     sft.concatenate_uploads.step(given_up)

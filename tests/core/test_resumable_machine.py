@@ -134,14 +134,14 @@ class Uploads(RuleBasedStateMachine):
         plain.writer += 1
         return Hand(plain, session, plain.writer)
 
-    @rule(hand=hands, bite=st.binary(max_size=PART), recorded=st.booleans())
-    def bring(self, hand: Hand, bite: bytes, *, recorded: bool) -> None:
+    @rule(hand=hands, chunk=st.binary(max_size=PART), recorded=st.booleans())
+    def bring(self, hand: Hand, chunk: bytes, *, recorded: bool) -> None:
         """Bytes come; or they wait for a checksum that turns out to be wrong."""
         plain, append = hand.plain, self.sft.store_part
-        grown = plain.content + bite
+        grown = plain.content + chunk
         is_writer = not plain.is_over and not plain.is_sealed and hand.turn == plain.writer
         try:
-            store_provisionally(append, hand.writing, bite)
+            store_provisionally(append, hand.writing, chunk)
             if not recorded:
                 discard(append, hand.writing)
                 return
@@ -152,9 +152,9 @@ class Uploads(RuleBasedStateMachine):
             assert not is_writer or len(grown) > (LARGEST if plain.length is None else plain.length)
         except QuotaExceeded:
             assert plain.length is None
-            assert len(bite) > self.room()
+            assert len(chunk) > self.room()
         else:
-            if bite:
+            if chunk:
                 assert is_writer
                 plain.content = grown
 

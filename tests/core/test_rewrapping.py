@@ -26,7 +26,7 @@ from sft_core.sharing.use_cases import IssueShareLink, SealUpload
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, Secret, WrappedSecret
 from sft_core.vault.use_cases.resumable import UploadRequest
-from support.library import MeanwhileKeyRing, stored
+from support.library import HookedKeyRing, stored
 from support.resumable import keys
 
 OLD, NEW = Secret(os.urandom(32)), Secret(os.urandom(32))
@@ -191,7 +191,7 @@ def test_a_code_counts_while_the_seed_comes_under_another_key(
         code = code_of(seed, step_at(clock.now()) + 1)
     use_case: Any = sft.disable_totp if confirmed else sft.confirm_totp
     spend = sft.sign_in.spend_totp_code
-    ring = MeanwhileKeyRing(rewrap.keyring, lambda: list(rewrap(key_id=old_id, batch=10)))
+    ring = HookedKeyRing(rewrap.keyring, lambda: list(rewrap(key_id=old_id, batch=10)))
     asked = attrs.evolve(use_case, spend_totp_code=attrs.evolve(spend, keyring=ring))
     asked(user=stored(sft, maya), code=code)
     after = stored(sft, maya)
@@ -204,7 +204,7 @@ def test_a_set_up_is_begun_again_while_the_seed_comes_under_another_key(
 ) -> None:
     """What the user was shown last counts, as always."""
     sft.set_up_totp(user=maya)
-    ring = MeanwhileKeyRing(rewrap.keyring, lambda: list(rewrap(key_id=old_id, batch=10)))
+    ring = HookedKeyRing(rewrap.keyring, lambda: list(rewrap(key_id=old_id, batch=10)))
     seed = attrs.evolve(sft.set_up_totp, keyring=ring)(user=stored(sft, maya)).seed.reveal().decode()
     spend = attrs.evolve(sft.sign_in.spend_totp_code, keyring=rewrap.keyring)
     confirm = attrs.evolve(sft.confirm_totp, spend_totp_code=spend)

@@ -23,7 +23,7 @@ from sft_core.errors import (
     UnwrapFailed,
 )
 from sft_core.users.model import Totp, User
-from support.library import PASSWORD, MeanwhileKeyRing, register, stored
+from support.library import PASSWORD, HookedKeyRing, register, stored
 
 
 @attrs.frozen
@@ -54,7 +54,7 @@ def while_checking(sft: Application, use_case: Any, meanwhile: Callable[[], obje
     """
     The use case, with something that happens while it checks its code.
     """
-    ring = MeanwhileKeyRing(sft.sign_in.spend_totp_code.keyring, meanwhile)
+    ring = HookedKeyRing(sft.sign_in.spend_totp_code.keyring, meanwhile)
     return attrs.evolve(use_case, spend_totp_code=attrs.evolve(use_case.spend_totp_code, keyring=ring))
 
 

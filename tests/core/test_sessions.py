@@ -12,7 +12,7 @@ from sft_core.application import Application
 from sft_core.errors import BadToken, InactiveUser
 from sft_core.users.model import User
 from sft_core.users.use_cases import RefreshSession, Tokens
-from support.library import PASSWORD, MeanwhileSessions, stored
+from support.library import PASSWORD, HookedSessions, stored
 
 
 def signed_in(sft: Application, user: User) -> Tokens:
@@ -31,7 +31,7 @@ def overtaken(sft: Application, by: Tokens, won: list[Tokens]) -> RefreshSession
     """
     A refresh that finds its token good, and is then overtaken by another one with the same token.
     """
-    sessions = MeanwhileSessions(
+    sessions = HookedSessions(
         sft.refresh_session.sessions, lambda: won.append(sft.refresh_session(refresh_token=by.refresh))
     )
     return attrs.evolve(sft.refresh_session, sessions=sessions)
@@ -67,7 +67,7 @@ def test_a_session_that_is_revoked_meanwhile_gives_no_tokens(
     tokens = signed_in(sft, maya)
     session = sft.authenticate(access_token=tokens.access).session_id
     store = sft.refresh_session.sessions
-    sessions = MeanwhileSessions(store, lambda: store.revoke(session, now=clock.now()))
+    sessions = HookedSessions(store, lambda: store.revoke(session, now=clock.now()))
     with pytest.raises(BadToken):
         attrs.evolve(sft.refresh_session, sessions=sessions)(refresh_token=tokens.refresh)
     assert_ended(sft, tokens)

@@ -26,7 +26,7 @@ from sft_core.sharing.use_cases import FindSharedFile, IssuedLink
 from sft_core.users.model import User
 from sft_core.values import FileName, Page, ShareToken
 from sft_core.vault.model import File, FileState, ShareTerms
-from support.library import MeanwhileKeyRing, register
+from support.library import HookedKeyRing, register
 
 NAME = FileName.parse("notes.txt")
 
@@ -197,7 +197,7 @@ def test_a_public_upload_is_never_there_without_its_link(sft: Application, maya:
     def no_answer() -> None:
         raise UnwrapFailed
 
-    ring = MeanwhileKeyRing(sft.issue_share_link.keyring, no_answer)
+    ring = HookedKeyRing(sft.issue_share_link.keyring, no_answer)
     seal = attrs.evolve(sft.seal_upload, issue=attrs.evolve(sft.seal_upload.issue, keyring=ring))
     with pytest.raises(UnwrapFailed):
         seal(upload, terms=ShareTerms(), public=True)

@@ -16,7 +16,7 @@ from sft_core.errors import BadCredentials, BadTotpCode, InactiveUser, SftError,
 from sft_core.users.model import User
 from sft_core.users.use_cases import SignIn
 from sft_core.values import Password
-from support.library import PASSWORD, MeanwhileHasher, MeanwhileSessions, address, register, stored
+from support.library import PASSWORD, HookedHasher, HookedSessions, address, register, stored
 
 WRONG = Password.parse("not the password")
 
@@ -38,8 +38,8 @@ def with_second_factor(sft: Application, user: User, clock: SettableClock) -> st
     return code_of(seed, step_at(clock.now()))
 
 
-def watched(sft: Application) -> tuple[SignIn, MeanwhileHasher, MeanwhileSessions]:
-    hasher, sessions = MeanwhileHasher(sft.sign_in.hasher), MeanwhileSessions(sft.sign_in.sessions)
+def watched(sft: Application) -> tuple[SignIn, HookedHasher, HookedSessions]:
+    hasher, sessions = HookedHasher(sft.sign_in.hasher), HookedSessions(sft.sign_in.sessions)
     return attrs.evolve(sft.sign_in, hasher=hasher, sessions=sessions), hasher, sessions
 
 
@@ -84,7 +84,7 @@ def test_an_unknown_address_costs_as_much_as_a_known_one(sft: Application, maya:
     for name in ("nobody", "maya"):
         with pytest.raises(BadCredentials):
             sign_in(email=address(name), password=WRONG)
-    assert hasher.asked == ["verify_absent", "verify"]
+    assert hasher.calls == ["verify_absent", "verify"]
     assert stored(sft, maya).last_login is None
 
 
@@ -101,8 +101,8 @@ def test_a_second_factor_that_comes_into_force_meanwhile_is_not_passed_by(
     sft: Application, maya: User, clock: SettableClock
 ) -> None:
     """Whoever began to sign in before the factor was confirmed is asked for a code."""
-    sessions = MeanwhileSessions(sft.sign_in.sessions)
-    hasher = MeanwhileHasher(sft.sign_in.hasher, lambda: with_second_factor(sft, maya, clock))
+    sessions = HookedSessions(sft.sign_in.sessions)
+    hasher = HookedHasher(sft.sign_in.hasher, lambda: with_second_factor(sft, maya, clock))
     sign_in = attrs.evolve(sft.sign_in, hasher=hasher, sessions=sessions)
     with pytest.raises(TotpRequired):
         sign_in(email=maya.email, password=PASSWORD)

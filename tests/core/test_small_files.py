@@ -18,7 +18,7 @@ from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.model import File, ShareTerms
 from sft_core.vault.use_cases import UploadSession
-from support.library import LIGHT, CountedDatabase, FaultyBlobs, RowsWatched, UnansweredDatabase
+from support.library import LIGHT, CountingDatabase, FaultyBlobs, LostCommitDatabase, RowCheckingBlobs
 
 NAME = FileName.parse("small.txt")
 CONTENT = b"small, as most files are"
@@ -49,7 +49,7 @@ def content_of(sft: Application, file: File) -> bytes:
 @pytest.mark.parametrize("content", [b"", b"x", CONTENT])
 def test_a_small_file_is_one_part_and_one_commit(sft: Application, maya: User, content: bytes) -> None:
     """Nothing is written before its part is stored; then its row, its manifest and its hold come at once."""
-    begin = CountedDatabase(database(sft))
+    begin = CountingDatabase(database(sft))
     part = attrs.evolve(sft.store_part, begin=begin)
     upload = attrs.evolve(sft.begin_upload, begin=begin)(owner=maya.id, name=NAME, announced_size=len(content))
     part(upload, content)
@@ -75,7 +75,7 @@ def test_a_part_of_a_form_waits_for_its_end_or_its_row(sft: Application, maya: U
 @pytest.mark.parametrize("content", [b"", b"x", CONTENT])
 def test_so_is_one_of_unknown_size_whose_end_is_told(sft: Application, maya: User, content: bytes) -> None:
     """Told before its part is stored; its hold is asked for by the one commit."""
-    begin = CountedDatabase(database(sft))
+    begin = CountingDatabase(database(sft))
     part = attrs.evolve(sft.store_part, begin=begin)
     upload = attrs.evolve(sft.begin_upload, begin=begin)(owner=maya.id, name=NAME, reports_final_size=True)
     upload.expected_size = len(content)
@@ -91,7 +91,7 @@ def test_a_part_that_others_follow_is_not_stored_without_a_row(
     sft: Application, maya: User, announced: int | None
 ) -> None:
     """However long its client takes for the next one; also if it is a short part of a small file."""
-    blobs = RowsWatched(sft.store_part.blobs, database(sft))
+    blobs = RowCheckingBlobs(sft.store_part.blobs, database(sft))
     upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=announced, reports_final_size=True)
     assert not database(sft)._committed.files
     part = attrs.evolve(sft.store_part, blobs=blobs)
@@ -124,7 +124,7 @@ def test_a_row_whose_commit_had_no_answer_is_given_up_with_its_hold(
     sft: Application, maya: User, *, happens: bool
 ) -> None:
     """Of an upload that turned out to be a long one: it is there or not, and then it is not."""
-    lost = UnansweredDatabase(database(sft), 0, happens=happens)
+    lost = LostCommitDatabase(database(sft), 0, happens=happens)
     upload = sft.begin_upload(owner=maya.id, name=NAME, reports_final_size=True)
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.store_part, begin=lost)(upload, CONTENT)
@@ -136,7 +136,7 @@ def test_a_row_whose_commit_had_no_answer_is_given_up_with_its_hold(
 
 def test_a_small_public_file_has_its_link_in_the_same_commit(sft: Application, maya: User) -> None:
     """File and link are there together, with the terms that were given."""
-    begin = CountedDatabase(database(sft))
+    begin = CountingDatabase(database(sft))
     upload = begun(sft, maya)
     sft.store_part(upload, CONTENT)
     seal = attrs.evolve(sft.seal_upload, begin=begin)
@@ -211,7 +211,7 @@ def test_whoever_stores_at_once_is_refused_whole(sft: Application, maya: User) -
 @pytest.mark.parametrize("happens", [False, True])
 def test_a_commit_without_an_answer_is_not_undone(sft: Application, maya: User, *, happens: bool) -> None:
     """The file is there and whole, or a part is left that no row knows: nobody can tell, so nothing is removed."""
-    begin = UnansweredDatabase(database(sft), 0, happens=happens)
+    begin = LostCommitDatabase(database(sft), 0, happens=happens)
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.store_file, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT])
     assert len(keys(sft)) == 1

@@ -29,7 +29,7 @@ from sft_core.values import ByteRange, FileName, Page
 from sft_core.vault.model import MANIFEST_PAGE, File, FileState
 from sft_core.vault.ports import BlobStore
 from sft_core.vault.use_cases import StoreFile, UploadSession, purge
-from support.library import FaultyBlobs, UnansweredDatabase
+from support.library import FaultyBlobs, LostCommitDatabase
 
 NAME = FileName.parse("notes.txt")
 PART = 10
@@ -37,7 +37,7 @@ CONTENT = bytes(range(47))
 PARTS = 5
 
 
-def storing(sft: Application, *, blobs: BlobStore | None = None, begin: UnansweredDatabase | None = None) -> StoreFile:
+def storing(sft: Application, *, blobs: BlobStore | None = None, begin: LostCommitDatabase | None = None) -> StoreFile:
     """
     The application's way to store a file, in small parts, on another store or database.
     """
@@ -136,13 +136,13 @@ def test_an_upload_that_was_ended_is_not_moved(sft: Application, maya: User, clo
 
 
 @pytest.mark.parametrize("fault", [BlobStoreFull("no room"), BlobStoreUnavailable("no answer"), KeyboardInterrupt()])
-@pytest.mark.parametrize("too_late", [False, True])
+@pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("at", range(PARTS))
 def test_a_store_that_fails_at_any_part_leaves_nothing(
-    sft: Application, maya: User, at: int, fault: BaseException, *, too_late: bool
+    sft: Application, maya: User, at: int, fault: BaseException, *, after_effect: bool
 ) -> None:
     """Its error comes out, and no row and no part stays, though the part may have been stored all the same."""
-    blobs = FaultyBlobs(sft.store_part.blobs, {("put", at): fault}, too_late=too_late)
+    blobs = FaultyBlobs(sft.store_part.blobs, {("put", at): fault}, after_effect=after_effect)
     with pytest.raises(type(fault)):
         storing(sft, blobs=blobs)(owner=maya.id, name=NAME, content=[CONTENT])
     assert blobs.calls["put"] == at + 1
@@ -162,18 +162,22 @@ def test_what_cannot_be_removed_at_once_is_noise_until_it_can(sft: Application, 
     assert (rows(sft), keys(sft)) == ({}, [])
 
 
-@pytest.mark.parametrize("too_late", [False, True])
+@pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("at", range(PARTS))
-def test_a_deletion_that_is_interrupted_is_a_deletion(sft: Application, maya: User, at: int, *, too_late: bool) -> None:
+def test_a_deletion_that_is_interrupted_is_a_deletion(
+    sft: Application, maya: User, at: int, *, after_effect: bool
+) -> None:
     """At whichever part the store fails, the file is gone for everybody at once; a later sweep removes the rest."""
     file, other = a_file(sft, maya), a_file(sft, maya)
-    blobs = FaultyBlobs(sft.delete_file.blobs, {("delete", at): BlobStoreUnavailable("no answer")}, too_late=too_late)
+    blobs = FaultyBlobs(
+        sft.delete_file.blobs, {("delete", at): BlobStoreUnavailable("no answer")}, after_effect=after_effect
+    )
     attrs.evolve(sft.delete_file, blobs=blobs)(owner=maya.id, file_id=file.id)
     assert listed(sft, maya) == [other]
     with pytest.raises(FileNotFound):
         sft.delete_file(owner=maya.id, file_id=file.id)
     assert rows(sft) == {file.id: FileState.DELETING, other.id: FileState.SEALED}
-    assert len(keys(sft)) == 2 * PARTS - at - int(too_late)
+    assert len(keys(sft)) == 2 * PARTS - at - int(after_effect)
     sweep(sft)
     assert rows(sft) == {other.id: FileState.SEALED}
     assert len(keys(sft)) == PARTS
@@ -222,7 +226,7 @@ def test_a_removal_by_mistake_leaves_the_rows_of_a_sealed_file(sft: Application,
 def test_a_seal_whose_answer_is_lost_is_not_undone(sft: Application, maya: User) -> None:
     """The commit may have happened: then the file is there and whole, whatever its sender was told."""
     assert isinstance(sft.store_part.begin, MemoryDatabase)
-    begin = UnansweredDatabase(sft.store_part.begin, 1, happens=True)
+    begin = LostCommitDatabase(sft.store_part.begin, 1, happens=True)
     with pytest.raises(DatabaseUnavailable):
         storing(sft, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT], announced_size=len(CONTENT))
     (file,) = listed(sft, maya)
@@ -232,7 +236,7 @@ def test_a_seal_whose_answer_is_lost_is_not_undone(sft: Application, maya: User)
 def test_a_seal_that_did_not_happen_shows_nothing(sft: Application, maya: User) -> None:
     """Nothing is listed; what was received stays for the sweep, for nobody can tell the two cases apart."""
     assert isinstance(sft.store_part.begin, MemoryDatabase)
-    begin = UnansweredDatabase(sft.store_part.begin, 1, happens=False)
+    begin = LostCommitDatabase(sft.store_part.begin, 1, happens=False)
     with pytest.raises(DatabaseUnavailable):
         storing(sft, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT], announced_size=len(CONTENT))
     assert listed(sft, maya) == []
@@ -244,7 +248,7 @@ def test_a_seal_that_did_not_happen_shows_nothing(sft: Application, maya: User) 
 def test_an_intent_without_an_answer_stores_no_part(sft: Application, maya: User, *, happens: bool) -> None:
     """No part is stored of a file that needs several before the intent to receive it is known to be durable."""
     assert isinstance(sft.store_part.begin, MemoryDatabase)
-    begin = UnansweredDatabase(sft.store_part.begin, 0, happens=happens)
+    begin = LostCommitDatabase(sft.store_part.begin, 0, happens=happens)
     with pytest.raises(DatabaseUnavailable):
         storing(sft, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT])
     assert (keys(sft), listed(sft, maya)) == ([], [])
@@ -255,7 +259,7 @@ def test_an_abort_without_an_answer_is_ended_by_the_next_one(sft: Application, m
     """Whether the first one has won or not: the second removes what there is."""
     assert isinstance(sft.abort_upload.begin, MemoryDatabase)
     upload = begun(sft, maya)
-    again = attrs.evolve(sft.abort_upload, begin=UnansweredDatabase(sft.abort_upload.begin, 0, happens=happens))
+    again = attrs.evolve(sft.abort_upload, begin=LostCommitDatabase(sft.abort_upload.begin, 0, happens=happens))
     with pytest.raises(DatabaseUnavailable):
         again(upload)
     again(upload)
@@ -267,7 +271,7 @@ def test_a_deletion_without_an_answer_touches_no_part(sft: Application, maya: Us
     """As long as nobody knows whether the file is condemned, its parts stay: it may still be read."""
     assert isinstance(sft.delete_file.begin, MemoryDatabase)
     file = a_file(sft, maya)
-    begin = UnansweredDatabase(sft.delete_file.begin, 0, happens=happens)
+    begin = LostCommitDatabase(sft.delete_file.begin, 0, happens=happens)
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.delete_file, begin=begin)(owner=maya.id, file_id=file.id)
     assert listed(sft, maya) == ([] if happens else [file])
@@ -436,7 +440,7 @@ def test_an_upload_in_doubt_takes_no_more_parts_and_is_not_sealed(
     upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=1 << 20)
     for _ in range(MANIFEST_PAGE - 1):
         sft.store_part(upload, b"x")
-    lost = attrs.evolve(sft.store_part, begin=UnansweredDatabase(sft.store_part.begin, 0, happens=happens))
+    lost = attrs.evolve(sft.store_part, begin=LostCommitDatabase(sft.store_part.begin, 0, happens=happens))
     with pytest.raises(DatabaseUnavailable):
         lost(upload, b"x")
     assert len(keys(sft)) == MANIFEST_PAGE

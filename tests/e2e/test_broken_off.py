@@ -14,7 +14,7 @@ import pytest
 
 from support.service import Service
 from support.waiting import eventually
-from support.wire import Answer, connected, form, multipart, next_body, receive, receive_head, send
+from support.wire import Response, connected, form, multipart, next_body, receive, receive_head, send
 
 MIB = 1 << 20
 CHUNK = 16_384
@@ -69,8 +69,8 @@ def test_a_body_cut_anywhere_stores_nothing(service: Service, token: str, sent: 
         elif way == "half-close":
             # Whoever still listens is told.
             connection.shutdown(socket.SHUT_WR)
-            answer = receive(connection)
-            assert (answer.status, answer.json()["code"] in CUT) == (400, True)
+            response = receive(connection)
+            assert (response.status, response.json()["code"] in CUT) == (400, True)
     eventually(service.is_tidy)
     assert listed(service, token) == files
 
@@ -90,11 +90,11 @@ def test_a_client_that_only_stops_sending_is_answered(service: Service, token: s
         whole = f"GET {path} HTTP/1.1\r\nHost: a\r\n{bearer}\r\n"
         connection.sendall((2 * "GET /health HTTP/1.1\r\nHost: a\r\n\r\n" + whole).encode())
         connection.shutdown(socket.SHUT_WR)
-        answers = connection.makefile("rb")
+        responses = connection.makefile("rb")
         for _ in range(2):
-            assert json.loads(next_body(answers, 200)) == {"status": "healthy"}
-        assert len(next_body(answers, 200)) == 5 * MIB
-        assert answers.read() == b""
+            assert json.loads(next_body(responses, 200)) == {"status": "healthy"}
+        assert len(next_body(responses, 200)) == 5 * MIB
+        assert responses.read() == b""
 
 
 def test_a_cut_body_is_no_fault_of_ours(service: Service, token: str) -> None:
@@ -178,7 +178,7 @@ def chunked(body: bytes, size: int = 50_000) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
 
 
-def send_chunked(service: Service, headers: dict[str, str], body: bytes) -> Answer:
+def send_chunked(service: Service, headers: dict[str, str], body: bytes) -> Response:
     lines = [f"POST {service.api}/files/upload HTTP/1.1", "Host: 127.0.0.1", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     with connected(service.port) as connection:

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from sft_adapters.sql import migrate
-from sft_http.cli.early_stop import EarlyStop, Stopped
+from sft_http.cli.early_stop import StartupSignals, Stopped
 from support.processes import free_port, kill_tree
 from support.service import serving
 from support.waiting import eventually
@@ -139,23 +139,23 @@ def test_a_stop_that_meets_a_finaliser_is_not_lost(
             SETITIMER(which, seconds, interval)
 
     monkeypatch.setattr("sft_http.cli.early_stop.signal.setitimer", setitimer)
-    stop = EarlyStop()
-    stop.heed()
+    stop = StartupSignals()
+    stop.install()
     try:
         thing = Finalised()
         del thing
         with pytest.raises(Stopped):
             time.sleep(10)
     finally:
-        stop.forget()
+        stop.restore()
     assert "".join(capfd.readouterr()) == ""
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_a_check_after_a_lost_stop_raises_it_once() -> None:
     """The timer does not interrupt the clean-up after it."""
-    stop = EarlyStop()
-    stop.heed()
+    stop = StartupSignals()
+    stop.install()
     try:
         thing = Finalised()
         del thing
@@ -163,17 +163,17 @@ def test_a_check_after_a_lost_stop_raises_it_once() -> None:
             stop.check()
         time.sleep(0.1)
     finally:
-        stop.forget()
+        stop.restore()
 
 
 def test_handlers_that_other_code_has_installed_stay() -> None:
     """Restoring changes only the handlers that are still those of the start."""
     default, before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    stop = EarlyStop()
-    stop.heed()
+    stop = StartupSignals()
+    stop.install()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        stop.forget()
+        stop.restore()
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
         assert signal.getsignal(signal.SIGINT) == before
     finally:

@@ -35,10 +35,10 @@ def test_three_hundred_connections_beside_few_descriptors(tmp_path: Path, limit:
             crowd = [held.enter_context(connected(service.port)) for _ in range(300)]
             for connection in crowd:
                 send(connection, "GET", f"{service.api}/auth/me", {"Authorization": f"Bearer {token}"}, 0)
-            answers = [receive(connection) for connection in crowd]
-        assert {answer.status for answer in answers} <= {200, 503}
-        assert all(answer.json()["code"] == "busy" for answer in answers if answer.status == 503)
-        assert sum(answer.status == 200 for answer in answers) >= 16
+            responses = [receive(connection) for connection in crowd]
+        assert {response.status for response in responses} <= {200, 503}
+        assert all(response.json()["code"] == "busy" for response in responses if response.status == 503)
+        assert sum(response.status == 200 for response in responses) >= 16
         with ExitStack() as held:
             for _ in range(300):
                 held.enter_context(connected(service.port))

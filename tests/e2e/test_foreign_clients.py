@@ -59,8 +59,8 @@ class Stored:
         return self.at(f"{self.service.api}/files/{self.file}/download")
 
     def link(self, **terms: Any) -> str:
-        answer = self.service.call("POST", f"/files/{self.file}/share", token=self.token, body=terms)
-        return self.at(answer.json()["share_url"])
+        response = self.service.call("POST", f"/files/{self.file}/share", token=self.token, body=terms)
+        return self.at(response.json()["share_url"])
 
     def fetched(self) -> int:
         """

@@ -18,9 +18,9 @@ import pytest
 
 from support.service import Service
 from support.small_disk import SmallDisk, serving_on_a_small_disk
-from support.tus import OnTheWire
+from support.tus import RawTusClient
 from support.waiting import eventually
-from support.wire import Answer, connected, multipart, receive, send
+from support.wire import Response, connected, multipart, receive, send
 
 MIB = 1 << 20
 LIGHT = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": str(MIB), "USER_QUOTA": str(1 << 30)}
@@ -58,7 +58,7 @@ def account(name: str) -> dict[str, str]:
     return {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
 
 
-def sign_in(service: Service, name: str) -> Answer:
+def sign_in(service: Service, name: str) -> Response:
     return service.call("POST", "/auth/login", body={key: account(name)[key] for key in ("email", "password")})
 
 
@@ -67,7 +67,7 @@ def signed_up(service: Service, name: str) -> str:
     return str(sign_in(service, name).json()["access_token"])
 
 
-def put(service: Service, token: str, content: bytes) -> Answer:
+def put(service: Service, token: str, content: bytes) -> Response:
     with connected(service.port) as connection:
         send(connection, "PUT", f"{service.api}/files/some.bin", {"Authorization": f"Bearer {token}"}, len(content))
         connection.sendall(content)
@@ -108,11 +108,11 @@ def way_of(service: Service, token: str, way: str, size: int) -> Way:
         return Way("POST", f"{service.api}/files/upload", headers | bearer, before)
     if way == "body":
         return Way("PUT", f"{service.api}/files/large.bin", bearer)
-    maya = OnTheWire(service, token)
+    maya = RawTusClient(service, token)
     return Way("PATCH", maya.create(size), maya.headers(Upload_Offset="0"))
 
 
-def told_while_sending(disk: SmallDisk, way: Way, *, meanwhile: Callable[[], None]) -> Answer:
+def told_while_sending(disk: SmallDisk, way: Way, *, meanwhile: Callable[[], None]) -> Response:
     """
     The answer to a large upload that comes while it is sent: others take the room that there was at its beginning.
     """
@@ -121,7 +121,7 @@ def told_while_sending(disk: SmallDisk, way: Way, *, meanwhile: Callable[[], Non
         send(connection, way.method, way.path, way.headers, LARGE)
         connection.sendall(way.before + bytes(5 * MIB))
         eventually(lambda: len(service.stored()) > stored)
-        disk.leave(ROOM)
+        disk.fill_leaving(ROOM)
         for _ in range(2 * ROOM // MIB):
             connection.sendall(bytes(MIB))
             if select.select([connection], [], [], 0)[0]:
@@ -136,7 +136,7 @@ def test_an_upload_that_fills_the_disk_is_told_while_it_sends(full: SmallDisk, n
     """507 in the middle of its body, and of what it brought nothing stays; tus keeps what it has acknowledged."""
     service = full.service
     token = signed_up(service, f"filling-{name}")
-    neighbour = OnTheWire(service, signed_up(service, f"neighbour-{name}"))
+    neighbour = RawTusClient(service, signed_up(service, f"neighbour-{name}"))
     kept = put(service, neighbour.token, KEPT).json()["id"]
     before = full.free
     way = way_of(service, token, name, LARGE)
@@ -145,14 +145,14 @@ def test_an_upload_that_fills_the_disk_is_told_while_it_sends(full: SmallDisk, n
         assert neighbour.content(kept) == KEPT
 
     try:
-        answer = told_while_sending(full, way, meanwhile=neighbour_reads)
-        assert (answer.status, answer.json()["code"]) == (507, "insufficient-storage")
-        assert "retry-after" not in answer.headers
+        response = told_while_sending(full, way, meanwhile=neighbour_reads)
+        assert (response.status, response.json()["code"]) == (507, "insufficient-storage")
+        assert "retry-after" not in response.headers
         assert listed(service, token) == set()
     finally:
         full.clear()
     if name == "tus":
-        assert OnTheWire(service, token).call("DELETE", way.path).status == 204
+        assert RawTusClient(service, token).call("DELETE", way.path).status == 204
     eventually(lambda: full.free == before)
     assert put(service, token, bytes(2 * MIB)).status == 201
     remove_all(service, token)
@@ -166,7 +166,7 @@ def test_what_cannot_fit_is_told_at_its_beginning(full: SmallDisk, name: str) ->
     service = full.service
     token = signed_up(service, f"announcing-{name}")
     if name == "tus":
-        answer = OnTheWire(service, token).call(
+        response = RawTusClient(service, token).call(
             "POST", f"{service.api}/tus", Upload_Length=str(100 * MIB), Upload_Metadata="filename YQ=="
         )
     else:
@@ -175,8 +175,8 @@ def test_what_cannot_fit_is_told_at_its_beginning(full: SmallDisk, name: str) ->
             send(connection, way.method, way.path, way.headers, 100 * MIB)
             # The reader of forms looks at some of what follows the head of a part before it tells of it.
             connection.sendall(way.before + bytes(3 * MIB if name == "form" else 0))
-            answer = receive(connection)
-    assert (answer.status, answer.json()["code"]) == (507, "insufficient-storage")
+            response = receive(connection)
+    assert (response.status, response.json()["code"]) == (507, "insufficient-storage")
     eventually(full.is_tidy)
 
 
@@ -184,9 +184,9 @@ def test_a_resumable_upload_goes_on_when_there_is_room(full: SmallDisk) -> None:
     """Its offset is where the disk was full, it is not lost there, and the file is what was sent."""
     service, content = full.service, os.urandom(9 * MIB + 5)
     token = signed_up(service, "resuming")
-    maya = OnTheWire(service, token)
+    maya = RawTusClient(service, token)
     upload = maya.create(len(content))
-    full.leave(ROOM)
+    full.fill_leaving(ROOM)
     refused = maya.patch(upload, 0, content)
     assert (refused.status, refused.json()["code"]) == (507, "insufficient-storage")
     at = maya.offset(upload)
@@ -244,7 +244,7 @@ def test_blobs_leave_the_database_its_room(shared: SmallDisk) -> None:
     service = shared.service
     token = signed_up(service, "careful")
     files = [put(service, token, os.urandom(MIB)) for _ in range(25)]
-    assert {answer.status for answer in files} == {201, 507}
+    assert {response.status for response in files} == {201, 507}
     assert 2 * MIB < shared.free < 6 * MIB
     assert sign_in(service, "careful").status == 200
     signed_up(service, "newcomer")
@@ -268,9 +268,9 @@ def test_a_disk_full_to_the_last_byte_refuses_changes_and_nothing_else(shared: S
                 service.call("POST", f"/files/{kept}/share", token=token, body={}),
                 service.call("DELETE", f"/files/{kept}", token=token),
             ]
-            assert {answer.status for answer in refused} <= {503, 507}
-            assert {answer.json()["code"] for answer in refused} <= {"database-unavailable", "insufficient-storage"}
-            assert OnTheWire(service, token).content(kept) == KEPT
+            assert {response.status for response in refused} <= {503, 507}
+            assert {response.json()["code"] for response in refused} <= {"database-unavailable", "insufficient-storage"}
+            assert RawTusClient(service, token).content(kept) == KEPT
             assert listed(service, token) == {kept}
             assert service.call("GET", "/auth/me", token=token).status == 200
         assert time.monotonic() - begun < AT_ONCE_SECONDS, "somebody was let wait for room"

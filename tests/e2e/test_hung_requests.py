@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.service import Service, serving
-from support.tus import OnTheWire
+from support.tus import RawTusClient
 from support.waiting import eventually
 from support.wire import connected, receive, send
 
@@ -36,7 +36,7 @@ def patient_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servic
 
 def test_whoever_goes_on_takes_the_place_of_what_hangs(patient_service: Service) -> None:
     """Every place of the user hangs, soon or late in its body: each upload is gone on with, the hung are answered."""
-    maya = OnTheWire(patient_service, patient_service.sign_up("hung"))
+    maya = RawTusClient(patient_service, patient_service.sign_up("hung"))
     uploads = [maya.create(len(CONTENT)) for _ in range(2)]
     with ExitStack() as opened:
         hung = [opened.enter_context(connected(patient_service.port)) for _ in uploads]
@@ -49,9 +49,9 @@ def test_whoever_goes_on_takes_the_place_of_what_hangs(patient_service: Service)
         assert (refused.status, refused.json()["code"]) == (429, "too-many-uploads")
         for connection, upload in zip(hung, uploads, strict=True):
             at = maya.offset(upload)
-            answer = maya.patch(upload, at, CONTENT[at:])
-            assert answer.status == 204
-            assert maya.content(answer.headers["x-file-id"]) == CONTENT
+            response = maya.patch(upload, at, CONTENT[at:])
+            assert response.status == 204
+            assert maya.content(response.headers["x-file-id"]) == CONTENT
             overtaken = receive(connection)
             assert (overtaken.status, overtaken.json()["code"]) == (409, "upload-taken-over")
     eventually(patient_service.is_tidy)

@@ -10,13 +10,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from support.load import Client, at_work, settle
+from support.load import Client, clients_running, find_discrepancies
 from support.service import serving
 from support.waiting import eventually
 
 
 def has_gone_on(client: Client, since: int) -> bool:
-    return sum(client.ledger.statuses.values()) > since
+    return sum(client.journal.statuses.values()) > since
 
 
 def test_keys_are_added_rotated_to_and_retired_under_load(tmp_path: Path, postgres_url: str) -> None:
@@ -38,13 +38,13 @@ def test_keys_are_added_rotated_to_and_retired_under_load(tmp_path: Path, postgr
 
     with serving(tmp_path, workers=2, settings=settings) as service:
         clients = [Client(service, seed, service.sign_up(f"rotating{seed}")) for seed in range(2)]
-        with at_work(clients):
+        with clients_running(clients):
             (old,) = (line.split()[0] for line in keys("list").splitlines() if " active " in line)
             for words in (("add",), ("rotate", "--batch", "20"), ("retire", old)):
                 keys(*words)
                 for client in clients:
-                    eventually(partial(has_gone_on, client, sum(client.ledger.statuses.values())))
-        statuses = {status for client in clients for _, status in client.ledger.statuses}
-        assert not statuses & {None, 429, 500, 503}, [client.ledger.statuses for client in clients]
-        assert [settle(client) for client in clients] == [[]] * len(clients)
+                    eventually(partial(has_gone_on, client, sum(client.journal.statuses.values())))
+        statuses = {status for client in clients for _, status in client.journal.statuses}
+        assert not statuses & {None, 429, 500, 503}, [client.journal.statuses for client in clients]
+        assert [find_discrepancies(client) for client in clients] == [[]] * len(clients)
         assert len(keys("list").splitlines()) == 2

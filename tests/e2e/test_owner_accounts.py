@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from support.curl import CurlResult
-from support.owner import Curl, Phone, assert_names_faults, assert_problem, bearing, body, parsed_time
+from support.owner import Authenticator, Curl, assert_names_faults, assert_problem, bearer_arguments, body, parsed_time
 from support.service import Service
 
 EMAIL, NAME, PASSWORD = "maya@example.org", "maya", "correct horse battery"
@@ -21,9 +21,9 @@ EMAIL, NAME, PASSWORD = "maya@example.org", "maya", "correct horse battery"
 
 @pytest.fixture(scope="module")
 def user(call: Curl) -> dict[str, Any]:
-    answer = call("/auth/register", *body(email=EMAIL, username=NAME, password=PASSWORD))
-    assert answer.status == 201
-    created: dict[str, Any] = answer.json()
+    response = call("/auth/register", *body(email=EMAIL, username=NAME, password=PASSWORD))
+    assert response.status == 201
+    created: dict[str, Any] = response.json()
     return created
 
 
@@ -33,9 +33,9 @@ def login(call: Curl, user: dict[str, Any], **more: str) -> CurlResult:
 
 @pytest.fixture(scope="module")
 def bearer(call: Curl, user: dict[str, Any]) -> tuple[str, str]:
-    answer = login(call, user)
-    assert answer.status == 200
-    return bearing(answer.json()["access_token"])
+    response = login(call, user)
+    assert response.status == 200
+    return bearer_arguments(response.json()["access_token"])
 
 
 def claims(token: str) -> dict[str, Any]:
@@ -70,8 +70,8 @@ def test_registering_answers_201_with_the_user(user: dict[str, Any]) -> None:
 def test_a_taken_address_or_name_answers_400(call: Curl, user: dict[str, Any], email: str, name: str) -> None:
     """Which of the two is taken is not told."""
     assert user["username"] == NAME
-    answer = call("/auth/register", *body(email=email, username=name, password="long enough"))
-    assert_problem(answer, 400, "Email already registered")
+    response = call("/auth/register", *body(email=email, username=name, password="long enough"))
+    assert_problem(response, 400, "Email already registered")
 
 
 @pytest.mark.parametrize(
@@ -94,15 +94,15 @@ def test_bad_registration_answers_422_and_names_each_field(
 def test_the_shortest_and_the_longest_name_are_taken(call: Curl) -> None:
     """Three and fifty characters are a name, and eight are a password."""
     for name in ("abc", "z" * 50):
-        answer = call("/auth/register", *body(email=f"{name}@example.org", username=name, password="8 chars!"))
-        assert (answer.status, answer.json()["username"]) == (201, name)
+        response = call("/auth/register", *body(email=f"{name}@example.org", username=name, password="8 chars!"))
+        assert (response.status, response.json()["username"]) == (201, name)
 
 
 def test_login_answers_200_with_bearer_tokens(call: Curl, user: dict[str, Any]) -> None:
     """The tokens of the contract come back and nothing else; the access token says whose and what it is."""
-    answer = login(call, user)
-    assert answer.status == 200
-    tokens = answer.json()
+    response = login(call, user)
+    assert response.status == 200
+    tokens = response.json()
     assert tokens.keys() == {"access_token", "refresh_token", "token_type"}
     assert tokens["token_type"] == "bearer"
     access, refresh = claims(tokens["access_token"]), claims(tokens["refresh_token"])
@@ -116,8 +116,8 @@ def test_login_answers_200_with_bearer_tokens(call: Curl, user: dict[str, Any]) 
 def test_a_wrong_login_answers_401(call: Curl, user: dict[str, Any], email: str, password: str) -> None:
     """An unknown address and a wrong password get one and the same answer."""
     assert user["email"] == EMAIL
-    answer = call("/auth/login", *body(email=email, password=password))
-    assert_problem(answer, 401, "Incorrect email or password")
+    response = call("/auth/login", *body(email=email, password=password))
+    assert_problem(response, 401, "Incorrect email or password")
 
 
 def test_refreshing_rotates_the_tokens(call: Curl, user: dict[str, Any]) -> None:
@@ -128,10 +128,10 @@ def test_refreshing_rotates_the_tokens(call: Curl, user: dict[str, Any]) -> None
     assert second.json().keys() == {"access_token", "refresh_token", "token_type"}
     assert second.json()["refresh_token"] != first
     access, descendant = second.json()["access_token"], second.json()["refresh_token"]
-    assert call("/auth/me", *bearing(access)).status == 200
+    assert call("/auth/me", *bearer_arguments(access)).status == 200
     assert call("/auth/refresh", *body(refresh_token=first)).status == 401
     assert call("/auth/refresh", *body(refresh_token=descendant)).status == 401
-    assert call("/auth/me", *bearing(access)).status == 401
+    assert call("/auth/me", *bearer_arguments(access)).status == 401
 
 
 def test_what_is_no_refresh_token_answers_401(call: Curl, user: dict[str, Any]) -> None:
@@ -142,9 +142,9 @@ def test_what_is_no_refresh_token_answers_401(call: Curl, user: dict[str, Any]) 
 
 def test_me_is_the_user_after_a_login(call: Curl, bearer: tuple[str, str], user: dict[str, Any]) -> None:
     """The caller sees their own account, now with the time of the last login."""
-    answer = call("/auth/me", *bearer)
-    assert answer.status == 200
-    seen = answer.json()
+    response = call("/auth/me", *bearer)
+    assert response.status == 200
+    seen = response.json()
     assert parsed_time(seen.pop("last_login")) >= parsed_time(user["created_at"])
     assert seen == {name: value for name, value in user.items() if name != "last_login"}
 
@@ -155,21 +155,21 @@ def test_a_switched_off_account_answers_403(call: Curl, readme_service: Service)
     created = call("/auth/register", *body(username="olga", **account)).json()
     tokens = call("/auth/login", *body(**account)).json()
     readme_service.edit("UPDATE users SET is_active = 0 WHERE id = ?", UUID(created["id"]).bytes)
-    bearer = bearing(tokens["access_token"])
-    for answer in (
+    bearer = bearer_arguments(tokens["access_token"])
+    for response in (
         call("/auth/me", *bearer),
         call("/files/", *bearer),
         call("/files/upload", *bearer, "-F", "file=content;filename=a.txt"),
         call("/auth/login", *body(**account)),
         call("/auth/refresh", *body(refresh_token=tokens["refresh_token"])),
     ):
-        assert_problem(answer, 403, "Inactive user")
+        assert_problem(response, 403, "Inactive user")
 
 
 def signed_up(call: Curl, name: str) -> tuple[dict[str, Any], tuple[str, str]]:
     account = {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
     created: dict[str, Any] = call("/auth/register", *body(**account)).json()
-    return created, bearing(login(call, created).json()["access_token"])
+    return created, bearer_arguments(login(call, created).json()["access_token"])
 
 
 def test_two_factor_sign_in_from_set_up_to_switching_off(call: Curl) -> None:
@@ -180,7 +180,7 @@ def test_two_factor_sign_in_from_set_up_to_switching_off(call: Curl) -> None:
     prefix = "data:image/png;base64,"
     assert setup.json()["qr_code"].startswith(prefix)
     assert base64.b64decode(setup.json()["qr_code"][len(prefix) :]).startswith(b"\x89PNG")
-    phone = Phone(setup.json()["secret"])
+    phone = Authenticator(setup.json()["secret"])
     assert login(call, tina).status == 200
 
     verified = call("/auth/2fa/verify", *bearer, *body(totp_code=phone.code(-1)))
@@ -207,7 +207,7 @@ def test_two_factor_sign_in_refuses_what_is_out_of_turn(call: Curl) -> None:
     for method in ("POST", "DELETE"):
         assert_problem(call(*off, "-X", method, *body(totp_code="123456")), 400, "2FA is not enabled")
 
-    phone = Phone(call("/auth/2fa/setup", *bearer, "-X", "POST").json()["secret"])
+    phone = Authenticator(call("/auth/2fa/setup", *bearer, "-X", "POST").json()["secret"])
     assert_names_faults(call("/auth/2fa/verify", *bearer, *body()), "totp_code")
     assert_problem(call("/auth/2fa/verify", *bearer, *body(totp_code=phone.wrong())), 400, "Invalid 2FA code")
     used = phone.code(-1)

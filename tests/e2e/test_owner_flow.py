@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from support.curl import curl
-from support.owner import Curl, assert_names_faults, assert_problem, bearing, body, parsed_time
+from support.owner import Curl, assert_names_faults, assert_problem, bearer_arguments, body, parsed_time
 from support.service import Service
 
 NOBODYS = "00000000-0000-7000-8000-000000000000"
@@ -37,7 +37,7 @@ CLOSED = [
 
 @pytest.fixture(scope="module")
 def bearer(readme_service: Service) -> tuple[str, str]:
-    return bearing(readme_service.sign_up("files"))
+    return bearer_arguments(readme_service.sign_up("files"))
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stored(call: Curl, bearer: tuple[str, str], report: Path) -> dict[str, Any]:
-    answer = call("/files/upload", *bearer, "-F", f"file=@{report};type=application/pdf")
-    assert answer.status == 201, answer.body
-    created: dict[str, Any] = answer.json()
+    response = call("/files/upload", *bearer, "-F", f"file=@{report};type=application/pdf")
+    assert response.status == 201, response.body
+    created: dict[str, Any] = response.json()
     return created
 
 
@@ -59,9 +59,9 @@ def stored(call: Curl, bearer: tuple[str, str], report: Path) -> dict[str, Any]:
 def test_without_a_token_the_answer_is_401(call: Curl, stored: dict[str, Any], method: str, path: str) -> None:
     """Every row that is about somebody asks who it is, also where the file is there."""
     path = path.format(id=stored["id"])
-    for arguments in ((), bearing("nonsense"), ("-u", "maya:correct horse battery")):
-        answer = call(path, "-X", method, *arguments)
-        assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+    for arguments in ((), bearer_arguments("nonsense"), ("-u", "maya:correct horse battery")):
+        response = call(path, "-X", method, *arguments)
+        assert (response.status, response.headers["www-authenticate"]) == (401, "Bearer")
 
 
 def test_an_uploaded_file_has_every_field(stored: dict[str, Any], report: Path) -> None:
@@ -92,13 +92,13 @@ def test_a_file_comes_back_as_it_went_up(
     call: Curl, bearer: tuple[str, str], stored: dict[str, Any], report: Path
 ) -> None:
     """The bytes are the same, offered as an attachment under the same name."""
-    answer = call(f"/files/{stored['id']}/download", *bearer)
-    assert answer.status == 200
-    assert hashlib.sha256(answer.body).digest() == hashlib.sha256(report.read_bytes()).digest()
-    disposition = answer.headers["content-disposition"]
+    response = call(f"/files/{stored['id']}/download", *bearer)
+    assert response.status == 200
+    assert hashlib.sha256(response.body).digest() == hashlib.sha256(report.read_bytes()).digest()
+    disposition = response.headers["content-disposition"]
     assert disposition.startswith("attachment;")
     assert unquote(disposition.partition("filename*=UTF-8''")[2]) == "report – final.pdf"
-    assert int(answer.headers["content-length"]) == report.stat().st_size
+    assert int(response.headers["content-length"]) == report.stat().st_size
 
 
 def test_curl_resumes_a_download_that_broke_off(
@@ -109,8 +109,8 @@ def test_curl_resumes_a_download_that_broke_off(
     partial = tmp_path / "partial.pdf"
     partial.write_bytes(whole[: 5 * 1024 * 1024 + 7])
     url = f"{readme_service.url}{readme_service.api}/files/{stored['id']}/download"
-    answer = curl(tmp_path, url, *bearer, "-C", "-", output=partial)
-    assert answer.status == 206
+    response = curl(tmp_path, url, *bearer, "-C", "-", output=partial)
+    assert response.status == 206
     assert partial.read_bytes() == whole
 
 
@@ -124,7 +124,7 @@ def test_curl_puts_a_file_without_a_form(call: Curl, bearer: tuple[str, str], re
 
 @pytest.fixture(scope="module")
 def stranger(readme_service: Service) -> tuple[str, str]:
-    return bearing(readme_service.sign_up("stranger"))
+    return bearer_arguments(readme_service.sign_up("stranger"))
 
 
 def test_the_list_holds_the_callers_files(
@@ -143,14 +143,14 @@ def test_the_list_holds_the_callers_files(
 def test_anothers_file_is_404(call: Curl, stranger: tuple[str, str], stored: dict[str, Any]) -> None:
     """For everyone but its owner a file does not exist."""
     path = f"/files/{stored['id']}"
-    for answer in (
+    for response in (
         call(path, *stranger),
         call(f"/files/{NOBODYS}", *stranger),
         call(f"{path}/download", *stranger),
         call(path, *stranger, "-X", "DELETE"),
         call(f"{path}/share", *stranger, *body(expires_hours=1)),
     ):
-        assert_problem(answer, 404, "File not found")
+        assert_problem(response, 404, "File not found")
 
 
 def test_a_deleted_file_is_gone_with_its_links_and_its_parts(
@@ -181,9 +181,9 @@ def test_a_deleted_file_is_gone_with_its_links_and_its_parts(
 )
 def test_the_open_pages_answer_without_a_login(call: Curl, path: str, media_type: str) -> None:
     """The root, health and documentation pages are there for everyone."""
-    answer = call(path)
-    assert answer.status == 200
-    assert answer.headers["content-type"].startswith(media_type)
+    response = call(path)
+    assert response.status == 200
+    assert response.headers["content-type"].startswith(media_type)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
@@ -194,9 +194,9 @@ def test_the_documentation_pages_are_made_of_our_own_files(
     page = call(path).body.decode()
     needed = re.findall(r'(?:src|href)="(?!data:)([^"]+)"', page)
     assert all(re.match(r"/\w", source) for source in needed), "something is elsewhere"
-    answers = [curl(tmp_path, readme_service.url + source) for source in needed]
-    assert {answer.status for answer in answers} == {200}
-    assert any(b'"/openapi.json"' in answer.body for answer in answers)
+    responses = [curl(tmp_path, readme_service.url + source) for source in needed]
+    assert {response.status for response in responses} == {200}
+    assert any(b'"/openapi.json"' in response.body for response in responses)
 
 
 def test_root_and_health_say_what_the_contract_says(call: Curl) -> None:

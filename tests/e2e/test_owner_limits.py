@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sft_adapters.settings.catalogue import SETTINGS
-from support.owner import Curl, assert_problem, bearing, curl_at
+from support.owner import Curl, assert_problem, bearer_arguments, curl_at
 from support.service import Service, serving
 
 LIMIT = 1_000_000
@@ -42,7 +42,7 @@ def call(limited: Service, tmp_path_factory: pytest.TempPathFactory) -> Curl:
 
 @pytest.fixture(scope="module")
 def bearer(limited: Service) -> tuple[str, str]:
-    return bearing(limited.sign_up("limited"))
+    return bearer_arguments(limited.sign_up("limited"))
 
 
 def file_of(folder: Path, size: int) -> Path:
@@ -60,8 +60,8 @@ def test_the_owners_nine_types_stand_ready(ready: str) -> None:
 @pytest.mark.parametrize("extension", [*NINE, ".PDF", ".Docx", ".tar.zip"])
 def test_a_type_that_is_allowed_is_stored(call: Curl, bearer: tuple[str, str], extension: str) -> None:
     """Each of the nine is taken, in capitals too."""
-    answer = call("/files/upload", *bearer, "-F", f"file=content;filename=a{extension}")
-    assert (answer.status, answer.json()["filename"]) == (201, f"a{extension}")
+    response = call("/files/upload", *bearer, "-F", f"file=content;filename=a{extension}")
+    assert (response.status, response.json()["filename"]) == (201, f"a{extension}")
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_a_type_that_is_allowed_is_stored(call: Curl, bearer: tuple[str, str], e
 def test_another_type_answers_400(call: Curl, limited: Service, bearer: tuple[str, str], name: str, told: str) -> None:
     """The answer names the type, and nothing is stored."""
     before = limited.stored()
-    answer = call("/files/upload", *bearer, "-F", f"file=content;filename={name}")
-    assert_problem(answer, 400, f"File type {told} not allowed")
+    response = call("/files/upload", *bearer, "-F", f"file=content;filename={name}")
+    assert_problem(response, 400, f"File type {told} not allowed")
     assert limited.is_tidy()
     assert limited.stored() == before
 
@@ -87,8 +87,8 @@ def test_another_type_answers_400(call: Curl, limited: Service, bearer: tuple[st
 def test_a_file_of_exactly_the_limit_is_stored(call: Curl, bearer: tuple[str, str], tmp_path: Path) -> None:
     """The limit is the largest file that is taken; the form around it does not count."""
     path = file_of(tmp_path, LIMIT)
-    answer = call("/files/upload", *bearer, "-F", f"file=@{path};filename=a.zip")
-    assert (answer.status, answer.json()["file_size"]) == (201, LIMIT)
+    response = call("/files/upload", *bearer, "-F", f"file=@{path};filename=a.zip")
+    assert (response.status, response.json()["file_size"]) == (201, LIMIT)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -99,7 +99,7 @@ def test_a_file_over_the_limit_answers_413(
     """One byte too many or twenty times too many, announced or not: it is told, and nothing is stored."""
     before, path = limited.stored(), file_of(tmp_path, size)
     how = ("-H", "Transfer-Encoding: chunked") if chunked else ()
-    answer = call("/files/upload", *bearer, *how, "-F", f"file=@{path};filename=a.zip")
-    assert_problem(answer, 413, f"The file is larger than the limit of {LIMIT} bytes.")
+    response = call("/files/upload", *bearer, *how, "-F", f"file=@{path};filename=a.zip")
+    assert_problem(response, 413, f"The file is larger than the limit of {LIMIT} bytes.")
     assert limited.is_tidy()
     assert limited.stored() == before

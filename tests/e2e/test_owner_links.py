@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from support.curl import CurlResult, curl
-from support.owner import Curl, assert_names_faults, assert_problem, bearing, body, parsed_time
+from support.owner import Curl, assert_names_faults, assert_problem, bearer_arguments, body, parsed_time
 from support.service import Service
 
 PAST_MICROSECONDS = 1
@@ -22,7 +22,7 @@ PAST_MICROSECONDS = 1
 
 @pytest.fixture(scope="module")
 def bearer(readme_service: Service) -> tuple[str, str]:
-    return bearing(readme_service.sign_up("links"))
+    return bearer_arguments(readme_service.sign_up("links"))
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stored(call: Curl, bearer: tuple[str, str], report: Path) -> dict[str, Any]:
-    answer = call("/files/upload", *bearer, "-F", f"file=@{report};type=application/pdf")
-    assert answer.status == 201, answer.body
-    created: dict[str, Any] = answer.json()
+    response = call("/files/upload", *bearer, "-F", f"file=@{report};type=application/pdf")
+    assert response.status == 201, response.body
+    created: dict[str, Any] = response.json()
     return created
 
 
@@ -140,9 +140,9 @@ def test_a_public_upload_has_its_link_at_once(call: Curl, bearer: tuple[str, str
     terms = ("is_public=true", "max_downloads=1", "share_expires_hours=1")
     fields = [part for term in terms for part in ("-F", term)] if where == "form" else []
     query = "?" + "&".join(terms) if where == "query" else ""
-    answer = call(f"/files/upload{query}", *bearer, "-F", f"file=@{note}", *fields)
-    assert answer.status == 201
-    file = answer.json()
+    response = call(f"/files/upload{query}", *bearer, "-F", f"file=@{note}", *fields)
+    assert response.status == 201
+    file = response.json()
     assert (file["is_public"], file["max_downloads"]) == (True, 1)
     assert timedelta(minutes=55) < left(file["share_expires_at"]) <= timedelta(hours=1)
     assert call(f"/files/shared/{file['share_token']}").body == b"for everyone"

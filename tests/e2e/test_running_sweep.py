@@ -58,8 +58,8 @@ def test_what_a_killed_worker_left_is_swept(tmp_path: Path) -> None:
     with serving(tmp_path, settings=LIGHT | {"SWEEP_INTERVAL_SECONDS": "0.3"}) as service:
         token = service.sign_up("maya")
         file, brief = store(service, token, b"kept"), store(service, token, b"brief")
-        answer = service.call("PATCH", f"/files/{brief}", token=token, body={"expires_hours": 1})
-        assert answer.status == 200
+        response = service.call("PATCH", f"/files/{brief}", token=token, body={"expires_hours": 1})
+        assert response.status == 200
         headers, body = form(token, bytes(9 * MIB), "cut.bin")
         with connected(service.port) as connection:
             send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
@@ -76,8 +76,8 @@ def test_what_a_killed_worker_left_is_swept(tmp_path: Path) -> None:
         service.edit("UPDATE files SET expires_at = 1 WHERE expires_at IS NOT NULL")
         eventually(lambda: service.is_tidy() and not (service.data / "blobs" / UUID(brief).hex).exists())
         assert service.call("GET", f"/files/{brief}/download", token=token).status == 404
-        answer = service.call("GET", f"/files/{file}/download", token=token)
-        assert answer.body == b"kept"
+        response = service.call("GET", f"/files/{file}/download", token=token)
+        assert response.body == b"kept"
         done = sweeps(service)
         fields = ("given_up", "expired", "removed", "orphans")
         assert [sum(line[field] for line in done) for field in fields] == [1, 1, 2, 1]

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from support import servers
-from support.owner import Phone
+from support.owner import Authenticator
 from support.service import Service, serving
 from support.stack import serving_on
-from support.wire import Answer, at_once, connected, head, multipart, receive
+from support.wire import Response, connected, head, multipart, receive, send_simultaneously
 
 CLIENTS = 64
 """How many want the same thing."""
@@ -70,11 +70,13 @@ def posting(service: Service, path: str, body: Any) -> bytes:
     return head("POST", service.api + path, {"Content-Type": "application/json"}, len(content)) + content
 
 
-def outcomes(answers: list[Answer]) -> Counter[tuple[int, str]]:
+def outcomes(responses: list[Response]) -> Counter[tuple[int, str]]:
     """
     How often each status came, with the detail of the problem that it was.
     """
-    return Counter((answer.status, "" if answer.status < 400 else answer.json()["detail"]) for answer in answers)
+    return Counter(
+        (response.status, "" if response.status < 400 else response.json()["detail"]) for response in responses
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +102,9 @@ def test_a_link_gives_exactly_its_budget(raced: Service, token: str, budget: int
     file = stored(raced, token)
     for _ in range(ROUNDS):
         link = raced.call("POST", f"/files/{file}/share", token=token, body={"max_downloads": budget}).json()
-        answers = at_once(raced.port, head("GET", link["share_url"], {}, 0), clients=CLIENTS)
-        assert outcomes(answers) == {(200, ""): budget, (403, "Download limit reached"): CLIENTS - budget}
-        assert all(answer.body == CONTENT for answer in answers if answer.status == 200)
+        responses = send_simultaneously(raced.port, head("GET", link["share_url"], {}, 0), clients=CLIENTS)
+        assert outcomes(responses) == {(200, ""): budget, (403, "Download limit reached"): CLIENTS - budget}
+        assert all(response.body == CONTENT for response in responses if response.status == 200)
     count = raced.call("GET", f"/files/{file}", token=token).json()["download_count"]
     assert count == ROUNDS * budget
 
@@ -119,21 +121,21 @@ def test_a_refresh_token_is_exchanged_exactly_once(raced: Service) -> None:
     tokens = raced.call("POST", "/auth/login", body=account).json()
     others = raced.call("POST", "/auth/login", body=account).json()
     body = {"refresh_token": tokens["refresh_token"]}
-    answers = at_once(raced.port, posting(raced, "/auth/refresh", body), clients=CLIENTS)
-    assert Counter(answer.status for answer in answers) == {200: 1, 401: CLIENTS - 1}
-    (won,) = (answer.json() for answer in answers if answer.status == 200)
+    responses = send_simultaneously(raced.port, posting(raced, "/auth/refresh", body), clients=CLIENTS)
+    assert Counter(response.status for response in responses) == {200: 1, 401: CLIENTS - 1}
+    (won,) = (response.json() for response in responses if response.status == 200)
     assert raced.call("GET", "/auth/me", token=won["access_token"]).status == 401
     assert raced.call("POST", "/auth/refresh", body={"refresh_token": won["refresh_token"]}).status == 401
     assert raced.call("GET", "/auth/me", token=others["access_token"]).status == 200
 
 
-def enrolled(service: Service, name: str) -> tuple[dict[str, str], Phone]:
+def enrolled(service: Service, name: str) -> tuple[dict[str, str], Authenticator]:
     """
     A user whose second factor is in force, with a phone whose present code has not been used.
     """
     account = registered(service, name)
     token = service.call("POST", "/auth/login", body=account).json()["access_token"]
-    phone = Phone(service.call("POST", "/auth/2fa/setup", token=token).json()["secret"])
+    phone = Authenticator(service.call("POST", "/auth/2fa/setup", token=token).json()["secret"])
     verified = service.call("POST", "/auth/2fa/verify", token=token, body={"totp_code": phone.code(-1)})
     assert verified.status == 200
     return account, phone
@@ -143,25 +145,25 @@ def test_a_one_time_code_signs_in_exactly_once(raced: Service) -> None:
     """Of sixty-four clients with the right password and one good code, one is let in."""
     account, phone = enrolled(raced, "once")
     login = posting(raced, "/auth/login", {**account, "totp_code": phone.code()})
-    answers = at_once(raced.port, login, clients=CLIENTS)
-    assert outcomes(answers) == {(200, ""): 1, (401, "Invalid 2FA code"): CLIENTS - 1}
+    responses = send_simultaneously(raced.port, login, clients=CLIENTS)
+    assert outcomes(responses) == {(200, ""): 1, (401, "Invalid 2FA code"): CLIENTS - 1}
 
 
 def test_exactly_so_many_codes_may_be_wrong(raced: Service) -> None:
     """Of ninety-six guesses as many are looked at as may be wrong; the others are told to come again."""
     account, phone = enrolled(raced, "guessed")
     login = posting(raced, "/auth/login", {**account, "totp_code": phone.wrong()})
-    answers = at_once(raced.port, login, clients=GUESSES)
-    assert Counter(answer.status for answer in answers) == {401: CODES, 429: GUESSES - CODES}
-    assert all(int(answer.headers["retry-after"]) > 0 for answer in answers if answer.status == 429)
+    responses = send_simultaneously(raced.port, login, clients=GUESSES)
+    assert Counter(response.status for response in responses) == {401: CODES, 429: GUESSES - CODES}
+    assert all(int(response.headers["retry-after"]) > 0 for response in responses if response.status == 429)
 
 
 def test_an_address_is_registered_exactly_once(raced: Service) -> None:
     """Of sixty-four clients one gets the account, and it is the one that signs in."""
     account = {"email": "wanted@example.org", "username": "wanted", "password": "correct horse battery"}
-    answers = at_once(raced.port, posting(raced, "/auth/register", account), clients=CLIENTS)
-    assert outcomes(answers) == {(201, ""): 1, (400, "Email already registered"): CLIENTS - 1}
-    (won,) = (answer.json() for answer in answers if answer.status == 201)
+    responses = send_simultaneously(raced.port, posting(raced, "/auth/register", account), clients=CLIENTS)
+    assert outcomes(responses) == {(201, ""): 1, (400, "Email already registered"): CLIENTS - 1}
+    (won,) = (response.json() for response in responses if response.status == 201)
     del account["username"]
     token = raced.call("POST", "/auth/login", body=account).json()["access_token"]
     assert raced.call("GET", "/auth/me", token=token).json()["id"] == won["id"]
@@ -185,12 +187,14 @@ def test_an_upload_sent_many_times_at_once_is_one_file(raced: Service, kind: str
             plain = head("PUT", f"{raced.api}/files/once.bin?is_public=true", headers, 0)
             chunked = plain.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
             request = chunked + b"%x\r\n" % len(CONTENT[:100]) + CONTENT[:100] + b"\r\n0\r\n\r\n"
-        answers = at_once(raced.port, request, clients=CLIENTS)
-        assert Counter(answer.status for answer in answers) == {201: CLIENTS}, {answer.body for answer in answers}
-        assert len({answer.body for answer in answers}) == 1
+        responses = send_simultaneously(raced.port, request, clients=CLIENTS)
+        assert Counter(response.status for response in responses) == {201: CLIENTS}, {
+            response.body for response in responses
+        }
+        assert len({response.body for response in responses}) == 1
         files = raced.call("GET", "/files/", token=token).json()
         assert len(files) == number + 1
-        assert files[0] == answers[0].json()
+        assert files[0] == responses[0].json()
 
 
 def test_a_link_asked_for_many_times_at_once_is_one_link(raced: Service, token: str) -> None:
@@ -199,19 +203,21 @@ def test_a_link_asked_for_many_times_at_once_is_one_link(raced: Service, token: 
     body = b'{"max_downloads": 1}'
     for number in range(ROUNDS):
         headers = keyed(token, f"link-{number}", **{"Content-Type": "application/json"})
-        answers = at_once(raced.port, head("POST", path, headers, len(body)) + body, clients=CLIENTS)
-        assert Counter(answer.status for answer in answers) == {200: CLIENTS}, {answer.body for answer in answers}
-        (link,) = {answer.json()["share_url"] for answer in answers}
-        assert outcomes(at_once(raced.port, head("GET", link, {}, 0), clients=4))[(200, "")] == 1
+        responses = send_simultaneously(raced.port, head("POST", path, headers, len(body)) + body, clients=CLIENTS)
+        assert Counter(response.status for response in responses) == {200: CLIENTS}, {
+            response.body for response in responses
+        }
+        (link,) = {response.json()["share_url"] for response in responses}
+        assert outcomes(send_simultaneously(raced.port, head("GET", link, {}, 0), clients=4))[(200, "")] == 1
 
 
 def test_a_quota_takes_exactly_so_many_files(raced: Service) -> None:
     """Of sixty-four uploads as many are stored as fit; each deletion makes room for exactly one more."""
     token = raced.sign_up("hoarder")
     for room in (FITTING, 1, 4):
-        answers = at_once(raced.port, uploading(raced, token), clients=64)
-        assert Counter(answer.status for answer in answers) == {201: room, 413: 64 - room}
-        assert {answer.json()["code"] for answer in answers if answer.status == 413} == {"quota-exceeded"}
+        responses = send_simultaneously(raced.port, uploading(raced, token), clients=64)
+        assert Counter(response.status for response in responses) == {201: room, 413: 64 - room}
+        assert {response.json()["code"] for response in responses if response.status == 413} == {"quota-exceeded"}
         files = raced.call("GET", "/files/?limit=100", token=token).json()
         assert [file["file_size"] for file in files] == [len(CONTENT)] * FITTING
         for file in files[: 1 if room == FITTING else 4]:

@@ -14,9 +14,9 @@ import pytest
 
 from sft_core.vault.model import file_id_of_blob
 from support.service import Service, serving
-from support.tus import kill_the_workers
+from support.tus import kill_workers
 from support.waiting import eventually
-from support.wire import Answer, connected, head, receive
+from support.wire import Response, connected, head, receive
 
 PART = 64 << 10
 SMALL, LARGE = os.urandom(1000), os.urandom(3 * PART + 5)
@@ -34,20 +34,20 @@ def upload(service: Service, token: str, content: bytes) -> bytes:
     return head("PUT", f"{service.api}/files/once.bin?is_public=true", headers, len(content)) + content
 
 
-def sent(service: Service, request: bytes) -> Answer:
+def sent(service: Service, request: bytes) -> Response:
     """
     The answer to a request, however often the connection is lost to a worker that is gone.
     """
-    answers: list[Answer] = []
+    responses: list[Response] = []
 
     def answered() -> bool:
         with suppress(OSError), connected(service.port) as connection:
             connection.sendall(request)
-            answers.append(receive(connection))
-        return bool(answers)
+            responses.append(receive(connection))
+        return bool(responses)
 
     eventually(answered)
-    return answers[-1]
+    return responses[-1]
 
 
 def listed(service: Service, token: str) -> list[str]:
@@ -72,13 +72,13 @@ def test_a_worker_that_is_killed_after_its_commit_is_asked_again(killed_service:
     with connected(killed_service.port) as connection:
         connection.sendall(upload(killed_service, token, content))
         eventually(lambda: bool(listed(killed_service, token)))
-        kill_the_workers(killed_service)
+        kill_workers(killed_service)
     made = listed(killed_service, token)
-    answers = [sent(killed_service, upload(killed_service, token, content)) for _ in range(2)]
-    assert [answer.status for answer in answers] == [201, 201]
-    assert answers[0].json() == answers[1].json()
-    assert made == listed(killed_service, token) == [answers[0].json()["id"]]
-    download = f"{killed_service.api}/files/shared/{answers[0].json()['share_token']}"
+    responses = [sent(killed_service, upload(killed_service, token, content)) for _ in range(2)]
+    assert [response.status for response in responses] == [201, 201]
+    assert responses[0].json() == responses[1].json()
+    assert made == listed(killed_service, token) == [responses[0].json()["id"]]
+    download = f"{killed_service.api}/files/shared/{responses[0].json()['share_token']}"
     assert sent(killed_service, head("GET", download, {}, 0)).body == content
 
 
@@ -89,10 +89,10 @@ def test_a_worker_that_is_killed_before_its_commit_is_asked_again(killed_service
     with connected(killed_service.port) as connection, no_commit(killed_service.data):
         connection.sendall(upload(killed_service, token, SMALL))
         eventually(lambda: any(map(file_id_of_blob, killed_service.stored() - before)))
-        kill_the_workers(killed_service)
-    answer = sent(killed_service, upload(killed_service, token, SMALL))
-    assert answer.status == 201
-    assert sent(killed_service, upload(killed_service, token, SMALL)).json() == answer.json()
-    assert listed(killed_service, token) == [answer.json()["id"]]
+        kill_workers(killed_service)
+    response = sent(killed_service, upload(killed_service, token, SMALL))
+    assert response.status == 201
+    assert sent(killed_service, upload(killed_service, token, SMALL)).json() == response.json()
+    assert listed(killed_service, token) == [response.json()["id"]]
     other = sent(killed_service, upload(killed_service, token, SMALL[::-1]))
     assert (other.status, other.json()["code"]) == (422, "idempotency-key-reused")

@@ -15,7 +15,7 @@ from support import servers
 from support.processes import process_tree
 from support.service import Service, serving
 from support.waiting import eventually
-from support.wire import Answer, connected, form, receive, send
+from support.wire import Response, connected, form, receive, send
 
 LIGHT = {"ARGON2_MEMORY_KIB": "8192"}
 DELETES = 24
@@ -36,8 +36,8 @@ def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(tmp_path: 
             os.kill(old, signal.SIGKILL)
             eventually(lambda: len(workers(service)) == 1 and workers(service) != {old}, seconds=20)
             for path in ("/auth/me", "/files/shared/" + "a" * 43):
-                answer = service.call("GET", path, token=token)
-                assert (answer.status, answer.json()["code"]) == (503, "database-unavailable")
+                response = service.call("GET", path, token=token)
+                assert (response.status, response.json()["code"]) == (503, "database-unavailable")
             postgres.server.start()
             eventually(lambda: service.call("GET", "/auth/me", token=token).status == 200, seconds=20)
             assert service.process.poll() is None
@@ -74,27 +74,27 @@ def test_a_store_that_hangs_holds_up_nobody_who_does_not_need_it(tmp_path: Path)
             token = service.sign_up("held")
             files = [store(service, token).json()["id"] for _ in range(DELETES)]
             s3.server.pause()
-            answers: list[int] = []
+            responses: list[int] = []
             calls: list[Callable[[], int]] = [partial(delete, service, token, file) for file in files]
             calls += [lambda: store(service, token).status for _ in range(8)]
-            asking = [threading.Thread(target=lambda call=call: answers.append(call())) for call in calls]
+            asking = [threading.Thread(target=lambda call=call: responses.append(call())) for call in calls]
             for thread in asking:
                 thread.start()
             for _ in range(10):
                 assert service.call("GET", "/auth/me", token=token).status == 200
                 assert service.call("GET", "/files/", token=token).status == 200
-            assert answers == [], "the store answered: nothing has been shown"
+            assert responses == [], "the store answered: nothing has been shown"
             s3.server.resume()
             for thread in asking:
                 thread.join(60)
-            assert set(answers) <= {201, 204, 503}
+            assert set(responses) <= {201, 204, 503}
 
 
 def delete(service: Service, token: str, file: str) -> int:
     return service.call("DELETE", f"/files/{file}", token=token).status
 
 
-def store(service: Service, token: str, content: bytes = b"held") -> Answer:
+def store(service: Service, token: str, content: bytes = b"held") -> Response:
     headers, body = form(token, content, "held.txt")
     with connected(service.port) as connection:
         send(connection, "POST", f"{service.api}/files/upload", headers, len(body))

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from sft_adapters.sql.engine import temporary_engine
 from support.ledger import Status
-from support.load import Client, at_work, settle
+from support.load import Client, clients_running, find_discrepancies
 from support.servers import Server
 from support.stack import Stack, stack
 
@@ -50,7 +50,7 @@ def load(running: Stack, name: str) -> Iterator[list[Client]]:
     """
     tokens = [running.service.sign_up(f"{name}{number}") for number in range(CLIENTS)]
     clients = [Client(running.service, seed, token) for seed, token in enumerate(tokens)]
-    with at_work(clients, patience_seconds=PATIENCE_SECONDS):
+    with clients_running(clients, patience_seconds=PATIENCE_SECONDS):
         wait_for_each(clients, answered, ENOUGH, "the service did not begin to answer")
         yield clients
 
@@ -80,7 +80,7 @@ def told(client: Client) -> Counter[tuple[str, Status]]:
     """
     What a client was told so far; it may be at work.
     """
-    return Counter(dict(list(client.ledger.statuses.items())))
+    return Counter(dict(list(client.journal.statuses.items())))
 
 
 def wait_for_each(clients: list[Client], count: Callable[[Client], int], more: int, otherwise: str) -> None:
@@ -97,7 +97,7 @@ def storing(running: Stack, token: str) -> Status:
     """
     probe = Client(running.service, 0, token)
     probe.store()
-    (_, status), *_ = probe.ledger.statuses
+    (_, status), *_ = probe.journal.statuses
     return status
 
 
@@ -137,7 +137,7 @@ def test_a_server_that_fails_under_load_costs_nothing_that_was_acknowledged(
         until(lambda: storing(running, somebody) == 201, "the service did not recover")
         wait_for_each(clients, answered, ENOUGH, "the service did not go on")
     assert seen(clients)["store", 201] > CLIENTS
-    assert [fault for client in clients for fault in settle(client)] == []
+    assert [fault for client in clients for fault in find_discrepancies(client)] == []
     until(lambda: nothing_is_left_over(running), "something was left unfinished, or is counted that is not there")
 
 
@@ -163,4 +163,4 @@ def test_without_valkey_nothing_is_refused(running: Stack, way: str) -> None:
             wait_for_each(clients, answered, ENOUGH, "the service waits for its cache")
         wait_for_each(clients, answered, ENOUGH, "the service did not go on")
     assert {status for _, status in seen(clients)} <= {200, 201, 204, 403, 404}
-    assert [fault for client in clients for fault in settle(client)] == []
+    assert [fault for client in clients for fault in find_discrepancies(client)] == []

@@ -39,8 +39,8 @@ def test_a_head_that_does_not_come_is_given_up(impatient: Service, sent: bytes) 
     """A connection that never finishes its first request's head is told so and closed."""
     with connected(impatient.port) as connection:
         connection.sendall(sent)
-        answer = receive(connection)
-    assert (answer.status, answer.json()["code"]) == (408, "request-timeout")
+        response = receive(connection)
+    assert (response.status, response.json()["code"]) == (408, "request-timeout")
 
 
 def test_a_body_that_stops_coming_is_given_up(impatient: Service) -> None:
@@ -57,9 +57,9 @@ def test_a_body_that_stops_coming_is_given_up(impatient: Service) -> None:
         login = held.enter_context(connected(impatient.port))
         send(login, "POST", f"{impatient.api}/auth/login", {"Content-Type": "application/json"}, 100)
         for connection in (*waiting, login):
-            answer = receive(connection)
-            assert (answer.status, answer.json()["code"]) == (408, "request-timeout")
-            assert answer.headers["x-request-id"] in impatient.log.read_text()
+            response = receive(connection)
+            assert (response.status, response.json()["code"]) == (408, "request-timeout")
+            assert response.headers["x-request-id"] in impatient.log.read_text()
     eventually(impatient.is_tidy)
 
 
@@ -149,8 +149,8 @@ def test_a_body_that_drips_is_given_up(impatient: Service) -> None:
     with connected(impatient.port) as connection:
         send(connection, "POST", f"{impatient.api}/files/upload", headers, len(body))
         trickle(connection, body, piece=1, pause=0.1)
-        answer = receive(connection)
-    assert (answer.status, answer.json()["code"]) == (408, "request-timeout")
+        response = receive(connection)
+    assert (response.status, response.json()["code"]) == (408, "request-timeout")
     eventually(impatient.is_tidy)
 
 

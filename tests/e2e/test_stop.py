@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from sft_http.cli.main import sft
-from support.processes import kill_tree, process_tree, processes_about
+from support.processes import kill_tree, process_tree, processes_matching
 from support.service import Service, serving
 from support.tus import workers
 from support.waiting import eventually
@@ -79,8 +79,8 @@ def test_an_upload_under_way_may_finish(tmp_path: Path) -> None:
         service.process.send_signal(signal.SIGTERM)
         eventually(lambda: not listens(service))
         connection.sendall(rest)
-        answer = receive(connection)
-        assert (answer.status, answer.json()["file_size"]) == (201, len(CONTENT))
+        response = receive(connection)
+        assert (response.status, response.json()["file_size"]) == (201, len(CONTENT))
         assert service.process.wait(20) == 0
 
 
@@ -143,9 +143,9 @@ def test_workers_end_with_their_main_process(tmp_path: Path) -> None:
         orphans = set(workers(service))
         service.process.kill()
         try:
-            eventually(lambda: not orphans & set(processes_about(str(tmp_path))), seconds=20)
+            eventually(lambda: not orphans & set(processes_matching(str(tmp_path))), seconds=20)
         finally:
-            for orphan in orphans & set(processes_about(str(tmp_path))):
+            for orphan in orphans & set(processes_matching(str(tmp_path))):
                 kill_tree(orphan)
     with serving(tmp_path, settings=limits, port=service.port) as successor:
         assert successor.call("GET", "/files/", token=token).json() == []

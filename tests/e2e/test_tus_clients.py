@@ -17,7 +17,7 @@ from tusclient.client import TusClient
 
 from support.proxy import relay
 from support.service import Service
-from support.tus import OnTheWire, TusJs, some_bytes, tus_js
+from support.tus import RawTusClient, TusJs, random_file, tus_js
 from support.waiting import eventually
 from support.wire import connected, send
 
@@ -33,9 +33,9 @@ def js(pytestconfig: pytest.Config) -> TusJs:
 
 
 @pytest.fixture
-def maya(service: Service, request: pytest.FixtureRequest) -> OnTheWire:
+def maya(service: Service, request: pytest.FixtureRequest) -> RawTusClient:
     name = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
-    return OnTheWire(service, service.sign_up(f"t{name}"))
+    return RawTusClient(service, service.sign_up(f"t{name}"))
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def breaking_line(service: Service) -> Iterator[str]:
         cutting.result()
 
 
-def python(service: Service, maya: OnTheWire, content: bytes, *, at: str = "", **options: Any) -> Any:
+def python(service: Service, maya: RawTusClient, content: bytes, *, at: str = "", **options: Any) -> Any:
     """
     An upload by tuspy, by another URL than the service's own if one is given.
     """
@@ -66,9 +66,9 @@ def python(service: Service, maya: OnTheWire, content: bytes, *, at: str = "", *
 
 
 @pytest.mark.parametrize("chunk", [3 * MIB, 600_000])
-def test_tuspy_goes_on_with_what_it_began(service: Service, maya: OnTheWire, tmp_path: Path, chunk: int) -> None:
+def test_tuspy_goes_on_with_what_it_began(service: Service, maya: RawTusClient, tmp_path: Path, chunk: int) -> None:
     """A second program asks how far the first one came, and sends the rest with checksums."""
-    content = some_bytes(tmp_path / "file", SIZE)
+    content = random_file(tmp_path / "file", SIZE)
     first = python(service, maya, content, chunk_size=chunk)
     first.upload(stop_at=4 * MIB)
     second = python(service, maya, content, chunk_size=chunk, url=first.url, upload_checksum=True)
@@ -77,9 +77,9 @@ def test_tuspy_goes_on_with_what_it_began(service: Service, maya: OnTheWire, tmp
     assert maya.content(first.url.rpartition("/")[2]) == content
 
 
-def test_tuspy_goes_on_when_its_line_breaks(service: Service, maya: OnTheWire, tmp_path: Path) -> None:
+def test_tuspy_goes_on_when_its_line_breaks(service: Service, maya: RawTusClient, tmp_path: Path) -> None:
     """In the middle of its only request: it asks how far that came, and sends the rest."""
-    content = some_bytes(tmp_path / "file", SIZE)
+    content = random_file(tmp_path / "file", SIZE)
     told: list[int] = []
     with breaking_line(service) as at:
         uploader = python(service, maya, content, at=at, retries=20, retry_delay=0.1)
@@ -96,9 +96,9 @@ def test_tuspy_goes_on_when_its_line_breaks(service: Service, maya: OnTheWire, t
     assert maya.content(uploader.url.rpartition("/")[2]) == content
 
 
-def test_tuspy_asks_again_when_its_offset_is_wrong(service: Service, maya: OnTheWire, tmp_path: Path) -> None:
+def test_tuspy_asks_again_when_its_offset_is_wrong(service: Service, maya: RawTusClient, tmp_path: Path) -> None:
     """It is told 409, asks, and goes on from there."""
-    content = some_bytes(tmp_path / "file", MIB)
+    content = random_file(tmp_path / "file", MIB)
     uploader = python(service, maya, content, chunk_size=MIB // 2, retries=1, retry_delay=0)
     uploader.upload(stop_at=MIB // 2)
     uploader.offset = 0
@@ -108,11 +108,11 @@ def test_tuspy_asks_again_when_its_offset_is_wrong(service: Service, maya: OnThe
 
 @pytest.mark.parametrize("chunk", [1_000_003, None])
 def test_tus_js_goes_on_with_what_it_began(
-    service: Service, maya: OnTheWire, js: TusJs, tmp_path: Path, chunk: int | None
+    service: Service, maya: RawTusClient, js: TusJs, tmp_path: Path, chunk: int | None
 ) -> None:
     """Broken off between two requests or in the middle of the only one, a second program has the rest to send."""
     file = tmp_path / "file"
-    content = some_bytes(file, SIZE)
+    content = random_file(file, SIZE)
     if chunk is None:
         # One request for everything, of which a part and a half come.
         url = maya.create(len(content))
@@ -126,10 +126,10 @@ def test_tus_js_goes_on_with_what_it_began(
     assert maya.content(told["file"]) == content
 
 
-def test_tus_js_goes_on_when_its_line_breaks(service: Service, maya: OnTheWire, js: TusJs, tmp_path: Path) -> None:
+def test_tus_js_goes_on_when_its_line_breaks(service: Service, maya: RawTusClient, js: TusJs, tmp_path: Path) -> None:
     """In the middle of its only request: it asks how far that came, and sends the rest."""
     file = tmp_path / "file"
-    content = some_bytes(file, SIZE)
+    content = random_file(file, SIZE)
     with breaking_line(service) as at:
         told = js(service, maya.token, file, endpoint=f"{at}{service.api}/tus", retryDelays=[100] * 20)
     first, *others = told["offsets"]
@@ -139,7 +139,7 @@ def test_tus_js_goes_on_when_its_line_breaks(service: Service, maya: OnTheWire, 
     assert maya.content(told["file"]) == content
 
 
-def cut(maya: OnTheWire, upload: str, content: bytes, came: int) -> None:
+def cut(maya: RawTusClient, upload: str, content: bytes, came: int) -> None:
     """
     Announce everything, send some of it, and leave.
     """
@@ -151,11 +151,11 @@ def cut(maya: OnTheWire, upload: str, content: bytes, came: int) -> None:
 
 @pytest.mark.parametrize("options", [{"parallelUploads": 3}, {"deferred": True, "chunkSize": MIB}])
 def test_tus_js_uploads_in_pieces_and_of_open_length(
-    service: Service, maya: OnTheWire, js: TusJs, tmp_path: Path, options: dict[str, Any]
+    service: Service, maya: RawTusClient, js: TusJs, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     """Three partial uploads that are put together, or a stream whose end is not known yet: the file is whole."""
     file = tmp_path / "file"
-    content = some_bytes(file, SIZE)
+    content = random_file(file, SIZE)
     told = js(service, maya.token, file, **options)
     assert maya.content(told["file"]) == content
     listed = service.call("GET", "/files/", token=maya.token).json()

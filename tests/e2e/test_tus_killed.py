@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.service import Service, serving
-from support.tus import OnTheWire, kill_the_workers
+from support.tus import RawTusClient, kill_workers
 from support.waiting import eventually
 from support.wire import connected, receive, send
 
@@ -32,11 +32,11 @@ def killed_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service
 
 
 @pytest.fixture(scope="module")
-def maya(killed_service: Service) -> OnTheWire:
-    return OnTheWire(killed_service, killed_service.sign_up("killed"))
+def maya(killed_service: Service) -> RawTusClient:
+    return RawTusClient(killed_service, killed_service.sign_up("killed"))
 
 
-def offset(maya: OnTheWire, upload: str) -> int:
+def offset(maya: RawTusClient, upload: str) -> int:
     """
     How far the upload is, however often the connection is lost to a worker that is gone.
     """
@@ -51,21 +51,21 @@ def offset(maya: OnTheWire, upload: str) -> int:
     return told[-1]
 
 
-def test_what_was_acknowledged_outlives_kills_between_requests(maya: OnTheWire) -> None:
+def test_what_was_acknowledged_outlives_kills_between_requests(maya: RawTusClient) -> None:
     """After each PATCH its worker is killed; every offset that was told is there, to the byte."""
     upload, at = maya.create(len(CONTENT)), 0
     for size in (1, PART, 3 * PART + 7, 100):
-        answer = maya.patch(upload, at, CONTENT[at : at + size])
+        response = maya.patch(upload, at, CONTENT[at : at + size])
         at += size
-        assert (answer.status, answer.headers["upload-offset"]) == (204, str(at))
-        kill_the_workers(maya.service)
+        assert (response.status, response.headers["upload-offset"]) == (204, str(at))
+        kill_workers(maya.service)
         assert offset(maya, upload) == at
-    answer = maya.patch(upload, at, CONTENT[at:])
-    assert maya.content(answer.headers["x-file-id"]) == CONTENT
+    response = maya.patch(upload, at, CONTENT[at:])
+    assert maya.content(response.headers["x-file-id"]) == CONTENT
 
 
 @pytest.mark.parametrize("sent", [3 * PART + 100, 11 * PART + 100])
-def test_what_was_told_outlives_a_kill_in_the_middle(maya: OnTheWire, sent: int) -> None:
+def test_what_was_told_outlives_a_kill_in_the_middle(maya: RawTusClient, sent: int) -> None:
     """While a request brings bytes, an offset that a HEAD tells meanwhile is a promise too; the rest is sent again."""
     upload = maya.create(len(CONTENT))
     with connected(maya.service.port) as connection:
@@ -73,28 +73,28 @@ def test_what_was_told_outlives_a_kill_in_the_middle(maya: OnTheWire, sent: int)
         connection.sendall(CONTENT[:sent])
         eventually(lambda: maya.offset(upload) >= sent // PART * PART)
         told = maya.offset(upload)
-        kill_the_workers(maya.service)
+        kill_workers(maya.service)
         with suppress(OSError):
             connection.recv(1)
     at = offset(maya, upload)
     assert told <= at <= sent
-    answer = maya.patch(upload, at, CONTENT[at:])
-    assert maya.content(answer.headers["x-file-id"]) == CONTENT
+    response = maya.patch(upload, at, CONTENT[at:])
+    assert maya.content(response.headers["x-file-id"]) == CONTENT
 
 
-def test_a_request_that_hangs_loses_at_once(maya: OnTheWire) -> None:
+def test_a_request_that_hangs_loses_at_once(maya: RawTusClient) -> None:
     """Its connection stays open and silent; the next request goes on from the offset, and the first adds nothing."""
     upload = maya.create(len(CONTENT))
     with connected(maya.service.port) as hung:
         send(hung, "PATCH", upload, maya.headers(Upload_Offset="0"), len(CONTENT))
         hung.sendall(CONTENT[: 2 * PART + 5])
         eventually(lambda: maya.offset(upload) == 2 * PART)
-        answer = maya.patch(upload, 2 * PART, CONTENT[2 * PART : 3 * PART])
-        assert (answer.status, answer.headers["upload-offset"]) == (204, str(3 * PART))
+        response = maya.patch(upload, 2 * PART, CONTENT[2 * PART : 3 * PART])
+        assert (response.status, response.headers["upload-offset"]) == (204, str(3 * PART))
         late = rest_of(hung)
     assert late in {409, 0}
-    answer = maya.patch(upload, 3 * PART, CONTENT[3 * PART :])
-    assert maya.content(answer.headers["x-file-id"]) == CONTENT
+    response = maya.patch(upload, 3 * PART, CONTENT[3 * PART :])
+    assert maya.content(response.headers["x-file-id"]) == CONTENT
 
 
 def rest_of(hung: socket.socket) -> int:
@@ -113,7 +113,7 @@ def test_what_came_before_a_stop_is_kept_to_the_last_byte(tmp_path: Path) -> Non
     settings = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": str(PART), "GRACEFUL_STOP_SECONDS": "1"}
     sent = 2 * PART + 77
     with serving(tmp_path, settings=settings) as first:
-        maya = OnTheWire(first, first.sign_up("stopped"))
+        maya = RawTusClient(first, first.sign_up("stopped"))
         upload = maya.create(len(CONTENT))
         with connected(first.port) as connection:
             send(connection, "PATCH", upload, maya.headers(Upload_Offset="0"), len(CONTENT))
@@ -122,7 +122,7 @@ def test_what_came_before_a_stop_is_kept_to_the_last_byte(tmp_path: Path) -> Non
             first.process.send_signal(signal.SIGTERM)
             assert first.process.wait(20) == 0
     with serving(tmp_path, settings=settings) as second:
-        again = OnTheWire(second, maya.token)
+        again = RawTusClient(second, maya.token)
         assert again.offset(upload) == sent
-        answer = again.patch(upload, sent, CONTENT[sent:])
-        assert again.content(answer.headers["x-file-id"]) == CONTENT
+        response = again.patch(upload, sent, CONTENT[sent:])
+        assert again.content(response.headers["x-file-id"]) == CONTENT

@@ -60,14 +60,14 @@ def test_requests_that_never_reach_the_application_get_a_problem(
     usual = set(call(service.port, "GET", "/nowhere").headers)
     with connected(service.port) as connection:
         connection.sendall(request_head)
-        answer = receive(connection)
-    assert answer.status == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["code"] == code
-    assert answer.json()["instance"] == f"urn:uuid:{answer.headers['x-request-id']}"
-    assert set(answer.headers) >= usual - {"date"}
-    assert answer.headers["x-request-id"] in service.log.read_text()
-    assert "gunicorn" not in repr(answer).lower()
+        response = receive(connection)
+    assert response.status == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["code"] == code
+    assert response.json()["instance"] == f"urn:uuid:{response.headers['x-request-id']}"
+    assert set(response.headers) >= usual - {"date"}
+    assert response.headers["x-request-id"] in service.log.read_text()
+    assert "gunicorn" not in repr(response).lower()
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_what_the_head_decides_is_answered_without_the_body(
     lines += [f"{name}: {value.format(token=token)}" for name, value in headers.items()]
     with connected(service.port) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
-        answer = receive(connection)
-    assert answer.status == status
-    assert answer.headers["connection"] == "close"
+        response = receive(connection)
+    assert response.status == status
+    assert response.headers["connection"] == "close"
 
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -123,8 +123,8 @@ def test_what_the_grammar_allows_is_answered_as_usual(service: Service, request_
     """An upgrade nobody offers is passed over; a target may be absolute; empty lines may come first."""
     with connected(service.port) as connection:
         connection.sendall(request_head)
-        answer = receive(connection)
-    assert (answer.status, answer.json()) == (200, {"status": "healthy"})
+        response = receive(connection)
+    assert (response.status, response.json()) == (200, {"status": "healthy"})
     assert "Traceback" not in service.log.read_text()
 
 
@@ -187,8 +187,10 @@ def test_a_refusal_reaches_a_client_that_sends_on(service: Service, token: str, 
     headers, around = multipart("../refused.bin")
     if sign_in:
         headers["Authorization"] = f"Bearer {token}"
-    answer = upload(service.port, "POST", f"{service.api}/files/upload", size=32 * MIB, headers=headers, around=around)
-    assert answer.status == (422 if sign_in else 401)
+    response = upload(
+        service.port, "POST", f"{service.api}/files/upload", size=32 * MIB, headers=headers, around=around
+    )
+    assert response.status == (422 if sign_in else 401)
     eventually(service.is_tidy)
 
 
@@ -252,17 +254,17 @@ def test_requests_behind_large_bodies_are_answered_in_turn(service: Service, tok
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         head = f"POST {service.api}/files/upload HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n{lines}\r\n"
         connection.sendall(head.encode() + body + health.encode())
-        answers = connection.makefile("rb")
-        path = f"{service.api}/files/{json.loads(next_body(answers, 201))['id']}/download"
-        assert json.loads(next_body(answers, 200)) == {"status": "healthy"}
+        responses = connection.makefile("rb")
+        path = f"{service.api}/files/{json.loads(next_body(responses, 201))['id']}/download"
+        assert json.loads(next_body(responses, 200)) == {"status": "healthy"}
         whole = f"GET {path} HTTP/1.1\r\nHost: a\r\n{bearer}\r\n"
         part = f"GET {path} HTTP/1.1\r\nHost: a\r\n{bearer}Range: bytes=1048575-3145729\r\n\r\n"
         connection.sendall((whole + health + part + health + whole).encode())
-        assert next_body(answers, 200) == content
-        assert json.loads(next_body(answers, 200)) == {"status": "healthy"}
-        assert next_body(answers, 206) == content[1_048_575:3_145_730]
-        assert json.loads(next_body(answers, 200)) == {"status": "healthy"}
-        assert next_body(answers, 200) == content
+        assert next_body(responses, 200) == content
+        assert json.loads(next_body(responses, 200)) == {"status": "healthy"}
+        assert next_body(responses, 206) == content[1_048_575:3_145_730]
+        assert json.loads(next_body(responses, 200)) == {"status": "healthy"}
+        assert next_body(responses, 200) == content
     expected = [len(content), 3_145_730 - 1_048_575, len(content)]
     eventually(lambda: sizes_of_downloads(service)[-3:] == expected)
 
@@ -275,11 +277,11 @@ def test_a_body_in_chunks_of_a_byte_is_stored_whole(service: Service, token: str
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in content) + b"0\r\n\r\n"
     with connected(service.port) as connection:
         connection.sendall(head.encode() + chunks + f"GET /health HTTP/1.1\r\n{bearer}\r\n".encode())
-        answers = connection.makefile("rb")
-        path = f"{service.api}/files/{json.loads(next_body(answers, 201))['id']}/download"
-        assert json.loads(next_body(answers, 200)) == {"status": "healthy"}
+        responses = connection.makefile("rb")
+        path = f"{service.api}/files/{json.loads(next_body(responses, 201))['id']}/download"
+        assert json.loads(next_body(responses, 200)) == {"status": "healthy"}
         connection.sendall(f"GET {path} HTTP/1.1\r\n{bearer}\r\n".encode())
-        assert next_body(answers, 200) == content
+        assert next_body(responses, 200) == content
 
 
 @pytest.mark.parametrize("line", [b"1;a=" + b"b" * 4000, b"0" * 4000 + b"1"], ids=["extensions", "zeros"])
@@ -288,8 +290,8 @@ def test_chunks_that_are_mostly_framing_are_refused(service: Service, token: str
     head = f"PUT {service.api}/files/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
     with connected(service.port) as connection:
         connection.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + (line + b"\r\na\r\n") * 5)
-        answer = receive(connection)
-    assert (answer.status, answer.json()["code"]) == (400, "malformed-request")
+        response = receive(connection)
+    assert (response.status, response.json()["code"]) == (400, "malformed-request")
     eventually(service.is_tidy)
 
 
@@ -297,8 +299,8 @@ def test_empty_lines_without_an_end_are_refused(service: Service) -> None:
     """A few may come before a request; who sends nothing else is told so at once."""
     with connected(service.port) as connection:
         connection.sendall(b"\r\n" * 100_000)
-        answer = receive(connection)
-    assert (answer.status, answer.json()["code"]) == (400, "malformed-request")
+        response = receive(connection)
+    assert (response.status, response.json()["code"]) == (400, "malformed-request")
 
 
 def sizes_of_downloads(service: Service) -> list[int]:

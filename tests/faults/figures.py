@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 from faults import planted, test_disk_calls, test_power_cuts, test_s3_requests
-from support.breaking import BREAKS
-from support.cuts import a_machine
+from support.breaking import SYSCALL_FAULTS
+from support.cuts import new_machine
 from support.operations import OPERATIONS
-from support.power import CLASSES
+from support.power import OUTCOMES
 from support.s3_proxy import faulty
 from support.servers import s3
 
@@ -29,19 +29,19 @@ def main() -> None:
         server = test_s3_requests.Server(behind, proxy, "sft-test-figures")
         for kind in OPERATIONS:
             calls, requests = test_disk_calls.calls_of(disk, kind), test_s3_requests.requests_of(server, kind)
-            moments = len(a_machine().moments(kind))
+            snapshots = len(new_machine().snapshots(kind))
             failed += sum(len(test_disk_calls.ways(nth, calls)) for nth in range(1, len(calls) + 1))
             refused += sum(len(test_s3_requests.met(nth, requests)) for nth in range(1, len(requests) + 1))
-            cuts += moments * len(CLASSES) + test_power_cuts.EACH
-            rows.append(f"{kind.__name__:20}{len(calls):8}{len(requests):10}{moments:9}")
+            cuts += snapshots * len(OUTCOMES) + test_power_cuts.EACH
+            rows.append(f"{kind.__name__:20}{len(calls):8}{len(requests):10}{snapshots:9}")
         server.client.close()
     rows += [
-        f"system calls failed: {failed} runs, in {len(BREAKS)} ways",
+        f"system calls failed: {failed} runs, in {len(SYSCALL_FAULTS)} ways",
         f"S3 requests broken: {refused} runs, in {len(test_s3_requests.BROKEN)} ways",
-        f"power cuts: {cuts}, in {len(CLASSES)} classes, {test_power_cuts.EACH * len(OPERATIONS)} of them by lot",
+        f"power cuts: {cuts}, in {len(OUTCOMES)} classes, {test_power_cuts.EACH * len(OPERATIONS)} of them by lot",
         f"planted bugs found: {len(planted.BUGS)}",
     ]
-    sys.stdout.write("\n".join([f"{'operation':20}{'calls':>8}{'requests':>10}{'moments':>9}", *rows, ""]))
+    sys.stdout.write("\n".join([f"{'operation':20}{'calls':>8}{'requests':>10}{'snapshots':>9}", *rows, ""]))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import attrs
 
 from sft_adapters.disk.syscalls import RetryOnEintr, Syscalls
 from sft_core.vault.ports import Buffer
-from support.cuts import Machine, a_machine, cut_after_a_failure, cut_everywhere
-from support.library import PassedOnBlobs
+from support.cuts import Machine, cut_after_a_failure, cut_everywhere, new_machine
+from support.library import DelegatingBlobs
 from support.operations import AppendToUpload, StoreSmallFile, StoreThreeParts
 
 
@@ -106,7 +106,7 @@ class NamesBeforeTheSync(RetryOnEintr):
 
 
 @attrs.define
-class StoresWithTheNextCall(PassedOnBlobs):
+class StoresWithTheNextCall(DelegatingBlobs):
     """
     A put returns at once: the row is committed before the blob is there.
     """
@@ -159,7 +159,7 @@ class Bug:
 
 
 def _calls(kind: Callable[[Syscalls], Syscalls]) -> Callable[[], Machine]:
-    return lambda: a_machine(calls=kind)
+    return lambda: new_machine(calls=kind)
 
 
 BUGS: Final = (
@@ -167,7 +167,7 @@ BUGS: Final = (
     Bug(SyncsNoFolder, _calls(SyncsNoFolder), "cannot be read"),
     Bug(SyncsNoRoot, _calls(SyncsNoRoot), "cannot be read"),
     Bug(NamesBeforeTheSync, _calls(NamesBeforeTheSync), "is not what was put"),
-    Bug(StoresWithTheNextCall, lambda: a_machine(store=StoresWithTheNextCall), "cannot be read"),
+    Bug(StoresWithTheNextCall, lambda: new_machine(store=StoresWithTheNextCall), "cannot be read"),
     Bug(PassesOverTheRoot, _calls(PassesOverTheRoot), "cannot be read", only_after_a_failure=True),
     Bug(SyncsTheRootOnceOnly, _calls(SyncsTheRootOnceOnly), "cannot be read", only_after_a_failure=True),
 )

@@ -23,9 +23,9 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, SftError
 from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_http.problems import status_of
-from support.breaking import BREAKS, MAY_BE_SHORT, SHORT, Break, BreakingCalls
+from support.breaking import CAN_BE_SHORT, SHORT, SYSCALL_FAULTS, FaultySyscalls, SyscallFault
 from support.operations import OPERATIONS, Operation
-from support.worlds import a_world
+from support.worlds import vault_under_test
 
 MANY, EVERY = 40, 3
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -38,23 +38,23 @@ class Disk:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.calls = BreakingCalls(os)
-        self.world = a_world(lambda _clock: DiskBlobs(root, self.calls))
+        self.calls = FaultySyscalls(os)
+        self.vault = vault_under_test(lambda _clock: DiskBlobs(root, self.calls))
 
-    def begun(self, kind: type[Operation]) -> Operation:
+    def prepared(self, kind: type[Operation]) -> Operation:
         """
         An operation in a fresh folder, prepared and not begun.
         """
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir()
         self.calls.arm()
-        return kind.begun(self.world)
+        return kind.prepared(self.vault)
 
     def check_traces(self) -> None:
         """
         That nothing is in the folder but its mark and what the rows know of, and nothing is open.
         """
-        parts = self.world.database._committed.parts.values()
+        parts = self.vault.database._committed.parts.values()
         recorded = {part.blob_key for some in parts for part in some}
         files = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}
         folders = {path.name for path in self.root.iterdir() if path.name != STORE_ID_NAME}
@@ -67,7 +67,7 @@ def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path / "blobs")
 
 
-def judged(error: SftError | None, operation: Operation, what: Break) -> None:
+def judged(error: SftError | None, operation: Operation, what: SyscallFault) -> None:
     """
     That the caller was told what is the matter, if anything.
     """
@@ -79,23 +79,23 @@ def judged(error: SftError | None, operation: Operation, what: Break) -> None:
         assert status_of(error) == (507 if what.number in FULL else 503)
 
 
-def ways(nth: int, calls: Sequence[str]) -> tuple[Break, ...]:
+def ways(nth: int, calls: Sequence[str]) -> tuple[SyscallFault, ...]:
     """
     How the N-th of these calls fails: in each way that it can, or in a long operation in every third.
     """
-    some = BREAKS if len(calls) < MANY else BREAKS[nth % EVERY :: EVERY]
-    return some if calls[nth - 1] in MAY_BE_SHORT else tuple(what for what in some if what is not SHORT)
+    some = SYSCALL_FAULTS if len(calls) < MANY else SYSCALL_FAULTS[nth % EVERY :: EVERY]
+    return some if calls[nth - 1] in CAN_BE_SHORT else tuple(what for what in some if what is not SHORT)
 
 
 def calls_of(disk: Disk, kind: type[Operation]) -> Sequence[str]:
     """
     The calls that an operation makes that goes well.
     """
-    operation = disk.begun(kind)
+    operation = disk.prepared(kind)
     disk.calls.arm()
-    operation.act()
+    operation.run()
     assert operation.is_done
-    return tuple(disk.calls.made)
+    return tuple(disk.calls.calls_made)
 
 
 @pytest.mark.parametrize("kind", OPERATIONS)
@@ -105,15 +105,15 @@ def test_whichever_call_fails_and_however_nothing_told_is_lost(disk: Disk, kind:
     assert len(calls) > 5
     for nth in range(1, len(calls) + 1):
         for what in ways(nth, calls):
-            operation = disk.begun(kind)
+            operation = disk.prepared(kind)
             disk.calls.arm(nth, what)
-            error = operation.attempt()
-            assert disk.calls.has_broken
+            error = operation.try_run()
+            assert disk.calls.has_failed
             disk.calls.arm()
             judged(error, operation, what)
             assert not disk.calls.opened
-            disk.world.check()
-            operation.go_on()
+            disk.vault.check()
+            operation.recover()
             disk.check_traces()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import pytest
 
 from faults.planted import BUGS, Bug
-from support.cuts import DRAWN_CUTS, a_machine, cut_after_a_failure, cut_everywhere
+from support.cuts import DRAWN_CUTS, cut_after_a_failure, cut_everywhere, new_machine
 from support.operations import OPERATIONS, AppendToUpload, Operation, StoreSmallFile, StoreThreeParts
 
 EACH = -(-DRAWN_CUTS // len(OPERATIONS))
@@ -22,13 +22,13 @@ EACH = -(-DRAWN_CUTS // len(OPERATIONS))
 def test_whenever_the_power_is_cut_nothing_told_is_lost(kind: type[Operation]) -> None:
     """At each step: none of the unsynced survives, all of it, the names alone, torn or false bytes, any subset."""
     first = OPERATIONS.index(kind) * EACH
-    assert cut_everywhere(a_machine(), kind, seeds=range(first, first + EACH)) > EACH
+    assert cut_everywhere(new_machine(), kind, seeds=range(first, first + EACH)) > EACH
 
 
 @pytest.mark.parametrize("kind", [StoreSmallFile, StoreThreeParts, AppendToUpload])
 def test_what_is_told_after_a_failure_outlasts_a_power_cut(kind: type[Operation]) -> None:
     """A call that failed leaves nothing half-synced that what comes after would build on."""
-    assert cut_after_a_failure(a_machine(), kind) > 10
+    assert cut_after_a_failure(new_machine(), kind) > 10
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)

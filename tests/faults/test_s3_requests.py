@@ -23,11 +23,11 @@ from sft_core.values import Secret
 from sft_core.vault.ports import Buffer
 from sft_http.problems import status_of
 from support import s3_proxy
-from support.impatient import impatient
+from support.impatient import short_timeouts
 from support.operations import OPERATIONS, Operation, StoreSmallFile
 from support.s3_proxy import Fault, S3Proxy, faulty, refusal
 from support.servers import S3
-from support.worlds import a_world
+from support.worlds import vault_under_test
 
 ERROR_IN_A_GOOD_STATUS = refusal("200 OK", "InternalError")
 BROKEN: tuple[Fault, ...] = (
@@ -36,14 +36,14 @@ BROKEN: tuple[Fault, ...] = (
     refusal("500 Internal Server Error", "InternalError"),
     s3_proxy.cut_short,
     s3_proxy.deleted_nothing,
-    s3_proxy.reset_after_answers_head,
+    s3_proxy.reset_after_response_head,
     ERROR_IN_A_GOOD_STATUS,
     s3_proxy.foreign,
     refusal("503 Slow Down", "SlowDown"),
     s3_proxy.found_nothing,
     s3_proxy.reset_within_body,
     s3_proxy.another_etag,
-    s3_proxy.close_without_answer,
+    s3_proxy.close_without_response,
     s3_proxy.another_total,
     s3_proxy.stall_after_commit,
 )
@@ -90,15 +90,15 @@ class Server:
         )
         ensure_bucket(self.client, bucket)
         self.store = kind(self.client, bucket)
-        self.world = a_world(lambda _clock: self.store)
+        self.vault = vault_under_test(lambda _clock: self.store)
 
-    def begun(self, kind: type[Operation]) -> Operation:
+    def prepared(self, kind: type[Operation]) -> Operation:
         """
         An operation on an empty bucket, prepared and not begun.
         """
         for blob in list(self.store.list()):
             self.store.delete(blob.key)
-        return kind.begun(self.world)
+        return kind.prepared(self.vault)
 
 
 @pytest.fixture
@@ -130,9 +130,9 @@ def requests_of(server: Server, kind: type[Operation]) -> Sequence[str]:
     """
     The requests that an operation makes that goes well.
     """
-    operation = server.begun(kind)
+    operation = server.prepared(kind)
     server.proxy.arm()
-    operation.act()
+    operation.run()
     assert operation.is_done
     return tuple(server.proxy.requests)
 
@@ -144,10 +144,10 @@ def test_whichever_request_breaks_and_however_nothing_told_is_lost(server: Serve
     assert len(requests) > 1
     for nth in range(1, len(requests) + 1):
         for fault in met(nth, requests):
-            operation = server.begun(kind)
+            operation = server.prepared(kind)
             server.proxy.arm(fault, nth)
-            with impatient(server.store) if fault in SILENT else nullcontext():
-                error = operation.attempt()
+            with short_timeouts(server.store) if fault in SILENT else nullcontext():
+                error = operation.try_run()
             broken = server.proxy.broken
             server.proxy.arm()
             assert broken
@@ -155,8 +155,8 @@ def test_whichever_request_breaks_and_however_nothing_told_is_lost(server: Serve
                 told = (BlobStoreUnavailable, Damaged) if fault in LIES else BlobStoreUnavailable
                 assert isinstance(error, told)
                 assert status_of(error) in {500, 503}
-            server.world.check()
-            operation.go_on()
+            server.vault.check()
+            operation.recover()
 
 
 def test_the_harness_finds_a_store_that_believes_too_much(s3: S3, bucket: str) -> None:

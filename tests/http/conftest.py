@@ -15,10 +15,10 @@ from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.users.model import User
-from sft_http.concurrency.memory_budgets import Limits
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.memory_budgets import TransferLimits
+from sft_http.concurrency.thread_pools import ThreadPools
 from support.edge import Edge, edge
-from support.library import LIGHT, SOON, register
+from support.library import LIGHT, TIMEOUT_SECONDS, register
 
 MakeEdge = Callable[..., Edge]
 
@@ -29,7 +29,7 @@ def edges() -> Iterator[MakeEdge]:
 
         def make(**environ: str) -> Edge:
             made = edge(**environ)
-            opened.callback(made.lanes.close)
+            opened.callback(made.pools.close)
             return made
 
         yield make
@@ -72,21 +72,21 @@ def shared_token(shared_service: Edge) -> str:
 
 
 @pytest.fixture
-def lanes() -> Iterator[Lanes]:
+def pools() -> Iterator[ThreadPools]:
     """
     Lanes with room for two parts at once, without an edge around them.
     """
-    lanes = Lanes(
-        control_threads=2,
+    pools = ThreadPools(
+        database_threads=2,
         transfer_threads=4,
-        hash_threads=1,
-        hash_wait_seconds=SOON,
+        hashing_threads=1,
+        hashing_wait_seconds=TIMEOUT_SECONDS,
         queue_limit=8,
-        queue_wait_seconds=SOON,
-        limits=Limits.of(Settings.from_env(ephemeral_keys(), data_dir=Path("/nonexistent"))),
+        queue_wait_seconds=TIMEOUT_SECONDS,
+        limits=TransferLimits.from_settings(Settings.from_env(ephemeral_keys(), data_dir=Path("/nonexistent"))),
     )
-    yield lanes
-    lanes.close()
+    yield pools
+    pools.close()
 
 
 @pytest.fixture

@@ -19,10 +19,10 @@ from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.ports import Buffer
 from sft_core.vault.use_cases import StorePart
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.part_pipeline import PartPipeline
 from sft_http.transfers.part_sink import ConcurrentSink
-from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, UnansweredDatabase
+from support.library import LIGHT, TIMEOUT_SECONDS, FaultyBlobs, LostCommitDatabase, PairwiseBlobs
 from support.resumable import PART, acquire, asked, found, in_small_parts, keys, manifest, read, recorded
 
 CONTENT = bytes(range(7 * PART - 1))
@@ -34,7 +34,7 @@ def sft() -> Application:
 
 
 def go_on(
-    sft: Application, append: StorePart, lanes: Lanes, owner: User, upload: FileId, content: bytes = CONTENT
+    sft: Application, append: StorePart, pools: ThreadPools, owner: User, upload: FileId, content: bytes = CONTENT
 ) -> None:
     """
     Bring the rest of an upload in one request.
@@ -46,8 +46,8 @@ def go_on(
             yield content[start : start + 11]
 
     body = PartPipeline(
-        ConcurrentSink(lanes, append, session),
-        lanes.limits.memory,
+        ConcurrentSink(pools, append, session),
+        pools.limits.memory,
         check_size=lambda _: None,
         part_size=PART,
         keeps_received=True,
@@ -63,12 +63,12 @@ def is_whole(sft: Application, owner: User, upload: FileId, content: bytes = CON
 @pytest.mark.parametrize("size", [PART + 1, 2 * PART, 5 * PART, len(CONTENT)])
 @pytest.mark.parametrize("length", ["told", "open"])
 def test_two_parts_are_stored_at_once_and_the_file_is_whole(
-    sft: Application, lanes: Lanes, maya: User, size: int, length: str
+    sft: Application, pools: ThreadPools, maya: User, size: int, length: str
 ) -> None:
     """A part that is stored before the one it follows still stands behind it, and nothing else is stored."""
-    blobs = PairedBlobs(sft.store_part.blobs, last=(size - 1) // PART)
+    blobs = PairwiseBlobs(sft.store_part.blobs, last=(size - 1) // PART)
     upload = sft.create_upload(owner=maya.id, request=asked(size if length == "told" else None)).file.id
-    go_on(sft, attrs.evolve(sft.store_part, blobs=blobs), lanes, maya, upload, CONTENT[:size])
+    go_on(sft, attrs.evolve(sft.store_part, blobs=blobs), pools, maya, upload, CONTENT[:size])
     assert blobs.most == 2
     assert found(sft, maya, upload).offset == size
     assert keys(sft) == recorded(sft)
@@ -76,68 +76,70 @@ def test_two_parts_are_stored_at_once_and_the_file_is_whole(
     assert is_whole(sft, maya, upload, CONTENT[:size])
 
 
-def test_a_part_that_is_followed_is_recorded_with_the_next_one(sft: Application, lanes: Lanes, maya: User) -> None:
+def test_a_part_that_is_followed_is_recorded_with_the_next_one(
+    sft: Application, pools: ThreadPools, maya: User
+) -> None:
     """Two parts of a request are one commit."""
-    blobs = PairedBlobs(sft.store_part.blobs, last=1)
+    blobs = PairwiseBlobs(sft.store_part.blobs, last=1)
     upload = sft.create_upload(owner=maya.id, request=asked(2 * PART)).file.id
     begin = sft.store_part.begin
     assert isinstance(begin, MemoryDatabase)
-    second_fails = UnansweredDatabase(begin, 1, happens=False)
-    go_on(sft, attrs.evolve(sft.store_part, blobs=blobs, begin=second_fails), lanes, maya, upload, CONTENT[: 2 * PART])
+    second_fails = LostCommitDatabase(begin, 1, happens=False)
+    go_on(sft, attrs.evolve(sft.store_part, blobs=blobs, begin=second_fails), pools, maya, upload, CONTENT[: 2 * PART])
     assert len(manifest(sft.store_part, upload)) == 2
 
 
-def test_short_parts_are_merged_into_the_first_one(sft: Application, lanes: Lanes, maya: User) -> None:
+def test_short_parts_are_merged_into_the_first_one(sft: Application, pools: ThreadPools, maya: User) -> None:
     """What a request begins with takes short parts along that came before it, as long as all of it fits."""
     upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
     for end in (3, 5):
         session = acquire(sft, maya, upload, found(sft, maya, upload).offset)
         sft.store_part(session, CONTENT[session.offset : end])
-    go_on(sft, sft.store_part, lanes, maya, upload)
+    go_on(sft, sft.store_part, pools, maya, upload)
     assert keys(sft) == recorded(sft)
     assert is_whole(sft, maya, upload)
 
 
-@pytest.mark.parametrize("too_late", [False, True])
+@pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("nth", range(7))
 def test_whichever_part_fails_the_others_before_it_are_kept(
-    sft: Application, lanes: Lanes, maya: User, nth: int, *, too_late: bool
+    sft: Application, pools: ThreadPools, maya: User, nth: int, *, after_effect: bool
 ) -> None:
     """Its error is the answer; the upload stands where the failure was, and can be gone on with from there."""
     upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
-    blobs = FaultyBlobs(sft.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, too_late=too_late)
+    blobs = FaultyBlobs(sft.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, after_effect=after_effect)
     with pytest.raises(BlobStoreFull):
-        go_on(sft, attrs.evolve(sft.store_part, blobs=blobs), lanes, maya, upload)
+        go_on(sft, attrs.evolve(sft.store_part, blobs=blobs), pools, maya, upload)
     stands = found(sft, maya, upload).offset
     assert stands % PART == 0
     # Of two that begin at the same moment either may be the one that fails.
     assert (nth - 1) * PART <= stands <= (nth + 1) * PART
-    assert too_late or keys(sft) == recorded(sft)
-    go_on(sft, sft.store_part, lanes, maya, upload)
+    assert after_effect or keys(sft) == recorded(sft)
+    go_on(sft, sft.store_part, pools, maya, upload)
     assert is_whole(sft, maya, upload)
 
 
 @pytest.mark.parametrize("happens", [False, True])
 @pytest.mark.parametrize("nth", [0, 1])
 def test_a_commit_without_an_answer_takes_nothing_apart(
-    sft: Application, lanes: Lanes, maya: User, nth: int, *, happens: bool
+    sft: Application, pools: ThreadPools, maya: User, nth: int, *, happens: bool
 ) -> None:
     """Whether it happened or not: the part beside it neither lands behind a gap nor takes away what is recorded."""
     upload = sft.create_upload(owner=maya.id, request=asked(None)).file.id
     begin = sft.store_part.begin
     assert isinstance(begin, MemoryDatabase)
-    blobs = PairedBlobs(sft.store_part.blobs, last=1)
-    append = attrs.evolve(sft.store_part, blobs=blobs, begin=UnansweredDatabase(begin, nth, happens=happens))
+    blobs = PairwiseBlobs(sft.store_part.blobs, last=1)
+    append = attrs.evolve(sft.store_part, blobs=blobs, begin=LostCommitDatabase(begin, nth, happens=happens))
     with pytest.raises(DatabaseUnavailable):
-        go_on(sft, append, lanes, maya, upload)
+        go_on(sft, append, pools, maya, upload)
     assert found(sft, maya, upload).offset == (nth + happens) * PART
     assert recorded(sft) <= keys(sft)
-    go_on(sft, sft.store_part, lanes, maya, upload)
+    go_on(sft, sft.store_part, pools, maya, upload)
     acquire(sft, maya, upload, len(CONTENT), length=len(CONTENT))
     assert is_whole(sft, maya, upload)
 
 
-def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, lanes: Lanes, maya: User) -> None:
+def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, pools: ThreadPools, maya: User) -> None:
     """Nobody waits for a part that never began: those that had their place are stored and recorded."""
     upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
 
@@ -155,45 +157,45 @@ def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, l
             await comes
             yield CONTENT[: 3 * PART]
 
-        parts = ConcurrentSink(lanes, sft.store_part, acquire(sft, maya, upload, 0))
+        parts = ConcurrentSink(pools, sft.store_part, acquire(sft, maya, upload, 0))
         # More than one part of a piece without a pause, as when memory is spent and parts are short.
-        body = PartPipeline(parts, lanes.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
+        body = PartPipeline(parts, pools.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
         request = loop.create_task(body.run(stream()))
-        assert (await asyncio.wait([request], timeout=SOON))[0]
+        assert (await asyncio.wait([request], timeout=TIMEOUT_SECONDS))[0]
         assert request.cancelled()
 
-    taken = lanes.limits.memory.taken
+    taken = pools.limits.memory.in_use
     asyncio.run(run())
-    assert lanes.limits.memory.taken == taken
+    assert pools.limits.memory.in_use == taken
     assert found(sft, maya, upload).offset == 2 * PART
     assert keys(sft) == recorded(sft)
 
 
 def test_a_stop_that_cuts_every_task_off_keeps_the_parts_that_are_stored(
-    sft: Application, lanes: Lanes, maya: User
+    sft: Application, pools: ThreadPools, maya: User
 ) -> None:
     """A part that a thread was storing at that moment is recorded, not left behind as noise."""
     upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
     goes_on, began = threading.Event(), threading.Semaphore(0)
 
     @attrs.define
-    class Slow(PairedBlobs):
+    class Slow(PairwiseBlobs):
         def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
             began.release()
-            assert goes_on.wait(SOON)
+            assert goes_on.wait(TIMEOUT_SECONDS)
             super().put(key, pieces, size=size)
 
     async def run() -> None:
         async def stream() -> AsyncIterator[bytes]:
             yield CONTENT[: 2 * PART]
-            await asyncio.sleep(SOON)
+            await asyncio.sleep(TIMEOUT_SECONDS)
 
         append = attrs.evolve(sft.store_part, blobs=Slow(sft.store_part.blobs, last=0))
-        parts = ConcurrentSink(lanes, append, acquire(sft, maya, upload, 0))
-        body = PartPipeline(parts, lanes.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
+        parts = ConcurrentSink(pools, append, acquire(sft, maya, upload, 0))
+        body = PartPipeline(parts, pools.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
         request = asyncio.create_task(body.run(stream()))
         for _ in range(2):
-            assert await asyncio.to_thread(began.acquire, timeout=SOON)
+            assert await asyncio.to_thread(began.acquire, timeout=TIMEOUT_SECONDS)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         asyncio.get_running_loop().call_later(0.05, goes_on.set)

@@ -39,11 +39,11 @@ def token(shared_token: str) -> str:
     return shared_token
 
 
-def assert_fault(answer: falcon.testing.Result, path: str) -> None:
-    assert answer.status_code == 422, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert path in {error["path"] for error in answer.json["errors"]}
-    assert all(error["message"] for error in answer.json["errors"])
+def assert_fault(response: falcon.testing.Result, path: str) -> None:
+    assert response.status_code == 422, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert path in {error["path"] for error in response.json["errors"]}
+    assert all(error["message"] for error in response.json["errors"])
 
 
 @pytest.mark.parametrize(("path", "name"), FIELDS)
@@ -121,8 +121,8 @@ def test_share_terms_are_whole_numbers_in_bounds(service: Edge, token: str, name
 )
 def test_what_is_no_json_object_is_malformed(service: Edge, raw: bytes) -> None:
     """Bodies that two parsers could read differently, or none at all, are 400 and never 500."""
-    answer = service.call("POST", "/auth/login", raw=raw, headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json["code"]) == (400, "malformed-request")
+    response = service.call("POST", "/auth/login", raw=raw, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json["code"]) == (400, "malformed-request")
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_what_is_no_json_object_is_malformed(service: Edge, raw: bytes) -> None:
 )
 def test_another_media_type_is_unsupported(service: Edge, media_type: str) -> None:
     """Only application/json is read as JSON."""
-    answer = service.call(
+    response = service.call(
         "POST", "/auth/login", raw=b"{}", headers={"Content-Type": media_type} if media_type else None
     )
-    assert (answer.status_code, answer.json["code"]) == (415, "unsupported-media-type")
+    assert (response.status_code, response.json["code"]) == (415, "unsupported-media-type")
 
 
 def test_parameters_of_the_media_type_do_not_matter(service: Edge) -> None:
@@ -144,8 +144,8 @@ def test_parameters_of_the_media_type_do_not_matter(service: Edge) -> None:
 
 def test_a_body_over_the_limit_is_refused(service: Edge) -> None:
     """A JSON body has a limit of its own, announced or not."""
-    answer = service.call("POST", "/auth/login", body={"email": "x" * 70_000})
-    assert (answer.status_code, answer.json["code"]) == (413, "content-too-large")
+    response = service.call("POST", "/auth/login", body={"email": "x" * 70_000})
+    assert (response.status_code, response.json["code"]) == (413, "content-too-large")
 
 
 def test_unknown_fields_change_nothing(service: Edge) -> None:
@@ -170,8 +170,8 @@ def test_codes_that_are_not_six_digits_are_wrong(make_edge: Callable[..., Edge],
     service = make_edge()
     token = service.sign_up()
     assert service.call("POST", "/auth/2fa/setup", token=token).status_code == 200
-    answer = service.call("POST", "/auth/2fa/verify", token=token, body={"totp_code": code})
-    assert (answer.status_code, answer.json["detail"]) == (400, "Invalid 2FA code")
+    response = service.call("POST", "/auth/2fa/verify", token=token, body={"totp_code": code})
+    assert (response.status_code, response.json["detail"]) == (400, "Invalid 2FA code")
 
 
 def test_passwords_count_to_the_last_byte(service: Edge) -> None:

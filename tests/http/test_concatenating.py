@@ -17,28 +17,28 @@ from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.model import UploadKind
 from sft_core.vault.ports import Buffer
-from sft_http.concurrency.memory_budgets import LEAST_BUFFER, Memory
-from sft_http.concurrency.semaphore import Slots
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.memory_budgets import MIN_BUFFER_BYTES, MemoryBudget
+from sft_http.concurrency.semaphore import TimedSemaphore
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.concatenate import concatenate
-from support.library import SOON, PassedOnBlobs
-from support.resumable import an_upload, asked, keys, manifest, read, recorded, used
+from support.library import TIMEOUT_SECONDS, DelegatingBlobs
+from support.resumable import asked, complete_upload, keys, manifest, read, recorded, used
 
 MIB = 1 << 20
 CONTENT = bytes(range(256)) * 4096 + b"tail"
 
 
 @attrs.define
-class WatchedBlobs(PassedOnBlobs):
+class WatchedBlobs(DelegatingBlobs):
     """
     A blob store that notes how much memory is taken whenever a part is stored.
     """
 
-    memory: Memory
+    memory: MemoryBudget
     taken: list[int] = attrs.field(factory=list)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        self.taken.append(self.memory.taken)
+        self.taken.append(self.memory.in_use)
         super().put(key, pieces, size=size)
 
 
@@ -53,77 +53,77 @@ def a_piece(sft: Application, maya: User) -> FileId:
     return upload
 
 
-def put_together(sft: Application, lanes: Lanes, owner: User, *pieces: FileId, part_size: int) -> FileId:
+def put_together(sft: Application, pools: ThreadPools, owner: User, *pieces: FileId, part_size: int) -> FileId:
     wanted = asked(None, UploadKind.FINAL, *pieces)
-    story = concatenate(sft, lanes, owner=owner.id, request=wanted, part_size=part_size)
-    return asyncio.run(asyncio.wait_for(story, SOON)).file.id
+    story = concatenate(sft, pools, owner=owner.id, request=wanted, part_size=part_size)
+    return asyncio.run(asyncio.wait_for(story, TIMEOUT_SECONDS)).file.id
 
 
-@pytest.mark.parametrize("limit", [0, 2 * LEAST_BUFFER, MIB, 64 * MIB])
+@pytest.mark.parametrize("limit", [0, 2 * MIN_BUFFER_BYTES, MIB, 64 * MIB])
 def test_a_part_takes_what_memory_there_is_and_gives_it_back(
-    sft: Application, lanes: Lanes, maya: User, piece: FileId, limit: int
+    sft: Application, pools: ThreadPools, maya: User, piece: FileId, limit: int
 ) -> None:
     """Buffers for it and for what it is read from count; with little left parts are shorter, and the file whole."""
-    memory = Memory(limit)
-    lanes.limits = attrs.evolve(lanes.limits, memory=memory)
+    memory = MemoryBudget(limit)
+    pools.limits = attrs.evolve(pools.limits, memory=memory)
     blobs = WatchedBlobs(sft.store_part.blobs, memory)
     store_part = attrs.evolve(sft.concatenate_uploads.store_part, blobs=blobs)
     watched = attrs.evolve(sft, concatenate_uploads=attrs.evolve(sft.concatenate_uploads, store_part=store_part))
-    file = put_together(watched, lanes, maya, piece, piece, part_size=MIB)
+    file = put_together(watched, pools, maya, piece, piece, part_size=MIB)
     sizes = [part.size for part in manifest(sft.store_part, file)]
     assert read(sft, maya, file) == CONTENT * 2
-    assert memory.taken == 0
-    assert max(blobs.taken) <= max(limit, LEAST_BUFFER)
+    assert memory.in_use == 0
+    assert max(blobs.taken) <= max(limit, MIN_BUFFER_BYTES)
     assert all(taken >= min(3 * size, limit) for taken, size in zip(blobs.taken, sizes, strict=True))
     if limit == 64 * MIB:
         assert sizes == [MIB, MIB, 8]
 
 
-def test_nothing_is_held_between_two_parts(sft: Application, lanes: Lanes, maya: User) -> None:
+def test_nothing_is_held_between_two_parts(sft: Application, pools: ThreadPools, maya: User) -> None:
     """Of many that wait for their turn none has memory: one who has one finds all that there is."""
-    memory = Memory(4 * MIB)
-    lanes.limits = attrs.evolve(lanes.limits, memory=memory, concatenations=Slots("turn", 1, SOON))
+    memory = MemoryBudget(4 * MIB)
+    pools.limits = attrs.evolve(pools.limits, memory=memory, concatenations=TimedSemaphore("turn", 1, TIMEOUT_SECONDS))
     blobs = WatchedBlobs(sft.store_part.blobs, memory)
     store_part = attrs.evolve(sft.concatenate_uploads.store_part, blobs=blobs)
     watched = attrs.evolve(sft, concatenate_uploads=attrs.evolve(sft.concatenate_uploads, store_part=store_part))
 
     async def story() -> list[Any]:
         wanted = [asked(None, UploadKind.FINAL, a_piece(sft, maya)) for _ in range(5)]
-        several = (concatenate(watched, lanes, owner=maya.id, request=one, part_size=MIB // 4) for one in wanted)
+        several = (concatenate(watched, pools, owner=maya.id, request=one, part_size=MIB // 4) for one in wanted)
         return await asyncio.gather(*several)
 
-    made = asyncio.run(asyncio.wait_for(story(), SOON))
+    made = asyncio.run(asyncio.wait_for(story(), TIMEOUT_SECONDS))
     assert {read(sft, maya, progress.file.id) for progress in made} == {CONTENT}
     assert max(blobs.taken) == 3 * MIB // 4
 
 
 def test_one_for_which_no_turn_comes_is_refused_and_leaves_nothing(
-    sft: Application, lanes: Lanes, maya: User, piece: FileId
+    sft: Application, pools: ThreadPools, maya: User, piece: FileId
 ) -> None:
     """As any request that finds the service busy; the pieces are as they were."""
-    lanes.limits = attrs.evolve(lanes.limits, concatenations=Slots("turn", 0, 0.01))
+    pools.limits = attrs.evolve(pools.limits, concatenations=TimedSemaphore("turn", 0, 0.01))
     with pytest.raises(Busy):
-        put_together(sft, lanes, maya, piece, part_size=MIB)
+        put_together(sft, pools, maya, piece, part_size=MIB)
     assert used(sft, maya) == len(CONTENT)
     assert keys(sft) == recorded(sft)
     assert sft.find_upload(owner=maya.id, file_id=piece).is_complete
 
 
-def test_one_that_has_begun_waits_for_its_turns(sft: Application, lanes: Lanes, maya: User) -> None:
+def test_one_that_has_begun_waits_for_its_turns(sft: Application, pools: ThreadPools, maya: User) -> None:
     """What has been put together is not thrown away for being busy, however long it takes."""
-    pieces = [an_upload(sft, maya, content, kind=UploadKind.PARTIAL) for content in (b"ab", b"", b"cdefg")]
+    pieces = [complete_upload(sft, maya, content, kind=UploadKind.PARTIAL) for content in (b"ab", b"", b"cdefg")]
 
     @attrs.define
-    class Counted(Slots):
+    class Counted(TimedSemaphore):
         refusable_ones: list[bool] = attrs.field(factory=list)
 
-        def taken(self, *, refusable: bool = True) -> Any:
-            self.refusable_ones.append(refusable)
-            return super().taken(refusable=refusable)
+        def acquired(self, *, may_reject: bool = True) -> Any:
+            self.refusable_ones.append(may_reject)
+            return super().acquired(may_reject=may_reject)
 
-    turns = Counted("turn", 1, SOON)
-    lanes.limits = attrs.evolve(lanes.limits, concatenations=turns)
-    file = put_together(sft, lanes, maya, *pieces, part_size=3)
+    turns = Counted("turn", 1, TIMEOUT_SECONDS)
+    pools.limits = attrs.evolve(pools.limits, concatenations=turns)
+    file = put_together(sft, pools, maya, *pieces, part_size=3)
     assert read(sft, maya, file) == b"abcdefg"
     assert [part.size for part in manifest(sft.store_part, file)] == [3, 3, 1]
     assert turns.refusable_ones == [True, False, False]

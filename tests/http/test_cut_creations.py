@@ -23,11 +23,11 @@ from sft_core.maintenance.sweep import SweepResult
 from sft_core.users.model import User
 from sft_core.vault.model import UploadKind
 from sft_core.vault.use_cases import AbortUpload
-from sft_http.concurrency.thread_pools import Lanes
-from sft_http.resources.tus import Creation
+from sft_http.concurrency.thread_pools import ThreadPools
+from sft_http.resources.tus import TusCollection
 from sft_http.transfers.concatenate import concatenate
-from support.library import FaultyBlobs, UnansweredDatabase
-from support.resumable import PART, an_upload, asked, keys, recorded, used
+from support.library import FaultyBlobs, LostCommitDatabase
+from support.resumable import PART, asked, complete_upload, keys, recorded, used
 from support.waiting import eventually
 
 CONTENT: Final = bytes(range(100))
@@ -55,7 +55,7 @@ class CutOff:
         return made
 
 
-def cut_off(sft: Application, lanes: Lanes, create: Callable[[Creation], Any], name: str) -> None:
+def cut_off(sft: Application, pools: ThreadPools, create: Callable[[TusCollection], Any], name: str) -> None:
     """
     Create an upload by a request that is cancelled as soon as the call of that name has stored it.
     """
@@ -66,25 +66,25 @@ def cut_off(sft: Application, lanes: Lanes, create: Callable[[Creation], Any], n
         act: Any = CutOff(getattr(sft, name), lambda: loop.call_soon_threadsafe(request.cancel))
         changed: dict[str, Any] = {name: act}
         settings = Settings.from_env(ephemeral_keys(), data_dir=Path("/nonexistent"))
-        request = loop.create_task(create(Creation(attrs.evolve(sft, **changed), lanes, settings)))
+        request = loop.create_task(create(TusCollection(attrs.evolve(sft, **changed), pools, settings)))
         with pytest.raises(asyncio.CancelledError):
             await request
-        await asyncio.to_thread(eventually, lambda: lanes.retries.is_idle)
+        await asyncio.to_thread(eventually, lambda: pools.retry_queue.is_idle)
 
     asyncio.run(run())
 
 
 @pytest.mark.parametrize("has_body", [False, True])
-def test_a_creation_cut_off_holds_no_quota(sft: Application, lanes: Lanes, maya: User, *, has_body: bool) -> None:
+def test_a_creation_cut_off_holds_no_quota(sft: Application, pools: ThreadPools, maya: User, *, has_body: bool) -> None:
     """What it held is given back at once, not when the upload's time is over."""
     wanted = asked(len(CONTENT))
-    cut_off(sft, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, has_body=has_body), "create_upload")
+    cut_off(sft, pools, lambda on: on._create(NO_REQUEST, maya, wanted, has_body=has_body), "create_upload")
     assert used(sft, maya) == 0
 
 
 def database_lost(abort: AbortUpload, *, happens: bool) -> AbortUpload:
     assert isinstance(abort.begin, MemoryDatabase)
-    return attrs.evolve(abort, begin=UnansweredDatabase(abort.begin, 0, happens=happens))
+    return attrs.evolve(abort, begin=LostCommitDatabase(abort.begin, 0, happens=happens))
 
 
 def store_away(abort: AbortUpload) -> AbortUpload:
@@ -97,22 +97,22 @@ def store_away(abort: AbortUpload) -> AbortUpload:
     ids=["commit lost", "answer lost", "store away"],
 )
 def test_a_creation_that_cannot_be_ended_now_is_ended_later(
-    sft: Application, lanes: Lanes, maya: User, broken: Callable[[AbortUpload], AbortUpload]
+    sft: Application, pools: ThreadPools, maya: User, broken: Callable[[AbortUpload], AbortUpload]
 ) -> None:
     """As soon as database and store answer again, whatever came of the first try; it is not left to a sweep."""
-    lanes.retries.seconds = 0.01
+    pools.retry_queue.seconds = 0.01
     wanted, away = asked(len(CONTENT)), attrs.evolve(sft, abort_upload=broken(sft.abort_upload))
-    cut_off(away, lanes, lambda on: on._created(NO_REQUEST, maya, wanted, has_body=False), "create_upload")
+    cut_off(away, pools, lambda on: on._create(NO_REQUEST, maya, wanted, has_body=False), "create_upload")
     assert used(sft, maya) == 0
     assert sft.sweep() == SweepResult()
 
 
-def test_a_concatenation_cut_off_leaves_the_pieces_alone(sft: Application, lanes: Lanes, maya: User) -> None:
+def test_a_concatenation_cut_off_leaves_the_pieces_alone(sft: Application, pools: ThreadPools, maya: User) -> None:
     """The final upload is gone with what it held, and the pieces are as they were."""
-    piece = an_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
+    piece = complete_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
     wanted = asked(None, UploadKind.FINAL, piece)
-    create = partial(concatenate, lanes=lanes, owner=maya.id, request=wanted, part_size=PART)
-    cut_off(sft, lanes, lambda on: create(on.application), "concatenate_uploads")
+    create = partial(concatenate, pools=pools, owner=maya.id, request=wanted, part_size=PART)
+    cut_off(sft, pools, lambda on: create(on.application), "concatenate_uploads")
     assert used(sft, maya) == len(CONTENT)
     assert keys(sft) == recorded(sft)
     assert sft.find_upload(owner=maya.id, file_id=piece).is_complete

@@ -15,7 +15,7 @@ from sft_core.errors import BlobStoreUnavailable
 from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.use_cases import DeleteFile
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.delete import delete
 from support.library import FaultyBlobs
 from support.resumable import keys, used
@@ -38,7 +38,9 @@ def cut_off_at(step: str, delete_file: DeleteFile, cancel: Any) -> DeleteFile:
 
 
 @pytest.mark.parametrize("step", CUTS)
-def test_a_deletion_cut_off_at_any_step_leaves_nothing(sft: Application, lanes: Lanes, maya: User, step: str) -> None:
+def test_a_deletion_cut_off_at_any_step_leaves_nothing(
+    sft: Application, pools: ThreadPools, maya: User, step: str
+) -> None:
     """The file's bytes and its quota do not wait for a sweep."""
     file = sft.store_file(owner=maya.id, name=FileName.parse("a.bin"), content=[bytes(100_000)])
 
@@ -46,7 +48,7 @@ def test_a_deletion_cut_off_at_any_step_leaves_nothing(sft: Application, lanes: 
         loop = asyncio.get_running_loop()
         request: asyncio.Task[None]
         cut = cut_off_at(step, sft.delete_file, lambda: loop.call_soon_threadsafe(request.cancel))
-        request = loop.create_task(delete(lanes, cut, owner=maya.id, file_id=file.id))
+        request = loop.create_task(delete(pools, cut, owner=maya.id, file_id=file.id))
         with pytest.raises(asyncio.CancelledError):
             await request
 
@@ -54,11 +56,11 @@ def test_a_deletion_cut_off_at_any_step_leaves_nothing(sft: Application, lanes: 
     assert (used(sft, maya), keys(sft)) == (0, set())
 
 
-def test_a_deletion_whose_blobs_stay_keeps_its_rows(sft: Application, lanes: Lanes, maya: User) -> None:
+def test_a_deletion_whose_blobs_stay_keeps_its_rows(sft: Application, pools: ThreadPools, maya: User) -> None:
     """No error is raised, the quota stays in use, and the next sweep continues."""
     file = sft.store_file(owner=maya.id, name=FileName.parse("a.bin"), content=[b"abc"])
     blobs = FaultyBlobs(sft.delete_file.blobs, {("delete", 0): BlobStoreUnavailable()})
-    asyncio.run(delete(lanes, attrs.evolve(sft.delete_file, blobs=blobs), owner=maya.id, file_id=file.id))
+    asyncio.run(delete(pools, attrs.evolve(sft.delete_file, blobs=blobs), owner=maya.id, file_id=file.id))
     assert used(sft, maya) == 3
     sft.sweep()
     assert (used(sft, maya), keys(sft)) == (0, set())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from support.edge import END, Edge, field_part, file_part
-from support.exchange import Spoken, speak
+from support.exchange import RecordedExchange, send_messages
 
 FORM = (
     field_part("share_expires_hours", "5")
@@ -21,31 +21,31 @@ FORM = (
 COMPLETE = len(FORM) - len(b"\r\n")
 """From here on the form has its closing boundary: nothing that follows belongs to it."""
 
-Cut = Callable[[Edge, str, int], Spoken]
+Cut = Callable[[Edge, str, int], RecordedExchange]
 
 
-def sent(service: Edge, token: str, form: bytes, *, announced: int | None, leaves: bool) -> Spoken:
-    return speak(service, "POST", "/files/upload", token, [form], announced=announced, leaves=leaves)
+def sent(service: Edge, token: str, form: bytes, *, announced: int | None, disconnects: bool) -> RecordedExchange:
+    return send_messages(service, "POST", "/files/upload", token, [form], announced=announced, disconnects=disconnects)
 
 
-def announced_and_left(service: Edge, token: str, length: int) -> Spoken:
+def announced_and_left(service: Edge, token: str, length: int) -> RecordedExchange:
     """The client announces the whole form and leaves."""
-    return sent(service, token, FORM[:length], announced=len(FORM), leaves=True)
+    return sent(service, token, FORM[:length], announced=len(FORM), disconnects=True)
 
 
-def announced_too_short(service: Edge, token: str, length: int) -> Spoken:
+def announced_too_short(service: Edge, token: str, length: int) -> RecordedExchange:
     """The client announces what it sends, and that is not the whole form."""
-    return sent(service, token, FORM[:length], announced=length, leaves=False)
+    return sent(service, token, FORM[:length], announced=length, disconnects=False)
 
 
-def chunked_and_left(service: Edge, token: str, length: int) -> Spoken:
+def chunked_and_left(service: Edge, token: str, length: int) -> RecordedExchange:
     """The client leaves before its last chunk."""
-    return sent(service, token, FORM[:length], announced=None, leaves=True)
+    return sent(service, token, FORM[:length], announced=None, disconnects=True)
 
 
-def chunked_too_short(service: Edge, token: str, length: int) -> Spoken:
+def chunked_too_short(service: Edge, token: str, length: int) -> RecordedExchange:
     """The client ends its chunks properly, and they are not the whole form."""
-    return sent(service, token, FORM[:length], announced=None, leaves=False)
+    return sent(service, token, FORM[:length], announced=None, disconnects=False)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ def chunked_too_short(service: Edge, token: str, length: int) -> Spoken:
 def test_a_form_cut_at_any_byte_leaves_nothing(service: Edge, token: str, cut: Cut, lengths: range) -> None:
     """Wherever it ends, in the file, a field or a boundary, the answer is a problem, and no row and no part stays."""
     for length in lengths:
-        spoken = cut(service, token, length)
-        assert spoken.status in {400, 422}, length
-        assert spoken.body["code"] in {"malformed-request", "upload-incomplete", "invalid-value"}, length
+        exchange = cut(service, token, length)
+        assert exchange.status in {400, 422}, length
+        assert exchange.body["code"] in {"malformed-request", "upload-incomplete", "invalid-value"}, length
         assert service.is_empty(), length
 
 
@@ -72,9 +72,9 @@ def test_a_form_cut_at_any_byte_leaves_nothing(service: Edge, token: str, cut: C
 def test_the_same_form_uncut_is_stored(service: Edge, token: str, announced: int | None, at_a_time: int) -> None:
     """However small the pieces it comes in, the whole form is a file with what its fields say."""
     pieces = [FORM[start : start + at_a_time] for start in range(0, len(FORM), at_a_time)]
-    spoken = speak(service, "POST", "/files/upload", token, pieces, announced=announced)
-    assert spoken.status == 201
-    assert (spoken.body["file_size"], spoken.body["max_downloads"], spoken.body["is_public"]) == (200, 3, True)
+    exchange = send_messages(service, "POST", "/files/upload", token, pieces, announced=announced)
+    assert exchange.status == 201
+    assert (exchange.body["file_size"], exchange.body["max_downloads"], exchange.body["is_public"]) == (200, 3, True)
 
 
 @pytest.mark.parametrize("cut", [announced_too_short, chunked_too_short])
@@ -95,6 +95,6 @@ def test_parts_that_were_stored_already_are_removed(
     """A client that leaves after a part has been stored leaves none of it."""
     form = LARGE[:length]
     pieces = [form[start : start + 30_000] for start in range(0, length, 30_000)]
-    spoken = speak(service, "POST", "/files/upload", token, pieces, announced=announced, leaves=True)
-    assert (spoken.status, spoken.body["code"]) in {(400, "malformed-request"), (400, "upload-incomplete")}
+    exchange = send_messages(service, "POST", "/files/upload", token, pieces, announced=announced, disconnects=True)
+    assert (exchange.status, exchange.body["code"]) in {(400, "malformed-request"), (400, "upload-incomplete")}
     assert service.is_empty()

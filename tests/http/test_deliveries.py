@@ -20,7 +20,7 @@ from sft_core.errors import BlobStoreUnavailable, Busy, Damaged
 from sft_core.values import ByteRange
 from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.memory_budgets import ReadAhead
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.download import DownloadStream
 from support.edge import Edge
 
@@ -132,71 +132,74 @@ class Reader:
     Another stream, which retains read-ahead data.
     """
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         pass
 
 
-def short_of_memory(lanes: Lanes, limit: int) -> None:
-    lanes.limits = attrs.evolve(lanes.limits, read_ahead=ReadAhead(limit))
-    lanes.bytes.queue_limit = MANY
+def short_of_memory(pools: ThreadPools, limit: int) -> None:
+    pools.limits = attrs.evolve(pools.limits, read_ahead=ReadAhead(limit))
+    pools.transfer.queue_limit = MANY
 
 
-def many(lanes: Lanes, store: Store, *, room: int) -> list[tuple[DownloadStream, StalledHandle]]:
+def many(pools: ThreadPools, store: Store, *, room: int) -> list[tuple[DownloadStream, StalledHandle]]:
     handles = [StalledHandle(room) for _ in range(MANY)]
     span = ByteRange(0, len(CONTENT))
-    return [(DownloadStream(lanes, store.pieces, span, cast("SocketHandle", handle)), handle) for handle in handles]
+    return [(DownloadStream(pools, store.pieces, span, cast("SocketHandle", handle)), handle) for handle in handles]
 
 
-def test_however_many_begin_at_once_what_they_hold_is_bounded(lanes: Lanes) -> None:
+def test_however_many_begin_at_once_what_they_hold_is_bounded(pools: ThreadPools) -> None:
     """They hold what there is for it, and what threads work on; each keeps its first bytes, and none is read again."""
     store, limit = Store(), 2 * PIECE
-    short_of_memory(lanes, limit)
+    short_of_memory(pools, limit)
 
     async def story() -> None:
-        begun = many(lanes, store, room=0)
+        begun = many(pools, store, room=0)
         await asyncio.gather(*(stream.prime() for stream, _ in begun))
-        assert store.most <= limit + lanes.bytes.threads * PIECE
-        assert store.held == lanes.limits.read_ahead.taken <= limit
+        assert store.most <= limit + pools.transfer.threads * PIECE
+        assert store.held == pools.limits.read_ahead.in_use <= limit
         read = store.read
         assert read < MANY * PIECE // 2
         for stream, _ in begun:
-            stream.drop()
+            stream.discard()
             assert await anext(stream) == CONTENT[:FIRST]
             stream.release()
-        assert (store.read, store.held, lanes.limits.read_ahead.taken) == (read, 0, 0)
+        assert (store.read, store.held, pools.limits.read_ahead.in_use) == (read, 0, 0)
 
     run(story)
 
 
-def test_who_waits_for_a_thread_holds_no_more_than_there_is_for_it(lanes: Lanes) -> None:
+def test_who_waits_for_a_thread_holds_no_more_than_there_is_for_it(pools: ThreadPools) -> None:
     """When many streams continue at once, all threads are in use; the bytes are sent all the same, in order."""
     store, limit, let_on = Store(), 2 * PIECE, threading.Event()
-    short_of_memory(lanes, limit)
+    short_of_memory(pools, limit)
 
     async def sent(stream: DownloadStream, handle: StalledHandle) -> int:
         return sum(await steps(stream, handle))
 
     async def story() -> None:
-        begun = many(lanes, store, room=MIB)
+        begun = many(pools, store, room=MIB)
         for stream, handle in begun:
             await stream.prime()
             await anext(stream)
             assert await step(stream, handle) == MIB
-            assert store.held == lanes.limits.read_ahead.taken <= limit
-        held_up = [asyncio.create_task(lanes.bytes.insist(let_on.wait, 20)) for _ in range(lanes.bytes.threads)]
+            assert store.held == pools.limits.read_ahead.in_use <= limit
+        held_up = [
+            asyncio.create_task(pools.transfer.run_without_limit(let_on.wait, 20))
+            for _ in range(pools.transfer.threads)
+        ]
         going_on = [asyncio.create_task(sent(stream, handle)) for stream, handle in begun]
         for _, handle in begun:
             handle.goes_on.set()
-        while lanes.bytes._under_way < lanes.bytes.threads + MANY:  # noqa: ASYNC110 (nobody tells)
+        while pools.transfer._under_way < pools.transfer.threads + MANY:  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(0)
-        assert store.held == lanes.limits.read_ahead.taken <= limit
+        assert store.held == pools.limits.read_ahead.in_use <= limit
         store.most = 0
         let_on.set()
         await asyncio.gather(*held_up)
         assert await asyncio.gather(*going_on) == [len(CONTENT) - FIRST - MIB] * MANY
-        assert store.most <= limit + lanes.bytes.threads * PIECE
+        assert store.most <= limit + pools.transfer.threads * PIECE
         assert all(handle.taken == CONTENT[FIRST:] for _, handle in begun)
-        assert (store.held, lanes.limits.read_ahead.taken) == (0, 0)
+        assert (store.held, pools.limits.read_ahead.in_use) == (0, 0)
 
     run(story)
 
@@ -222,32 +225,34 @@ class ReclaimingHandle(StalledHandle):
         self.room = len(CONTENT)
 
 
-async def taken_by(lanes: Lanes, handle: StalledHandle, read: Callable[[ByteRange], Iterator[Any]]) -> DownloadStream:
+async def taken_by(
+    pools: ThreadPools, handle: StalledHandle, read: Callable[[ByteRange], Iterator[Any]]
+) -> DownloadStream:
     """
     A delivery that has given the loop its first bytes.
     """
-    lanes.bytes.processors = lanes.bytes.threads
-    stream = DownloadStream(lanes, read, ByteRange(0, len(CONTENT)), cast("SocketHandle", handle))
+    pools.transfer.processors = pools.transfer.threads
+    stream = DownloadStream(pools, read, ByteRange(0, len(CONTENT)), cast("SocketHandle", handle))
     await stream.prime()
     assert await anext(stream) == CONTENT[:FIRST]
     return stream
 
 
-def test_the_next_piece_is_read_while_one_is_sent(lanes: Lanes) -> None:
+def test_the_next_piece_is_read_while_one_is_sent(pools: ThreadPools) -> None:
     """By another thread, as long as one is idle; the bytes come in their order, and nothing is read twice."""
     store = Store()
     handle = ReclaimingHandle(len(CONTENT), store=store)
 
     async def story() -> None:
-        stream = await taken_by(lanes, handle, store.pieces)
+        stream = await taken_by(pools, handle, store.pieces)
         assert await steps(stream, handle) == [len(CONTENT) - FIRST]
         assert handle.taken == CONTENT[FIRST:]
-        assert (store.read, store.held, lanes.limits.read_ahead.taken) == (len(CONTENT), 0, 0)
+        assert (store.read, store.held, pools.limits.read_ahead.in_use) == (len(CONTENT), 0, 0)
 
     run(story)
 
 
-def test_a_piece_that_comes_late_is_waited_for(lanes: Lanes) -> None:
+def test_a_piece_that_comes_late_is_waited_for(pools: ThreadPools) -> None:
     """Its client has accepted everything before it meanwhile: neither it nor the piece behind it is read twice."""
     store = Store()
     handle = StalledHandle(len(CONTENT))
@@ -260,7 +265,7 @@ def test_a_piece_that_comes_late_is_waited_for(lanes: Lanes) -> None:
             yield piece
 
     async def story() -> None:
-        stream = await taken_by(lanes, handle, late)
+        stream = await taken_by(pools, handle, late)
         assert await steps(stream, handle) == [len(CONTENT) - FIRST]
         assert (bytes(handle.taken), store.read) == (CONTENT[FIRST:], len(CONTENT))
 
@@ -271,16 +276,16 @@ def test_a_piece_that_comes_late_is_waited_for(lanes: Lanes) -> None:
     ("limit", "is_fast", "processors"), [(2 * PIECE - 1, True, 4), (64 * MIB, False, 4), (64 * MIB, True, 1)]
 )
 def test_nothing_is_read_while_sending_that_may_have_to_wait(
-    lanes: Lanes, limit: int, processors: int, *, is_fast: bool
+    pools: ThreadPools, limit: int, processors: int, *, is_fast: bool
 ) -> None:
     """Without memory for it, for a slow client, or without an idle thread."""
     store = Store()
     handle = ReclaimingHandle(len(CONTENT), is_fast=is_fast, store=store, patience=0.1)
-    short_of_memory(lanes, limit)
+    short_of_memory(pools, limit)
 
     async def story() -> None:
-        stream = await taken_by(lanes, handle, store.pieces)
-        lanes.bytes.processors = processors
+        stream = await taken_by(pools, handle, store.pieces)
+        pools.transfer.processors = processors
         await anext(stream)
         stream.release()
         assert store.most <= PIECE
@@ -288,22 +293,22 @@ def test_nothing_is_read_while_sending_that_may_have_to_wait(
     run(story)
 
 
-def test_what_was_read_while_sending_waits_where_it_is_counted(lanes: Lanes) -> None:
+def test_what_was_read_while_sending_waits_where_it_is_counted(pools: ThreadPools) -> None:
     """With the piece that its client stopped taking; what was dropped of both is read again."""
     store = Store()
     handle = ReclaimingHandle(MIB, store=store)
 
     async def story() -> None:
-        ahead = lanes.limits.read_ahead
+        ahead = pools.limits.read_ahead
         for drops in (False, True):
             store.read, handle.taken, handle.room = 0, bytearray(), MIB
             handle.goes_on.clear()
-            stream = await taken_by(lanes, handle, store.pieces)
+            stream = await taken_by(pools, handle, store.pieces)
             assert await step(stream, handle) == MIB
-            assert (store.held, ahead.taken, store.read) == (2 * PIECE, 2 * PIECE, len(CONTENT))
+            assert (store.held, ahead.in_use, store.read) == (2 * PIECE, 2 * PIECE, len(CONTENT))
             if drops:
-                ahead.keep(Reader(), ahead.limit)
-                assert (store.held, ahead.taken) == (0, ahead.limit)
+                ahead.retain(Reader(), ahead.limit)
+                assert (store.held, ahead.in_use) == (0, ahead.limit)
             handle.goes_on.set()
             assert sum(await steps(stream, handle)) == len(CONTENT) - FIRST - MIB
             assert handle.taken == CONTENT[FIRST:]
@@ -314,7 +319,7 @@ def test_what_was_read_while_sending_waits_where_it_is_counted(lanes: Lanes) -> 
 
 
 def test_what_was_read_while_sending_is_counted_while_it_waits_for_a_thread(
-    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+    pools: ThreadPools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where no thread may send any more, and the loop is to be given it."""
     monkeypatch.setattr("sft_http.transfers.download._MAX_THREAD_BYTES", 1)
@@ -322,14 +327,17 @@ def test_what_was_read_while_sending_is_counted_while_it_waits_for_a_thread(
     handle = ReclaimingHandle(len(CONTENT), store=store)
 
     async def story() -> None:
-        stream = await taken_by(lanes, handle, store.pieces)
+        stream = await taken_by(pools, handle, store.pieces)
         assert await step(stream, handle) == PIECE - FIRST
-        held_up = [asyncio.create_task(lanes.bytes.insist(let_on.wait, 20)) for _ in range(lanes.bytes.threads)]
+        held_up = [
+            asyncio.create_task(pools.transfer.run_without_limit(let_on.wait, 20))
+            for _ in range(pools.transfer.threads)
+        ]
         await asyncio.sleep(0)
         handle.is_idle = False
         given = asyncio.create_task(anext(stream))
         await asyncio.sleep(0.01)
-        assert lanes.limits.read_ahead.taken == store.held == PIECE
+        assert pools.limits.read_ahead.in_use == store.held == PIECE
         let_on.set()
         assert await given == CONTENT[PIECE : PIECE + FIRST]
         await asyncio.gather(*held_up)
@@ -338,7 +346,7 @@ def test_what_was_read_while_sending_is_counted_while_it_waits_for_a_thread(
     run(story)
 
 
-def test_a_piece_that_failed_beside_another_is_read_again(lanes: Lanes) -> None:
+def test_a_piece_that_failed_beside_another_is_read_again(pools: ThreadPools) -> None:
     """When it is needed: the fault may have ended, and then the client notices nothing."""
     store, failed = Store(), list[int]()
     handle = StalledHandle(len(CONTENT))
@@ -351,7 +359,7 @@ def test_a_piece_that_failed_beside_another_is_read_again(lanes: Lanes) -> None:
             yield piece
 
     async def story() -> None:
-        stream = await taken_by(lanes, handle, unsteady)
+        stream = await taken_by(pools, handle, unsteady)
         assert await steps(stream, handle) == [len(CONTENT) - FIRST]
         assert bytes(handle.taken) == CONTENT[FIRST:]
         assert failed
@@ -359,7 +367,7 @@ def test_a_piece_that_failed_beside_another_is_read_again(lanes: Lanes) -> None:
     run(story)
 
 
-def test_an_error_of_the_next_piece_comes_out_behind_what_was_sent(lanes: Lanes) -> None:
+def test_an_error_of_the_next_piece_comes_out_behind_what_was_sent(pools: ThreadPools) -> None:
     """Every byte before it was sent; then this error is raised, and the stream does not end."""
     store = Store()
     handle = StalledHandle(len(CONTENT))
@@ -370,29 +378,29 @@ def test_an_error_of_the_next_piece_comes_out_behind_what_was_sent(lanes: Lanes)
         raise Damaged("its second part")
 
     async def story() -> None:
-        stream = await taken_by(lanes, handle, damaged)
+        stream = await taken_by(pools, handle, damaged)
         with pytest.raises(Damaged):
             await anext(stream)
         assert handle.taken == CONTENT[FIRST:PIECE]
         stream.release()
-        assert (store.held, lanes.limits.read_ahead.taken) == (0, 0)
+        assert (store.held, pools.limits.read_ahead.in_use) == (0, 0)
 
     run(story)
 
 
 @pytest.mark.parametrize("limit", [0, PIECE - 1, 64 * MIB])
-def test_the_loop_is_given_little_at_once(lanes: Lanes, limit: int) -> None:
+def test_the_loop_is_given_little_at_once(pools: ThreadPools, limit: int) -> None:
     """It keeps what it is given until it is sent: where no thread may send, all of it goes in small pieces."""
     store = Store()
-    short_of_memory(lanes, limit)
+    short_of_memory(pools, limit)
 
     async def story() -> None:
-        stream = DownloadStream(lanes, store.pieces, ByteRange(5, len(CONTENT)))
+        stream = DownloadStream(pools, store.pieces, ByteRange(5, len(CONTENT)))
         await stream.prime()
         pieces = [piece async for piece in stream]
         assert b"".join(pieces) == CONTENT[5:]
         assert max(map(len, pieces)) == FIRST
-        assert (store.held, lanes.limits.read_ahead.taken) == (0, 0)
+        assert (store.held, pools.limits.read_ahead.in_use) == (0, 0)
 
     run(story)
 
@@ -406,10 +414,10 @@ def test_a_download_that_ends_before_it_begins_holds_nothing(
     token = service.sign_up()
     path = f"/files/{service.store(token, CONTENT)['id']}/share"
     link = service.call("POST", path, token=token, body={}).json["share_url"]
-    ahead, held = service.lanes.limits.read_ahead, list[int]()
+    ahead, held = service.pools.limits.read_ahead, list[int]()
 
     def redeem(**_: object) -> None:
-        held.append(ahead.taken)
+        held.append(ahead.in_use)
         assert refusal is not None
         raise refusal
 
@@ -417,17 +425,17 @@ def test_a_download_that_ends_before_it_begins_holds_nothing(
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(_message: object) -> None:
-        held.append(ahead.taken)
+        held.append(ahead.in_use)
         raise ConnectionResetError
 
     async def fetch(app: Any) -> None:
         scope = {"type": "http", "method": "GET", "path": link, "headers": [(b"host", b"x")], "query_string": b""}
         await app(scope | {"http_version": "1.1", "asgi": {"version": "3.0"}}, receive, send)
 
-    beside = service if refusal is None else service.beside(redeem_share_link=redeem)
+    beside = service if refusal is None else service.with_use_cases(redeem_share_link=redeem)
     with pytest.raises((asyncio.CancelledError, ConnectionResetError)):
         asyncio.run(fetch(beside.client.app))
-    assert (held[0], ahead.taken) == (PIECE, 0)
+    assert (held[0], ahead.in_use) == (PIECE, 0)
 
 
 def test_a_start_that_is_refused_spends_no_download(make_edge: Callable[..., Edge]) -> None:
@@ -436,11 +444,11 @@ def test_a_start_that_is_refused_spends_no_download(make_edge: Callable[..., Edg
     token = service.sign_up()
     path = f"/files/{service.store(token, CONTENT)['id']}/share"
     link = service.call("POST", path, token=token, body={"max_downloads": 1}).json["share_url"]
-    lane = service.lanes.bytes
+    pool = service.pools.transfer
     get = partial(service.client.simulate_get, link)
-    lane._under_way = lane.threads + lane.queue_limit
+    pool._under_way = pool.threads + pool.queue_limit
     refused = get()
     assert (refused.status_code, int(refused.headers["retry-after"]) > 0) == (503, True)
-    lane._under_way = 0
+    pool._under_way = 0
     assert get().content == CONTENT
     assert get().status_code != 200

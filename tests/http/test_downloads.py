@@ -54,12 +54,12 @@ def empty(service: Edge, token: str) -> Shared:
 )
 def test_a_range_is_the_slice_it_names(file: Shared, asked: str, start: int, stop: int) -> None:
     """One range, be it of every byte, is answered 206 with exactly its bytes, by login and by link."""
-    for answer in (file.own(Range=asked), file.get(Range=asked)):
-        assert answer.content == CONTENT[start:stop]
-        assert answer.headers["content-length"] == str(stop - start)
-        assert answer.headers["etag"] == file.etag
+    for response in (file.own(Range=asked), file.get(Range=asked)):
+        assert response.content == CONTENT[start:stop]
+        assert response.headers["content-length"] == str(stop - start)
+        assert response.headers["etag"] == file.etag
         expected = 206, f"bytes {start}-{stop - 1}/{SIZE}"
-        assert (answer.status_code, answer.headers["content-range"]) == expected
+        assert (response.status_code, response.headers["content-range"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,20 +68,20 @@ def test_a_range_is_the_slice_it_names(file: Shared, asked: str, start: int, sto
 )
 def test_other_ranges_get_the_whole_file(file: Shared, asked: str) -> None:
     """Several ranges, other units and malformed ones are ignored, however long the header is."""
-    answer = file.own(Range=asked)
-    assert (answer.status_code, answer.content) == (200, CONTENT)
-    assert "content-range" not in answer.headers
+    response = file.own(Range=asked)
+    assert (response.status_code, response.content) == (200, CONTENT)
+    assert "content-range" not in response.headers
 
 
 @pytest.mark.parametrize("asked", [f"bytes={SIZE}-", f"bytes={2**64}-", "bytes=-0", f"bytes={SIZE}-{SIZE + 5}"])
 def test_a_range_beyond_the_file_is_a_problem_with_the_size(file: Shared, asked: str) -> None:
     """416 tells how long the file is and which version it is, sends nothing and spends nothing."""
     before = file.spent()
-    for answer in (file.own(Range=asked), file.get(Range=asked)):
-        problem(answer, 416, "range-not-satisfiable")
-        assert answer.headers["content-range"] == f"bytes */{SIZE}"
-        assert answer.headers["etag"] == file.etag
-        assert "content-disposition" not in answer.headers
+    for response in (file.own(Range=asked), file.get(Range=asked)):
+        problem(response, 416, "range-not-satisfiable")
+        assert response.headers["content-range"] == f"bytes */{SIZE}"
+        assert response.headers["etag"] == file.etag
+        assert "content-disposition" not in response.headers
     assert file.spent() == before
 
 
@@ -89,20 +89,20 @@ def test_an_empty_file_has_no_range(empty: Shared) -> None:
     """A file without a byte comes down whole and has no byte in any range."""
     assert (empty.own().status_code, empty.own().content) == (200, b"")
     assert empty.own().headers["content-length"] == "0"
-    answer = empty.own(Range="bytes=0-")
-    problem(answer, 416, "range-not-satisfiable")
-    assert answer.headers["content-range"] == "bytes */0"
+    response = empty.own(Range="bytes=0-")
+    problem(response, 416, "range-not-satisfiable")
+    assert response.headers["content-range"] == "bytes */0"
 
 
 @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-0"}, {"Range": "bytes=999999-"}, {"If_Range": OTHER}])
 def test_head_tells_what_get_would_send_whole(file: Shared, headers: dict[str, str]) -> None:
     """HEAD ignores Range, has every header of the whole file and no body, and spends nothing."""
     before = file.spent()
-    for answer in (file.own("HEAD", **headers), file.get("HEAD", **headers)):
-        assert (answer.status_code, answer.content) == (200, b"")
-        assert answer.headers["content-length"] == str(SIZE)
-        assert (answer.headers["etag"], answer.headers["accept-ranges"]) == (file.etag, "bytes")
-        assert answer.headers["content-disposition"].startswith("attachment; filename=")
+    for response in (file.own("HEAD", **headers), file.get("HEAD", **headers)):
+        assert (response.status_code, response.content) == (200, b"")
+        assert response.headers["content-length"] == str(SIZE)
+        assert (response.headers["etag"], response.headers["accept-ranges"]) == (file.etag, "bytes")
+        assert response.headers["content-disposition"].startswith("attachment; filename=")
     assert file.spent() == before
 
 
@@ -141,12 +141,12 @@ def test_conditions_are_taken_in_the_order_of_the_rfc(
     named = {"If_Match": match, "If_None_Match": none_match, "If_Range": if_range}
     headers = {name: value.replace("=", file.etag) for name, value in named.items() if value is not None}
     before = file.spent()
-    answer = (file.own if way == "own" else file.get)(**headers, Range="bytes=2-4")
-    assert answer.status_code == status
-    assert answer.headers["etag"] == file.etag
-    assert answer.content == {206: CONTENT[2:5], 200: CONTENT, 304: b""}.get(status, answer.content)
+    response = (file.own if way == "own" else file.get)(**headers, Range="bytes=2-4")
+    assert response.status_code == status
+    assert response.headers["etag"] == file.etag
+    assert response.content == {206: CONTENT[2:5], 200: CONTENT, 304: b""}.get(status, response.content)
     if status == 412:
-        problem(answer, 412, "precondition-failed")
+        problem(response, 412, "precondition-failed")
     assert file.spent() - before == int(way == "link" and status in {200, 206})
 
 
@@ -154,8 +154,8 @@ def test_conditions_are_taken_in_the_order_of_the_rfc(
 @pytest.mark.parametrize("date", ["Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 2100 23:59:59 GMT", "nonsense"])
 def test_conditions_on_dates_are_ignored(file: Shared, name: str, date: str) -> None:
     """We send no Last-Modified, so no date can make a difference."""
-    answer = file.own(**{name: date})
-    assert (answer.status_code, "last-modified" in answer.headers) == (200, False)
+    response = file.own(**{name: date})
+    assert (response.status_code, "last-modified" in response.headers) == (200, False)
 
 
 def test_a_condition_outlives_no_version(service: Edge, token: str) -> None:

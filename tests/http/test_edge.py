@@ -37,9 +37,9 @@ def service(shared_service: Edge) -> Edge:
 @pytest.mark.parametrize(("method", "path", "status"), REQUESTS)
 def test_every_answer_carries_the_headers(service: Edge, method: str, path: str, status: int) -> None:
     """Pages, responses and errors alike have a type, and may be neither framed nor cached."""
-    answer = service.call(method, path)
-    assert answer.status_code == status
-    headers = answer.headers
+    response = service.call(method, path)
+    assert response.status_code == status
+    headers = response.headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
     assert headers["referrer-policy"] == "no-referrer"
@@ -50,16 +50,16 @@ def test_every_answer_carries_the_headers(service: Edge, method: str, path: str,
     assert "strict-transport-security" not in headers
     if status >= 400:
         assert headers["content-type"] == "application/problem+json"
-        assert answer.json["status"] == status
-        assert answer.json.keys() >= {"type", "title", "detail", "instance", "code"}
+        assert response.json["status"] == status
+        assert response.json.keys() >= {"type", "title", "detail", "instance", "code"}
     if status == 405:
         assert "allow" in headers
 
 
 def test_over_tls_the_browser_is_told_to_stay(service: Edge) -> None:
     """HSTS is sent over TLS only (RFC 6797, section 7.2)."""
-    answer = service.client.simulate_get("/health", protocol="https")
-    assert answer.headers["strict-transport-security"].startswith("max-age=")
+    response = service.client.simulate_get("/health", protocol="https")
+    assert response.headers["strict-transport-security"].startswith("max-age=")
 
 
 def test_a_request_id_is_kept_if_it_is_a_plain_word(service: Edge) -> None:
@@ -85,19 +85,19 @@ def test_origins_are_allowed_by_name(make_edge: Callable[..., Edge], method: str
         "https://files.example.org.evil.example",
         "http://files.example.org",
     ):
-        answer = service.call(method, "/files", headers={"Origin": origin, **preflight})
-        assert "access-control-allow-origin" not in answer.headers
-        assert "Origin" in answer.headers["vary"]
+        response = service.call(method, "/files", headers={"Origin": origin, **preflight})
+        assert "access-control-allow-origin" not in response.headers
+        assert "Origin" in response.headers["vary"]
 
 
 def test_without_origins_there_is_no_cors(service: Edge) -> None:
     """By default no page of another origin may read anything."""
-    answer = service.call("GET", "//health", headers={"Origin": "https://files.example.org"})
-    assert not [name for name in answer.headers if name.startswith("access-control")]
+    response = service.call("GET", "//health", headers={"Origin": "https://files.example.org"})
+    assert not [name for name in response.headers if name.startswith("access-control")]
 
 
 def test_every_origin_is_allowed_by_a_star(make_edge: Callable[..., Edge]) -> None:
     """A star allows everyone, and never with credentials."""
-    answer = make_edge(ALLOWED_ORIGINS="*").call("GET", "//health", headers={"Origin": "https://anyone.example"})
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert "access-control-allow-credentials" not in answer.headers
+    response = make_edge(ALLOWED_ORIGINS="*").call("GET", "//health", headers={"Origin": "https://anyone.example"})
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert "access-control-allow-credentials" not in response.headers

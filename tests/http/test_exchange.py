@@ -15,7 +15,7 @@ import pytest
 from sft_core.values import FileId
 from sft_core.vault.ports import BlobStore
 from support.edge import END, Edge, file_part
-from support.exchange import speak
+from support.exchange import send_messages
 
 LIMIT = 100_000
 PIECE = b"z" * 65_536
@@ -39,9 +39,9 @@ def small(make_edge: Callable[..., Edge]) -> Edge:
 )
 def test_a_body_without_a_length_is_bounded_everywhere(small: Edge, before: bytes, after: bytes) -> None:
     """Before, in and behind the parts of a form, more than fits is refused long before its end; nothing stays."""
-    spoken = speak(small, "POST", "/files/upload", small.sign_up(), [before, *[PIECE] * PIECES, after])
-    assert spoken.status in {413, 422}
-    assert spoken.taken <= LIMIT + (64 << 10) + 4 * len(PIECE)
+    exchange = send_messages(small, "POST", "/files/upload", small.sign_up(), [before, *[PIECE] * PIECES, after])
+    assert exchange.status in {413, 422}
+    assert exchange.received_bytes <= LIMIT + (64 << 10) + 4 * len(PIECE)
     assert small.is_empty()
 
 
@@ -50,7 +50,7 @@ def test_a_body_without_a_length_is_stored_whole(small: Edge, content: bytes) ->
     """Any file up to the limit is taken if its form really ends."""
     form = file_part(content) + END
     pieces = [form[start : start + 1000] for start in range(0, len(form), 1000)]
-    assert speak(small, "POST", "/files/upload", small.sign_up(), pieces).status == 201
+    assert send_messages(small, "POST", "/files/upload", small.sign_up(), pieces).status == 201
 
 
 def test_a_delivery_that_breaks_says_so_in_the_log(service: Edge, token: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -58,11 +58,11 @@ def test_a_delivery_that_breaks_says_so_in_the_log(service: Edge, token: str, ca
     file = service.store(token, bytes(3 * 65_536))
     caplog.set_level(logging.INFO, logger="sft")
     path = f"/files/{file['id']}/download"
-    assert speak(service, "GET", path, token).status == 200
+    assert send_messages(service, "GET", path, token).status == 200
     blobs = service.application.store_part.blobs
     *_, last = sorted(info.key for info in blobs.list())
     blobs.delete(last)
-    last_message = speak(service, "GET", path, token).said[-1]
+    last_message = send_messages(service, "GET", path, token).messages[-1]
     assert last_message.get("more_body") is True
     (record,) = [record for record in caplog.records if record.name == "sft.edge"]
     told = record.__dict__["fields"]
@@ -103,8 +103,8 @@ def test_a_delivery_whose_file_is_deleted_is_no_fault(
     delete = partial(application.delete_file, owner=stored.owner, file_id=stored.id)
     blobs: Any = DeletedMeanwhile(application.read_file.blobs, last, delete)
     caplog.set_level(logging.INFO, logger="sft")
-    beside = service.beside(read_file=attrs.evolve(application.read_file, blobs=blobs))
-    last_message = speak(beside, "GET", f"{path}/download", token).said[-1]
+    beside = service.with_use_cases(read_file=attrs.evolve(application.read_file, blobs=blobs))
+    last_message = send_messages(beside, "GET", f"{path}/download", token).messages[-1]
     assert last_message.get("more_body") is True
     (told,) = [record for record in caplog.records if record.name == "sft.edge"]
     assert (told.levelname, told.__dict__["fields"]["code"]) == ("INFO", "file-not-found")

@@ -41,12 +41,12 @@ def test_somebody_elses_file_is_as_one_that_never_was(service: Edge, file: Share
         ("HEAD", "/download"),
         ("POST", "/share"),
     ):
-        answers = []
+        responses = []
         for one in (file.id, NEVER, *NO_IDS, file.id.upper(), "../" + file.id):
-            answer = service.call(method, f"/files/{one}{below}", token=stranger)
-            assert answer.status_code == 404
-            answers.append((answer.text and answer.json["code"], answer.headers["content-length"]))
-        assert answers[0] == answers[1]
+            response = service.call(method, f"/files/{one}{below}", token=stranger)
+            assert response.status_code == 404
+            responses.append((response.text and response.json["code"], response.headers["content-length"]))
+        assert responses[0] == responses[1]
     assert file.own().status_code == 200
     assert service.call("GET", "/files/", token=stranger).json == []
 
@@ -56,9 +56,9 @@ def test_somebody_elses_file_is_as_one_that_never_was(service: Edge, file: Share
 )
 def test_pages_out_of_bounds_are_named(service: Edge, token: str, query: str) -> None:
     """A listing's window is checked, never clipped in silence."""
-    answer = service.call("GET", "/files/", token=token, query=query)
-    assert answer.status_code == 422
-    assert answer.json["errors"][0]["path"] == query.partition("=")[0]
+    response = service.call("GET", "/files/", token=token, query=query)
+    assert response.status_code == 422
+    assert response.json["errors"][0]["path"] == query.partition("=")[0]
 
 
 def test_the_listing_pages_through_all_files(make_edge: Callable[..., Edge]) -> None:

@@ -26,11 +26,11 @@ from sft_core.values import OCTET_STREAM, FileName, Secret
 from sft_core.vault.model import MANIFEST_PAGE, File
 from sft_core.vault.ports import BlobStore, Buffer
 from sft_core.vault.use_cases import UploadSession
-from sft_http.concurrency.memory_budgets import Memory
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.memory_budgets import MemoryBudget
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.part_pipeline import PartPipeline
 from sft_http.transfers.upload import receive
-from support.library import LIGHT, SOON, FaultyBlobs, PairedBlobs, PassedOnBlobs
+from support.library import LIGHT, TIMEOUT_SECONDS, DelegatingBlobs, FaultyBlobs, PairwiseBlobs
 
 PART = 1000
 NAME = FileName.parse("large.bin")
@@ -54,7 +54,7 @@ def on(sft: Application, blobs: BlobStore) -> Application:
 
 def store(
     sft: Application,
-    lanes: Lanes,
+    pools: ThreadPools,
     owner: User,
     content: bytes,
     *,
@@ -69,7 +69,7 @@ def store(
     async def run() -> File:
         upload = await receive(
             sft,
-            lanes,
+            pools,
             owner=owner.id,
             name=NAME,
             media_type=OCTET_STREAM,
@@ -90,43 +90,43 @@ def is_empty(sft: Application) -> bool:
 
 @pytest.mark.parametrize("parts", [2, 3, 4, 7, 2 * MANIFEST_PAGE + 1])
 def test_two_parts_are_stored_at_once_and_the_file_is_whole(
-    sft: Application, lanes: Lanes, maya: User, parts: int
+    sft: Application, pools: ThreadPools, maya: User, parts: int
 ) -> None:
     """A part that is stored before the one it follows still stands behind it, across pages of the manifest too."""
     content = bytes(range(251)) * (parts * PART // 251 + 1)
     content = content[: parts * PART - 1]
-    blobs = PairedBlobs(sft.store_part.blobs, last=parts - 1)
-    file = store(on(sft, blobs), lanes, maya, content)
+    blobs = PairwiseBlobs(sft.store_part.blobs, last=parts - 1)
+    file = store(on(sft, blobs), pools, maya, content)
     assert b"".join(sft.read_file(file)) == content
     assert blobs.most == 2
 
 
-@pytest.mark.parametrize("too_late", [False, True])
+@pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("nth", range(5))
 def test_whichever_part_fails_nothing_is_left(
-    sft: Application, lanes: Lanes, maya: User, nth: int, *, too_late: bool
+    sft: Application, pools: ThreadPools, maya: User, nth: int, *, after_effect: bool
 ) -> None:
     """Its error is the answer, and the part beside it is removed as well."""
-    blobs = FaultyBlobs(sft.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, too_late=too_late)
+    blobs = FaultyBlobs(sft.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, after_effect=after_effect)
     with pytest.raises(BlobStoreFull):
-        store(on(sft, blobs), lanes, maya, bytes(5 * PART))
+        store(on(sft, blobs), pools, maya, bytes(5 * PART))
     assert is_empty(sft)
 
 
 def test_an_upload_that_somebody_ends_keeps_neither_of_its_two_parts(
-    sft: Application, lanes: Lanes, maya: User
+    sft: Application, pools: ThreadPools, maya: User
 ) -> None:
     """Both are stored after the abort has listed what was there, and each is taken back."""
 
     @attrs.define
-    class Ended(PairedBlobs):
+    class Ended(PairwiseBlobs):
         def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
             for file in [*database(sft)._committed.files.values()]:
                 sft.abort_upload(UploadSession(file=file, key=Secret(b"")))
             super().put(key, pieces, size=size)
 
     with pytest.raises(UploadAborted):
-        store(on(sft, Ended(sft.store_part.blobs, last=1)), lanes, maya, bytes(5 * PART))
+        store(on(sft, Ended(sft.store_part.blobs, last=1)), pools, maya, bytes(5 * PART))
     assert is_empty(sft)
 
 
@@ -151,7 +151,7 @@ def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya:
 
 
 @attrs.define
-class SlowBlobs(PassedOnBlobs):
+class SlowBlobs(DelegatingBlobs):
     """
     A blob store that takes its time: before it takes the pieces in and, as a disk does, when it has them.
     """
@@ -168,32 +168,34 @@ class SlowBlobs(PassedOnBlobs):
 
 
 def test_a_buffer_is_filled_again_while_the_store_makes_its_part_durable(
-    sft: Application, lanes: Lanes, maya: User
+    sft: Application, pools: ThreadPools, maya: User
 ) -> None:
     """Two are enough for a large body: the first part ends only when more has come than both of them hold."""
     content, came = bytes(range(250)) * 20, threading.Semaphore(0)
-    memory, most = lanes.limits.memory, 0
+    memory, most = pools.limits.memory, 0
 
     def durable(part: int) -> None:
         if part == 0:
-            assert all(came.acquire(timeout=SOON) for _ in range(2 * PART // 100 + 1))
+            assert all(came.acquire(timeout=TIMEOUT_SECONDS) for _ in range(2 * PART // 100 + 1))
 
     def another_came() -> None:
         nonlocal most
         came.release()
-        most = max(most, memory.taken)
+        most = max(most, memory.in_use)
 
     slow = on(sft, SlowBlobs(sft.store_part.blobs, lambda: None, durable))
-    file = store(slow, lanes, maya, content, pieces=100, another_came=another_came)
+    file = store(slow, pools, maya, content, pieces=100, another_came=another_came)
     assert b"".join(sft.read_file(file)) == content
     assert most == 2 * PART
 
 
-def test_a_buffer_is_not_filled_again_before_its_part_is_encrypted(sft: Application, lanes: Lanes, maya: User) -> None:
+def test_a_buffer_is_not_filled_again_before_its_part_is_encrypted(
+    sft: Application, pools: ThreadPools, maya: User
+) -> None:
     """However late a thread comes to it, and however much has come meanwhile."""
     content = os.urandom(12 * PART)
     slow = SlowBlobs(sft.store_part.blobs, partial(time.sleep, 0.02), lambda part: time.sleep(0.03 * (part % 2)))
-    assert b"".join(sft.read_file(store(on(sft, slow), lanes, maya, content))) == content
+    assert b"".join(sft.read_file(store(on(sft, slow), pools, maya, content))) == content
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -204,7 +206,7 @@ def test_plaintext_may_be_written_over_once_all_of_it_is_encrypted(
     upload, order = begun(sft, maya), list[str]()
 
     @attrs.define
-    class Told(PassedOnBlobs):
+    class Told(DelegatingBlobs):
         def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
             if fails:
                 raise BlobStoreFull("no room")
@@ -225,10 +227,10 @@ class OneFailsFirst:
     """
 
     goes_on: asyncio.Event = attrs.field(factory=asyncio.Event)
-    at_once: int = 2
+    concurrency: int = 2
     _begun: int = 0
 
-    async def begin(
+    async def submit(
         self, plaintext: memoryview, *, on_encrypted: Callable[[], object], may_reject: bool
     ) -> Coroutine[Any, Any, None]:
         del plaintext, on_encrypted, may_reject
@@ -246,7 +248,7 @@ def test_whoever_is_cut_off_while_a_part_ends_gives_its_memory_back(*, is_cut_of
     """After a part has failed the one beside it is waited for, and nothing that comes meanwhile costs others memory."""
 
     async def run() -> int:
-        memory, parts = Memory(1 << 20), OneFailsFirst()
+        memory, parts = MemoryBudget(1 << 20), OneFailsFirst()
 
         async def stream() -> AsyncIterator[bytes]:
             yield bytes(5 * PART)
@@ -254,12 +256,12 @@ def test_whoever_is_cut_off_while_a_part_ends_gives_its_memory_back(*, is_cut_of
         body = PartPipeline(parts, memory, check_size=lambda _: None, part_size=PART)
         request = asyncio.create_task(body.run(stream()))
         await asyncio.sleep(0.01)
-        assert memory.taken
+        assert memory.in_use
         if is_cut_off:
             request.cancel()
         parts.goes_on.set()
         with pytest.raises(asyncio.CancelledError if is_cut_off else BlobStoreFull):
             await request
-        return memory.taken
+        return memory.in_use
 
     assert asyncio.run(run()) == 0

@@ -43,7 +43,7 @@ libc.fflush(output)
 
 BURST = """
 from pathlib import Path
-from sft_http.server.malloc import give_back, limit_arenas
+from sft_http.server.malloc import limit_arenas, trim
 
 def resident():
     return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) << 10
@@ -54,13 +54,13 @@ kept = taken[1::2]
 before = resident()
 del taken
 freed = resident()
-give_back()
+trim()
 print(before - freed, before - resident())
 """
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library has no such heaps")
-def test_threads_share_one_heap() -> None:
+def test_threads_limit_arenas() -> None:
     """Memory that one thread has freed is available to all; by default each thread has an arena."""
     assert heaps("shared") == 1
     assert heaps("default") > 1

@@ -56,8 +56,8 @@ def blobs(service: Edge) -> int:
     return len([*service.application.store_part.blobs.list()])
 
 
-def code(answer: Result) -> tuple[int, str]:
-    return answer.status_code, answer.json["code"]
+def code(response: Result) -> tuple[int, str]:
+    return response.status_code, response.json["code"]
 
 
 @pytest.mark.parametrize("content", [b"", b"once", CONTENT])
@@ -113,12 +113,12 @@ def test_another_upload_under_the_key_is_refused(service: Edge, token: str, chan
 def test_another_call_or_media_type_is_another_request(service: Edge, token: str) -> None:
     """The same bytes under the same name by PUT, as a form, of another type, or a link in their place."""
     first = put(service, token, b"once").json
-    for answer in (
+    for response in (
         put(service, token, b"once", Content_Type="text/html"),
         post(service, token),
         share(service, token, first["id"]),
     ):
-        assert code(answer) == (422, "idempotency-key-reused")
+        assert code(response) == (422, "idempotency-key-reused")
     assert listed(service, token) == [first["id"]]
     assert not service.call("GET", f"/files/{first['id']}", token=token).json["is_public"]
 
@@ -209,12 +209,12 @@ MALFORMED = ["", '""', '"', '"a', 'a"', '"a""b"', '"a", "b"', "a,b", "a b", '"a 
 def test_what_is_no_key_is_refused(service: Edge, token: str, key: str) -> None:
     """On every call that takes one, before anything is stored."""
     file = post(service, token, key=None).json["id"]
-    for answer in (
+    for response in (
         post(service, token, key=key),
         put(service, token, b"once", Idempotency_Key=key),
         share(service, token, file, key=key),
     ):
-        assert code(answer) == (400, "invalid-idempotency-key")
+        assert code(response) == (400, "invalid-idempotency-key")
     assert listed(service, token) == [file]
 
 
@@ -227,8 +227,8 @@ def test_where_it_means_nothing_it_is_not_looked_at(service: Edge) -> None:
     """A sign-in with a malformed one is a sign-in."""
     service.sign_up("signer")
     login = {"email": "signer@example.org", "password": PASSWORD}
-    answer = service.call("POST", "/auth/login", body=login, headers={"Idempotency-Key": '"'})
-    assert answer.status_code == 200
+    response = service.call("POST", "/auth/login", body=login, headers={"Idempotency-Key": '"'})
+    assert response.status_code == 200
 
 
 # --- at the same moment ----------------------------------------------------------------------------
@@ -271,10 +271,10 @@ class Faster:
     async def _put(self) -> Result:
         headers = {"Idempotency-Key": self.key, "Content-Type": "text/plain", "Authorization": f"Bearer {self.token}"}
         async with falcon.testing.ASGIConductor(self.service.client.app) as client:
-            answer: Result = await client.simulate_put(
+            response: Result = await client.simulate_put(
                 f"{API}/files/once.txt", headers=headers, body=self.content, query_string=self.query
             )
-        return answer
+        return response
 
 
 @pytest.mark.parametrize("content", [b"once", CONTENT])
@@ -282,7 +282,7 @@ def test_whoever_is_overtaken_gives_the_same_answer(service: Edge, token: str, c
     """Both were received whole; one commit won, the other one's parts are removed."""
     faster = Faster(service, token, content, "is_public=true")
     slow = put(
-        service.beside(seal_upload=After(service.application.seal_upload, faster)),
+        service.with_use_cases(seal_upload=After(service.application.seal_upload, faster)),
         token,
         content,
         query="is_public=true",
@@ -296,7 +296,7 @@ def test_whoever_is_overtaken_gives_the_same_answer(service: Edge, token: str, c
 def test_whoever_is_overtaken_by_another_request_is_refused(service: Edge, token: str) -> None:
     """The key stands for what was committed first; nothing of the other is left."""
     faster = Faster(service, token, b"first")
-    slow = put(service.beside(seal_upload=After(service.application.seal_upload, faster)), token, b"second")
+    slow = put(service.with_use_cases(seal_upload=After(service.application.seal_upload, faster)), token, b"second")
     assert code(slow) == (422, "idempotency-key-reused")
     assert listed(service, token) == [faster.answers[0].json["id"]]
     assert blobs(service) == 1
@@ -307,7 +307,7 @@ def test_no_room_beside_the_first_try_is_said_to_come_again(make_edge: Callable[
     service = make_edge(USER_QUOTA="1000")
     token, content = service.sign_up(), bytes(600)
     faster = Faster(service, token, content)
-    late = put(service.beside(begin_upload=After(service.application.begin_upload, faster)), token, content)
+    late = put(service.with_use_cases(begin_upload=After(service.application.begin_upload, faster)), token, content)
     assert code(late) == (409, "idempotency-key-in-use")
     assert int(late.headers["retry-after"]) > 0
     assert put(service, token, content).json == faster.answers[0].json
@@ -319,7 +319,7 @@ def test_what_the_commit_finds_no_room_for_leaves_nothing(make_edge: Callable[..
     service = make_edge(USER_QUOTA="1000")
     token = service.sign_up()
     faster = Faster(service, token, bytes(600), key="another")
-    late = put(service.beside(seal_upload=After(service.application.seal_upload, faster)), token, bytes(600))
+    late = put(service.with_use_cases(seal_upload=After(service.application.seal_upload, faster)), token, bytes(600))
     assert code(late) == (413, "quota-exceeded")
     assert blobs(service) == 1
     assert put(service, token, bytes(400)).status_code == 201
@@ -329,7 +329,10 @@ def test_a_key_that_is_over_while_its_repeat_comes_is_said_to_come_again(service
     """Its body was read to be compared and is not there to be stored; the next time it makes a new file."""
     first = put(service, token, b"once").json
     over = After(service.application.find_idempotent_result, lambda: service.clock.advance(hours=24))
-    assert code(put(service.beside(find_idempotent_result=over), token, b"once")) == (409, "idempotency-key-in-use")
+    assert code(put(service.with_use_cases(find_idempotent_result=over), token, b"once")) == (
+        409,
+        "idempotency-key-in-use",
+    )
     again = put(service, service.sign_in()["access_token"], b"once").json
     assert again["id"] != first["id"]
 
@@ -346,6 +349,6 @@ def test_a_repeat_that_breaks_off_is_none(service: Edge, token: str) -> None:
 def test_a_part_of_another_name_is_read_as_ever(service: Edge, token: str) -> None:
     """A repeat with a second file is a malformed form, as it would have been the first time."""
     post(service, token)
-    answer = post(service, token, more=part(b'form-data; name="file"; filename="b"', b"x"))
-    assert answer.status_code == 422
-    assert answer.json["code"] == "invalid-value"
+    response = post(service, token, more=part(b'form-data; name="file"; filename="b"', b"x"))
+    assert response.status_code == 422
+    assert response.json["code"] == "invalid-value"

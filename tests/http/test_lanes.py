@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from sft_core.errors import Busy
-from sft_http.concurrency.thread_pools import Lane
+from sft_http.concurrency.thread_pools import BoundedThreadPool
 
 
 @contextmanager
-def lane(
+def new_pool(
     *, threads: int = 1, queue_limit: int = 8, wait_seconds: float | None = None, processors: int = 64
-) -> Iterator[Lane]:
-    made = Lane("test", threads, queue_limit, wait_seconds, processors)
+) -> Iterator[BoundedThreadPool]:
+    made = BoundedThreadPool("test", threads, queue_limit, wait_seconds, processors)
     try:
         yield made
     finally:
@@ -40,10 +40,10 @@ def test_calls_run_on_the_lanes_own_threads() -> None:
     """Arguments and results pass through, and so do errors."""
 
     async def story() -> None:
-        with lane() as road:
-            assert await road(told, 1, b=2) == (1, 2, "sft-test_0")
+        with new_pool() as pool:
+            assert await pool(told, 1, b=2) == (1, 2, "sft-test_0")
             with pytest.raises(ZeroDivisionError):
-                await road(lambda: 1 // 0)
+                await pool(lambda: 1 // 0)
 
     run(story)
 
@@ -53,16 +53,16 @@ def test_a_full_lane_refuses_at_once() -> None:
 
     async def story() -> None:
         gate = threading.Event()
-        with lane(queue_limit=2) as road:
-            waiting = [asyncio.create_task(road(gate.wait)) for _ in range(3)]
+        with new_pool(queue_limit=2) as pool:
+            waiting = [asyncio.create_task(pool(gate.wait)) for _ in range(3)]
             await asyncio.sleep(0)
             with pytest.raises(Busy):
-                await road(gate.wait)
-            insisting = asyncio.create_task(road.insist(gate.wait))
+                await pool(gate.wait)
+            insisting = asyncio.create_task(pool.run_without_limit(gate.wait))
             await asyncio.sleep(0)
             gate.set()
             assert await asyncio.gather(*waiting, insisting) == [True] * 4
-            assert await road(lambda: "free again") == "free again"
+            assert await pool(lambda: "free again") == "free again"
 
     run(story)
 
@@ -77,15 +77,15 @@ def test_who_waits_too_long_is_refused_and_never_begun() -> None:
             begun.append("first")
             gate.wait()
 
-        with lane(wait_seconds=0.2) as road:
-            first = asyncio.create_task(road(take_long))
+        with new_pool(wait_seconds=0.2) as pool:
+            first = asyncio.create_task(pool(take_long))
             await asyncio.sleep(0.05)
             with pytest.raises(Busy):
-                await road(begun.append, "second")
+                await pool(begun.append, "second")
             assert not first.done()
             gate.set()
             await first
-            await road(begun.append, "third")
+            await pool(begun.append, "third")
         assert begun == ["first", "third"]
 
     run(story)
@@ -95,8 +95,8 @@ def test_who_finds_a_thread_free_waits_for_it() -> None:
     """However short the wait for one that is not: it was not refused because the thread took a moment to begin."""
 
     async def story() -> None:
-        with lane(wait_seconds=0) as road:
-            assert [await road(int, "7") for _ in range(200)] == [7] * 200
+        with new_pool(wait_seconds=0) as pool:
+            assert [await pool(int, "7") for _ in range(200)] == [7] * 200
 
     run(story)
 
@@ -106,13 +106,13 @@ def test_who_is_cancelled_is_told_when_the_call_has_ended() -> None:
 
     async def story() -> None:
         ended = threading.Event()
-        with lane() as road:
+        with new_pool() as pool:
 
             def slow() -> None:
                 time.sleep(0.2)
                 ended.set()
 
-            task = asyncio.create_task(road(slow))
+            task = asyncio.create_task(pool(slow))
             await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -128,16 +128,16 @@ def test_an_idle_thread_helps_and_no_other(threads: int, processors: int) -> Non
 
     async def story() -> None:
         gate = threading.Event()
-        with lane(threads=threads, processors=processors) as road:
+        with new_pool(threads=threads, processors=processors) as pool:
 
             def working() -> list[bool]:
-                helping = road.help(gate.wait)
-                refused = road.help(gate.wait) is None
+                helping = pool.try_run(gate.wait)
+                refused = pool.try_run(gate.wait) is None
                 gate.set()
                 assert helping is not None
                 return [helping.result(20), refused]
 
-            assert [await road(working) for _ in range(3)] == [[True, True]] * 3
+            assert [await pool(working) for _ in range(3)] == [[True, True]] * 3
 
     run(story)
 
@@ -147,14 +147,14 @@ def test_who_helps_counts_as_busy() -> None:
 
     async def story() -> None:
         gate = threading.Event()
-        with lane(wait_seconds=0.05) as road:
-            helping = road.help(lambda: gate.wait(10))
+        with new_pool(wait_seconds=0.05) as pool:
+            helping = pool.try_run(lambda: gate.wait(10))
             with pytest.raises(Busy):
-                await road(told, 1, b=2)
+                await pool(told, 1, b=2)
             gate.set()
             assert helping is not None
             assert helping.result(20)
-            assert (await road(told, 1, b=2))[:2] == (1, 2)
+            assert (await pool(told, 1, b=2))[:2] == (1, 2)
 
     run(story)
 
@@ -164,15 +164,15 @@ def test_help_that_has_not_been_begun_is_taken_back() -> None:
 
     async def story() -> None:
         gate, begun = threading.Event(), list[str]()
-        with lane(threads=2) as road:
-            held_up = [asyncio.create_task(road(gate.wait))]
+        with new_pool(threads=2) as pool:
+            held_up = [asyncio.create_task(pool(gate.wait))]
             await asyncio.sleep(0)
             # The threads are busy with what nobody has counted, as between a call's end and its being told.
-            uncounted = [road._executor.submit(gate.wait) for _ in range(2)]
-            helping = road.help(lambda: begun.append("never"))
+            uncounted = [pool._executor.submit(gate.wait) for _ in range(2)]
+            helping = pool.try_run(lambda: begun.append("never"))
             assert helping is not None
             assert helping.cancel()
-            again = road.help(lambda: begun.append("in the end"))
+            again = pool.try_run(lambda: begun.append("in the end"))
             gate.set()
             assert again is not None
             again.result(20)
@@ -185,10 +185,10 @@ def test_help_that_has_not_been_begun_is_taken_back() -> None:
 
 def test_a_closed_lane_helps_nobody() -> None:
     """Whoever is at work when it closes goes on alone."""
-    with lane(threads=2) as road:
+    with new_pool(threads=2) as pool:
         pass
-    assert [road.help(int) for _ in range(3)] == [None] * 3
-    assert road._helping == 0
+    assert [pool.try_run(int) for _ in range(3)] == [None] * 3
+    assert pool._extra_calls == 0
 
 
 def no_thread(_: threading.Thread) -> None:
@@ -200,14 +200,14 @@ def test_a_call_that_no_thread_could_be_started_for_is_refused_and_never_run(mon
 
     async def story() -> None:
         begun = list[str]()
-        with lane(threads=3) as road:
+        with new_pool(threads=3) as pool:
             with monkeypatch.context() as patched:
                 patched.setattr(threading.Thread, "start", no_thread)
-                for call in (road, road.insist):
+                for call in (pool, pool.run_without_limit):
                     with pytest.raises(Busy):
                         await call(begun.append, "refused")
-            await asyncio.gather(*(road(begun.append, "run") for _ in range(4)))
-            assert road._under_way == 0
+            await asyncio.gather(*(pool(begun.append, "run") for _ in range(4)))
+            assert pool._under_way == 0
         assert begun == ["run"] * 4
 
     run(story)
@@ -218,16 +218,16 @@ def test_help_that_no_thread_could_be_started_for_is_none_and_never_given(monkey
 
     async def story() -> None:
         begun = list[str]()
-        with lane(threads=3) as road:
+        with new_pool(threads=3) as pool:
 
             def working() -> None:
                 with monkeypatch.context() as patched:
                     patched.setattr(threading.Thread, "start", no_thread)
-                    assert road.help(lambda: begun.append("unasked")) is None
+                    assert pool.try_run(lambda: begun.append("unasked")) is None
 
-            await road(working)
-            await asyncio.gather(*(road(begun.append, "run") for _ in range(4)))
-            assert road._helping == 0
+            await pool(working)
+            await asyncio.gather(*(pool(begun.append, "run") for _ in range(4)))
+            assert pool._extra_calls == 0
         assert begun == ["run"] * 4
 
     run(story)
@@ -238,10 +238,10 @@ def test_who_waits_when_the_lane_closes_is_told() -> None:
 
     async def story() -> None:
         gate = threading.Event()
-        with lane() as road:
-            first, second = (asyncio.create_task(road(gate.wait)) for _ in range(2))
+        with new_pool() as pool:
+            first, second = (asyncio.create_task(pool(gate.wait)) for _ in range(2))
             await asyncio.sleep(0.05)
-            closing = asyncio.create_task(asyncio.to_thread(road.close))
+            closing = asyncio.create_task(asyncio.to_thread(pool.close))
             with pytest.raises(asyncio.CancelledError):
                 await second
             gate.set()

@@ -51,8 +51,8 @@ def test_looking_spends_nothing_and_bytes_spend_one(service: Edge, token: str) -
     assert one.spent() == 0
     assert one.get(Range="bytes=0-9").content == CONTENT[:10]
     assert one.spent() == 1
-    for answer in (one.get(), one.get(Range="bytes=0-9"), one.get(If_None_Match=one.etag)):
-        assert problem(answer, 403, "download-limit-reached")["detail"] == "Download limit reached"
+    for response in (one.get(), one.get(Range="bytes=0-9"), one.get(If_None_Match=one.etag)):
+        assert problem(response, 403, "download-limit-reached")["detail"] == "Download limit reached"
     assert one.get("HEAD").status_code == 403
     assert one.own().content == CONTENT
     assert one.spent() == 1
@@ -81,10 +81,10 @@ def test_what_cannot_be_read_spends_nothing(service: Edge, token: str) -> None:
     lost = shared(service, token, b"precious", max_downloads=1)
     for key in lost.blobs():
         service.application.read_file.blobs.delete(key)
-    answer = lost.get()
-    problem(answer, 500, "content-missing")
-    assert "etag" not in answer.headers
-    assert "content-disposition" not in answer.headers
+    response = lost.get()
+    problem(response, 500, "content-missing")
+    assert "etag" not in response.headers
+    assert "content-disposition" not in response.headers
     assert lost.spent() == 0
 
 
@@ -114,8 +114,8 @@ def test_a_link_ends_at_the_moment_it_names(make_edge: Callable[..., Edge]) -> N
 def test_a_link_says_when_it_ends(service: Edge, token: str, terms: dict[str, int] | None, ends: str) -> None:
     """`expires_at` is the creation plus the hours asked for, in UTC; 24 hours if none were, with or without a body."""
     file = service.store(token, b"x")
-    answer = service.call("POST", f"/files/{file['id']}/share", token=token, body=terms)
-    assert answer.json["expires_at"] == ends
+    response = service.call("POST", f"/files/{file['id']}/share", token=token, body=terms)
+    assert response.json["expires_at"] == ends
     assert service.call("GET", f"/files/{file['id']}", token=token).json["share_expires_at"] == ends
 
 
@@ -171,8 +171,8 @@ def test_a_token_has_one_spelling(service: Edge, token: str, file: Shared) -> No
     good = file.path.rpartition("/")[2]
     before = file.spent()
     for wrong in spellings(good):
-        answer = service.call("GET", f"/files/shared/{wrong}")
-        problem(answer, 404, "link-not-found")
+        response = service.call("GET", f"/files/shared/{wrong}")
+        problem(response, 404, "link-not-found")
     assert file.spent() == before
     assert file.get().status_code == 200
     assert service.call("GET", f"/files/shared/{good}/style.css", token=token).status_code == 404

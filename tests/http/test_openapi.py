@@ -67,7 +67,7 @@ def test_answers_have_the_fields_of_their_schema(service: Edge, token: str, docu
 def test_every_responder_is_described(service: Edge, document: Any) -> None:
     """Each method of each route is in the document, except OPTIONS and PUT of a file with the name `upload`."""
     found = set()
-    for path, resource in described_routes(service.application, service.settings, service.lanes):
+    for path, resource in described_routes(service.application, service.settings, service.pools):
         for name in dir(resource):
             if name.startswith("on_") and name != "on_options":
                 found.add((name.removeprefix("on_"), path + "/" * path.endswith("/files")))
@@ -86,7 +86,7 @@ def test_every_operation_has_a_name_of_its_own_and_lists_its_problems(document: 
     assert len({operation["operationId"] for operation in found.values()}) == len(found)
     known = {str(status) for status in problems.STATUS.values()} | {"412", "416"}
     for operation in found.values():
-        refusals = {status for status, answer in operation["responses"].items() if "$ref" in answer}
+        refusals = {status for status, response in operation["responses"].items() if "$ref" in response}
         assert "500" in refusals
         assert refusals <= known
 
@@ -127,11 +127,11 @@ def test_bounds_of_queries_are_those_that_hold(service: Edge, token: str, docume
             for value, allowed in bounds(parameter["schema"]):
                 query = f"{parameter['name']}={value}"
                 if path.endswith("/upload"):
-                    answer = service.upload(token, file_part(b"x") + END, query=query)
+                    response = service.upload(token, file_part(b"x") + END, query=query)
                 else:
-                    answer = service.call(method.upper(), path.removeprefix(API), token=token, query=query)
+                    response = service.call(method.upper(), path.removeprefix(API), token=token, query=query)
                 taken = 201 if method in {"post", "put"} else 200
-                assert answer.status_code == (taken if allowed else 422), query
+                assert response.status_code == (taken if allowed else 422), query
                 checked += 1
     assert checked == 32
 
@@ -142,8 +142,8 @@ def test_bounds_of_a_links_terms_are_those_that_hold(service: Edge, token: str, 
     properties = document["components"]["schemas"]["Share"]["properties"]
     for name, schema in properties.items():
         for value, allowed in bounds(schema):
-            answer = service.call("POST", f"/files/{file['id']}/share", token=token, body={name: value})
-            assert answer.status_code == (200 if allowed else 422), (name, value)
+            response = service.call("POST", f"/files/{file['id']}/share", token=token, body={name: value})
+            assert response.status_code == (200 if allowed else 422), (name, value)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +182,6 @@ def test_what_answers_is_described(service: Edge, token: str, document: Any) -> 
         ("delete", "/files/{id}", service.call("DELETE", path, token=token)),
     ]
     found = operations(document)
-    for method, template, answer in seen:
+    for method, template, response in seen:
         described = found[method, API + template]["responses"]
-        assert str(answer.status_code) in described, (method, template, answer.status_code)
+        assert str(response.status_code) in described, (method, template, response.status_code)

@@ -63,19 +63,19 @@ def test_what_is_not_ours_is_served_as_it_was_published(service: Edge, name: str
 @pytest.mark.parametrize("name", ["", "nothing.js", "..", "DOCS.JS", "docs", "docs.html~", "%2e%2e%2fapp.py", "é.js"])
 def test_no_other_file_is_served(service: Edge, name: str) -> None:
     """What is not one of the pages' files is 404, wherever its name points."""
-    answer = service.call("GET", f"//static/{name}")
-    assert (answer.status_code, answer.json["code"]) == (404, "route-not-found")
+    response = service.call("GET", f"//static/{name}")
+    assert (response.status_code, response.json["code"]) == (404, "route-not-found")
 
 
 def test_the_documentation_pages_use_our_own_files_only(service: Edge) -> None:
     """Every script and style of a page comes from this service, and its policy allows no other."""
     for page in ("//docs", "//redoc"):
-        answer = service.call("GET", page)
-        sources = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
+        response = service.call("GET", page)
+        sources = re.findall(r'(?:src|href)="([^"]+)"', response.text)
         assert all(source.startswith(("/static/", "data:,")) for source in sources)
         for source in sources:
             if source.startswith("/static/"):
                 assert service.call("GET", "/" + source).status_code == 200
-        policy = answer.headers["content-security-policy"]
+        policy = response.headers["content-security-policy"]
         assert "script-src 'self';" in policy
         assert "http" not in policy

@@ -38,10 +38,10 @@ def test_an_unexpected_fault_tells_nothing(service: Edge, token: str, caplog: py
     def broken(**_: object) -> None:
         raise RuntimeError(canary)
 
-    answer = service.beside(list_files=broken).call("GET", "/files", token=token)
-    assert (answer.status_code, answer.json["code"]) == (500, "internal-error")
-    assert "hunter2" not in answer.text
-    assert "Traceback" not in answer.text
+    response = service.with_use_cases(list_files=broken).call("GET", "/files", token=token)
+    assert (response.status_code, response.json["code"]) == (500, "internal-error")
+    assert "hunter2" not in response.text
+    assert "Traceback" not in response.text
     assert any(record.exc_info and canary in str(record.exc_info[1]) for record in caplog.records)
 
 
@@ -63,11 +63,11 @@ def test_our_own_errors_have_their_status(service: Edge, token: str, error: SftE
     def failing(**_: object) -> None:
         raise error
 
-    answer = service.beside(list_files=failing).call("GET", "/files", token=token)
-    assert (answer.status_code, answer.json["code"]) == (status, error.code)
-    assert answer.json["detail"] == error.public
-    assert "secret detail" not in answer.text
-    assert ("retry-after" in answer.headers) == (status == 503)
+    response = service.with_use_cases(list_files=failing).call("GET", "/files", token=token)
+    assert (response.status_code, response.json["code"]) == (status, error.code)
+    assert response.json["detail"] == error.public
+    assert "secret detail" not in response.text
+    assert ("retry-after" in response.headers) == (status == 503)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_a_failure_is_told_in_the_log_with_its_reason(
         raise error
 
     caplog.set_level(logging.INFO, logger="sft")
-    answer = service.beside(list_files=failing).call("GET", "/files", token=token)
+    response = service.with_use_cases(list_files=failing).call("GET", "/files", token=token)
     (told,) = [record for record in caplog.records if record.name == "sft.problems"]
-    request = {"request_id": answer.headers["x-request-id"]}
+    request = {"request_id": response.headers["x-request-id"]}
     assert told.__dict__["fields"] == {"code": error.code, "detail": error.detail} | request
     assert told.levelno == level
 
@@ -97,12 +97,12 @@ def test_a_failure_is_told_in_the_log_with_its_reason(
 @pytest.mark.parametrize("given", [None, "trace-0001", "a.b_c-d.", "0" * 64])
 def test_every_problem_names_its_request_by_a_valid_uri(service: Edge, given: str | None) -> None:
     """`instance` is a URN (RFC 8141) that holds the request's id, whoever gave it."""
-    answer = service.call("GET", "//nowhere", headers={"X-Request-ID": given} if given else None)
-    identity = answer.headers["x-request-id"]
+    response = service.call("GET", "//nowhere", headers={"X-Request-ID": given} if given else None)
+    identity = response.headers["x-request-id"]
     uuid = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-    assert answer.json["instance"].endswith(identity)
+    assert response.json["instance"].endswith(identity)
     assert (uuid if given is None else re.compile(r"urn:sft:request:[A-Za-z0-9._-]+")).fullmatch(
-        answer.json["instance"]
+        response.json["instance"]
     )
 
 
@@ -111,18 +111,18 @@ def test_titles_are_those_of_the_status(service: Edge, token: str, status: int, 
     """A problem without a type of its own has the status line's phrase as its title, on every Python."""
     if status == 416:
         file = service.store(token, b"x")
-        answer = service.call("GET", f"/files/{file['id']}/download", token=token, headers={"Range": "bytes=9-"})
+        response = service.call("GET", f"/files/{file['id']}/download", token=token, headers={"Range": "bytes=9-"})
     else:
-        answer = service.call("POST", "/auth/login", raw=b" " * 100_000, headers={"Content-Type": "application/json"})
-    assert answer.status == f"{status} {title}"
-    assert answer.json["title"] == title
+        response = service.call("POST", "/auth/login", raw=b" " * 100_000, headers={"Content-Type": "application/json"})
+    assert response.status == f"{status} {title}"
+    assert response.json["title"] == title
 
 
 def test_an_uploads_own_problems_name_no_content(service: Edge, token: str) -> None:
     """A refusal repeats neither the file's name nor its bytes."""
-    answer = service.upload(token, file_part(b"canary-content", "../canary-name") + END)
-    assert answer.status_code == 422
-    assert "canary" not in answer.text
+    response = service.upload(token, file_part(b"canary-content", "../canary-name") + END)
+    assert response.status_code == 422
+    assert "canary" not in response.text
 
 
 def all_codes() -> set[str]:
@@ -132,7 +132,7 @@ def all_codes() -> set[str]:
             yield from below(child)
 
     codes = {kind.code for kind in below(SftError) if kind.__module__.startswith("sft_")}
-    own = {code for code, _ in error_response._DETAILS.values()} | set(problems._OWN_CODES.values())
+    own = {code for code, _ in error_response._DETAILS.values()} | set(problems._FRAMEWORK_CODES.values())
     refusals = {code for code, _ in downloads._REFUSALS.values()}
     return codes | own | refusals | {"internal-error", "request-refused"}
 

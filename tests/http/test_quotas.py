@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from support.edge import END, Edge, field_part, file_part
-from support.exchange import speak
+from support.exchange import send_messages
 from support.shared import problem
 
 QUOTA = 300_000
@@ -28,7 +28,7 @@ def token(small: Edge) -> str:
 def chunked(service: Edge, token: str, content: bytes) -> int:
     form = file_part(content) + END
     pieces = [form[start : start + 50_000] for start in range(0, len(form), 50_000)]
-    return speak(service, "POST", "/files/upload", token, pieces).status
+    return send_messages(service, "POST", "/files/upload", token, pieces).status
 
 
 def test_a_file_that_fits_to_the_last_byte_is_taken(small: Edge, token: str) -> None:
@@ -63,9 +63,9 @@ def test_what_cannot_fit_is_refused_before_it_has_come(small: Edge, token: str) 
     """By the length of its request: not even a part is stored of it."""
     form = file_part(bytes(QUOTA + (65 << 10))) + END
     pieces = [form[start : start + 10_000] for start in range(0, len(form), 10_000)]
-    spoken = speak(small, "POST", "/files/upload", token, pieces, announced=len(form))
-    assert (spoken.status, spoken.body["code"]) == (413, "quota-exceeded")
-    assert spoken.taken < 50_000
+    exchange = send_messages(small, "POST", "/files/upload", token, pieces, announced=len(form))
+    assert (exchange.status, exchange.body["code"]) == (413, "quota-exceeded")
+    assert exchange.received_bytes < 50_000
     assert small.is_empty()
 
 

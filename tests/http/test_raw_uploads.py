@@ -26,9 +26,9 @@ def test_a_body_becomes_a_file(service: Edge, token: str, size: int) -> None:
     """Its name is the path's, its type the request's, its bytes come back as they went."""
     content = os.urandom(size)
     path = "/files/report%20%E2%80%93%20final.pdf"
-    answer = service.call("PUT", path, token=token, raw=content, headers={"Content-Type": "application/pdf"})
-    assert answer.status_code == 201, answer.text
-    file = answer.json
+    response = service.call("PUT", path, token=token, raw=content, headers={"Content-Type": "application/pdf"})
+    assert response.status_code == 201, response.text
+    file = response.json
     assert (file["filename"], file["mime_type"], file["file_size"]) == ("report – final.pdf", "application/pdf", size)
     assert not file["is_public"]
     download = service.call("GET", f"/files/{file['id']}/download", token=token)
@@ -38,9 +38,9 @@ def test_a_body_becomes_a_file(service: Edge, token: str, size: int) -> None:
 @pytest.mark.parametrize("name", ["upload", "shared", "download", "share", "links", "%75pload", "upload/"])
 def test_a_file_may_be_named_like_a_step_of_a_path(service: Edge, token: str, name: str) -> None:
     """What else stands behind /files/ keeps no name from anybody."""
-    answer = service.call("PUT", f"/files/{name}", token=token, raw=b"named so")
-    assert (answer.status_code, answer.json["filename"]) == (201, name.replace("%75", "u").strip("/"))
-    assert service.call("GET", f"/files/{answer.json['id']}/download", token=token).content == b"named so"
+    response = service.call("PUT", f"/files/{name}", token=token, raw=b"named so")
+    assert (response.status_code, response.json["filename"]) == (201, name.replace("%75", "u").strip("/"))
+    assert service.call("GET", f"/files/{response.json['id']}/download", token=token).content == b"named so"
 
 
 def test_each_put_makes_a_file_of_its_own(service: Edge, token: str) -> None:
@@ -85,8 +85,8 @@ def test_what_cannot_be_a_file_is_refused(
 ) -> None:
     """With the code of its fault, and nothing is stored."""
     before = service.call("GET", "/files/", token=token, query="limit=1000").json
-    answer = service.call("PUT", path, token=token, raw=b"content", headers=headers, query=query)
-    assert (answer.status_code, answer.json["code"]) == (status, code)
+    response = service.call("PUT", path, token=token, raw=b"content", headers=headers, query=query)
+    assert (response.status_code, response.json["code"]) == (status, code)
     assert service.call("GET", "/files/", token=token, query="limit=1000").json == before
 
 

@@ -41,8 +41,8 @@ def test_a_retired_key_leaves_nothing_of_a_small_file(
     """503, as it may go by; its part, which was stored before its key is wrapped, is removed."""
     retire_the_key(service)
     query = f"is_public={public}"
-    answer = service.call("PUT", "/files/small.txt", token=token, raw=b"small", headers=headers, query=query)
-    problem(answer, 503, "key-retired")
+    response = service.call("PUT", "/files/small.txt", token=token, raw=b"small", headers=headers, query=query)
+    problem(response, 503, "key-retired")
     assert service.is_empty()
 
 
@@ -70,9 +70,9 @@ def test_no_room_any_more_leaves_nothing_of_a_small_file(
     """413: there was room when it began to come, and the commit finds none."""
     service = make_edge(USER_QUOTA="1000")
     token = service.sign_up()
-    late = service.beside(seal_upload=Overtaken(service, service.application.seal_upload))
+    late = service.with_use_cases(seal_upload=Overtaken(service, service.application.seal_upload))
     query = f"is_public={public}"
-    answer = late.call("PUT", "/files/late.bin", token=token, raw=bytes(600), headers=headers, query=query)
-    assert problem(answer, 413, "quota-exceeded")["used"] == 600
+    response = late.call("PUT", "/files/late.bin", token=token, raw=bytes(600), headers=headers, query=query)
+    assert problem(response, 413, "quota-exceeded")["used"] == 600
     assert keys(service.application) == recorded(service.application)
     assert [file["filename"] for file in service.call("GET", "/files/", token=token).json] == ["first.bin"]

@@ -60,10 +60,10 @@ def token(shared_token: str) -> str:
 )
 def test_bad_names_are_refused_and_leave_nothing(service: Edge, token: str, disposition: bytes) -> None:
     """A name that breaks its rule, or a header that is none, is 4xx; nothing is stored."""
-    answer = service.upload(token, part(disposition, b"content") + END)
-    assert answer.status_code in {400, 422}, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json["code"] in {"invalid-file-name", "invalid-value", "malformed-request"}
+    response = service.upload(token, part(disposition, b"content") + END)
+    assert response.status_code in {400, 422}, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json["code"] in {"invalid-file-name", "invalid-value", "malformed-request"}
     assert service.is_empty()
 
 
@@ -91,9 +91,9 @@ def test_bad_names_are_refused_and_leave_nothing(service: Edge, token: str, disp
 )
 def test_wrong_forms_are_named_and_leave_nothing(service: Edge, token: str, form: bytes, faulty: str) -> None:
     """A form without its file, with too much, or with a wrong field is 422 and stores nothing."""
-    answer = service.upload(token, form)
-    assert answer.status_code == 422, answer.text
-    assert {error["path"] for error in answer.json["errors"]} == {faulty}
+    response = service.upload(token, form)
+    assert response.status_code == 422, response.text
+    assert {error["path"] for error in response.json["errors"]} == {faulty}
     assert service.is_empty()
 
 
@@ -127,9 +127,11 @@ def test_a_field_in_query_and_form_is_refused(service: Edge, token: str) -> None
 )
 def test_what_is_no_form_is_refused(service: Edge, token: str, content_type: str) -> None:
     """Another media type is 415, a form without a usable boundary 400."""
-    answer = service.call("POST", "/files/upload", token=token, raw=FILE + END, headers={"Content-Type": content_type})
-    assert answer.status_code in {400, 415}, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
+    response = service.call(
+        "POST", "/files/upload", token=token, raw=FILE + END, headers={"Content-Type": content_type}
+    )
+    assert response.status_code in {400, 415}, response.text
+    assert response.headers["content-type"] == "application/problem+json"
     assert service.is_empty()
 
 
@@ -146,13 +148,13 @@ def test_what_is_no_form_is_refused(service: Edge, token: str, content_type: str
 )
 def test_forms_made_to_hurt_are_refused(service: Edge, token: str, form: bytes) -> None:
     """Thousands of parts, endless headers and shapeless bodies end in a problem."""
-    answer = service.upload(token, form + END)
-    assert answer.status_code in {400, 422}, answer.text
+    response = service.upload(token, form + END)
+    assert response.status_code in {400, 422}, response.text
     assert service.is_empty()
 
 
 def test_an_announced_size_over_the_limit_is_refused_unread(make_edge: Callable[..., Edge]) -> None:
     """Where the length says it cannot fit, the form is not even parsed."""
     service = make_edge(MAX_FILE_SIZE="1000")
-    answer = service.upload(service.sign_up(), b"x" * 200_000)
-    assert (answer.status_code, answer.json["code"]) == (413, "file-too-large")
+    response = service.upload(service.sign_up(), b"x" * 200_000)
+    assert (response.status_code, response.json["code"]) == (413, "file-too-large")

@@ -14,8 +14,8 @@ import pytest
 from sft_adapters.bootstrap.container import memory_application
 from sft_core.errors import BlobStoreUnavailable, DatabaseUnavailable
 from sft_core.values import FileName
-from sft_http.concurrency.retry_queue import Retries
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.retry_queue import RetryQueue
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.upload import abort
 from support.library import LIGHT, FaultyBlobs, register
 from support.resumable import keys, used
@@ -43,15 +43,15 @@ def test_each_call_is_retried_until_it_succeeds() -> None:
     """Calls that succeed early do not wait for the others; afterwards the queue is idle and can be used again."""
 
     async def run() -> None:
-        retries = Retries(asyncio.to_thread, seconds=0.01)
+        retry_queue = RetryQueue(asyncio.to_thread, seconds=0.01)
         calls = [Flaky(number) for number in (0, 1, 3)]
         for call in calls:
-            retries.owe(call)
-        await asyncio.to_thread(eventually, lambda: retries.is_idle)
+            retry_queue.submit(call)
+        await asyncio.to_thread(eventually, lambda: retry_queue.is_idle)
         assert [call.calls for call in calls] == [1, 2, 4]
         again = Flaky(1)
-        retries.owe(again)
-        await asyncio.to_thread(eventually, lambda: retries.is_idle)
+        retry_queue.submit(again)
+        await asyncio.to_thread(eventually, lambda: retry_queue.is_idle)
         assert again.calls == 2
 
     asyncio.run(run())
@@ -62,10 +62,10 @@ def test_a_call_with_a_defect_is_not_retried(caplog: pytest.LogCaptureFixture) -
     broken, other = Flaky(5, ZeroDivisionError()), Flaky(1)
 
     async def run() -> None:
-        retries = Retries(asyncio.to_thread, seconds=0.01)
-        retries.owe(broken)
-        retries.owe(other)
-        await asyncio.to_thread(eventually, lambda: retries.is_idle)
+        retry_queue = RetryQueue(asyncio.to_thread, seconds=0.01)
+        retry_queue.submit(broken)
+        retry_queue.submit(other)
+        await asyncio.to_thread(eventually, lambda: retry_queue.is_idle)
 
     asyncio.run(run())
     assert (broken.calls, other.calls) == (1, 2)
@@ -82,13 +82,13 @@ def test_the_queue_has_a_limit() -> None:
         assert go_on.wait(10)
 
     async def run() -> None:
-        retries = Retries(asyncio.to_thread, seconds=0.01, limit=2)
-        retries.owe(slow)
+        retry_queue = RetryQueue(asyncio.to_thread, seconds=0.01, limit=2)
+        retry_queue.submit(slow)
         assert await asyncio.to_thread(begun.wait, 10)
         for call in others:
-            retries.owe(call)
+            retry_queue.submit(call)
         go_on.set()
-        await asyncio.to_thread(eventually, lambda: retries.is_idle)
+        await asyncio.to_thread(eventually, lambda: retry_queue.is_idle)
 
     asyncio.run(run())
     assert [call.calls for call in others] == [1, 1, 0]
@@ -100,14 +100,14 @@ def test_calls_left_at_the_end_of_the_event_loop_are_not_made() -> None:
     call = Flaky(0)
 
     async def run() -> set[asyncio.Task[Any]]:
-        Retries(asyncio.to_thread, seconds=60).owe(call)
+        RetryQueue(asyncio.to_thread, seconds=60).submit(call)
         return asyncio.all_tasks() - set(filter(None, [asyncio.current_task()]))
 
     assert asyncio.run(run()) == set()
     assert call.calls == 0
 
 
-def test_a_round_that_is_cut_off_waits_for_its_call(lanes: Lanes) -> None:
+def test_a_round_that_is_cut_off_waits_for_its_call(pools: ThreadPools) -> None:
     """When the event loop ends during a retry, no thread is left working on an upload."""
     begun, ended = Event(), Event()
 
@@ -117,8 +117,8 @@ def test_a_round_that_is_cut_off_waits_for_its_call(lanes: Lanes) -> None:
         ended.set()
 
     async def run() -> None:
-        lanes.retries.seconds = 0.01
-        lanes.retries.owe(slow)
+        pools.retry_queue.seconds = 0.01
+        pools.retry_queue.submit(slow)
         assert await asyncio.to_thread(begun.wait, 10)
 
     asyncio.run(run())
@@ -126,9 +126,9 @@ def test_a_round_that_is_cut_off_waits_for_its_call(lanes: Lanes) -> None:
 
 
 @pytest.mark.parametrize("call", ["list", "delete"])
-def test_an_upload_that_cannot_be_removed_now_is_removed_later(lanes: Lanes, call: str) -> None:
+def test_an_upload_that_cannot_be_removed_now_is_removed_later(pools: ThreadPools, call: str) -> None:
     """As soon as the store responds again its parts are deleted and its quota is released, without a sweep."""
-    lanes.retries.seconds = 0.01
+    pools.retry_queue.seconds = 0.01
     sft = memory_application(environ=LIGHT)
     maya = register(sft, "maya")
     upload = sft.begin_upload(owner=maya.id, name=FileName.parse("left.bin"))
@@ -137,8 +137,8 @@ def test_an_upload_that_cannot_be_removed_now_is_removed_later(lanes: Lanes, cal
     away = attrs.evolve(sft, abort_upload=attrs.evolve(sft.abort_upload, blobs=blobs))
 
     async def run() -> None:
-        await abort(away, lanes, upload)
-        await asyncio.to_thread(eventually, lambda: lanes.retries.is_idle)
+        await abort(away, pools, upload)
+        await asyncio.to_thread(eventually, lambda: pools.retry_queue.is_idle)
 
     asyncio.run(run())
     assert (used(sft, maya), keys(sft)) == (0, set())

@@ -39,12 +39,12 @@ def test_an_end_is_set_moved_and_taken_away(service: Edge, token: str, file: Sha
     before = seen(file)
     assert "expires_at" not in before
     for hours in (1, 87_600):
-        answer = patch(service, token, file, {"expires_hours": hours})
-        assert answer.status_code == 200
-        assert answer.json["expires_at"] == hours_from_now(service, hours)
-        assert answer.json == seen(file) == service.call("GET", "/files/", token=token).json[0]
-    answer = patch(service, token, file, {"expires_hours": None})
-    assert (answer.status_code, answer.json) == (200, before)
+        response = patch(service, token, file, {"expires_hours": hours})
+        assert response.status_code == 200
+        assert response.json["expires_at"] == hours_from_now(service, hours)
+        assert response.json == seen(file) == service.call("GET", "/files/", token=token).json[0]
+    response = patch(service, token, file, {"expires_hours": None})
+    assert (response.status_code, response.json) == (200, before)
 
 
 def test_no_link_is_told_to_last_longer_than_its_file(service: Edge, token: str, file: Shared) -> None:
@@ -78,8 +78,8 @@ def test_after_its_end_a_file_is_gone(service: Edge, token: str, file: Shared) -
     token = service.sign_in()["access_token"]
     for status in (410, 404):
         for method, below in (("GET", ""), ("PATCH", ""), ("GET", "/download"), ("POST", "/share"), ("DELETE", "")):
-            answer = service.call(method, f"/files/{file.id}{below}", token=token, body={"expires_hours": 1})
-            assert (answer.status_code, answer.json["code"]) == (404, "file-not-found")
+            response = service.call(method, f"/files/{file.id}{below}", token=token, body={"expires_hours": 1})
+            assert (response.status_code, response.json["code"]) == (404, "file-not-found")
         assert service.call("GET", "/files/", token=token).json == []
         assert file.get().status_code == file.get("HEAD").status_code == status
         service.clock.advance(hours=1)
@@ -94,9 +94,9 @@ def test_after_its_end_a_file_is_gone(service: Edge, token: str, file: Shared) -
 def test_an_end_that_cannot_be_is_refused_by_name(service: Edge, token: str, file: Shared, body: object) -> None:
     """Nothing is changed."""
     before = seen(file)
-    answer = patch(service, token, file, body)
-    assert answer.status_code == 422
-    assert [fault["path"] for fault in answer.json["errors"]] == ["expires_hours"]
+    response = patch(service, token, file, body)
+    assert response.status_code == 422
+    assert [fault["path"] for fault in response.json["errors"]] == ["expires_hours"]
     assert seen(file) == before
 
 

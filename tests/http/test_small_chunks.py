@@ -14,7 +14,7 @@ import attrs
 import pytest
 from gunicorn.config import Config
 
-from sft_http.concurrency.min_rate import Pace
+from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.server.chunked_parser import MAX_CHUNKS_PER_FEED
 from sft_http.server.fair_scheduler import RoundRobin
 from sft_http.server.protocol import SftProtocol
@@ -68,7 +68,7 @@ def worker(app: Taking) -> Any:
         loop=asyncio.get_running_loop(),
         round_robin=RoundRobin(),
         connections=set(),
-        new_pace=lambda: Pace(patience_seconds=60, bytes_per_second=1),
+        new_minimum_rate=lambda: MinimumRate(tolerance_seconds=60, bytes_per_second=1),
         nr_conns=0,
         nr=0,
         max_requests=1 << 30,

@@ -8,10 +8,10 @@ import attrs
 import pytest
 
 from sft_adapters.memory.database import MemoryDatabase
-from sft_http.concurrency.memory_budgets import LEAST_BUFFER, Memory
+from sft_http.concurrency.memory_budgets import MIN_BUFFER_BYTES, MemoryBudget
 from support.edge import END, Edge, file_part
-from support.exchange import FORM, speak
-from support.library import CountedDatabase, RowsWatched
+from support.exchange import FORM, send_messages
+from support.library import CountingDatabase, RowCheckingBlobs
 
 PART = 65_536
 PUT = {"Content-Type": "text/plain"}
@@ -23,13 +23,13 @@ def database(service: Edge) -> MemoryDatabase:
     return begin
 
 
-def counted(service: Edge) -> tuple[Edge, CountedDatabase]:
+def counted(service: Edge) -> tuple[Edge, CountingDatabase]:
     """
     The same edge, and how often its uploads change a row.
     """
-    application, begin = service.application, CountedDatabase(database(service))
+    application, begin = service.application, CountingDatabase(database(service))
     part = attrs.evolve(application.store_part, begin=begin)
-    watched = service.beside(
+    watched = service.with_use_cases(
         begin_upload=attrs.evolve(application.begin_upload, begin=begin),
         store_part=part,
         seal_upload=attrs.evolve(application.seal_upload, begin=begin, store_part=part),
@@ -49,8 +49,8 @@ def test_a_small_file_is_one_commit(service: Edge, token: str, size: int, *, is_
     calls = (("PUT", "/files/a.txt", PUT, [content]), ("POST", "/files/upload", FORM, pieces))
     for count, (method, path, headers, body) in enumerate(calls):
         length = sum(map(len, body)) if is_announced else None
-        answer = speak(watched, method, path, token, body, headers=headers, announced=length)
-        assert (answer.status, answer.body["file_size"]) == (201, size)
+        response = send_messages(watched, method, path, token, body, headers=headers, announced=length)
+        assert (response.status, response.body["file_size"]) == (201, size)
         assert begin.changes == count + 1
 
 
@@ -59,23 +59,25 @@ def test_a_part_that_others_follow_has_its_row_before_it(
     service: Edge, token: str, *, announced: bool, memory: int
 ) -> None:
     """Of unknown size when its part is full; of a small one when memory has made its part a short one."""
-    size = 2 * LEAST_BUFFER
+    size = 2 * MIN_BUFFER_BYTES
     uploads = attrs.evolve(service.settings.uploads, part_size=size if announced else PART)
     service = attrs.evolve(service, settings=attrs.evolve(service.settings, uploads=uploads))
-    service.lanes.limits = attrs.evolve(service.lanes.limits, memory=Memory(memory))
-    service = service.beside(begin_upload=attrs.evolve(service.application.begin_upload, part_size=size))
-    blobs = RowsWatched(service.application.store_part.blobs, database(service))
-    service = service.beside(store_part=attrs.evolve(service.application.store_part, blobs=blobs))
+    service.pools.limits = attrs.evolve(service.pools.limits, memory=MemoryBudget(memory))
+    service = service.with_use_cases(begin_upload=attrs.evolve(service.application.begin_upload, part_size=size))
+    blobs = RowCheckingBlobs(service.application.store_part.blobs, database(service))
+    service = service.with_use_cases(store_part=attrs.evolve(service.application.store_part, blobs=blobs))
     pieces = [bytes(1024)] * (size // 1024)
 
-    answer = speak(service, "PUT", "/files/a.txt", token, pieces, headers=PUT, announced=size if announced else None)
-    assert (answer.status, answer.body["file_size"]) == (201, size)
+    response = send_messages(
+        service, "PUT", "/files/a.txt", token, pieces, headers=PUT, announced=size if announced else None
+    )
+    assert (response.status, response.body["file_size"]) == (201, size)
     assert blobs.known == [True, True]
 
 
 @pytest.mark.parametrize("came", [1, PART - 1, PART + 1])
 def test_one_that_breaks_off_leaves_nothing(service: Edge, token: str, came: int) -> None:
     """Nobody announced how much would come, and its client leaves."""
-    answer = speak(service, "PUT", "/files/a.txt", token, [bytes(came)], leaves=True, headers=PUT)
-    assert answer.status == 400
+    response = send_messages(service, "PUT", "/files/a.txt", token, [bytes(came)], disconnects=True, headers=PUT)
+    assert response.status == 400
     assert service.is_empty()

@@ -21,10 +21,10 @@ def login(edge: Edge, *, password: str = "not the password", email: str = "maya@
     return edge.client.simulate_post("/api/v1/auth/login", json=body, remote_addr=origin)
 
 
-def refused(answer: falcon.testing.Result) -> int:
-    assert answer.status_code == 429
-    assert answer.json["code"] == "too-many-attempts"
-    return int(answer.headers["Retry-After"])
+def refused(response: falcon.testing.Result) -> int:
+    assert response.status_code == 429
+    assert response.json["code"] == "too-many-attempts"
+    return int(response.headers["Retry-After"])
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def test_after_a_few_wrong_passwords_even_the_right_one_waits(guarded: Edge) -> 
 
 def test_an_account_that_does_not_exist_is_throttled_alike(guarded: Edge) -> None:
     """A limit tells nobody which accounts there are."""
-    answers = [login(guarded, email="nobody@example.org") for _ in range(4)]
-    assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+    responses = [login(guarded, email="nobody@example.org") for _ in range(4)]
+    assert [response.status_code for response in responses] == [401, 401, 401, 429]
 
 
 @pytest.mark.parametrize("origin", ["192.0.3.7", "2001:db8:0:100::1", "no-address"])

@@ -69,13 +69,13 @@ class Door:
         """
         The routes that answer anything but the 401 that a stranger gets.
         """
-        return {route for route, answer in self.answers(authorization) if not refuses(route, answer)}
+        return {route for route, response in self.answers(authorization) if not refuses(route, response)}
 
 
-def refuses(route: Route, answer: falcon.testing.Result) -> bool:
-    if answer.status_code != 401 or answer.headers.get("www-authenticate") != "Bearer":
+def refuses(route: Route, response: falcon.testing.Result) -> bool:
+    if response.status_code != 401 or response.headers.get("www-authenticate") != "Bearer":
         return False
-    return route[0] == "HEAD" or answer.json["code"] in {"not-authenticated", "bad-token"}
+    return route[0] == "HEAD" or response.json["code"] in {"not-authenticated", "bad-token"}
 
 
 @pytest.fixture
@@ -290,9 +290,9 @@ def test_a_switched_off_account_is_403(service: Edge, token: str) -> None:
         unit.users.save(attrs.evolve(user, is_active=False))
         unit.commit()
     login = {"email": "maya@example.org", "password": "correct horse battery"}
-    for answer in (
+    for response in (
         service.call("GET", "/auth/me", token=token),
         service.call("POST", "/auth/login", body=login),
         service.call("POST", "/auth/refresh", body={"refresh_token": refresh}),
     ):
-        assert (answer.status_code, answer.json["detail"]) == (403, "Inactive user")
+        assert (response.status_code, response.json["detail"]) == (403, "Inactive user")

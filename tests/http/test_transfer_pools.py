@@ -16,7 +16,7 @@ import pytest
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.memory.database import MemoryDatabase
 from support.edge import END, Edge, field_part, file_part
-from support.exchange import speak
+from support.exchange import send_messages
 
 PART = 65_536
 LARGE = bytes(5 * PART)
@@ -69,7 +69,7 @@ def a_large_file(service: Edge, token: str) -> int:
 
 def a_large_file_of_unknown_size(service: Edge, token: str) -> int:
     pieces = [LARGE[start : start + PART] for start in range(0, len(LARGE), PART)]
-    return speak(service, "PUT", "/files/a.txt", token, pieces, headers=PUT).status
+    return send_messages(service, "PUT", "/files/a.txt", token, pieces, headers=PUT).status
 
 
 def a_public_form(service: Edge, token: str) -> int:
@@ -143,7 +143,7 @@ def test_a_transfer_uses_the_database_and_the_store_on_their_own_pools(
     for used in pools.values():
         used.clear()
     assert act(service, token) == status
-    assert pools == {"database": {service.lanes.control.name}, "blobs": {service.lanes.bytes.name}}
+    assert pools == {"database": {service.pools.database.name}, "blobs": {service.pools.transfer.name}}
 
 
 @pytest.mark.parametrize("act", [a_deletion, a_termination])

@@ -18,7 +18,7 @@ import pytest
 from sft_core.values import FileId
 from sft_core.vault.use_cases import UploadSession
 from support.edge import API, Edge
-from support.exchange import Spoken, speak
+from support.exchange import RecordedExchange, send_messages
 from support.library import FaultyBlobs
 from support.resumable import keys, recorded
 from support.shared import problem
@@ -55,15 +55,15 @@ def begun(service: Edge, token: str, length: int | None = None, **headers: Any) 
     """
     The path of a new upload.
     """
-    answer = create(service, token, length, **headers)
-    assert answer.status_code == 201, answer.text
-    return str(answer.headers["location"].removeprefix(API))
+    response = create(service, token, length, **headers)
+    assert response.status_code == 201, response.text
+    return str(response.headers["location"].removeprefix(API))
 
 
-def patch(service: Edge, token: str, upload: str, offset: int, bite: bytes, **headers: str) -> Result:
+def patch(service: Edge, token: str, upload: str, offset: int, chunk: bytes, **headers: str) -> Result:
     given = {**VERSION, "Content-Type": OFFSET, "Upload-Offset": str(offset)}
     given |= {name.replace("_", "-"): value for name, value in headers.items()}
-    return service.call("PATCH", upload, token=token, headers=given, raw=bite)
+    return service.call("PATCH", upload, token=token, headers=given, raw=chunk)
 
 
 def head(service: Edge, token: str, upload: str) -> Result:
@@ -90,9 +90,9 @@ def files(service: Edge, token: str) -> Any:
 
 
 def content(service: Edge, token: str, file: str) -> bytes:
-    answer = service.call("GET", f"/files/{file}/download", token=token)
-    assert answer.status_code == 200
-    return bytes(answer.content)
+    response = service.call("GET", f"/files/{file}/download", token=token)
+    assert response.status_code == 200
+    return bytes(response.content)
 
 
 # --- the protocol's core --------------------------------------------------------------------------
@@ -101,12 +101,12 @@ def content(service: Edge, token: str, file: str) -> bytes:
 def test_options_say_what_is_spoken_to_anybody(service: Edge) -> None:
     """Version, extensions, checksums and the largest file, without a login and without a version asked for."""
     for path, allowed in (("/tus", "OPTIONS, POST"), ("/tus/x", "DELETE, HEAD, OPTIONS, PATCH")):
-        answer = service.call("OPTIONS", path)
-        assert (answer.status_code, answer.headers["allow"]) == (204, allowed)
-        assert answer.headers["tus-version"] == answer.headers["tus-resumable"] == "1.0.0"
-        assert answer.headers["tus-max-size"] == str(service.settings.uploads.max_file_size)
-        assert answer.headers["tus-checksum-algorithm"] == "sha1,sha256,sha512,md5"
-        assert set(answer.headers["tus-extension"].split(",")) == {
+        response = service.call("OPTIONS", path)
+        assert (response.status_code, response.headers["allow"]) == (204, allowed)
+        assert response.headers["tus-version"] == response.headers["tus-resumable"] == "1.0.0"
+        assert response.headers["tus-max-size"] == str(service.settings.uploads.max_file_size)
+        assert response.headers["tus-checksum-algorithm"] == "sha1,sha256,sha512,md5"
+        assert set(response.headers["tus-extension"].split(",")) == {
             *("creation", "creation-with-upload", "creation-defer-length", "expiration"),
             *("checksum", "termination", "concatenation"),
         }
@@ -118,9 +118,9 @@ def test_another_version_is_not_spoken(service: Edge, token: str, version: str |
     upload = begun(service, token, 3)
     headers = {"Content-Type": OFFSET, "Upload-Offset": "0"} | ({} if version is None else {"Tus-Resumable": version})
     for method, path in (("POST", "/tus"), ("PATCH", upload), ("DELETE", upload), ("PATCH", "/tus/unknown")):
-        answer = service.call(method, path, token=token, headers=headers, raw=b"abc")
-        problem(answer, 412, "tus-version-not-supported")
-        assert answer.headers["tus-version"] == answer.headers["tus-resumable"] == "1.0.0"
+        response = service.call(method, path, token=token, headers=headers, raw=b"abc")
+        problem(response, 412, "tus-version-not-supported")
+        assert response.headers["tus-version"] == response.headers["tus-resumable"] == "1.0.0"
     assert service.call("HEAD", upload, token=token, headers={}).status_code == 412
     assert offset_of(service, token, upload) == 0
 
@@ -130,11 +130,11 @@ def test_an_upload_goes_on_until_it_is_a_file(service: Edge, token: str) -> None
     upload = begun(service, token, len(CONTENT))
     offset = 0
     for size in (1, 100_000, 7, len(CONTENT) - 100_008):
-        answer = patch(service, token, upload, offset, CONTENT[offset : offset + size])
+        response = patch(service, token, upload, offset, CONTENT[offset : offset + size])
         offset += size
-        assert (answer.status_code, answer.headers["upload-offset"]) == (204, str(offset))
-        assert answer.headers["tus-resumable"] == "1.0.0"
-        assert ("x-file-id" in answer.headers) == (offset == len(CONTENT))
+        assert (response.status_code, response.headers["upload-offset"]) == (204, str(offset))
+        assert response.headers["tus-resumable"] == "1.0.0"
+        assert ("x-file-id" in response.headers) == (offset == len(CONTENT))
         told = head(service, token, upload)
         assert (told.status_code, told.headers["upload-offset"]) == (200, str(offset))
         assert told.headers["upload-length"] == str(len(CONTENT))
@@ -142,7 +142,7 @@ def test_an_upload_goes_on_until_it_is_a_file(service: Edge, token: str) -> None
         assert told.headers["cache-control"] == "no-store"
         assert len(files(service, token)) == (offset == len(CONTENT))
         if offset == len(CONTENT):
-            assert answer.headers["x-file-id"] == told.headers["x-file-id"] == upload.rpartition("/")[2]
+            assert response.headers["x-file-id"] == told.headers["x-file-id"] == upload.rpartition("/")[2]
     (file,) = files(service, token)
     assert file["id"] == upload.rpartition("/")[2]
     assert (file["original_filename"], file["mime_type"]) == ("notes – 文.txt", "text/plain")
@@ -155,9 +155,9 @@ def test_a_patch_goes_to_the_end_and_nowhere_else(service: Edge, token: str) -> 
     upload = begun(service, token, 9)
     patch(service, token, upload, 0, b"abc")
     for offset in (0, 2, 4, 9, 2**63 - 1):
-        answer = patch(service, token, upload, offset, b"x")
-        problem(answer, 409, "offset-mismatch")
-        assert answer.headers["upload-offset"] == "3"
+        response = patch(service, token, upload, offset, b"x")
+        problem(response, 409, "offset-mismatch")
+        assert response.headers["upload-offset"] == "3"
     assert patch(service, token, upload, 3, b"").headers["upload-offset"] == "3"
 
 
@@ -165,8 +165,8 @@ def test_a_patch_goes_to_the_end_and_nowhere_else(service: Edge, token: str) -> 
 def test_an_offset_is_a_whole_number(service: Edge, token: str, offset: str) -> None:
     """And it must be there."""
     upload = begun(service, token, 9)
-    answer = patch(service, token, upload, 0, b"x", Upload_Offset=offset.encode().decode("latin-1"))
-    problem(answer, 400, "malformed-request")
+    response = patch(service, token, upload, 0, b"x", Upload_Offset=offset.encode().decode("latin-1"))
+    problem(response, 400, "malformed-request")
     headers = {**VERSION, "Content-Type": OFFSET}
     problem(service.call("PATCH", upload, token=token, headers=headers, raw=b"x"), 400, "malformed-request")
 
@@ -184,8 +184,8 @@ def test_a_post_may_stand_for_another_method(service: Edge, token: str, method: 
     """For clients that can send nothing else; of an upload only, and for these three only."""
     upload = begun(service, token, 3)
     headers = {**VERSION, "Content-Type": OFFSET, "Upload-Offset": "0", "X-HTTP-Method-Override": method}
-    answer = service.call("POST", upload, token=token, headers=headers, raw=b"abc")
-    assert answer.status_code == (200 if method == "HEAD" else 204)
+    response = service.call("POST", upload, token=token, headers=headers, raw=b"abc")
+    assert response.status_code == (200 if method == "HEAD" else 204)
     assert head(service, token, upload).status_code == (404 if method == "DELETE" else 200)
     headers["X-HTTP-Method-Override"] = "PUT"
     problem(service.call("POST", upload, token=token, headers=headers, raw=b""), 405, "method-not-allowed")
@@ -202,7 +202,7 @@ def test_whoever_comes_late_adds_nothing(service: Edge, token: str) -> None:
         application.store_part(taken(service, upload), b"new")
         yield b"te"
 
-    late = spoken(service, token, upload, 0, pieces(), announced=4)
+    late = exchange(service, token, upload, 0, pieces(), announced=4)
     assert (late.status, late.body["code"]) == (409, "upload-taken-over")
     assert offset_of(service, token, upload) == 3
     assert keys(application) == recorded(application)
@@ -212,8 +212,8 @@ def test_whoever_announces_too_much_takes_nothing_over(service: Edge, token: str
     """It is refused before it is the upload's writer: a request that is at it goes on."""
     upload = begun(service, token, 5)
     session = taken(service, upload)
-    refused = spoken(service, token, upload, 0, [b"too long"], announced=8)
-    assert (refused.status, refused.body["code"], refused.taken) == (413, "file-too-large", 0)
+    refused = exchange(service, token, upload, 0, [b"too long"], announced=8)
+    assert (refused.status, refused.body["code"], refused.received_bytes) == (413, "file-too-large", 0)
     service.application.store_part(session, b"first")
     assert offset_of(service, token, upload) == 5
 
@@ -228,8 +228,8 @@ def test_a_bite_of_an_open_length_that_cannot_fit_is_refused_unread(
     token = service.sign_up()
     upload = begun(service, token, Upload_Defer_Length="1")
     headers = {"Upload-Checksum": f"sha1 {encoded(bytes(20))}"} if checked else {}
-    refused = spoken(service, token, upload, 0, [bytes(announced)], announced=announced, headers=headers)
-    assert (refused.status, refused.body["code"], refused.taken) == (413, code, 0)
+    refused = exchange(service, token, upload, 0, [bytes(announced)], announced=announced, headers=headers)
+    assert (refused.status, refused.body["code"], refused.received_bytes) == (413, code, 0)
 
 
 def test_a_checked_bite_of_an_open_length_is_within_the_quota_while_it_comes(make_edge: Callable[..., Edge]) -> None:
@@ -237,11 +237,11 @@ def test_a_checked_bite_of_an_open_length_is_within_the_quota_while_it_comes(mak
     service = make_edge(USER_QUOTA=str(3 * PART))
     store_part = service.application.store_part
     blobs = FaultyBlobs(store_part.blobs, {})
-    service = service.beside(store_part=attrs.evolve(store_part, blobs=blobs))
+    service = service.with_use_cases(store_part=attrs.evolve(store_part, blobs=blobs))
     token = service.sign_up()
     upload = begun(service, token, Upload_Defer_Length="1")
     pieces = (bytes(PART) for _ in range(20))
-    refused = spoken(service, token, upload, 0, pieces, headers={"Upload-Checksum": f"sha1 {encoded(bytes(20))}"})
+    refused = exchange(service, token, upload, 0, pieces, headers={"Upload-Checksum": f"sha1 {encoded(bytes(20))}"})
     assert (refused.status, refused.body["code"]) == (413, "quota-exceeded")
     assert blobs.calls["put"] == 3
     assert keys(service.application) == set()
@@ -251,9 +251,9 @@ def test_a_checked_bite_of_an_open_length_is_within_the_quota_while_it_comes(mak
 # --- bodies that break off -------------------------------------------------------------------------
 
 
-def spoken(service: Edge, token: str, upload: str, offset: int, pieces: Any, **more: Any) -> Spoken:
+def exchange(service: Edge, token: str, upload: str, offset: int, pieces: Any, **more: Any) -> RecordedExchange:
     headers = {**VERSION, "Content-Type": OFFSET, "Upload-Offset": str(offset), **more.pop("headers", {})}
-    return speak(service, "PATCH", upload, token, pieces, headers=headers, **more)
+    return send_messages(service, "PATCH", upload, token, pieces, headers=headers, **more)
 
 
 @pytest.mark.parametrize("announced", [len(CONTENT), None])
@@ -262,7 +262,7 @@ def test_what_came_before_a_break_is_kept(service: Edge, token: str, came: int, 
     """To the last byte, at every length; a client that goes on from there has its file whole."""
     upload = begun(service, token, len(CONTENT))
     pieces = [CONTENT[start : min(came, start + 1000)] for start in range(0, came, 1000)]
-    assert spoken(service, token, upload, 0, pieces, announced=announced, leaves=True).status == 400
+    assert exchange(service, token, upload, 0, pieces, announced=announced, disconnects=True).status == 400
     assert offset_of(service, token, upload) == came
     assert patch(service, token, upload, came, CONTENT[came:]).status_code == 204
     assert content(service, token, upload.rpartition("/")[2]) == CONTENT
@@ -274,7 +274,7 @@ def test_what_came_before_too_much_is_kept(service: Edge, token: str) -> None:
     upload = begun(service, token, 10)
     problem(patch(service, token, upload, 0, bytes(11)), 413, "file-too-large")
     assert offset_of(service, token, upload) == 0
-    late = spoken(service, token, upload, 0, [bytes(8), bytes(3)])
+    late = exchange(service, token, upload, 0, [bytes(8), bytes(3)])
     assert (late.status, late.body["code"]) == (413, "file-too-large")
     assert offset_of(service, token, upload) == 8
 
@@ -284,8 +284,10 @@ def test_a_creation_that_breaks_off_leaves_nothing(service: Edge, token: str, ca
     """Nobody has learnt where the upload is."""
     headers = {**VERSION, **NAMED, "Content-Type": OFFSET, "Upload-Length": "100000"}
     pieces = [CONTENT[:came]] if came else []
-    answer = speak(service, "POST", "/tus", token, pieces, announced=100_000, leaves=True, headers=headers)
-    assert answer.status == 400
+    response = send_messages(
+        service, "POST", "/tus", token, pieces, announced=100_000, disconnects=True, headers=headers
+    )
+    assert response.status == 400
     assert service.is_empty()
 
 
@@ -306,15 +308,15 @@ def test_a_creation_may_bring_bytes(service: Edge, token: str) -> None:
 def test_a_creation_that_announces_more_than_the_upload_has_is_refused_unread(service: Edge, token: str) -> None:
     """413 before a byte has been taken, and nothing is left."""
     headers = {**VERSION, **NAMED, "Content-Type": OFFSET, "Upload-Length": "2"}
-    refused = speak(service, "POST", "/tus", token, [b"abc"], announced=3, headers=headers)
-    assert (refused.status, refused.body["code"], refused.taken) == (413, "file-too-large", 0)
+    refused = send_messages(service, "POST", "/tus", token, [b"abc"], announced=3, headers=headers)
+    assert (refused.status, refused.body["code"], refused.received_bytes) == (413, "file-too-large", 0)
     assert service.is_empty()
 
 
 def test_an_upload_without_a_byte_is_a_file_at_once(service: Edge, token: str) -> None:
     """Nothing is left to be sent."""
-    answer = create(service, token, 0)
-    assert (answer.status_code, content(service, token, answer.headers["x-file-id"])) == (201, b"")
+    response = create(service, token, 0)
+    assert (response.status_code, content(service, token, response.headers["x-file-id"])) == (201, b"")
 
 
 def test_a_length_may_come_late(service: Edge, token: str) -> None:
@@ -353,8 +355,8 @@ def test_a_length_may_come_late(service: Edge, token: str) -> None:
 )
 def test_a_creation_that_makes_no_sense_is_malformed(service: Edge, token: str, headers: Mapping[str, str]) -> None:
     """400, and nothing is begun."""
-    answer = service.call("POST", "/tus", token=token, headers={**VERSION, **NAMED, **headers})
-    problem(answer, 400, "malformed-request")
+    response = service.call("POST", "/tus", token=token, headers={**VERSION, **NAMED, **headers})
+    problem(response, 400, "malformed-request")
     assert service.is_empty()
 
 
@@ -381,9 +383,9 @@ def test_metadata_that_names_no_file_is_refused(service: Edge, token: str, pairs
 def test_terms_are_metadata(service: Edge, token: str, names: tuple[str, str]) -> None:
     """Name and type under either key, a link with its terms; what else is said is kept and given back."""
     pairs = {names[0]: "a.txt", names[1]: "nonsense", "is_public": "TRUE", "max_downloads": "3", "expires_hours": "5"}
-    said = metadata(**pairs, relativePath=None, other="x")
-    upload = begun(service, token, 1, Upload_Metadata=said)
-    assert head(service, token, upload).headers["upload-metadata"] == said
+    messages = metadata(**pairs, relativePath=None, other="x")
+    upload = begun(service, token, 1, Upload_Metadata=messages)
+    assert head(service, token, upload).headers["upload-metadata"] == messages
     patch(service, token, upload, 0, b"x")
     (file,) = files(service, token)
     assert (file["original_filename"], file["mime_type"]) == ("a.txt", "application/octet-stream")
@@ -396,9 +398,9 @@ def test_terms_are_metadata(service: Edge, token: str, names: tuple[str, str]) -
 
 def test_an_upload_tells_how_long_it_is_kept(service: Edge, token: str) -> None:
     """A day from its last byte on, as long as it is not a file."""
-    answer = create(service, token, 3)
-    assert answer.headers["upload-expires"] == "Fri, 02 Jan 2026 00:00:00 GMT"
-    upload = answer.headers["location"].removeprefix(API)
+    response = create(service, token, 3)
+    assert response.headers["upload-expires"] == "Fri, 02 Jan 2026 00:00:00 GMT"
+    upload = response.headers["location"].removeprefix(API)
     # As long as a token is good for.
     service.clock.advance(minutes=20)
     assert patch(service, token, upload, 0, b"ab").headers["upload-expires"] == "Fri, 02 Jan 2026 00:20:00 GMT"
@@ -417,13 +419,13 @@ def test_bytes_with_a_wrong_checksum_are_not_kept(service: Edge, token: str, alg
     patch(service, token, upload, 0, b"abc")
     digest = hashlib.new(algorithm, CONTENT[:size]).digest()
     wrong = bytes([digest[0] ^ 1, *digest[1:]])
-    answer = patch(service, token, upload, 3, CONTENT[:size], Upload_Checksum=f"{algorithm} {encoded(wrong)}")
-    assert problem(answer, 460, "checksum-mismatch")["title"] == "Checksum Mismatch"
+    response = patch(service, token, upload, 3, CONTENT[:size], Upload_Checksum=f"{algorithm} {encoded(wrong)}")
+    assert problem(response, 460, "checksum-mismatch")["title"] == "Checksum Mismatch"
     assert offset_of(service, token, upload) == 3
     assert keys(service.application) == recorded(service.application)
-    answer = patch(service, token, upload, 3, CONTENT[:size], Upload_Checksum=f"{algorithm} {encoded(digest)}")
-    assert answer.status_code == 204
-    assert content(service, token, answer.headers["x-file-id"]) == b"abc" + CONTENT[:size]
+    response = patch(service, token, upload, 3, CONTENT[:size], Upload_Checksum=f"{algorithm} {encoded(digest)}")
+    assert response.status_code == 204
+    assert content(service, token, response.headers["x-file-id"]) == b"abc" + CONTENT[:size]
 
 
 def test_bytes_with_a_checksum_that_break_off_are_not_kept(service: Edge, token: str) -> None:
@@ -431,7 +433,10 @@ def test_bytes_with_a_checksum_that_break_off_are_not_kept(service: Edge, token:
     upload = begun(service, token, len(CONTENT))
     headers = {"Upload-Checksum": f"sha1 {encoded(hashlib.sha1(CONTENT).digest())}"}
     pieces = [CONTENT[:100_000]]
-    assert spoken(service, token, upload, 0, pieces, announced=len(CONTENT), leaves=True, headers=headers).status == 400
+    assert (
+        exchange(service, token, upload, 0, pieces, announced=len(CONTENT), disconnects=True, headers=headers).status
+        == 400
+    )
     assert offset_of(service, token, upload) == 0
     assert keys(service.application) == set()
 
@@ -485,12 +490,12 @@ def test_pieces_are_put_together(service: Edge, token: str) -> None:
     first, second = partial(service, token, CONTENT), partial(service, token, b"tail")
     assert head(service, token, first).headers["upload-concat"] == "partial"
     assert files(service, token) == []
-    answer = final(service, token, f"https://files.example.org{API}{second}", first)
-    assert (answer.status_code, answer.headers["upload-offset"]) == (201, str(len(CONTENT) + 4))
+    response = final(service, token, f"https://files.example.org{API}{second}", first)
+    assert (response.status_code, response.headers["upload-offset"]) == (201, str(len(CONTENT) + 4))
     (file,) = files(service, token)
-    assert file["id"] == answer.headers["x-file-id"]
+    assert file["id"] == response.headers["x-file-id"]
     assert content(service, token, file["id"]) == b"tail" + CONTENT
-    upload = answer.headers["location"].removeprefix(API)
+    upload = response.headers["location"].removeprefix(API)
     told = head(service, token, upload)
     assert told.headers["upload-concat"] == f"final;{API}{second} {API}{first}"
     assert told.headers["upload-length"] == told.headers["upload-offset"]
@@ -558,13 +563,13 @@ def test_a_page_of_an_allowed_origin_may_speak_tus(make_edge: Callable[..., Edge
     token = service.sign_up()
     asks = {"Origin": "https://files.example.org", "Access-Control-Request-Method": "PATCH"}
     asks["Access-Control-Request-Headers"] = "authorization,content-type,tus-resumable,upload-offset"
-    answer = service.call("OPTIONS", "/tus/x", headers=asks)
-    assert answer.headers["access-control-allow-origin"] == "https://files.example.org"
-    assert "PATCH" in answer.headers["access-control-allow-methods"]
-    assert answer.headers["access-control-allow-headers"] == asks["Access-Control-Request-Headers"]
-    answer = create(service, token, 3, Origin="https://files.example.org")
-    exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
-    told = {name for name in answer.headers if name.startswith(("upload-", "tus-", "x-file"))}
+    response = service.call("OPTIONS", "/tus/x", headers=asks)
+    assert response.headers["access-control-allow-origin"] == "https://files.example.org"
+    assert "PATCH" in response.headers["access-control-allow-methods"]
+    assert response.headers["access-control-allow-headers"] == asks["Access-Control-Request-Headers"]
+    response = create(service, token, 3, Origin="https://files.example.org")
+    exposed = {name.strip().lower() for name in response.headers["access-control-expose-headers"].split(",")}
+    told = {name for name in response.headers if name.startswith(("upload-", "tus-", "x-file"))}
     assert exposed >= told | {"location", "upload-offset", "upload-length", "tus-version", "tus-extension", "x-file-id"}
     other = create(service, token, 3, Origin="https://elsewhere.example.org")
     assert "access-control-allow-origin" not in other.headers
@@ -573,8 +578,8 @@ def test_a_page_of_an_allowed_origin_may_speak_tus(make_edge: Callable[..., Edge
 # --- how long it is kept -----------------------------------------------------------------------
 
 
-def expiry(answer: Result) -> datetime:
-    return parsedate_to_datetime(answer.headers["upload-expires"])
+def expiry(response: Result) -> datetime:
+    return parsedate_to_datetime(response.headers["upload-expires"])
 
 
 def test_an_upload_is_there_until_the_time_that_was_told(service: Edge, token: str) -> None:
@@ -584,9 +589,9 @@ def test_an_upload_is_there_until_the_time_that_was_told(service: Edge, token: s
     for offset in (0, 10):
         service.clock.advance(hours=23, microseconds=700_001)
         token = service.sign_in()["access_token"]
-        answer = patch(service, token, upload, offset, b"x" * 10)
-        assert expiry(answer) - told > timedelta(hours=22)
-        told = expiry(answer)
+        response = patch(service, token, upload, offset, b"x" * 10)
+        assert expiry(response) - told > timedelta(hours=22)
+        told = expiry(response)
         assert expiry(head(service, token, upload)) == told
     service.clock.advance(microseconds=(told - service.clock.now()) / timedelta(microseconds=1) - 1)
     assert service.application.sweep().given_up == 0

@@ -64,10 +64,10 @@ def extended_name_of(disposition: str) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_names_come_back_as_they_were_given(service: Edge, token: str, name: str) -> None:
     """A good name of any script is kept, and two readers find it in the download's header."""
-    answer = service.upload(token, file_part(b"x", name.replace('"', "%22")) + END)
-    assert answer.status_code == 201, answer.text
-    assert answer.json["filename"] == answer.json["original_filename"] == name
-    header = service.call("HEAD", f"/files/{answer.json['id']}/download", token=token).headers["content-disposition"]
+    response = service.upload(token, file_part(b"x", name.replace('"', "%22")) + END)
+    assert response.status_code == 201, response.text
+    assert response.json["filename"] == response.json["original_filename"] == name
+    header = service.call("HEAD", f"/files/{response.json['id']}/download", token=token).headers["content-disposition"]
     assert header.isascii()
     assert re.match(r'attachment; filename="[^"\\\r\n]*"; filename\*=', header)
     assert extended_name_of(header) == name
@@ -138,9 +138,9 @@ def test_files_of_any_size_come_back(service: Edge, token: str, size: int) -> No
     content = bytes(index * 7 % 251 for index in range(size))
     file = service.store(token, content)
     assert file["file_size"] == size
-    answer = service.call("GET", f"/files/{file['id']}/download", token=token)
-    assert answer.content == content
-    assert answer.headers["content-length"] == str(size)
+    response = service.call("GET", f"/files/{file['id']}/download", token=token)
+    assert response.content == content
+    assert response.headers["content-length"] == str(size)
 
 
 def test_the_size_limit_is_exact(make_edge: Callable[..., Edge]) -> None:
@@ -159,16 +159,16 @@ def test_the_size_limit_is_exact(make_edge: Callable[..., Edge]) -> None:
 def test_only_allowed_extensions_are_taken(make_edge: Callable[..., Edge], name: str, status: int) -> None:
     """The last suffix decides, in any case."""
     service = make_edge(ALLOWED_EXTENSIONS=".pdf,.txt")
-    answer = service.upload(service.sign_up(), file_part(b"x", name) + END)
-    assert answer.status_code == status
+    response = service.upload(service.sign_up(), file_part(b"x", name) + END)
+    assert response.status_code == status
     if status == 400:
-        assert answer.json["code"] == "file-type-not-allowed"
-        assert re.fullmatch(r"File type .* not allowed", answer.json["detail"])
+        assert response.json["code"] == "file-type-not-allowed"
+        assert re.fullmatch(r"File type .* not allowed", response.json["detail"])
         assert service.is_empty()
 
 
 def test_compressed_content_is_stored_as_it_is(service: Edge, token: str) -> None:
     """A body that claims a content coding is not unpacked."""
     headers = {"Content-Type": "multipart/form-data; boundary=b", "Content-Encoding": "gzip"}
-    answer = service.call("POST", "/files/upload", token=token, headers=headers, raw=FILE + END)
-    assert answer.json["file_size"] == len(b"content")
+    response = service.call("POST", "/files/upload", token=token, headers=headers, raw=FILE + END)
+    assert response.json["file_size"] == len(b"content")

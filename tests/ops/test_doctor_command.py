@@ -29,7 +29,7 @@ from sft_core.values import FileName
 from sft_http.cli.main import sft
 from support import patient as plant
 from support.library import register
-from support.patient import Bucket, Patient, patient, twin
+from support.patient import Bucket, SampleVault, copy_of, sample_vault
 from support.processes import free_port
 from support.servers import S3
 
@@ -37,18 +37,18 @@ RUNNER = CliRunner()
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Patient:
-    return patient(tmp_path_factory.mktemp("template") / "data")
+def template(tmp_path_factory: pytest.TempPathFactory) -> SampleVault:
+    return sample_vault(tmp_path_factory.mktemp("template") / "data")
 
 
 @pytest.fixture
-def on_disk(template: Patient, tmp_path: Path) -> Patient:
-    return twin(template, tmp_path / "data")
+def on_disk(template: SampleVault, tmp_path: Path) -> SampleVault:
+    return copy_of(template, tmp_path / "data")
 
 
 @pytest.fixture
-def on_s3(template: Patient, tmp_path: Path, own_s3: S3, bucket: str) -> Patient:
-    return twin(template, tmp_path / "data", Bucket(own_s3, bucket))
+def on_s3(template: SampleVault, tmp_path: Path, own_s3: S3, bucket: str) -> SampleVault:
+    return copy_of(template, tmp_path / "data", Bucket(own_s3, bucket))
 
 
 @attrs.frozen
@@ -65,13 +65,13 @@ class Report:
         return [finding["code"] for finding in self.told["findings"]]
 
 
-def doctor(patient: Patient, *options: str, **environ: str) -> Report:
-    command = ["doctor", "--data", str(patient.settings.data_dir), "--json", *options]
-    result = RUNNER.invoke(sft, command, env={**patient.environ, **environ})
+def doctor(vault: SampleVault, *options: str, **environ: str) -> Report:
+    command = ["doctor", "--data", str(vault.settings.data_dir), "--json", *options]
+    result = RUNNER.invoke(sft, command, env={**vault.environ, **environ})
     return Report(result.exit_code, json.loads(result.stdout) if result.stdout.startswith("{") else {})
 
 
-Plant = Callable[[Patient], None]
+Plant = Callable[[SampleVault], None]
 
 IN_THE_STORE: list[tuple[Plant, str]] = [
     (plant.missing_part, "missing-part"),
@@ -83,10 +83,10 @@ IN_THE_STORE: list[tuple[Plant, str]] = [
     (plant.foreign_part, "foreign-part"),
     (plant.foreign_longer_part, "foreign-part"),
     (plant.swapped_parts, "foreign-part"),
-    (plant.nobodys_part, "foreign-part"),
+    (plant.random_part, "foreign-part"),
     (plant.older_part, "older-part"),
     (plant.orphan_part, "orphan-part"),
-    (plant.orphan_beside_a_file, "orphan-part"),
+    (plant.orphan_in_file_folder, "orphan-part"),
 ]
 IN_THE_ROWS: list[tuple[Plant, str]] = [
     (plant.row_without_a_file, "dangling-row"),
@@ -100,14 +100,14 @@ IN_THE_ROWS: list[tuple[Plant, str]] = [
     (plant.unknown_key_id, "unknown-key-id"),
     (plant.unknown_key_of_a_link, "unknown-key-id"),
     (plant.unknown_key_of_a_second_factor, "unknown-key-id"),
-    (plant.file_of_nobody, "dangling-row"),
-    (plant.link_to_nothing, "dangling-row"),
-    (plant.link_of_nobody, "dangling-row"),
-    (plant.upload_of_nothing, "dangling-row"),
-    (plant.usage_of_nobody, "dangling-row"),
-    (plant.token_that_does_not_open, "wrong-wrapped-secret"),
+    (plant.file_without_owner, "dangling-row"),
+    (plant.link_without_file, "dangling-row"),
+    (plant.link_without_owner, "dangling-row"),
+    (plant.upload_without_file, "dangling-row"),
+    (plant.usage_without_owner, "dangling-row"),
+    (plant.undecryptable_token, "wrong-wrapped-secret"),
     (plant.seed_of_another_user, "wrong-wrapped-secret"),
-    (plant.cut_seed, "wrong-wrapped-secret"),
+    (plant.truncated_seed, "wrong-wrapped-secret"),
     (plant.quota_drift, "quota-drift"),
     (plant.held_drift, "quota-drift"),
     (plant.stuck_upload, "stuck-upload"),
@@ -122,63 +122,65 @@ NAMES = [plant.__name__ for plant, _ in IN_THE_STORE + IN_THE_ROWS]
 IN_BOTH: list[tuple[Plant, list[str]]] = [
     (plant.unfinished_removal_of_a_miscounted_owner, ["unfinished-removal", "quota-drift"]),
     (plant.part_in_another_folder, ["missing-part", "misplaced-part"]),
-    (plant.part_beside_its_place, ["short-part", "misplaced-part"]),
+    (plant.part_under_another_name, ["short-part", "misplaced-part"]),
     (plant.file_in_another_folder, ["missing-part"] * 3 + ["misplaced-part"] * 3),
     (plant.misnamed_part, ["missing-part", "misplaced-part"]),
 ]
 """Where one thing leads to another: a part that is missing in its place may lie under a name that no row knows."""
 
 
-def judge(patient: Patient, damage: Plant, *codes: str) -> None:
+def judge(vault: SampleVault, damage: Plant, *codes: str) -> None:
     """
     It is found by its codes and nothing else is; looking changes nothing, and a repair nothing else.
 
     No part is young enough to be spared for that: what a repair leaves alone it might have taken.
     """
-    healthy = patient.everything()
-    damage(patient)
-    patient.age_all()
-    damaged = patient.everything()
+    healthy = vault.snapshot()
+    damage(vault)
+    vault.age_all()
+    damaged = vault.snapshot()
     assert damaged != healthy
     seen = [code for code in codes if code not in NEEDS_READING]
     glance = ["long-part"] if damage is plant.foreign_longer_part else seen
-    assert doctor(patient).codes == glance
-    found = doctor(patient, "--verify-data")
+    assert doctor(vault).codes == glance
+    found = doctor(vault, "--verify-data")
     assert (found.codes, found.status) == ([*codes], 1)
-    assert patient.everything() == damaged
-    mended = doctor(patient, "--verify-data", "--repair")
+    assert vault.snapshot() == damaged
+    mended = doctor(vault, "--verify-data", "--repair")
     assert mended.codes == [*codes]
     assert [finding["is_repaired"] for finding in mended.told["findings"]] == [code in REPAIRED for code in codes]
     is_repaired = REPAIRED.issuperset(codes)
     assert mended.status == (0 if is_repaired else 1)
-    assert patient.everything() == (healthy if is_repaired else damaged)
-    assert doctor(patient, "--verify-data").codes == ([] if is_repaired else [*codes])
+    assert vault.snapshot() == (healthy if is_repaired else damaged)
+    assert doctor(vault, "--verify-data").codes == ([] if is_repaired else [*codes])
 
 
 @pytest.mark.parametrize(("damage", "code"), IN_THE_STORE + IN_THE_ROWS, ids=NAMES)
-def test_planted_damage_is_found_by_its_own_code(on_disk: Patient, damage: Plant, code: str) -> None:
+def test_planted_damage_is_found_by_its_own_code(on_disk: SampleVault, damage: Plant, code: str) -> None:
     """On SQLite and a folder."""
     judge(on_disk, damage, code)
 
 
 @pytest.mark.parametrize(("damage", "codes"), IN_BOTH, ids=[damage.__name__ for damage, _ in IN_BOTH])
-def test_damage_that_leads_to_another_is_found_by_both_codes(on_disk: Patient, damage: Plant, codes: list[str]) -> None:
+def test_damage_that_leads_to_another_is_found_by_both_codes(
+    on_disk: SampleVault, damage: Plant, codes: list[str]
+) -> None:
     """And what may be the only copy stays where it is, whoever repairs or sweeps."""
     judge(on_disk, damage, *codes)
-    before = on_disk.everything()
+    before = on_disk.snapshot()
     result = RUNNER.invoke(sft, ["sweep", "--data", str(on_disk.settings.data_dir)], env=on_disk.environ)
-    assert (result.exit_code, on_disk.everything()) == (0, before)
+    assert (result.exit_code, on_disk.snapshot()) == (0, before)
 
 
 @pytest.mark.parametrize(("code", "damage"), {code: damage for damage, code in IN_THE_STORE}.items())
-def test_planted_damage_in_a_bucket_is_found_by_its_own_code(on_s3: Patient, code: str, damage: Plant) -> None:
+def test_planted_damage_in_a_bucket_is_found_by_its_own_code(on_s3: SampleVault, code: str, damage: Plant) -> None:
     """On SQLite and S3, one of each kind."""
     judge(on_s3, damage, code)
 
 
-def test_a_healthy_vault_has_no_findings(on_disk: Patient) -> None:
+def test_a_healthy_vault_has_no_findings(on_disk: SampleVault) -> None:
     """Whatever is asked, nothing is found, nothing is changed, and the status is 0."""
-    before = on_disk.everything()
+    before = on_disk.snapshot()
     for options, parts in (([], 0), (["--repair"], 0), (["--verify-data"], 8), (["--verify-data", "--repair"], 8)):
         report = doctor(on_disk, *options)
         assert (report.codes, report.status) == ([], 0)
@@ -188,13 +190,13 @@ def test_a_healthy_vault_has_no_findings(on_disk: Patient) -> None:
             ("database", True),
             ("store", True),
         ]
-    assert on_disk.everything() == before
+    assert on_disk.snapshot() == before
 
 
 def test_a_vault_on_postgresql_is_examined(tmp_path: Path, postgres_url: str) -> None:
     """By the same code: nothing is found in a healthy one, and a drift is found and mended."""
     environ = {"DATABASE_URL": postgres_url}
-    own = patient(tmp_path / "data", environ)
+    own = sample_vault(tmp_path / "data", environ)
     assert (doctor(own, "--verify-data").codes, doctor(own).told["files"]) == ([], 4)
     with psycopg.connect(postgres_url) as connection:
         connection.execute("UPDATE usages SET bytes = bytes + 1")
@@ -204,7 +206,7 @@ def test_a_vault_on_postgresql_is_examined(tmp_path: Path, postgres_url: str) ->
 
 def test_rows_of_postgresql_are_held_against_each_other(tmp_path: Path, postgres_url: str) -> None:
     """By the same code: each is told once for each thing that it lacks, and a repair changes nothing of it."""
-    own = patient(tmp_path / "data", {"DATABASE_URL": postgres_url})
+    own = sample_vault(tmp_path / "data", {"DATABASE_URL": postgres_url})
     with psycopg.connect(postgres_url) as connection:
         connection.execute("ALTER TABLE files DROP CONSTRAINT fk_files_owner_id")
         connection.execute("ALTER TABLE links DROP CONSTRAINT fk_links_owner_id, DROP CONSTRAINT fk_links_file_id")
@@ -232,7 +234,7 @@ def test_rows_of_postgresql_are_held_against_each_other(tmp_path: Path, postgres
         }
 
 
-def test_a_users_row_that_is_gone_is_missed_by_all_that_was_theirs(on_disk: Patient) -> None:
+def test_a_users_row_that_is_gone_is_missed_by_all_that_was_theirs(on_disk: SampleVault) -> None:
     """Their files, their link and what is counted for them: each is told."""
     on_disk.rows("DELETE FROM users")
     report = doctor(on_disk)
@@ -240,7 +242,7 @@ def test_a_users_row_that_is_gone_is_missed_by_all_that_was_theirs(on_disk: Pati
     assert (report.status, set(report.codes), subjects) == (1, {"dangling-row"}, {"file": 4, "link": 1, "usage": 1})
 
 
-def test_several_damages_are_all_found(on_disk: Patient) -> None:
+def test_several_damages_are_all_found(on_disk: SampleVault) -> None:
     """One hides no other."""
     damages: list[Plant] = [
         plant.missing_part,
@@ -259,17 +261,17 @@ def test_several_damages_are_all_found(on_disk: Patient) -> None:
     assert sorted(doctor(on_disk, "--verify-data").codes) == left
 
 
-def test_what_is_under_way_is_no_finding(on_disk: Patient) -> None:
+def test_what_is_under_way_is_no_finding(on_disk: SampleVault) -> None:
     """An upload between two parts, whose parts no manifest names yet, and a part in its grace period."""
     with on_disk.opened() as application:
         upload = application.begin_upload(owner=on_disk.small.owner, name=FileName.parse("new.bin"))
         application.store_part(upload, b"half")
         on_disk.store.write(f"{7:032x}/1-00000000-{7:016x}", b"young")
-        before = on_disk.everything()
+        before = on_disk.snapshot()
         assert doctor(on_disk, "--verify-data").codes == []
-        assert on_disk.everything() == before
+        assert on_disk.snapshot() == before
     assert doctor(on_disk, "--verify-data", "--repair").codes == []
-    assert on_disk.everything() == before
+    assert on_disk.snapshot() == before
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
@@ -280,7 +282,7 @@ def test_rows_that_come_and_go_are_no_findings(
     # Threads of one process are not the several processes that an old SQLite is not safe for.
     monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: True)
     more = {"DATABASE_URL": request.getfixturevalue("postgres_url")} if database == "postgresql" else {}
-    own, over = patient(tmp_path / "data", more), Event()
+    own, over = sample_vault(tmp_path / "data", more), Event()
 
     def work(application: Application, name: str) -> int:
         rounds = 0
@@ -305,7 +307,7 @@ def test_rows_that_come_and_go_are_no_findings(
     assert found == [[]] * 20
 
 
-def test_a_sample_reads_some_of_the_parts(on_disk: Patient) -> None:
+def test_a_sample_reads_some_of_the_parts(on_disk: SampleVault) -> None:
     """Others each time; a fraction is checked, and needs reading to be asked for."""
     read = [CheckCounts() for _ in range(40)]
     with on_disk.opened() as application:
@@ -318,7 +320,7 @@ def test_a_sample_reads_some_of_the_parts(on_disk: Patient) -> None:
     assert doctor(on_disk, "--sample", "1/2").status == 2
 
 
-def test_people_get_lines(on_disk: Patient) -> None:
+def test_people_get_lines(on_disk: SampleVault) -> None:
     """One a check and one a finding, as they come, and a sum; no name that a user gave is told."""
     plant.quota_drift(on_disk)
     command = ["doctor", "--data", str(on_disk.settings.data_dir), "--repair"]
@@ -331,7 +333,7 @@ def test_people_get_lines(on_disk: Patient) -> None:
     assert "notes.bin" not in result.output
 
 
-def test_people_get_a_line_for_each_finding(on_disk: Patient) -> None:
+def test_people_get_a_line_for_each_finding(on_disk: SampleVault) -> None:
     """By its code, with what it is about, and what became of it."""
     for damage in (plant.missing_part, plant.flipped_in_an_empty_file, plant.orphan_part, plant.quota_drift):
         damage(on_disk)
@@ -353,7 +355,7 @@ def test_people_get_a_line_for_each_finding(on_disk: Patient) -> None:
 # --- what cannot be looked at -----------------------------------------------------------------------------
 
 
-def test_a_key_that_is_not_there_is_told(on_disk: Patient) -> None:
+def test_a_key_that_is_not_there_is_told(on_disk: SampleVault) -> None:
     """Status 2 and a sentence that names it: without it everything would look damaged."""
     (on_disk.settings.data_dir / "keys" / "encryption.key").unlink()
     result = RUNNER.invoke(sft, ["doctor", "--data", str(on_disk.settings.data_dir)], env=on_disk.environ)
@@ -371,14 +373,14 @@ def test_without_a_database_nothing_is_made(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_a_store_that_is_away_is_status_2(on_disk: Patient) -> None:
+def test_a_store_that_is_away_is_status_2(on_disk: SampleVault) -> None:
     """What it holds cannot be told damaged or whole."""
     away = {"MINIO_ENDPOINT": f"127.0.0.1:{free_port()}", "MINIO_SECURE": "false"}
     keys = {"MINIO_ACCESS_KEY": "somebody", "MINIO_SECRET_KEY": "s9dK2jfa8"}
     assert doctor(on_disk, **away, **keys).status == 2
 
 
-def test_a_redis_that_is_away_is_told(on_disk: Patient) -> None:
+def test_a_redis_that_is_away_is_told(on_disk: SampleVault) -> None:
     """The service does without, but somebody should know: status 1."""
     report = doctor(on_disk, REDIS_URL=f"redis://127.0.0.1:{free_port()}")
     assert report.status == 1
@@ -386,7 +388,7 @@ def test_a_redis_that_is_away_is_told(on_disk: Patient) -> None:
 
 
 def test_a_repair_needs_the_storage_for_itself_where_one_may_write(
-    on_disk: Patient, monkeypatch: pytest.MonkeyPatch
+    on_disk: SampleVault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside a running server on such a SQLite it is refused; looking is not."""
     monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: False)
@@ -395,46 +397,46 @@ def test_a_repair_needs_the_storage_for_itself_where_one_may_write(
         assert doctor(on_disk, "--repair").status == 2
 
 
-Hurt = Callable[[Patient], None]
+Hurt = Callable[[SampleVault], None]
 
 
-def data_of(patient: Patient) -> Path:
-    return patient.settings.data_dir
+def data_of(vault: SampleVault) -> Path:
+    return vault.settings.data_dir
 
 
-def no_folder(patient: Patient) -> None:
-    (data_of(patient) / "blobs").rename(data_of(patient) / "elsewhere")
+def no_folder(vault: SampleVault) -> None:
+    (data_of(vault) / "blobs").rename(data_of(vault) / "elsewhere")
 
 
-def no_folder_but_a_file(patient: Patient) -> None:
-    no_folder(patient)
-    (data_of(patient) / "blobs").touch()
+def no_folder_but_a_file(vault: SampleVault) -> None:
+    no_folder(vault)
+    (data_of(vault) / "blobs").touch()
 
 
-def a_circle_of_links(patient: Patient) -> None:
-    no_folder(patient)
-    (data_of(patient) / "blobs").symlink_to("blobs")
+def a_circle_of_links(vault: SampleVault) -> None:
+    no_folder(vault)
+    (data_of(vault) / "blobs").symlink_to("blobs")
 
 
-def no_key(patient: Patient) -> None:
-    (data_of(patient) / "keys/encryption.key").unlink()
+def no_key(vault: SampleVault) -> None:
+    (data_of(vault) / "keys/encryption.key").unlink()
 
 
-def a_spoilt_key(patient: Patient) -> None:
-    (data_of(patient) / "keys/encryption.key").write_text("nonsense")
+def a_spoilt_key(vault: SampleVault) -> None:
+    (data_of(vault) / "keys/encryption.key").write_text("nonsense")
 
 
-def no_database(patient: Patient) -> None:
-    (data_of(patient) / "sft.db").unlink()
+def no_database(vault: SampleVault) -> None:
+    (data_of(vault) / "sft.db").unlink()
 
 
-def no_database_but_noise(patient: Patient) -> None:
-    (data_of(patient) / "sft.db").write_bytes(b"noise" * 1000)
+def no_database_but_noise(vault: SampleVault) -> None:
+    (data_of(vault) / "sft.db").write_bytes(b"noise" * 1000)
 
 
 def at_revision(revision: str) -> Hurt:
-    def hurt(patient: Patient) -> None:
-        with closing(sqlite3.connect(data_of(patient) / "sft.db")) as database, database:
+    def hurt(vault: SampleVault) -> None:
+        with closing(sqlite3.connect(data_of(vault) / "sft.db")) as database, database:
             database.execute("UPDATE alembic_version SET version_num = ?", [revision])
 
     hurt.__name__ = f"at revision {revision}"
@@ -457,7 +459,7 @@ def at_revision(revision: str) -> Hurt:
     ids=lambda value: value.__name__ if callable(value) else "",
 )
 def test_what_it_stands_on_is_a_finding_when_it_is_not_well(
-    on_disk: Patient, hurt: Hurt, name: str, code: str, words: str
+    on_disk: SampleVault, hurt: Hurt, name: str, code: str, words: str
 ) -> None:
     """Status 2, and the same to people and programs: what it is, and why nothing else was looked at."""
     hurt(on_disk)
@@ -473,8 +475,8 @@ def test_what_it_stands_on_is_a_finding_when_it_is_not_well(
     assert words in result.output
 
 
-def claimed_under_another_key(patient: Patient) -> None:
-    patient.rows("UPDATE claims SET key_id = '0123456789abcdef'")
+def claimed_under_another_key(vault: SampleVault) -> None:
+    vault.rows("UPDATE claims SET key_id = '0123456789abcdef'")
 
 
 @pytest.mark.parametrize(
@@ -485,15 +487,15 @@ def claimed_under_another_key(patient: Patient) -> None:
         (plant.unknown_key_of_a_second_factor, ["unknown-key-id"]),
     ],
 )
-def test_keys_that_no_service_could_start_with_are_not_well(on_disk: Patient, hurt: Hurt, codes: list[str]) -> None:
+def test_keys_that_no_service_could_start_with_are_not_well(on_disk: SampleVault, hurt: Hurt, codes: list[str]) -> None:
     """Status 1, in the words of the start that they refuse; everything else is looked at, and nothing is changed."""
     hurt(on_disk)
     plant.quota_drift(on_disk)
-    before = on_disk.everything()
+    before = on_disk.snapshot()
     with pytest.raises(ConfigurationError) as refused:
         prepare(on_disk.settings)
     report = doctor(on_disk, "--verify-data")
-    assert on_disk.everything() == before
+    assert on_disk.snapshot() == before
     checks = {check["name"]: check for check in report.told["checks"]}
     assert [name for name, check in checks.items() if not check["is_well"]] == ["keys"]
     assert checks["keys"]["detail"] == refused.value.detail
@@ -504,20 +506,20 @@ def test_keys_that_no_service_could_start_with_are_not_well(on_disk: Patient, hu
     assert result.output.splitlines()[0] == f"FAILED               keys      {refused.value.detail}"
 
 
-def test_another_services_keys_are_not_well(on_disk: Patient) -> None:
+def test_another_services_keys_are_not_well(on_disk: SampleVault) -> None:
     """Nothing of it opens, and nothing is repaired; with its own keys beside those it is well again."""
     plant.orphan_part(on_disk)
-    before = on_disk.everything()
+    before = on_disk.snapshot()
     own = (data_of(on_disk) / "keys/encryption.key").read_text().strip()
     other = base64.b64encode(os.urandom(32)).decode()
     report = doctor(on_disk, "--repair", ENCRYPTION_KEY=other)
     assert [check["is_well"] for check in report.told["checks"]] == [False, True, True]
     assert (report.status, set(report.codes)) == (1, {"unknown-key-id", "orphan-part"})
-    assert on_disk.everything() == before
+    assert on_disk.snapshot() == before
     assert doctor(on_disk, "--repair", ENCRYPTION_KEY=other, ENCRYPTION_KEYS_RETIRING=own).status == 0
 
 
-def test_a_key_that_few_rows_need_does_not_keep_a_service_from_starting(on_disk: Patient) -> None:
+def test_a_key_that_few_rows_need_does_not_keep_a_service_from_starting(on_disk: SampleVault) -> None:
     """It is a finding of those rows, and the keys are as well as the start says."""
     plant.unknown_key_id(on_disk)
     prepare(on_disk.settings)
@@ -527,8 +529,8 @@ def test_a_key_that_few_rows_need_does_not_keep_a_service_from_starting(on_disk:
 
 
 def rows(statement: str) -> Hurt:
-    def hurt(patient: Patient) -> None:
-        with closing(sqlite3.connect(data_of(patient) / "sft.db")) as database, database:
+    def hurt(vault: SampleVault) -> None:
+        with closing(sqlite3.connect(data_of(vault) / "sft.db")) as database, database:
             database.execute(statement)
 
     hurt.__name__ = statement
@@ -536,7 +538,7 @@ def rows(statement: str) -> Hurt:
 
 
 @pytest.mark.parametrize("change", [f"created_at = {2**63 - 1}", "owner_id = x'00'", "expires_hours = 'x'"])
-def test_files_whose_rows_make_no_sense_are_told_one_by_one(on_disk: Patient, change: str) -> None:
+def test_files_whose_rows_make_no_sense_are_told_one_by_one(on_disk: SampleVault, change: str) -> None:
     """Whatever it is that no file can have, and with whatever else follows from it."""
     on_disk.rows(f"UPDATE files SET {change}")
     report = doctor(on_disk, "--repair")
@@ -545,13 +547,13 @@ def test_files_whose_rows_make_no_sense_are_told_one_by_one(on_disk: Patient, ch
 
 
 @pytest.mark.parametrize("size", ["7", "'x'"])
-def test_no_sum_is_counted_anew_from_a_size_that_is_wrong(on_disk: Patient, size: str) -> None:
+def test_no_sum_is_counted_anew_from_a_size_that_is_wrong(on_disk: SampleVault, size: str) -> None:
     """The parts say something else: the drift is told, and is left to somebody who knows."""
     on_disk.rows(f"UPDATE files SET size = {size} WHERE id = ?", on_disk.large.id.bytes)
-    before = on_disk.everything()
+    before = on_disk.snapshot()
     report = doctor(on_disk, "--repair")
     assert (report.codes, report.status) == (["incomplete-manifest", "quota-drift"], 1)
-    assert on_disk.everything() == before
+    assert on_disk.snapshot() == before
 
 
 @pytest.mark.parametrize(
@@ -563,7 +565,7 @@ def test_no_sum_is_counted_anew_from_a_size_that_is_wrong(on_disk: Patient, size
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_rows_that_make_no_sense_end_the_look_with_a_finding(on_disk: Patient, hurt: Hurt, words: str) -> None:
+def test_rows_that_make_no_sense_end_the_look_with_a_finding(on_disk: SampleVault, hurt: Hurt, words: str) -> None:
     """Status 2, and one object for programs as ever."""
     hurt(on_disk)
     report = doctor(on_disk)
@@ -573,7 +575,7 @@ def test_rows_that_make_no_sense_end_the_look_with_a_finding(on_disk: Patient, h
     assert words in report.told["findings"][0]["detail"]
 
 
-def test_a_server_that_is_not_there_is_a_finding(on_disk: Patient) -> None:
+def test_a_server_that_is_not_there_is_a_finding(on_disk: SampleVault) -> None:
     """A database that nobody listens for, and a store."""
     report = doctor(on_disk, DATABASE_URL=f"postgresql://sft@127.0.0.1:{free_port()}/sft")
     assert (report.status, report.codes) == (2, ["database-unavailable"])
@@ -582,7 +584,7 @@ def test_a_server_that_is_not_there_is_a_finding(on_disk: Patient) -> None:
     assert (report.status, report.codes) == (2, ["blob-store-unavailable"])
 
 
-def test_a_bucket_that_is_not_there_is_a_finding(on_s3: Patient) -> None:
+def test_a_bucket_that_is_not_there_is_a_finding(on_s3: SampleVault) -> None:
     """Its server is, and answers."""
     report = doctor(on_s3, MINIO_BUCKET_NAME="nobodys-bucket")
     assert (report.status, len(report.codes)) == (2, 1)

@@ -139,7 +139,7 @@ def test_what_is_no_redis_is_told(
 def test_a_redis_that_is_down_does_not_hinder_the_start(tmp_path: Path) -> None:
     """Nobody at the address, or a proxy that cuts every connection because its server is away."""
     with peer(lambda _: b"") as proxy:
-        proxy.leave()
+        proxy.disconnect_all()
         for port in (free_port(), proxy.port):
             with open_service(tmp_path / str(port), {"REDIS_URL": f"redis://127.0.0.1:{port}"}) as application:
                 stored(application)

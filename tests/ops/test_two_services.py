@@ -22,7 +22,16 @@ from sft_core.maintenance.findings import Damage
 from sft_core.maintenance.integrity_check import Sample
 from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_http.cli.main import sft
-from support.patient import Bucket, Folder, Patient, Store, orphan_part, patient, stuck_upload, unfinished_removal
+from support.patient import (
+    Bucket,
+    Folder,
+    SampleVault,
+    Store,
+    orphan_part,
+    sample_vault,
+    stuck_upload,
+    unfinished_removal,
+)
 
 RUNNER = CliRunner()
 
@@ -33,8 +42,8 @@ class Two:
     Two services, begun one after the other on one store, on which nothing is young any more.
     """
 
-    first: Patient
-    second: Patient
+    first: SampleVault
+    second: SampleVault
     store: Store
 
     def take_the_mark_away(self) -> None:
@@ -42,7 +51,7 @@ class Two:
 
 
 def two_on(tmp_path: Path, store: Store, environ: Mapping[str, str]) -> Two:
-    made = [attrs.evolve(patient(tmp_path / name, environ), store=store) for name in ("first", "second")]
+    made = [attrs.evolve(sample_vault(tmp_path / name, environ), store=store) for name in ("first", "second")]
     made[0].age_all()
     return Two(first=made[0], second=made[1], store=store)
 
@@ -60,19 +69,19 @@ def two(request: pytest.FixtureRequest, tmp_path: Path, bucket: str) -> Two:
     return two_on(tmp_path, Folder(tmp_path / "shared"), {})
 
 
-def run(patient: Patient, *command: str) -> tuple[int, dict[str, Any]]:
+def run(vault: SampleVault, *command: str) -> tuple[int, dict[str, Any]]:
     """
     The status of a command and the object that it told.
     """
-    result = RUNNER.invoke(sft, [*command, "--data", str(patient.settings.data_dir), "--json"], env=patient.environ)
+    result = RUNNER.invoke(sft, [*command, "--data", str(vault.settings.data_dir), "--json"], env=vault.environ)
     return result.exit_code, json.loads(result.stdout)
 
 
-def is_whole(patient: Patient) -> bool:
+def is_whole(vault: SampleVault) -> bool:
     """
     Whether nothing of its own is wrong; the other one's parts are nobody's to whom the store belongs.
     """
-    with patient.opened() as sft:
+    with vault.opened() as sft:
         return {finding.damage for finding in sft.check_integrity(verify=Sample())} <= {Damage.ORPHAN_PART}
 
 
@@ -119,7 +128,7 @@ def test_a_database_that_may_be_an_old_copy_removes_nothing(two: Two) -> None:
     unfinished_removal(two.first)
     orphan_part(two.first)
     two.first.rows("DELETE FROM marks")
-    before = two.first.everything()
+    before = two.first.snapshot()
     for _ in range(2):
         status, swept = run(two.first, "sweep")
         assert (status, swept["failures"], swept["is_complete"]) == (1, {"store-of-another": 1}, False)
@@ -127,7 +136,7 @@ def test_a_database_that_may_be_an_old_copy_removes_nothing(two: Two) -> None:
         assert (status, {finding["is_repaired"] for finding in told["findings"]}) == (2, {False})
         with pytest.raises(ConfigurationError, match="may be an old copy"):
             prepare(two.first.settings)
-        assert two.first.everything() == before
+        assert two.first.snapshot() == before
     two.take_the_mark_away()
     prepare(two.first.settings)
     swept = run(two.first, "sweep")[1]
@@ -175,7 +184,7 @@ def test_a_mark_is_no_blob_of_a_service(tmp_path: Path) -> None:
 
 def test_a_store_that_takes_no_mark_holds_no_start_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A folder in the mark's place: nothing of no file is removed, and that is all."""
-    own = patient(tmp_path / "data")
+    own = sample_vault(tmp_path / "data")
     own.store.delete(STORE_ID_NAME)
     (own.settings.blob_folder / STORE_ID_NAME).mkdir()
     caplog.clear()

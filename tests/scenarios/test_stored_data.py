@@ -24,7 +24,7 @@ from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.errors import DownloadLimitReached
 from sft_core.values import EmailAddress, FileId, Password, ShareToken
 from support.stored_data import Api, Copy, Kind, content, copied, sha256
-from support.wire import Answer
+from support.wire import Response
 
 WRONG_CODE_STEPS = 10
 """A one-time code of so many steps before is none of those that are accepted."""
@@ -102,8 +102,8 @@ def code_at(copy: Copy, steps: int = 0) -> str:
     return code_of(copy.facts["totp_seed"], step_at(copy.opened_at + timedelta(seconds=30 * steps)))
 
 
-def problem(answer: Answer) -> tuple[int, str]:
-    return answer.status, answer.json()["code"]
+def problem(response: Response) -> tuple[int, str]:
+    return response.status, response.json()["code"]
 
 
 # --- commands, before any service has opened the data -------------------------------------------
@@ -190,13 +190,13 @@ def assert_contents(api: Api, copy: Copy) -> None:
     """
     for file, fact in copy.facts["files"].items():
         path, token = f"/files/{file}/download", access_token(copy, fact["owner"])
-        answer = api.call("GET", path, token=token)
-        assert answer.status == 200
-        assert answer.body == content(fact["name"], fact["size"])
-        assert sha256(answer.body) == fact["sha256"]
-        assert answer.headers["etag"] == fact["etag"]
-        assert answer.headers["content-type"] == fact["media_type"]
-        assert answer.headers["content-disposition"].startswith("attachment")
+        response = api.call("GET", path, token=token)
+        assert response.status == 200
+        assert response.body == content(fact["name"], fact["size"])
+        assert sha256(response.body) == fact["sha256"]
+        assert response.headers["etag"] == fact["etag"]
+        assert response.headers["content-type"] == fact["media_type"]
+        assert response.headers["content-disposition"].startswith("attachment")
 
 
 def test_a_user_signs_in_by_the_stored_password(reading: Api, read_only: Copy) -> None:
@@ -251,18 +251,18 @@ def test_a_range_over_two_parts_is_downloaded(reading: Api, read_only: Copy) -> 
     """A range that begins in one stored part and ends in the next has exactly its bytes, also by the stored ETag."""
     file, fact = next((file, fact) for file, fact in read_only.facts["files"].items() if fact["size"] > 65_536)
     headers = {"Range": "bytes=65000-66000", "If-Range": fact["etag"]}
-    answer = reading.call("GET", f"/files/{file}/download", token=access_token(read_only), headers=headers)
-    assert answer.status == 206
-    assert answer.headers["content-range"] == f"bytes 65000-66000/{fact['size']}"
-    assert answer.body == content(fact["name"], fact["size"])[65_000:66_001]
+    response = reading.call("GET", f"/files/{file}/download", token=access_token(read_only), headers=headers)
+    assert response.status == 206
+    assert response.headers["content-range"] == f"bytes 65000-66000/{fact['size']}"
+    assert response.body == content(fact["name"], fact["size"])[65_000:66_001]
 
 
 def test_a_file_of_another_user_is_not_found(reading: Api, read_only: Copy) -> None:
     """Stored files are their owners' only."""
     for file, fact in read_only.facts["files"].items():
         other = "noor" if fact["owner"] == "maya" else "maya"
-        answer = reading.call("GET", f"/files/{file}/download", token=access_token(read_only, other))
-        assert problem(answer) == (404, "file-not-found")
+        response = reading.call("GET", f"/files/{file}/download", token=access_token(read_only, other))
+        assert problem(response) == (404, "file-not-found")
 
 
 def test_stored_uploads_report_their_offsets(reading: Api, read_only: Copy) -> None:
@@ -295,16 +295,16 @@ def test_a_refresh_token_exchanged_before_revokes_its_family(session: Api, writt
     """A second use is refused, and so is the token that the first exchange has returned."""
     sessions = written.facts["sessions"]
     for name in ("exchanged_refresh_token", "refresh_token_after_it"):
-        answer = session.call("POST", "/auth/refresh", json_body={"refresh_token": sessions[name]})
-        assert problem(answer) == (401, "bad-token")
+        response = session.call("POST", "/auth/refresh", json_body={"refresh_token": sessions[name]})
+        assert problem(response) == (401, "bad-token")
 
 
 @pytest.mark.parametrize("name", ["exhausted", "revoked", "expired", "expired long ago"])
 def test_a_stored_link_that_is_over_is_refused(session: Api, written: Copy, name: str) -> None:
     """Each is refused for its own reason."""
     link = written.facts["links"][name]
-    answer = session.call("GET", f"/files/shared/{link['token']}")
-    assert problem(answer) == (link["status"], link["code"])
+    response = session.call("GET", f"/files/shared/{link['token']}")
+    assert problem(response) == (link["status"], link["code"])
 
 
 def test_a_stored_link_keeps_the_rest_of_its_budget(session: Api, written: Copy) -> None:
@@ -313,9 +313,9 @@ def test_a_stored_link_keeps_the_rest_of_its_budget(session: Api, written: Copy)
     path, fact = f"/files/shared/{link['token']}", written.facts["files"][link["file"]]
     assert session.call("HEAD", path).status == link["status"]
     for _ in range(link["downloads_left"]):
-        answer = session.call("GET", path)
-        assert answer.status == link["status"]
-        assert sha256(answer.body) == fact["sha256"]
+        response = session.call("GET", path)
+        assert response.status == link["status"]
+        assert sha256(response.body) == fact["sha256"]
     assert problem(session.call("GET", path)) == (403, "download-limit-reached")
 
 
@@ -324,9 +324,9 @@ def test_a_stored_public_link_is_downloaded(session: Api, written: Copy) -> None
     public = next(
         file for file in written.facts["users"]["maya"]["files"] if file["original_filename"].startswith("Gr")
     )
-    answer = session.call("GET", f"/files/shared/{public['share_token']}")
-    assert answer.status == 200
-    assert sha256(answer.body) == written.facts["files"][public["id"]]["sha256"]
+    response = session.call("GET", f"/files/shared/{public['share_token']}")
+    assert response.status == 200
+    assert sha256(response.body) == written.facts["files"][public["id"]]["sha256"]
 
 
 def test_a_stored_upload_of_known_length_is_resumed(session: Api, written: Copy) -> None:
@@ -351,7 +351,7 @@ def test_a_stored_upload_of_unknown_length_is_resumed(session: Api, written: Cop
     assert_sealed(session, token, rest, fact)
 
 
-def assert_sealed(api: Api, token: str, last: Answer, fact: Mapping[str, Any]) -> None:
+def assert_sealed(api: Api, token: str, last: Response, fact: Mapping[str, Any]) -> None:
     """
     Assert that the answer to the last bytes of an upload names a file with the upload's name and bytes.
     """
@@ -372,7 +372,7 @@ def test_stored_pieces_are_put_together(session: Api, written: Copy) -> None:
     assert body == b"".join(content(piece["name"], piece["size"]) for piece in pieces)
 
 
-def repeat(api: Api, copy: Copy, name: str, body: bytes) -> Answer:
+def repeat(api: Api, copy: Copy, name: str, body: bytes) -> Response:
     """
     Send a stored request again with its `Idempotency-Key` and this body.
     """

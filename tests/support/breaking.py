@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @attrs.frozen
-class Break:
+class SyscallFault:
     """
     What happens to a call: it fails with `number`, before it has done anything or `late`, or it falls short.
 
@@ -38,24 +38,24 @@ class Break:
         return self.number in {0, errno.EINTR}
 
 
-SHORT: Final = Break("short")
-MAY_BE_SHORT: Final = {"write", "preadv"}
+SHORT: Final = SyscallFault("short")
+CAN_BE_SHORT: Final = {"write", "preadv"}
 """The calls that can do less than they were asked to."""
-BREAKS: Final = (
-    Break("EIO", errno.EIO),
-    Break("ENOSPC", errno.ENOSPC),
-    Break("EDQUOT", errno.EDQUOT),
-    Break("EIO, done", errno.EIO, late=True),
-    Break("EIO, lasting", errno.EIO, lasting=True),
-    Break("ENOSPC, lasting", errno.ENOSPC, lasting=True),
-    Break("EINTR", errno.EINTR),
-    Break("EINTR, done", errno.EINTR, late=True),
+SYSCALL_FAULTS: Final = (
+    SyscallFault("EIO", errno.EIO),
+    SyscallFault("ENOSPC", errno.ENOSPC),
+    SyscallFault("EDQUOT", errno.EDQUOT),
+    SyscallFault("EIO, done", errno.EIO, late=True),
+    SyscallFault("EIO, lasting", errno.EIO, lasting=True),
+    SyscallFault("ENOSPC, lasting", errno.ENOSPC, lasting=True),
+    SyscallFault("EINTR", errno.EINTR),
+    SyscallFault("EINTR, done", errno.EINTR, late=True),
     SHORT,
 )
 
 
 @attrs.define
-class BreakingCalls:
+class FaultySyscalls:
     """
     Implements `Syscalls` on others: counts them, breaks those that it is armed for, and knows what is open.
     """
@@ -63,45 +63,45 @@ class BreakingCalls:
     calls: Syscalls
     is_durable: bool = False
     """Whether a sync is passed on: a test that cuts no power can do without."""
-    made: list[str] = attrs.field(factory=list, init=False)
+    calls_made: list[str] = attrs.field(factory=list, init=False)
     opened: set[int] = attrs.field(factory=set, init=False)
     _nth: int = attrs.field(default=0, init=False)
-    _break: Break = attrs.field(default=SHORT, init=False)
+    _fault: SyscallFault = attrs.field(default=SHORT, init=False)
 
-    def arm(self, nth: int = 0, what: Break = SHORT) -> None:
+    def arm(self, nth: int = 0, what: SyscallFault = SHORT) -> None:
         """
         Count from here, and break the N-th call; 0 breaks none.
         """
-        self.made.clear()
-        self._nth, self._break = nth, what
+        self.calls_made.clear()
+        self._nth, self._fault = nth, what
 
     @property
-    def has_broken(self) -> bool:
+    def has_failed(self) -> bool:
         """
         Whether the call to be broken has been made, and could be broken in this way.
         """
-        if not self._nth or len(self.made) < self._nth:
+        if not self._nth or len(self.calls_made) < self._nth:
             return False
-        return self._break is not SHORT or self.made[self._nth - 1] in MAY_BE_SHORT
+        return self._fault is not SHORT or self.calls_made[self._nth - 1] in CAN_BE_SHORT
 
     def _call(self, name: str, call: Callable[..., T], *args: Any, **options: Any) -> T:
-        self.made.append(name)
-        is_it = self._nth == len(self.made) or (self._break.lasting and self.has_broken)
-        if not is_it or not self._break.number:
+        self.calls_made.append(name)
+        fails = self._nth == len(self.calls_made) or (self._fault.lasting and self.has_failed)
+        if not fails or not self._fault.number:
             return call(*args, **options)
         # A write that was interrupted late tells how much it has written.
-        is_late = self._break.late and (name, self._break.number) != ("write", errno.EINTR)
+        is_late = self._fault.late and (name, self._fault.number) != ("write", errno.EINTR)
         if is_late or name == "close":
             done = call(*args, **options)
             if name == "open":
                 # Whoever gets an error has no descriptor.
                 assert isinstance(done, int)
                 self.calls.close(done)
-        raise OSError(self._break.number, "injected")
+        raise OSError(self._fault.number, "injected")
 
-    def _most(self, view: memoryview) -> memoryview:
-        falls_short = self._break is SHORT and self._nth == len(self.made) + 1
-        return view[: (len(view) + 1) // 2] if falls_short else view
+    def _shortened(self, view: memoryview) -> memoryview:
+        is_short = self._fault is SHORT and self._nth == len(self.calls_made) + 1
+        return view[: (len(view) + 1) // 2] if is_short else view
 
     def open(self, path: Path | str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         descriptor = self._call("open", self.calls.open, path, flags, mode, dir_fd=dir_fd)
@@ -113,10 +113,10 @@ class BreakingCalls:
         self._call("close", self.calls.close, fd)
 
     def write(self, fd: int, data: memoryview, /) -> int:
-        return self._call("write", self.calls.write, fd, self._most(data))
+        return self._call("write", self.calls.write, fd, self._shortened(data))
 
     def preadv(self, fd: int, buffers: Sequence[memoryview], offset: int, /) -> int:
-        return self._call("preadv", self.calls.preadv, fd, [self._most(buffers[0])], offset)
+        return self._call("preadv", self.calls.preadv, fd, [self._shortened(buffers[0])], offset)
 
     def fsync(self, fd: int) -> None:
         self._call("fsync", self.calls.fsync if self.is_durable else self.calls.fstat, fd)

@@ -21,10 +21,10 @@ from sft_adapters.memory.tables import Tables
 from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_core.values import FileId
 from sft_core.vault.ports import IdentifiedBlobStore
-from support.breaking import Break, BreakingCalls
+from support.breaking import FaultySyscalls, SyscallFault
 from support.operations import Operation
-from support.power import CLASSES, NOTHING, Drawn, Lot, Node, VolatileCalls, after_a_cut
-from support.worlds import World, a_world
+from support.power import NOTHING_WRITTEN, OUTCOMES, CrashOutcome, Node, RandomOutcome, VolatileCalls, disk_after_cut
+from support.worlds import VaultUnderTest, vault_under_test
 
 ROOT: Final = Path("/volatile")
 DRAWN_CUTS: Final = 200
@@ -37,15 +37,15 @@ class SteppingDatabase(MemoryDatabase):
     Tells of each commit, before it.
     """
 
-    step: Callable[[], None] = attrs.field(default=lambda: None)
+    on_step: Callable[[], None] = attrs.field(default=lambda: None)
 
     def _publish(self, tables: Tables) -> None:
-        self.step()
+        self.on_step()
         super()._publish(tables)
 
 
 @attrs.frozen
-class Moment:
+class Snapshot:
     """
     Everything at one step: the time, the disk, what is committed, what was told, and what was given to the store.
     """
@@ -53,8 +53,8 @@ class Moment:
     now: datetime
     disk: Node
     rows: Tables
-    known: dict[FileId, bytes]
-    leaving: set[FileId]
+    acknowledged: dict[FileId, bytes]
+    being_deleted: set[FileId]
     operation: Operation
 
 
@@ -64,68 +64,70 @@ class Machine:
     A world on a disk whose power can be cut.
     """
 
-    world: World
+    vault: VaultUnderTest
     calls: VolatileCalls
     database: SteppingDatabase
-    breaking: BreakingCalls
+    faulty_calls: FaultySyscalls
 
-    def begun(self, kind: type[Operation]) -> Operation:
+    def prepared(self, kind: type[Operation]) -> Operation:
         """
         An operation on an empty disk, prepared and not begun.
         """
         self.watch(lambda: None)
-        self.breaking.arm()
+        self.faulty_calls.arm()
         self.calls.format()
-        return kind.begun(self.world)
+        return kind.prepared(self.vault)
 
-    def watch(self, step: Callable[[], None]) -> None:
+    def watch(self, on_step: Callable[[], None]) -> None:
         """
         Be told of each step from here on.
         """
-        self.calls.step = self.database.step = step
+        self.calls.on_step = self.database.on_step = on_step
 
-    def moment(self, operation: Operation) -> Moment:
+    def snapshot(self, operation: Operation) -> Snapshot:
         """
         Everything as it is.
         """
-        world = self.world
+        vault = self.vault
         rows, disk = self.database._committed, self.calls.disk()
-        return Moment(world.clock.now(), disk, rows, dict(world.known), set(world.leaving), copy.copy(operation))
+        return Snapshot(
+            vault.clock.now(), disk, rows, dict(vault.acknowledged), set(vault.being_deleted), copy.copy(operation)
+        )
 
-    def moments(self, kind: type[Operation]) -> list[Moment]:
+    def snapshots(self, kind: type[Operation]) -> list[Snapshot]:
         """
         Each step of an operation, and its end.
         """
-        operation = self.begun(kind)
-        seen: list[Moment] = []
-        self.watch(lambda: seen.append(self.moment(operation)))
-        operation.act()
+        operation = self.prepared(kind)
+        seen: list[Snapshot] = []
+        self.watch(lambda: seen.append(self.snapshot(operation)))
+        operation.run()
         self.watch(lambda: None)
-        return [*seen, self.moment(operation)]
+        return [*seen, self.snapshot(operation)]
 
-    def cut(self, moment: Moment, lot: Lot) -> Operation:
+    def cut(self, snapshot: Snapshot, outcome: CrashOutcome) -> Operation:
         """
         Cut the power at a moment, start again, and check that what was told is there and nothing is torn.
         """
-        self.calls.power_up(after_a_cut(moment.disk, lot))
-        self.database._committed = moment.rows
-        self.world.clock._now = moment.now
-        self.world.known, self.world.leaving = dict(moment.known), set(moment.leaving)
-        self.world.check()
-        return copy.copy(moment.operation)
+        self.calls.power_up(disk_after_cut(snapshot.disk, outcome))
+        self.database._committed = snapshot.rows
+        self.vault.clock._now = snapshot.now
+        self.vault.acknowledged, self.vault.being_deleted = dict(snapshot.acknowledged), set(snapshot.being_deleted)
+        self.vault.check()
+        return copy.copy(snapshot.operation)
 
-    def cut_and_go_on(self, moment: Moment, lot: Lot) -> None:
+    def cut_and_recover(self, snapshot: Snapshot, outcome: CrashOutcome) -> None:
         """
         The same; then the operation is gone on with, and a sweep leaves no trace of the cut.
         """
-        self.cut(moment, lot).go_on()
+        self.cut(snapshot, outcome).recover()
         folders = {name: node for name, node in self.calls.top.names.items() if name != STORE_ID_NAME}
         left = {f"{folder}/{name}" for folder, node in folders.items() for name in node.names}
-        assert left == {blob.key for blob in self.world.blobs.list()}, "something is left"
+        assert left == {blob.key for blob in self.vault.blobs.list()}, "something is left"
         assert all(node.names for node in folders.values()), "an empty folder is left"
 
 
-def a_machine(
+def new_machine(
     calls: Callable[[Syscalls], Syscalls] = lambda calls: calls,
     store: Callable[[IdentifiedBlobStore], IdentifiedBlobStore] = lambda store: store,
 ) -> Machine:
@@ -133,31 +135,31 @@ def a_machine(
     A machine whose calls and whose store may be others than the sound ones.
     """
     database = SteppingDatabase()
-    made: list[tuple[VolatileCalls, BreakingCalls]] = []
+    made: list[tuple[VolatileCalls, FaultySyscalls]] = []
 
     def blobs(now: Callable[[], float]) -> IdentifiedBlobStore:
         volatile = VolatileCalls(ROOT, now)
-        breaking = BreakingCalls(volatile, is_durable=True)
-        made.append((volatile, breaking))
-        return store(DiskBlobs(ROOT, calls(breaking)))
+        faulty_calls = FaultySyscalls(volatile, is_durable=True)
+        made.append((volatile, faulty_calls))
+        return store(DiskBlobs(ROOT, calls(faulty_calls)))
 
-    world = a_world(lambda clock: blobs(lambda: clock.now().timestamp()), database)
-    volatile, breaking = made[0]
-    return Machine(world, volatile, database, breaking)
+    vault = vault_under_test(lambda clock: blobs(lambda: clock.now().timestamp()), database)
+    volatile, faulty_calls = made[0]
+    return Machine(vault, volatile, database, faulty_calls)
 
 
 def cut_everywhere(machine: Machine, kind: type[Operation], *, seeds: Iterable[int]) -> int:
     """
     Cut the power at each step of an operation in each class, and at steps and in ways drawn by lot; how often.
     """
-    moments = machine.moments(kind)
-    for moment in moments:
-        for lot in CLASSES:
-            machine.cut_and_go_on(moment, lot)
-    count = len(moments) * len(CLASSES)
+    snapshots = machine.snapshots(kind)
+    for snapshot in snapshots:
+        for outcome in OUTCOMES:
+            machine.cut_and_recover(snapshot, outcome)
+    count = len(snapshots) * len(OUTCOMES)
     for seed in seeds:
         draw = random.Random(seed)
-        machine.cut_and_go_on(draw.choice(moments), Drawn(draw))
+        machine.cut_and_recover(draw.choice(snapshots), RandomOutcome(draw))
         count += 1
     return count
 
@@ -169,13 +171,13 @@ def cut_after_a_failure(machine: Machine, kind: type[Operation]) -> int:
     nth = 0
     while True:
         nth += 1
-        operation = machine.begun(kind)
-        machine.breaking.arm(nth, Break("EIO", errno.EIO))
-        if operation.attempt() is not None:
-            machine.breaking.arm()
-            operation.again()
-        if not machine.breaking.has_broken and operation.is_done and len(machine.breaking.made) < nth:
-            machine.breaking.arm()
+        operation = machine.prepared(kind)
+        machine.faulty_calls.arm(nth, SyscallFault("EIO", errno.EIO))
+        if operation.try_run() is not None:
+            machine.faulty_calls.arm()
+            operation.retry()
+        if not machine.faulty_calls.has_failed and operation.is_done and len(machine.faulty_calls.calls_made) < nth:
+            machine.faulty_calls.arm()
             return nth - 1
-        machine.breaking.arm()
-        machine.cut(machine.moment(operation), NOTHING)
+        machine.faulty_calls.arm()
+        machine.cut(machine.snapshot(operation), NOTHING_WRITTEN)

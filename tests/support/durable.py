@@ -16,7 +16,7 @@ from sft_core.values import SessionId
 
 
 @attrs.define
-class CountedSessions(MemorySessions):
+class CountingSessions(MemorySessions):
     """
     Counts how often a session is read: a `get` that it does not see was answered by the cache.
     """
@@ -29,39 +29,39 @@ class CountedSessions(MemorySessions):
 
 
 @attrs.define
-class HaltedSessions(CountedSessions):
+class PausingSessions(CountingSessions):
     """
-    The next `get` after `halt` has read and does not return until `go_on` is set.
+    The next `get` after `pause_next` has read and does not return until `resume` is set.
     """
 
-    halt: bool = attrs.field(default=False, init=False)
+    pause_next: bool = attrs.field(default=False, init=False)
     has_read: threading.Event = attrs.field(factory=threading.Event, init=False)
-    go_on: threading.Event = attrs.field(factory=threading.Event, init=False)
+    resume: threading.Event = attrs.field(factory=threading.Event, init=False)
 
     def get(self, session_id: SessionId) -> Session | None:
         session = super().get(session_id)
-        if self.halt:
-            self.halt = False
+        if self.pause_next:
+            self.pause_next = False
             self.has_read.set()
-            assert self.go_on.wait(30)
+            assert self.resume.wait(30)
         return session
 
 
 @attrs.define
-class LateSessions(CountedSessions):
+class DelayedSessions(CountingSessions):
     """
-    Changes nothing at once and says that it cannot tell; the change is made by `arrive`, much later.
+    Changes nothing at once and says that it cannot tell; the change is made by `apply_delayed`, much later.
     """
 
-    _late: list[tuple[SessionId, datetime]] = attrs.field(factory=list, init=False)
+    _delayed: list[tuple[SessionId, datetime]] = attrs.field(factory=list, init=False)
 
     def revoke(self, session_id: SessionId, *, now: datetime) -> None:
-        self._late.append((session_id, now))
+        self._delayed.append((session_id, now))
         raise DatabaseUnavailable("nobody knows")
 
-    def arrive(self) -> None:
+    def apply_delayed(self) -> None:
         """
         Let what was on its way happen.
         """
-        for session_id, now in self._late:
+        for session_id, now in self._delayed:
             super().revoke(session_id, now=now)

@@ -19,8 +19,8 @@ from sft_adapters.memory.database import MemoryDatabase
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_http.app import create_app
-from sft_http.concurrency.memory_budgets import Limits
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.memory_budgets import TransferLimits
+from sft_http.concurrency.thread_pools import ThreadPools
 
 API = "/api/v1"
 PASSWORD = "correct horse battery"
@@ -35,7 +35,7 @@ class Edge:
     application: Application
     client: falcon.testing.TestClient
     clock: SettableClock
-    lanes: Lanes
+    pools: ThreadPools
     settings: Settings
 
     def call(
@@ -89,17 +89,17 @@ class Edge:
         Upload a file and return what the service says of it.
         """
         form = file_part(content, name) + b"".join(field_part(key, value) for key, value in fields.items()) + END
-        answer = self.upload(token, form)
-        assert answer.status_code == 201, answer.text
-        stored: dict[str, Any] = answer.json
+        response = self.upload(token, form)
+        assert response.status_code == 201, response.text
+        stored: dict[str, Any] = response.json
         return stored
 
-    def beside(self, **changes: Any) -> Edge:
+    def with_use_cases(self, **changes: Any) -> Edge:
         """
         Another edge on the same storage, some of whose use cases are others.
         """
         application: Application = attrs.evolve(self.application, **changes)
-        app = create_app(application, settings=self.settings, lanes=self.lanes)
+        app = create_app(application, settings=self.settings, pools=self.pools)
         return attrs.evolve(self, application=application, client=falcon.testing.TestClient(app))
 
     def is_empty(self) -> bool:
@@ -142,14 +142,14 @@ def edge_of(application: Application, settings: Settings, clock: SettableClock) 
     """
     The edge of an application that is there.
     """
-    lanes = Lanes(
-        control_threads=2,
+    pools = ThreadPools(
+        database_threads=2,
         transfer_threads=2,
-        hash_threads=1,
-        hash_wait_seconds=30,
+        hashing_threads=1,
+        hashing_wait_seconds=30,
         queue_limit=64,
         queue_wait_seconds=30,
-        limits=Limits.of(settings),
+        limits=TransferLimits.from_settings(settings),
     )
-    client = falcon.testing.TestClient(create_app(application, settings=settings, lanes=lanes))
-    return Edge(application, client, clock, lanes, settings)
+    client = falcon.testing.TestClient(create_app(application, settings=settings, pools=pools))
+    return Edge(application, client, clock, pools, settings)

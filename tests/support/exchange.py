@@ -17,28 +17,28 @@ FORM: Final = {"Content-Type": "multipart/form-data; boundary=b"}
 
 
 @attrs.define
-class Spoken:
+class RecordedExchange:
     """
     What was said in one exchange, and how many bytes of its body the service has taken.
     """
 
-    taken: int = 0
-    said: list[dict[str, Any]] = attrs.field(factory=list)
+    received_bytes: int = 0
+    messages: list[dict[str, Any]] = attrs.field(factory=list)
 
     @property
     def status(self) -> int:
-        return int(self.said[0]["status"])
+        return int(self.messages[0]["status"])
 
     @property
     def headers(self) -> dict[str, str]:
-        return {name.decode(): value.decode() for name, value in self.said[0]["headers"]}
+        return {name.decode(): value.decode() for name, value in self.messages[0]["headers"]}
 
     @property
     def body(self) -> Any:
-        return json.loads(b"".join(message.get("body", b"") for message in self.said[1:]))
+        return json.loads(b"".join(message.get("body", b"") for message in self.messages[1:]))
 
 
-def speak(
+def send_messages(
     service: Edge,
     method: str,
     path: str,
@@ -46,32 +46,32 @@ def speak(
     pieces: Iterable[bytes] = (),
     *,
     announced: int | None = None,
-    leaves: bool = False,
+    disconnects: bool = False,
     headers: Mapping[str, str] | None = None,
-) -> Spoken:
+) -> RecordedExchange:
     """
     A request whose body comes in these pieces, and then ends properly or because the client leaves.
 
     Its length is the announced one, or else it comes chunked and has none. It is a form, unless its
     headers say otherwise.
     """
-    spoken = Spoken()
+    exchange = RecordedExchange()
     waiting = iter(pieces)
 
     async def receive() -> dict[str, Any]:
         for piece in waiting:
-            spoken.taken += len(piece)
+            exchange.received_bytes += len(piece)
             return {"type": "http.request", "body": piece, "more_body": True}
-        if leaves:
+        if disconnects:
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
-        spoken.said.append(message)
+        exchange.messages.append(message)
 
     app: Any = service.client.app
     asyncio.run(app(scope_of(method, path, token, announced, headers or FORM), receive, send))
-    return spoken
+    return exchange
 
 
 def scope_of(method: str, path: str, token: str, announced: int | None, headers: Mapping[str, str]) -> dict[str, Any]:

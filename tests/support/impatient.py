@@ -11,7 +11,7 @@ from sft_adapters.minio.blobs import MinioBlobs
 
 
 @contextmanager
-def impatient(store: MinioBlobs) -> Iterator[None]:
+def short_timeouts(store: MinioBlobs) -> Iterator[None]:
     """
     Inside the block this thread's calls wait a fifth of a second, and take half a second in all.
     """

@@ -11,19 +11,19 @@ from typing import Final
 
 import attrs
 
-from support.wire import Answer
+from support.wire import Response
 
 Status = int | None
 """None where no whole answer came: nobody knows whether the request did anything."""
 
-UNSENT: Final = 0
+NOT_SENT: Final = 0
 """Where nobody listened: the request did nothing."""
 
-MAY_PASS = {429, 503}
+RETRYABLE = {429, 503}
 
 
 @attrs.frozen
-class Content:
+class RandomContent:
     """
     Bytes that can be made again: so many of them, from a seed.
     """
@@ -35,40 +35,40 @@ class Content:
     def data(self) -> bytes:
         return random.Random(self.seed).randbytes(self.size)
 
-    def is_in(self, answer: Answer) -> bool:
+    def matches(self, response: Response) -> bool:
         """
         Whether the body of an answer is these bytes.
         """
-        return hashlib.sha256(answer.body).digest() == hashlib.sha256(self.data).digest()
+        return hashlib.sha256(response.body).digest() == hashlib.sha256(self.data).digest()
 
 
 @attrs.define
-class Ledger:
+class ClientJournal:
     """
     What the service said yes to, what it left open, and what it should not have said.
 
     Files by their ids, but those that nobody has said yes to by the names they were sent under, which are unique.
     """
 
-    stored: dict[str, Content] = attrs.field(factory=dict)
-    unanswered: dict[str, Content] = attrs.field(factory=dict)
+    stored: dict[str, RandomContent] = attrs.field(factory=dict)
+    unacknowledged: dict[str, RandomContent] = attrs.field(factory=dict)
     deleted: set[str] = attrs.field(factory=set)
-    doubtful: dict[str, Content] = attrs.field(factory=dict)
+    uncertain: dict[str, RandomContent] = attrs.field(factory=dict)
     budgets: dict[str, tuple[str, int]] = attrs.field(factory=dict)
-    granted: Counter[str] = attrs.field(factory=Counter)
-    open_grants: Counter[str] = attrs.field(factory=Counter)
+    downloads_granted: Counter[str] = attrs.field(factory=Counter)
+    downloads_uncertain: Counter[str] = attrs.field(factory=Counter)
     statuses: Counter[tuple[str, Status]] = attrs.field(factory=Counter)
     faults: list[str] = attrs.field(factory=list)
 
-    def count(self, verb: str, answer: Answer | None, *expected: int) -> Status:
+    def count(self, verb: str, response: Response | None, *expected: int) -> Status:
         """
         Note an answer; any but the expected ones and "come again later" is a fault.
         """
-        status = answer.status if answer is not None else None
+        status = response.status if response is not None else None
         self.statuses[verb, status] += 1
-        if answer is not None and answer.status not in {*expected, *MAY_PASS, UNSENT}:
-            self.faults.append(f"{verb}: {answer.status} {answer.body[:200]!r}")
-        if answer is not None and answer.status == 503 and "retry-after" not in answer.headers:
+        if response is not None and response.status not in {*expected, *RETRYABLE, NOT_SENT}:
+            self.faults.append(f"{verb}: {response.status} {response.body[:200]!r}")
+        if response is not None and response.status == 503 and "retry-after" not in response.headers:
             self.faults.append(f"{verb}: 503 without Retry-After")
         return status
 
@@ -77,18 +77,20 @@ class Ledger:
         How many downloads the links of a file have granted, and how many they may have granted besides.
         """
         links = [link for link, (linked, _) in self.budgets.items() if linked == file]
-        return sum(self.granted[link] for link in links), sum(self.open_grants[link] for link in links)
+        return sum(self.downloads_granted[link] for link in links), sum(
+            self.downloads_uncertain[link] for link in links
+        )
 
 
-def in_doubt(status: Status) -> bool:
+def is_uncertain(status: Status) -> bool:
     """
     Whether the request may have done what it asked for though nobody said so.
     """
     return status is None or status == 503
 
 
-def is_whole(answer: Answer) -> bool:
+def is_whole(response: Response) -> bool:
     """
     Whether the body of an answer is as long as announced.
     """
-    return len(answer.body) == int(answer.headers.get("content-length", 0))
+    return len(response.body) == int(response.headers.get("content-length", 0))

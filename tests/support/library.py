@@ -24,7 +24,7 @@ from sft_core.vault.ports import BlobInfo, BlobStore, Buffer, StoreIdentity
 
 PASSWORD: Final = Password.parse("correct horse battery")
 LIGHT: Final = {"ARGON2_MEMORY_KIB": "8192"}
-SOON: Final = 10.0
+TIMEOUT_SECONDS: Final = 10.0
 """Seconds after which something that must happen has not."""
 
 
@@ -46,41 +46,41 @@ def stored(sft: Application, user: User) -> User:
     return found
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     pass
 
 
 @attrs.frozen
-class MeanwhileHasher:
+class HookedHasher:
     """
     A password hasher that lets something happen while it verifies, and notes what it was asked.
     """
 
     _hasher: PasswordHasher
-    _meanwhile: Callable[[], object] = nothing
-    asked: list[str] = attrs.field(factory=list, init=False)
+    _hook: Callable[[], object] = do_nothing
+    calls: list[str] = attrs.field(factory=list, init=False)
 
     def hash(self, password: Password) -> str:
         return self._hasher.hash(password)
 
     def verify(self, password: Password, hashed: str) -> None:
-        self.asked.append("verify")
+        self.calls.append("verify")
         self._hasher.verify(password, hashed)
-        self._meanwhile()
+        self._hook()
 
     def verify_absent(self, password: Password) -> None:
-        self.asked.append("verify_absent")
+        self.calls.append("verify_absent")
         self._hasher.verify_absent(password)
 
 
 @attrs.frozen
-class MeanwhileSessions:
+class HookedSessions:
     """
     A session store that lets something happen before a generation is exchanged, and notes what was opened.
     """
 
     _sessions: SessionStore
-    _meanwhile: Callable[[], object] = nothing
+    _hook: Callable[[], object] = do_nothing
     opened: list[SessionId] = attrs.field(factory=list, init=False)
 
     def open(self, session: Session) -> None:
@@ -91,7 +91,7 @@ class MeanwhileSessions:
         return self._sessions.get(session_id)
 
     def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
-        self._meanwhile()
+        self._hook()
         return self._sessions.rotate(session_id, generation=generation, now=now, expires_at=expires_at)
 
     def revoke(self, session_id: SessionId, *, now: datetime) -> None:
@@ -99,20 +99,20 @@ class MeanwhileSessions:
 
 
 @attrs.frozen
-class MeanwhileKeyRing:
+class HookedKeyRing:
     """
     A key ring that lets something happen before it wraps or unwraps.
     """
 
     _ring: KeyRing
-    _meanwhile: Callable[[], object]
+    _hook: Callable[[], object]
 
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
-        self._meanwhile()
+        self._hook()
         return self._ring.wrap(secret, purpose=purpose, context=context)
 
     def unwrap(self, wrapped: WrappedSecret, *, purpose: str, context: bytes) -> Secret:
-        self._meanwhile()
+        self._hook()
         return self._ring.unwrap(wrapped, purpose=purpose, context=context)
 
 
@@ -128,12 +128,12 @@ class FaultyBlobs:
     """
     A blob store whose calls fail where `faults` says so: `{("put", 2): error}` is its third put.
 
-    A call that fails has done nothing, or with `too_late` everything; `wait` is called until it is known.
+    A call that fails has done nothing, or with `after_effect` everything; `wait` is called until it is known.
     """
 
     _blobs: BlobStore
     _faults: Mapping[tuple[str, int], BaseException]
-    _too_late: bool = attrs.field(default=False, kw_only=True)
+    _after_effect: bool = attrs.field(default=False, kw_only=True)
     _wait: Callable[[], object] = attrs.field(default=lambda: None, kw_only=True)
     calls: Counter[str] = attrs.field(factory=Counter, init=False)
 
@@ -167,14 +167,14 @@ class FaultyBlobs:
         self.calls[name] += 1
         if fault is not None:
             self._wait()
-        if fault is not None and not self._too_late:
+        if fault is not None and not self._after_effect:
             raise fault
         yield
         if fault is not None:
             raise fault
 
 
-class UnansweredUnit:
+class LostCommitUnit:
     """
     A unit of work whose commit gets no answer.
     """
@@ -192,7 +192,7 @@ class UnansweredUnit:
 
 
 @attrs.define
-class CountedDatabase:
+class CountingDatabase:
     """
     Counts the units of work that may change something.
     """
@@ -208,7 +208,7 @@ class CountedDatabase:
 
 
 @attrs.define
-class UnansweredDatabase:
+class LostCommitDatabase:
     """
     A database that is lost at the commit of one of its units, counted from 0; that commit `happens` or not.
     """
@@ -219,17 +219,17 @@ class UnansweredDatabase:
     _units: int = attrs.field(default=0, init=False)
 
     @contextmanager
-    def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit | UnansweredUnit]:
+    def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit | LostCommitUnit]:
         with self._database(read_only=read_only) as unit:
             if read_only:
                 yield unit
                 return
             self._units += 1
-            yield UnansweredUnit(unit, happens=self._happens) if self._units - 1 == self._lost_at else unit
+            yield LostCommitUnit(unit, happens=self._happens) if self._units - 1 == self._lost_at else unit
 
 
 @attrs.define
-class PassedOnBlobs:
+class DelegatingBlobs:
     """
     A blob store in front of another: a kind of it says what it does otherwise, and all else is passed on.
     """
@@ -256,7 +256,7 @@ class PassedOnBlobs:
 
 
 @attrs.define
-class RowsWatched(PassedOnBlobs):
+class RowCheckingBlobs(DelegatingBlobs):
     """
     A blob store that notes for each part whether a row knew of its file when it came.
     """
@@ -270,7 +270,7 @@ class RowsWatched(PassedOnBlobs):
 
 
 @attrs.define
-class PairedBlobs(PassedOnBlobs):
+class PairwiseBlobs(DelegatingBlobs):
     """
     A blob store in which a put ends only when the one after it has been stored, if there is one; `last` waits for none.
     """
@@ -293,5 +293,5 @@ class PairedBlobs(PassedOnBlobs):
             self._stored.add(mine)
             self._changed.notify_all()
             if mine < self.last and mine % 2 == 0:
-                assert self._changed.wait_for(lambda: mine + 1 in self._stored, timeout=SOON)
+                assert self._changed.wait_for(lambda: mine + 1 in self._stored, timeout=TIMEOUT_SECONDS)
             self._under_way -= 1

@@ -16,8 +16,8 @@ from sft_core.maintenance.integrity_check import Sample
 from sft_core.values import FileId
 from sft_core.vault.model import UploadKind
 from support.library import FaultyBlobs
-from support.resumable import PART, add, an_upload, asked, found
-from support.worlds import NAME, NOISE_KEY, World
+from support.resumable import PART, add, asked, complete_upload, found
+from support.worlds import NAME, NOISE_KEY, VaultUnderTest
 
 
 @attrs.define
@@ -25,57 +25,57 @@ class Operation:
     """
     Something that somebody wants of a vault: prepared, done, and done again when it went wrong.
 
-    `again` is done by a process that knows nothing but what was told: it goes on, or begins anew.
+    `retry` is done by a process that knows nothing but what was told: it goes on, or begins anew.
     """
 
-    world: World
+    vault: VaultUnderTest
     is_done: bool = attrs.field(default=False, init=False)
 
     @classmethod
-    def begun(cls, world: World) -> Self:
+    def prepared(cls, vault: VaultUnderTest) -> Self:
         """
         The operation in a world begun anew, prepared and not begun.
         """
-        world.begin_anew()
-        operation = cls(world)
-        operation.before()
+        vault.reset()
+        operation = cls(vault)
+        operation.prepare()
         return operation
 
-    def before(self) -> None:
+    def prepare(self) -> None:
         """
         What has to be there.
         """
 
-    def act(self) -> None:
+    def run(self) -> None:
         """
         Do it, noting what is told; `is_done` at the end.
         """
         raise NotImplementedError
 
-    def attempt(self) -> SftError | None:
+    def try_run(self) -> SftError | None:
         """
         Do it, and give the error of ours in which that ended, if it did.
         """
         try:
-            self.act()
+            self.run()
         except SftError as error:
             return error
         return None
 
-    def again(self) -> None:
+    def retry(self) -> None:
         """
         Do what was not done.
         """
         if not self.is_done:
-            self.act()
+            self.run()
 
-    def go_on(self) -> None:
+    def recover(self) -> None:
         """
         That what went wrong does not keep it from being done, and that a sweep leaves no trace.
         """
-        self.again()
+        self.retry()
         assert self.is_done
-        self.world.settle()
+        self.vault.sweep_and_check()
 
 
 @attrs.define
@@ -86,8 +86,8 @@ class StoreSmallFile(Operation):
 
     content: bytes = attrs.field(factory=lambda: os.urandom(9), init=False)
 
-    def act(self) -> None:
-        self.world.store(self.content)
+    def run(self) -> None:
+        self.vault.store(self.content)
         self.is_done = True
 
 
@@ -108,28 +108,28 @@ class AppendToUpload(Operation):
 
     content: bytes = attrs.field(factory=lambda: os.urandom(PART + 11), init=False)
     upload: FileId | None = attrs.field(default=None, init=False)
-    told: int = attrs.field(default=0, init=False)
+    acknowledged_offset: int = attrs.field(default=0, init=False)
 
-    def before(self) -> None:
-        self.world.asked.add(self.content)
-        self.upload = self.world.sft.create_upload(owner=self.world.owner.id, request=asked(len(self.content))).file.id
+    def prepare(self) -> None:
+        self.vault.submitted.add(self.content)
+        self.upload = self.vault.sft.create_upload(owner=self.vault.owner.id, request=asked(len(self.content))).file.id
 
-    def act(self) -> None:
-        world = self.world
+    def run(self) -> None:
+        vault = self.vault
         assert self.upload is not None
-        offset = found(world.sft, world.owner, self.upload).offset
-        assert offset >= self.told, "bytes that were acknowledged are not there"
+        offset = found(vault.sft, vault.owner, self.upload).offset
+        assert offset >= self.acknowledged_offset, "bytes that were acknowledged are not there"
         while offset < len(self.content):
-            bite = self.content[offset : offset + (5, 3, PART)[offset % 4 % 3]]
-            add(world.sft, world.owner, self.upload, bite)
-            offset = self.told = offset + len(bite)
-        assert world.sft.finish_upload(owner=world.owner.id, file_id=self.upload).is_sealed
-        world.known[self.upload] = self.content
+            chunk = self.content[offset : offset + (5, 3, PART)[offset % 4 % 3]]
+            add(vault.sft, vault.owner, self.upload, chunk)
+            offset = self.acknowledged_offset = offset + len(chunk)
+        assert vault.sft.finish_upload(owner=vault.owner.id, file_id=self.upload).is_sealed
+        vault.acknowledged[self.upload] = self.content
         self.is_done = True
 
 
 @attrs.define
-class PutTogether(Operation):
+class ConcatenateUploads(Operation):
     """
     A file from two pieces, which are used up.
     """
@@ -137,27 +137,27 @@ class PutTogether(Operation):
     content: bytes = attrs.field(factory=lambda: os.urandom(2 * PART + 5), init=False)
     pieces: list[FileId] = attrs.field(factory=list, init=False)
 
-    def before(self) -> None:
-        self.world.asked.add(self.content)
+    def prepare(self) -> None:
+        self.vault.submitted.add(self.content)
         for piece in (self.content[:PART], self.content[PART:]):
-            self.pieces.append(an_upload(self.world.sft, self.world.owner, piece, kind=UploadKind.PARTIAL))
+            self.pieces.append(complete_upload(self.vault.sft, self.vault.owner, piece, kind=UploadKind.PARTIAL))
 
-    def act(self) -> None:
-        world = self.world
+    def run(self) -> None:
+        vault = self.vault
         wanted = asked(None, UploadKind.FINAL, *self.pieces)
-        concatenation = world.sft.concatenate_uploads(owner=world.owner.id, request=wanted)
-        while world.sft.concatenate_uploads.step(concatenation):
+        concatenation = vault.sft.concatenate_uploads(owner=vault.owner.id, request=wanted)
+        while vault.sft.concatenate_uploads.step(concatenation):
             pass
-        file = world.sft.concatenate_uploads.finish(concatenation)
-        world.known[file.id] = self.content
+        file = vault.sft.concatenate_uploads.finish(concatenation)
+        vault.acknowledged[file.id] = self.content
         self.is_done = True
 
-    def again(self) -> None:
+    def retry(self) -> None:
         try:
-            super().again()
+            super().retry()
         except FileNotFound:
             # The pieces are used up: then the file is there, though nobody was told.
-            assert self.content in self.world.contents()
+            assert self.content in self.vault.contents()
             self.is_done = True
 
 
@@ -169,13 +169,13 @@ class AbortUpload(Operation):
 
     upload: Any = attrs.field(default=None, init=False)
 
-    def before(self) -> None:
-        self.upload = self.world.sft.begin_upload(owner=self.world.owner.id, name=NAME)
+    def prepare(self) -> None:
+        self.upload = self.vault.sft.begin_upload(owner=self.vault.owner.id, name=NAME)
         for _ in range(2):
-            self.world.sft.store_part(self.upload, os.urandom(PART))
+            self.vault.sft.store_part(self.upload, os.urandom(PART))
 
-    def act(self) -> None:
-        self.world.sft.abort_upload(self.upload)
+    def run(self) -> None:
+        self.vault.sft.abort_upload(self.upload)
         self.is_done = True
 
 
@@ -187,17 +187,17 @@ class DeleteFile(Operation):
 
     file: FileId | None = attrs.field(default=None, init=False)
 
-    def before(self) -> None:
-        self.file = self.world.store(os.urandom(2 * PART + 7))
+    def prepare(self) -> None:
+        self.file = self.vault.store(os.urandom(2 * PART + 7))
 
-    def act(self) -> None:
+    def run(self) -> None:
         assert self.file is not None
-        self.world.delete(self.file)
+        self.vault.delete(self.file)
         self.is_done = True
 
-    def again(self) -> None:
+    def retry(self) -> None:
         try:
-            super().again()
+            super().retry()
         except FileNotFound:
             self.is_done = True
 
@@ -211,14 +211,14 @@ class ReadFile(Operation):
     content: bytes = attrs.field(factory=lambda: os.urandom(2 * PART + 7), init=False)
     file: FileId | None = attrs.field(default=None, init=False)
 
-    def before(self) -> None:
-        self.file = self.world.store(self.content)
+    def prepare(self) -> None:
+        self.file = self.vault.store(self.content)
 
-    def act(self) -> None:
+    def run(self) -> None:
         assert self.file is not None
         given = b""
-        file = self.world.sft.find_file(owner=self.world.owner.id, file_id=self.file)
-        for piece in self.world.sft.read_file(file):
+        file = self.vault.sft.find_file(owner=self.vault.owner.id, file_id=self.file)
+        for piece in self.vault.sft.read_file(file):
             given += bytes(piece)
             assert self.content.startswith(given)
         assert given == self.content, "a read that ended short, and did not say so"
@@ -231,19 +231,19 @@ class SweepLeftovers(Operation):
     An upload nobody goes on with, a file half-deleted and a blob of no row are swept.
     """
 
-    def before(self) -> None:
-        world = self.world
-        upload = world.sft.create_upload(owner=world.owner.id, request=asked(3 * PART)).file.id
-        add(world.sft, world.owner, upload, bytes(PART), bytes(5))
-        file = world.store(os.urandom(PART + 3))
-        away = FaultyBlobs(world.blobs, {("list", 0): BlobStoreUnavailable()})
-        attrs.evolve(world.sft.delete_file, blobs=away)(owner=world.owner.id, file_id=file)
-        world.known.pop(file)
-        world.blobs.put(NOISE_KEY, [b"noise"], size=5)
-        world.clock.advance(days=30)
+    def prepare(self) -> None:
+        vault = self.vault
+        upload = vault.sft.create_upload(owner=vault.owner.id, request=asked(3 * PART)).file.id
+        add(vault.sft, vault.owner, upload, bytes(PART), bytes(5))
+        file = vault.store(os.urandom(PART + 3))
+        unlisted = FaultyBlobs(vault.blobs, {("list", 0): BlobStoreUnavailable()})
+        attrs.evolve(vault.sft.delete_file, blobs=unlisted)(owner=vault.owner.id, file_id=file)
+        vault.acknowledged.pop(file)
+        vault.blobs.put(NOISE_KEY, [b"noise"], size=5)
+        vault.clock.advance(days=30)
 
-    def act(self) -> None:
-        self.is_done = not self.world.sft.sweep().failures
+    def run(self) -> None:
+        self.is_done = not self.vault.sft.sweep().failures
 
 
 @attrs.define
@@ -252,17 +252,17 @@ class RepairLeftovers(SweepLeftovers):
     The doctor finds the same, reading everything, and repairs it.
     """
 
-    def act(self) -> None:
-        for _ in self.world.sft.check_integrity(verify=Sample(), repair=True):
+    def run(self) -> None:
+        for _ in self.vault.sft.check_integrity(verify=Sample(), repair=True):
             pass
-        self.is_done = not list(self.world.sft.check_integrity(verify=Sample()))
+        self.is_done = not list(self.vault.sft.check_integrity(verify=Sample()))
 
 
 OPERATIONS: Final[tuple[type[Operation], ...]] = (
     StoreSmallFile,
     StoreThreeParts,
     AppendToUpload,
-    PutTogether,
+    ConcatenateUploads,
     AbortUpload,
     DeleteFile,
     ReadFile,

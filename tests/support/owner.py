@@ -42,7 +42,7 @@ def body(**fields: Any) -> tuple[str, ...]:
     return ("-H", "Content-Type: application/json", "-d", json.dumps(fields))
 
 
-def bearing(token: str) -> tuple[str, str]:
+def bearer_arguments(token: str) -> tuple[str, str]:
     """
     The arguments that send a token along.
     """
@@ -54,29 +54,29 @@ def parsed_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def assert_problem(answer: CurlResult, status: int, detail: str) -> None:
+def assert_problem(response: CurlResult, status: int, detail: str) -> None:
     """
     The answer is a whole problem (RFC 9457) of this status that says this.
     """
-    assert answer.status == status, answer.body
-    assert answer.headers["content-type"].startswith("application/problem+json")
-    problem = answer.json()
+    assert response.status == status, response.body
+    assert response.headers["content-type"].startswith("application/problem+json")
+    problem = response.json()
     assert problem["status"] == status
     assert problem["detail"] == detail
     assert problem.keys() >= {"type", "title", "status", "detail", "instance", "code"}
 
 
-def assert_names_faults(answer: CurlResult, *paths: str) -> None:
+def assert_names_faults(response: CurlResult, *paths: str) -> None:
     """
     The answer is 422 and names exactly these fields, each with a sentence.
     """
-    assert_problem(answer, 422, "The input is not valid.")
-    assert {error["path"] for error in answer.json()["errors"]} == set(paths)
-    assert all(error["message"] for error in answer.json()["errors"])
+    assert_problem(response, 422, "The input is not valid.")
+    assert {error["path"] for error in response.json()["errors"]} == set(paths)
+    assert all(error["message"] for error in response.json()["errors"])
 
 
 @attrs.frozen
-class Phone:
+class Authenticator:
     """
     An authenticator app that has read the set-up's seed.
     """

@@ -104,7 +104,7 @@ class Bucket:
 
 
 @attrs.frozen
-class Patient:
+class SampleVault:
     """
     Two files of one part and of three, an empty one, and a link, of one owner; nobody is using them.
     """
@@ -147,7 +147,7 @@ class Patient:
         for key in self.store.listed():
             self.store.age(key)
 
-    def everything(self) -> dict[str, object]:
+    def snapshot(self) -> dict[str, object]:
         """
         Every row and every blob there is, to the last byte.
         """
@@ -156,7 +156,7 @@ class Patient:
         return found | {key: self.store.read(key) for key in self.store.listed()}
 
 
-def patient(data: Path, more: Mapping[str, str] = {}) -> Patient:
+def sample_vault(data: Path, more: Mapping[str, str] = {}) -> SampleVault:
     """
     A new one, with its blobs in a folder.
     """
@@ -183,251 +183,249 @@ def patient(data: Path, more: Mapping[str, str] = {}) -> Patient:
         sft.set_up_totp(user=user)
     with temporary_engine(settings.database_url, busy_seconds=9) as engine, engine.begin() as connection:
         connection.exec_driver_sql("UPDATE users SET created_at = 1")
-    return Patient(settings=settings, environ=environ, store=Folder(settings.blob_folder), **files)
+    return SampleVault(settings=settings, environ=environ, store=Folder(settings.blob_folder), **files)
 
 
-def twin(patient: Patient, data: Path, bucket: Bucket | None = None) -> Patient:
+def copy_of(vault: SampleVault, data: Path, bucket: Bucket | None = None) -> SampleVault:
     """
     The same in another folder, or with its blobs in a bucket that is not there yet.
     """
-    shutil.copytree(patient.settings.data_dir, data)
+    shutil.copytree(vault.settings.data_dir, data)
     environ = {**ENVIRON, **(bucket.server.environ(bucket.name) if bucket is not None else {})}
     settings = settings_for(data, environ)
     prepare(settings)
     store: Store = Folder(settings.blob_folder) if bucket is None else bucket
     if bucket is not None:
-        for key in patient.store.listed():
-            store.write(key, patient.store.read(key))
-    return attrs.evolve(patient, settings=settings, environ=environ, store=store)
+        for key in vault.store.listed():
+            store.write(key, vault.store.read(key))
+    return attrs.evolve(vault, settings=settings, environ=environ, store=store)
 
 
 # --- damage to blobs -----------------------------------------------------------------------------------
 
 
-def missing_part(patient: Patient) -> None:
-    patient.store.delete(patient.key(patient.large, 1))
+def missing_part(vault: SampleVault) -> None:
+    vault.store.delete(vault.key(vault.large, 1))
 
 
-def short_part(patient: Patient) -> None:
-    key = patient.key(patient.large, 1)
-    patient.store.write(key, patient.store.read(key)[:-1])
+def short_part(vault: SampleVault) -> None:
+    key = vault.key(vault.large, 1)
+    vault.store.write(key, vault.store.read(key)[:-1])
 
 
-def emptied_part(patient: Patient) -> None:
-    patient.store.write(patient.key(patient.large, 1), b"")
+def emptied_part(vault: SampleVault) -> None:
+    vault.store.write(vault.key(vault.large, 1), b"")
 
 
-def long_part(patient: Patient) -> None:
-    key = patient.key(patient.large, 1)
-    patient.store.write(key, patient.store.read(key) + b"\0")
+def long_part(vault: SampleVault) -> None:
+    key = vault.key(vault.large, 1)
+    vault.store.write(key, vault.store.read(key) + b"\0")
 
 
-def flipped(at: int) -> Callable[[Patient], None]:
+def flipped(at: int) -> Callable[[SampleVault], None]:
     """
     A bit of a byte, counted from the front or from the back.
     """
 
-    def plant(patient: Patient) -> None:
-        key = patient.key(patient.large, 1)
-        content = bytearray(patient.store.read(key))
+    def plant(vault: SampleVault) -> None:
+        key = vault.key(vault.large, 1)
+        content = bytearray(vault.store.read(key))
         content[at] ^= 4
-        patient.store.write(key, bytes(content))
+        vault.store.write(key, bytes(content))
 
     plant.__name__ = f"flipped_at_{at}"
     return plant
 
 
-def flipped_in_an_empty_file(patient: Patient) -> None:
-    key = patient.key(patient.empty)
-    content = bytearray(patient.store.read(key))
+def flipped_in_an_empty_file(vault: SampleVault) -> None:
+    key = vault.key(vault.empty)
+    content = bytearray(vault.store.read(key))
     content[-1] ^= 1
-    patient.store.write(key, bytes(content))
+    vault.store.write(key, bytes(content))
 
 
-def foreign_part(patient: Patient) -> None:
+def foreign_part(vault: SampleVault) -> None:
     """Of another file, at the same place and of the same length."""
-    patient.store.write(patient.key(patient.large, 1), patient.store.read(patient.key(patient.other, 1)))
+    vault.store.write(vault.key(vault.large, 1), vault.store.read(vault.key(vault.other, 1)))
 
 
-def foreign_longer_part(patient: Patient) -> None:
-    patient.store.write(patient.key(patient.small), patient.store.read(patient.key(patient.other, 1)))
+def foreign_longer_part(vault: SampleVault) -> None:
+    vault.store.write(vault.key(vault.small), vault.store.read(vault.key(vault.other, 1)))
 
 
-def swapped_parts(patient: Patient) -> None:
+def swapped_parts(vault: SampleVault) -> None:
     """Of the same file, from another place; the other one stays as it is."""
-    patient.store.write(patient.key(patient.large, 1), patient.store.read(patient.key(patient.large, 0)))
+    vault.store.write(vault.key(vault.large, 1), vault.store.read(vault.key(vault.large, 0)))
 
 
-def nobodys_part(patient: Patient) -> None:
-    key = patient.key(patient.large, 1)
-    patient.store.write(key, os.urandom(len(patient.store.read(key))))
+def random_part(vault: SampleVault) -> None:
+    key = vault.key(vault.large, 1)
+    vault.store.write(key, os.urandom(len(vault.store.read(key))))
 
 
-def older_part(patient: Patient) -> None:
+def older_part(vault: SampleVault) -> None:
     """Encrypted under this file's key for this very place, with another content."""
-    part = patient.parts(patient.large)[1]
-    with patient.opened() as sft:
-        assert patient.large.key is not None
+    part = vault.parts(vault.large)[1]
+    with vault.opened() as sft:
+        assert vault.large.key is not None
         check_file = sft.check_integrity.check_file
-        key = check_file.keyring.unwrap(patient.large.key, purpose=FILE_KEY_PURPOSE, context=patient.large.key_context)
-        encrypted = check_file.cipher.encrypt(
-            key, context=patient.large.part_context(1), plaintext=os.urandom(part.size)
-        )
-        patient.store.write(part.blob_key, b"".join(map(bytes, encrypted.pieces)))
+        key = check_file.keyring.unwrap(vault.large.key, purpose=FILE_KEY_PURPOSE, context=vault.large.key_context)
+        encrypted = check_file.cipher.encrypt(key, context=vault.large.part_context(1), plaintext=os.urandom(part.size))
+        vault.store.write(part.blob_key, b"".join(map(bytes, encrypted.pieces)))
 
 
-def orphan_part(patient: Patient) -> None:
-    _old(patient, f"{7:032x}/1-00000000-{7:016x}")
+def orphan_part(vault: SampleVault) -> None:
+    _old(vault, f"{7:032x}/1-00000000-{7:016x}")
 
 
-def orphan_beside_a_file(patient: Patient) -> None:
-    _old(patient, patient.small.blob_key(0, bytes(8)))
+def orphan_in_file_folder(vault: SampleVault) -> None:
+    _old(vault, vault.small.blob_key(0, bytes(8)))
 
 
-def _old(patient: Patient, key: str) -> None:
-    patient.store.write(key, b"noise")
-    patient.store.age(key)
+def _old(vault: SampleVault, key: str) -> None:
+    vault.store.write(key, b"noise")
+    vault.store.age(key)
 
 
 # --- damage to rows ------------------------------------------------------------------------------------
 
 
-def row_without_a_file(patient: Patient) -> None:
+def row_without_a_file(vault: SampleVault) -> None:
     """A line of a manifest whose file is gone; the sums are as if it had been deleted."""
-    own = patient.small.id.bytes
-    patient.rows("UPDATE usages SET bytes = bytes - (SELECT held FROM files WHERE id = ?)", own)
-    patient.rows("DELETE FROM files WHERE id = ?", own)
+    own = vault.small.id.bytes
+    vault.rows("UPDATE usages SET bytes = bytes - (SELECT held FROM files WHERE id = ?)", own)
+    vault.rows("DELETE FROM files WHERE id = ?", own)
 
 
-def file_without_parts(patient: Patient) -> None:
-    patient.rows("DELETE FROM parts WHERE file_id = ?", patient.large.id.bytes)
+def file_without_parts(vault: SampleVault) -> None:
+    vault.rows("DELETE FROM parts WHERE file_id = ?", vault.large.id.bytes)
 
 
-def manifest_with_a_gap(patient: Patient) -> None:
-    patient.rows("DELETE FROM parts WHERE file_id = ? AND number = 1", patient.large.id.bytes)
+def manifest_with_a_gap(vault: SampleVault) -> None:
+    vault.rows("DELETE FROM parts WHERE file_id = ? AND number = 1", vault.large.id.bytes)
 
 
-def misnamed_part(patient: Patient) -> None:
+def misnamed_part(vault: SampleVault) -> None:
     """The manifest names a blob that never was, and no manifest the one that holds the part: the only copy."""
     change = "UPDATE parts SET blob_key = ? WHERE file_id = ? AND number = 1"
-    patient.rows(change, patient.large.blob_key(1, bytes(8)), patient.large.id.bytes)
+    vault.rows(change, vault.large.blob_key(1, bytes(8)), vault.large.id.bytes)
 
 
-def altered_manifest(patient: Patient) -> None:
-    patient.rows("UPDATE parts SET header = zeroblob(56) WHERE file_id = ? AND number = 1", patient.large.id.bytes)
+def altered_manifest(vault: SampleVault) -> None:
+    vault.rows("UPDATE parts SET header = zeroblob(56) WHERE file_id = ? AND number = 1", vault.large.id.bytes)
 
 
-def _set_key(patient: Patient, wrapped: WrappedSecret) -> None:
+def _set_key(vault: SampleVault, wrapped: WrappedSecret) -> None:
     change = "UPDATE files SET key_id = ?, wrapped_key = ? WHERE id = ?"
-    patient.rows(change, wrapped.key_id, wrapped.ciphertext, patient.large.id.bytes)
+    vault.rows(change, wrapped.key_id, wrapped.ciphertext, vault.large.id.bytes)
 
 
-def key_of_another_file(patient: Patient) -> None:
-    assert patient.other.key is not None
-    _set_key(patient, patient.other.key)
+def key_of_another_file(vault: SampleVault) -> None:
+    assert vault.other.key is not None
+    _set_key(vault, vault.other.key)
 
 
-def wrong_file_key(patient: Patient) -> None:
+def wrong_file_key(vault: SampleVault) -> None:
     """One that opens, and that nothing was encrypted with."""
-    with patient.opened() as sft:
+    with vault.opened() as sft:
         keyring = sft.check_integrity.check_file.keyring
         key = Secret(os.urandom(32))
-        _set_key(patient, keyring.wrap(key, purpose=FILE_KEY_PURPOSE, context=patient.large.key_context))
+        _set_key(vault, keyring.wrap(key, purpose=FILE_KEY_PURPOSE, context=vault.large.key_context))
 
 
-def no_file_key(patient: Patient) -> None:
-    patient.rows("UPDATE files SET key_id = NULL, wrapped_key = NULL WHERE id = ?", patient.large.id.bytes)
+def no_file_key(vault: SampleVault) -> None:
+    vault.rows("UPDATE files SET key_id = NULL, wrapped_key = NULL WHERE id = ?", vault.large.id.bytes)
 
 
-def unknown_key_id(patient: Patient) -> None:
-    patient.rows("UPDATE files SET key_id = '0123456789abcdef' WHERE id = ?", patient.large.id.bytes)
+def unknown_key_id(vault: SampleVault) -> None:
+    vault.rows("UPDATE files SET key_id = '0123456789abcdef' WHERE id = ?", vault.large.id.bytes)
 
 
-def unknown_key_of_a_link(patient: Patient) -> None:
-    patient.rows("UPDATE links SET token_key_id = '0123456789abcdef'")
+def unknown_key_of_a_link(vault: SampleVault) -> None:
+    vault.rows("UPDATE links SET token_key_id = '0123456789abcdef'")
 
 
-def unknown_key_of_a_second_factor(patient: Patient) -> None:
-    patient.rows("UPDATE users SET totp_key_id = '0123456789abcdef'")
+def unknown_key_of_a_second_factor(vault: SampleVault) -> None:
+    vault.rows("UPDATE users SET totp_key_id = '0123456789abcdef'")
 
 
-def file_of_nobody(patient: Patient) -> None:
+def file_without_owner(vault: SampleVault) -> None:
     """Its owner's account is gone; what the file holds is counted for nobody else."""
-    own = patient.small.id.bytes
-    patient.rows("UPDATE usages SET bytes = bytes - (SELECT held FROM files WHERE id = ?)", own)
-    patient.rows("UPDATE files SET owner_id = zeroblob(16) WHERE id = ?", own)
+    own = vault.small.id.bytes
+    vault.rows("UPDATE usages SET bytes = bytes - (SELECT held FROM files WHERE id = ?)", own)
+    vault.rows("UPDATE files SET owner_id = zeroblob(16) WHERE id = ?", own)
 
 
-def link_to_nothing(patient: Patient) -> None:
-    patient.rows("UPDATE links SET file_id = zeroblob(16)")
+def link_without_file(vault: SampleVault) -> None:
+    vault.rows("UPDATE links SET file_id = zeroblob(16)")
 
 
-def link_of_nobody(patient: Patient) -> None:
-    patient.rows("UPDATE links SET owner_id = zeroblob(16)")
+def link_without_owner(vault: SampleVault) -> None:
+    vault.rows("UPDATE links SET owner_id = zeroblob(16)")
 
 
-def upload_of_nothing(patient: Patient) -> None:
+def upload_without_file(vault: SampleVault) -> None:
     columns = "(file_id, kind, is_public, metadata, sources, writer)"
-    patient.rows(f"INSERT INTO uploads {columns} VALUES (zeroblob(16), 'whole', 0, '', x'', 0)")
+    vault.rows(f"INSERT INTO uploads {columns} VALUES (zeroblob(16), 'whole', 0, '', x'', 0)")
 
 
-def usage_of_nobody(patient: Patient) -> None:
-    patient.rows("INSERT INTO usages VALUES (zeroblob(16), 0)")
+def usage_without_owner(vault: SampleVault) -> None:
+    vault.rows("INSERT INTO usages VALUES (zeroblob(16), 0)")
 
 
-def token_that_does_not_open(patient: Patient) -> None:
+def undecryptable_token(vault: SampleVault) -> None:
     """A bit of it has flipped."""
-    ((token,),) = patient.rows("SELECT wrapped_token FROM links")
-    patient.rows("UPDATE links SET wrapped_token = ?", token[:-1] + bytes([token[-1] ^ 1]))
+    ((token,),) = vault.rows("SELECT wrapped_token FROM links")
+    vault.rows("UPDATE links SET wrapped_token = ?", token[:-1] + bytes([token[-1] ^ 1]))
 
 
-def seed_of_another_user(patient: Patient) -> None:
+def seed_of_another_user(vault: SampleVault) -> None:
     """It opens, but for them only."""
-    with patient.opened() as sft:
+    with vault.opened() as sft:
         wrapped = sft.set_up_totp.keyring.wrap(Secret(b"seed" * 8), purpose=TOTP_PURPOSE, context=bytes(16))
-    patient.rows("UPDATE users SET totp_seed = ?", wrapped.ciphertext)
+    vault.rows("UPDATE users SET totp_seed = ?", wrapped.ciphertext)
 
 
-def cut_seed(patient: Patient) -> None:
-    patient.rows("UPDATE users SET totp_seed = substr(totp_seed, 1, 9)")
+def truncated_seed(vault: SampleVault) -> None:
+    vault.rows("UPDATE users SET totp_seed = substr(totp_seed, 1, 9)")
 
 
-def quota_drift(patient: Patient) -> None:
-    patient.rows("UPDATE usages SET bytes = bytes + 1")
+def quota_drift(vault: SampleVault) -> None:
+    vault.rows("UPDATE usages SET bytes = bytes + 1")
 
 
-def held_drift(patient: Patient) -> None:
-    patient.rows("UPDATE files SET held = held - 1 WHERE id = ?", patient.large.id.bytes)
+def held_drift(vault: SampleVault) -> None:
+    vault.rows("UPDATE files SET held = held - 1 WHERE id = ?", vault.large.id.bytes)
 
 
-def stuck_upload(patient: Patient) -> None:
-    with patient.opened() as sft:
-        upload = sft.begin_upload(owner=patient.small.owner, name=FileName.parse("stuck.bin"))
+def stuck_upload(vault: SampleVault) -> None:
+    with vault.opened() as sft:
+        upload = sft.begin_upload(owner=vault.small.owner, name=FileName.parse("stuck.bin"))
         sft.store_part(upload, b"half")
-    patient.rows("UPDATE files SET created_at = 1, touched_at = 1 WHERE id = ?", upload.file.id.bytes)
+    vault.rows("UPDATE files SET created_at = 1, touched_at = 1 WHERE id = ?", upload.file.id.bytes)
 
 
-def unfinished_removal(patient: Patient) -> None:
-    with patient.opened() as sft:
-        upload = sft.begin_upload(owner=patient.small.owner, name=FileName.parse("over.bin"))
+def unfinished_removal(vault: SampleVault) -> None:
+    with vault.opened() as sft:
+        upload = sft.begin_upload(owner=vault.small.owner, name=FileName.parse("over.bin"))
         sft.store_part(upload, b"half")
     over = "state = 'aborting', key_id = NULL, wrapped_key = NULL, created_at = 1, touched_at = 1"
-    patient.rows(f"UPDATE files SET {over} WHERE id = ?", upload.file.id.bytes)
+    vault.rows(f"UPDATE files SET {over} WHERE id = ?", upload.file.id.bytes)
 
 
-def unfinished_removal_of_a_miscounted_owner(patient: Patient) -> None:
+def unfinished_removal_of_a_miscounted_owner(vault: SampleVault) -> None:
     """What is counted is less than what it holds."""
-    unfinished_removal(patient)
-    patient.rows("UPDATE usages SET bytes = 1")
+    unfinished_removal(vault)
+    vault.rows("UPDATE usages SET bytes = 1")
 
 
-def unreadable_row(column: str, value: object) -> Callable[[Patient], None]:
+def unreadable_row(column: str, value: object) -> Callable[[SampleVault], None]:
     """
     A value that no file can have, and no rule of the schema forbids.
     """
 
-    def plant(patient: Patient) -> None:
-        patient.rows(f"UPDATE files SET {column} = ? WHERE id = ?", value, patient.large.id.bytes)
+    def plant(vault: SampleVault) -> None:
+        vault.rows(f"UPDATE files SET {column} = ? WHERE id = ?", value, vault.large.id.bytes)
 
     plant.__name__ = f"unreadable_{column}"
     return plant
@@ -436,24 +434,24 @@ def unreadable_row(column: str, value: object) -> Callable[[Patient], None]:
 # --- parts in the wrong place --------------------------------------------------------------------------
 
 
-def part_in_another_folder(patient: Patient) -> None:
+def part_in_another_folder(vault: SampleVault) -> None:
     """A part was renamed into the folder of another file."""
-    key = patient.key(patient.large, 1)
-    content = patient.store.read(key)
-    patient.store.delete(key)
-    patient.store.write(patient.small.blob_key(1, bytes(8)), content)
+    key = vault.key(vault.large, 1)
+    content = vault.store.read(key)
+    vault.store.delete(key)
+    vault.store.write(vault.small.blob_key(1, bytes(8)), content)
 
 
-def part_beside_its_place(patient: Patient) -> None:
+def part_under_another_name(vault: SampleVault) -> None:
     """It was copied to another name, and what is in its place is cut off."""
-    key = patient.key(patient.large, 1)
-    patient.store.write(patient.large.blob_key(1, bytes(8)), patient.store.read(key))
-    patient.store.write(key, b"")
+    key = vault.key(vault.large, 1)
+    vault.store.write(vault.large.blob_key(1, bytes(8)), vault.store.read(key))
+    vault.store.write(key, b"")
 
 
-def file_in_another_folder(patient: Patient) -> None:
+def file_in_another_folder(vault: SampleVault) -> None:
     """The folder of a file was renamed to a name that is no file's."""
-    for part in patient.parts(patient.large):
-        content = patient.store.read(part.blob_key)
-        patient.store.delete(part.blob_key)
-        patient.store.write(f"{7:032x}/{part.blob_key.partition('/')[2]}", content)
+    for part in vault.parts(vault.large):
+        content = vault.store.read(part.blob_key)
+        vault.store.delete(part.blob_key)
+        vault.store.write(f"{7:032x}/{part.blob_key.partition('/')[2]}", content)

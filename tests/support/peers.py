@@ -11,20 +11,20 @@ from contextlib import contextmanager, suppress
 
 import attrs
 
-Answer = Callable[[bytes], bytes | None]
+Reply = Callable[[bytes], bytes | None]
 
 
 @attrs.define
 class Peer:
     """
-    Answers each request by a function of it; None, `then_cut` after a reply, and going `away` cut the connection.
+    Answers each request by a function of it; None, `cuts_after_reply` and `is_down` close the connection.
     """
 
-    answer: Answer
-    then_cut: Callable[[], bool] = bool
+    answer: Reply
+    cuts_after_reply: Callable[[], bool] = bool
     port: int = 0
     requests: int = 0
-    away: bool = False
+    is_down: bool = False
     _open: list[socket.socket] = attrs.field(factory=list, init=False)
 
     def serve(self, listener: socket.socket) -> None:
@@ -35,36 +35,36 @@ class Peer:
             while True:
                 connection, _ = listener.accept()
                 self._open.append(connection)
-                threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+                threading.Thread(target=self._serve_connection, args=(connection,), daemon=True).start()
 
-    def leave(self) -> None:
+    def disconnect_all(self) -> None:
         """
         Cut every connection, and every new one at once.
         """
-        self.away = True
+        self.is_down = True
         for connection in self._open:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
-    def _talk(self, connection: socket.socket) -> None:
+    def _serve_connection(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:
-            while not self.away and (request := connection.recv(65536)):
+            while not self.is_down and (request := connection.recv(65536)):
                 self.requests += 1
                 reply = self.answer(request)
                 if reply is None:
                     return
                 connection.sendall(reply)
-                if self.then_cut():
+                if self.cuts_after_reply():
                     return
 
 
 @contextmanager
-def peer(answer: Answer, *, then_cut: Callable[[], bool] = bool) -> Iterator[Peer]:
+def peer(answer: Reply, *, cuts_after_reply: Callable[[], bool] = bool) -> Iterator[Peer]:
     """
-    A peer on a free port of the loopback interface; `then_cut` says whether to cut after a reply.
+    A peer on a free port of the loopback interface; `cuts_after_reply` says whether to cut after a reply.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = Peer(answer, then_cut, port=listener.getsockname()[1])
+        made = Peer(answer, cuts_after_reply, port=listener.getsockname()[1])
         thread = threading.Thread(target=made.serve, args=(listener,), daemon=True)
         thread.start()
         try:
@@ -72,10 +72,10 @@ def peer(answer: Answer, *, then_cut: Callable[[], bool] = bool) -> Iterator[Pee
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
-            made.leave()
+            made.disconnect_all()
 
 
-def server_at(port: int) -> Callable[[bytes], bytes]:
+def forward_to(port: int) -> Callable[[bytes], bytes]:
     """
     The answers of a real server, each asked for on a new connection; one must fit one reading.
     """

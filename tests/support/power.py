@@ -45,7 +45,7 @@ class Node:
         return os.stat_result((self.mode, self.number, 1, 1, 0, 0, len(self.content), moment, moment, moment))
 
 
-class Lot(Protocol):
+class CrashOutcome(Protocol):
     """
     Decides what of the unsynced reached the disk.
     """
@@ -56,27 +56,27 @@ class Lot(Protocol):
         """
         ...
 
-    def content(self, durable: bytes, seen: bytes) -> bytes:
+    def content(self, durable: bytes, visible: bytes) -> bytes:
         """
         What a file holds then.
         """
         ...
 
 
-def _torn(seen: bytes) -> bytes:
-    return seen[: len(seen) // 2]
+def _torn(visible: bytes) -> bytes:
+    return visible[: len(visible) // 2]
 
 
-def _zeros(seen: bytes) -> bytes:
-    return bytes(len(seen))
+def _zeros(visible: bytes) -> bytes:
+    return bytes(len(visible))
 
 
-def _rubbish(seen: bytes) -> bytes:
-    return bytes(byte ^ 0xA5 for byte in seen)
+def _rubbish(visible: bytes) -> bytes:
+    return bytes(byte ^ 0xA5 for byte in visible)
 
 
 @attrs.frozen
-class Always:
+class FixedOutcome:
     """
     Every change of a name reached the disk, or none; of contents always the same.
     """
@@ -87,47 +87,47 @@ class Always:
     def name(self) -> bool:
         return self.names
 
-    def content(self, durable: bytes, seen: bytes) -> bytes:
-        return durable if self.left is None else self.left(seen)
+    def content(self, durable: bytes, visible: bytes) -> bytes:
+        return durable if self.left is None else self.left(visible)
 
 
-NOTHING: Final = Always(names=False)
-EVERYTHING: Final = Always(names=True, left=bytes)
-CLASSES: Final[tuple[Lot, ...]] = (
-    NOTHING,
-    EVERYTHING,
-    Always(names=True),
-    Always(names=True, left=_torn),
-    Always(names=True, left=_zeros),
-    Always(names=True, left=_rubbish),
+NOTHING_WRITTEN: Final = FixedOutcome(names=False)
+EVERYTHING_WRITTEN: Final = FixedOutcome(names=True, left=bytes)
+OUTCOMES: Final[tuple[CrashOutcome, ...]] = (
+    NOTHING_WRITTEN,
+    EVERYTHING_WRITTEN,
+    FixedOutcome(names=True),
+    FixedOutcome(names=True, left=_torn),
+    FixedOutcome(names=True, left=_zeros),
+    FixedOutcome(names=True, left=_rubbish),
 )
 """Nothing, everything, the names and no bytes, and the names with half the bytes, zeros or rubbish."""
 
 
 @attrs.frozen
-class Drawn:
+class RandomOutcome:
     """
     Each change by lot.
     """
 
-    draw: random.Random
+    random_source: random.Random
 
     def name(self) -> bool:
-        return self.draw.random() < 0.5
+        return self.random_source.random() < 0.5
 
-    def content(self, durable: bytes, seen: bytes) -> bytes:
-        return self.draw.choice((durable, seen, _torn(seen), _zeros(seen), _rubbish(seen)))
+    def content(self, durable: bytes, visible: bytes) -> bytes:
+        return self.random_source.choice((durable, visible, _torn(visible), _zeros(visible), _rubbish(visible)))
 
 
 @attrs.define
 class VolatileCalls:
     """
-    Implements `Syscalls` on one folder, `root`. `step` is told of each call that changes something, before it.
+    Implements `Syscalls` on one folder, `root`. `on_step` is told of each call that changes something, before it.
     """
 
     root: Path
     now: Callable[[], float]
-    step: Callable[[], None] = attrs.field(default=lambda: None)
+    on_step: Callable[[], None] = attrs.field(default=lambda: None)
     top: Node = attrs.field(init=False)
     _opened: dict[int, Node] = attrs.field(factory=dict, init=False)
     _last: int = attrs.field(default=1000, init=False)
@@ -155,10 +155,10 @@ class VolatileCalls:
         return copy.deepcopy(self.top)
 
     def open(self, path: Path | str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        folder, name = self._place(path, dir_fd)
+        folder, name = self._locate(path, dir_fd)
         node = self.top if folder is None else folder.names.get(name)
         if flags & os.O_CREAT:
-            self.step()
+            self.on_step()
             if node is not None:
                 raise OSError(errno.EEXIST, name)
             if folder is None or not self._is_linked(folder):
@@ -177,7 +177,7 @@ class VolatileCalls:
         del self._opened[fd]
 
     def write(self, fd: int, data: memoryview, /) -> int:
-        self.step()
+        self.on_step()
         node = self._opened[fd]
         node.content += bytes(data)
         node.changed_at = self.now()
@@ -189,7 +189,7 @@ class VolatileCalls:
         return len(piece)
 
     def fsync(self, fd: int) -> None:
-        self.step()
+        self.on_step()
         self.make_durable(self._opened[fd])
 
     @staticmethod
@@ -217,9 +217,9 @@ class VolatileCalls:
         follow_symlinks: bool = True,
     ) -> None:
         assert not follow_symlinks
-        self.step()
+        self.on_step()
         _, node = self._found(src, src_dir_fd)
-        folder, name = self._place(dst, dst_dir_fd)
+        folder, name = self._locate(dst, dst_dir_fd)
         assert folder is not None
         if name in folder.names:
             raise OSError(errno.EEXIST, name)
@@ -227,19 +227,19 @@ class VolatileCalls:
         folder.changed_at = self.now()
 
     def unlink(self, path: str, *, dir_fd: int | None = None) -> None:
-        self.step()
+        self.on_step()
         folder, _ = self._found(path, dir_fd)
         del folder.names[path]
         folder.changed_at = self.now()
 
     def mkdir(self, path: Path, mode: int = 0o777) -> None:
-        self.step()
+        self.on_step()
         if path.name in self.top.names:
             raise OSError(errno.EEXIST, path.name)
         self.top.names[path.name] = Node(self._number(), stat.S_IFDIR | mode, self.now())
 
     def rmdir(self, path: Path) -> None:
-        self.step()
+        self.on_step()
         node = self.top.names.get(path.name)
         if node is None:
             raise OSError(errno.ENOENT, path.name)
@@ -254,14 +254,14 @@ class VolatileCalls:
         self._last += 1
         return self._last
 
-    def _place(self, path: Path | str, dir_fd: int | None) -> tuple[Node | None, str]:
+    def _locate(self, path: Path | str, dir_fd: int | None) -> tuple[Node | None, str]:
         if dir_fd is not None:
             return self._opened[dir_fd], str(path)
         path = Path(path)
         return (None if path == self.root else self.top), path.name
 
     def _found(self, path: str, dir_fd: int | None) -> tuple[Node, Node]:
-        folder, name = self._place(path, dir_fd)
+        folder, name = self._locate(path, dir_fd)
         assert folder is not None
         node = folder.names.get(name)
         if node is None:
@@ -272,28 +272,28 @@ class VolatileCalls:
         return folder is self.top or any(node is folder for node in self.top.names.values())
 
 
-def after_a_cut(disk: Node, lot: Lot) -> Node:
+def disk_after_cut(disk: Node, outcome: CrashOutcome) -> Node:
     """
     What a disk holds when the power comes back; everything on it is durable then.
     """
     top = copy.deepcopy(disk)
-    _fall(top, lot, set())
+    _apply_outcome(top, outcome, set())
     return top
 
 
-def _fall(node: Node, lot: Lot, seen: set[int]) -> None:
-    if node.number in seen:
+def _apply_outcome(node: Node, outcome: CrashOutcome, visible: set[int]) -> None:
+    if node.number in visible:
         return
-    seen.add(node.number)
+    visible.add(node.number)
     if not node.is_folder:
         if node.content != node.durable_content:
-            node.content = node.durable_content = lot.content(node.durable_content, node.content)
+            node.content = node.durable_content = outcome.content(node.durable_content, node.content)
         return
     left = {}
     for name in sorted({*node.names, *node.durable_names}):
         new, old = node.names.get(name), node.durable_names.get(name)
-        entry = new if new is not old and lot.name() else old
+        entry = new if new is not old and outcome.name() else old
         if entry is not None:
             left[name] = entry
-            _fall(entry, lot, seen)
+            _apply_outcome(entry, outcome, visible)
     node.names, node.durable_names = left, dict(left)

@@ -21,7 +21,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def lasting_port() -> int:
+def reusable_port() -> int:
     """
     A free port to come back to after a while: one that no client is given meanwhile for its own end.
 
@@ -106,7 +106,7 @@ def process_tree(pid: int) -> list[int]:
     return tree
 
 
-def processes_about(words: str) -> list[int]:
+def processes_matching(words: str) -> list[int]:
     """
     The ids of the processes that run and have these words on their command line, forked ones included.
     """

@@ -77,7 +77,7 @@ class Proxy:
         self._awaited = (request, loss, after)
 
     @property
-    def has_lost(self) -> bool:
+    def has_triggered(self) -> bool:
         """
         Whether what was to be lost has come and been lost.
         """
@@ -149,12 +149,12 @@ class Proxy:
             while piece := source.recv(PIECE):
                 time.sleep(self.delay_seconds)
                 self._flowing.wait()
-                if self._loses(link, piece, is_request=source is link.client):
+                if self._is_lost(link, piece, is_request=source is link.client):
                     break
                 sink.sendall(piece)
         link.cut()
 
-    def _loses(self, link: _Link, piece: bytes, *, is_request: bool) -> bool:
+    def _is_lost(self, link: _Link, piece: bytes, *, is_request: bool) -> bool:
         if not is_request:
             return link.loses_answer
         self.requests += 1

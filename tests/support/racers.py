@@ -51,7 +51,7 @@ Racer = Callable[[Engine, bytes], bool]
 _meeting: Barrier
 
 
-def claim(engine: Engine, link: bytes) -> bool:
+def consume_download(engine: Engine, link: bytes) -> bool:
     with SqlDatabase(engine)() as unit:
         won = unit.links.consume_download(LinkId(UUID(bytes=link)), now=NOW)
         unit.commit()
@@ -70,7 +70,7 @@ def spend(engine: Engine, user: bytes) -> bool:
     return won
 
 
-def add_to(engine: Engine, upload: bytes) -> bool:
+def append_part(engine: Engine, upload: bytes) -> bool:
     """
     Add a row to the manifest of an upload as one who has taken it over; False if that was somebody else since.
     """
@@ -103,7 +103,7 @@ def register(engine: Engine, name: bytes) -> bool:
     return True
 
 
-def keep_an_answer(engine: Engine, owner_and_key: bytes) -> bool:
+def record_result(engine: Engine, owner_and_key: bytes) -> bool:
     """
     Keep an answer of one's own under a key that all of them use.
     """
@@ -115,7 +115,7 @@ def keep_an_answer(engine: Engine, owner_and_key: bytes) -> bool:
     return kept
 
 
-def admit(engine: Engine, key: bytes) -> bool:
+def acquire(engine: Engine, key: bytes) -> bool:
     try:
         SqlRateLimiter(engine).acquire(key.decode(), Rate(BUDGET, BUDGET * SECOND), now=NOW)
     except TooManyAttempts:

@@ -121,7 +121,7 @@ def loading(valkey: Valkey) -> Iterator[None]:
         client.config_set("key-load-delay", 500)
         reload = threading.Thread(target=_reload, args=(valkey,))
         reload.start()
-        _until_it_says_that_it_loads(valkey)
+        _wait_until_loading(valkey)
         try:
             yield
         finally:
@@ -135,7 +135,7 @@ def _reload(valkey: Valkey) -> None:
         client.execute_command("DEBUG", "RELOAD")
 
 
-def _until_it_says_that_it_loads(valkey: Valkey) -> None:
+def _wait_until_loading(valkey: Valkey) -> None:
     end = time.monotonic() + 10
     while time.monotonic() < end:
         with redis.Redis.from_url(valkey.url, retry=Retry(NoBackoff(), 0)) as client:
@@ -177,14 +177,14 @@ def evicting(valkey: Valkey) -> Iterator[None]:
             client.flushall()
 
 
-LASTING: Final[dict[str, Fault]] = {
+PERSISTENT: Final[dict[str, Fault]] = {
     "down": down,
     "hanging": hanging,
     "full": full,
     "read-only": read_only,
     "short of replicas": short_of_replicas,
 }
-PASSING: Final[dict[str, Fault]] = {
+TRANSIENT: Final[dict[str, Fault]] = {
     "flushed": flushed,
     "scripts flushed": scripts_flushed,
     "loading": loading,

@@ -37,22 +37,22 @@ def acquire(sft: Application, owner: User, upload: FileId, offset: int, length: 
     return sft.acquire_upload(owner=owner.id, file_id=upload, offset=offset, length=length)
 
 
-def add(sft: Application, owner: User, upload: FileId, *bites: bytes) -> UploadSession:
+def add(sft: Application, owner: User, upload: FileId, *chunks: bytes) -> UploadSession:
     """
     Go on with an upload as one request does.
     """
     session = acquire(sft, owner, upload, found(sft, owner, upload).offset)
-    for bite in bites:
-        sft.store_part(session, bite)
+    for chunk in chunks:
+        sft.store_part(session, chunk)
     return session
 
 
-def store_provisionally(store: StorePart, session: UploadSession, bite: bytes) -> None:
+def store_provisionally(store: StorePart, session: UploadSession, chunk: bytes) -> None:
     """
     Store bytes that are recorded or discarded later, as of a request with a checksum.
     """
     session.is_provisional = True
-    store(session, bite)
+    store(session, chunk)
 
 
 def record(store: StorePart, session: UploadSession) -> None:
@@ -77,7 +77,9 @@ def found(sft: Application, owner: User, upload: FileId) -> Progress:
     return sft.find_upload(owner=owner.id, file_id=upload)
 
 
-def an_upload(sft: Application, owner: User, content: bytes = b"", *, kind: UploadKind = UploadKind.WHOLE) -> FileId:
+def complete_upload(
+    sft: Application, owner: User, content: bytes = b"", *, kind: UploadKind = UploadKind.WHOLE
+) -> FileId:
     """
     An upload that has all of its bytes, and is not sealed.
     """

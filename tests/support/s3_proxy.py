@@ -26,7 +26,7 @@ BLOCK: Final = 64 << 10
 NEVER_SECONDS: Final = 30.0
 
 
-class LineEndedError(Exception):
+class ConnectionEndedError(Exception):
     """
     The connection is of no more use.
     """
@@ -83,25 +83,25 @@ class Exchange:
 
     def body(self) -> bytes:
         """
-        The request's body; `LineEndedError` if the client does not send all of it.
+        The request's body; `ConnectionEndedError` if the client does not send all of it.
         """
         if self._body is None:
             self._body = self.reader.read(self.length)
             if len(self._body) < self.length:
-                self.forward(self._body, whole=False)
-                raise LineEndedError
+                self.forward(self._body, complete=False)
+                raise ConnectionEndedError
         return self._body
 
-    def forward(self, body: bytes | None = None, *, whole: bool = True) -> Reply:
+    def forward(self, body: bytes | None = None, *, complete: bool = True) -> Reply:
         """
-        Pass the request on and return the answer; not `whole`: break off after this much of its body.
+        Pass the request on and return the answer; not `complete`: break off after this much of its body.
         """
         body = self.body() if body is None else body
-        host, _, port = self.proxy.behind.endpoint.rpartition(":")
+        host, _, port = self.proxy.upstream.endpoint.rpartition(":")
         with socket.create_connection((host, int(port)), timeout=NEVER_SECONDS) as server:
             server.sendall(b"".join([self.head[0], b"Connection: close\r\n", *self.head[1:], b"\r\n"]))
             server.sendall(body)
-            if not whole:
+            if not complete:
                 return Reply("", {}, b"")
             with server.makefile("rb") as answer:
                 status = answer.readline().decode().split(maxsplit=1)[1].strip()
@@ -119,14 +119,14 @@ class Exchange:
         try:
             self.line.sendall(data)
         except OSError:
-            raise LineEndedError from None
+            raise ConnectionEndedError from None
 
     def reset(self) -> None:
         """
         Break the connection as a crash does (RST).
         """
         self.line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        raise LineEndedError
+        raise ConnectionEndedError
 
 
 Fault: TypeAlias = Callable[[Exchange], None]
@@ -135,18 +135,18 @@ Fault: TypeAlias = Callable[[Exchange], None]
 @attrs.define
 class S3Proxy:
     """
-    The proxy in front of `behind`. The N-th request since `arm` meets a fault, or every one.
+    The proxy in front of `upstream`. The N-th request since `arm` meets a fault, or every one.
     """
 
-    behind: S3
+    upstream: S3
     port: int
     fault: Fault | None = None
     nth: int | None = None
     requests: list[str] = attrs.field(factory=list)
     broken: int = 0
-    over: threading.Event = attrs.field(factory=threading.Event)
+    closed: threading.Event = attrs.field(factory=threading.Event)
     lock: threading.Lock = attrs.field(factory=threading.Lock)
-    over_puts: threading.Lock = attrs.field(factory=threading.Lock)
+    put_lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     @property
     def endpoint(self) -> str:
@@ -165,7 +165,7 @@ class S3Proxy:
         """
         Answer one connection's requests until it ends.
         """
-        with line, line.makefile("rb") as reader, contextlib.suppress(LineEndedError, OSError):
+        with line, line.makefile("rb") as reader, contextlib.suppress(ConnectionEndedError, OSError):
             while head := _head(reader):
                 self.handle(Exchange(self, line, reader, head))
 
@@ -194,12 +194,12 @@ def _head(reader: BinaryIO) -> list[bytes]:
 
 
 @contextmanager
-def faulty(behind: S3, *, tls: ssl.SSLContext | None = None) -> Iterator[S3Proxy]:
+def faulty(upstream: S3, *, tls: ssl.SSLContext | None = None) -> Iterator[S3Proxy]:
     """
     A proxy in front of a server, faultless until it is armed; with `tls` it speaks TLS.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        proxy = S3Proxy(behind, listener.getsockname()[1])
+        proxy = S3Proxy(upstream, listener.getsockname()[1])
         threads: list[threading.Thread] = []
 
         def accept() -> None:
@@ -230,7 +230,7 @@ def faulty(behind: S3, *, tls: ssl.SSLContext | None = None) -> Iterator[S3Proxy
         try:
             yield proxy
         finally:
-            proxy.over.set()
+            proxy.closed.set()
             listener.shutdown(socket.SHUT_RDWR)
             acceptor.join()
             for line in lines:
@@ -254,7 +254,7 @@ def reset_within_body(exchange: Exchange) -> None:
     """
     The connection breaks when half of the body has come; the server behind gets that half.
     """
-    exchange.forward(exchange.reader.read(exchange.length // 2), whole=exchange.length == 0)
+    exchange.forward(exchange.reader.read(exchange.length // 2), complete=exchange.length == 0)
     exchange.reset()
 
 
@@ -266,15 +266,15 @@ def reset_after_commit(exchange: Exchange) -> None:
     exchange.reset()
 
 
-def close_without_answer(exchange: Exchange) -> None:
+def close_without_response(exchange: Exchange) -> None:
     """
     The server does what it was asked, and closes the connection politely.
     """
     exchange.forward()
-    raise LineEndedError
+    raise ConnectionEndedError
 
 
-def reset_after_answers_head(exchange: Exchange) -> None:
+def reset_after_response_head(exchange: Exchange) -> None:
     """
     The server does what it was asked, and the line breaks when the head of its answer has come.
     """
@@ -296,8 +296,8 @@ def stall(exchange: Exchange) -> None:
     Nobody answers; the connection stays open.
     """
     exchange.body()
-    exchange.proxy.over.wait(NEVER_SECONDS)
-    raise LineEndedError
+    exchange.proxy.closed.wait(NEVER_SECONDS)
+    raise ConnectionEndedError
 
 
 def trickle(exchange: Exchange) -> None:
@@ -306,8 +306,8 @@ def trickle(exchange: Exchange) -> None:
     """
     for byte in bytes(exchange.forward()):
         exchange.send(bytes([byte]))
-        if exchange.proxy.over.wait(0.05):
-            raise LineEndedError
+        if exchange.proxy.closed.wait(0.05):
+            raise ConnectionEndedError
 
 
 # --- the server refuses ------------------------------------------------------------------------
@@ -344,7 +344,7 @@ def refuse_early(exchange: Exchange) -> None:
     """
     refusal("507 Insufficient Storage", "XMinioStorageFull")(attrs.evolve(exchange, body=b""))
     exchange.line.shutdown(socket.SHUT_WR)
-    raise LineEndedError
+    raise ConnectionEndedError
 
 
 def acknowledge_early(exchange: Exchange) -> None:
@@ -375,7 +375,7 @@ def cut_short(exchange: Exchange) -> None:
     reply = exchange.forward()
     reply.body = reply.body[: len(reply.body) * 9 // 10]
     exchange.send(bytes(reply))
-    raise LineEndedError
+    raise ConnectionEndedError
 
 
 @_changed
@@ -436,8 +436,8 @@ def another_end(reply: Reply) -> None:
     """
     A part that begins where it was asked to and ends a byte later.
     """
-    if told := reply.headers.get("Content-Range"):
-        part, _, total = told.partition("/")
+    if reported := reply.headers.get("Content-Range"):
+        part, _, total = reported.partition("/")
         first, _, last = part.partition("-")
         reply.headers["Content-Range"] = f"{first}-{int(last) + 1}/{total}"
 
@@ -507,7 +507,7 @@ def whole_object(exchange: Exchange) -> None:
     if exchange.method != "GET" or not key:
         exchange.send(bytes(exchange.forward()))
         return
-    found = exchange.proxy.behind.client().get_object(bucket, key)
+    found = exchange.proxy.upstream.client().get_object(bucket, key)
     try:
         content = found.read()
     finally:
@@ -522,19 +522,19 @@ def endless(exchange: Exchange) -> None:
     """
     exchange.body()
     exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nConnection: close\r\n\r\n<x>")
-    while not exchange.proxy.over.is_set():
+    while not exchange.proxy.closed.is_set():
         exchange.send(b"x" * BLOCK)
-    raise LineEndedError
+    raise ConnectionEndedError
 
 
 def endless_continues(exchange: Exchange) -> None:
     """
     The server asks to go on, again and again, and never answers.
     """
-    while not exchange.proxy.over.is_set():
+    while not exchange.proxy.closed.is_set():
         exchange.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         time.sleep(0.01)
-    raise LineEndedError
+    raise ConnectionEndedError
 
 
 def endless_pages(exchange: Exchange) -> None:
@@ -558,7 +558,7 @@ def entities(exchange: Exchange) -> None:
 
 def _is_there(exchange: Exchange) -> bool:
     bucket, _, key = exchange.target.lstrip("/").partition("/")
-    return any(found.object_name == key for found in exchange.proxy.behind.client().list_objects(bucket, key))
+    return any(found.object_name == key for found in exchange.proxy.upstream.client().list_objects(bucket, key))
 
 
 def conditional(exchange: Exchange) -> None:
@@ -569,7 +569,7 @@ def conditional(exchange: Exchange) -> None:
         exchange.send(bytes(exchange.forward()))
         return
     exchange.body()
-    with exchange.proxy.over_puts:
+    with exchange.proxy.put_lock:
         if not _is_there(exchange):
             exchange.send(bytes(exchange.forward()))
             return

@@ -48,7 +48,7 @@ class Server:
     root: Path
     is_ready: Callable[[], object]
     user: str | None = None
-    halt: signal.Signals = signal.SIGTERM
+    stop_signal: signal.Signals = signal.SIGTERM
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -76,7 +76,7 @@ class Server:
         if self.process is None:
             return
         self.resume()
-        self.process.send_signal(self.halt)
+        self.process.send_signal(self.stop_signal)
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
@@ -179,7 +179,7 @@ def own_postgres() -> Iterator[Postgres]:
             root=root,
             is_ready=lambda: psycopg.connect(url, connect_timeout=5).close(),
             user=user,
-            halt=signal.SIGINT,
+            stop_signal=signal.SIGINT,
         )
         with _started(server):
             yield Postgres(url, server)

@@ -19,9 +19,9 @@ import attrs
 
 from sft_adapters.settings.catalogue import SETTINGS
 from sft_core.maintenance.store_identity import STORE_ID_NAME
-from support.processes import lasting_port, running
+from support.processes import reusable_port, running
 from support.transcript import blocks
-from support.wire import Answer, call
+from support.wire import Response, call
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -43,7 +43,7 @@ class Service:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def call(self, method: str, path: str, *, token: str = "", body: Any = None) -> Answer:
+    def call(self, method: str, path: str, *, token: str = "", body: Any = None) -> Response:
         return call(self.port, method, self.api + path, token=token, body=body)
 
     def is_tidy(self) -> bool:
@@ -108,7 +108,7 @@ def serving(
     `descriptors` is how many files it may open, if that is not to be left as it is.
     """
     root.mkdir(parents=True, exist_ok=True)
-    port, log = port or lasting_port(), root / "sft.log"
+    port, log = port or reusable_port(), root / "sft.log"
     command = [sys.executable, *program, "serve", "--data", str(root / "data")]
     command += ["--port", str(port), "--workers", str(workers)]
     if descriptors is not None:
@@ -133,7 +133,7 @@ def serving_as_the_readme_says(folder: Path) -> Iterator[Service]:
     It runs in a folder whose `.venv` is the environment of the tests, and sees none of their settings.
     """
     (folder / ".venv").symlink_to(sys.prefix)
-    port, log, start = lasting_port(), folder / "sft.log", readme_command()
+    port, log, start = reusable_port(), folder / "sft.log", readme_command()
     words = shlex.split(start)
     command = ["bash", "-c", f'cd "$0" && exec {start} --port {port}', str(folder)]
     environment = {name: value for name, value in os.environ.items() if name not in {known.name for known in SETTINGS}}

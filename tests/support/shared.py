@@ -30,16 +30,16 @@ class Shared:
 
     def get(self, method: str = "GET", **headers: str) -> Result:
         """By link; `If_Match` stands for If-Match."""
-        return self.service.call(method, self.path, headers=spelled(headers))
+        return self.service.call(method, self.path, headers=header_names(headers))
 
     def own(self, method: str = "GET", **headers: str) -> Result:
         """By the owner."""
         path = f"/files/{self.id}/download"
-        return self.service.call(method, path, token=self.token, headers=spelled(headers))
+        return self.service.call(method, path, token=self.token, headers=header_names(headers))
 
     def spent(self) -> int:
-        answer = self.service.call("GET", f"/files/{self.id}", token=self.token)
-        return int(answer.json["download_count"])
+        response = self.service.call("GET", f"/files/{self.id}", token=self.token)
+        return int(response.json["download_count"])
 
     def blobs(self) -> list[str]:
         """The keys under which its parts are kept."""
@@ -47,14 +47,14 @@ class Shared:
         return [blob.key for blob in self.service.application.read_file.blobs.list(prefix)]
 
 
-def spelled(headers: dict[str, str]) -> dict[str, str]:
+def header_names(headers: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
 def share(service: Edge, token: str, file_id: str, **terms: int) -> str:
-    answer = service.call("POST", f"/files/{file_id}/share", token=token, body=terms)
-    assert answer.status_code == 200
-    return str(answer.json["share_url"]).removeprefix(API)
+    response = service.call("POST", f"/files/{file_id}/share", token=token, body=terms)
+    assert response.status_code == 200
+    return str(response.json["share_url"]).removeprefix(API)
 
 
 def shared(service: Edge, token: str, content: bytes, **terms: int) -> Shared:
@@ -64,9 +64,9 @@ def shared(service: Edge, token: str, content: bytes, **terms: int) -> Shared:
     return Shared(service=service, token=token, id=file["id"], etag=etag, path=path)
 
 
-def problem(answer: Result, status: int, code: str) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    found: dict[str, Any] = answer.json
+def problem(response: Result, status: int, code: str) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    found: dict[str, Any] = response.json
     assert (found["status"], found["code"]) == (status, code)
     return found

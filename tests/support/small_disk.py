@@ -19,11 +19,11 @@ from pathlib import Path
 import attrs
 import pytest
 
-from support.processes import lasting_port, running
+from support.processes import reusable_port, running
 from support.service import Service
 
 _MOUNT = 'mount -t tmpfs -o "size=$0,mode=0700" none "$1" && shift'
-_WAYS = (("unshare", "--user", "--map-root-user", "--mount"), ("unshare", "--mount"))
+_UNSHARE_COMMANDS = (("unshare", "--user", "--map-root-user", "--mount"), ("unshare", "--mount"))
 
 
 @attrs.frozen
@@ -52,13 +52,13 @@ class SmallDisk:
             while True:
                 file.write(bytes(min(1 << 20, self.free) or 1))
 
-    def leave(self, room: int) -> None:
+    def fill_leaving(self, free_bytes: int) -> None:
         """
         Let others hold everything but so many bytes.
         """
         self.fill()
         others = self.folder / "others"
-        os.truncate(others, others.stat().st_size - room)
+        os.truncate(others, others.stat().st_size - free_bytes)
 
     def clear(self) -> None:
         """
@@ -91,25 +91,25 @@ def _copy_rows(source: str, target: str) -> None:
 
 
 @cache
-def _way() -> tuple[str, ...]:
+def _unshare_command() -> tuple[str, ...]:
     """
     How a file system of one's own is had here; the test is skipped if it is not.
     """
-    said = []
-    for way in _WAYS:
+    failures = []
+    for unshare in _UNSHARE_COMMANDS:
         try:
             done = subprocess.run(
-                [*way, "sh", "-c", f"{_MOUNT} && true", "1m", "/tmp"], capture_output=True, check=False, timeout=20
+                [*unshare, "sh", "-c", f"{_MOUNT} && true", "1m", "/tmp"], capture_output=True, check=False, timeout=20
             )
         except FileNotFoundError as missing:
-            said.append(str(missing))
+            failures.append(str(missing))
             continue
         if done.returncode == 0:
-            return way
-        said.append(done.stderr.decode(errors="replace").strip())
+            return unshare
+        failures.append(done.stderr.decode(errors="replace").strip())
     pytest.skip(
         "A full disk takes a file system of its own, and this machine lets nobody mount one: it needs user namespaces"
-        f" (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns) or CAP_SYS_ADMIN. {said}"
+        f" (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns) or CAP_SYS_ADMIN. {failures}"
     )
 
 
@@ -122,9 +122,9 @@ def serving_on_a_small_disk(
     """
     folder = root / at
     folder.mkdir(parents=True)
-    port, log = lasting_port(), root / log_at
+    port, log = reusable_port(), root / log_at
     serve = f'{_MOUNT} && log="$1" && shift && exec "$@" >"$log" 2>&1'
-    command = [*_way(), "sh", "-c", serve, size, str(folder), str(log)]
+    command = [*_unshare_command(), "sh", "-c", serve, size, str(folder), str(log)]
     command += [sys.executable, "-m", "sft_http.cli.main", "serve", "--data", str(root / "data"), "--port", str(port)]
     with running(command, port, root / "start.log", environment={**os.environ, **settings}) as process:
         inside = Path(f"/proc/{process.pid}/root")

@@ -24,7 +24,7 @@ import psycopg
 from support import fixed_clock
 from support.servers import Postgres
 from support.service import Service, serving
-from support.wire import Answer, connected, multipart, receive, send
+from support.wire import Response, connected, multipart, receive, send
 
 Kind = Literal["sqlite", "postgres"]
 
@@ -63,7 +63,7 @@ class Api:
         json_body: Any = None,
         body: bytes = b"",
         headers: Mapping[str, str] = {},
-    ) -> Answer:
+    ) -> Response:
         """
         Send one request on a connection of its own; `path` may begin with the prefix of the API.
         """
@@ -78,10 +78,12 @@ class Api:
             connection.sendall(body)
             return receive(connection)
 
-    def sign_in(self, email: str, password: str, **more: str) -> Answer:
+    def sign_in(self, email: str, password: str, **more: str) -> Response:
         return self.call("POST", "/auth/login", json_body={"email": email, "password": password, **more})
 
-    def upload(self, token: str, name: str, body: bytes, *, query: str = "", headers: Mapping[str, str] = {}) -> Answer:
+    def upload(
+        self, token: str, name: str, body: bytes, *, query: str = "", headers: Mapping[str, str] = {}
+    ) -> Response:
         """
         Upload a file by a form.
         """
@@ -89,7 +91,7 @@ class Api:
         path = f"/files/upload{query}"
         return self.call("POST", path, token=token, body=before + body + after, headers={**form, **headers})
 
-    def tus(self, method: str, path: str, token: str, body: bytes = b"", **headers: str) -> Answer:
+    def tus(self, method: str, path: str, token: str, body: bytes = b"", **headers: str) -> Response:
         """
         Send a request of tus 1.0.0; underscores in the names of headers stand for hyphens.
         """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-MARK = "--8<-- end of output --8<--"
+SEPARATOR = "--8<-- end of output --8<--"
 
 
 @attrs.frozen
@@ -54,7 +54,7 @@ def run(steps: list[Step], *, folder: Path, environment: dict[str, str]) -> list
     """
     Run the commands in one bash, as a person would type them, and return what each printed.
     """
-    script = "\n".join(f"{step.command}\nprintf '%s\\n' '{MARK}'" for step in steps)
+    script = "\n".join(f"{step.command}\nprintf '%s\\n' '{SEPARATOR}'" for step in steps)
     result = subprocess.run(
         ["bash", "-e"],
         input=script,
@@ -66,4 +66,4 @@ def run(steps: list[Step], *, folder: Path, environment: dict[str, str]) -> list
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout.split(f"{MARK}\n")[: len(steps)]
+    return result.stdout.split(f"{SEPARATOR}\n")[: len(steps)]

@@ -17,7 +17,7 @@ import attrs
 from support.npm import NODE, installed
 from support.service import Service
 from support.waiting import eventually
-from support.wire import Answer, connected, receive, send
+from support.wire import Response, connected, receive, send
 
 PACKAGE = Path(__file__).parents[1] / "e2e" / "tus-js"
 VERSION = {"Tus-Resumable": "1.0.0"}
@@ -53,7 +53,7 @@ def tus_js(cache: Path) -> TusJs:
 
 
 @attrs.frozen
-class OnTheWire:
+class RawTusClient:
     """
     Requests of tus to a running service, and their answers.
     """
@@ -65,7 +65,7 @@ class OnTheWire:
         found = {**VERSION, "Authorization": f"Bearer {self.token}", "Content-Type": "application/offset+octet-stream"}
         return found | {name.replace("_", "-"): value for name, value in more.items()}
 
-    def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> Response:
         with connected(self.service.port) as connection:
             send(connection, method, path, self.headers(**headers), len(body))
             connection.sendall(body)
@@ -76,24 +76,24 @@ class OnTheWire:
         The path of a new upload.
         """
         name = base64.b64encode(b"wire.bin").decode()
-        answer = self.call(
+        response = self.call(
             "POST", f"{self.service.api}/tus", Upload_Length=str(length), Upload_Metadata=f"filename {name}"
         )
-        assert answer.status == 201
-        return answer.headers["location"]
+        assert response.status == 201
+        return response.headers["location"]
 
-    def patch(self, upload: str, offset: int, bite: bytes) -> Answer:
-        return self.call("PATCH", upload, bite, Upload_Offset=str(offset))
+    def patch(self, upload: str, offset: int, chunk: bytes) -> Response:
+        return self.call("PATCH", upload, chunk, Upload_Offset=str(offset))
 
     def offset(self, upload: str) -> int:
-        answer = self.call("HEAD", upload)
-        assert answer.status == 200
-        return int(answer.headers["upload-offset"])
+        response = self.call("HEAD", upload)
+        assert response.status == 200
+        return int(response.headers["upload-offset"])
 
     def content(self, file: str) -> bytes:
-        answer = self.call("GET", f"{self.service.api}/files/{file}/download")
-        assert answer.status == 200
-        return answer.body
+        response = self.call("GET", f"{self.service.api}/files/{file}/download")
+        assert response.status == 200
+        return response.body
 
 
 def workers(service: Service) -> list[int]:
@@ -104,7 +104,7 @@ def workers(service: Service) -> list[int]:
     return [int(child) for child in children.split()]
 
 
-def some_bytes(path: Path, size: int) -> bytes:
+def random_file(path: Path, size: int) -> bytes:
     """
     A file of random bytes, and the bytes.
     """
@@ -113,7 +113,7 @@ def some_bytes(path: Path, size: int) -> bytes:
     return content
 
 
-def kill_the_workers(service: Service) -> None:
+def kill_workers(service: Service) -> None:
     """
     End every worker at once, as a lack of memory would, and wait for the next ones.
     """

@@ -18,7 +18,7 @@ BOUNDARY = "------------------------d74496d66958873e"
 
 
 @attrs.frozen
-class Answer:
+class Response:
     """
     A response: its status, its headers (names lower-case) and its body, if that was kept.
     """
@@ -61,23 +61,23 @@ def receive_head(connection: socket.socket) -> tuple[int, dict[str, str], bytes]
     return int(first.split()[1]), headers, rest
 
 
-def receive(connection: socket.socket) -> Answer:
+def receive(connection: socket.socket) -> Response:
     status, headers, body = receive_head(connection)
     while piece := connection.recv(65536):
         body += piece
-    return Answer(status, headers, body)
+    return Response(status, headers, body)
 
 
-def next_body(answers: BinaryIO, status: int) -> bytes:
+def next_body(responses: BinaryIO, status: int) -> bytes:
     """
     The body of the next answer on a connection that is kept.
     """
-    assert int(answers.readline().split()[1]) == status
-    headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(answers.readline, b"\r\n"))
-    return answers.read(int(headers["content-length"]))
+    assert int(responses.readline().split()[1]) == status
+    headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(responses.readline, b"\r\n"))
+    return responses.read(int(headers["content-length"]))
 
 
-def call(port: int, method: str, path: str, *, token: str = "", body: Any = None) -> Answer:
+def call(port: int, method: str, path: str, *, token: str = "", body: Any = None) -> Response:
     """
     A small request with an optional JSON body and bearer token.
     """
@@ -92,14 +92,14 @@ def call(port: int, method: str, path: str, *, token: str = "", body: Any = None
         return receive(connection)
 
 
-def at_once(port: int, request: bytes, *, clients: int) -> list[Answer]:
+def send_simultaneously(port: int, request: bytes, *, clients: int) -> list[Response]:
     """
     The answers to one request that so many connections complete at the same moment.
 
     Each of them sends all but the last byte; then the last bytes follow one another.
     """
-    with ExitStack() as held:
-        waiting = [held.enter_context(connected(port)) for _ in range(clients)]
+    with ExitStack() as stack:
+        waiting = [stack.enter_context(connected(port)) for _ in range(clients)]
         for connection in waiting:
             connection.sendall(request[:-1])
         for connection in waiting:
@@ -109,7 +109,7 @@ def at_once(port: int, request: bytes, *, clients: int) -> list[Answer]:
 
 def upload(
     port: int, method: str, path: str, *, size: int, headers: dict[str, str], around: tuple[bytes, bytes] = (b"", b"")
-) -> Answer:
+) -> Response:
     """
     Send `size` bytes as a body, with something before and after them (a multipart form).
     """

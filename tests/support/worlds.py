@@ -34,7 +34,7 @@ from sft_core.users.model import User
 from sft_core.values import FileId, FileName, Page
 from sft_core.vault.model import FileState
 from sft_core.vault.ports import Buffer, IdentifiedBlobStore
-from support.library import PassedOnBlobs
+from support.library import DelegatingBlobs
 from support.resumable import PART, in_small_parts
 
 NAME: Final = FileName.parse("notes.txt")
@@ -42,16 +42,16 @@ NOISE_KEY: Final = f"{'0' * 31}1/1-00000000-0123456789abcdef"
 
 
 @attrs.define
-class WitnessedBlobs(PassedOnBlobs):
+class VerifiedBlobs(DelegatingBlobs):
     """
     A blob store, and what each put was given: nothing else may ever be listed under its key.
     """
 
-    given: dict[str, bytes] = attrs.field(factory=dict, init=False)
+    put_content: dict[str, bytes] = attrs.field(factory=dict, init=False)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        self.given[key] = b"".join(map(bytes, pieces))
-        super().put(key, iter([self.given[key]]), size=size)
+        self.put_content[key] = b"".join(map(bytes, pieces))
+        super().put(key, iter([self.put_content[key]]), size=size)
 
     def check(self) -> None:
         """
@@ -60,26 +60,26 @@ class WitnessedBlobs(PassedOnBlobs):
         for blob in list(self.list()):
             content = bytearray(blob.size)
             self.read_into(blob.key, 0, memoryview(content), size=blob.size)
-            assert content == self.given[blob.key], f"blob {blob.key} is not what was put"
+            assert content == self.put_content[blob.key], f"blob {blob.key} is not what was put"
 
 
 @attrs.define
-class World:
+class VaultUnderTest:
     """
     A vault of one owner on a store: what the owner was told to be in it, and what was asked of it.
     """
 
     sft: Application
     database: MemoryDatabase
-    blobs: WitnessedBlobs
+    blobs: VerifiedBlobs
     clock: SettableClock
     owner: User
-    known: dict[FileId, bytes] = attrs.field(factory=dict)
-    leaving: set[FileId] = attrs.field(factory=set)
-    asked: set[bytes] = attrs.field(factory=set)
+    acknowledged: dict[FileId, bytes] = attrs.field(factory=dict)
+    being_deleted: set[FileId] = attrs.field(factory=set)
+    submitted: set[bytes] = attrs.field(factory=set)
     mark: str = attrs.field(factory=lambda: uuid4().hex, init=False)
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """
         An owner with one file, and nothing else.
         """
@@ -91,39 +91,39 @@ class World:
             unit.store_identity.set_store_id(self.mark)
             unit.commit()
         self.blobs.set_store_id(self.mark)
-        self.known, self.leaving, self.asked = {}, set(), set()
+        self.acknowledged, self.being_deleted, self.submitted = {}, set(), set()
         self.store(os.urandom(20))
 
     def store(self, content: bytes) -> FileId:
         """
         Store a file; when it returns the file is known to be there.
         """
-        self.asked.add(content)
+        self.submitted.add(content)
         announced = len(content) if len(content) < PART else None
         file = self.sft.store_file(owner=self.owner.id, name=NAME, content=[content], announced_size=announced)
-        self.known[file.id] = content
+        self.acknowledged[file.id] = content
         return file.id
 
     def delete(self, file: FileId) -> None:
         """
         Delete a file; until it returns the file may be there or not.
         """
-        self.leaving.add(file)
-        content = self.known.pop(file, None)
+        self.being_deleted.add(file)
+        content = self.acknowledged.pop(file, None)
         if content is not None:
-            self.asked.add(content)
+            self.submitted.add(content)
         self.sft.delete_file(owner=self.owner.id, file_id=file)
-        self.leaving.discard(file)
+        self.being_deleted.discard(file)
 
     def check(self) -> None:
         """
         What has to hold at any time: what was told is there, what is there was sent, and the sums are right.
         """
         seen = self._listed()
-        assert seen >= self.known.keys(), "a file that was acknowledged is not there"
+        assert seen >= self.acknowledged.keys(), "a file that was acknowledged is not there"
         for file in seen:
             content = self._read(file)
-            assert content == self.known[file] if file in self.known else content in self.asked
+            assert content == self.acknowledged[file] if file in self.acknowledged else content in self.submitted
         with self.database(read_only=True) as unit:
             assert list(unit.quota_audit.drifts()) == []
         self.blobs.check()
@@ -144,7 +144,7 @@ class World:
         except SftError as error:
             raise AssertionError("a file that is listed cannot be read") from error
 
-    def settle(self) -> None:
+    def sweep_and_check(self) -> None:
         """
         That a sweep, when everything has rested for long enough, leaves what was stored and nothing else.
         """
@@ -161,13 +161,15 @@ class World:
         assert self.sft.sweep() == SweepResult()
 
 
-def a_world(make: Callable[[SettableClock], IdentifiedBlobStore], database: MemoryDatabase | None = None) -> World:
+def vault_under_test(
+    make: Callable[[SettableClock], IdentifiedBlobStore], database: MemoryDatabase | None = None
+) -> VaultUnderTest:
     """
     The library on rows in memory and on this store, in parts of 16 bytes.
     """
     clock = SettableClock(datetime.now(UTC))
     store = make(clock)
-    blobs = WitnessedBlobs(store)
+    blobs = VerifiedBlobs(store)
     keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
     container = Container(settings=Settings.from_env(keys, data_dir=Path("/nonexistent")))
     database = MemoryDatabase() if database is None else database
@@ -179,4 +181,4 @@ def a_world(make: Callable[[SettableClock], IdentifiedBlobStore], database: Memo
     sft = in_small_parts(container.application())
     begin = attrs.evolve(sft.begin_upload, part_size=PART)
     sft = attrs.evolve(sft, begin_upload=begin, store_file=attrs.evolve(sft.store_file, begin_upload=begin))
-    return World(sft=sft, database=database, blobs=blobs, clock=clock, owner=a_user())
+    return VaultUnderTest(sft=sft, database=database, blobs=blobs, clock=clock, owner=a_user())

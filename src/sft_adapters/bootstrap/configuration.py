@@ -10,7 +10,7 @@ from typing import Final
 
 from sft_adapters.bootstrap.container import open_container
 from sft_adapters.bootstrap.storage import create_keys
-from sft_adapters.keyring.loading import KeySet
+from sft_adapters.keyring.loading import KeySet, ephemeral_keys
 from sft_adapters.settings import Settings
 
 __all__ = ["ephemeral_keys", "keys_for", "settings_for"]

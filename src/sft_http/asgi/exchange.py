@@ -15,7 +15,7 @@ from falcon.asgi import Request
 from sft_core.errors import NotFound, SftError, UploadIncomplete
 from sft_http.asgi.connection import Connection, connection_of
 from sft_http.asgi.socket_handle import SocketHandle
-from sft_http.concurrency.min_rate import Pace
+from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.errors import RequestTimeout
 
 Header = tuple[bytes, bytes]
@@ -73,7 +73,7 @@ class Exchange:
     _receive: Receive
     _send: Send
     _connection: Connection = attrs.field(kw_only=True)
-    _pace: Pace = attrs.field(kw_only=True)
+    _minimum_rate: MinimumRate = attrs.field(kw_only=True)
     _varies_by_origin: bool = attrs.field(kw_only=True)
     _status: int = attrs.field(default=0, init=False)
     _sent: int = attrs.field(default=0, init=False)
@@ -104,7 +104,7 @@ class Exchange:
             received = len(message.get("body", b""))
             self._connection.count_received(received, ended=not message.get("more_body", False))
             # Only the wait for the client counts, not the time that the service needs for the piece.
-            if not self._pace.keeps_up(waited_seconds=time.monotonic() - wait_started, moved_bytes=received):
+            if not self._minimum_rate.record(waited_seconds=time.monotonic() - wait_started, moved_bytes=received):
                 raise RequestTimeout
         self._connection.check_body_limit()
         return message

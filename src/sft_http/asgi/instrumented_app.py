@@ -14,7 +14,7 @@ from sft_core.errors import SftError
 from sft_core.ports import IdGenerator
 from sft_http.asgi.connection import connection_in
 from sft_http.asgi.exchange import Exchange, Receive, Scope, Send
-from sft_http.concurrency.min_rate import Pace
+from sft_http.concurrency.min_rate import MinimumRate
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
@@ -28,13 +28,13 @@ class InstrumentedApp(App[Request, Response]):
         self,
         *,
         ids: IdGenerator,
-        pace: Callable[[], Pace],
+        minimum_rate: Callable[[], MinimumRate],
         varies_by_origin: bool,
         **options: Any,  # noqa: ANN401 (Falcon's own)
     ) -> None:
         super().__init__(**options)
         self._ids = ids
-        self._pace = pace
+        self._minimum_rate = minimum_rate
         self._varies_by_origin = varies_by_origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]  # wider
@@ -51,7 +51,7 @@ class InstrumentedApp(App[Request, Response]):
             receive,
             send,
             connection=connection,
-            pace=self._pace(),
+            minimum_rate=self._minimum_rate(),
             varies_by_origin=self._varies_by_origin,
         )
         try:

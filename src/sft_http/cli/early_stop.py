@@ -25,7 +25,7 @@ class Stopped(KeyboardInterrupt):
     """
 
 
-class EarlyStop:
+class StartupSignals:
     """
     Signal handlers for the start: SIGTERM and SIGINT end it cleanly.
 
@@ -35,12 +35,12 @@ class EarlyStop:
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._is_in_hook = False
         self._previous: dict[signal.Signals, object] = {}
         self._previous_hook = sys.unraisablehook
 
-    def heed(self) -> None:
+    def install(self) -> None:
         """
         Install the handlers; they can only be installed in the main thread.
         """
@@ -50,7 +50,7 @@ class EarlyStop:
         handlers = {signal.SIGALRM: self._resend} | dict.fromkeys(_STOP_SIGNALS, self._stop)
         self._previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
 
-    def forget(self) -> None:
+    def restore(self) -> None:
         """
         Restore the previous handlers, except where other code has installed its own since.
         """
@@ -67,13 +67,13 @@ class EarlyStop:
         """
         Raise `Stopped` if a signal has arrived: other code may have discarded the exception.
         """
-        if self.asked:
+        if self.requested:
             signal.setitimer(signal.ITIMER_REAL, 0)
             raise Stopped
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        if not self.asked:
-            self.asked = True
+        if not self.requested:
+            self.requested = True
             raise Stopped
 
     def _on_unraisable(self, discarded: sys.UnraisableHookArgs) -> None:
@@ -88,5 +88,5 @@ class EarlyStop:
     def _resend(self, _number: int, _frame: FrameType | None) -> None:
         if not self._is_in_hook:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            self.asked = False
+            self.requested = False
             signal.raise_signal(signal.SIGTERM)

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from sft_core.version import __version__
-from sft_http.cli.early_stop import EarlyStop, Stopped
+from sft_http.cli.early_stop import StartupSignals, Stopped
 
 _OPERATORS: Final = {
     "serve": ("sft_http.ops.serve", "Run the service."),
@@ -40,21 +40,21 @@ class LazyGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         if cmd_name in _STOPPABLE:
             # Before the import, which takes most of a start's time.
-            ctx.ensure_object(EarlyStop).heed()
+            ctx.ensure_object(StartupSignals).install()
         module, _ = _OPERATORS[cmd_name]
         command: click.Command = importlib.import_module(module).command
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        stop = ctx.ensure_object(EarlyStop)
+        signals = ctx.ensure_object(StartupSignals)
         try:
             return super().invoke(ctx)
         except (Stopped, SystemExit):
-            if not stop.asked:
+            if not signals.requested:
                 raise
             raise click.exceptions.Exit(0) from None
         finally:
-            stop.forget()
+            signals.restore()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -15,68 +15,68 @@ import attrs
 
 from sft_adapters.settings import Settings
 from sft_adapters.settings.catalogue import MIN_UPLOAD_MEMORY_KIB
-from sft_http.concurrency.semaphore import Slots
-from sft_http.concurrency.upload_admission import UploadPlaces
+from sft_http.concurrency.semaphore import TimedSemaphore
+from sft_http.concurrency.upload_admission import UploadAdmission
 
-LEAST_BUFFER: Final = 64 << 10
+MIN_BUFFER_BYTES: Final = 64 << 10
 """The bytes that every upload may buffer, even if the budget is used up."""
-LEAST_PIECE: Final = 64 << 10
+MIN_PIECE_BYTES: Final = 64 << 10
 """The size of a part in that case, in bytes."""
 
 
 @attrs.define
-class Memory:
+class MemoryBudget:
     """
     A budget of bytes for all buffers of a worker.
     """
 
     limit: int
-    taken: int = attrs.field(default=0, init=False)
+    in_use: int = attrs.field(default=0, init=False)
 
-    def take(self, count: int) -> bool:
+    def try_acquire(self, count: int) -> bool:
         """
         Reserve `count` bytes if the budget has them left; return whether it did.
         """
-        if self.taken + count > self.limit:
+        if self.in_use + count > self.limit:
             return False
-        self.taken += count
+        self.in_use += count
         return True
 
-    def insist(self, count: int) -> None:
+    def acquire_always(self, count: int) -> None:
         """
         Reserve `count` bytes even beyond the budget.
 
         For the minimum without which a transfer cannot continue.
         """
-        self.taken += count
+        self.in_use += count
 
-    def give_back(self, count: int) -> None:
+    def release(self, count: int) -> None:
         """
         Release reserved bytes.
         """
-        self.taken -= count
+        self.in_use -= count
 
     @contextmanager
-    def lent(self, count: int) -> Iterator[int]:
+    def borrow(self, count: int) -> Iterator[int]:
         """
         Reserve up to `count` bytes while the block runs, and yield the number reserved.
 
-        It is what the budget has left, but at least `LEAST_BUFFER`, or `count` if that is less.
+        It is what the budget has left, but at least `MIN_BUFFER_BYTES`, or `count` if that is less.
         """
-        lent = max(min(count, LEAST_BUFFER), min(count, self.limit - self.taken))
-        self.insist(lent)
+        borrowed = max(min(count, MIN_BUFFER_BYTES), min(count, self.limit - self.in_use))
+        self.acquire_always(borrowed)
         try:
-            yield lent
+            yield borrowed
         finally:
-            self.give_back(lent)
+            self.release(borrowed)
 
 
-class Droppable(Protocol):
+class Discardable(Protocol):
     """
     A reader that can read discarded data again.
     """
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """
         Discard the data that was read ahead.
         """
@@ -94,66 +94,66 @@ class ReadAhead:
     """
 
     limit: int
-    taken: int = attrs.field(default=0, init=False)
-    _kept: dict[Droppable, int] = attrs.field(factory=dict, init=False)
+    in_use: int = attrs.field(default=0, init=False)
+    _retained: dict[Discardable, int] = attrs.field(factory=dict, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
-    def has_room(self, count: int) -> bool:
+    def fits(self, count: int) -> bool:
         """
         Whether `count` more bytes fit without discarding data of any reader.
         """
-        return self.taken + count <= self.limit
+        return self.in_use + count <= self.limit
 
-    def keep(self, reader: Droppable, count: int) -> None:
+    def retain(self, reader: Discardable, count: int) -> None:
         """
         Count the data of a reader that has none; it may be discarded afterwards.
         """
         with self._lock:
-            self._kept[reader] = count
-            self.taken += count
-            while self.taken > self.limit:
-                longest = next(iter(self._kept))
-                self.taken -= self._kept.pop(longest)
-                # Under the lock: after `take_back` a reader has all of its data or none.
-                longest.drop()
+            self._retained[reader] = count
+            self.in_use += count
+            while self.in_use > self.limit:
+                oldest = next(iter(self._retained))
+                self.in_use -= self._retained.pop(oldest)
+                # Under the lock: after `reclaim` a reader has all of its data or none.
+                oldest.discard()
 
-    def take_back(self, reader: Droppable) -> None:
+    def reclaim(self, reader: Discardable) -> None:
         """
         Stop counting a reader's data; it cannot be discarded afterwards.
         """
         with self._lock:
-            self.taken -= self._kept.pop(reader, 0)
+            self.in_use -= self._retained.pop(reader, 0)
 
 
 @attrs.frozen
-class Limits:
+class TransferLimits:
     """
     The limits of one worker for transfers.
     """
 
-    uploads: UploadPlaces
-    concatenations: Slots
-    memory: Memory
+    uploads: UploadAdmission
+    concatenations: TimedSemaphore
+    memory: MemoryBudget
     read_ahead: ReadAhead
 
     @classmethod
-    def of(cls, settings: Settings) -> Limits:
+    def from_settings(cls, settings: Settings) -> TransferLimits:
         """
         The limits in the settings.
         """
         memory = settings.uploads.memory_mib << 20
         return cls(
-            UploadPlaces(
+            UploadAdmission(
                 limit=settings.uploads.max_concurrent,
                 user_limit=settings.uploads.max_per_user,
                 queue_limit=settings.server.queue_limit,
                 wait_seconds=settings.server.queue_wait_seconds,
             ),
             # The other half of the threads stays free for calls that process little data.
-            Slots(
+            TimedSemaphore(
                 "concatenation slot", max(1, settings.server.transfer_threads // 2), settings.server.queue_wait_seconds
             ),
             # The minimum of every upload is set aside.
-            Memory(memory - (settings.uploads.max_concurrent * MIN_UPLOAD_MEMORY_KIB << 10)),
+            MemoryBudget(memory - (settings.uploads.max_concurrent * MIN_UPLOAD_MEMORY_KIB << 10)),
             ReadAhead(settings.downloads.read_ahead_mib << 20),
         )

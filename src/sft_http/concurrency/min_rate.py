@@ -8,7 +8,7 @@ import attrs
 
 
 @attrs.define(kw_only=True)
-class Pace:
+class MinimumRate:
     """
     Measures how far one client is behind `bytes_per_second`, while the server waits for it.
 
@@ -16,14 +16,14 @@ class Pace:
     never falls below zero: a fast beginning does not permit a slow end.
     """
 
-    patience_seconds: float
+    tolerance_seconds: float
     bytes_per_second: float
-    _behind_seconds: float = attrs.field(default=0.0, init=False)
+    _deficit_seconds: float = attrs.field(default=0.0, init=False)
 
-    def keeps_up(self, *, waited_seconds: float, moved_bytes: int) -> bool:
+    def record(self, *, waited_seconds: float, moved_bytes: int) -> bool:
         """
-        Record a wait and the bytes transferred in it; False once the lag exceeds `patience_seconds`.
+        Record a wait and the bytes transferred in it; False once the lag exceeds `tolerance_seconds`.
         """
-        behind = self._behind_seconds + waited_seconds - moved_bytes / self.bytes_per_second
-        self._behind_seconds = max(0.0, behind)
-        return self._behind_seconds <= self.patience_seconds
+        deficit = self._deficit_seconds + waited_seconds - moved_bytes / self.bytes_per_second
+        self._deficit_seconds = max(0.0, deficit)
+        return self._deficit_seconds <= self.tolerance_seconds

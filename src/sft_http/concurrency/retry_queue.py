@@ -20,7 +20,7 @@ Call = Callable[[], None]
 
 
 @attrs.define
-class Retries:
+class RetryQueue:
     """
     Retries each call every `seconds` until it raises no `SftError`.
 
@@ -36,7 +36,7 @@ class Retries:
     _next: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
     _round: asyncio.Task[None] | None = attrs.field(default=None, init=False)
 
-    def owe(self, call: Call) -> None:
+    def submit(self, call: Call) -> None:
         """
         Queue a call; its first retry is due after `seconds`.
         """

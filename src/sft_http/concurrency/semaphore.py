@@ -14,7 +14,7 @@ from sft_core.errors import Busy
 
 
 @attrs.define
-class Slots:
+class TimedSemaphore:
     """
     At most `limit` holders at a time, first come, first served.
 
@@ -24,38 +24,38 @@ class Slots:
     name: str
     limit: int
     wait_seconds: float
-    _free: asyncio.Semaphore = attrs.field(init=False, repr=False)
+    _semaphore: asyncio.Semaphore = attrs.field(init=False, repr=False)
 
-    @_free.default
-    def _all_of_them(self) -> asyncio.Semaphore:
+    @_semaphore.default
+    def _new_semaphore(self) -> asyncio.Semaphore:
         return asyncio.Semaphore(self.limit)
 
-    async def take(self, *, refusable: bool = True) -> None:
+    async def acquire(self, *, may_reject: bool = True) -> None:
         """
         Acquire a slot.
 
         Raises:
-            Busy: the caller is `refusable` and no slot became free in time.
+            Busy: the caller is `may_reject` and no slot became free in time.
         """
         try:
-            async with asyncio.timeout(self.wait_seconds if refusable else None):
-                await self._free.acquire()
+            async with asyncio.timeout(self.wait_seconds if may_reject else None):
+                await self._semaphore.acquire()
         except TimeoutError:
             raise Busy(f"no {self.name} became free in time") from None
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """
         Release a slot to the next waiting caller.
         """
-        self._free.release()
+        self._semaphore.release()
 
     @asynccontextmanager
-    async def taken(self, *, refusable: bool = True) -> AsyncIterator[None]:
+    async def acquired(self, *, may_reject: bool = True) -> AsyncIterator[None]:
         """
-        Hold a slot while the block runs; raises `Busy` as `take` does.
+        Hold a slot while the block runs; raises `Busy` as `acquire` does.
         """
-        await self.take(refusable=refusable)
+        await self.acquire(may_reject=may_reject)
         try:
             yield
         finally:
-            self.give_back()
+            self.release()

@@ -19,8 +19,8 @@ from typing import ParamSpec, TypeVar
 import attrs
 
 from sft_core.errors import Busy
-from sft_http.concurrency.memory_budgets import Limits
-from sft_http.concurrency.retry_queue import Retries
+from sft_http.concurrency.memory_budgets import TransferLimits
+from sft_http.concurrency.retry_queue import RetryQueue
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,11 +34,11 @@ def _processors() -> int:
 
 
 @attrs.define
-class Lane:
+class BoundedThreadPool:
     """
     Runs blocking calls on `threads` threads; at most `queue_limit` further calls wait for a thread.
 
-    A call that waits longer than `wait_seconds`, if that is given, is rejected and never begun. `help` starts no
+    A call that waits longer than `wait_seconds`, if that is given, is rejected and never begun. `try_run` starts no
     call beyond the number of `processors`.
     """
 
@@ -48,7 +48,7 @@ class Lane:
     wait_seconds: float | None = None
     processors: int = attrs.field(factory=_processors)
     _under_way: int = attrs.field(default=0, init=False)
-    _helping: int = attrs.field(default=0, init=False)
+    _extra_calls: int = attrs.field(default=0, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
     _executor: ThreadPoolExecutor = attrs.field(init=False, repr=False)
 
@@ -66,7 +66,7 @@ class Lane:
             raise Busy(f"thread pool {self.name!r} is full")
         return await self._run(partial(call, *args, **kwargs), self.wait_seconds)
 
-    async def insist(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run_without_limit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
         Run the call without limits on queue and wait: for clean-up.
 
@@ -75,7 +75,7 @@ class Lane:
         """
         return await self._run(partial(call, *args, **kwargs), None)
 
-    def help(self, call: Callable[[], T]) -> Future[T] | None:
+    def try_run(self, call: Callable[[], T]) -> Future[T] | None:
         """
         Run a part of another thread's work on an idle thread, or return None.
 
@@ -84,22 +84,22 @@ class Lane:
         waits for a waiting thread.
         """
         with self._lock:
-            if self._under_way + self._helping >= min(self.threads, self.processors):
+            if self._under_way + self._extra_calls >= min(self.threads, self.processors):
                 return None
-            self._helping += 1
+            self._extra_calls += 1
         try:
-            helping = self._queued(call)
+            extra_call = self._submit(call)
         except Busy:
-            self._helped()
+            self._finish_extra_call()
             return None
-        helping.add_done_callback(self._helped)
-        return helping
+        extra_call.add_done_callback(self._finish_extra_call)
+        return extra_call
 
-    def _helped(self, _: object = None) -> None:
+    def _finish_extra_call(self, _: object = None) -> None:
         with self._lock:
-            self._helping -= 1
+            self._extra_calls -= 1
 
-    def _queued(self, call: Callable[[], T]) -> Future[T]:
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
         """
         Queue the call for the next free thread.
 
@@ -123,21 +123,21 @@ class Lane:
     async def _run(self, call: Callable[[], T], wait_seconds: float | None) -> T:
         self._under_way += 1
         try:
-            return await self._ended(self._queued(call), wait_seconds)
+            return await self._await_result(self._submit(call), wait_seconds)
         finally:
             self._under_way -= 1
 
-    async def _ended(self, queued: Future[T], wait_seconds: float | None) -> T:
+    async def _await_result(self, queued: Future[T], wait_seconds: float | None) -> T:
         future = asyncio.wrap_future(queued)
         try:
-            if wait_seconds is not None and self._under_way + self._helping > self.threads:
+            if wait_seconds is not None and self._under_way + self._extra_calls > self.threads:
                 await asyncio.wait([future], timeout=wait_seconds)
                 # A call that has begun cannot be cancelled.
                 if not future.done() and queued.cancel():
                     raise Busy(f"no thread of pool {self.name!r} became free in time")
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await _over(future)
+            await _wait_until_done(future)
             raise
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ def _run(call: Callable[[], T], queued: Future[T]) -> None:
         del call, queued
 
 
-async def _over(future: asyncio.Future[T]) -> None:
+async def _wait_until_done(future: asyncio.Future[T]) -> None:
     """
     Wait until the future is done, despite further cancellations; its outcome is discarded.
     """
@@ -174,34 +174,34 @@ async def _over(future: asyncio.Future[T]) -> None:
         future.exception()
 
 
-class Lanes:
+class ThreadPools:
     """
     One thread pool per kind of blocking work.
 
-    `control` is for the database, `hashing` for passwords, `bytes` for the blob store. So an unresponsive blob store
+    `control` is for the database, `hashing` for passwords, `transfer` for the blob store. So an unresponsive blob store
     delays only transfers. `limits` are the other limits of transfers.
     """
 
     def __init__(
         self,
         *,
-        control_threads: int,
+        database_threads: int,
         transfer_threads: int,
-        hash_threads: int,
-        hash_wait_seconds: float,
+        hashing_threads: int,
+        hashing_wait_seconds: float,
         queue_limit: int,
         queue_wait_seconds: float,
-        limits: Limits,
+        limits: TransferLimits,
     ) -> None:
-        self.control = Lane("control", control_threads, queue_limit, queue_wait_seconds)
-        self.hashing = Lane("hashing", hash_threads, queue_limit, hash_wait_seconds)
-        self.bytes = Lane("bytes", transfer_threads, queue_limit, queue_wait_seconds)
+        self.database = BoundedThreadPool("database", database_threads, queue_limit, queue_wait_seconds)
+        self.hashing = BoundedThreadPool("hashing", hashing_threads, queue_limit, hashing_wait_seconds)
+        self.transfer = BoundedThreadPool("transfer", transfer_threads, queue_limit, queue_wait_seconds)
         self.limits = limits
-        self.retries = Retries(self.bytes.insist)
+        self.retry_queue = RetryQueue(self.transfer.run_without_limit)
 
     def close(self) -> None:
         """
         Close every pool.
         """
-        for lane in (self.control, self.hashing, self.bytes):
-            lane.close()
+        for pool in (self.database, self.hashing, self.transfer):
+            pool.close()

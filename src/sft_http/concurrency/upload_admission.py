@@ -15,26 +15,26 @@ import attrs
 
 from sft_core.errors import Busy, UploadTakenOver
 from sft_core.values import FileId, UserId
-from sft_http.concurrency.semaphore import Slots
+from sft_http.concurrency.semaphore import TimedSemaphore
 from sft_http.errors import TooManyUploads
 
 
 @attrs.define(eq=False)
-class Stay:
+class UploadPermit:
     """
     A request's permit to receive an upload; a later request can preempt it.
     """
 
-    _beside: set[Stay]
-    _until: asyncio.Timeout
+    _writers: set[UploadPermit]
+    _timeout: asyncio.Timeout
     _wait_seconds: float
-    _is_over: bool = attrs.field(default=False, init=False)
-    number: int = attrs.field(default=0, init=False)
+    _is_cancelled: bool = attrs.field(default=False, init=False)
+    fencing_token: int = attrs.field(default=0, init=False)
     """The fencing token of this writer; the greatest one owns the upload."""
-    has_left: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    released: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     """Set when the request has no operation in progress."""
 
-    async def overtake(self, number: int) -> None:
+    async def preempt(self, fencing_token: int) -> None:
         """
         Become the writer with this fencing token.
 
@@ -44,50 +44,50 @@ class Stay:
             UploadTakenOver: a writer with a greater fencing token exists.
             Busy: an earlier writer does not end within the time limit.
         """
-        if any(other.number > number for other in self._beside):
+        if any(other.fencing_token > fencing_token for other in self._writers):
             raise UploadTakenOver
         # An earlier writer may itself be waiting here, so the writers before it are still in the set.
-        earlier = list(self._beside)
-        self.number = number
-        self._beside.add(self)
+        earlier = list(self._writers)
+        self.fencing_token = fencing_token
+        self._writers.add(self)
         for other in earlier:
-            other.end()
+            other.cancel()
         try:
             async with asyncio.timeout(self._wait_seconds):
                 for other in earlier:
-                    await other.has_left.wait()
+                    await other.released.wait()
         except TimeoutError:
             raise Busy("the previous request on this upload did not end in time") from None
 
-    def end(self) -> None:
+    def cancel(self) -> None:
         """
         Cancel this request at its next wait, because a later writer has preempted it.
         """
-        if not self._is_over:
-            self._is_over = True
-            self._until.reschedule(asyncio.get_running_loop().time())
+        if not self._is_cancelled:
+            self._is_cancelled = True
+            self._timeout.reschedule(asyncio.get_running_loop().time())
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """
         End the permit, and let the requests that wait for it continue.
         """
-        self._is_over = True
-        self._beside.discard(self)
-        self.has_left.set()
+        self._is_cancelled = True
+        self._writers.discard(self)
+        self.released.set()
 
 
 @attrs.define(eq=False)
-class _Place:
+class _Slot:
     """
     One admitted upload: the number of its requests, and their permits that have become writers.
     """
 
     requests: int = 0
-    writers: set[Stay] = attrs.field(factory=set)
+    writers: set[UploadPermit] = attrs.field(factory=set)
 
 
 @attrs.define
-class UploadPlaces:
+class UploadAdmission:
     """
     Admits at most `limit` uploads at a time, and at most `user_limit` of one user.
 
@@ -103,16 +103,16 @@ class UploadPlaces:
     queue_limit: int
     wait_seconds: float
     _under_way: int = attrs.field(default=0, init=False)
-    _of_user: Counter[UserId] = attrs.field(factory=Counter, init=False)
-    _places: dict[object, _Place] = attrs.field(factory=dict, init=False)
-    _free: Slots = attrs.field(init=False, repr=False)
+    _per_user: Counter[UserId] = attrs.field(factory=Counter, init=False)
+    _slots: dict[object, _Slot] = attrs.field(factory=dict, init=False)
+    _semaphore: TimedSemaphore = attrs.field(init=False, repr=False)
 
-    @_free.default
-    def _all_of_them(self) -> Slots:
-        return Slots("upload permit", self.limit, self.wait_seconds)
+    @_semaphore.default
+    def _new_semaphore(self) -> TimedSemaphore:
+        return TimedSemaphore("upload permit", self.limit, self.wait_seconds)
 
     @asynccontextmanager
-    async def taken_by(self, user: UserId, upload: FileId | None = None) -> AsyncIterator[Stay]:
+    async def acquire(self, user: UserId, upload: FileId | None = None) -> AsyncIterator[UploadPermit]:
         """
         Hold a permit while the block runs.
 
@@ -122,62 +122,62 @@ class UploadPlaces:
             UploadTakenOver: from within the block, when a later request preempts this one at the same `upload`.
         """
         key = object() if upload is None else (user, upload)
-        place = await self._entered(user, key)
-        place.requests += 1
+        slot = await self._acquire_slot(user, key)
+        slot.requests += 1
         try:
-            async with _stay(place.writers, self.wait_seconds) as stay:
-                yield stay
+            async with _new_permit(slot.writers, self.wait_seconds) as permit:
+                yield permit
         finally:
-            place.requests -= 1
-            if not place.requests:
-                del self._places[key]
-                self._leave(user)
+            slot.requests -= 1
+            if not slot.requests:
+                del self._slots[key]
+                self._release(user)
 
-    async def _entered(self, user: UserId, key: object) -> _Place:
-        if key not in self._places:
-            await self._enter(user)
-            if key in self._places:
+    async def _acquire_slot(self, user: UserId, key: object) -> _Slot:
+        if key not in self._slots:
+            await self._acquire(user)
+            if key in self._slots:
                 # Another request for the same upload was admitted during the wait.
-                self._leave(user)
+                self._release(user)
             else:
-                self._places[key] = _Place()
-        return self._places[key]
+                self._slots[key] = _Slot()
+        return self._slots[key]
 
-    async def _enter(self, user: UserId) -> None:
-        if self._of_user[user] >= self.user_limit:
+    async def _acquire(self, user: UserId) -> None:
+        if self._per_user[user] >= self.user_limit:
             raise TooManyUploads
         if self._under_way >= self.limit + self.queue_limit:
             raise Busy("too many uploads are waiting")
         self._under_way += 1
-        self._of_user[user] += 1
+        self._per_user[user] += 1
         try:
-            await self._free.take()
+            await self._semaphore.acquire()
         except BaseException:
-            self._discount(user)
+            self._uncount(user)
             raise
 
-    def _leave(self, user: UserId) -> None:
-        self._free.give_back()
-        self._discount(user)
+    def _release(self, user: UserId) -> None:
+        self._semaphore.release()
+        self._uncount(user)
 
-    def _discount(self, user: UserId) -> None:
+    def _uncount(self, user: UserId) -> None:
         self._under_way -= 1
-        self._of_user[user] -= 1
-        if not self._of_user[user]:
-            del self._of_user[user]
+        self._per_user[user] -= 1
+        if not self._per_user[user]:
+            del self._per_user[user]
 
 
 @asynccontextmanager
-async def _stay(beside: set[Stay], wait_seconds: float) -> AsyncIterator[Stay]:
-    until = asyncio.timeout(None)
+async def _new_permit(writers: set[UploadPermit], wait_seconds: float) -> AsyncIterator[UploadPermit]:
+    timeout = asyncio.timeout(None)
     try:
-        async with until:
-            stay = Stay(beside, until, wait_seconds)
+        async with timeout:
+            permit = UploadPermit(writers, timeout, wait_seconds)
             try:
-                yield stay
+                yield permit
             finally:
-                stay.leave()
+                permit.release()
     except TimeoutError:
-        if until.expired():
+        if timeout.expired():
             raise UploadTakenOver from None
         raise

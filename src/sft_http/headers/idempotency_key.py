@@ -20,7 +20,7 @@ _WORD: Final = re.compile(r'[^",\\]+')
 _ESCAPED: Final = re.compile(r'\\(["\\])')
 
 
-def key_of(req: Request) -> IdempotencyKey | None:
+def idempotency_key(req: Request) -> IdempotencyKey | None:
     """
     The key in a request's `Idempotency-Key` header; None if the header is absent.
 

@@ -65,13 +65,13 @@ class Conditions:
         """
         Whether If-Match names only other versions: 412.
         """
-        return self.if_match is not None and not _names(self.if_match, etag, weakly=False)
+        return self.if_match is not None and not _lists_etag(self.if_match, etag, weak=False)
 
     def is_not_modified(self, etag: str) -> bool:
         """
         Whether If-None-Match names this version: 304.
         """
-        return self.if_none_match is not None and _names(self.if_none_match, etag, weakly=True)
+        return self.if_none_match is not None and _lists_etag(self.if_none_match, etag, weak=True)
 
     def allows_range(self, etag: str) -> bool:
         """
@@ -80,12 +80,12 @@ class Conditions:
         return self.if_range is None or self.if_range.strip() == f'"{etag}"'
 
 
-def _names(header: str, etag: str, *, weakly: bool) -> bool:
+def _lists_etag(header: str, etag: str, *, weak: bool) -> bool:
     """
     Whether a list of entity tags, or `*`, contains this one.
     """
     if header.strip() == "*":
         return True
-    wanted = {f'"{etag}"', f'W/"{etag}"'} if weakly else {f'"{etag}"'}
+    etags = {f'"{etag}"', f'W/"{etag}"'} if weak else {f'"{etag}"'}
     found = (_ETAGS.fullmatch(item) for item in header.split(","))
-    return any(match is not None and match[1] in wanted for match in found)
+    return any(match is not None and match[1] in etags for match in found)

@@ -38,7 +38,7 @@ MAX_METADATA: Final = 4096
 
 _WHOLE: Final = re.compile(r"[0-9]{1,19}", flags=re.ASCII)
 _KEY: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
-_PIECE_NAME: Final = FileName.parse("partial")
+_PARTIAL_NAME: Final = FileName.parse("partial")
 
 
 class Digest(Protocol):
@@ -68,14 +68,14 @@ class Checksum:
     algorithm: str
     expected: bytes
 
-    def begin(self) -> Digest:
+    def new_digest(self) -> Digest:
         """
         Start an incremental checksum.
         """
         return hashlib.new(self.algorithm, usedforsecurity=False)
 
 
-def whole(name: str, text: str | None) -> int | None:
+def whole_number(name: str, text: str | None) -> int | None:
     """
     A header that contains a whole number below 2^63; None if it is absent.
 
@@ -89,7 +89,7 @@ def whole(name: str, text: str | None) -> int | None:
     return int(text)
 
 
-def length_of(length: str | None, deferred: str | None) -> int | None:
+def parse_length(length: str | None, deferred: str | None) -> int | None:
     """
     The length that a creation announces; None if Upload-Defer-Length announces it for later.
 
@@ -100,10 +100,10 @@ def length_of(length: str | None, deferred: str | None) -> int | None:
         raise MalformedRequest("Upload-Defer-Length must be 1.")
     if (length is None) == (deferred is None):
         raise MalformedRequest("Send either Upload-Length or Upload-Defer-Length.")
-    return whole("Upload-Length", length)
+    return whole_number("Upload-Length", length)
 
 
-def checksum_of(text: str | None) -> Checksum | None:
+def parse_checksum(text: str | None) -> Checksum | None:
     """
     The checksum in an Upload-Checksum header; None if the header is absent.
 
@@ -116,19 +116,19 @@ def checksum_of(text: str | None) -> Checksum | None:
     if algorithm not in ALGORITHMS:
         raise MalformedRequest(f"Upload-Checksum must use one of: {', '.join(ALGORITHMS)}.")
     checksum = Checksum(algorithm, _decoded("Upload-Checksum", encoded))
-    if len(checksum.expected) != len(checksum.begin().digest()):
+    if len(checksum.expected) != len(checksum.new_digest().digest()):
         raise MalformedRequest("Upload-Checksum has the wrong length for its algorithm.")
     return checksum
 
 
-def concatenation_of(text: str | None, *, folder: str) -> tuple[UploadKind, tuple[FileId, ...]]:
+def parse_concatenation(text: str | None, *, base_path: str) -> tuple[UploadKind, tuple[FileId, ...]]:
     """
     The kind of an upload in Upload-Concat and, for a final one, its partial uploads.
 
     The header names them by path or URL.
 
     Raises:
-        MalformedRequest: the header is malformed, or names a URL outside `folder`.
+        MalformedRequest: the header is malformed, or names a URL outside `base_path`.
     """
     if text is None:
         return UploadKind.WHOLE, ()
@@ -138,7 +138,7 @@ def concatenation_of(text: str | None, *, folder: str) -> tuple[UploadKind, tupl
     sources = []
     for url in urls.split():
         before, _, last = url.rpartition("/")
-        if not before.endswith(folder):
+        if not before.endswith(base_path):
             raise MalformedRequest("Upload-Concat must name uploads of this service, by path or URL.")
         try:
             sources.append(FileId.parse(last))
@@ -149,16 +149,16 @@ def concatenation_of(text: str | None, *, folder: str) -> tuple[UploadKind, tupl
     return UploadKind.FINAL, tuple(sources)
 
 
-def concatenation(kind: UploadKind, sources: tuple[FileId, ...], *, folder: str) -> str:
+def format_concatenation(kind: UploadKind, sources: tuple[FileId, ...], *, base_path: str) -> str:
     """
-    The Upload-Concat header of an upload, as `concatenation_of` parses it; empty for a regular upload.
+    The Upload-Concat header of an upload, as `parse_concatenation` parses it; empty for a regular upload.
     """
     if kind is UploadKind.FINAL:
-        return "final;" + " ".join(f"{folder}/{source}" for source in sources)
+        return "final;" + " ".join(f"{base_path}/{source}" for source in sources)
     return "partial" if kind is UploadKind.PARTIAL else ""
 
 
-def metadata_of(text: str | None) -> dict[str, str]:
+def parse_metadata(text: str | None) -> dict[str, str]:
     """
     The pairs of an Upload-Metadata header; a key without a value has an empty one.
 
@@ -181,7 +181,9 @@ def metadata_of(text: str | None) -> dict[str, str]:
     return found
 
 
-def asked(metadata: str | None, *, kind: UploadKind, length: int | None, sources: tuple[FileId, ...]) -> UploadRequest:
+def upload_request(
+    metadata: str | None, *, kind: UploadKind, length: int | None, sources: tuple[FileId, ...]
+) -> UploadRequest:
     """
     The requested upload, with name, media type and share terms from its metadata.
 
@@ -192,7 +194,7 @@ def asked(metadata: str | None, *, kind: UploadKind, length: int | None, sources
         MalformedRequest: the metadata is malformed.
         InvalidInput: a value is missing or invalid; it names the key.
     """
-    found = metadata_of(metadata)
+    found = parse_metadata(metadata)
     given = found.get("filename", found.get("name"))
     if given is None and kind is not UploadKind.PARTIAL:
         raise InvalidValue("filename", "is missing from Upload-Metadata")
@@ -201,12 +203,12 @@ def asked(metadata: str | None, *, kind: UploadKind, length: int | None, sources
     except InvalidInput:
         media_type = OCTET_STREAM
     return UploadRequest(
-        name=_PIECE_NAME if kind is UploadKind.PARTIAL else FileName.parse(given),
+        name=_PARTIAL_NAME if kind is UploadKind.PARTIAL else FileName.parse(given),
         media_type=media_type,
         kind=kind,
         length=length,
         terms=ShareTerms(max_downloads=_number(found, "max_downloads"), expires_hours=_number(found, "expires_hours")),
-        is_public=_truth(found, "is_public"),
+        is_public=_boolean(found, "is_public"),
         metadata=metadata or "",
         sources=sources,
     )
@@ -221,7 +223,7 @@ def _number(found: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
-def _truth(found: Mapping[str, str], name: str) -> bool:
+def _boolean(found: Mapping[str, str], name: str) -> bool:
     text = found.get(name, "false").lower()
     if text not in {"true", "1", "false", "0"}:
         raise InvalidInput(FieldError(name, "must be true or false"))

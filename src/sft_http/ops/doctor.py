@@ -20,7 +20,7 @@ from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, InvalidValue, SftError
 from sft_core.maintenance.findings import Finding
 from sft_core.maintenance.integrity_check import CheckCounts, Sample
-from sft_http.ops.options import CONFIGURATION_EXIT, read_keys, read_settings, tells_errors, with_settings
+from sft_http.ops.options import CONFIGURATION_EXIT, read_keys, read_settings, reports_errors, with_settings
 
 FINDINGS_EXIT = 1
 """The exit status when a problem was found and not repaired."""
@@ -52,7 +52,7 @@ class Report:
     Checks and findings, printed line by line or as one JSON object.
     """
 
-    tell: Callable[[str], object]
+    echo: Callable[[str], object]
     checks: list[Check] = attrs.field(factory=list)
     findings: list[Finding] = attrs.field(factory=list)
     counts: CheckCounts = attrs.field(factory=CheckCounts)
@@ -64,7 +64,7 @@ class Report:
         self.checks.append(check)
         if check.code:
             self.counts.failures[check.code] += 1
-        self.tell(f"{'ok' if check.ok else 'FAILED':<20} {check.name:<9} {check.detail}")
+        self.echo(f"{'ok' if check.ok else 'FAILED':<20} {check.name:<9} {check.detail}")
 
     def finding(self, finding: Finding) -> None:
         """
@@ -72,17 +72,17 @@ class Report:
         """
         self.findings.append(finding)
         repaired = " (repaired)" if finding.is_repaired else ""
-        self.tell(f"{finding.damage.value:<20} {finding.subject}: {finding.detail}{repaired}")
+        self.echo(f"{finding.damage.value:<20} {finding.subject}: {finding.detail}{repaired}")
 
-    def is_well(self, checks: Iterable[Check]) -> bool:
+    def passes(self, checks: Iterable[Check]) -> bool:
         """
         Add checks; return whether all could be completed, so that later ones make sense.
         """
-        goes_on = True
+        passed = True
         for check in checks:
             self.check(check)
-            goes_on &= not check.code
-        return goes_on
+            passed &= not check.code
+        return passed
 
     @property
     def exit_status(self) -> int:
@@ -108,10 +108,10 @@ class Report:
         """
         The whole report as one JSON object.
         """
-        unwell = [check for check in self.checks if check.code]
+        failed_checks = [check for check in self.checks if check.code]
         report = {
             "checks": [{"name": check.name, "is_well": check.ok, "detail": check.detail} for check in self.checks],
-            "findings": [*map(_unwell, unwell), *map(_plain, self.findings)],
+            "findings": [*map(_failed_check_json, failed_checks), *map(_finding_json, self.findings)],
             "files": self.counts.files,
             "parts_read": self.counts.parts_read,
             "failures": self.counts.failures,
@@ -119,7 +119,7 @@ class Report:
         return json.dumps(report)
 
 
-def _plain(finding: Finding) -> dict[str, object]:
+def _finding_json(finding: Finding) -> dict[str, object]:
     return {
         "code": finding.damage.value,
         "subject": finding.subject,
@@ -128,7 +128,7 @@ def _plain(finding: Finding) -> dict[str, object]:
     }
 
 
-def _unwell(check: Check) -> dict[str, object]:
+def _failed_check_json(check: Check) -> dict[str, object]:
     return {"code": check.code, "subject": check.name, "detail": check.detail, "is_repaired": False}
 
 
@@ -138,7 +138,7 @@ def _unwell(check: Check) -> dict[str, object]:
 @click.option("--sample", type=SampleType(), help="Read only this fraction of the parts, chosen at random: 1/10.")
 @click.option("--repair", is_flag=True, help="Repair what can be repaired without changing a sealed file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@tells_errors
+@reports_errors
 def command(
     data: Path, env_file: Path | None, *, verify_data: bool, sample: Sample | None, repair: bool, as_json: bool
 ) -> None:
@@ -150,7 +150,7 @@ def command(
     """
     if sample is not None and not verify_data:
         raise click.UsageError("--sample needs --verify-data")
-    report = Report(tell=(lambda _line: None) if as_json else click.echo)
+    report = Report(echo=(lambda _line: None) if as_json else click.echo)
     try:
         settings = read_settings(data, env_file)
         keys = read_keys(settings)
@@ -176,13 +176,13 @@ def check_integrity(settings: Settings, keys: KeySet, report: Report, *, verify:
     Raises:
         SftError: a setting is wrong.
     """
-    if not report.is_well(check_prerequisites(settings, keys)):
+    if not report.passes(check_prerequisites(settings, keys)):
         return
     with open_unverified(settings, keys, writes=repair) as opened:
-        if not report.is_well(check_servers(settings, opened)):
+        if not report.passes(check_servers(settings, opened)):
             return
         if repair and not all(check.ok for check in report.checks if check.name != "redis"):
-            report.tell("Nothing is repaired, because a check has failed.")
+            report.echo("Nothing is repaired, because a check has failed.")
             repair = False
         try:
             for finding in opened.application.check_integrity(verify=verify, repair=repair, counts=report.counts):

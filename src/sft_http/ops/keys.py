@@ -18,7 +18,7 @@ from sft_adapters.operations import keys
 from sft_adapters.operations.keys import RingKey, label
 from sft_adapters.settings import Settings
 from sft_core.keys.model import SecretKind, StoredSecret
-from sft_http.ops.options import CONFIGURATION_EXIT, read_settings, tell, tells_errors, with_settings
+from sft_http.ops.options import CONFIGURATION_EXIT, echo_to_stderr, read_settings, reports_errors, with_settings
 
 INCOMPLETE_EXIT: Final = 1
 """The exit status when a stored secret still needs a key other than the active one."""
@@ -40,7 +40,7 @@ def command() -> None:
 @command.command("list")
 @with_settings
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@tells_errors
+@reports_errors
 def list_keys(data: Path, env_file: Path | None, *, as_json: bool) -> None:
     """
     List the keys of the ring, and how many stored secrets need each.
@@ -68,7 +68,7 @@ def _as_table(keys: list[RingKey]) -> str:
             _state(key),
             f"{key.created_at:%Y-%m-%d %H:%M}" if key.created_at else "-",
             *(str(key.needed_by[kind]) for kind in SecretKind),
-            _where(key),
+            _location(key),
         ]
         for key in keys
     ]
@@ -83,15 +83,15 @@ def _state(key: RingKey) -> str:
     return "missing" if key.is_missing else "earlier"
 
 
-def _where(key: RingKey) -> str:
-    places = [str(key.file)] if key.file else []
-    places += ["the environment"] if key.in_environment else []
-    return " and ".join(places) or "missing: restore it"
+def _location(key: RingKey) -> str:
+    locations = [str(key.file)] if key.file else []
+    locations += ["the environment"] if key.in_environment else []
+    return " and ".join(locations) or "missing: restore it"
 
 
 # --- add ---------------------------------------------------------------------------------------
 
-_BY_HAND: Final = """\
+_MANUAL_STEPS: Final = """\
 Key {active} comes from the environment. To replace it:
   1. {make}
   2. Append the present ENCRYPTION_KEY to ENCRYPTION_KEYS_RETIRING, separated by a comma,
@@ -107,7 +107,7 @@ Key {active} comes from the environment. To replace it:
     metavar="FILE",
     help="If ENCRYPTION_KEY comes from the environment: write a new key to this new file, readable only by you.",
 )
-@tells_errors
+@reports_errors
 def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
     """
     Create a new key and make it the active one.
@@ -125,10 +125,12 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
         click.echo("Running services use it from now on. Run `sft keys rotate` next.")
         return
     if write is None:
-        click.echo(_BY_HAND.format(active=active, make="Create a key, for example with `sft keys add --write FILE`."))
+        click.echo(
+            _MANUAL_STEPS.format(active=active, make="Create a key, for example with `sft keys add --write FILE`.")
+        )
         raise SystemExit(CONFIGURATION_EXIT)
     made = keys.write_key(write)
-    click.echo(_BY_HAND.format(active=active, make=f"{write} contains the new key {made}; keep a copy."))
+    click.echo(_MANUAL_STEPS.format(active=active, make=f"{write} contains the new key {made}; keep a copy."))
 
 
 # --- rotate ------------------------------------------------------------------------------------
@@ -140,7 +142,7 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
 @click.option(
     "--batch", type=click.IntRange(1, 5000), default=500, show_default=True, help="The number of rows per transaction."
 )
-@tells_errors
+@reports_errors
 def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> None:
     """
     Re-wrap every stored secret under the active key.
@@ -153,7 +155,7 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
     earlier = [key for key in keys.list_keys(settings) if key.is_needed and not key.active]
     done: Counter[SecretKind] = Counter()
     undecryptable: list[StoredSecret] = []
-    with keys.open_rewrapping(settings, dry_run=dry_run, on_wait=tell) as rewrap:
+    with keys.open_rewrapping(settings, dry_run=dry_run, on_wait=echo_to_stderr) as rewrap:
         present = [key for key in earlier if not key.is_missing]
         with _progress(sum(sum(key.needed_by.values()) for key in present)) as advance:
             for key in present:
@@ -163,22 +165,22 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
                     advance(some.rewrapped + len(some.undecryptable))
     numbers = ", ".join(f"{done[kind]} {label(kind)}" for kind in SecretKind)
     click.echo(f"{'To be re-wrapped' if dry_run else 'Re-wrapped'}: {numbers}.")
-    complete = _tell_what_is_left(settings, earlier, dict.fromkeys(undecryptable), dry_run=dry_run)
+    complete = _report_remaining(settings, earlier, dict.fromkeys(undecryptable), dry_run=dry_run)
     if not complete:
         raise SystemExit(INCOMPLETE_EXIT)
 
 
-def _tell_what_is_left(
+def _report_remaining(
     settings: Settings, before: list[RingKey], undecryptable: Mapping[StoredSecret, None], *, dry_run: bool
 ) -> bool:
     """
     Print which secrets could not be re-wrapped, and why; return whether none is left.
     """
     for secret in undecryptable:
-        tell(f"the {secret.kind.value} of row {secret.id} does not unwrap under key {secret.wrapped.key_id}")
+        echo_to_stderr(f"the {secret.kind.value} of row {secret.id} does not unwrap under key {secret.wrapped.key_id}")
     left = [key for key in (before if dry_run else keys.list_keys(settings)) if key.is_needed and not key.active]
     for key in left:
-        _tell_why(key, _stuck(key, undecryptable), dry_run=dry_run)
+        _report_reason(key, _count_unopened(key, undecryptable), dry_run=dry_run)
     if dry_run:
         click.echo("Nothing was changed.")
         return not undecryptable and not any(key.is_missing for key in left)
@@ -189,24 +191,30 @@ def _tell_what_is_left(
     return not left
 
 
-def _tell_why(key: RingKey, stuck: Counter[SecretKind], *, dry_run: bool) -> None:
+def _report_reason(key: RingKey, unopened_count: Counter[SecretKind], *, dry_run: bool) -> None:
     """
     Print why a key is still needed.
 
     A dry run prints only the reasons that would remain after a rotation.
     """
     if key.is_missing:
-        tell(f"key {key.id} is missing from the ring, and {_numbers(key.needed_by)} need it: restore it")
+        echo_to_stderr(
+            f"key {key.id} is missing from the ring, and {_format_counts(key.needed_by)} need it: restore it"
+        )
         return
-    if stuck:
+    if unopened_count:
         # Another run would find the same rows.
-        tell(f"{_numbers(stuck)} do not unwrap under key {key.id}, which they name: run `sft doctor`")
-    others = Counter(key.needed_by) - stuck
+        echo_to_stderr(
+            f"{_format_counts(unopened_count)} do not unwrap under key {key.id}, which they name: run `sft doctor`"
+        )
+    others = Counter(key.needed_by) - unopened_count
     if others and not dry_run:
-        tell(f"{_numbers(others)} still need key {key.id}, because a service wraps under it: rotate again")
+        echo_to_stderr(
+            f"{_format_counts(others)} still need key {key.id}, because a service wraps under it: rotate again"
+        )
 
 
-def _stuck(key: RingKey, undecryptable: Iterable[StoredSecret]) -> Counter[SecretKind]:
+def _count_unopened(key: RingKey, undecryptable: Iterable[StoredSecret]) -> Counter[SecretKind]:
     """
     Count the secrets, by kind, that need a key and do not unwrap.
     """
@@ -214,7 +222,7 @@ def _stuck(key: RingKey, undecryptable: Iterable[StoredSecret]) -> Counter[Secre
     return found & Counter(key.needed_by)
 
 
-def _numbers(numbers: Mapping[SecretKind, int]) -> str:
+def _format_counts(numbers: Mapping[SecretKind, int]) -> str:
     return ", ".join(f"{numbers[kind]} {label(kind)}" for kind in SecretKind if numbers.get(kind))
 
 
@@ -245,7 +253,7 @@ def _progress(length: int) -> Iterator[Callable[[int], None]]:
 @command.command("retire")
 @with_settings
 @click.argument("key_id", metavar="ID")
-@tells_errors
+@reports_errors
 def retire(data: Path, env_file: Path | None, key_id: str) -> None:
     """
     Remove an earlier key from the ring, unless a stored secret needs it.

@@ -9,13 +9,13 @@ from pathlib import Path
 import click
 
 from sft_adapters.bootstrap.storage import check_schema, prepare
-from sft_http.ops.options import read_keys, read_settings, tell, tells_errors, with_settings
+from sft_http.ops.options import echo_to_stderr, read_keys, read_settings, reports_errors, with_settings
 
 
 @click.command("migrate")
 @with_settings
 @click.option("--check", is_flag=True, help="Change nothing; exit with status 2 unless the schema is up to date.")
-@tells_errors
+@reports_errors
 def command(data: Path, env_file: Path | None, *, check: bool) -> None:
     """
     Update the database schema.
@@ -23,6 +23,6 @@ def command(data: Path, env_file: Path | None, *, check: bool) -> None:
     settings = read_settings(data, env_file)
     read_keys(settings)
     if not check:
-        prepare(settings, on_wait=tell)
+        prepare(settings, on_wait=echo_to_stderr)
     check_schema(settings)
     click.echo("The schema is up to date.")

@@ -68,7 +68,7 @@ def read_keys(settings: Settings) -> KeySet:
     return load_keys(settings, stand_ins=ephemeral_keys())
 
 
-def tell(sentence: str) -> None:
+def echo_to_stderr(sentence: str) -> None:
     """
     Print a sentence to standard error.
     """
@@ -76,28 +76,28 @@ def tell(sentence: str) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _reporting_errors() -> Iterator[None]:
     """
     Print an error as one sentence, without a traceback, and exit with status 2.
     """
     try:
         yield
     except SftError as error:
-        tell(error.detail or error.public)
+        echo_to_stderr(error.detail or error.public)
         raise SystemExit(CONFIGURATION_EXIT) from None
     except OSError as error:
-        tell(f"{error.filename or 'the data folder'}: {error.strerror}")
+        echo_to_stderr(f"{error.filename or 'the data folder'}: {error.strerror}")
         raise SystemExit(CONFIGURATION_EXIT) from None
 
 
-def tells_errors(command: Callable[P, T]) -> Callable[P, T]:
+def reports_errors(command: Callable[P, T]) -> Callable[P, T]:
     """
     Make a command report an error in one sentence and exit with status 2.
     """
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _told():
+        with _reporting_errors():
             return command(*args, **kwargs)
 
     return wrapped

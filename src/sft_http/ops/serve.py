@@ -18,8 +18,8 @@ from sft_adapters.bootstrap.storage import prepare_storage
 from sft_adapters.keyring.loading import key_file_paths
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import describe_database
-from sft_http.cli.early_stop import EarlyStop
-from sft_http.ops.options import read_environment, read_keys, tell, tells_errors, with_settings
+from sft_http.cli.early_stop import StartupSignals
+from sft_http.ops.options import echo_to_stderr, read_environment, read_keys, reports_errors, with_settings
 from sft_http.server import gunicorn_app
 from sft_http.server.json_logging import json_logs_during_startup
 
@@ -29,7 +29,7 @@ from sft_http.server.json_logging import json_logs_during_startup
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="The port to listen on.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many worker processes.")
-@tells_errors
+@reports_errors
 def command(data: Path, env_file: Path | None, host: str, port: int, workers: int) -> None:
     """
     Run the service until SIGTERM or Ctrl-C.
@@ -37,7 +37,7 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
     Without settings it uses SQLite and a folder under --data, and creates its keys on the first start. Exits with
     status 2 if the configuration is wrong.
     """
-    stop = click.get_current_context().ensure_object(EarlyStop)
+    signals = click.get_current_context().ensure_object(StartupSignals)
     with ExitStack() as stack:
         with (
             json_logs_during_startup(),
@@ -47,19 +47,19 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
             # Errors in settings, key files or the port are reported before the first key is created.
             read_keys(settings)
             bound = stack.enter_context(gunicorn_app.bound_socket(host, port))
-            stop.check()
-            keys = prepare_storage(container, on_wait=tell)
+            signals.check()
+            keys = prepare_storage(container, on_wait=echo_to_stderr)
         allowed = allowed_workers(settings, workers)
         text = greeting(settings, host=host, port=port, workers=allowed, wanted=workers)
 
         def announce() -> None:
             # The server has replaced the signal handlers and has no record of earlier signals.
-            stop.check()
+            signals.check()
             # A full standard output must not stop the service.
             with suppress(OSError):
                 click.echo(text)
 
-        stop.check()
+        signals.check()
         try:
             gunicorn_app.run(settings, keys, bound=bound, workers=allowed, when_ready=announce)
         finally:
@@ -76,9 +76,9 @@ def _discard_unwritten_output() -> None:
         try:
             stream.flush()
         except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+            null_device = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null_device, stream.fileno())
+            os.close(null_device)
 
 
 _SESSIONS: Final = {
@@ -102,12 +102,12 @@ def greeting(settings: Settings, *, host: str, port: int, workers: int, wanted: 
         f"  workers   {workers}",
     ]
     if workers < wanted:
-        lines.append(f"            (not {wanted}: {_why_one(settings)})")
+        lines.append(f"            (not {wanted}: {_single_worker_reason(settings)})")
     lines += [f"  listening {url}", f"  try it    {url}/docs", f"            curl {url}/health"]
     return "\n".join(lines)
 
 
-def _why_one(settings: Settings) -> str:
+def _single_worker_reason(settings: Settings) -> str:
     if settings.session_store == "memory":
         return "sessions in memory are limited to one process"
     return "with SQLite before 3.51.3 only one process may write"
@@ -120,14 +120,14 @@ def _blobs(settings: Settings) -> str:
 
 
 def _keys(settings: Settings) -> str:
-    places = key_file_paths(settings)
-    folders = {path and path.parent for path in places.values()}
+    paths = key_file_paths(settings)
+    folders = {path and path.parent for path in paths.values()}
     if len(folders) == 1:
-        where = _place_of_key(folders.pop())
+        where = _key_location(folders.pop())
     else:
-        where = ", ".join(f"{name} {_place_of_key(path)}" for name, path in places.items())
+        where = ", ".join(f"{name} {_key_location(path)}" for name, path in paths.items())
     return f"{where}  <- keep a copy: without ENCRYPTION_KEY no file can be opened"
 
 
-def _place_of_key(path: Path | None) -> str:
+def _key_location(path: Path | None) -> str:
     return f"in {path}" if path else "from the environment"

@@ -16,14 +16,14 @@ from sft_adapters.disk.locks import Locked
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
 from sft_core.maintenance.sweep import SweepResult
-from sft_http.ops.options import read_keys, read_settings, tells_errors, with_settings
+from sft_http.ops.options import read_keys, read_settings, reports_errors, with_settings
 
 
 @click.command("sweep")
 @with_settings
 @click.option("--dry-run", is_flag=True, help="Change nothing; print what a sweep would do.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@tells_errors
+@reports_errors
 def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) -> None:
     """
     Remove abandoned uploads, expired files, orphaned parts and expired rows.
@@ -39,13 +39,13 @@ def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) 
         with open_unverified(settings, keys, writes=not dry_run) as opened:
             swept = opened.application.sweep(dry_run=dry_run)
     except Locked as locked:
-        raise ConfigurationError(f"{locked.detail}; {_who_sweeps(settings)}") from None
-    click.echo(json.dumps(attrs.asdict(swept)) if as_json else told(swept, dry_run=dry_run))
+        raise ConfigurationError(f"{locked.detail}; {_sweep_hint(settings)}") from None
+    click.echo(json.dumps(attrs.asdict(swept)) if as_json else summary(swept, dry_run=dry_run))
     if swept.failures:
         raise SystemExit(1)
 
 
-def _who_sweeps(settings: Settings) -> str:
+def _sweep_hint(settings: Settings) -> str:
     seconds = settings.sweep.interval_seconds
     if seconds:
         return f"nothing was swept; if a server is running, it sweeps every {seconds:g} seconds"
@@ -55,7 +55,7 @@ def _who_sweeps(settings: Settings) -> str:
     )
 
 
-def told(swept: SweepResult, *, dry_run: bool) -> str:
+def summary(swept: SweepResult, *, dry_run: bool) -> str:
     """
     The result of a sweep as text.
     """

@@ -15,9 +15,9 @@ from sft_core.application import Application
 from sft_core.errors import NotAuthenticated
 from sft_core.users.model import User
 from sft_http.asgi.connection import connection_of
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.resources.json_body import read_json
-from sft_http.schemas import structured
+from sft_http.schemas import structure
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class Resource:
     """
 
     application: Application
-    lanes: Lanes
+    pools: ThreadPools
     settings: Settings
 
     async def caller(self, req: Request) -> User:
@@ -44,7 +44,7 @@ class Resource:
         match = _BEARER.fullmatch(req.get_header("Authorization") or "")
         if match is None:
             raise NotAuthenticated
-        caller = await self.lanes.control(self.application.authenticate, access_token=match[1])
+        caller = await self.pools.database(self.application.authenticate, access_token=match[1])
         connection_of(req).user = str(caller.user.id)
         return caller.user
 
@@ -55,4 +55,4 @@ class Resource:
         If `optional`, an absent body counts as an empty object.
         """
         raw = await read_json(req, limit=self.settings.server.json_body_limit, optional=optional)
-        return structured(raw, shape)
+        return structure(raw, shape)

@@ -26,7 +26,7 @@ _REFUSALS: Final = {
 }
 
 
-class Delivering(Resource):
+class DownloadResource(Resource):
     """
     Base of the resources that send a file's content.
     """
@@ -52,7 +52,7 @@ class Delivering(Resource):
         resp.content_length = len(span)
         if head:
             return
-        stream = download.open_stream(self.application, self.lanes, file, span, handle=socket_handle_of(req))
+        stream = download.open_stream(self.application, self.pools, file, span, handle=socket_handle_of(req))
         # The framework closes a stream only if it has begun to send it.
         add_cleanup(req, stream.release)
         await stream.prime()
@@ -93,7 +93,7 @@ class Delivering(Resource):
         return span
 
 
-class Download(Delivering):
+class Download(DownloadResource):
     """
     GET and HEAD /files/{id}/download.
     """
@@ -101,13 +101,13 @@ class Download(Delivering):
     @Operation("A file's bytes", "200 Bytes", f"401 {openapi.CONTENT}", head="A file's headers")
     async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
-        file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
-        await self.send(req, resp, file, before_first_byte=_nothing)
+        file = await self.pools.database(self.application.find_file, owner=user.id, file_id=file_id(id))
+        await self.send(req, resp, file, before_first_byte=_do_nothing)
 
     on_head = on_get
 
 
-class SharedDownload(Delivering):
+class SharedDownload(DownloadResource):
     """
     GET and HEAD /files/shared/{token}, without login: GET spends one download, HEAD none.
     """
@@ -121,17 +121,17 @@ class SharedDownload(Delivering):
     )
     async def on_get(self, req: Request, resp: Response, token: str) -> None:
         key = share_token(token)
-        _, file = await self.lanes.control(self.application.find_shared_file, token=key)
+        _, file = await self.pools.database(self.application.find_shared_file, token=key)
 
         async def spend() -> None:
-            await self.lanes.control(self.application.redeem_share_link, token=key)
+            await self.pools.database(self.application.redeem_share_link, token=key)
 
         await self.send(req, resp, file, before_first_byte=spend)
 
     on_head = on_get
 
 
-async def _nothing() -> None:
+async def _do_nothing() -> None:
     return
 
 
@@ -149,7 +149,7 @@ def refuse(req: Request, resp: Response, file: File, status: int) -> None:
     Respond with a problem instead of content; the ETag still names the file's version.
     """
     code, detail = _REFUSALS[status]
-    problems.answer(resp, req, status=status, code=code, detail=detail)
+    problems.respond(resp, req, status=status, code=code, detail=detail)
     validators(resp, file)
 
 

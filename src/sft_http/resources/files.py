@@ -12,16 +12,16 @@ from sft_core.values import FileName, Page
 from sft_http import openapi, schemas
 from sft_http.asgi.exchange import limit_body, require_whole_body
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
-from sft_http.headers.idempotency_key import key_of
+from sft_http.headers.idempotency_key import idempotency_key
 from sft_http.openapi import Operation
 from sft_http.resources import uploads
 from sft_http.resources.base import Resource
-from sft_http.resources.parameters import file_id, query, share_terms, whole
+from sft_http.resources.parameters import file_id, query, share_terms, whole_number
 from sft_http.resources.uploads import FIELDS, UploadResource
 from sft_http.transfers.delete import delete
 
 
-class Files(Resource):
+class FileCollection(Resource):
     """
     GET and HEAD /files/.
     """
@@ -36,16 +36,16 @@ class Files(Resource):
     async def on_get(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
         found = query(req, "skip", "limit")
-        skip, limit = whole("skip", found.get("skip")), whole("limit", found.get("limit"))
+        skip, limit = whole_number("skip", found.get("skip")), whole_number("limit", found.get("limit"))
         page = Page(skip=0 if skip is None else skip, limit=100 if limit is None else limit)
-        files = await self.lanes.control(self.application.list_files, owner=user.id, page=page)
-        links = await self.lanes.control(self.application.summarise_links, files)
+        files = await self.pools.database(self.application.list_files, owner=user.id, page=page)
+        links = await self.pools.database(self.application.summarise_links, files)
         resp.media = [schemas.file_json(file, links[file.id]) for file in files]
 
     on_head = on_get
 
 
-class OneFile(UploadResource):
+class FileItem(UploadResource):
     """
     GET, HEAD, PATCH and DELETE /files/{id}; PUT /files/{name}.
     """
@@ -53,8 +53,8 @@ class OneFile(UploadResource):
     @Operation("One file", "200 File", f"{openapi.LOGIN} 404", head="Its headers")
     async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
-        file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
-        links = await self.lanes.control(self.application.summarise_links, [file])
+        file = await self.pools.database(self.application.find_file, owner=user.id, file_id=file_id(id))
+        links = await self.pools.database(self.application.summarise_links, [file])
         resp.media = schemas.file_json(file, links[file.id])
 
     on_head = on_get
@@ -63,18 +63,18 @@ class OneFile(UploadResource):
     async def on_patch(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
         # Before the body is read: a caller without access gets the error at once.
-        file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
+        file = await self.pools.database(self.application.find_file, owner=user.id, file_id=file_id(id))
         body = await self.body(req, schemas.Expiry)
-        file = await self.lanes.control(
+        file = await self.pools.database(
             self.application.set_expiry, owner=user.id, file_id=file.id, expires_hours=body.expires_hours
         )
-        links = await self.lanes.control(self.application.summarise_links, [file])
+        links = await self.pools.database(self.application.summarise_links, [file])
         resp.media = schemas.file_json(file, links[file.id])
 
     @Operation("Delete a file", "204", f"{openapi.LOGIN} 404")
     async def on_delete(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
-        await delete(self.lanes, self.application.delete_file, owner=user.id, file_id=file_id(id))
+        await delete(self.pools, self.application.delete_file, owner=user.id, file_id=file_id(id))
         resp.status = 204
 
     @Operation(
@@ -100,7 +100,7 @@ class OneFile(UploadResource):
         name, idempotency = FileName.parse(id), await self.idempotency(req, user)
         limit = self.settings.uploads.max_file_size
         limit_body(req, limit, FileTooLarge(limit))
-        async with self.lanes.limits.uploads.taken_by(user.id):
+        async with self.pools.limits.uploads.acquire(user.id):
             received = await self.receive(
                 user,
                 idempotency,
@@ -125,7 +125,7 @@ class FileUpload(uploads.FileUpload):
     """
 
     async def on_put(self, req: Request, resp: Response) -> None:
-        await OneFile(self.application, self.lanes, self.settings).on_put(req, resp, "upload")
+        await FileItem(self.application, self.pools, self.settings).on_put(req, resp, "upload")
 
 
 class FileShare(Resource):
@@ -143,11 +143,11 @@ class FileShare(Resource):
     async def on_post(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
         # Before the body is read: a caller without access gets the error at once.
-        file = await self.lanes.control(self.application.find_file, owner=user.id, file_id=file_id(id))
-        key = key_of(req)
+        file = await self.pools.database(self.application.find_file, owner=user.id, file_id=file_id(id))
+        key = idempotency_key(req)
         body = await self.body(req, schemas.Share, optional=True)
         facts = ("POST /files/{id}/share", str(file.id), body.expires_hours, body.max_downloads)
-        issued = await self.lanes.control(
+        issued = await self.pools.database(
             self.application.issue_share_link,
             owner=user.id,
             file_id=file.id,

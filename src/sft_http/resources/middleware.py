@@ -13,7 +13,7 @@ from falcon.asgi import Request, Response
 from sft_adapters.settings import Settings
 from sft_core.errors import Busy
 from sft_http.asgi.connection import connection_of
-from sft_http.concurrency.thread_pools import Lane
+from sft_http.concurrency.thread_pools import BoundedThreadPool
 from sft_http.errors import UnsupportedTusVersion
 from sft_http.headers import tus
 from sft_http.resources.base import Resource
@@ -50,13 +50,13 @@ class StorageReadyMiddleware:
     request until it passes; its error is the response until then.
     """
 
-    lane: Lane
+    pool: BoundedThreadPool
     check: Callable[[], None]
     _passed: bool = attrs.field(default=False, init=False)
 
     async def process_resource(self, _req: Request, _resp: Response, resource: object, _params: object) -> None:
         if isinstance(resource, Resource) and not self._passed:
-            await self.lane(self.check)
+            await self.pool(self.check)
             self._passed = True
 
 

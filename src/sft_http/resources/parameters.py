@@ -70,7 +70,7 @@ def query(req: Request, *names: str) -> dict[str, str]:
     return found
 
 
-def whole(name: str, text: str | None) -> int | None:
+def whole_number(name: str, text: str | None) -> int | None:
     """
     A whole number of at most 19 decimal digits; None if it is absent.
 
@@ -120,8 +120,8 @@ def share_terms(fields: Mapping[str, str]) -> tuple[ShareTerms, bool]:
         InvalidInput: a field is invalid; it is named as in the form.
     """
     public = boolean("is_public", fields.get("is_public"))
-    downloads = whole("max_downloads", fields.get("max_downloads"))
-    hours = whole("share_expires_hours", fields.get("share_expires_hours"))
+    downloads = whole_number("max_downloads", fields.get("max_downloads"))
+    hours = whole_number("share_expires_hours", fields.get("share_expires_hours"))
     try:
         return ShareTerms(max_downloads=downloads, expires_hours=hours), public
     except InvalidInput as error:

@@ -45,7 +45,7 @@ class TusResource(Resource):
     """
 
     @property
-    def _folder(self) -> str:
+    def _base_path(self) -> str:
         return f"{self.settings.app.api_prefix}/tus"
 
     def _options(self, resp: Response, allowed: str) -> None:
@@ -55,19 +55,19 @@ class TusResource(Resource):
     async def _append(self, req: Request, session: UploadSession) -> None:
         await append.append(
             self.application,
-            self.lanes,
+            self.pools,
             session,
             req,
             part_size=self.settings.uploads.part_size,
-            checksum=tus.checksum_of(req.get_header("Upload-Checksum")),
+            checksum=tus.parse_checksum(req.get_header("Upload-Checksum")),
         )
 
     async def _finish(self, user: User, upload: FileId, *, is_empty: bool) -> Progress:
         """
         Seal an upload that is complete. One without a byte needs its empty part, so it uses the transfer pool.
         """
-        pool = self.lanes.bytes if is_empty else self.lanes.control
-        return await pool.insist(self.application.finish_upload, owner=user.id, file_id=upload)
+        pool = self.pools.transfer if is_empty else self.pools.database
+        return await pool.run_without_limit(self.application.finish_upload, owner=user.id, file_id=upload)
 
     def _report(self, resp: Response, progress: Progress) -> None:
         """
@@ -86,7 +86,7 @@ class TusResource(Resource):
         resp.set_header("Upload-Expires", falcon.dt_to_http(expiry))
 
 
-class Creation(TusResource):
+class TusCollection(TusResource):
     """
     POST and OPTIONS /tus.
     """
@@ -96,43 +96,43 @@ class Creation(TusResource):
 
     async def on_post(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
-        request = self._asked(req)
+        request = self._upload_request(req)
         has_body = bool(req.content_length) or req.get_header("Transfer-Encoding") is not None
         if has_body and request.kind is UploadKind.FINAL:
             raise MalformedRequest("A final upload has no body: its bytes are those of the partial ones.")
         if has_body:
             _require_media_type(req)
         if request.kind is UploadKind.FINAL:
-            async with self.lanes.limits.uploads.taken_by(user.id):
+            async with self.pools.limits.uploads.acquire(user.id):
                 progress = await concatenate.concatenate(
                     self.application,
-                    self.lanes,
+                    self.pools,
                     owner=user.id,
                     request=request,
                     part_size=self.settings.uploads.part_size,
                 )
         elif has_body:
-            async with self.lanes.limits.uploads.taken_by(user.id):
-                progress = await self._created(req, user, request, has_body=True)
+            async with self.pools.limits.uploads.acquire(user.id):
+                progress = await self._create(req, user, request, has_body=True)
         else:
-            progress = await self._created(req, user, request, has_body=False)
+            progress = await self._create(req, user, request, has_body=False)
         resp.status = 201
-        resp.set_header("Location", f"{self._folder}/{progress.file.id}")
+        resp.set_header("Location", f"{self._base_path}/{progress.file.id}")
         self._report(resp, progress)
 
-    def _asked(self, req: Request) -> UploadRequest:
-        kind, sources = tus.concatenation_of(req.get_header("Upload-Concat"), folder=self._folder)
+    def _upload_request(self, req: Request) -> UploadRequest:
+        kind, sources = tus.parse_concatenation(req.get_header("Upload-Concat"), base_path=self._base_path)
         length, deferred = req.get_header("Upload-Length"), req.get_header("Upload-Defer-Length")
         if kind is UploadKind.FINAL and (length, deferred) != (None, None):
             raise MalformedRequest("The length of a final upload is that of the partial ones; leave it out.")
-        return tus.asked(
+        return tus.upload_request(
             req.get_header("Upload-Metadata"),
             kind=kind,
-            length=None if kind is UploadKind.FINAL else tus.length_of(length, deferred),
+            length=None if kind is UploadKind.FINAL else tus.parse_length(length, deferred),
             sources=sources,
         )
 
-    async def _created(self, req: Request, user: User, request: UploadRequest, *, has_body: bool) -> Progress:
+    async def _create(self, req: Request, user: User, request: UploadRequest, *, has_body: bool) -> Progress:
         """
         Create an upload with the bytes that the request has; if that fails, it is aborted: no client has its URL.
         """
@@ -144,11 +144,11 @@ class Creation(TusResource):
             created = self.application.create_upload.with_session(owner=user.id, request=request)
 
         try:
-            await self.lanes.control(create)
+            await self.pools.database(create)
             assert created is not None  # noqa: S101 (create() returned, so it was assigned)
             progress, upload, offset = created[0], created[0].file.id, 0
             if has_body:
-                session = await self.lanes.control.insist(
+                session = await self.pools.database.run_without_limit(
                     self.application.acquire_upload,
                     owner=user.id,
                     file_id=upload,
@@ -159,14 +159,14 @@ class Creation(TusResource):
                 offset = session.offset
         except BaseException:
             if created is not None:
-                await abort(self.application, self.lanes, created[1])
+                await abort(self.application, self.pools, created[1])
             raise
         if not has_body and not progress.is_complete:
             return progress
         return await self._finish(user, upload, is_empty=not offset)
 
 
-class OneUpload(TusResource):
+class TusUpload(TusResource):
     """
     HEAD, PATCH, DELETE and OPTIONS /tus/{id}.
     """
@@ -177,17 +177,17 @@ class OneUpload(TusResource):
     async def on_head(self, req: Request, resp: Response, **path: str) -> None:
         user = await self.caller(req)
         upload = file_id(path["id"])
-        progress = await self.lanes.control(self.application.find_upload, owner=user.id, file_id=upload)
+        progress = await self.pools.database(self.application.find_upload, owner=user.id, file_id=upload)
         if progress.is_complete and not progress.is_sealed:
             # The request that sent the last byte was cut off before it sealed the file.
             progress = await self._finish(user, upload, is_empty=not progress.offset)
-        length, kept = progress.file.size if progress.is_sealed else progress.upload.length, progress.upload
+        length, state = progress.file.size if progress.is_sealed else progress.upload.length, progress.upload
         if length is None:
             resp.set_header("Upload-Defer-Length", "1")
         else:
             resp.set_header("Upload-Length", str(length))
-        concatenation = tus.concatenation(kept.kind, kept.sources, folder=self._folder)
-        for name, value in (("Upload-Metadata", kept.metadata), ("Upload-Concat", concatenation)):
+        concatenation = tus.format_concatenation(state.kind, state.sources, base_path=self._base_path)
+        for name, value in (("Upload-Metadata", state.metadata), ("Upload-Concat", concatenation)):
             if value:
                 resp.set_header(name, value)
         self._report(resp, progress)
@@ -196,13 +196,13 @@ class OneUpload(TusResource):
         user = await self.caller(req)
         upload = file_id(path["id"])
         _require_media_type(req)
-        offset = tus.whole("Upload-Offset", req.get_header("Upload-Offset"))
-        length = tus.whole("Upload-Length", req.get_header("Upload-Length"))
+        offset = tus.whole_number("Upload-Offset", req.get_header("Upload-Offset"))
+        length = tus.whole_number("Upload-Length", req.get_header("Upload-Length"))
         if offset is None:
             raise MalformedRequest("Upload-Offset is missing.")
-        tus.checksum_of(req.get_header("Upload-Checksum"))
-        async with self.lanes.limits.uploads.taken_by(user.id, upload) as stay:
-            session = await self.lanes.control(
+        tus.parse_checksum(req.get_header("Upload-Checksum"))
+        async with self.pools.limits.uploads.acquire(user.id, upload) as permit:
+            session = await self.pools.database(
                 self.application.acquire_upload,
                 owner=user.id,
                 file_id=upload,
@@ -212,7 +212,7 @@ class OneUpload(TusResource):
             )
             assert session.fencing_token is not None  # noqa: S101 (an acquired upload has one)
             # Only now: a request that is refused above cuts no other one off.
-            await stay.overtake(session.fencing_token)
+            await permit.preempt(session.fencing_token)
             await self._append(req, session)
         resp.status = 204
         if session.offset == session.expected_size:
@@ -222,7 +222,7 @@ class OneUpload(TusResource):
 
     async def on_delete(self, req: Request, resp: Response, **path: str) -> None:
         user = await self.caller(req)
-        await delete(self.lanes, self.application.terminate_upload, owner=user.id, file_id=file_id(path["id"]))
+        await delete(self.pools, self.application.terminate_upload, owner=user.id, file_id=file_id(path["id"]))
         resp.status = 204
 
 

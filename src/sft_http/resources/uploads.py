@@ -34,12 +34,12 @@ from sft_http import schemas
 from sft_http.asgi.exchange import limit_body, require_whole_body
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers import content_disposition
-from sft_http.headers.idempotency_key import key_of
+from sft_http.headers.idempotency_key import idempotency_key
 from sft_http.resources.base import Resource
 from sft_http.resources.parameters import query, share_terms
 from sft_http.transfers.idempotency import IdempotentUpload
 from sft_http.transfers.part_sink import run_in
-from sft_http.transfers.upload import abort, compare, receive
+from sft_http.transfers.upload import abort, digest_body, receive
 
 FIELDS: Final = ("is_public", "max_downloads", "share_expires_hours")
 _MAX_FIELD_BYTES: Final = 256
@@ -91,7 +91,7 @@ class UploadResource(Resource):
         """
         The request's idempotency key, and whether a result is recorded under it; None without a key.
         """
-        key = key_of(req)
+        key = idempotency_key(req)
         return None if key is None else IdempotentUpload(key, await self._is_recorded(user, key, may_reject=True))
 
     async def receive(
@@ -110,20 +110,20 @@ class UploadResource(Resource):
         """
         kind, part_size = _media_type(media_type), self.settings.uploads.part_size
         if idempotency is not None and idempotency.is_recorded:
-            await compare(
+            await digest_body(
                 self.application,
-                self.lanes,
+                self.pools,
                 name=name,
                 stream=stream,
                 announced_size=announced_size,
                 part_size=part_size,
-                content=idempotency.content,
+                content_digest=idempotency.content_digest,
             )
             return Received(name=name, media_type=kind, upload=None)
         try:
             upload = await receive(
                 self.application,
-                self.lanes,
+                self.pools,
                 owner=user.id,
                 name=name,
                 media_type=kind,
@@ -131,7 +131,7 @@ class UploadResource(Resource):
                 announced_size=announced_size,
                 overhead=overhead,
                 part_size=part_size,
-                content=None if idempotency is None else idempotency.content,
+                content_digest=None if idempotency is None else idempotency.content_digest,
             )
         except QuotaExceeded:
             # It may not fit beside the file of its own first attempt, which has been sealed meanwhile.
@@ -142,14 +142,14 @@ class UploadResource(Resource):
 
     async def _is_recorded(self, user: User, key: IdempotencyKey, *, may_reject: bool) -> bool:
         look = partial(self.application.find_idempotent_result.is_recorded, owner=user.id, key=key)
-        return await run_in(self.lanes.control, look, may_reject=may_reject)
+        return await run_in(self.pools.database, look, may_reject=may_reject)
 
     async def abort(self, received: Received | None) -> None:
         """
         Delete what was received.
         """
         if received is not None and received.upload is not None:
-            await abort(self.application, self.lanes, received.upload)
+            await abort(self.application, self.pools, received.upload)
 
     async def respond(
         self,
@@ -179,8 +179,8 @@ class UploadResource(Resource):
                 terms.expires_hours,
                 public,
             )
-            content = idempotency.content
-            fingerprint = idempotency.key.fingerprint(*facts, content.size, content.digest())
+            content_digest = idempotency.content_digest
+            fingerprint = idempotency.key.fingerprint(*facts, content_digest.size, content_digest.sha256())
             request = IdempotentRequest(key=idempotency.key, fingerprint=fingerprint)
         result = await self._result(user, received, terms, public=public, request=request)
         # As it was when it was made, whatever has happened to the link since.
@@ -198,14 +198,14 @@ class UploadResource(Resource):
         if received.upload is not None:
             seal = partial(self.application.seal_upload, terms=terms, public=public, idempotency=request)
             try:
-                return await self.lanes.control.insist(seal, received.upload)
+                return await self.pools.database.run_without_limit(seal, received.upload)
             except (QuotaExceeded, KeyRetired):
                 await self.abort(received)
                 raise
             except IdempotencyKeyInUse:
                 await self.abort(received)
         assert request is not None  # noqa: S101 (without a key every upload is stored, and no key is in use)
-        result = await self.lanes.control.insist(
+        result = await self.pools.database.run_without_limit(
             self.application.find_idempotent_result, owner=user.id, request=request
         )
         if result is None:
@@ -226,9 +226,9 @@ class FileUpload(UploadResource):
         share_terms(fields)
         form = _Form(await self.idempotency(req, user), fields)
         try:
-            async with self.lanes.limits.uploads.taken_by(user.id):
+            async with self.pools.limits.uploads.acquire(user.id):
                 await self._read(req, user, form)
-            received, terms, public = self._checked(form)
+            received, terms, public = self._validated(form)
         except BaseException:
             await self.abort(form.file)
             raise
@@ -287,7 +287,7 @@ class FileUpload(UploadResource):
                 "the form has an unexpected part; send the file and its fields only",
             )
 
-    def _checked(self, form: _Form) -> tuple[Received, ShareTerms, bool]:
+    def _validated(self, form: _Form) -> tuple[Received, ShareTerms, bool]:
         """
         The file and what the fields say of it; errors name the form's fields.
         """

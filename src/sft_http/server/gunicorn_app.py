@@ -25,11 +25,11 @@ from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
 from sft_http.app import create_app
-from sft_http.concurrency.memory_budgets import Limits
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.memory_budgets import TransferLimits
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.server.connection_limit import ConnectionLimits
 from sft_http.server.json_logging import logging_config
-from sft_http.server.malloc import give_back
+from sft_http.server.malloc import trim
 from sft_http.server.sweep_thread import SweepThread
 
 log: Final = logging.getLogger("sft.server")
@@ -88,16 +88,16 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         except ConfigurationError as error:
             log.critical("%s", error.detail)
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
-        lanes = Lanes(
-            control_threads=settings.server.control_threads,
+        pools = ThreadPools(
+            database_threads=settings.server.control_threads,
             transfer_threads=settings.server.transfer_threads,
-            hash_threads=settings.hashing.concurrency,
-            hash_wait_seconds=settings.hashing.wait_seconds,
+            hashing_threads=settings.hashing.concurrency,
+            hashing_wait_seconds=settings.hashing.wait_seconds,
             queue_limit=settings.server.queue_limit,
             queue_wait_seconds=settings.server.queue_wait_seconds,
-            limits=Limits.of(settings),
+            limits=TransferLimits.from_settings(settings),
         )
-        self._resources.callback(lanes.close)
+        self._resources.callback(pools.close)
         if settings.sweep.interval_seconds:
             sweep_thread = SweepThread(
                 opened.application.leased_sweep,
@@ -108,7 +108,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             self._resources.callback(sweep_thread.close)
             sweep_thread.start()
         self._application = opened.application
-        return create_app(opened.application, settings=settings, lanes=lanes, storage_check=storage_check)
+        return create_app(opened.application, settings=settings, pools=pools, storage_check=storage_check)
 
     def trim_memory(self) -> None:
         """
@@ -116,7 +116,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         """
         if self._application is not None:
             self._application.read_file.release_buffers()
-        give_back()
+        trim()
 
 
 def _stop_worker_on_failure(check: Callable[[], None]) -> Callable[[], None]:

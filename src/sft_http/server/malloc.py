@@ -31,13 +31,13 @@ def limit_arenas() -> None:
             mallopt(option, value)
 
 
-def give_back() -> None:
+def trim() -> None:
     """
     Return all unused pages of the heap to the system.
 
     By default glibc returns only pages at the end of the heap, behind the last block in use, so a
     moment of high load would occupy its memory for good. The call takes a millisecond.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)

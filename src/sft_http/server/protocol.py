@@ -21,7 +21,7 @@ from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 from sft_http.asgi.connection import SCOPE_KEY, Connection
 from sft_http.asgi.exchange import log_exchange
 from sft_http.asgi.socket_handle import SocketHandle
-from sft_http.concurrency.min_rate import Pace
+from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.server.chunked_parser import BoundedChunkParser, CoalescingReceiver
 from sft_http.server.error_response import problem_response
 from sft_http.server.gunicorn_internals import BodyQueue, ConnectionProtocol
@@ -116,7 +116,7 @@ class SftProtocol(ConnectionProtocol):
         self.worker.connections.add(self)
         self.over_limit = len(self.worker.connections) > self.worker.app.connection_limits.max_connections
         self._written_bytes = self._acknowledged_bytes = 0
-        self._pace: Pace = self.worker.new_pace()
+        self._minimum_rate: MinimumRate = self.worker.new_minimum_rate()
         # On a connection that is kept, gunicorn's own timer bounds the wait for the next head.
         self._head_timer = self.worker.loop.call_later(
             self.worker.app.settings.server.header_timeout_seconds, self._on_header_timeout
@@ -157,7 +157,7 @@ class SftProtocol(ConnectionProtocol):
         # What a thread is sending is counted after the kernel has accepted it: never backwards.
         acknowledged = max(self._acknowledged_bytes, self._written_bytes + self._sent_by_threads - waiting)
         moved, self._acknowledged_bytes = acknowledged - self._acknowledged_bytes, acknowledged
-        if not self._pace.keeps_up(waited_seconds=seconds if waiting else 0.0, moved_bytes=moved):
+        if not self._minimum_rate.record(waited_seconds=seconds if waiting else 0.0, moved_bytes=moved):
             self.transport.abort()
 
     @property

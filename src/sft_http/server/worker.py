@@ -14,14 +14,14 @@ from typing import Any, Final
 
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Generator
 from sft_http import problems
-from sft_http.concurrency.min_rate import Pace
+from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.server.connection_limit import RETRY_SECONDS, ConnectionLimits, ThrottledListener
 from sft_http.server.fair_scheduler import RoundRobin
 from sft_http.server.gunicorn_internals import Worker, add_reason_phrases, use_protocol
 from sft_http.server.malloc import limit_arenas
 from sft_http.server.protocol import SftProtocol
 
-_STATUSES: Final = (*map(int, HTTPStatus), *problems.OWN_PHRASES)
+_STATUSES: Final = (*map(int, HTTPStatus), *problems.EXTRA_PHRASES)
 
 _OUT_OF_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
 
@@ -66,13 +66,13 @@ class SftWorker(Worker):
     def _on_accept(self) -> None:
         self.accepted += 1
 
-    def new_pace(self) -> Pace:
+    def new_minimum_rate(self) -> MinimumRate:
         """
         Return the minimum rate that a client must keep.
         """
         settings = self.app.settings
-        return Pace(
-            patience_seconds=settings.server.stall_seconds, bytes_per_second=settings.server.min_bytes_per_second
+        return MinimumRate(
+            tolerance_seconds=settings.server.stall_seconds, bytes_per_second=settings.server.min_bytes_per_second
         )
 
     async def serve(self) -> None:

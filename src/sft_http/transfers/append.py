@@ -11,7 +11,7 @@ from falcon.asgi import Request
 from sft_core.application import Application
 from sft_core.vault.use_cases import UploadSession
 from sft_http.asgi.exchange import require_whole_body
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.errors import ChecksumMismatch
 from sft_http.headers.tus import Checksum, Digest
 from sft_http.transfers.part_pipeline import PartPipeline
@@ -20,7 +20,7 @@ from sft_http.transfers.part_sink import ConcurrentSink
 
 async def append(
     application: Application,
-    lanes: Lanes,
+    pools: ThreadPools,
     session: UploadSession,
     req: Request,
     *,
@@ -37,12 +37,12 @@ async def append(
         ChecksumMismatch: the body does not have the checksum; nothing of it is kept.
     """
     received, store_part = session.received, application.store_part
-    digest = None if checksum is None else checksum.begin()
+    digest = None if checksum is None else checksum.new_digest()
     session.is_provisional = digest is not None
-    sink = ConcurrentSink(lanes, store_part, session, None if digest is None else digest.update)
+    sink = ConcurrentSink(pools, store_part, session, None if digest is None else digest.update)
     pipeline = PartPipeline(
         sink,
-        lanes.limits.memory,
+        pools.limits.memory,
         check_size=lambda size: store_part.require_size(session, received + size),
         # A request with a short body needs no large buffer.
         part_size=max(1, min(part_size, part_size if req.content_length is None else req.content_length)),

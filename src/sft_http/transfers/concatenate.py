@@ -13,7 +13,7 @@ from sft_core.application import Application
 from sft_core.values import UserId
 from sft_core.vault.use_cases.concatenate import Concatenation
 from sft_core.vault.use_cases.resumable import Progress, UploadRequest
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers import upload
 from sft_http.transfers.part_sink import run_in
 
@@ -22,7 +22,7 @@ _READ_BYTES: Final = 4 << 20
 
 
 async def concatenate(
-    application: Application, lanes: Lanes, *, owner: UserId, request: UploadRequest, part_size: int
+    application: Application, pools: ThreadPools, *, owner: UserId, request: UploadRequest, part_size: int
 ) -> Progress:
     """
     Make the requested file of its partial uploads; if that is cancelled or fails before its end, nothing remains.
@@ -38,32 +38,34 @@ async def concatenate(
         running = application.concatenate_uploads(owner=owner, request=request)
 
     try:
-        await lanes.control(begin)
+        await pools.database(begin)
         assert running is not None  # noqa: S101 (begin() returned, so it was assigned)
         is_first = True
         while running.remaining_bytes:
-            await _step(application, lanes, running, part_size, may_reject=is_first)
+            await _step(application, pools, running, part_size, may_reject=is_first)
             is_first = False
         if is_first:
-            await lanes.bytes.insist(application.store_part.complete, running.upload)
+            await pools.transfer.run_without_limit(application.store_part.complete, running.upload)
     except BaseException:
         if running is not None:
-            await upload.abort(application, lanes, running.upload)
+            await upload.abort(application, pools, running.upload)
         raise
-    file = await lanes.control.insist(application.concatenate_uploads.seal_file, running)
-    await lanes.bytes.insist(application.concatenate_uploads.remove_sources, running)
+    file = await pools.database.run_without_limit(application.concatenate_uploads.seal_file, running)
+    await pools.transfer.run_without_limit(application.concatenate_uploads.remove_sources, running)
     return attrs.evolve(running.progress, file=file, offset=file.size)
 
 
 async def _step(
-    application: Application, lanes: Lanes, running: Concatenation, part_size: int, *, may_reject: bool
+    application: Application, pools: ThreadPools, running: Concatenation, part_size: int, *, may_reject: bool
 ) -> None:
     """
     Store the next part, as large a one as memory allows; concatenations that wait hold none.
     """
     size = min(part_size, running.remaining_bytes)
-    async with lanes.limits.concatenations.taken(refusable=may_reject):
-        with lanes.limits.memory.lent(size + min(_READ_BYTES, 2 * size)) as lent:
+    async with pools.limits.concatenations.acquired(may_reject=may_reject):
+        with pools.limits.memory.borrow(size + min(_READ_BYTES, 2 * size)) as borrowed:
             # No more of a source is read at once than the part will have.
-            step = partial(application.concatenate_uploads.step, running, at_most=max(lent - _READ_BYTES, lent // 3))
-            await run_in(lanes.bytes, step, may_reject=may_reject)
+            step = partial(
+                application.concatenate_uploads.step, running, at_most=max(borrowed - _READ_BYTES, borrowed // 3)
+            )
+            await run_in(pools.transfer, step, may_reject=may_reject)

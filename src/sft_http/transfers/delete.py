@@ -11,10 +11,10 @@ from sft_core.errors import SftError
 from sft_core.values import FileId, UserId
 from sft_core.vault.use_cases import DeleteFile
 from sft_core.vault.use_cases.resumable import TerminateUpload
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.thread_pools import ThreadPools
 
 
-async def delete(lanes: Lanes, use_case: DeleteFile | TerminateUpload, *, owner: UserId, file_id: FileId) -> None:
+async def delete(pools: ThreadPools, use_case: DeleteFile | TerminateUpload, *, owner: UserId, file_id: FileId) -> None:
     """
     Delete a file, or terminate an upload; after its key is destroyed, a failure leaves the rest to the next sweep.
     """
@@ -33,12 +33,12 @@ async def delete(lanes: Lanes, use_case: DeleteFile | TerminateUpload, *, owner:
         are_blobs_deleted = True
 
     try:
-        await lanes.control(condemn)
+        await pools.database(condemn)
     finally:
         if is_condemned:
             with suppress(SftError):
                 try:
-                    await lanes.bytes(delete_blobs)
+                    await pools.transfer(delete_blobs)
                 finally:
                     if are_blobs_deleted:
-                        await lanes.control.insist(partial(steps.remove_rows, file_id))
+                        await pools.database.run_without_limit(partial(steps.remove_rows, file_id))

@@ -25,7 +25,7 @@ from sft_core.vault.model import File
 from sft_core.vault.ports import Buffer
 from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.memory_budgets import ReadAhead
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.thread_pools import ThreadPools
 
 _MAX_THREAD_BYTES: Final = 16 << 20
 """How much a thread sends of one download before it serves another transfer."""
@@ -39,7 +39,7 @@ _SLOW_READ_BYTES: Final = 512 << 10
 
 def open_stream(
     application: Application,
-    lanes: Lanes,
+    pools: ThreadPools,
     file: File,
     span: ByteRange,
     *,
@@ -48,7 +48,7 @@ def open_stream(
     """
     Return a stream of a range of a file; call `prime` before it is sent.
     """
-    return DownloadStream(lanes, partial(application.read_file, file), span, handle)
+    return DownloadStream(pools, partial(application.read_file, file), span, handle)
 
 
 @attrs.define(eq=False)
@@ -62,7 +62,7 @@ class DownloadStream:
     empty piece each time, and `SocketHandle.sent_bytes` counts them.
     """
 
-    _lanes: Lanes
+    _pools: ThreadPools
     _read: Callable[[ByteRange], Iterator[Buffer]]
     _span: ByteRange
     _handle: SocketHandle | None = None
@@ -89,7 +89,7 @@ class DownloadStream:
 
     @property
     def _read_ahead(self) -> ReadAhead:
-        return self._lanes.limits.read_ahead
+        return self._pools.limits.read_ahead
 
     async def prime(self) -> None:
         """
@@ -102,7 +102,7 @@ class DownloadStream:
             SftError: the vault cannot read the file.
         """
         if len(self._span):
-            self._first_bytes = await self._lanes.bytes(self._next_slice)
+            self._first_bytes = await self._pools.transfer(self._next_slice)
 
     def __aiter__(self) -> DownloadStream:
         return self
@@ -127,11 +127,11 @@ class DownloadStream:
         """
         Release all memory, however the download ended.
         """
-        self._read_ahead.take_back(self)
-        self.drop()
+        self._read_ahead.reclaim(self)
+        self.discard()
         self._first_bytes = b""
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """
         Discard the data that was read; it is read again when it is needed.
         """
@@ -143,19 +143,19 @@ class DownloadStream:
         """
         Reclaim the data for the block, and return the remainder to the read-ahead budget after it.
         """
-        self._read_ahead.take_back(self)
+        self._read_ahead.reclaim(self)
         try:
             yield
         finally:
             memory = self._piece_memory + len(self._next_piece)
             if memory:
-                self._read_ahead.keep(self, memory)
+                self._read_ahead.retain(self, memory)
 
     async def _read_for_loop(self) -> bytes:
         if self._piece:
-            self._read_ahead.take_back(self)
+            self._read_ahead.reclaim(self)
         # Checked again: until it was reclaimed, another stream may have caused it to be discarded.
-        return self._next_slice() if self._piece else await self._lanes.bytes.insist(self._next_slice)
+        return self._next_slice() if self._piece else await self._pools.transfer.run_without_limit(self._next_slice)
 
     def _next_slice(self) -> bytes:
         """
@@ -171,7 +171,7 @@ class DownloadStream:
     async def _send_in_thread(self, handle: SocketHandle) -> int:
         if self._awaits_client:
             await handle.wait_until_writable()
-        return await self._lanes.bytes.insist(self._send, handle)
+        return await self._pools.transfer.run_without_limit(self._send, handle)
 
     def _send(self, handle: SocketHandle) -> int:
         """
@@ -210,9 +210,9 @@ class DownloadStream:
             has_more
             and not self._next_piece
             and handle.is_fast
-            and self._read_ahead.has_room(self._piece_memory + _PIECE_BYTES)
+            and self._read_ahead.fits(self._piece_memory + _PIECE_BYTES)
         ):
-            prefetch = self._lanes.bytes.help(self._read_piece)
+            prefetch = self._pools.transfer.try_run(self._read_piece)
         try:
             yield
         finally:
@@ -254,7 +254,7 @@ class DownloadStream:
         Return how many bytes to read from the position on: the whole rest, unless memory is short.
         """
         left = self._span.stop - self._position
-        if self._position == self._span.start and not self._read_ahead.has_room(min(left, _PIECE_BYTES)):
+        if self._position == self._span.start and not self._read_ahead.fits(min(left, _PIECE_BYTES)):
             self._lacked_memory = True
             return _FIRST_BYTES
         if self._lacked_memory:

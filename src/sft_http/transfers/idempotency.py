@@ -29,7 +29,7 @@ class ContentDigest:
         self.size += len(piece)
         self._sha256.update(piece)
 
-    def digest(self) -> bytes:
+    def sha256(self) -> bytes:
         """
         The SHA-256 of the bytes so far.
         """
@@ -44,4 +44,4 @@ class IdempotentUpload:
 
     key: IdempotencyKey
     is_recorded: bool
-    content: ContentDigest = attrs.field(factory=ContentDigest, init=False)
+    content_digest: ContentDigest = attrs.field(factory=ContentDigest, init=False)

@@ -11,14 +11,14 @@ from typing import Final
 import attrs
 
 from sft_core.errors import Busy
-from sft_http.concurrency.memory_budgets import LEAST_BUFFER, Memory
+from sft_http.concurrency.memory_budgets import MIN_BUFFER_BYTES, MemoryBudget
 
 _GROWTH: Final = 4
 """The factor by which a full buffer grows: memory is requested seldom."""
 _NOTHING: Final = memoryview(b"")
 
 
-def _pages(size: int) -> memoryview:
+def _allocate_pages(size: int) -> memoryview:
     """
     Map `size` bytes, of which the system allocates each page when it is first written to.
 
@@ -49,7 +49,7 @@ class PartBuffer:
     part is a shorter one.
     """
 
-    _memory: Memory
+    _memory: MemoryBudget
     _limit: int
     _bytes: memoryview = attrs.field(repr=False)
     _capacity: int
@@ -57,24 +57,24 @@ class PartBuffer:
     _may_grow: bool = attrs.field(default=True, init=False)
 
     @classmethod
-    def required(cls, memory: Memory, limit: int) -> PartBuffer:
+    def required(cls, memory: MemoryBudget, limit: int) -> PartBuffer:
         """
         The first buffer of an upload; a small one is always available, unless the system has no memory (`Busy`).
         """
-        pages, least = _pages(limit), min(LEAST_BUFFER, limit)
-        memory.insist(least)
-        return cls(memory, limit, pages, least)
+        pages, smallest = _allocate_pages(limit), min(MIN_BUFFER_BYTES, limit)
+        memory.acquire_always(smallest)
+        return cls(memory, limit, pages, smallest)
 
     @classmethod
-    def optional(cls, memory: Memory, limit: int) -> PartBuffer | None:
+    def optional(cls, memory: MemoryBudget, limit: int) -> PartBuffer | None:
         """
         A second buffer, to fill while the first one is being stored; None if there is no memory for it.
         """
         try:
-            pages, least = _pages(limit), min(LEAST_BUFFER, limit)
+            pages, smallest = _allocate_pages(limit), min(MIN_BUFFER_BYTES, limit)
         except Busy:
             return None
-        return cls(memory, limit, pages, least) if memory.take(least) else None
+        return cls(memory, limit, pages, smallest) if memory.try_acquire(smallest) else None
 
     @property
     def is_full(self) -> bool:
@@ -84,7 +84,7 @@ class PartBuffer:
         return self._filled == self._capacity and not (self._may_grow and self._filled < self._limit)
 
     @property
-    def content(self) -> memoryview:
+    def data(self) -> memoryview:
         """
         The bytes added so far.
         """
@@ -105,7 +105,7 @@ class PartBuffer:
 
     def _grow(self, needed: int) -> None:
         size = min(self._limit, max(_GROWTH * self._capacity, needed))
-        self._may_grow = size > self._capacity and self._memory.take(size - self._capacity)
+        self._may_grow = size > self._capacity and self._memory.try_acquire(size - self._capacity)
         if self._may_grow:
             self._capacity = size
 
@@ -119,6 +119,6 @@ class PartBuffer:
         """
         Release the memory; the content is lost.
         """
-        self._memory.give_back(self._capacity)
+        self._memory.release(self._capacity)
         # Dropped, not closed: the traceback of a part that failed may hold a view of it.
         self._bytes, self._capacity, self._filled = _NOTHING, 0, 0

@@ -15,10 +15,10 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from sft_http.concurrency.memory_budgets import Memory
+from sft_http.concurrency.memory_budgets import MemoryBudget
 from sft_http.transfers.part_buffer import PartBuffer
 
-Stored = Coroutine[Any, Any, None]
+StoreCoroutine = Coroutine[Any, Any, None]
 
 _BUFFERS: Final = 2
 
@@ -29,13 +29,15 @@ class PartSink(Protocol):
     """
 
     @property
-    def at_once(self) -> int:
+    def concurrency(self) -> int:
         """
         How many parts are stored at the same time, at most.
         """
         ...
 
-    async def begin(self, plaintext: memoryview, *, on_encrypted: Callable[[], object], may_reject: bool) -> Stored:
+    async def submit(
+        self, plaintext: memoryview, *, on_encrypted: Callable[[], object], may_reject: bool
+    ) -> StoreCoroutine:
         """
         Allocate the next part; the coroutine that is returned stores it, and is awaited in any case.
 
@@ -72,7 +74,7 @@ class PartPipeline:
     """
 
     _sink: PartSink
-    _memory: Memory
+    _memory: MemoryBudget
     _check_size: Callable[[int], None] = attrs.field(kw_only=True)
     _part_size: int = attrs.field(kw_only=True)
     _keeps_received: bool = attrs.field(default=False, kw_only=True)
@@ -88,7 +90,7 @@ class PartPipeline:
         """
         try:
             await self._fill(stream)
-            await self._hand_over()
+            await self._submit_part()
             await self._wait_until_at_most(0)
         finally:
             try:
@@ -111,7 +113,7 @@ class PartPipeline:
                 self._check_size(total)
             except BaseException:
                 if self._keeps_received:
-                    await self._hand_over()
+                    await self._submit_part()
                     await self._wait_until_at_most(0)
                 raise
             rest = memoryview(piece)
@@ -121,7 +123,7 @@ class PartPipeline:
                 buffer = self._buffers[0].buffer
                 rest = rest[buffer.add(rest) :]
                 if buffer.is_full:
-                    await self._hand_over()
+                    await self._submit_part()
 
     async def _next_buffer(self) -> None:
         """
@@ -140,9 +142,9 @@ class PartPipeline:
             self._buffers[0].buffer.clear()
         self._is_filling = True
 
-    async def _hand_over(self) -> None:
+    async def _submit_part(self) -> None:
         """
-        Begin to store the buffer's content once fewer than `at_once` parts are being stored.
+        Begin to store the buffer's content once fewer than `concurrency` parts are being stored.
 
         Only the first part may be rejected: during those after it the client waits, and what it has sent is not dropped
         because the service is busy.
@@ -150,10 +152,10 @@ class PartPipeline:
         if not self._is_filling:
             return
         self._is_filling = False
-        await self._wait_until_at_most(self._sink.at_once - 1)
+        await self._wait_until_at_most(self._sink.concurrency - 1)
         slot = self._buffers[0]
         on_encrypted = slot.hand_over()
-        stored = await self._sink.begin(slot.buffer.content, on_encrypted=on_encrypted, may_reject=not self._has_begun)
+        stored = await self._sink.submit(slot.buffer.data, on_encrypted=on_encrypted, may_reject=not self._has_begun)
         self._has_begun = True
         self._tasks.append(asyncio.create_task(stored))
         self._tasks[-1].add_done_callback(lambda _: on_encrypted())

@@ -16,17 +16,17 @@ import attrs
 
 from sft_core.vault.model import Part
 from sft_core.vault.use_cases import PartSlot, StorePart, UploadSession
-from sft_http.concurrency.thread_pools import Lane, Lanes
-from sft_http.transfers.part_pipeline import Stored
+from sft_http.concurrency.thread_pools import BoundedThreadPool, ThreadPools
+from sft_http.transfers.part_pipeline import StoreCoroutine
 
 T = TypeVar("T")
 
 
-async def run_in(pool: Lane, call: Callable[[], T], *, may_reject: bool) -> T:
+async def run_in(pool: BoundedThreadPool, call: Callable[[], T], *, may_reject: bool) -> T:
     """
     Run a call in a pool; one that may not be rejected waits without a limit.
     """
-    return await (pool(call) if may_reject else pool.insist(call))
+    return await (pool(call) if may_reject else pool.run_without_limit(call))
 
 
 @attrs.frozen
@@ -35,16 +35,18 @@ class SequentialSink:
     Implements `PartSink` by a call for each part, on the transfer pool.
     """
 
-    _pools: Lanes
+    _pools: ThreadPools
     _call: Callable[[memoryview], object]
-    at_once: int = attrs.field(default=1, init=False)
+    concurrency: int = attrs.field(default=1, init=False)
 
-    async def begin(self, plaintext: memoryview, *, on_encrypted: Callable[[], object], may_reject: bool) -> Stored:
+    async def submit(
+        self, plaintext: memoryview, *, on_encrypted: Callable[[], object], may_reject: bool
+    ) -> StoreCoroutine:
         del on_encrypted
         return self._run(partial(self._call, plaintext), may_reject=may_reject)
 
     async def _run(self, call: Callable[[], object], *, may_reject: bool) -> None:
-        await run_in(self._pools.bytes, call, may_reject=may_reject)
+        await run_in(self._pools.transfer, call, may_reject=may_reject)
 
 
 @attrs.define
@@ -56,23 +58,25 @@ class ConcurrentSink:
     the plaintext of every part in order, there is one part at a time.
     """
 
-    _pools: Lanes
+    _pools: ThreadPools
     _store_part: StorePart
     _session: UploadSession
     _digest: Callable[[memoryview], object] | None = None
-    at_once: int = attrs.field(init=False)
+    concurrency: int = attrs.field(init=False)
     _last: PartSlot | None = attrs.field(default=None, init=False)
     _last_accepted: asyncio.Event | None = attrs.field(default=None, init=False)
 
-    @at_once.default
-    def _default_at_once(self) -> int:
+    @concurrency.default
+    def _default_concurrency(self) -> int:
         return 2 if self._digest is None else 1
 
-    async def begin(self, plaintext: memoryview, *, on_encrypted: Callable[[], object], may_reject: bool) -> Stored:
+    async def submit(
+        self, plaintext: memoryview, *, on_encrypted: Callable[[], object], may_reject: bool
+    ) -> StoreCoroutine:
         slot = self._store_part.allocate(self._session, len(plaintext), after=self._last)
         if not self._store_part.is_reserved(self._session, slot):
             reserve = partial(self._store_part.reserve, self._session, slot)
-            await run_in(self._pools.control, reserve, may_reject=may_reject)
+            await run_in(self._pools.database, reserve, may_reject=may_reject)
         before, accepted = self._last_accepted, asyncio.Event()
         self._last, self._last_accepted = slot, accepted
         signal = partial(asyncio.get_running_loop().call_soon_threadsafe, on_encrypted)
@@ -89,7 +93,7 @@ class ConcurrentSink:
         Store the empty part of a file without a byte.
         """
         if self._session.parts == 0:
-            await (await self.begin(memoryview(b""), on_encrypted=lambda: None, may_reject=False))
+            await (await self.submit(memoryview(b""), on_encrypted=lambda: None, may_reject=False))
 
     async def record(self) -> None:
         """
@@ -114,7 +118,7 @@ class ConcurrentSink:
             part = put()
 
         try:
-            await run_in(self._pools.bytes, store, may_reject=may_reject)
+            await run_in(self._pools.transfer, store, may_reject=may_reject)
         finally:
             # Also if it failed: the parts before it may be due, and a part after a gap becomes an orphan.
             try:
@@ -137,7 +141,7 @@ class ConcurrentSink:
         Run a step on the database pool, then delete the orphans that it has left, on the transfer pool.
         """
         try:
-            await self._pools.control.insist(step)
+            await self._pools.database.run_without_limit(step)
         finally:
             if self._session.orphans:
-                await self._pools.bytes.insist(self._store_part.delete_orphans, self._session)
+                await self._pools.transfer.run_without_limit(self._store_part.delete_orphans, self._session)

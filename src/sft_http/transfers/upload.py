@@ -13,7 +13,7 @@ from sft_core.application import Application
 from sft_core.errors import SftError
 from sft_core.values import FileName, MediaType, UserId
 from sft_core.vault.use_cases import UploadSession
-from sft_http.concurrency.thread_pools import Lanes
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.idempotency import ContentDigest
 from sft_http.transfers.part_pipeline import PartPipeline
 from sft_http.transfers.part_sink import ConcurrentSink, SequentialSink
@@ -23,7 +23,7 @@ log: Final = logging.getLogger("sft.transfers")
 
 async def receive(
     application: Application,
-    lanes: Lanes,
+    pools: ThreadPools,
     *,
     owner: UserId,
     name: FileName,
@@ -32,12 +32,12 @@ async def receive(
     announced_size: int | None,
     overhead: int,
     part_size: int,
-    content: ContentDigest | None = None,
+    content_digest: ContentDigest | None = None,
 ) -> UploadSession:
     """
     Receive a file's bytes from a stream into encrypted parts; the caller seals or aborts the upload.
 
-    The announced size may exceed the file's by up to `overhead` bytes. `content`, if it is given, digests what arrives.
+    The announced size may exceed the file's by up to `overhead` bytes. `content_digest`, if it is given, digests what arrives.
     On any error, cancellation included, the upload is aborted and nothing of it remains.
     """
     session: UploadSession | None = None
@@ -55,19 +55,21 @@ async def receive(
         )
 
     try:
-        await lanes.control(begin)
+        await pools.database(begin)
         assert session is not None  # noqa: S101 (begin() returned, so it was assigned)
-        sink = ConcurrentSink(lanes, application.store_part, session, None if content is None else content.add)
+        sink = ConcurrentSink(
+            pools, application.store_part, session, None if content_digest is None else content_digest.add
+        )
         await PartPipeline(
             sink,
-            lanes.limits.memory,
+            pools.limits.memory,
             check_size=application.begin_upload.policy.check_size,
             part_size=_buffer_size(part_size, announced_size),
         ).run(_reporting_size(stream, session))
         await sink.complete()
     except BaseException:
         if session is not None:
-            await abort(application, lanes, session)
+            await abort(application, pools, session)
         raise
     return session
 
@@ -90,15 +92,15 @@ def _buffer_size(part_size: int, announced_size: int | None) -> int:
     return part_size if announced_size is None else max(1, min(part_size, announced_size))
 
 
-async def compare(
+async def digest_body(
     application: Application,
-    lanes: Lanes,
+    pools: ThreadPools,
     *,
     name: FileName,
     stream: AsyncIterable[bytes],
     announced_size: int | None,
     part_size: int,
-    content: ContentDigest,
+    content_digest: ContentDigest,
 ) -> None:
     """
     Digest a file's bytes from a stream, within the same limits; nothing is stored.
@@ -106,21 +108,21 @@ async def compare(
     policy = application.begin_upload.policy
     policy.check_name(name)
     await PartPipeline(
-        SequentialSink(lanes, content.add),
-        lanes.limits.memory,
+        SequentialSink(pools, content_digest.add),
+        pools.limits.memory,
         check_size=policy.check_size,
         part_size=_buffer_size(part_size, announced_size),
     ).run(stream)
 
 
-async def abort(application: Application, lanes: Lanes, session: UploadSession) -> None:
+async def abort(application: Application, pools: ThreadPools, session: UploadSession) -> None:
     """
     Abort an upload and delete what it stored; if that fails now, it is retried until it succeeds.
 
     Until then it holds its owner's quota, so it is not left to the sweep, which comes later (`FORM_IDLE_MINUTES`).
     """
     try:
-        await lanes.bytes.insist(application.abort_upload, session)
+        await pools.transfer.run_without_limit(application.abort_upload, session)
     except SftError as error:
         log.warning("upload %s could not be removed now: %s", session.file.id, error.code)
-        lanes.retries.owe(partial(application.abort_upload, session))
+        pools.retry_queue.submit(partial(application.abort_upload, session))

@@ -18,8 +18,8 @@ from sft_adapters.disk.blobs import DiskBlobs, has_blobs
 from sft_adapters.testkit.contracts.blobs import KEY, put
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable
 from sft_core.maintenance.store_identity import STORE_ID_NAME
-from support.breaking import BREAKS, Break, BreakingCalls
-from support.power import CLASSES, Node, VolatileCalls, after_a_cut
+from support.breaking import SYSCALL_FAULTS, FaultySyscalls, SyscallFault
+from support.power import OUTCOMES, Node, VolatileCalls, disk_after_cut
 
 MARK, ANOTHER = "0123456789abcdef" * 2, "f" * 32
 ROOT = Path("/volatile")
@@ -85,31 +85,31 @@ def test_whenever_the_power_is_cut_a_mark_is_whole_or_not_there() -> None:
     """Before the call returns it may be missing, and never torn; afterwards it is there."""
     calls = VolatileCalls(ROOT, lambda: 0.0)
     seen: list[Node] = []
-    calls.step = lambda: seen.append(calls.disk())
+    calls.on_step = lambda: seen.append(calls.disk())
     assert DiskBlobs(ROOT, calls).set_store_id(MARK) == MARK
     assert len(seen) == 6
-    calls.step = lambda: None
+    calls.on_step = lambda: None
     done = calls.disk()
     for disk in [*seen, done]:
-        for lot in CLASSES:
-            calls.power_up(after_a_cut(disk, lot))
+        for outcome in OUTCOMES:
+            calls.power_up(disk_after_cut(disk, outcome))
             blobs = DiskBlobs(ROOT, calls)
             assert blobs.store_id() in ({MARK} if disk is done else {MARK, None})
             assert blobs.set_store_id(ANOTHER) == (blobs.store_id() or ANOTHER)
 
 
-@pytest.mark.parametrize("what", BREAKS, ids=lambda what: what.name)
-def test_whichever_call_fails_a_mark_is_whole_or_not_there(tmp_path: Path, what: Break) -> None:
+@pytest.mark.parametrize("what", SYSCALL_FAULTS, ids=lambda what: what.name)
+def test_whichever_call_fails_a_mark_is_whole_or_not_there(tmp_path: Path, what: SyscallFault) -> None:
     """The next attempt brings it, nothing is left open, and what is left lying is a temporary file at most."""
     for nth in range(1, 99):
         root = tmp_path / str(nth)
         root.mkdir()
-        calls = BreakingCalls(os)
+        calls = FaultySyscalls(os)
         blobs = DiskBlobs(root, calls)
         calls.arm(nth, what)
         with suppress(BlobStoreFull, BlobStoreUnavailable):
             blobs.set_store_id(MARK)
-        if len(calls.made) < nth:
+        if len(calls.calls_made) < nth:
             break
         calls.arm()
         assert not calls.opened

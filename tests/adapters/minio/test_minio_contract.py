@@ -128,7 +128,7 @@ def test_what_is_no_mark_is_nobodys(blobs: MinioBlobs, content: bytes) -> None:
     "fault",
     [
         s3_proxy.reset_after_head,
-        s3_proxy.close_without_answer,
+        s3_proxy.close_without_response,
         s3_proxy.cut_short,
         s3_proxy.refusal("500 Internal Server Error", "InternalError"),
         s3_proxy.refusal("403 Forbidden", "AccessDenied"),

@@ -31,7 +31,7 @@ from sft_core.errors import (
 )
 from sft_core.values import Secret
 from support import s3_proxy
-from support.impatient import impatient
+from support.impatient import short_timeouts
 from support.processes import free_port
 from support.s3_proxy import Fault, S3Proxy, answer, refusal
 from support.servers import own_s3
@@ -46,7 +46,7 @@ FAULTS: list[Fault] = [
     s3_proxy.reset_after_head,
     s3_proxy.reset_within_body,
     s3_proxy.reset_after_commit,
-    s3_proxy.close_without_answer,
+    s3_proxy.close_without_response,
     s3_proxy.stall,
     refusal("503 Slow Down", "SlowDown"),
     refusal("500 Internal Server Error", "InternalError"),
@@ -107,7 +107,7 @@ def test_whichever_request_breaks_a_blob_is_whole_or_absent(
         key = f"00{nth:04x}/1-{nth:08x}"
         proxy.arm(fault, nth)
         buffer = bytearray(100_000)
-        with impatient(broken) if fault in SILENT else nullcontext():
+        with short_timeouts(broken) if fault in SILENT else nullcontext():
             failed_put = attempted(partial(put, broken, key, CONTENT))
             failed_read = attempted(partial(broken.read_into, key, 50_000, memoryview(buffer), size=SIZE), Damaged)
             failed_list = attempted(partial(list, broken.list(key)))
@@ -121,7 +121,7 @@ def test_whichever_request_breaks_a_blob_is_whole_or_absent(
             assert key in there
             assert failed_read or fault is s3_proxy.foreign or buffer == CONTENT[50_000:150_000]
             assert failed_read is None or failed_list is None  # one fault breaks one of them
-        with impatient(broken) if fault in SILENT else nullcontext():
+        with short_timeouts(broken) if fault in SILENT else nullcontext():
             failed_delete = attempted(partial(broken.delete, key))
         if failed_delete is None:
             assert key not in {info.key for info in blobs.list()}
@@ -138,7 +138,7 @@ def test_whichever_request_breaks_a_blob_is_whole_or_absent(
 # --- put ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [s3_proxy.reset_after_commit, s3_proxy.close_without_answer])
+@pytest.mark.parametrize("fault", [s3_proxy.reset_after_commit, s3_proxy.close_without_response])
 def test_a_lost_answer_leaves_the_outcome_unknown(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
     """What was stored is not put again nor called somebody else's: it is there for the sweeper."""
     proxy.arm(fault, 2)
@@ -266,7 +266,7 @@ def test_a_read_that_cannot_be_right_fails(
     """Each lie and each failure has one error, and the next read is served."""
     put(broken, KEY, CONTENT)
     proxy.arm(fault)
-    with impatient(broken) if fault in SILENT else nullcontext(), pytest.raises(error) as caught:
+    with short_timeouts(broken) if fault in SILENT else nullcontext(), pytest.raises(error) as caught:
         read(broken, KEY, 1000, 100_000, size=SIZE)
     assert type(caught.value) is error
     proxy.arm()
@@ -367,7 +367,7 @@ def test_what_was_not_asked_for_is_not_listed(broken: MinioBlobs, proxy: S3Proxy
 def test_a_listing_that_cannot_be_one_fails(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
     """It ends in time and in little memory, whatever the server sends."""
     proxy.arm(fault)
-    patience = impatient(broken) if fault in SILENT else nullcontext()
+    patience = short_timeouts(broken) if fault in SILENT else nullcontext()
     with patience, little_memory(12 * MIB), pytest.raises(BlobStoreUnavailable):
         list(broken.list())
 
@@ -423,7 +423,7 @@ def test_no_call_outlives_its_time(broken: MinioBlobs, proxy: S3Proxy, fault: Fa
     ]
     for action in actions:
         before = time.monotonic()
-        with impatient(broken), pytest.raises(BlobStoreUnavailable):
+        with short_timeouts(broken), pytest.raises(BlobStoreUnavailable):
             action()
         assert time.monotonic() - before < 10
 
@@ -445,7 +445,7 @@ def test_connections_are_given_back_whatever_happens(broken: MinioBlobs, proxy: 
     put(broken, KEY, CONTENT)
     for number in range(50):
         proxy.arm(FAULTS[number % len(FAULTS)])
-        with impatient(broken):
+        with short_timeouts(broken):
             attempted(lambda: read(broken, KEY, 0, 1000, size=SIZE), Damaged)
             attempted(partial(put, broken, f"bb/{number:x}", b"x"), BlobExists)
     proxy.arm()
@@ -530,7 +530,7 @@ def _all_unavailable(store: MinioBlobs) -> None:
         lambda: list(store.list()),
     ]
     for action in actions:
-        with impatient(store), pytest.raises(BlobStoreUnavailable):
+        with short_timeouts(store), pytest.raises(BlobStoreUnavailable):
             action()
 
 

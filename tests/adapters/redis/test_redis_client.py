@@ -17,7 +17,7 @@ from sft_adapters.redis.client import Client, Script, open_client
 from sft_adapters.redis.pending_deletes import PendingDeletes
 from sft_core.errors import ConfigurationError
 from support import redis_faults
-from support.peers import peer, server_at
+from support.peers import forward_to, peer
 from support.processes import free_port
 from support.redis_faults import Connect
 from support.servers import Valkey
@@ -182,11 +182,11 @@ def test_no_more_ask_at_once_than_there_are_connections(connect: Connect) -> Non
 
 def test_a_connection_that_died_while_idle_is_no_outage(connect: Connect, valkey: Valkey) -> None:
     """The server may close what nobody used; the next question goes over a new connection."""
-    with peer(server_at(int(valkey.url.rpartition(":")[2]))) as between:
+    with peer(forward_to(int(valkey.url.rpartition(":")[2]))) as between:
         client = connect(f"redis://127.0.0.1:{between.port}", cooldown_seconds=60.0)
         assert client.run(ONE, "k") == 1
-        between.leave()
-        between.away = False
+        between.disconnect_all()
+        between.is_down = False
         assert client.run(ONE, "k") == 1
 
 

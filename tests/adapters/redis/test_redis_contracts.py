@@ -21,7 +21,7 @@ from sft_adapters.testkit.contracts.examples import a_user
 from sft_core.users.model import User
 from sft_core.values import Rate
 from support import redis_faults
-from support.peers import peer, server_at
+from support.peers import forward_to, peer
 from support.processes import free_port
 from support.redis_faults import Connect
 from support.servers import Valkey
@@ -32,7 +32,7 @@ def flushing(connect: Connect, valkey: Valkey) -> Iterator[list[Client]]:
     Two clients whose server loses everything before every third request.
     """
     assert valkey.server is not None
-    ask, number = server_at(valkey.server.port), count()
+    ask, number = forward_to(valkey.server.port), count()
 
     def answer(request: bytes) -> bytes:
         if next(number) % 3 == 0:
@@ -58,7 +58,7 @@ class _UnderFaults:
         elif request.param == "flushing":
             yield from flushing(connect, own)
         else:
-            with (redis_faults.LASTING | redis_faults.PASSING)[request.param](own):
+            with (redis_faults.PERSISTENT | redis_faults.TRANSIENT)[request.param](own):
                 yield [connect(own.url, timeout_seconds=0.1, cooldown_seconds=1.0) for _ in range(2)]
 
 

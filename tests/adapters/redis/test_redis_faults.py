@@ -19,18 +19,18 @@ from sft_adapters.testkit.contracts.examples import NOW, a_session, a_user
 from sft_adapters.testkit.contracts.rate_limiter import THREE_A_MINUTE, a_key, admitted, how_many
 from sft_core.users.model import Session
 from support import redis_faults
-from support.durable import CountedSessions
+from support.durable import CountingSessions
 from support.redis_faults import Connect
 from support.servers import Valkey
 
 ONE = Script("return 1")
-FAULTS = redis_faults.LASTING | redis_faults.PASSING
+FAULTS = redis_faults.PERSISTENT | redis_faults.TRANSIENT
 TIMEOUT_SECONDS = 0.3
 
 
 @pytest.fixture
-def durable() -> CountedSessions:
-    return CountedSessions()
+def durable() -> CountingSessions:
+    return CountingSessions()
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def hasty(connect: Connect, own: Valkey) -> Client:
 
 
 @pytest.fixture
-def sessions(hasty: Client, durable: CountedSessions) -> RedisSessions:
+def sessions(hasty: Client, durable: CountingSessions) -> RedisSessions:
     return RedisSessions(hasty, durable, SystemEntropy())
 
 
@@ -66,7 +66,7 @@ def until_it_answers(client: Client) -> None:
         time.sleep(0.01)
 
 
-def until_cached(sessions: RedisSessions, durable: CountedSessions, session: Session) -> None:
+def until_cached(sessions: RedisSessions, durable: CountingSessions, session: Session) -> None:
     """
     Wait until a session is answered without the durable store.
     """
@@ -79,7 +79,7 @@ def until_cached(sessions: RedisSessions, durable: CountedSessions, session: Ses
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_a_revoked_session_stays_revoked(
-    connect: Connect, own: Valkey, sessions: RedisSessions, durable: CountedSessions, fault: redis_faults.Fault
+    connect: Connect, own: Valkey, sessions: RedisSessions, durable: CountingSessions, fault: redis_faults.Fault
 ) -> None:
     """Revoked before, during and after a fault: no process ever sees it live again, and the cache comes back."""
     other = RedisSessions(connect(own.url, timeout_seconds=TIMEOUT_SECONDS), durable, SystemEntropy())
@@ -108,7 +108,7 @@ def test_a_revoked_session_stays_revoked(
         (redis_faults.read_only, {2}),
         (redis_faults.short_of_replicas, {2}),
     ],
-    ids=redis_faults.LASTING,
+    ids=redis_faults.PERSISTENT,
 )
 def test_attempts_are_counted_during_a_fault_and_after_it(
     own: Valkey, hasty: Client, fault: redis_faults.Fault, left: set[int]
@@ -137,7 +137,9 @@ def test_what_passes_gives_away_one_full_rate_at_most(
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == more
 
 
-def test_down_at_the_start_it_is_used_once_it_is_there(connect: Connect, own: Valkey, durable: CountedSessions) -> None:
+def test_down_at_the_start_it_is_used_once_it_is_there(
+    connect: Connect, own: Valkey, durable: CountingSessions
+) -> None:
     """A client that was made before its server was up needs nobody to make it anew."""
     with redis_faults.down(own):
         sessions = RedisSessions(connect(own.url), durable, SystemEntropy())
@@ -148,7 +150,9 @@ def test_down_at_the_start_it_is_used_once_it_is_there(connect: Connect, own: Va
     until_cached(sessions, durable, session)
 
 
-def test_a_hanging_server_costs_one_caller_one_timeout(connect: Connect, own: Valkey, durable: CountedSessions) -> None:
+def test_a_hanging_server_costs_one_caller_one_timeout(
+    connect: Connect, own: Valkey, durable: CountingSessions
+) -> None:
     """The first call ends in less than twice the timeout, and those after it take no time for it."""
     client = connect(own.url, timeout_seconds=TIMEOUT_SECONDS, cooldown_seconds=60.0)
     sessions = RedisSessions(client, durable, SystemEntropy())
@@ -163,7 +167,7 @@ def test_a_hanging_server_costs_one_caller_one_timeout(connect: Connect, own: Va
 
 
 def test_many_threads_do_not_pile_up_behind_a_hanging_server(
-    connect: Connect, own: Valkey, durable: CountedSessions
+    connect: Connect, own: Valkey, durable: CountingSessions
 ) -> None:
     """64 threads with four connections: 640 reads and attempts end in seconds, where one by one they took 48."""
     client = connect(own.url, timeout_seconds=TIMEOUT_SECONDS, cooldown_seconds=60.0, wait_seconds=0.05, connections=4)

@@ -16,7 +16,7 @@ from sft_adapters.testkit.contracts.examples import NOW
 from sft_adapters.testkit.contracts.rate_limiter import MICROSECOND, THREE_A_MINUTE, a_key, admitted, how_many
 from sft_core.errors import DatabaseUnavailable
 from sft_core.values import Rate
-from support.peers import peer, server_at
+from support.peers import forward_to, peer
 from support.redis_faults import Connect
 from support.servers import Valkey
 
@@ -85,30 +85,30 @@ def test_a_count_of_another_type_is_decided_by_the_fallback(limiter: RedisRateLi
 
 def test_however_often_it_is_cut_off_no_more_than_twice_the_rate_is_admitted(connect: Connect, valkey: Valkey) -> None:
     """Redis and the fallback keep a count each, and each bounds its own."""
-    with peer(server_at(int(valkey.url.rpartition(":")[2]))) as between:
+    with peer(forward_to(int(valkey.url.rpartition(":")[2]))) as between:
         limiter = RedisRateLimiter(
             connect(f"redis://127.0.0.1:{between.port}", cooldown_seconds=0.0), MemoryRateLimiter()
         )
         key, count = a_key(), 0
         for _ in range(5):
             count += how_many(limiter, key, THREE_A_MINUTE, NOW)
-            between.leave()
+            between.disconnect_all()
             count += how_many(limiter, key, THREE_A_MINUTE, NOW)
-            between.away = False
+            between.is_down = False
         assert count == 6
 
 
 def test_what_is_forgotten_without_redis_is_forgotten_there_too(connect: Connect, valkey: Valkey) -> None:
     """Who signed in during an outage does not meet their old failures when it is over."""
-    with peer(server_at(int(valkey.url.rpartition(":")[2]))) as between:
+    with peer(forward_to(int(valkey.url.rpartition(":")[2]))) as between:
         limiter = RedisRateLimiter(
             connect(f"redis://127.0.0.1:{between.port}", cooldown_seconds=0.0), MemoryRateLimiter()
         )
         key = a_key()
         how_many(limiter, key, THREE_A_MINUTE, NOW)
-        between.leave()
+        between.disconnect_all()
         limiter.reset(key)
-        between.away = False
+        between.is_down = False
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
 
 

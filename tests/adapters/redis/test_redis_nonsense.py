@@ -13,7 +13,7 @@ from sft_adapters.redis.sessions import RedisSessions
 from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit.contracts.examples import NOW, a_session, a_user
 from sft_adapters.testkit.contracts.rate_limiter import THREE_A_MINUTE, a_key, how_many
-from support.peers import peer, server_at
+from support.peers import forward_to, peer
 from support.redis_faults import Connect
 from support.servers import Valkey
 
@@ -74,12 +74,12 @@ def test_nonsense_is_no_answer(connect: Connect, nonsense: bytes) -> None:
 
 def test_a_reply_that_is_cut_anywhere_is_no_answer(connect: Connect, valkey: Valkey) -> None:
     """After each number of its bytes: the durable store answers, and the next reply is not mixed up with it."""
-    ask, cut_after = server_at(int(valkey.url.rpartition(":")[2])), [10_000]
+    ask, cut_after = forward_to(int(valkey.url.rpartition(":")[2])), [10_000]
 
     def answer(request: bytes) -> bytes | None:
         return ask(request)[: cut_after[0]]
 
-    with peer(answer, then_cut=lambda: cut_after[0] < 10_000) as fake:
+    with peer(answer, cuts_after_reply=lambda: cut_after[0] < 10_000) as fake:
         client = connect(f"redis://127.0.0.1:{fake.port}", cooldown_seconds=0.0)
         sessions = RedisSessions(client, MemorySessions(), SystemEntropy())
         one, other = a_session(a_user()), a_session(a_user())

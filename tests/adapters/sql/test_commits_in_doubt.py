@@ -58,10 +58,10 @@ class Doubt:
         Make a call whose COMMIT of this number, counted from 0, is lost: it is told to come again.
         """
         self.proxy.lose(COMMIT, loss, after=commit)
-        answer = call()
-        assert self.proxy.has_lost
-        assert (answer.status_code, answer.json["code"]) == (503, "database-unavailable")
-        assert int(answer.headers["retry-after"]) > 0
+        response = call()
+        assert self.proxy.has_triggered
+        assert (response.status_code, response.json["code"]) == (503, "database-unavailable")
+        assert int(response.headers["retry-after"]) > 0
 
     def blobs(self) -> set[str]:
         return {blob.key for blob in self.edge.application.store_part.blobs.list()}
@@ -115,7 +115,7 @@ def doubt(postgres_engine: Engine, tmp_path: Path) -> Iterator[Doubt]:
                 unit.commit()
             edge = edge_of(opened.application, settings, SettableClock())
             yield Doubt(edge, proxy, edge.sign_up())
-            edge.lanes.close()
+            edge.pools.close()
 
 
 @pytest.fixture(params=Loss, ids=lambda loss: f"lost {loss.name.lower()}")
@@ -248,6 +248,6 @@ def test_the_last_step_of_a_deletion(doubt: Doubt, loss: Loss) -> None:
     file = doubt.call("PUT", "/files/old.bin", raw=SMALL).json["id"]
     doubt.proxy.lose(COMMIT, loss, after=1)
     assert doubt.call("DELETE", f"/files/{file}").status_code == 204
-    assert doubt.proxy.has_lost
+    assert doubt.proxy.has_triggered
     doubt.swept()
     assert doubt.files() == []

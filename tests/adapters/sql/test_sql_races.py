@@ -62,7 +62,7 @@ def test_a_download_budget_is_exact(race: racers.Race, url: str, database: SqlDa
     with database() as unit:
         unit.links.add(link)
         unit.commit()
-    assert race(racers.claim, url, link.id.bytes) == racers.BUDGET
+    assert race(racers.consume_download, url, link.id.bytes) == racers.BUDGET
     with database(read_only=True) as unit:
         stored = unit.links.find(link.token_digest)
     assert stored is not None
@@ -75,7 +75,7 @@ def test_an_upload_has_one_writer(race: racers.Race, url: str, database: SqlData
     with database() as unit:
         unit.uploads.add(ResumableUpload(file_id=file.id))
         unit.commit()
-    won = race(racers.add_to, url, file.id.bytes)
+    won = race(racers.append_part, url, file.id.bytes)
     with database(read_only=True) as unit:
         parts = unit.manifests.tail(file.id, limit=racers.CLIENTS)
         upload = unit.uploads.get(file.id)
@@ -94,7 +94,7 @@ def test_a_key_stands_for_one_answer(race: racers.Race, url: str, database: SqlD
         with database() as unit:
             unit.idempotency_records.add(before, now=NOW - timedelta(hours=1))
             unit.commit()
-    assert race(racers.keep_an_answer, url, owner.id.bytes + before.key_digest) == 1
+    assert race(racers.record_result, url, owner.id.bytes + before.key_digest) == 1
     with database(read_only=True) as unit:
         assert unit.idempotency_records.find(before.key_digest, now=NOW) is not None
 
@@ -148,7 +148,7 @@ def test_a_quota_is_exact(race: racers.Race, url: str, database: SqlDatabase, ra
 
 def test_attempts_are_admitted_as_often_as_the_rate_says(race: racers.Race, url: str) -> None:
     """At one moment thirteen attempts of thirteen are admitted, whoever makes them."""
-    assert race(racers.admit, url, b"sign-in:racer") == racers.BUDGET
+    assert race(racers.acquire, url, b"sign-in:racer") == racers.BUDGET
 
 
 def test_sweeps_at_once_do_no_harm(race: racers.Race, url: str, database: SqlDatabase, tmp_path: Path) -> None:

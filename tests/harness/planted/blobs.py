@@ -17,7 +17,7 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_core.errors import BlobMissing, BlobSizeMismatch
 from sft_core.vault.ports import BlobInfo, Buffer
-from support.library import PassedOnBlobs
+from support.library import DelegatingBlobs
 
 
 class TruncatesReads(MemoryBlobs):
@@ -248,7 +248,7 @@ class RemembersWhatWasFree(MemoryBlobs):
 
 
 @attrs.define
-class KnowsItsOwnPutsOnly(PassedOnBlobs):
+class KnowsItsOwnPutsOnly(DelegatingBlobs):
     """
     Whether a key is taken is looked up among what this process has put: another one's blobs are replaced.
     """
@@ -268,7 +268,7 @@ class KnowsItsOwnPutsOnly(PassedOnBlobs):
 
 
 @attrs.define
-class CachesListings(PassedOnBlobs):
+class CachesListings(DelegatingBlobs):
     """
     A listing that a process asks for once, and then only when it has changed something itself.
     """
@@ -311,7 +311,7 @@ class ListsItsMark(MemoryBlobs):
 
 
 @attrs.define
-class KeepsItsMarkToItself(PassedOnBlobs):
+class KeepsItsMarkToItself(DelegatingBlobs):
     """
     A mark that no other process sees.
     """

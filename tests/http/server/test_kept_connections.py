@@ -17,7 +17,7 @@ import pytest
 from gunicorn.config import Config
 
 from sft_http.asgi.connection import SCOPE_KEY, Connection
-from sft_http.concurrency.min_rate import Pace
+from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.server.fair_scheduler import RoundRobin
 from sft_http.server.protocol import SftProtocol
 
@@ -72,7 +72,7 @@ async def client_of(app: Sending, *, over_limit: bool = False) -> AsyncIterator[
         loop=asyncio.get_running_loop(),
         round_robin=RoundRobin(),
         connections=set(),
-        new_pace=lambda: Pace(patience_seconds=60, bytes_per_second=1),
+        new_minimum_rate=lambda: MinimumRate(tolerance_seconds=60, bytes_per_second=1),
         nr_conns=0,
         nr=0,
         max_requests=1 << 30,

@@ -32,7 +32,7 @@ from support import fixed_clock
 from support.servers import own_postgres
 from support.service import serving
 from support.stored_data import LIGHT, STORED, Api, command, content, metadata, sha256
-from support.wire import Answer
+from support.wire import Response
 
 FIRST: Final = datetime.fromisoformat("2026-01-05T08:00:00+00:00")
 LATER: Final = datetime.fromisoformat("2026-03-06T10:00:00+00:00")
@@ -43,9 +43,9 @@ MAYA: Final = {"email": "maya@example.org", "username": "maya", "password": "onl
 NOOR: Final = {"email": "noor@example.org", "username": "Noor", "password": "only a test: ünd the second"}
 
 
-def ok(answer: Answer, status: int) -> Answer:
-    assert answer.status == status, (answer.status, answer.body)
-    return answer
+def ok(response: Response, status: int) -> Response:
+    assert response.status == status, (response.status, response.body)
+    return response
 
 
 @attrs.define
@@ -274,9 +274,9 @@ class Generation:
                 listed = ok(api.call("GET", "/files/", token=self.tokens[who]), 200).json()
                 self.facts.setdefault("users", {})[who] = {**account, "user": user, "files": listed}
             for file, fact in self.files.items():
-                answer = ok(api.call("GET", f"/files/{file}/download", token=self.tokens[fact["owner"]]), 200)
-                assert sha256(answer.body) == fact["sha256"]
-                fact["etag"], fact["media_type"] = answer.headers["etag"], answer.headers["content-type"]
+                response = ok(api.call("GET", f"/files/{file}/download", token=self.tokens[fact["owner"]]), 200)
+                assert sha256(response.body) == fact["sha256"]
+                fact["etag"], fact["media_type"] = response.headers["etag"], response.headers["content-type"]
         self.command(OPENED, "sweep")
         assert json.loads(self.command(OPENED, "doctor", "--verify-data", "--json"))["findings"] == []
         expected: dict[str, tuple[int, str | None]] = {
