@@ -1,5 +1,5 @@
 """
-The library in one object: every use case, wired. `sft_adapters.bootstrap.container` builds it.
+The library in one object: every use case, wired. `sft_adapters.bootstrap.use_cases` builds it.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from sft_core.vault.use_cases.resumable import CreateUpload, FindUpload, FinishU
 
 
 @attrs.frozen(kw_only=True)
-class Application:
+class UsersUseCases:
     """
-    Every use case, by the three nouns of the product: users, vault, sharing.
+    Accounts, sign-in, sessions and second factors.
     """
 
     register_user: RegisterUser
@@ -55,6 +55,13 @@ class Application:
     set_up_totp: SetUpTotp
     confirm_totp: ConfirmTotp
     disable_totp: DisableTotp
+
+
+@attrs.frozen(kw_only=True)
+class VaultUseCases:
+    """
+    Files and uploads, resumable ones included.
+    """
 
     begin_upload: BeginUpload
     store_part: StorePart
@@ -73,6 +80,13 @@ class Application:
     terminate_upload: TerminateUpload
     concatenate_uploads: ConcatenateUploads
 
+
+@attrs.frozen(kw_only=True)
+class SharingUseCases:
+    """
+    Share links, the seal that may issue one, and requests that are repeated with an idempotency key.
+    """
+
     seal_upload: SealUpload
     issue_share_link: IssueShareLink
     find_idempotent_result: FindIdempotentResult
@@ -81,6 +95,25 @@ class Application:
     revoke_share_link: RevokeShareLink
     summarise_links: SummariseLinks
 
+
+@attrs.frozen(kw_only=True)
+class MaintenanceUseCases:
+    """
+    The sweep and the integrity check.
+    """
+
     check_integrity: CheckIntegrity
     sweep: Sweep
     leased_sweep: LeasedSweep
+
+
+@attrs.frozen(kw_only=True)
+class Application:
+    """
+    Every use case, by the nouns of the product and what operators run.
+    """
+
+    users: UsersUseCases
+    vault: VaultUseCases
+    sharing: SharingUseCases
+    maintenance: MaintenanceUseCases

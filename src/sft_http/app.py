@@ -51,7 +51,7 @@ def create_app(
     if settings.app.allowed_origins:
         middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED_HEADERS))
     app = InstrumentedApp(
-        ids=application.begin_upload.ids,
+        ids=application.vault.begin_upload.ids,
         minimum_rate=partial(
             MinimumRate,
             tolerance_seconds=settings.server.stall_seconds,

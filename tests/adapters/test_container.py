@@ -59,21 +59,22 @@ def blobs(request: pytest.FixtureRequest, bucket: str) -> dict[str, str]:
 
 
 def signed_in(sft: Application) -> str:
-    return sft.sign_in(email=EMAIL, password=PASSWORD).access
+    return sft.users.sign_in(email=EMAIL, password=PASSWORD).access
 
 
 def stored(sft: Application) -> str:
     """
     Register, sign in, store a file and share it; the access token.
     """
-    user = sft.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
+    user = sft.users.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
     access = signed_in(sft)
-    assert sft.authenticate(access_token=access).user == sft.authenticate(access_token=access).user
-    file = sft.store_file(owner=user.id, name=FileName.parse("notes.bin"), content=[CONTENT])
-    link = sft.issue_share_link(owner=user.id, file_id=file.id, max_downloads=1)
-    granted = sft.redeem_share_link(token=link.token)
+    assert sft.users.authenticate(access_token=access).user == sft.users.authenticate(access_token=access).user
+    file = sft.vault.store_file(owner=user.id, name=FileName.parse("notes.bin"), content=[CONTENT])
+    link = sft.sharing.issue_share_link(owner=user.id, file_id=file.id, max_downloads=1)
+    granted = sft.sharing.redeem_share_link(token=link.token)
     assert (
-        b"".join(bytes(piece) for piece in sft.read_file(granted, ByteRange(60_000, 70_000))) == CONTENT[60_000:70_000]
+        b"".join(bytes(piece) for piece in sft.vault.read_file(granted, ByteRange(60_000, 70_000)))
+        == CONTENT[60_000:70_000]
     )
     return access
 
@@ -93,12 +94,12 @@ def test_every_combination_works_and_lasts(
     with open_application(settings) as sft:
         if settings.session_store == "memory":
             with pytest.raises(BadToken):
-                sft.authenticate(access_token=access)
+                sft.users.authenticate(access_token=access)
             access = signed_in(sft)
-        user = sft.authenticate(access_token=access).user
-        (file,) = sft.list_files(owner=user.id, page=Page())
-        assert b"".join(bytes(piece) for piece in sft.read_file(file)) == CONTENT
-        sft.delete_file(owner=user.id, file_id=file.id)
+        user = sft.users.authenticate(access_token=access).user
+        (file,) = sft.vault.list_files(owner=user.id, page=Page())
+        assert b"".join(bytes(piece) for piece in sft.vault.read_file(file)) == CONTENT
+        sft.vault.delete_file(owner=user.id, file_id=file.id)
     assert (settings.blob_store_kind == "disk") == settings.blob_folder.exists()
 
 
@@ -135,7 +136,7 @@ def test_at_the_end_no_connection_is_left(
         during = [connections_to(port) for port in ports]
     assert all(more > none for more, none in zip(during, before, strict=True))
     assert [connections_to(port) for port in ports] == before
-    assert sft.authenticate is not None
+    assert sft.users.authenticate is not None
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_default_is_what_its_text_is_parsed_as(setting: Setting) -> None:
 def test_the_bounds_of_password_hashes_are_those_of_the_hasher() -> None:
     """Settings import no adapter; the hasher checks its bounds again."""
     largest = read(ARGON2_MEMORY_KIB="262144", ARGON2_ITERATIONS="16", ARGON2_LANES="16").hashing
-    found = (largest.memory_kib, largest.iterations, largest.pools)
+    found = (largest.memory_kib, largest.iterations, largest.lanes)
     assert found == (passwords.MAX_MEMORY_KIB, passwords.MAX_ITERATIONS, passwords.MAX_LANES)
     for name, text in (("ARGON2_MEMORY_KIB", "262145"), ("ARGON2_ITERATIONS", "17"), ("ARGON2_LANES", "17")):
         assert name in fault(**{name: text})

@@ -78,8 +78,8 @@ def registered(application: Application) -> tuple[User, str]:
     A new user of an application, and an access token of theirs.
     """
     email, password = EmailAddress.parse("bench@example.org"), Password.parse(secrets.token_hex(16))
-    user = application.register_user(email=email, username=Username.parse("bench"), password=password)
-    return user, application.sign_in(email=email, password=password).access
+    user = application.users.register_user(email=email, username=Username.parse("bench"), password=password)
+    return user, application.users.sign_in(email=email, password=password).access
 
 
 @attrs.frozen
@@ -102,13 +102,13 @@ class InProcess:
         with stages.counting():
             for _ in range(count):
                 with stages.stage("authenticate the token"):
-                    sft.authenticate(access_token=self.token)
+                    sft.users.authenticate(access_token=self.token)
                 with stages.stage("begin: name, size, key"):
-                    upload = sft.begin_upload(owner=self.user.id, name=name, announced_size=SIZE)
+                    upload = sft.vault.begin_upload(owner=self.user.id, name=name, announced_size=SIZE)
                 with stages.stage("encrypt, write and sync"):
-                    sft.store_part(upload, content)
+                    sft.vault.store_part(upload, content)
                 with stages.stage("commit the rows"):
-                    sft.seal_upload(upload)
+                    sft.sharing.seal_upload(upload)
 
 
 def shares(stages: Stages, alone: Sequence[RequestStats]) -> str:

@@ -35,12 +35,12 @@ NAME = FileName.parse("notes.txt")
 
 
 def stored(sft: Application, owner: User) -> File:
-    return sft.store_file(owner=owner.id, name=NAME, content=[b"content"])
+    return sft.vault.store_file(owner=owner.id, name=NAME, content=[b"content"])
 
 
 def begun(sft: Application, owner: User) -> UploadSession:
-    upload = sft.begin_upload(owner=owner.id, name=NAME)
-    sft.store_part(upload, b"half")
+    upload = sft.vault.begin_upload(owner=owner.id, name=NAME)
+    sft.vault.store_part(upload, b"half")
     return upload
 
 
@@ -49,14 +49,17 @@ def recorded(sft: Application, owner: User) -> UploadSession:
     An upload whose manifest knows its part.
     """
     upload = begun(sft, owner)
-    with sft.find_file.begin() as unit:
+    with sft.vault.find_file.begin() as unit:
         unit.manifests.append(upload.file.id, upload.pending)
         unit.commit()
     return upload
 
 
 def on(sft: Application, blobs: IdentifiedBlobStore) -> CheckIntegrity:
-    return attrs.evolve(sft.check_integrity, check_file=attrs.evolve(sft.check_integrity.check_file, blobs=blobs))
+    return attrs.evolve(
+        sft.maintenance.check_integrity,
+        check_file=attrs.evolve(sft.maintenance.check_integrity.check_file, blobs=blobs),
+    )
 
 
 @attrs.frozen
@@ -81,16 +84,18 @@ def test_what_is_deleted_meanwhile_is_not_missing(sft: Application, maya: User) 
     def delete() -> None:
         if not gone:
             gone.append(file)
-            sft.delete_file(owner=maya.id, file_id=file.id)
+            sft.vault.delete_file(owner=maya.id, file_id=file.id)
 
-    assert list(on(sft, Meanwhile(sft.sweep.blobs, {}, happens=delete))()) == []
+    assert list(on(sft, Meanwhile(sft.maintenance.sweep.blobs, {}, happens=delete))()) == []
     assert gone
 
 
 def test_what_is_aborted_meanwhile_is_not_missing(sft: Application, maya: User) -> None:
     """Also an upload of which the manifest knew some parts already."""
     upload = recorded(sft, maya)
-    check_integrity = on(sft, Meanwhile(sft.sweep.blobs, {}, happens=lambda: sft.abort_upload(upload)))
+    check_integrity = on(
+        sft, Meanwhile(sft.maintenance.sweep.blobs, {}, happens=lambda: sft.vault.abort_upload(upload))
+    )
     assert list(check_integrity()) == []
 
 
@@ -98,33 +103,33 @@ def test_a_part_that_another_one_replaces_meanwhile_is_not_missing(sft: Applicat
     """The row of an upload that moves says so to the minute only, so its manifest is read again."""
     upload = recorded(sft, maya)
     (old,) = upload.pending
-    begin = sft.check_integrity.begin
+    begin = sft.maintenance.check_integrity.begin
     assert isinstance(begin, MemoryDatabase)
     manifests = begin._committed.parts
 
     def replace() -> None:
         if manifests[upload.file.id] == (old,):
             new = attrs.evolve(old, blob_key=upload.file.blob_key(0, bytes(8)))
-            sft.sweep.blobs.delete(old.blob_key)
-            sft.sweep.blobs.put(new.blob_key, [bytes(new.stored_size)], size=new.stored_size)
+            sft.maintenance.sweep.blobs.delete(old.blob_key)
+            sft.maintenance.sweep.blobs.put(new.blob_key, [bytes(new.stored_size)], size=new.stored_size)
             manifests[upload.file.id] = (new,)
 
-    assert list(on(sft, Meanwhile(sft.sweep.blobs, {}, happens=replace))()) == []
+    assert list(on(sft, Meanwhile(sft.maintenance.sweep.blobs, {}, happens=replace))()) == []
     assert [part.blob_key for part in manifests[upload.file.id]] != [old.blob_key]
 
 
 def test_a_part_that_an_upload_has_lost_is_missing(sft: Application, maya: User) -> None:
     """What its manifest names has to be there, also before it is sealed."""
     upload = recorded(sft, maya)
-    sft.sweep.blobs.delete(upload.pending[0].blob_key)
-    assert [finding.damage for finding in sft.check_integrity()] == [Damage.MISSING_PART]
+    sft.maintenance.sweep.blobs.delete(upload.pending[0].blob_key)
+    assert [finding.damage for finding in sft.maintenance.check_integrity()] == [Damage.MISSING_PART]
 
 
 def test_who_goes_on_at_the_last_moment_is_not_stuck(sft: Application, maya: User, clock: SettableClock) -> None:
     """What has got a byte since it was looked at is neither given up nor told."""
     upload = begun(sft, maya)
     clock.advance(hours=24)
-    begin, reads = sft.check_integrity.begin, count()
+    begin, reads = sft.maintenance.check_integrity.begin, count()
 
     @contextmanager
     def meanwhile(*, read_only: bool = False) -> Iterator[MaintenanceUnit]:
@@ -132,12 +137,12 @@ def test_who_goes_on_at_the_last_moment_is_not_stuck(sft: Application, maya: Use
             yield unit
         # Keys and stray parts are asked for first, then the page of files on which it is found.
         if read_only and next(reads) == 2:
-            sft.store_part(upload, b" of it")
+            sft.vault.store_part(upload, b" of it")
 
-    check_integrity = attrs.evolve(sft.check_integrity, begin=meanwhile)
-    assert [finding.damage for finding in sft.check_integrity()] == [Damage.STUCK_UPLOAD]
+    check_integrity = attrs.evolve(sft.maintenance.check_integrity, begin=meanwhile)
+    assert [finding.damage for finding in sft.maintenance.check_integrity()] == [Damage.STUCK_UPLOAD]
     assert list(check_integrity(repair=True)) == []
-    assert sft.seal_upload(upload).file.size == len(b"half of it")
+    assert sft.sharing.seal_upload(upload).file.size == len(b"half of it")
 
 
 def dangling(sft: Application, number: int) -> list[ShareLink]:
@@ -145,7 +150,7 @@ def dangling(sft: Application, number: int) -> list[ShareLink]:
     Links of nobody to nothing, as rows may be left behind.
     """
     links = [a_link(a_file(a_user())) for _ in range(number)]
-    with sft.redeem_share_link.begin() as unit:
+    with sft.sharing.redeem_share_link.begin() as unit:
         for link in links:
             unit.links.add(attrs.evolve(link, token=None))
         unit.commit()
@@ -156,9 +161,9 @@ def test_rows_that_point_to_nothing_are_told_from_any_page(sft: Application, may
     """Each with everything that it misses, however many sound rows are between them."""
     file = stored(sft, maya)
     for _ in range(PAGE):
-        sft.issue_share_link(owner=maya.id, file_id=file.id)
+        sft.sharing.issue_share_link(owner=maya.id, file_id=file.id)
     links = dangling(sft, PAGE)
-    found = list(sft.check_integrity())
+    found = list(sft.maintenance.check_integrity())
     assert {finding.damage for finding in found} == {Damage.DANGLING_ROW}
     details = ("the account that it belongs to does not exist", "the file that it belongs to does not exist")
     ids = sorted(link.id for link in links)
@@ -169,7 +174,7 @@ def test_rows_that_point_to_nothing_are_told_from_any_page(sft: Application, may
 def test_a_row_that_is_gone_at_the_second_look_is_no_finding(sft: Application) -> None:
     """What looks wrong is looked at again; what was wrong and is over is nobody's trouble."""
     dangling(sft, 3)
-    begin = sft.check_integrity.check_records.begin
+    begin = sft.maintenance.check_integrity.check_records.begin
     assert isinstance(begin, MemoryDatabase)
 
     @contextmanager
@@ -178,32 +183,32 @@ def test_a_row_that_is_gone_at_the_second_look_is_no_finding(sft: Application) -
             yield unit
         begin._committed.links.clear()
 
-    assert list(attrs.evolve(sft.check_integrity.check_records, begin=meanwhile)()) == []
+    assert list(attrs.evolve(sft.maintenance.check_integrity.check_records, begin=meanwhile)()) == []
     dangling(sft, 3)
-    assert len(list(sft.check_integrity())) == 6
+    assert len(list(sft.maintenance.check_integrity())) == 6
 
 
 def test_a_secret_that_has_been_made_anew_is_no_finding(sft: Application, maya: User) -> None:
     """A seed that does not open is told with its user, until they have another one."""
-    sft.set_up_totp(user=maya)
-    with sft.sign_in.begin() as unit:
+    sft.users.set_up_totp(user=maya)
+    with sft.users.sign_in.begin() as unit:
         user = unit.users.get(maya.id)
         assert user is not None
         assert user.totp is not None
         spoilt = attrs.evolve(user.totp, seed=attrs.evolve(user.totp.seed, ciphertext=bytes(40)))
         user = unit.users.save(attrs.evolve(user, totp=spoilt))
         unit.commit()
-    (finding,) = sft.check_integrity(repair=True)
+    (finding,) = sft.maintenance.check_integrity(repair=True)
     assert (finding.damage, finding.subject) == (Damage.WRONG_WRAPPED_SECRET, f"user {maya.id}")
     assert not finding.is_repaired
-    check_integrity, looks = sft.check_integrity.check_records, count()
+    check_integrity, looks = sft.maintenance.check_integrity.check_records, count()
 
     def set_up_anew() -> None:
         if next(looks) == 0:
-            sft.set_up_totp(user=user)
+            sft.users.set_up_totp(user=user)
 
     assert list(attrs.evolve(check_integrity, keyring=HookedKeyRing(check_integrity.keyring, set_up_anew))()) == []
-    assert list(sft.check_integrity()) == []
+    assert list(sft.maintenance.check_integrity()) == []
 
 
 def test_a_failure_is_passed_over_and_told(sft: Application, maya: User) -> None:
@@ -211,7 +216,10 @@ def test_a_failure_is_passed_over_and_told(sft: Application, maya: User) -> None
     for _ in range(4):
         stored(sft, maya)
     seen = CheckCounts()
-    assert list(on(sft, FaultyBlobs(sft.sweep.blobs, {("list", 1): BlobStoreUnavailable()}))(counts=seen)) == []
+    assert (
+        list(on(sft, FaultyBlobs(sft.maintenance.sweep.blobs, {("list", 1): BlobStoreUnavailable()}))(counts=seen))
+        == []
+    )
     assert (seen.files, seen.failures) == (3, Counter({"blob-store-unavailable": 1}))
 
 
@@ -220,7 +228,7 @@ def test_what_cannot_be_repaired_is_told_and_passed_over(sft: Application, maya:
     removed, nobodys = stored(sft, maya), begun(sft, maya)
     begun(sft, maya)
     stored(sft, maya)
-    with sft.find_file.begin() as unit:
+    with sft.vault.find_file.begin() as unit:
         unit.files.replace(removed.deleting(clock.now()), expected=FileState.SEALED)
         unit.files.replace(nobodys.file.aborted(clock.now()), expected=FileState.RECEIVING)
         unit.quotas.release(nobodys.file.id)
@@ -229,27 +237,27 @@ def test_what_cannot_be_repaired_is_told_and_passed_over(sft: Application, maya:
     clock.advance(hours=48)
     removal, upload, part = Damage.UNFINISHED_REMOVAL, Damage.STUCK_UPLOAD, Damage.ORPHAN_PART
     seen, away = CheckCounts(), {("delete", number): BlobStoreUnavailable() for number in range(3)}
-    found = on(sft, FaultyBlobs(sft.sweep.blobs, away))(repair=True, counts=seen)
+    found = on(sft, FaultyBlobs(sft.maintenance.sweep.blobs, away))(repair=True, counts=seen)
     assert [(one.damage, one.is_repaired) for one in found] == [(removal, False), (upload, False), (part, False)]
     assert (seen.files, seen.failures) == (1, Counter({"blob-store-unavailable": 3}))
     clock.advance(hours=2)
-    again = sft.check_integrity(repair=True)
+    again = sft.maintenance.check_integrity(repair=True)
     assert [(one.damage, one.is_repaired) for one in again] == [(removal, True), (removal, True), (part, True)]
-    assert list(sft.check_integrity()) == []
+    assert list(sft.maintenance.check_integrity()) == []
 
 
 def test_an_old_copy_of_a_database_is_not_repaired_by(sft: Application, maya: User, clock: SettableClock) -> None:
     """What it takes for stuck, the database that the store belongs to may have a file of: it is told and left."""
     upload = begun(sft, maya)
     clock.advance(hours=48)
-    begin = sft.find_file.begin
+    begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
     begin._committed.store_id = None
     seen = CheckCounts()
-    found = [(one.damage, one.is_repaired) for one in sft.check_integrity(repair=True, counts=seen)]
+    found = [(one.damage, one.is_repaired) for one in sft.maintenance.check_integrity(repair=True, counts=seen)]
     assert found == [(Damage.STUCK_UPLOAD, False)]
     assert seen.failures["store-of-another"]
-    assert list(sft.sweep.blobs.list(upload.file.blob_prefix))
+    assert list(sft.maintenance.sweep.blobs.list(upload.file.blob_prefix))
 
 
 def test_what_fails_at_once_ends_nothing(sft: Application, maya: User) -> None:
@@ -257,7 +265,7 @@ def test_what_fails_at_once_ends_nothing(sft: Application, maya: User) -> None:
     for _ in range(9):
         stored(sft, maya)
     seen = CheckCounts()
-    broken = FaultyBlobs(sft.sweep.blobs, {("list", number): BlobStoreUnavailable() for number in range(8)})
+    broken = FaultyBlobs(sft.maintenance.sweep.blobs, {("list", number): BlobStoreUnavailable() for number in range(8)})
     assert list(on(sft, broken)(counts=seen)) == []
     assert (seen.files, seen.failures) == (1, Counter({"blob-store-unavailable": 8}))
 
@@ -267,19 +275,19 @@ def test_a_removal_under_way_is_not_told(
     sft: Application, maya: User, clock: SettableClock, *, is_upload: bool
 ) -> None:
     """It has as long as the slowest upload of a part; after that it is unfinished, and is finished."""
-    away = FaultyBlobs(sft.sweep.blobs, {("list", 0): BlobStoreUnavailable()})
+    away = FaultyBlobs(sft.maintenance.sweep.blobs, {("list", 0): BlobStoreUnavailable()})
     upload, file = begun(sft, maya), stored(sft, maya)
     clock.advance(minutes=5)
     if is_upload:
         with pytest.raises(BlobStoreUnavailable):
-            attrs.evolve(sft.abort_upload, blobs=away)(upload)
+            attrs.evolve(sft.vault.abort_upload, blobs=away)(upload)
     else:
-        attrs.evolve(sft.delete_file, blobs=away)(owner=maya.id, file_id=file.id)
-        sft.abort_upload(upload)
-    clock.advance(seconds=(sft.sweep.policy.non_resumable_idle).total_seconds() - 1)
-    assert list(sft.check_integrity(repair=True)) == []
+        attrs.evolve(sft.vault.delete_file, blobs=away)(owner=maya.id, file_id=file.id)
+        sft.vault.abort_upload(upload)
+    clock.advance(seconds=(sft.maintenance.sweep.policy.non_resumable_idle).total_seconds() - 1)
+    assert list(sft.maintenance.check_integrity(repair=True)) == []
     clock.advance(seconds=1)
-    assert [(found.damage, found.is_repaired) for found in sft.check_integrity(repair=True)] == [
+    assert [(found.damage, found.is_repaired) for found in sft.maintenance.check_integrity(repair=True)] == [
         (Damage.UNFINISHED_REMOVAL, True)
     ]
 
@@ -289,8 +297,10 @@ def test_a_store_that_is_away_ends_it(sft: Application, maya: User, clock: Setta
     for _ in range(9):
         stored(sft, maya)
     wait = partial(clock.advance, seconds=5)
-    away = FaultyBlobs(sft.sweep.blobs, {("list", number): BlobStoreUnavailable() for number in range(9)}, wait=wait)
-    begin, seen = sft.find_file.begin, CheckCounts()
+    away = FaultyBlobs(
+        sft.maintenance.sweep.blobs, {("list", number): BlobStoreUnavailable() for number in range(9)}, wait=wait
+    )
+    begin, seen = sft.vault.find_file.begin, CheckCounts()
     assert isinstance(begin, MemoryDatabase)
     begin._committed.usages[maya.id] += 1
     found = on(sft, away)(repair=True, counts=seen)
@@ -302,10 +312,10 @@ def test_a_store_that_is_away_ends_it(sft: Application, maya: User, clock: Setta
 def test_findings_come_as_they_are_found(sft: Application, maya: User) -> None:
     """Who looks at a large vault need not wait for the end."""
     files = [stored(sft, maya) for _ in range(2)]
-    blobs: BlobStore = sft.sweep.blobs
+    blobs: BlobStore = sft.maintenance.sweep.blobs
     for blob in list(blobs.list()):
         blobs.delete(blob.key)
-    findings = sft.check_integrity(verify=Sample())
+    findings = sft.maintenance.check_integrity(verify=Sample())
     first = next(findings)
     assert (first.damage, first.subject) == (Damage.MISSING_PART, f"file {files[0].id} part 0")
     assert [finding.damage for finding in findings] == [Damage.MISSING_PART]

@@ -32,12 +32,12 @@ def file(sft: Application, maya: User) -> File:
     """
     A file that ends in two hours.
     """
-    stored = sft.store_file(owner=maya.id, name=NAME, content=[b"brief"])
-    return sft.set_expiry(owner=maya.id, file_id=stored.id, expires_hours=2)
+    stored = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"brief"])
+    return sft.vault.set_expiry(owner=maya.id, file_id=stored.id, expires_hours=2)
 
 
 def listed(sft: Application, owner: User) -> list[File]:
-    return list(sft.list_files(owner=owner.id, page=Page()))
+    return list(sft.vault.list_files(owner=owner.id, page=Page()))
 
 
 def to_the_end(clock: SettableClock, *, short_of: timedelta = timedelta(0)) -> None:
@@ -48,11 +48,11 @@ def test_until_its_end_a_file_is_like_any_other(sft: Application, maya: User, fi
     """Found, listed, read and shared to the last microsecond; a sweep leaves it alone."""
     assert file.expires_at == clock.now() + timedelta(hours=2)
     to_the_end(clock, short_of=TICK)
-    assert sft.sweep() == SweepResult()
-    assert sft.find_file(owner=maya.id, file_id=file.id) == file
+    assert sft.maintenance.sweep() == SweepResult()
+    assert sft.vault.find_file(owner=maya.id, file_id=file.id) == file
     assert listed(sft, maya) == [file]
-    token = sft.issue_share_link(owner=maya.id, file_id=file.id).token
-    assert b"".join(map(bytes, sft.read_file(sft.redeem_share_link(token=token)))) == b"brief"
+    token = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id).token
+    assert b"".join(map(bytes, sft.vault.read_file(sft.sharing.redeem_share_link(token=token)))) == b"brief"
 
 
 @pytest.mark.parametrize("is_swept", [False, True])
@@ -61,49 +61,49 @@ def test_from_its_end_on_nobody_finds_a_file(
 ) -> None:
     """Neither its owner in any way, nor who holds a link, which spends nothing; whether a sweep was there or not."""
     # A link of before the file was given an end: it would last for a month.
-    sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
-    token = sft.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=720, max_downloads=1).token
-    sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=2)
+    sft.vault.set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
+    token = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=720, max_downloads=1).token
+    sft.vault.set_expiry(owner=maya.id, file_id=file.id, expires_hours=2)
     to_the_end(clock)
     if is_swept:
         clock.advance(hours=1)
-        assert sft.sweep() == SweepResult(expired=1, removed=1)
+        assert sft.maintenance.sweep() == SweepResult(expired=1, removed=1)
     assert listed(sft, maya) == []
-    uses: list[Callable[..., object]] = [sft.find_file, sft.delete_file, sft.issue_share_link]
+    uses: list[Callable[..., object]] = [sft.vault.find_file, sft.vault.delete_file, sft.sharing.issue_share_link]
     for use in uses:
         with pytest.raises(FileNotFound):
             use(owner=maya.id, file_id=file.id)
     with pytest.raises(FileNotFound):
-        sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
-    for look in (sft.find_shared_file, sft.redeem_share_link):
+        sft.vault.set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
+    for look in (sft.sharing.find_shared_file, sft.sharing.redeem_share_link):
         with pytest.raises(LinkNotFound if is_swept else LinkExpired):
             look(token=token)
-    assert sft.summarise_links([file])[file.id].downloads == 0
+    assert sft.sharing.summarise_links([file])[file.id].downloads == 0
 
 
 def test_a_link_that_was_revoked_says_so(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
     """That its file has ended too does not matter."""
-    token = sft.issue_share_link(owner=maya.id, file_id=file.id).token
-    sft.revoke_share_link(owner=maya.id, token=token)
+    token = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id).token
+    sft.sharing.revoke_share_link(owner=maya.id, token=token)
     to_the_end(clock)
     with pytest.raises(LinkRevoked):
-        sft.redeem_share_link(token=token)
+        sft.sharing.redeem_share_link(token=token)
 
 
 def test_a_sweep_leaves_nothing_of_it(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
     """Its key, parts, rows and what it holds of the quota, an hour later; other files stay. A dry run only tells."""
-    kept = sft.store_file(owner=maya.id, name=NAME, content=[b"for long"])
+    kept = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"for long"])
     to_the_end(clock)
     clock.advance(seconds=3600 - TICK.total_seconds())
-    assert sft.sweep() == SweepResult()
+    assert sft.maintenance.sweep() == SweepResult()
     clock.advance(microseconds=1)
-    assert sft.sweep(dry_run=True) == SweepResult(expired=1, removed=1)
-    with sft.find_file.begin(read_only=True) as unit:
+    assert sft.maintenance.sweep(dry_run=True) == SweepResult(expired=1, removed=1)
+    with sft.vault.find_file.begin(read_only=True) as unit:
         assert unit.files.get(file.id) == file
-    assert [sft.sweep(), sft.sweep()] == [SweepResult(expired=1, removed=1), SweepResult()]
+    assert [sft.maintenance.sweep(), sft.maintenance.sweep()] == [SweepResult(expired=1, removed=1), SweepResult()]
     assert listed(sft, maya) == [kept]
-    assert {blob.key.partition("/")[0] for blob in sft.sweep.blobs.list()} == {kept.id.value.hex}
-    with sft.find_file.begin(read_only=True) as unit:
+    assert {blob.key.partition("/")[0] for blob in sft.maintenance.sweep.blobs.list()} == {kept.id.value.hex}
+    with sft.vault.find_file.begin(read_only=True) as unit:
         assert unit.files.get(file.id) is None
         assert unit.quotas.used(maya.id) == kept.size
 
@@ -111,30 +111,30 @@ def test_a_sweep_leaves_nothing_of_it(sft: Application, maya: User, file: File, 
 def test_an_end_can_be_moved_and_taken_away(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
     """As long as it has not come; each time it counts from now."""
     clock.advance(hours=1)
-    moved = sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=MAX_FILE_HOURS)
+    moved = sft.vault.set_expiry(owner=maya.id, file_id=file.id, expires_hours=MAX_FILE_HOURS)
     assert moved == attrs.evolve(file, expires_at=clock.now() + timedelta(days=3650))
     clock.advance(days=3000)
-    lasting = sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
+    lasting = sft.vault.set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
     clock.advance(days=3000)
-    assert sft.find_file(owner=maya.id, file_id=file.id) == lasting == attrs.evolve(file, expires_at=None)
+    assert sft.vault.find_file(owner=maya.id, file_id=file.id) == lasting == attrs.evolve(file, expires_at=None)
 
 
 def test_a_sweep_that_comes_too_late_ends_nothing(
     sft: Application, maya: User, file: File, clock: SettableClock
 ) -> None:
     """Whose clock is behind moves the end of a file that a sweep has looked at already: the file stays."""
-    begin = sft.find_file.begin
+    begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
     to_the_end(clock)
     clock.advance(hours=1)
 
     def should_continue() -> bool:
         clock.advance(hours=-2)
-        sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=9)
+        sft.vault.set_expiry(owner=maya.id, file_id=file.id, expires_hours=9)
         clock.advance(hours=2)
         return True
 
-    assert sft.sweep(should_continue=should_continue).expired == 0
+    assert sft.maintenance.sweep(should_continue=should_continue).expired == 0
     assert begin._committed.files[file.id].state is FileState.SEALED
 
 
@@ -144,10 +144,10 @@ def test_an_end_that_comes_while_it_is_moved_stays(
     """Whoever waits for the file's row until its end has come, with its old end before the eyes, does not move it."""
     early = SettableClock(clock.now())
     to_the_end(clock)
-    set_expiry = attrs.evolve(sft.set_expiry, find=attrs.evolve(sft.find_file, clock=early))
+    set_expiry = attrs.evolve(sft.vault.set_expiry, find=attrs.evolve(sft.vault.find_file, clock=early))
     with pytest.raises(FileNotFound):
         set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
-    with sft.find_file.begin(read_only=True) as unit:
+    with sft.vault.find_file.begin(read_only=True) as unit:
         assert unit.files.get(file.id) == file
 
 
@@ -157,7 +157,7 @@ def test_a_clock_that_is_an_hour_ahead_for_a_moment_destroys_nothing(
     """By it the file is over; a sweep comes; when it is right again the file is there, for as long as it was to be."""
     to_the_end(clock, short_of=timedelta(minutes=1))
     clock.advance(hours=1)
-    assert sft.sweep() == SweepResult()
+    assert sft.maintenance.sweep() == SweepResult()
     assert listed(sft, maya) == []
     clock.advance(hours=-1)
     assert listed(sft, maya) == [file]
@@ -167,7 +167,7 @@ def test_a_clock_that_is_an_hour_ahead_for_a_moment_destroys_nothing(
 def test_an_end_out_of_bounds_is_refused(sft: Application, maya: User, file: File, hours: int) -> None:
     """The one before stays."""
     with pytest.raises(InvalidValue, match="expires_hours"):
-        sft.set_expiry(owner=maya.id, file_id=file.id, expires_hours=hours)
+        sft.vault.set_expiry(owner=maya.id, file_id=file.id, expires_hours=hours)
     assert listed(sft, maya) == [file]
 
 
@@ -176,21 +176,23 @@ def test_the_end_is_its_owners_to_set(sft: Application, file: File) -> None:
     other = register(sft, "other").id
     for owner in (other, UserId(file.id.value)):
         with pytest.raises(FileNotFound):
-            sft.set_expiry(owner=owner, file_id=file.id, expires_hours=None)
+            sft.vault.set_expiry(owner=owner, file_id=file.id, expires_hours=None)
 
 
 def test_what_made_it_is_not_answered_again(sft: Application, maya: User, clock: SettableClock) -> None:
     """A repeated request under an idempotency key is told that the result is gone, and so is a resumable upload."""
-    upload = sft.begin_upload(owner=maya.id, name=NAME, announced_size=4)
-    sft.store_part(upload, b"once")
+    upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=4)
+    sft.vault.store_part(upload, b"once")
     request = IdempotentRequest(key=KEY, fingerprint=KEY.fingerprint("this"))
-    made = sft.seal_upload(upload, idempotency=request)
-    resumable = sft.create_upload(owner=maya.id, request=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=0))
-    sft.finish_upload(owner=maya.id, file_id=resumable.file.id)
+    made = sft.sharing.seal_upload(upload, idempotency=request)
+    resumable = sft.vault.create_upload(
+        owner=maya.id, request=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=0)
+    )
+    sft.vault.finish_upload(owner=maya.id, file_id=resumable.file.id)
     for file_id in (made.file.id, resumable.file.id):
-        sft.set_expiry(owner=maya.id, file_id=file_id, expires_hours=2)
+        sft.vault.set_expiry(owner=maya.id, file_id=file_id, expires_hours=2)
     to_the_end(clock)
     with pytest.raises(ResultGone):
-        sft.find_idempotent_result(owner=maya.id, request=request)
+        sft.sharing.find_idempotent_result(owner=maya.id, request=request)
     with pytest.raises(FileNotFound):
-        sft.find_upload(owner=maya.id, file_id=resumable.file.id)
+        sft.vault.find_upload(owner=maya.id, file_id=resumable.file.id)

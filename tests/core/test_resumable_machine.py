@@ -95,7 +95,7 @@ class Uploads(RuleBasedStateMachine):
         fits = (length or 0) <= LARGEST
         held = (length or 0) <= self.room()
         try:
-            progress = self.sft.create_upload(owner=self.maya.id, request=asked(length))
+            progress = self.sft.vault.create_upload(owner=self.maya.id, request=asked(length))
         except FileTooLarge:
             assert not fits
             return multiple()
@@ -137,7 +137,7 @@ class Uploads(RuleBasedStateMachine):
     @rule(hand=hands, chunk=st.binary(max_size=PART), recorded=st.booleans())
     def bring(self, hand: Hand, chunk: bytes, *, recorded: bool) -> None:
         """Bytes come; or they wait for a checksum that turns out to be wrong."""
-        plain, append = hand.plain, self.sft.store_part
+        plain, append = hand.plain, self.sft.vault.store_part
         grown = plain.content + chunk
         is_writer = not plain.is_over and not plain.is_sealed and hand.turn == plain.writer
         try:
@@ -162,7 +162,7 @@ class Uploads(RuleBasedStateMachine):
     def finish(self, upload: tuple[FileId, Plain]) -> None:
         file_id, plain = upload
         try:
-            progress = self.sft.finish_upload(owner=self.maya.id, file_id=file_id)
+            progress = self.sft.vault.finish_upload(owner=self.maya.id, file_id=file_id)
         except FileNotFound:
             assert plain.is_over
             return
@@ -174,7 +174,7 @@ class Uploads(RuleBasedStateMachine):
     @rule(upload=consumes(uploads))
     def end(self, upload: tuple[FileId, Plain]) -> None:
         file_id, plain = upload
-        self.sft.terminate_upload(owner=self.maya.id, file_id=file_id)
+        self.sft.vault.terminate_upload(owner=self.maya.id, file_id=file_id)
         plain.is_over = True
 
     @invariant()
@@ -184,7 +184,7 @@ class Uploads(RuleBasedStateMachine):
                 progress = found(self.sft, self.maya, file_id)
                 assert (progress.offset, progress.is_sealed) == (len(plain.content), plain.is_sealed)
                 whole = attrs.evolve(progress.file, size=progress.offset)
-                assert b"".join(map(bytes, self.sft.read_file(whole))) == plain.content
+                assert b"".join(map(bytes, self.sft.vault.read_file(whole))) == plain.content
 
     @invariant()
     def nothing_else_is_stored_or_counted(self) -> None:
@@ -196,7 +196,9 @@ class Uploads(RuleBasedStateMachine):
         for file_id, plain in self.plain.items():
             if not plain.is_over:
                 short = PART.bit_length()
-                assert len(manifest(self.sft.store_part, file_id)) <= (1 + len(plain.content) // PART) * (1 + short)
+                assert len(manifest(self.sft.vault.store_part, file_id)) <= (1 + len(plain.content) // PART) * (
+                    1 + short
+                )
 
 
 TestUploads = Uploads.TestCase

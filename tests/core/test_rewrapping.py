@@ -34,14 +34,14 @@ OLD_ID, NEW_ID = AesKeyRing(OLD).active_id, AesKeyRing(NEW).active_id
 
 
 def on_the_old_key(sft: Application) -> AesKeyRing:
-    ring: Any = sft.begin_upload.keyring
+    ring: Any = sft.vault.begin_upload.keyring
     assert isinstance(ring, AesKeyRing)
     return ring
 
 
 @pytest.fixture
 def secrets(sft: Application) -> MemoryWrappedSecrets:
-    database: Any = sft.sign_in.begin
+    database: Any = sft.users.sign_in.begin
     assert isinstance(database, MemoryDatabase)
     return MemoryWrappedSecrets(database)
 
@@ -58,9 +58,9 @@ def old_id(sft: Application) -> str:
 
 def fill(sft: Application, user: User, files: int = 5) -> None:
     for number in range(files):
-        file = sft.store_file(owner=user.id, name=FileName.parse(f"{number}.txt"), content=[b"content"])
-        sft.issue_share_link(owner=user.id, file_id=file.id)
-    sft.set_up_totp(user=stored(sft, user))
+        file = sft.vault.store_file(owner=user.id, name=FileName.parse(f"{number}.txt"), content=[b"content"])
+        sft.sharing.issue_share_link(owner=user.id, file_id=file.id)
+    sft.users.set_up_totp(user=stored(sft, user))
 
 
 def opened_by(ring: AesKeyRing, secrets: MemoryWrappedSecrets) -> int:
@@ -168,14 +168,14 @@ def test_an_upload_that_began_before_ends_after(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, rewrap: RewrapSecrets, old_id: str
 ) -> None:
     """Its key has come under the new one meanwhile, stays there, and opens the file."""
-    upload = sft.begin_upload(owner=maya.id, name=FileName.parse("slow.bin"))
-    sft.store_part(upload, b"first")
+    upload = sft.vault.begin_upload(owner=maya.id, name=FileName.parse("slow.bin"))
+    sft.vault.store_part(upload, b"first")
     assert [batch.rewrapped for batch in rewrap(key_id=old_id, batch=100)] == [1]
-    sft.store_part(upload, b" and last")
-    file = sft.seal_upload(upload, public=True).file
+    sft.vault.store_part(upload, b" and last")
+    file = sft.sharing.seal_upload(upload, public=True).file
     assert dict(secrets.count()[SecretKind.FILE_KEY]) == {NEW_ID: 1}
-    read = attrs.evolve(sft.read_file, keyring=AesKeyRing(NEW))
-    found = sft.find_file(owner=maya.id, file_id=file.id)
+    read = attrs.evolve(sft.vault.read_file, keyring=AesKeyRing(NEW))
+    found = sft.vault.find_file(owner=maya.id, file_id=file.id)
     assert b"".join(bytes(piece) for piece in read(found, found.whole)) == b"first and last"
 
 
@@ -184,13 +184,13 @@ def test_a_code_counts_while_the_seed_comes_under_another_key(
     sft: Application, clock: SettableClock, maya: User, rewrap: RewrapSecrets, old_id: str, *, confirmed: bool
 ) -> None:
     """Who confirms or switches off just then notices nothing, and the seed's old wrapping is not stored again."""
-    seed = sft.set_up_totp(user=maya).seed.reveal().decode()
+    seed = sft.users.set_up_totp(user=maya).seed.reveal().decode()
     code = code_of(seed, step_at(clock.now()))
     if confirmed:
-        sft.confirm_totp(user=stored(sft, maya), code=code)
+        sft.users.confirm_totp(user=stored(sft, maya), code=code)
         code = code_of(seed, step_at(clock.now()) + 1)
-    use_case: Any = sft.disable_totp if confirmed else sft.confirm_totp
-    spend = sft.sign_in.spend_totp_code
+    use_case: Any = sft.users.disable_totp if confirmed else sft.users.confirm_totp
+    spend = sft.users.sign_in.spend_totp_code
     ring = HookedKeyRing(rewrap.keyring, lambda: list(rewrap(key_id=old_id, batch=10)))
     asked = attrs.evolve(use_case, spend_totp_code=attrs.evolve(spend, keyring=ring))
     asked(user=stored(sft, maya), code=code)
@@ -203,11 +203,11 @@ def test_a_set_up_is_begun_again_while_the_seed_comes_under_another_key(
     sft: Application, clock: SettableClock, maya: User, rewrap: RewrapSecrets, old_id: str
 ) -> None:
     """What the user was shown last counts, as always."""
-    sft.set_up_totp(user=maya)
+    sft.users.set_up_totp(user=maya)
     ring = HookedKeyRing(rewrap.keyring, lambda: list(rewrap(key_id=old_id, batch=10)))
-    seed = attrs.evolve(sft.set_up_totp, keyring=ring)(user=stored(sft, maya)).seed.reveal().decode()
-    spend = attrs.evolve(sft.sign_in.spend_totp_code, keyring=rewrap.keyring)
-    confirm = attrs.evolve(sft.confirm_totp, spend_totp_code=spend)
+    seed = attrs.evolve(sft.users.set_up_totp, keyring=ring)(user=stored(sft, maya)).seed.reveal().decode()
+    spend = attrs.evolve(sft.users.sign_in.spend_totp_code, keyring=rewrap.keyring)
+    confirm = attrs.evolve(sft.users.confirm_totp, spend_totp_code=spend)
     assert confirm(user=stored(sft, maya), code=code_of(seed, step_at(clock.now()))).two_factor_enabled
 
 
@@ -258,17 +258,17 @@ Add = Callable[[Application, User, StaleRing], object]
 
 
 def a_small_file(sft: Application, maya: User, ring: StaleRing) -> object:
-    seal = attrs.evolve(sft.store_file.seal, keyring=ring)
-    return attrs.evolve(sft.store_file, seal=seal)(owner=maya.id, name=FileName.parse("a"), content=[b"x"])
+    seal = attrs.evolve(sft.vault.store_file.seal, keyring=ring)
+    return attrs.evolve(sft.vault.store_file, seal=seal)(owner=maya.id, name=FileName.parse("a"), content=[b"x"])
 
 
 def a_long_file(sft: Application, maya: User, ring: StaleRing) -> object:
-    return attrs.evolve(sft.begin_upload, keyring=ring)(owner=maya.id, name=FileName.parse("a"))
+    return attrs.evolve(sft.vault.begin_upload, keyring=ring)(owner=maya.id, name=FileName.parse("a"))
 
 
 def a_file_longer_than_announced(sft: Application, maya: User, ring: StaleRing) -> object:
-    upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
-    part = attrs.evolve(sft.store_part, keyring=ring)
+    upload = sft.vault.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
+    part = attrs.evolve(sft.vault.store_part, keyring=ring)
     part(upload, b"one")
     part(upload, b"two")
     assert upload.is_persisted
@@ -277,7 +277,7 @@ def a_file_longer_than_announced(sft: Application, maya: User, ring: StaleRing) 
 
 def a_resumable_file(sft: Application, maya: User, ring: StaleRing) -> object:
     asked = UploadRequest(name=FileName.parse("a"), media_type=OCTET_STREAM)
-    return attrs.evolve(sft.create_upload, keyring=ring)(owner=maya.id, request=asked)
+    return attrs.evolve(sft.vault.create_upload, keyring=ring)(owner=maya.id, request=asked)
 
 
 def request(key: str) -> IdempotentRequest:
@@ -286,13 +286,13 @@ def request(key: str) -> IdempotentRequest:
 
 
 def a_small_file_made_once(sft: Application, maya: User, ring: StaleRing) -> object:
-    seal = attrs.evolve(sft.seal_upload.seal, keyring=ring)
-    upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
-    return attrs.evolve(sft.seal_upload, seal=seal)(upload, idempotency=request("file"))
+    seal = attrs.evolve(sft.sharing.seal_upload.seal, keyring=ring)
+    upload = sft.vault.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
+    return attrs.evolve(sft.sharing.seal_upload, seal=seal)(upload, idempotency=request("file"))
 
 
 def a_seed(sft: Application, maya: User, ring: StaleRing) -> object:
-    return attrs.evolve(sft.set_up_totp, keyring=ring)(user=maya)
+    return attrs.evolve(sft.users.set_up_totp, keyring=ring)(user=maya)
 
 
 ADDITIONS: list[Add] = [
@@ -321,9 +321,9 @@ def sealing_and_issuing(
     """
     What makes a file and what makes its link, of which one wraps under a key that is retired by then.
     """
-    rule = attrs.evolve(sft.seal_upload.seal, keyring=stale if is_file_stale else stale.after)
-    issue = attrs.evolve(sft.issue_share_link, keyring=stale.after if is_file_stale else stale)
-    return attrs.evolve(sft.seal_upload, seal=rule, issue=issue), issue
+    rule = attrs.evolve(sft.sharing.seal_upload.seal, keyring=stale if is_file_stale else stale.after)
+    issue = attrs.evolve(sft.sharing.issue_share_link, keyring=stale.after if is_file_stale else stale)
+    return attrs.evolve(sft.sharing.seal_upload, seal=rule, issue=issue), issue
 
 
 @pytest.mark.parametrize("is_file_stale", [True, False])
@@ -332,7 +332,7 @@ def test_a_link_is_wrapped_again_too(
 ) -> None:
     """Alone, and in one commit with its file, of whose two secrets either may be the one that is refused."""
     seal, issue = sealing_and_issuing(sft, stale, is_file_stale=is_file_stale)
-    upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
+    upload = sft.vault.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
     file = seal(upload, public=True).file
     stale.times = 1
     attrs.evolve(issue, keyring=stale)(owner=maya.id, file_id=file.id)
@@ -346,9 +346,9 @@ def test_a_link_that_is_made_once_is_wrapped_again_too(
 ) -> None:
     """Alone, and in one commit with its file; what is kept for the next time is what was stored in the end."""
     seal, issue = sealing_and_issuing(sft, stale, is_file_stale=is_file_stale)
-    upload = sft.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
+    upload = sft.vault.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
     made = seal(upload, public=True, idempotency=request("file"))
-    find = attrs.evolve(sft.find_idempotent_result, keyring=stale)
+    find = attrs.evolve(sft.sharing.find_idempotent_result, keyring=stale)
     assert find(owner=maya.id, request=request("file")) == made
     stale.times = 1
     issued = attrs.evolve(issue, keyring=stale)(owner=maya.id, file_id=made.file.id, idempotency=request("link"))
@@ -385,6 +385,6 @@ def test_what_comes_while_a_key_is_rotated_is_looked_for_again(
     fill(sft, maya)
     done = rewrap(key_id=old_id, batch=100)
     next(done)
-    sft.store_file(owner=maya.id, name=FileName.parse("late.txt"), content=[b"late"])
+    sft.vault.store_file(owner=maya.id, name=FileName.parse("late.txt"), content=[b"late"])
     assert sum(batch.rewrapped for batch in done) == 11 - 5 + 1
     assert stored_under(secrets) == {NEW_ID}

@@ -68,13 +68,13 @@ def test_a_capacity_check_that_blocks_holds_no_transaction(*, resumable: bool) -
     """A network file system that does not respond must not hold row locks: the look comes before the unit begins."""
     sft = memory_application(environ=LIGHT | {"USER_QUOTA": "1000"})
     maya = register(sft, "maya")
-    assert isinstance(sft.find_file.begin, MemoryDatabase)
-    database = OpenUnits(sft.find_file.begin)
+    assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
+    database = OpenUnits(sft.vault.find_file.begin)
     room = RoomLookedAt(database)
     if resumable:
-        attrs.evolve(sft.create_upload, begin=database, capacity=room)(owner=maya.id, request=asked(100))
+        attrs.evolve(sft.vault.create_upload, begin=database, capacity=room)(owner=maya.id, request=asked(100))
     else:
-        begin = attrs.evolve(sft.begin_upload, begin=database, capacity=room, part_size=16)
+        begin = attrs.evolve(sft.vault.begin_upload, begin=database, capacity=room, part_size=16)
         begin(owner=maya.id, name=NAME, announced_size=100)
     assert room.sizes == [100]
 
@@ -84,8 +84,8 @@ def test_an_upload_for_which_there_is_no_room_never_begins(*, resumable: bool) -
     """Neither a row nor quota is left of it; where the quota refuses it as well, that is what is told."""
     sft = memory_application(environ=LIGHT | {"USER_QUOTA": "1000"})
     maya = register(sft, "maya")
-    begin = attrs.evolve(sft.begin_upload, capacity=CapacityOfAHundred(), part_size=16)
-    create = attrs.evolve(sft.create_upload, capacity=CapacityOfAHundred())
+    begin = attrs.evolve(sft.vault.begin_upload, capacity=CapacityOfAHundred(), part_size=16)
+    create = attrs.evolve(sft.vault.create_upload, capacity=CapacityOfAHundred())
 
     def attempt(size: int) -> object:
         if resumable:
@@ -97,7 +97,7 @@ def test_an_upload_for_which_there_is_no_room_never_begins(*, resumable: bool) -
         attempt(101)
     with pytest.raises(QuotaExceeded):
         attempt(1001)
-    database = sft.find_file.begin
+    database = sft.vault.find_file.begin
     assert isinstance(database, MemoryDatabase)
     assert len(database._committed.files) == 1
     assert database._committed.usages[maya.id] == 100

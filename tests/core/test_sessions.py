@@ -16,15 +16,15 @@ from support.library import PASSWORD, HookedSessions, stored
 
 
 def signed_in(sft: Application, user: User) -> Tokens:
-    return sft.sign_in(email=user.email, password=PASSWORD)
+    return sft.users.sign_in(email=user.email, password=PASSWORD)
 
 
 def assert_ended(sft: Application, *tokens: Tokens) -> None:
     for one in tokens:
         with pytest.raises(BadToken):
-            sft.authenticate(access_token=one.access)
+            sft.users.authenticate(access_token=one.access)
         with pytest.raises(BadToken):
-            sft.refresh_session(refresh_token=one.refresh)
+            sft.users.refresh_session(refresh_token=one.refresh)
 
 
 def overtaken(sft: Application, by: Tokens, won: list[Tokens]) -> RefreshSession:
@@ -32,23 +32,23 @@ def overtaken(sft: Application, by: Tokens, won: list[Tokens]) -> RefreshSession
     A refresh that finds its token good, and is then overtaken by another one with the same token.
     """
     sessions = HookedSessions(
-        sft.refresh_session.sessions, lambda: won.append(sft.refresh_session(refresh_token=by.refresh))
+        sft.users.refresh_session.sessions, lambda: won.append(sft.users.refresh_session(refresh_token=by.refresh))
     )
-    return attrs.evolve(sft.refresh_session, sessions=sessions)
+    return attrs.evolve(sft.users.refresh_session, sessions=sessions)
 
 
 def test_a_copy_that_comes_back_ends_the_whole_family(sft: Application, maya: User) -> None:
     """Every token that descends from the sign-in ends, access tokens too; another sign-in's go on."""
     first, other = signed_in(sft, maya), signed_in(sft, maya)
-    second = sft.refresh_session(refresh_token=first.refresh)
-    third = sft.refresh_session(refresh_token=second.refresh)
+    second = sft.users.refresh_session(refresh_token=first.refresh)
+    third = sft.users.refresh_session(refresh_token=second.refresh)
     for tokens in (first, second, third):
-        assert sft.authenticate(access_token=tokens.access).user.id == maya.id
+        assert sft.users.authenticate(access_token=tokens.access).user.id == maya.id
     with pytest.raises(BadToken):
-        sft.refresh_session(refresh_token=first.refresh)
+        sft.users.refresh_session(refresh_token=first.refresh)
     assert_ended(sft, first, second, third)
-    assert sft.authenticate(access_token=other.access).user.id == maya.id
-    assert sft.refresh_session(refresh_token=other.refresh).access
+    assert sft.users.authenticate(access_token=other.access).user.id == maya.id
+    assert sft.users.refresh_session(refresh_token=other.refresh).access
 
 
 def test_of_two_exchanges_at_once_none_gets_away_with_tokens(sft: Application, maya: User) -> None:
@@ -65,11 +65,11 @@ def test_a_session_that_is_revoked_meanwhile_gives_no_tokens(
 ) -> None:
     """Between the look at a session and the exchange it may end, and then there is no exchange."""
     tokens = signed_in(sft, maya)
-    session = sft.authenticate(access_token=tokens.access).session_id
-    store = sft.refresh_session.sessions
+    session = sft.users.authenticate(access_token=tokens.access).session_id
+    store = sft.users.refresh_session.sessions
     sessions = HookedSessions(store, lambda: store.revoke(session, now=clock.now()))
     with pytest.raises(BadToken):
-        attrs.evolve(sft.refresh_session, sessions=sessions)(refresh_token=tokens.refresh)
+        attrs.evolve(sft.users.refresh_session, sessions=sessions)(refresh_token=tokens.refresh)
     assert_ended(sft, tokens)
 
 
@@ -78,9 +78,9 @@ def test_an_exchange_moves_the_end_of_the_session(sft: Application, maya: User, 
     tokens = signed_in(sft, maya)
     for _ in range(3):
         clock.advance(days=6)
-        tokens = sft.refresh_session(refresh_token=tokens.refresh)
+        tokens = sft.users.refresh_session(refresh_token=tokens.refresh)
     clock.advance(days=7, microseconds=-1)
-    tokens = sft.refresh_session(refresh_token=tokens.refresh)
+    tokens = sft.users.refresh_session(refresh_token=tokens.refresh)
     clock.advance(days=7)
     assert_ended(sft, tokens)
 
@@ -90,25 +90,25 @@ def test_an_account_that_is_switched_off_keeps_its_family(sft: Application, maya
     tokens = signed_in(sft, maya)
 
     def switch(*, active: bool) -> None:
-        with sft.sign_in.begin() as unit:
+        with sft.users.sign_in.begin() as unit:
             unit.users.save(attrs.evolve(stored(sft, maya), is_active=active))
             unit.commit()
 
     switch(active=False)
     with pytest.raises(InactiveUser):
-        sft.refresh_session(refresh_token=tokens.refresh)
+        sft.users.refresh_session(refresh_token=tokens.refresh)
     with pytest.raises(InactiveUser):
-        sft.authenticate(access_token=tokens.access)
+        sft.users.authenticate(access_token=tokens.access)
     switch(active=True)
-    assert sft.refresh_session(refresh_token=tokens.refresh).access
+    assert sft.users.refresh_session(refresh_token=tokens.refresh).access
 
 
 def test_tokens_are_in_no_text(sft: Application, maya: User) -> None:
     """Neither their `repr` nor the error about a copy tells a token."""
     tokens = signed_in(sft, maya)
-    sft.refresh_session(refresh_token=tokens.refresh)
+    sft.users.refresh_session(refresh_token=tokens.refresh)
     with pytest.raises(BadToken) as refused:
-        sft.refresh_session(refresh_token=tokens.refresh)
+        sft.users.refresh_session(refresh_token=tokens.refresh)
     for text in (repr(tokens), str(refused.value), refused.value.detail):
         assert tokens.access not in text
         assert tokens.refresh not in text

@@ -33,11 +33,11 @@ NAME = FileName.parse("notes.txt")
 
 @pytest.fixture
 def file(sft: Application, maya: User) -> File:
-    return sft.store_file(owner=maya.id, name=NAME, content=[b"content"])
+    return sft.vault.store_file(owner=maya.id, name=NAME, content=[b"content"])
 
 
 def stored_link(sft: Application, issued: IssuedLink) -> ShareLink:
-    with sft.find_shared_file.begin(read_only=True) as unit:
+    with sft.sharing.find_shared_file.begin(read_only=True) as unit:
         found = unit.links.of_files([issued.link.file_id])
     return next(link for link in found if link.id == issued.link.id)
 
@@ -67,14 +67,14 @@ def test_the_reason_that_lasts_longest_is_the_one_that_is_told(
     reason: type[SftError],
 ) -> None:
     """Revoked goes before expired, expired before spent; looking tells the same as fetching, and neither counts."""
-    issued = sft.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=1, max_downloads=1)
+    issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=1, max_downloads=1)
     if spent:
-        sft.redeem_share_link(token=issued.token)
+        sft.sharing.redeem_share_link(token=issued.token)
     if over:
         clock.advance(hours=1)
     if revoked:
-        sft.revoke_share_link(owner=maya.id, token=issued.token)
-    for use_case in (sft.redeem_share_link, sft.find_shared_file):
+        sft.sharing.revoke_share_link(owner=maya.id, token=issued.token)
+    for use_case in (sft.sharing.redeem_share_link, sft.sharing.find_shared_file):
         with pytest.raises(reason):
             use_case(token=issued.token)
     assert stored_link(sft, issued).downloads == int(spent)
@@ -122,20 +122,24 @@ def test_what_comes_true_between_the_look_and_the_claim_is_told(
     reason: type[SftError],
 ) -> None:
     """The claim decides, and the reason is read again: no download is given on what was true before."""
-    issued = sft.issue_share_link(owner=maya.id, file_id=file.id, max_downloads=1)
-    find = Meanwhile(begin=sft.find_shared_file.begin, clock=sft.find_shared_file.clock, happens=happens)
+    issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, max_downloads=1)
+    find = Meanwhile(
+        begin=sft.sharing.find_shared_file.begin, clock=sft.sharing.find_shared_file.clock, happens=happens
+    )
     with pytest.raises(reason):
-        attrs.evolve(sft.redeem_share_link, find=find)(token=issued.token)
+        attrs.evolve(sft.sharing.redeem_share_link, find=find)(token=issued.token)
     assert find.happened == [issued.link]
 
 
 def test_a_refused_download_changes_nothing(sft: Application, maya: User, file: File) -> None:
     """What another did within the unit that is refused is undone with it: a refusal commits nothing."""
-    issued = sft.issue_share_link(owner=maya.id, file_id=file.id, max_downloads=1)
-    find = Meanwhile(begin=sft.find_shared_file.begin, clock=sft.find_shared_file.clock, happens=is_spent)
+    issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, max_downloads=1)
+    find = Meanwhile(
+        begin=sft.sharing.find_shared_file.begin, clock=sft.sharing.find_shared_file.clock, happens=is_spent
+    )
     with pytest.raises(DownloadLimitReached):
-        attrs.evolve(sft.redeem_share_link, find=find)(token=issued.token)
-    assert sft.redeem_share_link(token=issued.token) == file
+        attrs.evolve(sft.sharing.redeem_share_link, find=find)(token=issued.token)
+    assert sft.sharing.redeem_share_link(token=issued.token) == file
 
 
 # --- taking links back -----------------------------------------------------------------------------
@@ -145,10 +149,10 @@ def test_withdrawing_twice_keeps_the_first_moment(
     sft: Application, maya: User, file: File, clock: SettableClock
 ) -> None:
     """It is no error, and the link ended when it was withdrawn first."""
-    issued = sft.issue_share_link(owner=maya.id, file_id=file.id)
+    issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id)
     first = clock.now()
     for _ in range(2):
-        sft.revoke_share_link(owner=maya.id, token=issued.token)
+        sft.sharing.revoke_share_link(owner=maya.id, token=issued.token)
         clock.advance(minutes=5)
     assert stored_link(sft, issued).revoked_at == first
 
@@ -157,20 +161,20 @@ def test_a_link_that_is_over_or_spent_can_still_be_withdrawn(
     sft: Application, maya: User, file: File, clock: SettableClock
 ) -> None:
     """Withdrawing asks only whose it is; what its holder is told changes with it."""
-    issued = sft.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=1, max_downloads=1)
-    sft.redeem_share_link(token=issued.token)
+    issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=1, max_downloads=1)
+    sft.sharing.redeem_share_link(token=issued.token)
     clock.advance(hours=2)
-    sft.revoke_share_link(owner=maya.id, token=issued.token)
+    sft.sharing.revoke_share_link(owner=maya.id, token=issued.token)
     with pytest.raises(LinkRevoked):
-        sft.redeem_share_link(token=issued.token)
+        sft.sharing.redeem_share_link(token=issued.token)
 
 
 def test_withdrawing_one_link_leaves_the_others(sft: Application, maya: User, file: File) -> None:
     """Neither another link to the file nor the file itself notices."""
-    gone, kept = (sft.issue_share_link(owner=maya.id, file_id=file.id) for _ in range(2))
-    sft.revoke_share_link(owner=maya.id, token=gone.token)
-    assert sft.redeem_share_link(token=kept.token) == file
-    assert sft.find_file(owner=maya.id, file_id=file.id) == file
+    gone, kept = (sft.sharing.issue_share_link(owner=maya.id, file_id=file.id) for _ in range(2))
+    sft.sharing.revoke_share_link(owner=maya.id, token=gone.token)
+    assert sft.sharing.redeem_share_link(token=kept.token) == file
+    assert sft.vault.find_file(owner=maya.id, file_id=file.id) == file
 
 
 # --- making them -----------------------------------------------------------------------------------
@@ -179,31 +183,31 @@ def test_withdrawing_one_link_leaves_the_others(sft: Application, maya: User, fi
 def test_a_link_is_made_for_a_file_that_is_there_and_ones_own(sft: Application, maya: User, file: File) -> None:
     """Another's file, one that is being received and one that is deleted are all files that are not there."""
     noor = register(sft, "noor")
-    upload = sft.begin_upload(owner=maya.id, name=NAME)
-    gone = sft.store_file(owner=maya.id, name=NAME, content=[b"gone"])
-    sft.delete_file(owner=maya.id, file_id=gone.id)
+    upload = sft.vault.begin_upload(owner=maya.id, name=NAME)
+    gone = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"gone"])
+    sft.vault.delete_file(owner=maya.id, file_id=gone.id)
     for owner, file_id in ((noor, file.id), (maya, upload.file.id), (maya, gone.id)):
         with pytest.raises(FileNotFound):
-            sft.issue_share_link(owner=owner.id, file_id=file_id)
-    assert sft.summarise_links([file])[file.id].downloads == 0
-    assert sft.summarise_links([file])[file.id].current is None
+            sft.sharing.issue_share_link(owner=owner.id, file_id=file_id)
+    assert sft.sharing.summarise_links([file])[file.id].downloads == 0
+    assert sft.sharing.summarise_links([file])[file.id].current is None
 
 
 def test_a_public_upload_is_never_there_without_its_link(sft: Application, maya: User) -> None:
     """If the link cannot be made the file is not sealed either, and can be sealed and shared later."""
-    upload = sft.begin_upload(owner=maya.id, name=NAME)
-    sft.store_part(upload, b"content")
+    upload = sft.vault.begin_upload(owner=maya.id, name=NAME)
+    sft.vault.store_part(upload, b"content")
 
     def no_answer() -> None:
         raise UnwrapFailed
 
-    ring = HookedKeyRing(sft.issue_share_link.keyring, no_answer)
-    seal = attrs.evolve(sft.seal_upload, issue=attrs.evolve(sft.seal_upload.issue, keyring=ring))
+    ring = HookedKeyRing(sft.sharing.issue_share_link.keyring, no_answer)
+    seal = attrs.evolve(sft.sharing.seal_upload, issue=attrs.evolve(sft.sharing.seal_upload.issue, keyring=ring))
     with pytest.raises(UnwrapFailed):
         seal(upload, terms=ShareTerms(), public=True)
-    assert sft.list_files(owner=maya.id, page=Page()) == ()
-    file = sft.seal_upload(upload, terms=ShareTerms(max_downloads=2), public=True).file
-    current = sft.summarise_links([file])[file.id].current
+    assert sft.vault.list_files(owner=maya.id, page=Page()) == ()
+    file = sft.sharing.seal_upload(upload, terms=ShareTerms(max_downloads=2), public=True).file
+    current = sft.sharing.summarise_links([file])[file.id].current
     assert current is not None
     assert current.max_downloads == 2
 
@@ -214,30 +218,30 @@ def test_a_file_shows_the_newest_link_that_is_live(
     """When that one ends the one before it shows again, with its own token; all downloads are counted."""
     issued = []
     for hours in (3, 2, 1):
-        issued.append(sft.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=hours))
-        sft.redeem_share_link(token=issued[-1].token)
+        issued.append(sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=hours))
+        sft.sharing.redeem_share_link(token=issued[-1].token)
         clock.advance(minutes=1)
-    sft.revoke_share_link(owner=maya.id, token=issued[1].token)
-    shown = [sft.summarise_links([file])[file.id]]
+    sft.sharing.revoke_share_link(owner=maya.id, token=issued[1].token)
+    shown = [sft.sharing.summarise_links([file])[file.id]]
     clock.advance(hours=1)
-    shown.append(sft.summarise_links([file])[file.id])
+    shown.append(sft.sharing.summarise_links([file])[file.id])
     clock.advance(hours=2)
-    shown.append(sft.summarise_links([file])[file.id])
+    shown.append(sft.sharing.summarise_links([file])[file.id])
     assert [summary.token for summary in shown] == [issued[2].token, issued[0].token, None]
     assert [summary.downloads for summary in shown] == [3, 3, 3]
 
 
 def test_a_token_is_kept_wrapped_and_told_to_nobody(sft: Application, maya: User, file: File) -> None:
     """The row holds its digest and its wrapped form, bound to this link; no text holds the token."""
-    issued = sft.issue_share_link(owner=maya.id, file_id=file.id)
-    other = sft.issue_share_link(owner=maya.id, file_id=file.id)
+    issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id)
+    other = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id)
     link = stored_link(sft, issued)
     secret = issued.token.reveal()
     assert link.token is not None
     assert secret not in link.token.ciphertext + link.token_digest
     assert issued.token.encode() not in repr(issued) + repr(link)
-    with sft.issue_share_link.begin() as unit:
+    with sft.sharing.issue_share_link.begin() as unit:
         unit.links.add(attrs.evolve(other.link, token=link.token))
         unit.commit()
     with pytest.raises(UnwrapFailed):
-        sft.summarise_links([file])
+        sft.sharing.summarise_links([file])

@@ -22,7 +22,7 @@ WRONG = Password.parse("not the password")
 
 
 def changed(sft: Application, user: User, **changes: Any) -> User:
-    with sft.sign_in.begin() as unit:
+    with sft.users.sign_in.begin() as unit:
         saved = unit.users.save(attrs.evolve(stored(sft, user), **changes))
         unit.commit()
     return saved
@@ -32,15 +32,15 @@ def with_second_factor(sft: Application, user: User, clock: SettableClock) -> st
     """
     Put a second factor into force, and tell the next code that is good.
     """
-    seed = sft.set_up_totp(user=stored(sft, user)).seed.reveal().decode()
-    sft.confirm_totp(user=stored(sft, user), code=code_of(seed, step_at(clock.now())))
+    seed = sft.users.set_up_totp(user=stored(sft, user)).seed.reveal().decode()
+    sft.users.confirm_totp(user=stored(sft, user), code=code_of(seed, step_at(clock.now())))
     clock.advance(seconds=30)
     return code_of(seed, step_at(clock.now()))
 
 
 def watched(sft: Application) -> tuple[SignIn, HookedHasher, HookedSessions]:
-    hasher, sessions = HookedHasher(sft.sign_in.hasher), HookedSessions(sft.sign_in.sessions)
-    return attrs.evolve(sft.sign_in, hasher=hasher, sessions=sessions), hasher, sessions
+    hasher, sessions = HookedHasher(sft.users.sign_in.hasher), HookedSessions(sft.users.sign_in.sessions)
+    return attrs.evolve(sft.users.sign_in, hasher=hasher, sessions=sessions), hasher, sessions
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_an_unknown_address_costs_as_much_as_a_known_one(sft: Application, maya:
 def test_a_sign_in_is_noted_on_the_account(sft: Application, maya: User, clock: SettableClock) -> None:
     """Its time is the last login, and the account's revision moves on."""
     clock.advance(hours=3)
-    sft.sign_in(email=maya.email, password=PASSWORD)
+    sft.users.sign_in(email=maya.email, password=PASSWORD)
     after = stored(sft, maya)
     assert after == attrs.evolve(maya, last_login=clock.now(), revision=after.revision)
     assert after.revision > maya.revision
@@ -101,9 +101,9 @@ def test_a_second_factor_that_comes_into_force_meanwhile_is_not_passed_by(
     sft: Application, maya: User, clock: SettableClock
 ) -> None:
     """Whoever began to sign in before the factor was confirmed is asked for a code."""
-    sessions = HookedSessions(sft.sign_in.sessions)
-    hasher = HookedHasher(sft.sign_in.hasher, lambda: with_second_factor(sft, maya, clock))
-    sign_in = attrs.evolve(sft.sign_in, hasher=hasher, sessions=sessions)
+    sessions = HookedSessions(sft.users.sign_in.sessions)
+    hasher = HookedHasher(sft.users.sign_in.hasher, lambda: with_second_factor(sft, maya, clock))
+    sign_in = attrs.evolve(sft.users.sign_in, hasher=hasher, sessions=sessions)
     with pytest.raises(TotpRequired):
         sign_in(email=maya.email, password=PASSWORD)
     assert sessions.opened == []
@@ -113,17 +113,17 @@ def test_a_second_factor_that_comes_into_force_meanwhile_is_not_passed_by(
 def test_being_asked_for_the_code_is_no_failed_attempt(sft: Application, maya: User, clock: SettableClock) -> None:
     """Who sends the right password and no code, as an app does to learn whether one is needed, loses no try."""
     code = with_second_factor(sft, maya, clock)
-    for _ in range(3 * sft.sign_in.throttle.rate.attempts):
+    for _ in range(3 * sft.users.sign_in.throttle.rate.attempts):
         with pytest.raises(TotpRequired):
-            sft.sign_in(email=maya.email, password=PASSWORD)
-    assert sft.sign_in(email=maya.email, password=PASSWORD, totp_code=code).access
+            sft.users.sign_in(email=maya.email, password=PASSWORD)
+    assert sft.users.sign_in(email=maya.email, password=PASSWORD, totp_code=code).access
 
 
 def test_a_set_up_that_nobody_confirmed_asks_for_nothing(sft: Application, maya: User) -> None:
     """Until its first code came, a second factor locks nobody out; a code that is sent along is not looked at."""
-    sft.set_up_totp(user=maya)
+    sft.users.set_up_totp(user=maya)
     for code in (None, "000000"):
-        assert sft.sign_in(email=maya.email, password=PASSWORD, totp_code=code).access
+        assert sft.users.sign_in(email=maya.email, password=PASSWORD, totp_code=code).access
 
 
 def test_a_code_is_spent_by_its_own_account_alone(sft: Application, maya: User, clock: SettableClock) -> None:
@@ -132,5 +132,5 @@ def test_a_code_is_spent_by_its_own_account_alone(sft: Application, maya: User, 
     with_second_factor(sft, noor, clock)
     code = with_second_factor(sft, maya, clock)
     with pytest.raises(BadTotpCode):
-        sft.sign_in(email=noor.email, password=PASSWORD, totp_code=code)
-    assert sft.sign_in(email=maya.email, password=PASSWORD, totp_code=code).access
+        sft.users.sign_in(email=noor.email, password=PASSWORD, totp_code=code)
+    assert sft.users.sign_in(email=maya.email, password=PASSWORD, totp_code=code).access

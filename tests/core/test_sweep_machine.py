@@ -29,6 +29,7 @@ from sft_core.vault.model import File, FileState
 from sft_core.vault.ports import Buffer
 from sft_core.vault.use_cases import UploadSession
 from support.library import LIGHT
+from support.use_cases import with_use_cases
 
 NAME: Final = FileName.parse("notes.txt")
 IDLE_HOURS: Final = 2
@@ -95,22 +96,22 @@ def fused(sft: Application, database: FusedDatabase, blobs: FusedBlobs) -> Appli
     """
     The application on this database and this store.
     """
-    part = attrs.evolve(sft.store_part, begin=database, blobs=blobs)
-    seal = attrs.evolve(sft.seal_upload, begin=database, store_part=part)
-    begin = attrs.evolve(sft.begin_upload, begin=database)
-    abort = attrs.evolve(sft.abort_upload, begin=database, blobs=blobs)
-    find = attrs.evolve(sft.find_file, begin=database)
-    return attrs.evolve(
+    part = attrs.evolve(sft.vault.store_part, begin=database, blobs=blobs)
+    seal = attrs.evolve(sft.sharing.seal_upload, begin=database, store_part=part)
+    begin = attrs.evolve(sft.vault.begin_upload, begin=database)
+    abort = attrs.evolve(sft.vault.abort_upload, begin=database, blobs=blobs)
+    find = attrs.evolve(sft.vault.find_file, begin=database)
+    return with_use_cases(
         sft,
         begin_upload=begin,
         store_part=part,
         seal_upload=seal,
         abort_upload=abort,
         find_file=find,
-        read_file=attrs.evolve(sft.read_file, begin=database, blobs=blobs),
-        set_expiry=attrs.evolve(sft.set_expiry, begin=database, find=find),
-        delete_file=attrs.evolve(sft.delete_file, begin=database, find=find, blobs=blobs),
-        sweep=attrs.evolve(sft.sweep, begin=database, blobs=blobs),
+        read_file=attrs.evolve(sft.vault.read_file, begin=database, blobs=blobs),
+        set_expiry=attrs.evolve(sft.vault.set_expiry, begin=database, find=find),
+        delete_file=attrs.evolve(sft.vault.delete_file, begin=database, find=find, blobs=blobs),
+        sweep=attrs.evolve(sft.maintenance.sweep, begin=database, blobs=blobs),
     )
 
 
@@ -158,7 +159,7 @@ class SweptVault(RuleBasedStateMachine):
     def an_upload_begins(self, death: int | None) -> None:
         """Its row is there before its first byte."""
         begun: list[UploadSession] = []
-        if self.lives(death, lambda: begun.append(self.sft.begin_upload(owner=self.owner.id, name=NAME))):
+        if self.lives(death, lambda: begun.append(self.sft.vault.begin_upload(owner=self.owner.id, name=NAME))):
             self.uploads.append((begun[0], b""))
 
     @precondition(lambda self: self.uploads)
@@ -166,7 +167,7 @@ class SweptVault(RuleBasedStateMachine):
     def a_part_comes(self, which: int, part: bytes, death: int | None) -> None:
         """Whoever receives it may die, and the upload with it."""
         upload, content = self.uploads.pop(which % len(self.uploads))
-        if self.lives(death, lambda: self.sft.store_part(upload, part)):
+        if self.lives(death, lambda: self.sft.vault.store_part(upload, part)):
             self.uploads.append((upload, content + part))
 
     @precondition(lambda self: self.uploads)
@@ -174,7 +175,7 @@ class SweptVault(RuleBasedStateMachine):
     def an_upload_is_sealed(self, which: int, death: int | None) -> None:
         """Once it is acknowledged it is there for good."""
         upload, content = self.uploads.pop(which % len(self.uploads))
-        lived = self.lives(death, lambda: self.sft.seal_upload(upload).file)
+        lived = self.lives(death, lambda: self.sft.sharing.seal_upload(upload).file)
         (self.files if lived else self.unsure)[upload.file.id] = content
 
     @precondition(lambda self: self.uploads)
@@ -183,7 +184,7 @@ class SweptVault(RuleBasedStateMachine):
         """It is over whether that is finished or not."""
         upload, _ = self.uploads.pop(which % len(self.uploads))
         self.ended.append(upload)
-        self.lives(death, lambda: self.sft.abort_upload(upload))
+        self.lives(death, lambda: self.sft.vault.abort_upload(upload))
 
     @precondition(lambda self: self.ended)
     @rule(which=st.integers(0, 99), part=PART, death=DEATHS)
@@ -191,18 +192,18 @@ class SweptVault(RuleBasedStateMachine):
         """It is taken back again, by its own process or by a sweep: no row is there any more to tell of it."""
         upload = self.ended[which % len(self.ended)]
         with suppress(UploadAborted):
-            self.lives(death, lambda: self.sft.store_part(upload, part))
+            self.lives(death, lambda: self.sft.vault.store_part(upload, part))
 
     @rule(content=PART, minutes=st.integers(0, 59), death=DEATHS, sweeps=st.booleans())
     def a_small_file_is_stored(self, content: bytes, minutes: int, death: int | None, *, sweeps: bool) -> None:
         """Its row comes with its commit, after its part; somebody may sweep between, within the hour."""
-        upload = self.sft.begin_upload(owner=self.owner.id, name=NAME, announced_size=len(content))
-        if not self.lives(death, lambda: self.sft.store_part(upload, content)):
+        upload = self.sft.vault.begin_upload(owner=self.owner.id, name=NAME, announced_size=len(content))
+        if not self.lives(death, lambda: self.sft.vault.store_part(upload, content)):
             return
         self.time_passes(minutes)
         if sweeps:
-            self.sft.sweep()
-        lived = self.lives(death, lambda: self.sft.seal_upload(upload).file)
+            self.sft.maintenance.sweep()
+        lived = self.lives(death, lambda: self.sft.sharing.seal_upload(upload).file)
         (self.files if lived else self.unsure)[upload.file.id] = content
 
     @precondition(lambda self: self.files)
@@ -211,7 +212,7 @@ class SweptVault(RuleBasedStateMachine):
         """What was not acknowledged may be there, or not."""
         file_id = sorted(self.files)[which % len(self.files)]
         content = self.files.pop(file_id)
-        if not self.lives(death, lambda: self.sft.delete_file(owner=self.owner.id, file_id=file_id)):
+        if not self.lives(death, lambda: self.sft.vault.delete_file(owner=self.owner.id, file_id=file_id)):
             self.unsure[file_id] = content
 
     @precondition(lambda self: self.files)
@@ -220,7 +221,7 @@ class SweptVault(RuleBasedStateMachine):
         """What was not acknowledged may hold, or what held before."""
         file_id = sorted(self.files)[which % len(self.files)]
         if not self.lives(
-            death, lambda: self.sft.set_expiry(owner=self.owner.id, file_id=file_id, expires_hours=hours)
+            death, lambda: self.sft.vault.set_expiry(owner=self.owner.id, file_id=file_id, expires_hours=hours)
         ):
             self.unsure[file_id] = self.files.pop(file_id)
         self.ends.pop(file_id, None)
@@ -233,12 +234,12 @@ class SweptVault(RuleBasedStateMachine):
         self.clock.advance(minutes=minutes)
         self.some_files_end()
         for upload, _ in self.uploads:
-            self.sft.store_part(upload, b"")
+            self.sft.vault.store_part(upload, b"")
 
     @rule(death=DEATHS)
     def somebody_sweeps(self, death: int | None) -> None:
         """At any time, and may die of it."""
-        self.lives(death, self.sft.sweep)
+        self.lives(death, self.sft.maintenance.sweep)
 
     @rule()
     def everybody_dies(self) -> None:
@@ -247,11 +248,11 @@ class SweptVault(RuleBasedStateMachine):
         self.uploads.clear()
         self.clock.advance(hours=IDLE_HOURS)
         self.some_files_end()
-        assert not self.sft.sweep().failures
+        assert not self.sft.maintenance.sweep().failures
         assert not any(file.is_expired(self.clock.now()) for file in self.rows())
         assert {file.state for file in self.rows()} <= {FileState.SEALED}
         assert self.stored() == self.recorded()
-        assert self.sft.sweep() == SweepResult()
+        assert self.sft.maintenance.sweep() == SweepResult()
 
     def some_files_end(self) -> None:
         """
@@ -260,7 +261,7 @@ class SweptVault(RuleBasedStateMachine):
         for file_id in [file_id for file_id in self.files if self.ends.get(file_id, LATE) <= self.clock.now()]:
             del self.files[file_id]
             with pytest.raises(FileNotFound):
-                self.sft.find_file(owner=self.owner.id, file_id=file_id)
+                self.sft.vault.find_file(owner=self.owner.id, file_id=file_id)
 
     @invariant()
     def what_was_acknowledged_is_there(self) -> None:
@@ -291,7 +292,7 @@ class SweptVault(RuleBasedStateMachine):
         yield from self.database._committed.files.values()
 
     def read(self, file: File) -> bytes:
-        return b"".join(map(bytes, self.sft.read_file(file)))
+        return b"".join(map(bytes, self.sft.vault.read_file(file)))
 
     def stored(self) -> set[str]:
         return {blob.key for blob in self.blobs.list()}

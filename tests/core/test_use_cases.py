@@ -51,21 +51,21 @@ def sft(clock: SettableClock) -> Application:
 
 @pytest.fixture
 def maya(sft: Application) -> User:
-    return sft.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
+    return sft.users.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
 
 
 def is_empty(sft: Application, owner: User) -> bool:
     """
     Whether the owner has no file and the store no part.
     """
-    listed = sft.list_files(owner=owner.id, page=Page())
-    return not listed and not list(sft.store_part.blobs.list())
+    listed = sft.vault.list_files(owner=owner.id, page=Page())
+    return not listed and not list(sft.vault.store_part.blobs.list())
 
 
 def upload(sft: Application, owner: User, *parts: bytes) -> UploadSession:
-    begun = sft.begin_upload(owner=owner.id, name=NAME)
+    begun = sft.vault.begin_upload(owner=owner.id, name=NAME)
     for part in parts:
-        sft.store_part(begun, part)
+        sft.vault.store_part(begun, part)
     return begun
 
 
@@ -87,34 +87,34 @@ class Meanwhile:
 
 
 def deactivated(sft: Application, user: User) -> None:
-    with sft.sign_in.begin() as unit:
+    with sft.users.sign_in.begin() as unit:
         unit.users.save(attrs.evolve(user, is_active=False))
         unit.commit()
 
 
 def test_an_account_that_is_switched_off_meanwhile_is_not_signed_in(sft: Application, maya: User) -> None:
     """Between the password and the session the account is looked at once more, where it is stored."""
-    hasher: Any = Meanwhile(sft.sign_in.hasher, lambda: deactivated(sft, maya))
-    sign_in = attrs.evolve(sft.sign_in, hasher=hasher)
+    hasher: Any = Meanwhile(sft.users.sign_in.hasher, lambda: deactivated(sft, maya))
+    sign_in = attrs.evolve(sft.users.sign_in, hasher=hasher)
     with pytest.raises(InactiveUser):
         sign_in(email=EMAIL, password=PASSWORD)
 
 
 def test_a_code_that_is_spent_meanwhile_signs_nobody_in(sft: Application, maya: User, clock: SettableClock) -> None:
     """Of two sign-ins with one code the second one is refused, though both found it unspent."""
-    seed = sft.set_up_totp(user=maya).seed.reveal().decode()
-    access = sft.sign_in(email=EMAIL, password=PASSWORD).access
-    user = sft.authenticate(access_token=access).user
-    sft.confirm_totp(user=user, code=code_of(seed, step_at(clock.now())))
+    seed = sft.users.set_up_totp(user=maya).seed.reveal().decode()
+    access = sft.users.sign_in(email=EMAIL, password=PASSWORD).access
+    user = sft.users.authenticate(access_token=access).user
+    sft.users.confirm_totp(user=user, code=code_of(seed, step_at(clock.now())))
     clock.advance(seconds=30)
     code = code_of(seed, step_at(clock.now()))
 
     def other() -> None:
-        with sft.sign_in.begin() as unit:
+        with sft.users.sign_in.begin() as unit:
             assert unit.users.record_sign_in(maya.id, clock.now(), step_at(clock.now()))
             unit.commit()
 
-    spend = sft.sign_in.spend_totp_code
+    spend = sft.users.sign_in.spend_totp_code
 
     class Spending:
         def __call__(self, **given: Any) -> int:
@@ -123,7 +123,7 @@ def test_a_code_that_is_spent_meanwhile_signs_nobody_in(sft: Application, maya: 
             return step
 
     spending: Any = Spending()
-    sign_in = attrs.evolve(sft.sign_in, spend_totp_code=spending)
+    sign_in = attrs.evolve(sft.users.sign_in, spend_totp_code=spending)
     with pytest.raises(BadTotpCode):
         sign_in(email=EMAIL, password=PASSWORD, totp_code=code)
 
@@ -131,25 +131,25 @@ def test_a_code_that_is_spent_meanwhile_signs_nobody_in(sft: Application, maya: 
 def test_a_token_of_a_session_that_is_not_kept_is_refused(clock: SettableClock) -> None:
     """A well-signed token whose session or user another store has is nobody's."""
     ours, theirs = memory_application(clock, LIGHT), memory_application(clock, LIGHT)
-    theirs.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
-    tokens = theirs.sign_in(email=EMAIL, password=PASSWORD)
-    unknown_session = attrs.evolve(theirs.authenticate.verify, sessions=ours.authenticate.verify.sessions)
-    unknown_user = attrs.evolve(theirs.authenticate.verify, begin=ours.authenticate.verify.begin)
+    theirs.users.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
+    tokens = theirs.users.sign_in(email=EMAIL, password=PASSWORD)
+    unknown_session = attrs.evolve(theirs.users.authenticate.verify, sessions=ours.users.authenticate.verify.sessions)
+    unknown_user = attrs.evolve(theirs.users.authenticate.verify, begin=ours.users.authenticate.verify.begin)
     for verify in (unknown_session, unknown_user):
         with pytest.raises(BadToken):
-            attrs.evolve(theirs.authenticate, verify=verify)(access_token=tokens.access)
+            attrs.evolve(theirs.users.authenticate, verify=verify)(access_token=tokens.access)
 
 
 def test_a_code_that_is_spent_already_is_told_at_once(sft: Application, maya: User, clock: SettableClock) -> None:
     """A second use of a code is refused before anything is stored."""
-    seed = sft.set_up_totp(user=maya).seed.reveal().decode()
+    seed = sft.users.set_up_totp(user=maya).seed.reveal().decode()
     code = code_of(seed, step_at(clock.now()))
-    user = sft.authenticate(access_token=sft.sign_in(email=EMAIL, password=PASSWORD).access).user
-    confirmed = sft.confirm_totp(user=user, code=code)
+    user = sft.users.authenticate(access_token=sft.users.sign_in(email=EMAIL, password=PASSWORD).access).user
+    confirmed = sft.users.confirm_totp(user=user, code=code)
     with pytest.raises(BadTotpCode):
-        sft.disable_totp(user=confirmed, code=code)
+        sft.users.disable_totp(user=confirmed, code=code)
     with pytest.raises(BadTotpCode):
-        sft.sign_in(email=EMAIL, password=PASSWORD, totp_code=code)
+        sft.users.sign_in(email=EMAIL, password=PASSWORD, totp_code=code)
 
 
 def test_too_many_attempts_tell_when_to_come_again() -> None:
@@ -166,26 +166,26 @@ def test_a_long_manifest_is_recorded_in_batches(sft: Application, maya: User) ->
     begun = upload(sft, maya, *parts[:MANIFEST_PAGE])
     assert begun.pending == []
     for part in parts[MANIFEST_PAGE:]:
-        sft.store_part(begun, part)
-    file = sft.seal_upload(begun).file
-    assert b"".join(map(bytes, sft.read_file(file))) == b"".join(parts)
+        sft.vault.store_part(begun, part)
+    file = sft.sharing.seal_upload(begun).file
+    assert b"".join(map(bytes, sft.vault.read_file(file))) == b"".join(parts)
 
 
 def test_an_upload_that_was_aborted_cannot_be_sealed(sft: Application, maya: User) -> None:
     """The abort has won: nothing is left, and sealing is told so."""
     begun = upload(sft, maya, b"some bytes")
-    sft.abort_upload(begun)
+    sft.vault.abort_upload(begun)
     with pytest.raises(UploadAborted):
-        sft.seal_upload(begun)
+        sft.sharing.seal_upload(begun)
     assert is_empty(sft, maya)
 
 
 def test_a_sealed_file_cannot_be_aborted(sft: Application, maya: User) -> None:
     """The seal has won: the abort does nothing, and the file stays whole."""
     begun = upload(sft, maya, b"some bytes")
-    file = sft.seal_upload(begun).file
-    sft.abort_upload(begun)
-    assert b"".join(map(bytes, sft.read_file(file))) == b"some bytes"
+    file = sft.sharing.seal_upload(begun).file
+    sft.vault.abort_upload(begun)
+    assert b"".join(map(bytes, sft.vault.read_file(file))) == b"some bytes"
 
 
 def test_an_upload_whose_parts_are_not_all_recorded_is_not_sealed(sft: Application, maya: User) -> None:
@@ -193,8 +193,8 @@ def test_an_upload_whose_parts_are_not_all_recorded_is_not_sealed(sft: Applicati
     begun = upload(sft, maya, b"some bytes", b"more bytes")
     begun.pending.pop()
     with pytest.raises(UploadIncomplete):
-        sft.seal_upload(begun)
-    assert sft.list_files(owner=maya.id, page=Page()) == ()
+        sft.sharing.seal_upload(begun)
+    assert sft.vault.list_files(owner=maya.id, page=Page()) == ()
 
 
 def test_content_that_raises_leaves_nothing(sft: Application, maya: User) -> None:
@@ -205,7 +205,7 @@ def test_content_that_raises_leaves_nothing(sft: Application, maya: User) -> Non
         raise KeyError("the caller's own")
 
     with pytest.raises(KeyError):
-        sft.store_file(owner=maya.id, name=NAME, content=content())
+        sft.vault.store_file(owner=maya.id, name=NAME, content=content())
     assert is_empty(sft, maya)
 
 
@@ -216,32 +216,32 @@ def test_content_that_raises_leaves_nothing(sft: Application, maya: User) -> Non
 def test_what_the_policy_does_not_admit_leaves_nothing(environ: dict[str, str], error: type[Exception]) -> None:
     """Too many bytes, also if nobody announced them, and other extensions are refused."""
     sft = memory_application(environ=LIGHT | environ)
-    maya = sft.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
+    maya = sft.users.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
     with pytest.raises(error):
-        sft.store_file(owner=maya.id, name=NAME, content=[bytes(60_000), bytes(40_000)])
+        sft.vault.store_file(owner=maya.id, name=NAME, content=[bytes(60_000), bytes(40_000)])
     assert is_empty(sft, maya)
 
 
 def test_a_file_that_is_condemned_cannot_be_read(sft: Application, maya: User) -> None:
     """Its key is gone, whoever still holds the entity."""
-    file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
+    file = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"x"])
     with pytest.raises(FileNotFound):
-        sft.read_file(file.deleting(file.created_at))
+        sft.vault.read_file(file.deleting(file.created_at))
 
 
 def test_a_manifest_with_a_gap_is_not_read_over(sft: Application, maya: User) -> None:
     """A lost row, or a file that is deleted while it is read, ends in an error and never in a short content."""
-    file = sft.store_file(owner=maya.id, name=NAME, content=[bytes(200_000)])
-    reading = sft.read_file(file)
+    file = sft.vault.store_file(owner=maya.id, name=NAME, content=[bytes(200_000)])
+    reading = sft.vault.read_file(file)
     first = bytes(next(reading))
     longer = attrs.evolve(file, size=file.size + 1)
     with pytest.raises(Damaged):
-        list(sft.read_file(longer))
+        list(sft.vault.read_file(longer))
     lost = upload(sft, maya, b"first part", b"second part")
     lost.pending[1] = attrs.evolve(lost.pending[1], start=11)
     with pytest.raises(Damaged):
-        list(sft.read_file(sft.seal_upload(lost).file))
-    sft.delete_file(owner=maya.id, file_id=file.id)
+        list(sft.vault.read_file(sft.sharing.seal_upload(lost).file))
+    sft.vault.delete_file(owner=maya.id, file_id=file.id)
     assert len(first) < file.size
     with pytest.raises(FileNotFound):
         list(reading)
@@ -259,12 +259,12 @@ class OutOfReach:
 
 def test_a_file_is_gone_though_its_parts_cannot_be_removed(sft: Application, maya: User) -> None:
     """Its key has been destroyed; the row stays, deleting, for the next sweep."""
-    file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
+    file = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"x"])
     out_of_reach: Any = OutOfReach()
-    attrs.evolve(sft.delete_file, blobs=out_of_reach)(owner=maya.id, file_id=file.id)
+    attrs.evolve(sft.vault.delete_file, blobs=out_of_reach)(owner=maya.id, file_id=file.id)
     with pytest.raises(FileNotFound):
-        sft.find_file(owner=maya.id, file_id=file.id)
-    with sft.delete_file.begin(read_only=True) as unit:
+        sft.vault.find_file(owner=maya.id, file_id=file.id)
+    with sft.vault.delete_file.begin(read_only=True) as unit:
         kept = unit.files.get(file.id)
     assert kept is not None
     assert (kept.state, kept.key) == (FileState.DELETING, None)
@@ -272,7 +272,7 @@ def test_a_file_is_gone_though_its_parts_cannot_be_removed(sft: Application, may
 
 def test_of_two_that_delete_one_wins(sft: Application, maya: User) -> None:
     """Who finds the file and loses the race for its state is told that it is not there."""
-    file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
+    file = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"x"])
 
     class Overtaken:
         def within(self, unit: Any, **_: Any) -> Any:
@@ -281,21 +281,21 @@ def test_of_two_that_delete_one_wins(sft: Application, maya: User) -> None:
 
     overtaken: Any = Overtaken()
     with pytest.raises(FileNotFound):
-        attrs.evolve(sft.delete_file, find=overtaken)(owner=maya.id, file_id=file.id)
-    assert sft.find_file(owner=maya.id, file_id=file.id) == file
+        attrs.evolve(sft.vault.delete_file, find=overtaken)(owner=maya.id, file_id=file.id)
+    assert sft.vault.find_file(owner=maya.id, file_id=file.id) == file
 
 
 def test_a_file_is_deleted_once(sft: Application, maya: User) -> None:
     """A second delete finds nothing, and neither does anybody else's."""
-    file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
-    noor = sft.register_user(
+    file = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"x"])
+    noor = sft.users.register_user(
         email=EmailAddress.parse("noor@example.org"), username=Username.parse("noor"), password=PASSWORD
     )
     with pytest.raises(FileNotFound):
-        sft.delete_file(owner=noor.id, file_id=file.id)
-    sft.delete_file(owner=maya.id, file_id=file.id)
+        sft.vault.delete_file(owner=noor.id, file_id=file.id)
+    sft.vault.delete_file(owner=maya.id, file_id=file.id)
     with pytest.raises(FileNotFound):
-        sft.delete_file(owner=maya.id, file_id=file.id)
+        sft.vault.delete_file(owner=maya.id, file_id=file.id)
     assert is_empty(sft, maya)
 
 
@@ -304,12 +304,12 @@ def test_a_file_is_deleted_once(sft: Application, maya: User) -> None:
 
 def test_only_the_owner_withdraws_a_link(sft: Application, maya: User) -> None:
     """For anybody else it is a link that does not exist, as is an unknown one."""
-    file = sft.store_file(owner=maya.id, name=NAME, content=[b"x"])
-    issued = sft.issue_share_link(owner=maya.id, file_id=file.id)
-    noor = sft.register_user(
+    file = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"x"])
+    issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id)
+    noor = sft.users.register_user(
         email=EmailAddress.parse("noor@example.org"), username=Username.parse("noor"), password=PASSWORD
     )
     for token in (issued.token, ShareToken(bytes(32))):
         with pytest.raises(LinkNotFound):
-            sft.revoke_share_link(owner=noor.id, token=token)
-    assert sft.redeem_share_link(token=issued.token) == file
+            sft.sharing.revoke_share_link(owner=noor.id, token=token)
+    assert sft.sharing.redeem_share_link(token=issued.token) == file

@@ -56,7 +56,7 @@ def go_on(
 
 
 def is_whole(sft: Application, owner: User, upload: FileId, content: bytes = CONTENT) -> bool:
-    sft.finish_upload(owner=owner.id, file_id=upload)
+    sft.vault.finish_upload(owner=owner.id, file_id=upload)
     return read(sft, owner, upload) == content
 
 
@@ -66,9 +66,9 @@ def test_two_parts_are_stored_at_once_and_the_file_is_whole(
     sft: Application, pools: ThreadPools, maya: User, size: int, length: str
 ) -> None:
     """A part that is stored before the one it follows still stands behind it, and nothing else is stored."""
-    blobs = PairwiseBlobs(sft.store_part.blobs, last=(size - 1) // PART)
-    upload = sft.create_upload(owner=maya.id, request=asked(size if length == "told" else None)).file.id
-    go_on(sft, attrs.evolve(sft.store_part, blobs=blobs), pools, maya, upload, CONTENT[:size])
+    blobs = PairwiseBlobs(sft.vault.store_part.blobs, last=(size - 1) // PART)
+    upload = sft.vault.create_upload(owner=maya.id, request=asked(size if length == "told" else None)).file.id
+    go_on(sft, attrs.evolve(sft.vault.store_part, blobs=blobs), pools, maya, upload, CONTENT[:size])
     assert blobs.most == 2
     assert found(sft, maya, upload).offset == size
     assert keys(sft) == recorded(sft)
@@ -80,22 +80,29 @@ def test_a_part_that_is_followed_is_recorded_with_the_next_one(
     sft: Application, pools: ThreadPools, maya: User
 ) -> None:
     """Two parts of a request are one commit."""
-    blobs = PairwiseBlobs(sft.store_part.blobs, last=1)
-    upload = sft.create_upload(owner=maya.id, request=asked(2 * PART)).file.id
-    begin = sft.store_part.begin
+    blobs = PairwiseBlobs(sft.vault.store_part.blobs, last=1)
+    upload = sft.vault.create_upload(owner=maya.id, request=asked(2 * PART)).file.id
+    begin = sft.vault.store_part.begin
     assert isinstance(begin, MemoryDatabase)
     second_fails = LostCommitDatabase(begin, 1, happens=False)
-    go_on(sft, attrs.evolve(sft.store_part, blobs=blobs, begin=second_fails), pools, maya, upload, CONTENT[: 2 * PART])
-    assert len(manifest(sft.store_part, upload)) == 2
+    go_on(
+        sft,
+        attrs.evolve(sft.vault.store_part, blobs=blobs, begin=second_fails),
+        pools,
+        maya,
+        upload,
+        CONTENT[: 2 * PART],
+    )
+    assert len(manifest(sft.vault.store_part, upload)) == 2
 
 
 def test_short_parts_are_merged_into_the_first_one(sft: Application, pools: ThreadPools, maya: User) -> None:
     """What a request begins with takes short parts along that came before it, as long as all of it fits."""
-    upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
+    upload = sft.vault.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
     for end in (3, 5):
         session = acquire(sft, maya, upload, found(sft, maya, upload).offset)
-        sft.store_part(session, CONTENT[session.offset : end])
-    go_on(sft, sft.store_part, pools, maya, upload)
+        sft.vault.store_part(session, CONTENT[session.offset : end])
+    go_on(sft, sft.vault.store_part, pools, maya, upload)
     assert keys(sft) == recorded(sft)
     assert is_whole(sft, maya, upload)
 
@@ -106,16 +113,16 @@ def test_whichever_part_fails_the_others_before_it_are_kept(
     sft: Application, pools: ThreadPools, maya: User, nth: int, *, after_effect: bool
 ) -> None:
     """Its error is the answer; the upload stands where the failure was, and can be gone on with from there."""
-    upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
-    blobs = FaultyBlobs(sft.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, after_effect=after_effect)
+    upload = sft.vault.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
+    blobs = FaultyBlobs(sft.vault.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, after_effect=after_effect)
     with pytest.raises(BlobStoreFull):
-        go_on(sft, attrs.evolve(sft.store_part, blobs=blobs), pools, maya, upload)
+        go_on(sft, attrs.evolve(sft.vault.store_part, blobs=blobs), pools, maya, upload)
     stands = found(sft, maya, upload).offset
     assert stands % PART == 0
     # Of two that begin at the same moment either may be the one that fails.
     assert (nth - 1) * PART <= stands <= (nth + 1) * PART
     assert after_effect or keys(sft) == recorded(sft)
-    go_on(sft, sft.store_part, pools, maya, upload)
+    go_on(sft, sft.vault.store_part, pools, maya, upload)
     assert is_whole(sft, maya, upload)
 
 
@@ -125,23 +132,23 @@ def test_a_commit_without_an_answer_takes_nothing_apart(
     sft: Application, pools: ThreadPools, maya: User, nth: int, *, happens: bool
 ) -> None:
     """Whether it happened or not: the part beside it neither lands behind a gap nor takes away what is recorded."""
-    upload = sft.create_upload(owner=maya.id, request=asked(None)).file.id
-    begin = sft.store_part.begin
+    upload = sft.vault.create_upload(owner=maya.id, request=asked(None)).file.id
+    begin = sft.vault.store_part.begin
     assert isinstance(begin, MemoryDatabase)
-    blobs = PairwiseBlobs(sft.store_part.blobs, last=1)
-    append = attrs.evolve(sft.store_part, blobs=blobs, begin=LostCommitDatabase(begin, nth, happens=happens))
+    blobs = PairwiseBlobs(sft.vault.store_part.blobs, last=1)
+    append = attrs.evolve(sft.vault.store_part, blobs=blobs, begin=LostCommitDatabase(begin, nth, happens=happens))
     with pytest.raises(DatabaseUnavailable):
         go_on(sft, append, pools, maya, upload)
     assert found(sft, maya, upload).offset == (nth + happens) * PART
     assert recorded(sft) <= keys(sft)
-    go_on(sft, sft.store_part, pools, maya, upload)
+    go_on(sft, sft.vault.store_part, pools, maya, upload)
     acquire(sft, maya, upload, len(CONTENT), length=len(CONTENT))
     assert is_whole(sft, maya, upload)
 
 
 def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, pools: ThreadPools, maya: User) -> None:
     """Nobody waits for a part that never began: those that had their place are stored and recorded."""
-    upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
+    upload = sft.vault.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
@@ -157,7 +164,7 @@ def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, p
             await comes
             yield CONTENT[: 3 * PART]
 
-        parts = ConcurrentSink(pools, sft.store_part, acquire(sft, maya, upload, 0))
+        parts = ConcurrentSink(pools, sft.vault.store_part, acquire(sft, maya, upload, 0))
         # More than one part of a piece without a pause, as when memory is spent and parts are short.
         body = PartPipeline(parts, pools.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
         request = loop.create_task(body.run(stream()))
@@ -175,7 +182,7 @@ def test_a_stop_that_cuts_every_task_off_keeps_the_parts_that_are_stored(
     sft: Application, pools: ThreadPools, maya: User
 ) -> None:
     """A part that a thread was storing at that moment is recorded, not left behind as noise."""
-    upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
+    upload = sft.vault.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
     goes_on, began = threading.Event(), threading.Semaphore(0)
 
     @attrs.define
@@ -190,7 +197,7 @@ def test_a_stop_that_cuts_every_task_off_keeps_the_parts_that_are_stored(
             yield CONTENT[: 2 * PART]
             await asyncio.sleep(TIMEOUT_SECONDS)
 
-        append = attrs.evolve(sft.store_part, blobs=Slow(sft.store_part.blobs, last=0))
+        append = attrs.evolve(sft.vault.store_part, blobs=Slow(sft.vault.store_part.blobs, last=0))
         parts = ConcurrentSink(pools, append, acquire(sft, maya, upload, 0))
         body = PartPipeline(parts, pools.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
         request = asyncio.create_task(body.run(stream()))

@@ -23,6 +23,7 @@ from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.concatenate import concatenate
 from support.library import TIMEOUT_SECONDS, DelegatingBlobs
 from support.resumable import asked, complete_upload, keys, manifest, read, recorded, used
+from support.use_cases import with_use_cases
 
 MIB = 1 << 20
 CONTENT = bytes(range(256)) * 4096 + b"tail"
@@ -48,8 +49,8 @@ def piece(sft: Application, maya: User) -> FileId:
 
 
 def a_piece(sft: Application, maya: User) -> FileId:
-    upload = sft.create_upload(owner=maya.id, request=asked(len(CONTENT), UploadKind.PARTIAL)).file.id
-    sft.store_part(sft.acquire_upload(owner=maya.id, file_id=upload, offset=0), CONTENT)
+    upload = sft.vault.create_upload(owner=maya.id, request=asked(len(CONTENT), UploadKind.PARTIAL)).file.id
+    sft.vault.store_part(sft.vault.acquire_upload(owner=maya.id, file_id=upload, offset=0), CONTENT)
     return upload
 
 
@@ -66,11 +67,13 @@ def test_a_part_takes_what_memory_there_is_and_gives_it_back(
     """Buffers for it and for what it is read from count; with little left parts are shorter, and the file whole."""
     memory = MemoryBudget(limit)
     pools.limits = attrs.evolve(pools.limits, memory=memory)
-    blobs = WatchedBlobs(sft.store_part.blobs, memory)
-    store_part = attrs.evolve(sft.concatenate_uploads.store_part, blobs=blobs)
-    watched = attrs.evolve(sft, concatenate_uploads=attrs.evolve(sft.concatenate_uploads, store_part=store_part))
+    blobs = WatchedBlobs(sft.vault.store_part.blobs, memory)
+    store_part = attrs.evolve(sft.vault.concatenate_uploads.store_part, blobs=blobs)
+    watched = with_use_cases(
+        sft, concatenate_uploads=attrs.evolve(sft.vault.concatenate_uploads, store_part=store_part)
+    )
     file = put_together(watched, pools, maya, piece, piece, part_size=MIB)
-    sizes = [part.size for part in manifest(sft.store_part, file)]
+    sizes = [part.size for part in manifest(sft.vault.store_part, file)]
     assert read(sft, maya, file) == CONTENT * 2
     assert memory.in_use == 0
     assert max(blobs.taken) <= max(limit, MIN_BUFFER_BYTES)
@@ -83,9 +86,11 @@ def test_nothing_is_held_between_two_parts(sft: Application, pools: ThreadPools,
     """Of many that wait for their turn none has memory: one who has one finds all that there is."""
     memory = MemoryBudget(4 * MIB)
     pools.limits = attrs.evolve(pools.limits, memory=memory, concatenations=TimedSemaphore("turn", 1, TIMEOUT_SECONDS))
-    blobs = WatchedBlobs(sft.store_part.blobs, memory)
-    store_part = attrs.evolve(sft.concatenate_uploads.store_part, blobs=blobs)
-    watched = attrs.evolve(sft, concatenate_uploads=attrs.evolve(sft.concatenate_uploads, store_part=store_part))
+    blobs = WatchedBlobs(sft.vault.store_part.blobs, memory)
+    store_part = attrs.evolve(sft.vault.concatenate_uploads.store_part, blobs=blobs)
+    watched = with_use_cases(
+        sft, concatenate_uploads=attrs.evolve(sft.vault.concatenate_uploads, store_part=store_part)
+    )
 
     async def story() -> list[Any]:
         wanted = [asked(None, UploadKind.FINAL, a_piece(sft, maya)) for _ in range(5)]
@@ -106,7 +111,7 @@ def test_one_for_which_no_turn_comes_is_refused_and_leaves_nothing(
         put_together(sft, pools, maya, piece, part_size=MIB)
     assert used(sft, maya) == len(CONTENT)
     assert keys(sft) == recorded(sft)
-    assert sft.find_upload(owner=maya.id, file_id=piece).is_complete
+    assert sft.vault.find_upload(owner=maya.id, file_id=piece).is_complete
 
 
 def test_one_that_has_begun_waits_for_its_turns(sft: Application, pools: ThreadPools, maya: User) -> None:
@@ -125,5 +130,5 @@ def test_one_that_has_begun_waits_for_its_turns(sft: Application, pools: ThreadP
     pools.limits = attrs.evolve(pools.limits, concatenations=turns)
     file = put_together(sft, pools, maya, *pieces, part_size=3)
     assert read(sft, maya, file) == b"abcdefg"
-    assert [part.size for part in manifest(sft.store_part, file)] == [3, 3, 1]
+    assert [part.size for part in manifest(sft.vault.store_part, file)] == [3, 3, 1]
     assert turns.refusable_ones == [True, False, False]

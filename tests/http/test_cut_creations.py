@@ -28,6 +28,7 @@ from sft_http.resources.tus import TusCollection
 from sft_http.transfers.concatenate import concatenate
 from support.library import FaultyBlobs, LostCommitDatabase
 from support.resumable import PART, asked, complete_upload, keys, recorded, used
+from support.use_cases import with_use_cases
 from support.waiting import eventually
 
 CONTENT: Final = bytes(range(100))
@@ -101,10 +102,10 @@ def test_a_creation_that_cannot_be_ended_now_is_ended_later(
 ) -> None:
     """As soon as database and store answer again, whatever came of the first try; it is not left to a sweep."""
     pools.retry_queue.seconds = 0.01
-    wanted, away = asked(len(CONTENT)), attrs.evolve(sft, abort_upload=broken(sft.abort_upload))
+    wanted, away = asked(len(CONTENT)), with_use_cases(sft, abort_upload=broken(sft.vault.abort_upload))
     cut_off(away, pools, lambda on: on._create(NO_REQUEST, maya, wanted, has_body=False), "create_upload")
     assert used(sft, maya) == 0
-    assert sft.sweep() == SweepResult()
+    assert sft.maintenance.sweep() == SweepResult()
 
 
 def test_a_concatenation_cut_off_leaves_the_pieces_alone(sft: Application, pools: ThreadPools, maya: User) -> None:
@@ -115,4 +116,4 @@ def test_a_concatenation_cut_off_leaves_the_pieces_alone(sft: Application, pools
     cut_off(sft, pools, lambda on: create(on.application), "concatenate_uploads")
     assert used(sft, maya) == len(CONTENT)
     assert keys(sft) == recorded(sft)
-    assert sft.find_upload(owner=maya.id, file_id=piece).is_complete
+    assert sft.vault.find_upload(owner=maya.id, file_id=piece).is_complete

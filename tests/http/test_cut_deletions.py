@@ -42,12 +42,12 @@ def test_a_deletion_cut_off_at_any_step_leaves_nothing(
     sft: Application, pools: ThreadPools, maya: User, step: str
 ) -> None:
     """The file's bytes and its quota do not wait for a sweep."""
-    file = sft.store_file(owner=maya.id, name=FileName.parse("a.bin"), content=[bytes(100_000)])
+    file = sft.vault.store_file(owner=maya.id, name=FileName.parse("a.bin"), content=[bytes(100_000)])
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         request: asyncio.Task[None]
-        cut = cut_off_at(step, sft.delete_file, lambda: loop.call_soon_threadsafe(request.cancel))
+        cut = cut_off_at(step, sft.vault.delete_file, lambda: loop.call_soon_threadsafe(request.cancel))
         request = loop.create_task(delete(pools, cut, owner=maya.id, file_id=file.id))
         with pytest.raises(asyncio.CancelledError):
             await request
@@ -58,9 +58,9 @@ def test_a_deletion_cut_off_at_any_step_leaves_nothing(
 
 def test_a_deletion_whose_blobs_stay_keeps_its_rows(sft: Application, pools: ThreadPools, maya: User) -> None:
     """No error is raised, the quota stays in use, and the next sweep continues."""
-    file = sft.store_file(owner=maya.id, name=FileName.parse("a.bin"), content=[b"abc"])
-    blobs = FaultyBlobs(sft.delete_file.blobs, {("delete", 0): BlobStoreUnavailable()})
-    asyncio.run(delete(pools, attrs.evolve(sft.delete_file, blobs=blobs), owner=maya.id, file_id=file.id))
+    file = sft.vault.store_file(owner=maya.id, name=FileName.parse("a.bin"), content=[b"abc"])
+    blobs = FaultyBlobs(sft.vault.delete_file.blobs, {("delete", 0): BlobStoreUnavailable()})
+    asyncio.run(delete(pools, attrs.evolve(sft.vault.delete_file, blobs=blobs), owner=maya.id, file_id=file.id))
     assert used(sft, maya) == 3
-    sft.sweep()
+    sft.maintenance.sweep()
     assert (used(sft, maya), keys(sft)) == (0, set())

@@ -59,7 +59,7 @@ def test_a_delivery_that_breaks_says_so_in_the_log(service: Edge, token: str, ca
     caplog.set_level(logging.INFO, logger="sft")
     path = f"/files/{file['id']}/download"
     assert send_messages(service, "GET", path, token).status == 200
-    blobs = service.application.store_part.blobs
+    blobs = service.application.vault.store_part.blobs
     *_, last = sorted(info.key for info in blobs.list())
     blobs.delete(last)
     last_message = send_messages(service, "GET", path, token).messages[-1]
@@ -96,14 +96,14 @@ def test_a_delivery_whose_file_is_deleted_is_no_fault(
     """The response is left unfinished all the same, and the log reports it, but not as an error."""
     file = service.store(token, bytes(3 * 65_536))
     path, application = f"/files/{file['id']}", service.application
-    *_, last = sorted(info.key for info in application.store_part.blobs.list())
-    with application.find_file.begin(read_only=True) as unit:
+    *_, last = sorted(info.key for info in application.vault.store_part.blobs.list())
+    with application.vault.find_file.begin(read_only=True) as unit:
         stored = unit.files.get(FileId.parse(file["id"]))
     assert stored is not None
-    delete = partial(application.delete_file, owner=stored.owner, file_id=stored.id)
-    blobs: Any = DeletedMeanwhile(application.read_file.blobs, last, delete)
+    delete = partial(application.vault.delete_file, owner=stored.owner, file_id=stored.id)
+    blobs: Any = DeletedMeanwhile(application.vault.read_file.blobs, last, delete)
     caplog.set_level(logging.INFO, logger="sft")
-    beside = service.with_use_cases(read_file=attrs.evolve(application.read_file, blobs=blobs))
+    beside = service.with_use_cases(read_file=attrs.evolve(application.vault.read_file, blobs=blobs))
     last_message = send_messages(beside, "GET", f"{path}/download", token).messages[-1]
     assert last_message.get("more_body") is True
     (told,) = [record for record in caplog.records if record.name == "sft.edge"]

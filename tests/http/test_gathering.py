@@ -31,6 +31,7 @@ from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.part_pipeline import PartPipeline
 from sft_http.transfers.upload import receive
 from support.library import LIGHT, TIMEOUT_SECONDS, DelegatingBlobs, FaultyBlobs, PairwiseBlobs
+from support.use_cases import with_use_cases
 
 PART = 1000
 NAME = FileName.parse("large.bin")
@@ -39,17 +40,19 @@ NAME = FileName.parse("large.bin")
 @pytest.fixture
 def sft() -> Application:
     sft = memory_application(environ=LIGHT)
-    return attrs.evolve(sft, begin_upload=attrs.evolve(sft.begin_upload, part_size=PART))
+    return with_use_cases(sft, begin_upload=attrs.evolve(sft.vault.begin_upload, part_size=PART))
 
 
 def database(sft: Application) -> MemoryDatabase:
-    assert isinstance(sft.find_file.begin, MemoryDatabase)
-    return sft.find_file.begin
+    assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
+    return sft.vault.find_file.begin
 
 
 def on(sft: Application, blobs: BlobStore) -> Application:
-    store_part = attrs.evolve(sft.store_part, blobs=blobs)
-    return attrs.evolve(sft, store_part=store_part, seal_upload=attrs.evolve(sft.seal_upload, store_part=store_part))
+    store_part = attrs.evolve(sft.vault.store_part, blobs=blobs)
+    return with_use_cases(
+        sft, store_part=store_part, seal_upload=attrs.evolve(sft.sharing.seal_upload, store_part=store_part)
+    )
 
 
 def store(
@@ -78,14 +81,14 @@ def store(
             overhead=PART,
             part_size=PART,
         )
-        return sft.seal_upload(upload).file
+        return sft.sharing.seal_upload(upload).file
 
     return asyncio.run(run())
 
 
 def is_empty(sft: Application) -> bool:
     rows = database(sft)._committed
-    return not rows.files and not any(rows.usages.values()) and not list(sft.store_part.blobs.list())
+    return not rows.files and not any(rows.usages.values()) and not list(sft.vault.store_part.blobs.list())
 
 
 @pytest.mark.parametrize("parts", [2, 3, 4, 7, 2 * MANIFEST_PAGE + 1])
@@ -95,9 +98,9 @@ def test_two_parts_are_stored_at_once_and_the_file_is_whole(
     """A part that is stored before the one it follows still stands behind it, across pages of the manifest too."""
     content = bytes(range(251)) * (parts * PART // 251 + 1)
     content = content[: parts * PART - 1]
-    blobs = PairwiseBlobs(sft.store_part.blobs, last=parts - 1)
+    blobs = PairwiseBlobs(sft.vault.store_part.blobs, last=parts - 1)
     file = store(on(sft, blobs), pools, maya, content)
-    assert b"".join(sft.read_file(file)) == content
+    assert b"".join(sft.vault.read_file(file)) == content
     assert blobs.most == 2
 
 
@@ -107,7 +110,7 @@ def test_whichever_part_fails_nothing_is_left(
     sft: Application, pools: ThreadPools, maya: User, nth: int, *, after_effect: bool
 ) -> None:
     """Its error is the answer, and the part beside it is removed as well."""
-    blobs = FaultyBlobs(sft.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, after_effect=after_effect)
+    blobs = FaultyBlobs(sft.vault.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, after_effect=after_effect)
     with pytest.raises(BlobStoreFull):
         store(on(sft, blobs), pools, maya, bytes(5 * PART))
     assert is_empty(sft)
@@ -122,32 +125,32 @@ def test_an_upload_that_somebody_ends_keeps_neither_of_its_two_parts(
     class Ended(PairwiseBlobs):
         def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
             for file in [*database(sft)._committed.files.values()]:
-                sft.abort_upload(UploadSession(file=file, key=Secret(b"")))
+                sft.vault.abort_upload(UploadSession(file=file, key=Secret(b"")))
             super().put(key, pieces, size=size)
 
     with pytest.raises(UploadAborted):
-        store(on(sft, Ended(sft.store_part.blobs, last=1)), pools, maya, bytes(5 * PART))
+        store(on(sft, Ended(sft.vault.store_part.blobs, last=1)), pools, maya, bytes(5 * PART))
     assert is_empty(sft)
 
 
 def begun(sft: Application, owner: User) -> UploadSession:
-    return sft.begin_upload(owner=owner.id, name=NAME, announced_size=None)
+    return sft.vault.begin_upload(owner=owner.id, name=NAME, announced_size=None)
 
 
 def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya: User) -> None:
     """A gap is refused, so that what is recorded never has one."""
     upload = begun(sft, maya)
-    first = sft.store_part.allocate(upload, 5)
-    second = sft.store_part.allocate(upload, 6, after=first)
+    first = sft.vault.store_part.allocate(upload, 5)
+    second = sft.vault.store_part.allocate(upload, 6, after=first)
     assert (first.number, first.start, second.number, second.start, second.stop) == (0, 0, 1, 5, 11)
-    late = sft.store_part.put(upload, second, b" after")
+    late = sft.vault.store_part.put(upload, second, b" after")
     with pytest.raises(UploadIncomplete):
-        sft.store_part.accept(upload, late)
-    sft.store_part.delete_orphans(upload)
-    assert not list(sft.store_part.blobs.list())
-    sft.store_part.accept(upload, sft.store_part.put(upload, first, b"first"))
-    sft.store_part.accept(upload, sft.store_part.put(upload, second, b" after"))
-    assert b"".join(sft.read_file(sft.seal_upload(upload).file)) == b"first after"
+        sft.vault.store_part.accept(upload, late)
+    sft.vault.store_part.delete_orphans(upload)
+    assert not list(sft.vault.store_part.blobs.list())
+    sft.vault.store_part.accept(upload, sft.vault.store_part.put(upload, first, b"first"))
+    sft.vault.store_part.accept(upload, sft.vault.store_part.put(upload, second, b" after"))
+    assert b"".join(sft.vault.read_file(sft.sharing.seal_upload(upload).file)) == b"first after"
 
 
 @attrs.define
@@ -183,9 +186,9 @@ def test_a_buffer_is_filled_again_while_the_store_makes_its_part_durable(
         came.release()
         most = max(most, memory.in_use)
 
-    slow = on(sft, SlowBlobs(sft.store_part.blobs, lambda: None, durable))
+    slow = on(sft, SlowBlobs(sft.vault.store_part.blobs, lambda: None, durable))
     file = store(slow, pools, maya, content, pieces=100, another_came=another_came)
-    assert b"".join(sft.read_file(file)) == content
+    assert b"".join(sft.vault.read_file(file)) == content
     assert most == 2 * PART
 
 
@@ -194,8 +197,8 @@ def test_a_buffer_is_not_filled_again_before_its_part_is_encrypted(
 ) -> None:
     """However late a thread comes to it, and however much has come meanwhile."""
     content = os.urandom(12 * PART)
-    slow = SlowBlobs(sft.store_part.blobs, partial(time.sleep, 0.02), lambda part: time.sleep(0.03 * (part % 2)))
-    assert b"".join(sft.read_file(store(on(sft, slow), pools, maya, content))) == content
+    slow = SlowBlobs(sft.vault.store_part.blobs, partial(time.sleep, 0.02), lambda part: time.sleep(0.03 * (part % 2)))
+    assert b"".join(sft.vault.read_file(store(on(sft, slow), pools, maya, content))) == content
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -213,7 +216,7 @@ def test_plaintext_may_be_written_over_once_all_of_it_is_encrypted(
             super().put(key, pieces, size=size)
             order.append("durable")
 
-    parts = on(sft, Told(sft.store_part.blobs)).store_part
+    parts = on(sft, Told(sft.vault.store_part.blobs)).vault.store_part
     slot = parts.allocate(upload, 5)
     with pytest.raises(BlobStoreFull) if fails else nullcontext():
         parts.put(upload, slot, b"first", on_encrypted=partial(order.append, "encrypted"))

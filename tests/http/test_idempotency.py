@@ -53,7 +53,7 @@ def listed(service: Edge, token: str) -> list[str]:
 
 
 def blobs(service: Edge) -> int:
-    return len([*service.application.store_part.blobs.list()])
+    return len([*service.application.vault.store_part.blobs.list()])
 
 
 def code(response: Result) -> tuple[int, str]:
@@ -149,7 +149,7 @@ def test_a_link_asked_for_twice_is_one_link(service: Edge, token: str) -> None:
     assert code(share(service, token, file, {"max_downloads": 1})) == (422, "idempotency-key-reused")
     assert code(share(service, token, other)) == (422, "idempotency-key-reused")
     assert share(service, token, other, key="other").json["share_token"] != first.json["share_token"]
-    begin = service.application.find_file.begin
+    begin = service.application.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
     assert len(begin._committed.links) == 2
 
@@ -282,7 +282,7 @@ def test_whoever_is_overtaken_gives_the_same_answer(service: Edge, token: str, c
     """Both were received whole; one commit won, the other one's parts are removed."""
     faster = Faster(service, token, content, "is_public=true")
     slow = put(
-        service.with_use_cases(seal_upload=After(service.application.seal_upload, faster)),
+        service.with_use_cases(seal_upload=After(service.application.sharing.seal_upload, faster)),
         token,
         content,
         query="is_public=true",
@@ -296,7 +296,9 @@ def test_whoever_is_overtaken_gives_the_same_answer(service: Edge, token: str, c
 def test_whoever_is_overtaken_by_another_request_is_refused(service: Edge, token: str) -> None:
     """The key stands for what was committed first; nothing of the other is left."""
     faster = Faster(service, token, b"first")
-    slow = put(service.with_use_cases(seal_upload=After(service.application.seal_upload, faster)), token, b"second")
+    slow = put(
+        service.with_use_cases(seal_upload=After(service.application.sharing.seal_upload, faster)), token, b"second"
+    )
     assert code(slow) == (422, "idempotency-key-reused")
     assert listed(service, token) == [faster.answers[0].json["id"]]
     assert blobs(service) == 1
@@ -307,7 +309,9 @@ def test_no_room_beside_the_first_try_is_said_to_come_again(make_edge: Callable[
     service = make_edge(USER_QUOTA="1000")
     token, content = service.sign_up(), bytes(600)
     faster = Faster(service, token, content)
-    late = put(service.with_use_cases(begin_upload=After(service.application.begin_upload, faster)), token, content)
+    late = put(
+        service.with_use_cases(begin_upload=After(service.application.vault.begin_upload, faster)), token, content
+    )
     assert code(late) == (409, "idempotency-key-in-use")
     assert int(late.headers["retry-after"]) > 0
     assert put(service, token, content).json == faster.answers[0].json
@@ -319,7 +323,9 @@ def test_what_the_commit_finds_no_room_for_leaves_nothing(make_edge: Callable[..
     service = make_edge(USER_QUOTA="1000")
     token = service.sign_up()
     faster = Faster(service, token, bytes(600), key="another")
-    late = put(service.with_use_cases(seal_upload=After(service.application.seal_upload, faster)), token, bytes(600))
+    late = put(
+        service.with_use_cases(seal_upload=After(service.application.sharing.seal_upload, faster)), token, bytes(600)
+    )
     assert code(late) == (413, "quota-exceeded")
     assert blobs(service) == 1
     assert put(service, token, bytes(400)).status_code == 201
@@ -328,7 +334,7 @@ def test_what_the_commit_finds_no_room_for_leaves_nothing(make_edge: Callable[..
 def test_a_key_that_is_over_while_its_repeat_comes_is_said_to_come_again(service: Edge, token: str) -> None:
     """Its body was read to be compared and is not there to be stored; the next time it makes a new file."""
     first = put(service, token, b"once").json
-    over = After(service.application.find_idempotent_result, lambda: service.clock.advance(hours=24))
+    over = After(service.application.sharing.find_idempotent_result, lambda: service.clock.advance(hours=24))
     assert code(put(service.with_use_cases(find_idempotent_result=over), token, b"once")) == (
         409,
         "idempotency-key-in-use",

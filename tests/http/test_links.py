@@ -36,7 +36,7 @@ def file(service: Edge, token: str) -> Shared:
 def revoke(service: Edge, token: str, path: str) -> None:
     """Withdraw a link, for which the API has no call yet."""
     owner = UserId.parse(service.call("GET", "/auth/me", token=token).json["id"])
-    service.application.revoke_share_link(owner=owner, token=ShareToken.parse(path.rpartition("/")[2]))
+    service.application.sharing.revoke_share_link(owner=owner, token=ShareToken.parse(path.rpartition("/")[2]))
 
 
 def test_looking_spends_nothing_and_bytes_spend_one(service: Edge, token: str) -> None:
@@ -80,7 +80,7 @@ def test_what_cannot_be_read_spends_nothing(service: Edge, token: str) -> None:
     """A download whose bytes are lost is a problem, and its link still has its budget."""
     lost = shared(service, token, b"precious", max_downloads=1)
     for key in lost.blobs():
-        service.application.read_file.blobs.delete(key)
+        service.application.vault.read_file.blobs.delete(key)
     response = lost.get()
     problem(response, 500, "content-missing")
     assert "etag" not in response.headers

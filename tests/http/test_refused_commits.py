@@ -27,7 +27,7 @@ def retire_the_key(service: Edge) -> None:
     """
     Retire the key that the service wraps with, so that it can store no secret any more.
     """
-    database, ring = service.application.find_file.begin, service.application.begin_upload.keyring
+    database, ring = service.application.vault.find_file.begin, service.application.vault.begin_upload.keyring
     assert isinstance(database, MemoryDatabase)
     assert isinstance(ring, AesKeyRing)
     assert MemoryWrappedSecrets(database).retire(ring.active_id)
@@ -56,7 +56,7 @@ class Overtaken:
     seal: Any
 
     def __call__(self, upload: UploadSession, **asked: Any) -> Any:
-        self.service.application.store_file(
+        self.service.application.vault.store_file(
             owner=upload.file.owner, name=FileName.parse("first.bin"), content=[bytes(600)]
         )
         return self.seal(upload, **asked)
@@ -70,7 +70,7 @@ def test_no_room_any_more_leaves_nothing_of_a_small_file(
     """413: there was room when it began to come, and the commit finds none."""
     service = make_edge(USER_QUOTA="1000")
     token = service.sign_up()
-    late = service.with_use_cases(seal_upload=Overtaken(service, service.application.seal_upload))
+    late = service.with_use_cases(seal_upload=Overtaken(service, service.application.sharing.seal_upload))
     query = f"is_public={public}"
     response = late.call("PUT", "/files/late.bin", token=token, raw=bytes(600), headers=headers, query=query)
     assert problem(response, 413, "quota-exceeded")["used"] == 600

@@ -19,6 +19,7 @@ from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.upload import abort
 from support.library import LIGHT, FaultyBlobs, register
 from support.resumable import keys, used
+from support.use_cases import with_use_cases
 from support.waiting import eventually
 
 
@@ -131,10 +132,10 @@ def test_an_upload_that_cannot_be_removed_now_is_removed_later(pools: ThreadPool
     pools.retry_queue.seconds = 0.01
     sft = memory_application(environ=LIGHT)
     maya = register(sft, "maya")
-    upload = sft.begin_upload(owner=maya.id, name=FileName.parse("left.bin"))
-    sft.store_part(upload, b"came")
-    blobs = FaultyBlobs(sft.abort_upload.blobs, {(call, nth): BlobStoreUnavailable() for nth in range(2)})
-    away = attrs.evolve(sft, abort_upload=attrs.evolve(sft.abort_upload, blobs=blobs))
+    upload = sft.vault.begin_upload(owner=maya.id, name=FileName.parse("left.bin"))
+    sft.vault.store_part(upload, b"came")
+    blobs = FaultyBlobs(sft.vault.abort_upload.blobs, {(call, nth): BlobStoreUnavailable() for nth in range(2)})
+    away = with_use_cases(sft, abort_upload=attrs.evolve(sft.vault.abort_upload, blobs=blobs))
 
     async def run() -> None:
         await abort(away, pools, upload)

@@ -84,7 +84,7 @@ def test_after_its_end_a_file_is_gone(service: Edge, token: str, file: Shared) -
         assert file.get().status_code == file.get("HEAD").status_code == status
         service.clock.advance(hours=1)
         token = service.sign_in()["access_token"]
-        service.application.sweep()
+        service.application.maintenance.sweep()
     assert service.is_empty()
 
 

@@ -18,7 +18,7 @@ PUT = {"Content-Type": "text/plain"}
 
 
 def database(service: Edge) -> MemoryDatabase:
-    begin = service.application.find_file.begin
+    begin = service.application.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
     return begin
 
@@ -28,12 +28,12 @@ def counted(service: Edge) -> tuple[Edge, CountingDatabase]:
     The same edge, and how often its uploads change a row.
     """
     application, begin = service.application, CountingDatabase(database(service))
-    part = attrs.evolve(application.store_part, begin=begin)
+    part = attrs.evolve(application.vault.store_part, begin=begin)
     watched = service.with_use_cases(
-        begin_upload=attrs.evolve(application.begin_upload, begin=begin),
+        begin_upload=attrs.evolve(application.vault.begin_upload, begin=begin),
         store_part=part,
-        seal_upload=attrs.evolve(application.seal_upload, begin=begin, store_part=part),
-        abort_upload=attrs.evolve(application.abort_upload, begin=begin),
+        seal_upload=attrs.evolve(application.sharing.seal_upload, begin=begin, store_part=part),
+        abort_upload=attrs.evolve(application.vault.abort_upload, begin=begin),
     )
     return watched, begin
 
@@ -63,9 +63,9 @@ def test_a_part_that_others_follow_has_its_row_before_it(
     uploads = attrs.evolve(service.settings.uploads, part_size=size if announced else PART)
     service = attrs.evolve(service, settings=attrs.evolve(service.settings, uploads=uploads))
     service.pools.limits = attrs.evolve(service.pools.limits, memory=MemoryBudget(memory))
-    service = service.with_use_cases(begin_upload=attrs.evolve(service.application.begin_upload, part_size=size))
-    blobs = RowCheckingBlobs(service.application.store_part.blobs, database(service))
-    service = service.with_use_cases(store_part=attrs.evolve(service.application.store_part, blobs=blobs))
+    service = service.with_use_cases(begin_upload=attrs.evolve(service.application.vault.begin_upload, part_size=size))
+    blobs = RowCheckingBlobs(service.application.vault.store_part.blobs, database(service))
+    service = service.with_use_cases(store_part=attrs.evolve(service.application.vault.store_part, blobs=blobs))
     pieces = [bytes(1024)] * (size // 1024)
 
     response = send_messages(

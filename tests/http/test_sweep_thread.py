@@ -36,7 +36,7 @@ class Steps:
 
 @pytest.fixture
 def sweep() -> LeasedSweep:
-    return memory_application().leased_sweep
+    return memory_application().maintenance.leased_sweep
 
 
 def sweeper(sweep: LeasedSweep, check: Callable[[], None], *, stop_seconds: float = SECONDS) -> SweepThread:

@@ -148,7 +148,7 @@ def signed(service: Edge, token: str, **changed: object) -> str:
     The token again with other claims, signed as the service signs it; a claim that is None is left out.
     """
     claims = claims_of(token) | changed
-    signer = service.application.authenticate.verify.signer
+    signer = service.application.users.authenticate.verify.signer
     assert isinstance(signer, JwtSigner)
     kept = {name: value for name, value in claims.items() if value is not None}
     return jwt.encode(kept, signer.secret.reveal(), signer.algorithm)
@@ -167,13 +167,13 @@ def with_another_key(_service: Edge, token: str) -> str:
 
 
 def by_another_algorithm(service: Edge, token: str) -> str:
-    signer = service.application.authenticate.verify.signer
+    signer = service.application.users.authenticate.verify.signer
     assert isinstance(signer, JwtSigner)
     return jwt.encode(claims_of(token), signer.secret.reveal(), "HS512")
 
 
 def that_names_its_key(service: Edge, token: str) -> str:
-    signer = service.application.authenticate.verify.signer
+    signer = service.application.users.authenticate.verify.signer
     assert isinstance(signer, JwtSigner)
     return jwt.encode(claims_of(token), signer.secret.reveal(), "HS256", headers={"kid": "1"})
 
@@ -285,7 +285,7 @@ def test_every_other_spelling_of_a_token_is_refused(service: Edge, token: str) -
 def test_a_switched_off_account_is_403(service: Edge, token: str) -> None:
     """Its tokens and its password are right, and it may do nothing."""
     refresh = service.sign_in()["refresh_token"]
-    with service.application.register_user.begin() as unit:
+    with service.application.users.register_user.begin() as unit:
         (user,) = unit._read().users.values()  # type: ignore[attr-defined]  # a unit in memory
         unit.users.save(attrs.evolve(user, is_active=False))
         unit.commit()

@@ -79,10 +79,10 @@ def taken(service: Edge, upload: str) -> UploadSession:
     An upload without a byte in the hands of a writer of its own.
     """
     application, file_id = service.application, FileId.parse(upload.rpartition("/")[2])
-    with application.find_file.begin(read_only=True) as unit:
+    with application.vault.find_file.begin(read_only=True) as unit:
         stored = unit.files.get(file_id)
     assert stored is not None
-    return application.acquire_upload(owner=stored.owner, file_id=file_id, offset=0)
+    return application.vault.acquire_upload(owner=stored.owner, file_id=file_id, offset=0)
 
 
 def files(service: Edge, token: str) -> Any:
@@ -199,7 +199,7 @@ def test_whoever_comes_late_adds_nothing(service: Edge, token: str) -> None:
 
     def pieces() -> Iterator[bytes]:
         yield b"la"
-        application.store_part(taken(service, upload), b"new")
+        application.vault.store_part(taken(service, upload), b"new")
         yield b"te"
 
     late = exchange(service, token, upload, 0, pieces(), announced=4)
@@ -214,7 +214,7 @@ def test_whoever_announces_too_much_takes_nothing_over(service: Edge, token: str
     session = taken(service, upload)
     refused = exchange(service, token, upload, 0, [b"too long"], announced=8)
     assert (refused.status, refused.body["code"], refused.received_bytes) == (413, "file-too-large", 0)
-    service.application.store_part(session, b"first")
+    service.application.vault.store_part(session, b"first")
     assert offset_of(service, token, upload) == 5
 
 
@@ -235,7 +235,7 @@ def test_a_bite_of_an_open_length_that_cannot_fit_is_refused_unread(
 def test_a_checked_bite_of_an_open_length_is_within_the_quota_while_it_comes(make_edge: Callable[..., Edge]) -> None:
     """Nobody announced how much comes: no more of it is stored than fits, and then nothing is left."""
     service = make_edge(USER_QUOTA=str(3 * PART))
-    store_part = service.application.store_part
+    store_part = service.application.vault.store_part
     blobs = FaultyBlobs(store_part.blobs, {})
     service = service.with_use_cases(store_part=attrs.evolve(store_part, blobs=blobs))
     token = service.sign_up()
@@ -594,7 +594,7 @@ def test_an_upload_is_there_until_the_time_that_was_told(service: Edge, token: s
         told = expiry(response)
         assert expiry(head(service, token, upload)) == told
     service.clock.advance(microseconds=(told - service.clock.now()) / timedelta(microseconds=1) - 1)
-    assert service.application.sweep().given_up == 0
+    assert service.application.maintenance.sweep().given_up == 0
     token = service.sign_in()["access_token"]
     assert patch(service, token, upload, 20, b"x" * 10).status_code == 204
     assert content(service, token, files(service, token)[0]["id"]) == b"x" * 30
@@ -612,10 +612,10 @@ def test_an_upload_whose_time_is_over_is_gone_whether_it_was_swept_or_not(
     token = service.sign_in()["access_token"]
     young = begun(service, token, 30)
     if is_swept:
-        assert service.application.sweep().given_up == 2
+        assert service.application.maintenance.sweep().given_up == 2
     assert head(service, token, upload).status_code == 404
     assert patch(service, token, upload, 0, b"x" * 30).status_code == 404
     assert service.call("DELETE", upload, token=token, headers=VERSION).status_code == 404
     assert create(service, token, Upload_Concat=f"final;{API}{piece}").status_code == 404
     assert offset_of(service, token, young) == 0
-    assert service.application.sweep().given_up == (0 if is_swept else 2)
+    assert service.application.maintenance.sweep().given_up == (0 if is_swept else 2)

@@ -89,12 +89,12 @@ def with_an_account(data: Path, **environ: str) -> Settings:
     settings = settings_for(data, environ)
     prepare(settings)
     with open_application(settings) as application:
-        user = application.register_user(
+        user = application.users.register_user(
             email=EmailAddress.parse("maya@example.org"),
             username=Username.parse("maya"),
             password=Password.parse("a long one"),
         )
-        application.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[b"content"])
+        application.vault.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[b"content"])
     return settings
 
 

@@ -264,8 +264,8 @@ def test_several_damages_are_all_found(on_disk: SampleVault) -> None:
 def test_what_is_under_way_is_no_finding(on_disk: SampleVault) -> None:
     """An upload between two parts, whose parts no manifest names yet, and a part in its grace period."""
     with on_disk.opened() as application:
-        upload = application.begin_upload(owner=on_disk.small.owner, name=FileName.parse("new.bin"))
-        application.store_part(upload, b"half")
+        upload = application.vault.begin_upload(owner=on_disk.small.owner, name=FileName.parse("new.bin"))
+        application.vault.store_part(upload, b"half")
         on_disk.store.write(f"{7:032x}/1-00000000-{7:016x}", b"young")
         before = on_disk.snapshot()
         assert doctor(on_disk, "--verify-data").codes == []
@@ -288,19 +288,19 @@ def test_rows_that_come_and_go_are_no_findings(
         rounds = 0
         while rounds < 3 or not over.is_set():
             user = register(application, f"{name}{rounds}")
-            upload = application.begin_upload(owner=user.id, name=FileName.parse("a.txt"))
-            application.store_part(upload, b"some")
-            file = application.seal_upload(upload).file
-            application.issue_share_link(owner=user.id, file_id=file.id)
-            application.set_up_totp(user=user)
-            application.delete_file(owner=user.id, file_id=file.id)
+            upload = application.vault.begin_upload(owner=user.id, name=FileName.parse("a.txt"))
+            application.vault.store_part(upload, b"some")
+            file = application.sharing.seal_upload(upload).file
+            application.sharing.issue_share_link(owner=user.id, file_id=file.id)
+            application.users.set_up_totp(user=user)
+            application.vault.delete_file(owner=user.id, file_id=file.id)
             rounds += 1
         return rounds
 
     with own.opened() as application, ThreadPoolExecutor() as pool:
         working = [pool.submit(work, application, name) for name in ("ann", "bob")]
         try:
-            found = [list(application.check_integrity.check_records()) for _ in range(20)]
+            found = [list(application.maintenance.check_integrity.check_records()) for _ in range(20)]
         finally:
             over.set()
         assert all(rounds.result() >= 3 for rounds in working)
@@ -312,7 +312,7 @@ def test_a_sample_reads_some_of_the_parts(on_disk: SampleVault) -> None:
     read = [CheckCounts() for _ in range(40)]
     with on_disk.opened() as application:
         for seen in read:
-            assert list(application.check_integrity(verify=Sample(1, 2), counts=seen)) == []
+            assert list(application.maintenance.check_integrity(verify=Sample(1, 2), counts=seen)) == []
     assert len({seen.parts_read for seen in read}) > 1
     assert doctor(on_disk, "--verify-data", "--sample", "3/3").told["parts_read"] == 8
     for wrong in ("0/1", "2/1", "1/0", "0.5", "1", "-1/2", "", "1/9999999999"):

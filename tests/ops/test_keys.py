@@ -110,9 +110,9 @@ class Person:
 
 def settle(app: Application, name: str) -> Person:
     user = register(app, name)
-    file = app.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[name.encode()])
-    token = app.issue_share_link(owner=user.id, file_id=file.id).token
-    return Person(user, file, token, app.set_up_totp(user=user).seed.reveal().decode())
+    file = app.vault.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[name.encode()])
+    token = app.sharing.issue_share_link(owner=user.id, file_id=file.id).token
+    return Person(user, file, token, app.users.set_up_totp(user=user).seed.reveal().decode())
 
 
 def check(app: Application, person: Person) -> None:
@@ -120,11 +120,11 @@ def check(app: Application, person: Person) -> None:
     The file opens for its owner and by its link, whose token the owner sees.
     """
     name = str(person.user.username).encode()
-    own = app.find_file(owner=person.user.id, file_id=person.file.id)
-    shared = app.redeem_share_link(token=person.token)
+    own = app.vault.find_file(owner=person.user.id, file_id=person.file.id)
+    shared = app.sharing.redeem_share_link(token=person.token)
     for found in (own, shared):
-        assert b"".join(bytes(piece) for piece in app.read_file(found, found.whole)) == name
-    assert app.summarise_links([own])[own.id].token == person.token
+        assert b"".join(bytes(piece) for piece in app.vault.read_file(found, found.whole)) == name
+    assert app.sharing.summarise_links([own])[own.id].token == person.token
 
 
 @pytest.fixture
@@ -165,8 +165,8 @@ def test_a_key_is_replaced_and_everything_still_opens(place: Place, people: list
     with open_service(place.data, place.environ) as app:
         for person in people:
             check(app, person)
-            app.confirm_totp(user=stored(app, person.user), code=person.code())
-            assert app.sign_in(email=person.user.email, password=PASSWORD, totp_code=person.code(1)).access
+            app.users.confirm_totp(user=stored(app, person.user), code=person.code())
+            assert app.users.sign_in(email=person.user.email, password=PASSWORD, totp_code=person.code(1)).access
 
 
 def test_keys_of_the_environment_are_replaced_by_hand(place: Place, people: list[Person], tmp_path: Path) -> None:
@@ -450,15 +450,15 @@ def test_a_running_service_follows_the_ring(place: Place, people: list[Person]) 
     """Without a restart: what has been wrapped anew opens, and what is new is wrapped under the new key."""
     old = place.active()
     with open_application(settings_for(place.data, place.environ)) as app:
-        slow = app.begin_upload(owner=people[0].user.id, name=FileName.parse("slow.txt"), announced_size=4)
+        slow = app.vault.begin_upload(owner=people[0].user.id, name=FileName.parse("slow.txt"), announced_size=4)
         assert [place.keys(*words).exit_code for words in (["add"], ["rotate"])] == [0, 0]
         for person in people:
             check(app, person)
         people.append(settle(app, "newcomer"))
-        app.store_part(slow, b"slow")
+        app.vault.store_part(slow, b"slow")
         assert place.keys("retire", old).exit_code == 0, "a small upload that began before needs no key yet"
-        sealed = app.seal_upload(slow).file
-        assert b"".join(map(bytes, app.read_file(sealed))) == b"slow"
+        sealed = app.sharing.seal_upload(slow).file
+        assert b"".join(map(bytes, app.vault.read_file(sealed))) == b"slow"
         for person in people:
             check(app, person)
     assert {name: sum(key["needed_by"].values()) for name, key in place.listed().items()} == {place.active(): 13}
@@ -480,7 +480,7 @@ def test_a_service_that_is_not_told_of_the_new_key_stores_nothing_under_the_reti
         assert place.keys("rotate", **both).exit_code == 0
         assert place.keys("retire", id_of(present), **both).exit_code == 0
         with pytest.raises(KeyRetired):
-            app.store_file(owner=late.user.id, name=FileName.parse("a.txt"), content=[b"x"])
+            app.vault.store_file(owner=late.user.id, name=FileName.parse("a.txt"), content=[b"x"])
         with pytest.raises(UnknownKey):
             check(app, people[0])
         with (
@@ -524,25 +524,28 @@ class Work:
         """How many rounds were worked."""
         app, person = self.app, self.person
         rounds = 0
-        upload = app.begin_upload(owner=person.user.id, name=FileName.parse("slow.bin"))
-        app.store_part(upload, b"begun before ")
+        upload = app.vault.begin_upload(owner=person.user.id, name=FileName.parse("slow.bin"))
+        app.vault.store_part(upload, b"begun before ")
         while rounds < 3 or not self.over.is_set():
             check(app, person)
-            file = app.store_file(owner=person.user.id, name=FileName.parse("b.txt"), content=[b"more"])
-            token = app.issue_share_link(owner=person.user.id, file_id=file.id).token
-            app.redeem_share_link(token=token)
-            app.delete_file(owner=person.user.id, file_id=file.id)
+            file = app.vault.store_file(owner=person.user.id, name=FileName.parse("b.txt"), content=[b"more"])
+            token = app.sharing.issue_share_link(owner=person.user.id, file_id=file.id).token
+            app.sharing.redeem_share_link(token=token)
+            app.vault.delete_file(owner=person.user.id, file_id=file.id)
             if not stored(app, person.user).two_factor_enabled:
                 person = attrs.evolve(
-                    person, seed=app.set_up_totp(user=stored(app, person.user)).seed.reveal().decode()
+                    person, seed=app.users.set_up_totp(user=stored(app, person.user)).seed.reveal().decode()
                 )
-                app.confirm_totp(user=stored(app, person.user), code=person.code())
+                app.users.confirm_totp(user=stored(app, person.user), code=person.code())
             rounds += 1
-        app.store_part(upload, b"and ended after")
-        sealed = app.seal_upload(upload, public=True).file
-        found = app.find_file(owner=person.user.id, file_id=sealed.id)
-        assert b"".join(bytes(piece) for piece in app.read_file(found, found.whole)) == b"begun before and ended after"
-        assert app.disable_totp(user=stored(app, person.user), code=person.code(1)).totp is None
+        app.vault.store_part(upload, b"and ended after")
+        sealed = app.sharing.seal_upload(upload, public=True).file
+        found = app.vault.find_file(owner=person.user.id, file_id=sealed.id)
+        assert (
+            b"".join(bytes(piece) for piece in app.vault.read_file(found, found.whole))
+            == b"begun before and ended after"
+        )
+        assert app.users.disable_totp(user=stored(app, person.user), code=person.code(1)).totp is None
         return rounds
 
 
@@ -555,8 +558,8 @@ def test_nobody_notices_a_rotation(place: Place, people: list[Person]) -> None:
     with open_service(place.data, place.environ) as app:
         for person in people:
             for number in range(12):
-                file = app.store_file(owner=person.user.id, name=FileName.parse(f"{number}.txt"), content=[b"x"])
-                app.issue_share_link(owner=person.user.id, file_id=file.id)
+                file = app.vault.store_file(owner=person.user.id, name=FileName.parse(f"{number}.txt"), content=[b"x"])
+                app.sharing.issue_share_link(owner=person.user.id, file_id=file.id)
     old = place.active()
     over = Event()
     settings = settings_for(place.data, place.environ)

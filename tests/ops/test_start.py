@@ -165,12 +165,12 @@ def test_what_is_no_s3_server_is_told(
 
 
 def stored(application: Application) -> None:
-    user = application.register_user(
+    user = application.users.register_user(
         email=EmailAddress.parse("maya@example.org"),
         username=Username.parse("maya"),
         password=Password.parse("a long one"),
     )
-    application.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[b"content"])
+    application.vault.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[b"content"])
 
 
 def test_one_call_opens_the_embedded_default(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_one_call_opens_the_embedded_default(tmp_path: Path) -> None:
     with open_service(tmp_path / "data") as application:
         stored(application)
     with open_service(str(tmp_path / "data")) as application:
-        assert application.sign_in(
+        assert application.users.sign_in(
             email=EmailAddress.parse("maya@example.org"), password=Password.parse("a long one")
         ).access
 
@@ -234,7 +234,7 @@ def test_of_two_first_starts_on_one_storage_one_is_refused(
         keys_for(settings_for(tmp_path / "second", environ))
     shutil.copytree(tmp_path / "first/keys", tmp_path / "second/keys", dirs_exist_ok=True)
     with open_service(tmp_path / "second", environ) as application:
-        assert application.sign_in(
+        assert application.users.sign_in(
             email=EmailAddress.parse("maya@example.org"), password=Password.parse("a long one")
         ).access
 
@@ -268,7 +268,7 @@ def test_another_signing_key_is_an_operators_choice(tmp_path: Path) -> None:
     with open_service(tmp_path / "data") as application:
         stored(application)
     with open_service(tmp_path / "data", {"SECRET_KEY": ephemeral_keys()["SECRET_KEY"]}) as application:
-        assert application.sign_in(
+        assert application.users.sign_in(
             email=EmailAddress.parse("maya@example.org"), password=Password.parse("a long one")
         ).access
 

@@ -43,13 +43,13 @@ def settings(data: Path) -> Settings:
     settings = settings_for(data, LIGHT)
     prepare(settings)
     with open_application(settings) as application:
-        user = application.register_user(
+        user = application.users.register_user(
             email=EmailAddress.parse("maya@example.org"),
             username=Username.parse("maya"),
             password=Password.parse("a long one"),
         )
-        file = application.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[b"content"])
-        application.issue_share_link(owner=user.id, file_id=file.id)
+        file = application.vault.store_file(owner=user.id, name=FileName.parse("a.txt"), content=[b"content"])
+        application.sharing.issue_share_link(owner=user.id, file_id=file.id)
     orphan = data / "blobs" / f"{7:032x}" / f"1-00000000-{7:016x}"
     orphan.parent.mkdir()
     orphan.write_bytes(b"noise")
@@ -63,12 +63,12 @@ def settings(data: Path) -> Settings:
 def test_a_row_that_cannot_be_read_hides_no_other(settings: Settings, data: Path) -> None:
     """Of files that are over, to be removed or given up: each is brought to its end, the key of the unreadable too."""
     with open_application(settings) as application:
-        with application.check_integrity.begin(read_only=True) as unit:
+        with application.maintenance.check_integrity.begin(read_only=True) as unit:
             (stored,) = unit.inventory.files(after=None, limit=9)
             file = unit.files.get(stored)
         assert file is not None
-        over = [application.store_file(owner=file.owner, name=file.name, content=[b"over"]).id for _ in range(2)]
-        idle = [application.begin_upload(owner=file.owner, name=file.name).file.id for _ in range(2)]
+        over = [application.vault.store_file(owner=file.owner, name=file.name, content=[b"over"]).id for _ in range(2)]
+        idle = [application.vault.begin_upload(owner=file.owner, name=file.name).file.id for _ in range(2)]
     with closing(sqlite3.connect(data / "sft.db")) as database, database:
         database.execute("UPDATE files SET max_downloads = 0, expires_at = 1 WHERE id = ?", [over[0].bytes])
         database.execute("UPDATE files SET expires_at = 1 WHERE id = ?", [over[1].bytes])

@@ -82,7 +82,7 @@ def is_whole(vault: SampleVault) -> bool:
     Whether nothing of its own is wrong; the other one's parts are nobody's to whom the store belongs.
     """
     with vault.opened() as sft:
-        return {finding.damage for finding in sft.check_integrity(verify=Sample())} <= {Damage.ORPHAN_PART}
+        return {finding.damage for finding in sft.maintenance.check_integrity(verify=Sample())} <= {Damage.ORPHAN_PART}
 
 
 def test_neither_removes_what_the_other_stored(two: Two) -> None:

@@ -436,17 +436,17 @@ def test_the_library_opens_the_data(fresh: Copy) -> None:
     with open_service(fresh.data, fresh.settings, clock=SettableClock(fresh.opened_at)) as sft:
         maya = fresh.facts["users"]["maya"]
         email, password = EmailAddress.parse(maya["email"]), Password.parse(maya["password"])
-        tokens = sft.sign_in(email=email, password=password)
-        owner = sft.authenticate(access_token=tokens.access).user
+        tokens = sft.users.sign_in(email=email, password=password)
+        owner = sft.users.authenticate(access_token=tokens.access).user
         assert str(owner.id) == maya["user"]["id"]
         for stored in maya["files"]:
-            file = sft.find_file(owner=owner.id, file_id=FileId.parse(stored["id"]))
+            file = sft.vault.find_file(owner=owner.id, file_id=FileId.parse(stored["id"]))
             assert str(file.name) == stored["filename"]
-            assert sha256(b"".join(sft.read_file(file))) == fresh.facts["files"][stored["id"]]["sha256"]
+            assert sha256(b"".join(sft.vault.read_file(file))) == fresh.facts["files"][stored["id"]]["sha256"]
         link = fresh.facts["links"]["live"]
         token = ShareToken.parse(link["token"])
         for _ in range(link["downloads_left"]):
-            assert str(sft.redeem_share_link(token=token).id) == link["file"]
+            assert str(sft.sharing.redeem_share_link(token=token).id) == link["file"]
         with pytest.raises(DownloadLimitReached):
-            sft.redeem_share_link(token=token)
+            sft.sharing.redeem_share_link(token=token)
     assert fresh.files() == fresh.stored_files()

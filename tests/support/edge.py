@@ -21,6 +21,7 @@ from sft_core.application import Application
 from sft_http.app import create_app
 from sft_http.concurrency.memory_budgets import TransferLimits
 from sft_http.concurrency.thread_pools import ThreadPools
+from support.use_cases import with_use_cases
 
 API = "/api/v1"
 PASSWORD = "correct horse battery"
@@ -98,7 +99,7 @@ class Edge:
         """
         Another edge on the same storage, some of whose use cases are others.
         """
-        application: Application = attrs.evolve(self.application, **changes)
+        application: Application = with_use_cases(self.application, **changes)
         app = create_app(application, settings=self.settings, pools=self.pools)
         return attrs.evolve(self, application=application, client=falcon.testing.TestClient(app))
 
@@ -106,10 +107,14 @@ class Edge:
         """
         Whether neither a row of a file nor a part is stored, and nobody's quota is in use.
         """
-        begin = self.application.find_file.begin
+        begin = self.application.vault.find_file.begin
         assert isinstance(begin, MemoryDatabase)
         rows = begin._committed
-        return not rows.files and not any(rows.usages.values()) and not list(self.application.store_part.blobs.list())
+        return (
+            not rows.files
+            and not any(rows.usages.values())
+            and not list(self.application.vault.store_part.blobs.list())
+        )
 
 
 END = b"--b--\r\n"

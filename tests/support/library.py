@@ -29,7 +29,7 @@ TIMEOUT_SECONDS: Final = 10.0
 
 
 def register(sft: Application, name: str) -> User:
-    return sft.register_user(email=address(name), username=Username.parse(name), password=PASSWORD)
+    return sft.users.register_user(email=address(name), username=Username.parse(name), password=PASSWORD)
 
 
 def address(name: str) -> EmailAddress:
@@ -40,7 +40,7 @@ def stored(sft: Application, user: User) -> User:
     """
     The user as they are stored now.
     """
-    with sft.sign_in.begin(read_only=True) as unit:
+    with sft.users.sign_in.begin(read_only=True) as unit:
         found = unit.users.get(user.id)
     assert found is not None
     return found

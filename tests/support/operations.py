@@ -112,7 +112,9 @@ class AppendToUpload(Operation):
 
     def prepare(self) -> None:
         self.vault.submitted.add(self.content)
-        self.upload = self.vault.sft.create_upload(owner=self.vault.owner.id, request=asked(len(self.content))).file.id
+        self.upload = self.vault.sft.vault.create_upload(
+            owner=self.vault.owner.id, request=asked(len(self.content))
+        ).file.id
 
     def run(self) -> None:
         vault = self.vault
@@ -123,7 +125,7 @@ class AppendToUpload(Operation):
             chunk = self.content[offset : offset + (5, 3, PART)[offset % 4 % 3]]
             add(vault.sft, vault.owner, self.upload, chunk)
             offset = self.acknowledged_offset = offset + len(chunk)
-        assert vault.sft.finish_upload(owner=vault.owner.id, file_id=self.upload).is_sealed
+        assert vault.sft.vault.finish_upload(owner=vault.owner.id, file_id=self.upload).is_sealed
         vault.acknowledged[self.upload] = self.content
         self.is_done = True
 
@@ -145,10 +147,10 @@ class ConcatenateUploads(Operation):
     def run(self) -> None:
         vault = self.vault
         wanted = asked(None, UploadKind.FINAL, *self.pieces)
-        concatenation = vault.sft.concatenate_uploads(owner=vault.owner.id, request=wanted)
-        while vault.sft.concatenate_uploads.step(concatenation):
+        concatenation = vault.sft.vault.concatenate_uploads(owner=vault.owner.id, request=wanted)
+        while vault.sft.vault.concatenate_uploads.step(concatenation):
             pass
-        file = vault.sft.concatenate_uploads.finish(concatenation)
+        file = vault.sft.vault.concatenate_uploads.finish(concatenation)
         vault.acknowledged[file.id] = self.content
         self.is_done = True
 
@@ -170,12 +172,12 @@ class AbortUpload(Operation):
     upload: Any = attrs.field(default=None, init=False)
 
     def prepare(self) -> None:
-        self.upload = self.vault.sft.begin_upload(owner=self.vault.owner.id, name=NAME)
+        self.upload = self.vault.sft.vault.begin_upload(owner=self.vault.owner.id, name=NAME)
         for _ in range(2):
-            self.vault.sft.store_part(self.upload, os.urandom(PART))
+            self.vault.sft.vault.store_part(self.upload, os.urandom(PART))
 
     def run(self) -> None:
-        self.vault.sft.abort_upload(self.upload)
+        self.vault.sft.vault.abort_upload(self.upload)
         self.is_done = True
 
 
@@ -217,8 +219,8 @@ class ReadFile(Operation):
     def run(self) -> None:
         assert self.file is not None
         given = b""
-        file = self.vault.sft.find_file(owner=self.vault.owner.id, file_id=self.file)
-        for piece in self.vault.sft.read_file(file):
+        file = self.vault.sft.vault.find_file(owner=self.vault.owner.id, file_id=self.file)
+        for piece in self.vault.sft.vault.read_file(file):
             given += bytes(piece)
             assert self.content.startswith(given)
         assert given == self.content, "a read that ended short, and did not say so"
@@ -233,17 +235,17 @@ class SweepLeftovers(Operation):
 
     def prepare(self) -> None:
         vault = self.vault
-        upload = vault.sft.create_upload(owner=vault.owner.id, request=asked(3 * PART)).file.id
+        upload = vault.sft.vault.create_upload(owner=vault.owner.id, request=asked(3 * PART)).file.id
         add(vault.sft, vault.owner, upload, bytes(PART), bytes(5))
         file = vault.store(os.urandom(PART + 3))
         unlisted = FaultyBlobs(vault.blobs, {("list", 0): BlobStoreUnavailable()})
-        attrs.evolve(vault.sft.delete_file, blobs=unlisted)(owner=vault.owner.id, file_id=file)
+        attrs.evolve(vault.sft.vault.delete_file, blobs=unlisted)(owner=vault.owner.id, file_id=file)
         vault.acknowledged.pop(file)
         vault.blobs.put(NOISE_KEY, [b"noise"], size=5)
         vault.clock.advance(days=30)
 
     def run(self) -> None:
-        self.is_done = not self.vault.sft.sweep().failures
+        self.is_done = not self.vault.sft.maintenance.sweep().failures
 
 
 @attrs.define
@@ -253,9 +255,9 @@ class RepairLeftovers(SweepLeftovers):
     """
 
     def run(self) -> None:
-        for _ in self.vault.sft.check_integrity(verify=Sample(), repair=True):
+        for _ in self.vault.sft.maintenance.check_integrity(verify=Sample(), repair=True):
             pass
-        self.is_done = not list(self.vault.sft.check_integrity(verify=Sample()))
+        self.is_done = not list(self.vault.sft.maintenance.check_integrity(verify=Sample()))
 
 
 OPERATIONS: Final[tuple[type[Operation], ...]] = (

@@ -129,7 +129,7 @@ class SampleVault:
             return connection.execute(statement, values).fetchall()
 
     def parts(self, file: File) -> list[Part]:
-        with self.opened() as sft, sft.check_integrity.begin(read_only=True) as unit:
+        with self.opened() as sft, sft.maintenance.check_integrity.begin(read_only=True) as unit:
             return list(unit.inventory.parts(file.id, after=-1, limit=9))
 
     def key(self, file: File, number: int = 0) -> str:
@@ -164,14 +164,14 @@ def sample_vault(data: Path, more: Mapping[str, str] = {}) -> SampleVault:
     settings = settings_for(data, environ)
     prepare(settings)
     with open_application(settings) as sft:
-        user = sft.register_user(
+        user = sft.users.register_user(
             email=EmailAddress.parse("maya@example.org"),
             username=Username.parse("maya"),
             password=Password.parse("a long one"),
         )
 
         def stored(content: bytes) -> File:
-            return sft.store_file(owner=user.id, name=FileName.parse("notes.bin"), content=[content])
+            return sft.vault.store_file(owner=user.id, name=FileName.parse("notes.bin"), content=[content])
 
         files = {
             "small": stored(os.urandom(1000)),
@@ -179,8 +179,8 @@ def sample_vault(data: Path, more: Mapping[str, str] = {}) -> SampleVault:
             "other": stored(os.urandom(2 * PART + 999)),
             "empty": stored(b""),
         }
-        sft.issue_share_link(owner=user.id, file_id=files["large"].id)
-        sft.set_up_totp(user=user)
+        sft.sharing.issue_share_link(owner=user.id, file_id=files["large"].id)
+        sft.users.set_up_totp(user=user)
     with temporary_engine(settings.database_url, busy_seconds=9) as engine, engine.begin() as connection:
         connection.exec_driver_sql("UPDATE users SET created_at = 1")
     return SampleVault(settings=settings, environ=environ, store=Folder(settings.blob_folder), **files)
@@ -268,7 +268,7 @@ def older_part(vault: SampleVault) -> None:
     part = vault.parts(vault.large)[1]
     with vault.opened() as sft:
         assert vault.large.key is not None
-        check_file = sft.check_integrity.check_file
+        check_file = sft.maintenance.check_integrity.check_file
         key = check_file.keyring.unwrap(vault.large.key, purpose=FILE_KEY_PURPOSE, context=vault.large.key_context)
         encrypted = check_file.cipher.encrypt(key, context=vault.large.part_context(1), plaintext=os.urandom(part.size))
         vault.store.write(part.blob_key, b"".join(map(bytes, encrypted.pieces)))
@@ -328,7 +328,7 @@ def key_of_another_file(vault: SampleVault) -> None:
 def wrong_file_key(vault: SampleVault) -> None:
     """One that opens, and that nothing was encrypted with."""
     with vault.opened() as sft:
-        keyring = sft.check_integrity.check_file.keyring
+        keyring = sft.maintenance.check_integrity.check_file.keyring
         key = Secret(os.urandom(32))
         _set_key(vault, keyring.wrap(key, purpose=FILE_KEY_PURPOSE, context=vault.large.key_context))
 
@@ -382,7 +382,7 @@ def undecryptable_token(vault: SampleVault) -> None:
 def seed_of_another_user(vault: SampleVault) -> None:
     """It opens, but for them only."""
     with vault.opened() as sft:
-        wrapped = sft.set_up_totp.keyring.wrap(Secret(b"seed" * 8), purpose=TOTP_PURPOSE, context=bytes(16))
+        wrapped = sft.users.set_up_totp.keyring.wrap(Secret(b"seed" * 8), purpose=TOTP_PURPOSE, context=bytes(16))
     vault.rows("UPDATE users SET totp_seed = ?", wrapped.ciphertext)
 
 
@@ -400,15 +400,15 @@ def held_drift(vault: SampleVault) -> None:
 
 def stuck_upload(vault: SampleVault) -> None:
     with vault.opened() as sft:
-        upload = sft.begin_upload(owner=vault.small.owner, name=FileName.parse("stuck.bin"))
-        sft.store_part(upload, b"half")
+        upload = sft.vault.begin_upload(owner=vault.small.owner, name=FileName.parse("stuck.bin"))
+        sft.vault.store_part(upload, b"half")
     vault.rows("UPDATE files SET created_at = 1, touched_at = 1 WHERE id = ?", upload.file.id.bytes)
 
 
 def unfinished_removal(vault: SampleVault) -> None:
     with vault.opened() as sft:
-        upload = sft.begin_upload(owner=vault.small.owner, name=FileName.parse("over.bin"))
-        sft.store_part(upload, b"half")
+        upload = sft.vault.begin_upload(owner=vault.small.owner, name=FileName.parse("over.bin"))
+        sft.vault.store_part(upload, b"half")
     over = "state = 'aborting', key_id = NULL, wrapped_key = NULL, created_at = 1, touched_at = 1"
     vault.rows(f"UPDATE files SET {over} WHERE id = ?", upload.file.id.bytes)
 

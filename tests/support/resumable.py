@@ -13,6 +13,7 @@ from sft_core.values import OCTET_STREAM, FileId, FileName
 from sft_core.vault.model import Part, UploadKind
 from sft_core.vault.use_cases import StorePart, UploadSession
 from sft_core.vault.use_cases.resumable import Progress, UploadRequest
+from support.use_cases import with_use_cases
 
 PART = 16
 NAME = FileName.parse("notes.txt")
@@ -26,15 +27,15 @@ def in_small_parts(sft: Application) -> Application:
     """
     The same application, whose parts have 16 bytes.
     """
-    return attrs.evolve(
+    return with_use_cases(
         sft,
-        acquire_upload=attrs.evolve(sft.acquire_upload, part_size=PART),
-        concatenate_uploads=attrs.evolve(sft.concatenate_uploads, part_size=PART),
+        acquire_upload=attrs.evolve(sft.vault.acquire_upload, part_size=PART),
+        concatenate_uploads=attrs.evolve(sft.vault.concatenate_uploads, part_size=PART),
     )
 
 
 def acquire(sft: Application, owner: User, upload: FileId, offset: int, length: int | None = None) -> UploadSession:
-    return sft.acquire_upload(owner=owner.id, file_id=upload, offset=offset, length=length)
+    return sft.vault.acquire_upload(owner=owner.id, file_id=upload, offset=offset, length=length)
 
 
 def add(sft: Application, owner: User, upload: FileId, *chunks: bytes) -> UploadSession:
@@ -43,7 +44,7 @@ def add(sft: Application, owner: User, upload: FileId, *chunks: bytes) -> Upload
     """
     session = acquire(sft, owner, upload, found(sft, owner, upload).offset)
     for chunk in chunks:
-        sft.store_part(session, chunk)
+        sft.vault.store_part(session, chunk)
     return session
 
 
@@ -74,7 +75,7 @@ def discard(store: StorePart, session: UploadSession) -> None:
 
 
 def found(sft: Application, owner: User, upload: FileId) -> Progress:
-    return sft.find_upload(owner=owner.id, file_id=upload)
+    return sft.vault.find_upload(owner=owner.id, file_id=upload)
 
 
 def complete_upload(
@@ -83,7 +84,7 @@ def complete_upload(
     """
     An upload that has all of its bytes, and is not sealed.
     """
-    upload = sft.create_upload(owner=owner.id, request=asked(len(content), kind)).file.id
+    upload = sft.vault.create_upload(owner=owner.id, request=asked(len(content), kind)).file.id
     add(sft, owner, upload, *(content[start : start + PART] for start in range(0, len(content), PART)))
     return upload
 
@@ -97,22 +98,22 @@ def keys(sft: Application) -> set[str]:
     """
     The keys of everything that is stored.
     """
-    return {blob.key for blob in sft.store_part.blobs.list()}
+    return {blob.key for blob in sft.vault.store_part.blobs.list()}
 
 
 def recorded(sft: Application) -> set[str]:
     """
     The keys of everything that a manifest knows of.
     """
-    begin = sft.find_file.begin
+    begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
     return {part.blob_key for parts in begin._committed.parts.values() for part in parts}
 
 
 def used(sft: Application, owner: User) -> int:
-    with sft.find_file.begin(read_only=True) as unit:
+    with sft.vault.find_file.begin(read_only=True) as unit:
         return unit.quotas.used(owner.id)
 
 
 def read(sft: Application, owner: User, file: FileId) -> bytes:
-    return b"".join(map(bytes, sft.read_file(sft.find_file(owner=owner.id, file_id=file))))
+    return b"".join(map(bytes, sft.vault.read_file(sft.vault.find_file(owner=owner.id, file_id=file))))

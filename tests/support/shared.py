@@ -44,7 +44,7 @@ class Shared:
     def blobs(self) -> list[str]:
         """The keys under which its parts are kept."""
         prefix = f"{FileId.parse(self.id).value.hex}/"
-        return [blob.key for blob in self.service.application.read_file.blobs.list(prefix)]
+        return [blob.key for blob in self.service.application.vault.read_file.blobs.list(prefix)]
 
 
 def header_names(headers: dict[str, str]) -> dict[str, str]:

@@ -36,6 +36,7 @@ from sft_core.vault.model import FileState
 from sft_core.vault.ports import Buffer, IdentifiedBlobStore
 from support.library import DelegatingBlobs
 from support.resumable import PART, in_small_parts
+from support.use_cases import with_use_cases
 
 NAME: Final = FileName.parse("notes.txt")
 NOISE_KEY: Final = f"{'0' * 31}1/1-00000000-0123456789abcdef"
@@ -100,7 +101,7 @@ class VaultUnderTest:
         """
         self.submitted.add(content)
         announced = len(content) if len(content) < PART else None
-        file = self.sft.store_file(owner=self.owner.id, name=NAME, content=[content], announced_size=announced)
+        file = self.sft.vault.store_file(owner=self.owner.id, name=NAME, content=[content], announced_size=announced)
         self.acknowledged[file.id] = content
         return file.id
 
@@ -112,7 +113,7 @@ class VaultUnderTest:
         content = self.acknowledged.pop(file, None)
         if content is not None:
             self.submitted.add(content)
-        self.sft.delete_file(owner=self.owner.id, file_id=file)
+        self.sft.vault.delete_file(owner=self.owner.id, file_id=file)
         self.being_deleted.discard(file)
 
     def check(self) -> None:
@@ -135,12 +136,12 @@ class VaultUnderTest:
         return [self._read(file) for file in self._listed()]
 
     def _listed(self) -> set[FileId]:
-        return {file.id for file in self.sft.list_files(owner=self.owner.id, page=Page())}
+        return {file.id for file in self.sft.vault.list_files(owner=self.owner.id, page=Page())}
 
     def _read(self, file: FileId) -> bytes:
         try:
-            found = self.sft.find_file(owner=self.owner.id, file_id=file)
-            return b"".join(map(bytes, self.sft.read_file(found)))
+            found = self.sft.vault.find_file(owner=self.owner.id, file_id=file)
+            return b"".join(map(bytes, self.sft.vault.read_file(found)))
         except SftError as error:
             raise AssertionError("a file that is listed cannot be read") from error
 
@@ -149,7 +150,7 @@ class VaultUnderTest:
         That a sweep, when everything has rested for long enough, leaves what was stored and nothing else.
         """
         self.clock.advance(days=30)
-        swept = self.sft.sweep()
+        swept = self.sft.maintenance.sweep()
         assert (dict(swept.failures), swept.is_complete) == ({}, True)
         self.check()
         tables = self.database._committed
@@ -158,7 +159,7 @@ class VaultUnderTest:
         assert {blob.key for blob in self.blobs.list()} == recorded, "blobs and rows do not agree"
         with self.database(read_only=True) as unit:
             assert unit.quotas.used(self.owner.id) == sum(file.size for file in tables.files.values())
-        assert self.sft.sweep() == SweepResult()
+        assert self.sft.maintenance.sweep() == SweepResult()
 
 
 def vault_under_test(
@@ -179,6 +180,6 @@ def vault_under_test(
     for name, adapter in adapters.items():
         getattr(container, name).override(providers.Object(adapter))
     sft = in_small_parts(container.application())
-    begin = attrs.evolve(sft.begin_upload, part_size=PART)
-    sft = attrs.evolve(sft, begin_upload=begin, store_file=attrs.evolve(sft.store_file, begin_upload=begin))
+    begin = attrs.evolve(sft.vault.begin_upload, part_size=PART)
+    sft = with_use_cases(sft, begin_upload=begin, store_file=attrs.evolve(sft.vault.store_file, begin_upload=begin))
     return VaultUnderTest(sft=sft, database=database, blobs=blobs, clock=clock, owner=a_user())

@@ -1,5 +1,5 @@
 """
-The use cases on their adapters: plain calls, whatever stands behind the ports.
+The use cases on their adapters, built by one function for each group of `Application`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from typing import Protocol
 import attrs
 
 from sft_adapters.settings import Settings
-from sft_core.application import Application
+from sft_adapters.settings.catalogue import SecuritySettings
+from sft_core.application import (
+    Application,
+    MaintenanceUseCases,
+    SharingUseCases,
+    UsersUseCases,
+    VaultUseCases,
+)
 from sft_core.maintenance.check_files import CheckFile
 from sft_core.maintenance.check_records import CheckRecords
 from sft_core.maintenance.integrity_check import CheckIntegrity
@@ -41,7 +48,7 @@ class AnyUnit(SharingUnit, MaintenanceUnit, UsersUnit, Protocol):
 @attrs.frozen(kw_only=True)
 class Adapters:
     """
-    What stands behind the ports of the use cases; `known_keys` are those that `keyring` holds.
+    The adapters of the use cases' ports; `known_keys` are the ids of the keys in `keyring`.
     """
 
     begin: UnitOfWorkFactory[AnyUnit]
@@ -65,196 +72,219 @@ class Adapters:
 
 def build_application(adapters: Adapters, settings: Settings) -> Application:
     """
-    Every use case on these adapters, with the limits that the settings say.
+    Return every use case on these adapters, with the limits of the settings.
     """
-    begin, clock, entropy, ids = adapters.begin, adapters.clock, adapters.entropy, adapters.ids
-    keyring, sessions, signer = adapters.keyring, adapters.sessions, adapters.signer
-    blobs, cipher = adapters.blobs, adapters.cipher
-    part_size = settings.uploads.part_size
-    policy = VaultPolicy(
-        max_file_size=settings.uploads.max_file_size,
-        allowed_extensions=settings.uploads.allowed_extensions,
-        quota=settings.uploads.quota,
+    store_part = _store_part(adapters, settings)
+    sharing_use_cases = build_sharing(adapters, settings, store_part)
+    return Application(
+        users=build_users(adapters, settings.security),
+        vault=build_vault(adapters, settings, store_part, sharing_use_cases.seal_upload),
+        sharing=sharing_use_cases,
+        maintenance=build_maintenance(adapters, settings),
     )
 
-    # --- users -----------------------------------------------------------------------------------
 
+def build_users(a: Adapters, security: SecuritySettings) -> UsersUseCases:
+    """
+    Return the use cases of accounts, sessions and second factors.
+    """
     lifetimes = TokenLifetimes(
-        access=timedelta(minutes=settings.security.access_token_minutes),
-        refresh=timedelta(days=settings.security.refresh_token_days),
+        access=timedelta(minutes=security.access_token_minutes),
+        refresh=timedelta(days=security.refresh_token_days),
     )
+    verify = users.VerifyToken(begin=a.begin, clock=a.clock, sessions=a.sessions, signer=a.signer)
     spend_totp_code = users.SpendTotpCode(
-        clock=clock,
-        keyring=keyring,
-        codes=adapters.codes,
-        throttle=_throttle(adapters, settings, "totp", settings.security.totp_attempts),
+        clock=a.clock, keyring=a.keyring, codes=a.codes, throttle=_throttle(a, security, "totp", security.totp_attempts)
     )
-    verify_token = users.VerifyToken(begin=begin, clock=clock, sessions=sessions, signer=signer)
-
-    # --- vault -----------------------------------------------------------------------------------
-
-    begin_upload = vault.BeginUpload(
-        begin=begin,
-        ids=ids,
-        clock=clock,
-        entropy=entropy,
-        keyring=keyring,
-        policy=policy,
-        capacity=adapters.capacity,
-        part_size=part_size,
+    return UsersUseCases(
+        register_user=users.RegisterUser(begin=a.begin, ids=a.ids, clock=a.clock, hasher=a.hasher),
+        sign_in=users.SignIn(
+            begin=a.begin,
+            ids=a.ids,
+            clock=a.clock,
+            hasher=a.hasher,
+            sessions=a.sessions,
+            signer=a.signer,
+            lifetimes=lifetimes,
+            spend_totp_code=spend_totp_code,
+            throttle=_throttle(a, security, "sign-in", security.sign_in_attempts),
+        ),
+        refresh_session=users.RefreshSession(
+            verify=verify, clock=a.clock, sessions=a.sessions, signer=a.signer, lifetimes=lifetimes
+        ),
+        authenticate=users.Authenticate(verify=verify),
+        set_up_totp=users.SetUpTotp(begin=a.begin, keyring=a.keyring, codes=a.codes, qr=a.qr),
+        confirm_totp=users.ConfirmTotp(begin=a.begin, spend_totp_code=spend_totp_code),
+        disable_totp=users.DisableTotp(begin=a.begin, spend_totp_code=spend_totp_code),
     )
-    read_file = vault.ReadFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs)
-    store_part = vault.StorePart(
-        begin=begin,
-        clock=clock,
-        entropy=entropy,
-        keyring=keyring,
-        cipher=cipher,
-        blobs=blobs,
-        policy=policy,
-        read=read_file,
-    )
-    seal_within_unit = vault.SealWithinUnit(keyring=keyring, policy=policy)
-    abort_upload = vault.AbortUpload(begin=begin, clock=clock, blobs=blobs)
-    find_file = vault.FindFile(begin=begin, clock=clock)
-    delete_file = vault.DeleteFile(begin=begin, clock=clock, find=find_file, blobs=blobs)
 
-    # --- sharing ---------------------------------------------------------------------------------
 
-    record_result = sharing.RecordResult(clock=clock, lifetime=timedelta(hours=settings.uploads.idempotency_hours))
-    find_idempotent_result = sharing.FindIdempotentResult(begin=begin, clock=clock, keyring=keyring)
-    issue_share_link = sharing.IssueShareLink(
-        begin=begin,
-        ids=ids,
-        clock=clock,
-        entropy=entropy,
-        keyring=keyring,
-        find=find_file,
-        record_result=record_result,
-        find_result=find_idempotent_result,
-    )
-    seal_upload = sharing.SealUpload(
-        begin=begin,
-        store_part=store_part,
-        seal=seal_within_unit,
-        issue=issue_share_link,
-        record_result=record_result,
-    )
-    find_shared_file = sharing.FindSharedFile(begin=begin, clock=clock)
-
-    # --- resumable uploads ----------------------------------------------------------------------
-
-    create_upload = resumable.CreateUpload(
-        begin=begin,
-        ids=ids,
-        clock=clock,
-        entropy=entropy,
-        keyring=keyring,
-        policy=policy,
-        capacity=adapters.capacity,
-    )
+def build_vault(
+    a: Adapters, settings: Settings, store_part: vault.StorePart, seal_upload: sharing.SealUpload
+) -> VaultUseCases:
+    """
+    Return the use cases of files and uploads; resumable uploads are sealed by `seal_upload`, which may issue a link.
+    """
+    part_size = settings.uploads.part_size
+    begin_upload, create = _begin_upload(a, settings), _create_upload(a, settings)
+    abort = vault.AbortUpload(begin=a.begin, clock=a.clock, blobs=a.blobs)
+    find = vault.FindFile(begin=a.begin, clock=a.clock)
+    delete = vault.DeleteFile(begin=a.begin, clock=a.clock, find=find, blobs=a.blobs)
     idle = timedelta(seconds=settings.resumable_idle_seconds)
-    find_upload = resumable.FindUpload(begin=begin, clock=clock, idle=idle)
-    terminate_upload = resumable.TerminateUpload(
-        begin=begin, clock=clock, find=find_upload, blobs=blobs, delete=delete_file
+    find_upload = resumable.FindUpload(begin=a.begin, clock=a.clock, idle=idle)
+    terminate = resumable.TerminateUpload(begin=a.begin, clock=a.clock, find=find_upload, blobs=a.blobs, delete=delete)
+    return VaultUseCases(
+        begin_upload=begin_upload,
+        store_part=store_part,
+        abort_upload=abort,
+        store_file=vault.StoreFile(
+            begin=a.begin,
+            begin_upload=begin_upload,
+            store_part=store_part,
+            seal=_seal_within_unit(a, settings),
+            abort=abort,
+        ),
+        find_file=find,
+        list_files=vault.ListFiles(begin=a.begin, clock=a.clock),
+        read_file=store_part.read,
+        set_expiry=vault.SetExpiry(begin=a.begin, clock=a.clock, find=find),
+        delete_file=delete,
+        create_upload=create,
+        find_upload=find_upload,
+        acquire_upload=append.AcquireUpload(
+            begin=a.begin, find=find_upload, keyring=a.keyring, policy=_policy(settings), part_size=part_size
+        ),
+        finish_upload=resumable.FinishUpload(find=find_upload, keyring=a.keyring, seal=seal_upload),
+        terminate_upload=terminate,
+        concatenate_uploads=concatenate.ConcatenateUploads(
+            create=create,
+            find=find_upload,
+            read=store_part.read,
+            store_part=store_part,
+            seal=seal_upload,
+            terminate=terminate,
+            part_size=part_size,
+        ),
     )
 
-    # --- upkeep ----------------------------------------------------------------------------------
 
-    sweep_policy = SweepPolicy(
-        idle=idle,
+def build_sharing(a: Adapters, settings: Settings, store_part: vault.StorePart) -> SharingUseCases:
+    """
+    Return the use cases of share links and of requests with an idempotency key.
+    """
+    lifetime = timedelta(hours=settings.uploads.idempotency_hours)
+    record_result = sharing.RecordResult(clock=a.clock, lifetime=lifetime)
+    find_result = sharing.FindIdempotentResult(begin=a.begin, clock=a.clock, keyring=a.keyring)
+    issue = sharing.IssueShareLink(
+        begin=a.begin,
+        ids=a.ids,
+        clock=a.clock,
+        entropy=a.entropy,
+        keyring=a.keyring,
+        find=vault.FindFile(begin=a.begin, clock=a.clock),
+        record_result=record_result,
+        find_result=find_result,
+    )
+    find = sharing.FindSharedFile(begin=a.begin, clock=a.clock)
+    return SharingUseCases(
+        seal_upload=sharing.SealUpload(
+            begin=a.begin,
+            store_part=store_part,
+            seal=_seal_within_unit(a, settings),
+            issue=issue,
+            record_result=record_result,
+        ),
+        issue_share_link=issue,
+        find_idempotent_result=find_result,
+        find_shared_file=find,
+        redeem_share_link=sharing.RedeemShareLink(begin=a.begin, clock=a.clock, find=find),
+        revoke_share_link=sharing.RevokeShareLink(begin=a.begin, clock=a.clock, find=find),
+        summarise_links=sharing.SummariseLinks(begin=a.begin, clock=a.clock, keyring=a.keyring),
+    )
+
+
+def build_maintenance(a: Adapters, settings: Settings) -> MaintenanceUseCases:
+    """
+    Return the sweep, by itself and under a lease, and the integrity check.
+    """
+    policy = SweepPolicy(
+        idle=timedelta(seconds=settings.resumable_idle_seconds),
         non_resumable_idle=timedelta(seconds=settings.non_resumable_idle_seconds),
         expiry_grace=timedelta(minutes=settings.sweep.expiry_grace_minutes),
         orphan_grace=timedelta(hours=settings.sweep.orphan_grace_hours),
         batch_size=settings.sweep.batch,
     )
-    sweep = Sweep(begin=begin, clock=clock, blobs=blobs, expiring=adapters.expiring, policy=sweep_policy)
-
-    return Application(
-        register_user=users.RegisterUser(begin=begin, ids=ids, clock=clock, hasher=adapters.hasher),
-        sign_in=users.SignIn(
-            begin=begin,
-            ids=ids,
-            clock=clock,
-            hasher=adapters.hasher,
-            sessions=sessions,
-            signer=signer,
-            lifetimes=lifetimes,
-            spend_totp_code=spend_totp_code,
-            throttle=_throttle(adapters, settings, "sign-in", settings.security.sign_in_attempts),
-        ),
-        refresh_session=users.RefreshSession(
-            verify=verify_token,
-            clock=clock,
-            sessions=sessions,
-            signer=signer,
-            lifetimes=lifetimes,
-        ),
-        authenticate=users.Authenticate(verify=verify_token),
-        set_up_totp=users.SetUpTotp(begin=begin, keyring=keyring, codes=adapters.codes, qr=adapters.qr),
-        confirm_totp=users.ConfirmTotp(begin=begin, spend_totp_code=spend_totp_code),
-        disable_totp=users.DisableTotp(begin=begin, spend_totp_code=spend_totp_code),
-        begin_upload=begin_upload,
-        store_part=store_part,
-        abort_upload=abort_upload,
-        store_file=vault.StoreFile(
-            begin=begin,
-            begin_upload=begin_upload,
-            store_part=store_part,
-            seal=seal_within_unit,
-            abort=abort_upload,
-        ),
-        find_file=find_file,
-        list_files=vault.ListFiles(begin=begin, clock=clock),
-        read_file=read_file,
-        set_expiry=vault.SetExpiry(begin=begin, clock=clock, find=find_file),
-        delete_file=delete_file,
-        create_upload=create_upload,
-        find_upload=find_upload,
-        acquire_upload=append.AcquireUpload(
-            begin=begin, find=find_upload, keyring=keyring, policy=policy, part_size=part_size
-        ),
-        finish_upload=resumable.FinishUpload(find=find_upload, keyring=keyring, seal=seal_upload),
-        terminate_upload=terminate_upload,
-        concatenate_uploads=concatenate.ConcatenateUploads(
-            create=create_upload,
-            find=find_upload,
-            read=read_file,
-            store_part=store_part,
-            seal=seal_upload,
-            terminate=terminate_upload,
-            part_size=part_size,
-        ),
-        seal_upload=seal_upload,
-        issue_share_link=issue_share_link,
-        find_idempotent_result=find_idempotent_result,
-        find_shared_file=find_shared_file,
-        redeem_share_link=sharing.RedeemShareLink(begin=begin, clock=clock, find=find_shared_file),
-        revoke_share_link=sharing.RevokeShareLink(begin=begin, clock=clock, find=find_shared_file),
-        summarise_links=sharing.SummariseLinks(begin=begin, clock=clock, keyring=keyring),
+    sweep = Sweep(begin=a.begin, clock=a.clock, blobs=a.blobs, expiring=a.expiring, policy=policy)
+    purposes = {RowKind.LINK: LINK_TOKEN_PURPOSE, RowKind.USER: TOTP_PURPOSE}
+    return MaintenanceUseCases(
         check_integrity=CheckIntegrity(
-            begin=begin,
-            clock=clock,
-            entropy=entropy,
-            check_file=CheckFile(begin=begin, keyring=keyring, cipher=cipher, blobs=blobs),
-            check_records=CheckRecords(
-                begin=begin,
-                keyring=keyring,
-                purposes={RowKind.LINK: LINK_TOKEN_PURPOSE, RowKind.USER: TOTP_PURPOSE},
-            ),
-            policy=sweep_policy,
-            known_keys=adapters.known_keys,
+            begin=a.begin,
+            clock=a.clock,
+            entropy=a.entropy,
+            check_file=CheckFile(begin=a.begin, keyring=a.keyring, cipher=a.cipher, blobs=a.blobs),
+            check_records=CheckRecords(begin=a.begin, keyring=a.keyring, purposes=purposes),
+            policy=policy,
+            known_keys=a.known_keys,
         ),
         sweep=sweep,
         leased_sweep=LeasedSweep(
             sweep=sweep,
-            leases=adapters.leases,
-            holder=str(ids.new()),
+            leases=a.leases,
+            holder=str(a.ids.new()),
             interval=timedelta(seconds=settings.sweep.interval_seconds),
         ),
     )
 
 
-def _throttle(adapters: Adapters, settings: Settings, purpose: str, attempts: int) -> Throttle:
-    window = timedelta(minutes=settings.security.attempts_window_minutes)
-    return Throttle(limiter=adapters.limiter, clock=adapters.clock, purpose=purpose, rate=Rate(attempts, window))
+def _policy(settings: Settings) -> VaultPolicy:
+    uploads = settings.uploads
+    return VaultPolicy(
+        max_file_size=uploads.max_file_size, allowed_extensions=uploads.allowed_extensions, quota=uploads.quota
+    )
+
+
+def _begin_upload(a: Adapters, settings: Settings) -> vault.BeginUpload:
+    return vault.BeginUpload(
+        begin=a.begin,
+        ids=a.ids,
+        clock=a.clock,
+        entropy=a.entropy,
+        keyring=a.keyring,
+        policy=_policy(settings),
+        capacity=a.capacity,
+        part_size=settings.uploads.part_size,
+    )
+
+
+def _store_part(a: Adapters, settings: Settings) -> vault.StorePart:
+    return vault.StorePart(
+        begin=a.begin,
+        clock=a.clock,
+        entropy=a.entropy,
+        keyring=a.keyring,
+        cipher=a.cipher,
+        blobs=a.blobs,
+        policy=_policy(settings),
+        read=vault.ReadFile(begin=a.begin, keyring=a.keyring, cipher=a.cipher, blobs=a.blobs),
+    )
+
+
+def _seal_within_unit(a: Adapters, settings: Settings) -> vault.SealWithinUnit:
+    return vault.SealWithinUnit(keyring=a.keyring, policy=_policy(settings))
+
+
+def _create_upload(a: Adapters, settings: Settings) -> resumable.CreateUpload:
+    return resumable.CreateUpload(
+        begin=a.begin,
+        ids=a.ids,
+        clock=a.clock,
+        entropy=a.entropy,
+        keyring=a.keyring,
+        policy=_policy(settings),
+        capacity=a.capacity,
+    )
+
+
+def _throttle(a: Adapters, security: SecuritySettings, purpose: str, attempts: int) -> Throttle:
+    window = timedelta(minutes=security.attempts_window_minutes)
+    return Throttle(limiter=a.limiter, clock=a.clock, purpose=purpose, rate=Rate(attempts, window))

@@ -105,7 +105,7 @@ def _check_store_identity(store: Check, unverified: UnverifiedApplication) -> Ch
     """
     The store, which is not well if it is another database's: all but the parts of no file can be examined.
     """
-    check_integrity = unverified.application.check_integrity
+    check_integrity = unverified.application.maintenance.check_integrity
     try:
         require_same_store(check_integrity.begin, check_integrity.check_file.blobs)
     except StoreMismatch as error:
@@ -123,5 +123,5 @@ def _describe_blob_store(settings: Settings, unverified: UnverifiedApplication) 
         except OSError as error:
             raise BlobStoreUnavailable(f"{folder}, the folder of blobs: {error.strerror}") from None
     # One look is enough: it is found, it lets us in, and it answers as a store does.
-    next(iter(unverified.application.check_integrity.check_file.blobs.list()), None)
+    next(iter(unverified.application.maintenance.check_integrity.check_file.blobs.list()), None)
     return f"bucket {settings.s3.bucket} at {settings.s3.endpoint}" if is_s3 else str(folder)

@@ -185,7 +185,9 @@ def check_integrity(settings: Settings, keys: KeySet, report: Report, *, verify:
             report.echo("Nothing is repaired, because a check has failed.")
             repair = False
         try:
-            for finding in opened.application.check_integrity(verify=verify, repair=repair, counts=report.counts):
+            for finding in opened.application.maintenance.check_integrity(
+                verify=verify, repair=repair, counts=report.counts
+            ):
                 report.finding(finding)
         except SftError as error:
             report.check(failed_check("storage", error))

@@ -37,7 +37,7 @@ def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) 
     check_schema(settings)
     try:
         with open_unverified(settings, keys, writes=not dry_run) as opened:
-            swept = opened.application.sweep(dry_run=dry_run)
+            swept = opened.application.maintenance.sweep(dry_run=dry_run)
     except Locked as locked:
         raise ConfigurationError(f"{locked.detail}; {_sweep_hint(settings)}") from None
     click.echo(json.dumps(attrs.asdict(swept)) if as_json else summary(swept, dry_run=dry_run))

@@ -31,7 +31,7 @@ class Register(Resource):
     async def on_post(self, req: Request, resp: Response) -> None:
         body = await self.body(req, schemas.Registration)
         user = await self.pools.hashing(
-            self.application.register_user,
+            self.application.users.register_user,
             email=body.email,
             username=body.username,
             password=body.password,
@@ -49,7 +49,7 @@ class Login(Resource):
     async def on_post(self, req: Request, resp: Response) -> None:
         body = await self.body(req, schemas.Login)
         tokens = await self.pools.hashing(
-            self.application.sign_in,
+            self.application.users.sign_in,
             email=body.email,
             password=body.password,
             totp_code=body.totp_code,
@@ -66,7 +66,7 @@ class Refresh(Resource):
     @Operation("Exchange a refresh token", "200 Tokens", openapi.BODY, body="Refresh", tag=openapi.SIGN_IN)
     async def on_post(self, req: Request, resp: Response) -> None:
         body = await self.body(req, schemas.Refresh)
-        tokens = await self.pools.database(self.application.refresh_session, refresh_token=body.refresh_token)
+        tokens = await self.pools.database(self.application.users.refresh_session, refresh_token=body.refresh_token)
         resp.media = schemas.tokens_json(tokens)
 
 
@@ -90,7 +90,7 @@ class TotpSetup(Resource):
     @Operation("Begin a two-factor set-up", "200 TotpEnrolment", f"400 409 {openapi.LOGIN}", tag=openapi.ACCOUNT)
     async def on_post(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
-        enrolment = await self.pools.hashing(self.application.set_up_totp, user=user)
+        enrolment = await self.pools.hashing(self.application.users.set_up_totp, user=user)
         image = base64.b64encode(enrolment.qr_png.reveal()).decode()
         resp.media = {
             "secret": enrolment.seed.reveal().decode(),
@@ -108,7 +108,7 @@ class TotpVerify(Resource):
         user = await self.caller(req)
         body = await self.body(req, schemas.TotpCode)
         try:
-            await self.pools.database(self.application.confirm_totp, user=user, code=body.totp_code)
+            await self.pools.database(self.application.users.confirm_totp, user=user, code=body.totp_code)
         except BadTotpCode:
             raise InvalidTotpCode from None
         resp.media = {"message": "2FA enabled successfully"}
@@ -124,7 +124,7 @@ class TotpDisable(Resource):
         user = await self.caller(req)
         body = await self.body(req, schemas.TotpCode)
         try:
-            await self.pools.database(self.application.disable_totp, user=user, code=body.totp_code)
+            await self.pools.database(self.application.users.disable_totp, user=user, code=body.totp_code)
         except BadTotpCode:
             raise InvalidTotpCode from None
         resp.media = {"message": "2FA disabled successfully"}

@@ -44,7 +44,7 @@ class Resource:
         match = _BEARER.fullmatch(req.get_header("Authorization") or "")
         if match is None:
             raise NotAuthenticated
-        caller = await self.pools.database(self.application.authenticate, access_token=match[1])
+        caller = await self.pools.database(self.application.users.authenticate, access_token=match[1])
         connection_of(req).user = str(caller.user.id)
         return caller.user
 

@@ -101,7 +101,7 @@ class Download(DownloadResource):
     @Operation("A file's bytes", "200 Bytes", f"401 {openapi.CONTENT}", head="A file's headers")
     async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
-        file = await self.pools.database(self.application.find_file, owner=user.id, file_id=file_id(id))
+        file = await self.pools.database(self.application.vault.find_file, owner=user.id, file_id=file_id(id))
         await self.send(req, resp, file, before_first_byte=_do_nothing)
 
     on_head = on_get
@@ -121,10 +121,10 @@ class SharedDownload(DownloadResource):
     )
     async def on_get(self, req: Request, resp: Response, token: str) -> None:
         key = share_token(token)
-        _, file = await self.pools.database(self.application.find_shared_file, token=key)
+        _, file = await self.pools.database(self.application.sharing.find_shared_file, token=key)
 
         async def spend() -> None:
-            await self.pools.database(self.application.redeem_share_link, token=key)
+            await self.pools.database(self.application.sharing.redeem_share_link, token=key)
 
         await self.send(req, resp, file, before_first_byte=spend)
 

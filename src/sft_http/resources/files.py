@@ -38,8 +38,8 @@ class FileCollection(Resource):
         found = query(req, "skip", "limit")
         skip, limit = whole_number("skip", found.get("skip")), whole_number("limit", found.get("limit"))
         page = Page(skip=0 if skip is None else skip, limit=100 if limit is None else limit)
-        files = await self.pools.database(self.application.list_files, owner=user.id, page=page)
-        links = await self.pools.database(self.application.summarise_links, files)
+        files = await self.pools.database(self.application.vault.list_files, owner=user.id, page=page)
+        links = await self.pools.database(self.application.sharing.summarise_links, files)
         resp.media = [schemas.file_json(file, links[file.id]) for file in files]
 
     on_head = on_get
@@ -53,8 +53,8 @@ class FileItem(UploadResource):
     @Operation("One file", "200 File", f"{openapi.LOGIN} 404", head="Its headers")
     async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
-        file = await self.pools.database(self.application.find_file, owner=user.id, file_id=file_id(id))
-        links = await self.pools.database(self.application.summarise_links, [file])
+        file = await self.pools.database(self.application.vault.find_file, owner=user.id, file_id=file_id(id))
+        links = await self.pools.database(self.application.sharing.summarise_links, [file])
         resp.media = schemas.file_json(file, links[file.id])
 
     on_head = on_get
@@ -63,18 +63,18 @@ class FileItem(UploadResource):
     async def on_patch(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
         # Before the body is read: a caller without access gets the error at once.
-        file = await self.pools.database(self.application.find_file, owner=user.id, file_id=file_id(id))
+        file = await self.pools.database(self.application.vault.find_file, owner=user.id, file_id=file_id(id))
         body = await self.body(req, schemas.Expiry)
         file = await self.pools.database(
-            self.application.set_expiry, owner=user.id, file_id=file.id, expires_hours=body.expires_hours
+            self.application.vault.set_expiry, owner=user.id, file_id=file.id, expires_hours=body.expires_hours
         )
-        links = await self.pools.database(self.application.summarise_links, [file])
+        links = await self.pools.database(self.application.sharing.summarise_links, [file])
         resp.media = schemas.file_json(file, links[file.id])
 
     @Operation("Delete a file", "204", f"{openapi.LOGIN} 404")
     async def on_delete(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
-        await delete(self.pools, self.application.delete_file, owner=user.id, file_id=file_id(id))
+        await delete(self.pools, self.application.vault.delete_file, owner=user.id, file_id=file_id(id))
         resp.status = 204
 
     @Operation(
@@ -143,12 +143,12 @@ class FileShare(Resource):
     async def on_post(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
         user = await self.caller(req)
         # Before the body is read: a caller without access gets the error at once.
-        file = await self.pools.database(self.application.find_file, owner=user.id, file_id=file_id(id))
+        file = await self.pools.database(self.application.vault.find_file, owner=user.id, file_id=file_id(id))
         key = idempotency_key(req)
         body = await self.body(req, schemas.Share, optional=True)
         facts = ("POST /files/{id}/share", str(file.id), body.expires_hours, body.max_downloads)
         issued = await self.pools.database(
-            self.application.issue_share_link,
+            self.application.sharing.issue_share_link,
             owner=user.id,
             file_id=file.id,
             expires_hours=body.expires_hours,

@@ -67,7 +67,7 @@ class TusResource(Resource):
         Seal an upload that is complete. One without a byte needs its empty part, so it uses the transfer pool.
         """
         pool = self.pools.transfer if is_empty else self.pools.database
-        return await pool.run_without_limit(self.application.finish_upload, owner=user.id, file_id=upload)
+        return await pool.run_without_limit(self.application.vault.finish_upload, owner=user.id, file_id=upload)
 
     def _report(self, resp: Response, progress: Progress) -> None:
         """
@@ -141,7 +141,7 @@ class TusCollection(TusResource):
         def create() -> None:
             # Assigned on the pool's thread: a request that is cancelled meanwhile still has the upload to abort.
             nonlocal created
-            created = self.application.create_upload.with_session(owner=user.id, request=request)
+            created = self.application.vault.create_upload.with_session(owner=user.id, request=request)
 
         try:
             await self.pools.database(create)
@@ -149,7 +149,7 @@ class TusCollection(TusResource):
             progress, upload, offset = created[0], created[0].file.id, 0
             if has_body:
                 session = await self.pools.database.run_without_limit(
-                    self.application.acquire_upload,
+                    self.application.vault.acquire_upload,
                     owner=user.id,
                     file_id=upload,
                     offset=0,
@@ -177,7 +177,7 @@ class TusUpload(TusResource):
     async def on_head(self, req: Request, resp: Response, **path: str) -> None:
         user = await self.caller(req)
         upload = file_id(path["id"])
-        progress = await self.pools.database(self.application.find_upload, owner=user.id, file_id=upload)
+        progress = await self.pools.database(self.application.vault.find_upload, owner=user.id, file_id=upload)
         if progress.is_complete and not progress.is_sealed:
             # The request that sent the last byte was cut off before it sealed the file.
             progress = await self._finish(user, upload, is_empty=not progress.offset)
@@ -203,7 +203,7 @@ class TusUpload(TusResource):
         tus.parse_checksum(req.get_header("Upload-Checksum"))
         async with self.pools.limits.uploads.acquire(user.id, upload) as permit:
             session = await self.pools.database(
-                self.application.acquire_upload,
+                self.application.vault.acquire_upload,
                 owner=user.id,
                 file_id=upload,
                 offset=offset,
@@ -222,7 +222,7 @@ class TusUpload(TusResource):
 
     async def on_delete(self, req: Request, resp: Response, **path: str) -> None:
         user = await self.caller(req)
-        await delete(self.pools, self.application.terminate_upload, owner=user.id, file_id=file_id(path["id"]))
+        await delete(self.pools, self.application.vault.terminate_upload, owner=user.id, file_id=file_id(path["id"]))
         resp.status = 204
 
 

@@ -141,7 +141,7 @@ class UploadResource(Resource):
         return Received(name=name, media_type=kind, upload=upload)
 
     async def _is_recorded(self, user: User, key: IdempotencyKey, *, may_reject: bool) -> bool:
-        look = partial(self.application.find_idempotent_result.is_recorded, owner=user.id, key=key)
+        look = partial(self.application.sharing.find_idempotent_result.is_recorded, owner=user.id, key=key)
         return await run_in(self.pools.database, look, may_reject=may_reject)
 
     async def abort(self, received: Received | None) -> None:
@@ -196,7 +196,7 @@ class UploadResource(Resource):
         What the request has made: now, or when it was sent before, or when another copy of it was faster.
         """
         if received.upload is not None:
-            seal = partial(self.application.seal_upload, terms=terms, public=public, idempotency=request)
+            seal = partial(self.application.sharing.seal_upload, terms=terms, public=public, idempotency=request)
             try:
                 return await self.pools.database.run_without_limit(seal, received.upload)
             except (QuotaExceeded, KeyRetired):
@@ -206,7 +206,7 @@ class UploadResource(Resource):
                 await self.abort(received)
         assert request is not None  # noqa: S101 (without a key every upload is stored, and no key is in use)
         result = await self.pools.database.run_without_limit(
-            self.application.find_idempotent_result, owner=user.id, request=request
+            self.application.sharing.find_idempotent_result, owner=user.id, request=request
         )
         if result is None:
             # The record has expired at this very moment; the next request makes a new file.

@@ -100,7 +100,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         self._resources.callback(pools.close)
         if settings.sweep.interval_seconds:
             sweep_thread = SweepThread(
-                opened.application.leased_sweep,
+                opened.application.maintenance.leased_sweep,
                 check=opened.check,
                 interval_seconds=settings.sweep.interval_seconds,
                 stop_seconds=settings.server.cleanup_seconds,
@@ -115,7 +115,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         Return unused memory to the system; a worker calls it every few seconds.
         """
         if self._application is not None:
-            self._application.read_file.release_buffers()
+            self._application.vault.read_file.release_buffers()
         trim()
 
 

@@ -36,7 +36,7 @@ async def append(
     Raises:
         ChecksumMismatch: the body does not have the checksum; nothing of it is kept.
     """
-    received, store_part = session.received, application.store_part
+    received, store_part = session.received, application.vault.store_part
     digest = None if checksum is None else checksum.new_digest()
     session.is_provisional = digest is not None
     sink = ConcurrentSink(pools, store_part, session, None if digest is None else digest.update)

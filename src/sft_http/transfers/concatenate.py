@@ -35,7 +35,7 @@ async def concatenate(
     def begin() -> None:
         # Assigned on the pool's thread: a request that is cancelled meanwhile still has the upload to abort.
         nonlocal running
-        running = application.concatenate_uploads(owner=owner, request=request)
+        running = application.vault.concatenate_uploads(owner=owner, request=request)
 
     try:
         await pools.database(begin)
@@ -45,13 +45,13 @@ async def concatenate(
             await _step(application, pools, running, part_size, may_reject=is_first)
             is_first = False
         if is_first:
-            await pools.transfer.run_without_limit(application.store_part.complete, running.upload)
+            await pools.transfer.run_without_limit(application.vault.store_part.complete, running.upload)
     except BaseException:
         if running is not None:
             await upload.abort(application, pools, running.upload)
         raise
-    file = await pools.database.run_without_limit(application.concatenate_uploads.seal_file, running)
-    await pools.transfer.run_without_limit(application.concatenate_uploads.remove_sources, running)
+    file = await pools.database.run_without_limit(application.vault.concatenate_uploads.seal_file, running)
+    await pools.transfer.run_without_limit(application.vault.concatenate_uploads.remove_sources, running)
     return attrs.evolve(running.progress, file=file, offset=file.size)
 
 
@@ -66,6 +66,6 @@ async def _step(
         with pools.limits.memory.borrow(size + min(_READ_BYTES, 2 * size)) as borrowed:
             # No more of a source is read at once than the part will have.
             step = partial(
-                application.concatenate_uploads.step, running, at_most=max(borrowed - _READ_BYTES, borrowed // 3)
+                application.vault.concatenate_uploads.step, running, at_most=max(borrowed - _READ_BYTES, borrowed // 3)
             )
             await run_in(pools.transfer, step, may_reject=may_reject)

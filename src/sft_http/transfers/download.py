@@ -48,7 +48,7 @@ def open_stream(
     """
     Return a stream of a range of a file; call `prime` before it is sent.
     """
-    return DownloadStream(pools, partial(application.read_file, file), span, handle)
+    return DownloadStream(pools, partial(application.vault.read_file, file), span, handle)
 
 
 @attrs.define(eq=False)

@@ -45,7 +45,7 @@ async def receive(
     def begin() -> None:
         # Assigned on the pool's thread: a request that is cancelled meanwhile still has the upload to abort.
         nonlocal session
-        session = application.begin_upload(
+        session = application.vault.begin_upload(
             owner=owner,
             name=name,
             media_type=media_type,
@@ -58,12 +58,12 @@ async def receive(
         await pools.database(begin)
         assert session is not None  # noqa: S101 (begin() returned, so it was assigned)
         sink = ConcurrentSink(
-            pools, application.store_part, session, None if content_digest is None else content_digest.add
+            pools, application.vault.store_part, session, None if content_digest is None else content_digest.add
         )
         await PartPipeline(
             sink,
             pools.limits.memory,
-            check_size=application.begin_upload.policy.check_size,
+            check_size=application.vault.begin_upload.policy.check_size,
             part_size=_buffer_size(part_size, announced_size),
         ).run(_reporting_size(stream, session))
         await sink.complete()
@@ -105,7 +105,7 @@ async def digest_body(
     """
     Digest a file's bytes from a stream, within the same limits; nothing is stored.
     """
-    policy = application.begin_upload.policy
+    policy = application.vault.begin_upload.policy
     policy.check_name(name)
     await PartPipeline(
         SequentialSink(pools, content_digest.add),
@@ -122,7 +122,7 @@ async def abort(application: Application, pools: ThreadPools, session: UploadSes
     Until then it holds its owner's quota, so it is not left to the sweep, which comes later (`FORM_IDLE_MINUTES`).
     """
     try:
-        await pools.transfer.run_without_limit(application.abort_upload, session)
+        await pools.transfer.run_without_limit(application.vault.abort_upload, session)
     except SftError as error:
         log.warning("upload %s could not be removed now: %s", session.file.id, error.code)
-        pools.retry_queue.submit(partial(application.abort_upload, session))
+        pools.retry_queue.submit(partial(application.vault.abort_upload, session))

@@ -64,7 +64,7 @@ class Doubt:
         assert int(response.headers["retry-after"]) > 0
 
     def blobs(self) -> set[str]:
-        return {blob.key for blob in self.edge.application.store_part.blobs.list()}
+        return {blob.key for blob in self.edge.application.vault.store_part.blobs.list()}
 
     def files(self) -> list[str]:
         return [file["id"] for file in self.call("GET", "/files/").json]
@@ -77,10 +77,10 @@ class Doubt:
         Sweep without sparing anything for its youth: then each blob has its row, each row its blob, and sums are right.
         """
         policy = SweepPolicy(idle=timedelta(0), non_resumable_idle=timedelta(0), orphan_grace=timedelta(0))
-        swept = attrs.evolve(self.edge.application.sweep, policy=policy)()
+        swept = attrs.evolve(self.edge.application.maintenance.sweep, policy=policy)()
         assert swept.is_complete
         assert not swept.failures
-        begin = self.edge.application.check_integrity.begin
+        begin = self.edge.application.maintenance.check_integrity.begin
         with begin(read_only=True) as unit:
             found = map(unit.files.get, unit.inventory.files(after=None, limit=100))
             files = [file for file in found if file is not None]
@@ -109,9 +109,9 @@ def doubt(postgres_engine: Engine, tmp_path: Path) -> Iterator[Doubt]:
         }
         settings = Settings.from_env(environ, data_dir=tmp_path)
         with open_unverified(settings) as opened:
-            assert isinstance(opened.application.find_file.begin, SqlDatabase)
-            with opened.application.sweep.begin() as unit:
-                opened.application.sweep.blobs.set_store_id(unit.store_identity.set_store_id("0" * 32))
+            assert isinstance(opened.application.vault.find_file.begin, SqlDatabase)
+            with opened.application.maintenance.sweep.begin() as unit:
+                opened.application.maintenance.sweep.blobs.set_store_id(unit.store_identity.set_store_id("0" * 32))
                 unit.commit()
             edge = edge_of(opened.application, settings, SettableClock())
             yield Doubt(edge, proxy, edge.sign_up())
@@ -172,7 +172,7 @@ def test_a_link(doubt: Doubt, loss: Loss) -> None:
     doubt.lost(loss, share)
     first = share()
     assert (first.status_code, share().json) == (200, first.json)
-    with doubt.edge.application.redeem_share_link.begin(read_only=True) as unit:
+    with doubt.edge.application.sharing.redeem_share_link.begin(read_only=True) as unit:
         assert len(unit.links.of_files([FileId.parse(file)])) == 1
     assert doubt.call("GET", f"/files/shared/{first.json['share_token']}").content == SMALL
     doubt.swept()

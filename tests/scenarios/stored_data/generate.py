@@ -181,7 +181,7 @@ class Generation:
             user = ok(api.call("GET", "/auth/me", token=maya), 200).json()
         with open_service(self.data, self.settings, clock=SettableClock(LAST)) as sft:
             token = ShareToken.parse(self.links["revoked"]["token"])
-            sft.revoke_share_link(owner=UserId.parse(user["id"]), token=token)
+            sft.sharing.revoke_share_link(owner=UserId.parse(user["id"]), token=token)
 
     def sessions(self, api: Api) -> None:
         """

@@ -89,7 +89,7 @@ class LibraryDriver:
 
     def register(self, *, email: str, username: str, password: str) -> str:
         with _map_errors():
-            user = self.application.register_user(
+            user = self.application.users.register_user(
                 email=EmailAddress.parse(email),
                 username=Username.parse(username),
                 password=Password.parse(password),
@@ -98,18 +98,18 @@ class LibraryDriver:
 
     def sign_in(self, *, email: str, password: str, code: str | None = None) -> Tokens:
         with _map_errors():
-            tokens = self.application.sign_in(
+            tokens = self.application.users.sign_in(
                 email=EmailAddress.parse(email), password=Password.for_sign_in(password), totp_code=code
             )
         return Tokens(tokens.access, tokens.refresh)
 
     def refresh(self, refresh: str) -> Tokens:
         with _map_errors():
-            tokens = self.application.refresh_session(refresh_token=refresh)
+            tokens = self.application.users.refresh_session(refresh_token=refresh)
         return Tokens(tokens.access, tokens.refresh)
 
     def _authenticated_user(self, access: str) -> User:
-        return self.application.authenticate(access_token=access).user
+        return self.application.users.authenticate(access_token=access).user
 
     def who(self, access: str) -> str:
         with _map_errors():
@@ -117,19 +117,19 @@ class LibraryDriver:
 
     def set_up_totp(self, access: str) -> str:
         with _map_errors():
-            return self.application.set_up_totp(user=self._authenticated_user(access)).seed.reveal().decode()
+            return self.application.users.set_up_totp(user=self._authenticated_user(access)).seed.reveal().decode()
 
     def confirm_totp(self, access: str, code: str) -> None:
         with _map_errors():
-            self.application.confirm_totp(user=self._authenticated_user(access), code=code)
+            self.application.users.confirm_totp(user=self._authenticated_user(access), code=code)
 
     def disable_totp(self, access: str, code: str) -> None:
         with _map_errors():
-            self.application.disable_totp(user=self._authenticated_user(access), code=code)
+            self.application.users.disable_totp(user=self._authenticated_user(access), code=code)
 
     def store(self, access: str, *, name: str, media_type: str, content: bytes) -> str:
         with _map_errors():
-            file = self.application.store_file(
+            file = self.application.vault.store_file(
                 owner=self._authenticated_user(access).id,
                 name=FileName.parse(name),
                 media_type=MediaType.parse(media_type),
@@ -139,34 +139,34 @@ class LibraryDriver:
 
     def list_files(self, access: str, *, skip: int, limit: int) -> Sequence[SeenFile]:
         with _map_errors():
-            files = self.application.list_files(
+            files = self.application.vault.list_files(
                 owner=self._authenticated_user(access).id, page=Page(skip=skip, limit=limit)
             )
-            links = self.application.summarise_links(files)
+            links = self.application.sharing.summarise_links(files)
         return [_seen_file(file, links[file.id]) for file in files]
 
     def _owned_file(self, access: str, file_id: str) -> tuple[UserId, File]:
         owner = self._authenticated_user(access).id
-        return owner, self.application.find_file(owner=owner, file_id=FileId.parse(file_id))
+        return owner, self.application.vault.find_file(owner=owner, file_id=FileId.parse(file_id))
 
     def find(self, access: str, file_id: str) -> SeenFile:
         with _map_errors():
             _, file = self._owned_file(access, file_id)
-            return _seen_file(file, self.application.summarise_links([file])[file.id])
+            return _seen_file(file, self.application.sharing.summarise_links([file])[file.id])
 
     def read(self, access: str, file_id: str, *, start: int = 0, stop: int | None = None) -> bytes:
         with _map_errors():
             _, file = self._owned_file(access, file_id)
             span = None if stop is None else ByteRange(start, stop)
-            return b"".join(map(bytes, self.application.read_file(file, span)))
+            return b"".join(map(bytes, self.application.vault.read_file(file, span)))
 
     def delete(self, access: str, file_id: str) -> None:
         with _map_errors():
-            self.application.delete_file(owner=self._authenticated_user(access).id, file_id=FileId.parse(file_id))
+            self.application.vault.delete_file(owner=self._authenticated_user(access).id, file_id=FileId.parse(file_id))
 
     def share(self, access: str, file_id: str, *, hours: int | None = None, downloads: int | None = None) -> str:
         with _map_errors():
-            issued = self.application.issue_share_link(
+            issued = self.application.sharing.issue_share_link(
                 owner=self._authenticated_user(access).id,
                 file_id=FileId.parse(file_id),
                 expires_hours=hours,
@@ -176,17 +176,19 @@ class LibraryDriver:
 
     def look(self, token: str) -> int:
         with _map_errors():
-            _, file = self.application.find_shared_file(token=ShareToken.parse(token))
+            _, file = self.application.sharing.find_shared_file(token=ShareToken.parse(token))
         return file.size
 
     def redeem(self, token: str) -> bytes:
         with _map_errors():
-            file = self.application.redeem_share_link(token=ShareToken.parse(token))
-            return b"".join(map(bytes, self.application.read_file(file)))
+            file = self.application.sharing.redeem_share_link(token=ShareToken.parse(token))
+            return b"".join(map(bytes, self.application.vault.read_file(file)))
 
     def revoke(self, access: str, token: str) -> None:
         with _map_errors():
-            self.application.revoke_share_link(owner=self._authenticated_user(access).id, token=ShareToken.parse(token))
+            self.application.sharing.revoke_share_link(
+                owner=self._authenticated_user(access).id, token=ShareToken.parse(token)
+            )
 
     def now(self) -> datetime:
         return self.clock.now()
