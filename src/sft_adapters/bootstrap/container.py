@@ -1,5 +1,5 @@
 """
-The composition root: which adapters stand behind which ports. The only module that names them all.
+The composition root: which adapters implement which ports. The only module that names them all.
 """
 
 from __future__ import annotations

@@ -19,8 +19,10 @@ def single_writer_lock(
     """
     Be the one process that writes, where only one may: SQLite before 3.51.3 (see `sql.sqlite`).
 
-    `ConfigurationError` if another one is still at it after `wait_seconds`; `on_wait` is told
-    at once that there is one.
+    `on_wait` is called at once if another process holds the lock.
+
+    Raises:
+        ConfigurationError: another process still holds the lock after `wait_seconds`.
     """
     file = sqlite_file(settings.database_url)
     if file is None or sqlite_is_safe_for_many_writers():

@@ -1,5 +1,5 @@
 """
-The key ring as an operator sees it: where its keys come from, what needs them, how they change.
+The operators' view of the key ring: sources, uses and rotation of keys.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _LOCK_REASON: Final = "another command is changing the key ring"
 @attrs.frozen(kw_only=True)
 class RingKey:
     """
-    A key of the ring, or one that is missing from it; never the key itself.
+    A key of the ring, or one that is missing and needed.
 
-    `file` holds it, or the environment gave it, or both; a missing key has neither. `created_at` is
-    known of files only.
+    It never contains the key itself. The key is in `file`, in the environment, or in both; a missing key is in
+    neither. `created_at` is set for a key in a file only.
     """
 
     id: str
@@ -48,23 +48,23 @@ class RingKey:
     @property
     def is_missing(self) -> bool:
         """
-        Whether something stored needs the key and the ring does not hold it.
+        Whether a stored secret needs the key and the ring does not contain it.
         """
         return self.file is None and not self.in_environment
 
     @property
     def is_needed(self) -> bool:
         """
-        Whether something stored needs the key.
+        Whether a stored secret needs the key.
         """
         return any(self.needed_by.values())
 
 
 def list_keys(settings: Settings) -> list[RingKey]:
     """
-    Every key of the ring, the active one first, and those that are missing; with all that needs them.
+    Return every key of the ring and every missing one, with their uses.
 
-    Nothing is changed, and nobody is kept from changing anything.
+    The active key is the first. Nothing is changed or locked.
     """
     keys = _load(settings)
     check_schema(settings)
@@ -98,27 +98,35 @@ def _ring_key(keys: KeySet, name: str, counts: Mapping[SecretKind, Mapping[str, 
 
 def _load(settings: Settings) -> KeySet:
     """
-    Load the keys of the ring, which is all that is used here; `ConfigurationError` if the active one is missing.
+    Return the keys of the ring as they are stored now.
+
+    Raises:
+        ConfigurationError: The file of the active key is missing.
     """
     return load_keys(settings, stand_ins={"SECRET_KEY": ephemeral_keys()["SECRET_KEY"]})
 
 
 def active_id(settings: Settings) -> str:
     """
-    The id of the active key; `ConfigurationError` if it was never made, or is lost.
+    Return the id of the active key.
+
+    Raises:
+        ConfigurationError: The file of the active key is missing.
     """
     return key_id(_load(settings).encryption_key)
 
 
 def add(settings: Settings) -> tuple[str, str]:
     """
-    Make a new active key in the data folder; the ids of the key before and of the new one.
+    Create a new active key in the data folder.
 
-    `ConfigurationError` if the active key comes from the environment, where nobody but the operator
-    can put another one.
+    Return the ids of the previous and the new one.
+
+    Raises:
+        ConfigurationError: The active key is in the environment, where only the operator can replace it.
     """
     if settings.security.encryption_key is not None:
-        raise ConfigurationError("ENCRYPTION_KEY comes from the environment, so its successor has to be put there too")
+        raise ConfigurationError("ENCRYPTION_KEY is set in the environment: set the new key there too")
     with _ring_lock(settings):
         before = active_id(settings)
         key_files.rotate_active(settings.key_folder, before)
@@ -127,27 +135,32 @@ def add(settings: Settings) -> tuple[str, str]:
 
 def write_key(path: Path) -> str:
     """
-    Make a new key in a new file, readable by its owner only; its id.
+    Create a new key in a new file, readable by its owner only.
+
+    Return its id.
     """
     return key_id(parsers.encryption_key(key_files.generate(path)))
 
 
 def retire(settings: Settings, name: str) -> RingKey:
     """
-    Take a key out of the ring as far as it is in a file; what the key was.
+    Remove a key from the ring, with its file if it has one.
 
-    `ConfigurationError`, changing nothing, if something stored still needs it, or if it is the
-    active one or none of the ring's.
+    Return the key.
+
+    Raises:
+        ConfigurationError: A stored secret needs the key, or it is the active key or not in the ring.
+            Its file is not changed.
     """
     with _ring_lock(settings):
         found = next((key for key in list_keys(settings) if key.id == name), None)
         if found is None or found.is_missing:
-            raise ConfigurationError(f"the ring holds no key {name}")
+            raise ConfigurationError(f"the ring does not contain key {name}")
         if found.active:
-            raise ConfigurationError(f"key {name} is the active one: `sft keys add` makes its successor first")
+            raise ConfigurationError(f"key {name} is the active one: create a new one first with `sft keys add`")
         if found.is_needed:
             raise ConfigurationError(_still_needed(found))
-        # First, or a start after a crash would look for a key that is gone.
+        # First, or a start after a crash would require a key that no longer exists.
         transfer_ownership(settings)
         _retire_in_storage(settings, name)
         if found.file is not None:
@@ -157,12 +170,15 @@ def retire(settings: Settings, name: str) -> RingKey:
 
 def _still_needed(key: RingKey) -> str:
     needs = ", ".join(f"{number} {label(kind)}" for kind, number in key.needed_by.items() if number)
-    return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first, which tells of what does not open"
+    return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first; it reports secrets that do not unwrap"
 
 
 def _retire_in_storage(settings: Settings, name: str) -> None:
     """
-    Let no service wrap under the key any more; `ConfigurationError` if one has done so just now.
+    Reject new secrets under the key from now on.
+
+    Raises:
+        ConfigurationError: A service has just wrapped a secret under the key.
     """
     seconds = settings.database.timeout_seconds
     with (
@@ -172,13 +188,15 @@ def _retire_in_storage(settings: Settings, name: str) -> None:
         is_retired = SqlWrappedSecrets(engine, settings.database.migration_seconds).retire(name)
     if not is_retired:
         raise ConfigurationError(
-            f"key {name} is needed again, because a service still wraps under it: run `sft keys rotate`, and this again"
+            f"key {name} is needed again, because a service still wraps under it: run `sft keys rotate` and retry"
         )
 
 
 def transfer_ownership(settings: Settings) -> None:
     """
-    Let the storage belong to the active key, once nothing needs another one.
+    Make the active key the owner of the storage.
+
+    No stored secret may need another key.
     """
     active, seconds = active_id(settings), settings.database.timeout_seconds
     with temporary_engine(settings.database_url, busy_seconds=seconds) as engine:
@@ -192,10 +210,9 @@ def open_rewrapping(
     settings: Settings, *, dry_run: bool = False, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[RewrapSecrets]:
     """
-    The use case that brings secrets under the active key, on the storage that the settings name.
+    Open the use case that re-wraps secrets under the active key.
 
-    It may be used beside running services, except where only one process may write; a dry run
-    always may.
+    It may run beside services, unless only one process may write to the database; a dry run always may.
     """
     keys = _load(settings)
     check_schema(settings)
@@ -211,7 +228,7 @@ def open_rewrapping(
 @contextmanager
 def _ring_lock(settings: Settings) -> Iterator[None]:
     """
-    Nobody else changes the key files of this folder meanwhile.
+    Lock the key files of the data folder against other commands until the block ends.
     """
     folder = settings.key_folder
     if not folder.is_dir():
@@ -223,7 +240,7 @@ def _ring_lock(settings: Settings) -> Iterator[None]:
 
 def label(kind: SecretKind) -> str:
     """
-    What people call secrets of a kind.
+    Return the plural name of a kind of secret, for messages.
     """
     return _LABELS[kind]
 

@@ -1,5 +1,5 @@
 """
-Whether the service could start: each thing that it stands on, looked at without changing it.
+Preflight checks: whether the service could start, without changing anything.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from sft_core.maintenance.store_identity import require_same_store
 @attrs.frozen
 class Check:
     """
-    One thing that the service stands on: its name, whether it is well, and what it is or lacks.
+    The result of one check.
 
-    Without one that has a `code`, an error's, what comes after it cannot be looked at.
+    If it has the `code` of an error, the checks that depend on it cannot run.
     """
 
     name: str
@@ -36,14 +36,16 @@ class Check:
 
 def failed_check(name: str, error: SftError) -> Check:
     """
-    What is told of a thing that the service cannot do without.
+    Return the result of a failed check of something that the service requires.
     """
     return Check(name, ok=False, detail=error.detail or error.public, code=error.code)
 
 
 def check_prerequisites(settings: Settings, key_set: KeySet) -> Iterator[Check]:
     """
-    Keys, database and schema: the first without which nothing can be examined is the last.
+    Check the keys, the database and the schema.
+
+    The last result is the first fatal one, if any.
     """
     keys = _run_check("keys", lambda: _describe_keys(settings))
     if not keys.ok:
@@ -56,7 +58,9 @@ def check_prerequisites(settings: Settings, key_set: KeySet) -> Iterator[Check]:
 
 def _with_required_keys(keys: Check, settings: Settings, key_set: KeySet) -> Check:
     """
-    Keys that no service could start with on this storage are not well, but what they open can be examined.
+    Fail the keys if no service could start with them.
+
+    The data that they decrypt can still be checked.
     """
     try:
         check_required_keys(settings, key_set)
@@ -83,27 +87,27 @@ def _describe_keys(settings: Settings) -> str:
     paths = key_file_paths(settings)
     for name, path in paths.items():
         if path is not None and not path.is_file():
-            raise ConfigurationError(f"{name} is neither given nor in {path}: what is stored needs it")
+            raise ConfigurationError(f"{name} is neither set nor in {path}: stored data needs it")
     folders = sorted({str(path.parent) for path in paths.values() if path is not None})
     return f"in {', '.join(folders)}" if folders else "from the environment"
 
 
 def check_servers(settings: Settings, unverified: UnverifiedApplication) -> Iterator[Check]:
     """
-    The blob store, without which little can be examined, and Redis, which the service can do without.
+    Check the blob store, which most other checks require, and Redis, which is optional.
     """
     store = _run_check("store", lambda: _describe_blob_store(settings, unverified))
     yield _check_store_identity(store, unverified) if store.ok else store
     if settings.redis.url:
         with open_container(settings) as container:
             is_available = optional_drivers.check_redis(container.redis())
-        detail = "it answers" if is_available else "no answer: the database does its work"
+        detail = "it responds" if is_available else "no response: the database takes its place"
         yield Check("redis", ok=is_available, detail=detail)
 
 
 def _check_store_identity(store: Check, unverified: UnverifiedApplication) -> Check:
     """
-    The store, which is not well if it is another database's: all but the parts of no file can be examined.
+    Fail a store of another database; everything but its unreferenced blobs can still be checked.
     """
     check_integrity = unverified.application.maintenance.check_integrity
     try:
@@ -122,6 +126,6 @@ def _describe_blob_store(settings: Settings, unverified: UnverifiedApplication) 
             os.scandir(folder).close()
         except OSError as error:
             raise BlobStoreUnavailable(f"{folder}, the folder of blobs: {error.strerror}") from None
-    # One look is enough: it is found, it lets us in, and it answers as a store does.
+    # One listing suffices: the store exists, grants access, and responds as a store does.
     next(iter(unverified.application.maintenance.check_integrity.check_file.blobs.list()), None)
     return f"bucket {settings.s3.bucket} at {settings.s3.endpoint}" if is_s3 else str(folder)

@@ -214,7 +214,7 @@ class UploadSettings:
     )
     disk_reserve: int = setting("DISK_RESERVE", read.whole(0, 2**50), 64 * _MIB, "bytes")(
         "Space that blobs leave free on their disk, for a database beside them; uploads are refused before it is "
-        "used. 0 is none."
+        "used. 0 reserves nothing."
     )
     allowed_extensions: frozenset[str] = setting(
         "ALLOWED_EXTENSIONS",

@@ -45,7 +45,7 @@ _PASSWORDS_IN_A_QUERY: Final = frozenset({"password", "passwd", "pwd", "sslpassw
 
 def utf8(raw: str) -> str:
     """
-    Text as such, for the readers of kinds: the environment may hold bytes that are none.
+    Return the text if it is UTF-8: the environment may contain bytes that are not text.
     """
     try:
         raw.encode()
@@ -171,7 +171,7 @@ def path_prefix(raw: str) -> str:
 
 def issuer(raw: str) -> str:
     """
-    A name as it stands in an `otpauth` URI, where a colon ends it.
+    A name in an `otpauth` URI, where a colon ends it.
     """
     if ":" in text(raw):
         raise ValueError("must be a name without a colon")
@@ -191,9 +191,9 @@ def shared_secret(raw: str) -> Secret:
 
 def server_url(raw: str) -> str:
     """
-    A URL of a server, whose passwords, before the host or in the query, are none that servers come with.
+    A URL of a server; its passwords must not be defaults of servers.
 
-    Nor does it name port 0, in whose place drivers silently take the usual one.
+    A password may be before the host or in the query. Port 0 is refused, as drivers silently replace it by the usual one.
     """
     try:
         parts = urlsplit(text(raw))
@@ -208,7 +208,7 @@ def server_url(raw: str) -> str:
     hosts = [parts.netloc.rpartition("@")[2], *(value for name, value in query if name == "host")]
     ports = [f":{port}" for name, value in query if name == "port" for port in value.split(",")]
     if any(_PORT_ZERO.fullmatch(host) for host in (*",".join(hosts).split(","), *ports)):
-        raise ValueError("names port 0, on which nobody can listen")
+        raise ValueError("names port 0, on which no server can listen")
     return raw
 
 

@@ -37,7 +37,7 @@ async def receive(
     """
     Receive a file's bytes from a stream into encrypted parts; the caller seals or aborts the upload.
 
-    The announced size may exceed the file's by up to `overhead` bytes. `content_digest`, if given, digests what arrives.
+    The announced size may exceed the file's by up to `overhead` bytes. `content_digest`, if given, digests the body.
     On any error, cancellation included, the upload is aborted and nothing of it remains.
     """
     session: UploadSession | None = None
