@@ -107,7 +107,7 @@ def test_a_lost_key_is_never_replaced(empty_folder: Path, name: str, *, elsewher
     shutil.rmtree(empty_folder / "data/blobs")
     (empty_folder / "data/keys" / name).unlink()
     with pytest.raises(ConfigurationError, match="restore the key file"):
-        settings_for(empty_folder / "data", environ)
+        keys_for(settings_for(empty_folder / "data", environ))
     assert not (empty_folder / "data/keys" / name).exists()
 
 
@@ -117,7 +117,7 @@ def test_blobs_alone_are_data_too(empty_folder: Path) -> None:
     (empty_folder / "data/sft.db").unlink()
     (empty_folder / "data/keys/encryption.key").unlink()
     with pytest.raises(ConfigurationError, match="restore the key file"):
-        settings_for(empty_folder / "data")
+        keys_for(settings_for(empty_folder / "data"))
 
 
 def test_another_key_than_the_datas_is_refused_at_start(empty_folder: Path) -> None:

@@ -585,7 +585,7 @@ def test_secrets_do_not_show(place: Place) -> None:
     settings = settings_for(place.data, place.environ | {"ENCRYPTION_KEYS_RETIRING": other})
     keys = keys_for(settings)
     assert other not in repr(settings) + repr(keys)
-    assert keys.retiring_keys == (Secret(base64.b64decode(other)),)
+    assert keys.environment_retiring_keys == (Secret(base64.b64decode(other)),)
     result = place.keys("list", ENCRYPTION_KEYS_RETIRING=f"{other},nonsense")
     assert result.exit_code == 2
     assert result.output.startswith("sft: ENCRYPTION_KEYS_RETIRING holds a key that is not right")

@@ -35,7 +35,7 @@ class KeySet:
     folder: Path
     secret_key: Secret
     encryption_key: Secret
-    retiring_keys: tuple[Secret, ...] = ()
+    environment_retiring_keys: tuple[Secret, ...] = ()
     """Retiring keys of the ring that the environment sets."""
     retiring_key_files: tuple[Secret, ...] = ()
     """Retiring keys of the ring from key files."""
@@ -45,11 +45,11 @@ class KeySet:
     """Names of the keys that this start has created, under which nothing can be stored yet."""
 
     @property
-    def load_retiring_keys(self) -> tuple[Secret, ...]:
+    def retiring_keys(self) -> tuple[Secret, ...]:
         """
         Every key of the ring but the active one, each once.
         """
-        others = (*self.retiring_keys, *self.retiring_key_files)
+        others = (*self.environment_retiring_keys, *self.retiring_key_files)
         return tuple(key for n, key in enumerate(others) if key not in (self.encryption_key, *others[:n]))
 
 
@@ -83,7 +83,7 @@ def load_keys(
         folder=folder,
         secret_key=secret_key,
         encryption_key=encryption_key,
-        retiring_keys=security.encryption_keys_retiring,
+        environment_retiring_keys=security.encryption_keys_retiring,
         retiring_key_files=_retiring_key_files(folder),
         keys_from_files=frozenset(names),
         created_keys=created,

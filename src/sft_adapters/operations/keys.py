@@ -83,7 +83,7 @@ def _ring_key(keys: KeySet, name: str, counts: Mapping[SecretKind, Mapping[str, 
         file = key_files.path_of(keys.folder, "ENCRYPTION_KEY")
     elif name in map(key_id, keys.retiring_key_files):
         file = key_files.path_of_retiring(keys.folder, name)
-    from_environment = {key_id(key) for key in keys.retiring_keys}
+    from_environment = {key_id(key) for key in keys.environment_retiring_keys}
     if not is_in_a_file:
         from_environment.add(active)
     return RingKey(
