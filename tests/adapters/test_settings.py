@@ -215,7 +215,7 @@ def test_what_an_s3_server_is_used_with_needs_one(name: str, value: str) -> None
 )
 def test_a_url_of_port_zero_is_refused(name: str, url: str) -> None:
     """Nobody listens there, and the usual port in its place is not what was written."""
-    assert fault(**{name: url}) == f"{name} names port 0, on which nobody can listen"
+    assert fault(**{name: url}) == f"{name} names port 0, on which no server can listen"
 
 
 def test_secrets_are_masked() -> None:
