@@ -16,7 +16,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from support import servers
+from support.servers import backends
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,12 +33,12 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no t
         path = Path(nodeid.partition("::")[0])
         if path.match("tests/adapters/sql/*.py"):
             return "sql"
-        if path.match("tests/e2e/test_owner_*.py"):
+        if path.match("tests/scenarios/test_owner_*.py"):
             return "owner"
         if path.match("tests/scenarios/test_stored_data.py"):
             # Each of its two kinds has services of its own.
             return "stored-postgres" if "postgres" in nodeid.partition("[")[2] else "stored-sqlite"
-        return str(path) if path.match("tests/e2e/*.py") else nodeid
+        return str(path) if path.match("tests/scenarios/*.py") else nodeid
 
 
 @pytest.hookimpl(wrapper=True)
@@ -51,25 +51,25 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[servers.Postgres]:
-    with servers.postgres() as server:
+def postgres() -> Iterator[backends.Postgres]:
+    with backends.postgres() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[servers.Valkey]:
-    with servers.valkey() as server:
+def valkey() -> Iterator[backends.Valkey]:
+    with backends.valkey() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def s3() -> Iterator[servers.S3]:
-    with servers.s3() as server:
+def s3() -> Iterator[backends.S3]:
+    with backends.s3() as server:
         yield server
 
 
 @pytest.fixture
-def postgres_url(postgres: servers.Postgres) -> Iterator[str]:
+def postgres_url(postgres: backends.Postgres) -> Iterator[str]:
     """
     The URL of a database of its own for one test.
     """

@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 import attrs
 
-from support.processes import process_tree
-from support.service import Service
-from support.wire import connected, next_body
+from support.clients.wire import connected, next_body
+from support.servers.processes import process_tree
+from support.servers.service import Service
 
 
 @attrs.frozen

@@ -20,8 +20,8 @@ from typing import TypeVar
 
 from bench.measure import MIB, Findings, Goal, Measure, Options, Spread
 from bench.transfers import Client
-from support.processes import process_tree
-from support.service import serving
+from support.servers.processes import process_tree
+from support.servers.service import serving
 
 __all__ = ["MIB", "measures", "proportional", "resident"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from bench.load import get, run_requests
 from bench.measure import Findings, Measure, Options, Spread
 from bench.transfers import Client
-from support.servers import own_postgres
-from support.service import serving
+from support.servers.backends import own_postgres
+from support.servers.service import serving
 
 LISTED = 20
 NOTE = "two workers on PostgreSQL; the token is verified and the session looked up each time; one client, in Python"

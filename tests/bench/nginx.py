@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.processes import free_port, running
+from support.servers.processes import free_port, running
 
 NGINX = """\
 daemon off;

@@ -26,7 +26,7 @@ from sft_adapters.minio.blobs import MinioBlobs
 from sft_adapters.minio.buckets import ensure_bucket
 from sft_adapters.minio.client import open_client
 from sft_core.values import Secret
-from support.servers import s3
+from support.servers.backends import s3
 
 MIB = 1 << 20
 BUCKET = "sft-bench"

@@ -26,7 +26,7 @@ from sft_adapters.bootstrap.service import open_service
 from sft_core.application import Application
 from sft_core.users.model import User
 from sft_core.values import EmailAddress, FileName, Password, Username
-from support.service import Service, serving
+from support.servers.service import Service, serving
 
 SIZE = 10 << 10
 SLICES = 20

@@ -20,8 +20,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench.memory import MIB, resident
-from support.service import Service, serving
-from support.wire import call, connected, multipart, receive_head, send, upload
+from support.clients.wire import call, connected, multipart, receive_head, send, upload
+from support.servers.service import Service, serving
 
 _TRICKLE_SECONDS = 10.0
 _ANNOUNCED = 64 * MIB

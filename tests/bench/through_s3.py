@@ -13,9 +13,9 @@ from minio import Minio
 
 from bench.measure import MIB, Findings, Goal, Measure, Options, alternate, timed
 from bench.transfers import Client
-from support.servers import S3, own_s3
-from support.service import serving
-from support.wire import download, upload
+from support.clients.wire import download, upload
+from support.servers.backends import S3, own_s3
+from support.servers.service import serving
 
 BUCKET = "sft-bench"
 WHOLE = "whole"

@@ -13,8 +13,8 @@ import attrs
 
 from bench.measure import MIB, Findings, Goal, Measure, Options, alternate, timed
 from bench.nginx import nginx
-from support.service import Service, serving
-from support.wire import Response, download, multipart, upload
+from support.clients.wire import Response, download, multipart, upload
+from support.servers.service import Service, serving
 
 NOTE = "nginx stores and sends plaintext and syncs nothing; ours is encrypted, and durable when it is answered"
 

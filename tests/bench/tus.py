@@ -15,9 +15,9 @@ import attrs
 
 from bench.measure import MIB, Findings, Goal, Measure, Options, alternate
 from bench.transfers import Client
-from support.npm import NODE, installed
-from support.processes import free_port, running
-from support.service import serving
+from support.clients.npm import NODE, installed
+from support.servers.processes import free_port, running
+from support.servers.service import serving
 
 PACKAGE = Path(__file__).parent / "tus-js"
 CHUNK = 8 * MIB

@@ -16,10 +16,10 @@ import attrs
 
 from campaign.resident import PART, CampaignClient, new_client
 from campaign.victim import TIMEOUT_SECONDS, ServiceUnderTest, Violation
-from support.ledger import NOT_SENT, Status
-from support.load import clients_running
-from support.tus import workers
-from support.wire import call
+from support.clients.journal import NOT_SENT, Status
+from support.clients.load import clients_running
+from support.clients.tus import workers
+from support.clients.wire import call
 
 CLIENTS: Final = 6
 

@@ -22,10 +22,10 @@ from typing import Final
 
 from campaign.cycle import ANY_TIME_SECONDS, SETTINGS, WAYS, Campaign, Figures, Watch
 from campaign.victim import TIMEOUT_SECONDS, ServiceUnderTest, Violation
-from support import servers
-from support.ledger import NOT_SENT, is_uncertain
-from support.service import SFT
-from support.stack import settings_on
+from support.clients.journal import NOT_SENT, is_uncertain
+from support.servers import backends
+from support.servers.service import SFT
+from support.servers.stack import settings_on
 
 SWEEP_EVERY: Final = 10
 
@@ -38,9 +38,9 @@ def settings_of(stack: str) -> Iterator[Mapping[str, str]]:
     with ExitStack() as started:
         named: Mapping[str, str] = {}
         if stack == "servers":
-            postgres = started.enter_context(servers.own_postgres())
-            valkey = started.enter_context(servers.own_valkey())
-            s3 = started.enter_context(servers.own_s3())
+            postgres = started.enter_context(backends.own_postgres())
+            valkey = started.enter_context(backends.own_valkey())
+            s3 = started.enter_context(backends.own_s3())
             named = started.enter_context(settings_on(postgres, valkey, s3))
         yield {**named, **SETTINGS}
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
-from support.ledger import RandomContent, Status, is_uncertain
-from support.load import SIZES, Client, find_discrepancies, forget_deleted
-from support.service import Service
-from support.tus import VERSION
-from support.wire import Response
+from support.clients.journal import RandomContent, Status, is_uncertain
+from support.clients.load import SIZES, Client, find_discrepancies, forget_deleted
+from support.clients.tus import VERSION
+from support.clients.wire import Response
+from support.servers.service import Service
 
 PART = 64 << 10
 """The smallest `PART_SIZE` there is: files of some hundred kilobytes have several parts."""

@@ -12,8 +12,8 @@ from campaign import planted
 from campaign.cycle import SETTINGS
 from campaign.kills import run, table
 from campaign.victim import TIMEOUT_SECONDS, Violation
-from support import servers
-from support.stack import settings_on
+from support.servers import backends
+from support.servers.stack import settings_on
 
 SOON_SECONDS = 0.3
 """Within which time the kill comes: a test is in a hurry."""
@@ -33,7 +33,7 @@ def test_the_embedded_default_keeps_what_it_acknowledged(tmp_path: Path) -> None
 
 
 def test_on_servers_it_keeps_what_it_acknowledged(
-    tmp_path: Path, postgres: servers.Postgres, valkey: servers.Valkey, s3: servers.S3
+    tmp_path: Path, postgres: backends.Postgres, valkey: backends.Valkey, s3: backends.S3
 ) -> None:
     """The same of three kills with two workers on PostgreSQL, Valkey and S3."""
     with settings_on(postgres, valkey, s3) as named:

@@ -19,9 +19,9 @@ from typing import Any, Final
 import attrs
 
 from campaign import later
-from support.processes import kill_tree, processes_matching, reusable_port
-from support.service import SFT, Service, serving
-from support.tus import workers
+from support.clients.tus import workers
+from support.servers.processes import kill_tree, processes_matching, reusable_port
+from support.servers.service import SFT, Service, serving
 
 TIMEOUT_SECONDS: Final = 60.0
 """When to call it a fault that something has not come about."""

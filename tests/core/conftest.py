@@ -10,7 +10,7 @@ from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.clock import SettableClock
 from sft_core.application import Application
 from sft_core.users.model import User
-from support.library import LIGHT, register
+from support.app.library import LIGHT, register
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from support.service import Service, serving
-from support.transcript import blocks, matches, run, steps
+from support.clients.transcript import blocks, matches, run, steps
+from support.servers.service import Service, serving
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -10,12 +10,12 @@ import tempfile
 from pathlib import Path
 
 from faults import planted, test_disk_calls, test_power_cuts, test_s3_requests
-from support.breaking import SYSCALL_FAULTS
-from support.cuts import new_machine
-from support.operations import OPERATIONS
-from support.power import OUTCOMES
-from support.s3_proxy import faulty
-from support.servers import s3
+from support.faults.operations import OPERATIONS
+from support.faults.power import OUTCOMES
+from support.faults.power_cuts import new_machine
+from support.faults.s3_proxy import faulty
+from support.faults.syscalls import SYSCALL_FAULTS
+from support.servers.backends import s3
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ import attrs
 
 from sft_adapters.disk.syscalls import RetryOnEintr, Syscalls
 from sft_core.vault.ports import Buffer
-from support.cuts import Machine, cut_after_a_failure, cut_everywhere, new_machine
-from support.library import DelegatingBlobs
-from support.operations import AppendToUpload, StoreSmallFile, StoreThreeParts
+from support.app.library import DelegatingBlobs
+from support.faults.operations import AppendToUpload, StoreSmallFile, StoreThreeParts
+from support.faults.power_cuts import Machine, cut_after_a_failure, cut_everywhere, new_machine
 
 
 @attrs.frozen

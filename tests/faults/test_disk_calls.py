@@ -23,9 +23,9 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, SftError
 from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_http.problems import status_of
-from support.breaking import CAN_BE_SHORT, SHORT, SYSCALL_FAULTS, FaultySyscalls, SyscallFault
-from support.operations import OPERATIONS, Operation
-from support.worlds import vault_under_test
+from support.app.vault_under_test import vault_under_test
+from support.faults.operations import OPERATIONS, Operation
+from support.faults.syscalls import CAN_BE_SHORT, SHORT, SYSCALL_FAULTS, FaultySyscalls, SyscallFault
 
 MANY, EVERY = 40, 3
 FULL = {errno.ENOSPC, errno.EDQUOT}

@@ -2,7 +2,7 @@
 The power is cut at every step of every operation, and what was acknowledged is whole.
 
 Rows that are committed are durable, others are gone. Of what the store has not synced anything may
-have reached the disk (`support.power`). Whatever was told must be there, whatever is listed must be
+have reached the disk (`support.faults.power`). Whatever was told must be there, whatever is listed must be
 what was put, the operation can be gone on with, and one sweep leaves no trace. That this finds what
 it looks for, planted bugs show.
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 import pytest
 
 from faults.planted import BUGS, Bug
-from support.cuts import DRAWN_CUTS, cut_after_a_failure, cut_everywhere, new_machine
-from support.operations import OPERATIONS, AppendToUpload, Operation, StoreSmallFile, StoreThreeParts
+from support.faults.operations import OPERATIONS, AppendToUpload, Operation, StoreSmallFile, StoreThreeParts
+from support.faults.power_cuts import DRAWN_CUTS, cut_after_a_failure, cut_everywhere, new_machine
 
 EACH = -(-DRAWN_CUTS // len(OPERATIONS))
 

@@ -22,12 +22,12 @@ from sft_core.errors import BlobStoreUnavailable, Damaged
 from sft_core.values import Secret
 from sft_core.vault.ports import Buffer
 from sft_http.problems import status_of
-from support import s3_proxy
-from support.impatient import short_timeouts
-from support.operations import OPERATIONS, Operation, StoreSmallFile
-from support.s3_proxy import Fault, S3Proxy, faulty, refusal
-from support.servers import S3
-from support.worlds import vault_under_test
+from support.app.vault_under_test import vault_under_test
+from support.faults import s3_proxy
+from support.faults.operations import OPERATIONS, Operation, StoreSmallFile
+from support.faults.s3_proxy import Fault, S3Proxy, faulty, refusal
+from support.faults.s3_timeouts import short_timeouts
+from support.servers.backends import S3
 
 ERROR_IN_A_GOOD_STATUS = refusal("200 OK", "InternalError")
 BROKEN: tuple[Fault, ...] = (

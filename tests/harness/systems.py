@@ -38,7 +38,7 @@ from sft_adapters.testkit import HttpDriver, LibraryDriver, Refused
 from sft_adapters.testkit.drivers.library import ManualClock
 from sft_core.application import Application
 from sft_core.ports import Clock
-from support.processes import free_port, kill_tree, wait_for
+from support.servers.processes import free_port, kill_tree, wait_for
 
 QUOTA = 200_000
 """How many bytes a person may store: some small files, or not even one large one."""

@@ -22,7 +22,7 @@ from harness.systems import (
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.testkit import blob_machine, budget, system_machine
-from support import servers
+from support.servers import backends
 
 
 def test_blobs_in_memory_keep_every_clause() -> None:
@@ -73,7 +73,7 @@ def test_the_service_keeps_every_clause_over_crashes(service: MortalService) -> 
 
 @pytest.fixture
 def service_on_servers(
-    tmp_path: Path, postgres_url: str, valkey: servers.Valkey, s3: servers.S3, bucket: str
+    tmp_path: Path, postgres_url: str, valkey: backends.Valkey, s3: backends.S3, bucket: str
 ) -> Iterator[MortalService]:
     environ = {"DATABASE_URL": postgres_url, "REDIS_URL": valkey.url, **s3.environ(bucket)}
     # Of two objects that begin a folder at the same moment rclone refuses one with status 500, some times in 1000.

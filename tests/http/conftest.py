@@ -17,8 +17,8 @@ from sft_core.application import Application
 from sft_core.users.model import User
 from sft_http.concurrency.memory_budgets import TransferLimits
 from sft_http.concurrency.thread_pools import ThreadPools
-from support.edge import Edge, edge
-from support.library import LIGHT, TIMEOUT_SECONDS, register
+from support.app.edge import Edge, edge
+from support.app.library import LIGHT, TIMEOUT_SECONDS, register
 
 MakeEdge = Callable[..., Edge]
 

@@ -13,7 +13,7 @@ import pytest
 
 from sft_http import problems
 from sft_http.app import described_routes
-from support.edge import API, END, PASSWORD, Edge, file_part
+from support.app.edge import API, END, PASSWORD, Edge, file_part
 
 ROOT = Path(__file__).parents[2]
 

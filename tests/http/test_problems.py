@@ -16,7 +16,7 @@ from sft_core.errors import SftError
 from sft_http import problems
 from sft_http.resources import downloads
 from sft_http.server import error_response
-from support.edge import END, Edge, file_part
+from support.app.edge import END, Edge, file_part
 
 ROOT = Path(__file__).parents[2]
 

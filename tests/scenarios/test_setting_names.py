@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from sft_adapters.settings import Settings
-from support.service import SFT
+from support.servers.service import SFT
 
 NAMES = (Path(__file__).parent / "stored_data" / "setting_names.txt").read_text().split()
 

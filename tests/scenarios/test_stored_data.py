@@ -23,8 +23,8 @@ from sft_adapters.memory.clock import SettableClock
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.errors import DownloadLimitReached
 from sft_core.values import EmailAddress, FileId, Password, ShareToken
-from support.stored_data import Api, Copy, Kind, content, copied, sha256
-from support.wire import Response
+from support.clients.wire import Response
+from support.servers.stored_data import Api, Copy, Kind, content, copied, sha256
 
 WRONG_CODE_STEPS = 10
 """A one-time code of so many steps before is none of those that are accepted."""

@@ -13,8 +13,8 @@ from sft_adapters.minio.blobs import MinioBlobs
 from sft_adapters.minio.buckets import ensure_bucket
 from sft_adapters.minio.client import S3Client, open_client
 from sft_core.values import Secret
-from support.s3_proxy import S3Proxy, faulty
-from support.servers import S3
+from support.faults.s3_proxy import S3Proxy, faulty
+from support.servers.backends import S3
 
 Opener = Callable[..., S3Client]
 

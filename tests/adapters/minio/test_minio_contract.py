@@ -15,8 +15,8 @@ from sft_adapters.minio.client import S3Client
 from sft_adapters.testkit import contracts
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError
 from sft_core.maintenance.store_identity import STORE_ID_NAME
-from support import s3_proxy
-from support.s3_proxy import S3Proxy
+from support.faults import s3_proxy
+from support.faults.s3_proxy import S3Proxy
 
 Opener = Callable[..., S3Client]
 

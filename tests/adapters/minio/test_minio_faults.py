@@ -30,11 +30,11 @@ from sft_core.errors import (
     SftError,
 )
 from sft_core.values import Secret
-from support import s3_proxy
-from support.impatient import short_timeouts
-from support.processes import free_port
-from support.s3_proxy import Fault, S3Proxy, answer, refusal
-from support.servers import own_s3
+from support.faults import s3_proxy
+from support.faults.s3_proxy import Fault, S3Proxy, answer, refusal
+from support.faults.s3_timeouts import short_timeouts
+from support.servers.backends import own_s3
+from support.servers.processes import free_port
 
 Opener = Callable[..., S3Client]
 

@@ -25,10 +25,10 @@ from sft_adapters.testkit.contracts.blobs import KEY, put, read
 from sft_adapters.testkit.contracts.examples import race
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError, SftError
 from sft_core.values import Secret
-from support import s3_proxy
-from support.processes import free_port
-from support.s3_proxy import Fault, S3Proxy, answer, faulty, refusal
-from support.servers import S3
+from support.faults import s3_proxy
+from support.faults.s3_proxy import Fault, S3Proxy, answer, faulty, refusal
+from support.servers.backends import S3
+from support.servers.processes import free_port
 
 Opener = Callable[..., S3Client]
 

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from sft_adapters.redis.client import Client, open_client
-from support import servers
-from support.redis_faults import Connect
+from support.faults.redis_faults import Connect
+from support.servers import backends
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ def connect() -> Iterator[Connect]:
 
 
 @pytest.fixture
-def client(connect: Connect, valkey: servers.Valkey) -> Client:
+def client(connect: Connect, valkey: backends.Valkey) -> Client:
     return connect(valkey.url)
 
 
 @pytest.fixture
-def beside(valkey: servers.Valkey) -> Iterator[redis.Redis]:
+def beside(valkey: backends.Valkey) -> Iterator[redis.Redis]:
     """
     Looks in from beside.
     """
@@ -48,9 +48,9 @@ def beside(valkey: servers.Valkey) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[servers.Valkey]:
+def own() -> Iterator[backends.Valkey]:
     """
     A server to break; who breaks it mends it.
     """
-    with servers.own_valkey("--enable-debug-command", "yes") as server:
+    with backends.own_valkey("--enable-debug-command", "yes") as server:
         yield server

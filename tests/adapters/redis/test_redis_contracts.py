@@ -20,11 +20,11 @@ from sft_adapters.testkit import contracts
 from sft_adapters.testkit.contracts.examples import a_user
 from sft_core.users.model import User
 from sft_core.values import Rate
-from support import redis_faults
-from support.peers import forward_to, peer
-from support.processes import free_port
-from support.redis_faults import Connect
-from support.servers import Valkey
+from support.faults import redis_faults
+from support.faults.peers import forward_to, peer
+from support.faults.redis_faults import Connect
+from support.servers.backends import Valkey
+from support.servers.processes import free_port
 
 
 def flushing(connect: Connect, valkey: Valkey) -> Iterator[list[Client]]:

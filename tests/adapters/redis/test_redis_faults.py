@@ -18,10 +18,10 @@ from sft_adapters.system import SystemEntropy
 from sft_adapters.testkit.contracts.examples import NOW, a_session, a_user
 from sft_adapters.testkit.contracts.rate_limiter import THREE_A_MINUTE, a_key, admitted, how_many
 from sft_core.users.model import Session
-from support import redis_faults
-from support.durable import CountingSessions
-from support.redis_faults import Connect
-from support.servers import Valkey
+from support.faults import redis_faults
+from support.faults.redis_faults import Connect
+from support.faults.session_stores import CountingSessions
+from support.servers.backends import Valkey
 
 ONE = Script("return 1")
 FAULTS = redis_faults.PERSISTENT | redis_faults.TRANSIENT

@@ -22,7 +22,7 @@ from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import PostgresTimeouts, open_engine
 from sft_adapters.sql.tables import metadata
 from sft_adapters.sql.transactions import transaction
-from support.servers import Postgres
+from support.servers.backends import Postgres
 
 DATABASES = ["sqlite", "postgres"]
 PATIENT = PostgresTimeouts(statement_seconds=40, idle_seconds=40)

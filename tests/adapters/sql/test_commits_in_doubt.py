@@ -26,8 +26,8 @@ from sft_adapters.sql.database import SqlDatabase
 from sft_core.maintenance.sweep import SweepPolicy
 from sft_core.values import FileId
 from sft_core.vault.model import FileState
-from support.edge import API, Edge, edge_of
-from support.proxy import Loss, Proxy, relay
+from support.app.edge import API, Edge, edge_of
+from support.faults.proxy import Loss, Proxy, relay
 
 PART = 64 << 10
 SMALL = os.urandom(1000)

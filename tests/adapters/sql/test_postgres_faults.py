@@ -22,9 +22,9 @@ from sft_adapters.sql.transactions import transaction
 from sft_adapters.testkit.contracts.examples import a_user, stored_user
 from sft_core.errors import DatabaseUnavailable
 from sft_core.users.model import User
-from support.processes import free_port
-from support.proxy import Loss, Proxy, relay
-from support.servers import Postgres, own_postgres
+from support.faults.proxy import Loss, Proxy, relay
+from support.servers.backends import Postgres, own_postgres
+from support.servers.processes import free_port
 
 PASSWORD = "correct-horse"
 QUICK = PostgresTimeouts(connect_seconds=2, statement_seconds=0.4, response_grace_seconds=0.1)

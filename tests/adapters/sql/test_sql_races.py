@@ -33,14 +33,14 @@ from sft_adapters.testkit.contracts.examples import (
 from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_core.values import Page
 from sft_core.vault.model import FileState, ResumableUpload, VaultPolicy
-from support import racers
-from support.vault import vault_on
+from support.app import races
+from support.app.vault import vault_on
 from support.waiting import eventually
 
 
 @pytest.fixture(scope="session")
-def race() -> Iterator[racers.Race]:
-    with racers.racing() as race:
+def race() -> Iterator[races.Race]:
+    with races.racing() as race:
         yield race
 
 
@@ -56,37 +56,37 @@ def url(engine: Engine) -> Iterator[str]:
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_a_download_budget_is_exact(race: racers.Race, url: str, database: SqlDatabase) -> None:
+def test_a_download_budget_is_exact(race: races.Race, url: str, database: SqlDatabase) -> None:
     """Of a budget of thirteen downloads thirteen are given, and counted."""
-    link = a_link(stored_file(database), max_downloads=racers.BUDGET)
+    link = a_link(stored_file(database), max_downloads=races.BUDGET)
     with database() as unit:
         unit.links.add(link)
         unit.commit()
-    assert race(racers.consume_download, url, link.id.bytes) == racers.BUDGET
+    assert race(races.consume_download, url, link.id.bytes) == races.BUDGET
     with database(read_only=True) as unit:
         stored = unit.links.find(link.token_digest)
     assert stored is not None
-    assert stored.downloads == racers.BUDGET
+    assert stored.downloads == races.BUDGET
 
 
-def test_an_upload_has_one_writer(race: racers.Race, url: str, database: SqlDatabase) -> None:
+def test_an_upload_has_one_writer(race: races.Race, url: str, database: SqlDatabase) -> None:
     """Whoever is still the writer adds its row, and whoever is not adds none: numbers and bytes are without a gap."""
     file = stored_file(database, state=FileState.RECEIVING)
     with database() as unit:
         unit.uploads.add(ResumableUpload(file_id=file.id))
         unit.commit()
-    won = race(racers.append_part, url, file.id.bytes)
+    won = race(races.append_part, url, file.id.bytes)
     with database(read_only=True) as unit:
-        parts = unit.manifests.tail(file.id, limit=racers.CLIENTS)
+        parts = unit.manifests.tail(file.id, limit=races.CLIENTS)
         upload = unit.uploads.get(file.id)
     assert upload is not None
-    assert upload.fencing_token == racers.CLIENTS
-    assert 1 <= won <= racers.CLIENTS
+    assert upload.fencing_token == races.CLIENTS
+    assert 1 <= won <= races.CLIENTS
     assert [(part.number, part.start) for part in parts] == [(number, number) for number in range(won)]
 
 
 @pytest.mark.parametrize("over", [False, True], ids=["unknown", "over"])
-def test_a_key_stands_for_one_answer(race: racers.Race, url: str, database: SqlDatabase, *, over: bool) -> None:
+def test_a_key_stands_for_one_answer(race: races.Race, url: str, database: SqlDatabase, *, over: bool) -> None:
     """One of sixty-four answers is kept under a key, whether none was there before or one that is over."""
     owner = stored_user(database)
     before = an_idempotency_record(owner, expires_at=NOW)
@@ -94,64 +94,64 @@ def test_a_key_stands_for_one_answer(race: racers.Race, url: str, database: SqlD
         with database() as unit:
             unit.idempotency_records.add(before, now=NOW - timedelta(hours=1))
             unit.commit()
-    assert race(racers.record_result, url, owner.id.bytes + before.key_digest) == 1
+    assert race(races.record_result, url, owner.id.bytes + before.key_digest) == 1
     with database(read_only=True) as unit:
         assert unit.idempotency_records.find(before.key_digest, now=NOW) is not None
 
 
-def test_a_refresh_token_is_exchanged_once(race: racers.Race, url: str, database: SqlDatabase, engine: Engine) -> None:
+def test_a_refresh_token_is_exchanged_once(race: races.Race, url: str, database: SqlDatabase, engine: Engine) -> None:
     """One generation of a session gives way to one next generation."""
     sessions, session = SqlSessions(engine), a_session(stored_user(database))
     sessions.open(session)
-    assert race(racers.rotate, url, session.id.bytes) == 1
+    assert race(races.rotate, url, session.id.bytes) == 1
     stored = sessions.get(session.id)
     assert stored is not None
     assert stored.generation == 1
 
 
-def test_a_one_time_step_is_spent_once(race: racers.Race, url: str, database: SqlDatabase) -> None:
+def test_a_one_time_step_is_spent_once(race: races.Race, url: str, database: SqlDatabase) -> None:
     """One step signs in one client."""
     user = stored_user(database)
-    assert race(racers.spend, url, user.id.bytes) == 1
+    assert race(races.spend, url, user.id.bytes) == 1
     with database(read_only=True) as unit:
         stored = unit.users.get(user.id)
     assert stored is not None
     assert stored.revision == user.revision + 1
 
 
-def test_a_name_is_registered_once(race: racers.Race, url: str, database: SqlDatabase) -> None:
+def test_a_name_is_registered_once(race: races.Race, url: str, database: SqlDatabase) -> None:
     """One name and one address belong to one client."""
-    assert race(racers.register, url, b"racer") == 1
+    assert race(races.register, url, b"racer") == 1
     with database(read_only=True) as unit:
         assert unit.users.find(a_user("racer").email) is not None
 
 
 @pytest.mark.parametrize(
     "racer",
-    [racers.upload, racers.upload_announced, racers.upload_small],
+    [races.upload, races.upload_announced, races.upload_small],
     ids=["as it comes", "announced", "in one commit"],
 )
-def test_a_quota_is_exact(race: racers.Race, url: str, database: SqlDatabase, racer: racers.Racer) -> None:
+def test_a_quota_is_exact(race: races.Race, url: str, database: SqlDatabase, racer: races.Racer) -> None:
     """Of sixty-four files of one user thirteen fit and thirteen are stored; what they hold is counted, no more."""
     owner = stored_user(database)
-    assert race(racer, url, owner.id.bytes) == racers.BUDGET
+    assert race(racer, url, owner.id.bytes) == races.BUDGET
     with database(read_only=True) as unit:
         stored = unit.files.list_sealed(owner.id, Page(), now=NOW)
-        assert [file.size for file in stored] == [racers.SIZE] * racers.BUDGET
-        assert unit.quotas.used(owner.id) == racers.BUDGET * racers.SIZE
+        assert [file.size for file in stored] == [races.SIZE] * races.BUDGET
+        assert unit.quotas.used(owner.id) == races.BUDGET * races.SIZE
     with transaction(database.engine, read_only=True) as (connection, _):
         assert connection.execute(select(func.count(), func.sum(files.c.held))).one() == (
-            racers.BUDGET,
-            racers.BUDGET * racers.SIZE,
+            races.BUDGET,
+            races.BUDGET * races.SIZE,
         )
 
 
-def test_attempts_are_admitted_as_often_as_the_rate_says(race: racers.Race, url: str) -> None:
+def test_attempts_are_admitted_as_often_as_the_rate_says(race: races.Race, url: str) -> None:
     """At one moment thirteen attempts of thirteen are admitted, whoever makes them."""
-    assert race(racers.acquire, url, b"sign-in:racer") == racers.BUDGET
+    assert race(races.acquire, url, b"sign-in:racer") == races.BUDGET
 
 
-def test_sweeps_at_once_do_no_harm(race: racers.Race, url: str, database: SqlDatabase, tmp_path: Path) -> None:
+def test_sweeps_at_once_do_no_harm(race: races.Race, url: str, database: SqlDatabase, tmp_path: Path) -> None:
     """Each of sixty-four gets to its end: what was over is gone, what is sealed is whole, and the sums are right."""
     blobs = DiskBlobs(tmp_path / "blobs")
     blobs.root.mkdir()
@@ -169,7 +169,7 @@ def test_sweeps_at_once_do_no_harm(race: racers.Race, url: str, database: SqlDat
             unit.files.replace(given_up, expected=FileState.RECEIVING)
             unit.commit()
         blobs.put(f"{number:032x}/1-00000000-{'0' * 16}", [b"orphan"], size=6)
-    assert race(racers.sweep, url, str(blobs.root).encode()) == racers.CLIENTS
+    assert race(races.sweep, url, str(blobs.root).encode()) == races.CLIENTS
     assert {blob.key for blob in blobs.list()} == before
     assert {path.name for path in blobs.root.iterdir()} == {kept.blob_prefix[:-1], STORE_ID_NAME}
     with database(read_only=True) as unit:

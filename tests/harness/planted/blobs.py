@@ -17,7 +17,7 @@ from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_core.errors import BlobMissing, BlobSizeMismatch
 from sft_core.vault.ports import BlobInfo, Buffer
-from support.library import DelegatingBlobs
+from support.app.library import DelegatingBlobs
 
 
 class TruncatesReads(MemoryBlobs):

@@ -28,11 +28,11 @@ from sft_adapters.bootstrap import open_service
 from sft_adapters.memory.clock import SettableClock
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.values import ShareToken, UserId
-from support import fixed_clock
-from support.servers import own_postgres
-from support.service import serving
-from support.stored_data import LIGHT, STORED, Api, command, content, metadata, sha256
-from support.wire import Response
+from support.clients.wire import Response
+from support.servers import fixed_clock
+from support.servers.backends import own_postgres
+from support.servers.service import serving
+from support.servers.stored_data import LIGHT, STORED, Api, command, content, metadata, sha256
 
 FIRST: Final = datetime.fromisoformat("2026-01-05T08:00:00+00:00")
 LATER: Final = datetime.fromisoformat("2026-03-06T10:00:00+00:00")

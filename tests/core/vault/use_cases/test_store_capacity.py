@@ -1,0 +1,103 @@
+"""
+Uploads for which the store has no room: they are refused before they begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+import pytest
+
+from sft_adapters.bootstrap.container import memory_application
+from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
+from sft_core.errors import BlobStoreFull, QuotaExceeded
+from sft_core.values import FileName
+from support.app.library import LIGHT, register
+from support.app.resumable import asked
+
+NAME = FileName.parse("large.bin")
+
+
+class CapacityOfAHundred:
+    """
+    A store that can take a hundred bytes more.
+    """
+
+    def require_bytes(self, size: int) -> None:
+        if size > 100:
+            raise BlobStoreFull
+
+
+@attrs.define
+class OpenUnits:
+    """
+    A database that counts its open units of work.
+    """
+
+    database: MemoryDatabase
+    count: int = 0
+
+    @contextmanager
+    def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
+        with self.database(read_only=read_only) as unit:
+            self.count += 1
+            try:
+                yield unit
+            finally:
+                self.count -= 1
+
+
+@attrs.define
+class RoomLookedAt:
+    """
+    A store whose capacity takes its time to look at: no unit of work may be open meanwhile.
+    """
+
+    database: OpenUnits
+    sizes: list[int] = attrs.field(factory=list)
+
+    def require_bytes(self, size: int) -> None:
+        assert self.database.count == 0
+        self.sizes.append(size)
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+def test_a_capacity_check_that_blocks_holds_no_transaction(*, resumable: bool) -> None:
+    """A network file system that does not respond must not hold row locks: the look comes before the unit begins."""
+    sft = memory_application(environ=LIGHT | {"USER_QUOTA": "1000"})
+    maya = register(sft, "maya")
+    assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
+    database = OpenUnits(sft.vault.find_file.begin)
+    room = RoomLookedAt(database)
+    if resumable:
+        attrs.evolve(sft.vault.create_upload, begin=database, capacity=room)(owner=maya.id, request=asked(100))
+    else:
+        begin = attrs.evolve(sft.vault.begin_upload, begin=database, capacity=room, part_size=16)
+        begin(owner=maya.id, name=NAME, announced_size=100)
+    assert room.sizes == [100]
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+def test_an_upload_for_which_there_is_no_room_never_begins(*, resumable: bool) -> None:
+    """Neither a row nor quota is left of it; where the quota refuses it as well, that is what is told."""
+    sft = memory_application(environ=LIGHT | {"USER_QUOTA": "1000"})
+    maya = register(sft, "maya")
+    begin = attrs.evolve(sft.vault.begin_upload, capacity=CapacityOfAHundred(), part_size=16)
+    create = attrs.evolve(sft.vault.create_upload, capacity=CapacityOfAHundred())
+
+    def attempt(size: int) -> object:
+        if resumable:
+            return create(owner=maya.id, request=asked(size))
+        return begin(owner=maya.id, name=NAME, announced_size=size)
+
+    attempt(100)
+    with pytest.raises(BlobStoreFull):
+        attempt(101)
+    with pytest.raises(QuotaExceeded):
+        attempt(1001)
+    database = sft.vault.find_file.begin
+    assert isinstance(database, MemoryDatabase)
+    assert len(database._committed.files) == 1
+    assert database._committed.usages[maya.id] == 100

@@ -1,0 +1,199 @@
+"""
+Links over HTTP: who may, how long, how often, and what spends nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from sft_core.values import ShareToken, UserId
+from support.app.edge import END, Edge, field_part, file_part
+from support.app.shared_file import OTHER, Shared, problem, share, shared
+
+SIZE: Final = 100_000
+CONTENT: Final = os.urandom(SIZE)
+
+
+@pytest.fixture(scope="module")
+def service(shared_service: Edge) -> Edge:
+    return shared_service
+
+
+@pytest.fixture(scope="module")
+def token(shared_token: str) -> str:
+    return shared_token
+
+
+@pytest.fixture(scope="module")
+def file(service: Edge, token: str) -> Shared:
+    return shared(service, token, CONTENT)
+
+
+def revoke(service: Edge, token: str, path: str) -> None:
+    """Withdraw a link, for which the API has no call yet."""
+    owner = UserId.parse(service.call("GET", "/auth/me", token=token).json["id"])
+    service.application.sharing.revoke_share_link(owner=owner, token=ShareToken.parse(path.rpartition("/")[2]))
+
+
+def test_looking_spends_nothing_and_bytes_spend_one(service: Edge, token: str) -> None:
+    """A link of one download survives every look at it, gives its one, and is 403 to all after."""
+    one = shared(service, token, CONTENT, max_downloads=1)
+    assert one.get("HEAD").status_code == 200
+    assert one.get(If_None_Match=one.etag).status_code == 304
+    assert one.get(If_Match=OTHER).status_code == 412
+    assert one.get(Range=f"bytes={SIZE}-").status_code == 416
+    assert one.get("OPTIONS").status_code == 200
+    assert one.get("POST").status_code == 405
+    assert one.spent() == 0
+    assert one.get(Range="bytes=0-9").content == CONTENT[:10]
+    assert one.spent() == 1
+    for response in (one.get(), one.get(Range="bytes=0-9"), one.get(If_None_Match=one.etag)):
+        assert problem(response, 403, "download-limit-reached")["detail"] == "Download limit reached"
+    assert one.get("HEAD").status_code == 403
+    assert one.own().content == CONTENT
+    assert one.spent() == 1
+
+
+def test_each_link_has_a_budget_of_its_own(service: Edge, token: str) -> None:
+    """A spent link does not spend another of the same file; the owner sees the sum."""
+    first = shared(service, token, b"x", max_downloads=1)
+    second = share(service, token, first.id, max_downloads=2)
+    assert [first.get().status_code, first.get().status_code] == [200, 403]
+    assert [service.call("GET", second).status_code for _ in range(3)] == [200, 200, 403]
+    assert first.spent() == 3
+
+
+def test_the_file_shows_its_newest_link(service: Edge, token: str) -> None:
+    """Of two links that live side by side the owner sees the one that was made last."""
+    first = shared(service, token, b"x", max_downloads=1)
+    second = share(service, token, first.id, max_downloads=5)
+    shown = service.call("GET", f"/files/{first.id}", token=token).json
+    assert second.endswith(shown["share_token"])
+    assert shown["max_downloads"] == 5
+
+
+def test_what_cannot_be_read_spends_nothing(service: Edge, token: str) -> None:
+    """A download whose bytes are lost is a problem, and its link still has its budget."""
+    lost = shared(service, token, b"precious", max_downloads=1)
+    for key in lost.blobs():
+        service.application.vault.read_file.blobs.delete(key)
+    response = lost.get()
+    problem(response, 500, "content-missing")
+    assert "etag" not in response.headers
+    assert "content-disposition" not in response.headers
+    assert lost.spent() == 0
+
+
+def test_a_link_ends_at_the_moment_it_names(make_edge: Callable[..., Edge]) -> None:
+    """A microsecond before its time a link gives bytes, from that moment on it is gone for good."""
+    service = make_edge()
+    link = shared(service, service.sign_up(), b"x", expires_hours=24)
+    service.clock.advance(hours=24, microseconds=-1)
+    assert link.get().status_code == 200
+    service.clock.advance(microseconds=1)
+    for method in ("GET", "HEAD"):
+        assert link.get(method).status_code == 410
+    assert problem(link.get(), 410, "link-expired")["detail"] == "Share link has expired"
+    service.clock.advance(hours=1)
+    assert link.get().status_code == 410
+
+
+@pytest.mark.parametrize(
+    ("terms", "ends"),
+    [
+        (None, "2026-01-02T00:00:00Z"),
+        ({}, "2026-01-02T00:00:00Z"),
+        ({"expires_hours": 1}, "2026-01-01T01:00:00Z"),
+        ({"expires_hours": 720}, "2026-01-31T00:00:00Z"),
+    ],
+)
+def test_a_link_says_when_it_ends(service: Edge, token: str, terms: dict[str, int] | None, ends: str) -> None:
+    """`expires_at` is the creation plus the hours asked for, in UTC; 24 hours if none were, with or without a body."""
+    file = service.store(token, b"x")
+    response = service.call("POST", f"/files/{file['id']}/share", token=token, body=terms)
+    assert response.json["expires_at"] == ends
+    assert service.call("GET", f"/files/{file['id']}", token=token).json["share_expires_at"] == ends
+
+
+def test_a_withdrawn_link_is_gone(service: Edge, token: str) -> None:
+    """A revoked link is 410 whatever is asked of it, another link to the file goes on."""
+    link = shared(service, token, b"x")
+    other = share(service, token, link.id)
+    revoke(service, token, link.path)
+    assert problem(link.get(), 410, "link-revoked")["detail"] == "Share link has been revoked"
+    assert link.get("HEAD").status_code == 410
+    assert link.get(If_None_Match=link.etag).status_code == 410
+    assert service.call("GET", other).status_code == 200
+
+
+def test_a_deleted_file_leaves_its_links_nowhere(service: Edge, token: str) -> None:
+    """After a delete the file, its bytes and its links are 404, and a new file does not revive them."""
+    link = shared(service, token, b"old")
+    assert service.call("DELETE", f"/files/{link.id}", token=token).status_code == 204
+    service.store(token, b"new", "data.bin")
+    assert link.blobs() == []
+    problem(link.get(), 404, "link-not-found")
+    problem(link.own(), 404, "file-not-found")
+    problem(service.call("DELETE", f"/files/{link.id}", token=token), 404, "file-not-found")
+    problem(service.call("POST", f"/files/{link.id}/share", token=token, body={}), 404, "file-not-found")
+    assert link.id not in {one["id"] for one in service.call("GET", "/files/", token=token).json}
+
+
+def spellings(good: str) -> list[str]:
+    """Ways to write 32 bytes other than the one way to write them, and other bytes."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return [
+        *(good[:-1] + letter for letter in alphabet if letter != good[-1]),
+        good + "=",
+        good + "%3D",
+        good[:-1],
+        good + "A",
+        good + ".",
+        "%20" + good,
+        good + "%20",
+        good + "%0A",
+        good + "%00",
+        good.swapcase(),
+        good[::-1],
+        "A" * 43,
+        "A" * 10_000,
+        "%C3%A9" * 43,
+        "-",
+    ]
+
+
+def test_a_token_has_one_spelling(service: Edge, token: str, file: Shared) -> None:
+    """Every spelling but the canonical one is 404, the 63 other last letters among them."""
+    good = file.path.rpartition("/")[2]
+    before = file.spent()
+    for wrong in spellings(good):
+        response = service.call("GET", f"/files/shared/{wrong}")
+        problem(response, 404, "link-not-found")
+    assert file.spent() == before
+    assert file.get().status_code == 200
+    assert service.call("GET", f"/files/shared/{good}/style.css", token=token).status_code == 404
+
+
+def test_a_public_upload_has_its_link_at_once(service: Edge, token: str) -> None:
+    """`is_public` with terms answers the token and end of a link that has these terms."""
+    form = file_part(b"open") + field_part("is_public", "true") + field_part("max_downloads", "1") + END
+    stored = service.upload(token, form, query="share_expires_hours=2").json
+    assert (stored["is_public"], stored["max_downloads"]) == (True, 1)
+    assert stored["share_expires_at"] == "2026-01-01T02:00:00Z"
+    path = f"/files/shared/{stored['share_token']}"
+    assert [service.call("GET", path).status_code for _ in range(2)] == [200, 403]
+
+
+def test_an_expired_link_no_longer_shows(make_edge: Callable[..., Edge]) -> None:
+    """A file whose link is over is not public; its downloads are still counted."""
+    service = make_edge()
+    link = shared(service, service.sign_up(), b"x", expires_hours=1)
+    assert link.get().status_code == 200
+    service.clock.advance(hours=2)
+    access = service.sign_in()["access_token"]
+    shown = service.call("GET", f"/files/{link.id}", token=access).json
+    assert (shown["is_public"], shown["share_token"], shown["download_count"]) == (False, None, 1)

@@ -1,0 +1,66 @@
+"""
+Deletions whose request is cancelled: what has been decided is done all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import attrs
+import pytest
+
+from sft_core.application import Application
+from sft_core.errors import BlobStoreUnavailable
+from sft_core.users.model import User
+from sft_core.values import FileName
+from sft_core.vault.use_cases import DeleteFile
+from sft_http.concurrency.thread_pools import ThreadPools
+from sft_http.transfers.delete import delete
+from support.app.library import FaultyBlobs
+from support.app.resumable import keys, used
+
+CUTS = ("condemn", "delete_blobs", "remove_rows")
+
+
+def cut_off_at(step: str, delete_file: DeleteFile, cancel: Any) -> DeleteFile:
+    """
+    A deletion whose request is cancelled while this step runs.
+    """
+
+    class CutOff(DeleteFile):
+        def __getattribute__(self, name: str) -> Any:
+            if name == step:
+                cancel()
+            return super().__getattribute__(name)
+
+    return CutOff(**attrs.asdict(delete_file, recurse=False))
+
+
+@pytest.mark.parametrize("step", CUTS)
+def test_a_deletion_cut_off_at_any_step_leaves_nothing(
+    sft: Application, pools: ThreadPools, maya: User, step: str
+) -> None:
+    """The file's bytes and its quota do not wait for a sweep."""
+    file = sft.vault.store_file(owner=maya.id, name=FileName.parse("a.bin"), content=[bytes(100_000)])
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        request: asyncio.Task[None]
+        cut = cut_off_at(step, sft.vault.delete_file, lambda: loop.call_soon_threadsafe(request.cancel))
+        request = loop.create_task(delete(pools, cut, owner=maya.id, file_id=file.id))
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+    asyncio.run(run())
+    assert (used(sft, maya), keys(sft)) == (0, set())
+
+
+def test_a_deletion_whose_blobs_stay_keeps_its_rows(sft: Application, pools: ThreadPools, maya: User) -> None:
+    """No error is raised, the quota stays in use, and the next sweep continues."""
+    file = sft.vault.store_file(owner=maya.id, name=FileName.parse("a.bin"), content=[b"abc"])
+    blobs = FaultyBlobs(sft.vault.delete_file.blobs, {("delete", 0): BlobStoreUnavailable()})
+    asyncio.run(delete(pools, attrs.evolve(sft.vault.delete_file, blobs=blobs), owner=maya.id, file_id=file.id))
+    assert used(sft, maya) == 3
+    sft.maintenance.sweep()
+    assert (used(sft, maya), keys(sft)) == (0, set())

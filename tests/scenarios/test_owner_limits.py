@@ -1,0 +1,105 @@
+"""
+Files that are too large or of another type, by curl: a server with a limit and the owner's nine types.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sft_adapters.settings.catalogue import SETTINGS
+from support.clients.owner import Curl, assert_problem, bearer_arguments, curl_at
+from support.servers.service import Service, serving
+
+LIMIT = 1_000_000
+NINE = [".pdf", ".doc", ".docx", ".xls", ".xlsx", ".txt", ".jpg", ".png", ".zip"]
+READY = re.compile(r"^#ALLOWED_EXTENSIONS=(.+)$", flags=re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def ready() -> str:
+    """
+    The line that stands ready in the file of examples.
+    """
+    (found,) = READY.findall((Path(__file__).parents[2] / ".env.example").read_text())
+    return str(found)
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory, ready: str) -> Iterator[Service]:
+    limits = {"MAX_FILE_SIZE": str(LIMIT), "ALLOWED_EXTENSIONS": ready, "ARGON2_MEMORY_KIB": "8192"}
+    with serving(tmp_path_factory.mktemp("limited"), settings=limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def call(limited: Service, tmp_path_factory: pytest.TempPathFactory) -> Curl:
+    return curl_at(limited, tmp_path_factory.mktemp("curl"))
+
+
+@pytest.fixture(scope="module")
+def bearer(limited: Service) -> tuple[str, str]:
+    return bearer_arguments(limited.sign_up("limited"))
+
+
+def file_of(folder: Path, size: int) -> Path:
+    path = folder / "large.bin"
+    path.write_bytes(bytes(size))
+    return path
+
+
+def test_the_owners_nine_types_stand_ready(ready: str) -> None:
+    """The example names exactly those, and it is the setting's own example."""
+    assert ready.split(",") == NINE
+    assert [setting.example for setting in SETTINGS if setting.name == "ALLOWED_EXTENSIONS"] == [ready]
+
+
+@pytest.mark.parametrize("extension", [*NINE, ".PDF", ".Docx", ".tar.zip"])
+def test_a_type_that_is_allowed_is_stored(call: Curl, bearer: tuple[str, str], extension: str) -> None:
+    """Each of the nine is taken, in capitals too."""
+    response = call("/files/upload", *bearer, "-F", f"file=content;filename=a{extension}")
+    assert (response.status, response.json()["filename"]) == (201, f"a{extension}")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a.exe", ".exe"),
+        ("a.pdf.exe", ".exe"),
+        ("a.PHP", ".php"),
+        ("a.txt~", ".txt~"),
+        ("pdf", "(none)"),
+        (".pdf", "(none)"),
+    ],
+)
+def test_another_type_answers_400(call: Curl, limited: Service, bearer: tuple[str, str], name: str, told: str) -> None:
+    """The answer names the type, and nothing is stored."""
+    before = limited.stored()
+    response = call("/files/upload", *bearer, "-F", f"file=content;filename={name}")
+    assert_problem(response, 400, f"File type {told} not allowed")
+    assert limited.is_tidy()
+    assert limited.stored() == before
+
+
+def test_a_file_of_exactly_the_limit_is_stored(call: Curl, bearer: tuple[str, str], tmp_path: Path) -> None:
+    """The limit is the largest file that is taken; the form around it does not count."""
+    path = file_of(tmp_path, LIMIT)
+    response = call("/files/upload", *bearer, "-F", f"file=@{path};filename=a.zip")
+    assert (response.status, response.json()["file_size"]) == (201, LIMIT)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("size", [LIMIT + 1, 20 * LIMIT])
+def test_a_file_over_the_limit_answers_413(
+    call: Curl, limited: Service, bearer: tuple[str, str], tmp_path: Path, size: int, *, chunked: bool
+) -> None:
+    """One byte too many or twenty times too many, announced or not: it is told, and nothing is stored."""
+    before, path = limited.stored(), file_of(tmp_path, size)
+    how = ("-H", "Transfer-Encoding: chunked") if chunked else ()
+    response = call("/files/upload", *bearer, *how, "-F", f"file=@{path};filename=a.zip")
+    assert_problem(response, 413, f"The file is larger than the limit of {LIMIT} bytes.")
+    assert limited.is_tidy()
+    assert limited.stored() == before

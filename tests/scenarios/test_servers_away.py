@@ -1,0 +1,102 @@
+"""
+A worker that starts while a server is away, and servers that hang: the rest goes on, and all recovers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from support.clients.wire import Response, connected, form, receive, send
+from support.servers import backends
+from support.servers.processes import process_tree
+from support.servers.service import Service, serving
+from support.waiting import eventually
+
+LIGHT = {"ARGON2_MEMORY_KIB": "8192"}
+DELETES = 24
+
+
+def workers(service: Service) -> set[int]:
+    return set(process_tree(service.process.pid)) - {service.process.pid}
+
+
+def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(tmp_path: Path) -> None:
+    """It answers 503 until the database is back, then it serves; the service never ends."""
+    with backends.own_postgres() as postgres, postgres.database() as url:
+        assert postgres.server is not None
+        with serving(tmp_path, settings=LIGHT | {"DATABASE_URL": url}) as service:
+            token = service.sign_up("patient")
+            (old,) = workers(service)
+            postgres.server.kill()
+            os.kill(old, signal.SIGKILL)
+            eventually(lambda: len(workers(service)) == 1 and workers(service) != {old}, seconds=20)
+            for path in ("/auth/me", "/files/shared/" + "a" * 43):
+                response = service.call("GET", path, token=token)
+                assert (response.status, response.json()["code"]) == (503, "database-unavailable")
+            postgres.server.start()
+            eventually(lambda: service.call("GET", "/auth/me", token=token).status == 200, seconds=20)
+            assert service.process.poll() is None
+            assert "Traceback" not in service.log.read_text()
+
+
+def test_what_an_upload_held_comes_back_with_the_database(tmp_path: Path) -> None:
+    """An upload that lost the database in its middle leaves nothing: soon after, another of its size fits."""
+    content = os.urandom(15 << 20)
+    with backends.own_postgres() as postgres, postgres.database() as url:
+        assert postgres.server is not None
+        limits = {"DATABASE_URL": url, "USER_QUOTA": str(16 << 20)}
+        with serving(tmp_path, settings=LIGHT | limits) as service, connected(service.port) as connection:
+            token = service.sign_up("squeezed")
+            headers, body = form(token, content, "squeezed.bin")
+            send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
+            connection.sendall(body[: len(body) * 2 // 3])
+            eventually(lambda: bool(service.stored()))
+            postgres.server.kill()
+            connection.sendall(body[len(body) * 2 // 3 :])
+            assert receive(connection).status == 503
+            postgres.server.start()
+            eventually(lambda: store(service, token, content).status == 201, seconds=30)
+            assert len(service.call("GET", "/files/", token=token).json()) == 1
+            assert len(service.stored()) == 4
+
+
+def test_a_store_that_hangs_holds_up_nobody_who_does_not_need_it(tmp_path: Path) -> None:
+    """More deletions and uploads than there are threads wait for the store; accounts and lists are served."""
+    with backends.own_s3() as s3:
+        assert s3.server is not None
+        limits = {"CONTROL_THREADS": "2", "MINIO_READ_SECONDS": "5"}
+        with serving(tmp_path, settings=LIGHT | limits | s3.environ("sft-away")) as service:
+            token = service.sign_up("held")
+            files = [store(service, token).json()["id"] for _ in range(DELETES)]
+            s3.server.pause()
+            responses: list[int] = []
+            calls: list[Callable[[], int]] = [partial(delete, service, token, file) for file in files]
+            calls += [lambda: store(service, token).status for _ in range(8)]
+            asking = [threading.Thread(target=lambda call=call: responses.append(call())) for call in calls]
+            for thread in asking:
+                thread.start()
+            for _ in range(10):
+                assert service.call("GET", "/auth/me", token=token).status == 200
+                assert service.call("GET", "/files/", token=token).status == 200
+            assert responses == [], "the store answered: nothing has been shown"
+            s3.server.resume()
+            for thread in asking:
+                thread.join(60)
+            assert set(responses) <= {201, 204, 503}
+
+
+def delete(service: Service, token: str, file: str) -> int:
+    return service.call("DELETE", f"/files/{file}", token=token).status
+
+
+def store(service: Service, token: str, content: bytes = b"held") -> Response:
+    headers, body = form(token, content, "held.txt")
+    with connected(service.port) as connection:
+        send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
+        connection.sendall(body)
+        return receive(connection)

@@ -1,0 +1,3 @@
+"""
+The application in this process: the library, the HTTP layer, example vaults.
+"""

@@ -1,0 +1,3 @@
+"""
+Faults of system calls, disks, networks and servers, and the operations that must withstand them.
+"""

@@ -1,0 +1,3 @@
+"""
+PostgreSQL, Valkey, S3 and the service itself as processes on free ports.
+"""
