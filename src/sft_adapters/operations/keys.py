@@ -170,7 +170,7 @@ def retire(settings: Settings, name: str) -> RingKey:
 
 def _still_needed(key: RingKey) -> str:
     needs = ", ".join(f"{number} {label(kind)}" for kind, number in key.needed_by.items() if number)
-    return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first; it reports secrets that do not unwrap"
+    return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first; it lists what does not unwrap"
 
 
 def _retire_in_storage(settings: Settings, name: str) -> None:

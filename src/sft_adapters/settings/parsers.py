@@ -193,7 +193,7 @@ def server_url(raw: str) -> str:
     """
     A URL of a server; its passwords must not be defaults of servers.
 
-    A password may be before the host or in the query. Port 0 is refused, as drivers silently replace it by the usual one.
+    A password may be before the host or in the query. Port 0 is refused: drivers silently replace it.
     """
     try:
         parts = urlsplit(text(raw))
