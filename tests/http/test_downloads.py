@@ -37,7 +37,7 @@ def empty(service: Edge, token: str) -> Shared:
 
 
 @pytest.mark.parametrize(
-    ("asked", "start", "stop"),
+    ("requested", "start", "stop"),
     [
         ("bytes=0-0", 0, 1),
         ("bytes=0-", 0, SIZE),
@@ -52,9 +52,9 @@ def empty(service: Edge, token: str) -> Shared:
         ("Bytes= 5-9 ", 5, 10),
     ],
 )
-def test_range_returns_exactly_its_bytes(file: Shared, asked: str, start: int, stop: int) -> None:
+def test_range_returns_exactly_its_bytes(file: Shared, requested: str, start: int, stop: int) -> None:
     """One range, even of every byte, is 206 with exactly its bytes, by token and by link."""
-    for response in (file.own(Range=asked), file.get(Range=asked)):
+    for response in (file.own(Range=requested), file.get(Range=requested)):
         assert response.content == CONTENT[start:stop]
         assert response.headers["content-length"] == str(stop - start)
         assert response.headers["etag"] == file.etag
@@ -63,21 +63,21 @@ def test_range_returns_exactly_its_bytes(file: Shared, asked: str, start: int, s
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     ["bytes=5-2", "bytes=0-1,4-5", "bytes=" + "0-0," * 99 + "1-1", "lines=1-2", "bytes=a-b", "bytes=0-" + "9" * 8000],
 )
-def test_unsupported_range_returns_the_whole_file(file: Shared, asked: str) -> None:
+def test_unsupported_range_returns_the_whole_file(file: Shared, requested: str) -> None:
     """Several ranges, other units and malformed ones are ignored, however long the header is."""
-    response = file.own(Range=asked)
+    response = file.own(Range=requested)
     assert (response.status_code, response.content) == (200, CONTENT)
     assert "content-range" not in response.headers
 
 
-@pytest.mark.parametrize("asked", [f"bytes={SIZE}-", f"bytes={2**64}-", "bytes=-0", f"bytes={SIZE}-{SIZE + 5}"])
-def test_range_beyond_the_file_is_416_with_the_size(file: Shared, asked: str) -> None:
+@pytest.mark.parametrize("requested", [f"bytes={SIZE}-", f"bytes={2**64}-", "bytes=-0", f"bytes={SIZE}-{SIZE + 5}"])
+def test_range_beyond_the_file_is_416_with_the_size(file: Shared, requested: str) -> None:
     """The response states the size and tag of the file, sends no content, and spends no download."""
     before = file.spent()
-    for response in (file.own(Range=asked), file.get(Range=asked)):
+    for response in (file.own(Range=requested), file.get(Range=requested)):
         problem(response, 416, "range-not-satisfiable")
         assert response.headers["content-range"] == f"bytes */{SIZE}"
         assert response.headers["etag"] == file.etag

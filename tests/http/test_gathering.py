@@ -171,21 +171,21 @@ class SlowBlobs(DelegatingBlobs):
 def test_buffer_is_refilled_while_its_part_is_made_durable(sft: Application, pools: ThreadPools, maya: User) -> None:
     """Two buffers suffice: the first part ends only after more bytes than both hold have been received."""
     content, received = bytes(range(250)) * 20, threading.Semaphore(0)
-    memory, most = pools.limits.memory, 0
+    memory, peak = pools.limits.memory, 0
 
     def durable(part: int) -> None:
         if part == 0:
             assert all(received.acquire(timeout=TIMEOUT_SECONDS) for _ in range(2 * PART // 100 + 1))
 
     def on_piece() -> None:
-        nonlocal most
+        nonlocal peak
         received.release()
-        most = max(most, memory.in_use)
+        peak = max(peak, memory.in_use)
 
     slow = with_blobs(sft, SlowBlobs(sft.vault.store_part.blobs, lambda: None, durable))
     file = store(slow, pools, maya, content, pieces=100, on_piece=on_piece)
     assert b"".join(sft.vault.read_file(file)) == content
-    assert most == 2 * PART
+    assert peak == 2 * PART
 
 
 def test_buffer_is_not_refilled_before_its_part_is_encrypted(sft: Application, pools: ThreadPools, maya: User) -> None:

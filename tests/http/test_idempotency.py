@@ -355,8 +355,8 @@ def test_truncated_repeat_is_malformed(service: Edge, token: str) -> None:
     """A truncated form is 400 as in a first request, and the recorded response is retained."""
     first = post(service, token).json
     headers = {"Content-Type": "multipart/form-data; boundary=b", "Idempotency-Key": KEY}
-    cut = service.call("POST", "/files/upload", token=token, headers=headers, raw=file_part(b"once", "once.txt"))
-    assert code(cut) == (400, "malformed-request")
+    truncated = service.call("POST", "/files/upload", token=token, headers=headers, raw=file_part(b"once", "once.txt"))
+    assert code(truncated) == (400, "malformed-request")
     assert post(service, token).json == first
 
 

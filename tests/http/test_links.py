@@ -114,7 +114,7 @@ def test_link_expires_exactly_at_its_expiry(make_edge: Callable[..., Edge]) -> N
     ],
 )
 def test_share_response_states_the_expiry(service: Edge, token: str, terms: dict[str, int] | None, ends: str) -> None:
-    """`expires_at` is the creation plus the requested hours in UTC; the default is 24 hours."""
+    """`expires_at` is the creation plus the requested hours in UTC, by default 24, with or without a body."""
     file = service.store(token, b"x")
     response = service.call("POST", f"/files/{file['id']}/share", token=token, body=terms)
     assert response.json["expires_at"] == ends

@@ -92,10 +92,10 @@ NAME = f"filename {base64.b64encode(b'a.txt').decode()}"
 
 
 def patch(service: Edge, token: str, upload: str, content: bytes, offset: int, digest: bytes | None = None) -> int:
-    asked = {**PATCH, "Upload-Offset": str(offset)}
+    headers = {**PATCH, "Upload-Offset": str(offset)}
     if digest is not None:
-        asked["Upload-Checksum"] = f"sha256 {base64.b64encode(digest).decode()}"
-    return service.call("PATCH", upload, token=token, raw=content, headers=asked).status_code
+        headers["Upload-Checksum"] = f"sha256 {base64.b64encode(digest).decode()}"
+    return service.call("PATCH", upload, token=token, raw=content, headers=headers).status_code
 
 
 def a_resumed_upload(service: Edge, token: str) -> int:

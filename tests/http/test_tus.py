@@ -584,7 +584,7 @@ def test_allowed_origin_may_use_tus(make_edge: Callable[..., Edge]) -> None:
     assert "access-control-allow-origin" not in other.headers
 
 
-# --- expiry -----------------------------------------------------------------------
+# --- expiry and the sweep -----------------------------------------------------------------------
 
 
 def expiry(response: Result) -> datetime:
