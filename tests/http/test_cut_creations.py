@@ -64,10 +64,10 @@ def create_and_cancel(sft: Application, pools: ThreadPools, create: Callable[[Tu
     async def run() -> None:
         loop = asyncio.get_running_loop()
         request: asyncio.Task[Any]
-        act: Any = CancellingUseCase(getattr(sft, name), lambda: loop.call_soon_threadsafe(request.cancel))
-        changed: dict[str, Any] = {name: act}
+        act: Any = CancellingUseCase(getattr(sft.vault, name), lambda: loop.call_soon_threadsafe(request.cancel))
+        application = with_use_cases(sft, **{name: act})
         settings = Settings.from_env(ephemeral_keys(), data_dir=Path("/nonexistent"))
-        request = loop.create_task(create(TusCollection(attrs.evolve(sft, **changed), pools, settings)))
+        request = loop.create_task(create(TusCollection(application, pools, settings)))
         with pytest.raises(asyncio.CancelledError):
             await request
         await asyncio.to_thread(eventually, lambda: pools.retry_queue.is_idle)
