@@ -1,5 +1,5 @@
 """
-The REST edge on memory alone: a service for each test, or one that a module's tests share.
+The HTTP edge with in-memory adapters: one service per test, or one shared by the tests of a module.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def edges() -> Iterator[MakeEdge]:
 @pytest.fixture
 def make_edge() -> Iterator[MakeEdge]:
     """
-    Makes services with settings of their own: `make_edge(MAX_FILE_SIZE="1000")`.
+    Create services with settings of their own: `make_edge(MAX_FILE_SIZE="1000")`.
     """
     with edges() as make:
         yield make
@@ -47,7 +47,7 @@ def make_edge() -> Iterator[MakeEdge]:
 @pytest.fixture
 def service(make_edge: MakeEdge) -> Edge:
     """
-    A fresh service, for tests that move its clock, break it, or count what it holds.
+    A new service, for tests that advance its clock, break it, or count what it stores.
     """
     return make_edge()
 
@@ -60,7 +60,7 @@ def token(service: Edge) -> str:
 @pytest.fixture(scope="module")
 def shared_service() -> Iterator[Edge]:
     """
-    One service for all tests of a module; such a module gives it the name `service` itself.
+    One service for all tests of a module, which exposes it under the name `service`.
     """
     with edges() as make:
         yield make()
@@ -74,7 +74,7 @@ def shared_token(shared_service: Edge) -> str:
 @pytest.fixture
 def pools() -> Iterator[ThreadPools]:
     """
-    Lanes with room for two parts at once, without an edge around them.
+    Thread pools that store two parts at once, without an HTTP edge.
     """
     pools = ThreadPools(
         database_threads=2,
@@ -92,7 +92,7 @@ def pools() -> Iterator[ThreadPools]:
 @pytest.fixture
 def sft() -> Application:
     """
-    The library by itself, for tests of what the edge does with it.
+    The library by itself, for tests of the transfers that the edge runs on it.
     """
     return memory_application(environ=LIGHT)
 

@@ -1,5 +1,5 @@
 """
-The service's description of itself (OpenAPI 3.1), held against what it does.
+The OpenAPI 3.1 document of the service, compared with the service.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def references(node: Any) -> Iterator[str]:
 
 
 def test_every_reference_of_the_document_resolves(document: Any) -> None:
-    """No schema and no answer is named that is not there."""
+    """Each `$ref` refers to a schema or response that exists."""
     for reference in references(document):
         node = document
         for step in reference.removeprefix("#/").split("/"):
@@ -57,15 +57,15 @@ def test_every_reference_of_the_document_resolves(document: Any) -> None:
         assert node
 
 
-def test_answers_have_the_fields_of_their_schema(service: Edge, token: str, document: Any) -> None:
-    """What the document requires of a user and a file is what they have."""
+def test_responses_have_the_fields_of_their_schema(service: Edge, token: str, document: Any) -> None:
+    """A user and a file have exactly the fields that the document requires."""
     schemas = document["components"]["schemas"]
     assert set(schemas["User"]["required"]) == set(service.call("GET", "/auth/me", token=token).json)
     assert set(schemas["File"]["required"]) == set(service.store(token, b"x"))
 
 
 def test_every_responder_is_described(service: Edge, document: Any) -> None:
-    """Each method of each route is in the document, except OPTIONS and PUT of a file with the name `upload`."""
+    """Each method of each route is documented, except OPTIONS and PUT of a file with the name `upload`."""
     found = set()
     for path, resource in described_routes(service.application, service.settings, service.pools):
         for name in dir(resource):
@@ -74,14 +74,14 @@ def test_every_responder_is_described(service: Edge, document: Any) -> None:
     assert found - {("put", f"{API}/files/upload")} == set(operations(document))
 
 
-def test_the_document_names_the_problems_of_each_call(document: Any) -> None:
-    """Every operation that requires a login lists the status 401."""
+def test_operation_with_authentication_lists_401(document: Any) -> None:
+    """Every operation that requires a token lists the status 401."""
     for operation in operations(document).values():
         assert operation["tags"][0] in {"sign-in", "links", "service"} or "401" in operation["responses"]
 
 
-def test_every_operation_has_a_name_of_its_own_and_lists_its_problems(document: Any) -> None:
-    """Operation ids are unique; each operation may fail by our fault, and every other problem has a known status."""
+def test_every_operation_has_a_unique_id_and_lists_its_problems(document: Any) -> None:
+    """Each operation lists 500, and every other listed problem has a known status."""
     found = operations(document)
     assert len({operation["operationId"] for operation in found.values()}) == len(found)
     known = {str(status) for status in problems.STATUS.values()} | {"412", "416"}
@@ -91,22 +91,22 @@ def test_every_operation_has_a_name_of_its_own_and_lists_its_problems(document: 
         assert refusals <= known
 
 
-def test_paths_are_the_contracts(document: Any) -> None:
-    """Each path stands as the table of the reference writes it, so that a client made from it asks for that one."""
+def test_paths_are_spelt_as_in_the_reference(document: Any) -> None:
+    """A generated client requests exactly the paths of `docs/reference/http-api.md`."""
     table = (ROOT / "docs/reference/http-api.md").read_text()
     written = set(re.findall(r"^\| [A-Z, or]+ `(/[^`]*)`", table, flags=re.MULTILINE))
     described = {path.removeprefix(API) for path in document["paths"]}
     assert described - {"/openapi.json"} <= written
 
 
-def test_an_operation_with_a_body_can_time_out(document: Any) -> None:
+def test_operation_with_a_body_lists_408(document: Any) -> None:
     """Exactly the operations that accept a body list the status 408."""
     found = operations(document).values()
     assert all(("408" in operation["responses"]) == ("requestBody" in operation) for operation in found)
 
 
-def test_parameters_of_paths_are_described(document: Any) -> None:
-    """Each `{name}` of a path is a required parameter, and no other one is."""
+def test_parameters_of_paths_are_listed(document: Any) -> None:
+    """Each `{name}` of a path is a required path parameter, and no other name is."""
     for (_, path), operation in operations(document).items():
         described = {one["name"] for one in operation["parameters"] if one["in"] == "path" and one["required"]}
         assert described == {step[1:-1] for step in path.split("/") if step.startswith("{")}
@@ -117,8 +117,8 @@ def bounds(schema: Any) -> list[tuple[int, bool]]:
     return [(low, True), (high, True), (low - 1, False), (high + 1, False)]
 
 
-def test_bounds_of_queries_are_those_that_hold(service: Edge, token: str, document: Any) -> None:
-    """For each whole number in a query, the described bounds are taken and their neighbours are refused."""
+def test_documented_bounds_of_queries_are_enforced(service: Edge, token: str, document: Any) -> None:
+    """For each integer in a query the documented bounds are accepted, and the next values are 422."""
     checked = 0
     for (method, path), operation in operations(document).items():
         for parameter in operation["parameters"]:
@@ -130,14 +130,14 @@ def test_bounds_of_queries_are_those_that_hold(service: Edge, token: str, docume
                     response = service.upload(token, file_part(b"x") + END, query=query)
                 else:
                     response = service.call(method.upper(), path.removeprefix(API), token=token, query=query)
-                taken = 201 if method in {"post", "put"} else 200
-                assert response.status_code == (taken if allowed else 422), query
+                success = 201 if method in {"post", "put"} else 200
+                assert response.status_code == (success if allowed else 422), query
                 checked += 1
     assert checked == 32
 
 
-def test_bounds_of_a_links_terms_are_those_that_hold(service: Edge, token: str, document: Any) -> None:
-    """The same for the JSON body of a share."""
+def test_documented_bounds_of_share_terms_are_enforced(service: Edge, token: str, document: Any) -> None:
+    """In the JSON body of a share the documented bounds are accepted, and the next values are 422."""
     file = service.store(token, b"x")
     properties = document["components"]["schemas"]["Share"]["properties"]
     for name, schema in properties.items():
@@ -150,10 +150,10 @@ def test_bounds_of_a_links_terms_are_those_that_hold(service: Edge, token: str, 
     ("name", "length", "allowed"),
     [("username", "minLength", True), ("username", "maxLength", True), ("password", "minLength", True)],
 )
-def test_lengths_of_a_registration_are_those_that_hold(
+def test_documented_lengths_of_a_registration_are_enforced(
     service: Edge, document: Any, name: str, length: str, *, allowed: bool
 ) -> None:
-    """A name or password of exactly the described length is taken, one beyond it is not."""
+    """A name or password of the documented length is accepted, one character beyond it is 422."""
     schema = document["components"]["schemas"]["Registration"]["properties"][name]
     beyond = -1 if length == "minLength" else 1
     for size, expected in ((schema[length], 201 if allowed else 422), (schema[length] + beyond, 422)):
@@ -162,11 +162,11 @@ def test_lengths_of_a_registration_are_those_that_hold(
         assert service.call("POST", "/auth/register", body=body).status_code == expected
 
 
-def test_what_answers_is_described(service: Edge, token: str, document: Any) -> None:
-    """The statuses of a spread of good and bad requests are all among those that the document lists."""
+def test_statuses_of_responses_are_documented(service: Edge, token: str, document: Any) -> None:
+    """The statuses of a range of valid and invalid requests are all listed in the document."""
     file = service.store(token, b"x")
     path = f"/files/{file['id']}"
-    seen = [
+    exchanges = [
         ("get", "/files/", service.call("GET", "/files/", token=token, query="limit=0")),
         ("get", "/files/{id}", service.call("GET", "/files/x", token=token)),
         ("get", "/files/{id}/download", service.call("GET", path + "/download", token=token)),
@@ -182,6 +182,6 @@ def test_what_answers_is_described(service: Edge, token: str, document: Any) -> 
         ("delete", "/files/{id}", service.call("DELETE", path, token=token)),
     ]
     found = operations(document)
-    for method, template, response in seen:
+    for method, template, response in exchanges:
         described = found[method, API + template]["responses"]
         assert str(response.status_code) in described, (method, template, response.status_code)

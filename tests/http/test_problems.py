@@ -1,5 +1,5 @@
 """
-Refusals: each error's status and code, what it tells, and what it keeps to itself.
+Problem responses: the status and code of each error, what they reveal and what they do not.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def token(shared_token: str) -> str:
     return shared_token
 
 
-def test_an_unexpected_fault_tells_nothing(service: Edge, token: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A bug is a 500 with a code; what it said is in the log and nowhere else."""
+def test_unexpected_error_reveals_nothing(service: Edge, token: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An unexpected exception is a 500 with a code; its message appears in the log only."""
     canary = "the database password is hunter2"
 
     def broken(**_: object) -> None:
@@ -57,8 +57,8 @@ def test_an_unexpected_fault_tells_nothing(service: Edge, token: str, caplog: py
         (SftError("secret detail"), 500),
     ],
 )
-def test_our_own_errors_have_their_status(service: Edge, token: str, error: SftError, status: int) -> None:
-    """Each error's class decides the status; only its public sentence is told."""
+def test_sft_error_has_its_status(service: Edge, token: str, error: SftError, status: int) -> None:
+    """The class of an error decides the status; the response has its public sentence only."""
 
     def failing(**_: object) -> None:
         raise error
@@ -78,37 +78,37 @@ def test_our_own_errors_have_their_status(service: Edge, token: str, error: SftE
         (errors.BlobStoreFull("no room"), logging.ERROR),
     ],
 )
-def test_a_failure_is_told_in_the_log_with_its_reason(
+def test_failure_is_logged_with_its_reason(
     service: Edge, token: str, caplog: pytest.LogCaptureFixture, error: SftError, level: int
 ) -> None:
-    """As an error, unless there was no more than no place at the moment."""
+    """The level is ERROR, or INFO if the service is merely busy."""
 
     def failing(**_: object) -> None:
         raise error
 
     caplog.set_level(logging.INFO, logger="sft")
     response = service.with_use_cases(list_files=failing).call("GET", "/files", token=token)
-    (told,) = [record for record in caplog.records if record.name == "sft.problems"]
+    (logged,) = [record for record in caplog.records if record.name == "sft.problems"]
     request = {"request_id": response.headers["x-request-id"]}
-    assert told.__dict__["fields"] == {"code": error.code, "detail": error.detail} | request
-    assert told.levelno == level
+    assert logged.__dict__["fields"] == {"code": error.code, "detail": error.detail} | request
+    assert logged.levelno == level
 
 
-@pytest.mark.parametrize("given", [None, "trace-0001", "a.b_c-d.", "0" * 64])
-def test_every_problem_names_its_request_by_a_valid_uri(service: Edge, given: str | None) -> None:
-    """`instance` is a URN (RFC 8141) that holds the request's id, whoever gave it."""
-    response = service.call("GET", "//nowhere", headers={"X-Request-ID": given} if given else None)
+@pytest.mark.parametrize("request_id", [None, "trace-0001", "a.b_c-d.", "0" * 64])
+def test_every_problem_names_its_request_by_a_valid_uri(service: Edge, request_id: str | None) -> None:
+    """`instance` is a URN (RFC 8141) with the request id, generated or sent by the client."""
+    response = service.call("GET", "//nowhere", headers={"X-Request-ID": request_id} if request_id else None)
     identity = response.headers["x-request-id"]
     uuid = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
     assert response.json["instance"].endswith(identity)
-    assert (uuid if given is None else re.compile(r"urn:sft:request:[A-Za-z0-9._-]+")).fullmatch(
+    assert (uuid if request_id is None else re.compile(r"urn:sft:request:[A-Za-z0-9._-]+")).fullmatch(
         response.json["instance"]
     )
 
 
 @pytest.mark.parametrize(("status", "title"), [(413, "Content Too Large"), (416, "Range Not Satisfiable")])
-def test_titles_are_those_of_the_status(service: Edge, token: str, status: int, title: str) -> None:
-    """A problem without a type of its own has the status line's phrase as its title, on every Python."""
+def test_title_is_the_phrase_of_the_status(service: Edge, token: str, status: int, title: str) -> None:
+    """A problem without its own type has the same title on every Python: the reason phrase."""
     if status == 416:
         file = service.store(token, b"x")
         response = service.call("GET", f"/files/{file['id']}/download", token=token, headers={"Range": "bytes=9-"})
@@ -118,8 +118,8 @@ def test_titles_are_those_of_the_status(service: Edge, token: str, status: int, 
     assert response.json["title"] == title
 
 
-def test_an_uploads_own_problems_name_no_content(service: Edge, token: str) -> None:
-    """A refusal repeats neither the file's name nor its bytes."""
+def test_problem_of_an_upload_contains_no_file_data(service: Edge, token: str) -> None:
+    """A rejection repeats neither the file's name nor its bytes."""
     response = service.upload(token, file_part(b"canary-content", "../canary-name") + END)
     assert response.status_code == 422
     assert "canary" not in response.text
@@ -138,7 +138,7 @@ def all_codes() -> set[str]:
 
 
 def test_every_code_is_documented() -> None:
-    """The table of problems names each code once, with the status it has."""
+    """The table of problems lists each code once, with its status."""
     table = (ROOT / "docs/reference/http-api.md").read_text()
     documented = re.findall(r"^\| `([a-z-]+)` \| ([0-9x, ]+) \|", table, flags=re.MULTILINE)
     assert sorted(code for code, _ in documented) == sorted(all_codes())

@@ -1,5 +1,5 @@
 """
-The state of one request, on a server that offers no more than ASGI.
+The state of one request, on a server that offers plain ASGI only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sft_http.asgi.connection import SCOPE_KEY, Connection, connection_in
 from sft_http.asgi.socket_handle import SocketHandle
 
 
-def test_a_plain_server_offers_nothing_and_nothing_fails() -> None:
+def test_connection_of_a_plain_server_has_defaults() -> None:
     """Without a limit, a socket for threads or a way to abort, a request is served all the same."""
     connection = Connection()
     connection.abort()
@@ -27,16 +27,16 @@ def test_a_plain_server_offers_nothing_and_nothing_fails() -> None:
     connection.close()
 
 
-def test_a_scope_has_one_connection() -> None:
-    """The server's if it has passed one, else one that is made once."""
+def test_scope_has_one_connection() -> None:
+    """It is the server's if it has passed one, otherwise one that is created once."""
     ours = Connection()
     assert connection_in({SCOPE_KEY: ours}) is ours
     scope: dict[str, object] = {}
     assert connection_in(scope) is connection_in(scope)
 
 
-def test_more_than_the_limit_of_a_body_is_refused() -> None:
-    """As many bytes as the limit are not; without a limit any number is."""
+def test_body_beyond_its_limit_is_rejected() -> None:
+    """A body of exactly the limit is accepted; without a limit any size is."""
     connection, error = Connection(), FileTooLarge(10)
     connection.count_received(5, ended=False)
     connection.check_body_limit()
@@ -50,41 +50,41 @@ def test_more_than_the_limit_of_a_body_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("received", "ended", "announced", "is_whole"),
+    ("received", "ended", "announced", "is_complete"),
     [(5, True, None, True), (5, False, None, False), (5, False, 5, True), (4, False, 5, False), (0, False, 0, True)],
 )
-def test_a_body_is_whole_at_its_end_or_its_length(
-    received: int, announced: int | None, *, ended: bool, is_whole: bool
+def test_body_is_complete_at_its_end_or_its_announced_length(
+    received: int, announced: int | None, *, ended: bool, is_complete: bool
 ) -> None:
-    """A stream that merely ends is no proof: it also ends when the client disconnects."""
+    """A stream that merely stops is no proof: it also stops when the client disconnects."""
     connection = Connection()
     connection.count_received(received, ended=ended)
-    assert connection.has_whole_body(announced) == is_whole
+    assert connection.has_whole_body(announced) == is_complete
 
 
 @attrs.define(eq=False)
-class WithSocket(Connection):
+class SocketConnection(Connection):
     """
-    A connection with a socket, unless file descriptors are exhausted.
+    A connection with a socket, whose first `failures` attempts to open a handle fail.
     """
 
     transport: asyncio.Transport
-    descriptors: int
+    failures: int
     opened: int = 0
 
     def open_socket_handle(self) -> SocketHandle | None:
         self.opened += 1
-        return SocketHandle(self.transport) if self.opened > self.descriptors else None
+        return SocketHandle(self.transport) if self.opened > self.failures else None
 
 
-def test_a_handle_is_opened_once_and_closed_with_the_request() -> None:
-    """Also if a clean-up fails, after which the others run; where none could be opened, it is tried again."""
+def test_handle_is_opened_once_and_closed_with_the_request() -> None:
+    """A failed open is retried; a clean-up that fails prevents neither the close nor the other clean-ups."""
 
     async def story() -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
-            connection, done = WithSocket(transport, 1), list[str]()
+            connection, done = SocketConnection(transport, 1), list[str]()
             found = [connection.socket_handle for _ in range(3)]
             handle = found[1]
             assert handle is not None

@@ -1,5 +1,5 @@
 """
-Exchanges message by message: bodies without a length, downloads that are cut off.
+Exchanges message by message: bodies without a length, interrupted downloads.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def small(make_edge: Callable[..., Edge]) -> Edge:
     ],
     ids=["prologue", "epilogue", "file", "field"],
 )
-def test_a_body_without_a_length_is_bounded_everywhere(small: Edge, before: bytes, after: bytes) -> None:
-    """Before, in and behind the parts of a form, more than fits is refused long before its end; nothing stays."""
+def test_body_without_a_length_is_limited_everywhere(small: Edge, before: bytes, after: bytes) -> None:
+    """An excess before, in or after the parts of a form is rejected long before the body ends; nothing is left."""
     exchange = send_messages(small, "POST", "/files/upload", small.sign_up(), [before, *[PIECE] * PIECES, after])
     assert exchange.status in {413, 422}
     assert exchange.received_bytes <= LIMIT + (64 << 10) + 4 * len(PIECE)
@@ -46,15 +46,15 @@ def test_a_body_without_a_length_is_bounded_everywhere(small: Edge, before: byte
 
 
 @pytest.mark.parametrize("content", [b"", b"x", bytes(LIMIT)])
-def test_a_body_without_a_length_is_stored_whole(small: Edge, content: bytes) -> None:
-    """Any file up to the limit is taken if its form really ends."""
+def test_body_without_a_length_is_stored_completely(small: Edge, content: bytes) -> None:
+    """Any file up to the limit is accepted if its form has its closing boundary."""
     form = file_part(content) + END
     pieces = [form[start : start + 1000] for start in range(0, len(form), 1000)]
     assert send_messages(small, "POST", "/files/upload", small.sign_up(), pieces).status == 201
 
 
-def test_a_delivery_that_breaks_says_so_in_the_log(service: Edge, token: str, caplog: pytest.LogCaptureFixture) -> None:
-    """After damage behind the first piece the response is left unfinished, and the log has its id and the reason."""
+def test_interrupted_download_is_logged(service: Edge, token: str, caplog: pytest.LogCaptureFixture) -> None:
+    """If a later part is missing the response is left unfinished, and the log has its id and the reason."""
     file = service.store(token, bytes(3 * 65_536))
     caplog.set_level(logging.INFO, logger="sft")
     path = f"/files/{file['id']}/download"
@@ -65,13 +65,13 @@ def test_a_delivery_that_breaks_says_so_in_the_log(service: Edge, token: str, ca
     last_message = send_messages(service, "GET", path, token).messages[-1]
     assert last_message.get("more_body") is True
     (record,) = [record for record in caplog.records if record.name == "sft.edge"]
-    told = record.__dict__["fields"]
-    assert (record.levelname, told["code"]) == ("ERROR", "content-missing")
-    whole, broken = [record.__dict__["fields"] for record in caplog.records if record.name == "sft.access"]
-    assert (whole["status"], whole["complete"], whole["bytes"]) == (200, True, 3 * 65_536)
-    assert (broken["status"], broken["complete"]) == (200, False)
-    assert broken["bytes"] < 3 * 65_536
-    assert broken["request_id"] == told["request_id"]
+    logged = record.__dict__["fields"]
+    assert (record.levelname, logged["code"]) == ("ERROR", "content-missing")
+    finished, interrupted = [record.__dict__["fields"] for record in caplog.records if record.name == "sft.access"]
+    assert (finished["status"], finished["complete"], finished["bytes"]) == (200, True, 3 * 65_536)
+    assert (interrupted["status"], interrupted["complete"]) == (200, False)
+    assert interrupted["bytes"] < 3 * 65_536
+    assert interrupted["request_id"] == logged["request_id"]
 
 
 @attrs.frozen
@@ -90,10 +90,10 @@ class DeletedMeanwhile:
         self._blobs.read_into(key, start, buffer, size=size)
 
 
-def test_a_delivery_whose_file_is_deleted_is_no_fault(
+def test_download_of_a_deleted_file_is_not_logged_as_an_error(
     service: Edge, token: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The response is left unfinished all the same, and the log reports it, but not as an error."""
+    """The response is left unfinished all the same, and the log reports it at level INFO."""
     file = service.store(token, bytes(3 * 65_536))
     path, application = f"/files/{file['id']}", service.application
     *_, last = sorted(info.key for info in application.vault.store_part.blobs.list())
@@ -103,9 +103,9 @@ def test_a_delivery_whose_file_is_deleted_is_no_fault(
     delete = partial(application.vault.delete_file, owner=stored.owner, file_id=stored.id)
     blobs: Any = DeletedMeanwhile(application.vault.read_file.blobs, last, delete)
     caplog.set_level(logging.INFO, logger="sft")
-    beside = service.with_use_cases(read_file=attrs.evolve(application.vault.read_file, blobs=blobs))
-    last_message = send_messages(beside, "GET", f"{path}/download", token).messages[-1]
+    edge = service.with_use_cases(read_file=attrs.evolve(application.vault.read_file, blobs=blobs))
+    last_message = send_messages(edge, "GET", f"{path}/download", token).messages[-1]
     assert last_message.get("more_body") is True
-    (told,) = [record for record in caplog.records if record.name == "sft.edge"]
-    assert (told.levelname, told.__dict__["fields"]["code"]) == ("INFO", "file-not-found")
+    (logged,) = [record for record in caplog.records if record.name == "sft.edge"]
+    assert (logged.levelname, logged.__dict__["fields"]["code"]) == ("INFO", "file-not-found")
     assert service.call("GET", path, token=token).status_code == 404

@@ -1,5 +1,5 @@
 """
-What every response has in common: its headers, its id, and the origins that may read it.
+Common properties of all responses: headers, request id, and the origins that may read them.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def service(shared_service: Edge) -> Edge:
 
 
 @pytest.mark.parametrize(("method", "path", "status"), REQUESTS)
-def test_every_answer_carries_the_headers(service: Edge, method: str, path: str, status: int) -> None:
-    """Pages, responses and errors alike have a type, and may be neither framed nor cached."""
+def test_every_response_has_the_security_headers(service: Edge, method: str, path: str, status: int) -> None:
+    """Pages, responses and errors alike forbid sniffing and framing and state how they may be cached."""
     response = service.call(method, path)
     assert response.status_code == status
     headers = response.headers
@@ -56,14 +56,14 @@ def test_every_answer_carries_the_headers(service: Edge, method: str, path: str,
         assert "allow" in headers
 
 
-def test_over_tls_the_browser_is_told_to_stay(service: Edge) -> None:
-    """HSTS is sent over TLS only (RFC 6797, section 7.2)."""
+def test_hsts_is_sent_over_tls(service: Edge) -> None:
+    """The header is sent over TLS only (RFC 6797, section 7.2)."""
     response = service.client.simulate_get("/health", protocol="https")
     assert response.headers["strict-transport-security"].startswith("max-age=")
 
 
-def test_a_request_id_is_kept_if_it_is_a_plain_word(service: Edge) -> None:
-    """A caller's id is echoed; anything that could hurt a log is replaced."""
+def test_request_id_is_kept_if_it_is_a_plain_word(service: Edge) -> None:
+    """A client's id is returned; one that could corrupt a log is replaced."""
     assert (
         service.call("GET", "//health", headers={"X-Request-ID": "trace-0001"}).headers["x-request-id"] == "trace-0001"
     )
@@ -72,8 +72,8 @@ def test_a_request_id_is_kept_if_it_is_a_plain_word(service: Edge) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
-def test_origins_are_allowed_by_name(make_edge: Callable[..., Edge], method: str) -> None:
-    """An origin of the list may read answers; another one gets no such header."""
+def test_listed_origin_is_allowed(make_edge: Callable[..., Edge], method: str) -> None:
+    """A listed origin may read responses; any other origin gets no such header."""
     service = make_edge(ALLOWED_ORIGINS="https://files.example.org")
     preflight = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
     good = service.call(method, "/files", headers={"Origin": "https://files.example.org", **preflight})
@@ -90,14 +90,14 @@ def test_origins_are_allowed_by_name(make_edge: Callable[..., Edge], method: str
         assert "Origin" in response.headers["vary"]
 
 
-def test_without_origins_there_is_no_cors(service: Edge) -> None:
-    """By default no page of another origin may read anything."""
+def test_no_origin_is_allowed_by_default(service: Edge) -> None:
+    """By default no page of another origin may read a response."""
     response = service.call("GET", "//health", headers={"Origin": "https://files.example.org"})
     assert not [name for name in response.headers if name.startswith("access-control")]
 
 
-def test_every_origin_is_allowed_by_a_star(make_edge: Callable[..., Edge]) -> None:
-    """A star allows everyone, and never with credentials."""
+def test_star_allows_every_origin(make_edge: Callable[..., Edge]) -> None:
+    """A star never allows credentials."""
     response = make_edge(ALLOWED_ORIGINS="*").call("GET", "//health", headers={"Origin": "https://anyone.example"})
     assert response.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in response.headers

@@ -1,5 +1,5 @@
 """
-A thread that sends the bytes of a response: how much it sends, and when it waits for the client.
+Threads that send bytes of a response: how many they send, and when they wait for the client.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from sft_http.asgi.socket_handle import SocketHandle
 MIB = 1 << 20
 
 
-def over(story: Callable[[SocketHandle, asyncio.Transport, socket.socket], Awaitable[None]]) -> None:
+def with_handle(story: Callable[[SocketHandle, asyncio.Transport, socket.socket], Awaitable[None]]) -> None:
     """
-    Run a story on a handle of one end of a connection, and the other end as a plain socket.
+    Run a story with a handle on one end of a connection and the other end as a plain socket.
     """
 
-    async def told() -> None:
+    async def connected() -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=ours)
@@ -34,10 +34,10 @@ def over(story: Callable[[SocketHandle, asyncio.Transport, socket.socket], Await
                 handle.close()
                 transport.abort()
 
-    asyncio.run(told())
+    asyncio.run(connected())
 
 
-def test_what_a_client_takes_is_sent_and_the_rest_is_told() -> None:
+def test_send_returns_the_number_of_bytes_sent() -> None:
     """A piece that exceeds the socket's buffer is sent up to its capacity, byte for byte."""
     content = os.urandom(8 * MIB)
 
@@ -51,11 +51,11 @@ def test_what_a_client_takes_is_sent_and_the_rest_is_told() -> None:
         assert received == content[:sent]
         assert await asyncio.to_thread(handle.send, memoryview(b"more")) == 4
 
-    over(story)
+    with_handle(story)
 
 
-def test_while_the_loop_still_writes_a_wire_is_not_idle() -> None:
-    """Bytes that a thread sends then would overtake those that the event loop still has to send."""
+def test_handle_is_not_idle_while_the_loop_writes() -> None:
+    """A thread's bytes would then overtake those that the event loop still has to send."""
 
     async def story(handle: SocketHandle, transport: asyncio.Transport, theirs: socket.socket) -> None:
         def idle() -> bool:
@@ -63,29 +63,29 @@ def test_while_the_loop_still_writes_a_wire_is_not_idle() -> None:
 
         transport.write(bytes(8 * MIB))
         assert not idle()
-        left = 8 * MIB
-        while left:
-            left -= len(await asyncio.to_thread(theirs.recv, MIB))
+        unread = 8 * MIB
+        while unread:
+            unread -= len(await asyncio.to_thread(theirs.recv, MIB))
         await asyncio.sleep(0)
         assert idle()
         transport.close()
         assert not idle()
 
-    over(story)
+    with_handle(story)
 
 
-def test_a_client_that_has_disconnected_ends_sending() -> None:
-    """Sending stops, and raises nothing in the thread."""
+def test_send_to_a_disconnected_client_returns_zero() -> None:
+    """Sending stops, and raises no error in the thread."""
 
     async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
         theirs.close()
         assert await asyncio.to_thread(handle.send, memoryview(bytes(100))) == 0
 
-    over(story)
+    with_handle(story)
 
 
-def test_the_loop_waits_for_a_client_that_takes_more() -> None:
-    """No thread waits meanwhile; the wait ends when the client accepts more, or has disconnected."""
+def test_event_loop_waits_for_the_client_instead_of_a_thread() -> None:
+    """The wait ends when the client accepts more bytes or has disconnected."""
 
     async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
         sent = await asyncio.to_thread(handle.send, memoryview(bytes(8 * MIB)))
@@ -102,10 +102,10 @@ def test_the_loop_waits_for_a_client_that_takes_more() -> None:
         assert await asyncio.to_thread(handle.send, memoryview(bytes(100))) == 0
         assert handle.is_broken
 
-    over(story)
+    with_handle(story)
 
 
-def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_does_not_wait_for_a_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """It sends what is accepted and returns; once the client is fast again, a thread waits for it again."""
 
     async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
@@ -124,11 +124,11 @@ def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pyte
         await handle.wait_until_writable()
         assert handle.is_fast
 
-    over(story)
+    with_handle(story)
 
 
-def test_a_wire_never_becomes_another_connections() -> None:
-    """Its descriptor is its own: after the connection is closed, the number is not reused for the next one."""
+def test_handle_never_refers_to_another_connection() -> None:
+    """It has its own descriptor, whose number is not reused after the connection is closed."""
 
     async def story(handle: SocketHandle, transport: asyncio.Transport, theirs: socket.socket) -> None:
         transport.abort()
@@ -143,4 +143,4 @@ def test_a_wire_never_becomes_another_connections() -> None:
             end.close()
         assert theirs.recv(4) == b"mine"
 
-    over(story)
+    with_handle(story)

@@ -1,5 +1,5 @@
 """
-What a worker gives to transfers at most: places, memory, what is read ahead.
+Limits of a worker on transfers: concurrent uploads, buffer memory and read-ahead.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ MAYA, NOOR = (UserId(UUID(int=number)) for number in (1, 2))
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
-    async def told() -> None:
+    async def with_timeout() -> None:
         await asyncio.wait_for(story(), 20)
 
-    asyncio.run(told())
+    asyncio.run(with_timeout())
 
 
 def admission(
@@ -53,8 +53,8 @@ def admission(
     return UploadAdmission(limit=limit, user_limit=user_limit, queue_limit=queue_limit, wait_seconds=wait_seconds)
 
 
-def test_one_more_of_a_users_uploads_is_refused_at_once() -> None:
-    """The unit is a request whose body is received; another user is not touched, and an ended one counts no more."""
+def test_upload_beyond_the_user_limit_is_rejected_at_once() -> None:
+    """The limit counts the requests of one user whose body is being received; other users are unaffected."""
 
     async def story() -> None:
         some = admission(user_limit=2)
@@ -70,8 +70,8 @@ def test_one_more_of_a_users_uploads_is_refused_at_once() -> None:
     run(story)
 
 
-def test_one_more_upload_waits_in_turn() -> None:
-    """It gets the place that becomes free; if none does in time, or too many wait, it is told to come again."""
+def test_upload_beyond_the_limit_waits_in_order() -> None:
+    """It starts when another one ends; if none ends in time or the queue is full, it is rejected as busy."""
 
     async def story() -> None:
         some, order = admission(limit=1, queue_limit=2, wait_seconds=10), list[str]()
@@ -99,8 +99,8 @@ def test_one_more_upload_waits_in_turn() -> None:
     run(story)
 
 
-def test_a_buffer_holds_what_has_come() -> None:
-    """A byte of a part of 4 MiB takes 64 KiB; the whole part takes its size; all of it is given back."""
+def test_buffer_grows_with_the_received_bytes() -> None:
+    """One byte of a 4 MiB part takes 64 KiB, a full part takes its size, and a release returns all of it."""
     memory = MemoryBudget(8 * MIB)
     buffer = PartBuffer.required(memory, 4 * MIB)
     buffer.add(memoryview(b"x"))
@@ -112,29 +112,29 @@ def test_a_buffer_holds_what_has_come() -> None:
     assert memory.in_use == 0
 
 
-def test_a_small_part_takes_no_more_than_its_size() -> None:
-    """What was announced as three bytes has a buffer of three."""
+def test_small_part_takes_only_its_size() -> None:
+    """The buffer for an announced size of three bytes takes three bytes."""
     memory = MemoryBudget(MIB)
     buffer = PartBuffer.required(memory, 3)
     assert (buffer.add(memoryview(b"abcd")), buffer.is_full, memory.in_use) == (3, True, 3)
 
 
-def test_without_memory_of_the_system_nothing_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An upload without a buffer is refused, one that has a buffer goes on with it."""
+def test_failed_allocation_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the system has no memory, a required buffer raises Busy and an optional one is None."""
 
-    def refused(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
     memory = MemoryBudget(MIB)
-    monkeypatch.setattr(mmap, "mmap", refused)
+    monkeypatch.setattr(mmap, "mmap", fail)
     with pytest.raises(Busy):
         PartBuffer.required(memory, PART)
     assert PartBuffer.optional(memory, PART) is None
     assert memory.in_use == 0
 
 
-def test_a_kernel_without_huge_pages_needs_no_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It refuses the advice, and that is all."""
+def test_buffer_works_without_huge_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that rejects the `madvise` call does not prevent a buffer."""
 
     class Unadvised(mmap.mmap):
         def madvise(self, *_: int) -> None:
@@ -145,63 +145,63 @@ def test_a_kernel_without_huge_pages_needs_no_advice(monkeypatch: pytest.MonkeyP
     assert (buffer.add(memoryview(b"abc")), bytes(buffer.data)) == (3, b"abc")
 
 
-def gathered(service: Edge, memory: MemoryBudget, content: bytes, *, part_size: int) -> tuple[list[bytes], int]:
+def stored_parts(service: Edge, memory: MemoryBudget, content: bytes, *, part_size: int) -> tuple[list[bytes], int]:
     """
-    The parts that content becomes with so much memory, and how much of it was taken at most.
+    The parts that content is stored as within a memory budget, and the peak of memory in use.
     """
-    parts, most = list[bytes](), 0
+    parts, peak = list[bytes](), 0
     store = SequentialSink(service.pools, lambda part: parts.append(bytes(part)))
 
     async def pieces() -> AsyncIterator[bytes]:
-        nonlocal most
+        nonlocal peak
         for start in range(0, len(content), 50_000):
             yield content[start : start + 50_000]
-            most = max(most, memory.in_use)
+            peak = max(peak, memory.in_use)
 
     async def story() -> None:
         await PartPipeline(store, memory, check_size=lambda _: None, part_size=part_size).run(pieces())
 
     run(story)
     assert memory.in_use == 0
-    return parts, most
+    return parts, peak
 
 
 @pytest.mark.parametrize("memory", [0, MIN_BUFFER_BYTES, 3 * MIN_BUFFER_BYTES, MIB, 8 * MIB])
-def test_without_memory_parts_are_smaller_and_nothing_is_refused(service: Edge, memory: int) -> None:
-    """However little there is, every byte is stored in its order, and no more is taken than there is and 64 KiB."""
+def test_little_memory_makes_parts_smaller_and_rejects_nothing(service: Edge, memory: int) -> None:
+    """With any budget every byte is stored in order, and at most 64 KiB beyond the budget are in use."""
     content = os.urandom(3 * MIB + 17)
-    parts, most = gathered(service, MemoryBudget(memory), content, part_size=MIB)
+    parts, peak = stored_parts(service, MemoryBudget(memory), content, part_size=MIB)
     assert b"".join(parts) == content
-    assert most <= memory + MIN_BUFFER_BYTES
+    assert peak <= memory + MIN_BUFFER_BYTES
     if memory == 8 * MIB:
         assert [len(part) for part in parts] == [MIB, MIB, MIB, 17]
 
 
 @attrs.define(eq=False)
 class _Reader:
-    has_dropped: bool = False
+    is_discarded: bool = False
 
     def discard(self) -> None:
-        self.has_dropped = True
+        self.is_discarded = True
 
 
-def test_who_waits_longest_loses_what_was_read_ahead() -> None:
-    """What goes beyond the limit costs the first theirs, and itself if it is too much; who goes on loses nothing."""
+def test_oldest_read_ahead_is_discarded_first() -> None:
+    """What exceeds the limit alone is discarded itself; a reader that has reclaimed its data loses nothing."""
     ahead, readers = ReadAhead(10), [_Reader() for _ in range(5)]
     for reader, count in zip(readers[:3], (5, 3, 2), strict=True):
         ahead.retain(reader, count)
     ahead.reclaim(readers[0])
     assert (ahead.in_use, ahead.fits(5), ahead.fits(6)) == (5, True, False)
     ahead.retain(readers[3], 6)
-    assert [reader.has_dropped for reader in readers] == [False, True, False, False, False]
+    assert [reader.is_discarded for reader in readers] == [False, True, False, False, False]
     ahead.retain(readers[4], 11)
-    assert [reader.has_dropped for reader in readers] == [False, True, True, True, True]
+    assert [reader.is_discarded for reader in readers] == [False, True, True, True, True]
     ahead.reclaim(readers[4])
     assert ahead.in_use == 0
 
 
-def test_what_was_dropped_is_read_again(service: Edge) -> None:
-    """A delivery that keeps nothing between two pieces yields the same bytes."""
+def test_stream_without_read_ahead_yields_the_same_bytes(service: Edge) -> None:
+    """A download that may retain nothing between two pieces yields every byte in order."""
     content = os.urandom(3 * MIB + 5)
     pools = service.pools
     pools.limits = attrs.evolve(pools.limits, read_ahead=ReadAhead(0))
@@ -222,30 +222,30 @@ def test_what_was_dropped_is_read_again(service: Edge) -> None:
 @attrs.define
 class SlowHandle:
     """
-    A client that has to be waited for each time, and then takes half a mebibyte.
+    A client that must be awaited each time and then accepts 512 KiB.
     """
 
     is_idle: bool = True
     is_fast: bool = False
     is_broken: bool = False
-    room: int = 0
-    taken: bytearray = attrs.field(factory=bytearray)
+    capacity: int = 0
+    accepted: bytearray = attrs.field(factory=bytearray)
 
     def is_writable(self) -> bool:
-        return self.room > 0
+        return self.capacity > 0
 
     async def wait_until_writable(self) -> None:
-        self.room = MIB // 2
+        self.capacity = MIB // 2
 
     def send(self, piece: memoryview) -> int:
-        some = piece[: self.room]
-        self.taken += some
-        self.room -= len(some)
+        some = piece[: self.capacity]
+        self.accepted += some
+        self.capacity -= len(some)
         return len(some)
 
 
-def test_little_is_read_in_vain_for_slow_clients_without_memory(service: Edge) -> None:
-    """What is dropped while they are waited for is not decrypted again and again: no more is read than they take."""
+def test_slow_client_without_read_ahead_causes_few_repeated_reads(service: Edge) -> None:
+    """Discarded bytes are not decrypted again and again: at most 3 MiB more than the file are read."""
     content = os.urandom(16 * MIB)
     pools, handle, read_bytes = service.pools, SlowHandle(), 0
     pools.limits = attrs.evolve(pools.limits, read_ahead=ReadAhead(0))
@@ -262,15 +262,15 @@ def test_little_is_read_in_vain_for_slow_clients_without_memory(service: Edge) -
         await stream.prime()
         first = await anext(stream)
         assert [piece async for piece in stream if piece] == []
-        assert first + bytes(handle.taken) == content
+        assert first + bytes(handle.accepted) == content
         stream.release()
 
     run(story)
     assert read_bytes <= len(content) + 3 * MIB
 
 
-def test_who_has_nothing_read_ahead_takes_nobodys_place(service: Edge) -> None:
-    """A slow client that is read for in sips, each of which it takes whole, makes no other one lose anything."""
+def test_slow_client_without_read_ahead_displaces_no_other(service: Edge) -> None:
+    """A client that accepts each small read completely causes no other read-ahead to be discarded."""
     content, pools, other = os.urandom(4 * MIB), service.pools, _Reader()
     pools.limits = attrs.evolve(pools.limits, read_ahead=ReadAhead(2 * MIB))
     ahead = pools.limits.read_ahead
@@ -284,17 +284,17 @@ def test_who_has_nothing_read_ahead_takes_nobodys_place(service: Edge) -> None:
         await stream.prime()
         first = await anext(stream)
         ahead.retain(other, 2 * MIB)
-        assert not other.has_dropped
+        assert not other.is_discarded
         assert [piece async for piece in stream if piece] == []
-        assert first + bytes(handle.taken) == content
-        assert not other.has_dropped
+        assert first + bytes(handle.accepted) == content
+        assert not other.is_discarded
         stream.release()
 
     run(story)
 
 
-def test_the_settings_say_the_limits(make_edge: Callable[..., Edge]) -> None:
-    """Memory counts in MiB, without what every upload has in any case; read-ahead as it is."""
+def test_limits_follow_the_settings(make_edge: Callable[..., Edge]) -> None:
+    """The memory budget excludes the minimum that each upload always has; read-ahead is used as set."""
     small = make_edge(TRANSFER_MEMORY_MIB="3", MAX_UPLOADS="16", MAX_UPLOADS_PER_USER="5", READ_AHEAD_MIB="13")
     limits = TransferLimits.from_settings(small.settings)
     assert (limits.uploads.limit, limits.uploads.user_limit) == (16, 5)
@@ -302,23 +302,25 @@ def test_the_settings_say_the_limits(make_edge: Callable[..., Edge]) -> None:
     assert MIN_BUFFER_BYTES + MIN_PIECE_BYTES == MIN_UPLOAD_MEMORY_KIB << 10
 
 
-def test_half_of_the_threads_is_for_others_than_concatenations(make_edge: Callable[..., Edge]) -> None:
-    """They wait for no client, so nothing else would make them pause; one may always be at it."""
-    for threads, turns in (("1", 1), ("2", 1), ("9", 4)):
-        assert TransferLimits.from_settings(make_edge(TRANSFER_THREADS=threads).settings).concatenations.limit == turns
+def test_concatenations_use_at_most_half_of_the_threads(make_edge: Callable[..., Edge]) -> None:
+    """They never wait for a client and would otherwise occupy all threads; at least one may always run."""
+    for threads, expected in (("1", 1), ("2", 1), ("9", 4)):
+        assert (
+            TransferLimits.from_settings(make_edge(TRANSFER_THREADS=threads).settings).concatenations.limit == expected
+        )
 
 
-def test_an_upload_beyond_the_users_is_refused_before_its_body(make_edge: Callable[..., Edge]) -> None:
-    """By form, by PUT and by tus, out of pieces too: 429 with Retry-After; then the place is free again."""
+def test_request_beyond_the_user_limit_is_429(make_edge: Callable[..., Edge]) -> None:
+    """Form, PUT, PATCH, creation and concatenation are 429 with Retry-After; then uploads succeed again."""
     service = make_edge(MAX_UPLOADS_PER_USER="1")
     token = service.sign_up()
     form = file_part(b"x") + FORM_END
     user = UserId(UUID(service.call("GET", "/auth/me", token=token).json["id"]))
     tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "1", "Upload-Metadata": "filename eA=="}
-    made = service.call("POST", "/tus", token=token, headers=tus).headers["location"]
+    location = service.call("POST", "/tus", token=token, headers=tus).headers["location"]
     patch = {"Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-    final = {"Tus-Resumable": "1.0.0", "Upload-Metadata": "filename eA==", "Upload-Concat": f"final;{made}"}
-    path = made.removeprefix(service.settings.app.api_prefix)
+    final = {"Tus-Resumable": "1.0.0", "Upload-Metadata": "filename eA==", "Upload-Concat": f"final;{location}"}
+    path = location.removeprefix(service.settings.app.api_prefix)
     admission = service.pools.limits.uploads
     admission._per_user[user] = 1
     responses = [

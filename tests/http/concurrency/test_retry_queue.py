@@ -29,14 +29,14 @@ class Flaky:
     """
 
     def __init__(self, failures: int, error: Exception | None = None) -> None:
-        self.left = failures
+        self.failures_left = failures
         self.calls = 0
         self.error = error or DatabaseUnavailable()
 
     def __call__(self) -> None:
         self.calls += 1
-        if self.left:
-            self.left -= 1
+        if self.failures_left:
+            self.failures_left -= 1
             raise self.error
 
 
@@ -58,7 +58,7 @@ def test_each_call_is_retried_until_it_succeeds() -> None:
     asyncio.run(run())
 
 
-def test_a_call_with_a_defect_is_not_retried(caplog: pytest.LogCaptureFixture) -> None:
+def test_call_that_fails_unexpectedly_is_not_retried(caplog: pytest.LogCaptureFixture) -> None:
     """An error that is no `SftError` is logged and its call is dropped; the other calls are retried."""
     broken, other = Flaky(5, ZeroDivisionError()), Flaky(1)
 
@@ -73,22 +73,22 @@ def test_a_call_with_a_defect_is_not_retried(caplog: pytest.LogCaptureFixture) -
     assert [record.name for record in caplog.records] == ["sft.retries"]
 
 
-def test_the_queue_has_a_limit() -> None:
-    """Calls beyond the limit are left to the sweep."""
-    begun, go_on = Event(), Event()
+def test_call_beyond_the_queue_limit_is_not_made() -> None:
+    """Its work is left to the sweep."""
+    started, resume = Event(), Event()
     others = [Flaky(0) for _ in range(3)]
 
     def slow() -> None:
-        begun.set()
-        assert go_on.wait(10)
+        started.set()
+        assert resume.wait(10)
 
     async def run() -> None:
         retry_queue = RetryQueue(asyncio.to_thread, seconds=0.01, limit=2)
         retry_queue.submit(slow)
-        assert await asyncio.to_thread(begun.wait, 10)
+        assert await asyncio.to_thread(started.wait, 10)
         for call in others:
             retry_queue.submit(call)
-        go_on.set()
+        resume.set()
         await asyncio.to_thread(eventually, lambda: retry_queue.is_idle)
 
     asyncio.run(run())
@@ -96,7 +96,7 @@ def test_the_queue_has_a_limit() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_calls_left_at_the_end_of_the_event_loop_are_not_made() -> None:
+def test_queued_call_is_not_made_after_the_event_loop_has_ended() -> None:
     """A queued call keeps no event loop open and leaves no pending task; its work is left to the sweep."""
     call = Flaky(0)
 
@@ -108,37 +108,37 @@ def test_calls_left_at_the_end_of_the_event_loop_are_not_made() -> None:
     assert call.calls == 0
 
 
-def test_a_round_that_is_cut_off_waits_for_its_call(pools: ThreadPools) -> None:
+def test_cancelled_retry_waits_for_its_call(pools: ThreadPools) -> None:
     """When the event loop ends during a retry, no thread is left working on an upload."""
-    begun, ended = Event(), Event()
+    started, ended = Event(), Event()
 
     def slow() -> None:
-        begun.set()
+        started.set()
         ended.wait(0.2)
         ended.set()
 
     async def run() -> None:
         pools.retry_queue.seconds = 0.01
         pools.retry_queue.submit(slow)
-        assert await asyncio.to_thread(begun.wait, 10)
+        assert await asyncio.to_thread(started.wait, 10)
 
     asyncio.run(run())
     assert ended.is_set()
 
 
 @pytest.mark.parametrize("call", ["list", "delete"])
-def test_an_upload_that_cannot_be_removed_now_is_removed_later(pools: ThreadPools, call: str) -> None:
-    """As soon as the store responds again its parts are deleted and its quota is released, without a sweep."""
+def test_failed_abort_is_retried_until_the_upload_is_deleted(pools: ThreadPools, call: str) -> None:
+    """Once the store responds again, the parts are deleted and the quota is released without a sweep."""
     pools.retry_queue.seconds = 0.01
     sft = memory_application(environ=LIGHT)
     maya = register(sft, "maya")
     upload = sft.vault.begin_upload(owner=maya.id, name=FileName.parse("left.bin"))
-    sft.vault.store_part(upload, b"came")
+    sft.vault.store_part(upload, b"content")
     blobs = FaultyBlobs(sft.vault.abort_upload.blobs, {(call, nth): BlobStoreUnavailable() for nth in range(2)})
-    away = with_use_cases(sft, abort_upload=attrs.evolve(sft.vault.abort_upload, blobs=blobs))
+    failing = with_use_cases(sft, abort_upload=attrs.evolve(sft.vault.abort_upload, blobs=blobs))
 
     async def run() -> None:
-        await abort(away, pools, upload)
+        await abort(failing, pools, upload)
         await asyncio.to_thread(eventually, lambda: pools.retry_queue.is_idle)
 
     asyncio.run(run())

@@ -1,5 +1,5 @@
 """
-Slots: so many at once, and who waits for one.
+The timed semaphore: its limit, the order of its waiters, and how long they wait.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from sft_core.errors import Busy
 from sft_http.concurrency.semaphore import TimedSemaphore
 
 
-def test_one_that_may_be_refused_is_when_none_becomes_free() -> None:
-    """And one that may not waits as long as it takes."""
+def test_acquire_is_rejected_after_the_wait_limit() -> None:
+    """An acquisition that may not be rejected waits as long as necessary."""
 
     async def story() -> None:
         semaphore = TimedSemaphore("seat", 1, 0.01)
@@ -29,15 +29,15 @@ def test_one_that_may_be_refused_is_when_none_becomes_free() -> None:
     asyncio.run(story())
 
 
-def test_whoever_waits_longest_is_next() -> None:
-    """Also past one that has given up waiting."""
+def test_longest_waiting_acquires_next() -> None:
+    """A cancelled waiter is skipped."""
 
     async def story() -> None:
-        semaphore, came = TimedSemaphore("seat", 1, 10), list[int]()
+        semaphore, order = TimedSemaphore("seat", 1, 10), list[int]()
 
         async def sit(number: int) -> None:
             async with semaphore.acquired():
-                came.append(number)
+                order.append(number)
 
         await semaphore.acquire()
         waiting = [asyncio.create_task(sit(number)) for number in range(3)]
@@ -45,6 +45,6 @@ def test_whoever_waits_longest_is_next() -> None:
         waiting[0].cancel()
         semaphore.release()
         await asyncio.gather(*waiting, return_exceptions=True)
-        assert came == [1, 2]
+        assert order == [1, 2]
 
     asyncio.run(story())

@@ -1,5 +1,5 @@
 """
-Lanes: bounded in threads, in how many wait, and in how long.
+Bounded thread pools: limits on threads, queue length and waiting time.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from sft_http.concurrency.thread_pools import BoundedThreadPool
 def new_pool(
     *, threads: int = 1, queue_limit: int = 8, wait_seconds: float | None = None, processors: int = 64
 ) -> Iterator[BoundedThreadPool]:
-    made = BoundedThreadPool("test", threads, queue_limit, wait_seconds, processors)
+    pool = BoundedThreadPool("test", threads, queue_limit, wait_seconds, processors)
     try:
-        yield made
+        yield pool
     finally:
-        made.close()
+        pool.close()
 
 
 def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(story(), 20))
 
 
-def told(a: int, *, b: int) -> tuple[int, int, str]:
+def arguments_and_thread(a: int, *, b: int) -> tuple[int, int, str]:
     return a, b, threading.current_thread().name
 
 
-def test_calls_run_on_the_lanes_own_threads() -> None:
-    """Arguments and results pass through, and so do errors."""
+def test_call_runs_on_a_thread_of_the_pool() -> None:
+    """Arguments, results and errors pass through."""
 
     async def story() -> None:
         with new_pool() as pool:
-            assert await pool(told, 1, b=2) == (1, 2, "sft-test_0")
+            assert await pool(arguments_and_thread, 1, b=2) == (1, 2, "sft-test_0")
             with pytest.raises(ZeroDivisionError):
                 await pool(lambda: 1 // 0)
 
     run(story)
 
 
-def test_a_full_lane_refuses_at_once() -> None:
-    """One runs, two wait, the next is busy; cleaning up is never refused."""
+def test_full_pool_rejects_at_once() -> None:
+    """With one call running and two queued the next one is rejected; a call without a limit is accepted."""
 
     async def story() -> None:
         gate = threading.Event()
@@ -58,41 +58,41 @@ def test_a_full_lane_refuses_at_once() -> None:
             await asyncio.sleep(0)
             with pytest.raises(Busy):
                 await pool(gate.wait)
-            insisting = asyncio.create_task(pool.run_without_limit(gate.wait))
+            unlimited = asyncio.create_task(pool.run_without_limit(gate.wait))
             await asyncio.sleep(0)
             gate.set()
-            assert await asyncio.gather(*waiting, insisting) == [True] * 4
-            assert await pool(lambda: "free again") == "free again"
+            assert await asyncio.gather(*waiting, unlimited) == [True] * 4
+            assert await pool(lambda: "idle again") == "idle again"
 
     run(story)
 
 
-def test_who_waits_too_long_is_refused_and_never_begun() -> None:
-    """A call that found no thread in time is not run later; one that has begun is waited for."""
+def test_call_that_waits_too_long_is_rejected_and_never_runs() -> None:
+    """A call without a thread in time is rejected and not run later; a call that has started is awaited."""
 
     async def story() -> None:
-        gate, begun = threading.Event(), list[str]()
+        gate, calls = threading.Event(), list[str]()
 
         def take_long() -> None:
-            begun.append("first")
+            calls.append("first")
             gate.wait()
 
         with new_pool(wait_seconds=0.2) as pool:
             first = asyncio.create_task(pool(take_long))
             await asyncio.sleep(0.05)
             with pytest.raises(Busy):
-                await pool(begun.append, "second")
+                await pool(calls.append, "second")
             assert not first.done()
             gate.set()
             await first
-            await pool(begun.append, "third")
-        assert begun == ["first", "third"]
+            await pool(calls.append, "third")
+        assert calls == ["first", "third"]
 
     run(story)
 
 
-def test_who_finds_a_thread_free_waits_for_it() -> None:
-    """However short the wait for one that is not: it was not refused because the thread took a moment to begin."""
+def test_call_with_an_idle_thread_is_not_rejected() -> None:
+    """Even with a wait limit of zero, the time that an idle thread needs to start does not count."""
 
     async def story() -> None:
         with new_pool(wait_seconds=0) as pool:
@@ -101,8 +101,8 @@ def test_who_finds_a_thread_free_waits_for_it() -> None:
     run(story)
 
 
-def test_who_is_cancelled_is_told_when_the_call_has_ended() -> None:
-    """A call that has begun is never left behind."""
+def test_cancelled_caller_waits_for_its_running_call() -> None:
+    """CancelledError is raised after the call has ended, so no running call is abandoned."""
 
     async def story() -> None:
         ended = threading.Event()
@@ -123,68 +123,68 @@ def test_who_is_cancelled_is_told_when_the_call_has_ended() -> None:
 
 
 @pytest.mark.parametrize(("threads", "processors"), [(2, 64), (64, 2)])
-def test_an_idle_thread_helps_and_no_other(threads: int, processors: int) -> None:
-    """There is help for one of two threads, or processors; none for the second caller, and again when it has ended."""
+def test_extra_call_runs_on_an_idle_thread_only(threads: int, processors: int) -> None:
+    """Of two threads or processors one is available; a second call is None until the first one has ended."""
 
     async def story() -> None:
         gate = threading.Event()
         with new_pool(threads=threads, processors=processors) as pool:
 
             def working() -> list[bool]:
-                helping = pool.try_run(gate.wait)
+                extra_call = pool.try_run(gate.wait)
                 refused = pool.try_run(gate.wait) is None
                 gate.set()
-                assert helping is not None
-                return [helping.result(20), refused]
+                assert extra_call is not None
+                return [extra_call.result(20), refused]
 
             assert [await pool(working) for _ in range(3)] == [[True, True]] * 3
 
     run(story)
 
 
-def test_who_helps_counts_as_busy() -> None:
-    """A call that finds its thread taken for that is not left waiting for longer than it may."""
+def test_thread_of_an_extra_call_counts_as_busy() -> None:
+    """A call that finds its thread occupied by an extra call is rejected after the usual wait."""
 
     async def story() -> None:
         gate = threading.Event()
         with new_pool(wait_seconds=0.05) as pool:
-            helping = pool.try_run(lambda: gate.wait(10))
+            extra_call = pool.try_run(lambda: gate.wait(10))
             with pytest.raises(Busy):
-                await pool(told, 1, b=2)
+                await pool(arguments_and_thread, 1, b=2)
             gate.set()
-            assert helping is not None
-            assert helping.result(20)
-            assert (await pool(told, 1, b=2))[:2] == (1, 2)
+            assert extra_call is not None
+            assert extra_call.result(20)
+            assert (await pool(arguments_and_thread, 1, b=2))[:2] == (1, 2)
 
     run(story)
 
 
-def test_help_that_has_not_been_begun_is_taken_back() -> None:
-    """It counts no more, and is never run."""
+def test_queued_extra_call_can_be_cancelled() -> None:
+    """A cancelled extra call no longer counts and never runs."""
 
     async def story() -> None:
-        gate, begun = threading.Event(), list[str]()
+        gate, calls = threading.Event(), list[str]()
         with new_pool(threads=2) as pool:
-            held_up = [asyncio.create_task(pool(gate.wait))]
+            blockers = [asyncio.create_task(pool(gate.wait))]
             await asyncio.sleep(0)
-            # The threads are busy with what nobody has counted, as between a call's end and its being told.
+            # The threads are busy with uncounted calls, as between the end of a call and the report of its end.
             uncounted = [pool._executor.submit(gate.wait) for _ in range(2)]
-            helping = pool.try_run(lambda: begun.append("never"))
-            assert helping is not None
-            assert helping.cancel()
-            again = pool.try_run(lambda: begun.append("in the end"))
+            extra_call = pool.try_run(lambda: calls.append("never"))
+            assert extra_call is not None
+            assert extra_call.cancel()
+            again = pool.try_run(lambda: calls.append("later"))
             gate.set()
             assert again is not None
             again.result(20)
-            await asyncio.gather(*held_up)
+            await asyncio.gather(*blockers)
             assert [waited.result(20) for waited in uncounted] == [True, True]
-        assert begun == ["in the end"]
+        assert calls == ["later"]
 
     run(story)
 
 
-def test_a_closed_lane_helps_nobody() -> None:
-    """Whoever is at work when it closes goes on alone."""
+def test_closed_pool_runs_no_extra_call() -> None:
+    """After close `try_run` returns None, and the caller does all the work itself."""
     with new_pool(threads=2) as pool:
         pass
     assert [pool.try_run(int) for _ in range(3)] == [None] * 3
@@ -195,46 +195,46 @@ def no_thread(_: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_a_call_that_no_thread_could_be_started_for_is_refused_and_never_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does it count as under way for ever."""
+def test_call_is_rejected_and_never_runs_if_no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it stay counted as in progress."""
 
     async def story() -> None:
-        begun = list[str]()
+        calls = list[str]()
         with new_pool(threads=3) as pool:
             with monkeypatch.context() as patched:
                 patched.setattr(threading.Thread, "start", no_thread)
                 for call in (pool, pool.run_without_limit):
                     with pytest.raises(Busy):
-                        await call(begun.append, "refused")
-            await asyncio.gather(*(pool(begun.append, "run") for _ in range(4)))
+                        await call(calls.append, "refused")
+            await asyncio.gather(*(pool(calls.append, "run") for _ in range(4)))
             assert pool._under_way == 0
-        assert begun == ["run"] * 4
+        assert calls == ["run"] * 4
 
     run(story)
 
 
-def test_help_that_no_thread_could_be_started_for_is_none_and_never_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever goes on without it does all by itself: nobody may do a part of it later."""
+def test_extra_call_is_none_and_never_runs_if_no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller then does all the work itself, so no part of it may run later."""
 
     async def story() -> None:
-        begun = list[str]()
+        calls = list[str]()
         with new_pool(threads=3) as pool:
 
             def working() -> None:
                 with monkeypatch.context() as patched:
                     patched.setattr(threading.Thread, "start", no_thread)
-                    assert pool.try_run(lambda: begun.append("unasked")) is None
+                    assert pool.try_run(lambda: calls.append("extra")) is None
 
             await pool(working)
-            await asyncio.gather(*(pool(begun.append, "run") for _ in range(4)))
+            await asyncio.gather(*(pool(calls.append, "run") for _ in range(4)))
             assert pool._extra_calls == 0
-        assert begun == ["run"] * 4
+        assert calls == ["run"] * 4
 
     run(story)
 
 
-def test_who_waits_when_the_lane_closes_is_told() -> None:
-    """A call that no thread has begun is cancelled, and so is whoever waits for it."""
+def test_queued_call_is_cancelled_when_the_pool_closes() -> None:
+    """A call that no thread has started is cancelled, and so is the task that awaits it."""
 
     async def story() -> None:
         gate = threading.Event()

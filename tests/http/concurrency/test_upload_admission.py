@@ -1,5 +1,5 @@
 """
-Requests that go on with one upload: the latest has it, and none that hangs is in its way.
+Concurrent requests for one upload: the latest one is the writer, and a stalled one does not block it.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ VERSION = {"Tus-Resumable": "1.0.0"}
 
 
 def run(story: Callable[[], Awaitable[None]]) -> None:
-    async def told() -> None:
+    async def with_timeout() -> None:
         await asyncio.wait_for(story(), TIMEOUT_SECONDS)
 
-    asyncio.run(told())
+    asyncio.run(with_timeout())
 
 
 @attrs.define
 class Request:
     """
-    A request on its way: it has a place, or it has come to its end with an error or without one.
+    A request that acquires a permit, holds it until `finish` is set, and may raise an error.
     """
 
     admission: UploadAdmission
     upload: FileId
     user: UserId = MAYA
     fencing_token: int = 0
-    ends_slowly: asyncio.Event | None = None
-    is_at_it: asyncio.Event = attrs.field(factory=asyncio.Event)
-    is_over: asyncio.Event = attrs.field(factory=asyncio.Event)
+    cleanup_done: asyncio.Event | None = None
+    started: asyncio.Event = attrs.field(factory=asyncio.Event)
+    finish: asyncio.Event = attrs.field(factory=asyncio.Event)
     task: asyncio.Task[None] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -54,15 +54,15 @@ class Request:
     async def _run(self) -> None:
         async with self.admission.acquire(self.user, self.upload) as permit:
             await permit.preempt(self.fencing_token)
-            self.is_at_it.set()
+            self.started.set()
             try:
-                await self.is_over.wait()
+                await self.finish.wait()
             finally:
-                if self.ends_slowly is not None:
-                    await self.ends_slowly.wait()
+                if self.cleanup_done is not None:
+                    await self.cleanup_done.wait()
 
-    async def at_it(self) -> Request:
-        await self.is_at_it.wait()
+    async def until_started(self) -> Request:
+        await self.started.wait()
         return self
 
 
@@ -70,79 +70,79 @@ def admission(*, limit: int = 8, user_limit: int = 8, wait_seconds: float = TIME
     return UploadAdmission(limit=limit, user_limit=user_limit, queue_limit=8, wait_seconds=wait_seconds)
 
 
-async def is_still(*requests: Request) -> bool:
+async def are_running(*requests: Request) -> bool:
     """
-    Whether none of them has come to its end, after whatever could have been done has been.
+    Whether none of the requests has ended after 20 iterations of the event loop.
     """
     for _ in range(20):
         await asyncio.sleep(0)
     return not any(request.task.done() for request in requests)
 
 
-def test_a_later_request_takes_the_place_of_one_that_hangs() -> None:
-    """It is admitted where every place is taken, the other one ends at once, and both count as one."""
+def test_later_request_preempts_a_stalled_one() -> None:
+    """At the limit the later one starts, the stalled one ends at once, and both count as one."""
 
     async def story() -> None:
         some = admission(limit=1, user_limit=1)
-        hung = await Request(some, ONE, fencing_token=1).at_it()
-        later = await Request(some, ONE, fencing_token=2).at_it()
+        stalled = await Request(some, ONE, fencing_token=1).until_started()
+        later = await Request(some, ONE, fencing_token=2).until_started()
         with pytest.raises(UploadTakenOver):
-            await hung.task
+            await stalled.task
         with pytest.raises(TooManyUploads):
             await Request(some, OTHER, fencing_token=1).task
-        later.is_over.set()
+        later.finish.set()
         await later.task
-        other = await Request(some, OTHER, fencing_token=1).at_it()
-        other.is_over.set()
+        other = await Request(some, OTHER, fencing_token=1).until_started()
+        other.finish.set()
         await other.task
         assert (some._under_way, dict(some._per_user), some._slots) == (0, {}, {})
 
     run(story)
 
 
-def test_one_that_was_overtaken_before_it_heard_of_its_turn_ends_nobody() -> None:
-    """Who has the upload is what the database says, in whatever order requests learn it."""
+def test_request_with_an_older_fencing_token_preempts_no_other() -> None:
+    """The fencing token decides which request is the writer, in whatever order the requests arrive."""
 
     async def story() -> None:
         some = admission(user_limit=1)
-        later = await Request(some, ONE, fencing_token=2).at_it()
+        later = await Request(some, ONE, fencing_token=2).until_started()
         with pytest.raises(UploadTakenOver):
             await Request(some, ONE, fencing_token=1).task
-        assert await is_still(later)
-        later.is_over.set()
+        assert await are_running(later)
+        later.finish.set()
         await later.task
 
     run(story)
 
 
-def test_only_one_reads_however_many_come() -> None:
-    """Each waits until all before it have ended, also those whose own successor did not come to anything."""
+def test_only_the_latest_of_many_requests_reads() -> None:
+    """It waits until all earlier requests have ended, also those that were preempted while they waited."""
 
     async def story() -> None:
         some, ends = admission(user_limit=1), asyncio.Event()
-        slow = await Request(some, ONE, fencing_token=1, ends_slowly=ends).at_it()
+        slow = await Request(some, ONE, fencing_token=1, cleanup_done=ends).until_started()
         waiting = [Request(some, ONE, fencing_token=number) for number in range(2, 6)]
-        assert await is_still(slow, waiting[-1])
+        assert await are_running(slow, waiting[-1])
         for overtaken in waiting[:-1]:
             with pytest.raises(UploadTakenOver):
                 await overtaken.task
-        assert not waiting[-1].is_at_it.is_set()
+        assert not waiting[-1].started.is_set()
         ends.set()
-        last = await waiting[-1].at_it()
+        last = await waiting[-1].until_started()
         assert slow.task.done()
-        last.is_over.set()
+        last.finish.set()
         await last.task
         assert some._under_way == 0
 
     run(story)
 
 
-def test_one_that_does_not_end_in_time_is_not_waited_for_without_end() -> None:
-    """Whoever came to overtake it is told to come again."""
+def test_wait_for_a_preempted_request_is_bounded() -> None:
+    """If the preempted request does not end in time, the later one is rejected as busy."""
 
     async def story() -> None:
         some, ends = admission(wait_seconds=0.01), asyncio.Event()
-        slow = await Request(some, ONE, fencing_token=1, ends_slowly=ends).at_it()
+        slow = await Request(some, ONE, fencing_token=1, cleanup_done=ends).until_started()
         with pytest.raises(Busy):
             await Request(some, ONE, fencing_token=2).task
         ends.set()
@@ -152,62 +152,62 @@ def test_one_that_does_not_end_in_time_is_not_waited_for_without_end() -> None:
     run(story)
 
 
-def test_another_users_request_for_the_same_upload_counts_for_itself() -> None:
-    """Nobody gets in by naming what is somebody else's."""
+def test_request_of_another_user_for_the_same_upload_needs_its_own_permit() -> None:
+    """Naming another user's upload does not bypass the limit."""
 
     async def story() -> None:
         some = admission(limit=1, wait_seconds=0.01)
-        mine = await Request(some, ONE, fencing_token=1).at_it()
+        mine = await Request(some, ONE, fencing_token=1).until_started()
         with pytest.raises(Busy):
             await Request(some, ONE, NOOR, fencing_token=2).task
-        assert await is_still(mine)
-        mine.is_over.set()
+        assert await are_running(mine)
+        mine.finish.set()
         await mine.task
 
     run(story)
 
 
-def test_two_that_waited_for_one_place_share_it() -> None:
-    """The second does not keep one of its own from somebody else."""
+def test_two_queued_requests_for_one_upload_share_a_permit() -> None:
+    """The second one does not keep a permit of its own from other uploads."""
 
     async def story() -> None:
         some = admission(limit=2)
-        others = [await Request(some, upload, NOOR, fencing_token=1).at_it() for upload in (ONE, OTHER)]
+        others = [await Request(some, upload, NOOR, fencing_token=1).until_started() for upload in (ONE, OTHER)]
         waiting = [Request(some, ONE, fencing_token=number) for number in (1, 2)]
-        assert await is_still(*waiting)
+        assert await are_running(*waiting)
         for other in others:
-            other.is_over.set()
-        later = await waiting[1].at_it()
+            other.finish.set()
+        later = await waiting[1].until_started()
         with pytest.raises(UploadTakenOver):
             await waiting[0].task
-        third = await Request(some, OTHER, NOOR, fencing_token=1).at_it()
+        third = await Request(some, OTHER, NOOR, fencing_token=1).until_started()
         for request in (later, third):
-            request.is_over.set()
+            request.finish.set()
             await request.task
         assert (some._under_way, some._semaphore._semaphore._value) == (0, 2)
 
     run(story)
 
 
-# --- over the edge ---------------------------------------------------------------------------------
+# --- over HTTP ---------------------------------------------------------------------------------
 
 
 @attrs.define
-class Hung:
+class StalledPatch:
     """
-    A PATCH that brings something and then stands still until it is ended.
+    A PATCH that sends three bytes and then nothing until it is ended.
     """
 
     service: Edge
     exchange: RecordedExchange = attrs.field(factory=RecordedExchange)
-    stands_still: asyncio.Event = attrs.field(factory=asyncio.Event)
+    is_stalled: asyncio.Event = attrs.field(factory=asyncio.Event)
 
     async def run(self, token: str, upload: str) -> None:
         async def receive() -> dict[str, Any]:
             if not self.exchange.received_bytes:
                 self.exchange.received_bytes = 3
                 return {"type": "http.request", "body": b"abc", "more_body": True}
-            self.stands_still.set()
+            self.is_stalled.set()
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -222,24 +222,24 @@ def headers(offset: int) -> dict[str, str]:
     return VERSION | {"Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offset)}
 
 
-def test_a_request_that_hangs_is_not_in_the_way_of_the_next(make_edge: Callable[..., Edge]) -> None:
-    """At the user's limit the right PATCH is taken, the other is 409 at once; a wrong one changes nothing."""
+def test_stalled_request_does_not_block_the_next(make_edge: Callable[..., Edge]) -> None:
+    """At the user's limit a PATCH at the right offset ends the stalled one, which is 409; a wrong offset does not."""
     service = make_edge(MAX_UPLOADS_PER_USER="1")
     token = service.sign_up()
     created = VERSION | {"Upload-Length": "100", "Upload-Metadata": "filename eA=="}
-    made = service.call("POST", "/tus", token=token, headers=created)
-    upload = made.headers["location"].removeprefix(API)
+    creation = service.call("POST", "/tus", token=token, headers=created)
+    upload = creation.headers["location"].removeprefix(API)
 
     async def story() -> None:
-        hung = Hung(service)
-        hangs = asyncio.create_task(hung.run(token, upload))
-        await hung.stands_still.wait()
-        assert (await in_this_loop(service, token, upload, 7)).body["code"] == "offset-mismatch"
-        assert not hangs.done()
-        response = await in_this_loop(service, token, upload, 0)
+        stalled = StalledPatch(service)
+        stalled_task = asyncio.create_task(stalled.run(token, upload))
+        await stalled.is_stalled.wait()
+        assert (await patch_in_this_loop(service, token, upload, 7)).body["code"] == "offset-mismatch"
+        assert not stalled_task.done()
+        response = await patch_in_this_loop(service, token, upload, 0)
         assert (response.status, response.headers["upload-offset"]) == (204, "100")
-        await hangs
-        assert (hung.exchange.status, hung.exchange.body["code"]) == (409, "upload-taken-over")
+        await stalled_task
+        assert (stalled.exchange.status, stalled.exchange.body["code"]) == (409, "upload-taken-over")
 
     run(story)
     (file,) = service.call("GET", "/files/", token=token).json
@@ -248,9 +248,9 @@ def test_a_request_that_hangs_is_not_in_the_way_of_the_next(make_edge: Callable[
     assert service.pools.limits.uploads._slots == {}
 
 
-async def in_this_loop(service: Edge, token: str, upload: str, offset: int) -> RecordedExchange:
+async def patch_in_this_loop(service: Edge, token: str, upload: str, offset: int) -> RecordedExchange:
     """
-    A PATCH with all that the upload lacks, on the loop that the other requests are on.
+    Send the missing bytes by a PATCH on the event loop of the other requests.
     """
     exchange = RecordedExchange()
 

@@ -1,5 +1,5 @@
 """
-Names in headers, `sft_http.headers.content_disposition`, against everything that people and clients write.
+Content-Disposition headers, `sft_http.headers.content_disposition`, with the names that clients send.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from sft_http.headers.content_disposition import attachment, file_name, paramete
 
 @st.composite
 def names(draw: st.DrawFn) -> FileName:
-    """File names that their type takes."""
+    """
+    Names that `FileName` accepts.
+    """
     text = draw(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=40))
     try:
         return FileName.parse(text)
@@ -31,7 +33,7 @@ def names(draw: st.DrawFn) -> FileName:
 
 @given(name=names())
 def test_every_name_survives_the_header_of_its_download(name: FileName) -> None:
-    """Two independent readers find the same name in it, and no other header can be begun from inside it."""
+    """Two independent parsers read the same name, and no name can start another header."""
     header = attachment(name)
     assert re.fullmatch(r"[\x20-\x7e]+", header)
     first, extended = re.fullmatch(r'attachment; filename="([^"\\]*)"; filename\*=UTF-8\'\'(.*)', header).groups()  # type: ignore[union-attr]  # or it fails
@@ -43,18 +45,24 @@ def test_every_name_survives_the_header_of_its_download(name: FileName) -> None:
 
 
 def as_browsers_write(name: str) -> bytes:
-    """A part's header as browsers write it (WHATWG HTML, multipart/form-data): quotes escaped, nothing else."""
+    """
+    A part's header as browsers write it (WHATWG HTML, multipart/form-data): only quotes are escaped.
+    """
     return b'form-data; name="file"; filename="' + name.encode().replace(b'"', b"%22") + b'"'
 
 
 def as_curl_writes(name: str) -> bytes:
-    """A part's header as older releases of curl write it: quotes and backslashes behind a backslash."""
+    """
+    A part's header as older releases of curl write it: quotes and backslashes after a backslash.
+    """
     escaped = name.encode().replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     return b'form-data; name="file"; filename="' + escaped + b'"'
 
 
 def as_rfc_8187_writes(name: str) -> bytes:
-    """The extended form, beside a plain name that says something else."""
+    """
+    The extended parameter, beside a plain name that differs.
+    """
     extended = urllib.parse.quote(name, safe="")
     return b"form-data; name=file; filename=\"other\"; filename*=UTF-8''" + extended.encode()
 
@@ -62,15 +70,15 @@ def as_rfc_8187_writes(name: str) -> bytes:
 @pytest.mark.parametrize("write", [as_browsers_write, as_curl_writes, as_rfc_8187_writes])
 @given(name=names())
 def test_every_name_survives_the_header_of_its_upload(write: Any, name: FileName) -> None:
-    """However a client writes a good name into a form, it is read back as it is."""
+    """A valid name is read unchanged, however a client writes it into a form."""
     assume(not re.search(r"%(22|0D|0A)", name.value, flags=re.IGNORECASE))
     found = parameters(write(name.value))
     assert (found["name"], file_name(found)) == ("file", name.value)
 
 
 @given(header=st.one_of(st.binary(max_size=80), st.text(max_size=80).map(lambda text: text.encode(errors="replace"))))
-def test_any_bytes_are_parameters_or_invalid(header: bytes) -> None:
-    """Whatever stands in a part's header is read or refused, and refused in one way."""
+def test_arbitrary_bytes_are_parameters_or_invalid(header: bytes) -> None:
+    """The parser returns valid parameters or raises InvalidValue, and no other error."""
     try:
         found = parameters(b"form-data" + header)
         assert file_name(found) is None or isinstance(file_name(found), str)
@@ -81,8 +89,8 @@ def test_any_bytes_are_parameters_or_invalid(header: bytes) -> None:
 
 @pytest.mark.parametrize("filling", [b" ", b";", b"=", b"\\", b'"', b"; a=", b';a="', b'\\"', b"%22", b"'"])
 @pytest.mark.timeout(5)
-def test_long_headers_are_read_in_no_time(filling: bytes) -> None:
-    """Eight kilobytes made to send a reader back and forth cost it nothing."""
+def test_long_header_is_parsed_in_linear_time(filling: bytes) -> None:
+    """Eight kilobytes that are made to cause backtracking are parsed within the time limit."""
     for start in (b"form-data; name=", b'form-data; filename="', b"form-data; filename*=UTF-8''", b"form-data"):
         try:
             file_name(parameters(start + filling * (8192 // len(filling))))

@@ -1,5 +1,5 @@
 """
-`sft_http.headers.ranges` against a model that writes every byte's number down and looks.
+`sft_http.headers.ranges`, compared with a model that lists the position of every byte.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ UNSATISFIABLE: Final = "unsatisfiable"
 
 
 def modelled(first: str, last: str, size: int) -> list[int] | str | None:
-    """The numbers of the bytes that `first-last` asks for; None if the header is to be ignored."""
+    """
+    The positions of the bytes that `first-last` selects; None if the header is ignored.
+    """
     everything = list(range(size))
     if not first and not last:
         return None
@@ -31,7 +33,7 @@ def modelled(first: str, last: str, size: int) -> list[int] | str | None:
     return wanted or UNSATISFIABLE
 
 
-def asked(header: str | None, size: int) -> list[int] | str | None:
+def selected(header: str | None, size: int) -> list[int] | str | None:
     try:
         span = requested_range(header, size)
     except UnsatisfiableRangeError:
@@ -50,15 +52,15 @@ positions = st.one_of(st.just(""), st.integers(0, 60).map(str), st.integers(0, 1
 @example(first="5", last="4", size=10)
 @example(first="0", last="", size=0)
 @example(first="", last="5", size=0)
-def test_single_ranges_are_the_models(first: str, last: str, size: int) -> None:
+def test_single_range_selects_the_bytes_of_the_model(first: str, last: str, size: int) -> None:
     """Any first and last position selects exactly the bytes that the slow model selects."""
-    assert asked(f"bytes={first}-{last}", size) == modelled(first, last, size)
+    assert selected(f"bytes={first}-{last}", size) == modelled(first, last, size)
 
 
 @given(header=st.text(max_size=40), size=st.integers(0, 50))
-def test_any_text_is_a_range_within_the_file_or_none(header: str, size: int) -> None:
-    """Whatever stands in the header, the outcome is a part of the file, nothing, or a refusal."""
-    found = asked(header, size)
+def test_any_header_is_a_range_within_the_file_or_ignored(header: str, size: int) -> None:
+    """Any text selects bytes of the file, is ignored, or is unsatisfiable."""
+    found = selected(header, size)
     assert found is None or found == UNSATISFIABLE or set(found) <= set(range(size))
 
 
@@ -93,16 +95,16 @@ def test_any_text_is_a_range_within_the_file_or_none(header: str, size: int) -> 
         "bytes=-" + "9" * 5000,
     ],
 )
-def test_ranges_that_are_not_understood_are_ignored(header: str | None) -> None:
-    """Other units, several ranges, endless digits and nonsense select the whole file."""
+def test_unsupported_or_malformed_range_is_ignored(header: str | None) -> None:
+    """Other units, several ranges, overlong numbers and malformed text select the whole file."""
     assert requested_range(header, 10) is None
 
 
 @pytest.mark.parametrize(
     "header", ["bytes=2-4", "Bytes=2-4", "BYTES=2-4", "bytes= 2-4 ", "bytes=\t2-4", "bytes=02-004"]
 )
-def test_spellings_of_one_range_are_one_range(header: str) -> None:
-    """The unit counts in any case, white space around the range and leading zeros do not."""
+def test_equivalent_spellings_select_the_same_range(header: str) -> None:
+    """The case of the unit, white space around the range and leading zeros are ignored."""
     assert requested_range(header, 10) == ByteRange(2, 5)
 
 
@@ -112,8 +114,8 @@ tags = st.lists(
 
 
 @given(listed=tags, spaces=st.sampled_from(["", " ", "\t "]))
-def test_lists_of_tags_are_the_models(listed: list[tuple[str, str]], spaces: str) -> None:
-    """If-Match compares strongly and If-None-Match weakly, whatever else stands in the list."""
+def test_tag_lists_are_compared_as_in_the_model(listed: list[tuple[str, str]], spaces: str) -> None:
+    """If-Match compares strongly and If-None-Match weakly, regardless of other tags in the list."""
     header = f"{spaces},{spaces}".join(f'{weak}"{tag}"' for weak, tag in listed)
     strongly, weakly = ("", OURS) in listed, any(tag == OURS for _, tag in listed)
     assert Conditions(if_match=header).fails_precondition(OURS) is not strongly
@@ -121,8 +123,8 @@ def test_lists_of_tags_are_the_models(listed: list[tuple[str, str]], spaces: str
 
 
 @given(header=st.text(max_size=60))
-def test_a_header_without_the_tag_never_names_it(header: str) -> None:
-    """No text that holds neither our tag nor a star fulfils a condition on it."""
+def test_header_without_the_tag_never_matches(header: str) -> None:
+    """Text that contains neither the file's tag nor a star fulfils no condition on it."""
     if OURS in header or "*" in header:
         return
     assert Conditions(if_match=header).fails_precondition(OURS)
@@ -131,8 +133,8 @@ def test_a_header_without_the_tag_never_names_it(header: str) -> None:
 
 
 @pytest.mark.parametrize("header", [f'"{OURS},other"', OURS, f'"{OURS}', f'W/"{OURS[:4]}"{OURS[4:]}"', f'w/"{OURS}"'])
-def test_malformed_tags_name_nothing(header: str) -> None:
-    """What is no entity tag matches none, though our tag's letters stand in it."""
+def test_malformed_tag_never_matches(header: str) -> None:
+    """A malformed entity tag matches nothing, though it contains the letters of the file's tag."""
     assert Conditions(if_match=header).fails_precondition(OURS)
     assert not Conditions(if_none_match=header).is_not_modified(OURS)
 
@@ -152,13 +154,13 @@ def test_malformed_tags_name_nothing(header: str) -> None:
         ("", False),
     ],
 )
-def test_if_range_takes_one_strong_tag(header: str | None, *, allowed: bool) -> None:
-    """A range goes on only where If-Range names exactly this version, strongly; a date never does."""
+def test_if_range_matches_one_strong_tag(header: str | None, *, allowed: bool) -> None:
+    """A range is served only if If-Range is exactly the strong tag of this version; a date never is."""
     assert Conditions(if_range=header).allows_range(OURS) is allowed
 
 
-def test_without_conditions_nothing_is_refused() -> None:
-    """A request without conditions is neither 412 nor 304, and a star names every version."""
+def test_request_without_conditions_is_accepted() -> None:
+    """A request without conditions is neither 412 nor 304, and a star matches every version."""
     assert not Conditions().fails_precondition(OURS)
     assert not Conditions().is_not_modified(OURS)
     assert not Conditions(if_match=" * ").fails_precondition(OURS)

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.servers import backends
-from support.servers.backends import S3
+from support.servers.backends import S3, backends
 
 
 @pytest.fixture(scope="module")

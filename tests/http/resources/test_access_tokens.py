@@ -1,5 +1,5 @@
 """
-Who may call: every route that the application has, with every token that is none.
+Authentication: every route of the application, with every kind of invalid token.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ OPEN = UNDESCRIBED | {
     ("GET", "/health"),
     ("HEAD", "/health"),
 }
-"""All that a stranger may call. A route that is not named here asks for a login."""
+"""All routes that need no token; every other route requires one."""
 
 
 def routes(service: Edge) -> set[Route]:
     """
-    Every method of every path that the application answers by code of ours.
+    Every method and path that the application serves by code of its own.
     """
     app = falcon.inspect.inspect_app(service.client.app)
     assert not app.sinks
@@ -48,39 +48,39 @@ def routes(service: Edge) -> set[Route]:
 
 
 @attrs.frozen
-class Door:
+class RouteProbe:
     """
-    An application's routes as somebody with a certain token meets them; each leads to a file that is there.
+    Sends one request to every route of an application; each path refers to a file that exists.
     """
 
     service: Edge
     file: str
 
-    def answers(self, authorization: str | None) -> Iterator[tuple[Route, falcon.testing.Result]]:
+    def responses(self, authorization: str | None) -> Iterator[tuple[Route, falcon.testing.Result]]:
         """
-        What each route answers to a request with this header.
+        The response of each route to a request with this Authorization header.
         """
         headers = {"Tus-Resumable": "1.0.0"} | ({} if authorization is None else {"Authorization": authorization})
         for method, path in sorted(routes(self.service)):
             filled = path.format(id=self.file, token="A" * 43, name="docs.js")
             yield (method, path), self.service.call(method, f"/{filled}", headers=headers)
 
-    def opens(self, authorization: str | None) -> set[Route]:
+    def open_routes(self, authorization: str | None) -> set[Route]:
         """
-        The routes that answer anything but the 401 that a stranger gets.
+        The routes whose response is anything but the 401 of an unauthenticated request.
         """
-        return {route for route, response in self.answers(authorization) if not refuses(route, response)}
+        return {route for route, response in self.responses(authorization) if not is_unauthenticated(route, response)}
 
 
-def refuses(route: Route, response: falcon.testing.Result) -> bool:
+def is_unauthenticated(route: Route, response: falcon.testing.Result) -> bool:
     if response.status_code != 401 or response.headers.get("www-authenticate") != "Bearer":
         return False
     return route[0] == "HEAD" or response.json["code"] in {"not-authenticated", "bad-token"}
 
 
 @pytest.fixture
-def door(service: Edge, token: str) -> Door:
-    return Door(service, service.store(token, b"content")["id"])
+def probe(service: Edge, token: str) -> RouteProbe:
+    return RouteProbe(service, service.store(token, b"content")["id"])
 
 
 @pytest.mark.parametrize(
@@ -97,44 +97,44 @@ def door(service: Edge, token: str) -> Door:
         "Bearer " + "x" * 7000,
     ],
 )
-def test_nothing_that_is_not_named_as_open_answers_without_a_token(door: Door, authorization: str | None) -> None:
-    """Signing in, links and the service's own pages are open; a missing or malformed login is 401 on all else."""
-    assert door.opens(authorization) == OPEN
+def test_only_open_routes_respond_without_a_token(probe: RouteProbe, authorization: str | None) -> None:
+    """Sign-in, links and the service's own pages are open; without a well-formed token all else is 401."""
+    assert probe.open_routes(authorization) == OPEN
 
 
-class Planted:
+class UnprotectedResource:
     """
-    A route whose author forgot to ask who calls.
+    A resource that does not authenticate its caller.
     """
 
     async def on_get(self, _req: Request, resp: Response) -> None:
         resp.media = {}
 
 
-def test_a_route_that_forgets_to_ask_is_seen(door: Door) -> None:
-    """The test above finds an open route by itself, whoever adds it and wherever."""
-    door.service.client.app.add_route(f"{API}/files/{{id}}/planted", Planted())
-    assert door.opens(None) - OPEN == {("GET", f"{API}/files/{{id}}/planted")}
+def test_unprotected_route_is_detected(probe: RouteProbe) -> None:
+    """The test above finds an open route by itself, wherever it is added."""
+    probe.service.client.app.add_route(f"{API}/files/{{id}}/planted", UnprotectedResource())
+    assert probe.open_routes(None) - OPEN == {("GET", f"{API}/files/{{id}}/planted")}
 
 
-def test_the_right_token_opens_every_route(door: Door, token: str) -> None:
-    """What is refused above is refused for the token alone."""
-    assert door.opens(f"Bearer {token}") == routes(door.service)
+def test_valid_token_opens_every_route(probe: RouteProbe, token: str) -> None:
+    """The rejections above are due to the token alone."""
+    assert probe.open_routes(f"Bearer {token}") == routes(probe.service)
 
 
-def test_the_description_says_which_routes_are_open(service: Edge) -> None:
-    """Each operation of the OpenAPI document names its login, or that there is none, and none is left out."""
+def test_openapi_document_states_the_security_of_every_route(service: Edge) -> None:
+    """Each operation requires the bearer token or declares that it needs none, and no operation is missing."""
     document = service.call("GET", "//openapi.json").json
     assert "security" not in document
-    said = {
+    documented = {
         (method.upper(), path.rstrip("/") or "/"): operation["security"]
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
     }
-    # A file of that name is one of `PUT /files/{name}`, which is described.
-    assert said.keys() == routes(service) - UNDESCRIBED - {("PUT", f"{API}/files/upload")}
-    assert {route for route, security in said.items() if security == []} == OPEN - UNDESCRIBED
-    assert all(security == [{"bearer": []}] for route, security in said.items() if route not in OPEN)
+    # `PUT /files/upload` is a case of `PUT /files/{name}`, which is described.
+    assert documented.keys() == routes(service) - UNDESCRIBED - {("PUT", f"{API}/files/upload")}
+    assert {route for route, security in documented.items() if security == []} == OPEN - UNDESCRIBED
+    assert all(security == [{"bearer": []}] for route, security in documented.items() if route not in OPEN)
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
 
@@ -145,7 +145,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 def signed(service: Edge, token: str, **changed: object) -> str:
     """
-    The token again with other claims, signed as the service signs it; a claim that is None is left out.
+    The token with other claims, signed with the service's key; a claim that is None is omitted.
     """
     claims = claims_of(token) | changed
     signer = service.application.users.authenticate.verify.signer
@@ -158,7 +158,7 @@ def unsigned(_service: Edge, token: str) -> str:
     return jwt.encode(claims_of(token), "", "none")
 
 
-def with_its_signature_cut_off(_service: Edge, token: str) -> str:
+def without_its_signature(_service: Edge, token: str) -> str:
     return token.rpartition(".")[0] + "."
 
 
@@ -166,27 +166,27 @@ def with_another_key(_service: Edge, token: str) -> str:
     return jwt.encode(claims_of(token), os.urandom(64), "HS256")
 
 
-def by_another_algorithm(service: Edge, token: str) -> str:
+def with_another_algorithm(service: Edge, token: str) -> str:
     signer = service.application.users.authenticate.verify.signer
     assert isinstance(signer, JwtSigner)
     return jwt.encode(claims_of(token), signer.secret.reveal(), "HS512")
 
 
-def that_names_its_key(service: Edge, token: str) -> str:
+def with_a_key_id(service: Edge, token: str) -> str:
     signer = service.application.users.authenticate.verify.signer
     assert isinstance(signer, JwtSigner)
     return jwt.encode(claims_of(token), signer.secret.reveal(), "HS256", headers={"kid": "1"})
 
 
-def for_refreshing(service: Edge, _token: str) -> str:
+def a_refresh_token(service: Edge, _token: str) -> str:
     return service.sign_in()["refresh_token"]
 
 
-def that_is_over(service: Edge, token: str) -> str:
+def expired(service: Edge, token: str) -> str:
     return signed(service, token, exp=int(service.clock.now().timestamp()))
 
 
-def that_never_ends(service: Edge, token: str) -> str:
+def without_an_expiry(service: Edge, token: str) -> str:
     return signed(service, token, exp=None)
 
 
@@ -194,7 +194,7 @@ def from_the_future(service: Edge, token: str) -> str:
     return signed(service, token, iat=int(service.clock.now().timestamp()) + 3600)
 
 
-def of_no_kind(service: Edge, token: str) -> str:
+def without_a_type(service: Edge, token: str) -> str:
     return signed(service, token, type=None)
 
 
@@ -206,7 +206,7 @@ def for_another_audience(service: Edge, token: str) -> str:
     return signed(service, token, aud="other")
 
 
-def of_no_session(service: Edge, token: str) -> str:
+def of_an_unknown_session(service: Edge, token: str) -> str:
     return signed(service, token, sid="00000000-0000-7000-8000-000000000000")
 
 
@@ -216,45 +216,47 @@ def of_another_user(service: Edge, token: str) -> str:
 
 WRONG = [
     unsigned,
-    with_its_signature_cut_off,
+    without_its_signature,
     with_another_key,
-    by_another_algorithm,
-    that_names_its_key,
-    for_refreshing,
-    that_is_over,
-    that_never_ends,
+    with_another_algorithm,
+    with_a_key_id,
+    a_refresh_token,
+    expired,
+    without_an_expiry,
     from_the_future,
-    of_no_kind,
+    without_a_type,
     from_another_issuer,
     for_another_audience,
-    of_no_session,
+    of_an_unknown_session,
     of_another_user,
 ]
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda kind: kind.__name__)
-def test_no_wrong_kind_of_token_opens_a_route(door: Door, token: str, wrong: Callable[[Edge, str], str]) -> None:
-    """A token that differs from a good one in one thing opens what is open to all, and nothing else."""
-    assert door.opens(f"Bearer {wrong(door.service, token)}") == OPEN
+def test_invalid_token_opens_no_protected_route(
+    probe: RouteProbe, token: str, wrong: Callable[[Edge, str], str]
+) -> None:
+    """A token that differs from a valid one in a single respect opens only the open routes."""
+    assert probe.open_routes(f"Bearer {wrong(probe.service, token)}") == OPEN
 
 
-def test_a_token_that_is_signed_again_as_it_was_is_good(door: Door, token: str) -> None:
-    """What is wrong with the tokens above is what was changed in them."""
-    assert door.opens(f"Bearer {signed(door.service, token)}") == routes(door.service)
+def test_unchanged_token_signed_again_is_valid(probe: RouteProbe, token: str) -> None:
+    """The tokens above are invalid because of the claims that were changed."""
+    assert probe.open_routes(f"Bearer {signed(probe.service, token)}") == routes(probe.service)
 
 
-def test_an_access_token_is_no_refresh_token(service: Edge, token: str) -> None:
-    """What opens the routes cannot be exchanged for more of it."""
+def test_access_token_is_no_refresh_token(service: Edge, token: str) -> None:
+    """An access token cannot be exchanged for new tokens."""
     swapped = service.call("POST", "/auth/refresh", body={"refresh_token": token})
     assert (swapped.status_code, swapped.json["code"]) == (401, "bad-token")
 
 
-def test_an_expired_token_opens_nothing(door: Door, token: str) -> None:
-    """Access ends after its thirty minutes; the refresh token still works, for seven days."""
-    service = door.service
+def test_expired_token_opens_no_protected_route(probe: RouteProbe, token: str) -> None:
+    """An access token expires after 30 minutes, a refresh token after seven days."""
+    service = probe.service
     refresh = service.sign_in()["refresh_token"]
     service.clock.advance(minutes=30)
-    assert door.opens(f"Bearer {token}") == OPEN
+    assert probe.open_routes(f"Bearer {token}") == OPEN
     service.clock.advance(days=6)
     renewed = service.call("POST", "/auth/refresh", body={"refresh_token": refresh})
     assert renewed.status_code == 200
@@ -263,27 +265,27 @@ def test_an_expired_token_opens_nothing(door: Door, token: str) -> None:
     assert late.status_code == 401
 
 
-def test_a_revoked_family_opens_nothing(door: Door, token: str) -> None:
-    """After a refresh token came back, neither its descendants nor their access tokens count."""
-    service = door.service
+def test_revoked_token_family_opens_no_protected_route(probe: RouteProbe, token: str) -> None:
+    """Reuse of a refresh token revokes all its descendants and their access tokens, not other sessions."""
+    service = probe.service
     first = service.sign_in()
     second = service.call("POST", "/auth/refresh", body={"refresh_token": first["refresh_token"]}).json
     assert service.call("GET", "/auth/me", token=second["access_token"]).status_code == 200
     assert service.call("POST", "/auth/refresh", body={"refresh_token": first["refresh_token"]}).status_code == 401
     for access in (first["access_token"], second["access_token"]):
-        assert door.opens(f"Bearer {access}") == OPEN
+        assert probe.open_routes(f"Bearer {access}") == OPEN
     assert service.call("GET", "/auth/me", token=token).status_code == 200
 
 
-def test_every_other_spelling_of_a_token_is_refused(service: Edge, token: str) -> None:
-    """A changed letter anywhere, padding or a trailing dot make it no token."""
+def test_altered_token_is_rejected(service: Edge, token: str) -> None:
+    """A token with a changed letter, padding or an extra dot is 401."""
     for other in (token + "=", token + ".", token[:-1], token[:20] + "A" + token[21:], token.replace(".", "..", 1)):
         if other != token:
             assert service.call("GET", "/auth/me", token=other).status_code == 401
 
 
-def test_a_switched_off_account_is_403(service: Edge, token: str) -> None:
-    """Its tokens and its password are right, and it may do nothing."""
+def test_inactive_account_is_403(service: Edge, token: str) -> None:
+    """Its valid tokens and its correct password are rejected."""
     refresh = service.sign_in()["refresh_token"]
     with service.application.users.register_user.begin() as unit:
         (user,) = unit._read().users.values()  # type: ignore[attr-defined]  # a unit in memory

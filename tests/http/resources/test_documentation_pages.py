@@ -1,5 +1,5 @@
 """
-The service's own pages, and what they are made of.
+The service's own pages and their static files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PUBLISHED = {
     "swagger-ui-bundle.js": "e6a898692f2d768e807c3ba4626068a69a2c5dd960dd6c76f3e4d3a3de180af2",
     "swagger-ui.css": "5ed08757e53da3e026d6cbecc61fe5d43585c9560b302d534ad56692519a273d",
 }
-"""SHA-256 of what is not ours, as it was published."""
+"""SHA-256 of the third-party files, as they were published."""
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,8 @@ def service(shared_service: Edge) -> Edge:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_head_of_a_page_is_its_get_without_the_body(service: Edge, path: str) -> None:
-    """HEAD answers with GET's status and headers, its length among them (RFC 9110, section 9.3.2)."""
+def test_head_of_a_page_equals_its_get_without_the_body(service: Edge, path: str) -> None:
+    """HEAD returns the status and headers of GET, including the length (RFC 9110, section 9.3.2)."""
     got, looked = service.call("GET", "/" + path), service.call("HEAD", "/" + path)
     assert (got.status_code, looked.status_code) == (200, 200)
     assert looked.content == b""
@@ -40,8 +40,8 @@ def test_head_of_a_page_is_its_get_without_the_body(service: Edge, path: str) ->
     assert got.headers["content-length"] == str(len(got.content))
 
 
-def test_what_pages_are_made_of_is_sent_once(service: Edge) -> None:
-    """A browser keeps scripts and styles, asks by their tag, and gets them again only if they changed."""
+def test_static_file_is_cached_and_revalidated(service: Edge) -> None:
+    """A browser may cache scripts and styles, and gets them again only if their tag has changed."""
     path = "//static/swagger-ui-bundle.js"
     first = service.call("GET", path)
     assert first.headers["cache-control"].startswith("public, max-age=")
@@ -52,8 +52,8 @@ def test_what_pages_are_made_of_is_sent_once(service: Edge) -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_what_is_not_ours_is_served_as_it_was_published(service: Edge, name: str) -> None:
-    """Byte for byte, and the licences that a bundle speaks of are beside it."""
+def test_third_party_file_is_served_as_published(service: Edge, name: str) -> None:
+    """It is the same byte for byte, and the licence files that it mentions are served."""
     content = service.call("GET", f"//static/{name}").content
     assert hashlib.sha256(content).hexdigest() == PUBLISHED[name]
     for licence in set(re.findall(rb"license information please see ([\w.-]+\.LICENSE\.txt)", content)):
@@ -62,12 +62,12 @@ def test_what_is_not_ours_is_served_as_it_was_published(service: Edge, name: str
 
 @pytest.mark.parametrize("name", ["", "nothing.js", "..", "DOCS.JS", "docs", "docs.html~", "%2e%2e%2fapp.py", "é.js"])
 def test_no_other_file_is_served(service: Edge, name: str) -> None:
-    """What is not one of the pages' files is 404, wherever its name points."""
+    """A name that is not one of the static files is 404, wherever it points."""
     response = service.call("GET", f"//static/{name}")
     assert (response.status_code, response.json["code"]) == (404, "route-not-found")
 
 
-def test_the_documentation_pages_use_our_own_files_only(service: Edge) -> None:
+def test_documentation_pages_use_local_files_only(service: Edge) -> None:
     """Every script and style of a page comes from this service, and its policy allows no other."""
     for page in ("//docs", "//redoc"):
         response = service.call("GET", page)

@@ -1,5 +1,5 @@
 """
-Ranges and conditions over HTTP: what is sent, what is refused, and what spends a download.
+Ranges and conditions over HTTP: what is sent, what is rejected, and what spends a download.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def empty(service: Edge, token: str) -> Shared:
 
 
 @pytest.mark.parametrize(
-    ("asked", "start", "stop"),
+    ("requested", "start", "stop"),
     [
         ("bytes=0-0", 0, 1),
         ("bytes=0-", 0, SIZE),
@@ -52,9 +52,9 @@ def empty(service: Edge, token: str) -> Shared:
         ("Bytes= 5-9 ", 5, 10),
     ],
 )
-def test_a_range_is_the_slice_it_names(file: Shared, asked: str, start: int, stop: int) -> None:
-    """One range, be it of every byte, is answered 206 with exactly its bytes, by login and by link."""
-    for response in (file.own(Range=asked), file.get(Range=asked)):
+def test_range_returns_exactly_its_bytes(file: Shared, requested: str, start: int, stop: int) -> None:
+    """One range, even of every byte, is 206 with exactly its bytes, by token and by link."""
+    for response in (file.own(Range=requested), file.get(Range=requested)):
         assert response.content == CONTENT[start:stop]
         assert response.headers["content-length"] == str(stop - start)
         assert response.headers["etag"] == file.etag
@@ -63,21 +63,21 @@ def test_a_range_is_the_slice_it_names(file: Shared, asked: str, start: int, sto
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     ["bytes=5-2", "bytes=0-1,4-5", "bytes=" + "0-0," * 99 + "1-1", "lines=1-2", "bytes=a-b", "bytes=0-" + "9" * 8000],
 )
-def test_other_ranges_get_the_whole_file(file: Shared, asked: str) -> None:
+def test_unsupported_range_returns_the_whole_file(file: Shared, requested: str) -> None:
     """Several ranges, other units and malformed ones are ignored, however long the header is."""
-    response = file.own(Range=asked)
+    response = file.own(Range=requested)
     assert (response.status_code, response.content) == (200, CONTENT)
     assert "content-range" not in response.headers
 
 
-@pytest.mark.parametrize("asked", [f"bytes={SIZE}-", f"bytes={2**64}-", "bytes=-0", f"bytes={SIZE}-{SIZE + 5}"])
-def test_a_range_beyond_the_file_is_a_problem_with_the_size(file: Shared, asked: str) -> None:
-    """416 tells how long the file is and which version it is, sends nothing and spends nothing."""
+@pytest.mark.parametrize("requested", [f"bytes={SIZE}-", f"bytes={2**64}-", "bytes=-0", f"bytes={SIZE}-{SIZE + 5}"])
+def test_range_beyond_the_file_is_416_with_the_size(file: Shared, requested: str) -> None:
+    """The response states the size and tag of the file, sends no content, and spends no download."""
     before = file.spent()
-    for response in (file.own(Range=asked), file.get(Range=asked)):
+    for response in (file.own(Range=requested), file.get(Range=requested)):
         problem(response, 416, "range-not-satisfiable")
         assert response.headers["content-range"] == f"bytes */{SIZE}"
         assert response.headers["etag"] == file.etag
@@ -85,8 +85,8 @@ def test_a_range_beyond_the_file_is_a_problem_with_the_size(file: Shared, asked:
     assert file.spent() == before
 
 
-def test_an_empty_file_has_no_range(empty: Shared) -> None:
-    """A file without a byte comes down whole and has no byte in any range."""
+def test_empty_file_satisfies_no_range(empty: Shared) -> None:
+    """An empty file is downloaded as a whole, and any range of it is 416."""
     assert (empty.own().status_code, empty.own().content) == (200, b"")
     assert empty.own().headers["content-length"] == "0"
     response = empty.own(Range="bytes=0-")
@@ -95,7 +95,7 @@ def test_an_empty_file_has_no_range(empty: Shared) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-0"}, {"Range": "bytes=999999-"}, {"If_Range": OTHER}])
-def test_head_tells_what_get_would_send_whole(file: Shared, headers: dict[str, str]) -> None:
+def test_head_returns_the_headers_of_the_whole_file(file: Shared, headers: dict[str, str]) -> None:
     """HEAD ignores Range, has every header of the whole file and no body, and spends nothing."""
     before = file.spent()
     for response in (file.own("HEAD", **headers), file.get("HEAD", **headers)):
@@ -106,7 +106,7 @@ def test_head_tells_what_get_would_send_whole(file: Shared, headers: dict[str, s
     assert file.spent() == before
 
 
-# (If-Match, If-None-Match, If-Range) -> status of a GET for bytes 2-4; `=` is our tag.
+# (If-Match, If-None-Match, If-Range) -> status of a GET for bytes 2-4; `=` is the file's tag.
 PRECEDENCE: Final = [
     (None, None, None, 206),
     ("=", None, None, 206),
@@ -133,33 +133,33 @@ PRECEDENCE: Final = [
 
 
 @pytest.mark.parametrize(("match", "none_match", "if_range", "status"), PRECEDENCE)
-@pytest.mark.parametrize("way", ["own", "link"])
-def test_conditions_are_taken_in_the_order_of_the_rfc(
-    file: Shared, way: str, match: str | None, none_match: str | None, if_range: str | None, status: int
+@pytest.mark.parametrize("access", ["token", "link"])
+def test_conditions_are_evaluated_in_the_order_of_the_rfc(
+    file: Shared, access: str, match: str | None, none_match: str | None, if_range: str | None, status: int
 ) -> None:
-    """If-Match goes first, then If-None-Match, then If-Range with Range (RFC 9110, section 13.2.2)."""
+    """If-Match is first, then If-None-Match, then If-Range with Range (RFC 9110, section 13.2.2)."""
     named = {"If_Match": match, "If_None_Match": none_match, "If_Range": if_range}
     headers = {name: value.replace("=", file.etag) for name, value in named.items() if value is not None}
     before = file.spent()
-    response = (file.own if way == "own" else file.get)(**headers, Range="bytes=2-4")
+    response = (file.own if access == "token" else file.get)(**headers, Range="bytes=2-4")
     assert response.status_code == status
     assert response.headers["etag"] == file.etag
     assert response.content == {206: CONTENT[2:5], 200: CONTENT, 304: b""}.get(status, response.content)
     if status == 412:
         problem(response, 412, "precondition-failed")
-    assert file.spent() - before == int(way == "link" and status in {200, 206})
+    assert file.spent() - before == int(access == "link" and status in {200, 206})
 
 
 @pytest.mark.parametrize("name", ["If_Modified_Since", "If_Unmodified_Since"])
 @pytest.mark.parametrize("date", ["Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 2100 23:59:59 GMT", "nonsense"])
 def test_conditions_on_dates_are_ignored(file: Shared, name: str, date: str) -> None:
-    """We send no Last-Modified, so no date can make a difference."""
+    """The service sends no Last-Modified, so no date has an effect."""
     response = file.own(**{name: date})
     assert (response.status_code, "last-modified" in response.headers) == (200, False)
 
 
-def test_a_condition_outlives_no_version(service: Edge, token: str) -> None:
-    """Two files of the same bytes have different tags, so a part of one is never joined to the other."""
+def test_equal_files_have_different_tags(service: Edge, token: str) -> None:
+    """A client never joins parts of two files, even if they have the same bytes."""
     first, second = shared(service, token, b"same"), shared(service, token, b"same")
     assert first.etag != second.etag
     assert second.own(Range="bytes=0-1", If_Range=first.etag).status_code == 200

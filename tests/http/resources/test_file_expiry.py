@@ -1,5 +1,5 @@
 """
-PATCH /files/{id}: the end that an owner sets for a file.
+PATCH /files/{id}: the expiry that an owner sets for a file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def patch(service: Edge, token: str, file: Shared, body: object) -> Any:
     return service.call("PATCH", f"/files/{file.id}", token=token, body=body)
 
 
-def seen(file: Shared) -> Any:
+def shown(file: Shared) -> Any:
     """
     The file as its owner sees it.
     """
@@ -34,28 +34,28 @@ def hours_from_now(service: Edge, hours: int) -> str:
     return timestamp(service.clock.now() + timedelta(hours=hours))
 
 
-def test_an_end_is_set_moved_and_taken_away(service: Edge, token: str, file: Shared) -> None:
-    """The answer is the file as it is from then on; without an end nothing is said of one."""
-    before = seen(file)
+def test_expiry_is_set_changed_and_removed(service: Edge, token: str, file: Shared) -> None:
+    """The response is the file as changed; a file without an expiry has no `expires_at`."""
+    before = shown(file)
     assert "expires_at" not in before
     for hours in (1, 87_600):
         response = patch(service, token, file, {"expires_hours": hours})
         assert response.status_code == 200
         assert response.json["expires_at"] == hours_from_now(service, hours)
-        assert response.json == seen(file) == service.call("GET", "/files/", token=token).json[0]
+        assert response.json == shown(file) == service.call("GET", "/files/", token=token).json[0]
     response = patch(service, token, file, {"expires_hours": None})
     assert (response.status_code, response.json) == (200, before)
 
 
-def test_no_link_is_told_to_last_longer_than_its_file(service: Edge, token: str, file: Shared) -> None:
-    """What the owner sees of the link ends with whichever ends first."""
-    link = seen(file)["share_expires_at"]
+def test_shown_expiry_of_a_link_is_not_after_that_of_its_file(service: Edge, token: str, file: Shared) -> None:
+    """The owner sees the earlier one of both expiries."""
+    link = shown(file)["share_expires_at"]
     assert patch(service, token, file, {"expires_hours": 3}).json["share_expires_at"] == hours_from_now(service, 3)
     assert patch(service, token, file, {"expires_hours": 87_600}).json["share_expires_at"] == link
 
 
-def test_a_new_link_ends_with_its_file_at_the_latest(service: Edge, token: str, file: Shared) -> None:
-    """What its answer tells holds, and is told again to who asks again, wherever the end is moved to since."""
+def test_new_link_expires_with_its_file_at_the_latest(service: Edge, token: str, file: Shared) -> None:
+    """The expiry in the response stays valid, and a repeat returns it, after the file's expiry was changed."""
 
     def share(hours: int) -> Any:
         headers = {"Idempotency-Key": f"for-{hours}"}
@@ -64,15 +64,15 @@ def test_a_new_link_ends_with_its_file_at_the_latest(service: Edge, token: str, 
 
     patch(service, token, file, {"expires_hours": 3})
     assert share(2)["expires_at"] == hours_from_now(service, 2)
-    told = share(720)
-    assert told["expires_at"] == hours_from_now(service, 3)
+    first = share(720)
+    assert first["expires_at"] == hours_from_now(service, 3)
     patch(service, token, file, {"expires_hours": None})
-    assert share(720) == told
-    assert seen(file)["share_expires_at"] == told["expires_at"]
+    assert share(720) == first
+    assert shown(file)["share_expires_at"] == first["expires_at"]
 
 
-def test_after_its_end_a_file_is_gone(service: Edge, token: str, file: Shared) -> None:
-    """To its owner it is 404 in every way, to who holds a link 410, and once it is swept 404; its quota is free."""
+def test_expired_file_is_not_found(service: Edge, token: str, file: Shared) -> None:
+    """It is 404 to its owner; its link is 410, and 404 after the sweep, which releases the quota."""
     patch(service, token, file, {"expires_hours": 1})
     service.clock.advance(hours=1)
     token = service.sign_in()["access_token"]
@@ -91,16 +91,16 @@ def test_after_its_end_a_file_is_gone(service: Edge, token: str, file: Shared) -
 @pytest.mark.parametrize(
     "body", [{}, {"expires_hours": 0}, {"expires_hours": 87_601}, {"expires_hours": "1"}, {"expires_hours": True}]
 )
-def test_an_end_that_cannot_be_is_refused_by_name(service: Edge, token: str, file: Shared, body: object) -> None:
-    """Nothing is changed."""
-    before = seen(file)
+def test_invalid_expiry_is_named(service: Edge, token: str, file: Shared, body: object) -> None:
+    """A missing, mistyped or out-of-bounds `expires_hours` is 422 and changes nothing."""
+    before = shown(file)
     response = patch(service, token, file, body)
     assert response.status_code == 422
-    assert [fault["path"] for fault in response.json["errors"]] == ["expires_hours"]
-    assert seen(file) == before
+    assert [error["path"] for error in response.json["errors"]] == ["expires_hours"]
+    assert shown(file) == before
 
 
-def test_the_end_is_set_by_its_owner_signed_in(service: Edge, file: Shared) -> None:
-    """Nobody else; that is told before the body is looked at."""
+def test_only_the_owner_may_set_the_expiry(service: Edge, file: Shared) -> None:
+    """Without a token it is 401, to another user 404, even if the body is invalid."""
     assert service.call("PATCH", f"/files/{file.id}", body={}).status_code == 401
     assert patch(service, service.sign_up("stranger"), file, "nonsense").status_code == 404

@@ -1,5 +1,5 @@
 """
-A user's files over HTTP: their listing, their ids, and what strangers see of them.
+A user's files over HTTP: their listing, their ids, and what other users see of them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def file(service: Edge, token: str) -> Shared:
     return shared(service, token, b"content")
 
 
-def test_somebody_elses_file_is_as_one_that_never_was(service: Edge, file: Shared) -> None:
-    """For another user each call on a file answers as for an id that was never given."""
+def test_file_of_another_user_looks_like_an_unknown_id(service: Edge, file: Shared) -> None:
+    """For another user each call on a file responds as for an id that was never assigned."""
     stranger = service.sign_up("stranger")
     for method, below in (
         ("GET", ""),
@@ -54,15 +54,15 @@ def test_somebody_elses_file_is_as_one_that_never_was(service: Edge, file: Share
 @pytest.mark.parametrize(
     "query", ["skip=-1", "limit=0", "limit=1001", "limit=x", "skip=1.5", "skip=1&skip=2", "limit=", "skip=٣"]
 )
-def test_pages_out_of_bounds_are_named(service: Edge, token: str, query: str) -> None:
-    """A listing's window is checked, never clipped in silence."""
+def test_listing_window_out_of_bounds_is_named(service: Edge, token: str, query: str) -> None:
+    """A listing's `skip` and `limit` are checked, never clamped silently."""
     response = service.call("GET", "/files/", token=token, query=query)
     assert response.status_code == 422
     assert response.json["errors"][0]["path"] == query.partition("=")[0]
 
 
-def test_the_listing_pages_through_all_files(make_edge: Callable[..., Edge]) -> None:
-    """Pages of any size, laid end to end, are the files newest first, each once."""
+def test_listing_pages_cover_all_files(make_edge: Callable[..., Edge]) -> None:
+    """Pages of any size, joined, are the files from the newest to the oldest, each once."""
     service = make_edge()
     token = service.sign_up()
     ids: list[str] = []

@@ -1,5 +1,5 @@
 """
-Resumable uploads whose creation is cut off while it is being stored: nobody has learnt their URL.
+Creations of resumable uploads that are cancelled while they are stored: no client has received the URL.
 """
 
 from __future__ import annotations
@@ -36,38 +36,38 @@ NO_REQUEST: Final = cast("Request", None)
 
 
 @attrs.define
-class CutOff:
+class CancellingUseCase:
     """
-    A call after which whoever waits for it is cut off, before they hear what has come of it.
+    A use case whose caller is cancelled before it receives the result.
     """
 
     _act: Callable[..., Any]
-    _cut: Callable[[], object]
+    _cancel: Callable[[], object]
 
     def __call__(self, **asked: Any) -> Any:
-        return self._made(self._act, asked)
+        return self._call_and_cancel(self._act, asked)
 
     def with_session(self, **asked: Any) -> Any:
-        return self._made(self._act.with_session, asked)  # type: ignore[attr-defined]  # the one use case that has it
+        return self._call_and_cancel(self._act.with_session, asked)  # type: ignore[attr-defined]  # only one use case has it
 
-    def _made(self, act: Callable[..., Any], asked: dict[str, Any]) -> Any:
-        made = act(**asked)
-        self._cut()
-        return made
+    def _call_and_cancel(self, act: Callable[..., Any], asked: dict[str, Any]) -> Any:
+        result = act(**asked)
+        self._cancel()
+        return result
 
 
-def cut_off(sft: Application, pools: ThreadPools, create: Callable[[TusCollection], Any], name: str) -> None:
+def create_and_cancel(sft: Application, pools: ThreadPools, create: Callable[[TusCollection], Any], name: str) -> None:
     """
-    Create an upload by a request that is cancelled as soon as the call of that name has stored it.
+    Create an upload by a request that is cancelled as soon as the named use case has stored it.
     """
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         request: asyncio.Task[Any]
-        act: Any = CutOff(getattr(sft.vault, name), lambda: loop.call_soon_threadsafe(request.cancel))
-        changed: dict[str, Any] = {name: act}
+        act: Any = CancellingUseCase(getattr(sft.vault, name), lambda: loop.call_soon_threadsafe(request.cancel))
+        application = with_use_cases(sft, **{name: act})
         settings = Settings.from_env(ephemeral_keys(), data_dir=Path("/nonexistent"))
-        request = loop.create_task(create(TusCollection(with_use_cases(sft, **changed), pools, settings)))
+        request = loop.create_task(create(TusCollection(application, pools, settings)))
         with pytest.raises(asyncio.CancelledError):
             await request
         await asyncio.to_thread(eventually, lambda: pools.retry_queue.is_idle)
@@ -76,44 +76,44 @@ def cut_off(sft: Application, pools: ThreadPools, create: Callable[[TusCollectio
 
 
 @pytest.mark.parametrize("has_body", [False, True])
-def test_a_creation_cut_off_holds_no_quota(sft: Application, pools: ThreadPools, maya: User, *, has_body: bool) -> None:
-    """What it held is given back at once, not when the upload's time is over."""
+def test_cancelled_creation_holds_no_quota(sft: Application, pools: ThreadPools, maya: User, *, has_body: bool) -> None:
+    """The reserved quota is released at once, not when the upload expires."""
     wanted = asked(len(CONTENT))
-    cut_off(sft, pools, lambda on: on._create(NO_REQUEST, maya, wanted, has_body=has_body), "create_upload")
+    create_and_cancel(sft, pools, lambda on: on._create(NO_REQUEST, maya, wanted, has_body=has_body), "create_upload")
     assert used(sft, maya) == 0
 
 
-def database_lost(abort: AbortUpload, *, happens: bool) -> AbortUpload:
+def commit_fails(abort: AbortUpload, *, happens: bool) -> AbortUpload:
     assert isinstance(abort.begin, MemoryDatabase)
     return attrs.evolve(abort, begin=LostCommitDatabase(abort.begin, 0, happens=happens))
 
 
-def store_away(abort: AbortUpload) -> AbortUpload:
+def store_unavailable(abort: AbortUpload) -> AbortUpload:
     return attrs.evolve(abort, blobs=FaultyBlobs(abort.blobs, {("list", 0): BlobStoreUnavailable()}))
 
 
 @pytest.mark.parametrize(
     "broken",
-    [partial(database_lost, happens=False), partial(database_lost, happens=True), store_away],
-    ids=["commit lost", "answer lost", "store away"],
+    [partial(commit_fails, happens=False), partial(commit_fails, happens=True), store_unavailable],
+    ids=["commit lost", "response lost", "store unavailable"],
 )
-def test_a_creation_that_cannot_be_ended_now_is_ended_later(
+def test_failed_abort_of_a_cancelled_creation_is_retried(
     sft: Application, pools: ThreadPools, maya: User, broken: Callable[[AbortUpload], AbortUpload]
 ) -> None:
-    """As soon as database and store answer again, whatever came of the first try; it is not left to a sweep."""
+    """It succeeds as soon as database and store respond again, whatever failed; no sweep is needed."""
     pools.retry_queue.seconds = 0.01
-    wanted, away = asked(len(CONTENT)), with_use_cases(sft, abort_upload=broken(sft.vault.abort_upload))
-    cut_off(away, pools, lambda on: on._create(NO_REQUEST, maya, wanted, has_body=False), "create_upload")
+    wanted, failing = asked(len(CONTENT)), with_use_cases(sft, abort_upload=broken(sft.vault.abort_upload))
+    create_and_cancel(failing, pools, lambda on: on._create(NO_REQUEST, maya, wanted, has_body=False), "create_upload")
     assert used(sft, maya) == 0
     assert sft.maintenance.sweep() == SweepResult()
 
 
-def test_a_concatenation_cut_off_leaves_the_pieces_alone(sft: Application, pools: ThreadPools, maya: User) -> None:
-    """The final upload is gone with what it held, and the pieces are as they were."""
-    piece = complete_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
-    wanted = asked(None, UploadKind.FINAL, piece)
+def test_cancelled_concatenation_keeps_the_partial_uploads(sft: Application, pools: ThreadPools, maya: User) -> None:
+    """The final upload is deleted and its quota released; the partial uploads are unchanged."""
+    partial_upload = complete_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
+    wanted = asked(None, UploadKind.FINAL, partial_upload)
     create = partial(concatenate, pools=pools, owner=maya.id, request=wanted, part_size=PART)
-    cut_off(sft, pools, lambda on: create(on.application), "concatenate_uploads")
+    create_and_cancel(sft, pools, lambda on: create(on.application), "concatenate_uploads")
     assert used(sft, maya) == len(CONTENT)
     assert keys(sft) == recorded(sft)
-    assert sft.vault.find_upload(owner=maya.id, file_id=piece).is_complete
+    assert sft.vault.find_upload(owner=maya.id, file_id=partial_upload).is_complete

@@ -1,7 +1,7 @@
 """
-JSON bodies: every field missing, wrong, too long, of another type, twice; and JSON that is none.
+JSON bodies: fields that are missing, mistyped, out of bounds or repeated, and malformed JSON.
 
-`sft_http.resources.json_body` stands at the end against everything there is.
+The last section tests the parser `sft_http.resources.json_body` by itself, with generated bodies.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ def assert_fault(response: falcon.testing.Result, path: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "name"), FIELDS)
-def test_a_missing_field_is_named(service: Edge, token: str, path: str, name: str) -> None:
-    """A body without one of its fields is 422 and says which."""
+def test_missing_field_is_named(service: Edge, token: str, path: str, name: str) -> None:
+    """A body without one of its fields is 422 and names the field."""
     body = {key: value for key, value in BODIES[path].items() if key != name}
     assert_fault(service.call("POST", path, token=token, body=body), name)
 
 
 @pytest.mark.parametrize(("path", "name"), FIELDS)
 @pytest.mark.parametrize("value", [None, 7, 1.5, True, [], {}, ["x"]])
-def test_a_field_of_another_type_is_named(service: Edge, token: str, path: str, name: str, value: object) -> None:
-    """No value is bent into another type."""
+def test_field_of_another_type_is_named(service: Edge, token: str, path: str, name: str, value: object) -> None:
+    """No value is converted to another type."""
     assert_fault(service.call("POST", path, token=token, body=BODIES[path] | {name: value}), name)
 
 
@@ -82,15 +82,15 @@ def test_a_field_of_another_type_is_named(service: Edge, token: str, path: str, 
         ("/auth/refresh", "refresh_token", "x" * 5000),
     ],
 )
-def test_a_value_out_of_bounds_is_named(service: Edge, path: str, name: str, value: str) -> None:
-    """What breaks a field's rule is 422 under the field's name."""
+def test_value_out_of_bounds_is_named(service: Edge, path: str, name: str, value: str) -> None:
+    """A value that breaks the rule of its field is 422 under the field's name."""
     assert_fault(service.call("POST", path, body=BODIES[path] | {name: value}), name)
 
 
 @pytest.mark.parametrize("name", ["expires_hours", "max_downloads"])
 @pytest.mark.parametrize("value", ["1", 1.0, True, [], 0, -1, 2**31, 10**19])
-def test_share_terms_are_whole_numbers_in_bounds(service: Edge, token: str, name: str, value: object) -> None:
-    """Terms of a link are checked by type and by bound, and no link comes of wrong ones."""
+def test_invalid_share_terms_are_named(service: Edge, token: str, name: str, value: object) -> None:
+    """Share terms are integers within their bounds; with any other value no link is created."""
     file = service.store(token, b"x")
     assert_fault(service.call("POST", f"/files/{file['id']}/share", token=token, body={name: value}), name)
     assert service.call("GET", f"/files/{file['id']}", token=token).json["share_token"] is None
@@ -119,8 +119,8 @@ def test_share_terms_are_whole_numbers_in_bounds(service: Edge, token: str, name
         b"\x00",
     ],
 )
-def test_what_is_no_json_object_is_malformed(service: Edge, raw: bytes) -> None:
-    """Bodies that two parsers could read differently, or none at all, are 400 and never 500."""
+def test_body_that_is_no_json_object_is_malformed(service: Edge, raw: bytes) -> None:
+    """A body that is ambiguous, malformed or no object is 400, never 500."""
     response = service.call("POST", "/auth/login", raw=raw, headers={"Content-Type": "application/json"})
     assert (response.status_code, response.json["code"]) == (400, "malformed-request")
 
@@ -129,27 +129,27 @@ def test_what_is_no_json_object_is_malformed(service: Edge, raw: bytes) -> None:
     "media_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp", "x"]
 )
 def test_another_media_type_is_unsupported(service: Edge, media_type: str) -> None:
-    """Only application/json is read as JSON."""
+    """A body is parsed as JSON only if its type is application/json; otherwise it is 415."""
     response = service.call(
         "POST", "/auth/login", raw=b"{}", headers={"Content-Type": media_type} if media_type else None
     )
     assert (response.status_code, response.json["code"]) == (415, "unsupported-media-type")
 
 
-def test_parameters_of_the_media_type_do_not_matter(service: Edge) -> None:
-    """`application/json; charset=utf-8` is JSON."""
+def test_parameters_of_the_media_type_are_ignored(service: Edge) -> None:
+    """`application/json; charset=utf-8` is parsed as JSON."""
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
     assert service.call("POST", "/auth/login", raw=b"{}", headers=headers).status_code == 422
 
 
-def test_a_body_over_the_limit_is_refused(service: Edge) -> None:
-    """A JSON body has a limit of its own, announced or not."""
+def test_body_over_the_limit_is_rejected(service: Edge) -> None:
+    """A JSON body beyond its own size limit is 413."""
     response = service.call("POST", "/auth/login", body={"email": "x" * 70_000})
     assert (response.status_code, response.json["code"]) == (413, "content-too-large")
 
 
-def test_unknown_fields_change_nothing(service: Edge) -> None:
-    """A caller cannot give itself what is not the caller's to give."""
+def test_unknown_fields_are_ignored(service: Edge) -> None:
+    """A client cannot set the properties of an account that the API does not offer."""
     body = BODIES["/auth/register"] | {
         "is_admin": True,
         "is_active": False,
@@ -165,8 +165,8 @@ def test_unknown_fields_change_nothing(service: Edge) -> None:
 @pytest.mark.parametrize(
     "code", ["12345", "1234567", "12 456", "１２３４５６", "١٢٣٤٥٦", "", "abcdef", "-12345", "1e5000"]
 )
-def test_codes_that_are_not_six_digits_are_wrong(make_edge: Callable[..., Edge], code: str) -> None:
-    """Other digits, spaces and lengths are a wrong code and nothing worse."""
+def test_totp_code_that_is_not_six_ascii_digits_is_wrong(make_edge: Callable[..., Edge], code: str) -> None:
+    """Other digits, spaces and lengths are 400 like any wrong code."""
     service = make_edge()
     token = service.sign_up()
     assert service.call("POST", "/auth/2fa/setup", token=token).status_code == 200
@@ -174,8 +174,8 @@ def test_codes_that_are_not_six_digits_are_wrong(make_edge: Callable[..., Edge],
     assert (response.status_code, response.json["detail"]) == (400, "Invalid 2FA code")
 
 
-def test_passwords_count_to_the_last_byte(service: Edge) -> None:
-    """NULs and trailing spaces are part of a password; two normal forms of one text are one."""
+def test_password_is_compared_completely(service: Edge) -> None:
+    """NULs and trailing spaces are significant; two Unicode normal forms of one text are equal."""
     secrets = {"nul": "pass\0word", "space": "password ", "accent": "cafe\u0301 noir"}
     for name, secret in secrets.items():
         body = {"email": f"{name}@example.org", "username": name, "password": secret}
@@ -190,8 +190,8 @@ def test_passwords_count_to_the_last_byte(service: Edge) -> None:
     assert status("nul", "pass") == status("space", "password") == status("accent", "cafe noir") == 401
 
 
-def test_unknown_and_wrong_get_the_same_answer(service: Edge, token: str) -> None:
-    """Body, status and headers of the two refusals do not differ."""
+def test_unknown_account_and_wrong_password_get_the_same_response(service: Edge, token: str) -> None:
+    """Body, status and headers of the two rejections do not differ."""
     assert token
     wrong = service.call("POST", "/auth/login", body={"email": "maya@example.org", "password": "wrong"})
     unknown = service.call("POST", "/auth/login", body={"email": "nobody@example.org", "password": "wrong"})
@@ -199,7 +199,7 @@ def test_unknown_and_wrong_get_the_same_answer(service: Edge, token: str) -> Non
     assert {**wrong.json, "instance": ""} == {**unknown.json, "instance": ""}
 
 
-# --- the reader alone ---------------------------------------------------------------------------
+# --- the parser by itself ---------------------------------------------------------------------------
 
 values = st.recursive(
     st.one_of(
@@ -215,8 +215,8 @@ values = st.recursive(
 
 
 @given(body=st.dictionaries(st.text(max_size=5), values, max_size=5), ascii_only=st.booleans())
-def test_every_object_is_read_as_it_was_written(body: dict[str, Any], *, ascii_only: bool) -> None:
-    """What a strict writer says is what our reader hears."""
+def test_every_serialized_object_is_parsed_unchanged(body: dict[str, Any], *, ascii_only: bool) -> None:
+    """The parser returns any object that `json.dumps` has written."""
     text = json.dumps(body, ensure_ascii=ascii_only)
     assume(text.isascii() or "\\ud" not in text)
     try:
@@ -227,8 +227,8 @@ def test_every_object_is_read_as_it_was_written(body: dict[str, Any], *, ascii_o
 
 
 @given(raw=st.binary(max_size=60))
-def test_any_bytes_are_an_object_or_malformed(raw: bytes) -> None:
-    """Whatever stands in a body is an object or malformed, never a fault of ours."""
+def test_arbitrary_bytes_are_an_object_or_malformed(raw: bytes) -> None:
+    """The parser agrees with `json.loads` or raises MalformedRequest, and no other error."""
     try:
         found = parse(raw)
     except MalformedRequest:
@@ -238,8 +238,8 @@ def test_any_bytes_are_an_object_or_malformed(raw: bytes) -> None:
 
 
 @given(body=st.dictionaries(st.sampled_from("abc"), st.integers(0, 9), min_size=1), again=st.integers(0, 9))
-def test_a_name_that_stands_twice_is_refused_at_any_depth(body: dict[str, int], again: int) -> None:
-    """Of two values under one name, readers differ in which they take; so neither is taken."""
+def test_repeated_name_is_rejected_at_any_depth(body: dict[str, int], again: int) -> None:
+    """Parsers differ in which of two values they use, so an object with a repeated name is malformed."""
     name = next(iter(body))
     twice = json.dumps(body)[:-1] + f', "{name}": {again}}}'
     for raw in (twice, f'{{"x": {twice}}}', f'{{"x": [1, {twice}]}}'):

@@ -1,5 +1,5 @@
 """
-Uploads that do not fit beside the caller's other files: refused early or late, told why, and nothing left.
+Uploads beyond the user's quota: rejected early or late with the reason, and nothing is left.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def chunked(service: Edge, token: str, content: bytes) -> int:
     return send_messages(service, "POST", "/files/upload", token, pieces).status
 
 
-def test_a_file_that_fits_to_the_last_byte_is_taken(small: Edge, token: str) -> None:
-    """The form around it does not count, and neither does another's file; one byte more is refused."""
+def test_file_that_fills_the_quota_exactly_is_accepted(small: Edge, token: str) -> None:
+    """The form around it and other users' files do not count; one byte more is rejected."""
     small.store(small.sign_up("noor"), bytes(QUOTA))
     small.store(token, bytes(100_000))
     over = file_part(bytes(QUOTA - 100_000 + 1)) + END
-    told = problem(small.upload(token, over), 413, "quota-exceeded")
-    assert (told["quota"], told["used"]) == (QUOTA, 100_000)
-    assert told["detail"] == "The file exceeds your quota: 100000 of 300000 bytes are in use."
+    reported = problem(small.upload(token, over), 413, "quota-exceeded")
+    assert (reported["quota"], reported["used"]) == (QUOTA, 100_000)
+    assert reported["detail"] == "The file exceeds your quota: 100000 of 300000 bytes are in use."
     fields = field_part("max_downloads", "3") + field_part("is_public", "true")
     assert small.upload(token, fields + file_part(bytes(QUOTA - 100_000)) + END).status_code == 201
     problem(small.upload(token, file_part(b"x") + END), 413, "quota-exceeded")
@@ -46,21 +46,21 @@ def test_a_file_that_fits_to_the_last_byte_is_taken(small: Edge, token: str) -> 
 
 
 @pytest.mark.parametrize("size", [QUOTA + 1, 2 * QUOTA])
-def test_a_refusal_leaves_nothing(small: Edge, token: str, size: int) -> None:
-    """Announced or not, at its beginning or when most of it has come."""
+def test_rejected_upload_leaves_nothing(small: Edge, token: str, size: int) -> None:
+    """This holds with an announced length and without one."""
     problem(small.upload(token, file_part(bytes(size)) + END), 413, "quota-exceeded")
     assert small.is_empty()
     assert chunked(small, token, bytes(size)) == 413
     assert small.is_empty()
 
 
-def test_a_file_without_a_length_fits_as_well(small: Edge, token: str) -> None:
-    """Nobody announced how much would come, and all of it is taken."""
+def test_upload_without_a_length_may_fill_the_quota(small: Edge, token: str) -> None:
+    """A chunked upload of exactly the quota is accepted."""
     assert chunked(small, token, bytes(QUOTA)) == 201
 
 
-def test_what_cannot_fit_is_refused_before_it_has_come(small: Edge, token: str) -> None:
-    """By the length of its request: not even a part is stored of it."""
+def test_announced_excess_is_rejected_before_it_is_received(small: Edge, token: str) -> None:
+    """The request is rejected by its announced length, before one part is received."""
     form = file_part(bytes(QUOTA + (65 << 10))) + END
     pieces = [form[start : start + 10_000] for start in range(0, len(form), 10_000)]
     exchange = send_messages(small, "POST", "/files/upload", token, pieces, announced=len(form))
@@ -69,8 +69,8 @@ def test_what_cannot_fit_is_refused_before_it_has_come(small: Edge, token: str) 
     assert small.is_empty()
 
 
-def test_a_deletion_makes_room(small: Edge, token: str) -> None:
-    """What is deleted is given back, as often as it was stored."""
+def test_deletion_releases_the_quota(small: Edge, token: str) -> None:
+    """The whole quota is available again after each deletion."""
     for _ in range(3):
         file = small.store(token, bytes(QUOTA))
         problem(small.upload(token, file_part(b"x") + END), 413, "quota-exceeded")
@@ -78,6 +78,6 @@ def test_a_deletion_makes_room(small: Edge, token: str) -> None:
     assert small.is_empty()
 
 
-def test_a_caller_is_told_nothing_of_it_elsewhere(small: Edge, token: str) -> None:
-    """The account is as the contract has it."""
+def test_account_does_not_show_the_quota(small: Edge, token: str) -> None:
+    """The JSON of an account contains neither quota nor usage."""
     assert not {"quota", "used"} & set(small.call("GET", "/auth/me", token=token).json)

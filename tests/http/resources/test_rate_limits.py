@@ -1,5 +1,5 @@
 """
-Guessing passwords and one-time codes is slow, for whoever guesses and for nobody else.
+Rate limits for passwords and one-time codes: they slow down guessing, and lock out no other user.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def guarded(make_edge: MakeEdge) -> Edge:
     return edge
 
 
-def test_after_a_few_wrong_passwords_even_the_right_one_waits(guarded: Edge) -> None:
-    """The answer says how long, and after that long one more try counts."""
+def test_correct_password_after_too_many_wrong_ones_is_429(guarded: Edge) -> None:
+    """Retry-After states the wait, after which one more attempt is accepted."""
     assert [login(guarded).status_code for _ in range(3)] == [401, 401, 401]
     seconds = refused(login(guarded, password=PASSWORD))
     assert seconds == 60
@@ -43,15 +43,15 @@ def test_after_a_few_wrong_passwords_even_the_right_one_waits(guarded: Edge) -> 
     assert login(guarded, password=PASSWORD).status_code == 200
 
 
-def test_an_account_that_does_not_exist_is_throttled_alike(guarded: Edge) -> None:
-    """A limit tells nobody which accounts there are."""
+def test_unknown_account_is_throttled_alike(guarded: Edge) -> None:
+    """A limit does not reveal which accounts exist."""
     responses = [login(guarded, email="nobody@example.org") for _ in range(4)]
     assert [response.status_code for response in responses] == [401, 401, 401, 429]
 
 
 @pytest.mark.parametrize("origin", ["192.0.3.7", "2001:db8:0:100::1", "no-address"])
-def test_who_guesses_elsewhere_does_not_lock_the_owner_out(guarded: Edge, origin: str) -> None:
-    """An attacker uses up the tries of their own network only; tokens go on working."""
+def test_guesses_from_another_network_do_not_lock_the_owner_out(guarded: Edge, origin: str) -> None:
+    """They use up the attempts of that network only; the owner's password and tokens stay valid."""
     tokens = guarded.sign_in()
     for _ in range(4):
         login(guarded, origin=origin)
@@ -64,15 +64,15 @@ def test_who_guesses_elsewhere_does_not_lock_the_owner_out(guarded: Edge, origin
 @pytest.mark.parametrize(
     "pair", [("192.0.2.1", "192.0.2.254"), ("2001:db8:0:100::1", "2001:db8:0:1ff:ffff::1"), ("no-address", "nonsense")]
 )
-def test_a_network_is_one_origin(guarded: Edge, pair: tuple[str, str]) -> None:
-    """Another address of the same network brings no new tries."""
+def test_addresses_of_one_network_share_their_attempts(guarded: Edge, pair: tuple[str, str]) -> None:
+    """Another address of the same network gets no new attempts."""
     first, second = pair
     assert [login(guarded, origin=first).status_code for _ in range(3)] == [401, 401, 401]
     refused(login(guarded, password=PASSWORD, origin=second))
 
 
-def test_what_a_request_says_of_its_origin_does_not_count(guarded: Edge) -> None:
-    """A made-up forwarding header brings no new tries."""
+def test_forwarding_headers_do_not_change_the_origin(guarded: Edge) -> None:
+    """A forged forwarding header gets no new attempts."""
     for number in range(3):
         headers = {"X-Forwarded-For": f"198.51.100.{number}", "Forwarded": f"for=198.51.100.{number}"}
         body = {"email": "maya@example.org", "password": "not the password"}
@@ -80,15 +80,15 @@ def test_what_a_request_says_of_its_origin_does_not_count(guarded: Edge) -> None
     refused(login(guarded, password=PASSWORD))
 
 
-def test_success_gives_the_tries_back(guarded: Edge) -> None:
-    """Who mistypes now and then is never locked out."""
+def test_success_resets_the_attempts(guarded: Edge) -> None:
+    """A user with occasional typing errors is never locked out."""
     for _ in range(4):
         assert [login(guarded).status_code for _ in range(2)] == [401, 401]
         assert login(guarded, password=PASSWORD).status_code == 200
 
 
-def test_one_time_codes_are_throttled_by_user_from_everywhere(guarded: Edge) -> None:
-    """Signing in, confirming and switching off share the few tries, wherever they come from."""
+def test_one_time_codes_are_throttled_per_user(guarded: Edge) -> None:
+    """Sign-in, verification and disabling share the attempts of a user, from any network."""
     token = guarded.sign_in()["access_token"]
     phone = pyotp.TOTP(guarded.call("POST", "/auth/2fa/setup", token=token).json["secret"])
     now = guarded.clock.now()

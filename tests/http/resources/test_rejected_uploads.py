@@ -1,5 +1,5 @@
 """
-Uploads that are refused: names, forms and sizes that break a rule; nothing is left of any of them.
+Rejected uploads: invalid names, forms and sizes leave nothing stored.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def token(shared_token: str) -> str:
         b"form-data",
     ],
 )
-def test_bad_names_are_refused_and_leave_nothing(service: Edge, token: str, disposition: bytes) -> None:
-    """A name that breaks its rule, or a header that is none, is 4xx; nothing is stored."""
+def test_invalid_name_is_rejected_and_leaves_nothing(service: Edge, token: str, disposition: bytes) -> None:
+    """A name that breaks a rule, or a malformed header, is 400 or 422; nothing is stored."""
     response = service.upload(token, part(disposition, b"content") + END)
     assert response.status_code in {400, 422}, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -89,8 +89,8 @@ def test_bad_names_are_refused_and_leave_nothing(service: Edge, token: str, disp
         (field_part("share_expires_hours", "-1") + FILE + END, "share_expires_hours"),
     ],
 )
-def test_wrong_forms_are_named_and_leave_nothing(service: Edge, token: str, form: bytes, faulty: str) -> None:
-    """A form without its file, with too much, or with a wrong field is 422 and stores nothing."""
+def test_invalid_form_is_rejected_and_leaves_nothing(service: Edge, token: str, form: bytes, faulty: str) -> None:
+    """A form without its file, with extra parts or with a wrong field is 422 and stores nothing."""
     response = service.upload(token, form)
     assert response.status_code == 422, response.text
     assert {error["path"] for error in response.json["errors"]} == {faulty}
@@ -100,14 +100,14 @@ def test_wrong_forms_are_named_and_leave_nothing(service: Edge, token: str, form
 @pytest.mark.parametrize(
     "query", ["is_public=maybe", "max_downloads=x", "is_public=true&is_public=true", "share_expires_hours=0"]
 )
-def test_wrong_query_fields_are_refused(service: Edge, token: str, query: str) -> None:
+def test_invalid_query_field_is_rejected(service: Edge, token: str, query: str) -> None:
     """Fields in the query obey the same rules as in the form."""
     assert service.upload(token, FILE + END, query=query).status_code == 422
     assert service.is_empty()
 
 
-def test_a_field_in_query_and_form_is_refused(service: Edge, token: str) -> None:
-    """Which of two values would count is not guessed."""
+def test_field_in_both_query_and_form_is_rejected(service: Edge, token: str) -> None:
+    """Two values of one field are ambiguous, so the request is 422."""
     assert (
         service.upload(token, FILE + field_part("is_public", "true") + END, query="is_public=true").status_code == 422
     )
@@ -125,8 +125,8 @@ def test_a_field_in_query_and_form_is_refused(service: Edge, token: str) -> None
         "",
     ],
 )
-def test_what_is_no_form_is_refused(service: Edge, token: str, content_type: str) -> None:
-    """Another media type is 415, a form without a usable boundary 400."""
+def test_body_that_is_no_form_is_rejected(service: Edge, token: str, content_type: str) -> None:
+    """Another media type is 415, a form without a usable boundary is 400."""
     response = service.call(
         "POST", "/files/upload", token=token, raw=FILE + END, headers={"Content-Type": content_type}
     )
@@ -146,15 +146,15 @@ def test_what_is_no_form_is_refused(service: Edge, token: str, content_type: str
         b"no boundary at all",
     ],
 )
-def test_forms_made_to_hurt_are_refused(service: Edge, token: str, form: bytes) -> None:
-    """Thousands of parts, endless headers and shapeless bodies end in a problem."""
+def test_abusive_form_is_rejected(service: Edge, token: str, form: bytes) -> None:
+    """Thousands of parts, oversized headers and malformed bodies are 400 or 422."""
     response = service.upload(token, form + END)
     assert response.status_code in {400, 422}, response.text
     assert service.is_empty()
 
 
-def test_an_announced_size_over_the_limit_is_refused_unread(make_edge: Callable[..., Edge]) -> None:
-    """Where the length says it cannot fit, the form is not even parsed."""
+def test_content_length_over_the_limit_is_rejected_unparsed(make_edge: Callable[..., Edge]) -> None:
+    """If the announced length cannot fit, the form is not parsed."""
     service = make_edge(MAX_FILE_SIZE="1000")
     response = service.upload(service.sign_up(), b"x" * 200_000)
     assert (response.status_code, response.json["code"]) == (413, "file-too-large")

@@ -1,5 +1,5 @@
 """
-Links over HTTP: who may, how long, how often, and what spends nothing.
+Share links over HTTP: access, expiry, download budget, and requests that do not spend it.
 """
 
 from __future__ import annotations
@@ -34,13 +34,15 @@ def file(service: Edge, token: str) -> Shared:
 
 
 def revoke(service: Edge, token: str, path: str) -> None:
-    """Withdraw a link, for which the API has no call yet."""
+    """
+    Revoke a link by its use case, since the API has no call for it.
+    """
     owner = UserId.parse(service.call("GET", "/auth/me", token=token).json["id"])
     service.application.sharing.revoke_share_link(owner=owner, token=ShareToken.parse(path.rpartition("/")[2]))
 
 
-def test_looking_spends_nothing_and_bytes_spend_one(service: Edge, token: str) -> None:
-    """A link of one download survives every look at it, gives its one, and is 403 to all after."""
+def test_only_responses_with_bytes_spend_the_download_budget(service: Edge, token: str) -> None:
+    """HEAD, 304, 412, 416, OPTIONS and 405 spend nothing; after its one download the link is 403."""
     one = shared(service, token, CONTENT, max_downloads=1)
     assert one.get("HEAD").status_code == 200
     assert one.get(If_None_Match=one.etag).status_code == 304
@@ -58,8 +60,8 @@ def test_looking_spends_nothing_and_bytes_spend_one(service: Edge, token: str) -
     assert one.spent() == 1
 
 
-def test_each_link_has_a_budget_of_its_own(service: Edge, token: str) -> None:
-    """A spent link does not spend another of the same file; the owner sees the sum."""
+def test_each_link_has_its_own_download_budget(service: Edge, token: str) -> None:
+    """A used-up link leaves another link to the same file usable; the owner sees the total."""
     first = shared(service, token, b"x", max_downloads=1)
     second = share(service, token, first.id, max_downloads=2)
     assert [first.get().status_code, first.get().status_code] == [200, 403]
@@ -67,8 +69,8 @@ def test_each_link_has_a_budget_of_its_own(service: Edge, token: str) -> None:
     assert first.spent() == 3
 
 
-def test_the_file_shows_its_newest_link(service: Edge, token: str) -> None:
-    """Of two links that live side by side the owner sees the one that was made last."""
+def test_file_shows_its_newest_link(service: Edge, token: str) -> None:
+    """Of two valid links the owner sees the one that was created last."""
     first = shared(service, token, b"x", max_downloads=1)
     second = share(service, token, first.id, max_downloads=5)
     shown = service.call("GET", f"/files/{first.id}", token=token).json
@@ -76,8 +78,8 @@ def test_the_file_shows_its_newest_link(service: Edge, token: str) -> None:
     assert shown["max_downloads"] == 5
 
 
-def test_what_cannot_be_read_spends_nothing(service: Edge, token: str) -> None:
-    """A download whose bytes are lost is a problem, and its link still has its budget."""
+def test_download_with_missing_content_spends_nothing(service: Edge, token: str) -> None:
+    """A download whose blobs are missing is a 500 problem, and the link keeps its budget."""
     lost = shared(service, token, b"precious", max_downloads=1)
     for key in lost.blobs():
         service.application.vault.read_file.blobs.delete(key)
@@ -88,8 +90,8 @@ def test_what_cannot_be_read_spends_nothing(service: Edge, token: str) -> None:
     assert lost.spent() == 0
 
 
-def test_a_link_ends_at_the_moment_it_names(make_edge: Callable[..., Edge]) -> None:
-    """A microsecond before its time a link gives bytes, from that moment on it is gone for good."""
+def test_link_expires_exactly_at_its_expiry(make_edge: Callable[..., Edge]) -> None:
+    """One microsecond before its expiry a link is 200; from the expiry on it is 410."""
     service = make_edge()
     link = shared(service, service.sign_up(), b"x", expires_hours=24)
     service.clock.advance(hours=24, microseconds=-1)
@@ -111,16 +113,16 @@ def test_a_link_ends_at_the_moment_it_names(make_edge: Callable[..., Edge]) -> N
         ({"expires_hours": 720}, "2026-01-31T00:00:00Z"),
     ],
 )
-def test_a_link_says_when_it_ends(service: Edge, token: str, terms: dict[str, int] | None, ends: str) -> None:
-    """`expires_at` is the creation plus the hours asked for, in UTC; 24 hours if none were, with or without a body."""
+def test_share_response_states_the_expiry(service: Edge, token: str, terms: dict[str, int] | None, ends: str) -> None:
+    """`expires_at` is the creation plus the requested hours in UTC, by default 24, with or without a body."""
     file = service.store(token, b"x")
     response = service.call("POST", f"/files/{file['id']}/share", token=token, body=terms)
     assert response.json["expires_at"] == ends
     assert service.call("GET", f"/files/{file['id']}", token=token).json["share_expires_at"] == ends
 
 
-def test_a_withdrawn_link_is_gone(service: Edge, token: str) -> None:
-    """A revoked link is 410 whatever is asked of it, another link to the file goes on."""
+def test_revoked_link_is_410(service: Edge, token: str) -> None:
+    """Every request for a revoked link is 410; another link to the file still works."""
     link = shared(service, token, b"x")
     other = share(service, token, link.id)
     revoke(service, token, link.path)
@@ -130,8 +132,8 @@ def test_a_withdrawn_link_is_gone(service: Edge, token: str) -> None:
     assert service.call("GET", other).status_code == 200
 
 
-def test_a_deleted_file_leaves_its_links_nowhere(service: Edge, token: str) -> None:
-    """After a delete the file, its bytes and its links are 404, and a new file does not revive them."""
+def test_links_of_a_deleted_file_are_404(service: Edge, token: str) -> None:
+    """The file, its blobs and its links no longer exist, and a new file does not restore them."""
     link = shared(service, token, b"old")
     assert service.call("DELETE", f"/files/{link.id}", token=token).status_code == 204
     service.store(token, b"new", "data.bin")
@@ -144,7 +146,9 @@ def test_a_deleted_file_leaves_its_links_nowhere(service: Edge, token: str) -> N
 
 
 def spellings(good: str) -> list[str]:
-    """Ways to write 32 bytes other than the one way to write them, and other bytes."""
+    """
+    Other spellings of the token's 32 bytes, and tokens of other bytes.
+    """
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     return [
         *(good[:-1] + letter for letter in alphabet if letter != good[-1]),
@@ -166,8 +170,8 @@ def spellings(good: str) -> list[str]:
     ]
 
 
-def test_a_token_has_one_spelling(service: Edge, token: str, file: Shared) -> None:
-    """Every spelling but the canonical one is 404, the 63 other last letters among them."""
+def test_only_the_canonical_spelling_of_a_token_is_accepted(service: Edge, token: str, file: Shared) -> None:
+    """Every other spelling is 404, including those with one of the 63 other last letters."""
     good = file.path.rpartition("/")[2]
     before = file.spent()
     for wrong in spellings(good):
@@ -178,8 +182,8 @@ def test_a_token_has_one_spelling(service: Edge, token: str, file: Shared) -> No
     assert service.call("GET", f"/files/shared/{good}/style.css", token=token).status_code == 404
 
 
-def test_a_public_upload_has_its_link_at_once(service: Edge, token: str) -> None:
-    """`is_public` with terms answers the token and end of a link that has these terms."""
+def test_public_upload_returns_its_link(service: Edge, token: str) -> None:
+    """`is_public` with share terms returns the token and the expiry of a link with these terms."""
     form = file_part(b"open") + field_part("is_public", "true") + field_part("max_downloads", "1") + END
     stored = service.upload(token, form, query="share_expires_hours=2").json
     assert (stored["is_public"], stored["max_downloads"]) == (True, 1)
@@ -188,8 +192,8 @@ def test_a_public_upload_has_its_link_at_once(service: Edge, token: str) -> None
     assert [service.call("GET", path).status_code for _ in range(2)] == [200, 403]
 
 
-def test_an_expired_link_no_longer_shows(make_edge: Callable[..., Edge]) -> None:
-    """A file whose link is over is not public; its downloads are still counted."""
+def test_expired_link_is_not_shown(make_edge: Callable[..., Edge]) -> None:
+    """A file whose only link has expired is not public; its downloads still count."""
     service = make_edge()
     link = shared(service, service.sign_up(), b"x", expires_hours=1)
     assert link.get().status_code == 200

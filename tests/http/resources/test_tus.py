@@ -1,5 +1,5 @@
 """
-Resumable uploads over the REST edge: tus 1.0.0, extension by extension, refusal by refusal.
+Resumable uploads over HTTP (tus 1.0.0): each extension and each rejection.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def create(service: Edge, token: str, length: int | None = None, raw: bytes | No
     return service.call("POST", "/tus", token=token, headers=given, raw=raw)
 
 
-def begun(service: Edge, token: str, length: int | None = None, **headers: Any) -> str:
+def new_upload(service: Edge, token: str, length: int | None = None, **headers: Any) -> str:
     """
-    The path of a new upload.
+    Create an upload and return its path.
     """
     response = create(service, token, length, **headers)
     assert response.status_code == 201, response.text
@@ -74,9 +74,9 @@ def offset_of(service: Edge, token: str, upload: str) -> int:
     return int(head(service, token, upload).headers["upload-offset"])
 
 
-def taken(service: Edge, upload: str) -> UploadSession:
+def acquired(service: Edge, upload: str) -> UploadSession:
     """
-    An upload without a byte in the hands of a writer of its own.
+    Acquire an upload that has no bytes yet, as another request would.
     """
     application, file_id = service.application, FileId.parse(upload.rpartition("/")[2])
     with application.vault.find_file.begin(read_only=True) as unit:
@@ -95,11 +95,11 @@ def content(service: Edge, token: str, file: str) -> bytes:
     return bytes(response.content)
 
 
-# --- the protocol's core --------------------------------------------------------------------------
+# --- core protocol --------------------------------------------------------------------------
 
 
-def test_options_say_what_is_spoken_to_anybody(service: Edge) -> None:
-    """Version, extensions, checksums and the largest file, without a login and without a version asked for."""
+def test_options_describes_the_server_without_authentication(service: Edge) -> None:
+    """OPTIONS returns versions, extensions, checksum algorithms and the maximum size without token or version."""
     for path, allowed in (("/tus", "OPTIONS, POST"), ("/tus/x", "DELETE, HEAD, OPTIONS, PATCH")):
         response = service.call("OPTIONS", path)
         assert (response.status_code, response.headers["allow"]) == (204, allowed)
@@ -113,9 +113,9 @@ def test_options_say_what_is_spoken_to_anybody(service: Edge) -> None:
 
 
 @pytest.mark.parametrize("version", [None, "0.2.2", "1.0.0, 2.0.0", "1.0"])
-def test_another_version_is_not_spoken(service: Edge, token: str, version: str | None) -> None:
-    """Whatever is asked: 412 with the version that is, and nothing has been looked at."""
-    upload = begun(service, token, 3)
+def test_request_with_another_version_is_rejected(service: Edge, token: str, version: str | None) -> None:
+    """Another or no Tus-Resumable is 412 with the supported version, and the upload stays unchanged."""
+    upload = new_upload(service, token, 3)
     headers = {"Content-Type": OFFSET, "Upload-Offset": "0"} | ({} if version is None else {"Tus-Resumable": version})
     for method, path in (("POST", "/tus"), ("PATCH", upload), ("DELETE", upload), ("PATCH", "/tus/unknown")):
         response = service.call(method, path, token=token, headers=headers, raw=b"abc")
@@ -125,9 +125,9 @@ def test_another_version_is_not_spoken(service: Edge, token: str, version: str |
     assert offset_of(service, token, upload) == 0
 
 
-def test_an_upload_goes_on_until_it_is_a_file(service: Edge, token: str) -> None:
-    """Each answer tells how far it is; the last one tells the file, and a HEAD keeps telling it."""
-    upload = begun(service, token, len(CONTENT))
+def test_upload_in_several_requests_becomes_a_file(service: Edge, token: str) -> None:
+    """Each response reports the offset; the last one and every later HEAD also report the file's id."""
+    upload = new_upload(service, token, len(CONTENT))
     offset = 0
     for size in (1, 100_000, 7, len(CONTENT) - 100_008):
         response = patch(service, token, upload, offset, CONTENT[offset : offset + size])
@@ -135,14 +135,14 @@ def test_an_upload_goes_on_until_it_is_a_file(service: Edge, token: str) -> None
         assert (response.status_code, response.headers["upload-offset"]) == (204, str(offset))
         assert response.headers["tus-resumable"] == "1.0.0"
         assert ("x-file-id" in response.headers) == (offset == len(CONTENT))
-        told = head(service, token, upload)
-        assert (told.status_code, told.headers["upload-offset"]) == (200, str(offset))
-        assert told.headers["upload-length"] == str(len(CONTENT))
-        assert told.headers["upload-metadata"] == NAMED["Upload-Metadata"]
-        assert told.headers["cache-control"] == "no-store"
+        reported = head(service, token, upload)
+        assert (reported.status_code, reported.headers["upload-offset"]) == (200, str(offset))
+        assert reported.headers["upload-length"] == str(len(CONTENT))
+        assert reported.headers["upload-metadata"] == NAMED["Upload-Metadata"]
+        assert reported.headers["cache-control"] == "no-store"
         assert len(files(service, token)) == (offset == len(CONTENT))
         if offset == len(CONTENT):
-            assert response.headers["x-file-id"] == told.headers["x-file-id"] == upload.rpartition("/")[2]
+            assert response.headers["x-file-id"] == reported.headers["x-file-id"] == upload.rpartition("/")[2]
     (file,) = files(service, token)
     assert file["id"] == upload.rpartition("/")[2]
     assert (file["original_filename"], file["mime_type"]) == ("notes – 文.txt", "text/plain")
@@ -150,9 +150,9 @@ def test_an_upload_goes_on_until_it_is_a_file(service: Edge, token: str) -> None
     assert keys(service.application) == recorded(service.application)
 
 
-def test_a_patch_goes_to_the_end_and_nowhere_else(service: Edge, token: str) -> None:
-    """Any other offset is 409, tells the right one, and adds nothing."""
-    upload = begun(service, token, 9)
+def test_patch_at_a_wrong_offset_is_rejected(service: Edge, token: str) -> None:
+    """Any offset but the current one is 409, reports the current one, and appends nothing."""
+    upload = new_upload(service, token, 9)
     patch(service, token, upload, 0, b"abc")
     for offset in (0, 2, 4, 9, 2**63 - 1):
         response = patch(service, token, upload, offset, b"x")
@@ -162,9 +162,9 @@ def test_a_patch_goes_to_the_end_and_nowhere_else(service: Edge, token: str) -> 
 
 
 @pytest.mark.parametrize("offset", ["", "-1", "+1", "1.0", "1e3", "٣", "9" * 20, str(2**63)])
-def test_an_offset_is_a_whole_number(service: Edge, token: str, offset: str) -> None:
-    """And it must be there."""
-    upload = begun(service, token, 9)
+def test_malformed_or_missing_offset_is_rejected(service: Edge, token: str, offset: str) -> None:
+    """A negative, fractional, non-ASCII, oversized or missing Upload-Offset is 400."""
+    upload = new_upload(service, token, 9)
     response = patch(service, token, upload, 0, b"x", Upload_Offset=offset.encode().decode("latin-1"))
     problem(response, 400, "malformed-request")
     headers = {**VERSION, "Content-Type": OFFSET}
@@ -172,17 +172,17 @@ def test_an_offset_is_a_whole_number(service: Edge, token: str, offset: str) -> 
 
 
 @pytest.mark.parametrize("media_type", ["application/octet-stream", "text/plain", OFFSET + "; x=y", ""])
-def test_bytes_come_under_their_own_type(service: Edge, token: str, media_type: str) -> None:
-    """Any other is 415, at the creation too."""
-    upload = begun(service, token, 9)
+def test_body_of_another_media_type_is_rejected(service: Edge, token: str, media_type: str) -> None:
+    """A body is 415 unless its type is application/offset+octet-stream, in PATCH and in creation."""
+    upload = new_upload(service, token, 9)
     problem(patch(service, token, upload, 0, b"x", Content_Type=media_type), 415, "unsupported-media-type")
     problem(create(service, token, 9, b"x", Content_Type=media_type), 415, "unsupported-media-type")
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE", "HEAD"])
-def test_a_post_may_stand_for_another_method(service: Edge, token: str, method: str) -> None:
-    """For clients that can send nothing else; of an upload only, and for these three only."""
-    upload = begun(service, token, 3)
+def test_method_override_is_accepted_for_uploads_only(service: Edge, token: str, method: str) -> None:
+    """X-HTTP-Method-Override turns a POST to an upload into PATCH, DELETE or HEAD; any other use is 405."""
+    upload = new_upload(service, token, 3)
     headers = {**VERSION, "Content-Type": OFFSET, "Upload-Offset": "0", "X-HTTP-Method-Override": method}
     response = service.call("POST", upload, token=token, headers=headers, raw=b"abc")
     assert response.status_code == (200 if method == "HEAD" else 204)
@@ -193,13 +193,13 @@ def test_a_post_may_stand_for_another_method(service: Edge, token: str, method: 
     problem(service.call("POST", "/auth/me", token=token, headers=headers), 405, "method-not-allowed")
 
 
-def test_whoever_comes_late_adds_nothing(service: Edge, token: str) -> None:
-    """A request that still brings bytes when a later one has come is told so; its bytes are not there."""
-    upload, application = begun(service, token, 5), service.application
+def test_overtaken_request_appends_nothing(service: Edge, token: str) -> None:
+    """A request that is overtaken while its body is received is 409, and its bytes are discarded."""
+    upload, application = new_upload(service, token, 5), service.application
 
     def pieces() -> Iterator[bytes]:
         yield b"la"
-        application.vault.store_part(taken(service, upload), b"new")
+        application.vault.store_part(acquired(service, upload), b"new")
         yield b"te"
 
     late = exchange(service, token, upload, 0, pieces(), announced=4)
@@ -208,10 +208,10 @@ def test_whoever_comes_late_adds_nothing(service: Edge, token: str) -> None:
     assert keys(application) == recorded(application)
 
 
-def test_whoever_announces_too_much_takes_nothing_over(service: Edge, token: str) -> None:
-    """It is refused before it is the upload's writer: a request that is at it goes on."""
-    upload = begun(service, token, 5)
-    session = taken(service, upload)
+def test_oversized_patch_does_not_acquire_the_upload(service: Edge, token: str) -> None:
+    """A request with too large a Content-Length is 413, and the current writer keeps the upload."""
+    upload = new_upload(service, token, 5)
+    session = acquired(service, upload)
     refused = exchange(service, token, upload, 0, [b"too long"], announced=8)
     assert (refused.status, refused.body["code"], refused.received_bytes) == (413, "file-too-large", 0)
     service.application.vault.store_part(session, b"first")
@@ -220,26 +220,26 @@ def test_whoever_announces_too_much_takes_nothing_over(service: Edge, token: str
 
 @pytest.mark.parametrize(("announced", "code"), [(41, "file-too-large"), (31, "quota-exceeded")])
 @pytest.mark.parametrize("checked", [False, True])
-def test_a_bite_of_an_open_length_that_cannot_fit_is_refused_unread(
+def test_patch_of_a_deferred_length_beyond_a_limit_is_rejected_unread(
     make_edge: Callable[..., Edge], announced: int, code: str, *, checked: bool
 ) -> None:
-    """413 by what the request announces, before a byte has been taken."""
+    """A Content-Length beyond the file size limit or the quota is 413 before any byte is read."""
     service = make_edge(MAX_FILE_SIZE="40", USER_QUOTA="30")
     token = service.sign_up()
-    upload = begun(service, token, Upload_Defer_Length="1")
+    upload = new_upload(service, token, Upload_Defer_Length="1")
     headers = {"Upload-Checksum": f"sha1 {encoded(bytes(20))}"} if checked else {}
     refused = exchange(service, token, upload, 0, [bytes(announced)], announced=announced, headers=headers)
     assert (refused.status, refused.body["code"], refused.received_bytes) == (413, code, 0)
 
 
-def test_a_checked_bite_of_an_open_length_is_within_the_quota_while_it_comes(make_edge: Callable[..., Edge]) -> None:
-    """Nobody announced how much comes: no more of it is stored than fits, and then nothing is left."""
+def test_patch_of_unknown_size_with_a_checksum_stores_no_more_than_the_quota(make_edge: Callable[..., Edge]) -> None:
+    """Without Content-Length only the parts that fit are stored; after the rejection none remains."""
     service = make_edge(USER_QUOTA=str(3 * PART))
     store_part = service.application.vault.store_part
     blobs = FaultyBlobs(store_part.blobs, {})
     service = service.with_use_cases(store_part=attrs.evolve(store_part, blobs=blobs))
     token = service.sign_up()
-    upload = begun(service, token, Upload_Defer_Length="1")
+    upload = new_upload(service, token, Upload_Defer_Length="1")
     pieces = (bytes(PART) for _ in range(20))
     refused = exchange(service, token, upload, 0, pieces, headers={"Upload-Checksum": f"sha1 {encoded(bytes(20))}"})
     assert (refused.status, refused.body["code"]) == (413, "quota-exceeded")
@@ -248,7 +248,7 @@ def test_a_checked_bite_of_an_open_length_is_within_the_quota_while_it_comes(mak
     assert create(service, token, 3 * PART).status_code == 201
 
 
-# --- bodies that break off -------------------------------------------------------------------------
+# --- interrupted bodies -------------------------------------------------------------------------
 
 
 def exchange(service: Edge, token: str, upload: str, offset: int, pieces: Any, **more: Any) -> RecordedExchange:
@@ -257,21 +257,23 @@ def exchange(service: Edge, token: str, upload: str, offset: int, pieces: Any, *
 
 
 @pytest.mark.parametrize("announced", [len(CONTENT), None])
-@pytest.mark.parametrize("came", [0, 1, 1000, PART, PART + 1, len(CONTENT) - 1])
-def test_what_came_before_a_break_is_kept(service: Edge, token: str, came: int, announced: int | None) -> None:
-    """To the last byte, at every length; a client that goes on from there has its file whole."""
-    upload = begun(service, token, len(CONTENT))
-    pieces = [CONTENT[start : min(came, start + 1000)] for start in range(0, came, 1000)]
+@pytest.mark.parametrize("received", [0, 1, 1000, PART, PART + 1, len(CONTENT) - 1])
+def test_bytes_received_before_a_disconnect_are_kept(
+    service: Edge, token: str, received: int, announced: int | None
+) -> None:
+    """Every byte received before a disconnect is kept, and the client can resume there and complete the file."""
+    upload = new_upload(service, token, len(CONTENT))
+    pieces = [CONTENT[start : min(received, start + 1000)] for start in range(0, received, 1000)]
     assert exchange(service, token, upload, 0, pieces, announced=announced, disconnects=True).status == 400
-    assert offset_of(service, token, upload) == came
-    assert patch(service, token, upload, came, CONTENT[came:]).status_code == 204
+    assert offset_of(service, token, upload) == received
+    assert patch(service, token, upload, received, CONTENT[received:]).status_code == 204
     assert content(service, token, upload.rpartition("/")[2]) == CONTENT
     assert keys(service.application) == recorded(service.application)
 
 
-def test_what_came_before_too_much_is_kept(service: Edge, token: str) -> None:
-    """A body that turns out to be longer than the upload is refused, announced or not."""
-    upload = begun(service, token, 10)
+def test_patch_longer_than_the_upload_is_rejected(service: Edge, token: str) -> None:
+    """An announced excess stores nothing; without a length, the bytes received before the excess are kept."""
+    upload = new_upload(service, token, 10)
     problem(patch(service, token, upload, 0, bytes(11)), 413, "file-too-large")
     assert offset_of(service, token, upload) == 0
     late = exchange(service, token, upload, 0, [bytes(8), bytes(3)])
@@ -279,11 +281,11 @@ def test_what_came_before_too_much_is_kept(service: Edge, token: str) -> None:
     assert offset_of(service, token, upload) == 8
 
 
-@pytest.mark.parametrize("came", [0, 10, PART + 10])
-def test_a_creation_that_breaks_off_leaves_nothing(service: Edge, token: str, came: int) -> None:
-    """Nobody has learnt where the upload is."""
+@pytest.mark.parametrize("received", [0, 10, PART + 10])
+def test_interrupted_creation_leaves_nothing(service: Edge, token: str, received: int) -> None:
+    """An upload whose creation is interrupted is deleted, because the client has not received its URL."""
     headers = {**VERSION, **NAMED, "Content-Type": OFFSET, "Upload-Length": "100000"}
-    pieces = [CONTENT[:came]] if came else []
+    pieces = [CONTENT[:received]] if received else []
     response = send_messages(
         service, "POST", "/tus", token, pieces, announced=100_000, disconnects=True, headers=headers
     )
@@ -294,8 +296,8 @@ def test_a_creation_that_breaks_off_leaves_nothing(service: Edge, token: str, ca
 # --- creation ----------------------------------------------------------------------------------------
 
 
-def test_a_creation_may_bring_bytes(service: Edge, token: str) -> None:
-    """Some of them or all: the answer tells how far it is, and which file it has become."""
+def test_creation_may_carry_bytes(service: Edge, token: str) -> None:
+    """The response reports the offset of the bytes it carried and, if they are all, the file's id."""
     some = create(service, token, 10, b"abc")
     assert (some.status_code, some.headers["upload-offset"]) == (201, "3")
     assert "x-file-id" not in some.headers
@@ -305,30 +307,30 @@ def test_a_creation_may_bring_bytes(service: Edge, token: str) -> None:
     assert len(files(service, token)) == 1
 
 
-def test_a_creation_that_announces_more_than_the_upload_has_is_refused_unread(service: Edge, token: str) -> None:
-    """413 before a byte has been taken, and nothing is left."""
+def test_creation_with_a_body_longer_than_the_upload_is_rejected_unread(service: Edge, token: str) -> None:
+    """A Content-Length above Upload-Length is 413 before any byte is read, and no upload remains."""
     headers = {**VERSION, **NAMED, "Content-Type": OFFSET, "Upload-Length": "2"}
     refused = send_messages(service, "POST", "/tus", token, [b"abc"], announced=3, headers=headers)
     assert (refused.status, refused.body["code"], refused.received_bytes) == (413, "file-too-large", 0)
     assert service.is_empty()
 
 
-def test_an_upload_without_a_byte_is_a_file_at_once(service: Edge, token: str) -> None:
-    """Nothing is left to be sent."""
+def test_upload_of_length_zero_is_a_file_at_once(service: Edge, token: str) -> None:
+    """A creation with Upload-Length 0 returns the id of a complete, empty file."""
     response = create(service, token, 0)
     assert (response.status_code, content(service, token, response.headers["x-file-id"])) == (201, b"")
 
 
-def test_a_length_may_come_late(service: Edge, token: str) -> None:
-    """It is announced with any bite, once; until then a HEAD says that it is open."""
-    upload = begun(service, token, Upload_Defer_Length="1")
+def test_deferred_length_is_declared_once(service: Edge, token: str) -> None:
+    """Any PATCH may declare the length, which then stays fixed; until then HEAD returns Upload-Defer-Length."""
+    upload = new_upload(service, token, Upload_Defer_Length="1")
     assert patch(service, token, upload, 0, b"abc").status_code == 204
-    told = head(service, token, upload)
-    assert (told.headers["upload-defer-length"], "upload-length" in told.headers) == ("1", False)
+    reported = head(service, token, upload)
+    assert (reported.headers["upload-defer-length"], "upload-length" in reported.headers) == ("1", False)
     problem(patch(service, token, upload, 3, b"d", Upload_Length="2"), 422, "invalid-value")
     assert patch(service, token, upload, 3, b"d", Upload_Length="6").status_code == 204
-    told = head(service, token, upload)
-    assert (told.headers["upload-length"], "upload-defer-length" in told.headers) == ("6", False)
+    reported = head(service, token, upload)
+    assert (reported.headers["upload-length"], "upload-defer-length" in reported.headers) == ("6", False)
     problem(patch(service, token, upload, 4, b"ef", Upload_Length="7"), 409, "length-announced")
     assert patch(service, token, upload, 4, b"ef", Upload_Length="6").headers["x-file-id"]
 
@@ -353,8 +355,8 @@ def test_a_length_may_come_late(service: Edge, token: str) -> None:
         {"Upload-Length": "1", "Upload-Metadata": "filename YQ==,x " + "A" * 4096},
     ],
 )
-def test_a_creation_that_makes_no_sense_is_malformed(service: Edge, token: str, headers: Mapping[str, str]) -> None:
-    """400, and nothing is begun."""
+def test_contradictory_or_malformed_creation_is_rejected(service: Edge, token: str, headers: Mapping[str, str]) -> None:
+    """Missing, contradictory or malformed creation headers are 400, and no upload is created."""
     response = service.call("POST", "/tus", token=token, headers={**VERSION, **NAMED, **headers})
     problem(response, 400, "malformed-request")
     assert service.is_empty()
@@ -373,18 +375,18 @@ def test_a_creation_that_makes_no_sense_is_malformed(service: Edge, token: str, 
         ({"filename": "a", "is_public": "maybe"}, "invalid-input"),
     ],
 )
-def test_metadata_that_names_no_file_is_refused(service: Edge, token: str, pairs: dict[str, str], code: str) -> None:
-    """422, as in a form."""
+def test_invalid_metadata_is_rejected(service: Edge, token: str, pairs: dict[str, str], code: str) -> None:
+    """Metadata without a valid file name, or with invalid share terms, is 422 as in a form."""
     problem(create(service, token, 1, Upload_Metadata=metadata(**pairs)), 422, code)
     assert service.is_empty()
 
 
 @pytest.mark.parametrize("names", [("filename", "filetype"), ("name", "type")])
-def test_terms_are_metadata(service: Edge, token: str, names: tuple[str, str]) -> None:
-    """Name and type under either key, a link with its terms; what else is said is kept and given back."""
+def test_metadata_sets_name_type_and_share_terms(service: Edge, token: str, names: tuple[str, str]) -> None:
+    """Name and type are accepted under either key, other keys are kept, and HEAD returns the metadata unchanged."""
     pairs = {names[0]: "a.txt", names[1]: "nonsense", "is_public": "TRUE", "max_downloads": "3", "expires_hours": "5"}
     messages = metadata(**pairs, relativePath=None, other="x")
-    upload = begun(service, token, 1, Upload_Metadata=messages)
+    upload = new_upload(service, token, 1, Upload_Metadata=messages)
     assert head(service, token, upload).headers["upload-metadata"] == messages
     patch(service, token, upload, 0, b"x")
     (file,) = files(service, token)
@@ -396,12 +398,12 @@ def test_terms_are_metadata(service: Edge, token: str, names: tuple[str, str]) -
 # --- expiration -----------------------------------------------------------------------------------
 
 
-def test_an_upload_tells_how_long_it_is_kept(service: Edge, token: str) -> None:
-    """A day from its last byte on, as long as it is not a file."""
+def test_upload_reports_its_expiry(service: Edge, token: str) -> None:
+    """Upload-Expires is 24 hours after the last received byte, and absent once the file is complete."""
     response = create(service, token, 3)
     assert response.headers["upload-expires"] == "Fri, 02 Jan 2026 00:00:00 GMT"
     upload = response.headers["location"].removeprefix(API)
-    # As long as a token is good for.
+    # Within the lifetime of the access token.
     service.clock.advance(minutes=20)
     assert patch(service, token, upload, 0, b"ab").headers["upload-expires"] == "Fri, 02 Jan 2026 00:20:00 GMT"
     assert head(service, token, upload).headers["upload-expires"] == "Fri, 02 Jan 2026 00:20:00 GMT"
@@ -413,9 +415,9 @@ def test_an_upload_tells_how_long_it_is_kept(service: Edge, token: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512", "md5"])
 @pytest.mark.parametrize("size", [1, 1000, PART, PART + 1000])
-def test_bytes_with_a_wrong_checksum_are_not_kept(service: Edge, token: str, algorithm: str, size: int) -> None:
-    """None of them, however many parts they are; with the right one all are."""
-    upload = begun(service, token, 3 + size)
+def test_bytes_with_a_wrong_checksum_are_discarded(service: Edge, token: str, algorithm: str, size: int) -> None:
+    """A mismatch is 460 and discards every part of the request; with the correct checksum all are kept."""
+    upload = new_upload(service, token, 3 + size)
     patch(service, token, upload, 0, b"abc")
     digest = hashlib.new(algorithm, CONTENT[:size]).digest()
     wrong = bytes([digest[0] ^ 1, *digest[1:]])
@@ -428,9 +430,9 @@ def test_bytes_with_a_wrong_checksum_are_not_kept(service: Edge, token: str, alg
     assert content(service, token, response.headers["x-file-id"]) == b"abc" + CONTENT[:size]
 
 
-def test_bytes_with_a_checksum_that_break_off_are_not_kept(service: Edge, token: str) -> None:
-    """Nobody can tell whether they are right."""
-    upload = begun(service, token, len(CONTENT))
+def test_interrupted_bytes_with_a_checksum_are_discarded(service: Edge, token: str) -> None:
+    """The bytes of an interrupted request with a checksum are deleted, because they cannot be verified."""
+    upload = new_upload(service, token, len(CONTENT))
     headers = {"Upload-Checksum": f"sha1 {encoded(hashlib.sha1(CONTENT).digest())}"}
     pieces = [CONTENT[:100_000]]
     assert (
@@ -442,15 +444,15 @@ def test_bytes_with_a_checksum_that_break_off_are_not_kept(service: Edge, token:
 
 
 @pytest.mark.parametrize("checksum", ["crc32 AAAA", "sha1", "sha1 ", "sha1 AAAA", "sha1 !", "SHA1 AAAA"])
-def test_a_checksum_that_cannot_be_checked_is_refused(service: Edge, token: str, checksum: str) -> None:
-    """400, and nothing has been taken over or kept."""
-    upload = begun(service, token, 3)
+def test_malformed_or_unsupported_checksum_is_rejected(service: Edge, token: str, checksum: str) -> None:
+    """An unknown algorithm or a malformed digest is 400, and the upload keeps its offset."""
+    upload = new_upload(service, token, 3)
     problem(patch(service, token, upload, 0, b"abc", Upload_Checksum=checksum), 400, "malformed-request")
     assert offset_of(service, token, upload) == 0
 
 
-def test_a_creation_with_a_wrong_checksum_leaves_nothing(service: Edge, token: str) -> None:
-    """It is as if it had never been."""
+def test_creation_with_a_wrong_checksum_leaves_nothing(service: Edge, token: str) -> None:
+    """A creation whose body has the wrong checksum is 460, and no upload remains."""
     wrong = f"sha1 {encoded(bytes(20))}"
     problem(create(service, token, 3, b"abc", Upload_Checksum=wrong), 460, "checksum-mismatch")
     assert service.is_empty()
@@ -460,9 +462,9 @@ def test_a_creation_with_a_wrong_checksum_leaves_nothing(service: Edge, token: s
 
 
 @pytest.mark.parametrize("sent", [0, 2, 3])
-def test_an_upload_that_is_ended_is_gone(service: Edge, token: str, sent: int) -> None:
-    """Whether it had bytes, or had become a file: whatever is asked of it then is 404."""
-    upload = begun(service, token, 3)
+def test_terminated_upload_is_not_found(service: Edge, token: str, sent: int) -> None:
+    """After DELETE each request is 404, whether the upload had no bytes, some, or was a complete file."""
+    upload = new_upload(service, token, 3)
     patch(service, token, upload, 0, b"abc"[:sent])
     assert service.call("DELETE", upload, token=token, headers=VERSION).status_code == 204
     assert service.is_empty()
@@ -475,7 +477,7 @@ def test_an_upload_that_is_ended_is_gone(service: Edge, token: str, sent: int) -
 
 
 def partial(service: Edge, token: str, piece: bytes) -> str:
-    upload = begun(service, token, len(piece), Upload_Concat="partial", Upload_Metadata="")
+    upload = new_upload(service, token, len(piece), Upload_Concat="partial", Upload_Metadata="")
     assert "x-file-id" not in patch(service, token, upload, 0, piece).headers
     return upload
 
@@ -485,8 +487,8 @@ def final(service: Edge, token: str, *uploads: str, **headers: Any) -> Result:
     return create(service, token, Upload_Concat=f"final;{urls}", **headers)
 
 
-def test_pieces_are_put_together(service: Edge, token: str) -> None:
-    """In the order asked for, by path or whole URL; the pieces were no files, and are gone."""
+def test_partial_uploads_are_concatenated(service: Edge, token: str) -> None:
+    """They are joined in the requested order, by path or full URL; they are never listed, and are deleted."""
     first, second = partial(service, token, CONTENT), partial(service, token, b"tail")
     assert head(service, token, first).headers["upload-concat"] == "partial"
     assert files(service, token) == []
@@ -496,36 +498,36 @@ def test_pieces_are_put_together(service: Edge, token: str) -> None:
     assert file["id"] == response.headers["x-file-id"]
     assert content(service, token, file["id"]) == b"tail" + CONTENT
     upload = response.headers["location"].removeprefix(API)
-    told = head(service, token, upload)
-    assert told.headers["upload-concat"] == f"final;{API}{second} {API}{first}"
-    assert told.headers["upload-length"] == told.headers["upload-offset"]
+    reported = head(service, token, upload)
+    assert reported.headers["upload-concat"] == f"final;{API}{second} {API}{first}"
+    assert reported.headers["upload-length"] == reported.headers["upload-offset"]
     problem(patch(service, token, upload, len(CONTENT) + 4, b""), 403, "upload-is-final")
     assert head(service, token, first).status_code == 404
     assert keys(service.application) == recorded(service.application)
 
 
-def test_pieces_that_are_not_fit_are_not_put_together(service: Edge, token: str) -> None:
-    """Unfinished ones, whole files, another's, unknown ones; and a final upload has no bytes of its own."""
+def test_unsuitable_uploads_are_not_concatenated(service: Edge, token: str) -> None:
+    """Unfinished, non-partial and other users' uploads are rejected; a final upload needs a name and has no body."""
     noor = service.sign_up("noor")
-    fit, others = partial(service, token, b"x"), partial(service, noor, b"x")
-    short = begun(service, token, 2, Upload_Concat="partial")
-    whole = begun(service, token, 1)
-    for wrong in (short, whole):
-        problem(final(service, token, fit, wrong), 409, "partial-unfinished")
-    problem(final(service, token, fit, others), 404, "file-not-found")
-    problem(create(service, token, raw=b"x", Upload_Concat=f"final;{API}{fit}"), 400, "malformed-request")
-    problem(final(service, token, fit, Upload_Metadata=metadata()), 422, "invalid-value")
+    usable, others = partial(service, token, b"x"), partial(service, noor, b"x")
+    short = new_upload(service, token, 2, Upload_Concat="partial")
+    ordinary = new_upload(service, token, 1)
+    for wrong in (short, ordinary):
+        problem(final(service, token, usable, wrong), 409, "partial-unfinished")
+    problem(final(service, token, usable, others), 404, "file-not-found")
+    problem(create(service, token, raw=b"x", Upload_Concat=f"final;{API}{usable}"), 400, "malformed-request")
+    problem(final(service, token, usable, Upload_Metadata=metadata()), 422, "invalid-value")
     assert files(service, token) == []
-    assert offset_of(service, token, fit) == 1
+    assert offset_of(service, token, usable) == 1
 
 
-# --- whose, how much, which type --------------------------------------------------------------------
+# --- ownership, limits, file types --------------------------------------------------------------------
 
 
-def test_another_ones_upload_is_not_there(service: Edge, token: str) -> None:
-    """Neither to look at, nor to go on with, nor to end; and the login is asked for first."""
+def test_upload_of_another_user_is_not_found(service: Edge, token: str) -> None:
+    """HEAD, PATCH and DELETE by another user are 404; a request without a token is 401."""
     noor = service.sign_up("noor")
-    upload = begun(service, token, 3)
+    upload = new_upload(service, token, 3)
     assert head(service, noor, upload).status_code == 404
     problem(patch(service, noor, upload, 0, b"x"), 404, "file-not-found")
     problem(service.call("DELETE", upload, token=noor, headers=VERSION), 404, "file-not-found")
@@ -535,17 +537,17 @@ def test_another_ones_upload_is_not_there(service: Edge, token: str) -> None:
     assert offset_of(service, token, upload) == 0
 
 
-def test_limits_hold_at_every_step(make_edge: Callable[..., Edge]) -> None:
-    """The largest file, the quota and the types: at the creation, and for bytes and lengths that come later."""
+def test_limits_apply_at_creation_and_later(make_edge: Callable[..., Edge]) -> None:
+    """File size, quota and types are checked at creation; size and quota also for later bytes and lengths."""
     service = make_edge(MAX_FILE_SIZE="100", USER_QUOTA="150", ALLOWED_EXTENSIONS=".txt")
     token = service.sign_up()
     assert service.call("OPTIONS", "/tus").headers["tus-max-size"] == "100"
     problem(create(service, token, 101), 413, "file-too-large")
     problem(create(service, token, 1, Upload_Metadata=metadata(filename="a.exe")), 400, "file-type-not-allowed")
-    begun(service, token, 90)
-    told = problem(create(service, token, 61), 413, "quota-exceeded")
-    assert (told["quota"], told["used"]) == (150, 90)
-    upload = begun(service, token, Upload_Defer_Length="1")
+    new_upload(service, token, 90)
+    reported = problem(create(service, token, 61), 413, "quota-exceeded")
+    assert (reported["quota"], reported["used"]) == (150, 90)
+    upload = new_upload(service, token, Upload_Defer_Length="1")
     assert patch(service, token, upload, 0, bytes(50)).status_code == 204
     problem(patch(service, token, upload, 50, bytes(11)), 413, "quota-exceeded")
     problem(patch(service, token, upload, 50, bytes(51)), 413, "file-too-large")
@@ -554,46 +556,53 @@ def test_limits_hold_at_every_step(make_edge: Callable[..., Edge]) -> None:
     assert offset_of(service, token, upload) == 50
 
 
-# --- pages of other origins ---------------------------------------------------------------------------
+# --- cross-origin requests ---------------------------------------------------------------------------
 
 
-def test_a_page_of_an_allowed_origin_may_speak_tus(make_edge: Callable[..., Edge]) -> None:
-    """Its browser is told so before, and lets it read what a client needs; another origin's is not."""
+def test_allowed_origin_may_use_tus(make_edge: Callable[..., Edge]) -> None:
+    """A listed origin may send the tus headers and read those of the response; any other origin may not."""
     service = make_edge(ALLOWED_ORIGINS="https://files.example.org")
     token = service.sign_up()
-    asks = {"Origin": "https://files.example.org", "Access-Control-Request-Method": "PATCH"}
-    asks["Access-Control-Request-Headers"] = "authorization,content-type,tus-resumable,upload-offset"
-    response = service.call("OPTIONS", "/tus/x", headers=asks)
+    preflight = {"Origin": "https://files.example.org", "Access-Control-Request-Method": "PATCH"}
+    preflight["Access-Control-Request-Headers"] = "authorization,content-type,tus-resumable,upload-offset"
+    response = service.call("OPTIONS", "/tus/x", headers=preflight)
     assert response.headers["access-control-allow-origin"] == "https://files.example.org"
     assert "PATCH" in response.headers["access-control-allow-methods"]
-    assert response.headers["access-control-allow-headers"] == asks["Access-Control-Request-Headers"]
+    assert response.headers["access-control-allow-headers"] == preflight["Access-Control-Request-Headers"]
     response = create(service, token, 3, Origin="https://files.example.org")
     exposed = {name.strip().lower() for name in response.headers["access-control-expose-headers"].split(",")}
-    told = {name for name in response.headers if name.startswith(("upload-", "tus-", "x-file"))}
-    assert exposed >= told | {"location", "upload-offset", "upload-length", "tus-version", "tus-extension", "x-file-id"}
+    reported = {name for name in response.headers if name.startswith(("upload-", "tus-", "x-file"))}
+    assert exposed >= reported | {
+        "location",
+        "upload-offset",
+        "upload-length",
+        "tus-version",
+        "tus-extension",
+        "x-file-id",
+    }
     other = create(service, token, 3, Origin="https://elsewhere.example.org")
     assert "access-control-allow-origin" not in other.headers
 
 
-# --- how long it is kept -----------------------------------------------------------------------
+# --- expiry and the sweep -----------------------------------------------------------------------
 
 
 def expiry(response: Result) -> datetime:
     return parsedate_to_datetime(response.headers["upload-expires"])
 
 
-def test_an_upload_is_there_until_the_time_that_was_told(service: Edge, token: str) -> None:
-    """Each bite counts anew; a sweep a microsecond before the time that was told last takes nothing."""
-    upload = begun(service, token, 30)
-    told = expiry(head(service, token, upload))
+def test_upload_is_kept_until_its_reported_expiry(service: Edge, token: str) -> None:
+    """Each PATCH extends the expiry; a sweep one microsecond before the latest one deletes nothing."""
+    upload = new_upload(service, token, 30)
+    reported = expiry(head(service, token, upload))
     for offset in (0, 10):
         service.clock.advance(hours=23, microseconds=700_001)
         token = service.sign_in()["access_token"]
         response = patch(service, token, upload, offset, b"x" * 10)
-        assert expiry(response) - told > timedelta(hours=22)
-        told = expiry(response)
-        assert expiry(head(service, token, upload)) == told
-    service.clock.advance(microseconds=(told - service.clock.now()) / timedelta(microseconds=1) - 1)
+        assert expiry(response) - reported > timedelta(hours=22)
+        reported = expiry(response)
+        assert expiry(head(service, token, upload)) == reported
+    service.clock.advance(microseconds=(reported - service.clock.now()) / timedelta(microseconds=1) - 1)
     assert service.application.maintenance.sweep().given_up == 0
     token = service.sign_in()["access_token"]
     assert patch(service, token, upload, 20, b"x" * 10).status_code == 204
@@ -601,21 +610,19 @@ def test_an_upload_is_there_until_the_time_that_was_told(service: Edge, token: s
 
 
 @pytest.mark.parametrize("is_swept", [False, True])
-def test_an_upload_whose_time_is_over_is_gone_whether_it_was_swept_or_not(
-    service: Edge, token: str, *, is_swept: bool
-) -> None:
-    """HEAD, PATCH and DELETE are 404, and nothing of it can be put together; other uploads are as they were."""
-    upload = begun(service, token, 30)
-    piece = begun(service, token, 3, Upload_Concat="partial")
+def test_expired_upload_is_not_found_before_and_after_the_sweep(service: Edge, token: str, *, is_swept: bool) -> None:
+    """HEAD, PATCH, DELETE and concatenation are 404; other uploads are unaffected."""
+    upload = new_upload(service, token, 30)
+    piece = new_upload(service, token, 3, Upload_Concat="partial")
     assert patch(service, token, piece, 0, b"abc").status_code == 204
     service.clock.advance(hours=24)
     token = service.sign_in()["access_token"]
-    young = begun(service, token, 30)
+    newer = new_upload(service, token, 30)
     if is_swept:
         assert service.application.maintenance.sweep().given_up == 2
     assert head(service, token, upload).status_code == 404
     assert patch(service, token, upload, 0, b"x" * 30).status_code == 404
     assert service.call("DELETE", upload, token=token, headers=VERSION).status_code == 404
     assert create(service, token, Upload_Concat=f"final;{API}{piece}").status_code == 404
-    assert offset_of(service, token, young) == 0
+    assert offset_of(service, token, newer) == 0
     assert service.application.maintenance.sweep().given_up == (0 if is_swept else 2)

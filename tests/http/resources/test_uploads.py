@@ -1,5 +1,5 @@
 """
-Uploads that are taken: names, types, fields, sizes come back as they were given.
+Accepted uploads: names, types, fields and content are returned as they were sent.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NAMES = [
 
 def name_of(disposition: str) -> str:
     """
-    The file name by the standard library's reader of parameters (RFC 2231).
+    The file name as parsed by the standard library (RFC 2231).
     """
     message = Message()
     message["Content-Disposition"] = disposition
@@ -54,7 +54,7 @@ def name_of(disposition: str) -> str:
 
 def extended_name_of(disposition: str) -> str:
     """
-    The file name by a reader of our own, of the extended form only (RFC 8187).
+    The file name as parsed from the extended parameter only (RFC 8187).
     """
     match = re.search(r"filename\*=UTF-8''([A-Za-z0-9!#$&+\-.^_`|~%]+)$", disposition)
     assert match is not None
@@ -62,8 +62,8 @@ def extended_name_of(disposition: str) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_come_back_as_they_were_given(service: Edge, token: str, name: str) -> None:
-    """A good name of any script is kept, and two readers find it in the download's header."""
+def test_file_name_is_returned_unchanged(service: Edge, token: str, name: str) -> None:
+    """A valid name of any script is kept, and two parsers read it from the header of the download."""
     response = service.upload(token, file_part(b"x", name.replace('"', "%22")) + END)
     assert response.status_code == 201, response.text
     assert response.json["filename"] == response.json["original_filename"] == name
@@ -74,8 +74,8 @@ def test_names_come_back_as_they_were_given(service: Edge, token: str, name: str
     assert name_of(header.replace(header[12 : header.index("filename*")], "")) == name
 
 
-def test_the_extended_name_wins(service: Edge, token: str) -> None:
-    """`filename*` is the true name where both are given (RFC 6266, section 4.3)."""
+def test_extended_file_name_has_precedence(service: Edge, token: str) -> None:
+    """`filename*` is used if both parameters are given (RFC 6266, section 4.3)."""
     both = b'form-data; name="file"; filename="fallback.txt"; filename*=utf-8\'en\'%e6%96%87.txt'
     assert service.upload(token, part(both, b"x") + END).json["filename"] == "文.txt"
 
@@ -90,8 +90,8 @@ def test_the_extended_name_wins(service: Edge, token: str) -> None:
         (b"a/" + b"b" * 200, "application/octet-stream"),
     ],
 )
-def test_media_types_are_kept_without_parameters(service: Edge, token: str, given: bytes, kept: str) -> None:
-    """A type that cannot be read becomes octet-stream; none is rendered as a page."""
+def test_media_type_is_kept_without_parameters(service: Edge, token: str, given: bytes, kept: str) -> None:
+    """A malformed type becomes application/octet-stream, and no type is rendered as a page."""
     form = part(b'form-data; name="file"; filename="f"', b"x", more=b"Content-Type: " + given + b"\r\n") + END
     file = service.upload(token, form).json
     assert file["mime_type"] == kept
@@ -105,8 +105,8 @@ def test_media_types_are_kept_without_parameters(service: Edge, token: str, give
 FILE = file_part(b"content")
 
 
-def test_fields_may_stand_before_behind_or_in_the_query(service: Edge, token: str) -> None:
-    """Wherever the fields stand, they say the same."""
+def test_fields_may_precede_or_follow_the_file_or_be_in_the_query(service: Edge, token: str) -> None:
+    """The position of a field does not change its effect."""
     public, budget = field_part("is_public", "true"), field_part("max_downloads", "3")
     for form, query in (
         (public + budget + FILE + END, ""),
@@ -117,8 +117,8 @@ def test_fields_may_stand_before_behind_or_in_the_query(service: Edge, token: st
         assert (file["is_public"], file["max_downloads"]) == (True, 3)
 
 
-def test_terms_without_a_link_are_those_of_the_next_link(service: Edge, token: str) -> None:
-    """Who uploads with a budget and shares later without one gets the budget."""
+def test_share_terms_of_a_private_upload_apply_to_its_next_link(service: Edge, token: str) -> None:
+    """A link that is later created without terms has the terms of the upload."""
     file = service.store(token, b"x", max_downloads="2", share_expires_hours="5")
     assert (file["is_public"], file["max_downloads"]) == (False, 2)
     shared = service.call("POST", f"/files/{file['id']}/share", token=token).json
@@ -127,14 +127,14 @@ def test_terms_without_a_link_are_those_of_the_next_link(service: Edge, token: s
 
 
 @pytest.mark.parametrize("epilogue", [b"", b"\r\n", b"epilogue\r\nof some lines\r\n"])
-def test_an_epilogue_is_ignored(service: Edge, token: str, epilogue: bytes) -> None:
-    """What follows the closing boundary is no part of the form (RFC 2046, section 5.1.1)."""
+def test_epilogue_is_ignored(service: Edge, token: str, epilogue: bytes) -> None:
+    """Bytes after the closing boundary are not part of the form (RFC 2046, section 5.1.1)."""
     assert service.upload(token, b"prologue\r\n" + FILE + b"--b--" + epilogue).status_code == 201
 
 
 @pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 200_000])
-def test_files_of_any_size_come_back(service: Edge, token: str, size: int) -> None:
-    """Sizes around chunks and parts, the empty file included, go up and come down."""
+def test_file_of_any_size_is_returned_unchanged(service: Edge, token: str, size: int) -> None:
+    """Sizes around the limits of chunks and parts, and the empty file, are stored and downloaded."""
     content = bytes(index * 7 % 251 for index in range(size))
     file = service.store(token, content)
     assert file["file_size"] == size
@@ -143,8 +143,8 @@ def test_files_of_any_size_come_back(service: Edge, token: str, size: int) -> No
     assert response.headers["content-length"] == str(size)
 
 
-def test_the_size_limit_is_exact(make_edge: Callable[..., Edge]) -> None:
-    """A file of the limit is taken, one byte more is refused while it streams, and leaves nothing."""
+def test_size_limit_is_exact(make_edge: Callable[..., Edge]) -> None:
+    """A file of exactly the limit is accepted; one byte more is 413 and leaves nothing."""
     service = make_edge(MAX_FILE_SIZE="100000")
     token = service.sign_up()
     over = service.upload(token, file_part(bytes(100_001)) + END)
@@ -156,7 +156,7 @@ def test_the_size_limit_is_exact(make_edge: Callable[..., Edge]) -> None:
 @pytest.mark.parametrize(
     ("name", "status"), [("a.PDF", 201), ("a.txt", 201), ("a.exe", 400), ("pdf", 400), ("a.pdf.exe", 400)]
 )
-def test_only_allowed_extensions_are_taken(make_edge: Callable[..., Edge], name: str, status: int) -> None:
+def test_only_allowed_extensions_are_accepted(make_edge: Callable[..., Edge], name: str, status: int) -> None:
     """The last suffix decides, in any case."""
     service = make_edge(ALLOWED_EXTENSIONS=".pdf,.txt")
     response = service.upload(service.sign_up(), file_part(b"x", name) + END)
@@ -167,8 +167,8 @@ def test_only_allowed_extensions_are_taken(make_edge: Callable[..., Edge], name:
         assert service.is_empty()
 
 
-def test_compressed_content_is_stored_as_it_is(service: Edge, token: str) -> None:
-    """A body that claims a content coding is not unpacked."""
+def test_body_with_a_content_encoding_is_stored_unchanged(service: Edge, token: str) -> None:
+    """A body with a Content-Encoding is not decompressed."""
     headers = {"Content-Type": "multipart/form-data; boundary=b", "Content-Encoding": "gzip"}
     response = service.call("POST", "/files/upload", token=token, headers=headers, raw=FILE + END)
     assert response.json["file_size"] == len(b"content")

@@ -1,5 +1,5 @@
 """
-Bodies in small pieces: parsed a few chunks at a time, joined, and accepted or rejected as by gunicorn's own parser.
+Chunked bodies: parsed a few chunks at a time, coalesced, and accepted or rejected as by gunicorn's own parser.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ LAST = b"0\r\n\r\n"
 
 
 @attrs.define
-class Heard:
+class Delivered:
     """
-    What a parser has passed on of a request.
+    What a parser has delivered of a request.
     """
 
     pieces: list[bytes] = attrs.field(factory=list)
@@ -40,31 +40,31 @@ class Heard:
         self.ended_after = len(b"".join(self.pieces))
 
 
-def listened(kind: type[Any]) -> tuple[Any, Heard]:
-    heard = Heard()
-    parser = kind(on_body=heard.pieces.append, on_message_complete=heard.end)
+def parser_of(kind: type[Any]) -> tuple[Any, Delivered]:
+    delivered = Delivered()
+    parser = kind(on_body=delivered.pieces.append, on_message_complete=delivered.end)
     parser.feed(HEAD)
-    return parser, heard
+    return parser, delivered
 
 
-def verdict(kind: type[Any], parts: list[bytes]) -> tuple[bytes, int | None, str, bytes]:
+def outcome(kind: type[Any], parts: list[bytes]) -> tuple[bytes, int | None, str, bytes]:
     """
-    What a parser passes on of a body in these parts, where it ends, its error, and the rest.
+    The content that a parser delivers of a body in these parts, where it ends, its error, and the rest.
     """
-    parser, heard = listened(kind)
+    parser, delivered = parser_of(kind)
     error = ""
     try:
         for part in parts:
             parser.feed(part)
             while getattr(parser, "has_backlog", False):
                 parser.feed(b"")
-    except Exception as refused:  # noqa: BLE001 (whatever it is, the other one must say the same)
+    except Exception as refused:  # noqa: BLE001 (the other parser must raise the same error)
         error = type(refused).__name__
-    left = b"" if error else bytes(parser._buffer)
-    return b"".join(heard.pieces), heard.ended_after, error, left
+    rest = b"" if error else bytes(parser._buffer)
+    return b"".join(delivered.pieces), delivered.ended_after, error, rest
 
 
-def parted(data: bytes, cuts: list[int]) -> list[bytes]:
+def split(data: bytes, cuts: list[int]) -> list[bytes]:
     """
     The data in parts of these lengths, and the rest.
     """
@@ -75,69 +75,69 @@ def parted(data: bytes, cuts: list[int]) -> list[bytes]:
     return [*parts, data[at:]]
 
 
-def test_a_feed_parses_a_limited_number_of_chunks() -> None:
-    """However many were received, a feed parses 64 and reports a backlog; empty feeds parse the rest."""
-    parser, heard = listened(BoundedChunkParser)
+def test_feed_parses_a_limited_number_of_chunks() -> None:
+    """A feed parses at most 64 of the received chunks and reports a backlog; empty feeds parse the rest."""
+    parser, delivered = parser_of(BoundedChunkParser)
     parser.feed(SMALL + LAST)
     feeds = 1
     while parser.has_backlog:
-        assert len(heard.pieces) == feeds * MAX_CHUNKS_PER_FEED
+        assert len(delivered.pieces) == feeds * MAX_CHUNKS_PER_FEED
         assert parser.unparsed_bytes == len(SMALL + LAST) - feeds * MAX_CHUNKS_PER_FEED * 6 + 2
         parser.feed(b"")
         feeds += 1
     assert feeds == -(-BYTES // MAX_CHUNKS_PER_FEED)
-    assert (heard.ended_after, parser.unparsed_bytes) == (BYTES, 0)
+    assert (delivered.ended_after, parser.unparsed_bytes) == (BYTES, 0)
 
 
-def test_what_is_received_during_a_backlog_is_parsed_behind_it() -> None:
-    """Also over the end of a request, whose successor is left as it was received."""
-    parser, heard = listened(BoundedChunkParser)
+def test_data_received_during_a_backlog_is_parsed_after_it() -> None:
+    """This includes the end of the request; the bytes of the next request are left as received."""
+    parser, delivered = parser_of(BoundedChunkParser)
     parser.feed(SMALL)
     while parser.unparsed_bytes > len(SMALL) // 2:
         parser.feed(b"")
     parser.feed(b"2\r\nzz\r\n" + LAST + HEAD)
     while parser.has_backlog:
         parser.feed(b"")
-    assert b"".join(heard.pieces) == b"a" * BYTES + b"zz"
-    assert (heard.ended_after, parser.remaining()) == (BYTES + 2, HEAD)
+    assert b"".join(delivered.pieces) == b"a" * BYTES + b"zz"
+    assert (delivered.ended_after, parser.remaining()) == (BYTES + 2, HEAD)
 
 
 def test_large_chunks_are_parsed_at_once() -> None:
-    """A client that sends large chunks needs one feed for everything that was received at once."""
-    parser, heard = listened(BoundedChunkParser)
+    """One feed parses all large chunks that were received at once."""
+    parser, delivered = parser_of(BoundedChunkParser)
     chunk = b"fff0\r\n" + bytes(0xFFF0) + b"\r\n"
     parser.feed(4 * chunk)
     assert not parser.has_backlog
-    assert b"".join(heard.pieces) == bytes(4 * 0xFFF0)
+    assert b"".join(delivered.pieces) == bytes(4 * 0xFFF0)
 
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
-def test_a_body_with_a_length_is_passed_on_without_a_copy(size: int) -> None:
-    """All but its last byte; then the request has ended, and its successor is left as it was received."""
-    heard = Heard()
-    parser = BoundedChunkParser(on_body=heard.pieces.append, on_message_complete=heard.end)
+def test_body_with_a_length_is_delivered_without_a_copy(size: int) -> None:
+    """The first piece is delivered as the same object; the request ends at its length, and the next one is kept."""
+    delivered = Delivered()
+    parser = BoundedChunkParser(on_body=delivered.pieces.append, on_message_complete=delivered.end)
     parser.feed(b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (2 * size))
     first, second = bytes(size), b"b" * size
     parser.feed(first)
-    assert heard.pieces[0] is first
-    assert (heard.ended_after, parser.unparsed_bytes) == (None, 0)
+    assert delivered.pieces[0] is first
+    assert (delivered.ended_after, parser.unparsed_bytes) == (None, 0)
     parser.feed(second + HEAD)
-    assert b"".join(heard.pieces) == first + second
-    assert (heard.ended_after, parser.remaining()) == (2 * size, HEAD)
+    assert b"".join(delivered.pieces) == first + second
+    assert (delivered.ended_after, parser.remaining()) == (2 * size, HEAD)
 
 
 @given(body=st.binary(min_size=1, max_size=300), tail=st.binary(max_size=40), cuts=st.lists(st.integers(0, 60)))
-def test_a_body_with_a_length_ends_where_the_base_class_ends_it(body: bytes, tail: bytes, cuts: list[int]) -> None:
-    """However it is cut on its way, and with any bytes behind it: the same content, the same end, the same rest."""
+def test_body_with_a_length_ends_where_the_base_class_ends_it(body: bytes, tail: bytes, cuts: list[int]) -> None:
+    """For any split and any bytes behind the body, content, end and rest are the same."""
     head = b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
-    parts = parted(head + body + tail, [len(head), *cuts])
+    parts = split(head + body + tail, [len(head), *cuts])
     found = []
     for kind in (BoundedChunkParser, PythonProtocol):
-        heard = Heard()
-        parser = kind(on_body=heard.pieces.append, on_message_complete=heard.end)
+        delivered = Delivered()
+        parser = kind(on_body=delivered.pieces.append, on_message_complete=delivered.end)
         for part in parts:
             parser.feed(part)
-        found.append((b"".join(heard.pieces), heard.ended_after, parser.remaining()))
+        found.append((b"".join(delivered.pieces), delivered.ended_after, parser.remaining()))
     assert found[0] == found[1] == (body, len(body), tail)
 
 
@@ -164,7 +164,7 @@ TAILS = st.sampled_from(
 @st.composite
 def chunked_bodies(draw: st.DrawFn) -> bytes:
     """
-    A chunked body, well-formed or nearly so, of few chunks or of more than one feed parses.
+    A chunked body, well-formed or nearly so, for one feed or several.
     """
     made = bytearray()
     for _ in range(draw(st.integers(0, 6))):
@@ -177,44 +177,44 @@ def chunked_bodies(draw: st.DrawFn) -> bytes:
 @given(body=chunked_bodies(), cuts=st.lists(st.integers(1, 5000), max_size=40))
 @example(body=b"3\r\nabc\r\n" + LAST, cuts=[1] * 20)
 @example(body=b"12\r\n" + bytes(18) + b"\r\n" + LAST, cuts=[2, 30])
-def test_it_takes_and_refuses_what_its_base_class_does(body: bytes, cuts: list[int]) -> None:
-    """However a body is cut on its way: the same content, the same end, the same error, the same rest."""
-    parts = parted(body, cuts)
-    assert verdict(BoundedChunkParser, parts) == verdict(PythonProtocol, parts)
+def test_chunked_body_is_accepted_or_rejected_as_by_the_base_class(body: bytes, cuts: list[int]) -> None:
+    """For any split of the body, content, end, error and rest are the same."""
+    parts = split(body, cuts)
+    assert outcome(BoundedChunkParser, parts) == outcome(PythonProtocol, parts)
 
 
 @pytest.mark.parametrize("line", [b"1;a=" + b"b" * 4000, b"0" * 4000 + b"1", b"1" + b";a" * 2000])
-def test_lines_that_are_long_for_nothing_are_refused(line: bytes) -> None:
-    """A few are accepted; then the body is rejected, and its content before that was passed on."""
+def test_excessive_chunk_framing_is_rejected(line: bytes) -> None:
+    """A few long lines are accepted; then the body is rejected after its earlier content was delivered."""
     long = (line + b"\r\na\r\n") * (MAX_FRAMING_BYTES // 4000 + 2)
-    content, end, error, _ = verdict(BoundedChunkParser, [long + LAST])
+    content, end, error, _ = outcome(BoundedChunkParser, [long + LAST])
     assert (end, error) == (None, InvalidChunkExtension.__name__)
     assert 0 < len(content) <= MAX_FRAMING_BYTES // 4000
 
 
-def test_one_line_is_no_longer_than_all_of_them_may_be() -> None:
-    """Also if it is received at once, with its end."""
+def test_single_line_beyond_the_framing_limit_is_rejected() -> None:
+    """This also holds if the line is received at once, with its end."""
     line = b"1;a=" + b"b" * MAX_FRAMING_BYTES
-    assert verdict(BoundedChunkParser, [line + b"\r\na\r\n" + LAST])[2] == InvalidChunkExtension.__name__
+    assert outcome(BoundedChunkParser, [line + b"\r\na\r\n" + LAST])[2] == InvalidChunkExtension.__name__
 
 
-def test_extensions_of_large_chunks_are_no_excess() -> None:
-    """For example a signature in each chunk, if it is short in proportion to the content."""
+def test_extensions_of_large_chunks_are_accepted() -> None:
+    """An example is a signature in each chunk, if it is short in proportion to the content."""
     chunk = b"400;chunk-signature=" + b"a" * 64 + b"\r\n" + bytes(1024) + b"\r\n"
-    assert verdict(BoundedChunkParser, [chunk * 1000, LAST])[1:3] == (1000 * 1024, "")
+    assert outcome(BoundedChunkParser, [chunk * 1000, LAST])[1:3] == (1000 * 1024, "")
 
 
-def test_the_next_request_begins_anew() -> None:
-    """On a connection that is kept, the framing of one request is not counted for the next."""
-    parser, heard = listened(BoundedChunkParser)
+def test_framing_is_counted_per_request() -> None:
+    """On a kept-alive connection the framing of one request does not count for the next."""
+    parser, delivered = parser_of(BoundedChunkParser)
     for _ in range(4):
         parser.feed(b"1;a=" + b"b" * (MAX_FRAMING_BYTES // 2) + b"\r\na\r\n" + LAST)
-        assert heard.ended_after is not None
+        assert delivered.ended_after is not None
         parser.reset()
         parser.feed(HEAD)
 
 
-class Watched(bytearray):
+class CountingBuffer(bytearray):
     """
     A buffer that counts the bytes in which something was searched.
     """
@@ -223,25 +223,25 @@ class Watched(bytearray):
 
     def find(self, sub: Any, start: Any = 0, end: Any = None, /) -> int:
         stop = len(self) if end is None else end
-        Watched.searched += stop - start
+        CountingBuffer.searched += stop - start
         return super().find(sub, start, stop)
 
 
-def test_a_line_that_arrives_byte_by_byte_is_searched_once() -> None:
-    """The search for its end continues: with each byte from its beginning it would cost its length squared."""
+def test_line_received_byte_by_byte_is_searched_once() -> None:
+    """The search for its end resumes where it stopped; from the start each time, its cost would be quadratic."""
     line = b"1;a=" + b"q" * 1000 + b"\r\nx\r\n0\r\n\r\n"
-    expected = verdict(PythonProtocol, [line])
-    assert verdict(BoundedChunkParser, [line[at : at + 1] for at in range(len(line))]) == expected
-    parser, heard = listened(BoundedChunkParser)
-    parser.unparsed, Watched.searched = Watched(), 0
+    expected = outcome(PythonProtocol, [line])
+    assert outcome(BoundedChunkParser, [line[at : at + 1] for at in range(len(line))]) == expected
+    parser, delivered = parser_of(BoundedChunkParser)
+    parser.unparsed, CountingBuffer.searched = CountingBuffer(), 0
     for at in range(len(line)):
         parser.feed(line[at : at + 1])
-    assert heard.ended_after == 1
-    assert 1000 < Watched.searched < 6 * len(line)
+    assert delivered.ended_after == 1
+    assert 1000 < CountingBuffer.searched < 6 * len(line)
 
 
-def test_pieces_that_wait_are_joined() -> None:
-    """A hundred thousand pieces of a byte are queued as a few, and received as those, whole and in order."""
+def test_waiting_pieces_are_coalesced() -> None:
+    """100 000 pieces of one byte are received as at most four, complete and in order."""
     protocol = SimpleNamespace(_maybe_resume_reading=lambda: None)
     receiver = CoalescingReceiver(SimpleNamespace(content_length=100_000, chunked=False), protocol)
     content = bytes(number % 251 for number in range(100_000))
@@ -264,7 +264,7 @@ def test_pieces_that_wait_are_joined() -> None:
     assert len(pieces) <= 4
 
 
-def test_a_long_piece_is_handed_on_as_it_came() -> None:
+def test_long_piece_is_delivered_unchanged() -> None:
     """It is not copied, and later pieces are not added to it."""
     receiver = CoalescingReceiver(
         SimpleNamespace(content_length=1, chunked=False), SimpleNamespace(_maybe_resume_reading=lambda: None)

@@ -14,22 +14,22 @@ from support.app.edge import Edge
 
 
 @pytest.mark.parametrize("descriptors", [128, 256, 1024, 65_536])
-def test_connections_never_take_the_last_descriptor(service: Edge, descriptors: int) -> None:
-    """Each counts as two descriptors; the rest is left for storage, and the configured limit is not exceeded."""
+def test_connection_limit_leaves_descriptors_for_storage(service: Edge, descriptors: int) -> None:
+    """Each connection counts as two descriptors, 48 stay available, and the configured limit is not exceeded."""
     connection_limits = ConnectionLimits.from_settings(service.settings, descriptors=descriptors)
     assert 2 * (connection_limits.max_connections + connection_limits.reserve) <= descriptors - 48
     assert 0 < connection_limits.reserve <= 16
     assert 0 < connection_limits.max_connections <= service.settings.server.max_connections
 
 
-def test_as_many_as_are_set_are_served(make_edge: Callable[..., Edge]) -> None:
+def test_configured_connection_limit_is_used(make_edge: Callable[..., Edge]) -> None:
     """The unit of MAX_CONNECTIONS is a connection."""
     assert (
         ConnectionLimits.from_settings(make_edge(MAX_CONNECTIONS="7").settings, descriptors=65_536).max_connections == 7
     )
 
 
-def test_too_few_descriptors_are_refused(service: Edge) -> None:
-    """The error names both numbers."""
+def test_too_few_descriptors_are_rejected(service: Edge) -> None:
+    """The error names the available and the required number."""
     with pytest.raises(ConfigurationError, match=r"may open 64 files .* needs \d+ at least"):
         ConnectionLimits.from_settings(service.settings, descriptors=64)

@@ -1,5 +1,5 @@
 """
-Long work on the event loop, a step at a time.
+Long work on the event loop, one step at a time.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ import asyncio
 from sft_http.server.fair_scheduler import RoundRobin
 
 
-def test_one_stretch_is_done_in_each_turn_of_the_loop() -> None:
+def test_one_step_runs_in_each_iteration_of_the_event_loop() -> None:
     """Queued steps run one after the other, with an iteration of the event loop between any two."""
     done: list[str] = []
 
     async def story() -> None:
         round_robin = RoundRobin()
-        left = {"a": 3, "b": 3, "c": 1}
+        remaining = {"a": 3, "b": 3, "c": 1}
 
-        def stretch(name: str) -> None:
+        def step(name: str) -> None:
             done.append(name)
-            left[name] -= 1
-            if left[name]:
-                round_robin.enqueue(lambda: stretch(name))
+            remaining[name] -= 1
+            if remaining[name]:
+                round_robin.enqueue(lambda: step(name))
 
-        for name in left:
-            round_robin.enqueue(lambda name=name: stretch(name))  # type: ignore[misc]
-        while any(left.values()):
+        for name in remaining:
+            round_robin.enqueue(lambda name=name: step(name))  # type: ignore[misc]
+        while any(remaining.values()):
             done.append("|")
             await asyncio.sleep(0)
 
@@ -33,15 +33,15 @@ def test_one_stretch_is_done_in_each_turn_of_the_loop() -> None:
     assert "".join(done) == "|a|b|c|a|b|a|b"
 
 
-def test_one_that_fails_holds_up_nobody() -> None:
-    """The event loop reports it, and the next step runs."""
-    done, told = [], []
+def test_failed_step_does_not_delay_the_next() -> None:
+    """The event loop reports its error, and the next step runs."""
+    done, reported = [], []
 
     def fail() -> None:
         raise ZeroDivisionError
 
     async def story() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
         round_robin = RoundRobin()
         round_robin.enqueue(fail)
         round_robin.enqueue(lambda: done.append("next"))
@@ -50,4 +50,4 @@ def test_one_that_fails_holds_up_nobody() -> None:
 
     asyncio.run(asyncio.wait_for(story(), 20))
     assert done == ["next"]
-    assert [type(error) for error in told] == [ZeroDivisionError]
+    assert [type(error) for error in reported] == [ZeroDivisionError]

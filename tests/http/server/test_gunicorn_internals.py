@@ -1,5 +1,5 @@
 """
-The private names of gunicorn that the server depends on: each exists, as the kind of thing it is used as.
+The private names of gunicorn that the server depends on: each exists and is of the expected kind.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ GLOBALS = {"_REASON_PHRASES"}
 
 def instance_of(kind: type[Any]) -> Any:
     """
-    A new object of one of gunicorn's classes.
+    A new instance of one of gunicorn's classes.
     """
     cfg = Config()
     if kind is PythonProtocol:
@@ -90,46 +90,46 @@ def instance_of(kind: type[Any]) -> Any:
     return worker
 
 
-def test_the_release_is_the_one_that_was_read() -> None:
-    """A minor release may rename anything private: after an update this module is compared with it."""
+def test_gunicorn_release_is_the_reviewed_one() -> None:
+    """A minor release may rename private attributes; after an update this module must be reviewed."""
     assert version("gunicorn").startswith("27.0.")
 
 
 @pytest.mark.parametrize(("kind", "name"), METHODS, ids=str)
-def test_a_method_has_its_signature(kind: type[Any], name: str) -> None:
-    """It is called with these arguments, or overridden and called by gunicorn with them."""
+def test_method_has_the_expected_signature(kind: type[Any], name: str) -> None:
+    """The server calls it with these arguments, or overrides it and gunicorn calls it with them."""
     method = vars(kind)[name]
     assert str(inspect.signature(method)) == METHODS[kind, name]
     assert inspect.iscoroutinefunction(method) == (name in COROUTINES)
 
 
 @pytest.mark.parametrize(("kind", "name"), ATTRIBUTES, ids=str)
-def test_an_attribute_is_set_by_the_constructor(kind: type[Any], name: str) -> None:
-    """A misspelt attribute would be created by assignment, and change nothing."""
+def test_attribute_is_set_by_the_constructor(kind: type[Any], name: str) -> None:
+    """Assigning to a misspelt attribute would create it without any effect."""
     assert type(getattr(instance_of(kind), name)) is ATTRIBUTES[kind, name]
 
 
-def test_an_event_wakes_the_task_of_a_connection() -> None:
-    """The event is created with the connection."""
+def test_event_wakes_the_task_of_a_connection() -> None:
+    """`_request_ready` is an event that is created with the connection."""
     assert "self._request_ready = asyncio.Event()" in inspect.getsource(ASGIProtocol)
     assert callable(asyncio.Event().set)
 
 
-def test_the_worker_creates_the_class_that_its_module_names() -> None:
-    """The global is read whenever a connection is accepted."""
+def test_worker_creates_the_protocol_class_of_its_module() -> None:
+    """The module global is read for each accepted connection."""
     assert gasgi.ASGIProtocol is ASGIProtocol
     assert "lambda: ASGIProtocol(self)" in inspect.getsource(ASGIWorker._serve)
 
 
-def test_status_lines_are_made_of_the_table_of_phrases() -> None:
-    """A status without an entry would have the phrase "Unknown"."""
+def test_status_line_uses_the_table_of_reason_phrases() -> None:
+    """A status without an entry would get the phrase `Unknown`."""
     assert gunicorn_protocol._REASON_PHRASES[200] == "OK"
     assert gunicorn_protocol._get_cached_status_line((1, 1), 200) == b"HTTP/1.1 200 OK\r\n"
     assert "_REASON_PHRASES" in inspect.getsource(gunicorn_protocol._get_cached_status_line)
 
 
-def test_the_states_of_the_parser_have_their_names() -> None:
-    """Before a request, in a body with a length, before the size of a chunk, in its content, in trailers."""
+def test_parser_states_have_the_expected_names() -> None:
+    """They are: before a request, in a body with a length, before a chunk's size, in its content, in trailers."""
     parser = RequestParser()
     assert state(parser) == (True, 0, False)
     parser.feed(b"PUT / HTTP/1.1\r\nHost: a\r\n")
@@ -156,7 +156,7 @@ def state(parser: RequestParser) -> tuple[bool, int, bool]:
 
 def private_names(path: Path) -> set[str]:
     """
-    The names with one underscore before them that a module reads, assigns or defines.
+    The names with a single leading underscore that a module reads, assigns or defines.
     """
     found = set[str]()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -169,15 +169,15 @@ def private_names(path: Path) -> set[str]:
     return {name for name in found if name.startswith("_") and not name.startswith("__")}
 
 
-def test_every_private_name_is_examined_here() -> None:
-    """What the module names and this one does not would change without a notice."""
-    examined = {name for _, name in [*METHODS, *ATTRIBUTES]} | GLOBALS
+def test_every_private_name_is_tested_here() -> None:
+    """A name that the module uses and this one does not test could change unnoticed."""
+    tested = {name for _, name in [*METHODS, *ATTRIBUTES]} | GLOBALS
     own = {"_message", "_extra_headers"}
-    assert private_names(Path(gunicorn_internals.__file__)) - own == examined
+    assert private_names(Path(gunicorn_internals.__file__)) - own == tested
 
 
-def test_no_other_module_names_a_private_attribute() -> None:
-    """Neither to use it, nor by chance: an attribute of ours with the same name would replace gunicorn's."""
+def test_no_other_module_uses_a_private_attribute() -> None:
+    """Not even by chance: an attribute with the same name would replace that of gunicorn."""
     theirs = set[str]()
     for kind in (PythonProtocol, BodyReceiver, ASGIProtocol, ASGIWorker):
         theirs |= set(dir(kind)) | set(getattr(instance_of(kind), "__dict__", ()))

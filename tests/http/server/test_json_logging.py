@@ -1,5 +1,5 @@
 """
-The log: one line a request, and no secret in it.
+The log: one line per request, and no secret in it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from sft_http.server.json_logging import JsonFormatter
 from support.app.edge import API, Edge
 
 
-def test_one_line_a_request_and_no_secret_in_it(service: Edge, token: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Tokens of links, of logins, passwords and query values stay out of the log."""
+def test_access_log_has_one_line_per_request_and_no_secret(
+    service: Edge, token: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Link tokens, access tokens, passwords and query values are not logged."""
     caplog.set_level(logging.INFO, logger="sft.access")
     file = service.store(token, b"x", is_public="true")
     caplog.clear()
@@ -33,8 +35,8 @@ def test_one_line_a_request_and_no_secret_in_it(service: Edge, token: str, caplo
         assert secret not in text
 
 
-def test_a_line_survives_whatever_is_logged() -> None:
-    """Line breaks and quotes in a message cannot forge a second line."""
+def test_message_cannot_forge_a_line() -> None:
+    """A message with line breaks and quotes is logged as one line."""
     record = logging.LogRecord("sft", logging.INFO, "", 0, 'first\n{"level": "error"}', None, None)
     assert len(JsonFormatter().format(record).splitlines()) == 1
     assert exchange_module.access_log.name == "sft.access"

@@ -1,5 +1,5 @@
 """
-Responses of which threads send a part: when the connection is kept behind them, and what is counted.
+Responses that threads send in part: when the connection is kept alive, and which bytes count.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ BY_LOOP, BY_THREAD = b"a" * 10, b"b" * 90
 
 class Log(logging.LoggerAdapter[logging.Logger]):
     """
-    As much of gunicorn's log as a connection needs.
+    The part of gunicorn's log that a connection needs.
     """
 
     access_log_enabled = False
 
 
 @attrs.define
-class Sending:
+class ThreadSendingApp:
     """
-    An application that declares `declared` bytes, and has some of them sent by a thread.
+    An application that declares `declared` bytes and has a thread send some of them.
     """
 
     declared: int
@@ -60,7 +60,7 @@ class Sending:
 
 
 @asynccontextmanager
-async def client_of(app: Sending, *, over_limit: bool = False) -> AsyncIterator[tuple[Any, Any, SftProtocol]]:
+async def client_of(app: ThreadSendingApp, *, over_limit: bool = False) -> AsyncIterator[tuple[Any, Any, SftProtocol]]:
     worker: Any = SimpleNamespace(
         asgi=app,
         app=SimpleNamespace(
@@ -90,9 +90,9 @@ async def client_of(app: Sending, *, over_limit: bool = False) -> AsyncIterator[
         await asyncio.sleep(0)
 
 
-def answers(app: Sending, *, over_limit: bool = False) -> list[tuple[bytes, bytes]]:
+def responses(app: ThreadSendingApp, *, over_limit: bool = False) -> list[tuple[bytes, bytes]]:
     """
-    The heads and bodies of the responses to two requests on one connection, as many as there are.
+    The heads and bodies of the responses to two requests on one connection, up to its close.
     """
 
     async def story() -> list[tuple[bytes, bytes]]:
@@ -110,32 +110,32 @@ def answers(app: Sending, *, over_limit: bool = False) -> list[tuple[bytes, byte
     return asyncio.run(asyncio.wait_for(story(), 20))
 
 
-def test_behind_a_whole_response_the_connection_is_kept() -> None:
-    """What the loop and a thread have sent together is what was declared: the next request has its response."""
-    app = Sending(100)
-    assert [body for _, body in answers(app)] == 2 * [BY_LOOP + BY_THREAD]
+def test_connection_is_kept_after_a_complete_response() -> None:
+    """If event loop and thread have together sent the declared length, the next request is served."""
+    app = ThreadSendingApp(100)
+    assert [body for _, body in responses(app)] == 2 * [BY_LOOP + BY_THREAD]
     assert [connection.sent_by_threads for connection in app.connections] == [90, 90]
 
 
 @pytest.mark.parametrize(("declared", "ends"), [(101, True), (101, False), (100, False)])
-def test_behind_a_response_that_is_not_whole_it_is_closed(declared: int, *, ends: bool) -> None:
-    """The next response would become part of this one; the same where the application did not end it."""
-    (response,) = answers(Sending(declared, ends=ends))
+def test_connection_is_closed_after_an_incomplete_response(declared: int, *, ends: bool) -> None:
+    """It lacks bytes or its end, so the next response would become part of it."""
+    (response,) = responses(ThreadSendingApp(declared, ends=ends))
     assert response[1] == BY_LOOP + BY_THREAD
 
 
-def test_a_connection_beyond_the_limit_is_closed_as_announced() -> None:
-    """Threads change nothing about what the head of the response says."""
-    ((head, body),) = answers(Sending(100), over_limit=True)
+def test_connection_over_the_limit_is_closed_as_announced() -> None:
+    """The response says `Connection: close`, whether or not threads send a part of it."""
+    ((head, body),) = responses(ThreadSendingApp(100), over_limit=True)
     assert b"connection: close" in head.lower()
     assert body == BY_LOOP + BY_THREAD
 
 
-def test_a_client_that_accepts_what_threads_send_is_not_slow() -> None:
-    """Their bytes count as moved, also of responses before the present one; they are counted once."""
+def test_bytes_sent_by_threads_count_for_the_minimum_rate() -> None:
+    """The bytes of earlier responses count as well, and each is counted once."""
 
     async def story() -> None:
-        app = Sending(100)
+        app = ThreadSendingApp(100)
         async with client_of(app) as (reader, writer, protocol):
             for number in (1, 2):
                 writer.write(REQUEST)

@@ -1,5 +1,5 @@
 """
-The arenas of the C library, and the memory it keeps.
+The arenas of the C library, and memory that is returned to the system.
 """
 
 from __future__ import annotations
@@ -59,32 +59,32 @@ print(before - freed, before - resident())
 """
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library has no such heaps")
-def test_threads_limit_arenas() -> None:
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_info"), reason="the C library has no malloc_info")
+def test_limited_arenas_are_shared_by_threads() -> None:
     """Memory that one thread has freed is available to all; by default each thread has an arena."""
-    assert heaps("shared") == 1
-    assert heaps("default") > 1
+    assert arena_count("shared") == 1
+    assert arena_count("default") > 1
 
 
-def heaps(how: str) -> int:
+def arena_count(how: str) -> int:
     """
-    How many arenas a process has after several threads have allocated memory at once.
+    The number of arenas of a process after several threads have allocated memory at once.
     """
     done = subprocess.run([sys.executable, "-c", HEAPS, how], capture_output=True, check=True, text=True)
     return done.stdout.count("<heap nr=")
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library cannot be asked to")
-def test_what_nobody_uses_is_given_back() -> None:
-    """Of eighty mebibytes freed between small blocks in use, glibc returns almost nothing by default."""
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library has no malloc_trim")
+def test_trim_returns_unused_memory() -> None:
+    """Of 80 MiB freed between small blocks in use, glibc returns almost nothing by default."""
     done = subprocess.run([sys.executable, "-c", BURST], capture_output=True, check=True, text=True)
-    by_itself, when_asked = map(int, done.stdout.split())
-    assert by_itself < 10 << 20
-    assert when_asked > 70 << 20
+    by_default, after_trim = map(int, done.stdout.split())
+    assert by_default < 10 << 20
+    assert after_trim > 70 << 20
 
 
-def test_workers_are_forked_with_what_no_collection_writes_to(service: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise the first collection of a worker would copy all memory that it shares with the main process."""
+def test_objects_are_frozen_before_workers_are_forked(service: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the first garbage collection of a worker would copy all memory shared with the main process."""
     frozen = list[int]()
 
     def run(started: gunicorn_app.Server) -> None:

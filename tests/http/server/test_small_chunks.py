@@ -1,5 +1,5 @@
 """
-Connections on which bodies arrive in chunks of a byte, as fast as possible.
+Connections on which bodies arrive in chunks of one byte, as fast as possible.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from sft_http.server.protocol import SftProtocol
 HEAD = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 BYTES = 20_000
 BODY = b"1\r\na\r\n" * BYTES + b"0\r\n\r\n"
-STRETCHES = BYTES // MAX_CHUNKS_PER_FEED
+FEEDS = BYTES // MAX_CHUNKS_PER_FEED
 
 
 class Log(logging.LoggerAdapter[logging.Logger]):
     """
-    As much of gunicorn's log as a connection needs.
+    The part of gunicorn's log that a connection needs.
     """
 
     access_log_enabled = False
 
 
 @attrs.define
-class Taking:
+class CountingApp:
     """
-    An application that receives bodies: how many bytes, and in how many messages.
+    An application that receives bodies and counts their bytes and messages.
     """
 
-    taken: int = 0
+    received_bytes: int = 0
     messages: int = 0
 
     async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
@@ -47,15 +47,15 @@ class Taking:
         while more:
             message = await receive()
             self.messages += 1
-            self.taken += len(message["body"])
+            self.received_bytes += len(message["body"])
             more = message["more_body"]
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
 
-def worker(app: Taking) -> Any:
+def worker(app: CountingApp) -> Any:
     """
-    As much of a worker as a connection needs.
+    The part of a worker that a connection needs.
     """
     return SimpleNamespace(
         asgi=app,
@@ -78,14 +78,14 @@ def worker(app: Taking) -> Any:
 
 
 @pytest.mark.parametrize("connections", [1, 4])
-def test_others_have_their_turns_while_small_chunks_are_taken(connections: int) -> None:
+def test_event_loop_runs_between_feeds_of_small_chunks(connections: int) -> None:
     """The event loop iterates once for each feed of chunks, on any connection, and each feed is one message."""
-    app, round_robin = Taking(), 0
+    app, iterations = CountingApp(), 0
 
     async def count() -> None:
-        nonlocal round_robin
+        nonlocal iterations
         while True:
-            round_robin += 1
+            iterations += 1
             await asyncio.sleep(0)
 
     async def answer(serving: Any) -> bytes:
@@ -107,6 +107,6 @@ def test_others_have_their_turns_while_small_chunks_are_taken(connections: int) 
 
     answers = asyncio.run(asyncio.wait_for(story(), 60))
     assert [answer.split()[1] for answer in answers] == connections * [b"200"]
-    assert app.taken == connections * BYTES
-    assert round_robin >= connections * STRETCHES // 2
-    assert app.messages <= 2 * connections * STRETCHES
+    assert app.received_bytes == connections * BYTES
+    assert iterations >= connections * FEEDS // 2
+    assert app.messages <= 2 * connections * FEEDS

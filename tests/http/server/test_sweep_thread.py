@@ -1,5 +1,5 @@
 """
-The thread that sweeps: it continues after any error, and delays no stop.
+The sweep thread: it continues after any error, and delays no stop.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SECONDS = 10.0
 @attrs.define
 class Steps:
     """
-    What the sweep does each time, one after the other; then nothing more.
+    The calls of successive sweeps, one each; after the last one `done` is set.
     """
 
     acts: list[Callable[[], object]]
@@ -50,8 +50,8 @@ def fails(error: Exception) -> Callable[[], object]:
     return act
 
 
-def test_it_goes_on_whatever_happens(sweep: LeasedSweep, caplog: pytest.LogCaptureFixture) -> None:
-    """An unavailable storage or a fault of the service ends one sweep, and is logged; the next sweep runs."""
+def test_sweep_thread_continues_after_any_error(sweep: LeasedSweep, caplog: pytest.LogCaptureFixture) -> None:
+    """An unavailable storage or an unexpected error ends one sweep, and is logged; the next sweep runs."""
     steps = Steps([fails(DatabaseUnavailable("no connection")), fails(ValueError("a fault of ours"))])
     running = sweeper(sweep, steps)
     running.start()
@@ -61,7 +61,7 @@ def test_it_goes_on_whatever_happens(sweep: LeasedSweep, caplog: pytest.LogCaptu
     assert caplog.records[1].exc_info is not None
 
 
-def test_a_stop_ends_it_and_leaves_the_turn_to_others(sweep: LeasedSweep) -> None:
+def test_stop_ends_the_thread_and_releases_the_lease(sweep: LeasedSweep) -> None:
     """Another worker need not wait until the lease has expired."""
     steps = Steps([lambda: None])
     running = sweeper(sweep, steps)
@@ -73,30 +73,30 @@ def test_a_stop_ends_it_and_leaves_the_turn_to_others(sweep: LeasedSweep) -> Non
     assert other() is not None
 
 
-def test_a_sweep_that_hangs_does_not_hold_up_a_stop(sweep: LeasedSweep) -> None:
-    """The stop waits for it as long as configured, and then no longer."""
-    hangs, go_on = threading.Event(), threading.Event()
+def test_hanging_sweep_does_not_delay_a_stop(sweep: LeasedSweep) -> None:
+    """The stop waits for the sweep at most `stop_seconds`."""
+    hangs, resume = threading.Event(), threading.Event()
 
     def hang() -> None:
         hangs.set()
-        go_on.wait(SECONDS)
+        resume.wait(SECONDS)
 
     running = sweeper(sweep, hang, stop_seconds=0.01)
     running.start()
     assert hangs.wait(SECONDS)
     running.close()
     assert running._thread.is_alive()
-    go_on.set()
+    resume.set()
     running._thread.join(SECONDS)
 
 
-def test_a_sweep_under_way_is_told_of_the_stop(sweep: LeasedSweep) -> None:
-    """Before each step it checks whether it should continue."""
+def test_running_sweep_is_asked_to_stop(sweep: LeasedSweep) -> None:
+    """`should_continue` returns False once a stop has been requested."""
     answers: list[bool] = []
     began, stopping = threading.Event(), threading.Event()
 
     @attrs.frozen
-    class Asks(LeasedSweep):
+    class CheckingSweep(LeasedSweep):
         def __call__(self, *, should_continue: ShouldContinue = bool) -> None:
             answers.append(should_continue())
             began.set()
@@ -104,7 +104,7 @@ def test_a_sweep_under_way_is_told_of_the_stop(sweep: LeasedSweep) -> None:
             answers.append(should_continue())
 
     fields = {field.name: getattr(sweep, field.name) for field in attrs.fields(LeasedSweep)}
-    running = sweeper(Asks(**fields), lambda: None)
+    running = sweeper(CheckingSweep(**fields), lambda: None)
     running.start()
     assert began.wait(SECONDS)
     running._stopping.set()

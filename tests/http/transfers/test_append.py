@@ -1,5 +1,5 @@
 """
-Parts of a large request that goes on with an upload, stored two at once: what is recorded has no gap.
+Parts of one large request that appends to an upload, stored two at once: the recorded parts have no gap.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def sft() -> Application:
     return in_small_parts(memory_application(environ=LIGHT))
 
 
-def go_on(
+def append_rest(
     sft: Application, append: StorePart, pools: ThreadPools, owner: User, upload: FileId, content: bytes = CONTENT
 ) -> None:
     """
-    Bring the rest of an upload in one request.
+    Append the rest of an upload in one request.
     """
     session = acquire(sft, owner, upload, found(sft, owner, upload).offset)
 
@@ -55,37 +55,35 @@ def go_on(
     asyncio.run(body.run(stream()))
 
 
-def is_whole(sft: Application, owner: User, upload: FileId, content: bytes = CONTENT) -> bool:
+def finishes_with(sft: Application, owner: User, upload: FileId, content: bytes = CONTENT) -> bool:
     sft.vault.finish_upload(owner=owner.id, file_id=upload)
     return read(sft, owner, upload) == content
 
 
 @pytest.mark.parametrize("size", [PART + 1, 2 * PART, 5 * PART, len(CONTENT)])
-@pytest.mark.parametrize("length", ["told", "open"])
-def test_two_parts_are_stored_at_once_and_the_file_is_whole(
+@pytest.mark.parametrize("length", ["known", "deferred"])
+def test_two_concurrent_parts_make_a_complete_file(
     sft: Application, pools: ThreadPools, maya: User, size: int, length: str
 ) -> None:
-    """A part that is stored before the one it follows still stands behind it, and nothing else is stored."""
+    """A part stored before its predecessor still follows it, and no other blob is stored."""
     blobs = PairwiseBlobs(sft.vault.store_part.blobs, last=(size - 1) // PART)
-    upload = sft.vault.create_upload(owner=maya.id, request=asked(size if length == "told" else None)).file.id
-    go_on(sft, attrs.evolve(sft.vault.store_part, blobs=blobs), pools, maya, upload, CONTENT[:size])
+    upload = sft.vault.create_upload(owner=maya.id, request=asked(size if length == "known" else None)).file.id
+    append_rest(sft, attrs.evolve(sft.vault.store_part, blobs=blobs), pools, maya, upload, CONTENT[:size])
     assert blobs.most == 2
     assert found(sft, maya, upload).offset == size
     assert keys(sft) == recorded(sft)
     acquire(sft, maya, upload, size, length=size)
-    assert is_whole(sft, maya, upload, CONTENT[:size])
+    assert finishes_with(sft, maya, upload, CONTENT[:size])
 
 
-def test_a_part_that_is_followed_is_recorded_with_the_next_one(
-    sft: Application, pools: ThreadPools, maya: User
-) -> None:
-    """Two parts of a request are one commit."""
+def test_two_parts_of_a_request_are_recorded_in_one_commit(sft: Application, pools: ThreadPools, maya: User) -> None:
+    """A request of two parts needs no second commit: it succeeds though that one would fail."""
     blobs = PairwiseBlobs(sft.vault.store_part.blobs, last=1)
     upload = sft.vault.create_upload(owner=maya.id, request=asked(2 * PART)).file.id
     begin = sft.vault.store_part.begin
     assert isinstance(begin, MemoryDatabase)
     second_fails = LostCommitDatabase(begin, 1, happens=False)
-    go_on(
+    append_rest(
         sft,
         attrs.evolve(sft.vault.store_part, blobs=blobs, begin=second_fails),
         pools,
@@ -96,100 +94,102 @@ def test_a_part_that_is_followed_is_recorded_with_the_next_one(
     assert len(manifest(sft.vault.store_part, upload)) == 2
 
 
-def test_short_parts_are_merged_into_the_first_one(sft: Application, pools: ThreadPools, maya: User) -> None:
-    """What a request begins with takes short parts along that came before it, as long as all of it fits."""
+def test_short_parts_are_merged_into_the_first_part_of_a_request(
+    sft: Application, pools: ThreadPools, maya: User
+) -> None:
+    """Short parts that were stored before the request are merged, as long as all of them fit."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
     for end in (3, 5):
         session = acquire(sft, maya, upload, found(sft, maya, upload).offset)
         sft.vault.store_part(session, CONTENT[session.offset : end])
-    go_on(sft, sft.vault.store_part, pools, maya, upload)
+    append_rest(sft, sft.vault.store_part, pools, maya, upload)
     assert keys(sft) == recorded(sft)
-    assert is_whole(sft, maya, upload)
+    assert finishes_with(sft, maya, upload)
 
 
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("nth", range(7))
-def test_whichever_part_fails_the_others_before_it_are_kept(
+def test_failure_of_any_part_keeps_the_parts_before_it(
     sft: Application, pools: ThreadPools, maya: User, nth: int, *, after_effect: bool
 ) -> None:
-    """Its error is the answer; the upload stands where the failure was, and can be gone on with from there."""
+    """The error of the part is raised, and the upload can be resumed from the failed part."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
     blobs = FaultyBlobs(sft.vault.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, after_effect=after_effect)
     with pytest.raises(BlobStoreFull):
-        go_on(sft, attrs.evolve(sft.vault.store_part, blobs=blobs), pools, maya, upload)
-    stands = found(sft, maya, upload).offset
-    assert stands % PART == 0
-    # Of two that begin at the same moment either may be the one that fails.
-    assert (nth - 1) * PART <= stands <= (nth + 1) * PART
+        append_rest(sft, attrs.evolve(sft.vault.store_part, blobs=blobs), pools, maya, upload)
+    offset = found(sft, maya, upload).offset
+    assert offset % PART == 0
+    # Either of two concurrent parts may be the one that fails.
+    assert (nth - 1) * PART <= offset <= (nth + 1) * PART
     assert after_effect or keys(sft) == recorded(sft)
-    go_on(sft, sft.vault.store_part, pools, maya, upload)
-    assert is_whole(sft, maya, upload)
+    append_rest(sft, sft.vault.store_part, pools, maya, upload)
+    assert finishes_with(sft, maya, upload)
 
 
 @pytest.mark.parametrize("happens", [False, True])
 @pytest.mark.parametrize("nth", [0, 1])
-def test_a_commit_without_an_answer_takes_nothing_apart(
+def test_lost_commit_response_keeps_the_manifest_consistent(
     sft: Application, pools: ThreadPools, maya: User, nth: int, *, happens: bool
 ) -> None:
-    """Whether it happened or not: the part beside it neither lands behind a gap nor takes away what is recorded."""
+    """Whether the commit happened or not, the part beside it leaves no gap and deletes no recorded part."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(None)).file.id
     begin = sft.vault.store_part.begin
     assert isinstance(begin, MemoryDatabase)
     blobs = PairwiseBlobs(sft.vault.store_part.blobs, last=1)
     append = attrs.evolve(sft.vault.store_part, blobs=blobs, begin=LostCommitDatabase(begin, nth, happens=happens))
     with pytest.raises(DatabaseUnavailable):
-        go_on(sft, append, pools, maya, upload)
+        append_rest(sft, append, pools, maya, upload)
     assert found(sft, maya, upload).offset == (nth + happens) * PART
     assert recorded(sft) <= keys(sft)
-    go_on(sft, sft.vault.store_part, pools, maya, upload)
+    append_rest(sft, sft.vault.store_part, pools, maya, upload)
     acquire(sft, maya, upload, len(CONTENT), length=len(CONTENT))
-    assert is_whole(sft, maya, upload)
+    assert finishes_with(sft, maya, upload)
 
 
-def test_a_request_cut_off_before_its_parts_begin_keeps_them(sft: Application, pools: ThreadPools, maya: User) -> None:
-    """Nobody waits for a part that never began: those that had their place are stored and recorded."""
+def test_request_cancelled_before_its_parts_start_keeps_them(sft: Application, pools: ThreadPools, maya: User) -> None:
+    """It does not wait for a part that never started; the allocated parts are stored and recorded."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        comes = loop.create_future()
+        arrival = loop.create_future()
 
-        def cut_off_at_once() -> None:
-            comes.set_result(None)
-            # Behind the step in which the request gives its parts away, before the first of theirs.
+        def cancel_at_once() -> None:
+            arrival.set_result(None)
+            # After the step in which the request submits its parts, before the first step of any part.
             loop.call_soon(request.cancel)
 
         async def stream() -> AsyncIterator[bytes]:
-            loop.call_soon(cut_off_at_once)
-            await comes
+            loop.call_soon(cancel_at_once)
+            await arrival
             yield CONTENT[: 3 * PART]
 
         parts = ConcurrentSink(pools, sft.vault.store_part, acquire(sft, maya, upload, 0))
-        # More than one part of a piece without a pause, as when memory is spent and parts are short.
+        # Several parts of one piece without a pause, as when memory is used up and parts are short.
         body = PartPipeline(parts, pools.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
         request = loop.create_task(body.run(stream()))
         assert (await asyncio.wait([request], timeout=TIMEOUT_SECONDS))[0]
         assert request.cancelled()
 
-    taken = pools.limits.memory.in_use
+    in_use = pools.limits.memory.in_use
     asyncio.run(run())
-    assert pools.limits.memory.in_use == taken
+    assert pools.limits.memory.in_use == in_use
     assert found(sft, maya, upload).offset == 2 * PART
     assert keys(sft) == recorded(sft)
 
 
-def test_a_stop_that_cuts_every_task_off_keeps_the_parts_that_are_stored(
+def test_shutdown_that_cancels_every_task_keeps_the_stored_parts(
     sft: Application, pools: ThreadPools, maya: User
 ) -> None:
-    """A part that a thread was storing at that moment is recorded, not left behind as noise."""
+    """A part that a thread is storing at that moment is recorded and does not become an orphan."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
-    goes_on, began = threading.Event(), threading.Semaphore(0)
+    resume, began = threading.Event(), threading.Semaphore(0)
 
     @attrs.define
-    class Slow(PairwiseBlobs):
+    class SlowBlobs(PairwiseBlobs):
         def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
             began.release()
-            assert goes_on.wait(TIMEOUT_SECONDS)
+            assert resume.wait(TIMEOUT_SECONDS)
             super().put(key, pieces, size=size)
 
     async def run() -> None:
@@ -197,7 +197,7 @@ def test_a_stop_that_cuts_every_task_off_keeps_the_parts_that_are_stored(
             yield CONTENT[: 2 * PART]
             await asyncio.sleep(TIMEOUT_SECONDS)
 
-        append = attrs.evolve(sft.vault.store_part, blobs=Slow(sft.vault.store_part.blobs, last=0))
+        append = attrs.evolve(sft.vault.store_part, blobs=SlowBlobs(sft.vault.store_part.blobs, last=0))
         parts = ConcurrentSink(pools, append, acquire(sft, maya, upload, 0))
         body = PartPipeline(parts, pools.limits.memory, check_size=lambda _: None, part_size=PART, keeps_received=True)
         request = asyncio.create_task(body.run(stream()))
@@ -205,7 +205,7 @@ def test_a_stop_that_cuts_every_task_off_keeps_the_parts_that_are_stored(
             assert await asyncio.to_thread(began.acquire, timeout=TIMEOUT_SECONDS)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
-        asyncio.get_running_loop().call_later(0.05, goes_on.set)
+        asyncio.get_running_loop().call_later(0.05, resume.set)
         with pytest.raises(asyncio.CancelledError):
             await request
 

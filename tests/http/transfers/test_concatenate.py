@@ -1,5 +1,5 @@
 """
-Pieces put together within what a worker gives to transfers: a place, a turn at a thread, memory.
+Concatenation within the limits of a worker: memory, and concatenations at once.
 """
 
 from __future__ import annotations
@@ -32,39 +32,41 @@ CONTENT = bytes(range(256)) * 4096 + b"tail"
 @attrs.define
 class WatchedBlobs(DelegatingBlobs):
     """
-    A blob store that notes how much memory is taken whenever a part is stored.
+    A blob store that records the memory in use whenever a part is stored.
     """
 
     memory: MemoryBudget
-    taken: list[int] = attrs.field(factory=list)
+    in_use: list[int] = attrs.field(factory=list)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        self.taken.append(self.memory.in_use)
+        self.in_use.append(self.memory.in_use)
         super().put(key, pieces, size=size)
 
 
 @pytest.fixture
-def piece(sft: Application, maya: User) -> FileId:
-    return a_piece(sft, maya)
+def partial_upload(sft: Application, maya: User) -> FileId:
+    return new_partial_upload(sft, maya)
 
 
-def a_piece(sft: Application, maya: User) -> FileId:
+def new_partial_upload(sft: Application, maya: User) -> FileId:
     upload = sft.vault.create_upload(owner=maya.id, request=asked(len(CONTENT), UploadKind.PARTIAL)).file.id
     sft.vault.store_part(sft.vault.acquire_upload(owner=maya.id, file_id=upload, offset=0), CONTENT)
     return upload
 
 
-def put_together(sft: Application, pools: ThreadPools, owner: User, *pieces: FileId, part_size: int) -> FileId:
-    wanted = asked(None, UploadKind.FINAL, *pieces)
+def run_concatenation(
+    sft: Application, pools: ThreadPools, owner: User, *partial_uploads: FileId, part_size: int
+) -> FileId:
+    wanted = asked(None, UploadKind.FINAL, *partial_uploads)
     story = concatenate(sft, pools, owner=owner.id, request=wanted, part_size=part_size)
     return asyncio.run(asyncio.wait_for(story, TIMEOUT_SECONDS)).file.id
 
 
 @pytest.mark.parametrize("limit", [0, 2 * MIN_BUFFER_BYTES, MIB, 64 * MIB])
-def test_a_part_takes_what_memory_there_is_and_gives_it_back(
-    sft: Application, pools: ThreadPools, maya: User, piece: FileId, limit: int
+def test_concatenation_stays_within_the_memory_budget(
+    sft: Application, pools: ThreadPools, maya: User, partial_upload: FileId, limit: int
 ) -> None:
-    """Buffers for it and for what it is read from count; with little left parts are shorter, and the file whole."""
+    """Buffers for reading and writing both count; with little memory parts are shorter, the file is the same."""
     memory = MemoryBudget(limit)
     pools.limits = attrs.evolve(pools.limits, memory=memory)
     blobs = WatchedBlobs(sft.vault.store_part.blobs, memory)
@@ -72,18 +74,18 @@ def test_a_part_takes_what_memory_there_is_and_gives_it_back(
     watched = with_use_cases(
         sft, concatenate_uploads=attrs.evolve(sft.vault.concatenate_uploads, store_part=store_part)
     )
-    file = put_together(watched, pools, maya, piece, piece, part_size=MIB)
+    file = run_concatenation(watched, pools, maya, partial_upload, partial_upload, part_size=MIB)
     sizes = [part.size for part in manifest(sft.vault.store_part, file)]
     assert read(sft, maya, file) == CONTENT * 2
     assert memory.in_use == 0
-    assert max(blobs.taken) <= max(limit, MIN_BUFFER_BYTES)
-    assert all(taken >= min(3 * size, limit) for taken, size in zip(blobs.taken, sizes, strict=True))
+    assert max(blobs.in_use) <= max(limit, MIN_BUFFER_BYTES)
+    assert all(in_use >= min(3 * size, limit) for in_use, size in zip(blobs.in_use, sizes, strict=True))
     if limit == 64 * MIB:
         assert sizes == [MIB, MIB, 8]
 
 
-def test_nothing_is_held_between_two_parts(sft: Application, pools: ThreadPools, maya: User) -> None:
-    """Of many that wait for their turn none has memory: one who has one finds all that there is."""
+def test_waiting_concatenation_holds_no_memory(sft: Application, pools: ThreadPools, maya: User) -> None:
+    """Only the running one of several concatenations uses memory, so the whole budget is available to it."""
     memory = MemoryBudget(4 * MIB)
     pools.limits = attrs.evolve(pools.limits, memory=memory, concatenations=TimedSemaphore("turn", 1, TIMEOUT_SECONDS))
     blobs = WatchedBlobs(sft.vault.store_part.blobs, memory)
@@ -93,42 +95,44 @@ def test_nothing_is_held_between_two_parts(sft: Application, pools: ThreadPools,
     )
 
     async def story() -> list[Any]:
-        wanted = [asked(None, UploadKind.FINAL, a_piece(sft, maya)) for _ in range(5)]
+        wanted = [asked(None, UploadKind.FINAL, new_partial_upload(sft, maya)) for _ in range(5)]
         several = (concatenate(watched, pools, owner=maya.id, request=one, part_size=MIB // 4) for one in wanted)
         return await asyncio.gather(*several)
 
-    made = asyncio.run(asyncio.wait_for(story(), TIMEOUT_SECONDS))
-    assert {read(sft, maya, progress.file.id) for progress in made} == {CONTENT}
-    assert max(blobs.taken) == 3 * MIB // 4
+    finished = asyncio.run(asyncio.wait_for(story(), TIMEOUT_SECONDS))
+    assert {read(sft, maya, progress.file.id) for progress in finished} == {CONTENT}
+    assert max(blobs.in_use) == 3 * MIB // 4
 
 
-def test_one_for_which_no_turn_comes_is_refused_and_leaves_nothing(
-    sft: Application, pools: ThreadPools, maya: User, piece: FileId
+def test_concatenation_beyond_the_limit_is_rejected_and_leaves_nothing(
+    sft: Application, pools: ThreadPools, maya: User, partial_upload: FileId
 ) -> None:
-    """As any request that finds the service busy; the pieces are as they were."""
+    """After the wait limit it is rejected as busy, and the partial uploads are unchanged."""
     pools.limits = attrs.evolve(pools.limits, concatenations=TimedSemaphore("turn", 0, 0.01))
     with pytest.raises(Busy):
-        put_together(sft, pools, maya, piece, part_size=MIB)
+        run_concatenation(sft, pools, maya, partial_upload, part_size=MIB)
     assert used(sft, maya) == len(CONTENT)
     assert keys(sft) == recorded(sft)
-    assert sft.vault.find_upload(owner=maya.id, file_id=piece).is_complete
+    assert sft.vault.find_upload(owner=maya.id, file_id=partial_upload).is_complete
 
 
-def test_one_that_has_begun_waits_for_its_turns(sft: Application, pools: ThreadPools, maya: User) -> None:
-    """What has been put together is not thrown away for being busy, however long it takes."""
-    pieces = [complete_upload(sft, maya, content, kind=UploadKind.PARTIAL) for content in (b"ab", b"", b"cdefg")]
+def test_started_concatenation_is_never_rejected(sft: Application, pools: ThreadPools, maya: User) -> None:
+    """After its first step it waits for the semaphore as long as necessary, so no work is lost."""
+    partial_uploads = [
+        complete_upload(sft, maya, content, kind=UploadKind.PARTIAL) for content in (b"ab", b"", b"cdefg")
+    ]
 
     @attrs.define
     class Counted(TimedSemaphore):
-        refusable_ones: list[bool] = attrs.field(factory=list)
+        may_reject_calls: list[bool] = attrs.field(factory=list)
 
         def acquired(self, *, may_reject: bool = True) -> Any:
-            self.refusable_ones.append(may_reject)
+            self.may_reject_calls.append(may_reject)
             return super().acquired(may_reject=may_reject)
 
-    turns = Counted("turn", 1, TIMEOUT_SECONDS)
-    pools.limits = attrs.evolve(pools.limits, concatenations=turns)
-    file = put_together(sft, pools, maya, *pieces, part_size=3)
+    semaphore = Counted("turn", 1, TIMEOUT_SECONDS)
+    pools.limits = attrs.evolve(pools.limits, concatenations=semaphore)
+    file = run_concatenation(sft, pools, maya, *partial_uploads, part_size=3)
     assert read(sft, maya, file) == b"abcdefg"
     assert [part.size for part in manifest(sft.vault.store_part, file)] == [3, 3, 1]
-    assert turns.refusable_ones == [True, False, False]
+    assert semaphore.may_reject_calls == [True, False, False]

@@ -1,5 +1,5 @@
 """
-Deletions whose request is cancelled: what has been decided is done all the same.
+Deletions whose request is cancelled: a deletion that has started is completed.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from sft_http.transfers.delete import delete
 from support.app.library import FaultyBlobs
 from support.app.resumable import keys, used
 
-CUTS = ("condemn", "delete_blobs", "remove_rows")
+STEPS = ("condemn", "delete_blobs", "remove_rows")
 
 
-def cut_off_at(step: str, delete_file: DeleteFile, cancel: Any) -> DeleteFile:
+def cancelled_at(step: str, delete_file: DeleteFile, cancel: Any) -> DeleteFile:
     """
     A deletion whose request is cancelled while this step runs.
     """
 
-    class CutOff(DeleteFile):
+    class CancellingDeletion(DeleteFile):
         def __getattribute__(self, name: str) -> Any:
             if name == step:
                 cancel()
             return super().__getattribute__(name)
 
-    return CutOff(**attrs.asdict(delete_file, recurse=False))
+    return CancellingDeletion(**attrs.asdict(delete_file, recurse=False))
 
 
-@pytest.mark.parametrize("step", CUTS)
-def test_a_deletion_cut_off_at_any_step_leaves_nothing(
+@pytest.mark.parametrize("step", STEPS)
+def test_deletion_cancelled_at_any_step_leaves_nothing(
     sft: Application, pools: ThreadPools, maya: User, step: str
 ) -> None:
-    """The file's bytes and its quota do not wait for a sweep."""
+    """The file's blobs are deleted and its quota is released without a sweep."""
     file = sft.vault.store_file(owner=maya.id, name=FileName.parse("a.bin"), content=[bytes(100_000)])
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         request: asyncio.Task[None]
-        cut = cut_off_at(step, sft.vault.delete_file, lambda: loop.call_soon_threadsafe(request.cancel))
-        request = loop.create_task(delete(pools, cut, owner=maya.id, file_id=file.id))
+        delete_file = cancelled_at(step, sft.vault.delete_file, lambda: loop.call_soon_threadsafe(request.cancel))
+        request = loop.create_task(delete(pools, delete_file, owner=maya.id, file_id=file.id))
         with pytest.raises(asyncio.CancelledError):
             await request
 
@@ -56,8 +56,8 @@ def test_a_deletion_cut_off_at_any_step_leaves_nothing(
     assert (used(sft, maya), keys(sft)) == (0, set())
 
 
-def test_a_deletion_whose_blobs_stay_keeps_its_rows(sft: Application, pools: ThreadPools, maya: User) -> None:
-    """No error is raised, the quota stays in use, and the next sweep continues."""
+def test_deletion_that_cannot_delete_blobs_keeps_its_rows(sft: Application, pools: ThreadPools, maya: User) -> None:
+    """No error is raised, the quota stays in use, and the next sweep completes the deletion."""
     file = sft.vault.store_file(owner=maya.id, name=FileName.parse("a.bin"), content=[b"abc"])
     blobs = FaultyBlobs(sft.vault.delete_file.blobs, {("delete", 0): BlobStoreUnavailable()})
     asyncio.run(delete(pools, attrs.evolve(sft.vault.delete_file, blobs=blobs), owner=maya.id, file_id=file.id))

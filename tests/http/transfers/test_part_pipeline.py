@@ -1,5 +1,5 @@
 """
-Parts of a large body, stored two at once: in order, whole, and never more than two.
+Parts of a large upload, stored at most two at once: in order and complete.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def database(sft: Application) -> MemoryDatabase:
     return sft.vault.find_file.begin
 
 
-def on(sft: Application, blobs: BlobStore) -> Application:
+def with_blobs(sft: Application, blobs: BlobStore) -> Application:
     store_part = attrs.evolve(sft.vault.store_part, blobs=blobs)
     return with_use_cases(
         sft, store_part=store_part, seal_upload=attrs.evolve(sft.sharing.seal_upload, store_part=store_part)
@@ -62,12 +62,12 @@ def store(
     content: bytes,
     *,
     pieces: int = 700,
-    another_came: Callable[[], object] = int,
+    on_piece: Callable[[], object] = int,
 ) -> File:
     async def stream() -> AsyncIterator[bytes]:
         for start in range(0, len(content), pieces):
             yield content[start : start + pieces]
-            another_came()
+            on_piece()
 
     async def run() -> File:
         upload = await receive(
@@ -92,54 +92,52 @@ def is_empty(sft: Application) -> bool:
 
 
 @pytest.mark.parametrize("parts", [2, 3, 4, 7, 2 * MANIFEST_PAGE + 1])
-def test_two_parts_are_stored_at_once_and_the_file_is_whole(
+def test_two_concurrent_parts_make_a_complete_file(
     sft: Application, pools: ThreadPools, maya: User, parts: int
 ) -> None:
-    """A part that is stored before the one it follows still stands behind it, across pages of the manifest too."""
+    """A part stored before its predecessor still follows it, across pages of the manifest too."""
     content = bytes(range(251)) * (parts * PART // 251 + 1)
     content = content[: parts * PART - 1]
     blobs = PairwiseBlobs(sft.vault.store_part.blobs, last=parts - 1)
-    file = store(on(sft, blobs), pools, maya, content)
+    file = store(with_blobs(sft, blobs), pools, maya, content)
     assert b"".join(sft.vault.read_file(file)) == content
     assert blobs.most == 2
 
 
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("nth", range(5))
-def test_whichever_part_fails_nothing_is_left(
+def test_failure_of_any_part_leaves_nothing(
     sft: Application, pools: ThreadPools, maya: User, nth: int, *, after_effect: bool
 ) -> None:
-    """Its error is the answer, and the part beside it is removed as well."""
+    """The error of the part is raised, and the part beside it is deleted as well."""
     blobs = FaultyBlobs(sft.vault.store_part.blobs, {("put", nth): BlobStoreFull("no room")}, after_effect=after_effect)
     with pytest.raises(BlobStoreFull):
-        store(on(sft, blobs), pools, maya, bytes(5 * PART))
+        store(with_blobs(sft, blobs), pools, maya, bytes(5 * PART))
     assert is_empty(sft)
 
 
-def test_an_upload_that_somebody_ends_keeps_neither_of_its_two_parts(
-    sft: Application, pools: ThreadPools, maya: User
-) -> None:
-    """Both are stored after the abort has listed what was there, and each is taken back."""
+def test_aborted_upload_keeps_no_concurrent_part(sft: Application, pools: ThreadPools, maya: User) -> None:
+    """Two parts stored after the abort has listed the blobs are both deleted."""
 
     @attrs.define
-    class Ended(PairwiseBlobs):
+    class AbortingBlobs(PairwiseBlobs):
         def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
             for file in [*database(sft)._committed.files.values()]:
                 sft.vault.abort_upload(UploadSession(file=file, key=Secret(b"")))
             super().put(key, pieces, size=size)
 
     with pytest.raises(UploadAborted):
-        store(on(sft, Ended(sft.vault.store_part.blobs, last=1)), pools, maya, bytes(5 * PART))
+        store(with_blobs(sft, AbortingBlobs(sft.vault.store_part.blobs, last=1)), pools, maya, bytes(5 * PART))
     assert is_empty(sft)
 
 
-def begun(sft: Application, owner: User) -> UploadSession:
+def new_session(sft: Application, owner: User) -> UploadSession:
     return sft.vault.begin_upload(owner=owner.id, name=NAME, announced_size=None)
 
 
-def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya: User) -> None:
-    """A gap is refused, so that what is recorded never has one."""
-    upload = begun(sft, maya)
+def test_part_is_not_recorded_before_its_predecessor(sft: Application, maya: User) -> None:
+    """A gap raises UploadIncomplete, so the recorded parts never have one."""
+    upload = new_session(sft, maya)
     first = sft.vault.store_part.allocate(upload, 5)
     second = sft.vault.store_part.allocate(upload, 6, after=first)
     assert (first.number, first.start, second.number, second.start, second.stop) == (0, 0, 1, 5, 11)
@@ -156,67 +154,61 @@ def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya:
 @attrs.define
 class SlowBlobs(DelegatingBlobs):
     """
-    A blob store that takes its time: before it takes the pieces in and, as a disk does, when it has them.
+    A blob store that calls `before` before it reads a part, and `durable` after it has written it.
     """
 
     before: Callable[[], object]
     durable: Callable[[int], object]
-    _begun: Iterator[int] = attrs.field(factory=count)
+    _started: Iterator[int] = attrs.field(factory=count)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        mine = next(self._begun)
+        number = next(self._started)
         self.before()
         super().put(key, pieces, size=size)
-        self.durable(mine)
+        self.durable(number)
 
 
-def test_a_buffer_is_filled_again_while_the_store_makes_its_part_durable(
-    sft: Application, pools: ThreadPools, maya: User
-) -> None:
-    """Two are enough for a large body: the first part ends only when more has come than both of them hold."""
-    content, came = bytes(range(250)) * 20, threading.Semaphore(0)
-    memory, most = pools.limits.memory, 0
+def test_buffer_is_refilled_while_its_part_is_made_durable(sft: Application, pools: ThreadPools, maya: User) -> None:
+    """Two buffers suffice: the first part ends only after more bytes than both hold have been received."""
+    content, received = bytes(range(250)) * 20, threading.Semaphore(0)
+    memory, peak = pools.limits.memory, 0
 
     def durable(part: int) -> None:
         if part == 0:
-            assert all(came.acquire(timeout=TIMEOUT_SECONDS) for _ in range(2 * PART // 100 + 1))
+            assert all(received.acquire(timeout=TIMEOUT_SECONDS) for _ in range(2 * PART // 100 + 1))
 
-    def another_came() -> None:
-        nonlocal most
-        came.release()
-        most = max(most, memory.in_use)
+    def on_piece() -> None:
+        nonlocal peak
+        received.release()
+        peak = max(peak, memory.in_use)
 
-    slow = on(sft, SlowBlobs(sft.vault.store_part.blobs, lambda: None, durable))
-    file = store(slow, pools, maya, content, pieces=100, another_came=another_came)
+    slow = with_blobs(sft, SlowBlobs(sft.vault.store_part.blobs, lambda: None, durable))
+    file = store(slow, pools, maya, content, pieces=100, on_piece=on_piece)
     assert b"".join(sft.vault.read_file(file)) == content
-    assert most == 2 * PART
+    assert peak == 2 * PART
 
 
-def test_a_buffer_is_not_filled_again_before_its_part_is_encrypted(
-    sft: Application, pools: ThreadPools, maya: User
-) -> None:
-    """However late a thread comes to it, and however much has come meanwhile."""
+def test_buffer_is_not_refilled_before_its_part_is_encrypted(sft: Application, pools: ThreadPools, maya: User) -> None:
+    """This holds however late a thread encrypts it and however many bytes are received meanwhile."""
     content = os.urandom(12 * PART)
     slow = SlowBlobs(sft.vault.store_part.blobs, partial(time.sleep, 0.02), lambda part: time.sleep(0.03 * (part % 2)))
-    assert b"".join(sft.vault.read_file(store(on(sft, slow), pools, maya, content))) == content
+    assert b"".join(sft.vault.read_file(store(with_blobs(sft, slow), pools, maya, content))) == content
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_plaintext_may_be_written_over_once_all_of_it_is_encrypted(
-    sft: Application, maya: User, *, fails: bool
-) -> None:
-    """Which is told before the store has made it durable, and not at all if the store has not come so far."""
-    upload, order = begun(sft, maya), list[str]()
+def test_encryption_is_reported_before_the_part_is_durable(sft: Application, maya: User, *, fails: bool) -> None:
+    """`on_encrypted` releases the plaintext for reuse; it is not called if the store fails before reading."""
+    upload, order = new_session(sft, maya), list[str]()
 
     @attrs.define
-    class Told(DelegatingBlobs):
+    class RecordingBlobs(DelegatingBlobs):
         def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
             if fails:
                 raise BlobStoreFull("no room")
             super().put(key, pieces, size=size)
             order.append("durable")
 
-    parts = on(sft, Told(sft.vault.store_part.blobs)).vault.store_part
+    parts = with_blobs(sft, RecordingBlobs(sft.vault.store_part.blobs)).vault.store_part
     slot = parts.allocate(upload, 5)
     with pytest.raises(BlobStoreFull) if fails else nullcontext():
         parts.put(upload, slot, b"first", on_encrypted=partial(order.append, "encrypted"))
@@ -226,29 +218,29 @@ def test_plaintext_may_be_written_over_once_all_of_it_is_encrypted(
 @attrs.define
 class OneFailsFirst:
     """
-    Parts of which the first one fails while the second one, and no other, is still being stored.
+    A sink whose first part fails while the second one is still being stored.
     """
 
-    goes_on: asyncio.Event = attrs.field(factory=asyncio.Event)
+    resume: asyncio.Event = attrs.field(factory=asyncio.Event)
     concurrency: int = 2
-    _begun: int = 0
+    _started: int = 0
 
     async def submit(
         self, plaintext: memoryview, *, on_encrypted: Callable[[], object], may_reject: bool
     ) -> Coroutine[Any, Any, None]:
         del plaintext, on_encrypted, may_reject
-        self._begun += 1
-        return self._stored(is_first=self._begun == 1)
+        self._started += 1
+        return self._stored(is_first=self._started == 1)
 
     async def _stored(self, *, is_first: bool) -> None:
         if is_first:
             raise BlobStoreFull("no room")
-        await self.goes_on.wait()
+        await self.resume.wait()
 
 
-@pytest.mark.parametrize("is_cut_off", [False, True])
-def test_whoever_is_cut_off_while_a_part_ends_gives_its_memory_back(*, is_cut_off: bool) -> None:
-    """After a part has failed the one beside it is waited for, and nothing that comes meanwhile costs others memory."""
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_cancellation_while_a_part_ends_releases_its_memory(*, is_cancelled: bool) -> None:
+    """After a failed part the concurrent one is awaited, and a cancellation meanwhile leaks no memory."""
 
     async def run() -> int:
         memory, parts = MemoryBudget(1 << 20), OneFailsFirst()
@@ -260,10 +252,10 @@ def test_whoever_is_cut_off_while_a_part_ends_gives_its_memory_back(*, is_cut_of
         request = asyncio.create_task(body.run(stream()))
         await asyncio.sleep(0.01)
         assert memory.in_use
-        if is_cut_off:
+        if is_cancelled:
             request.cancel()
-        parts.goes_on.set()
-        with pytest.raises(asyncio.CancelledError if is_cut_off else BlobStoreFull):
+        parts.resume.set()
+        with pytest.raises(asyncio.CancelledError if is_cancelled else BlobStoreFull):
             await request
         return memory.in_use
 

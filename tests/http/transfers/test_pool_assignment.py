@@ -1,5 +1,5 @@
 """
-Where uploads and deletions do their blocking work: transactions on the database pool, blob I/O on the transfer pool.
+The thread pools of uploads and deletions: transactions run on one, blob I/O on the other.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ Act = Callable[[Edge, str], int]
 @pytest.fixture
 def pools(monkeypatch: pytest.MonkeyPatch) -> Pools:
     """
-    The pools on whose threads the database and the blob store are used, by the names of these.
+    The names of the pools on whose threads the database and the blob store are called.
     """
     used: Pools = {"database": set(), "blobs": set()}
 
-    def noting(owner: type, method: str, kind: str) -> None:
+    def record_threads(owner: type, method: str, kind: str) -> None:
         call = getattr(owner, method)
 
-        def noted(*args: Any, **kwargs: Any) -> Any:
+        def recorded(*args: Any, **kwargs: Any) -> Any:
             used[kind].add(threading.current_thread().name.removeprefix("sft-").rpartition("_")[0])
             return call(*args, **kwargs)
 
-        monkeypatch.setattr(owner, method, noted)
+        monkeypatch.setattr(owner, method, recorded)
 
-    noting(MemoryDatabase, "__call__", "database")
+    record_threads(MemoryDatabase, "__call__", "database")
     for method in ("put", "read_into", "delete", "list"):
-        noting(MemoryBlobs, method, "blobs")
+        record_threads(MemoryBlobs, method, "blobs")
     return used
 
 
@@ -82,20 +82,20 @@ def a_repeated_file(service: Edge, token: str) -> int:
 
 
 def create(service: Edge, token: str, size: int) -> str:
-    made = service.call(
+    creation = service.call(
         "POST", "/tus", token=token, headers={**TUS, "Upload-Length": str(size), "Upload-Metadata": NAME}
     )
-    return str(made.headers["location"]).removeprefix(service.settings.app.api_prefix)
+    return str(creation.headers["location"]).removeprefix(service.settings.app.api_prefix)
 
 
 NAME = f"filename {base64.b64encode(b'a.txt').decode()}"
 
 
 def patch(service: Edge, token: str, upload: str, content: bytes, offset: int, digest: bytes | None = None) -> int:
-    asked = {**PATCH, "Upload-Offset": str(offset)}
+    headers = {**PATCH, "Upload-Offset": str(offset)}
     if digest is not None:
-        asked["Upload-Checksum"] = f"sha256 {base64.b64encode(digest).decode()}"
-    return service.call("PATCH", upload, token=token, raw=content, headers=asked).status_code
+        headers["Upload-Checksum"] = f"sha256 {base64.b64encode(digest).decode()}"
+    return service.call("PATCH", upload, token=token, raw=content, headers=headers).status_code
 
 
 def a_resumed_upload(service: Edge, token: str) -> int:
@@ -136,10 +136,10 @@ def a_termination(service: Edge, token: str) -> int:
         (a_termination, 204),
     ],
 )
-def test_a_transfer_uses_the_database_and_the_store_on_their_own_pools(
+def test_transfer_calls_database_and_store_on_their_own_pools(
     service: Edge, token: str, pools: Pools, act: Act, status: int
 ) -> None:
-    """A store that hangs blocks no transaction, and a slow transaction blocks no thread of another transfer."""
+    """A store that hangs blocks no transaction, and a slow transaction blocks no other transfer's thread."""
     for used in pools.values():
         used.clear()
     assert act(service, token) == status
@@ -147,7 +147,7 @@ def test_a_transfer_uses_the_database_and_the_store_on_their_own_pools(
 
 
 @pytest.mark.parametrize("act", [a_deletion, a_termination])
-def test_a_deletion_leaves_nothing(service: Edge, token: str, act: Act) -> None:
-    """Row, blobs and quota, though each is removed on a pool of its own."""
+def test_deletion_leaves_nothing(service: Edge, token: str, act: Act) -> None:
+    """The row and the blobs are deleted and the quota is released, each on its own pool."""
     assert act(service, token) == 204
     assert service.is_empty()

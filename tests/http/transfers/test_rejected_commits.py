@@ -1,5 +1,5 @@
 """
-Uploads that have come whole and are refused by their commit: nothing of them stays.
+Uploads that are received completely and rejected by their commit: nothing of them is left.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ KINDS = pytest.mark.parametrize("public", ["false", "true"], ids=["private", "pu
 REPEATABLE = pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}], ids=["plain", "repeatable"])
 
 
-def retire_the_key(service: Edge) -> None:
+def retire_active_key(service: Edge) -> None:
     """
-    Retire the key that the service wraps with, so that it can store no secret any more.
+    Retire the active key of the service, so that it can wrap no new secret.
     """
     database, ring = service.application.vault.find_file.begin, service.application.vault.begin_upload.keyring
     assert isinstance(database, MemoryDatabase)
@@ -35,11 +35,11 @@ def retire_the_key(service: Edge) -> None:
 
 @KINDS
 @REPEATABLE
-def test_a_retired_key_leaves_nothing_of_a_small_file(
+def test_retired_key_leaves_nothing_of_a_small_file(
     service: Edge, token: str, public: str, headers: dict[str, str]
 ) -> None:
-    """503, as it may go by; its part, which was stored before its key is wrapped, is removed."""
-    retire_the_key(service)
+    """It is 503, since a retry may succeed; the part, which was stored before its key is wrapped, is deleted."""
+    retire_active_key(service)
     query = f"is_public={public}"
     response = service.call("PUT", "/files/small.txt", token=token, raw=b"small", headers=headers, query=query)
     problem(response, 503, "key-retired")
@@ -47,9 +47,9 @@ def test_a_retired_key_leaves_nothing_of_a_small_file(
 
 
 @attrs.frozen
-class Overtaken:
+class OvertakenSeal:
     """
-    A sealing before which another file of the same owner takes the room.
+    A seal before which another file of the same owner uses the quota.
     """
 
     service: Edge
@@ -64,13 +64,13 @@ class Overtaken:
 
 @KINDS
 @REPEATABLE
-def test_no_room_any_more_leaves_nothing_of_a_small_file(
+def test_quota_exceeded_at_commit_leaves_nothing_of_a_small_file(
     make_edge: Callable[..., Edge], public: str, headers: dict[str, str]
 ) -> None:
-    """413: there was room when it began to come, and the commit finds none."""
+    """It is 413: the quota sufficed when the upload started, but not at its commit."""
     service = make_edge(USER_QUOTA="1000")
     token = service.sign_up()
-    late = service.with_use_cases(seal_upload=Overtaken(service, service.application.sharing.seal_upload))
+    late = service.with_use_cases(seal_upload=OvertakenSeal(service, service.application.sharing.seal_upload))
     query = f"is_public={public}"
     response = late.call("PUT", "/files/late.bin", token=token, raw=bytes(600), headers=headers, query=query)
     assert problem(response, 413, "quota-exceeded")["used"] == 600

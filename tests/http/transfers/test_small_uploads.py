@@ -1,5 +1,5 @@
 """
-Files of one part over the edge: one commit, whether their size was announced or not.
+Files of one part over HTTP: one commit, with or without an announced size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def database(service: Edge) -> MemoryDatabase:
 
 def counted(service: Edge) -> tuple[Edge, CountingDatabase]:
     """
-    The same edge, and how often its uploads change a row.
+    The same edge, and a counter of the changes that its uploads commit.
     """
     application, begin = service.application, CountingDatabase(database(service))
     part = attrs.evolve(application.vault.store_part, begin=begin)
@@ -40,8 +40,8 @@ def counted(service: Edge) -> tuple[Edge, CountingDatabase]:
 
 @pytest.mark.parametrize("size", [0, 1, 1000, PART - 1000])
 @pytest.mark.parametrize("is_announced", [False, True])
-def test_a_small_file_is_one_commit(service: Edge, token: str, size: int, *, is_announced: bool) -> None:
-    """By PUT and by a form, in one piece or in many."""
+def test_small_file_is_stored_in_one_commit(service: Edge, token: str, size: int, *, is_announced: bool) -> None:
+    """This holds for PUT and for a form, in one piece or in many."""
     watched, begin = counted(service)
     content = bytes(size)
     form = file_part(content) + END
@@ -55,10 +55,10 @@ def test_a_small_file_is_one_commit(service: Edge, token: str, size: int, *, is_
 
 
 @pytest.mark.parametrize(("announced", "memory"), [(False, 1 << 20), (True, 0)])
-def test_a_part_that_others_follow_has_its_row_before_it(
+def test_intent_row_precedes_a_part_that_others_follow(
     service: Edge, token: str, *, announced: bool, memory: int
 ) -> None:
-    """Of unknown size when its part is full; of a small one when memory has made its part a short one."""
+    """It precedes a full part of unknown size, and a part that is short for lack of memory."""
     size = 2 * MIN_BUFFER_BYTES
     uploads = attrs.evolve(service.settings.uploads, part_size=size if announced else PART)
     service = attrs.evolve(service, settings=attrs.evolve(service.settings, uploads=uploads))
@@ -75,9 +75,9 @@ def test_a_part_that_others_follow_has_its_row_before_it(
     assert blobs.known == [True, True]
 
 
-@pytest.mark.parametrize("came", [1, PART - 1, PART + 1])
-def test_one_that_breaks_off_leaves_nothing(service: Edge, token: str, came: int) -> None:
-    """Nobody announced how much would come, and its client leaves."""
-    response = send_messages(service, "PUT", "/files/a.txt", token, [bytes(came)], disconnects=True, headers=PUT)
+@pytest.mark.parametrize("received", [1, PART - 1, PART + 1])
+def test_interrupted_put_of_unknown_size_leaves_nothing(service: Edge, token: str, received: int) -> None:
+    """After the client has disconnected, neither a row nor a part remains."""
+    response = send_messages(service, "PUT", "/files/a.txt", token, [bytes(received)], disconnects=True, headers=PUT)
     assert response.status == 400
     assert service.is_empty()

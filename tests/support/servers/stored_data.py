@@ -22,8 +22,7 @@ import attrs
 import psycopg
 
 from support.clients.wire import Response, connected, multipart, receive, send
-from support.servers import fixed_clock
-from support.servers.backends import Postgres
+from support.servers.backends import Postgres, fixed_clock
 from support.servers.service import Service, serving
 
 Kind = Literal["sqlite", "postgres"]
