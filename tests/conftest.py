@@ -16,7 +16,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from support.servers.backends import backends
+from support.servers import backends
 
 
 @pytest.hookimpl(optionalhook=True)

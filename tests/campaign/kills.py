@@ -23,7 +23,7 @@ from typing import Final
 from campaign.cycle import ANY_TIME_SECONDS, SETTINGS, WAYS, Campaign, Figures, Watch
 from campaign.victim import TIMEOUT_SECONDS, ServiceUnderTest, Violation
 from support.clients.journal import NOT_SENT, is_uncertain
-from support.servers.backends import backends
+from support.servers import backends
 from support.servers.service import SFT
 from support.servers.stack import settings_on
 

@@ -12,7 +12,7 @@ from campaign import planted
 from campaign.cycle import SETTINGS
 from campaign.kills import run, table
 from campaign.victim import TIMEOUT_SECONDS, Violation
-from support.servers.backends import backends
+from support.servers import backends
 from support.servers.stack import settings_on
 
 SOON_SECONDS = 0.3

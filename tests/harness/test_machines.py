@@ -22,7 +22,7 @@ from harness.systems import (
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.testkit import blob_machine, budget, system_machine
-from support.servers.backends import backends
+from support.servers import backends
 
 
 def test_blobs_in_memory_keep_every_clause() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from support.clients.owner import Authenticator
 from support.clients.wire import Response, connected, head, multipart, receive, send_simultaneously
-from support.servers.backends import backends
+from support.servers import backends
 from support.servers.service import Service, serving
 from support.servers.stack import serving_on
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from support.clients.wire import Response, connected, form, receive, send
-from support.servers.backends import backends
+from support.servers import backends
 from support.servers.processes import process_tree
 from support.servers.service import Service, serving
 from support.waiting import eventually

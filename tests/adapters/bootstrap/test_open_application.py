@@ -23,7 +23,7 @@ from sft_core.application import Application
 from sft_core.errors import BadToken, BlobStoreUnavailable, ConfigurationError, DatabaseUnavailable
 from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_core.values import ByteRange, EmailAddress, FileName, Page, Password, Username
-from support.servers.backends import backends
+from support.servers import backends
 from support.servers.processes import connections_to, free_port
 
 EMAIL, PASSWORD = EmailAddress.parse("maya@example.org"), Password.parse("a long one")

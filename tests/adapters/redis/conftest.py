@@ -13,7 +13,7 @@ import redis
 
 from sft_adapters.redis.client import Client, open_client
 from support.faults.redis_faults import Connect
-from support.servers.backends import backends
+from support.servers import backends
 
 
 @pytest.fixture

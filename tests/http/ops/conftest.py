@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.servers.backends import S3, backends
+from support.servers import backends
+from support.servers.backends import S3
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_core.values import EmailAddress, FileName, Password, Secret, Username
 from sft_http.cli.main import sft
 from support.faults.peers import peer
-from support.servers.backends import backends
+from support.servers import backends
 from support.servers.processes import free_port, kill_tree
 from support.waiting import eventually
 

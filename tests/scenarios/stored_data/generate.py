@@ -29,7 +29,8 @@ from sft_adapters.memory.clock import SettableClock
 from sft_adapters.testkit.one_time import code_of, step_at
 from sft_core.values import ShareToken, UserId
 from support.clients.wire import Response
-from support.servers.backends import fixed_clock, own_postgres
+from support.servers import fixed_clock
+from support.servers.backends import own_postgres
 from support.servers.service import serving
 from support.servers.stored_data import LIGHT, STORED, Api, command, content, metadata, sha256
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from support.servers.backends import backends
+from support.servers import backends
 from support.servers.service import Service, serving
 
 LIGHT = {"ARGON2_MEMORY_KIB": "8192", "HASH_CONCURRENCY": "2"}

@@ -22,7 +22,8 @@ import attrs
 import psycopg
 
 from support.clients.wire import Response, connected, multipart, receive, send
-from support.servers.backends import Postgres, fixed_clock
+from support.servers import fixed_clock
+from support.servers.backends import Postgres
 from support.servers.service import Service, serving
 
 Kind = Literal["sqlite", "postgres"]
