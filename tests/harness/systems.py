@@ -63,7 +63,7 @@ def settings_for(folder: Path, **environ: str) -> Settings:
     return Settings.from_env(LIGHT | keys | environ, data_dir=folder)
 
 
-def wired(settings: Settings, **adapters: object) -> Application:
+def build_application(settings: Settings, **adapters: object) -> Application:
     """
     Build the application with these adapters in place of the container's own.
     """
@@ -83,7 +83,7 @@ def memory_library(**adapters: object) -> LibraryDriver:
     clock = SettableClock()
     stores = {"begin": MemoryDatabase(), "sessions": MemorySessions(), "limiter": MemoryRateLimiter()}
     stores |= {"blobs": MemoryBlobs(), "capacity": UnknownCapacity()}
-    application = wired(settings_for(Path("/nonexistent")), clock=clock, **stores | adapters)
+    application = build_application(settings_for(Path("/nonexistent")), clock=clock, **stores | adapters)
     return LibraryDriver(application=application, clock=clock)
 
 
@@ -109,7 +109,7 @@ class StoredLibrary:
         engine = open_engine(self.settings.database_url, busy_seconds=self.settings.database.timeout_seconds)
         self._dispose = engine.dispose
         made = {name: make(engine) for name, make in self.adapters.items()}
-        return wired(self.settings, clock=self.clock, engine=engine, **made)
+        return build_application(self.settings, clock=self.clock, engine=engine, **made)
 
     def close(self) -> None:
         self._dispose()
@@ -121,7 +121,7 @@ class StoredLibrary:
         return LibraryDriver(application=self.open(), clock=clock, reopen=self.open, closing=self.close)
 
 
-def fresh_data(root: Path) -> Path:
+def new_data_folder(root: Path) -> Path:
     """
     Create a data folder below `root` with a prepared database.
 
@@ -143,7 +143,7 @@ def embedded_library(root: Path, **adapters: Callable[[Any], object]) -> Library
     It crashes by being closed and reopened.
     """
     clock = SettableClock()
-    return StoredLibrary(settings_for(fresh_data(root)), clock, adapters=dict(adapters)).driver(clock)
+    return StoredLibrary(settings_for(new_data_folder(root)), clock, adapters=dict(adapters)).driver(clock)
 
 
 def libraries_on_postgres(url: str, folder: Path) -> Callable[[], LibraryDriver]:
@@ -159,7 +159,7 @@ def libraries_on_postgres(url: str, folder: Path) -> Callable[[], LibraryDriver]
 
 
 @attrs.define
-class MortalService:
+class CrashableService:
     """
     `sft serve` on one storage and port, which can be killed and restarted.
 
@@ -170,10 +170,10 @@ class MortalService:
     environ: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     port: int = attrs.field(factory=free_port)
     workers: int = 1
-    stumbles: str = ""
+    retried_error: str = ""
     """The code of an occasional error of one of its servers that a retry does not repeat."""
     process: subprocess.Popen[bytes] | None = None
-    did: Counter[str] = attrs.field(factory=Counter)
+    hook_calls: Counter[str] = attrs.field(factory=Counter)
     """The number of calls of each hook."""
 
     @property
@@ -198,12 +198,12 @@ class MortalService:
         self.process.wait()
 
     def crash(self) -> None:
-        self.did["crash"] += 1
+        self.hook_calls["crash"] += 1
         self.kill()
         self.start()
 
     def advance(self, seconds: int) -> None:
-        self.did["advance"] += 1
+        self.hook_calls["advance"] += 1
         self.clock.advance(seconds=seconds)
 
     def revoke(self, access: str, token: str) -> None:
@@ -212,7 +212,7 @@ class MortalService:
 
         The API has no call for it.
         """
-        self.did["revoke"] += 1
+        self.hook_calls["revoke"] += 1
         named = {name: value for name, value in self.environ.items() if name == "DATABASE_URL"}
         settings = configuration.settings_for(self.root / "data", LIGHT | named)
         library = StoredLibrary(settings, self.clock)
@@ -232,7 +232,7 @@ class MortalService:
             advance_hook=self.advance,
             revoke_hook=self.revoke,
             tick=partial(self.clock.advance, seconds=1),
-            stumbles=self.stumbles,
+            retried_error=self.retried_error,
         )
 
 
@@ -245,14 +245,14 @@ class ServiceDriver(HttpDriver):
     """
 
     tick: Callable[[], object]
-    stumbles: str = ""
+    retried_error: str = ""
 
     def store(self, access: str, *, name: str, media_type: str, content: bytes) -> str:
         store = partial(super().store, access, name=name, media_type=media_type, content=content)
         try:
             file_id = store()
         except Refused as refused:
-            if refused.code != self.stumbles:
+            if refused.code != self.retried_error:
                 raise
             file_id = store()
         self.tick()
@@ -265,14 +265,14 @@ class ServiceDriver(HttpDriver):
 
 
 @contextmanager
-def mortal_service(
-    root: Path, environ: Mapping[str, str] = {}, *, workers: int = 1, stumbles: str = ""
-) -> Iterator[MortalService]:
+def crashable_service(
+    root: Path, environ: Mapping[str, str] = {}, *, workers: int = 1, retried_error: str = ""
+) -> Iterator[CrashableService]:
     """
     Run a service until the block ends, on the embedded storage or that of `environ`.
     """
     root.mkdir(parents=True, exist_ok=True)
-    service = MortalService(root, environ, workers=workers, stumbles=stumbles)
+    service = CrashableService(root, environ, workers=workers, retried_error=retried_error)
     service.clock.set(BEGINNING)
     service.start()
     try:

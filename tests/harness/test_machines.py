@@ -13,11 +13,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from harness.systems import (
     QUOTA,
-    MortalService,
+    CrashableService,
+    crashable_service,
     embedded_library,
     libraries_on_postgres,
     memory_library,
-    mortal_service,
 )
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
@@ -58,33 +58,33 @@ def test_library_on_postgres_and_disk_satisfies_every_clause(tmp_path: Path, pos
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[MortalService]:
-    with mortal_service(tmp_path / "service") as running:
+def service(tmp_path: Path) -> Iterator[CrashableService]:
+    with crashable_service(tmp_path / "service") as running:
         yield running
 
 
 @pytest.mark.slow
-def test_service_after_crashes_satisfies_every_clause(service: MortalService) -> None:
+def test_service_after_crashes_satisfies_every_clause(service: CrashableService) -> None:
     """Over HTTP they behave like the model, and kill -9 loses no acknowledged change."""
     machine = system_machine(service.driver, max_crashes=1, quota=QUOTA)
     run_state_machine_as_test(machine, settings=budget(examples=5, steps=25))
-    assert set(service.did) == {"crash", "advance", "revoke"}
+    assert set(service.hook_calls) == {"crash", "advance", "revoke"}
 
 
 @pytest.fixture
 def service_on_servers(
     tmp_path: Path, postgres_url: str, valkey: servers.Valkey, s3: servers.S3, bucket: str
-) -> Iterator[MortalService]:
+) -> Iterator[CrashableService]:
     environ = {"DATABASE_URL": postgres_url, "REDIS_URL": valkey.url, **s3.environ(bucket)}
     # If two concurrent objects are the first in a folder, rclone refuses one with status 500, a few times in 1 000.
-    stumbles = "blob-store-unavailable" if s3.server is not None else ""
-    with mortal_service(tmp_path / "service", environ, workers=2, stumbles=stumbles) as running:
+    retried_error = "blob-store-unavailable" if s3.server is not None else ""
+    with crashable_service(tmp_path / "service", environ, workers=2, retried_error=retried_error) as running:
         yield running
 
 
 @pytest.mark.slow
-def test_two_workers_on_real_servers_satisfy_every_clause(service_on_servers: MortalService) -> None:
+def test_two_workers_on_real_servers_satisfy_every_clause(service_on_servers: CrashableService) -> None:
     """On PostgreSQL, Valkey and S3 either worker returns the results of the model, also after crashes."""
     machine = system_machine(service_on_servers.driver, max_crashes=1, quota=QUOTA)
     run_state_machine_as_test(machine, settings=budget(examples=5, steps=25))
-    assert set(service_on_servers.did) == {"crash", "advance", "revoke"}
+    assert set(service_on_servers.hook_calls) == {"crash", "advance", "revoke"}

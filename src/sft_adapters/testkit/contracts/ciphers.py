@@ -27,7 +27,7 @@ LARGEST_WINDOW = 2 * MIB + (64 << 10)
 
 
 @attrs.frozen
-class Kept:
+class EncryptedPart:
     """
     An encrypted part as the vault stores it: the blob and its manifest entry.
     """
@@ -60,13 +60,13 @@ class Kept:
         return ByteRange(0, len(self.plaintext))
 
 
-def kept(cipher: ContentCipher, size: int) -> Kept:
+def encrypted_part(cipher: ContentCipher, size: int) -> EncryptedPart:
     """
     Encrypt a part of `size` pseudo-random bytes.
     """
     plaintext = hashlib.shake_128(size.to_bytes(8, "big")).digest(size)
     part = cipher.encrypt(KEY, context=CONTEXT, plaintext=plaintext)
-    return Kept(cipher, plaintext, part.header, b"".join(bytes(piece) for piece in part.pieces))
+    return EncryptedPart(cipher, plaintext, part.header, b"".join(bytes(piece) for piece in part.pieces))
 
 
 class ContentCipherContract:
@@ -83,12 +83,12 @@ class ContentCipherContract:
     @pytest.mark.parametrize("size", SIZES)
     def test_encrypt_then_read_returns_the_plaintext(self, cipher: ContentCipher, size: int) -> None:
         """An encrypted part is read at every size around the bounds of chunks and windows."""
-        part = kept(cipher, size)
+        part = encrypted_part(cipher, size)
         assert same(part.read(part.whole), part.plaintext)
 
     def test_plaintext_is_independent_of_the_ciphertext_buffer(self, cipher: ContentCipher) -> None:
         """Overwriting the ciphertext's buffer afterwards does not change the plaintext."""
-        part = kept(cipher, 20_000)
+        part = encrypted_part(cipher, 20_000)
         span = ByteRange(3, 19_000)
         (window,) = part.reader().windows(span)
         ciphertext = bytearray(part.blob[window.start : window.stop])
@@ -112,7 +112,7 @@ class ContentCipherContract:
 
     def test_each_encryption_has_a_fresh_salt(self, cipher: ContentCipher) -> None:
         """The same plaintext under the same key and context has another message each time."""
-        messages = [kept(cipher, 1000) for _ in range(20)]
+        messages = [encrypted_part(cipher, 1000) for _ in range(20)]
         assert len({message.header for message in messages}) == 20
         assert len({message.blob[-1000:] for message in messages}) == 20
 
@@ -129,11 +129,13 @@ class ContentCipherContract:
         for plaintext in buffers:
             part = cipher.encrypt(KEY, context=CONTEXT, plaintext=plaintext)
             blob = b"".join(bytes(piece) for piece in part.pieces)
-            assert same(Kept(cipher, bytes(plaintext), part.header, blob).read(ByteRange(0, 2000)), b"ab" * 1000)
+            assert same(
+                EncryptedPart(cipher, bytes(plaintext), part.header, blob).read(ByteRange(0, 2000)), b"ab" * 1000
+            )
 
     def test_reader_of_another_part_is_refused(self, cipher: ContentCipher) -> None:
         """Another key, context or header, and a missing header, raise `AuthenticationFailed`."""
-        part, other = kept(cipher, 1000), cipher.encrypt(KEY, context=b"another", plaintext=bytes(1000))
+        part, other = encrypted_part(cipher, 1000), cipher.encrypt(KEY, context=b"another", plaintext=bytes(1000))
         with pytest.raises(AuthenticationFailed):
             part.reader(key=Secret(bytes(32)))
         for context in (b"", b"another", CONTEXT + b"\x00"):
@@ -145,7 +147,7 @@ class ContentCipherContract:
 
     def test_reader_with_a_flipped_header_bit_is_refused(self, cipher: ContentCipher) -> None:
         """An altered header in the manifest is refused before any byte is fetched."""
-        part = kept(cipher, 10)
+        part = encrypted_part(cipher, 10)
         for bit in range(8 * len(part.header)):
             header = bytearray(part.header)
             header[bit // 8] ^= 1 << bit % 8
@@ -168,13 +170,13 @@ class PartReaderContract:
     @given(span=strategies.byte_ranges(within=SIZES[-1]))
     def test_read_range_returns_exactly_its_bytes(self, cipher: ContentCipher, span: ByteRange) -> None:
         """Reading a range returns exactly the plaintext bytes of that range."""
-        part = kept(cipher, SIZES[-1])
+        part = encrypted_part(cipher, SIZES[-1])
         assert same(part.read(span), part.plaintext[span.start : span.stop])
 
     @pytest.mark.parametrize("size", SIZES)
     def test_windows_are_ordered_ranges_inside_the_blob(self, cipher: ContentCipher, size: int) -> None:
         """Windows lie inside the blob, do not overlap, and are at most about 2 MiB long."""
-        part = kept(cipher, size)
+        part = encrypted_part(cipher, size)
         windows = list(part.reader().windows(part.whole))
         assert all(0 < len(window) <= LARGEST_WINDOW for window in windows)
         assert all(window.stop <= len(part.blob) for window in windows)
@@ -182,20 +184,20 @@ class PartReaderContract:
 
     def test_empty_span_has_no_windows(self, cipher: ContentCipher) -> None:
         """An empty span needs no bytes of the blob."""
-        part = kept(cipher, 20_000)
+        part = encrypted_part(cipher, 20_000)
         for at in (0, 5, 16_384, 20_000):
             assert list(part.reader().windows(ByteRange(at, at))) == []
 
     def test_single_byte_needs_one_window(self, cipher: ContentCipher) -> None:
         """At any position of a large part one byte needs at most one window."""
-        part = kept(cipher, SIZES[-1])
+        part = encrypted_part(cipher, SIZES[-1])
         for at in (0, MIB, SIZES[-1] - 1):
             (window,) = part.reader().windows(ByteRange(at, at + 1))
             assert len(window) <= LARGEST_WINDOW
 
     def test_read_with_a_flipped_bit_is_refused(self, cipher: ContentCipher) -> None:
         """A blob with one flipped bit, in the header, a chunk or the last tag, is refused."""
-        part = kept(cipher, 40_000)
+        part = encrypted_part(cipher, 40_000)
         for at in (*range(100), *range(100, len(part.blob), 397), *range(len(part.blob) - 50, len(part.blob))):
             blob = bytearray(part.blob)
             blob[at] ^= 1 << at % 8
@@ -204,7 +206,7 @@ class PartReaderContract:
 
     def test_decrypt_truncated_window_is_refused(self, cipher: ContentCipher) -> None:
         """A window without its last bytes is refused, at any length."""
-        part = kept(cipher, 40_000)
+        part = encrypted_part(cipher, 40_000)
         reader = part.reader()
         (window,) = reader.windows(part.whole)
         for length in (*range(0, len(window), 997), len(window) - 16, len(window) - 1):
@@ -213,7 +215,7 @@ class PartReaderContract:
 
     def test_decrypt_exchanged_windows_is_refused(self, cipher: ContentCipher) -> None:
         """Authentic bytes from another position of the part are refused."""
-        part = kept(cipher, 3 * MIB)
+        part = encrypted_part(cipher, 3 * MIB)
         reader = part.reader()
         windows = list(reader.windows(part.whole))
         for here, there in pairwise(windows[1:]):
@@ -224,7 +226,7 @@ class PartReaderContract:
 
     def test_decrypt_window_of_another_message_is_refused(self, cipher: ContentCipher) -> None:
         """Authentic bytes of another message under the same key and context are refused."""
-        part, other = kept(cipher, 40_000), kept(cipher, 40_000)
+        part, other = encrypted_part(cipher, 40_000), encrypted_part(cipher, 40_000)
         mixed = part.header + other.blob[len(part.header) :]
         for blob in (other.blob, mixed):
             with pytest.raises(AuthenticationFailed):
@@ -232,7 +234,7 @@ class PartReaderContract:
 
     def test_windows_before_a_damaged_one_are_decrypted(self, cipher: ContentCipher) -> None:
         """A damaged window returns nothing; the authentic windows before it are returned."""
-        part = kept(cipher, SIZES[-1])
+        part = encrypted_part(cipher, SIZES[-1])
         reader, blob = part.reader(), bytearray(part.blob)
         first, *_, last = reader.windows(part.whole)
         blob[last.stop - 1] ^= 1

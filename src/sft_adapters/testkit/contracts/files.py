@@ -61,14 +61,14 @@ class FileRepositoryContract:
         """Other owners' and unsealed files are omitted; files of equal times are ordered by id."""
         owner, stranger = stored_user(database), stored_user(database)
         times = [NOW + timedelta(microseconds=step) for step in (0, 2, 1, 1)]
-        mine = [a_file(owner, state=FileState.SEALED, created_at=time) for time in times]
+        own = [a_file(owner, state=FileState.SEALED, created_at=time) for time in times]
         others = [a_file(stranger, state=FileState.SEALED)]
         others += [a_file(owner, state=state) for state in FileState if state is not FileState.SEALED]
         with database() as unit:
-            for file in (*mine, *others):
+            for file in (*own, *others):
                 unit.files.add(file)
             unit.commit()
-        newest_first = sorted(mine, key=lambda file: (file.created_at, file.id), reverse=True)
+        newest_first = sorted(own, key=lambda file: (file.created_at, file.id), reverse=True)
         with database(read_only=True) as unit:
             assert list(unit.files.list_sealed(owner.id, Page(), now=NOW)) == newest_first
             assert list(unit.files.list_sealed(owner.id, Page(skip=1, limit=2), now=NOW)) == newest_first[1:3]
@@ -135,9 +135,9 @@ class FileRepositoryContract:
 
         def seal() -> bool:
             with database() as unit:
-                won = unit.files.replace(file.sealed(size=0, terms=file.terms), expected=FileState.RECEIVING)
+                succeeded = unit.files.replace(file.sealed(size=0, terms=file.terms), expected=FileState.RECEIVING)
                 unit.commit()
-            return won
+            return succeeded
 
         assert race(seal).count(True) == 1
 
@@ -166,11 +166,11 @@ class FileRepositoryContract:
             unit.files.remove(file.id)
             unit.files.remove(FileId(file.owner.value))
             unit.commit()
-        gone = state in {FileState.ABORTING, FileState.DELETING}
+        removed = state in {FileState.ABORTING, FileState.DELETING}
         with database(read_only=True) as unit:
-            assert (unit.files.get(file.id) is None) == gone
-            assert unit.manifests.totals(file.id) == ((0, 0) if gone else (2, 30))
-            assert (unit.links.find(link.token_digest) is None) == gone
+            assert (unit.files.get(file.id) is None) == removed
+            assert unit.manifests.totals(file.id) == ((0, 0) if removed else (2, 30))
+            assert (unit.links.find(link.token_digest) is None) == removed
             assert unit.files.get(kept.id) == kept
             assert unit.manifests.totals(kept.id) == (1, 5)
             assert unit.links.find(kept_link.token_digest) == kept_link
@@ -222,9 +222,9 @@ class ManifestsContract:
                 for stop in bounds:
                     if start <= stop:
                         span = ByteRange(start, stop)
-                        holding = [part for part in parts if _holds(part, span)]
-                        assert list(unit.manifests.covering(file.id, span, limit=9)) == holding
-                        assert list(unit.manifests.covering(file.id, span, limit=1)) == holding[:1]
+                        overlapping = [part for part in parts if _overlaps(part, span)]
+                        assert list(unit.manifests.covering(file.id, span, limit=9)) == overlapping
+                        assert list(unit.manifests.covering(file.id, span, limit=1)) == overlapping[:1]
 
     def test_tail_returns_the_last_parts(self, database: Database) -> None:
         """At most `limit` parts are returned, in order; all of them if there are no more."""
@@ -261,5 +261,5 @@ class ManifestsContract:
             assert list(unit.manifests.covering(FileId(file.owner.value), ByteRange(0, 9), limit=9)) == []
 
 
-def _holds(part: Part, span: ByteRange) -> bool:
+def _overlaps(part: Part, span: ByteRange) -> bool:
     return any(span.start <= byte < span.stop for byte in range(part.start, part.start + part.size))

@@ -21,7 +21,7 @@ from sft_core.values import FileId, LinkId
 from sft_core.vault.model import ResumableUpload
 
 
-def _recorded(database: Database, kind: RowKind, limit: int = 9) -> list[IntegrityRow]:
+def _all_rows(database: Database, kind: RowKind, limit: int = 9) -> list[IntegrityRow]:
     """
     Return every row of a kind, read in pages.
     """
@@ -34,7 +34,7 @@ def _recorded(database: Database, kind: RowKind, limit: int = 9) -> list[Integri
     return found
 
 
-def _one_of_every_kind(database: Database) -> dict[RowKind, UUID]:
+def _store_one_of_every_kind(database: Database) -> dict[RowKind, UUID]:
     """
     Store a user, an upload with reserved quota, and a link; return the row ids.
     """
@@ -64,15 +64,15 @@ class IntegrityRowsContract:
     @pytest.mark.parametrize("kind", RowKind)
     def test_page_returns_every_row_once(self, database: Database, kind: RowKind, limit: int) -> None:
         """The rows of this kind are returned by id, page by page; intact rows miss nothing."""
-        assert _recorded(database, kind, limit) == []
-        ids = [_one_of_every_kind(database)[kind] for _ in range(3)]
-        found = _recorded(database, kind, limit)
+        assert _all_rows(database, kind, limit) == []
+        ids = [_store_one_of_every_kind(database)[kind] for _ in range(3)]
+        found = _all_rows(database, kind, limit)
         assert [row.id for row in found] == sorted(ids)
         assert {row.missing for row in found} == {frozenset()}
 
     def test_page_names_missing_references(self, database: Database) -> None:
         """A missing file, account or both is named, also beside intact rows; a user row references nothing."""
-        sound = _one_of_every_kind(database)
+        sound = _store_one_of_every_kind(database)
         owner = stored_user(database)
         orphan, upload = a_file(a_user()), FileId(uuid4())
         links = {
@@ -95,7 +95,7 @@ class IntegrityRowsContract:
             RowKind.USER: {owner.id.value: set()},
         }
         for kind in RowKind:
-            found = {row.id: set(row.missing) for row in _recorded(database, kind)}
+            found = {row.id: set(row.missing) for row in _all_rows(database, kind)}
             assert found == {sound[kind]: set(), **lacking[kind]}
 
     def test_page_returns_wrapped_tokens_and_seeds(self, database: Database) -> None:
@@ -115,17 +115,17 @@ class IntegrityRowsContract:
             RowKind.USER: {owner.id.value: owner.totp.seed, bare.id.value: None},
         }
         for kind, expected in secrets.items():
-            assert {row.id: row.secret for row in _recorded(database, kind)} == expected
+            assert {row.id: row.secret for row in _all_rows(database, kind)} == expected
 
     @pytest.mark.parametrize("kind", RowKind)
     def test_get_returns_the_row_of_an_id(self, database: Database, kind: RowKind) -> None:
         """The row equals the one in a page; an id without a row of this kind returns None."""
         for _ in range(2):
-            _one_of_every_kind(database)
+            _store_one_of_every_kind(database)
         with database() as unit:
             unit.links.add(a_link(a_file(a_user())))
             unit.commit()
-        found = _recorded(database, kind)
+        found = _all_rows(database, kind)
         with database(read_only=True) as unit:
             assert [unit.integrity_rows.get(kind, row.id) for row in found] == found
             assert unit.integrity_rows.get(kind, uuid4()) is None

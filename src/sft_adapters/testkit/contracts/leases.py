@@ -4,11 +4,11 @@ The contract of `sft_core.ports.Leases`.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Final
 
-from sft_adapters.testkit.contracts.examples import NOW, race
+from sft_adapters.testkit.contracts.examples import NOW, RACERS, race
 from sft_core.ports import Leases
 
 MINUTE: Final = timedelta(minutes=1)
@@ -28,11 +28,13 @@ class LeasesContract:
 
     def test_concurrent_acquires_one_succeeds(self, leases: Leases) -> None:
         """Of twelve concurrent holders exactly one acquires the lease, and again after each expiry."""
-        for turn in range(3):
-            names = count()
-            now = NOW + turn * MINUTE
-            won = race(lambda: leases.acquire("sweep", holder=f"h{turn}-{next(names)}", now=now, until=now + MINUTE))  # noqa: B023 (run at once)
-            assert won.count(True) == 1
+        for term in range(3):
+            now, numbers = NOW + term * MINUTE, count(term * RACERS)
+
+            def acquire(now: datetime = now, numbers: count[int] = numbers) -> bool:
+                return leases.acquire("sweep", holder=f"h{next(numbers)}", now=now, until=now + MINUTE)
+
+            assert race(acquire).count(True) == 1
 
     def test_lease_is_exclusive_until_its_expiry(self, leases: Leases) -> None:
         """Another holder is refused to the last microsecond, and acquires the lease at its expiry."""

@@ -25,11 +25,11 @@ def stored_link(database: Database, **changes: object) -> ShareLink:
     return link
 
 
-def _claim(database: Database, link_id: LinkId) -> bool:
+def _consume(database: Database, link_id: LinkId) -> bool:
     with database() as unit:
-        claimed = unit.links.consume_download(link_id, now=NOW)
+        consumed = unit.links.consume_download(link_id, now=NOW)
         unit.commit()
-    return claimed
+    return consumed
 
 
 def _found(database: Database, link: ShareLink) -> ShareLink | None:
@@ -74,7 +74,7 @@ class LinkRepositoryContract:
         """Of twelve concurrent calls exactly as many succeed as the budget allows."""
         link = stored_link(database, max_downloads=budget)
         allowed = RACERS if budget is None else budget
-        assert race(lambda: _claim(database, link.id)).count(True) == allowed
+        assert race(lambda: _consume(database, link.id)).count(True) == allowed
         assert _found(database, link) == attrs.evolve(link, downloads=allowed)
 
     @pytest.mark.parametrize(
@@ -84,14 +84,14 @@ class LinkRepositoryContract:
     def test_consume_download_of_an_ended_link_is_refused(self, database: Database, changes: dict[str, object]) -> None:
         """A revoked, expired or spent link is left unchanged; an unknown link returns False as well."""
         link = stored_link(database, **changes)
-        assert not _claim(database, link.id)
+        assert not _consume(database, link.id)
         assert _found(database, link) == link
-        assert not _claim(database, a_link(stored_file(database)).id)
+        assert not _consume(database, a_link(stored_file(database)).id)
 
     def test_consume_download_before_expiry_succeeds(self, database: Database) -> None:
         """One microsecond before its expiry a link still grants a download."""
         link = stored_link(database, expires_at=NOW + timedelta(microseconds=1))
-        assert _claim(database, link.id)
+        assert _consume(database, link.id)
 
     def test_revoke_is_final(self, database: Database) -> None:
         """The first revocation time stays; a second call, and one for an unknown link, change nothing."""

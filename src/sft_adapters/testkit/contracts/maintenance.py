@@ -42,19 +42,19 @@ def _stored(database: Database, *files: File) -> list[File]:
     return sorted(files, key=lambda file: file.id)
 
 
-def _in_every_state(database: Database, owner: User, each: int = 3) -> list[File]:
+def _files_in_every_state(database: Database, owner: User, each: int = 3) -> list[File]:
     states = [attrs.evolve(a_file(owner), state=state) for state in FileState for _ in range(each)]
     return _stored(
         database, *(attrs.evolve(file, key=None) if file.state in DELETION_STATES else file for file in states)
     )
 
 
-def _paged(look: Callable[[FileId | None, int], Sequence[FileId]], limit: int) -> list[FileId]:
+def _all_pages(list_page: Callable[[FileId | None, int], Sequence[FileId]], limit: int) -> list[FileId]:
     """
     Return everything, read in pages.
     """
     found: list[FileId] = []
-    while page := look(found[-1] if found else None, limit):
+    while page := list_page(found[-1] if found else None, limit):
         assert len(page) <= limit
         found += page
     return found
@@ -74,9 +74,9 @@ class ReclaimableFilesContract:
     @pytest.mark.parametrize("limit", [1, 2, 100])
     def test_in_deletion_lists_aborting_and_deleting_files(self, database: Database, limit: int) -> None:
         """Aborting and deleting files, and no others, are listed by id, page by page."""
-        files = _in_every_state(database, stored_user(database))
+        files = _files_in_every_state(database, stored_user(database))
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.reclaimable.in_deletion(after=after, limit=most), limit)
+            found = _all_pages(lambda after, most: unit.reclaimable.in_deletion(after=after, limit=most), limit)
         assert found == [file.id for file in files if file.state in DELETION_STATES]
 
     @pytest.mark.parametrize("limit", [1, 2, 100])
@@ -89,7 +89,7 @@ class ReclaimableFilesContract:
             if state is not sealed:
                 _stored(database, a_file(owner, state=state, expires_at=NOW))
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.reclaimable.expired(by=NOW, after=after, limit=most), limit)
+            found = _all_pages(lambda after, most: unit.reclaimable.expired(by=NOW, after=after, limit=most), limit)
         assert found == [file.id for file in ended]
 
     @pytest.mark.parametrize("state", FileState)
@@ -99,33 +99,33 @@ class ReclaimableFilesContract:
     ) -> None:
         """The key of an expired file is destroyed; any other file is left unchanged."""
         file = stored_file(database, state=state, expires_at=end)
-        over = state is FileState.SEALED and end is not None and end <= NOW
+        expired = state is FileState.SEALED and end is not None and end <= NOW
         with database() as unit:
-            assert unit.reclaimable.expire(file.id, by=NOW, now=NOW + LATER) == over
+            assert unit.reclaimable.expire(file.id, by=NOW, now=NOW + LATER) == expired
             unit.commit()
         with database(read_only=True) as unit:
-            assert unit.files.get(file.id) == (file.deleting(NOW + LATER) if over else file)
+            assert unit.files.get(file.id) == (file.deleting(NOW + LATER) if expired else file)
 
     def test_concurrent_expire_and_new_expiry_one_succeeds(self, database: Database) -> None:
         """Concurrently the file either expires once or keeps its new expiry time, never both."""
         file = stored_file(database, state=FileState.SEALED, expires_at=NOW)
-        moved, turns = attrs.evolve(file, expires_at=NOW + LATER), count()
+        moved, numbers = attrs.evolve(file, expires_at=NOW + LATER), count()
 
         def run() -> str:
             with database() as unit:
-                if next(turns) == 0:
-                    won = "moved" if unit.files.replace(moved, expected=FileState.SEALED) else ""
+                if next(numbers) == 0:
+                    changed = "moved" if unit.files.replace(moved, expected=FileState.SEALED) else ""
                 else:
-                    won = "ended" if unit.reclaimable.expire(file.id, by=NOW, now=NOW + LATER) else ""
+                    changed = "ended" if unit.reclaimable.expire(file.id, by=NOW, now=NOW + LATER) else ""
                 unit.commit()
-            return won
+            return changed
 
-        won = sorted(filter(None, race(run)))
+        changed = sorted(filter(None, race(run)))
         with database(read_only=True) as unit:
             found = unit.files.get(file.id)
         assert found is not None
-        kept = {"moved": (FileState.SEALED, NOW + LATER), "ended": (FileState.DELETING, NOW)}
-        assert (found.state, found.expires_at) == kept["".join(won)]
+        expected_end = {"moved": (FileState.SEALED, NOW + LATER), "ended": (FileState.DELETING, NOW)}
+        assert (found.state, found.expires_at) == expected_end["".join(changed)]
 
     @pytest.mark.parametrize("limit", [1, 2, 100])
     def test_idle_lists_uploads_without_recent_bytes(self, database: Database, limit: int) -> None:
@@ -140,7 +140,7 @@ class ReclaimableFilesContract:
             if state is not FileState.RECEIVING:
                 _stored(database, a_file(owner, created_at=begun, state=state))
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.reclaimable.idle(since=SINCE, after=after, limit=most), limit)
+            found = _all_pages(lambda after, most: unit.reclaimable.idle(since=SINCE, after=after, limit=most), limit)
         assert found == [file.id for file in before]
 
     @pytest.mark.parametrize("is_resumable", [True, False])
@@ -148,17 +148,17 @@ class ReclaimableFilesContract:
         """Listing and aborting use separate cut-offs for resumable and other uploads, to the microsecond."""
         last = SINCE.resumable if is_resumable else SINCE.non_resumable
         owner = stored_user(database)
-        over, alive = (a_file(owner, created_at=last - LATER, touched_at=at) for at in (last, last + TICK))
-        _stored(database, over, alive)
+        expired, active = (a_file(owner, created_at=last - LATER, touched_at=at) for at in (last, last + TICK))
+        _stored(database, expired, active)
         with database() as unit:
             if is_resumable:
-                for file in (over, alive):
+                for file in (expired, active):
                     unit.uploads.add(ResumableUpload(file_id=file.id))
                 unit.commit()
         with database() as unit:
-            assert list(unit.reclaimable.idle(since=SINCE, after=None, limit=9)) == [over.id]
-            won = [unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER) for file in (over, alive)]
-            assert won == [True, False]
+            assert list(unit.reclaimable.idle(since=SINCE, after=None, limit=9)) == [expired.id]
+            changed = [unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER) for file in (expired, active)]
+            assert changed == [True, False]
 
     def test_abort_idle_destroys_the_key(self, database: Database) -> None:
         """An idle upload becomes aborting, without a key, and is otherwise unchanged."""
@@ -188,9 +188,9 @@ class ReclaimableFilesContract:
 
         def give_up() -> bool:
             with database() as unit:
-                won = unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER)
+                changed = unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER)
                 unit.commit()
-            return won
+            return changed
 
         assert race(give_up).count(True) == 1
 
@@ -238,9 +238,9 @@ class InventoryContract:
     @pytest.mark.parametrize("limit", [1, 5, 100])
     def test_files_lists_every_file_once(self, database: Database, limit: int) -> None:
         """Files in any state and of any owner are listed by id, page by page."""
-        files = [*_in_every_state(database, stored_user(database)), stored_file(database, 1)]
+        files = [*_files_in_every_state(database, stored_user(database)), stored_file(database, 1)]
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.inventory.files(after=after, limit=most), limit)
+            found = _all_pages(lambda after, most: unit.inventory.files(after=after, limit=most), limit)
         assert found == sorted(file.id for file in files)
 
     @pytest.mark.parametrize("limit", [1, 2, 100])

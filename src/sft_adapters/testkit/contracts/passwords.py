@@ -17,10 +17,10 @@ from sft_core.values import Password
 
 # The PHC string format: an identifier, an optional version, parameters, salt, hash.
 PHC = re.compile(r"\$[a-z0-9-]{1,32}(\$v=[0-9]+)?(\$[a-z0-9-]+=[^$,]+(,[a-z0-9-]+=[^$,]+)*)?\$[^$=]+\$[^$=]+")
-CROWD = 32
+CALLERS = 32
 
 
-def claimed(text: str) -> Password:
+def sign_in_password(text: str) -> Password:
     """
     A password as a client types it at sign-in.
     """
@@ -40,18 +40,18 @@ class PasswordHasherContract:
 
     def test_verify_accepts_only_the_hashed_password(self, hasher: PasswordHasher) -> None:
         """The hashed password is accepted; another one raises `BadCredentials`."""
-        hashed = hasher.hash(claimed("correct horse"))
-        hasher.verify(claimed("correct horse"), hashed)
+        hashed = hasher.hash(sign_in_password("correct horse"))
+        hasher.verify(sign_in_password("correct horse"), hashed)
         with pytest.raises(BadCredentials):
-            hasher.verify(claimed("correct horsf"), hashed)
+            hasher.verify(sign_in_password("correct horsf"), hashed)
 
     def test_hash_is_a_phc_string(self, hasher: PasswordHasher) -> None:
         """The hash names its algorithm, parameters and salt, so it can be verified later."""
-        assert PHC.fullmatch(hasher.hash(claimed("correct horse")))
+        assert PHC.fullmatch(hasher.hash(sign_in_password("correct horse")))
 
     def test_equal_passwords_have_different_hashes(self, hasher: PasswordHasher) -> None:
         """Each call draws its own salt."""
-        hashes = {hasher.hash(claimed("correct horse")) for _ in range(5)}
+        hashes = {hasher.hash(sign_in_password("correct horse")) for _ in range(5)}
         assert len(hashes) == 5
         assert len({hashed.split("$")[-2] for hashed in hashes}) == 5
 
@@ -70,57 +70,57 @@ class PasswordHasherContract:
     )
     def test_verify_compares_every_byte(self, hasher: PasswordHasher, one: str, other: str) -> None:
         """Bytes after a NUL or after the 72nd, spaces at the ends, and letter case are significant."""
-        hashed = hasher.hash(claimed(one))
-        hasher.verify(claimed(one), hashed)
+        hashed = hasher.hash(sign_in_password(one))
+        hasher.verify(sign_in_password(one), hashed)
         with pytest.raises(BadCredentials):
-            hasher.verify(claimed(other), hashed)
+            hasher.verify(sign_in_password(other), hashed)
 
     @pytest.mark.parametrize("damage", ["", "x", "$", "plain text", "$2b$12$" + "a" * 53])
     def test_verify_against_a_non_hash_is_refused(self, hasher: PasswordHasher, damage: str) -> None:
         """A stored value that is not a hash matches no password, not even the value itself."""
         for text in ("correct horse", damage):
             with pytest.raises(BadCredentials):
-                hasher.verify(claimed(text), damage)
+                hasher.verify(sign_in_password(text), damage)
 
     def test_verify_against_a_damaged_hash_is_refused(self, hasher: PasswordHasher) -> None:
         """A hash that was cut, lengthened or altered does not verify."""
-        hashed = hasher.hash(claimed("correct horse"))
+        hashed = hasher.hash(sign_in_password("correct horse"))
         altered = hashed[:-2] + ("AA" if hashed[-2:] != "AA" else "BB")
         for damaged in (hashed[:-1], hashed[:-8], hashed + "AAAA", hashed + "\n", altered):
             with pytest.raises(BadCredentials):
-                hasher.verify(claimed("correct horse"), damaged)
+                hasher.verify(sign_in_password("correct horse"), damaged)
 
     def test_verify_absent_always_is_refused(self, hasher: PasswordHasher) -> None:
         """Every password for an absent account raises `BadCredentials`, as a wrong one does."""
         for text in ("", "correct horse", "x" * 1024):
             with pytest.raises(BadCredentials):
-                hasher.verify_absent(claimed(text))
+                hasher.verify_absent(sign_in_password(text))
 
     def test_verify_absent_computes_a_hash(self, hasher: PasswordHasher) -> None:
         """A refusal takes at least a quarter of the time of one for an existing account: a hash is computed."""
-        hashed = hasher.hash(claimed("correct horse"))
-        present = _quickest(lambda: hasher.verify(claimed("wrong horse"), hashed))
-        assert _quickest(lambda: hasher.verify_absent(claimed("wrong horse"))) > present / 4
+        hashed = hasher.hash(sign_in_password("correct horse"))
+        present = _shortest_duration(lambda: hasher.verify(sign_in_password("wrong horse"), hashed))
+        assert _shortest_duration(lambda: hasher.verify_absent(sign_in_password("wrong horse"))) > present / 4
 
     def test_concurrent_verifications_are_correct_or_busy(self, hasher: PasswordHasher) -> None:
         """Of 32 concurrent calls each gets the correct result or `Busy`; the next call is served."""
-        hashed = hasher.hash(claimed("correct horse"))
+        hashed = hasher.hash(sign_in_password("correct horse"))
 
         def attempt(number: int) -> bool:
             try:
-                hasher.verify(claimed("correct horse" if number % 2 else "wrong horse"), hashed)
+                hasher.verify(sign_in_password("correct horse" if number % 2 else "wrong horse"), hashed)
             except BadCredentials:
                 return not number % 2
             except Busy:
                 return True
             return bool(number % 2)
 
-        with ThreadPoolExecutor(CROWD) as pool:
-            assert all(pool.map(attempt, range(CROWD)))
-        hasher.verify(claimed("correct horse"), hashed)
+        with ThreadPoolExecutor(CALLERS) as pool:
+            assert all(pool.map(attempt, range(CALLERS)))
+        hasher.verify(sign_in_password("correct horse"), hashed)
 
 
-def _quickest(refused: Callable[[], None]) -> float:
+def _shortest_duration(refused: Callable[[], None]) -> float:
     """
     Return the duration of the fastest of seven refusals, in seconds.
     """

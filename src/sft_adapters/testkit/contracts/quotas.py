@@ -18,8 +18,8 @@ from sft_core.values import FileId, UserId
 from sft_core.vault.model import DELETION_STATES, File, FileState
 
 LIMIT: Final = 1000
-KEPT: Final = [state for state in FileState if state not in DELETION_STATES]
-ENDED: Final = [state for state in FileState if state in DELETION_STATES]
+LIVE_STATES: Final = [state for state in FileState if state not in DELETION_STATES]
+DELETED_STATES: Final = [state for state in FileState if state in DELETION_STATES]
 
 
 def _file(database: Database, owner: User, *, holding: int = 0, state: FileState = FileState.RECEIVING) -> File:
@@ -36,14 +36,14 @@ def _file(database: Database, owner: User, *, holding: int = 0, state: FileState
     return file
 
 
-def _hold(database: Database, file: File, size: int, *, limit: int | None = LIMIT) -> bool:
+def _reserve(database: Database, file: File, size: int, *, limit: int | None = LIMIT) -> bool:
     with database() as unit:
-        held = unit.quotas.reserve(file.id, size, limit=limit)
+        reserved = unit.quotas.reserve(file.id, size, limit=limit)
         unit.commit()
-    return held
+    return reserved
 
 
-def _end(database: Database, file: File) -> None:
+def _abort_and_remove(database: Database, file: File) -> None:
     """
     Abort and remove a file as `purge` does.
     """
@@ -72,65 +72,65 @@ class QuotaContract:
         database: A new, empty unit-of-work factory.
     """
 
-    @pytest.mark.parametrize("state", KEPT)
+    @pytest.mark.parametrize("state", LIVE_STATES)
     def test_reserve_replaces_the_previous_reservation(self, database: Database, state: FileState) -> None:
         """A larger or smaller reservation replaces the previous one; the owner's use is the sum."""
         owner = stored_user(database)
         file = _file(database, owner, state=state)
         _file(database, owner, holding=100)
         for size in (10, 25, 25, 5, 0, 7):
-            assert _hold(database, file, size)
+            assert _reserve(database, file, size)
             assert _used(database, owner.id) == 100 + size
 
     def test_reserve_is_exact_at_the_limit(self, database: Database) -> None:
         """A reservation up to the last byte succeeds; one more byte is refused and changes nothing."""
         owner = stored_user(database)
         first, second = _file(database, owner), _file(database, owner)
-        assert not _hold(database, first, LIMIT + 1)
+        assert not _reserve(database, first, LIMIT + 1)
         assert _used(database, owner.id) == 0
-        assert _hold(database, first, LIMIT - 1)
-        assert not _hold(database, second, 2)
+        assert _reserve(database, first, LIMIT - 1)
+        assert not _reserve(database, second, 2)
         assert _used(database, owner.id) == LIMIT - 1
-        assert _hold(database, second, 1)
-        assert not _hold(database, first, LIMIT)
+        assert _reserve(database, second, 1)
+        assert not _reserve(database, first, LIMIT)
         assert _used(database, owner.id) == LIMIT
 
     def test_reserve_more_than_the_limit_is_refused(self, database: Database) -> None:
         """A reservation can grow up to the limit; beyond it is refused and keeps its size."""
         owner = stored_user(database)
         file = _file(database, owner, holding=LIMIT - 10)
-        assert not _hold(database, file, LIMIT + 1)
+        assert not _reserve(database, file, LIMIT + 1)
         assert _used(database, owner.id) == LIMIT - 10
-        assert _hold(database, file, LIMIT)
+        assert _reserve(database, file, LIMIT)
         assert _used(database, owner.id) == LIMIT
 
     def test_reserve_less_than_before_always_succeeds(self, database: Database) -> None:
         """A reservation can shrink even if the owner exceeds a lowered limit; it cannot grow."""
         owner = stored_user(database)
         file = _file(database, owner, holding=3 * LIMIT)
-        assert _hold(database, file, 3 * LIMIT)
-        assert _hold(database, file, 2 * LIMIT)
-        assert not _hold(database, file, 2 * LIMIT + 1)
+        assert _reserve(database, file, 3 * LIMIT)
+        assert _reserve(database, file, 2 * LIMIT)
+        assert not _reserve(database, file, 2 * LIMIT + 1)
         assert _used(database, owner.id) == 2 * LIMIT
 
     def test_reserve_without_limit_is_counted(self, database: Database) -> None:
         """Any size is reserved, and counts in a later call with a limit."""
         owner = stored_user(database)
-        assert _hold(database, _file(database, owner), 2**50, limit=None)
-        assert _hold(database, _file(database, owner), 2**50, limit=None)
+        assert _reserve(database, _file(database, owner), 2**50, limit=None)
+        assert _reserve(database, _file(database, owner), 2**50, limit=None)
         assert _used(database, owner.id) == 2**51
-        assert not _hold(database, _file(database, owner), 1, limit=2**51)
+        assert not _reserve(database, _file(database, owner), 1, limit=2**51)
 
     def test_quotas_of_different_owners_are_independent(self, database: Database) -> None:
         """One owner's use leaves another's unchanged; an owner without files uses nothing."""
         owner, other = stored_user(database), stored_user(database)
-        assert _hold(database, _file(database, owner), LIMIT)
+        assert _reserve(database, _file(database, owner), LIMIT)
         assert _used(database, other.id) == 0
-        assert _hold(database, _file(database, other), LIMIT)
-        assert not _hold(database, _file(database, owner), 1)
+        assert _reserve(database, _file(database, other), LIMIT)
+        assert not _reserve(database, _file(database, owner), 1)
         assert _used(database, owner.id) == _used(database, other.id) == LIMIT
 
-    @pytest.mark.parametrize("state", ENDED)
+    @pytest.mark.parametrize("state", DELETED_STATES)
     def test_release_frees_the_reservation_once(self, database: Database, state: FileState) -> None:
         """Repeated releases of an aborting or deleting file free its bytes once, for a new reservation."""
         owner = stored_user(database)
@@ -146,7 +146,7 @@ class QuotaContract:
             unit.quotas.release(file.id)
             unit.commit()
         assert _used(database, owner.id) == 300
-        assert _hold(database, kept, LIMIT)
+        assert _reserve(database, kept, LIMIT)
 
     @pytest.mark.parametrize("state", FileState)
     def test_remove_releases_the_reservation(self, database: Database, state: FileState) -> None:
@@ -165,7 +165,7 @@ class QuotaContract:
                 unit.commit()
             assert _used(database, owner.id) == left
 
-    @pytest.mark.parametrize("state", KEPT)
+    @pytest.mark.parametrize("state", LIVE_STATES)
     def test_release_of_a_live_file_changes_nothing(self, database: Database, state: FileState) -> None:
         """A file being received or sealed keeps its reservation; an unknown file frees nothing."""
         owner = stored_user(database)
@@ -176,15 +176,15 @@ class QuotaContract:
             unit.commit()
         assert _used(database, owner.id) == 300
 
-    @pytest.mark.parametrize("state", ENDED)
+    @pytest.mark.parametrize("state", DELETED_STATES)
     def test_reserve_for_an_ended_file_is_aborted(self, database: Database, state: FileState) -> None:
         """An aborting, deleting or unknown file raises `UploadAborted`, and nothing changes."""
         owner = stored_user(database)
         file = _file(database, owner, holding=10, state=state)
-        for over in (file, a_file(owner)):
+        for ended in (file, a_file(owner)):
             for size in (5, 10, 20):
                 with pytest.raises(UploadAborted):
-                    _hold(database, over, size)
+                    _reserve(database, ended, size)
         assert _used(database, owner.id) == 10
 
     def test_uncommitted_reserve_and_release_are_rolled_back(self, database: Database) -> None:
@@ -207,7 +207,7 @@ class QuotaContract:
         owner = stored_user(database)
         files = [_file(database, owner) for _ in range(RACERS)]
         numbers = count()
-        assert race(lambda: _hold(database, files[next(numbers)], LIMIT // 5)).count(True) == 5
+        assert race(lambda: _reserve(database, files[next(numbers)], LIMIT // 5)).count(True) == 5
         assert _used(database, owner.id) == LIMIT
 
     def test_concurrent_releases_free_once(self, database: Database) -> None:
@@ -235,10 +235,10 @@ class QuotaContract:
             def act(file: File = file, numbers: count[int] = numbers) -> None:
                 number = next(numbers)
                 if number == RACERS // 2:
-                    _end(database, file)
+                    _abort_and_remove(database, file)
                 else:
                     with suppress(UploadAborted):
-                        _hold(database, file, 10 * number)
+                        _reserve(database, file, 10 * number)
 
             race(act)
             assert _used(database, owner.id) == 500

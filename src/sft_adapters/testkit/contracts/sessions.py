@@ -101,8 +101,8 @@ class SessionStoreContract:
         """Of twelve concurrent callers with one generation exactly one gets True."""
         session = a_session(user)
         sessions.open(session)
-        won = race(lambda: sessions.rotate(session.id, generation=0, now=NOW, expires_at=LATER))
-        assert won.count(True) == 1
+        results = race(lambda: sessions.rotate(session.id, generation=0, now=NOW, expires_at=LATER))
+        assert results.count(True) == 1
 
     def test_revoke_is_final_and_idempotent(self, sessions: SessionStore, user: User) -> None:
         """A revoked session keeps its first revocation time; revoking it again, or an unknown one, is no error."""

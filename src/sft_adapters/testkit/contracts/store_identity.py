@@ -70,10 +70,10 @@ class IdentifiedBlobStoreContract:
                     raise
                 return None
 
-        told = race(attempt, 4)
+        results = race(attempt, 4)
         assert blobs.store_id() in given
         assert blobs.store_id() == other_blobs.store_id() == blobs.set_store_id(_a_store_id())
-        assert set(told) == {blobs.store_id()} or not self.creates_atomically
+        assert set(results) == {blobs.store_id()} or not self.creates_atomically
 
     def test_store_id_is_not_a_blob(self, blobs: IdentifiedBlobStore) -> None:
         """The store id is not listed as a blob, and remains after the last blob is deleted."""
@@ -127,6 +127,6 @@ class StoreIdentityContract:
                 unit.commit()
             return store_id
 
-        told = race(attempt, 4)
+        results = race(attempt, 4)
         with database(read_only=True) as unit:
-            assert set(told) == {unit.store_identity.store_id()}
+            assert set(results) == {unit.store_identity.store_id()}

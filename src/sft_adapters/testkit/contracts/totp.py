@@ -25,7 +25,7 @@ STEP = step_at(NOW)
 RFC_CODES = {59: "287082", 1111111109: "081804", 1234567890: "005924", 2000000000: "279037", 20000000000: "353130"}
 
 
-def matched(codes: TotpProvider, code: str, *, now: datetime = NOW) -> int:
+def matching_step_of(codes: TotpProvider, code: str, *, now: datetime = NOW) -> int:
     """
     Return the step of a code under the seed of these tests.
     """
@@ -53,28 +53,28 @@ class TotpProviderContract:
     @pytest.mark.parametrize(("seconds", "code"), RFC_CODES.items())
     def test_codes_match_rfc_6238(self, codes: TotpProvider, seconds: int, code: str) -> None:
         """The test codes of RFC 6238, appendix B match at their steps."""
-        assert matched(codes, code, now=datetime.fromtimestamp(seconds, UTC)) == seconds // STEP_SECONDS
+        assert matching_step_of(codes, code, now=datetime.fromtimestamp(seconds, UTC)) == seconds // STEP_SECONDS
 
     @pytest.mark.parametrize("away", [-1, 0, 1])
     def test_neighbouring_code_matches_its_own_step(self, codes: TotpProvider, away: int) -> None:
         """The result is the code's step, not the clock's, so a spent code is recognised in the next step."""
-        assert matched(codes, code_of(SEED, STEP + away)) == STEP + away
+        assert matching_step_of(codes, code_of(SEED, STEP + away)) == STEP + away
 
     @pytest.mark.parametrize("away", [-100, -3, -2, 2, 3, 100])
     def test_code_of_a_distant_step_is_refused(self, codes: TotpProvider, away: int) -> None:
         """A code two or more steps away raises `BadTotpCode`."""
         with pytest.raises(BadTotpCode):
-            matched(codes, code_of(SEED, STEP + away))
+            matching_step_of(codes, code_of(SEED, STEP + away))
 
     @pytest.mark.parametrize("second", [0, 29.999999])
     def test_step_lasts_thirty_seconds(self, codes: TotpProvider, second: float) -> None:
         """The window is the same from the first to the last microsecond of a step."""
         now = datetime.fromtimestamp(STEP * STEP_SECONDS + second, UTC)
         window = [STEP - 1, STEP, STEP + 1]
-        assert [matched(codes, code_of(SEED, step), now=now) for step in window] == window
+        assert [matching_step_of(codes, code_of(SEED, step), now=now) for step in window] == window
         for away in (-2, 2):
             with pytest.raises(BadTotpCode):
-                matched(codes, code_of(SEED, STEP + away), now=now)
+                matching_step_of(codes, code_of(SEED, STEP + away), now=now)
 
     def test_code_other_than_six_ascii_digits_is_refused(self, codes: TotpProvider) -> None:
         """Full-width and Arabic digits, spaces, signs and other lengths are refused, even for the right code."""
@@ -83,7 +83,7 @@ class TotpProviderContract:
         spaced = [" " + code, code + " ", code + "\n", code[:3] + " " + code[3:], "+" + code[1:], "-" + code[1:]]
         for spelling in ("", code[:5], code + "0", "0" + code, code * 1000, *scripts, *spaced):
             with pytest.raises(BadTotpCode):
-                matched(codes, spelling)
+                matching_step_of(codes, spelling)
 
     def test_code_of_another_seed_is_refused(self, codes: TotpProvider) -> None:
         """A code matches the seed it was computed from and no other."""
@@ -91,7 +91,7 @@ class TotpProviderContract:
         seeds = (base64.b32encode(bytes([number]) * 20).decode() for number in range(10))
         for code in {code_of(seed, STEP) for seed in seeds} - window:
             with pytest.raises(BadTotpCode):
-                matched(codes, code)
+                matching_step_of(codes, code)
 
     def test_new_seed_has_160_random_bits(self, codes: TotpProvider) -> None:
         """A seed is 32 base32 characters in ASCII, different at each call, and masked in its repr."""

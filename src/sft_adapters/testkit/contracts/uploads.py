@@ -13,7 +13,7 @@ from sft_core.errors import Conflict
 from sft_core.values import FileId
 from sft_core.vault.model import File, FileState, ResumableUpload, UploadKind
 
-NOBODYS = FileId(uuid4())
+UNKNOWN = FileId(uuid4())
 
 
 def _upload(database: Database, *, length: int | None = 10, state: FileState = FileState.RECEIVING) -> File:
@@ -50,7 +50,7 @@ class ResumableUploadsContract:
     ) -> None:
         """Every field is stored; an unknown upload is None."""
         file = stored_file(database, state=FileState.RECEIVING)
-        sources = (FileId(uuid4()), FileId(uuid4()), NOBODYS)
+        sources = (FileId(uuid4()), FileId(uuid4()), UNKNOWN)
         plain = ResumableUpload(file_id=file.id, kind=kind, length=length)
         other = stored_file(database)
         full = ResumableUpload(
@@ -68,7 +68,7 @@ class ResumableUploadsContract:
             unit.commit()
         assert (_get(database, file), _get(database, other)) == (plain, full)
         with database(read_only=True) as unit:
-            assert unit.uploads.get(NOBODYS) is None
+            assert unit.uploads.get(UNKNOWN) is None
 
     def test_add_second_upload_of_a_file_is_conflict(self, database: Database) -> None:
         """A second upload of one file raises `Conflict` and changes nothing."""
@@ -97,11 +97,11 @@ class ResumableUploadsContract:
         assert len(set(writers)) == len(writers)
         assert None not in writers
         with database() as unit:
-            told = [unit.uploads.is_current(file.id, fencing_token or 0) for fencing_token in writers]
-            assert told == [False, False, True]
+            current = [unit.uploads.is_current(file.id, fencing_token or 0) for fencing_token in writers]
+            assert current == [False, False, True]
             assert not unit.uploads.is_current(other.id, writers[-1] or 0)
-            assert not unit.uploads.is_current(NOBODYS, 0)
-            assert unit.uploads.acquire(NOBODYS) is None
+            assert not unit.uploads.is_current(UNKNOWN, 0)
+            assert unit.uploads.acquire(UNKNOWN) is None
 
     def test_uncommitted_acquire_keeps_the_current_writer(self, database: Database) -> None:
         """If the unit is rolled back, the previous writer stays current."""
@@ -118,14 +118,14 @@ class ResumableUploadsContract:
         """Concurrent callers get distinct tokens, and exactly one of them is current."""
         file = _upload(database)
 
-        def take_over() -> int | None:
+        def acquire_token() -> int | None:
             with database() as unit:
                 unit.files.replace(file, expected=FileState.RECEIVING)
                 fencing_token = unit.uploads.acquire(file.id)
                 unit.commit()
             return fencing_token
 
-        writers = race(take_over)
+        writers = race(acquire_token)
         assert len(set(writers)) == RACERS
         with database() as unit:
             assert [unit.uploads.is_current(file.id, fencing_token or 0) for fencing_token in writers].count(True) == 1
@@ -142,4 +142,4 @@ class ResumableUploadsContract:
                     unit.commit()
             assert _get(database, file) == ResumableUpload(file_id=file.id, length=first)
         with database() as unit:
-            assert not unit.uploads.set_length(NOBODYS, 1)
+            assert not unit.uploads.set_length(UNKNOWN, 1)

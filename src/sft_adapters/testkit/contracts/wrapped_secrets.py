@@ -50,10 +50,10 @@ def _one_of_each(database: Database, **changes: object) -> _Stored:
     with database() as unit:
         unit.links.add(link)
         unit.commit()
-    return _now(database, file.owner, file.id, link.token_digest)
+    return _load(database, file.owner, file.id, link.token_digest)
 
 
-def _now(database: Database, owner: UserId, file_id: FileId, token_digest: bytes) -> _Stored:
+def _load(database: Database, owner: UserId, file_id: FileId, token_digest: bytes) -> _Stored:
     with database(read_only=True) as unit:
         user, file, link = unit.users.get(owner), unit.files.get(file_id), unit.links.find(token_digest)
     assert user is not None
@@ -62,21 +62,21 @@ def _now(database: Database, owner: UserId, file_id: FileId, token_digest: bytes
     return _Stored(user, file, link)
 
 
-def _again(database: Database, stored: _Stored) -> _Stored:
-    return _now(database, stored.user.id, stored.file.id, stored.link.token_digest)
+def _reload(database: Database, stored: _Stored) -> _Stored:
+    return _load(database, stored.user.id, stored.file.id, stored.link.token_digest)
 
 
 def _under_old(wrapped: WrappedSecrets, kind: SecretKind) -> list[StoredSecret]:
     return list(wrapped.under(OLD, kind, after=None, limit=1000))
 
 
-def _anew(read: StoredSecret) -> Rewrapping:
+def _rewrapped(read: StoredSecret) -> Rewrapping:
     return Rewrapping(read, WrappedSecret(NEW, os.urandom(40)))
 
 
-def _only(wrapped: WrappedSecrets, kind: SecretKind) -> Rewrapping:
+def _rewrap_only_one(wrapped: WrappedSecrets, kind: SecretKind) -> Rewrapping:
     (read,) = _under_old(wrapped, kind)
-    return _anew(read)
+    return _rewrapped(read)
 
 
 class WrappedSecretsContract:
@@ -147,9 +147,9 @@ class WrappedSecretsContract:
     ) -> None:
         """Only the secret changes, and for a user also the revision."""
         stored, bystander = _one_of_each(database), _one_of_each(database)
-        change = _anew(next(one for one in _under_old(wrapped, kind) if one.wrapped == stored.seen(kind)))
+        change = _rewrapped(next(one for one in _under_old(wrapped, kind) if one.wrapped == stored.seen(kind)))
         assert wrapped.replace([change]) == 1
-        after = _again(database, stored)
+        after = _reload(database, stored)
         assert after.seen(kind) == change.new
         assert after.file == attrs.evolve(stored.file, key=after.file.key)
         assert after.link == attrs.evolve(stored.link, token=after.link.token)
@@ -158,13 +158,13 @@ class WrappedSecretsContract:
         assert stored.user.totp is not None
         assert after.user.totp == attrs.evolve(stored.user.totp, seed=after.user.totp.seed)
         assert [after.seen(other) == stored.seen(other) for other in SecretKind].count(True) == 2
-        assert _again(database, bystander) == bystander
+        assert _reload(database, bystander) == bystander
 
     def test_replace_accepts_many_of_any_kind(self, database: Database, wrapped: WrappedSecrets) -> None:
         """All of them are replaced in one call; an empty list is no error."""
         for _ in range(3):
             _one_of_each(database)
-        changes = [_anew(one) for kind in SecretKind for one in _under_old(wrapped, kind)]
+        changes = [_rewrapped(one) for kind in SecretKind for one in _under_old(wrapped, kind)]
         assert wrapped.replace(changes) == 9
         assert {kind: dict(wrapped.count()[kind]) for kind in SecretKind} == {kind: {NEW: 3} for kind in SecretKind}
         assert wrapped.replace([]) == 0
@@ -175,21 +175,21 @@ class WrappedSecretsContract:
     ) -> None:
         """If two callers read the same wrapping, the second replaces nothing."""
         stored = _one_of_each(database)
-        first, second = _only(wrapped, kind), _only(wrapped, kind)
+        first, second = _rewrap_only_one(wrapped, kind), _rewrap_only_one(wrapped, kind)
         assert wrapped.replace([first]) == 1
         assert wrapped.replace([second]) == 0
-        assert _again(database, stored).seen(kind) == first.new
+        assert _reload(database, stored).seen(kind) == first.new
 
     def test_replace_restores_no_deleted_secret(self, database: Database, wrapped: WrappedSecrets) -> None:
         """A destroyed key, a disabled second factor and a removed row are not restored."""
         stored = _one_of_each(database)
-        changes = [_only(wrapped, kind) for kind in SecretKind]
+        changes = [_rewrap_only_one(wrapped, kind) for kind in SecretKind]
         with database() as unit:
             assert unit.files.replace(stored.file.deleting(NOW), expected=stored.file.state)
             unit.users.save(attrs.evolve(stored.user, totp=None))
             unit.commit()
         assert wrapped.replace([change for change in changes if change.stored.kind is not SecretKind.LINK_TOKEN]) == 0
-        after = _again(database, stored)
+        after = _reload(database, stored)
         assert after.seen(SecretKind.FILE_KEY) is after.seen(SecretKind.TOTP_SEED) is None
         with database() as unit:
             unit.files.remove(stored.file.id)
@@ -202,47 +202,47 @@ class WrappedSecretsContract:
     def test_save_of_an_earlier_read_is_conflict(self, database: Database, wrapped: WrappedSecrets) -> None:
         """Saving a user read before the replacement raises `Conflict`, regardless of the changed field."""
         stored = _one_of_each(database)
-        change = _only(wrapped, SecretKind.TOTP_SEED)
+        change = _rewrap_only_one(wrapped, SecretKind.TOTP_SEED)
         wrapped.replace([change])
         with pytest.raises(Conflict), database() as unit:
             unit.users.save(attrs.evolve(stored.user, is_verified=True))
-        assert _again(database, stored).seen(SecretKind.TOTP_SEED) == change.new
+        assert _reload(database, stored).seen(SecretKind.TOTP_SEED) == change.new
 
     def test_seal_of_an_earlier_read_keeps_the_new_wrapping(self, database: Database, wrapped: WrappedSecrets) -> None:
         """A file read before the replacement can be sealed, and its old wrapping is not stored again."""
         stored = _one_of_each(database, state=FileState.RECEIVING)
-        change = _only(wrapped, SecretKind.FILE_KEY)
+        change = _rewrap_only_one(wrapped, SecretKind.FILE_KEY)
         wrapped.replace([change])
         sealed = stored.file.sealed(size=10, terms=stored.file.terms)
         with database() as unit:
             assert unit.files.replace(sealed, expected=FileState.RECEIVING)
             unit.commit()
-        assert _again(database, stored).file == attrs.evolve(sealed, key=change.new)
+        assert _reload(database, stored).file == attrs.evolve(sealed, key=change.new)
 
     def test_concurrent_replaces_count_each_secret_once(self, database: Database, wrapped: WrappedSecrets) -> None:
         """Twelve concurrent calls replace no secret twice; a later call replaces the skipped ones."""
         stored = [_one_of_each(database) for _ in range(2)]
         found = [one for kind in SecretKind for one in _under_old(wrapped, kind)]
-        assert sum(race(lambda: wrapped.replace([_anew(one) for one in found]))) <= len(found)
+        assert sum(race(lambda: wrapped.replace([_rewrapped(one) for one in found]))) <= len(found)
         left = [one for kind in SecretKind for one in _under_old(wrapped, kind)]
-        assert wrapped.replace([_anew(one) for one in left]) == len(left)
-        assert all(_again(database, one).seen(kind) != one.seen(kind) for one in stored for kind in SecretKind)
+        assert wrapped.replace([_rewrapped(one) for one in left]) == len(left)
+        assert all(_reload(database, one).seen(kind) != one.seen(kind) for one in stored for kind in SecretKind)
 
     def test_replace_of_unknown_rows_is_skipped(self, database: Database, wrapped: WrappedSecrets) -> None:
         """Replacing a secret whose row does not exist creates nothing."""
         stored = _one_of_each(database)
-        strange = [attrs.evolve(_only(wrapped, kind).stored, id=uuid4()) for kind in SecretKind]
-        assert wrapped.replace([_anew(one) for one in strange]) == 0
-        assert _again(database, stored) == stored
+        strange = [attrs.evolve(_rewrap_only_one(wrapped, kind).stored, id=uuid4()) for kind in SecretKind]
+        assert wrapped.replace([_rewrapped(one) for one in strange]) == 0
+        assert _reload(database, stored) == stored
 
     def test_retired_key_is_refused_in_every_write(self, database: Database, wrapped: WrappedSecrets) -> None:
         """A file, link, seed or new wrapping under a retired key is refused; other changes still succeed."""
         stored = _one_of_each(database, key=WrappedSecret(NEW, os.urandom(40)))
-        changes = [_anew(one) for kind in SecretKind for one in _under_old(wrapped, kind)]
+        changes = [_rewrapped(one) for kind in SecretKind for one in _under_old(wrapped, kind)]
         assert not wrapped.retire(OLD), "a link and a seed need it"
         assert wrapped.replace(changes) == 2
         assert [wrapped.retire(OLD), wrapped.retire(OLD)] == [True, True]
-        stored, late = _again(database, stored), WrappedSecret(OLD, os.urandom(40))
+        stored, late = _reload(database, stored), WrappedSecret(OLD, os.urandom(40))
         with pytest.raises(KeyRetired), database() as unit:
             unit.files.add(a_file(stored.user, key=late))
         with pytest.raises(KeyRetired), database() as unit:
