@@ -1,3 +1,3 @@
 """
-The harness at work: machines on every kind of system, and bugs planted to see that they are found.
+Tests of the test kit: the machines on every system, and planted bugs.
 """

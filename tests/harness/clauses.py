@@ -1,5 +1,5 @@
 """
-Running a contract against one adapter, clause by clause, to see which of them it breaks.
+Run a contract against one adapter, test by test, and report which tests fail.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ Fixtures = Callable[[], Mapping[str, object]]
 
 def clauses_of(contract: type) -> list[str]:
     """
-    The names of a contract's tests.
+    Return the names of a contract's tests.
     """
     return [name for name, _ in inspect.getmembers(contract, inspect.isfunction) if name.startswith("test_")]
 
 
 def broken_clauses(contract: type, fixtures: Fixtures, *, but: Collection[str] = ()) -> set[str]:
     """
-    The names of the tests that fail, each of their cases on fixtures of its own; those in `but` are not run.
+    Return the names of the tests that fail; those in `but` are not run.
+
+    Each case of each test runs on new fixtures.
     """
     return {
         name
@@ -38,14 +40,14 @@ def _fails(contract: type, name: str, fixtures: Fixtures, case: Mapping[str, obj
     given = {fixture: value for fixture, value in fixtures().items() if fixture in wanted}
     try:
         test(**given, **case)
-    except (Exception, pytest.fail.Exception):  # noqa: BLE001 (however it fails)
+    except (Exception, pytest.fail.Exception):  # noqa: BLE001 (any exception is a failure)
         return True
     return False
 
 
 def cases(contract: type, name: str) -> Iterator[dict[str, Any]]:
     """
-    What `parametrize` gives a test: every combination of its marks.
+    Return the arguments of each case of a parametrized test: every combination of its marks.
     """
     marks = [mark for mark in getattr(getattr(contract, name), "pytestmark", []) if mark.name == "parametrize"]
     for combination in itertools.product(*(list(_values(*mark.args)) for mark in marks)):

@@ -1,8 +1,9 @@
 """
-A clock in a file, and the `sft` command run by it: a test moves the time of every worker at once.
+A clock stored in a file, and the `sft` command using it.
 
-`python -m harness.clocks serve ...` is `sft serve ...` by the clock in the file that `SFT_TEST_CLOCK`
-names. The product has no such setting; the container lets another clock stand in its place.
+`python -m harness.clocks serve ...` is `sft serve ...` with the clock in the file that `SFT_TEST_CLOCK`
+names, so a test can set the time of every worker at once. The product has no such setting; the container's
+clock is overridden.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 @attrs.frozen
 class FileClock:
     """
-    Implements `sft_core.ports.Clock`: it stands still until somebody moves it, in whatever process.
+    Implements `sft_core.ports.Clock`: it changes only when a process sets or advances it.
     """
 
     path: Path
@@ -37,7 +38,7 @@ class FileClock:
 
     def set(self, moment: datetime) -> None:
         """
-        Let it be that moment for everybody; nobody reads half of it.
+        Set the time for every process atomically.
         """
         new = self.path.with_suffix(".new")
         new.write_text(moment.isoformat())
@@ -45,7 +46,7 @@ class FileClock:
 
     def advance(self, *, seconds: float) -> None:
         """
-        Move it on; threads of one process move it in turn.
+        Advance the time by seconds; concurrent calls in one process all count.
         """
         with _MOVING:
             self.set(self.now() + timedelta(seconds=seconds))

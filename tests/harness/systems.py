@@ -1,5 +1,7 @@
 """
-Systems for the machines: the library on memory, on SQLite or PostgreSQL and a folder, and the service as a process.
+Systems for the machines: the library on several storages, and the service as a process.
+
+The library runs in memory, and on SQLite or PostgreSQL with a folder of blobs.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from sft_core.ports import Clock
 from support.servers.processes import free_port, kill_tree, wait_for
 
 QUOTA = 200_000
-"""How many bytes a person may store: some small files, or not even one large one."""
+"""The quota of a user in bytes: enough for some small files, too little for a large one."""
 
 LIGHT = {
     "ARGON2_MEMORY_KIB": "8192",
@@ -50,23 +52,23 @@ LIGHT = {
     "TOTP_ATTEMPTS": "10000",
     "USER_QUOTA": str(QUOTA),
 }
-"""Quick hashes, small parts, a quota that is met, and tries enough for machines that make mistakes on purpose."""
+"""Fast hashes, small parts, a small quota, and attempts enough for machines that make mistakes on purpose."""
 
 
 def settings_for(folder: Path, **environ: str) -> Settings:
     """
-    Settings with keys of their own.
+    Return settings with fresh keys.
     """
     keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
     return Settings.from_env(LIGHT | keys | environ, data_dir=folder)
 
 
-def wired(settings: Settings, **adapters: object) -> Application:
+def build_application(settings: Settings, **adapters: object) -> Application:
     """
-    The application with these adapters in the place of the container's own.
+    Build the application with these adapters in place of the container's own.
     """
     container = Container(settings=settings)
-    # Far below what a service may be set to: signing in is only the way to what is judged.
+    # Far below the minimum of a service's settings: the cost of a sign-in is not under test.
     light = Argon2idHasher(entropy=SystemEntropy(), cost=Argon2Cost(memory_kib=64))
     container.hasher.override(providers.Object(light))
     for name, adapter in adapters.items():
@@ -76,50 +78,54 @@ def wired(settings: Settings, **adapters: object) -> Application:
 
 def memory_library(**adapters: object) -> LibraryDriver:
     """
-    The library on memory, except for the adapters given.
+    Return a driver of the library in memory, except for the given adapters.
     """
     clock = SettableClock()
     stores = {"begin": MemoryDatabase(), "sessions": MemorySessions(), "limiter": MemoryRateLimiter()}
     stores |= {"blobs": MemoryBlobs(), "capacity": UnknownCapacity()}
-    application = wired(settings_for(Path("/nonexistent")), clock=clock, **stores | adapters)
+    application = build_application(settings_for(Path("/nonexistent")), clock=clock, **stores | adapters)
     return LibraryDriver(application=application, clock=clock)
 
 
 @attrs.define
 class StoredLibrary:
     """
-    The library on a database and a folder: each opening is a new object graph on the same data.
+    The library on a database and a folder.
+
+    Each `open` builds a new object graph on the same data.
     """
 
     settings: Settings
     clock: Clock
     adapters: dict[str, Callable[[Any], object]] = attrs.field(factory=dict)
-    """What to make in the place of an adapter, given the engine."""
+    """Factories of replacement adapters by name, called with the engine."""
     _dispose: Callable[[], None] = attrs.field(default=lambda: None)
 
     def open(self) -> Application:
         """
-        Drop what was open and open it anew, as after a crash.
+        Close the open application and open another one, as after a crash.
         """
         self._dispose()
         engine = open_engine(self.settings.database_url, busy_seconds=self.settings.database.timeout_seconds)
         self._dispose = engine.dispose
         made = {name: make(engine) for name, make in self.adapters.items()}
-        return wired(self.settings, clock=self.clock, engine=engine, **made)
+        return build_application(self.settings, clock=self.clock, engine=engine, **made)
 
     def close(self) -> None:
         self._dispose()
 
     def driver(self, clock: ManualClock) -> LibraryDriver:
         """
-        Drive it; a crash drops it and opens it again.
+        Return a driver whose crash closes and reopens the library.
         """
         return LibraryDriver(application=self.open(), clock=clock, reopen=self.open, closing=self.close)
 
 
-def fresh_data(root: Path) -> Path:
+def new_data_folder(root: Path) -> Path:
     """
-    A new data folder below `root` with the schema in its database, which is made once and copied.
+    Create a data folder below `root` with a prepared database.
+
+    The database schema is created once, and copied for each folder.
     """
     template = settings_for(root / "template")
     if not template.data_dir.exists():
@@ -132,15 +138,19 @@ def fresh_data(root: Path) -> Path:
 
 def embedded_library(root: Path, **adapters: Callable[[Any], object]) -> LibraryDriver:
     """
-    The library on SQLite and a folder below `root`, which crashes by being dropped and opened again.
+    Return a driver of the library on SQLite and a folder below `root`.
+
+    It crashes by being closed and reopened.
     """
     clock = SettableClock()
-    return StoredLibrary(settings_for(fresh_data(root)), clock, adapters=dict(adapters)).driver(clock)
+    return StoredLibrary(settings_for(new_data_folder(root)), clock, adapters=dict(adapters)).driver(clock)
 
 
 def libraries_on_postgres(url: str, folder: Path) -> Callable[[], LibraryDriver]:
     """
-    Makes drivers of the library on one PostgreSQL database, which is made ready, and a folder: one clock for all.
+    Prepare a PostgreSQL database and a folder, and return a factory of drivers on them.
+
+    All drivers share one clock.
     """
     settings, clock = settings_for(folder, DATABASE_URL=url), SettableClock()
     folder.mkdir(parents=True, exist_ok=True)
@@ -149,22 +159,22 @@ def libraries_on_postgres(url: str, folder: Path) -> Callable[[], LibraryDriver]
 
 
 @attrs.define
-class MortalService:
+class CrashableService:
     """
-    `sft serve` on one storage and one port: it can be killed with all its workers, and started again.
+    `sft serve` on one storage and port, which can be killed and restarted.
 
-    It runs by a clock that stands still until it is moved, also while it is dead.
+    Killing it kills all its workers. Its clock changes only when it is advanced, also while the service is dead.
     """
 
     root: Path
     environ: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     port: int = attrs.field(factory=free_port)
     workers: int = 1
-    stumbles: str = ""
-    """The code of what one of its servers does wrong now and then, and does not when it is asked once more."""
+    retried_error: str = ""
+    """The code of an occasional error of one of its servers that a retry does not repeat."""
     process: subprocess.Popen[bytes] | None = None
-    did: Counter[str] = attrs.field(factory=Counter)
-    """How often it was asked for what no call of HTTP can ask for."""
+    hook_calls: Counter[str] = attrs.field(factory=Counter)
+    """The number of calls of each hook."""
 
     @property
     def clock(self) -> FileClock:
@@ -181,26 +191,28 @@ class MortalService:
 
     def kill(self) -> None:
         """
-        End every process of it at once, as a power cut would.
+        Kill every process of the service at once, as a power failure would.
         """
         assert self.process is not None
         kill_tree(self.process.pid)
         self.process.wait()
 
     def crash(self) -> None:
-        self.did["crash"] += 1
+        self.hook_calls["crash"] += 1
         self.kill()
         self.start()
 
     def advance(self, seconds: int) -> None:
-        self.did["advance"] += 1
+        self.hook_calls["advance"] += 1
         self.clock.advance(seconds=seconds)
 
     def revoke(self, access: str, token: str) -> None:
         """
-        Withdraw a link by the library, on the service's own storage: there is no call of HTTP for it.
+        Revoke a link through the library, on the service's own storage.
+
+        The API has no call for it.
         """
-        self.did["revoke"] += 1
+        self.hook_calls["revoke"] += 1
         named = {name: value for name, value in self.environ.items() if name == "DATABASE_URL"}
         settings = configuration.settings_for(self.root / "data", LIGHT | named)
         library = StoredLibrary(settings, self.clock)
@@ -211,7 +223,7 @@ class MortalService:
 
     def driver(self) -> ServiceDriver:
         """
-        Drive it over HTTP, and with all that HTTP cannot.
+        Return a driver over HTTP with every hook.
         """
         return ServiceDriver(
             base_url=f"http://127.0.0.1:{self.port}",
@@ -220,25 +232,27 @@ class MortalService:
             advance_hook=self.advance,
             revoke_hook=self.revoke,
             tick=partial(self.clock.advance, seconds=1),
-            stumbles=self.stumbles,
+            retried_error=self.retried_error,
         )
 
 
 @attrs.frozen(kw_only=True)
 class ServiceDriver(HttpDriver):
     """
-    Lets the clock tick after each file and link: workers have no common order of what they make at one moment.
+    Advances the clock by one second after each file and link.
+
+    Workers have no common order of files and links created at the same time.
     """
 
     tick: Callable[[], object]
-    stumbles: str = ""
+    retried_error: str = ""
 
     def store(self, access: str, *, name: str, media_type: str, content: bytes) -> str:
         store = partial(super().store, access, name=name, media_type=media_type, content=content)
         try:
             file_id = store()
         except Refused as refused:
-            if refused.code != self.stumbles:
+            if refused.code != self.retried_error:
                 raise
             file_id = store()
         self.tick()
@@ -251,14 +265,14 @@ class ServiceDriver(HttpDriver):
 
 
 @contextmanager
-def mortal_service(
-    root: Path, environ: Mapping[str, str] = {}, *, workers: int = 1, stumbles: str = ""
-) -> Iterator[MortalService]:
+def crashable_service(
+    root: Path, environ: Mapping[str, str] = {}, *, workers: int = 1, retried_error: str = ""
+) -> Iterator[CrashableService]:
     """
-    A service that runs until the block ends, on the embedded default or what the environment names.
+    Run a service until the block ends, on the embedded storage or that of `environ`.
     """
     root.mkdir(parents=True, exist_ok=True)
-    service = MortalService(root, environ, workers=workers, stumbles=stumbles)
+    service = CrashableService(root, environ, workers=workers, retried_error=retried_error)
     service.clock.set(BEGINNING)
     service.start()
     try:

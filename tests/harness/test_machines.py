@@ -1,5 +1,5 @@
 """
-One model judges the library and the service, in memory, on disk, and over crashes.
+One model checks the library and the service, in memory, on disk, and after crashes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from harness.systems import (
     QUOTA,
-    MortalService,
+    CrashableService,
+    crashable_service,
     embedded_library,
     libraries_on_postgres,
     memory_library,
-    mortal_service,
 )
 from sft_adapters.disk.blobs import DiskBlobs
 from sft_adapters.memory.blobs import MemoryBlobs
@@ -25,13 +25,13 @@ from sft_adapters.testkit import blob_machine, budget, system_machine
 from support.servers import backends
 
 
-def test_blobs_in_memory_keep_every_clause() -> None:
-    """The store in memory does what its model says, in any order."""
+def test_memory_blobs_satisfy_every_clause() -> None:
+    """The in-memory store returns the results of the model after any history."""
     run_state_machine_as_test(blob_machine(MemoryBlobs), settings=budget(examples=60, steps=30))
 
 
-def test_blobs_in_a_folder_keep_every_clause(tmp_path: Path) -> None:
-    """So does the store in a folder, also when it is opened anew in between."""
+def test_disk_blobs_satisfy_every_clause(tmp_path: Path) -> None:
+    """The store in a folder returns the results of the model, also after being reopened."""
 
     def fresh() -> DiskBlobs:
         return DiskBlobs(Path(mkdtemp(dir=tmp_path)))
@@ -40,51 +40,51 @@ def test_blobs_in_a_folder_keep_every_clause(tmp_path: Path) -> None:
     run_state_machine_as_test(machine, settings=budget(examples=40, steps=30))
 
 
-def test_the_library_in_memory_keeps_every_clause() -> None:
-    """People, files and links behave as the model says, while the clock moves on."""
+def test_library_in_memory_satisfies_every_clause() -> None:
+    """Users, files and links behave like the model, while the clock advances."""
     run_state_machine_as_test(system_machine(memory_library, quota=QUOTA), settings=budget(examples=40, steps=30))
 
 
-def test_the_library_on_sqlite_and_disk_keeps_every_clause(tmp_path: Path) -> None:
-    """So do they on SQLite and a folder, also when the library is dropped and opened again."""
+def test_library_on_sqlite_and_disk_satisfies_every_clause(tmp_path: Path) -> None:
+    """On SQLite and a folder they behave like the model, also after the library was reopened."""
     machine = system_machine(lambda: embedded_library(tmp_path), quota=QUOTA)
     run_state_machine_as_test(machine, settings=budget(examples=12, steps=20))
 
 
-def test_the_library_on_postgres_and_disk_keeps_every_clause(tmp_path: Path, postgres_url: str) -> None:
-    """And on PostgreSQL, in one database for all runs."""
+def test_library_on_postgres_and_disk_satisfies_every_clause(tmp_path: Path, postgres_url: str) -> None:
+    """On PostgreSQL they behave like the model, in one database for all runs."""
     machine = system_machine(libraries_on_postgres(postgres_url, tmp_path / "data"), quota=QUOTA)
     run_state_machine_as_test(machine, settings=budget(examples=8, steps=20))
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[MortalService]:
-    with mortal_service(tmp_path / "service") as running:
+def service(tmp_path: Path) -> Iterator[CrashableService]:
+    with crashable_service(tmp_path / "service") as running:
         yield running
 
 
 @pytest.mark.slow
-def test_the_service_keeps_every_clause_over_crashes(service: MortalService) -> None:
-    """Over HTTP the same model holds, while its clock moves on, and kill -9 loses nothing that was acknowledged."""
+def test_service_after_crashes_satisfies_every_clause(service: CrashableService) -> None:
+    """Over HTTP they behave like the model, and kill -9 loses no acknowledged change."""
     machine = system_machine(service.driver, max_crashes=1, quota=QUOTA)
     run_state_machine_as_test(machine, settings=budget(examples=5, steps=25))
-    assert set(service.did) == {"crash", "advance", "revoke"}
+    assert set(service.hook_calls) == {"crash", "advance", "revoke"}
 
 
 @pytest.fixture
 def service_on_servers(
     tmp_path: Path, postgres_url: str, valkey: backends.Valkey, s3: backends.S3, bucket: str
-) -> Iterator[MortalService]:
+) -> Iterator[CrashableService]:
     environ = {"DATABASE_URL": postgres_url, "REDIS_URL": valkey.url, **s3.environ(bucket)}
-    # Of two objects that begin a folder at the same moment rclone refuses one with status 500, some times in 1000.
-    stumbles = "blob-store-unavailable" if s3.server is not None else ""
-    with mortal_service(tmp_path / "service", environ, workers=2, stumbles=stumbles) as running:
+    # If two concurrent objects are the first in a folder, rclone refuses one with status 500, a few times in 1 000.
+    retried_error = "blob-store-unavailable" if s3.server is not None else ""
+    with crashable_service(tmp_path / "service", environ, workers=2, retried_error=retried_error) as running:
         yield running
 
 
 @pytest.mark.slow
-def test_two_workers_on_real_servers_keep_every_clause_over_crashes(service_on_servers: MortalService) -> None:
-    """On PostgreSQL, Valkey and S3 the same model holds, whichever worker answers."""
+def test_two_workers_on_real_servers_satisfy_every_clause(service_on_servers: CrashableService) -> None:
+    """On PostgreSQL, Valkey and S3 either worker returns the results of the model, also after crashes."""
     machine = system_machine(service_on_servers.driver, max_crashes=1, quota=QUOTA)
     run_state_machine_as_test(machine, settings=budget(examples=5, steps=25))
-    assert set(service_on_servers.did) == {"crash", "advance", "revoke"}
+    assert set(service_on_servers.hook_calls) == {"crash", "advance", "revoke"}

@@ -1,5 +1,5 @@
 """
-The strategies draw what keeps the rules, reach the bounds, shrink, and refuse what cannot be.
+The strategies draw valid values, reach the bounds, shrink, and refuse invalid arguments.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ SEEK = settings(max_examples=2000, deadline=None, derandomize=True, database=Non
 
 @QUICK
 @given(s.users(), s.users(two_factor=True, active=True), s.users(two_factor=False, active=False))
-def test_users_have_the_second_factor_that_is_asked_for(any_user: User, with_: User, without: User) -> None:
-    """On and off, in force and not."""
+def test_users_have_the_requested_second_factor(any_user: User, with_: User, without: User) -> None:
+    """Users are active or not, with and without a confirmed second factor, as requested."""
     assert with_.two_factor_enabled
     assert with_.is_active
     assert not without.two_factor_enabled
@@ -38,8 +38,8 @@ def test_users_have_the_second_factor_that_is_asked_for(any_user: User, with_: U
 
 @QUICK
 @given(s.sessions(), s.sessions(live=True), s.token_claims())
-def test_sessions_and_tokens_end_after_they_begin(any_session: Session, live: Session, claims: TokenClaims) -> None:
-    """None is over before it has begun, and a live one is not revoked."""
+def test_sessions_and_tokens_expire_after_they_begin(any_session: Session, live: Session, claims: TokenClaims) -> None:
+    """Each expires after its creation, and a live session is not revoked."""
     assert any_session.created_at < any_session.expires_at
     live.require_live(live.created_at)
     assert claims.issued_at < claims.expires_at
@@ -47,16 +47,16 @@ def test_sessions_and_tokens_end_after_they_begin(any_session: Session, live: Se
 
 @QUICK
 @given(s.files())
-def test_files_have_what_their_state_has(file: File) -> None:
-    """A key while they are wanted, a size once they are complete."""
+def test_files_match_their_state(file: File) -> None:
+    """A file has a key until it is in deletion, and a size once it is complete."""
     assert (file.key is None) == (file.state in {FileState.ABORTING, FileState.DELETING})
     assert file.size == 0 or file.state is not FileState.RECEIVING
 
 
 @QUICK
 @given(s.manifests())
-def test_manifests_add_up(drawn: tuple[File, tuple[Part, ...]]) -> None:
-    """Parts follow one another from 0 on, and together they are the file."""
+def test_manifests_are_consecutive_and_complete(drawn: tuple[File, tuple[Part, ...]]) -> None:
+    """Parts follow one another from 0 on, and their sizes add up to the file's size."""
     file, parts = drawn
     assert [part.number for part in parts] == list(range(len(parts)))
     assert [part.start for part in parts] == [sum(part.size for part in parts[:number]) for number in range(len(parts))]
@@ -67,7 +67,7 @@ def test_manifests_add_up(drawn: tuple[File, tuple[Part, ...]]) -> None:
 @QUICK
 @given(s.links(live=True), s.links(live=False))
 def test_live_links_grant_a_download(live: ShareLink, dead: ShareLink) -> None:
-    """A live one has time and budget left, a dead one is revoked."""
+    """A live link has time and budget left; a dead one is revoked."""
     live.require_live(live.created_at)
     live.require_budget()
     assert not dead.is_live(dead.created_at)
@@ -75,8 +75,8 @@ def test_live_links_grant_a_download(live: ShareLink, dead: ShareLink) -> None:
 
 @QUICK
 @given(s.usernames(min_size=5, max_size=6), s.file_names(min_size=4, max_size=9, extension=".txt"))
-def test_bounds_are_kept(name: Username, file_name: FileName) -> None:
-    """What is drawn is as long as was asked for."""
+def test_drawn_values_respect_the_bounds(name: Username, file_name: FileName) -> None:
+    """Drawn names have a length within the requested bounds."""
     assert 5 <= len(str(name)) <= 6
     assert 4 <= len(str(file_name)) <= 9
     assert file_name.extension == ".txt"
@@ -102,13 +102,13 @@ REACHED: list[tuple[str, SearchStrategy[Any], Callable[[Any], bool]]] = [
 
 
 @pytest.mark.parametrize(("strategy", "wanted"), [row[1:] for row in REACHED], ids=[row[0] for row in REACHED])
-def test_bounds_and_odd_ones_are_reached(strategy: SearchStrategy[Any], wanted: Callable[[Any], bool]) -> None:
-    """What breaks programs is drawn without asking for it."""
+def test_extreme_values_are_drawn(strategy: SearchStrategy[Any], wanted: Callable[[Any], bool]) -> None:
+    """Values that often break programs are drawn by default."""
     assert wanted(find(strategy, wanted, settings=SEEK))
 
 
-def test_what_fails_shrinks_to_the_plainest() -> None:
-    """The smallest example of each is short and ordinary."""
+def test_failures_shrink_to_the_plainest_value() -> None:
+    """The smallest failing example of each strategy is short and ordinary."""
     assert str(find(s.usernames(), lambda _: True, settings=SEEK)) == "000"
     assert len(str(find(s.file_names(), lambda name: len(str(name)) > 3, settings=SEEK))) == 4
     assert repr(find(s.contents(), lambda content: len(content) > 5, settings=SEEK)) == "content(size=6, seed=0)"
@@ -129,7 +129,7 @@ WRONG: list[Callable[[], object]] = [
     lambda: s.secrets(min_size=9, max_size=15),
     lambda: s.secrets(multiple_of=0),
     lambda: s.wrapped_secrets(key_id=7),  # type: ignore[arg-type]  # wrong on purpose
-    lambda: s.moments(earliest=datetime(2026, 1, 1)),  # noqa: DTZ001 (no zone: that is what is wrong)
+    lambda: s.moments(earliest=datetime(2026, 1, 1)),  # noqa: DTZ001 (the missing time zone is the invalid argument)
     lambda: s.moments(earliest=datetime(2030, 1, 1, tzinfo=UTC), latest=datetime(2029, 1, 1, tzinfo=UTC)),
     lambda: s.byte_ranges(within=0),
     lambda: s.byte_ranges(allow_empty=1),  # type: ignore[arg-type]  # wrong on purpose
@@ -160,14 +160,14 @@ WRONG: list[Callable[[], object]] = [
 
 
 @pytest.mark.parametrize("call", WRONG)
-def test_what_cannot_be_is_refused_at_the_call(call: Callable[[], object]) -> None:
-    """Wrong arguments are one kind of error, and it comes before anything is drawn."""
+def test_invalid_arguments_are_refused_at_the_call(call: Callable[[], object]) -> None:
+    """Invalid arguments raise `InvalidArgument` before anything is drawn."""
     with pytest.raises(InvalidArgument):
         call()
 
 
 @QUICK
 @given(s.ids(of=FileId))
-def test_identifiers_are_of_the_kind_asked_for(identifier: FileId) -> None:
-    """A file's identifier is no user's."""
+def test_identifiers_have_the_requested_type(identifier: FileId) -> None:
+    """A file's identifier is a `FileId`."""
     assert type(identifier) is FileId

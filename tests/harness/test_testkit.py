@@ -1,5 +1,5 @@
 """
-The test kit's names, budgets and drivers: stable, checked, and plain about what they cannot do.
+The test kit's names, budgets and drivers: stable names, checked arguments, declared capabilities.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from sft_adapters.memory.blobs import MemoryBlobs
 from sft_adapters.testkit import HttpDriver, Refused, blob_machine, budget, contracts, drivers, machines, system_machine
 
 
-def test_every_stable_name_is_there() -> None:
-    """What the package lists can be imported from it, and so can every contract, machine and driver."""
+def test_every_listed_name_can_be_imported() -> None:
+    """Every listed name, contract, machine and driver can be imported from the package."""
     inside = [*contracts.__all__, *machines.__all__, "Driver", "HttpDriver", "LibraryDriver", "Refused"]
     for name in {*testkit.__all__, *inside}:
         assert getattr(testkit, name) is not None
     assert testkit.HttpDriver is drivers.HttpDriver
     with pytest.raises(AttributeError, match="no_such_name"):
-        testkit.no_such_name  # noqa: B018 (looking it up is what is tested)
+        testkit.no_such_name  # noqa: B018 (the lookup is under test)
 
 
-def test_the_test_kit_needs_no_driver_of_a_server() -> None:
-    """Importing all of it loads neither SQLAlchemy nor Falcon, nor any client of a database or store."""
+def test_import_loads_no_server_driver() -> None:
+    """Importing the test kit loads neither SQLAlchemy nor Falcon, nor any client of a database or store."""
     program = """
         import sys
         from sft_adapters.testkit import BlobStoreContract, HttpDriver, blob_machine, contracts, strategies
@@ -57,14 +57,14 @@ WRONG: list[Callable[[], Any]] = [
 
 
 @pytest.mark.parametrize("call", WRONG)
-def test_what_cannot_be_is_refused_at_the_call(call: Callable[[], Any]) -> None:
-    """A machine or budget that could not run is not made."""
+def test_invalid_arguments_are_refused_at_the_call(call: Callable[[], Any]) -> None:
+    """A machine or budget with invalid arguments raises `InvalidArgument`."""
     with pytest.raises(InvalidArgument):
         call()
 
 
-def test_a_budget_is_multiplied_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More examples on demand, other ones on demand, and neither by accident."""
+def test_budget_is_controlled_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment multiplies the examples and makes them random; invalid values are refused."""
     assert (budget(examples=3, steps=7).max_examples, budget(examples=3, steps=7).stateful_step_count) == (3, 7)
     assert budget(examples=3, steps=7).derandomize
     monkeypatch.setenv("SFT_HARNESS_EXAMPLES", "10")
@@ -77,8 +77,8 @@ def test_a_budget_is_multiplied_by_the_environment(monkeypatch: pytest.MonkeyPat
             budget(examples=3, steps=7)
 
 
-def test_a_driver_says_what_it_cannot_do() -> None:
-    """Without its hooks a driver has no such capability, and the verb is refused as not implemented."""
+def test_driver_without_hooks_declares_no_capabilities() -> None:
+    """A driver without hooks declares no optional capability, and their methods raise."""
     driver = HttpDriver(base_url="http://127.0.0.1:9")
     assert not any([driver.can_advance_clock, driver.can_crash, driver.can_revoke_links, driver.may_throttle])
     for verb in (driver.crash, lambda: driver.advance(1), lambda: driver.revoke("access", "token")):
@@ -90,8 +90,8 @@ def test_a_driver_says_what_it_cannot_do() -> None:
         library.crash()
 
 
-def test_hooks_are_used() -> None:
-    """What a hook does the verb does."""
+def test_driver_methods_call_their_hooks() -> None:
+    """Each optional method calls its hook with its arguments."""
     calls: list[object] = []
     driver = HttpDriver(
         base_url="http://127.0.0.1:9",
@@ -106,8 +106,8 @@ def test_hooks_are_used() -> None:
     assert calls == ["crash", 30, ("access", "token")]
 
 
-def test_a_refusal_is_a_code_and_nothing_else() -> None:
-    """The library's errors come out as their stable codes; tokens do not show."""
+def test_refusal_is_a_stable_code() -> None:
+    """The library's errors are raised as their stable codes; tokens are not in the repr."""
     driver = memory_library()
     driver.register(email="maya@example.org", username="maya", password="a long one")
     tokens = driver.sign_in(email="maya@example.org", password="a long one")
@@ -122,15 +122,15 @@ def test_a_refusal_is_a_code_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), contracts.RENAMED.items())
-def test_an_old_name_of_a_contract_warns_and_returns_the_new_one(old: str, new: str) -> None:
-    """Each old name, from the test kit and from its contracts, is the class under its new name for one release."""
+def test_old_contract_name_warns_and_returns_the_new_class(old: str, new: str) -> None:
+    """Each old name is an alias with a deprecation warning for one release."""
     for module in (testkit, contracts):
         assert old not in module.__all__
         with pytest.warns(DeprecationWarning, match=f"{old} was renamed to {new}"):
             assert getattr(module, old) is getattr(contracts, new)
 
 
-def test_a_name_that_no_contract_had_is_an_attribute_error() -> None:
-    """Only names that were once in the test kit have an alias."""
+def test_unknown_contract_name_is_an_attribute_error() -> None:
+    """A name that no contract ever had has no alias."""
     with pytest.raises(AttributeError, match="NoSuchContract"):
-        contracts.NoSuchContract  # noqa: B018 (looking it up is what is tested)
+        contracts.NoSuchContract  # noqa: B018 (the lookup is under test)

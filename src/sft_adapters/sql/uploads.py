@@ -70,7 +70,7 @@ class SqlResumableUploads:
 
     def is_current(self, file_id: FileId, fencing_token: int) -> bool:
         # The update changes nothing, but locks the row: the next takeover waits until the unit ends.
-        parameters = {"file": file_id.bytes, "own": fencing_token, "writer": fencing_token}
+        parameters = {"file": file_id.bytes, "expected_writer": fencing_token, "writer": fencing_token}
         with map_database_errors():
             return self.connection.execute(_IS_WRITER, parameters).rowcount == 1
 

@@ -1,7 +1,7 @@
 """
-The importable harness: contracts every adapter passes, strategies, state machines, drivers, vectors.
+Test kit: contract suites for adapters, strategies, state machines, drivers, and test vectors.
 
-The names below are stable (docs/reference/testkit). Each is loaded at its first use.
+The names in `__all__` are stable (docs/reference/testkit). Each is loaded at its first use.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from sft_adapters.testkit.drivers import Driver, HttpDriver, LibraryDriver, Refused
     from sft_adapters.testkit.machines import BrokenClause, Clause, blob_machine, budget, system_machine
 
-# A contract's assertion then tells what it compared, in whoever's tests it runs.
+# An assertion of a contract then shows the compared values in every test suite that runs it.
 pytest.register_assert_rewrite(f"{__name__}.contracts")
 
 __all__ = [
@@ -102,7 +102,7 @@ __all__ = [
 _HOMES = ("contracts", "drivers", "machines")
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 (whatever the name stands for)
+def __getattr__(name: str) -> Any:  # noqa: ANN401 (a module, class or function)
     if name in {*_HOMES, "strategies", "vectors"}:
         return import_module(f"{__name__}.{name}")
     if not name.startswith("_"):

@@ -1,5 +1,5 @@
 """
-One-time codes by the letter of RFC 6238, apart from any adapter: what the harness compares them with.
+One-time codes after RFC 6238, independent of every adapter, as reference values.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ STEP_SECONDS: Final = 30
 
 def step_at(moment: datetime) -> int:
     """
-    The step of 30 seconds that a moment lies in (section 4.2).
+    Return the 30-second step that contains a moment (RFC 6238, section 4.2).
     """
     return int(moment.timestamp()) // STEP_SECONDS
 
 
 def code_of(seed: str, step: int) -> str:
     """
-    The six digits of a step under a seed in base32 (RFC 4226, section 5.3).
+    Return the six digits of a step under a base32 seed (RFC 4226, section 5.3).
     """
     mac = hmac.digest(base64.b32decode(seed), step.to_bytes(8, "big"), hashlib.sha1)
     at = mac[-1] & 15

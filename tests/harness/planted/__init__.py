@@ -1,3 +1,3 @@
 """
-Adapters with one bug each, as adapters really have had them; the docstring of each names its bug.
+Adapters with one bug each, as real adapters have had; each docstring names the bug.
 """

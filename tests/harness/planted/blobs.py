@@ -1,5 +1,5 @@
 """
-Broken blob stores, planted in those in memory and on disk.
+Broken blob stores, based on the in-memory and the disk store.
 """
 
 # ruff: noqa: ARG002 (what a broken adapter ignores is its bug)
@@ -22,7 +22,7 @@ from support.app.library import DelegatingBlobs
 
 class TruncatesReads(MemoryBlobs):
     """
-    A read that gets as much as one call to the system gives, and says nothing.
+    A read fills at most 64 KiB, like one system call, and reports no error.
     """
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
@@ -34,7 +34,7 @@ class TruncatesReads(MemoryBlobs):
 
 class ReadsOffByOne(MemoryBlobs):
     """
-    A range that begins one byte early, except at the front.
+    A range that does not start at 0 is read from one byte earlier.
     """
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
@@ -44,7 +44,7 @@ class ReadsOffByOne(MemoryBlobs):
 
 class Overwrites(MemoryBlobs):
     """
-    A put that replaces what is there.
+    A put replaces an existing blob.
     """
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
@@ -54,9 +54,9 @@ class Overwrites(MemoryBlobs):
         super().put(key, iter([content]), size=size)
 
 
-class ShowsBlobsUnderWay(MemoryBlobs):
+class ListsUnfinishedPuts(MemoryBlobs):
     """
-    A put that is visible before it is whole.
+    A put is listed before it is complete.
     """
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
@@ -72,7 +72,7 @@ class ShowsBlobsUnderWay(MemoryBlobs):
 
 class ListsTemporaryFiles(DiskBlobs):
     """
-    A listing on disk that shows files under their temporary names.
+    A listing on disk contains files under their temporary names.
     """
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
@@ -85,7 +85,7 @@ class ListsTemporaryFiles(DiskBlobs):
 
 class AcceptsAnySize(MemoryBlobs):
     """
-    A read that does not compare the blob's size with the expected one.
+    A read does not compare the blob's size with the expected one.
     """
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
@@ -94,9 +94,9 @@ class AcceptsAnySize(MemoryBlobs):
         super().read_into(key, start, buffer, size=size)
 
 
-class EndsEarlyInSilence(MemoryBlobs):
+class ReturnsShortReads(MemoryBlobs):
     """
-    A read beyond the end that gives what there is.
+    A read beyond the end returns the available bytes without an error.
     """
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
@@ -107,7 +107,7 @@ class EndsEarlyInSilence(MemoryBlobs):
 
 class AcceptsShortPuts(MemoryBlobs):
     """
-    A put that stores what came, whatever was announced.
+    A put stores the received bytes, regardless of the announced size.
     """
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
@@ -117,7 +117,7 @@ class AcceptsShortPuts(MemoryBlobs):
 
 class SwallowsTheCallersError(MemoryBlobs):
     """
-    Pieces that raise are taken for pieces that end.
+    Pieces that raise are treated as pieces that end.
     """
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
@@ -131,9 +131,9 @@ class SwallowsTheCallersError(MemoryBlobs):
         super().put(key, iter(taken), size=size)
 
 
-class TakesAllPiecesFirst(MemoryBlobs):
+class CollectsPiecesFirst(MemoryBlobs):
     """
-    The pieces are collected before any is used, though the caller reuses one buffer.
+    The pieces are collected before any is consumed, though the caller reuses one buffer.
     """
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
@@ -142,7 +142,7 @@ class TakesAllPiecesFirst(MemoryBlobs):
 
 class DeletesByPrefix(MemoryBlobs):
     """
-    A delete that takes along every key that begins like the one.
+    A delete also deletes every key that starts with the given one.
     """
 
     def delete(self, key: str) -> None:
@@ -153,16 +153,16 @@ class DeletesByPrefix(MemoryBlobs):
 
 class NeverDeletes(MemoryBlobs):
     """
-    The lost delete.
+    A delete does nothing.
     """
 
     def delete(self, key: str) -> None:
         return
 
 
-class DeletesOnlyOnce(MemoryBlobs):
+class RefusesToDeleteAgain(MemoryBlobs):
     """
-    A delete that cannot be repeated.
+    Deleting an absent blob raises.
     """
 
     def delete(self, key: str) -> None:
@@ -173,7 +173,7 @@ class DeletesOnlyOnce(MemoryBlobs):
 
 class ChecksThenPuts(MemoryBlobs):
     """
-    Whether the key is free is looked at first, and the put happens later.
+    The check for a free key and the put are two steps.
     """
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
@@ -187,7 +187,7 @@ class ChecksThenPuts(MemoryBlobs):
 
 class ListsByFolder(MemoryBlobs):
     """
-    A prefix is taken for the name of a folder.
+    A prefix is treated as the name of a folder.
     """
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
@@ -197,9 +197,9 @@ class ListsByFolder(MemoryBlobs):
                 yield blob
 
 
-class ListsAPage(MemoryBlobs):
+class ListsOnePage(MemoryBlobs):
     """
-    A listing that ends with the first page of a thousand.
+    A listing ends after its first page of 1 000 blobs.
     """
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
@@ -208,16 +208,16 @@ class ListsAPage(MemoryBlobs):
 
 class ListsAHundred(MemoryBlobs):
     """
-    A listing that somebody has bounded, for it was long.
+    A listing is limited to 100 blobs.
     """
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         yield from islice(super().list(prefix), 100)
 
 
-class TellsTheTimeOfTheListing(MemoryBlobs):
+class ReturnsTheListingTime(MemoryBlobs):
     """
-    A time of storing that is the time of asking: nothing is ever old.
+    A blob's storage time is the listing's, so no blob is ever old.
     """
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
@@ -226,9 +226,9 @@ class TellsTheTimeOfTheListing(MemoryBlobs):
 
 
 @attrs.define
-class RemembersWhatWasFree(MemoryBlobs):
+class CachesFreeKeys(MemoryBlobs):
     """
-    A key that was found free once is put without another look, and replaces what has come meanwhile.
+    A key found free is not checked again, so a put replaces a newer blob.
     """
 
     _free: set[str] = attrs.field(factory=set, init=False)
@@ -248,9 +248,9 @@ class RemembersWhatWasFree(MemoryBlobs):
 
 
 @attrs.define
-class KnowsItsOwnPutsOnly(DelegatingBlobs):
+class ChecksOwnPutsOnly(DelegatingBlobs):
     """
-    Whether a key is taken is looked up among what this process has put: another one's blobs are replaced.
+    A key is checked against this process's puts only, so other processes' blobs are replaced.
     """
 
     _own: set[str] = attrs.field(factory=set, init=False)
@@ -270,7 +270,7 @@ class KnowsItsOwnPutsOnly(DelegatingBlobs):
 @attrs.define
 class CachesListings(DelegatingBlobs):
     """
-    A listing that a process asks for once, and then only when it has changed something itself.
+    A listing is cached until this process itself changes a blob.
     """
 
     _listed: dict[str, list[BlobInfo]] = attrs.field(factory=dict, init=False)
@@ -289,9 +289,9 @@ class CachesListings(DelegatingBlobs):
         return iter(self._listed[prefix])
 
 
-class MarksAnew(MemoryBlobs):
+class ReplacesTheStoreId(MemoryBlobs):
     """
-    A mark that the last one who sets it replaces.
+    A later store id replaces the first one.
     """
 
     def set_store_id(self, store_id: str) -> str:
@@ -299,9 +299,9 @@ class MarksAnew(MemoryBlobs):
         return store_id
 
 
-class ListsItsMark(MemoryBlobs):
+class ListsTheStoreId(MemoryBlobs):
     """
-    A mark that is kept among the blobs.
+    The store id is stored, and listed, as a blob.
     """
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
@@ -311,9 +311,9 @@ class ListsItsMark(MemoryBlobs):
 
 
 @attrs.define
-class KeepsItsMarkToItself(DelegatingBlobs):
+class KeepsTheStoreIdPerProcess(DelegatingBlobs):
     """
-    A mark that no other process sees.
+    The store id is not visible to other processes.
     """
 
     _mark: str | None = attrs.field(default=None, init=False)

@@ -1,5 +1,5 @@
 """
-Broken key rings, hashers, signers, codes and ciphers; and broken clocks, entropy and identifiers.
+Broken key rings, hashers, signers, TOTP providers, ciphers, clocks, entropy and identifiers.
 """
 
 # ruff: noqa: ARG002 (what a broken adapter ignores is its bug)
@@ -32,7 +32,7 @@ from sft_core.vault.ports import Buffer
 
 class IgnoresTheContext(AesKeyRing):
     """
-    A wrapped secret that opens on any row.
+    A wrapped secret unwraps in any row.
     """
 
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
@@ -44,7 +44,7 @@ class IgnoresTheContext(AesKeyRing):
 
 class IgnoresThePurpose(AesKeyRing):
     """
-    A wrapped secret that opens for any purpose, well spelt.
+    A wrapped secret unwraps for any valid purpose.
     """
 
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
@@ -58,7 +58,7 @@ class IgnoresThePurpose(AesKeyRing):
 
 class TriesItsOwnKey(AesKeyRing):
     """
-    A missing key is not named: the active one is tried in its place.
+    A missing key is not named; the active key is tried instead.
     """
 
     def unwrap(self, wrapped: WrappedSecret, *, purpose: str, context: bytes) -> Secret:
@@ -66,51 +66,51 @@ class TriesItsOwnKey(AesKeyRing):
         return super().unwrap(attrs.evolve(wrapped, key_id=key_id), purpose=purpose, context=context)
 
 
-class _HashesAs(Argon2idHasher):
+class _HashesAltered(Argon2idHasher):
     """
-    Hashes another password than the one that is given.
+    Hashes `altered(password)` instead of the password.
     """
 
-    def as_if(self, password: bytes) -> bytes:
+    def altered(self, password: bytes) -> bytes:
         raise NotImplementedError
 
     def hash(self, password: Password) -> str:
-        return super().hash(Password(self.as_if(password.reveal())))
+        return super().hash(Password(self.altered(password.reveal())))
 
     def verify(self, password: Password, hashed: str) -> None:
-        super().verify(Password(self.as_if(password.reveal())), hashed)
+        super().verify(Password(self.altered(password.reveal())), hashed)
 
 
-class EndsAtNul(_HashesAs):
+class EndsAtNul(_HashesAltered):
     """
-    A password that ends at its first NUL, as a C string does.
+    A password ends at its first NUL, like a C string.
     """
 
-    def as_if(self, password: bytes) -> bytes:
+    def altered(self, password: bytes) -> bytes:
         return password.partition(b"\0")[0]
 
 
-class EndsAfter72Bytes(_HashesAs):
+class EndsAfter72Bytes(_HashesAltered):
     """
-    A password of which 72 bytes count, as bcrypt counts them.
+    Only the first 72 bytes of a password are hashed, as by bcrypt.
     """
 
-    def as_if(self, password: bytes) -> bytes:
+    def altered(self, password: bytes) -> bytes:
         return password[:72]
 
 
-class TrimsSpaces(_HashesAs):
+class TrimsSpaces(_HashesAltered):
     """
-    A password without the spaces at its ends.
+    Spaces at the ends of a password are removed.
     """
 
-    def as_if(self, password: bytes) -> bytes:
+    def altered(self, password: bytes) -> bytes:
         return password.strip()
 
 
-class AnswersAtOnceForNobody(Argon2idHasher):
+class RefusesAbsentAccountsFaster(Argon2idHasher):
     """
-    An account that does not exist is told by the time of the answer.
+    The time of a refusal reveals that the account does not exist.
     """
 
     def verify_absent(self, password: Password) -> None:
@@ -120,7 +120,7 @@ class AnswersAtOnceForNobody(Argon2idHasher):
 @attrs.frozen
 class Constant:
     """
-    Entropy that always draws the same.
+    Every draw returns the same bytes.
     """
 
     def random_bytes(self, size: int) -> bytes:
@@ -129,7 +129,7 @@ class Constant:
 
 class AcceptsAnyKind(JwtSigner):
     """
-    A refresh token passes for an access token, and the other way round.
+    Access and refresh tokens are accepted as each other.
     """
 
     def verify(self, token: str, *, kind: TokenKind, now: datetime) -> TokenClaims:
@@ -142,7 +142,7 @@ class AcceptsAnyKind(JwtSigner):
 
 class IgnoresTheClock(JwtSigner):
     """
-    A token that is good for ever.
+    A token never expires.
     """
 
     def verify(self, token: str, *, kind: TokenKind, now: datetime) -> TokenClaims:
@@ -154,7 +154,7 @@ class IgnoresTheClock(JwtSigner):
 
 class RoundsTheEndUp(JwtSigner):
     """
-    A token that outlives its session by a fraction of a second.
+    A token outlives its session by a fraction of a second.
     """
 
     def sign(self, claims: TokenClaims) -> str:
@@ -162,9 +162,9 @@ class RoundsTheEndUp(JwtSigner):
         return super().sign(attrs.evolve(claims, expires_at=claims.expires_at + up))
 
 
-class TellsThePresentStep(PyotpProvider):
+class ReturnsThePresentStep(PyotpProvider):
     """
-    A neighbour's code counts as the present step, so it is accepted again in the next one.
+    A neighbouring code returns the present step, so the next step accepts it again.
     """
 
     def matching_step(self, seed: Secret, code: object, *, now: datetime) -> int:
@@ -174,7 +174,7 @@ class TellsThePresentStep(PyotpProvider):
 
 class ReadsAnyDigits(PyotpProvider):
     """
-    Digits of every script are digits.
+    Digits of every script are accepted.
     """
 
     def matching_step(self, seed: Secret, code: object, *, now: datetime) -> int:
@@ -184,7 +184,7 @@ class ReadsAnyDigits(PyotpProvider):
 
 class AcceptsTwoNeighbours(PyotpProvider):
     """
-    A window of two steps on either side.
+    The window contains two steps on either side.
     """
 
     def matching_step(self, seed: Secret, code: object, *, now: datetime) -> int:
@@ -198,7 +198,7 @@ class AcceptsTwoNeighbours(PyotpProvider):
 
 class EncryptsWithoutContext(ChunkedCipher):
     """
-    A part that is not bound to where it belongs.
+    A part is not bound to its file and number.
     """
 
     def encrypt(self, key: Secret, *, context: bytes, plaintext: Buffer) -> Any:
@@ -218,7 +218,7 @@ class _TrustsTheHeader(PartReader):
 
 class TrustsTheBlobsHeader(ChunkedCipher):
     """
-    A reader that does not compare the blob's header with the manifest's.
+    A reader does not compare the blob's header with the manifest's.
     """
 
     def reader(self, key: Secret, *, context: bytes, header: bytes, size: int) -> Any:
@@ -232,7 +232,7 @@ class TrustsTheBlobsHeader(ChunkedCipher):
 @attrs.frozen
 class LocalClock:
     """
-    A clock that tells the time of its place, without saying so.
+    The clock returns local time without a time zone.
     """
 
     def now(self) -> datetime:
@@ -242,7 +242,7 @@ class LocalClock:
 @attrs.frozen
 class WholeSeconds:
     """
-    A clock that drops what is finer than a second.
+    The clock drops microseconds.
     """
 
     def now(self) -> datetime:
@@ -250,9 +250,9 @@ class WholeSeconds:
 
 
 @attrs.define
-class RepeatsAfterAWhile:
+class HasSixteenBitsOfState:
     """
-    Entropy with a state of sixteen bits.
+    The source has a state of sixteen bits.
     """
 
     state: int = 0
@@ -265,9 +265,9 @@ class RepeatsAfterAWhile:
 
 
 @attrs.frozen
-class LeansToZero:
+class PrefersZero:
     """
-    Entropy in which the value 0 comes more often.
+    The value 0 is drawn more often than others.
     """
 
     def random_bytes(self, size: int) -> bytes:
@@ -277,7 +277,7 @@ class LeansToZero:
 @attrs.frozen
 class RandomIds:
     """
-    Identifiers of version 4: they do not sort.
+    Identifiers are UUIDs of version 4, which do not sort by creation.
     """
 
     def new(self) -> UUID:

@@ -1,5 +1,5 @@
 """
-Broken repositories of kept answers, planted in those in memory.
+Broken repositories of idempotency records, based on the in-memory one.
 """
 
 # ruff: noqa: ARG002 (what a broken adapter ignores is its bug)
@@ -20,9 +20,9 @@ from sft_core.sharing.idempotency import IdempotencyRecord
 from sft_core.values import FileId
 
 
-class KeepsTheLatest(IdempotencyRecords):
+class ReplacesRecords(IdempotencyRecords):
     """
-    A second answer under a key replaces the first: what the client was told is forgotten.
+    A second record under a key replaces the first, so the first result is lost.
     """
 
     def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
@@ -31,9 +31,9 @@ class KeepsTheLatest(IdempotencyRecords):
         return kept
 
 
-class AlwaysKept(IdempotencyRecords):
+class IgnoresConflicts(IdempotencyRecords):
     """
-    An insert that ignores the conflict and is taken for done: the thing is made twice.
+    A conflicting insert returns True, so the resource is created twice.
     """
 
     def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
@@ -41,45 +41,45 @@ class AlwaysKept(IdempotencyRecords):
         return True
 
 
-class NeverOver(IdempotencyRecords):
+class NeverExpires(IdempotencyRecords):
     """
-    A key stands for its answer until a sweep comes by.
+    An expired record is returned until a sweep deletes it.
     """
 
     def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:
         return self.read().idempotency_records.get(key_digest)
 
 
-class BlocksWhenOver(IdempotencyRecords):
+class BlocksExpiredKeys(IdempotencyRecords):
     """
-    One that is over cannot be found, and cannot be replaced either.
+    An expired record is not found, but still blocks its key.
     """
 
     def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
         return record.key_digest not in self.read().idempotency_records and super().add(record, now=now)
 
 
-class EndsASecondEarly(IdempotencyRecords):
+class ExpiresASecondEarly(IdempotencyRecords):
     """
-    Whole seconds are compared, so the last moments do not count.
+    Whole seconds are compared, so a record expires up to a second early.
     """
 
     def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:
         return super().find(key_digest, now=now.replace(microsecond=0) + timedelta(seconds=1))
 
 
-class ForgetsTheLink(IdempotencyRecords):
+class DropsTheTokenDigest(IdempotencyRecords):
     """
-    The file is remembered, and the link that came with it is not.
+    The file id is stored without the link's token digest.
     """
 
     def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
         return super().add(attrs.evolve(record, token_digest=None), now=now)
 
 
-class GoesWithTheFile(Files):
+class RemovesTheRecordWithTheFile(Files):
     """
-    An answer that is removed together with its file: a late repeat brings the file back.
+    A record is removed with its file, so a late retry creates the file again.
     """
 
     def remove(self, file_id: FileId) -> None:
@@ -90,9 +90,9 @@ class GoesWithTheFile(Files):
         }
 
 
-class LooksThenKeeps(MemoryDatabase):
+class ReadsThenAdds(MemoryDatabase):
     """
-    Two statements where one has to decide: who looks at the same moment finds nothing, and all of them are kept.
+    The check and the insert are two statements, so concurrent records are all added.
     """
 
     @contextmanager

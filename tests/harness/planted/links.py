@@ -1,5 +1,5 @@
 """
-Broken repositories of links and broken session stores, planted in those in memory.
+Broken link repositories and session stores, based on the in-memory ones.
 """
 
 # ruff: noqa: ARG002 (what a broken adapter ignores is its bug)
@@ -21,12 +21,12 @@ from sft_core.values import FileId, LinkId, SessionId
 # --- links -------------------------------------------------------------------------------------
 
 
-class _ClaimsAs(Links):
+class _ConsumesAltered(Links):
     """
-    Claims a link as if it were another one.
+    Consumes a download of `altered(link)` instead of the link.
     """
 
-    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+    def altered(self, link: ShareLink, now: datetime) -> ShareLink:
         raise NotImplementedError
 
     def consume_download(self, link_id: LinkId, *, now: datetime) -> bool:
@@ -34,60 +34,60 @@ class _ClaimsAs(Links):
         link = links.get(link_id)
         if link is None:
             return False
-        links[link_id] = self.as_if(link, now)
+        links[link_id] = self.altered(link, now)
         claimed = super().consume_download(link_id, now=now)
         links[link_id] = attrs.evolve(link, downloads=link.downloads + claimed)
         return claimed
 
 
-class ClaimsRevokedLinks(_ClaimsAs):
+class ConsumesRevokedLinks(_ConsumesAltered):
     """
-    A claim that ignores the revocation.
+    A revoked link still grants a download.
     """
 
-    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+    def altered(self, link: ShareLink, now: datetime) -> ShareLink:
         return attrs.evolve(link, revoked_at=None)
 
 
-class ClaimsExpiredLinks(_ClaimsAs):
+class ConsumesExpiredLinks(_ConsumesAltered):
     """
-    A claim that ignores the clock.
+    An expired link still grants a download.
     """
 
-    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+    def altered(self, link: ShareLink, now: datetime) -> ShareLink:
         return attrs.evolve(link, expires_at=now + timedelta(hours=1))
 
 
-class ClaimsAtTheEnd(_ClaimsAs):
+class ConsumesAtExpiry(_ConsumesAltered):
     """
-    A claim at the very moment at which the link is over.
+    A link still grants a download at its expiry time.
     """
 
-    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+    def altered(self, link: ShareLink, now: datetime) -> ShareLink:
         return attrs.evolve(link, expires_at=link.expires_at + timedelta(microseconds=1))
 
 
-class EndsASecondEarly(_ClaimsAs):
+class ExpiresASecondEarly(_ConsumesAltered):
     """
-    A claim that compares whole seconds, so the last moments do not count.
+    Whole seconds are compared, so a link expires up to a second early.
     """
 
-    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+    def altered(self, link: ShareLink, now: datetime) -> ShareLink:
         return attrs.evolve(link, expires_at=link.expires_at.replace(microsecond=0))
 
 
-class ClaimsWithoutABudget(_ClaimsAs):
+class IgnoresTheBudget(_ConsumesAltered):
     """
-    A limit that is stored, shown, and not enforced.
+    The download budget is stored and shown, but not enforced.
     """
 
-    def as_if(self, link: ShareLink, now: datetime) -> ShareLink:
+    def altered(self, link: ShareLink, now: datetime) -> ShareLink:
         return attrs.evolve(link, max_downloads=None)
 
 
 class RevokesAgain(Links):
     """
-    A second revocation that moves the first one.
+    A second revocation replaces the time of the first one.
     """
 
     def revoke(self, link_id: LinkId, *, now: datetime) -> bool:
@@ -100,7 +100,7 @@ class RevokesAgain(Links):
 
 class FindsOnlyTheFirstFilesLinks(Links):
     """
-    Links of several files, of which only one file's are found.
+    Of several files only the first one's links are returned.
     """
 
     def of_files(self, file_ids: Iterable[FileId]) -> Sequence[ShareLink]:
@@ -112,7 +112,7 @@ class FindsOnlyTheFirstFilesLinks(Links):
 
 class RotatesOldGenerations(MemorySessions):
     """
-    A generation that was exchanged before is exchanged again.
+    A generation that was rotated before is rotated again.
     """
 
     def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
@@ -124,7 +124,7 @@ class RotatesOldGenerations(MemorySessions):
 
 class ReadsThenRotates(MemorySessions):
     """
-    The session is read, looked at, and written: two who look at once both win.
+    Read, check and write are separate steps, so two concurrent rotations both succeed.
     """
 
     def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
@@ -136,9 +136,9 @@ class ReadsThenRotates(MemorySessions):
         return True
 
 
-class ForgetsRevokedSessions(MemorySessions):
+class DeletesRevokedSessions(MemorySessions):
     """
-    A revoked session is dropped, and a later look cannot tell it from one that never was.
+    A revoked session is deleted, so it cannot be distinguished from an unknown one.
     """
 
     def revoke(self, session_id: SessionId, *, now: datetime) -> None:
@@ -147,7 +147,7 @@ class ForgetsRevokedSessions(MemorySessions):
 
 class RotatesRevokedSessions(MemorySessions):
     """
-    A rotation that ignores the revocation.
+    A rotation ignores the revocation.
     """
 
     def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
@@ -166,7 +166,7 @@ class RotatesRevokedSessions(MemorySessions):
 
 class WritesTheWholeSessionWhenRotating(MemorySessions):
     """
-    A rotation that compares the generation and writes back all that it read: a revocation in between is lost.
+    A rotation writes back every field it read, so a concurrent revocation is lost.
     """
 
     def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
@@ -183,7 +183,7 @@ class WritesTheWholeSessionWhenRotating(MemorySessions):
 
 class WritesTheWholeSessionWhenRevoking(MemorySessions):
     """
-    A revocation that writes back all that it read: a rotation in between is undone.
+    A revocation writes back every field it read, so a concurrent rotation is undone.
     """
 
     def revoke(self, session_id: SessionId, *, now: datetime) -> None:
@@ -196,9 +196,9 @@ class WritesTheWholeSessionWhenRevoking(MemorySessions):
 
 
 @attrs.define
-class RemembersWhoWasUnknown(MemorySessions):
+class CachesMisses(MemorySessions):
     """
-    Whoever was unknown once is unknown for good.
+    A session that was unknown once is unknown from then on.
     """
 
     _unknown: set[SessionId] = attrs.field(factory=set, init=False)
@@ -211,9 +211,9 @@ class RemembersWhoWasUnknown(MemorySessions):
 
 
 @attrs.frozen
-class CachesInItsProcess:
+class CachesPerProcess:
     """
-    A cache in front that only its own process's changes pass by: another one's revocation is never seen.
+    A cache misses other processes' changes, so their revocations are never seen.
     """
 
     durable: MemorySessions

@@ -1,5 +1,5 @@
 """
-Broken upkeep, planted in that in memory.
+Broken maintenance repositories and leases, based on the in-memory ones.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sft_core.values import FileId, UserId
 from sft_core.vault.model import FileState, Part
 
 
-class GivesUpWhatMoves(ReclaimableFiles):
+class AbortsActiveUploads(ReclaimableFiles):
     """
-    Whether the upload has gone on since it was looked at is not part of the condition.
+    The condition of the update does not include the time of the last byte.
     """
 
     def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
@@ -32,9 +32,9 @@ class GivesUpWhatMoves(ReclaimableFiles):
         return super().abort_idle(file_id, since=since, now=now)
 
 
-class KeepsTheKey(ReclaimableFiles):
+class KeepsTheKeyOfAbortedUploads(ReclaimableFiles):
     """
-    A state that changes, and a key that stays.
+    The state changes, but the key is not destroyed.
     """
 
     def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
@@ -45,18 +45,18 @@ class KeepsTheKey(ReclaimableFiles):
         return won
 
 
-class EndsAMomentLate(ReclaimableFiles):
+class ExpiresAMomentLate(ReclaimableFiles):
     """
-    A file's last moment is taken for one of its life.
+    A file is not listed at its expiry time, only after it.
     """
 
     def expired(self, *, by: datetime, after: FileId | None, limit: int) -> Sequence[FileId]:
         return super().expired(by=by - timedelta(microseconds=1), after=after, limit=limit)
 
 
-class EndsWhatWasLookedAt(ReclaimableFiles):
+class IgnoresANewExpiry(ReclaimableFiles):
     """
-    Whether the file's end has been moved since it was looked at is not part of the condition.
+    The condition of the update does not include the expiry time.
     """
 
     def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
@@ -65,9 +65,9 @@ class EndsWhatWasLookedAt(ReclaimableFiles):
         return super().expire(file_id, by=by if end is None else max(by, end), now=now)
 
 
-class KeepsTheKeyOfWhatExpired(ReclaimableFiles):
+class KeepsTheKeyOfExpiredFiles(ReclaimableFiles):
     """
-    A state that changes, and a key that stays.
+    The state changes, but the key is not destroyed.
     """
 
     def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
@@ -80,16 +80,16 @@ class KeepsTheKeyOfWhatExpired(ReclaimableFiles):
 
 class StopsAtTheFirstPage(ReclaimableFiles):
     """
-    A look that begins anew each time, as long as there is something: what fails once hides the rest.
+    Only the first page is returned, so a file whose deletion fails hides later ones.
     """
 
     def in_deletion(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         return super().in_deletion(after=None, limit=limit) if after is None else []
 
 
-class LeavesEmptyPartsOut(Inventory):
+class OmitsEmptyParts(Inventory):
     """
-    The parts that hold a byte, where all are asked for.
+    Empty parts are omitted.
     """
 
     def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
@@ -98,16 +98,16 @@ class LeavesEmptyPartsOut(Inventory):
 
 class ComparesTheSumsOnly(QuotaAudit):
     """
-    Two errors that cancel out are none.
+    Two errors that cancel out are not reported.
     """
 
     def drifts(self) -> Sequence[QuotaDrift]:
         return [drift for drift in super().drifts() if drift.recorded != drift.actual]
 
 
-class CountsTheSumOnly(QuotaAudit):
+class RecountsTheSumOnly(QuotaAudit):
     """
-    A recount that believes what the files say they hold.
+    A recount trusts the reservations of the files.
     """
 
     def recount(self, owner: UserId) -> None:
@@ -116,9 +116,9 @@ class CountsTheSumOnly(QuotaAudit):
         self.write().reservations.update(before)
 
 
-class TellsOneThingThatLacks(IntegrityRows):
+class ReportsOneMissingReference(IntegrityRows):
     """
-    Of several things that are not there, the first.
+    Of several missing references only one is reported.
     """
 
     def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
@@ -133,45 +133,45 @@ def _with_one(record: IntegrityRow) -> IntegrityRow:
     return attrs.evolve(record, missing=frozenset(sorted(record.missing)[:1]))
 
 
-class LeavesSoundRowsOut(IntegrityRows):
+class OmitsIntactRows(IntegrityRows):
     """
-    A page of what is wrong: where there is nothing of that, it looks like the end.
+    Intact rows are omitted, so a page without broken rows looks like the end.
     """
 
     def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
         return [record for record in super().page(kind, after=after, limit=limit) if record.missing]
 
 
-class FindsAnyRow(IntegrityRows):
+class ReturnsTheNextRow(IntegrityRows):
     """
-    The row with this id, or else the next one.
+    The next row is returned if no row has the id.
     """
 
     def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None:
         return super().get(kind, row_id) or next(iter(self.page(kind, after=None, limit=1)), None)
 
 
-class LastsForEver(MemoryLeases):
+class NeverExpires(MemoryLeases):
     """
-    A lease that a dead holder keeps.
+    A lease never expires, so a dead holder keeps it.
     """
 
     def acquire(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
         return super().acquire(name, holder=holder, now=datetime.min.replace(tzinfo=now.tzinfo), until=until)
 
 
-class GivesBackAnyones(MemoryLeases):
+class ReleasesAnyLease(MemoryLeases):
     """
-    Whose lease it is is not looked at.
+    A release does not compare the holder.
     """
 
     def release(self, name: str, *, holder: str) -> None:
         super().release(name, holder=self._leases[name][0] if name in self._leases else holder)
 
 
-class MarksTheDatabaseAnew(StoreIdentity):
+class ReplacesTheStoreId(StoreIdentity):
     """
-    A mark that the last one who sets it replaces.
+    A later store id replaces the first one.
     """
 
     def set_store_id(self, store_id: str) -> str:
@@ -179,9 +179,9 @@ class MarksTheDatabaseAnew(StoreIdentity):
         return store_id
 
 
-class MarksAtOnce(StoreIdentity):
+class SetsTheStoreIdWithoutCommit(StoreIdentity):
     """
-    A mark that is set without a commit, and by units that only read.
+    The store id is set without a commit, and by read-only units.
     """
 
     def set_store_id(self, store_id: str) -> str:

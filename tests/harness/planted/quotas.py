@@ -1,5 +1,5 @@
 """
-Broken quotas, planted in those in memory.
+Broken quota repositories, based on the in-memory one.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from sft_core.values import FileId, UserId
 from sft_core.vault.model import DELETION_STATES, FileState
 
 
-class ReadsThenCounts(MemoryDatabase):
+class ReadsThenReserves(MemoryDatabase):
     """
-    A sum that is read, looked at, and written: it takes those that came meanwhile for nothing.
+    Read, check and write are separate steps, so concurrent reservations are lost.
     """
 
     @contextmanager
     def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
         before = dict(self._committed.usages)
         if not read_only:
-            time.sleep(0.01)  # the others have looked meanwhile
+            time.sleep(0.01)  # Other threads read the same sum meanwhile.
         with super().__call__(read_only=read_only) as unit:
             if not read_only and unit._tables is not None:
                 unit._tables.usages = before
@@ -35,16 +35,16 @@ class ReadsThenCounts(MemoryDatabase):
 
 class IgnoresTheLimit(Quotas):
     """
-    A limit that is configured, shown, and not enforced.
+    The limit is configured and shown, but not enforced.
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:  # noqa: ARG002 (the bug)
         return super().reserve(file_id, size, limit=None)
 
 
-class LetsGrowthGo(Quotas):
+class IgnoresTheLimitOnGrowth(Quotas):
     """
-    Only the first hold of a file is held against the limit.
+    Only a file's first reservation is compared with the limit.
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
@@ -54,16 +54,16 @@ class LetsGrowthGo(Quotas):
 
 class RefusesTheLastByte(Quotas):
     """
-    Less than the limit, where it should be at most.
+    The use must be below the limit instead of at most the limit.
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         return super().reserve(file_id, size, limit=None if limit is None else limit - 1)
 
 
-class TakesAByteMore(Quotas):
+class AllowsAByteMore(Quotas):
     """
-    The limit is looked at before the last byte is counted.
+    The limit is exceeded by one byte.
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
@@ -72,7 +72,7 @@ class TakesAByteMore(Quotas):
 
 class RefusesToShrink(Quotas):
     """
-    Who is over the limit may not even hold less.
+    An owner above the limit cannot shrink a reservation.
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
@@ -83,9 +83,9 @@ class RefusesToShrink(Quotas):
         return super().reserve(file_id, size, limit=limit)
 
 
-class CountsRefusals(Quotas):
+class CountsRefusedReservations(Quotas):
     """
-    The sum is changed first and looked at afterwards; the unit is committed all the same.
+    The sum is changed before the check, and a refusal does not undo it.
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
@@ -94,18 +94,18 @@ class CountsRefusals(Quotas):
         return more <= 0 or limit is None or self.used(self.read().files[file_id].owner) <= limit
 
 
-class AddsToWhatIsHeld(Quotas):
+class AddsToTheReservation(Quotas):
     """
-    What is said is added to what the file holds, and does not take its place.
+    A reservation is added to the previous one instead of replacing it.
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
         return super().reserve(file_id, size + self.read().reservations.get(file_id, 0), limit=limit)
 
 
-class CountsEverybodyTogether(Quotas):
+class CountsEveryOwnerTogether(Quotas):
     """
-    A sum without its owner.
+    The sum includes every owner.
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
@@ -117,16 +117,16 @@ class CountsEverybodyTogether(Quotas):
 
 class NeverReleases(Quotas):
     """
-    The forgotten release: until the row goes, its owner goes on paying for it.
+    A release does nothing, so the bytes are reserved until the row is removed.
     """
 
     def release(self, file_id: FileId) -> None:  # noqa: ARG002 (the bug)
         self.write()
 
 
-class ReleasesTheFileAlone(Quotas):
+class ReleasesTheFileOnly(Quotas):
     """
-    What the file holds is taken from the file, and not from the sum: its owner pays for nothing, for good.
+    A release frees the file's reservation, but the owner's sum stays too high.
     """
 
     def release(self, file_id: FileId) -> None:
@@ -135,9 +135,9 @@ class ReleasesTheFileAlone(Quotas):
         self.write().usages = before
 
 
-class RemovesWhatStillHolds(Files):
+class RemovesWithoutRelease(Files):
     """
-    The row goes, and its owner goes on paying for what it held.
+    Removing a file does not release its reservation.
     """
 
     def remove(self, file_id: FileId) -> None:
@@ -149,7 +149,7 @@ class RemovesWhatStillHolds(Files):
 
 class ReleasesAgain(Quotas):
     """
-    What is given back is not noted, so a second time gives it back again.
+    A release is not recorded, so a second one frees the bytes again.
     """
 
     def release(self, file_id: FileId) -> None:
@@ -161,7 +161,7 @@ class ReleasesAgain(Quotas):
 
 class ReleasesInAnyState(Quotas):
     """
-    A release that does not look whether the file is over.
+    A release does not check the file's state.
     """
 
     def release(self, file_id: FileId) -> None:
@@ -173,9 +173,9 @@ class ReleasesInAnyState(Quotas):
         files[file_id] = file
 
 
-class HoldsForTheCondemned(Quotas):
+class ReservesForEndedFiles(Quotas):
     """
-    Whether the file is still there is not part of the condition.
+    The condition of a reservation does not include the file's state.
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
@@ -189,9 +189,9 @@ class HoldsForTheCondemned(Quotas):
             files[file_id] = file
 
 
-class HoldsForNobody(Quotas):
+class ReservesForUnknownFiles(Quotas):
     """
-    A hold of a file that is gone is taken for done.
+    A reservation for an unknown file succeeds.
     """
 
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
@@ -201,9 +201,9 @@ class HoldsForNobody(Quotas):
             return True
 
 
-class SumsWhatIsUnderWayOnly(Quotas):
+class SumsUnsealedFilesOnly(Quotas):
     """
-    What is sealed no longer counts.
+    Sealed files are not counted.
     """
 
     def used(self, owner: UserId) -> int:

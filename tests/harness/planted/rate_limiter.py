@@ -1,5 +1,5 @@
 """
-Broken rate limiters, planted in the one in memory.
+Broken rate limiters, based on the in-memory one.
 """
 
 # ruff: noqa: ARG002 (what a broken adapter ignores is its bug)
@@ -15,9 +15,9 @@ from sft_core.errors import TooManyAttempts
 from sft_core.values import Rate
 
 
-class GivesBackOnAClockThatGoesBack(MemoryRateLimiter):
+class ResetsWhenTheClockGoesBack(MemoryRateLimiter):
     """
-    A clock that goes back begins everything anew.
+    A clock that goes back restores every attempt.
     """
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
@@ -28,9 +28,9 @@ class GivesBackOnAClockThatGoesBack(MemoryRateLimiter):
         super().acquire(key, rate, now=now)
 
 
-class CountsRefusals(MemoryRateLimiter):
+class CountsRefusedAttempts(MemoryRateLimiter):
     """
-    A refused try is counted too: who goes on trying is never admitted again.
+    Refused attempts are counted, so a client that keeps retrying is never admitted.
     """
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
@@ -43,16 +43,16 @@ class CountsRefusals(MemoryRateLimiter):
 
 class AdmitsOneMore(MemoryRateLimiter):
     """
-    The rate is off by one.
+    One attempt more than the rate is admitted.
     """
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         super().acquire(key, Rate(rate.attempts + 1, rate.interval * (rate.attempts + 1)), now=now)
 
 
-class ForgetsEverybody(MemoryRateLimiter):
+class ResetsEveryKey(MemoryRateLimiter):
     """
-    Forgetting one key forgets all.
+    A reset of one key resets every key.
     """
 
     def reset(self, key: str) -> None:
@@ -60,18 +60,18 @@ class ForgetsEverybody(MemoryRateLimiter):
             super().reset(other)
 
 
-class ForgetsNobody(MemoryRateLimiter):
+class NeverResets(MemoryRateLimiter):
     """
-    Success gives nothing back.
+    A reset does nothing.
     """
 
     def reset(self, key: str) -> None:
         return
 
 
-class AlwaysSaysOneSecond(MemoryRateLimiter):
+class AlwaysReportsOneSecond(MemoryRateLimiter):
     """
-    Whoever waits as long as they are told is refused again.
+    `retry_after` is always 1, so a client that waits for it is refused again.
     """
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
@@ -81,9 +81,9 @@ class AlwaysSaysOneSecond(MemoryRateLimiter):
             raise TooManyAttempts(1) from None
 
 
-class CutsKeys(MemoryRateLimiter):
+class TruncatesKeys(MemoryRateLimiter):
     """
-    A column too narrow for the longest keys: what differs at the end is one key.
+    Long keys are truncated, so keys that differ at the end are equal.
     """
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
@@ -94,9 +94,9 @@ class CutsKeys(MemoryRateLimiter):
 
 
 @attrs.frozen
-class CountsInItsProcess:
+class CountsPerProcess:
     """
-    A count that each process keeps for itself: the more processes, the more attempts.
+    Each process has its own count, so more processes admit more attempts.
     """
 
     shared: MemoryRateLimiter

@@ -1,5 +1,5 @@
 """
-Broken ends of share links' tokens, planted in the one in memory.
+Broken stores of expired link tokens, based on the in-memory one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from sft_adapters.memory.tables import Tables
 from sft_core.sharing.model import ShareLink
 
 
-class DropsTheWholeLink(MemoryExpiredLinkTokens):
+class DeletesTheWholeLink(MemoryExpiredLinkTokens):
     """
-    A count of downloads goes with it, and who holds the link is told that there never was one.
+    The link is deleted with its token, so its downloads and state are lost.
     """
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:
@@ -29,45 +29,45 @@ class DropsTheWholeLink(MemoryExpiredLinkTokens):
         return len(found)
 
 
-class ForgetsAMomentEarly(MemoryExpiredLinkTokens):
+class DeletesAMomentEarly(MemoryExpiredLinkTokens):
     """
-    What ends at the moment counts as over before it.
+    A link that expires exactly at the given time counts as expired before it.
     """
 
     def find_expired(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
         return super().find_expired(tables, before + timedelta(microseconds=1))
 
 
-class KeepsRevokedOnes(MemoryExpiredLinkTokens):
+class KeepsRevokedLinksTokens(MemoryExpiredLinkTokens):
     """
-    Only the expiry is looked at.
+    Only the expiry is checked, not the revocation.
     """
 
     def find_expired(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
         return [link for link in super().find_expired(tables, before) if link.expires_at < before]
 
 
-class ForgetsWhatAnAnswerRepeats(MemoryExpiredLinkTokens):
+class IgnoresIdempotencyRecords(MemoryExpiredLinkTokens):
     """
-    A request that is sent again cannot be answered as it was.
+    Idempotency records are ignored, so a repeated request cannot return its link.
     """
 
     def find_expired(self, tables: Tables, before: datetime) -> Sequence[ShareLink]:
         return super().find_expired(attrs.evolve(tables, idempotency_records={}), before)
 
 
-class ForgetsAllAtOnce(MemoryExpiredLinkTokens):
+class IgnoresTheBatchLimit(MemoryExpiredLinkTokens):
     """
-    The limit is not kept.
+    The limit is ignored.
     """
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:
         return super().delete_expired(before=before, limit=limit + 100)
 
 
-class OnlyCounts(MemoryExpiredLinkTokens):
+class CountsWithoutDeleting(MemoryExpiredLinkTokens):
     """
-    Nothing is committed.
+    Nothing is deleted.
     """
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:

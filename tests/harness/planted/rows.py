@@ -1,5 +1,5 @@
 """
-Broken units of work, repositories and session stores, planted in those in memory.
+Broken units of work and repositories, based on the in-memory ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sft_core.vault.model import File, FileState, Part
 
 class CommitsOnLeaving(MemoryDatabase):
     """
-    The forgotten rollback: leaving a unit publishes what it did.
+    Leaving a unit commits it instead of rolling it back.
     """
 
     def _closing(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
@@ -38,7 +38,7 @@ class CommitsOnLeaving(MemoryDatabase):
 
 class DirtyReads(MemoryDatabase):
     """
-    A reader sees what a writer has not committed.
+    A reader sees uncommitted changes of a writer.
     """
 
     @contextmanager
@@ -60,7 +60,7 @@ class DirtyReads(MemoryDatabase):
 
 class ReadsThenWrites(MemoryDatabase):
     """
-    The counter that is read and then written: writers do not wait for one another, the last one wins.
+    Writers do not exclude one another, so the last commit overwrites the others.
     """
 
     @contextmanager
@@ -77,7 +77,7 @@ class ReadsThenWrites(MemoryDatabase):
 
 class WritesInReadOnlyUnits(MemoryDatabase):
     """
-    A read-only unit that is one by name only: what it changes is there afterwards.
+    A read-only unit accepts and publishes changes.
     """
 
     @contextmanager
@@ -95,7 +95,7 @@ class WritesInReadOnlyUnits(MemoryDatabase):
 
 class SwallowsTheSecondCommit(MemoryDatabase):
     """
-    An error that is swallowed: a commit that cannot be is answered as if it had been.
+    A second commit returns without an error.
     """
 
     def _closing(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
@@ -115,7 +115,7 @@ class SwallowsTheSecondCommit(MemoryDatabase):
 @attrs.frozen
 class With:
     """
-    The database in memory with one of its repositories replaced by a broken one.
+    The in-memory database with one of its repositories replaced by a broken one.
     """
 
     name: str
@@ -132,9 +132,9 @@ class With:
 # --- users -------------------------------------------------------------------------------------
 
 
-class SavesOverAnyRevision(Users):
+class IgnoresTheRevision(Users):
     """
-    A save that does not look whether somebody else saved meanwhile.
+    A save does not compare the revision, so it overwrites another caller's save.
     """
 
     def save(self, user: User) -> User:
@@ -144,7 +144,7 @@ class SavesOverAnyRevision(Users):
 
 class ComparesNamesAsTyped(Users):
     """
-    User names that differ by case or width are taken for two.
+    User names that differ in letter case or width are not equal.
     """
 
     def add(self, user: User) -> None:
@@ -155,21 +155,21 @@ class ComparesNamesAsTyped(Users):
 
 class SpendsAStepAgain(Users):
     """
-    A step that is not earlier than the last one counts, so the last one counts twice.
+    The last spent step is accepted again.
     """
 
     def record_sign_in(self, user_id: UserId, at: datetime, totp_step: int | None) -> bool:
         user = self.get(user_id)
-        time.sleep(0.01)  # the others have looked meanwhile, and found the step unspent
+        time.sleep(0.01)  # Other threads have read the step as unspent meanwhile.
         if user is not None and user.totp is not None and totp_step == user.totp.last_step:
             unspent = attrs.evolve(user.totp, last_step=totp_step - 1)
             self.write().users[user_id] = attrs.evolve(user, totp=unspent)
         return super().record_sign_in(user_id, at, totp_step)
 
 
-class SignsInWhoIsSwitchedOff(Users):
+class SignsInInactiveUsers(Users):
     """
-    Whether the account is active is not part of the condition.
+    The condition of a sign-in does not include `is_active`.
     """
 
     def record_sign_in(self, user_id: UserId, at: datetime, totp_step: int | None) -> bool:
@@ -185,9 +185,9 @@ class SignsInWhoIsSwitchedOff(Users):
 # --- files and manifests -----------------------------------------------------------------------
 
 
-class AddsOverAFile(Files):
+class ReplacesExistingFiles(Files):
     """
-    A file that takes the place of another one of its id.
+    Adding a file replaces an existing one with the same id.
     """
 
     def add(self, file: File) -> None:
@@ -196,7 +196,7 @@ class AddsOverAFile(Files):
 
 class ListsOldestFirst(Files):
     """
-    A listing in the wrong order.
+    A listing is in the wrong order.
     """
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
@@ -204,9 +204,9 @@ class ListsOldestFirst(Files):
         return list(reversed(newest_first))[page.skip : page.skip + page.limit]
 
 
-class ListsEverybodysFiles(Files):
+class ListsEveryOwnersFiles(Files):
     """
-    A listing without its owner.
+    A listing contains every owner's files.
     """
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
@@ -214,24 +214,24 @@ class ListsEverybodysFiles(Files):
         files = [
             file
             for each in owners
-            for file in super(ListsEverybodysFiles, self).list_sealed(each, Page(limit=1000), now=now)
+            for file in super(ListsEveryOwnersFiles, self).list_sealed(each, Page(limit=1000), now=now)
         ]
         newest_first = sorted(files, key=lambda file: (file.created_at, file.id), reverse=True)
         return newest_first[page.skip : page.skip + page.limit]
 
 
-class ListsWhatHasExpired(Files):
+class ListsExpiredFiles(Files):
     """
-    A listing that shows a file after its end.
+    A listing contains expired files.
     """
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
         return super().list_sealed(owner, page, now=now - timedelta(days=9))
 
 
-class ListsWhatIsUnderWay(Files):
+class ListsUnsealedFiles(Files):
     """
-    A listing that shows what is not sealed.
+    A listing contains unsealed files.
     """
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
@@ -242,7 +242,7 @@ class ListsWhatIsUnderWay(Files):
 
 class ReplacesInAnyState(Files):
     """
-    A change of state that is no compare-and-set.
+    A change of state does not compare the expected state.
     """
 
     def replace(self, file: File, *, expected: FileState) -> bool:
@@ -250,9 +250,9 @@ class ReplacesInAnyState(Files):
         return super().replace(file, expected=stored.state if stored else expected)
 
 
-class ForgetsToDelete(Files):
+class LosesTheDeletion(Files):
     """
-    The lost delete: the change is answered and not made.
+    A change to `DELETING` returns True but is not stored.
     """
 
     def replace(self, file: File, *, expected: FileState) -> bool:
@@ -264,7 +264,7 @@ class ForgetsToDelete(Files):
 
 class RemovesSealedFiles(Files):
     """
-    A removal that does not look at the state.
+    A removal does not check the state.
     """
 
     def remove(self, file_id: FileId) -> None:
@@ -274,9 +274,9 @@ class RemovesSealedFiles(Files):
         super().remove(file_id)
 
 
-class ForgetsThatItMoved(Files):
+class LosesTouchedAt(Files):
     """
-    When bytes of an upload last came is not stored.
+    `touched_at` is not stored.
     """
 
     def replace(self, file: File, *, expected: FileState) -> bool:
@@ -284,9 +284,9 @@ class ForgetsThatItMoved(Files):
         return super().replace(attrs.evolve(file, touched_at=stored.touched_at), expected=expected)
 
 
-class MissesThePartBefore(Manifests):
+class MissesAnOverlappingPart(Manifests):
     """
-    The part that begins before the span and reaches into it is not found.
+    A part that begins before the span and overlaps it is not returned.
     """
 
     def covering(self, file_id: FileId, span: ByteRange, *, limit: int) -> Sequence[Part]:
@@ -294,9 +294,9 @@ class MissesThePartBefore(Manifests):
         return [part for part in found if part.start >= span.start][:limit]
 
 
-class AppendsOverANumber(Manifests):
+class ReplacesExistingParts(Manifests):
     """
-    A part of a number that is taken replaces the one that is there.
+    Appending a part replaces an existing one with the same number.
     """
 
     def append(self, file_id: FileId, parts: Sequence[Part]) -> None:

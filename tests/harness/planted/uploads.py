@@ -1,5 +1,5 @@
 """
-Broken repositories of resumable uploads, planted in those in memory.
+Broken repositories of resumable uploads and manifests, based on the in-memory ones.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from sft_core.values import FileId
 from sft_core.vault.model import Part, ResumableUpload
 
 
-class EverybodyWrites(ResumableUploads):
+class IgnoresTheFencingToken(ResumableUploads):
     """
-    Whoever has once taken the upload over may add to it for ever: the late bytes of a hung request land.
+    Every earlier writer stays current, so late bytes of a hung request are stored.
     """
 
     def is_current(self, file_id: FileId, fencing_token: int) -> bool:
@@ -23,9 +23,9 @@ class EverybodyWrites(ResumableUploads):
         return upload is not None and 0 < fencing_token <= upload.fencing_token
 
 
-class TakesOverWithoutANewNumber(ResumableUploads):
+class ReusesTheFencingToken(ResumableUploads):
     """
-    A takeover that changes nothing: two hold the same number.
+    A takeover reuses the previous fencing token, so two writers have the same one.
     """
 
     def acquire(self, file_id: FileId) -> int | None:
@@ -37,9 +37,9 @@ class TakesOverWithoutANewNumber(ResumableUploads):
         return 1
 
 
-class AnnouncesAgain(ResumableUploads):
+class SetsTheLengthAgain(ResumableUploads):
     """
-    The last length that is announced is right.
+    A later length replaces the first one.
     """
 
     def set_length(self, file_id: FileId, length: int) -> bool:
@@ -50,9 +50,9 @@ class AnnouncesAgain(ResumableUploads):
         return upload.length is None
 
 
-class TakesZeroForUnknown(ResumableUploads):
+class TreatsZeroAsUnset(ResumableUploads):
     """
-    An announced length of nothing counts as none.
+    A length of 0 is treated as unset.
     """
 
     def set_length(self, file_id: FileId, length: int) -> bool:
@@ -63,36 +63,36 @@ class TakesZeroForUnknown(ResumableUploads):
         return True
 
 
-class ForgetsTheSources(ResumableUploads):
+class LosesSources(ResumableUploads):
     """
-    What a final upload is made of is kept without its order.
+    The sources of a final upload lose their order, and all but two are dropped.
     """
 
     def add(self, upload: ResumableUpload) -> None:
         super().add(attrs.evolve(upload, sources=tuple(sorted(upload.sources, reverse=True))[:2]))
 
 
-class AddsOverAnother(ResumableUploads):
+class ReplacesTheUpload(ResumableUploads):
     """
-    A second upload beside one file replaces the first.
+    A second upload of a file replaces the first one.
     """
 
     def add(self, upload: ResumableUpload) -> None:
         self.write().uploads[upload.file_id] = upload
 
 
-class TailFromTheFront(Manifests):
+class ReturnsTheFirstParts(Manifests):
     """
-    The first parts are taken for the last ones.
+    The first parts are returned instead of the last ones.
     """
 
     def tail(self, file_id: FileId, *, limit: int) -> Sequence[Part]:
         return self.read().parts.get(file_id, ())[:limit]
 
 
-class CutsBehindTheNumber(Manifests):
+class TruncatesOnePartLate(Manifests):
     """
-    The part of the number itself stays.
+    The part with the given number is not removed.
     """
 
     def truncate(self, file_id: FileId, number: int) -> None:

@@ -1,5 +1,5 @@
 """
-Broken stores of wrapped secrets, planted in the one in memory, and a broken seal beside it.
+Broken stores of wrapped secrets, and a broken file repository, based on the in-memory ones.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def _stored(tables: Tables, read: StoredSecret) -> WrappedSecret | None:
     return user.totp.seed if user and user.totp else None
 
 
-class ReplacesWhateverIsThere(MemoryWrappedSecrets):
+class ReplacesUnconditionally(MemoryWrappedSecrets):
     """
-    The row is changed by its id alone: a change that came between is undone.
+    The row is updated by its id alone, so a concurrent change is overwritten.
     """
 
     def replace_one(self, tables: Tables, rewrapping: Rewrapping) -> bool:
@@ -40,9 +40,9 @@ class ReplacesWhateverIsThere(MemoryWrappedSecrets):
         return super().replace_one(tables, Rewrapping(attrs.evolve(rewrapping.stored, wrapped=stored), rewrapping.new))
 
 
-class BringsSecretsBack(MemoryWrappedSecrets):
+class RestoresDestroyedSecrets(MemoryWrappedSecrets):
     """
-    The row is changed by its id alone, also where its key has been destroyed meanwhile.
+    The row is updated by its id alone, even if its key was destroyed meanwhile.
     """
 
     def replace_one(self, tables: Tables, rewrapping: Rewrapping) -> bool:
@@ -56,7 +56,7 @@ class BringsSecretsBack(MemoryWrappedSecrets):
 
 class KeepsTheRevision(MemoryWrappedSecrets):
     """
-    A user's seed is wrapped anew as if nobody could have read the user before.
+    A seed is re-wrapped without a new revision, so an earlier read can be saved.
     """
 
     def replace_one(self, tables: Tables, rewrapping: Rewrapping) -> bool:
@@ -67,9 +67,9 @@ class KeepsTheRevision(MemoryWrappedSecrets):
         return replaced
 
 
-class ForgetsToCommit(MemoryWrappedSecrets):
+class NeverCommits(MemoryWrappedSecrets):
     """
-    A whole batch is told as done that nobody will ever see.
+    A batch is reported as replaced but never committed.
     """
 
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:
@@ -77,9 +77,9 @@ class ForgetsToCommit(MemoryWrappedSecrets):
             return sum(self.replace_one(unit.files.write(), one) for one in rewrappings)
 
 
-class RetiresWhatIsNeeded(MemoryWrappedSecrets):
+class RetiresKeysInUse(MemoryWrappedSecrets):
     """
-    A key is retired without a look at the rows.
+    A key is retired without a check of the rows.
     """
 
     def retire(self, key_id: str) -> bool:
@@ -89,18 +89,18 @@ class RetiresWhatIsNeeded(MemoryWrappedSecrets):
         return True
 
 
-class RetiresNothing(MemoryWrappedSecrets):
+class ChecksWithoutRetiring(MemoryWrappedSecrets):
     """
-    It looks at the rows, and who comes later may wrap under the key all the same.
+    The rows are checked, but later secrets can still be wrapped under the key.
     """
 
     def retire(self, key_id: str) -> bool:
         return not any(key_id in keys for keys in self.count().values())
 
 
-class StaysRetired(MemoryWrappedSecrets):
+class KeepsARefusedRetirement(MemoryWrappedSecrets):
     """
-    A refusal leaves the mark that was made before the look.
+    A refused retirement is not undone.
     """
 
     def retire(self, key_id: str) -> bool:
@@ -110,9 +110,9 @@ class StaysRetired(MemoryWrappedSecrets):
         return not any(key_id in keys for keys in self.count().values())
 
 
-class StepsOverOne(MemoryWrappedSecrets):
+class SkipsARow(MemoryWrappedSecrets):
     """
-    Who goes on from the last one begins one row too late.
+    A page starts one row too late.
     """
 
     def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
@@ -120,9 +120,9 @@ class StepsOverOne(MemoryWrappedSecrets):
         return found[:limit] if after is None else found[1:]
 
 
-class ForgetsTheVersion(MemoryWrappedSecrets):
+class LosesTheVersion(MemoryWrappedSecrets):
     """
-    A file's version is not told, so its key does not open.
+    A file's version is not returned, so its key does not unwrap.
     """
 
     def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
@@ -138,7 +138,7 @@ class ForgetsTheVersion(MemoryWrappedSecrets):
 
 class CountsSealedFilesOnly(MemoryWrappedSecrets):
     """
-    What is under way is overlooked: the key seems to be needed no more, and is thrown away.
+    Unsealed files are not counted, so a key that they need seems unused.
     """
 
     def count(self) -> Mapping[SecretKind, Mapping[str, int]]:
@@ -149,9 +149,9 @@ class CountsSealedFilesOnly(MemoryWrappedSecrets):
         return {kind: {key: number for key, number in keys.items() if number} for kind, keys in counted.items()}
 
 
-class SealsOverTheNewWrapping(Files):
+class SealRestoresTheOldWrapping(Files):
     """
-    Whoever seals stores the key as it was when the upload began.
+    Sealing stores the key as it was when the upload began.
     """
 
     def replace(self, file: File, *, expected: FileState) -> bool:

@@ -1,5 +1,7 @@
 """
-Contract suites: subclass one, give its fixture, and every sentence of the port's docstring is tested.
+Contract suites of the ports: subclass one, provide its fixtures, and run pytest.
+
+Each test states one sentence of the port's contract in its docstring.
 
     class TestMyBlobs(BlobStoreContract):
         @pytest.fixture

@@ -33,7 +33,7 @@ def put(blobs: BlobStore, key: str, content: bytes, *, size: int | None = None) 
 
 def read(blobs: BlobStore, key: str, start: int, length: int, *, size: int) -> bytes:
     """
-    Some bytes of a blob.
+    Return a range of a blob.
     """
     buffer = bytearray(length)
     blobs.read_into(key, start, memoryview(buffer), size=size)
@@ -42,15 +42,19 @@ def read(blobs: BlobStore, key: str, start: int, length: int, *, size: int) -> b
 
 class BlobStoreContract:
     """
-    Give the fixture `blobs`: a store without a blob.
+    Contract suite of `BlobStore`: immutable blobs, put durably or not at all, exact listings.
 
-    `other_blobs` is another instance on the same data, as another process has one; without it the
-    contract takes one instance for both.
+    An adapter passes if it stores a blob of exactly the announced size or nothing, never replaces an
+    acknowledged one, reads any range of it, and lists every blob once. All instances see the same blobs.
 
-    `creates_atomically` says whether of several puts of one key at the same time one alone
-    succeeds. A store that cannot promise it (an S3 server without conditional writes) declares so.
-    What holds everywhere: a put that has been acknowledged is never replaced by one that begins
-    later, and no content is a mixture.
+    `creates_atomically` declares whether exactly one of several simultaneous puts of one key succeeds. A store
+    that cannot guarantee it (an S3 server without conditional writes) sets it to False. Every store must
+    guarantee that no later put replaces an acknowledged blob, and that a blob is never a mixture of two puts.
+
+    Fixtures:
+        blobs: A new store without blobs.
+        other_blobs: Another instance on the same data, as in another process. Optional: by default it is the
+            same instance, and state that an instance keeps to itself is not tested.
     """
 
     creates_atomically: ClassVar[bool] = True
@@ -58,13 +62,13 @@ class BlobStoreContract:
     @pytest.fixture
     def other_blobs(self, blobs: BlobStore) -> BlobStore:
         """
-        Another instance on the same data; this default is the same one.
+        Return another instance on the same data; by default the same one.
         """
         return blobs
 
     @pytest.mark.parametrize("size", [0, 1, 4096, 3_000_001, (8 << 20) + 8_264])
-    def test_a_blob_comes_back_as_put(self, blobs: BlobStore, size: int) -> None:
-        """Whole, and in slices from anywhere."""
+    def test_put_then_read_returns_the_bytes(self, blobs: BlobStore, size: int) -> None:
+        """A blob is read completely and in ranges from any offset."""
         content = os.urandom(size)
         put(blobs, KEY, content)
         assert same(read(blobs, KEY, 0, size, size=size), content)
@@ -72,8 +76,8 @@ class BlobStoreContract:
             length = min(1000, size - start)
             assert read(blobs, KEY, start, length, size=size) == content[start : start + length]
 
-    def test_each_piece_is_used_up_before_the_next(self, blobs: BlobStore) -> None:
-        """The caller's one buffer may hold every piece."""
+    def test_put_consumes_each_piece_before_the_next(self, blobs: BlobStore) -> None:
+        """The caller may reuse one buffer for every piece."""
         buffer = bytearray(10)
 
         def pieces() -> Iterator[memoryview]:
@@ -84,24 +88,24 @@ class BlobStoreContract:
         blobs.put(KEY, pieces(), size=50)
         assert read(blobs, KEY, 0, 50, size=50) == b"".join(bytes([number]) * 10 for number in range(5))
 
-    def test_pieces_may_be_any_buffers_of_any_length(self, blobs: BlobStore) -> None:
-        """Bytes, byte arrays and views, empty ones among them, follow each other as they come."""
+    def test_put_accepts_pieces_of_any_type_and_length(self, blobs: BlobStore) -> None:
+        """Bytes, bytearrays and views, empty ones included, are stored in order."""
         pieces: list[Buffer] = [b"", b"one", bytearray(b"two"), memoryview(b"-three-")[1:-1], b"", b"4", b""]
         blobs.put(KEY, iter(pieces), size=12)
         assert read(blobs, KEY, 0, 12, size=12) == b"onetwothree4"
 
-    def test_a_key_is_put_once(self, blobs: BlobStore) -> None:
-        """A second put is refused and changes nothing."""
+    def test_put_existing_key_is_refused(self, blobs: BlobStore) -> None:
+        """A second put raises `BlobExists` and changes nothing."""
         put(blobs, KEY, b"first")
         with pytest.raises(BlobExists):
             put(blobs, KEY, b"other")
         assert read(blobs, KEY, 0, 5, size=5) == b"first"
 
-    def test_of_equal_puts_one_wins_whole(self, blobs: BlobStore) -> None:
+    def test_concurrent_puts_of_one_key_one_succeeds(self, blobs: BlobStore) -> None:
         """
-        Twelve put one key at once: one's content is there unmixed, and the key stays taken.
+        Of twelve concurrent puts of one key one is stored unmixed, and the key is then refused.
 
-        Of a store that does not create atomically no more is asked than of two.
+        Without `creates_atomically` only two puts run concurrently, and both may succeed.
         """
         attempted: list[bytes] = []
 
@@ -126,8 +130,8 @@ class BlobStoreContract:
         with pytest.raises(BlobExists):
             put(blobs, KEY, b"late")
 
-    def test_what_is_acknowledged_is_never_replaced(self, blobs: BlobStore, other_blobs: BlobStore) -> None:
-        """Who found the key free before it was put, by whomever, cannot put it afterwards, not one of twelve."""
+    def test_put_never_replaces_an_acknowledged_blob(self, blobs: BlobStore, other_blobs: BlobStore) -> None:
+        """An instance that found the key free before another's put cannot put it later, under any concurrency."""
         for key, one, other in ((KEY, blobs, other_blobs), (OTHER, other_blobs, blobs)):
             for instance in (one, other):
                 with pytest.raises(BlobSizeMismatch):
@@ -150,8 +154,8 @@ class BlobStoreContract:
             for instance in (one, other):
                 assert read(instance, key, 0, 5, size=5) == b"first"
 
-    def test_what_one_instance_does_the_other_sees(self, blobs: BlobStore, other_blobs: BlobStore) -> None:
-        """A blob is there, and is gone, for everybody at once, also for who has looked before."""
+    def test_changes_are_visible_to_the_other_instance(self, blobs: BlobStore, other_blobs: BlobStore) -> None:
+        """A put and a delete are visible at once to an instance that read or listed before."""
         for one, other in ((blobs, other_blobs), (other_blobs, blobs)):
             put(one, KEY, b"content")
             assert read(other, KEY, 0, 7, size=7) == b"content"
@@ -162,8 +166,8 @@ class BlobStoreContract:
                 with pytest.raises(BlobMissing):
                     read(instance, KEY, 0, 7, size=7)
 
-    def test_puts_of_different_keys_do_not_meet(self, blobs: BlobStore) -> None:
-        """Twelve put keys of their own at once, and each finds its own content."""
+    def test_concurrent_puts_of_different_keys_are_independent(self, blobs: BlobStore) -> None:
+        """Of twelve concurrent puts of different keys each stores its own content."""
         keys = [f"{number:02x}/{number:02x}" for number in range(12)]
         with ThreadPoolExecutor(12) as pool:
             list(pool.map(lambda key: put(blobs, key, key.encode() * 10_000), keys))
@@ -171,16 +175,16 @@ class BlobStoreContract:
         assert found == [key.encode() * 10_000 for key in keys]
 
     @pytest.mark.parametrize("size", [0, 5, 9, 11, 100_000])
-    def test_pieces_that_do_not_add_up_store_nothing(self, blobs: BlobStore, size: int) -> None:
-        """Too few or too many bytes are refused, and the key stays free."""
+    def test_put_of_another_size_stores_nothing(self, blobs: BlobStore, size: int) -> None:
+        """Too few or too many bytes raise `BlobSizeMismatch`, and the key stays free."""
         with pytest.raises(BlobSizeMismatch):
             put(blobs, KEY, b"ten bytes!", size=size)
         assert list(blobs.list()) == []
         put(blobs, KEY, b"ten bytes!")
 
     @pytest.mark.parametrize("before", [0, 4, 1_000_000])
-    def test_pieces_that_raise_store_nothing(self, blobs: BlobStore, before: int) -> None:
-        """Wherever it happens, the caller's own error comes out, and nothing is left behind."""
+    def test_put_with_raising_pieces_stores_nothing(self, blobs: BlobStore, before: int) -> None:
+        """The caller's own exception is raised at any offset, nothing is stored, and the key stays free."""
 
         def pieces() -> Iterator[bytes]:
             yield bytes(before)
@@ -194,8 +198,8 @@ class BlobStoreContract:
         put(blobs, KEY, b"x")
         assert read(blobs, KEY, 0, 1, size=1) == b"x"
 
-    def test_what_is_not_there_is_missing(self, blobs: BlobStore) -> None:
-        """Neither an unknown key nor a deleted one can be read."""
+    def test_read_absent_blob_is_missing(self, blobs: BlobStore) -> None:
+        """Reading an unknown or deleted key raises `BlobMissing`."""
         put(blobs, OTHER, b"x")
         blobs.delete(OTHER)
         for key in (KEY, OTHER):
@@ -207,21 +211,21 @@ class BlobStoreContract:
         ("start", "length", "size"),
         [(0, 1, 9), (0, 1, 11), (0, 10, 11), (0, 9, 9), (5, 6, 10), (10, 1, 10), (10, 1, 11), (0, 0, 9)],
     )
-    def test_another_size_is_told(self, blobs: BlobStore, start: int, length: int, size: int) -> None:
-        """A blob that is not as long as expected, or ends too early, is not delivered."""
+    def test_read_with_another_size_is_refused(self, blobs: BlobStore, start: int, length: int, size: int) -> None:
+        """A blob that is shorter or longer than expected raises `BlobSizeMismatch`."""
         put(blobs, KEY, b"ten bytes!")
         with pytest.raises(BlobSizeMismatch):
             read(blobs, KEY, start, length, size=size)
 
-    def test_a_read_fills_its_buffer_and_nothing_else(self, blobs: BlobStore) -> None:
-        """A view into the middle of something larger leaves what is around it alone."""
+    def test_read_fills_exactly_the_buffer(self, blobs: BlobStore) -> None:
+        """A read into a view of a larger buffer leaves the bytes around the view unchanged."""
         put(blobs, KEY, bytes(range(256)) * 1000)
         around = bytearray(b"#" * 100_200)
         blobs.read_into(KEY, 1, memoryview(around)[100:-100], size=256_000)
         assert same(around, b"#" * 100 + (bytes(range(256)) * 1000)[1:100_001] + b"#" * 100)
 
-    def test_many_may_read_at_once(self, blobs: BlobStore) -> None:
-        """Twelve read different ranges of one blob, and each gets its own."""
+    def test_concurrent_reads_return_their_ranges(self, blobs: BlobStore) -> None:
+        """Twelve concurrent reads of one blob each return their own range."""
         content = os.urandom(1_200_000)
         put(blobs, KEY, content)
         starts = range(0, len(content), 100_000)
@@ -229,8 +233,8 @@ class BlobStoreContract:
             found = list(pool.map(lambda start: read(blobs, KEY, start, 100_000, size=len(content)), starts))
         assert same(b"".join(found), content)
 
-    def test_deleting_is_for_good_and_may_be_repeated(self, blobs: BlobStore) -> None:
-        """A deleted blob is gone, its neighbours stay; deleting what is gone is no error."""
+    def test_delete_is_final_and_idempotent(self, blobs: BlobStore) -> None:
+        """A deleted blob is absent, other blobs stay, and deleting it again is no error."""
         for key in (KEY, OTHER, ELSEWHERE):
             put(blobs, key, key.encode())
         blobs.delete(KEY)
@@ -239,15 +243,15 @@ class BlobStoreContract:
         assert read(blobs, OTHER, 0, len(OTHER), size=len(OTHER)) == OTHER.encode()
         put(blobs, KEY, b"again")
 
-    def test_many_may_delete_at_once(self, blobs: BlobStore) -> None:
-        """Twelve delete one blob: none of them fails, and it is gone."""
+    def test_concurrent_deletes_all_succeed(self, blobs: BlobStore) -> None:
+        """Of twelve concurrent deletes of one blob none fails, and the blob is deleted."""
         put(blobs, KEY, b"content")
         put(blobs, OTHER, b"neighbour")
         race(lambda: blobs.delete(KEY))
         assert [info.key for info in blobs.list()] == [OTHER]
 
-    def test_a_listing_tells_keys_sizes_and_times(self, blobs: BlobStore) -> None:
-        """All blobs, or those of a prefix, whatever it ends in the middle of."""
+    def test_list_returns_keys_sizes_and_times(self, blobs: BlobStore) -> None:
+        """All blobs are listed, or those of a prefix, which may end anywhere in a key."""
         before = datetime.now(UTC) - timedelta(seconds=5)
         for number, key in enumerate((KEY, OTHER, ELSEWHERE)):
             put(blobs, key, bytes(number))
@@ -260,16 +264,16 @@ class BlobStoreContract:
         assert list(blobs.list("abc")) == []
         assert list(blobs.list("abc/")) == []
 
-    def test_a_listing_has_no_end_but_the_last(self, blobs: BlobStore) -> None:
-        """Of more blobs than a page of S3 holds (1 000) each is listed once, all of them and those of a prefix."""
+    def test_list_returns_more_than_one_page(self, blobs: BlobStore) -> None:
+        """More blobs than a page of S3 holds (1 000) are each listed once, with and without a prefix."""
         keys = [f"{number % 3:02x}/{number:04x}" for number in range(1_003)]
         with ThreadPoolExecutor(12) as pool:
             list(pool.map(lambda key: put(blobs, key, b""), keys))
         assert sorted(info.key for info in blobs.list()) == sorted(keys)
         assert sum(1 for _ in blobs.list("02/")) == 334
 
-    def test_a_blobs_time_stays(self, blobs: BlobStore, other_blobs: BlobStore) -> None:
-        """When it was stored does not depend on when, or by whom, that is asked."""
+    def test_stored_at_is_constant(self, blobs: BlobStore, other_blobs: BlobStore) -> None:
+        """The storage time of a blob is the same in every listing of every instance."""
         put(blobs, KEY, b"x")
         (first,) = blobs.list()
         put(blobs, OTHER, b"y")
@@ -277,8 +281,8 @@ class BlobStoreContract:
         for instance in (blobs, other_blobs):
             assert list(instance.list(KEY)) == [first]
 
-    def test_a_prefix_is_letters_and_not_a_folder(self, blobs: BlobStore) -> None:
-        """A key is listed if and only if it begins with the prefix, letter by letter."""
+    def test_list_prefix_is_not_a_folder(self, blobs: BlobStore) -> None:
+        """A key is listed exactly if it begins with the prefix, character by character."""
         keys = {"aa/1", "aa/11", "aa1/1", "a/1", "aa-/1"}
         for key in keys:
             put(blobs, key, b"x")
@@ -286,8 +290,8 @@ class BlobStoreContract:
             expected = {key for key in keys if key.startswith(prefix)}
             assert {info.key for info in blobs.list(prefix)} == expected, prefix
 
-    def test_a_blob_under_way_is_not_listed(self, blobs: BlobStore) -> None:
-        """Until a put returns there is nothing to see of it."""
+    def test_list_omits_unfinished_puts(self, blobs: BlobStore) -> None:
+        """A blob is not listed before its put returns."""
         seen: list[str] = []
 
         def pieces() -> Iterator[bytes]:

@@ -1,5 +1,5 @@
 """
-How contracts draw their examples: few, the same in each run, and on one fixture.
+Hypothesis settings of the contracts: few examples, the same in each run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ DRAWN: Final = settings(
     max_examples=50,
     deadline=None,
     derandomize=True,
-    # What is judged keeps nothing between two calls, and several classes inherit one test.
+    # The adapters tested this way keep no state between calls, and several classes inherit one test.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
 )
 """The settings of a contract's property tests."""

@@ -1,5 +1,5 @@
 """
-Entities to test with: whole, plausible, and different each time where they must differ.
+Example entities for tests: complete, plausible, and unique in the fields that must be unique.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RACERS: Final = 12
 
 class AnyUnit(UsersUnit, SharingUnit, MaintenanceUnit, Protocol):
     """
-    A unit of work over everything there is.
+    A unit of work over all repositories.
     """
 
 
@@ -52,14 +52,14 @@ Database = UnitOfWorkFactory[AnyUnit]
 
 def a_user(name: str | None = None, **changes: Any) -> User:  # noqa: ANN401 (an entity's fields)
     """
-    A user with a confirmed second factor.
+    Return a user with a confirmed second factor.
     """
     name = name or f"u{uuid4().hex[:20]}"
     user = User(
         id=UserId(uuid4()),
         email=EmailAddress.parse(f"{name}@example.org"),
         username=Username.parse(name),
-        password_hash="$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",  # noqa: S106 (nobody's)
+        password_hash="$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",  # noqa: S106 (no user's password)
         created_at=NOW,
         totp=Totp(WrappedSecret("key-1", os.urandom(40)), confirmed=True, last_step=100),
     )
@@ -68,7 +68,7 @@ def a_user(name: str | None = None, **changes: Any) -> User:  # noqa: ANN401 (an
 
 def a_file(owner: User, **changes: Any) -> File:  # noqa: ANN401 (an entity's fields)
     """
-    A file that is being received.
+    Return a file in state `RECEIVING`.
     """
     file = File(
         id=FileId(uuid4()),
@@ -85,7 +85,7 @@ def a_file(owner: User, **changes: Any) -> File:  # noqa: ANN401 (an entity's fi
 
 def some_parts(file: File, *sizes: int, first: int = 0, start: int = 0) -> list[Part]:
     """
-    Parts of these sizes, one after the other.
+    Return consecutive parts of these plaintext sizes.
     """
     parts = []
     for number, size in enumerate(sizes, first):
@@ -105,7 +105,7 @@ def some_parts(file: File, *sizes: int, first: int = 0, start: int = 0) -> list[
 
 def a_link(file: File, **changes: Any) -> ShareLink:  # noqa: ANN401 (an entity's fields)
     """
-    A live link without a budget.
+    Return a live link without a download budget.
     """
     link = ShareLink(
         id=LinkId(uuid4()),
@@ -121,7 +121,7 @@ def a_link(file: File, **changes: Any) -> ShareLink:  # noqa: ANN401 (an entity'
 
 def an_idempotency_record(owner: User, **changes: Any) -> IdempotencyRecord:  # noqa: ANN401 (an entity's fields)
     """
-    The answer to a request under some key that made a file without a link, kept for an hour.
+    Return the record of a request that stored a file; it expires in an hour.
     """
     answer = IdempotencyRecord(
         key_digest=os.urandom(32),
@@ -135,7 +135,7 @@ def an_idempotency_record(owner: User, **changes: Any) -> IdempotencyRecord:  # 
 
 def a_session(user: User, **changes: Any) -> Session:  # noqa: ANN401 (an entity's fields)
     """
-    A live session of the first generation.
+    Return a live session of generation 0.
     """
     session = Session(
         id=SessionId(uuid4()),
@@ -148,7 +148,7 @@ def a_session(user: User, **changes: Any) -> Session:  # noqa: ANN401 (an entity
 
 def stored_user(database: Database, **changes: Any) -> User:  # noqa: ANN401 (an entity's fields)
     """
-    A user that is committed.
+    Commit a user and return it.
     """
     user = a_user(**changes)
     with database() as unit:
@@ -159,7 +159,7 @@ def stored_user(database: Database, **changes: Any) -> User:  # noqa: ANN401 (an
 
 def stored_file(database: Database, *sizes: int, **changes: Any) -> File:  # noqa: ANN401 (an entity's fields)
     """
-    A sealed file with parts of these sizes that is committed.
+    Commit a sealed file with parts of these sizes and return it.
     """
     owner = stored_user(database)
     file = a_file(owner, **{"state": FileState.SEALED, "size": sum(sizes), **changes})
@@ -172,7 +172,7 @@ def stored_file(database: Database, *sizes: int, **changes: Any) -> File:  # noq
 
 def race(action: Callable[[], T], racers: int = RACERS) -> list[T]:
     """
-    What each of twelve threads, or of so many, got that did the same at the same time.
+    Run one action in `racers` threads at the same moment and return their results.
     """
     barrier = Barrier(racers)
 
@@ -186,14 +186,16 @@ def race(action: Callable[[], T], racers: int = RACERS) -> list[T]:
 
 def same(found: Buffer, expected: Buffer) -> bool:
     """
-    Whether two contents are equal, for assertions that draw no difference: of megabytes it takes minutes.
+    Return whether two contents are equal.
+
+    Use it in assertions: pytest's explanation of a difference between megabytes takes minutes.
     """
     return found == expected
 
 
 def holding_file(database: Database, owner: User, holding: int, **changes: object) -> File:
     """
-    A committed file that holds so many bytes of its owner's quota.
+    Commit a file that reserves `holding` bytes of its owner's quota, and return it.
     """
     file = a_file(owner, **changes)
     with database() as unit:

@@ -31,45 +31,51 @@ def _get(database: Database, file_id: FileId) -> File | None:
 
 class FileRepositoryContract:
     """
-    Give the fixture `database`.
+    Contract suite of `FileRepository`: stored fields, owner listings, compare-and-set of states.
+
+    An adapter passes if `replace` changes a file in the expected state only, of concurrent changes of state
+    one succeeds, and a listing contains exactly the owner's sealed, unexpired files.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory.
     """
 
     @pytest.mark.parametrize("state", FileState)
-    def test_a_file_comes_back_as_stored(self, database: Database, state: FileState) -> None:
-        """Every field survives in every state; an unknown file is None."""
+    def test_file_round_trip_keeps_every_field(self, database: Database, state: FileState) -> None:
+        """Every field is stored in every state; an unknown file is None."""
         plain = {"terms": ShareTerms(), "key": None, "encryption": Encryption.CLIENT, "size": 2**50, "version": 7}
         for changes in ({}, plain, {"expires_at": NOW + timedelta(days=3650, microseconds=1)}):
             file = stored_file(database, **{"state": state, **changes})
             assert _get(database, file.id) == file
         assert _get(database, a_file(stored_user(database)).id) is None
 
-    def test_a_file_is_added_once(self, database: Database) -> None:
-        """A second one of the same id is a conflict, and the first one stays as it is."""
+    def test_add_existing_id_is_conflict(self, database: Database) -> None:
+        """A second file with the same id raises `Conflict`; the first one is unchanged."""
         file = stored_file(database, state=FileState.SEALED)
         with pytest.raises(Conflict), database() as unit:
             unit.files.add(attrs.evolve(file, size=file.size + 1))
             unit.commit()
         assert _get(database, file.id) == file
 
-    def test_a_listing_is_the_owners_sealed_files_newest_first(self, database: Database) -> None:
-        """Files of others and unfinished ones are left out; equal times are ordered by id."""
+    def test_list_sealed_returns_own_sealed_files_newest_first(self, database: Database) -> None:
+        """Other owners' and unsealed files are omitted; files of equal times are ordered by id."""
         owner, stranger = stored_user(database), stored_user(database)
         times = [NOW + timedelta(microseconds=step) for step in (0, 2, 1, 1)]
-        mine = [a_file(owner, state=FileState.SEALED, created_at=time) for time in times]
+        own = [a_file(owner, state=FileState.SEALED, created_at=time) for time in times]
         others = [a_file(stranger, state=FileState.SEALED)]
         others += [a_file(owner, state=state) for state in FileState if state is not FileState.SEALED]
         with database() as unit:
-            for file in (*mine, *others):
+            for file in (*own, *others):
                 unit.files.add(file)
             unit.commit()
-        newest_first = sorted(mine, key=lambda file: (file.created_at, file.id), reverse=True)
+        newest_first = sorted(own, key=lambda file: (file.created_at, file.id), reverse=True)
         with database(read_only=True) as unit:
             assert list(unit.files.list_sealed(owner.id, Page(), now=NOW)) == newest_first
             assert list(unit.files.list_sealed(owner.id, Page(skip=1, limit=2), now=NOW)) == newest_first[1:3]
             assert list(unit.files.list_sealed(owner.id, Page(skip=4), now=NOW)) == []
 
-    def test_an_expired_file_is_not_listed(self, database: Database) -> None:
-        """From its end on, to the microsecond; nor does it take a place on a page."""
+    def test_list_sealed_omits_expired_files(self, database: Database) -> None:
+        """A file is omitted from its expiry on, to the microsecond, and uses no entry of a page."""
         owner, tick = stored_user(database), timedelta(microseconds=1)
         lasting, ended, ends_now, ends_later = (
             a_file(owner, state=FileState.SEALED, created_at=NOW - age * tick, expires_at=end)
@@ -85,10 +91,10 @@ class FileRepositoryContract:
 
     @pytest.mark.parametrize("stored", FileState)
     @pytest.mark.parametrize("expected", FileState)
-    def test_replacing_needs_the_expected_state(
+    def test_replace_requires_the_expected_state(
         self, database: Database, stored: FileState, expected: FileState
     ) -> None:
-        """Only from the expected state is anything changed, and then everything that may change."""
+        """A file in the expected state changes in every mutable field; in another state in none."""
         file = stored_file(database, state=stored)
         changed = attrs.evolve(
             file,
@@ -104,8 +110,8 @@ class FileRepositoryContract:
             unit.commit()
         assert _get(database, file.id) == (changed if stored is expected else file)
 
-    def test_what_is_gone_cannot_be_replaced(self, database: Database) -> None:
-        """A file that is not stored is not made by replacing it."""
+    def test_replace_unknown_file_creates_nothing(self, database: Database) -> None:
+        """Replacing a file that is not stored returns False and does not store it."""
         file = a_file(stored_user(database))
         with database() as unit:
             assert not unit.files.replace(file, expected=FileState.RECEIVING)
@@ -113,8 +119,8 @@ class FileRepositoryContract:
         assert _get(database, file.id) is None
 
     @pytest.mark.parametrize("state", FileState)
-    def test_only_what_is_being_received_moves_on(self, database: Database, state: FileState) -> None:
-        """When bytes last came is kept to the microsecond; an upload that has ended does not move any more."""
+    def test_replace_moves_touched_at_while_receiving_only(self, database: Database, state: FileState) -> None:
+        """`touched_at` is stored to the microsecond; an upload that has ended keeps it."""
         file = stored_file(database, state=state)
         receiving = state is FileState.RECEIVING
         moved = attrs.evolve(file, touched_at=file.created_at + timedelta(seconds=61, microseconds=7))
@@ -123,20 +129,20 @@ class FileRepositoryContract:
             unit.commit()
         assert _get(database, file.id) == (moved if receiving else file)
 
-    def test_of_two_ends_one_wins(self, database: Database) -> None:
-        """Of twelve that move a file out of one state at once, one does."""
+    def test_concurrent_state_changes_one_succeeds(self, database: Database) -> None:
+        """Of twelve concurrent changes out of one state exactly one succeeds."""
         file = stored_file(database, state=FileState.RECEIVING)
 
         def seal() -> bool:
             with database() as unit:
-                won = unit.files.replace(file.sealed(size=0, terms=file.terms), expected=FileState.RECEIVING)
+                succeeded = unit.files.replace(file.sealed(size=0, terms=file.terms), expected=FileState.RECEIVING)
                 unit.commit()
-            return won
+            return succeeded
 
         assert race(seal).count(True) == 1
 
-    def test_who_read_it_earlier_does_not_take_back_when_it_moved(self, database: Database) -> None:
-        """Its owner has been told until when it is kept, by what came last."""
+    def test_replace_outdated_read_keeps_later_touched_at(self, database: Database) -> None:
+        """The later `touched_at` stays, because the owner was given an expiry time derived from it."""
         file = stored_file(database, state=FileState.RECEIVING)
         moved = attrs.evolve(file, touched_at=file.touched_at + timedelta(seconds=1))
         with database() as unit:
@@ -147,8 +153,8 @@ class FileRepositoryContract:
             assert unit.files.get(file.id) == moved
 
     @pytest.mark.parametrize("state", FileState)
-    def test_only_what_is_condemned_can_be_removed(self, database: Database, state: FileState) -> None:
-        """Aborting and deleting files go, with their parts and links; any other stays whole."""
+    def test_remove_applies_to_aborting_and_deleting_files_only(self, database: Database, state: FileState) -> None:
+        """Such a file is removed with its parts and links; any other file is kept entirely."""
         file = stored_file(database, 10, 20, state=state)
         kept = stored_file(database, 5)
         link, kept_link = a_link(file), a_link(kept)
@@ -160,11 +166,11 @@ class FileRepositoryContract:
             unit.files.remove(file.id)
             unit.files.remove(FileId(file.owner.value))
             unit.commit()
-        gone = state in {FileState.ABORTING, FileState.DELETING}
+        removed = state in {FileState.ABORTING, FileState.DELETING}
         with database(read_only=True) as unit:
-            assert (unit.files.get(file.id) is None) == gone
-            assert unit.manifests.totals(file.id) == ((0, 0) if gone else (2, 30))
-            assert (unit.links.find(link.token_digest) is None) == gone
+            assert (unit.files.get(file.id) is None) == removed
+            assert unit.manifests.totals(file.id) == ((0, 0) if removed else (2, 30))
+            assert (unit.links.find(link.token_digest) is None) == removed
             assert unit.files.get(kept.id) == kept
             assert unit.manifests.totals(kept.id) == (1, 5)
             assert unit.links.find(kept_link.token_digest) == kept_link
@@ -172,11 +178,17 @@ class FileRepositoryContract:
 
 class ManifestsContract:
     """
-    Give the fixture `database`.
+    Contract suite of `Manifests`: parts appended once, and looked up by byte range.
+
+    An adapter passes if every part is stored once per number, and `covering`, `tail`, `truncate` and `totals`
+    return and change exactly the parts of the file.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory.
     """
 
-    def test_parts_come_back_as_appended(self, database: Database) -> None:
-        """In batches or at once, in order of their numbers, every field as it was."""
+    def test_append_round_trip_keeps_every_field(self, database: Database) -> None:
+        """Parts appended in one or several batches are returned by number, with every field."""
         file = stored_file(database)
         parts = some_parts(file, 10, 20, 30)
         with database() as unit:
@@ -188,8 +200,8 @@ class ManifestsContract:
             assert list(unit.manifests.covering(file.id, ByteRange(0, 60), limit=10)) == parts
             assert unit.manifests.totals(file.id) == (3, 60)
 
-    def test_a_number_stands_once(self, database: Database) -> None:
-        """A part of a number that is there is a conflict, and nothing of the batch stays."""
+    def test_append_existing_number_is_conflict(self, database: Database) -> None:
+        """A part with an existing number raises `Conflict`, and none of its batch is stored."""
         file = stored_file(database, 10)
         with database() as unit, pytest.raises(Conflict):
             unit.manifests.append(file.id, some_parts(file, 10, first=0))
@@ -197,8 +209,8 @@ class ManifestsContract:
             assert unit.manifests.totals(file.id) == (1, 10)
 
     @pytest.mark.parametrize("sizes", [(10, 1, 20, 5), (10, 0, 20, 0), (0,), (7,)])
-    def test_covering_is_what_the_arithmetic_says(self, database: Database, sizes: tuple[int, ...]) -> None:
-        """For every span and limit the parts are those that hold a byte of it, first ones first."""
+    def test_covering_returns_the_parts_overlapping_the_span(self, database: Database, sizes: tuple[int, ...]) -> None:
+        """For every span and limit the first parts with a byte of it are returned, in order."""
         file = stored_file(database)
         parts = some_parts(file, *sizes)
         with database() as unit:
@@ -210,12 +222,12 @@ class ManifestsContract:
                 for stop in bounds:
                     if start <= stop:
                         span = ByteRange(start, stop)
-                        holding = [part for part in parts if _holds(part, span)]
-                        assert list(unit.manifests.covering(file.id, span, limit=9)) == holding
-                        assert list(unit.manifests.covering(file.id, span, limit=1)) == holding[:1]
+                        overlapping = [part for part in parts if _overlaps(part, span)]
+                        assert list(unit.manifests.covering(file.id, span, limit=9)) == overlapping
+                        assert list(unit.manifests.covering(file.id, span, limit=1)) == overlapping[:1]
 
-    def test_the_tail_is_the_last_parts(self, database: Database) -> None:
-        """As many as asked for, in order; all of them if there are no more."""
+    def test_tail_returns_the_last_parts(self, database: Database) -> None:
+        """At most `limit` parts are returned, in order; all of them if there are no more."""
         file = stored_file(database)
         parts = some_parts(file, 10, 0, 30)
         with database() as unit:
@@ -226,8 +238,8 @@ class ManifestsContract:
                 assert list(unit.manifests.tail(file.id, limit=limit)) == parts[-limit:]
             assert list(unit.manifests.tail(FileId(file.owner.value), limit=9)) == []
 
-    def test_a_manifest_is_cut_at_a_number(self, database: Database) -> None:
-        """The parts before it stay, and others come in the place of those behind; another file's stay."""
+    def test_truncate_removes_the_parts_from_a_number_on(self, database: Database) -> None:
+        """Earlier parts stay and new ones can follow; another file's parts are unchanged."""
         file, other = stored_file(database, 10, 20, 30), stored_file(database, 5, 6)
         merged = some_parts(file, 55, first=1, start=10)
         with database() as unit:
@@ -239,8 +251,8 @@ class ManifestsContract:
             assert list(unit.manifests.tail(file.id, limit=1)) == merged
             assert unit.manifests.totals(other.id) == (2, 11)
 
-    def test_manifests_do_not_mix(self, database: Database) -> None:
-        """A file's parts are its own; an unknown file has none."""
+    def test_manifests_of_different_files_are_independent(self, database: Database) -> None:
+        """Each file has its own parts; an unknown file has none."""
         file, other = stored_file(database, 10), stored_file(database, 20, 30)
         with database(read_only=True) as unit:
             assert unit.manifests.totals(file.id) == (1, 10)
@@ -249,5 +261,5 @@ class ManifestsContract:
             assert list(unit.manifests.covering(FileId(file.owner.value), ByteRange(0, 9), limit=9)) == []
 
 
-def _holds(part: Part, span: ByteRange) -> bool:
+def _overlaps(part: Part, span: ByteRange) -> bool:
     return any(span.start <= byte < span.stop for byte in range(part.start, part.start + part.size))

@@ -21,14 +21,14 @@ from sft_adapters.testkit.contracts.examples import (
 from sft_core.sharing.idempotency import IdempotencyRecord
 from sft_core.vault.model import FileState
 
-MOMENT = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
-def _keep(database: Database, record: IdempotencyRecord) -> bool:
+def _add(database: Database, record: IdempotencyRecord) -> bool:
     with database() as unit:
-        kept = unit.idempotency_records.add(record, now=NOW)
+        added = unit.idempotency_records.add(record, now=NOW)
         unit.commit()
-    return kept
+    return added
 
 
 def _found(database: Database, record: IdempotencyRecord) -> IdempotencyRecord | None:
@@ -38,73 +38,79 @@ def _found(database: Database, record: IdempotencyRecord) -> IdempotencyRecord |
 
 class IdempotencyRecordsContract:
     """
-    Give the fixture `database`.
+    Contract suite of `IdempotencyRecords`: one record per key, until its expiry.
+
+    An adapter passes if the first committed record of a key is kept until `expires_at`, every other `add`
+    returns False, and an expired record is neither found nor in the way of a new one.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory.
     """
 
     @pytest.mark.parametrize("token_digest", [None, bytes(range(32))])
-    def test_an_answer_comes_back_as_kept(self, database: Database, token_digest: bytes | None) -> None:
-        """Every field survives; nothing is kept under another key."""
+    def test_record_round_trip_keeps_every_field(self, database: Database, token_digest: bytes | None) -> None:
+        """Every field is stored; another key has no record."""
         record = an_idempotency_record(stored_user(database), token_digest=token_digest)
-        assert _keep(database, record)
+        assert _add(database, record)
         assert _found(database, record) == record
         assert _found(database, attrs.evolve(record, key_digest=os.urandom(32))) is None
 
-    def test_a_key_stands_for_one_answer(self, database: Database) -> None:
-        """What is kept first stays: a second one under its key is refused, and changes nothing."""
+    def test_add_under_a_used_key_is_refused(self, database: Database) -> None:
+        """The first record stays: a second one under its key is refused and changes nothing."""
         first = an_idempotency_record(stored_user(database))
         second = an_idempotency_record(stored_user(database), key_digest=first.key_digest)
-        assert _keep(database, first)
-        assert not _keep(database, second)
+        assert _add(database, first)
+        assert not _add(database, second)
         assert _found(database, first) == first
-        assert not _keep(database, first)
+        assert not _add(database, first)
 
-    def test_one_that_is_not_committed_is_none(self, database: Database) -> None:
-        """Whoever did not come to the commit has left the key to others; the unit itself sees it."""
+    def test_uncommitted_record_leaves_the_key_free(self, database: Database) -> None:
+        """A record that was rolled back is visible to its own unit only."""
         record = an_idempotency_record(stored_user(database))
         with database() as unit:
             assert unit.idempotency_records.add(record, now=NOW)
             assert unit.idempotency_records.find(record.key_digest, now=NOW) == record
             assert not unit.idempotency_records.add(record, now=NOW)
         assert _found(database, record) is None
-        assert _keep(database, record)
+        assert _add(database, record)
 
-    def test_of_many_at_once_one_is_kept(self, database: Database) -> None:
-        """Twelve with one key: one is told that it is kept, and that one is there."""
+    def test_concurrent_adds_of_one_key_one_succeeds(self, database: Database) -> None:
+        """Of twelve concurrent records under one key exactly one is added, and that one is found."""
         owner = stored_user(database)
         first = an_idempotency_record(owner)
 
-        def keep() -> IdempotencyRecord | None:
+        def add_record() -> IdempotencyRecord | None:
             record = an_idempotency_record(owner, key_digest=first.key_digest)
-            return record if _keep(database, record) else None
+            return record if _add(database, record) else None
 
-        kept = [record for record in race(keep) if record is not None]
-        assert kept == [_found(database, first)]
+        added = [record for record in race(add_record) if record is not None]
+        assert added == [_found(database, first)]
 
-    def test_one_that_is_over_is_none(self, database: Database) -> None:
-        """At its end, to the microsecond, a key stands for nothing, and whatever comes next replaces it."""
+    def test_expired_record_is_absent_and_replaced(self, database: Database) -> None:
+        """From its expiry on, to the microsecond, a record is not found, and the next one replaces it."""
         owner = stored_user(database)
-        over = an_idempotency_record(owner, expires_at=NOW)
+        expired = an_idempotency_record(owner, expires_at=NOW)
         with database() as unit:
-            assert unit.idempotency_records.add(over, now=NOW - MOMENT)
-            assert unit.idempotency_records.find(over.key_digest, now=NOW - MOMENT) == over
+            assert unit.idempotency_records.add(expired, now=NOW - MICROSECOND)
+            assert unit.idempotency_records.find(expired.key_digest, now=NOW - MICROSECOND) == expired
             unit.commit()
-        assert _found(database, over) is None
-        following = an_idempotency_record(owner, key_digest=over.key_digest, token_digest=os.urandom(32))
-        assert _keep(database, following)
-        assert _found(database, over) == following
+        assert _found(database, expired) is None
+        following = an_idempotency_record(owner, key_digest=expired.key_digest, token_digest=os.urandom(32))
+        assert _add(database, following)
+        assert _found(database, expired) == following
 
-    def test_the_last_moment_counts(self, database: Database) -> None:
-        """A microsecond before its end an answer is still kept."""
-        record = an_idempotency_record(stored_user(database), expires_at=NOW + MOMENT)
-        assert _keep(database, record)
-        assert not _keep(database, an_idempotency_record(stored_user(database), key_digest=record.key_digest))
+    def test_record_before_expiry_is_found(self, database: Database) -> None:
+        """One microsecond before its expiry a record still occupies its key."""
+        record = an_idempotency_record(stored_user(database), expires_at=NOW + MICROSECOND)
+        assert _add(database, record)
+        assert not _add(database, an_idempotency_record(stored_user(database), key_digest=record.key_digest))
         assert _found(database, record) == record
 
-    def test_it_outlives_its_file(self, database: Database) -> None:
-        """When the file is removed the key still stands for it, so that it is not made again."""
+    def test_record_outlives_its_file(self, database: Database) -> None:
+        """Removing the file keeps the record, so a repeated request does not create the file again."""
         file = stored_file(database, state=FileState.ABORTING)
         record = an_idempotency_record(stored_user(database), file_id=file.id)
-        assert _keep(database, record)
+        assert _add(database, record)
         with database() as unit:
             unit.files.remove(file.id)
             unit.commit()

@@ -1,5 +1,5 @@
 """
-The contract of `sft_core.maintenance.ports.IntegrityRows`: rows, one by one.
+The contract of `sft_core.maintenance.ports.IntegrityRows`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from sft_core.values import FileId, LinkId
 from sft_core.vault.model import ResumableUpload
 
 
-def _recorded(database: Database, kind: RowKind, limit: int = 9) -> list[IntegrityRow]:
+def _all_rows(database: Database, kind: RowKind, limit: int = 9) -> list[IntegrityRow]:
     """
-    Every row of a kind, a page at a time.
+    Return every row of a kind, read in pages.
     """
     found: list[IntegrityRow] = []
     with database(read_only=True) as unit:
@@ -34,9 +34,9 @@ def _recorded(database: Database, kind: RowKind, limit: int = 9) -> list[Integri
     return found
 
 
-def _one_of_every_kind(database: Database) -> dict[RowKind, UUID]:
+def _store_one_of_every_kind(database: Database) -> dict[RowKind, UUID]:
     """
-    A user with an upload that holds some of the quota, and a link to it: the ids of their rows.
+    Store a user, an upload with reserved quota, and a link; return the row ids.
     """
     owner = stored_user(database)
     file = holding_file(database, owner, 5)
@@ -51,22 +51,28 @@ def _one_of_every_kind(database: Database) -> dict[RowKind, UUID]:
 
 class IntegrityRowsContract:
     """
-    Give the fixture `database`: one that takes rows though they name something that is not there.
+    Contract suite of `IntegrityRows`: paging, dangling references, wrapped secrets.
+
+    An adapter passes if it returns every row of a kind once, by id, and names every referenced row that is
+    missing.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory that accepts rows with dangling references.
     """
 
     @pytest.mark.parametrize("limit", [1, 2, 100])
     @pytest.mark.parametrize("kind", RowKind)
-    def test_every_row_is_found(self, database: Database, kind: RowKind, limit: int) -> None:
-        """Of this kind, by id, page by page; nothing lacks where everything is there."""
-        assert _recorded(database, kind, limit) == []
-        ids = [_one_of_every_kind(database)[kind] for _ in range(3)]
-        found = _recorded(database, kind, limit)
+    def test_page_returns_every_row_once(self, database: Database, kind: RowKind, limit: int) -> None:
+        """The rows of this kind are returned by id, page by page; intact rows miss nothing."""
+        assert _all_rows(database, kind, limit) == []
+        ids = [_store_one_of_every_kind(database)[kind] for _ in range(3)]
+        found = _all_rows(database, kind, limit)
         assert [row.id for row in found] == sorted(ids)
         assert {row.missing for row in found} == {frozenset()}
 
-    def test_what_a_row_names_and_is_not_there_is_told(self, database: Database) -> None:
-        """A file, an account or both, beside rows that lack nothing; a user names nothing."""
-        sound = _one_of_every_kind(database)
+    def test_page_names_missing_references(self, database: Database) -> None:
+        """A missing file, account or both is named, also beside intact rows; a user row references nothing."""
+        sound = _store_one_of_every_kind(database)
         owner = stored_user(database)
         orphan, upload = a_file(a_user()), FileId(uuid4())
         links = {
@@ -89,11 +95,11 @@ class IntegrityRowsContract:
             RowKind.USER: {owner.id.value: set()},
         }
         for kind in RowKind:
-            found = {row.id: set(row.missing) for row in _recorded(database, kind)}
+            found = {row.id: set(row.missing) for row in _all_rows(database, kind)}
             assert found == {sound[kind]: set(), **lacking[kind]}
 
-    def test_tokens_and_seeds_are_told(self, database: Database) -> None:
-        """As they are stored; where there is none, and of other rows, None."""
+    def test_page_returns_wrapped_tokens_and_seeds(self, database: Database) -> None:
+        """Wrapped secrets are returned as stored; rows without one, and other kinds, have None."""
         owner, bare = stored_user(database), stored_user(database, totp=None)
         file = holding_file(database, owner, 5)
         link, spent = a_link(file), a_link(file, token=None)
@@ -109,17 +115,17 @@ class IntegrityRowsContract:
             RowKind.USER: {owner.id.value: owner.totp.seed, bare.id.value: None},
         }
         for kind, expected in secrets.items():
-            assert {row.id: row.secret for row in _recorded(database, kind)} == expected
+            assert {row.id: row.secret for row in _all_rows(database, kind)} == expected
 
     @pytest.mark.parametrize("kind", RowKind)
-    def test_a_row_is_found_by_its_id(self, database: Database, kind: RowKind) -> None:
-        """The same as in a page; None for an id that no row of this kind has."""
+    def test_get_returns_the_row_of_an_id(self, database: Database, kind: RowKind) -> None:
+        """The row equals the one in a page; an id without a row of this kind returns None."""
         for _ in range(2):
-            _one_of_every_kind(database)
+            _store_one_of_every_kind(database)
         with database() as unit:
             unit.links.add(a_link(a_file(a_user())))
             unit.commit()
-        found = _recorded(database, kind)
+        found = _all_rows(database, kind)
         with database(read_only=True) as unit:
             assert [unit.integrity_rows.get(kind, row.id) for row in found] == found
             assert unit.integrity_rows.get(kind, uuid4()) is None

@@ -1,5 +1,5 @@
 """
-The contracts of `sft_core.maintenance.ports`: leftovers and the inventory.
+The contracts of `sft_core.maintenance.ports.ReclaimableFiles` and `Inventory`.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ def _stored(database: Database, *files: File) -> list[File]:
     return sorted(files, key=lambda file: file.id)
 
 
-def _in_every_state(database: Database, owner: User, each: int = 3) -> list[File]:
+def _files_in_every_state(database: Database, owner: User, each: int = 3) -> list[File]:
     states = [attrs.evolve(a_file(owner), state=state) for state in FileState for _ in range(each)]
     return _stored(
         database, *(attrs.evolve(file, key=None) if file.state in DELETION_STATES else file for file in states)
     )
 
 
-def _paged(look: Callable[[FileId | None, int], Sequence[FileId]], limit: int) -> list[FileId]:
+def _all_pages(list_page: Callable[[FileId | None, int], Sequence[FileId]], limit: int) -> list[FileId]:
     """
-    Everything that there is, a page at a time.
+    Return everything, read in pages.
     """
     found: list[FileId] = []
-    while page := look(found[-1] if found else None, limit):
+    while page := list_page(found[-1] if found else None, limit):
         assert len(page) <= limit
         found += page
     return found
@@ -62,20 +62,26 @@ def _paged(look: Callable[[FileId | None, int], Sequence[FileId]], limit: int) -
 
 class ReclaimableFilesContract:
     """
-    Give the fixture `database`.
+    Contract suite of `ReclaimableFiles`: listings of expired and idle files, and conditional updates.
+
+    An adapter passes if each listing returns exactly the matching files, by id and in pages, each update
+    applies to a matching file only and destroys its key, and of concurrent updates one succeeds.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory.
     """
 
     @pytest.mark.parametrize("limit", [1, 2, 100])
-    def test_what_is_condemned_is_found(self, database: Database, limit: int) -> None:
-        """Aborting and deleting files, by id, and no other; page by page all of them."""
-        files = _in_every_state(database, stored_user(database))
+    def test_in_deletion_lists_aborting_and_deleting_files(self, database: Database, limit: int) -> None:
+        """Aborting and deleting files, and no others, are listed by id, page by page."""
+        files = _files_in_every_state(database, stored_user(database))
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.reclaimable.in_deletion(after=after, limit=most), limit)
+            found = _all_pages(lambda after, most: unit.reclaimable.in_deletion(after=after, limit=most), limit)
         assert found == [file.id for file in files if file.state in DELETION_STATES]
 
     @pytest.mark.parametrize("limit", [1, 2, 100])
-    def test_what_has_expired_is_found(self, database: Database, limit: int) -> None:
-        """Sealed files from their end on, to the microsecond; what has no end, or another state, never."""
+    def test_expired_lists_sealed_files_from_their_expiry_on(self, database: Database, limit: int) -> None:
+        """Sealed files are listed from their expiry on, to the microsecond; other states never."""
         owner, sealed = stored_user(database), FileState.SEALED
         ended = _stored(database, *(a_file(owner, state=sealed, expires_at=NOW - late * TICK) for late in (0, 1, 2)))
         _stored(database, a_file(owner, state=sealed, expires_at=NOW + TICK), a_file(owner, state=sealed))
@@ -83,45 +89,47 @@ class ReclaimableFilesContract:
             if state is not sealed:
                 _stored(database, a_file(owner, state=state, expires_at=NOW))
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.reclaimable.expired(by=NOW, after=after, limit=most), limit)
+            found = _all_pages(lambda after, most: unit.reclaimable.expired(by=NOW, after=after, limit=most), limit)
         assert found == [file.id for file in ended]
 
     @pytest.mark.parametrize("state", FileState)
     @pytest.mark.parametrize("end", [None, NOW - TICK, NOW, NOW + TICK])
-    def test_only_what_has_expired_is_ended(self, database: Database, state: FileState, end: datetime | None) -> None:
-        """Its key is destroyed with it; anything else stays as it is."""
+    def test_expire_applies_to_expired_files_only(
+        self, database: Database, state: FileState, end: datetime | None
+    ) -> None:
+        """The key of an expired file is destroyed; any other file is left unchanged."""
         file = stored_file(database, state=state, expires_at=end)
-        over = state is FileState.SEALED and end is not None and end <= NOW
+        expired = state is FileState.SEALED and end is not None and end <= NOW
         with database() as unit:
-            assert unit.reclaimable.expire(file.id, by=NOW, now=NOW + LATER) == over
+            assert unit.reclaimable.expire(file.id, by=NOW, now=NOW + LATER) == expired
             unit.commit()
         with database(read_only=True) as unit:
-            assert unit.files.get(file.id) == (file.deleting(NOW + LATER) if over else file)
+            assert unit.files.get(file.id) == (file.deleting(NOW + LATER) if expired else file)
 
-    def test_who_moves_a_files_end_and_who_ends_it_are_not_both_right(self, database: Database) -> None:
-        """Of a move and of twelve ends at once: the file is ended once, or it stays with its new end."""
+    def test_concurrent_expire_and_new_expiry_one_succeeds(self, database: Database) -> None:
+        """Concurrently the file either expires once or keeps its new expiry time, never both."""
         file = stored_file(database, state=FileState.SEALED, expires_at=NOW)
-        moved, turns = attrs.evolve(file, expires_at=NOW + LATER), count()
+        moved, numbers = attrs.evolve(file, expires_at=NOW + LATER), count()
 
         def run() -> str:
             with database() as unit:
-                if next(turns) == 0:
-                    won = "moved" if unit.files.replace(moved, expected=FileState.SEALED) else ""
+                if next(numbers) == 0:
+                    changed = "moved" if unit.files.replace(moved, expected=FileState.SEALED) else ""
                 else:
-                    won = "ended" if unit.reclaimable.expire(file.id, by=NOW, now=NOW + LATER) else ""
+                    changed = "ended" if unit.reclaimable.expire(file.id, by=NOW, now=NOW + LATER) else ""
                 unit.commit()
-            return won
+            return changed
 
-        won = sorted(filter(None, race(run)))
+        changed = sorted(filter(None, race(run)))
         with database(read_only=True) as unit:
             found = unit.files.get(file.id)
         assert found is not None
-        kept = {"moved": (FileState.SEALED, NOW + LATER), "ended": (FileState.DELETING, NOW)}
-        assert (found.state, found.expires_at) == kept["".join(won)]
+        expected_end = {"moved": (FileState.SEALED, NOW + LATER), "ended": (FileState.DELETING, NOW)}
+        assert (found.state, found.expires_at) == expected_end["".join(changed)]
 
     @pytest.mark.parametrize("limit", [1, 2, 100])
-    def test_what_is_idle_is_found(self, database: Database, limit: int) -> None:
-        """Uploads without a byte since then, to the microsecond; files in another state are never idle."""
+    def test_idle_lists_uploads_without_recent_bytes(self, database: Database, limit: int) -> None:
+        """Uploads idle since the cut-off time are listed, to the microsecond; other states never."""
         owner = stored_user(database)
         begun = NOW - timedelta(days=9)
         before = _stored(
@@ -132,28 +140,28 @@ class ReclaimableFilesContract:
             if state is not FileState.RECEIVING:
                 _stored(database, a_file(owner, created_at=begun, state=state))
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.reclaimable.idle(since=SINCE, after=after, limit=most), limit)
+            found = _all_pages(lambda after, most: unit.reclaimable.idle(since=SINCE, after=after, limit=most), limit)
         assert found == [file.id for file in before]
 
     @pytest.mark.parametrize("is_resumable", [True, False])
-    def test_what_may_be_gone_on_with_has_a_time_of_its_own(self, database: Database, *, is_resumable: bool) -> None:
-        """To the microsecond, for a look and for giving up, of uploads that are resumable and of those that are not."""
+    def test_idle_uses_the_cutoff_of_the_upload_kind(self, database: Database, *, is_resumable: bool) -> None:
+        """Listing and aborting use separate cut-offs for resumable and other uploads, to the microsecond."""
         last = SINCE.resumable if is_resumable else SINCE.non_resumable
         owner = stored_user(database)
-        over, alive = (a_file(owner, created_at=last - LATER, touched_at=at) for at in (last, last + TICK))
-        _stored(database, over, alive)
+        expired, active = (a_file(owner, created_at=last - LATER, touched_at=at) for at in (last, last + TICK))
+        _stored(database, expired, active)
         with database() as unit:
             if is_resumable:
-                for file in (over, alive):
+                for file in (expired, active):
                     unit.uploads.add(ResumableUpload(file_id=file.id))
                 unit.commit()
         with database() as unit:
-            assert list(unit.reclaimable.idle(since=SINCE, after=None, limit=9)) == [over.id]
-            won = [unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER) for file in (over, alive)]
-            assert won == [True, False]
+            assert list(unit.reclaimable.idle(since=SINCE, after=None, limit=9)) == [expired.id]
+            changed = [unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER) for file in (expired, active)]
+            assert changed == [True, False]
 
-    def test_giving_up_destroys_the_key(self, database: Database) -> None:
-        """An idle upload is aborting afterwards, without a key, and nothing else of it is changed."""
+    def test_abort_idle_destroys_the_key(self, database: Database) -> None:
+        """An idle upload becomes aborting, without a key, and is otherwise unchanged."""
         (file,) = _stored(database, a_file(stored_user(database), touched_at=NOW))
         with database() as unit:
             assert unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER)
@@ -162,8 +170,8 @@ class ReclaimableFilesContract:
             assert unit.files.get(file.id) == file.aborted(NOW + LATER)
 
     @pytest.mark.parametrize("state", list(FileState))
-    def test_only_what_is_idle_is_given_up(self, database: Database, state: FileState) -> None:
-        """A file that got a byte since, is in another state or gone is left as it is."""
+    def test_abort_idle_applies_to_idle_uploads_only(self, database: Database, state: FileState) -> None:
+        """An upload with newer bytes, a file in another state and an unknown file are left unchanged."""
         late = NOW + TICK if state is FileState.RECEIVING else NOW
         file = a_file(stored_user(database), touched_at=late, state=state)
         _stored(database, file)
@@ -174,20 +182,20 @@ class ReclaimableFilesContract:
         with database(read_only=True) as unit:
             assert unit.files.get(file.id) == file
 
-    def test_of_many_that_give_up_one_wins(self, database: Database) -> None:
-        """Of twelve at once, one; the others change nothing."""
+    def test_concurrent_abort_idle_one_succeeds(self, database: Database) -> None:
+        """Of twelve concurrent calls one succeeds; the others change nothing."""
         (file,) = _stored(database, a_file(stored_user(database), touched_at=NOW))
 
         def give_up() -> bool:
             with database() as unit:
-                won = unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER)
+                changed = unit.reclaimable.abort_idle(file.id, since=SINCE, now=NOW + LATER)
                 unit.commit()
-            return won
+            return changed
 
         assert race(give_up).count(True) == 1
 
-    def test_recorded_are_the_keys_that_a_manifest_has(self, database: Database) -> None:
-        """Of the keys asked for, and no other; none for none."""
+    def test_referenced_keys_returns_keys_in_manifests(self, database: Database) -> None:
+        """Of the given keys only those in a manifest are returned; no keys return none."""
         files = [stored_file(database, 3, 4), stored_file(database, 5)]
         with database(read_only=True) as unit:
             keys = [part.blob_key for file in files for part in unit.inventory.parts(file.id, after=-1, limit=9)]
@@ -195,8 +203,8 @@ class ReclaimableFilesContract:
             assert unit.reclaimable.referenced_keys([*strangers, *keys[1:]]) == frozenset(keys[1:])
             assert unit.reclaimable.referenced_keys(strangers) == unit.reclaimable.referenced_keys([]) == frozenset()
 
-    def test_a_header_has_its_place(self, database: Database) -> None:
-        """The file and the part whose header it is; none for one that is nobody's, and none for none."""
+    def test_parts_by_header_maps_header_to_part(self, database: Database) -> None:
+        """A header maps to its file and part number; an unknown header, and no headers, map to nothing."""
         files = [stored_file(database, 1, 2), stored_file(database, 3, 4)]
         with database(read_only=True) as unit:
             places = {
@@ -207,8 +215,8 @@ class ReclaimableFilesContract:
             assert unit.reclaimable.parts_by_header({*places, os.urandom(56)}) == places
             assert unit.reclaimable.parts_by_header({os.urandom(56)}) == unit.reclaimable.parts_by_header(()) == {}
 
-    def test_the_first_account_is_the_oldest(self, database: Database) -> None:
-        """None while there is no account."""
+    def test_oldest_account_created_at_is_the_earliest(self, database: Database) -> None:
+        """The earliest creation time is returned; None if there is no account."""
         with database(read_only=True) as unit:
             assert unit.reclaimable.oldest_account_created_at() is None
         for late in (2, 1, 3):
@@ -219,20 +227,25 @@ class ReclaimableFilesContract:
 
 class InventoryContract:
     """
-    Give the fixture `database`.
+    Contract suite of `Inventory`: complete listings of files, parts and key ids, in pages.
+
+    An adapter passes if its pages together contain every file and every part exactly once, in order.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory.
     """
 
     @pytest.mark.parametrize("limit", [1, 5, 100])
-    def test_every_file_is_found(self, database: Database, limit: int) -> None:
-        """In whatever state and whosever, by id, page by page."""
-        files = [*_in_every_state(database, stored_user(database)), stored_file(database, 1)]
+    def test_files_lists_every_file_once(self, database: Database, limit: int) -> None:
+        """Files in any state and of any owner are listed by id, page by page."""
+        files = [*_files_in_every_state(database, stored_user(database)), stored_file(database, 1)]
         with database(read_only=True) as unit:
-            found = _paged(lambda after, most: unit.inventory.files(after=after, limit=most), limit)
+            found = _all_pages(lambda after, most: unit.inventory.files(after=after, limit=most), limit)
         assert found == sorted(file.id for file in files)
 
     @pytest.mark.parametrize("limit", [1, 2, 100])
-    def test_every_part_is_found(self, database: Database, limit: int) -> None:
-        """By number, empty ones too, and of this file only."""
+    def test_parts_lists_every_part_once(self, database: Database, limit: int) -> None:
+        """A file's own parts are listed by number, page by page, empty parts included."""
         file = a_file(stored_user(database))
         parts = some_parts(file, 3, 0, 4, 5)
         stored_file(database, 7)
@@ -247,15 +260,15 @@ class InventoryContract:
                 found += page
         assert found == parts
 
-    def test_a_sound_manifest_has_no_stray_parts(self, database: Database) -> None:
-        """Lines of files in any state are not stray."""
+    def test_dangling_part_keys_of_intact_manifests_is_empty(self, database: Database) -> None:
+        """A manifest entry whose file row exists, in any state, is not dangling."""
         stored_file(database, 1, 2)
         stored_file(database, 3, state=FileState.RECEIVING)
         with database(read_only=True) as unit:
             assert list(unit.inventory.dangling_part_keys(after="", limit=9)) == []
 
-    def test_the_keys_of_links_and_second_factors_are_told(self, database: Database) -> None:
-        """Each that has wrapped one of them, once."""
+    def test_key_ids_lists_keys_of_links_and_second_factors(self, database: Database) -> None:
+        """Each key that wraps a link token or a TOTP seed is listed once."""
         with database(read_only=True) as unit:
             assert set(unit.inventory.key_ids().values()) == {frozenset()}
         file = stored_file(database, 1)

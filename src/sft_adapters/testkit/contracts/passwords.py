@@ -17,35 +17,41 @@ from sft_core.values import Password
 
 # The PHC string format: an identifier, an optional version, parameters, salt, hash.
 PHC = re.compile(r"\$[a-z0-9-]{1,32}(\$v=[0-9]+)?(\$[a-z0-9-]+=[^$,]+(,[a-z0-9-]+=[^$,]+)*)?\$[^$=]+\$[^$=]+")
-CROWD = 32
+CALLERS = 32
 
 
-def claimed(text: str) -> Password:
+def sign_in_password(text: str) -> Password:
     """
-    A password as somebody types it at sign-in.
+    A password as a client types it at sign-in.
     """
     return Password.for_sign_in(text)
 
 
 class PasswordHasherContract:
     """
-    Give the fixture `hasher`; one that works at a low cost makes these tests quick.
+    Contract suite of `PasswordHasher`: PHC strings, every byte significant, constant-cost refusals.
+
+    An adapter passes if only the hashed password verifies, anything else raises `BadCredentials`, and an absent
+    account costs about as much time as an existing one.
+
+    Fixtures:
+        hasher: The hasher; choose a low cost, which makes these tests fast.
     """
 
-    def test_the_password_verifies_and_no_other(self, hasher: PasswordHasher) -> None:
-        """The password that was hashed is accepted, another one is `BadCredentials`."""
-        hashed = hasher.hash(claimed("correct horse"))
-        hasher.verify(claimed("correct horse"), hashed)
+    def test_verify_accepts_only_the_hashed_password(self, hasher: PasswordHasher) -> None:
+        """The hashed password is accepted; another one raises `BadCredentials`."""
+        hashed = hasher.hash(sign_in_password("correct horse"))
+        hasher.verify(sign_in_password("correct horse"), hashed)
         with pytest.raises(BadCredentials):
-            hasher.verify(claimed("correct horsf"), hashed)
+            hasher.verify(sign_in_password("correct horsf"), hashed)
 
-    def test_a_hash_is_a_phc_string(self, hasher: PasswordHasher) -> None:
-        """It names its algorithm, its parameters and its salt, so that it can be verified later."""
-        assert PHC.fullmatch(hasher.hash(claimed("correct horse")))
+    def test_hash_is_a_phc_string(self, hasher: PasswordHasher) -> None:
+        """The hash names its algorithm, parameters and salt, so it can be verified later."""
+        assert PHC.fullmatch(hasher.hash(sign_in_password("correct horse")))
 
-    def test_equal_passwords_hash_differently(self, hasher: PasswordHasher) -> None:
-        """Each call draws a salt of its own."""
-        hashes = {hasher.hash(claimed("correct horse")) for _ in range(5)}
+    def test_equal_passwords_have_different_hashes(self, hasher: PasswordHasher) -> None:
+        """Each call draws its own salt."""
+        hashes = {hasher.hash(sign_in_password("correct horse")) for _ in range(5)}
         assert len(hashes) == 5
         assert len({hashed.split("$")[-2] for hashed in hashes}) == 5
 
@@ -62,61 +68,61 @@ class PasswordHasherContract:
             ("ä" * 100, "ä" * 99 + "a"),
         ],
     )
-    def test_every_byte_counts(self, hasher: PasswordHasher, one: str, other: str) -> None:
-        """What stands after a NUL or after 72 bytes, spaces at the ends and case are part of the password."""
-        hashed = hasher.hash(claimed(one))
-        hasher.verify(claimed(one), hashed)
+    def test_verify_compares_every_byte(self, hasher: PasswordHasher, one: str, other: str) -> None:
+        """Bytes after a NUL or after the 72nd, spaces at the ends, and letter case are significant."""
+        hashed = hasher.hash(sign_in_password(one))
+        hasher.verify(sign_in_password(one), hashed)
         with pytest.raises(BadCredentials):
-            hasher.verify(claimed(other), hashed)
+            hasher.verify(sign_in_password(other), hashed)
 
     @pytest.mark.parametrize("damage", ["", "x", "$", "plain text", "$2b$12$" + "a" * 53])
-    def test_what_is_no_hash_matches_nothing(self, hasher: PasswordHasher, damage: str) -> None:
-        """A row that holds something else lets nobody in, not even with that as the password."""
+    def test_verify_against_a_non_hash_is_refused(self, hasher: PasswordHasher, damage: str) -> None:
+        """A stored value that is not a hash matches no password, not even the value itself."""
         for text in ("correct horse", damage):
             with pytest.raises(BadCredentials):
-                hasher.verify(claimed(text), damage)
+                hasher.verify(sign_in_password(text), damage)
 
-    def test_a_damaged_hash_matches_nothing(self, hasher: PasswordHasher) -> None:
+    def test_verify_against_a_damaged_hash_is_refused(self, hasher: PasswordHasher) -> None:
         """A hash that was cut, lengthened or altered does not verify."""
-        hashed = hasher.hash(claimed("correct horse"))
+        hashed = hasher.hash(sign_in_password("correct horse"))
         altered = hashed[:-2] + ("AA" if hashed[-2:] != "AA" else "BB")
         for damaged in (hashed[:-1], hashed[:-8], hashed + "AAAA", hashed + "\n", altered):
             with pytest.raises(BadCredentials):
-                hasher.verify(claimed("correct horse"), damaged)
+                hasher.verify(sign_in_password("correct horse"), damaged)
 
-    def test_nobody_signs_in_to_an_account_that_is_not_there(self, hasher: PasswordHasher) -> None:
-        """Whatever the password, it is `BadCredentials`, as a wrong one is."""
+    def test_verify_absent_always_is_refused(self, hasher: PasswordHasher) -> None:
+        """Every password for an absent account raises `BadCredentials`, as a wrong one does."""
         for text in ("", "correct horse", "x" * 1024):
             with pytest.raises(BadCredentials):
-                hasher.verify_absent(claimed(text))
+                hasher.verify_absent(sign_in_password(text))
 
-    def test_an_absent_account_costs_as_much(self, hasher: PasswordHasher) -> None:
-        """Its answer takes at least a quarter of the time that a real one takes: a hash is computed."""
-        hashed = hasher.hash(claimed("correct horse"))
-        present = _quickest(lambda: hasher.verify(claimed("wrong horse"), hashed))
-        assert _quickest(lambda: hasher.verify_absent(claimed("wrong horse"))) > present / 4
+    def test_verify_absent_computes_a_hash(self, hasher: PasswordHasher) -> None:
+        """A refusal takes at least a quarter of the time of one for an existing account: a hash is computed."""
+        hashed = hasher.hash(sign_in_password("correct horse"))
+        present = _shortest_duration(lambda: hasher.verify(sign_in_password("wrong horse"), hashed))
+        assert _shortest_duration(lambda: hasher.verify_absent(sign_in_password("wrong horse"))) > present / 4
 
-    def test_a_crowd_is_served_or_told_to_come_again(self, hasher: PasswordHasher) -> None:
-        """Of many who verify at once each gets the right answer or `Busy`, and the next one is served."""
-        hashed = hasher.hash(claimed("correct horse"))
+    def test_concurrent_verifications_are_correct_or_busy(self, hasher: PasswordHasher) -> None:
+        """Of 32 concurrent calls each gets the correct result or `Busy`; the next call is served."""
+        hashed = hasher.hash(sign_in_password("correct horse"))
 
         def attempt(number: int) -> bool:
             try:
-                hasher.verify(claimed("correct horse" if number % 2 else "wrong horse"), hashed)
+                hasher.verify(sign_in_password("correct horse" if number % 2 else "wrong horse"), hashed)
             except BadCredentials:
                 return not number % 2
             except Busy:
                 return True
             return bool(number % 2)
 
-        with ThreadPoolExecutor(CROWD) as pool:
-            assert all(pool.map(attempt, range(CROWD)))
-        hasher.verify(claimed("correct horse"), hashed)
+        with ThreadPoolExecutor(CALLERS) as pool:
+            assert all(pool.map(attempt, range(CALLERS)))
+        hasher.verify(sign_in_password("correct horse"), hashed)
 
 
-def _quickest(refused: Callable[[], None]) -> float:
+def _shortest_duration(refused: Callable[[], None]) -> float:
     """
-    The seconds that the quickest of seven refusals took.
+    Return the duration of the fastest of seven refusals, in seconds.
     """
     times = []
     for _ in range(7):

@@ -1,5 +1,5 @@
 """
-The contract of `sft_core.maintenance.ports.QuotaAudit`: the sums behind quotas.
+The contract of `sft_core.maintenance.ports.QuotaAudit`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,17 @@ def _drifts(database: Database) -> list[QuotaDrift]:
 
 class QuotaAuditContract:
     """
-    Give the fixture `database`.
+    Contract suite of `QuotaAudit`: recorded sums compared with the actual ones, and corrected.
+
+    An adapter passes if it reports every owner whose reservations differ from the files, even if the
+    differences cancel out, and a recount is exact beside concurrent changes.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory.
     """
 
-    def test_what_is_right_does_not_drift(self, database: Database) -> None:
-        """Sealed files that hold their size, others that hold whatever they do, and owners of nothing."""
+    def test_drifts_of_correct_sums_is_empty(self, database: Database) -> None:
+        """Sealed files that reserve their size, other files, and owners without files do not drift."""
         stored_user(database)
         owner = stored_user(database)
         holding_file(database, owner, 700)
@@ -40,8 +46,8 @@ class QuotaAuditContract:
         assert _drifts(database) == []
 
     @pytest.mark.parametrize("held", [0, 49, 51])
-    def test_a_drift_is_told_and_mended(self, database: Database, held: int) -> None:
-        """A sealed file that holds other than its size: told with both sums, right again after a recount."""
+    def test_drift_is_reported_and_corrected(self, database: Database, held: int) -> None:
+        """A sealed file whose reservation differs from its size is reported with both sums, until a recount."""
         owner, other = stored_user(database), stored_user(database)
         holding_file(database, owner, 700)
         holding_file(database, owner, held, state=FileState.SEALED, size=50)
@@ -55,8 +61,8 @@ class QuotaAuditContract:
                 assert (unit.quotas.used(owner.id), unit.quotas.used(other.id)) == (750, 9)
             assert _drifts(database) == []
 
-    def test_errors_that_cancel_out_are_drifts_too(self, database: Database) -> None:
-        """The sum is right, but two files hold what is not theirs: deleting one would take too much away."""
+    def test_errors_that_cancel_out_are_reported(self, database: Database) -> None:
+        """If the sum is right but two reservations are wrong, deleting one file would free too many bytes."""
         owner = stored_user(database)
         holding_file(database, owner, 40, state=FileState.SEALED, size=50)
         holding_file(database, owner, 60, state=FileState.SEALED, size=50)
@@ -66,8 +72,8 @@ class QuotaAuditContract:
             unit.commit()
         assert _drifts(database) == []
 
-    def test_a_recount_beside_changes_counts_them(self, database: Database) -> None:
-        """Holds, ends and recounts of one owner at once: afterwards nothing drifts."""
+    def test_recount_beside_concurrent_changes_is_exact(self, database: Database) -> None:
+        """After concurrent reservations, removals and recounts of one owner nothing drifts."""
         owner = stored_user(database)
         holding_file(database, owner, 3, state=FileState.SEALED, size=50)
         files = [holding_file(database, owner, 10) for _ in range(RACERS)]
@@ -92,8 +98,8 @@ class QuotaAuditContract:
         with database(read_only=True) as unit:
             assert unit.quotas.used(owner.id) == 50 + 4 * 10 + 10 * (1 + 4 + 7 + 10)
 
-    def test_what_is_not_committed_is_not_counted(self, database: Database) -> None:
-        """A recount is undone with its unit, and a read-only unit refuses it."""
+    def test_uncommitted_recount_is_rolled_back(self, database: Database) -> None:
+        """A recount is rolled back with its unit, and a read-only unit refuses it."""
         owner = stored_user(database)
         file = holding_file(database, owner, 3, state=FileState.SEALED, size=50)
         with database() as unit:

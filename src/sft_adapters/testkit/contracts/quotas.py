@@ -18,13 +18,13 @@ from sft_core.values import FileId, UserId
 from sft_core.vault.model import DELETION_STATES, File, FileState
 
 LIMIT: Final = 1000
-KEPT: Final = [state for state in FileState if state not in DELETION_STATES]
-ENDED: Final = [state for state in FileState if state in DELETION_STATES]
+LIVE_STATES: Final = [state for state in FileState if state not in DELETION_STATES]
+DELETED_STATES: Final = [state for state in FileState if state in DELETION_STATES]
 
 
 def _file(database: Database, owner: User, *, holding: int = 0, state: FileState = FileState.RECEIVING) -> File:
     """
-    A committed file that holds so much, whatever its state is now.
+    Store a file that has `holding` bytes reserved and is then in `state`.
     """
     file = a_file(owner)
     with database() as unit:
@@ -36,16 +36,16 @@ def _file(database: Database, owner: User, *, holding: int = 0, state: FileState
     return file
 
 
-def _hold(database: Database, file: File, size: int, *, limit: int | None = LIMIT) -> bool:
+def _reserve(database: Database, file: File, size: int, *, limit: int | None = LIMIT) -> bool:
     with database() as unit:
-        held = unit.quotas.reserve(file.id, size, limit=limit)
+        reserved = unit.quotas.reserve(file.id, size, limit=limit)
         unit.commit()
-    return held
+    return reserved
 
 
-def _end(database: Database, file: File) -> None:
+def _abort_and_remove(database: Database, file: File) -> None:
     """
-    Give a file up as `purge` does.
+    Abort and remove a file as `purge` does.
     """
     with database() as unit:
         assert unit.files.replace(file.aborted(NOW), expected=FileState.RECEIVING)
@@ -63,70 +63,76 @@ def _used(database: Database, owner: UserId) -> int:
 
 class QuotaContract:
     """
-    Give the fixture `database`.
+    Contract suite of `Quotas`: exact limits and exact sums, under any concurrency.
+
+    An adapter passes if an owner's use is at any time the sum of the reservations of the owner's files, no
+    call raises it above its limit, and each reservation is released exactly once.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory.
     """
 
-    @pytest.mark.parametrize("state", KEPT)
-    def test_a_file_holds_what_was_said_last(self, database: Database, state: FileState) -> None:
-        """More or fewer bytes take the place of those before, and the owner's use is their sum."""
+    @pytest.mark.parametrize("state", LIVE_STATES)
+    def test_reserve_replaces_the_previous_reservation(self, database: Database, state: FileState) -> None:
+        """A larger or smaller reservation replaces the previous one; the owner's use is the sum."""
         owner = stored_user(database)
         file = _file(database, owner, state=state)
         _file(database, owner, holding=100)
         for size in (10, 25, 25, 5, 0, 7):
-            assert _hold(database, file, size)
+            assert _reserve(database, file, size)
             assert _used(database, owner.id) == 100 + size
 
-    def test_the_limit_is_exact(self, database: Database) -> None:
-        """What fits to the last byte is held; one byte more is not, and changes nothing."""
+    def test_reserve_is_exact_at_the_limit(self, database: Database) -> None:
+        """A reservation up to the last byte succeeds; one more byte is refused and changes nothing."""
         owner = stored_user(database)
         first, second = _file(database, owner), _file(database, owner)
-        assert not _hold(database, first, LIMIT + 1)
+        assert not _reserve(database, first, LIMIT + 1)
         assert _used(database, owner.id) == 0
-        assert _hold(database, first, LIMIT - 1)
-        assert not _hold(database, second, 2)
+        assert _reserve(database, first, LIMIT - 1)
+        assert not _reserve(database, second, 2)
         assert _used(database, owner.id) == LIMIT - 1
-        assert _hold(database, second, 1)
-        assert not _hold(database, first, LIMIT)
+        assert _reserve(database, second, 1)
+        assert not _reserve(database, first, LIMIT)
         assert _used(database, owner.id) == LIMIT
 
-    def test_growth_obeys_the_limit(self, database: Database) -> None:
-        """Who holds some may hold more only as far as it goes, and keeps what it held."""
+    def test_reserve_more_than_the_limit_is_refused(self, database: Database) -> None:
+        """A reservation can grow up to the limit; beyond it is refused and keeps its size."""
         owner = stored_user(database)
         file = _file(database, owner, holding=LIMIT - 10)
-        assert not _hold(database, file, LIMIT + 1)
+        assert not _reserve(database, file, LIMIT + 1)
         assert _used(database, owner.id) == LIMIT - 10
-        assert _hold(database, file, LIMIT)
+        assert _reserve(database, file, LIMIT)
         assert _used(database, owner.id) == LIMIT
 
-    def test_shrinking_always_works(self, database: Database) -> None:
-        """Also for an owner who uses more than a limit that has been lowered; growing does not."""
+    def test_reserve_less_than_before_always_succeeds(self, database: Database) -> None:
+        """A reservation can shrink even if the owner exceeds a lowered limit; it cannot grow."""
         owner = stored_user(database)
         file = _file(database, owner, holding=3 * LIMIT)
-        assert _hold(database, file, 3 * LIMIT)
-        assert _hold(database, file, 2 * LIMIT)
-        assert not _hold(database, file, 2 * LIMIT + 1)
+        assert _reserve(database, file, 3 * LIMIT)
+        assert _reserve(database, file, 2 * LIMIT)
+        assert not _reserve(database, file, 2 * LIMIT + 1)
         assert _used(database, owner.id) == 2 * LIMIT
 
-    def test_without_a_limit_all_is_counted(self, database: Database) -> None:
-        """Any size is held, and counts for whoever sets a limit later."""
+    def test_reserve_without_limit_is_counted(self, database: Database) -> None:
+        """Any size is reserved, and counts in a later call with a limit."""
         owner = stored_user(database)
-        assert _hold(database, _file(database, owner), 2**50, limit=None)
-        assert _hold(database, _file(database, owner), 2**50, limit=None)
+        assert _reserve(database, _file(database, owner), 2**50, limit=None)
+        assert _reserve(database, _file(database, owner), 2**50, limit=None)
         assert _used(database, owner.id) == 2**51
-        assert not _hold(database, _file(database, owner), 1, limit=2**51)
+        assert not _reserve(database, _file(database, owner), 1, limit=2**51)
 
-    def test_owners_do_not_mix(self, database: Database) -> None:
-        """What one has used up is there for another; who has no file uses nothing."""
+    def test_quotas_of_different_owners_are_independent(self, database: Database) -> None:
+        """One owner's use leaves another's unchanged; an owner without files uses nothing."""
         owner, other = stored_user(database), stored_user(database)
-        assert _hold(database, _file(database, owner), LIMIT)
+        assert _reserve(database, _file(database, owner), LIMIT)
         assert _used(database, other.id) == 0
-        assert _hold(database, _file(database, other), LIMIT)
-        assert not _hold(database, _file(database, owner), 1)
+        assert _reserve(database, _file(database, other), LIMIT)
+        assert not _reserve(database, _file(database, owner), 1)
         assert _used(database, owner.id) == _used(database, other.id) == LIMIT
 
-    @pytest.mark.parametrize("state", ENDED)
-    def test_a_release_gives_back_once(self, database: Database, state: FileState) -> None:
-        """All that a condemned file holds comes back, however often it is asked for, and may be held again."""
+    @pytest.mark.parametrize("state", DELETED_STATES)
+    def test_release_frees_the_reservation_once(self, database: Database, state: FileState) -> None:
+        """Repeated releases of an aborting or deleting file free its bytes once, for a new reservation."""
         owner = stored_user(database)
         kept, file = _file(database, owner, holding=300), _file(database, owner, holding=700, state=state)
         for _ in range(3):
@@ -140,11 +146,11 @@ class QuotaContract:
             unit.quotas.release(file.id)
             unit.commit()
         assert _used(database, owner.id) == 300
-        assert _hold(database, kept, LIMIT)
+        assert _reserve(database, kept, LIMIT)
 
     @pytest.mark.parametrize("state", FileState)
-    def test_what_is_removed_holds_nothing(self, database: Database, state: FileState) -> None:
-        """A condemned file that nobody released gives back all that it holds, in the unit that removes it."""
+    def test_remove_releases_the_reservation(self, database: Database, state: FileState) -> None:
+        """Removing an unreleased aborting or deleting file frees its bytes in the same unit."""
         owner = stored_user(database)
         _file(database, owner, holding=300)
         file = _file(database, owner, holding=700, state=state)
@@ -159,9 +165,9 @@ class QuotaContract:
                 unit.commit()
             assert _used(database, owner.id) == left
 
-    @pytest.mark.parametrize("state", KEPT)
-    def test_only_what_is_condemned_is_released(self, database: Database, state: FileState) -> None:
-        """A file that is received or sealed keeps what it holds; a file that never was gives nothing back."""
+    @pytest.mark.parametrize("state", LIVE_STATES)
+    def test_release_of_a_live_file_changes_nothing(self, database: Database, state: FileState) -> None:
+        """A file being received or sealed keeps its reservation; an unknown file frees nothing."""
         owner = stored_user(database)
         file = _file(database, owner, holding=300, state=state)
         with database() as unit:
@@ -170,19 +176,19 @@ class QuotaContract:
             unit.commit()
         assert _used(database, owner.id) == 300
 
-    @pytest.mark.parametrize("state", ENDED)
-    def test_what_is_over_holds_no_more(self, database: Database, state: FileState) -> None:
-        """An aborting, deleting or unknown file is `UploadAborted`, and nothing is changed."""
+    @pytest.mark.parametrize("state", DELETED_STATES)
+    def test_reserve_for_an_ended_file_is_aborted(self, database: Database, state: FileState) -> None:
+        """An aborting, deleting or unknown file raises `UploadAborted`, and nothing changes."""
         owner = stored_user(database)
         file = _file(database, owner, holding=10, state=state)
-        for over in (file, a_file(owner)):
+        for ended in (file, a_file(owner)):
             for size in (5, 10, 20):
                 with pytest.raises(UploadAborted):
-                    _hold(database, over, size)
+                    _reserve(database, ended, size)
         assert _used(database, owner.id) == 10
 
-    def test_what_is_not_committed_is_not_held(self, database: Database) -> None:
-        """A hold or a release is undone with its unit; a read-only unit refuses both."""
+    def test_uncommitted_reserve_and_release_are_rolled_back(self, database: Database) -> None:
+        """Both are rolled back with their unit; a read-only unit refuses to reserve."""
         owner = stored_user(database)
         file = _file(database, owner, holding=10)
         with database() as unit:
@@ -196,16 +202,16 @@ class QuotaContract:
             unit.quotas.release(file.id)
         assert _used(database, owner.id) == 10
 
-    def test_of_many_at_once_as_many_as_fit(self, database: Database) -> None:
-        """Of twelve files that hold a fifth each at once, the owner's first ones, five do."""
+    def test_concurrent_reserves_admit_exactly_what_fits(self, database: Database) -> None:
+        """Of twelve concurrent first reservations of a fifth of the limit each, five succeed."""
         owner = stored_user(database)
         files = [_file(database, owner) for _ in range(RACERS)]
         numbers = count()
-        assert race(lambda: _hold(database, files[next(numbers)], LIMIT // 5)).count(True) == 5
+        assert race(lambda: _reserve(database, files[next(numbers)], LIMIT // 5)).count(True) == 5
         assert _used(database, owner.id) == LIMIT
 
-    def test_of_many_that_release_one_gives_back(self, database: Database) -> None:
-        """Of twelve that give up one file at once, one counts."""
+    def test_concurrent_releases_free_once(self, database: Database) -> None:
+        """Of twelve concurrent releases of one file exactly one frees its bytes."""
         owner = stored_user(database)
         _file(database, owner, holding=300)
         file = _file(database, owner, holding=700, state=FileState.ABORTING)
@@ -219,20 +225,20 @@ class QuotaContract:
         race(release)
         assert _used(database, owner.id) == 300
 
-    def test_an_end_while_more_is_held_leaks_nothing(self, database: Database) -> None:
-        """Eleven that hold more for a file which the twelfth gives up: afterwards only another file is held."""
+    def test_concurrent_abort_and_reserves_leak_nothing(self, database: Database) -> None:
+        """After one abort concurrent with eleven reservations only another file's bytes are reserved."""
         owner = stored_user(database)
         _file(database, owner, holding=500)
-        for _ in range(3):  # one that ends it before anybody holds more proves nothing
+        for _ in range(3):  # An abort before every reservation proves nothing, so the race runs three times.
             file, numbers = _file(database, owner, holding=1), count()
 
             def act(file: File = file, numbers: count[int] = numbers) -> None:
                 number = next(numbers)
                 if number == RACERS // 2:
-                    _end(database, file)
+                    _abort_and_remove(database, file)
                 else:
                     with suppress(UploadAborted):
-                        _hold(database, file, 10 * number)
+                        _reserve(database, file, 10 * number)
 
             race(act)
             assert _used(database, owner.id) == 500

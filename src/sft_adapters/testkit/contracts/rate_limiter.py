@@ -31,14 +31,14 @@ TEN_A_SECOND: Final = Rate(60, timedelta(seconds=6, microseconds=50))
 
 def a_key() -> str:
     """
-    A key that nobody has tried.
+    Return a key without any attempts.
     """
     return f"sign-in:{uuid4().hex}"
 
 
 def admitted(limiter: RateLimiter, key: str, rate: Rate, now: datetime) -> bool:
     """
-    Whether one more attempt is admitted, which is then taken.
+    Acquire one more attempt if possible; return whether it succeeded.
     """
     try:
         limiter.acquire(key, rate, now=now)
@@ -49,7 +49,7 @@ def admitted(limiter: RateLimiter, key: str, rate: Rate, now: datetime) -> bool:
 
 def how_many(limiter: RateLimiter, key: str, rate: Rate, now: datetime) -> int:
     """
-    How many attempts are left; they are taken. More than all there can be is too many to count on.
+    Acquire all remaining attempts and return their number, at most one more than `rate.attempts`.
     """
     taken = 0
     while taken <= rate.attempts and admitted(limiter, key, rate, now):
@@ -60,7 +60,7 @@ def how_many(limiter: RateLimiter, key: str, rate: Rate, now: datetime) -> int:
 @attrs.define
 class LeakyBucket:
     """
-    The oracle: a bucket that leaks one attempt an interval and holds `attempts` of them.
+    Oracle: a bucket that holds `rate.attempts` and leaks one attempt per interval.
 
     It is the other formulation of the same algorithm (ITU-T I.371, annex A, the continuous-state
     leaky bucket), in exact fractions of an attempt.
@@ -72,13 +72,13 @@ class LeakyBucket:
 
     def wait(self, now: datetime) -> Fraction:
         """
-        How many intervals it takes until one more fits; zero or less if it fits now.
+        Return the intervals until one more attempt fits; zero or less means now.
         """
         return max(Fraction(0), self._left(now)) - (self.rate.attempts - 1)
 
     def pour(self, now: datetime) -> None:
         """
-        Take an attempt.
+        Add an attempt.
         """
         self.content, self.at = max(Fraction(0), self._left(now)) + 1, now
 
@@ -89,7 +89,9 @@ class LeakyBucket:
 @attrs.frozen
 class Try:
     """
-    One step of a history: some intervals later (or earlier) and a little, a key is tried or forgotten.
+    One step of a history: a time offset, then an attempt or a reset.
+
+    The offset is `intervals` of the rate and `microseconds`; both may be negative.
     """
 
     intervals: int
@@ -100,7 +102,9 @@ class Try:
 
 def assert_decided_as_the_oracle_does(limiter: RateLimiter, rate: Rate, tries: list[Try]) -> None:
     """
-    Play a history on two fresh keys and two buckets; the clock goes back by a window at most.
+    Run a history on two fresh keys and two buckets and compare every decision.
+
+    The clock goes back by one window at most.
     """
     keys, buckets = (a_key(), a_key()), [LeakyBucket(rate), LeakyBucket(rate)]
     now = latest = NOW
@@ -140,26 +144,31 @@ TRIES: Final = st.lists(
 
 class RateLimiterContract:
     """
-    Give the fixture `limiter`.
+    Contract suite of `RateLimiter`: a leaky bucket per key, exact to the microsecond.
 
-    `other_limiter` is another instance on the same data, as another process has one; without it the
-    contract takes one instance for both.
+    An adapter passes if it admits and refuses exactly as the oracle `LeakyBucket` does, counts the attempts of
+    all instances together, and under concurrency admits exactly as many as are left.
+
+    Fixtures:
+        limiter: A new, empty rate limiter.
+        other_limiter: Another instance on the same data, as in another process. Optional: by default it is
+            the same instance, and state that an instance keeps to itself is not tested.
     """
 
     @pytest.fixture
     def other_limiter(self, limiter: RateLimiter) -> RateLimiter:
         """
-        Another instance on the same data; this default is the same one.
+        Return another instance on the same data; by default the same one.
         """
         return limiter
 
     @pytest.mark.parametrize("rate", [Rate(1, SECOND * 60), THREE_A_MINUTE, SEVEN_AN_HOUR])
-    def test_a_fresh_key_has_all_attempts_at_once(self, limiter: RateLimiter, rate: Rate) -> None:
-        """As many as the rate says are admitted at one moment, and no more."""
+    def test_fresh_key_has_all_attempts(self, limiter: RateLimiter, rate: Rate) -> None:
+        """A new key admits exactly `rate.attempts` at one moment."""
         assert how_many(limiter, a_key(), rate, NOW) == rate.attempts
 
-    def test_who_is_refused_is_told_how_long(self, limiter: RateLimiter) -> None:
-        """The wait is in whole seconds, rounded up, and never less than one."""
+    def test_refusal_states_the_wait_in_seconds(self, limiter: RateLimiter) -> None:
+        """`retry_after` is in whole seconds, rounded up, and at least 1."""
         key = a_key()
         how_many(limiter, key, THREE_A_MINUTE, NOW)
         for after, wait in [
@@ -174,8 +183,8 @@ class RateLimiterContract:
                 limiter.acquire(key, THREE_A_MINUTE, now=NOW + after)
             assert refused.value.retry_after == wait
 
-    def test_who_is_refused_takes_nothing(self, limiter: RateLimiter) -> None:
-        """However often one is refused, the next attempt comes back no later."""
+    def test_refused_attempt_consumes_nothing(self, limiter: RateLimiter) -> None:
+        """Refused attempts do not delay the restoration of the next attempt."""
         key = a_key()
         how_many(limiter, key, THREE_A_MINUTE, NOW)
         for _ in range(10):
@@ -183,8 +192,8 @@ class RateLimiterContract:
         assert admitted(limiter, key, THREE_A_MINUTE, NOW + SECOND * 20)
 
     @pytest.mark.parametrize("rate", [THREE_A_MINUTE, SEVEN_AN_HOUR, Rate(9, timedelta(days=365))])
-    def test_an_attempt_comes_back_each_interval(self, limiter: RateLimiter, rate: Rate) -> None:
-        """A microsecond before there is none, at the moment there is one, and only one."""
+    def test_one_attempt_is_restored_each_interval(self, limiter: RateLimiter, rate: Rate) -> None:
+        """One attempt, and only one, is restored at each interval, not a microsecond earlier."""
         key = a_key()
         how_many(limiter, key, rate, NOW)
         for back in (1, 2, 3):
@@ -193,15 +202,15 @@ class RateLimiterContract:
             assert how_many(limiter, key, rate, moment) == 1
 
     @pytest.mark.parametrize("rate", [THREE_A_MINUTE, SEVEN_AN_HOUR, TEN_A_SECOND])
-    def test_a_rested_key_has_all_attempts_again(self, limiter: RateLimiter, rate: Rate) -> None:
-        """After the whole window every attempt is back; after the last but one interval, all but one."""
+    def test_idle_window_restores_all_attempts(self, limiter: RateLimiter, rate: Rate) -> None:
+        """After a whole window all attempts are restored; one interval earlier, all but one."""
         key = a_key()
         how_many(limiter, key, rate, NOW)
         assert how_many(limiter, key, rate, NOW + rate.window) == rate.attempts
         assert how_many(limiter, key, rate, NOW + rate.window + rate.tolerance) == rate.attempts - 1
 
     def test_keys_are_independent(self, limiter: RateLimiter) -> None:
-        """What one key takes, another still has, be it longer by one letter."""
+        """Attempts of one key do not count for another, even if it differs by one letter."""
         key = a_key()
         how_many(limiter, key, THREE_A_MINUTE, NOW)
         for other in (a_key(), f"{key}0", key[:-1]):
@@ -209,16 +218,16 @@ class RateLimiterContract:
         assert not admitted(limiter, key, THREE_A_MINUTE, NOW)
 
     @pytest.mark.parametrize("length", [40, 48, 100])
-    def test_every_letter_of_a_key_counts(self, limiter: RateLimiter, length: int) -> None:
-        """Keys as the core makes them, and the longest, that differ in one letter alone are two keys."""
+    def test_keys_differing_in_one_letter_are_independent(self, limiter: RateLimiter, length: int) -> None:
+        """Keys up to the maximum length that differ in a single letter are two keys."""
         key = f"sign-in:{uuid4().hex * 3}"[:length]
         how_many(limiter, key, THREE_A_MINUTE, NOW)
         for at in (0, length // 2, length - 9, length - 2, length - 1):
             other = f"{key[:at]}{'1' if key[at] == '0' else '0'}{key[at + 1 :]}"
             assert how_many(limiter, other, THREE_A_MINUTE, NOW) == 3, at
 
-    def test_what_one_instance_counts_the_other_counts(self, limiter: RateLimiter, other_limiter: RateLimiter) -> None:
-        """Attempts are taken from one budget, and given back to it, whoever is asked."""
+    def test_instances_share_the_count(self, limiter: RateLimiter, other_limiter: RateLimiter) -> None:
+        """Attempts and resets of either instance apply to both."""
         key = a_key()
         assert admitted(limiter, key, THREE_A_MINUTE, NOW)
         assert admitted(other_limiter, key, THREE_A_MINUTE, NOW)
@@ -228,7 +237,7 @@ class RateLimiterContract:
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
         assert not admitted(other_limiter, key, THREE_A_MINUTE, NOW)
 
-    def test_any_key_and_rate_will_do(self, limiter: RateLimiter) -> None:
+    def test_extreme_keys_and_rates_are_accepted(self, limiter: RateLimiter) -> None:
         """The longest key, the shortest, and the widest rates are counted like any other."""
         for key in ("k", "a" * 100, f"a:-{uuid4()}:9"):
             limiter.reset(key)
@@ -236,8 +245,8 @@ class RateLimiterContract:
                 assert admitted(limiter, key, rate, NOW)
                 limiter.reset(key)
 
-    def test_forgetting_gives_every_attempt_back(self, limiter: RateLimiter) -> None:
-        """It does so at once and for that key alone; a key that nobody tried is no error."""
+    def test_reset_restores_every_attempt_of_the_key(self, limiter: RateLimiter) -> None:
+        """A reset takes effect at once and for that key alone; a key without attempts is no error."""
         key, other = a_key(), a_key()
         how_many(limiter, key, THREE_A_MINUTE, NOW)
         how_many(limiter, other, THREE_A_MINUTE, NOW)
@@ -246,16 +255,16 @@ class RateLimiterContract:
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
         assert not admitted(limiter, other, THREE_A_MINUTE, NOW)
 
-    def test_a_clock_that_goes_back_gives_nothing_back(self, limiter: RateLimiter) -> None:
-        """Neither at an earlier moment nor at the old one again is there more than there was."""
+    def test_clock_going_back_restores_nothing(self, limiter: RateLimiter) -> None:
+        """An earlier moment restores no attempt, and neither does the return to the later one."""
         key = a_key()
         assert admitted(limiter, key, THREE_A_MINUTE, NOW)
         assert how_many(limiter, key, THREE_A_MINUTE, NOW - SECOND * 20) == 1
         assert how_many(limiter, key, THREE_A_MINUTE, NOW - SECOND * 40) == 0
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 1
 
-    def test_of_many_at_once_as_many_as_are_left(self, limiter: RateLimiter, other_limiter: RateLimiter) -> None:
-        """Of twelve callers of two instances at one moment exactly the five that are left are admitted."""
+    def test_concurrent_acquires_admit_exactly_the_rest(self, limiter: RateLimiter, other_limiter: RateLimiter) -> None:
+        """Of twelve concurrent callers of two instances exactly the five remaining attempts are admitted."""
         for _ in range(5):
             key, numbers = a_key(), count()
             assert admitted(limiter, key, SEVEN_AN_HOUR, NOW)
@@ -267,10 +276,10 @@ class RateLimiterContract:
 
             assert race(attempt).count(True) == 5
 
-    def test_any_history_is_decided_as_a_leaky_bucket_does(self, limiter: RateLimiter) -> None:
-        """Each attempt of any history is admitted, or told to wait, as the oracle says, to the microsecond."""
+    def test_any_history_matches_the_leaky_bucket(self, limiter: RateLimiter) -> None:
+        """Each attempt of any history is admitted or refused as by the oracle, to the microsecond."""
 
-        # Made anew for each adapter: Hypothesis takes one property for all of them for a mistake.
+        # Defined inside the test: Hypothesis rejects one property function shared by several adapters.
         @settings(DRAWN, max_examples=60)
         @given(rate=RATES, tries=TRIES)
         @example(rate=Rate(1, 60 * SECOND), tries=[Try(-1, 0, 0, forget=False), Try(0, 0, 1, forget=False)])

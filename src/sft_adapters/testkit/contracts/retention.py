@@ -1,5 +1,5 @@
 """
-The contract of `sft_core.ports.ExpiringStore` for the tokens of share links.
+The contract of `sft_core.ports.ExpiringStore`, for the tokens of share links.
 """
 
 from __future__ import annotations
@@ -42,13 +42,20 @@ def _found(database: Database, link: ShareLink) -> ShareLink:
 
 class ExpiredLinkTokensContract:
     """
-    Give the fixtures `expired_link_tokens` and `database`, the units of work over the same rows.
+    Contract suite of `ExpiringStore` for the wrapped tokens of expired and revoked links.
+
+    An adapter passes if it deletes the token of each link that ended before the given time, keeps the link
+    itself, and keeps every token that an unexpired idempotency record refers to.
+
+    Fixtures:
+        expired_link_tokens: The store.
+        database: The units of work over the same rows, new and empty.
     """
 
     @pytest.fixture
     def expired_link_tokens(self, request: pytest.FixtureRequest) -> ExpiringStore:
         """
-        Return the fixture under its old name, `links_over`, which is accepted until the next release.
+        Return the fixture under its old name, `links_over`, accepted until the next release.
         """
         warnings.warn("rename the fixture links_over to expired_link_tokens", DeprecationWarning, stacklevel=2)
         store: ExpiringStore = request.getfixturevalue("links_over")
@@ -63,10 +70,10 @@ class ExpiredLinkTokensContract:
         ],
         ids=["expired", "revoked", "expired and revoked later"],
     )
-    def test_the_token_goes_and_the_rest_stays(
+    def test_delete_expired_deletes_the_token_and_keeps_the_link(
         self, database: Database, expired_link_tokens: ExpiringStore, changes: dict[str, object]
     ) -> None:
-        """Once; what the link was, how often it was used and why it does not open is told for ever."""
+        """The token is deleted once; the link keeps its state, its downloads and its reason for refusal."""
         link = a_link(stored_file(database), **changes)
         _stored(database, link)
         assert [expired_link_tokens.count_expired(before=NOW) for _ in range(2)] == [1, 1]
@@ -79,10 +86,10 @@ class ExpiredLinkTokensContract:
             assert unit.links.of_files([link.file_id]) == [attrs.evolve(link, token=None)]
             unit.commit()
 
-    def test_what_was_not_over_before_keeps_its_token(
+    def test_delete_expired_keeps_tokens_of_live_links(
         self, database: Database, expired_link_tokens: ExpiringStore
     ) -> None:
-        """To the moment; a link whose budget is spent is not over."""
+        """A link that ends at the given time, or later, keeps its token; so does a spent link."""
         file = stored_file(database)
         links = [
             a_link(file, expires_at=NOW),
@@ -98,10 +105,10 @@ class ExpiredLinkTokensContract:
         )
         assert [_found(database, link) for link in links] == links
 
-    def test_a_token_that_a_kept_answer_repeats_stays(
+    def test_delete_expired_keeps_tokens_of_idempotency_records(
         self, database: Database, expired_link_tokens: ExpiringStore
     ) -> None:
-        """Until the answer is over as well; other links that are over beside it go."""
+        """A token is kept until the record that refers to it expires; other expired links lose theirs."""
         file, owner = stored_file(database), stored_user(database)
         repeated, once_repeated, other = (a_link(file, expires_at=NOW - SECOND) for _ in range(3))
         _stored(database, repeated, once_repeated, other)
@@ -115,14 +122,16 @@ class ExpiredLinkTokensContract:
         assert _found(database, repeated) == repeated
         assert _found(database, once_repeated).token is _found(database, other).token is None
 
-    def test_no_more_than_the_limit_go_at_once(self, database: Database, expired_link_tokens: ExpiringStore) -> None:
-        """Fewer than the limit means that there are no more."""
+    def test_delete_expired_respects_the_limit(self, database: Database, expired_link_tokens: ExpiringStore) -> None:
+        """A result below the limit means that none is left."""
         file = stored_file(database)
         _stored(database, *(a_link(file, expires_at=NOW - SECOND) for _ in range(5)))
         assert [expired_link_tokens.delete_expired(before=NOW, limit=2) for _ in range(4)] == [2, 2, 1, 0]
 
-    def test_of_many_at_once_each_goes_once(self, database: Database, expired_link_tokens: ExpiringStore) -> None:
-        """Twelve that prune at the same time let go of five together."""
+    def test_concurrent_delete_expired_counts_each_once(
+        self, database: Database, expired_link_tokens: ExpiringStore
+    ) -> None:
+        """Twelve concurrent calls together delete five tokens."""
         file = stored_file(database)
         _stored(database, *(a_link(file, expires_at=NOW - SECOND) for _ in range(5)))
         assert sum(race(lambda: expired_link_tokens.delete_expired(before=NOW, limit=9))) == 5

@@ -21,14 +21,20 @@ LATER = NOW + timedelta(days=8, microseconds=1)
 
 class SessionStoreContract:
     """
-    Give the fixtures `sessions`, and `user`: one whose sessions may be stored.
+    Contract suite of `SessionStore`: rotation by compare-and-set, and final revocation.
 
-    `other_sessions` is another instance on the same data, as another process has one. Without it
-    the contract takes one instance for both, and sees nothing of what an instance keeps to itself.
+    An adapter passes if of concurrent rotations of one generation exactly one succeeds, no revocation or
+    rotation is lost, and a revoked session is never rotated, whichever instance decides.
 
-    `stale_seconds` is how long after a change another instance may still see the session as it was:
-    a cache that is cut off declares it. Who decides, never is behind: a revoked session is rotated
-    by nobody, at once.
+    `stale_seconds` declares for how many seconds after a change another instance may still return the session
+    as it was, as a cache that missed an invalidation does. It applies to `get` only: `rotate` always decides
+    on the current state.
+
+    Fixtures:
+        sessions: A new, empty store.
+        user: A user whose sessions the store accepts.
+        other_sessions: Another instance on the same data, as in another process. Optional: by default it is
+            the same instance, and state that an instance keeps to itself is not tested.
     """
 
     stale_seconds: ClassVar[float] = 0.0
@@ -36,30 +42,30 @@ class SessionStoreContract:
     @pytest.fixture
     def other_sessions(self, sessions: SessionStore) -> SessionStore:
         """
-        Another instance on the same data; this default is the same one.
+        Return another instance on the same data; by default the same one.
         """
         return sessions
 
     def _sees(self, sessions: SessionStore, session: Session) -> None:
         """
-        What another instance has changed is seen, at the latest after `stale_seconds`.
+        Assert that another instance's change is visible after at most `stale_seconds`.
         """
         end = time.monotonic() + self.stale_seconds
         while sessions.get(session.id) != session and time.monotonic() < end:
             time.sleep(0.01)
         assert sessions.get(session.id) == session
 
-    def test_a_session_comes_back_as_opened(self, sessions: SessionStore, user: User) -> None:
-        """Every field survives; an unknown session is None."""
+    def test_session_round_trip_keeps_every_field(self, sessions: SessionStore, user: User) -> None:
+        """Every field is stored; an unknown session is None."""
         for session in (a_session(user), a_session(user, generation=7, revoked_at=NOW)):
             sessions.open(session)
             assert sessions.get(session.id) == session
         assert sessions.get(a_session(user).id) is None
 
-    def test_an_unknown_session_may_be_opened_later(
+    def test_session_opened_after_a_miss_is_found(
         self, sessions: SessionStore, other_sessions: SessionStore, user: User
     ) -> None:
-        """That somebody asked for it before it was there does not hide it from anybody."""
+        """A lookup before the session was opened does not hide it from any instance."""
         for opener in (sessions, other_sessions):
             session = a_session(user)
             assert sessions.get(session.id) is None
@@ -68,8 +74,8 @@ class SessionStoreContract:
             assert sessions.get(session.id) == session
             assert other_sessions.get(session.id) == session
 
-    def test_rotating_brings_the_next_generation(self, sessions: SessionStore, user: User) -> None:
-        """The generation goes up by one and the end moves; the old generation is then no longer one."""
+    def test_rotate_increments_the_generation(self, sessions: SessionStore, user: User) -> None:
+        """The generation is incremented and the expiry moved; the old generation is then refused."""
         session = a_session(user)
         sessions.open(session)
         assert sessions.rotate(session.id, generation=0, now=NOW, expires_at=LATER)
@@ -81,25 +87,25 @@ class SessionStoreContract:
         ("changes", "generation"),
         [({}, 1), ({"generation": 2}, 1), ({"revoked_at": NOW}, 0), ({"expires_at": NOW}, 0)],
     )
-    def test_what_may_not_rotate_stays(
+    def test_rotate_invalid_session_changes_nothing(
         self, sessions: SessionStore, user: User, changes: dict[str, object], generation: int
     ) -> None:
-        """Another generation, a revoked session and one at its end are left as they are."""
+        """A wrong generation, a revoked session and an expired one are refused and left unchanged."""
         session = a_session(user, **changes)
         sessions.open(session)
         assert not sessions.rotate(session.id, generation=generation, now=NOW, expires_at=LATER)
         assert sessions.get(session.id) == session
         assert not sessions.rotate(a_session(user).id, generation=0, now=NOW, expires_at=LATER)
 
-    def test_of_equal_rotations_one_wins(self, sessions: SessionStore, user: User) -> None:
-        """Of twelve callers with one generation exactly one gets True."""
+    def test_concurrent_rotations_one_succeeds(self, sessions: SessionStore, user: User) -> None:
+        """Of twelve concurrent callers with one generation exactly one gets True."""
         session = a_session(user)
         sessions.open(session)
-        won = race(lambda: sessions.rotate(session.id, generation=0, now=NOW, expires_at=LATER))
-        assert won.count(True) == 1
+        results = race(lambda: sessions.rotate(session.id, generation=0, now=NOW, expires_at=LATER))
+        assert results.count(True) == 1
 
-    def test_revoking_is_for_good(self, sessions: SessionStore, user: User) -> None:
-        """A revoked session keeps its first end; revoking it again, or an unknown one, is no error."""
+    def test_revoke_is_final_and_idempotent(self, sessions: SessionStore, user: User) -> None:
+        """A revoked session keeps its first revocation time; revoking it again, or an unknown one, is no error."""
         session = a_session(user)
         sessions.open(session)
         sessions.revoke(session.id, now=NOW)
@@ -107,10 +113,10 @@ class SessionStoreContract:
         sessions.revoke(a_session(user).id, now=NOW)
         assert sessions.get(session.id) == attrs.evolve(session, revoked_at=NOW)
 
-    def test_of_a_rotation_and_a_revocation_at_once_neither_is_lost(
+    def test_concurrent_rotation_and_revocation_both_apply(
         self, sessions: SessionStore, other_sessions: SessionStore, user: User
     ) -> None:
-        """One against eleven, in two instances: it ends revoked, and rotated if anybody was told so."""
+        """One against eleven, on two instances: the session is revoked, and rotated if a rotation returned True."""
         for one_revokes in (True, False):
             session, numbers = a_session(user), count()
             sessions.open(session)
@@ -131,10 +137,10 @@ class SessionStoreContract:
                 self._sees(instance, ended)
                 assert not instance.rotate(session.id, generation=rotated, now=NOW, expires_at=LATER)
 
-    def test_what_one_instance_changes_the_other_sees(
+    def test_changes_are_visible_to_the_other_instance(
         self, sessions: SessionStore, other_sessions: SessionStore, user: User
     ) -> None:
-        """A rotation and a revocation are seen by who has read the session before, and decide at once for all."""
+        """The other instance, which has read the session, sees a rotation and a revocation, and decides by them."""
         for one, other in ((sessions, other_sessions), (other_sessions, sessions)):
             session = a_session(user)
             one.open(session)
@@ -149,10 +155,10 @@ class SessionStoreContract:
             self._sees(other, attrs.evolve(rotated, revoked_at=NOW))
             assert not other.rotate(session.id, generation=1, now=NOW, expires_at=LATER)
 
-    def test_a_revocation_elsewhere_decides_at_once(
+    def test_rotate_after_revocation_by_another_instance_is_refused(
         self, sessions: SessionStore, other_sessions: SessionStore, user: User
     ) -> None:
-        """Who still sees the session as it was cannot rotate it any more."""
+        """An instance that still returns the old session cannot rotate it."""
         session = a_session(user)
         sessions.open(session)
         assert other_sessions.get(session.id) == session

@@ -33,7 +33,7 @@ CLAIMS = TokenClaims(
 
 def refused(signer: TokenSigner, token: str, *, kind: TokenKind = TokenKind.ACCESS, now: datetime = NOW) -> None:
     """
-    Assert that a token is `BadToken`.
+    Assert that verifying a token raises `BadToken`.
     """
     with pytest.raises(BadToken):
         signer.verify(token, kind=kind, now=now)
@@ -41,46 +41,53 @@ def refused(signer: TokenSigner, token: str, *, kind: TokenKind = TokenKind.ACCE
 
 class TokenSignerContract:
     """
-    Give the fixtures `signer`, and `other_signer`: one with another secret.
+    Contract suite of `TokenSigner`: signed claims, two kinds of token, one encoding, exact expiry.
+
+    An adapter passes if a token verifies with its own secret and kind until its expiry, and every other text
+    raises `BadToken`.
+
+    Fixtures:
+        signer: The signer.
+        other_signer: A signer with another secret.
     """
 
     @DRAWN
     @given(claims=strategies.token_claims())
-    def test_claims_come_back(self, signer: TokenSigner, claims: TokenClaims) -> None:
-        """Every claim survives, in a token of either kind."""
+    def test_sign_then_verify_returns_the_claims(self, signer: TokenSigner, claims: TokenClaims) -> None:
+        """Every claim is returned, for tokens of both kinds."""
         assert signer.verify(signer.sign(claims), kind=claims.kind, now=claims.issued_at) == claims
 
     def test_times_are_rounded_down_to_seconds(self, signer: TokenSigner) -> None:
-        """The issue time and the end lose their fraction, so that no token outlives its session."""
+        """Issue time and expiry lose their fraction, so no token outlives its session."""
         back = signer.verify(signer.sign(CLAIMS), kind=TokenKind.ACCESS, now=NOW)
         assert back == attrs.evolve(CLAIMS, issued_at=SECOND, expires_at=SECOND + timedelta(minutes=30))
 
-    def test_no_kind_is_accepted_as_another(self, signer: TokenSigner) -> None:
-        """An access token is no refresh token, and a refresh token is no access token."""
+    def test_token_of_another_kind_is_refused(self, signer: TokenSigner) -> None:
+        """An access token is not accepted as a refresh token, nor a refresh token as an access token."""
         refused(signer, signer.sign(CLAIMS), kind=TokenKind.REFRESH)
         refused(signer, signer.sign(attrs.evolve(CLAIMS, kind=TokenKind.REFRESH)), kind=TokenKind.ACCESS)
 
-    def test_a_token_ends_with_its_second(self, signer: TokenSigner) -> None:
-        """It is good until the moment it names and not after, by the time it is told."""
+    def test_token_expires_at_its_second(self, signer: TokenSigner) -> None:
+        """A token is valid until its expiry, compared with the given time, and refused from then on."""
         token, end = signer.sign(CLAIMS), SECOND + timedelta(minutes=30)
         assert signer.verify(token, kind=TokenKind.ACCESS, now=end - timedelta(microseconds=1)).generation == 3
         for now in (end, end + timedelta(seconds=1), end + timedelta(days=3650)):
             refused(signer, token, now=now)
 
-    def test_another_signers_token_is_refused(self, signer: TokenSigner, other_signer: TokenSigner) -> None:
-        """What was signed under another secret is not ours, whatever it says."""
+    def test_token_of_another_signer_is_refused(self, signer: TokenSigner, other_signer: TokenSigner) -> None:
+        """A token signed with another secret is refused."""
         refused(signer, other_signer.sign(CLAIMS))
         refused(other_signer, signer.sign(CLAIMS))
 
-    def test_any_changed_letter_is_refused(self, signer: TokenSigner) -> None:
-        """A token with any one character changed, its last one included, is refused."""
+    def test_token_with_a_changed_letter_is_refused(self, signer: TokenSigner) -> None:
+        """A token with any one character changed, the last one included, is refused."""
         token = signer.sign(CLAIMS)
         for at, letter in enumerate(token):
             for other in {"A", "B", "_", "="} - {letter}:
                 refused(signer, token[:at] + other + token[at + 1 :])
 
-    def test_a_token_has_one_spelling(self, signer: TokenSigner) -> None:
-        """Cut, lengthened, padded or in other letters: it is refused."""
+    def test_token_in_another_spelling_is_refused(self, signer: TokenSigner) -> None:
+        """A token that is cut, lengthened, padded or in another letter case is refused."""
         token = signer.sign(CLAIMS)
         cut = [token[:size] for size in range(0, len(token), 7)] + [token[:-1]]
         for spelling in (*cut, token + "A", token + "=", token + ".", " " + token, token + "\n", token.upper()):
@@ -88,7 +95,7 @@ class TokenSignerContract:
 
     @DRAWN
     @given(text=st.text(max_size=300))
-    def test_any_text_is_refused_alike(self, signer: TokenSigner, text: str) -> None:
-        """Whatever text comes in place of a token, the answer is the same one error."""
+    def test_arbitrary_text_is_refused(self, signer: TokenSigner, text: str) -> None:
+        """Every text other than a token raises the same error, `BadToken`."""
         refused(signer, text)
         refused(signer, f"{text}.{text}.{text}")

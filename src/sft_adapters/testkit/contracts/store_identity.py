@@ -1,5 +1,5 @@
 """
-The contract of `sft_core.vault.ports.StoreIdentity`: of a blob store, and of a unit of work.
+The contracts of `sft_core.vault.ports.StoreIdentity`, for a blob store and a unit of work.
 """
 
 from __future__ import annotations
@@ -21,10 +21,15 @@ def _a_store_id() -> str:
 
 class IdentifiedBlobStoreContract:
     """
-    Give the fixture `blobs`: a store without a blob and without a mark.
+    Contract suite of `StoreIdentity` for a blob store: a store id that is set once.
 
-    `other_blobs` is another instance on the same data, as another process has one; without it the
-    contract takes one instance for both. `creates_atomically` is that of `BlobStoreContract`.
+    An adapter passes if the first store id is never replaced, from any instance, and is not listed as a blob.
+    `creates_atomically` has the meaning it has in `BlobStoreContract`.
+
+    Fixtures:
+        blobs: A new store without blobs and without a store id.
+        other_blobs: Another instance on the same data, as in another process. Optional: by default it is the
+            same instance, and state that an instance keeps to itself is not tested.
     """
 
     creates_atomically: ClassVar[bool] = True
@@ -32,23 +37,25 @@ class IdentifiedBlobStoreContract:
     @pytest.fixture
     def other_blobs(self, blobs: IdentifiedBlobStore) -> IdentifiedBlobStore:
         """
-        Another instance on the same data; this default is the same one.
+        Return another instance on the same data; by default the same one.
         """
         return blobs
 
-    def test_a_mark_is_set_once(self, blobs: IdentifiedBlobStore, other_blobs: IdentifiedBlobStore) -> None:
-        """There is none at first, and then the first one, whoever sets another and whoever looks."""
+    def test_store_id_is_set_once(self, blobs: IdentifiedBlobStore, other_blobs: IdentifiedBlobStore) -> None:
+        """The id is None at first; the first one set is returned to every later caller."""
         first = _a_store_id()
         assert (blobs.store_id(), other_blobs.store_id()) == (None, None)
         assert blobs.set_store_id(first) == first
         assert other_blobs.set_store_id(_a_store_id()) == blobs.set_store_id(_a_store_id()) == first
         assert (blobs.store_id(), other_blobs.store_id()) == (first, first)
 
-    def test_of_several_at_once_one_stays(self, blobs: IdentifiedBlobStore, other_blobs: IdentifiedBlobStore) -> None:
+    def test_concurrent_set_store_id_one_id_remains(
+        self, blobs: IdentifiedBlobStore, other_blobs: IdentifiedBlobStore
+    ) -> None:
         """
-        It is one that was set, and each is told it.
+        One of the given ids remains, and every call returns it.
 
-        Of a store that does not create atomically it is asked only that all agree when they are done.
+        Without `creates_atomically` only the results after all calls have ended must agree.
         """
         given: list[str] = []
         stores = iter([blobs, other_blobs] * 2)
@@ -63,13 +70,13 @@ class IdentifiedBlobStoreContract:
                     raise
                 return None
 
-        told = race(attempt, 4)
+        results = race(attempt, 4)
         assert blobs.store_id() in given
         assert blobs.store_id() == other_blobs.store_id() == blobs.set_store_id(_a_store_id())
-        assert set(told) == {blobs.store_id()} or not self.creates_atomically
+        assert set(results) == {blobs.store_id()} or not self.creates_atomically
 
-    def test_a_mark_is_no_blob(self, blobs: IdentifiedBlobStore) -> None:
-        """No listing has it, and it stays when the last blob goes."""
+    def test_store_id_is_not_a_blob(self, blobs: IdentifiedBlobStore) -> None:
+        """The store id is not listed as a blob, and remains after the last blob is deleted."""
         store_id = blobs.set_store_id(_a_store_id())
         assert list(blobs.list()) == []
         put(blobs, KEY, b"content")
@@ -81,11 +88,16 @@ class IdentifiedBlobStoreContract:
 
 class StoreIdentityContract:
     """
-    Give the fixture `database`.
+    Contract suite of `StoreIdentity` for a unit of work: a store id set once.
+
+    An adapter passes if the first committed store id is never replaced.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory.
     """
 
-    def test_a_mark_is_set_once(self, database: Database) -> None:
-        """There is none at first, and then the first one."""
+    def test_store_id_is_set_once(self, database: Database) -> None:
+        """The id is None at first; the first one set is returned to every later caller."""
         first = _a_store_id()
         with database() as unit:
             assert unit.store_identity.store_id() is None
@@ -97,8 +109,8 @@ class StoreIdentityContract:
         with database(read_only=True) as unit:
             assert unit.store_identity.store_id() == first
 
-    def test_a_mark_is_there_with_its_commit(self, database: Database) -> None:
-        """Without one there is none, and a unit that only reads sets none."""
+    def test_uncommitted_store_id_is_absent(self, database: Database) -> None:
+        """Without a commit there is no id, and a read-only unit cannot set one."""
         with database() as unit:
             unit.store_identity.set_store_id(_a_store_id())
         with pytest.raises(DatabaseUnavailable), database(read_only=True) as unit:
@@ -106,8 +118,8 @@ class StoreIdentityContract:
         with database(read_only=True) as unit:
             assert unit.store_identity.store_id() is None
 
-    def test_of_several_at_once_one_stays(self, database: Database) -> None:
-        """Each is told it."""
+    def test_concurrent_set_store_id_one_id_remains(self, database: Database) -> None:
+        """Every concurrent call returns the id that remains."""
 
         def attempt() -> str:
             with database() as unit:
@@ -115,6 +127,6 @@ class StoreIdentityContract:
                 unit.commit()
             return store_id
 
-        told = race(attempt, 4)
+        results = race(attempt, 4)
         with database(read_only=True) as unit:
-            assert set(told) == {unit.store_identity.store_id()}
+            assert set(results) == {unit.store_identity.store_id()}

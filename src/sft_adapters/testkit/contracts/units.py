@@ -15,7 +15,7 @@ from sft_core.vault.model import FileState
 
 class _LeftError(Exception):
     """
-    The way out of a unit that nobody foresaw.
+    An unexpected exception that leaves a unit of work.
     """
 
 
@@ -26,18 +26,24 @@ def _exists(database: Database, user_id: UserId) -> bool:
 
 class UnitOfWorkContract:
     """
-    Give the fixture `database`.
+    Contract suite of `UnitOfWork` and `UnitOfWorkFactory`: atomicity, isolation, read-only units.
+
+    An adapter passes if a unit's changes are visible to others after its commit and never without one, a
+    read-only unit reads from one consistent state, and no concurrent change is lost.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory.
     """
 
-    def test_a_unit_sees_its_own_changes(self, database: Database) -> None:
-        """Before the commit they are there for the unit that made them."""
+    def test_unit_sees_its_own_uncommitted_changes(self, database: Database) -> None:
+        """A unit reads its own changes before the commit."""
         user = a_user()
         with database() as unit:
             unit.users.add(user)
             assert unit.users.get(user.id) == user
 
-    def test_leaving_without_commit_undoes_everything(self, database: Database) -> None:
-        """By the end of the block or by an exception: nothing of it happened."""
+    def test_leaving_without_commit_rolls_back(self, database: Database) -> None:
+        """Leaving the block without a commit, normally or by an exception, changes nothing."""
         owner = stored_user(database)
         user, file = a_user(), a_file(owner)
         with database() as unit:
@@ -54,8 +60,8 @@ class UnitOfWorkContract:
             unit.commit()
         assert _exists(database, user.id)
 
-    def test_an_exception_after_the_commit_undoes_nothing(self, database: Database) -> None:
-        """What is committed stays, however the block ends."""
+    def test_exception_after_commit_rolls_nothing_back(self, database: Database) -> None:
+        """Committed changes remain, even if the block ends with an exception."""
         user = a_user()
         with pytest.raises(_LeftError), database() as unit:
             unit.users.add(user)
@@ -63,8 +69,8 @@ class UnitOfWorkContract:
             raise _LeftError
         assert _exists(database, user.id)
 
-    def test_others_see_nothing_before_the_commit(self, database: Database) -> None:
-        """Readers from before and during a writer's unit see the state as it was, and go on seeing it."""
+    def test_uncommitted_changes_are_invisible_to_others(self, database: Database) -> None:
+        """A reader opened before or during a writer's unit sees the previous state until the reader ends."""
         file = stored_file(database)
         with database(read_only=True) as reader:
             assert reader.files.get(file.id) == file
@@ -78,8 +84,8 @@ class UnitOfWorkContract:
         with database(read_only=True) as unit:
             assert unit.files.get(file.id) == file.deleting(NOW)
 
-    def test_a_read_only_unit_refuses_changes(self, database: Database) -> None:
-        """It neither changes anything nor commits."""
+    def test_read_only_unit_refuses_changes_and_commit(self, database: Database) -> None:
+        """A read-only unit raises on a change and on a commit."""
         user = stored_user(database)
         with database(read_only=True) as unit, pytest.raises(SftError):
             unit.users.record_sign_in(user.id, NOW, 101)
@@ -90,8 +96,8 @@ class UnitOfWorkContract:
         with database() as unit:
             assert unit.users.record_sign_in(user.id, NOW, 101)
 
-    def test_a_unit_commits_once_and_is_then_over(self, database: Database) -> None:
-        """After its commit, and after its block, a unit refuses to be used."""
+    def test_unit_after_its_commit_is_closed(self, database: Database) -> None:
+        """A unit refuses a second commit, and every use after its block."""
         user = a_user()
         with database() as unit:
             unit.users.add(user)
@@ -101,8 +107,8 @@ class UnitOfWorkContract:
         with pytest.raises(SftError):
             unit.users.get(user.id)
 
-    def test_of_conflicting_changes_none_is_lost(self, database: Database) -> None:
-        """Twelve that read, change and save one user at once: each save counted, or refused."""
+    def test_concurrent_conflicting_saves_lose_no_change(self, database: Database) -> None:
+        """Of twelve concurrent read-change-save cycles each is stored or refused."""
         user = stored_user(database)
 
         def change() -> int:

@@ -13,12 +13,12 @@ from sft_core.errors import Conflict
 from sft_core.values import FileId
 from sft_core.vault.model import File, FileState, ResumableUpload, UploadKind
 
-NOBODYS = FileId(uuid4())
+UNKNOWN = FileId(uuid4())
 
 
 def _upload(database: Database, *, length: int | None = 10, state: FileState = FileState.RECEIVING) -> File:
     """
-    A committed file with an upload beside it.
+    Store a file with a resumable upload.
     """
     file = stored_file(database, state=state)
     with database() as unit:
@@ -34,15 +34,23 @@ def _get(database: Database, file: File) -> ResumableUpload | None:
 
 class ResumableUploadsContract:
     """
-    Give the fixture `database`.
+    Contract suite of `ResumableUploads`: stored fields, fencing tokens, a length set once.
+
+    An adapter passes if each `acquire` returns a token greater than all previous ones, only the greatest
+    committed token of an upload is current, and a length is never changed once it is set.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory.
     """
 
     @pytest.mark.parametrize("kind", UploadKind)
     @pytest.mark.parametrize("length", [None, 0, 2**62])
-    def test_an_upload_comes_back_as_stored(self, database: Database, kind: UploadKind, length: int | None) -> None:
-        """Every field survives; an unknown one is None."""
+    def test_upload_round_trip_keeps_every_field(
+        self, database: Database, kind: UploadKind, length: int | None
+    ) -> None:
+        """Every field is stored; an unknown upload is None."""
         file = stored_file(database, state=FileState.RECEIVING)
-        sources = (FileId(uuid4()), FileId(uuid4()), NOBODYS)
+        sources = (FileId(uuid4()), FileId(uuid4()), UNKNOWN)
         plain = ResumableUpload(file_id=file.id, kind=kind, length=length)
         other = stored_file(database)
         full = ResumableUpload(
@@ -60,17 +68,17 @@ class ResumableUploadsContract:
             unit.commit()
         assert (_get(database, file), _get(database, other)) == (plain, full)
         with database(read_only=True) as unit:
-            assert unit.uploads.get(NOBODYS) is None
+            assert unit.uploads.get(UNKNOWN) is None
 
-    def test_a_file_has_one_upload(self, database: Database) -> None:
-        """A second one beside the same file is a conflict and changes nothing."""
+    def test_add_second_upload_of_a_file_is_conflict(self, database: Database) -> None:
+        """A second upload of one file raises `Conflict` and changes nothing."""
         file = _upload(database, length=10)
         with database() as unit, pytest.raises(Conflict):
             unit.uploads.add(ResumableUpload(file_id=file.id, length=11))
         assert _get(database, file) == ResumableUpload(file_id=file.id, length=10)
 
-    def test_it_goes_with_its_file(self, database: Database) -> None:
-        """When the file is removed the upload is gone, and no other one."""
+    def test_remove_file_removes_its_upload(self, database: Database) -> None:
+        """Removing a file removes its upload and no other."""
         file, kept = _upload(database, state=FileState.ABORTING), _upload(database)
         with database() as unit:
             unit.files.remove(file.id)
@@ -78,8 +86,8 @@ class ResumableUploadsContract:
         assert _get(database, file) is None
         assert _get(database, kept) is not None
 
-    def test_the_latest_who_took_over_is_the_writer(self, database: Database) -> None:
-        """Each gets a number that nobody had, and nobody before is the writer; nor is anybody of another upload."""
+    def test_latest_acquire_is_the_current_writer(self, database: Database) -> None:
+        """Each `acquire` returns a new token; the latest is current, for its own upload only."""
         file, other = _upload(database), _upload(database)
         writers = []
         for _ in range(3):
@@ -89,14 +97,14 @@ class ResumableUploadsContract:
         assert len(set(writers)) == len(writers)
         assert None not in writers
         with database() as unit:
-            told = [unit.uploads.is_current(file.id, fencing_token or 0) for fencing_token in writers]
-            assert told == [False, False, True]
+            current = [unit.uploads.is_current(file.id, fencing_token or 0) for fencing_token in writers]
+            assert current == [False, False, True]
             assert not unit.uploads.is_current(other.id, writers[-1] or 0)
-            assert not unit.uploads.is_current(NOBODYS, 0)
-            assert unit.uploads.acquire(NOBODYS) is None
+            assert not unit.uploads.is_current(UNKNOWN, 0)
+            assert unit.uploads.acquire(UNKNOWN) is None
 
-    def test_a_takeover_that_is_not_committed_is_none(self, database: Database) -> None:
-        """Whoever was refused after all leaves the upload to whom it was."""
+    def test_uncommitted_acquire_keeps_the_current_writer(self, database: Database) -> None:
+        """If the unit is rolled back, the previous writer stays current."""
         file = _upload(database)
         with database() as unit:
             fencing_token = unit.uploads.acquire(file.id)
@@ -106,24 +114,24 @@ class ResumableUploadsContract:
         with database() as unit:
             assert unit.uploads.is_current(file.id, fencing_token or 0)
 
-    def test_of_many_who_take_over_one_is_the_writer(self, database: Database) -> None:
-        """At once: each gets a number of its own, and one of them writes."""
+    def test_concurrent_acquires_one_token_is_current(self, database: Database) -> None:
+        """Concurrent callers get distinct tokens, and exactly one of them is current."""
         file = _upload(database)
 
-        def take_over() -> int | None:
+        def acquire_token() -> int | None:
             with database() as unit:
                 unit.files.replace(file, expected=FileState.RECEIVING)
                 fencing_token = unit.uploads.acquire(file.id)
                 unit.commit()
             return fencing_token
 
-        writers = race(take_over)
+        writers = race(acquire_token)
         assert len(set(writers)) == RACERS
         with database() as unit:
             assert [unit.uploads.is_current(file.id, fencing_token or 0) for fencing_token in writers].count(True) == 1
 
-    def test_a_length_is_announced_once(self, database: Database) -> None:
-        """The first one stays, zero included; an unknown upload has none."""
+    def test_set_length_succeeds_once(self, database: Database) -> None:
+        """The first length stays, zero included; setting it for an unknown upload returns False."""
         for first in (0, 5):
             file = _upload(database, length=None)
             for length in (first, first, first + 1):
@@ -134,4 +142,4 @@ class ResumableUploadsContract:
                     unit.commit()
             assert _get(database, file) == ResumableUpload(file_id=file.id, length=first)
         with database() as unit:
-            assert not unit.uploads.set_length(NOBODYS, 1)
+            assert not unit.uploads.set_length(UNKNOWN, 1)

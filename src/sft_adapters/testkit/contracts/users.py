@@ -23,19 +23,25 @@ def _get(database: Database, user_id: UserId) -> User | None:
 
 class UserRepositoryContract:
     """
-    Give the fixture `database`.
+    Contract suite of `UserRepository`: stored fields, unique names, revisions, one-time steps.
+
+    An adapter passes if it keeps addresses and user names unique in any letter case and width, rejects a save
+    from an outdated revision, and spends each one-time step once, also under concurrency.
+
+    Fixtures:
+        database: A new, empty unit-of-work factory.
     """
 
-    def test_a_user_comes_back_as_stored(self, database: Database) -> None:
-        """Every field survives, times to the microsecond, with and without a second factor."""
+    def test_user_round_trip_keeps_every_field(self, database: Database) -> None:
+        """Every field is stored, times to the microsecond, with and without a second factor."""
         for changes in ({}, {"totp": None}, {"last_login": NOW, "is_active": False, "is_verified": True}):
             user = stored_user(database, **changes)
             assert _get(database, user.id) == user
             with database(read_only=True) as unit:
                 assert unit.users.find(user.email) == user
 
-    def test_who_is_not_there_is_none(self, database: Database) -> None:
-        """An unknown id and an unknown address are None."""
+    def test_unknown_user_is_none(self, database: Database) -> None:
+        """An unknown id and an unknown address return None."""
         with database(read_only=True) as unit:
             assert unit.users.get(a_user().id) is None
             assert unit.users.find(a_user().email) is None
@@ -49,14 +55,14 @@ class UserRepositoryContract:
             {"username": Username.parse("ＴＡＫＥＮ")},
         ],
     )
-    def test_an_address_and_a_name_belong_to_one_user(self, database: Database, taken: dict[str, Any]) -> None:
-        """A taken address or name, in any case or width, is refused, and the unit can be left."""
+    def test_add_taken_address_or_name_is_refused(self, database: Database, taken: dict[str, Any]) -> None:
+        """A taken address or name raises `AlreadyRegistered`, in any letter case or width."""
         stored_user(database, name="taken")
         with database() as unit, pytest.raises(AlreadyRegistered):
             unit.users.add(a_user(**taken))
 
-    def test_of_equal_registrations_one_wins(self, database: Database) -> None:
-        """Of twelve that register one name at once, one is registered."""
+    def test_concurrent_registrations_of_one_name_one_succeeds(self, database: Database) -> None:
+        """Of twelve concurrent registrations of one name exactly one succeeds."""
 
         def register() -> bool:
             try:
@@ -69,8 +75,8 @@ class UserRepositoryContract:
 
         assert sum(race(register)) == 1
 
-    def test_saving_needs_the_present_revision(self, database: Database) -> None:
-        """A save brings the next revision; a second one from the same read is a conflict."""
+    def test_save_outdated_revision_is_conflict(self, database: Database) -> None:
+        """A save increments the revision; a second save from the same read raises `Conflict`."""
         user = stored_user(database)
         with database() as unit:
             saved = unit.users.save(attrs.evolve(user, totp=None, is_verified=True))
@@ -81,13 +87,13 @@ class UserRepositoryContract:
             unit.users.save(attrs.evolve(user, is_active=False))
         assert _get(database, user.id) == saved
 
-    def test_saving_who_is_gone_is_a_conflict(self, database: Database) -> None:
-        """A user that is not stored cannot be saved."""
+    def test_save_unknown_user_is_conflict(self, database: Database) -> None:
+        """Saving a user that is not stored raises `Conflict`."""
         with database() as unit, pytest.raises(Conflict):
             unit.users.save(a_user())
 
-    def test_a_sign_in_is_recorded_and_a_step_is_spent(self, database: Database) -> None:
-        """Time and step are stored together, and the revision moves on."""
+    def test_sign_in_stores_time_and_step(self, database: Database) -> None:
+        """Time and step are stored together, and the revision is incremented."""
         user = stored_user(database)
         later = NOW + timedelta(hours=1, microseconds=1)
         with database() as unit:
@@ -97,8 +103,8 @@ class UserRepositoryContract:
         spent = attrs.evolve(user.totp, last_step=101)
         assert _get(database, user.id) == attrs.evolve(user, last_login=later, totp=spent, revision=user.revision + 1)
 
-    def test_a_save_never_brings_a_spent_step_back(self, database: Database) -> None:
-        """Who read the user before a sign-in cannot save them after it: the step stays spent."""
+    def test_save_after_sign_in_keeps_step_spent(self, database: Database) -> None:
+        """A user read before a sign-in cannot be saved after it, so the step stays spent."""
         user = stored_user(database)
         with database() as unit:
             assert unit.users.record_sign_in(user.id, NOW, 101)
@@ -119,10 +125,10 @@ class UserRepositoryContract:
             ({"totp": None}, 101),
         ],
     )
-    def test_a_sign_in_that_may_not_be_changes_nothing(
+    def test_invalid_sign_in_changes_nothing(
         self, database: Database, changes: dict[str, object], step: int | None
     ) -> None:
-        """A step that is not later, none though one is due, nothing to spend it on, no active account: False."""
+        """A step not later, a missing or needless step, or an inactive account returns False."""
         user = stored_user(database, **changes)
         with database() as unit:
             assert not unit.users.record_sign_in(user.id, NOW, step)
@@ -130,8 +136,8 @@ class UserRepositoryContract:
             unit.commit()
         assert _get(database, user.id) == user
 
-    def test_without_a_second_factor_in_force_no_step_is_due(self, database: Database) -> None:
-        """No second factor, or one that waits for its first code, asks for nothing."""
+    def test_sign_in_without_confirmed_factor_needs_no_step(self, database: Database) -> None:
+        """Without a second factor, or with an unconfirmed one, a sign-in needs no step."""
         pending = a_user().totp
         assert pending is not None
         for totp in (None, attrs.evolve(pending, confirmed=False)):
@@ -141,8 +147,8 @@ class UserRepositoryContract:
                 unit.commit()
             assert _get(database, user.id) == attrs.evolve(user, last_login=NOW, revision=user.revision + 1)
 
-    def test_a_step_is_spent_once(self, database: Database) -> None:
-        """Of twelve sign-ins with one step at once, one is recorded."""
+    def test_concurrent_sign_ins_with_one_step_one_succeeds(self, database: Database) -> None:
+        """Of twelve concurrent sign-ins with one step exactly one is recorded."""
         user = stored_user(database)
 
         def sign_in() -> bool:

@@ -26,7 +26,7 @@ OLD, NEW = "key-1", "key-2"
 @attrs.frozen
 class _Stored:
     """
-    A user with a seed, their file with a key, and a link with a token, as they are stored now.
+    A user with a seed, a file with a key, a link with a token.
     """
 
     user: User
@@ -35,7 +35,7 @@ class _Stored:
 
     def seen(self, kind: SecretKind) -> WrappedSecret | None:
         """
-        Their secret of a kind.
+        Return the stored secret of a kind.
         """
         if kind is SecretKind.FILE_KEY:
             return self.file.key
@@ -50,10 +50,10 @@ def _one_of_each(database: Database, **changes: object) -> _Stored:
     with database() as unit:
         unit.links.add(link)
         unit.commit()
-    return _now(database, file.owner, file.id, link.token_digest)
+    return _load(database, file.owner, file.id, link.token_digest)
 
 
-def _now(database: Database, owner: UserId, file_id: FileId, token_digest: bytes) -> _Stored:
+def _load(database: Database, owner: UserId, file_id: FileId, token_digest: bytes) -> _Stored:
     with database(read_only=True) as unit:
         user, file, link = unit.users.get(owner), unit.files.get(file_id), unit.links.find(token_digest)
     assert user is not None
@@ -62,30 +62,37 @@ def _now(database: Database, owner: UserId, file_id: FileId, token_digest: bytes
     return _Stored(user, file, link)
 
 
-def _again(database: Database, stored: _Stored) -> _Stored:
-    return _now(database, stored.user.id, stored.file.id, stored.link.token_digest)
+def _reload(database: Database, stored: _Stored) -> _Stored:
+    return _load(database, stored.user.id, stored.file.id, stored.link.token_digest)
 
 
 def _under_old(wrapped: WrappedSecrets, kind: SecretKind) -> list[StoredSecret]:
     return list(wrapped.under(OLD, kind, after=None, limit=1000))
 
 
-def _anew(read: StoredSecret) -> Rewrapping:
+def _rewrapped(read: StoredSecret) -> Rewrapping:
     return Rewrapping(read, WrappedSecret(NEW, os.urandom(40)))
 
 
-def _only(wrapped: WrappedSecrets, kind: SecretKind) -> Rewrapping:
+def _rewrap_only_one(wrapped: WrappedSecrets, kind: SecretKind) -> Rewrapping:
     (read,) = _under_old(wrapped, kind)
-    return _anew(read)
+    return _rewrapped(read)
 
 
 class WrappedSecretsContract:
     """
-    Give the fixtures `wrapped` and `database`, the units of work over the same rows.
+    Contract suite of `WrappedSecrets`: compare-and-set of wrappings, and retirement of keys.
+
+    An adapter passes if it replaces a wrapping only if it is still stored as read, no other write restores an
+    old wrapping, and no secret is ever stored under a retired key.
+
+    Fixtures:
+        wrapped: The wrapped secrets.
+        database: The units of work over the same rows, new and empty.
     """
 
-    def test_each_kind_is_counted_by_its_key(self, database: Database, wrapped: WrappedSecrets) -> None:
-        """Files in any state; those without a key, links without a token and users without a seed are none."""
+    def test_count_groups_secrets_by_kind_and_key(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """Files in any state count; files without a key, links without a token and users without a seed do not."""
         assert {kind: dict(wrapped.count()[kind]) for kind in SecretKind} == {kind: {} for kind in SecretKind}
         _one_of_each(database)
         _one_of_each(database, key=WrappedSecret(NEW, os.urandom(40)))
@@ -104,10 +111,10 @@ class WrappedSecretsContract:
         }
 
     @pytest.mark.parametrize("kind", SecretKind)
-    def test_what_needs_a_key_is_found_as_it_is_stored(
+    def test_under_returns_row_version_and_wrapping(
         self, database: Database, wrapped: WrappedSecrets, kind: SecretKind
     ) -> None:
-        """Row, version and wrapping; what needs another key is not found."""
+        """Row id, version and wrapping are returned as stored; secrets under another key are omitted."""
         stored = _one_of_each(database)
         (found,) = _under_old(wrapped, kind)
         row = {
@@ -120,10 +127,8 @@ class WrappedSecretsContract:
         assert list(wrapped.under(NEW, kind, after=None, limit=1000)) == []
 
     @pytest.mark.parametrize("kind", SecretKind)
-    def test_going_on_from_the_last_one_misses_none(
-        self, database: Database, wrapped: WrappedSecrets, kind: SecretKind
-    ) -> None:
-        """In the order of the rows' ids, in steps of any length, each once."""
+    def test_under_pages_skip_none(self, database: Database, wrapped: WrappedSecrets, kind: SecretKind) -> None:
+        """Pages of any length return every secret once, in the order of row ids."""
         for _ in range(5):
             _one_of_each(database)
         whole = _under_old(wrapped, kind)
@@ -137,14 +142,14 @@ class WrappedSecretsContract:
             assert found == whole
 
     @pytest.mark.parametrize("kind", SecretKind)
-    def test_a_new_wrapping_takes_the_place_of_what_was_read(
+    def test_replace_changes_the_wrapping_only(
         self, database: Database, wrapped: WrappedSecrets, kind: SecretKind
     ) -> None:
-        """Nothing but the secret, and of a user the revision, is another one afterwards."""
+        """Only the secret changes, and for a user also the revision."""
         stored, bystander = _one_of_each(database), _one_of_each(database)
-        change = _anew(next(one for one in _under_old(wrapped, kind) if one.wrapped == stored.seen(kind)))
+        change = _rewrapped(next(one for one in _under_old(wrapped, kind) if one.wrapped == stored.seen(kind)))
         assert wrapped.replace([change]) == 1
-        after = _again(database, stored)
+        after = _reload(database, stored)
         assert after.seen(kind) == change.new
         assert after.file == attrs.evolve(stored.file, key=after.file.key)
         assert after.link == attrs.evolve(stored.link, token=after.link.token)
@@ -153,38 +158,38 @@ class WrappedSecretsContract:
         assert stored.user.totp is not None
         assert after.user.totp == attrs.evolve(stored.user.totp, seed=after.user.totp.seed)
         assert [after.seen(other) == stored.seen(other) for other in SecretKind].count(True) == 2
-        assert _again(database, bystander) == bystander
+        assert _reload(database, bystander) == bystander
 
-    def test_many_of_any_kind_are_replaced_at_once(self, database: Database, wrapped: WrappedSecrets) -> None:
-        """As many as there are; none at all is no error."""
+    def test_replace_accepts_many_of_any_kind(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """All of them are replaced in one call; an empty list is no error."""
         for _ in range(3):
             _one_of_each(database)
-        changes = [_anew(one) for kind in SecretKind for one in _under_old(wrapped, kind)]
+        changes = [_rewrapped(one) for kind in SecretKind for one in _under_old(wrapped, kind)]
         assert wrapped.replace(changes) == 9
         assert {kind: dict(wrapped.count()[kind]) for kind in SecretKind} == {kind: {NEW: 3} for kind in SecretKind}
         assert wrapped.replace([]) == 0
 
     @pytest.mark.parametrize("kind", SecretKind)
-    def test_what_has_changed_stays_as_it_is(
+    def test_replace_of_a_changed_secret_is_skipped(
         self, database: Database, wrapped: WrappedSecrets, kind: SecretKind
     ) -> None:
-        """Of two who read the same, the second one changes nothing."""
+        """If two callers read the same wrapping, the second replaces nothing."""
         stored = _one_of_each(database)
-        first, second = _only(wrapped, kind), _only(wrapped, kind)
+        first, second = _rewrap_only_one(wrapped, kind), _rewrap_only_one(wrapped, kind)
         assert wrapped.replace([first]) == 1
         assert wrapped.replace([second]) == 0
-        assert _again(database, stored).seen(kind) == first.new
+        assert _reload(database, stored).seen(kind) == first.new
 
-    def test_what_is_gone_stays_gone(self, database: Database, wrapped: WrappedSecrets) -> None:
-        """A destroyed key, a seed that was given up and what was removed do not come back."""
+    def test_replace_restores_no_deleted_secret(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """A destroyed key, a disabled second factor and a removed row are not restored."""
         stored = _one_of_each(database)
-        changes = [_only(wrapped, kind) for kind in SecretKind]
+        changes = [_rewrap_only_one(wrapped, kind) for kind in SecretKind]
         with database() as unit:
             assert unit.files.replace(stored.file.deleting(NOW), expected=stored.file.state)
             unit.users.save(attrs.evolve(stored.user, totp=None))
             unit.commit()
         assert wrapped.replace([change for change in changes if change.stored.kind is not SecretKind.LINK_TOKEN]) == 0
-        after = _again(database, stored)
+        after = _reload(database, stored)
         assert after.seen(SecretKind.FILE_KEY) is after.seen(SecretKind.TOTP_SEED) is None
         with database() as unit:
             unit.files.remove(stored.file.id)
@@ -194,56 +199,50 @@ class WrappedSecretsContract:
             assert unit.links.find(stored.link.token_digest) is None
             assert unit.files.get(stored.file.id) is None
 
-    def test_a_save_of_who_was_read_before_brings_no_old_wrapping_back(
-        self, database: Database, wrapped: WrappedSecrets
-    ) -> None:
-        """It is a `Conflict`, whatever it would have changed."""
+    def test_save_of_an_earlier_read_is_conflict(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """Saving a user read before the replacement raises `Conflict`, regardless of the changed field."""
         stored = _one_of_each(database)
-        change = _only(wrapped, SecretKind.TOTP_SEED)
+        change = _rewrap_only_one(wrapped, SecretKind.TOTP_SEED)
         wrapped.replace([change])
         with pytest.raises(Conflict), database() as unit:
             unit.users.save(attrs.evolve(stored.user, is_verified=True))
-        assert _again(database, stored).seen(SecretKind.TOTP_SEED) == change.new
+        assert _reload(database, stored).seen(SecretKind.TOTP_SEED) == change.new
 
-    def test_sealing_a_file_that_was_read_before_keeps_its_new_wrapping(
-        self, database: Database, wrapped: WrappedSecrets
-    ) -> None:
-        """An upload that began before ends well, and what it knew of the key is not stored again."""
+    def test_seal_of_an_earlier_read_keeps_the_new_wrapping(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """A file read before the replacement can be sealed, and its old wrapping is not stored again."""
         stored = _one_of_each(database, state=FileState.RECEIVING)
-        change = _only(wrapped, SecretKind.FILE_KEY)
+        change = _rewrap_only_one(wrapped, SecretKind.FILE_KEY)
         wrapped.replace([change])
         sealed = stored.file.sealed(size=10, terms=stored.file.terms)
         with database() as unit:
             assert unit.files.replace(sealed, expected=FileState.RECEIVING)
             unit.commit()
-        assert _again(database, stored).file == attrs.evolve(sealed, key=change.new)
+        assert _reload(database, stored).file == attrs.evolve(sealed, key=change.new)
 
-    def test_of_many_that_replace_the_same_each_is_replaced_once(
-        self, database: Database, wrapped: WrappedSecrets
-    ) -> None:
-        """Of twelve at once; whoever is told of a success has stored what is there."""
+    def test_concurrent_replaces_count_each_secret_once(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """Twelve concurrent calls replace no secret twice; a later call replaces the skipped ones."""
         stored = [_one_of_each(database) for _ in range(2)]
         found = [one for kind in SecretKind for one in _under_old(wrapped, kind)]
-        assert sum(race(lambda: wrapped.replace([_anew(one) for one in found]))) <= len(found)
+        assert sum(race(lambda: wrapped.replace([_rewrapped(one) for one in found]))) <= len(found)
         left = [one for kind in SecretKind for one in _under_old(wrapped, kind)]
-        assert wrapped.replace([_anew(one) for one in left]) == len(left)
-        assert all(_again(database, one).seen(kind) != one.seen(kind) for one in stored for kind in SecretKind)
+        assert wrapped.replace([_rewrapped(one) for one in left]) == len(left)
+        assert all(_reload(database, one).seen(kind) != one.seen(kind) for one in stored for kind in SecretKind)
 
-    def test_rows_of_unknown_ids_are_no_error(self, database: Database, wrapped: WrappedSecrets) -> None:
-        """A secret whose row never was is not made by replacing it."""
+    def test_replace_of_unknown_rows_is_skipped(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """Replacing a secret whose row does not exist creates nothing."""
         stored = _one_of_each(database)
-        strange = [attrs.evolve(_only(wrapped, kind).stored, id=uuid4()) for kind in SecretKind]
-        assert wrapped.replace([_anew(one) for one in strange]) == 0
-        assert _again(database, stored) == stored
+        strange = [attrs.evolve(_rewrap_only_one(wrapped, kind).stored, id=uuid4()) for kind in SecretKind]
+        assert wrapped.replace([_rewrapped(one) for one in strange]) == 0
+        assert _reload(database, stored) == stored
 
-    def test_nothing_is_wrapped_under_a_retired_key(self, database: Database, wrapped: WrappedSecrets) -> None:
-        """No file, link, seed or new wrapping comes under it any more, and what there is goes on changing."""
+    def test_retired_key_is_refused_in_every_write(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """A file, link, seed or new wrapping under a retired key is refused; other changes still succeed."""
         stored = _one_of_each(database, key=WrappedSecret(NEW, os.urandom(40)))
-        changes = [_anew(one) for kind in SecretKind for one in _under_old(wrapped, kind)]
+        changes = [_rewrapped(one) for kind in SecretKind for one in _under_old(wrapped, kind)]
         assert not wrapped.retire(OLD), "a link and a seed need it"
         assert wrapped.replace(changes) == 2
         assert [wrapped.retire(OLD), wrapped.retire(OLD)] == [True, True]
-        stored, late = _again(database, stored), WrappedSecret(OLD, os.urandom(40))
+        stored, late = _reload(database, stored), WrappedSecret(OLD, os.urandom(40))
         with pytest.raises(KeyRetired), database() as unit:
             unit.files.add(a_file(stored.user, key=late))
         with pytest.raises(KeyRetired), database() as unit:
@@ -259,10 +258,8 @@ class WrappedSecretsContract:
             unit.users.save(attrs.evolve(stored.user, is_verified=True))
             unit.commit()
 
-    def test_a_key_that_is_needed_is_as_before_after_a_refusal(
-        self, database: Database, wrapped: WrappedSecrets
-    ) -> None:
-        """What is wrapped under it may be stored, and who saves a user with such a seed notices nothing."""
+    def test_refused_retirement_leaves_the_key_usable(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """If a secret needs the key, secrets under it can still be stored and their users saved."""
         stored = _one_of_each(database)
         assert not wrapped.retire(OLD)
         with database() as unit:
@@ -271,17 +268,15 @@ class WrappedSecretsContract:
         _one_of_each(database)
         assert wrapped.count()[SecretKind.FILE_KEY] == {OLD: 2}
 
-    def test_who_was_about_to_store_something_is_not_overlooked(
-        self, database: Database, wrapped: WrappedSecrets
-    ) -> None:
-        """A unit that has added a file and not committed yet: the key is retired without it, or not at all."""
+    def test_retire_waits_for_uncommitted_secrets(self, database: Database, wrapped: WrappedSecrets) -> None:
+        """With an uncommitted file under the key, the key is not retired."""
         owner = stored_user(database, totp=None)
         late = a_file(owner)
         with ThreadPoolExecutor(1) as pool:
             with database() as unit:
                 unit.files.add(late)
                 retiring = pool.submit(wrapped.retire, OLD)
-                # It has to wait for this unit; if it did not, it would be over by then.
+                # The call has to wait for this unit; otherwise it would have ended within the timeout.
                 wait([retiring], timeout=0.3)
                 unit.commit()
             assert not retiring.result()

@@ -1,5 +1,5 @@
 """
-Drivers: whatever has the verbs of a file transfer can be driven, and judged, by one machine.
+Drivers: adapters that let the system machine operate a library or a service.
 """
 
 from sft_adapters.testkit.drivers.http import HttpDriver

@@ -1,5 +1,5 @@
 """
-A service anywhere, driven over HTTP by the standard library alone.
+A driver of a service anywhere over HTTP, using the standard library alone.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ def _utc_now() -> datetime:
 @attrs.frozen
 class _Response:
     """
-    What came back: the status, the headers, and the body to its last byte.
+    A response: status, headers, and the complete body.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
-    def json(self) -> Any:  # noqa: ANN401 (whatever JSON holds)
+    def json(self) -> Any:  # noqa: ANN401 (any JSON value)
         return json.loads(self.body)
 
     @property
     def code(self) -> str:
         """
-        The problem's `code` (RFC 9457), or the bare status where there is none.
+        Return the problem's `code` (RFC 9457), or `status-` and the status if there is none.
         """
         try:
             return str(self.json()["code"])
@@ -49,12 +49,12 @@ class _Response:
 @attrs.frozen(kw_only=True)
 class HttpDriver:
     """
-    Implements `Driver` over the REST service at `base_url`; each call has a connection of its own.
+    A `Driver` of the REST service at `base_url`; each call opens its own connection.
 
-    A call takes at most `timeout_seconds` of silence. Hooks say what else can be done: `crash_hook`
-    kills the service and starts it again on the same data and address; `advance_hook` moves its
-    clock by seconds, and `clock` then tells its time; `revoke_hook` withdraws a link, given an
-    access token and the link's token, and raises `Refused` if it may not.
+    A call fails after `timeout_seconds` without a byte from the service. Optional hooks provide what the API
+    cannot do: `crash_hook` kills the service and restarts it on the same data and address; `advance_hook`
+    advances the service's clock by seconds, and `clock` must then return that clock's time; `revoke_hook`
+    revokes a link, given an access token and the link's token, and raises `Refused` if the user may not.
     """
 
     base_url: str
@@ -168,7 +168,8 @@ class HttpDriver:
         response = self._exchange("HEAD", f"/files/shared/{token}")
         if response.status < 400:
             return int(response.headers["content-length"])
-        # A HEAD has no body to say why. A GET for another version than there is tells it, and spends nothing.
+        # A HEAD response has no body with the code. A GET that fails its precondition has one, and consumes
+        # no download.
         reason = self._exchange("GET", f"/files/shared/{token}", If_None_Match="*")
         raise Refused(reason.code if reason.status == response.status else f"status-{response.status}")
 
@@ -177,7 +178,7 @@ class HttpDriver:
 
     def revoke(self, access: str, token: str) -> None:
         if self.revoke_hook is None:
-            raise RuntimeError("this driver cannot revoke links")
+            raise RuntimeError("This driver cannot revoke links: pass revoke_hook.")
         self.revoke_hook(access, token)
 
     def now(self) -> datetime:
@@ -185,17 +186,17 @@ class HttpDriver:
 
     def advance(self, seconds: int) -> None:
         if self.advance_hook is None:
-            raise RuntimeError("this driver cannot move the clock")
+            raise RuntimeError("This driver cannot advance the clock: pass advance_hook.")
         self.advance_hook(seconds)
 
     def crash(self) -> None:
         if self.crash_hook is None:
-            raise RuntimeError("this driver cannot crash")
+            raise RuntimeError("This driver cannot crash the service: pass crash_hook.")
         self.crash_hook()
 
     def close(self) -> None:
         """
-        Nothing is held between two calls.
+        Do nothing: no connection is kept between calls.
         """
 
 

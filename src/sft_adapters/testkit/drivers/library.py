@@ -1,5 +1,5 @@
 """
-The library in this process, driven by its use cases.
+A driver of the library in this process, through its use cases.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from sft_core.vault.model import File
 
 class ManualClock(Protocol):
     """
-    A clock that stands still until it is moved, such as `sft_adapters.memory.clock.SettableClock`.
+    A clock that moves only when it is advanced, like `sft_adapters.memory.clock.SettableClock`.
     """
 
     def now(self) -> datetime:
         """
-        The moment it stands at.
+        Return the time the clock is set to.
         """
         ...
 
     def advance(self, *, seconds: float) -> None:
         """
-        Move it on.
+        Advance the clock by seconds.
         """
         ...
 
@@ -60,10 +60,10 @@ def _map_errors() -> Iterator[None]:
 @attrs.define(kw_only=True)
 class LibraryDriver:
     """
-    Implements `Driver` over an application that runs by `clock`.
+    A `Driver` of an application that uses `clock`.
 
-    `reopen` drops the application and returns another one on the same data, as after a crash;
-    without it the driver cannot crash. `closing` gives up what the last one holds.
+    `reopen` drops the application and returns another one on the same data, as after a crash; without it the
+    driver cannot crash. `closing` closes the last application's resources.
     """
 
     application: Application
@@ -198,7 +198,7 @@ class LibraryDriver:
 
     def crash(self) -> None:
         if self.reopen is None:
-            raise RuntimeError("this driver cannot crash")
+            raise RuntimeError("This driver cannot crash the library: pass reopen.")
         self.application = self.reopen()
 
     def close(self) -> None:

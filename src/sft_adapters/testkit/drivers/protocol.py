@@ -1,5 +1,5 @@
 """
-The verbs of a file transfer, with plain values in and out and one error.
+The driver protocol: operations of a file transfer with plain values and one error type.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import attrs
 
 class Refused(Exception):
     """
-    The system did not do it; `code` is that of `sft_core.errors`, which never changes.
+    Raised when the system refuses an operation; `code` is a stable code of `sft_core.errors`.
     """
 
     def __init__(self, code: str) -> None:
@@ -24,7 +24,7 @@ class Refused(Exception):
 @attrs.frozen
 class Tokens:
     """
-    What a sign-in or an exchange hands out.
+    The access token and refresh token of a sign-in or an exchange.
     """
 
     access: str = attrs.field(repr=False)
@@ -34,7 +34,9 @@ class Tokens:
 @attrs.frozen(kw_only=True)
 class SeenFile:
     """
-    A file as its owner sees it: `downloads` of all its links, `token` of the newest live one.
+    A file as its owner sees it.
+
+    `downloads` is the sum over all its links, `token` that of its newest live link. `size` is in bytes.
     """
 
     id: str
@@ -47,15 +49,16 @@ class SeenFile:
 
 class Driver(Protocol):
     """
-    A system with users, files and links. A verb returns plain values or raises `Refused`.
+    A system with users, files and links.
 
-    Verbs may be called by several threads at once. Times are in UTC, sizes in bytes.
+    An operation returns plain values or raises `Refused`. Operations may be called by several threads
+    concurrently. Times are in UTC, sizes in bytes.
     """
 
     @property
     def can_advance_clock(self) -> bool:
         """
-        Whether the clock stands still until `advance` moves it.
+        Whether `advance` may be called, and the clock moves only by it.
         """
         ...
 
@@ -76,21 +79,21 @@ class Driver(Protocol):
     @property
     def may_throttle(self) -> bool:
         """
-        Whether a verb that proves something may be `too-many-attempts`, doing nothing.
+        Whether an authentication may be refused with `too-many-attempts`, without any effect.
         """
         ...
 
     @property
     def access_lifetime(self) -> timedelta:
         """
-        How long an access token is good for.
+        The lifetime of an access token.
         """
         ...
 
     @property
     def refresh_lifetime(self) -> timedelta:
         """
-        How long a refresh token and a session that is not refreshed are good for.
+        The lifetime of a refresh token, and of a session that is not refreshed.
         """
         ...
 
@@ -102,37 +105,37 @@ class Driver(Protocol):
 
     def sign_in(self, *, email: str, password: str, code: str | None = None) -> Tokens:
         """
-        Prove who one is, with a one-time code where the account asks for it.
+        Authenticate a user, with a one-time code if the account requires one.
         """
         ...
 
     def refresh(self, refresh: str) -> Tokens:
         """
-        Exchange a refresh token.
+        Exchange a refresh token for new tokens.
         """
         ...
 
     def who(self, access: str) -> str:
         """
-        The id of the user who bears an access token.
+        Return the id of the user of an access token.
         """
         ...
 
     def set_up_totp(self, access: str) -> str:
         """
-        Begin a two-factor set-up and return its seed in base32.
+        Start a two-factor set-up and return its seed in base32.
         """
         ...
 
     def confirm_totp(self, access: str, code: str) -> None:
         """
-        Put the set-up into force with its first code.
+        Confirm the set-up with its first code, which enables the second factor.
         """
         ...
 
     def disable_totp(self, access: str, code: str) -> None:
         """
-        Switch two-factor sign-in off.
+        Disable the second factor.
         """
         ...
 
@@ -144,74 +147,77 @@ class Driver(Protocol):
 
     def list_files(self, access: str, *, skip: int, limit: int) -> Sequence[SeenFile]:
         """
-        A page of the caller's files, newest first.
+        Return a page of the caller's files, newest first.
         """
         ...
 
     def find(self, access: str, file_id: str) -> SeenFile:
         """
-        One of the caller's files.
+        Return one of the caller's files.
         """
         ...
 
     def read(self, access: str, file_id: str, *, start: int = 0, stop: int | None = None) -> bytes:
         """
-        The bytes of a file from `start` up to and not including `stop`; the whole file by default.
+        Return the bytes of a file from `start` up to, but not including, `stop`.
 
-        A range holds at least one byte of the file; a `stop` beyond its end is its end.
+        By default it is the whole file. A range contains at least one byte of the file; a `stop` beyond the end
+        means the end.
         """
         ...
 
     def delete(self, access: str, file_id: str) -> None:
         """
-        Destroy a file and its links.
+        Delete a file and its links.
         """
         ...
 
     def share(self, access: str, file_id: str, *, hours: int | None = None, downloads: int | None = None) -> str:
         """
-        Make a link and return its token; by default it lasts 24 hours and has no budget.
+        Create a link and return its token.
+
+        By default it lasts 24 hours and has no download budget.
         """
         ...
 
     def look(self, token: str) -> int:
         """
-        The size of the file that a link leads to, spending nothing.
+        Return the size in bytes of a link's file, without consuming a download.
         """
         ...
 
     def redeem(self, token: str) -> bytes:
         """
-        Spend one download of a link and return the whole file.
+        Consume one download of a link and return the whole file.
         """
         ...
 
     def revoke(self, access: str, token: str) -> None:
         """
-        Withdraw one of the caller's links.
+        Revoke one of the caller's links.
         """
         ...
 
     def now(self) -> datetime:
         """
-        The moment by the system's clock.
+        Return the current time of the system's clock.
         """
         ...
 
     def advance(self, seconds: int) -> None:
         """
-        Move the system's clock on.
+        Advance the system's clock by seconds.
         """
         ...
 
     def crash(self) -> None:
         """
-        Stop the system in its tracks and start it again on what it had made durable.
+        Kill the system and restart it on its durable state.
         """
         ...
 
     def close(self) -> None:
         """
-        Give up what the driver holds; the driver is not used again.
+        Close the driver's resources; it is not used afterwards.
         """
         ...

@@ -1,5 +1,5 @@
 """
-State machines: what a port, or a whole system, may do in any order, judged by a model of plain dicts.
+State machines: random operations on an adapter or a system, checked against a model.
 """
 
 from sft_adapters.testkit.machines.blobs import blob_machine

@@ -1,5 +1,5 @@
 """
-The system machine's rules about people: accounts, sign-ins, tokens, the second factor.
+Rules of the system machine about accounts, sign-ins, tokens and the second factor.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ NAMES: Final = ("ann", "bob", "cyd")
 _names: Final = st.sampled_from(NAMES)
 PASSWORDS: Final = passwords(max_bytes=200).map(lambda password: password.reveal().decode())
 
-# How far from the present a code is. By a clock that runs on, a code that is a neighbour's now may be none a
-# moment later, so only those are drawn there that stay what they are.
+# Offsets of a code's step from the present one. With a running clock a neighbouring code may leave the window
+# before it is used, so only offsets whose result does not depend on timing are drawn there.
 _ANY: Final = (0, 1, -1, 2, -2, 9)
 _STABLE: Final = (0, 1, 9)
 _offsets: Final = from_machine(lambda machine: st.sampled_from(_ANY if machine.driver.can_advance_clock else _STABLE))
@@ -30,7 +30,7 @@ _offsets: Final = from_machine(lambda machine: st.sampled_from(_ANY if machine.d
 
 class AccountRules(DriverMachine):
     """
-    What people do about their own account.
+    Rules about a user's own account.
     """
 
     def _email(self, name: str) -> str:
@@ -42,7 +42,7 @@ class AccountRules(DriverMachine):
     @rule(mail=_names, name=_names, upper=st.booleans(), password=PASSWORDS)
     def register(self, mail: str, name: str, *, upper: bool, password: str) -> None:
         """
-        Register, with an address or a name that may be taken, in either case of letters.
+        Register, possibly with a taken address or user name, in either letter case.
         """
         email, username = self._email(mail), self._username(name)
         self._register(email.upper() if upper else email, username.upper() if upper else username, password)
@@ -59,7 +59,7 @@ class AccountRules(DriverMachine):
 
     def _own_code(self, email: str, offset: int | None) -> str | None:
         """
-        A code of the person's second factor, or of none that exists.
+        Return a code of the user's second factor, or of an unused seed.
         """
         person = self.oracle.people.get(email.lower())
         seed = person["factor"]["seed"] if person is not None and person["factor"] is not None else "A" * 32
@@ -68,10 +68,10 @@ class AccountRules(DriverMachine):
     @rule(name=_names, upper=st.booleans(), offset=st.one_of(st.none(), _offsets))
     def sign_in(self, name: str, *, upper: bool, offset: int | None) -> None:
         """
-        Sign in with the right password, and a code that may be right, wrong, spent or missing.
+        Sign in with the right password and a right, wrong, spent or missing code.
         """
         email = self._email(name)
-        password = self.oracle.people.get(email, {"password": "a password of nobody"})["password"]
+        password = self.oracle.people.get(email, {"password": "a password of no user"})["password"]
         self._sign_in(email.upper() if upper else email, password, self._own_code(email, offset))
 
     def _sign_in(self, email: str, password: str, code: str | None) -> None:
@@ -85,7 +85,7 @@ class AccountRules(DriverMachine):
     @rule(name=_names, offset=st.one_of(st.none(), _offsets), wrong=PASSWORDS)
     def sign_in_with_another_password(self, name: str, offset: int | None, wrong: str) -> None:
         """
-        Guess a password; a right code does not help.
+        Sign in with a wrong password; a right code must not help.
         """
         email = self._email(name)
         person = self.oracle.people.get(email)
@@ -95,7 +95,7 @@ class AccountRules(DriverMachine):
     @rule(name=_names, threads=st.integers(2, 4), offset=st.sampled_from(_STABLE[:2]))
     def sign_in_concurrently(self, name: str, threads: int, offset: int) -> None:
         """
-        Use one code several times at the same moment.
+        Use one code in several concurrent sign-ins.
         """
         email, now = self._email(name), self.now()
         code, person = self._own_code(email, offset), self.oracle.people.get(email)
@@ -121,7 +121,7 @@ class AccountRules(DriverMachine):
     @rule(login=LOGINS, which=st.integers(0, 5))
     def call_with_any_token(self, login: int, which: int) -> None:
         """
-        Show one of the login's access tokens, also one from before a refresh.
+        Use one of the login's access tokens, possibly one issued before a refresh.
         """
         row = self.oracle.logins[login]
         which %= len(row["access"])
@@ -134,7 +134,7 @@ class AccountRules(DriverMachine):
     @rule(login=LOGINS)
     def swap_token_kinds(self, login: int) -> None:
         """
-        Use a token of one kind in the place of the other.
+        Use a token of each kind as one of the other kind.
         """
         row = self.oracle.logins[login]
         kinds = Clause.TOKEN_IS_GOOD_FOR_A_TIME
@@ -159,7 +159,7 @@ class AccountRules(DriverMachine):
     @rule(login=LOGINS, threads=st.integers(2, 5))
     def refresh_concurrently(self, login: int, threads: int) -> None:
         """
-        Exchange one refresh token several times at the same moment: one gets tokens, and the family is over.
+        Exchange one refresh token concurrently: one call gets tokens, and the family is revoked.
         """
         row, now = self.oracle.logins[login], self.now()
         refusal = self.oracle.refresh_error(row, -1, now)
@@ -169,12 +169,12 @@ class AccountRules(DriverMachine):
         self.require_equal(Clause.REFRESH_IS_FOR_ONE_EXCHANGE, seen=len(exchanged), expected=0 if refusal else 1)
         for tokens in exchanged:
             self.oracle.note_exchange(row, tokens.access, tokens.refresh, now)
-            row["over"] = True
+            row["revoked"] = True
 
     @rule(login=LOGINS)
     def set_up_totp(self, login: int) -> None:
         """
-        Begin a two-factor set-up, or begin it again.
+        Start a two-factor set-up, or restart it.
         """
         self._set_up(login)
 
@@ -190,13 +190,13 @@ class AccountRules(DriverMachine):
     @rule(login=LOGINS, offset=_offsets)
     def confirm_totp(self, login: int, offset: int) -> None:
         """
-        Put the set-up into force, with a code that may be wrong.
+        Confirm the set-up with a code that may be wrong.
         """
         self._confirm(login, offset)
 
     def _confirm(self, login: int, offset: int) -> None:
         person, now = self.person(login), self.now()
-        code = self._own_code(self.oracle.logins[login]["who"], offset) or ""
+        code = self._own_code(self.oracle.logins[login]["email"], offset) or ""
         refusal = self.call_error(login, self.oracle.totp_confirm_error(person, code, now))
         confirm = partial(self.driver.confirm_totp, self.access(login), code)
         _, answer = self.attempt(Clause.SECOND_FACTOR_HAS_STAGES, confirm, refusal)
@@ -206,10 +206,10 @@ class AccountRules(DriverMachine):
     @rule(login=LOGINS, offset=_offsets)
     def disable_totp(self, login: int, offset: int) -> None:
         """
-        Switch the second factor off, with a code that may be wrong or spent.
+        Disable the second factor with a code that may be wrong or spent.
         """
         person, now = self.person(login), self.now()
-        code = self._own_code(self.oracle.logins[login]["who"], offset) or ""
+        code = self._own_code(self.oracle.logins[login]["email"], offset) or ""
         refusal = self.call_error(login, self.oracle.totp_disable_error(person, code, now))
         disable = partial(self.driver.disable_totp, self.access(login), code)
         _, answer = self.attempt(Clause.SECOND_FACTOR_HAS_STAGES, disable, refusal)

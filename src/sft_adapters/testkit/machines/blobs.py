@@ -1,5 +1,5 @@
 """
-The blob machine: puts, reads, deletes, listings and crashes in any order, on any store.
+The blob machine: puts, reads, deletes, listings and crashes of a blob store in any order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sft_core.vault.ports import BlobStore
 _FOLDERS: Final = ("a", "ab", "a-1")
 _NAMES: Final = ("0", "00", "0-1", "1")
 KEYS: Final = tuple(f"{folder}/{name}" for folder in _FOLDERS for name in _NAMES)
-"""Few keys, so that they meet again, and ones that begin like others."""
+"""Few keys, so that operations repeat them, and keys that are prefixes of others."""
 
 _keys: Final = st.sampled_from(KEYS)
 
@@ -31,13 +31,13 @@ PREFIXES: Final = ("", "a", "ab", "ab/", "a/0", "a/00", "a-", "f", "f/0")
 
 class _SourceError(Exception):
     """
-    What a caller's own pieces may raise.
+    An exception raised by the caller's own pieces.
     """
 
 
 class BlobMachine(ClauseMachine):
     """
-    What every blob machine does; `blob_machine` says on which store.
+    The rules of every blob machine; `blob_machine` adds the store.
     """
 
     factory: ClassVar[Callable[[], BlobStore]]
@@ -47,7 +47,7 @@ class BlobMachine(ClauseMachine):
     @initialize()
     def begin(self) -> None:
         """
-        A store without a blob.
+        Create a store without blobs.
         """
         self.store = type(self).factory()
         self.blobs: dict[str, bytes] = {}
@@ -55,7 +55,7 @@ class BlobMachine(ClauseMachine):
     @rule(key=_keys, content=contents(), cuts=st.lists(st.integers(0, 1 << 18), max_size=3))
     def put(self, key: str, content: bytes, cuts: list[int]) -> None:
         """
-        Put a blob in any pieces; nothing is seen of it before it is whole.
+        Put a blob in arbitrary pieces; it must not be listed before it is complete.
         """
         seen: list[str] = []
 
@@ -70,7 +70,7 @@ class BlobMachine(ClauseMachine):
             self._read_whole(key, Clause.BLOB_IS_PUT_ONCE)
             return
         self.require_equal(Clause.BLOB_IS_WHOLE, seen=raised, expected=None)
-        self.require(Clause.LISTING_IS_EXACT, not seen, f"{key} was listed before it was whole")
+        self.require(Clause.LISTING_IS_EXACT, not seen, f"{key} was listed before its put returned")
         self.blobs[key] = content
 
     def _send(self, key: str, pieces: Iterator[bytes], size: int) -> None:
@@ -79,17 +79,17 @@ class BlobMachine(ClauseMachine):
     @rule(key=_keys, content=contents(max_size=1 << 15), by=st.sampled_from([-1, 1, 16]))
     def put_with_wrong_sum(self, key: str, content: bytes, by: int) -> None:
         """
-        Announce another size than the pieces have.
+        Put pieces whose sum differs from the announced size.
         """
         size = len(content) + by if len(content) + by >= 0 else 1
         raised = _exception_of(lambda: self._send(key, _pieces(content, [1]), size))
         allowed = {BlobSizeMismatch} | ({BlobExists} if key in self.blobs else set())
-        self.require(Clause.BLOB_HAS_ITS_SIZE, raised in allowed, f"a put of another size was answered with {raised}")
+        self.require(Clause.BLOB_HAS_ITS_SIZE, raised in allowed, f"a put of another size raised {raised}")
 
     @rule(key=_keys, content=contents(max_size=1 << 15))
     def put_that_raises(self, key: str, content: bytes) -> None:
         """
-        Fail while the pieces come.
+        Put pieces that raise before the end.
         """
 
         def pieces() -> Iterator[bytes]:
@@ -99,13 +99,15 @@ class BlobMachine(ClauseMachine):
         raised = _exception_of(lambda: self._send(key, pieces(), len(content) + 1))
         allowed = {_SourceError} | ({BlobExists} if key in self.blobs else set())
         self.require(
-            Clause.FAILED_PUT_LEAVES_NOTHING, raised in allowed, f"the caller's own error came out as {raised}"
+            Clause.FAILED_PUT_LEAVES_NOTHING,
+            raised in allowed,
+            f"the put raised {raised} instead of the caller's own error",
         )
 
     @rule(key=_keys, seeds=st.lists(st.binary(min_size=1, max_size=1), min_size=2, max_size=4))
     def put_concurrently(self, key: str, seeds: list[bytes]) -> None:
         """
-        Put one key several times at the same moment.
+        Put one key several times concurrently.
         """
 
         def attempt(content: bytes) -> type[Exception] | None:
@@ -116,14 +118,14 @@ class BlobMachine(ClauseMachine):
         won = [content for content, error in zip(candidates, raised, strict=True) if error is None]
         clause = Clause.BLOB_IS_PUT_ONCE if key in self.blobs else Clause.ONE_PUT_WINS
         self.require_equal(clause, seen=len(won), expected=0 if key in self.blobs else 1)
-        self.require(clause, all(error in {None, BlobExists} for error in raised), f"{raised} came out")
+        self.require(clause, all(error in {None, BlobExists} for error in raised), f"the puts raised {raised}")
         if won:
             self.blobs[key] = won[0]
 
     @rule(key=_keys, start=st.integers(0, 1 << 18), length=st.integers(0, 1 << 18))
     def read(self, key: str, start: int, length: int) -> None:
         """
-        Read some bytes of a blob that is there, or miss one that is not.
+        Read a range of a blob, or require that the blob is missing.
         """
         content = self.blobs.get(key)
         if content is None:
@@ -150,26 +152,28 @@ class BlobMachine(ClauseMachine):
     @rule(key=_keys, by=st.sampled_from([-1, 1]))
     def read_with_wrong_size(self, key: str, by: int) -> None:
         """
-        Expect another size than the blob has.
+        Read with another expected size than the blob has.
         """
         if (content := self.blobs.get(key)) and len(content) + by >= 0:
             raised = _exception_of(lambda: self._fetch(key, 0, 0, len(content) + by))
-            self.require(Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read of another size gave {raised}")
+            self.require(
+                Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read of another size raised {raised}"
+            )
 
     @rule(key=_keys, more=st.integers(1, 5))
     def read_beyond_the_end(self, key: str, more: int) -> None:
         """
-        Ask for more bytes than there are.
+        Read more bytes than the blob has.
         """
         if (content := self.blobs.get(key)) is not None:
             start = max(0, len(content) - 2)
             raised = _exception_of(lambda: self._fetch(key, start, len(content) - start + more, len(content)))
-            self.require(Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read beyond the end gave {raised}")
+            self.require(Clause.BLOB_HAS_ITS_SIZE, raised is BlobSizeMismatch, f"a read beyond the end raised {raised}")
 
     @rule(key=_keys)
     def delete(self, key: str) -> None:
         """
-        Delete a blob, also one that is not there.
+        Delete a blob, whether it exists or not.
         """
         self.store.delete(key)
         self.blobs.pop(key, None)
@@ -189,7 +193,7 @@ class BlobMachine(ClauseMachine):
     @rule()
     def crash_and_reopen(self) -> None:
         """
-        Lose the store's object and whatever it had not made durable.
+        Drop the store and everything that is not durable, then check every blob.
         """
         crash = type(self).crash
         if crash is not None:
@@ -199,7 +203,7 @@ class BlobMachine(ClauseMachine):
     @invariant()
     def listing_is_exact(self) -> None:
         """
-        After each step the listing is the model's.
+        After each step, compare the listing with the model.
         """
         expected = sorted((key, len(blob)) for key, blob in self.blobs.items())
         self.require_equal(Clause.LISTING_IS_EXACT, seen=self._listed(), expected=expected)
@@ -210,7 +214,7 @@ class BlobMachine(ClauseMachine):
 
     def final_check(self) -> None:
         """
-        At the end every blob is read once more, whole.
+        Finally, read every blob completely.
         """
         if hasattr(self, "store"):
             self._check_everything(Clause.BLOB_IS_WHOLE)
@@ -223,7 +227,7 @@ class BlobMachine(ClauseMachine):
 
 def _pieces(content: bytes, cuts: list[int]) -> Iterator[bytes]:
     """
-    The content cut at these places; some pieces may be empty.
+    Cut the content at these offsets; some pieces may be empty.
     """
     offsets = sorted(cut % (len(content) + 1) for cut in cuts)
     for start, stop in zip([0, *offsets], [*offsets, len(content)], strict=True):
@@ -232,11 +236,11 @@ def _pieces(content: bytes, cuts: list[int]) -> Iterator[bytes]:
 
 def _exception_of(action: Callable[[], object]) -> type[Exception] | None:
     """
-    The kind of exception that an action ends in, None if it succeeds.
+    Return the type of the exception that an action raises; None if it succeeds.
     """
     try:
         action()
-    except Exception as error:  # noqa: BLE001 (whatever comes out is what is judged)
+    except Exception as error:  # noqa: BLE001 (any exception is the result to check)
         return type(error)
     return None
 
@@ -248,12 +252,21 @@ def blob_machine(
     close: Callable[[BlobStore], object] | None = None,
 ) -> type[BlobMachine]:
     """
-    A state machine that judges the stores which `factory` makes, each without a blob.
+    Create a state machine that checks blob stores against a model.
 
-    `crash` drops a store and returns another one on the same data: without it nothing crashes.
-    `close` is called with the last store of each run. Blobs have at most 256 KiB.
+    It is a `RuleBasedStateMachine` whose `TestCase` pytest collects:
 
         TestMyBlobs = blob_machine(make_store).TestCase
+
+    Args:
+        factory: Called once per run; returns a store without blobs.
+        crash: Drops a store and returns another one on the same data; without it no run crashes.
+        close: Called with the last store of each run.
+
+    Blobs have at most 256 KiB.
+
+    Raises:
+        InvalidArgument: An argument is not callable.
     """
     given: dict[str, object] = {"factory": factory, "crash": crash, "close": close}
     for name, value in given.items():

@@ -1,5 +1,5 @@
 """
-How much a machine tries: little and always the same by default, more and other things on demand.
+Hypothesis settings of the machines: few and deterministic examples, more on demand.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ _WITHOUT_SHRINKING = tuple(phase for phase in Phase if phase is not Phase.shrink
 
 def budget(*, examples: int, steps: int, shrink: bool = True) -> settings:
     """
-    Settings for `examples` runs of at most `steps` steps, the same ones each time.
+    Return settings for `examples` runs of at most `steps` steps.
 
-    `SFT_HARNESS_EXAMPLES` in the environment, a whole number, multiplies the examples;
-    `SFT_HARNESS_EXPLORE=1` draws new ones each time. Without `shrink` the first failure is told as
-    it was found, which is quicker.
+    They draw the same examples in each test run. In the environment, `SFT_HARNESS_EXAMPLES`, a whole number of
+    at least 1, multiplies the examples, and `SFT_HARNESS_EXPLORE=1` draws new ones in each test run. Without
+    `shrink` the first failure is reported as it was found, which is faster.
+
+    Raises:
+        InvalidArgument: `examples`, `steps` or `SFT_HARNESS_EXAMPLES` is not a whole number of at least 1.
     """
     for name, value in (("examples", examples), ("steps", steps)):
         if type(value) is not int or value < 1:

@@ -1,5 +1,5 @@
 """
-What every machine is: rules that hold what they see against clauses, and one last look at the end.
+Base of the machines: rules that check clauses, and a final check after the run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from sft_adapters.testkit.machines.clauses import BrokenClause, Clause
 
 class ClauseMachine(RuleBasedStateMachine):
     """
-    A machine that stops at the first clause that does not hold, and looks at everything at the end.
+    A state machine that stops at the first violated clause.
+
+    At the end of a run without a violation it checks everything once more.
     """
 
     def __init__(self) -> None:
@@ -20,7 +22,7 @@ class ClauseMachine(RuleBasedStateMachine):
 
     def require(self, clause: Clause, holds: object, seen: str) -> None:
         """
-        Raise `BrokenClause` unless it holds.
+        Raise `BrokenClause` unless `holds` is true.
         """
         if not holds:
             self.has_failed = True
@@ -28,23 +30,23 @@ class ClauseMachine(RuleBasedStateMachine):
 
     def require_equal(self, clause: Clause, *, seen: object, expected: object) -> None:
         """
-        Raise `BrokenClause` unless what was seen is what is expected.
+        Raise `BrokenClause` unless `seen` equals `expected`.
         """
         self.require(clause, seen == expected, f"{_short(seen)} was seen where {_short(expected)} is expected")
 
     def final_check(self) -> None:
         """
-        Look at everything once more.
+        Check everything once more; by default nothing.
         """
 
     def close_resources(self) -> None:
         """
-        Give up what the machine holds.
+        Close the resources of the machine; by default none.
         """
 
     def teardown(self) -> None:
         """
-        Look at everything once more, unless a clause is broken already: the first one is what counts.
+        Run the final check, unless a clause is already violated, and close the resources.
         """
         try:
             if not self.has_failed:

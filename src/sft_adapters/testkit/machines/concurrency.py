@@ -1,5 +1,5 @@
 """
-Several at once: the same thing done by a number of threads that start together.
+Run actions in threads that start at the same moment.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 def run_concurrently(actions: Sequence[Callable[[], T]]) -> list[T]:
     """
-    What each action returned, all of them begun at the same moment.
+    Run every action at the same moment, each in a thread; return the results.
     """
     barrier = Barrier(len(actions))
 

@@ -1,5 +1,5 @@
 """
-What every rule of the system machine stands on: a driver, the oracle, and how the two are compared.
+Base of the system machine's rules: a driver, the oracle, and their comparison.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ UNKNOWN_ID: Final = "00000000-0000-7000-8000-000000000000"
 
 class DriverMachine(ClauseMachine):
     """
-    A driver and the oracle beside it. One system may serve many runs: the names of each are its own.
+    A driver and its oracle.
+
+    Every run uses its own user names and addresses, so one system can serve many runs.
     """
 
     make_driver: ClassVar[Callable[[], Driver]]
@@ -48,7 +50,7 @@ class DriverMachine(ClauseMachine):
 
     def outcome(self, action: Callable[[], T]) -> tuple[T | None, str | None]:
         """
-        What an action returned, or the code with which it was refused.
+        Return an action's result, or the code of its refusal.
         """
         try:
             return action(), None
@@ -63,7 +65,7 @@ class DriverMachine(ClauseMachine):
 
     def expect(self, clause: Clause, action: Callable[[], T], refusal: str | None) -> T | None:
         """
-        Do something that must be refused with this code, or succeed; what it returned is returned.
+        Run an action and return its result; require the refusal with this code, or success.
         """
         value, code = self.outcome(action)
         self.require_equal(clause, seen=code, expected=refusal)
@@ -71,7 +73,9 @@ class DriverMachine(ClauseMachine):
 
     def attempt(self, clause: Clause, action: Callable[[], T], refusal: str | None) -> tuple[T | None, str | None]:
         """
-        The same for what proves something, which a driver may answer with a request to come later.
+        Like `expect`, for an authentication, which a driver may refuse with `too-many-attempts`.
+
+        Returns the result and the code.
         """
         value, code = self.outcome(action)
         if code == THROTTLED and self.driver.may_throttle:
@@ -82,58 +86,60 @@ class DriverMachine(ClauseMachine):
 
     def now(self) -> datetime:
         """
-        The moment by the system's clock.
+        Return the current time of the system's clock.
         """
         return self.driver.now()
 
     def valid_logins(self) -> list[int]:
         """
-        The logins whose latest access token is good.
+        Return the logins whose latest access token is valid.
         """
         return [login for login in self.oracle.logins if self.call_error(login) is None]
 
     def existing_files(self) -> list[int]:
         """
-        The files that are there.
+        Return the numbers of the files that exist.
         """
         return [number for number, file_id in enumerate(self.file_ids) if file_id in self.oracle.files]
 
     def live_links(self) -> list[int]:
         """
-        The links that grant a download.
+        Return the numbers of the links that grant a download.
         """
         now = self.now()
         return [number for number, token in enumerate(self.tokens) if self.oracle.redeem_error(token, now) is None]
 
     def person(self, login: int) -> Row:
         """
-        Who signed in.
+        Return the user of a login.
         """
-        return self.oracle.people[self.oracle.logins[login]["who"]]
+        return self.oracle.people[self.oracle.logins[login]["email"]]
 
     def access(self, login: int) -> str:
         """
-        The login's latest access token.
+        Return the login's latest access token.
         """
         return str(self.oracle.logins[login]["access"][-1][0])
 
     def call_error(self, login: int, then: str | None = None) -> str | None:
         """
-        What a call with that token must answer: a bad token comes first, then `then`.
+            Return the expected refusal of a call with the latest access token.
+
+        An invalid token is refused first; otherwise the result is `then`.
         """
         return self.oracle.call_error(self.oracle.logins[login], -1, self.now()) or then
 
 
 def from_machine(draw: Callable[[DriverMachine], st.SearchStrategy[T]]) -> st.SearchStrategy[T]:
     """
-    A strategy that depends on the machine that draws.
+    Return a strategy that depends on the machine that draws from it.
     """
     return st.runner().flatmap(draw)
 
 
 def _numbers(every: int, valid: list[int]) -> st.SearchStrategy[int]:
     """
-    The numbers below `every`; half of the time one that is of use.
+    Draw numbers below `every`, about half of them from `valid`.
     """
     numbers = st.integers(0, every - 1)
     return st.one_of(st.sampled_from(valid), numbers) if valid else numbers

@@ -1,9 +1,9 @@
 """
-What a system must answer: a model of plain dicts that knows no adapter, no port and no entity.
+The oracle: a model of plain dicts that computes the results a system must return.
 
-Each question about a verb returns the code of the refusal that is due, or None if the verb must
-succeed; each `note_…` records what then has happened. Nothing here is shared with the code that is
-judged (docs/decisions/0009).
+Each `…_error` method returns the code of the expected refusal, or None if the operation must succeed; each
+`note_…` method updates the model after an operation. It shares no code with the system under test
+(docs/decisions/0009), and depends on no adapter, port or entity.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ QUOTA_EXCEEDED = "quota-exceeded"
 
 class Oracle:
     """
-    People by their address, logins by their number, files by their id, links by their token.
+    Users by address, logins by number, files by id, and links by token.
     """
 
     def __init__(self, *, access_lifetime: timedelta, refresh_lifetime: timedelta, quota: int | None) -> None:
@@ -36,7 +36,7 @@ class Oracle:
 
     def register_error(self, email: str, username: str) -> str | None:
         """
-        What registering must answer.
+        Return the expected refusal of a registration.
         """
         names = {person["name"].lower() for person in self.people.values()}
         taken = email.lower() in self.people or username.lower() in names
@@ -44,13 +44,13 @@ class Oracle:
 
     def note_person(self, email: str, username: str, password: str, user_id: str) -> None:
         """
-        Somebody has registered.
+        Add a registered user.
         """
         self.people[email.lower()] = {"name": username, "password": password, "id": user_id, "factor": None}
 
     def spent_step(self, person: Row, code: str, now: datetime) -> int | None:
         """
-        The step that a code would spend of the person's second factor; None if it is no good.
+        Return the step that a code would spend; None if the code is invalid.
         """
         factor = person["factor"]
         step = step_at(now)
@@ -59,7 +59,7 @@ class Oracle:
 
     def sign_in_error(self, email: str, password: str, code: str | None, now: datetime) -> str | None:
         """
-        What signing in must answer.
+        Return the expected refusal of a sign-in.
         """
         person = self.people.get(email.lower())
         if person is None or person["password"] != password:
@@ -72,13 +72,13 @@ class Oracle:
 
     def note_login(self, email: str, code: str | None, access: str, refresh: str, now: datetime) -> int:
         """
-        Somebody has signed in; the number of the login is returned.
+        Add a login and return its number.
         """
         person = self.people[email.lower()]
         if person["factor"] is not None and person["factor"]["confirmed"] and code is not None:
             person["factor"]["last"] = self.spent_step(person, code, now)
         number = len(self.logins)
-        self.logins[number] = {"who": email.lower(), "over": False, "generation": 0, "access": [], "refresh": []}
+        self.logins[number] = {"email": email.lower(), "revoked": False, "generation": 0, "access": [], "refresh": []}
         self._note_tokens(self.logins[number], access, refresh, now)
         return number
 
@@ -92,30 +92,30 @@ class Oracle:
 
     def call_error(self, login: Row, which: int, now: datetime) -> str | None:
         """
-        What a call with the login's access token number `which` must answer, before anything else.
+        Return the expected refusal of access token number `which`, before any other check.
         """
         _, until = login["access"][which]
-        return "bad-token" if login["over"] or now >= login["ends"] or now >= until else None
+        return "bad-token" if login["revoked"] or now >= login["ends"] or now >= until else None
 
     def refresh_error(self, login: Row, which: int, now: datetime) -> str | None:
         """
-        What exchanging the login's refresh token number `which` must answer.
+        Return the expected refusal of refresh token number `which`.
         """
         _, generation, until = login["refresh"][which]
-        dead = login["over"] or now >= login["ends"] or now >= until
+        dead = login["revoked"] or now >= login["ends"] or now >= until
         return "bad-token" if dead or generation != login["generation"] else None
 
     def note_refusal(self, login: Row, which: int, now: datetime) -> None:
         """
-        A refresh token was refused: if it was a good one once, its whole family is over.
+        Record a refused refresh; reuse of a token that was valid once revokes the family.
         """
         _, generation, until = login["refresh"][which]
         if now < until and now < login["ends"] and generation != login["generation"]:
-            login["over"] = True
+            login["revoked"] = True
 
     def note_exchange(self, login: Row, access: str, refresh: str, now: datetime) -> None:
         """
-        A refresh token was exchanged.
+        Record an exchanged refresh token.
         """
         login["generation"] += 1
         self._note_tokens(login, access, refresh, now)
@@ -124,14 +124,14 @@ class Oracle:
 
     def totp_setup_error(self, person: Row) -> str | None:
         """
-        What beginning a two-factor set-up must answer.
+        Return the expected refusal of starting a two-factor set-up.
         """
         factor = person["factor"]
         return "totp-already-enabled" if factor is not None and factor["confirmed"] else None
 
     def totp_confirm_error(self, person: Row, code: str, now: datetime) -> str | None:
         """
-        What confirming a set-up must answer.
+        Return the expected refusal of confirming a set-up.
         """
         factor = person["factor"]
         if factor is None or factor["confirmed"]:
@@ -140,7 +140,7 @@ class Oracle:
 
     def totp_disable_error(self, person: Row, code: str, now: datetime) -> str | None:
         """
-        What switching the second factor off must answer.
+        Return the expected refusal of disabling the second factor.
         """
         factor = person["factor"]
         if factor is None or not factor["confirmed"]:
@@ -151,52 +151,52 @@ class Oracle:
 
     def note_file(self, owner: str, file_id: str, name: str, media_type: str, content: bytes) -> None:
         """
-        A file was stored.
+        Add a stored file.
         """
         self.files[file_id] = {"owner": owner, "name": name, "type": media_type, "content": content, "links": []}
 
     def free_quota(self, owner: str) -> float:
         """
-        How many bytes more the owner may store.
+        Return the number of bytes that the owner may still store.
         """
         used = sum(len(file["content"]) for file in self.files.values() if file["owner"] == owner)
         return math.inf if self.quota is None else self.quota - used
 
     def store_error(self, owner: str, size: int) -> str | None:
         """
-        What storing so many bytes must answer.
+        Return the expected refusal of storing `size` bytes.
         """
         return QUOTA_EXCEEDED if size > self.free_quota(owner) else None
 
     def file_error(self, owner: str, file_id: str) -> str | None:
         """
-        What a verb about one of the owner's files must answer.
+        Return the expected refusal of an operation on a file by this user.
         """
         file = self.files.get(file_id)
         return "file-not-found" if file is None or file["owner"] != owner else None
 
     def listed_ids(self, owner: str) -> list[str]:
         """
-        The ids of the owner's files, newest first.
+        Return the ids of the owner's files, newest first.
         """
         return [file_id for file_id, file in reversed(self.files.items()) if file["owner"] == owner]
 
     def note_deletion(self, file_id: str) -> None:
         """
-        A file was deleted, and its links with it.
+        Remove a deleted file and its links.
         """
         for token in self.files.pop(file_id)["links"]:
             del self.links[token]
 
     def downloads(self, file_id: str) -> int:
         """
-        How often all links of a file have granted it.
+        Return the number of downloads that all links of a file have granted.
         """
         return sum(self.links[token]["granted"] for token in self.files[file_id]["links"])
 
     def current_link(self, file_id: str, now: datetime) -> str | None:
         """
-        The file's newest link that is neither revoked nor expired.
+        Return the token of the file's newest link that is neither revoked nor expired.
         """
         live = (token for token in reversed(self.files[file_id]["links"]) if self._is_live(self.links[token], now))
         return next(live, None)
@@ -209,7 +209,7 @@ class Oracle:
 
     def note_link(self, file_id: str, token: str, *, hours: int | None, downloads: int | None, now: datetime) -> None:
         """
-        A link was made.
+        Add a link.
         """
         ends = now + timedelta(hours=DEFAULT_LINK_HOURS if hours is None else hours)
         self.links[token] = {"file": file_id, "ends": ends, "budget": downloads, "granted": 0, "revoked": False}
@@ -217,7 +217,7 @@ class Oracle:
 
     def redeem_error(self, token: str, now: datetime) -> str | None:
         """
-        What redeeming a link, or looking at it, must answer.
+        Return the expected refusal of redeeming a link or requesting its metadata.
         """
         link = self.links.get(token)
         if link is None:
@@ -230,20 +230,20 @@ class Oracle:
 
     def remaining_grants(self, token: str, wanted: int) -> int:
         """
-        How many of so many downloads a live link still grants.
+        Return how many of the `wanted` downloads a live link still grants.
         """
         link = self.links[token]
         return wanted if link["budget"] is None else min(wanted, int(link["budget"]) - int(link["granted"]))
 
     def linked_content(self, token: str) -> bytes:
         """
-        The content of the file that a link leads to.
+        Return the content of the file of a link.
         """
         return bytes(self.files[self.links[token]["file"]]["content"])
 
     def revoke_error(self, owner: str, token: str) -> str | None:
         """
-        What withdrawing a link must answer.
+        Return the expected refusal of revoking a link by this user.
         """
         link = self.links.get(token)
         return None if link is not None and self.files[link["file"]]["owner"] == owner else "link-not-found"

@@ -1,5 +1,5 @@
 """
-The system machine: everything people can do, in any order, on whatever a driver drives.
+The system machine: every operation of a file transfer, in any order, through a driver.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from sft_adapters.testkit.machines.transfers import BUDGETS, LinkRules
 from sft_adapters.testkit.strategies.arguments import check_bounds
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-# Steps of codes, ends of tokens, links and sessions, and the second on either side of them.
+# Steps of codes, lifetimes of tokens, links and sessions, and the seconds just before or after them.
 JUMPS: Final = (1, 29, 30, 31, 90, 30 * _MINUTE - 1, 30 * _MINUTE, _HOUR - 1, _HOUR, _DAY, 7 * _DAY - 1, 7 * _DAY)
 
 
 class SystemMachine(AccountRules, LinkRules):
     """
-    What every system machine does; `system_machine` says on which driver.
+    The rules of every system machine; `system_machine` adds the driver and the bounds.
     """
 
     max_crashes: ClassVar[int]
@@ -40,12 +40,14 @@ class SystemMachine(AccountRules, LinkRules):
     )
     def set_up_two_people(self, secrets: list[str], *, factor: bool, downloads: int | None) -> None:
         """
-        Two people register, sign in, store a file each and share it; the second may set up a second factor.
+        Register and sign in two users; each stores and shares a file.
+
+        The second one may set up a second factor.
         """
         for login, (name, password) in enumerate(zip(NAMES, secrets, strict=False)):
             self._register(self._email(name), self._username(name), password)
             self._sign_in(self._email(name), password, None)
-            self.require(Clause.SIGN_IN_IS_PROVED, login in self.oracle.logins, "nobody can sign in")
+            self.require(Clause.SIGN_IN_IS_PROVED, login in self.oracle.logins, "a registered user cannot sign in")
             self._store(login, "first.txt", "text/plain", f"the first file of {name}".encode())
             self._share(login, self.file_ids[-1], hours=None, downloads=downloads)
         if factor:
@@ -56,7 +58,7 @@ class SystemMachine(AccountRules, LinkRules):
     @rule(seconds=st.sampled_from(JUMPS))
     def advance_the_clock(self, seconds: int) -> None:
         """
-        Let time pass.
+        Advance the clock.
         """
         self.driver.advance(seconds)
 
@@ -64,7 +66,7 @@ class SystemMachine(AccountRules, LinkRules):
     @rule(link=LINKS, short_of=st.sampled_from([0, 1]))
     def advance_to_link_expiry(self, link: int, short_of: int) -> None:
         """
-        Let a link's time run out, or all of it but a second.
+        Advance the clock to a link's expiry, or to one second before it.
         """
         row = self.oracle.links.get(self.tokens[link])
         left = int((row["ends"] - self.now()).total_seconds()) - short_of if row is not None else 0
@@ -75,10 +77,10 @@ class SystemMachine(AccountRules, LinkRules):
     @rule()
     def crash_and_restart(self) -> None:
         """
-        Stop the system in its tracks and start it again: what was acknowledged is there.
+        Crash and restart the system, then check every acknowledged change.
         """
         if self.driver.can_advance_clock:
-            # A restart takes time: what is stored after it is newer than what was stored before.
+            # A restart takes time: files stored after it are newer than files stored before it.
             self.driver.advance(1)
         self.crashes += 1
         self.driver.crash()
@@ -87,12 +89,12 @@ class SystemMachine(AccountRules, LinkRules):
     @invariant()
     def listings_are_exact(self) -> None:
         """
-        After each step everybody's listing is the model's: names, sizes, counts, links, order.
+        After each step, compare every user's listing with the model: names, sizes, counts, links, order.
         """
         for login in self._login_per_person():
             seen = list(self.listing(login, skip=0, limit=1000, refusal=None))
             expected = [
-                self.expected_file(file_id) for file_id in self.oracle.listed_ids(self.oracle.logins[login]["who"])
+                self.expected_file(file_id) for file_id in self.oracle.listed_ids(self.oracle.logins[login]["email"])
             ]
             self.require_equal(
                 Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=[file.id for file in expected]
@@ -103,17 +105,17 @@ class SystemMachine(AccountRules, LinkRules):
 
     def _login_per_person(self) -> Iterator[int]:
         """
-        For each person a login whose latest access token is good now, if there is one.
+        Return one login per user whose latest access token is valid now.
         """
         seen: set[str] = set()
         for login, row in reversed(self.oracle.logins.items()):
-            if row["who"] not in seen and self.call_error(login) is None:
-                seen.add(row["who"])
+            if row["email"] not in seen and self.call_error(login) is None:
+                seen.add(row["email"])
                 yield login
 
     def _check_everything(self, clause: Clause) -> None:
         for login in self._login_per_person():
-            for file_id in self.oracle.listed_ids(self.oracle.logins[login]["who"]):
+            for file_id in self.oracle.listed_ids(self.oracle.logins[login]["email"]):
                 seen = self.expect(clause, partial(self.driver.read, self.access(login), file_id), None)
                 self.require_equal(clause, seen=seen, expected=self.oracle.files[file_id]["content"])
         for token in self.oracle.links:
@@ -121,7 +123,7 @@ class SystemMachine(AccountRules, LinkRules):
 
     def final_check(self) -> None:
         """
-        At the end every file is read once more, and every link looked at.
+        Finally, read every file and request every link's metadata again.
         """
         self._check_everything(Clause.STORED_IS_KEPT)
 
@@ -135,14 +137,23 @@ def system_machine(
     quota: int | None = None,
 ) -> type[SystemMachine]:
     """
-    A state machine that judges what `driver()` drives: a new driver for each run, closed after it.
+    Create a state machine that checks the system behind `driver()` against a model.
 
-    One system may stand behind many runs. Files have at most `max_file_bytes`, and many of them end
-    within a byte of a chunk's bound or of a part's, which has `part_size` bytes of plaintext. A run
-    has at most `max_crashes` crashes; what the driver cannot do is left out. A person's files may hold
-    `quota` bytes together; without one the machine expects no refusal on their account.
+    It is a `RuleBasedStateMachine` whose `TestCase` pytest collects:
 
         TestMySystem = system_machine(make_driver).TestCase
+
+    Args:
+        driver: Called once per run; the driver is closed after the run. Several runs may use one system. Rules
+            that need a missing capability of the driver are skipped.
+        part_size: The system's part size in plaintext bytes. Many files end within a byte of a multiple of it,
+            or of a chunk.
+        max_file_bytes: The size of the largest file in bytes.
+        max_crashes: The number of crashes in a run at most.
+        quota: The system's limit in bytes on one user's files together, at least 1 024; None if there is none.
+
+    Raises:
+        InvalidArgument: An argument has the wrong type or is out of range.
     """
     if not callable(driver):
         raise InvalidArgument(f"driver must be callable, not {driver!r}")

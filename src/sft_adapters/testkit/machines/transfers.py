@@ -1,5 +1,5 @@
 """
-The system machine's rules about files and links: what is stored, read, listed, shared, redeemed.
+Rules of the system machine about files and links.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ BUDGETS: Final = st.one_of(st.integers(1, 3), st.none(), st.integers(1, 3), st.j
 
 class FileRules(DriverMachine):
     """
-    What people do with their files, and what others cannot.
+    Rules about a user's own files, and about other users' access to them.
     """
 
     @rule(login=LOGINS, name=file_names().map(str), media_type=media_types().map(str), content=_contents)
     def store(self, login: int, name: str, media_type: str, content: bytes) -> None:
         """
-        Store a file of any name and size.
+        Store a file with any name and size.
         """
         self._store(login, name, media_type, content)
 
@@ -48,9 +48,9 @@ class FileRules(DriverMachine):
     @rule(login=LOGINS, over=st.sampled_from([-1, 0, 1]))
     def store_up_to_quota(self, login: int, over: int) -> None:
         """
-        Store a file as large as there is room, or a byte more or less.
+        Store a file of exactly the free quota, or of a byte more or less.
         """
-        size = self.oracle.free_quota(self.oracle.logins[login]["who"]) + over
+        size = self.oracle.free_quota(self.oracle.logins[login]["email"]) + over
         if 0 <= size <= self.max_file_bytes:
             self._store(login, "last.bin", "application/octet-stream", bytes(int(size)))
 
@@ -58,11 +58,11 @@ class FileRules(DriverMachine):
     @rule(login=LOGINS, share=st.integers(1, 4), threads=st.integers(2, 6))
     def store_concurrently(self, login: int, share: int, threads: int) -> None:
         """
-        Store several files at the same moment, each as large as a share of the room there is.
+        Store several files concurrently, each as large as a fraction of the free quota.
 
-        Each is one part: of larger ones that come at once, each may keep the others out.
+        Each file is a single part: concurrent larger files may exclude one another, so their number is not exact.
         """
-        owner, refusal, access = self.oracle.logins[login]["who"], self.call_error(login), self.access(login)
+        owner, refusal, access = self.oracle.logins[login]["email"], self.call_error(login), self.access(login)
         free_quota = self.oracle.free_quota(owner)
         content = bytes(int(min(free_quota // share, self.part_size // 2)))
         expected = 0 if refusal else int(min(threads, free_quota // len(content))) if content else threads
@@ -82,12 +82,12 @@ class FileRules(DriverMachine):
     @property
     def has_quota(self) -> bool:
         """
-        Whether what a person stores is bounded.
+        Return whether a user's stored bytes are limited.
         """
         return type(self).quota is not None
 
     def _store(self, login: int, name: str, media_type: str, content: bytes) -> None:
-        owner, access = self.oracle.logins[login]["who"], self.access(login)
+        owner, access = self.oracle.logins[login]["email"], self.access(login)
         refusal = self.call_error(login, self.oracle.store_error(owner, len(content)))
         store = partial(self.driver.store, access, name=name, media_type=media_type, content=content)
         file_id, code = self.outcome(store)
@@ -101,9 +101,9 @@ class FileRules(DriverMachine):
 
     def file_error(self, login: int, file_id: str) -> tuple[Clause, str | None]:
         """
-        What a verb about a file must answer, and which clause says so.
+        Return the clause and the expected refusal of an operation on a file.
         """
-        refusal = self.call_error(login, self.oracle.file_error(self.oracle.logins[login]["who"], file_id))
+        refusal = self.call_error(login, self.oracle.file_error(self.oracle.logins[login]["email"], file_id))
         if refusal != "file-not-found":
             return Clause.STORED_IS_KEPT, refusal
         return (Clause.OTHERS_ARE_ABSENT if file_id in self.oracle.files else Clause.DELETED_IS_GONE), refusal
@@ -111,7 +111,7 @@ class FileRules(DriverMachine):
     @rule(login=LOGINS, file=FILES)
     def find(self, login: int, file: int) -> None:
         """
-        Look at one file: the caller's, another's, or one that is gone.
+        Find one file: the caller's, another user's, or a deleted one.
         """
         file_id = self.file_ids[file]
         clause, refusal = self.file_error(login, file_id)
@@ -121,7 +121,7 @@ class FileRules(DriverMachine):
 
     def expected_file(self, file_id: str) -> SeenFile:
         """
-        The file as its owner must see it now.
+        Return the file as its owner must see it now.
         """
         file = self.oracle.files[file_id]
         return SeenFile(
@@ -147,7 +147,7 @@ class FileRules(DriverMachine):
     @rule(login=LOGINS, file=FILES, start=st.integers(0, 1 << 20), length=st.integers(1, 1 << 18))
     def read_range(self, login: int, file: int, start: int, length: int) -> None:
         """
-        Read some bytes of a file, perhaps to beyond its end.
+        Read a range of a file, possibly beyond its end.
         """
         file_id = self.file_ids[file]
         clause, refusal = self.file_error(login, file_id)
@@ -163,17 +163,17 @@ class FileRules(DriverMachine):
     @rule(login=LOGINS, skip=st.integers(0, 3), limit=st.integers(1, 3))
     def list_page(self, login: int, skip: int, limit: int) -> None:
         """
-        List some of the caller's files.
+        List a page of the caller's files.
         """
         refusal = self.call_error(login)
         seen = self.listing(login, skip=skip, limit=limit, refusal=refusal)
         if refusal is None:
-            expected = self.oracle.listed_ids(self.oracle.logins[login]["who"])[skip : skip + limit]
+            expected = self.oracle.listed_ids(self.oracle.logins[login]["email"])[skip : skip + limit]
             self.require_equal(Clause.LISTED_IS_OWNED, seen=[file.id for file in seen], expected=expected)
 
     def listing(self, login: int, *, skip: int, limit: int, refusal: str | None) -> Sequence[SeenFile]:
         """
-        A page as the driver lists it.
+        Return a page from the driver.
         """
         page = partial(self.driver.list_files, self.access(login), skip=skip, limit=limit)
         return self.expect(Clause.LISTED_IS_OWNED, page, refusal) or ()
@@ -181,7 +181,7 @@ class FileRules(DriverMachine):
     @rule(login=LOGINS, file=FILES)
     def delete(self, login: int, file: int) -> None:
         """
-        Delete a file: the caller's, another's, or one that is gone.
+        Delete a file: the caller's, another user's, or one already deleted.
         """
         file_id = self.file_ids[file]
         clause, refusal = self.file_error(login, file_id)
@@ -193,7 +193,7 @@ class FileRules(DriverMachine):
 
 class LinkRules(FileRules):
     """
-    What people do with links.
+    Rules about links.
     """
 
     @rule(
@@ -204,7 +204,7 @@ class LinkRules(FileRules):
     )
     def share(self, login: int, file: int, hours: int | None, downloads: int | None) -> None:
         """
-        Make a link to a file: the caller's, another's, or one that is gone.
+        Create a link to a file: the caller's, another user's, or a deleted one.
         """
         self._share(login, self.file_ids[file], hours=hours, downloads=downloads)
 
@@ -220,7 +220,7 @@ class LinkRules(FileRules):
 
     def link_error(self, token: str) -> tuple[Clause, str | None]:
         """
-        What a link must answer, and which clause says so.
+        Return the clause and the expected refusal of a link.
         """
         refusal = self.oracle.redeem_error(token, self.now())
         clauses = {
@@ -234,7 +234,7 @@ class LinkRules(FileRules):
     @rule(link=LINKS)
     def look(self, link: int) -> None:
         """
-        Look at a link, which spends nothing.
+        Request the metadata of a link, which consumes no download.
         """
         token = self.tokens[link]
         clause, refusal = self.link_error(token)
@@ -247,7 +247,7 @@ class LinkRules(FileRules):
     @rule(link=LINKS)
     def redeem(self, link: int) -> None:
         """
-        Download by a link.
+        Download through a link.
         """
         token = self.tokens[link]
         clause, refusal = self.link_error(token)
@@ -259,7 +259,7 @@ class LinkRules(FileRules):
     @rule(link=LINKS, threads=st.integers(2, 6))
     def redeem_concurrently(self, link: int, threads: int) -> None:
         """
-        Download by one link several times at the same moment.
+        Download through one link several times concurrently.
         """
         token = self.tokens[link]
         clause, refusal = self.link_error(token)
@@ -276,7 +276,7 @@ class LinkRules(FileRules):
     @rule(login=LOGINS)
     def access_unknown(self, login: int) -> None:
         """
-        Name a file that nobody stored, and try a token that nobody got.
+        Request an unknown file id and an unknown link token.
         """
         refusal = self.call_error(login, "file-not-found")
         self.expect(Clause.OTHERS_ARE_ABSENT, lambda: self.driver.find(self.access(login), UNKNOWN_ID), refusal)
@@ -288,10 +288,10 @@ class LinkRules(FileRules):
     @rule(login=LOGINS, link=LINKS)
     def revoke(self, login: int, link: int) -> None:
         """
-        Withdraw a link: the caller's, another's, or one that is gone.
+        Revoke a link: the caller's, another user's, or that of a deleted file.
         """
         token = self.tokens[link]
-        refusal = self.call_error(login, self.oracle.revoke_error(self.oracle.logins[login]["who"], token))
+        refusal = self.call_error(login, self.oracle.revoke_error(self.oracle.logins[login]["email"], token))
         self.expect(Clause.OTHERS_ARE_ABSENT, lambda: self.driver.revoke(self.access(login), token), refusal)
         if refusal is None:
             self.oracle.links[token]["revoked"] = True

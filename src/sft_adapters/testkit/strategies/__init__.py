@@ -1,9 +1,11 @@
 """
 Hypothesis strategies for every value and entity of the core.
 
-They take keyword arguments only and check them when they are called, not when they are drawn from:
-what no value could satisfy is `hypothesis.errors.InvalidArgument`. Everything drawn keeps the rules
-of its type, reaches their bounds, and shrinks towards the shortest and plainest one.
+All arguments are keywords and are checked at the call, not at the first draw. Drawn values are valid, reach
+the bounds of their type, and shrink towards the shortest and plainest one.
+
+Raises:
+    hypothesis.errors.InvalidArgument: From every strategy: no value satisfies the arguments.
 """
 
 from sft_adapters.testkit.strategies.contents import bad_file_names, content, contents, file_names, media_types

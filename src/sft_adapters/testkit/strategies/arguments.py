@@ -1,5 +1,5 @@
 """
-How the strategies check what they are given: at the call, and with one kind of error.
+Argument checks of the strategies: at the call, with one error type.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def check_bounds(name: str, low: int, high: int, *, lowest: int, highest: int) -> None:
     """
-    `InvalidArgument` unless `low` to `high` is a range of whole numbers from `lowest` to `highest`.
+    Raise `InvalidArgument` unless whole numbers `low` to `high` are within `lowest` to `highest`.
     """
     for bound in (low, high):
         if type(bound) is not int:
@@ -28,7 +28,7 @@ def check_bounds(name: str, low: int, high: int, *, lowest: int, highest: int) -
 
 def check_kind(name: str, value: object, *kinds: type) -> None:
     """
-    `InvalidArgument` unless the value is one of these kinds.
+    Raise `InvalidArgument` unless the value is an instance of one of these types.
     """
     if not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
@@ -37,7 +37,7 @@ def check_kind(name: str, value: object, *kinds: type) -> None:
 
 def parsed(parse: Callable[[str], T], text: str) -> T | None:
     """
-    The value that a text spells, or None if its type refuses it.
+    Return the value that a text parses to; None if its type refuses it.
     """
     try:
         return parse(text)
@@ -49,7 +49,7 @@ def valid_values(
     parse: Callable[[str], T], texts: SearchStrategy[str], is_wanted: Callable[[T], bool] = lambda _: True
 ) -> SearchStrategy[T]:
     """
-    The values that drawn texts spell, without the texts that are refused and the values that are not kept.
+    Return the values that drawn texts parse to, without invalid texts and unwanted values.
     """
     values = texts.map(lambda text: parsed(parse, text))
     return values.filter(lambda value: value is not None and is_wanted(value))  # type: ignore[return-value]  # none is None

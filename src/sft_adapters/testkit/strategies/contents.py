@@ -1,5 +1,5 @@
 """
-Strategies for what a file is: its name, its type, its bytes.
+Strategies for a file's name, media type and content.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sft_adapters.testkit.strategies.arguments import check_bounds, check_kind, 
 from sft_core.values import MAX_FILE_NAME_CHARACTERS, FileName, MediaType
 
 CHUNK_BYTES: Final = 16_384
-"""Plaintext bytes of one chunk of the file format, where contents like to break."""
+"""Plaintext bytes of one chunk of the file format: a bound near which errors are likely."""
 
 _BIDI: Final = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _BREAKING: Final = "\x00\t\n\r\x1b\x7f\x85\u2028\u2029"
@@ -28,9 +28,9 @@ def file_names(
     *, min_size: int = 1, max_size: int = MAX_FILE_NAME_CHARACTERS, extension: str = ""
 ) -> SearchStrategy[FileName]:
     """
-    File names of `min_size` to `max_size` characters (1 to 255) that end in `extension`, if given.
+    File names of `min_size` to `max_size` characters (1 to 255) that end in `extension`.
 
-    They are plain, or of any script with combining and astral characters, or as long as may be.
+    They are plain, or in any script with combining and astral characters, or of the maximum length.
     """
     check_bounds("the size", min_size, max_size, lowest=1, highest=MAX_FILE_NAME_CHARACTERS)
     check_kind("extension", extension, str)
@@ -52,7 +52,7 @@ def _stem_texts(least: int, most: int) -> SearchStrategy[str]:
 
 def bad_file_names() -> SearchStrategy[str]:
     """
-    Texts that are no file name: each breaks one rule of `FileName`, the rest of it is plain.
+    Invalid file names: each violates one rule of `FileName` and is plain otherwise.
     """
     plain = st.text("abcxyz", max_size=8)
     within = st.one_of(st.sampled_from("/\\" + _BIDI + _BREAKING), st.characters(categories=["Cc", "Cs", "Zl", "Zp"]))
@@ -64,14 +64,14 @@ def bad_file_names() -> SearchStrategy[str]:
         st.builds("x{}{}".format, plain, st.one_of(spaces, st.just("."))),
         st.builds("{}{}".format, st.sampled_from(_DEVICES), st.sampled_from(["", ".txt", " .tar.gz"])),
         st.integers(MAX_FILE_NAME_CHARACTERS + 1, 4096).map(lambda size: "n" * size),
-        # One character that NFC makes two: short enough as typed, too long as kept.
+        # A character that NFC decomposes into two: within the limit as typed, beyond it as stored.
         st.integers(MAX_FILE_NAME_CHARACTERS // 2 + 1, MAX_FILE_NAME_CHARACTERS).map(lambda size: "\u0958" * size),
     )
 
 
 def media_types() -> SearchStrategy[MediaType]:
     """
-    Media types without parameters: common ones, odd ones, longest ones.
+    Media types without parameters: common ones, unusual ones, and ones of the maximum length.
     """
     common = st.sampled_from(["application/pdf", "image/svg+xml", "text/html", "text/plain"])
     half = st.one_of(st.text(_TYPE, min_size=1, max_size=12), st.just("t" * 63))
@@ -80,7 +80,9 @@ def media_types() -> SearchStrategy[MediaType]:
 
 class Content(bytes):
     """
-    Bytes that show themselves as what made them: a failure then prints a line and not a megabyte.
+    Bytes whose repr is their size and seed.
+
+    A failure then prints one line and not a megabyte.
     """
 
     seed: int
@@ -91,9 +93,10 @@ class Content(bytes):
 
 def content(*, size: int, seed: int = 0) -> Content:
     """
-    The content of a size and a seed (0 to 255), the same each time.
+    Return the content of a size in bytes and a seed (0 to 255).
 
-    No stretch of it repeats within it or in one of another seed, so bytes from the wrong place are seen.
+    It is the same at each call. No run of it repeats within it or in a content with another seed, so bytes from
+    a wrong offset are detected.
     """
     check_bounds("size", size, size, lowest=0, highest=2**30)
     check_bounds("seed", seed, seed, lowest=0, highest=255)
@@ -104,7 +107,9 @@ def content(*, size: int, seed: int = 0) -> Content:
 
 def contents(*, max_size: int = 1 << 18, around: Sequence[int] = (CHUNK_BYTES,)) -> SearchStrategy[Content]:
     """
-    Contents of 0 to `max_size` bytes, most of them short or within a byte of a bound `around`.
+    Contents of 0 to `max_size` bytes, most of them short or near a bound.
+
+    Near means within a byte of one of the sizes in `around`.
     """
     check_bounds("max_size", 0, max_size, lowest=0, highest=2**30)
     for bound in around:

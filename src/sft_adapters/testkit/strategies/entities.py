@@ -1,5 +1,5 @@
 """
-Strategies for entities: users and their sessions, files and their manifests, links.
+Strategies for entities: users, sessions, files, manifests and links.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ _STATES_WITH_KEY = frozenset({FileState.RECEIVING, FileState.SEALED})
 
 def totps(*, confirmed: bool | None = None) -> SearchStrategy[Totp]:
     """
-    Second factors, pending and confirmed, or only one of the two; a pending one has spent no step.
+    Second factors, pending and confirmed, or one of the two.
+
+    Pending ones have spent no step.
     """
     check_kind("confirmed", confirmed, bool, type(None))
     pending = st.builds(Totp, wrapped_secrets())
@@ -44,7 +46,9 @@ def totps(*, confirmed: bool | None = None) -> SearchStrategy[Totp]:
 
 def users(*, two_factor: bool | None = None, active: bool | None = None) -> SearchStrategy[User]:
     """
-    Users with and without a second factor in force, switched on and off; or only one of the two.
+    Users with or without a confirmed second factor, active or inactive.
+
+    `two_factor` and `active` select one of the two.
     """
     check_kind("two_factor", two_factor, bool, type(None))
     check_kind("active", active, bool, type(None))
@@ -67,9 +71,9 @@ def users(*, two_factor: bool | None = None, active: bool | None = None) -> Sear
 
 def sessions(*, user: User | None = None, live: bool | None = None) -> SearchStrategy[Session]:
     """
-    Sessions of `user` or anybody's; `live` says whether all or none of them are free of a revocation.
+    Sessions of `user` or of any user.
 
-    Their end is up to 400 days after their beginning.
+    None is revoked if `live` is true, all are if it is false. They expire up to 400 days after their creation.
     """
     check_kind("user", user, User, type(None))
     check_kind("live", live, bool, type(None))
@@ -95,7 +99,9 @@ def _with_lifetime(session: Session, seconds: int) -> Session:
 
 def token_claims(*, kind: TokenKind | None = None) -> SearchStrategy[TokenClaims]:
     """
-    Claims of tokens of one kind or both, whole seconds, that are good for a second to a week.
+    Claims of access tokens, refresh tokens or both, in whole seconds.
+
+    They are valid for one second to one week.
     """
     check_kind("kind", kind, TokenKind, type(None))
     issued = moments().map(lambda moment: moment.replace(microsecond=0))
@@ -116,7 +122,7 @@ def token_claims(*, kind: TokenKind | None = None) -> SearchStrategy[TokenClaims
 
 def share_terms() -> SearchStrategy[ShareTerms]:
     """
-    What an owner may ask of links: nothing, little, and as much as there is.
+    Terms of links: none, small ones, and the largest ones.
     """
     downloads = st.one_of(st.none(), st.integers(1, 3), st.integers(1, MAX_DOWNLOADS_BOUND))
     hours = st.one_of(st.none(), st.integers(1, MAX_EXPIRES_HOURS))
@@ -127,9 +133,9 @@ def files(
     *, owner: User | None = None, states: Collection[FileState] = tuple(FileState), max_size: int = 2**50
 ) -> SearchStrategy[File]:
     """
-    Files of `owner` or anybody's, in any of `states`.
+    Files of `owner` or of any user, in any of `states`.
 
-    One that is being received has no size yet, one whose end has been decided has no key.
+    They have at most `max_size` bytes. A file being received has no size yet; an aborting or deleting file has no key.
     """
     check_kind("owner", owner, User, type(None))
     check_bounds("max_size", 0, max_size, lowest=0, highest=2**63 - 1)
@@ -164,7 +170,9 @@ def _in_state(file: File) -> File:
 
 def parts(*, of: File, max_parts: int = 8, max_part_size: int = 1 << 22) -> SearchStrategy[tuple[Part, ...]]:
     """
-    The parts of a file as `StorePart` would number and place them, 1 to `max_parts`; empty ones among them.
+    The parts of a file as `StorePart` numbers and places them, 1 to `max_parts`.
+
+    Some of them may be empty.
     """
     check_kind("of", of, File)
     check_bounds("max_parts", 1, max_parts, lowest=1, highest=1000)
@@ -190,7 +198,7 @@ def _consecutive_parts(file: File, sizes: list[int]) -> Iterator[Part]:
 
 def manifests(*, max_parts: int = 8, max_part_size: int = 1 << 22) -> SearchStrategy[tuple[File, tuple[Part, ...]]]:
     """
-    Sealed files with all their parts, whose sizes add up to the file's.
+    Sealed files with all their parts, whose sizes add up to the file's size.
     """
     check_bounds("max_parts", 1, max_parts, lowest=1, highest=1000)
     check_bounds("max_part_size", 1, max_part_size, lowest=1, highest=2**40)
@@ -203,9 +211,9 @@ def manifests(*, max_parts: int = 8, max_part_size: int = 1 << 22) -> SearchStra
 
 def links(*, file: File | None = None, live: bool | None = None) -> SearchStrategy[ShareLink]:
     """
-    Links to `file` or to any, spent ones among them; they last 1 to 720 hours.
+    Links to `file` or to any file, spent ones included.
 
-    If `live` is true none is revoked or spent, if it is false all of them are revoked.
+    They last 1 to 720 hours. None is revoked or spent if `live` is true, all are revoked if it is false.
     """
     check_kind("file", file, File, type(None))
     check_kind("live", live, bool, type(None))

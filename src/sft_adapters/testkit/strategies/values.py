@@ -1,5 +1,5 @@
 """
-Strategies for people's values, identifiers, secrets, ranges and bounds.
+Strategies for users' values, identifiers, secrets, ranges and bounds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LATEST: Final = datetime(2100, 1, 1, tzinfo=UTC)
 
 def emails(*, max_size: int = 254) -> SearchStrategy[EmailAddress]:
     """
-    E-mail addresses of at most `max_size` (6 to 254) characters: plain ones, odd ones, longest ones.
+    E-mail addresses of at most `max_size` (6 to 254) characters: plain, unusual, and longest ones.
     """
     check_bounds("max_size", 6, max_size, lowest=6, highest=254)
     atoms = st.lists(st.text(_ATOM, min_size=1, max_size=12), min_size=1, max_size=4).map(".".join)
@@ -56,7 +56,7 @@ def emails(*, max_size: int = 254) -> SearchStrategy[EmailAddress]:
 
 def usernames(*, min_size: int = 3, max_size: int = 50) -> SearchStrategy[Username]:
     """
-    User names of `min_size` to `max_size` characters (3 to 50): any script, marks, digits, `._-`.
+    User names of `min_size` to `max_size` (3 to 50) characters: any script, marks, digits, `._-`.
     """
     check_bounds("the size", min_size, max_size, lowest=3, highest=50)
     plain = st.text(_LETTERS + "._-", min_size=min_size, max_size=max_size)
@@ -71,9 +71,10 @@ def passwords(
     *, min_characters: int = MIN_PASSWORD_CHARACTERS, max_bytes: int = MAX_PASSWORD_BYTES
 ) -> SearchStrategy[Password]:
     """
-    Passwords of at least `min_characters` (8 or more) and at most `max_bytes` (up to 1 024) of UTF-8.
+    Passwords of at least `min_characters` and at most `max_bytes`.
 
-    Any character stands in them: spaces at the ends, NUL, astral and combining ones.
+    `min_characters` is 8 or more; `max_bytes` is up to 1 024 and counts the UTF-8 form. Passwords contain any
+    character: spaces at the ends, NUL, astral and combining ones.
     """
     check_bounds("the length", min_characters, max_bytes, lowest=MIN_PASSWORD_CHARACTERS, highest=MAX_PASSWORD_BYTES)
     plain = st.text(_LETTERS, min_size=min_characters, max_size=min(max_bytes, min_characters + 20))
@@ -88,7 +89,7 @@ def passwords(
 
 def ids(*, of: type[IdT]) -> SearchStrategy[IdT]:
     """
-    Identifiers of one kind, such as `FileId`; made of UUIDs of any version.
+    Identifiers of the type `of`, such as `FileId`, from UUIDs of any version.
     """
     check_kind("`of`", of, type)
     if not issubclass(of, Id):
@@ -98,7 +99,7 @@ def ids(*, of: type[IdT]) -> SearchStrategy[IdT]:
 
 def secrets(*, min_size: int = 16, max_size: int = 4096, multiple_of: int = 8) -> SearchStrategy[Secret]:
     """
-    Secrets of `min_size` to `max_size` bytes, by default those that a key ring wraps.
+    Secrets of `min_size` to `max_size` bytes, by default the sizes that a key ring wraps.
     """
     check_bounds("the size", min_size, max_size, lowest=0, highest=2**20)
     check_bounds("multiple_of", multiple_of, multiple_of, lowest=1, highest=2**20)
@@ -125,7 +126,9 @@ def share_tokens() -> SearchStrategy[ShareToken]:
 
 def wrapped_secrets(*, key_id: str | None = None) -> SearchStrategy[WrappedSecret]:
     """
-    Secrets as a row keeps them, under the key `key_id` or any; they are noise and open nowhere.
+    Wrapped secrets as stored in a row, under the key `key_id` or any key.
+
+    Their ciphertext is random, so no key ring unwraps them.
     """
     check_kind("key_id", key_id, str, type(None))
     names = st.text(string.hexdigits[:16], min_size=16, max_size=16) if key_id is None else st.just(key_id)
@@ -134,7 +137,7 @@ def wrapped_secrets(*, key_id: str | None = None) -> SearchStrategy[WrappedSecre
 
 def moments(*, earliest: datetime = _EARLIEST, latest: datetime = _LATEST) -> SearchStrategy[datetime]:
     """
-    Moments in UTC to the microsecond, from `earliest` to `latest`.
+    Moments in UTC, to the microsecond, from `earliest` to `latest`.
     """
     for name, bound in (("earliest", earliest), ("latest", latest)):
         check_kind(name, bound, datetime)
@@ -149,7 +152,7 @@ def moments(*, earliest: datetime = _EARLIEST, latest: datetime = _LATEST) -> Se
 
 def byte_ranges(*, within: int = 2**40, allow_empty: bool = True) -> SearchStrategy[ByteRange]:
     """
-    Ranges inside the first `within` bytes (1 or more); empty ones only if `allow_empty`.
+    Ranges within the first `within` bytes (1 or more); empty ones only with `allow_empty`.
     """
     check_bounds("within", 1, within, lowest=1, highest=2**63)
     check_kind("allow_empty", allow_empty, bool)
@@ -160,7 +163,9 @@ def byte_ranges(*, within: int = 2**40, allow_empty: bool = True) -> SearchStrat
 
 def pages(*, max_skip: int = 2**63 - 1, max_limit: int = MAX_PAGE_SIZE) -> SearchStrategy[Page]:
     """
-    Windows over a listing: skip 0 to `max_skip`, take 1 to `max_limit` (up to 1 000).
+    Pages of a listing, of 1 to `max_limit` entries (up to 1 000).
+
+    They skip 0 to `max_skip` entries.
     """
     check_bounds("skip", 0, max_skip, lowest=0, highest=2**63 - 1)
     check_bounds("limit", 1, max_limit, lowest=1, highest=MAX_PAGE_SIZE)
@@ -169,7 +174,9 @@ def pages(*, max_skip: int = 2**63 - 1, max_limit: int = MAX_PAGE_SIZE) -> Searc
 
 def rates(*, max_attempts: int = 1_000_000, max_seconds: int = 365 * 86_400) -> SearchStrategy[Rate]:
     """
-    Rates of 1 to `max_attempts` in a window of 1 to `max_seconds` seconds, with microseconds.
+    Rates of 1 to `max_attempts` attempts in a window of 1 to `max_seconds` seconds.
+
+    The windows include fractions of a second, to the microsecond.
     """
     check_bounds("attempts", 1, max_attempts, lowest=1, highest=1_000_000)
     check_bounds("seconds", 1, max_seconds, lowest=1, highest=365 * 86_400)

@@ -1,8 +1,8 @@
 """
-The project's own test vectors of the file format, one JSON file for each success and each failure.
+The project's own test vectors of the file format, one JSON file each.
 
-They are written by `python -m sft_adapters.testkit.vectors.generate` and explained in
-docs/reference/file-format, "Test vectors". A vector is valid when its `error` is None.
+`python -m sft_adapters.testkit.vectors.generate` writes them; docs/reference/file-format, "Test vectors",
+explains them. A vector is valid if its `error` is None.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import attrs
 @attrs.frozen(kw_only=True)
 class Vector:
     """
-    One case: what it shows, and either the error it must end in or the plaintext it must yield.
+    One case: its comment, and either the expected error or the digest of the plaintext.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Vector:
 @attrs.frozen(kw_only=True)
 class MessageVector(Vector):
     """
-    A message of the scheme, its input key and its context.
+    A message of the encryption scheme, with its input key and its context.
     """
 
     key: bytes
@@ -42,7 +42,7 @@ class MessageVector(Vector):
 @attrs.frozen(kw_only=True)
 class VaultVector(Vector):
     """
-    A part of a file in the vault: the ring, the file's row, the manifest's line and the blob.
+    A part of a file: key ring, file row, manifest entry and blob.
     """
 
     ring: tuple[bytes, ...]
@@ -58,7 +58,7 @@ class VaultVector(Vector):
 
 def load() -> Iterator[MessageVector | VaultVector]:
     """
-    Every vector of the package, by name.
+    Iterate over every vector of the package, by name.
     """
     for entry in sorted(files(__name__).iterdir(), key=lambda entry: entry.name):
         if entry.name.endswith(".json"):
@@ -67,7 +67,7 @@ def load() -> Iterator[MessageVector | VaultVector]:
 
 def parse(name: str, fields: Mapping[str, Any]) -> MessageVector | VaultVector:
     """
-    The vector that a JSON file describes.
+    Return the vector that a JSON file describes.
     """
     common = {"name": name, **{key: fields[key] for key in ("comment", "error", "plaintext_sha256")}}
     if fields["kind"] == "message":
@@ -93,6 +93,8 @@ def parse(name: str, fields: Mapping[str, Any]) -> MessageVector | VaultVector:
 
 def expand_runs(runs: Sequence[str | int]) -> bytes:
     """
-    The bytes that runs stand for: a string is hexadecimal, a number so many zero bytes.
+    Return the bytes of a list of runs.
+
+    A string is hexadecimal, a number is a count of zero bytes.
     """
     return b"".join(bytes(run) if isinstance(run, int) else bytes.fromhex(run) for run in runs)

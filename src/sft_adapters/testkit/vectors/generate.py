@@ -1,7 +1,7 @@
 """
-Writes the vectors: `python -m sft_adapters.testkit.vectors.generate [folder]`, by default here.
+Write the vectors: `python -m sft_adapters.testkit.vectors.generate [folder]`, by default to this folder.
 
-The same bytes come out of every run, on every machine.
+Every run on every machine writes the same bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LONG_ZEROS: Final = re.compile(rb"(\x00{16,})")
 
 def vectors() -> Iterator[MessageVector | VaultVector]:
     """
-    Every vector, made anew.
+    Generate every vector.
     """
     yield from valid_messages()
     yield from corrupted_messages()
@@ -39,7 +39,7 @@ def vectors() -> Iterator[MessageVector | VaultVector]:
 
 def render(vector: MessageVector | VaultVector) -> str:
     """
-    The vector as its JSON file.
+    Return the vector as the text of its JSON file.
     """
     fields: dict[str, object] = {"comment": vector.comment, "error": vector.error}
     fields["plaintext_sha256"] = vector.plaintext_sha256
@@ -68,7 +68,7 @@ def render(vector: MessageVector | VaultVector) -> str:
 
 def runs(data: bytes) -> list[str | int]:
     """
-    The data as hexadecimal strings and, for 16 zero bytes or more in a row, their number.
+    Encode data as hexadecimal strings, and 16 or more consecutive zero bytes as their number.
     """
     pieces = (piece for piece in _LONG_ZEROS.split(data) if piece)
     return [len(piece) if _LONG_ZEROS.fullmatch(piece) else piece.hex() for piece in pieces]
@@ -76,7 +76,7 @@ def runs(data: bytes) -> list[str | int]:
 
 def write_all(folder: Path) -> None:
     """
-    Replace the folder's vectors by new ones.
+    Replace the folder's vectors by newly generated ones.
     """
     for stale in folder.glob("*.json"):
         stale.unlink()

@@ -1,5 +1,5 @@
 """
-What the vectors of the scheme itself show: messages that must open, and one for each way to fail.
+Vectors of the encryption scheme: messages that must decrypt, and one for each failure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NOT_AUTHENTIC: Final = "content-not-authentic"
 
 def valid_messages() -> Iterator[MessageVector]:
     """
-    Messages of every shape that must open.
+    Generate messages of every shape that must decrypt.
     """
     shapes = {
         "empty": ("An empty message is one empty chunk.", (0,)),
@@ -60,7 +60,7 @@ def _from(pieces: Callable[[bytes, tuple[bytes, ...]], tuple[bytes, ...]]) -> Ca
     return lambda message: b"".join(pieces(message.header, message.chunks))
 
 
-# Each takes a good message of two full chunks and a short one and spoils one thing about it.
+# Each takes a valid message of two full chunks and a short one and corrupts it in one way.
 _CORRUPTIONS: Final[dict[str, tuple[str, Callable[[EncryptedMessage], bytes]]]] = {
     "nothing": ("No byte at all.", lambda _: b""),
     "salt-only": ("The header ends after the salt.", lambda m: m.ciphertext[:24]),
@@ -92,7 +92,7 @@ _CORRUPTIONS: Final[dict[str, tuple[str, Callable[[EncryptedMessage], bytes]]]] 
 
 def corrupted_messages() -> Iterator[MessageVector]:
     """
-    Good messages with one thing changed.
+    Generate valid messages with one change.
     """
     for name, (comment, corrupt) in _CORRUPTIONS.items():
         key = seeded(f"{name} key", 32)
@@ -102,7 +102,7 @@ def corrupted_messages() -> Iterator[MessageVector]:
 
 def misread_messages() -> Iterator[MessageVector]:
     """
-    Good messages opened with another key or context, or joined from two.
+    Generate valid messages read with another key or context, or combined from two.
     """
     key, salt = seeded("misread key", 32), seeded("misread salt", 24)
     good = write(key, salt, CONTEXT, (CHUNK, 100))
@@ -122,7 +122,9 @@ def misread_messages() -> Iterator[MessageVector]:
 
 def miswritten_messages() -> Iterator[MessageVector]:
     """
-    Messages that a writer with one mistake makes; whoever opens them has the same mistake.
+    Generate messages of a writer with one mistake.
+
+    Only a reader with the same mistake accepts them.
     """
     for name, (comment, message) in {**_wrong_chunks(), **_wrong_derivations(), **_wrong_counters()}.items():
         yield _invalid(name, comment, seeded("miswritten key", 32), message.ciphertext)

@@ -1,8 +1,8 @@
 """
-The scheme in its plainest form, for writing vectors: it shares no code with what they judge.
+The encryption scheme in its plainest form, for writing vectors.
 
-Every chunk's plaintext is the key stream itself, so the ciphertext is zeros and a tag, and a
-vector of many chunks stays a small file.
+It shares no code with the implementations that the vectors test. Every chunk's plaintext is the key stream
+itself, so the ciphertext is zeros and a tag, and a vector of many chunks is a small file.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ INFO: Final = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00"
 
 def seeded(label: str, size: int) -> bytes:
     """
-    Bytes that look random and are the same in every run (SHAKE-256 of a label).
+    Return pseudo-random bytes, the same in every run (SHAKE-256 of a label).
     """
     return hashlib.shake_256(f"sft test vectors v1: {label}".encode()).digest(size)
 
 
 def hkdf_expand(key: bytes, info: bytes, size: int) -> bytes:
     """
-    HKDF-Expand with SHA-512, written out (RFC 5869, section 2.3).
+    Compute HKDF-Expand with SHA-512 (RFC 5869, section 2.3).
     """
     output = block = b""
     for counter in range(1, -(-size // 64) + 1):
@@ -39,14 +39,14 @@ def hkdf_expand(key: bytes, info: bytes, size: int) -> bytes:
 
 def hkdf(secret: bytes, info: bytes, size: int) -> bytes:
     """
-    HKDF with SHA-512 and no salt, written out (RFC 5869, sections 2.2 and 2.3).
+    Compute HKDF with SHA-512 and no salt (RFC 5869, sections 2.2 and 2.3).
     """
     return hkdf_expand(hmac.digest(bytes(64), secret, "sha512"), info, size)
 
 
 def chunk_nonce(base: bytes, number: int) -> bytes:
     """
-    The nonce of chunk `number`: the base nonce XOR the number, big-endian.
+    Return the nonce of chunk `number`: the base nonce XOR the number, big-endian.
     """
     return bytes(a ^ b for a, b in zip(base, number.to_bytes(12, "big"), strict=True))
 
@@ -54,7 +54,7 @@ def chunk_nonce(base: bytes, number: int) -> bytes:
 @attrs.frozen(kw_only=True)
 class EncryptedMessage:
     """
-    A message taken apart: its plaintext, its header, its encrypted chunks.
+    A message as its plaintext, its header, and its encrypted chunks.
     """
 
     plaintext: bytes
@@ -64,7 +64,7 @@ class EncryptedMessage:
     @property
     def ciphertext(self) -> bytes:
         """
-        The message put together.
+        Return the header and the chunks, concatenated.
         """
         return self.header + b"".join(self.chunks)
 
@@ -80,7 +80,7 @@ def write(
     associated: bytes = b"",
 ) -> EncryptedMessage:
     """
-    Encrypt chunks of the given plaintext sizes; the keywords are for writing it wrongly.
+    Encrypt chunks of the given plaintext sizes; the keywords introduce mistakes.
     """
     derived = hkdf_expand(key, info + salt + context, 76)
     aead, base = AESGCM(derived[:32]), derived[32:44]

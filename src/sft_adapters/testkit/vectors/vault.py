@@ -1,5 +1,5 @@
 """
-What the vectors of the vault's profile show: parts that must open, and one for each way to fail.
+Vectors of the vault's profile: parts that must decrypt, and one for each failure.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _valid_vector(
 
 def valid_parts() -> Iterator[VaultVector]:
     """
-    Parts that must open.
+    Generate parts that must decrypt.
     """
     yield _valid_vector("first-part", "A part of two chunks.", 0, _part(0, (CHUNK, 100)))
     yield _valid_vector("later-part", "The part's number is in its context.", 3, _part(3, (100,)))
@@ -77,7 +77,7 @@ def valid_parts() -> Iterator[VaultVector]:
 
 def invalid_parts() -> Iterator[VaultVector]:
     """
-    Good parts with one thing about their blob, their manifest or their row changed.
+    Generate valid parts with one change in their blob, manifest entry or row.
     """
     message, earlier = _part(0, (CHUNK, 100)), _part(0, (CHUNK, 100), salt="earlier")
     good = _valid_vector("", "", 0, message)
