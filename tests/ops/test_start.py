@@ -320,7 +320,7 @@ def test_concurrent_first_starts_use_one_key(tmp_path: Path, postgres_url: str) 
         (refused,) = [service for service in services if service.poll() is not None]
         (serving,) = [service for service in services if service is not refused]
         message = refused.communicate()[0]
-        assert (refused.returncode, message.count("\n")) == (2, 1), failed_start
+        assert (refused.returncode, message.count("\n")) == (2, 1), message
         serving.terminate()
         output = serving.communicate(timeout=60)[0]
         assert serving.returncode == 0, output
