@@ -54,17 +54,17 @@ def data_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
         yield disk
 
 
-def account(method: str) -> dict[str, str]:
-    return {"email": f"{method}@example.org", "username": method, "password": PASSWORD}
+def account(name: str) -> dict[str, str]:
+    return {"email": f"{name}@example.org", "username": name, "password": PASSWORD}
 
 
-def sign_in(service: Service, method: str) -> Response:
-    return service.call("POST", "/auth/login", body={key: account(method)[key] for key in ("email", "password")})
+def sign_in(service: Service, name: str) -> Response:
+    return service.call("POST", "/auth/login", body={key: account(name)[key] for key in ("email", "password")})
 
 
-def signed_up(service: Service, method: str) -> str:
-    assert service.call("POST", "/auth/register", body=account(method)).status == 201
-    return str(sign_in(service, method).json()["access_token"])
+def signed_up(service: Service, name: str) -> str:
+    assert service.call("POST", "/auth/register", body=account(name)).status == 201
+    return str(sign_in(service, name).json()["access_token"])
 
 
 def put(service: Service, token: str, content: bytes) -> Response:
