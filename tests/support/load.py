@@ -125,9 +125,7 @@ class Client:
             reported = response.json()
             self.journal.stored[reported["id"]] = content
             if reported["file_size"] != content.size:
-                self.journal.faults.append(
-                    f"{verb}: {content.size} bytes sent, {reported['file_size']} reported"
-                )
+                self.journal.faults.append(f"{verb}: {content.size} bytes sent, {reported['file_size']} reported")
         elif is_uncertain(status):
             self.journal.unacknowledged[name] = content
 
