@@ -34,7 +34,7 @@ def ignore(_verb: str) -> None:
 @attrs.define(eq=False)
 class Client:
     """
-    One user who stores, reads, shares, redeems and deletes files until it is stopped.
+    A user that stores, reads, shares, redeems and deletes files until it is stopped.
 
     `on_sent` is called with the verb of each request after its last byte was sent.
     """
