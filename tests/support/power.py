@@ -82,24 +82,24 @@ class FixedOutcome:
     """
 
     names: bool
-    names: Callable[[bytes], bytes] | None = None
+    written: Callable[[bytes], bytes] | None = None
 
     def name(self) -> bool:
         return self.names
 
     def content(self, durable: bytes, visible: bytes) -> bytes:
-        return durable if self.names is None else self.names(visible)
+        return durable if self.written is None else self.written(visible)
 
 
 NOTHING_WRITTEN: Final = FixedOutcome(names=False)
-EVERYTHING_WRITTEN: Final = FixedOutcome(names=True, names=bytes)
+EVERYTHING_WRITTEN: Final = FixedOutcome(names=True, written=bytes)
 OUTCOMES: Final[tuple[CrashOutcome, ...]] = (
     NOTHING_WRITTEN,
     EVERYTHING_WRITTEN,
     FixedOutcome(names=True),
-    FixedOutcome(names=True, names=_torn),
-    FixedOutcome(names=True, names=_zeros),
-    FixedOutcome(names=True, names=_rubbish),
+    FixedOutcome(names=True, written=_torn),
+    FixedOutcome(names=True, written=_zeros),
+    FixedOutcome(names=True, written=_rubbish),
 )
 """Nothing, everything, the names and no bytes, and the names with half the bytes, zeros or rubbish."""
 
@@ -289,11 +289,11 @@ def _apply_outcome(node: Node, outcome: CrashOutcome, visible: set[int]) -> None
         if node.content != node.durable_content:
             node.content = node.durable_content = outcome.content(node.durable_content, node.content)
         return
-    names = {}
+    kept = {}
     for name in sorted({*node.names, *node.durable_names}):
         new, old = node.names.get(name), node.durable_names.get(name)
         entry = new if new is not old and outcome.name() else old
         if entry is not None:
-            names[name] = entry
+            kept[name] = entry
             _apply_outcome(entry, outcome, visible)
-    node.names, node.durable_names = names, dict(names)
+    node.names, node.durable_names = kept, dict(kept)
