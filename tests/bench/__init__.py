@@ -1,5 +1,5 @@
 """
-Benchmarks: the figures of the service by one command, `nox -s bench` or `PYTHONPATH=tests python -m bench`.
+Benchmarks of the service, run by `nox -s bench` or `PYTHONPATH=tests python -m bench`.
 
-Where there is a reference it is a named one, on the same machine, in the same run, by the same client.
+A reference, where there is one, is a named server measured on the same machine, in the same run, by the same client.
 """

@@ -1,5 +1,5 @@
 """
-Every benchmark, one after another, and one table of what they found out at the end.
+Run every benchmark in turn, and print one table of all results.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ BENCHMARKS: dict[str, Callable[[Options], Findings]] = {
     "memory": memory.measures,
 }
 STALLED = "stalled"
-"""This one has a command and a table of its own."""
+"""A benchmark with its own command and table."""
 
 
 def stalled() -> str:
     """
-    What the benchmark of stalled clients prints.
+    Return the output of the benchmark of stalled clients.
     """
     command = [sys.executable, "-m", "bench.stalled"]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -50,15 +50,15 @@ def options_of(arguments: argparse.Namespace) -> Options:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="how often each pair is measured")
-    parser.add_argument("--size-mib", type=int, default=1024, help="the size of a large file")
-    parser.add_argument("--files", type=int, default=10_000, help="how many small files")
-    parser.add_argument("--largest-gib", type=float, default=3, help="the largest file that memory is measured of")
-    parser.add_argument("--only", choices=[*BENCHMARKS, STALLED], nargs="+", help="not all of them")
-    parser.add_argument("--quick", action="store_true", help="small sizes: whether it runs, not how fast")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds in which each pair is measured")
+    parser.add_argument("--size-mib", type=int, default=1024, help="size of a large file in MiB")
+    parser.add_argument("--files", type=int, default=10_000, help="number of small files")
+    parser.add_argument("--largest-gib", type=float, default=3, help="largest file in GiB whose memory use is measured")
+    parser.add_argument("--only", choices=[*BENCHMARKS, STALLED], nargs="+", help="run only these benchmarks")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to check that the benchmarks run")
     arguments = parser.parse_args()
     options = options_of(arguments)
-    # Told to end, it ends as by Ctrl+C: the servers with it, and what was found out is printed.
+    # SIGTERM has the effect of Ctrl+C: the servers are stopped, and the results so far are printed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     failed: list[str] = []
     measures: list[Measure] = []
@@ -68,7 +68,7 @@ def main() -> None:
             print(f"{name} ...", file=sys.stderr, flush=True)
             try:
                 found = Findings([], stalled()) if name == STALLED else BENCHMARKS[name](options)
-            except Exception:  # noqa: BLE001 (what the others find out is not lost with it)
+            except Exception:  # noqa: BLE001 (the results of the other benchmarks are kept)
                 traceback.print_exc()
                 failed.append(name)
             else:

@@ -1,5 +1,5 @@
 """
-Many small requests over kept connections, and what they take of the service's processor.
+Many small requests over kept-alive connections, and their cost in processor time of the service.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from support.servers.service import Service
 @attrs.frozen
 class Usage:
     """
-    Seconds: by the clock, and of the processor in the service, as itself and in the kernel.
+    Seconds of wall-clock time, and of processor time of the service in user mode and in the kernel.
     """
 
     wall: float
@@ -44,7 +44,7 @@ class Usage:
 @attrs.frozen
 class RequestStats:
     """
-    What it took to have `count` requests answered: all of it, the seconds of each, and the last body.
+    The result of `count` requests: total usage, the latency of each in seconds, and the last body.
     """
 
     count: int
@@ -61,7 +61,7 @@ def run_requests(
     service: Service, request_of: Callable[[int], bytes], status: int, *, count: int, connections: int
 ) -> RequestStats:
     """
-    Send `count` requests, made from their numbers, over so many connections; each waits for its answer.
+    Send `count` numbered requests over this many connections, each waiting for its responses.
     """
     failures: list[BaseException] = []
     seconds: list[float] = []
@@ -77,7 +77,7 @@ def run_requests(
                     connection.sendall(request)
                     bodies.append(next_body(responses, status))
                     seconds.append(time.perf_counter() - start)
-        except BaseException as error:  # noqa: BLE001 (told by the main thread)
+        except BaseException as error:  # noqa: BLE001 (raised again by the main thread)
             failures.append(error)
 
     before = Usage.now(service)
@@ -93,6 +93,6 @@ def run_requests(
 
 def get(service: Service, path: str, token: str) -> bytes:
     """
-    A GET request of the API.
+    Return a GET request of the API.
     """
     return f"GET {service.api}{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode()

@@ -1,5 +1,5 @@
 """
-What a benchmark finds out: figures with their spread, a goal, and the table that they stand in.
+Results of a benchmark: figures with their spread, goals, and the table that shows them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MIB = 1 << 20
 @attrs.frozen
 class Spread:
     """
-    The least, the middle and the greatest of the values of several rounds.
+    The minimum, the median and the maximum of several rounds.
     """
 
     low: float
@@ -33,7 +33,7 @@ class Spread:
 @attrs.frozen
 class Goal:
     """
-    What a figure should reach: at least so much, or at most.
+    The lower or upper bound that a figure should reach.
     """
 
     bound: float
@@ -49,9 +49,9 @@ class Goal:
 @attrs.frozen(kw_only=True)
 class Measure:
     """
-    One row: our figure and, where there is a reference, its figure and the ratio of ours to it.
+    One row: the service's figure, and, with a reference, the reference's figure and the ratio of the two.
 
-    A goal is the ratio's where there is one, else our figure's; the middle value decides.
+    A goal applies to the median of the ratio if there is one, else to that of the service's figure.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Measure:
         note: str = "",
     ) -> Self:
         """
-        Rates, from the seconds that ours and the reference took in each round for the same amount.
+        Return rates from the seconds that service and reference took in each round for the same amount.
         """
         return cls(
             name=name,
@@ -89,7 +89,7 @@ class Measure:
     @property
     def reached(self) -> bool | None:
         """
-        Whether the goal is reached; None if there is none.
+        Whether the goal is reached; None without a goal.
         """
         return None if self.goal is None else self.goal.is_reached((self.ratio or self.ours).middle)
 
@@ -97,7 +97,7 @@ class Measure:
 @attrs.frozen(kw_only=True)
 class Options:
     """
-    How much is measured: rounds, the size of a large file, the number of small ones, what memory is measured of.
+    The extent of a run: rounds, size of a large file, number of small files, and largest file for memory.
     """
 
     rounds: int = 3
@@ -110,7 +110,7 @@ class Options:
     @property
     def warm_up(self) -> int:
         """
-        The size of a transfer whose time does not count.
+        The size of an unmeasured transfer.
         """
         return min(self.size, 64 * MIB)
 
@@ -118,7 +118,7 @@ class Options:
 @attrs.frozen
 class Findings:
     """
-    The rows of one benchmark, and whatever else it has to show.
+    The rows of one benchmark, and its further output.
     """
 
     measures: Sequence[Measure]
@@ -127,7 +127,7 @@ class Findings:
 
 def timed(action: Callable[[], object]) -> float:
     """
-    The seconds that something takes.
+    Return the seconds that a call takes.
     """
     start = time.perf_counter()
     action()
@@ -136,7 +136,7 @@ def timed(action: Callable[[], object]) -> float:
 
 def alternate(rounds: int, ours: Callable[[], float], reference: Callable[[], float]) -> list[tuple[float, float]]:
     """
-    Both, round after round, as pairs; who is first changes with each round.
+    Measure both in each round and return the pairs; the order alternates.
     """
     pairs = []
     for number in range(rounds):
@@ -150,7 +150,7 @@ def alternate(rounds: int, ours: Callable[[], float], reference: Callable[[], fl
 
 def table(measures: Sequence[Measure]) -> str:
     """
-    All rows as text, their notes beneath them, and which of them reach their goal.
+    Return all rows as text, with their notes and whether each goal is reached.
     """
     notes = list(dict.fromkeys(measure.note for measure in measures if measure.note))
     width = max([len(measure.name) for measure in measures] + [7])

@@ -1,8 +1,8 @@
 """
-The memory of the server's process tree while it moves files of different sizes, several at once.
+Memory of the server's process tree during concurrent transfers of files of different sizes.
 
-A server of its own moves each size. Its memory at rest, after files of 16 MiB have gone up and down, is
-subtracted from the peak while so many large ones flow, and the rest is divided among them.
+Each size has its own server. The memory at rest, after 16 MiB files were uploaded and downloaded, is subtracted from
+the peak during the large transfers, and the difference is divided by their number.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 GOAL = Goal(16, at_most=True)
 SAMPLE_SECONDS = 0.05
 SETTLE_SECONDS = 6
-"""What transfers before have left is given back by then: it is no memory of those that are measured."""
+"""Delay after which memory of earlier transfers is released, so that it is not attributed to the measured ones."""
 WARM_UP = 16 * MIB
 NOTE = (
     "the greatest proportional set size (PSS) of all the server's processes while so many transfers run at once,"
@@ -52,14 +52,14 @@ def _sum(pid: int, file: str, name: str) -> int:
 
 def resident(pid: int) -> int:
     """
-    The resident bytes of a process and all its descendants; what they share is counted in each.
+    Return the resident bytes of a process and its descendants; shared pages count in each.
     """
     return _sum(pid, "status", "VmRSS")
 
 
 def proportional(pid: int) -> int:
     """
-    The resident bytes of a process and all its descendants; what they share is divided among them.
+    Return the resident bytes of a process and its descendants; shared pages are divided among them.
     """
     return _sum(pid, "smaps_rollup", "Pss")
 
@@ -67,7 +67,7 @@ def proportional(pid: int) -> int:
 @contextmanager
 def sampled(pid: int) -> Iterator[list[int]]:
     """
-    Collect samples of the tree's memory until the block ends.
+    Sample the memory of the process tree until the block ends.
     """
     samples, stop = [proportional(pid)], threading.Event()
 
@@ -86,9 +86,9 @@ def sampled(pid: int) -> Iterator[list[int]]:
 
 def peak(pid: int, transfers: Sequence[Callable[[], T]]) -> tuple[int, list[T]]:
     """
-    The greatest number of bytes that the tree takes while these run at once, and their results.
+    Run the transfers concurrently; return the peak memory of the process tree in bytes, and their results.
 
-    It is let come to rest before.
+    The process tree comes to rest first.
     """
     time.sleep(SETTLE_SECONDS)
     with sampled(pid) as samples, ThreadPoolExecutor(len(transfers)) as threads:
@@ -98,17 +98,17 @@ def peak(pid: int, transfers: Sequence[Callable[[], T]]) -> tuple[int, list[T]]:
 
 def concurrent_transfers(options: Options, folder: str, size: int) -> int:
     """
-    How many transfers of a size run at once: as many as asked for, if they fill at most half of the free disk.
+    Return the requested number of concurrent transfers, at most as many as fill half of the free disk space.
     """
     count = min(options.transfers, shutil.disk_usage(folder).free // 2 // size)
     if not count:
-        raise RuntimeError(f"{folder} has no room for {size} bytes")
+        raise RuntimeError(f"{folder} has no space for {size} bytes")
     return count
 
 
 def of_size(options: Options, size: int) -> list[Measure]:
     """
-    Uploads of a size, then downloads of the same files, then uploads by form.
+    Measure uploads of a size, downloads of the same files, and uploads by form.
     """
     with tempfile.TemporaryDirectory(prefix="sft-bench-") as folder, serving(Path(folder)) as service:
         client, pid = Client(service, service.sign_up("memory")), service.process.pid
@@ -135,6 +135,6 @@ def of_size(options: Options, size: int) -> list[Measure]:
 
 def measures(options: Options) -> Findings:
     """
-    Every size, up and down.
+    Measure uploads and downloads of every size.
     """
     return Findings([measure for size in options.memory_sizes for measure in of_size(options, size)])

@@ -1,5 +1,5 @@
 """
-Small questions that need a token, answered from PostgreSQL.
+Rates and latencies of small authenticated requests served from PostgreSQL.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOTE = "two workers on PostgreSQL; the token is verified and the session looked 
 
 def measures(options: Options) -> Findings:
     """
-    The caller's account, one file's metadata, and a listing: rates and latencies.
+    Measure the caller's account, one file's metadata, and a listing.
     """
     rows: list[Measure] = []
     with (

@@ -1,5 +1,5 @@
 """
-The reference: nginx as a plaintext file server on the same machine.
+The reference server: nginx as a plaintext file server on the same machine.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ http {{
 @contextmanager
 def nginx(root: Path) -> Iterator[int]:
     """
-    Run a plaintext file server: DAV PUT and GET, no encryption, no account.
+    Run nginx with DAV PUT and GET, without encryption and accounts.
     """
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     (root / "files").mkdir(parents=True)

@@ -1,9 +1,9 @@
 """
-Measure blobs in an S3 server through our adapter: `PYTHONPATH=src:tests python -m bench.s3`.
+Blobs in an S3 server through the service's adapter: `PYTHONPATH=src:tests python -m bench.s3`.
 
 The reference moves the same bytes to and from the same server over one bare HTTP connection, with
-presigned URLs. Each round runs every measure once, ours and the reference in turn, in one process.
-What is printed are ratios of rates, ours to the reference's; on a noisy machine nothing else holds.
+presigned URLs. Each round runs every measure once, adapter and reference in turn, in one process.
+The output is ratios of rates, adapter to reference, because absolute rates vary on a busy machine.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def timed(action: Callable[[], object]) -> float:
 @attrs.define
 class Bench:
     """
-    One server, reached in both ways; `size` is a blob's, `count` how many a measure moves.
+    One server, used through the adapter and directly; a measure moves `count` blobs of `size` bytes.
     """
 
     blobs: MinioBlobs
@@ -61,14 +61,14 @@ class Bench:
 
     def exchange(self, method: str, key: str, *, body: bytes | None = None, span: str = "") -> None:
         """
-        One bare request; what comes back is read into the buffer.
+        Send one bare request, and read the response's body into the buffer.
         """
         url = self.blobs.client.minio.get_presigned_url(method, BUCKET, key, expires=timedelta(minutes=5))
         parts = urlsplit(url)
         self.raw.request(method, f"{parts.path}?{parts.query}", body=body, headers={"Range": span} if span else {})
         response = self.raw.getresponse()
         if response.status not in {200, 206}:
-            raise RuntimeError(f"the server answered {response.status}")
+            raise RuntimeError(f"the server responded with {response.status}")
         view = memoryview(self.buffer)
         while count := response.readinto(view):
             view = view[count:]
@@ -99,7 +99,7 @@ class Bench:
 
     def round(self) -> dict[str, tuple[float, float]]:
         """
-        Seconds of ours and of the reference's, for each measure; what was stored is deleted.
+        Return the seconds of adapter and reference for each measure; the stored blobs are deleted.
         """
         self.rounds += 1
         raw_put = timed(self.raw_put)
@@ -122,7 +122,7 @@ class Bench:
 
 def print_hashes(size: int) -> None:
     """
-    What hashing a blob would cost, which a signed content (SHA-256) or a checksum (MD5) needs.
+    Print the cost of hashing a blob for signed content (SHA-256) or a checksum (MD5).
     """
     content = os.urandom(size)
     for name in ("md5", "sha256"):

@@ -1,8 +1,8 @@
 """
-Many small files: how many a second go up and come down, and where the time of one upload goes.
+Rates of many small uploads and downloads, and the stages of one upload.
 
-The stages of an upload are timed in this process, on a storage of the same kind; what is left of the
-time of one request over one connection is HTTP, the event loop and its threads, and the client.
+The stages are timed in this process, on storage of the same kind. The rest of the time of one request over one
+connection is spent in HTTP, the event loop, its threads and the client.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def put(service: Service, token: str) -> bytes:
 @attrs.frozen
 class Stages:
     """
-    What stages take of the clock and of the processor, in seconds, summed by their names; and how often is synced.
+    Wall-clock and processor seconds of each stage, by name, and the number of syncs.
     """
 
     wall: dict[str, float] = attrs.field(factory=lambda: defaultdict(float))
@@ -58,7 +58,7 @@ class Stages:
     @contextmanager
     def counting(self) -> Iterator[None]:
         """
-        Count every `fsync` that is asked for by Python; the database's own are not among them.
+        Count every `fsync` made by Python; the database's own syncs are not included.
         """
         sync = os.fsync
 
@@ -75,7 +75,7 @@ class Stages:
 
 def registered(application: Application) -> tuple[User, str]:
     """
-    A new user of an application, and an access token of theirs.
+    Register a user, and return them with an access token.
     """
     email, password = EmailAddress.parse("bench@example.org"), Password.parse(secrets.token_hex(16))
     user = application.users.register_user(email=email, username=Username.parse("bench"), password=password)
@@ -85,7 +85,7 @@ def registered(application: Application) -> tuple[User, str]:
 @attrs.frozen
 class InProcess:
     """
-    An application in this process, and somebody who stores files in it.
+    An application in this process, and the user whose files it stores.
     """
 
     application: Application
@@ -95,7 +95,7 @@ class InProcess:
 
     def store(self, count: int) -> None:
         """
-        Store so many files, stage by stage as the edge does it, on one thread.
+        Store this many files on one thread, in the stages of the HTTP layer.
         """
         stages, sft = self.stages, self.application
         name, content = FileName.parse("small.bin"), os.urandom(SIZE)
@@ -113,14 +113,14 @@ class InProcess:
 
 def shares(stages: Stages, alone: Sequence[RequestStats]) -> str:
     """
-    A table of where the time of one upload over one connection goes; its last row is the whole.
+    Return a table of the time of one upload over one connection, by stage; the last row is the total.
     """
     count = sum(stats.count for stats in alone)
     whole = sum(sum(stats.seconds) for stats in alone) / count
     served = sum(stats.usage.user + stats.usage.system for stats in alone) / count
     rows = [(name, wall / count, stages.processor[name] / count) for name, wall in stages.wall.items()]
     rest = whole - sum(wall for _, wall, _ in rows)
-    # The processor time here is the server's; what is waited for besides is the client, and threads for each other.
+    # The processor time is the server's; the rest is the client, and threads that wait for each other.
     rows.append(("HTTP, threads, client", rest, served - sum(used for _, _, used in rows)))
     rows.append(("whole", whole, sum(used for _, _, used in rows)))
     lines = [
@@ -143,7 +143,7 @@ def processor(name: str, stats: RequestStats) -> str:
 
 def alternate_uploads(service: Service, request: bytes, folder: Path, count: int) -> tuple[list[RequestStats], Stages]:
     """
-    Uploads over one connection and uploads in this process, a few of each in turn: what disturbs one disturbs both.
+    Alternate uploads over one connection with uploads in this process, so that disturbances affect both.
     """
     alone: list[RequestStats] = []
     with open_service(folder) as application:
@@ -156,7 +156,7 @@ def alternate_uploads(service: Service, request: bytes, folder: Path, count: int
 
 def measures(options: Options) -> Findings:
     """
-    Up and down over all connections, and the stages of one upload.
+    Measure uploads and downloads over all connections, and the stages of one upload.
     """
     few = max(100, options.files // 20)
     with tempfile.TemporaryDirectory(prefix="sft-bench-") as folder, serving(Path(folder) / "served") as service:

@@ -1,9 +1,9 @@
 """
-Measure what bad clients cost good ones: `PYTHONPATH=tests python -m bench.stalled`.
+The effect of stalled clients on other clients: `PYTHONPATH=tests python -m bench.stalled`.
 
-Many clients ask for a large file and read nothing more than the head of the answer; others begin
-an upload and send a byte now and then. Printed is how long `/health` and a request that bears a
-token take without them and beside them, and what each of them costs in memory, in one run.
+Many clients request a large file and read only the head of the response; others start an upload and
+send single bytes. The output is the latency of `/health` and of an authenticated request without and
+beside them, and the memory of each stalled client, in one run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ANNOUNCED = 64 * MIB
 
 def latencies(send_request: Callable[[], int], count: int) -> list[float]:
     """
-    Seconds of `count` requests, one after another.
+    Return the seconds of `count` requests, one after another.
     """
     seconds = []
     for _ in range(count):
@@ -46,7 +46,7 @@ def p99(seconds: list[float]) -> float:
 
 def stalled(stack: ExitStack, service: Service, path: str, token: str) -> None:
     """
-    A download of which nothing is read after the head.
+    Start a download whose body is not read.
     """
     connection = stack.enter_context(connected(service.port))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
@@ -57,7 +57,7 @@ def stalled(stack: ExitStack, service: Service, path: str, token: str) -> None:
 
 def started_upload(stack: ExitStack, service: Service, token: str) -> socket.socket:
     """
-    A connection on which an upload has begun.
+    Return a connection on which an upload has started.
     """
     headers, (before, _) = multipart("trickling.bin")
     connection = stack.enter_context(connected(service.port))
@@ -92,7 +92,7 @@ def trickling(connections: list[socket.socket]) -> Iterator[None]:
 
 def tcp_memory() -> int:
     """
-    Bytes that the kernel holds for all connections of this machine.
+    Return the bytes that the kernel holds for all connections of this machine.
     """
     lines = Path("/proc/net/sockstat").read_text().splitlines()
     (fields,) = [line.split() for line in lines if line.startswith("TCP:")]
@@ -102,8 +102,8 @@ def tcp_memory() -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--downloads", type=int, default=1000, help="clients that do not read")
-    parser.add_argument("--uploads", type=int, default=200, help="clients that send a byte in 10 s")
-    parser.add_argument("--requests", type=int, default=3000, help="good requests of each kind")
+    parser.add_argument("--uploads", type=int, default=200, help="clients that send one byte in 10 s")
+    parser.add_argument("--requests", type=int, default=3000, help="measured requests of each kind")
     arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

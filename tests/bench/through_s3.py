@@ -1,5 +1,5 @@
 """
-A large file out of an S3 server: through the service, and straight from the same server.
+Downloads of a large file stored in an S3 server: through the service, and directly.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOTE = (
 
 def presigned(server: S3, method: str) -> str:
     """
-    A path to one object; it is signed for the Host that the client sends, which names no port.
+    Return the presigned path of an object, for the client's Host header, which has no port.
     """
     client = Minio(
         "127.0.0.1", access_key=server.access_key, secret_key=server.secret_key, region=server.region, secure=False
@@ -38,7 +38,7 @@ def presigned(server: S3, method: str) -> str:
 
 def measures(options: Options) -> Findings:
     """
-    Downloads.
+    Measure downloads.
     """
     size = options.size
     with (
@@ -49,7 +49,7 @@ def measures(options: Options) -> Findings:
         client = Client(service, service.sign_up("bench"))
         file, port = client.put(size), int(server.endpoint.rpartition(":")[2])
         if upload(port, "PUT", presigned(server, "PUT"), size=size, headers={}).status != 200:
-            raise RuntimeError("the S3 server did not take the whole object")
+            raise RuntimeError("the S3 server did not store the whole object")
         whole = presigned(server, "GET")
 
         def ours() -> float:

@@ -1,5 +1,5 @@
 """
-Large files against nginx: a plaintext file server, DAV PUT and GET, no encryption, no account.
+Large files compared with nginx as a plaintext file server (DAV PUT and GET, without encryption and accounts).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOTE = "nginx stores and sends plaintext and syncs nothing; ours is encrypted, a
 @attrs.frozen
 class Client:
     """
-    Whoever uploads to the service and downloads from it, by plain sockets.
+    A client on plain sockets that uploads to the service and downloads from it.
     """
 
     service: Service
@@ -30,7 +30,7 @@ class Client:
 
     def put(self, size: int) -> str:
         """
-        Upload as the body of a PUT; returns the file's id.
+        Upload as the body of a PUT, and return the file's id.
         """
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/octet-stream"}
         path = f"{self.service.api}/files/bench.bin"
@@ -38,7 +38,7 @@ class Client:
 
     def post(self, size: int) -> str:
         """
-        Upload as a multipart form; returns the file's id.
+        Upload as a multipart form, and return the file's id.
         """
         headers, around = multipart("bench.bin")
         headers["Authorization"] = f"Bearer {self.token}"
@@ -47,26 +47,26 @@ class Client:
 
     def get(self, file: str) -> int:
         """
-        Download a file; returns how many bytes came.
+        Download a file, and return the number of received bytes.
         """
         return download(self.service.port, f"{self.service.api}/files/{file}/download", token=self.token)
 
     def delete(self, file: str) -> None:
         response = self.service.call("DELETE", f"/files/{file}", token=self.token)
         if response.status != 204:
-            raise RuntimeError(f"a deletion was answered {response.status}")
+            raise RuntimeError(f"a deletion returned {response.status}")
 
 
 def stored(response: Response) -> str:
     if response.status != 201:
-        raise RuntimeError(f"an upload was answered {response.status}: {response.body[:200]!r}")
+        raise RuntimeError(f"an upload returned {response.status}: {response.body[:200]!r}")
     return str(response.json()["id"])
 
 
 @contextmanager
 def both(folder: Path) -> Iterator[tuple[Client, int]]:
     """
-    A client of the embedded default, and the port of nginx.
+    Run the embedded default and nginx; return a client of the service and the port of nginx.
     """
     with nginx(folder / "nginx") as reference, serving(folder / "sft") as service:
         yield Client(service, service.sign_up("bench")), reference
@@ -75,12 +75,12 @@ def both(folder: Path) -> Iterator[tuple[Client, int]]:
 def put_plain(port: int, size: int) -> None:
     response = upload(port, "PUT", "/reference.bin", size=size, headers={})
     if response.status not in {201, 204}:
-        raise RuntimeError(f"nginx answered {response.status}")
+        raise RuntimeError(f"nginx returned {response.status}")
 
 
 def measures(options: Options) -> Findings:
     """
-    Raw PUT, multipart upload and download.
+    Measure raw PUT, multipart upload and download.
     """
     size, rounds = options.size, options.rounds
     with tempfile.TemporaryDirectory(prefix="sft-bench-") as folder, both(Path(folder)) as (client, reference):

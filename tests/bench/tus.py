@@ -1,5 +1,5 @@
 """
-A large file by tus-js-client against the server of the same people, which stores it as it is.
+A large file uploaded by tus-js-client, compared with @tus/server, which stores it unencrypted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Uploader:
 
     def __call__(self, endpoint: str, size: int, token: str = "") -> tuple[float, str]:
         """
-        Upload so many bytes in requests of 8 MiB; returns the seconds and the last segment of the upload's URL.
+        Upload this many bytes in requests of 8 MiB; return the seconds and the last segment of the upload's URL.
         """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -61,7 +61,7 @@ def uploading(package: Path) -> Iterator[Uploader]:
 
 def measures(options: Options) -> Findings:
     """
-    Uploads in requests of 8 MiB.
+    Measure uploads in requests of 8 MiB.
     """
     package = installed(PACKAGE, Path(tempfile.gettempdir()) / "sft-bench-tus-js")
     with (

@@ -16,7 +16,7 @@ from support.servers.service import Service, serving, serving_as_the_readme_says
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     root: Path = tmp_path_factory.mktemp("service")
-    # Few and light hashes: sign-in is not what these tests are about.
+    # Cheap password hashes: these tests do not measure sign-in.
     with serving(root, settings={"ARGON2_MEMORY_KIB": "8192"}) as running:
         yield running
 

@@ -1,5 +1,5 @@
 """
-The sweep of a running server: what a killed process left is gone soon, and one worker at a time does it.
+The sweep of a running server: it deletes the leftovers of a killed worker, and one worker at a time runs it.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ def store(service: Service, token: str, content: bytes) -> str:
 
 def plant_orphan(service: Service, number: int) -> Path:
     """
-    A part of no file that has lain there since 1970, as the temporary file of a put that was cut off.
+    Create an orphaned part and a temporary file of an interrupted put, both with a modification time in 1970.
     """
-    aside = service.data / f"planted-{number}"
-    aside.mkdir()
+    staging = service.data / f"planted-{number}"
+    staging.mkdir()
     for name in (f"1-00000000-{number:016x}", f".new-{number}"):
-        (aside / name).write_bytes(b"noise")
-        os.utime(aside / name, (1, 1))
-    # At once: a sweep that comes by finds both of them or none.
-    return aside.rename(service.data / "blobs" / f"{number:032x}")
+        (staging / name).write_bytes(b"noise")
+        os.utime(staging / name, (1, 1))
+    # One rename makes both visible: a concurrent sweep finds both files or none.
+    return staging.rename(service.data / "blobs" / f"{number:032x}")
 
 
 def sweeps(service: Service) -> list[dict[str, Any]]:
@@ -53,8 +53,8 @@ def sweeps(service: Service) -> list[dict[str, Any]]:
     return [line for line in lines if line["logger"] == "sft.sweep"]
 
 
-def test_what_a_killed_worker_left_is_swept(tmp_path: Path) -> None:
-    """Uploads nobody goes on with, files at their end, parts of no file, cut-off puts go; files and sums stay."""
+def test_sweep_deletes_the_leftovers_of_a_killed_worker(tmp_path: Path) -> None:
+    """It deletes idle uploads, expired files, orphaned parts and temporary files; other files and quotas stay."""
     with serving(tmp_path, settings=LIGHT | {"SWEEP_INTERVAL_SECONDS": "0.3"}) as service:
         token = service.sign_up("maya")
         file, brief = store(service, token, b"kept"), store(service, token, b"brief")
@@ -64,14 +64,14 @@ def test_what_a_killed_worker_left_is_swept(tmp_path: Path) -> None:
         with connected(service.port) as connection:
             send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
             connection.sendall(body[: 8 * MIB])
-            # Whole: half a put leaves a temporary file, which is kept for a day.
+            # Wait until the parts are complete: an unfinished put leaves a temporary file, which is kept for a day.
             eventually(lambda: len(service.stored()) == 3 and not any("/.new-" in key for key in service.stored()))
             (worker,) = workers(service)
             os.kill(worker, signal.SIGKILL)
         service.edit("UPDATE users SET created_at = 1")
         plant_orphan(service, 7)
         eventually(lambda: not (service.data / "blobs" / f"{7:032x}").exists())
-        assert not service.is_tidy(), "the upload is gone before its time"
+        assert not service.is_tidy(), "the upload was aborted before its idle time had passed"
         service.edit("UPDATE files SET touched_at = 1, created_at = 1 WHERE state = 'receiving'")
         service.edit("UPDATE files SET expires_at = 1 WHERE expires_at IS NOT NULL")
         eventually(lambda: service.is_tidy() and not (service.data / "blobs" / UUID(brief).hex).exists())
@@ -84,8 +84,8 @@ def test_what_a_killed_worker_left_is_swept(tmp_path: Path) -> None:
         assert all(line["level"] == "info" for line in done)
 
 
-def test_one_worker_sweeps_until_it_dies(tmp_path: Path, postgres_url: str) -> None:
-    """Of two it is always the same one; when it is killed the other takes over."""
+def test_one_of_two_workers_sweeps_until_it_is_killed(tmp_path: Path, postgres_url: str) -> None:
+    """Then the other worker takes over."""
     with serving(
         tmp_path, workers=2, settings=LIGHT | {"DATABASE_URL": postgres_url, "SWEEP_INTERVAL_SECONDS": "1"}
     ) as service:
@@ -102,8 +102,8 @@ def test_one_worker_sweeps_until_it_dies(tmp_path: Path, postgres_url: str) -> N
         eventually(lambda: sweeps(service)[-1]["process"] != sweeper)
 
 
-def test_on_the_store_of_another_database_it_works_and_removes_no_orphan(tmp_path: Path) -> None:
-    """The start says once what that means; each sweep says that it left them, and does the rest."""
+def test_sweep_on_the_store_of_another_service_keeps_orphans(tmp_path: Path) -> None:
+    """The start logs one warning; each sweep reports `store-of-another` and runs its other steps."""
     folder = tmp_path / "data" / "blobs"
     folder.mkdir(parents=True)
     (folder / STORE_ID_NAME).write_text("0" * 32 + "\n")
@@ -119,5 +119,5 @@ def test_on_the_store_of_another_database_it_works_and_removes_no_orphan(tmp_pat
         assert sweeps(service)[-1]["failures"] == {"store-of-another": 1}
         assert service.call("GET", f"/files/{file}/download", token=token).body == b"kept"
         lines = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
-        (told,) = [line for line in lines if line["logger"] == "sft.store"]
-        assert (told["level"], told["code"]) == ("warning", "store-of-another")
+        (warning,) = [line for line in lines if line["logger"] == "sft.store"]
+        assert (warning["level"], warning["code"]) == ("warning", "store-of-another")

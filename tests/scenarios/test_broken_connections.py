@@ -1,5 +1,5 @@
 """
-Connections that end where they should not: nothing half is stored, nothing false is sent or noted.
+Lost connections: no incomplete file is stored, and no wrong response is sent or logged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FORM_BEFORE = len(multipart("cut.bin")[1][0])
 FORM_AFTER = len(multipart("cut.bin")[1][1])
 
 CUT = {"malformed-request", "upload-incomplete"}
-"""What somebody is told whose body ended too soon."""
+"""Error codes for a body that ended too early."""
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ CUT = {"malformed-request", "upload-incomplete"}
     ],
 )
 @pytest.mark.parametrize("way", ["close", "reset", "half-close"])
-def test_a_body_cut_anywhere_stores_nothing(service: Service, token: str, sent: int, way: str) -> None:
-    """Whatever byte the connection breaks at, no file appears and no part stays behind."""
+def test_upload_truncated_at_any_byte_stores_nothing(service: Service, token: str, sent: int, way: str) -> None:
+    """No file is listed and no part is left, however the connection ends."""
     files = listed(service, token)
     headers, body = form(token, CONTENT)
     with connected(service.port) as connection:
@@ -67,7 +67,7 @@ def test_a_body_cut_anywhere_stores_nothing(service: Service, token: str, sent: 
         if way == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         elif way == "half-close":
-            # Whoever still listens is told.
+            # A client that only stops sending still receives the error.
             connection.shutdown(socket.SHUT_WR)
             response = receive(connection)
             assert (response.status, response.json()["code"] in CUT) == (400, True)
@@ -75,8 +75,8 @@ def test_a_body_cut_anywhere_stores_nothing(service: Service, token: str, sent: 
     assert listed(service, token) == files
 
 
-def test_a_client_that_only_stops_sending_is_answered(service: Service, token: str) -> None:
-    """A whole request counts though nothing will follow it: an upload, several requests at once, a download."""
+def test_half_closed_connection_receives_all_responses(service: Service, token: str) -> None:
+    """The client closes its sending side after an upload, after pipelined requests and after a download request."""
     headers, body = form(token, os.urandom(5 * MIB), "half.bin")
     with connected(service.port) as connection:
         send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
@@ -97,8 +97,8 @@ def test_a_client_that_only_stops_sending_is_answered(service: Service, token: s
         assert responses.read() == b""
 
 
-def test_a_cut_body_is_no_fault_of_ours(service: Service, token: str) -> None:
-    """The log has one line for it, which says that nobody got the answer; no status of 500 is noted."""
+def test_truncated_upload_is_logged_once_as_incomplete(service: Service, token: str) -> None:
+    """Each upload has one log line with `complete` false, and no line has status 500."""
     for number in range(5):
         headers, body = form(token, CONTENT)
         with connected(service.port) as connection:
@@ -114,8 +114,8 @@ def test_a_cut_body_is_no_fault_of_ours(service: Service, token: str) -> None:
     assert [line["complete"] for line in cut] == [False] * 5
 
 
-def test_nothing_is_written_into_a_body_that_has_begun(service: Service, token: str) -> None:
-    """A request that turns out malformed while its answer is under way ends it; no other answer comes between."""
+def test_malformed_request_body_during_a_download_closes_the_connection(service: Service, token: str) -> None:
+    """The response is truncated, and no second response is written into its body."""
     content = os.urandom(24 * MIB)
     headers, body = form(token, content, "between.bin")
     with connected(service.port) as connection:
@@ -135,33 +135,33 @@ def test_nothing_is_written_into_a_body_that_has_begun(service: Service, token: 
     assert len(received) < len(content)
 
 
-def test_a_client_that_leaves_early_is_no_fault_of_ours(service: Service, token: str) -> None:
-    """Whenever it leaves a download, the log has no error; what is noted as sent is at least what it got."""
+def test_download_closed_by_its_client_logs_no_error(service: Service, token: str) -> None:
+    """The logged number of sent bytes is at least the number that the client received."""
     headers, body = form(token, os.urandom(24 * MIB), "early.bin")
     with connected(service.port) as connection:
         send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
         connection.sendall(body)
         path = f"{service.api}/files/{receive(connection).json()['id']}/download"
-    taken = {}
+    received_bytes = {}
     for number in range(30):
         name = f"left-early-{number:02}"
         with connected(service.port) as connection:
             send(connection, "GET", path, {"Authorization": f"Bearer {token}", "X-Request-ID": name}, 0)
             time.sleep(0.002 * number)
             if number % 3 == 0:
-                taken[name] = len(receive_head(connection)[2])
-                while taken[name] < 6 * MIB:
-                    taken[name] += len(connection.recv(MIB))
+                received_bytes[name] = len(receive_head(connection)[2])
+                while received_bytes[name] < 6 * MIB:
+                    received_bytes[name] += len(connection.recv(MIB))
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
     eventually(lambda: service.log.read_text().count("left-early-") == 30)
     lines = [json.loads(line) for line in service.log.read_text().splitlines() if line.startswith("{")]
     assert not [line for line in lines if line["level"] == "error" and "Error in ASGI" in line["message"]]
-    sent = {line["request_id"]: line["bytes"] for line in lines if line.get("request_id", "") in taken}
-    assert all(sent[name] >= count for name, count in taken.items())
+    sent = {line["request_id"]: line["bytes"] for line in lines if line.get("request_id", "") in received_bytes}
+    assert all(sent[name] >= count for name, count in received_bytes.items())
 
 
-def test_a_large_body_cut_after_stored_parts_leaves_none_of_them(service: Service, token: str) -> None:
-    """Parts that were durable already are removed when the rest never comes."""
+def test_large_upload_truncated_after_stored_parts_leaves_no_part(service: Service, token: str) -> None:
+    """The parts already stored are deleted."""
     files = listed(service, token)
     before = len(service.stored())
     headers, body = form(token, os.urandom(13 * MIB))
@@ -189,8 +189,8 @@ def send_chunked(service: Service, headers: dict[str, str], body: bytes) -> Resp
         return receive(connection)
 
 
-def test_a_chunked_body_is_stored_whole_or_refused(service: Service, token: str) -> None:
-    """A chunked upload counts once its form has ended; one that is cut leaves nothing."""
+def test_chunked_upload_is_stored_completely_or_refused(service: Service, token: str) -> None:
+    """The upload is stored once its form has ended; a truncated one leaves nothing."""
     headers, body = form(token, CONTENT, "chunked.bin")
     whole = send_chunked(service, headers, chunked(body) + b"0\r\n\r\n")
     assert whole.status == 201

@@ -1,7 +1,7 @@
 """
-Many clients want the same thing at the same moment, over real sockets: exactly as many get it as may.
+Concurrent requests of many clients over real sockets: exactly the permitted number succeeds.
 
-On the embedded default, and on PostgreSQL, Valkey and S3 behind two workers.
+The service runs on the embedded default, and on PostgreSQL, Valkey and S3 with two workers.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from support.servers.service import Service, serving
 from support.servers.stack import serving_on
 
 CLIENTS = 64
-"""How many want the same thing."""
+"""Number of clients that send the same request."""
 
 CODES = CLIENTS + 16
-"""How many one-time codes a user may get wrong: more than race for one, fewer than guess at one."""
+"""Permitted wrong one-time codes of a user: more than there are racing clients, fewer than guesses."""
 
 GUESSES = CODES + 16
 
 CONTENT = os.urandom(20_000)
-FITTING = 13
-"""How many such files a user may have."""
+FILES_IN_QUOTA = 13
+"""Number of such files that a user's quota allows."""
 
 SETTINGS = {
     "ARGON2_MEMORY_KIB": "8192",
     "HASH_WAIT_SECONDS": "60",
     "SIGN_IN_ATTEMPTS": "1000",
     "TOTP_ATTEMPTS": str(CODES),
-    "USER_QUOTA": str(FITTING * len(CONTENT) + len(CONTENT) // 2),
-    # No attempt comes back while the test runs.
+    "USER_QUOTA": str(FILES_IN_QUOTA * len(CONTENT) + len(CONTENT) // 2),
+    # Longer than the test: no attempt is permitted again while it runs.
     "ATTEMPTS_WINDOW_MINUTES": "1440",
 }
 ROUNDS = 3
-"""A race that is lost now and then is seen by running it more than once."""
+"""Repetitions of each race, because a race condition does not show in every run."""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def posting(service: Service, path: str, body: Any) -> bytes:
 
 def outcomes(responses: list[Response]) -> Counter[tuple[int, str]]:
     """
-    How often each status came, with the detail of the problem that it was.
+    Count the responses by status and problem detail.
     """
     return Counter(
         (response.status, "" if response.status < 400 else response.json()["detail"]) for response in responses
@@ -97,8 +97,8 @@ def stored(service: Service, token: str) -> str:
 
 
 @pytest.mark.parametrize("budget", [1, 2, 10])
-def test_a_link_gives_exactly_its_budget(raced: Service, token: str, budget: int) -> None:
-    """Of sixty-four clients as many get the whole file as the link allows, and the count says so."""
+def test_link_grants_exactly_its_download_budget(raced: Service, token: str, budget: int) -> None:
+    """Of sixty-four clients exactly the budget receives the whole file, and the file's download count agrees."""
     file = stored(raced, token)
     for _ in range(ROUNDS):
         link = raced.call("POST", f"/files/{file}/share", token=token, body={"max_downloads": budget}).json()
@@ -115,8 +115,8 @@ def registered(service: Service, name: str) -> dict[str, str]:
     return account
 
 
-def test_a_refresh_token_is_exchanged_exactly_once(raced: Service) -> None:
-    """Of sixty-four clients one gets tokens; as the others held a copy, those end too."""
+def test_refresh_token_is_exchanged_exactly_once(raced: Service) -> None:
+    """One of sixty-four clients receives tokens; the others' reuse then revokes the family, but no other session."""
     account = registered(raced, "refresher")
     tokens = raced.call("POST", "/auth/login", body=account).json()
     others = raced.call("POST", "/auth/login", body=account).json()
@@ -131,7 +131,7 @@ def test_a_refresh_token_is_exchanged_exactly_once(raced: Service) -> None:
 
 def enrolled(service: Service, name: str) -> tuple[dict[str, str], Authenticator]:
     """
-    A user whose second factor is in force, with a phone whose present code has not been used.
+    Register a user with a second factor and return an authenticator whose current code is unused.
     """
     account = registered(service, name)
     token = service.call("POST", "/auth/login", body=account).json()["access_token"]
@@ -141,16 +141,16 @@ def enrolled(service: Service, name: str) -> tuple[dict[str, str], Authenticator
     return account, phone
 
 
-def test_a_one_time_code_signs_in_exactly_once(raced: Service) -> None:
-    """Of sixty-four clients with the right password and one good code, one is let in."""
+def test_one_time_code_signs_in_exactly_once(raced: Service) -> None:
+    """One of sixty-four clients with the right password and the same valid code signs in."""
     account, phone = enrolled(raced, "once")
     login = posting(raced, "/auth/login", {**account, "totp_code": phone.code()})
     responses = send_simultaneously(raced.port, login, clients=CLIENTS)
     assert outcomes(responses) == {(200, ""): 1, (401, "Invalid 2FA code"): CLIENTS - 1}
 
 
-def test_exactly_so_many_codes_may_be_wrong(raced: Service) -> None:
-    """Of ninety-six guesses as many are looked at as may be wrong; the others are told to come again."""
+def test_wrong_codes_are_limited_exactly(raced: Service) -> None:
+    """Of ninety-six wrong codes the permitted number gets 401, and the others get 429 with Retry-After."""
     account, phone = enrolled(raced, "guessed")
     login = posting(raced, "/auth/login", {**account, "totp_code": phone.wrong()})
     responses = send_simultaneously(raced.port, login, clients=GUESSES)
@@ -158,8 +158,8 @@ def test_exactly_so_many_codes_may_be_wrong(raced: Service) -> None:
     assert all(int(response.headers["retry-after"]) > 0 for response in responses if response.status == 429)
 
 
-def test_an_address_is_registered_exactly_once(raced: Service) -> None:
-    """Of sixty-four clients one gets the account, and it is the one that signs in."""
+def test_address_is_registered_exactly_once(raced: Service) -> None:
+    """One of sixty-four clients creates the account, and its user id is the one that signs in."""
     account = {"email": "wanted@example.org", "username": "wanted", "password": "correct horse battery"}
     responses = send_simultaneously(raced.port, posting(raced, "/auth/register", account), clients=CLIENTS)
     assert outcomes(responses) == {(201, ""): 1, (400, "Email already registered"): CLIENTS - 1}
@@ -174,8 +174,8 @@ def keyed(token: str, key: str, **more: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["form", "unannounced"])
-def test_an_upload_sent_many_times_at_once_is_one_file(raced: Service, kind: str) -> None:
-    """Sixty-four with one key: each gets the same answer, and there is one file with one link."""
+def test_concurrent_uploads_with_one_idempotency_key_store_one_file(raced: Service, kind: str) -> None:
+    """Sixty-four clients receive the same response with one file and one link."""
     token = raced.sign_up(f"{kind}-sender")
     named, (before, after) = multipart("once.bin")
     for number in range(ROUNDS if kind == "form" else 1):
@@ -197,8 +197,8 @@ def test_an_upload_sent_many_times_at_once_is_one_file(raced: Service, kind: str
         assert files[0] == responses[0].json()
 
 
-def test_a_link_asked_for_many_times_at_once_is_one_link(raced: Service, token: str) -> None:
-    """Sixty-four with one key: each is told the same token, and its one download is given once."""
+def test_concurrent_shares_with_one_idempotency_key_create_one_link(raced: Service, token: str) -> None:
+    """Sixty-four clients receive the same link token, whose budget of one download is granted once."""
     path = f"{raced.api}/files/{stored(raced, token)}/share"
     body = b'{"max_downloads": 1}'
     for number in range(ROUNDS):
@@ -211,14 +211,14 @@ def test_a_link_asked_for_many_times_at_once_is_one_link(raced: Service, token: 
         assert outcomes(send_simultaneously(raced.port, head("GET", link, {}, 0), clients=4))[(200, "")] == 1
 
 
-def test_a_quota_takes_exactly_so_many_files(raced: Service) -> None:
-    """Of sixty-four uploads as many are stored as fit; each deletion makes room for exactly one more."""
+def test_quota_admits_exactly_the_files_that_fit(raced: Service) -> None:
+    """Of sixty-four uploads the fitting number is stored; each deletion makes space for exactly one more."""
     token = raced.sign_up("hoarder")
-    for room in (FITTING, 1, 4):
+    for fitting in (FILES_IN_QUOTA, 1, 4):
         responses = send_simultaneously(raced.port, uploading(raced, token), clients=64)
-        assert Counter(response.status for response in responses) == {201: room, 413: 64 - room}
+        assert Counter(response.status for response in responses) == {201: fitting, 413: 64 - fitting}
         assert {response.json()["code"] for response in responses if response.status == 413} == {"quota-exceeded"}
         files = raced.call("GET", "/files/?limit=100", token=token).json()
-        assert [file["file_size"] for file in files] == [len(CONTENT)] * FITTING
-        for file in files[: 1 if room == FITTING else 4]:
+        assert [file["file_size"] for file in files] == [len(CONTENT)] * FILES_IN_QUOTA
+        for file in files[: 1 if fitting == FILES_IN_QUOTA else 4]:
             assert raced.call("DELETE", f"/files/{file['id']}", token=token).status == 204

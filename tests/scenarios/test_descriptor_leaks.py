@@ -1,5 +1,5 @@
 """
-Clients that leave in the middle: every descriptor they took is given back.
+Clients that disconnect early: the service closes every descriptor it opened for them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TIMES = 500
 
 def descriptors(service: Service) -> int:
     """
-    How many are open, without those of the database: its pool opens one more when it needs it.
+    Count the open descriptors, except those of the database, whose pool opens connections on demand.
     """
     count = 0
     for pid in process_tree(service.process.pid):
@@ -34,36 +34,36 @@ def descriptors(service: Service) -> int:
     return count
 
 
-@pytest.mark.parametrize("resets", [0, 1], ids=["closes", "resets"])
-def test_clients_that_leave_leave_no_descriptor(service: Service, resets: int) -> None:
-    """Five hundred downloads and as many uploads are cut in the middle; as many are open as before."""
-    token = service.sign_up(f"leaver{resets}")
+@pytest.mark.parametrize("is_reset", [0, 1], ids=["closes", "is_reset"])
+def test_interrupted_transfers_leave_no_descriptor(service: Service, is_reset: int) -> None:
+    """After five hundred interrupted downloads and as many uploads no more descriptors are open than before."""
+    token = service.sign_up(f"leaver{is_reset}")
     headers, around = multipart("left.bin")
     headers["Authorization"] = f"Bearer {token}"
     stored = upload(service.port, "POST", f"{service.api}/files/upload", size=8 * MIB, headers=headers, around=around)
     path = f"{service.api}/files/{stored.json()['id']}/download"
     headers, body = form(token, os.urandom(100_000))
 
-    def cut() -> None:
+    def interrupt_transfers() -> None:
         with connected(service.port) as connection:
             send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
             assert receive_head(connection)[0] == 200
-            leave(connection)
+            disconnect(connection)
         with connected(service.port) as connection:
             send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
             connection.sendall(body[:70_000])
-            leave(connection)
+            disconnect(connection)
 
-    def leave(connection: socket.socket) -> None:
-        if resets:
+    def disconnect(connection: socket.socket) -> None:
+        if is_reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     for _ in range(20):
-        cut()
+        interrupt_transfers()
     eventually(service.is_tidy)
     before = descriptors(service)
     for _ in range(TIMES):
-        cut()
+        interrupt_transfers()
     eventually(lambda: descriptors(service) <= before)
     eventually(service.is_tidy)
 
@@ -71,36 +71,36 @@ def test_clients_that_leave_leave_no_descriptor(service: Service, resets: int) -
 @pytest.fixture(scope="module")
 def lingering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """
-    A service that gives clients which still send longer than a test waits.
+    A service whose linger timeout is longer than the test.
     """
     settings = {"ARGON2_MEMORY_KIB": "8192", "LINGER_SECONDS": "60"}
     with serving(tmp_path_factory.mktemp("lingering"), settings=settings) as running:
         yield running
 
 
-def ask_and_leave(service: Service, _token: str) -> None:
-    """Everything has been asked for, and nobody is there when it is answered."""
+def request_and_disconnect(service: Service, _token: str) -> None:
+    """Disconnect after a complete request, before its response is sent."""
     with connected(service.port) as connection:
         send(connection, "GET", f"{service.api}/openapi.json", {}, 0)
 
 
-def send_half_and_leave(service: Service, token: str) -> None:
-    """The answer says that the body broke off."""
+def send_half_and_disconnect(service: Service, token: str) -> None:
+    """Disconnect in the middle of a body, so that the response is an error."""
     headers, body = form(token, bytes(1000))
     with connected(service.port) as connection:
         send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
         connection.sendall(body[:500])
 
 
-@pytest.mark.parametrize("leave", [ask_and_leave, send_half_and_leave])
-def test_who_is_gone_before_the_answer_is_not_waited_for(
-    lingering: Service, leave: Callable[[Service, str], None]
+@pytest.mark.parametrize("disconnect", [request_and_disconnect, send_half_and_disconnect])
+def test_connection_closed_before_its_response_is_not_kept_lingering(
+    lingering: Service, disconnect: Callable[[Service, str], None]
 ) -> None:
-    """The loop has read such a connection to its end and hears of it no more: it is closed with the answer."""
-    token = lingering.sign_up(leave.__name__)
+    """The event loop has already read the end of the stream, so the connection is closed with the response."""
+    token = lingering.sign_up(disconnect.__name__)
     for _ in range(3):
-        leave(lingering, token)
+        disconnect(lingering, token)
     before = descriptors(lingering)
     for _ in range(30):
-        leave(lingering, token)
+        disconnect(lingering, token)
     eventually(lambda: descriptors(lingering) <= before)

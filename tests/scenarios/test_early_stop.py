@@ -1,5 +1,5 @@
 """
-A service that is told to stop while it is still starting: it ends cleanly, and the next start works.
+SIGTERM and SIGINT during the start: the service exits cleanly, and the next start works.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BOTH = pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 @contextmanager
 def starting(root: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
     """
-    A service that has a handler for SIGTERM, and perhaps nothing else yet.
+    A starting service that has installed its SIGTERM handler, and perhaps nothing else.
     """
     command = [sys.executable, "-m", "sft_http.cli.main", "serve", "--data", str(root / "data")]
     process = subprocess.Popen(
@@ -56,7 +56,7 @@ def handles_sigterm(process: subprocess.Popen[str]) -> bool:
     return bool(int(line.split()[1], 16) & 1 << signal.SIGTERM - 1)
 
 
-def ends_cleanly(process: subprocess.Popen[str], sign: signal.Signals) -> None:
+def assert_clean_exit(process: subprocess.Popen[str], sign: signal.Signals) -> None:
     process.send_signal(sign)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 0, output
@@ -64,28 +64,28 @@ def ends_cleanly(process: subprocess.Popen[str], sign: signal.Signals) -> None:
 
 
 @BOTH
-def test_a_stop_at_any_moment_of_the_start_ends_it_cleanly(tmp_path: Path, sign: signal.Signals) -> None:
-    """While it imports, makes keys, migrates, or starts its workers; what it has made by then is of use."""
+def test_signal_at_any_moment_of_the_start_exits_cleanly(tmp_path: Path, sign: signal.Signals) -> None:
+    """It arrives during imports, key creation, migration or worker start; the next start uses what was created."""
     for moment in range(5):
         with starting(tmp_path) as process:
             time.sleep(moment * 0.3)
-            ends_cleanly(process, sign)
+            assert_clean_exit(process, sign)
     with serving(tmp_path, settings=LIMITS) as service:
         assert service.call("GET", "/files/").status == 401
     assert not list((tmp_path / "data/keys").glob("*.unused*"))
 
 
 @BOTH
-def test_a_stop_while_it_waits_for_a_migration_ends_it_cleanly(
+def test_signal_while_waiting_for_a_migration_exits_cleanly(
     tmp_path: Path, postgres_url: str, sign: signal.Signals
 ) -> None:
-    """It does not wait on; nothing is left of it in the database, and the next start makes it all."""
+    """The wait ends, the database is unchanged, and the next start creates the schema."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
     with psycopg.connect(postgres_url, autocommit=True) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [migrate.LOCK])
         with starting(tmp_path, DATABASE_URL=postgres_url) as process:
             eventually(lambda: other.execute(waiting).fetchone() == (1,), seconds=30)
-            ends_cleanly(process, sign)
+            assert_clean_exit(process, sign)
         eventually(lambda: other.execute(waiting).fetchone() == (0,))
         assert other.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
     with serving(tmp_path, settings={**LIMITS, "DATABASE_URL": postgres_url}) as service:
@@ -94,7 +94,7 @@ def test_a_stop_while_it_waits_for_a_migration_ends_it_cleanly(
 
 class Finalised:
     """
-    Something that is told to stop while it goes away, where no exception passes.
+    An object that receives SIGTERM in its finaliser, where exceptions are discarded.
     """
 
     def __del__(self) -> None:
@@ -125,12 +125,12 @@ SETITIMER = signal.setitimer
 
 
 @pytest.mark.parametrize("start_timer", [None, signalled, expired])
-def test_a_stop_that_meets_a_finaliser_is_not_lost(
+def test_signal_during_a_finaliser_is_raised_again(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     start_timer: Callable[[float, float], None] | None,
 ) -> None:
-    """It is raised again in a moment, also if another signal or the timer comes before that; nothing is printed."""
+    """This holds also if another signal or the timer comes first, and nothing is printed."""
 
     def setitimer(which: int, seconds: float, interval: float = 0.0) -> None:
         if seconds and start_timer is not None:
@@ -152,8 +152,8 @@ def test_a_stop_that_meets_a_finaliser_is_not_lost(
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_a_check_after_a_lost_stop_raises_it_once() -> None:
-    """The timer does not interrupt the clean-up after it."""
+def test_check_after_a_discarded_signal_raises_it_once() -> None:
+    """The timer does not interrupt the clean-up that follows."""
     stop = StartupSignals()
     stop.install()
     try:
@@ -166,8 +166,8 @@ def test_a_check_after_a_lost_stop_raises_it_once() -> None:
         stop.restore()
 
 
-def test_handlers_that_other_code_has_installed_stay() -> None:
-    """Restoring changes only the handlers that are still those of the start."""
+def test_restore_keeps_handlers_of_other_code() -> None:
+    """It replaces only the handlers that the start installed."""
     default, before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     stop = StartupSignals()
     stop.install()

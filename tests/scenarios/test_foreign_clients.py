@@ -1,5 +1,5 @@
 """
-Programs that people fetch and send files with, each broken off in the middle and begun again.
+Interrupted and resumed downloads and uploads by curl, wget and rclone.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ RCLONE = str(Path(sys.executable).parent / "rclone")
 HAVE_WGET = shutil.which("wget") is not None
 RESUMING = ["curl", "wget"] if HAVE_WGET else ["curl"]
 SLOW = 0.01
-"""Seconds that each 64 KiB take on a slow line, so that something may happen in the middle."""
+"""Delay of each 64 KiB in seconds on a slow connection, so that a test can act during the transfer."""
 
 
 @attrs.frozen
-class Stored:
+class StoredFile:
     """
-    A file of somebody's, the line on which it is fetched, and a folder to fetch it to.
+    A stored file of one user, the proxy through which it is downloaded, and a folder for the download.
     """
 
     service: Service
@@ -51,27 +51,27 @@ class Stored:
     def header(self) -> str:
         return f"Authorization: Bearer {self.token}"
 
-    def at(self, path: str) -> str:
+    def url_of(self, path: str) -> str:
         return f"http://127.0.0.1:{self.line.port}{path}"
 
     @property
-    def address(self) -> str:
-        return self.at(f"{self.service.api}/files/{self.file}/download")
+    def url(self) -> str:
+        return self.url_of(f"{self.service.api}/files/{self.file}/download")
 
     def link(self, **terms: Any) -> str:
         response = self.service.call("POST", f"/files/{self.file}/share", token=self.token, body=terms)
-        return self.at(response.json()["share_url"])
+        return self.url_of(response.json()["share_url"])
 
     def fetched(self) -> int:
         """
-        How many bytes have been written so far, under whatever name.
+        Return how many bytes have been written so far, under any name.
         """
         return sum(path.stat().st_size for path in self.folder.glob("fetched*"))
 
     @contextmanager
     def started(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
         """
-        Run a program on a slow line until a part of the file has come; the line is as usual afterwards.
+        Run a program through a slow proxy until part of the file has arrived; then restore the proxy's speed.
         """
         self.line.delay_seconds = SLOW
         process = subprocess.Popen(command, cwd=self.folder, env=environment(self.folder), stderr=subprocess.PIPE)
@@ -85,7 +85,7 @@ class Stored:
 
     def run(self, *command: str) -> int:
         """
-        Run a program to its end and return its status.
+        Run a program to its end and return its exit status.
         """
         done = subprocess.run(
             command, cwd=self.folder, env=environment(self.folder), capture_output=True, check=False, timeout=60
@@ -95,13 +95,13 @@ class Stored:
     @property
     def marker(self) -> str:
         """
-        A header by which the log knows a request again.
+        A header that identifies the request in the log.
         """
         return f"X-Request-ID: {self.file}"
 
-    def answers(self) -> list[tuple[int, int]]:
+    def responses(self) -> list[tuple[int, int]]:
         """
-        Status and length of each answer to a marked request for bytes, as the log has them.
+        Return status and length of each logged response to a marked GET request.
         """
         lines = [json.loads(line) for line in self.service.log.read_text().splitlines() if line.startswith("{")]
         marked = [line for line in lines if line.get("request_id") == self.file and line.get("method") == "GET"]
@@ -110,13 +110,13 @@ class Stored:
 
 def environment(home: Path) -> dict[str, str]:
     """
-    Nothing of what the person who runs the tests has set up for these programs.
+    The environment of the programs, without the settings of the person running the tests.
     """
     return {"PATH": os.environ["PATH"], "HOME": str(home), "RCLONE_CONFIG": str(home / "none.conf")}
 
 
 @pytest.fixture
-def stored(service: Service, tmp_path: Path) -> Iterator[Stored]:
+def stored(service: Service, tmp_path: Path) -> Iterator[StoredFile]:
     name = f"f{os.urandom(6).hex()}"
     token = service.sign_up(name)
     with connected(service.port) as connection:
@@ -125,46 +125,46 @@ def stored(service: Service, tmp_path: Path) -> Iterator[Stored]:
         connection.sendall(CONTENT)
         file = receive(connection).json()["id"]
     with relay("127.0.0.1", service.port) as line:
-        yield Stored(service=service, line=line, token=token, file=file, folder=tmp_path)
+        yield StoredFile(service=service, line=line, token=token, file=file, folder=tmp_path)
 
 
-def resuming(program: str, address: str, target: Path, *more: str) -> list[str]:
+def resume_command(program: str, url: str, target: Path, *more: str) -> list[str]:
     """
-    The command that fetches what is still missing of a file.
+    Return the command that downloads the missing rest of a file.
     """
     if program == "curl":
-        return ["curl", "-sS", "--fail", "-C", "-", "-o", str(target), *more, address]
+        return ["curl", "-sS", "--fail", "-C", "-", "-o", str(target), *more, url]
     more = tuple("--header" if word == "-H" else word for word in more)
-    return ["wget", "-q", "-c", "-O", str(target), *more, address]
+    return ["wget", "-q", "-c", "-O", str(target), *more, url]
 
 
-def rclone(stored: Stored, *more: str) -> list[str]:
+def rclone(stored: StoredFile, *more: str) -> list[str]:
     """
-    The command that copies a file from its address by up to four ranges at once.
+    Return the command that copies a file from its URL by up to four concurrent ranges.
     """
-    folder, _, name = stored.address.rpartition("/")
+    folder, _, name = stored.url.rpartition("/")
     command = [RCLONE, "copyto", f":http,url='{folder}/':{name}", str(stored.target), "--header", stored.header]
     return [*command, "--multi-thread-streams", "4", "--multi-thread-cutoff", "1M", *more]
 
 
 @pytest.mark.parametrize("program", RESUMING)
-def test_a_killed_download_is_gone_on_with(stored: Stored, program: str) -> None:
-    """What is there stays, the rest comes by a range, and the file is whole."""
-    command = resuming(program, stored.address, stored.target, "-H", stored.header)
+def test_killed_download_is_resumed(stored: StoredFile, program: str) -> None:
+    """The second run requests only the missing range, and the file is complete."""
+    command = resume_command(program, stored.url, stored.target, "-H", stored.header)
     with stored.started(*command) as process:
         process.kill()
-    came = stored.fetched()
-    assert MIB < came < len(CONTENT)
-    again = resuming(program, stored.address, stored.target, "-H", stored.header, "-H", stored.marker)
+    received = stored.fetched()
+    assert MIB < received < len(CONTENT)
+    again = resume_command(program, stored.url, stored.target, "-H", stored.header, "-H", stored.marker)
     assert stored.run(*again) == 0
     assert stored.target.read_bytes() == CONTENT
-    assert stored.answers() == [(206, len(CONTENT) - came)]
+    assert stored.responses() == [(206, len(CONTENT) - received)]
 
 
 @pytest.mark.parametrize("program", RESUMING)
-def test_a_broken_connection_is_gone_on_with(stored: Stored, program: str) -> None:
-    """A body that ends too soon is seen to: wget asks for the rest by itself, curl says that it is incomplete."""
-    command = resuming(program, stored.address, stored.target, "-H", stored.header, "-H", stored.marker)
+def test_lost_connection_is_resumed(stored: StoredFile, program: str) -> None:
+    """Wget resumes an incomplete body itself; curl exits with status 18 and resumes when it is run again."""
+    command = resume_command(program, stored.url, stored.target, "-H", stored.header, "-H", stored.marker)
     with stored.started(*command) as process:
         stored.line.cut()
         stored.line.delay_seconds = 0
@@ -172,25 +172,25 @@ def test_a_broken_connection_is_gone_on_with(stored: Stored, program: str) -> No
     if program == "curl":
         assert stored.run(*command) == 0
     assert stored.target.read_bytes() == CONTENT
-    eventually(lambda: [status for status, _ in stored.answers()] == [200, 206])
-    assert max(length for _, length in stored.answers()) < len(CONTENT)
+    eventually(lambda: [status for status, _ in stored.responses()] == [200, 206])
+    assert max(length for _, length in stored.responses()) < len(CONTENT)
 
 
-def test_rclone_goes_on_after_a_broken_connection(stored: Stored) -> None:
-    """It asks for the rest of each range by itself."""
+def test_rclone_resumes_after_a_lost_connection(stored: StoredFile) -> None:
+    """It requests the rest of each range itself."""
     command = rclone(stored, "--multi-thread-chunk-size", "4M", "--header", stored.marker)
     with stored.started(*command) as process:
         stored.line.cut()
         stored.line.delay_seconds = 0
         assert process.wait(60) == 0
     assert stored.target.read_bytes() == CONTENT
-    # Three ranges were broken off, and the rest of each is a range of its own.
-    eventually(lambda: len(stored.answers()) >= 6)
-    assert {status for status, _ in stored.answers()} == {206}
+    # Three ranges were interrupted, and the rest of each is requested as another range.
+    eventually(lambda: len(stored.responses()) >= 6)
+    assert {status for status, _ in stored.responses()} == {206}
 
 
-def test_rclone_fetches_by_several_ranges_at_once(stored: Stored) -> None:
-    """Killed in the middle it leaves no file of that name; again, the ranges make up the file."""
+def test_rclone_downloads_by_concurrent_ranges(stored: StoredFile) -> None:
+    """Killed during the download it leaves no file under the final name; the next run fetches every range."""
     command = rclone(stored, "--multi-thread-chunk-size", "4M")
     with stored.started(*command) as process:
         process.kill()
@@ -198,12 +198,14 @@ def test_rclone_fetches_by_several_ranges_at_once(stored: Stored) -> None:
     assert stored.run(*command, "--header", stored.marker) == 0
     assert stored.target.read_bytes() == CONTENT
     ranges = [(206, MIB + 12_345), (206, 4 * MIB), (206, 4 * MIB)]
-    assert sorted(stored.answers()) == ranges
+    assert sorted(stored.responses()) == ranges
 
 
-def test_rclone_copies_from_an_address(stored: Stored) -> None:
-    """With a header of its owner's or by a link, whose file name it takes; killed, it begins again."""
-    command = [RCLONE, "copyurl", stored.address, str(stored.target), "--header", stored.header]
+def test_rclone_copies_from_a_url(stored: StoredFile) -> None:
+    """
+    It uses the owner's header, or a link and its file name; after a kill it restarts from the beginning.
+    """
+    command = [RCLONE, "copyurl", stored.url, str(stored.target), "--header", stored.header]
     with stored.started(*command) as process:
         process.kill()
     assert stored.fetched() < len(CONTENT)
@@ -215,18 +217,18 @@ def test_rclone_copies_from_an_address(stored: Stored) -> None:
 
 
 @pytest.mark.parametrize(("asked", "first", "last"), [("100-199", 100, 200), ("-5", len(CONTENT) - 5, None)])
-def test_curl_fetches_a_range(stored: Stored, asked: str, first: int, last: int | None) -> None:
-    """From a place to another, or so many bytes from the end."""
-    command = ["curl", "-sS", "--fail", "-r", asked, "-o", str(stored.target), "-H", stored.header, stored.address]
+def test_curl_downloads_a_range(stored: StoredFile, asked: str, first: int, last: int | None) -> None:
+    """The range has a start and an end, or is a number of bytes at the end."""
+    command = ["curl", "-sS", "--fail", "-r", asked, "-o", str(stored.target), "-H", stored.header, stored.url]
     assert stored.run(*command) == 0
     assert stored.target.read_bytes() == CONTENT[first:last]
 
 
 @pytest.mark.parametrize("program", RESUMING)
-def test_each_request_by_a_link_is_a_download_of_it(stored: Stored, program: str) -> None:
-    """Who was broken off goes on as long as the link has downloads left: one of two is spent by that."""
+def test_resuming_through_a_link_consumes_another_download(stored: StoredFile, program: str) -> None:
+    """With a budget of two, an interrupted download and its resumption exhaust the link."""
     link = stored.link(max_downloads=2)
-    command = resuming(program, link, stored.target)
+    command = resume_command(program, link, stored.target)
     with stored.started(*command) as process:
         process.kill()
     assert stored.run(*command) == 0
@@ -234,24 +236,24 @@ def test_each_request_by_a_link_is_a_download_of_it(stored: Stored, program: str
     assert stored.run("curl", "-sS", "--fail", link) == 22
 
 
-def test_a_download_by_a_link_of_one_is_not_gone_on_with(stored: Stored) -> None:
-    """Its one download was begun: nobody gets another byte by it, not even who was broken off, who keeps what came."""
-    command = resuming("curl", stored.link(max_downloads=1), stored.target)
+def test_interrupted_download_through_a_single_use_link_cannot_be_resumed(stored: StoredFile) -> None:
+    """The interrupted request consumed the download; the client keeps the bytes it received."""
+    command = resume_command("curl", stored.link(max_downloads=1), stored.target)
     with stored.started(*command) as process:
         process.kill()
-    came = stored.fetched()
+    received = stored.fetched()
     assert stored.run(*command) == 22
-    assert stored.target.read_bytes() == CONTENT[:came]
+    assert stored.target.read_bytes() == CONTENT[:received]
 
 
 @pytest.mark.parametrize("way", ["body", "form"])
-def test_a_killed_upload_leaves_nothing(stored: Stored, way: str) -> None:
-    """Curl is gone in the middle of a body or of a form: no file is listed, and no part stays."""
+def test_killed_upload_leaves_nothing(stored: StoredFile, way: str) -> None:
+    """Curl is killed while it sends a body or a form: no file is listed, and no part is left."""
     service, source = stored.service, stored.folder / "sent.bin"
     source.write_bytes(CONTENT)
     what = {
-        "body": ["-T", str(source), stored.at(f"{service.api}/files/sent.bin")],
-        "form": ["-F", f"file=@{source}", stored.at(f"{service.api}/files/upload")],
+        "body": ["-T", str(source), stored.url_of(f"{service.api}/files/sent.bin")],
+        "form": ["-F", f"file=@{source}", stored.url_of(f"{service.api}/files/upload")],
     }[way]
     before = service.stored()
     stored.line.delay_seconds = SLOW

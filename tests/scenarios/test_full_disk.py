@@ -1,5 +1,5 @@
 """
-A disk that gets full, a real one: who needs room is told so at once, nobody else notices, and room is all it takes.
+A real disk that becomes full: uploads are refused at once, other requests work, and free space ends the refusals.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from support.waiting import eventually
 MIB = 1 << 20
 LIGHT = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": str(MIB), "USER_QUOTA": str(1 << 30)}
 KEPT = os.urandom(3 * MIB + 77)
-ROOM = 5 * MIB
-"""What others leave of it while an upload comes that needs more."""
+FREE_SPACE = 5 * MIB
+"""Free space that is left while an upload that needs more is being sent."""
 LARGE = 16 * MIB
-AT_ONCE_SECONDS = 8
-"""How long two dozen answers may take, where one call may wait for the database for longer."""
+PROMPT_SECONDS = 8
+"""Upper bound for two dozen responses; one call may wait longer than this for the database."""
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
+def blob_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
     """
-    A disk for the blobs only, which they may fill to its end.
+    A small file system for the blobs only, without a reserve.
     """
-    root = tmp_path_factory.mktemp("full")
+    root = tmp_path_factory.mktemp("blob_disk")
     with serving_on_a_small_disk(root, size="24m", at="data/blobs", settings=LIGHT | {"DISK_RESERVE": "0"}) as disk:
         yield disk
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
+def data_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
     """
-    A disk for everything: database, keys, blobs and the log.
+    A small file system for database, keys, blobs and the log.
     """
-    root = tmp_path_factory.mktemp("shared")
+    root = tmp_path_factory.mktemp("data_disk")
     settings = LIGHT | {"DISK_RESERVE": str(4 * MIB)}
     with serving_on_a_small_disk(root, size="24m", log_at="data/sft.log", settings=settings) as disk:
         yield disk
@@ -80,16 +80,16 @@ def listed(service: Service, token: str) -> set[str]:
 
 def remove_all(service: Service, token: str) -> None:
     """
-    Delete every file of a user, which has to work each time.
+    Delete every file of a user; each deletion has to succeed.
     """
     for file in listed(service, token):
         assert service.call("DELETE", f"/files/{file}", token=token).status == 204
 
 
 @attrs.frozen
-class Way:
+class UploadRequest:
     """
-    One of the ways to upload: the request that brings the bytes, but for its body, and what stands before them.
+    The request of one upload method, without its body, and the bytes before the content.
     """
 
     method: str
@@ -98,115 +98,115 @@ class Way:
     before: bytes = b""
 
 
-def way_of(service: Service, token: str, way: str, size: int) -> Way:
+def upload_request(service: Service, token: str, request: str, size: int) -> UploadRequest:
     """
-    How to upload so many bytes, which are announced; by tus they are to be created first.
+    Return the request that uploads this many announced bytes; a tus upload is created first.
     """
     bearer = {"Authorization": f"Bearer {token}"}
-    if way == "form":
+    if request == "form":
         headers, (before, _) = multipart("large.bin")
-        return Way("POST", f"{service.api}/files/upload", headers | bearer, before)
-    if way == "body":
-        return Way("PUT", f"{service.api}/files/large.bin", bearer)
+        return UploadRequest("POST", f"{service.api}/files/upload", headers | bearer, before)
+    if request == "body":
+        return UploadRequest("PUT", f"{service.api}/files/large.bin", bearer)
     maya = RawTusClient(service, token)
-    return Way("PATCH", maya.create(size), maya.headers(Upload_Offset="0"))
+    return UploadRequest("PATCH", maya.create(size), maya.headers(Upload_Offset="0"))
 
 
-def told_while_sending(disk: SmallDisk, way: Way, *, meanwhile: Callable[[], None]) -> Response:
+def response_while_sending(disk: SmallDisk, request: UploadRequest, *, meanwhile: Callable[[], None]) -> Response:
     """
-    The answer to a large upload that comes while it is sent: others take the room that there was at its beginning.
+    Return the response to a large upload that is still being sent while the disk becomes full.
     """
     service, stored = disk.service, len(disk.service.stored())
     with connected(service.port) as connection:
-        send(connection, way.method, way.path, way.headers, LARGE)
-        connection.sendall(way.before + bytes(5 * MIB))
+        send(connection, request.method, request.path, request.headers, LARGE)
+        connection.sendall(request.before + bytes(5 * MIB))
         eventually(lambda: len(service.stored()) > stored)
-        disk.fill_leaving(ROOM)
-        for _ in range(2 * ROOM // MIB):
+        disk.fill_leaving(FREE_SPACE)
+        for _ in range(2 * FREE_SPACE // MIB):
             connection.sendall(bytes(MIB))
             if select.select([connection], [], [], 0)[0]:
                 break
         meanwhile()
-        # Nothing more will be sent.
+        # The client sends nothing more: the response has to arrive before the rest of the body.
         return receive(connection)
 
 
-@pytest.mark.parametrize("name", ["form", "body", "tus"])
-def test_an_upload_that_fills_the_disk_is_told_while_it_sends(full: SmallDisk, name: str) -> None:
-    """507 in the middle of its body, and of what it brought nothing stays; tus keeps what it has acknowledged."""
-    service = full.service
-    token = signed_up(service, f"filling-{name}")
-    neighbour = RawTusClient(service, signed_up(service, f"neighbour-{name}"))
+@pytest.mark.parametrize("method", ["form", "body", "tus"])
+def test_upload_that_fills_the_disk_gets_507_before_its_body_ends(blob_disk: SmallDisk, method: str) -> None:
+    """A form or plain upload leaves nothing on the disk; a tus upload keeps its acknowledged bytes."""
+    service = blob_disk.service
+    token = signed_up(service, f"filling-{method}")
+    neighbour = RawTusClient(service, signed_up(service, f"neighbour-{method}"))
     kept = put(service, neighbour.token, KEPT).json()["id"]
-    before = full.free
-    way = way_of(service, token, name, LARGE)
+    before = blob_disk.free
+    request = upload_request(service, token, method, LARGE)
 
     def neighbour_reads() -> None:
         assert neighbour.content(kept) == KEPT
 
     try:
-        response = told_while_sending(full, way, meanwhile=neighbour_reads)
+        response = response_while_sending(blob_disk, request, meanwhile=neighbour_reads)
         assert (response.status, response.json()["code"]) == (507, "insufficient-storage")
         assert "retry-after" not in response.headers
         assert listed(service, token) == set()
     finally:
-        full.clear()
-    if name == "tus":
-        assert RawTusClient(service, token).call("DELETE", way.path).status == 204
-    eventually(lambda: full.free == before)
+        blob_disk.clear()
+    if method == "tus":
+        assert RawTusClient(service, token).call("DELETE", request.path).status == 204
+    eventually(lambda: blob_disk.free == before)
     assert put(service, token, bytes(2 * MIB)).status == 201
     remove_all(service, token)
     remove_all(service, neighbour.token)
-    eventually(full.is_tidy)
+    eventually(blob_disk.is_tidy)
 
 
-@pytest.mark.parametrize("name", ["form", "body", "tus"])
-def test_what_cannot_fit_is_told_at_its_beginning(full: SmallDisk, name: str) -> None:
-    """An upload that announces more than there is room for is 507 by its head, or soon in a form."""
-    service = full.service
-    token = signed_up(service, f"announcing-{name}")
-    if name == "tus":
+@pytest.mark.parametrize("method", ["form", "body", "tus"])
+def test_upload_larger_than_the_free_space_is_refused_by_its_announced_size(blob_disk: SmallDisk, method: str) -> None:
+    """The status is 507 after the head, or early in the body of a form."""
+    service = blob_disk.service
+    token = signed_up(service, f"announcing-{method}")
+    if method == "tus":
         response = RawTusClient(service, token).call(
             "POST", f"{service.api}/tus", Upload_Length=str(100 * MIB), Upload_Metadata="filename YQ=="
         )
     else:
-        way = way_of(service, token, name, 100 * MIB)
+        request = upload_request(service, token, method, 100 * MIB)
         with connected(service.port) as connection:
-            send(connection, way.method, way.path, way.headers, 100 * MIB)
-            # The reader of forms looks at some of what follows the head of a part before it tells of it.
-            connection.sendall(way.before + bytes(3 * MIB if name == "form" else 0))
+            send(connection, request.method, request.path, request.headers, 100 * MIB)
+            # The form parser buffers some of the content before it yields the file field.
+            connection.sendall(request.before + bytes(3 * MIB if method == "form" else 0))
             response = receive(connection)
     assert (response.status, response.json()["code"]) == (507, "insufficient-storage")
-    eventually(full.is_tidy)
+    eventually(blob_disk.is_tidy)
 
 
-def test_a_resumable_upload_goes_on_when_there_is_room(full: SmallDisk) -> None:
-    """Its offset is where the disk was full, it is not lost there, and the file is what was sent."""
-    service, content = full.service, os.urandom(9 * MIB + 5)
+def test_resumable_upload_continues_once_space_is_free(blob_disk: SmallDisk) -> None:
+    """The full disk ends a request with 507; the offset does not decrease, and the file is complete in the end."""
+    service, content = blob_disk.service, os.urandom(9 * MIB + 5)
     token = signed_up(service, "resuming")
     maya = RawTusClient(service, token)
     upload = maya.create(len(content))
-    full.fill_leaving(ROOM)
+    blob_disk.fill_leaving(FREE_SPACE)
     refused = maya.patch(upload, 0, content)
     assert (refused.status, refused.json()["code"]) == (507, "insufficient-storage")
     at = maya.offset(upload)
-    assert 0 < at <= ROOM
+    assert 0 < at <= FREE_SPACE
     assert maya.patch(upload, at, content[at:]).status == 507
     assert maya.offset(upload) >= at
-    full.clear()
+    blob_disk.clear()
     at = maya.offset(upload)
     file = maya.patch(upload, at, content[at:]).headers["x-file-id"]
     assert maya.content(file) == content
     assert service.call("DELETE", f"/files/{file}", token=token).status == 204
-    eventually(full.is_tidy)
+    eventually(blob_disk.is_tidy)
 
 
-def test_on_a_full_disk_everything_but_storing_works(full: SmallDisk) -> None:
-    """With not a byte left for blobs: signing up and in, lists, links, downloads, and deleting, which gives room."""
-    service = full.service
+def test_full_blob_disk_refuses_only_uploads(blob_disk: SmallDisk) -> None:
+    """Registration, sign-in, listing, links, downloads and deletion work, and a deletion makes space for an upload."""
+    service = blob_disk.service
     token = signed_up(service, "living")
     kept, other = (put(service, token, KEPT).json()["id"] for _ in range(2))
-    full.fill()
+    blob_disk.fill()
     try:
         assert put(service, token, b"a byte or two").status == 507
         assert sign_in(service, "living").status == 200
@@ -217,48 +217,48 @@ def test_on_a_full_disk_everything_but_storing_works(full: SmallDisk) -> None:
         assert service.call("DELETE", f"/files/{other}", token=token).status == 204
         assert put(service, token, bytes(2 * MIB)).status == 201
     finally:
-        full.clear()
+        blob_disk.clear()
     remove_all(service, token)
-    eventually(full.is_tidy)
+    eventually(blob_disk.is_tidy)
 
 
-def test_no_room_is_told_from_no_quota(full: SmallDisk) -> None:
-    """One is the service's, 507; the other the caller's, 413; each has its code."""
-    service = full.service
+def test_full_disk_and_exceeded_quota_have_different_errors(blob_disk: SmallDisk) -> None:
+    """A full disk is 507 `insufficient-storage`, an exceeded quota 413 `quota-exceeded`."""
+    service = blob_disk.service
     token = signed_up(service, "both")
-    full.fill()
+    blob_disk.fill()
     try:
-        no_room = put(service, token, bytes(MIB))
+        disk_full = put(service, token, bytes(MIB))
     finally:
-        full.clear()
+        blob_disk.clear()
     with connected(service.port) as connection:
         headers = {"Authorization": f"Bearer {token}"}
         send(connection, "PUT", f"{service.api}/files/a", headers, 1 << 31)
         too_large = receive(connection)
-    assert (no_room.status, no_room.json()["code"]) == (507, "insufficient-storage")
+    assert (disk_full.status, disk_full.json()["code"]) == (507, "insufficient-storage")
     assert (too_large.status, too_large.json()["code"]) == (413, "quota-exceeded")
 
 
-def test_blobs_leave_the_database_its_room(shared: SmallDisk) -> None:
-    """On a disk that holds everything, uploads end before it does: all else goes on, deleting most of all."""
-    service = shared.service
+def test_disk_reserve_is_kept_for_the_database(data_disk: SmallDisk) -> None:
+    """Uploads are refused before the shared disk is full; sign-in, registration and deletion still work."""
+    service = data_disk.service
     token = signed_up(service, "careful")
     files = [put(service, token, os.urandom(MIB)) for _ in range(25)]
     assert {response.status for response in files} == {201, 507}
-    assert 2 * MIB < shared.free < 6 * MIB
+    assert 2 * MIB < data_disk.free < 6 * MIB
     assert sign_in(service, "careful").status == 200
     signed_up(service, "newcomer")
     remove_all(service, token)
-    eventually(shared.is_tidy)
+    eventually(data_disk.is_tidy)
 
 
-def test_a_disk_full_to_the_last_byte_refuses_changes_and_nothing_else(shared: SmallDisk) -> None:
-    """Another program has taken all of it, the log's room too: reading works, changes are 503, and room mends it."""
-    service = shared.service
+def test_shared_disk_without_free_space_refuses_only_changes(data_disk: SmallDisk) -> None:
+    """Another program has filled it: reads work, changes are 503 or 507, and they succeed once space is free."""
+    service = data_disk.service
     token = signed_up(service, "stuck")
     kept = put(service, token, KEPT).json()["id"]
-    begun = time.monotonic()
-    shared.fill()
+    started_at = time.monotonic()
+    data_disk.fill()
     try:
         for _ in range(3):
             refused = [
@@ -273,18 +273,18 @@ def test_a_disk_full_to_the_last_byte_refuses_changes_and_nothing_else(shared: S
             assert RawTusClient(service, token).content(kept) == KEPT
             assert listed(service, token) == {kept}
             assert service.call("GET", "/auth/me", token=token).status == 200
-        assert time.monotonic() - begun < AT_ONCE_SECONDS, "somebody was let wait for room"
+        assert time.monotonic() - started_at < PROMPT_SECONDS, "a request waited for free space"
     finally:
-        shared.clear()
+        data_disk.clear()
     assert put(service, token, b"small").status == 201
     signed_up(service, "again")
     remove_all(service, token)
-    eventually(shared.is_tidy)
+    eventually(data_disk.is_tidy)
 
 
-def lines(log: Path) -> list[dict[str, Any]]:
+def log_lines(log: Path) -> list[dict[str, Any]]:
     """
-    The lines of a log that are whole; one that met the end of the disk may not be.
+    Return the complete lines of a log; a line written when the disk became full may be truncated.
     """
     found = []
     for line in log.read_text(errors="replace").splitlines():
@@ -295,26 +295,26 @@ def lines(log: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_log_without_room_ends_nothing(shared: SmallDisk) -> None:
-    """While its lines are lost requests are answered, and when there is room again there are lines again."""
-    service = shared.service
-    shared.fill()
+def test_log_on_a_full_disk_does_not_stop_the_service(data_disk: SmallDisk) -> None:
+    """Requests are answered while log lines are lost, and lines are written again once space is free."""
+    service = data_disk.service
+    data_disk.fill()
     try:
-        # More than the buffer of a stream holds.
+        # More lines than fit into the buffer of a stream.
         for _ in range(200):
             assert service.call("GET", "/files/").status == 401
     finally:
-        shared.clear()
+        data_disk.clear()
     assert service.process.poll() is None
-    before = len(lines(service.log))
+    before = len(log_lines(service.log))
     for _ in range(5):
         assert service.call("GET", "/files/").status == 401
-    eventually(lambda: len(lines(service.log)) >= before + 4)
+    eventually(lambda: len(log_lines(service.log)) >= before + 4)
 
 
-def test_a_start_whose_words_find_no_room_is_a_start(tmp_path: Path) -> None:
-    """What it says when it listens goes where there is no room: it listens all the same, and ends as it should."""
-    # With a buffer, as by default: what finds no room stays in it and is tried again at the end.
+def test_start_with_unwritable_output_serves_requests(tmp_path: Path) -> None:
+    """The start-up message cannot be written: the service serves, and SIGTERM ends it with status 0."""
+    # With Python's default buffering: bytes that cannot be written stay buffered and are written again at exit.
     settings = {**LIGHT, "PYTHONUNBUFFERED": ""}
     with serving_on_a_small_disk(tmp_path, size="4m", log_at="/dev/full", settings=settings) as disk:
         assert disk.service.call("GET", "/files/").status == 401

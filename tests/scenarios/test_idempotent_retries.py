@@ -1,5 +1,5 @@
 """
-A request with an Idempotency-Key whose worker is killed before it has answered is sent again.
+Repeated requests with an Idempotency-Key after their worker was killed before it responded.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ def upload(service: Service, token: str, content: bytes) -> bytes:
     return head("PUT", f"{service.api}/files/once.bin?is_public=true", headers, len(content)) + content
 
 
-def sent(service: Service, request: bytes) -> Response:
+def send_until_answered(service: Service, request: bytes) -> Response:
     """
-    The answer to a request, however often the connection is lost to a worker that is gone.
+    Return the response to a request, repeating it while connections to killed workers fail.
     """
     responses: list[Response] = []
 
-    def answered() -> bool:
+    def attempt() -> bool:
         with suppress(OSError), connected(service.port) as connection:
             connection.sendall(request)
             responses.append(receive(connection))
         return bool(responses)
 
-    eventually(answered)
+    eventually(attempt)
     return responses[-1]
 
 
@@ -55,9 +55,9 @@ def listed(service: Service, token: str) -> list[str]:
 
 
 @contextmanager
-def no_commit(data: Path) -> Iterator[None]:
+def block_commits(data: Path) -> Iterator[None]:
     """
-    Let nobody else write to the database until the block ends.
+    Hold the database's write lock until the block ends, so that no worker can commit.
     """
     with closing(sqlite3.connect(data / "sft.db", timeout=30, isolation_level=None)) as database:
         database.execute("BEGIN IMMEDIATE")
@@ -66,33 +66,33 @@ def no_commit(data: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
-def test_a_worker_that_is_killed_after_its_commit_is_asked_again(killed_service: Service, content: bytes) -> None:
-    """The file is there, its sender has read no answer: sent again it is told of that file, and there is one."""
+def test_upload_repeated_after_its_commit_returns_the_stored_file(killed_service: Service, content: bytes) -> None:
+    """The worker was killed between commit and response; there is one file."""
     token = killed_service.sign_up(f"after{len(content)}")
     with connected(killed_service.port) as connection:
         connection.sendall(upload(killed_service, token, content))
         eventually(lambda: bool(listed(killed_service, token)))
         kill_workers(killed_service)
-    made = listed(killed_service, token)
-    responses = [sent(killed_service, upload(killed_service, token, content)) for _ in range(2)]
+    stored = listed(killed_service, token)
+    responses = [send_until_answered(killed_service, upload(killed_service, token, content)) for _ in range(2)]
     assert [response.status for response in responses] == [201, 201]
     assert responses[0].json() == responses[1].json()
-    assert made == listed(killed_service, token) == [responses[0].json()["id"]]
+    assert stored == listed(killed_service, token) == [responses[0].json()["id"]]
     download = f"{killed_service.api}/files/shared/{responses[0].json()['share_token']}"
-    assert sent(killed_service, head("GET", download, {}, 0)).body == content
+    assert send_until_answered(killed_service, head("GET", download, {}, 0)).body == content
 
 
-def test_a_worker_that_is_killed_before_its_commit_is_asked_again(killed_service: Service) -> None:
-    """Its part is stored and no row knows of it: sent again the file is made, once, and another body is refused."""
+def test_upload_repeated_before_its_commit_stores_one_file(killed_service: Service) -> None:
+    """The worker had stored a part without a row; afterwards another body under the same key is refused."""
     token = killed_service.sign_up("before")
     before = killed_service.stored()
-    with connected(killed_service.port) as connection, no_commit(killed_service.data):
+    with connected(killed_service.port) as connection, block_commits(killed_service.data):
         connection.sendall(upload(killed_service, token, SMALL))
         eventually(lambda: any(map(file_id_of_blob, killed_service.stored() - before)))
         kill_workers(killed_service)
-    response = sent(killed_service, upload(killed_service, token, SMALL))
+    response = send_until_answered(killed_service, upload(killed_service, token, SMALL))
     assert response.status == 201
-    assert sent(killed_service, upload(killed_service, token, SMALL)).json() == response.json()
+    assert send_until_answered(killed_service, upload(killed_service, token, SMALL)).json() == response.json()
     assert listed(killed_service, token) == [response.json()["id"]]
-    other = sent(killed_service, upload(killed_service, token, SMALL[::-1]))
+    other = send_until_answered(killed_service, upload(killed_service, token, SMALL[::-1]))
     assert (other.status, other.json()["code"]) == (422, "idempotency-key-reused")

@@ -1,5 +1,5 @@
 """
-The owner's contract for accounts by curl, every row, against a server started as the README starts it.
+The account endpoints of the owner's contract, tested with curl on a server started as the README says.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def claims(token: str) -> dict[str, Any]:
     return found
 
 
-def test_registering_answers_201_with_the_user(user: dict[str, Any]) -> None:
-    """A new user has every field of the contract and no secret."""
+def test_registration_returns_201_and_the_user(user: dict[str, Any]) -> None:
+    """The user has every field of the contract and no secret."""
     assert user.keys() == {
         "id",
         "email",
@@ -75,8 +75,8 @@ def test_registering_answers_201_with_the_user(user: dict[str, Any]) -> None:
     ("email", "name"),
     [(EMAIL, "someone"), (EMAIL.upper(), "someone"), ("someone@example.org", NAME), ("someone@example.org", "MAYA")],
 )
-def test_a_taken_address_or_name_answers_400(call: Curl, user: dict[str, Any], email: str, name: str) -> None:
-    """Which of the two is taken is not told."""
+def test_registered_address_or_name_is_400(call: Curl, user: dict[str, Any], email: str, name: str) -> None:
+    """The error does not say which of the two is registered."""
     assert user["username"] == NAME
     response = call("/auth/register", *body(email=email, username=name, password="long enough"))
     assert_problem(response, 400, "Email already registered")
@@ -92,22 +92,20 @@ def test_a_taken_address_or_name_answers_400(call: Curl, user: dict[str, Any], e
         ({}, ["email", "username", "password"]),
     ],
 )
-def test_bad_registration_answers_422_and_names_each_field(
-    call: Curl, fields: dict[str, str], paths: list[str]
-) -> None:
-    """All faults are told at once, each with its path; the bounds are the contract's."""
+def test_invalid_registration_is_422_and_names_each_field(call: Curl, fields: dict[str, str], paths: list[str]) -> None:
+    """All errors are reported together, each with its path; the bounds are the contract's."""
     assert_names_faults(call("/auth/register", *body(**fields)), *paths)
 
 
-def test_the_shortest_and_the_longest_name_are_taken(call: Curl) -> None:
-    """Three and fifty characters are a name, and eight are a password."""
+def test_shortest_and_longest_username_are_accepted(call: Curl) -> None:
+    """Usernames have 3 to 50 characters, and passwords at least 8."""
     for name in ("abc", "z" * 50):
         response = call("/auth/register", *body(email=f"{name}@example.org", username=name, password="8 chars!"))
         assert (response.status, response.json()["username"]) == (201, name)
 
 
-def test_login_answers_200_with_bearer_tokens(call: Curl, user: dict[str, Any]) -> None:
-    """The tokens of the contract come back and nothing else; the access token says whose and what it is."""
+def test_sign_in_returns_bearer_tokens(call: Curl, user: dict[str, Any]) -> None:
+    """The response has only the contract's tokens; the access token contains its user and type."""
     response = login(call, user)
     assert response.status == 200
     tokens = response.json()
@@ -121,15 +119,15 @@ def test_login_answers_200_with_bearer_tokens(call: Curl, user: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(("email", "password"), [(EMAIL, "wrong password"), ("stranger@example.org", PASSWORD)])
-def test_a_wrong_login_answers_401(call: Curl, user: dict[str, Any], email: str, password: str) -> None:
-    """An unknown address and a wrong password get one and the same answer."""
+def test_wrong_credentials_are_401(call: Curl, user: dict[str, Any], email: str, password: str) -> None:
+    """An unknown address and a wrong password get the same response."""
     assert user["email"] == EMAIL
     response = call("/auth/login", *body(email=email, password=password))
     assert_problem(response, 401, "Incorrect email or password")
 
 
-def test_refreshing_rotates_the_tokens(call: Curl, user: dict[str, Any]) -> None:
-    """A refresh token is good once; its second use ends the whole family."""
+def test_refresh_rotates_the_tokens(call: Curl, user: dict[str, Any]) -> None:
+    """A refresh token is valid once; its reuse revokes the whole family."""
     first = login(call, user).json()["refresh_token"]
     second = call("/auth/refresh", *body(refresh_token=first))
     assert second.status == 200
@@ -142,14 +140,14 @@ def test_refreshing_rotates_the_tokens(call: Curl, user: dict[str, Any]) -> None
     assert call("/auth/me", *bearer_arguments(access)).status == 401
 
 
-def test_what_is_no_refresh_token_answers_401(call: Curl, user: dict[str, Any]) -> None:
-    """Neither an access token nor a word can be exchanged."""
+def test_malformed_refresh_token_is_401(call: Curl, user: dict[str, Any]) -> None:
+    """Neither an access token nor an arbitrary word can be exchanged."""
     for token in (login(call, user).json()["access_token"], "nonsense"):
         assert call("/auth/refresh", *body(refresh_token=token)).status == 401
 
 
-def test_me_is_the_user_after_a_login(call: Curl, bearer: tuple[str, str], user: dict[str, Any]) -> None:
-    """The caller sees their own account, now with the time of the last login."""
+def test_me_returns_the_signed_in_user(call: Curl, bearer: tuple[str, str], user: dict[str, Any]) -> None:
+    """The account shows the time of the last sign-in."""
     response = call("/auth/me", *bearer)
     assert response.status == 200
     seen = response.json()
@@ -157,8 +155,8 @@ def test_me_is_the_user_after_a_login(call: Curl, bearer: tuple[str, str], user:
     assert seen == {name: value for name, value in user.items() if name != "last_login"}
 
 
-def test_a_switched_off_account_answers_403(call: Curl, readme_service: Service) -> None:
-    """Password and tokens are right, and still it may neither sign in, nor renew, nor do anything."""
+def test_deactivated_account_is_403(call: Curl, readme_service: Service) -> None:
+    """With the right password and valid tokens it can neither sign in, nor refresh, nor make requests."""
     account = {"email": "olga@example.org", "password": PASSWORD}
     created = call("/auth/register", *body(username="olga", **account)).json()
     tokens = call("/auth/login", *body(**account)).json()
@@ -180,8 +178,8 @@ def signed_up(call: Curl, name: str) -> tuple[dict[str, Any], tuple[str, str]]:
     return created, bearer_arguments(login(call, created).json()["access_token"])
 
 
-def test_two_factor_sign_in_from_set_up_to_switching_off(call: Curl) -> None:
-    """The set-up shows seed and QR code; from its first code on, signing in asks for a fresh one."""
+def test_two_factor_from_set_up_to_disabling(call: Curl) -> None:
+    """The set-up returns seed and QR code; after its first code, every sign-in requires an unused code."""
     tina, bearer = signed_up(call, "tina")
     setup = call("/auth/2fa/setup", *bearer, "-X", "POST")
     assert (setup.status, setup.json().keys()) == (200, {"secret", "qr_code"})
@@ -207,8 +205,10 @@ def test_two_factor_sign_in_from_set_up_to_switching_off(call: Curl) -> None:
     assert login(call, tina).status == 200
 
 
-def test_two_factor_sign_in_refuses_what_is_out_of_turn(call: Curl) -> None:
-    """No code before the set-up, no second set-up, no wrong, used or missing code; POST switches off too."""
+def test_two_factor_refuses_wrong_order_and_wrong_codes(call: Curl) -> None:
+    """
+    Refused are a code before the set-up, a second set-up, and a wrong, used or missing code; POST disables it too.
+    """
     _, bearer = signed_up(call, "uma")
     off = ("/auth/2fa/disable", *bearer)
     assert_problem(call("/auth/2fa/verify", *bearer, *body(totp_code="123456")), 400, "2FA setup not initiated")

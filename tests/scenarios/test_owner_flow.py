@@ -1,5 +1,5 @@
 """
-The owner's contract for files by curl, every row, against a server started as the README starts it.
+The file endpoints of the owner's contract, tested with curl on a server started as the README says.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from support.clients.curl import curl
 from support.clients.owner import Curl, assert_names_faults, assert_problem, bearer_arguments, body, parsed_time
 from support.servers.service import Service
 
-NOBODYS = "00000000-0000-7000-8000-000000000000"
-CLOSED = [
+UNKNOWN_ID = "00000000-0000-7000-8000-000000000000"
+PROTECTED = [
     ("POST", "/auth/2fa/setup"),
     ("POST", "/auth/2fa/verify"),
     ("DELETE", "/auth/2fa/disable"),
@@ -55,17 +55,17 @@ def stored(call: Curl, bearer: tuple[str, str], report: Path) -> dict[str, Any]:
     return created
 
 
-@pytest.mark.parametrize(("method", "path"), CLOSED)
-def test_without_a_token_the_answer_is_401(call: Curl, stored: dict[str, Any], method: str, path: str) -> None:
-    """Every row that is about somebody asks who it is, also where the file is there."""
+@pytest.mark.parametrize(("method", "path"), PROTECTED)
+def test_request_without_a_valid_token_is_401(call: Curl, stored: dict[str, Any], method: str, path: str) -> None:
+    """Every protected endpoint requires authentication, also for a file that exists."""
     path = path.format(id=stored["id"])
     for arguments in ((), bearer_arguments("nonsense"), ("-u", "maya:correct horse battery")):
         response = call(path, "-X", method, *arguments)
         assert (response.status, response.headers["www-authenticate"]) == (401, "Bearer")
 
 
-def test_an_uploaded_file_has_every_field(stored: dict[str, Any], report: Path) -> None:
-    """The answer to an upload is the file, under the name it was given, in any script."""
+def test_upload_response_has_every_field(stored: dict[str, Any], report: Path) -> None:
+    """The response describes the file under its original name, in any script."""
     assert UUID(stored["id"]).version == 7
     assert abs(parsed_time(stored["created_at"]) - datetime.now(UTC)) < timedelta(minutes=5)
     assert stored.keys() >= {
@@ -88,10 +88,10 @@ def test_an_uploaded_file_has_every_field(stored: dict[str, Any], report: Path) 
     assert (stored["download_count"], stored["max_downloads"]) == (0, None)
 
 
-def test_a_file_comes_back_as_it_went_up(
+def test_download_returns_the_uploaded_bytes(
     call: Curl, bearer: tuple[str, str], stored: dict[str, Any], report: Path
 ) -> None:
-    """The bytes are the same, offered as an attachment under the same name."""
+    """The response is an attachment with the original name."""
     response = call(f"/files/{stored['id']}/download", *bearer)
     assert response.status == 200
     assert hashlib.sha256(response.body).digest() == hashlib.sha256(report.read_bytes()).digest()
@@ -101,10 +101,10 @@ def test_a_file_comes_back_as_it_went_up(
     assert int(response.headers["content-length"]) == report.stat().st_size
 
 
-def test_curl_resumes_a_download_that_broke_off(
+def test_curl_resumes_an_interrupted_download(
     readme_service: Service, bearer: tuple[str, str], stored: dict[str, Any], report: Path, tmp_path: Path
 ) -> None:
-    """`curl -C -` asks for the rest only and ends with the whole file."""
+    """`curl -C -` requests only the rest, and the file is complete."""
     whole = report.read_bytes()
     partial = tmp_path / "partial.pdf"
     partial.write_bytes(whole[: 5 * 1024 * 1024 + 7])
@@ -114,8 +114,8 @@ def test_curl_resumes_a_download_that_broke_off(
     assert partial.read_bytes() == whole
 
 
-def test_curl_puts_a_file_without_a_form(call: Curl, bearer: tuple[str, str], report: Path) -> None:
-    """`--upload-file` needs no form: the file is there under its name, byte for byte."""
+def test_curl_uploads_a_file_without_a_form(call: Curl, bearer: tuple[str, str], report: Path) -> None:
+    """`--upload-file` stores the file under its name."""
     target = f"/files/{quote(report.name)}"
     stored = call(target, *bearer, "--upload-file", str(report), "-H", "Content-Type: application/pdf").json()
     assert (stored["filename"], stored["file_size"]) == (report.name, report.stat().st_size)
@@ -123,40 +123,40 @@ def test_curl_puts_a_file_without_a_form(call: Curl, bearer: tuple[str, str], re
 
 
 @pytest.fixture(scope="module")
-def stranger(readme_service: Service) -> tuple[str, str]:
+def other_user(readme_service: Service) -> tuple[str, str]:
     return bearer_arguments(readme_service.sign_up("stranger"))
 
 
-def test_the_list_holds_the_callers_files(
-    call: Curl, bearer: tuple[str, str], stranger: tuple[str, str], stored: dict[str, Any]
+def test_listing_contains_only_the_callers_files(
+    call: Curl, bearer: tuple[str, str], other_user: tuple[str, str], stored: dict[str, Any]
 ) -> None:
-    """A listing shows files as they stand, in pages, and nobody else's."""
+    """It is paged, and each entry equals the file's own resource."""
     for query in ("", "?skip=0&limit=1000"):
         assert stored in call(f"/files/{query}", *bearer).json()
     assert call("/files/?skip=1000&limit=10", *bearer).json() == []
     assert call(f"/files/{stored['id']}", *bearer).json() == stored
-    assert stored["id"] not in {file["id"] for file in call("/files/", *stranger).json()}
+    assert stored["id"] not in {file["id"] for file in call("/files/", *other_user).json()}
     assert_names_faults(call("/files/?skip=-1", *bearer), "skip")
     assert_names_faults(call("/files/?limit=0", *bearer), "limit")
 
 
-def test_anothers_file_is_404(call: Curl, stranger: tuple[str, str], stored: dict[str, Any]) -> None:
-    """For everyone but its owner a file does not exist."""
+def test_file_of_another_user_is_404(call: Curl, other_user: tuple[str, str], stored: dict[str, Any]) -> None:
+    """To every user but its owner a file does not exist."""
     path = f"/files/{stored['id']}"
     for response in (
-        call(path, *stranger),
-        call(f"/files/{NOBODYS}", *stranger),
-        call(f"{path}/download", *stranger),
-        call(path, *stranger, "-X", "DELETE"),
-        call(f"{path}/share", *stranger, *body(expires_hours=1)),
+        call(path, *other_user),
+        call(f"/files/{UNKNOWN_ID}", *other_user),
+        call(f"{path}/download", *other_user),
+        call(path, *other_user, "-X", "DELETE"),
+        call(f"{path}/share", *other_user, *body(expires_hours=1)),
     ):
         assert_problem(response, 404, "File not found")
 
 
-def test_a_deleted_file_is_gone_with_its_links_and_its_parts(
+def test_deleted_file_loses_its_links_and_parts(
     call: Curl, readme_service: Service, bearer: tuple[str, str], tmp_path: Path
 ) -> None:
-    """After DELETE neither the file nor its link answers, and nothing of it lies on the disk."""
+    """After DELETE the file and its link are 404, and its parts are deleted from the disk."""
     note = tmp_path / "gone.txt"
     note.write_text("soon gone")
     before = readme_service.stored()
@@ -179,27 +179,27 @@ def test_a_deleted_file_is_gone_with_its_links_and_its_parts(
         ("/openapi.json", "application/json"),
     ],
 )
-def test_the_open_pages_answer_without_a_login(call: Curl, path: str, media_type: str) -> None:
-    """The root, health and documentation pages are there for everyone."""
+def test_public_pages_need_no_sign_in(call: Curl, path: str, media_type: str) -> None:
+    """The root, health and documentation pages are served to every client."""
     response = call(path)
     assert response.status == 200
     assert response.headers["content-type"].startswith(media_type)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
-def test_the_documentation_pages_are_made_of_our_own_files(
+def test_documentation_pages_load_only_files_of_this_server(
     call: Curl, readme_service: Service, tmp_path: Path, path: str
 ) -> None:
-    """Every script and style of theirs comes from this server, and one of them asks for the API's description."""
+    """Their scripts and styles are served here, and one of them requests the API description."""
     page = call(path).body.decode()
     needed = re.findall(r'(?:src|href)="(?!data:)([^"]+)"', page)
-    assert all(re.match(r"/\w", source) for source in needed), "something is elsewhere"
+    assert all(re.match(r"/\w", source) for source in needed), "a script or style is loaded from another host"
     responses = [curl(tmp_path, readme_service.url + source) for source in needed]
     assert {response.status for response in responses} == {200}
     assert any(b'"/openapi.json"' in response.body for response in responses)
 
 
-def test_root_and_health_say_what_the_contract_says(call: Curl) -> None:
+def test_root_and_health_follow_the_contract(call: Curl) -> None:
     """The root names the service, its version and its documentation; health is one word."""
     assert call("/").json().keys() >= {"name", "version", "docs"}
     assert call("/health").json() == {"status": "healthy"}

@@ -1,5 +1,5 @@
 """
-Files that are too large or of another type, by curl: a server with a limit and the owner's nine types.
+Files over the size limit and of types that are not allowed, tested with curl.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from support.clients.owner import Curl, assert_problem, bearer_arguments, curl_a
 from support.servers.service import Service, serving
 
 LIMIT = 1_000_000
-NINE = [".pdf", ".doc", ".docx", ".xls", ".xlsx", ".txt", ".jpg", ".png", ".zip"]
-READY = re.compile(r"^#ALLOWED_EXTENSIONS=(.+)$", flags=re.MULTILINE)
+OWNER_TYPES = [".pdf", ".doc", ".docx", ".xls", ".xlsx", ".txt", ".jpg", ".png", ".zip"]
+EXAMPLE_LINE = re.compile(r"^#ALLOWED_EXTENSIONS=(.+)$", flags=re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def ready() -> str:
+def example_types() -> str:
     """
-    The line that stands ready in the file of examples.
+    The value of `ALLOWED_EXTENSIONS` in `.env.example`.
     """
-    (found,) = READY.findall((Path(__file__).parents[2] / ".env.example").read_text())
+    (found,) = EXAMPLE_LINE.findall((Path(__file__).parents[2] / ".env.example").read_text())
     return str(found)
 
 
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory, ready: str) -> Iterator[Service]:
-    limits = {"MAX_FILE_SIZE": str(LIMIT), "ALLOWED_EXTENSIONS": ready, "ARGON2_MEMORY_KIB": "8192"}
+def limited(tmp_path_factory: pytest.TempPathFactory, example_types: str) -> Iterator[Service]:
+    limits = {"MAX_FILE_SIZE": str(LIMIT), "ALLOWED_EXTENSIONS": example_types, "ARGON2_MEMORY_KIB": "8192"}
     with serving(tmp_path_factory.mktemp("limited"), settings=limits) as running:
         yield running
 
@@ -51,21 +51,21 @@ def file_of(folder: Path, size: int) -> Path:
     return path
 
 
-def test_the_owners_nine_types_stand_ready(ready: str) -> None:
-    """The example names exactly those, and it is the setting's own example."""
-    assert ready.split(",") == NINE
-    assert [setting.example for setting in SETTINGS if setting.name == "ALLOWED_EXTENSIONS"] == [ready]
+def test_env_example_lists_the_owners_nine_types(example_types: str) -> None:
+    """The line is also the documented example of the setting."""
+    assert example_types.split(",") == OWNER_TYPES
+    assert [setting.example for setting in SETTINGS if setting.name == "ALLOWED_EXTENSIONS"] == [example_types]
 
 
-@pytest.mark.parametrize("extension", [*NINE, ".PDF", ".Docx", ".tar.zip"])
-def test_a_type_that_is_allowed_is_stored(call: Curl, bearer: tuple[str, str], extension: str) -> None:
-    """Each of the nine is taken, in capitals too."""
+@pytest.mark.parametrize("extension", [*OWNER_TYPES, ".PDF", ".Docx", ".tar.zip"])
+def test_allowed_type_is_stored(call: Curl, bearer: tuple[str, str], extension: str) -> None:
+    """Each of the nine extensions is accepted, also in capitals."""
     response = call("/files/upload", *bearer, "-F", f"file=content;filename=a{extension}")
     assert (response.status, response.json()["filename"]) == (201, f"a{extension}")
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "shown"),
     [
         ("a.exe", ".exe"),
         ("a.pdf.exe", ".exe"),
@@ -75,17 +75,17 @@ def test_a_type_that_is_allowed_is_stored(call: Curl, bearer: tuple[str, str], e
         (".pdf", "(none)"),
     ],
 )
-def test_another_type_answers_400(call: Curl, limited: Service, bearer: tuple[str, str], name: str, told: str) -> None:
-    """The answer names the type, and nothing is stored."""
+def test_other_type_is_400(call: Curl, limited: Service, bearer: tuple[str, str], name: str, shown: str) -> None:
+    """The error names the extension, and nothing is stored."""
     before = limited.stored()
     response = call("/files/upload", *bearer, "-F", f"file=content;filename={name}")
-    assert_problem(response, 400, f"File type {told} not allowed")
+    assert_problem(response, 400, f"File type {shown} not allowed")
     assert limited.is_tidy()
     assert limited.stored() == before
 
 
-def test_a_file_of_exactly_the_limit_is_stored(call: Curl, bearer: tuple[str, str], tmp_path: Path) -> None:
-    """The limit is the largest file that is taken; the form around it does not count."""
+def test_file_of_exactly_the_limit_is_stored(call: Curl, bearer: tuple[str, str], tmp_path: Path) -> None:
+    """The limit applies to the file without the form around it."""
     path = file_of(tmp_path, LIMIT)
     response = call("/files/upload", *bearer, "-F", f"file=@{path};filename=a.zip")
     assert (response.status, response.json()["file_size"]) == (201, LIMIT)
@@ -93,10 +93,10 @@ def test_a_file_of_exactly_the_limit_is_stored(call: Curl, bearer: tuple[str, st
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("size", [LIMIT + 1, 20 * LIMIT])
-def test_a_file_over_the_limit_answers_413(
+def test_file_over_the_limit_is_413(
     call: Curl, limited: Service, bearer: tuple[str, str], tmp_path: Path, size: int, *, chunked: bool
 ) -> None:
-    """One byte too many or twenty times too many, announced or not: it is told, and nothing is stored."""
+    """One byte or twenty times too many, announced or not, are refused, and nothing is stored."""
     before, path = limited.stored(), file_of(tmp_path, size)
     how = ("-H", "Transfer-Encoding: chunked") if chunked else ()
     response = call("/files/upload", *bearer, *how, "-F", f"file=@{path};filename=a.zip")

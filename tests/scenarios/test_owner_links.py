@@ -1,5 +1,5 @@
 """
-The owner's contract for links by curl, every row, against a server started as the README starts it.
+The link endpoints of the owner's contract, tested with curl on a server started as the README says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from support.clients.owner import Curl, assert_names_faults, assert_problem, bea
 from support.servers.service import Service
 
 PAST_MICROSECONDS = 1
-"""A moment as the database keeps it, long ago."""
+"""A time long ago in the database's representation."""
 
 
 @pytest.fixture(scope="module")
@@ -40,20 +40,20 @@ def stored(call: Curl, bearer: tuple[str, str], report: Path) -> dict[str, Any]:
     return created
 
 
-def left(text: str) -> timedelta:
+def remaining(text: str) -> timedelta:
     return parsed_time(text) - datetime.now(UTC)
 
 
-def test_a_shared_link_needs_no_login_and_keeps_its_budget(
+def test_link_needs_no_sign_in_and_enforces_its_budget(
     call: Curl, readme_service: Service, bearer: tuple[str, str], stored: dict[str, Any], report: Path, tmp_path: Path
 ) -> None:
-    """A link with two downloads gives the file twice; looking at it spends nothing."""
+    """A link with a budget of two serves the file twice; HEAD requests consume no download."""
     shared = call(f"/files/{stored['id']}/share", *bearer, *body(expires_hours=2, max_downloads=2))
     assert shared.status == 200
     link = shared.json()
     assert link.keys() == {"share_url", "share_token", "expires_at"}
     assert link["share_url"] == f"{readme_service.api}/files/shared/{link['share_token']}"
-    assert timedelta(hours=1, minutes=55) < left(link["expires_at"]) <= timedelta(hours=2)
+    assert timedelta(hours=1, minutes=55) < remaining(link["expires_at"]) <= timedelta(hours=2)
     url = readme_service.url + link["share_url"]
     for _ in range(2):
         assert curl(tmp_path, url, "--head").status == 200
@@ -65,10 +65,8 @@ def test_a_shared_link_needs_no_login_and_keeps_its_budget(
     assert after["share_expires_at"] == link["expires_at"]
 
 
-def test_a_link_lasts_a_day_unless_it_is_said_otherwise(
-    call: Curl, bearer: tuple[str, str], stored: dict[str, Any]
-) -> None:
-    """Without a body the link has 24 hours and no budget; one hour and thirty days are the bounds."""
+def test_link_expires_after_a_day_by_default(call: Curl, bearer: tuple[str, str], stored: dict[str, Any]) -> None:
+    """Without a body the link has 24 hours and no budget; the bounds are one hour and thirty days."""
     path = f"/files/{stored['id']}/share"
     for arguments, hours in (
         (("-X", "POST"), 24),
@@ -78,7 +76,7 @@ def test_a_link_lasts_a_day_unless_it_is_said_otherwise(
     ):
         shared = call(path, *bearer, *arguments)
         assert shared.status == 200
-        assert timedelta(minutes=-5) < left(shared.json()["expires_at"]) - timedelta(hours=hours) <= timedelta()
+        assert timedelta(minutes=-5) < remaining(shared.json()["expires_at"]) - timedelta(hours=hours) <= timedelta()
     assert call(f"/files/{stored['id']}", *bearer).json()["max_downloads"] is None
 
 
@@ -95,16 +93,16 @@ def test_a_link_lasts_a_day_unless_it_is_said_otherwise(
         ({"max_downloads": 1.5}, "max_downloads"),
     ],
 )
-def test_terms_out_of_bounds_answer_422(
+def test_link_terms_out_of_bounds_are_422(
     call: Curl, bearer: tuple[str, str], stored: dict[str, Any], terms: dict[str, Any], field: str
 ) -> None:
-    """The field is named, and no link is made."""
+    """The error names the field, and no link is created."""
     assert_names_faults(call(f"/files/{stored['id']}/share", *bearer, *body(**terms)), field)
     assert call(f"/files/{stored['id']}", *bearer).json()["share_token"] is None
 
 
-def test_an_unknown_link_is_404(call: Curl) -> None:
-    """Any other token leads nowhere, whatever its form."""
+def test_unknown_link_is_404(call: Curl) -> None:
+    """Any other token is 404, regardless of its form."""
     for token in ("A" * 43, "A" * 42, "short", "%00"):
         assert call(f"/files/shared/{token}").status == 404
 
@@ -113,10 +111,10 @@ def test_an_unknown_link_is_404(call: Curl) -> None:
     ("column", "detail"),
     [("expires_at", "Share link has expired"), ("revoked_at", "Share link has been revoked")],
 )
-def test_a_link_that_is_over_answers_410(
+def test_expired_or_revoked_link_is_410(
     call: Curl, readme_service: Service, bearer: tuple[str, str], stored: dict[str, Any], column: str, detail: str
 ) -> None:
-    """Once it has expired or was revoked it gives no byte, and its headers neither."""
+    """Neither GET nor HEAD returns anything of the file."""
     link = call(f"/files/{stored['id']}/share", *bearer, *body()).json()
     path = f"/files/shared/{link['share_token']}"
     assert call(path, "--head").status == 200
@@ -135,8 +133,8 @@ def note(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("where", ["form", "query"])
-def test_a_public_upload_has_its_link_at_once(call: Curl, bearer: tuple[str, str], note: Path, where: str) -> None:
-    """`is_public=true` shares the file in the same step, on the terms given in the form or the query."""
+def test_public_upload_creates_a_link(call: Curl, bearer: tuple[str, str], note: Path, where: str) -> None:
+    """`is_public=true` shares the file in the same request, on the terms in the form or the query."""
     terms = ("is_public=true", "max_downloads=1", "share_expires_hours=1")
     fields = [part for term in terms for part in ("-F", term)] if where == "form" else []
     query = "?" + "&".join(terms) if where == "query" else ""
@@ -144,7 +142,7 @@ def test_a_public_upload_has_its_link_at_once(call: Curl, bearer: tuple[str, str
     assert response.status == 201
     file = response.json()
     assert (file["is_public"], file["max_downloads"]) == (True, 1)
-    assert timedelta(minutes=55) < left(file["share_expires_at"]) <= timedelta(hours=1)
+    assert timedelta(minutes=55) < remaining(file["share_expires_at"]) <= timedelta(hours=1)
     assert call(f"/files/shared/{file['share_token']}").body == b"for everyone"
     assert_problem(call(f"/files/shared/{file['share_token']}"), 403, "Download limit reached")
 
@@ -164,10 +162,10 @@ def upload(call: Curl, bearer: tuple[str, str], *parts: str, query: str = "") ->
         "share_expires_hours=721",
     ],
 )
-def test_upload_fields_out_of_bounds_answer_422(
+def test_upload_fields_out_of_bounds_are_422(
     call: Curl, readme_service: Service, bearer: tuple[str, str], note: Path, field: str
 ) -> None:
-    """The field is named, before the file, behind it or in the query, and nothing is stored."""
+    """The error names the field before the file, after it or in the query, and nothing is stored."""
     before, file, name = readme_service.stored(), f"file=@{note}", field.partition("=")[0]
     assert_names_faults(upload(call, bearer, field, file), name)
     assert_names_faults(upload(call, bearer, file, field), name)
@@ -176,8 +174,10 @@ def test_upload_fields_out_of_bounds_answer_422(
     assert readme_service.stored() == before
 
 
-def test_a_field_stands_once(call: Curl, readme_service: Service, bearer: tuple[str, str], note: Path) -> None:
-    """Twice in the form, or in form and query, is a fault; so is a field that nobody knows."""
+def test_repeated_or_unknown_upload_field_is_422(
+    call: Curl, readme_service: Service, bearer: tuple[str, str], note: Path
+) -> None:
+    """A field repeated in the form, or in form and query, is an error, and so is an unknown field."""
     before, file, field = readme_service.stored(), f"file=@{note}", "is_public=true"
     assert_names_faults(upload(call, bearer, file, field, field), "is_public")
     assert_names_faults(upload(call, bearer, file, field, query=f"?{field}"), "is_public")
@@ -186,10 +186,10 @@ def test_a_field_stands_once(call: Curl, readme_service: Service, bearer: tuple[
 
 
 @pytest.mark.parametrize("parts", [["is_public=true"], ["file=@{note}", "file=@{note}"], ["file=no file"]])
-def test_a_form_without_exactly_one_file_answers_422(
+def test_form_without_exactly_one_file_is_422(
     call: Curl, readme_service: Service, bearer: tuple[str, str], note: Path, parts: list[str]
 ) -> None:
-    """No file, two of them, or a field in a file's place."""
+    """The form has no file, two files, or a text field named `file`."""
     before = readme_service.stored()
     assert_names_faults(upload(call, bearer, *[part.format(note=note) for part in parts]), "file")
     assert readme_service.stored() == before

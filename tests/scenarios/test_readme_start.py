@@ -1,5 +1,5 @@
 """
-What the README says of starting the service, held against its own command.
+The README's start command and the addresses and paths that the README names.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from support.clients.owner import curl_at
 from support.servers.service import README, readme_command, serving_as_the_readme_says
 
 
-def test_the_readmes_command_starts_the_embedded_default(tmp_path: Path) -> None:
-    """One command makes folder and keys, tells where everything is, serves, and ends with status 0."""
+def test_readme_command_starts_the_embedded_default(tmp_path: Path) -> None:
+    """It creates folder and keys, prints the paths in use, serves, and exits with status 0 on SIGTERM."""
     with serving_as_the_readme_says(tmp_path) as service:
         assert curl_at(service, tmp_path)("/health").json() == {"status": "healthy"}
         arguments = Path(f"/proc/{service.process.pid}/cmdline").read_bytes().decode().split("\0")
@@ -27,13 +27,13 @@ def test_the_readmes_command_starts_the_embedded_default(tmp_path: Path) -> None
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(30) == 0
     greeting = service.log.read_text()
-    for told in (f"listening {service.url}\n", f"{service.url}/docs\n", "sft-data/sft.db", "sft-data/blobs"):
-        assert told in greeting
+    for line in (f"listening {service.url}\n", f"{service.url}/docs\n", "sft-data/sft.db", "sft-data/blobs"):
+        assert line in greeting
     assert re.search(r"keys +in sft-data/keys +<- keep a copy", greeting)
 
 
-def test_the_readme_names_the_address_and_the_keys_as_they_are() -> None:
-    """Where the command's defaults put the service is where the README says it is."""
+def test_readme_names_the_default_address_and_key_folder() -> None:
+    """Both equal the defaults of the command."""
     defaults = {option.name: option.default for option in command.params}
     address = f"http://{defaults['host']}:{defaults['port']}"
     page = README.read_text()

@@ -1,5 +1,5 @@
 """
-A worker that starts while a server is away, and servers that hang: the rest goes on, and all recovers.
+Unavailable and hung servers: other requests are served, and the service recovers.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def workers(service: Service) -> set[int]:
     return set(process_tree(service.process.pid)) - {service.process.pid}
 
 
-def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(tmp_path: Path) -> None:
-    """It answers 503 until the database is back, then it serves; the service never ends."""
+def test_worker_started_without_a_database_serves_once_it_is_back(tmp_path: Path) -> None:
+    """Until then it responds with 503, and the main process keeps running."""
     with backends.own_postgres() as postgres, postgres.database() as url:
         assert postgres.server is not None
         with serving(tmp_path, settings=LIGHT | {"DATABASE_URL": url}) as service:
@@ -44,8 +44,8 @@ def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(tmp_path: 
             assert "Traceback" not in service.log.read_text()
 
 
-def test_what_an_upload_held_comes_back_with_the_database(tmp_path: Path) -> None:
-    """An upload that lost the database in its middle leaves nothing: soon after, another of its size fits."""
+def test_upload_interrupted_by_the_database_releases_its_quota(tmp_path: Path) -> None:
+    """An upload that lost the database leaves nothing: soon after the recovery another of the same size fits."""
     content = os.urandom(15 << 20)
     with backends.own_postgres() as postgres, postgres.database() as url:
         assert postgres.server is not None
@@ -65,8 +65,8 @@ def test_what_an_upload_held_comes_back_with_the_database(tmp_path: Path) -> Non
             assert len(service.stored()) == 4
 
 
-def test_a_store_that_hangs_holds_up_nobody_who_does_not_need_it(tmp_path: Path) -> None:
-    """More deletions and uploads than there are threads wait for the store; accounts and lists are served."""
+def test_hung_blob_store_does_not_delay_other_requests(tmp_path: Path) -> None:
+    """More deletions and uploads than threads wait for the store; account and listing requests are served."""
     with backends.own_s3() as s3:
         assert s3.server is not None
         limits = {"CONTROL_THREADS": "2", "MINIO_READ_SECONDS": "5"}
@@ -77,15 +77,15 @@ def test_a_store_that_hangs_holds_up_nobody_who_does_not_need_it(tmp_path: Path)
             responses: list[int] = []
             calls: list[Callable[[], int]] = [partial(delete, service, token, file) for file in files]
             calls += [lambda: store(service, token).status for _ in range(8)]
-            asking = [threading.Thread(target=lambda call=call: responses.append(call())) for call in calls]
-            for thread in asking:
+            threads = [threading.Thread(target=lambda call=call: responses.append(call())) for call in calls]
+            for thread in threads:
                 thread.start()
             for _ in range(10):
                 assert service.call("GET", "/auth/me", token=token).status == 200
                 assert service.call("GET", "/files/", token=token).status == 200
-            assert responses == [], "the store answered: nothing has been shown"
+            assert responses == [], "the blob store responded, so the test shows nothing"
             s3.server.resume()
-            for thread in asking:
+            for thread in threads:
                 thread.join(60)
             assert set(responses) <= {201, 204, 503}
 

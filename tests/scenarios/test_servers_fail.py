@@ -1,5 +1,5 @@
 """
-PostgreSQL, Valkey and S3 are killed, paused and started again under load: nothing is lost, all recovers.
+PostgreSQL, Valkey and S3 are killed or paused under load: no acknowledged data is lost, and the service recovers.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from support.servers.backends import Server
 from support.servers.stack import Stack, stack
 
 CLIENTS = 6
-ENOUGH = 5
-"""Answers to each client that make a load."""
+ENOUGH_RESPONSES = 5
+"""Responses to each client from which the load counts as running."""
 
-PATIENCE_SECONDS = 60
-"""When to give up waiting for what must happen; how soon it does is not judged."""
+WAIT_SECONDS = 60
+"""Upper bound of each wait in seconds; the tests do not measure how long recovery takes."""
 
 IMPATIENT = {
     "DATABASE_TIMEOUT_SECONDS": "1",
@@ -33,7 +33,7 @@ IMPATIENT = {
     "MINIO_READ_SECONDS": "1",
     "SWEEP_INTERVAL_SECONDS": "1",
 }
-"""The service gives a server that hangs up within seconds, so that a test can wait for it."""
+"""Timeouts of a few seconds, so that a test can wait until a hung server is reported as unavailable."""
 
 
 @pytest.fixture(scope="module")
@@ -46,54 +46,54 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @contextmanager
 def load(running: Stack, name: str) -> Iterator[list[Client]]:
     """
-    Clients at work until the block ends; each is a user of its own.
+    Keep clients busy until the block ends; each is a separate user.
     """
     tokens = [running.service.sign_up(f"{name}{number}") for number in range(CLIENTS)]
     clients = [Client(running.service, seed, token) for seed, token in enumerate(tokens)]
-    with clients_running(clients, patience_seconds=PATIENCE_SECONDS):
-        wait_for_each(clients, answered, ENOUGH, "the service did not begin to answer")
+    with clients_running(clients, patience_seconds=WAIT_SECONDS):
+        wait_for_each(clients, answered, ENOUGH_RESPONSES, "the service did not start to respond")
         yield clients
 
 
-def until(happens: Callable[[], object], otherwise: str) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
+def until(happens: Callable[[], object], message: str) -> None:
+    end = time.monotonic() + WAIT_SECONDS
     while not happens():
-        assert time.monotonic() < end, otherwise
+        assert time.monotonic() < end, message
         time.sleep(0.02)
 
 
 def answered(client: Client) -> int:
     """
-    How many answers a client has had that were no "come again".
+    Return how many responses a client has received that were not 429 or 503.
     """
-    return sum(count for (_, status), count in told(client).items() if status is not None and status < 429)
+    return sum(count for (_, status), count in status_counts(client).items() if status is not None and status < 429)
 
 
 def refused(client: Client) -> int:
     """
-    How often a client was told to come again.
+    Return how many 503 responses a client has received.
     """
-    return sum(count for (_, status), count in told(client).items() if status == 503)
+    return sum(count for (_, status), count in status_counts(client).items() if status == 503)
 
 
-def told(client: Client) -> Counter[tuple[str, Status]]:
+def status_counts(client: Client) -> Counter[tuple[str, Status]]:
     """
-    What a client was told so far; it may be at work.
+    Return a copy of the counts of a client that may still be sending requests.
     """
     return Counter(dict(list(client.journal.statuses.items())))
 
 
-def wait_for_each(clients: list[Client], count: Callable[[Client], int], more: int, otherwise: str) -> None:
+def wait_for_each(clients: list[Client], count: Callable[[Client], int], more: int, message: str) -> None:
     """
-    Wait until this count of each client is higher by `more` than it is now.
+    Wait until this count of each client has grown by `more`.
     """
     goals = [count(client) + more for client in clients]
-    until(lambda: all(count(client) >= goal for client, goal in zip(clients, goals, strict=True)), otherwise)
+    until(lambda: all(count(client) >= goal for client, goal in zip(clients, goals, strict=True)), message)
 
 
-def storing(running: Stack, token: str) -> Status:
+def upload_status(running: Stack, token: str) -> Status:
     """
-    The answer to one upload more, of somebody else.
+    Upload one more file as another user and return its status.
     """
     probe = Client(running.service, 0, token)
     probe.store()
@@ -101,14 +101,14 @@ def storing(running: Stack, token: str) -> Status:
     return status
 
 
-def seen(clients: list[Client]) -> Counter[tuple[str, Status]]:
-    return sum(map(told, clients), Counter())
+def all_status_counts(clients: list[Client]) -> Counter[tuple[str, Status]]:
+    return sum(map(status_counts, clients), Counter())
 
 
 @contextmanager
 def failing(server: Server, way: str) -> Iterator[None]:
     """
-    A server that is dead or hangs inside the block, and is back after it.
+    Kill or pause the server inside the block, and start or resume it afterwards.
     """
     if way == "kill":
         server.kill()
@@ -125,25 +125,23 @@ def failing(server: Server, way: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ["postgres", "s3"])
 @pytest.mark.parametrize("way", ["kill", "pause"])
-def test_a_server_that_fails_under_load_costs_nothing_that_was_acknowledged(
-    running: Stack, name: str, way: str
-) -> None:
-    """While it is away everybody is told to come again; afterwards every file, link and count is as acknowledged."""
-    somebody = running.service.sign_up(f"{name}-{way}")
+def test_server_failure_under_load_loses_nothing_acknowledged(running: Stack, name: str, way: str) -> None:
+    """Requests get 503 during the failure; afterwards every file, link and count is as it was acknowledged."""
+    token = running.service.sign_up(f"{name}-{way}")
     with load(running, f"{name}-{way}-") as clients:
         with failing(getattr(running, name), way):
-            wait_for_each(clients, refused, 1, "somebody was not told that the server is away")
-            assert storing(running, somebody) == 503
-        until(lambda: storing(running, somebody) == 201, "the service did not recover")
-        wait_for_each(clients, answered, ENOUGH, "the service did not go on")
-    assert seen(clients)["store", 201] > CLIENTS
+            wait_for_each(clients, refused, 1, "a client received no 503 while the server was unavailable")
+            assert upload_status(running, token) == 503
+        until(lambda: upload_status(running, token) == 201, "the service did not recover")
+        wait_for_each(clients, answered, ENOUGH_RESPONSES, "the service did not continue after the failure")
+    assert all_status_counts(clients)["store", 201] > CLIENTS
     assert [fault for client in clients for fault in find_discrepancies(client)] == []
-    until(lambda: nothing_is_left_over(running), "something was left unfinished, or is counted that is not there")
+    until(lambda: is_consistent(running), "an upload is unfinished, or a quota counts bytes that are not stored")
 
 
-def nothing_is_left_over(running: Stack) -> bool:
+def is_consistent(running: Stack) -> bool:
     """
-    Whether every file is whole, holds what it is long, and is the whole of what its owner is said to use.
+    Return whether every file is sealed and every owner's usage equals the total size of their files.
     """
     url = running.service.settings["DATABASE_URL"]
     with temporary_engine(url, busy_seconds=10) as engine, engine.connect() as connection:
@@ -156,11 +154,11 @@ def nothing_is_left_over(running: Stack) -> bool:
 
 
 @pytest.mark.parametrize("way", ["kill", "pause"])
-def test_without_valkey_nothing_is_refused(running: Stack, way: str) -> None:
-    """Sessions and limits go on from the database: no request fails for want of the cache."""
+def test_valkey_failure_refuses_no_request(running: Stack, way: str) -> None:
+    """Sessions and rate limits use the database instead."""
     with load(running, f"uncached-{way}-") as clients:
         with failing(running.valkey, way):
-            wait_for_each(clients, answered, ENOUGH, "the service waits for its cache")
-        wait_for_each(clients, answered, ENOUGH, "the service did not go on")
-    assert {status for _, status in seen(clients)} <= {200, 201, 204, 403, 404}
+            wait_for_each(clients, answered, ENOUGH_RESPONSES, "the service does not respond without its cache")
+        wait_for_each(clients, answered, ENOUGH_RESPONSES, "the service did not continue after the failure")
+    assert {status for _, status in all_status_counts(clients)} <= {200, 201, 204, 403, 404}
     assert [fault for client in clients for fault in find_discrepancies(client)] == []

@@ -1,7 +1,7 @@
 """
-Every setting name that was documented at commit 3e9837b is accepted and has an effect, renamed or not.
+Every setting name documented at commit 3e9837b is accepted and has an effect, renamed or not.
 
-`stored_data/setting_names.txt` lists the names. A name that is replaced later is still accepted, with a warning.
+`stored_data/setting_names.txt` lists the names. A renamed setting still accepts the old name, with a warning.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAMES = (Path(__file__).parent / "stored_data" / "setting_names.txt").read_text(
 
 def key(name: str) -> str:
     """
-    32 bytes in base64 that are no weak key, the same for the same name.
+    Return 32 bytes in base64 that are no weak key and depend only on the name.
     """
     return base64.b64encode(hashlib.shake_256(name.encode()).digest(32)).decode()
 
@@ -38,7 +38,7 @@ SERVERS = {
     "MINIO_SECRET_KEY": key("minio")[:20],
 }
 COMMON = {"SECRET_KEY": key("signs")[:40] + key("tokens"), "ENCRYPTION_KEY": key("wraps"), **SERVERS}
-"""What stands beside each name: keys, and servers, without which their other settings mean nothing."""
+"""Settings in every environment: keys, and the servers without which their other settings have no effect."""
 
 OTHER_VALUES = {
     "APP_NAME": "Another Name",
@@ -126,43 +126,43 @@ OTHER_VALUES = {
     "KEEPALIVE_SECONDS": "16",
     "WORKER_TIMEOUT_SECONDS": "31",
 }
-"""For each name a valid value that is neither its default nor the one in `COMMON`."""
+"""A valid value of each setting that is neither its default nor the one in `COMMON`."""
 
 
 def settings(environ: Mapping[str, str]) -> Settings:
     """
-    The settings of an environment; a warning of an old name is no fault.
+    Return the settings of an environment, without the warnings about old names.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return Settings.from_env(environ, data_dir=Path("/nonexistent"))
 
 
-def test_every_documented_name_is_looked_at() -> None:
-    """The values below are those of the documented names, each once."""
+def test_other_values_cover_every_documented_name() -> None:
+    """Each of the 84 names appears exactly once."""
     assert len(NAMES) == len(set(NAMES)) == 84
     assert set(OTHER_VALUES) == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_documented_name_changes_the_settings(name: str) -> None:
-    """Another value under the documented name is accepted, and the settings are others than without it."""
+def test_documented_name_changes_the_settings(name: str) -> None:
+    """Another value under the documented name is accepted and changes the settings."""
     assert settings({**COMMON, name: OTHER_VALUES[name]}) != settings(COMMON)
     assert settings(COMMON) == settings(COMMON)
 
 
-def test_all_documented_names_are_accepted_together(tmp_path: Path) -> None:
-    """A `.env` file of all names, apart from those of servers, is accepted by a command, which makes the schema."""
-    apart = {name for name in NAMES if name in SERVERS or name.startswith("MINIO_") or name == "SESSION_STORE"}
-    lines = [f"{name}={value}\n" for name, value in OTHER_VALUES.items() if name not in apart]
+def test_documented_names_are_accepted_together(tmp_path: Path) -> None:
+    """`sft migrate` accepts a `.env` file of all names except those of servers, and creates the schema."""
+    excluded = {name for name in NAMES if name in SERVERS or name.startswith("MINIO_") or name == "SESSION_STORE"}
+    lines = [f"{name}={value}\n" for name, value in OTHER_VALUES.items() if name not in excluded]
     (tmp_path / "settings").write_text("".join(lines))
     environ = {name: value for name, value in os.environ.items() if name not in NAMES}
-    words = ["migrate", "--data", str(tmp_path / "data"), "--env-file", str(tmp_path / "settings")]
-    done = subprocess.run([sys.executable, *SFT, *words], env=environ, capture_output=True, text=True, check=False)
+    arguments = ["migrate", "--data", str(tmp_path / "data"), "--env-file", str(tmp_path / "settings")]
+    done = subprocess.run([sys.executable, *SFT, *arguments], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "data" / "sft.db").is_file()
 
 
-def test_an_unknown_name_changes_nothing() -> None:
-    """The comparison of settings tells a name that has an effect from one that has none."""
+def test_unknown_name_changes_nothing() -> None:
+    """This shows that the comparison of settings detects a name without effect."""
     assert settings({**COMMON, "FORM_IDLE_SECONDS": "16"}) == settings(COMMON)

@@ -1,5 +1,5 @@
 """
-Clients that are slow, stand still, or never begin: they are given up, and hold up nobody.
+Slow and stalled clients: their connections are closed after a timeout, and other clients are not delayed.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /health HT", b"GET /health HTTP/1.1\r\nHost: a\r\n"])
-def test_a_head_that_does_not_come_is_given_up(impatient: Service, sent: bytes) -> None:
-    """A connection that never finishes its first request's head is told so and closed."""
+def test_incomplete_request_head_times_out(impatient: Service, sent: bytes) -> None:
+    """The client receives 408 and the connection is closed."""
     with connected(impatient.port) as connection:
         connection.sendall(sent)
         response = receive(connection)
     assert (response.status, response.json()["code"]) == (408, "request-timeout")
 
 
-def test_a_body_that_stops_coming_is_given_up(impatient: Service) -> None:
-    """Before or after its first byte: a problem, a line in the log, and nothing is stored."""
+def test_stalled_request_body_times_out(impatient: Service) -> None:
+    """Before or after its first byte the client receives 408, the request is logged, and nothing is stored."""
     token = impatient.sign_up("patience")
     headers, body = form(token, CONTENT)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         waiting = []
         for sent in (0, 1, FORM_BEFORE, FORM_BEFORE + CHUNK):
-            connection = held.enter_context(connected(impatient.port))
+            connection = stack.enter_context(connected(impatient.port))
             send(connection, "POST", f"{impatient.api}/files/upload", headers, len(body))
             connection.sendall(body[:sent])
             waiting.append(connection)
-        login = held.enter_context(connected(impatient.port))
+        login = stack.enter_context(connected(impatient.port))
         send(login, "POST", f"{impatient.api}/auth/login", {"Content-Type": "application/json"}, 100)
         for connection in (*waiting, login):
             response = receive(connection)
@@ -63,12 +63,12 @@ def test_a_body_that_stops_coming_is_given_up(impatient: Service) -> None:
     eventually(impatient.is_tidy)
 
 
-def test_stalled_downloads_do_not_slow_others_down(service: Service) -> None:
-    """Sixty-four clients that read nothing hold no thread: others are served, and they can go on."""
+def test_stalled_downloads_do_not_delay_other_clients(service: Service) -> None:
+    """Sixty-four clients that read nothing occupy no thread, and their downloads can continue."""
     token = service.sign_up("staller")
-    path = large(service, token)
-    with ExitStack() as held:
-        stalled = [held.enter_context(connected(service.port)) for _ in range(64)]
+    path = large_download(service, token)
+    with ExitStack() as stack:
+        stalled = [stack.enter_context(connected(service.port)) for _ in range(64)]
         for connection in stalled:
             send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
             assert receive_head(connection)[0] == 200
@@ -79,35 +79,35 @@ def test_stalled_downloads_do_not_slow_others_down(service: Service) -> None:
     assert service.call("GET", "/auth/me", token=token).status == 200
 
 
-def resident(service: Service) -> int:
+def resident_bytes(service: Service) -> int:
     """
-    How much memory the service's processes have, in bytes (proc(5), VmRSS).
+    Return the resident memory of the service's processes, in bytes (proc(5), VmRSS).
     """
     statuses = [Path(f"/proc/{pid}/status").read_text() for pid in process_tree(service.process.pid)]
     return sum(int(status.partition("VmRSS:")[2].split()[0]) << 10 for status in statuses)
 
 
-def test_many_who_begin_at_once_and_read_nothing_cost_little_memory(tmp_path: Path) -> None:
-    """A hundred with a link, each of whom could have 2 MiB read: what there is for them, which is given back."""
+def test_stalled_downloads_have_a_bounded_read_ahead(tmp_path: Path) -> None:
+    """One hundred clients of a link share the read-ahead memory, which is released when they disconnect."""
     settings = {"ARGON2_MEMORY_KIB": "8192", "READ_AHEAD_MIB": "16"}
-    with serving(tmp_path, settings=settings) as service, ExitStack() as held:
+    with serving(tmp_path, settings=settings) as service, ExitStack() as stack:
         token = service.sign_up("crowd")
-        file = large(service, token).split("/")[-2]
+        file = large_download(service, token).split("/")[-2]
         link = service.call("POST", f"/files/{file}/share", token=token, body={}).json()["share_url"]
-        before = resident(service)
-        crowd = [held.enter_context(connected(service.port)) for _ in range(100)]
-        for connection in crowd:
+        before = resident_bytes(service)
+        connections = [stack.enter_context(connected(service.port)) for _ in range(100)]
+        for connection in connections:
             send(connection, "GET", link, {}, 0)
-        for connection in crowd:
+        for connection in connections:
             assert receive_head(connection)[0] == 200
-        assert resident(service) - before < 100 * MIB
-        held.close()
-        eventually(lambda: resident(service) - before < 40 * MIB)
+        assert resident_bytes(service) - before < 100 * MIB
+        stack.close()
+        eventually(lambda: resident_bytes(service) - before < 40 * MIB)
 
 
 def unacknowledged(service: Service, connection: socket.socket) -> int:
     """
-    How many bytes the service's side of a connection keeps for its client, sent or not (proc(5), /proc/net/tcp).
+    Return the length of the service's send queue for a connection, in bytes (proc(5), /proc/net/tcp).
     """
     ends = f":{service.port:04X}", f":{connection.getsockname()[1]:04X}"
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
@@ -117,24 +117,24 @@ def unacknowledged(service: Service, connection: socket.socket) -> int:
     raise AssertionError("there is no such connection")
 
 
-def test_little_waits_in_the_kernel_for_a_client_that_reads_nothing(service: Service) -> None:
-    """What the network takes, and a mebibyte: left to itself the kernel would take in megabytes for each."""
+def test_stalled_download_has_a_bounded_send_buffer(service: Service) -> None:
+    """It stays under 1.5 MiB; by default the kernel would buffer megabytes for each client."""
     token = service.sign_up("kernel")
-    path = large(service, token)
+    path = large_download(service, token)
     with connected(service.port) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
         send(connection, "GET", path, {"Authorization": f"Bearer {token}"}, 0)
         assert receive_head(connection)[0] == 200
-        kept = [0, 1]
-        while kept[-2] != kept[-1]:
+        queued = [0, 1]
+        while queued[-2] != queued[-1]:
             time.sleep(0.2)
-            kept.append(unacknowledged(service, connection))
-    assert 0 < kept[-1] < 3 * MIB // 2
+            queued.append(unacknowledged(service, connection))
+    assert 0 < queued[-1] < 3 * MIB // 2
 
 
 def trickle(connection: socket.socket, data: bytes, *, piece: int, pause: float) -> None:
     """
-    Send data in small pieces until it is all sent or the other side answers.
+    Send data in small pieces until it is all sent or the service responds.
     """
     for start in range(0, len(data), piece):
         connection.sendall(data[start : start + piece])
@@ -142,8 +142,8 @@ def trickle(connection: socket.socket, data: bytes, *, piece: int, pause: float)
             return
 
 
-def test_a_body_that_drips_is_given_up(impatient: Service) -> None:
-    """A byte now and then, each in time, is too slow all the same: nothing is stored, the answer is 408."""
+def test_request_body_below_the_minimum_rate_times_out(impatient: Service) -> None:
+    """Each byte arrives before the stall timeout, but the rate is too low: the status is 408 and nothing is stored."""
     token = impatient.sign_up("dripping")
     headers, body = form(token, CONTENT)
     with connected(impatient.port) as connection:
@@ -154,8 +154,8 @@ def test_a_body_that_drips_is_given_up(impatient: Service) -> None:
     eventually(impatient.is_tidy)
 
 
-def test_a_slow_client_that_keeps_the_pace_is_served(impatient: Service) -> None:
-    """Sending and reading may take far longer than standing still may, if bytes move."""
+def test_slow_client_above_the_minimum_rate_is_served(impatient: Service) -> None:
+    """An upload and a download may take far longer than the stall timeout."""
     token = impatient.sign_up("steady")
     headers, body = form(token, CONTENT[:20_000])
     with connected(impatient.port) as connection:
@@ -164,7 +164,7 @@ def test_a_slow_client_that_keeps_the_pace_is_served(impatient: Service) -> None
         stored = receive(connection)
     assert stored.status == 201
     with connected(impatient.port) as connection:
-        send(connection, "GET", large(impatient, token), {"Authorization": f"Bearer {token}"}, 0)
+        send(connection, "GET", large_download(impatient, token), {"Authorization": f"Bearer {token}"}, 0)
         status, answered, rest = receive_head(connection)
         received, slow_until = len(rest), time.monotonic() + 3
         while piece := connection.recv(65536 if time.monotonic() < slow_until else MIB):
@@ -173,9 +173,9 @@ def test_a_slow_client_that_keeps_the_pace_is_served(impatient: Service) -> None
     assert (status, received) == (200, int(answered["content-length"]))
 
 
-def large(service: Service, token: str) -> str:
+def large_download(service: Service, token: str) -> str:
     """
-    The path of a file that no buffer between us and the service holds whole.
+    Upload a file larger than all socket buffers together and return the path of its download.
     """
     headers, around = multipart("large.bin")
     headers["Authorization"] = f"Bearer {token}"
@@ -183,18 +183,18 @@ def large(service: Service, token: str) -> str:
     return f"{service.api}/files/{stored.json()['id']}/download"
 
 
-@pytest.mark.parametrize("reads", [0, 1], ids=["nothing", "a byte now and then"])
-def test_a_reader_that_stands_still_is_given_up(impatient: Service, reads: int) -> None:
-    """Its connection ends before the whole is sent, the log says that it was incomplete."""
-    token = impatient.sign_up(f"reader{reads}")
-    asked = {"Authorization": f"Bearer {token}", "X-Request-ID": f"reading-{reads}-bytes"}
-    path = large(impatient, token)
+@pytest.mark.parametrize("read_size", [0, 1], ids=["nothing", "single bytes"])
+def test_stalled_download_is_closed_and_logged_as_incomplete(impatient: Service, read_size: int) -> None:
+    """The connection is closed before the whole file is sent."""
+    token = impatient.sign_up(f"reader{read_size}")
+    asked = {"Authorization": f"Bearer {token}", "X-Request-ID": f"reading-{read_size}-bytes"}
+    path = large_download(impatient, token)
     with connected(impatient.port) as connection:
         send(connection, "GET", path, asked, 0)
         assert receive_head(connection)[0] == 200
 
         def ended() -> bool:
-            connection.recv(reads)
+            connection.recv(read_size)
             return any(asked["X-Request-ID"] in line for line in impatient.log.read_text().splitlines())
 
         eventually(ended)
@@ -204,12 +204,12 @@ def test_a_reader_that_stands_still_is_given_up(impatient: Service, reads: int) 
     assert fields["bytes"] < 24 * MIB
 
 
-def test_an_answer_that_nobody_fetches_holds_no_connection(impatient: Service) -> None:
-    """Also what lies ready whole, and is waited for by nobody in the service, is given up."""
+def test_unread_response_is_closed_after_the_stall_timeout(impatient: Service) -> None:
+    """This includes a complete response in the send buffer that no task of the service waits for."""
     before = descriptors(impatient)
-    with ExitStack() as held:
+    with ExitStack() as stack:
         for _ in range(5):
-            connection = held.enter_context(connected(impatient.port))
+            connection = stack.enter_context(connected(impatient.port))
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             script = "GET /static/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n"
             connection.sendall(script.encode() * 8)

@@ -1,5 +1,5 @@
 """
-How the service stops: what is under way may finish, what cannot is cleaned up, nothing is lost.
+Stopping the service: running requests may finish, and the leftovers of interrupted ones are deleted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MIB = 1 << 20
 CONTENT = os.urandom(15 * MIB)
 
 
-def test_sigterm_ends_cleanly_and_everything_is_there_after_a_restart(tmp_path: Path) -> None:
-    """The service stops on SIGTERM with status 0; keys, accounts and files survive it."""
+def test_sigterm_exits_with_0_and_data_survives_a_restart(tmp_path: Path) -> None:
+    """Keys, accounts and files are kept."""
     with serving(tmp_path) as first:
         token = first.sign_up("phoenix")
         headers, body = form(token, b"still here", "phoenix.txt")
@@ -48,7 +48,7 @@ def test_sigterm_ends_cleanly_and_everything_is_there_after_a_restart(tmp_path: 
 
 def begin_upload(service: Service, connection: socket.socket, token: str) -> bytes:
     """
-    Send two thirds of an upload, wait until a part of it is stored, and return the rest.
+    Send two thirds of an upload, wait until one of its parts is stored, and return the rest.
     """
     headers, body = form(token, CONTENT, "interrupted.bin")
     headers["X-Request-ID"] = "the-interrupted-one"
@@ -60,8 +60,8 @@ def begin_upload(service: Service, connection: socket.socket, token: str) -> byt
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_an_upload_that_the_stop_cuts_off_leaves_nothing(tmp_path: Path, sign: signal.Signals) -> None:
-    """When its time is over its parts and its row are removed, and the log has its line."""
+def test_upload_interrupted_by_the_stop_leaves_nothing(tmp_path: Path, sign: signal.Signals) -> None:
+    """After the grace period its parts and its row are deleted, and the request is logged as incomplete."""
     limits = {"GRACEFUL_STOP_SECONDS": "1", "ARGON2_MEMORY_KIB": "8192"}
     with serving(tmp_path, settings=limits) as service, connected(service.port) as connection:
         begin_upload(service, connection, service.sign_up("cut"))
@@ -72,8 +72,8 @@ def test_an_upload_that_the_stop_cuts_off_leaves_nothing(tmp_path: Path, sign: s
     assert [(line["route"], line["complete"]) for line in lines] == [("/api/v1/files/upload", False)]
 
 
-def test_an_upload_under_way_may_finish(tmp_path: Path) -> None:
-    """Who goes on sending after the stop has begun gets the whole answer."""
+def test_upload_running_at_the_stop_may_finish(tmp_path: Path) -> None:
+    """A client that continues to send after SIGTERM receives the complete response."""
     with serving(tmp_path, settings={"ARGON2_MEMORY_KIB": "8192"}) as service, connected(service.port) as connection:
         rest = begin_upload(service, connection, service.sign_up("finishing"))
         service.process.send_signal(signal.SIGTERM)
@@ -89,8 +89,8 @@ def listens(service: Service) -> bool:
         return probe.connect_ex(("127.0.0.1", service.port)) == 0
 
 
-def test_idle_connections_do_not_hold_up_the_stop(tmp_path: Path) -> None:
-    """A connection that is kept, or never asked anything, is closed at once, far from its own end."""
+def test_idle_connections_do_not_delay_the_stop(tmp_path: Path) -> None:
+    """Kept-alive and silent connections are closed at once, long before their own timeouts."""
     limits = {"KEEPALIVE_SECONDS": "300", "HEADER_TIMEOUT_SECONDS": "300", "GRACEFUL_STOP_SECONDS": "300"}
     with (
         serving(tmp_path, settings=limits) as service,
@@ -105,7 +105,7 @@ def test_idle_connections_do_not_hold_up_the_stop(tmp_path: Path) -> None:
 
 
 def test_sighup_replaces_the_worker(tmp_path: Path) -> None:
-    """Another process serves afterwards, on the same port, with the same accounts; the service never ends."""
+    """A new process serves the same port and accounts, and the main process keeps running."""
     with serving(tmp_path, settings={"ARGON2_MEMORY_KIB": "8192"}) as service:
         token = service.sign_up("reloaded")
         before = set(process_tree(service.process.pid))
@@ -115,8 +115,8 @@ def test_sighup_replaces_the_worker(tmp_path: Path) -> None:
         assert service.process.poll() is None
 
 
-def test_a_key_that_is_added_beside_the_service_wraps_what_is_new(tmp_path: Path) -> None:
-    """From then on, without a signal; and after one, which starts the workers again, as well."""
+def test_key_added_while_the_service_runs_wraps_new_secrets(tmp_path: Path) -> None:
+    """It is used without a signal, and also after SIGHUP has restarted the workers."""
     with serving(tmp_path, settings={"ARGON2_MEMORY_KIB": "8192"}) as service:
         token = service.sign_up("rotated")
 
@@ -134,8 +134,8 @@ def test_a_key_that_is_added_beside_the_service_wraps_what_is_new(tmp_path: Path
         assert (seeds_under("active"), seeds_under("earlier")) == (1, 0)
 
 
-def test_workers_end_with_their_main_process(tmp_path: Path) -> None:
-    """Who has lost the main process waits for no client: port and data are free for a successor, and left tidy."""
+def test_workers_exit_with_their_main_process(tmp_path: Path) -> None:
+    """They wait for no client: port and data are free for a successor, without leftovers."""
     limits = {"GRACEFUL_STOP_SECONDS": "3600", "ARGON2_MEMORY_KIB": "8192"}
     with serving(tmp_path, settings=limits) as service, connected(service.port) as connection:
         token = service.sign_up("orphaned")

@@ -1,7 +1,7 @@
 """
-Data folder and database of an earlier commit are opened unchanged: every stored fact is found again.
+Data folder and database of an earlier commit are opened unchanged, and every stored fact is confirmed.
 
-`stored_data/README.md` says what is stored. All tests run at the moment at which it is to be opened.
+`stored_data/README.md` describes the data. The clock of all tests is set to the time recorded for opening it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from support.clients.wire import Response
 from support.servers.stored_data import Api, Copy, Kind, content, copied, sha256
 
 WRONG_CODE_STEPS = 10
-"""A one-time code of so many steps before is none of those that are accepted."""
+"""Age of a one-time code in steps at which it is no longer accepted."""
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def read_only(kind: Kind, tmp_path_factory: pytest.TempPathFactory, request: pyt
 
 
 @pytest.fixture(scope="module")
-def reading(read_only: Copy) -> Iterator[Api]:
+def read_api(read_only: Copy) -> Iterator[Api]:
     """
     A service on the copy whose blobs no test changes.
     """
@@ -62,20 +62,20 @@ def reading(read_only: Copy) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def written(kind: Kind, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Copy]:
+def writable(kind: Kind, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Copy]:
     """
-    A copy on which tests go on; each fact is used by one test only.
+    A copy that tests change; each fact is used by one test only.
     """
     with copy_of(kind, tmp_path_factory.mktemp("written"), request) as copy:
         yield copy
 
 
 @pytest.fixture(scope="module")
-def writing(written: Copy) -> Iterator[Api]:
+def write_api(writable: Copy) -> Iterator[Api]:
     """
-    A service on the copy on which tests go on.
+    A service on the copy that tests change.
     """
-    with written.served() as api:
+    with writable.served() as api:
         yield api
 
 
@@ -88,16 +88,16 @@ def fresh(kind: Kind, tmp_path: Path, request: pytest.FixtureRequest) -> Iterato
         yield copy
 
 
-def access_token(copy: Copy, who: str = "maya") -> str:
+def access_token(copy: Copy, username: str = "maya") -> str:
     """
-    The stored access token of a user, good for 30 minutes from shortly before the data is opened.
+    Return the stored access token of a user, valid for 30 minutes from shortly before the data is opened.
     """
-    return str(copy.facts["sessions"]["access_token" if who == "maya" else "access_token_with_totp"])
+    return str(copy.facts["sessions"]["access_token" if username == "maya" else "access_token_with_totp"])
 
 
 def code_at(copy: Copy, steps: int = 0) -> str:
     """
-    The one-time code of the stored second factor, so many steps of 30 seconds from the moment of opening.
+    Return the one-time code of the stored second factor, this many 30-second steps after the time of opening.
     """
     return code_of(copy.facts["totp_seed"], step_at(copy.opened_at + timedelta(seconds=30 * steps)))
 
@@ -106,39 +106,39 @@ def problem(response: Response) -> tuple[int, str]:
     return response.status, response.json()["code"]
 
 
-# --- commands, before any service has opened the data -------------------------------------------
+# --- commands on data that no service has opened ------------------------------------------------
 
 
-def test_the_schema_is_the_one_that_was_stored(fresh: Copy) -> None:
+def test_stored_schema_is_current(fresh: Copy) -> None:
     """No migration is needed."""
     checked = fresh.command("migrate", "--check")
     assert checked.returncode == 0, checked.stderr
 
 
-def test_the_doctor_finds_nothing(fresh: Copy) -> None:
-    """Every row and every blob is whole and opens, to the last byte; the store is the database's own."""
+def test_doctor_has_no_findings(fresh: Copy) -> None:
+    """Every row and blob is intact and decrypts, and the store belongs to the database."""
     examined = fresh.command("doctor", "--verify-data", "--json")
-    told = json.loads(examined.stdout)
-    assert examined.returncode == 0, told
-    assert told["findings"] == []
-    assert told["failures"] == {}
+    output = json.loads(examined.stdout)
+    assert examined.returncode == 0, output
+    assert output["findings"] == []
+    assert output["failures"] == {}
     unfinished = len(fresh.facts["uploads"]) + len(fresh.facts["pieces"])
-    assert told["files"] == len(fresh.facts["files"]) + unfinished
+    assert output["files"] == len(fresh.facts["files"]) + unfinished
     assert fresh.files() == fresh.stored_files()
 
 
-def test_the_sweep_removes_nothing(fresh: Copy) -> None:
-    """Neither a dry run nor a sweep finds an orphan, an upload to give up or a row that is over; no file is touched."""
+def test_sweep_deletes_nothing(fresh: Copy) -> None:
+    """Neither a dry run nor a sweep finds an orphan, an idle upload or an expired row, and no file changes."""
     for options in (("--dry-run",), ()):
         swept = fresh.command("sweep", "--json", *options)
         assert swept.returncode == 0, swept.stderr
-        told = json.loads(swept.stdout)
-        assert {name: number for name, number in told.items() if number} == {"is_complete": True}
+        output = json.loads(swept.stdout)
+        assert {name: number for name, number in output.items() if number} == {"is_complete": True}
     assert fresh.files() == fresh.stored_files()
 
 
-def test_the_sweep_would_remove_a_part_of_no_file(fresh: Copy) -> None:
-    """The blobs are old enough for the sweep to look at: one that no row names is counted."""
+def test_sweep_counts_an_orphaned_part(fresh: Copy) -> None:
+    """The stored blobs are older than the grace period, so an orphan among them is counted."""
     file = next(iter(fresh.facts["files"]))
     stray = fresh.data / "blobs" / file.replace("-", "") / ("1-00000009-" + "0" * 16)
     stray.write_bytes(content("a part of no file", 500))
@@ -146,8 +146,8 @@ def test_the_sweep_would_remove_a_part_of_no_file(fresh: Copy) -> None:
     assert json.loads(fresh.command("sweep", "--dry-run", "--json").stdout)["orphans"] == 1
 
 
-def test_the_ring_has_the_stored_keys(fresh: Copy) -> None:
-    """The active and the earlier key are both needed, the retired one is not."""
+def test_key_ring_has_the_stored_keys(fresh: Copy) -> None:
+    """The active and the earlier key are both needed, and the retired one is not listed."""
     listed = fresh.command("keys", "list", "--json")
     keys = {key["id"]: key for key in json.loads(listed.stdout)["keys"]}
     facts = fresh.facts["keys"]
@@ -160,8 +160,8 @@ def test_the_ring_has_the_stored_keys(fresh: Copy) -> None:
 
 
 @pytest.mark.slow
-def test_the_earlier_key_is_rotated_and_retired(fresh: Copy) -> None:
-    """What it wrapped is wrapped under the active key, then nothing needs it, and everything still opens."""
+def test_earlier_key_is_rotated_and_retired(fresh: Copy) -> None:
+    """Its secrets are re-wrapped under the active key, and everything stays readable."""
     earlier = fresh.facts["keys"]["earlier"]
     for words in (("keys", "rotate"), ("keys", "retire", earlier), ("doctor", "--verify-data")):
         done = fresh.command(*words)
@@ -172,8 +172,8 @@ def test_the_earlier_key_is_rotated_and_retired(fresh: Copy) -> None:
         assert api.sign_in(noor["email"], noor["password"], totp_code=code_at(fresh)).status == 200
 
 
-def test_a_retired_key_in_place_of_the_active_one_is_refused(fresh: Copy) -> None:
-    """With the retired key in the place of the active one, the integrity check names the key that is needed."""
+def test_retired_key_in_place_of_the_active_one_is_refused(fresh: Copy) -> None:
+    """The integrity check names the key that is needed."""
     retired = (fresh.data / "keys" / f"encryption-{fresh.facts['keys']['retired']}.key.retired").read_text()
     (fresh.data / "keys" / "encryption.key").write_text(retired)
     examined = fresh.command("doctor")
@@ -181,7 +181,7 @@ def test_a_retired_key_in_place_of_the_active_one_is_refused(fresh: Copy) -> Non
     assert fresh.facts["keys"]["active"] in examined.stdout
 
 
-# --- the HTTP API: what is read -----------------------------------------------------------------
+# --- the HTTP API: reading the data -------------------------------------------------------------
 
 
 def assert_contents(api: Api, copy: Copy) -> None:
@@ -199,161 +199,163 @@ def assert_contents(api: Api, copy: Copy) -> None:
         assert response.headers["content-disposition"].startswith("attachment")
 
 
-def test_a_user_signs_in_by_the_stored_password(reading: Api, read_only: Copy) -> None:
-    """The password opens an account with the stored id and names, another password does not."""
+def test_stored_password_signs_in(read_api: Api, read_only: Copy) -> None:
+    """The account has the stored id and fields; another password is refused."""
     maya = read_only.facts["users"]["maya"]
-    tokens = reading.sign_in(maya["email"], maya["password"])
+    tokens = read_api.sign_in(maya["email"], maya["password"])
     assert tokens.status == 200
-    user = reading.call("GET", "/auth/me", token=tokens.json()["access_token"]).json()
+    user = read_api.call("GET", "/auth/me", token=tokens.json()["access_token"]).json()
     changed = {"last_login"}
     assert {name: user[name] for name in maya["user"].keys() - changed} == {
         name: value for name, value in maya["user"].items() if name not in changed
     }
-    assert problem(reading.sign_in(maya["email"], maya["password"] + "!")) == (401, "bad-credentials")
+    assert problem(read_api.sign_in(maya["email"], maya["password"] + "!")) == (401, "bad-credentials")
 
 
-def test_a_user_signs_in_by_the_stored_second_factor(reading: Api, read_only: Copy) -> None:
-    """A code of the stored seed is asked for and accepted; another code is not."""
+def test_stored_second_factor_is_required_and_accepted(read_api: Api, read_only: Copy) -> None:
+    """A code of the stored seed signs in; a code that is too old is refused."""
     noor = read_only.facts["users"]["noor"]
     account = noor["email"], noor["password"]
-    assert problem(reading.sign_in(*account)) == (400, "totp-required")
-    wrong = reading.sign_in(*account, totp_code=code_at(read_only, -WRONG_CODE_STEPS))
+    assert problem(read_api.sign_in(*account)) == (400, "totp-required")
+    wrong = read_api.sign_in(*account, totp_code=code_at(read_only, -WRONG_CODE_STEPS))
     assert problem(wrong) == (401, "bad-totp-code")
-    assert reading.sign_in(*account, totp_code=code_at(read_only)).status == 200
+    assert read_api.sign_in(*account, totp_code=code_at(read_only)).status == 200
 
 
-def test_stored_access_tokens_are_accepted(reading: Api, read_only: Copy) -> None:
-    """Tokens that the earlier commit has signed tell which user bears them."""
-    for who, fact in read_only.facts["users"].items():
-        me = reading.call("GET", "/auth/me", token=access_token(read_only, who))
+def test_stored_access_token_is_accepted(read_api: Api, read_only: Copy) -> None:
+    """A token signed by the earlier commit identifies its user."""
+    for username, fact in read_only.facts["users"].items():
+        me = read_api.call("GET", "/auth/me", token=access_token(read_only, username))
         assert me.status == 200
         assert me.json()["id"] == fact["user"]["id"]
 
 
-def test_every_stored_file_is_listed(reading: Api, read_only: Copy) -> None:
-    """Each owner sees the same files in the same order, with the same fields, links included."""
-    for who, fact in read_only.facts["users"].items():
-        token = access_token(read_only, who)
-        listed = reading.call("GET", "/files/", token=token).json()
+def test_stored_files_are_listed(read_api: Api, read_only: Copy) -> None:
+    """Each owner's listing has the same files in the same order with the same fields, links included."""
+    for username, fact in read_only.facts["users"].items():
+        token = access_token(read_only, username)
+        listed = read_api.call("GET", "/files/", token=token).json()
         assert [found | stored for found, stored in zip(listed, fact["files"], strict=True)] == listed
         for stored in fact["files"]:
-            found = reading.call("GET", f"/files/{stored['id']}", token=token).json()
+            found = read_api.call("GET", f"/files/{stored['id']}", token=token).json()
             assert found | stored == found
 
 
-def test_every_stored_file_is_downloaded_and_no_file_changes(reading: Api, read_only: Copy) -> None:
-    """All contents are those that were uploaded, and nothing in the data folder but SQLite's files has changed."""
-    assert_contents(reading, read_only)
+def test_stored_files_are_downloaded_without_changes_on_the_disk(read_api: Api, read_only: Copy) -> None:
+    """All contents are those that were uploaded, and only SQLite's own files may have changed."""
+    assert_contents(read_api, read_only)
     assert read_only.files() == read_only.stored_files()
 
 
-def test_a_range_over_two_parts_is_downloaded(reading: Api, read_only: Copy) -> None:
-    """A range that begins in one stored part and ends in the next has exactly its bytes, also by the stored ETag."""
+def test_range_over_two_stored_parts_is_downloaded(read_api: Api, read_only: Copy) -> None:
+    """The stored ETag is accepted in `If-Range`, and the range has exactly its bytes."""
     file, fact = next((file, fact) for file, fact in read_only.facts["files"].items() if fact["size"] > 65_536)
     headers = {"Range": "bytes=65000-66000", "If-Range": fact["etag"]}
-    response = reading.call("GET", f"/files/{file}/download", token=access_token(read_only), headers=headers)
+    response = read_api.call("GET", f"/files/{file}/download", token=access_token(read_only), headers=headers)
     assert response.status == 206
     assert response.headers["content-range"] == f"bytes 65000-66000/{fact['size']}"
     assert response.body == content(fact["name"], fact["size"])[65_000:66_001]
 
 
-def test_a_file_of_another_user_is_not_found(reading: Api, read_only: Copy) -> None:
-    """Stored files are their owners' only."""
+def test_stored_file_of_another_user_is_404(read_api: Api, read_only: Copy) -> None:
+    """A stored file is readable by its owner only."""
     for file, fact in read_only.facts["files"].items():
         other = "noor" if fact["owner"] == "maya" else "maya"
-        response = reading.call("GET", f"/files/{file}/download", token=access_token(read_only, other))
+        response = read_api.call("GET", f"/files/{file}/download", token=access_token(read_only, other))
         assert problem(response) == (404, "file-not-found")
 
 
-def test_stored_uploads_report_their_offsets(reading: Api, read_only: Copy) -> None:
-    """HEAD returns the offset, the length and the metadata of each upload that is not done."""
+def test_stored_uploads_report_their_offsets(read_api: Api, read_only: Copy) -> None:
+    """HEAD returns offset, length and metadata of each unfinished upload."""
     for fact in read_only.facts["uploads"].values():
-        head = reading.tus("HEAD", fact["path"], access_token(read_only))
+        head = read_api.tus("HEAD", fact["path"], access_token(read_only))
         assert head.status == 200
         assert head.headers["upload-offset"] == str(fact["offset"])
         assert head.headers["upload-metadata"] == fact["metadata"]
     known, unknown = (
-        reading.tus("HEAD", read_only.facts["uploads"][name]["path"], access_token(read_only)).headers
+        read_api.tus("HEAD", read_only.facts["uploads"][name]["path"], access_token(read_only)).headers
         for name in ("known length", "unknown length")
     )
     assert known["upload-length"] == str(read_only.facts["uploads"]["known length"]["length"])
     assert unknown["upload-defer-length"] == "1"
 
 
-# --- the HTTP API: what goes on -----------------------------------------------------------------
+# --- the HTTP API: continuing with the data -----------------------------------------------------
 
 
-def test_a_stored_refresh_token_is_exchanged(session: Api, written: Copy) -> None:
-    """A refresh token that the earlier commit has signed is good for one exchange."""
-    body = {"refresh_token": written.facts["sessions"]["refresh_token"]}
-    tokens = session.call("POST", "/auth/refresh", json_body=body)
+def test_stored_refresh_token_is_exchanged(write_api: Api, writable: Copy) -> None:
+    """A refresh token signed by the earlier commit is valid once."""
+    body = {"refresh_token": writable.facts["sessions"]["refresh_token"]}
+    tokens = write_api.call("POST", "/auth/refresh", json_body=body)
     assert tokens.status == 200
-    assert session.call("GET", "/auth/me", token=tokens.json()["access_token"]).status == 200
+    assert write_api.call("GET", "/auth/me", token=tokens.json()["access_token"]).status == 200
 
 
-def test_a_refresh_token_exchanged_before_revokes_its_family(session: Api, written: Copy) -> None:
-    """A second use is refused, and so is the token that the first exchange has returned."""
-    sessions = written.facts["sessions"]
+def test_reuse_of_an_exchanged_refresh_token_revokes_its_family(write_api: Api, writable: Copy) -> None:
+    """The reused token is refused, and so is the token that its exchange returned."""
+    sessions = writable.facts["sessions"]
     for name in ("exchanged_refresh_token", "refresh_token_after_it"):
-        response = session.call("POST", "/auth/refresh", json_body={"refresh_token": sessions[name]})
+        response = write_api.call("POST", "/auth/refresh", json_body={"refresh_token": sessions[name]})
         assert problem(response) == (401, "bad-token")
 
 
 @pytest.mark.parametrize("name", ["exhausted", "revoked", "expired", "expired long ago"])
-def test_a_stored_link_that_is_over_is_refused(session: Api, written: Copy, name: str) -> None:
-    """Each is refused for its own reason."""
-    link = written.facts["links"][name]
-    response = session.call("GET", f"/files/shared/{link['token']}")
+def test_exhausted_revoked_or_expired_stored_link_is_refused(write_api: Api, writable: Copy, name: str) -> None:
+    """Each is refused with its own error code."""
+    link = writable.facts["links"][name]
+    response = write_api.call("GET", f"/files/shared/{link['token']}")
     assert problem(response) == (link["status"], link["code"])
 
 
-def test_a_stored_link_keeps_the_rest_of_its_budget(session: Api, written: Copy) -> None:
-    """Of three downloads one was spent before: two are left, and then the link is exhausted."""
-    link = written.facts["links"]["live"]
-    path, fact = f"/files/shared/{link['token']}", written.facts["files"][link["file"]]
-    assert session.call("HEAD", path).status == link["status"]
+def test_stored_link_keeps_its_remaining_budget(write_api: Api, writable: Copy) -> None:
+    """One of three downloads was consumed before: two more are granted, then the link is exhausted."""
+    link = writable.facts["links"]["live"]
+    path, fact = f"/files/shared/{link['token']}", writable.facts["files"][link["file"]]
+    assert write_api.call("HEAD", path).status == link["status"]
     for _ in range(link["downloads_left"]):
-        response = session.call("GET", path)
+        response = write_api.call("GET", path)
         assert response.status == link["status"]
         assert sha256(response.body) == fact["sha256"]
-    assert problem(session.call("GET", path)) == (403, "download-limit-reached")
+    assert problem(write_api.call("GET", path)) == (403, "download-limit-reached")
 
 
-def test_a_stored_public_link_is_downloaded(session: Api, written: Copy) -> None:
-    """The token in the owner's list opens the link that the upload has made."""
+def test_stored_public_link_is_downloaded(write_api: Api, writable: Copy) -> None:
+    """The link token in the owner's listing opens the link of the public upload."""
     public = next(
-        file for file in written.facts["users"]["maya"]["files"] if file["original_filename"].startswith("Gr")
+        file for file in writable.facts["users"]["maya"]["files"] if file["original_filename"].startswith("Gr")
     )
-    response = session.call("GET", f"/files/shared/{public['share_token']}")
+    response = write_api.call("GET", f"/files/shared/{public['share_token']}")
     assert response.status == 200
-    assert sha256(response.body) == written.facts["files"][public["id"]]["sha256"]
+    assert sha256(response.body) == writable.facts["files"][public["id"]]["sha256"]
 
 
-def test_a_stored_upload_of_known_length_is_resumed(session: Api, written: Copy) -> None:
-    """It goes on at its offset, not elsewhere, and is sealed with the right bytes."""
-    fact = written.facts["uploads"]["known length"]
-    token, body = access_token(written), content(fact["name"], fact["length"])
-    elsewhere = session.tus("PATCH", fact["path"], token, body[:10], Upload_Offset="3000")
+def test_stored_upload_of_known_length_is_resumed(write_api: Api, writable: Copy) -> None:
+    """It continues at its offset only, and the sealed file has the right bytes."""
+    fact = writable.facts["uploads"]["known length"]
+    token, body = access_token(writable), content(fact["name"], fact["length"])
+    elsewhere = write_api.tus("PATCH", fact["path"], token, body[:10], Upload_Offset="3000")
     assert problem(elsewhere) == (409, "offset-mismatch")
     middle = 90_000
-    some = session.tus("PATCH", fact["path"], token, body[fact["offset"] : middle], Upload_Offset=str(fact["offset"]))
+    some = write_api.tus("PATCH", fact["path"], token, body[fact["offset"] : middle], Upload_Offset=str(fact["offset"]))
     assert (some.status, some.headers["upload-offset"]) == (204, str(middle))
-    rest = session.tus("PATCH", fact["path"], token, body[middle:], Upload_Offset=str(middle))
-    assert_sealed(session, token, rest, fact)
+    rest = write_api.tus("PATCH", fact["path"], token, body[middle:], Upload_Offset=str(middle))
+    assert_sealed(write_api, token, rest, fact)
 
 
-def test_a_stored_upload_of_unknown_length_is_resumed(session: Api, written: Copy) -> None:
-    """Its length is announced with the rest."""
-    fact = written.facts["uploads"]["unknown length"]
-    token, body = access_token(written), content(fact["name"], fact["length"])
+def test_stored_upload_of_unknown_length_is_resumed(write_api: Api, writable: Copy) -> None:
+    """Its length is announced with the remaining bytes."""
+    fact = writable.facts["uploads"]["unknown length"]
+    token, body = access_token(writable), content(fact["name"], fact["length"])
     offset, length = str(fact["offset"]), str(fact["length"])
-    rest = session.tus("PATCH", fact["path"], token, body[fact["offset"] :], Upload_Offset=offset, Upload_Length=length)
-    assert_sealed(session, token, rest, fact)
+    rest = write_api.tus(
+        "PATCH", fact["path"], token, body[fact["offset"] :], Upload_Offset=offset, Upload_Length=length
+    )
+    assert_sealed(write_api, token, rest, fact)
 
 
 def assert_sealed(api: Api, token: str, last: Response, fact: Mapping[str, Any]) -> None:
     """
-    Assert that the answer to the last bytes of an upload names a file with the upload's name and bytes.
+    Assert that the response to an upload's last bytes names a file with the upload's name and bytes.
     """
     assert last.status == 204, last.body
     file = last.headers["x-file-id"]
@@ -361,14 +363,14 @@ def assert_sealed(api: Api, token: str, last: Response, fact: Mapping[str, Any])
     assert sha256(api.call("GET", f"/files/{file}/download", token=token).body) == fact["sha256"]
 
 
-def test_stored_pieces_are_put_together(session: Api, written: Copy) -> None:
-    """A final upload of two stored partial uploads is a file of the bytes of both."""
-    token, pieces = access_token(written), written.facts["pieces"]
+def test_stored_partial_uploads_are_concatenated(write_api: Api, writable: Copy) -> None:
+    """The final upload is a file with the bytes of both partial uploads."""
+    token, pieces = access_token(writable), writable.facts["pieces"]
     final = "final;" + " ".join(piece["path"] for piece in pieces)
-    made = session.tus("POST", "/tus", token, Upload_Concat=final, Upload_Metadata="filename am9pbmVkLmJpbg==")
+    made = write_api.tus("POST", "/tus", token, Upload_Concat=final, Upload_Metadata="filename am9pbmVkLmJpbg==")
     assert made.status == 201, made.body
     file = made.headers["location"].rpartition("/")[2]
-    body = session.call("GET", f"/files/{file}/download", token=token).body
+    body = write_api.call("GET", f"/files/{file}/download", token=token).body
     assert body == b"".join(content(piece["name"], piece["size"]) for piece in pieces)
 
 
@@ -385,44 +387,44 @@ def repeat(api: Api, copy: Copy, name: str, body: bytes) -> Response:
 
 
 @pytest.mark.parametrize("name", ["form", "body"])
-def test_a_stored_upload_is_repeated_with_the_same_answer(session: Api, written: Copy, name: str) -> None:
-    """The same request gets the same status and JSON; another one under the same key is refused."""
-    fact = written.facts["repeats"][name]
-    again = repeat(session, written, name, content(fact["name"], fact["size"]))
+def test_repeated_stored_upload_returns_the_stored_response(write_api: Api, writable: Copy, name: str) -> None:
+    """Status and JSON are the same; another body under the same key is refused."""
+    fact = writable.facts["repeats"][name]
+    again = repeat(write_api, writable, name, content(fact["name"], fact["size"]))
     assert again.status == 201
     assert again.json() | fact["json"] == again.json()
-    other = repeat(session, written, name, content("another", fact["size"]))
+    other = repeat(write_api, writable, name, content("another", fact["size"]))
     assert problem(other) == (422, "idempotency-key-reused")
 
 
-def test_a_stored_request_for_a_link_is_repeated_with_the_same_answer(session: Api, written: Copy) -> None:
-    """The same link is returned, token included; other terms under the same key are refused."""
-    fact, token = written.facts["repeats"]["link"], access_token(written)
+def test_repeated_stored_share_returns_the_stored_link(write_api: Api, writable: Copy) -> None:
+    """The response includes the link token; other terms under the same key are refused."""
+    fact, token = writable.facts["repeats"]["link"], access_token(writable)
     path, headers = f"/files/{fact['file']}/share", {"Idempotency-Key": fact["key"]}
-    again = session.call("POST", path, token=token, json_body=fact["terms"], headers=headers)
+    again = write_api.call("POST", path, token=token, json_body=fact["terms"], headers=headers)
     assert again.status == 200
     assert again.json() | fact["json"] == again.json()
-    other = session.call("POST", path, token=token, json_body={"expires_hours": 1}, headers=headers)
+    other = write_api.call("POST", path, token=token, json_body={"expires_hours": 1}, headers=headers)
     assert problem(other) == (422, "idempotency-key-reused")
 
 
-def test_a_stored_upload_whose_file_was_deleted_is_not_made_again(session: Api, written: Copy) -> None:
-    """A repeat is told that the result is gone."""
-    fact = written.facts["repeats"]["deleted"]
-    again = repeat(session, written, "deleted", content(fact["name"], fact["size"]))
+def test_repeated_stored_upload_of_a_deleted_file_is_410(write_api: Api, writable: Copy) -> None:
+    """The file is not stored again."""
+    fact = writable.facts["repeats"]["deleted"]
+    again = repeat(write_api, writable, "deleted", content(fact["name"], fact["size"]))
     assert problem(again) == (410, "idempotent-result-gone")
 
 
-def test_a_file_with_a_stored_end_ends(kind: Kind, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """A sweep two hours after that end destroys the file and its blob, and leaves whole what remains."""
+def test_stored_file_expires_at_its_stored_time(kind: Kind, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A sweep two hours later deletes the file and its blobs, and everything else stays intact."""
     with copy_of(kind, tmp_path, request) as copy:
         listed = copy.facts["users"]["maya"]["files"]
-        ending = next(file for file in listed if file["original_filename"] == "with-an-end.bin")
-        after = datetime.fromisoformat(ending["expires_at"]) + timedelta(hours=2)
+        expiring = next(file for file in listed if file["original_filename"] == "with-an-end.bin")
+        after = datetime.fromisoformat(expiring["expires_at"]) + timedelta(hours=2)
         later = attrs.evolve(copy, facts={**copy.facts, "opened_at": after.isoformat()})
         swept = later.command("sweep", "--json")
         assert json.loads(swept.stdout)["expired"] == 1
-        folder = ending["id"].replace("-", "")
+        folder = expiring["id"].replace("-", "")
         assert [path for path in copy.stored_files() if folder in path]
         assert [path for path in copy.files() if folder in path] == []
         assert later.command("doctor", "--verify-data").returncode == 0
@@ -431,8 +433,8 @@ def test_a_file_with_a_stored_end_ends(kind: Kind, tmp_path: Path, request: pyte
 # --- the library --------------------------------------------------------------------------------
 
 
-def test_the_library_opens_the_data(fresh: Copy) -> None:
-    """`open_service` signs a stored user in, finds and reads their files, and spends a link's budget."""
+def test_open_service_reads_the_stored_data(fresh: Copy) -> None:
+    """A stored user signs in and reads their files, and a link grants its remaining budget."""
     with open_service(fresh.data, fresh.settings, clock=SettableClock(fresh.opened_at)) as sft:
         maya = fresh.facts["users"]["maya"]
         email, password = EmailAddress.parse(maya["email"]), Password.parse(maya["password"])

@@ -1,5 +1,5 @@
 """
-What an upload's offset has promised outlives a worker that is killed at any moment.
+Bytes acknowledged by an upload's offset survive a worker that is killed at any moment.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ def maya(killed_service: Service) -> RawTusClient:
 
 def offset(maya: RawTusClient, upload: str) -> int:
     """
-    How far the upload is, however often the connection is lost to a worker that is gone.
+    Return the upload's offset, repeating the request while connections to killed workers fail.
     """
-    told: list[int] = []
+    offsets: list[int] = []
 
     def answered() -> bool:
         with suppress(OSError, AssertionError):
-            told.append(maya.offset(upload))
-        return bool(told)
+            offsets.append(maya.offset(upload))
+        return bool(offsets)
 
     eventually(answered)
-    return told[-1]
+    return offsets[-1]
 
 
-def test_what_was_acknowledged_outlives_kills_between_requests(maya: RawTusClient) -> None:
-    """After each PATCH its worker is killed; every offset that was told is there, to the byte."""
+def test_acknowledged_bytes_survive_kills_between_requests(maya: RawTusClient) -> None:
+    """The workers are killed after each PATCH; the next HEAD reports the acknowledged offset."""
     upload, at = maya.create(len(CONTENT)), 0
     for size in (1, PART, 3 * PART + 7, 100):
         response = maya.patch(upload, at, CONTENT[at : at + size])
@@ -65,25 +65,25 @@ def test_what_was_acknowledged_outlives_kills_between_requests(maya: RawTusClien
 
 
 @pytest.mark.parametrize("sent", [3 * PART + 100, 11 * PART + 100])
-def test_what_was_told_outlives_a_kill_in_the_middle(maya: RawTusClient, sent: int) -> None:
-    """While a request brings bytes, an offset that a HEAD tells meanwhile is a promise too; the rest is sent again."""
+def test_offset_reported_during_a_request_survives_a_kill(maya: RawTusClient, sent: int) -> None:
+    """The new offset is not below the one a concurrent HEAD reported, and the client resumes from it."""
     upload = maya.create(len(CONTENT))
     with connected(maya.service.port) as connection:
         send(connection, "PATCH", upload, maya.headers(Upload_Offset="0"), len(CONTENT))
         connection.sendall(CONTENT[:sent])
         eventually(lambda: maya.offset(upload) >= sent // PART * PART)
-        told = maya.offset(upload)
+        reported = maya.offset(upload)
         kill_workers(maya.service)
         with suppress(OSError):
             connection.recv(1)
     at = offset(maya, upload)
-    assert told <= at <= sent
+    assert reported <= at <= sent
     response = maya.patch(upload, at, CONTENT[at:])
     assert maya.content(response.headers["x-file-id"]) == CONTENT
 
 
-def test_a_request_that_hangs_loses_at_once(maya: RawTusClient) -> None:
-    """Its connection stays open and silent; the next request goes on from the offset, and the first adds nothing."""
+def test_hung_request_is_superseded_by_the_next(maya: RawTusClient) -> None:
+    """The next request continues from the offset, and late bytes of the hung request are not stored."""
     upload = maya.create(len(CONTENT))
     with connected(maya.service.port) as hung:
         send(hung, "PATCH", upload, maya.headers(Upload_Offset="0"), len(CONTENT))
@@ -91,15 +91,15 @@ def test_a_request_that_hangs_loses_at_once(maya: RawTusClient) -> None:
         eventually(lambda: maya.offset(upload) == 2 * PART)
         response = maya.patch(upload, 2 * PART, CONTENT[2 * PART : 3 * PART])
         assert (response.status, response.headers["upload-offset"]) == (204, str(3 * PART))
-        late = rest_of(hung)
+        late = send_late_bytes(hung)
     assert late in {409, 0}
     response = maya.patch(upload, 3 * PART, CONTENT[3 * PART :])
     assert maya.content(response.headers["x-file-id"]) == CONTENT
 
 
-def rest_of(hung: socket.socket) -> int:
+def send_late_bytes(hung: socket.socket) -> int:
     """
-    Bring the late bytes of a request, and return its status; 0 if the service had closed the connection.
+    Send the remaining bytes of a hung request and return its status, or 0 if the service has closed the connection.
     """
     try:
         hung.sendall(b"\0" * (len(CONTENT) - 2 * PART - 5))
@@ -108,8 +108,8 @@ def rest_of(hung: socket.socket) -> int:
         return 0
 
 
-def test_what_came_before_a_stop_is_kept_to_the_last_byte(tmp_path: Path) -> None:
-    """A service that is told to stop under a request stores what it has of a part, and goes on after a restart."""
+def test_stop_during_a_request_keeps_every_received_byte(tmp_path: Path) -> None:
+    """On SIGTERM the service stores its incomplete part, and the upload continues after a restart."""
     settings = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": str(PART), "GRACEFUL_STOP_SECONDS": "1"}
     sent = 2 * PART + 77
     with serving(tmp_path, settings=settings) as first:

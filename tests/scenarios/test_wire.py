@@ -1,5 +1,5 @@
 """
-What only shows on the wire: the server's own answers, bodies moved by threads, what the grammar of HTTP allows.
+Behaviour visible only on the wire: the server's own responses, bodies moved by threads, and HTTP's grammar.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ CONTENT = os.urandom(3 * CHUNK + 100)
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", 431, "headers-too-large"),
     ],
 )
-def test_requests_that_never_reach_the_application_get_a_problem(
+def test_request_refused_by_the_server_gets_problem_details(
     service: Service, request_head: bytes, status: int, code: str
 ) -> None:
-    """The server's own refusals are problem details with the same headers as all others, and are logged."""
+    """The response has the usual headers, the request is logged, and the server software is not named."""
     usual = set(call(service.port, "GET", "/nowhere").headers)
     with connected(service.port) as connection:
         connection.sendall(request_head)
@@ -87,10 +87,10 @@ def test_requests_that_never_reach_the_application_get_a_problem(
         (f"/files/{FOREIGN}/share", {"Authorization": "Bearer {token}", "Content-Type": "application/json"}, 404),
     ],
 )
-def test_what_the_head_decides_is_answered_without_the_body(
+def test_request_refused_by_its_head_is_answered_before_its_body(
     service: Service, token: str, path: str, more: dict[str, str], status: int
 ) -> None:
-    """A client that waits for "100 Continue" gets the refusal instead, and the connection ends."""
+    """A client that waits for `100 Continue` receives the error in its place, and the connection is closed."""
     headers = {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": "1000000", **more}
     lines = [f"POST {service.api}{path} HTTP/1.1", "Host: 127.0.0.1", "Expect: 100-continue"]
     lines += [f"{name}: {value.format(token=token)}" for name, value in headers.items()]
@@ -119,8 +119,8 @@ UPGRADE = (
     ],
     ids=["an upgrade", "absolute form", "absolute form of another case", "an empty line", "two empty lines"],
 )
-def test_what_the_grammar_allows_is_answered_as_usual(service: Service, request_head: bytes) -> None:
-    """An upgrade nobody offers is passed over; a target may be absolute; empty lines may come first."""
+def test_valid_but_unusual_request_head_is_accepted(service: Service, request_head: bytes) -> None:
+    """An unsupported upgrade is ignored, a target may be absolute, and empty lines may precede the request."""
     with connected(service.port) as connection:
         connection.sendall(request_head)
         response = receive(connection)
@@ -128,15 +128,15 @@ def test_what_the_grammar_allows_is_answered_as_usual(service: Service, request_
     assert "Traceback" not in service.log.read_text()
 
 
-def test_an_absolute_target_without_a_path_is_the_root(service: Service) -> None:
-    """RFC 9110, section 4.2.3: an empty path is the same as `/`."""
+def test_absolute_target_without_a_path_is_the_root(service: Service) -> None:
+    """An empty path is equivalent to `/` (RFC 9110, section 4.2.3)."""
     with connected(service.port) as connection:
         connection.sendall(HEALTH.replace(b"GET /health", b"GET http://files.example.org"))
         assert receive(connection).json()["docs"] == "/docs"
 
 
-def test_every_status_line_has_its_phrase(service: Service, token: str) -> None:
-    """The status line says in words what the problem's title says."""
+def test_status_line_has_the_reason_phrase_of_the_problem_title(service: Service, token: str) -> None:
+    """The example is 416."""
     headers, body = form(token, CONTENT, "phrase.bin")
     with connected(service.port) as connection:
         send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
@@ -148,8 +148,8 @@ def test_every_status_line_has_its_phrase(service: Service, token: str) -> None:
     assert head.splitlines()[0].decode() == f"HTTP/1.1 416 {json.loads(problem)['title']}"
 
 
-def test_a_download_that_breaks_off_is_told_once(service: Service, token: str) -> None:
-    """A part that is damaged in its middle ends the connection; the log says why, under the request's id."""
+def test_download_of_a_damaged_part_is_logged_once(service: Service, token: str) -> None:
+    """The connection is closed within the damaged part, and one error line names the cause and the request id."""
     headers, body = form(token, os.urandom(3 * MIB), "broken.bin")
     before = service.stored()
     with connected(service.port) as connection:
@@ -171,8 +171,8 @@ def test_a_download_that_breaks_off_is_told_once(service: Service, token: str) -
     assert ["the-broken-one" in line and "content-not-authentic" in line for line in lines] == [True]
 
 
-def test_who_may_send_is_told_to_continue(service: Service, token: str) -> None:
-    """An upload that is not refused by its head gets its "100 Continue", and is then stored."""
+def test_accepted_upload_receives_100_continue(service: Service, token: str) -> None:
+    """The body is then stored."""
     headers, body = form(token, CONTENT, "expected.bin")
     with connected(service.port) as connection:
         send(connection, "POST", f"{service.api}/files/upload", headers | {"Expect": "100-continue"}, len(body))
@@ -182,8 +182,8 @@ def test_who_may_send_is_told_to_continue(service: Service, token: str) -> None:
 
 
 @pytest.mark.parametrize("sign_in", [True, False])
-def test_a_refusal_reaches_a_client_that_sends_on(service: Service, token: str, *, sign_in: bool) -> None:
-    """A client that sends its whole body before it reads gets the answer, not a reset."""
+def test_refusal_reaches_a_client_that_is_still_sending(service: Service, token: str, *, sign_in: bool) -> None:
+    """A client that sends its whole body before it reads receives the response and no reset."""
     headers, around = multipart("../refused.bin")
     if sign_in:
         headers["Authorization"] = f"Bearer {token}"
@@ -194,14 +194,14 @@ def test_a_refusal_reaches_a_client_that_sends_on(service: Service, token: str, 
     eventually(service.is_tidy)
 
 
-def test_no_answer_names_the_server_software(service: Service) -> None:
-    """Neither a page nor an error tells what serves it."""
+def test_no_response_names_the_server_software(service: Service) -> None:
+    """Checked for a success, a 404 and a 401."""
     for path in ("/health", "/nowhere", "/api/v1/auth/me"):
         assert "gunicorn" not in repr(call(service.port, "GET", path)).lower()
 
 
-def test_a_client_that_leaves_a_download_frees_what_it_held(service: Service, token: str) -> None:
-    """Downloads that break off leave no open file and no connection behind."""
+def test_closed_downloads_release_their_descriptors(service: Service, token: str) -> None:
+    """One hundred interrupted downloads leave no open file and no connection."""
     headers, body = form(token, os.urandom(6 * MIB), "leaver.bin")
     with connected(service.port) as connection:
         send(connection, "POST", f"{service.api}/files/upload", headers, len(body))
@@ -219,8 +219,8 @@ def test_a_client_that_leaves_a_download_frees_what_it_held(service: Service, to
     eventually(lambda: descriptors() <= before + 2)
 
 
-def test_plaintext_and_secrets_are_nowhere_on_the_disk(service: Service, token: str) -> None:
-    """Neither a file's bytes, nor a token, nor a two-factor seed lies in clear in the data folder."""
+def test_no_plaintext_or_secret_is_stored_or_logged(service: Service, token: str) -> None:
+    """The bytes of a file, tokens and a TOTP seed appear in no file of the data folder and not in the log."""
     canary = b"canary-" + os.urandom(24).hex().encode()
     headers, body = form(token, canary * 1000, "canary.txt")
     with connected(service.port) as connection:
@@ -236,16 +236,16 @@ def test_plaintext_and_secrets_are_nowhere_on_the_disk(service: Service, token: 
         assert not any(secret in content for content in everything)
 
 
-def test_the_log_is_json_lines(service: Service) -> None:
-    """After its greeting, every line that the service logs is one JSON object."""
+def test_log_consists_of_json_lines(service: Service) -> None:
+    """Every line after the greeting is one JSON object."""
     call(service.port, "GET", "/health")
     lines = [line for line in service.log.read_text().splitlines() if line.startswith("{")]
     assert lines
     assert all(json.loads(line)["time"] for line in lines)
 
 
-def test_requests_behind_large_bodies_are_answered_in_turn(service: Service, token: str) -> None:
-    """On one connection, sent at once: an upload, a download, a range of it, and something small between."""
+def test_pipelined_requests_after_large_bodies_are_answered_in_order(service: Service, token: str) -> None:
+    """One connection carries an upload, downloads, a range and small requests."""
     content = os.urandom(5 * MIB + 12_345)
     headers, body = form(token, content, "in-turn.bin")
     bearer = f"Authorization: Bearer {token}\r\n"
@@ -269,8 +269,8 @@ def test_requests_behind_large_bodies_are_answered_in_turn(service: Service, tok
     eventually(lambda: sizes_of_downloads(service)[-3:] == expected)
 
 
-def test_a_body_in_chunks_of_a_byte_is_stored_whole(service: Service, token: str) -> None:
-    """However it is cut, it is the same file; what is asked behind it on the same connection is answered as well."""
+def test_body_in_single_byte_chunks_is_stored_completely(service: Service, token: str) -> None:
+    """A request pipelined after it is answered too."""
     content = os.urandom(3 * CHUNK)
     bearer = f"Host: a\r\nAuthorization: Bearer {token}\r\n"
     head = f"PUT {service.api}/files/bytes.bin HTTP/1.1\r\n{bearer}Transfer-Encoding: chunked\r\n\r\n"
@@ -285,8 +285,8 @@ def test_a_body_in_chunks_of_a_byte_is_stored_whole(service: Service, token: str
 
 
 @pytest.mark.parametrize("line", [b"1;a=" + b"b" * 4000, b"0" * 4000 + b"1"], ids=["extensions", "zeros"])
-def test_chunks_that_are_mostly_framing_are_refused(service: Service, token: str, line: bytes) -> None:
-    """More than 16 KiB of what stands between the chunks and is for nothing: a problem, and nothing is stored."""
+def test_chunked_body_with_excessive_framing_is_refused(service: Service, token: str, line: bytes) -> None:
+    """Framing beyond 16 KiB is a malformed request, and nothing is stored."""
     head = f"PUT {service.api}/files/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
     with connected(service.port) as connection:
         connection.sendall(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + (line + b"\r\na\r\n") * 5)
@@ -295,8 +295,8 @@ def test_chunks_that_are_mostly_framing_are_refused(service: Service, token: str
     eventually(service.is_tidy)
 
 
-def test_empty_lines_without_an_end_are_refused(service: Service) -> None:
-    """A few may come before a request; who sends nothing else is told so at once."""
+def test_endless_empty_lines_are_refused(service: Service) -> None:
+    """A few empty lines may precede a request; 100 000 are a malformed request."""
     with connected(service.port) as connection:
         connection.sendall(b"\r\n" * 100_000)
         response = receive(connection)

@@ -1,5 +1,5 @@
 """
-Waiting for what comes true by itself.
+Waiting for a condition.
 """
 
 from __future__ import annotations
@@ -11,5 +11,5 @@ from collections.abc import Callable
 def eventually(condition: Callable[[], bool], *, seconds: float = 10) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
+        assert time.monotonic() < end, "the condition did not hold in time"
         time.sleep(0.05)

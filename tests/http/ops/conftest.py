@@ -1,5 +1,5 @@
 """
-What several tests of the commands stand on.
+Fixtures that several tests of the commands share.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from support.servers.backends import S3
 @pytest.fixture(scope="module")
 def own_s3() -> Iterator[S3]:
     """
-    A server whose objects can be made old.
+    An S3 server whose objects' dates can be changed.
     """
     with backends.own_s3() as server:
         yield server

@@ -1,5 +1,5 @@
 """
-The `sft` command as an operator meets it.
+The `sft` command from the operator's side.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_version_is_told() -> None:
-    """`sft --version` tells the distribution's version."""
+def test_version_option_prints_the_version() -> None:
+    """`sft --version` prints the version of the distribution."""
     result = RUNNER.invoke(sft, ["--version"])
     assert (result.exit_code, result.output) == (0, f"sft, version {__version__}\n")
 
 
-def test_help_loads_no_server_package() -> None:
-    """Asking for help imports neither the server nor an adapter."""
+def test_help_imports_no_server_package() -> None:
+    """`sft --help` imports neither the server nor an adapter."""
     program = (
         "import sys; from click.testing import CliRunner; from sft_http.cli.main import sft; "
         "print(CliRunner().invoke(sft, ['--help']).output); "
@@ -61,8 +61,8 @@ def test_help_loads_no_server_package() -> None:
     assert "migrate" in result.stdout
 
 
-def test_migrate_makes_the_schema_and_checks_it(empty_folder: Path) -> None:
-    """A check fails before, touching nothing, and holds after; migrating twice changes nothing."""
+def test_migrate_creates_and_checks_the_schema(empty_folder: Path) -> None:
+    """A check fails without a schema and creates nothing, then passes; a second migration changes nothing."""
     before = RUNNER.invoke(sft, ["migrate", "--data", "data", "--check"])
     assert before.exit_code == 2
     assert "sft migrate" in before.output
@@ -72,8 +72,8 @@ def test_migrate_makes_the_schema_and_checks_it(empty_folder: Path) -> None:
     assert RUNNER.invoke(sft, ["migrate", "--data", "data", "--check"]).exit_code == 0
 
 
-def test_a_first_start_makes_private_folders_and_keys(empty_folder: Path) -> None:
-    """Data folder and keys can be read by their owner only, and the keys are used from then on."""
+def test_first_start_creates_private_folders_and_keys(empty_folder: Path) -> None:
+    """Only their owner may read the data folder and the keys, and later starts use the same keys."""
     first = keys_for(settings_for(empty_folder / "data"))
     again = keys_for(settings_for(empty_folder / "data"))
     assert first.secret_key == again.secret_key
@@ -85,7 +85,7 @@ def test_a_first_start_makes_private_folders_and_keys(empty_folder: Path) -> Non
     assert modes == {"data": 0o700, "keys": 0o700, "secret.key": 0o600, "encryption.key": 0o600}
 
 
-def with_an_account(data: Path, **environ: str) -> Settings:
+def with_account(data: Path, **environ: str) -> Settings:
     settings = settings_for(data, environ)
     prepare(settings)
     with open_application(settings) as application:
@@ -100,10 +100,10 @@ def with_an_account(data: Path, **environ: str) -> Settings:
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("name", ["encryption.key", "secret.key"])
-def test_a_lost_key_is_never_replaced(empty_folder: Path, name: str, *, elsewhere: bool) -> None:
-    """Where there are accounts already, wherever the database is, a missing key is an error and not a new key."""
+def test_lost_key_is_never_replaced(empty_folder: Path, name: str, *, elsewhere: bool) -> None:
+    """Where accounts exist, wherever the database is, a missing key file is an error."""
     environ = {"DATABASE_URL": f"sqlite:///{empty_folder / 'other.db'}"} if elsewhere else {}
-    with_an_account(empty_folder / "data", **environ)
+    with_account(empty_folder / "data", **environ)
     shutil.rmtree(empty_folder / "data/blobs")
     (empty_folder / "data/keys" / name).unlink()
     with pytest.raises(ConfigurationError, match="restore the key file"):
@@ -111,18 +111,18 @@ def test_a_lost_key_is_never_replaced(empty_folder: Path, name: str, *, elsewher
     assert not (empty_folder / "data/keys" / name).exists()
 
 
-def test_blobs_alone_are_data_too(empty_folder: Path) -> None:
-    """Where the database has gone but the blobs have not, no new key is made."""
-    with_an_account(empty_folder / "data")
+def test_lost_key_beside_blobs_without_a_database_is_never_replaced(empty_folder: Path) -> None:
+    """The database was deleted, but the blobs were not."""
+    with_account(empty_folder / "data")
     (empty_folder / "data/sft.db").unlink()
     (empty_folder / "data/keys/encryption.key").unlink()
     with pytest.raises(ConfigurationError, match="restore the key file"):
         keys_for(settings_for(empty_folder / "data"))
 
 
-def test_another_key_than_the_datas_is_refused_at_start(empty_folder: Path) -> None:
-    """A wrong key is found before anything is served, and the right one is named."""
-    right = with_an_account(empty_folder / "data")
+def test_wrong_encryption_key_is_refused_at_start(empty_folder: Path) -> None:
+    """The refusal precedes the first request and names the id of the needed key."""
+    right = with_account(empty_folder / "data")
     other = {"ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
     settings = settings_for(empty_folder / "data", other)
     needed = AesKeyRing(keys_for(right).encryption_key).active_id
@@ -136,32 +136,32 @@ def test_another_key_than_the_datas_is_refused_at_start(empty_folder: Path) -> N
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-def test_the_keys_that_are_made_fit_every_algorithm(algorithm: str) -> None:
-    """A first start succeeds with each of them."""
+def test_generated_keys_fit_every_algorithm(algorithm: str) -> None:
+    """A first start succeeds with each signing algorithm."""
     result = RUNNER.invoke(sft, ["migrate", "--data", "data"], env={"ALGORITHM": algorithm})
     assert (result.exit_code, result.output) == (0, "The schema is up to date.\n")
 
 
-def test_faults_are_told_before_keys_are_missed(empty_folder: Path) -> None:
-    """All that is wrong with the settings is told first, and a failing command leaves nothing behind."""
+def test_invalid_settings_are_all_reported_before_keys_are_created(empty_folder: Path) -> None:
+    """The failed command leaves no file behind."""
     result = RUNNER.invoke(sft, ["migrate", "--data", "data"], env={"ALGORITHM": "none", "DEBUG": "maybe"})
     assert "DEBUG" in result.output
     assert "ALGORITHM" in result.output
     assert list(empty_folder.iterdir()) == []
 
 
-def test_a_database_is_readable_by_its_owner_only(empty_folder: Path) -> None:
-    """Also in a folder that was there before and is open to all."""
+def test_database_files_are_readable_by_their_owner_only(empty_folder: Path) -> None:
+    """The same holds in an existing folder that all users may read."""
     (empty_folder / "data").mkdir(mode=0o755)
-    with open_application(with_an_account(empty_folder / "data")):
+    with open_application(with_account(empty_folder / "data")):
         found = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (empty_folder / "data").glob("sft.db*")}
     assert {"sft.db", "sft.db-wal", "sft.db-shm"} <= set(found)
     assert set(found.values()) == {0o600}
 
 
-def test_a_second_service_on_one_sqlite_file_is_refused(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where only one process may write, the next one is told so, and comes in when the first has gone."""
-    settings = with_an_account(empty_folder / "data", DATABASE_TIMEOUT_SECONDS="0.2")
+def test_second_service_on_an_old_sqlite_is_refused(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only one process may write, the second service may open the database once the first has closed it."""
+    settings = with_account(empty_folder / "data", DATABASE_TIMEOUT_SECONDS="0.2")
     monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: False)
     with open_application(settings):
         for attempt in (lambda: prepare(settings), lambda: open_application(settings).__enter__()):
@@ -174,12 +174,12 @@ def test_a_second_service_on_one_sqlite_file_is_refused(empty_folder: Path, monk
         pass
 
 
-def test_a_port_that_is_taken_is_told_before_anything_is_made(empty_folder: Path) -> None:
-    """The sentence names the port; no database is touched."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
+def test_port_in_use_is_refused_before_anything_is_created(empty_folder: Path) -> None:
+    """The sentence names the port, and no data folder is created."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
         result = RUNNER.invoke(sft, ["serve", "--data", "data", "--port", port])
     assert result.exit_code == 2
     assert f"port {port}" in result.output
@@ -187,8 +187,8 @@ def test_a_port_that_is_taken_is_told_before_anything_is_made(empty_folder: Path
     assert not (empty_folder / "data").exists()
 
 
-def test_the_greeting_tells_what_is_used(empty_folder: Path) -> None:
-    """Another database, keys from the environment: whatever it says is so, and no password is in it."""
+def test_greeting_names_database_and_source_of_keys(empty_folder: Path) -> None:
+    """It shows another database and keys from the environment, and never a password."""
     keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
     own = settings_for(empty_folder / "data")
     text = greeting(own, host="127.0.0.1", port=8000, workers=1, wanted=2)
@@ -205,8 +205,8 @@ def test_the_greeting_tells_what_is_used(empty_folder: Path) -> None:
     assert "sft.db" not in text
 
 
-def test_the_greeting_tells_of_each_key_where_it_is(empty_folder: Path) -> None:
-    """One from the environment and one from a file are told apart."""
+def test_greeting_names_the_source_of_each_key(empty_folder: Path) -> None:
+    """One key is from the environment and the other from a file."""
     keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
     file = {"SECRET_KEY": "secret.key", "ENCRYPTION_KEY": "encryption.key"}
     for given, kept in (("SECRET_KEY", "ENCRYPTION_KEY"), ("ENCRYPTION_KEY", "SECRET_KEY")):
@@ -217,8 +217,8 @@ def test_the_greeting_tells_of_each_key_where_it_is(empty_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"this is no database at all" * 100, bytes(4096)])
-def test_a_file_that_is_no_database_is_told_as_such(empty_folder: Path, content: bytes) -> None:
-    """The sentence says that it is the database, and the file stays as it is."""
+def test_file_that_is_not_a_database_is_reported_and_kept(empty_folder: Path, content: bytes) -> None:
+    """The sentence says that the database cannot be used."""
     (empty_folder / "data").mkdir()
     (empty_folder / "data/sft.db").write_bytes(content)
     result = RUNNER.invoke(sft, ["migrate", "--data", "data"])
@@ -227,8 +227,8 @@ def test_a_file_that_is_no_database_is_told_as_such(empty_folder: Path, content:
     assert (empty_folder / "data/sft.db").read_bytes() == content
 
 
-def test_a_key_that_others_may_read_is_refused(empty_folder: Path) -> None:
-    """A key file with loose permissions is named, with the way to mend it."""
+def test_key_file_readable_by_others_is_refused(empty_folder: Path) -> None:
+    """The error recommends `chmod 600`."""
     keys_for(settings_for(empty_folder / "data"))
     (empty_folder / "data/keys/secret.key").chmod(0o644)
     with pytest.raises(ConfigurationError, match="chmod 600"):
@@ -236,7 +236,7 @@ def test_a_key_that_others_may_read_is_refused(empty_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "words"),
     [
         (lambda key: key.chmod(0o644), "chmod 600"),
         (lambda key: key.write_bytes(b""), "is empty"),
@@ -250,13 +250,13 @@ def test_a_key_that_others_may_read_is_refused(empty_folder: Path) -> None:
     ids=["mode", "empty", "blank", "bytes", "short", "example", "folder", "pipe"],
 )
 @pytest.mark.parametrize("name", ["secret.key", "encryption.key"])
-def test_a_spoilt_key_file_is_told_by_name_or_not_looked_at(
-    empty_folder: Path, name: str, spoil: Callable[[Path], object], words: str
+def test_invalid_key_file_is_named_unless_the_environment_gives_the_key(
+    empty_folder: Path, name: str, damage: Callable[[Path], object], words: str
 ) -> None:
-    """One sentence that names the file; and where the environment gives that key, no word of it."""
+    """One sentence names the file; a key of the environment replaces the file without a message."""
     keys_for(settings_for(empty_folder / "data"))
     key = empty_folder / "data/keys" / name
-    spoil(key)
+    damage(key)
     for command in ("serve", "migrate"):
         result = RUNNER.invoke(sft, [command, "--data", "data", "--port", "1"][: 5 if command == "serve" else 3])
         assert result.exit_code == 2
@@ -277,17 +277,17 @@ ABSURD = (
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_absurd_text_is_taken_or_told_in_a_sentence(empty_folder: Path, setting: Setting) -> None:
-    """Whatever a setting is given, nothing else than a `ConfigurationError` comes of it, with its name."""
+def test_absurd_setting_is_accepted_or_named_in_a_short_error(empty_folder: Path, setting: Setting) -> None:
+    """The only error is a `ConfigurationError`, which names the setting."""
     keys = ephemeral_keys()
     for text in ABSURD:
-        told = setting.name
+        message = setting.name
         try:
             Settings.from_env(keys | {setting.name: text}, data_dir=empty_folder)
         except ConfigurationError as error:
-            told = str(error)
-        assert setting.name in told
-        assert len(told) < 400
+            message = str(error)
+        assert setting.name in message
+        assert len(message) < 400
 
 
 @pytest.mark.parametrize(
@@ -302,17 +302,19 @@ def test_absurd_text_is_taken_or_told_in_a_sentence(empty_folder: Path, setting:
     ],
     ids=lambda text: ascii(text[:16]),
 )
-def test_what_no_reader_expects_is_told_by_its_setting(empty_folder: Path, name: str, text: str) -> None:
-    """Deep nesting, half an address, bytes that are no text, a path that no file can have, words for numbers."""
+def test_malformed_setting_is_named(empty_folder: Path, name: str, text: str) -> None:
+    """Deep nesting, an incomplete address, invalid UTF-8, an impossible path, and words in place of numbers."""
     result = RUNNER.invoke(sft, ["migrate", "--data", "data"], env={name: text})
     assert (result.exit_code, result.output.count("\n")) == (2, 1)
     assert result.output.startswith(f"sft: {name}")
     assert list(empty_folder.iterdir()) == []
 
 
-def test_who_waits_for_another_process_says_so_at_once(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside a running service on an old SQLite, `sft migrate` tells what it waits for, and then what it was."""
-    settings = with_an_account(empty_folder / "data")
+def test_migrate_logs_what_it_waits_for(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Beside a service on an old SQLite, `sft migrate` first prints the wait and then the refusal, with the same reason.
+    """
+    settings = with_account(empty_folder / "data")
     monkeypatch.setattr("sft_adapters.bootstrap.single_writer.sqlite_is_safe_for_many_writers", lambda: False)
     with open_application(settings):
         result = RUNNER.invoke(sft, ["migrate", "--data", "data"], env={"DATABASE_TIMEOUT_SECONDS": "0.1"})
@@ -320,13 +322,13 @@ def test_who_waits_for_another_process_says_so_at_once(empty_folder: Path, monke
     assert result.exit_code == 2
     assert waiting.startswith("sft: waiting for up to 0.1 seconds, because ")
     assert refused.endswith(waiting.partition("because ")[2])
-    told: list[str] = []
-    prepare(settings, on_wait=told.append)
-    assert told == []
+    messages: list[str] = []
+    prepare(settings, on_wait=messages.append)
+    assert messages == []
 
 
-def test_a_linked_key_is_refused(empty_folder: Path) -> None:
-    """A key file is a regular file: a symbolic link in its place is not followed."""
+def test_symbolic_link_to_a_key_file_is_refused(empty_folder: Path) -> None:
+    """A key file has to be a regular file."""
     keys_for(settings_for(empty_folder / "data"))
     key = empty_folder / "data/keys/secret.key"
     key.rename(empty_folder / "elsewhere.key")
@@ -351,8 +353,8 @@ def test_a_linked_key_is_refused(empty_folder: Path) -> None:
         ("ARGON2_MEMORY_KIB", "300000"),
     ],
 )
-def test_what_cannot_be_served_is_refused_by_name(empty_folder: Path, name: str, value: str) -> None:
-    """A wrong setting is one sentence and status 2, before anything listens or is written."""
+def test_invalid_setting_is_refused_by_name(empty_folder: Path, name: str, value: str) -> None:
+    """The refusal is one sentence with status 2, before anything listens or is written, and does not show the value."""
     for command in ("serve", "migrate"):
         result = RUNNER.invoke(sft, [command, "--data", "data"], env={name: value})
         assert result.exit_code == 2
@@ -362,40 +364,40 @@ def test_what_cannot_be_served_is_refused_by_name(empty_folder: Path, name: str,
     assert not (empty_folder / "data").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_told(empty_folder: Path) -> None:
-    """Where the data folder cannot be, the command says so without a traceback."""
+def test_data_folder_that_cannot_be_created_is_refused(empty_folder: Path) -> None:
+    """The error has no traceback."""
     (empty_folder / "file").write_text("in the way")
     result = RUNNER.invoke(sft, ["migrate", "--data", "file/data"])
     assert result.exit_code == 2
     assert "Traceback" not in result.output
 
 
-def test_settings_come_from_a_file_too(empty_folder: Path) -> None:
-    """`--env-file` and a `.env` in the working folder are read."""
+def test_settings_are_read_from_env_files(empty_folder: Path) -> None:
+    """`--env-file` and a `.env` file in the working folder are read."""
     (empty_folder / ".env").write_text("ALGORITHM=none\n")
     assert "ALGORITHM" in RUNNER.invoke(sft, ["migrate"]).output
     (empty_folder / "other.env").write_text("DEBUG=perhaps\n")
     assert "DEBUG" in RUNNER.invoke(sft, ["migrate", "--env-file", "other.env"]).output
 
 
-def test_keys_by_environment_make_no_key_files(empty_folder: Path) -> None:
-    """Who gives both keys finds none on the disk."""
+def test_keys_from_the_environment_create_no_key_files(empty_folder: Path) -> None:
+    """Both keys are set in the environment."""
     keys = {"SECRET_KEY": os.urandom(32).hex(), "ENCRYPTION_KEY": base64.b64encode(os.urandom(32)).decode()}
     found = keys_for(settings_for(empty_folder / "data", keys))
     assert found.secret_key.reveal().decode() == keys["SECRET_KEY"]
     assert not list((empty_folder / "data").rglob("*.key"))
 
 
-def test_an_old_schema_is_not_served(empty_folder: Path) -> None:
-    """The application opens on an up-to-date schema only."""
+def test_missing_schema_is_refused(empty_folder: Path) -> None:
+    """The application opens only on an up-to-date schema."""
     settings = settings_for(empty_folder / "data")
     keys = keys_for(settings)
     with pytest.raises(ConfigurationError, match="sft migrate"), open_application(settings, keys):
         pass
 
 
-def test_sqlite_with_the_known_flaw_has_one_writer(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several workers are allowed only where the library is newer than the flaw."""
+def test_allowed_workers_is_one_on_an_old_sqlite(empty_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several workers are allowed only where SQLite is safe for several writing processes."""
     settings = settings_for(empty_folder / "data")
     for safe, processes in ((False, 1), (True, 4)):
         monkeypatch.setattr(

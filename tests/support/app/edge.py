@@ -1,5 +1,5 @@
 """
-The REST edge without a socket: the application on memory adapters, driven by Falcon's test client.
+The HTTP layer without a socket: the application on memory adapters, driven by Falcon's test client.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PASSWORD = "correct horse battery"
 @attrs.frozen
 class Edge:
     """
-    An application, its edge, and the clock it runs by.
+    An application, its HTTP layer, and its clock.
     """
 
     application: Application
@@ -51,7 +51,7 @@ class Edge:
         query: str = "",
     ) -> falcon.testing.Result:
         """
-        One request; paths that begin with // stand outside the API's prefix.
+        Send one request; a path that begins with `//` is outside the API's prefix.
         """
         found = dict(headers or {})
         if token:
@@ -72,7 +72,7 @@ class Edge:
 
     def sign_in(self, name: str = "maya") -> dict[str, str]:
         """
-        The tokens of a new sign-in.
+        Sign in and return the tokens.
         """
         login = {"email": f"{name}@example.org", "password": PASSWORD}
         tokens: dict[str, str] = self.call("POST", "/auth/login", body=login).json
@@ -80,14 +80,14 @@ class Edge:
 
     def upload(self, token: str, form: bytes, *, boundary: str = "b", query: str = "") -> falcon.testing.Result:
         """
-        Send a form.
+        Upload a form.
         """
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         return self.call("POST", "/files/upload", token=token, headers=headers, raw=form, query=query)
 
     def store(self, token: str, content: bytes, name: str = "file.bin", **fields: str) -> dict[str, Any]:
         """
-        Upload a file and return what the service says of it.
+        Upload a file and return its description.
         """
         form = file_part(content, name) + b"".join(field_part(key, value) for key, value in fields.items()) + END
         response = self.upload(token, form)
@@ -97,7 +97,7 @@ class Edge:
 
     def with_use_cases(self, **changes: Any) -> Edge:
         """
-        Another edge on the same storage, some of whose use cases are others.
+        Return another edge on the same storage, with some use cases replaced.
         """
         application: Application = with_use_cases(self.application, **changes)
         app = create_app(application, settings=self.settings, pools=self.pools)
@@ -105,7 +105,7 @@ class Edge:
 
     def is_empty(self) -> bool:
         """
-        Whether neither a row of a file nor a part is stored, and nobody's quota is in use.
+        Return whether no file row, no part and no quota usage exists.
         """
         begin = self.application.vault.find_file.begin
         assert isinstance(begin, MemoryDatabase)
@@ -134,7 +134,7 @@ def field_part(name: str, value: str) -> bytes:
 
 def edge(**environ: str) -> Edge:
     """
-    A fresh edge; light password hashes unless the environment says otherwise.
+    Build an edge, with cheap password hashes unless the environment sets others.
     """
     environ = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": "65536"} | environ
     clock = SettableClock()
@@ -145,7 +145,7 @@ def edge(**environ: str) -> Edge:
 
 def edge_of(application: Application, settings: Settings, clock: SettableClock) -> Edge:
     """
-    The edge of an application that is there.
+    Build the edge of an existing application.
     """
     pools = ThreadPools(
         database_threads=2,

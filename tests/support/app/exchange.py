@@ -1,5 +1,5 @@
 """
-An exchange with the REST edge spoken message by message (ASGI), without a socket.
+One exchange with the HTTP layer in ASGI messages, without a socket.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FORM: Final = {"Content-Type": "multipart/form-data; boundary=b"}
 @attrs.define
 class RecordedExchange:
     """
-    What was said in one exchange, and how many bytes of its body the service has taken.
+    The messages of one exchange, and how many bytes of the body the service has read.
     """
 
     received_bytes: int = 0
@@ -50,10 +50,9 @@ def send_messages(
     headers: Mapping[str, str] | None = None,
 ) -> RecordedExchange:
     """
-    A request whose body comes in these pieces, and then ends properly or because the client leaves.
+    Send a request whose body has these pieces and then ends, or whose client disconnects.
 
-    Its length is the announced one, or else it comes chunked and has none. It is a form, unless its
-    headers say otherwise.
+    The body has the announced length, or is chunked without one. It is a form unless its headers say otherwise.
     """
     exchange = RecordedExchange()
     waiting = iter(pieces)

@@ -1,5 +1,5 @@
 """
-The library in tests: people to work with, and adapters that fail or let something happen meanwhile.
+The library in tests: users, and adapters that fail or call a hook in the middle of an operation.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sft_core.vault.ports import BlobInfo, BlobStore, Buffer, StoreIdentity
 PASSWORD: Final = Password.parse("correct horse battery")
 LIGHT: Final = {"ARGON2_MEMORY_KIB": "8192"}
 TIMEOUT_SECONDS: Final = 10.0
-"""Seconds after which something that must happen has not."""
+"""Upper bound in seconds of each wait for an expected event."""
 
 
 def register(sft: Application, name: str) -> User:
@@ -38,7 +38,7 @@ def address(name: str) -> EmailAddress:
 
 def stored(sft: Application, user: User) -> User:
     """
-    The user as they are stored now.
+    Return the user as currently stored.
     """
     with sft.users.sign_in.begin(read_only=True) as unit:
         found = unit.users.get(user.id)
@@ -53,7 +53,7 @@ def do_nothing() -> None:
 @attrs.frozen
 class HookedHasher:
     """
-    A password hasher that lets something happen while it verifies, and notes what it was asked.
+    A password hasher that calls a hook after it has verified, and records its calls.
     """
 
     _hasher: PasswordHasher
@@ -76,7 +76,7 @@ class HookedHasher:
 @attrs.frozen
 class HookedSessions:
     """
-    A session store that lets something happen before a generation is exchanged, and notes what was opened.
+    A session store that calls a hook before a generation is exchanged, and records the opened sessions.
     """
 
     _sessions: SessionStore
@@ -101,7 +101,7 @@ class HookedSessions:
 @attrs.frozen
 class HookedKeyRing:
     """
-    A key ring that lets something happen before it wraps or unwraps.
+    A key ring that calls a hook before it wraps or unwraps.
     """
 
     _ring: KeyRing
@@ -118,7 +118,7 @@ class HookedKeyRing:
 
 def _marked(store: BlobStore) -> StoreIdentity:
     """
-    A store as what sweeps and doctors need of it, and whoever only stores and reads does not ask for.
+    Return the store as the port that sweeps and integrity checks use.
     """
     return cast("StoreIdentity", store)
 
@@ -126,9 +126,9 @@ def _marked(store: BlobStore) -> StoreIdentity:
 @attrs.frozen
 class FaultyBlobs:
     """
-    A blob store whose calls fail where `faults` says so: `{("put", 2): error}` is its third put.
+    A blob store whose calls fail as `faults` says: `{("put", 2): error}` fails its third put.
 
-    A call that fails has done nothing, or with `after_effect` everything; `wait` is called until it is known.
+    A failed call has no effect, or with `after_effect` its full effect; `wait` is called before it fails.
     """
 
     _blobs: BlobStore
@@ -176,7 +176,7 @@ class FaultyBlobs:
 
 class LostCommitUnit:
     """
-    A unit of work whose commit gets no answer.
+    A unit of work whose commit loses its connection, before or after it takes effect.
     """
 
     def __init__(self, unit: MemoryUnit, *, happens: bool) -> None:
@@ -194,7 +194,7 @@ class LostCommitUnit:
 @attrs.define
 class CountingDatabase:
     """
-    Counts the units of work that may change something.
+    Counts the units of work that are not read-only.
     """
 
     database: MemoryDatabase
@@ -210,7 +210,7 @@ class CountingDatabase:
 @attrs.define
 class LostCommitDatabase:
     """
-    A database that is lost at the commit of one of its units, counted from 0; that commit `happens` or not.
+    A database whose connection is lost at one unit's commit, counted from 0; that commit `happens` or not.
     """
 
     _database: MemoryDatabase
@@ -231,7 +231,7 @@ class LostCommitDatabase:
 @attrs.define
 class DelegatingBlobs:
     """
-    A blob store in front of another: a kind of it says what it does otherwise, and all else is passed on.
+    A blob store that passes every call to another; subclasses override some of them.
     """
 
     _blobs: BlobStore
@@ -258,7 +258,7 @@ class DelegatingBlobs:
 @attrs.define
 class RowCheckingBlobs(DelegatingBlobs):
     """
-    A blob store that notes for each part whether a row knew of its file when it came.
+    A blob store that records for each put whether a file row existed before it.
     """
 
     database: MemoryDatabase
@@ -272,7 +272,7 @@ class RowCheckingBlobs(DelegatingBlobs):
 @attrs.define
 class PairwiseBlobs(DelegatingBlobs):
     """
-    A blob store in which a put ends only when the one after it has been stored, if there is one; `last` waits for none.
+    A blob store in which a put ends only once the next one is stored; the put number `last` does not wait.
     """
 
     last: int

@@ -1,7 +1,7 @@
 """
-What sixty-four clients in several processes do to one database at the same moment.
+Operations that sixty-four clients in four processes run on one database at the same moment.
 
-The functions stand in a module of their own, because a spawned process has to import them.
+They are module-level functions, because a spawned process has to import them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SECOND = timedelta(seconds=1)
 
 SIZE = 1000
 POLICY = VaultPolicy(max_file_size=1 << 20, quota=BUDGET * SIZE + SIZE // 2)
-"""A quota for thirteen files and a half."""
+"""A quota of thirteen and a half files."""
 
 Racer = Callable[[Engine, bytes], bool]
 
@@ -72,7 +72,7 @@ def spend(engine: Engine, user: bytes) -> bool:
 
 def append_part(engine: Engine, upload: bytes) -> bool:
     """
-    Add a row to the manifest of an upload as one who has taken it over; False if that was somebody else since.
+    Take over an upload and append a part to its manifest; return False if another client took it over since.
     """
     file_id = FileId(UUID(bytes=upload))
     database = SqlDatabase(engine)
@@ -105,12 +105,12 @@ def register(engine: Engine, name: bytes) -> bool:
 
 def record_result(engine: Engine, owner_and_key: bytes) -> bool:
     """
-    Keep an answer of one's own under a key that all of them use.
+    Record a result under an idempotency key that all clients use.
     """
     owner, key = UserId(UUID(bytes=owner_and_key[:16])), owner_and_key[16:]
-    answer = attrs.evolve(an_idempotency_record(a_user()), owner=owner, key_digest=key)
+    record = attrs.evolve(an_idempotency_record(a_user()), owner=owner, key_digest=key)
     with SqlDatabase(engine)() as unit:
-        kept = unit.idempotency_records.add(answer, now=NOW)
+        kept = unit.idempotency_records.add(record, now=NOW)
         unit.commit()
     return kept
 
@@ -125,21 +125,21 @@ def acquire(engine: Engine, key: bytes) -> bool:
 
 def upload(engine: Engine, user: bytes) -> bool:
     """
-    Store a file in one part whose size nobody announced.
+    Store a file in one part without announcing its size.
     """
     return _upload(engine, user, part_size=SIZE)
 
 
 def upload_announced(engine: Engine, user: bytes) -> bool:
     """
-    Store a file in four parts whose size was announced.
+    Store a file in four parts with an announced size.
     """
     return _upload(engine, user, part_size=SIZE // 4, announced_size=SIZE)
 
 
 def upload_small(engine: Engine, user: bytes) -> bool:
     """
-    Store a file that is smaller than a part, in one commit.
+    Store a file smaller than a part, in one commit.
     """
     return _upload(engine, user, part_size=2 * SIZE)
 
@@ -160,7 +160,7 @@ def _upload(engine: Engine, user: bytes, *, part_size: int, announced_size: int 
 
 def sweep(engine: Engine, folder: bytes) -> bool:
     """
-    Sweep a database and a folder of blobs in which nothing is spared for its youth.
+    Sweep a database and a folder of blobs without any grace period.
     """
     policy = SweepPolicy(idle=timedelta(0), non_resumable_idle=timedelta(0), orphan_grace=timedelta(0), batch_size=2)
     blobs = DiskBlobs(Path(folder.decode()))
@@ -169,7 +169,7 @@ def sweep(engine: Engine, folder: bytes) -> bool:
 
 
 def _meet_at(barrier: Barrier) -> None:
-    global _meeting  # noqa: PLW0603 (how a pool hands a barrier to its processes)
+    global _meeting  # noqa: PLW0603 (a pool's initializer sets the barrier of its process)
     _meeting = barrier
 
 
@@ -197,14 +197,14 @@ def _run_clients(racer: Racer, url: str, key: bytes) -> int:
 @attrs.frozen
 class Race:
     """
-    Four processes that stand ready; each race starts sixteen clients in each of them.
+    Four waiting processes; each race starts sixteen clients in each of them.
     """
 
     pool: ProcessPoolExecutor
 
     def __call__(self, racer: Racer, url: str, key: bytes) -> int:
         """
-        How many of the sixty-four clients got what they all asked for at once.
+        Return how many of the sixty-four clients succeeded.
         """
         return sum(self.pool.map(_run_clients, [racer] * PROCESSES, [url] * PROCESSES, [key] * PROCESSES))
 
@@ -212,7 +212,7 @@ class Race:
 @contextmanager
 def racing() -> Iterator[Race]:
     """
-    The processes, gone with the block.
+    Start the processes, and stop them with the block.
     """
     context = get_context("spawn")
     with ProcessPoolExecutor(

@@ -1,5 +1,5 @@
 """
-Resumable uploads in tests: short ways to ask for one, in parts small enough to count.
+Short helpers for resumable uploads, with parts of a few bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def asked(length: int | None, kind: UploadKind = UploadKind.WHOLE, *sources: Fil
 
 def in_small_parts(sft: Application) -> Application:
     """
-    The same application, whose parts have 16 bytes.
+    Return the application with parts of 16 bytes.
     """
     return with_use_cases(
         sft,
@@ -40,7 +40,7 @@ def acquire(sft: Application, owner: User, upload: FileId, offset: int, length: 
 
 def add(sft: Application, owner: User, upload: FileId, *chunks: bytes) -> UploadSession:
     """
-    Go on with an upload as one request does.
+    Append to an upload as one request does.
     """
     session = acquire(sft, owner, upload, found(sft, owner, upload).offset)
     for chunk in chunks:
@@ -50,7 +50,7 @@ def add(sft: Application, owner: User, upload: FileId, *chunks: bytes) -> Upload
 
 def store_provisionally(store: StorePart, session: UploadSession, chunk: bytes) -> None:
     """
-    Store bytes that are recorded or discarded later, as of a request with a checksum.
+    Store bytes that are later recorded or discarded, as a request with a checksum does.
     """
     session.is_provisional = True
     store(session, chunk)
@@ -58,7 +58,7 @@ def store_provisionally(store: StorePart, session: UploadSession, chunk: bytes) 
 
 def record(store: StorePart, session: UploadSession) -> None:
     """
-    Record what is pending, and delete what that leaves.
+    Record the pending bytes, and delete superseded blobs.
     """
     try:
         store.record(session)
@@ -68,7 +68,7 @@ def record(store: StorePart, session: UploadSession) -> None:
 
 def discard(store: StorePart, session: UploadSession) -> None:
     """
-    Discard what is pending, and delete it.
+    Discard the pending bytes, and delete their blobs.
     """
     store.discard(session)
     store.delete_orphans(session)
@@ -82,7 +82,7 @@ def complete_upload(
     sft: Application, owner: User, content: bytes = b"", *, kind: UploadKind = UploadKind.WHOLE
 ) -> FileId:
     """
-    An upload that has all of its bytes, and is not sealed.
+    Create an upload that has all its bytes but is not sealed.
     """
     upload = sft.vault.create_upload(owner=owner.id, request=asked(len(content), kind)).file.id
     add(sft, owner, upload, *(content[start : start + PART] for start in range(0, len(content), PART)))
@@ -96,14 +96,14 @@ def manifest(append: StorePart, upload: FileId) -> list[Part]:
 
 def keys(sft: Application) -> set[str]:
     """
-    The keys of everything that is stored.
+    Return the keys of all stored blobs.
     """
     return {blob.key for blob in sft.vault.store_part.blobs.list()}
 
 
 def recorded(sft: Application) -> set[str]:
     """
-    The keys of everything that a manifest knows of.
+    Return the keys of all blobs that a manifest lists.
     """
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)

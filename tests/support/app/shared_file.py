@@ -1,5 +1,5 @@
 """
-A stored file and a link to it, seen from both ends; what a refusal must look like.
+A stored file and its link, as owner and recipient see them, and the required form of a refusal.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from sft_core.values import FileId
 from support.app.edge import API, Edge
 
 OTHER: Final = '"00000000000000000000000000000000-1"'
-"""The tag of no file."""
+"""An ETag that no file has."""
 
 
 @attrs.frozen
 class Shared:
     """
-    A stored file, its two ways down, and what its owner knows.
+    A stored file, its download paths by link and by owner, and its expected content.
     """
 
     service: Edge
@@ -29,11 +29,11 @@ class Shared:
     path: str
 
     def get(self, method: str = "GET", **headers: str) -> Result:
-        """By link; `If_Match` stands for If-Match."""
+        """Download through the link; underscores in header names stand for hyphens."""
         return self.service.call(method, self.path, headers=header_names(headers))
 
     def own(self, method: str = "GET", **headers: str) -> Result:
-        """By the owner."""
+        """Download as the owner."""
         path = f"/files/{self.id}/download"
         return self.service.call(method, path, token=self.token, headers=header_names(headers))
 
@@ -42,7 +42,7 @@ class Shared:
         return int(response.json["download_count"])
 
     def blobs(self) -> list[str]:
-        """The keys under which its parts are kept."""
+        """Return the keys of the file's blobs."""
         prefix = f"{FileId.parse(self.id).value.hex}/"
         return [blob.key for blob in self.service.application.vault.read_file.blobs.list(prefix)]
 

@@ -1,5 +1,5 @@
 """
-The application with other use cases in place of its own.
+The application with some of its use cases replaced.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sft_core.application import Application
 
 def with_use_cases(application: Application, **use_cases: Any) -> Application:
     """
-    Return the application with these use cases in place of those of the same names, in whichever group they are.
+    Return the application with these use cases in place of those of the same names, in any group.
     """
     for group in [attribute.name for attribute in attrs.fields(Application)]:
         replaced = {name: use_cases.pop(name) for name in list(use_cases) if hasattr(getattr(application, group), name)}

@@ -1,5 +1,5 @@
 """
-The steps of an upload on a real database, for tests that need no more of the application.
+The steps of an upload on a real database, for tests that need no other part of the application.
 """
 
 from __future__ import annotations

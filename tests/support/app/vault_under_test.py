@@ -1,8 +1,7 @@
 """
-A vault of one owner on a store under test, and what has to hold of it whatever happens.
+A vault of one owner on a blob store under test, and the conditions that hold regardless of failures.
 
-The rows are in memory: what is committed is durable, what is not is gone. The blobs are in the store
-under test.
+The rows are in memory: a committed change is durable, and any other is lost. The blobs are in the store under test.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ NOISE_KEY: Final = f"{'0' * 31}1/1-00000000-0123456789abcdef"
 @attrs.define
 class VerifiedBlobs(DelegatingBlobs):
     """
-    A blob store, and what each put was given: nothing else may ever be listed under its key.
+    A blob store that keeps a copy of each put: only that content may be listed under its key.
     """
 
     put_content: dict[str, bytes] = attrs.field(factory=dict, init=False)
@@ -56,7 +55,7 @@ class VerifiedBlobs(DelegatingBlobs):
 
     def check(self) -> None:
         """
-        That whatever is listed is whole.
+        Assert that every listed blob is complete.
         """
         for blob in list(self.list()):
             content = bytearray(blob.size)
@@ -67,7 +66,7 @@ class VerifiedBlobs(DelegatingBlobs):
 @attrs.define
 class VaultUnderTest:
     """
-    A vault of one owner on a store: what the owner was told to be in it, and what was asked of it.
+    A vault of one owner, with the contents acknowledged to the owner and those submitted by them.
     """
 
     sft: Application
@@ -82,7 +81,7 @@ class VaultUnderTest:
 
     def reset(self) -> None:
         """
-        An owner with one file, and nothing else.
+        Reset the vault to an owner with one file.
         """
         self.database._committed = Tables()
         self.clock._now = datetime.now(UTC)
@@ -97,7 +96,7 @@ class VaultUnderTest:
 
     def store(self, content: bytes) -> FileId:
         """
-        Store a file; when it returns the file is known to be there.
+        Store a file; once the call returns, the file is acknowledged.
         """
         self.submitted.add(content)
         announced = len(content) if len(content) < PART else None
@@ -107,7 +106,7 @@ class VaultUnderTest:
 
     def delete(self, file: FileId) -> None:
         """
-        Delete a file; until it returns the file may be there or not.
+        Delete a file; until the call returns, the file may exist or not.
         """
         self.being_deleted.add(file)
         content = self.acknowledged.pop(file, None)
@@ -118,11 +117,11 @@ class VaultUnderTest:
 
     def check(self) -> None:
         """
-        What has to hold at any time: what was told is there, what is there was sent, and the sums are right.
+        Assert that acknowledged files exist, that others were submitted, and that the quotas are right.
         """
-        seen = self._listed()
-        assert seen >= self.acknowledged.keys(), "a file that was acknowledged is not there"
-        for file in seen:
+        listed = self._listed()
+        assert listed >= self.acknowledged.keys(), "an acknowledged file is missing"
+        for file in listed:
             content = self._read(file)
             assert content == self.acknowledged[file] if file in self.acknowledged else content in self.submitted
         with self.database(read_only=True) as unit:
@@ -131,7 +130,7 @@ class VaultUnderTest:
 
     def contents(self) -> list[bytes]:
         """
-        What the files hold that the owner has.
+        Return the contents of the owner's files.
         """
         return [self._read(file) for file in self._listed()]
 
@@ -143,11 +142,11 @@ class VaultUnderTest:
             found = self.sft.vault.find_file(owner=self.owner.id, file_id=file)
             return b"".join(map(bytes, self.sft.vault.read_file(found)))
         except SftError as error:
-            raise AssertionError("a file that is listed cannot be read") from error
+            raise AssertionError("a listed file cannot be read") from error
 
     def sweep_and_check(self) -> None:
         """
-        That a sweep, when everything has rested for long enough, leaves what was stored and nothing else.
+        Assert that a sweep after every grace period keeps exactly the stored files.
         """
         self.clock.advance(days=30)
         swept = self.sft.maintenance.sweep()
@@ -166,7 +165,7 @@ def vault_under_test(
     make: Callable[[SettableClock], IdentifiedBlobStore], database: MemoryDatabase | None = None
 ) -> VaultUnderTest:
     """
-    The library on rows in memory and on this store, in parts of 16 bytes.
+    Build the library on rows in memory and on this store, with parts of 16 bytes.
     """
     clock = SettableClock(datetime.now(UTC))
     store = make(clock)

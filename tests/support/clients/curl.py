@@ -1,5 +1,5 @@
 """
-curl as a foreign client: what it prints is what a person at a terminal would see.
+curl as a foreign client, with the output that a user at a terminal sees.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import attrs
 @attrs.frozen
 class CurlResult:
     """
-    What curl got: the status, the headers (names lower-case, last one wins), the body.
+    The status, the headers (names in lower case, the last one wins) and the body of a response.
     """
 
     status: int
@@ -28,7 +28,7 @@ class CurlResult:
 
 def curl(folder: Path, *arguments: str, output: Path | None = None) -> CurlResult:
     """
-    Run curl with these arguments; fail the test if curl itself fails. `output` is kept and appended to.
+    Run curl, and fail the test if curl itself fails; a file at `output` is kept and appended to.
     """
     head, body = folder / "head.txt", output or folder / "body.bin"
     if output is None:

@@ -1,5 +1,5 @@
 """
-What users of a service write down: what it said yes to, what it left open, what it should not have said.
+Journals of the clients of a service: acknowledged and uncertain results, and responses that are errors.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import attrs
 from support.clients.wire import Response
 
 Status = int | None
-"""None where no whole answer came: nobody knows whether the request did anything."""
+"""The status of a response, or None without a complete one: the request may or may not have had an effect."""
 
 NOT_SENT: Final = 0
-"""Where nobody listened: the request did nothing."""
+"""The connection was refused: the request had no effect."""
 
 RETRYABLE = {429, 503}
 
@@ -25,7 +25,7 @@ RETRYABLE = {429, 503}
 @attrs.frozen
 class RandomContent:
     """
-    Bytes that can be made again: so many of them, from a seed.
+    Reproducible bytes: a seed and a size.
     """
 
     seed: int
@@ -37,7 +37,7 @@ class RandomContent:
 
     def matches(self, response: Response) -> bool:
         """
-        Whether the body of an answer is these bytes.
+        Return whether the response's body is these bytes.
         """
         return hashlib.sha256(response.body).digest() == hashlib.sha256(self.data).digest()
 
@@ -45,9 +45,9 @@ class RandomContent:
 @attrs.define
 class ClientJournal:
     """
-    What the service said yes to, what it left open, and what it should not have said.
+    A client's acknowledged results, uncertain results and faults.
 
-    Files by their ids, but those that nobody has said yes to by the names they were sent under, which are unique.
+    The keys are file ids, except for unacknowledged files, whose keys are their unique names.
     """
 
     stored: dict[str, RandomContent] = attrs.field(factory=dict)
@@ -62,7 +62,7 @@ class ClientJournal:
 
     def count(self, verb: str, response: Response | None, *expected: int) -> Status:
         """
-        Note an answer; any but the expected ones and "come again later" is a fault.
+        Count a response; every status is a fault except the expected ones, 429 and 503.
         """
         status = response.status if response is not None else None
         self.statuses[verb, status] += 1
@@ -74,7 +74,7 @@ class ClientJournal:
 
     def spent(self, file: str) -> tuple[int, int]:
         """
-        How many downloads the links of a file have granted, and how many they may have granted besides.
+        Return how many downloads a file's links have granted, and how many more they may have granted.
         """
         links = [link for link, (linked, _) in self.budgets.items() if linked == file]
         return sum(self.downloads_granted[link] for link in links), sum(
@@ -84,13 +84,13 @@ class ClientJournal:
 
 def is_uncertain(status: Status) -> bool:
     """
-    Whether the request may have done what it asked for though nobody said so.
+    Return whether the request may have had its effect without an acknowledgement.
     """
     return status is None or status == 503
 
 
 def is_whole(response: Response) -> bool:
     """
-    Whether the body of an answer is as long as announced.
+    Return whether the response's body is as long as announced.
     """
     return len(response.body) == int(response.headers.get("content-length", 0))

@@ -1,5 +1,5 @@
 """
-Clients that keep a service busy, write down what it acknowledged, and hold it to that afterwards.
+Clients that keep a service busy, record what it acknowledges, and compare it with the service afterwards.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from support.servers.service import Service
 SIZES = (0, 1, 1000, 16_384, 100_000, 300_000)
 
 RECONNECT_SECONDS = 0.05
-"""How soon a client that found nobody listening tries again."""
+"""Delay before a client repeats a connection that was refused."""
 
 
 def ignore(_verb: str) -> None:
     """
-    Whom it does not concern that a request is on its way.
+    Ignore that a request was sent.
     """
 
 
 @attrs.define(eq=False)
 class Client:
     """
-    One user who stores, reads, shares, redeems and deletes until told to stop.
+    A user that stores, reads, shares, redeems and deletes files until it is stopped.
 
-    `on_sent` is told the verb of each request when the last byte of it has been sent.
+    `on_sent` is called with the verb of each request after its last byte was sent.
     """
 
     service: Service
@@ -53,19 +53,19 @@ class Client:
     @property
     def verbs(self) -> Sequence[Callable[[], None]]:
         """
-        What the client does, each as often as it stands here.
+        The client's actions; an action in the list twice is chosen twice as often.
         """
         return [self.store, self.store, self.read, self.read, self.share, self.redeem, self.redeem, self.delete]
 
     def work(self, stop: threading.Event) -> None:
         """
-        Do one thing after the other until the event.
+        Run random actions until the event is set.
         """
         try:
             while not stop.is_set():
                 self.random_source.choice(self.verbs)()
-        except Exception as error:  # noqa: BLE001 (an answer that is none ends no client unseen)
-            self.journal.faults.append(f"an answer that nobody understands: {error!r}")
+        except Exception as error:  # noqa: BLE001 (any error is recorded, so that no client stops unnoticed)
+            self.journal.faults.append(f"unexpected response: {error!r}")
 
     # --- requests ------------------------------------------------------------------------------
 
@@ -82,9 +82,9 @@ class Client:
         length: int | None = None,
     ) -> Response | None:
         """
-        The answer to a request, if it came; one that broke off counts if it may be `cut`.
+        Return the response, or None if the connection was lost; with `cut` an incomplete response counts.
 
-        The body is announced with a `length` that is not its own if one is given.
+        The `length` announced for the body may differ from its actual length.
         """
         sent = dict(headers or {})
         if not anonymous:
@@ -106,11 +106,11 @@ class Client:
         headers = {"Content-Type": "application/json"}
         return self.request(verb, "POST", path, body=json.dumps(body).encode(), headers=headers, anonymous=anonymous)
 
-    # --- what it does --------------------------------------------------------------------------
+    # --- actions -------------------------------------------------------------------------------
 
     def new_file(self, sizes: Sequence[int] = SIZES) -> tuple[str, RandomContent]:
         """
-        A name that no other file has, and something to store under it.
+        Return a unique name and content for it.
         """
         return f"{secrets.token_hex(8)}.bin", RandomContent(
             self.random_source.getrandbits(64), self.random_source.choice(sizes)
@@ -118,14 +118,14 @@ class Client:
 
     def record_upload(self, verb: str, name: str, content: RandomContent, response: Response | None) -> None:
         """
-        Write down what became of a file that was sent.
+        Record the outcome of an upload.
         """
         status = self.journal.count(verb, response, 201)
         if status == 201 and response is not None:
             reported = response.json()
             self.journal.stored[reported["id"]] = content
             if reported["file_size"] != content.size:
-                self.journal.faults.append(f"{verb}: {content.size} bytes were sent, {reported['file_size']} are told")
+                self.journal.faults.append(f"{verb}: {content.size} bytes sent, {reported['file_size']} reported")
         elif is_uncertain(status):
             self.journal.unacknowledged[name] = content
 
@@ -146,7 +146,7 @@ class Client:
 
     def check(self, verb: str, content: RandomContent, response: Response) -> bool:
         """
-        Whether a body came whole; then it is the file's, and one that broke off is shorter than announced.
+        Return whether the body is complete; if it is, its bytes have to be the file's.
         """
         if not is_whole(response):
             self.journal.statuses[verb, None] += 1
@@ -165,7 +165,7 @@ class Client:
     def redeem(self) -> None:
         if not self.journal.budgets:
             return
-        # Of links that are over it is enough to try a few.
+        # Prefer usable links: a few requests of exhausted ones are enough.
         link = max(self.random_source.choices(list(self.journal.budgets), k=2), key=self._is_usable)
         file, _ = self.journal.budgets[link]
         response = self.request("redeem", "GET", f"/files/shared/{link}", anonymous=True, cut=True)
@@ -196,7 +196,7 @@ class Client:
 
     def delete_again(self) -> None:
         """
-        Ask once more for a deletion that nobody has answered; that it is done already is an answer.
+        Repeat an unacknowledged deletion; a 404 means that it was done already.
         """
         file = next(iter(self.journal.uncertain))
         status = self.journal.count("delete", self.request("delete", "DELETE", f"/files/{file}"), 204, 404)
@@ -208,7 +208,7 @@ class Client:
 @contextmanager
 def clients_running(clients: Sequence[Client], *, patience_seconds: float = 60) -> Iterator[None]:
     """
-    Let the clients work, each in a thread of its own, until the block ends.
+    Run each client in a thread of its own until the block ends.
     """
     stop = threading.Event()
     threads = [threading.Thread(target=client.work, args=[stop], daemon=True) for client in clients]
@@ -220,17 +220,17 @@ def clients_running(clients: Sequence[Client], *, patience_seconds: float = 60) 
         stop.set()
         for thread in threads:
             thread.join(patience_seconds)
-            assert not thread.is_alive(), "a request never came back"
+            assert not thread.is_alive(), "a request did not end in time"
 
 
-# --- afterwards ----------------------------------------------------------------------------------
+# --- comparison after recovery -------------------------------------------------------------------
 
 
 def find_discrepancies(client: Client) -> list[str]:
     """
-    What is not as it was acknowledged, once the service is well again: nothing, it should be.
+    Return every difference from the acknowledged state, once the service has recovered.
 
-    An upload that was in doubt and is there counts as acknowledged from here on.
+    An unacknowledged upload that exists counts as acknowledged from here on.
     """
     listing = client.request("list", "GET", "/files/?limit=1000")
     if listing is None or listing.status != 200:
@@ -241,7 +241,7 @@ def find_discrepancies(client: Client) -> list[str]:
 
 def _unexpected(client: Client, listed: dict[str, Any]) -> Iterator[str]:
     """
-    Files that nobody sent, or that were deleted; uploads that were in doubt and are there are taken up.
+    Yield files that no client sent or that were deleted; record uncertain uploads that exist as stored.
     """
     journal = client.journal
     for file in listed.keys() - journal.stored.keys():
@@ -249,14 +249,14 @@ def _unexpected(client: Client, listed: dict[str, Any]) -> Iterator[str]:
         if file in journal.deleted:
             yield f"deleted and still listed: {file}"
         elif file in journal.uncertain:
-            # What was asked for may still come to be, so it is not taken up.
+            # The requested deletion may still happen, so the file is not recorded as stored.
             response = client.request("verify", "GET", f"/files/{file}/download")
             if response is None or not (response.status == 404 or journal.uncertain[file].matches(response)):
-                yield f"neither deleted nor whole: {file}, {response and response.status}"
+                yield f"neither deleted nor intact: {file}, {response and response.status}"
         elif name in journal.unacknowledged:
             journal.stored[file] = journal.unacknowledged.pop(name)
         else:
-            yield f"listed, and nobody sent it: {file}"
+            yield f"listed, but no client sent it: {file}"
 
 
 def _lost(client: Client, listed: dict[str, Any]) -> Iterator[str]:
@@ -272,29 +272,29 @@ def _lost(client: Client, listed: dict[str, Any]) -> Iterator[str]:
     for file in journal.deleted:
         response = client.request("verify", "GET", f"/files/{file}")
         if response is None or response.status != 404:
-            yield f"deleted and still there: {file}, {response and response.status}"
+            yield f"deleted and still found: {file}, {response and response.status}"
 
 
 def _links(client: Client, listed: dict[str, Any]) -> Iterator[str]:
     """
-    Links that give more than they had or less, or after their file; counts that are neither granted nor in doubt.
+    Yield links that grant too many or too few downloads or outlive their file, and counts outside their bounds.
     """
     journal = client.journal
     for link, (file, budget) in journal.budgets.items():
         if journal.downloads_granted[link] > budget:
-            yield f"a budget of {budget} gave {journal.downloads_granted[link]} downloads"
+            yield f"a budget of {budget} granted {journal.downloads_granted[link]} downloads"
         if journal.downloads_granted[link] >= budget or file in journal.deleted:
             response = client.request("verify", "GET", f"/files/shared/{link}", anonymous=True)
             if response is None or response.status not in {403, 404}:
-                yield f"a link that is over opens: {response and response.status}"
+                yield f"an exhausted link or a link of a deleted file opens: {response and response.status}"
         elif file in journal.stored and not journal.downloads_uncertain[link]:
             response = client.request("verify", "HEAD", f"/files/shared/{link}", anonymous=True)
             if response is None or response.status != 200:
-                yield f"a link that was given and not spent is lost: {response and response.status}"
+                yield f"an unexhausted link is lost: {response and response.status}"
     for file in journal.stored.keys() & listed.keys():
         count, (spent, unsure) = listed[file]["download_count"], journal.spent(file)
         if not spent <= count <= spent + unsure:
-            yield f"{count} downloads are counted, {spent} were granted, {unsure} are in doubt"
+            yield f"{count} downloads are counted, {spent} were granted, {unsure} are uncertain"
 
 
 def forget_deleted(client: Client) -> None:

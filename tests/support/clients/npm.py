@@ -1,5 +1,5 @@
 """
-Packages of JavaScript, installed by the npm that comes with the test environment.
+JavaScript packages, installed by the npm of the test environment.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NODE = PROGRAMS / "node"
 
 def installed(package: Path, cache: Path) -> Path:
     """
-    A copy of a package's folder with what its lock file names, made once for all processes and runs.
+    Copy a package's folder and install its lock file's packages, once for all processes and runs.
     """
     sources = sorted(path for path in package.iterdir() if path.suffix in {".js", ".json"})
     version = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]

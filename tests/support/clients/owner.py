@@ -1,5 +1,5 @@
 """
-The owner's contract as a person types it: curl, JSON, a bearer token.
+The owner's contract from a terminal: curl, JSON and a bearer token.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OUTSIDE_THE_API = {"/", "/health", "/docs", "/redoc", "/openapi.json"}
 
 def curl_at(service: Service, folder: Path) -> Curl:
     """
-    Curl on the paths of the contract: it takes a path and what else stands on the command line.
+    Return a curl for the contract's paths that takes a path and further arguments.
     """
 
     def run(path: str, *arguments: str) -> CurlResult:
@@ -37,14 +37,14 @@ def curl_at(service: Service, folder: Path) -> Curl:
 
 def body(**fields: Any) -> tuple[str, ...]:
     """
-    The arguments that send these fields as JSON.
+    Return the arguments that send these fields as JSON.
     """
     return ("-H", "Content-Type: application/json", "-d", json.dumps(fields))
 
 
 def bearer_arguments(token: str) -> tuple[str, str]:
     """
-    The arguments that send a token along.
+    Return the arguments that send a token.
     """
     return ("-H", f"Authorization: Bearer {token}")
 
@@ -56,7 +56,7 @@ def parsed_time(text: str) -> datetime:
 
 def assert_problem(response: CurlResult, status: int, detail: str) -> None:
     """
-    The answer is a whole problem (RFC 9457) of this status that says this.
+    Assert that the response is a complete problem (RFC 9457) with this status and detail.
     """
     assert response.status == status, response.body
     assert response.headers["content-type"].startswith("application/problem+json")
@@ -68,7 +68,7 @@ def assert_problem(response: CurlResult, status: int, detail: str) -> None:
 
 def assert_names_faults(response: CurlResult, *paths: str) -> None:
     """
-    The answer is 422 and names exactly these fields, each with a sentence.
+    Assert that the response is 422 and names exactly these fields, each with a sentence.
     """
     assert_problem(response, 422, "The input is not valid.")
     assert {error["path"] for error in response.json()["errors"]} == set(paths)
@@ -85,9 +85,9 @@ class Authenticator:
 
     def code(self, steps: int = 0) -> str:
         """
-        The code of the present step of 30 seconds, or of one so many steps away.
+        Return the code of the current 30-second step, or of one this many steps away.
 
-        The last second of a step is waited out: the code has to arrive in the step it was made for.
+        It waits out the last second of a step, because the code has to arrive in its own step.
         """
         left = 30 - time.time() % 30
         if left < 1:
@@ -96,7 +96,7 @@ class Authenticator:
 
     def wrong(self) -> str:
         """
-        A code of the right form that is none of those around the present step.
+        Return a well-formed code that is valid in no step near the current one.
         """
         near = {self.code(steps) for steps in range(-3, 4)}
         return next(code for code in (f"{number:06}" for number in range(10)) if code not in near)

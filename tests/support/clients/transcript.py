@@ -1,5 +1,5 @@
 """
-Terminal transcripts in documentation: parsed, run, and compared with what the page shows.
+Terminal transcripts in documentation: parsed, run, and compared with the page's output.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SEPARATOR = "--8<-- end of output --8<--"
 @attrs.frozen
 class Step:
     """
-    One command of a transcript, and the output that the page shows for it.
+    One command of a transcript and the page's output for it.
     """
 
     command: str
@@ -26,14 +26,14 @@ class Step:
 
 def blocks(page: Path, language: str) -> list[str]:
     """
-    The fenced code blocks of one language, in order.
+    Return the fenced code blocks of one language, in order.
     """
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def steps(block: str) -> Iterator[Step]:
     """
-    The commands of a block (`$ ` first, then `> ` for each further line), each with its output.
+    Return the commands of a block (`$ ` first, `> ` for each further line), each with its output.
     """
     for chunk in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         lines = chunk.splitlines()
@@ -44,7 +44,7 @@ def steps(block: str) -> Iterator[Step]:
 
 def matches(shown: str, printed: str) -> bool:
     """
-    Whether the output is what the page shows, where "…" stands for anything.
+    Return whether the output matches the page, where "…" stands for any text.
     """
     pattern = ".*?".join(re.escape(piece) for piece in shown.split("…"))
     return re.fullmatch(pattern, printed.strip(), flags=re.DOTALL) is not None
@@ -52,7 +52,7 @@ def matches(shown: str, printed: str) -> bool:
 
 def run(steps: list[Step], *, folder: Path, environment: dict[str, str]) -> list[str]:
     """
-    Run the commands in one bash, as a person would type them, and return what each printed.
+    Run the commands in one bash session and return the output of each.
     """
     script = "\n".join(f"{step.command}\nprintf '%s\\n' '{SEPARATOR}'" for step in steps)
     result = subprocess.run(

@@ -1,5 +1,5 @@
 """
-Clients of tus: the JavaScript one that browsers use, in Node, and requests spelled out on the wire.
+Tus clients: tus-js-client in Node, and single requests on the wire.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ VERSION = {"Tus-Resumable": "1.0.0"}
 @attrs.frozen
 class TusJs:
     """
-    tus-js-client, installed in a folder of its own.
+    An installed tus-js-client.
     """
 
     folder: Path
 
     def __call__(self, service: Service, token: str, file: Path, **options: Any) -> Any:
         """
-        Upload a file, and return what the client tells of it.
+        Upload a file and return the client's report.
         """
         given = {"endpoint": f"{service.url}{service.api}/tus", "token": token, "file": str(file), **options}
         return json.loads(self._node(json.dumps(given)))
@@ -47,7 +47,7 @@ class TusJs:
 
 def tus_js(cache: Path) -> TusJs:
     """
-    The client, installed once for all processes and runs, by the npm that comes with the test environment.
+    Install tus-js-client once for all processes and runs, with the npm of the test environment.
     """
     return TusJs(installed(PACKAGE, cache))
 
@@ -55,7 +55,7 @@ def tus_js(cache: Path) -> TusJs:
 @attrs.frozen
 class RawTusClient:
     """
-    Requests of tus to a running service, and their answers.
+    Sends single tus requests to a running service.
     """
 
     service: Service
@@ -73,7 +73,7 @@ class RawTusClient:
 
     def create(self, length: int) -> str:
         """
-        The path of a new upload.
+        Create an upload and return its path.
         """
         name = base64.b64encode(b"wire.bin").decode()
         response = self.call(
@@ -98,7 +98,7 @@ class RawTusClient:
 
 def workers(service: Service) -> list[int]:
     """
-    The ids of the service's workers: the children of its main process.
+    Return the ids of the service's workers, the children of its main process.
     """
     children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text()
     return [int(child) for child in children.split()]
@@ -106,7 +106,7 @@ def workers(service: Service) -> list[int]:
 
 def random_file(path: Path, size: int) -> bytes:
     """
-    A file of random bytes, and the bytes.
+    Create a file of random bytes and return the bytes.
     """
     content = os.urandom(size)
     path.write_bytes(content)
@@ -115,7 +115,7 @@ def random_file(path: Path, size: int) -> bytes:
 
 def kill_workers(service: Service) -> None:
     """
-    End every worker at once, as a lack of memory would, and wait for the next ones.
+    Kill every worker at once, as the kernel does without memory, and wait for their successors.
     """
     old = workers(service)
     for worker in old:

@@ -1,5 +1,5 @@
 """
-One client for every server under measurement: plain sockets and large buffers, so it costs little.
+An HTTP client on plain sockets with large buffers, so that it costs a measured server little.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import attrs
 
 BLOCK = 1 << 20
 BOUNDARY = "------------------------d74496d66958873e"
-"""As curl makes them."""
+"""The form of curl's boundaries."""
 
 
 @attrs.frozen
 class Response:
     """
-    A response: its status, its headers (names lower-case) and its body, if that was kept.
+    A response: its status, its headers (names in lower case) and its body, if it was kept.
     """
 
     status: int
@@ -70,7 +70,7 @@ def receive(connection: socket.socket) -> Response:
 
 def next_body(responses: BinaryIO, status: int) -> bytes:
     """
-    The body of the next answer on a connection that is kept.
+    Return the body of the next response on a kept-alive connection.
     """
     assert int(responses.readline().split()[1]) == status
     headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(responses.readline, b"\r\n"))
@@ -79,7 +79,7 @@ def next_body(responses: BinaryIO, status: int) -> bytes:
 
 def call(port: int, method: str, path: str, *, token: str = "", body: Any = None) -> Response:
     """
-    A small request with an optional JSON body and bearer token.
+    Send a small request with an optional JSON body and bearer token.
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     data = b""
@@ -94,9 +94,9 @@ def call(port: int, method: str, path: str, *, token: str = "", body: Any = None
 
 def send_simultaneously(port: int, request: bytes, *, clients: int) -> list[Response]:
     """
-    The answers to one request that so many connections complete at the same moment.
+    Return the responses to one request that this many connections complete at the same moment.
 
-    Each of them sends all but the last byte; then the last bytes follow one another.
+    Each connection first sends all but the last byte; then the last bytes follow one another.
     """
     with ExitStack() as stack:
         waiting = [stack.enter_context(connected(port)) for _ in range(clients)]
@@ -111,7 +111,7 @@ def upload(
     port: int, method: str, path: str, *, size: int, headers: dict[str, str], around: tuple[bytes, bytes] = (b"", b"")
 ) -> Response:
     """
-    Send `size` bytes as a body, with something before and after them (a multipart form).
+    Send `size` bytes as a body, with bytes before and after them (a multipart form).
     """
     block = memoryview(bytes(range(256)) * (BLOCK // 256))
     with connected(port) as connection:
@@ -128,7 +128,7 @@ def upload(
 
 def multipart(name: str) -> tuple[dict[str, str], tuple[bytes, bytes]]:
     """
-    The headers of a form with one file, and the bytes around the file's.
+    Return the headers of a form with one file, and the bytes around the file's content.
     """
     before = (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
@@ -140,7 +140,7 @@ def multipart(name: str) -> tuple[dict[str, str], tuple[bytes, bytes]]:
 
 def form(token: str, content: bytes, name: str = "cut.bin") -> tuple[dict[str, str], bytes]:
     """
-    The headers and the body of an upload by whoever bears the token.
+    Return the headers and the body of an upload with this bearer token.
     """
     headers, (before, after) = multipart(name)
     return headers | {"Authorization": f"Bearer {token}"}, before + content + after
@@ -148,7 +148,7 @@ def form(token: str, content: bytes, name: str = "cut.bin") -> tuple[dict[str, s
 
 def download(port: int, path: str, *, token: str = "") -> int:
     """
-    Read a whole response body, throw it away, and return how many bytes it had.
+    Read and discard a whole response body, and return its length.
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     buffer = bytearray(BLOCK)

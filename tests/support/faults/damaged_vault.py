@@ -1,5 +1,5 @@
 """
-A vault with a few files, every kind of damage that can be planted in it, and everything it holds, to compare.
+A sample vault, every kind of damage that tests plant in it, and a snapshot of its whole state.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ENVIRON: Final = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": str(PART), "ORPHAN_G
 
 class Store(Protocol):
     """
-    The blobs from beside, as whoever runs the store can change them.
+    Direct access to the blobs, as an operator of the store has it.
     """
 
     def read(self, key: str) -> bytes: ...
@@ -49,7 +49,7 @@ class Store(Protocol):
 @attrs.frozen
 class Folder:
     """
-    Blobs on the disk.
+    Blobs in a folder.
     """
 
     root: Path
@@ -74,19 +74,19 @@ class Folder:
 @attrs.frozen
 class Bucket:
     """
-    Blobs on an S3 server.
+    Blobs in a bucket of an S3 server.
     """
 
     server: S3
     name: str
 
     def read(self, key: str) -> bytes:
-        answer = self.server.client().get_object(self.name, key)
+        response = self.server.client().get_object(self.name, key)
         try:
-            return bytes(answer.read())
+            return bytes(response.read())
         finally:
-            answer.close()
-            answer.release_conn()
+            response.close()
+            response.release_conn()
 
     def write(self, key: str, content: bytes) -> None:
         self.server.client().put_object(self.name, key, io.BytesIO(content), len(content))
@@ -106,7 +106,7 @@ class Bucket:
 @attrs.frozen
 class SampleVault:
     """
-    Two files of one part and of three, an empty one, and a link, of one owner; nobody is using them.
+    The vault of one owner: files of one part, of three parts and of no bytes, and a link; no service has it open.
     """
 
     settings: Settings
@@ -123,7 +123,7 @@ class SampleVault:
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """
-        What a statement answers, run from beside; no rule of the schema holds it off.
+        Return the rows of a statement on a separate connection, which does not enforce foreign keys.
         """
         with closing(sqlite3.connect(self.database)) as connection, connection:
             return connection.execute(statement, values).fetchall()
@@ -142,14 +142,14 @@ class SampleVault:
 
     def age_all(self) -> None:
         """
-        Make every blob older than any grace period, so that none is spared for being young.
+        Make every blob older than any grace period.
         """
         for key in self.store.listed():
             self.store.age(key)
 
     def snapshot(self) -> dict[str, object]:
         """
-        Every row and every blob there is, to the last byte.
+        Return every row and the content of every blob.
         """
         tables = [name for (name,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
         found: dict[str, object] = {name: sorted(map(repr, self.rows(f"SELECT * FROM {name}"))) for name in tables}
@@ -158,7 +158,7 @@ class SampleVault:
 
 def sample_vault(data: Path, more: Mapping[str, str] = {}) -> SampleVault:
     """
-    A new one, with its blobs in a folder.
+    Create a sample vault with its blobs in a folder.
     """
     environ = {**ENVIRON, **more}
     settings = settings_for(data, environ)
@@ -188,7 +188,7 @@ def sample_vault(data: Path, more: Mapping[str, str] = {}) -> SampleVault:
 
 def copy_of(vault: SampleVault, data: Path, bucket: Bucket | None = None) -> SampleVault:
     """
-    The same in another folder, or with its blobs in a bucket that is not there yet.
+    Copy a vault into another folder, and its blobs into a new bucket if one is given.
     """
     shutil.copytree(vault.settings.data_dir, data)
     environ = {**ENVIRON, **(bucket.server.environ(bucket.name) if bucket is not None else {})}
@@ -224,7 +224,7 @@ def long_part(vault: SampleVault) -> None:
 
 def flipped(at: int) -> Callable[[SampleVault], None]:
     """
-    A bit of a byte, counted from the front or from the back.
+    Flip a bit of the byte at this index, which may be negative.
     """
 
     def plant(vault: SampleVault) -> None:
@@ -245,7 +245,7 @@ def flipped_in_an_empty_file(vault: SampleVault) -> None:
 
 
 def foreign_part(vault: SampleVault) -> None:
-    """Of another file, at the same place and of the same length."""
+    """Replace a part by the part of another file with the same number and length."""
     vault.store.write(vault.key(vault.large, 1), vault.store.read(vault.key(vault.other, 1)))
 
 
@@ -254,7 +254,7 @@ def foreign_longer_part(vault: SampleVault) -> None:
 
 
 def swapped_parts(vault: SampleVault) -> None:
-    """Of the same file, from another place; the other one stays as it is."""
+    """Replace a part by another part of the same file, which itself stays."""
     vault.store.write(vault.key(vault.large, 1), vault.store.read(vault.key(vault.large, 0)))
 
 
@@ -264,7 +264,7 @@ def random_part(vault: SampleVault) -> None:
 
 
 def older_part(vault: SampleVault) -> None:
-    """Encrypted under this file's key for this very place, with another content."""
+    """Replace a part by other content encrypted under the same file key for the same part number."""
     part = vault.parts(vault.large)[1]
     with vault.opened() as sft:
         assert vault.large.key is not None
@@ -291,7 +291,7 @@ def _old(vault: SampleVault, key: str) -> None:
 
 
 def row_without_a_file(vault: SampleVault) -> None:
-    """A line of a manifest whose file is gone; the sums are as if it had been deleted."""
+    """Delete a file's row but not its manifest, and reduce the usage as a deletion does."""
     own = vault.small.id.bytes
     vault.rows("UPDATE usages SET bytes = bytes - (SELECT held FROM files WHERE id = ?)", own)
     vault.rows("DELETE FROM files WHERE id = ?", own)
@@ -306,7 +306,7 @@ def manifest_with_a_gap(vault: SampleVault) -> None:
 
 
 def misnamed_part(vault: SampleVault) -> None:
-    """The manifest names a blob that never was, and no manifest the one that holds the part: the only copy."""
+    """Let the manifest name a missing blob, so that no row names the blob with the only copy of the part."""
     change = "UPDATE parts SET blob_key = ? WHERE file_id = ? AND number = 1"
     vault.rows(change, vault.large.blob_key(1, bytes(8)), vault.large.id.bytes)
 
@@ -326,7 +326,7 @@ def key_of_another_file(vault: SampleVault) -> None:
 
 
 def wrong_file_key(vault: SampleVault) -> None:
-    """One that opens, and that nothing was encrypted with."""
+    """Replace the file key by one that unwraps but has encrypted nothing."""
     with vault.opened() as sft:
         keyring = sft.maintenance.check_integrity.check_file.keyring
         key = Secret(os.urandom(32))
@@ -350,7 +350,7 @@ def unknown_key_of_a_second_factor(vault: SampleVault) -> None:
 
 
 def file_without_owner(vault: SampleVault) -> None:
-    """Its owner's account is gone; what the file holds is counted for nobody else."""
+    """Let a file name a missing owner, and reduce the usage of its real one."""
     own = vault.small.id.bytes
     vault.rows("UPDATE usages SET bytes = bytes - (SELECT held FROM files WHERE id = ?)", own)
     vault.rows("UPDATE files SET owner_id = zeroblob(16) WHERE id = ?", own)
@@ -374,13 +374,13 @@ def usage_without_owner(vault: SampleVault) -> None:
 
 
 def undecryptable_token(vault: SampleVault) -> None:
-    """A bit of it has flipped."""
+    """Flip a bit of the wrapped link token."""
     ((token,),) = vault.rows("SELECT wrapped_token FROM links")
     vault.rows("UPDATE links SET wrapped_token = ?", token[:-1] + bytes([token[-1] ^ 1]))
 
 
 def seed_of_another_user(vault: SampleVault) -> None:
-    """It opens, but for them only."""
+    """Replace the TOTP seed by one that was wrapped for another user."""
     with vault.opened() as sft:
         wrapped = sft.users.set_up_totp.keyring.wrap(Secret(b"seed" * 8), purpose=TOTP_PURPOSE, context=bytes(16))
     vault.rows("UPDATE users SET totp_seed = ?", wrapped.ciphertext)
@@ -414,14 +414,14 @@ def unfinished_removal(vault: SampleVault) -> None:
 
 
 def unfinished_removal_of_a_miscounted_owner(vault: SampleVault) -> None:
-    """What is counted is less than what it holds."""
+    """The owner's recorded usage is less than the size of the unfinished file."""
     unfinished_removal(vault)
     vault.rows("UPDATE usages SET bytes = 1")
 
 
 def unreadable_row(column: str, value: object) -> Callable[[SampleVault], None]:
     """
-    A value that no file can have, and no rule of the schema forbids.
+    Set a column to a value that is invalid for a file but allowed by the schema.
     """
 
     def plant(vault: SampleVault) -> None:
@@ -431,11 +431,11 @@ def unreadable_row(column: str, value: object) -> Callable[[SampleVault], None]:
     return plant
 
 
-# --- parts in the wrong place --------------------------------------------------------------------------
+# --- parts under a wrong key ---------------------------------------------------------------------------
 
 
 def part_in_another_folder(vault: SampleVault) -> None:
-    """A part was renamed into the folder of another file."""
+    """Move a part into the folder of another file."""
     key = vault.key(vault.large, 1)
     content = vault.store.read(key)
     vault.store.delete(key)
@@ -443,14 +443,14 @@ def part_in_another_folder(vault: SampleVault) -> None:
 
 
 def part_under_another_name(vault: SampleVault) -> None:
-    """It was copied to another name, and what is in its place is cut off."""
+    """Copy a part to another key, and truncate the original to nothing."""
     key = vault.key(vault.large, 1)
     vault.store.write(vault.large.blob_key(1, bytes(8)), vault.store.read(key))
     vault.store.write(key, b"")
 
 
 def file_in_another_folder(vault: SampleVault) -> None:
-    """The folder of a file was renamed to a name that is no file's."""
+    """Move all parts of a file into a folder that belongs to no file."""
     for part in vault.parts(vault.large):
         content = vault.store.read(part.blob_key)
         vault.store.delete(part.blob_key)

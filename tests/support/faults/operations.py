@@ -1,7 +1,7 @@
 """
-Whole operations on a vault, each with what has to hold whatever happens in the middle of it.
+Complete operations on a vault, each with the conditions that hold after a failure in the middle of it.
 
-An operation notes what it was told, as it is told: that, and nothing less, must be there.
+An operation records each acknowledgement when it receives it: every acknowledged file has to exist afterwards.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from support.app.vault_under_test import NAME, NOISE_KEY, VaultUnderTest
 @attrs.define
 class Operation:
     """
-    Something that somebody wants of a vault: prepared, done, and done again when it went wrong.
+    An operation on a vault that is prepared, run, and run again after a failure.
 
-    `retry` is done by a process that knows nothing but what was told: it goes on, or begins anew.
+    `retry` runs in a new process, which has only the acknowledgements: it resumes the operation or restarts it.
     """
 
     vault: VaultUnderTest
@@ -34,7 +34,7 @@ class Operation:
     @classmethod
     def prepared(cls, vault: VaultUnderTest) -> Self:
         """
-        The operation in a world begun anew, prepared and not begun.
+        Return a prepared operation on a reset vault.
         """
         vault.reset()
         operation = cls(vault)
@@ -43,18 +43,18 @@ class Operation:
 
     def prepare(self) -> None:
         """
-        What has to be there.
+        Create what the operation needs.
         """
 
     def run(self) -> None:
         """
-        Do it, noting what is told; `is_done` at the end.
+        Run the operation, record its acknowledgements, and set `is_done` at the end.
         """
         raise NotImplementedError
 
     def try_run(self) -> SftError | None:
         """
-        Do it, and give the error of ours in which that ended, if it did.
+        Run the operation and return the `SftError` that ended it, if any.
         """
         try:
             self.run()
@@ -64,14 +64,14 @@ class Operation:
 
     def retry(self) -> None:
         """
-        Do what was not done.
+        Run the operation again if it is not done.
         """
         if not self.is_done:
             self.run()
 
     def recover(self) -> None:
         """
-        That what went wrong does not keep it from being done, and that a sweep leaves no trace.
+        Assert that the operation succeeds after the failure, and that a sweep leaves no trace of the failure.
         """
         self.retry()
         assert self.is_done
@@ -81,7 +81,7 @@ class Operation:
 @attrs.define
 class StoreSmallFile(Operation):
     """
-    A file of one part, whose row comes with its commit.
+    Store a file of one part, whose row is committed after its blob.
     """
 
     content: bytes = attrs.field(factory=lambda: os.urandom(9), init=False)
@@ -94,7 +94,7 @@ class StoreSmallFile(Operation):
 @attrs.define
 class StoreThreeParts(StoreSmallFile):
     """
-    A file of three parts, whose row comes first.
+    Store a file of three parts, whose intent row is committed first.
     """
 
     content: bytes = attrs.field(factory=lambda: os.urandom(2 * PART + 7), init=False)
@@ -103,7 +103,7 @@ class StoreThreeParts(StoreSmallFile):
 @attrs.define
 class AppendToUpload(Operation):
     """
-    A resumable upload in several requests, whose short parts are merged.
+    Send a resumable upload in several requests, whose short parts are merged.
     """
 
     content: bytes = attrs.field(factory=lambda: os.urandom(PART + 11), init=False)
@@ -120,7 +120,7 @@ class AppendToUpload(Operation):
         vault = self.vault
         assert self.upload is not None
         offset = found(vault.sft, vault.owner, self.upload).offset
-        assert offset >= self.acknowledged_offset, "bytes that were acknowledged are not there"
+        assert offset >= self.acknowledged_offset, "acknowledged bytes are missing"
         while offset < len(self.content):
             chunk = self.content[offset : offset + (5, 3, PART)[offset % 4 % 3]]
             add(vault.sft, vault.owner, self.upload, chunk)
@@ -133,7 +133,7 @@ class AppendToUpload(Operation):
 @attrs.define
 class ConcatenateUploads(Operation):
     """
-    A file from two pieces, which are used up.
+    Concatenate two partial uploads, which are consumed.
     """
 
     content: bytes = attrs.field(factory=lambda: os.urandom(2 * PART + 5), init=False)
@@ -146,8 +146,8 @@ class ConcatenateUploads(Operation):
 
     def run(self) -> None:
         vault = self.vault
-        wanted = asked(None, UploadKind.FINAL, *self.pieces)
-        concatenation = vault.sft.vault.concatenate_uploads(owner=vault.owner.id, request=wanted)
+        upload_request = asked(None, UploadKind.FINAL, *self.pieces)
+        concatenation = vault.sft.vault.concatenate_uploads(owner=vault.owner.id, request=upload_request)
         while vault.sft.vault.concatenate_uploads.step(concatenation):
             pass
         file = vault.sft.vault.concatenate_uploads.finish(concatenation)
@@ -158,7 +158,7 @@ class ConcatenateUploads(Operation):
         try:
             super().retry()
         except FileNotFound:
-            # The pieces are used up: then the file is there, though nobody was told.
+            # The partial uploads were consumed: the file exists, although it was not acknowledged.
             assert self.content in self.vault.contents()
             self.is_done = True
 
@@ -166,7 +166,7 @@ class ConcatenateUploads(Operation):
 @attrs.define
 class AbortUpload(Operation):
     """
-    An upload of two parts is given up; whoever could do so again has nothing to do it with.
+    Abort an upload of two parts; a second attempt has nothing left to abort.
     """
 
     upload: Any = attrs.field(default=None, init=False)
@@ -184,7 +184,7 @@ class AbortUpload(Operation):
 @attrs.define
 class DeleteFile(Operation):
     """
-    A file of three parts is deleted.
+    Delete a file of three parts.
     """
 
     file: FileId | None = attrs.field(default=None, init=False)
@@ -207,7 +207,7 @@ class DeleteFile(Operation):
 @attrs.define
 class ReadFile(Operation):
     """
-    A file of three parts is read: every byte that is given is the right one.
+    Read a file of three parts; every byte returned has to be right.
     """
 
     content: bytes = attrs.field(factory=lambda: os.urandom(2 * PART + 7), init=False)
@@ -218,19 +218,19 @@ class ReadFile(Operation):
 
     def run(self) -> None:
         assert self.file is not None
-        given = b""
+        received = b""
         file = self.vault.sft.vault.find_file(owner=self.vault.owner.id, file_id=self.file)
         for piece in self.vault.sft.vault.read_file(file):
-            given += bytes(piece)
-            assert self.content.startswith(given)
-        assert given == self.content, "a read that ended short, and did not say so"
+            received += bytes(piece)
+            assert self.content.startswith(received)
+        assert received == self.content, "the read ended early without an error"
         self.is_done = True
 
 
 @attrs.define
 class SweepLeftovers(Operation):
     """
-    An upload nobody goes on with, a file half-deleted and a blob of no row are swept.
+    Sweep an idle upload, a half-deleted file and an orphan.
     """
 
     def prepare(self) -> None:
@@ -251,7 +251,7 @@ class SweepLeftovers(Operation):
 @attrs.define
 class RepairLeftovers(SweepLeftovers):
     """
-    The doctor finds the same, reading everything, and repairs it.
+    Find and repair the same leftovers with an integrity check that reads every part.
     """
 
     def run(self) -> None:

@@ -1,5 +1,5 @@
 """
-Peers between a client and its server, or in the server's place: to answer nonsense, to cut, to count.
+Peers between a client and its server, or in the server's place, that send nonsense, disconnect and count.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Reply = Callable[[bytes], bytes | None]
 @attrs.define
 class Peer:
     """
-    Answers each request by a function of it; None, `cuts_after_reply` and `is_down` close the connection.
+    Responds to each request by a function of it; None, `cuts_after_reply` and `is_down` close the connection.
     """
 
     answer: Reply
@@ -29,7 +29,7 @@ class Peer:
 
     def serve(self, listener: socket.socket) -> None:
         """
-        Take connections until the listener is closed.
+        Accept connections until the listener is closed.
         """
         with suppress(OSError):
             while True:
@@ -39,7 +39,7 @@ class Peer:
 
     def disconnect_all(self) -> None:
         """
-        Cut every connection, and every new one at once.
+        Close every connection, and every new one at once.
         """
         self.is_down = True
         for connection in self._open:
@@ -61,7 +61,7 @@ class Peer:
 @contextmanager
 def peer(answer: Reply, *, cuts_after_reply: Callable[[], bool] = bool) -> Iterator[Peer]:
     """
-    A peer on a free port of the loopback interface; `cuts_after_reply` says whether to cut after a reply.
+    Run a peer on a free loopback port; `cuts_after_reply` decides whether it disconnects after a reply.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         made = Peer(answer, cuts_after_reply, port=listener.getsockname()[1])
@@ -77,7 +77,7 @@ def peer(answer: Reply, *, cuts_after_reply: Callable[[], bool] = bool) -> Itera
 
 def forward_to(port: int) -> Callable[[bytes], bytes]:
     """
-    The answers of a real server, each asked for on a new connection; one must fit one reading.
+    Return a function that forwards each request on a new connection; a reply has to fit one read.
     """
 
     def answer(request: bytes) -> bytes:

@@ -1,9 +1,9 @@
 """
-A folder in memory that forgets in a power cut what was not synced, in every way that a file system may.
+An in-memory folder that loses unsynced changes in a power cut, in every way that a file system may.
 
-A file's bytes last once the file is synced; a name, new or taken away, lasts once its folder is. Until
-then each may have reached the disk or not, in any order, and of a file's bytes a part of them, zeros
-or rubbish. That is less than any file system in use promises.
+A file's bytes are durable once the file is synced, and a created or removed name once its folder is. Until then each
+may have reached the disk or not, in any order, and of a file's bytes only a part, zeros or garbage. Every file system
+in use guarantees more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FOLDER: Final = stat.S_IFDIR | 0o700
 @attrs.define(eq=False)
 class Node:
     """
-    A file or a folder: as processes see it, and as the disk has it for sure.
+    A file or a folder in two states: visible to processes, and durable on the disk.
     """
 
     number: int
@@ -47,18 +47,18 @@ class Node:
 
 class CrashOutcome(Protocol):
     """
-    Decides what of the unsynced reached the disk.
+    Decides which unsynced changes reached the disk.
     """
 
     def name(self) -> bool:
         """
-        Whether the change of a name did.
+        Return whether the change of a name reached the disk.
         """
         ...
 
     def content(self, durable: bytes, visible: bytes) -> bytes:
         """
-        What a file holds then.
+        Return a file's content after the power cut.
         """
         ...
 
@@ -78,28 +78,28 @@ def _rubbish(visible: bytes) -> bytes:
 @attrs.frozen
 class FixedOutcome:
     """
-    Every change of a name reached the disk, or none; of contents always the same.
+    An outcome that treats all changes of names alike, and all contents alike.
     """
 
     names: bool
-    left: Callable[[bytes], bytes] | None = None
+    written: Callable[[bytes], bytes] | None = None
 
     def name(self) -> bool:
         return self.names
 
     def content(self, durable: bytes, visible: bytes) -> bytes:
-        return durable if self.left is None else self.left(visible)
+        return durable if self.written is None else self.written(visible)
 
 
 NOTHING_WRITTEN: Final = FixedOutcome(names=False)
-EVERYTHING_WRITTEN: Final = FixedOutcome(names=True, left=bytes)
+EVERYTHING_WRITTEN: Final = FixedOutcome(names=True, written=bytes)
 OUTCOMES: Final[tuple[CrashOutcome, ...]] = (
     NOTHING_WRITTEN,
     EVERYTHING_WRITTEN,
     FixedOutcome(names=True),
-    FixedOutcome(names=True, left=_torn),
-    FixedOutcome(names=True, left=_zeros),
-    FixedOutcome(names=True, left=_rubbish),
+    FixedOutcome(names=True, written=_torn),
+    FixedOutcome(names=True, written=_zeros),
+    FixedOutcome(names=True, written=_rubbish),
 )
 """Nothing, everything, the names and no bytes, and the names with half the bytes, zeros or rubbish."""
 
@@ -107,7 +107,7 @@ OUTCOMES: Final[tuple[CrashOutcome, ...]] = (
 @attrs.frozen
 class RandomOutcome:
     """
-    Each change by lot.
+    An outcome that decides each change at random.
     """
 
     random_source: random.Random
@@ -122,7 +122,7 @@ class RandomOutcome:
 @attrs.define
 class VolatileCalls:
     """
-    Implements `Syscalls` on one folder, `root`. `on_step` is told of each call that changes something, before it.
+    Implements `Syscalls` on one folder, `root`; `on_step` is called before each call that changes something.
     """
 
     root: Path
@@ -137,20 +137,20 @@ class VolatileCalls:
 
     def format(self) -> None:
         """
-        Begin with an empty folder, which is durable.
+        Start with an empty, durable folder.
         """
         self.power_up(Node(0, _FOLDER, self.now()))
 
     def power_up(self, top: Node) -> None:
         """
-        Go on with what is on a disk; nothing is open.
+        Continue from the state of a disk, without open files.
         """
         self.top = top
         self._opened.clear()
 
     def disk(self) -> Node:
         """
-        A copy of everything as it is now, what is not synced included.
+        Return a copy of the current state, unsynced changes included.
         """
         return copy.deepcopy(self.top)
 
@@ -195,7 +195,7 @@ class VolatileCalls:
     @staticmethod
     def make_durable(node: Node) -> None:
         """
-        What a sync of it does.
+        Apply the effect of a sync.
         """
         node.durable_content = node.content
         node.durable_names = dict(node.names)
@@ -274,7 +274,7 @@ class VolatileCalls:
 
 def disk_after_cut(disk: Node, outcome: CrashOutcome) -> Node:
     """
-    What a disk holds when the power comes back; everything on it is durable then.
+    Return the disk's state after a power cut; everything on it is durable then.
     """
     top = copy.deepcopy(disk)
     _apply_outcome(top, outcome, set())
@@ -289,11 +289,11 @@ def _apply_outcome(node: Node, outcome: CrashOutcome, visible: set[int]) -> None
         if node.content != node.durable_content:
             node.content = node.durable_content = outcome.content(node.durable_content, node.content)
         return
-    left = {}
+    kept = {}
     for name in sorted({*node.names, *node.durable_names}):
         new, old = node.names.get(name), node.durable_names.get(name)
         entry = new if new is not old and outcome.name() else old
         if entry is not None:
-            left[name] = entry
+            kept[name] = entry
             _apply_outcome(entry, outcome, visible)
-    node.names, node.durable_names = left, dict(left)
+    node.names, node.durable_names = kept, dict(kept)

@@ -1,5 +1,5 @@
 """
-The power is cut at every step of an operation, and everything must be as it was told to be.
+Power cuts at every step of an operation, after which every acknowledged state has to be found.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from support.faults.syscalls import FaultySyscalls, SyscallFault
 
 ROOT: Final = Path("/volatile")
 DRAWN_CUTS: Final = 200
-"""How many cuts of all operations together are drawn by lot, beside those of each class."""
+"""Number of random cuts of all operations together, in addition to those of each outcome class."""
 
 
 @attrs.define
 class SteppingDatabase(MemoryDatabase):
     """
-    Tells of each commit, before it.
+    An in-memory database that calls `on_step` before each commit.
     """
 
     on_step: Callable[[], None] = attrs.field(default=lambda: None)
@@ -55,7 +55,7 @@ class SteppingDatabase(MemoryDatabase):
 @attrs.frozen
 class Snapshot:
     """
-    Everything at one step: the time, the disk, what is committed, what was told, and what was given to the store.
+    The state at one step: the time, the disk, the committed rows, and what was acknowledged or being deleted.
     """
 
     now: datetime
@@ -69,7 +69,7 @@ class Snapshot:
 @attrs.define
 class Machine:
     """
-    A world on a disk whose power can be cut.
+    A vault on a disk whose power can be cut.
     """
 
     vault: VaultUnderTest
@@ -79,7 +79,7 @@ class Machine:
 
     def prepared(self, kind: type[Operation]) -> Operation:
         """
-        An operation on an empty disk, prepared and not begun.
+        Return a prepared operation on an empty disk.
         """
         self.watch(lambda: None)
         self.faulty_calls.arm()
@@ -88,13 +88,13 @@ class Machine:
 
     def watch(self, on_step: Callable[[], None]) -> None:
         """
-        Be told of each step from here on.
+        Call `on_step` before each further step.
         """
         self.calls.on_step = self.database.on_step = on_step
 
     def snapshot(self, operation: Operation) -> Snapshot:
         """
-        Everything as it is.
+        Return the current state.
         """
         vault = self.vault
         rows, disk = self.database._committed, self.calls.disk()
@@ -104,18 +104,18 @@ class Machine:
 
     def snapshots(self, kind: type[Operation]) -> list[Snapshot]:
         """
-        Each step of an operation, and its end.
+        Return the state at each step of an operation, and after it.
         """
         operation = self.prepared(kind)
-        seen: list[Snapshot] = []
-        self.watch(lambda: seen.append(self.snapshot(operation)))
+        states: list[Snapshot] = []
+        self.watch(lambda: states.append(self.snapshot(operation)))
         operation.run()
         self.watch(lambda: None)
-        return [*seen, self.snapshot(operation)]
+        return [*states, self.snapshot(operation)]
 
     def cut(self, snapshot: Snapshot, outcome: CrashOutcome) -> Operation:
         """
-        Cut the power at a moment, start again, and check that what was told is there and nothing is torn.
+        Restore the state after a power cut at a snapshot, and assert that acknowledged files exist and none is torn.
         """
         self.calls.power_up(disk_after_cut(snapshot.disk, outcome))
         self.database._committed = snapshot.rows
@@ -126,13 +126,13 @@ class Machine:
 
     def cut_and_recover(self, snapshot: Snapshot, outcome: CrashOutcome) -> None:
         """
-        The same; then the operation is gone on with, and a sweep leaves no trace of the cut.
+        Cut the power, finish the operation, and assert that a sweep leaves no trace of the cut.
         """
         self.cut(snapshot, outcome).recover()
         folders = {name: node for name, node in self.calls.top.names.items() if name != STORE_ID_NAME}
-        left = {f"{folder}/{name}" for folder, node in folders.items() for name in node.names}
-        assert left == {blob.key for blob in self.vault.blobs.list()}, "something is left"
-        assert all(node.names for node in folders.values()), "an empty folder is left"
+        files = {f"{folder}/{name}" for folder, node in folders.items() for name in node.names}
+        assert files == {blob.key for blob in self.vault.blobs.list()}, "the disk and the store's listing differ"
+        assert all(node.names for node in folders.values()), "an empty folder was not deleted"
 
 
 def new_machine(
@@ -140,7 +140,7 @@ def new_machine(
     store: Callable[[IdentifiedBlobStore], IdentifiedBlobStore] = lambda store: store,
 ) -> Machine:
     """
-    A machine whose calls and whose store may be others than the sound ones.
+    Build a machine, optionally with faulty system calls or a faulty store.
     """
     database = SteppingDatabase()
     made: list[tuple[VolatileCalls, FaultySyscalls]] = []
@@ -158,7 +158,7 @@ def new_machine(
 
 def cut_everywhere(machine: Machine, kind: type[Operation], *, seeds: Iterable[int]) -> int:
     """
-    Cut the power at each step of an operation in each class, and at steps and in ways drawn by lot; how often.
+    Cut the power at each step in each outcome class and at random steps; return the number of cuts.
     """
     snapshots = machine.snapshots(kind)
     for snapshot in snapshots:
@@ -174,7 +174,7 @@ def cut_everywhere(machine: Machine, kind: type[Operation], *, seeds: Iterable[i
 
 def cut_after_a_failure(machine: Machine, kind: type[Operation]) -> int:
     """
-    Let one call after the other fail, do the operation again, and cut the power at its end; how often.
+    Fail each call in turn, retry the operation, and cut the power at its end; return the number of cuts.
     """
     nth = 0
     while True:

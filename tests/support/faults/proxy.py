@@ -1,5 +1,5 @@
 """
-A relay between a client and a server that fails as networks do: it cuts, stalls, delays, loses.
+A relay between a client and a server with network faults: it closes, stalls, delays and loses.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ PIECE = 1 << 16
 
 class Loss(Enum):
     """
-    What the relay does to the one request it waits for; both ends then see the connection break.
+    What happens to the one request that the relay waits for; both ends then lose the connection.
     """
 
     REQUEST = auto()
-    """It does not reach the server."""
+    """The request does not reach the server."""
 
     ANSWER = auto()
-    """The server gets it and answers, and the answer does not reach the client."""
+    """The server handles the request, and its response does not reach the client."""
 
 
 @attrs.define(eq=False)
 class _Link:
     """
-    One client's connection and ours to the server.
+    A client's connection and the relay's connection to the server.
     """
 
     client: socket.socket
@@ -51,10 +51,9 @@ class _Link:
 @attrs.define(eq=False)
 class Proxy:
     """
-    Listens on `port` of the loopback interface; `delay_seconds` holds up every piece, both ways.
+    A relay on a loopback port; `delay_seconds` delays every piece in both directions.
 
-    `requests` counts the pieces that clients sent: of a client that waits for each answer, its
-    round trips.
+    `requests` counts the pieces that clients sent: the round trips of a client that waits for each response.
     """
 
     target: tuple[str, int]
@@ -72,33 +71,33 @@ class Proxy:
 
     def lose(self, request: bytes, loss: Loss, *, after: int = 0) -> None:
         """
-        Break the next connection over which a piece comes that holds these bytes, letting so many such pass before.
+        Lose the connection of the next piece that contains these bytes, after letting this many such pieces pass.
         """
         self._awaited = (request, loss, after)
 
     @property
     def has_triggered(self) -> bool:
         """
-        Whether what was to be lost has come and been lost.
+        Whether the piece to be lost was received and lost.
         """
         return self._awaited is None
 
     def cut(self) -> None:
         """
-        Break every connection; new ones are let through.
+        Close every connection; new ones are forwarded.
         """
         for link in list(self._links):
             link.cut()
 
     def stall(self) -> None:
         """
-        Let nothing through, either way, while every connection stays open.
+        Forward nothing in either direction, while every connection stays open.
         """
         self._flowing.clear()
 
     def resume(self) -> None:
         """
-        Let through what waits, and what comes.
+        Forward waiting and further pieces again.
         """
         self._flowing.set()
 
@@ -172,7 +171,7 @@ class Proxy:
 @contextmanager
 def relay(host: str, port: int) -> Iterator[Proxy]:
     """
-    A relay to a server, gone with the block.
+    Run a relay to a server for the block.
     """
     proxy = Proxy((host, port))
     proxy.start()

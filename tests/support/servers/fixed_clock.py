@@ -1,5 +1,5 @@
 """
-`sft` with its clock fixed at a moment: `python fixed_clock.py 2026-03-06T12:05:00+00:00 serve --data FOLDER`.
+`sft` with a fixed clock: `python fixed_clock.py 2026-03-06T12:05:00+00:00 serve --data FOLDER`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sft_http.cli.main import sft
 
 def main() -> None:
     """
-    Fix the clock of this process, and of those that it forks, and run the command.
+    Fix the clock of this process and of its forks, and run the command.
     """
     moment = datetime.fromisoformat(sys.argv.pop(1))
 

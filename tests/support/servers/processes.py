@@ -1,5 +1,5 @@
 """
-Servers as processes: started on free ports of the loopback interface, stopped by their id.
+Server processes on free ports of the loopback interface, stopped by their ids.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def free_port() -> int:
 
 def reusable_port() -> int:
     """
-    A free port to come back to after a while: one that no client is given meanwhile for its own end.
+    Return a free port outside the range of client ports, so that it stays free until it is used again.
 
-    A client that knocks at a closed port from that very port would be let in by itself.
+    A client that connects to a closed port from that same port would connect to itself.
     """
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
@@ -56,9 +56,9 @@ def running(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """
-    Run a server until the block ends; it is then killed with all its processes, for nobody waits for it any more.
+    Run a server until the block ends, and then kill it with all its descendants, because no client uses it any more.
 
-    What it says is added to the log.
+    Its output is appended to the log.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
@@ -73,7 +73,7 @@ def running(
 
 def connections_to(port: int) -> int:
     """
-    How many TCP connections this process has open to a port, by /proc.
+    Return how many open TCP connections this process has to a port, according to /proc.
     """
     inodes = set()
     for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
@@ -89,7 +89,7 @@ def connections_to(port: int) -> int:
 
 def process_tree(pid: int) -> list[int]:
     """
-    The ids of a process and all its descendants, by /proc.
+    Return the ids of a process and all its descendants, according to /proc.
     """
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
@@ -108,13 +108,13 @@ def process_tree(pid: int) -> list[int]:
 
 def processes_matching(words: str) -> list[int]:
     """
-    The ids of the processes that run and have these words on their command line, forked ones included.
+    Return the ids of running processes with these words on their command line, forked ones included.
     """
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                # What has ended and waits to be fetched has no command line any more.
+                # A zombie has no command line.
                 if words.encode() in (entry / "cmdline").read_bytes().replace(b"\0", b" "):
                     found.append(int(entry.name))
     return found
@@ -122,10 +122,10 @@ def processes_matching(words: str) -> list[int]:
 
 def freeze(pid: int) -> list[int]:
     """
-    Stop a process and all its descendants, whose ids are returned; none of them runs any more.
+    Stop a process and all its descendants, and return their ids once none of them runs.
     """
     frozen: list[int] = []
-    # The parent stops before its children are looked for again, so none is born unseen.
+    # A parent is stopped before its children are listed again, so no new child is missed.
     while found := [member for member in process_tree(pid) if member not in frozen]:
         for member in found:
             _signal(member, signal.SIGSTOP)
@@ -136,7 +136,7 @@ def freeze(pid: int) -> list[int]:
 
 def thaw(pid: int) -> None:
     """
-    Let a process and all its descendants go on after `freeze`.
+    Continue a process and all its descendants after `freeze`.
     """
     for member in process_tree(pid):
         _signal(member, signal.SIGCONT)
@@ -144,7 +144,7 @@ def thaw(pid: int) -> None:
 
 def kill_tree(pid: int) -> None:
     """
-    End a process and all its descendants at once, as a power cut would, and wait until they are gone.
+    Kill a process and all its descendants at once, as a power cut would, and wait for their end.
     """
     members = freeze(pid)
     for member in members:
@@ -160,14 +160,14 @@ def _signal(pid: int, which: signal.Signals) -> None:
 
 def _wait_for_states(pid: int, states: str) -> None:
     """
-    Wait until every thread of a process is in one of these states of /proc, or is no more.
+    Wait until every thread of a process has ended or is in one of these states of /proc.
     """
     while not all(state in states for state in _states(pid)):
         time.sleep(0.002)
 
 
 def _states(pid: int) -> Iterator[str]:
-    # A process or a thread may be gone between two looks.
+    # A process or a thread may end between two reads.
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):

@@ -1,5 +1,5 @@
 """
-Our own service as a process: on its embedded default, or by the very line of the README.
+The service as a process, on its embedded default or started by the README's command.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ README = Path(__file__).parents[3] / "README.md"
 @attrs.frozen
 class Service:
     """
-    A running `sft serve`: where it listens, its main process, its data folder and its log.
+    A running `sft serve`: its port, its main process, its data folder and its log.
     """
 
     port: int
@@ -48,7 +48,7 @@ class Service:
 
     def is_tidy(self) -> bool:
         """
-        Whether every file is complete, every part is some file's, and nothing else is stored or counted.
+        Return whether every file is complete, every part belongs to a file, and the quotas count nothing else.
         """
         with closing(sqlite3.connect(f"file:{self.data / 'sft.db'}?mode=ro", uri=True)) as database:
             unfinished = database.execute("SELECT count(*) FROM files WHERE state != 'sealed'").fetchone()[0]
@@ -65,7 +65,7 @@ class Service:
 
     def stored(self) -> set[str]:
         """
-        The keys of the parts on the disk, and whatever else lies beside them but the folder's mark.
+        Return the keys of all blobs and other files in the blob folder, except the store identity.
         """
         blobs = self.data / "blobs"
         found = {str((Path(folder) / name).relative_to(blobs)) for folder, _, names in os.walk(blobs) for name in names}
@@ -73,7 +73,7 @@ class Service:
 
     def edit(self, statement: str, *values: object) -> None:
         """
-        Change one row of the database from beside, as no call of the API would.
+        Change one row of the database directly, where the API has no such call.
         """
         with closing(sqlite3.connect(self.data / "sft.db", timeout=10)) as database, database:
             assert database.execute(statement, values).rowcount == 1
@@ -89,7 +89,7 @@ class Service:
 
 
 SFT = ("-m", "sft_http.cli.main")
-"""What Python runs for `sft`."""
+"""Arguments with which Python runs `sft`."""
 
 
 @contextmanager
@@ -103,9 +103,9 @@ def serving(
     descriptors: int | None = None,
 ) -> Iterator[Service]:
     """
-    Run the embedded default until the block ends: on a free port, unless one is given.
+    Run the embedded default until the block ends, on a free port unless one is given.
 
-    `descriptors` is how many files it may open, if that is not to be left as it is.
+    `descriptors` limits the number of open files.
     """
     root.mkdir(parents=True, exist_ok=True)
     port, log = port or reusable_port(), root / "sft.log"
@@ -119,7 +119,7 @@ def serving(
 
 def readme_command() -> str:
     """
-    How the README starts the service: the last command of its first line for a shell.
+    Return the README's start command: the last command of its first shell line.
     """
     line, *_ = blocks(README, "sh")
     return line.strip().rpartition(" && ")[2]
@@ -128,9 +128,9 @@ def readme_command() -> str:
 @contextmanager
 def serving_as_the_readme_says(folder: Path) -> Iterator[Service]:
     """
-    Run the README's command to the letter, with a port of its own behind it.
+    Run the README's command unchanged, with a port added.
 
-    It runs in a folder whose `.venv` is the environment of the tests, and sees none of their settings.
+    It runs in a folder whose `.venv` is the environment of the tests, without their settings.
     """
     (folder / ".venv").symlink_to(sys.prefix)
     port, log, start = reusable_port(), folder / "sft.log", readme_command()

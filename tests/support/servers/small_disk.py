@@ -1,8 +1,8 @@
 """
-A service on a disk of a few MiB that really gets full: a file system in memory, mounted for it alone.
+A service on a file system of a few MiB in memory that can become full.
 
-The mount lives in a mount namespace of the service's processes and ends with them. A namespace of
-users lets anybody make one; where the system offers none, root does without.
+The mount belongs to a mount namespace of the service's processes and ends with them. A user namespace lets any user
+create one; where the system has none, root needs only the mount namespace.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNSHARE_COMMANDS = (("unshare", "--user", "--map-root-user", "--mount"), ("unsh
 @attrs.frozen
 class SmallDisk:
     """
-    The file system at `folder`, as it is seen from outside, and the service that has it.
+    The service, and its small file system at `folder`, accessed from outside its namespace.
     """
 
     service: Service
@@ -39,14 +39,14 @@ class SmallDisk:
     @property
     def free(self) -> int:
         """
-        How many bytes are left.
+        The number of free bytes.
         """
         status = os.statvfs(self.folder)
         return status.f_bavail * status.f_frsize
 
     def fill(self) -> None:
         """
-        Take the room that is left, to the last byte, as some other program would.
+        Fill the file system to the last byte, as another program would.
         """
         with (self.folder / "others").open("ab", buffering=0) as file, suppress(OSError):
             while True:
@@ -54,7 +54,7 @@ class SmallDisk:
 
     def fill_leaving(self, free_bytes: int) -> None:
         """
-        Let others hold everything but so many bytes.
+        Fill the file system except for this many bytes.
         """
         self.fill()
         others = self.folder / "others"
@@ -62,13 +62,13 @@ class SmallDisk:
 
     def clear(self) -> None:
         """
-        Give back what others hold.
+        Delete the file that fills the file system.
         """
         (self.folder / "others").unlink(missing_ok=True)
 
     def is_tidy(self) -> bool:
         """
-        Whether `Service.is_tidy`, told by a copy: SQLite cannot follow a path into another namespace.
+        Return `Service.is_tidy` of a copy: SQLite cannot follow a path into another namespace.
         """
         copy = self.outside / "copy"
         shutil.rmtree(copy, ignore_errors=True)
@@ -82,7 +82,7 @@ class SmallDisk:
 
 def _copy_rows(source: str, target: str) -> None:
     """
-    Copy the database; of a blob the name is enough.
+    Copy the database file; of a blob create only the name.
     """
     if Path(source).name.startswith("sft.db"):
         shutil.copyfile(source, target)
@@ -93,7 +93,7 @@ def _copy_rows(source: str, target: str) -> None:
 @cache
 def _unshare_command() -> tuple[str, ...]:
     """
-    How a file system of one's own is had here; the test is skipped if it is not.
+    Return the command that creates a mount namespace here; skip the test if none works.
     """
     failures = []
     for unshare in _UNSHARE_COMMANDS:
@@ -108,7 +108,7 @@ def _unshare_command() -> tuple[str, ...]:
             return unshare
         failures.append(done.stderr.decode(errors="replace").strip())
     pytest.skip(
-        "A full disk takes a file system of its own, and this machine lets nobody mount one: it needs user namespaces"
+        "A full disk needs a file system of its own, which cannot be mounted here: it needs user namespaces"
         f" (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns) or CAP_SYS_ADMIN. {failures}"
     )
 
@@ -118,7 +118,7 @@ def serving_on_a_small_disk(
     root: Path, *, size: str, at: str = "data", log_at: str = "sft.log", settings: Mapping[str, str] = {}
 ) -> Iterator[SmallDisk]:
     """
-    Run the embedded default with a file system of `size` mounted at a folder beneath `root`, where the log may be too.
+    Run the embedded default with a file system of `size` at a folder below `root`, where the log may be too.
     """
     folder = root / at
     folder.mkdir(parents=True)

@@ -1,5 +1,5 @@
 """
-The whole service on real servers: PostgreSQL, Valkey and S3, and workers in front of them.
+The whole service on real PostgreSQL, Valkey and S3 servers, with several workers.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from support.servers import backends
 from support.servers.service import Service, serving
 
 LIGHT = {"ARGON2_MEMORY_KIB": "8192", "HASH_CONCURRENCY": "2"}
-"""Sign-in is not what is looked at."""
+"""Cheap password hashes: these tests do not measure sign-in."""
 
 
 @attrs.frozen
 class Stack:
     """
-    A service and the three servers it stands on.
+    A service and its three servers.
     """
 
     service: Service
@@ -33,7 +33,7 @@ class Stack:
 @contextmanager
 def stack(root: Path, *, settings: Mapping[str, str] = {}) -> Iterator[Stack]:
     """
-    Start everything, and end it with the block: servers that a test may break.
+    Start a service on its own servers, which a test may break, and stop everything with the block.
     """
     with (
         backends.own_postgres() as postgres,
@@ -57,7 +57,7 @@ def serving_on(
     settings: Mapping[str, str] = {},
 ) -> Iterator[Service]:
     """
-    Two workers on servers that are there, with a database and a bucket of their own.
+    Run two workers on existing servers, with a database and a bucket of their own.
     """
     with (
         settings_on(postgres, valkey, s3) as named,
@@ -69,7 +69,7 @@ def serving_on(
 @contextmanager
 def settings_on(postgres: backends.Postgres, valkey: backends.Valkey, s3: backends.S3) -> Iterator[Mapping[str, str]]:
     """
-    The settings of a service on these servers; the database is gone with the block.
+    Return a service's settings on these servers; its database is dropped with the block.
     """
     with postgres.database() as url:
         yield {"DATABASE_URL": url, "REDIS_URL": valkey.url, **s3.environ(f"sft-stack-{secrets.token_hex(6)}")}

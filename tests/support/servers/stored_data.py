@@ -1,5 +1,5 @@
 """
-Data that an earlier commit has stored: a copy of it, a service and commands on the copy, requests, and facts.
+Data stored by an earlier commit: copies of it, services, commands and requests on a copy, and its facts.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Kind = Literal["sqlite", "postgres"]
 
 STORED: Final = Path(__file__).parents[2] / "scenarios" / "stored_data"
 LIGHT: Final = {"ARGON2_MEMORY_KIB": "8192", "PART_SIZE": "65536"}
-"""The settings that the data was made with: cheap hashes, and the smallest parts."""
+"""The settings that the data was generated with: cheap hashes, and the smallest parts."""
 AGE: Final = timedelta(days=30)
 """How old the copied files are when they are opened: a sweep would remove a blob of that age that no row names."""
 
 
 def content(name: str, size: int) -> bytes:
     """
-    The content of a stored file: as many bytes as needed of SHAKE-256 of its name.
+    Return the content of a stored file: the first `size` bytes of SHAKE-256 of its name.
     """
     return hashlib.shake_256(name.encode()).digest(size)
 
@@ -65,7 +65,7 @@ class Api:
         headers: Mapping[str, str] = {},
     ) -> Response:
         """
-        Send one request on a connection of its own; `path` may begin with the prefix of the API.
+        Send one request on its own connection; `path` may include the API's prefix.
         """
         sent = dict(headers)
         if token:
@@ -93,7 +93,7 @@ class Api:
 
     def tus(self, method: str, path: str, token: str, body: bytes = b"", **headers: str) -> Response:
         """
-        Send a request of tus 1.0.0; underscores in the names of headers stand for hyphens.
+        Send a tus 1.0.0 request; underscores in header names stand for hyphens.
         """
         sent = {"Tus-Resumable": "1.0.0"} | {name.replace("_", "-"): value for name, value in headers.items()}
         if method == "PATCH":
@@ -103,14 +103,14 @@ class Api:
 
 def metadata(**fields: str) -> str:
     """
-    An `UploadSession-Metadata` of these fields.
+    Return an `Upload-Metadata` header value with these fields.
     """
     return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in fields.items())
 
 
 def command(data: Path, moment: str, settings: Mapping[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     """
-    Run an operator's command on a data folder at a moment.
+    Run an operator's command on a data folder, with the clock set to a moment.
     """
     line = [sys.executable, fixed_clock.__file__, moment, *words, "--data", str(data)]
     return subprocess.run(
@@ -121,7 +121,7 @@ def command(data: Path, moment: str, settings: Mapping[str, str], *words: str) -
 @attrs.frozen
 class Copy:
     """
-    A copy of stored data that a test may change: in `root/data`, with the settings of its database.
+    A writable copy of stored data in `root/data`, with the settings of its database.
     """
 
     root: Path
@@ -136,27 +136,27 @@ class Copy:
     @property
     def opened_at(self) -> datetime:
         """
-        The moment at which the data is opened: what was valid then must be valid still.
+        The time at which the data is opened; everything valid then still has to be valid.
         """
         return datetime.fromisoformat(self.facts["opened_at"])
 
     @property
     def stored_at(self) -> datetime:
         """
-        The modification time of every copied file, older than any grace of a sweep.
+        The modification time of every copied file, older than any grace period of a sweep.
         """
         return self.opened_at - AGE
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """
-        Run an operator's command on the copy, at the moment of its facts.
+        Run an operator's command on the copy, with the clock set to the time of opening.
         """
         return command(self.data, self.facts["opened_at"], self.settings, *words)
 
     @contextmanager
     def served(self) -> Iterator[Api]:
         """
-        Run `sft serve` on the copy, with its clock fixed at the moment of the facts.
+        Run `sft serve` on the copy, with the clock fixed at the time of opening.
         """
         program = [fixed_clock.__file__, self.facts["opened_at"]]
         with serving(self.root, settings=self.settings, program=program) as service:
@@ -164,20 +164,20 @@ class Copy:
 
     def files(self) -> dict[str, str]:
         """
-        The SHA-256 of every file in the data folder by its path, apart from those of SQLite.
+        Return the SHA-256 of every file in the data folder by its path, except SQLite's own files.
         """
         return digests(self.data)
 
     def stored_files(self) -> dict[str, str]:
         """
-        The same of the data as it was stored.
+        Return the same digests of the original data.
         """
         return digests(self.source / "data")
 
 
 def digests(folder: Path) -> dict[str, str]:
     """
-    The SHA-256 of every file below a folder by its path, apart from those of SQLite.
+    Return the SHA-256 of every file below a folder by its path, except SQLite's own files.
     """
     files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("sft.db")]
     return {str(path.relative_to(folder)): sha256(path.read_bytes()) for path in files}
@@ -186,7 +186,7 @@ def digests(folder: Path) -> dict[str, str]:
 @contextmanager
 def copied(kind: Kind, root: Path, postgres: Postgres | None) -> Iterator[Copy]:
     """
-    Copy the stored data of a kind below `root`, with permissions and times, which version control does not keep.
+    Copy the stored data of a kind to `root`, and set permissions and times, which version control does not keep.
     """
     source = STORED / kind
     facts = json.loads((source / "facts.json").read_text())
