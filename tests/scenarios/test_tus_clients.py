@@ -47,12 +47,12 @@ def interrupted_proxy(service: Service) -> Iterator[str]:
     with relay("127.0.0.1", service.port) as line, ThreadPoolExecutor(1) as threads:
         line.delay_seconds = SLOW
 
-        def send_partially() -> None:
+        def cut_once_stored() -> None:
             eventually(lambda: service.stored() != before)
             line.delay_seconds = 0
-            line.send_partially()
+            line.cut()
 
-        cutting = threads.submit(send_partially)
+        cutting = threads.submit(cut_once_stored)
         yield f"http://127.0.0.1:{line.port}"
         cutting.result()
 
