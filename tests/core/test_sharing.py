@@ -46,7 +46,7 @@ def stored_link(sft: Application, issued: IssuedLink) -> ShareLink:
 
 
 @pytest.mark.parametrize(
-    ("revoked", "over", "spent", "reason"),
+    ("revoked", "expired", "used_up", "reason"),
     [
         (True, False, False, LinkRevoked),
         (True, True, True, LinkRevoked),

@@ -44,7 +44,7 @@ def password_protected(own: Valkey) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("who", "database", "sentence"),
+    ("credentials", "database", "sentence"),
     [
         ("", 0, "credentials"),
         (":wrong@", 0, "credentials"),

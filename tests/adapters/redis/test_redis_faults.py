@@ -100,7 +100,7 @@ def test_revoked_session_stays_revoked_through_a_fault(
 
 
 @pytest.mark.parametrize(
-    ("fault", "left"),
+    ("fault", "remaining"),
     [
         (redis_faults.down, {3}),
         (redis_faults.hanging, {1, 2}),  # the timed-out attempt may have been counted later
@@ -123,7 +123,7 @@ def test_attempts_are_limited_during_and_after_a_fault(
 
 
 @pytest.mark.parametrize(
-    ("fault", "more"),
+    ("fault", "allowed"),
     [(redis_faults.flushed, 3), (redis_faults.scripts_flushed, 0), (redis_faults.loading, 3)],
     ids=["flushed", "scripts flushed", "loading"],
 )

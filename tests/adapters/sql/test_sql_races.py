@@ -85,7 +85,7 @@ def test_upload_has_one_writer(race: racers.Race, url: str, database: SqlDatabas
     assert [(part.number, part.start) for part in parts] == [(number, number) for number in range(appended)]
 
 
-@pytest.mark.parametrize("over", [False, True], ids=["unknown", "over"])
+@pytest.mark.parametrize("is_expired", [False, True], ids=["unknown", "expired"])
 def test_idempotency_key_has_one_result(
     race: racers.Race, url: str, database: SqlDatabase, *, is_expired: bool
 ) -> None:
