@@ -1,8 +1,8 @@
 """
-Real servers for whoever asks for one: started at the first use, once in each test process.
+Real servers for the tests that use them, started once per test process at their first use.
 
-And two rules: where `CI` is `true` every test is run, so one that is skipped has failed; and with
-`-n` tests that share a costly server stay in one process.
+Two rules besides: if `CI` is `true` a skipped test fails; and with `-n`, tests that share a costly
+server stay in one process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """
-    Hands out what stays together as one, and first; all other tests singly. The marks of xdist have no effect.
+    Distributes tests that belong together as one unit and first, and all others singly; xdist's marks have no effect.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -36,7 +36,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no t
         if path.match("tests/scenarios/test_owner_*.py"):
             return "owner"
         if path.match("tests/scenarios/test_stored_data.py"):
-            # Each of its two kinds has services of its own.
+            # Each of its two kinds has its own services.
             return "stored-postgres" if "postgres" in nodeid.partition("[")[2] else "stored-sqlite"
         return str(path) if path.match("tests/scenarios/*.py") else nodeid
 
@@ -71,7 +71,7 @@ def s3() -> Iterator[backends.S3]:
 @pytest.fixture
 def postgres_url(postgres: backends.Postgres) -> Iterator[str]:
     """
-    The URL of a database of its own for one test.
+    The URL of a separate database for one test.
     """
     with postgres.database() as url:
         yield url
@@ -80,6 +80,6 @@ def postgres_url(postgres: backends.Postgres) -> Iterator[str]:
 @pytest.fixture
 def bucket() -> str:
     """
-    The name of a bucket of its own for one test; whoever uses it makes it.
+    The name of a separate bucket for one test, which the test creates itself.
     """
     return f"sft-test-{secrets.token_hex(6)}"

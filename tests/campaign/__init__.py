@@ -1,3 +1,3 @@
 """
-Campaigns: a service under load is killed, over and over, and held to what it has acknowledged.
+Campaigns: a service under load is killed repeatedly, and verified against everything it has acknowledged.
 """

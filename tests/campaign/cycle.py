@@ -1,5 +1,5 @@
 """
-One cycle: users at work, a kill, a recovery, and the books held against what is there.
+One campaign cycle: clients under load, a kill, a recovery, and a verification of the acknowledged state.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ WAYS: Final = {"worker": 10, "master": 5, "all of it": 4, "all of it, and again 
 """What is killed, and in how many of twenty cycles."""
 
 ANY_TIME_SECONDS: Final = 1.5
-"""Within which time after all are at work the kill comes that waits for nothing."""
+"""Bound in seconds, counted from full load, of a kill that waits for no request."""
 
 VERBS: Final = ("store", "put", "tus create", "tus append", "redeem", "delete", "share", "sign in", "refresh")
-"""What a kill may wait for: the last byte of such a request has been sent."""
+"""Requests that a kill may wait for: it comes once the last byte of such a request has been sent."""
 
 HOT_SECONDS: Final = 0.02
-"""Within which time after that it comes."""
+"""Bound in seconds of the delay between that byte and the kill."""
 
 SETTINGS: Final[Mapping[str, str]] = {
     "ARGON2_MEMORY_KIB": "8192",
@@ -45,40 +45,40 @@ SETTINGS: Final[Mapping[str, str]] = {
     "USER_QUOTA": str(QUOTA),
     "LINGER_SECONDS": "0",
     "SWEEP_INTERVAL_SECONDS": "1",
-    # What is an hour old at the time the campaign sweeps is old.
+    # The campaign's sweep runs with a later clock, so all that is an hour old then has expired.
     "UPLOAD_IDLE_HOURS": "1",
     "ORPHAN_GRACE_HOURS": "1",
 }
-"""Small parts and light hashes; sweeps that are under way when the kill comes; limits that nobody meets."""
+"""Small parts, cheap hashes, sweeps in progress during the kill, and limits that no client reaches."""
 
 
 @attrs.define
 class Watch:
     """
-    Looks out for the moment of the kill.
+    Chooses the moment of the kill.
     """
 
     within_seconds: float = ANY_TIME_SECONDS
     _verb: str | None = None
-    _come: threading.Event = attrs.field(factory=threading.Event)
+    _sent: threading.Event = attrs.field(factory=threading.Event)
 
     def notify(self, verb: str) -> None:
         """
-        A request of this kind is on its way.
+        Note that a request of this kind has been sent.
         """
         if verb == self._verb:
-            self._come.set()
+            self._sent.set()
 
     def wait(self, random_source: random.Random) -> str:
         """
-        Wait until the moment that is drawn, and say what it was.
+        Wait until the moment that is drawn, and return its description.
         """
         if random_source.random() < 0.5:
             time.sleep(random_source.uniform(0, self.within_seconds))
             return "at any time"
-        self._come.clear()
+        self._sent.clear()
         self._verb = verb = random_source.choice(VERBS)
-        self._come.wait(2 * self.within_seconds)
+        self._sent.wait(2 * self.within_seconds)
         self._verb = None
         time.sleep(random_source.uniform(0, HOT_SECONDS))
         return f"after {verb}"
@@ -87,7 +87,7 @@ class Watch:
 @attrs.define
 class Figures:
     """
-    What a campaign has seen.
+    The results of a campaign.
     """
 
     kills: Counter[str] = attrs.field(factory=Counter)
@@ -102,13 +102,13 @@ class Figures:
 @attrs.define
 class Campaign:
     """
-    Residents and their service, through any number of cycles.
+    Clients and their service, through any number of cycles.
     """
 
     target: ServiceUnderTest
     random_source: random.Random
     sweeps_beside: bool
-    """Whether a sweep may run beside the service, which the storage decides."""
+    """Whether a sweep may run beside the service, which the storage determines."""
 
     ways: Mapping[str, int] = WAYS
     clients: list[CampaignClient] = attrs.field(factory=list)
@@ -117,7 +117,7 @@ class Campaign:
 
     def begin(self) -> None:
         """
-        Start the service, and let the residents settle down.
+        Start the service, and register the clients.
         """
         self.target.start()
         for number in range(CLIENTS):
@@ -127,14 +127,14 @@ class Campaign:
 
     def cycle(self) -> None:
         """
-        Kill once under load, and check everything; a `Violation` says what was found.
+        Kill once under load, and verify everything; a `Violation` names the discrepancies.
         """
         (way,) = self.random_source.choices(list(self.ways), list(self.ways.values()))
         with clients_running(self.clients):
             self._wait_for_each(1)
             moment = self.watch.wait(self.random_source)
             killed_at = time.monotonic()
-            going = self.target.kill(way, self.random_source)
+            expected_to_end = self.target.kill(way, self.random_source)
             if way != "worker":
                 if "again" in way:
                     self.target.kill_while_starting(self.random_source.uniform(0, 1))
@@ -142,45 +142,45 @@ class Campaign:
             self._wait_for_health()
             self.figures.seconds_to_health.setdefault(way, []).append(time.monotonic() - killed_at)
             self._wait_for_each(1)
-        self.target.wait_until_gone(going)
+        self.target.wait_until_ended(expected_to_end)
         self.figures.kills[way] += 1
         self.figures.moments[moment] += 1
         self.check()
 
     def check(self) -> None:
         """
-        Hold the service to everything that it has acknowledged to anybody.
+        Verify everything that the service has acknowledged to any client.
         """
         with ThreadPoolExecutor(len(self.clients)) as threads:
             faults = [
                 fault for found in threads.map(CampaignClient.find_discrepancies, self.clients) for fault in found
             ]
         self.figures.files_verified += sum(len(client.journal.stored) for client in self.clients)
-        self._no(faults)
+        self._require_no(faults)
 
     def sweep(self) -> None:
         """
-        Let a later sweep and the doctor come by: nothing is left over, and everybody has used what their files hold.
+        Run a later sweep and the doctor, and assert that nothing is left over and all usage is exact.
         """
         for client in self.clients:
             client.finish()
-        self.check_that_all_is_finished()
+        self.assert_all_finished()
         if self.sweeps_beside:
             self._sweep()
         else:
             with self.target.stopped():
                 self._sweep()
             self._wait_for_health()
-            self._no([] if self.target.service.is_tidy() else ["something is left in the data folder"])
-        self._no([fault for client in self.clients for fault in client.has_used(QUOTA)])
+            self._require_no([] if self.target.service.is_tidy() else ["the data folder contains leftovers"])
+        self._require_no([fault for client in self.clients for fault in client.has_used(QUOTA)])
         self.check()
 
-    def check_that_all_is_finished(self) -> None:
+    def assert_all_finished(self) -> None:
         """
-        Nothing is under way or in doubt but the uploads that are left to the sweep.
+        Assert that nothing is in progress or in doubt except the uploads left to the sweep.
         """
         open_ = [client for client in self.clients if client.uploads or client.journal.uncertain]
-        self._no([f"cannot be finished: {client.uploads} {client.journal.uncertain}" for client in open_])
+        self._require_no([f"cannot be finished: {client.uploads} {client.journal.uncertain}" for client in open_])
 
     def _sweep(self) -> None:
         status, swept = self.target.command_output_later("sweep")
@@ -188,31 +188,33 @@ class Campaign:
         self.figures.swept.update(
             {name: swept[name] for name in ("given_up", "expired", "removed", "orphans", "forgotten")}
         )
-        self._no([] if status == 0 and swept["is_complete"] else [f"the sweep ended with {status}: {swept}"])
-        status, told = self.target.command_output_later("doctor", "--verify-data")
-        self._no([] if status == 0 else [f"the doctor ended with {status}: {told['findings']} {told['failures']}"])
+        self._require_no([] if status == 0 and swept["is_complete"] else [f"the sweep ended with {status}: {swept}"])
+        status, report = self.target.command_output_later("doctor", "--verify-data")
+        self._require_no(
+            [] if status == 0 else [f"the doctor ended with {status}: {report['findings']} {report['failures']}"]
+        )
 
-    def _wait_for_each(self, more: int) -> None:
+    def _wait_for_each(self, additional: int) -> None:
         """
-        Wait until each resident has had so many answers more, or one has found a fault.
+        Wait until each client has received so many more responses, or one has found a fault.
         """
-        goals = [self._answers(client) + more for client in self.clients]
+        goals = [self._responses(client) + additional for client in self.clients]
         end = time.monotonic() + TIMEOUT_SECONDS
-        while any(self._answers(client) < goal for client, goal in zip(self.clients, goals, strict=True)):
+        while any(self._responses(client) < goal for client, goal in zip(self.clients, goals, strict=True)):
             if any(client.journal.faults for client in self.clients):
                 return
             if time.monotonic() > end:
-                raise Violation("somebody has had no answer for long")
+                raise Violation("a client has had no response for too long")
             time.sleep(0.005)
 
     @staticmethod
-    def _answers(client: CampaignClient) -> int:
-        told = list(client.journal.statuses.items())
-        return sum(count for (_, status), count in told if status not in {None, NOT_SENT, 503})
+    def _responses(client: CampaignClient) -> int:
+        report = list(client.journal.statuses.items())
+        return sum(count for (_, status), count in report if status not in {None, NOT_SENT, 503})
 
     def _wait_for_health(self) -> None:
         """
-        Wait until the database is read for somebody, and all workers are there.
+        Wait until a request that reads the database succeeds and all workers run.
         """
         target = self.target
         end = time.monotonic() + TIMEOUT_SECONDS
@@ -220,7 +222,7 @@ class Campaign:
             if target.service.process.poll() is not None:
                 raise Violation(f"the service ended by itself with {target.service.process.returncode}")
             if time.monotonic() > end:
-                raise Violation("the service did not become well again")
+                raise Violation("the service did not recover")
             time.sleep(0.005)
 
     def _is_healthy(self) -> bool:
@@ -232,13 +234,13 @@ class Campaign:
             return False
 
     @staticmethod
-    def _no(faults: Sequence[str]) -> None:
+    def _require_no(faults: Sequence[str]) -> None:
         if faults:
             raise Violation("\n  ".join(faults))
 
-    def add_up(self) -> Figures:
+    def total(self) -> Figures:
         """
-        The figures, with everybody's requests.
+        The figures, including the requests of all clients.
         """
         self.figures.statuses = sum((client.journal.statuses for client in self.clients), Counter())
         return self.figures

@@ -1,9 +1,9 @@
 """
-Kill a service under load over and over, and hold it to every acknowledgement: `nox -s campaign`.
+Kill a service under load repeatedly, and verify every acknowledgement: `nox -s campaign`.
 
-`PYTHONPATH=tests python -m campaign.kills --cycles 300` does it on the embedded default, with
-`--stack servers` on PostgreSQL, Valkey and S3. It ends with status 1 at the first violation, says
-which, and keeps the data folder. The dice follow the seed; the machine's timing does not.
+`PYTHONPATH=tests python -m campaign.kills --cycles 300` runs on the embedded default, with
+`--stack servers` on PostgreSQL, Valkey and S3. At the first violation it prints it, keeps the data
+folder and exits with status 1. Random choices depend on the seed, the machine's timing does not.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SWEEP_EVERY: Final = 10
 @contextmanager
 def settings_of(stack: str) -> Iterator[Mapping[str, str]]:
     """
-    The settings of a service on a stack, whose servers run until the block ends.
+    The settings of a service on a stack whose servers run until the block ends.
     """
     with ExitStack() as started:
         named: Mapping[str, str] = {}
@@ -57,15 +57,18 @@ def run(
     sweep_every: int = SWEEP_EVERY,
     ways: Mapping[str, int] = WAYS,
     within_seconds: float = ANY_TIME_SECONDS,
-    tell: bool = False,
+    verbose: bool = False,
 ) -> Figures:
     """
-    So many cycles, a sweep after every so many and at the end; `Violation` if a promise is broken.
+    Run the cycles, with a sweep after every `sweep_every` of them and at the end.
+
+    Raises:
+        Violation: an acknowledgement was not kept.
     """
     target = ServiceUnderTest(root, settings, workers=workers, program=program, patience_seconds=patience_seconds)
-    beside = "DATABASE_URL" in settings
+    sweeps_beside = "DATABASE_URL" in settings
     watch = Watch(within_seconds)
-    campaign = Campaign(target, random.Random(seed), sweeps_beside=beside, ways=ways, watch=watch)
+    campaign = Campaign(target, random.Random(seed), sweeps_beside=sweeps_beside, ways=ways, watch=watch)
     number = 0
     try:
         campaign.begin()
@@ -73,37 +76,37 @@ def run(
             campaign.cycle()
             if number % sweep_every == 0 or number == cycles:
                 campaign.sweep()
-            if tell and number % 10 == 0:
+            if verbose and number % 10 == 0:
                 print(f"{number} of {cycles} cycles", flush=True)
     except Violation as violation:
         raise Violation(f"seed {seed}, cycle {number} of {cycles}:\n  {violation}") from violation
     finally:
         target.stop()
-    return campaign.add_up()
+    return campaign.total()
 
 
 def table(figures: Figures, seconds: float) -> str:
     """
-    What was seen, for people.
+    The figures as a table for people.
     """
     cycles = sum(figures.kills.values())
     lines = [f"{cycles} cycles in {seconds:.0f} s, {sum(figures.statuses.values())} requests", ""]
-    lines.append(f"{'killed':40} {'kills':>6}   well again after, s: median   max")
+    lines.append(f"{'killed':40} {'kills':>6}    recovered after, s: median   max")
     for way, times in sorted(figures.seconds_to_health.items()):
         lines.append(f"{way:40} {figures.kills[way]:6} {statistics.median(times):28.2f} {max(times):5.2f}")
     lines += ["", f"{'moment of the kill':40} {'kills':>6}"]
     lines += [f"{moment:40} {count:6}" for moment, count in sorted(figures.moments.items())]
     lines += ["", f"{'request':20} {'acknowledged':>12} {'in doubt':>9} {'not sent':>9}   refused"]
     for verb in sorted({verb for verb, _ in figures.statuses}):
-        told = Counter({status: count for (of, status), count in figures.statuses.items() if of == verb})
-        done = sum(count for status, count in told.items() if status and status < 300)
-        unsure = sum(count for status, count in told.items() if is_uncertain(status))
-        refusals = sorted((status, count) for status, count in told.items() if status and status >= 400)
+        statuses = Counter({status: count for (of, status), count in figures.statuses.items() if of == verb})
+        done = sum(count for status, count in statuses.items() if status and status < 300)
+        unsure = sum(count for status, count in statuses.items() if is_uncertain(status))
+        refusals = sorted((status, count) for status, count in statuses.items() if status and status >= 400)
         refused = ", ".join(f"{status}: {count}" for status, count in refusals)
-        lines.append(f"{verb:20} {done:12} {unsure:9} {told[NOT_SENT]:9}   {refused}")
-    left = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(figures.swept.items()))
+        lines.append(f"{verb:20} {done:12} {unsure:9} {statuses[NOT_SENT]:9}   {refused}")
+    deleted = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(figures.swept.items()))
     lines += ["", f"files read back and compared after kills: {figures.files_verified}; lost: 0"]
-    lines += [f"found by {figures.sweeps} sweeps: {left or 'nothing'}; left after them: 0"]
+    lines += [f"found by {figures.sweeps} sweeps: {deleted or 'nothing'}; left after them: 0"]
     return "\n".join(lines)
 
 
@@ -123,9 +126,9 @@ def main() -> None:
     start = time.monotonic()
     try:
         with settings_of(arguments.stack) as settings:
-            figures = run(root, settings, cycles=arguments.cycles, seed=arguments.seed, workers=workers, tell=True)
+            figures = run(root, settings, cycles=arguments.cycles, seed=arguments.seed, workers=workers, verbose=True)
     except Violation as violation:
-        print(f"VIOLATED: {violation}\nWhat is left is in {root}")
+        print(f"VIOLATED: {violation}\nThe data is kept in {root}")
         raise SystemExit(1) from None
     print(table(figures, time.monotonic() - start))
     shutil.rmtree(root)

@@ -1,7 +1,7 @@
 """
-`sft` as it will be in so many hours: `python later.py 26 sweep --data FOLDER`.
+Run `sft` with a clock that is so many hours ahead: `python later.py 26 sweep --data FOLDER`.
 
-What an hour's or a day's grace leaves alone is old then.
+All that a grace period of an hour or a day protects has expired by then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sft_http.cli.main import sft
 
 def main() -> None:
     """
-    Move the clock of this process on, and run the command.
+    Advance the clock of this process, and run the command.
     """
     ahead, now = timedelta(hours=int(sys.argv.pop(1))), SystemClock.now
 

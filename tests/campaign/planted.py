@@ -1,5 +1,5 @@
 """
-`sft` with a fault that a campaign has to find: `python planted.py late-parts serve …`.
+Run `sft` with a fault that a campaign has to find: `python planted.py late-parts serve …`.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ LATE_SECONDS: Final = 0.5
 
 def late_parts() -> None:
     """
-    A part is acknowledged before it is stored: until it is, this process alone can read it.
+    Acknowledge a part before it is stored: until then only this process can read it.
     """
     put, read_into = DiskBlobs.put, DiskBlobs.read_into
-    waiting: dict[str, bytes] = {}
+    unstored: dict[str, bytes] = {}
 
     def put_later(self: DiskBlobs, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        waiting[key] = content = b"".join(bytes(piece) for piece in pieces)
+        unstored[key] = content = b"".join(bytes(piece) for piece in pieces)
 
         def store() -> None:
             put(self, key, [content], size=size)
-            waiting.pop(key)
+            unstored.pop(key)
 
         threading.Timer(LATE_SECONDS, store).start()
 
     def read(self: DiskBlobs, key: str, start: int, buffer: memoryview, *, size: int) -> None:
-        content = waiting.get(key)
+        content = unstored.get(key)
         if content is None:
             read_into(self, key, start, buffer, size=size)
         else:
@@ -49,7 +49,7 @@ def late_parts() -> None:
 
 def kept_quota() -> None:
     """
-    What a file holds of the quota is not given back with it.
+    Do not release a file's quota when it is deleted.
     """
 
     def keep(connection: Connection, owner: bytes, size: int) -> None:
@@ -60,10 +60,10 @@ def kept_quota() -> None:
 
 def deaf_workers() -> None:
     """
-    Workers do not notice that their main process is gone.
+    Prevent workers from noticing that their main process has ended.
     """
-    here = os.getpid()
-    os.getppid = lambda: here
+    parent = os.getpid()
+    os.getppid = lambda: parent
 
 
 BUGS: Final[dict[str, Callable[[], None]]] = {
@@ -75,7 +75,7 @@ BUGS: Final[dict[str, Callable[[], None]]] = {
 
 def main() -> None:
     """
-    Plant the fault that is named, and run the command.
+    Plant the named fault, and run the command.
     """
     BUGS[sys.argv.pop(1)]()
     sft()

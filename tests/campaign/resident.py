@@ -1,5 +1,5 @@
 """
-A user who stays through all kills, and uses everything that the service offers.
+A client that stays through all kills, and uses everything that the service offers.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from support.clients.wire import Response
 from support.servers.service import Service
 
 PART = 64 << 10
-"""The smallest `PART_SIZE` there is: files of some hundred kilobytes have several parts."""
+"""The smallest permitted `PART_SIZE`, so that files of some hundred kilobytes have several parts."""
 
 LONG = (PART, 3 * PART + 7, 6 * PART)
-BITES = (1, 1000, PART, 2 * PART + 7, 6 * PART)
+CHUNK_SIZES = (1, 1000, PART, 2 * PART + 7, 6 * PART)
 
-MANY = 8
-"""Files of one user; one who has so many makes room."""
+MAX_FILES = 8
+"""Files per user, above which a client deletes one first."""
 
 
 @attrs.define
 class Upload:
     """
-    A resumable upload: how far it is as acknowledged, and how far it may be besides.
+    A resumable upload: its acknowledged offset, and how many more bytes may have been stored.
     """
 
     path: str
@@ -42,14 +42,14 @@ class Upload:
 @attrs.define(eq=False)
 class CampaignClient(Client):
     """
-    A client that also sends raw bodies and resumable uploads, asks for ranges, and signs in anew.
+    A client that also sends raw bodies and resumable uploads, requests ranges, and signs in again.
     """
 
     account: dict[str, str] = attrs.field(factory=dict)
     refresh_token: str = ""
     uploads: list[Upload] = attrs.field(factory=list)
     ended: list[str] = attrs.field(factory=list)
-    """Paths of uploads that were given up, by us or by a sweep."""
+    """Paths of uploads that have ended, by this client or by a sweep."""
 
     @property
     def verbs(self) -> Sequence[Callable[[], None]]:
@@ -60,16 +60,16 @@ class CampaignClient(Client):
     # --- files ---------------------------------------------------------------------------------
 
     def store(self) -> None:
-        self._make_room()
+        self._delete_if_many()
         super().store()
 
     def put(self) -> None:
-        self._make_room()
+        self._delete_if_many()
         name, content = self.new_file((*SIZES, *LONG))
         self.record_upload("put", name, content, self.request("put", "PUT", f"/files/{name}", body=content.data))
 
-    def _make_room(self) -> None:
-        if len(self.journal.stored) >= MANY:
+    def _delete_if_many(self) -> None:
+        if len(self.journal.stored) >= MAX_FILES:
             self.delete()
 
     def read_range(self) -> None:
@@ -83,20 +83,20 @@ class CampaignClient(Client):
         response = self.request("read range", "GET", f"/files/{file}/download", headers=headers)
         status = self.journal.count("read range", response, 206)
         if status == 206 and response is not None and response.body != content.data[first : last + 1]:
-            self.journal.faults.append(f"read range: bytes {first} to {last} of {content.size} are others")
+            self.journal.faults.append(f"read range: bytes {first} to {last} of {content.size} differ")
 
-    # --- uploads that are resumed ----------------------------------------------------------------
+    # --- resumable uploads -----------------------------------------------------------------------
 
     def resume(self) -> None:
         if len(self.uploads) < 2:
-            self._make_room()
+            self._delete_if_many()
             self._begin()
             return
         upload = self.random_source.choice(self.uploads)
         if upload.ahead:
             self.check_offset(upload)
         if upload in self.uploads:
-            self.append(upload, self.random_source.choice(BITES))
+            self.append(upload, self.random_source.choice(CHUNK_SIZES))
 
     def _begin(self) -> None:
         name, content = self.new_file(LONG)
@@ -109,18 +109,18 @@ class CampaignClient(Client):
 
     def append(self, upload: Upload, size: int) -> Status:
         """
-        Send the next bytes of an upload from where it is.
+        Send the next bytes of an upload from its acknowledged offset.
         """
         chunk = upload.content.data[upload.at : upload.at + size]
         end = upload.at + len(chunk)
         headers = {**VERSION, "Content-Type": "application/offset+octet-stream", "Upload-Offset": str(upload.at)}
         response = self.request("tus append", "PATCH", upload.path, body=chunk, headers=headers)
-        # What came before the answer that never came may have come to be since the last look.
+        # Bytes of a request without a response may have been stored since the last HEAD request.
         conflict = [409] if upload.ahead else []
         status = self.journal.count("tus append", response, 204, *conflict)
         if status == 204 and response is not None:
             if int(response.headers["upload-offset"]) != end:
-                self.journal.faults.append(f"tus append: {end} is the end, {response.headers['upload-offset']} is told")
+                self.journal.faults.append(f"tus append: offset {response.headers['upload-offset']}, not {end}")
             upload.at, upload.ahead = end, 0
             self._note_complete(upload, response)
         elif is_uncertain(status):
@@ -131,7 +131,7 @@ class CampaignClient(Client):
 
     def check_offset(self, upload: Upload) -> Status:
         """
-        Ask how far an upload is: as far as was acknowledged, or further by what is in doubt.
+        Read an upload's offset, which lies between the acknowledged one and that of the bytes in doubt.
         """
         response = self.request("tus look", "HEAD", upload.path, headers=dict(VERSION))
         status = self.journal.count("tus look", response, 200)
@@ -153,7 +153,7 @@ class CampaignClient(Client):
 
     def cancel_upload(self) -> None:
         """
-        End one of the uploads; not one that may be a file already, whose end may come late.
+        End one of the uploads, but none that may already be sealed by a request in doubt.
         """
         uploads = [upload for upload in self.uploads if not upload.ahead]
         if not uploads or self.random_source.random() < 0.7:
@@ -178,7 +178,7 @@ class CampaignClient(Client):
         if not self.refresh_token:
             return
         body = {"refresh_token": self.refresh_token}
-        # Whether this one is spent, only an answer tells; it is never shown twice.
+        # Only a response reveals whether this token was used, so it is never presented twice.
         self.refresh_token = ""
         self._note_tokens("refresh", self.request_json("refresh", "/auth/refresh", body, anonymous=True))
 
@@ -187,11 +187,11 @@ class CampaignClient(Client):
             tokens = response.json()
             self.token, self.refresh_token = tokens["access_token"], tokens["refresh_token"]
 
-    # --- what is checked -------------------------------------------------------------------------
+    # --- verification ----------------------------------------------------------------------------
 
     def find_discrepancies(self) -> list[str]:
         """
-        What is not as it was acknowledged; see `find_discrepancies`.
+        List what differs from the acknowledged state; see `find_discrepancies`.
         """
         for upload in list(self.uploads):
             self.check_offset(upload)
@@ -204,39 +204,39 @@ class CampaignClient(Client):
         for path in self.ended:
             response = self.request("verify", "HEAD", path, headers=dict(VERSION))
             if response is None or response.status != 404:
-                yield f"an upload that has ended is there: {response and response.status}"
+                yield f"an upload that has ended still exists: {response and response.status}"
 
     def finish(self) -> None:
         """
-        Bring all deletions and uploads to their end, but one for the sweep to give up.
+        Complete all deletions and uploads, except one that is left for the sweep to abort.
         """
-        # The number of tries is bounded, for this is no load: each has to go well.
+        # The number of attempts is bounded because there is no load any more: each has to succeed.
         for _ in range(2 * len(self.journal.uncertain)):
             if self.journal.uncertain:
                 self.delete_again()
-        left = self.uploads[:1]
+        unfinished = self.uploads[:1]
         for upload in self.uploads[1:]:
             for _ in range(3):
-                # After a refusal a part of what was sent may be there, as after no answer.
+                # After a refusal some bytes may have been stored, as after a missing response.
                 if upload in self.uploads and upload.ahead:
                     self.check_offset(upload)
                 if upload in self.uploads:
                     self.append(upload, upload.content.size)
-        for upload in left:
+        for upload in unfinished:
             self.uploads.remove(upload)
             self.ended.append(upload.path)
             self.journal.unacknowledged.pop(upload.name, None)
 
     def has_used(self, quota: int) -> Iterator[str]:
         """
-        What is wrong with the count of what this user's files hold, as a refusal by the quota tells it.
+        List what is wrong with the usage that the service reports when it refuses an upload by quota.
         """
         response = self.request("verify", "PUT", "/files/too-large.bin", length=quota + 1)
-        due = sum(content.size for content in self.journal.stored.values())
+        expected = sum(content.size for content in self.journal.stored.values())
         if response is None or response.status != 413 or response.json()["code"] != "quota-exceeded":
             yield f"no refusal by the quota: {response and response.status}"
-        elif response.json()["used"] != due:
-            yield f"{response.json()['used']} bytes are used, the files have {due}"
+        elif response.json()["used"] != expected:
+            yield f"{response.json()['used']} bytes are used, the files have {expected}"
 
 
 def new_client(service: Service, number: int) -> CampaignClient:

@@ -1,5 +1,5 @@
 """
-A short campaign: whatever is killed under load, all that was acknowledged is there; and a campaign finds faults.
+A short campaign: after every kill all that was acknowledged is stored, and the campaign finds planted faults.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from campaign.victim import TIMEOUT_SECONDS, Violation
 from support.servers import backends
 from support.servers.stack import settings_on
 
-SOON_SECONDS = 0.3
-"""Within which time the kill comes: a test is in a hurry."""
+KILL_WITHIN_SECONDS = 0.3
+"""Bound in seconds of the time before a kill, shortened for tests."""
 
-IMPATIENT_SECONDS = 2
+SHORT_TIMEOUT_SECONDS = 2
 
 EACH_WAY_SEED = 3
-"""Its first cycles kill in every way."""
+"""A seed whose first cycles kill in every way."""
 
 
-def test_the_embedded_default_keeps_what_it_acknowledged(tmp_path: Path) -> None:
-    """Kills of a worker, the main process and all of it: no file, offset, deletion or budget is lost."""
-    figures = run(tmp_path, SETTINGS, cycles=3, seed=EACH_WAY_SEED, workers=1, within_seconds=SOON_SECONDS)
+def test_embedded_default_keeps_acknowledged_state(tmp_path: Path) -> None:
+    """Kills of a worker, the main process and the process tree lose no file, offset, deletion or budget."""
+    figures = run(tmp_path, SETTINGS, cycles=3, seed=EACH_WAY_SEED, workers=1, within_seconds=KILL_WITHIN_SECONDS)
     assert figures.kills.keys() >= {"worker", "master", "all of it"}
     assert figures.files_verified > 0
     assert "3 cycles" in table(figures, 1)
 
 
-def test_on_servers_it_keeps_what_it_acknowledged(
+def test_servers_keep_acknowledged_state(
     tmp_path: Path, postgres: backends.Postgres, valkey: backends.Valkey, s3: backends.S3
 ) -> None:
-    """The same of three kills with two workers on PostgreSQL, Valkey and S3."""
+    """Three kills with two workers on PostgreSQL, Valkey and S3 lose nothing either."""
     with settings_on(postgres, valkey, s3) as named:
         settings = {**named, **SETTINGS}
-        figures = run(tmp_path, settings, cycles=3, seed=EACH_WAY_SEED, workers=2, within_seconds=SOON_SECONDS)
+        figures = run(tmp_path, settings, cycles=3, seed=EACH_WAY_SEED, workers=2, within_seconds=KILL_WITHIN_SECONDS)
     assert sum(figures.kills.values()) == 3
 
 
@@ -50,8 +50,8 @@ def test_on_servers_it_keeps_what_it_acknowledged(
         ("deaf-workers", "master", "the service did not start"),
     ],
 )
-def test_a_campaign_finds(bug: str, way: str, found: str, tmp_path: Path) -> None:
-    """A service that acknowledges too early, keeps quotas or outlives itself is found out."""
+def test_campaign_finds_planted_fault(bug: str, way: str, found: str, tmp_path: Path) -> None:
+    """Early acknowledgements, unreleased quotas and workers that outlive the service are all found."""
     with pytest.raises(Violation, match=found):
         run(
             tmp_path,
@@ -60,8 +60,8 @@ def test_a_campaign_finds(bug: str, way: str, found: str, tmp_path: Path) -> Non
             seed=EACH_WAY_SEED,
             workers=1,
             program=[planted.__file__, bug],
-            patience_seconds=IMPATIENT_SECONDS if bug == "deaf-workers" else TIMEOUT_SECONDS,
-            within_seconds=SOON_SECONDS,
+            patience_seconds=SHORT_TIMEOUT_SECONDS if bug == "deaf-workers" else TIMEOUT_SECONDS,
+            within_seconds=KILL_WITHIN_SECONDS,
             ways={way: 1},
             sweep_every=1,
         )

@@ -1,5 +1,5 @@
 """
-The service that is killed: started on one data folder and port again and again, as a supervisor would.
+The service that is killed: restarted on one data folder and port, like under a supervisor.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from support.servers.processes import kill_tree, processes_matching, reusable_po
 from support.servers.service import SFT, Service, serving
 
 TIMEOUT_SECONDS: Final = 60.0
-"""When to call it a fault that something has not come about."""
+"""Seconds after which an event that has not happened is a fault."""
 
 RETRY_SECONDS: Final = 0.05
-"""How soon a service that could not start is started again."""
+"""Seconds before another attempt to start the service."""
 
 LATER_HOURS: Final = 26
-"""After that everything is old that is unfinished: an idle upload, a part of no row, a temporary file."""
+"""Hours after which everything unfinished has expired: idle uploads, unreferenced parts, temporary files."""
 
 
 class Violation(Exception):
     """
-    The service has not kept what it promises.
+    The service has broken a guarantee.
     """
 
 
 @attrs.define
 class ServiceUnderTest:
     """
-    A service that ends by force and comes back on the same port and data.
+    A service that is killed and restarted on the same port and data.
     """
 
     root: Path
@@ -52,7 +52,7 @@ class ServiceUnderTest:
     patience_seconds: float = TIMEOUT_SECONDS
     port: int = attrs.field(factory=reusable_port)
     refused_starts: int = 0
-    _said_before: int = attrs.field(default=0, init=False)
+    _log_size_before: int = attrs.field(default=0, init=False)
     _running: ExitStack = attrs.field(factory=ExitStack, init=False)
     _service: Service | None = attrs.field(default=None, init=False)
 
@@ -71,7 +71,7 @@ class ServiceUnderTest:
 
     def start(self) -> None:
         """
-        Start it, once more and again as long as one that was there before holds what it needs.
+        Start the service, and retry while a predecessor still holds the port or the lock.
         """
         end = time.monotonic() + self.patience_seconds
         while not self._has_started():
@@ -82,11 +82,11 @@ class ServiceUnderTest:
 
     def _has_started(self) -> bool:
         self._running.close()
-        self._said_before = self._log.stat().st_size if self._log.exists() else 0
+        self._log_size_before = self._log.stat().st_size if self._log.exists() else 0
         started = serving(self.root, workers=self.workers, settings=self.settings, port=self.port, program=self.program)
         try:
             self._service = self._running.enter_context(started)
-            # Its port may be answered by a predecessor; workers are its own.
+            # A predecessor may still listen on its port, but the workers are its own.
             while not workers(self.service):
                 if self.service.process.poll() is not None:
                     return self._was_refused()
@@ -97,37 +97,37 @@ class ServiceUnderTest:
 
     def _was_refused(self) -> bool:
         """
-        That it has not started, if that may be; else a `Violation`.
+        Return False if a predecessor prevented the start, else raise a `Violation`.
         """
-        words = self._refusal()
-        if "cannot listen on" not in words and "is locked: another process" not in words:
-            raise Violation(f"the service does not start: {words}")
+        message = self._refusal()
+        if "cannot listen on" not in message and "is locked: another process" not in message:
+            raise Violation(f"the service does not start: {message}")
         return False
 
     def _refusal(self) -> str:
         """
-        What it told the operator since it was started last; those that were there before may go on logging.
+        The operator's messages since the last start; earlier processes may still be logging.
         """
         with self._log.open("rb") as log:
-            log.seek(self._said_before)
+            log.seek(self._log_size_before)
             lines = log.read().decode(errors="replace").splitlines()
-        return " ".join(line for line in lines if line.startswith("sft: ")) or "it said nothing"
+        return " ".join(line for line in lines if line.startswith("sft: ")) or "it printed no message"
 
     def processes(self) -> set[int]:
         """
-        All processes that have to do with the data folder, whoever their parent is.
+        All processes of the data folder, whatever their parent.
         """
         return set(processes_matching(f"--data {self.data} "))
 
     def kill(self, way: str, random_source: random.Random) -> set[int]:
         """
-        End one worker, the main process alone, or all of it; the processes that are to be gone soon are told.
+        Kill one worker, the main process alone, or the process tree; return the processes that must end soon.
         """
         before = self.processes()
         if way == "worker":
-            chosen = random_source.choice(sorted(workers(self.service)) or sorted(before))
-            os.kill(chosen, signal.SIGKILL)
-            return {chosen}
+            victim = random_source.choice(sorted(workers(self.service)) or sorted(before))
+            os.kill(victim, signal.SIGKILL)
+            return {victim}
         if way == "master":
             self.service.process.kill()
             self.service.process.wait()
@@ -138,30 +138,30 @@ class ServiceUnderTest:
 
     def kill_while_starting(self, seconds: float) -> None:
         """
-        Begin a start, and end all of it so many seconds later.
+        Begin a start, and kill its process tree so many seconds later.
         """
         command = [sys.executable, *self.program, "serve", "--data", str(self.data), "--port", str(self.port)]
         command += ["--workers", str(self.workers)]
         with self._log.open("ab") as log:
-            begun = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment())
+            starting = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment())
         time.sleep(seconds)
-        kill_tree(begun.pid)
-        begun.wait()
+        kill_tree(starting.pid)
+        starting.wait()
 
-    def wait_until_gone(self, processes: set[int]) -> None:
+    def wait_until_ended(self, processes: set[int]) -> None:
         """
-        Wait until none of them runs; a process without its service has nobody to end it.
+        Wait until none of them runs; a worker without its main process has to end by itself.
         """
         end = time.monotonic() + self.patience_seconds
-        while left := processes & self.processes():
+        while remaining := processes & self.processes():
             if time.monotonic() > end:
-                raise Violation(f"processes {sorted(left)} outlive the service that they were part of")
+                raise Violation(f"processes {sorted(remaining)} outlive the service that they were part of")
             time.sleep(0.01)
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """
-        Nothing of it runs inside the block.
+        Stop the service inside the block.
         """
         kill_tree(self.service.process.pid)
         self.service.process.wait()
@@ -170,7 +170,7 @@ class ServiceUnderTest:
 
     def stop(self) -> None:
         """
-        End whatever runs.
+        End all of its processes.
         """
         self._running.close()
         for process in self.processes():
@@ -181,10 +181,10 @@ class ServiceUnderTest:
 
     def command_output_later(self, *command: str) -> tuple[int, Any]:
         """
-        The exit status of a command of `sft` and what it told as JSON, when everything unfinished is old.
+        The exit status and the JSON output of an `sft` command, run when everything unfinished has expired.
         """
         line = [sys.executable, later.__file__, str(LATER_HOURS), *command, "--data", str(self.data), "--json"]
         done = subprocess.run(line, env=self._environment(), capture_output=True, check=False, timeout=300)
         if not done.stdout.startswith(b"{"):
-            raise Violation(f"{command[0]} told nothing: {done.stderr.decode()[-500:]}")
+            raise Violation(f"{command[0]} printed no JSON: {done.stderr.decode()[-500:]}")
         return done.returncode, json.loads(done.stdout)

@@ -1,5 +1,5 @@
 """
-The library on memory alone, one user, and a clock that stands still.
+The application on memory alone, one user, and a clock that tests set.
 """
 
 from __future__ import annotations

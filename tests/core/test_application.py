@@ -1,5 +1,5 @@
 """
-Use cases at their edges: races that are lost, rows that are gone, uploads that end early.
+Edge cases of the use cases: lost races, missing rows, uploads that end early.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def is_empty(sft: Application, owner: User) -> bool:
 
 
 def upload(sft: Application, owner: User, *parts: bytes) -> UploadSession:
-    begun = sft.vault.begin_upload(owner=owner.id, name=NAME)
+    session = sft.vault.begin_upload(owner=owner.id, name=NAME)
     for part in parts:
-        sft.vault.store_part(begun, part)
-    return begun
+        sft.vault.store_part(session, part)
+    return session
 
 
 # --- users -------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def upload(sft: Application, owner: User, *parts: bytes) -> UploadSession:
 @attrs.frozen
 class Meanwhile:
     """
-    A hasher that lets something happen while a password is verified.
+    A hasher that runs a callback while a password is verified.
     """
 
     hasher: Any
@@ -86,22 +86,22 @@ class Meanwhile:
         self.happens()
 
 
-def deactivated(sft: Application, user: User) -> None:
+def deactivate(sft: Application, user: User) -> None:
     with sft.users.sign_in.begin() as unit:
         unit.users.save(attrs.evolve(user, is_active=False))
         unit.commit()
 
 
-def test_an_account_that_is_switched_off_meanwhile_is_not_signed_in(sft: Application, maya: User) -> None:
-    """Between the password and the session the account is looked at once more, where it is stored."""
-    hasher: Any = Meanwhile(sft.users.sign_in.hasher, lambda: deactivated(sft, maya))
+def test_account_deactivated_during_a_sign_in_is_refused(sft: Application, maya: User) -> None:
+    """The stored account is read again between the password check and the session."""
+    hasher: Any = Meanwhile(sft.users.sign_in.hasher, lambda: deactivate(sft, maya))
     sign_in = attrs.evolve(sft.users.sign_in, hasher=hasher)
     with pytest.raises(InactiveUser):
         sign_in(email=EMAIL, password=PASSWORD)
 
 
-def test_a_code_that_is_spent_meanwhile_signs_nobody_in(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Of two sign-ins with one code the second one is refused, though both found it unspent."""
+def test_code_spent_during_a_sign_in_is_refused(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The second of two sign-ins with one code is refused, even if both found it unspent."""
     seed = sft.users.set_up_totp(user=maya).seed.reveal().decode()
     access = sft.users.sign_in(email=EMAIL, password=PASSWORD).access
     user = sft.users.authenticate(access_token=access).user
@@ -128,8 +128,8 @@ def test_a_code_that_is_spent_meanwhile_signs_nobody_in(sft: Application, maya: 
         sign_in(email=EMAIL, password=PASSWORD, totp_code=code)
 
 
-def test_a_token_of_a_session_that_is_not_kept_is_refused(clock: SettableClock) -> None:
-    """A well-signed token whose session or user another store has is nobody's."""
+def test_token_of_an_unknown_session_is_refused(clock: SettableClock) -> None:
+    """A validly signed token is refused if this store has no such session or user."""
     ours, theirs = memory_application(clock, LIGHT), memory_application(clock, LIGHT)
     theirs.users.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
     tokens = theirs.users.sign_in(email=EMAIL, password=PASSWORD)
@@ -140,7 +140,7 @@ def test_a_token_of_a_session_that_is_not_kept_is_refused(clock: SettableClock) 
             attrs.evolve(theirs.users.authenticate, verify=verify)(access_token=tokens.access)
 
 
-def test_a_code_that_is_spent_already_is_told_at_once(sft: Application, maya: User, clock: SettableClock) -> None:
+def test_spent_code_is_refused_at_once(sft: Application, maya: User, clock: SettableClock) -> None:
     """A second use of a code is refused before anything is stored."""
     seed = sft.users.set_up_totp(user=maya).seed.reveal().decode()
     code = code_of(seed, step_at(clock.now()))
@@ -152,53 +152,53 @@ def test_a_code_that_is_spent_already_is_told_at_once(sft: Application, maya: Us
         sft.users.sign_in(email=EMAIL, password=PASSWORD, totp_code=code)
 
 
-def test_too_many_attempts_tell_when_to_come_again() -> None:
-    """The wait is part of the error, in whole seconds."""
+def test_too_many_attempts_contains_the_wait() -> None:
+    """The error contains the wait in whole seconds."""
     assert TooManyAttempts(17).retry_after == 17
 
 
 # --- vault -------------------------------------------------------------------------------------
 
 
-def test_a_long_manifest_is_recorded_in_batches(sft: Application, maya: User) -> None:
-    """After each 64 parts the manifest is stored, and the file comes back whole."""
+def test_long_manifest_is_recorded_in_batches(sft: Application, maya: User) -> None:
+    """The manifest is stored after every 64 parts, and the file is read back completely."""
     parts = [bytes([number]) * 3 for number in range(2 * MANIFEST_PAGE + 5)]
-    begun = upload(sft, maya, *parts[:MANIFEST_PAGE])
-    assert begun.pending == []
+    session = upload(sft, maya, *parts[:MANIFEST_PAGE])
+    assert session.pending == []
     for part in parts[MANIFEST_PAGE:]:
-        sft.vault.store_part(begun, part)
-    file = sft.sharing.seal_upload(begun).file
+        sft.vault.store_part(session, part)
+    file = sft.sharing.seal_upload(session).file
     assert b"".join(map(bytes, sft.vault.read_file(file))) == b"".join(parts)
 
 
-def test_an_upload_that_was_aborted_cannot_be_sealed(sft: Application, maya: User) -> None:
-    """The abort has won: nothing is left, and sealing is told so."""
-    begun = upload(sft, maya, b"some bytes")
-    sft.vault.abort_upload(begun)
+def test_aborted_upload_cannot_be_sealed(sft: Application, maya: User) -> None:
+    """After the abort nothing remains, and the seal raises UploadAborted."""
+    session = upload(sft, maya, b"some bytes")
+    sft.vault.abort_upload(session)
     with pytest.raises(UploadAborted):
-        sft.sharing.seal_upload(begun)
+        sft.sharing.seal_upload(session)
     assert is_empty(sft, maya)
 
 
-def test_a_sealed_file_cannot_be_aborted(sft: Application, maya: User) -> None:
-    """The seal has won: the abort does nothing, and the file stays whole."""
-    begun = upload(sft, maya, b"some bytes")
-    file = sft.sharing.seal_upload(begun).file
-    sft.vault.abort_upload(begun)
+def test_sealed_file_cannot_be_aborted(sft: Application, maya: User) -> None:
+    """After the seal an abort does nothing, and the file stays complete."""
+    session = upload(sft, maya, b"some bytes")
+    file = sft.sharing.seal_upload(session).file
+    sft.vault.abort_upload(session)
     assert b"".join(map(bytes, sft.vault.read_file(file))) == b"some bytes"
 
 
-def test_an_upload_whose_parts_are_not_all_recorded_is_not_sealed(sft: Application, maya: User) -> None:
-    """What the manifest holds is compared with what was received, before the file is there."""
-    begun = upload(sft, maya, b"some bytes", b"more bytes")
-    begun.pending.pop()
+def test_upload_with_unrecorded_parts_is_not_sealed(sft: Application, maya: User) -> None:
+    """The size in the manifest is compared with the bytes received before the file is sealed."""
+    session = upload(sft, maya, b"some bytes", b"more bytes")
+    session.pending.pop()
     with pytest.raises(UploadIncomplete):
-        sft.sharing.seal_upload(begun)
+        sft.sharing.seal_upload(session)
     assert sft.vault.list_files(owner=maya.id, page=Page()) == ()
 
 
-def test_content_that_raises_leaves_nothing(sft: Application, maya: User) -> None:
-    """The caller's own error comes out, and neither row nor part stays."""
+def test_content_that_raises_leaves_nothing_stored(sft: Application, maya: User) -> None:
+    """The caller's own error is raised, and neither row nor part remains."""
 
     def content() -> Iterator[bytes]:
         yield bytes(100_000)
@@ -213,8 +213,8 @@ def test_content_that_raises_leaves_nothing(sft: Application, maya: User) -> Non
     ("environ", "error"),
     [({"MAX_FILE_SIZE": "99999"}, FileTooLarge), ({"ALLOWED_EXTENSIONS": ".pdf"}, FileTypeNotAllowed)],
 )
-def test_what_the_policy_does_not_admit_leaves_nothing(environ: dict[str, str], error: type[Exception]) -> None:
-    """Too many bytes, also if nobody announced them, and other extensions are refused."""
+def test_file_against_the_policy_leaves_nothing(environ: dict[str, str], error: type[Exception]) -> None:
+    """Too many bytes, even without an announced size, and other extensions are refused."""
     sft = memory_application(environ=LIGHT | environ)
     maya = sft.users.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
     with pytest.raises(error):
@@ -222,15 +222,15 @@ def test_what_the_policy_does_not_admit_leaves_nothing(environ: dict[str, str], 
     assert is_empty(sft, maya)
 
 
-def test_a_file_that_is_condemned_cannot_be_read(sft: Application, maya: User) -> None:
-    """Its key is gone, whoever still holds the entity."""
+def test_file_in_deletion_cannot_be_read(sft: Application, maya: User) -> None:
+    """Its key is deleted, so an entity read earlier cannot open it."""
     file = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"x"])
     with pytest.raises(FileNotFound):
         sft.vault.read_file(file.deleting(file.created_at))
 
 
-def test_a_manifest_with_a_gap_is_not_read_over(sft: Application, maya: User) -> None:
-    """A lost row, or a file that is deleted while it is read, ends in an error and never in a short content."""
+def test_manifest_with_a_gap_is_not_read(sft: Application, maya: User) -> None:
+    """A missing row, or a deletion during the read, raises an error and never shortens the content."""
     file = sft.vault.store_file(owner=maya.id, name=NAME, content=[bytes(200_000)])
     reading = sft.vault.read_file(file)
     first = bytes(next(reading))
@@ -248,20 +248,20 @@ def test_a_manifest_with_a_gap_is_not_read_over(sft: Application, maya: User) ->
 
 
 @attrs.frozen
-class OutOfReach:
+class UnavailableBlobs:
     """
-    A store that cannot be reached just now.
+    A store that is unavailable.
     """
 
     def list(self, prefix: str = "") -> Iterator[Any]:
         raise BlobStoreUnavailable(prefix)
 
 
-def test_a_file_is_gone_though_its_parts_cannot_be_removed(sft: Application, maya: User) -> None:
-    """Its key has been destroyed; the row stays, deleting, for the next sweep."""
+def test_file_is_not_found_though_its_parts_remain(sft: Application, maya: User) -> None:
+    """Its key is destroyed, and the row stays in state deleting for the next sweep."""
     file = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"x"])
-    out_of_reach: Any = OutOfReach()
-    attrs.evolve(sft.vault.delete_file, blobs=out_of_reach)(owner=maya.id, file_id=file.id)
+    unavailable: Any = UnavailableBlobs()
+    attrs.evolve(sft.vault.delete_file, blobs=unavailable)(owner=maya.id, file_id=file.id)
     with pytest.raises(FileNotFound):
         sft.vault.find_file(owner=maya.id, file_id=file.id)
     with sft.vault.delete_file.begin(read_only=True) as unit:
@@ -270,23 +270,23 @@ def test_a_file_is_gone_though_its_parts_cannot_be_removed(sft: Application, may
     assert (kept.state, kept.key) == (FileState.DELETING, None)
 
 
-def test_of_two_that_delete_one_wins(sft: Application, maya: User) -> None:
-    """Who finds the file and loses the race for its state is told that it is not there."""
+def test_concurrent_deletion_has_one_winner(sft: Application, maya: User) -> None:
+    """The request that finds the file but loses the race for its state gets FileNotFound."""
     file = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"x"])
 
-    class Overtaken:
+    class LostRace:
         def within(self, unit: Any, **_: Any) -> Any:
             assert unit.files.replace(file.deleting(file.created_at), expected=FileState.SEALED)
             return file
 
-    overtaken: Any = Overtaken()
+    lost_race: Any = LostRace()
     with pytest.raises(FileNotFound):
-        attrs.evolve(sft.vault.delete_file, find=overtaken)(owner=maya.id, file_id=file.id)
+        attrs.evolve(sft.vault.delete_file, find=lost_race)(owner=maya.id, file_id=file.id)
     assert sft.vault.find_file(owner=maya.id, file_id=file.id) == file
 
 
-def test_a_file_is_deleted_once(sft: Application, maya: User) -> None:
-    """A second delete finds nothing, and neither does anybody else's."""
+def test_file_is_deleted_once(sft: Application, maya: User) -> None:
+    """A second deletion, and one by another user, finds no file."""
     file = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"x"])
     noor = sft.users.register_user(
         email=EmailAddress.parse("noor@example.org"), username=Username.parse("noor"), password=PASSWORD
@@ -302,8 +302,8 @@ def test_a_file_is_deleted_once(sft: Application, maya: User) -> None:
 # --- sharing -----------------------------------------------------------------------------------
 
 
-def test_only_the_owner_withdraws_a_link(sft: Application, maya: User) -> None:
-    """For anybody else it is a link that does not exist, as is an unknown one."""
+def test_only_the_owner_revokes_a_link(sft: Application, maya: User) -> None:
+    """For any other user the link does not exist, like an unknown one."""
     file = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"x"])
     issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id)
     noor = sft.users.register_user(

@@ -1,5 +1,5 @@
 """
-What the documentation shows is what happens.
+The examples of the documentation, run as shown.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def fresh_service(tmp_path: Path) -> Iterator[Service]:
 
 @pytest.mark.parametrize("page", pages_with("console"), ids=lambda page: page.name)
 def test_transcripts_print_what_they_show(page: Path, fresh_service: Service, tmp_path: Path) -> None:
-    """Every command of a page's transcripts runs in order and prints what stands below it."""
+    """Every command of a page's transcripts runs in order and prints the output shown below it."""
     transcript = [step for block in blocks(page, "console") for step in steps(block)]
     folder = tmp_path / "terminal"
     folder.mkdir()
@@ -61,15 +61,15 @@ def test_python_examples_run(page: Path) -> None:
 ADAPTERS = ROOT / "docs" / "tutorial" / "write-an-adapter.md"
 
 
-def test_the_tutorials_adapter_is_as_short_as_it_says() -> None:
-    """Forty lines, imports and all; blank ones are not counted."""
+def test_tutorial_adapter_has_the_stated_length() -> None:
+    """The adapter has forty lines, imports included and blank lines excluded."""
     adapter, *_ = blocks(ADAPTERS, "python")
     assert "class SqliteBlobs" in adapter
     assert sum(bool(line.strip()) for line in adapter.splitlines()) == 40
 
 
-def test_the_tutorials_adapter_is_judged(tmp_path: Path) -> None:
-    """The page's blocks in one file pass as the page says: contract, machine and planted bug."""
+def test_tutorial_adapter_passes_its_tests(tmp_path: Path) -> None:
+    """The page's blocks in one file pass as the page says: contract, state machine and planted bug."""
     module = tmp_path / "test_sqlite_blobs.py"
     module.write_text("\n\n".join(blocks(ADAPTERS, "python")))
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", module.name]
@@ -81,13 +81,13 @@ def test_the_tutorials_adapter_is_judged(tmp_path: Path) -> None:
     assert int(passed[1]) > 20
 
 
-def test_every_page_is_reached_from_the_readme() -> None:
-    """No page is an orphan: the README or a page it leads to links it."""
+def test_every_page_is_linked_from_the_readme() -> None:
+    """Every page is linked from the README or from a page that it reaches."""
     reached, unseen = set(), [ROOT / "README.md"]
     while unseen:
         page = unseen.pop()
         reached.add(page)
         linked = {(page.parent / link).resolve() for link in re.findall(r"\]\(([^)#:]+\.md)", page.read_text())}
-        assert linked <= set(PAGES), f"{page.name} links to a page that is not there"
+        assert linked <= set(PAGES), f"{page.name} links to a page that does not exist"
         unseen += linked - reached
     assert set(PAGES) - reached == set()

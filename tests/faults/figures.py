@@ -1,5 +1,5 @@
 """
-How much is broken: `python -m faults.figures`, with `src` and `tests` on the path.
+Numbers of injected faults: `python -m faults.figures`, with `src` and `tests` on the path.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from support.servers.backends import s3
 
 def main() -> None:
     """
-    Count the steps of each operation, and print them with the runs that come of them.
+    Count the steps of each operation, and print them with the number of runs that result.
     """
     logging.disable()
     rows, failed, cuts, refused = [], 0, 0, 0
-    with tempfile.TemporaryDirectory() as folder, s3() as behind, faulty(behind) as proxy:
+    with tempfile.TemporaryDirectory() as folder, s3() as server_behind, faulty(server_behind) as proxy:
         disk = test_disk_calls.Disk(Path(folder) / "blobs")
-        server = test_s3_requests.Server(behind, proxy, "sft-test-figures")
+        server = test_s3_requests.Server(server_behind, proxy, "sft-test-figures")
         for kind in OPERATIONS:
             calls, requests = test_disk_calls.calls_of(disk, kind), test_s3_requests.requests_of(server, kind)
             snapshots = len(new_machine().snapshots(kind))
-            failed += sum(len(test_disk_calls.ways(nth, calls)) for nth in range(1, len(calls) + 1))
-            refused += sum(len(test_s3_requests.met(nth, requests)) for nth in range(1, len(requests) + 1))
+            failed += sum(len(test_disk_calls.faults_of(nth, calls)) for nth in range(1, len(calls) + 1))
+            refused += sum(len(test_s3_requests.faults_of(nth, requests)) for nth in range(1, len(requests) + 1))
             cuts += snapshots * len(OUTCOMES) + test_power_cuts.EACH
             rows.append(f"{kind.__name__:20}{len(calls):8}{len(requests):10}{snapshots:9}")
         server.client.close()

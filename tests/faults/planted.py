@@ -1,5 +1,5 @@
 """
-Stores that promise more than they keep: each is found when the power is cut.
+Stores with planted durability bugs, each of which a power cut must reveal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from support.faults.power_cuts import Machine, cut_after_a_failure, cut_everywhe
 @attrs.frozen
 class SyncsNoFile(RetryOnEintr):
     """
-    A file gets its name with its bytes on their way.
+    A file gets its name before its bytes are synced.
     """
 
     def fsync(self, fd: int) -> None:
@@ -34,7 +34,7 @@ class SyncsNoFile(RetryOnEintr):
 @attrs.frozen
 class SyncsNoFolder(RetryOnEintr):
     """
-    A file's bytes are durable, and its name is not.
+    A file's bytes are durable, but its name is not.
     """
 
     def fsync(self, fd: int) -> None:
@@ -45,7 +45,7 @@ class SyncsNoFolder(RetryOnEintr):
 @attrs.frozen
 class SyncsNoRoot(RetryOnEintr):
     """
-    A file's name is durable in a folder whose own is not.
+    A file's name is durable, but in a folder whose own name is not.
     """
 
     def fsync(self, fd: int) -> None:
@@ -56,7 +56,7 @@ class SyncsNoRoot(RetryOnEintr):
 @attrs.frozen
 class SyncsTheRootOnceOnly(SyncsNoRoot):
     """
-    Only whoever makes a folder syncs its name: should that fail, nobody does it any more.
+    Only the call that creates a folder syncs its name; if that sync fails, no later call repeats it.
     """
 
     def mkdir(self, path: Path, mode: int = 0o777) -> None:
@@ -71,7 +71,7 @@ class SyncsTheRootOnceOnly(SyncsNoRoot):
 @attrs.frozen
 class PassesOverTheRoot(RetryOnEintr):
     """
-    That a folder's name could not be synced is not told.
+    A failed sync of a folder's name is ignored.
     """
 
     def fsync(self, fd: int) -> None:
@@ -82,7 +82,7 @@ class PassesOverTheRoot(RetryOnEintr):
 @attrs.define
 class NamesBeforeTheSync(RetryOnEintr):
     """
-    A file is synced when it has its name already.
+    A file is synced only after it has its name.
     """
 
     _waiting: list[int] = attrs.field(factory=list, init=False)
@@ -108,7 +108,7 @@ class NamesBeforeTheSync(RetryOnEintr):
 @attrs.define
 class StoresWithTheNextCall(DelegatingBlobs):
     """
-    A put returns at once: the row is committed before the blob is there.
+    A put returns before it stores the blob, so the row is committed first.
     """
 
     _late: list[tuple[str, bytes, int]] = attrs.field(factory=list, init=False)
@@ -118,7 +118,7 @@ class StoresWithTheNextCall(DelegatingBlobs):
         self._late.append((key, b"".join(map(bytes, pieces)), size))
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
-        self._late.clear()  # after the cut: what was in memory is gone
+        self._late.clear()  # after the power cut: the content of memory is lost
         super().read_into(key, start, buffer, size=size)
 
     def delete(self, key: str) -> None:
@@ -134,7 +134,7 @@ class StoresWithTheNextCall(DelegatingBlobs):
 @attrs.frozen
 class Bug:
     """
-    A broken machine, how it is searched, and what is found.
+    A broken machine, the search for its bug, and the expected failure.
     """
 
     kind: type[object]
@@ -148,7 +148,7 @@ class Bug:
 
     def search(self) -> None:
         """
-        Cut the power wherever it may be found.
+        Cut the power at every step at which the bug may be revealed.
         """
         if self.only_after_a_failure:
             cut_after_a_failure(self.machine(), StoreSmallFile)

@@ -1,12 +1,11 @@
 """
-Whole operations on a folder of blobs, of which one call into the operating system after the other fails.
+Complete operations on a folder of blobs, with each system call failing in turn.
 
-Each operation is done once to count its calls. Then it is done anew for each call and each way in
-which a call can fail: what was acknowledged is there, what is there was sent, the error is one of
-ours and the right one; and as soon as the fault is gone the operation can be done, and one sweep
-leaves no trace of it. A call meets each of the nine ways that it can break in: only one that reads or
-writes can fall short. Of the operations with many calls each call meets three of them, and its
-neighbours the others: they are the same calls again and again.
+Each operation runs once to count its system calls, and then once for each call and each way in which that
+call can fail. What was acknowledged is stored, what is stored was sent, and the error is the right SftError;
+once the fault ends the operation succeeds, and one sweep leaves no trace of it. A call fails in each of its
+nine ways; only reads and writes can be short. In operations with many calls each call fails in three of the
+ways and its neighbours in the others, because the same calls occur again and again.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 
 class Disk:
     """
-    A world on a folder whose calls can be broken.
+    A vault on a folder whose system calls can be made to fail.
     """
 
     def __init__(self, root: Path) -> None:
@@ -43,7 +42,7 @@ class Disk:
 
     def prepared(self, kind: type[Operation]) -> Operation:
         """
-        An operation in a fresh folder, prepared and not begun.
+        An operation in a new folder, prepared but not started.
         """
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir()
@@ -52,7 +51,7 @@ class Disk:
 
     def check_traces(self) -> None:
         """
-        That nothing is in the folder but its mark and what the rows know of, and nothing is open.
+        Assert that the folder contains only its store id and the blobs of rows, and that nothing is open.
         """
         parts = self.vault.database._committed.parts.values()
         recorded = {part.blob_key for some in parts for part in some}
@@ -67,29 +66,29 @@ def disk(tmp_path: Path) -> Disk:
     return Disk(tmp_path / "blobs")
 
 
-def judged(error: SftError | None, operation: Operation, what: SyscallFault) -> None:
+def assert_right_error(error: SftError | None, operation: Operation, fault: SyscallFault) -> None:
     """
-    That the caller was told what is the matter, if anything.
+    Assert that the caller got the right error, if any.
     """
-    if what.is_harmless:
+    if fault.is_harmless:
         assert error is None
         assert operation.is_done
     elif error is not None:
-        assert type(error) is (BlobStoreFull if what.number in FULL else BlobStoreUnavailable)
-        assert status_of(error) == (507 if what.number in FULL else 503)
+        assert type(error) is (BlobStoreFull if fault.number in FULL else BlobStoreUnavailable)
+        assert status_of(error) == (507 if fault.number in FULL else 503)
 
 
-def ways(nth: int, calls: Sequence[str]) -> tuple[SyscallFault, ...]:
+def faults_of(nth: int, calls: Sequence[str]) -> tuple[SyscallFault, ...]:
     """
-    How the N-th of these calls fails: in each way that it can, or in a long operation in every third.
+    The ways in which the N-th of these calls fails: all possible ones, or every third in a long operation.
     """
     some = SYSCALL_FAULTS if len(calls) < MANY else SYSCALL_FAULTS[nth % EVERY :: EVERY]
-    return some if calls[nth - 1] in CAN_BE_SHORT else tuple(what for what in some if what is not SHORT)
+    return some if calls[nth - 1] in CAN_BE_SHORT else tuple(fault for fault in some if fault is not SHORT)
 
 
 def calls_of(disk: Disk, kind: type[Operation]) -> Sequence[str]:
     """
-    The calls that an operation makes that goes well.
+    The system calls of a successful operation.
     """
     operation = disk.prepared(kind)
     disk.calls.arm()
@@ -99,34 +98,34 @@ def calls_of(disk: Disk, kind: type[Operation]) -> Sequence[str]:
 
 
 @pytest.mark.parametrize("kind", OPERATIONS)
-def test_whichever_call_fails_and_however_nothing_told_is_lost(disk: Disk, kind: type[Operation]) -> None:
-    """Every call of every operation is broken."""
+def test_failed_call_loses_nothing_acknowledged(disk: Disk, kind: type[Operation]) -> None:
+    """Each call of every operation fails in each way, and the guarantees hold."""
     calls = calls_of(disk, kind)
     assert len(calls) > 5
     for nth in range(1, len(calls) + 1):
-        for what in ways(nth, calls):
+        for fault in faults_of(nth, calls):
             operation = disk.prepared(kind)
-            disk.calls.arm(nth, what)
+            disk.calls.arm(nth, fault)
             error = operation.try_run()
             assert disk.calls.has_failed
             disk.calls.arm()
-            judged(error, operation, what)
+            assert_right_error(error, operation, fault)
             assert not disk.calls.opened
             disk.vault.check()
             operation.recover()
             disk.check_traces()
 
 
-def test_the_harness_finds_a_lost_error(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that goes on after a failed write is found out."""
+def test_harness_finds_a_lost_error(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness detects a store that continues after a failed write."""
     write = DiskBlobs._write_all
 
-    def writes_on(*args: object) -> None:
+    def ignore_write_errors(*args: object) -> None:
         try:
             write(*args)  # type: ignore[arg-type]
         except OSError:
             return
 
-    monkeypatch.setattr(DiskBlobs, "_write_all", writes_on)
+    monkeypatch.setattr(DiskBlobs, "_write_all", ignore_write_errors)
     with pytest.raises(AssertionError):
-        test_whichever_call_fails_and_however_nothing_told_is_lost(disk, OPERATIONS[1])
+        test_failed_call_loses_nothing_acknowledged(disk, OPERATIONS[1])

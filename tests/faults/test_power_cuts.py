@@ -1,10 +1,10 @@
 """
-The power is cut at every step of every operation, and what was acknowledged is whole.
+A power cut at every step of every operation loses nothing that was acknowledged.
 
-Rows that are committed are durable, others are gone. Of what the store has not synced anything may
-have reached the disk (`support.faults.power`). Whatever was told must be there, whatever is listed must be
-what was put, the operation can be gone on with, and one sweep leaves no trace. That this finds what
-it looks for, planted bugs show.
+Committed rows are durable, uncommitted ones are lost. Any subset of what the store has not synced may have
+reached the disk (`support.power`). What was acknowledged must be stored, what is listed must be what was
+put, the operation can be continued, and one sweep leaves no trace. Planted bugs show that this search finds
+such losses.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ EACH = -(-DRAWN_CUTS // len(OPERATIONS))
 
 
 @pytest.mark.parametrize("kind", OPERATIONS)
-def test_whenever_the_power_is_cut_nothing_told_is_lost(kind: type[Operation]) -> None:
-    """At each step: none of the unsynced survives, all of it, the names alone, torn or false bytes, any subset."""
+def test_power_cut_loses_nothing_acknowledged(kind: type[Operation]) -> None:
+    """At each step the unsynced data is lost, kept, reduced to names, torn, falsified, or kept in any subset."""
     first = OPERATIONS.index(kind) * EACH
     assert cut_everywhere(new_machine(), kind, seeds=range(first, first + EACH)) > EACH
 
 
 @pytest.mark.parametrize("kind", [StoreSmallFile, StoreThreeParts, AppendToUpload])
-def test_what_is_told_after_a_failure_outlasts_a_power_cut(kind: type[Operation]) -> None:
-    """A call that failed leaves nothing half-synced that what comes after would build on."""
+def test_acknowledgement_after_a_failure_survives_a_power_cut(kind: type[Operation]) -> None:
+    """A failed call leaves nothing half-synced on which later calls rely."""
     assert cut_after_a_failure(new_machine(), kind) > 10
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
-def test_a_planted_bug_is_found(bug: Bug) -> None:
-    """A sync that is left out, one that comes too late, a row that comes too early."""
+def test_planted_bug_is_found(bug: Bug) -> None:
+    """A missing sync, a late sync and an early row are all found."""
     with pytest.raises(AssertionError, match=bug.found_as):
         bug.search()

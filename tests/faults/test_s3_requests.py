@@ -1,11 +1,10 @@
 """
-Whole operations on an S3 server, of which one request after the other breaks, is refused or is lied to.
+Complete operations on an S3 server, with each request in turn broken, refused or answered wrongly.
 
-Each operation is done once to count its requests, then anew for each request and each fault that makes
-a difference to it. What was acknowledged is there, what is there was sent, the error is one of ours; and
-as soon as the server is well again the operation can be done, and one sweep leaves no trace. The one lie
-against which nothing helps is left out: a put that is acknowledged as it should be, and was not done
-(`found by the reader, later`).
+Each operation runs once to count its requests, and then once for each request and each fault that affects
+it. What was acknowledged is stored, what is stored was sent, and the error is an SftError; once the server
+works again the operation succeeds, and one sweep leaves no trace. One wrong response is excluded because
+no store can detect it: a put that is acknowledged correctly but was not done (the reader finds it later).
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ BROKEN: tuple[Fault, ...] = (
     s3_proxy.another_total,
     s3_proxy.stall_after_commit,
 )
-ONLY_OF: dict[Fault, set[str]] = {
+LIMITED_TO: dict[Fault, set[str]] = {
     s3_proxy.another_etag: {"GET", "HEAD", "PUT"},
     s3_proxy.another_total: {"GET"},
     s3_proxy.cut_short: {"GET", "LIST"},
@@ -56,16 +55,16 @@ ONLY_OF: dict[Fault, set[str]] = {
     s3_proxy.found_nothing: {"HEAD", "DELETE", "LIST"},
     s3_proxy.reset_within_body: {"PUT"},
 }
-"""Faults that are none, or another one again, where such a request is answered."""
-LIES: frozenset[Fault] = frozenset({s3_proxy.foreign, s3_proxy.another_total, ERROR_IN_A_GOOD_STATUS})
+"""Kinds of request to which a fault is limited; for others it is no fault, or equals another one."""
+WRONG_RESPONSES: frozenset[Fault] = frozenset({s3_proxy.foreign, s3_proxy.another_total, ERROR_IN_A_GOOD_STATUS})
 SILENT: frozenset[Fault] = frozenset({s3_proxy.stall_after_commit})
 MANY = 6
 EVERY = 5
 
 
-class Credulous(MinioBlobs):
+class IgnoresFailedPuts(MinioBlobs):
     """
-    A put that got no good answer is taken for one that did.
+    A put without a successful response counts as done.
     """
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
@@ -75,7 +74,7 @@ class Credulous(MinioBlobs):
 
 class Server:
     """
-    A world on a bucket, behind a line that can be broken.
+    A vault on a bucket, behind a connection that can be broken.
     """
 
     def __init__(self, s3: S3, proxy: S3Proxy, bucket: str, kind: type[MinioBlobs] = MinioBlobs) -> None:
@@ -94,7 +93,7 @@ class Server:
 
     def prepared(self, kind: type[Operation]) -> Operation:
         """
-        An operation on an empty bucket, prepared and not begun.
+        An operation on an empty bucket, prepared but not started.
         """
         for blob in list(self.store.list()):
             self.store.delete(blob.key)
@@ -104,31 +103,31 @@ class Server:
 @pytest.fixture
 def server(s3: S3, bucket: str) -> Iterator[Server]:
     with faulty(s3) as proxy:
-        made = Server(s3, proxy, bucket)
-        yield made
-        made.client.close()
+        server = Server(s3, proxy, bucket)
+        yield server
+        server.client.close()
 
 
 def kind_of(request: str) -> str:
     """
-    A request's method; a listing is a kind of its own.
+    A request's method, or LIST for a listing.
     """
     method, target = request.split()
     return "LIST" if method == "GET" and "/" not in target.strip("/") else method
 
 
-def met(nth: int, requests: Sequence[str]) -> tuple[Fault, ...]:
+def faults_of(nth: int, requests: Sequence[str]) -> tuple[Fault, ...]:
     """
-    What the N-th of these requests meets: all that breaks it, or in a long operation every fifth.
+    The faults of the N-th of these requests: all that apply to it, or every fifth in a long operation.
     """
     some = BROKEN if len(requests) < MANY else BROKEN[nth % EVERY :: EVERY]
     kind = kind_of(requests[nth - 1])
-    return tuple(fault for fault in some if kind in ONLY_OF.get(fault, {kind}))
+    return tuple(fault for fault in some if kind in LIMITED_TO.get(fault, {kind}))
 
 
 def requests_of(server: Server, kind: type[Operation]) -> Sequence[str]:
     """
-    The requests that an operation makes that goes well.
+    The requests of a successful operation.
     """
     operation = server.prepared(kind)
     server.proxy.arm()
@@ -138,12 +137,12 @@ def requests_of(server: Server, kind: type[Operation]) -> Sequence[str]:
 
 
 @pytest.mark.parametrize("kind", OPERATIONS)
-def test_whichever_request_breaks_and_however_nothing_told_is_lost(server: Server, kind: type[Operation]) -> None:
-    """Every request of every operation is broken."""
+def test_broken_request_loses_nothing_acknowledged(server: Server, kind: type[Operation]) -> None:
+    """Each request of every operation meets each fault, and the guarantees hold."""
     requests = requests_of(server, kind)
     assert len(requests) > 1
     for nth in range(1, len(requests) + 1):
-        for fault in met(nth, requests):
+        for fault in faults_of(nth, requests):
             operation = server.prepared(kind)
             server.proxy.arm(fault, nth)
             with short_timeouts(server.store) if fault in SILENT else nullcontext():
@@ -152,17 +151,17 @@ def test_whichever_request_breaks_and_however_nothing_told_is_lost(server: Serve
             server.proxy.arm()
             assert broken
             if error is not None:
-                told = (BlobStoreUnavailable, Damaged) if fault in LIES else BlobStoreUnavailable
-                assert isinstance(error, told)
+                expected = (BlobStoreUnavailable, Damaged) if fault in WRONG_RESPONSES else BlobStoreUnavailable
+                assert isinstance(error, expected)
                 assert status_of(error) in {500, 503}
             server.vault.check()
             operation.recover()
 
 
-def test_the_harness_finds_a_store_that_believes_too_much(s3: S3, bucket: str) -> None:
-    """A put whose failure is passed over is found out."""
+def test_harness_finds_a_store_that_ignores_failed_puts(s3: S3, bucket: str) -> None:
+    """The harness detects a store that ignores a failed put."""
     with faulty(s3) as proxy:
-        server = Server(s3, proxy, bucket, Credulous)
+        server = Server(s3, proxy, bucket, IgnoresFailedPuts)
         with pytest.raises(AssertionError):
-            test_whichever_request_breaks_and_however_nothing_told_is_lost(server, StoreSmallFile)
+            test_broken_request_loses_nothing_acknowledged(server, StoreSmallFile)
         server.client.close()

@@ -1,5 +1,5 @@
 """
-Every combination of storage comes from settings alone, works, and closes cleanly.
+Every combination of storage is built from settings alone, works, and closes cleanly.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def signed_in(sft: Application) -> str:
     return sft.users.sign_in(email=EMAIL, password=PASSWORD).access
 
 
-def stored(sft: Application) -> str:
+def store_and_share(sft: Application) -> str:
     """
-    Register, sign in, store a file and share it; the access token.
+    Register, sign in, store a file and share it; returns the access token.
     """
     user = sft.users.register_user(email=EMAIL, username=Username.parse("maya"), password=PASSWORD)
     access = signed_in(sft)
@@ -82,15 +82,15 @@ def stored(sft: Application) -> str:
 @pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
 @pytest.mark.parametrize("sessions", ["memory", "database", "redis"], indirect=True)
 @pytest.mark.parametrize("blobs", ["disk", "s3"], indirect=True)
-def test_every_combination_works_and_lasts(
+def test_every_combination_works_and_persists(
     configure: Configure, database: dict[str, str], sessions: dict[str, str], blobs: dict[str, str]
 ) -> None:
-    """What one opening stored the next one finds; sessions outlive it unless they are in memory."""
+    """A second opening finds what the first stored; sessions outlive it unless they are in memory."""
     settings = configure(**database, **sessions, **blobs)
     prepare(settings)
     check_schema(settings)
     with open_application(settings) as sft:
-        access = stored(sft)
+        access = store_and_share(sft)
     with open_application(settings) as sft:
         if settings.session_store == "memory":
             with pytest.raises(BadToken):
@@ -103,14 +103,14 @@ def test_every_combination_works_and_lasts(
     assert (settings.blob_store_kind == "disk") == settings.blob_folder.exists()
 
 
-def test_the_servers_are_what_is_used(
+def test_configured_servers_are_used(
     configure: Configure, postgres_url: str, valkey: backends.Valkey, s3: backends.S3, bucket: str
 ) -> None:
-    """Rows are in PostgreSQL, sessions in Valkey as well, parts in the bucket, and nothing of it in the data folder."""
+    """Rows are in PostgreSQL, sessions also in Valkey, parts in the bucket, and none of it in the data folder."""
     settings = configure(DATABASE_URL=postgres_url, REDIS_URL=valkey.url, **s3.environ(bucket))
     prepare(settings)
     with open_application(settings) as sft:
-        stored(sft)
+        store_and_share(sft)
     with psycopg.connect(postgres_url) as connection:
         assert connection.execute("SELECT count(*) FROM parts").fetchone() == (3,)
     with valkey.client() as client:
@@ -121,10 +121,10 @@ def test_the_servers_are_what_is_used(
     assert {path.name for path in settings.data_dir.iterdir()} == {"keys"}
 
 
-def test_at_the_end_no_connection_is_left(
+def test_closing_leaves_no_connection(
     configure: Configure, postgres_url: str, valkey: backends.Valkey, s3: backends.S3, bucket: str
 ) -> None:
-    """Whoever still holds the application holds no connection by it: not to the database, the cache or the bucket."""
+    """After closing, the application holds no connection to the database, the cache or the bucket."""
     settings = configure(DATABASE_URL=postgres_url, REDIS_URL=valkey.url, **s3.environ(bucket))
     ports = [urlsplit(url).port or 0 for url in (postgres_url, valkey.url, f"//{s3.endpoint}")]
     gc.collect()
@@ -132,7 +132,7 @@ def test_at_the_end_no_connection_is_left(
     prepare(settings)
     assert [connections_to(port) for port in ports] == before
     with open_application(settings) as sft:
-        stored(sft)
+        store_and_share(sft)
         during = [connections_to(port) for port in ports]
     assert all(more > none for more, none in zip(during, before, strict=True))
     assert [connections_to(port) for port in ports] == before
@@ -150,46 +150,46 @@ def test_at_the_end_no_connection_is_left(
         ({"DATABASE_URL": "oracle://127.0.0.1/x"}, "DATABASE_URL"),
     ],
 )
-def test_what_is_missing_or_malformed_is_told_by_name(
+def test_missing_or_malformed_setting_is_named(
     configure: Configure, tmp_path: Path, environ: dict[str, str], sentence: str
 ) -> None:
-    """Before anything is connected or written."""
+    """The configuration is refused before any connection or write."""
     with pytest.raises(ConfigurationError, match=sentence):
         configure(**environ)
     assert not (tmp_path / "data").exists()
 
 
-def test_servers_that_are_not_there_are_told_at_start(configure: Configure) -> None:
-    """No database and no blob store: no start. No Redis: the database does its work."""
-    nobody = f"127.0.0.1:{free_port()}"
+def test_unreachable_server_is_reported_at_start(configure: Configure) -> None:
+    """A missing database or blob store prevents the start; without Redis the database takes its place."""
+    unreachable = f"127.0.0.1:{free_port()}"
     with pytest.raises(DatabaseUnavailable):
-        prepare(configure(DATABASE_URL=f"postgresql://sft@{nobody}/sft"))
+        prepare(configure(DATABASE_URL=f"postgresql://sft@{unreachable}/sft"))
     with pytest.raises(BlobStoreUnavailable):
-        prepare(configure(MINIO_ENDPOINT=nobody, MINIO_SECURE="false", **S3_KEYS))
-    settings = configure(REDIS_URL=f"redis://{nobody}")
+        prepare(configure(MINIO_ENDPOINT=unreachable, MINIO_SECURE="false", **S3_KEYS))
+    settings = configure(REDIS_URL=f"redis://{unreachable}")
     prepare(settings)
     with open_application(settings) as sft:
-        stored(sft)
+        store_and_share(sft)
 
 
-def test_wrong_keys_of_the_store_are_told_at_start(configure: Configure, s3: backends.S3, bucket: str) -> None:
-    """The setting is named, and its value is not."""
+def test_wrong_store_credentials_are_reported_at_start(configure: Configure, s3: backends.S3, bucket: str) -> None:
+    """The error names the setting and does not contain its value."""
     with pytest.raises(ConfigurationError, match="MINIO_") as refused:
         prepare(configure(**s3.environ(bucket) | {"MINIO_SECRET_KEY": "not-the-one-41"}))
     assert "not-the-one-41" not in str(refused.value)
 
 
-def test_sessions_in_memory_are_for_one_process(configure: Configure) -> None:
-    """Another worker would not know them."""
+def test_sessions_in_memory_allow_one_worker(configure: Configure) -> None:
+    """Sessions in memory are not shared, so only one worker is allowed."""
     keys = ephemeral_keys() | {"DATABASE_URL": "postgresql://db.example.org/sft"}
     assert allowed_workers(configure(SESSION_STORE="memory", **keys), 4) == 1
     assert allowed_workers(configure(**keys), 4) == 4
 
 
 @pytest.fixture
-def without(tmp_path: Path) -> Callable[[str, dict[str, str]], str]:
+def error_without_driver(tmp_path: Path) -> Callable[[str, dict[str, str]], str]:
     """
-    What starting says in a process where a driver is not installed.
+    The error of a start in a process where a driver is not installed.
     """
 
     def run(package: str, environ: dict[str, str]) -> str:
@@ -220,9 +220,9 @@ def without(tmp_path: Path) -> Callable[[str, dict[str, str]], str]:
         ),
     ],
 )
-def test_a_driver_that_is_not_installed_is_told_by_its_extra(
-    without: Callable[[str, dict[str, str]], str], package: str, extra: str, environ: dict[str, str]
+def test_missing_driver_is_named_by_its_extra(
+    error_without_driver: Callable[[str, dict[str, str]], str], package: str, extra: str, environ: dict[str, str]
 ) -> None:
-    """The embedded default needs none of the three; whoever asks for one is told what to install."""
-    assert without(package, {}) == ""
-    assert extra in without(package, environ)
+    """The embedded default needs no driver; a setting that needs one is refused with its extra's name."""
+    assert error_without_driver(package, {}) == ""
+    assert extra in error_without_driver(package, environ)

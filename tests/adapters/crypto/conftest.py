@@ -1,5 +1,5 @@
 """
-What the tests of the crypto adapters share: entropy that repeats, and the official vectors.
+Shared fixtures of the crypto tests: repeatable entropy, and the official vectors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 OFFICIAL = Path(os.environ.get("SFT_TEST_VECTORS") or ROOT.parent / "shared" / "vectors")
-"""Where the official vectors are, which are no part of this project."""
+"""The folder of the official vectors, which are not part of this project."""
 
 C2SP, GCM = "c2sp_chunked_encryption_aes_256_gcm_test.json", "aes_gcm_test.json"
 HKDF, WRAP = "hkdf_sha512_test.json", "aes_wrap_test.json"
@@ -30,12 +30,12 @@ def is_valid(vector: Any) -> bool:
 
 def is_chunk_like(vector: Any) -> bool:
     """
-    Whether a chunk could be this: a 256-bit key, a 12-byte nonce, no associated data.
+    Whether the vector fits a chunk: a 256-bit key, a 12-byte nonce, no associated data.
     """
     return (vector["keySize"], len(vector["iv"]), vector["aad"]) == (256, 24, "")
 
 
-# Fixture -> which vectors it runs through.
+# Fixture -> the vectors that it is parametrized with.
 VECTORS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "c2sp_vector": (C2SP, lambda _: True),
     "c2sp_valid_vector": (C2SP, is_valid),
@@ -50,7 +50,7 @@ VECTORS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 @attrs.define
 class SeededEntropy:
     """
-    Bytes that differ at each draw and are the same in each run.
+    Bytes that differ at each call and are the same in each run.
     """
 
     draws: int = 0
@@ -68,7 +68,7 @@ def entropy() -> SeededEntropy:
 @pytest.fixture(scope="session")
 def reader() -> ModuleType:
     """
-    The stand-alone reader of the documentation, as a module.
+    The documentation's stand-alone reader, as a module.
     """
     spec = importlib.util.spec_from_file_location("sft_reader", ROOT / "docs" / "reference" / "sft_reader.py")
     assert spec is not None
@@ -80,7 +80,7 @@ def reader() -> ModuleType:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
-    Run a test that asks for an official vector once for each; skip it by name where they are absent.
+    Parametrize tests with official vectors, or skip them by file name if the vectors are absent.
     """
     for fixture, (file_name, wanted) in VECTORS.items():
         if fixture in metafunc.fixturenames:

@@ -54,9 +54,9 @@ CHUNKS = [
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_message_comes_back(size: int) -> None:
+def test_message_round_trips(size: int) -> None:
     """
-    What was encrypted is decrypted, at every size around a chunk's bound.
+    An encrypted message is decrypted, at every size around a chunk boundary.
     """
     plaintext = plaintext_of(size)
     ciphertext = encrypted(plaintext)
@@ -66,27 +66,27 @@ def test_message_comes_back(size: int) -> None:
 
 @given(st.binary(max_size=3 * CHUNK_BYTES), st.binary(max_size=64), st.binary(min_size=32, max_size=32))
 @settings(max_examples=50, deadline=None)
-def test_any_message_comes_back(plaintext: bytes, context: bytes, key: bytes) -> None:
+def test_any_message_round_trips(plaintext: bytes, context: bytes, key: bytes) -> None:
     """
-    Whatever the plaintext, the context and the key, what was encrypted is decrypted.
+    Encryption round-trips for any plaintext, context and key.
     """
     ciphertext = encrypt_message(Secret(key), salt=SALT, context=context, plaintext=plaintext)
     assert decrypt_message(Secret(key), context=context, ciphertext=ciphertext) == plaintext
 
 
 @given(st.integers(0, (MAX_CHUNKS - 1) * CHUNK_BYTES + CHUNK_BYTES - 1))
-def test_lengths_are_each_others_inverse(size: int) -> None:
+def test_lengths_are_inverse_functions(size: int) -> None:
     """
-    A message's length tells its plaintext's, up to 4 PiB, and grows by a tag for each chunk.
+    A message's length determines its plaintext's, up to 4 PiB, and grows by a tag per chunk.
     """
     length = ciphertext_length(size)
     assert plaintext_length(length) == size
     assert length == HEADER_BYTES + size + TAG_BYTES * (size // CHUNK_BYTES + 1)
 
 
-def test_lengths_no_message_has_are_refused() -> None:
+def test_impossible_ciphertext_length_is_refused() -> None:
     """
-    Among the lengths of up to three chunks exactly those of messages are taken.
+    Of the lengths up to three chunks exactly those of possible messages are accepted.
     """
     possible = {ciphertext_length(size) for size in range(3 * CHUNK_BYTES)}
     for length in range(HEADER_BYTES + 3 * ENCRYPTED_CHUNK_BYTES):
@@ -98,9 +98,9 @@ def test_lengths_no_message_has_are_refused() -> None:
 
 
 @pytest.mark.parametrize("size", [-1, -CHUNK_BYTES, -CHUNK_BYTES - 1, MAX_CHUNKS * CHUNK_BYTES])
-def test_sizes_no_message_has_are_refused(size: int) -> None:
+def test_impossible_plaintext_size_is_refused(size: int) -> None:
     """
-    A message holds neither less than nothing nor more than 2^38 chunks.
+    A message has at least zero bytes and at most 2^38 chunks.
     """
     with pytest.raises(InvalidValue):
         ciphertext_length(size)
@@ -136,7 +136,7 @@ def test_every_flipped_bit_is_refused() -> None:
 
 def test_every_truncation_is_refused() -> None:
     """
-    Of a message of three chunks every beginning is refused but the whole.
+    Every proper prefix of a message of three chunks is refused.
     """
     for length in range(len(THREE_CHUNKS)):
         with pytest.raises(AuthenticationFailed):
@@ -155,22 +155,22 @@ def test_bytes_after_the_last_chunk_are_refused(extra: bytes) -> None:
 
 def test_every_other_arrangement_of_chunks_is_refused() -> None:
     """
-    Of all ways to lay out one to four of a message's chunks only the true one is taken.
+    Of all sequences of one to four of a message's chunks only the original is accepted.
     """
-    taken = []
+    accepted = []
     for count in range(1, 5):
         for order in itertools.product(range(3), repeat=count):
             try:
                 decrypted(HEADER + b"".join(CHUNKS[number] for number in order))
             except AuthenticationFailed:
                 continue
-            taken.append(order)
-    assert taken == [(0, 1, 2)]
+            accepted.append(order)
+    assert accepted == [(0, 1, 2)]
 
 
 def test_chunks_of_another_message_are_refused() -> None:
     """
-    A chunk of the same number from another message under the same key does not fit in.
+    A chunk with the same number from another message under the same key is refused.
     """
     other = encrypt_message(KEY, salt=SALT[::-1], context=CONTEXT, plaintext=plaintext_of(2 * CHUNK_BYTES + 100))
     for number in range(3):
@@ -183,7 +183,7 @@ def test_chunks_of_another_message_are_refused() -> None:
 @pytest.mark.parametrize("key", [bytes(32), KEY.reveal()[:31], KEY.reveal() + b"\x00", b""])
 def test_another_key_is_refused(key: bytes) -> None:
     """
-    A message opens under its own key only, and no key of another length is even tried.
+    A message is decrypted only under its own key, and keys of another length are refused.
     """
     with pytest.raises(AuthenticationFailed):
         decrypt_message(Secret(key), context=CONTEXT, ciphertext=THREE_CHUNKS)
@@ -192,7 +192,7 @@ def test_another_key_is_refused(key: bytes) -> None:
 @pytest.mark.parametrize("context", [b"", b"contex", b"context\x00", b"Context"])
 def test_another_context_is_refused(context: bytes) -> None:
     """
-    A message opens under its own context only.
+    A message is decrypted only in its own context.
     """
     with pytest.raises(AuthenticationFailed):
         decrypt_message(KEY, context=context, ciphertext=THREE_CHUNKS)
@@ -200,7 +200,7 @@ def test_another_context_is_refused(context: bytes) -> None:
 
 def test_failure_names_the_chunk() -> None:
     """
-    The error's detail tells an operator which chunk is damaged.
+    The error's detail names the damaged chunk for the operator.
     """
     with pytest.raises(AuthenticationFailed, match="chunk 1 does not authenticate"):
         decrypted(HEADER + CHUNKS[0] + bytes(ENCRYPTED_CHUNK_BYTES) + CHUNKS[2])
@@ -209,9 +209,9 @@ def test_failure_names_the_chunk() -> None:
 @pytest.mark.parametrize(
     ("key", "salt"), [(bytes(31), SALT), (bytes(33), SALT), (bytes(32), SALT[:23]), (bytes(32), b"")]
 )
-def test_keys_and_salts_of_another_length_encrypt_nothing(key: bytes, salt: bytes) -> None:
+def test_key_or_salt_of_another_length_is_refused(key: bytes, salt: bytes) -> None:
     """
-    Nothing is encrypted under a key or a salt that is too short or too long.
+    A key or salt of the wrong length is refused before encryption.
     """
     with pytest.raises(InvalidValue):
         encrypt_message(Secret(key), salt=salt, context=CONTEXT, plaintext=b"")
@@ -219,7 +219,7 @@ def test_keys_and_salts_of_another_length_encrypt_nothing(key: bytes, salt: byte
 
 def test_two_salts_share_nothing() -> None:
     """
-    Another salt means another key, another nonce and another commitment.
+    Another salt derives another key, another nonce and another commitment.
     """
     one = MessageKeys.derive(KEY, salt=SALT, context=CONTEXT)
     other = MessageKeys.derive(KEY, salt=SALT[::-1], context=CONTEXT)
@@ -228,9 +228,9 @@ def test_two_salts_share_nothing() -> None:
     assert one.commitment != other.commitment
 
 
-def test_derived_keys_do_not_show() -> None:
+def test_derived_keys_are_not_in_repr() -> None:
     """
-    The text of derived keys and of an open message tells nothing of them.
+    The `repr` of derived keys and of a message contains no secret.
     """
     keys = MessageKeys.derive(KEY, salt=SALT, context=CONTEXT)
     shown = repr(keys) + repr(Message.new(KEY, salt=SALT, context=CONTEXT))

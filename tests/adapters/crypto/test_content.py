@@ -39,7 +39,7 @@ SIZES = sorted({size + more for size in BOUNDS for more in (-1, 0, 1) if size + 
 @attrs.frozen
 class Stored:
     """
-    An encrypted part as the vault keeps it: the blob, and what its manifest says.
+    An encrypted part as the vault stores it: the blob, and its row in the manifest.
     """
 
     cipher: ChunkedCipher
@@ -48,12 +48,12 @@ class Stored:
     blob: bytes
 
     def reader(self, **changes: object) -> PartReader:
-        given = {"context": CONTEXT, "header": self.header, "size": len(self.plaintext), "key": KEY, **changes}
-        return self.cipher.reader(given.pop("key"), **given)  # type: ignore[arg-type]  # by name above
+        arguments = {"context": CONTEXT, "header": self.header, "size": len(self.plaintext), "key": KEY, **changes}
+        return self.cipher.reader(arguments.pop("key"), **arguments)  # type: ignore[arg-type]  # by name above
 
     def read(self, span: ByteRange, blob: bytes | None = None) -> bytes:
         """
-        Read as the core does: window after window, each fetched from the blob.
+        Read like the core: window after window, each read from the blob.
         """
         reader, source = self.reader(), memoryview(self.blob if blob is None else blob)
         windows = reader.windows(span)
@@ -75,7 +75,7 @@ def store(entropy: Entropy, size: int) -> Stored:
 @pytest.fixture(scope="module")
 def two_windows(entropy: Entropy) -> Stored:
     """
-    A part of two windows and a little, the last chunk short.
+    A part of two windows, a chunk and 777 bytes, so the last chunk is short.
     """
     return store(entropy, 2 * WINDOW + CHUNK_BYTES + 777)
 
@@ -83,15 +83,15 @@ def two_windows(entropy: Entropy) -> Stored:
 @pytest.fixture(scope="module")
 def full_chunks(entropy: Entropy) -> Stored:
     """
-    A part that ends at the edge of a window, so its closing chunk is empty.
+    A part that ends at a window boundary, so its closing chunk is empty.
     """
     return store(entropy, 2 * WINDOW)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_part_comes_back(size: int, entropy: Entropy) -> None:
+def test_part_round_trips(size: int, entropy: Entropy) -> None:
     """
-    What was encrypted is read, at every size around the bounds of chunks, windows and parts.
+    An encrypted part is read back, at every size around the bounds of chunks, windows and parts.
     """
     stored = store(entropy, size)
     assert len(stored.blob) == ciphertext_length(size)
@@ -103,7 +103,7 @@ def test_part_comes_back(size: int, entropy: Entropy) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_pieces_are_few_and_share_one_buffer(size: int, entropy: Entropy) -> None:
     """
-    A part is written in one piece for each 256 KiB begun, header included, out of one buffer.
+    A part is written in one piece per started 256 KiB, header included, from one buffer.
     """
     part = ChunkedCipher(entropy).encrypt(KEY, context=CONTEXT, plaintext=bytes(size))
     pieces = [memoryview(piece) for piece in part.pieces]
@@ -115,7 +115,7 @@ def test_pieces_are_few_and_share_one_buffer(size: int, entropy: Entropy) -> Non
 @pytest.mark.parametrize("size", [size for size in SIZES if size])
 def test_windows_of_a_whole_part_cover_its_blob(size: int, entropy: Entropy) -> None:
     """
-    Reading a whole part fetches its whole blob, header and closing chunk included, each byte once.
+    The windows of a whole part cover its blob once, header and closing chunk included.
     """
     stored = store(entropy, size)
     windows = list(stored.reader().windows(stored.whole))
@@ -127,7 +127,7 @@ def test_windows_of_a_whole_part_cover_its_blob(size: int, entropy: Entropy) -> 
 
 def test_encrypting_needs_one_piece_of_memory(entropy: Entropy) -> None:
     """
-    However large the part, no more memory is taken than one window.
+    Encryption allocates no more than one piece, however large the part.
     """
     plaintext = bytes(8 * 2**20)
     cipher = ChunkedCipher(entropy)
@@ -143,7 +143,7 @@ def test_encrypting_needs_one_piece_of_memory(entropy: Entropy) -> None:
 
 def test_decrypting_needs_one_window_of_memory(full_chunks: Stored) -> None:
     """
-    A decrypted window is made once and not copied.
+    Each window is decrypted into memory once and not copied.
     """
     reader, source = full_chunks.reader(), memoryview(full_chunks.blob)
     tracemalloc.start()
@@ -164,9 +164,11 @@ spans = st.builds(lambda a, b: ByteRange(min(a, b), max(a, b)), positions, posit
 
 @given(span=spans, part=st.sampled_from(["two_windows", "full_chunks"]))
 @settings(max_examples=300, deadline=None)
-def test_any_range_is_the_slice(span: ByteRange, part: str, two_windows: Stored, full_chunks: Stored) -> None:
+def test_any_range_is_a_slice_of_the_plaintext(
+    span: ByteRange, part: str, two_windows: Stored, full_chunks: Stored
+) -> None:
     """
-    Reading a range gives exactly those bytes, and fetches only the chunks that hold them.
+    A range returns exactly its bytes and reads only the chunks that overlap it.
     """
     stored = {"two_windows": two_windows, "full_chunks": full_chunks}[part]
     assert stored.read(span) == stored.plaintext[span.start : span.stop]
@@ -178,7 +180,7 @@ def test_any_range_is_the_slice(span: ByteRange, part: str, two_windows: Stored,
 
 def test_plaintext_may_be_any_buffer(entropy: Entropy) -> None:
     """
-    Bytes, bytearrays and views of either, whatever their items, are encrypted as their bytes.
+    Bytes, bytearrays and views of either, of any item size, are encrypted as their bytes.
     """
     data = random.Random(0).randbytes(40_000)
     buffers: list[Buffer] = [data, bytearray(data), memoryview(data), memoryview(data).cast("I")]
@@ -190,7 +192,7 @@ def test_plaintext_may_be_any_buffer(entropy: Entropy) -> None:
 
 def test_short_entropy_encrypts_nothing() -> None:
     """
-    A source of entropy that gives too little is noticed before anything is encrypted.
+    Too few random bytes are detected before anything is encrypted.
     """
 
     class Dry:
@@ -201,9 +203,9 @@ def test_short_entropy_encrypts_nothing() -> None:
         ChunkedCipher(Dry()).encrypt(KEY, context=CONTEXT, plaintext=b"x")
 
 
-def test_swapped_header_in_the_blob_is_seen(two_windows: Stored) -> None:
+def test_swapped_header_in_the_blob_is_refused(two_windows: Stored) -> None:
     """
-    A blob whose header is not the manifest's is refused, though its chunks would authenticate.
+    A blob whose header differs from the manifest's is refused, though its chunks would authenticate.
     """
     for where in range(HEADER_BYTES):
         blob = bytearray(two_windows.blob)
@@ -214,7 +216,7 @@ def test_swapped_header_in_the_blob_is_seen(two_windows: Stored) -> None:
 
 def test_every_flip_in_a_window_is_refused(two_windows: Stored) -> None:
     """
-    A bit flipped anywhere in the chunks that hold a range is refused when the range is read.
+    A flipped bit anywhere in the chunks of a range is refused when the range is read.
     """
     span = ByteRange(WINDOW - 5, WINDOW + 5)
     start = HEADER_BYTES + (WINDOW_CHUNKS - 1) * ENCRYPTED_CHUNK_BYTES
@@ -227,24 +229,24 @@ def test_every_flip_in_a_window_is_refused(two_windows: Stored) -> None:
             two_windows.read(span, bytes(blob))
 
 
-def test_bytes_are_given_only_after_their_window_is_authentic(two_windows: Stored) -> None:
+def test_bytes_are_returned_only_after_authentication(two_windows: Stored) -> None:
     """
-    Windows before a damaged one are given; of the damaged one, damaged in its last byte, nothing is.
+    Windows before a damaged one are returned; of the damaged one, damaged in its last byte, nothing is.
     """
     reader = two_windows.reader()
     first, second, _ = reader.windows(two_windows.whole)
     blob = bytearray(two_windows.blob)
     blob[second.stop - 1] ^= 1
     source = memoryview(blob)
-    given_out = reader.decrypt(first, source[first.start : first.stop], two_windows.whole)
-    assert given_out == two_windows.plaintext[:WINDOW]
+    decrypted = reader.decrypt(first, source[first.start : first.stop], two_windows.whole)
+    assert decrypted == two_windows.plaintext[:WINDOW]
     with pytest.raises(AuthenticationFailed):
         reader.decrypt(second, source[second.start : second.stop], two_windows.whole)
 
 
 def test_closing_chunk_without_plaintext_is_checked(full_chunks: Stored) -> None:
     """
-    Whoever reads the last byte of a part also checks the empty chunk that closes it.
+    Reading the last byte of a part also authenticates the empty chunk that closes it.
     """
     blob = bytearray(full_chunks.blob)
     blob[-1] ^= 1
@@ -255,9 +257,9 @@ def test_closing_chunk_without_plaintext_is_checked(full_chunks: Stored) -> None
 
 
 @pytest.mark.parametrize("cut", [1, 15, 16, 17, ENCRYPTED_CHUNK_BYTES, WINDOW])
-def test_window_that_is_cut_short_is_refused(cut: int, two_windows: Stored) -> None:
+def test_truncated_window_is_refused(cut: int, two_windows: Stored) -> None:
     """
-    A window of which bytes are missing is refused, even if it ends between two chunks.
+    A window with missing bytes is refused, even if it ends between two chunks.
     """
     reader = two_windows.reader()
     window = next(reader.windows(two_windows.whole))
@@ -265,9 +267,9 @@ def test_window_that_is_cut_short_is_refused(cut: int, two_windows: Stored) -> N
         reader.decrypt(window, memoryview(two_windows.blob)[: window.stop - cut], two_windows.whole)
 
 
-def test_size_that_is_not_the_parts_is_refused(full_chunks: Stored) -> None:
+def test_wrong_part_size_is_refused(full_chunks: Stored) -> None:
     """
-    A manifest that tells another size, by a byte or a chunk, does not give what the blob holds.
+    A manifest with a wrong size, by a byte or a chunk, is refused.
     """
     size = len(full_chunks.plaintext)
     for other in (size - 1, size + 1, size - CHUNK_BYTES, size - CHUNK_BYTES + 1):
@@ -295,9 +297,9 @@ ODD_WINDOWS = [
 
 
 @pytest.mark.parametrize("window", ODD_WINDOWS, ids=lambda window: f"{window.start}-{window.stop}")
-def test_windows_that_are_no_run_of_chunks_are_refused(window: ByteRange, two_windows: Stored) -> None:
+def test_window_of_incomplete_chunks_is_refused(window: ByteRange, two_windows: Stored) -> None:
     """
-    Only runs of whole chunks are decrypted, never half of one, whatever the caller asks.
+    Only runs of complete chunks are decrypted.
     """
     ciphertext = memoryview(two_windows.blob)[window.start : window.stop]
     with pytest.raises(AuthenticationFailed):
@@ -306,7 +308,7 @@ def test_windows_that_are_no_run_of_chunks_are_refused(window: ByteRange, two_wi
 
 def test_window_beyond_the_part_is_refused(two_windows: Stored) -> None:
     """
-    Where the manifest says that the part ends, it ends, even if authentic chunks follow in the blob.
+    The part ends where the manifest says, even if authentic chunks follow in the blob.
     """
     reader = two_windows.reader(size=CHUNK_BYTES + 1)
     window = ByteRange(0, HEADER_BYTES + 2 * ENCRYPTED_CHUNK_BYTES)
@@ -316,7 +318,7 @@ def test_window_beyond_the_part_is_refused(two_windows: Stored) -> None:
 
 def test_decrypted_bytes_are_bytes(two_windows: Stored) -> None:
     """
-    What is decrypted is a `bytes` object, which servers send without another copy.
+    Decrypted content is a `bytes` object, which servers send without another copy.
     """
     reader = two_windows.reader()
     window = next(reader.windows(two_windows.whole))
@@ -324,9 +326,9 @@ def test_decrypted_bytes_are_bytes(two_windows: Stored) -> None:
     assert type(plaintext) is bytes
 
 
-def test_nothing_secret_shows(two_windows: Stored, entropy: Entropy) -> None:
+def test_no_secret_is_in_repr(two_windows: Stored, entropy: Entropy) -> None:
     """
-    The text of an encrypted part and of a reader holds neither key nor header.
+    The `repr` of an encrypted part and of a reader contains neither key nor header.
     """
     part = ChunkedCipher(entropy).encrypt(KEY, context=CONTEXT, plaintext=b"x")
     shown = repr(part) + repr(two_windows.reader())

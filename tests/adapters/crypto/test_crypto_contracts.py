@@ -1,5 +1,5 @@
 """
-The crypto adapters keep every contract.
+The crypto adapters pass every contract.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TestArgon2idHasher(contracts.PasswordHasherContract):
 
 class TestCrowdedArgon2idHasher(contracts.PasswordHasherContract):
     """
-    Password hashes, one at a time and without patience.
+    Password hashes, one at a time and without waiting.
     """
 
     @pytest.fixture

@@ -1,5 +1,5 @@
 """
-The official vectors (Wycheproof) of everything the file format is made of.
+The official Wycheproof vectors of every primitive of the file format.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def unpacked(vector: Any) -> tuple[Secret, bytes, bytes]:
 
 def test_chunked_decryption_of_whole_messages(c2sp_vector: Any) -> None:
     """
-    A valid message opens to its plaintext, an invalid one is refused.
+    A valid message is decrypted to its plaintext, an invalid one is refused.
     """
     key, context, ciphertext = unpacked(c2sp_vector)
     if c2sp_vector["result"] == "invalid":
@@ -55,7 +55,7 @@ def test_chunked_decryption_of_whole_messages(c2sp_vector: Any) -> None:
 
 def test_chunked_decryption_in_windows(c2sp_vector: Any, entropy: Entropy) -> None:
     """
-    Read as a part, a valid message opens, and an invalid one gives nothing beyond its valid beginning.
+    Read as a part, a valid message is decrypted, and an invalid one returns nothing beyond its valid prefix.
     """
     key, context, ciphertext = unpacked(c2sp_vector)
     released: list[bytes] = []
@@ -64,7 +64,7 @@ def test_chunked_decryption_in_windows(c2sp_vector: Any, entropy: Entropy) -> No
         size = plaintext_length(len(ciphertext))
         part = ChunkedCipher(entropy).reader(key, context=context, header=ciphertext[:HEADER_BYTES], size=size)
         whole = ByteRange(0, size)
-        # An empty part has no window to be read by; its one chunk is checked as a whole message is.
+        # An empty part has no window, so its one chunk is checked as a whole message.
         windows = part.windows(whole) if size else [ByteRange(0, len(ciphertext))]
         released.extend(part.decrypt(w, memoryview(ciphertext)[w.start : w.stop], whole) for w in windows)
 
@@ -79,7 +79,7 @@ def test_chunked_decryption_in_windows(c2sp_vector: Any, entropy: Entropy) -> No
 
 def test_chunked_derivation(c2sp_keyed_vector: Any) -> None:
     """
-    Key, base nonce and commitment are the ones the vector was made with.
+    Key, base nonce and commitment equal those of the vector.
     """
     key, context, ciphertext = unpacked(c2sp_keyed_vector)
     keys = MessageKeys.derive(key, salt=ciphertext[:SALT_BYTES], context=context)
@@ -90,7 +90,7 @@ def test_chunked_derivation(c2sp_keyed_vector: Any) -> None:
 
 def test_chunked_encryption_under_the_vectors_salt(c2sp_valid_vector: Any) -> None:
     """
-    Encrypting a valid vector's plaintext again gives its ciphertext.
+    Encrypting a valid vector's plaintext reproduces its ciphertext.
     """
     key, context, ciphertext = unpacked(c2sp_valid_vector)
     salt, plaintext = ciphertext[:SALT_BYTES], decrypt_message(key, context=context, ciphertext=ciphertext)
@@ -99,7 +99,7 @@ def test_chunked_encryption_under_the_vectors_salt(c2sp_valid_vector: Any) -> No
 
 def test_writer_of_our_own_vectors_agrees(c2sp_valid_vector: Any) -> None:
     """
-    The writer of the project's vectors makes messages of the official ones' headers that open.
+    Messages of the project's vector writer have the official headers and are decrypted.
     """
     key, context, ciphertext = unpacked(c2sp_valid_vector)
     full, rest = divmod(c2sp_valid_vector["msgLength"], plain.CHUNK)
@@ -110,7 +110,7 @@ def test_writer_of_our_own_vectors_agrees(c2sp_valid_vector: Any) -> None:
 
 def test_gcm_through_the_chunk_path(gcm_chunk_vector: Any) -> None:
     """
-    A chunk is AES-256-GCM under base nonce XOR number, for any number a chunk may have.
+    A chunk is AES-256-GCM under base nonce XOR number, for any valid chunk number.
 
     Only vectors with a 12-byte nonce and no associated data can be chunks.
     """
@@ -131,7 +131,7 @@ def test_gcm_through_the_chunk_path(gcm_chunk_vector: Any) -> None:
 
 def test_gcm_of_the_library_itself(gcm_vector: Any) -> None:
     """
-    The library's AES-GCM is right for every vector; nonces under 8 or over 128 bytes it does not take.
+    The library's AES-GCM agrees with every vector; nonces under 8 or over 128 bytes are refused.
     """
     aead, nonce = AESGCM(bytes.fromhex(gcm_vector["key"])), bytes.fromhex(gcm_vector["iv"])
     associated = bytes.fromhex(gcm_vector["aad"])
@@ -149,7 +149,7 @@ def test_gcm_of_the_library_itself(gcm_vector: Any) -> None:
 
 def test_hkdf_sha_512(hkdf_vector: Any) -> None:
     """
-    Extract and expand give the vector's output; more output than HKDF has is refused.
+    Extract and expand give the vector's output; more output than HKDF allows is refused.
     """
     secret, salt, info = (bytes.fromhex(hkdf_vector[name]) for name in ("ikm", "salt", "info"))
     if hkdf_vector["result"] == "invalid":
@@ -161,7 +161,7 @@ def test_hkdf_sha_512(hkdf_vector: Any) -> None:
 
 def test_aes_key_wrap(wrap_vector: Any) -> None:
     """
-    Valid wrappings open and are made again; every other is refused, 8-byte keys included.
+    Valid wrappings are unwrapped and reproduced; all others are refused, 8-byte keys included.
     """
     kek, secret, wrapped = (bytes.fromhex(wrap_vector[name]) for name in ("key", "msg", "ct"))
     if wrap_vector["result"] == "valid":
@@ -177,7 +177,7 @@ def test_aes_key_wrap(wrap_vector: Any) -> None:
 
 def test_absent_vectors_are_a_failure_in_ci(tmp_path: Path) -> None:
     """
-    Elsewhere a test that needs them is skipped by name; where `CI` is true nothing is passed over.
+    Without the vectors the tests are skipped by name, and fail if `CI` is true.
     """
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", __file__, "-k", "aes_key_wrap"]
     environment = {**os.environ, "CI": "true", "SFT_TEST_VECTORS": str(tmp_path)}

@@ -1,5 +1,5 @@
 """
-The project's own vectors: they come out of the generator, and every reader agrees about them.
+The project's own vectors: the generator reproduces them, and every reader agrees on them.
 """
 
 from __future__ import annotations
@@ -47,26 +47,26 @@ def sha256(data: bytes) -> str:
 
 def test_generator_writes_what_is_committed(tmp_path: Path) -> None:
     """
-    Running the generator anew gives the committed files, byte for byte and no other.
+    The generator reproduces the committed files byte for byte, and no others.
     """
     write_all(tmp_path)
     committed = Path(vectors.__file__).parent
-    anew = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
-    assert anew == {path.name: path.read_bytes() for path in committed.glob("*.json")}
+    generated = {path.name: path.read_bytes() for path in tmp_path.glob("*.json")}
+    assert generated == {path.name: path.read_bytes() for path in committed.glob("*.json")}
 
 
 def test_generator_runs_as_a_module(tmp_path: Path) -> None:
     """
-    The generator is a command that writes one file for each vector into the folder it is given.
+    The generator is a command that writes one file per vector into the given folder.
     """
     command = [sys.executable, "-m", "sft_adapters.testkit.vectors.generate", str(tmp_path)]
     subprocess.run(command, check=True, env={"PYTHONPATH": ":".join(sys.path)})
     assert len(list(tmp_path.glob("*.json"))) == len(ALL)
 
 
-def test_vectors_show_both_ends_of_each_kind() -> None:
+def test_vectors_cover_valid_cases_and_every_error() -> None:
     """
-    Each kind of vector has valid cases, and each error that reading may end in has a case.
+    Each kind of vector has valid cases, and each error of reading has a case.
     """
     assert {vector.error for vector in MESSAGES} == {None, "content-not-authentic"}
     assert {vector.error for vector in PARTS} == {
@@ -82,7 +82,7 @@ def test_vectors_show_both_ends_of_each_kind() -> None:
 @each_message
 def test_message_vector_in_the_implementation(vector: MessageVector) -> None:
     """
-    A valid message opens to its plaintext and is written again; an invalid one ends in its error.
+    A valid message is decrypted and reproduced; an invalid one raises its error.
     """
     key = Secret(vector.key)
     if vector.error is not None:
@@ -99,7 +99,7 @@ def test_message_vector_in_the_implementation(vector: MessageVector) -> None:
 @each_message
 def test_message_vector_in_the_stand_alone_reader(vector: MessageVector, reader: ModuleType) -> None:
     """
-    The reader of the documentation opens the same messages and refuses the same ones.
+    The documentation's reader decrypts the same messages and refuses the same ones.
     """
     if vector.error is not None:
         with pytest.raises(READER_ERRORS):
@@ -110,9 +110,9 @@ def test_message_vector_in_the_stand_alone_reader(vector: MessageVector, reader:
 
 
 @attrs.frozen
-class OneFile:
+class SingleFileVault:
     """
-    A vault that holds one file of one part: a store, a manifest and a unit of work in one.
+    A vault with one file of one part: store, manifest and unit of work in one object.
     """
 
     file: File
@@ -120,16 +120,16 @@ class OneFile:
     blob: bytes
 
     @contextmanager
-    def __call__(self, *, read_only: bool = False) -> Iterator[OneFile]:
+    def __call__(self, *, read_only: bool = False) -> Iterator[SingleFileVault]:
         assert read_only
         yield self
 
     @property
-    def files(self) -> OneFile:
+    def files(self) -> SingleFileVault:
         return self
 
     @property
-    def manifests(self) -> OneFile:
+    def manifests(self) -> SingleFileVault:
         return self
 
     def get(self, _file_id: FileId) -> File:
@@ -147,7 +147,7 @@ class OneFile:
 
 def read_through_the_core(vector: VaultVector, entropy: Entropy) -> bytes:
     """
-    Read a vector's part by the product's own use case, as the only part of its file.
+    Read a vector's part with the core's use case, as the only part of its file.
     """
     file = File(
         id=FileId(vector.file_id),
@@ -170,7 +170,7 @@ def read_through_the_core(vector: VaultVector, entropy: Entropy) -> bytes:
         header=vector.header,
     )
     active, *old = map(Secret, vector.ring)
-    vault = OneFile(file, part, vector.blob)
+    vault = SingleFileVault(file, part, vector.blob)
     read = ReadFile(
         begin=vault,  # type: ignore[arg-type]  # of a unit of work, reading needs the file and its manifest only
         keyring=AesKeyRing(active, tuple(old)),
@@ -183,7 +183,7 @@ def read_through_the_core(vector: VaultVector, entropy: Entropy) -> bytes:
 @each_part
 def test_part_vector_in_the_implementation(vector: VaultVector, entropy: Entropy) -> None:
     """
-    A valid part reads as its plaintext; an invalid one ends in its error and gives nothing.
+    A valid part is read as its plaintext; an invalid one raises its error and returns nothing.
     """
     if vector.error is not None:
         with pytest.raises(SftError) as refused:
@@ -196,7 +196,7 @@ def test_part_vector_in_the_implementation(vector: VaultVector, entropy: Entropy
 @each_part
 def test_part_vector_in_the_stand_alone_reader(vector: VaultVector, reader: ModuleType) -> None:
     """
-    The reader of the documentation opens the same parts and refuses the same ones.
+    The documentation's reader decrypts the same parts and refuses the same ones.
     """
 
     def read() -> bytes:
@@ -216,7 +216,7 @@ def test_part_vector_in_the_stand_alone_reader(vector: VaultVector, reader: Modu
 
 def test_stand_alone_reader_reads_a_part_from_the_command_line() -> None:
     """
-    The reader is a command: keys and the manifest's line as arguments, the blob in, the plaintext out.
+    As a command, the reader takes keys and manifest row as arguments, the blob on stdin, and prints the plaintext.
     """
     vector = next(part for part in PARTS if part.name == "vault-valid-later-part")
     reader = Path(__file__).parents[3] / "docs" / "reference" / "sft_reader.py"
@@ -229,7 +229,7 @@ def test_stand_alone_reader_reads_a_part_from_the_command_line() -> None:
 
 def test_stand_alone_reader_reads_a_message_from_the_command_line() -> None:
     """
-    The reader is a command: key and context as arguments, the message in, the plaintext out.
+    As a command, the reader takes key and context as arguments, the message on stdin, and prints the plaintext.
     """
     vector = next(message for message in MESSAGES if message.name == "message-valid-three-chunks")
     reader = Path(__file__).parents[3] / "docs" / "reference" / "sft_reader.py"
@@ -240,15 +240,15 @@ def test_stand_alone_reader_reads_a_message_from_the_command_line() -> None:
 
 def test_stand_alone_reader_stays_small() -> None:
     """
-    The reader has at most 60 lines: what it takes to read the format without this product.
+    The reader has at most 60 lines, all that is needed to read the format without this product.
     """
     reader = Path(__file__).parents[3] / "docs" / "reference" / "sft_reader.py"
     assert len(reader.read_text().splitlines()) <= 60
 
 
-def test_documented_lengths_are_the_implementations() -> None:
+def test_documented_lengths_equal_the_implementation() -> None:
     """
-    The table of message lengths in the documentation is what the implementation makes.
+    The documented message lengths equal those of the implementation.
     """
     page = (Path(__file__).parents[3] / "docs" / "reference" / "file-format.md").read_text()
     rows = re.findall(r"^ *\| ([0-9 ]+) \| ([0-9, ]+) \| ([0-9 ]+) \|$", page, re.MULTILINE)

@@ -1,5 +1,5 @@
 """
-The key ring: a wrapped secret opens where it belongs and nowhere else.
+The key ring: a wrapped secret is unwrapped only for its purpose and context.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def wrapped(ring: AesKeyRing) -> WrappedSecret:
 
 
 @given(secret=secrets, purpose=st.from_regex("[a-z0-9-]{1,64}", fullmatch=True), context=st.binary(max_size=64))
-def test_secret_comes_back(secret: Secret, purpose: str, context: bytes) -> None:
+def test_secret_round_trips(secret: Secret, purpose: str, context: bytes) -> None:
     """
-    What was wrapped for a purpose and a context is unwrapped for them, 8 bytes longer in between.
+    A secret is unwrapped for the purpose and context of its wrapping, and its ciphertext is 8 bytes longer.
     """
     ring = AesKeyRing(NEW)
     wrapped = ring.wrap(secret, purpose=purpose, context=context)
@@ -44,24 +44,24 @@ def test_secret_comes_back(secret: Secret, purpose: str, context: bytes) -> None
 
 def test_new_secrets_are_wrapped_under_the_active_key(ring: AesKeyRing, wrapped: WrappedSecret) -> None:
     """
-    A wrapped secret names the active key, and opens in a ring that holds only that one.
+    A wrapped secret names the active key, and unwraps in a ring with only that key.
     """
     assert wrapped.key_id == ring.active_id == key_id(NEW)
     assert AesKeyRing(NEW).unwrap(wrapped, purpose=PURPOSE, context=CONTEXT) == SECRET
 
 
-def test_old_keys_open_what_they_wrapped(ring: AesKeyRing) -> None:
+def test_old_key_unwraps_its_secrets(ring: AesKeyRing) -> None:
     """
-    After a rotation the old key opens its secrets, which name it.
+    After a rotation the old key unwraps its secrets, which name it.
     """
     before = AesKeyRing(OLD).wrap(SECRET, purpose=PURPOSE, context=CONTEXT)
     assert before.key_id == key_id(OLD) != ring.active_id
     assert ring.unwrap(before, purpose=PURPOSE, context=CONTEXT) == SECRET
 
 
-def test_secret_under_the_other_keys_name_does_not_open(ring: AesKeyRing, wrapped: WrappedSecret) -> None:
+def test_secret_with_another_key_id_is_not_unwrapped(ring: AesKeyRing, wrapped: WrappedSecret) -> None:
     """
-    A row that names another key of the ring than the one that wrapped it does not open.
+    A row that names another key of the ring than the wrapping one is not unwrapped.
     """
     with pytest.raises(UnwrapFailed):
         ring.unwrap(attrs.evolve(wrapped, key_id=key_id(OLD)), purpose=PURPOSE, context=CONTEXT)
@@ -70,7 +70,7 @@ def test_secret_under_the_other_keys_name_does_not_open(ring: AesKeyRing, wrappe
 @pytest.mark.parametrize("purpose", ["", "File-Key", "file key", "file\x00key", "schlüssel", "x" * 65, "key\n"])
 def test_purpose_is_a_word(purpose: str, ring: AesKeyRing, wrapped: WrappedSecret) -> None:
     """
-    A purpose that could be confused with another one and its context is refused both ways.
+    A purpose that could be confused with another purpose and context is refused for wrapping and unwrapping.
     """
     with pytest.raises(InvalidValue):
         ring.wrap(SECRET, purpose=purpose, context=CONTEXT)
@@ -81,7 +81,7 @@ def test_purpose_is_a_word(purpose: str, ring: AesKeyRing, wrapped: WrappedSecre
 @pytest.mark.parametrize("size", [0, 16, 31, 33, 64])
 def test_ring_of_keys_of_another_size_is_refused(size: int) -> None:
     """
-    A ring key has 32 bytes, the active one and the old ones alike; the error names the setting.
+    Active and retiring keys must have 32 bytes, and the error names the setting.
     """
     with pytest.raises(ConfigurationError, match="ENCRYPTION_KEY"):
         AesKeyRing(Secret(bytes(size)))
@@ -91,7 +91,7 @@ def test_ring_of_keys_of_another_size_is_refused(size: int) -> None:
 
 def test_key_ids_are_stable() -> None:
     """
-    A key's id never changes: stored rows refer to it.
+    A key's id never changes, because stored rows refer to it.
     """
     assert key_id(OLD) == "4d0194f3c5b6678a"
     assert key_id(NEW) == "4708de993b51ee38"
@@ -99,7 +99,7 @@ def test_key_ids_are_stable() -> None:
 
 def test_ring_does_not_show_its_keys(ring: AesKeyRing) -> None:
     """
-    The text of a ring shows ids and no key.
+    The `repr` of a ring contains ids and no key.
     """
     assert ring.active_id in repr(ring)
     for key in (OLD, NEW):

@@ -1,5 +1,5 @@
 """
-Password hashing: exact bytes in, sane costs only, and never too many at once.
+Password hashing: exact bytes, bounded costs, bounded concurrency.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def hasher(entropy: Entropy) -> Argon2idHasher:
 
 def test_hash_is_phc_with_the_default_cost(entropy: Entropy) -> None:
     """
-    By default a hash is Argon2id with 46 MiB, one pass and one lane, and says so.
+    By default a hash is Argon2id with 46 MiB, one pass and one lane, as its PHC string says.
     """
     hashed = Argon2idHasher(entropy=entropy).hash(PASSWORD)
     assert hashed.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
 
 
-def test_one_spelling_of_unicode_is_enough(hasher: Argon2idHasher) -> None:
+def test_unicode_spellings_are_equivalent(hasher: Argon2idHasher) -> None:
     """
     The composed and the decomposed spelling of a character are the same password.
     """
@@ -47,7 +47,7 @@ def test_one_spelling_of_unicode_is_enough(hasher: Argon2idHasher) -> None:
 @settings(max_examples=50, deadline=None)
 def test_only_the_same_bytes_verify(hasher: Argon2idHasher, one: bytes, other: bytes) -> None:
     """
-    Whatever bytes a password has, it verifies and no other bytes do.
+    A password of any bytes verifies, and other bytes do not.
     """
     hashed = hasher.hash(Password(one))
     hasher.verify(Password(one), hashed)
@@ -61,7 +61,7 @@ def test_only_the_same_bytes_verify(hasher: Argon2idHasher, one: bytes, other: b
 )
 def test_hash_of_another_cost_verifies(cost: Argon2Cost, entropy: Entropy, hasher: Argon2idHasher) -> None:
     """
-    A hash that was made at another cost verifies at its own, so the cost can be changed at any time.
+    A hash of another cost verifies at its own cost, so the cost can be changed at any time.
     """
     hashed = Argon2idHasher(entropy=entropy, cost=cost).hash(PASSWORD)
     hasher.verify(PASSWORD, hashed)
@@ -71,7 +71,7 @@ def test_hash_of_another_cost_verifies(cost: Argon2Cost, entropy: Entropy, hashe
 
 def planted(good: str) -> list[str]:
     """
-    Hashes that somebody may have put into a row: malformed, foreign, or ruinous to compute.
+    Hashes that may have been planted in a row: malformed, foreign, or too expensive to compute.
     """
     return [
         "",
@@ -109,7 +109,7 @@ def planted(good: str) -> list[str]:
 
 def test_planted_hashes_match_nothing(hasher: Argon2idHasher) -> None:
     """
-    A hash that is malformed or beyond the sane bounds matches no password and costs no more than ours.
+    A hash that is malformed or beyond the bounds matches no password and costs no more than a normal one.
     """
     for hashed in planted(hasher.hash(PASSWORD)):
         with pytest.raises(BadCredentials):
@@ -118,7 +118,7 @@ def test_planted_hashes_match_nothing(hasher: Argon2idHasher) -> None:
 
 def test_unknown_account_costs_the_same(hasher: Argon2idHasher) -> None:
     """
-    For an account that does not exist a hash of the present cost is computed and never matches.
+    For an unknown account a hash of the current cost is computed and never matches.
     """
     with pytest.raises(BadCredentials):
         hasher.verify_absent(PASSWORD)
@@ -131,33 +131,33 @@ def test_unknown_account_costs_the_same(hasher: Argon2idHasher) -> None:
 @attrs.define
 class Gate:
     """
-    Entropy that keeps the first few who draw from it waiting until the gate is opened.
+    Entropy that blocks its first `kept` callers until the gate is opened.
     """
 
-    kept: int
+    blocked: int
     waiting: threading.Semaphore = attrs.field(factory=lambda: threading.Semaphore(0))
     opened: threading.Event = attrs.field(factory=threading.Event)
 
     def random_bytes(self, size: int) -> bytes:
-        if self.kept > 0:
-            self.kept -= 1
+        if self.blocked > 0:
+            self.blocked -= 1
             self.waiting.release()
             assert self.opened.wait(30)
         return bytes(size)
 
 
-def refused_quietly(hasher: Argon2idHasher) -> None:
+def verify_malformed(hasher: Argon2idHasher) -> None:
     with pytest.raises(BadCredentials):
         hasher.verify(PASSWORD, "malformed, so a stand-in is drawn while the place is held")
 
 
-def test_only_so_many_hash_at_once() -> None:
+def test_concurrent_hashes_are_limited() -> None:
     """
-    When every place is taken the next one is told "busy" after its wait; a place given back is free.
+    When every slot is taken the next hash raises Busy after its wait; a released slot is free again.
     """
-    gate = Gate(kept=3)
+    gate = Gate(blocked=3)
     hasher = Argon2idHasher(entropy=gate, cost=CHEAP, max_concurrent=3, wait_seconds=0.02)
-    threads = [threading.Thread(target=refused_quietly, args=(hasher,)) for _ in range(3)]
+    threads = [threading.Thread(target=verify_malformed, args=(hasher,)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for _ in threads:
@@ -177,13 +177,13 @@ def test_only_so_many_hash_at_once() -> None:
     hasher.hash(PASSWORD)
 
 
-def test_who_waits_gets_the_next_place() -> None:
+def test_waiting_hash_gets_the_next_slot() -> None:
     """
-    A hash that finds every place taken waits for one, and goes on when it is given back.
+    A hash without a free slot waits for one and continues when it is released.
     """
-    gate = Gate(kept=1)
+    gate = Gate(blocked=1)
     hasher = Argon2idHasher(entropy=gate, cost=CHEAP, max_concurrent=1, wait_seconds=30)
-    holder = threading.Thread(target=refused_quietly, args=(hasher,))
+    holder = threading.Thread(target=verify_malformed, args=(hasher,))
     holder.start()
     assert gate.waiting.acquire(timeout=30)
     threading.Timer(0.05, gate.opened.set).start()
@@ -191,9 +191,9 @@ def test_who_waits_gets_the_next_place() -> None:
     holder.join(30)
 
 
-def test_refused_passwords_give_their_place_back(entropy: Entropy) -> None:
+def test_refused_password_releases_its_slot(entropy: Entropy) -> None:
     """
-    A place is given back however the hash ends.
+    The slot is released whether the hash succeeds or fails.
     """
     hasher = Argon2idHasher(entropy=entropy, cost=CHEAP, max_concurrent=1, wait_seconds=0)
     hashed = hasher.hash(PASSWORD)
@@ -226,7 +226,7 @@ def test_many_threads_hash_correctly(hasher: Argon2idHasher) -> None:
 
 def test_lack_of_memory_is_busy() -> None:
     """
-    When the system has no memory for a hash the caller is told "busy", and the service lives on.
+    If the system has no memory for a hash, Busy is raised and the process continues.
     """
     program = """
         import resource
@@ -265,15 +265,15 @@ def test_lack_of_memory_is_busy() -> None:
 )
 def test_cost_beyond_the_bounds_is_refused_at_start(cost: Argon2Cost, entropy: Entropy) -> None:
     """
-    A cost that later could not be verified is no cost to hash at.
+    A cost that could not be verified later is refused for hashing as well.
     """
     with pytest.raises(ConfigurationError):
         Argon2idHasher(entropy=entropy, cost=cost)
 
 
-def test_no_place_at_all_is_refused_at_start(entropy: Entropy) -> None:
+def test_invalid_concurrency_is_refused_at_start(entropy: Entropy) -> None:
     """
-    There is at least one place, and the wait for it is not negative.
+    At least one slot is required, and the wait must not be negative.
     """
     with pytest.raises(ConfigurationError):
         Argon2idHasher(entropy=entropy, max_concurrent=0)

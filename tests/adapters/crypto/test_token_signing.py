@@ -1,5 +1,5 @@
 """
-The signer itself: what it signs and for whom, and which secrets and algorithms it refuses.
+The token signer: lifetimes, issuer and audience, and the secrets and algorithms that it refuses.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def claims(kind: TokenKind = TokenKind.ACCESS, *, generation: int = 3) -> TokenC
 
 def test_tokens_that_would_be_refused_are_not_signed() -> None:
     """
-    A lifetime beyond the bound is the operator's error, told when the first token is signed.
+    A lifetime beyond the bound is a configuration error, raised when the first token is signed.
     """
     signer = JwtSigner(SECRET, max_lifetime=timedelta(minutes=30))
     assert signer.verify(signer.sign(claims()), kind=TokenKind.ACCESS, now=NOW).user_id == USER
@@ -46,9 +46,9 @@ def test_tokens_that_would_be_refused_are_not_signed() -> None:
 
 
 @pytest.mark.parametrize("year", [1971, 2001, 2100, 9000])
-def test_time_is_the_callers(year: int) -> None:
+def test_time_is_that_of_the_caller(year: int) -> None:
     """
-    Only the time that is passed in counts, never the machine's clock.
+    Only the time argument counts, never the machine's clock.
     """
     now = datetime(year, 1, 1, tzinfo=UTC)
     ours = TokenClaims(
@@ -64,7 +64,7 @@ def test_time_is_the_callers(year: int) -> None:
 
 def test_tokens_of_another_service_are_refused() -> None:
     """
-    Services that share a secret but not issuer and audience do not take each other's tokens.
+    Services that share a secret but not issuer and audience refuse each other's tokens.
     """
     for other in (JwtSigner(SECRET, issuer="other"), JwtSigner(SECRET, audience="other")):
         assert other.verify(other.sign(claims()), kind=TokenKind.ACCESS, now=NOW).user_id == USER
@@ -91,9 +91,9 @@ def test_other_algorithms_are_refused_at_start(algorithm: Any) -> None:
         JwtSigner(SECRET, algorithm)
 
 
-def test_key_files_are_no_secrets() -> None:
+def test_public_key_as_secret_is_refused_at_start() -> None:
     """
-    A public key that was pasted where the secret belongs is refused at start: others have it too.
+    A public key configured as the secret is refused at start, because it is not secret.
     """
     pem = b"-----BEGIN PUBLIC KEY-----\n" + b"A" * 64 + b"\n-----END PUBLIC KEY-----\n"
     with pytest.raises(ConfigurationError, match="SECRET_KEY"):
@@ -102,7 +102,7 @@ def test_key_files_are_no_secrets() -> None:
 
 def test_signer_does_not_show_its_secret() -> None:
     """
-    The text of a signer masks its secret.
+    The `repr` of a signer masks its secret.
     """
     shown = repr(SIGNER)
     assert "Secret(***)" in shown

@@ -1,5 +1,5 @@
 """
-Signed tokens: ours verify, and nothing that merely looks like ours does.
+Signed tokens: the service's own verify, and every imitation is refused.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def verified(token: str, *, kind: TokenKind = TokenKind.ACCESS, now: datetime = 
     return SIGNER.verify(token, kind=kind, now=now)
 
 
-def refused(token: str, *, kind: TokenKind = TokenKind.ACCESS, now: datetime = NOW) -> None:
+def assert_refused(token: str, *, kind: TokenKind = TokenKind.ACCESS, now: datetime = NOW) -> None:
     with pytest.raises(BadToken):
         verified(token, kind=kind, now=now)
 
@@ -60,7 +60,7 @@ def b64(data: bytes) -> str:
 
 def forged(payload: Any = None, header: Any = None, *, secret: bytes = SECRET.reveal(), digest: str = "sha256") -> str:
     """
-    A token put together by hand; without a payload or header it has ours.
+    A forged token; a payload or header that is not given is that of a valid token.
     """
     ours = TOKEN.split(".")
     first = b64(json.dumps(header).encode()) if header is not None else ours[0]
@@ -77,13 +77,13 @@ def payload_of(token: str) -> dict[str, Any]:
 
 def with_claims(**changes: Any) -> str:
     """
-    A well-signed token with some claims changed, or left out where the change is `...`.
+    A validly signed token with some claims changed, or removed if the value is `...`.
     """
     payload = {**payload_of(TOKEN), **changes}
     return forged({name: value for name, value in payload.items() if value is not ...})
 
 
-def test_token_says_what_the_contract_says() -> None:
+def test_token_has_the_contracts_claims() -> None:
     """
     The token is a JWT whose `sub` is the user and whose `type` is the kind.
     """
@@ -94,22 +94,22 @@ def test_token_says_what_the_contract_says() -> None:
     assert header == {"alg": "HS256", "typ": "JWT"}
 
 
-def test_forging_by_hand_makes_our_tokens() -> None:
+def test_forging_helper_reproduces_a_valid_token() -> None:
     """
-    The forger of these tests works: what it does not change, verifies.
+    The forging helper is correct: without changes its tokens verify.
     """
     assert forged() == TOKEN
     assert verified(with_claims()) == verified(TOKEN)
 
 
-def test_no_kind_is_accepted_as_another() -> None:
+def test_kind_is_not_accepted_as_another() -> None:
     """
-    An access token is no refresh token, a refresh token is no access token, and nothing else is either.
+    Access and refresh tokens are not accepted for each other, and no other type is accepted.
     """
-    refused(TOKEN, kind=TokenKind.REFRESH)
-    refused(SIGNER.sign(claims(TokenKind.REFRESH)), kind=TokenKind.ACCESS)
+    assert_refused(TOKEN, kind=TokenKind.REFRESH)
+    assert_refused(SIGNER.sign(claims(TokenKind.REFRESH)), kind=TokenKind.ACCESS)
     for other in ("pre-auth", "share", "Access", "access ", "", None, True, ["access"], {"access": 1}, ...):
-        refused(with_claims(type=other))
+        assert_refused(with_claims(type=other))
 
 
 @pytest.mark.parametrize(
@@ -141,11 +141,11 @@ def test_no_kind_is_accepted_as_another() -> None:
         ({"alg": "HS256", "typ": "at+jwt"}, "sha256"),
     ],
 )
-def test_no_header_but_ours_is_accepted(header: Any, digest: str) -> None:
+def test_other_header_is_refused(header: Any, digest: str) -> None:
     """
-    A token cannot choose its algorithm or its key, nor bring extensions, even if it is well signed.
+    A token cannot choose its algorithm or its key, nor bring extensions, even if validly signed.
     """
-    refused(forged(header=header, digest=digest))
+    assert_refused(forged(header=header, digest=digest))
 
 
 def test_unsigned_tokens_are_refused() -> None:
@@ -156,7 +156,7 @@ def test_unsigned_tokens_are_refused() -> None:
     none = b64(b'{"alg":"none","typ":"JWT"}')
     for first in (header, none):
         for token in (f"{first}.{payload}.", f"{first}.{payload}", f"{first}..", f"{first}.{payload}.AAAA"):
-            refused(token)
+            assert_refused(token)
 
 
 @pytest.mark.parametrize("secret", [b"", b"\x00" * 32, SECRET.reveal()[:32], SECRET.reveal() + b"\x00", b"secret"])
@@ -164,19 +164,19 @@ def test_another_secret_is_refused(secret: bytes) -> None:
     """
     A token signed under another secret is refused.
     """
-    refused(forged(secret=secret))
+    assert_refused(forged(secret=secret))
 
 
 @pytest.mark.parametrize("name", ["iss", "aud", "sub", "sid", "gen", "type", "iat", "exp"])
 def test_every_claim_is_required(name: str) -> None:
     """
-    A token that lacks a claim, or has null for it, is refused.
+    A token with a missing or null claim is refused.
     """
-    refused(with_claims(**{name: ...}))
-    refused(with_claims(**{name: None}))
+    assert_refused(with_claims(**{name: ...}))
+    assert_refused(with_claims(**{name: None}))
 
 
-NO_WHOLE_NUMBERS = [
+INVALID_INTEGERS = [
     1.5,
     float(SECONDS),
     True,
@@ -193,29 +193,29 @@ NO_WHOLE_NUMBERS = [
 
 
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf", "gen"])
-@pytest.mark.parametrize("value", NO_WHOLE_NUMBERS, ids=lambda value: repr(value)[:12])
-def test_numbers_are_whole_and_bounded(name: str, value: Any) -> None:
+@pytest.mark.parametrize("value", INVALID_INTEGERS, ids=lambda value: repr(value)[:12])
+def test_numeric_claim_is_a_bounded_integer(name: str, value: Any) -> None:
     """
-    Fractions, booleans, texts, infinities and numbers without bound are no times and no generations.
+    Fractions, booleans, texts, infinities and unbounded numbers are neither times nor generations.
     """
-    refused(with_claims(**{name: value}))
+    assert_refused(with_claims(**{name: value}))
 
 
 @pytest.mark.parametrize("name", ["exp", "iat", "nbf"])
-def test_times_are_of_this_age(name: str) -> None:
+def test_time_beyond_the_calendar_is_refused(name: str) -> None:
     """
-    A time that no calendar knows is refused before it is turned into a date.
+    A time beyond the calendar is refused before it is converted to a date.
     """
-    refused(with_claims(**{name: 10**18}))
+    assert_refused(with_claims(**{name: 10**18}))
 
 
 def test_generation_has_63_bits() -> None:
     """
-    A generation is what a database counts in, no more.
+    A generation fits the 63 bits of the database's integer.
     """
     assert verified(with_claims(gen=0)).generation == 0
     assert verified(with_claims(gen=2**63 - 1)).generation == 2**63 - 1
-    refused(with_claims(gen=2**63))
+    assert_refused(with_claims(gen=2**63))
 
 
 @pytest.mark.parametrize(
@@ -239,29 +239,29 @@ def test_generation_has_63_bits() -> None:
     ],
     ids=str,
 )
-def test_claims_have_exactly_their_values(changes: dict[str, Any]) -> None:
+def test_claim_with_another_value_is_refused(changes: dict[str, Any]) -> None:
     """
-    Identifiers in other spellings, lists where a text belongs and foreign parties are refused.
+    Other spellings of identifiers, lists in place of a text, and other issuers or audiences are refused.
     """
-    refused(with_claims(**changes))
+    assert_refused(with_claims(**changes))
 
 
 @pytest.mark.parametrize("name", ["iat", "nbf"])
-def test_token_of_the_future_is_refused(name: str) -> None:
+def test_token_from_the_future_is_refused(name: str) -> None:
     """
-    A neighbour's clock may be a minute ahead, no more.
+    A token from up to a minute in the future is accepted, to allow for another machine's clock.
     """
     assert verified(with_claims(**{name: SECONDS + 60})).user_id == USER
-    refused(with_claims(**{name: SECONDS + 61}))
+    assert_refused(with_claims(**{name: SECONDS + 61}))
 
 
 def test_lifetime_is_bounded() -> None:
     """
-    A token that claims to live longer than any of ours is refused, however well it is signed.
+    A token with a longer lifetime than the service issues is refused, even if validly signed.
     """
     longest = int(SIGNER.max_lifetime.total_seconds())
     assert verified(with_claims(exp=SECONDS + longest)).user_id == USER
-    refused(with_claims(exp=SECONDS + longest + 1))
+    assert_refused(with_claims(exp=SECONDS + longest + 1))
 
 
 PAYLOADS = [
@@ -281,15 +281,15 @@ PAYLOADS = [
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: repr(payload)[:16])
 def test_payload_is_an_object(payload: bytes) -> None:
     """
-    A well-signed token whose payload is no JSON object is refused.
+    A validly signed token whose payload is no JSON object is refused.
     """
-    refused(forged(payload))
+    assert_refused(forged(payload))
 
 
 @pytest.mark.parametrize("segment", [0, 1, 2])
-def test_one_last_letter_is_accepted(segment: int) -> None:
+def test_only_one_last_character_is_accepted(segment: int) -> None:
     """
-    Of the 64 letters that may end each part of a token exactly one is accepted.
+    Of the 64 characters that may end each segment of a token exactly one is accepted.
     """
     parts = TOKEN.split(".")
     accepted = []
@@ -306,10 +306,10 @@ def test_one_last_letter_is_accepted(segment: int) -> None:
 
 def test_length_is_bounded() -> None:
     """
-    A claim that we do not know is no harm, a token of more than 2 048 characters is, even well signed.
+    An unknown claim is ignored, but a token of more than 2 048 characters is refused, even if validly signed.
     """
     assert verified(with_claims(note="x" * 1000)).user_id == USER
-    refused(with_claims(note="x" * 2000))
+    assert_refused(with_claims(note="x" * 2000))
 
 
 ODD_SPELLINGS = [
@@ -348,9 +348,9 @@ ODD_SPELLINGS = [
 @pytest.mark.parametrize("token", ODD_SPELLINGS, ids=lambda token: repr(token[:4] + token[-6:]))
 def test_other_spellings_are_refused(token: str) -> None:
     """
-    Padding, white space, more or fewer parts, another alphabet: one spelling of a token is accepted.
+    Padding, white space, other segment counts and other alphabets are refused.
     """
-    refused(token)
+    assert_refused(token)
 
 
 @given(st.data())
@@ -358,14 +358,14 @@ def test_any_changed_letter_is_refused(data: st.DataObject) -> None:
     """
     A token with any one character changed to any other is refused.
     """
-    at = data.draw(st.integers(0, len(TOKEN) - 1))
-    letter = data.draw(st.sampled_from(ALPHABET + "=.+/ ").filter(lambda letter: letter != TOKEN[at]))
-    refused(TOKEN[:at] + letter + TOKEN[at + 1 :])
+    position = data.draw(st.integers(0, len(TOKEN) - 1))
+    letter = data.draw(st.sampled_from(ALPHABET + "=.+/ ").filter(lambda letter: letter != TOKEN[position]))
+    assert_refused(TOKEN[:position] + letter + TOKEN[position + 1 :])
 
 
-def test_refusals_look_alike_to_the_public() -> None:
+def test_refusals_have_the_same_public_message() -> None:
     """
-    What the public is told does not say why a token was refused.
+    The public message does not reveal why a token was refused.
     """
     for token in ("", TOKEN[:-1] + ALPHABET[ALPHABET.index(TOKEN[-1]) - 4], with_claims(exp=1), forged(secret=b"x")):
         with pytest.raises(BadToken) as failure:

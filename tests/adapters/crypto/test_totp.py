@@ -1,5 +1,5 @@
 """
-One-time codes and the QR codes that carry their seeds.
+TOTP codes, and the QR codes that contain their seeds.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def code_of(step: int) -> str:
     return pyotp.TOTP(RFC_SEED.reveal().decode()).generate_otp(step)
 
 
-def test_clock_that_is_set_back_gives_the_same_step(codes: PyotpProvider) -> None:
+def test_clock_set_back_gives_the_same_step(codes: PyotpProvider) -> None:
     """
-    The step belongs to the code and not to the clock, so a spent one is known again.
+    The step depends on the code, not on the clock, so a spent code is recognised.
     """
     code = code_of(STEP)
     assert codes.matching_step(RFC_SEED, code, now=NOW - timedelta(seconds=30)) == STEP
@@ -69,7 +69,7 @@ ODD_CODES = [
 @pytest.mark.parametrize("spell", ODD_CODES)
 def test_only_six_ascii_digits_are_a_code(spell: object, codes: PyotpProvider) -> None:
     """
-    Full-width and Arabic digits, numbers, spaces and other lengths are refused, right or not.
+    Full-width and Arabic digits, numbers, spaces and other lengths are refused, even for a valid code.
     """
     assert callable(spell)
     with pytest.raises(BadTotpCode):
@@ -81,7 +81,7 @@ def test_any_other_code_is_refused(codes: PyotpProvider, code: str) -> None:
     """
     Of a million codes only the three of the window are accepted.
     """
-    window = {code_of(STEP + away): STEP + away for away in (-1, 0, 1)}
+    window = {code_of(STEP + offset): STEP + offset for offset in (-1, 0, 1)}
     if code in window:
         assert codes.matching_step(RFC_SEED, code, now=NOW) == window[code]
     else:
@@ -89,9 +89,9 @@ def test_any_other_code_is_refused(codes: PyotpProvider, code: str) -> None:
             codes.matching_step(RFC_SEED, code, now=NOW)
 
 
-def test_code_of_two_steps_is_spent_for_both(codes: PyotpProvider) -> None:
+def test_code_of_two_steps_counts_as_the_later(codes: PyotpProvider) -> None:
     """
-    Where neighbouring steps share a code it counts as the later one's, so it cannot come again.
+    If two neighbouring steps share a code it counts as the later step, so it cannot be used again.
     """
     shared = 59_061_240
     assert code_of(shared) == code_of(shared + 1)
@@ -99,16 +99,16 @@ def test_code_of_two_steps_is_spent_for_both(codes: PyotpProvider) -> None:
     assert codes.matching_step(RFC_SEED, code_of(shared), now=now) == shared + 1
 
 
-def test_first_step_of_all_has_no_step_before(codes: PyotpProvider) -> None:
+def test_first_step_has_no_step_before(codes: PyotpProvider) -> None:
     """
-    At the beginning of time there is no negative step to try.
+    At step 0 no negative step is tried.
     """
     assert codes.matching_step(RFC_SEED, code_of(0), now=datetime.fromtimestamp(0, UTC)) == 0
 
 
-def test_enrolment_uri_is_what_apps_read(codes: PyotpProvider) -> None:
+def test_enrolment_uri_has_the_format_of_apps(codes: PyotpProvider) -> None:
     """
-    The URI names issuer, account and seed, and masks itself when it is shown.
+    The URI contains issuer, account and seed, and its `repr` is masked.
     """
     uri = codes.enrolment_uri(RFC_SEED, "ann+tag@example.org")
     parts = urlsplit(uri.reveal().decode())
@@ -129,7 +129,7 @@ def test_issuer_is_a_name_without_a_colon(issuer: str, entropy: Entropy) -> None
 
 def modules_of(image: bytes, scale: int) -> list[list[bool]]:
     """
-    The dark modules of a drawn QR code, after checking that every pixel of a module agrees.
+    The dark modules of a QR image, after a check that all pixels of each module agree.
     """
     width, height, rows, _ = png.Reader(io.BytesIO(image)).asDirect()
     assert width == height
@@ -153,26 +153,28 @@ def test_png_shows_the_qr_code(text: bytes, scale: int) -> None:
 
 def test_png_has_finder_patterns_in_a_quiet_zone() -> None:
     """
-    Three corners carry the square eyes by which a camera finds the code, on white.
+    Three corners contain the finder patterns, surrounded by white.
     """
     drawn = modules_of(QrPng().png(Secret(b"otpauth://totp/a")).reveal(), 6)
-    eye = ["#######", "#     #", "# ### #", "# ### #", "# ### #", "#     #", "#######"]
+    finder_pattern = ["#######", "#     #", "# ### #", "# ### #", "# ### #", "#     #", "#######"]
     end = len(drawn)
     for top, left in ((4, 4), (4, end - 11), (end - 11, 4)):
-        assert ["".join("# "[not module] for module in row[left : left + 7]) for row in drawn[top : top + 7]] == eye
+        assert [
+            "".join("# "[not module] for module in row[left : left + 7]) for row in drawn[top : top + 7]
+        ] == finder_pattern
     assert not any(any(row) for row in drawn[:4] + drawn[-4:])
     assert not any(any(row[:4] + row[-4:]) for row in drawn)
 
 
 def test_png_masks_itself() -> None:
     """
-    The image is as secret as its text: its own text shows nothing of it.
+    The image is as secret as its text, so its `repr` is masked.
     """
     image = QrPng().png(Secret(b"otpauth://totp/a?secret=A"))
     assert repr(image) == "Secret(***)"
 
 
-def test_text_that_fits_no_code_is_refused() -> None:
+def test_text_too_long_for_a_qr_code_is_refused() -> None:
     """
     The largest code holds 2 331 bytes; one more is refused.
     """

@@ -1,5 +1,5 @@
 """
-Folders that are made at the first start outlast a power cut.
+Folders created at the first start survive a power cut.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from sft_adapters.disk import directories, key_files
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """
-    The files and folders that have been synced, with what was in them at that time noted as synced as well.
+    The synced files and folders, together with the entries that a synced folder had at that time.
     """
-    seen: list[Path] = []
+    synced_paths: list[Path] = []
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
         real(descriptor)
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        seen.extend([path, *path.iterdir()] if path.is_dir() else [path])
+        synced_paths.extend([path, *path.iterdir()] if path.is_dir() else [path])
 
     monkeypatch.setattr(os, "fsync", fsync)
-    return seen
+    return synced_paths
 
 
-def test_a_folder_is_durable_with_all_on_the_way_to_it(tmp_path: Path, synced: list[Path]) -> None:
-    """Each name is synced in the folder it stands in, and the last one is its owner's only."""
+def test_folder_is_durable_with_its_parents(tmp_path: Path, synced: list[Path]) -> None:
+    """Each new name is synced in its parent folder, and the last folder is accessible to its owner only."""
     folder = tmp_path / "a" / "b" / "c"
     for _ in range(2):
         directories.make(folder)
@@ -41,36 +41,34 @@ def test_a_folder_is_durable_with_all_on_the_way_to_it(tmp_path: Path, synced: l
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    """Where a folder is to be and a file is, that is said at once."""
+def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+    """A file in place of the folder raises FileExistsError."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(FileExistsError):
         directories.make(tmp_path / "file")
 
 
-def test_what_the_first_start_makes_is_durable(tmp_path: Path, synced: list[Path]) -> None:
-    """The data folder, the keys with their folder, and the folder of blobs: without one of them no file opens."""
+def test_first_start_creates_durable_folders(tmp_path: Path, synced: list[Path]) -> None:
+    """Data folder, keys with their folder and blob folder are all synced, because losing one makes files unreadable."""
     data = tmp_path / "some" / "data"
     settings = configuration.settings_for(data)
     storage.prepare(settings)
     keys = data / "keys"
-    made = {tmp_path / "some", data, keys, *keys.iterdir(), settings.blob_folder}
-    assert set(synced) >= made
+    created = {tmp_path / "some", data, keys, *keys.iterdir(), settings.blob_folder}
+    assert set(synced) >= created
 
 
-def test_a_key_that_is_there_already_is_durable_too(tmp_path: Path, synced: list[Path]) -> None:
-    """Who made it may have been killed before its name was."""
+def test_existing_key_is_made_durable(tmp_path: Path, synced: list[Path]) -> None:
+    """The process that created the key may have been killed before the name was synced."""
     (tmp_path / "encryption.key").write_text("made by somebody who is gone")
     key_files.create_missing(tmp_path, ["ENCRYPTION_KEY"], may_create=lambda: False)
     assert tmp_path in synced
 
 
 @pytest.mark.parametrize("kind", ["first", "next", "elsewhere"])
-def test_a_key_has_its_bytes_on_the_disk_before_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    """A file that is there and empty after a power cut would be a lost key."""
-    make: dict[str, Callable[[], object]] = {
+def test_key_bytes_are_synced_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """A key file that is empty after a power cut would be a lost key."""
+    create: dict[str, Callable[[], object]] = {
         "first": lambda: key_files.create_missing(tmp_path, ["ENCRYPTION_KEY"], may_create=lambda: True),
         "next": lambda: key_files.rotate_active(tmp_path, "0123456789abcdef"),
         "elsewhere": lambda: key_files.generate(tmp_path / "encryption.key"),
@@ -87,6 +85,6 @@ def test_a_key_has_its_bytes_on_the_disk_before_its_name(
             unnamed[path.stat().st_ino] = path.read_bytes()
 
     monkeypatch.setattr(os, "fsync", fsync)
-    make[kind]()
+    create[kind]()
     key = tmp_path / "encryption.key"
     assert unnamed == {key.stat().st_ino: key.read_bytes()}

@@ -1,5 +1,5 @@
 """
-Blobs in a folder keep the contract.
+Blobs in a folder pass the contract.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sft_adapters.testkit import contracts
 
 class TestDiskBlobs(contracts.BlobStoreContract, contracts.IdentifiedBlobStoreContract):
     """
-    Blobs, and the mark.
+    Blobs and the store identity.
     """
 
     @pytest.fixture

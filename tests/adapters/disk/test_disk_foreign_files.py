@@ -1,5 +1,5 @@
 """
-Things that somebody put into a store's folder, and a folder that cannot be written to.
+Foreign entries in a store's folder, and a folder without write permission.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch, BlobStore
 
 FOLDER, NAME = KEY.split("/")
 SECRET = b"somebody else's"
-NOBODY = 65534
+UNPRIVILEGED_USER = 65534
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def blobs(tmp_path: Path) -> DiskBlobs:
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
     """
-    A folder that is none of the store's, with a file in it that has a blob's name.
+    A folder outside the store, with a file that has a blob's name.
     """
     folder = tmp_path / "outside"
     folder.mkdir()
@@ -76,10 +76,10 @@ PLANTED = [linked_folder, linked_file, dangling_link, pipe, folder, pipe_for_fol
 
 
 @pytest.mark.parametrize("plant", PLANTED)
-def test_what_is_planted_is_neither_followed_nor_waited_for(
+def test_foreign_entry_is_neither_followed_nor_waited_for(
     blobs: DiskBlobs, outside: Path, plant: Callable[[Path, Path], None]
 ) -> None:
-    """Each call ends at once in an answer or an error of ours, and what lies outside stays as it is."""
+    """Each call returns or raises an SftError at once, and files outside the store stay unchanged."""
     put(blobs, ELSEWHERE, b"neighbour")
     plant(blobs.root, outside)
     with pytest.raises(BlobMissing):
@@ -88,8 +88,8 @@ def test_what_is_planted_is_neither_followed_nor_waited_for(
         put(blobs, KEY, b"content")
     assert [info.key for info in blobs.list()] == [ELSEWHERE]
     assert list(blobs.list(f"{FOLDER}/")) == []
-    far = datetime.now(UTC) + timedelta(days=1)
-    assert (blobs.count_expired(before=far), blobs.delete_expired(before=far, limit=9)) == (0, 0)
+    later = datetime.now(UTC) + timedelta(days=1)
+    assert (blobs.count_expired(before=later), blobs.delete_expired(before=later, limit=9)) == (0, 0)
     try:
         blobs.delete(KEY)
     except SftError as error:
@@ -99,8 +99,8 @@ def test_what_is_planted_is_neither_followed_nor_waited_for(
     assert read(blobs, ELSEWHERE, 0, 9, size=9) == b"neighbour"
 
 
-def test_what_is_planted_as_a_blob_goes_with_it(blobs: DiskBlobs, outside: Path) -> None:
-    """A delete removes a link and not what it leads to, and the key is free again."""
+def test_link_planted_as_a_blob_is_deleted(blobs: DiskBlobs, outside: Path) -> None:
+    """A delete removes the link but not its target, and the key can be used again."""
     linked_file(blobs.root, outside)
     blobs.delete(KEY)
     put(blobs, KEY, b"content")
@@ -108,8 +108,8 @@ def test_what_is_planted_as_a_blob_goes_with_it(blobs: DiskBlobs, outside: Path)
     assert (outside / NAME).read_bytes() == SECRET
 
 
-def test_a_hard_link_is_a_file_of_another_size_or_for_the_cipher_to_find(blobs: DiskBlobs, outside: Path) -> None:
-    """It is never written to, and a delete takes this name of it only."""
+def test_hard_link_is_not_followed(blobs: DiskBlobs, outside: Path) -> None:
+    """The linked file is never written to, and a delete removes only this name."""
     (blobs.root / FOLDER).mkdir()
     os.link(outside / NAME, blobs.root / KEY)
     with pytest.raises(BlobSizeMismatch):
@@ -122,8 +122,8 @@ def test_a_hard_link_is_a_file_of_another_size_or_for_the_cipher_to_find(blobs: 
 
 
 @pytest.mark.parametrize("change", [b"x", None, -1])
-def test_a_blob_that_is_gone_or_has_another_length_is_told(blobs: DiskBlobs, change: bytes | int | None) -> None:
-    """Missing, one byte short, one byte long: wherever it is read, also where the bytes asked for are there."""
+def test_missing_or_resized_blob_is_reported(blobs: DiskBlobs, change: bytes | int | None) -> None:
+    """A missing, shorter or longer blob is reported for any range, even one that could still be read."""
     put(blobs, KEY, b"content")
     path = blobs.root / KEY
     if change is None:
@@ -135,8 +135,8 @@ def test_a_blob_that_is_gone_or_has_another_length_is_told(blobs: DiskBlobs, cha
             read(blobs, KEY, start, length, size=7)
 
 
-def test_where_the_store_itself_is_gone_nothing_is_called_lost(blobs: DiskBlobs) -> None:
-    """A disk that is not mounted is unavailable: neither is a blob missing, nor has a delete done its work."""
+def test_missing_store_is_unavailable(blobs: DiskBlobs) -> None:
+    """An unmounted disk is unavailable: no blob is reported missing, and no delete succeeds."""
     shutil.rmtree(blobs.root)
     actions: list[Callable[[], object]] = [
         lambda: read(blobs, KEY, 0, 1, size=1),
@@ -153,11 +153,11 @@ def test_where_the_store_itself_is_gone_nothing_is_called_lost(blobs: DiskBlobs)
 @contextmanager
 def unprivileged() -> Iterator[None]:
     """
-    Whatever happens inside the block happens without a superuser's rights.
+    Run the block without superuser rights.
     """
     user = os.geteuid()
     if user == 0:
-        os.seteuid(NOBODY)
+        os.seteuid(UNPRIVILEGED_USER)
     try:
         yield
     finally:
@@ -167,11 +167,11 @@ def unprivileged() -> Iterator[None]:
 @pytest.fixture
 def guarded() -> Iterator[DiskBlobs]:
     """
-    A store with one blob, in a place that everybody can reach.
+    A store with one blob, in a folder that every user can reach.
     """
     root = Path(mkdtemp())
     if os.geteuid() == 0:
-        os.chown(root, NOBODY, NOBODY)
+        os.chown(root, UNPRIVILEGED_USER, UNPRIVILEGED_USER)
     with unprivileged():
         put(DiskBlobs(root), ELSEWHERE, b"neighbour")
     yield DiskBlobs(root)
@@ -180,8 +180,8 @@ def guarded() -> Iterator[DiskBlobs]:
     shutil.rmtree(root)
 
 
-def test_a_folder_that_cannot_be_written_to_is_unavailable(guarded: DiskBlobs) -> None:
-    """What changes something says so and has changed nothing; what reads goes on."""
+def test_folder_without_write_permission_is_unavailable(guarded: DiskBlobs) -> None:
+    """Changes are refused without effect, and reads still work."""
     inside = ELSEWHERE.partition("/")[0]
     for place in (guarded.root, guarded.root / inside):
         with unprivileged():
@@ -197,8 +197,8 @@ def test_a_folder_that_cannot_be_written_to_is_unavailable(guarded: DiskBlobs) -
             place.chmod(0o700)
 
 
-def test_what_may_not_be_looked_into_is_not_called_lost(guarded: DiskBlobs) -> None:
-    """A folder that this user may not enter: its blobs are not missing."""
+def test_unreadable_folder_is_unavailable(guarded: DiskBlobs) -> None:
+    """Blobs in a folder that this user may not enter are not reported missing."""
     with unprivileged():
         (guarded.root / ELSEWHERE).parent.chmod(0o000)
         with pytest.raises(BlobStoreUnavailable):
@@ -207,19 +207,19 @@ def test_what_may_not_be_looked_into_is_not_called_lost(guarded: DiskBlobs) -> N
             list(guarded.list())
 
 
-def test_a_folder_that_is_none_of_ours_is_passed_over(guarded: DiskBlobs) -> None:
-    """Where a disk's own root is the store, the file system keeps a folder there that nobody may enter."""
+def test_foreign_folder_is_skipped(guarded: DiskBlobs) -> None:
+    """At the root of a file system the store contains `lost+found`, which only root may enter."""
     (guarded.root / "lost+found").mkdir(0o700)
     (guarded.root / "lost+found").chmod(0o000)
-    far = datetime.now(UTC) + timedelta(days=1)
+    later = datetime.now(UTC) + timedelta(days=1)
     with unprivileged():
         assert [info.key for info in guarded.list()] == [ELSEWHERE]
-        assert (guarded.count_expired(before=far), guarded.delete_expired(before=far, limit=9)) == (0, 0)
+        assert (guarded.count_expired(before=later), guarded.delete_expired(before=later, limit=9)) == (0, 0)
     assert (guarded.root / "lost+found").is_dir()
 
 
-def test_a_file_folder_that_stayed_empty_is_let_go_of(blobs: DiskBlobs) -> None:
-    """As a delete leaves one that was cut off before its end; a young one may be about to be used."""
+def test_old_empty_folder_is_deleted(blobs: DiskBlobs) -> None:
+    """Interrupted deletes leave empty folders; a recent one may be about to be used."""
     for name in (FOLDER, "ab"):
         (blobs.root / name).mkdir()
     os.utime(blobs.root / FOLDER, (1000, 1000))

@@ -1,5 +1,5 @@
 """
-The key ring of a running service, while an operator changes its files.
+The key ring of a running service while an operator changes its files.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PURPOSE, CONTEXT = "file-key", b"a row"
 
 
 @attrs.define
-class Ticks:
+class SettableTicks:
     """
-    A monotonic clock that stands still.
+    A monotonic clock that tests set.
     """
 
     at: float = 100.0
@@ -37,9 +37,9 @@ class Ticks:
 
 
 @attrs.define
-class Reads:
+class ReadCounter:
     """
-    How often the key files were read.
+    Counts how often the key files were read.
     """
 
     number: int = 0
@@ -60,18 +60,18 @@ def folder(keys: KeySet) -> Path:
 
 
 @pytest.fixture
-def ticks() -> Ticks:
-    return Ticks()
+def ticks() -> SettableTicks:
+    return SettableTicks()
 
 
 @pytest.fixture
-def ring(keys: KeySet, ticks: Ticks) -> ReloadingKeyRing:
+def ring(keys: KeySet, ticks: SettableTicks) -> ReloadingKeyRing:
     return ReloadingKeyRing(keys, ticks)
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
-    reads = Reads()
+def reads(monkeypatch: pytest.MonkeyPatch) -> ReadCounter:
+    reads = ReadCounter()
     monkeypatch.setattr(reloading, "reload_keys", reads)
     return reads
 
@@ -87,25 +87,25 @@ def opens(ring: ReloadingKeyRing, wrapped: WrappedSecret) -> bool:
         return False
 
 
-def elsewhere(folder: Path) -> AesKeyRing:
+def ring_of_new_service(folder: Path) -> AesKeyRing:
     """
-    The ring of a service that is started now.
+    The key ring of a service that starts now.
     """
     keys = keys_for(settings_for(folder.parent))
     return AesKeyRing(keys.encryption_key, keys.retiring_keys)
 
 
-def added(folder: Path) -> str:
+def add_key(folder: Path) -> str:
     """
-    Add a key as `sft keys add` does; its id.
+    Add a key like `sft keys add`, and return its id.
     """
-    key_files.rotate_active(folder, elsewhere(folder).active_id)
-    return elsewhere(folder).active_id
+    key_files.rotate_active(folder, ring_of_new_service(folder).active_id)
+    return ring_of_new_service(folder).active_id
 
 
-class TestLiveKeyRing(contracts.KeyRingContract):
+class TestReloadingKeyRing(contracts.KeyRingContract):
     """
-    It is a key ring like any other.
+    The reloading ring passes the key ring contract.
     """
 
     @pytest.fixture
@@ -117,48 +117,48 @@ class TestLiveKeyRing(contracts.KeyRingContract):
         return ReloadingKeyRing(keys_for(settings_for(tmp_path / "other")))
 
 
-def test_a_new_key_wraps_what_comes_next(ring: ReloadingKeyRing, folder: Path) -> None:
-    """At once, however often keys are added within one tick of the file system's clock; all before still open."""
+def test_new_key_wraps_the_next_secret(ring: ReloadingKeyRing, folder: Path) -> None:
+    """A new key is used at once, even several within one tick of the file system's clock; earlier secrets unwrap."""
     earlier = [wrapped_by(ring)]
     for _ in range(20):
-        new = added(folder)
+        new = add_key(folder)
         os.utime(folder, ns=(10**18, 10**18))
         earlier.append(wrapped_by(ring))
         assert earlier[-1].key_id == new
     assert all(opens(ring, wrapped) for wrapped in earlier)
 
 
-def test_what_another_service_wraps_under_a_new_key_opens(ring: ReloadingKeyRing, folder: Path) -> None:
-    """Also when this one has read its files a moment ago, for a key that nobody has."""
+def test_secret_under_another_services_new_key_unwraps(ring: ReloadingKeyRing, folder: Path) -> None:
+    """This holds even right after the files were read for a key that does not exist."""
     unknown = WrappedSecret("0" * 16, bytes(40))
     for _ in range(3):
         assert not opens(ring, unknown)
-        added(folder)
-        assert opens(ring, wrapped_by(elsewhere(folder)))
+        add_key(folder)
+        assert opens(ring, wrapped_by(ring_of_new_service(folder)))
 
 
-def test_a_key_that_was_added_between_settings_and_ring_is_seen(keys: KeySet, folder: Path) -> None:
-    """The first secret is wrapped under what the files hold, not under what the settings were read from."""
-    new = added(folder)
+def test_key_added_after_the_settings_is_used(keys: KeySet, folder: Path) -> None:
+    """The first secret is wrapped under the key in the files, not under the one in the settings."""
+    new = add_key(folder)
     assert wrapped_by(ReloadingKeyRing(keys)).key_id == new
 
 
-def test_a_key_that_is_set_aside_opens_what_is_under_way(ring: ReloadingKeyRing, folder: Path) -> None:
-    """Its row was read before; a ring that is made later does not know it any more."""
+def test_retired_key_still_unwraps_in_a_running_ring(ring: ReloadingKeyRing, folder: Path) -> None:
+    """A running ring still unwraps a row read before; a ring created later does not have the key."""
     before = wrapped_by(ring)
-    added(folder)
+    add_key(folder)
     key_files.retire(folder, before.key_id)
     wrapped_by(ring)
     assert opens(ring, before)
     assert not opens(ReloadingKeyRing(keys_for(settings_for(folder.parent))), before)
 
 
-def test_a_key_that_is_set_aside_while_it_is_read_keeps_nobody_from_the_new_one(
+def test_key_retired_during_a_read_does_not_block_the_new_key(
     ring: ReloadingKeyRing, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its file is gone between the look into the folder and the look into the file; a start finds the ring too."""
+    """The file is retired between listing and reading; a ring created then works as well."""
     old = wrapped_by(ring).key_id
-    new, read = added(folder), key_files._read
+    new, read = add_key(folder), key_files._read
 
     def retired_before(path: Path) -> str:
         if old in path.name:
@@ -168,11 +168,11 @@ def test_a_key_that_is_set_aside_while_it_is_read_keeps_nobody_from_the_new_one(
     monkeypatch.setattr(key_files, "_read", retired_before)
     assert wrapped_by(ring).key_id == new
     key_files.path_of_retiring(folder, old).with_suffix(".key.retired").rename(key_files.path_of_retiring(folder, old))
-    assert elsewhere(folder).active_id == new
+    assert ring_of_new_service(folder).active_id == new
 
 
-def test_rows_cannot_make_it_read_its_files_over_and_over(ring: ReloadingKeyRing, ticks: Ticks, reads: Reads) -> None:
-    """A thousand secrets under keys that nobody has cost one look in two seconds; wrapping costs none."""
+def test_unknown_keys_cause_few_file_reads(ring: ReloadingKeyRing, ticks: SettableTicks, reads: ReadCounter) -> None:
+    """A thousand secrets under unknown keys cause one read in two seconds; wrapping causes none."""
     wrapped_by(ring)
     assert reads.number == 1
     ticks.at += COOLDOWN_SECONDS
@@ -185,13 +185,13 @@ def test_rows_cannot_make_it_read_its_files_over_and_over(ring: ReloadingKeyRing
     assert reads.number == 3
 
 
-def test_a_spoilt_file_leaves_the_ring_as_it_was(
-    ring: ReloadingKeyRing, folder: Path, ticks: Ticks, reads: Reads, caplog: pytest.LogCaptureFixture
+def test_invalid_file_keeps_the_previous_ring(
+    ring: ReloadingKeyRing, folder: Path, ticks: SettableTicks, reads: ReadCounter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is told in the log, tried again after a while and not before, and taken once it is mended."""
+    """The failure is logged, retried only after the cooldown, and the repaired file is then used."""
     old = wrapped_by(ring).key_id
     ticks.at += COOLDOWN_SECONDS
-    added(folder)
+    add_key(folder)
     good = key_files.path_of(folder, "ENCRYPTION_KEY")
     text = good.read_text()
     good.write_text("nonsense")
@@ -201,11 +201,11 @@ def test_a_spoilt_file_leaves_the_ring_as_it_was(
     assert reads.number == 2
     good.write_text(text)
     ticks.at += COOLDOWN_SECONDS
-    assert wrapped_by(ring).key_id == elsewhere(folder).active_id
+    assert wrapped_by(ring).key_id == ring_of_new_service(folder).active_id
 
 
-def test_keys_of_the_environment_are_those_of_the_start(tmp_path: Path) -> None:
-    """Only earlier keys may come from files then; the active one stays."""
+def test_keys_from_the_environment_stay(tmp_path: Path) -> None:
+    """Only retiring keys may then come from files; the active key stays."""
     key = key_files.generate(tmp_path / "given.key")
     given = {"ENCRYPTION_KEY": key, "SECRET_KEY": os.urandom(32).hex()}
     keys = keys_for(settings_for(tmp_path / "data", given))

@@ -1,5 +1,5 @@
 """
-The memory adapters keep every contract.
+The memory adapters pass every contract.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class TestMemoryLinks(_OnMemory, contracts.LinkRepositoryContract):
 
 class TestMemoryIdempotencyRecords(_OnMemory, contracts.IdempotencyRecordsContract):
     """
-    Answers under idempotency keys.
+    Idempotency records.
     """
 
 
@@ -85,7 +85,7 @@ class TestMemoryWrappedSecrets(_OnMemory, contracts.WrappedSecretsContract):
 
 class TestMemoryExpiredLinkTokens(_OnMemory, contracts.ExpiredLinkTokensContract):
     """
-    Links that are over.
+    Tokens of expired links.
     """
 
     @pytest.fixture
@@ -95,7 +95,7 @@ class TestMemoryExpiredLinkTokens(_OnMemory, contracts.ExpiredLinkTokensContract
 
 class TestMemoryReclaimableFiles(_OnMemory, contracts.ReclaimableFilesContract):
     """
-    Leftovers.
+    Reclaimable files.
     """
 
 
@@ -107,13 +107,13 @@ class TestMemoryInventory(_OnMemory, contracts.InventoryContract):
 
 class TestMemoryQuotaAudit(_OnMemory, contracts.QuotaAuditContract):
     """
-    The sums behind quotas.
+    The quota audit.
     """
 
 
 class TestMemoryIntegrityRows(_OnMemory, contracts.IntegrityRowsContract):
     """
-    Rows, in a database that holds none against another.
+    Integrity rows, in a database that does not enforce references.
     """
 
 
@@ -153,7 +153,7 @@ class TestMemoryBlobs(contracts.BlobStoreContract):
 
 class TestMemoryStoreIdentity(contracts.IdentifiedBlobStoreContract):
     """
-    The mark of its blobs.
+    The store identity of its blobs.
     """
 
     @pytest.fixture
@@ -163,13 +163,13 @@ class TestMemoryStoreIdentity(contracts.IdentifiedBlobStoreContract):
 
 class TestMemoryUnitStoreIdentity(_OnMemory, contracts.StoreIdentityContract):
     """
-    The mark of its rows.
+    The store identity of its rows.
     """
 
 
 class TestMemoryRateLimiter(contracts.RateLimiterContract):
     """
-    Attempts.
+    The rate limiter.
     """
 
     @pytest.fixture
@@ -179,7 +179,7 @@ class TestMemoryRateLimiter(contracts.RateLimiterContract):
 
 class TestSettableClock(contracts.ClockContract):
     """
-    A clock that is set by hand.
+    A clock that tests set.
     """
 
     tells_the_present = False

@@ -1,5 +1,5 @@
 """
-What the limiter in memory keeps, and for how long.
+Retention of keys in the memory rate limiter.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from sft_adapters.testkit.contracts.rate_limiter import SECOND, THREE_A_MINUTE, 
 from sft_core.errors import TooManyAttempts
 
 
-def test_keys_at_rest_do_not_fill_the_memory() -> None:
-    """Of fifty thousand keys, tried one a second, it holds no more than a few thousand at any time."""
+def test_idle_keys_do_not_fill_the_memory() -> None:
+    """Of fifty thousand keys, one attempt a second, at most 2048 are kept at any time."""
     limiter = MemoryRateLimiter()
     for number in range(50_000):
         limiter.acquire(f"k{number}", THREE_A_MINUTE, now=NOW + SECOND * number)
         assert len(limiter._buckets) <= 2048
 
 
-def test_what_is_let_go_is_over_even_for_a_clock_that_goes_back() -> None:
-    """Among thousands of others a key is kept for a window after its last attempt has come back."""
+def test_key_is_kept_for_a_clock_set_back() -> None:
+    """Among thousands of others a key is kept for a window after its last attempt has returned."""
     limiter, key = MemoryRateLimiter(), a_key()
     how_many(limiter, key, THREE_A_MINUTE, NOW)
     for number in range(5000):

@@ -1,5 +1,5 @@
 """
-What the sessions in memory keep, and for how long.
+Retention of sessions in memory.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ SECOND = timedelta(seconds=1)
 LIFETIME = timedelta(minutes=10)
 
 
-def test_sessions_that_are_over_do_not_fill_the_memory() -> None:
-    """Of six thousand sessions, opened one a second, it holds no more than 2048 at any time."""
+def test_expired_sessions_do_not_fill_the_memory() -> None:
+    """Of six thousand sessions, one opened a second, at most 2048 are kept at any time."""
     sessions, user = MemorySessions(), a_user()
     for number in range(6_000):
         now = NOW + SECOND * number
@@ -22,8 +22,8 @@ def test_sessions_that_are_over_do_not_fill_the_memory() -> None:
         assert len(sessions._sessions) <= 2048
 
 
-def test_a_session_that_is_not_over_is_kept() -> None:
-    """Among thousands that come and go stay one that is refreshed, one of long ago, and one that was revoked."""
+def test_unexpired_session_is_kept() -> None:
+    """A refreshed, a long-lived and a revoked session are kept among thousands of short ones."""
     sessions, user = MemorySessions(), a_user()
     refreshed = a_session(user, created_at=NOW, expires_at=NOW + LIFETIME)
     long = a_session(user, created_at=NOW, expires_at=NOW + SECOND * 5000)

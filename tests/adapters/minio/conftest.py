@@ -1,5 +1,5 @@
 """
-An S3 server's bucket, and clients of it.
+A bucket of an S3 server, and clients of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Opener = Callable[..., S3Client]
 @pytest.fixture
 def opened(s3: S3) -> Iterator[Opener]:
     """
-    Makes clients of the test server, or of what stands in for it, and closes them at the end.
+    Creates clients of the test server, or of its proxy, and closes them at the end.
     """
     clients: list[S3Client] = []
 
@@ -56,7 +56,7 @@ def blobs(opened: Opener, bucket: str) -> MinioBlobs:
 @pytest.fixture
 def proxy(s3: S3) -> Iterator[S3Proxy]:
     """
-    A line to the real server that can be broken.
+    A connection to the real server that can be broken.
     """
     with faulty(s3) as between:
         yield between
@@ -65,7 +65,7 @@ def proxy(s3: S3) -> Iterator[S3Proxy]:
 @pytest.fixture
 def broken(opened: Opener, proxy: S3Proxy, bucket: str) -> MinioBlobs:
     """
-    An empty store behind the line, reached by two connections.
+    An empty store behind the proxy, with two connections.
     """
     client = opened(endpoint=proxy.endpoint, secure=False, connections=2)
     ensure_bucket(client, bucket)

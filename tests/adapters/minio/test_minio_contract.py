@@ -1,5 +1,5 @@
 """
-Blobs in a bucket of a real S3 server keep the contract, with conditional writes and without.
+Blobs in a bucket of a real S3 server pass the contract, with and without conditional writes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Opener = Callable[..., S3Client]
 
 class TestMinioBlobs(contracts.BlobStoreContract):
     """
-    Blobs, on a server that ignores conditions: each put looks first.
+    Blobs on a server that ignores conditions: each put checks for the object first.
     """
 
     creates_atomically = False
@@ -35,7 +35,7 @@ class TestMinioBlobs(contracts.BlobStoreContract):
 
 class TestMinioBlobsConditionally(contracts.BlobStoreContract):
     """
-    Blobs, on a server that keeps to `If-None-Match: *`: each put is one request.
+    Blobs on a server that honours `If-None-Match: *`: each put is one request.
     """
 
     @pytest.fixture
@@ -49,8 +49,8 @@ class TestMinioBlobsConditionally(contracts.BlobStoreContract):
     def other_blobs(self, opened: Opener, proxy: S3Proxy, blobs: MinioBlobs) -> MinioBlobs:
         return attrs.evolve(blobs, client=opened(endpoint=proxy.endpoint, secure=False))
 
-    def test_the_server_is_found_to_be_conditional(self, blobs: MinioBlobs, proxy: S3Proxy) -> None:
-        """The probe finds it out, leaves nothing behind, and no put looks first."""
+    def test_conditional_writes_are_detected(self, blobs: MinioBlobs, proxy: S3Proxy) -> None:
+        """The probe detects conditional writes and leaves nothing behind, and puts do not check first."""
         assert blobs.conditional_writes
         assert list(blobs.client.minio.list_objects(blobs.bucket)) == []
         proxy.arm(s3_proxy.conditional)
@@ -60,7 +60,7 @@ class TestMinioBlobsConditionally(contracts.BlobStoreContract):
 
 class TestMinioStoreIdentity(contracts.IdentifiedBlobStoreContract):
     """
-    The mark, on a server that ignores conditions.
+    The store identity on a server that ignores conditions.
     """
 
     creates_atomically = False
@@ -72,7 +72,7 @@ class TestMinioStoreIdentity(contracts.IdentifiedBlobStoreContract):
 
 class TestMinioStoreIdentityConditionally(contracts.IdentifiedBlobStoreContract):
     """
-    The mark, on a server that keeps to `If-None-Match: *`.
+    The store identity on a server that honours `If-None-Match: *`.
     """
 
     @pytest.fixture
@@ -88,37 +88,37 @@ class TestMinioStoreIdentityConditionally(contracts.IdentifiedBlobStoreContract)
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "501 Not Implemented"])
-def test_a_server_that_refuses_conditions_is_found_out(broken: MinioBlobs, proxy: S3Proxy, status: str) -> None:
-    """Where a conditional put is an error, puts have to look first; that is no reason not to start."""
+def test_server_that_refuses_conditions_is_detected(broken: MinioBlobs, proxy: S3Proxy, status: str) -> None:
+    """If a conditional put is an error, puts check first, and the start still succeeds."""
     proxy.arm(s3_proxy.refusal(status, "NotImplemented"), 2)
     assert not supports_conditional_writes(broken.client, broken.bucket)
     assert list(broken.client.minio.list_objects(broken.bucket)) == []
 
 
-def test_a_server_that_ignores_conditions_is_found_out(broken: MinioBlobs, proxy: S3Proxy) -> None:
-    """Where the second of two equal puts succeeds, puts have to look first."""
+def test_server_that_ignores_conditions_is_detected(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """If the second of two equal conditional puts succeeds, puts check first."""
     proxy.arm(s3_proxy.answer("200 OK", ETag='"0123"'))
     assert not supports_conditional_writes(broken.client, broken.bucket)
 
 
 @pytest.mark.parametrize("nth", [1, 2])
-def test_keys_that_may_not_write_are_found_out(broken: MinioBlobs, proxy: S3Proxy, nth: int) -> None:
-    """A bucket that can be listed and not written to is told by name at the start."""
+def test_keys_without_write_permission_are_reported(broken: MinioBlobs, proxy: S3Proxy, nth: int) -> None:
+    """A bucket that can be listed but not written to is reported at the start, by the setting's name."""
     proxy.arm(s3_proxy.refusal("403 Forbidden", "AccessDenied"), nth)
     with pytest.raises(ConfigurationError, match="MINIO_ACCESS_KEY cannot write"):
         supports_conditional_writes(broken.client, broken.bucket)
 
 
-def test_a_probe_that_is_not_answered_tells_nothing(broken: MinioBlobs, proxy: S3Proxy) -> None:
-    """A server that is busy is not called unconditional; the start may be tried again."""
+def test_failed_probe_raises(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """A busy server is not taken for unconditional, and the start may be retried."""
     proxy.arm(s3_proxy.refusal("503 Slow Down", "SlowDown"))
     with pytest.raises(BlobStoreUnavailable):
         supports_conditional_writes(broken.client, broken.bucket)
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"0" * 32, b"0" * 33, b"0" * 34])
-def test_what_is_no_mark_is_nobodys(blobs: MinioBlobs, content: bytes) -> None:
-    """It is told from no mark at all, it is no database's, and none is put in its place."""
+def test_invalid_store_id_matches_no_database(blobs: MinioBlobs, content: bytes) -> None:
+    """An invalid store id differs from a missing one, matches no database, and is not replaced."""
     blobs.client.put(blobs.bucket, STORE_ID_NAME, [content], size=len(content), create_only=False)
     assert blobs.store_id() == blobs.set_store_id("f" * 32) == ""
     assert list(blobs.list()) == []
@@ -135,13 +135,11 @@ def test_what_is_no_mark_is_nobodys(blobs: MinioBlobs, content: bytes) -> None:
         s3_proxy.answer("404 Not Found", "<html><p>Nothing here.</html>", "text/html"),
     ],
 )
-def test_a_mark_that_cannot_be_read_is_not_taken_for_none(
-    broken: MinioBlobs, proxy: S3Proxy, fault: s3_proxy.Fault
-) -> None:
-    """Nobody gets the store because it was away for a moment."""
-    mark = broken.set_store_id("0" * 32)
+def test_unreadable_store_id_is_not_taken_for_none(broken: MinioBlobs, proxy: S3Proxy, fault: s3_proxy.Fault) -> None:
+    """A temporary failure does not let another database take the store."""
+    store_id = broken.set_store_id("0" * 32)
     proxy.arm(fault)
     with pytest.raises(BlobStoreUnavailable):
         broken.set_store_id("f" * 32)
     proxy.arm()
-    assert broken.store_id() == mark
+    assert broken.store_id() == store_id

@@ -1,5 +1,5 @@
 """
-Blobs when the line to the S3 server breaks, or the server refuses, lies, or is slow.
+Blobs when the connection to the S3 server breaks, or the server refuses, sends wrong data, or is slow.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ FAULTS: list[Fault] = [
 ]
 
 
-# After these there is nothing to come, or no end of it: only the clock ends such a call.
+# These faults end no response or never stop sending: only a timeout ends such a call.
 SILENT: set[Fault] = {
     s3_proxy.stall,
     s3_proxy.endless_continues,
@@ -83,9 +83,9 @@ SILENT: set[Fault] = {
 }
 
 
-def attempted(action: Callable[[], object], *allowed: type[SftError]) -> SftError | None:
+def attempt(action: Callable[[], object], *allowed: type[SftError]) -> SftError | None:
     """
-    The error of ours that an action ended in, if it is one of those it may end in.
+    The SftError that an action raised, if it is one of the permitted types; None on success.
     """
     expected: tuple[type[SftError], ...] = (BlobStoreUnavailable, BlobStoreFull, *allowed)
     try:
@@ -96,10 +96,10 @@ def attempted(action: Callable[[], object], *allowed: type[SftError]) -> SftErro
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_whichever_request_breaks_a_blob_is_whole_or_absent(
+def test_blob_is_complete_or_absent_whichever_request_breaks(
     broken: MinioBlobs, blobs: MinioBlobs, proxy: S3Proxy, fault: Fault
 ) -> None:
-    """Put, read, list and delete say so with an error of ours, and the next attempt succeeds."""
+    """Put, read, list and delete raise an SftError, and the next attempt succeeds."""
     put(blobs, OTHER, b"neighbour")
     nth = 0
     while True:
@@ -108,28 +108,28 @@ def test_whichever_request_breaks_a_blob_is_whole_or_absent(
         proxy.arm(fault, nth)
         buffer = bytearray(100_000)
         with short_timeouts(broken) if fault in SILENT else nullcontext():
-            failed_put = attempted(partial(put, broken, key, CONTENT))
-            failed_read = attempted(partial(broken.read_into, key, 50_000, memoryview(buffer), size=SIZE), Damaged)
-            failed_list = attempted(partial(list, broken.list(key)))
-        met = proxy.broken
-        there = {info.key: info.size for info in blobs.list()}
-        assert there.get(key, SIZE) == SIZE
-        assert there[OTHER] == 9
-        if key in there:
+            failed_put = attempt(partial(put, broken, key, CONTENT))
+            failed_read = attempt(partial(broken.read_into, key, 50_000, memoryview(buffer), size=SIZE), Damaged)
+            failed_list = attempt(partial(list, broken.list(key)))
+        triggered = proxy.broken
+        listed = {info.key: info.size for info in blobs.list()}
+        assert listed.get(key, SIZE) == SIZE
+        assert listed[OTHER] == 9
+        if key in listed:
             assert read(blobs, key, 0, SIZE, size=SIZE) == CONTENT
         if failed_put is None:
-            assert key in there
+            assert key in listed
             assert failed_read or fault is s3_proxy.foreign or buffer == CONTENT[50_000:150_000]
             assert failed_read is None or failed_list is None  # one fault breaks one of them
         with short_timeouts(broken) if fault in SILENT else nullcontext():
-            failed_delete = attempted(partial(broken.delete, key))
+            failed_delete = attempt(partial(broken.delete, key))
         if failed_delete is None:
             assert key not in {info.key for info in blobs.list()}
-        met, seen = max(met, proxy.broken), len(proxy.requests)
+        triggered, seen = max(triggered, proxy.broken), len(proxy.requests)
         proxy.arm()
         put(broken, f"{key}-aa", CONTENT)
         assert read(broken, f"{key}-aa", 0, SIZE, size=SIZE) == CONTENT
-        if not met:
+        if not triggered:
             break
     assert nth > 4
     assert seen >= 4
@@ -139,8 +139,8 @@ def test_whichever_request_breaks_a_blob_is_whole_or_absent(
 
 
 @pytest.mark.parametrize("fault", [s3_proxy.reset_after_commit, s3_proxy.close_without_response])
-def test_a_lost_answer_leaves_the_outcome_unknown(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
-    """What was stored is not put again nor called somebody else's: it is there for the sweeper."""
+def test_put_with_a_lost_response_is_in_doubt(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
+    """An object that may have been stored is not put again nor reported as existing; it stays for the sweep."""
     proxy.arm(fault, 2)
     with pytest.raises(BlobStoreUnavailable):
         put(broken, KEY, CONTENT)
@@ -164,8 +164,8 @@ def test_a_lost_answer_leaves_the_outcome_unknown(broken: MinioBlobs, proxy: S3P
     ],
     ids=lambda fault: fault.__name__,
 )
-def test_a_success_that_acknowledges_no_object_is_none(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
-    """An error in a good status, a page, a missing or odd ETag, an answer that comes too early."""
+def test_success_without_an_acknowledged_object_is_refused(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
+    """An error in a success status, a page, a missing or odd ETag, and a response before the body are all refused."""
     proxy.arm(fault, 2)
     with pytest.raises(BlobStoreUnavailable):
         broken.put(KEY, iter([bytes(MIB)] * 8), size=8 * MIB)
@@ -187,10 +187,10 @@ def test_a_success_that_acknowledges_no_object_is_none(broken: MinioBlobs, proxy
         ("503 Service Unavailable", "SlowDown", BlobStoreUnavailable),
     ],
 )
-def test_a_refused_put_says_why(
+def test_refused_put_names_the_reason(
     broken: MinioBlobs, proxy: S3Proxy, status: str, code: str, error: type[SftError]
 ) -> None:
-    """Full, taken, or not to be had just now; the detail holds the code and not the server's words."""
+    """Full, existing or unavailable: the detail contains the error code, not the server's text."""
     proxy.arm(refusal(status, code), 2)
     with pytest.raises(error) as caught:
         put(broken, KEY, CONTENT)
@@ -199,16 +199,16 @@ def test_a_refused_put_says_why(
     assert error is BlobExists or code in caught.value.detail
 
 
-def test_an_early_refusal_is_heard(broken: MinioBlobs, proxy: S3Proxy) -> None:
-    """A server that is full may say so before it has read anything."""
+def test_refusal_before_the_body_is_read(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """A full server may refuse before it has read the body."""
     proxy.arm(s3_proxy.refuse_early, 2)
     with pytest.raises((BlobStoreFull, BlobStoreUnavailable)):
         broken.put(KEY, iter([bytes(MIB)] * 8), size=8 * MIB)
 
 
 @pytest.mark.parametrize("error", [OSError("own"), TimeoutError("own"), ValueError("own"), KeyboardInterrupt("own")])
-def test_the_pieces_error_is_not_taken_for_the_lines(blobs: MinioBlobs, error: BaseException) -> None:
-    """Even one that a connection raises as well comes out as it is."""
+def test_error_of_the_pieces_is_raised_unchanged(blobs: MinioBlobs, error: BaseException) -> None:
+    """An error raised by the pieces is raised unchanged, even of a type that connections raise too."""
 
     def pieces() -> Iterator[bytes]:
         yield CONTENT
@@ -217,13 +217,13 @@ def test_the_pieces_error_is_not_taken_for_the_lines(blobs: MinioBlobs, error: B
     with pytest.raises(type(error), match="own"):
         blobs.put(KEY, pieces(), size=SIZE + 1)
     with pytest.raises(type(error), match="own"):
-        blobs.put(KEY, Raising(error), size=SIZE)
+        blobs.put(KEY, FailingPieces(error), size=SIZE)
     assert list(blobs.list()) == []
 
 
-class Raising:
+class FailingPieces:
     """
-    Pieces that cannot even be begun.
+    An iterable of pieces whose iteration fails at once.
     """
 
     def __init__(self, error: BaseException) -> None:
@@ -260,10 +260,8 @@ class Raising:
     ],
     ids=lambda case: getattr(case, "__name__", ""),
 )
-def test_a_read_that_cannot_be_right_fails(
-    broken: MinioBlobs, proxy: S3Proxy, fault: Fault, error: type[SftError]
-) -> None:
-    """Each lie and each failure has one error, and the next read is served."""
+def test_wrong_read_response_raises(broken: MinioBlobs, proxy: S3Proxy, fault: Fault, error: type[SftError]) -> None:
+    """Each wrong response and each failure has one error, and the next read succeeds."""
     put(broken, KEY, CONTENT)
     proxy.arm(fault)
     with short_timeouts(broken) if fault in SILENT else nullcontext(), pytest.raises(error) as caught:
@@ -278,8 +276,8 @@ def test_a_read_that_cannot_be_right_fails(
     [s3_proxy.whole_object, s3_proxy.compressed, s3_proxy.longer, s3_proxy.longer_than_announced],
     ids=lambda fault: fault.__name__,
 )
-def test_a_read_takes_what_it_asked_for_and_no_more(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
-    """From a server without ranges, one that goes on, one that claims an encoding: the bytes are the right ones."""
+def test_read_returns_exactly_the_requested_bytes(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
+    """A server without ranges, with a longer body or with an encoding still yields the right bytes."""
     put(broken, KEY, CONTENT)
     for start, length in ((0, SIZE), (0, 1000), (1000, 1000), (SIZE - 1, 1)):
         proxy.arm(fault)
@@ -288,8 +286,8 @@ def test_a_read_takes_what_it_asked_for_and_no_more(broken: MinioBlobs, proxy: S
         read(broken, KEY, 0, 10, size=SIZE + 1)
 
 
-def test_another_objects_bytes_are_for_the_cipher_to_find(broken: MinioBlobs, proxy: S3Proxy) -> None:
-    """The store cannot tell them: it delivers as many as were asked for, and the caller authenticates them."""
+def test_bytes_of_another_object_are_left_to_the_cipher(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """The store cannot detect them: it returns the requested length, and the caller authenticates the bytes."""
     put(broken, KEY, CONTENT)
     proxy.arm(s3_proxy.foreign)
     found = read(broken, KEY, 0, SIZE, size=SIZE)
@@ -297,18 +295,18 @@ def test_another_objects_bytes_are_for_the_cipher_to_find(broken: MinioBlobs, pr
     assert found != CONTENT
 
 
-def test_what_somebody_did_to_an_object_is_told(blobs: MinioBlobs) -> None:
-    """One byte more, one byte less, or gone: each is named for what it is."""
+def test_changed_object_is_reported(blobs: MinioBlobs) -> None:
+    """One byte more, one byte less, or a missing object: each has its own error."""
     for change, error in ((CONTENT + b"x", BlobSizeMismatch), (CONTENT[:-1], BlobSizeMismatch), (None, BlobMissing)):
         put(blobs, KEY, CONTENT)
-        _tamper(blobs, change)
+        _replace_object(blobs, change)
         for start, length in ((0, SIZE), (5, 10), (SIZE, 0)):
             with pytest.raises(error):
                 read(blobs, KEY, start, length, size=SIZE)
         blobs.delete(KEY)
 
 
-def _tamper(blobs: MinioBlobs, content: bytes | None) -> None:
+def _replace_object(blobs: MinioBlobs, content: bytes | None) -> None:
     blobs.delete(KEY)
     if content is not None:
         put(blobs, KEY, content)
@@ -317,8 +315,8 @@ def _tamper(blobs: MinioBlobs, content: bytes | None) -> None:
 # --- delete and list ---------------------------------------------------------------------------
 
 
-def test_a_delete_that_is_told_of_no_object_has_done_its_work(broken: MinioBlobs, proxy: S3Proxy) -> None:
-    """S3's own 404 is success; any other is not, for the blob may still be there."""
+def test_delete_of_a_missing_object_succeeds(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """S3's own 404 is success; any other 404 is not, because the blob may still exist."""
     proxy.arm(refusal("404 Not Found", "NoSuchKey"))
     broken.delete(KEY)
     for fault in (refusal("404 Not Found", "NoSuchBucket"), answer("404 Not Found", "<html>", "text/html")):
@@ -327,8 +325,8 @@ def test_a_delete_that_is_told_of_no_object_has_done_its_work(broken: MinioBlobs
             broken.delete(KEY)
 
 
-def test_what_is_no_blob_is_not_listed(blobs: MinioBlobs) -> None:
-    """Objects that somebody else put into the bucket are passed over."""
+def test_foreign_object_is_not_listed(blobs: MinioBlobs) -> None:
+    """Foreign objects in the bucket are skipped."""
     put(blobs, KEY, CONTENT)
     for name in ("readme.txt", "aa/b c&d", "aa/bb/cc", "AA/11", "aa/xyz"):
         blobs.client.put(blobs.bucket, name, [b"x"], size=1, create_only=False)
@@ -336,8 +334,8 @@ def test_what_is_no_blob_is_not_listed(blobs: MinioBlobs) -> None:
     assert list(blobs.list("aa")) == []
 
 
-def test_what_was_not_asked_for_is_not_listed(broken: MinioBlobs, proxy: S3Proxy) -> None:
-    """A server that names another file's blobs does not have them deleted with the file that is."""
+def test_blob_outside_the_prefix_is_not_listed(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """Listed blobs of other files are ignored, so they are not deleted with this file."""
     listed = "".join(
         f"<Contents><Key>{key}</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
         for key in ("aa/1", "ab/1", "aa/2", "a/1")
@@ -364,8 +362,8 @@ def test_what_was_not_asked_for_is_not_listed(broken: MinioBlobs, proxy: S3Proxy
     ],
     ids=["endless pages", "entities", "endless", "page", "no XML", "no size", "negative size"],
 )
-def test_a_listing_that_cannot_be_one_fails(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
-    """It ends in time and in little memory, whatever the server sends."""
+def test_invalid_listing_fails(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
+    """The listing fails in bounded time and memory, whatever the server sends."""
     proxy.arm(fault)
     patience = short_timeouts(broken) if fault in SILENT else nullcontext()
     with patience, little_memory(12 * MIB), pytest.raises(BlobStoreUnavailable):
@@ -378,7 +376,7 @@ def test_a_listing_that_cannot_be_one_fails(broken: MinioBlobs, proxy: S3Proxy, 
 @contextmanager
 def little_memory(most: int) -> Iterator[None]:
     """
-    No more than this many bytes are allocated inside the block at any time.
+    Assert that the block never allocates more than this many bytes.
     """
     tracemalloc.start()
     try:
@@ -390,16 +388,16 @@ def little_memory(most: int) -> Iterator[None]:
     assert peak - before < most
 
 
-def test_a_transfer_is_not_copied(blobs: MinioBlobs) -> None:
-    """Neither way holds more than a fraction of a blob of 8 MiB."""
+def test_transfer_is_not_copied(blobs: MinioBlobs) -> None:
+    """Put and read allocate only a fraction of a blob of 8 MiB."""
     piece, buffer = bytes(MIB), bytearray(8 * MIB)
     with little_memory(2 * MIB):
         blobs.put(KEY, (piece for _ in range(8)), size=8 * MIB)
         blobs.read_into(KEY, 0, memoryview(buffer), size=8 * MIB)
 
 
-def test_an_endless_body_is_not_read(broken: MinioBlobs, proxy: S3Proxy) -> None:
-    """Of whatever answers a read, a put, a look or a delete, a bounded number of bytes is taken."""
+def test_endless_body_is_not_read(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """A bounded number of bytes is read of any response to a read, a put, a check or a delete."""
     actions: list[tuple[int | None, Callable[[], object]]] = [
         (None, lambda: read(broken, KEY, 0, 1000, size=SIZE)),
         (1, lambda: put(broken, KEY, CONTENT)),
@@ -413,8 +411,8 @@ def test_an_endless_body_is_not_read(broken: MinioBlobs, proxy: S3Proxy) -> None
 
 
 @pytest.mark.parametrize("fault", [s3_proxy.trickle, s3_proxy.endless_continues, s3_proxy.stall])
-def test_no_call_outlives_its_time(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
-    """A server that gives a sign of life again and again gets no more time for it."""
+def test_call_is_bounded_in_time(broken: MinioBlobs, proxy: S3Proxy, fault: Fault) -> None:
+    """A server that keeps sending a little does not extend the timeout."""
     proxy.arm(fault)
     actions: list[Callable[[], object]] = [
         lambda: put(broken, KEY, CONTENT),
@@ -428,8 +426,8 @@ def test_no_call_outlives_its_time(broken: MinioBlobs, proxy: S3Proxy, fault: Fa
         assert time.monotonic() - before < 10
 
 
-def test_a_call_inside_a_call_has_its_own_time(broken: MinioBlobs) -> None:
-    """The outer one goes on where it was."""
+def test_nested_call_has_its_own_deadline(broken: MinioBlobs) -> None:
+    """The outer call's deadline continues afterwards."""
     deadlines = broken.client.transport.deadlines
     with deadlines.call():
         outer = deadlines.remaining(100)
@@ -440,48 +438,48 @@ def test_a_call_inside_a_call_has_its_own_time(broken: MinioBlobs) -> None:
     assert deadlines.remaining(100) == 100
 
 
-def test_connections_are_given_back_whatever_happens(broken: MinioBlobs, proxy: S3Proxy) -> None:
-    """After fifty faults of all kinds a pool of two connections still has two to lend."""
+def test_connections_are_returned_after_any_fault(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """After fifty faults of all kinds a pool of two connections still has both."""
     put(broken, KEY, CONTENT)
     for number in range(50):
         proxy.arm(FAULTS[number % len(FAULTS)])
         with short_timeouts(broken):
-            attempted(lambda: read(broken, KEY, 0, 1000, size=SIZE), Damaged)
-            attempted(partial(put, broken, f"bb/{number:x}", b"x"), BlobExists)
+            attempt(lambda: read(broken, KEY, 0, 1000, size=SIZE), Damaged)
+            attempt(partial(put, broken, f"bb/{number:x}", b"x"), BlobExists)
     proxy.arm()
     with ThreadPoolExecutor(8) as pool:
         found = pool.map(lambda _: read(broken, KEY, 0, SIZE, size=SIZE), range(16))
         assert all(content == CONTENT for content in found)
-    places = broken.client.transport.connection_from_url(f"http://{proxy.endpoint}").pool
-    assert places is not None
-    assert places.qsize() == 2
+    connections = broken.client.transport.connection_from_url(f"http://{proxy.endpoint}").pool
+    assert connections is not None
+    assert connections.qsize() == 2
 
 
-def test_who_finds_no_free_connection_is_told_in_time(opened: Opener, proxy: S3Proxy, bucket: str) -> None:
-    """While others hold them all, one more waits as long as for a connection to be made."""
+def test_exhausted_pool_is_reported_in_time(opened: Opener, proxy: S3Proxy, bucket: str) -> None:
+    """With all connections in use, another call waits no longer than the connect timeout."""
     client = opened(endpoint=proxy.endpoint, secure=False, connections=1, connect_seconds=0.2)
     ensure_bucket(client, bucket)
     store = MinioBlobs(client, bucket)
-    begun, over = threading.Event(), threading.Event()
+    started, may_end = threading.Event(), threading.Event()
 
     def pieces() -> Iterator[bytes]:
         yield b"x"
-        begun.set()
-        over.wait(10)
+        started.set()
+        may_end.wait(10)
         yield b"y"
 
     with ThreadPoolExecutor(1) as pool:
-        holding = pool.submit(store.put, KEY, pieces(), size=2)
-        assert begun.wait(10)
+        running = pool.submit(store.put, KEY, pieces(), size=2)
+        assert started.wait(10)
         with pytest.raises(BlobStoreUnavailable, match="every connection is in use"):
             store.delete(OTHER)
-        over.set()
-        holding.result()
+        may_end.set()
+        running.result()
     store.delete(OTHER)
 
 
-def test_a_dead_connection_costs_a_repeatable_request_nothing(broken: MinioBlobs, proxy: S3Proxy) -> None:
-    """Reading, looking, listing and deleting are sent once more, and not twice."""
+def test_repeatable_request_survives_a_dead_connection(broken: MinioBlobs, proxy: S3Proxy) -> None:
+    """Reads, checks, listings and deletes are sent once more, but not twice."""
     put(broken, KEY, CONTENT)
     for action in (
         lambda: read(broken, KEY, 0, SIZE, size=SIZE),
@@ -498,11 +496,11 @@ def test_a_dead_connection_costs_a_repeatable_request_nothing(broken: MinioBlobs
     assert len(proxy.requests) == 2
 
 
-# --- the server comes and goes -----------------------------------------------------------------
+# --- server restarts ---------------------------------------------------------------------------
 
 
-def test_a_client_outlives_the_servers_death(opened: Opener, bucket: str) -> None:
-    """While the server is dead or hangs each call says so; when it is back the same client goes on."""
+def test_client_recovers_after_a_server_restart(opened: Opener, bucket: str) -> None:
+    """Calls fail while the server is dead or hangs; when it is back the same client works."""
     with own_s3() as own:
         server = own.server
         assert server is not None
@@ -534,16 +532,16 @@ def _all_unavailable(store: MinioBlobs) -> None:
             action()
 
 
-def test_where_nobody_listens_it_is_unavailable(opened: Opener) -> None:
-    """A refused connection is told at once."""
+def test_refused_connection_is_unavailable(opened: Opener) -> None:
+    """A refused connection is reported at once."""
     _all_unavailable(MinioBlobs(opened(endpoint=f"127.0.0.1:{free_port()}", secure=False), "bucket"))
 
 
 @pytest.mark.parametrize(
     "key", ["../x", "a/../../x", "/etc", "a", "a/b/c", "a/", "/b", "a/.b", "A/B", "a/b\0", "x/y", "", "a/" + "b" * 65]
 )
-def test_a_key_of_another_form_is_refused(broken: MinioBlobs, proxy: S3Proxy, key: str) -> None:
-    """A key is two words of hexadecimal letters and hyphens; nothing else reaches the server."""
+def test_malformed_key_is_refused(broken: MinioBlobs, proxy: S3Proxy, key: str) -> None:
+    """A key is two words of hexadecimal digits and hyphens; any other key sends no request."""
     proxy.arm()
     actions: list[Callable[[], object]] = [
         lambda: put(broken, key, b"x"),

@@ -1,5 +1,5 @@
 """
-The start with an S3 server: the bucket is made, and what is wrong with a setting is said by its name.
+Start-up with an S3 server: the bucket is created, and a wrong setting is named.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Opener = Callable[..., S3Client]
 GOOD: dict[str, Any] = {"endpoint": "s3.example.org", "access_key": "someone", "secret_key": Secret(b"something")}
 
 
-def test_the_bucket_is_made_once(opened: Opener, bucket: str) -> None:
-    """Twelve starters at once all find it, and what is in it stays."""
+def test_bucket_is_created_once(opened: Opener, bucket: str) -> None:
+    """Twelve concurrent starts all succeed, and the bucket keeps its content."""
     client = opened()
     race(lambda: ensure_bucket(client, bucket))
     put(MinioBlobs(client, bucket), KEY, b"x")
@@ -44,15 +44,15 @@ def test_the_bucket_is_made_once(opened: Opener, bucket: str) -> None:
     assert [info.key for info in MinioBlobs(client, bucket).list()] == [KEY]
 
 
-def test_the_bucket_is_private(opened: Opener, bucket: str, s3: S3) -> None:
-    """Who has no key can neither list nor read."""
+def test_bucket_is_private(opened: Opener, bucket: str, s3: S3) -> None:
+    """A request without a key can neither list nor read."""
     client = opened()
     ensure_bucket(client, bucket)
     put(MinioBlobs(client, bucket), KEY, b"x")
     base = f"{'https' if s3.secure else 'http'}://{s3.endpoint}/{bucket}"
-    with urllib3.PoolManager() as anybody:
+    with urllib3.PoolManager() as anonymous:
         for url in (f"{base}/{KEY}", f"{base}/"):
-            assert anybody.request("GET", url).status >= 400
+            assert anonymous.request("GET", url).status >= 400
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_the_bucket_is_private(opened: Opener, bucket: str, s3: S3) -> None:
         ({"ca_file": __file__}, "MINIO_CA_FILE"),
     ],
 )
-def test_a_malformed_setting_is_told_by_name(changes: dict[str, Any], name: str) -> None:
-    """Before anything is sent, and without its value."""
+def test_malformed_setting_is_named(changes: dict[str, Any], name: str) -> None:
+    """The setting is refused before any request, and the error does not contain its value."""
     with pytest.raises(ConfigurationError, match=name) as caught:
         open_client(**GOOD | changes)
     assert "someth" not in caught.value.detail
@@ -91,14 +91,14 @@ def test_a_malformed_setting_is_told_by_name(changes: dict[str, Any], name: str)
 
 
 @pytest.mark.parametrize("endpoint", ["s3.example.org", "localhost:9000", "10.0.0.1:9000", "[::1]:9000", "minio"])
-def test_an_address_is_a_host_and_perhaps_a_port(endpoint: str) -> None:
-    """Names and numbers of every kind are taken; nothing is connected yet."""
+def test_endpoint_is_a_host_and_optional_port(endpoint: str) -> None:
+    """Host names and addresses of every kind are accepted, without connecting."""
     open_client(**GOOD | {"endpoint": endpoint}).close()
 
 
 @pytest.mark.parametrize("bucket", ["", "ab", "A-bucket", "a_bucket", "a..b", "10.0.0.1", "a" * 64, "../up", "a/b"])
-def test_a_malformed_bucket_is_told_by_name(opened: Opener, bucket: str) -> None:
-    """A name that no S3 server takes is not even asked for."""
+def test_malformed_bucket_is_named(opened: Opener, bucket: str) -> None:
+    """A bucket name that no S3 server accepts is refused without a request."""
     with pytest.raises(ConfigurationError, match="MINIO_BUCKET_NAME"):
         ensure_bucket(opened(), bucket)
 
@@ -106,8 +106,8 @@ def test_a_malformed_bucket_is_told_by_name(opened: Opener, bucket: str) -> None
 @pytest.mark.parametrize(
     "changes", [{"access_key": "sft-nobodys-key"}, {"secret_key": Secret(b"somebody-elses")}], ids=["access", "secret"]
 )
-def test_wrong_keys_are_told(opened: Opener, bucket: str, changes: dict[str, Any]) -> None:
-    """A real server's refusal becomes a sentence about the setting, and quotes neither key nor server."""
+def test_wrong_keys_are_reported(opened: Opener, bucket: str, changes: dict[str, Any]) -> None:
+    """A real server's refusal names the setting and quotes neither key nor server."""
     with pytest.raises(ConfigurationError, match=r"MINIO_(ACCESS|SECRET)_KEY") as caught:
         ensure_bucket(opened(**changes), bucket)
     assert caught.value.__cause__ is None
@@ -136,10 +136,10 @@ def test_wrong_keys_are_told(opened: Opener, bucket: str, changes: dict[str, Any
     ],
     ids=lambda case: getattr(case, "__name__", ""),
 )
-def test_a_server_that_cannot_be_used_is_told(
+def test_unusable_server_is_reported(
     opened: Opener, proxy: S3Proxy, bucket: str, fault: Fault, error: type[SftError], words: str
 ) -> None:
-    """What somebody has to mend is a setting's error; what may pass is told as such."""
+    """A fault of a setting is a configuration error, a temporary failure is BlobStoreUnavailable."""
     proxy.arm(fault)
     with pytest.raises(error, match=words) as caught:
         ensure_bucket(opened(endpoint=proxy.endpoint, secure=False), bucket)
@@ -156,24 +156,24 @@ def test_a_server_that_cannot_be_used_is_told(
         ("TooManyBuckets", "MINIO_BUCKET_NAME.*TooManyBuckets"),
     ],
 )
-def test_a_bucket_that_cannot_be_made_is_told(
+def test_bucket_creation_failure_is_reported(
     opened: Opener, proxy: S3Proxy, bucket: str, code: str, words: str
 ) -> None:
-    """It is not there, and the server does not let us make it."""
+    """The bucket does not exist, and the server refuses its creation."""
     proxy.arm(refusal("403 Forbidden", code), 2)
     with pytest.raises(ConfigurationError, match=words):
         ensure_bucket(opened(endpoint=proxy.endpoint, secure=False), bucket)
     assert [request.split()[0] for request in proxy.requests][:2] == ["GET", "PUT"]
 
 
-def test_a_server_that_is_down_is_unavailable(opened: Opener, bucket: str) -> None:
-    """A start may be tried again; no setting is blamed."""
+def test_server_that_is_down_is_unavailable(opened: Opener, bucket: str) -> None:
+    """The start may be retried, and no setting is blamed."""
     with pytest.raises(BlobStoreUnavailable):
         ensure_bucket(opened(endpoint=f"127.0.0.1:{free_port()}", secure=False), bucket)
 
 
 def test_no_redirect_is_followed(opened: Opener, proxy: S3Proxy, s3: S3, bucket: str) -> None:
-    """Signed requests go to the configured server and to no other."""
+    """Signed requests go to the configured server only."""
     client = opened(endpoint=proxy.endpoint, secure=False)
     ensure_bucket(client, bucket)
     store = MinioBlobs(client, bucket)
@@ -195,7 +195,7 @@ def test_no_redirect_is_followed(opened: Opener, proxy: S3Proxy, s3: S3, bucket:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """
-    A file with a key and a certificate for 127.0.0.1 that nobody has signed.
+    A file with a key and a self-signed certificate for 127.0.0.1.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
@@ -221,7 +221,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 def test_tls_is_verified(opened: Opener, s3: S3, bucket: str, certificate: Path) -> None:
-    """A certificate of an unknown issuer is refused; one that the setting names is taken."""
+    """A certificate of an unknown issuer is refused, and one named by the setting is accepted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with faulty(s3, tls=context) as proxy:
@@ -230,15 +230,15 @@ def test_tls_is_verified(opened: Opener, s3: S3, bucket: str, certificate: Path)
         with pytest.raises(BlobStoreUnavailable):
             put(MinioBlobs(opened(endpoint=proxy.endpoint, secure=True), bucket), KEY, b"x")
         assert proxy.requests == []
-        trusting = opened(endpoint=proxy.endpoint, secure=True, ca_file=str(certificate))
-        ensure_bucket(trusting, bucket)
-        store = MinioBlobs(trusting, bucket)
+        trusting_client = opened(endpoint=proxy.endpoint, secure=True, ca_file=str(certificate))
+        ensure_bucket(trusting_client, bucket)
+        store = MinioBlobs(trusting_client, bucket)
         store.put(KEY, [bytes(100_000)] * 3, size=300_000)
         assert read(store, KEY, 1, 299_999, size=300_000) == bytes(299_999)
 
 
-def test_tls_to_a_plain_server_is_told(opened: Opener, proxy: S3Proxy, bucket: str) -> None:
-    """The setting that does not fit is named."""
+def test_tls_to_a_plain_server_is_reported(opened: Opener, proxy: S3Proxy, bucket: str) -> None:
+    """The error names MINIO_SECURE."""
     with pytest.raises(ConfigurationError, match="MINIO_SECURE"):
         ensure_bucket(opened(endpoint=proxy.endpoint, secure=True), bucket)
 
@@ -246,10 +246,10 @@ def test_tls_to_a_plain_server_is_told(opened: Opener, proxy: S3Proxy, bucket: s
 # --- secrets -----------------------------------------------------------------------------------
 
 
-def test_the_secret_key_shows_nowhere(
+def test_secret_key_is_never_shown(
     opened: Opener, proxy: S3Proxy, s3: S3, bucket: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither in a representation nor in the most talkative log, with success and with failure."""
+    """The secret key is in no `repr` and no debug log, on success and on failure."""
     caplog.set_level(logging.DEBUG)
     client = opened(endpoint=proxy.endpoint, secure=False)
     ensure_bucket(client, bucket)

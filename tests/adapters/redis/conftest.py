@@ -1,5 +1,5 @@
 """
-Clients of a real Valkey: each test with a prefix of its own, all closed at its end.
+Clients of a real Valkey server: each test has its own prefix, and all clients are closed at its end.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from support.servers import backends
 @pytest.fixture
 def connect() -> Iterator[Connect]:
     """
-    Opens clients that share a prefix, and do not give up on a busy machine unless they are told to.
+    Opens clients that share a prefix, with long timeouts for a busy machine unless the test sets others.
     """
     prefix, opened = f"sft-test-{secrets.token_hex(6)}:", []
 
     def connect(url: str, **options: Any) -> Client:
-        patient = {"timeout_seconds": 5.0, "wait_seconds": 5.0, "cooldown_seconds": 0.05}
-        opened.append(open_client(url, **{"prefix": prefix, **patient, **options}))
+        generous = {"timeout_seconds": 5.0, "wait_seconds": 5.0, "cooldown_seconds": 0.05}
+        opened.append(open_client(url, **{"prefix": prefix, **generous, **options}))
         return opened[-1]
 
     yield connect
@@ -41,7 +41,7 @@ def client(connect: Connect, valkey: backends.Valkey) -> Client:
 @pytest.fixture
 def beside(valkey: backends.Valkey) -> Iterator[redis.Redis]:
     """
-    Looks in from beside.
+    A direct connection to the server, past the client under test.
     """
     with valkey.client() as client:
         yield client
@@ -50,7 +50,7 @@ def beside(valkey: backends.Valkey) -> Iterator[redis.Redis]:
 @pytest.fixture(scope="module")
 def own() -> Iterator[backends.Valkey]:
     """
-    A server to break; who breaks it mends it.
+    A Valkey server that a test may break and must restore.
     """
     with backends.own_valkey("--enable-debug-command", "yes") as server:
         yield server

@@ -1,5 +1,5 @@
 """
-The client of a server that may be out of order: its patience, its rests, its debts, its silence.
+The Redis client on a failing server: timeouts, circuit breaker, pending deletes, logging.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from support.servers.processes import free_port
 
 ONE = Script("return 1")
 
-# --- at the start --------------------------------------------------------------------------------
+# --- start-up ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def locked(own: Valkey) -> Iterator[str]:
+def password_protected(own: Valkey) -> Iterator[str]:
     """
-    Where a server is that asks for a password.
+    The address of a server that requires a password.
     """
     assert own.server is not None
     at = f"127.0.0.1:{own.server.port}"
@@ -44,7 +44,7 @@ def locked(own: Valkey) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("who", "database", "sentence"),
+    ("credentials", "database", "sentence"),
     [
         ("", 0, "credentials"),
         (":wrong@", 0, "credentials"),
@@ -52,11 +52,11 @@ def locked(own: Valkey) -> Iterator[str]:
         (":hunter2@", 16, "database"),
     ],
 )
-def test_a_server_that_refuses_us_is_named_at_the_start(
-    connect: Connect, locked: str, who: str, database: int, sentence: str
+def test_refusing_server_is_reported_at_start(
+    connect: Connect, password_protected: str, credentials: str, database: int, sentence: str
 ) -> None:
-    """Wrong credentials, none, and a database that does not exist are the operator's to mend."""
-    client = connect(f"redis://{who}{locked}/{database}")
+    """Wrong or missing credentials and an unknown database are configuration errors."""
+    client = connect(f"redis://{credentials}{password_protected}/{database}")
     with pytest.raises(ConfigurationError, match=sentence) as refused:
         client.check()
     assert "hunter2" not in str(refused.value)
@@ -64,48 +64,48 @@ def test_a_server_that_refuses_us_is_named_at_the_start(
     assert client.run(ONE, "k") is None
 
 
-def test_a_server_that_takes_us_is_ready_at_the_start(connect: Connect, locked: str) -> None:
-    """With the right password, in the database that was named."""
-    client = connect(f"redis://:hunter2@{locked}/3")
+def test_accepting_server_is_ready_at_start(connect: Connect, password_protected: str) -> None:
+    """The start succeeds with the right password, in the configured database."""
+    client = connect(f"redis://:hunter2@{password_protected}/3")
     client.check()
     assert client.run(Script("redis.call('SET', KEYS[1], 'x', 'PX', 9000) return 1"), client.key("t", "x")) == 1
-    with redis.Redis.from_url(f"redis://:hunter2@{locked}/3") as beside:
+    with redis.Redis.from_url(f"redis://:hunter2@{password_protected}/3") as beside:
         assert beside.exists(client.key("t", "x"))
 
 
-def test_a_server_that_is_not_there_does_not_hinder_the_start() -> None:
-    """It is found out of order, and nothing is raised."""
+def test_unreachable_server_does_not_prevent_the_start() -> None:
+    """The server is found unavailable, and no error is raised."""
     client = open_client(f"redis://127.0.0.1:{free_port()}")
     client.check()
     assert client.run(ONE, "k") is None
 
 
-# --- its patience and its rests --------------------------------------------------------------------
+# --- timeouts and circuit breaker ------------------------------------------------------------------
 
 
-def test_it_says_nothing_on_connecting(connect: Connect) -> None:
-    """The first bytes that a server gets are the first question, so an old server or a proxy will do."""
-    heard: list[bytes] = []
+def test_connecting_sends_nothing(connect: Connect) -> None:
+    """The first bytes sent are the first request, so an old server or a proxy works."""
+    received: list[bytes] = []
 
     def answer(request: bytes) -> bytes:
-        heard.append(request)
+        received.append(request)
         return b":1\r\n"
 
     with peer(answer) as fake:
         assert connect(f"redis://127.0.0.1:{fake.port}").run(ONE, "k") == 1
-    assert len(heard) == 1
-    assert b"EVALSHA" in heard[0]
+    assert len(received) == 1
+    assert b"EVALSHA" in received[0]
 
 
-def test_a_question_is_put_once(connect: Connect) -> None:
-    """A server that cuts the connection instead of answering is not asked a second time."""
+def test_request_is_sent_once(connect: Connect) -> None:
+    """A request is not repeated if the server closes the connection instead of responding."""
     with peer(lambda _: None) as fake:
         assert connect(f"redis://127.0.0.1:{fake.port}", cooldown_seconds=60.0).run(ONE, "k") is None
         assert fake.requests == 1
 
 
-def test_during_a_rest_nobody_asks(connect: Connect) -> None:
-    """A thousand callers after a fault put no question."""
+def test_open_circuit_sends_no_request(connect: Connect) -> None:
+    """While the circuit is open a thousand callers send no request."""
     with peer(lambda _: None) as fake:
         client = connect(f"redis://127.0.0.1:{fake.port}", cooldown_seconds=60.0)
         with ThreadPoolExecutor(16) as pool:
@@ -114,8 +114,8 @@ def test_during_a_rest_nobody_asks(connect: Connect) -> None:
         assert fake.requests == 1
 
 
-def test_after_a_rest_one_asks_for_all(connect: Connect) -> None:
-    """While one caller tries whether the server is back, the others do without; then all ask again."""
+def test_one_caller_probes_after_the_cooldown(connect: Connect) -> None:
+    """One caller probes whether the server is back while the others skip it; then all use it again."""
     may_answer, asked = threading.Event(), threading.Event()
     replies: list[bytes | None] = [None]
 
@@ -139,8 +139,8 @@ def test_after_a_rest_one_asks_for_all(connect: Connect) -> None:
         assert client.run(ONE, "k") == 1
 
 
-def test_an_outage_is_logged_at_its_begin_and_its_end(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
-    """Once each, by the fault's kind, without the key, the value or the driver's text."""
+def test_outage_is_logged_at_its_start_and_end(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    """One record each, with the kind of fault, without the key, the value or the driver's text."""
     up = [False]
     with peer(lambda _: b":1\r\n" if up[0] else b"-OOM secret text\r\n") as fake, caplog.at_level(logging.INFO):
         client = connect(f"redis://127.0.0.1:{fake.port}", cooldown_seconds=0.0)
@@ -158,30 +158,30 @@ def test_an_outage_is_logged_at_its_begin_and_its_end(connect: Connect, caplog: 
     assert not any(record.exc_info for record in ours)
 
 
-def test_no_more_ask_at_once_than_there_are_connections(connect: Connect) -> None:
-    """One more does without after a short wait, and that is no fault of the server."""
-    go_on, both = threading.Event(), threading.Barrier(3)
+def test_concurrent_requests_are_limited_by_the_pool(connect: Connect) -> None:
+    """A caller beyond the pool size gets None after a short wait, which does not open the circuit."""
+    may_continue, all_waiting = threading.Event(), threading.Barrier(3)
 
     def answer(_: bytes) -> bytes:
-        if not go_on.is_set():
-            both.wait(30)
-            assert go_on.wait(30)
+        if not may_continue.is_set():
+            all_waiting.wait(30)
+            assert may_continue.wait(30)
         return b":1\r\n"
 
     with peer(answer) as fake:
         client = connect(f"redis://127.0.0.1:{fake.port}", connections=2, wait_seconds=0.01)
         with ThreadPoolExecutor(2) as pool:
             asking = [pool.submit(client.run, ONE, "k") for _ in range(2)]
-            both.wait(30)
+            all_waiting.wait(30)
             assert client.run(ONE, "k") is None
-            go_on.set()
+            may_continue.set()
             assert [one.result() for one in asking] == [1, 1]
         assert client.run(ONE, "k") == 1
         assert fake.requests == 3
 
 
-def test_a_connection_that_died_while_idle_is_no_outage(connect: Connect, valkey: Valkey) -> None:
-    """The server may close what nobody used; the next question goes over a new connection."""
+def test_connection_closed_while_idle_is_no_outage(connect: Connect, valkey: Valkey) -> None:
+    """The server may close idle connections; the next request uses a new one."""
     with peer(forward_to(int(valkey.url.rpartition(":")[2]))) as between:
         client = connect(f"redis://127.0.0.1:{between.port}", cooldown_seconds=60.0)
         assert client.run(ONE, "k") == 1
@@ -190,8 +190,8 @@ def test_a_connection_that_died_while_idle_is_no_outage(connect: Connect, valkey
         assert client.run(ONE, "k") == 1
 
 
-def test_connections_are_given_back(connect: Connect, own: Valkey) -> None:
-    """Many threads open at most as many as are allowed, also when some are killed; closing leaves none."""
+def test_connections_are_returned_to_the_pool(connect: Connect, own: Valkey) -> None:
+    """Many threads open at most the configured number, even after kills; closing leaves none."""
     client = connect(own.url, connections=4, cooldown_seconds=0.0)
     with own.client() as beside, ThreadPoolExecutor(16) as pool:
         for _ in range(5):
@@ -206,11 +206,11 @@ def test_connections_are_given_back(connect: Connect, own: Valkey) -> None:
             time.sleep(0.01)
 
 
-# --- what it owes ----------------------------------------------------------------------------------
+# --- pending deletes -------------------------------------------------------------------------------
 
 
-def test_what_is_owed_is_deleted_before_anything_else(client: Client, beside: redis.Redis) -> None:
-    """The next question is put to a server without those keys, many as they are."""
+def test_pending_deletes_precede_the_next_request(client: Client, beside: redis.Redis) -> None:
+    """Pending keys are deleted before the next request, however many there are."""
     keys = [client.key("t", str(number)) for number in range(2500)]
     beside.mset(dict.fromkeys(keys, b"x"))
     for key in keys:
@@ -219,8 +219,8 @@ def test_what_is_owed_is_deleted_before_anything_else(client: Client, beside: re
     assert beside.exists(*keys) == 0
 
 
-def test_what_could_not_be_deleted_is_owed(connect: Connect, own: Valkey) -> None:
-    """A server that takes no changes is told again as soon as it takes them."""
+def test_failed_delete_is_pending(connect: Connect, own: Valkey) -> None:
+    """A delete refused by a read-only server is repeated as soon as the server accepts it."""
     client = connect(own.url, cooldown_seconds=0.0)
     with own.client() as beside:
         beside.set(client.key("t", "x"), b"x")
@@ -231,20 +231,20 @@ def test_what_could_not_be_deleted_is_owed(connect: Connect, own: Valkey) -> Non
         assert not beside.exists(client.key("t", "x"))
 
 
-def test_the_oldest_debts_are_let_go() -> None:
-    """Beyond the limit there are the latest; one that is owed again counts as the latest."""
+def test_oldest_pending_deletes_are_dropped() -> None:
+    """Beyond the limit the oldest are dropped; adding a key again makes it the latest."""
     pending_deletes = PendingDeletes(limit=3)
     for key in "abcad":
         pending_deletes.add(key)
     assert list(pending_deletes.snapshot()) == ["c", "a", "d"]
 
 
-def test_a_debt_that_comes_again_while_it_is_paid_stays() -> None:
-    """Only what was deleted is struck."""
+def test_key_added_again_during_its_delete_stays_pending() -> None:
+    """A confirmation removes only keys that were not added again since the snapshot."""
     pending_deletes = PendingDeletes(limit=3)
     pending_deletes.add("a")
     pending_deletes.add("b")
-    due = pending_deletes.snapshot()
+    snapshot = pending_deletes.snapshot()
     pending_deletes.add("a")
-    pending_deletes.confirm(due)
+    pending_deletes.confirm(snapshot)
     assert list(pending_deletes.snapshot()) == ["a"]

@@ -1,5 +1,5 @@
 """
-A peer that is no Redis server, or is one no longer in the middle of an answer.
+A peer that is no Redis server, or that fails in the middle of a response.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("nonsense", NONSENSE, ids=lambda value: repr(value[:20]))
-def test_nonsense_is_no_answer(connect: Connect, nonsense: bytes) -> None:
-    """Whatever a peer sends: sessions come from the durable store, attempts are counted, deletions stay owed."""
+def test_invalid_reply_is_ignored(connect: Connect, nonsense: bytes) -> None:
+    """For any reply sessions come from the durable store, attempts are counted, and deletes stay pending."""
     with peer(lambda _: nonsense) as fake:
         client = connect(f"redis://127.0.0.1:{fake.port}", timeout_seconds=0.05, cooldown_seconds=0.0)
         sessions = RedisSessions(client, MemorySessions(), SystemEntropy())
@@ -72,14 +72,14 @@ def test_nonsense_is_no_answer(connect: Connect, nonsense: bytes) -> None:
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
 
 
-def test_a_reply_that_is_cut_anywhere_is_no_answer(connect: Connect, valkey: Valkey) -> None:
-    """After each number of its bytes: the durable store answers, and the next reply is not mixed up with it."""
-    ask, cut_after = forward_to(int(valkey.url.rpartition(":")[2])), [10_000]
+def test_truncated_reply_is_ignored(connect: Connect, valkey: Valkey) -> None:
+    """Cut after any byte, the durable store is used, and the next reply is read correctly."""
+    forward, cut_after = forward_to(int(valkey.url.rpartition(":")[2])), [10_000]
 
-    def answer(request: bytes) -> bytes | None:
-        return ask(request)[: cut_after[0]]
+    def reply(request: bytes) -> bytes | None:
+        return forward(request)[: cut_after[0]]
 
-    with peer(answer, cuts_after_reply=lambda: cut_after[0] < 10_000) as fake:
+    with peer(reply, cuts_after_reply=lambda: cut_after[0] < 10_000) as fake:
         client = connect(f"redis://127.0.0.1:{fake.port}", cooldown_seconds=0.0)
         sessions = RedisSessions(client, MemorySessions(), SystemEntropy())
         one, other = a_session(a_user()), a_session(a_user())

@@ -1,5 +1,5 @@
 """
-Attempts counted in Redis: exact for two centuries, gone by themselves, and never uncounted.
+The rate limiter in Redis: exact for two centuries, with keys that expire, and never without a count.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def limiter(client: Client) -> RedisRateLimiter:
 
 
 @pytest.mark.parametrize("year", [1970, 2001, 2026, 2038, 2100, 2200, 2250])
-def test_the_microsecond_is_exact_in_any_year(limiter: RedisRateLimiter, year: int) -> None:
-    """Lua's numbers lose none of it."""
+def test_microseconds_are_exact_in_any_year(limiter: RedisRateLimiter, year: int) -> None:
+    """Lua's numbers keep microsecond precision."""
     now = datetime(year, 12, 31, 23, 59, 58, 999_999, tzinfo=UTC)
     rate, key = Rate(7, timedelta(days=1, microseconds=5)), a_key()
     assert how_many(limiter, key, rate, now) == 7
@@ -38,7 +38,7 @@ def test_the_microsecond_is_exact_in_any_year(limiter: RedisRateLimiter, year: i
 
 
 def test_two_processes_share_one_count(connect: Connect, valkey: Valkey) -> None:
-    """What one admits, another cannot."""
+    """Attempts used through one client are unavailable to the other."""
     one, other = (RedisRateLimiter(connect(valkey.url), MemoryRateLimiter()) for _ in range(2))
     key = a_key()
     assert admitted(one, key, THREE_A_MINUTE, NOW)
@@ -47,24 +47,24 @@ def test_two_processes_share_one_count(connect: Connect, valkey: Valkey) -> None
     assert how_many(one, key, THREE_A_MINUTE, NOW) == 3
 
 
-def test_a_key_is_gone_when_it_has_rested_for_a_window(limiter: RedisRateLimiter, beside: redis.Redis) -> None:
-    """Its end moves on with each attempt, and a refused one does not touch it."""
+def test_key_expires_after_an_idle_window(limiter: RedisRateLimiter, beside: redis.Redis) -> None:
+    """Each successful attempt extends the key's lifetime; a refused one does not change it."""
     key = a_key()
     stored = limiter.client.key("r", key)
-    for taken in (1, 2, 3):
+    for used in (1, 2, 3):
         limiter.acquire(key, THREE_A_MINUTE, now=NOW)
-        left = int(beside.pttl(stored))
-        assert 60_000 + 20_000 * (taken - 1) < left <= 60_000 + 20_000 * taken
+        remaining = int(beside.pttl(stored))
+        assert 60_000 + 20_000 * (used - 1) < remaining <= 60_000 + 20_000 * used
     beside.pexpire(stored, 5000)
     assert not admitted(limiter, key, THREE_A_MINUTE, NOW)
     assert int(beside.pttl(stored)) <= 5000
 
 
 @pytest.mark.parametrize("foreign", [b"", b"nan", b"inf", b"-5", b"1e300", b"0x10", b"17 ", b"9" * 17])
-def test_a_count_that_is_none_is_decided_by_the_fallback(
+def test_invalid_count_is_decided_by_the_fallback(
     limiter: RedisRateLimiter, beside: redis.Redis, foreign: bytes
 ) -> None:
-    """What stands there and is no moment admits nobody and stays; and it does not put the server to rest."""
+    """An invalid stored value is left unchanged, the fallback decides, and the circuit stays closed."""
     key, other = a_key(), a_key()
     beside.set(limiter.client.key("r", key), foreign)
     assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
@@ -76,15 +76,15 @@ def test_a_count_that_is_none_is_decided_by_the_fallback(
     assert beside.exists(limiter.client.key("r", key))
 
 
-def test_a_count_of_another_type_is_decided_by_the_fallback(limiter: RedisRateLimiter, beside: redis.Redis) -> None:
-    """A list under a throttle's key admits as many as the fallback does."""
+def test_count_of_another_type_is_decided_by_the_fallback(limiter: RedisRateLimiter, beside: redis.Redis) -> None:
+    """For a list under the key the fallback decides."""
     key = a_key()
     beside.rpush(limiter.client.key("r", key), "x")
     assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
 
 
-def test_however_often_it_is_cut_off_no_more_than_twice_the_rate_is_admitted(connect: Connect, valkey: Valkey) -> None:
-    """Redis and the fallback keep a count each, and each bounds its own."""
+def test_repeated_outages_allow_at_most_twice_the_rate(connect: Connect, valkey: Valkey) -> None:
+    """Redis and the fallback each keep their own count, so the sum is at most two full rates."""
     with peer(forward_to(int(valkey.url.rpartition(":")[2]))) as between:
         limiter = RedisRateLimiter(
             connect(f"redis://127.0.0.1:{between.port}", cooldown_seconds=0.0), MemoryRateLimiter()
@@ -98,8 +98,8 @@ def test_however_often_it_is_cut_off_no_more_than_twice_the_rate_is_admitted(con
         assert count == 6
 
 
-def test_what_is_forgotten_without_redis_is_forgotten_there_too(connect: Connect, valkey: Valkey) -> None:
-    """Who signed in during an outage does not meet their old failures when it is over."""
+def test_reset_during_an_outage_is_applied_in_redis(connect: Connect, valkey: Valkey) -> None:
+    """A reset during an outage is applied in Redis afterwards, so earlier failures do not count."""
     with peer(forward_to(int(valkey.url.rpartition(":")[2]))) as between:
         limiter = RedisRateLimiter(
             connect(f"redis://127.0.0.1:{between.port}", cooldown_seconds=0.0), MemoryRateLimiter()
@@ -112,8 +112,8 @@ def test_what_is_forgotten_without_redis_is_forgotten_there_too(connect: Connect
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
 
 
-def test_what_is_forgotten_is_forgotten_by_the_fallback_too(connect: Connect, valkey: Valkey) -> None:
-    """Failures of an earlier outage do not come back with the next one."""
+def test_reset_also_clears_the_fallback(connect: Connect, valkey: Valkey) -> None:
+    """A reset also clears the fallback, so failures of an earlier outage do not count in the next."""
     fallback = MemoryRateLimiter()
     limiter, key = RedisRateLimiter(connect(valkey.url), fallback), a_key()
     how_many(fallback, key, THREE_A_MINUTE, NOW)
@@ -123,7 +123,7 @@ def test_what_is_forgotten_is_forgotten_by_the_fallback_too(connect: Connect, va
 
 class _NoDatabase:
     """
-    A fallback that is out of order as well.
+    A fallback that fails as well.
     """
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
@@ -133,8 +133,8 @@ class _NoDatabase:
         raise DatabaseUnavailable(key)
 
 
-def test_when_neither_answers_nobody_is_admitted(connect: Connect) -> None:
-    """The fallback's error is what the caller gets, with nothing of Redis in it."""
+def test_failure_of_both_raises(connect: Connect) -> None:
+    """The caller gets the fallback's error, without any Redis error in its context."""
     limiter = RedisRateLimiter(connect("redis://127.0.0.1:1"), _NoDatabase())
     with pytest.raises(DatabaseUnavailable) as raised:
         limiter.acquire(a_key(), THREE_A_MINUTE, now=NOW)

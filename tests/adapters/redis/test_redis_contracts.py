@@ -1,5 +1,5 @@
 """
-Sessions and throttles keep their contracts whatever the server does.
+The Redis adapters pass the session and rate limiter contracts whatever the server does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from support.servers.processes import free_port
 
 def flushing(connect: Connect, valkey: Valkey) -> Iterator[list[Client]]:
     """
-    Two clients whose server loses everything before every third request.
+    Two clients of a server that is flushed before every third request.
     """
     assert valkey.server is not None
     ask, number = forward_to(valkey.server.port), count()
@@ -46,7 +46,7 @@ def flushing(connect: Connect, valkey: Valkey) -> Iterator[list[Client]]:
 
 class _UnderFaults:
     """
-    Gives `clients`, two of one server, which is in the condition that the parameter names.
+    Provides `clients`, two of one server, which has the fault that the parameter names.
     """
 
     @pytest.fixture
@@ -85,13 +85,13 @@ class TestRedisSessions(_UnderFaults, contracts.SessionStoreContract):
         return a_user()
 
 
-class TestRedisSessionsOfWhichOneIsCutOff(contracts.SessionStoreContract):
+class TestRedisSessionsWithOneProcessCutOff(contracts.SessionStoreContract):
     """
-    Sessions of two processes, one of which never reaches Redis: the other may be behind, for an entry's time.
+    Sessions of two processes, one without Redis: the other may be stale for the lifetime of a cache entry.
     """
 
     entry_seconds = 0.3
-    # What the server's own clock and a busy machine add is not judged.
+    # The bound is ten times the entry's lifetime, to allow for the server's own clock and a busy machine.
     stale_seconds = 10 * entry_seconds
 
     @pytest.fixture
@@ -112,7 +112,7 @@ class TestRedisSessionsOfWhichOneIsCutOff(contracts.SessionStoreContract):
 @pytest.mark.parametrize("clients", ["absent", "full", "read-only"], indirect=True)
 class TestRateLimiterWithoutRedis(_UnderFaults, contracts.RateLimiterContract):
     """
-    Attempts that the fallback decides.
+    A rate limiter whose fallback decides.
     """
 
     @pytest.fixture
@@ -124,9 +124,9 @@ class TestRateLimiterWithoutRedis(_UnderFaults, contracts.RateLimiterContract):
         return RedisRateLimiter(clients[1], limiter.fallback)
 
 
-class _Never:
+class _UnexpectedLimiter:
     """
-    A limiter that must not be asked.
+    A rate limiter that must not be called.
     """
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
@@ -134,19 +134,19 @@ class _Never:
 
     def reset(self, key: str) -> None:
         """
-        There is nothing to forget.
+        Accept the call: this limiter has no state.
         """
 
 
 class TestRedisRateLimiter(contracts.RateLimiterContract):
     """
-    Attempts that Redis decides alone.
+    A rate limiter that Redis alone decides.
     """
 
     @pytest.fixture
     def limiter(self, connect: Connect, valkey: Valkey) -> RedisRateLimiter:
-        return RedisRateLimiter(connect(valkey.url), _Never())
+        return RedisRateLimiter(connect(valkey.url), _UnexpectedLimiter())
 
     @pytest.fixture
     def other_limiter(self, connect: Connect, valkey: Valkey) -> RedisRateLimiter:
-        return RedisRateLimiter(connect(valkey.url), _Never())
+        return RedisRateLimiter(connect(valkey.url), _UnexpectedLimiter())

@@ -1,5 +1,5 @@
 """
-A real server put out of order in every way that one is: what is promised stays, and stays quick.
+Every fault on a real server: guarantees hold, and calls stay fast.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def durable() -> CountingSessions:
 
 
 @pytest.fixture
-def hasty(connect: Connect, own: Valkey) -> Client:
+def impatient_client(connect: Connect, own: Valkey) -> Client:
     return connect(own.url, timeout_seconds=TIMEOUT_SECONDS, cooldown_seconds=0.2)
 
 
 @pytest.fixture
-def sessions(hasty: Client, durable: CountingSessions) -> RedisSessions:
-    return RedisSessions(hasty, durable, SystemEntropy())
+def sessions(impatient_client: Client, durable: CountingSessions) -> RedisSessions:
+    return RedisSessions(impatient_client, durable, SystemEntropy())
 
 
 def opened(sessions: RedisSessions) -> Session:
@@ -56,19 +56,19 @@ def is_revoked(sessions: RedisSessions, session: Session) -> bool:
     return found.revoked_at is not None
 
 
-def until_it_answers(client: Client) -> None:
+def wait_until_used(client: Client) -> None:
     """
-    Wait until a client asks its server again, as any later request would make it.
+    Wait until the client uses its server again, as any later request would.
     """
     end = time.monotonic() + 10
     while client.run(ONE, "k") is None:
-        assert time.monotonic() < end, "the client does not come back to its server"
+        assert time.monotonic() < end, "the client does not use its server again"
         time.sleep(0.01)
 
 
-def until_cached(sessions: RedisSessions, durable: CountingSessions, session: Session) -> None:
+def wait_until_cached(sessions: RedisSessions, durable: CountingSessions, session: Session) -> None:
     """
-    Wait until a session is answered without the durable store.
+    Wait until a session is read without the durable store.
     """
     end, before = time.monotonic() + 10, -1
     while durable.reads != before:
@@ -78,10 +78,10 @@ def until_cached(sessions: RedisSessions, durable: CountingSessions, session: Se
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_revoked_session_stays_revoked(
+def test_revoked_session_stays_revoked_through_a_fault(
     connect: Connect, own: Valkey, sessions: RedisSessions, durable: CountingSessions, fault: redis_faults.Fault
 ) -> None:
-    """Revoked before, during and after a fault: no process ever sees it live again, and the cache comes back."""
+    """Revoked before, during or after a fault, no process sees a session live again, and the cache is used again."""
     other = RedisSessions(connect(own.url, timeout_seconds=TIMEOUT_SECONDS), durable, SystemEntropy())
     before, during, after, kept = (opened(sessions) for _ in range(4))
     sessions.revoke(before.id, now=NOW)
@@ -92,68 +92,64 @@ def test_a_revoked_session_stays_revoked(
             assert is_revoked(sessions, before)
             assert is_revoked(sessions, during)
             assert sessions.get(after.id) == after
-    until_it_answers(sessions.client)
+    wait_until_used(sessions.client)
     sessions.revoke(after.id, now=NOW)
     for reader in (sessions, other):
         assert all(is_revoked(reader, session) for session in (before, during, after))
-    until_cached(sessions, durable, kept)
+    wait_until_cached(sessions, durable, kept)
 
 
 @pytest.mark.parametrize(
-    ("fault", "left"),
+    ("fault", "remaining"),
     [
         (redis_faults.down, {3}),
-        (redis_faults.hanging, {1, 2}),  # the attempt that was given up may have counted later
+        (redis_faults.hanging, {1, 2}),  # the timed-out attempt may have been counted later
         (redis_faults.full, {2}),
         (redis_faults.read_only, {2}),
         (redis_faults.short_of_replicas, {2}),
     ],
     ids=redis_faults.PERSISTENT,
 )
-def test_attempts_are_counted_during_a_fault_and_after_it(
-    own: Valkey, hasty: Client, fault: redis_faults.Fault, left: set[int]
+def test_attempts_are_limited_during_and_after_a_fault(
+    own: Valkey, impatient_client: Client, fault: redis_faults.Fault, remaining: set[int]
 ) -> None:
-    """Never open: during it the fallback admits one full rate, and after it the server goes on with its own count."""
-    limiter, key = RedisRateLimiter(hasty, MemoryRateLimiter()), a_key()
+    """During a fault the fallback allows one full rate; after it the server continues with its own count."""
+    limiter, key = RedisRateLimiter(impatient_client, MemoryRateLimiter()), a_key()
     assert admitted(limiter, key, THREE_A_MINUTE, NOW)
     with fault(own):
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
-    until_it_answers(hasty)
-    assert how_many(limiter, key, THREE_A_MINUTE, NOW) in left
+    wait_until_used(impatient_client)
+    assert how_many(limiter, key, THREE_A_MINUTE, NOW) in remaining
 
 
 @pytest.mark.parametrize(
-    ("fault", "more"),
+    ("fault", "allowed"),
     [(redis_faults.flushed, 3), (redis_faults.scripts_flushed, 0), (redis_faults.loading, 3)],
     ids=["flushed", "scripts flushed", "loading"],
 )
-def test_what_passes_gives_away_one_full_rate_at_most(
-    own: Valkey, hasty: Client, fault: redis_faults.Fault, more: int
+def test_transient_fault_allows_at_most_one_more_rate(
+    own: Valkey, impatient_client: Client, fault: redis_faults.Fault, allowed: int
 ) -> None:
-    """A server that has lost its counts, or is not ready, admits as many again as the rate allows, and no more."""
-    limiter, key = RedisRateLimiter(hasty, MemoryRateLimiter()), a_key()
+    """A server that lost its counts, or is still loading, allows at most one more full rate."""
+    limiter, key = RedisRateLimiter(impatient_client, MemoryRateLimiter()), a_key()
     assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 3
     with fault(own):
-        assert how_many(limiter, key, THREE_A_MINUTE, NOW) == more
+        assert how_many(limiter, key, THREE_A_MINUTE, NOW) == allowed
 
 
-def test_down_at_the_start_it_is_used_once_it_is_there(
-    connect: Connect, own: Valkey, durable: CountingSessions
-) -> None:
-    """A client that was made before its server was up needs nobody to make it anew."""
+def test_server_down_at_start_is_used_once_it_is_up(connect: Connect, own: Valkey, durable: CountingSessions) -> None:
+    """A client created before its server was reachable uses it later, without being created again."""
     with redis_faults.down(own):
         sessions = RedisSessions(connect(own.url), durable, SystemEntropy())
         sessions.client.check()
         session = opened(sessions)
         assert sessions.get(session.id) == session
         assert durable.reads == 2
-    until_cached(sessions, durable, session)
+    wait_until_cached(sessions, durable, session)
 
 
-def test_a_hanging_server_costs_one_caller_one_timeout(
-    connect: Connect, own: Valkey, durable: CountingSessions
-) -> None:
-    """The first call ends in less than twice the timeout, and those after it take no time for it."""
+def test_hanging_server_delays_only_one_caller(connect: Connect, own: Valkey, durable: CountingSessions) -> None:
+    """The first call ends within twice the timeout, and later calls do not wait."""
     client = connect(own.url, timeout_seconds=TIMEOUT_SECONDS, cooldown_seconds=60.0)
     sessions = RedisSessions(client, durable, SystemEntropy())
     session = opened(sessions)
@@ -166,10 +162,10 @@ def test_a_hanging_server_costs_one_caller_one_timeout(
         assert time.monotonic() - begin < 2 * TIMEOUT_SECONDS
 
 
-def test_many_threads_do_not_pile_up_behind_a_hanging_server(
+def test_many_threads_do_not_queue_behind_a_hanging_server(
     connect: Connect, own: Valkey, durable: CountingSessions
 ) -> None:
-    """64 threads with four connections: 640 reads and attempts end in seconds, where one by one they took 48."""
+    """64 threads on four connections: 640 reads and attempts end in seconds, where one by one they took 48."""
     client = connect(own.url, timeout_seconds=TIMEOUT_SECONDS, cooldown_seconds=60.0, wait_seconds=0.05, connections=4)
     sessions, limiter = RedisSessions(client, durable, SystemEntropy()), RedisRateLimiter(client, MemoryRateLimiter())
     session, key, together = opened(sessions), a_key(), threading.Barrier(64)
@@ -185,18 +181,18 @@ def test_many_threads_do_not_pile_up_behind_a_hanging_server(
         assert time.monotonic() - begin < 10
 
 
-def test_a_server_that_lost_its_scripts_gets_them_again(own: Valkey, hasty: Client) -> None:
-    """It is sent the text with the question, in the same call, and that is no outage."""
-    limiter, key = RedisRateLimiter(hasty, MemoryRateLimiter()), a_key()
+def test_lost_scripts_are_sent_again(own: Valkey, impatient_client: Client) -> None:
+    """The script's text is sent again within the same call, which is no outage."""
+    limiter, key = RedisRateLimiter(impatient_client, MemoryRateLimiter()), a_key()
     assert admitted(limiter, key, THREE_A_MINUTE, NOW)
     with redis_faults.scripts_flushed(own):
         assert how_many(limiter, key, THREE_A_MINUTE, NOW) == 2
         with own.client() as beside:
-            assert beside.get(hasty.key("r", key)) is not None
+            assert beside.get(impatient_client.key("r", key)) is not None
 
 
-def test_a_full_server_still_forgets_what_is_revoked(own: Valkey, sessions: RedisSessions) -> None:
-    """A bar fits even where nothing else does, so another process cannot see the session once there is room."""
+def test_full_server_still_stores_a_tombstone(own: Valkey, sessions: RedisSessions) -> None:
+    """A tombstone fits even on a full server, so no other process sees the session once there is memory."""
     session = opened(sessions)
     with redis_faults.full(own):
         sessions.revoke(session.id, now=NOW)

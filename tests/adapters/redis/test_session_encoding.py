@@ -1,5 +1,5 @@
 """
-How a session is written.
+The encoding of cached sessions.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ SESSIONS = st.builds(
 
 
 @given(SESSIONS)
-def test_a_session_survives_its_encoding(session: Session) -> None:
-    """Every field comes back, to the microsecond, from the year 1 to 9999."""
+def test_session_round_trips(session: Session) -> None:
+    """Every field round-trips, to the microsecond, from the year 1 to 9999."""
     assert decode_session(encode_session(session), session.id) == session
 
 
 @given(st.binary(max_size=80) | st.binary(min_size=64, max_size=64).map(lambda rest: b"S1" + rest))
-def test_any_bytes_are_a_session_or_none(value: bytes) -> None:
-    """What is not one is None, never an error; what is one is written in one way only."""
+def test_any_bytes_decode_to_a_session_or_none(value: bytes) -> None:
+    """Other bytes decode to None, never to an error, and each session has one encoding."""
     session = decode_session(value, SessionId(UUID(bytes=value[2:18].ljust(16))))
     assert session is None or encode_session(session) == value

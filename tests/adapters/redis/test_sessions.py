@@ -1,5 +1,5 @@
 """
-The cache in front of the sessions: what it answers, what it must never answer, and for how long.
+The session cache: hits, stale entries that it must never return, and lifetimes.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ def is_revoked(sessions: RedisSessions, session: Session) -> bool:
     return found.revoked_at is not None
 
 
-def under(client: Client, session: Session) -> str:
+def key_of(client: Client, session: Session) -> str:
     return client.key("s", session.id.bytes.hex())
 
 
-def value_under(beside: redis.Redis, client: Client, session: Session) -> bytes:
-    value = beside.get(under(client, session))
+def value_of(beside: redis.Redis, client: Client, session: Session) -> bytes:
+    value = beside.get(key_of(client, session))
     assert value is None or isinstance(value, bytes)
     return value or b""
 
 
-# --- what it answers ---------------------------------------------------------------------------
+# --- hits --------------------------------------------------------------------------------------
 
 
-def test_the_second_read_is_answered_by_the_cache(client: Client) -> None:
-    """The durable store is read once; every field comes back the same from the cache."""
+def test_second_read_hits_the_cache(client: Client) -> None:
+    """The durable store is read once, and the cache returns every field unchanged."""
     durable = CountingSessions()
     sessions = cache(client, durable)
     session = opened(sessions)
@@ -67,8 +67,8 @@ def test_the_second_read_is_answered_by_the_cache(client: Client) -> None:
     assert durable.reads == 1
 
 
-def test_two_processes_share_it(connect: Connect, valkey: Valkey) -> None:
-    """What one has read, another does not read again."""
+def test_two_processes_share_the_cache(connect: Connect, valkey: Valkey) -> None:
+    """A session read by one process is cached for the other."""
     durable = CountingSessions()
     one, other = (cache(connect(valkey.url), durable) for _ in range(2))
     session = opened(one)
@@ -77,8 +77,8 @@ def test_two_processes_share_it(connect: Connect, valkey: Valkey) -> None:
     assert durable.reads == 1
 
 
-def test_an_unknown_session_is_not_remembered(client: Client) -> None:
-    """That a session was unknown does not hide it once it is there."""
+def test_unknown_session_is_not_cached(client: Client) -> None:
+    """A session that was unknown at a first read is found once it has been opened."""
     sessions = cache(client, CountingSessions())
     session = a_session(a_user())
     assert sessions.get(session.id) is None
@@ -86,22 +86,22 @@ def test_an_unknown_session_is_not_remembered(client: Client) -> None:
     assert sessions.get(session.id) == session
 
 
-def test_an_entry_ends_by_itself_and_reading_does_not_prolong_it(client: Client, beside: redis.Redis) -> None:
-    """Its time begins with the first reading and no later one moves its end."""
+def test_entry_expires_and_reads_do_not_extend_it(client: Client, beside: redis.Redis) -> None:
+    """The lifetime starts with the first read, and later reads do not extend it."""
     durable = CountingSessions()
     sessions = cache(client, durable, entry_seconds=0.4, lease_seconds=0.1)
     session = opened(sessions)
     sessions.get(session.id)
     end = time.monotonic() + 0.4
-    assert 0 < int(beside.pttl(under(client, session))) <= 400
+    assert 0 < int(beside.pttl(key_of(client, session))) <= 400
     while time.monotonic() < end:
         sessions.get(session.id)
         time.sleep(0.01)
-    assert not value_under(beside, client, session).startswith(b"S") or durable.reads > 1
+    assert not value_of(beside, client, session).startswith(b"S") or durable.reads > 1
 
 
-def test_the_time_of_an_entry_begins_before_the_durable_store_is_read(client: Client, beside: redis.Redis) -> None:
-    """What took a while to read is kept for that much less."""
+def test_entry_lifetime_starts_before_the_durable_read(client: Client, beside: redis.Redis) -> None:
+    """The time spent reading the durable store counts towards the entry's lifetime."""
     durable = PausingSessions()
     sessions = cache(client, durable, entry_seconds=60.0, lease_seconds=30.0)
     session = opened(sessions)
@@ -112,12 +112,12 @@ def test_the_time_of_an_entry_begins_before_the_durable_store_is_read(client: Cl
     time.sleep(0.3)
     durable.resume.set()
     reader.join()
-    assert value_under(beside, client, session)[:1] == b"S"
-    assert int(beside.pttl(under(client, session))) <= 59_700
+    assert value_of(beside, client, session)[:1] == b"S"
+    assert int(beside.pttl(key_of(client, session))) <= 59_700
 
 
-def test_nothing_stays_in_the_server(client: Client, beside: redis.Redis) -> None:
-    """Every key that it sets has an end, whatever is called, in whatever order."""
+def test_every_key_expires(client: Client, beside: redis.Redis) -> None:
+    """Every key has an expiry, whatever the order of the calls."""
     sessions = cache(client, CountingSessions())
     one, two = opened(sessions), opened(sessions)
     for session in (one, two, a_session(a_user())):
@@ -131,11 +131,11 @@ def test_nothing_stays_in_the_server(client: Client, beside: redis.Redis) -> Non
     assert all(0 < int(beside.pttl(key)) <= 30_000 for key in keys)
 
 
-# --- what it must never answer -----------------------------------------------------------------
+# --- no stale entries --------------------------------------------------------------------------
 
 
-def test_a_change_is_seen_at_once_by_every_process(connect: Connect, valkey: Valkey) -> None:
-    """Rotated by one and revoked by another, a cached session is never seen as it was."""
+def test_change_is_visible_to_every_process_at_once(connect: Connect, valkey: Valkey) -> None:
+    """After a rotation by one process and a revocation by another, no process sees the cached old state."""
     durable = CountingSessions()
     one, other = (cache(connect(valkey.url), durable) for _ in range(2))
     session = opened(one)
@@ -150,10 +150,10 @@ def test_a_change_is_seen_at_once_by_every_process(connect: Connect, valkey: Val
 
 
 @pytest.mark.parametrize("meanwhile", ["barred", "lease over", "flushed", "leased anew"])
-def test_a_reader_that_paused_does_not_bring_a_revoked_session_back(
+def test_paused_reader_does_not_restore_a_revoked_session(
     connect: Connect, valkey: Valkey, beside: redis.Redis, meanwhile: str
 ) -> None:
-    """It read before the revocation and fills after it: nothing of that is stored, whatever came between."""
+    """A reader that read before the revocation and stores after it stores nothing, in each of these cases."""
     durable = PausingSessions()
     times = {"entry_seconds": 0.2, "lease_seconds": 0.1} if meanwhile == "lease over" else {}
     one, other = (cache(connect(valkey.url), durable, **times) for _ in range(2))
@@ -166,18 +166,18 @@ def test_a_reader_that_paused_does_not_bring_a_revoked_session_back(
         if meanwhile == "lease over":
             time.sleep(0.3)
         if meanwhile in {"flushed", "leased anew"}:
-            beside.delete(under(one.client, session))
+            beside.delete(key_of(one.client, session))
         if meanwhile == "leased anew":
-            assert other.client.run(LOOKUP, under(one.client, session), b"Lother", 5000) == 1
+            assert other.client.run(LOOKUP, key_of(one.client, session), b"Lother", 5000) == 1
         durable.resume.set()
         assert reading.result() == session
-    assert not value_under(beside, one.client, session).startswith(b"S")
+    assert not value_of(beside, one.client, session).startswith(b"S")
     assert is_revoked(one, session)
     assert is_revoked(other, session)
 
 
-def test_a_lease_is_one_readers_alone(connect: Connect, valkey: Valkey, beside: redis.Redis) -> None:
-    """A reader whose lease is gone does not fill under the lease that a later reader of the same code has."""
+def test_lease_belongs_to_one_reader(connect: Connect, valkey: Valkey, beside: redis.Redis) -> None:
+    """A reader that lost its lease does not store under the lease of a later reader."""
     durable, later = PausingSessions(), PausingSessions()
     one, other = (cache(connect(valkey.url), store) for store in (durable, later))
     session = opened(one)
@@ -186,21 +186,21 @@ def test_a_lease_is_one_readers_alone(connect: Connect, valkey: Valkey, beside: 
     with ThreadPoolExecutor(2) as pool:
         early = pool.submit(one.get, session.id)
         assert durable.has_read.wait(10)
-        beside.delete(under(one.client, session))
+        beside.delete(key_of(one.client, session))
         late = pool.submit(other.get, session.id)
         assert later.has_read.wait(10)
         durable.resume.set()
         assert early.result() == session
-        left = value_under(beside, one.client, session)
+        value = value_of(beside, one.client, session)
         later.resume.set()
         late.result()
-    assert left.startswith(b"L")
+    assert value.startswith(b"L")
     assert is_revoked(one, session)
 
 
 @pytest.mark.parametrize("change", ["rotate", "revoke"])
-def test_a_bar_stands_as_long_as_an_entry(client: Client, beside: redis.Redis, change: str) -> None:
-    """A reader that began before the change may come back after its lease; an entry's time later it cannot."""
+def test_tombstone_outlasts_a_lease(client: Client, beside: redis.Redis, change: str) -> None:
+    """A tombstone outlasts a reader that began before the change, beyond its lease."""
     sessions = cache(client, CountingSessions(), entry_seconds=60.0, lease_seconds=20.0)
     session = opened(sessions)
     sessions.get(session.id)
@@ -208,49 +208,47 @@ def test_a_bar_stands_as_long_as_an_entry(client: Client, beside: redis.Redis, c
         assert sessions.rotate(session.id, generation=0, now=NOW, expires_at=NOW + timedelta(days=9))
     else:
         sessions.revoke(session.id, now=NOW)
-    assert value_under(beside, client, session) == b"B"
-    assert 20_000 < int(beside.pttl(under(client, session))) <= 60_000
+    assert value_of(beside, client, session) == b"B"
+    assert 20_000 < int(beside.pttl(key_of(client, session))) <= 60_000
 
 
-def test_a_reader_between_the_bars_of_a_revocation_stores_nothing(client: Client, beside: redis.Redis) -> None:
-    """While a session is being revoked, its key is closed to whoever read it before."""
+def test_reader_between_the_tombstones_stores_nothing(client: Client, beside: redis.Redis) -> None:
+    """During a revocation the key has a tombstone, so a concurrent reader stores nothing."""
     durable = PausingSessions()
     sessions = cache(client, durable)
     session = opened(sessions)
 
     @attrs.define
-    class ReadMeanwhile(CountingSessions):
+    class ReadDuringRevocation(CountingSessions):
         def revoke(self, session_id: SessionId, *, now: datetime) -> None:
             assert sessions.get(session_id) == session
-            assert value_under(beside, client, session) == b"B"
+            assert value_of(beside, client, session) == b"B"
             durable.revoke(session_id, now=now)
 
-    cache(client, ReadMeanwhile()).revoke(session.id, now=NOW)
+    cache(client, ReadDuringRevocation()).revoke(session.id, now=NOW)
     assert is_revoked(sessions, session)
 
 
-def test_a_reader_between_the_bars_is_cleared_away_where_the_first_was_lost(
-    client: Client, beside: redis.Redis
-) -> None:
-    """A server that is flushed in the middle of a revocation takes the old session, and loses it again."""
+def test_second_tombstone_replaces_an_entry_after_a_flush(client: Client, beside: redis.Redis) -> None:
+    """If the first tombstone is flushed, a reader may cache the old session, and the second tombstone replaces it."""
     durable = CountingSessions()
     sessions = cache(client, durable)
     session = opened(sessions)
 
     @attrs.define
-    class FlushedMeanwhile(CountingSessions):
+    class FlushedDuringRevocation(CountingSessions):
         def revoke(self, session_id: SessionId, *, now: datetime) -> None:
-            beside.delete(under(client, session))
+            beside.delete(key_of(client, session))
             assert sessions.get(session_id) == session
-            assert value_under(beside, client, session)[:1] == b"S"
+            assert value_of(beside, client, session)[:1] == b"S"
             durable.revoke(session_id, now=now)
 
-    cache(client, FlushedMeanwhile()).revoke(session.id, now=NOW)
+    cache(client, FlushedDuringRevocation()).revoke(session.id, now=NOW)
     assert is_revoked(sessions, session)
 
 
-def test_a_change_of_unknown_outcome_keeps_the_key_barred(client: Client, beside: redis.Redis) -> None:
-    """When the database cannot tell, and the change arrives later, nobody has cached the session meanwhile."""
+def test_change_in_doubt_keeps_the_tombstone(client: Client, beside: redis.Redis) -> None:
+    """While the change may still be applied later, the tombstone keeps the session from being cached."""
     durable = DelayedSessions()
     sessions = cache(client, durable)
     session = opened(sessions)
@@ -258,13 +256,13 @@ def test_a_change_of_unknown_outcome_keeps_the_key_barred(client: Client, beside
     with pytest.raises(DatabaseUnavailable):
         sessions.revoke(session.id, now=NOW)
     assert not is_revoked(sessions, session)
-    assert value_under(beside, client, session) == b"B"
+    assert value_of(beside, client, session) == b"B"
     durable.apply_delayed()
     assert is_revoked(sessions, session)
 
 
-def test_of_readers_and_a_revocation_at_once_none_is_stale_afterwards(connect: Connect, valkey: Valkey) -> None:
-    """Eight readers in two processes never see a session live again once its revocation has returned."""
+def test_concurrent_readers_are_not_stale_after_a_revocation(connect: Connect, valkey: Valkey) -> None:
+    """Eight readers in two processes never see a session live once its revocation has returned."""
     durable = CountingSessions()
     processes = [cache(connect(valkey.url), durable) for _ in range(2)]
     for _ in range(20):
@@ -279,18 +277,16 @@ def test_of_readers_and_a_revocation_at_once_none_is_stale_afterwards(connect: C
 def stale_reads(sessions: RedisSessions, session: Session, revoked: threading.Event) -> int:
     count = 0
     for _ in range(30):
-        over = revoked.is_set()
-        count += over and not is_revoked(sessions, session)
+        was_revoked = revoked.is_set()
+        count += was_revoked and not is_revoked(sessions, session)
     return count
 
 
-# --- how stale it may be when it is cut off ------------------------------------------------------
+# --- staleness after an outage -------------------------------------------------------------------
 
 
-def test_who_revokes_without_redis_is_seen_to_have_at_most_an_entrys_time_later(
-    connect: Connect, valkey: Valkey
-) -> None:
-    """Another process that reaches Redis may see the old session so long, and no longer; the revoker never."""
+def test_revocation_without_redis_is_visible_after_one_entry_lifetime(connect: Connect, valkey: Valkey) -> None:
+    """Another process with Redis may see the old session for one entry's lifetime, the revoking one never."""
     durable = CountingSessions()
     times = {"entry_seconds": 0.3, "lease_seconds": 0.1}
     with peer(forward_to(int(valkey.url.rpartition(":")[2]))) as between:
@@ -305,8 +301,8 @@ def test_who_revokes_without_redis_is_seen_to_have_at_most_an_entrys_time_later(
         assert is_revoked(other, session)
 
 
-def test_who_revokes_without_redis_tells_it_as_soon_as_it_can(connect: Connect, valkey: Valkey) -> None:
-    """Once the revoker reaches Redis again, for whatever reason, no process sees the session live."""
+def test_revocation_without_redis_is_applied_on_recovery(connect: Connect, valkey: Valkey) -> None:
+    """Once the revoking process reaches Redis again, no process sees the session live."""
     durable = CountingSessions()
     with peer(forward_to(int(valkey.url.rpartition(":")[2]))) as between:
         cut = cache(connect(f"redis://127.0.0.1:{between.port}"), durable)
@@ -322,13 +318,13 @@ def test_who_revokes_without_redis_tells_it_as_soon_as_it_can(connect: Connect, 
         assert is_revoked(other, session)
 
 
-def test_cut_off_after_the_first_bar_nobody_is_stale(connect: Connect, valkey: Valkey) -> None:
-    """A revoker that loses Redis, or its life, in the middle has closed the key before."""
+def test_outage_after_the_first_tombstone_leaves_nothing_stale(connect: Connect, valkey: Valkey) -> None:
+    """A process that loses Redis during a revocation has already stored the tombstone."""
     durable = CountingSessions()
     with peer(forward_to(int(valkey.url.rpartition(":")[2]))) as between:
 
         @attrs.define
-        class CutMeanwhile(CountingSessions):
+        class CutDuringRevocation(CountingSessions):
             def revoke(self, session_id: SessionId, *, now: datetime) -> None:
                 durable.revoke(session_id, now=now)
                 between.disconnect_all()
@@ -336,16 +332,16 @@ def test_cut_off_after_the_first_bar_nobody_is_stale(connect: Connect, valkey: V
         other = cache(connect(valkey.url), durable)
         session = opened(other)
         assert other.get(session.id) == session
-        cache(connect(f"redis://127.0.0.1:{between.port}"), CutMeanwhile()).revoke(session.id, now=NOW)
+        cache(connect(f"redis://127.0.0.1:{between.port}"), CutDuringRevocation()).revoke(session.id, now=NOW)
         assert is_revoked(other, session)
 
 
-# --- what is not its own ----------------------------------------------------------------------------
+# --- invalid values ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("change", ["shorter", "longer", "another version", "another's", "beyond the calendar"])
-def test_what_does_not_parse_is_a_miss(client: Client, beside: redis.Redis, change: str) -> None:
-    """The durable store answers, and a later change clears the key."""
+def test_invalid_value_is_a_miss(client: Client, beside: redis.Redis, change: str) -> None:
+    """The durable store is used, and a later change replaces the value."""
     durable = CountingSessions()
     sessions = cache(client, durable)
     session = opened(sessions)
@@ -357,25 +353,25 @@ def test_what_does_not_parse_is_a_miss(client: Client, beside: redis.Redis, chan
         "another's": encode_session(a_session(a_user())),
         "beyond the calendar": value[:34] + struct.pack(">q", 2**62) + value[42:],
     }[change]
-    beside.set(under(client, session), foreign, ex=60)
+    beside.set(key_of(client, session), foreign, ex=60)
     assert sessions.get(session.id) == session
     assert durable.reads == 1
     sessions.revoke(session.id, now=NOW)
     assert is_revoked(sessions, session)
 
 
-def test_a_value_of_another_type_is_a_miss(client: Client, beside: redis.Redis) -> None:
-    """A list under a session's key neither hurts nor stays after a change."""
+def test_value_of_another_type_is_a_miss(client: Client, beside: redis.Redis) -> None:
+    """A list under a session's key is ignored, and a later change replaces it."""
     sessions = cache(client, CountingSessions())
     session = opened(sessions)
-    beside.rpush(under(client, session), secrets.token_hex(4))
+    beside.rpush(key_of(client, session), secrets.token_hex(4))
     assert sessions.get(session.id) == session
     sessions.revoke(session.id, now=NOW)
     assert is_revoked(sessions, session)
-    assert value_under(beside, client, session) == b"B"
+    assert value_of(beside, client, session) == b"B"
 
 
-def test_a_lease_is_not_longer_than_an_entry(client: Client) -> None:
-    """Such times are refused when the cache is made."""
+def test_lease_longer_than_an_entry_is_refused(client: Client) -> None:
+    """A lease longer than an entry is refused when the cache is created."""
     with pytest.raises(ValueError, match="lease"):
         cache(client, CountingSessions(), entry_seconds=1.0, lease_seconds=1.5)

@@ -1,5 +1,5 @@
 """
-The URL of a server: what it may say, and that none of it is shown when it is malformed.
+The Redis URL: what it may contain, and that errors never show it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from sft_core.errors import ConfigurationError
         ("unix://:secret@/run/redis.sock", {"path": "/run/redis.sock", "password": "secret"}),
     ],
 )
-def test_a_url_says_where_the_server_is(url: str, expected: dict[str, object]) -> None:
-    """Each part is read, and what is written as %XX is what it stands for."""
+def test_url_is_parsed(url: str, expected: dict[str, object]) -> None:
+    """Each part is parsed, and percent-encoding is decoded."""
     options = parse_url(url).options
     assert {name: options[name] for name in expected} == expected
 
@@ -68,8 +68,8 @@ def test_a_url_says_where_the_server_is(url: str, expected: dict[str, object]) -
         "unix:///run/redis.sock?db=1&password=hunter2",
     ],
 )
-def test_a_malformed_url_is_refused_without_being_shown(url: str) -> None:
-    """The error names the setting; no part of the password is in it or in its traceback."""
+def test_malformed_url_is_refused_without_being_shown(url: str) -> None:
+    """The error names the setting; neither it nor its traceback contains any part of the password."""
     with pytest.raises(ConfigurationError, match="REDIS_URL") as refused:
         open_client(url)
     shown = str(refused.value) + "".join(traceback.format_exception_only(refused.value))
@@ -78,17 +78,17 @@ def test_a_malformed_url_is_refused_without_being_shown(url: str) -> None:
 
 
 @given(st.text(max_size=30) | st.text(max_size=30).map(lambda rest: f"redis://{rest}"))
-def test_any_text_is_a_url_or_refused(text: str) -> None:
-    """There is no third way."""
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    """Any text is either parsed or refused with a ConfigurationError."""
     try:
-        told = parse_url(text).options["host"]
+        outcome = parse_url(text).options["host"]
     except ConfigurationError as refused:
-        told = refused.detail.partition("REDIS_URL ")[2]
-    assert told
+        outcome = refused.detail.partition("REDIS_URL ")[2]
+    assert outcome
 
 
-def test_the_url_and_the_setting_name_one_database() -> None:
-    """Either may name it, both if they agree."""
+def test_url_and_setting_name_one_database() -> None:
+    """Either may name the database, or both if they agree."""
     assert parse_url("redis://cache/2").options["db"] == 2
     assert parse_url("redis://cache", database=2).options["db"] == 2
     assert parse_url("redis://cache/2", database=2).options["db"] == 2
@@ -97,8 +97,8 @@ def test_the_url_and_the_setting_name_one_database() -> None:
         parse_url("redis://cache/2", database=3)
 
 
-def test_files_for_tls_are_named_in_the_query(tmp_path: Path) -> None:
-    """A certificate authority of one's own is a file that is there."""
+def test_tls_files_are_named_in_the_query(tmp_path: Path) -> None:
+    """A private certificate authority is an existing file."""
     authority = tmp_path / "ca.pem"
     authority.write_text("")
     options = parse_url(f"rediss://cache?ssl_ca_certs={authority}").options
@@ -106,7 +106,7 @@ def test_files_for_tls_are_named_in_the_query(tmp_path: Path) -> None:
     assert options["ssl_cert_reqs"] == "required"
 
 
-def test_the_password_is_in_no_repr() -> None:
-    """Neither the address nor the client shows it."""
+def test_password_is_not_in_any_repr() -> None:
+    """Neither the URL's nor the client's `repr` contains the password."""
     url = "redis://sft:hunter2@cache"
     assert "hunter2" not in repr(parse_url(url)) + repr(open_client(url))

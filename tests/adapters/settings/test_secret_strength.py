@@ -1,5 +1,5 @@
 """
-Secrets that somebody thought up or copied are refused; one that was drawn at random never is.
+Weak secrets: invented and published ones are refused, random ones never are.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def letters(alphabet: str, count: int) -> Callable[[random.Random], str]:
         *("128 digits", "256 digits"),
     ],
 )
-def test_a_random_secret_key_is_never_refused(draw: Callable[[random.Random], str]) -> None:
-    """Thousands of each usual spelling are taken."""
+def test_random_secret_key_is_accepted(draw: Callable[[random.Random], str]) -> None:
+    """Thousands of keys in each usual encoding are accepted."""
     source = random.Random(41)
     for _ in range(DRAWS):
         parsers.secret_key(draw(source))
@@ -87,17 +87,17 @@ def test_a_random_secret_key_is_never_refused(draw: Callable[[random.Random], st
         base64.urlsafe_b64encode(random.Random(8).randbytes(24)).decode() + "ChangeMe",
     ],
 )
-def test_a_word_inside_a_random_key_does_not_refuse_it(text: str) -> None:
+def test_random_key_containing_a_word_is_accepted(text: str) -> None:
     """One key of 43 characters in some hundred million contains `example` or `default` by chance."""
     parsers.secret_key(text)
 
 
 @pytest.mark.parametrize("separator", ["-", "_", " ", "."])
 @pytest.mark.parametrize("style", [str.lower, str.upper, str.title])
-def test_a_passphrase_is_no_key(separator: str, style: Callable[[str], str]) -> None:
-    """Five words or more are refused whether they are known or not; groups of one length were drawn."""
+def test_passphrase_is_no_secret_key(separator: str, style: Callable[[str], str]) -> None:
+    """Five words or more are refused, known or not; groups of equal length are accepted as random."""
     words = style("tractor pelican umbrella violet canyon ridge 41").split()
-    assert refused(SECRET_KEY=separator.join(words)).startswith("SECRET_KEY is a default or example value")
+    assert refusal_of(SECRET_KEY=separator.join(words)).startswith("SECRET_KEY is a default or example value")
     groups = letters(style(string.ascii_lowercase), 40)(random.Random(44))
     parsers.secret_key(separator.join(groups[start : start + 5] for start in range(0, 40, 5)))
 
@@ -109,29 +109,29 @@ def test_a_passphrase_is_no_key(separator: str, style: Callable[[str], str]) -> 
         "13c9b17d07d9c9ef3153b95feda5a2806ccaa607abf5b658a051f14da64386103d98b907d07ef8c6c5e5033ed7c3a19d25c1bd7eb9c46f00b9286169c2a5d05b",
     ],
 )
-def test_hexadecimal_digits_are_not_taken_for_base64(text: str) -> None:
-    """One in twelve thousand keys of 64 bytes has few different bytes when it is read as what it is not."""
+def test_hexadecimal_digits_are_not_decoded_as_base64(text: str) -> None:
+    """Misread as base64, one in twelve thousand keys of 64 bytes would have too few different bytes."""
     parsers.secret_key(text)
 
 
 @pytest.mark.parametrize("separator", ["", ":", "-", " "])
-def test_what_hexadecimal_digits_spell_is_looked_at(separator: str) -> None:
-    """In groups or not, a text or a progression is found in them."""
+def test_weak_bytes_in_hexadecimal_are_refused(separator: str) -> None:
+    """Text and progressions are found in hexadecimal digits, grouped or not."""
     for value in (b"correct horse battery staple, again", bytes(range(64, 112))):
         with pytest.raises(ValueError, match="default or example"):
             parsers.secret_key(value.hex(separator) if separator else value.hex())
 
 
-def test_a_random_encryption_key_is_never_refused() -> None:
-    """Thirty-two random bytes are no text and no pattern."""
+def test_random_encryption_key_is_accepted() -> None:
+    """Thirty-two random bytes are neither text nor a pattern."""
     source = random.Random(42)
     for _ in range(DRAWS):
         parsers.encryption_key(base64.b64encode(source.randbytes(32)).decode())
 
 
 @pytest.mark.parametrize("size", [10, 16, 24])
-def test_a_random_password_is_never_refused(size: int) -> None:
-    """Nor a shared secret of ten letters and digits or more."""
+def test_random_password_is_accepted(size: int) -> None:
+    """The same holds for shared secrets of ten or more random letters and digits."""
     draw, source = letters(string.ascii_letters + string.digits, size), random.Random(43)
     for _ in range(DRAWS // 4):
         assert not is_weak_password(draw(source))
@@ -150,8 +150,8 @@ def test_a_random_password_is_never_refused(size: int) -> None:
     ],
     ids=["hex 16", "hex 31", "digits", "uuid", "colons", "base64 25", "base64url 31"],
 )
-def test_a_secret_key_has_as_many_bytes_as_it_stands_for(value: str) -> None:
-    """Two hexadecimal digits are one byte, and padded base64 is what it decodes to."""
+def test_secret_key_length_counts_decoded_bytes(value: str) -> None:
+    """Two hexadecimal digits count as one byte, and padded base64 as the bytes it decodes to."""
     with pytest.raises(ValueError, match="at least 32 random bytes"):
         parsers.secret_key(value)
 
@@ -162,27 +162,27 @@ DIGESTED = ("", "password", "Secret", "ADMIN", "changeme", "123456", "qwerty", "
 
 @pytest.mark.parametrize("text", [*DIGESTED, "your-256-bit-secret", "correct horse battery staple"])
 @pytest.mark.parametrize("algorithm", LONG)
-def test_a_digest_of_what_can_be_guessed_is_no_key(text: str, algorithm: str) -> None:
-    """In hexadecimal or base64, as either key; it looks random and anybody can make it."""
+def test_digest_of_a_guessable_text_is_refused(text: str, algorithm: str) -> None:
+    """A digest of a guessable text looks random but is reproducible, and is refused in hexadecimal and base64."""
     digest = hashlib.new(algorithm, text.encode())
     spelled = base64.b64encode(digest.digest()).decode()
     urlsafe = base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
     for value in (digest.hexdigest(), digest.hexdigest().upper(), spelled, urlsafe):
-        assert refused(SECRET_KEY=value).startswith("SECRET_KEY is a default or example value")
+        assert refusal_of(SECRET_KEY=value).startswith("SECRET_KEY is a default or example value")
     if digest.digest_size == 32:
-        assert refused(ENCRYPTION_KEY=spelled).startswith("ENCRYPTION_KEY is a default or example value")
+        assert refusal_of(ENCRYPTION_KEY=spelled).startswith("ENCRYPTION_KEY is a default or example value")
 
 
 @pytest.mark.parametrize("text", DIGESTED)
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha224"])
-def test_a_short_digest_of_what_can_be_guessed_is_no_key(text: str, algorithm: str) -> None:
-    """It is too short for one; nor do two of them, or its digits taken for bytes, make up for it."""
+def test_short_digest_of_a_guessable_text_is_refused(text: str, algorithm: str) -> None:
+    """A short digest is refused, also repeated or with its digits used as bytes."""
     digest = hashlib.new(algorithm, text.encode(), usedforsecurity=False)
     assert is_guessable_bytes(digest.digest())
     for value in (digest.hexdigest(), digest.hexdigest() * 2, base64.b64encode(digest.digest() * 2).decode()):
-        assert refused(SECRET_KEY=value).startswith("SECRET_KEY ")
+        assert refusal_of(SECRET_KEY=value).startswith("SECRET_KEY ")
     for raw in (digest.hexdigest()[:32].encode(), (digest.digest() * 2)[:32]):
-        assert refused(ENCRYPTION_KEY=base64.b64encode(raw).decode()).startswith("ENCRYPTION_KEY ")
+        assert refusal_of(ENCRYPTION_KEY=base64.b64encode(raw).decode()).startswith("ENCRYPTION_KEY ")
 
 
 @pytest.mark.parametrize(
@@ -194,30 +194,30 @@ def test_a_short_digest_of_what_can_be_guessed_is_no_key(text: str, algorithm: s
     ],
 )
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
-def test_a_digest_of_words_joined_is_no_key(text: str, algorithm: str) -> None:
-    """With or without something between them, and what people put at the end."""
+def test_digest_of_joined_words_is_refused(text: str, algorithm: str) -> None:
+    """This holds with and without separators and the usual suffixes."""
     assert is_guessable_bytes(hashlib.new(algorithm, text.encode(), usedforsecurity=False).digest())
 
 
 @pytest.mark.parametrize("spell", [base64.b64encode, base64.urlsafe_b64encode, lambda raw: raw.hex().encode()])
-def test_a_digest_that_was_spelled_twice_is_no_key(spell: Callable[[bytes], bytes]) -> None:
-    """As `echo secret | sha256sum | base64` does, with and without the line's end."""
+def test_twice_encoded_digest_is_refused(spell: Callable[[bytes], bytes]) -> None:
+    """Pipelines such as `echo secret | sha256sum | base64` are recognised, with and without the line's end."""
     for algorithm in ("md5", "sha256", "sha512"):
         spelled = spell(hashlib.new(algorithm, b"secret", usedforsecurity=False).digest())
         for raw in (spelled, spelled + b"\n", spelled + b"  -\n"):
             text = base64.b64encode(raw).decode()
-            assert refused(SECRET_KEY=text).startswith("SECRET_KEY is a default or example value")
+            assert refusal_of(SECRET_KEY=text).startswith("SECRET_KEY is a default or example value")
 
 
-def test_a_digest_of_what_stands_in_print_is_no_key() -> None:
-    """Of such a value only the digest is kept here, and it is in print by that."""
+def test_digest_of_a_published_value_is_refused() -> None:
+    """Only digests of published values are stored here, which makes the digests published as well."""
     for digest in PUBLISHED:
-        assert refused(SECRET_KEY=digest).startswith("SECRET_KEY is a default or example value")
+        assert refusal_of(SECRET_KEY=digest).startswith("SECRET_KEY is a default or example value")
         spelled = base64.b64encode(bytes.fromhex(digest)).decode()
-        assert refused(ENCRYPTION_KEY=spelled).startswith("ENCRYPTION_KEY is a default or example value")
+        assert refusal_of(ENCRYPTION_KEY=spelled).startswith("ENCRYPTION_KEY is a default or example value")
 
 
-def refused(**environ: str) -> str:
+def refusal_of(**environ: str) -> str:
     keys = ephemeral_keys()
     with pytest.raises(ConfigurationError) as caught:
         Settings.from_env(keys | environ, data_dir=Path("/nonexistent"))
@@ -253,9 +253,9 @@ def refused(**environ: str) -> str:
     ],
     ids=lambda value: value[:24],
 )
-def test_a_secret_key_that_was_thought_up_or_printed_is_refused(value: str) -> None:
-    """Words, rows, repetitions, progressions, texts in another spelling, and what stands in a specification."""
-    message = refused(SECRET_KEY=value)
+def test_invented_or_published_secret_key_is_refused(value: str) -> None:
+    """Words, keyboard rows, repetitions, progressions, encoded text and published examples are refused."""
+    message = refusal_of(SECRET_KEY=value)
     assert message.startswith("SECRET_KEY is a default or example value")
     assert value not in message
 
@@ -276,9 +276,11 @@ def test_a_secret_key_that_was_thought_up_or_printed_is_refused(value: str) -> N
     ],
     ids=str,
 )
-def test_an_encryption_key_that_was_not_drawn_is_refused(value: bytes) -> None:
-    """Readable text, progressions, repetitions, and keys out of specifications."""
-    assert refused(ENCRYPTION_KEY=base64.b64encode(value).decode()).startswith("ENCRYPTION_KEY is a default or example")
+def test_encryption_key_that_is_not_random_is_refused(value: bytes) -> None:
+    """Readable text, progressions, repetitions and keys from specifications are refused."""
+    assert refusal_of(ENCRYPTION_KEY=base64.b64encode(value).decode()).startswith(
+        "ENCRYPTION_KEY is a default or example"
+    )
 
 
 @pytest.mark.parametrize(
@@ -288,29 +290,29 @@ def test_an_encryption_key_that_was_not_drawn_is_refused(value: bytes) -> None:
         "zuf+tfteSlswRu7BJ86wekitnifILbZam1KYY3TG",
     ],
 )
-def test_a_shared_secret_that_servers_come_with_is_refused(value: str) -> None:
-    """Also with the usual ornaments, and a public playground's."""
-    assert refused(MINIO_SECRET_KEY=value).startswith("MINIO_SECRET_KEY is a default or example value")
+def test_default_shared_secret_is_refused(value: str) -> None:
+    """Default secrets are refused with the usual additions too, as is that of a public playground."""
+    assert refusal_of(MINIO_SECRET_KEY=value).startswith("MINIO_SECRET_KEY is a default or example value")
 
 
 @pytest.mark.parametrize("password", ["postgres", "123456", "abc123", "letmein", "p%40ssw0rd", "qwerty", "a"])
-def test_a_password_in_a_url_is_refused_wherever_it_stands(password: str) -> None:
-    """Before the host, and in the query."""
+def test_default_password_in_a_url_is_refused(password: str) -> None:
+    """The password is found before the host and in the query."""
     for name, url in (
         ("DATABASE_URL", f"postgresql://sft:{password}@db.example.org/sft"),
         ("DATABASE_URL", f"postgresql://db.example.org/sft?user=sft&password={password}"),
         ("REDIS_URL", f"redis://:{password}@cache.example.org"),
         ("REDIS_URL", f"redis://cache.example.org?password={password}"),
     ):
-        assert refused(**{name: url}) == (f"{name} holds a default or example password: give the server another one")
+        assert refusal_of(**{name: url}) == (f"{name} holds a default or example password: give the server another one")
 
 
 @pytest.mark.parametrize("value", ["s9dK2jfa8", "gOod-41-letters", "not-the-one-41", "correct-horse-battery-staple"])
-def test_a_password_of_ones_own_is_taken(value: str) -> None:
-    """Words may be in it: enough of them cannot be guessed."""
+def test_individual_password_is_accepted(value: str) -> None:
+    """A password may contain words if there are enough of them."""
     assert not is_weak_password(value)
 
 
-def test_the_words_can_be_found() -> None:
-    """Each is in small letters, as the text it is sought in, and long enough to count."""
+def test_words_can_be_matched() -> None:
+    """Each word is in lower case, like the searched text, and at least three letters long."""
     assert [word for word in WORDS if word != word.lower() or len(word) < 3] == []

@@ -1,5 +1,5 @@
 """
-Settings: what is read, what is refused, and that the documentation is made from the same table.
+Settings: parsing, refusals, and documentation generated from the same catalogue.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def fault(**environ: str) -> str:
     return str(caught.value)
 
 
-def test_the_defaults_are_the_contracts() -> None:
-    """Without an environment but for keys, every setting has the contract's default."""
+def test_defaults_are_those_of_the_contract() -> None:
+    """With only the keys set, every setting has its default from the contract."""
     settings = read()
     assert (settings.app.api_prefix, settings.security.algorithm) == ("/api/v1", "HS256")
     assert (settings.security.access_token_minutes, settings.security.refresh_token_days) == (30, 7)
@@ -46,7 +46,7 @@ def test_the_defaults_are_the_contracts() -> None:
     assert settings.database.url is settings.redis.url is settings.s3.endpoint is None
 
 
-def test_the_groups_and_the_settings_agree() -> None:
+def test_groups_and_settings_agree() -> None:
     """Each group is a field of the settings, and each name, former ones included, belongs to one setting."""
     assert {"data_dir", *GROUPS} == {attribute.name for attribute in attrs.fields(Settings)}
     names = [name for setting in SETTINGS for name in (setting.name, setting.former_name) if name]
@@ -54,14 +54,14 @@ def test_the_groups_and_the_settings_agree() -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_a_default_is_what_its_text_is_parsed_as(setting: Setting) -> None:
-    """What the reference page shows can be written into the environment."""
+def test_default_is_parsed_from_its_text(setting: Setting) -> None:
+    """Each default on the reference page can be set in the environment."""
     if setting.default not in (None, (), frozenset()):
         assert setting.read(str(setting.default)) == setting.default
 
 
-def test_the_bounds_of_password_hashes_are_those_of_the_hasher() -> None:
-    """Settings import no adapter; the hasher checks its bounds again."""
+def test_password_hash_bounds_are_those_of_the_hasher() -> None:
+    """The settings import no adapter, so this compares their bounds with those of the hasher."""
     largest = read(ARGON2_MEMORY_KIB="262144", ARGON2_ITERATIONS="16", ARGON2_LANES="16").hashing
     found = (largest.memory_kib, largest.iterations, largest.lanes)
     assert found == (passwords.MAX_MEMORY_KIB, passwords.MAX_ITERATIONS, passwords.MAX_LANES)
@@ -73,8 +73,8 @@ FORMER = [(setting.name, setting.former_name) for setting in SETTINGS if setting
 
 
 @pytest.mark.parametrize(("name", "former"), FORMER)
-def test_a_former_name_works_and_warns(name: str, former: str, caplog: pytest.LogCaptureFixture) -> None:
-    """For one release; the log names both, and the present name alone is silent."""
+def test_former_name_works_and_warns(name: str, former: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A former name works for one release and logs a warning with both names; the present name logs nothing."""
     with caplog.at_level(logging.WARNING, "sft"):
         renamed, empty = read(**{name: "17"}), read(**{name: "17", former: " "})
         assert caplog.records == []
@@ -87,15 +87,15 @@ def test_a_former_name_works_and_warns(name: str, former: str, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize(("name", "former"), FORMER)
-def test_two_names_with_two_values_are_refused(name: str, former: str) -> None:
-    """The same value under both is not a contradiction."""
-    said = f"{name} and {former}, its former name, have different values: remove {former}"
-    assert fault(**{name: "17", former: "18"}) == said
+def test_different_values_under_both_names_are_refused(name: str, former: str) -> None:
+    """Equal values under both names are accepted."""
+    expected = f"{name} and {former}, its former name, have different values: remove {former}"
+    assert fault(**{name: "17", former: "18"}) == expected
     assert read(**{name: "17", former: "17"}) == read(**{name: "17"})
 
 
-def test_a_faulty_setting_is_not_judged_together_with_others() -> None:
-    """What depends on a value that could not be read is not reported as well."""
+def test_invalid_setting_is_not_combined_with_others() -> None:
+    """Rules that depend on an invalid value are not reported as well."""
     s3 = {"MINIO_ACCESS_KEY": "somebody", "MINIO_SECRET_KEY": "s9dK2jfa8"}
     assert "; " not in fault(MINIO_ENDPOINT="a\0b", **s3)
     assert "; " not in fault(MINIO_ENDPOINT="s3.example.org", MINIO_ACCESS_KEY="somebody", MINIO_SECRET_KEY="short")
@@ -139,32 +139,32 @@ def test_a_faulty_setting_is_not_judged_together_with_others() -> None:
         ("ARGON2_MEMORY_KIB", "1"),
     ],
 )
-def test_bad_values_are_refused_by_name_and_never_repeated(name: str, value: str) -> None:
-    """The error names the setting and keeps a secret's value to itself."""
+def test_invalid_value_is_refused_by_name_and_not_repeated(name: str, value: str) -> None:
+    """The error names the setting and never contains a secret's value."""
     message = fault(**{name: value})
     assert message.startswith(f"{name} ")
     assert not name.endswith("_KEY") or value not in message
 
 
-def test_all_faults_are_told_at_once() -> None:
-    """Three wrong settings are three sentences in one error."""
+def test_all_faults_are_reported_at_once() -> None:
+    """Three invalid settings give one error with three sentences."""
     message = fault(DEBUG="maybe", ALGORITHM="none", SECRET_KEY="short")
     assert [part.partition(" ")[0] for part in message.split("; ")] == ["DEBUG", "SECRET_KEY", "ALGORITHM"]
 
 
 def test_missing_keys_are_named() -> None:
-    """Without keys nothing starts: neither the environment nor a file has them."""
+    """Without keys in the environment or in files the start is refused."""
     with pytest.raises(ConfigurationError, match=r"^SECRET_KEY is not set, [^;]*; ENCRYPTION_KEY is not set, [^;]*$"):
         load_keys(Settings.from_env({}, data_dir=Path("/nonexistent")))
 
 
-def test_one_key_for_two_purposes_is_refused() -> None:
-    """The encryption key's own spelling is no signing key."""
+def test_same_key_for_two_purposes_is_refused() -> None:
+    """The signing key must differ from the encryption key."""
     assert "are the same" in fault(SECRET_KEY=KEYS["ENCRYPTION_KEY"])
 
 
 @pytest.mark.parametrize(("algorithm", "size"), [("HS384", 47), ("HS512", 63)])
-def test_a_longer_digest_asks_for_a_longer_secret(algorithm: str, size: int) -> None:
+def test_longer_digest_requires_a_longer_secret(algorithm: str, size: int) -> None:
     """The signing secret is at least as long as the digest (RFC 7518, section 3.2)."""
     secret = "z" + os.urandom(size).hex()[1:size]
     assert "SECRET_KEY must have at least" in fault(ALGORITHM=algorithm, SECRET_KEY=secret)
@@ -172,13 +172,13 @@ def test_a_longer_digest_asks_for_a_longer_secret(algorithm: str, size: int) -> 
 
 
 @pytest.mark.parametrize("text", [".pdf,.DOC, txt", '[".pdf", "doc", ".txt"]', "pdf,doc,txt,"])
-def test_extensions_are_read_in_every_usual_spelling(text: str) -> None:
-    """With or without dots, as JSON or with commas, in any case."""
+def test_extensions_are_parsed_in_every_usual_spelling(text: str) -> None:
+    """With or without dots, as JSON or comma-separated, in any case."""
     assert read(ALLOWED_EXTENSIONS=text).uploads.allowed_extensions == {".pdf", ".doc", ".txt"}
 
 
-def test_origins_are_a_list_or_everyone() -> None:
-    """Origins are scheme, host and port; a star means every origin."""
+def test_origins_are_a_list_or_a_star() -> None:
+    """An origin is scheme, host and port; a star allows every origin."""
     assert read(ALLOWED_ORIGINS="https://a.example,http://localhost:3000").app.allowed_origins == (
         "https://a.example",
         "http://localhost:3000",
@@ -195,8 +195,8 @@ def test_origins_are_a_list_or_everyone() -> None:
         ("MINIO_CONDITIONAL_WRITES", "true"),
     ],
 )
-def test_what_an_s3_server_is_used_with_needs_one(name: str, value: str) -> None:
-    """Whoever forgot the endpoint, or misspelt its name, does not find the files on the local disk one day."""
+def test_s3_setting_requires_an_endpoint(name: str, value: str) -> None:
+    """A forgotten or misspelt endpoint is refused, instead of storing files on the local disk."""
     assert fault(**{name: value}) == f"{name} is set, but MINIO_ENDPOINT is not"
     assert read(MINIO_CONDITIONAL_WRITES="false", MINIO_BUCKET_NAME="files").blob_store_kind == "disk"
 
@@ -213,13 +213,13 @@ def test_what_an_s3_server_is_used_with_needs_one(name: str, value: str) -> None
         ("REDIS_URL", "rediss://:gOod-41-letters@cache.example.org:0/1"),
     ],
 )
-def test_a_url_of_port_zero_is_refused(name: str, url: str) -> None:
-    """Nobody listens there, and the usual port in its place is not what was written."""
+def test_url_with_port_zero_is_refused(name: str, url: str) -> None:
+    """No server listens on port 0, and it is not replaced by the usual port."""
     assert fault(**{name: url}) == f"{name} names port 0, on which no server can listen"
 
 
 def test_secrets_are_masked() -> None:
-    """Neither key shows in the settings' representation."""
+    """The settings' `repr` contains neither key nor other secrets."""
     settings = read(
         DATABASE_URL="sqlite:///secret-place",
         MINIO_ENDPOINT="s3.example.org",
@@ -230,8 +230,8 @@ def test_secrets_are_masked() -> None:
         assert secret not in repr(settings)
 
 
-def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
-    """A `.env` file stands below the environment, quotes and comments read as usual."""
+def test_environment_overrides_the_file(tmp_path: Path) -> None:
+    """The environment overrides a `.env` file, whose quotes and comments are parsed as usual."""
     file = tmp_path / "settings.env"
     file.write_text('APP_NAME="From the file"  # a comment\nTWO_FACTOR_ISSUER=Files\n')
     merged = environment({"APP_NAME": "From the environment"}, file)
@@ -244,14 +244,14 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         environment({}, file)
 
 
-def test_the_page_and_the_example_are_generated() -> None:
-    """Whoever changes the table changes the documentation with it."""
+def test_reference_page_and_example_are_generated() -> None:
+    """The reference page and the example equal what the catalogue generates."""
     assert (ROOT / "docs/reference/settings.md").read_text() == as_markdown()
     assert (ROOT / ".env.example").read_text() == as_env_example()
 
 
-def test_the_example_changes_nothing_until_something_is_switched_on(tmp_path: Path) -> None:
-    """Every line of the example is a comment, and with all of them on it still starts."""
+def test_example_file_is_inactive_and_valid(tmp_path: Path) -> None:
+    """Every line of the example is a comment, and a start with all of them enabled succeeds."""
     assert environment({}, ROOT / ".env.example") == {}
     on = tmp_path / ".env"
     on.write_text("\n".join(line.removeprefix("#") for line in as_env_example().splitlines() if line.startswith("#")))
@@ -262,8 +262,8 @@ def test_the_example_changes_nothing_until_something_is_switched_on(tmp_path: Pa
     }
 
 
-def test_each_upload_has_the_memory_that_is_set_aside_for_it() -> None:
-    """Else the limit on memory would be none: what is too little is told, and what is just enough is taken."""
+def test_memory_must_suffice_for_all_uploads() -> None:
+    """Too little memory for the configured uploads is refused, and just enough is accepted."""
     assert fault(TRANSFER_MEMORY_MIB="63") == "TRANSFER_MEMORY_MIB is less than 128 KiB for each of MAX_UPLOADS"
     assert read(TRANSFER_MEMORY_MIB="64").uploads.max_concurrent == 512
     assert read(TRANSFER_MEMORY_MIB="1", MAX_UPLOADS="8").uploads.max_concurrent == 8

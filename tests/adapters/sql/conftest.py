@@ -31,7 +31,7 @@ PATIENT = PostgresTimeouts(statement_seconds=40, idle_seconds=40)
 @pytest.fixture(scope="session")
 def template(postgres: Postgres) -> Iterator[str]:
     """
-    The name of a PostgreSQL database that is migrated and that nobody is connected to.
+    The name of a migrated PostgreSQL database without connections.
     """
     with postgres.database() as url:
         engine = open_engine(url)
@@ -43,7 +43,7 @@ def template(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture
 def migrated_postgres_url(postgres: Postgres, template: str) -> Iterator[str]:
     """
-    The URL of a database of a test's own, with the schema in it: to set, break and freeze.
+    The URL of a migrated database of a test's own, which the test may reconfigure and break.
     """
     name = f"sft_{secrets.token_hex(8)}"
     with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
@@ -65,7 +65,7 @@ def shared_postgres_engine(postgres: Postgres) -> Iterator[Engine]:
 @pytest.fixture
 def postgres_engine(shared_postgres_engine: Engine) -> Iterator[Engine]:
     """
-    A database for tests that change rows and nothing else: it is emptied after each of them.
+    A database for tests that only change rows; it is emptied after each of them.
     """
     yield shared_postgres_engine
     with transaction(shared_postgres_engine) as (connection, begun):
@@ -89,14 +89,14 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 @pytest.fixture(params=DATABASES)
-def lawless_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+def unconstrained_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """
-    A database of a test's own that takes rows though they refer to none.
+    A database of a test's own that does not enforce references.
     """
     if request.param == "sqlite":
         engine: Engine = request.getfixturevalue("sqlite_engine")
-        event.listen(engine, "connect", _forget_references)
-        # The connections that there are enforce them still.
+        event.listen(engine, "connect", _disable_references)
+        # Existing connections still enforce references.
         engine.dispose()
         yield engine
         return
@@ -109,7 +109,7 @@ def lawless_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     engine.dispose()
 
 
-def _forget_references(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+def _disable_references(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=OFF")
     cursor.close()
@@ -118,7 +118,7 @@ def _forget_references(connection: DBAPIConnection, _record: ConnectionPoolEntry
 @pytest.fixture
 def other_engine(engine: Engine) -> Iterator[Engine]:
     """
-    Another way to the same database, as another process has one.
+    A second engine on the same database, like that of another process.
     """
     url = engine.url.render_as_string(hide_password=False)
     other = open_engine(url, busy_seconds=30, timeouts=PATIENT)

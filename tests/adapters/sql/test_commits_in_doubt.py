@@ -1,8 +1,8 @@
 """
-COMMITs whose outcome nobody knows, under each call that makes one: lost on the way to PostgreSQL, or on the way back.
+Commits in doubt for every call that commits: the message to PostgreSQL or its response is lost.
 
-Told is 503 "come again", and nothing is touched on the strength of it. What happened is found in the
-rows: by the client's repeat, and by a sweep.
+The client gets 503 with Retry-After, and no data is deleted on an assumption. The rows show what happened:
+to the repeated request, and to a sweep.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PART = 64 << 10
 SMALL = os.urandom(1000)
 LARGE = os.urandom(2 * PART + 7)
 COMMIT = b"COMMIT\0"
-"""As it goes over the wire: a BEGIN speaks of READ COMMITTED."""
+"""The message on the wire; a BEGIN contains "READ COMMITTED" instead."""
 
 KEY = {"Idempotency-Key": "2f6b5c1e-6f3f-4bd9-b0d6-0d4bb0f6c9aa"}
 
@@ -41,7 +41,7 @@ KEY = {"Idempotency-Key": "2f6b5c1e-6f3f-4bd9-b0d6-0d4bb0f6c9aa"}
 @attrs.frozen
 class Doubt:
     """
-    A service on PostgreSQL behind a relay, and one user.
+    A service on PostgreSQL behind a proxy, and one user.
     """
 
     edge: Edge
@@ -53,9 +53,9 @@ class Doubt:
     ) -> Result:
         return self.edge.call(method, path, token=self.token, raw=raw, headers=headers, query=query)
 
-    def lost(self, loss: Loss, call: Callable[[], Result], *, commit: int = 0) -> None:
+    def lose_commit(self, loss: Loss, call: Callable[[], Result], *, commit: int = 0) -> None:
         """
-        Make a call whose COMMIT of this number, counted from 0, is lost: it is told to come again.
+        Make a call whose COMMIT of this number, counted from 0, is lost, and assert that it gets 503 with Retry-After.
         """
         self.proxy.lose(COMMIT, loss, after=commit)
         response = call()
@@ -72,14 +72,14 @@ class Doubt:
     def content(self, file: str) -> bytes:
         return bytes(self.call("GET", f"/files/{file}/download").content)
 
-    def swept(self) -> None:
+    def sweep_and_verify(self) -> None:
         """
-        Sweep without sparing anything for its youth: then each blob has its row, each row its blob, and sums are right.
+        Sweep without grace periods, and assert that blobs match rows and that the recorded sums are exact.
         """
         policy = SweepPolicy(idle=timedelta(0), non_resumable_idle=timedelta(0), orphan_grace=timedelta(0))
-        swept = attrs.evolve(self.edge.application.maintenance.sweep, policy=policy)()
-        assert swept.is_complete
-        assert not swept.failures
+        sweep_and_verify = attrs.evolve(self.edge.application.maintenance.sweep, policy=policy)()
+        assert sweep_and_verify.is_complete
+        assert not sweep_and_verify.failures
         begin = self.edge.application.maintenance.check_integrity.begin
         with begin(read_only=True) as unit:
             found = map(unit.files.get, unit.inventory.files(after=None, limit=100))
@@ -128,24 +128,24 @@ def loss(request: pytest.FixtureRequest) -> Loss:
 @pytest.mark.parametrize(
     ("content", "commit"), [(SMALL, 0), (LARGE, 0), (LARGE, 1)], ids=["small", "intent of a large one", "its seal"]
 )
-def test_an_upload(doubt: Doubt, loss: Loss, content: bytes, commit: int, query: str) -> None:
-    """Its repeat with the same key has the one file, whether the first try made it or not."""
+def test_upload_in_doubt_is_stored_once(doubt: Doubt, loss: Loss, content: bytes, commit: int, query: str) -> None:
+    """A repeat with the same key leads to one file, whether the first request stored it or not."""
 
     def upload() -> Result:
         return doubt.call("PUT", "/files/once.bin", KEY, raw=content, query=query)
 
-    doubt.lost(loss, upload, commit=commit)
+    doubt.lose_commit(loss, upload, commit=commit)
     is_sealed = loss is Loss.ANSWER and (content is SMALL or commit == 1)
-    made, stored = doubt.files(), doubt.blobs()
-    assert len(made) == is_sealed
-    # Nothing is taken back: neither what may be a file nor what will be none.
+    listed, stored = doubt.files(), doubt.blobs()
+    assert len(listed) == is_sealed
+    # Nothing is deleted: neither parts that may belong to a file nor parts that will not.
     assert len(stored) == (0 if content is LARGE and commit == 0 else -(-len(content) // PART))
     first = upload()
     assert first.status_code == 201
     assert stored <= doubt.blobs()
     assert doubt.files() == [first.json["id"]]
-    assert not is_sealed or made == doubt.files()
-    doubt.swept()
+    assert not is_sealed or listed == doubt.files()
+    doubt.sweep_and_verify()
     assert doubt.content(first.json["id"]) == content
     assert upload().json == first.json
     if query:
@@ -153,29 +153,29 @@ def test_an_upload(doubt: Doubt, loss: Loss, content: bytes, commit: int, query:
         assert [doubt.call("GET", path).status_code for _ in range(2)] == [200, 403]
 
 
-def test_an_upload_without_a_key(doubt: Doubt, loss: Loss) -> None:
-    """What was committed stays and is whole; what was not goes by the sweep."""
-    doubt.lost(loss, lambda: doubt.call("PUT", "/files/perhaps.bin", raw=SMALL))
+def test_upload_in_doubt_without_a_key_is_complete_or_deleted(doubt: Doubt, loss: Loss) -> None:
+    """A committed upload stays and is complete; an uncommitted one is deleted by the sweep."""
+    doubt.lose_commit(loss, lambda: doubt.call("PUT", "/files/perhaps.bin", raw=SMALL))
     assert len(doubt.blobs()) == 1
-    doubt.swept()
+    doubt.sweep_and_verify()
     assert [doubt.content(file) for file in doubt.files()] == ([SMALL] if loss is Loss.ANSWER else [])
 
 
-def test_a_link(doubt: Doubt, loss: Loss) -> None:
-    """Its repeat with the same key has the one link, with its one download."""
+def test_link_in_doubt_is_issued_once(doubt: Doubt, loss: Loss) -> None:
+    """A repeat with the same key returns the one link, with its one download."""
     file = doubt.call("PUT", "/files/shared.bin", raw=SMALL).json["id"]
 
     def share() -> Result:
         body = b'{"max_downloads": 1}'
         return doubt.call("POST", f"/files/{file}/share", KEY | {"Content-Type": "application/json"}, raw=body)
 
-    doubt.lost(loss, share)
+    doubt.lose_commit(loss, share)
     first = share()
     assert (first.status_code, share().json) == (200, first.json)
     with doubt.edge.application.sharing.redeem_share_link.begin(read_only=True) as unit:
         assert len(unit.links.of_files([FileId.parse(file)])) == 1
     assert doubt.call("GET", f"/files/shared/{first.json['share_token']}").content == SMALL
-    doubt.swept()
+    doubt.sweep_and_verify()
 
 
 def tus(**headers: str) -> dict[str, str]:
@@ -187,8 +187,8 @@ CREATION = tus(Upload_Length=str(len(SMALL)), Upload_Metadata="filename YQ==")
 
 
 @pytest.mark.parametrize("commit", [0, 1, 2], ids=["taking over", "append", "seal"])
-def test_a_resumable_upload(doubt: Doubt, loss: Loss, commit: int) -> None:
-    """Its HEAD tells where it stands, and whoever goes on from there has the file; nothing that was told is lost."""
+def test_append_in_doubt_loses_no_acknowledged_byte(doubt: Doubt, loss: Loss, commit: int) -> None:
+    """HEAD returns the offset, an append from there completes the file, and no acknowledged byte is lost."""
     path = doubt.call("POST", "/tus", CREATION).headers["location"].removeprefix(API)
     acknowledged = doubt.call("PATCH", path, tus(Upload_Offset="0"), raw=SMALL[:400])
     assert acknowledged.headers["upload-offset"] == "400"
@@ -196,58 +196,58 @@ def test_a_resumable_upload(doubt: Doubt, loss: Loss, commit: int) -> None:
     def rest() -> Result:
         return doubt.call("PATCH", path, tus(Upload_Offset="400"), raw=SMALL[400:])
 
-    doubt.lost(loss, rest, commit=commit)
-    told = doubt.call("HEAD", path, tus())
+    doubt.lose_commit(loss, rest, commit=commit)
+    progress = doubt.call("HEAD", path, tus())
     happened = commit + (loss is Loss.ANSWER) > 1
-    assert told.headers["upload-offset"] == (str(len(SMALL)) if happened else "400")
+    assert progress.headers["upload-offset"] == (str(len(SMALL)) if happened else "400")
     if not happened:
         last = rest()
         assert (last.status_code, last.headers["upload-offset"]) == (204, str(len(SMALL)))
     (file,) = doubt.files()
     assert doubt.call("HEAD", path, tus()).headers["x-file-id"] == file
-    doubt.swept()
+    doubt.sweep_and_verify()
     assert doubt.content(file) == SMALL
 
 
 @pytest.mark.parametrize("commit", [0, 1, 2, 3], ids=["creation", "taking over", "append", "seal"])
-def test_the_creation_of_a_resumable_upload_with_its_bytes(doubt: Doubt, loss: Loss, commit: int) -> None:
-    """Nobody has learnt its URL: it is a file, or it goes by the sweep and holds nothing then."""
-    doubt.lost(loss, lambda: doubt.call("POST", "/tus", CREATION, raw=SMALL), commit=commit)
-    doubt.swept()
+def test_creation_with_upload_in_doubt_is_sealed_or_deleted(doubt: Doubt, loss: Loss, commit: int) -> None:
+    """No client knows its URL: it is sealed, or the sweep deletes it and releases its quota."""
+    doubt.lose_commit(loss, lambda: doubt.call("POST", "/tus", CREATION, raw=SMALL), commit=commit)
+    doubt.sweep_and_verify()
     is_sealed = commit == 3 and loss is Loss.ANSWER
     assert [doubt.content(file) for file in doubt.files()] == ([SMALL] if is_sealed else [])
 
 
-def test_a_download_of_a_link_for_one(doubt: Doubt, loss: Loss) -> None:
-    """It may have been counted and not delivered; it is never delivered twice."""
+def test_download_in_doubt_is_delivered_at_most_once(doubt: Doubt, loss: Loss) -> None:
+    """The download may be counted without being delivered, but is never delivered twice."""
     file = doubt.call("PUT", "/files/shared.bin", raw=SMALL, query="is_public=true&max_downloads=1").json
     path = f"/files/shared/{file['share_token']}"
-    doubt.lost(loss, lambda: doubt.call("GET", path))
+    doubt.lose_commit(loss, lambda: doubt.call("GET", path))
     assert doubt.call("GET", path).status_code == (403 if loss is Loss.ANSWER else 200)
     assert doubt.call("GET", path).status_code == 403
     assert doubt.call("GET", f"/files/{file['id']}").json["download_count"] == 1
-    doubt.swept()
+    doubt.sweep_and_verify()
     assert doubt.content(file["id"]) == SMALL
 
 
-def test_a_deletion(doubt: Doubt, loss: Loss) -> None:
-    """The file is there and whole, or condemned: its repeat or the sweep removes the rest, and its room is free."""
+def test_deletion_in_doubt_is_completed(doubt: Doubt, loss: Loss) -> None:
+    """The file is complete or in deletion; the repeat or the sweep deletes the rest and releases the quota."""
     file = doubt.call("PUT", "/files/old.bin", raw=SMALL).json["id"]
-    doubt.lost(loss, lambda: doubt.call("DELETE", f"/files/{file}"))
+    doubt.lose_commit(loss, lambda: doubt.call("DELETE", f"/files/{file}"))
     assert len(doubt.blobs()) == 1
     if loss is Loss.REQUEST:
         assert doubt.content(file) == SMALL
     assert doubt.call("DELETE", f"/files/{file}").status_code == (404 if loss is Loss.ANSWER else 204)
-    doubt.swept()
+    doubt.sweep_and_verify()
     assert doubt.files() == []
     assert doubt.blobs() == set()
 
 
-def test_the_last_step_of_a_deletion(doubt: Doubt, loss: Loss) -> None:
-    """The key is gone, so the file is: it is told so, and the sweep forgets the row if it is still there."""
+def test_last_commit_of_a_deletion_in_doubt_is_completed(doubt: Doubt, loss: Loss) -> None:
+    """The key is destroyed, so the response reports success, and the sweep deletes a remaining row."""
     file = doubt.call("PUT", "/files/old.bin", raw=SMALL).json["id"]
     doubt.proxy.lose(COMMIT, loss, after=1)
     assert doubt.call("DELETE", f"/files/{file}").status_code == 204
     assert doubt.proxy.has_triggered
-    doubt.swept()
+    doubt.sweep_and_verify()
     assert doubt.files() == []

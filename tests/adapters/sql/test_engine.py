@@ -1,5 +1,5 @@
 """
-What the contracts cannot ask of either database: URLs, plans, widths, failed statements.
+Behaviour of both databases beyond the contracts: URLs, query plans, column widths, failed statements.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ PASSWORD = "correct-horse"
         "sqlite:///file:x?mode=memory&uri=true",
     ],
 )
-def test_a_url_that_cannot_be_used_is_refused_by_name(url: str) -> None:
-    """A wrong URL is a setting to mend; what it holds is not told on."""
+def test_unusable_url_is_refused_by_name(url: str) -> None:
+    """The error names the setting and does not contain its value."""
     with pytest.raises(ConfigurationError, match="DATABASE_URL") as caught:
         open_engine(url)
     assert PASSWORD not in f"{caught.value} {caught.value.detail} {caught.value.__cause__}"
@@ -50,13 +50,13 @@ def test_a_url_that_cannot_be_used_is_refused_by_name(url: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
 def test_every_spelling_of_postgresql_is_the_same_database(scheme: str) -> None:
-    """They open the same engine, whose representation holds no secret."""
+    """Every spelling opens the same engine, whose `repr` contains no secret."""
     engine = open_engine(f"{scheme}://user:{PASSWORD}@db.example.org/sft?sslpassword={PASSWORD}&sslmode=verify-full")
     assert repr(engine) == "Engine(postgresql+psycopg://user:***@db.example.org/sft)"
 
 
-def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver is an extra: where it is missing the setting is refused with its name."""
+def test_postgresql_without_its_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver is an optional extra, and without it the setting is refused with the extra's name."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
     monkeypatch.delitem(sys.modules, "sft_adapters.sql.postgres", raising=False)
     with pytest.raises(ConfigurationError, match="extra `postgres`"):
@@ -64,14 +64,14 @@ def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("wrong", [{"statement_seconds": 0}, {"idle_seconds": -1}, {"connect_seconds": 1}])
-def test_a_limit_that_would_mean_none_is_refused(wrong: dict[str, Any]) -> None:
-    """Nought is no limit to PostgreSQL, so it is no limit here."""
+def test_zero_timeout_is_refused(wrong: dict[str, Any]) -> None:
+    """Zero would disable the timeout in PostgreSQL, so it is refused."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
         PostgresTimeouts(**wrong)
 
 
-def test_a_unit_in_which_a_statement_failed_cannot_be_committed(database: SqlDatabase) -> None:
-    """Who goes on after an error and commits is refused, and nothing of the unit is there."""
+def test_unit_with_a_failed_statement_cannot_be_committed(database: SqlDatabase) -> None:
+    """A commit after a failed statement is refused, and nothing of the unit is stored."""
     taken, other = stored_user(database), a_user()
     with database() as unit:
         unit.users.add(other)
@@ -86,8 +86,8 @@ def test_a_unit_in_which_a_statement_failed_cannot_be_committed(database: SqlDat
         unit.commit()
 
 
-def test_a_commit_that_is_refused_leaves_nothing_behind(engine: Engine) -> None:
-    """What the database says no to at the very end is undone, and the connection begins anew."""
+def test_refused_commit_leaves_nothing(engine: Engine) -> None:
+    """A commit refused by a deferred constraint is rolled back, and the connection stays usable."""
     columns = "id INTEGER PRIMARY KEY, next INTEGER REFERENCES later (id) DEFERRABLE INITIALLY DEFERRED"
     with transaction(engine) as (connection, begun):
         connection.execute(text(f"CREATE TABLE later ({columns})"))
@@ -106,8 +106,8 @@ def test_a_commit_that_is_refused_leaves_nothing_behind(engine: Engine) -> None:
         begun.commit()
 
 
-def test_an_error_tells_its_kind_and_nothing_of_the_rows(engine: Engine) -> None:
-    """Neither a statement nor a value nor the driver's words come out."""
+def test_error_names_its_kind_and_no_data(engine: Engine) -> None:
+    """Statement, values and driver text do not appear in the error."""
     with pytest.raises(DatabaseUnavailable) as caught, transaction(engine) as (connection, _):
         connection.execute(text("SELECT a FROM no_such_table WHERE b = :value"), {"value": PASSWORD})
     words, _, code = caught.value.detail.partition(" (")
@@ -117,8 +117,8 @@ def test_an_error_tells_its_kind_and_nothing_of_the_rows(engine: Engine) -> None
     assert caught.value.__suppress_context__
 
 
-def test_who_finds_every_connection_in_use_is_told(postgres_url: str, sqlite_engine: Engine) -> None:
-    """They wait for their time, and no longer; when one is free they are served."""
+def test_exhausted_pool_is_reported(postgres_url: str, sqlite_engine: Engine) -> None:
+    """The caller waits up to the timeout and succeeds once a connection is free."""
     for url in (postgres_url, sqlite_engine.url.render_as_string()):
         engine = open_engine(url, connections=1, busy_seconds=0.1)
         with transaction(engine), pytest.raises(DatabaseUnavailable, match="in use"), transaction(engine):
@@ -128,9 +128,9 @@ def test_who_finds_every_connection_in_use_is_told(postgres_url: str, sqlite_eng
         engine.dispose()
 
 
-def test_the_longest_values_fit(database: SqlDatabase) -> None:
-    """What the core's types let through the columns hold, whatever its spelling grows to."""
-    # One ligature of eighteen letters, fifty times: no name's key is longer.
+def test_longest_values_fit(database: SqlDatabase) -> None:
+    """The columns hold every value that the core's types accept, in its longest encoding."""
+    # One ligature that folds to eighteen letters, fifty times: no username key is longer.
     name = Username.parse("\ufdfa" * 50)
     email = EmailAddress.parse(f"{'a' * 64}@{'.'.join(['b' * 61] * 3)}.org")
     longest = FileName.parse("\U0001f512" * 255)
@@ -145,32 +145,32 @@ def test_the_longest_values_fit(database: SqlDatabase) -> None:
         assert unit.files.get(file.id) == file
 
 
-def asked(engine: Engine, question: Callable[[SqlUnit], object]) -> Iterable[tuple[str, Any]]:
+def statements_of(engine: Engine, query: Callable[[SqlUnit], object]) -> Iterable[tuple[str, Any]]:
     """
-    The statements that a question becomes, with their parameters.
+    The statements that a query executes, with their parameters.
     """
-    heard: list[tuple[str, Any]] = []
+    executed: list[tuple[str, Any]] = []
 
     def listen(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
-        heard.append((statement, parameters))
+        executed.append((statement, parameters))
 
     event.listen(engine, "before_cursor_execute", listen)
     with SqlDatabase(engine)() as unit:
-        question(unit)
+        query(unit)
     event.remove(engine, "before_cursor_execute", listen)
     return [
         (statement, parameters)
-        for statement, parameters in heard
+        for statement, parameters in executed
         if "WHERE" in statement and "set_config" not in statement
     ]
 
 
-def plans(engine: Engine, question: Callable[[SqlUnit], object]) -> str:
+def plans(engine: Engine, query: Callable[[SqlUnit], object]) -> str:
     """
-    How the database goes about a question; of PostgreSQL, when a table were too large to read whole.
+    The query plan; for PostgreSQL, as if the table were too large for a sequential scan.
     """
     lines = []
-    for statement, parameters in asked(engine, question):
+    for statement, parameters in statements_of(engine, query):
         with transaction(engine) as (connection, _):
             explain = "EXPLAIN QUERY PLAN"
             if engine.dialect.name == "postgresql":
@@ -182,10 +182,10 @@ def plans(engine: Engine, question: Callable[[SqlUnit], object]) -> str:
 
 
 def test_lookups_and_listings_use_an_index(engine: Engine, database: SqlDatabase) -> None:
-    """No question that is asked for each request reads a whole table, and none sorts one."""
+    """No query that every request makes scans a whole table, and none sorts."""
     file = stored_file(database, 10, 20)
     user = a_user()
-    questions: list[Callable[[SqlUnit], object]] = [
+    queries: list[Callable[[SqlUnit], object]] = [
         lambda unit: unit.users.find(user.email),
         lambda unit: unit.users.record_sign_in(user.id, NOW, 101),
         lambda unit: unit.files.list_sealed(file.owner, Page(), now=NOW),
@@ -196,15 +196,15 @@ def test_lookups_and_listings_use_an_index(engine: Engine, database: SqlDatabase
         lambda unit: unit.links.of_files([file.id]),
         lambda unit: unit.links.consume_download(LinkId(file.id.value), now=NOW),
     ]
-    for question in questions:
-        found = plans(engine, question)
+    for query in queries:
+        found = plans(engine, query)
         assert "SCAN" not in found.upper().replace("INDEX SCAN", "").replace("INDEX ONLY SCAN", ""), found
         assert "INDEX" in found.upper(), found
-    assert "sort" not in plans(engine, questions[2]).lower().replace("incremental sort", "")
+    assert "sort" not in plans(engine, queries[2]).lower().replace("incremental sort", "")
 
 
-def test_sessions_are_found_by_their_key(engine: Engine, database: SqlDatabase) -> None:
-    """Asked for at every call, they are searched for by the primary key."""
+def test_session_lookup_uses_the_primary_key(engine: Engine, database: SqlDatabase) -> None:
+    """Sessions are looked up by the primary key."""
     sessions, session = SqlSessions(engine), a_session(stored_user(database))
     sessions.open(session)
     found = plans(engine, lambda _unit: sessions.get(session.id))

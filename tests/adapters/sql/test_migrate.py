@@ -1,5 +1,5 @@
 """
-The schema's way up and down, on both databases.
+Migrations up and down, on both databases.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def drift(engine: Engine) -> list[Any]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
 
-def old_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+def store_old_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """
     Store rows in a table of an earlier revision, which lacks some of their columns.
     """
@@ -72,8 +72,8 @@ def tables(engine: Engine) -> list[str]:
         return inspect(connection).get_table_names()
 
 
-def test_migrations_go_up_down_and_up_without_drift(engine: Engine) -> None:
-    """What the migrations make is what the tables say, and they can be undone."""
+def test_migrations_up_and_down_leave_no_drift(engine: Engine) -> None:
+    """The migrated schema equals the table definitions, and every migration can be undone."""
     assert drift(engine) == []
     migrate.downgrade(engine, "base")
     assert migrate.current(engine) is None
@@ -84,8 +84,8 @@ def test_migrations_go_up_down_and_up_without_drift(engine: Engine) -> None:
     migrate.check(engine)
 
 
-def test_each_step_goes_up_and_down_by_itself(empty: Engine) -> None:
-    """Every revision can be reached from its neighbours."""
+def test_each_migration_runs_up_and_down(empty: Engine) -> None:
+    """Each revision can be reached from both neighbours."""
     revisions = [script.revision for script in migrate.scripts().walk_revisions()][::-1]
     for revision in revisions:
         migrate.upgrade(empty, revision)
@@ -95,8 +95,8 @@ def test_each_step_goes_up_and_down_by_itself(empty: Engine) -> None:
         assert migrate.current(empty) == revision
 
 
-def test_what_is_stored_already_counts_for_its_owner(empty: Engine) -> None:
-    """A sealed or deleted file by its size, an unfinished one by its recorded parts; down and up again the same."""
+def test_migration_counts_existing_files_for_their_owner(empty: Engine) -> None:
+    """Existing files count by size if sealed or in deletion, else by recorded parts; repeating the migration too."""
     migrate.upgrade(empty, "0002")
     owner, other, newcomer = a_user(), a_user(), a_user()
     sizes = {FileState.SEALED: 2**40, FileState.DELETING: 300, FileState.RECEIVING: 0, FileState.ABORTING: 0}
@@ -106,7 +106,7 @@ def test_what_is_stored_already_counts_for_its_owner(empty: Engine) -> None:
     with SqlDatabase(empty)() as unit:
         for user in (owner, other, newcomer):
             unit.users.add(user)
-        old_rows(unit.files.connection, metadata.tables["files"], [to_row(file) for file in stored])
+        store_old_rows(unit.files.connection, metadata.tables["files"], [to_row(file) for file in stored])
         for file, parts in recorded.items():
             unit.manifests.append(file.id, parts)
         unit.commit()
@@ -126,34 +126,34 @@ def test_what_is_stored_already_counts_for_its_owner(empty: Engine) -> None:
         assert unit.quotas.used(owner.id) == 2**40 + 17
 
 
-def test_what_is_stored_already_was_last_touched_when_it_was_begun(empty: Engine) -> None:
-    """That is all there is to know; a row that an older release adds later is told the same."""
+def test_migration_sets_touched_at_to_the_creation_time(empty: Engine) -> None:
+    """`touched_at` of existing rows, and of rows that an older release adds later, is the creation time."""
     migrate.upgrade(empty, "0003")
     owner = a_user()
     old, late = a_file(owner), a_file(owner, created_at=NOW + timedelta(hours=1))
     with SqlDatabase(empty)() as unit:
         unit.users.add(owner)
-        old_rows(unit.files.connection, metadata.tables["files"], [to_row(old)])
+        store_old_rows(unit.files.connection, metadata.tables["files"], [to_row(old)])
         unit.commit()
     migrate.upgrade(empty)
     with SqlDatabase(empty)() as unit:
         row = to_row(late)
         del row["touched_at"]
-        old_rows(unit.files.connection, metadata.tables["files"], [row])
+        store_old_rows(unit.files.connection, metadata.tables["files"], [row])
         unit.commit()
     with SqlDatabase(empty)(read_only=True) as unit:
         assert [unit.files.get(file.id) for file in (old, late)] == [old, late]
 
 
-def test_a_link_keeps_what_it_says_when_its_token_may_go(empty: Engine) -> None:
-    """Up, every link is as it was, and so are the rules; down, only those go whose token has gone."""
+def test_migration_to_optional_tokens_keeps_links(empty: Engine) -> None:
+    """The upgrade keeps links and constraints; the downgrade deletes only links without a token."""
     migrate.upgrade(empty, "0009")
     owner = a_user()
     file = a_file(owner, state=FileState.SEALED)
     links = [a_link(file, revoked_at=NOW, max_downloads=9, downloads=4), a_link(file, created_at=NOW - HOUR)]
     with SqlDatabase(empty)() as unit:
         unit.users.add(owner)
-        old_rows(unit.files.connection, metadata.tables["files"], [to_row(file)])
+        store_old_rows(unit.files.connection, metadata.tables["files"], [to_row(file)])
         for link in links:
             unit.links.connection.execute(insert(metadata.tables["links"]).values(to_link_row(link)))
         unit.commit()
@@ -180,8 +180,8 @@ def test_a_link_keeps_what_it_says_when_its_token_may_go(empty: Engine) -> None:
     assert stored() == []
 
 
-def test_a_schema_of_another_time_is_refused(engine: Engine) -> None:
-    """Older: migrate. Newer: not with this version. Neither is touched."""
+def test_older_or_newer_schema_is_refused(engine: Engine) -> None:
+    """An older schema asks for a migration, a newer one is refused, and neither is changed."""
     migrate.downgrade(engine, "base")
     with pytest.raises(ConfigurationError, match="older"):
         migrate.check(engine)
@@ -195,15 +195,15 @@ def test_a_schema_of_another_time_is_refused(engine: Engine) -> None:
     assert migrate.current(engine) == "9999"
 
 
-def test_those_that_migrate_at_once_all_succeed(empty_url: str) -> None:
-    """One does it; the others wait, and find nothing left to do."""
+def test_concurrent_migrations_all_succeed(empty_url: str) -> None:
+    """One process migrates; the others wait and find nothing to do."""
     engines = [open_engine(empty_url, busy_seconds=120) for _ in range(4)]
     faults: list[Exception] = []
 
     def run(engine: Engine) -> None:
         try:
             migrate.upgrade(engine)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it must not be)
+        except Exception as error:  # noqa: BLE001 (any error fails the test)
             faults.append(error)
 
     threads = [threading.Thread(target=run, args=(engine,)) for engine in engines]
@@ -217,28 +217,28 @@ def test_those_that_migrate_at_once_all_succeed(empty_url: str) -> None:
         engine.dispose()
 
 
-class _BrokenOffError(Exception):
+class _InterruptedError(Exception):
     """
     The process ends here.
     """
 
 
-def test_a_migration_that_breaks_off_leaves_nothing(empty: Engine) -> None:
-    """Whichever of its statements is the last, the database is as empty as before."""
-    left = 0
+def test_interrupted_migration_leaves_nothing(empty: Engine) -> None:
+    """Whichever statement is the last, the database is as empty as before."""
+    statements_left = 0
 
     def count_down(*_: object) -> None:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise _BrokenOffError
+        nonlocal statements_left
+        statements_left -= 1
+        if statements_left < 0:
+            raise _InterruptedError
 
     for statements in count(2):
-        left = statements
+        statements_left = statements
         event.listen(empty, "before_cursor_execute", count_down)
         try:
             migrate.upgrade(empty)
-        except _BrokenOffError:
+        except _InterruptedError:
             pass
         else:
             break
@@ -249,8 +249,8 @@ def test_a_migration_that_breaks_off_leaves_nothing(empty: Engine) -> None:
     migrate.check(empty)
 
 
-def test_who_waits_too_long_for_a_migration_is_told(postgres_url: str) -> None:
-    """A second migration gives up in its time and changes nothing; when the first has ended it goes on."""
+def test_wait_for_another_migration_is_bounded(postgres_url: str) -> None:
+    """A second migration times out and changes nothing; after the first has ended it succeeds."""
     engine = open_engine(postgres_url)
     with psycopg.connect(postgres_url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [migrate.LOCK])
@@ -262,8 +262,8 @@ def test_who_waits_too_long_for_a_migration_is_told(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_a_migration_may_take_longer_than_a_request(postgres_url: str) -> None:
-    """The limits of everyday statements do not hold for what says it takes longer."""
+def test_migration_may_take_longer_than_a_request(postgres_url: str) -> None:
+    """The timeouts of ordinary statements do not apply to a unit with a longer one."""
     engine = open_engine(postgres_url)
     with transaction(engine, seconds=600) as (connection, _):
         assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "10min"
@@ -271,8 +271,8 @@ def test_a_migration_may_take_longer_than_a_request(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_a_database_that_cannot_hold_every_character_is_refused(postgres: Postgres) -> None:
-    """Names of any script are stored, so the encoding has to be UTF-8; which one it is, is told."""
+def test_database_without_utf8_is_refused(postgres: Postgres) -> None:
+    """File names of any script are stored, so the encoding must be UTF-8; the error names the actual one."""
     name = sql.Identifier("sft_latin1")
     with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))

@@ -1,5 +1,5 @@
 """
-What is PostgreSQL's own: limits that hold, promises that are durable, sessions that keep nothing.
+PostgreSQL only: timeouts, durable commits, and sessions without leftover state.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def url(migrated_postgres_url: str) -> str:
 @pytest.fixture
 def engine(url: str) -> Iterator[Engine]:
     """
-    An engine with one connection, so that what happens to a connection happens to the next unit's.
+    An engine with one connection, so that consecutive units share it.
     """
     engine = open_engine(url, connections=1, busy_seconds=0.4, timeouts=LIMITS)
     yield engine
@@ -54,7 +54,7 @@ def shown(connection: Connection, *names: str) -> list[str]:
 
 def set_for_database(url: str, setting: str, value: str) -> None:
     """
-    What an administrator does: a setting that every new connection to the database starts with.
+    Change a setting as an administrator does, for every new connection to the database.
     """
     name = sql.Identifier(urlsplit(url).path.removeprefix("/"))
     with psycopg.connect(url, autocommit=True) as admin:
@@ -65,24 +65,24 @@ def set_for_database(url: str, setting: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("read_only", "isolation", "refuses"), [(False, "read committed", "off"), (True, "repeatable read", "on")]
 )
-def test_a_transaction_carries_its_limits_and_its_kind(
+def test_transaction_sets_its_timeouts_and_isolation(
     engine: Engine, isolation: str, refuses: str, *, read_only: bool
 ) -> None:
-    """Statements, waits for locks and idleness are bounded; readers see one state and change nothing."""
+    """Statements, lock waits and idle time are bounded; readers see one snapshot and change nothing."""
     with transaction(engine, read_only=read_only) as (connection, _):
         limits = shown(connection, "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
         assert limits == ["2500ms", "400ms", "7s"]
         assert shown(connection, "transaction_isolation", "transaction_read_only") == [isolation, refuses]
 
 
-def test_a_reader_cannot_change_anything(engine: Engine) -> None:
-    """The server itself refuses, whatever the statement."""
+def test_read_only_transaction_cannot_write(engine: Engine) -> None:
+    """The server refuses every statement that writes."""
     for statement in ("DELETE FROM users", "UPDATE files SET size = 0", "CREATE TABLE t ()", "DROP TABLE users"):
         with pytest.raises(DatabaseUnavailable, match="25006"), transaction(engine, read_only=True) as (connection, _):
             connection.exec_driver_sql(statement)
 
 
-def test_a_commit_is_durable_whatever_the_server_says(url: str, engine: Engine) -> None:
+def test_commit_is_durable_despite_a_weaker_server_setting(url: str, engine: Engine) -> None:
     """A weaker setting is raised for the writer's transaction; a stronger one is kept."""
     found = []
     for configured in ("off", "local", "remote_write", "on", "remote_apply"):
@@ -93,9 +93,9 @@ def test_a_commit_is_durable_whatever_the_server_says(url: str, engine: Engine) 
     assert found == ["on", "on", "on", "on", "remote_apply"]
 
 
-def work(engine: Engine) -> None:
+def use_all_adapters(engine: Engine) -> None:
     """
-    A bit of everything that the adapters do, failures included.
+    Exercise every adapter once, failures included.
     """
     database = SqlDatabase(engine)
     file = stored_file(database, 1, 2, 3)
@@ -113,12 +113,12 @@ def work(engine: Engine) -> None:
         unit.manifests.append(file.id, some_parts(file, 4, 5))
 
 
-def test_nothing_is_left_in_a_session(url: str, engine: Engine) -> None:
-    """A pooler may give the session to anybody: no setting, lock, statement or listener stays in it."""
+def test_session_keeps_no_state(url: str, engine: Engine) -> None:
+    """A pooler may hand the session to another client, so no setting, lock, statement or listener stays."""
     settings = "SELECT name, setting FROM pg_settings WHERE name <> 'application_name' AND source = 'session'"
     with psycopg.connect(url, client_encoding="utf8") as other:
         fresh = other.execute(settings).fetchall()
-    work(engine)
+    use_all_adapters(engine)
     with engine.connect() as connection:
         session = connection.connection.driver_connection
         assert isinstance(session, psycopg.Connection)
@@ -133,8 +133,8 @@ def test_nothing_is_left_in_a_session(url: str, engine: Engine) -> None:
             assert session.execute(left).fetchall() == []
 
 
-def test_no_option_is_asked_for_at_the_start(engine: Engine) -> None:
-    """A pooler refuses start-up options, so everything stands in the transaction."""
+def test_connection_sends_no_startup_options(engine: Engine) -> None:
+    """Poolers refuse start-up options, so every setting is made in the transaction."""
     settings = "SELECT name FROM pg_settings WHERE source = 'client' ORDER BY name"
     with engine.connect() as connection:
         session = connection.connection.driver_connection
@@ -143,8 +143,8 @@ def test_no_option_is_asked_for_at_the_start(engine: Engine) -> None:
         assert "options" not in session.info.get_parameters()
 
 
-def test_a_statement_that_takes_too_long_is_ended(engine: Engine) -> None:
-    """The server cancels it, the unit is over, and the connection is as good as before."""
+def test_slow_statement_is_cancelled(engine: Engine) -> None:
+    """The server cancels it, the unit fails, and the connection stays usable."""
     engine = open_engine(
         engine.url.render_as_string(hide_password=False),
         timeouts=PostgresTimeouts(statement_seconds=0.1),
@@ -157,8 +157,8 @@ def test_a_statement_that_takes_too_long_is_ended(engine: Engine) -> None:
     engine.dispose()
 
 
-def test_a_transaction_that_goes_to_sleep_is_ended(engine: Engine) -> None:
-    """Who holds locks and does nothing is cut off, and nothing of it stays."""
+def test_idle_transaction_is_terminated(engine: Engine) -> None:
+    """A transaction that holds locks and is idle is terminated, and none of its changes remain."""
     engine = open_engine(
         engine.url.render_as_string(hide_password=False), timeouts=PostgresTimeouts(idle_seconds=0.1), connections=1
     )
@@ -173,8 +173,8 @@ def test_a_transaction_that_goes_to_sleep_is_ended(engine: Engine) -> None:
     engine.dispose()
 
 
-def test_a_row_that_another_holds_is_waited_for_only_so_long(url: str, database: SqlDatabase) -> None:
-    """Then the unit is refused whole, and once the row is free it goes through."""
+def test_wait_for_a_locked_row_is_bounded(url: str, database: SqlDatabase) -> None:
+    """After the timeout the unit is refused, and once the row is unlocked it succeeds."""
     user = stored_user(database)
     with psycopg.connect(url) as other:
         other.execute("SELECT 1 FROM users WHERE id = %s FOR UPDATE", [user.id.bytes])
@@ -186,8 +186,8 @@ def test_a_row_that_another_holds_is_waited_for_only_so_long(url: str, database:
         unit.commit()
 
 
-def test_of_two_units_that_wait_for_each_other_one_goes_through(url: str) -> None:
-    """The server breaks the circle: one is refused whole, the other is committed whole."""
+def test_deadlock_is_broken(url: str) -> None:
+    """The server breaks the deadlock: one unit is refused, the other is committed."""
     engine = open_engine(url)
     database = SqlDatabase(engine)
     users = stored_user(database), stored_user(database)
@@ -217,8 +217,8 @@ def test_of_two_units_that_wait_for_each_other_one_goes_through(url: str) -> Non
     engine.dispose()
 
 
-def test_a_frozen_database_is_read_and_not_written(url: str, database: SqlDatabase) -> None:
-    """Who has made the database read-only is obeyed: readers go on, writers are told to come again."""
+def test_read_only_database_serves_readers(url: str, database: SqlDatabase) -> None:
+    """In a database set to read-only, readers continue and writers get DatabaseUnavailable."""
     user = stored_user(database)
     set_for_database(url, "default_transaction_read_only", "on")
     database.engine.dispose()
@@ -236,7 +236,7 @@ def add(database: SqlDatabase, user: User) -> None:
 
 def fail_with(url: str, code: str, *, at_commit: bool) -> None:
     """
-    Let the server fail with a code when a user is added, or when that is committed.
+    Let the server fail with an error code when a user is added, or at the commit.
     """
     when = "AFTER INSERT ON users DEFERRABLE INITIALLY DEFERRED" if at_commit else "BEFORE INSERT ON users"
     kind = "CONSTRAINT TRIGGER" if at_commit else "TRIGGER"
@@ -250,8 +250,8 @@ def fail_with(url: str, code: str, *, at_commit: bool) -> None:
 
 
 @pytest.mark.parametrize("at_commit", [False, True])
-def test_what_the_server_cannot_do_is_undone(url: str, database: SqlDatabase, *, at_commit: bool) -> None:
-    """No room, no memory, a conflict, a shutdown, a broken disk: nothing is half-done, only the code is told."""
+def test_failed_statement_or_commit_is_rolled_back(url: str, database: SqlDatabase, *, at_commit: bool) -> None:
+    """Full disk, no memory, conflict, shutdown, corruption: nothing remains, and only the code is reported."""
     for code in ("53100", "53200", "53400", "40001", "57P01", "58030", "XX001"):
         fail_with(url, code, at_commit=at_commit)
         user = a_user()

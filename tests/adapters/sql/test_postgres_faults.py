@@ -1,5 +1,5 @@
 """
-A PostgreSQL that goes away: at rest, in the middle of a unit, in the middle of a COMMIT, and for good.
+PostgreSQL failures: idle, during a unit of work, during a COMMIT, and until a restart.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def proxy(url: str) -> Iterator[Proxy]:
 @pytest.fixture
 def engine(url: str, proxy: Proxy) -> Iterator[Engine]:
     """
-    An engine whose connections go through the relay.
+    An engine whose connections pass through the proxy.
     """
     parsed = urlsplit(url)
     credentials, at, _ = parsed.netloc.rpartition("@")
@@ -69,7 +69,7 @@ def add(database: SqlDatabase, user: User) -> None:
 
 def is_stored(url: str, user: User) -> bool:
     """
-    Whether a user is there, seen past the relay and the engine.
+    Whether a user is stored, read past the proxy and the engine.
     """
     with psycopg.connect(url) as other:
         return other.execute("SELECT 1 FROM users WHERE id = %s", [user.id.bytes]).fetchone() is not None
@@ -77,7 +77,7 @@ def is_stored(url: str, user: User) -> bool:
 
 def end_sessions(url: str) -> None:
     """
-    What an administrator or a restart does to every connection.
+    Terminate every connection, as an administrator or a restart does.
     """
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(
@@ -87,10 +87,8 @@ def end_sessions(url: str) -> None:
 
 
 @pytest.mark.parametrize("loss", Loss)
-def test_a_commit_whose_answer_is_lost_is_whole_or_not_at_all(
-    url: str, proxy: Proxy, database: SqlDatabase, loss: Loss
-) -> None:
-    """The outcome is unknown to the caller; what the server was told happened, what it was not told did not."""
+def test_commit_in_doubt_is_atomic(url: str, proxy: Proxy, database: SqlDatabase, loss: Loss) -> None:
+    """The outcome is unknown to the caller; a COMMIT that reached the server took effect, a lost one did not."""
     users = a_user(), a_user()
     with database() as unit:
         for user in users:
@@ -107,10 +105,10 @@ def test_a_commit_whose_answer_is_lost_is_whole_or_not_at_all(
 
 @pytest.mark.parametrize("loss", Loss)
 @pytest.mark.parametrize("request_", [b"BEGIN", b"INSERT"])
-def test_a_unit_that_breaks_off_leaves_nothing(
+def test_interrupted_unit_leaves_nothing(
     url: str, proxy: Proxy, database: SqlDatabase, request_: bytes, loss: Loss
 ) -> None:
-    """Whichever message or answer is lost before the COMMIT, the unit is refused and nothing of it is there."""
+    """Whichever message or response before the COMMIT is lost, the unit is refused and nothing of it is stored."""
     kept, user = stored_user(database), a_user()
     proxy.lose(request_, loss)
     with pytest.raises(DatabaseUnavailable):
@@ -120,8 +118,8 @@ def test_a_unit_that_breaks_off_leaves_nothing(
         assert unit.users.get(kept.id) == kept
 
 
-def test_a_unit_whose_session_is_ended_leaves_nothing(url: str, database: SqlDatabase) -> None:
-    """An administrator ends it between two statements: the unit is over, the next one is served."""
+def test_unit_with_a_terminated_session_leaves_nothing(url: str, database: SqlDatabase) -> None:
+    """An administrator terminates the session between two statements: the unit fails, the next one succeeds."""
     user = a_user()
     with database() as unit:
         unit.users.add(user)
@@ -134,8 +132,8 @@ def test_a_unit_whose_session_is_ended_leaves_nothing(url: str, database: SqlDat
     add(database, user)
 
 
-def test_dead_connections_are_replaced_before_they_are_used(url: str, proxy: Proxy, engine: Engine) -> None:
-    """Whether the server ended them or the network did, the next units do not notice."""
+def test_dead_connections_are_replaced_before_use(url: str, proxy: Proxy, engine: Engine) -> None:
+    """Whether the server or the network ended the connections, the next units succeed."""
     database = SqlDatabase(engine)
     for network in (False, True):
         with database(read_only=True), database(read_only=True), database(read_only=True):
@@ -148,8 +146,8 @@ def test_dead_connections_are_replaced_before_they_are_used(url: str, proxy: Pro
             stored_user(database)
 
 
-def test_what_a_unit_needs_goes_out_in_one_message(proxy: Proxy, database: SqlDatabase) -> None:
-    """Is the connection alive; begin, with every limit; the question; the end."""
+def test_unit_sends_four_messages(proxy: Proxy, database: SqlDatabase) -> None:
+    """Liveness check, begin with every timeout, query, end: one message each."""
     with database(read_only=True):
         pass
     before = proxy.requests
@@ -158,44 +156,44 @@ def test_what_a_unit_needs_goes_out_in_one_message(proxy: Proxy, database: SqlDa
     assert proxy.requests - before == 4
 
 
-def test_a_server_that_hangs_is_given_up(url: str, proxy: Proxy, database: SqlDatabase) -> None:
-    """In the middle of a unit: it is refused in bounded time, and the next one is served when the server is back."""
-    user, begun = a_user(), time.monotonic()
+def test_hanging_server_times_out(url: str, proxy: Proxy, database: SqlDatabase) -> None:
+    """The running unit is refused in bounded time, and the next one succeeds once the server is back."""
+    user, start = a_user(), time.monotonic()
     with database() as unit:
         proxy.stall()
         with pytest.raises(DatabaseUnavailable, match="did not respond in time"):
             unit.users.add(user)
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - start < 30
     proxy.resume()
     assert not is_stored(url, user)
     add(database, user)
 
 
-def test_a_pooled_connection_that_hangs_is_given_up(proxy: Proxy, database: SqlDatabase) -> None:
-    """A connection is asked before it is used, for a short time, however long its last unit was allowed."""
+def test_hanging_pooled_connection_times_out(proxy: Proxy, database: SqlDatabase) -> None:
+    """The liveness check of a pooled connection is short, even if its last unit had a long timeout."""
     with transaction(database.engine, seconds=600):
         pass
     proxy.stall()
-    begun = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(DatabaseUnavailable, match="did not respond in time"):
         stored_user(database)
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - start < 30
     proxy.resume()
     stored_user(database)
 
 
-def test_a_slow_server_is_waited_for(proxy: Proxy, database: SqlDatabase) -> None:
-    """Answers that come late but in time are answers."""
+def test_slow_server_is_tolerated(proxy: Proxy, database: SqlDatabase) -> None:
+    """Late responses within the timeout are accepted."""
     proxy.delay_seconds = 0.01
     user = stored_user(database)
     with database(read_only=True) as unit:
         assert unit.users.get(user.id) == user
 
 
-def test_nobody_at_the_address_is_told(postgres: Postgres) -> None:
-    """No server, no such database, no such user, a wrong password, no place left: each in our words."""
+def test_connection_failure_is_named(postgres: Postgres) -> None:
+    """No server, no such database, no such user, wrong password, no free connection: each is named."""
     parsed = urlsplit(postgres.admin_url)
-    nobody = parsed._replace(netloc=f"user:{PASSWORD}@127.0.0.1:{free_port()}").geturl()
+    unreachable = parsed._replace(netloc=f"user:{PASSWORD}@127.0.0.1:{free_port()}").geturl()
     no_such = parsed._replace(path="/no_such_database").geturl()
     with psycopg.connect(postgres.admin_url, autocommit=True) as admin:
         role = sql.Identifier("sft_without_a_place")
@@ -203,8 +201,12 @@ def test_nobody_at_the_address_is_told(postgres: Postgres) -> None:
         command = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} CONNECTION LIMIT 0")
         admin.execute(command.format(role, sql.Literal(PASSWORD)))
         host = parsed.netloc.rpartition("@")[2]
-        no_place = parsed._replace(netloc=f"sft_without_a_place:{PASSWORD}@{host}").geturl()
-        for url, words in ((nobody, "no server listens"), (no_such, "does not have"), (no_place, "no connection left")):
+        no_connection = parsed._replace(netloc=f"sft_without_a_place:{PASSWORD}@{host}").geturl()
+        for url, words in (
+            (unreachable, "no server listens"),
+            (no_such, "does not have"),
+            (no_connection, "no connection left"),
+        ):
             engine = open_engine(url)
             with pytest.raises(DatabaseUnavailable, match=words) as caught:
                 migrate.check(engine)
@@ -213,9 +215,9 @@ def test_nobody_at_the_address_is_told(postgres: Postgres) -> None:
         admin.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
-def start_again(server: Postgres) -> None:
+def restart(server: Postgres) -> None:
     """
-    Start a killed server: the system takes a moment to forget the memory that its processes shared.
+    Restart a killed server; the system needs a moment to release the shared memory.
     """
     assert server.server is not None
     for _ in range(50):
@@ -230,36 +232,36 @@ def start_again(server: Postgres) -> None:
 
 class Load:
     """
-    Eight clients that add users until it is over, and note what they were told.
+    Eight clients that add users until they are stopped, and record the outcomes.
     """
 
     def __init__(self, database: SqlDatabase) -> None:
         self.database = database
-        self.answered: list[User] = []
+        self.acknowledged: list[User] = []
         self.refused: list[User] = []
         self.faults: list[Exception] = []
-        self.over = threading.Event()
+        self.stopped = threading.Event()
         self.threads = [threading.Thread(target=self.run) for _ in range(8)]
 
     def run(self) -> None:
-        while not self.over.is_set():
+        while not self.stopped.is_set():
             user = a_user()
             try:
                 add(self.database, user)
             except DatabaseUnavailable:
                 self.refused.append(user)
-                self.over.wait(0.01)
-            except Exception as error:  # noqa: BLE001 (whatever it is, it must not be)
+                self.stopped.wait(0.01)
+            except Exception as error:  # noqa: BLE001 (any other error fails the test)
                 self.faults.append(error)
             else:
-                self.answered.append(user)
+                self.acknowledged.append(user)
 
     def wait_for_more(self) -> None:
         """
-        Return when fifty more were answered; the test's own timeout is the bound.
+        Return after fifty more acknowledged commits; the test's own timeout is the bound.
         """
-        enough = len(self.answered) + 50
-        while len(self.answered) < enough:
+        enough = len(self.acknowledged) + 50
+        while len(self.acknowledged) < enough:
             time.sleep(0.01)
 
     def __enter__(self) -> Self:
@@ -268,13 +270,13 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.over.set()
+        self.stopped.set()
         for thread in self.threads:
             thread.join()
 
 
-def test_a_server_that_is_killed_and_started_again_has_lost_nothing() -> None:
-    """Under load: clients see refusals and nothing else, every answered commit is there, and the engine recovers."""
+def test_killed_and_restarted_server_loses_nothing() -> None:
+    """Under load clients see refusals only, every acknowledged commit is stored, and the engine recovers."""
     with own_postgres() as server:
         assert server.server is not None
         engine = open_engine(server.admin_url, connections=8)
@@ -283,12 +285,12 @@ def test_a_server_that_is_killed_and_started_again_has_lost_nothing() -> None:
             for _ in range(2):
                 load.wait_for_more()
                 server.server.kill()
-                start_again(server)
+                restart(server)
             load.wait_for_more()
         with psycopg.connect(server.admin_url) as other:
             stored = {bytes(row[0]) for row in other.execute("SELECT id FROM users")}
         engine.dispose()
     assert load.faults == []
     assert load.refused != []
-    assert {user.id.bytes for user in load.answered} <= stored
-    assert stored <= {user.id.bytes for user in (*load.answered, *load.refused)}
+    assert {user.id.bytes for user in load.acknowledged} <= stored
+    assert stored <= {user.id.bytes for user in (*load.acknowledged, *load.refused)}

@@ -1,5 +1,5 @@
 """
-Rows that are over, on both databases.
+Expired rows, on both databases.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from sft_core.values import Rate
 SECOND = timedelta(seconds=1)
 ENDS = [NOW + late * SECOND for late in (-2, -1, 0, 1)]
 BEFORE = NOW
-"""Two of them are over before it; one ends at that very moment."""
+"""Two of the rows have expired before it; one expires at exactly this time."""
 
 
 @pytest.fixture(params=["sessions", "throttles", "answers"])
@@ -58,32 +58,32 @@ def rows(request: pytest.FixtureRequest, engine: Engine, database: SqlDatabase) 
     return expired_throttles(engine)
 
 
-def left(rows: ExpiringRows) -> int:
+def remaining(rows: ExpiringRows) -> int:
     return rows.count_expired(before=NOW + 9 * SECOND)
 
 
-def test_only_what_was_over_before_goes(rows: ExpiringRows) -> None:
-    """To the microsecond, and once; looking changes nothing."""
+def test_only_expired_rows_are_deleted(rows: ExpiringRows) -> None:
+    """Rows that expired before the time are deleted, once; counting changes nothing."""
     assert [rows.count_expired(before=BEFORE) for _ in range(2)] == [2, 2]
     assert rows.delete_expired(before=BEFORE, limit=9) == 2
     assert rows.count_expired(before=BEFORE) == rows.delete_expired(before=BEFORE, limit=9) == 0
-    assert left(rows) == 2
+    assert remaining(rows) == 2
 
 
-def test_no_more_than_the_limit_go_at_once(rows: ExpiringRows) -> None:
-    """Fewer than the limit means that there are no more."""
+def test_deletion_respects_its_limit(rows: ExpiringRows) -> None:
+    """A result below the limit means that no expired row remains."""
     assert [rows.delete_expired(before=BEFORE, limit=1) for _ in range(3)] == [1, 1, 0]
-    assert left(rows) == 2
+    assert remaining(rows) == 2
 
 
-def test_many_at_once_do_it_once(rows: ExpiringRows) -> None:
-    """Twelve that prune at the same time let go of two rows together."""
+def test_concurrent_deletions_delete_each_row_once(rows: ExpiringRows) -> None:
+    """Twelve concurrent deletions delete two rows in total."""
     assert sum(race(lambda: rows.delete_expired(before=BEFORE, limit=9))) == 2
-    assert left(rows) == 2
+    assert remaining(rows) == 2
 
 
-def test_a_session_that_lasts_stays(engine: Engine, database: SqlDatabase) -> None:
-    """Also a revoked one, until its end: somebody may still show its token."""
+def test_session_is_kept_until_it_expires(engine: Engine, database: SqlDatabase) -> None:
+    """Sessions, revoked ones too, stay until they expire, because their tokens may still be presented."""
     sessions = SqlSessions(engine)
     kept = a_session(stored_user(database), expires_at=NOW, revoked_at=NOW - SECOND)
     sessions.open(attrs.evolve(kept, revoked_at=None))
@@ -92,26 +92,28 @@ def test_a_session_that_lasts_stays(engine: Engine, database: SqlDatabase) -> No
     assert sessions.get(kept.id) == kept
 
 
-def test_many_kept_answers_do_not_make_it_slow_to_forget_a_token(engine: Engine, database: SqlDatabase) -> None:
-    """They are looked through once for all links, not for each, and never while writers wait."""
+def test_idempotency_records_are_searched_once_for_expired_tokens(engine: Engine, database: SqlDatabase) -> None:
+    """The records are searched once for all links, not once per link, and not while writers wait."""
     file = stored_file(database)
-    heard: list[tuple[str, Any]] = []
+    executed: list[tuple[str, Any]] = []
     with database() as unit:
         unit.links.add(a_link(file, expires_at=NOW - SECOND))
         unit.commit()
 
     def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        heard.append((statement, parameters))
+        executed.append((statement, parameters))
 
     links = ExpiredLinkTokens(engine)
     event.listen(engine, "before_cursor_execute", note)
     assert links.count_expired(before=NOW) == links.delete_expired(before=NOW, limit=9) == 1
     event.remove(engine, "before_cursor_execute", note)
-    assert [statement for statement, _ in heard if statement.startswith("UPDATE") and "kept_answers" in statement] == []
-    looks = [asked for asked in heard if "kept_answers" in asked[0]]
-    assert len(looks) == 3
+    assert [
+        statement for statement, _ in executed if statement.startswith("UPDATE") and "kept_answers" in statement
+    ] == []
+    reads = [read for read in executed if "kept_answers" in read[0]]
+    assert len(reads) == 3
     if engine.dialect.name == "postgresql":
         with transaction(engine, read_only=True) as (connection, _):
-            for statement, parameters in looks:
+            for statement, parameters in reads:
                 plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).all()
                 assert "SubPlan" not in str(plan)

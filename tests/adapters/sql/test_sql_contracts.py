@@ -1,5 +1,5 @@
 """
-The SQL adapters keep every contract, on SQLite and on PostgreSQL.
+The SQL adapters pass every contract, on SQLite and on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class TestSqlLinks(contracts.LinkRepositoryContract):
 
 class TestSqlIdempotencyRecords(contracts.IdempotencyRecordsContract):
     """
-    Answers under idempotency keys.
+    Idempotency records.
     """
 
 
@@ -78,7 +78,7 @@ class TestSqlWrappedSecrets(contracts.WrappedSecretsContract):
 
 class TestSqlExpiredLinkTokens(contracts.ExpiredLinkTokensContract):
     """
-    Links that are over.
+    Tokens of expired links.
     """
 
     @pytest.fixture
@@ -88,13 +88,13 @@ class TestSqlExpiredLinkTokens(contracts.ExpiredLinkTokensContract):
 
 class TestSqlReclaimableFiles(contracts.ReclaimableFilesContract):
     """
-    Leftovers.
+    Reclaimable files.
     """
 
 
 class TestSqlStoreIdentity(contracts.StoreIdentityContract):
     """
-    The mark.
+    The store identity.
     """
 
 
@@ -106,18 +106,18 @@ class TestSqlInventory(contracts.InventoryContract):
 
 class TestSqlQuotaAudit(contracts.QuotaAuditContract):
     """
-    The sums behind quotas.
+    The quota audit.
     """
 
 
 class TestSqlIntegrityRows(contracts.IntegrityRowsContract):
     """
-    Rows, whose references the database does not enforce.
+    Integrity rows, in a database that does not enforce references.
     """
 
     @pytest.fixture
-    def database(self, lawless_engine: Engine) -> SqlDatabase:
-        return SqlDatabase(lawless_engine)
+    def database(self, unconstrained_engine: Engine) -> SqlDatabase:
+        return SqlDatabase(unconstrained_engine)
 
 
 class TestSqlLeases(contracts.LeasesContract):
@@ -150,7 +150,7 @@ class TestSqlSessions(contracts.SessionStoreContract):
 
 class TestSqlRateLimiter(contracts.RateLimiterContract):
     """
-    Attempts.
+    The rate limiter.
     """
 
     @pytest.fixture

@@ -1,5 +1,5 @@
 """
-Numbers that must be exact: sixty-four clients in four processes ask at the same moment.
+Exact counts under concurrency: sixty-four clients in four processes act at the same time.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def race() -> Iterator[races.Race]:
 @pytest.fixture
 def url(engine: Engine) -> Iterator[str]:
     """
-    The database's URL; afterwards a SQLite file is looked through for damage.
+    The database's URL; afterwards a SQLite file is checked for damage.
     """
     yield engine.url.render_as_string(hide_password=False)
     if engine.dialect.name == "sqlite":
@@ -56,8 +56,8 @@ def url(engine: Engine) -> Iterator[str]:
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_a_download_budget_is_exact(race: races.Race, url: str, database: SqlDatabase) -> None:
-    """Of a budget of thirteen downloads thirteen are given, and counted."""
+def test_download_budget_is_exact(race: races.Race, url: str, database: SqlDatabase) -> None:
+    """Of thirteen downloads in the budget exactly thirteen are granted and counted."""
     link = a_link(stored_file(database), max_downloads=races.BUDGET)
     with database() as unit:
         unit.links.add(link)
@@ -69,28 +69,28 @@ def test_a_download_budget_is_exact(race: races.Race, url: str, database: SqlDat
     assert stored.downloads == races.BUDGET
 
 
-def test_an_upload_has_one_writer(race: races.Race, url: str, database: SqlDatabase) -> None:
-    """Whoever is still the writer adds its row, and whoever is not adds none: numbers and bytes are without a gap."""
+def test_upload_has_one_writer(race: races.Race, url: str, database: SqlDatabase) -> None:
+    """Only the current writer adds a part, so part numbers and offsets have no gap."""
     file = stored_file(database, state=FileState.RECEIVING)
     with database() as unit:
         unit.uploads.add(ResumableUpload(file_id=file.id))
         unit.commit()
-    won = race(races.append_part, url, file.id.bytes)
+    appended = race(races.append_part, url, file.id.bytes)
     with database(read_only=True) as unit:
         parts = unit.manifests.tail(file.id, limit=races.CLIENTS)
         upload = unit.uploads.get(file.id)
     assert upload is not None
     assert upload.fencing_token == races.CLIENTS
-    assert 1 <= won <= races.CLIENTS
-    assert [(part.number, part.start) for part in parts] == [(number, number) for number in range(won)]
+    assert 1 <= appended <= races.CLIENTS
+    assert [(part.number, part.start) for part in parts] == [(number, number) for number in range(appended)]
 
 
-@pytest.mark.parametrize("over", [False, True], ids=["unknown", "over"])
-def test_a_key_stands_for_one_answer(race: races.Race, url: str, database: SqlDatabase, *, over: bool) -> None:
-    """One of sixty-four answers is kept under a key, whether none was there before or one that is over."""
+@pytest.mark.parametrize("is_expired", [False, True], ids=["unknown", "expired"])
+def test_idempotency_key_has_one_result(race: races.Race, url: str, database: SqlDatabase, *, is_expired: bool) -> None:
+    """One of sixty-four results is recorded under a key, whether the key was unused or had expired."""
     owner = stored_user(database)
     before = an_idempotency_record(owner, expires_at=NOW)
-    if over:
+    if is_expired:
         with database() as unit:
             unit.idempotency_records.add(before, now=NOW - timedelta(hours=1))
             unit.commit()
@@ -99,8 +99,8 @@ def test_a_key_stands_for_one_answer(race: races.Race, url: str, database: SqlDa
         assert unit.idempotency_records.find(before.key_digest, now=NOW) is not None
 
 
-def test_a_refresh_token_is_exchanged_once(race: races.Race, url: str, database: SqlDatabase, engine: Engine) -> None:
-    """One generation of a session gives way to one next generation."""
+def test_refresh_token_is_exchanged_once(race: races.Race, url: str, database: SqlDatabase, engine: Engine) -> None:
+    """One of sixty-four exchanges of a session's generation succeeds."""
     sessions, session = SqlSessions(engine), a_session(stored_user(database))
     sessions.open(session)
     assert race(races.rotate, url, session.id.bytes) == 1
@@ -109,8 +109,8 @@ def test_a_refresh_token_is_exchanged_once(race: races.Race, url: str, database:
     assert stored.generation == 1
 
 
-def test_a_one_time_step_is_spent_once(race: races.Race, url: str, database: SqlDatabase) -> None:
-    """One step signs in one client."""
+def test_totp_step_is_spent_once(race: races.Race, url: str, database: SqlDatabase) -> None:
+    """One TOTP step signs in one client."""
     user = stored_user(database)
     assert race(races.spend, url, user.id.bytes) == 1
     with database(read_only=True) as unit:
@@ -119,8 +119,8 @@ def test_a_one_time_step_is_spent_once(race: races.Race, url: str, database: Sql
     assert stored.revision == user.revision + 1
 
 
-def test_a_name_is_registered_once(race: races.Race, url: str, database: SqlDatabase) -> None:
-    """One name and one address belong to one client."""
+def test_username_is_registered_once(race: races.Race, url: str, database: SqlDatabase) -> None:
+    """One client gets the username and the email address."""
     assert race(races.register, url, b"racer") == 1
     with database(read_only=True) as unit:
         assert unit.users.find(a_user("racer").email) is not None
@@ -131,8 +131,8 @@ def test_a_name_is_registered_once(race: races.Race, url: str, database: SqlData
     [races.upload, races.upload_announced, races.upload_small],
     ids=["as it comes", "announced", "in one commit"],
 )
-def test_a_quota_is_exact(race: races.Race, url: str, database: SqlDatabase, racer: races.Racer) -> None:
-    """Of sixty-four files of one user thirteen fit and thirteen are stored; what they hold is counted, no more."""
+def test_quota_is_exact(race: races.Race, url: str, database: SqlDatabase, racer: races.Racer) -> None:
+    """Of one user's sixty-four files thirteen fit, exactly those are stored, and only they are counted."""
     owner = stored_user(database)
     assert race(racer, url, owner.id.bytes) == races.BUDGET
     with database(read_only=True) as unit:
@@ -146,13 +146,13 @@ def test_a_quota_is_exact(race: races.Race, url: str, database: SqlDatabase, rac
         )
 
 
-def test_attempts_are_admitted_as_often_as_the_rate_says(race: races.Race, url: str) -> None:
-    """At one moment thirteen attempts of thirteen are admitted, whoever makes them."""
+def test_rate_limit_is_exact(race: races.Race, url: str) -> None:
+    """Exactly thirteen of thirteen allowed attempts succeed at one time."""
     assert race(races.acquire, url, b"sign-in:racer") == races.BUDGET
 
 
-def test_sweeps_at_once_do_no_harm(race: races.Race, url: str, database: SqlDatabase, tmp_path: Path) -> None:
-    """Each of sixty-four gets to its end: what was over is gone, what is sealed is whole, and the sums are right."""
+def test_concurrent_sweeps_do_no_harm(race: races.Race, url: str, database: SqlDatabase, tmp_path: Path) -> None:
+    """Each of sixty-four sweeps completes: leftovers are deleted, sealed files are complete, sums are exact."""
     blobs = DiskBlobs(tmp_path / "blobs")
     blobs.root.mkdir()
     vault = vault_on(database, VaultPolicy(max_file_size=1 << 20), blobs)
@@ -180,13 +180,13 @@ def test_sweeps_at_once_do_no_harm(race: races.Race, url: str, database: SqlData
 
 def _outside(engine: Engine) -> str:
     """
-    The same database for connections of one's own.
+    The URL of the same database for connections outside the engine.
     """
     return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def test_a_recount_waits_for_a_file_without_its_owners_sum(postgres_engine: Engine) -> None:
-    """In the order of all others, or it and whoever ends a file would wait for each other."""
+def test_recount_locks_the_file_before_the_sum(postgres_engine: Engine) -> None:
+    """A recount locks in the order of all others, file before sum, so it cannot deadlock with a deletion."""
     database, postgres_url = SqlDatabase(postgres_engine), _outside(postgres_engine)
     owner = stored_user(database)
     file = holding_file(database, owner, 7)
@@ -203,15 +203,15 @@ def test_a_recount_waits_for_a_file_without_its_owners_sum(postgres_engine: Engi
         recounted = pool.submit(recount)
         eventually(lambda: other.execute(waiting).fetchone() == (1,))
         other.rollback()
-        taken = other.execute("SELECT bytes FROM usages WHERE owner_id = %s FOR UPDATE NOWAIT", wanted)
-        assert taken.fetchone() == (7,)
+        locked = other.execute("SELECT bytes FROM usages WHERE owner_id = %s FOR UPDATE NOWAIT", wanted)
+        assert locked.fetchone() == (7,)
         other.rollback()
         ending.rollback()
         recounted.result(10)
 
 
-def test_a_recount_writes_no_row_that_is_right(postgres_engine: Engine) -> None:
-    """Somebody may have it, and wait for the sum."""
+def test_recount_does_not_write_correct_rows(postgres_engine: Engine) -> None:
+    """Another transaction may hold a lock on a correct row and wait for the sum."""
     database, postgres_url = SqlDatabase(postgres_engine), _outside(postgres_engine)
     owner = stored_user(database)
     right = holding_file(database, owner, 50, state=FileState.SEALED, size=50)

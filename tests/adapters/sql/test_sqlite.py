@@ -1,5 +1,5 @@
 """
-What is SQLite's own: its connections, its lock, its file.
+SQLite only: its connections, its lock, its file.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from sft_core.users.model import User
 from sft_core.values import FileId
 
 
-def test_every_connection_is_durable_and_strict(sqlite_engine: Engine) -> None:
-    """Write-ahead log, full synchronisation, enforced references, no mapped memory."""
+def test_connection_is_durable_and_strict(sqlite_engine: Engine) -> None:
+    """Connections use the write-ahead log, full synchronisation, enforced references and no mapped memory."""
     with transaction(sqlite_engine, read_only=True) as (connection, _):
         found = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
@@ -34,8 +34,8 @@ def test_every_connection_is_durable_and_strict(sqlite_engine: Engine) -> None:
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "mmap_size": 0}
 
 
-def test_what_is_deleted_is_overwritten(sqlite_engine: Engine) -> None:
-    """Whatever this build of the library does when it is not told to: here a connection comes with it switched off."""
+def test_deleted_data_is_overwritten(sqlite_engine: Engine) -> None:
+    """`secure_delete` is switched on even if the library's build has it off, as on this connection."""
     raw = sqlite3.connect(":memory:")
     raw.execute("PRAGMA secure_delete=OFF")
     sqlite_engine.pool.dispatch.connect(raw, None)
@@ -43,8 +43,8 @@ def test_what_is_deleted_is_overwritten(sqlite_engine: Engine) -> None:
     raw.close()
 
 
-def test_a_locked_database_is_unavailable_in_our_words(tmp_path: Path) -> None:
-    """Whoever waits too long is told so, without a word of the driver's or of the statement's."""
+def test_locked_database_is_unavailable(tmp_path: Path) -> None:
+    """The wait is bounded, and the error contains no text of the driver or the statement."""
     path = tmp_path / "sft.db"
     engine = open_engine(f"sqlite:///{path}", busy_seconds=0.1)
     migrate.upgrade(engine)
@@ -67,13 +67,13 @@ def store(database: SqlDatabase, users: Iterable[User]) -> None:
         unit.commit()
 
 
-def test_a_full_disk_is_unavailable_and_leaves_nothing_half_done(sqlite_engine: Engine) -> None:
-    """A unit that finds no room is refused whole; when there is room again the next one is taken."""
+def test_full_disk_is_unavailable_and_rolled_back(sqlite_engine: Engine) -> None:
+    """A unit on a full disk is rolled back; once there is space the next one succeeds."""
     database = SqlDatabase(sqlite_engine)
     kept = stored_user(database)
     with transaction(sqlite_engine, read_only=True) as (connection, _):
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-    # The pool hands out the one connection there is, so the limit holds for what follows.
+    # The pool has one connection, so the limit applies to all that follows.
     with sqlite_engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
     users = [a_user() for _ in range(200)]
@@ -90,8 +90,8 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing_half_done(sqlite_engine: 
 
 
 @pytest.mark.parametrize("content", [b"this is no database at all, but long enough to be one" * 20, bytes(4096)])
-def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, content: bytes) -> None:
-    """It is neither used nor overwritten."""
+def test_file_that_is_no_database_is_unavailable(tmp_path: Path, content: bytes) -> None:
+    """The file is neither used nor overwritten."""
     path = tmp_path / "sft.db"
     path.write_bytes(content)
     engine = open_engine(f"sqlite:///{path}")
@@ -101,29 +101,29 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, content: byte
     assert path.read_bytes()[: len(content)] == content
 
 
-def test_the_flaw_of_the_library_is_known_by_its_version() -> None:
-    """Before 3.51.3 one process writes."""
+def test_library_flaw_is_detected_by_version() -> None:
+    """Before 3.51.3 only one process may write."""
     assert not sqlite_is_safe_for_many_writers((3, 51, 2))
     assert sqlite_is_safe_for_many_writers((3, 51, 3))
 
 
-def test_a_sweep_does_not_read_every_file(sqlite_engine: Engine) -> None:
-    """What it looks for is found by the indexes of what is not sealed, and of what has an end."""
-    asked: list[tuple[str, object]] = []
+def test_sweep_uses_indexes(sqlite_engine: Engine) -> None:
+    """The sweep's queries use the indexes of unsealed and of expiring files."""
+    executed: list[tuple[str, object]] = []
 
-    def note(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
-        asked.append((statement, parameters))
+    def record(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        executed.append((statement, parameters))
 
     with SqlDatabase(sqlite_engine)(read_only=True) as unit:
-        event.listen(sqlite_engine, "before_cursor_execute", note)
+        event.listen(sqlite_engine, "before_cursor_execute", record)
         for after in (None, FileId(UUID(int=7))):
             unit.reclaimable.in_deletion(after=after, limit=9)
             unit.reclaimable.idle(since=IdleCutoffs(resumable=NOW, non_resumable=NOW), after=after, limit=9)
             unit.reclaimable.expired(by=NOW, after=after, limit=9)
-        event.remove(sqlite_engine, "before_cursor_execute", note)
-    assert len(asked) == 6
+        event.remove(sqlite_engine, "before_cursor_execute", record)
+    assert len(executed) == 6
     with closing(sqlite3.connect(sqlite_engine.url.database or "")) as connection:
-        for number, (statement, parameters) in enumerate(asked):
+        for number, (statement, parameters) in enumerate(executed):
             step, *within = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()  # type: ignore[arg-type]  # a row of a plan
             assert ("ix_files_ending" if number % 3 == 2 else "ix_files_unfinished") in step[3]
             assert not any("SCAN" in row[3] for row in within)

@@ -1,5 +1,5 @@
 """
-Uploads over real rows: who loses a race is told the same on every database.
+Uploads on SQL rows: the loser of a race gets the same error on every database.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def aborted(vault: Vault, upload: UploadSession) -> None:
 
 
 @pytest.mark.parametrize("winner", [sealed, aborted])
-def test_who_loses_the_race_for_a_seal_is_told_so(
+def test_seal_after_a_lost_race_raises(
     vault: Vault, owner: User, winner: Callable[[Vault, UploadSession], None]
 ) -> None:
-    """Whether it was sealed or aborted, and though its parts are not recorded yet: the upload was aborted."""
+    """The error is UploadAborted, whether the winner sealed or aborted, even with unrecorded parts."""
     upload = vault.begun(owner, b"some bytes")
     winner(vault, upload)
     with pytest.raises(UploadAborted):
@@ -49,10 +49,8 @@ def test_who_loses_the_race_for_a_seal_is_told_so(
 
 
 @pytest.mark.parametrize("recorded", [0, MANIFEST_PAGE - 1], ids=["within a batch", "at its end"])
-def test_a_part_that_comes_after_an_abort_is_told_so_and_leaves_nothing(
-    vault: Vault, owner: User, recorded: int
-) -> None:
-    """Somebody else has ended the upload: the part is refused, and no blob stays that no row knows."""
+def test_part_after_an_abort_raises_and_leaves_nothing(vault: Vault, owner: User, recorded: int) -> None:
+    """After a concurrent abort the part is refused, and no unreferenced blob remains."""
     upload = vault.begun(owner, *[b"x"] * recorded)
     vault.abort(attrs.evolve(upload))
     with pytest.raises(UploadAborted):
@@ -63,7 +61,7 @@ def test_a_part_that_comes_after_an_abort_is_told_so_and_leaves_nothing(
 @attrs.frozen
 class Meanwhile:
     """
-    A database on which something happens just before somebody changes it.
+    A database that runs a callback just before each change.
     """
 
     database: SqlDatabase
@@ -77,10 +75,8 @@ class Meanwhile:
             yield unit
 
 
-def test_an_abort_that_comes_before_a_batch_is_recorded_is_told(
-    vault: Vault, database: SqlDatabase, owner: User
-) -> None:
-    """Between a part and its line in the manifest, too, the abort wins, and finds the part."""
+def test_abort_before_a_batch_is_recorded_wins(vault: Vault, database: SqlDatabase, owner: User) -> None:
+    """An abort between storing a part and recording it wins, and deletes the part."""
     upload = vault.begun(owner, *[b"x"] * (MANIFEST_PAGE - 1))
     part = attrs.evolve(vault.part, begin=Meanwhile(database, lambda: vault.abort(upload)))
     with pytest.raises(UploadAborted):

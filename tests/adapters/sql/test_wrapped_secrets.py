@@ -1,5 +1,5 @@
 """
-Wrapped secrets on a database where others are at work on the same rows.
+Re-wrapping of secrets while other transactions use the same rows.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from sft_core.keys.ports import Rewrapping
 from sft_core.values import WrappedSecret
 
 
-def test_rows_that_somebody_is_changing_are_passed_over(postgres_engine: Engine) -> None:
-    """PostgreSQL: they are not waited for, so nobody can wait for us in turn; the others are changed."""
+def test_locked_rows_are_skipped(postgres_engine: Engine) -> None:
+    """PostgreSQL: locked rows are skipped without waiting, so no deadlock can occur; the others are changed."""
     database, wrapped = SqlDatabase(postgres_engine), SqlWrappedSecrets(postgres_engine)
     busy = stored_file(database)
     stored_file(database)
     found = wrapped.under("key-1", SecretKind.FILE_KEY, after=None, limit=10)
-    anew = [Rewrapping(read, WrappedSecret("key-2", os.urandom(40))) for read in found]
+    rewrapped = [Rewrapping(read, WrappedSecret("key-2", os.urandom(40))) for read in found]
     with transaction(postgres_engine) as (connection, _):
         connection.execute(select(files.c.id).where(files.c.id == busy.id.bytes).with_for_update())
-        assert wrapped.replace(anew) == 1
+        assert wrapped.replace(rewrapped) == 1
     assert [one.id for one in wrapped.under("key-1", SecretKind.FILE_KEY, after=None, limit=10)] == [busy.id.value]
-    assert wrapped.replace(anew) == 1
+    assert wrapped.replace(rewrapped) == 1
 
 
-def test_who_makes_a_link_does_not_wait_for_a_rotation(postgres_engine: Engine) -> None:
-    """PostgreSQL: a row that refers to one that is being changed may be added meanwhile, and the other way round."""
+def test_new_link_does_not_wait_for_rewrapping(postgres_engine: Engine) -> None:
+    """PostgreSQL: a row that references a row under re-wrapping can be added, and the other way round."""
     database, wrapped = SqlDatabase(postgres_engine), SqlWrappedSecrets(postgres_engine)
     file = stored_file(database)
     (read,) = wrapped.under("key-1", SecretKind.FILE_KEY, after=None, limit=10)
@@ -48,9 +48,9 @@ def test_who_makes_a_link_does_not_wait_for_a_rotation(postgres_engine: Engine) 
 
 
 @attrs.frozen
-class BesideAStart(SqlWrappedSecrets):
+class ConcurrentStart(SqlWrappedSecrets):
     """
-    While it looks who needs a key, a service starts that has it as its active one.
+    During the count of keys in use, a service starts with the key as its active one.
     """
 
     key_id: str = attrs.field(kw_only=True)
@@ -63,10 +63,10 @@ class BesideAStart(SqlWrappedSecrets):
         return super().count()
 
 
-def test_a_key_that_a_service_starts_with_is_not_retired(engine: Engine) -> None:
-    """Or the storage would belong to a key that has been taken out of the ring, and nobody could start any more."""
+def test_key_of_a_starting_service_is_not_retired(engine: Engine) -> None:
+    """Otherwise the storage would belong to a key outside the ring, and no service could start."""
     late = WrappedSecret("old", bytes(40))
-    assert not BesideAStart(engine, key_id="old").retire("old")
+    assert not ConcurrentStart(engine, key_id="old").retire("old")
     assert key_ownership.owner_key_id(engine) == "old"
     with transaction(engine) as (connection, _):
         retired_keys.require_usable_key(connection, late)

@@ -11,22 +11,22 @@ from sft_adapters.memory.clock import SettableClock
 from sft_adapters.system import SystemEntropy, Uuid7Generator
 
 
-def test_an_identifier_is_a_uuid_of_version_7() -> None:
-    """Version, variant and the 48 bits of time stand where RFC 9562 has them."""
+def test_identifier_is_a_uuid_of_version_7() -> None:
+    """Version, variant and the 48 bits of time are at the positions of RFC 9562."""
     clock = SettableClock(datetime(2026, 5, 6, 7, 8, 9, 123456, tzinfo=UTC))
-    made = Uuid7Generator(clock, SystemEntropy()).new()
-    assert (made.version, made.variant) == (7, RFC_4122)
-    assert made.int >> 80 == int(clock.now().timestamp() * 1000)
+    created = Uuid7Generator(clock, SystemEntropy()).new()
+    assert (created.version, created.variant) == (7, RFC_4122)
+    assert created.int >> 80 == int(clock.now().timestamp() * 1000)
 
 
 def test_later_identifiers_sort_later() -> None:
-    """Also when the clock stands still, goes back, or a millisecond is full."""
+    """This holds when the clock stops, is set back, or a millisecond is full."""
     clock = SettableClock()
     ids = Uuid7Generator(clock, SystemEntropy())
-    made: list[UUID] = []
+    created: list[UUID] = []
     for step in (0.0, 0.001, -5.0, 0.0, 10.0):
         clock.advance(seconds=step)
-        made += [ids.new() for _ in range(5000)]
-    assert made == sorted(made)
-    assert len(set(made)) == len(made)
-    assert {one.version for one in made} == {7}
+        created += [ids.new() for _ in range(5000)]
+    assert created == sorted(created)
+    assert len(set(created)) == len(created)
+    assert {one.version for one in created} == {7}

@@ -1,5 +1,5 @@
 """
-The machine's own adapters keep every contract.
+The system adapters pass every contract.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TestSystemEntropy(contracts.EntropyContract):
 
 class TestUuid7Generator(contracts.IdGeneratorContract):
     """
-    Identifiers, by a clock that runs.
+    Identifiers, by a running clock.
     """
 
     @pytest.fixture
@@ -41,9 +41,9 @@ class TestUuid7Generator(contracts.IdGeneratorContract):
         return Uuid7Generator(SystemClock(), SystemEntropy())
 
 
-class TestUuid7GeneratorOnAStandingClock(contracts.IdGeneratorContract):
+class TestUuid7GeneratorOnAStoppedClock(contracts.IdGeneratorContract):
     """
-    Identifiers, by a clock that stands still.
+    Identifiers, by a stopped clock.
     """
 
     @pytest.fixture

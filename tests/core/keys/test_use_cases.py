@@ -1,5 +1,5 @@
 """
-Secrets brought under another key of the ring, and what crosses the way of that.
+Re-wrapping of secrets under another key of the ring, and concurrent requests during it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OLD, NEW = Secret(os.urandom(32)), Secret(os.urandom(32))
 OLD_ID, NEW_ID = AesKeyRing(OLD).active_id, AesKeyRing(NEW).active_id
 
 
-def on_the_old_key(sft: Application) -> AesKeyRing:
+def old_ring(sft: Application) -> AesKeyRing:
     ring: Any = sft.vault.begin_upload.keyring
     assert isinstance(ring, AesKeyRing)
     return ring
@@ -48,12 +48,12 @@ def secrets(sft: Application) -> MemoryWrappedSecrets:
 
 @pytest.fixture
 def rewrap(sft: Application, secrets: MemoryWrappedSecrets) -> RewrapSecrets:
-    return RewrapSecrets(secrets=secrets, keyring=AesKeyRing(NEW, (on_the_old_key(sft).active,)))
+    return RewrapSecrets(secrets=secrets, keyring=AesKeyRing(NEW, (old_ring(sft).active,)))
 
 
 @pytest.fixture
 def old_id(sft: Application) -> str:
-    return on_the_old_key(sft).active_id
+    return old_ring(sft).active_id
 
 
 def fill(sft: Application, user: User, files: int = 5) -> None:
@@ -63,8 +63,8 @@ def fill(sft: Application, user: User, files: int = 5) -> None:
     sft.users.set_up_totp(user=stored(sft, user))
 
 
-def opened_by(ring: AesKeyRing, secrets: MemoryWrappedSecrets) -> int:
-    """How many secrets there are that the ring opens; one that does not open is an error."""
+def count_unwrapped(ring: AesKeyRing, secrets: MemoryWrappedSecrets) -> int:
+    """Count the secrets under the ring's active key, each of which must unwrap."""
     found = [one for kind in SecretKind for one in secrets.under(ring.active_id, kind, after=None, limit=10**6)]
     for one in found:
         ring.unwrap(one.wrapped, purpose=one.kind.value, context=one.context)
@@ -72,34 +72,34 @@ def opened_by(ring: AesKeyRing, secrets: MemoryWrappedSecrets) -> int:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 1000])
-def test_every_secret_comes_under_the_active_key(
+def test_every_secret_is_rewrapped_under_the_active_key(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, rewrap: RewrapSecrets, old_id: str, batch: int
 ) -> None:
-    """In batches of any size; afterwards the new key alone opens all of them, and there is nothing to do."""
+    """With any batch size the new key alone unwraps every secret afterwards, and nothing is left to do."""
     fill(sft, maya)
     done = list(rewrap(key_id=old_id, batch=batch))
     assert sum(one.rewrapped for one in done) == 11
     assert max(one.rewrapped for one in done) <= batch
-    assert opened_by(AesKeyRing(NEW), secrets) == 11
+    assert count_unwrapped(AesKeyRing(NEW), secrets) == 11
     assert list(rewrap(key_id=old_id, batch=batch)) == []
 
 
-def test_who_stops_anywhere_goes_on_from_there(
+def test_interrupted_rewrapping_continues(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, rewrap: RewrapSecrets, old_id: str
 ) -> None:
-    """After every batch all secrets open, by the key they name, and the rest is done by beginning again."""
+    """After every batch each secret unwraps under the key it names, and a new run continues with the rest."""
     fill(sft, maya)
     for done in range(1, 12):
         next(rewrap(key_id=old_id, batch=1))
-        assert opened_by(AesKeyRing(NEW), secrets) == done
-        assert opened_by(on_the_old_key(sft), secrets) == 11 - done
+        assert count_unwrapped(AesKeyRing(NEW), secrets) == done
+        assert count_unwrapped(old_ring(sft), secrets) == 11 - done
     assert list(rewrap(key_id=old_id, batch=1)) == []
 
 
-def test_a_dry_run_opens_all_and_changes_nothing(
+def test_dry_run_unwraps_all_and_changes_nothing(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, rewrap: RewrapSecrets, old_id: str
 ) -> None:
-    """It says the same numbers as the run that follows, and names what would not open."""
+    """Its counts equal those of the run that follows, and it names what would not unwrap."""
     fill(sft, maya)
     before = secrets.database._committed
     dry = list(rewrap(key_id=old_id, batch=3, dry_run=True))
@@ -107,10 +107,10 @@ def test_a_dry_run_opens_all_and_changes_nothing(
     assert list(rewrap(key_id=old_id, batch=3)) == dry
 
 
-def test_what_does_not_open_is_named_and_stays(
+def test_undecryptable_secret_is_reported_and_kept(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, rewrap: RewrapSecrets, old_id: str
 ) -> None:
-    """One altered row holds nothing else up."""
+    """An altered row is reported and stays; all others are re-wrapped."""
     fill(sft, maya)
     (altered, *_) = secrets.under(old_id, SecretKind.LINK_TOKEN, after=None, limit=1)
     spoilt = WrappedSecret(old_id, bytes(40))
@@ -121,10 +121,10 @@ def test_what_does_not_open_is_named_and_stays(
     assert dict(secrets.count()[SecretKind.LINK_TOKEN]) == {old_id: 1, NEW_ID: 4}
 
 
-def test_a_key_that_the_ring_does_not_hold_is_named(
+def test_key_missing_from_the_ring_is_named(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, old_id: str
 ) -> None:
-    """Nothing is changed."""
+    """The error names the key, and nothing changes."""
     fill(sft, maya)
     before = secrets.database._committed
     with pytest.raises(UnknownKey, match=old_id):
@@ -132,19 +132,19 @@ def test_a_key_that_the_ring_does_not_hold_is_named(
     assert secrets.database._committed is before
 
 
-def test_nothing_is_brought_from_the_active_key_to_itself(
+def test_rewrapping_from_the_active_key_is_refused(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, old_id: str
 ) -> None:
-    """Who asks for that is told so."""
+    """Re-wrapping from the active key to itself raises InvalidValue."""
     fill(sft, maya)
     with pytest.raises(InvalidValue, match="active"):
-        next(RewrapSecrets(secrets=secrets, keyring=on_the_old_key(sft))(key_id=old_id, batch=3))
+        next(RewrapSecrets(secrets=secrets, keyring=old_ring(sft))(key_id=old_id, batch=3))
 
 
 @attrs.frozen
-class AlwaysElsewhere(MemoryWrappedSecrets):
+class AlwaysChanged(MemoryWrappedSecrets):
     """
-    Rows that somebody else is changing whenever one comes to them.
+    Rows that another process changes whenever they are to be replaced.
     """
 
     looks: list[int] = attrs.field(factory=list)
@@ -154,20 +154,20 @@ class AlwaysElsewhere(MemoryWrappedSecrets):
         return 0
 
 
-def test_what_is_always_changed_by_others_is_given_up_and_not_waited_for(
+def test_constantly_changed_secret_is_skipped(
     sft: Application, maya: User, rewrap: RewrapSecrets, secrets: MemoryWrappedSecrets, old_id: str
 ) -> None:
-    """It is looked for again a few times, and told as passed over."""
+    """Such rows are retried a limited number of times and then counted as skipped."""
     fill(sft, maya)
-    busy = AlwaysElsewhere(secrets.database)
+    busy = AlwaysChanged(secrets.database)
     done = list(attrs.evolve(rewrap, secrets=busy)(key_id=old_id, batch=100))
     assert sum(busy.looks) == sum(one.skipped for one in done) == MAX_PASSES * 11
 
 
-def test_an_upload_that_began_before_ends_after(
+def test_upload_in_progress_survives_rewrapping(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, rewrap: RewrapSecrets, old_id: str
 ) -> None:
-    """Its key has come under the new one meanwhile, stays there, and opens the file."""
+    """Its key is re-wrapped during the upload, stays under the new key, and opens the file."""
     upload = sft.vault.begin_upload(owner=maya.id, name=FileName.parse("slow.bin"))
     sft.vault.store_part(upload, b"first")
     assert [batch.rewrapped for batch in rewrap(key_id=old_id, batch=100)] == [1]
@@ -180,10 +180,10 @@ def test_an_upload_that_began_before_ends_after(
 
 
 @pytest.mark.parametrize("confirmed", [False, True], ids=["confirm", "disable"])
-def test_a_code_counts_while_the_seed_comes_under_another_key(
+def test_totp_code_is_accepted_while_its_seed_is_rewrapped(
     sft: Application, clock: SettableClock, maya: User, rewrap: RewrapSecrets, old_id: str, *, confirmed: bool
 ) -> None:
-    """Who confirms or switches off just then notices nothing, and the seed's old wrapping is not stored again."""
+    """Confirming or disabling TOTP at that moment succeeds, and the old wrapping of the seed is not stored again."""
     seed = sft.users.set_up_totp(user=maya).seed.reveal().decode()
     code = code_of(seed, step_at(clock.now()))
     if confirmed:
@@ -199,10 +199,10 @@ def test_a_code_counts_while_the_seed_comes_under_another_key(
     assert after.totp is None or after.totp.seed.key_id == NEW_ID
 
 
-def test_a_set_up_is_begun_again_while_the_seed_comes_under_another_key(
+def test_totp_set_up_restarts_while_its_seed_is_rewrapped(
     sft: Application, clock: SettableClock, maya: User, rewrap: RewrapSecrets, old_id: str
 ) -> None:
-    """What the user was shown last counts, as always."""
+    """The seed shown last is the one that counts."""
     sft.users.set_up_totp(user=maya)
     ring = HookedKeyRing(rewrap.keyring, lambda: list(rewrap(key_id=old_id, batch=10)))
     seed = attrs.evolve(sft.users.set_up_totp, keyring=ring)(user=stored(sft, maya)).seed.reveal().decode()
@@ -211,24 +211,24 @@ def test_a_set_up_is_begun_again_while_the_seed_comes_under_another_key(
     assert confirm(user=stored(sft, maya), code=code_of(seed, step_at(clock.now()))).two_factor_enabled
 
 
-def test_a_stored_secret_is_bound_to_its_row(sft: Application, maya: User, secrets: MemoryWrappedSecrets) -> None:
-    """Its context is the one that it was wrapped with, for every kind and version."""
+def test_stored_secret_is_bound_to_its_row(sft: Application, maya: User, secrets: MemoryWrappedSecrets) -> None:
+    """The context of every kind and version equals the one that the secret was wrapped with."""
     fill(sft, maya, files=1)
-    assert opened_by(on_the_old_key(sft), secrets) == 3
+    assert count_unwrapped(old_ring(sft), secrets) == 3
     found: list[StoredSecret] = []
     for kind in SecretKind:
-        found += secrets.under(on_the_old_key(sft).active_id, kind, after=None, limit=1)
+        found += secrets.under(old_ring(sft).active_id, kind, after=None, limit=1)
     assert [len(one.context) for one in found] == [24, 16, 16]
     assert attrs.evolve(found[0], version=2).context != found[0].context
 
 
-# --- a key that is retired meanwhile ------------------------------------------------------------
+# --- a key that is retired concurrently ---------------------------------------------------------
 
 
 @attrs.define
 class StaleRing:
     """
-    A key ring that learns of the key's successor only after it has wrapped something `times` times.
+    A key ring that uses the key's successor only after it has wrapped `times` secrets.
     """
 
     before: AesKeyRing
@@ -247,11 +247,11 @@ class StaleRing:
 @pytest.fixture
 def stale(sft: Application, secrets: MemoryWrappedSecrets, rewrap: RewrapSecrets, old_id: str) -> StaleRing:
     """
-    A ring whose key is retired already.
+    A ring whose active key has already been retired.
     """
     assert secrets.retire(old_id)
     assert isinstance(rewrap.keyring, AesKeyRing)
-    return StaleRing(on_the_old_key(sft), rewrap.keyring)
+    return StaleRing(old_ring(sft), rewrap.keyring)
 
 
 Add = Callable[[Application, User, StaleRing], object]
@@ -301,25 +301,25 @@ ADDITIONS: list[Add] = [
 ]
 
 
-def stored_under(secrets: MemoryWrappedSecrets) -> set[str]:
+def key_ids_in_use(secrets: MemoryWrappedSecrets) -> set[str]:
     return {key for keys in secrets.count().values() for key in keys}
 
 
 @pytest.mark.parametrize("add", ADDITIONS)
-def test_what_was_wrapped_under_a_key_that_was_retired_then_is_wrapped_again(
+def test_secret_under_a_retired_key_is_wrapped_again(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, stale: StaleRing, add: Add
 ) -> None:
-    """Whoever stores it notices nothing, and no row needs the retired key."""
+    """The request succeeds, and no row needs the retired key."""
     add(sft, maya, stale)
-    assert stored_under(secrets) == {NEW_ID}
-    assert opened_by(AesKeyRing(NEW), secrets) == 1
+    assert key_ids_in_use(secrets) == {NEW_ID}
+    assert count_unwrapped(AesKeyRing(NEW), secrets) == 1
 
 
 def sealing_and_issuing(
     sft: Application, stale: StaleRing, *, is_file_stale: bool
 ) -> tuple[SealUpload, IssueShareLink]:
     """
-    What makes a file and what makes its link, of which one wraps under a key that is retired by then.
+    The use cases that seal a file and issue its link, one of which wraps under a key that has been retired.
     """
     rule = attrs.evolve(sft.sharing.seal_upload.seal, keyring=stale if is_file_stale else stale.after)
     issue = attrs.evolve(sft.sharing.issue_share_link, keyring=stale.after if is_file_stale else stale)
@@ -327,24 +327,24 @@ def sealing_and_issuing(
 
 
 @pytest.mark.parametrize("is_file_stale", [True, False])
-def test_a_link_is_wrapped_again_too(
+def test_link_token_under_a_retired_key_is_wrapped_again(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, stale: StaleRing, *, is_file_stale: bool
 ) -> None:
-    """Alone, and in one commit with its file, of whose two secrets either may be the one that is refused."""
+    """The link is issued alone, and in one commit with its file, where either secret may be the refused one."""
     seal, issue = sealing_and_issuing(sft, stale, is_file_stale=is_file_stale)
     upload = sft.vault.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
     file = seal(upload, public=True).file
     stale.times = 1
     attrs.evolve(issue, keyring=stale)(owner=maya.id, file_id=file.id)
-    assert stored_under(secrets) == {NEW_ID}
-    assert opened_by(AesKeyRing(NEW), secrets) == 3
+    assert key_ids_in_use(secrets) == {NEW_ID}
+    assert count_unwrapped(AesKeyRing(NEW), secrets) == 3
 
 
 @pytest.mark.parametrize("is_file_stale", [True, False])
-def test_a_link_that_is_made_once_is_wrapped_again_too(
+def test_idempotent_link_under_a_retired_key_is_wrapped_again(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, stale: StaleRing, *, is_file_stale: bool
 ) -> None:
-    """Alone, and in one commit with its file; what is kept for the next time is what was stored in the end."""
+    """Alone or in one commit with its file, the recorded result equals what was finally stored."""
     seal, issue = sealing_and_issuing(sft, stale, is_file_stale=is_file_stale)
     upload = sft.vault.begin_upload(owner=maya.id, name=FileName.parse("a"), announced_size=1)
     made = seal(upload, public=True, idempotency=request("file"))
@@ -355,12 +355,12 @@ def test_a_link_that_is_made_once_is_wrapped_again_too(
     found = find(owner=maya.id, request=request("link"))
     assert found is not None
     assert found.issued == issued
-    assert stored_under(secrets) == {NEW_ID}
-    assert opened_by(AesKeyRing(NEW), secrets) == 3
+    assert key_ids_in_use(secrets) == {NEW_ID}
+    assert count_unwrapped(AesKeyRing(NEW), secrets) == 3
 
 
-def test_a_file_that_no_key_is_left_for_leaves_no_part(sft: Application, maya: User, stale: StaleRing) -> None:
-    """A small file's key is wrapped when its part is stored already; what is stored of it is removed."""
+def test_file_without_a_usable_key_leaves_no_part(sft: Application, maya: User, stale: StaleRing) -> None:
+    """A small file's key is wrapped after its part is stored, so a failed wrap deletes the part."""
     stale.times = 9
     with pytest.raises(KeyRetired):
         a_small_file(sft, maya, stale)
@@ -368,23 +368,23 @@ def test_a_file_that_no_key_is_left_for_leaves_no_part(sft: Application, maya: U
 
 
 @pytest.mark.parametrize("add", ADDITIONS)
-def test_who_knows_a_retired_key_only_stores_nothing(
+def test_ring_with_only_a_retired_key_stores_nothing(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, stale: StaleRing, add: Add
 ) -> None:
-    """It is told so, as something that may go by."""
+    """The error is KeyRetired, which is temporary."""
     stale.times = 9
     with pytest.raises(KeyRetired):
         add(sft, maya, stale)
-    assert stored_under(secrets) == set()
+    assert key_ids_in_use(secrets) == set()
 
 
-def test_what_comes_while_a_key_is_rotated_is_looked_for_again(
+def test_secret_stored_during_rewrapping_is_rewrapped(
     sft: Application, maya: User, secrets: MemoryWrappedSecrets, rewrap: RewrapSecrets, old_id: str
 ) -> None:
-    """A service was about to store something: nothing is left all the same."""
+    """Secrets that the service stores during the re-wrapping are re-wrapped as well."""
     fill(sft, maya)
     done = rewrap(key_id=old_id, batch=100)
     next(done)
     sft.vault.store_file(owner=maya.id, name=FileName.parse("late.txt"), content=[b"late"])
     assert sum(batch.rewrapped for batch in done) == 11 - 5 + 1
-    assert stored_under(secrets) == {NEW_ID}
+    assert key_ids_in_use(secrets) == {NEW_ID}

@@ -1,5 +1,5 @@
 """
-How long failures in a row go on before it is over.
+How many failures in a row, over what time, exhaust a failure budget.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from sft_core.maintenance.failure_budget import MIN_FAILURE_TIME, MIN_FAILURES, 
 TICK = 1e-6
 
 
-def test_it_is_over_after_enough_failures_that_took_long_enough(clock: SettableClock) -> None:
-    """Not after fewer, however long they took, and not after more, a microsecond sooner."""
+def test_budget_is_exhausted_after_enough_slow_failures(clock: SettableClock) -> None:
+    """Fewer failures never exhaust it, and more do not either until the minimum time has passed."""
     failure_budget = FailureBudget(clock)
     for _ in range(MIN_FAILURES - 1):
         assert not failure_budget.record_failure()
@@ -25,8 +25,8 @@ def test_it_is_over_after_enough_failures_that_took_long_enough(clock: SettableC
     assert quick.record_failure()
 
 
-def test_what_goes_well_begins_it_anew(clock: SettableClock) -> None:
-    """However many have failed before, and however long ago the first of them did."""
+def test_success_resets_the_budget(clock: SettableClock) -> None:
+    """One success resets the count and the time, however many failures preceded it."""
     failure_budget = FailureBudget(clock)
     for _ in range(9):
         assert not any(failure_budget.record_failure() for _ in range(MIN_FAILURES - 1))

@@ -1,5 +1,5 @@
 """
-The doctor on memory: what it makes of a vault that people work with, and of a store that is away.
+The integrity check on memory: concurrent changes, repairs, and a store that fails.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ def stored(sft: Application, owner: User) -> File:
     return sft.vault.store_file(owner=owner.id, name=NAME, content=[b"content"])
 
 
-def begun(sft: Application, owner: User) -> UploadSession:
+def upload_with_part(sft: Application, owner: User) -> UploadSession:
     upload = sft.vault.begin_upload(owner=owner.id, name=NAME)
     sft.vault.store_part(upload, b"half")
     return upload
 
 
-def recorded(sft: Application, owner: User) -> UploadSession:
+def recorded_upload(sft: Application, owner: User) -> UploadSession:
     """
-    An upload whose manifest knows its part.
+    An upload whose manifest contains its part.
     """
-    upload = begun(sft, owner)
+    upload = upload_with_part(sft, owner)
     with sft.vault.find_file.begin() as unit:
         unit.manifests.append(upload.file.id, upload.pending)
         unit.commit()
     return upload
 
 
-def on(sft: Application, blobs: IdentifiedBlobStore) -> CheckIntegrity:
+def check_on(sft: Application, blobs: IdentifiedBlobStore) -> CheckIntegrity:
     return attrs.evolve(
         sft.maintenance.check_integrity,
         check_file=attrs.evolve(sft.maintenance.check_integrity.check_file, blobs=blobs),
@@ -65,7 +65,7 @@ def on(sft: Application, blobs: IdentifiedBlobStore) -> CheckIntegrity:
 @attrs.frozen
 class Meanwhile(FaultyBlobs):
     """
-    A store that lets something happen before each listing of a file's blobs.
+    A store that runs a callback before each listing of a file's blobs.
     """
 
     happens: Callable[[], object] = attrs.field(kw_only=True)
@@ -76,32 +76,32 @@ class Meanwhile(FaultyBlobs):
         return super().list(prefix)
 
 
-def test_what_is_deleted_meanwhile_is_not_missing(sft: Application, maya: User) -> None:
-    """Its parts are gone because it is: nothing is wrong with that."""
+def test_file_deleted_during_the_check_is_not_missing(sft: Application, maya: User) -> None:
+    """A file deleted during the check has no missing parts."""
     file = stored(sft, maya)
-    gone: list[File] = []
+    deleted: list[File] = []
 
     def delete() -> None:
-        if not gone:
-            gone.append(file)
+        if not deleted:
+            deleted.append(file)
             sft.vault.delete_file(owner=maya.id, file_id=file.id)
 
-    assert list(on(sft, Meanwhile(sft.maintenance.sweep.blobs, {}, happens=delete))()) == []
-    assert gone
+    assert list(check_on(sft, Meanwhile(sft.maintenance.sweep.blobs, {}, happens=delete))()) == []
+    assert deleted
 
 
-def test_what_is_aborted_meanwhile_is_not_missing(sft: Application, maya: User) -> None:
-    """Also an upload of which the manifest knew some parts already."""
-    upload = recorded(sft, maya)
-    check_integrity = on(
+def test_upload_aborted_during_the_check_is_not_missing(sft: Application, maya: User) -> None:
+    """An upload aborted during the check has no missing parts, even if its manifest already lists some."""
+    upload = recorded_upload(sft, maya)
+    check_integrity = check_on(
         sft, Meanwhile(sft.maintenance.sweep.blobs, {}, happens=lambda: sft.vault.abort_upload(upload))
     )
     assert list(check_integrity()) == []
 
 
-def test_a_part_that_another_one_replaces_meanwhile_is_not_missing(sft: Application, maya: User) -> None:
-    """The row of an upload that moves says so to the minute only, so its manifest is read again."""
-    upload = recorded(sft, maya)
+def test_part_replaced_during_the_check_is_not_missing(sft: Application, maya: User) -> None:
+    """An upload's row is updated once a minute only, so its manifest is read again before a part counts as missing."""
+    upload = recorded_upload(sft, maya)
     (old,) = upload.pending
     begin = sft.maintenance.check_integrity.begin
     assert isinstance(begin, MemoryDatabase)
@@ -114,20 +114,22 @@ def test_a_part_that_another_one_replaces_meanwhile_is_not_missing(sft: Applicat
             sft.maintenance.sweep.blobs.put(new.blob_key, [bytes(new.stored_size)], size=new.stored_size)
             manifests[upload.file.id] = (new,)
 
-    assert list(on(sft, Meanwhile(sft.maintenance.sweep.blobs, {}, happens=replace))()) == []
+    assert list(check_on(sft, Meanwhile(sft.maintenance.sweep.blobs, {}, happens=replace))()) == []
     assert [part.blob_key for part in manifests[upload.file.id]] != [old.blob_key]
 
 
-def test_a_part_that_an_upload_has_lost_is_missing(sft: Application, maya: User) -> None:
-    """What its manifest names has to be there, also before it is sealed."""
-    upload = recorded(sft, maya)
+def test_lost_part_of_an_upload_is_missing(sft: Application, maya: User) -> None:
+    """Every part in a manifest must exist, also before the seal."""
+    upload = recorded_upload(sft, maya)
     sft.maintenance.sweep.blobs.delete(upload.pending[0].blob_key)
     assert [finding.damage for finding in sft.maintenance.check_integrity()] == [Damage.MISSING_PART]
 
 
-def test_who_goes_on_at_the_last_moment_is_not_stuck(sft: Application, maya: User, clock: SettableClock) -> None:
-    """What has got a byte since it was looked at is neither given up nor told."""
-    upload = begun(sft, maya)
+def test_upload_that_continues_during_the_check_is_not_stuck(
+    sft: Application, maya: User, clock: SettableClock
+) -> None:
+    """An upload that received a byte after it was found idle is neither aborted nor reported."""
+    upload = upload_with_part(sft, maya)
     clock.advance(hours=24)
     begin, reads = sft.maintenance.check_integrity.begin, count()
 
@@ -135,7 +137,7 @@ def test_who_goes_on_at_the_last_moment_is_not_stuck(sft: Application, maya: Use
     def meanwhile(*, read_only: bool = False) -> Iterator[MaintenanceUnit]:
         with begin(read_only=read_only) as unit:
             yield unit
-        # Keys and stray parts are asked for first, then the page of files on which it is found.
+        # Keys and stray parts are read first, then the page of files on which the upload is found.
         if read_only and next(reads) == 2:
             sft.vault.store_part(upload, b" of it")
 
@@ -147,7 +149,7 @@ def test_who_goes_on_at_the_last_moment_is_not_stuck(sft: Application, maya: Use
 
 def dangling(sft: Application, number: int) -> list[ShareLink]:
     """
-    Links of nobody to nothing, as rows may be left behind.
+    Links without owner or file, like rows left behind.
     """
     links = [a_link(a_file(a_user())) for _ in range(number)]
     with sft.sharing.redeem_share_link.begin() as unit:
@@ -157,8 +159,8 @@ def dangling(sft: Application, number: int) -> list[ShareLink]:
     return links
 
 
-def test_rows_that_point_to_nothing_are_told_from_any_page(sft: Application, maya: User) -> None:
-    """Each with everything that it misses, however many sound rows are between them."""
+def test_dangling_rows_on_any_page_are_reported(sft: Application, maya: User) -> None:
+    """Every row reports each missing reference, however many sound rows lie between."""
     file = stored(sft, maya)
     for _ in range(PAGE):
         sft.sharing.issue_share_link(owner=maya.id, file_id=file.id)
@@ -167,12 +169,12 @@ def test_rows_that_point_to_nothing_are_told_from_any_page(sft: Application, may
     assert {finding.damage for finding in found} == {Damage.DANGLING_ROW}
     details = ("the account that it belongs to does not exist", "the file that it belongs to does not exist")
     ids = sorted(link.id for link in links)
-    told = [(finding.subject, finding.detail) for finding in found]
-    assert told == [(f"link {row}", detail) for row in ids for detail in details]
+    reported = [(finding.subject, finding.detail) for finding in found]
+    assert reported == [(f"link {row}", detail) for row in ids for detail in details]
 
 
-def test_a_row_that_is_gone_at_the_second_look_is_no_finding(sft: Application) -> None:
-    """What looks wrong is looked at again; what was wrong and is over is nobody's trouble."""
+def test_row_deleted_before_the_second_read_is_no_finding(sft: Application) -> None:
+    """A row that looks wrong is read a second time, and a row deleted meanwhile is not reported."""
     dangling(sft, 3)
     begin = sft.maintenance.check_integrity.check_records.begin
     assert isinstance(begin, MemoryDatabase)
@@ -188,8 +190,8 @@ def test_a_row_that_is_gone_at_the_second_look_is_no_finding(sft: Application) -
     assert len(list(sft.maintenance.check_integrity())) == 6
 
 
-def test_a_secret_that_has_been_made_anew_is_no_finding(sft: Application, maya: User) -> None:
-    """A seed that does not open is told with its user, until they have another one."""
+def test_secret_replaced_during_the_check_is_no_finding(sft: Application, maya: User) -> None:
+    """A seed that cannot be unwrapped is reported with its user, until the user sets up a new one."""
     sft.users.set_up_totp(user=maya)
     with sft.users.sign_in.begin() as unit:
         user = unit.users.get(maya.id)
@@ -203,41 +205,43 @@ def test_a_secret_that_has_been_made_anew_is_no_finding(sft: Application, maya: 
     assert not finding.is_repaired
     check_integrity, looks = sft.maintenance.check_integrity.check_records, count()
 
-    def set_up_anew() -> None:
+    def set_up_again() -> None:
         if next(looks) == 0:
             sft.users.set_up_totp(user=user)
 
-    assert list(attrs.evolve(check_integrity, keyring=HookedKeyRing(check_integrity.keyring, set_up_anew))()) == []
+    assert list(attrs.evolve(check_integrity, keyring=HookedKeyRing(check_integrity.keyring, set_up_again))()) == []
     assert list(sft.maintenance.check_integrity()) == []
 
 
-def test_a_failure_is_passed_over_and_told(sft: Application, maya: User) -> None:
-    """The other files are looked at all the same."""
+def test_failure_is_counted_and_the_check_continues(sft: Application, maya: User) -> None:
+    """The other files are checked, and the failure is counted."""
     for _ in range(4):
         stored(sft, maya)
     seen = CheckCounts()
     assert (
-        list(on(sft, FaultyBlobs(sft.maintenance.sweep.blobs, {("list", 1): BlobStoreUnavailable()}))(counts=seen))
+        list(
+            check_on(sft, FaultyBlobs(sft.maintenance.sweep.blobs, {("list", 1): BlobStoreUnavailable()}))(counts=seen)
+        )
         == []
     )
     assert (seen.files, seen.failures) == (3, Counter({"blob-store-unavailable": 1}))
 
 
-def test_what_cannot_be_repaired_is_told_and_passed_over(sft: Application, maya: User, clock: SettableClock) -> None:
-    """A removal, an upload and a part whose deletion fails; what comes after them is repaired all the same."""
-    removed, nobodys = stored(sft, maya), begun(sft, maya)
-    begun(sft, maya)
+def test_failed_repair_is_reported_and_the_check_continues(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Failed deletions of a removal, an upload and a part are reported, and everything after them is repaired."""
+    deleting, rowless = stored(sft, maya), upload_with_part(sft, maya)
+    upload_with_part(sft, maya)
     stored(sft, maya)
     with sft.vault.find_file.begin() as unit:
-        unit.files.replace(removed.deleting(clock.now()), expected=FileState.SEALED)
-        unit.files.replace(nobodys.file.aborted(clock.now()), expected=FileState.RECEIVING)
-        unit.quotas.release(nobodys.file.id)
-        unit.files.remove(nobodys.file.id)
+        unit.files.replace(deleting.deleting(clock.now()), expected=FileState.SEALED)
+        unit.files.replace(rowless.file.aborted(clock.now()), expected=FileState.RECEIVING)
+        unit.quotas.release(rowless.file.id)
+        unit.files.remove(rowless.file.id)
         unit.commit()
     clock.advance(hours=48)
     removal, upload, part = Damage.UNFINISHED_REMOVAL, Damage.STUCK_UPLOAD, Damage.ORPHAN_PART
     seen, away = CheckCounts(), {("delete", number): BlobStoreUnavailable() for number in range(3)}
-    found = on(sft, FaultyBlobs(sft.maintenance.sweep.blobs, away))(repair=True, counts=seen)
+    found = check_on(sft, FaultyBlobs(sft.maintenance.sweep.blobs, away))(repair=True, counts=seen)
     assert [(one.damage, one.is_repaired) for one in found] == [(removal, False), (upload, False), (part, False)]
     assert (seen.files, seen.failures) == (1, Counter({"blob-store-unavailable": 3}))
     clock.advance(hours=2)
@@ -246,9 +250,9 @@ def test_what_cannot_be_repaired_is_told_and_passed_over(sft: Application, maya:
     assert list(sft.maintenance.check_integrity()) == []
 
 
-def test_an_old_copy_of_a_database_is_not_repaired_by(sft: Application, maya: User, clock: SettableClock) -> None:
-    """What it takes for stuck, the database that the store belongs to may have a file of: it is told and left."""
-    upload = begun(sft, maya)
+def test_old_copy_of_a_database_repairs_nothing(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The store's own database may hold a file where this copy sees an idle upload: reported, not repaired."""
+    upload = upload_with_part(sft, maya)
     clock.advance(hours=48)
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
@@ -260,23 +264,23 @@ def test_an_old_copy_of_a_database_is_not_repaired_by(sft: Application, maya: Us
     assert list(sft.maintenance.sweep.blobs.list(upload.file.blob_prefix))
 
 
-def test_what_fails_at_once_ends_nothing(sft: Application, maya: User) -> None:
-    """However many in a row: what is behind them is looked at."""
+def test_quick_failures_do_not_stop_the_check(sft: Application, maya: User) -> None:
+    """However many quick failures in a row, the files after them are checked."""
     for _ in range(9):
         stored(sft, maya)
     seen = CheckCounts()
     broken = FaultyBlobs(sft.maintenance.sweep.blobs, {("list", number): BlobStoreUnavailable() for number in range(8)})
-    assert list(on(sft, broken)(counts=seen)) == []
+    assert list(check_on(sft, broken)(counts=seen)) == []
     assert (seen.files, seen.failures) == (1, Counter({"blob-store-unavailable": 8}))
 
 
 @pytest.mark.parametrize("is_upload", [True, False])
-def test_a_removal_under_way_is_not_told(
+def test_running_deletion_is_not_reported(
     sft: Application, maya: User, clock: SettableClock, *, is_upload: bool
 ) -> None:
-    """It has as long as the slowest upload of a part; after that it is unfinished, and is finished."""
+    """A deletion has as long as the slowest part upload; after that it is unfinished, and is completed."""
     away = FaultyBlobs(sft.maintenance.sweep.blobs, {("list", 0): BlobStoreUnavailable()})
-    upload, file = begun(sft, maya), stored(sft, maya)
+    upload, file = upload_with_part(sft, maya), stored(sft, maya)
     clock.advance(minutes=5)
     if is_upload:
         with pytest.raises(BlobStoreUnavailable):
@@ -292,8 +296,8 @@ def test_a_removal_under_way_is_not_told(
     ]
 
 
-def test_a_store_that_is_away_ends_it(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Three failures in a row that took their time are enough; what needs no store is looked at all the same."""
+def test_unavailable_store_stops_the_check(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Three slow failures in a row stop the step; checks that do not need the store still run."""
     for _ in range(9):
         stored(sft, maya)
     wait = partial(clock.advance, seconds=5)
@@ -303,14 +307,14 @@ def test_a_store_that_is_away_ends_it(sft: Application, maya: User, clock: Setta
     begin, seen = sft.vault.find_file.begin, CheckCounts()
     assert isinstance(begin, MemoryDatabase)
     begin._committed.usages[maya.id] += 1
-    found = on(sft, away)(repair=True, counts=seen)
+    found = check_on(sft, away)(repair=True, counts=seen)
     assert [(one.damage, one.is_repaired) for one in found] == [(Damage.QUOTA_DRIFT, False)]
     assert seen.failures == Counter({"blob-store-unavailable": MIN_FAILURES})
     assert away.calls["list"] == MIN_FAILURES
 
 
-def test_findings_come_as_they_are_found(sft: Application, maya: User) -> None:
-    """Who looks at a large vault need not wait for the end."""
+def test_findings_are_yielded_as_they_are_found(sft: Application, maya: User) -> None:
+    """Findings are yielded one by one, so the first arrives before the check of a large vault ends."""
     files = [stored(sft, maya) for _ in range(2)]
     blobs: BlobStore = sft.maintenance.sweep.blobs
     for blob in list(blobs.list()):

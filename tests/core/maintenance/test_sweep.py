@@ -1,5 +1,5 @@
 """
-The sweep on memory: what it finishes, what it leaves alone, and how it goes on where something fails.
+The sweep on memory: what it deletes, what it keeps, and how it continues after failures.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ TICK = timedelta(microseconds=1)
 STEP = 50
 
 
-def begun(sft: Application, owner: User, *parts: bytes) -> UploadSession:
+def upload_with(sft: Application, owner: User, *parts: bytes) -> UploadSession:
     upload = sft.vault.begin_upload(owner=owner.id, name=NAME)
     for part in parts:
         sft.vault.store_part(upload, part)
@@ -61,9 +61,9 @@ def stored(sft: Application, owner: User, content: bytes = b"content") -> File:
     return sft.vault.store_file(owner=owner.id, name=NAME, content=[content])
 
 
-def condemned(sft: Application, owner: User) -> File:
+def half_deleted_file(sft: Application, owner: User) -> File:
     """
-    A file that was to be deleted when the store was away.
+    A file whose deletion could not remove its blobs because the store was unavailable.
     """
     file = stored(sft, owner)
     away = FaultyBlobs(sft.vault.delete_file.blobs, {("list", 0): BlobStoreUnavailable()})
@@ -94,14 +94,14 @@ def with_blobs(sft: Application, faults: Mapping[tuple[str, int], BaseException]
     return attrs.evolve(sft.maintenance.sweep, blobs=FaultyBlobs(sft.maintenance.sweep.blobs, faults))
 
 
-# --- what is finished ----------------------------------------------------------------------------------
+# --- what is deleted -------------------------------------------------------------------------------------
 
 
-def test_there_is_nothing_to_do_at_first(sft: Application, maya: User) -> None:
-    """Sealed files, links and fresh uploads are left as they are, however often it sweeps."""
+def test_sweep_without_leftovers_changes_nothing(sft: Application, maya: User) -> None:
+    """Sealed files, links and recent uploads stay unchanged, however often the sweep runs."""
     file = stored(sft, maya)
     sft.sharing.issue_share_link(owner=maya.id, file_id=file.id)
-    upload = begun(sft, maya, b"half of ")
+    upload = upload_with(sft, maya, b"half of ")
     for _ in range(2):
         assert sft.maintenance.sweep() == SweepResult()
     sft.vault.store_part(upload, b"it")
@@ -109,9 +109,9 @@ def test_there_is_nothing_to_do_at_first(sft: Application, maya: User) -> None:
     assert b"".join(map(bytes, sft.vault.read_file(file))) == b"content"
 
 
-def test_an_upload_that_nobody_can_go_on_with_is_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
-    """A while after its next part should have come and not a microsecond earlier; key, parts, row and hold go."""
-    upload = begun(sft, maya, b"x" * 100)
+def test_non_resumable_upload_that_is_idle_is_aborted(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The sweep aborts it once it is idle for the full time, and deletes key, parts, row and reservation."""
+    upload = upload_with(sft, maya, b"x" * 100)
     clock.advance(microseconds=sft.maintenance.sweep.policy.non_resumable_idle / TICK - 1)
     assert sft.maintenance.sweep() == SweepResult()
     clock.advance(microseconds=1)
@@ -122,8 +122,8 @@ def test_an_upload_that_nobody_can_go_on_with_is_given_up(sft: Application, maya
     assert keys(sft) == set()
 
 
-def test_an_upload_that_nobody_goes_on_with_is_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
-    """One that might be gone on with, a day after its last byte and not a microsecond earlier."""
+def test_resumable_upload_that_is_idle_is_aborted(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A resumable upload is aborted exactly 24 hours after its last byte, not a microsecond earlier."""
     upload = sft.vault.create_upload(
         owner=maya.id, request=UploadRequest(name=NAME, media_type=OCTET_STREAM, length=100)
     )
@@ -149,15 +149,15 @@ def test_an_upload_that_nobody_goes_on_with_is_given_up(sft: Application, maya: 
         ({"UPLOAD_IDLE_HOURS": "1", "NON_RESUMABLE_IDLE_MINUTES": "90"}, 60 * 60 + 4096 + 60),
     ],
 )
-def test_the_slowest_client_has_the_time_for_a_part(environ: Mapping[str, str], seconds: float) -> None:
-    """What nobody can go on with is given up no sooner, and what is resumable is never given up before it."""
+def test_idle_time_covers_the_slowest_permitted_part(environ: Mapping[str, str], seconds: float) -> None:
+    """The idle time covers the slowest permitted part and never exceeds that of a resumable upload."""
     policy = memory_application(environ=environ).maintenance.sweep.policy
     assert policy.non_resumable_idle == timedelta(seconds=seconds)
     assert policy.non_resumable_idle <= policy.idle
 
 
-def test_a_part_that_takes_longer_than_an_upload_is_kept_still_comes() -> None:
-    """At a pace that is allowed, and while uploads are kept for the shortest time: of either kind, in sight."""
+def test_part_slower_than_the_idle_hours_keeps_its_upload() -> None:
+    """With the shortest idle time, a part sent at the minimum rate keeps both kinds of upload alive."""
     clock = SettableClock()
     sft = memory_application(clock, LIGHT | {"UPLOAD_IDLE_HOURS": "1"})
     maya = register(sft, "maya")
@@ -176,9 +176,9 @@ def test_a_part_that_takes_longer_than_an_upload_is_kept_still_comes() -> None:
     assert sft.vault.finish_upload(owner=maya.id, file_id=resumable.file.id).is_sealed
 
 
-def test_who_goes_on_is_not_given_up(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Each part counts anew, also one that no manifest knows yet, however slowly they come."""
-    upload = begun(sft, maya, b"one")
+def test_upload_that_continues_is_not_aborted(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Each part restarts the idle time, even if no manifest contains it yet."""
+    upload = upload_with(sft, maya, b"one")
     for _ in range(3):
         clock.advance(seconds=(sft.maintenance.sweep.policy.non_resumable_idle - TOUCH_INTERVAL).total_seconds())
         sft.vault.store_part(upload, b"more")
@@ -186,11 +186,11 @@ def test_who_goes_on_is_not_given_up(sft: Application, maya: User, clock: Settab
     assert sft.sharing.seal_upload(upload).file.size == len(b"onemoremoremore")
 
 
-def test_a_removal_that_was_cut_off_is_finished(sft: Application, maya: User) -> None:
-    """An aborting and a deleting file: parts, rows and holds go at once, and what is sealed stays."""
+def test_interrupted_deletion_is_completed(sft: Application, maya: User) -> None:
+    """Parts, rows and reservations of an aborting and of a deleting file are deleted; sealed files stay."""
     kept = stored(sft, maya)
-    condemned(sft, maya)
-    upload = begun(sft, maya, b"x" * 100)
+    half_deleted_file(sft, maya)
+    upload = upload_with(sft, maya, b"x" * 100)
     away = FaultyBlobs(sft.vault.abort_upload.blobs, {("list", 0): BlobStoreUnavailable()})
     with pytest.raises(BlobStoreUnavailable):
         attrs.evolve(sft.vault.abort_upload, blobs=away)(upload)
@@ -201,11 +201,11 @@ def test_a_removal_that_was_cut_off_is_finished(sft: Application, maya: User) ->
     assert used(sft, maya) == kept.size
 
 
-# --- blobs of no row ------------------------------------------------------------------------------------
+# --- blobs without a row --------------------------------------------------------------------------------
 
 
-def test_a_blob_of_no_row_goes_after_the_grace_period(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Of no file at all, and of a sealed file whose manifest names others."""
+def test_unreferenced_blob_is_deleted_after_the_grace_time(sft: Application, maya: User, clock: SettableClock) -> None:
+    """This holds for a blob of no file, and for one that the manifest of a sealed file does not list."""
     file = stored(sft, maya)
     own = keys(sft)
     put(sft, f"{'0' * 32}/1-00000000-{'1' * 16}", b"four")
@@ -219,7 +219,7 @@ def test_a_blob_of_no_row_goes_after_the_grace_period(sft: Application, maya: Us
 
 class PartlyListed(MemoryBlobs):
     """
-    A store of which some part cannot be looked into.
+    A store that can list only some of its blobs.
     """
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
@@ -227,8 +227,8 @@ class PartlyListed(MemoryBlobs):
         raise BlobStoreUnavailable
 
 
-def test_what_a_store_lists_before_it_fails_is_swept(sft: Application, maya: User, clock: SettableClock) -> None:
-    """However few; it is said that not everything was looked at."""
+def test_blobs_listed_before_a_failure_are_swept(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The blobs listed before the failure are deleted, and the sweep is reported as incomplete."""
     stored(sft, maya)
     blobs = PartlyListed(now=clock.now)
     blobs.set_store_id(str(sft.maintenance.sweep.blobs.store_id()))
@@ -241,10 +241,8 @@ def test_what_a_store_lists_before_it_fails_is_swept(sft: Application, maya: Use
     )
 
 
-def test_a_part_that_its_manifest_names_wrongly_is_no_orphan(
-    sft: Application, maya: User, clock: SettableClock
-) -> None:
-    """While a part that is named is missing, one that is not named may be it: the only copy there is."""
+def test_unlisted_blob_beside_a_missing_part_is_no_orphan(sft: Application, maya: User, clock: SettableClock) -> None:
+    """While a listed part is missing, no unlisted blob is deleted: it may be the only copy of that part."""
     file = stored(sft, maya)
     begin, own = sft.vault.find_file.begin, keys(sft)
     assert isinstance(begin, MemoryDatabase)
@@ -261,8 +259,8 @@ def test_a_part_that_its_manifest_names_wrongly_is_no_orphan(
 
 
 @pytest.mark.parametrize("place", ["another file", "no file", "its own file"])
-def test_what_begins_like_a_part_is_no_orphan(sft: Application, maya: User, clock: SettableClock, place: str) -> None:
-    """Wherever it was moved to, and whatever lies where it was: it may be the only copy."""
+def test_blob_with_a_part_header_is_no_orphan(sft: Application, maya: User, clock: SettableClock, place: str) -> None:
+    """A blob that starts with a part header is kept wherever it was moved: it may be the only copy."""
     file, other = stored(sft, maya), stored(sft, maya, b"something else")
     blobs = sft.maintenance.sweep.blobs
     (blob,) = blobs.list(file.blob_prefix)
@@ -281,8 +279,8 @@ def test_what_begins_like_a_part_is_no_orphan(sft: Application, maya: User, cloc
     assert keys(sft) == before
 
 
-def test_a_blob_that_cannot_be_looked_at_is_left_alone(sft: Application, maya: User, clock: SettableClock) -> None:
-    """And hides no other; what has gone or grown since it was listed is somebody's at work."""
+def test_unreadable_blob_is_kept(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Other blobs are still deleted; a blob that vanished or grew since the listing belongs to a running upload."""
     stored(sft, maya)
     for number in range(4):
         put(sft, f"{number:032x}/1-00000000-{number:016x}", b"noise" * 20)
@@ -298,9 +296,9 @@ def test_a_blob_that_cannot_be_looked_at_is_left_alone(sft: Application, maya: U
     assert sft.maintenance.sweep() == SweepResult(orphans=3, orphan_bytes=300)
 
 
-def test_a_sum_that_has_drifted_keeps_no_file_from_its_end(sft: Application, maya: User) -> None:
-    """A count below what the file holds ends at nothing."""
-    condemned(sft, maya)
+def test_drifted_usage_does_not_block_a_deletion(sft: Application, maya: User) -> None:
+    """A drifted usage below the file's size is reduced to zero, and the file is still deleted."""
+    half_deleted_file(sft, maya)
     kept = stored(sft, maya)
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
@@ -311,8 +309,8 @@ def test_a_sum_that_has_drifted_keeps_no_file_from_its_end(sft: Application, may
     assert (used(sft, maya), states(sft)) == (0, Counter())
 
 
-def test_what_may_be_needed_is_never_an_orphan(sft: Application, maya: User, clock: SettableClock) -> None:
-    """A blob of an upload, recorded or not; all there is of a sealed file that lost its manifest; a stranger's."""
+def test_blob_that_may_be_needed_is_no_orphan(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Blobs of a running upload, of a sealed file without a manifest, and with foreign names are all kept."""
     lost = stored(sft, maya)
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
@@ -320,7 +318,7 @@ def test_what_may_be_needed_is_never_an_orphan(sft: Application, maya: User, clo
     for key in ("0/0", f"{'0' * 32}/1", f"{'0' * 31}/1-00000000-{'1' * 16}"):
         put(sft, key)
     clock.advance(days=30)
-    begun(sft, maya, b"new bytes")
+    upload_with(sft, maya, b"new bytes")
     before = keys(sft)
     clock.advance(hours=1)
     assert (
@@ -332,10 +330,10 @@ def test_what_may_be_needed_is_never_an_orphan(sft: Application, maya: User, clo
     assert keys(sft) == before
 
 
-def test_the_part_of_a_small_file_is_left_alone_until_its_row_comes(
+def test_part_of_a_small_file_is_kept_until_its_row_is_written(
     sft: Application, maya: User, clock: SettableClock
 ) -> None:
-    """No row knows it before the commit that makes it a file: the grace period is for it."""
+    """Before the seal no row refers to the part, so only the grace period protects it."""
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=5)
     sft.vault.store_part(upload, b"small")
     assert states(sft) == Counter()
@@ -345,20 +343,20 @@ def test_the_part_of_a_small_file_is_left_alone_until_its_row_comes(
     assert b"".join(map(bytes, sft.vault.read_file(file))) == b"small"
 
 
-def test_no_grace_period_may_be_too_short_for_a_commit() -> None:
-    """What is set to less than an hour is refused at the start."""
+def test_grace_period_too_short_for_a_commit_is_refused() -> None:
+    """A grace period shorter than an hour is refused at start-up."""
     with pytest.raises(ConfigurationError, match="ORPHAN_GRACE_HOURS"):
         memory_application(environ={"ORPHAN_GRACE_HOURS": "0.9"})
 
 
-def test_a_database_younger_than_the_grace_period_removes_nothing(clock: SettableClock) -> None:
-    """Beside an empty or new database a full store is somebody's: it may be the wrong database."""
+def test_database_younger_than_the_grace_period_deletes_nothing(clock: SettableClock) -> None:
+    """A full store beside an empty or new database may belong to another database, so nothing is deleted."""
     old = memory_application(clock)
     stored(old, register(old, "maya"))
     fresh = memory_application(clock)
     begin = fresh.maintenance.sweep.begin
     assert isinstance(begin, MemoryDatabase)
-    # As if it had been emptied by hand.
+    # The state after an operator has emptied the database by hand.
     begin._committed.store_id = old.maintenance.sweep.blobs.store_id()
     sweep = attrs.evolve(fresh.maintenance.sweep, blobs=old.maintenance.sweep.blobs)
     clock.advance(days=9)
@@ -370,9 +368,9 @@ def test_a_database_younger_than_the_grace_period_removes_nothing(clock: Settabl
     assert sweep() == SweepResult(orphans=1, orphan_bytes=len(b"content") + 72)
 
 
-def test_the_row_is_looked_for_again_before_a_blob_goes(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Who has found its row meanwhile keeps its blob."""
-    upload = begun(sft, maya, b"new bytes")
+def test_row_is_checked_again_before_a_blob_is_deleted(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A blob whose row appears between the listing and the deletion is kept."""
+    upload = upload_with(sft, maya, b"new bytes")
     clock.advance(hours=1)
     begin, looks = sft.vault.find_file.begin, count()
     assert isinstance(begin, MemoryDatabase)
@@ -388,62 +386,62 @@ def test_the_row_is_looked_for_again_before_a_blob_goes(sft: Application, maya: 
         attrs.evolve(sft.maintenance.sweep, policy=policy, expiring=())(should_continue=should_continue)
         == SweepResult()
     )
-    assert next(looks) == 1, "it was no orphan at the first look: nothing has been shown"
+    assert next(looks) == 1, "the first check must find an orphan, or this test shows nothing"
     assert len(keys(sft)) == 1
 
 
 # --- dry runs, batches, failures -----------------------------------------------------------------------
 
 
-def a_mess(sft: Application, owner: User, clock: SettableClock) -> None:
+def make_leftovers(sft: Application, owner: User, clock: SettableClock) -> None:
     """
-    Five of each: idle uploads, half-done removals, orphans.
+    Five of each: idle uploads, unfinished deletions, orphans.
     """
     for number in range(5):
-        begun(sft, owner, b"idle")
+        upload_with(sft, owner, b"idle")
         put(sft, f"{number:032x}/1-00000000-{'1' * 16}")
     clock.advance(hours=24)
     for _ in range(5):
-        condemned(sft, owner)
+        half_deleted_file(sft, owner)
     stored(sft, owner)
 
 
-MESS = SweepResult(given_up=5, removed=10, orphans=5, orphan_bytes=25)
+LEFTOVERS = SweepResult(given_up=5, removed=10, orphans=5, orphan_bytes=25)
 
 
-def test_a_dry_run_tells_the_same_and_changes_nothing(sft: Application, maya: User, clock: SettableClock) -> None:
-    """What it counts is what the sweep after it does."""
-    a_mess(sft, maya, clock)
+def test_dry_run_reports_the_same_and_changes_nothing(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The counts of a dry run equal those of the sweep that follows it."""
+    make_leftovers(sft, maya, clock)
     before = keys(sft), states(sft), used(sft, maya)
-    assert sft.maintenance.sweep(dry_run=True) == MESS
+    assert sft.maintenance.sweep(dry_run=True) == LEFTOVERS
     assert (keys(sft), states(sft), used(sft, maya)) == before
-    assert sft.maintenance.sweep() == MESS
+    assert sft.maintenance.sweep() == LEFTOVERS
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 1000])
-def test_batches_leave_nothing_out(sft: Application, maya: User, clock: SettableClock, batch: int) -> None:
-    """Whatever their size, everything is swept in one go."""
-    a_mess(sft, maya, clock)
+def test_batch_size_does_not_change_the_result(sft: Application, maya: User, clock: SettableClock, batch: int) -> None:
+    """One sweep deletes everything, whatever the batch size."""
+    make_leftovers(sft, maya, clock)
     sweep = attrs.evolve(sft.maintenance.sweep, policy=attrs.evolve(sft.maintenance.sweep.policy, batch_size=batch))
-    assert sweep() == MESS
+    assert sweep() == LEFTOVERS
     assert sweep() == SweepResult()
     assert states(sft) == Counter([FileState.SEALED])
     assert len(keys(sft)) == 1
 
 
-def test_a_failure_does_not_hold_up_the_rest(sft: Application, maya: User, clock: SettableClock) -> None:
-    """What could not be removed is counted, the others are, and the next sweep does the rest."""
-    a_mess(sft, maya, clock)
+def test_failure_does_not_stop_the_other_deletions(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The failed deletions are counted, the others happen, and the next sweep deletes the rest."""
+    make_leftovers(sft, maya, clock)
     faults = {("delete", 0): BlobStoreUnavailable(), ("list", 3): BlobStoreUnavailable()}
     swept = with_blobs(sft, faults)()
-    assert swept == attrs.evolve(MESS, removed=8, failures=Counter({"blob-store-unavailable": 2}))
+    assert swept == attrs.evolve(LEFTOVERS, removed=8, failures=Counter({"blob-store-unavailable": 2}))
     assert sft.maintenance.sweep() == SweepResult(removed=2)
     assert len(keys(sft)) == 1
 
 
-def test_a_store_that_is_away_is_not_asked_for_every_file(sft: Application, maya: User, clock: SettableClock) -> None:
-    """After three failures in a row that took their time a step is over; what needs no store is done all the same."""
-    a_mess(sft, maya, clock)
+def test_unavailable_store_is_not_called_for_every_file(sft: Application, maya: User, clock: SettableClock) -> None:
+    """After three slow failures in a row the step stops; steps that do not need the store still run."""
+    make_leftovers(sft, maya, clock)
     away = {("list", number): BlobStoreUnavailable() for number in range(99)}
     sweep = attrs.evolve(
         sft.maintenance.sweep,
@@ -454,21 +452,21 @@ def test_a_store_that_is_away_is_not_asked_for_every_file(sft: Application, maya
     assert swept.failures == Counter({"blob-store-unavailable": MIN_FAILURES + 1})
     assert isinstance(sweep.blobs, FaultyBlobs)
     assert sweep.blobs.calls["list"] == MIN_FAILURES + 1
-    assert sft.maintenance.sweep() == attrs.evolve(MESS, given_up=0)
+    assert sft.maintenance.sweep() == attrs.evolve(LEFTOVERS, given_up=0)
 
 
-def test_what_fails_at_once_hides_nothing(sft: Application, maya: User, clock: SettableClock) -> None:
-    """However many files and parts cannot be removed: the last one of each is, and the others are counted."""
-    a_mess(sft, maya, clock)
+def test_quick_failures_do_not_stop_the_sweep(sft: Application, maya: User, clock: SettableClock) -> None:
+    """However many quick failures occur, every file and blob is tried and each failure is counted."""
+    make_leftovers(sft, maya, clock)
     broken = {("delete", number): BlobStoreUnavailable() for number in (0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13)}
     swept = with_blobs(sft, broken)()
     assert (swept.given_up, swept.removed, swept.orphans, swept.is_complete) == (5, 2, 1, True)
     assert swept.failures == Counter({"blob-store-unavailable": 12})
 
 
-def test_a_short_failure_is_no_reason_to_stop(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Three that took a little less than it has patience for, and one that took long alone."""
-    a_mess(sft, maya, clock)
+def test_short_failures_do_not_stop_the_sweep(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Neither three failures just below the time limit nor a single slow one stops the step."""
+    make_leftovers(sft, maya, clock)
     pauses = iter([timedelta(hours=1), MIN_FAILURE_TIME - TICK, timedelta(0), timedelta(0)])
     broken = {("list", number): BlobStoreUnavailable() for number in range(4)}
     wait = lambda: clock.advance(seconds=next(pauses).total_seconds())  # noqa: E731
@@ -476,8 +474,8 @@ def test_a_short_failure_is_no_reason_to_stop(sft: Application, maya: User, cloc
     assert (swept.removed, swept.is_complete) == (6, True)
 
 
-def test_a_database_that_is_away_is_told(sft: Application) -> None:
-    """Nothing is raised: each step says why it could not be done."""
+def test_unavailable_database_is_reported(sft: Application) -> None:
+    """The sweep raises nothing: each step reports why it failed."""
 
     def away(**_: bool) -> AbstractContextManager[MemoryUnit]:
         raise DatabaseUnavailable
@@ -487,9 +485,9 @@ def test_a_database_that_is_away_is_told(sft: Application) -> None:
 
 
 @pytest.mark.parametrize("steps", [0, 1, 7, 12])
-def test_a_sweep_that_is_told_to_stop_stops(sft: Application, maya: User, clock: SettableClock, steps: int) -> None:
-    """Before its next step, and it says so; the next sweep goes on."""
-    a_mess(sft, maya, clock)
+def test_sweep_that_should_stop_stops(sft: Application, maya: User, clock: SettableClock, steps: int) -> None:
+    """The sweep stops before its next step and reports itself as incomplete; the next sweep continues."""
+    make_leftovers(sft, maya, clock)
     left = iter([True] * steps)
     swept = sft.maintenance.sweep(should_continue=lambda: next(left, False))
     assert swept.given_up + swept.removed + swept.orphans == steps
@@ -499,9 +497,9 @@ def test_a_sweep_that_is_told_to_stop_stops(sft: Application, maya: User, clock:
 
 
 @attrs.define
-class Rows:
+class ExpiredRows:
     """
-    Rows that are over, to be pruned.
+    Expired rows to delete.
     """
 
     left: int
@@ -518,18 +516,18 @@ class Rows:
 
 
 @pytest.mark.parametrize("left", [0, 99, 100, 250])
-def test_rows_that_are_over_are_let_go_of_in_batches(sft: Application, left: int) -> None:
-    """All of them, in bounded transactions."""
-    rows = Rows(left)
-    sweep = attrs.evolve(sft.maintenance.sweep, expiring=[rows, Rows(1)])
+def test_expired_rows_are_deleted_in_batches(sft: Application, left: int) -> None:
+    """All expired rows are deleted, each batch in its own bounded transaction."""
+    rows = ExpiredRows(left)
+    sweep = attrs.evolve(sft.maintenance.sweep, expiring=[rows, ExpiredRows(1)])
     assert sweep(dry_run=True) == SweepResult(forgotten=left + 1)
     assert sweep() == SweepResult(forgotten=left + 1)
     assert rows.asked == [100] * (left // 100 + 1)
 
 
-class Stubborn(Rows):
+class UndeletableRows(ExpiredRows):
     """
-    Rows that cannot be got at.
+    Expired rows that cannot be deleted.
     """
 
     def delete_expired(self, *, limit: int, **_: object) -> int:
@@ -537,15 +535,15 @@ class Stubborn(Rows):
         raise DatabaseUnavailable
 
 
-def test_rows_that_cannot_be_let_go_of_keep_no_others(sft: Application) -> None:
-    """Whichever come first; it is said that not everything was looked at."""
-    last = Rows(7)
-    swept = attrs.evolve(sft.maintenance.sweep, expiring=[Stubborn(3), last])()
+def test_rows_that_cannot_be_deleted_do_not_block_others(sft: Application) -> None:
+    """A failing store does not stop the stores after it; the sweep is reported as incomplete."""
+    last = ExpiredRows(7)
+    swept = attrs.evolve(sft.maintenance.sweep, expiring=[UndeletableRows(3), last])()
     assert swept == SweepResult(forgotten=7, failures=Counter({"database-unavailable": 1}), is_complete=False)
     assert last.left == 0
 
 
-# --- links that are over ----------------------------------------------------------------------------------
+# --- expired links ----------------------------------------------------------------------------------------
 
 
 @attrs.frozen
@@ -578,8 +576,8 @@ class Linked:
         return self.sft.sharing.summarise_links([self.file])[self.file.id]
 
 
-def test_the_token_of_an_expired_link_is_destroyed(sft: Application, maya: User, clock: SettableClock) -> None:
-    """A day after the end; who holds it is told the same as before, and its owner how often it was used."""
+def test_token_of_an_expired_link_is_deleted(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The token is deleted a day after expiry; recipients get the same error, and owners still see the use count."""
     linked = Linked.of(sft, maya)
     clock.advance(hours=27)
     assert sft.maintenance.sweep() == SweepResult()
@@ -595,8 +593,8 @@ def test_the_token_of_an_expired_link_is_destroyed(sft: Application, maya: User,
     assert sft.sharing.redeem_share_link(token=linked.long) == linked.file
 
 
-def test_the_token_of_a_revoked_link_is_destroyed(sft: Application, maya: User, clock: SettableClock) -> None:
-    """A day after its revocation, however long it would have lasted; to revoke it again is no error."""
+def test_token_of_a_revoked_link_is_deleted(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The token is deleted a day after the revocation, and revoking the link again is no error."""
     linked = Linked.of(sft, maya)
     sft.sharing.revoke_share_link(owner=maya.id, token=linked.long)
     clock.advance(days=1, seconds=1)
@@ -608,8 +606,8 @@ def test_the_token_of_a_revoked_link_is_destroyed(sft: Application, maya: User, 
     assert linked.summary().downloads == 2
 
 
-def test_a_clock_that_goes_back_shows_no_token_that_is_gone(sft: Application, maya: User, clock: SettableClock) -> None:
-    """The link is live again by that clock and opens for who holds it; its owner sees that there is one."""
+def test_clock_set_back_shows_no_deleted_token(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The link works again for its recipients by that clock; the owner sees the link but not its token."""
     file = stored(sft, maya)
     token = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=3).token
     clock.advance(days=2)
@@ -620,17 +618,17 @@ def test_a_clock_that_goes_back_shows_no_token_that_is_gone(sft: Application, ma
     assert sft.sharing.redeem_share_link(token=token) == file
 
 
-# --- in turn ---------------------------------------------------------------------------------------------
+# --- one sweep at a time ---------------------------------------------------------------------------------
 
 
-def in_turn(sft: Application, leases: MemoryLeases, holder: str) -> LeasedSweep:
+def leased_sweep(sft: Application, leases: MemoryLeases, holder: str) -> LeasedSweep:
     return LeasedSweep(sweep=sft.maintenance.sweep, leases=leases, holder=holder, interval=timedelta(minutes=5))
 
 
-def test_one_of_many_sweeps(sft: Application, clock: SettableClock) -> None:
-    """It keeps its turn from one interval to the next; when it is gone for two, another one takes over."""
+def test_one_process_sweeps_at_a_time(sft: Application, clock: SettableClock) -> None:
+    """The lease holder keeps it between sweeps; after two missed intervals another process acquires it."""
     leases = MemoryLeases()
-    first, second = in_turn(sft, leases, "first"), in_turn(sft, leases, "second")
+    first, second = leased_sweep(sft, leases, "first"), leased_sweep(sft, leases, "second")
     for _ in range(3):
         assert first() == SweepResult()
         assert second() is None
@@ -643,11 +641,11 @@ def test_one_of_many_sweeps(sft: Application, clock: SettableClock) -> None:
     assert first() == SweepResult()
 
 
-def test_who_dies_in_the_middle_is_followed(sft: Application, maya: User, clock: SettableClock) -> None:
-    """While it sweeps nobody else does, however long it takes; two minutes after its last sign another one may."""
-    a_mess(sft, maya, clock)
+def test_sweep_of_a_dead_process_is_taken_over(sft: Application, maya: User, clock: SettableClock) -> None:
+    """No other process sweeps during a sweep, however long; one may two minutes after the last renewal."""
+    make_leftovers(sft, maya, clock)
     leases = MemoryLeases()
-    first, second = in_turn(sft, leases, "first"), in_turn(sft, leases, "second")
+    first, second = leased_sweep(sft, leases, "first"), leased_sweep(sft, leases, "second")
     steps = count()
 
     class DiedError(BaseException):
@@ -671,11 +669,11 @@ def test_who_dies_in_the_middle_is_followed(sft: Application, maya: User, clock:
     assert len(keys(sft)) == 1
 
 
-def test_who_has_lost_its_turn_stops(sft: Application, maya: User, clock: SettableClock) -> None:
-    """A sweep that was away for longer than its lease leaves the rest to its successor."""
-    a_mess(sft, maya, clock)
+def test_sweep_that_lost_its_lease_stops(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A sweep that paused for longer than its lease leaves the rest to the new lease holder."""
+    make_leftovers(sft, maya, clock)
     leases = MemoryLeases()
-    first, second = in_turn(sft, leases, "first"), in_turn(sft, leases, "second")
+    first, second = leased_sweep(sft, leases, "first"), leased_sweep(sft, leases, "second")
     others: list[SweepResult | None] = []
 
     def should_continue() -> bool:
@@ -688,4 +686,4 @@ def test_who_has_lost_its_turn_stops(sft: Application, maya: User, clock: Settab
     swept = first(should_continue=should_continue)
     assert swept is not None
     assert not swept.is_complete
-    assert others[1] == MESS
+    assert others[1] == LEFTOVERS

@@ -1,5 +1,5 @@
 """
-Uploads, deletions and sweeps that die at any of their steps: one sweep later everything is as it should be.
+State machine: processes die at any step of uploads, deletions and sweeps; one sweep restores consistency.
 """
 
 from __future__ import annotations
@@ -40,59 +40,59 @@ SETTINGS: Final = LIGHT | {"ORPHAN_GRACE_HOURS": "1", "UPLOAD_IDLE_HOURS": str(I
 
 class DiedError(BaseException):
     """
-    The process ends here; whatever it would have done next does not happen.
+    The process ends here, and none of its later steps happen.
     """
 
 
 @attrs.define
-class Fuse:
+class MortalProcess:
     """
-    Lets a process die before its `left`-th step from now; a dead one does not take another.
+    Ends a process before its `steps_left`-th step from now; no further step happens.
     """
 
-    left: int | None = None
+    steps_left: int | None = None
 
-    def burn(self) -> None:
-        if self.left is not None:
-            if self.left == 0:
+    def step(self) -> None:
+        if self.steps_left is not None:
+            if self.steps_left == 0:
                 raise DiedError
-            self.left -= 1
+            self.steps_left -= 1
 
 
 @attrs.define(kw_only=True)
-class FusedDatabase(MemoryDatabase):
+class MortalDatabase(MemoryDatabase):
     """
     A database whose client may die before and after each commit.
     """
 
-    fuse: Fuse
+    process: MortalProcess
 
     def _publish(self, tables: Tables) -> None:
-        self.fuse.burn()
+        self.process.step()
         super()._publish(tables)
-        self.fuse.burn()
+        self.process.step()
 
 
 @attrs.define(kw_only=True)
-class FusedBlobs(MemoryBlobs):
+class MortalBlobs(MemoryBlobs):
     """
     A store whose client may die before and after each put and delete.
     """
 
-    fuse: Fuse
+    process: MortalProcess
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        self.fuse.burn()
+        self.process.step()
         super().put(key, pieces, size=size)
-        self.fuse.burn()
+        self.process.step()
 
     def delete(self, key: str) -> None:
-        self.fuse.burn()
+        self.process.step()
         super().delete(key)
-        self.fuse.burn()
+        self.process.step()
 
 
-def fused(sft: Application, database: FusedDatabase, blobs: FusedBlobs) -> Application:
+def on_mortal_storage(sft: Application, database: MortalDatabase, blobs: MortalBlobs) -> Application:
     """
     The application on this database and this store.
     """
@@ -126,11 +126,11 @@ class SweptVault(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """An owner, and nothing else."""
-        self.fuse, self.clock = Fuse(), SettableClock()
-        self.database = FusedDatabase(fuse=self.fuse)
-        self.blobs = FusedBlobs(now=self.clock.now, fuse=self.fuse)
-        self.sft = fused(memory_application(self.clock, SETTINGS), self.database, self.blobs)
+        """Create an owner and nothing else."""
+        self.process, self.clock = MortalProcess(), SettableClock()
+        self.database = MortalDatabase(process=self.process)
+        self.blobs = MortalBlobs(now=self.clock.now, process=self.process)
+        self.sft = on_mortal_storage(memory_application(self.clock, SETTINGS), self.database, self.blobs)
         self.owner = a_user(created_at=self.clock.now())
         with self.database() as unit:
             unit.users.add(self.owner)
@@ -140,132 +140,132 @@ class SweptVault(RuleBasedStateMachine):
         self.ended: list[UploadSession] = []
         self.files: dict[FileId, bytes] = {}
         self.unsure: dict[FileId, bytes] = {}
-        self.ends: dict[FileId, datetime] = {}
+        self.expiries: dict[FileId, datetime] = {}
 
-    def lives(self, death: int | None, act: Callable[[], Any]) -> bool:
+    def completes(self, death: int | None, act: Callable[[], Any]) -> bool:
         """
-        Whether a process that does this gets to its end.
+        Run the action in a process that may die, and return whether it completed.
         """
-        self.fuse.left = death
+        self.process.steps_left = death
         try:
             act()
         except DiedError:
             return False
         finally:
-            self.fuse.left = None
+            self.process.steps_left = None
         return True
 
     @rule(death=DEATHS)
     def an_upload_begins(self, death: int | None) -> None:
-        """Its row is there before its first byte."""
+        """The row exists before the first byte."""
         begun: list[UploadSession] = []
-        if self.lives(death, lambda: begun.append(self.sft.vault.begin_upload(owner=self.owner.id, name=NAME))):
+        if self.completes(death, lambda: begun.append(self.sft.vault.begin_upload(owner=self.owner.id, name=NAME))):
             self.uploads.append((begun[0], b""))
 
     @precondition(lambda self: self.uploads)
     @rule(which=st.integers(0, 99), part=PART, death=DEATHS)
-    def a_part_comes(self, which: int, part: bytes, death: int | None) -> None:
-        """Whoever receives it may die, and the upload with it."""
+    def a_part_is_stored(self, which: int, part: bytes, death: int | None) -> None:
+        """The process that receives a part may die, and the upload with it."""
         upload, content = self.uploads.pop(which % len(self.uploads))
-        if self.lives(death, lambda: self.sft.vault.store_part(upload, part)):
+        if self.completes(death, lambda: self.sft.vault.store_part(upload, part)):
             self.uploads.append((upload, content + part))
 
     @precondition(lambda self: self.uploads)
     @rule(which=st.integers(0, 99), death=DEATHS)
     def an_upload_is_sealed(self, which: int, death: int | None) -> None:
-        """Once it is acknowledged it is there for good."""
+        """An acknowledged file stays."""
         upload, content = self.uploads.pop(which % len(self.uploads))
-        lived = self.lives(death, lambda: self.sft.sharing.seal_upload(upload).file)
-        (self.files if lived else self.unsure)[upload.file.id] = content
+        completed = self.completes(death, lambda: self.sft.sharing.seal_upload(upload).file)
+        (self.files if completed else self.unsure)[upload.file.id] = content
 
     @precondition(lambda self: self.uploads)
     @rule(which=st.integers(0, 99), death=DEATHS)
     def an_upload_is_aborted(self, which: int, death: int | None) -> None:
-        """It is over whether that is finished or not."""
+        """The upload has ended, whether the abort completed or not."""
         upload, _ = self.uploads.pop(which % len(self.uploads))
         self.ended.append(upload)
-        self.lives(death, lambda: self.sft.vault.abort_upload(upload))
+        self.completes(death, lambda: self.sft.vault.abort_upload(upload))
 
     @precondition(lambda self: self.ended)
     @rule(which=st.integers(0, 99), part=PART, death=DEATHS)
-    def a_part_comes_too_late(self, which: int, part: bytes, death: int | None) -> None:
-        """It is taken back again, by its own process or by a sweep: no row is there any more to tell of it."""
+    def a_late_part_is_stored(self, which: int, part: bytes, death: int | None) -> None:
+        """The late part is deleted, by its own process or by a sweep, because no row refers to it."""
         upload = self.ended[which % len(self.ended)]
         with suppress(UploadAborted):
-            self.lives(death, lambda: self.sft.vault.store_part(upload, part))
+            self.completes(death, lambda: self.sft.vault.store_part(upload, part))
 
     @rule(content=PART, minutes=st.integers(0, 59), death=DEATHS, sweeps=st.booleans())
     def a_small_file_is_stored(self, content: bytes, minutes: int, death: int | None, *, sweeps: bool) -> None:
-        """Its row comes with its commit, after its part; somebody may sweep between, within the hour."""
+        """The row is written by the commit, after the part; a sweep may run between them, within the hour."""
         upload = self.sft.vault.begin_upload(owner=self.owner.id, name=NAME, announced_size=len(content))
-        if not self.lives(death, lambda: self.sft.vault.store_part(upload, content)):
+        if not self.completes(death, lambda: self.sft.vault.store_part(upload, content)):
             return
         self.time_passes(minutes)
         if sweeps:
             self.sft.maintenance.sweep()
-        lived = self.lives(death, lambda: self.sft.sharing.seal_upload(upload).file)
-        (self.files if lived else self.unsure)[upload.file.id] = content
+        completed = self.completes(death, lambda: self.sft.sharing.seal_upload(upload).file)
+        (self.files if completed else self.unsure)[upload.file.id] = content
 
     @precondition(lambda self: self.files)
     @rule(which=st.integers(0, 99), death=DEATHS)
     def a_file_is_deleted(self, which: int, death: int | None) -> None:
-        """What was not acknowledged may be there, or not."""
+        """After an unacknowledged deletion the file may exist or not."""
         file_id = sorted(self.files)[which % len(self.files)]
         content = self.files.pop(file_id)
-        if not self.lives(death, lambda: self.sft.vault.delete_file(owner=self.owner.id, file_id=file_id)):
+        if not self.completes(death, lambda: self.sft.vault.delete_file(owner=self.owner.id, file_id=file_id)):
             self.unsure[file_id] = content
 
     @precondition(lambda self: self.files)
     @rule(which=st.integers(0, 99), hours=st.none() | st.integers(1, 3), death=DEATHS)
-    def a_files_end_is_set(self, which: int, hours: int | None, death: int | None) -> None:
-        """What was not acknowledged may hold, or what held before."""
+    def a_files_expiry_is_set(self, which: int, hours: int | None, death: int | None) -> None:
+        """After an unacknowledged change either expiry may apply."""
         file_id = sorted(self.files)[which % len(self.files)]
-        if not self.lives(
+        if not self.completes(
             death, lambda: self.sft.vault.set_expiry(owner=self.owner.id, file_id=file_id, expires_hours=hours)
         ):
             self.unsure[file_id] = self.files.pop(file_id)
-        self.ends.pop(file_id, None)
+        self.expiries.pop(file_id, None)
         if hours is not None:
-            self.ends[file_id] = self.clock.now() + timedelta(hours=hours)
+            self.expiries[file_id] = self.clock.now() + timedelta(hours=hours)
 
     @rule(minutes=st.integers(0, 60 * IDLE_HOURS - 61))
     def time_passes(self, minutes: int) -> None:
-        """Not so much that an upload under way would rest for too long."""
+        """Time passes, but less than the idle time of a running upload."""
         self.clock.advance(minutes=minutes)
-        self.some_files_end()
+        self.expire_files()
         for upload, _ in self.uploads:
             self.sft.vault.store_part(upload, b"")
 
     @rule(death=DEATHS)
-    def somebody_sweeps(self, death: int | None) -> None:
-        """At any time, and may die of it."""
-        self.lives(death, self.sft.maintenance.sweep)
+    def a_sweep_runs(self, death: int | None) -> None:
+        """A sweep may run at any time, and may die."""
+        self.completes(death, self.sft.maintenance.sweep)
 
     @rule()
-    def everybody_dies(self) -> None:
-        """One sweep, when all uploads have rested for long enough, leaves what was acknowledged and nothing else."""
+    def every_process_dies(self) -> None:
+        """One sweep after the idle time leaves what was acknowledged and nothing else."""
         self.ended += [upload for upload, _ in self.uploads]
         self.uploads.clear()
         self.clock.advance(hours=IDLE_HOURS)
-        self.some_files_end()
+        self.expire_files()
         assert not self.sft.maintenance.sweep().failures
         assert not any(file.is_expired(self.clock.now()) for file in self.rows())
         assert {file.state for file in self.rows()} <= {FileState.SEALED}
         assert self.stored() == self.recorded()
         assert self.sft.maintenance.sweep() == SweepResult()
 
-    def some_files_end(self) -> None:
+    def expire_files(self) -> None:
         """
-        Nobody finds a file from its end on, whether a sweep has been there or not.
+        No request finds an expired file, whether a sweep has run or not.
         """
-        for file_id in [file_id for file_id in self.files if self.ends.get(file_id, LATE) <= self.clock.now()]:
+        for file_id in [file_id for file_id in self.files if self.expiries.get(file_id, LATE) <= self.clock.now()]:
             del self.files[file_id]
             with pytest.raises(FileNotFound):
                 self.sft.vault.find_file(owner=self.owner.id, file_id=file_id)
 
     @invariant()
-    def what_was_acknowledged_is_there(self) -> None:
-        """Byte for byte, and whatever is not sure is either whole or gone."""
+    def acknowledged_files_are_complete(self) -> None:
+        """Acknowledged files are complete, and unacknowledged ones are complete or absent."""
         rows = {file.id: file for file in self.rows()}
         for file_id, content in self.files.items():
             assert self.read(rows[file_id]) == content
@@ -274,14 +274,14 @@ class SweptVault(RuleBasedStateMachine):
             assert file is None or file.state is not FileState.SEALED or self.read(file) == content
 
     @invariant()
-    def the_quota_is_the_sum_of_what_is_held(self) -> None:
-        """And what is sealed holds its size."""
+    def usage_is_the_sum_of_reservations(self) -> None:
+        """Each owner's usage is the sum of the reservations, and a sealed file reserves its size."""
         with self.database(read_only=True) as unit:
             assert list(unit.quota_audit.drifts()) == []
 
     @invariant()
     def no_upload_under_way_is_harmed(self) -> None:
-        """Its row is being received, and its parts are stored."""
+        """The row of a running upload is being received, and its parts are stored."""
         rows = {file.id: file for file in self.rows()}
         for upload, content in self.uploads:
             assert rows[upload.file.id].state is FileState.RECEIVING
@@ -301,10 +301,10 @@ class SweptVault(RuleBasedStateMachine):
         return {part.blob_key for parts in self.database._committed.parts.values() for part in parts}
 
     def teardown(self) -> None:
-        """At the end of each run, too."""
+        """Verify the final state of each run as well."""
         if hasattr(self, "sft"):
-            self.everybody_dies()
-            self.what_was_acknowledged_is_there()
+            self.every_process_dies()
+            self.acknowledged_files_are_complete()
 
 
 TestSweptVault = SweptVault.TestCase

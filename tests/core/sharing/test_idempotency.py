@@ -1,5 +1,5 @@
 """
-Requests under an idempotency key: done once, answered the same, whoever else is at it and whatever breaks off.
+Idempotent requests: one effect and the same result, despite concurrent requests and interruptions.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def request(*facts: str, key: IdempotencyKey = KEY) -> IdempotentRequest:
 REQUEST = request("this")
 
 
-def received(sft: Application, owner: User) -> UploadSession:
+def upload_of(sft: Application, owner: User) -> UploadSession:
     upload = sft.vault.begin_upload(owner=owner.id, name=NAME, announced_size=len(CONTENT))
     sft.vault.store_part(upload, CONTENT)
     return upload
@@ -52,7 +52,7 @@ def sealed(
     sft: Application, owner: User, *, public: bool = False, asked: IdempotentRequest = REQUEST
 ) -> IdempotentResult:
     return sft.sharing.seal_upload(
-        received(sft, owner), terms=ShareTerms(max_downloads=3), public=public, idempotency=asked
+        upload_of(sft, owner), terms=ShareTerms(max_downloads=3), public=public, idempotency=asked
     )
 
 
@@ -64,29 +64,29 @@ def stored(sft: Application, owner: User) -> int:
 
 
 @pytest.mark.parametrize("text", ["a", "!", "~", "x" * 255, '"quoted"'])
-def test_a_key_is_any_visible_ascii(text: str) -> None:
-    """Up to 255 characters of it; and it does not show where it is printed."""
+def test_key_may_be_any_visible_ascii(text: str) -> None:
+    """A key has up to 255 visible ASCII characters, and its `repr` is masked."""
     key = IdempotencyKey.parse(text)
     assert key.reveal() == text.encode()
     assert repr(key) == "IdempotencyKey(***)"
 
 
 @pytest.mark.parametrize("text", ["", "x" * 256, "a b", "a\n", "\x7f", "é", None, 7])
-def test_what_is_no_key_is_refused(text: object) -> None:
-    """Nothing, too much, blanks, control characters, other scripts, other types."""
+def test_invalid_key_is_refused(text: object) -> None:
+    """Empty and overlong texts, blanks, control characters, other scripts and other types are refused."""
     with pytest.raises(InvalidValue, match="Idempotency-Key"):
         IdempotencyKey.parse(text)
 
 
-def test_a_key_is_its_owners() -> None:
-    """The same key of two owners is two keys, and neither shows in what is stored."""
+def test_key_belongs_to_one_owner() -> None:
+    """Two owners' equal keys have different digests, and the digests do not reveal the key or the owner."""
     digests = {KEY.digest(OWNER), KEY.digest(UserId(UUID(int=2))), IdempotencyKey.parse("other").digest(OWNER)}
     assert {len(digest) for digest in digests} == {32}
     assert len(digests) == 3
 
 
-def test_no_two_lists_of_facts_have_one_fingerprint() -> None:
-    """Facts do not run into each other, and a number, a text, bytes and nothing are told apart; so are keys."""
+def test_different_facts_have_different_fingerprints() -> None:
+    """Adjacent facts, types and keys are distinguished: texts, numbers, bytes and None differ."""
     lists: list[tuple[bytes | str | int | None, ...]] = [
         (), ("",), (b"",), (None,), (0,), ("0",), (b"0",), ("None",), ("ab", "c"), ("a", "bc"), ("abc",), (1,), (True,)
     ]  # fmt: skip
@@ -100,8 +100,8 @@ def test_no_two_lists_of_facts_have_one_fingerprint() -> None:
 
 
 @pytest.mark.parametrize("public", [False, True])
-def test_what_was_made_is_found_again(sft: Application, maya: User, *, public: bool) -> None:
-    """File, link and token are those of the first answer, by the key and the same facts."""
+def test_repeat_finds_the_first_result(sft: Application, maya: User, *, public: bool) -> None:
+    """The same key and facts return the file, link and token of the first request."""
     assert sft.sharing.find_idempotent_result(owner=maya.id, request=REQUEST) is None
     made = sealed(sft, maya, public=public)
     assert sft.sharing.find_idempotent_result.is_recorded(owner=maya.id, key=KEY)
@@ -110,8 +110,8 @@ def test_what_was_made_is_found_again(sft: Application, maya: User, *, public: b
     assert b"".join(sft.vault.read_file(made.file)) == CONTENT
 
 
-def test_it_is_the_same_after_the_link_is_used_and_withdrawn(sft: Application, maya: User) -> None:
-    """The token is the first one's; later links of the file are not taken for it."""
+def test_result_is_the_same_after_use_and_revocation(sft: Application, maya: User) -> None:
+    """The result keeps the first token, even after later links to the file."""
     made = sealed(sft, maya, public=True)
     assert made.issued is not None
     sft.sharing.redeem_share_link(token=made.issued.token)
@@ -124,8 +124,8 @@ def test_it_is_the_same_after_the_link_is_used_and_withdrawn(sft: Application, m
     assert again.issued.link.expires_at == made.issued.link.expires_at
 
 
-def test_another_request_under_the_key_is_refused(sft: Application, maya: User) -> None:
-    """Found or made: nothing of it is done, and the first answer stays."""
+def test_other_request_under_the_same_key_is_refused(sft: Application, maya: User) -> None:
+    """Neither lookup nor execution has an effect, and the first result stays."""
     made = sealed(sft, maya)
     other = request("another")
     with pytest.raises(IdempotencyKeyReused):
@@ -139,8 +139,8 @@ def test_another_request_under_the_key_is_refused(sft: Application, maya: User) 
     assert sft.sharing.find_idempotent_result(owner=maya.id, request=REQUEST) == made
 
 
-def test_one_owners_key_is_nothing_to_another(sft: Application, maya: User) -> None:
-    """Neither found nor in the way."""
+def test_key_of_another_owner_is_independent(sft: Application, maya: User) -> None:
+    """Another owner's record is neither found nor a conflict."""
     sealed(sft, maya)
     noor = register(sft, "noor")
     assert not sft.sharing.find_idempotent_result.is_recorded(owner=noor.id, key=KEY)
@@ -148,9 +148,9 @@ def test_one_owners_key_is_nothing_to_another(sft: Application, maya: User) -> N
     assert sealed(sft, noor).file.owner == noor.id
 
 
-def test_whoever_comes_second_leaves_nothing(sft: Application, maya: User) -> None:
-    """Its upload is refused by its commit and given up; the row, the bytes and the quota are those of one file."""
-    first, second = received(sft, maya), received(sft, maya)
+def test_second_concurrent_upload_leaves_nothing(sft: Application, maya: User) -> None:
+    """The second commit is refused and its upload aborted: row, bytes and quota are those of one file."""
+    first, second = upload_of(sft, maya), upload_of(sft, maya)
     made = sft.sharing.seal_upload(first, idempotency=REQUEST)
     with pytest.raises(IdempotencyKeyInUse):
         sft.sharing.seal_upload(second, idempotency=REQUEST)
@@ -161,8 +161,8 @@ def test_whoever_comes_second_leaves_nothing(sft: Application, maya: User) -> No
         assert unit.quotas.used(maya.id) == len(CONTENT)
 
 
-def test_a_deleted_file_is_not_made_again(sft: Application, maya: User) -> None:
-    """A repeat that comes late is told that it is gone."""
+def test_deleted_file_is_not_created_again(sft: Application, maya: User) -> None:
+    """A late repeat raises ResultGone."""
     made = sealed(sft, maya)
     sft.vault.delete_file(owner=maya.id, file_id=made.file.id)
     with pytest.raises(ResultGone):
@@ -171,8 +171,8 @@ def test_a_deleted_file_is_not_made_again(sft: Application, maya: User) -> None:
         sealed(sft, maya)
 
 
-def test_a_link_whose_token_was_destroyed_is_not_made_again(sft: Application, maya: User) -> None:
-    """A sweep spares it as long as the answer is kept; should clocks have differed, the repeat is told."""
+def test_link_with_a_deleted_token_is_not_created_again(sft: Application, maya: User) -> None:
+    """A sweep keeps the token while the record exists; if clocks differed, the repeat reports the loss."""
     sealed(sft, maya, public=True)
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
@@ -182,8 +182,8 @@ def test_a_link_whose_token_was_destroyed_is_not_made_again(sft: Application, ma
         sft.sharing.find_idempotent_result(owner=maya.id, request=REQUEST)
 
 
-def test_a_key_is_forgotten_in_its_time(sft: Application, maya: User, clock: SettableClock) -> None:
-    """After 24 hours, to the microsecond, the same request makes another file."""
+def test_key_expires_after_24_hours(sft: Application, maya: User, clock: SettableClock) -> None:
+    """After exactly 24 hours the same request creates another file."""
     made = sealed(sft, maya)
     clock.advance(hours=24, microseconds=-1)
     assert sft.sharing.find_idempotent_result(owner=maya.id, request=REQUEST) == made
@@ -195,8 +195,8 @@ def test_a_key_is_forgotten_in_its_time(sft: Application, maya: User, clock: Set
 # --- links -----------------------------------------------------------------------------------------
 
 
-def test_a_link_is_made_once(sft: Application, maya: User) -> None:
-    """The same token each time; another file's, or another owner's, is not given by it."""
+def test_link_is_created_once(sft: Application, maya: User) -> None:
+    """Repeats return the same token; other files and other owners do not get it."""
     file = sealed(sft, maya, asked=request("upload", key=IdempotencyKey.parse("upload"))).file
     made = [
         sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, idempotency=REQUEST, max_downloads=2)
@@ -212,20 +212,20 @@ def test_a_link_is_made_once(sft: Application, maya: User) -> None:
     assert not sft.sharing.find_idempotent_result.is_recorded(owner=noor.id, key=KEY)
 
 
-def test_a_link_that_somebody_else_makes_meanwhile_is_found(sft: Application, maya: User) -> None:
-    """Between the look and the commit the same request is done: its link is the answer."""
+def test_link_created_concurrently_is_returned(sft: Application, maya: User) -> None:
+    """If the same request completes between lookup and commit, its link is returned."""
     file = sealed(sft, maya, asked=request("upload", key=IdempotencyKey.parse("upload"))).file
     meanwhile: list[IssuedLink] = []
 
     def make() -> None:
         meanwhile.append(sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, idempotency=REQUEST))
 
-    late = attrs.evolve(sft.sharing.issue_share_link, find_result=LooksTooEarly(sft, make))  # type: ignore[arg-type]  # all that is asked of it
+    late = attrs.evolve(sft.sharing.issue_share_link, find_result=EarlyLookup(sft, make))  # type: ignore[arg-type]  # all that is asked of it
     assert late(owner=maya.id, file_id=file.id, idempotency=REQUEST) == meanwhile[0]
 
 
-def test_a_key_that_is_over_between_two_looks_is_said_to_come_again(sft: Application, maya: User) -> None:
-    """Taken at the commit and found no more: nobody can tell any longer what it stood for."""
+def test_key_that_expires_between_lookups_is_in_use(sft: Application, maya: User) -> None:
+    """The key conflicts at the commit but is not found afterwards, so the client has to retry."""
     file = sealed(sft, maya, asked=request("upload", key=IdempotencyKey.parse("upload"))).file
     sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, idempotency=REQUEST)
     blind = attrs.evolve(sft.sharing.issue_share_link, find_result=lambda **_: None)  # type: ignore[arg-type]  # all that is asked of it
@@ -234,9 +234,9 @@ def test_a_key_that_is_over_between_two_looks_is_said_to_come_again(sft: Applica
 
 
 @attrs.define
-class LooksTooEarly:
+class EarlyLookup:
     """
-    Finds nothing the first time, and lets something happen before it says so.
+    Finds nothing the first time, and runs a callback before it returns.
     """
 
     _sft: Application
@@ -251,18 +251,16 @@ class LooksTooEarly:
         return self._sft.sharing.find_idempotent_result(owner=owner, request=request)
 
 
-# --- commits without an answer ---------------------------------------------------------------------
+# --- commits in doubt ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("happens", [False, True])
 @pytest.mark.parametrize("public", [False, True])
-def test_a_commit_without_an_answer_is_decided_by_the_repeat(
-    sft: Application, maya: User, *, happens: bool, public: bool
-) -> None:
-    """Whether the first one's commit happened or not, after the repeat there is one file and its answer."""
+def test_commit_in_doubt_is_decided_by_the_repeat(sft: Application, maya: User, *, happens: bool, public: bool) -> None:
+    """Whether the first commit happened or not, the repeat leaves one file with its recorded result."""
     assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
     lost = LostCommitDatabase(sft.vault.find_file.begin, 0, happens=happens)
-    first = received(sft, maya)
+    first = upload_of(sft, maya)
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.sharing.seal_upload, begin=lost)(first, public=public, idempotency=REQUEST)
     found = sft.sharing.find_idempotent_result(owner=maya.id, request=REQUEST)
@@ -275,10 +273,8 @@ def test_a_commit_without_an_answer_is_decided_by_the_repeat(
 
 
 @pytest.mark.parametrize("happens", [False, True])
-def test_a_links_commit_without_an_answer_is_decided_by_the_repeat(
-    sft: Application, maya: User, *, happens: bool
-) -> None:
-    """There is one link, and the repeat has its token."""
+def test_link_commit_in_doubt_is_decided_by_the_repeat(sft: Application, maya: User, *, happens: bool) -> None:
+    """One link exists, and the repeat returns its token."""
     file = sealed(sft, maya, asked=request("upload", key=IdempotencyKey.parse("upload"))).file
     assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
     lost = LostCommitDatabase(sft.vault.find_file.begin, 0, happens=happens)

@@ -1,5 +1,5 @@
 """
-Values validate themselves: what spells one comes back, what breaks a rule is refused.
+Values validate themselves: a valid spelling round-trips, an invalid one is refused.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PARSERS = [EmailAddress, Username, FileName, MediaType, Password, ShareToken, Fi
 @pytest.mark.parametrize("kind", PARSERS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("value", NO_TEXTS, ids=repr)
 def test_only_texts_are_parsed(kind: Any, value: object) -> None:
-    """A number, bytes, a list or nothing at all is refused and never turned into a text."""
+    """Numbers, bytes, lists and None are refused and never converted to text."""
     with pytest.raises(InvalidValue):
         kind.parse(value)
 
@@ -49,8 +49,8 @@ def test_only_texts_are_parsed(kind: Any, value: object) -> None:
 
 @pytest.mark.parametrize("kind", [UserId, SessionId, FileId, LinkId])
 @given(data=st.data())
-def test_an_identifier_comes_back_from_its_spelling(kind: Any, data: st.DataObject) -> None:
-    """The canonical spelling is the one that is read, and no other of the same number is."""
+def test_identifier_round_trips(kind: Any, data: st.DataObject) -> None:
+    """Only the canonical spelling is parsed, no other spelling of the same number."""
     identifier = data.draw(strategies.ids(of=kind))
     text = str(identifier)
     assert kind.parse(text) == identifier
@@ -70,15 +70,15 @@ def test_an_identifier_comes_back_from_its_spelling(kind: Any, data: st.DataObje
 
 
 @given(st.text(max_size=40))
-def test_no_other_text_is_an_identifier(text: str) -> None:
-    """Texts that are not 36 letters of the canonical spelling are refused."""
+def test_other_text_is_no_identifier(text: str) -> None:
+    """Texts other than the 36 characters of the canonical spelling are refused."""
     with pytest.raises(InvalidValue):
         FileId.parse(text)
 
 
 @given(strategies.share_tokens())
-def test_a_token_has_one_spelling(token: ShareToken) -> None:
-    """43 letters of base64url come back; padding, another alphabet and other last letters do not."""
+def test_token_has_one_spelling(token: ShareToken) -> None:
+    """43 characters of base64url round-trip; padding, other alphabets and other last characters are refused."""
     text = token.encode()
     assert len(text) == 43
     assert ShareToken.parse(text) == token
@@ -91,8 +91,8 @@ def test_a_token_has_one_spelling(token: ShareToken) -> None:
 
 
 @given(strategies.secrets(min_size=1, max_size=64, multiple_of=1), st.binary(max_size=64))
-def test_a_secret_masks_itself_and_compares_by_its_bytes(secret: Secret, other: bytes) -> None:
-    """It shows nothing, equals a secret of the same bytes only, and is no dictionary key."""
+def test_secret_is_masked_and_compares_by_its_bytes(secret: Secret, other: bytes) -> None:
+    """Its `repr` is masked, it equals only a secret of the same bytes, and it is not hashable."""
     assert repr(secret) == str(secret) == "Secret(***)"
     assert (secret == Secret(other)) == (secret.reveal() == other)
     assert secret != secret.reveal()
@@ -101,18 +101,18 @@ def test_a_secret_masks_itself_and_compares_by_its_bytes(secret: Secret, other: 
 
 
 @pytest.mark.parametrize("value", ["text", bytearray(b"x"), None, 7])
-def test_a_secret_is_made_of_bytes(value: Any) -> None:
-    """What could change later, or would have to be encoded, is refused."""
+def test_secret_requires_bytes(value: Any) -> None:
+    """Mutable buffers and texts are refused."""
     with pytest.raises(TypeError):
         Secret(value)
 
 
-# --- people ------------------------------------------------------------------------------------
+# --- users -------------------------------------------------------------------------------------
 
 
 @given(strategies.emails())
-def test_an_address_comes_back_in_lower_case(email: EmailAddress) -> None:
-    """One mailbox is one account, however its letters are typed."""
+def test_email_address_is_lower_case(email: EmailAddress) -> None:
+    """One mailbox is one account, whatever the case of its letters."""
     assert EmailAddress.parse(str(email)) == EmailAddress.parse(str(email).upper()) == email
     assert str(email) == str(email).lower()
 
@@ -126,57 +126,57 @@ NO_EMAILS = [
 
 
 @pytest.mark.parametrize("text", NO_EMAILS)
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_invalid_email_address_is_refused(text: str) -> None:
     """Quoted forms, literals, several addresses, other scripts and lengths beyond the bounds are refused."""
     with pytest.raises(InvalidValue):
         EmailAddress.parse(text)
 
 
 @given(strategies.usernames())
-def test_a_user_name_comes_back_as_typed_after_nfc(name: Username) -> None:
-    """It is kept composed."""
+def test_username_round_trips_in_nfc(name: Username) -> None:
+    """The name is stored in NFC."""
     assert Username.parse(str(name)) == name
     assert str(name) == unicodedata.normalize("NFC", str(name))
 
 
 @pytest.mark.parametrize("other", ["MAYA", "Maya", "\uff4d\uff41\uff59\uff41", "\uff2d\uff21\uff39\uff21"])
-def test_names_that_look_alike_have_one_key(other: str) -> None:
-    """Case and width make no other name; a letter does."""
+def test_similar_usernames_have_one_key(other: str) -> None:
+    """Case and width do not make a different name; a letter does."""
     assert Username.parse(other).key == Username.parse("maya").key != Username.parse("maja").key
 
 
-def test_a_name_may_be_typed_decomposed() -> None:
-    """The two spellings of a letter with a mark are one name."""
+def test_decomposed_username_is_composed() -> None:
+    """The composed and the decomposed spelling of a letter are one name."""
     assert Username.parse("rene\u0301") == Username.parse("ren\u00e9")
 
 
 @pytest.mark.parametrize(
     "text", ["", "ab", "a" * 51, "a b", "a@b", "abc\n", "a\u200bbc", "\U0001f600" * 3, "a/bc", "\u0958" * 26]
 )
-def test_what_is_no_user_name_is_refused(text: str) -> None:
-    """Too short, too long as typed or as kept, spaces, signs and invisible characters are refused."""
+def test_invalid_username_is_refused(text: str) -> None:
+    """Too short, too long as typed or as stored, spaces, symbols and invisible characters are refused."""
     with pytest.raises(InvalidValue):
         Username.parse(text)
 
 
 @given(strategies.passwords())
-def test_a_password_comes_back_from_its_characters(password: Password) -> None:
-    """Composed or not, it is the same password; it never shows."""
+def test_password_round_trips(password: Password) -> None:
+    """Composed or not, it is the same password, and its `repr` is masked."""
     text = password.reveal().decode()
     assert Password.parse(text) == Password.for_sign_in(text) == password
     assert repr(password) == "Password(***)"
 
 
 @pytest.mark.parametrize("text", ["", "seven77", "x" * 1025, "\u20ac" * 342, "lone \ud800 surrogate"])
-def test_what_is_no_password_is_refused(text: str) -> None:
-    """Less than 8 characters, more than 1 024 bytes, and what is no Unicode are refused, without a word of it."""
+def test_invalid_password_is_refused(text: str) -> None:
+    """Fewer than 8 characters, more than 1 024 bytes and invalid Unicode are refused without quoting the input."""
     with pytest.raises(InvalidValue) as refused:
         Password.parse(text)
     assert text[:7] not in str(refused.value) or not text
 
 
-def test_a_claimed_password_may_be_short() -> None:
-    """At sign-in only what could never be hashed is refused, so that no rule is told."""
+def test_password_at_sign_in_may_be_short() -> None:
+    """Sign-in refuses only what can never be hashed, so that it does not reveal the password rules."""
     assert len(Password.for_sign_in("")) == 0
     for text in ("x" * 1025, "\u20ac" * 342, "\ud800"):
         with pytest.raises(InvalidValue):
@@ -187,8 +187,8 @@ def test_a_claimed_password_may_be_short() -> None:
 
 
 @given(strategies.file_names())
-def test_a_file_name_comes_back_after_nfc(name: FileName) -> None:
-    """Names of any script and length survive; none could be taken for a path."""
+def test_file_name_round_trips_in_nfc(name: FileName) -> None:
+    """Names of any script and length round-trip, and none can be mistaken for a path."""
     text = str(name)
     assert FileName.parse(text) == name
     assert text == unicodedata.normalize("NFC", text)
@@ -198,15 +198,15 @@ def test_a_file_name_comes_back_after_nfc(name: FileName) -> None:
 
 
 @given(strategies.bad_file_names())
-def test_a_bad_file_name_is_refused(text: str) -> None:
-    """Separators, control and bidi characters, reserved names, odd ends, wrong lengths: refused."""
+def test_invalid_file_name_is_refused(text: str) -> None:
+    """Separators, control and bidi characters, reserved names, bad first or last characters and lengths are refused."""
     with pytest.raises(InvalidFileName):
         FileName.parse(text)
 
 
 @pytest.mark.parametrize("text", ["\u3164", "\uffa0", "\u115f\u1160", "\u2800", "\u3164\u200b\u3164", "\u00ad"])
-def test_a_name_that_shows_nothing_is_refused(text: str) -> None:
-    """Letters and symbols without a shape do not make a name, alone or together; beside others they may stand."""
+def test_invisible_file_name_is_refused(text: str) -> None:
+    """Characters without a glyph are no name, alone or together; beside other characters they are allowed."""
     with pytest.raises(InvalidFileName):
         FileName.parse(text)
     assert str(FileName.parse(f"a{text}b")).startswith("a")
@@ -224,8 +224,8 @@ def test_a_name_that_shows_nothing_is_refused(text: str) -> None:
         ("é.ÄÖ", ".äö"),
     ],
 )
-def test_an_extension_is_the_last_suffix(text: str, extension: str | None) -> None:
-    """In lower case with its dot; a leading dot begins a name and no extension."""
+def test_extension_is_the_last_suffix(text: str, extension: str | None) -> None:
+    """The extension is in lower case with its dot; a leading dot begins a name, not an extension."""
     if extension is None:
         with pytest.raises(InvalidFileName):
             FileName.parse(text)
@@ -234,16 +234,16 @@ def test_an_extension_is_the_last_suffix(text: str, extension: str | None) -> No
 
 
 @given(strategies.media_types(), st.sampled_from(["", ";", "; charset=utf-8", " ;a=b;c=d"]))
-def test_a_media_type_comes_back_without_parameters(media_type: MediaType, rest: str) -> None:
-    """In lower case, whatever follows it."""
+def test_media_type_is_parsed_without_parameters(media_type: MediaType, rest: str) -> None:
+    """The type is in lower case and without its parameters."""
     assert MediaType.parse(f" {media_type}{rest}") == MediaType.parse(str(media_type).upper() + rest) == media_type
 
 
 @pytest.mark.parametrize(
     "text", ["", "text", "text/", "/plain", "text/plain/x", "te xt/plain", "text/plä", "t" * 64 + "/x", ";"]
 )
-def test_what_is_no_media_type_is_refused(text: str) -> None:
-    """Half a type, other characters and lengths beyond the bounds are refused."""
+def test_invalid_media_type_is_refused(text: str) -> None:
+    """Incomplete types, other characters and lengths beyond the bounds are refused."""
     with pytest.raises(InvalidValue):
         MediaType.parse(text)
 
@@ -252,8 +252,8 @@ def test_what_is_no_media_type_is_refused(text: str) -> None:
 
 
 @given(strategies.byte_ranges(within=50), strategies.byte_ranges(within=50), st.integers(0, 9))
-def test_ranges_are_sets_of_bytes(one: ByteRange, other: ByteRange, by: int) -> None:
-    """Length, intersection and shifting are what they are for the bytes in them."""
+def test_range_is_a_set_of_bytes(one: ByteRange, other: ByteRange, by: int) -> None:
+    """Length, intersection and shift equal those of the set of bytes."""
     both = one.intersection(other)
     assert len(one) == len(range(one.start, one.stop))
     assert set(range(both.start, both.stop)) == set(range(one.start, one.stop)) & set(range(other.start, other.stop))
@@ -262,44 +262,44 @@ def test_ranges_are_sets_of_bytes(one: ByteRange, other: ByteRange, by: int) -> 
 
 
 @pytest.mark.parametrize(("start", "stop"), [(1, 0), (-1, 0), (-2, -1)])
-def test_a_range_is_never_backwards_or_negative(start: int, stop: int) -> None:
-    """It begins at 0 or later, and ends where it begins or later."""
+def test_range_is_not_reversed_or_negative(start: int, stop: int) -> None:
+    """A range starts at 0 or later, and does not stop before it starts."""
     with pytest.raises(ValueError if start < 0 else InvalidValue):
         ByteRange(start, stop)
 
 
 @given(strategies.rates(), strategies.moments(), st.integers(0, 10**6))
-def test_a_rate_gives_attempts_back_in_its_time(rate: Rate, now: Any, microseconds: int) -> None:
+def test_rate_retry_after_is_long_enough(rate: Rate, now: Any, microseconds: int) -> None:
     """The wait is whole seconds, at least one, and long enough for one more attempt."""
-    comes_back = now + rate.tolerance + timedelta(microseconds=microseconds)
-    wait = rate.retry_after(comes_back, now)
+    available_at = now + rate.tolerance + timedelta(microseconds=microseconds)
+    wait = rate.retry_after(available_at, now)
     assert wait >= 1
-    assert comes_back - rate.tolerance <= now + timedelta(seconds=wait)
+    assert available_at - rate.tolerance <= now + timedelta(seconds=wait)
     assert abs(rate.interval * rate.attempts - rate.window) <= timedelta(microseconds=rate.attempts)
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(0, 60), (-1, 60), (1_000_001, 60), (1, 0.5), (1, 365 * 86_400 + 1)])
-def test_a_rate_beyond_its_bounds_is_refused(attempts: int, seconds: float) -> None:
-    """One to a million attempts, in a second to a year."""
+def test_rate_beyond_its_bounds_is_refused(attempts: int, seconds: float) -> None:
+    """A rate allows one to a million attempts, in one second to 365 days."""
     with pytest.raises(InvalidValue):
         Rate(attempts, timedelta(seconds=seconds))
 
 
 @given(strategies.pages())
-def test_a_page_is_within_its_bounds(page: Page) -> None:
-    """It leaves out any number of rows and takes up to a thousand."""
+def test_page_within_its_bounds_is_accepted(page: Page) -> None:
+    """A page skips any number of rows and contains up to a thousand."""
     assert Page(skip=page.skip, limit=page.limit) == page
 
 
 @pytest.mark.parametrize(("skip", "limit"), [(-1, 1), (2**63, 1), (0, 0), (0, -1), (0, 1001)])
-def test_a_page_beyond_its_bounds_is_refused(skip: int, limit: int) -> None:
-    """A negative window, an empty one and one that is too large are refused."""
+def test_page_beyond_its_bounds_is_refused(skip: int, limit: int) -> None:
+    """Negative, empty and too large pages are refused."""
     with pytest.raises(InvalidValue):
         Page(skip=skip, limit=limit)
 
 
-def test_a_token_of_another_length_has_no_spelling_that_is_read() -> None:
-    """A shorter or longer secret spelt the same way is no token."""
+def test_token_of_another_length_is_refused() -> None:
+    """A shorter or longer secret in the same encoding is refused."""
     for size in (31, 33):
         text = base64.urlsafe_b64encode(bytes(size)).rstrip(b"=").decode()
         with pytest.raises(InvalidValue):

@@ -1,5 +1,5 @@
 """
-Links: why one gives no file, what comes between the look and the claim, and whose they are.
+Share links: refusal reasons, concurrent changes during a download, and ownership.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ def stored_link(sft: Application, issued: IssuedLink) -> ShareLink:
     return next(link for link in found if link.id == issued.link.id)
 
 
-# --- why a link gives no file ----------------------------------------------------------------------
+# --- why a link is refused -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("revoked", "over", "spent", "reason"),
+    ("revoked", "expired", "used_up", "reason"),
     [
         (True, False, False, LinkRevoked),
         (True, True, True, LinkRevoked),
@@ -55,35 +55,35 @@ def stored_link(sft: Application, issued: IssuedLink) -> ShareLink:
         (False, False, True, DownloadLimitReached),
     ],
 )
-def test_the_reason_that_lasts_longest_is_the_one_that_is_told(
+def test_most_permanent_reason_is_reported(
     sft: Application,
     maya: User,
     file: File,
     clock: SettableClock,
     *,
     revoked: bool,
-    over: bool,
-    spent: bool,
+    expired: bool,
+    used_up: bool,
     reason: type[SftError],
 ) -> None:
-    """Revoked goes before expired, expired before spent; looking tells the same as fetching, and neither counts."""
+    """Revoked precedes expired, expired precedes used up; a lookup raises the same error, and no refusal is counted."""
     issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=1, max_downloads=1)
-    if spent:
+    if used_up:
         sft.sharing.redeem_share_link(token=issued.token)
-    if over:
+    if expired:
         clock.advance(hours=1)
     if revoked:
         sft.sharing.revoke_share_link(owner=maya.id, token=issued.token)
     for use_case in (sft.sharing.redeem_share_link, sft.sharing.find_shared_file):
         with pytest.raises(reason):
             use_case(token=issued.token)
-    assert stored_link(sft, issued).downloads == int(spent)
+    assert stored_link(sft, issued).downloads == int(used_up)
 
 
 @attrs.frozen(kw_only=True)
 class Meanwhile(FindSharedFile):
     """
-    Finds a link and its file, and lets something happen to them before they are used, once.
+    Finds a link and its file, and runs a callback once before they are used.
     """
 
     happens: Callable[[SharingUnit, ShareLink, File], object]
@@ -114,14 +114,14 @@ def is_deleted(unit: SharingUnit, _link: ShareLink, file: File) -> None:
     ("happens", "reason"),
     [(is_revoked, LinkRevoked), (is_spent, DownloadLimitReached), (is_deleted, LinkNotFound)],
 )
-def test_what_comes_true_between_the_look_and_the_claim_is_told(
+def test_change_between_lookup_and_download_is_reported(
     sft: Application,
     maya: User,
     file: File,
     happens: Callable[[SharingUnit, ShareLink, File], object],
     reason: type[SftError],
 ) -> None:
-    """The claim decides, and the reason is read again: no download is given on what was true before."""
+    """The budget update decides, and the reason is read again: no download is granted on outdated data."""
     issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, max_downloads=1)
     find = Meanwhile(
         begin=sft.sharing.find_shared_file.begin, clock=sft.sharing.find_shared_file.clock, happens=happens
@@ -131,8 +131,8 @@ def test_what_comes_true_between_the_look_and_the_claim_is_told(
     assert find.happened == [issued.link]
 
 
-def test_a_refused_download_changes_nothing(sft: Application, maya: User, file: File) -> None:
-    """What another did within the unit that is refused is undone with it: a refusal commits nothing."""
+def test_refused_download_changes_nothing(sft: Application, maya: User, file: File) -> None:
+    """A refusal commits nothing: changes made in the same unit of work are rolled back."""
     issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, max_downloads=1)
     find = Meanwhile(
         begin=sft.sharing.find_shared_file.begin, clock=sft.sharing.find_shared_file.clock, happens=is_spent
@@ -142,13 +142,11 @@ def test_a_refused_download_changes_nothing(sft: Application, maya: User, file: 
     assert sft.sharing.redeem_share_link(token=issued.token) == file
 
 
-# --- taking links back -----------------------------------------------------------------------------
+# --- revocation ------------------------------------------------------------------------------------
 
 
-def test_withdrawing_twice_keeps_the_first_moment(
-    sft: Application, maya: User, file: File, clock: SettableClock
-) -> None:
-    """It is no error, and the link ended when it was withdrawn first."""
+def test_second_revocation_keeps_the_first_time(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
+    """A second revocation is no error and keeps the time of the first."""
     issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id)
     first = clock.now()
     for _ in range(2):
@@ -157,10 +155,8 @@ def test_withdrawing_twice_keeps_the_first_moment(
     assert stored_link(sft, issued).revoked_at == first
 
 
-def test_a_link_that_is_over_or_spent_can_still_be_withdrawn(
-    sft: Application, maya: User, file: File, clock: SettableClock
-) -> None:
-    """Withdrawing asks only whose it is; what its holder is told changes with it."""
+def test_expired_or_used_up_link_can_be_revoked(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
+    """Revocation requires ownership only, and recipients then get LinkRevoked."""
     issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=1, max_downloads=1)
     sft.sharing.redeem_share_link(token=issued.token)
     clock.advance(hours=2)
@@ -169,32 +165,32 @@ def test_a_link_that_is_over_or_spent_can_still_be_withdrawn(
         sft.sharing.redeem_share_link(token=issued.token)
 
 
-def test_withdrawing_one_link_leaves_the_others(sft: Application, maya: User, file: File) -> None:
-    """Neither another link to the file nor the file itself notices."""
-    gone, kept = (sft.sharing.issue_share_link(owner=maya.id, file_id=file.id) for _ in range(2))
-    sft.sharing.revoke_share_link(owner=maya.id, token=gone.token)
+def test_revocation_keeps_other_links(sft: Application, maya: User, file: File) -> None:
+    """Other links to the file and the file itself stay usable."""
+    revoked_link, kept = (sft.sharing.issue_share_link(owner=maya.id, file_id=file.id) for _ in range(2))
+    sft.sharing.revoke_share_link(owner=maya.id, token=revoked_link.token)
     assert sft.sharing.redeem_share_link(token=kept.token) == file
     assert sft.vault.find_file(owner=maya.id, file_id=file.id) == file
 
 
-# --- making them -----------------------------------------------------------------------------------
+# --- issuing ---------------------------------------------------------------------------------------
 
 
-def test_a_link_is_made_for_a_file_that_is_there_and_ones_own(sft: Application, maya: User, file: File) -> None:
-    """Another's file, one that is being received and one that is deleted are all files that are not there."""
+def test_link_is_issued_only_for_ones_own_sealed_file(sft: Application, maya: User, file: File) -> None:
+    """Another owner's file, an incomplete upload and a deleted file are all not found."""
     noor = register(sft, "noor")
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME)
-    gone = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"gone"])
-    sft.vault.delete_file(owner=maya.id, file_id=gone.id)
-    for owner, file_id in ((noor, file.id), (maya, upload.file.id), (maya, gone.id)):
+    revoked_link = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"gone"])
+    sft.vault.delete_file(owner=maya.id, file_id=revoked_link.id)
+    for owner, file_id in ((noor, file.id), (maya, upload.file.id), (maya, revoked_link.id)):
         with pytest.raises(FileNotFound):
             sft.sharing.issue_share_link(owner=owner.id, file_id=file_id)
     assert sft.sharing.summarise_links([file])[file.id].downloads == 0
     assert sft.sharing.summarise_links([file])[file.id].current is None
 
 
-def test_a_public_upload_is_never_there_without_its_link(sft: Application, maya: User) -> None:
-    """If the link cannot be made the file is not sealed either, and can be sealed and shared later."""
+def test_public_file_always_has_its_link(sft: Application, maya: User) -> None:
+    """If the link cannot be issued the file is not sealed either, and can be sealed and shared later."""
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME)
     sft.vault.store_part(upload, b"content")
 
@@ -212,10 +208,8 @@ def test_a_public_upload_is_never_there_without_its_link(sft: Application, maya:
     assert current.max_downloads == 2
 
 
-def test_a_file_shows_the_newest_link_that_is_live(
-    sft: Application, maya: User, file: File, clock: SettableClock
-) -> None:
-    """When that one ends the one before it shows again, with its own token; all downloads are counted."""
+def test_newest_live_link_is_shown(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
+    """When the newest link expires, the one before it is shown with its own token; all downloads are counted."""
     issued = []
     for hours in (3, 2, 1):
         issued.append(sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=hours))
@@ -231,8 +225,8 @@ def test_a_file_shows_the_newest_link_that_is_live(
     assert [summary.downloads for summary in shown] == [3, 3, 3]
 
 
-def test_a_token_is_kept_wrapped_and_told_to_nobody(sft: Application, maya: User, file: File) -> None:
-    """The row holds its digest and its wrapped form, bound to this link; no text holds the token."""
+def test_token_is_stored_wrapped_and_never_printed(sft: Application, maya: User, file: File) -> None:
+    """The row contains its digest and its wrapped form, bound to this link; no `repr` contains the token."""
     issued = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id)
     other = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id)
     link = stored_link(sft, issued)

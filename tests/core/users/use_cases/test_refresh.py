@@ -1,5 +1,5 @@
 """
-Sessions: a refresh token is exchanged once, and a copy of it ends what came of it and nothing else.
+Sessions: a refresh token is exchanged once, and its reuse revokes its family and no other.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ def assert_ended(sft: Application, *tokens: Tokens) -> None:
             sft.users.refresh_session(refresh_token=one.refresh)
 
 
-def overtaken(sft: Application, by: Tokens, won: list[Tokens]) -> RefreshSession:
+def refresh_after(sft: Application, tokens: Tokens, winners: list[Tokens]) -> RefreshSession:
     """
-    A refresh that finds its token good, and is then overtaken by another one with the same token.
+    A refresh whose token is valid at the lookup, and which another refresh with the same token precedes.
     """
     sessions = HookedSessions(
-        sft.users.refresh_session.sessions, lambda: won.append(sft.users.refresh_session(refresh_token=by.refresh))
+        sft.users.refresh_session.sessions,
+        lambda: winners.append(sft.users.refresh_session(refresh_token=tokens.refresh)),
     )
     return attrs.evolve(sft.users.refresh_session, sessions=sessions)
 
 
-def test_a_copy_that_comes_back_ends_the_whole_family(sft: Application, maya: User) -> None:
-    """Every token that descends from the sign-in ends, access tokens too; another sign-in's go on."""
+def test_reused_refresh_token_revokes_its_family(sft: Application, maya: User) -> None:
+    """Every token that descends from the sign-in is revoked, access tokens too; other sign-ins continue."""
     first, other = signed_in(sft, maya), signed_in(sft, maya)
     second = sft.users.refresh_session(refresh_token=first.refresh)
     third = sft.users.refresh_session(refresh_token=second.refresh)
@@ -51,19 +52,17 @@ def test_a_copy_that_comes_back_ends_the_whole_family(sft: Application, maya: Us
     assert sft.users.refresh_session(refresh_token=other.refresh).access
 
 
-def test_of_two_exchanges_at_once_none_gets_away_with_tokens(sft: Application, maya: User) -> None:
-    """Who loses the race holds a copy: the family ends, what the winner got of it included."""
-    first, won = signed_in(sft, maya), list[Tokens]()
+def test_concurrent_exchanges_revoke_the_family(sft: Application, maya: User) -> None:
+    """Losing the race proves a copy, so the family is revoked, including the winner's new tokens."""
+    first, winners = signed_in(sft, maya), list[Tokens]()
     with pytest.raises(BadToken):
-        overtaken(sft, first, won)(refresh_token=first.refresh)
-    assert_ended(sft, first, *won)
-    assert len(won) == 1
+        refresh_after(sft, first, winners)(refresh_token=first.refresh)
+    assert_ended(sft, first, *winners)
+    assert len(winners) == 1
 
 
-def test_a_session_that_is_revoked_meanwhile_gives_no_tokens(
-    sft: Application, maya: User, clock: SettableClock
-) -> None:
-    """Between the look at a session and the exchange it may end, and then there is no exchange."""
+def test_session_revoked_during_a_refresh_returns_no_tokens(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A session revoked between lookup and exchange returns no tokens."""
     tokens = signed_in(sft, maya)
     session = sft.users.authenticate(access_token=tokens.access).session_id
     store = sft.users.refresh_session.sessions
@@ -73,8 +72,8 @@ def test_a_session_that_is_revoked_meanwhile_gives_no_tokens(
     assert_ended(sft, tokens)
 
 
-def test_an_exchange_moves_the_end_of_the_session(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Each exchange is good for seven days more, and the last one's token ends to the second."""
+def test_exchange_extends_the_session(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Each exchange extends the session by seven days, and the last token expires exactly then."""
     tokens = signed_in(sft, maya)
     for _ in range(3):
         clock.advance(days=6)
@@ -85,8 +84,8 @@ def test_an_exchange_moves_the_end_of_the_session(sft: Application, maya: User, 
     assert_ended(sft, tokens)
 
 
-def test_an_account_that_is_switched_off_keeps_its_family(sft: Application, maya: User) -> None:
-    """Its tokens are refused, not used up: when it is switched on again they are good."""
+def test_inactive_account_keeps_its_token_family(sft: Application, maya: User) -> None:
+    """Tokens of an inactive account are refused, not used up: after reactivation they are valid."""
     tokens = signed_in(sft, maya)
 
     def switch(*, active: bool) -> None:
@@ -103,8 +102,8 @@ def test_an_account_that_is_switched_off_keeps_its_family(sft: Application, maya
     assert sft.users.refresh_session(refresh_token=tokens.refresh).access
 
 
-def test_tokens_are_in_no_text(sft: Application, maya: User) -> None:
-    """Neither their `repr` nor the error about a copy tells a token."""
+def test_tokens_do_not_appear_in_text(sft: Application, maya: User) -> None:
+    """Neither `repr` nor the reuse error contains a token."""
     tokens = signed_in(sft, maya)
     sft.users.refresh_session(refresh_token=tokens.refresh)
     with pytest.raises(BadToken) as refused:

@@ -1,5 +1,5 @@
 """
-The second factor: how it is set up, put into force and switched off, and what crosses its way.
+TOTP: set-up, confirmation, disabling, and concurrent requests.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ SetUp = Callable[[User], Phone]
 
 def while_checking(sft: Application, use_case: Any, meanwhile: Callable[[], object]) -> Any:
     """
-    The use case, with something that happens while it checks its code.
+    The use case, with a callback that runs while it verifies its code.
     """
     ring = HookedKeyRing(sft.users.sign_in.spend_totp_code.keyring, meanwhile)
     return attrs.evolve(use_case, spend_totp_code=attrs.evolve(use_case.spend_totp_code, keyring=ring))
 
 
-def test_a_factor_goes_through_its_stages_and_no_others(sft: Application, maya: User, set_up: SetUp) -> None:
-    """What is not begun cannot be confirmed, what is not in force cannot be switched off, what is cannot be begun."""
+def test_totp_follows_its_life_cycle(sft: Application, maya: User, set_up: SetUp) -> None:
+    """TOTP must be set up to be confirmed, confirmed to be disabled, and disabled to be set up."""
     with pytest.raises(TotpNotStarted):
         sft.users.confirm_totp(user=maya, code="000000")
     phone = set_up(maya)
@@ -76,8 +76,8 @@ def test_a_factor_goes_through_its_stages_and_no_others(sft: Application, maya: 
     assert sft.users.sign_in(email=maya.email, password=PASSWORD).access
 
 
-def test_a_wrong_code_moves_nothing(sft: Application, maya: User, set_up: SetUp) -> None:
-    """A set-up stays pending and a factor stays in force, whatever was tried on it."""
+def test_wrong_code_changes_nothing(sft: Application, maya: User, set_up: SetUp) -> None:
+    """A wrong code neither confirms a pending set-up nor disables confirmed TOTP."""
     phone = set_up(maya)
     for offset in (-2, 2):
         with pytest.raises(BadTotpCode):
@@ -90,16 +90,16 @@ def test_a_wrong_code_moves_nothing(sft: Application, maya: User, set_up: SetUp)
     assert stored(sft, maya) == confirmed
 
 
-def test_beginning_again_forgets_the_earlier_seed(sft: Application, maya: User, set_up: SetUp) -> None:
-    """A code of the first picture confirms nothing, one of the second does."""
+def test_second_set_up_replaces_the_seed(sft: Application, maya: User, set_up: SetUp) -> None:
+    """Codes of the first QR code are refused, codes of the second are accepted."""
     first, second = set_up(maya), set_up(maya)
     with pytest.raises(BadTotpCode):
         sft.users.confirm_totp(user=stored(sft, maya), code=first.code())
     assert sft.users.confirm_totp(user=stored(sft, maya), code=second.code()).two_factor_enabled
 
 
-def test_a_set_up_that_is_begun_again_meanwhile_is_not_confirmed(sft: Application, maya: User, set_up: SetUp) -> None:
-    """The code was right for a seed that is forgotten by now: what the user sees last is what counts."""
+def test_set_up_replaced_during_a_confirmation_is_not_confirmed(sft: Application, maya: User, set_up: SetUp) -> None:
+    """The code matches a seed that has been replaced: only the seed shown last counts."""
     first = set_up(maya)
     latest: list[Phone] = []
     confirm = while_checking(sft, sft.users.confirm_totp, lambda: latest.append(set_up(maya)))
@@ -109,8 +109,8 @@ def test_a_set_up_that_is_begun_again_meanwhile_is_not_confirmed(sft: Applicatio
     assert sft.users.confirm_totp(user=stored(sft, maya), code=latest[0].code()).two_factor_enabled
 
 
-def test_a_code_that_is_confirmed_twice_at_once_is_spent_once(sft: Application, maya: User, set_up: SetUp) -> None:
-    """Of two confirmations with one code one puts the factor into force, the other one changes nothing."""
+def test_concurrent_confirmations_spend_a_code_once(sft: Application, maya: User, set_up: SetUp) -> None:
+    """One of two concurrent confirmations enables TOTP, the other changes nothing."""
     phone = set_up(maya)
     pending = stored(sft, maya)
     confirm = while_checking(
@@ -122,8 +122,8 @@ def test_a_code_that_is_confirmed_twice_at_once_is_spent_once(sft: Application, 
     assert factor.last_step == step_at(phone.clock.now())
 
 
-def test_a_sign_in_meanwhile_keeps_the_factor_in_force(sft: Application, maya: User, set_up: SetUp) -> None:
-    """A code that a sign-in has just spent does not switch the factor off, nor bring the spent step back."""
+def test_concurrent_sign_in_keeps_totp_enabled(sft: Application, maya: User, set_up: SetUp) -> None:
+    """A code that a sign-in has just spent does not disable TOTP, and its step stays spent."""
     phone = set_up(maya)
     confirmed = sft.users.confirm_totp(user=stored(sft, maya), code=phone.code(-1))
     disable = while_checking(
@@ -136,8 +136,8 @@ def test_a_sign_in_meanwhile_keeps_the_factor_in_force(sft: Application, maya: U
     assert stored(sft, maya).confirmed_totp().last_step == step_at(phone.clock.now())
 
 
-def test_a_seed_that_is_copied_onto_another_account_opens_nothing(sft: Application, maya: User, set_up: SetUp) -> None:
-    """A row's seed is bound to its user: nobody becomes somebody else by copying it."""
+def test_seed_copied_to_another_account_is_refused(sft: Application, maya: User, set_up: SetUp) -> None:
+    """A seed is bound to its user: copying it to another account does not unwrap."""
     phone = set_up(maya)
     seed = sft.users.confirm_totp(user=stored(sft, maya), code=phone.code()).confirmed_totp().seed
     noor = register(sft, "noor")
@@ -148,8 +148,8 @@ def test_a_seed_that_is_copied_onto_another_account_opens_nothing(sft: Applicati
         sft.users.sign_in(email=noor.email, password=PASSWORD, totp_code=phone.code(1))
 
 
-def test_a_seed_is_shown_once_and_kept_wrapped(sft: Application, maya: User) -> None:
-    """What is stored, and what an entity prints, holds neither the seed nor the picture of it."""
+def test_seed_is_shown_once_and_stored_wrapped(sft: Application, maya: User) -> None:
+    """Neither the stored row nor any `repr` contains the seed or its QR code."""
     enrolment = sft.users.set_up_totp(user=maya)
     seed = enrolment.seed.reveal()
     user = stored(sft, maya)
@@ -160,8 +160,8 @@ def test_a_seed_is_shown_once_and_kept_wrapped(sft: Application, maya: User) -> 
         assert "PNG" not in text
 
 
-def test_guesses_are_counted_for_each_user_apart(sft: Application, maya: User, set_up: SetUp) -> None:
-    """Who guesses at one account's codes is stopped, and another account's codes still count."""
+def test_wrong_codes_are_counted_per_user(sft: Application, maya: User, set_up: SetUp) -> None:
+    """Wrong codes lock one account's TOTP, and another account's codes are still accepted."""
     phone = set_up(maya)
     noor = register(sft, "noor")
     other = set_up(noor)

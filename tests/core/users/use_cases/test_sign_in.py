@@ -1,5 +1,5 @@
 """
-Signing in: in which order the proofs are asked for, and what happens between two of them.
+Sign-in: the order in which credentials are checked, and concurrent changes during it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def changed(sft: Application, user: User, **changes: Any) -> User:
 
 def with_second_factor(sft: Application, user: User, clock: SettableClock) -> str:
     """
-    Put a second factor into force, and tell the next code that is good.
+    Enable TOTP for the user, and return the next valid code.
     """
     seed = sft.users.set_up_totp(user=stored(sft, user)).seed.reveal().decode()
     sft.users.confirm_totp(user=stored(sft, user), code=code_of(seed, step_at(clock.now())))
@@ -38,7 +38,7 @@ def with_second_factor(sft: Application, user: User, clock: SettableClock) -> st
     return code_of(seed, step_at(clock.now()))
 
 
-def watched(sft: Application) -> tuple[SignIn, HookedHasher, HookedSessions]:
+def sign_in_with_hooks(sft: Application) -> tuple[SignIn, HookedHasher, HookedSessions]:
     hasher, sessions = HookedHasher(sft.users.sign_in.hasher), HookedSessions(sft.users.sign_in.sessions)
     return attrs.evolve(sft.users.sign_in, hasher=hasher, sessions=sessions), hasher, sessions
 
@@ -57,7 +57,7 @@ def watched(sft: Application) -> tuple[SignIn, HookedHasher, HookedSessions]:
         (False, True, PASSWORD, "good", InactiveUser),
     ],
 )
-def test_the_first_proof_that_fails_is_the_one_that_is_told(
+def test_first_failed_check_is_reported(
     sft: Application,
     maya: User,
     clock: SettableClock,
@@ -68,19 +68,19 @@ def test_the_first_proof_that_fails_is_the_one_that_is_told(
     code: str | None,
     refusal: type[SftError],
 ) -> None:
-    """The password comes first, then the account, then the code; no session is opened, no sign-in noted."""
+    """Password, account state and code are checked in this order; no session is opened, no sign-in recorded."""
     good = with_second_factor(sft, maya, clock) if factor else None
     before = changed(sft, maya, is_active=active)
-    sign_in, _, sessions = watched(sft)
+    sign_in, _, sessions = sign_in_with_hooks(sft)
     with pytest.raises(refusal):
         sign_in(email=maya.email, password=password, totp_code=good if code == "good" else code)
     assert sessions.opened == []
     assert stored(sft, maya) == before
 
 
-def test_an_unknown_address_costs_as_much_as_a_known_one(sft: Application, maya: User) -> None:
-    """Who has no account gets the same refusal, after one password hash as well."""
-    sign_in, hasher, _ = watched(sft)
+def test_unknown_address_costs_as_much_as_a_known_one(sft: Application, maya: User) -> None:
+    """An unknown address gets the same refusal, after one password hash as well."""
+    sign_in, hasher, _ = sign_in_with_hooks(sft)
     for name in ("nobody", "maya"):
         with pytest.raises(BadCredentials):
             sign_in(email=address(name), password=WRONG)
@@ -88,8 +88,8 @@ def test_an_unknown_address_costs_as_much_as_a_known_one(sft: Application, maya:
     assert stored(sft, maya).last_login is None
 
 
-def test_a_sign_in_is_noted_on_the_account(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Its time is the last login, and the account's revision moves on."""
+def test_sign_in_is_recorded_on_the_account(sft: Application, maya: User, clock: SettableClock) -> None:
+    """The sign-in sets `last_login` and increases the revision."""
     clock.advance(hours=3)
     sft.users.sign_in(email=maya.email, password=PASSWORD)
     after = stored(sft, maya)
@@ -97,10 +97,8 @@ def test_a_sign_in_is_noted_on_the_account(sft: Application, maya: User, clock: 
     assert after.revision > maya.revision
 
 
-def test_a_second_factor_that_comes_into_force_meanwhile_is_not_passed_by(
-    sft: Application, maya: User, clock: SettableClock
-) -> None:
-    """Whoever began to sign in before the factor was confirmed is asked for a code."""
+def test_totp_enabled_during_a_sign_in_is_required(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A sign-in that began before TOTP was confirmed still requires a code."""
     sessions = HookedSessions(sft.users.sign_in.sessions)
     hasher = HookedHasher(sft.users.sign_in.hasher, lambda: with_second_factor(sft, maya, clock))
     sign_in = attrs.evolve(sft.users.sign_in, hasher=hasher, sessions=sessions)
@@ -110,8 +108,8 @@ def test_a_second_factor_that_comes_into_force_meanwhile_is_not_passed_by(
     assert stored(sft, maya).last_login is None
 
 
-def test_being_asked_for_the_code_is_no_failed_attempt(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Who sends the right password and no code, as an app does to learn whether one is needed, loses no try."""
+def test_missing_code_is_no_failed_attempt(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A correct password without a code, as apps send to learn whether one is needed, does not count as a failure."""
     code = with_second_factor(sft, maya, clock)
     for _ in range(3 * sft.users.sign_in.throttle.rate.attempts):
         with pytest.raises(TotpRequired):
@@ -119,15 +117,15 @@ def test_being_asked_for_the_code_is_no_failed_attempt(sft: Application, maya: U
     assert sft.users.sign_in(email=maya.email, password=PASSWORD, totp_code=code).access
 
 
-def test_a_set_up_that_nobody_confirmed_asks_for_nothing(sft: Application, maya: User) -> None:
-    """Until its first code came, a second factor locks nobody out; a code that is sent along is not looked at."""
+def test_unconfirmed_totp_is_not_required(sft: Application, maya: User) -> None:
+    """Until its first code is confirmed, TOTP is not required, and a code in the request is ignored."""
     sft.users.set_up_totp(user=maya)
     for code in (None, "000000"):
         assert sft.users.sign_in(email=maya.email, password=PASSWORD, totp_code=code).access
 
 
-def test_a_code_is_spent_by_its_own_account_alone(sft: Application, maya: User, clock: SettableClock) -> None:
-    """The good code of one account is a wrong one for another, and is still good for the first."""
+def test_code_is_spent_only_by_its_own_account(sft: Application, maya: User, clock: SettableClock) -> None:
+    """One account's valid code is wrong for another account and stays valid for its own."""
     noor = register(sft, "noor")
     with_second_factor(sft, noor, clock)
     code = with_second_factor(sft, maya, clock)

@@ -1,5 +1,5 @@
 """
-The end that an owner sets for a file: from it on the file is gone for everybody, swept or not.
+File expiry set by an owner: from then on no request finds the file, swept or not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEY = IdempotencyKey.parse("8e03978e-40d5-43e8-bc93-6894a57f9324")
 @pytest.fixture
 def file(sft: Application, maya: User) -> File:
     """
-    A file that ends in two hours.
+    A file that expires in two hours.
     """
     stored = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"brief"])
     return sft.vault.set_expiry(owner=maya.id, file_id=stored.id, expires_hours=2)
@@ -40,14 +40,16 @@ def listed(sft: Application, owner: User) -> list[File]:
     return list(sft.vault.list_files(owner=owner.id, page=Page()))
 
 
-def to_the_end(clock: SettableClock, *, short_of: timedelta = timedelta(0)) -> None:
-    clock.advance(seconds=7200 - short_of.total_seconds())
+def advance_to_expiry(clock: SettableClock, *, before: timedelta = timedelta(0)) -> None:
+    clock.advance(seconds=7200 - before.total_seconds())
 
 
-def test_until_its_end_a_file_is_like_any_other(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
-    """Found, listed, read and shared to the last microsecond; a sweep leaves it alone."""
+def test_file_before_its_expiry_is_like_any_other(
+    sft: Application, maya: User, file: File, clock: SettableClock
+) -> None:
+    """Until its last microsecond it is found, listed, read and shared, and a sweep keeps it."""
     assert file.expires_at == clock.now() + timedelta(hours=2)
-    to_the_end(clock, short_of=TICK)
+    advance_to_expiry(clock, before=TICK)
     assert sft.maintenance.sweep() == SweepResult()
     assert sft.vault.find_file(owner=maya.id, file_id=file.id) == file
     assert listed(sft, maya) == [file]
@@ -56,15 +58,15 @@ def test_until_its_end_a_file_is_like_any_other(sft: Application, maya: User, fi
 
 
 @pytest.mark.parametrize("is_swept", [False, True])
-def test_from_its_end_on_nobody_finds_a_file(
+def test_expired_file_is_not_found(
     sft: Application, maya: User, file: File, clock: SettableClock, *, is_swept: bool
 ) -> None:
-    """Neither its owner in any way, nor who holds a link, which spends nothing; whether a sweep was there or not."""
-    # A link of before the file was given an end: it would last for a month.
+    """Its owner and its recipients get errors, the link spends no download, and a sweep makes no difference."""
+    # The link is older than the file's expiry and would last for a month.
     sft.vault.set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
     token = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, expires_hours=720, max_downloads=1).token
     sft.vault.set_expiry(owner=maya.id, file_id=file.id, expires_hours=2)
-    to_the_end(clock)
+    advance_to_expiry(clock)
     if is_swept:
         clock.advance(hours=1)
         assert sft.maintenance.sweep() == SweepResult(expired=1, removed=1)
@@ -81,19 +83,21 @@ def test_from_its_end_on_nobody_finds_a_file(
     assert sft.sharing.summarise_links([file])[file.id].downloads == 0
 
 
-def test_a_link_that_was_revoked_says_so(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
-    """That its file has ended too does not matter."""
+def test_revoked_link_of_an_expired_file_reports_its_revocation(
+    sft: Application, maya: User, file: File, clock: SettableClock
+) -> None:
+    """Revocation is reported even if the file has expired as well."""
     token = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id).token
     sft.sharing.revoke_share_link(owner=maya.id, token=token)
-    to_the_end(clock)
+    advance_to_expiry(clock)
     with pytest.raises(LinkRevoked):
         sft.sharing.redeem_share_link(token=token)
 
 
-def test_a_sweep_leaves_nothing_of_it(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
-    """Its key, parts, rows and what it holds of the quota, an hour later; other files stay. A dry run only tells."""
+def test_sweep_deletes_an_expired_file(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
+    """Key, parts, rows and reservation are deleted an hour after expiry; other files stay, a dry run only reports."""
     kept = sft.vault.store_file(owner=maya.id, name=NAME, content=[b"for long"])
-    to_the_end(clock)
+    advance_to_expiry(clock)
     clock.advance(seconds=3600 - TICK.total_seconds())
     assert sft.maintenance.sweep() == SweepResult()
     clock.advance(microseconds=1)
@@ -108,8 +112,8 @@ def test_a_sweep_leaves_nothing_of_it(sft: Application, maya: User, file: File, 
         assert unit.quotas.used(maya.id) == kept.size
 
 
-def test_an_end_can_be_moved_and_taken_away(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
-    """As long as it has not come; each time it counts from now."""
+def test_expiry_can_be_moved_and_removed(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
+    """The expiry can be moved or removed before it is reached, and always counts from now."""
     clock.advance(hours=1)
     moved = sft.vault.set_expiry(owner=maya.id, file_id=file.id, expires_hours=MAX_FILE_HOURS)
     assert moved == attrs.evolve(file, expires_at=clock.now() + timedelta(days=3650))
@@ -119,13 +123,11 @@ def test_an_end_can_be_moved_and_taken_away(sft: Application, maya: User, file: 
     assert sft.vault.find_file(owner=maya.id, file_id=file.id) == lasting == attrs.evolve(file, expires_at=None)
 
 
-def test_a_sweep_that_comes_too_late_ends_nothing(
-    sft: Application, maya: User, file: File, clock: SettableClock
-) -> None:
-    """Whose clock is behind moves the end of a file that a sweep has looked at already: the file stays."""
+def test_sweep_keeps_a_file_whose_expiry_moved(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
+    """The owner moves the expiry, by a slower clock, after the sweep selected the file: the file stays."""
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
-    to_the_end(clock)
+    advance_to_expiry(clock)
     clock.advance(hours=1)
 
     def should_continue() -> bool:
@@ -138,12 +140,12 @@ def test_a_sweep_that_comes_too_late_ends_nothing(
     assert begin._committed.files[file.id].state is FileState.SEALED
 
 
-def test_an_end_that_comes_while_it_is_moved_stays(
+def test_expiry_that_passes_during_a_change_stays(
     sft: Application, maya: User, file: File, clock: SettableClock
 ) -> None:
-    """Whoever waits for the file's row until its end has come, with its old end before the eyes, does not move it."""
+    """A request that waits for the file's row until the expiry has passed cannot move it."""
     early = SettableClock(clock.now())
-    to_the_end(clock)
+    advance_to_expiry(clock)
     set_expiry = attrs.evolve(sft.vault.set_expiry, find=attrs.evolve(sft.vault.find_file, clock=early))
     with pytest.raises(FileNotFound):
         set_expiry(owner=maya.id, file_id=file.id, expires_hours=None)
@@ -151,11 +153,9 @@ def test_an_end_that_comes_while_it_is_moved_stays(
         assert unit.files.get(file.id) == file
 
 
-def test_a_clock_that_is_an_hour_ahead_for_a_moment_destroys_nothing(
-    sft: Application, maya: User, file: File, clock: SettableClock
-) -> None:
-    """By it the file is over; a sweep comes; when it is right again the file is there, for as long as it was to be."""
-    to_the_end(clock, short_of=timedelta(minutes=1))
+def test_clock_an_hour_ahead_deletes_nothing(sft: Application, maya: User, file: File, clock: SettableClock) -> None:
+    """The file disappears while the clock is ahead; a sweep keeps it, and it is found again when the clock is right."""
+    advance_to_expiry(clock, before=timedelta(minutes=1))
     clock.advance(hours=1)
     assert sft.maintenance.sweep() == SweepResult()
     assert listed(sft, maya) == []
@@ -164,23 +164,23 @@ def test_a_clock_that_is_an_hour_ahead_for_a_moment_destroys_nothing(
 
 
 @pytest.mark.parametrize("hours", [0, -1, MAX_FILE_HOURS + 1])
-def test_an_end_out_of_bounds_is_refused(sft: Application, maya: User, file: File, hours: int) -> None:
-    """The one before stays."""
+def test_expiry_out_of_bounds_is_refused(sft: Application, maya: User, file: File, hours: int) -> None:
+    """The previous expiry stays."""
     with pytest.raises(InvalidValue, match="expires_hours"):
         sft.vault.set_expiry(owner=maya.id, file_id=file.id, expires_hours=hours)
     assert listed(sft, maya) == [file]
 
 
-def test_the_end_is_its_owners_to_set(sft: Application, file: File) -> None:
-    """Somebody else's file is not found, nor is one that never was."""
+def test_only_the_owner_sets_the_expiry(sft: Application, file: File) -> None:
+    """Another owner's file and an unknown file are both not found."""
     other = register(sft, "other").id
     for owner in (other, UserId(file.id.value)):
         with pytest.raises(FileNotFound):
             sft.vault.set_expiry(owner=owner, file_id=file.id, expires_hours=None)
 
 
-def test_what_made_it_is_not_answered_again(sft: Application, maya: User, clock: SettableClock) -> None:
-    """A repeated request under an idempotency key is told that the result is gone, and so is a resumable upload."""
+def test_repeated_request_does_not_return_an_expired_file(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A repeated idempotent request raises ResultGone, and the resumable upload is not found."""
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=4)
     sft.vault.store_part(upload, b"once")
     request = IdempotentRequest(key=KEY, fingerprint=KEY.fingerprint("this"))
@@ -191,7 +191,7 @@ def test_what_made_it_is_not_answered_again(sft: Application, maya: User, clock:
     sft.vault.finish_upload(owner=maya.id, file_id=resumable.file.id)
     for file_id in (made.file.id, resumable.file.id):
         sft.vault.set_expiry(owner=maya.id, file_id=file_id, expires_hours=2)
-    to_the_end(clock)
+    advance_to_expiry(clock)
     with pytest.raises(ResultGone):
         sft.sharing.find_idempotent_result(owner=maya.id, request=request)
     with pytest.raises(FileNotFound):

@@ -1,5 +1,5 @@
 """
-Files whose way is interrupted: by a store that fails, a database that does not answer, somebody faster.
+Interrupted transfers: store failures, unanswered database commits, concurrent requests.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PARTS = 5
 
 def storing(sft: Application, *, blobs: BlobStore | None = None, begin: LostCommitDatabase | None = None) -> StoreFile:
     """
-    The application's way to store a file, in small parts, on another store or database.
+    The application's use case that stores a file, with small parts, on another store or database.
     """
     blobs = blobs or sft.vault.store_part.blobs
     begin_ = begin or sft.vault.store_part.begin
@@ -53,9 +53,9 @@ def storing(sft: Application, *, blobs: BlobStore | None = None, begin: LostComm
     )
 
 
-def begun(sft: Application, owner: User, content: bytes = CONTENT) -> UploadSession:
+def upload_with_parts(sft: Application, owner: User, content: bytes = CONTENT) -> UploadSession:
     """
-    An upload whose parts are all stored, and that is not sealed.
+    An upload with all its parts stored, not sealed.
     """
     upload = sft.vault.begin_upload(owner=owner.id, name=NAME)
     for start in range(0, len(content), PART):
@@ -77,7 +77,7 @@ def listed(sft: Application, owner: User) -> list[File]:
 
 def rows(sft: Application) -> dict[object, FileState]:
     """
-    Every file that the database knows of, in whatever state.
+    Every file row in the database, in any state.
     """
     assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
     return {file.id: file.state for file in sft.vault.find_file.begin._committed.files.values()}
@@ -96,7 +96,7 @@ def keys(sft: Application) -> list[str]:
 
 def sweep(sft: Application) -> None:
     """
-    Go on with what was begun to be removed.
+    Continue every deletion that has started.
     """
     assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
     for file in list(sft.vault.find_file.begin._committed.files.values()):
@@ -104,28 +104,26 @@ def sweep(sft: Application) -> None:
             purge(sft.vault.abort_upload.begin, sft.vault.abort_upload.blobs, file.id)
 
 
-# --- when an upload last moved -------------------------------------------------------------------
+# --- time of the last change -----------------------------------------------------------------------
 
 
-def test_a_row_tells_to_the_minute_when_its_upload_last_moved(
-    sft: Application, maya: User, clock: SettableClock
-) -> None:
-    """Parts within a minute leave it as it is; the next one tells the moment, and so does what is sealed."""
+def test_touched_at_is_accurate_to_the_minute(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Parts within a minute leave `touched_at` unchanged; the next part and the seal keep it up to date."""
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME)
-    begun_at = clock.now()
-    for seconds, told in ((59, 0), (1, 60), (59, 60), (90, 209)):
+    created_at = clock.now()
+    for seconds, seconds_later in ((59, 0), (1, 60), (59, 60), (90, 209)):
         clock.advance(seconds=seconds)
         sft.vault.store_part(upload, b"bytes")
-        assert stored(sft, upload).touched_at == begun_at + timedelta(seconds=told)
+        assert stored(sft, upload).touched_at == created_at + timedelta(seconds=seconds_later)
     assert (
         sft.sharing.seal_upload(upload).file.touched_at
         == stored(sft, upload).touched_at
-        == begun_at + timedelta(seconds=209)
+        == created_at + timedelta(seconds=209)
     )
 
 
-def test_an_upload_that_was_ended_is_not_moved(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Whoever brings it a part after a minute is told that it has ended, as within the minute."""
+def test_aborted_upload_is_not_touched(sft: Application, maya: User, clock: SettableClock) -> None:
+    """A part stored after a minute raises the same error as one within the minute."""
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME)
     sft.vault.abort_upload(upload)
     clock.advance(minutes=1)
@@ -140,10 +138,10 @@ def test_an_upload_that_was_ended_is_not_moved(sft: Application, maya: User, clo
 @pytest.mark.parametrize("fault", [BlobStoreFull("no room"), BlobStoreUnavailable("no answer"), KeyboardInterrupt()])
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("at", range(PARTS))
-def test_a_store_that_fails_at_any_part_leaves_nothing(
+def test_store_failure_at_any_part_leaves_nothing(
     sft: Application, maya: User, at: int, fault: BaseException, *, after_effect: bool
 ) -> None:
-    """Its error comes out, and no row and no part stays, though the part may have been stored all the same."""
+    """The store's error is raised, and no row and no part remains, even if the part had been stored."""
     blobs = FaultyBlobs(sft.vault.store_part.blobs, {("put", at): fault}, after_effect=after_effect)
     with pytest.raises(type(fault)):
         storing(sft, blobs=blobs)(owner=maya.id, name=NAME, content=[CONTENT])
@@ -152,8 +150,8 @@ def test_a_store_that_fails_at_any_part_leaves_nothing(
 
 
 @pytest.mark.parametrize("call", ["list", "delete"])
-def test_what_cannot_be_removed_at_once_is_noise_until_it_can(sft: Application, maya: User, call: str) -> None:
-    """The first error is told; no file appears, its key is gone, and a later sweep ends it."""
+def test_failed_cleanup_is_completed_by_a_later_sweep(sft: Application, maya: User, call: str) -> None:
+    """The first error is raised; the file stays invisible, its key is deleted, and a later sweep deletes the parts."""
     faults = {("put", 3): BlobStoreFull("no room"), (call, 0): BlobStoreUnavailable("no answer")}
     with pytest.raises(BlobStoreFull):
         storing(sft, blobs=FaultyBlobs(sft.vault.store_part.blobs, faults))(owner=maya.id, name=NAME, content=[CONTENT])
@@ -166,10 +164,8 @@ def test_what_cannot_be_removed_at_once_is_noise_until_it_can(sft: Application, 
 
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize("at", range(PARTS))
-def test_a_deletion_that_is_interrupted_is_a_deletion(
-    sft: Application, maya: User, at: int, *, after_effect: bool
-) -> None:
-    """At whichever part the store fails, the file is gone for everybody at once; a later sweep removes the rest."""
+def test_interrupted_deletion_takes_effect(sft: Application, maya: User, at: int, *, after_effect: bool) -> None:
+    """At whichever part the store fails, the file disappears at once, and a later sweep deletes the rest."""
     file, other = a_file(sft, maya), a_file(sft, maya)
     blobs = FaultyBlobs(
         sft.vault.delete_file.blobs, {("delete", at): BlobStoreUnavailable("no answer")}, after_effect=after_effect
@@ -186,9 +182,9 @@ def test_a_deletion_that_is_interrupted_is_a_deletion(
     assert read(sft, other) == CONTENT
 
 
-def test_a_removal_may_be_repeated(sft: Application, maya: User) -> None:
-    """Two sweeps that remove one file, and one that comes when all is done, get on with each other."""
-    upload = begun(sft, maya)
+def test_repeated_deletion_is_safe(sft: Application, maya: User) -> None:
+    """Two deletions of one file, and one after the last blob, do not disturb each other."""
+    upload = upload_with_parts(sft, maya)
     other = a_file(sft, maya)
     faults = {("delete", 2): BlobStoreUnavailable("no answer")}
     with pytest.raises(BlobStoreUnavailable):
@@ -200,9 +196,9 @@ def test_a_removal_may_be_repeated(sft: Application, maya: User) -> None:
 
 
 @pytest.mark.parametrize("call", ["list", "delete"])
-def test_an_abort_that_was_interrupted_is_ended_by_the_next_one(sft: Application, maya: User, call: str) -> None:
-    """Whoever gives the upload up once more goes on with the removal; it need not wait for a sweep."""
-    upload, other = begun(sft, maya), a_file(sft, maya)
+def test_interrupted_abort_is_completed_by_the_next(sft: Application, maya: User, call: str) -> None:
+    """A second abort continues the deletion and does not wait for a sweep."""
+    upload, other = upload_with_parts(sft, maya), a_file(sft, maya)
     blobs = FaultyBlobs(sft.vault.abort_upload.blobs, {(call, 0): BlobStoreUnavailable("no answer")})
     again = attrs.evolve(sft.vault.abort_upload, blobs=blobs)
     with pytest.raises(BlobStoreUnavailable):
@@ -213,8 +209,8 @@ def test_an_abort_that_was_interrupted_is_ended_by_the_next_one(sft: Application
     assert read(sft, other) == CONTENT
 
 
-def test_a_removal_by_mistake_leaves_the_rows_of_a_sealed_file(sft: Application, maya: User) -> None:
-    """Only what has been condemned is forgotten: a file that somebody sealed is still known, if damaged."""
+def test_purge_of_a_sealed_file_keeps_its_rows(sft: Application, maya: User) -> None:
+    """Only files in a deletion state lose their rows: a sealed file stays listed, though damaged."""
     file = a_file(sft, maya)
     purge(sft.vault.abort_upload.begin, sft.vault.abort_upload.blobs, file.id)
     assert rows(sft) == {file.id: FileState.SEALED}
@@ -222,11 +218,11 @@ def test_a_removal_by_mistake_leaves_the_rows_of_a_sealed_file(sft: Application,
         read(sft, file)
 
 
-# --- a database that does not answer -------------------------------------------------------------
+# --- a database that does not respond ------------------------------------------------------------
 
 
-def test_a_seal_whose_answer_is_lost_is_not_undone(sft: Application, maya: User) -> None:
-    """The commit may have happened: then the file is there and whole, whatever its sender was told."""
+def test_seal_with_a_lost_response_is_kept(sft: Application, maya: User) -> None:
+    """The commit may have happened: then the file is complete, even though its client got an error."""
     assert isinstance(sft.vault.store_part.begin, MemoryDatabase)
     begin = LostCommitDatabase(sft.vault.store_part.begin, 1, happens=True)
     with pytest.raises(DatabaseUnavailable):
@@ -235,8 +231,8 @@ def test_a_seal_whose_answer_is_lost_is_not_undone(sft: Application, maya: User)
     assert read(sft, file) == CONTENT
 
 
-def test_a_seal_that_did_not_happen_shows_nothing(sft: Application, maya: User) -> None:
-    """Nothing is listed; what was received stays for the sweep, for nobody can tell the two cases apart."""
+def test_failed_seal_lists_nothing(sft: Application, maya: User) -> None:
+    """No file is listed, and its parts stay for the sweep, because the two cases look the same."""
     assert isinstance(sft.vault.store_part.begin, MemoryDatabase)
     begin = LostCommitDatabase(sft.vault.store_part.begin, 1, happens=False)
     with pytest.raises(DatabaseUnavailable):
@@ -247,8 +243,8 @@ def test_a_seal_that_did_not_happen_shows_nothing(sft: Application, maya: User) 
 
 
 @pytest.mark.parametrize("happens", [False, True])
-def test_an_intent_without_an_answer_stores_no_part(sft: Application, maya: User, *, happens: bool) -> None:
-    """No part is stored of a file that needs several before the intent to receive it is known to be durable."""
+def test_intent_in_doubt_stores_no_part(sft: Application, maya: User, *, happens: bool) -> None:
+    """No part of a file of several parts is stored before its intent row is known to be durable."""
     assert isinstance(sft.vault.store_part.begin, MemoryDatabase)
     begin = LostCommitDatabase(sft.vault.store_part.begin, 0, happens=happens)
     with pytest.raises(DatabaseUnavailable):
@@ -257,10 +253,10 @@ def test_an_intent_without_an_answer_stores_no_part(sft: Application, maya: User
 
 
 @pytest.mark.parametrize("happens", [False, True])
-def test_an_abort_without_an_answer_is_ended_by_the_next_one(sft: Application, maya: User, *, happens: bool) -> None:
-    """Whether the first one has won or not: the second removes what there is."""
+def test_abort_in_doubt_is_completed_by_the_next(sft: Application, maya: User, *, happens: bool) -> None:
+    """Whether the first abort was committed or not, the second deletes everything."""
     assert isinstance(sft.vault.abort_upload.begin, MemoryDatabase)
-    upload = begun(sft, maya)
+    upload = upload_with_parts(sft, maya)
     again = attrs.evolve(
         sft.vault.abort_upload, begin=LostCommitDatabase(sft.vault.abort_upload.begin, 0, happens=happens)
     )
@@ -271,8 +267,8 @@ def test_an_abort_without_an_answer_is_ended_by_the_next_one(sft: Application, m
 
 
 @pytest.mark.parametrize("happens", [False, True])
-def test_a_deletion_without_an_answer_touches_no_part(sft: Application, maya: User, *, happens: bool) -> None:
-    """As long as nobody knows whether the file is condemned, its parts stay: it may still be read."""
+def test_deletion_in_doubt_deletes_no_part(sft: Application, maya: User, *, happens: bool) -> None:
+    """While it is unknown whether the deletion was committed, the parts stay: the file may still be read."""
     assert isinstance(sft.vault.delete_file.begin, MemoryDatabase)
     file = a_file(sft, maya)
     begin = LostCommitDatabase(sft.vault.delete_file.begin, 0, happens=happens)
@@ -282,11 +278,11 @@ def test_a_deletion_without_an_answer_touches_no_part(sft: Application, maya: Us
     assert len(keys(sft)) == PARTS
 
 
-# --- somebody faster -----------------------------------------------------------------------------
+# --- concurrent requests -------------------------------------------------------------------------
 
 
-def test_of_a_seal_and_an_abort_at_once_one_wins_whole(sft: Application, maya: User) -> None:
-    """Either the file is there with every part, or nothing is; over many races never a half of each."""
+def test_concurrent_seal_and_abort_have_one_winner(sft: Application, maya: User) -> None:
+    """Over many races either the file exists with every part, or nothing does."""
     barrier = Barrier(2)
 
     def seal(upload: UploadSession) -> bool:
@@ -304,8 +300,8 @@ def test_of_a_seal_and_an_abort_at_once_one_wins_whole(sft: Application, maya: U
 
     with ThreadPoolExecutor(2) as pool:
         for turn in range(50):
-            upload = begun(sft, maya)
-            # Who comes to the barrier last goes on first: each has its turn.
+            upload = upload_with_parts(sft, maya)
+            # The last thread to arrive at the barrier continues first, so alternate the order.
             at_once = [pool.submit(action, upload) for action in ((seal, abort) if turn % 2 else (abort, seal))]
             outcomes = [future.result() for future in at_once]
             if any(outcomes):
@@ -315,8 +311,8 @@ def test_of_a_seal_and_an_abort_at_once_one_wins_whole(sft: Application, maya: U
             assert (rows(sft), keys(sft)) == ({}, [])
 
 
-def test_of_a_part_and_an_abort_at_once_nothing_stays(sft: Application, maya: User) -> None:
-    """Whichever comes first, the part is removed: by the abort that finds it, or by who stored it."""
+def test_concurrent_part_and_abort_leave_nothing(sft: Application, maya: User) -> None:
+    """In either order the part is deleted: by the abort that finds it, or by the request that stored it."""
     barrier = Barrier(2)
 
     def store(upload: UploadSession) -> None:
@@ -330,16 +326,16 @@ def test_of_a_part_and_an_abort_at_once_nothing_stays(sft: Application, maya: Us
 
     with ThreadPoolExecutor(2) as pool:
         for turn in range(50):
-            upload = begun(sft, maya)
+            upload = upload_with_parts(sft, maya)
             at_once = [pool.submit(action, upload) for action in ((store, abort) if turn % 2 else (abort, store))]
             for future in at_once:
                 future.result()
             assert (rows(sft), keys(sft)) == ({}, [])
 
 
-def test_a_file_is_sealed_once(sft: Application, maya: User) -> None:
-    """A second seal of one upload is refused, and the file is as it was."""
-    upload = begun(sft, maya)
+def test_file_is_sealed_once(sft: Application, maya: User) -> None:
+    """A second seal of one upload is refused, and the file stays unchanged."""
+    upload = upload_with_parts(sft, maya)
     file = sft.sharing.seal_upload(upload).file
     with pytest.raises(UploadAborted):
         sft.sharing.seal_upload(upload)
@@ -348,8 +344,8 @@ def test_a_file_is_sealed_once(sft: Application, maya: User) -> None:
 
 
 @pytest.mark.parametrize("pieces", range(PARTS))
-def test_a_file_that_is_deleted_while_it_is_read_never_ends_short(sft: Application, maya: User, pieces: int) -> None:
-    """Whenever it happens, the reader has got a true beginning, and then an error in place of an end."""
+def test_file_deleted_during_a_read_raises(sft: Application, maya: User, pieces: int) -> None:
+    """At any point the reader gets a correct prefix and then an error, never a short file."""
     file = a_file(sft, maya)
     reading = sft.vault.read_file(file)
     got = b"".join(bytes(next(reading)) for _ in range(pieces))
@@ -359,8 +355,8 @@ def test_a_file_that_is_deleted_while_it_is_read_never_ends_short(sft: Applicati
     assert got == CONTENT[: pieces * PART]
 
 
-def test_a_range_is_read_from_the_parts_it_touches_alone(sft: Application, maya: User) -> None:
-    """A lost part does not hurt who asks for others."""
+def test_range_reads_only_the_parts_it_overlaps(sft: Application, maya: User) -> None:
+    """A lost part does not affect ranges in other parts."""
     file = a_file(sft, maya)
     with sft.vault.find_file.begin(read_only=True) as unit:
         parts = unit.manifests.covering(file.id, file.whole, limit=PARTS)
@@ -373,9 +369,9 @@ def test_a_range_is_read_from_the_parts_it_touches_alone(sft: Application, maya:
 
 
 @attrs.frozen
-class _Noted(FaultyBlobs):
+class _RecordingBlobs(FaultyBlobs):
     """
-    A blob store that notes the memory it was told to read into.
+    A blob store that records which memory it reads into.
     """
 
     memory: list[object] = attrs.field(factory=list, init=False)
@@ -385,10 +381,10 @@ class _Noted(FaultyBlobs):
         super().read_into(key, start, buffer, size=size)
 
 
-def test_who_is_between_two_pieces_holds_no_buffer(sft: Application, maya: User) -> None:
-    """Many who read in turn, one that has failed among them, need one buffer between them, and get what is theirs."""
+def test_reader_between_two_pieces_holds_no_buffer(sft: Application, maya: User) -> None:
+    """Interleaved readers, one of them failing, share one buffer, and each gets its own bytes."""
     file, other = a_file(sft, maya), storing(sft)(owner=maya.id, name=NAME, content=[CONTENT[::-1]])
-    blobs = _Noted(sft.vault.read_file.blobs, {("read_into", 2): BlobStoreUnavailable("for a moment")})
+    blobs = _RecordingBlobs(sft.vault.read_file.blobs, {("read_into", 2): BlobStoreUnavailable("for a moment")})
     read_file = attrs.evolve(sft.vault.read_file, blobs=blobs)
     first, second, failing = (read_file(each) for each in (file, other, file))
     got = [next(first), next(second)]
@@ -401,13 +397,13 @@ def test_who_is_between_two_pieces_holds_no_buffer(sft: Application, maya: User)
     assert len({id(memory) for memory in blobs.memory}) == 1
 
 
-def test_those_who_read_at_once_have_a_buffer_each(sft: Application, maya: User) -> None:
-    """Two threads in the middle of a read do not write over one another's."""
+def test_concurrent_readers_have_a_buffer_each(sft: Application, maya: User) -> None:
+    """Concurrent reads in two threads do not overwrite each other's buffer."""
     files = [storing(sft)(owner=maya.id, name=NAME, content=[content]) for content in (CONTENT, CONTENT[::-1])]
     both = Barrier(2)
 
     @attrs.frozen
-    class Meeting(_Noted):
+    class Meeting(_RecordingBlobs):
         def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
             super().read_into(key, start, buffer, size=size)
             both.wait(20)
@@ -419,10 +415,10 @@ def test_those_who_read_at_once_have_a_buffer_each(sft: Application, maya: User)
     assert got == [CONTENT, CONTENT[::-1]]
 
 
-def test_memory_for_the_next_read_can_be_let_go(sft: Application, maya: User) -> None:
-    """Also while somebody reads, who gets the same bytes out of other memory."""
+def test_buffers_can_be_released_during_a_read(sft: Application, maya: User) -> None:
+    """A running read continues with the same bytes in other memory."""
     file = a_file(sft, maya)
-    blobs = _Noted(sft.vault.read_file.blobs, {})
+    blobs = _RecordingBlobs(sft.vault.read_file.blobs, {})
     read_file = attrs.evolve(sft.vault.read_file, blobs=blobs)
     reading = read_file(file)
     got = [next(reading), next(reading)]
@@ -432,14 +428,12 @@ def test_memory_for_the_next_read_can_be_let_go(sft: Application, maya: User) ->
     assert len({id(memory) for memory in blobs.memory}) == 2
 
 
-# --- a commit of the manifest without an answer ----------------------------------------------------
+# --- a manifest commit in doubt --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("happens", [False, True])
-def test_an_upload_in_doubt_takes_no_more_parts_and_is_not_sealed(
-    sft: Application, maya: User, *, happens: bool
-) -> None:
-    """Whether the batch was recorded or not is unknown: no part of it is deleted, and no file lacks one."""
+def test_upload_in_doubt_accepts_no_parts_and_no_seal(sft: Application, maya: User, *, happens: bool) -> None:
+    """It is unknown whether the batch was recorded, so no part is deleted and no incomplete file is sealed."""
     assert isinstance(sft.vault.store_part.begin, MemoryDatabase)
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=1 << 20)
     for _ in range(MANIFEST_PAGE - 1):

@@ -1,5 +1,5 @@
 """
-What a user's files may hold together: exact to the byte, given back once, and asked for seldom.
+User quotas: exact to the byte, released once, and reserved in few steps.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def sft() -> Application:
 
 def small_parts(sft: Application, *, begin: LostCommitDatabase | None = None) -> StoreFile:
     """
-    The application's way to store a file in parts of a hundred bytes, perhaps on another database.
+    The use case that stores a file, with parts of a hundred bytes, optionally on another database.
     """
     store = attrs.evolve(sft.vault.store_file, begin_upload=attrs.evolve(sft.vault.begin_upload, part_size=PART))
     if begin is None:
@@ -53,14 +53,14 @@ def stored(sft: Application, owner: User, size: int, *, announced: bool = False)
 
 def used(sft: Application, owner: User) -> int:
     """
-    What the owner uses, which is the sum of what the owner's files hold.
+    Bytes used by the owner; asserts that they equal the sum of the reservations of the owner's files.
     """
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
     tables = begin._committed
     total = tables.usages.get(owner.id, 0)
     assert total == sum(
-        held for file_id, held in tables.reservations.items() if tables.files[file_id].owner == owner.id
+        reserved for file_id, reserved in tables.reservations.items() if tables.files[file_id].owner == owner.id
     )
     return total
 
@@ -76,10 +76,8 @@ def is_empty(sft: Application) -> bool:
 
 @pytest.mark.parametrize("announced", [False, True])
 @pytest.mark.parametrize("before", [0, 1, PART, QUOTA - 1])
-def test_a_file_that_fits_to_the_last_byte_is_taken(
-    sft: Application, maya: User, before: int, *, announced: bool
-) -> None:
-    """And then not a byte more; what was refused leaves nothing."""
+def test_file_that_exactly_fits_is_accepted(sft: Application, maya: User, before: int, *, announced: bool) -> None:
+    """One more byte is refused, and a refused file leaves nothing."""
     first = stored(sft, maya, before)
     for _ in range(2):
         with pytest.raises(QuotaExceeded):
@@ -94,31 +92,31 @@ def test_a_file_that_fits_to_the_last_byte_is_taken(
     assert used(sft, maya) == QUOTA - before
 
 
-def test_a_refusal_leaves_nothing(sft: Application, maya: User) -> None:
-    """Neither row nor part nor hold stays of a file that turned out too large while it came."""
+def test_refused_file_leaves_nothing(sft: Application, maya: User) -> None:
+    """No row, part or reservation remains of a file that turned out too large."""
     with pytest.raises(QuotaExceeded):
         stored(sft, maya, QUOTA + 1)
     assert is_empty(sft)
     assert used(sft, maya) == 0
 
 
-def test_what_is_announced_is_refused_unread(sft: Application, maya: User) -> None:
+def test_announced_size_beyond_the_quota_is_refused_unread(sft: Application, maya: User) -> None:
     """Not a byte is read of a file that cannot fit."""
-    taken: list[int] = []
+    consumed: list[int] = []
 
     def content() -> Iterator[bytes]:
-        taken.append(1)
+        consumed.append(1)
         yield bytes(QUOTA + 1)
 
     with pytest.raises(QuotaExceeded):
         sft.vault.store_file(owner=maya.id, name=NAME, content=content(), announced_size=QUOTA + 1)
-    assert taken == []
+    assert consumed == []
     assert is_empty(sft)
 
 
 @pytest.mark.parametrize("overhead", [1, 200, QUOTA, 3 * QUOTA])
-def test_what_stands_around_a_file_counts_for_nothing(sft: Application, maya: User, overhead: int) -> None:
-    """A form as large as the quota and all its overhead may still hold a file that fits, and does."""
+def test_form_overhead_does_not_count(sft: Application, maya: User, overhead: int) -> None:
+    """A form whose content length exceeds the quota may contain a file that fits."""
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=QUOTA + overhead, overhead=overhead)
     for _ in range(QUOTA // PART):
         sft.vault.store_part(upload, bytes(PART))
@@ -129,8 +127,8 @@ def test_what_stands_around_a_file_counts_for_nothing(sft: Application, maya: Us
         sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=overhead + 1, overhead=overhead)
 
 
-def test_the_figures_are_those_of_the_callers_other_files(sft: Application, maya: User) -> None:
-    """Neither another's files count nor what has come of the refused one."""
+def test_reported_usage_is_that_of_the_callers_other_files(sft: Application, maya: User) -> None:
+    """Neither other users' files nor the refused file count."""
     noor = register(sft, "noor")
     stored(sft, noor, 700)
     stored(sft, maya, 350)
@@ -141,8 +139,8 @@ def test_the_figures_are_those_of_the_callers_other_files(sft: Application, maya
         assert refused.value.public == "The file exceeds your quota: 350 of 1000 bytes are in use."
 
 
-def test_without_a_quota_all_is_counted_and_nothing_refused() -> None:
-    """A quota that is set later meets what is there."""
+def test_without_a_quota_usage_is_counted_and_nothing_refused() -> None:
+    """A quota set later counts the existing files."""
     sft = memory_application(environ=LIGHT | {"USER_QUOTA": "0"})
     noor = register(sft, "noor")
     assert sft.vault.begin_upload.policy.quota is None
@@ -154,11 +152,11 @@ def test_without_a_quota_all_is_counted_and_nothing_refused() -> None:
         later(owner=noor.id, name=NAME, announced_size=1)
 
 
-# --- given back once -------------------------------------------------------------------------------
+# --- released once ---------------------------------------------------------------------------------
 
 
-def test_what_is_deleted_is_given_back_when_its_parts_are_gone(sft: Application, maya: User) -> None:
-    """As long as the store cannot remove them they take room; however often it is tried, once."""
+def test_deletion_releases_quota_after_its_parts(sft: Application, maya: User) -> None:
+    """A deletion that fails keeps the reservation; repeated deletions release it once."""
     kept, file = stored(sft, maya, 300), stored(sft, maya, 700)
     blobs = FaultyBlobs(sft.vault.delete_file.blobs, {("delete", 2): BlobStoreUnavailable("no answer")})
     attrs.evolve(sft.vault.delete_file, blobs=blobs)(owner=maya.id, file_id=file.id)
@@ -170,8 +168,8 @@ def test_what_is_deleted_is_given_back_when_its_parts_are_gone(sft: Application,
     assert used(sft, maya) == 300
 
 
-def test_an_upload_that_fails_or_is_given_up_gives_all_back(sft: Application, maya: User) -> None:
-    """Held ahead or as it came, at the first part or the last."""
+def test_failed_or_aborted_upload_releases_its_reservation(sft: Application, maya: User) -> None:
+    """The reservation is released whether it was made in advance or part by part, at any part."""
     for announced in (None, 500):
         upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=announced)
         sft.vault.store_part(upload, bytes(400))
@@ -188,8 +186,8 @@ def test_an_upload_that_fails_or_is_given_up_gives_all_back(sft: Application, ma
 
 @pytest.mark.parametrize("happens", [False, True])
 @pytest.mark.parametrize("lost_at", [1, 3])
-def test_a_hold_without_an_answer_is_given_back(sft: Application, maya: User, lost_at: int, *, happens: bool) -> None:
-    """Whether the bytes were held or not when the database went away, in the end they are not."""
+def test_reservation_in_doubt_is_released(sft: Application, maya: User, lost_at: int, *, happens: bool) -> None:
+    """Whether the reservation was committed or not, it is released in the end."""
     assert isinstance(sft.vault.store_part.begin, MemoryDatabase)
     begin = LostCommitDatabase(sft.vault.store_part.begin, lost_at, happens=happens)
     with pytest.raises(DatabaseUnavailable):
@@ -199,20 +197,20 @@ def test_a_hold_without_an_answer_is_given_back(sft: Application, maya: User, lo
 
 
 @pytest.mark.parametrize("announced", [None, 500, 1000])
-def test_a_file_holds_what_it_has_once_it_is_sealed(sft: Application, maya: User, announced: int | None) -> None:
-    """What was announced or held ahead and did not come is given back with the seal."""
+def test_seal_reduces_the_reservation_to_the_size(sft: Application, maya: User, announced: int | None) -> None:
+    """Bytes that were announced or reserved in advance and did not arrive are released at the seal."""
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=announced, overhead=100)
     sft.vault.store_part(upload, bytes(400))
     sft.sharing.seal_upload(upload)
     assert used(sft, maya) == 400
 
 
-# --- asked for seldom ------------------------------------------------------------------------------
+# --- reserved in few steps -------------------------------------------------------------------------
 
 
-def counted(sft: Application, owner: User, parts: int, announced: int | None) -> tuple[int, UploadSession]:
+def count_reservations(sft: Application, owner: User, parts: int, announced: int | None) -> tuple[int, UploadSession]:
     """
-    How often the parts of an upload under a generous quota change a row.
+    The number of row changes that the parts of an upload cause under a generous quota, and the upload.
     """
     assert isinstance(sft.vault.store_part.begin, MemoryDatabase)
     begin = CountingDatabase(sft.vault.store_part.begin)
@@ -225,14 +223,14 @@ def counted(sft: Application, owner: User, parts: int, announced: int | None) ->
     return begin.changes, upload
 
 
-def test_the_parts_of_an_announced_upload_ask_for_nothing_more(sft: Application, maya: User) -> None:
-    """What is held from the beginning is not asked for again."""
-    assert counted(sft, maya, MANIFEST_PAGE - 1, PART * MANIFEST_PAGE)[0] == 0
+def test_parts_of_an_announced_upload_reserve_nothing_more(sft: Application, maya: User) -> None:
+    """The reservation made at the beginning covers all parts."""
+    assert count_reservations(sft, maya, MANIFEST_PAGE - 1, PART * MANIFEST_PAGE)[0] == 0
 
 
-def test_an_upload_of_unknown_size_holds_in_growing_steps(sft: Application, maya: User) -> None:
-    """Each time twice as much, so that sixty parts ask five times; and never far ahead."""
-    changes, upload = counted(sft, maya, 60, None)
+def test_upload_of_unknown_size_reserves_in_growing_steps(sft: Application, maya: User) -> None:
+    """Steps double, so sixty parts need five reservations, up to a maximum step."""
+    changes, upload = count_reservations(sft, maya, 60, None)
     assert (changes, upload.reserved_bytes) == (5, 62 * PART)
     assert upload.reserved_bytes == used(sft, maya)
     large = attrs.evolve(upload, received=10 * MAX_PREALLOCATION, reserved_bytes=10 * MAX_PREALLOCATION)
@@ -241,8 +239,8 @@ def test_an_upload_of_unknown_size_holds_in_growing_steps(sft: Application, maya
     assert large.reserved_bytes == 11 * MAX_PREALLOCATION + 50
 
 
-def test_near_the_quota_nothing_is_held_that_may_not_come(sft: Application, maya: User) -> None:
-    """What is held ahead keeps no file out that fits: near its end the quota is held byte by byte."""
+def test_no_bytes_are_reserved_in_advance_near_the_quota(sft: Application, maya: User) -> None:
+    """Close to the quota bytes are reserved one part at a time, so a file that fits is not refused."""
     policy = VaultPolicy(max_file_size=1 << 40, quota=PREALLOCATION_MARGIN + 1000)
     begin = attrs.evolve(sft.vault.begin_upload, policy=policy)
     part = attrs.evolve(sft.vault.store_part, policy=policy)

@@ -1,5 +1,5 @@
 """
-Uploads that are broken off and gone on with: what was told is there, and one writes.
+Interrupted and resumed uploads: acknowledged bytes are stored, and one writer appends at a time.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def sft(clock: SettableClock) -> Application:
     return in_small_parts(memory_application(clock, LIGHT))
 
 
-def finished(sft: Application, owner: User, content: bytes = CONTENT) -> None:
+def assert_only_file(sft: Application, owner: User, content: bytes = CONTENT) -> None:
     """
-    That these bytes are the owner's one file, and nothing else is stored or counted.
+    Assert that these bytes are the owner's only file, and that nothing else is stored or counted.
     """
     (file,) = sft.vault.list_files(owner=owner.id, page=Page())
     assert read(sft, owner, file.id) == content
@@ -73,12 +73,12 @@ def finished(sft: Application, owner: User, content: bytes = CONTENT) -> None:
     assert used(sft, owner) == len(content)
 
 
-# --- the offset is a promise ---------------------------------------------------------------------
+# --- the offset ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 16, 75])
-def test_what_comes_in_bites_is_a_file_with_its_last_byte(sft: Application, maya: User, chunk: int) -> None:
-    """However small the bites, each in a request of its own: the offset is theirs, and the content whole."""
+def test_upload_in_chunks_of_any_size_becomes_a_file(sft: Application, maya: User, chunk: int) -> None:
+    """However small the chunks, each request advances the offset by its bytes, and the content is complete."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(len(CONTENT))).file.id
     for start in range(0, len(CONTENT), chunk):
         piece = CONTENT[start : start + chunk]
@@ -89,11 +89,11 @@ def test_what_comes_in_bites_is_a_file_with_its_last_byte(sft: Application, maya
     for _ in range(2):
         progress = sft.vault.finish_upload(owner=maya.id, file_id=upload)
         assert (progress.is_sealed, progress.offset, progress.file.size) == (True, 75, 75)
-    finished(sft, maya)
+    assert_only_file(sft, maya)
 
 
-def test_small_bites_make_few_parts_and_little_work(sft: Application, maya: User) -> None:
-    """Parts that are not full are merged like the digits of a counter: few are left, and few bytes come again."""
+def test_small_chunks_make_few_parts_and_few_rewritten_bytes(sft: Application, maya: User) -> None:
+    """Partial parts are merged like the digits of a counter: few remain, and few bytes are rewritten."""
     chunks = 640
     upload = sft.vault.create_upload(owner=maya.id, request=asked(chunks)).file.id
     stored = 0
@@ -106,22 +106,22 @@ def test_small_bites_make_few_parts_and_little_work(sft: Application, maya: User
     assert stored <= chunks * PART.bit_length()
 
 
-def test_a_tail_that_would_not_fit_stays(sft: Application, maya: User) -> None:
-    """Nothing is merged beyond the size of a part, and a larger part is not encrypted again for a smaller one."""
+def test_tail_beyond_the_part_size_is_not_merged(sft: Application, maya: User) -> None:
+    """Nothing is merged beyond the part size, and a larger part is not re-encrypted for a smaller one."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(60)).file.id
     add(sft, maya, upload, bytes(9), bytes(8), bytes(3), bytes(16), bytes(4), bytes(5), bytes(9))
     assert [part.size for part in manifest(sft.vault.store_part, upload)] == [9, 8, 3, 16, 9, 9]
 
 
-def test_an_upload_without_a_byte_is_a_file_at_once(sft: Application, maya: User) -> None:
-    """It is complete from the beginning on."""
+def test_empty_upload_is_a_file_at_once(sft: Application, maya: User) -> None:
+    """An empty upload is complete when it is created."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(0)).file.id
     assert sft.vault.finish_upload(owner=maya.id, file_id=upload).is_sealed
-    finished(sft, maya, b"")
+    assert_only_file(sft, maya, b"")
 
 
-def test_terms_and_the_link_come_with_the_last_byte(sft: Application, maya: User) -> None:
-    """What was asked at the creation holds for the file, and a public one has its link at once."""
+def test_last_byte_seals_with_terms_and_link(sft: Application, maya: User) -> None:
+    """The file gets the terms of the creation request, and a public file gets its link at the seal."""
     terms = ShareTerms(max_downloads=3, expires_hours=5)
     public = attrs.evolve(asked(1), terms=terms, is_public=True)
     upload = sft.vault.create_upload(owner=maya.id, request=public).file.id
@@ -132,19 +132,19 @@ def test_terms_and_the_link_come_with_the_last_byte(sft: Application, maya: User
     assert summary.token is not None
 
 
-def test_bytes_move_the_row(sft: Application, maya: User, clock: SettableClock) -> None:
-    """The time an upload may rest begins anew with each byte that comes, and not with a look at it."""
+def test_stored_bytes_update_touched_at(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Each stored byte restarts the idle time; acquiring the upload does not."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(9)).file.id
-    begun_at = clock.now()
+    created_at = clock.now()
     clock.advance(hours=1)
     acquire(sft, maya, upload, 0)
-    assert found(sft, maya, upload).file.touched_at == begun_at
+    assert found(sft, maya, upload).file.touched_at == created_at
     add(sft, maya, upload, b"x")
-    assert found(sft, maya, upload).file.touched_at == begun_at + timedelta(hours=1)
+    assert found(sft, maya, upload).file.touched_at == created_at + timedelta(hours=1)
 
 
-def test_bytes_that_wait_for_their_checksum_move_the_row(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Once a minute at most: a request that takes longer than an upload may rest is not given up under way."""
+def test_provisional_bytes_update_touched_at(sft: Application, maya: User, clock: SettableClock) -> None:
+    """`touched_at` is updated at most once a minute, so a request longer than the idle time is not aborted."""
     idle, append = sft.vault.find_upload.idle, sft.vault.store_part
     assert isinstance(append.begin, MemoryDatabase)
     begin = CountingDatabase(append.begin)
@@ -164,17 +164,17 @@ def test_bytes_that_wait_for_their_checksum_move_the_row(sft: Application, maya:
     assert found(sft, maya, upload).offset == 14
 
 
-def test_whoever_has_lost_an_upload_keeps_it_alive_no_more(sft: Application, maya: User, clock: SettableClock) -> None:
-    """Bytes that wait for a checksum move nobody else's row, and are told so; nothing of them stays."""
+def test_excluded_writer_does_not_update_touched_at(sft: Application, maya: User, clock: SettableClock) -> None:
+    """Its provisional bytes raise an error, do not update `touched_at`, and are deleted."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(40)).file.id
-    begun_at, hung = clock.now(), acquire(sft, maya, upload, 0)
+    created_at, hung = clock.now(), acquire(sft, maya, upload, 0)
     store_provisionally(sft.vault.store_part, hung, b"ab")
     acquire(sft, maya, upload, 0)
     clock.advance(minutes=2)
     with pytest.raises(UploadTakenOver):
         store_provisionally(sft.vault.store_part, hung, b"cd")
     discard(sft.vault.store_part, hung)
-    assert found(sft, maya, upload).file.touched_at == begun_at
+    assert found(sft, maya, upload).file.touched_at == created_at
     assert keys(sft) == set()
 
 
@@ -183,10 +183,10 @@ def test_whoever_has_lost_an_upload_keeps_it_alive_no_more(sft: Application, may
 
 @pytest.mark.parametrize("call", [("put", 0), ("read_into", 0), ("delete", 0)])
 @pytest.mark.parametrize("after_effect", [False, True])
-def test_a_store_that_fails_loses_nothing_that_was_told(
+def test_store_failure_loses_no_acknowledged_byte(
     sft: Application, maya: User, call: tuple[str, int], *, after_effect: bool
 ) -> None:
-    """Whether the part is stored, read for merging or removed after it: what was acknowledged stays."""
+    """Whether storing, reading for a merge or deleting fails, every acknowledged byte stays."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(8)).file.id
     add(sft, maya, upload, b"ab", b"c")
     blobs = FaultyBlobs(
@@ -207,8 +207,8 @@ def test_a_store_that_fails_loses_nothing_that_was_told(
 
 
 @pytest.mark.parametrize("happens", [False, True])
-def test_a_commit_without_an_answer_takes_nothing_apart(sft: Application, maya: User, *, happens: bool) -> None:
-    """Whether it happened or not: what the offset says afterwards is there to the last byte."""
+def test_commit_in_doubt_loses_no_acknowledged_byte(sft: Application, maya: User, *, happens: bool) -> None:
+    """Whether the commit happened or not, every byte up to the reported offset is stored."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(4)).file.id
     add(sft, maya, upload, b"ab")
     begin = sft.vault.store_part.begin
@@ -222,8 +222,8 @@ def test_a_commit_without_an_answer_takes_nothing_apart(sft: Application, maya: 
     assert read(sft, maya, upload) == b"abcd"
 
 
-def test_a_part_that_is_lost_is_told(sft: Application, maya: User) -> None:
-    """Bytes that were acknowledged and are gone from the store are an error of their own, not of whoever writes."""
+def test_lost_part_is_reported(sft: Application, maya: User) -> None:
+    """Loss of acknowledged bytes raises an error of its own, not one that blames the client."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(4)).file.id
     add(sft, maya, upload, b"ab")
     sft.vault.store_part.blobs.delete(manifest(sft.vault.store_part, upload)[0].blob_key)
@@ -231,11 +231,11 @@ def test_a_part_that_is_lost_is_told(sft: Application, maya: User) -> None:
         add(sft, maya, upload, b"cd")
 
 
-# --- one writes ----------------------------------------------------------------------------------
+# --- one writer ----------------------------------------------------------------------------------
 
 
-def test_whoever_is_late_writes_nothing(sft: Application, maya: User) -> None:
-    """A request that hangs loses to the next one at once; its bytes neither land nor stay."""
+def test_excluded_writer_stores_nothing(sft: Application, maya: User) -> None:
+    """The next request excludes a hanging one at once; bytes of the hanging one are neither counted nor kept."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(6)).file.id
     hung = add(sft, maya, upload, b"ab")
     later = acquire(sft, maya, upload, 2)
@@ -247,11 +247,11 @@ def test_whoever_is_late_writes_nothing(sft: Application, maya: User) -> None:
     sft.vault.store_part(later, b"ef")
     assert keys(sft) == recorded(sft)
     sft.vault.finish_upload(owner=maya.id, file_id=upload)
-    finished(sft, maya, b"abcdef")
+    assert_only_file(sft, maya, b"abcdef")
 
 
-def test_whoever_is_late_cannot_read_what_was_merged(sft: Application, maya: User) -> None:
-    """The parts that it would merge are gone, and it is told why: that it has lost the upload, or it has ended."""
+def test_excluded_writer_cannot_read_merged_parts(sft: Application, maya: User) -> None:
+    """Its parts to merge are deleted, and the error says why: upload taken over, or aborted."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(9)).file.id
     hung = add(sft, maya, upload, b"a")
     add(sft, maya, upload, b"b")
@@ -263,15 +263,15 @@ def test_whoever_is_late_cannot_read_what_was_merged(sft: Application, maya: Use
     assert keys(sft) == set()
 
 
-def test_a_refused_takeover_leaves_the_upload_to_whom_it_was(sft: Application, maya: User) -> None:
-    """A request for another place, or with another length, takes nothing from anybody."""
+def test_refused_takeover_keeps_the_current_writer(sft: Application, maya: User) -> None:
+    """A request with the wrong offset, length or owner does not exclude the current writer."""
     noor = register(sft, "noor")
     upload = sft.vault.create_upload(owner=maya.id, request=asked(6)).file.id
     session = add(sft, maya, upload, b"ab")
     for offset in (0, 1, 3, 6):
-        with pytest.raises(OffsetMismatch) as told:
+        with pytest.raises(OffsetMismatch) as refused:
             acquire(sft, maya, upload, offset)
-        assert told.value.offset == 2
+        assert refused.value.offset == 2
     with pytest.raises(UploadLengthConflict):
         acquire(sft, maya, upload, 2, length=7)
     with pytest.raises(FileTooLarge):
@@ -282,8 +282,8 @@ def test_a_refused_takeover_leaves_the_upload_to_whom_it_was(sft: Application, m
     assert found(sft, maya, upload).is_complete
 
 
-def test_bytes_that_wait_for_their_checksum_are_nobodys(sft: Application, maya: User) -> None:
-    """Until they are recorded they do not count; taken back, they leave nothing."""
+def test_provisional_bytes_do_not_count(sft: Application, maya: User) -> None:
+    """Provisional bytes do not count until they are recorded; discarding them deletes them."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(40)).file.id
     session = add(sft, maya, upload, b"ab")
     for chunk in (bytes(16), bytes(10)):
@@ -300,8 +300,8 @@ def test_bytes_that_wait_for_their_checksum_are_nobodys(sft: Application, maya: 
     assert keys(sft) == recorded(sft)
 
 
-def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya: User) -> None:
-    """A gap is refused and its part removed, so that what is recorded has none. Each tells when it is encrypted."""
+def test_part_after_a_gap_is_refused(sft: Application, maya: User) -> None:
+    """A gap is refused and its part deleted, so the manifest has none; each part reports when it is encrypted."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(11)).file.id
     session, append = acquire(sft, maya, upload, 0), sft.vault.store_part
     first = append.allocate(session, 5)
@@ -317,14 +317,14 @@ def test_a_part_is_not_counted_before_the_one_it_follows(sft: Application, maya:
     assert encrypted == [0, 1]
     record(append, session)
     sft.vault.finish_upload(owner=maya.id, file_id=upload)
-    finished(sft, maya, b"first after")
+    assert_only_file(sft, maya, b"first after")
 
 
-# --- who, how much, of which type -----------------------------------------------------------------
+# --- owner, size, type ----------------------------------------------------------------------------
 
 
-def test_another_ones_upload_is_not_there(sft: Application, maya: User) -> None:
-    """Whatever is asked of it; and a file that came by a form is no upload."""
+def test_upload_of_another_owner_is_not_found(sft: Application, maya: User) -> None:
+    """Every call on another owner's upload, or on a file from a form, raises FileNotFound."""
     noor = register(sft, "noor")
     upload = complete_upload(sft, maya, b"ab")
     file = sft.vault.store_file(owner=maya.id, name=FileName.parse("form.txt"), content=[b"x"])
@@ -345,8 +345,8 @@ def limited(clock: SettableClock, **environ: str) -> Application:
     return in_small_parts(memory_application(clock, {**LIGHT, **environ}))
 
 
-def test_no_upload_grows_beyond_the_largest_file(clock: SettableClock) -> None:
-    """Neither by its announced length nor by its bytes, nor by a length that is announced late."""
+def test_upload_beyond_the_largest_file_is_refused(clock: SettableClock) -> None:
+    """The announced length, the bytes and a length announced later are all limited."""
     sft = limited(clock, MAX_FILE_SIZE="10")
     maya = register(sft, "maya")
     with pytest.raises(FileTooLarge):
@@ -359,11 +359,11 @@ def test_no_upload_grows_beyond_the_largest_file(clock: SettableClock) -> None:
         acquire(sft, maya, upload, 8, length=11)
     sft.vault.store_part(acquire(sft, maya, upload, 8, length=10), bytes(2))
     assert sft.vault.finish_upload(owner=maya.id, file_id=upload).is_sealed
-    finished(sft, maya, bytes(10))
+    assert_only_file(sft, maya, bytes(10))
 
 
-def test_a_quota_is_held_from_the_announcement_on_or_byte_by_byte(clock: SettableClock) -> None:
-    """What does not fit beside the others is refused before it is kept, and an end gives everything back."""
+def test_quota_is_reserved_by_announcement_or_by_byte(clock: SettableClock) -> None:
+    """What exceeds the quota is refused before it is stored, and termination releases the reservation."""
     sft = limited(clock, USER_QUOTA="20")
     maya = register(sft, "maya")
     announced = sft.vault.create_upload(owner=maya.id, request=asked(12)).file.id
@@ -373,9 +373,9 @@ def test_a_quota_is_held_from_the_announcement_on_or_byte_by_byte(clock: Settabl
     open_ended = sft.vault.create_upload(owner=maya.id, request=asked(None)).file.id
     session = add(sft, maya, open_ended, bytes(8))
     assert used(sft, maya) == 20
-    with pytest.raises(QuotaExceeded) as told:
+    with pytest.raises(QuotaExceeded) as refused:
         sft.vault.store_part(session, b"x")
-    assert (told.value.quota, told.value.used) == (20, 12)
+    assert (refused.value.quota, refused.value.used) == (20, 12)
     assert keys(sft) == recorded(sft)
     with pytest.raises(QuotaExceeded):
         acquire(sft, maya, open_ended, 8, length=9)
@@ -385,8 +385,8 @@ def test_a_quota_is_held_from_the_announcement_on_or_byte_by_byte(clock: Settabl
     assert used(sft, maya) == 20
 
 
-def test_bytes_that_wait_for_their_checksum_hold_their_quota(clock: SettableClock) -> None:
-    """Each from when it came; what does not fit is refused before it is stored, and what is dropped is given back."""
+def test_provisional_bytes_reserve_quota(clock: SettableClock) -> None:
+    """Provisional bytes are reserved when they arrive; what exceeds the quota is not stored, a discard releases it."""
     sft = limited(clock, USER_QUOTA="50")
     maya = register(sft, "maya")
     complete_upload(sft, maya, bytes(10))
@@ -397,9 +397,9 @@ def test_bytes_that_wait_for_their_checksum_hold_their_quota(clock: SettableCloc
         store_provisionally(sft.vault.store_part, session, bytes(16))
         assert used(sft, maya) == 10 + size
     stored = keys(sft)
-    with pytest.raises(QuotaExceeded) as told:
+    with pytest.raises(QuotaExceeded) as refused:
         store_provisionally(sft.vault.store_part, session, bytes(4))
-    assert (told.value.quota, told.value.used) == (50, 10)
+    assert (refused.value.quota, refused.value.used) == (50, 10)
     assert keys(sft) == stored
     discard(sft.vault.store_part, session)
     assert (used(sft, maya), keys(sft)) == (15, recorded(sft))
@@ -408,8 +408,8 @@ def test_bytes_that_wait_for_their_checksum_hold_their_quota(clock: SettableCloc
     assert (used(sft, maya), keys(sft)) == (31, recorded(sft))
 
 
-def test_where_there_is_plenty_of_it_the_quota_is_asked_seldom(sft: Application, maya: User) -> None:
-    """In growing steps, that are given back with what is recorded, or dropped."""
+def test_large_free_quota_is_reserved_in_few_steps(sft: Application, maya: User) -> None:
+    """The reservation grows in increasing steps; recording or discarding releases the excess."""
     assert isinstance(sft.vault.store_part.begin, MemoryDatabase)
     begin = CountingDatabase(sft.vault.store_part.begin)
     append = attrs.evolve(sft.vault.store_part, begin=begin, policy=VaultPolicy(max_file_size=1 << 40, quota=1 << 40))
@@ -423,8 +423,8 @@ def test_where_there_is_plenty_of_it_the_quota_is_asked_seldom(sft: Application,
         assert (used(sft, maya) - before, keys(sft)) == (left, recorded(sft))
 
 
-def test_what_a_lost_writer_held_is_given_back_by_the_next_one(sft: Application, maya: User) -> None:
-    """And not again by the lost one, should it still be there: then it is the other's."""
+def test_reservation_of_an_excluded_writer_is_released_by_the_next(sft: Application, maya: User) -> None:
+    """The excluded writer does not release it a second time, because it then belongs to the new writer."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(None)).file.id
     lost = add(sft, maya, upload, b"ab")
     store_provisionally(sft.vault.store_part, lost, bytes(PART))
@@ -432,17 +432,17 @@ def test_what_a_lost_writer_held_is_given_back_by_the_next_one(sft: Application,
     later = acquire(sft, maya, upload, 2)
     assert used(sft, maya) == 2
     store_provisionally(sft.vault.store_part, later, bytes(5))
-    held = used(sft, maya)
+    reserved = used(sft, maya)
     with pytest.raises(UploadTakenOver):
         store_provisionally(sft.vault.store_part, lost, bytes(2 * PART))
     discard(sft.vault.store_part, lost)
-    assert used(sft, maya) == held
+    assert used(sft, maya) == reserved
     record(sft.vault.store_part, later)
     assert (used(sft, maya), keys(sft)) == (7, recorded(sft))
 
 
-def test_what_is_held_for_dropped_bytes_is_given_back_later_if_not_now(sft: Application, maya: User) -> None:
-    """A database that is away keeps nobody from being told why the bytes were dropped."""
+def test_reservation_of_discarded_bytes_is_released_later_after_a_failure(sft: Application, maya: User) -> None:
+    """An unavailable database does not hide the original error; the next writer releases the reservation."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(None)).file.id
     assert isinstance(sft.vault.store_part.begin, MemoryDatabase)
     begin = LostCommitDatabase(sft.vault.store_part.begin, 1, happens=False)
@@ -454,8 +454,8 @@ def test_what_is_held_for_dropped_bytes_is_given_back_later_if_not_now(sft: Appl
     assert used(sft, maya) == 0
 
 
-def test_what_cannot_fit_is_refused_before_it_comes(clock: SettableClock) -> None:
-    """Also of an open length, by what one request announces; the upload stays with whom it was."""
+def test_request_beyond_the_limits_is_refused_before_its_bytes(clock: SettableClock) -> None:
+    """Also with an open length, the announced size of one request is checked; the current writer keeps the upload."""
     sft = limited(clock, USER_QUOTA="60", MAX_FILE_SIZE="40")
     maya = register(sft, "maya")
     complete_upload(sft, maya, bytes(30))
@@ -463,17 +463,17 @@ def test_what_cannot_fit_is_refused_before_it_comes(clock: SettableClock) -> Non
     session = add(sft, maya, upload, bytes(10))
     with pytest.raises(FileTooLarge):
         sft.vault.acquire_upload(owner=maya.id, file_id=upload, offset=10, incoming_bytes=31)
-    with pytest.raises(QuotaExceeded) as told:
+    with pytest.raises(QuotaExceeded) as refused:
         sft.vault.acquire_upload(owner=maya.id, file_id=upload, offset=10, incoming_bytes=21)
-    assert (told.value.quota, told.value.used) == (60, 30)
+    assert (refused.value.quota, refused.value.used) == (60, 30)
     sft.vault.store_part(session, bytes(10))
     sft.vault.store_part(
         sft.vault.acquire_upload(owner=maya.id, file_id=upload, offset=20, incoming_bytes=10), bytes(10)
     )
 
 
-def test_types_are_looked_at_before_anything_is_stored(clock: SettableClock) -> None:
-    """A piece has no type; the file that is made of pieces has one."""
+def test_type_is_checked_before_anything_is_stored(clock: SettableClock) -> None:
+    """Partial uploads have no type; the file concatenated from them has one."""
     sft = limited(clock, ALLOWED_EXTENSIONS=".pdf")
     maya = register(sft, "maya")
     with pytest.raises(FileTypeNotAllowed):
@@ -485,8 +485,8 @@ def test_types_are_looked_at_before_anything_is_stored(clock: SettableClock) -> 
     sft.vault.concatenate_uploads(owner=maya.id, request=attrs.evolve(final, name=FileName.parse("a.pdf")))
 
 
-def test_a_length_is_announced_once_and_covers_what_has_come(sft: Application, maya: User) -> None:
-    """The same one again is no contradiction; less than has come is wrong."""
+def test_length_is_announced_once_and_not_below_the_offset(sft: Application, maya: User) -> None:
+    """Repeating the same length is allowed; a length below the offset is invalid."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(None)).file.id
     add(sft, maya, upload, b"abc")
     assert not found(sft, maya, upload).is_complete
@@ -499,31 +499,31 @@ def test_a_length_is_announced_once_and_covers_what_has_come(sft: Application, m
     assert sft.vault.finish_upload(owner=maya.id, file_id=upload).is_sealed
 
 
-# --- ends ----------------------------------------------------------------------------------------
+# --- termination ---------------------------------------------------------------------------------
 
 
-def test_an_upload_that_is_ended_leaves_nothing(sft: Application, maya: User) -> None:
-    """Neither bytes nor rows, and whoever still writes is told so; a file that came of one is deleted."""
+def test_terminated_upload_leaves_nothing(sft: Application, maya: User) -> None:
+    """Bytes and rows are deleted, a later write raises an error, and a finished file is deleted as well."""
     upload = sft.vault.create_upload(owner=maya.id, request=asked(9)).file.id
     session = add(sft, maya, upload, b"abc")
     sft.vault.terminate_upload(owner=maya.id, file_id=upload)
     with pytest.raises(UploadAborted):
         sft.vault.store_part(session, bytes(5))
-    whole = complete_upload(sft, maya, b"abc")
-    sft.vault.finish_upload(owner=maya.id, file_id=whole)
-    sft.vault.terminate_upload(owner=maya.id, file_id=whole)
-    for gone in (upload, whole):
+    complete = complete_upload(sft, maya, b"abc")
+    sft.vault.finish_upload(owner=maya.id, file_id=complete)
+    sft.vault.terminate_upload(owner=maya.id, file_id=complete)
+    for terminated in (upload, complete):
         with pytest.raises(FileNotFound):
-            found(sft, maya, gone)
+            found(sft, maya, terminated)
     assert keys(sft) == set()
     assert used(sft, maya) == 0
 
 
-# --- putting together ------------------------------------------------------------------------------
+# --- concatenation ---------------------------------------------------------------------------------
 
 
-def test_pieces_become_one_file_of_its_own_key(sft: Application, maya: User) -> None:
-    """In the order that is asked for, as often as it is; then the pieces are gone."""
+def test_partial_uploads_become_one_file_with_its_own_key(sft: Application, maya: User) -> None:
+    """Sources are read in the requested order, also repeatedly, and are deleted afterwards."""
     first, second, empty = (
         complete_upload(sft, maya, piece, kind=UploadKind.PARTIAL) for piece in (CONTENT, b"tail", b"")
     )
@@ -537,22 +537,22 @@ def test_pieces_become_one_file_of_its_own_key(sft: Application, maya: User) -> 
         pass
     file = sft.vault.concatenate_uploads.finish(under_way)
     assert found(sft, maya, file.id).upload.sources == (second, first, empty, second)
-    finished(sft, maya, b"tail" + CONTENT + b"tail")
+    assert_only_file(sft, maya, b"tail" + CONTENT + b"tail")
 
 
-def test_pieces_that_are_not_fit_are_refused(sft: Application, maya: User) -> None:
-    """Unfinished, of open length, no piece, another's, unknown: nothing is begun, and the pieces stay."""
+def test_unsuitable_sources_are_refused(sft: Application, maya: User) -> None:
+    """Incomplete, open-length, non-partial and other owners' sources are refused; nothing changes."""
     noor = register(sft, "noor")
     fit = complete_upload(sft, maya, b"x", kind=UploadKind.PARTIAL)
     short = sft.vault.create_upload(owner=maya.id, request=asked(2, UploadKind.PARTIAL)).file.id
     open_ended = sft.vault.create_upload(owner=maya.id, request=asked(None, UploadKind.PARTIAL)).file.id
-    whole = complete_upload(sft, maya, b"x")
+    complete = complete_upload(sft, maya, b"x")
     others = complete_upload(sft, noor, b"x", kind=UploadKind.PARTIAL)
     before = used(sft, maya), keys(sft)
     for wrong, error in (
         (short, PartialUploadIncomplete),
         (open_ended, PartialUploadIncomplete),
-        (whole, PartialUploadIncomplete),
+        (complete, PartialUploadIncomplete),
     ):
         with pytest.raises(error):
             sft.vault.concatenate_uploads(owner=maya.id, request=asked(None, UploadKind.FINAL, fit, wrong))
@@ -561,17 +561,17 @@ def test_pieces_that_are_not_fit_are_refused(sft: Application, maya: User) -> No
     assert (used(sft, maya), keys(sft)) == before
 
 
-def test_a_final_upload_that_is_given_up_leaves_the_pieces(sft: Application, maya: User) -> None:
-    """Nothing of it stays, and the same pieces can be put together again."""
+def test_aborted_final_upload_keeps_its_sources(sft: Application, maya: User) -> None:
+    """Nothing of the aborted upload stays, and the same partial uploads can be concatenated again."""
     piece = complete_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
     final = asked(None, UploadKind.FINAL, piece)
-    given_up = sft.vault.concatenate_uploads(owner=maya.id, request=final)
-    sft.vault.concatenate_uploads.step(given_up)
-    sft.vault.abort_upload(given_up.upload)
+    aborted = sft.vault.concatenate_uploads(owner=maya.id, request=final)
+    sft.vault.concatenate_uploads.step(aborted)
+    sft.vault.abort_upload(aborted.upload)
     assert keys(sft) == recorded(sft)
     assert used(sft, maya) == len(CONTENT)
     under_way = sft.vault.concatenate_uploads(owner=maya.id, request=final)
     while sft.vault.concatenate_uploads.step(under_way):
         pass
     assert sft.vault.concatenate_uploads.finish(under_way).state is FileState.SEALED
-    finished(sft, maya)
+    assert_only_file(sft, maya)

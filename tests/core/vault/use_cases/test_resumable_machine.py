@@ -1,5 +1,5 @@
 """
-Any history of resumable uploads, held against plain byte strings.
+State machine: any history of resumable uploads equals a model of plain byte strings.
 """
 
 from __future__ import annotations
@@ -45,55 +45,55 @@ QUOTA = 200
 
 
 @attrs.define
-class Plain:
+class UploadModel:
     """
-    An upload as the oracle sees it: its bytes, how many were announced, who writes, whether it is over.
+    The model of an upload: its bytes, announced length, current writer, and whether it has ended.
     """
 
     content: bytes
     length: int | None
     writer: int = 0
     is_sealed: bool = False
-    is_over: bool = False
+    has_ended: bool = False
 
     @property
-    def held(self) -> int:
+    def reserved(self) -> int:
         return len(self.content) if self.length is None else self.length
 
 
 @attrs.frozen
-class Hand:
+class Request:
     """
-    A request that goes on with an upload, and its turn.
+    A request that appends to an upload, with its fencing token in the model.
     """
 
-    plain: Plain
-    writing: UploadSession
-    turn: int
+    plain: UploadModel
+    session: UploadSession
+    fencing_token: int
 
 
 class Uploads(RuleBasedStateMachine):
     """
-    Uploads are created, gone on with, broken off, checked, fenced, finished and ended in any order.
+    Uploads are created, resumed, interrupted, verified, fenced, finished and terminated in any order.
     """
 
-    uploads: Bundle[tuple[FileId, Plain]] = Bundle("uploads")
-    hands: Bundle[Hand] = Bundle("hands")
+    uploads: Bundle[tuple[FileId, UploadModel]] = Bundle("uploads")
+    requests: Bundle[Request] = Bundle("requests")
 
     def __init__(self) -> None:
         super().__init__()
         environ = {**LIGHT, "MAX_FILE_SIZE": str(LARGEST), "USER_QUOTA": str(QUOTA)}
         self.sft = in_small_parts(memory_application(environ=environ))
         self.maya = register(self.sft, "maya")
-        self.plain: dict[FileId, Plain] = {}
+        self.plain: dict[FileId, UploadModel] = {}
 
-    def room(self) -> int:
-        return QUOTA - sum(plain.held for plain in self.plain.values() if not plain.is_over)
+    def free_quota(self) -> int:
+        return QUOTA - sum(plain.reserved for plain in self.plain.values() if not plain.has_ended)
 
     @rule(target=uploads, length=st.none() | st.integers(0, LARGEST + 2))
     def create(self, length: int | None) -> Any:
         fits = (length or 0) <= LARGEST
-        held = (length or 0) <= self.room()
+        reserved = (length or 0) <= self.free_quota()
         try:
             progress = self.sft.vault.create_upload(owner=self.maya.id, request=asked(length))
         except FileTooLarge:
@@ -101,70 +101,72 @@ class Uploads(RuleBasedStateMachine):
             return multiple()
         except QuotaExceeded:
             assert fits
-            assert not held
+            assert not reserved
             return multiple()
         assert fits
-        assert held
-        plain = self.plain[progress.file.id] = Plain(b"", length)
+        assert reserved
+        plain = self.plain[progress.file.id] = UploadModel(b"", length)
         return progress.file.id, plain
 
-    @rule(target=hands, upload=uploads, off=st.sampled_from([0, 0, 0, 1]), length=st.none() | st.integers(0, LARGEST))
-    def go_on(self, upload: tuple[FileId, Plain], off: int, length: int | None) -> Any:
+    @rule(
+        target=requests, upload=uploads, off=st.sampled_from([0, 0, 0, 1]), length=st.none() | st.integers(0, LARGEST)
+    )
+    def resume(self, upload: tuple[FileId, UploadModel], off: int, length: int | None) -> Any:
         file_id, plain = upload
         wanted = len(plain.content) + off
         length = None if length is None else max(length, len(plain.content))
         try:
             session = acquire(self.sft, self.maya, file_id, wanted, length)
         except FileNotFound:
-            assert plain.is_over
+            assert plain.has_ended
             return multiple()
-        except OffsetMismatch as told:
-            assert (off, told.offset) == (1, len(plain.content))  # noqa: PT017 (only if it is raised)
+        except OffsetMismatch as mismatch:
+            assert (off, mismatch.offset) == (1, len(plain.content))  # noqa: PT017 (only if it is raised)
             return multiple()
         except UploadLengthConflict:
             assert plain.length not in {None, length}
             return multiple()
         except QuotaExceeded:
             assert length is not None
-            assert length - plain.held > self.room()
+            assert length - plain.reserved > self.free_quota()
             return multiple()
-        assert not plain.is_over
+        assert not plain.has_ended
         assert not off
         plain.length = plain.length if length is None else length
         plain.writer += 1
-        return Hand(plain, session, plain.writer)
+        return Request(plain, session, plain.writer)
 
-    @rule(hand=hands, chunk=st.binary(max_size=PART), recorded=st.booleans())
-    def bring(self, hand: Hand, chunk: bytes, *, recorded: bool) -> None:
-        """Bytes come; or they wait for a checksum that turns out to be wrong."""
-        plain, append = hand.plain, self.sft.vault.store_part
+    @rule(request=requests, chunk=st.binary(max_size=PART), recorded=st.booleans())
+    def append_chunk(self, request: Request, chunk: bytes, *, recorded: bool) -> None:
+        """Store a chunk, or discard it as one whose checksum was wrong."""
+        plain, append = request.plain, self.sft.vault.store_part
         grown = plain.content + chunk
-        is_writer = not plain.is_over and not plain.is_sealed and hand.turn == plain.writer
+        is_writer = not plain.has_ended and not plain.is_sealed and request.fencing_token == plain.writer
         try:
-            store_provisionally(append, hand.writing, chunk)
+            store_provisionally(append, request.session, chunk)
             if not recorded:
-                discard(append, hand.writing)
+                discard(append, request.session)
                 return
-            record(append, hand.writing)
+            record(append, request.session)
         except (UploadTakenOver, UploadAborted):
             assert not is_writer
         except FileTooLarge:
             assert not is_writer or len(grown) > (LARGEST if plain.length is None else plain.length)
         except QuotaExceeded:
             assert plain.length is None
-            assert len(chunk) > self.room()
+            assert len(chunk) > self.free_quota()
         else:
             if chunk:
                 assert is_writer
                 plain.content = grown
 
     @rule(upload=uploads)
-    def finish(self, upload: tuple[FileId, Plain]) -> None:
+    def finish(self, upload: tuple[FileId, UploadModel]) -> None:
         file_id, plain = upload
         try:
             progress = self.sft.vault.finish_upload(owner=self.maya.id, file_id=file_id)
         except FileNotFound:
-            assert plain.is_over
+            assert plain.has_ended
             return
         assert progress.is_sealed == (len(plain.content) == plain.length)
         plain.is_sealed = progress.is_sealed
@@ -172,15 +174,15 @@ class Uploads(RuleBasedStateMachine):
             assert read(self.sft, self.maya, file_id) == plain.content
 
     @rule(upload=consumes(uploads))
-    def end(self, upload: tuple[FileId, Plain]) -> None:
+    def terminate(self, upload: tuple[FileId, UploadModel]) -> None:
         file_id, plain = upload
         self.sft.vault.terminate_upload(owner=self.maya.id, file_id=file_id)
-        plain.is_over = True
+        plain.has_ended = True
 
     @invariant()
-    def every_offset_is_kept(self) -> None:
+    def every_offset_matches_the_model(self) -> None:
         for file_id, plain in self.plain.items():
-            if not plain.is_over:
+            if not plain.has_ended:
                 progress = found(self.sft, self.maya, file_id)
                 assert (progress.offset, progress.is_sealed) == (len(plain.content), plain.is_sealed)
                 whole = attrs.evolve(progress.file, size=progress.offset)
@@ -189,12 +191,12 @@ class Uploads(RuleBasedStateMachine):
     @invariant()
     def nothing_else_is_stored_or_counted(self) -> None:
         assert keys(self.sft) == recorded(self.sft)
-        assert used(self.sft, self.maya) == QUOTA - self.room()
+        assert used(self.sft, self.maya) == QUOTA - self.free_quota()
 
     @invariant()
     def manifests_stay_short(self) -> None:
         for file_id, plain in self.plain.items():
-            if not plain.is_over:
+            if not plain.has_ended:
                 short = PART.bit_length()
                 assert len(manifest(self.sft.vault.store_part, file_id)) <= (1 + len(plain.content) // PART) * (
                     1 + short

@@ -1,5 +1,5 @@
 """
-Files of one part, as most are: one commit, and no row before it.
+Files of one part: one commit, and no row before it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def sft() -> Application:
     return memory_application(environ=LIGHT | {"USER_QUOTA": "1000"})
 
 
-def begun(sft: Application, owner: User, size: int = len(CONTENT)) -> UploadSession:
+def begin_small_upload(sft: Application, owner: User, size: int = len(CONTENT)) -> UploadSession:
     return sft.vault.begin_upload(owner=owner.id, name=NAME, announced_size=size)
 
 
@@ -47,8 +47,8 @@ def content_of(sft: Application, file: File) -> bytes:
 
 
 @pytest.mark.parametrize("content", [b"", b"x", CONTENT])
-def test_a_small_file_is_one_part_and_one_commit(sft: Application, maya: User, content: bytes) -> None:
-    """Nothing is written before its part is stored; then its row, its manifest and its hold come at once."""
+def test_small_file_is_one_part_and_one_commit(sft: Application, maya: User, content: bytes) -> None:
+    """Nothing is written before the part is stored; then row, manifest and reservation are written at once."""
     begin = CountingDatabase(database(sft))
     part = attrs.evolve(sft.vault.store_part, begin=begin)
     upload = attrs.evolve(sft.vault.begin_upload, begin=begin)(owner=maya.id, name=NAME, announced_size=len(content))
@@ -62,8 +62,8 @@ def test_a_small_file_is_one_part_and_one_commit(sft: Application, maya: User, c
     assert database(sft)._committed.usages[maya.id] == len(content)
 
 
-def test_a_part_of_a_form_waits_for_its_end_or_its_row(sft: Application, maya: User) -> None:
-    """How long the file is in what was announced nobody knows before: a part that comes earlier has a row first."""
+def test_form_part_before_the_final_size_needs_a_row(sft: Application, maya: User) -> None:
+    """The form's final size is unknown until its end, so a part before it is stored only after the row."""
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=700, overhead=690, reports_final_size=True)
     sft.vault.store_part(upload, CONTENT)
     assert upload.is_persisted
@@ -73,8 +73,8 @@ def test_a_part_of_a_form_waits_for_its_end_or_its_row(sft: Application, maya: U
 
 
 @pytest.mark.parametrize("content", [b"", b"x", CONTENT])
-def test_so_is_one_of_unknown_size_whose_end_is_told(sft: Application, maya: User, content: bytes) -> None:
-    """Told before its part is stored; its hold is asked for by the one commit."""
+def test_file_with_a_late_final_size_is_one_commit(sft: Application, maya: User, content: bytes) -> None:
+    """The final size is reported before the part is stored, and the one commit reserves the quota."""
     begin = CountingDatabase(database(sft))
     part = attrs.evolve(sft.vault.store_part, begin=begin)
     upload = attrs.evolve(sft.vault.begin_upload, begin=begin)(owner=maya.id, name=NAME, reports_final_size=True)
@@ -87,10 +87,8 @@ def test_so_is_one_of_unknown_size_whose_end_is_told(sft: Application, maya: Use
 
 
 @pytest.mark.parametrize("announced", [None, 2 * len(CONTENT)])
-def test_a_part_that_others_follow_is_not_stored_without_a_row(
-    sft: Application, maya: User, announced: int | None
-) -> None:
-    """However long its client takes for the next one; also if it is a short part of a small file."""
+def test_part_followed_by_others_needs_a_row(sft: Application, maya: User, announced: int | None) -> None:
+    """This holds however long the next part takes, and also for a short part of a small file."""
     blobs = RowCheckingBlobs(sft.vault.store_part.blobs, database(sft))
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=announced, reports_final_size=True)
     assert not database(sft)._committed.files
@@ -102,8 +100,8 @@ def test_a_part_that_others_follow_is_not_stored_without_a_row(
     assert content_of(sft, sft.sharing.seal_upload(upload).file) == 2 * CONTENT
 
 
-def test_one_of_unknown_size_that_does_not_fit_leaves_nothing(sft: Application, maya: User) -> None:
-    """Refused by its commit if it is small, else before its first part is stored."""
+def test_file_of_unknown_size_beyond_the_quota_leaves_nothing(sft: Application, maya: User) -> None:
+    """A small file is refused by its commit, a large one before its first part is stored."""
     begin = partial(sft.vault.begin_upload, owner=maya.id, name=NAME, reports_final_size=True)
     small, large = begin(), begin()
     small.expected_size = 1001
@@ -120,10 +118,8 @@ def test_one_of_unknown_size_that_does_not_fit_leaves_nothing(sft: Application, 
 
 
 @pytest.mark.parametrize("happens", [False, True])
-def test_a_row_whose_commit_had_no_answer_is_given_up_with_its_hold(
-    sft: Application, maya: User, *, happens: bool
-) -> None:
-    """Of an upload that turned out to be a long one: it is there or not, and then it is not."""
+def test_abort_deletes_a_row_in_doubt(sft: Application, maya: User, *, happens: bool) -> None:
+    """For an upload that outgrew one part: whether its row was committed or not, the abort deletes it."""
     lost = LostCommitDatabase(database(sft), 0, happens=happens)
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, reports_final_size=True)
     with pytest.raises(DatabaseUnavailable):
@@ -134,10 +130,10 @@ def test_a_row_whose_commit_had_no_answer_is_given_up_with_its_hold(
     assert database(sft)._committed.usages.get(maya.id, 0) == 0
 
 
-def test_a_small_public_file_has_its_link_in_the_same_commit(sft: Application, maya: User) -> None:
-    """File and link are there together, with the terms that were given."""
+def test_small_public_file_gets_its_link_in_the_same_commit(sft: Application, maya: User) -> None:
+    """File and link are created together, with the given terms."""
     begin = CountingDatabase(database(sft))
-    upload = begun(sft, maya)
+    upload = begin_small_upload(sft, maya)
     sft.vault.store_part(upload, CONTENT)
     seal = attrs.evolve(sft.sharing.seal_upload, begin=begin)
     file = seal(upload, terms=ShareTerms(max_downloads=3), public=True).file
@@ -147,10 +143,10 @@ def test_a_small_public_file_has_its_link_in_the_same_commit(sft: Application, m
     assert summary.current.max_downloads == 3
 
 
-def test_one_that_is_given_up_leaves_nothing(sft: Application, maya: User) -> None:
-    """Before its part as after it, and also if it is given up twice."""
+def test_aborted_small_file_leaves_nothing(sft: Application, maya: User) -> None:
+    """An abort before or after the part leaves nothing, and a second abort is no error."""
     for parts in ([], [CONTENT]):
-        upload = begun(sft, maya)
+        upload = begin_small_upload(sft, maya)
         for content in parts:
             sft.vault.store_part(upload, content)
         for _ in range(2):
@@ -159,9 +155,9 @@ def test_one_that_is_given_up_leaves_nothing(sft: Application, maya: User) -> No
         assert not database(sft)._committed.files
 
 
-def test_one_that_turns_out_larger_becomes_an_upload_like_others(sft: Application, maya: User) -> None:
-    """A second part makes the row that the first one did without; nothing of either is lost."""
-    upload = begun(sft, maya)
+def test_file_larger_than_announced_becomes_a_normal_upload(sft: Application, maya: User) -> None:
+    """A second part creates the row that the first did without; no byte of either is lost."""
+    upload = begin_small_upload(sft, maya)
     sft.vault.store_part(upload, CONTENT)
     sft.vault.store_part(upload, CONTENT)
     assert upload.file.id in database(sft)._committed.files
@@ -170,16 +166,16 @@ def test_one_that_turns_out_larger_becomes_an_upload_like_others(sft: Applicatio
     assert database(sft)._committed.usages[maya.id] == 2 * len(CONTENT)
 
 
-def test_one_that_does_not_fit_is_refused_before_it_comes(sft: Application, maya: User) -> None:
-    """What is announced over the quota is not received at all."""
+def test_small_file_beyond_the_quota_is_refused_before_its_bytes(sft: Application, maya: User) -> None:
+    """An announced size beyond the quota is refused before any byte is received."""
     with pytest.raises(QuotaExceeded) as refused:
-        begun(sft, maya, 1001)
+        begin_small_upload(sft, maya, 1001)
     assert (refused.value.quota, refused.value.used) == (1000, 0)
 
 
-def test_of_two_that_do_not_fit_together_the_second_is_refused_by_its_commit(sft: Application, maya: User) -> None:
-    """Both found room when they began; who commits second leaves neither a row nor, given up, a part."""
-    first, second = begun(sft, maya, 600), begun(sft, maya, 600)
+def test_second_commit_beyond_the_quota_is_refused(sft: Application, maya: User) -> None:
+    """Both fitted when they began; the second commit leaves no row and, after the abort, no part."""
+    first, second = begin_small_upload(sft, maya, 600), begin_small_upload(sft, maya, 600)
     for upload in (first, second):
         sft.vault.store_part(upload, bytes(600))
     sft.sharing.seal_upload(first)
@@ -191,16 +187,16 @@ def test_of_two_that_do_not_fit_together_the_second_is_refused_by_its_commit(sft
     assert database(sft)._committed.usages[maya.id] == 600
 
 
-def test_whoever_stores_at_once_is_refused_whole(sft: Application, maya: User) -> None:
-    """`StoreFile` gives up what the commit refuses, and what the store has no room for."""
+def test_refused_store_file_leaves_nothing(sft: Application, maya: User) -> None:
+    """`StoreFile` aborts when the commit is refused or the store is full."""
 
-    def taking_the_room() -> Iterator[bytes]:
+    def filling_the_quota() -> Iterator[bytes]:
         for _ in range(2):
             sft.vault.store_file(owner=maya.id, name=NAME, content=[bytes(400)])
         yield bytes(201)
 
     with pytest.raises(QuotaExceeded):
-        sft.vault.store_file(owner=maya.id, name=NAME, content=taking_the_room(), announced_size=201)
+        sft.vault.store_file(owner=maya.id, name=NAME, content=filling_the_quota(), announced_size=201)
     full = attrs.evolve(
         sft.vault.store_part, blobs=FaultyBlobs(sft.vault.store_part.blobs, {("put", 0): BlobStoreFull()})
     )
@@ -211,8 +207,8 @@ def test_whoever_stores_at_once_is_refused_whole(sft: Application, maya: User) -
 
 
 @pytest.mark.parametrize("happens", [False, True])
-def test_a_commit_without_an_answer_is_not_undone(sft: Application, maya: User, *, happens: bool) -> None:
-    """The file is there and whole, or a part is left that no row knows: nobody can tell, so nothing is removed."""
+def test_commit_in_doubt_is_not_undone(sft: Application, maya: User, *, happens: bool) -> None:
+    """It is unknown whether the file is complete or its part has no row, so nothing is deleted."""
     begin = LostCommitDatabase(database(sft), 0, happens=happens)
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.vault.store_file, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT])

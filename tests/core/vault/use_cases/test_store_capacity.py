@@ -1,5 +1,5 @@
 """
-Uploads for which the store has no room: they are refused before they begin.
+Uploads beyond the store's free capacity are refused before they begin.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NAME = FileName.parse("large.bin")
 
 class CapacityOfAHundred:
     """
-    A store that can take a hundred bytes more.
+    A store with a hundred bytes of free capacity.
     """
 
     def require_bytes(self, size: int) -> None:
@@ -50,9 +50,9 @@ class OpenUnits:
 
 
 @attrs.define
-class RoomLookedAt:
+class SlowCapacityCheck:
     """
-    A store whose capacity takes its time to look at: no unit of work may be open meanwhile.
+    A slow capacity check, during which no unit of work may be open.
     """
 
     database: OpenUnits
@@ -64,24 +64,26 @@ class RoomLookedAt:
 
 
 @pytest.mark.parametrize("resumable", [False, True])
-def test_a_capacity_check_that_blocks_holds_no_transaction(*, resumable: bool) -> None:
-    """A network file system that does not respond must not hold row locks: the look comes before the unit begins."""
+def test_blocking_capacity_check_holds_no_transaction(*, resumable: bool) -> None:
+    """A network file system that does not respond must not hold row locks, so the check precedes the transaction."""
     sft = memory_application(environ=LIGHT | {"USER_QUOTA": "1000"})
     maya = register(sft, "maya")
     assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
     database = OpenUnits(sft.vault.find_file.begin)
-    room = RoomLookedAt(database)
+    capacity_check = SlowCapacityCheck(database)
     if resumable:
-        attrs.evolve(sft.vault.create_upload, begin=database, capacity=room)(owner=maya.id, request=asked(100))
+        attrs.evolve(sft.vault.create_upload, begin=database, capacity=capacity_check)(
+            owner=maya.id, request=asked(100)
+        )
     else:
-        begin = attrs.evolve(sft.vault.begin_upload, begin=database, capacity=room, part_size=16)
+        begin = attrs.evolve(sft.vault.begin_upload, begin=database, capacity=capacity_check, part_size=16)
         begin(owner=maya.id, name=NAME, announced_size=100)
-    assert room.sizes == [100]
+    assert capacity_check.sizes == [100]
 
 
 @pytest.mark.parametrize("resumable", [False, True])
-def test_an_upload_for_which_there_is_no_room_never_begins(*, resumable: bool) -> None:
-    """Neither a row nor quota is left of it; where the quota refuses it as well, that is what is told."""
+def test_upload_beyond_the_capacity_never_begins(*, resumable: bool) -> None:
+    """No row and no quota remains; if the quota is exceeded as well, that error is raised."""
     sft = memory_application(environ=LIGHT | {"USER_QUOTA": "1000"})
     maya = register(sft, "maya")
     begin = attrs.evolve(sft.vault.begin_upload, capacity=CapacityOfAHundred(), part_size=16)
