@@ -54,7 +54,7 @@ class Disk:
         """
         That nothing is in the folder but its mark and what the rows know of, and nothing is open.
         """
-        parts = self.vault.database._committed.parts.values()
+        parts = self.vault.database.snapshot().parts.values()
         recorded = {part.blob_key for some in parts for part in some}
         files = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}
         folders = {path.name for path in self.root.iterdir() if path.name != STORE_ID_NAME}

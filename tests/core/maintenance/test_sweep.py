@@ -78,7 +78,7 @@ def keys(sft: Application) -> set[str]:
 def states(sft: Application) -> Counter[FileState]:
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
-    return Counter(file.state for file in begin._committed.files.values())
+    return Counter(file.state for file in begin.snapshot().files.values())
 
 
 def used(sft: Application, owner: User) -> int:
@@ -248,7 +248,7 @@ def test_a_part_that_its_manifest_names_wrongly_is_no_orphan(
     file = stored(sft, maya)
     begin, own = sft.vault.find_file.begin, keys(sft)
     assert isinstance(begin, MemoryDatabase)
-    (part,) = begin._committed.parts[file.id]
+    (part,) = begin.snapshot().parts[file.id]
     begin._committed.parts[file.id] = (attrs.evolve(part, blob_key=file.blob_key(0, bytes(8))),)
     clock.advance(days=2)
     assert sft.maintenance.sweep() == SweepResult()

@@ -286,4 +286,4 @@ def test_a_links_commit_without_an_answer_is_decided_by_the_repeat(
         attrs.evolve(sft.sharing.issue_share_link, begin=lost)(owner=maya.id, file_id=file.id, idempotency=REQUEST)
     made = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, idempotency=REQUEST)
     assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
-    assert list(sft.vault.find_file.begin._committed.links.values()) == [made.link]
+    assert list(sft.vault.find_file.begin.snapshot().links.values()) == [made.link]

@@ -151,7 +151,7 @@ def test_a_link_asked_for_twice_is_one_link(service: Edge, token: str) -> None:
     assert share(service, token, other, key="other").json["share_token"] != first.json["share_token"]
     begin = service.application.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
-    assert len(begin._committed.links) == 2
+    assert len(begin.snapshot().links) == 2
 
 
 def test_a_key_is_its_owners(service: Edge, token: str) -> None:

@@ -87,7 +87,7 @@ def store(
 
 
 def is_empty(sft: Application) -> bool:
-    rows = database(sft)._committed
+    rows = database(sft).snapshot()
     return not rows.files and not any(rows.usages.values()) and not list(sft.vault.store_part.blobs.list())
 
 
@@ -124,7 +124,7 @@ def test_an_upload_that_somebody_ends_keeps_neither_of_its_two_parts(
     @attrs.define
     class Ended(PairwiseBlobs):
         def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-            for file in [*database(sft)._committed.files.values()]:
+            for file in [*database(sft).snapshot().files.values()]:
                 sft.vault.abort_upload(UploadSession(file=file, key=Secret(b"")))
             super().put(key, pieces, size=size)
 

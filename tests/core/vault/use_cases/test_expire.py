@@ -135,7 +135,7 @@ def test_a_sweep_that_comes_too_late_ends_nothing(
         return True
 
     assert sft.maintenance.sweep(should_continue=should_continue).expired == 0
-    assert begin._committed.files[file.id].state is FileState.SEALED
+    assert begin.snapshot().files[file.id].state is FileState.SEALED
 
 
 def test_an_end_that_comes_while_it_is_moved_stays(

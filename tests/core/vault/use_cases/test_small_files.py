@@ -54,12 +54,12 @@ def test_a_small_file_is_one_part_and_one_commit(sft: Application, maya: User, c
     upload = attrs.evolve(sft.vault.begin_upload, begin=begin)(owner=maya.id, name=NAME, announced_size=len(content))
     part(upload, content)
     assert begin.changes == 0
-    assert not database(sft)._committed.files
+    assert not database(sft).snapshot().files
     file = attrs.evolve(sft.sharing.seal_upload, begin=begin, store_part=part)(upload).file
     assert begin.changes == 1
     assert len(keys(sft)) == 1
     assert content_of(sft, sft.vault.find_file(owner=maya.id, file_id=file.id)) == content
-    assert database(sft)._committed.usages[maya.id] == len(content)
+    assert database(sft).snapshot().usages[maya.id] == len(content)
 
 
 def test_a_part_of_a_form_waits_for_its_end_or_its_row(sft: Application, maya: User) -> None:
@@ -67,7 +67,7 @@ def test_a_part_of_a_form_waits_for_its_end_or_its_row(sft: Application, maya: U
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=700, overhead=690, reports_final_size=True)
     sft.vault.store_part(upload, CONTENT)
     assert upload.is_persisted
-    assert upload.file.id in database(sft)._committed.files
+    assert upload.file.id in database(sft).snapshot().files
     sft.vault.store_part(upload, CONTENT)
     assert content_of(sft, sft.sharing.seal_upload(upload).file) == 2 * CONTENT
 
@@ -83,7 +83,7 @@ def test_so_is_one_of_unknown_size_whose_end_is_told(sft: Application, maya: Use
     file = attrs.evolve(sft.sharing.seal_upload, begin=begin, store_part=part)(upload).file
     assert begin.changes == 1
     assert content_of(sft, sft.vault.find_file(owner=maya.id, file_id=file.id)) == content
-    assert database(sft)._committed.usages[maya.id] == len(content)
+    assert database(sft).snapshot().usages[maya.id] == len(content)
 
 
 @pytest.mark.parametrize("announced", [None, 2 * len(CONTENT)])
@@ -93,7 +93,7 @@ def test_a_part_that_others_follow_is_not_stored_without_a_row(
     """However long its client takes for the next one; also if it is a short part of a small file."""
     blobs = RowCheckingBlobs(sft.vault.store_part.blobs, database(sft))
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=announced, reports_final_size=True)
-    assert not database(sft)._committed.files
+    assert not database(sft).snapshot().files
     part = attrs.evolve(sft.vault.store_part, blobs=blobs)
     part(upload, CONTENT)
     upload.expected_size = 2 * len(CONTENT)
@@ -115,8 +115,8 @@ def test_one_of_unknown_size_that_does_not_fit_leaves_nothing(sft: Application, 
         sft.vault.store_part(large, bytes(1001))
     sft.vault.abort_upload(large)
     assert keys(sft) == []
-    assert not database(sft)._committed.files
-    assert database(sft)._committed.usages.get(maya.id, 0) == 0
+    assert not database(sft).snapshot().files
+    assert database(sft).snapshot().usages.get(maya.id, 0) == 0
 
 
 @pytest.mark.parametrize("happens", [False, True])
@@ -128,10 +128,10 @@ def test_a_row_whose_commit_had_no_answer_is_given_up_with_its_hold(
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, reports_final_size=True)
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.vault.store_part, begin=lost)(upload, CONTENT)
-    assert bool(database(sft)._committed.files) == happens
+    assert bool(database(sft).snapshot().files) == happens
     sft.vault.abort_upload(upload)
-    assert not database(sft)._committed.files
-    assert database(sft)._committed.usages.get(maya.id, 0) == 0
+    assert not database(sft).snapshot().files
+    assert database(sft).snapshot().usages.get(maya.id, 0) == 0
 
 
 def test_a_small_public_file_has_its_link_in_the_same_commit(sft: Application, maya: User) -> None:
@@ -156,7 +156,7 @@ def test_one_that_is_given_up_leaves_nothing(sft: Application, maya: User) -> No
         for _ in range(2):
             sft.vault.abort_upload(upload)
         assert keys(sft) == []
-        assert not database(sft)._committed.files
+        assert not database(sft).snapshot().files
 
 
 def test_one_that_turns_out_larger_becomes_an_upload_like_others(sft: Application, maya: User) -> None:
@@ -164,10 +164,10 @@ def test_one_that_turns_out_larger_becomes_an_upload_like_others(sft: Applicatio
     upload = begun(sft, maya)
     sft.vault.store_part(upload, CONTENT)
     sft.vault.store_part(upload, CONTENT)
-    assert upload.file.id in database(sft)._committed.files
+    assert upload.file.id in database(sft).snapshot().files
     file = sft.sharing.seal_upload(upload).file
     assert (file.size, content_of(sft, file)) == (2 * len(CONTENT), CONTENT + CONTENT)
-    assert database(sft)._committed.usages[maya.id] == 2 * len(CONTENT)
+    assert database(sft).snapshot().usages[maya.id] == 2 * len(CONTENT)
 
 
 def test_one_that_does_not_fit_is_refused_before_it_comes(sft: Application, maya: User) -> None:
@@ -188,7 +188,7 @@ def test_of_two_that_do_not_fit_together_the_second_is_refused_by_its_commit(sft
     assert refused.value.used == 600
     sft.vault.abort_upload(second)
     assert len(keys(sft)) == 1
-    assert database(sft)._committed.usages[maya.id] == 600
+    assert database(sft).snapshot().usages[maya.id] == 600
 
 
 def test_whoever_stores_at_once_is_refused_whole(sft: Application, maya: User) -> None:
@@ -207,7 +207,7 @@ def test_whoever_stores_at_once_is_refused_whole(sft: Application, maya: User) -
     with pytest.raises(BlobStoreFull):
         attrs.evolve(sft.vault.store_file, store_part=full)(owner=maya.id, name=NAME, content=[CONTENT])
     assert len(keys(sft)) == 2
-    assert database(sft)._committed.usages[maya.id] == 800
+    assert database(sft).snapshot().usages[maya.id] == 800
 
 
 @pytest.mark.parametrize("happens", [False, True])
@@ -217,5 +217,5 @@ def test_a_commit_without_an_answer_is_not_undone(sft: Application, maya: User, 
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.vault.store_file, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT])
     assert len(keys(sft)) == 1
-    files = list(database(sft)._committed.files.values())
+    files = list(database(sft).snapshot().files.values())
     assert [content_of(sft, file) for file in files] == ([CONTENT] if happens else [])

@@ -99,5 +99,5 @@ def test_an_upload_for_which_there_is_no_room_never_begins(*, resumable: bool) -
         attempt(1001)
     database = sft.vault.find_file.begin
     assert isinstance(database, MemoryDatabase)
-    assert len(database._committed.files) == 1
-    assert database._committed.usages[maya.id] == 100
+    assert len(database.snapshot().files) == 1
+    assert database.snapshot().usages[maya.id] == 100
