@@ -53,7 +53,7 @@ class Disk:
         """
         Assert that the folder contains only its store id and the blobs of rows, and that nothing is open.
         """
-        parts = self.vault.database._committed.parts.values()
+        parts = self.vault.database.snapshot().parts.values()
         recorded = {part.blob_key for some in parts for part in some}
         files = {str(path.relative_to(self.root)) for path in self.root.rglob("*") if not path.is_dir()}
         folders = {path.name for path in self.root.iterdir() if path.name != STORE_ID_NAME}

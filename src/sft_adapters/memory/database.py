@@ -15,6 +15,7 @@ import attrs
 
 from sft_adapters.memory.integrity import IntegrityRows
 from sft_adapters.memory.maintenance import Inventory, QuotaAudit, ReclaimableFiles, StoreIdentity
+from sft_adapters.memory.snapshot import Snapshot, snapshot_of
 from sft_adapters.memory.tables import (
     Files,
     IdempotencyRecords,
@@ -100,6 +101,12 @@ class MemoryDatabase:
             yield from self._closing(MemoryUnit(self._committed.copy(), self._publish))
         finally:
             self._writer.release()
+
+    def snapshot(self) -> Snapshot:
+        """
+        Return the committed rows of every table, without waiting for a writer.
+        """
+        return snapshot_of(self._committed)
 
     def _closing(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
         try:

@@ -78,7 +78,7 @@ def keys(sft: Application) -> set[str]:
 def states(sft: Application) -> Counter[FileState]:
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
-    return Counter(file.state for file in begin._committed.files.values())
+    return Counter(file.state for file in begin.snapshot().files.values())
 
 
 def used(sft: Application, owner: User) -> int:
@@ -246,7 +246,7 @@ def test_unlisted_blob_beside_a_missing_part_is_no_orphan(sft: Application, maya
     file = stored(sft, maya)
     begin, own = sft.vault.find_file.begin, keys(sft)
     assert isinstance(begin, MemoryDatabase)
-    (part,) = begin._committed.parts[file.id]
+    (part,) = begin.snapshot().parts[file.id]
     begin._committed.parts[file.id] = (attrs.evolve(part, blob_key=file.blob_key(0, bytes(8))),)
     clock.advance(days=2)
     assert sft.maintenance.sweep() == SweepResult()

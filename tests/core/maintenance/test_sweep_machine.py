@@ -289,7 +289,7 @@ class SweptVault(RuleBasedStateMachine):
             assert {part.blob_key for part in upload.pending} <= self.stored()
 
     def rows(self) -> Iterator[File]:
-        yield from self.database._committed.files.values()
+        yield from self.database.snapshot().files.values()
 
     def read(self, file: File) -> bytes:
         return b"".join(map(bytes, self.sft.vault.read_file(file)))
@@ -298,7 +298,7 @@ class SweptVault(RuleBasedStateMachine):
         return {blob.key for blob in self.blobs.list()}
 
     def recorded(self) -> set[str]:
-        return {part.blob_key for parts in self.database._committed.parts.values() for part in parts}
+        return {part.blob_key for parts in self.database.snapshot().parts.values() for part in parts}
 
     def teardown(self) -> None:
         """Verify the final state of each run as well."""

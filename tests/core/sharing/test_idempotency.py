@@ -282,4 +282,4 @@ def test_link_commit_in_doubt_is_decided_by_the_repeat(sft: Application, maya: U
         attrs.evolve(sft.sharing.issue_share_link, begin=lost)(owner=maya.id, file_id=file.id, idempotency=REQUEST)
     made = sft.sharing.issue_share_link(owner=maya.id, file_id=file.id, idempotency=REQUEST)
     assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
-    assert list(sft.vault.find_file.begin._committed.links.values()) == [made.link]
+    assert list(sft.vault.find_file.begin.snapshot().links.values()) == [made.link]

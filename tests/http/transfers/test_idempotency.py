@@ -153,7 +153,7 @@ def test_repeated_share_returns_the_same_link(service: Edge, token: str) -> None
     assert share(service, token, other, key="other").json["share_token"] != first.json["share_token"]
     begin = service.application.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
-    assert len(begin._committed.links) == 2
+    assert len(begin.snapshot().links) == 2
 
 
 def test_key_belongs_to_one_user(service: Edge, token: str) -> None:

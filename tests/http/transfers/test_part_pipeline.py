@@ -87,7 +87,7 @@ def store(
 
 
 def is_empty(sft: Application) -> bool:
-    rows = database(sft)._committed
+    rows = database(sft).snapshot()
     return not rows.files and not any(rows.usages.values()) and not list(sft.vault.store_part.blobs.list())
 
 
@@ -122,7 +122,7 @@ def test_aborted_upload_keeps_no_concurrent_part(sft: Application, pools: Thread
     @attrs.define
     class AbortingBlobs(PairwiseBlobs):
         def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-            for file in [*database(sft)._committed.files.values()]:
+            for file in [*database(sft).snapshot().files.values()]:
                 sft.vault.abort_upload(UploadSession(file=file, key=Secret(b"")))
             super().put(key, pieces, size=size)
 

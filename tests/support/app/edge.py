@@ -109,7 +109,7 @@ class Edge:
         """
         begin = self.application.vault.find_file.begin
         assert isinstance(begin, MemoryDatabase)
-        rows = begin._committed
+        rows = begin.snapshot()
         return (
             not rows.files
             and not any(rows.usages.values())

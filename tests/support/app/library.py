@@ -265,7 +265,7 @@ class RowCheckingBlobs(DelegatingBlobs):
     known: list[bool] = attrs.field(factory=list)
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
-        self.known.append(bool(self.database._committed.files))
+        self.known.append(bool(self.database.snapshot().files))
         super().put(key, pieces, size=size)
 
 

@@ -107,7 +107,7 @@ def recorded(sft: Application) -> set[str]:
     """
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
-    return {part.blob_key for parts in begin._committed.parts.values() for part in parts}
+    return {part.blob_key for parts in begin.snapshot().parts.values() for part in parts}
 
 
 def used(sft: Application, owner: User) -> int:

@@ -152,7 +152,7 @@ class VaultUnderTest:
         swept = self.sft.maintenance.sweep()
         assert (dict(swept.failures), swept.is_complete) == ({}, True)
         self.check()
-        tables = self.database._committed
+        tables = self.database.snapshot()
         assert {file.state for file in tables.files.values()} <= {FileState.SEALED}
         recorded = {part.blob_key for parts in tables.parts.values() for part in parts}
         assert {blob.key for blob in self.blobs.list()} == recorded, "blobs and rows do not agree"

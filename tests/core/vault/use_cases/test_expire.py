@@ -137,7 +137,7 @@ def test_sweep_keeps_a_file_whose_expiry_moved(sft: Application, maya: User, fil
         return True
 
     assert sft.maintenance.sweep(should_continue=should_continue).expired == 0
-    assert begin._committed.files[file.id].state is FileState.SEALED
+    assert begin.snapshot().files[file.id].state is FileState.SEALED
 
 
 def test_expiry_that_passes_during_a_change_stays(

@@ -80,7 +80,7 @@ def rows(sft: Application) -> dict[object, FileState]:
     Every file row in the database, in any state.
     """
     assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
-    return {file.id: file.state for file in sft.vault.find_file.begin._committed.files.values()}
+    return {file.id: file.state for file in sft.vault.find_file.begin.snapshot().files.values()}
 
 
 def stored(sft: Application, upload: UploadSession) -> File:
@@ -99,7 +99,7 @@ def sweep(sft: Application) -> None:
     Continue every deletion that has started.
     """
     assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
-    for file in list(sft.vault.find_file.begin._committed.files.values()):
+    for file in list(sft.vault.find_file.begin.snapshot().files.values()):
         if file.state in {FileState.ABORTING, FileState.DELETING}:
             purge(sft.vault.abort_upload.begin, sft.vault.abort_upload.blobs, file.id)
 

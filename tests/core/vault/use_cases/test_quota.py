@@ -57,7 +57,7 @@ def used(sft: Application, owner: User) -> int:
     """
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
-    tables = begin._committed
+    tables = begin.snapshot()
     total = tables.usages.get(owner.id, 0)
     assert total == sum(
         reserved for file_id, reserved in tables.reservations.items() if tables.files[file_id].owner == owner.id
@@ -68,7 +68,7 @@ def used(sft: Application, owner: User) -> int:
 def is_empty(sft: Application) -> bool:
     begin = sft.vault.find_file.begin
     assert isinstance(begin, MemoryDatabase)
-    return not begin._committed.files and not [*sft.vault.store_part.blobs.list()]
+    return not begin.snapshot().files and not [*sft.vault.store_part.blobs.list()]
 
 
 # --- exact to the byte -----------------------------------------------------------------------------

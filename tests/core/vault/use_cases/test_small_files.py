@@ -54,12 +54,12 @@ def test_small_file_is_one_part_and_one_commit(sft: Application, maya: User, con
     upload = attrs.evolve(sft.vault.begin_upload, begin=begin)(owner=maya.id, name=NAME, announced_size=len(content))
     part(upload, content)
     assert begin.changes == 0
-    assert not database(sft)._committed.files
+    assert not database(sft).snapshot().files
     file = attrs.evolve(sft.sharing.seal_upload, begin=begin, store_part=part)(upload).file
     assert begin.changes == 1
     assert len(keys(sft)) == 1
     assert content_of(sft, sft.vault.find_file(owner=maya.id, file_id=file.id)) == content
-    assert database(sft)._committed.usages[maya.id] == len(content)
+    assert database(sft).snapshot().usages[maya.id] == len(content)
 
 
 def test_form_part_before_the_final_size_needs_a_row(sft: Application, maya: User) -> None:
@@ -67,7 +67,7 @@ def test_form_part_before_the_final_size_needs_a_row(sft: Application, maya: Use
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=700, overhead=690, reports_final_size=True)
     sft.vault.store_part(upload, CONTENT)
     assert upload.is_persisted
-    assert upload.file.id in database(sft)._committed.files
+    assert upload.file.id in database(sft).snapshot().files
     sft.vault.store_part(upload, CONTENT)
     assert content_of(sft, sft.sharing.seal_upload(upload).file) == 2 * CONTENT
 
@@ -83,7 +83,7 @@ def test_file_with_a_late_final_size_is_one_commit(sft: Application, maya: User,
     file = attrs.evolve(sft.sharing.seal_upload, begin=begin, store_part=part)(upload).file
     assert begin.changes == 1
     assert content_of(sft, sft.vault.find_file(owner=maya.id, file_id=file.id)) == content
-    assert database(sft)._committed.usages[maya.id] == len(content)
+    assert database(sft).snapshot().usages[maya.id] == len(content)
 
 
 @pytest.mark.parametrize("announced", [None, 2 * len(CONTENT)])
@@ -91,7 +91,7 @@ def test_part_followed_by_others_needs_a_row(sft: Application, maya: User, annou
     """This holds however long the next part takes, and also for a short part of a small file."""
     blobs = RowCheckingBlobs(sft.vault.store_part.blobs, database(sft))
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, announced_size=announced, reports_final_size=True)
-    assert not database(sft)._committed.files
+    assert not database(sft).snapshot().files
     part = attrs.evolve(sft.vault.store_part, blobs=blobs)
     part(upload, CONTENT)
     upload.expected_size = 2 * len(CONTENT)
@@ -113,8 +113,8 @@ def test_file_of_unknown_size_beyond_the_quota_leaves_nothing(sft: Application, 
         sft.vault.store_part(large, bytes(1001))
     sft.vault.abort_upload(large)
     assert keys(sft) == []
-    assert not database(sft)._committed.files
-    assert database(sft)._committed.usages.get(maya.id, 0) == 0
+    assert not database(sft).snapshot().files
+    assert database(sft).snapshot().usages.get(maya.id, 0) == 0
 
 
 @pytest.mark.parametrize("happens", [False, True])
@@ -124,10 +124,10 @@ def test_abort_deletes_a_row_in_doubt(sft: Application, maya: User, *, happens: 
     upload = sft.vault.begin_upload(owner=maya.id, name=NAME, reports_final_size=True)
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.vault.store_part, begin=lost)(upload, CONTENT)
-    assert bool(database(sft)._committed.files) == happens
+    assert bool(database(sft).snapshot().files) == happens
     sft.vault.abort_upload(upload)
-    assert not database(sft)._committed.files
-    assert database(sft)._committed.usages.get(maya.id, 0) == 0
+    assert not database(sft).snapshot().files
+    assert database(sft).snapshot().usages.get(maya.id, 0) == 0
 
 
 def test_small_public_file_gets_its_link_in_the_same_commit(sft: Application, maya: User) -> None:
@@ -152,7 +152,7 @@ def test_aborted_small_file_leaves_nothing(sft: Application, maya: User) -> None
         for _ in range(2):
             sft.vault.abort_upload(upload)
         assert keys(sft) == []
-        assert not database(sft)._committed.files
+        assert not database(sft).snapshot().files
 
 
 def test_file_larger_than_announced_becomes_a_normal_upload(sft: Application, maya: User) -> None:
@@ -160,10 +160,10 @@ def test_file_larger_than_announced_becomes_a_normal_upload(sft: Application, ma
     upload = begin_small_upload(sft, maya)
     sft.vault.store_part(upload, CONTENT)
     sft.vault.store_part(upload, CONTENT)
-    assert upload.file.id in database(sft)._committed.files
+    assert upload.file.id in database(sft).snapshot().files
     file = sft.sharing.seal_upload(upload).file
     assert (file.size, content_of(sft, file)) == (2 * len(CONTENT), CONTENT + CONTENT)
-    assert database(sft)._committed.usages[maya.id] == 2 * len(CONTENT)
+    assert database(sft).snapshot().usages[maya.id] == 2 * len(CONTENT)
 
 
 def test_small_file_beyond_the_quota_is_refused_before_its_bytes(sft: Application, maya: User) -> None:
@@ -184,7 +184,7 @@ def test_second_commit_beyond_the_quota_is_refused(sft: Application, maya: User)
     assert refused.value.used == 600
     sft.vault.abort_upload(second)
     assert len(keys(sft)) == 1
-    assert database(sft)._committed.usages[maya.id] == 600
+    assert database(sft).snapshot().usages[maya.id] == 600
 
 
 def test_refused_store_file_leaves_nothing(sft: Application, maya: User) -> None:
@@ -203,7 +203,7 @@ def test_refused_store_file_leaves_nothing(sft: Application, maya: User) -> None
     with pytest.raises(BlobStoreFull):
         attrs.evolve(sft.vault.store_file, store_part=full)(owner=maya.id, name=NAME, content=[CONTENT])
     assert len(keys(sft)) == 2
-    assert database(sft)._committed.usages[maya.id] == 800
+    assert database(sft).snapshot().usages[maya.id] == 800
 
 
 @pytest.mark.parametrize("happens", [False, True])
@@ -213,5 +213,5 @@ def test_commit_in_doubt_is_not_undone(sft: Application, maya: User, *, happens:
     with pytest.raises(DatabaseUnavailable):
         attrs.evolve(sft.vault.store_file, begin=begin)(owner=maya.id, name=NAME, content=[CONTENT])
     assert len(keys(sft)) == 1
-    files = list(database(sft)._committed.files.values())
+    files = list(database(sft).snapshot().files.values())
     assert [content_of(sft, file) for file in files] == ([CONTENT] if happens else [])

@@ -101,5 +101,5 @@ def test_upload_beyond_the_capacity_never_begins(*, resumable: bool) -> None:
         attempt(1001)
     database = sft.vault.find_file.begin
     assert isinstance(database, MemoryDatabase)
-    assert len(database._committed.files) == 1
-    assert database._committed.usages[maya.id] == 100
+    assert len(database.snapshot().files) == 1
+    assert database.snapshot().usages[maya.id] == 100
