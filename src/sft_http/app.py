@@ -52,6 +52,7 @@ def create_app(
         middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED_HEADERS))
     app = InstrumentedApp(
         ids=application.vault.begin_upload.ids,
+        pools=pools,
         minimum_rate=partial(
             MinimumRate,
             tolerance_seconds=settings.server.stall_seconds,

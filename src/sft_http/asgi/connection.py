@@ -12,6 +12,7 @@ import attrs
 from falcon.asgi import Request
 
 from sft_core.errors import SftError
+from sft_http.asgi.body_handoff import NO_BODY_HANDOFF, BodyHandoff
 from sft_http.asgi.socket_handle import SocketHandle
 
 SCOPE_KEY: Final = "sft.connection"
@@ -75,9 +76,16 @@ class Connection:
         return None
 
     @property
+    def body_handoff(self) -> BodyHandoff:
+        """
+        The handoff of the request's body to threads; one that offers no bytes if the server has none.
+        """
+        return NO_BODY_HANDOFF
+
+    @property
     def socket_handle(self) -> SocketHandle | None:
         """
-        The handle by which threads send, opened on first use.
+        The handle by which threads send and receive, opened on first use.
         """
         if self._socket_handle is None:
             self._socket_handle = self.open_socket_handle()

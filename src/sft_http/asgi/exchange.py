@@ -15,7 +15,9 @@ from falcon.asgi import Request
 from sft_core.errors import NotFound, SftError, UploadIncomplete
 from sft_http.asgi.connection import Connection, connection_of
 from sft_http.asgi.socket_handle import SocketHandle
+from sft_http.concurrency.memory_budgets import MIN_PIECE_BYTES
 from sft_http.concurrency.min_rate import MinimumRate
+from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.errors import RequestTimeout
 
 Header = tuple[bytes, bytes]
@@ -26,6 +28,11 @@ Send = Callable[[Message], Awaitable[None]]
 
 access_log: Final = logging.getLogger("sft.access")
 log: Final = logging.getLogger("sft.edge")
+
+_FAST_PIECE_BYTES: Final = MIN_PIECE_BYTES
+"""The length of a piece from which a body arrives fast enough for a thread to receive the next one."""
+_THREAD_READ_BYTES: Final = 512 << 10
+"""How many bytes of a body a thread receives at once, if the memory budget has them left."""
 
 _COMMON_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -73,6 +80,7 @@ class Exchange:
     _receive: Receive
     _send: Send
     _connection: Connection = attrs.field(kw_only=True)
+    _pools: ThreadPools = attrs.field(kw_only=True)
     _minimum_rate: MinimumRate = attrs.field(kw_only=True)
     _varies_by_origin: bool = attrs.field(kw_only=True)
     _status: int = attrs.field(default=0, init=False)
@@ -80,6 +88,9 @@ class Exchange:
     _complete: bool = attrs.field(default=False, init=False)
     _first_read_done: bool = attrs.field(default=False, init=False)
     _is_disconnected: bool = attrs.field(default=False, init=False)
+    _arrives_fast: bool = attrs.field(default=False, init=False)
+    _borrowed_bytes: int = attrs.field(default=0, init=False)
+    """How much of the memory budget the last piece occupies."""
     _started: float = attrs.field(factory=time.monotonic, init=False)
 
     async def receive(self) -> Message:
@@ -96,18 +107,73 @@ class Exchange:
             # "100 Continue" is not sent before a resource reads.
             self._first_read_done = True
             return {"type": "http.request", "body": b"", "more_body": True}
+        message = await self._read_in_thread()
         wait_started = time.monotonic()
-        message = await self._receive()
+        if message is None:
+            message = await self._receive()
         if message["type"] == "http.disconnect" and self._connection.is_stalled():
             raise RequestTimeout
         if message["type"] == "http.request":
             received = len(message.get("body", b""))
             self._connection.count_received(received, ended=not message.get("more_body", False))
+            self._arrives_fast = received >= _FAST_PIECE_BYTES
             # Only the wait for the client counts, not the time that the service needs for the piece.
             if not self._minimum_rate.record(waited_seconds=time.monotonic() - wait_started, moved_bytes=received):
                 raise RequestTimeout
         self._connection.check_body_limit()
         return message
+
+    async def _read_in_thread(self) -> Message | None:
+        """
+        Receive the next piece of a large, fast body in a thread; None if the event loop must receive.
+        """
+        self._release_memory()
+        if not self._arrives_fast:
+            return None
+        # The handle first: without one the event loop must not be paused.
+        handle, handoff = self._connection.socket_handle, self._connection.body_handoff
+        limit = handoff.begin() if handle is not None else 0
+        if handle is None or not limit:
+            return None
+        piece = b""
+
+        def read(count: int) -> None:
+            # Assigned in the thread: the bytes are no longer on the socket, also if the request was cancelled.
+            nonlocal piece
+            piece = handle.receive(count)
+
+        try:
+            await self._pools.transfer.run_without_limit(read, min(limit, self._borrow_piece_size()))
+        finally:
+            handoff.consumed(len(piece))
+            if len(piece) < _FAST_PIECE_BYTES:
+                handoff.end()
+        return {"type": "http.request", "body": piece, "more_body": True} if piece else None
+
+    def _borrow_piece_size(self) -> int:
+        """
+        Reserve memory until the next piece; return how many bytes to receive, at least `MIN_PIECE_BYTES`.
+        """
+        # The framework's parser of forms keeps two pieces, and copies its results out of them.
+        wanted = _THREAD_READ_BYTES // 2 if self._is_form() else _THREAD_READ_BYTES
+        if self._pools.limits.memory.try_acquire(wanted - MIN_PIECE_BYTES):
+            self._borrowed_bytes = wanted - MIN_PIECE_BYTES
+        return MIN_PIECE_BYTES + self._borrowed_bytes
+
+    def _is_form(self) -> bool:
+        types = (value for name, value in self._scope["headers"] if name == b"content-type")
+        return any(value.lower().startswith(b"multipart/") for value in types)
+
+    def _release_memory(self) -> None:
+        self._pools.limits.memory.release(self._borrowed_bytes)
+        self._borrowed_bytes = 0
+
+    def close(self) -> None:
+        """
+        Release the memory of the last piece, and close the request's `Connection`.
+        """
+        self._release_memory()
+        self._connection.close()
 
     def _announces_body(self) -> bool:
         return any(

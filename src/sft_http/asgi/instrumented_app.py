@@ -15,6 +15,7 @@ from sft_core.ports import IdGenerator
 from sft_http.asgi.connection import connection_in
 from sft_http.asgi.exchange import Exchange, Receive, Scope, Send
 from sft_http.concurrency.min_rate import MinimumRate
+from sft_http.concurrency.thread_pools import ThreadPools
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
@@ -28,12 +29,14 @@ class InstrumentedApp(App[Request, Response]):
         self,
         *,
         ids: IdGenerator,
+        pools: ThreadPools,
         minimum_rate: Callable[[], MinimumRate],
         varies_by_origin: bool,
         **options: Any,  # noqa: ANN401 (Falcon's own)
     ) -> None:
         super().__init__(**options)
         self._ids = ids
+        self._pools = pools
         self._minimum_rate = minimum_rate
         self._varies_by_origin = varies_by_origin
 
@@ -51,6 +54,7 @@ class InstrumentedApp(App[Request, Response]):
             receive,
             send,
             connection=connection,
+            pools=self._pools,
             minimum_rate=self._minimum_rate(),
             varies_by_origin=self._varies_by_origin,
         )
@@ -63,7 +67,7 @@ class InstrumentedApp(App[Request, Response]):
             # client takes what was sent for the whole.
             exchange.abort(error)
         finally:
-            connection.close()
+            exchange.close()
             exchange.log()
 
     def _request_id(self, scope: Scope) -> str:

@@ -1,20 +1,27 @@
 """
-A second handle on a connection's socket, by which threads send the bodies of responses.
+A second handle on a connection's socket, by which threads send and receive bodies.
 
 A thread that decrypts a piece of a download sends it itself. Through the event loop each piece
-would be copied and handed over between threads, which costs half as much processor time again. The
-event loop waits for slow clients, so that a slow client occupies no thread.
+would be copied and handed over between threads, which costs half as much processor time again. A
+thread also receives the pieces of a large, fast upload (`BodyHandoff`). The event loop waits for
+slow clients, so that a slow client occupies no thread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import select
 import socket
+import time
 from typing import Final
 
 _SEND_POLL_MILLISECONDS: Final = 3
 """How long a thread waits for a client to accept more, before the event loop does: threads are few."""
+_RECEIVE_POLL_MILLISECONDS: Final = 1
+"""How long a thread waits for more from a client; meanwhile what other clients send waits in the kernel."""
+_MAX_RECEIVE_SECONDS: Final = 0.02
+"""How long a thread receives from one client before it serves another transfer."""
 
 
 class SocketHandle:
@@ -40,6 +47,8 @@ class SocketHandle:
         self._socket: socket.socket = transport.get_extra_info("socket").dup()
         self._writable = select.poll()
         self._writable.register(self._socket, select.POLLOUT)
+        self._readable = select.poll()
+        self._readable.register(self._socket, select.POLLIN)
 
     @property
     def is_idle(self) -> bool:
@@ -65,6 +74,38 @@ class SocketHandle:
                 break
         self.sent_bytes += sent
         return sent
+
+    def receive(self, limit: int) -> bytes:
+        """
+        Receive at most `limit` bytes without a longer wait; return them.
+
+        It waits at most 1 millisecond for each next piece, and at most 20 milliseconds in all. The
+        result is empty if nothing was received, or the client has disconnected or finished sending.
+        """
+        # `BytesIO.getvalue` copies nothing if its buffer was filled to the end.
+        buffer = io.BytesIO(bytes(limit))
+        with buffer.getbuffer() as view:
+            received = self._receive_into(view)
+        buffer.truncate(received)
+        return buffer.getvalue()
+
+    def _receive_into(self, view: memoryview) -> int:
+        received = 0
+        # Bounded in all: each byte of a slow client may arrive just before its wait ends.
+        deadline = time.monotonic() + _MAX_RECEIVE_SECONDS
+        while received < len(view) and time.monotonic() < deadline:
+            try:
+                count = self._socket.recv_into(view[received:], 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                if self._readable.poll(_RECEIVE_POLL_MILLISECONDS):
+                    continue
+                break
+            except OSError:
+                break
+            if not count:
+                break
+            received += count
+        return received
 
     def is_writable(self) -> bool:
         """

@@ -64,12 +64,6 @@ class BoundedChunkParser(RequestParser):
         Raises:
             ParseError: the bytes are no valid HTTP/1.1, or a body has too much framing.
         """
-        if len(data) < self.body_bytes_left and not self.unparsed:
-            # All of it is content: gunicorn's own way would copy it three times. The last byte of
-            # the body takes that way, which ends the request.
-            self.body_bytes_left -= len(data)
-            self._on_piece(data)
-            return
         if self._backlog:
             self.unparsed, self._backlog = self._backlog, bytearray()
         self._chunks_left = MAX_CHUNKS_PER_FEED

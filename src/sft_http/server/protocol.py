@@ -18,13 +18,14 @@ from typing import Any, Final
 import attrs
 from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 
+from sft_http.asgi.body_handoff import BodyHandoff
 from sft_http.asgi.connection import SCOPE_KEY, Connection
 from sft_http.asgi.exchange import log_exchange
 from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.server.chunked_parser import BoundedChunkParser, CoalescingReceiver
 from sft_http.server.error_response import problem_response
-from sft_http.server.gunicorn_internals import BodyQueue, ConnectionProtocol
+from sft_http.server.gunicorn_internals import BodyQueue, ConnectionProtocol, RequestParser
 
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 """The characters of a Host (RFC 3986, section 3.2.2, with a port)."""
@@ -47,6 +48,34 @@ def _unacknowledged(transport: asyncio.BaseTransport) -> int:
         return 0
 
 
+@attrs.frozen
+class _ParsedBodyHandoff:
+    """
+    Implements `BodyHandoff` for a body whose length the parser has read from its Content-Length.
+    """
+
+    _protocol: SftProtocol
+    _body: BodyQueue
+    _parser: RequestParser
+
+    def begin(self) -> int:
+        left = self._parser.body_bytes_left
+        if self._protocol.is_closed or self._body.buffered or not left:
+            return 0
+        if left == 1:
+            # The parser ends the request with the last byte, regardless of what follows it.
+            self.end()
+            return 0
+        self._protocol.pause_reading()
+        return left - 1
+
+    def consumed(self, count: int) -> None:
+        self._parser.body_bytes_left -= count
+
+    def end(self) -> None:
+        self._protocol.resume_reading()
+
+
 @attrs.define(eq=False)
 class _ServerConnection(Connection):
     """
@@ -55,6 +84,7 @@ class _ServerConnection(Connection):
 
     _protocol: SftProtocol
     _body: BodyQueue | None
+    _parser: RequestParser
 
     @property
     def over_limit(self) -> bool:
@@ -68,6 +98,15 @@ class _ServerConnection(Connection):
 
     def abort(self) -> None:
         self._protocol.close()
+
+    @property
+    def body_handoff(self) -> BodyHandoff:
+        """
+        The handoff of a request with a body; over TLS `socket_handle` is None, and it remains unused.
+        """
+        if self._body is None:
+            return super().body_handoff
+        return _ParsedBodyHandoff(self._protocol, self._body, self._parser)
 
     def open_socket_handle(self) -> SocketHandle | None:
         """
@@ -174,7 +213,7 @@ class SftProtocol(ConnectionProtocol):
             scope["path"] = _AUTHORITY.sub("", scope["path"]) or "/"
             scope["raw_path"] = _AUTHORITY.sub("", scope["raw_path"].decode("latin-1")).encode("latin-1") or b"/"
         self._written_bytes += self._sent_by_threads
-        self._connection = scope[SCOPE_KEY] = _ServerConnection(self, self.body)
+        self._connection = scope[SCOPE_KEY] = _ServerConnection(self, self.body, self.parser)
         self._response = None
         return scope
 

@@ -1,11 +1,13 @@
 """
-Exchanges message by message: bodies without a length, interrupted downloads.
+Exchanges message by message: bodies without a length, bodies received by threads, downloads that are cut off.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -14,6 +16,12 @@ import pytest
 
 from sft_core.values import FileId
 from sft_core.vault.ports import BlobStore
+from sft_http.asgi.body_handoff import BodyHandoff
+from sft_http.asgi.connection import Connection
+from sft_http.asgi.exchange import Exchange
+from sft_http.asgi.socket_handle import SocketHandle
+from sft_http.concurrency.min_rate import MinimumRate
+from sft_http.concurrency.thread_pools import ThreadPools
 from support.app.edge import END, Edge, file_part
 from support.app.exchange import send_messages
 
@@ -109,3 +117,182 @@ def test_download_of_a_deleted_file_is_not_logged_as_an_error(
     (logged,) = [record for record in caplog.records if record.name == "sft.edge"]
     assert (logged.levelname, logged.__dict__["fields"]["code"]) == ("INFO", "file-not-found")
     assert service.call("GET", path, token=token).status_code == 404
+
+
+@attrs.define(eq=False)
+class WithHandoff(Connection):
+    """
+    A connection whose body threads may receive, if it has a handle on the socket.
+    """
+
+    handoff: BodyHandoff
+    handle: Any
+
+    @property
+    def body_handoff(self) -> BodyHandoff:
+        return self.handoff
+
+    def open_socket_handle(self) -> SocketHandle | None:
+        handle: SocketHandle | None = self.handle
+        return handle
+
+
+async def _send_nothing(message: dict[str, Any]) -> None:
+    raise AssertionError(message)
+
+
+async def _receive_piece() -> dict[str, Any]:
+    return {"type": "http.request", "body": PIECE, "more_body": True}
+
+
+def exchange_with(
+    pools: ThreadPools,
+    handoff: BodyHandoff,
+    handle: object,
+    *,
+    receive: Callable[[], Awaitable[dict[str, Any]]] = _receive_piece,
+    media_type: bytes = b"image/png",
+) -> Exchange:
+    """
+    A request whose body is not received yet, on a connection with this handoff and handle.
+    """
+    return Exchange(
+        {"type": "http", "headers": [(b"content-type", media_type)]},
+        receive,
+        _send_nothing,
+        connection=WithHandoff(handoff, handle),
+        pools=pools,
+        minimum_rate=MinimumRate(tolerance_seconds=1, bytes_per_second=1),
+        varies_by_origin=False,
+    )
+
+
+@attrs.define
+class PausedLoop:
+    """
+    A handoff that counts how often the event loop is paused.
+    """
+
+    paused: int = 0
+
+    def begin(self) -> int:
+        self.paused += 1
+        return 2 * len(PIECE)
+
+    def consumed(self, count: int) -> None:
+        raise AssertionError(count)
+
+    def end(self) -> None:
+        self.paused -= 1
+
+
+def test_without_a_socket_handle_the_event_loop_receives_the_body(pools: ThreadPools) -> None:
+    """When file descriptors are exhausted there is no second handle; the event loop is never paused then."""
+    handoff = PausedLoop()
+
+    async def receive() -> dict[str, Any]:
+        assert not handoff.paused
+        return await _receive_piece()
+
+    exchange = exchange_with(pools, handoff, None, receive=receive)
+
+    async def run() -> int:
+        return sum([len((await exchange.receive())["body"]) for _ in range(3)])
+
+    assert asyncio.run(run()) == 3 * len(PIECE)
+    assert not handoff.paused
+
+
+@attrs.define
+class EndlessBody:
+    """
+    A handoff, and the handle on its socket, that has as many bytes as are requested.
+    """
+
+    requested: list[int] = attrs.field(factory=list)
+
+    def begin(self) -> int:
+        return 1 << 30
+
+    def consumed(self, count: int) -> None:
+        pass
+
+    def end(self) -> None:
+        raise AssertionError
+
+    def receive(self, limit: int) -> bytes:
+        self.requested.append(limit)
+        return b"z" * limit
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("media_type", "more"), [(b"image/png", 7 << 16), (b"multipart/form-data; boundary=b", 3 << 16)]
+)
+def test_a_piece_received_by_a_thread_counts_until_the_next_one(
+    pools: ThreadPools, media_type: bytes, more: int
+) -> None:
+    """Pieces are large while the memory budget lasts, else small; at the end all of it is released."""
+    body, memory = EndlessBody(), pools.limits.memory
+    exchange = exchange_with(pools, body, body, media_type=media_type)
+
+    async def run() -> list[int]:
+        borrowed = []
+        for left in (memory.limit, memory.limit, more - 1, more):
+            memory.acquire_always(memory.limit - left)
+            await exchange.receive()
+            borrowed.append(memory.in_use - (memory.limit - left))
+            memory.release(memory.limit - left)
+        exchange.close()
+        return borrowed
+
+    assert asyncio.run(run()) == [0, more, 0, more]
+    assert body.requested == [more + (1 << 16), 1 << 16, more + (1 << 16)]
+    assert memory.in_use == 0
+
+
+@attrs.define
+class SlowBody(EndlessBody):
+    """
+    A body of which a thread receives a piece only once the test permits it.
+    """
+
+    has_started: threading.Event = attrs.field(factory=threading.Event)
+    may_arrive: threading.Event = attrs.field(factory=threading.Event)
+    consumed_bytes: int = 0
+    has_ended: bool = False
+
+    def receive(self, limit: int) -> bytes:
+        assert limit >= 1000
+        self.has_started.set()
+        assert self.may_arrive.wait(10)
+        return b"z" * 1000
+
+    def consumed(self, count: int) -> None:
+        assert not self.has_ended
+        self.consumed_bytes += count
+
+    def end(self) -> None:
+        self.has_ended = True
+
+
+def test_a_request_cancelled_while_a_thread_receives_counts_the_bytes(pools: ThreadPools) -> None:
+    """Else the event loop would take as many bytes of the next request for the rest of this body."""
+    body = SlowBody()
+    exchange = exchange_with(pools, body, body)
+
+    async def run() -> None:
+        await exchange.receive()
+        receiving = asyncio.create_task(exchange.receive())
+        assert await asyncio.to_thread(body.has_started.wait, 10)
+        receiving.cancel()
+        await asyncio.sleep(0.01)
+        body.may_arrive.set()
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
+        exchange.close()
+
+    asyncio.run(run())
+    assert (body.consumed_bytes, body.has_ended) == (1000, True)

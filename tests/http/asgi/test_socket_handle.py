@@ -1,5 +1,5 @@
 """
-Threads that send bytes of a response: how many they send, and when they wait for the client.
+A thread that sends and receives the bytes of bodies: how many, and when it waits for the client.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from itertools import chain
 
@@ -74,11 +75,30 @@ def test_handle_is_not_idle_while_the_loop_writes() -> None:
     with_handle(story)
 
 
-def test_send_to_a_disconnected_client_returns_zero() -> None:
-    """Sending stops, and raises no error in the thread."""
+@pytest.mark.parametrize("size", [0, 1, MIB - 1, MIB, MIB + 1])
+def test_a_thread_receives_up_to_the_limit(size: int) -> None:
+    """It waits for no longer than its bound, and leaves what exceeds the limit on the socket."""
+    content = os.urandom(size)
+
+    async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        sending = asyncio.create_task(asyncio.to_thread(theirs.sendall, content))
+        received = b""
+        while len(received) < min(size, MIB):
+            received += await asyncio.to_thread(handle.receive, MIB - len(received))
+        assert received == content[:MIB]
+        rest = await asyncio.to_thread(handle.receive, 10)
+        await sending
+        assert rest == content[MIB:]
+
+    with_handle(story)
+
+
+def test_a_client_that_has_disconnected_ends_sending_and_receiving() -> None:
+    """Sending stops, and nothing is received; neither raises in the thread."""
 
     async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
         theirs.close()
+        assert await asyncio.to_thread(handle.receive, 100) == b""
         assert await asyncio.to_thread(handle.send, memoryview(bytes(100))) == 0
 
     with_handle(story)
@@ -105,7 +125,43 @@ def test_event_loop_waits_for_the_client_instead_of_a_thread() -> None:
     with_handle(story)
 
 
-def test_thread_does_not_wait_for_a_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_does_not_wait_for_a_client_that_sends_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It receives what has arrived and returns, although the next byte follows after three milliseconds."""
+    monkeypatch.setattr("sft_http.asgi.socket_handle._MAX_RECEIVE_SECONDS", 60)
+    count = 200
+
+    async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        def send_slowly() -> None:
+            for _ in range(count):
+                theirs.send(b"x")
+                time.sleep(0.003)
+
+        sending = asyncio.create_task(asyncio.to_thread(send_slowly))
+        received = await asyncio.to_thread(handle.receive, MIB)
+        await sending
+        assert len(received) < count / 2
+
+    with_handle(story)
+
+
+def test_the_time_that_a_thread_receives_from_one_client_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound holds in all, however soon each byte follows the last one."""
+    monkeypatch.setattr("sft_http.asgi.socket_handle._RECEIVE_POLL_MILLISECONDS", 60_000)
+
+    async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:
+        receiving = asyncio.create_task(asyncio.to_thread(handle.receive, MIB))
+        sent = 0
+        while not receiving.done() and sent < 10_000:
+            theirs.send(b"x")
+            sent += 1
+            await asyncio.sleep(0.001)
+        theirs.close()
+        assert 0 < len(await receiving) <= sent < 10_000
+
+    with_handle(story)
+
+
+def test_no_thread_waits_for_a_client_that_was_long_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It sends what is accepted and returns; once the client is fast again, a thread waits for it again."""
 
     async def story(handle: SocketHandle, _transport: asyncio.Transport, theirs: socket.socket) -> None:

@@ -150,6 +150,25 @@ def test_parser_states_have_the_expected_names() -> None:
     assert state(parser) == (False, 0, False)
 
 
+def test_the_parser_continues_behind_bytes_that_it_was_not_given() -> None:
+    """Subtracted from what is left of a body, they are not awaited; the last byte ends the request."""
+    parser = RequestParser()
+    parser.feed(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nab")
+    parser.body_bytes_left -= 6
+    assert state(parser) == (False, 1, False)
+    parser.feed(b"cGET")
+    assert (parser.is_complete, parser.remaining(), *state(parser)) == (True, b"GET", False, 0, False)
+
+
+def test_a_queue_reports_the_bytes_that_the_application_has_not_received() -> None:
+    """A public name of gunicorn: no thread may receive while it is not 0."""
+    queue = BodyReceiver(SimpleNamespace(), SimpleNamespace(_maybe_resume_reading=lambda: None))
+    queue.feed(b"abc")
+    assert queue.buffered == 3
+    queue._pop_chunk()
+    assert queue.buffered == 0
+
+
 def state(parser: RequestParser) -> tuple[bool, int, bool]:
     return parser.is_before_request, parser.body_bytes_left, parser.is_at_chunk_size
 

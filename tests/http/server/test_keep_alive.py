@@ -5,32 +5,16 @@ Responses that threads send in part: when the connection is kept alive, and whic
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import attrs
 import pytest
-from gunicorn.config import Config
 
 from sft_http.asgi.connection import SCOPE_KEY, Connection
-from sft_http.concurrency.min_rate import MinimumRate
-from sft_http.server.fair_scheduler import RoundRobin
-from sft_http.server.protocol import SftProtocol
+from support.protocol import client_of
 
 REQUEST = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 BY_LOOP, BY_THREAD = b"a" * 10, b"b" * 90
-
-
-class Log(logging.LoggerAdapter[logging.Logger]):
-    """
-    The part of gunicorn's log that a connection needs.
-    """
-
-    access_log_enabled = False
 
 
 @attrs.define
@@ -57,37 +41,6 @@ class ThreadSendingApp:
         if self.ends:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         connection.close()
-
-
-@asynccontextmanager
-async def client_of(app: ThreadSendingApp, *, over_limit: bool = False) -> AsyncIterator[tuple[Any, Any, SftProtocol]]:
-    worker: Any = SimpleNamespace(
-        asgi=app,
-        app=SimpleNamespace(
-            connection_limits=SimpleNamespace(max_connections=0 if over_limit else 8),
-            settings=SimpleNamespace(server=SimpleNamespace(header_timeout_seconds=60, linger_seconds=0)),
-        ),
-        cfg=Config(),
-        log=Log(logging.getLogger("gunicorn.error")),
-        loop=asyncio.get_running_loop(),
-        round_robin=RoundRobin(),
-        connections=set(),
-        new_minimum_rate=lambda: MinimumRate(tolerance_seconds=60, bytes_per_second=1),
-        nr_conns=0,
-        nr=0,
-        max_requests=1 << 30,
-        alive=True,
-        accepted=0,
-    )
-    ours, theirs = socket.socketpair()
-    _, protocol = await worker.loop.connect_accepted_socket(lambda: SftProtocol(worker), ours)
-    reader, writer = await asyncio.open_connection(sock=theirs)
-    try:
-        yield reader, writer, protocol
-    finally:
-        writer.close()
-        protocol.transport.abort()
-        await asyncio.sleep(0)
 
 
 def responses(app: ThreadSendingApp, *, over_limit: bool = False) -> list[tuple[bytes, bytes]]:
