@@ -90,9 +90,9 @@ _UPLOADS: Final = {
         headers=("Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat", "Upload-Checksum"),
         tag=TUS,
     ),
-    ("head", "/tus/{id}"): Operation("How far an upload has come", "200", f"{LOGIN} 404 409 412", tag=TUS),
+    ("head", "/tus/{id}"): Operation("Report the progress of an upload", "200", f"{LOGIN} 404 409 412", tag=TUS),
     ("patch", "/tus/{id}"): Operation(
-        "Go on with an upload",
+        "Continue an upload",
         "204",
         f"404 412 460 507 {CHANGE}",
         body="TusBody",

@@ -82,11 +82,11 @@ _CORRUPTIONS: Final[dict[str, tuple[str, Callable[[EncryptedMessage], bytes]]]] 
     "byte-added": ("One byte follows the last chunk.", lambda m: m.ciphertext + b"\x00"),
     "last-chunk-repeated": ("The last chunk comes twice.", lambda m: m.ciphertext + m.chunks[-1]),
     "chunks-swapped": ("Chunks 0 and 1 have changed places.", _from(lambda h, c: (h, c[1], c[0], c[2]))),
-    "chunk-repeated": ("Chunk 0 stands in the place of chunk 1.", _from(lambda h, c: (h, c[0], c[0], c[2]))),
+    "chunk-repeated": ("Chunk 0 is in the position of chunk 1.", _from(lambda h, c: (h, c[0], c[0], c[2]))),
     "chunk-dropped": ("Chunk 1 is left out.", _from(lambda h, c: (h, c[0], c[2]))),
     "first-chunk-dropped": ("Chunk 0 is left out.", _from(lambda h, c: (h, c[1], c[2]))),
     "chunk-inserted": ("Chunk 1 comes twice in a row.", _from(lambda h, c: (h, c[0], c[1], c[1], c[2]))),
-    "chunks-reversed": ("The chunks stand in reverse order.", _from(lambda h, c: (h, *c[::-1]))),
+    "chunks-reversed": ("The chunks are in reverse order.", _from(lambda h, c: (h, *c[::-1]))),
 }
 
 

@@ -114,17 +114,17 @@ def _blobs_that_differ(good: VaultVector, earlier: EncryptedMessage) -> Cases:
     larger = evolve(good, size=good.size + 1, blob=blob + b"\x00")
     return {
         "part-of-another-number": ("The blob is another part of the file.", evolve(good, part=1)),
-        "header-not-the-manifests": ("The manifest tells another header.", evolve(good, header=earlier.header)),
+        "header-not-the-manifests": ("The manifest contains another header.", evolve(good, header=earlier.header)),
         "rolled-back": (
             "The blob is an earlier one of the same part, whole, under its own salt.",
             evolve(good, blob=other),
         ),
         "chunks-swapped-in": (
-            "An earlier blob's chunks stand behind the right header.",
+            "An earlier blob's chunks follow the right header.",
             evolve(good, blob=blob[:56] + other[56:]),
         ),
         "header-swapped-in": (
-            "An earlier blob's header stands before the right chunks.",
+            "An earlier blob's header precedes the right chunks.",
             evolve(good, blob=other[:56] + blob[56:]),
         ),
         "blob-flipped": ("A bit of the blob is flipped.", evolve(good, blob=blob[:-1] + bytes([blob[-1] ^ 1]))),
