@@ -42,14 +42,20 @@ class Allowed:
     reason: str
 
 
-ALLOWED: tuple[Allowed, ...] = ()
+ALLOWED: tuple[Allowed, ...] = (
+    Allowed(
+        path="src/sft_adapters/settings/weak_secrets.py",
+        idiom="nobody, somebody, anybody, everybody",
+        reason="words that people build secrets from, as data",
+    ),
+)
 
-SHARE_OF_DOCSTRINGS = {"src": 0.01, "tests": 0.02}
+SHARE_OF_DOCSTRINGS = {"src": 0.0, "tests": 0.0}
 """
 The largest share of docstrings that may contain a listed idiom.
 """
 
-PER_1000_WORDS = {"documentation": 0.5, "comments in src": 0.5, "strings in src": 0.5, "comments in tests": 1.0}
+PER_1000_WORDS = dict.fromkeys(("documentation", "comments in src", "strings in src", "comments in tests"), 0.0)
 """
 The largest number of listed idioms in 1 000 words.
 """
@@ -331,12 +337,13 @@ def test_glossary_is_sorted() -> None:
 
 
 def test_glossary_terms_are_used() -> None:
-    """Every term, or a form of it after a comma, appears in the source or on another page."""
+    """Every term, or a form of it after a comma, appears in the source or on another page, unless it is planned."""
+    planned = set(re.findall(r'<a id="([^"]+)"></a>[^|]*\|[^|]*\(planned, not in the code yet\)', GLOSSARY.read_text()))
     files = [*(page for page in PAGES if page != GLOSSARY), *(ROOT / "src").rglob("*.py")]
     used = normalized("\n".join(file.read_text() for file in files))
     unused = [
         term
-        for term in terms().values()
-        if not any(normalized(form).strip() in used for form in re.split("[,/·]", term))
+        for anchor, term in terms().items()
+        if anchor not in planned and not any(normalized(form).strip() in used for form in re.split("[,/·]", term))
     ]
     assert unused == []
