@@ -31,8 +31,6 @@ class Receiving:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         connection: Connection = scope[SCOPE_KEY]
-        handle = connection.socket_handle
-        assert handle is not None
         body, more = b"", True
         while more:
             message = await receive()
@@ -50,7 +48,9 @@ class Receiving:
         self.offered.append(count)
         if not count:
             return b""
-        piece = await asyncio.to_thread(handle.receive, count)
+        piece = b""
+        while not piece:
+            piece = await asyncio.to_thread(handle.receive, count)
         handoff.consumed(len(piece))
         handoff.end()
         self.by_threads += len(piece)
@@ -81,7 +81,7 @@ def test_behind_a_body_received_by_threads_the_next_request_is_parsed(size: int)
     app, bodies = Receiving(), [os.urandom(size), os.urandom(size), b"z"]
     respond(app, *map(with_length, bodies))
     assert app.bodies == bodies
-    assert app.by_threads > size
+    assert 0 < app.by_threads < 2 * size
     assert max(app.offered) < size
 
 
