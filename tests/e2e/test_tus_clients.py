@@ -50,7 +50,7 @@ def interrupted_proxy(service: Service) -> Iterator[str]:
         def send_partially() -> None:
             eventually(lambda: service.stored() != before)
             line.delay_seconds = 0
-            line.send_partially()
+            line.cut()
 
         cutting = threads.submit(send_partially)
         yield f"http://127.0.0.1:{line.port}"
