@@ -98,15 +98,15 @@ class UploadRequest:
     before: bytes = b""
 
 
-def upload_request(service: Service, token: str, request: str, size: int) -> UploadRequest:
+def upload_request(service: Service, token: str, method: str, size: int) -> UploadRequest:
     """
     Return the request that uploads this many announced bytes; a tus upload is created first.
     """
     bearer = {"Authorization": f"Bearer {token}"}
-    if request == "form":
+    if method == "form":
         headers, (before, _) = multipart("large.bin")
         return UploadRequest("POST", f"{service.api}/files/upload", headers | bearer, before)
-    if request == "body":
+    if method == "body":
         return UploadRequest("PUT", f"{service.api}/files/large.bin", bearer)
     maya = RawTusClient(service, token)
     return UploadRequest("PATCH", maya.create(size), maya.headers(Upload_Offset="0"))
