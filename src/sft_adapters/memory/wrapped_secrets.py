@@ -59,19 +59,19 @@ class MemoryWrappedSecrets:
 
         Return whether it was replaced.
         """
-        read, anew = rewrapping.stored, rewrapping.new
+        read, rewrapped = rewrapping.stored, rewrapping.new
         if _find_stored(tables, read) != read:
             return False
         match read.kind:
             case SecretKind.FILE_KEY:
                 file = tables.files[FileId(read.id)]
-                tables.files[file.id] = attrs.evolve(file, key=anew)
+                tables.files[file.id] = attrs.evolve(file, key=rewrapped)
             case SecretKind.LINK_TOKEN:
                 link = tables.links[LinkId(read.id)]
-                tables.links[link.id] = attrs.evolve(link, token=anew)
+                tables.links[link.id] = attrs.evolve(link, token=rewrapped)
             case SecretKind.TOTP_SEED:
                 user = tables.users[UserId(read.id)]
-                totp = Totp(anew) if user.totp is None else attrs.evolve(user.totp, seed=anew)
+                totp = Totp(rewrapped) if user.totp is None else attrs.evolve(user.totp, seed=rewrapped)
                 tables.users[user.id] = attrs.evolve(user, totp=totp, revision=user.revision + 1)
         return True
 

@@ -133,9 +133,9 @@ def _lock_available_rows(connection: Connection, rewrappings: Sequence[Rewrappin
 
 
 def _replace(connection: Connection, rewrapping: Rewrapping) -> bool:
-    read, anew = rewrapping.stored, rewrapping.new
+    read, rewrapped = rewrapping.stored, rewrapping.new
     location = SECRET_COLUMNS[read.kind]
-    change: dict[str, Any] = {location.key_id.name: anew.key_id, location.wrapped.name: anew.ciphertext}
+    change: dict[str, Any] = {location.key_id.name: rewrapped.key_id, location.wrapped.name: rewrapped.ciphertext}
     if read.kind is SecretKind.TOTP_SEED:
         change["revision"] = users.c.revision + 1
     unchanged = (
