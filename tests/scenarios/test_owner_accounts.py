@@ -86,9 +86,6 @@ def test_registered_address_or_name_is_400(call: Curl, user: dict[str, Any], ema
     ("fields", "paths"),
     [
         ({"email": "nobody", "username": "x", "password": "short"}, ["email", "username", "password"]),
-        ({"email": "a@example.org", "username": "ab", "password": "long enough"}, ["username"]),
-        ({"email": "a@example.org", "username": "a" * 51, "password": "long enough"}, ["username"]),
-        ({"email": "a@example.org", "username": "abc", "password": "7 chars"}, ["password"]),
         ({}, ["email", "username", "password"]),
     ],
 )

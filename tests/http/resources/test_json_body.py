@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import falcon.testing
@@ -87,8 +88,13 @@ def test_value_out_of_bounds_is_named(service: Edge, path: str, name: str, value
     assert_fault(service.call("POST", path, body=BODIES[path] | {name: value}), name)
 
 
-@pytest.mark.parametrize("name", ["expires_hours", "max_downloads"])
-@pytest.mark.parametrize("value", ["1", 1.0, True, [], 0, -1, 2**31, 10**19])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *product(("expires_hours", "max_downloads"), ("1", 1.0, 1.5, True, [], 0, -1, 2**31, 10**19)),
+        ("expires_hours", 721),
+    ],
+)
 def test_invalid_share_terms_are_named(service: Edge, token: str, name: str, value: object) -> None:
     """Share terms are integers within their bounds; with any other value no link is created."""
     file = service.store(token, b"x")

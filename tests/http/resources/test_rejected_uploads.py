@@ -82,6 +82,8 @@ def test_invalid_name_is_rejected_and_leaves_nothing(service: Edge, token: str, 
         (FILE + field_part("is_public", "") + END, "is_public"),
         (FILE + field_part("max_downloads", "0") + END, "max_downloads"),
         (FILE + field_part("max_downloads", "1.5") + END, "max_downloads"),
+        (FILE + field_part("max_downloads", "-1") + END, "max_downloads"),
+        (FILE + field_part("max_downloads", "many") + END, "max_downloads"),
         (FILE + field_part("max_downloads", "٣") + END, "max_downloads"),
         (FILE + field_part("max_downloads", "9" * 300) + END, "max_downloads"),
         (FILE + field_part("max_downloads", str(2**31)) + END, "max_downloads"),
@@ -98,7 +100,16 @@ def test_invalid_form_is_rejected_and_leaves_nothing(service: Edge, token: str, 
 
 
 @pytest.mark.parametrize(
-    "query", ["is_public=maybe", "max_downloads=x", "is_public=true&is_public=true", "share_expires_hours=0"]
+    "query",
+    [
+        "is_public=maybe",
+        "max_downloads=x",
+        "max_downloads=0",
+        "max_downloads=-1",
+        "is_public=true&is_public=true",
+        "share_expires_hours=0",
+        "share_expires_hours=721",
+    ],
 )
 def test_invalid_query_field_is_rejected(service: Edge, token: str, query: str) -> None:
     """Fields in the query obey the same rules as in the form."""
