@@ -21,8 +21,8 @@ class ShareLink:
     """
     One link to one file. The token is stored wrapped, and found by its digest.
 
-    `token` is None once the link ended long ago: a sweep has destroyed it. The rest of the row still
-    records the downloads and the reason why the link is not live.
+    `token` is None once the link ended long ago: a sweep has destroyed it. The rest of the row still records the
+    downloads and the reason why the link is not live.
     """
 
     id: LinkId
@@ -49,18 +49,12 @@ class ShareLink:
         return self.expires_at < moment or (self.revoked_at is not None and self.revoked_at < moment)
 
     def require_live(self, now: datetime) -> None:
-        """
-        Raise `LinkRevoked` or `LinkExpired` unless the link is live.
-        """
         if self.revoked_at is not None:
             raise LinkRevoked
         if now >= self.expires_at:
             raise LinkExpired
 
     def require_budget(self) -> None:
-        """
-        Raise `DownloadLimitReached` if the download budget is spent.
-        """
         if self.max_downloads is not None and self.downloads >= self.max_downloads:
             raise DownloadLimitReached
 
@@ -70,8 +64,8 @@ class LinkSummary:
     """
     The owner's view of a file's links: the newest live one, and all downloads.
 
-    `token` is None if there is no live link, or if its token was destroyed: a link whose token was
-    destroyed is live again after the clock was set back.
+    `token` is None if there is no live link, or if its token was destroyed: after the clock was set back such a link is
+    live again.
     """
 
     current: ShareLink | None = None

@@ -32,9 +32,7 @@ class Totp:
 @attrs.frozen(kw_only=True)
 class User:
     """
-    A user account.
-
-    `revision` increases with every change, sign-ins included, and guards against lost updates.
+    A user account; `revision` increases with every change, sign-ins included, and guards against lost updates.
     """
 
     id: UserId
@@ -50,15 +48,9 @@ class User:
 
     @property
     def two_factor_enabled(self) -> bool:
-        """
-        Whether sign-in requires a one-time code.
-        """
         return self.totp is not None and self.totp.confirmed
 
     def require_active(self) -> None:
-        """
-        Raise `InactiveUser` if the account was deactivated.
-        """
         if not self.is_active:
             raise InactiveUser
 
@@ -66,8 +58,7 @@ class User:
         """
         Return the user with a pending second factor, which replaces an earlier pending one.
 
-        Raises:
-            TotpAlreadyEnabled: A second factor is enabled.
+        Raises `TotpAlreadyEnabled` if a second factor is enabled.
         """
         if self.two_factor_enabled:
             raise TotpAlreadyEnabled
@@ -128,8 +119,8 @@ class Session:
     """
     A sign-in with its refresh-token family: only the current `generation` can be exchanged.
 
-    A generation that is presented again after its exchange means that a token was copied; the whole
-    family is then revoked (RFC 9700, section 4.14.2).
+    A generation that is presented again after its exchange means that a token was copied; the whole family is then
+    revoked (RFC 9700, section 4.14.2).
     """
 
     id: SessionId
@@ -140,9 +131,6 @@ class Session:
     revoked_at: datetime | None = None
 
     def require_live(self, now: datetime) -> None:
-        """
-        Raise `BadToken` if the session was revoked or has expired.
-        """
         if self.revoked_at is not None or now >= self.expires_at:
             raise BadToken
 

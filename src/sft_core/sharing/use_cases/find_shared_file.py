@@ -41,16 +41,13 @@ class FindSharedFile:
 
     @staticmethod
     def require_live(link: ShareLink, file: File, now: datetime) -> None:
-        """
-        Raise `LinkRevoked` or `LinkExpired` unless both the link and its file are live.
-        """
         link.require_live(now)
         if file.is_expired(now):
             raise LinkExpired
 
     def within(self, unit: SharingUnit, token: ShareToken) -> tuple[ShareLink, File]:
         """
-        Find both within a unit of work that is already open, whatever the link's state.
+        Find both within an open unit of work, whatever the link's state.
         """
         link = unit.links.find(digest(token))
         file = unit.files.get(link.file_id) if link is not None else None

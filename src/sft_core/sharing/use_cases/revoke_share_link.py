@@ -16,10 +16,7 @@ from sft_core.values import ShareToken, UserId
 @attrs.frozen(kw_only=True)
 class RevokeShareLink:
     """
-    Revoke one of the owner's links; to revoke it again is no error.
-
-    Raises:
-        LinkNotFound: the owner has no such link.
+    Revoke one of the owner's links, more than once without error; raise `LinkNotFound` if the owner has no such link.
     """
 
     begin: UnitOfWorkFactory[SharingUnit]

@@ -1,5 +1,5 @@
 """
-Issue and verify access and refresh tokens.
+Issue and verify access and refresh tokens, and authenticate requests by them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from sft_core.errors import BadToken
 from sft_core.ports import Clock, UnitOfWorkFactory
 from sft_core.users.model import Session, TokenClaims, TokenKind, TokenLifetimes, User
 from sft_core.users.ports import SessionStore, TokenSigner, UsersUnit
+from sft_core.values import SessionId
 
 
 @attrs.frozen(kw_only=True)
@@ -64,3 +65,30 @@ class VerifyToken:
             raise BadToken
         user.require_active()
         return claims, session, user
+
+
+@attrs.frozen(kw_only=True)
+class AuthenticatedUser:
+    """
+    An authenticated user, and the session that authenticated them.
+    """
+
+    user: User
+    session_id: SessionId
+
+
+@attrs.frozen(kw_only=True)
+class Authenticate:
+    """
+    Return the user of an access token.
+
+    Raises:
+        BadToken: The token is invalid, revoked or expired.
+        InactiveUser: The account was deactivated.
+    """
+
+    verify: VerifyToken
+
+    def __call__(self, *, access_token: str) -> AuthenticatedUser:
+        _, session, user = self.verify(access_token, kind=TokenKind.ACCESS)
+        return AuthenticatedUser(user=user, session_id=session.id)

@@ -1,20 +1,50 @@
 """
-The result of an earlier request under the same idempotency key.
+Record the result of a request under its idempotency key, and find it when the request is repeated.
 """
 
 from __future__ import annotations
 
 import hmac
+from datetime import timedelta
 
 import attrs
 
-from sft_core.errors import IdempotencyKeyReused, ResultGone
+from sft_core.errors import IdempotencyKeyInUse, IdempotencyKeyReused, ResultGone
 from sft_core.ports import Clock, KeyRing, UnitOfWorkFactory
-from sft_core.sharing.idempotency import IdempotencyKey, IdempotentRequest
-from sft_core.sharing.link_tokens import IssuedLink, reveal
+from sft_core.sharing.idempotency import IdempotencyKey, IdempotencyRecord, IdempotentRequest
+from sft_core.sharing.link_tokens import IssuedLink, digest, reveal
 from sft_core.sharing.ports import SharingUnit
-from sft_core.values import UserId
+from sft_core.values import FileId, ShareToken, UserId
 from sft_core.vault.model import File, FileState
+
+
+@attrs.frozen(kw_only=True)
+class RecordResult:
+    """
+    Record what a request makes, in the unit of work that makes it and as its first change; the caller commits.
+
+    A caller that repeats the request at the same moment waits here until the first one's commit is decided. If a result
+    is recorded under the owner's key, it gets `IdempotencyKeyInUse` and leaves the unit without a commit, so that what
+    it would have made is not stored.
+    """
+
+    clock: Clock
+    lifetime: timedelta
+
+    def __call__(
+        self, unit: SharingUnit, request: IdempotentRequest, *, owner: UserId, file_id: FileId, token: ShareToken | None
+    ) -> None:
+        now = self.clock.now()
+        record = IdempotencyRecord(
+            key_digest=request.key.digest(owner),
+            owner=owner,
+            fingerprint=request.fingerprint,
+            file_id=file_id,
+            token_digest=digest(token) if token is not None else None,
+            expires_at=now + self.lifetime,
+        )
+        if not unit.idempotency_records.add(record, now=now):
+            raise IdempotencyKeyInUse
 
 
 @attrs.frozen(kw_only=True)
@@ -69,7 +99,7 @@ class FindIdempotentResult:
 
     def is_recorded(self, *, owner: UserId, key: IdempotencyKey) -> bool:
         """
-        Whether a result is recorded under a key, for a request whose body has not arrived yet.
+        Return whether a result is recorded under a key, for a request whose body has not arrived yet.
         """
         with self.begin(read_only=True) as unit:
             return unit.idempotency_records.find(key.digest(owner), now=self.clock.now()) is not None
