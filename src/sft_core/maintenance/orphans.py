@@ -40,14 +40,12 @@ def find_unreferenced_blobs(
     """
     Yield the blobs without a row that were stored before a moment.
 
-    Blobs are looked up `batch_size` at a time. Nothing is yielded unless the oldest account is as old as
-    `before`: a young or empty database beside a full store is more likely the wrong database. Blobs under
-    keys that this service never makes belong to another application and are skipped. A blob that
-    cannot be read is not yielded.
+    Blobs are looked up `batch_size` at a time. Nothing is yielded unless the oldest account is as old as `before`: a
+    young or empty database beside a full store is more likely the wrong database. Blobs under keys that this service
+    never makes belong to another application and are skipped. A blob that cannot be read is not yielded.
 
     Raises:
-        StoreMismatch: The blob store does not have the id of this database, so every blob in it may
-            belong to another one. Raised before anything is yielded.
+        StoreMismatch: The blob store has not the id of this database; raised before anything is yielded.
         SftError: The first error of listing or reading, raised after every other blob was yielded.
     """
     require_same_store(begin, blobs)
@@ -89,9 +87,8 @@ def _may_need_blob(unit: SweepUnit, file_id: FileId) -> bool:
     """
     Return whether a file may need a blob that no manifest names.
 
-    An upload may: its manifest is updated later. The blobs of a file in a deletion state are left to
-    the deletion of that file. A sealed file does not need more, unless its manifest lost entries: then
-    the blobs are all that is left of them. If the row is unreadable, its blobs are kept.
+    An upload may: its manifest is updated later. The blobs of a file in a deletion state are left to that deletion. A
+    sealed file may, if its manifest lost entries: the blobs are all that is left of them. So may an unreadable row.
     """
     try:
         file = unit.files.get(file_id)
@@ -107,9 +104,7 @@ def _headers(
     blobs: BlobStore, candidates: Iterable[BlobInfo], failed: list[SftError]
 ) -> Iterator[tuple[BlobInfo, bytes]]:
     """
-    Yield each readable blob with its header.
-
-    The header is empty if the blob is too short to be a part.
+    Yield each readable blob with its header, which is empty if the blob is too short to be a part.
     """
     for blob in candidates:
         header = bytearray(PART_HEADER_BYTES if blob.size >= PART_HEADER_BYTES else 0)

@@ -78,10 +78,7 @@ class ReclaimableFiles(Protocol):
         It may scan the rows of all parts.
         """
 
-    def oldest_account_created_at(self) -> datetime | None:
-        """
-        Return the creation time of the oldest account; None if there is none.
-        """
+    def oldest_account_created_at(self) -> datetime | None: ...
 
 
 class SweepUnit(VaultUnit, Protocol):
@@ -139,13 +136,11 @@ class QuotaAudit(Protocol):
     """
     An audit of quotas, within one unit of work.
 
-    The rule: a sealed file reserves its size, any other file what it has reserved, and an owner's use is the sum.
+    The rule: a sealed file reserves its size, any other file what it has reserved, and an owner's use is the sum;
+    `drifts` are the owners for which it does not hold.
     """
 
-    def drifts(self) -> Sequence[QuotaDrift]:
-        """
-        Return every owner for which the rule does not hold.
-        """
+    def drifts(self) -> Sequence[QuotaDrift]: ...
 
     def recount(self, owner: UserId) -> None:
         """
@@ -191,10 +186,7 @@ class IntegrityRows(Protocol):
         Return the first `limit` rows of a kind, intact ones included, in order of id, from after `after` on.
         """
 
-    def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None:
-        """
-        Return the row with this id, or None.
-        """
+    def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None: ...
 
 
 class MaintenanceUnit(SweepUnit, Protocol):

@@ -4,12 +4,14 @@ Share links: a link token grants a limited number of downloads of one file.
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import Final
 
 import attrs
 
 from sft_core.errors import DownloadLimitReached, LinkExpired, LinkRevoked
+from sft_core.ports import KeyRing
 from sft_core.values import FileId, LinkId, ShareToken, UserId, WrappedSecret
 
 LINK_TOKEN_PURPOSE: Final = "share-token"  # noqa: S105 (names a purpose, holds no secret)
@@ -43,9 +45,6 @@ class ShareLink:
         return self.revoked_at is None and now < self.expires_at
 
     def ended_before(self, moment: datetime) -> bool:
-        """
-        Return whether the link expired or was revoked before a moment.
-        """
         return self.expires_at < moment or (self.revoked_at is not None and self.revoked_at < moment)
 
     def require_live(self, now: datetime) -> None:
@@ -71,3 +70,30 @@ class LinkSummary:
     current: ShareLink | None = None
     token: ShareToken | None = None
     downloads: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class IssuedLink:
+    """
+    A new link together with its token.
+    """
+
+    link: ShareLink
+    token: ShareToken
+
+
+def digest(token: ShareToken) -> bytes:
+    """
+    Return the SHA-256 digest by which a link is found; no slow hash is needed for 256 random bits.
+    """
+    return hashlib.sha256(token.reveal()).digest()
+
+
+def reveal(keyring: KeyRing, link: ShareLink) -> ShareToken | None:
+    """
+    Return the link's token, for its owner; None if it was destroyed, long after the link had expired or was revoked.
+    """
+    if link.token is None:
+        return None
+    secret = keyring.unwrap(link.token, purpose=LINK_TOKEN_PURPOSE, context=link.id.bytes)
+    return ShareToken(secret.reveal())

@@ -65,10 +65,7 @@ class IdempotencyRecords(Protocol):
         False if it committed.
         """
 
-    def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:
-        """
-        Return the unexpired record under a key, or None.
-        """
+    def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None: ...
 
 
 class SharingUnit(VaultUnit, Protocol):

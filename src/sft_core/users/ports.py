@@ -22,15 +22,9 @@ class UserRepository(Protocol):
         Store a new user; raise `AlreadyRegistered` if the e-mail address or the `key` of the user name is taken.
         """
 
-    def get(self, user_id: UserId) -> User | None:
-        """
-        Return the user with this id, or None.
-        """
+    def get(self, user_id: UserId) -> User | None: ...
 
-    def find(self, email: EmailAddress) -> User | None:
-        """
-        Return the user with this e-mail address, or None.
-        """
+    def find(self, email: EmailAddress) -> User | None: ...
 
     def save(self, user: User) -> User:
         """
@@ -68,10 +62,7 @@ class SessionStore(Protocol):
     Each call is atomic, durable when it returns, and outside any unit of work.
     """
 
-    def open(self, session: Session) -> None:
-        """
-        Store a new session.
-        """
+    def open(self, session: Session) -> None: ...
 
     def get(self, session_id: SessionId) -> Session | None:
         """

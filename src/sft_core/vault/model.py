@@ -240,15 +240,9 @@ class VaultPolicy:
     quota: int | None = None
 
     def check_name(self, name: FileName) -> None:
-        """
-        Raise `FileTypeNotAllowed` if the extension of the name is not allowed.
-        """
         if self.allowed_extensions and name.extension not in self.allowed_extensions:
             raise FileTypeNotAllowed(name.extension)
 
     def check_size(self, size: int) -> None:
-        """
-        Raise `FileTooLarge` if the size exceeds the limit.
-        """
         if size > self.max_file_size:
             raise FileTooLarge(self.max_file_size)

@@ -109,10 +109,7 @@ class Quotas(Protocol):
         Release the reservation of an aborting or deleting file, once; any other file keeps its own.
         """
 
-    def used(self, owner: UserId) -> int:
-        """
-        Return the sum of the owner's reservations in bytes.
-        """
+    def used(self, owner: UserId) -> int: ...
 
 
 class ResumableUploads(Protocol):
@@ -128,10 +125,7 @@ class ResumableUploads(Protocol):
         Store an upload whose file is stored; raise `Conflict` if an upload of this file is stored.
         """
 
-    def get(self, file_id: FileId) -> ResumableUpload | None:
-        """
-        Return the upload of this file, or None.
-        """
+    def get(self, file_id: FileId) -> ResumableUpload | None: ...
 
     def acquire(self, file_id: FileId) -> int | None:
         """

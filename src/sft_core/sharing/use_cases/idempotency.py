@@ -12,7 +12,7 @@ import attrs
 from sft_core.errors import IdempotencyKeyInUse, IdempotencyKeyReused, ResultGone
 from sft_core.ports import Clock, KeyRing, UnitOfWorkFactory
 from sft_core.sharing.idempotency import IdempotencyKey, IdempotencyRecord, IdempotentRequest
-from sft_core.sharing.link_tokens import IssuedLink, digest, reveal
+from sft_core.sharing.model import IssuedLink, digest, reveal
 from sft_core.sharing.ports import SharingUnit
 from sft_core.values import FileId, ShareToken, UserId
 from sft_core.vault.model import File, FileState
@@ -86,14 +86,12 @@ class FindIdempotentResult:
             link = unit.links.find(recorded.token_digest) if recorded.token_digest is not None else None
         if file is None or file.state is not FileState.SEALED or file.is_expired(now):
             raise ResultGone
-        if link is None and recorded.token_digest is not None:
-            raise ResultGone
         # An expiry is set later: when the file was made it had none.
         file = attrs.evolve(file, expires_at=None)
-        if link is None:
+        if recorded.token_digest is None:
             return IdempotentResult(file=file)
-        token = reveal(self.keyring, link)
-        if token is None:
+        token = reveal(self.keyring, link) if link is not None else None
+        if link is None or token is None:
             raise ResultGone
         return IdempotentResult(file=file, issued=IssuedLink(link=link, token=token))
 

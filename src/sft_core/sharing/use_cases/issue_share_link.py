@@ -12,8 +12,7 @@ from sft_core.errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from sft_core.key_retirement import retry_if_key_retired
 from sft_core.ports import Clock, Entropy, IdGenerator, KeyRing, UnitOfWorkFactory
 from sft_core.sharing.idempotency import IdempotentRequest
-from sft_core.sharing.link_tokens import IssuedLink, digest
-from sft_core.sharing.model import DEFAULT_EXPIRES_HOURS, LINK_TOKEN_PURPOSE, ShareLink
+from sft_core.sharing.model import DEFAULT_EXPIRES_HOURS, LINK_TOKEN_PURPOSE, IssuedLink, ShareLink, digest
 from sft_core.sharing.ports import SharingUnit
 from sft_core.sharing.use_cases.idempotency import FindIdempotentResult, RecordResult
 from sft_core.values import SHARE_TOKEN_BYTES, FileId, LinkId, ShareToken, UserId

@@ -107,10 +107,7 @@ class ConfirmTotp:
     """
     Enable a pending second factor with its first code, and mark that code as used.
 
-    Raises:
-        TotpNotStarted: No second factor is pending.
-        BadTotpCode: The code is wrong.
-        TooManyAttempts: The rate limit of this user is exceeded.
+    Raises what `SpendTotpCode` raises, and `TotpNotStarted` if no second factor is pending.
     """
 
     begin: UnitOfWorkFactory[UsersUnit]
@@ -134,10 +131,7 @@ class DisableTotp:
     """
     Disable the second factor with a valid code, and delete the seed.
 
-    Raises:
-        TotpNotEnabled: No second factor is enabled.
-        BadTotpCode: The code is wrong or was used before.
-        TooManyAttempts: The rate limit of this user is exceeded.
+    Raises what `SpendTotpCode` raises, and `TotpNotEnabled` if no second factor is enabled.
     """
 
     begin: UnitOfWorkFactory[UsersUnit]

@@ -84,9 +84,6 @@ class SignIn:
 
 
 def _sign_in_error(user: User | None, step: int | None) -> SftError:
-    """
-    Return why a sign-in with valid credentials was refused by the final update.
-    """
     if user is None:
         return BadCredentials()
     if not user.is_active:

@@ -1,5 +1,5 @@
 """
-Issue and verify access and refresh tokens, and authenticate requests by them.
+Issue and verify access and refresh tokens, authenticate a request by the one and refresh a session by the other.
 """
 
 from __future__ import annotations
@@ -80,11 +80,7 @@ class AuthenticatedUser:
 @attrs.frozen(kw_only=True)
 class Authenticate:
     """
-    Return the user of an access token.
-
-    Raises:
-        BadToken: The token is invalid, revoked or expired.
-        InactiveUser: The account was deactivated.
+    Return the user of an access token; raises what `VerifyToken` raises.
     """
 
     verify: VerifyToken
@@ -92,3 +88,30 @@ class Authenticate:
     def __call__(self, *, access_token: str) -> AuthenticatedUser:
         _, session, user = self.verify(access_token, kind=TokenKind.ACCESS)
         return AuthenticatedUser(user=user, session_id=session.id)
+
+
+@attrs.frozen(kw_only=True)
+class RefreshSession:
+    """
+    Exchange a refresh token for new tokens; a second exchange revokes the family and raises `BadToken`.
+
+    Raises what `VerifyToken` raises.
+    """
+
+    verify: VerifyToken
+    clock: Clock
+    sessions: SessionStore
+    signer: TokenSigner
+    lifetimes: TokenLifetimes
+
+    def __call__(self, *, refresh_token: str) -> Tokens:
+        claims, session, _ = self.verify(refresh_token, kind=TokenKind.REFRESH)
+        now = self.clock.now()
+        end = now + self.lifetimes.refresh
+        if not self.sessions.rotate(session.id, generation=claims.generation, now=now, expires_at=end):
+            # The token is authentic and the session was live, so this generation was exchanged before: the
+            # token was copied, and the service cannot distinguish the owner from the thief.
+            self.sessions.revoke(session.id, now=now)
+            raise BadToken("the refresh token was exchanged before; its family was revoked")
+        renewed = attrs.evolve(session, generation=claims.generation + 1, expires_at=end)
+        return issue_tokens(self.signer, renewed, now, self.lifetimes)

@@ -55,24 +55,18 @@ class SealWithinUnit:
 
 class SealedUpload(Protocol):
     """
-    What sealing an upload has made.
+    The result of sealing an upload.
     """
 
     @property
-    def file(self) -> File:
-        """
-        The file.
-        """
-        ...
+    def file(self) -> File: ...
 
 
 class Seal(Protocol):
     """
     Turns an upload whose parts are all durable into a file, in one commit; with its first link, if it is `public`.
+
+    Raises what `SealWithinUnit` raises.
     """
 
-    def __call__(self, upload: UploadSession, *, terms: ShareTerms, public: bool = False) -> SealedUpload:
-        """
-        Seal the upload; raises what `SealWithinUnit` raises.
-        """
-        ...
+    def __call__(self, upload: UploadSession, *, terms: ShareTerms, public: bool = False) -> SealedUpload: ...

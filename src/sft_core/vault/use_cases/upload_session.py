@@ -64,9 +64,6 @@ class UploadSession:
 
     @property
     def is_resumable(self) -> bool:
-        """
-        Whether the upload has recorded progress that a later request may resume from.
-        """
         return self.fencing_token is not None
 
     def with_key(self, keyring: KeyRing) -> File:
@@ -130,7 +127,4 @@ class PartSlot:
 
     @property
     def stop(self) -> int:
-        """
-        The offset of the byte after it.
-        """
         return self.start + self.size
