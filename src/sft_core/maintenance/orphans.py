@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TypeVar
+from itertools import islice
 
 import attrs
 
@@ -18,16 +18,14 @@ from sft_core.values import FileId
 from sft_core.vault.model import PART_HEADER_BYTES, FileState, file_id_of_blob
 from sft_core.vault.ports import BlobInfo, BlobStore, IdentifiedBlobStore
 
-T = TypeVar("T")
-
 
 @attrs.frozen
 class UnreferencedBlob:
     """
     A blob that no manifest names: an orphan, unless it is `part_of` a file.
 
-    An orphan may be deleted. A part's header is unique: a blob with the header of a recorded part may
-    be its only copy, even under a wrong key and whichever blob the store has under the right one.
+    An orphan may be deleted. A part's header is unique: a blob with the header of a recorded part may be its only copy,
+    even under a wrong key and whichever blob the store has under the right one.
     """
 
     blob: BlobInfo
@@ -53,9 +51,11 @@ def find_unreferenced_blobs(
         first = unit.reclaimable.oldest_account_created_at()
     if first is None or first > before:
         return
-    old = (blob for blob in blobs.list() if blob.stored_at <= before and file_id_of_blob(blob.key) is not None)
     failed: list[SftError] = []
-    for batch in _batches(old, batch_size, failed):
+    old = (
+        blob for blob in _listed(blobs, failed) if blob.stored_at <= before and file_id_of_blob(blob.key) is not None
+    )
+    while batch := list(islice(old, batch_size)):
         headers = dict(_headers(blobs, _unreferenced(begin, batch), failed))
         with begin(read_only=True) as unit:
             parts = unit.reclaimable.parts_by_header({header for header in headers.values() if header})
@@ -100,6 +100,13 @@ def _may_need_blob(unit: SweepUnit, file_id: FileId) -> bool:
     return file.state is not FileState.SEALED or not count or size != file.size
 
 
+def _listed(blobs: BlobStore, failed: list[SftError]) -> Iterator[BlobInfo]:
+    try:
+        yield from blobs.list()
+    except SftError as error:
+        failed.append(error)
+
+
 def _headers(
     blobs: BlobStore, candidates: Iterable[BlobInfo], failed: list[SftError]
 ) -> Iterator[tuple[BlobInfo, bytes]]:
@@ -118,20 +125,3 @@ def _headers(
             failed.append(error)
         else:
             yield blob, bytes(header)
-
-
-def _batches(items: Iterable[T], size: int, failed: list[SftError]) -> Iterator[list[T]]:
-    """
-    Yield the items in batches of `size`; an error ends them and joins `failed`.
-    """
-    batch: list[T] = []
-    try:
-        for item in items:
-            batch.append(item)
-            if len(batch) == size:
-                yield batch
-                batch = []
-    except SftError as error:
-        failed.append(error)
-    if batch:
-        yield batch
