@@ -37,8 +37,6 @@ class WrappedSecrets(Protocol):
     def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
         """
         Return the first `limit` secrets of a kind under this key, by row id, with `after` only those with a greater id.
-
-        Paging with the last id returned skips none.
         """
 
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:

@@ -37,9 +37,7 @@ class Damage(enum.Enum):
 @attrs.frozen
 class Finding:
     """
-    One problem: its kind, the row or blob it is about, a sentence, and whether it was repaired.
-
-    No field contains text from a user, or a secret.
+    One problem: its kind, its row or blob, a sentence, whether it was repaired; no secret and no text from a user.
     """
 
     damage: Damage

@@ -52,18 +52,16 @@ class ReclaimableFiles(Protocol):
 
     def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
         """
-        Start deleting an expired file: change its state, destroy its key.
+        Start deleting an expired file in one conditional update: change its state as of `now`, destroy its key.
 
-        It is one conditional update; the file is deleting from `now` on. False, changing nothing, if its expiry time
-        was moved, or it is in another state or deleted.
+        False, changing nothing, if its expiry time was moved, or it is in another state or deleted.
         """
 
     def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
         """
-        Abort an idle upload: change its state, destroy its key.
+        Abort an idle upload in one conditional update: change its state as of `now`, destroy its key.
 
-        It is one conditional update; the upload is aborting from `now` on. False, changing nothing, if it received a
-        byte since, or is in another state or deleted.
+        False, changing nothing, if it received a byte since, or is in another state or deleted.
         """
 
     def referenced_keys(self, blob_keys: Iterable[str]) -> frozenset[str]:
@@ -122,9 +120,7 @@ class Inventory(Protocol):
 @attrs.frozen(kw_only=True)
 class QuotaDrift:
     """
-    An owner whose quota record is wrong: `recorded` bytes in place of `actual` ones.
-
-    The two are equal if only the reservation of a single file is wrong.
+    An owner with `recorded` bytes of use in place of `actual` ones; equal if only one file's reservation is wrong.
     """
 
     owner: UserId

@@ -30,9 +30,6 @@ class IdempotencyKey(Secret):
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """
-        Validate a key; raise `InvalidValue` if it is empty, too long, or contains other characters.
-        """
         if not isinstance(text, str) or not _KEY.fullmatch(text):
             raise InvalidValue("Idempotency-Key", "must have 1 to 255 visible ASCII characters")
         return cls(text.encode())
@@ -73,7 +70,7 @@ class IdempotentRequest:
 @attrs.frozen(kw_only=True)
 class IdempotencyRecord:
     """
-    The result of a request with an idempotency key, by reference; `token_digest` is that of its share link, if any.
+    The result of a request with an idempotency key, by reference: its file, and its link if it has a `token_digest`.
 
     No text of the request or its result is stored.
     """

@@ -19,9 +19,7 @@ TOTP_PURPOSE: Final = "totp"
 @attrs.frozen
 class Totp:
     """
-    A second factor (TOTP, RFC 6238): its wrapped seed and last used step.
-
-    A code is accepted once: its step must be later than `last_step` (section 5.2).
+    A second factor (TOTP, RFC 6238): its seed, wrapped, and last used step, which a code must exceed (section 5.2).
     """
 
     seed: WrappedSecret
@@ -56,26 +54,18 @@ class User:
 
     def with_pending_totp(self, seed: WrappedSecret) -> User:
         """
-        Return the user with a pending second factor, which replaces an earlier pending one.
-
-        Raises `TotpAlreadyEnabled` if a second factor is enabled.
+        Return the user with a new pending second factor; raise `TotpAlreadyEnabled` if one is enabled.
         """
         if self.two_factor_enabled:
             raise TotpAlreadyEnabled
         return attrs.evolve(self, totp=Totp(seed))
 
     def pending_totp(self) -> Totp:
-        """
-        Return the pending second factor; raise `TotpNotStarted` if there is none.
-        """
         if self.totp is None or self.totp.confirmed:
             raise TotpNotStarted
         return self.totp
 
     def confirmed_totp(self) -> Totp:
-        """
-        Return the enabled second factor; raise `TotpNotEnabled` if there is none.
-        """
         if self.totp is None or not self.totp.confirmed:
             raise TotpNotEnabled
         return self.totp

@@ -57,9 +57,7 @@ class UsersUnit(UnitOfWork, Protocol):
 
 class SessionStore(Protocol):
     """
-    The sessions of all users.
-
-    Each call is atomic, durable when it returns, and outside any unit of work.
+    The sessions of all users; each call is atomic, durable when it returns, and outside any unit of work.
     """
 
     def open(self, session: Session) -> None: ...
@@ -116,9 +114,7 @@ class TokenSigner(Protocol):
 
     def verify(self, token: str, *, kind: TokenKind, now: datetime) -> TokenClaims:
         """
-        Return the claims of a token.
-
-        Raises `BadToken` if it is malformed, not signed by this service, expired or of another kind.
+        Return the claims; raise `BadToken` if it is malformed, not signed by this service, expired or of another kind.
         """
 
 

@@ -291,9 +291,7 @@ class PartReader(Protocol):
 
     def windows(self, span: ByteRange) -> Iterator[ByteRange]:
         """
-        Return the ranges of the stored blob that contain these plaintext bytes, in order, each about 2 MiB at most.
-
-        An empty span has none.
+        Return the ranges of the blob, in order, each about 2 MiB at most, that contain these plaintext bytes, if any.
         """
 
     def decrypt(self, window: ByteRange, ciphertext: memoryview, span: ByteRange) -> Buffer:
@@ -314,7 +312,5 @@ class ContentCipher(Protocol):
 
     def reader(self, key: Secret, *, context: bytes, header: bytes, size: int) -> PartReader:
         """
-        Prepare to decrypt a part of `size` plaintext bytes.
-
-        Raises `AuthenticationFailed` if the header does not belong to this key and context.
+        Prepare to decrypt `size` plaintext bytes; raise `AuthenticationFailed` if key, context and header do not match.
         """

@@ -59,10 +59,9 @@ class FindSharedFile:
 @attrs.frozen(kw_only=True)
 class RedeemShareLink:
     """
-    Consume one download of a link and return the file that it grants.
+    Consume one download of a link and return the file that it grants; raises what `FindSharedFile` raises.
 
-    The budget is exact under any load: one conditional update decides, before the first byte. Raises what
-    `FindSharedFile` raises.
+    The budget is exact under any load: one conditional update decides, before the first byte.
     """
 
     begin: UnitOfWorkFactory[SharingUnit]

@@ -20,9 +20,7 @@ from sft_core.vault.use_cases.upload_session import UploadSession
 @attrs.frozen(kw_only=True)
 class AbortUpload:
     """
-    Abort an upload and leave nothing of it; one that was sealed meanwhile stays whole.
-
-    After an error the caller may retry: a removal that has begun is continued.
+    Abort an upload and leave nothing of it; one sealed meanwhile stays whole. After an error the caller may retry.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]

@@ -64,9 +64,7 @@ class SealedUpload(Protocol):
 
 class Seal(Protocol):
     """
-    Turns an upload whose parts are all durable into a file, in one commit; with its first link, if it is `public`.
-
-    Raises what `SealWithinUnit` raises.
+    Turn an upload into a file, with its first link if it is `public`, in one commit; raises as `SealWithinUnit` does.
     """
 
     def __call__(self, upload: UploadSession, *, terms: ShareTerms, public: bool = False) -> SealedUpload: ...

@@ -107,9 +107,6 @@ class StorePart:
         return PartSlot(number=session.parts, start=start, size=size)
 
     def is_reserved(self, session: UploadSession, slot: PartSlot) -> bool:
-        """
-        Return whether the slot needs no `reserve`.
-        """
         if not session.is_persisted:
             # No part that another one follows is stored without a row: the client may take any time for the next one.
             is_last = session.expected_size is not None and slot.stop >= session.expected_size

@@ -72,9 +72,6 @@ class BeginUpload:
     def new_session(
         self, owner: UserId, name: FileName, media_type: MediaType, terms: ShareTerms | None = None
     ) -> UploadSession:
-        """
-        Return a session for a new file with a new key, of which nothing is stored.
-        """
         file = File(
             id=FileId(self.ids.new()),
             owner=owner,

@@ -67,9 +67,6 @@ class UploadSession:
         return self.fencing_token is not None
 
     def with_key(self, keyring: KeyRing) -> File:
-        """
-        The file with its key wrapped under the active key-encryption key, as it is to be stored.
-        """
         wrapped = keyring.wrap(self.key, purpose=FILE_KEY_PURPOSE, context=self.file.key_context)
         return attrs.evolve(self.file, key=wrapped)
 
