@@ -27,12 +27,11 @@ class SftError(Exception):
     code: ClassVar[str] = "error"
     public: str = "The request could not be completed."
 
-    def __init_subclass__(cls, *, code: str | None = None, public: str | None = None) -> None:
+    def __init_subclass__(cls, *, code: str = "", public: str = "") -> None:
         super().__init_subclass__()
-        cls.code = code or cls.code
-        cls.public = public or cls.public
+        cls.code, cls.public = code or cls.code, public or cls.public
 
-    def __init__(self, detail: str = "", *, public: str | None = None) -> None:
+    def __init__(self, detail: str = "", *, public: str = "") -> None:
         self.public = public or self.public
         super().__init__(detail or self.public)
         self.detail = detail

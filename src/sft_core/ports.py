@@ -93,14 +93,11 @@ class ExpiringStore(Protocol):
     Nothing depends on an entry that expired long ago. Each call is atomic and outside any unit of work.
     """
 
-    def count_expired(self, *, before: datetime) -> int:
-        """
-        Count the entries that expired before a moment.
-        """
+    def count_expired(self, *, before: datetime) -> int: ...
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:
         """
-        Delete up to `limit` such entries; return their number, which is below `limit` if none is left.
+        Delete up to `limit` entries that expired before a moment; return their number, below `limit` if none is left.
         """
 
 
@@ -128,16 +125,13 @@ class Leases(Protocol):
 
 class UnitOfWork(Protocol):
     """
-    One transaction: `commit` applies all of its changes or none.
+    One transaction: `commit` makes all of its changes durable and visible to other units, or none; at most once.
+
+    Raises `DatabaseUnavailable` if the outcome is unknown: the changes may have been applied. Raises it too, with
+    nothing applied, if the unit is read-only or has ended.
     """
 
-    def commit(self) -> None:
-        """
-        Make every change durable and visible to other units, at most once per unit.
-
-        Raises `DatabaseUnavailable` if the outcome is unknown: the changes may have been applied. Raises it too, with
-        nothing applied, if the unit is read-only or has ended.
-        """
+    def commit(self) -> None: ...
 
 
 UnitT_co = TypeVar("UnitT_co", bound=UnitOfWork, covariant=True)

@@ -248,19 +248,17 @@ class IdentifiedBlobStore(BlobStore, StoreIdentity, Protocol):
 
 class CapacityCheck(Protocol):
     """
-    A check of free space before an upload starts.
+    A check before an upload starts: `size` more bytes may fit, as far as the store can determine.
+
+    A store that cannot determine it accepts every size. Nothing is reserved, so an upload that passes may run out of
+    space later.
+
+    Raises:
+        BlobStoreFull: The bytes certainly do not fit at present.
+        BlobStoreUnavailable: The store does not respond.
     """
 
-    def require_bytes(self, size: int) -> None:
-        """
-        Return if `size` more bytes may fit, as far as the store can determine; if it cannot, it accepts every size.
-
-        Nothing is reserved, so an upload that passes may run out of space later.
-
-        Raises:
-            BlobStoreFull: The bytes certainly do not fit at present.
-            BlobStoreUnavailable: The store does not respond.
-        """
+    def require_bytes(self, size: int) -> None: ...
 
 
 @attrs.frozen(kw_only=True)
