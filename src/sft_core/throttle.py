@@ -15,9 +15,10 @@ from sft_core.values import Rate
 @attrs.frozen(kw_only=True)
 class Throttle:
     """
-    Limit the attempts at one purpose by subject, an address, id or network, which is stored as a digest only.
+    Limit the attempts at one purpose by subject (an address, an id, a network).
 
     `acquire` consumes one attempt, and raises `TooManyAttempts` if none is left; `reset` restores all, after a success.
+    A subject is stored as a digest only.
     """
 
     limiter: RateLimiter

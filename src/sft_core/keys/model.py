@@ -28,7 +28,7 @@ class SecretKind(enum.Enum):
 @attrs.frozen(kw_only=True)
 class StoredSecret:
     """
-    A wrapped secret of a file, link or user, as read; `version` is that of the file, and 1 for links and users.
+    A wrapped secret as read; `version` is its file's, and 1 for links and users.
     """
 
     kind: SecretKind

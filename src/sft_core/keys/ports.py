@@ -36,7 +36,7 @@ class WrappedSecrets(Protocol):
 
     def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
         """
-        Return the first `limit` secrets of a kind under this key, by row id, with `after` only those with a greater id.
+        Return the first `limit` secrets of a kind under a key, by row id, after `after`.
         """
 
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:

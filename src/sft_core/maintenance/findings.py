@@ -37,7 +37,9 @@ class Damage(enum.Enum):
 @attrs.frozen
 class Finding:
     """
-    One problem: its kind, its row or blob, a sentence, whether it was repaired; no secret and no text from a user.
+    One problem: its kind, its row or blob, a sentence, and whether it was repaired.
+
+    No field contains text from a user, or a secret.
     """
 
     damage: Damage

@@ -153,7 +153,7 @@ class CheckIntegrity:
 
     def _may_repair(self, counts: CheckCounts) -> bool:
         """
-        Return whether the database cannot be an old copy of the store's own: it may be, if only the store has an id.
+        Return whether the database cannot be an old copy (`reject_database_copy`).
         """
         try:
             reject_database_copy(self.begin, self.check_file.blobs)
@@ -215,7 +215,7 @@ class CheckIntegrity:
 
     def _is_unchanged(self, file: File) -> bool:
         """
-        Return whether the file is as it was read; if not, a finding about it may have been work in progress.
+        Return whether the file is as it was read; otherwise findings may be work in progress.
         """
         with self.begin(read_only=True) as unit:
             return unit.files.get(file.id) == file
@@ -271,7 +271,7 @@ class CheckIntegrity:
 
 def _reported_repair(finding: Finding, repair: Callable[[], bool]) -> Iterator[Finding]:
     """
-    Yield a finding after its repair, with the outcome; if that fails, as it is, before the error is raised.
+    Yield a finding with the outcome of its repair, or as it is before its error.
     """
     try:
         is_repaired = repair()

@@ -18,7 +18,7 @@ PAGE: Final = 256
 
 def paged(begin: UnitOfWorkFactory[Unit], page_after: Callable[[Unit, Row | None], Sequence[Row]]) -> Iterator[Row]:
     """
-    Yield every row of a listing, of which `page_after` reads the page after a row: the first one after None.
+    Yield every row of a listing; `page_after` reads the page after a row or None.
     """
     last: Row | None = None
     while True:

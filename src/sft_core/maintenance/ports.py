@@ -71,9 +71,9 @@ class ReclaimableFiles(Protocol):
 
     def parts_by_header(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
         """
-        Map each header found in a manifest to its file id and part number; a few hundred headers at most.
+        Map each header that a manifest contains to its file id and part number.
 
-        It may scan the rows of all parts.
+        Takes a few hundred headers at most. It may scan the rows of all parts.
         """
 
     def oldest_account_created_at(self) -> datetime | None: ...
@@ -120,7 +120,7 @@ class Inventory(Protocol):
 @attrs.frozen(kw_only=True)
 class QuotaDrift:
     """
-    An owner with `recorded` bytes of use in place of `actual` ones; equal if only one file's reservation is wrong.
+    An owner with `recorded` bytes in place of `actual` ones, or with one wrong reservation.
     """
 
     owner: UserId

@@ -55,7 +55,7 @@ def require_same_store(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdentity
 
 def reject_database_copy(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdentity) -> None:
     """
-    Raise `StoreMismatch` if the store has an id and the database has none: it may be an old copy of the store's own.
+    Raise `StoreMismatch` if only the store has an id: the database may be an old copy.
 
     What has expired or was aborted in the copy may be a live file, by the same id, in the other database.
     """

@@ -228,7 +228,7 @@ class Sweep:
 
 def abort_idle(begin: UnitOfWorkFactory[SweepUnit], file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
     """
-    Abort an upload that has been idle since then, and destroy its key; return False if it is no longer idle.
+    Abort an idle upload (`ReclaimableFiles.abort_idle`) in a unit of its own.
     """
     with begin() as unit:
         won = unit.reclaimable.abort_idle(file_id, since=since, now=now)

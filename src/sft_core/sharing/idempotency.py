@@ -70,9 +70,9 @@ class IdempotentRequest:
 @attrs.frozen(kw_only=True)
 class IdempotencyRecord:
     """
-    The result of a request with an idempotency key, by reference: its file, and its link if it has a `token_digest`.
+    The result of a request with an idempotency key, by reference.
 
-    No text of the request or its result is stored.
+    `token_digest` identifies its link, if it issued one. No text of the request or its result is stored.
     """
 
     key_digest: bytes = attrs.field(repr=False)

@@ -91,7 +91,7 @@ def digest(token: ShareToken) -> bytes:
 
 def reveal(keyring: KeyRing, link: ShareLink) -> ShareToken | None:
     """
-    Return the link's token, for its owner; None if it was destroyed, long after the link had expired or was revoked.
+    Return the link's token, for its owner; None if a sweep has destroyed it.
     """
     if link.token is None:
         return None

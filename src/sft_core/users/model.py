@@ -19,7 +19,7 @@ TOTP_PURPOSE: Final = "totp"
 @attrs.frozen
 class Totp:
     """
-    A second factor (TOTP, RFC 6238): its seed, wrapped, and last used step, which a code must exceed (section 5.2).
+    A second factor (TOTP, RFC 6238); the step of a code must exceed `last_step` (section 5.2).
     """
 
     seed: WrappedSecret

@@ -1,5 +1,5 @@
 """
-Identifiers, a separate type for each kind of object so that they cannot be confused; e-mail addresses; user names.
+Identifiers, a separate type for each kind of object; e-mail addresses; user names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _EMAIL: Final = re.compile(
 @attrs.frozen(order=True)
 class Id:
     """
-    An identifier, opaque to callers: a UUID, of version 7 if this service made it (RFC 9562, section 5.7).
+    An opaque identifier: a UUID, of version 7 if this service made it (RFC 9562).
     """
 
     value: UUID
@@ -100,9 +100,9 @@ class EmailAddress:
 @attrs.frozen
 class Username:
     """
-    A user name: 3 to 50 letters, digits, or `. _ -`, of any script, NFC-normalised, its case kept as typed.
+    A user name: 3 to 50 letters, digits, or `. _ -`, of any script.
 
-    Names that differ only by case are equal: compare them by `key`.
+    It is NFC-normalised, its case kept as typed. Names that differ only by case are equal: compare them by `key`.
     """
 
     value: str

@@ -31,7 +31,7 @@ class ByteRange:
 
     def intersection(self, other: ByteRange) -> ByteRange:
         """
-        Return the bytes in both ranges; if there are none, an empty range at a bound of this one.
+        Return the bytes in both ranges, or else an empty range at a bound of this one.
         """
         start = min(max(self.start, other.start), self.stop)
         return ByteRange(start, max(start, min(self.stop, other.stop)))

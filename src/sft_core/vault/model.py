@@ -46,7 +46,7 @@ DELETION_STATES: Final = frozenset({FileState.ABORTING, FileState.DELETING})
 
 class Encryption(enum.Enum):
     """
-    The holder of the key to a file's plaintext: this service, or with `CLIENT` only the owner and the recipients.
+    The holder of the file key: this service, or only owner and recipients (`CLIENT`).
     """
 
     SERVER = "server"

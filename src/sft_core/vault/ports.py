@@ -141,7 +141,7 @@ class ResumableUploads(Protocol):
 
     def set_length(self, file_id: FileId, length: int) -> bool:
         """
-        Set the upload's length in bytes, once; False, changing nothing, if it is set or there is no such upload.
+        Set the upload's length in bytes, once; False, changing nothing, if set or missing.
         """
 
 
@@ -275,7 +275,7 @@ class EncryptedPart:
 
     def pieces_then(self, on_encrypted: Callable[[], object] | None) -> Iterator[Buffer]:
         """
-        Yield the pieces, then call `on_encrypted`: the whole part is encrypted once the piece after the last is due.
+        Yield the pieces, then call `on_encrypted`: by then the whole part is encrypted.
         """
         yield from self.pieces
         if on_encrypted is not None:
@@ -289,7 +289,9 @@ class PartReader(Protocol):
 
     def windows(self, span: ByteRange) -> Iterator[ByteRange]:
         """
-        Return the ranges of the blob, in order, each about 2 MiB at most, that contain these plaintext bytes, if any.
+        Return the ranges of the blob that contain these plaintext bytes, in order.
+
+        Each is about 2 MiB at most. An empty span has none.
         """
 
     def decrypt(self, window: ByteRange, ciphertext: memoryview, span: ByteRange) -> Buffer:

@@ -21,11 +21,11 @@ from sft_core.vault.model import File, FileState
 @attrs.frozen(kw_only=True)
 class RecordResult:
     """
-    Record what a request makes, in the unit of work that makes it and as its first change; the caller commits.
+    Record what a request makes, in the unit that makes it, as its first change.
 
-    A caller that repeats the request at the same moment waits here until the first one's commit is decided. If a result
-    is recorded under the owner's key, it gets `IdempotencyKeyInUse` and leaves the unit without a commit, so that what
-    it would have made is not stored.
+    The caller commits. One that repeats the request at the same moment waits here until the first one's commit is
+    decided. If a result is recorded under the owner's key, the caller gets `IdempotencyKeyInUse` and leaves the unit
+    without a commit, so that what it would have made is not stored.
     """
 
     clock: Clock
@@ -50,7 +50,7 @@ class RecordResult:
 @attrs.frozen(kw_only=True)
 class IdempotentResult:
     """
-    What a request has made: a file with the link that was issued with it, or a link to an existing file.
+    The result of a request: a file with its link, or a link to an existing file.
 
     Each repeat of a request under its idempotency key returns an equal one, whatever has happened to the link since,
     and whatever expiry was set for the file.
@@ -63,7 +63,7 @@ class IdempotentResult:
 @attrs.frozen(kw_only=True)
 class FindIdempotentResult:
     """
-    Find the result of an earlier request under the same idempotency key; None if there is no record of one.
+    Find the result of an earlier request under the same key; None without a record.
 
     Raises:
         IdempotencyKeyReused: the earlier request was a different one.

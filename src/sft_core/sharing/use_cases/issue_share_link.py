@@ -23,7 +23,7 @@ from sft_core.vault.use_cases import FindFile
 @attrs.frozen(kw_only=True)
 class IssueShareLink:
     """
-    Issue a link to one of the owner's files, or return the one that the same request has issued before.
+    Issue a link to an owner's file, or return what the same request issued before.
 
     Earlier links are unaffected. What is not given is taken from the terms given at upload, then from the defaults (24
     hours, no limit of downloads). The link expires with the file at the latest, by the file's expiry at this time.

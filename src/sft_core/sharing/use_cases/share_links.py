@@ -1,5 +1,5 @@
 """
-Find the file of a share link, consume a download of it, revoke it, and summarise the links of a file.
+Share links: find the file, consume a download, revoke, summarise.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class RedeemShareLink:
 @attrs.frozen(kw_only=True)
 class RevokeShareLink:
     """
-    Revoke one of the owner's links, more than once without error; raise `LinkNotFound` if the owner has no such link.
+    Revoke one of the owner's links, again without error, or raise `LinkNotFound`.
     """
 
     begin: UnitOfWorkFactory[SharingUnit]

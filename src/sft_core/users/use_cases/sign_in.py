@@ -19,7 +19,7 @@ from sft_core.values import EmailAddress, Password, SessionId
 @attrs.frozen(kw_only=True)
 class SignIn:
     """
-    Open a session for a user with valid credentials: the password and, if enabled, a code of the second factor.
+    Open a session for valid credentials: the password and, if enabled, a one-time code.
 
     An unknown address and a wrong password cannot be distinguished by the response or its timing. `origin` identifies
     the network of the client: attempts are limited by account and origin, so that guesses from another network do not

@@ -1,5 +1,5 @@
 """
-Issue and verify access and refresh tokens, authenticate a request by the one and refresh a session by the other.
+Issue, verify and exchange access and refresh tokens.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from sft_core.vault.use_cases.upload_session import UploadSession
 @attrs.define(kw_only=True)
 class Concatenation:
     """
-    A final upload in progress, and the partial ones it is made of. Used by one task at a time.
+    A final upload in progress and its sources; used by one task at a time.
     """
 
     progress: Progress

@@ -20,7 +20,9 @@ from sft_core.vault.use_cases.upload_session import UploadSession
 @attrs.frozen(kw_only=True)
 class AbortUpload:
     """
-    Abort an upload and leave nothing of it; one sealed meanwhile stays whole. After an error the caller may retry.
+    Abort an upload and leave nothing of it; one that was sealed meanwhile stays whole.
+
+    After an error the caller may retry: a removal that has begun is continued.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]
@@ -43,11 +45,12 @@ class AbortUpload:
 @attrs.frozen(kw_only=True)
 class DeleteFile:
     """
-    Delete a file: its key first, then its parts, then its rows; raise `FileNotFound` if the owner has no such file.
+    Delete a file: its key first, then its parts, then its rows.
 
-    The file is deleted for every caller with its key, in one commit (`condemn`). If the parts cannot be removed at once
-    they are unreadable, the row stays `DELETING`, and the next sweep continues. A caller may take the steps itself:
-    `condemn` and `remove_rows` use the database only, `delete_blobs` the blob store; the last two are safe to repeat.
+    It is deleted for every caller with its key, in one commit (`condemn`), or `FileNotFound` is raised. If the parts
+    cannot be removed at once they are unreadable, the row stays `DELETING`, and the next sweep continues. A caller may
+    take the steps itself: `condemn` and `remove_rows` use the database only, `delete_blobs` the blob store; the last two
+    are safe to repeat.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]
@@ -76,7 +79,7 @@ class DeleteFile:
 
 def purge(begin: UnitOfWorkFactory[VaultUnit], blobs: BlobStore, file_id: FileId) -> None:
     """
-    Delete the blobs of an aborting or deleting file, then remove its rows and release its quota; safe to repeat.
+    Delete an aborting or deleting file's blobs, then its rows and reservation; safe to repeat.
     """
     _delete_blobs(blobs, file_id)
     _remove_rows(begin, file_id)

@@ -19,9 +19,9 @@ from sft_core.vault.use_cases.read import FindFile
 @attrs.frozen(kw_only=True)
 class SetExpiry:
     """
-    Let a file expire 1 to 87 600 hours from now, or with None never; raise `InvalidValue` for any other number.
+    Let a file expire 1 to 87 600 hours from now, or with None never.
 
-    Raises what `FindFile` raises: an expired file cannot be restored.
+    Raises `InvalidValue` for any other number, and what `FindFile` raises: an expired file cannot be restored.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]

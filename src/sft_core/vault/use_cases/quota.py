@@ -20,7 +20,7 @@ def reserve_quota(
     unit: VaultUnit, file: File, policy: VaultPolicy, *, need: int, ahead: int = 0, reserved: int = 0
 ) -> int:
     """
-    Reserve `need` bytes of the owner's quota for a file, or `ahead` if that is more and far below the quota.
+    Reserve `need` bytes for a file, or `ahead` if that is more and far below the quota.
 
     `reserved` bytes of the owner's use are this file's already. Returns the bytes reserved once the unit has committed.
 
@@ -47,10 +47,10 @@ def next_reservation(size: int, policy: VaultPolicy) -> int:
 
 def capacity_error(room: CapacityCheck, size: int) -> SftError | None:
     """
-    Return the error with which the store refuses `size` more bytes, or None; call it while no unit of work is open.
+    Return the error with which the store refuses `size` more bytes, or None.
 
-    It is returned, because the quota's refusal, which is found inside the unit, takes precedence. Inside the unit the
-    look itself (`statvfs`) would hold row locks for as long as a network file system does not respond.
+    It is returned, because the quota's refusal, which is found inside the unit of work, takes precedence. Call it while
+    none is open: the look (`statvfs`) would hold row locks for as long as a network file system does not respond.
     """
     try:
         room.require_bytes(size)

@@ -31,7 +31,7 @@ from sft_core.vault.use_cases.upload_session import UploadSession
 @attrs.frozen(kw_only=True)
 class UploadRequest:
     """
-    What a client requests of a new upload: its kind, its length if that is known yet, and the file it becomes.
+    A client's request for an upload: its kind, its length if known, and its file.
     """
 
     name: FileName
@@ -102,7 +102,7 @@ class CreateUpload:
 @attrs.frozen(kw_only=True)
 class FindUpload:
     """
-    Find the progress of one of the owner's uploads; raise `FileNotFound` if there is no such one, or it has ended.
+    Return the progress of an owner's upload; raise `FileNotFound` if it has ended.
 
     An upload that has received no byte for `idle` has ended, whether a sweep has removed it or not.
     """
@@ -129,7 +129,7 @@ class FindUpload:
 @attrs.frozen(kw_only=True)
 class FinishUpload:
     """
-    Seal an upload whose bytes were all received; one that lacks bytes, or is a partial one, stays as it is.
+    Seal an upload whose bytes were all received; any other or partial one stays.
 
     However many callers finish it, and however often, one file results. Raises what `FindUpload` raises.
     """
@@ -159,7 +159,7 @@ class FinishUpload:
 @attrs.frozen(kw_only=True)
 class TerminateUpload:
     """
-    Abort an upload and delete what was received of it; one that has become a file is deleted like any other.
+    Abort an upload and delete what was received, or the file that it has become.
 
     If the parts cannot be deleted at once they are unreadable, and the next sweep continues. A caller may take the
     steps itself: `condemn`, then those of `delete`. Raises what `FindUpload` raises.

@@ -83,7 +83,7 @@ class StoreFile:
 
 def parts_of(content: Iterable[Buffer], part_size: int) -> Iterator[memoryview]:
     """
-    Regroup buffers into parts of `part_size` bytes, which share one buffer: each is valid until the next is requested.
+    Regroup buffers into parts of `part_size` bytes, each valid until the next is requested.
     """
     buffer = bytearray(part_size)
     filled = 0

@@ -183,7 +183,9 @@ class StorePart:
 
     def record(self, session: UploadSession) -> None:
         """
-        Add pending parts to the manifest, in one commit with the removal of those they replace; then none is pending.
+        Add pending parts to the manifest, in one commit with the removal of those they replace.
+
+        Whether that succeeds or not, no part is pending afterwards.
         """
         if not session.pending:
             return

@@ -19,7 +19,7 @@ from sft_core.vault.use_cases.upload_session import UploadSession
 @attrs.frozen(kw_only=True)
 class BeginUpload:
     """
-    Generate a file key, store the intent to receive a file, and reserve its announced size of the owner's quota.
+    Generate a file key, store the intent to receive a file, and reserve its announced size.
 
     The announced size may exceed the file's by up to `overhead` bytes, which a form has around it.
 
