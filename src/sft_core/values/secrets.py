@@ -65,7 +65,7 @@ class Password(Secret):
     @classmethod
     def for_sign_in(cls, text: object) -> Self:
         """
-        Accept a password presented at sign-in; raise `InvalidValue` only for what no stored password can be.
+        Accept a password at sign-in; raise `InvalidValue` only if no stored one can equal it.
         """
         if not isinstance(text, str):
             raise InvalidValue("password", "must be a string")
