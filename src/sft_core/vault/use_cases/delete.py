@@ -47,10 +47,10 @@ class DeleteFile:
     """
     Delete a file: its key first, then its parts, then its rows.
 
-    It is deleted for every caller with its key, in one commit (`condemn`), or `FileNotFound` is raised. If the parts
-    cannot be removed at once they are unreadable, the row stays `DELETING`, and the next sweep continues. A caller may
-    take the steps itself: `condemn` and `remove_rows` use the database only, `delete_blobs` the blob store; the last
-    two are safe to repeat.
+    It is deleted for every caller with its key, in one commit: `condemn`, which raises `FileNotFound` if the owner has
+    no such file. If the parts cannot be removed at once they are unreadable, the row stays `DELETING`, and the next
+    sweep continues. A caller may take the steps itself: `condemn` and `remove_rows` use the database only,
+    `delete_blobs` the blob store; the last two are safe to repeat.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]

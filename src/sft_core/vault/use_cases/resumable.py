@@ -102,7 +102,7 @@ class CreateUpload:
 @attrs.frozen(kw_only=True)
 class FindUpload:
     """
-    Return the progress of an owner's upload; raise `FileNotFound` if it has ended.
+    Return the progress of an owner's upload; raise `FileNotFound` if none, or it has ended.
 
     An upload that has received no byte for `idle` has ended, whether a sweep has removed it or not.
     """
