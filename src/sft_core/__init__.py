@@ -1,5 +1,3 @@
 """
-The domain of secure file transfer: users, vault and sharing.
-
-Pure; its only dependency is attrs.
+The domain of secure file transfer: users, vault and sharing; pure, its only dependency is attrs.
 """

@@ -14,60 +14,42 @@ from sft_core.values import Rate, Secret, WrappedSecret
 
 class Clock(Protocol):
     """
-    A source of the current time.
+    A source of the current time: time-zone aware, in UTC, in whole microseconds.
     """
 
-    def now(self) -> datetime:
-        """
-        Return the current time: time-zone aware, in UTC, in whole microseconds.
-        """
-        ...
+    def now(self) -> datetime: ...
 
 
 class Entropy(Protocol):
     """
-    A cryptographically secure source of random bytes.
+    A cryptographically secure source of bytes: unpredictable, and independent of those of every other call.
     """
 
-    def random_bytes(self, size: int) -> bytes:
-        """
-        Return `size` fresh random bytes: unpredictable, and independent of every other call's.
-        """
-        ...
+    def random_bytes(self, size: int) -> bytes: ...
 
 
 class IdGenerator(Protocol):
     """
-    A generator of identifiers.
+    A generator of UUIDs version 7 (RFC 9562); later ones of a process sort after earlier ones.
     """
 
-    def new(self) -> UUID:
-        """
-        Return a new UUID version 7 (RFC 9562).
-
-        Later calls in one process sort after earlier ones.
-        """
-        ...
+    def new(self) -> UUID: ...
 
 
 class KeyRing(Protocol):
     """
     Wrap secrets under key-encryption keys that never leave the ring.
 
-    The wrapping is bound to `purpose` (1 to 64 of `[a-z0-9-]`) and `context` (any bytes): a wrapped
-    secret unwraps under the same purpose and context only, so a copy in another row does not unwrap.
+    The wrapping is bound to `purpose` (1 to 64 of `[a-z0-9-]`) and `context` (any bytes): a wrapped secret unwraps
+    under the same purpose and context only, so a copy in another row does not unwrap.
     """
 
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
         """
-        Encrypt a secret under the active key.
+        Encrypt a secret of 16 to 4 096 bytes, a multiple of 8, under the active key.
 
-        The secret has 16 to 4 096 bytes, a multiple of 8.
-
-        Raises:
-            InvalidValue: The secret has another length, or the purpose has other characters.
+        Raises `InvalidValue` if the secret has another length, or the purpose has other characters.
         """
-        ...
 
     def unwrap(self, wrapped: WrappedSecret, *, purpose: str, context: bytes) -> Secret:
         """
@@ -75,39 +57,33 @@ class KeyRing(Protocol):
 
         Raises:
             UnknownKey: The ring does not contain that key. The error names it.
-            UnwrapFailed: The key, purpose or context is not the one it was wrapped under, or the
-                ciphertext was changed.
+            UnwrapFailed: The key, purpose or context is not the one it was wrapped under, or the ciphertext was
+                changed.
         """
-        ...
 
 
 class RateLimiter(Protocol):
     """
     A limit on how often something may be attempted.
 
-    Each call is atomic and outside any unit of work. A key is a generated word (`[a-z0-9:-]{1,100}`) and
-    always comes with the same rate. Counts outlive the process, but are not durable: a store may lose
-    them together with its other data.
+    Each call is atomic and outside any unit of work. A key is a generated word (`[a-z0-9:-]{1,100}`) and always comes
+    with the same rate. Counts outlive the process, but are not durable: a store may lose them together with its other
+    data.
     """
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         """
-        Consume one attempt of a key.
+        Consume one attempt of a key; raise `TooManyAttempts`, consuming none, if none is left.
 
-        A key without attempts for a whole `rate.window` has `rate.attempts` of them; each consumed attempt
-        is restored after another `rate.interval`. Of any number of concurrent callers exactly as many
-        succeed as there are attempts left. A `now` earlier than a previous one restores nothing.
-
-        Raises:
-            TooManyAttempts: No attempt is left; none is consumed.
+        A key without attempts for a whole `rate.window` has `rate.attempts` of them; each consumed attempt is restored
+        after another `rate.interval`. Of any number of concurrent callers exactly as many succeed as there are attempts
+        left. A `now` earlier than a previous one restores nothing.
         """
-        ...
 
     def reset(self, key: str) -> None:
         """
         Restore every attempt of a key at once; a key without attempts is no error.
         """
-        ...
 
 
 class ExpiringStore(Protocol):
@@ -117,59 +93,45 @@ class ExpiringStore(Protocol):
     Nothing depends on an entry that expired long ago. Each call is atomic and outside any unit of work.
     """
 
-    def count_expired(self, *, before: datetime) -> int:
-        """
-        Count the entries that expired before a moment.
-        """
-        ...
+    def count_expired(self, *, before: datetime) -> int: ...
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:
         """
-        Delete up to `limit` entries that expired before a moment; return their number.
-
-        A number below `limit` means that none is left.
+        Delete up to `limit` entries that expired before a moment; return their number, below `limit` if none is left.
         """
-        ...
 
 
 class Leases(Protocol):
     """
     Distributed leases: at most one holder at a time, best effort. Each call is atomic.
 
-    A lease avoids duplicate work and protects no data: a holder that is late, or whose clock differs,
-    may still work beside its successor.
+    A lease avoids duplicate work and protects no data: a holder that is late, or whose clock differs, may still work
+    beside its successor.
     """
 
     def acquire(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
         """
         Acquire or renew a lease until a moment; return whether it succeeded.
 
-        Of any number of concurrent holders exactly one gets True. False, changing nothing, if another
-        holder has the lease at `now`.
+        Of any number of concurrent holders exactly one gets True. False, changing nothing, if another holder has the
+        lease at `now`.
         """
-        ...
 
     def release(self, name: str, *, holder: str) -> None:
         """
         Release a lease before it expires; no effect unless this holder has it.
         """
-        ...
 
 
 class UnitOfWork(Protocol):
     """
-    One transaction: `commit` applies all of its changes or none.
+    One transaction: `commit` makes all of its changes durable and visible to other units, or none; at most once.
+
+    Raises `DatabaseUnavailable` if the outcome is unknown: the changes may have been applied. Raises it too, with
+    nothing applied, if the unit is read-only or has ended.
     """
 
-    def commit(self) -> None:
-        """
-        Make every change durable and visible to other units, at most once per unit.
-
-        Raises:
-            DatabaseUnavailable: The outcome is unknown: the changes may have been applied. Also raised,
-                with nothing applied, if the unit is read-only or has ended.
-        """
-        ...
+    def commit(self) -> None: ...
 
 
 UnitT_co = TypeVar("UnitT_co", bound=UnitOfWork, covariant=True)
@@ -177,15 +139,10 @@ UnitT_co = TypeVar("UnitT_co", bound=UnitOfWork, covariant=True)
 
 class UnitOfWorkFactory(Protocol[UnitT_co]):
     """
-    A factory of units of work; leaving one without `commit` rolls it back.
+    A factory of units of work; leaving one without `commit`, by a return or an exception, rolls it back.
 
-    It does so on a return and on an exception. A unit belongs to one thread, is never nested and
-    occupies a database connection: keep it short, and do no hashing, encryption or blob transfer inside
-    it.
+    A unit belongs to one thread, is never nested and occupies a database connection: keep it short, and do no hashing,
+    encryption or blob transfer inside it. A `read_only` unit reads from a consistent state and rejects changes.
     """
 
-    def __call__(self, *, read_only: bool = False) -> AbstractContextManager[UnitT_co]:
-        """
-        Open a unit; a `read_only` unit reads from a consistent state and rejects changes.
-        """
-        ...
+    def __call__(self, *, read_only: bool = False) -> AbstractContextManager[UnitT_co]: ...

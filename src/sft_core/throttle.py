@@ -15,9 +15,10 @@ from sft_core.values import Rate
 @attrs.frozen(kw_only=True)
 class Throttle:
     """
-    Limit the attempts at one purpose by subject; a success restores all attempts.
+    Limit the attempts at one purpose by subject (an address, an id, a network).
 
-    A subject (an address, an id, a network) is stored as a digest only.
+    `acquire` consumes one attempt, and raises `TooManyAttempts` if none is left; `reset` restores all, after a success.
+    A subject is stored as a digest only.
     """
 
     limiter: RateLimiter
@@ -26,15 +27,9 @@ class Throttle:
     rate: Rate
 
     def acquire(self, *subject: str) -> None:
-        """
-        Consume one attempt of the subject; raise `TooManyAttempts` if none is left.
-        """
         self.limiter.acquire(self._key(subject), self.rate, now=self.clock.now())
 
     def reset(self, *subject: str) -> None:
-        """
-        Restore all attempts of the subject.
-        """
         self.limiter.reset(self._key(subject))
 
     def _key(self, subject: tuple[str, ...]) -> str:

@@ -126,13 +126,14 @@ def build_vault(
     Return the use cases of files and uploads; resumable uploads are sealed by `seal_upload`, which may issue a link.
     """
     part_size = settings.uploads.part_size
-    begin_upload, create = _begin_upload(a, settings), _create_upload(a, settings)
+    begin_upload = _begin_upload(a, settings)
+    create = resumable.CreateUpload(begin_upload=begin_upload)
     abort = vault.AbortUpload(begin=a.begin, clock=a.clock, blobs=a.blobs)
     find = vault.FindFile(begin=a.begin, clock=a.clock)
     delete = vault.DeleteFile(begin=a.begin, clock=a.clock, find=find, blobs=a.blobs)
     idle = timedelta(seconds=settings.resumable_idle_seconds)
     find_upload = resumable.FindUpload(begin=a.begin, clock=a.clock, idle=idle)
-    terminate = resumable.TerminateUpload(begin=a.begin, clock=a.clock, find=find_upload, blobs=a.blobs, delete=delete)
+    terminate = resumable.TerminateUpload(find=find_upload, delete=delete)
     return VaultUseCases(
         begin_upload=begin_upload,
         store_part=store_part,
@@ -271,18 +272,6 @@ def _store_part(a: Adapters, settings: Settings) -> vault.StorePart:
 
 def _seal_within_unit(a: Adapters, settings: Settings) -> vault.SealWithinUnit:
     return vault.SealWithinUnit(keyring=a.keyring, policy=_policy(settings))
-
-
-def _create_upload(a: Adapters, settings: Settings) -> resumable.CreateUpload:
-    return resumable.CreateUpload(
-        begin=a.begin,
-        ids=a.ids,
-        clock=a.clock,
-        entropy=a.entropy,
-        keyring=a.keyring,
-        policy=_policy(settings),
-        capacity=a.capacity,
-    )
 
 
 def _throttle(a: Adapters, security: SecuritySettings, purpose: str, attempts: int) -> Throttle:

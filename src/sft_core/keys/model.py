@@ -28,9 +28,7 @@ class SecretKind(enum.Enum):
 @attrs.frozen(kw_only=True)
 class StoredSecret:
     """
-    A wrapped secret as read from the row of its file, link or user.
-
-    `version` is the version of the file, and 1 for links and users.
+    A wrapped secret as read; `version` is its file's, and 1 for links and users.
     """
 
     kind: SecretKind

@@ -26,43 +26,34 @@ class Rewrapping:
 
 class WrappedSecrets(Protocol):
     """
-    Every wrapped secret of every file, link and user.
-
-    Each call is a transaction of its own.
+    Every wrapped secret of every file, link and user; each call is a transaction of its own.
     """
 
     def count(self) -> Mapping[SecretKind, Mapping[str, int]]:
         """
         Count the secrets of each kind by key id; the result contains every kind.
         """
-        ...
 
     def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
         """
-        Return the first `limit` secrets of a kind under this key, by row id.
-
-        With `after`, only those with a greater id: paging with the last id returned skips none.
+        Return the first `limit` secrets of a kind under a key, by row id, after `after`.
         """
-        ...
 
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:
         """
         Store each new wrapping whose secret is still stored as read; return the number stored.
 
-        A secret that was changed or deleted is skipped, and so may be one that another transaction is
-        changing: the call waits for none. Afterwards a `save` of a user read before raises `Conflict`,
-        and `replace` of a file keeps the new wrapping, so neither restores the old one.
+        A secret that was changed or deleted is skipped, and so may be one that another transaction is changing: the
+        call waits for none. Afterwards a `save` of a user read before raises `Conflict`, and `replace` of a file keeps
+        the new wrapping, so neither restores the old one.
 
-        Raises:
-            KeyRetired: A new wrapping is under a retired key; none is stored.
+        Raises `KeyRetired`, storing none, if a new wrapping is under a retired key.
         """
-        ...
 
     def retire(self, key_id: str) -> bool:
         """
         Retire a key if no stored secret needs it; otherwise return False and retire nothing.
 
-        After True no row needs the key and none ever will: a transaction that adds a secret wrapped under
-        it, even one that started earlier, gets `KeyRetired` before its commit. A retired key is no error.
+        After True no row needs the key and none ever will: a transaction that adds a secret wrapped under it, even one
+        that started earlier, gets `KeyRetired` before its commit. A retired key is no error.
         """
-        ...

@@ -23,8 +23,8 @@ class RewrapBatch:
     """
     The result of re-wrapping one batch of secrets of one kind.
 
-    `skipped` secrets were changed or deleted concurrently. `undecryptable` secrets do not unwrap with
-    the key that they name, and are unchanged.
+    `skipped` secrets were changed or deleted concurrently. `undecryptable` ones do not unwrap with the key that they
+    name, and are unchanged.
     """
 
     kind: SecretKind
@@ -38,16 +38,14 @@ class RewrapSecrets:
     """
     Re-wrap every secret under one key of the ring with the active key.
 
-    The work is done as the caller iterates. The rows are its only state, so it can be stopped at any
-    point and run again. A dry run unwraps every secret and changes none.
+    The work is done as the caller iterates. The rows are its only state, so it can be stopped at any point and run
+    again. A dry run unwraps every secret and changes none.
 
-    It makes up to three passes, until one finds nothing to do, since secrets may be skipped and
-    services may be about to store new ones. Some may remain, and while a service still wraps under the
-    key there are always more: only `WrappedSecrets.count` shows that none is left.
+    It makes up to three passes, until one finds nothing to do, since secrets may be skipped and services may be about
+    to store new ones. Some may remain, and while a service still wraps under the key there are always more: only
+    `WrappedSecrets.count` shows that none is left.
 
-    Raises:
-        UnknownKey: The ring does not contain the key.
-        InvalidValue: The key is the active one.
+    Raises `UnknownKey` if the ring does not contain the key, and `InvalidValue` if it is the active one.
     """
 
     secrets: WrappedSecrets

@@ -5,28 +5,20 @@ Check one file: its key, its manifest, and the blobs that the manifest names.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import attrs
 
 from sft_core.errors import AuthenticationFailed, BlobMissing, BlobSizeMismatch, UnknownKey, UnwrapFailed
 from sft_core.maintenance.findings import Damage, Finding
+from sft_core.maintenance.paging import PAGE, paged
 from sft_core.maintenance.ports import MaintenanceUnit
 from sft_core.ports import KeyRing, UnitOfWorkFactory
 from sft_core.values import ByteRange, Secret
 from sft_core.vault.model import FILE_KEY_PURPOSE, Encryption, File, FileState, Part
 from sft_core.vault.ports import ContentCipher, IdentifiedBlobStore
 
-PAGE = 256
-"""The number of rows read at once."""
-
 PartFilter = Callable[[Part], bool]
-
-
-def no_parts(_part: Part) -> bool:
-    """
-    Select no part, so that no part's bytes are read.
-    """
-    return False
 
 
 @attrs.frozen(kw_only=True)
@@ -34,9 +26,9 @@ class CheckFile:
     """
     Check a sealed file, or an upload's recorded parts, and yield the problems.
 
-    The existence and length of each part come from a listing of the store. Only the parts that
-    `part_filter` selects are read and authenticated, completely. The file's manifest is kept in memory
-    during the check: about one kilobyte for each part.
+    The existence and length of each part come from a listing of the store. Only the parts that `part_filter` selects
+    are read and authenticated, completely. The file's manifest is kept in memory during the check: about one kilobyte
+    for each part.
     """
 
     begin: UnitOfWorkFactory[MaintenanceUnit]
@@ -44,8 +36,8 @@ class CheckFile:
     cipher: ContentCipher
     blobs: IdentifiedBlobStore
 
-    def __call__(self, file: File, *, part_filter: PartFilter = no_parts) -> Iterator[Finding]:
-        parts = self._manifest(file)
+    def __call__(self, file: File, *, part_filter: PartFilter | None = None) -> Iterator[Finding]:
+        parts = list(paged(self.begin, partial(_page, file)))
         yield from _manifest_findings(file, parts)
         key, finding = self._key(file, parts)
         if finding is not None:
@@ -54,23 +46,13 @@ class CheckFile:
         sizes = {blob.key: blob.size for blob in self.blobs.list(file.blob_prefix)} if parts else {}
         for part in parts:
             if part.number in mismatched:
-                yield _part_finding(
-                    file, part, Damage.ALTERED_MANIFEST, "the manifest's header is not under this file's key"
-                )
+                detail = "the manifest's header is not under this file's key"
+                yield _part_finding(file, part, Damage.ALTERED_MANIFEST, detail)
             is_readable = key is not None and part.number not in mismatched and part.blob_key in sizes
-            damage = self._part_damage(file, part, sizes, key if is_readable and part_filter(part) else None)
+            is_read = is_readable and part_filter is not None and part_filter(part)
+            damage = self._part_damage(file, part, sizes, key if is_read else None)
             if damage is not None:
                 yield _part_finding(file, part, damage, f"{_SENTENCES[damage]} (blob {part.blob_key})")
-
-    def _manifest(self, file: File) -> list[Part]:
-        parts: list[Part] = []
-        while True:
-            after = parts[-1].number if parts else -1
-            with self.begin(read_only=True) as unit:
-                page = unit.inventory.parts(file.id, after=after, limit=PAGE)
-            if not page:
-                return parts
-            parts += page
 
     def _key(self, file: File, parts: Sequence[Part]) -> tuple[Secret | None, Finding | None]:
         """
@@ -82,9 +64,8 @@ class CheckFile:
         try:
             key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
         except UnknownKey:
-            return None, _file_finding(
-                file, Damage.UNKNOWN_KEY_ID, f"the ring has no key {file.key.key_id}, which wrapped it"
-            )
+            detail = f"the ring has no key {file.key.key_id}, which wrapped it"
+            return None, _file_finding(file, Damage.UNKNOWN_KEY_ID, detail)
         except UnwrapFailed:
             return None, _file_finding(file, Damage.WRONG_FILE_KEY, "its wrapped key does not unwrap")
         if parts and not any(self._header_matches(file, key, part) for part in parts):
@@ -117,9 +98,7 @@ class CheckFile:
 
     def _content_damage(self, file: File, part: Part, size: int, key: Secret) -> Damage | None:
         """
-        Check a blob's bytes; distinguish a replaced blob from a modified one.
-
-        The blob may have any length.
+        Check the bytes of a blob of any length; distinguish a replaced blob from a modified one.
         """
         header = bytearray(min(len(part.header), size))
         self.blobs.read_into(part.blob_key, 0, memoryview(header), size=size)
@@ -130,9 +109,6 @@ class CheckFile:
         return None if self._is_authentic(file, part, key) else Damage.ALTERED_PART
 
     def _mismatched_header(self, file: File, part: Part, header: bytes, key: Secret) -> Damage:
-        """
-        Classify a blob whose header differs from the manifest's.
-        """
         if self._header_matches(file, key, part, header):
             return Damage.OLDER_PART
         with self.begin(read_only=True) as unit:
@@ -166,9 +142,6 @@ _SENTENCES = {
 
 
 def _manifest_findings(file: File, parts: Sequence[Part]) -> Iterator[Finding]:
-    """
-    Check that a sealed file's parts are consecutive and add up to its size.
-    """
     if file.state is not FileState.SEALED:
         return
     if not parts:
@@ -182,14 +155,17 @@ def _manifest_findings(file: File, parts: Sequence[Part]) -> Iterator[Finding]:
     else:
         if position == file.size:
             return
-    yield _file_finding(
-        file, Damage.INCOMPLETE_MANIFEST, f"its manifest ends or has a gap at byte {position} of {file.size}"
-    )
+    detail = f"its manifest ends or has a gap at byte {position} of {file.size}"
+    yield _file_finding(file, Damage.INCOMPLETE_MANIFEST, detail)
+
+
+def _page(file: File, unit: MaintenanceUnit, last: Part | None) -> Sequence[Part]:
+    return unit.inventory.parts(file.id, after=last.number if last is not None else -1, limit=PAGE)
 
 
 def _file_finding(file: File, damage: Damage, detail: str) -> Finding:
-    return Finding(damage=damage, subject=f"file {file.id}", detail=detail)
+    return Finding(damage, f"file {file.id}", detail)
 
 
 def _part_finding(file: File, part: Part, damage: Damage, detail: str) -> Finding:
-    return Finding(damage=damage, subject=f"file {file.id} part {part.number}", detail=detail)
+    return Finding(damage, f"file {file.id} part {part.number}", detail)

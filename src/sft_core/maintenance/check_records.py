@@ -4,15 +4,15 @@ Check rows: whether the rows they refer to exist, and whether their secrets unwr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
-from uuid import UUID
 
 import attrs
 
 from sft_core.errors import UnknownKey, UnwrapFailed
-from sft_core.maintenance.check_files import PAGE
 from sft_core.maintenance.findings import Damage, Finding
+from sft_core.maintenance.paging import PAGE, paged
 from sft_core.maintenance.ports import IntegrityRow, MaintenanceUnit, RowKind
 from sft_core.ports import KeyRing, UnitOfWorkFactory
 
@@ -24,9 +24,9 @@ class CheckRecords:
     """
     Find dangling references, and secrets of links and users that do not unwrap.
 
-    `purposes` maps each kind of row to the purpose its secret is wrapped for. Each finding is checked
-    again and reported only if it persists. Secrets under a key that is not in the ring are skipped
-    here: `CheckIntegrity` reports them by key, not by row. `CheckFile` checks the keys of files.
+    `purposes` maps each kind of row to the purpose its secret is wrapped for. Each finding is checked again, and
+    reported only if it persists. Secrets under a key that is not in the ring are skipped here: `CheckIntegrity` reports
+    them by key, not by row. `CheckFile` checks the keys of files.
     """
 
     begin: UnitOfWorkFactory[MaintenanceUnit]
@@ -35,15 +35,8 @@ class CheckRecords:
 
     def __call__(self) -> Iterator[Finding]:
         for kind in RowKind:
-            after: UUID | None = None
-            while True:
-                with self.begin(read_only=True) as unit:
-                    page = unit.integrity_rows.page(kind, after=after, limit=PAGE)
-                for row in page:
-                    yield from self._persistent(row)
-                if len(page) < PAGE:
-                    break
-                after = page[-1].id
+            for row in paged(self.begin, partial(_page, kind)):
+                yield from self._persistent(row)
 
     def _persistent(self, row: IntegrityRow) -> Iterator[Finding]:
         findings = list(self._findings(row))
@@ -66,5 +59,9 @@ class CheckRecords:
                 yield _row_finding(row, Damage.WRONG_WRAPPED_SECRET, detail)
 
 
+def _page(kind: RowKind, unit: MaintenanceUnit, last: IntegrityRow | None) -> Sequence[IntegrityRow]:
+    return unit.integrity_rows.page(kind, after=last.id if last is not None else None, limit=PAGE)
+
+
 def _row_finding(row: IntegrityRow, damage: Damage, detail: str) -> Finding:
-    return Finding(damage=damage, subject=f"{row.kind.value} {row.id}", detail=detail)
+    return Finding(damage, f"{row.kind.value} {row.id}", detail)

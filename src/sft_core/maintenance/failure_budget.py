@@ -23,9 +23,9 @@ class FailureBudget:
     """
     Count consecutive failures, and report when the batch should stop.
 
-    The budget is exhausted by at least three failures in a row that span at least ten seconds. An
-    unavailable store takes its timeout for each item, so the batch stops soon. Fast failures cost
-    little and may be a few damaged items, so they do not keep the batch from the items behind them.
+    It is exhausted by at least three failures in a row that span at least ten seconds. An unavailable store takes its
+    timeout for each item, so the batch stops soon. Fast failures cost little and may be a few damaged items, so they do
+    not keep the batch from the items behind them.
     """
 
     clock: Clock
@@ -43,7 +43,4 @@ class FailureBudget:
         return self._failures >= MIN_FAILURES and now - self._since >= MIN_FAILURE_TIME
 
     def record_success(self) -> None:
-        """
-        Record a success, which restores the whole budget.
-        """
         self._failures = 0

@@ -34,12 +34,12 @@ class Damage(enum.Enum):
     UNFINISHED_REMOVAL = "unfinished-removal"
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Finding:
     """
-    One problem: its kind, its subject, a sentence, and whether it was repaired.
+    One problem: its kind, its row or blob, a sentence, and whether it was repaired.
 
-    The subject is the row or blob. No field contains text from a user, or a secret.
+    No field contains text from a user, or a secret.
     """
 
     damage: Damage

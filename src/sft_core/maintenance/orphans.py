@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TypeVar
+from itertools import islice
 
 import attrs
 
@@ -18,16 +18,14 @@ from sft_core.values import FileId
 from sft_core.vault.model import PART_HEADER_BYTES, FileState, file_id_of_blob
 from sft_core.vault.ports import BlobInfo, BlobStore, IdentifiedBlobStore
 
-T = TypeVar("T")
-
 
 @attrs.frozen
 class UnreferencedBlob:
     """
     A blob that no manifest names: an orphan, unless it is `part_of` a file.
 
-    An orphan may be deleted. A part's header is unique: a blob with the header of a recorded part may
-    be its only copy, even under a wrong key and whichever blob the store has under the right one.
+    An orphan may be deleted. A part's header is unique: a blob with the header of a recorded part may be its only copy,
+    even under a wrong key and whichever blob the store has under the right one.
     """
 
     blob: BlobInfo
@@ -40,14 +38,12 @@ def find_unreferenced_blobs(
     """
     Yield the blobs without a row that were stored before a moment.
 
-    Blobs are looked up `batch_size` at a time. Nothing is yielded unless the oldest account is as old as
-    `before`: a young or empty database beside a full store is more likely the wrong database. Blobs under
-    keys that this service never makes belong to another application and are skipped. A blob that
-    cannot be read is not yielded.
+    Blobs are looked up `batch_size` at a time. Nothing is yielded unless the oldest account is as old as `before`: a
+    young or empty database beside a full store is more likely the wrong database. Blobs under keys that this service
+    never makes belong to another application and are skipped. A blob that cannot be read is not yielded.
 
     Raises:
-        StoreMismatch: The blob store does not have the id of this database, so every blob in it may
-            belong to another one. Raised before anything is yielded.
+        StoreMismatch: The blob store has not the id of this database; raised before anything is yielded.
         SftError: The first error of listing or reading, raised after every other blob was yielded.
     """
     require_same_store(begin, blobs)
@@ -55,9 +51,11 @@ def find_unreferenced_blobs(
         first = unit.reclaimable.oldest_account_created_at()
     if first is None or first > before:
         return
-    old = (blob for blob in blobs.list() if blob.stored_at <= before and file_id_of_blob(blob.key) is not None)
     failed: list[SftError] = []
-    for batch in _batches(old, batch_size, failed):
+    old = (
+        blob for blob in _listed(blobs, failed) if blob.stored_at <= before and file_id_of_blob(blob.key) is not None
+    )
+    while batch := list(islice(old, batch_size)):
         headers = dict(_headers(blobs, _unreferenced(begin, batch), failed))
         with begin(read_only=True) as unit:
             parts = unit.reclaimable.parts_by_header({header for header in headers.values() if header})
@@ -89,9 +87,8 @@ def _may_need_blob(unit: SweepUnit, file_id: FileId) -> bool:
     """
     Return whether a file may need a blob that no manifest names.
 
-    An upload may: its manifest is updated later. The blobs of a file in a deletion state are left to
-    the deletion of that file. A sealed file does not need more, unless its manifest lost entries: then
-    the blobs are all that is left of them. If the row is unreadable, its blobs are kept.
+    An upload may: its manifest is updated later. The blobs of a file in a deletion state are left to that deletion. A
+    sealed file may, if its manifest lost entries: the blobs are all that is left of them. So may an unreadable row.
     """
     try:
         file = unit.files.get(file_id)
@@ -103,13 +100,18 @@ def _may_need_blob(unit: SweepUnit, file_id: FileId) -> bool:
     return file.state is not FileState.SEALED or not count or size != file.size
 
 
+def _listed(blobs: BlobStore, failed: list[SftError]) -> Iterator[BlobInfo]:
+    try:
+        yield from blobs.list()
+    except SftError as error:
+        failed.append(error)
+
+
 def _headers(
     blobs: BlobStore, candidates: Iterable[BlobInfo], failed: list[SftError]
 ) -> Iterator[tuple[BlobInfo, bytes]]:
     """
-    Yield each readable blob with its header.
-
-    The header is empty if the blob is too short to be a part.
+    Yield each readable blob with its header, empty if it is too short for a part.
     """
     for blob in candidates:
         header = bytearray(PART_HEADER_BYTES if blob.size >= PART_HEADER_BYTES else 0)
@@ -123,20 +125,3 @@ def _headers(
             failed.append(error)
         else:
             yield blob, bytes(header)
-
-
-def _batches(items: Iterable[T], size: int, failed: list[SftError]) -> Iterator[list[T]]:
-    """
-    Yield the items in batches of `size`; an error ends them and joins `failed`.
-    """
-    batch: list[T] = []
-    try:
-        for item in items:
-            batch.append(item)
-            if len(batch) == size:
-                yield batch
-                batch = []
-    except SftError as error:
-        failed.append(error)
-    if batch:
-        yield batch

@@ -20,10 +20,7 @@ from sft_core.vault.ports import StoreIdentity, VaultUnit
 @attrs.frozen(kw_only=True)
 class IdleCutoffs:
     """
-    Cut-off times: an upload whose last byte is not later is idle.
-
-    `resumable` applies to resumable uploads (`ResumableUploads`), `non_resumable` to every other upload, which
-    ends with its request.
+    Cut-off times: an upload whose last byte is not later is idle; a `non_resumable` one ends with its request.
     """
 
     resumable: datetime
@@ -34,67 +31,52 @@ class ReclaimableFiles(Protocol):
     """
     Reclaimable files, and the data that identify orphans, within one unit of work.
 
-    Each listing is one page: the first `limit` ids, ascending, greater than `after`. It returns ids
-    only, so that an unreadable row hides no other.
+    Each listing is one page: the first `limit` ids, ascending, greater than `after`. It returns ids only, so that an
+    unreadable row hides no other.
     """
 
     def in_deletion(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
         Return a page of the aborting and deleting files.
         """
-        ...
 
     def idle(self, *, since: IdleCutoffs, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
         Return a page of the idle uploads, by the cut-off time of their kind.
         """
-        ...
 
     def expired(self, *, by: datetime, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
         Return a page of the sealed files that have expired at `by`.
         """
-        ...
 
     def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
         """
-        Start deleting an expired file: change its state, destroy its key.
+        Start deleting an expired file in one conditional update: change its state as of `now`, destroy its key.
 
-        It is one conditional update; the file is deleting from `now` on. False, changing nothing, if
-        its expiry time was moved, or it is in another state or deleted.
+        False, changing nothing, if its expiry time was moved, or it is in another state or deleted.
         """
-        ...
 
     def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
         """
-        Abort an idle upload: change its state, destroy its key.
+        Abort an idle upload in one conditional update: change its state as of `now`, destroy its key.
 
-        It is one conditional update; the upload is aborting from `now` on. False, changing nothing, if
-        it received a byte since, or is in another state or deleted.
+        False, changing nothing, if it received a byte since, or is in another state or deleted.
         """
-        ...
 
     def referenced_keys(self, blob_keys: Iterable[str]) -> frozenset[str]:
         """
-        Return those of the blob keys that a manifest contains, even without a file row.
-
-        Takes a few hundred keys at most.
+        Return those of a few hundred blob keys at most that a manifest contains, even without a file row.
         """
-        ...
 
     def parts_by_header(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
         """
-        Map each header found in a manifest to its file id and part number.
+        Map each header that a manifest contains to its file id and part number.
 
         Takes a few hundred headers at most. It may scan the rows of all parts.
         """
-        ...
 
-    def oldest_account_created_at(self) -> datetime | None:
-        """
-        Return the creation time of the oldest account; None if there is none.
-        """
-        ...
+    def oldest_account_created_at(self) -> datetime | None: ...
 
 
 class SweepUnit(VaultUnit, Protocol):
@@ -103,18 +85,10 @@ class SweepUnit(VaultUnit, Protocol):
     """
 
     @property
-    def reclaimable(self) -> ReclaimableFiles:
-        """
-        The reclaimable files in this unit of work.
-        """
-        ...
+    def reclaimable(self) -> ReclaimableFiles: ...
 
     @property
-    def store_identity(self) -> StoreIdentity:
-        """
-        The database's own store id in this unit of work.
-        """
-        ...
+    def store_identity(self) -> StoreIdentity: ...
 
 
 class Inventory(Protocol):
@@ -124,41 +98,29 @@ class Inventory(Protocol):
 
     def files(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         """
-        Return the first `limit` ids of files in any state, ascending, greater than `after`.
-
-        It returns ids only, so that an unreadable row hides no other.
+        Return a page of the files in any state, as `ReclaimableFiles` does.
         """
-        ...
 
     def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
         """
-        Return the first `limit` parts of a file whose number is greater than `after`.
-
-        They are in ascending order of their numbers, and include empty parts.
+        Return the first `limit` parts of a file, empty ones included, in order of number, from after `after` on.
         """
-        ...
 
     def dangling_part_keys(self, *, after: str, limit: int) -> Sequence[str]:
         """
-        Return the first `limit` blob keys of manifest entries without a file row.
-
-        They are sorted, and greater than `after`.
+        Return the first `limit` blob keys, sorted and greater than `after`, of manifest entries without a file row.
         """
-        ...
 
     def key_ids(self) -> Mapping[str, frozenset[str]]:
         """
         Return the ids of the keys in use by kind of secret, without file keys.
         """
-        ...
 
 
 @attrs.frozen(kw_only=True)
 class QuotaDrift:
     """
-    An owner whose quota record is wrong: `referenced_keys` bytes in place of `actual` ones.
-
-    The two are equal if only the reservation of a single file is wrong.
+    An owner with `recorded` bytes in place of `actual` ones, or with one wrong reservation.
     """
 
     owner: UserId
@@ -170,21 +132,16 @@ class QuotaAudit(Protocol):
     """
     An audit of quotas, within one unit of work.
 
-    The rule: a sealed file reserves its size, any other file what it has reserved, and an owner's use
-    is the sum of both.
+    The rule: a sealed file reserves its size, any other file what it has reserved, and an owner's use is the sum;
+    `drifts` are the owners for which it does not hold.
     """
 
-    def drifts(self) -> Sequence[QuotaDrift]:
-        """
-        Return every owner for which the rule does not hold.
-        """
-        ...
+    def drifts(self) -> Sequence[QuotaDrift]: ...
 
     def recount(self, owner: UserId) -> None:
         """
         Recompute an owner's reservations and use; concurrent reservations and releases are included.
         """
-        ...
 
 
 class RowKind(enum.Enum):
@@ -204,9 +161,9 @@ class IntegrityRow:
     """
     A row with its dangling references and its secret.
 
-    An upload has the id of its file, a usage that of its owner. `missing` contains those of "file" and
-    "account" that the row refers to and that do not exist. `secret` is a link's wrapped token or a
-    user's wrapped TOTP seed, bound to the row's id; None if the row has none.
+    An upload has the id of its file, a usage that of its owner. `missing` contains those of "file" and "account" that
+    the row refers to and that do not exist. `secret` is a link's wrapped token or a user's wrapped TOTP seed, bound to
+    the row's id.
     """
 
     kind: RowKind
@@ -222,17 +179,10 @@ class IntegrityRows(Protocol):
 
     def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
         """
-        Return the first `limit` rows of a kind with an id greater than `after`.
+        Return the first `limit` rows of a kind, intact ones included, in order of id, from after `after` on.
+        """
 
-        They are in ascending order of their ids, and include intact rows.
-        """
-        ...
-
-    def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None:
-        """
-        Return the row with this id, or None.
-        """
-        ...
+    def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None: ...
 
 
 class MaintenanceUnit(SweepUnit, Protocol):
@@ -241,22 +191,10 @@ class MaintenanceUnit(SweepUnit, Protocol):
     """
 
     @property
-    def inventory(self) -> Inventory:
-        """
-        Everything that is stored, in this unit of work.
-        """
-        ...
+    def inventory(self) -> Inventory: ...
 
     @property
-    def quota_audit(self) -> QuotaAudit:
-        """
-        The audit of quotas in this unit of work.
-        """
-        ...
+    def quota_audit(self) -> QuotaAudit: ...
 
     @property
-    def integrity_rows(self) -> IntegrityRows:
-        """
-        The rows in this unit of work.
-        """
-        ...
+    def integrity_rows(self) -> IntegrityRows: ...

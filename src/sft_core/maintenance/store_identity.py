@@ -1,10 +1,9 @@
 """
 Store identity: which database a blob store belongs to.
 
-Only that database may decide that one of the store's blobs is an orphan. Two services that share a
-bucket or directory by mistake, each with its own database, see each other's blobs and none of each
-other's rows; so does a service started on the wrong database. Both work until one of them deletes the
-blobs that have no row.
+Only that database may decide that one of the store's blobs is an orphan. Two services that share a bucket or directory
+by mistake, each with its own database, see each other's blobs and none of each other's rows; so does a service started
+on the wrong database. Both work until one of them deletes the blobs that have no row.
 """
 
 from __future__ import annotations
@@ -20,11 +19,7 @@ from sft_core.vault.model import file_id_of_blob
 from sft_core.vault.ports import BlobStore, StoreIdentity
 
 STORE_ID_NAME: Final = "sft-mark"
-"""
-The name of the file or object at a store's top that contains its id.
-
-No blob and no folder of blobs has this name.
-"""
+"""The name of the file or object at a store's top that contains its id; no blob or folder of blobs has it."""
 
 STORE_ID_BYTES: Final = 33
 """The size of that file or object in bytes: the id and a line feed."""
@@ -60,10 +55,9 @@ def require_same_store(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdentity
 
 def reject_database_copy(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdentity) -> None:
     """
-    Raise `StoreMismatch` if the store has an id and the database has none.
+    Raise `StoreMismatch` if only the store has an id: the database may be an old copy.
 
-    The database may then be an old copy of the one paired with the store. What has expired or was aborted
-    in the copy may be a live file, by the same id, in the other database.
+    What has expired or was aborted in the copy may be a live file, by the same id, in the other database.
     """
     with begin(read_only=True) as unit:
         own = unit.store_identity.store_id()
@@ -73,9 +67,7 @@ def reject_database_copy(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdenti
 
 def require_known_blobs(begin: UnitOfWorkFactory[SweepUnit], store: BlobStore) -> None:
     """
-    Raise `StoreMismatch` if the store's first hundred blobs have no row.
-
-    One blob with a row is enough. An empty store passes.
+    Raise `StoreMismatch` if none of the store's first hundred blobs has a row; an empty store passes.
     """
     keys = [blob.key for blob in islice(store.list(), _LOOKED_AT) if file_id_of_blob(blob.key) is not None]
     named = {file_id for file_id in map(file_id_of_blob, keys) if file_id is not None}

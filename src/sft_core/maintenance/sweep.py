@@ -1,9 +1,9 @@
 """
 The sweep: garbage collection after crashed processes, store outages and disconnected clients.
 
-No step needs to run exactly once or on one machine. A sweep may be killed at any point, and may run
-beside other sweeps and all traffic: each step wins a compare-and-set, or changes only what no
-client can reach any more. The next sweep does what this one did not finish.
+No step needs to run exactly once or on one machine. A sweep may be killed at any point, and may run beside other sweeps
+and all traffic: each step wins a compare-and-set, or changes only what no client can reach any more. The next sweep
+does what this one did not finish.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import attrs
 from sft_core.errors import SftError, StoreMismatch
 from sft_core.maintenance.failure_budget import FailureBudget
 from sft_core.maintenance.orphans import delete_orphan, find_unreferenced_blobs
+from sft_core.maintenance.paging import paged
 from sft_core.maintenance.ports import IdleCutoffs, SweepUnit
 from sft_core.maintenance.store_identity import reject_database_copy
 from sft_core.ports import Clock, ExpiringStore, Leases, UnitOfWorkFactory
@@ -40,20 +41,19 @@ class SweepPolicy:
     """
     Grace periods of the sweep.
 
-    `idle` is the time without a new byte after which a resumable upload is aborted, `non_resumable_idle` the
-    same for an upload that ends with its request. `non_resumable_idle` must be longer than the slowest client
-    needs to send a part plus the store to keep it, because `touched_at` is updated only after a part is
-    stored.
+    `idle` is the time without a new byte after which a resumable upload is aborted, `non_resumable_idle` the same for
+    an upload that ends with its request. The latter must be longer than the slowest client needs to send a part plus
+    the store to keep it, because `touched_at` is updated only after a part is stored.
 
-    `expiry_grace` is the time after its expiry at which a file is deleted. No caller can read the file in
-    the meantime, but without it a clock that was wrong for a moment would have deleted a live file.
+    `expiry_grace` is the time after its expiry at which a file is deleted. No caller can read the file in the meantime,
+    but without it a clock that was wrong for a moment would have deleted a live file.
 
-    `orphan_grace` is the age at which a blob without a row may be deleted. A small file is committed moments
-    after its one part is stored, so `orphan_grace` must be far longer than that and than the difference between
-    clocks. The intent row of a larger upload is committed before its first part.
+    `orphan_grace` is the age at which a blob without a row may be deleted. A small file is committed moments after its
+    one part is stored, so it must be far longer than that and than the difference between clocks. The intent row of a
+    larger upload is committed before its first part.
 
-    `retention` is the time that a store keeps expired entries, because clocks jump. `batch_size` is the number
-    of rows or blobs processed together.
+    `retention` is the time that a store keeps expired entries, because clocks jump. `batch_size` is the number of rows
+    or blobs processed together.
     """
 
     idle: timedelta
@@ -64,9 +64,6 @@ class SweepPolicy:
     batch_size: int = 100
 
     def idle_cutoffs(self, now: datetime) -> IdleCutoffs:
-        """
-        Return the latest times of the last byte at which an upload is idle now.
-        """
         return IdleCutoffs(resumable=now - self.idle, non_resumable=now - self.non_resumable_idle)
 
 
@@ -75,10 +72,9 @@ class SweepResult:
     """
     The counts of what a sweep did, or in a dry run would do.
 
-    `given_up` uploads were aborted and `expired` files expired; `removed` files were deleted completely,
-    both of these included. `orphans` blobs without a row were deleted, with `orphan_bytes` together.
-    `forgotten` expired entries of stores were deleted. `failures` counts errors by code.
-    `is_complete` is False if something was left unchecked.
+    `given_up` uploads were aborted and `expired` files expired; `removed` files were deleted completely, both of these
+    included. `orphans` blobs without a row were deleted, with `orphan_bytes` together. `forgotten` expired entries of
+    stores were deleted. `failures` counts errors by code. `is_complete` is False if something was left unchecked.
     """
 
     given_up: int = 0
@@ -142,11 +138,10 @@ class Sweep:
     """
     Complete unfinished work and delete what has expired.
 
-    The steps: abort idle uploads, expire files, complete deletions, delete orphans, delete expired
-    entries; in this order, so that one sweep also deletes what it has just aborted or expired. If the
-    blob store is unavailable, only the steps that need it fail. If it belongs to another database
-    (`StoreMismatch`), no orphan is deleted. `should_continue` is called before each item; a `dry_run`
-    changes nothing and counts.
+    The steps: abort idle uploads, expire files, complete deletions, delete orphans, delete expired entries; in this
+    order, so that one sweep also deletes what it has just aborted or expired. If the blob store is unavailable, only
+    the steps that need it fail. If it belongs to another database (`StoreMismatch`), no orphan is deleted.
+    `should_continue` is called before each item; a `dry_run` changes nothing and counts.
     """
 
     begin: UnitOfWorkFactory[SweepUnit]
@@ -177,44 +172,36 @@ class Sweep:
         return sweep.result
 
     def _abort_idle(self, sweep: _SweepRun) -> None:
-        since = self.policy.idle_cutoffs(sweep.now)
-        idle = self._pages(
-            lambda unit, after: unit.reclaimable.idle(since=since, after=after, limit=self.policy.batch_size)
-        )
+        since, limit = self.policy.idle_cutoffs(sweep.now), self.policy.batch_size
+        idle = paged(self.begin, lambda unit, last: unit.reclaimable.idle(since=since, after=last, limit=limit))
         for _ in sweep.each(idle, lambda file_id: abort_idle(self.begin, file_id, since=since, now=sweep.now)):
             sweep.result.given_up += 1
             # A dry run aborts nothing, so the step that completes deletions will not count this file.
             sweep.result.removed += sweep.dry_run
 
     def _expire(self, sweep: _SweepRun) -> None:
-        by = sweep.now - self.policy.expiry_grace
-        ended = self._pages(
-            lambda unit, after: unit.reclaimable.expired(by=by, after=after, limit=self.policy.batch_size)
-        )
-        for _ in sweep.each(ended, lambda file_id: expire(self.begin, file_id, by=by, now=sweep.now)):
+        by, limit = sweep.now - self.policy.expiry_grace, self.policy.batch_size
+
+        def expire(file_id: FileId) -> bool:
+            with self.begin() as unit:
+                won = unit.reclaimable.expire(file_id, by=by, now=sweep.now)
+                unit.commit()
+            return won
+
+        expired = paged(self.begin, lambda unit, last: unit.reclaimable.expired(by=by, after=last, limit=limit))
+        for _ in sweep.each(expired, expire):
             sweep.result.expired += 1
             sweep.result.removed += sweep.dry_run
 
     def _finish_removals(self, sweep: _SweepRun) -> None:
-        condemned = self._pages(
-            lambda unit, after: unit.reclaimable.in_deletion(after=after, limit=self.policy.batch_size)
-        )
+        limit = self.policy.batch_size
+        condemned = paged(self.begin, lambda unit, last: unit.reclaimable.in_deletion(after=last, limit=limit))
         for _ in sweep.each(condemned, self._purge):
             sweep.result.removed += 1
 
     def _purge(self, file_id: FileId) -> bool:
         purge(self.begin, self.blobs, file_id)
         return True
-
-    def _pages(self, look: Callable[[SweepUnit, FileId | None], Sequence[FileId]]) -> Iterator[FileId]:
-        after: FileId | None = None
-        while True:
-            with self.begin(read_only=True) as unit:
-                found = look(unit, after)
-            yield from found
-            if not found:
-                return
-            after = found[-1]
 
     def _delete_orphans(self, sweep: _SweepRun) -> None:
         before, batch_size = sweep.now - self.policy.orphan_grace, self.policy.batch_size
@@ -241,24 +228,10 @@ class Sweep:
 
 def abort_idle(begin: UnitOfWorkFactory[SweepUnit], file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
     """
-    Abort an upload that has been idle since then, and destroy its key.
-
-    Returns False if the upload is no longer idle.
+    Abort an idle upload (`ReclaimableFiles.abort_idle`) in a unit of its own.
     """
     with begin() as unit:
         won = unit.reclaimable.abort_idle(file_id, since=since, now=now)
-        unit.commit()
-    return won
-
-
-def expire(begin: UnitOfWorkFactory[SweepUnit], file_id: FileId, *, by: datetime, now: datetime) -> bool:
-    """
-    Start deleting a file that expired by a moment, and destroy its key.
-
-    Returns False if the file has not expired by then.
-    """
-    with begin() as unit:
-        won = unit.reclaimable.expire(file_id, by=by, now=now)
         unit.commit()
     return won
 
@@ -268,8 +241,8 @@ class LeasedSweep:
     """
     Run the sweep under a lease; return None if another process has it.
 
-    After a sweep the process keeps the lease for twice the `interval`, so the next sweep is usually its
-    own; another process takes over after `stop`, or when the lease expires because this one died.
+    After a sweep the process keeps the lease for twice the `interval`, so the next sweep is usually its own; another
+    process takes over after `stop`, or when the lease expires because this one died.
     """
 
     sweep: Sweep
@@ -295,9 +268,6 @@ class LeasedSweep:
         return result
 
     def stop(self) -> None:
-        """
-        Release the lease for other processes.
-        """
         self.leases.release(SWEEP_LEASE_NAME, holder=self.holder)
 
     def _renew_lease(self, duration: timedelta) -> bool:

@@ -1,9 +1,9 @@
 """
 Idempotency keys: an owner's key identifies one request and its result.
 
-Nothing is reserved in advance. The record is stored in the same commit as the result, so both exist
-or neither, whenever a process dies. If several requests create the result concurrently, one
-commit succeeds, and the others find its record.
+Nothing is reserved in advance. The record is stored in the same commit as the result, so both exist or neither,
+whenever a process dies. If several requests create the result concurrently, one commit succeeds, and the others find
+its record.
 """
 
 from __future__ import annotations
@@ -25,25 +25,18 @@ _LENGTH_BYTES: Final = 8
 
 class IdempotencyKey(Secret):
     """
-    A client's own key for a request: 1 to 255 visible ASCII characters.
-
-    The key itself is never stored.
+    A client's own key for a request: 1 to 255 visible ASCII characters, which are never stored.
     """
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """
-        Validate a key; raise `InvalidValue` if it is empty, too long, or contains other characters.
-        """
         if not isinstance(text, str) or not _KEY.fullmatch(text):
             raise InvalidValue("Idempotency-Key", "must have 1 to 255 visible ASCII characters")
         return cls(text.encode())
 
     def digest(self, owner: UserId) -> bytes:
         """
-        Return the digest under which an owner's key is stored.
-
-        The same key of another owner has another digest.
+        Return the digest under which an owner's key is stored; the same key of another owner has another one.
         """
         return hashlib.sha256(b"sft/v1/idempotency-key" + owner.bytes + self.reveal()).digest()
 
@@ -51,15 +44,14 @@ class IdempotencyKey(Secret):
         """
         Return a keyed digest of every fact that must be equal in a repeated request.
 
-        The HMAC key is the idempotency key, which is not stored: a reader of the rows cannot test whether
-        a file has certain known bytes.
+        The HMAC key is the idempotency key, which is not stored: a reader of the rows cannot test whether a file has
+        certain known bytes.
         """
         mac = hmac.new(self.reveal(), digestmod=hashlib.sha256)
         for fact in facts:
             # Each fact is preceded by its type and length, so no two lists of facts have the same encoding.
-            kind = type(fact).__name__.encode()
             text = fact if isinstance(fact, bytes) else str(fact).encode()
-            for piece in (kind, text):
+            for piece in (type(fact).__name__.encode(), text):
                 mac.update(len(piece).to_bytes(_LENGTH_BYTES, "big"))
                 mac.update(piece)
         return mac.digest()
@@ -80,8 +72,7 @@ class IdempotencyRecord:
     """
     The result of a request with an idempotency key, by reference.
 
-    No text of the request or its result is stored. `token_digest` identifies the share link, if the
-    request created one.
+    `token_digest` identifies its link, if it issued one. No text of the request or its result is stored.
     """
 
     key_digest: bytes = attrs.field(repr=False)

@@ -19,9 +19,7 @@ TOTP_PURPOSE: Final = "totp"
 @attrs.frozen
 class Totp:
     """
-    A second factor (TOTP, RFC 6238): its wrapped seed and last used step.
-
-    A code is accepted once: its step must be later than `last_step` (section 5.2).
+    A second factor (TOTP, RFC 6238); the step of a code must exceed `last_step` (section 5.2).
     """
 
     seed: WrappedSecret
@@ -32,9 +30,7 @@ class Totp:
 @attrs.frozen(kw_only=True)
 class User:
     """
-    A user account.
-
-    `revision` increases with every change, sign-ins included, and guards against lost updates.
+    A user account; `revision` increases with every change, sign-ins included, and guards against lost updates.
     """
 
     id: UserId
@@ -50,41 +46,26 @@ class User:
 
     @property
     def two_factor_enabled(self) -> bool:
-        """
-        Whether sign-in requires a one-time code.
-        """
         return self.totp is not None and self.totp.confirmed
 
     def require_active(self) -> None:
-        """
-        Raise `InactiveUser` if the account was deactivated.
-        """
         if not self.is_active:
             raise InactiveUser
 
     def with_pending_totp(self, seed: WrappedSecret) -> User:
         """
-        Return the user with a pending second factor, which replaces an earlier pending one.
-
-        Raises:
-            TotpAlreadyEnabled: A second factor is enabled.
+        Return the user with a new pending second factor; raise `TotpAlreadyEnabled` if one is enabled.
         """
         if self.two_factor_enabled:
             raise TotpAlreadyEnabled
         return attrs.evolve(self, totp=Totp(seed))
 
     def pending_totp(self) -> Totp:
-        """
-        Return the pending second factor; raise `TotpNotStarted` if there is none.
-        """
         if self.totp is None or self.totp.confirmed:
             raise TotpNotStarted
         return self.totp
 
     def confirmed_totp(self) -> Totp:
-        """
-        Return the enabled second factor; raise `TotpNotEnabled` if there is none.
-        """
         if self.totp is None or not self.totp.confirmed:
             raise TotpNotEnabled
         return self.totp
@@ -128,8 +109,8 @@ class Session:
     """
     A sign-in with its refresh-token family: only the current `generation` can be exchanged.
 
-    A generation that is presented again after its exchange means that a token was copied; the whole
-    family is then revoked (RFC 9700, section 4.14.2).
+    A generation that is presented again after its exchange means that a token was copied; the whole family is then
+    revoked (RFC 9700, section 4.14.2).
     """
 
     id: SessionId
@@ -140,9 +121,6 @@ class Session:
     revoked_at: datetime | None = None
 
     def require_live(self, now: datetime) -> None:
-        """
-        Raise `BadToken` if the session was revoked or has expired.
-        """
         if self.revoked_at is not None or now >= self.expires_at:
             raise BadToken
 

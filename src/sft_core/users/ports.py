@@ -19,24 +19,12 @@ class UserRepository(Protocol):
 
     def add(self, user: User) -> None:
         """
-        Store a new user.
+        Store a new user; raise `AlreadyRegistered` if the e-mail address or the `key` of the user name is taken.
+        """
 
-        Raises:
-            AlreadyRegistered: The e-mail address or the `key` of the user name is taken.
-        """
-        ...
+    def get(self, user_id: UserId) -> User | None: ...
 
-    def get(self, user_id: UserId) -> User | None:
-        """
-        Return the user with this id, or None.
-        """
-        ...
-
-    def find(self, email: EmailAddress) -> User | None:
-        """
-        Return the user with this e-mail address, or None.
-        """
-        ...
+    def find(self, email: EmailAddress) -> User | None: ...
 
     def save(self, user: User) -> User:
         """
@@ -47,17 +35,15 @@ class UserRepository(Protocol):
             AlreadyRegistered: The new e-mail address or user name is taken.
             KeyRetired: A new seed was wrapped under a retired key.
         """
-        ...
 
     def record_sign_in(self, user_id: UserId, at: datetime, totp_step: int | None) -> bool:
         """
         Record a sign-in and, if given, consume a TOTP step, in one conditional update.
 
-        False, changing nothing, if the user is deactivated or deleted, if the step is not later than the
-        last one, or if no step is given and a second factor is enabled. It increases `revision`: a
-        `save` of the user as read before would restore the consumed step, so it raises `Conflict`.
+        False, changing nothing, if the user is deactivated or deleted, if the step is not later than the last one, or
+        if no step is given and a second factor is enabled. It increases `revision`: a `save` of the user as read before
+        would restore the consumed step, so it raises `Conflict`.
         """
-        ...
 
 
 class UsersUnit(UnitOfWork, Protocol):
@@ -66,73 +52,54 @@ class UsersUnit(UnitOfWork, Protocol):
     """
 
     @property
-    def users(self) -> UserRepository:
-        """
-        The users in this unit of work.
-        """
-        ...
+    def users(self) -> UserRepository: ...
 
 
 class SessionStore(Protocol):
     """
-    The sessions of all users.
-
-    Each call is atomic, durable when it returns, and outside any unit of work.
+    The sessions of all users; each call is atomic, durable when it returns, and outside any unit of work.
     """
 
-    def open(self, session: Session) -> None:
-        """
-        Store a new session.
-        """
-        ...
+    def open(self, session: Session) -> None: ...
 
     def get(self, session_id: SessionId) -> Session | None:
         """
         Return the session, or None; revoked and expired sessions are returned until they are deleted.
         """
-        ...
 
     def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
         """
         Replace `generation` by the next one, and set the expiry to `expires_at`.
 
-        Of any number of concurrent callers with one generation exactly one gets True. False, changing
-        nothing, if the generation is not the current one, or the session is revoked, expired or deleted.
+        Of any number of concurrent callers with one generation exactly one gets True. False, changing nothing, if the
+        generation is not the current one, or the session is revoked, expired or deleted.
         """
-        ...
 
     def revoke(self, session_id: SessionId, *, now: datetime) -> None:
         """
         Revoke the session permanently; a revoked or deleted session is no error.
         """
-        ...
 
 
 class PasswordHasher(Protocol):
     """
-    A salted, memory-hard password hash.
-
-    Raises:
-        Busy: From every call: too many hashes are being computed.
+    A salted, memory-hard password hash; every call raises `Busy` if too many hashes are being computed.
     """
 
     def hash(self, password: Password) -> str:
         """
         Return a new hash in PHC string format; two calls return different ones.
         """
-        ...
 
     def verify(self, password: Password, hashed: str) -> None:
         """
         Return if the password matches the hash; raise `BadCredentials` otherwise.
         """
-        ...
 
     def verify_absent(self, password: Password) -> None:
         """
         Raise `BadCredentials` after the time that `verify` takes; for accounts that do not exist.
         """
-        ...
 
 
 class TokenSigner(Protocol):
@@ -142,20 +109,13 @@ class TokenSigner(Protocol):
 
     def sign(self, claims: TokenClaims) -> str:
         """
-        Return a signed token of these claims.
-
-        The issue and expiry times are rounded down to whole seconds.
+        Return a signed token of these claims, its issue and expiry times rounded down to whole seconds.
         """
-        ...
 
     def verify(self, token: str, *, kind: TokenKind, now: datetime) -> TokenClaims:
         """
-        Return the claims of a token.
-
-        Raises:
-            BadToken: The token is malformed, not signed by this service, expired or of another kind.
+        Return the claims; raise `BadToken` if it is malformed, not signed by this service, expired or of another kind.
         """
-        ...
 
 
 class TotpProvider(Protocol):
@@ -167,31 +127,23 @@ class TotpProvider(Protocol):
         """
         Return a new seed of 160 random bits as 32 base32 characters in ASCII.
         """
-        ...
 
     def matching_step(self, seed: Secret, code: str, *, now: datetime) -> int:
         """
         Return the step of `code`: the current one, the one before or the one after.
 
-        Raises:
-            BadTotpCode: The code matches none of these steps, or is not exactly six ASCII digits.
+        Raises `BadTotpCode` if it matches none of these, or is not exactly six ASCII digits.
         """
-        ...
 
     def enrolment_uri(self, seed: Secret, account: str) -> Secret:
         """
         Return the `otpauth://` URI for authenticator apps; it contains the seed, so it is secret.
         """
-        ...
 
 
 class QrEncoder(Protocol):
     """
-    QR codes (ISO/IEC 18004).
+    A QR code (ISO/IEC 18004) as a PNG image, as secret as its text.
     """
 
-    def png(self, text: Secret) -> Secret:
-        """
-        Return a PNG image of the text's QR code, as secret as the text.
-        """
-        ...
+    def png(self, text: Secret) -> Secret: ...

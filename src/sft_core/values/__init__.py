@@ -1,24 +1,11 @@
 """
 Value types that validate themselves; an instance always satisfies the rule of its type.
 
-A violated rule raises `InvalidValue`, or a subclass, with the field's name and a sentence. Import
-the types from this package; its modules sort them by subject.
+A violated rule raises `InvalidValue`, or a subclass, with the field's name and a sentence. Import from this package.
 """
 
-from sft_core.values.files import (
-    MAX_FILE_NAME_CHARACTERS,
-    OCTET_STREAM,
-    FileName,
-    MediaType,
-)
-from sft_core.values.identity import EmailAddress, Username
-from sft_core.values.ids import (
-    FileId,
-    Id,
-    LinkId,
-    SessionId,
-    UserId,
-)
+from sft_core.values.files import MAX_FILE_NAME_CHARACTERS, OCTET_STREAM, FileName, MediaType
+from sft_core.values.identity import EmailAddress, FileId, Id, LinkId, SessionId, UserId, Username
 from sft_core.values.quantities import MAX_PAGE_SIZE, ByteRange, Page, Rate
 from sft_core.values.secrets import (
     MAX_PASSWORD_BYTES,

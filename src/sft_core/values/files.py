@@ -21,8 +21,6 @@ _RESERVED: Final = frozenset(
         *(f"{device}{n}" for device in ("com", "lpt") for n in "0123456789\u00b9\u00b2\u00b3"),
     ],
 )
-
-
 _BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Letters and symbols without a visible glyph: the Hangul fillers and the empty Braille cell."""
 
@@ -32,20 +30,17 @@ class FileName:
     """
     A file name given by a user: one path component, displayed as it is.
 
-    1 to 255 characters of any script, NFC-normalised, at least one of them visible. Rejected are
-    separators, control and bidi characters, line breaks, lone surrogates and noncharacters, `.` and
-    `..`, a trailing dot, surrounding spaces, and the device names that Windows reserves. The name is
-    for display and never part of a path or key. A client that saves a file under it must handle the
-    remaining limits of its own file system (`:` or `*` on Windows, 255 bytes on Linux).
+    1 to 255 characters of any script, NFC-normalised, at least one of them visible. Rejected are separators, control
+    and bidi characters, line breaks, lone surrogates and noncharacters, `.` and `..`, a trailing dot, surrounding
+    spaces, and the device names that Windows reserves. The name is for display and never part of a path or key. A
+    client that saves a file under it handles the other limits of its own file system (`:` or `*` on Windows, 255 bytes
+    on Linux).
     """
 
     value: str
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """
-        Validate and normalise a file name; `InvalidFileName` states the violated rule.
-        """
         if not isinstance(text, str):
             raise InvalidFileName("the file name must be a string")
         if not 1 <= len(text) <= MAX_FILE_NAME_CHARACTERS:
@@ -77,9 +72,6 @@ class FileName:
 
 
 def _fault_of(character: str) -> str:
-    """
-    Return what makes a character invalid in a file name; empty if it is valid.
-    """
     if character in "/\\":
         return "a path separator"
     if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):

@@ -1,5 +1,5 @@
 """
-E-mail addresses and user names.
+Identifiers, a separate type for each kind of object; e-mail addresses; user names.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import Final, Self
+from uuid import UUID
 
 import attrs
 
@@ -18,12 +19,64 @@ _EMAIL: Final = re.compile(
 )
 
 
+@attrs.frozen(order=True)
+class Id:
+    """
+    An opaque identifier: a UUID, of version 7 if this service made it (RFC 9562).
+    """
+
+    value: UUID
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """
+        Parse the canonical form (36 characters, lower case, hyphens); raise `InvalidValue` for any other.
+        """
+        if isinstance(text, str) and len(text) == 36:
+            try:
+                value = UUID(text)
+            except ValueError:
+                value = None
+            if value is not None and str(value) == text:
+                return cls(value)
+        raise InvalidValue("id", "is not an identifier")
+
+    @property
+    def bytes(self) -> bytes:
+        return self.value.bytes
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class UserId(Id):
+    """
+    The id of a user.
+    """
+
+
+class SessionId(Id):
+    """
+    The id of a session and its refresh-token family.
+    """
+
+
+class FileId(Id):
+    """
+    The id of a file.
+    """
+
+
+class LinkId(Id):
+    """
+    The id of a share link.
+    """
+
+
 @attrs.frozen
 class EmailAddress:
     """
-    An e-mail address in lower case: a dot-string at a domain name (RFC 5321).
-
-    It has at most 254 characters.
+    An e-mail address in lower case: a dot-string at a domain name (RFC 5321), at most 254 characters.
     """
 
     value: str
@@ -49,17 +102,13 @@ class Username:
     """
     A user name: 3 to 50 letters, digits, or `. _ -`, of any script.
 
-    It is NFC-normalised. Case is kept as typed. Names that differ only by case are equal: compare them
-    by `key`.
+    It is NFC-normalised, its case kept as typed. Names that differ only by case are equal: compare them by `key`.
     """
 
     value: str
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """
-        Validate and normalise a user name; `InvalidValue` states the violated rule.
-        """
         if not isinstance(text, str):
             raise InvalidValue("username", "must be a string")
         if not 3 <= len(text) <= 50:
@@ -76,9 +125,6 @@ class Username:
 
     @property
     def key(self) -> str:
-        """
-        The key under which user names are compared: NFKC-normalised and case-folded.
-        """
         return unicodedata.normalize("NFKC", self.value).casefold()
 
     def __str__(self) -> str:

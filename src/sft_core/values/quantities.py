@@ -31,17 +31,12 @@ class ByteRange:
 
     def intersection(self, other: ByteRange) -> ByteRange:
         """
-        Return the bytes in both ranges.
-
-        If there are none, it is an empty range at a bound of this one.
+        Return the bytes in both ranges, or else an empty range at a bound of this one.
         """
         start = min(max(self.start, other.start), self.stop)
         return ByteRange(start, max(start, min(self.stop, other.stop)))
 
     def shifted(self, by: int) -> ByteRange:
-        """
-        Return the range with both offsets moved by `by` bytes.
-        """
         return ByteRange(self.start + by, self.stop + by)
 
 
@@ -66,9 +61,7 @@ class Rate:
     @property
     def interval(self) -> timedelta:
         """
-        The time that restores one attempt, rounded down.
-
-        So a whole window restores all attempts.
+        The time that restores one attempt, rounded down, so that a whole window restores all attempts.
         """
         return self.window // self.attempts
 
@@ -93,9 +86,7 @@ MAX_PAGE_SIZE: Final = 1000
 @attrs.frozen
 class Page:
     """
-    A page of a listing: skip `skip` rows, return up to `limit`.
-
-    `limit` is 1 to 1 000.
+    A page of a listing: skip `skip` rows, return up to `limit`, which is 1 to 1 000.
     """
 
     skip: int = 0

@@ -51,16 +51,12 @@ class Password(Secret):
     """
     A password: at least 8 characters, at most 1 024 bytes of NFC-normalised UTF-8.
 
-    NFC is the only normalisation (NIST SP 800-63B, section on memorized secrets), so that the same
-    characters typed on two keyboards are the same password. Spaces, NULs and every other character
-    are kept unchanged.
+    NFC is the only normalisation (NIST SP 800-63B, section on memorized secrets), so that the same characters typed on
+    two keyboards are the same password. Spaces, NULs and every other character are kept unchanged.
     """
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """
-        Validate a new password; `InvalidValue` states the violated bound.
-        """
         password = cls.for_sign_in(text)
         if len(password.reveal().decode()) < MIN_PASSWORD_CHARACTERS:
             raise InvalidValue("password", f"must have at least {MIN_PASSWORD_CHARACTERS} characters")
@@ -69,10 +65,7 @@ class Password(Secret):
     @classmethod
     def for_sign_in(cls, text: object) -> Self:
         """
-        Accept a password presented at sign-in; reject only what no stored password can be.
-
-        Raises:
-            InvalidValue: It is not a string, not valid Unicode, or longer than 1 024 bytes.
+        Accept a password at sign-in; raise `InvalidValue` only if no stored one can equal it.
         """
         if not isinstance(text, str):
             raise InvalidValue("password", "must be a string")

@@ -1,10 +1,9 @@
 """
 Files and manifests: entities, states, and the rules that need no port.
 
-A file starts as an intent row (`RECEIVING`), receives immutable encrypted parts, and is sealed by
-one commit (`SEALED`). Every change of state is a compare-and-set, so one of two concurrent changes
-succeeds. Nothing is deleted before the change to `ABORTING` or `DELETING` is committed, and both
-destroy the file key first.
+A file starts as an intent row (`RECEIVING`), receives immutable encrypted parts, and is sealed by one commit
+(`SEALED`). Every change of state is a compare-and-set, so one of two concurrent changes succeeds. Nothing is deleted
+before the change to `ABORTING` or `DELETING` is committed, and both destroy the file key first.
 """
 
 from __future__ import annotations
@@ -47,59 +46,40 @@ DELETION_STATES: Final = frozenset({FileState.ABORTING, FileState.DELETING})
 
 class Encryption(enum.Enum):
     """
-    The holder of the key to a file's plaintext.
-
-    `SERVER` is this service; with `CLIENT` only the owner and the recipients have the key.
+    The holder of the file key: this service, or only owner and recipients (`CLIENT`).
     """
 
     SERVER = "server"
     CLIENT = "client"
 
 
+MAX_DOWNLOADS_BOUND: Final = 2**31 - 1
+MAX_EXPIRES_HOURS: Final = 720
+"""The longest lifetime of a link."""
+MAX_FILE_HOURS: Final = 87_600
+"""The longest remaining lifetime that an owner can set for a file: ten years."""
+
+
+def check_bound(path: str, value: int | None, maximum: int) -> None:
+    """
+    Raise `InvalidValue` unless the value is None or 1 to `maximum`.
+    """
+    if value is not None and not 1 <= value <= maximum:
+        raise InvalidValue(path, f"must be between 1 and {maximum}")
+
+
 @attrs.frozen(kw_only=True)
 class ShareTerms:
     """
-    The owner's default terms, given at upload, for links to the file.
-
-    A link's own terms take precedence.
+    The owner's default terms, given at upload, for links to the file; a link's own terms take precedence.
     """
 
     max_downloads: int | None = None
     expires_hours: int | None = None
 
     def __attrs_post_init__(self) -> None:
-        check_max_downloads(self.max_downloads)
-        check_expires_hours(self.expires_hours)
-
-
-MAX_DOWNLOADS_BOUND: Final = 2**31 - 1
-MAX_EXPIRES_HOURS: Final = 720
-MAX_FILE_HOURS: Final = 87_600
-"""The longest remaining lifetime that an owner can set for a file: ten years."""
-
-
-def check_max_downloads(count: int | None) -> None:
-    """
-    Raise `InvalidValue` unless the download budget is None or 1 to 2³¹ - 1.
-    """
-    if count is not None and not 1 <= count <= MAX_DOWNLOADS_BOUND:
-        raise InvalidValue("max_downloads", f"must be between 1 and {MAX_DOWNLOADS_BOUND}")
-
-
-def check_expires_hours(hours: int | None) -> None:
-    """
-    Raise `InvalidValue` unless a link's lifetime is None or 1 to 720 hours.
-    """
-    if hours is not None and not 1 <= hours <= MAX_EXPIRES_HOURS:
-        raise InvalidValue("expires_hours", f"must be between 1 and {MAX_EXPIRES_HOURS}")
-
-
-def check_file_hours(hours: int | None) -> None:
-    """
-    Raise `InvalidValue` unless a file's remaining lifetime is None or 1 to 87 600 hours.
-    """
-    if hours is not None and not 1 <= hours <= MAX_FILE_HOURS:
-        raise InvalidValue("expires_hours", f"must be between 1 and {MAX_FILE_HOURS}")
+        check_bound("max_downloads", self.max_downloads, MAX_DOWNLOADS_BOUND)
+        check_bound("expires_hours", self.expires_hours, MAX_EXPIRES_HOURS)
 
 
 def file_key_context(file_id: UUID, version: int) -> bytes:
@@ -114,11 +94,10 @@ class File:
     """
     A file of one owner.
 
-    `size` counts plaintext bytes and is final once the file is sealed. `key` is None in both deletion
-    states: without it the stored parts cannot be decrypted. `touched_at` is the time at which bytes
-    were last received, to the minute (`StorePart`), or at which deletion was decided; an upload that is
-    idle for too long is aborted. From `expires_at` on, if the owner has set it, the file is absent
-    for every caller, and a sweep deletes what is stored.
+    `size` counts plaintext bytes and is final once the file is sealed. `key` is None in both deletion states: without
+    it the stored parts cannot be decrypted. `touched_at` is the time at which bytes were last received, to the minute
+    (`StorePart`), or at which deletion was decided; an upload that is idle for too long is aborted. From `expires_at`
+    on, if the owner has set it, the file is absent for every caller, and a sweep deletes what is stored.
     """
 
     id: FileId
@@ -137,16 +116,10 @@ class File:
     expires_at: datetime | None = None
 
     def is_expired(self, now: datetime) -> bool:
-        """
-        Return whether the file's own expiry time has been reached.
-        """
         return self.expires_at is not None and self.expires_at <= now
 
     @property
     def key_context(self) -> bytes:
-        """
-        The context that the wrapped file key is bound to: file id and version.
-        """
         return file_key_context(self.id.value, self.version)
 
     def part_context(self, number: int) -> bytes:
@@ -157,14 +130,11 @@ class File:
 
     @property
     def blob_prefix(self) -> str:
-        """
-        The common prefix of the file's blob keys; it contains no user's text.
-        """
         return blob_prefix(self.id)
 
     def blob_key(self, number: int, nonce: bytes) -> str:
         """
-        Return a blob key for part `number`; the nonce makes each attempt's key unique.
+        Return a blob key for part `number`; the nonce makes each attempt's key unique. It contains no user's text.
         """
         return f"{self.blob_prefix}{self.version:x}-{number:08x}-{nonce.hex()}"
 
@@ -177,27 +147,15 @@ class File:
 
     @property
     def whole(self) -> ByteRange:
-        """
-        The range of all bytes of the file.
-        """
         return ByteRange(0, self.size)
 
     def sealed(self, *, size: int, terms: ShareTerms) -> File:
-        """
-        Return this file as sealed, with its final size and terms.
-        """
         return attrs.evolve(self, state=FileState.SEALED, size=size, terms=terms)
 
     def aborted(self, now: datetime) -> File:
-        """
-        Return this upload as aborting from `now` on, its key destroyed.
-        """
         return attrs.evolve(self, state=FileState.ABORTING, key=None, touched_at=max(self.touched_at, now))
 
     def deleting(self, now: datetime) -> File:
-        """
-        Return this file as deleting from `now` on, its key destroyed.
-        """
         return attrs.evolve(self, state=FileState.DELETING, key=None, touched_at=max(self.touched_at, now))
 
 
@@ -224,8 +182,8 @@ class Part:
     """
     One entry of a manifest: the blob that stores `size` plaintext bytes from offset `start`.
 
-    `stored_size` is the length of the blob in bytes. `header` repeats the first bytes of the blob, so
-    that a swapped or rolled-back blob does not match the manifest.
+    `stored_size` is the length of the blob in bytes. `header` repeats its first bytes, so that a swapped or rolled-back
+    blob does not match the manifest.
     """
 
     number: int
@@ -237,17 +195,12 @@ class Part:
 
     @property
     def span(self) -> ByteRange:
-        """
-        The range of the file's plaintext bytes in this part.
-        """
         return ByteRange(self.start, self.start + self.size)
 
 
 class UploadKind(enum.Enum):
     """
-    The kind of a resumable upload.
-
-    It becomes a file (`WHOLE`), a source of a concatenation (`PARTIAL`), or the concatenated file (`FINAL`).
+    What a resumable upload becomes: a file (`WHOLE`), a source of a concatenation (`PARTIAL`), or its result (`FINAL`).
     """
 
     WHOLE = "whole"
@@ -260,9 +213,9 @@ class ResumableUpload:
     """
     The row of a resumable upload, beside its file's row.
 
-    `length` in bytes is None until the client announces it. `metadata` is the client's own text,
-    returned unchanged. `sources` are the partial uploads of a final upload, in order. `fencing_token` is the
-    latest fencing token: only its holder may append.
+    `length` in bytes is None until the client announces it. `metadata` is the client's own text, returned unchanged.
+    `sources` are the partial uploads of a final upload, in order. Only the holder of the latest `fencing_token` may
+    append.
     """
 
     file_id: FileId
@@ -277,10 +230,9 @@ class ResumableUpload:
 @attrs.frozen(kw_only=True)
 class VaultPolicy:
     """
-    The limits of a vault: file size, extensions, and quota of an owner.
+    The limits of a vault: file size, extensions (an empty set allows every one), and quota of an owner.
 
-    Sizes are plaintext bytes. An empty set allows every extension. `quota` limits the reservations of
-    all files of one owner; None is no limit.
+    Sizes are plaintext bytes. `quota` limits the reservations of all files of one owner; None is no limit.
     """
 
     max_file_size: int
@@ -288,15 +240,9 @@ class VaultPolicy:
     quota: int | None = None
 
     def check_name(self, name: FileName) -> None:
-        """
-        Raise `FileTypeNotAllowed` if the extension of the name is not allowed.
-        """
         if self.allowed_extensions and name.extension not in self.allowed_extensions:
             raise FileTypeNotAllowed(name.extension)
 
     def check_size(self, size: int) -> None:
-        """
-        Raise `FileTooLarge` if the size exceeds the limit.
-        """
         if size > self.max_file_size:
             raise FileTooLarge(self.max_file_size)

@@ -30,40 +30,30 @@ class FileRepository(Protocol):
             Conflict: A file with this id is stored.
             KeyRetired: The file's key was wrapped under a retired key.
         """
-        ...
 
     def get(self, file_id: FileId) -> File | None:
         """
         Return the file in any state, or None.
         """
-        ...
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
         """
-        Return the owner's sealed files that have not expired, newest first.
-
-        They are ordered by creation, then by id.
+        Return the owner's sealed files that have not expired, newest first (by creation, then by id).
         """
-        ...
 
     def replace(self, file: File, *, expected: FileState) -> bool:
         """
         Update a file, if its stored state is `expected`; otherwise return False and change nothing.
 
-        Updates the state, size, names, media type, terms, `expires_at` and `touched_at`. `touched_at` never
-        decreases, since another caller may have updated it after the file was read. A file without a key
-        has its stored key destroyed. Any other key stays as stored: it may have been re-wrapped after
-        the file was read.
+        Updates the state, size, names, media type, terms, `expires_at` and `touched_at`, which never decreases: another
+        caller may have updated it after the file was read. A file without a key has its stored key destroyed. Any other
+        key stays as stored: it may have been re-wrapped after the file was read.
         """
-        ...
 
     def remove(self, file_id: FileId) -> None:
         """
-        Delete an aborting or deleting file with its manifest and links.
-
-        Any other file is kept. Releases what is left of its quota reservation.
+        Delete an aborting or deleting file with its manifest, links and quota reservation; keep any other file.
         """
-        ...
 
 
 class Manifests(Protocol):
@@ -73,38 +63,28 @@ class Manifests(Protocol):
 
     def append(self, file_id: FileId, parts: Sequence[Part]) -> None:
         """
-        Add parts to a file's manifest.
-
-        Raises:
-            Conflict: The manifest contains a part with one of these numbers.
+        Add parts to a file's manifest; raise `Conflict` if it contains one with any of these numbers.
         """
-        ...
 
     def covering(self, file_id: FileId, span: ByteRange, *, limit: int) -> Sequence[Part]:
         """
         Return the first `limit` parts, by number, that contain a byte of `span`.
         """
-        ...
 
     def tail(self, file_id: FileId, *, limit: int) -> Sequence[Part]:
         """
         Return the last `limit` parts, in ascending order of their numbers.
         """
-        ...
 
     def truncate(self, file_id: FileId, number: int) -> None:
         """
-        Delete the parts with this number and higher.
-
-        The caller adds their bytes again in other parts.
+        Delete the parts with this number and higher; the caller adds their bytes again in other parts.
         """
-        ...
 
     def totals(self, file_id: FileId) -> tuple[int, int]:
         """
         Return the number of parts and the sum of their plaintext bytes.
         """
-        ...
 
 
 class Quotas(Protocol):
@@ -118,77 +98,51 @@ class Quotas(Protocol):
         """
         Set a file's reservation to `size` bytes, more or fewer than before.
 
-        False, changing nothing, if the reservation would grow and the owner's use exceed `limit`. Under any
-        concurrency no call raises an owner's use above its limit. None is no limit; a reservation can
-        always shrink.
+        False, changing nothing, if the reservation would grow and the owner's use exceed `limit`; None is no limit.
+        Under any concurrency no call raises an owner's use above its limit. A reservation can always shrink.
 
-        Raises:
-            UploadAborted: The file is aborting, deleting or deleted; nothing changes.
+        Raises `UploadAborted`, changing nothing, if the file is aborting, deleting or deleted.
         """
-        ...
 
     def release(self, file_id: FileId) -> None:
         """
-        Release the reservation of an aborting or deleting file, once.
+        Release the reservation of an aborting or deleting file, once; any other file keeps its own.
+        """
 
-        Any other file keeps its reservation.
-        """
-        ...
-
-    def used(self, owner: UserId) -> int:
-        """
-        Return the sum of the owner's reservations in bytes.
-        """
-        ...
+    def used(self, owner: UserId) -> int: ...
 
 
 class ResumableUploads(Protocol):
     """
     The rows of resumable uploads beside those of their files, within one unit of work.
 
-    Removing the file removes the row. A caller that changes an upload changes its file's row first in
-    the same unit: this is the lock order for every change of both.
+    Removing the file removes the row. A caller that changes an upload changes its file's row first in the same unit:
+    this is the lock order for every change of both.
     """
 
     def add(self, upload: ResumableUpload) -> None:
         """
-        Store an upload whose file is stored.
+        Store an upload whose file is stored; raise `Conflict` if an upload of this file is stored.
+        """
 
-        Raises:
-            Conflict: An upload of this file is stored.
-        """
-        ...
-
-    def get(self, file_id: FileId) -> ResumableUpload | None:
-        """
-        Return the upload of this file, or None.
-        """
-        ...
+    def get(self, file_id: FileId) -> ResumableUpload | None: ...
 
     def acquire(self, file_id: FileId) -> int | None:
         """
-        Make the caller the writer and return its fencing token.
+        Make the caller the writer and return its fencing token; None if there is no such upload.
 
-        None if there is no such upload. Each caller gets a token of its own, greater than all previous
-        ones. The greatest is the writer's.
+        Each caller gets a token of its own, greater than all previous ones. The greatest is the writer's.
         """
-        ...
 
     def is_current(self, file_id: FileId, fencing_token: int) -> bool:
         """
-        Return whether `fencing_token` is the latest fencing token.
-
-        If so, it stays the latest until this unit ends.
+        Return whether `fencing_token` is the latest; if so, it stays the latest until this unit ends.
         """
-        ...
 
     def set_length(self, file_id: FileId, length: int) -> bool:
         """
-        Set the upload's length in bytes, once.
-
-        False, changing nothing, if it is set or the upload does not exist.
+        Set the upload's length in bytes, once; False, changing nothing, if set or missing.
         """
-        ...
 
 
 class VaultUnit(UnitOfWork, Protocol):
@@ -197,32 +151,16 @@ class VaultUnit(UnitOfWork, Protocol):
     """
 
     @property
-    def files(self) -> FileRepository:
-        """
-        The files in this unit of work.
-        """
-        ...
+    def files(self) -> FileRepository: ...
 
     @property
-    def manifests(self) -> Manifests:
-        """
-        The manifests in this unit of work.
-        """
-        ...
+    def manifests(self) -> Manifests: ...
 
     @property
-    def uploads(self) -> ResumableUploads:
-        """
-        The resumable uploads in this unit of work.
-        """
-        ...
+    def uploads(self) -> ResumableUploads: ...
 
     @property
-    def quotas(self) -> Quotas:
-        """
-        The quota reservations in this unit of work.
-        """
-        ...
+    def quotas(self) -> Quotas: ...
 
 
 @attrs.frozen(kw_only=True)
@@ -238,9 +176,7 @@ class BlobInfo:
 
 class BlobStore(Protocol):
     """
-    A store of immutable blobs under generated keys; it never receives plaintext.
-
-    A key matches `[0-9a-f-]+/[0-9a-f-]+`.
+    A store of immutable blobs under generated keys (`[0-9a-f-]+/[0-9a-f-]+`); it never receives plaintext.
 
     Raises:
         BlobStoreUnavailable: From every call: the store does not respond, or not in time.
@@ -249,72 +185,59 @@ class BlobStore(Protocol):
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         """
-        Store a new blob of exactly `size` bytes, durably or not at all.
+        Store a new blob of exactly `size` bytes: durable when the call returns, or not stored at all.
 
-        The blob is durable when the call returns. Each piece is consumed before the next is requested,
-        so the caller may reuse its buffer. No later put, from any process, replaces a blob that was
-        acknowledged. Keys are random, so concurrent puts of one key do not occur in practice: if they
-        did, a store may acknowledge both, and then has the complete bytes of one of them.
+        Each piece is consumed before the next is requested, so the caller may reuse its buffer. No later put, from any
+        process, replaces a blob that was acknowledged. Keys are random, so concurrent puts of one key do not occur in
+        practice: if they did, a store may acknowledge both, and then has the complete bytes of one of them.
 
         Raises:
             BlobExists: A blob with this key is stored; it is not changed.
             BlobSizeMismatch: The pieces do not add up to `size` bytes.
         """
-        ...
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
         """
-        Fill the whole buffer with the blob's bytes from offset `start`.
-
-        After an error the contents of the buffer are undefined.
+        Fill the whole buffer with the blob's bytes from offset `start`; after an error its contents are undefined.
 
         Raises:
             BlobMissing: There is no such blob.
             BlobSizeMismatch: The blob is not `size` bytes long, or ends before the buffer is full.
         """
-        ...
 
     def delete(self, key: str) -> None:
         """
         Delete the blob; a missing blob is no error.
         """
-        ...
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """
-        List every blob whose key starts with `prefix`, in no order.
+        List every blob whose put has finished and whose key starts with `prefix`, in no order.
 
-        A blob whose put has not finished is not listed.
-
-        Raises:
-            BlobStoreUnavailable: The listing is incomplete; raised after the blobs that could be listed.
+        If the listing is incomplete, `BlobStoreUnavailable` is raised after the blobs that could be listed.
         """
-        ...
 
 
 class StoreIdentity(Protocol):
     """
     A store identity: the same random id in a blob store and its database.
 
-    The first start of the service sets the id of both. It never changes. To pair a store with another
-    database, an operator removes the store's id by hand.
+    The first start of the service sets the id of both. It never changes. To pair a store with another database, an
+    operator removes the store's id by hand.
     """
 
     def store_id(self) -> str | None:
         """
         Return the store id, None if there is none, "" if it is invalid.
         """
-        ...
 
     def set_store_id(self, store_id: str) -> str:
         """
         Store an id if there is none, and return the one stored now.
 
-        An id is 32 of `0-9a-f`. It is as durable as everything else in the store or database. Of any
-        number of concurrent calls one id is kept. It is not a blob: no listing contains it, and no
-        operation on blobs changes it.
+        An id is 32 of `0-9a-f`. It is as durable as everything else in the store or database. Of any number of
+        concurrent calls one id is kept. It is not a blob: no listing contains it, and no operation on blobs changes it.
         """
-        ...
 
 
 class IdentifiedBlobStore(BlobStore, StoreIdentity, Protocol):
@@ -325,30 +248,25 @@ class IdentifiedBlobStore(BlobStore, StoreIdentity, Protocol):
 
 class CapacityCheck(Protocol):
     """
-    A check of free space before an upload starts.
+    A check before an upload starts: `size` more bytes may fit, as far as the store can determine.
+
+    A store that cannot determine it accepts every size. Nothing is reserved, so an upload that passes may run out of
+    space later.
+
+    Raises:
+        BlobStoreFull: The bytes certainly do not fit at present.
+        BlobStoreUnavailable: The store does not respond.
     """
 
-    def require_bytes(self, size: int) -> None:
-        """
-        Return if `size` more bytes may fit, as far as the store can determine.
-
-        Nothing is reserved, so an upload that passes may run out of space later. A store that cannot
-        determine its free space accepts every size.
-
-        Raises:
-            BlobStoreFull: The bytes certainly do not fit at present.
-            BlobStoreUnavailable: The store does not respond.
-        """
-        ...
+    def require_bytes(self, size: int) -> None: ...
 
 
 @attrs.frozen(kw_only=True)
 class EncryptedPart:
     """
-    One encrypted part: its header, its total length, and its pieces.
+    One encrypted part: its header, its total length, and its pieces, starting with the header.
 
-    The pieces, starting with the header, can be iterated once; they share one buffer, so each is valid
-    until the next is requested.
+    The pieces can be iterated once; they share one buffer, so each is valid until the next is requested.
     """
 
     header: bytes = attrs.field(repr=False)
@@ -357,9 +275,7 @@ class EncryptedPart:
 
     def pieces_then(self, on_encrypted: Callable[[], object] | None) -> Iterator[Buffer]:
         """
-        Yield the pieces, then call `on_encrypted`.
-
-        The whole part is encrypted once the piece after the last is requested.
+        Yield the pieces, then call `on_encrypted`: by then the whole part is encrypted.
         """
         yield from self.pieces
         if on_encrypted is not None:
@@ -373,40 +289,28 @@ class PartReader(Protocol):
 
     def windows(self, span: ByteRange) -> Iterator[ByteRange]:
         """
-        Return the ranges of the stored blob that contain these plaintext bytes.
+        Return the ranges of the blob that contain these plaintext bytes, in order.
 
-        They are in order. Each is about 2 MiB at most. An empty span has none.
+        Each is about 2 MiB at most. An empty span has none.
         """
-        ...
 
     def decrypt(self, window: ByteRange, ciphertext: memoryview, span: ByteRange) -> Buffer:
         """
         Authenticate one window and return those of its plaintext bytes that are in `span`.
 
-        The result has its own memory, so the buffer of the ciphertext can be reused at once.
-
-        Raises:
-            AuthenticationFailed: A bit differs from what was encrypted; no plaintext is returned.
+        The result has its own memory, so the buffer of the ciphertext can be reused at once. Raises
+        `AuthenticationFailed`, returning no plaintext, if a bit differs from what was encrypted.
         """
-        ...
 
 
 class ContentCipher(Protocol):
     """
-    Encryption of parts (docs/reference/file-format): each is one message under its own salt.
+    Encryption of parts (docs/reference/file-format): each is one message under its own salt, bound to `context`.
     """
 
-    def encrypt(self, key: Secret, *, context: bytes, plaintext: Buffer) -> EncryptedPart:
-        """
-        Encrypt one part, bound to `context`.
-        """
-        ...
+    def encrypt(self, key: Secret, *, context: bytes, plaintext: Buffer) -> EncryptedPart: ...
 
     def reader(self, key: Secret, *, context: bytes, header: bytes, size: int) -> PartReader:
         """
-        Prepare to decrypt a part of `size` plaintext bytes.
-
-        Raises:
-            AuthenticationFailed: The header does not belong to this key and context.
+        Prepare to decrypt `size` plaintext bytes; raise `AuthenticationFailed` if key, context and header do not match.
         """
-        ...

@@ -25,7 +25,7 @@ from sft_core.sharing.idempotency import IdempotencyKey, IdempotentRequest
 from sft_core.sharing.use_cases import IssueShareLink, SealUpload
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, Secret, WrappedSecret
-from sft_core.vault.use_cases.resumable import UploadRequest
+from sft_core.vault.use_cases.resumable import CreateUpload, UploadRequest
 from support.app.library import HookedKeyRing, stored
 from support.app.resumable import keys
 
@@ -277,7 +277,8 @@ def a_file_longer_than_announced(sft: Application, maya: User, ring: StaleRing) 
 
 def a_resumable_file(sft: Application, maya: User, ring: StaleRing) -> object:
     asked = UploadRequest(name=FileName.parse("a"), media_type=OCTET_STREAM)
-    return attrs.evolve(sft.vault.create_upload, keyring=ring)(owner=maya.id, request=asked)
+    create = CreateUpload(begin_upload=attrs.evolve(sft.vault.begin_upload, keyring=ring))
+    return create(owner=maya.id, request=asked)
 
 
 def request(key: str) -> IdempotentRequest:

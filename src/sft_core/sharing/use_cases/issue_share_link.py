@@ -12,20 +12,18 @@ from sft_core.errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from sft_core.key_retirement import retry_if_key_retired
 from sft_core.ports import Clock, Entropy, IdGenerator, KeyRing, UnitOfWorkFactory
 from sft_core.sharing.idempotency import IdempotentRequest
-from sft_core.sharing.link_tokens import IssuedLink, digest
-from sft_core.sharing.model import DEFAULT_EXPIRES_HOURS, LINK_TOKEN_PURPOSE, ShareLink
+from sft_core.sharing.model import DEFAULT_EXPIRES_HOURS, LINK_TOKEN_PURPOSE, IssuedLink, ShareLink, digest
 from sft_core.sharing.ports import SharingUnit
-from sft_core.sharing.use_cases.find_idempotent_result import FindIdempotentResult
-from sft_core.sharing.use_cases.record_result import RecordResult
+from sft_core.sharing.use_cases.idempotency import FindIdempotentResult, RecordResult
 from sft_core.values import SHARE_TOKEN_BYTES, FileId, LinkId, ShareToken, UserId
-from sft_core.vault.model import File, check_expires_hours, check_max_downloads
+from sft_core.vault.model import MAX_DOWNLOADS_BOUND, MAX_EXPIRES_HOURS, File, check_bound
 from sft_core.vault.use_cases import FindFile
 
 
 @attrs.frozen(kw_only=True)
 class IssueShareLink:
     """
-    Issue a link to one of the owner's files, or return the one that the same request has issued before.
+    Issue a link to an owner's file, or return what the same request issued before.
 
     Earlier links are unaffected. What is not given is taken from the terms given at upload, then from the defaults (24
     hours, no limit of downloads). The link expires with the file at the latest, by the file's expiry at this time.
@@ -56,10 +54,9 @@ class IssueShareLink:
         max_downloads: int | None = None,
         idempotency: IdempotentRequest | None = None,
     ) -> IssuedLink:
-        check_expires_hours(expires_hours)
-        check_max_downloads(max_downloads)
-        found = None if idempotency is None else self._found(owner, idempotency)
-        if found is not None:
+        check_bound("expires_hours", expires_hours, MAX_EXPIRES_HOURS)
+        check_bound("max_downloads", max_downloads, MAX_DOWNLOADS_BOUND)
+        if found := self._found(owner, idempotency):
             return found
         token = self.new_token()
 
@@ -76,15 +73,11 @@ class IssueShareLink:
             return retry_if_key_retired(issued)
         except IdempotencyKeyInUse:
             # Raised before the commit: nothing was issued here.
-            found = None if idempotency is None else self._found(owner, idempotency)
-            if found is None:
-                raise
-            return found
+            if found := self._found(owner, idempotency):
+                return found
+            raise
 
     def new_token(self) -> ShareToken:
-        """
-        A new random token.
-        """
         return ShareToken(self.entropy.random_bytes(SHARE_TOKEN_BYTES))
 
     def within(
@@ -97,10 +90,7 @@ class IssueShareLink:
         max_downloads: int | None = None,
     ) -> IssuedLink:
         """
-        Issue the link within a unit of work that the caller commits.
-
-        Raises:
-            KeyRetired: see `retry_if_key_retired`, which the caller runs this in.
+        Issue the link within a unit of work that the caller commits, in `retry_if_key_retired`.
         """
         now = self.clock.now()
         requested_end = now + timedelta(hours=expires_hours or file.terms.expires_hours or DEFAULT_EXPIRES_HOURS)
@@ -118,8 +108,8 @@ class IssueShareLink:
         unit.links.add(link)
         return IssuedLink(link=link, token=token)
 
-    def _found(self, owner: UserId, request: IdempotentRequest) -> IssuedLink | None:
-        result = self.find_result(owner=owner, request=request)
+    def _found(self, owner: UserId, request: IdempotentRequest | None) -> IssuedLink | None:
+        result = self.find_result(owner=owner, request=request) if request is not None else None
         if result is not None and result.issued is None:
             raise IdempotencyKeyReused
-        return None if result is None else result.issued
+        return result.issued if result is not None else None

@@ -10,9 +10,8 @@ from sft_core.key_retirement import retry_if_key_retired
 from sft_core.ports import UnitOfWorkFactory
 from sft_core.sharing.idempotency import IdempotentRequest
 from sft_core.sharing.ports import SharingUnit
-from sft_core.sharing.use_cases.find_idempotent_result import IdempotentResult
+from sft_core.sharing.use_cases.idempotency import IdempotentResult, RecordResult
 from sft_core.sharing.use_cases.issue_share_link import IssueShareLink
-from sft_core.sharing.use_cases.record_result import RecordResult
 from sft_core.vault.model import ShareTerms
 from sft_core.vault.use_cases import SealWithinUnit, StorePart, UploadSession
 
@@ -25,12 +24,9 @@ class SealUpload:
     The same commit issues its first link, if it is `public`, and records the result under the `idempotency` key, if
     there is one: a public file always has its link, and a repeated request finds the result of the first one.
 
-    After a refusal the caller aborts the upload; `FindIdempotentResult` finds what the key belongs to. After any other
-    error the outcome of the commit is unknown, and the upload must not be aborted because of it.
-
-    Raises, before anything is committed:
-        UploadAborted, UploadIncomplete, QuotaExceeded, KeyRetired: as `SealWithinUnit`.
-        IdempotencyKeyInUse: a result is recorded under the key.
+    Raises, before anything is committed, what `SealWithinUnit` raises, or `IdempotencyKeyInUse` if a result is recorded
+    under the key (`FindIdempotentResult`); the caller then aborts the upload. After any other error the outcome of the
+    commit is unknown, and the upload must not be aborted because of it.
     """
 
     begin: UnitOfWorkFactory[SharingUnit]

@@ -4,6 +4,9 @@ Manage a second factor (TOTP): set up, confirm, verify a code, disable.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import attrs
 
 from sft_core.errors import BadTotpCode, Conflict
@@ -13,6 +16,8 @@ from sft_core.throttle import Throttle
 from sft_core.users.model import TOTP_PURPOSE, Totp, User
 from sft_core.users.ports import QrEncoder, TotpProvider, UsersUnit
 from sft_core.values import Secret
+
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -30,8 +35,8 @@ class SpendTotpCode:
     """
     Verify a one-time code, and return its step for the caller to store as used.
 
-    Six digits are soon guessed, so attempts are limited by user, from all networks together. Only a
-    client with the password or a token can attempt a code, so no other client can lock out a user.
+    Six digits are soon guessed, so attempts are limited by user, from all networks together. Only a client with the
+    password or a token can attempt a code, so no other client can lock out a user.
 
     Raises:
         BadTotpCode: The code is wrong, or its step is not later than the last one used.
@@ -53,31 +58,29 @@ class SpendTotpCode:
         return step
 
 
-def reload_if_only_rewrapped(begin: UnitOfWorkFactory[UsersUnit], user: User, conflict: Conflict) -> User:
+def _retry_if_only_rewrapped(begin: UnitOfWorkFactory[UsersUnit], user: User, change: Callable[[User], T]) -> T:
     """
-    Return the stored user if only the wrapping of the seed changed; raise `conflict` otherwise.
-
-    A re-wrapped seed is the same seed, so the caller can retry the operation.
+    Change a user, and once more if only the wrapping of the seed has changed meanwhile.
     """
-    with begin(read_only=True) as unit:
-        stored = unit.users.get(user.id)
-    if stored is None or stored.totp is None or user.totp is None:
-        raise conflict
-    as_read = attrs.evolve(stored, revision=user.revision, totp=attrs.evolve(stored.totp, seed=user.totp.seed))
-    if as_read != user or stored.totp.seed.key_id == user.totp.seed.key_id:
-        raise conflict
-    return stored
+    try:
+        return change(user)
+    except Conflict:
+        with begin(read_only=True) as unit:
+            stored = unit.users.get(user.id)
+        if stored is None or stored.totp is None or user.totp is None:
+            raise
+        as_read = attrs.evolve(stored, revision=user.revision, totp=attrs.evolve(stored.totp, seed=user.totp.seed))
+        if as_read != user or stored.totp.seed.key_id == user.totp.seed.key_id:
+            raise
+    return change(stored)
 
 
 @attrs.frozen(kw_only=True)
 class SetUpTotp:
     """
-    Start a second factor with a new seed; the first valid code enables it (`ConfirmTotp`).
+    Start a second factor with a new seed, to be enabled by `ConfirmTotp`; replace a pending one.
 
-    A second start replaces the pending seed.
-
-    Raises:
-        TotpAlreadyEnabled: A second factor is enabled.
+    Raises `TotpAlreadyEnabled` if a second factor is enabled.
     """
 
     begin: UnitOfWorkFactory[UsersUnit]
@@ -87,17 +90,13 @@ class SetUpTotp:
 
     def __call__(self, *, user: User) -> TotpEnrolment:
         seed = self.codes.new_seed()
-        try:
-            retry_if_key_retired(lambda: self._begin(user, seed))
-        except Conflict as conflict:
-            reloaded = reload_if_only_rewrapped(self.begin, user, conflict)
-            retry_if_key_retired(lambda: self._begin(reloaded, seed))
+        _retry_if_only_rewrapped(
+            self.begin, user, lambda current: retry_if_key_retired(lambda: self._begin(current, seed))
+        )
         return TotpEnrolment(seed=seed, qr_png=self.qr.png(self.codes.enrolment_uri(seed, str(user.email))))
 
     def _begin(self, user: User, seed: Secret) -> None:
-        pending = user.with_pending_totp(
-            self.keyring.wrap(seed, purpose=TOTP_PURPOSE, context=user.id.bytes),
-        )
+        pending = user.with_pending_totp(self.keyring.wrap(seed, purpose=TOTP_PURPOSE, context=user.id.bytes))
         with self.begin() as unit:
             unit.users.save(pending)
             unit.commit()
@@ -108,20 +107,14 @@ class ConfirmTotp:
     """
     Enable a pending second factor with its first code, and mark that code as used.
 
-    Raises:
-        TotpNotStarted: No second factor is pending.
-        BadTotpCode: The code is wrong.
-        TooManyAttempts: The rate limit of this user is exceeded.
+    Raises what `SpendTotpCode` raises, and `TotpNotStarted` if no second factor is pending.
     """
 
     begin: UnitOfWorkFactory[UsersUnit]
     spend_totp_code: SpendTotpCode
 
     def __call__(self, *, user: User, code: str) -> User:
-        try:
-            return self._confirmed(user, code)
-        except Conflict as conflict:
-            return self._confirmed(reload_if_only_rewrapped(self.begin, user, conflict), code)
+        return _retry_if_only_rewrapped(self.begin, user, lambda current: self._confirmed(current, code))
 
     def _confirmed(self, user: User, code: str) -> User:
         pending = user.pending_totp()
@@ -138,20 +131,14 @@ class DisableTotp:
     """
     Disable the second factor with a valid code, and delete the seed.
 
-    Raises:
-        TotpNotEnabled: No second factor is enabled.
-        BadTotpCode: The code is wrong or was used before.
-        TooManyAttempts: The rate limit of this user is exceeded.
+    Raises what `SpendTotpCode` raises, and `TotpNotEnabled` if no second factor is enabled.
     """
 
     begin: UnitOfWorkFactory[UsersUnit]
     spend_totp_code: SpendTotpCode
 
     def __call__(self, *, user: User, code: str) -> User:
-        try:
-            return self._disabled(user, code)
-        except Conflict as conflict:
-            return self._disabled(reload_if_only_rewrapped(self.begin, user, conflict), code)
+        return _retry_if_only_rewrapped(self.begin, user, lambda current: self._disabled(current, code))
 
     def _disabled(self, user: User, code: str) -> User:
         self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)

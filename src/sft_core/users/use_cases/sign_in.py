@@ -19,12 +19,11 @@ from sft_core.values import EmailAddress, Password, SessionId
 @attrs.frozen(kw_only=True)
 class SignIn:
     """
-    Open a session for a user with valid credentials.
+    Open a session for valid credentials: the password and, if enabled, a one-time code.
 
-    They are the password and, if the second factor is enabled, a one-time code. An unknown address and
-    a wrong password cannot be distinguished by the response or its timing. `origin` identifies the
-    network of the client: attempts are limited by account and origin, so that guesses from another
-    network do not lock out the owner of the account.
+    An unknown address and a wrong password cannot be distinguished by the response or its timing. `origin` identifies
+    the network of the client: attempts are limited by account and origin, so that guesses from another network do not
+    lock out the owner of the account.
 
     Raises:
         BadCredentials: The address is unknown or the password is wrong.
@@ -57,12 +56,8 @@ class SignIn:
             raise
         self.throttle.reset(str(email), origin)
         now = self.clock.now()
-        session = Session(
-            id=SessionId(self.ids.new()),
-            user_id=user.id,
-            created_at=now,
-            expires_at=now + self.lifetimes.refresh,
-        )
+        end = now + self.lifetimes.refresh
+        session = Session(id=SessionId(self.ids.new()), user_id=user.id, created_at=now, expires_at=end)
         self.sessions.open(session)
         return issue_tokens(self.signer, session, now, self.lifetimes)
 
@@ -74,7 +69,11 @@ class SignIn:
             raise BadCredentials
         self.hasher.verify(password, user.password_hash)
         user.require_active()
-        step = self._verify_totp(user, totp_code)
+        step = None
+        if user.two_factor_enabled:
+            if totp_code is None:
+                raise TotpRequired
+            step = self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=totp_code)
         with self.begin() as unit:
             # Checked again in the update: of two concurrent sign-ins with one code one succeeds, and a second
             # factor enabled while the password was being hashed is required.
@@ -83,18 +82,8 @@ class SignIn:
             unit.commit()
         return user
 
-    def _verify_totp(self, user: User, code: str | None) -> int | None:
-        if not user.two_factor_enabled:
-            return None
-        if code is None:
-            raise TotpRequired
-        return self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)
-
 
 def _sign_in_error(user: User | None, step: int | None) -> SftError:
-    """
-    Return why a sign-in with valid credentials was refused by the final update.
-    """
     if user is None:
         return BadCredentials()
     if not user.is_active:

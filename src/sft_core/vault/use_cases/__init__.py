@@ -1,16 +1,12 @@
 """
-What callers can do with files, one frozen callable each.
+Use cases of files, one frozen callable each; import them from this package.
 
 An upload is cut into steps (`BeginUpload`, `StorePart`, `SealWithinUnit`, `AbortUpload`), so that a server that waits
-for a slow client holds no thread and no connection between them. `StoreFile` combines the four for a caller that has
-the bytes at hand.
-
-Import use cases from this package.
+for a slow client holds no thread and no connection between them. `StoreFile` combines the four for bytes at hand.
 """
 
 from sft_core.vault.use_cases.delete import AbortUpload, DeleteFile, purge
 from sft_core.vault.use_cases.expire import SetExpiry
-from sft_core.vault.use_cases.quota import MAX_PREALLOCATION, PREALLOCATION_MARGIN, next_reservation, reserve_quota
 from sft_core.vault.use_cases.read import FindFile, ListFiles, ReadFile
 from sft_core.vault.use_cases.seal import Seal, SealWithinUnit
 from sft_core.vault.use_cases.store import StoreFile, parts_of
@@ -19,8 +15,6 @@ from sft_core.vault.use_cases.upload import BeginUpload
 from sft_core.vault.use_cases.upload_session import TOUCH_INTERVAL, PartSlot, UploadSession
 
 __all__ = [
-    "MAX_PREALLOCATION",
-    "PREALLOCATION_MARGIN",
     "TOUCH_INTERVAL",
     "AbortUpload",
     "BeginUpload",
@@ -35,8 +29,6 @@ __all__ = [
     "StoreFile",
     "StorePart",
     "UploadSession",
-    "next_reservation",
     "parts_of",
     "purge",
-    "reserve_quota",
 ]

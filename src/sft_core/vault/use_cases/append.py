@@ -4,8 +4,7 @@ Resumption of an upload: one request at a time becomes its writer.
 Short parts are merged. A new part is encrypted together with those before it that are no larger than what has been
 collected so far, as long as the result fits into one part; the result replaces them in the same commit. So a byte is
 encrypted again at most as often as a part can double in size until it is full, and there are at most as many short
-parts between two full ones: however small the pieces, the manifest has no more than about twenty rows for each part's
-size.
+parts between two full ones: about twenty rows for each part's size, however small the pieces.
 """
 
 from __future__ import annotations
@@ -25,9 +24,10 @@ from sft_core.errors import (
 )
 from sft_core.ports import KeyRing, UnitOfWorkFactory
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import FILE_KEY_PURPOSE, FileState, UploadKind, VaultPolicy
+from sft_core.vault.model import FileState, UploadKind, VaultPolicy
 from sft_core.vault.ports import VaultUnit
 from sft_core.vault.use_cases.quota import reserve_quota
+from sft_core.vault.use_cases.read import file_key
 from sft_core.vault.use_cases.resumable import FindUpload, Progress
 from sft_core.vault.use_cases.upload_session import MAX_TAIL_PARTS, UploadSession
 
@@ -84,7 +84,7 @@ class AcquireUpload:
             unit.commit()
         return UploadSession(
             file=found.file,
-            key=self.keyring.unwrap(found.file.key, purpose=FILE_KEY_PURPOSE, context=found.file.key_context),
+            key=file_key(self.keyring, found.file),
             expected_size=expected,
             reserved_bytes=offset if expected is None else expected,
             fencing_token=token,

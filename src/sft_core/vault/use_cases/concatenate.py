@@ -1,8 +1,8 @@
 """
 Concatenation of partial uploads to a file of their owner.
 
-The file has a key of its own, so the partial uploads are read, authenticated and encrypted again, one part at a time:
-that takes its time, and no more memory than any transfer. Between two parts it holds none.
+The file has a key of its own, so the partial uploads are read, authenticated and encrypted again, one part at a time,
+in no more memory than any transfer, and in none between two parts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sft_core.vault.use_cases.upload_session import UploadSession
 @attrs.define(kw_only=True)
 class Concatenation:
     """
-    A final upload in progress, and the partial ones it is made of. Used by one task at a time.
+    A final upload in progress and its sources; used by one task at a time.
     """
 
     progress: Progress
@@ -36,25 +36,20 @@ class Concatenation:
 
     @property
     def remaining_bytes(self) -> int:
-        """
-        How many bytes have still to be stored.
-        """
         return sum(source.offset for source in self.sources) - self.upload.received
 
 
 @attrs.frozen(kw_only=True)
 class ConcatenateUploads:
     """
-    Begin a final upload, which reserves the length of all its sources.
+    Begin a final upload, which reserves the length of all its sources of its owner's quota, beside theirs.
 
-    Each `step` stores a part of it, `seal_file` makes it a file, and `remove_sources` deletes what it was made of. It
-    reserves the length of all its sources of its owner's quota, beside theirs. A caller that stops aborts
-    `Concatenation.upload`.
+    Each `step` stores a part of it, `seal_file` makes it a file, and `remove_sources` deletes what it was made of. A
+    caller that stops aborts `Concatenation.upload`.
 
-    Raises, storing nothing:
+    Raises, storing nothing, what `CreateUpload` raises, and:
         FileNotFound: the owner has no such partial upload.
         PartialUploadIncomplete: a source is not a partial upload, or lacks bytes.
-        FileTypeNotAllowed, FileTooLarge, QuotaExceeded, BlobStoreFull: as `CreateUpload`.
     """
 
     create: CreateUpload
@@ -87,17 +82,11 @@ class ConcatenateUploads:
         return True
 
     def finish(self, concatenation: Concatenation) -> File:
-        """
-        Seal the file and delete its sources.
-        """
         file = self.seal_file(concatenation)
         self.remove_sources(concatenation)
         return file
 
     def seal_file(self, concatenation: Concatenation) -> File:
-        """
-        Seal the file; its sources remain.
-        """
         progress = concatenation.progress
         return self.seal(concatenation.upload, terms=progress.file.terms, public=progress.upload.is_public).file
 

@@ -36,14 +36,10 @@ class AbortUpload:
             return
         with self.begin() as unit:
             won = unit.files.replace(upload.file.aborted(self.clock.now()), expected=FileState.RECEIVING)
-            is_aborting = won or self._is_aborting(unit, upload.file.id)
+            file = None if won else unit.files.get(upload.file.id)
             unit.commit()
-        if is_aborting:
+        if won or (file is not None and file.state is FileState.ABORTING):
             purge(self.begin, self.blobs, upload.file.id)
-
-    def _is_aborting(self, unit: VaultUnit, upload: FileId) -> bool:
-        file = unit.files.get(upload)
-        return file is not None and file.state is FileState.ABORTING
 
 
 @attrs.frozen(kw_only=True)
@@ -51,14 +47,10 @@ class DeleteFile:
     """
     Delete a file: its key first, then its parts, then its rows.
 
-    The file is deleted with its key. If the parts cannot be removed at once they are unreadable, the row stays
-    `DELETING`, and the next sweep continues.
-
-    A caller may take the steps itself: `condemn` and `remove_rows` use the database only, `delete_blobs` the blob
-    store.
-
-    Raises:
-        FileNotFound: the owner has no such file.
+    It is deleted for every caller with its key, in one commit: `condemn`, which raises `FileNotFound` if the owner has
+    no such file. If the parts cannot be removed at once they are unreadable, the row stays `DELETING`, and the next
+    sweep continues. A caller may take the steps itself: `condemn` and `remove_rows` use the database only,
+    `delete_blobs` the blob store; the last two are safe to repeat.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]
@@ -72,9 +64,6 @@ class DeleteFile:
             purge(self.begin, self.blobs, file_id)
 
     def condemn(self, *, owner: UserId, file_id: FileId) -> None:
-        """
-        Destroy the file's key and set its state, in one commit; from then on it is deleted for every caller.
-        """
         with self.begin() as unit:
             file = self.find.within(unit, owner=owner, file_id=file_id)
             if not unit.files.replace(file.deleting(self.clock.now()), expected=FileState.SEALED):
@@ -82,23 +71,15 @@ class DeleteFile:
             unit.commit()
 
     def delete_blobs(self, file_id: FileId) -> None:
-        """
-        Delete the blobs of a condemned file; safe to repeat.
-        """
         _delete_blobs(self.blobs, file_id)
 
     def remove_rows(self, file_id: FileId) -> None:
-        """
-        Remove the rows of a condemned file whose blobs are deleted, and release its quota; safe to repeat.
-        """
         _remove_rows(self.begin, file_id)
 
 
 def purge(begin: UnitOfWorkFactory[VaultUnit], blobs: BlobStore, file_id: FileId) -> None:
     """
-    Delete the blobs of a file that is aborting or deleting, then remove its rows; safe to repeat.
-
-    What the file holds of its owner's quota is released once its bytes are deleted, and not before.
+    Delete an aborting or deleting file's blobs, then its rows and reservation; safe to repeat.
     """
     _delete_blobs(blobs, file_id)
     _remove_rows(begin, file_id)

@@ -11,7 +11,7 @@ import attrs
 from sft_core.errors import FileNotFound
 from sft_core.ports import Clock, UnitOfWorkFactory
 from sft_core.values import FileId, UserId
-from sft_core.vault.model import File, FileState, check_file_hours
+from sft_core.vault.model import MAX_FILE_HOURS, File, FileState, check_bound
 from sft_core.vault.ports import VaultUnit
 from sft_core.vault.use_cases.read import FindFile
 
@@ -21,9 +21,7 @@ class SetExpiry:
     """
     Let a file expire 1 to 87 600 hours from now, or with None never.
 
-    Raises:
-        InvalidValue: The number of hours is out of bounds.
-        FileNotFound: The owner has no live file with this id; an expired file cannot be restored.
+    Raises `InvalidValue` for any other number, and what `FindFile` raises: an expired file cannot be restored.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]
@@ -31,7 +29,7 @@ class SetExpiry:
     find: FindFile
 
     def __call__(self, *, owner: UserId, file_id: FileId, expires_hours: int | None) -> File:
-        check_file_hours(expires_hours)
+        check_bound("expires_hours", expires_hours, MAX_FILE_HOURS)
         end = None if expires_hours is None else self.clock.now() + timedelta(hours=expires_hours)
         with self.begin() as unit:
             found = self.find.within(unit, owner=owner, file_id=file_id)

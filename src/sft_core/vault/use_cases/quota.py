@@ -20,10 +20,9 @@ def reserve_quota(
     unit: VaultUnit, file: File, policy: VaultPolicy, *, need: int, ahead: int = 0, reserved: int = 0
 ) -> int:
     """
-    Reserve `need` bytes of the owner's quota for a file, or `ahead` if that is more and far below the quota.
+    Reserve `need` bytes for a file, or `ahead` if that is more and far below the quota.
 
-    `reserved` bytes of the owner's use are this file's already. Returns how many bytes are reserved once the unit has
-    committed.
+    `reserved` bytes of the owner's use are this file's already. Returns the bytes reserved once the unit has committed.
 
     Raises:
         QuotaExceeded: fewer than `need` bytes are available.
@@ -41,17 +40,17 @@ def reserve_quota(
 
 def next_reservation(size: int, policy: VaultPolicy) -> int:
     """
-    How many bytes an upload of unknown size reserves, far below the quota, when it reaches `size` bytes.
+    Return how many bytes an upload of unknown size reserves, far below the quota, when it reaches `size` bytes.
     """
     return min(2 * size, size + MAX_PREALLOCATION, policy.max_file_size)
 
 
 def capacity_error(room: CapacityCheck, size: int) -> SftError | None:
     """
-    The error with which the store refuses `size` more bytes, or None; to be called while no unit of work is open.
+    Return the error with which the store refuses `size` more bytes, or None.
 
-    It is returned, because the quota's refusal, which is found inside the unit, takes precedence. Inside the unit the
-    look itself (`statvfs`) would hold row locks for as long as a network file system does not respond.
+    It is returned, because the quota's refusal, which is found inside the unit of work, takes precedence. Call it while
+    none is open: the look (`statvfs`) would hold row locks for as long as a network file system does not respond.
     """
     try:
         room.require_bytes(size)

@@ -19,10 +19,7 @@ from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, PartReader, V
 @attrs.frozen(kw_only=True)
 class FindFile:
     """
-    Return one of the owner's live files.
-
-    Raises:
-        FileNotFound: The owner has no sealed file with this id, or it has expired.
+    Return one of the owner's files; raise `FileNotFound` if none with this id is sealed and not expired.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]
@@ -33,9 +30,6 @@ class FindFile:
             return self.within(unit, owner=owner, file_id=file_id)
 
     def within(self, unit: VaultUnit, *, owner: UserId, file_id: FileId) -> File:
-        """
-        Find the file in a unit of work that is already open.
-        """
         file = unit.files.get(file_id)
         if file is None or file.owner != owner or file.state is not FileState.SEALED:
             raise FileNotFound
@@ -61,9 +55,7 @@ class ListFiles:
 @attrs.frozen
 class BufferPool:
     """
-    A pool of reusable ciphertext buffers.
-
-    It grows to the number of concurrent reads; a thread uses one buffer at a time.
+    A pool of reusable ciphertext buffers, which grows to the number of concurrent reads.
     """
 
     _idle: list[bytearray] = attrs.field(factory=list, init=False, repr=False)
@@ -85,20 +77,16 @@ class BufferPool:
             self._idle.append(buffer)
 
     def clear(self) -> None:
-        """
-        Free the buffers that are not in use.
-        """
         self._idle.clear()
 
 
 @attrs.frozen(kw_only=True)
 class ReadFile:
     """
-    Read a range of a sealed file as authenticated buffers of about 2 MiB.
+    Read a range of a sealed file as authenticated buffers of about 2 MiB; authorization is the caller's task.
 
-    Authorization is the caller's task. Between two buffers the iterator occupies no thread, connection
-    or open file, and keeps no reference to a buffer it returned. It ends after exactly the
-    requested bytes, or raises.
+    Between two buffers the iterator occupies no thread, connection or open file, and keeps no reference to a buffer it
+    returned. It ends after exactly the requested bytes, or raises.
 
     Raises:
         FileNotFound: The file was deleted, before or during the read.
@@ -115,10 +103,7 @@ class ReadFile:
 
     def __call__(self, file: File, span: ByteRange | None = None) -> Iterator[Buffer]:
         wanted = file.whole.intersection(span) if span is not None else file.whole
-        if file.key is None:
-            raise FileNotFound
-        key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
-        return self._unless_deleted(file, self._read(file, key, wanted))
+        return self._unless_deleted(file, self._read(file, file_key(self.keyring, file), wanted))
 
     def release_buffers(self) -> None:
         """
@@ -140,12 +125,8 @@ class ReadFile:
     def _read(self, file: File, key: Secret, wanted: ByteRange) -> Iterator[Buffer]:
         for part in self._parts(file, wanted):
             span = part.span.intersection(wanted).shifted(-part.start)
-            reader = self.cipher.reader(
-                key,
-                context=file.part_context(part.number),
-                header=part.header,
-                size=part.size,
-            )
+            context = file.part_context(part.number)
+            reader = self.cipher.reader(key, context=context, header=part.header, size=part.size)
             for window in reader.windows(span):
                 # Yielded without a name, since a local variable would keep the buffer alive until the next one.
                 yield self._decrypted(part, reader, window, span)
@@ -168,3 +149,12 @@ class ReadFile:
                     raise Damaged(f"file {file.id}: no part contains byte {position}")
                 yield part
                 position = part.span.stop
+
+
+def file_key(keyring: KeyRing, file: File) -> Secret:
+    """
+    Unwrap a file's key; raise `FileNotFound` if it was destroyed.
+    """
+    if file.key is None:
+        raise FileNotFound
+    return keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)

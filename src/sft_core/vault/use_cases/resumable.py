@@ -17,30 +17,21 @@ from datetime import timedelta
 import attrs
 
 from sft_core.errors import FileNotFound, SftError, UploadAborted
-from sft_core.ports import Clock, Entropy, IdGenerator, KeyRing, UnitOfWorkFactory
-from sft_core.values import FileId, FileName, MediaType, Secret, UserId
-from sft_core.vault.model import (
-    DELETION_STATES,
-    FILE_KEY_BYTES,
-    FILE_KEY_PURPOSE,
-    File,
-    FileState,
-    ResumableUpload,
-    ShareTerms,
-    UploadKind,
-    VaultPolicy,
-)
-from sft_core.vault.ports import BlobStore, CapacityCheck, VaultUnit
+from sft_core.ports import Clock, KeyRing, UnitOfWorkFactory
+from sft_core.values import FileId, FileName, MediaType, UserId
+from sft_core.vault.model import DELETION_STATES, File, FileState, ResumableUpload, ShareTerms, UploadKind
+from sft_core.vault.ports import VaultUnit
 from sft_core.vault.use_cases.delete import DeleteFile, purge
+from sft_core.vault.use_cases.read import file_key
 from sft_core.vault.use_cases.seal import Seal
-from sft_core.vault.use_cases.upload import persist_intent
+from sft_core.vault.use_cases.upload import BeginUpload, persist_intent
 from sft_core.vault.use_cases.upload_session import UploadSession
 
 
 @attrs.frozen(kw_only=True)
 class UploadRequest:
     """
-    What a client requests of a new upload: its kind, its length if that is known yet, and the file it becomes.
+    A client's request for an upload: its kind, its length if known, and its file.
     """
 
     name: FileName
@@ -65,16 +56,10 @@ class Progress:
 
     @property
     def is_sealed(self) -> bool:
-        """
-        Whether the upload has become a file.
-        """
         return self.file.state is FileState.SEALED
 
     @property
     def is_complete(self) -> bool:
-        """
-        Whether every announced byte was received.
-        """
         return self.is_sealed or self.offset == self.upload.length
 
 
@@ -83,22 +68,10 @@ class CreateUpload:
     """
     Create an upload and reserve its announced length of its owner's quota.
 
-    The name of a partial upload never becomes a file's, and is not checked.
-
-    Raises, storing nothing:
-        FileTypeNotAllowed: the policy does not allow the name's extension.
-        FileTooLarge: the length exceeds what the policy allows.
-        QuotaExceeded: the length does not fit into the owner's quota.
-        BlobStoreFull: the length does not fit into the store.
+    The name of a partial upload never becomes a file's, and is not checked. Raises what `BeginUpload` raises.
     """
 
-    begin: UnitOfWorkFactory[VaultUnit]
-    ids: IdGenerator
-    clock: Clock
-    entropy: Entropy
-    keyring: KeyRing
-    policy: VaultPolicy
-    capacity: CapacityCheck
+    begin_upload: BeginUpload
 
     def __call__(self, *, owner: UserId, request: UploadRequest) -> Progress:
         return self.with_session(owner=owner, request=request)[0]
@@ -107,31 +80,21 @@ class CreateUpload:
         """
         The same, together with a session for a caller that stores the parts at once, or aborts it.
         """
+        begin, length = self.begin_upload, request.length or 0
         if request.kind is not UploadKind.PARTIAL:
-            self.policy.check_name(request.name)
-        length = request.length or 0
-        self.policy.check_size(length)
-        key = Secret(self.entropy.random_bytes(FILE_KEY_BYTES))
-        file = File(
-            id=FileId(self.ids.new()),
-            owner=owner,
-            name=request.name,
-            original_name=request.name,
-            media_type=request.media_type,
-            created_at=self.clock.now(),
-            terms=request.terms,
-        )
+            begin.policy.check_name(request.name)
+        begin.policy.check_size(length)
+        session = begin.new_session(owner, request.name, request.media_type, request.terms)
         resumable = ResumableUpload(
-            file_id=file.id,
+            file_id=session.file.id,
             kind=request.kind,
             length=request.length,
             is_public=request.is_public,
             metadata=request.metadata,
             sources=request.sources,
         )
-        session = UploadSession(file=file, key=key, is_persisted=False)
         persist_intent(
-            self.begin, session, self.keyring, self.policy, need=length, room=self.capacity, resumable=resumable
+            begin.begin, session, begin.keyring, begin.policy, need=length, capacity=begin.capacity, resumable=resumable
         )
         return Progress(file=session.file, upload=resumable, offset=0), session
 
@@ -139,12 +102,9 @@ class CreateUpload:
 @attrs.frozen(kw_only=True)
 class FindUpload:
     """
-    Find the progress of one of the owner's uploads.
+    Return the progress of an owner's upload; raise `FileNotFound` if none, or it has ended.
 
-    An upload that has received no byte for `idle` has expired, whether a sweep has removed it or not.
-
-    Raises:
-        FileNotFound: the owner has no such upload, or it has ended.
+    An upload that has received no byte for `idle` has ended, whether a sweep has removed it or not.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]
@@ -156,9 +116,6 @@ class FindUpload:
             return self.within(unit, owner=owner, file_id=file_id)
 
     def within(self, unit: VaultUnit, *, owner: UserId, file_id: FileId) -> Progress:
-        """
-        Find it within a unit of work that is already open.
-        """
         file, upload = unit.files.get(file_id), unit.uploads.get(file_id)
         if file is None or upload is None or file.owner != owner or file.state in DELETION_STATES:
             raise FileNotFound
@@ -172,12 +129,9 @@ class FindUpload:
 @attrs.frozen(kw_only=True)
 class FinishUpload:
     """
-    Seal an upload whose bytes were all received; one that lacks bytes, or is a partial one, stays as it is.
+    Seal an upload whose bytes were all received; any other or partial one stays.
 
-    However many callers finish it, and however often, one file results.
-
-    Raises:
-        FileNotFound: the owner has no such upload, or it has ended.
+    However many callers finish it, and however often, one file results. Raises what `FindUpload` raises.
     """
 
     find: FindUpload
@@ -195,9 +149,7 @@ class FinishUpload:
 
     def _seal(self, found: Progress) -> None:
         file = found.file
-        if file.key is None:
-            raise FileNotFound
-        key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
+        key = file_key(self.keyring, file)
         with self.find.begin(read_only=True) as unit:
             parts, received = unit.manifests.totals(file.id)
         session = UploadSession(file=file, key=key, reserved_bytes=received, offset=received, recorded_parts=parts)
@@ -207,33 +159,24 @@ class FinishUpload:
 @attrs.frozen(kw_only=True)
 class TerminateUpload:
     """
-    Abort an upload and delete what was received of it; one that has become a file is deleted like any other.
+    Abort an upload and delete what was received, or the file that it has become.
 
     If the parts cannot be deleted at once they are unreadable, and the next sweep continues. A caller may take the
-    steps itself: `condemn`, then those of `DeleteFile`.
-
-    Raises:
-        FileNotFound: the owner has no such upload, or it has ended.
+    steps itself: `condemn`, then those of `delete`. Raises what `FindUpload` raises.
     """
 
-    begin: UnitOfWorkFactory[VaultUnit]
-    clock: Clock
     find: FindUpload
-    blobs: BlobStore
     delete: DeleteFile
 
     def __call__(self, *, owner: UserId, file_id: FileId) -> None:
         self.condemn(owner=owner, file_id=file_id)
         with suppress(SftError):
-            purge(self.begin, self.blobs, file_id)
+            purge(self.delete.begin, self.delete.blobs, file_id)
 
     def condemn(self, *, owner: UserId, file_id: FileId) -> None:
-        """
-        Destroy the file's key and set its state, in one commit; from then on it is deleted for every caller.
-        """
         found = self.find(owner=owner, file_id=file_id)
-        with self.begin() as unit:
-            won = unit.files.replace(found.file.aborted(self.clock.now()), expected=FileState.RECEIVING)
+        with self.delete.begin() as unit:
+            won = unit.files.replace(found.file.aborted(self.delete.clock.now()), expected=FileState.RECEIVING)
             unit.commit()
         if not won:
             self.delete.condemn(owner=owner, file_id=file_id)

@@ -1,5 +1,5 @@
 """
-The rule that turns an upload into a file, for the unit of work of a caller that adds more to the same commit.
+The rule that turns an upload into a file, within the unit of work of a caller.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sft_core.vault.use_cases.upload_session import UploadSession
 @attrs.frozen(kw_only=True)
 class SealWithinUnit:
     """
-    Turn an upload whose parts are all durable into a file, reserving its exact size, in a unit that the caller commits.
+    Turn an upload whose parts are all durable into a file, in the caller's unit.
 
-    An upload without an intent row gets its row, its whole manifest and its reservation here. A file without a byte
-    needs its empty part before (`StorePart.complete`).
+    Its exact size is reserved. An upload without an intent row gets its row and its whole manifest here, too. A file
+    without a byte needs its empty part before (`StorePart.complete`).
 
     Raises, before anything is committed:
         UploadAborted: the upload was aborted, sealed or deleted meanwhile.
@@ -55,24 +55,16 @@ class SealWithinUnit:
 
 class SealedUpload(Protocol):
     """
-    What sealing an upload has made.
+    The result of sealing an upload.
     """
 
     @property
-    def file(self) -> File:
-        """
-        The file.
-        """
-        ...
+    def file(self) -> File: ...
 
 
 class Seal(Protocol):
     """
-    Turns an upload whose parts are all durable into a file, in one commit; with its first link, if it is `public`.
+    Seal an upload as `SealWithinUnit` does, in one commit, with its link if `public`.
     """
 
-    def __call__(self, upload: UploadSession, *, terms: ShareTerms, public: bool = False) -> SealedUpload:
-        """
-        Seal the upload; raises what `SealWithinUnit` raises.
-        """
-        ...
+    def __call__(self, upload: UploadSession, *, terms: ShareTerms, public: bool = False) -> SealedUpload: ...

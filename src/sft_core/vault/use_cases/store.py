@@ -83,9 +83,7 @@ class StoreFile:
 
 def parts_of(content: Iterable[Buffer], part_size: int) -> Iterator[memoryview]:
     """
-    Regroup buffers of any size into parts of `part_size` bytes.
-
-    The parts share one buffer: each is valid until the next one is requested.
+    Regroup buffers into parts of `part_size` bytes, each valid until the next is requested.
     """
     buffer = bytearray(part_size)
     filled = 0

@@ -4,7 +4,7 @@ The one writer of parts, for every kind of upload: allocate, reserve, put, accep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 import attrs
@@ -54,9 +54,8 @@ class StorePart:
         UploadIncomplete: the part before this one is not stored, or its commit's outcome is unknown.
 
     None of these comes out of a commit, and nothing of the part remains. After any other error it is unknown whether
-    the part is stored, and a part that a commit may have recorded is never deleted. The sweep of orphans deletes what a
-    process left that died between storing a part and recording it, and what the store kept of a call that it reported
-    as failed.
+    the part is stored, and a part that a commit may have recorded is never deleted. The sweep deletes the orphans of a
+    process that died between storing a part and recording it, and of calls that the store reported as failed.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]
@@ -87,9 +86,6 @@ class StorePart:
             self(session, b"")
 
     def require_size(self, session: UploadSession, size: int) -> None:
-        """
-        Raise `FileTooLarge` if the upload may not reach `size` bytes.
-        """
         self.policy.check_size(size)
         length = session.expected_size
         if session.is_resumable and length is not None and size > length:
@@ -97,9 +93,9 @@ class StorePart:
 
     def allocate(self, session: UploadSession, size: int, *, after: PartSlot | None = None) -> PartSlot:
         """
-        The slot for `size` more bytes: after the slot `after`, or after the parts that are accepted.
+        Return the slot for `size` more bytes: after the slot `after`, or after the parts that are accepted.
 
-        In the latter case the slot may start before the new bytes, at short parts that they are merged with.
+        In the latter case it may start before the new bytes, at short parts that they are merged with.
         """
         start = session.received if after is None else after.stop
         self.require_size(session, start + size)
@@ -111,16 +107,12 @@ class StorePart:
         return PartSlot(number=session.parts, start=start, size=size)
 
     def is_reserved(self, session: UploadSession, slot: PartSlot) -> bool:
-        """
-        Whether the slot needs no `reserve`.
-
-        A resumable upload reserves in the commit that records its parts, unless the session is provisional.
-        """
         if not session.is_persisted:
             # No part that another one follows is stored without a row: the client may take any time for the next one.
             is_last = session.expected_size is not None and slot.stop >= session.expected_size
             return not slot.number and (is_last or not slot.stop)
         if session.is_resumable and not session.is_provisional:
+            # It reserves in the commit that records its parts.
             return True
         return slot.stop <= session.reserved_bytes and not (session.is_provisional and self._is_touch_due(session))
 
@@ -156,8 +148,7 @@ class StorePart:
         """
         Encrypt a part and store it; the session is not changed.
 
-        `on_encrypted` is called once the plaintext's buffer may be reused: all of it is encrypted, and the store has
-        yet to make it durable.
+        `on_encrypted` is called once the plaintext's buffer may be reused: it is encrypted, and not yet durable.
         """
         merged = self._merged(session, slot.start, plaintext) if len(plaintext) < slot.size else plaintext
         encrypted = self.cipher.encrypt(session.key, context=session.file.part_context(slot.number), plaintext=merged)
@@ -176,11 +167,15 @@ class StorePart:
         """
         Count a stored part as pending, and record what is pending if that is due.
 
-        None means that the part could not be put; `is_followed`, that another part is already being put after it. A
-        refused part becomes an orphan.
+        None means that the part could not be put; `is_followed`, that another one is being put after it. A refused part
+        becomes an orphan.
         """
         if part is not None:
-            self._require_acceptable(session, part)
+            try:
+                self._require_acceptable(session, part)
+            except (UploadAborted, UploadIncomplete):
+                session.orphans.append(part)
+                raise
             session.add_pending(part)
         is_flushed = session.is_resumable and (part is None or not is_followed)
         if not session.is_provisional and (is_flushed or len(session.pending) >= session.batch_size):
@@ -199,7 +194,12 @@ class StorePart:
         session.is_in_doubt = True
         with self.begin() as unit:
             try:
-                self._append(unit, session, file, parts, replaced)
+                self._require_writer(unit, session, file)
+                if replaced:
+                    unit.manifests.truncate(file.id, replaced[0].number)
+                unit.manifests.append(file.id, parts)
+                if session.is_resumable and session.expected_size is None:
+                    self._reserve(unit, session, need=parts[-1].span.stop)
             except (Conflict, QuotaExceeded):
                 # Raised before the commit: no manifest refers to these parts, and none will.
                 session.orphans += parts
@@ -232,17 +232,11 @@ class StorePart:
                 self.blobs.delete(session.orphans.pop().blob_key)
 
     def _require_acceptable(self, session: UploadSession, part: Part) -> None:
-        is_next = not session.is_in_doubt and part.number <= session.parts and part.start <= session.received
-        if not is_next:
-            session.orphans.append(part)
+        if session.is_in_doubt or part.number > session.parts or part.start > session.received:
             raise UploadIncomplete
         if session.is_persisted and not session.is_resumable:
             # Only now: an abort that comes later finds the part in the store and deletes it.
-            try:
-                self._require_receiving(session)
-            except UploadAborted:
-                session.orphans.append(part)
-                raise
+            self._require_receiving(session)
 
     def _require_receiving(self, session: UploadSession) -> None:
         """
@@ -268,16 +262,6 @@ class StorePart:
             raise UploadAborted
         if session.fencing_token is not None and not unit.uploads.is_current(file.id, session.fencing_token):
             raise UploadTakenOver
-
-    def _append(
-        self, unit: VaultUnit, session: UploadSession, file: File, parts: Sequence[Part], replaced: Sequence[Part]
-    ) -> None:
-        self._require_writer(unit, session, file)
-        if replaced:
-            unit.manifests.truncate(file.id, replaced[0].number)
-        unit.manifests.append(file.id, parts)
-        if session.is_resumable and session.expected_size is None:
-            self._reserve(unit, session, need=parts[-1].span.stop)
 
     def _reserve(self, unit: VaultUnit, session: UploadSession, *, need: int, ahead: int = 0) -> int:
         return reserve_quota(unit, session.file, self.policy, need=need, ahead=ahead, reserved=session.reserved_bytes)

@@ -10,7 +10,7 @@ from sft_core.errors import DatabaseUnavailable, QuotaExceeded
 from sft_core.key_retirement import retry_if_key_retired
 from sft_core.ports import Clock, Entropy, IdGenerator, KeyRing, UnitOfWorkFactory
 from sft_core.values import OCTET_STREAM, FileId, FileName, MediaType, Secret, UserId
-from sft_core.vault.model import FILE_KEY_BYTES, File, ResumableUpload, VaultPolicy
+from sft_core.vault.model import FILE_KEY_BYTES, File, ResumableUpload, ShareTerms, VaultPolicy
 from sft_core.vault.ports import CapacityCheck, VaultUnit
 from sft_core.vault.use_cases.quota import capacity_error, reserve_quota
 from sft_core.vault.use_cases.upload_session import UploadSession
@@ -19,7 +19,7 @@ from sft_core.vault.use_cases.upload_session import UploadSession
 @attrs.frozen(kw_only=True)
 class BeginUpload:
     """
-    Generate a file key, store the intent to receive a file, and reserve its announced size of the owner's quota.
+    Generate a file key, store the intent to receive a file, and reserve its announced size.
 
     The announced size may exceed the file's by up to `overhead` bytes, which a form has around it.
 
@@ -58,7 +58,20 @@ class BeginUpload:
         least = max(0, announced - overhead)
         self.policy.check_name(name)
         self.policy.check_size(least)
-        key = Secret(self.entropy.random_bytes(FILE_KEY_BYTES))
+        session = self.new_session(owner, name, media_type)
+        session.expected_size = None if overhead else announced_size
+        may_be_small = reports_final_size if announced_size is None else announced <= self.part_size
+        if may_be_small:
+            self._check_quota(owner, least)
+        else:
+            persist_intent(
+                self.begin, session, self.keyring, self.policy, need=least, ahead=announced, capacity=self.capacity
+            )
+        return session
+
+    def new_session(
+        self, owner: UserId, name: FileName, media_type: MediaType, terms: ShareTerms | None = None
+    ) -> UploadSession:
         file = File(
             id=FileId(self.ids.new()),
             owner=owner,
@@ -66,17 +79,9 @@ class BeginUpload:
             original_name=name,
             media_type=media_type,
             created_at=self.clock.now(),
+            terms=terms or ShareTerms(),
         )
-        expected = None if overhead else announced_size
-        session = UploadSession(file=file, key=key, is_persisted=False, expected_size=expected)
-        may_be_small = reports_final_size if announced_size is None else announced <= self.part_size
-        if may_be_small:
-            self._check_quota(owner, least)
-        else:
-            persist_intent(
-                self.begin, session, self.keyring, self.policy, need=least, ahead=announced, room=self.capacity
-            )
-        return session
+        return UploadSession(file=file, key=Secret(self.entropy.random_bytes(FILE_KEY_BYTES)), is_persisted=False)
 
     def _check_quota(self, owner: UserId, size: int) -> None:
         """
@@ -99,15 +104,15 @@ def persist_intent(
     *,
     need: int,
     ahead: int = 0,
-    room: CapacityCheck | None = None,
+    capacity: CapacityCheck | None = None,
     resumable: ResumableUpload | None = None,
 ) -> None:
     """
-    Store the intent to receive a file in one commit with its reservation of quota (`reserve_quota`).
+    Store the intent to receive a file, in one commit with its reservation of quota (`reserve_quota`).
 
     If a `capacity` is given, it has to admit `need` bytes. A `resumable` upload is stored beside the file.
     """
-    refusal = None if room is None else capacity_error(room, need)
+    refusal = None if capacity is None else capacity_error(capacity, need)
 
     def stored() -> tuple[File, int]:
         file = session.with_key(keyring)

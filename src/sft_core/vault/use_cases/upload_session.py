@@ -64,15 +64,9 @@ class UploadSession:
 
     @property
     def is_resumable(self) -> bool:
-        """
-        Whether the upload has recorded progress that a later request may resume from.
-        """
         return self.fencing_token is not None
 
     def with_key(self, keyring: KeyRing) -> File:
-        """
-        The file with its key wrapped under the active key-encryption key, as it is to be stored.
-        """
         wrapped = keyring.wrap(self.key, purpose=FILE_KEY_PURPOSE, context=self.file.key_context)
         return attrs.evolve(self.file, key=wrapped)
 
@@ -130,7 +124,4 @@ class PartSlot:
 
     @property
     def stop(self) -> int:
-        """
-        The offset of the byte after it.
-        """
         return self.start + self.size

@@ -16,7 +16,8 @@ from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, DatabaseUnavail
 from sft_core.users.model import User
 from sft_core.values import FileName
 from sft_core.vault.model import MANIFEST_PAGE, File, VaultPolicy
-from sft_core.vault.use_cases import MAX_PREALLOCATION, PREALLOCATION_MARGIN, StoreFile, UploadSession, purge
+from sft_core.vault.use_cases import StoreFile, UploadSession, purge
+from sft_core.vault.use_cases.quota import MAX_PREALLOCATION, PREALLOCATION_MARGIN
 from support.app.library import LIGHT, CountingDatabase, FaultyBlobs, LostCommitDatabase, register
 
 NAME = FileName.parse("notes.txt")

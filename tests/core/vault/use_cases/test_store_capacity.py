@@ -14,6 +14,7 @@ from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.memory.database import MemoryDatabase, MemoryUnit
 from sft_core.errors import BlobStoreFull, QuotaExceeded
 from sft_core.values import FileName
+from sft_core.vault.use_cases.resumable import CreateUpload
 from support.app.library import LIGHT, register
 from support.app.resumable import asked
 
@@ -71,12 +72,10 @@ def test_blocking_capacity_check_holds_no_transaction(*, resumable: bool) -> Non
     assert isinstance(sft.vault.find_file.begin, MemoryDatabase)
     database = OpenUnits(sft.vault.find_file.begin)
     capacity_check = SlowCapacityCheck(database)
+    begin = attrs.evolve(sft.vault.begin_upload, begin=database, capacity=capacity_check, part_size=16)
     if resumable:
-        attrs.evolve(sft.vault.create_upload, begin=database, capacity=capacity_check)(
-            owner=maya.id, request=asked(100)
-        )
+        CreateUpload(begin_upload=begin)(owner=maya.id, request=asked(100))
     else:
-        begin = attrs.evolve(sft.vault.begin_upload, begin=database, capacity=capacity_check, part_size=16)
         begin(owner=maya.id, name=NAME, announced_size=100)
     assert capacity_check.sizes == [100]
 
@@ -87,7 +86,7 @@ def test_upload_beyond_the_capacity_never_begins(*, resumable: bool) -> None:
     sft = memory_application(environ=LIGHT | {"USER_QUOTA": "1000"})
     maya = register(sft, "maya")
     begin = attrs.evolve(sft.vault.begin_upload, capacity=CapacityOfAHundred(), part_size=16)
-    create = attrs.evolve(sft.vault.create_upload, capacity=CapacityOfAHundred())
+    create = CreateUpload(begin_upload=begin)
 
     def attempt(size: int) -> object:
         if resumable:

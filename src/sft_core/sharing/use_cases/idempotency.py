@@ -1,26 +1,56 @@
 """
-The result of an earlier request under the same idempotency key.
+Record the result of a request under its idempotency key, and find it when the request is repeated.
 """
 
 from __future__ import annotations
 
 import hmac
+from datetime import timedelta
 
 import attrs
 
-from sft_core.errors import IdempotencyKeyReused, ResultGone
+from sft_core.errors import IdempotencyKeyInUse, IdempotencyKeyReused, ResultGone
 from sft_core.ports import Clock, KeyRing, UnitOfWorkFactory
-from sft_core.sharing.idempotency import IdempotencyKey, IdempotentRequest
-from sft_core.sharing.link_tokens import IssuedLink, reveal
+from sft_core.sharing.idempotency import IdempotencyKey, IdempotencyRecord, IdempotentRequest
+from sft_core.sharing.model import IssuedLink, digest, reveal
 from sft_core.sharing.ports import SharingUnit
-from sft_core.values import UserId
+from sft_core.values import FileId, ShareToken, UserId
 from sft_core.vault.model import File, FileState
+
+
+@attrs.frozen(kw_only=True)
+class RecordResult:
+    """
+    Record what a request makes, in the unit that makes it, as its first change.
+
+    The caller commits. One that repeats the request at the same moment waits here until the first one's commit is
+    decided. If a result is recorded under the owner's key, the caller gets `IdempotencyKeyInUse` and leaves the unit
+    without a commit, so that what it would have made is not stored.
+    """
+
+    clock: Clock
+    lifetime: timedelta
+
+    def __call__(
+        self, unit: SharingUnit, request: IdempotentRequest, *, owner: UserId, file_id: FileId, token: ShareToken | None
+    ) -> None:
+        now = self.clock.now()
+        record = IdempotencyRecord(
+            key_digest=request.key.digest(owner),
+            owner=owner,
+            fingerprint=request.fingerprint,
+            file_id=file_id,
+            token_digest=digest(token) if token is not None else None,
+            expires_at=now + self.lifetime,
+        )
+        if not unit.idempotency_records.add(record, now=now):
+            raise IdempotencyKeyInUse
 
 
 @attrs.frozen(kw_only=True)
 class IdempotentResult:
     """
-    What a request has made: a file with the link that was issued with it, or a link to an existing file.
+    The result of a request: a file with its link, or a link to an existing file.
 
     Each repeat of a request under its idempotency key returns an equal one, whatever has happened to the link since,
     and whatever expiry was set for the file.
@@ -33,7 +63,7 @@ class IdempotentResult:
 @attrs.frozen(kw_only=True)
 class FindIdempotentResult:
     """
-    Find the result of an earlier request under the same idempotency key; None if there is no record of one.
+    Find the result of an earlier request under the same key; None without a record.
 
     Raises:
         IdempotencyKeyReused: the earlier request was a different one.
@@ -56,20 +86,18 @@ class FindIdempotentResult:
             link = unit.links.find(recorded.token_digest) if recorded.token_digest is not None else None
         if file is None or file.state is not FileState.SEALED or file.is_expired(now):
             raise ResultGone
-        if link is None and recorded.token_digest is not None:
-            raise ResultGone
         # An expiry is set later: when the file was made it had none.
         file = attrs.evolve(file, expires_at=None)
-        if link is None:
+        if recorded.token_digest is None:
             return IdempotentResult(file=file)
-        token = reveal(self.keyring, link)
-        if token is None:
+        token = reveal(self.keyring, link) if link is not None else None
+        if link is None or token is None:
             raise ResultGone
         return IdempotentResult(file=file, issued=IssuedLink(link=link, token=token))
 
     def is_recorded(self, *, owner: UserId, key: IdempotencyKey) -> bool:
         """
-        Whether a result is recorded under a key, for a request whose body has not arrived yet.
+        Return whether a result is recorded under a key, for a request whose body has not arrived yet.
         """
         with self.begin(read_only=True) as unit:
             return unit.idempotency_records.find(key.digest(owner), now=self.clock.now()) is not None
