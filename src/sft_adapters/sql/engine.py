@@ -1,7 +1,5 @@
 """
-Engines: one for each database URL, created after the fork.
-
-A commit survives a power cut.
+Engines: one for each database URL, created after the fork. A commit survives a power cut.
 """
 
 from __future__ import annotations
@@ -57,13 +55,14 @@ def open_engine(
     if parsed.drivername in _SQLITE:
         engine = open_sqlite(parsed, echo=echo, busy_seconds=busy_seconds, connections=connections)
     else:
-        engine = _open_postgres(
-            parsed,
-            echo=echo,
-            busy_seconds=busy_seconds,
-            connections=connections,
-            timeouts=timeouts or PostgresTimeouts(),
-        )
+        try:
+            from sft_adapters.sql.postgres import open_postgres  # noqa: PLC0415 (its driver is an extra)
+        except ImportError:
+            raise ConfigurationError(
+                "DATABASE_URL names a PostgreSQL database, but its driver is missing: install the extra `postgres`"
+            ) from None
+        timeouts = timeouts or PostgresTimeouts()
+        engine = open_postgres(parsed, echo=echo, busy_seconds=busy_seconds, connections=connections, timeouts=timeouts)
     forbid_commit_after_error(engine)
     return engine
 
@@ -87,17 +86,13 @@ def describe_database(url: str) -> str:
     parsed = _parsed(url)
     if parsed.drivername in _SQLITE:
         return f"{parsed.database} (SQLite {sqlite3.sqlite_version})"
-    return (
-        f"PostgreSQL {parsed.database} at {parsed.host or 'a local socket'}{f':{parsed.port}' if parsed.port else ''}"
-    )
+    host, port = parsed.host or "a local socket", f":{parsed.port}" if parsed.port else ""
+    return f"PostgreSQL {parsed.database} at {host}{port}"
 
 
 def sqlite_file(url: str) -> Path | None:
     """
-    Return the file of a SQLite database; None for another database.
-
-    Raises:
-        ConfigurationError: As in `open_engine`.
+    Return the file of a SQLite database; None for another database. Raises as `open_engine` does.
     """
     parsed = _parsed(url)
     return Path(parsed.database or "") if parsed.drivername in _SQLITE else None
@@ -113,15 +108,3 @@ def _parsed(url: str) -> URL:
             f"DATABASE_URL: {parsed.drivername} is not supported; use sqlite:///path or postgresql://host/name"
         )
     return parsed
-
-
-def _open_postgres(
-    url: URL, *, echo: bool, busy_seconds: float, connections: int, timeouts: PostgresTimeouts
-) -> Engine:
-    try:
-        from sft_adapters.sql.postgres import open_postgres  # noqa: PLC0415 (its driver is an extra)
-    except ImportError:
-        raise ConfigurationError(
-            "DATABASE_URL names a PostgreSQL database, but its driver is missing: install the extra `postgres`"
-        ) from None
-    return open_postgres(url, echo=echo, busy_seconds=busy_seconds, connections=connections, timeouts=timeouts)

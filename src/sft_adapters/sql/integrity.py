@@ -9,9 +9,9 @@ from typing import Any, Final
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, null, select, true
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, null, select, true
 
-from sft_adapters.sql.errors import map_database_errors
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import files, links, uploads, usages, users
 from sft_core.maintenance.ports import IntegrityRow, RowKind
 from sft_core.values import WrappedSecret
@@ -45,13 +45,10 @@ _ROW_COLUMNS: Final = {
 }
 
 
-@attrs.frozen
-class SqlIntegrityRows:
+class SqlIntegrityRows(Repository):
     """
     Implements `sft_core.maintenance.ports.IntegrityRows`.
     """
-
-    connection: Connection
 
     def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
         return self._records(kind, _ROW_COLUMNS[kind].id > after.bytes if after is not None else true(), limit)
@@ -60,8 +57,7 @@ class SqlIntegrityRows:
         return next(iter(self._records(kind, _ROW_COLUMNS[kind].id == row_id.bytes, 1)), None)
 
     def _records(self, kind: RowKind, condition: ColumnElement[bool], limit: int) -> list[IntegrityRow]:
-        with map_database_errors():
-            rows = self.connection.execute(_query(_ROW_COLUMNS[kind], condition, limit)).all()
+        rows = self.connection.execute(_query(_ROW_COLUMNS[kind], condition, limit)).all()
         return [_record(kind, row) for row in rows]
 
 

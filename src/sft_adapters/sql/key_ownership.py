@@ -14,7 +14,7 @@ from sqlalchemy import Column, Connection, Engine, delete, insert, select, updat
 
 from sft_adapters.sql import retired_keys
 from sft_adapters.sql.tables import claims, files, links, users
-from sft_adapters.sql.transactions import transaction
+from sft_adapters.sql.transactions import committing, transaction
 
 _KEY_IDS: Final = ((files.c.id, files.c.key_id), (links.c.id, links.c.token_key_id), (users.c.id, users.c.totp_key_id))
 
@@ -64,9 +64,8 @@ def transfer_ownership(engine: Engine, key_id: str) -> None:
 
     Every secret must be wrapped under it.
     """
-    with transaction(engine) as (connection, tx):
+    with committing(engine) as connection:
         connection.execute(update(claims).values(key_id=key_id))
-        tx.commit()
 
 
 def read_owner_key_id(connection: Connection) -> str | None:

@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, select, text
 
-from sft_adapters.sql.transactions import transaction
+from sft_adapters.sql.transactions import committing, transaction
 from sft_core.errors import ConfigurationError
 
 MIGRATION_SECONDS: Final = 600.0
@@ -63,11 +63,10 @@ def _exclusive(engine: Engine, seconds: float) -> Iterator[Connection]:
     """
     Open a transaction that excludes other migrations: SQLite has one writer, PostgreSQL a lock.
     """
-    with transaction(engine, seconds=seconds) as (connection, tx):
+    with committing(engine, seconds=seconds) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         yield connection
-        tx.commit()
 
 
 def current(engine: Engine) -> str | None:

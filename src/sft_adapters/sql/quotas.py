@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import attrs
 from sqlalchemy import BigInteger, Connection, LargeBinary, Row, bindparam, case, select, text, update
 
-from sft_adapters.sql.errors import map_database_errors
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import files, usages
 from sft_core.errors import UploadAborted
 from sft_core.values import FileId, UserId
@@ -42,8 +41,7 @@ _LOCK_FILE: Final = (
 _NO_LIMIT: Final = 2**63 - 1
 
 
-@attrs.frozen
-class SqlQuotas:
+class SqlQuotas(Repository):
     """
     Implements `sft_core.vault.ports.Quotas`.
 
@@ -52,33 +50,28 @@ class SqlQuotas:
     with the rest, or after it, and then raises `UploadAborted`.
     """
 
-    connection: Connection
-
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
-        with map_database_errors():
-            file = self._lock_file(file_id)
-            if file is None or FileState(file.state) in DELETION_STATES:
-                raise UploadAborted
-            growth = size - file.held
-            if growth > 0 and not self._reserve(file.owner_id, growth, _NO_LIMIT if limit is None else limit):
-                return False
-            if growth < 0:
-                release_quota(self.connection, file.owner_id, -growth)
-            if growth:
-                self.connection.execute(_SET_RESERVED, {"file": file_id.bytes, "held": size})
+        file = self._lock_file(file_id)
+        if file is None or FileState(file.state) in DELETION_STATES:
+            raise UploadAborted
+        growth = size - file.held
+        if growth > 0 and not self._reserve(file.owner_id, growth, _NO_LIMIT if limit is None else limit):
+            return False
+        if growth < 0:
+            release_quota(self.connection, file.owner_id, -growth)
+        if growth:
+            self.connection.execute(_SET_RESERVED, {"file": file_id.bytes, "held": size})
         return True
 
     def release(self, file_id: FileId) -> None:
-        with map_database_errors():
-            file = self._lock_file(file_id)
-            if file is not None and file.held and FileState(file.state) in DELETION_STATES:
-                release_quota(self.connection, file.owner_id, file.held)
-                self.connection.execute(_SET_RESERVED, {"file": file_id.bytes, "held": 0})
+        file = self._lock_file(file_id)
+        if file is not None and file.held and FileState(file.state) in DELETION_STATES:
+            release_quota(self.connection, file.owner_id, file.held)
+            self.connection.execute(_SET_RESERVED, {"file": file_id.bytes, "held": 0})
 
     def used(self, owner: UserId) -> int:
-        with map_database_errors():
-            found = self.connection.execute(_USED, {"owner": owner.bytes})
-            return int(found.scalar_one_or_none() or 0)
+        found = self.connection.execute(_USED, {"owner": owner.bytes})
+        return int(found.scalar_one_or_none() or 0)
 
     def _lock_file(self, file_id: FileId) -> Row[Any, Any, Any] | None:
         return self.connection.execute(_LOCK_FILE, {"file": file_id.bytes}).one_or_none()

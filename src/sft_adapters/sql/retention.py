@@ -11,7 +11,7 @@ import attrs
 from sqlalchemy import Column, ColumnElement, Engine, Select, Table, and_, delete, func, or_, select, update
 
 from sft_adapters.sql.tables import kept_answers, links, sessions, throttles
-from sft_adapters.sql.transactions import transaction
+from sft_adapters.sql.transactions import committing, transaction
 
 
 @attrs.frozen
@@ -36,10 +36,8 @@ class ExpiringRows:
         candidates = select(key).where(self.end < before).limit(limit)
         # The condition again: a row that was selected may have been renewed in the meantime.
         expired = key.in_(candidates) & (self.end < before)
-        with transaction(self.engine) as (connection, tx):
-            deleted = connection.execute(delete(self.table).where(expired)).rowcount
-            tx.commit()
-        return deleted
+        with committing(self.engine) as connection:
+            return connection.execute(delete(self.table).where(expired)).rowcount
 
 
 def expired_sessions(engine: Engine) -> ExpiringRows:
@@ -97,10 +95,9 @@ class ExpiredLinkTokens:
             # The condition again: another sweep may have deleted the token. No idempotency record can refer to one
             # of these links since, as a record is stored in the same commit as its link.
             expired = links.c.id.in_(found) & _is_expired(before)
-            with transaction(self.engine) as (connection, tx):
+            with committing(self.engine) as connection:
                 change = update(links).where(expired).values(token_key_id=None, wrapped_token=None)
                 deleted += connection.execute(change).rowcount
-                tx.commit()
         return deleted
 
 

@@ -39,6 +39,16 @@ def transaction(
                 tx.rollback()
 
 
+@contextmanager
+def committing(engine: Engine, *, seconds: float | None = None) -> Iterator[Connection]:
+    """
+    Open a transaction that is committed at the end of the block, or rolled back on an error.
+    """
+    with transaction(engine, seconds=seconds) as (connection, tx):
+        yield connection
+        tx.commit()
+
+
 def is_read_only(connection: Connection) -> bool:
     """
     Return whether the transaction that starts on this connection is read-only.

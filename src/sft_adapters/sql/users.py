@@ -9,11 +9,11 @@ from typing import Any, Final
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sft_adapters.sql import retired_keys
-from sft_adapters.sql.errors import map_database_errors
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import users
 from sft_core.errors import AlreadyRegistered, Conflict
 from sft_core.users.model import Totp, User
@@ -70,41 +70,34 @@ def _totp(row: Row[Any]) -> Totp | None:
     return Totp(WrappedSecret(row.totp_key_id, row.totp_seed), row.totp_confirmed, row.totp_last_step)
 
 
-@attrs.frozen
-class SqlUsers:
+class SqlUsers(Repository):
     """
     Implements `sft_core.users.ports.UserRepository`.
     """
 
-    connection: Connection
-
     def add(self, user: User) -> None:
-        with map_database_errors():
-            try:
-                self.connection.execute(insert(users).values(to_row(user)))
-            except IntegrityError:
-                raise AlreadyRegistered from None
+        try:
+            self.connection.execute(insert(users).values(to_row(user)))
+        except IntegrityError:
+            raise AlreadyRegistered from None
 
     def get(self, user_id: UserId) -> User | None:
-        with map_database_errors():
-            row = self.connection.execute(_GET, {"user": user_id.bytes}).one_or_none()
+        row = self.connection.execute(_GET, {"user": user_id.bytes}).one_or_none()
         return from_row(row) if row is not None else None
 
     def find(self, email: EmailAddress) -> User | None:
-        with map_database_errors():
-            row = self.connection.execute(select(users).where(users.c.email == str(email))).one_or_none()
+        row = self.connection.execute(select(users).where(users.c.email == str(email))).one_or_none()
         return from_row(row) if row is not None else None
 
     def save(self, user: User) -> User:
         saved = attrs.evolve(user, revision=user.revision + 1)
         unchanged = (users.c.id == user.id.bytes) & (users.c.revision == user.revision)
-        with map_database_errors():
-            if user.totp is not None and not self._has_seed(user.id, user.totp.seed):
-                retired_keys.require_usable_key(self.connection, user.totp.seed)
-            try:
-                result = self.connection.execute(update(users).where(unchanged).values(to_row(saved)))
-            except IntegrityError:
-                raise AlreadyRegistered from None
+        if user.totp is not None and not self._has_seed(user.id, user.totp.seed):
+            retired_keys.require_usable_key(self.connection, user.totp.seed)
+        try:
+            result = self.connection.execute(update(users).where(unchanged).values(to_row(saved)))
+        except IntegrityError:
+            raise AlreadyRegistered from None
         if result.rowcount != 1:
             raise Conflict
         return saved
@@ -127,5 +120,4 @@ class SqlUsers:
         else:
             condition &= users.c.totp_seed.is_not(None) & (users.c.totp_last_step < totp_step)
             change["totp_last_step"] = totp_step
-        with map_database_errors():
-            return self.connection.execute(update(users).where(condition).values(change)).rowcount == 1
+        return self.connection.execute(update(users).where(condition).values(change)).rowcount == 1
