@@ -9,14 +9,9 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
-    """
-    Create the tables.
-    """
     _create_users()
     _create_files()
     _create_sessions()
@@ -137,9 +132,6 @@ def _create_parts() -> None:
 
 
 def downgrade() -> None:
-    """
-    Drop the tables.
-    """
     op.drop_index(op.f("ix_parts_file_id_start"), table_name="parts")
     op.drop_table("parts")
     op.drop_index(op.f("ix_links_file_id_created_at_id"), table_name="links")
