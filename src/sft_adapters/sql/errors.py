@@ -83,11 +83,7 @@ def map_decoding_errors() -> Iterator[None]:
 
 
 def _describe(error: SQLAlchemyError) -> str:
-    """
-    Describe an error with its code: SQLite's name of it or PostgreSQL's SQLSTATE.
-
-    The error's own text is never used: it may quote rows.
-    """
+    # With its code, SQLite's name of it or PostgreSQL's SQLSTATE. Its own text is never used: it may quote rows.
     cause = getattr(error, "orig", None)
     code = _code(cause)
     candidates = (code, "_".join(code.split("_")[:2]), code[:2])

@@ -14,8 +14,6 @@ from sft_adapters.sql.transactions import transaction
 def is_in_use(engine: Engine) -> bool:
     """
     Return whether a service has started on the database or a user is registered.
-
-    Without this schema neither is the case.
     """
     with transaction(engine, read_only=True) as (connection, _):
         tables = inspect(connection)

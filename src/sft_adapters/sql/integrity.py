@@ -34,10 +34,7 @@ class _RowColumns:
 _ROW_COLUMNS: Final = {
     RowKind.FILE: _RowColumns(files.c.id, {"account": files.c.owner_id}),
     RowKind.LINK: _RowColumns(
-        links.c.id,
-        {"file": links.c.file_id, "account": links.c.owner_id},
-        links.c.token_key_id,
-        links.c.wrapped_token,
+        links.c.id, {"file": links.c.file_id, "account": links.c.owner_id}, links.c.token_key_id, links.c.wrapped_token
     ),
     RowKind.UPLOAD: _RowColumns(uploads.c.file_id, {"file": uploads.c.file_id}),
     RowKind.USAGE: _RowColumns(usages.c.owner_id, {"account": usages.c.owner_id}),
@@ -57,14 +54,11 @@ class SqlIntegrityRows(Repository):
         return next(iter(self._records(kind, _ROW_COLUMNS[kind].id == row_id.bytes, 1)), None)
 
     def _records(self, kind: RowKind, condition: ColumnElement[bool], limit: int) -> list[IntegrityRow]:
-        rows = self.connection.execute(_query(_ROW_COLUMNS[kind], condition, limit)).all()
-        return [_record(kind, row) for row in rows]
+        query = _query(_ROW_COLUMNS[kind], condition, limit)
+        return [_record(kind, row) for row in self.connection.execute(query)]
 
 
 def _query(source: _RowColumns, condition: ColumnElement[bool], limit: int) -> Select[Any]:
-    """
-    Build one query for rows and the absence of the rows they refer to.
-    """
     named = [column.label(f"its_{name}") for name, column in source.names.items()]
     columns = (source.id.label("id"), source.key_id.label("key_id"), source.wrapped.label("wrapped"), *named)
     # The rows first, then the lookup of their references: so no plan scans the whole other table.

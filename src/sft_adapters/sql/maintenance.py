@@ -139,9 +139,9 @@ class SqlQuotaAudit(Repository):
             .where(or_(counted != due, func.coalesce(sums.c.wrong, 0) > 0))
             .order_by(users.c.id)
         )
-        rows = self.connection.execute(query).all()
         return [
-            QuotaDrift(owner=UserId(UUID(bytes=row.id)), recorded=int(row.counted), actual=int(row.due)) for row in rows
+            QuotaDrift(owner=UserId(UUID(bytes=row.id)), recorded=int(row.counted), actual=int(row.due))
+            for row in self.connection.execute(query)
         ]
 
     def recount(self, owner: UserId) -> None:
@@ -156,11 +156,7 @@ class SqlQuotaAudit(Repository):
         self.connection.execute(update(usages).where(usages.c.owner_id == owner.bytes).values(bytes=counted))
 
     def _lock(self, owner: UserId, own: ColumnElement[bool]) -> None:
-        """
-        Lock the owner's files, then the sum.
-
-        This is the lock order of every change of a reservation.
-        """
+        # The owner's files, then the sum: the lock order of every change of a reservation.
         rows = select(files.c.id).where(own).order_by(files.c.id).with_for_update(key_share=True)
         self.connection.execute(rows).all()
         row = self._insert(usages).values(owner_id=owner.bytes, bytes=0)

@@ -60,9 +60,7 @@ def downgrade(engine: Engine, revision: str, *, seconds: float = MIGRATION_SECON
 
 @contextmanager
 def _exclusive(engine: Engine, seconds: float) -> Iterator[Connection]:
-    """
-    Open a transaction that excludes other migrations: SQLite has one writer, PostgreSQL a lock.
-    """
+    # SQLite has one writer, PostgreSQL a lock, so the transaction excludes other migrations.
     with committing(engine, seconds=seconds) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))

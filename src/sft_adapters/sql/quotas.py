@@ -1,7 +1,5 @@
 """
-Quota reservations in SQL.
-
-A file's reservation is in the file's row, and each owner's sum in a row of its own.
+Quota reservations in SQL: each file's in the file's row, each owner's sum in a row of its own.
 """
 
 from __future__ import annotations
@@ -70,8 +68,7 @@ class SqlQuotas(Repository):
             self.connection.execute(_SET_RESERVED, {"file": file_id.bytes, "held": 0})
 
     def used(self, owner: UserId) -> int:
-        found = self.connection.execute(_USED, {"owner": owner.bytes})
-        return int(found.scalar_one_or_none() or 0)
+        return int(self.connection.execute(_USED, {"owner": owner.bytes}).scalar_one_or_none() or 0)
 
     def _lock_file(self, file_id: FileId) -> Row[Any, Any, Any] | None:
         return self.connection.execute(_LOCK_FILE, {"file": file_id.bytes}).one_or_none()
@@ -87,8 +84,7 @@ def release_quota(connection: Connection, owner: bytes, size: int) -> None:
     """
     Reduce the sum of an owner's reservations by `size` bytes, at least to 0.
 
-    A sum that has drifted below a file's reservation must not prevent the file's deletion; the doctor
-    reports the drift.
+    A sum that has drifted below a file's reservation must not prevent the file's deletion; the doctor reports it.
     """
     own = usages.c.owner_id == owner
     left = case((usages.c.bytes > size, usages.c.bytes - size), else_=0)

@@ -16,8 +16,8 @@ from sft_adapters.sql.transactions import committing, transaction
 from sft_core.users.model import Session
 from sft_core.values import SessionId, UserId
 
+# Built once, because every request executes it.
 _GET: Final = select(sessions).where(sessions.c.id == bindparam("session"))
-"""Built once, because every request executes it."""
 
 
 def _from_row(row: Row[Any]) -> Session:

@@ -17,6 +17,8 @@ from sft_adapters.sql.transactions import is_read_only
 from sft_core.errors import ConfigurationError
 
 _WAL_RESET_FIXED: Final = (3, 51, 3)
+# A durable write-ahead log, enforced foreign keys, no memory-mapped reads. Deleted data is overwritten, so that the
+# key of a deleted file does not remain on a free page.
 _PRAGMAS: Final = (
     *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF", "mmap_size=0"),
     "secure_delete=ON",
@@ -57,23 +59,13 @@ def open_sqlite(url: URL, *, echo: bool, busy_seconds: float, connections: int) 
 
 
 def _create_private_file(_dialect: Dialect, _record: ConnectionPoolEntry, args: list[str], _options: object) -> None:
-    """
-    Create a new database file with mode 0600.
-
-    SQLite itself would make it readable by all users. SQLite gives the same permissions to the log and
-    its index, which it creates beside the file.
-    """
-    # If the file cannot be created, SQLite reports the reason when it opens the file.
+    # With mode 0600: SQLite would make it readable by all users. It gives the same permissions to the log and its
+    # index, which it creates beside the file. If the file cannot be created, SQLite reports why when it opens it.
     with contextlib.suppress(OSError):
         os.close(os.open(args[0], os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _set_pragmas(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    """
-    Set up a connection: a durable write-ahead log, enforced foreign keys, no memory-mapped reads.
-
-    Deleted data is overwritten, so that the key of a deleted file does not remain on a free page.
-    """
     for pragma in _PRAGMAS:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA {pragma}")
@@ -81,11 +73,7 @@ def _set_pragmas(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> N
 
 
 def _begin(connection: Connection) -> None:
-    """
-    Start a transaction.
-
-    A writer locks at once, because an upgrade from a read lock could fail.
-    """
+    # A writer locks at once, because an upgrade from a read lock could fail.
     read_only = is_read_only(connection)
     connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

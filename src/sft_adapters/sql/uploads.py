@@ -39,8 +39,7 @@ class SqlResumableUploads(Repository):
         self.connection.execute(insert(uploads).values(row))
 
     def get(self, file_id: FileId) -> ResumableUpload | None:
-        found = self.connection.execute(_GET, {"file": file_id.bytes})
-        row = found.mappings().one_or_none()
+        row = self.connection.execute(_GET, {"file": file_id.bytes}).mappings().one_or_none()
         if row is None:
             return None
         ids = [row["sources"][start : start + _ID_BYTES] for start in range(0, len(row["sources"]), _ID_BYTES)]

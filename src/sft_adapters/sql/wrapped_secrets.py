@@ -100,11 +100,7 @@ def _count_by_key(connection: Connection, location: _SecretColumns) -> Mapping[s
 
 
 def _lock_available_rows(connection: Connection, rewrappings: Sequence[Rewrapping]) -> set[tuple[SecretKind, UUID]]:
-    """
-    Lock the rows that no other transaction is changing, until the end of this one.
-
-    Return their kinds and ids. On SQLite, which has one writer at a time, these are all rows.
-    """
+    # Until the end of this transaction, the rows that no other one is changing: all on SQLite, which has one writer.
     locked = set()
     for kind, location in SECRET_COLUMNS.items():
         wanted = [one.stored.id.bytes for one in rewrappings if one.stored.kind is kind]
