@@ -51,16 +51,10 @@ class ReloadingKeyRing:
 
     @property
     def active_id(self) -> str:
-        """
-        Id of the key that wraps.
-        """
         return self._ring.active_id
 
     @property
     def ids(self) -> frozenset[str]:
-        """
-        Ids of all keys that unwrap.
-        """
         return self._ring.ids
 
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
@@ -85,9 +79,9 @@ class ReloadingKeyRing:
             # Before they are read: a change meanwhile makes another version.
             fingerprint = key_files.fingerprint(folder)
             is_known = missing is None or missing in self._ring.ids
-            if (fingerprint == self._fingerprint and (is_known or self._is_cooling_down())) or (
-                self._fingerprint is None and self._is_cooling_down()
-            ):
+            if fingerprint == self._fingerprint and (is_known or self._is_cooling_down()):
+                return
+            if self._fingerprint is None and self._is_cooling_down():
                 return
             self._cooldown_until = self._seconds() + COOLDOWN_SECONDS
             try:

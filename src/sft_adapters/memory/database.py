@@ -1,7 +1,5 @@
 """
-A database in memory.
-
-One writer at a time works on a copy; readers see the last committed state.
+A database in memory: one writer at a time works on a copy, readers see the last committed state.
 """
 
 from __future__ import annotations

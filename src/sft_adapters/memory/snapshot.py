@@ -39,15 +39,6 @@ def snapshot_of(tables: Tables) -> Snapshot:
     """
     Copy all tables into a snapshot.
     """
-    return Snapshot(
-        users=MappingProxyType(dict(tables.users)),
-        files=MappingProxyType(dict(tables.files)),
-        parts=MappingProxyType(dict(tables.parts)),
-        uploads=MappingProxyType(dict(tables.uploads)),
-        links=MappingProxyType(dict(tables.links)),
-        idempotency_records=MappingProxyType(dict(tables.idempotency_records)),
-        reservations=MappingProxyType(dict(tables.reservations)),
-        usages=MappingProxyType(dict(tables.usages)),
-        retired_keys=frozenset(tables.retired_keys),
-        store_id=tables.store_id,
-    )
+    copies = attrs.asdict(tables.copy(), recurse=False).items()
+    rows = {name: MappingProxyType(table) for name, table in copies if isinstance(table, dict)}
+    return Snapshot(**rows, retired_keys=frozenset(tables.retired_keys), store_id=tables.store_id)

@@ -80,11 +80,7 @@ def _credentials(parts: SplitResult) -> dict[str, Any]:
 
 
 def _database(parts: SplitResult, database: int) -> int:
-    """
-    Return the database number of the URL or the setting.
-
-    They must agree if both are given.
-    """
+    # The URL and the setting must agree if both are given.
     if not _DATABASE.fullmatch(parts.path):
         raise _invalid("must end with the host or with /NUMBER, the number of a database")
     named = int(parts.path[1:] or 0)
