@@ -13,7 +13,6 @@ import attrs
 
 from sft_adapters.memory.integrity import IntegrityRows
 from sft_adapters.memory.maintenance import Inventory, QuotaAudit, ReclaimableFiles, StoreIdentity
-from sft_adapters.memory.snapshot import Snapshot, snapshot_of
 from sft_adapters.memory.tables import (
     Files,
     IdempotencyRecords,
@@ -21,6 +20,7 @@ from sft_adapters.memory.tables import (
     Manifests,
     Quotas,
     ResumableUploads,
+    Snapshot,
     Tables,
     Users,
 )
@@ -104,7 +104,7 @@ class MemoryDatabase:
         """
         Return the committed rows of every table, without waiting for a writer.
         """
-        return snapshot_of(self._committed)
+        return self._committed.snapshot()
 
     def _closing(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
         try:

@@ -7,8 +7,9 @@ Entities are immutable, so copying the tables means copying dictionaries.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import attrs
 
@@ -43,6 +44,14 @@ class Tables:
         """
         return Tables(*(copy.copy(getattr(self, field.name)) for field in attrs.fields(Tables)))
 
+    def snapshot(self) -> Snapshot:
+        """
+        Return a read-only copy.
+        """
+        copies = attrs.asdict(self.copy(), recurse=False).items()
+        rows = {name: MappingProxyType(table) for name, table in copies if isinstance(table, dict)}
+        return Snapshot(**rows, retired_keys=frozenset(self.retired_keys), store_id=self.store_id)
+
     def release_quota(self, file: File) -> None:
         """
         Release a file's quota reservation; its owner's use does not fall below 0.
@@ -56,6 +65,24 @@ class Tables:
         """
         if wrapped is not None and wrapped.key_id in self.retired_keys:
             raise KeyRetired
+
+
+@attrs.frozen
+class Snapshot:
+    """
+    The rows of every table at one moment, read-only; later commits do not change it.
+    """
+
+    users: Mapping[UserId, User]
+    files: Mapping[FileId, File]
+    parts: Mapping[FileId, tuple[Part, ...]]
+    uploads: Mapping[FileId, ResumableUpload]
+    links: Mapping[LinkId, ShareLink]
+    idempotency_records: Mapping[bytes, IdempotencyRecord]
+    reservations: Mapping[FileId, int]
+    usages: Mapping[UserId, int]
+    retired_keys: frozenset[str]
+    store_id: str | None
 
 
 @attrs.frozen

@@ -7,12 +7,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import QueuePool
 
 from sft_adapters.sql.postgres_timeouts import PostgresTimeouts
 from sft_adapters.sql.sqlite import open_sqlite, sqlite_is_safe_for_many_writers
@@ -52,8 +54,10 @@ def open_engine(
             or the driver is not installed. The error does not quote the URL, which may contain a password.
     """
     parsed = _parsed(url)
+    pool = {"pool_size": connections, "max_overflow": 0, "pool_timeout": busy_seconds}
+    create = partial(create_engine, echo=echo, hide_parameters=True, poolclass=QueuePool, **pool)
     if parsed.drivername in _SQLITE:
-        engine = open_sqlite(parsed, echo=echo, busy_seconds=busy_seconds, connections=connections)
+        engine = open_sqlite(create, parsed, busy_seconds=busy_seconds)
     else:
         try:
             from sft_adapters.sql.postgres import open_postgres  # noqa: PLC0415 (its driver is an extra)
@@ -62,7 +66,7 @@ def open_engine(
                 "DATABASE_URL names a PostgreSQL database, but its driver is missing: install the extra `postgres`"
             ) from None
         timeouts = timeouts or PostgresTimeouts()
-        engine = open_postgres(parsed, echo=echo, busy_seconds=busy_seconds, connections=connections, timeouts=timeouts)
+        engine = open_postgres(create, parsed, busy_seconds=busy_seconds, timeouts=timeouts)
     forbid_commit_after_error(engine)
     return engine
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, inspect, select, update
 
 from sft_adapters.sql import retired_keys
 from sft_adapters.sql.tables import claims, files, links, users
@@ -28,6 +28,19 @@ def required_key_ids(engine: Engine) -> set[str]:
     """
     with transaction(engine, read_only=True) as (connection, _):
         return _required_key_ids(connection)
+
+
+def is_in_use(engine: Engine) -> bool:
+    """
+    Return whether a service has started on the database or a user is registered.
+    """
+    with transaction(engine, read_only=True) as (connection, _):
+        tables = inspect(connection)
+        if tables.has_table(claims.name) and read_owner_key_id(connection) is not None:
+            return True
+        if not tables.has_table(users.name):
+            return False
+        return connection.execute(select(users.c.id).limit(1)).first() is not None
 
 
 def ownership_step(key_id: str, *, verify: Callable[[set[str]], None]) -> Callable[[Connection], None]:

@@ -36,11 +36,8 @@ def upgrade(
     Upgrade the schema to a revision in one transaction.
 
     Concurrent upgrades run one after the other. `before_commit` runs in the same transaction: if it raises,
-    nothing is changed.
-
-    Raises:
-        ConfigurationError: The schema was created by a newer version, or the database's encoding is
-            not UTF-8.
+    nothing is changed. Raises `ConfigurationError` if the schema was created by a newer version, or the database's
+    encoding is not UTF-8.
     """
     with _exclusive(engine, seconds) as connection:
         _require_utf8(connection)
@@ -77,14 +74,11 @@ def current(engine: Engine) -> str | None:
 
 def check(engine: Engine) -> None:
     """
-    Check that the schema is the one of this version.
-
-    Raises:
-        ConfigurationError: The schema is older or newer.
+    Check that the schema is of this version; raise `ConfigurationError` if it is older or newer.
     """
     with transaction(engine, read_only=True) as (connection, _):
         _require_known_revision(connection)
-        if _current(connection) != _head():
+        if _current(connection) != scripts().get_current_head():
             raise ConfigurationError("the database schema is older than this version: run `sft migrate`")
 
 
@@ -104,10 +98,6 @@ def _require_utf8(connection: Connection) -> None:
         encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
         if encoding != "UTF8":
             raise ConfigurationError(f"the database's encoding is {encoding}: create it with ENCODING 'UTF8'")
-
-
-def _head() -> str | None:
-    return scripts().get_current_head()
 
 
 def scripts() -> ScriptDirectory:

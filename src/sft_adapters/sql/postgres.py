@@ -9,6 +9,7 @@ what it needs: `BEGIN` and its `SET LOCAL`s are sent together, in one round trip
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 import attrs
@@ -16,7 +17,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -112,19 +113,16 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
 
-def open_postgres(url: URL, *, echo: bool, busy_seconds: float, connections: int, timeouts: PostgresTimeouts) -> Engine:
+def open_postgres(
+    create: Callable[..., Engine], url: URL, *, busy_seconds: float, timeouts: PostgresTimeouts
+) -> Engine:
     """
     Create an engine for a PostgreSQL database; see `open_engine` for the parameters.
 
     The query of the URL (`sslmode`, `connect_timeout`, …) takes precedence over the values set here.
     """
-    engine = create_engine(
+    engine = create(
         url.set(drivername="postgresql+psycopg", query={}),
-        echo=echo,
-        hide_parameters=True,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=busy_seconds,
         pool_pre_ping=True,
         pool_recycle=timeouts.recycle_seconds,
         use_native_hstore=False,

@@ -7,11 +7,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from sft_adapters.sql.transactions import is_read_only
 from sft_core.errors import ConfigurationError
@@ -35,23 +36,15 @@ def sqlite_is_safe_for_many_writers(version: tuple[int, ...] = sqlite3.sqlite_ve
     return version >= _WAL_RESET_FIXED
 
 
-def open_sqlite(url: URL, *, echo: bool, busy_seconds: float, connections: int) -> Engine:
+def open_sqlite(create: Callable[..., Engine], url: URL, *, busy_seconds: float) -> Engine:
     """
     Create an engine for a SQLite file; see `open_engine` for the parameters.
     """
     if url.database in {None, "", ":memory:"} or url.query:
         # Without a path each connection would get its own database; a query could select another file.
         raise ConfigurationError("DATABASE_URL: SQLite needs the path of a file, sqlite:///path")
-    engine = create_engine(
-        url,
-        echo=echo,
-        hide_parameters=True,
-        poolclass=QueuePool,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=busy_seconds,
-        connect_args={"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None},
-    )
+    options = {"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None}
+    engine = create(url, connect_args=options)
     event.listen(engine, "do_connect", _create_private_file)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
