@@ -29,10 +29,9 @@ class ReloadingKeyRing:
     """
     Implements `sft_core.ports.KeyRing` with the keys of the start and those in the key files now.
 
-    It reloads its files before it wraps, if they have changed, so that a new active key wraps what
-    comes next. It also reloads them if a secret names an unknown key, at most once in
-    `COOLDOWN_SECONDS` while they do not change. If a file cannot be read, the ring stays as it was.
-    Keys of the environment are those of the start.
+    It reloads its files before it wraps, if they have changed, so that a new active key wraps what comes next. It also
+    reloads them if a secret names an unknown key, at most once in `COOLDOWN_SECONDS` while they do not change. If a
+    file cannot be read, the ring stays as it was. Keys of the environment are those of the start.
 
     A key that is removed from the ring unwraps here until the process ends, because a running
     request may have read its row before.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import attrs
 import redis
@@ -92,8 +92,7 @@ class Client:
         """
         Return whether the server is available, for the start; its failure is logged.
 
-        Raises:
-            ConfigurationError: the server refuses the credentials, the database or TLS, or is no Redis server.
+        Raises `ConfigurationError` if the server refuses the credentials, the database or TLS, or is no Redis server.
         """
         error, wrong_setting = startup_check.probe(self._driver)
         if wrong_setting:
@@ -163,25 +162,19 @@ def open_client(
 
     Connecting, sending and each wait for bytes may take up to `timeout_seconds`. After a failure the
     server is not used for `cooldown_seconds`. At most `max_pending_deletes` deletions are pending for an
-    unreachable server.
-
-    Raises:
-        ConfigurationError: The URL is malformed.
+    unreachable server. Raises `ConfigurationError` if the URL is malformed.
     """
     address = parse_url(url, database=database)
-    options: dict[str, Any] = {
-        "socket_timeout": timeout_seconds,
-        "socket_connect_timeout": timeout_seconds,
-        "retry": Retry(NoBackoff(), 0),
-        "health_check_interval": 0,
-        "decode_responses": False,
-        "protocol": 2,
-        "driver_info": None,
-    }
     pool = redis.ConnectionPool(
         connection_class=cast("type[redis.Connection]", address.connection),
         max_connections=connections,
-        **options,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        decode_responses=False,
+        protocol=2,
+        driver_info=None,
         **address.options,
     )
     return Client(

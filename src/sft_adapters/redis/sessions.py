@@ -1,9 +1,8 @@
 """
 A cache of sessions in front of their durable store.
 
-The value of a session's key is one of three, distinguished by its first letter: a session (`S`), a
-lease (`L`) of the one reader that may store the session, or a tombstone (`B`), which no reader
-replaces.
+The value of a session's key is one of three, distinguished by its first letter: a session (`S`), a lease (`L`) of the
+one reader that may store the session, or a tombstone (`B`), which no reader replaces.
 """
 
 from __future__ import annotations

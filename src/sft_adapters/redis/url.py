@@ -36,9 +36,8 @@ def parse_url(url: str, *, database: int = 0) -> Address:
     With `rediss` the query may name files: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`. The
     server's certificate and host name are always verified.
 
-    Raises:
-        ConfigurationError: The URL is malformed. The error does not quote it, because a misplaced
-            character may put the password anywhere.
+    Raises `ConfigurationError` if the URL is malformed. The error does not quote it, because a misplaced character may
+    put the password anywhere.
     """
     try:
         parts = urlsplit(url)

@@ -49,9 +49,8 @@ def open_engine(
     A caller waits up to `busy_seconds` for one of at most `connections` connections, and a change as
     long for a lock that another transaction holds. `timeouts` are PostgreSQL's timeouts.
 
-    Raises:
-        ConfigurationError: The URL is malformed, its kind of database or a parameter is not supported,
-            or the driver is not installed. The error does not quote the URL, which may contain a password.
+    Raises `ConfigurationError` if the URL is malformed, its kind of database or a parameter is not supported, or the
+    driver is not installed. The error does not quote the URL, which may contain a password.
     """
     parsed = _parsed(url)
     pool = {"pool_size": connections, "max_overflow": 0, "pool_timeout": busy_seconds}

@@ -78,10 +78,8 @@ class SqlLinks(Repository):
 
     def consume_download(self, link_id: LinkId, *, now: datetime) -> bool:
         has_budget = or_(links.c.max_downloads.is_(None), links.c.downloads < links.c.max_downloads)
-        condition = (
-            (links.c.id == link_id.bytes) & links.c.revoked_at.is_(None) & (links.c.expires_at > now) & has_budget
-        )
-        spend = update(links).where(condition).values(downloads=links.c.downloads + 1)
+        live = (links.c.id == link_id.bytes) & links.c.revoked_at.is_(None) & (links.c.expires_at > now)
+        spend = update(links).where(live, has_budget).values(downloads=links.c.downloads + 1)
         return self.connection.execute(spend).rowcount == 1
 
     def revoke(self, link_id: LinkId, *, now: datetime) -> bool:

@@ -73,8 +73,6 @@ _CONNECT_FAILURES: Final = (
     _Failure("time.?out|timed out", "the server did not respond in time", transient=True),
     _Failure("", "the server could not be reached", transient=True),
 )
-_NO_PASSWORD: Final = _Failure("", "the server requires a password")
-_CONNECT_TIMEOUT: Final = _Failure("", "the server did not respond in time", transient=True)
 
 
 class ConnectFailedError(psycopg.OperationalError):
@@ -213,8 +211,8 @@ def _milliseconds(seconds: float) -> int:
 
 def _classify(error: psycopg.Error) -> _Failure:
     if isinstance(error, psycopg.errors.ConnectionTimeout):
-        return _CONNECT_TIMEOUT
+        return _Failure("", "the server did not respond in time", transient=True)
     if error.pgconn is not None and error.pgconn.needs_password:
-        return _NO_PASSWORD
+        return _Failure("", "the server requires a password")
     text = _QUOTED.sub("", str(error))
     return next(failure for failure in _CONNECT_FAILURES if re.search(failure.pattern, text, re.IGNORECASE))

@@ -50,15 +50,11 @@ class SqlSessions:
         return _from_row(row) if row is not None else None
 
     def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
-        current = (
-            (sessions.c.id == session_id.bytes)
-            & (sessions.c.generation == generation)
-            & sessions.c.revoked_at.is_(None)
-            & (sessions.c.expires_at > now)
-        )
-        change = {"generation": generation + 1, "expires_at": expires_at}
+        current = (sessions.c.id == session_id.bytes) & (sessions.c.generation == generation)
+        live = sessions.c.revoked_at.is_(None) & (sessions.c.expires_at > now)
+        change = update(sessions).where(current, live).values(generation=generation + 1, expires_at=expires_at)
         with committing(self.engine) as connection:
-            return connection.execute(update(sessions).where(current).values(change)).rowcount == 1
+            return connection.execute(change).rowcount == 1
 
     def revoke(self, session_id: SessionId, *, now: datetime) -> None:
         live = (sessions.c.id == session_id.bytes) & sessions.c.revoked_at.is_(None)
