@@ -22,7 +22,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from sft_adapters.sql.postgres_timeouts import PostgresTimeouts
-from sft_adapters.sql.transactions import is_read_only, statement_seconds_override
+from sft_adapters.sql.transactions import transaction_options
 from sft_core.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -185,14 +185,14 @@ class _ConnectionEvents:
             cast("BoundedConnection", connection).response_seconds = self.timeouts.connect_seconds
 
     def begin(self, connection: Connection) -> None:
-        seconds = statement_seconds_override(connection)
+        read_only, seconds = transaction_options(connection)
         statement_seconds = seconds or self.timeouts.statement_seconds
         driver = cast("BoundedConnection", connection.connection.driver_connection)
         driver.response_seconds = statement_seconds + self.timeouts.response_grace_seconds
         # Writers see the commits of others, so that the second of two conditional updates finds what the
         # first one wrote. They do not request READ WRITE: a database frozen by an administrator
         # (`default_transaction_read_only`) must stay read-only.
-        if is_read_only(connection):
+        if read_only:
             statements = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]
         else:
             statements = ["BEGIN ISOLATION LEVEL READ COMMITTED", _DURABLE]

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Dialect, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from sft_adapters.sql.transactions import is_read_only
+from sft_adapters.sql.transactions import transaction_options
 from sft_core.errors import ConfigurationError
 
 _WAL_RESET_FIXED: Final = (3, 51, 3)
@@ -67,6 +67,6 @@ def _set_pragmas(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> N
 
 def _begin(connection: Connection) -> None:
     # A writer locks at once, because an upgrade from a read lock could fail.
-    read_only = is_read_only(connection)
+    read_only, _ = transaction_options(connection)
     connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

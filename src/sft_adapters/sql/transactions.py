@@ -49,19 +49,12 @@ def committing(engine: Engine, *, seconds: float | None = None) -> Iterator[Conn
         tx.commit()
 
 
-def is_read_only(connection: Connection) -> bool:
+def transaction_options(connection: Connection) -> tuple[bool, float | None]:
     """
-    Return whether the transaction that starts on this connection is read-only.
+    Return whether the transaction that starts on this connection is read-only, and its own timeout, if any.
     """
-    return bool(connection.get_execution_options().get(_READ_ONLY, False))
-
-
-def statement_seconds_override(connection: Connection) -> float | None:
-    """
-    Return the statement timeout that the starting transaction overrides, or None.
-    """
-    allowed: float | None = connection.get_execution_options().get(_SECONDS)
-    return allowed
+    options = connection.get_execution_options()
+    return bool(options.get(_READ_ONLY, False)), options.get(_SECONDS)
 
 
 def forbid_commit_after_error(engine: Engine) -> None:
