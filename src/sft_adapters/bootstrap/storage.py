@@ -22,7 +22,7 @@ from sft_adapters.disk import directories, key_files
 from sft_adapters.disk.blobs import has_blobs
 from sft_adapters.keyring.loading import KeySet, key_file_paths, load_keys, missing_from_environment
 from sft_adapters.settings import Settings
-from sft_adapters.sql import inspection, key_ownership, migrate
+from sft_adapters.sql import key_ownership, migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import Engine, sqlite_file
 from sft_adapters.sql.errors import DatabaseMisconfigured
@@ -116,7 +116,7 @@ def _is_in_use(container: Container) -> bool:
     if file is not None and not file.exists():
         return False
     with _connected(container) as engine:
-        return inspection.is_in_use(engine)
+        return key_ownership.is_in_use(engine)
 
 
 @contextmanager

@@ -53,20 +53,16 @@ class KeySet:
         return tuple(key for n, key in enumerate(others) if key not in (self.encryption_key, *others[:n]))
 
 
-_NO_KEYS: Final[Mapping[str, str]] = {}
-
-
 def load_keys(
-    settings: Settings, *, stand_ins: Mapping[str, str] = _NO_KEYS, created: frozenset[str] = frozenset()
+    settings: Settings, *, stand_ins: Mapping[str, str] | None = None, created: frozenset[str] = frozenset()
 ) -> KeySet:
     """
     Load the keys of the environment and the key files; `stand_ins` are texts for keys that are in neither.
 
-    Raises:
-        ConfigurationError: a key is missing, a key file cannot be read or holds another thing, or two
-            keys are the same.
+    Raises `ConfigurationError` if a key is missing, a key file cannot be read or holds another thing, or two keys are
+    the same.
     """
-    folder, security = settings.key_folder, settings.security
+    folder, security, stand_ins = settings.key_folder, settings.security, stand_ins or {}
     names = missing_from_environment(settings)
     files = key_files.read(folder, names)
     check_key_files(folder, files)
@@ -102,8 +98,7 @@ def reload_keys(keys: KeySet) -> KeySet:
     """
     Return the keys with the ring as its key files are now; keys of the environment stay.
 
-    Raises:
-        ConfigurationError: the file of the active key is missing, or a file of the ring cannot be read.
+    Raises `ConfigurationError` if the file of the active key is missing, or a file of the ring cannot be read.
     """
     folder, active = keys.folder, keys.encryption_key
     if "ENCRYPTION_KEY" in keys.keys_from_files:
@@ -150,15 +145,13 @@ def _not_set(folder: Path, name: str) -> str:
 
 
 def _retiring_key_files(folder: Path) -> tuple[Secret, ...]:
-    return tuple(_retiring_key(folder, name, text) for name, text in key_files.read_retiring(folder).items())
-
-
-def _retiring_key(folder: Path, name: str, text: str) -> Secret:
-    path = key_files.path_of_retiring(folder, name)
-    try:
-        key = parsers.encryption_key(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{path} holds no key of the ring: it {error}") from None
-    if key_id(key) != name:
-        raise ConfigurationError(f"{path} holds key {key_id(key)} and not the one that it is named after")
-    return key
+    keys = []
+    for name, text in key_files.read_retiring(folder).items():
+        path = key_files.path_of_retiring(folder, name)
+        try:
+            keys.append(parsers.encryption_key(text))
+        except ValueError as error:
+            raise ConfigurationError(f"{path} holds no key of the ring: it {error}") from None
+        if key_id(keys[-1]) != name:
+            raise ConfigurationError(f"{path} holds key {key_id(keys[-1])} and not the one that it is named after")
+    return tuple(keys)

@@ -29,10 +29,9 @@ class ReloadingKeyRing:
     """
     Implements `sft_core.ports.KeyRing` with the keys of the start and those in the key files now.
 
-    It reloads its files before it wraps, if they have changed, so that a new active key wraps what
-    comes next. It also reloads them if a secret names an unknown key, at most once in
-    `COOLDOWN_SECONDS` while they do not change. If a file cannot be read, the ring stays as it was.
-    Keys of the environment are those of the start.
+    It reloads its files before it wraps, if they have changed, so that a new active key wraps what comes next. It also
+    reloads them if a secret names an unknown key, at most once in `COOLDOWN_SECONDS` while they do not change. If a
+    file cannot be read, the ring stays as it was. Keys of the environment are those of the start.
 
     A key that is removed from the ring unwraps here until the process ends, because a running
     request may have read its row before.
@@ -51,16 +50,10 @@ class ReloadingKeyRing:
 
     @property
     def active_id(self) -> str:
-        """
-        Id of the key that wraps.
-        """
         return self._ring.active_id
 
     @property
     def ids(self) -> frozenset[str]:
-        """
-        Ids of all keys that unwrap.
-        """
         return self._ring.ids
 
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
@@ -85,9 +78,9 @@ class ReloadingKeyRing:
             # Before they are read: a change meanwhile makes another version.
             fingerprint = key_files.fingerprint(folder)
             is_known = missing is None or missing in self._ring.ids
-            if (fingerprint == self._fingerprint and (is_known or self._is_cooling_down())) or (
-                self._fingerprint is None and self._is_cooling_down()
-            ):
+            if fingerprint == self._fingerprint and (is_known or self._is_cooling_down()):
+                return
+            if self._fingerprint is None and self._is_cooling_down():
                 return
             self._cooldown_until = self._seconds() + COOLDOWN_SECONDS
             try:

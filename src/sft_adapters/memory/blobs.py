@@ -7,15 +7,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import attrs
 
 from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch
 from sft_core.vault.ports import BlobInfo, Buffer
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @attrs.define
@@ -26,7 +23,7 @@ class MemoryBlobs:
     `now` returns the storage time of a new blob.
     """
 
-    _now: Callable[[], datetime] = attrs.field(default=_utc_now, repr=False)
+    _now: Callable[[], datetime] = attrs.field(default=partial(datetime.now, UTC), repr=False)
     _blobs: dict[str, tuple[bytes, datetime]] = attrs.field(factory=dict, init=False, repr=False)
     _store_id: str | None = attrs.field(default=None, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)

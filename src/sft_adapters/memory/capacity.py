@@ -1,7 +1,5 @@
 """
-The capacity check of a store that cannot determine its free space.
-
-It is for blobs in memory and on an S3 server.
+The capacity check of a store that cannot determine its free space: in memory, or on an S3 server.
 """
 
 from __future__ import annotations

@@ -1,21 +1,18 @@
 """
-A database in memory.
-
-One writer at a time works on a copy; readers see the last committed state.
+A database in memory: one writer at a time works on a copy, readers see the last committed state.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Final
 
 import attrs
 
 from sft_adapters.memory.integrity import IntegrityRows
 from sft_adapters.memory.maintenance import Inventory, QuotaAudit, ReclaimableFiles, StoreIdentity
-from sft_adapters.memory.snapshot import Snapshot, snapshot_of
 from sft_adapters.memory.tables import (
     Files,
     IdempotencyRecords,
@@ -23,6 +20,7 @@ from sft_adapters.memory.tables import (
     Manifests,
     Quotas,
     ResumableUploads,
+    Snapshot,
     Tables,
     Users,
 )
@@ -82,9 +80,8 @@ class MemoryDatabase:
     """
     Implements `sft_core.ports.UnitOfWorkFactory` for every kind of unit.
 
-    Writers run one after another, so a conditional change has the same result as in a database. A
-    writer waits up to 10 seconds for the previous one. A reader sees the state at its start and no
-    later commit.
+    Writers run one after another, so a conditional change has the same result as in a database. A writer waits up to 10
+    seconds for the previous one. A reader sees the state at its start and no later commit.
     """
 
     _committed: Tables = attrs.field(factory=Tables, init=False)
@@ -93,12 +90,14 @@ class MemoryDatabase:
     @contextmanager
     def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
         if read_only:
-            yield from self._closing(MemoryUnit(self._committed, None))
+            with closing(MemoryUnit(self._committed, None)) as unit:
+                yield unit
             return
         if not self._writer.acquire(timeout=WRITER_WAIT_SECONDS):
             raise DatabaseUnavailable("another unit of work occupies the database")
         try:
-            yield from self._closing(MemoryUnit(self._committed.copy(), self._publish))
+            with closing(MemoryUnit(self._committed.copy(), self._publish)) as unit:
+                yield unit
         finally:
             self._writer.release()
 
@@ -106,13 +105,7 @@ class MemoryDatabase:
         """
         Return the committed rows of every table, without waiting for a writer.
         """
-        return snapshot_of(self._committed)
-
-    def _closing(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
-        try:
-            yield unit
-        finally:
-            unit.close()
+        return self._committed.snapshot()
 
     def _publish(self, tables: Tables) -> None:
         self._committed = tables

@@ -35,11 +35,11 @@ class ReclaimableFiles(Repository):
         return _page((file for file in self.read().files.values() if _is_expired(file, by)), after, limit)
 
     def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
-        tables = self.write()
-        file = tables.files.get(file_id)
+        files = self.write().files
+        file = files.get(file_id)
         if file is None or not _is_expired(file, by):
             return False
-        tables.files[file_id] = file.deleting(now)
+        files[file_id] = file.deleting(now)
         return True
 
     def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:

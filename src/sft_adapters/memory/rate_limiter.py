@@ -16,16 +16,6 @@ from sft_core.values import Rate
 _SWEEP_FROM: Final = 1024
 
 
-@attrs.frozen
-class _Bucket:
-    """
-    The time when a key's attempts are all restored, and its expiry.
-    """
-
-    refilled_at: datetime
-    expires_at: datetime
-
-
 @attrs.define
 class MemoryRateLimiter:
     """
@@ -35,18 +25,18 @@ class MemoryRateLimiter:
     back restores nothing. Expired entries are deleted, so the number of keys does not exhaust the memory.
     """
 
-    _buckets: dict[str, _Bucket] = attrs.field(factory=dict, init=False, repr=False)
+    # The time when a key's attempts are all restored, and the expiry of its entry.
+    _buckets: dict[str, tuple[datetime, datetime]] = attrs.field(factory=dict, init=False, repr=False)
     _sweep_at: int = attrs.field(default=_SWEEP_FROM, init=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
         with self._lock:
-            bucket = self._buckets.get(key)
-            refilled_at = max(now, bucket.refilled_at) if bucket is not None else now
+            refilled_at = max(now, self._buckets.get(key, (now, now))[0])
             if refilled_at - now > rate.tolerance:
                 raise TooManyAttempts(rate.retry_after(refilled_at, now))
             refilled_at += rate.interval
-            self._buckets[key] = _Bucket(refilled_at, expires_at=refilled_at + rate.window)
+            self._buckets[key] = refilled_at, refilled_at + rate.window
             self._sweep(now)
 
     def reset(self, key: str) -> None:
@@ -54,10 +44,7 @@ class MemoryRateLimiter:
             self._buckets.pop(key, None)
 
     def _sweep(self, now: datetime) -> None:
-        """
-        Delete expired entries, whenever their number has doubled since the last deletion.
-        """
-        if len(self._buckets) < self._sweep_at:
-            return
-        self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket.expires_at > now}
-        self._sweep_at = max(_SWEEP_FROM, 2 * len(self._buckets))
+        # Whenever the number of entries has doubled since the last deletion.
+        if len(self._buckets) >= self._sweep_at:
+            self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket[1] > now}
+            self._sweep_at = max(_SWEEP_FROM, 2 * len(self._buckets))

@@ -41,9 +41,8 @@ class MemoryExpiredLinkTokens:
         """
         Return the links whose token can be deleted.
         """
-        replayable = {
-            answer.token_digest for answer in tables.idempotency_records.values() if answer.expires_at >= before
-        }
+        records = tables.idempotency_records.values()
+        replayable = {record.token_digest for record in records if record.expires_at >= before}
         return [
             link
             for link in tables.links.values()

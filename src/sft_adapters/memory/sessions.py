@@ -54,10 +54,7 @@ class MemorySessions:
                 self._sessions[session_id] = attrs.evolve(session, revoked_at=now)
 
     def _sweep(self, now: datetime) -> None:
-        """
-        Delete expired sessions, whenever the number of sessions has doubled since the last deletion.
-        """
-        if len(self._sessions) < self._sweep_at:
-            return
-        self._sessions = {key: session for key, session in self._sessions.items() if session.expires_at > now}
-        self._sweep_at = max(_SWEEP_FROM, 2 * len(self._sessions))
+        # Whenever the number of sessions has doubled since the last deletion.
+        if len(self._sessions) >= self._sweep_at:
+            self._sessions = {key: session for key, session in self._sessions.items() if session.expires_at > now}
+            self._sweep_at = max(_SWEEP_FROM, 2 * len(self._sessions))

@@ -6,8 +6,10 @@ Entities are immutable, so copying the tables means copying dictionaries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import attrs
 
@@ -40,18 +42,15 @@ class Tables:
         """
         Return a copy that can be changed independently.
         """
-        return Tables(
-            users=dict(self.users),
-            files=dict(self.files),
-            parts=dict(self.parts),
-            uploads=dict(self.uploads),
-            links=dict(self.links),
-            idempotency_records=dict(self.idempotency_records),
-            reservations=dict(self.reservations),
-            usages=dict(self.usages),
-            retired_keys=set(self.retired_keys),
-            store_id=self.store_id,
-        )
+        return Tables(*(copy.copy(getattr(self, field.name)) for field in attrs.fields(Tables)))
+
+    def snapshot(self) -> Snapshot:
+        """
+        Return a read-only copy.
+        """
+        copies = attrs.asdict(self.copy(), recurse=False).items()
+        rows = {name: MappingProxyType(table) for name, table in copies if isinstance(table, dict)}
+        return Snapshot(**rows, retired_keys=frozenset(self.retired_keys), store_id=self.store_id)
 
     def release_quota(self, file: File) -> None:
         """
@@ -69,11 +68,27 @@ class Tables:
 
 
 @attrs.frozen
+class Snapshot:
+    """
+    The rows of every table at one moment, read-only; later commits do not change it.
+    """
+
+    users: Mapping[UserId, User]
+    files: Mapping[FileId, File]
+    parts: Mapping[FileId, tuple[Part, ...]]
+    uploads: Mapping[FileId, ResumableUpload]
+    links: Mapping[LinkId, ShareLink]
+    idempotency_records: Mapping[bytes, IdempotencyRecord]
+    reservations: Mapping[FileId, int]
+    usages: Mapping[UserId, int]
+    retired_keys: frozenset[str]
+    store_id: str | None
+
+
+@attrs.frozen
 class Repository:
     """
-    Access to the tables of a unit of work.
-
-    `write` raises an error in a read-only unit.
+    Access to the tables of a unit of work; `write` raises an error in a read-only one.
     """
 
     read: Callable[[], Tables]
@@ -142,8 +157,8 @@ class Files(Repository):
         return self.read().files.get(file_id)
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
-        files = (file for file in self.read().files.values() if file.owner == owner and file.state is FileState.SEALED)
-        files = (file for file in files if not file.is_expired(now))
+        own = (file for file in self.read().files.values() if file.owner == owner)
+        files = (file for file in own if file.state is FileState.SEALED and not file.is_expired(now))
         newest_first = sorted(files, key=lambda file: (file.created_at, file.id), reverse=True)
         return newest_first[page.skip : page.skip + page.limit]
 
@@ -176,12 +191,10 @@ class Manifests(Repository):
     def append(self, file_id: FileId, parts: Sequence[Part]) -> None:
         stored = self.write().parts
         known = stored.get(file_id, ())
-        numbers = {part.number for part in known}
-        for part in parts:
-            if part.number in numbers:
-                raise Conflict
-            numbers.add(part.number)
-        stored[file_id] = tuple(sorted((*known, *parts), key=lambda part: part.number))
+        by_number = {part.number: part for part in (*known, *parts)}
+        if len(by_number) < len(known) + len(parts):
+            raise Conflict
+        stored[file_id] = tuple(by_number[number] for number in sorted(by_number))
 
     def covering(self, file_id: FileId, span: ByteRange, *, limit: int) -> Sequence[Part]:
         parts = self.read().parts.get(file_id, ())
@@ -304,10 +317,10 @@ class IdempotencyRecords(Repository):
     """
 
     def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
-        idempotency_records = self.write().idempotency_records
+        records = self.write().idempotency_records
         if self.find(record.key_digest, now=now) is not None:
             return False
-        idempotency_records[record.key_digest] = record
+        records[record.key_digest] = record
         return True
 
     def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:

@@ -55,12 +55,10 @@ class MemoryWrappedSecrets:
 
     def replace_one(self, tables: Tables, rewrapping: Rewrapping) -> bool:
         """
-        Replace one wrapped secret, if it is still stored as it was read.
-
-        Return whether it was replaced.
+        Replace one wrapped secret, if it is still stored as it was read; return whether it was.
         """
         read, rewrapped = rewrapping.stored, rewrapping.new
-        if _find_stored(tables, read) != read:
+        if read not in _all(tables):
             return False
         match read.kind:
             case SecretKind.FILE_KEY:
@@ -94,7 +92,3 @@ def _all(tables: Tables) -> Iterator[StoredSecret]:
 
 def _secret(kind: SecretKind, row: UUID, wrapped: WrappedSecret, version: int = 1) -> StoredSecret:
     return StoredSecret(kind=kind, id=row, version=version, wrapped=wrapped)
-
-
-def _find_stored(tables: Tables, read: StoredSecret) -> StoredSecret | None:
-    return next((one for one in _all(tables) if (one.kind, one.id) == (read.kind, read.id)), None)

@@ -5,7 +5,7 @@ The operators' view of the key ring: sources, uses and rotation of keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,12 @@ from sft_core.errors import ConfigurationError
 from sft_core.keys.model import SecretKind
 from sft_core.keys.use_cases import RewrapSecrets
 
-_LOCK_REASON: Final = "another command is changing the key ring"
+LABELS: Final = {
+    SecretKind.FILE_KEY: "file keys",
+    SecretKind.LINK_TOKEN: "link tokens",
+    SecretKind.TOTP_SEED: "TOTP seeds",
+}
+"""The plural name of each kind of secret, for messages."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,8 +73,8 @@ def list_keys(settings: Settings) -> list[RingKey]:
     """
     keys = _load(settings)
     check_schema(settings)
-    with temporary_engine(settings.database_url, busy_seconds=settings.database.timeout_seconds) as engine:
-        counts = SqlWrappedSecrets(engine, settings.database.migration_seconds).count()
+    with _stored_secrets(settings) as secrets:
+        counts = secrets.count()
     ring = AesKeyRing(keys.encryption_key, keys.retiring_keys)
     known = list(dict.fromkeys([ring.active_id, *map(key_id, keys.retiring_keys)]))
     missing = sorted({name for kind in counts.values() for name in kind} - ring.ids)
@@ -77,53 +82,39 @@ def list_keys(settings: Settings) -> list[RingKey]:
 
 
 def _ring_key(keys: KeySet, name: str, counts: Mapping[SecretKind, Mapping[str, int]]) -> RingKey:
-    active, is_in_a_file = key_id(keys.encryption_key), "ENCRYPTION_KEY" in keys.keys_from_files
+    is_active, is_active_in_file = name == key_id(keys.encryption_key), "ENCRYPTION_KEY" in keys.keys_from_files
     file: Path | None = None
-    if name == active and is_in_a_file:
+    if is_active and is_active_in_file:
         file = key_files.path_of(keys.folder, "ENCRYPTION_KEY")
     elif name in map(key_id, keys.retiring_key_files):
         file = key_files.path_of_retiring(keys.folder, name)
-    from_environment = {key_id(key) for key in keys.environment_retiring_keys}
-    if not is_in_a_file:
-        from_environment.add(active)
+    is_retiring_in_environment = name in map(key_id, keys.environment_retiring_keys)
     return RingKey(
         id=name,
-        active=name == active,
+        active=is_active,
         file=file,
-        in_environment=name in from_environment,
+        in_environment=is_retiring_in_environment or (is_active and not is_active_in_file),
         created_at=key_files.created_at(file) if file else None,
         needed_by={kind: counts[kind].get(name, 0) for kind in SecretKind},
     )
 
 
 def _load(settings: Settings) -> KeySet:
-    """
-    Return the keys of the ring as they are stored now.
-
-    Raises:
-        ConfigurationError: The file of the active key is missing.
-    """
     return load_keys(settings, stand_ins={"SECRET_KEY": ephemeral_keys()["SECRET_KEY"]})
 
 
 def active_id(settings: Settings) -> str:
     """
-    Return the id of the active key.
-
-    Raises:
-        ConfigurationError: The file of the active key is missing.
+    Return the id of the active key; raise `ConfigurationError` if its file is missing.
     """
     return key_id(_load(settings).encryption_key)
 
 
 def add(settings: Settings) -> tuple[str, str]:
     """
-    Create a new active key in the data folder.
+    Create a new active key in the data folder, and return the ids of the previous and the new one.
 
-    Return the ids of the previous and the new one.
-
-    Raises:
-        ConfigurationError: The active key is in the environment, where only the operator can replace it.
+    Raises `ConfigurationError` if the active key is in the environment, where only the operator can replace it.
     """
     if settings.security.encryption_key is not None:
         raise ConfigurationError("ENCRYPTION_KEY is set in the environment: set the new key there too")
@@ -135,22 +126,17 @@ def add(settings: Settings) -> tuple[str, str]:
 
 def write_key(path: Path) -> str:
     """
-    Create a new key in a new file, readable by its owner only.
-
-    Return its id.
+    Create a new key in a new file, readable by its owner only, and return its id.
     """
     return key_id(parsers.encryption_key(key_files.generate(path)))
 
 
 def retire(settings: Settings, name: str) -> RingKey:
     """
-    Remove a key from the ring, with its file if it has one.
+    Remove a key from the ring, with its file if it has one, and return the key.
 
-    Return the key.
-
-    Raises:
-        ConfigurationError: A stored secret needs the key, or it is the active key or not in the ring.
-            Its file is not changed.
+    Raises `ConfigurationError`, and leaves the file, if a stored secret needs the key, or if it is the active key or
+    not in the ring.
     """
     with _ring_lock(settings):
         found = next((key for key in list_keys(settings) if key.id == name), None)
@@ -159,50 +145,32 @@ def retire(settings: Settings, name: str) -> RingKey:
         if found.active:
             raise ConfigurationError(f"key {name} is the active one: create a new one first with `sft keys add`")
         if found.is_needed:
-            raise ConfigurationError(_still_needed(found))
+            needs = ", ".join(f"{number} {LABELS[kind]}" for kind, number in found.needed_by.items() if number)
+            raise ConfigurationError(
+                f"key {name} is still needed by {needs}: run `sft keys rotate` first; it lists what does not unwrap"
+            )
         # First, or a start after a crash would require a key that no longer exists.
         transfer_ownership(settings)
-        _retire_in_storage(settings, name)
+        with _writing(settings), _stored_secrets(settings) as secrets:
+            is_retired = secrets.retire(name)
+        if not is_retired:
+            raise ConfigurationError(
+                f"key {name} is needed again, because a service still wraps under it: run `sft keys rotate` and retry"
+            )
         if found.file is not None:
             return attrs.evolve(found, file=key_files.retire(settings.key_folder, name))
         return found
 
 
-def _still_needed(key: RingKey) -> str:
-    needs = ", ".join(f"{number} {label(kind)}" for kind, number in key.needed_by.items() if number)
-    return f"key {key.id} is still needed by {needs}: run `sft keys rotate` first; it lists what does not unwrap"
-
-
-def _retire_in_storage(settings: Settings, name: str) -> None:
-    """
-    Reject new secrets under the key from now on.
-
-    Raises:
-        ConfigurationError: A service has just wrapped a secret under the key.
-    """
-    seconds = settings.database.timeout_seconds
-    with (
-        single_writer_lock(settings, wait_seconds=seconds),
-        temporary_engine(settings.database_url, busy_seconds=seconds) as engine,
-    ):
-        is_retired = SqlWrappedSecrets(engine, settings.database.migration_seconds).retire(name)
-    if not is_retired:
-        raise ConfigurationError(
-            f"key {name} is needed again, because a service still wraps under it: run `sft keys rotate` and retry"
-        )
-
-
 def transfer_ownership(settings: Settings) -> None:
     """
-    Make the active key the owner of the storage.
-
-    No stored secret may need another key.
+    Make the active key the owner of the storage; no stored secret may need another key.
     """
-    active, seconds = active_id(settings), settings.database.timeout_seconds
-    with temporary_engine(settings.database_url, busy_seconds=seconds) as engine:
-        if key_ownership.owner_key_id(engine) not in {None, active}:
-            with single_writer_lock(settings, wait_seconds=seconds):
-                key_ownership.transfer_ownership(engine, active)
+    active = active_id(settings)
+    with _stored_secrets(settings) as secrets:
+        if key_ownership.owner_key_id(secrets.engine) not in {None, active}:
+            with _writing(settings):
+                key_ownership.transfer_ownership(secrets.engine, active)
 
 
 @contextmanager
@@ -216,37 +184,26 @@ def open_rewrapping(
     """
     keys = _load(settings)
     check_schema(settings)
-    seconds = settings.database.timeout_seconds
-    with (
-        nullcontext() if dry_run else single_writer_lock(settings, wait_seconds=seconds, on_wait=on_wait),
-        temporary_engine(settings.database_url, busy_seconds=seconds) as engine,
-    ):
-        secrets = SqlWrappedSecrets(engine, settings.database.migration_seconds)
+    with nullcontext() if dry_run else _writing(settings, on_wait), _stored_secrets(settings) as secrets:
         yield RewrapSecrets(secrets=secrets, keyring=AesKeyRing(keys.encryption_key, keys.retiring_keys))
 
 
 @contextmanager
+def _stored_secrets(settings: Settings) -> Iterator[SqlWrappedSecrets]:
+    with temporary_engine(settings.database_url, busy_seconds=settings.database.timeout_seconds) as engine:
+        yield SqlWrappedSecrets(engine, settings.database.migration_seconds)
+
+
+def _writing(settings: Settings, on_wait: Callable[[str], None] | None = None) -> AbstractContextManager[None]:
+    return single_writer_lock(settings, wait_seconds=settings.database.timeout_seconds, on_wait=on_wait)
+
+
+@contextmanager
 def _ring_lock(settings: Settings) -> Iterator[None]:
-    """
-    Lock the key files of the data folder against other commands until the block ends.
-    """
-    folder = settings.key_folder
+    # Locks the key files of the data folder against other commands until the block ends.
+    folder, reason = settings.key_folder, "another command is changing the key ring"
     if not folder.is_dir():
         yield
         return
-    with file_lock(folder / "ring.lock", reason=_LOCK_REASON, wait_seconds=settings.database.timeout_seconds):
+    with file_lock(folder / "ring.lock", reason=reason, wait_seconds=settings.database.timeout_seconds):
         yield
-
-
-def label(kind: SecretKind) -> str:
-    """
-    Return the plural name of a kind of secret, for messages.
-    """
-    return _LABELS[kind]
-
-
-_LABELS: Final = {
-    SecretKind.FILE_KEY: "file keys",
-    SecretKind.LINK_TOKEN: "link tokens",
-    SecretKind.TOTP_SEED: "TOTP seeds",
-}

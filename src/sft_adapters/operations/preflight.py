@@ -23,9 +23,7 @@ from sft_core.maintenance.store_identity import require_same_store
 @attrs.frozen
 class Check:
     """
-    The result of one check.
-
-    If it has the `code` of an error, the checks that depend on it cannot run.
+    The result of one check; if it has the `code` of an error, the checks that depend on it cannot run.
     """
 
     name: str
@@ -43,9 +41,7 @@ def failed_check(name: str, error: SftError) -> Check:
 
 def check_prerequisites(settings: Settings, key_set: KeySet) -> Iterator[Check]:
     """
-    Check the keys, the database and the schema.
-
-    The last result is the first fatal one, if any.
+    Check the keys, the database and the schema; the last result is the first fatal one, if any.
     """
     keys = _run_check("keys", lambda: _describe_keys(settings))
     if not keys.ok:
@@ -57,11 +53,7 @@ def check_prerequisites(settings: Settings, key_set: KeySet) -> Iterator[Check]:
 
 
 def _with_required_keys(keys: Check, settings: Settings, key_set: KeySet) -> Check:
-    """
-    Fail the keys if no service could start with them.
-
-    The data that they decrypt can still be checked.
-    """
+    # No code: if no service could start with the keys, the data that they decrypt can still be checked.
     try:
         check_required_keys(settings, key_set)
     except ConfigurationError as error:
@@ -106,9 +98,7 @@ def check_servers(settings: Settings, unverified: UnverifiedApplication) -> Iter
 
 
 def _check_store_identity(store: Check, unverified: UnverifiedApplication) -> Check:
-    """
-    Fail a store of another database; everything but its unreferenced blobs can still be checked.
-    """
+    # No code for a store of another database: everything but its unreferenced blobs can still be checked.
     check_integrity = unverified.application.maintenance.check_integrity
     try:
         require_same_store(check_integrity.begin, check_integrity.check_file.blobs)

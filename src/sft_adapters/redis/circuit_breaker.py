@@ -1,7 +1,5 @@
 """
 A circuit breaker in front of the Redis server.
-
-After a failure the server is not used for a cooldown; then one caller probes it.
 """
 
 from __future__ import annotations
@@ -32,9 +30,7 @@ class CircuitBreaker:
 
     def allow_request(self) -> bool:
         """
-        Return whether the caller may use the server.
-
-        If so, it must call `record_success` or `record_failure` afterwards.
+        Return whether the caller may use the server, and must then record its success or failure.
         """
         with self._lock:
             if self._open_until is None:

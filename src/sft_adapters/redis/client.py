@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import attrs
 import redis
@@ -32,8 +32,7 @@ class Script:
     """
     A Lua script over one key, called by its digest.
 
-    A server that has lost the script receives its text. It returns a number or a string, or nil if the
-    value of the key has an unknown format.
+    It returns a number or a string, or nil if the value of the key has an unknown format.
     """
 
     text: str
@@ -43,37 +42,23 @@ class Script:
     def _digest_of_text(self) -> str:
         return hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
-    def run(self, driver: redis.Redis, key: str, arguments: tuple[Argument, ...]) -> object:
-        """
-        Run the script atomically; the caller handles the driver's exceptions.
-        """
-        try:
-            return driver.evalsha(self.digest, 1, key, *arguments)
-        except NoScriptError:
-            return driver.eval(self.text, 1, key, *arguments)
-
 
 @attrs.frozen(eq=False)
 class Client:
     """
     A client of a server that may fail.
 
-    Every method returns in bounded time, and only `check` raises. At most `connections` calls run at
-    once. A further call waits up to `wait_seconds` for a slot and then skips the server. Create the
+    Every method returns in bounded time, and only `check` raises. As many calls as there are `slots`
+    run at once. A further call waits up to `wait_seconds` for a slot and then skips the server. Create the
     client after the fork, share it between threads, and close it.
     """
 
     _driver: redis.Redis = attrs.field(repr=False)
     prefix: str
-    connections: int
     wait_seconds: float
+    _slots: threading.BoundedSemaphore
     _breaker: CircuitBreaker
     _pending_deletes: PendingDeletes
-    _slots: threading.BoundedSemaphore = attrs.field(init=False, repr=False)
-
-    @_slots.default
-    def _slot_per_connection(self) -> threading.BoundedSemaphore:
-        return threading.BoundedSemaphore(self.connections)
 
     def key(self, kind: str, name: str) -> str:
         """
@@ -83,12 +68,11 @@ class Client:
 
     def run(self, script: Script, key: str, *arguments: Argument) -> Reply | None:
         """
-        Run a script and return its reply.
+        Run a script atomically and return its reply; None if the server is unavailable or replied with nil.
 
-        None if the server is unavailable or replied with nil. A script without a reply may still run
-        later, when a hanging server resumes.
+        A script without a reply may still run later, when a hanging server resumes.
         """
-        reply = self._call(lambda: script.run(self._driver, key, arguments))
+        reply = self._call(lambda: self._run(script, key, arguments))
         return reply if isinstance(reply, bytes | int) else None
 
     def delete(self, key: str) -> None:
@@ -108,8 +92,7 @@ class Client:
         """
         Return whether the server is available, for the start; its failure is logged.
 
-        Raises:
-            ConfigurationError: the server refuses the credentials, the database or TLS, or is no Redis server.
+        Raises `ConfigurationError` if the server refuses the credentials, the database or TLS, or is no Redis server.
         """
         error, wrong_setting = startup_check.probe(self._driver)
         if wrong_setting:
@@ -125,11 +108,7 @@ class Client:
         self._driver.connection_pool.disconnect()
 
     def _call(self, request: Callable[[], object]) -> object:
-        """
-        Return the reply of a call.
-
-        None if the circuit breaker is open, no slot is free, or the call fails.
-        """
+        # None if the circuit breaker is open, no slot is free, or the call fails.
         if not self._slots.acquire(timeout=self.wait_seconds):
             return None
         try:
@@ -145,6 +124,13 @@ class Client:
             return reply
         finally:
             self._slots.release()
+
+    def _run(self, script: Script, key: str, arguments: tuple[Argument, ...]) -> object:
+        try:
+            return self._driver.evalsha(script.digest, 1, key, *arguments)
+        except NoScriptError:
+            # The server has lost the script.
+            return self._driver.eval(script.text, 1, key, *arguments)
 
     def _delete_pending(self) -> None:
         pending = self._pending_deletes.snapshot()
@@ -176,32 +162,26 @@ def open_client(
 
     Connecting, sending and each wait for bytes may take up to `timeout_seconds`. After a failure the
     server is not used for `cooldown_seconds`. At most `max_pending_deletes` deletions are pending for an
-    unreachable server.
-
-    Raises:
-        ConfigurationError: The URL is malformed.
+    unreachable server. Raises `ConfigurationError` if the URL is malformed.
     """
     address = parse_url(url, database=database)
-    options: dict[str, Any] = {
-        "socket_timeout": timeout_seconds,
-        "socket_connect_timeout": timeout_seconds,
-        "retry": Retry(NoBackoff(), 0),
-        "health_check_interval": 0,
-        "decode_responses": False,
-        "protocol": 2,
-        "driver_info": None,
-    }
     pool = redis.ConnectionPool(
         connection_class=cast("type[redis.Connection]", address.connection),
         max_connections=connections,
-        **options,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        decode_responses=False,
+        protocol=2,
+        driver_info=None,
         **address.options,
     )
     return Client(
         driver=redis.Redis(connection_pool=pool),
         prefix=prefix,
-        connections=connections,
         wait_seconds=wait_seconds,
+        slots=threading.BoundedSemaphore(connections),
         breaker=CircuitBreaker(cooldown_seconds),
         pending_deletes=PendingDeletes(max_pending_deletes),
     )

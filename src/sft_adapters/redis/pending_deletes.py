@@ -16,8 +16,7 @@ class PendingDeletes:
     """
 
     limit: int
-    _keys: dict[str, int] = attrs.field(factory=dict, init=False, repr=False)
-    _serial: int = attrs.field(default=0, init=False)
+    _keys: dict[str, object] = attrs.field(factory=dict, init=False, repr=False)
     _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False, repr=False)
 
     def add(self, key: str) -> None:
@@ -25,24 +24,23 @@ class PendingDeletes:
         Add a key; beyond the limit the oldest key is dropped.
         """
         with self._lock:
-            self._serial += 1
             self._keys.pop(key, None)
-            self._keys[key] = self._serial
+            self._keys[key] = object()
             if len(self._keys) > self.limit:
                 del self._keys[next(iter(self._keys))]
 
-    def snapshot(self) -> dict[str, int]:
+    def snapshot(self) -> dict[str, object]:
         """
-        Return the pending keys; pass them to `confirm` once they are deleted.
+        Return the pending keys, each with its latest addition; pass them to `confirm` once they are deleted.
         """
         with self._lock:
             return dict(self._keys)
 
-    def confirm(self, deleted: dict[str, int]) -> None:
+    def confirm(self, deleted: dict[str, object]) -> None:
         """
         Remove the deleted keys, except those that were added again in the meantime.
         """
         with self._lock:
-            for key, serial in deleted.items():
-                if self._keys.get(key) == serial:
+            for key, addition in deleted.items():
+                if self._keys.get(key) is addition:
                     del self._keys[key]

@@ -1,9 +1,8 @@
 """
 A cache of sessions in front of their durable store.
 
-The value of a session's key is one of three, distinguished by its first letter: a session (`S`), a
-lease (`L`) of the one reader that may store the session, or a tombstone (`B`), which no reader
-replaces.
+The value of a session's key is one of three, distinguished by its first letter: a session (`S`), a lease (`L`) of the
+one reader that may store the session, or a tombstone (`B`), which no reader replaces.
 """
 
 from __future__ import annotations
@@ -83,9 +82,7 @@ def encode_session(session: Session) -> bytes:
 
 def decode_session(value: bytes, session_id: SessionId) -> Session | None:
     """
-    Decode the session with this id.
-
-    None if the bytes are another session or another format version.
+    Decode the session with this id; None if the bytes are another session or another format version.
     """
     try:
         magic, own_id, user_id, created, expires, generation, revoked = _FIELDS.unpack(value)
@@ -144,7 +141,8 @@ class RedisSessions:
                 return session
         session = self.durable.get(session_id)
         if session is not None and found == 1:
-            self._fill(key, lease, session)
+            times = _milliseconds(self.lease_seconds), _milliseconds(self.entry_seconds)
+            self.client.run(FILL, key, lease, encode_session(session), *times)
         return session
 
     def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
@@ -158,18 +156,10 @@ class RedisSessions:
     def _key(self, session_id: SessionId) -> str:
         return self.client.key("s", session_id.bytes.hex())
 
-    def _fill(self, key: str, lease: bytes, session: Session) -> None:
-        times = _milliseconds(self.lease_seconds), _milliseconds(self.entry_seconds)
-        self.client.run(FILL, key, lease, encode_session(session), *times)
-
     @contextmanager
     def _tombstoned(self, session_id: SessionId) -> Iterator[None]:
-        """
-        Put a tombstone on the key before and after a change.
-
-        There are two, in case Redis is unreachable at one of the moments. If the change fails, its
-        outcome is unknown, and the first tombstone remains until it expires.
-        """
+        # Before and after a change, in case Redis is unreachable at one of the moments. If the change fails, its
+        # outcome is unknown, and the first tombstone remains until it expires.
         self._put_tombstone(session_id)
         yield
         self._put_tombstone(session_id)

@@ -4,9 +4,9 @@ Parse the URL of a server; a malformed one is rejected and never quoted.
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -36,9 +36,8 @@ def parse_url(url: str, *, database: int = 0) -> Address:
     With `rediss` the query may name files: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`. The
     server's certificate and host name are always verified.
 
-    Raises:
-        ConfigurationError: The URL is malformed. The error does not quote it, because a misplaced
-            character may put the password anywhere.
+    Raises `ConfigurationError` if the URL is malformed. The error does not quote it, because a misplaced character may
+    put the password anywhere.
     """
     try:
         parts = urlsplit(url)
@@ -80,11 +79,7 @@ def _credentials(parts: SplitResult) -> dict[str, Any]:
 
 
 def _database(parts: SplitResult, database: int) -> int:
-    """
-    Return the database number of the URL or the setting.
-
-    They must agree if both are given.
-    """
+    # The URL and the setting must agree if both are given.
     if not _DATABASE.fullmatch(parts.path):
         raise _invalid("must end with the host or with /NUMBER, the number of a database")
     named = int(parts.path[1:] or 0)
@@ -98,7 +93,7 @@ def _tls(parts: SplitResult) -> dict[str, Any]:
     for name, path in files.items():
         if name not in _TLS_FILES:
             raise _invalid(f"may have no query parameters but {', '.join(_TLS_FILES)}")
-        if not _is_file(path):
+        if not os.path.isfile(path):  # noqa: PTH113 (unlike `Path.is_file`, False for a name that no file can have)
             raise _invalid(f"names a file in {name} that does not exist")
     return {
         "ssl_cert_reqs": "required",
@@ -106,10 +101,3 @@ def _tls(parts: SplitResult) -> dict[str, Any]:
         "ssl_min_version": ssl.TLSVersion.TLSv1_2,
         **files,
     }
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return Path(path).is_file()
-    except OSError:  # a name that no file can have
-        return False

@@ -1,7 +1,5 @@
 """
-Units of work: one connection and one transaction each.
-
-Both are released on every exit from the block.
+Units of work: one connection and one transaction each, released on every exit from the block.
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """
-Engines: one for each database URL, created after the fork.
-
-A commit survives a power cut.
+Engines: one for each database URL, created after the fork. A commit survives a power cut.
 """
 
 from __future__ import annotations
@@ -9,12 +7,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import QueuePool
 
 from sft_adapters.sql.postgres_timeouts import PostgresTimeouts
 from sft_adapters.sql.sqlite import open_sqlite, sqlite_is_safe_for_many_writers
@@ -49,21 +49,23 @@ def open_engine(
     A caller waits up to `busy_seconds` for one of at most `connections` connections, and a change as
     long for a lock that another transaction holds. `timeouts` are PostgreSQL's timeouts.
 
-    Raises:
-        ConfigurationError: The URL is malformed, its kind of database or a parameter is not supported,
-            or the driver is not installed. The error does not quote the URL, which may contain a password.
+    Raises `ConfigurationError` if the URL is malformed, its kind of database or a parameter is not supported, or the
+    driver is not installed. The error does not quote the URL, which may contain a password.
     """
     parsed = _parsed(url)
+    pool = {"pool_size": connections, "max_overflow": 0, "pool_timeout": busy_seconds}
+    create = partial(create_engine, echo=echo, hide_parameters=True, poolclass=QueuePool, **pool)
     if parsed.drivername in _SQLITE:
-        engine = open_sqlite(parsed, echo=echo, busy_seconds=busy_seconds, connections=connections)
+        engine = open_sqlite(create, parsed, busy_seconds=busy_seconds)
     else:
-        engine = _open_postgres(
-            parsed,
-            echo=echo,
-            busy_seconds=busy_seconds,
-            connections=connections,
-            timeouts=timeouts or PostgresTimeouts(),
-        )
+        try:
+            from sft_adapters.sql.postgres import open_postgres  # noqa: PLC0415 (its driver is an extra)
+        except ImportError:
+            raise ConfigurationError(
+                "DATABASE_URL names a PostgreSQL database, but its driver is missing: install the extra `postgres`"
+            ) from None
+        timeouts = timeouts or PostgresTimeouts()
+        engine = open_postgres(create, parsed, busy_seconds=busy_seconds, timeouts=timeouts)
     forbid_commit_after_error(engine)
     return engine
 
@@ -87,17 +89,13 @@ def describe_database(url: str) -> str:
     parsed = _parsed(url)
     if parsed.drivername in _SQLITE:
         return f"{parsed.database} (SQLite {sqlite3.sqlite_version})"
-    return (
-        f"PostgreSQL {parsed.database} at {parsed.host or 'a local socket'}{f':{parsed.port}' if parsed.port else ''}"
-    )
+    host, port = parsed.host or "a local socket", f":{parsed.port}" if parsed.port else ""
+    return f"PostgreSQL {parsed.database} at {host}{port}"
 
 
 def sqlite_file(url: str) -> Path | None:
     """
-    Return the file of a SQLite database; None for another database.
-
-    Raises:
-        ConfigurationError: As in `open_engine`.
+    Return the file of a SQLite database; None for another database. Raises as `open_engine` does.
     """
     parsed = _parsed(url)
     return Path(parsed.database or "") if parsed.drivername in _SQLITE else None
@@ -113,15 +111,3 @@ def _parsed(url: str) -> URL:
             f"DATABASE_URL: {parsed.drivername} is not supported; use sqlite:///path or postgresql://host/name"
         )
     return parsed
-
-
-def _open_postgres(
-    url: URL, *, echo: bool, busy_seconds: float, connections: int, timeouts: PostgresTimeouts
-) -> Engine:
-    try:
-        from sft_adapters.sql.postgres import open_postgres  # noqa: PLC0415 (its driver is an extra)
-    except ImportError:
-        raise ConfigurationError(
-            "DATABASE_URL names a PostgreSQL database, but its driver is missing: install the extra `postgres`"
-        ) from None
-    return open_postgres(url, echo=echo, busy_seconds=busy_seconds, connections=connections, timeouts=timeouts)

@@ -83,23 +83,14 @@ def map_decoding_errors() -> Iterator[None]:
 
 
 def _describe(error: SQLAlchemyError) -> str:
-    """
-    Describe an error with its code: SQLite's name of it or PostgreSQL's SQLSTATE.
-
-    The error's own text is never used: it may quote rows.
-    """
+    # With its code, SQLite's name of it or PostgreSQL's SQLSTATE. Its own text is never used: it may quote rows.
     cause = getattr(error, "orig", None)
-    code = _code(cause)
+    code, kind = _code(cause), getattr(cause, "kind", "")
+    if kind and not code:
+        return str(kind)
     candidates = (code, "_".join(code.split("_")[:2]), code[:2])
-    explanation = next(
-        (_EXPLANATIONS[name] for name in candidates if name in _EXPLANATIONS), getattr(cause, "kind", "")
-    )
-    explanation = explanation or "a statement or the connection failed"
-    return (
-        f"{explanation} ({code or type(cause or error).__name__})"
-        if code or not hasattr(cause, "kind")
-        else explanation
-    )
+    explanations = (_EXPLANATIONS[name] for name in candidates if name in _EXPLANATIONS)
+    return f"{next(explanations, 'a statement or the connection failed')} ({code or type(cause or error).__name__})"
 
 
 def _needs_operator(error: SQLAlchemyError) -> bool:

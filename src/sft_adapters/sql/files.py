@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import attrs
-from sqlalchemy import Connection, Row, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import Row, bindparam, case, delete, insert, or_, select, update
 
 from sft_adapters.sql import retired_keys
-from sft_adapters.sql.errors import map_database_errors, map_decoding_errors
+from sft_adapters.sql.errors import map_decoding_errors
 from sft_adapters.sql.quotas import release_quota
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import UtcMicroseconds, files
 from sft_core.values import FileId, FileName, MediaType, Page, UserId, WrappedSecret
 from sft_core.vault.model import DELETION_STATES, Encryption, File, FileState, ShareTerms
@@ -63,9 +63,6 @@ def to_row(file: File) -> dict[str, Any]:
 
 
 def _from_row(row: Row[Any]) -> File:
-    """
-    Return the file of a row.
-    """
     return File(
         id=FileId(UUID(bytes=row.id)),
         owner=UserId(UUID(bytes=row.owner_id)),
@@ -84,27 +81,23 @@ def _from_row(row: Row[Any]) -> File:
     )
 
 
-@attrs.frozen
-class SqlFiles:
+class SqlFiles(Repository):
     """
     Implements `sft_core.vault.ports.FileRepository`.
     """
 
-    connection: Connection
-
     def add(self, file: File) -> None:
-        with map_database_errors():
-            retired_keys.require_usable_key(self.connection, file.key)
-            self.connection.execute(_ADD, to_row(file))
+        retired_keys.require_usable_key(self.connection, file.key)
+        self.connection.execute(_ADD, to_row(file))
 
     def get(self, file_id: FileId) -> File | None:
-        with map_database_errors(), map_decoding_errors():
+        with map_decoding_errors():
             row = self.connection.execute(_GET, {"file": file_id.bytes}).one_or_none()
             return _from_row(row) if row is not None else None
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
         parameters = {"owner": owner.bytes, "now": now, "skip": page.skip, "most": page.limit}
-        with map_database_errors(), map_decoding_errors():
+        with map_decoding_errors():
             return [_from_row(row) for row in self.connection.execute(_SEALED, parameters)]
 
     def replace(self, file: File, *, expected: FileState) -> bool:
@@ -112,16 +105,13 @@ class SqlFiles:
         del row["touched_at"]
         if file.key is not None:
             del row["key_id"], row["wrapped_key"]
-        with map_database_errors():
-            return self.connection.execute(_REPLACE, row).rowcount == 1
+        return self.connection.execute(_REPLACE, row).rowcount == 1
 
     def remove(self, file_id: FileId) -> None:
         # Parts and links are deleted by cascade. The owner's sum is updated after the file's row, which is
         # the lock order of `SqlQuotas`, so no deadlock is possible.
         deletable = (files.c.id == file_id.bytes) & files.c.state.in_([state.value for state in DELETION_STATES])
-        with map_database_errors():
-            deleted = self.connection.execute(
-                delete(files).where(deletable).returning(files.c.owner_id, files.c.held)
-            ).first()
-            if deleted is not None and deleted.held:
-                release_quota(self.connection, deleted.owner_id, deleted.held)
+        removal = delete(files).where(deletable).returning(files.c.owner_id, files.c.held)
+        deleted = self.connection.execute(removal).first()
+        if deleted is not None and deleted.held:
+            release_quota(self.connection, deleted.owner_id, deleted.held)

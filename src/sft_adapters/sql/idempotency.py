@@ -5,26 +5,20 @@ The idempotency records in SQL.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-import attrs
-from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select
 
-from sft_adapters.sql.errors import map_database_errors
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import kept_answers
 from sft_core.sharing.idempotency import IdempotencyRecord
 from sft_core.values import FileId, UserId
 
 
-@attrs.frozen
-class SqlIdempotencyRecords:
+class SqlIdempotencyRecords(Repository):
     """
     Implements `sft_core.sharing.ports.IdempotencyRecords`.
     """
-
-    connection: Connection
 
     def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:
         # A second caller waits for the first one's transaction, and then either finds its row or inserts its
@@ -37,18 +31,14 @@ class SqlIdempotencyRecords:
             "token_digest": record.token_digest,
             "expires_at": record.expires_at,
         }
-        dialect: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
-        change = dialect.insert(kept_answers).values(row)
-        change = change.on_conflict_do_update(
-            index_elements=["key_digest"], set_=row, where=kept_answers.c.expires_at <= now
-        ).returning(kept_answers.c.key_digest)
-        with map_database_errors():
-            return self.connection.execute(change).first() is not None
+        is_expired = kept_answers.c.expires_at <= now
+        change = self._insert(kept_answers).values(row)
+        change = change.on_conflict_do_update(index_elements=["key_digest"], set_=row, where=is_expired)
+        return self.connection.execute(change.returning(kept_answers.c.key_digest)).first() is not None
 
     def find(self, key_digest: bytes, *, now: datetime) -> IdempotencyRecord | None:
         live = (kept_answers.c.key_digest == key_digest) & (kept_answers.c.expires_at > now)
-        with map_database_errors():
-            row = self.connection.execute(select(kept_answers).where(live)).one_or_none()
+        row = self.connection.execute(select(kept_answers).where(live)).one_or_none()
         if row is None:
             return None
         return IdempotencyRecord(

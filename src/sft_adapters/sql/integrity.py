@@ -9,9 +9,9 @@ from typing import Any, Final
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, null, select, true
+from sqlalchemy import Column, ColumnElement, Row, Select, Table, null, select, true
 
-from sft_adapters.sql.errors import map_database_errors
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import files, links, uploads, usages, users
 from sft_core.maintenance.ports import IntegrityRow, RowKind
 from sft_core.values import WrappedSecret
@@ -34,10 +34,7 @@ class _RowColumns:
 _ROW_COLUMNS: Final = {
     RowKind.FILE: _RowColumns(files.c.id, {"account": files.c.owner_id}),
     RowKind.LINK: _RowColumns(
-        links.c.id,
-        {"file": links.c.file_id, "account": links.c.owner_id},
-        links.c.token_key_id,
-        links.c.wrapped_token,
+        links.c.id, {"file": links.c.file_id, "account": links.c.owner_id}, links.c.token_key_id, links.c.wrapped_token
     ),
     RowKind.UPLOAD: _RowColumns(uploads.c.file_id, {"file": uploads.c.file_id}),
     RowKind.USAGE: _RowColumns(usages.c.owner_id, {"account": usages.c.owner_id}),
@@ -45,13 +42,10 @@ _ROW_COLUMNS: Final = {
 }
 
 
-@attrs.frozen
-class SqlIntegrityRows:
+class SqlIntegrityRows(Repository):
     """
     Implements `sft_core.maintenance.ports.IntegrityRows`.
     """
-
-    connection: Connection
 
     def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
         return self._records(kind, _ROW_COLUMNS[kind].id > after.bytes if after is not None else true(), limit)
@@ -60,15 +54,11 @@ class SqlIntegrityRows:
         return next(iter(self._records(kind, _ROW_COLUMNS[kind].id == row_id.bytes, 1)), None)
 
     def _records(self, kind: RowKind, condition: ColumnElement[bool], limit: int) -> list[IntegrityRow]:
-        with map_database_errors():
-            rows = self.connection.execute(_query(_ROW_COLUMNS[kind], condition, limit)).all()
-        return [_record(kind, row) for row in rows]
+        query = _query(_ROW_COLUMNS[kind], condition, limit)
+        return [_record(kind, row) for row in self.connection.execute(query)]
 
 
 def _query(source: _RowColumns, condition: ColumnElement[bool], limit: int) -> Select[Any]:
-    """
-    Build one query for rows and the absence of the rows they refer to.
-    """
     named = [column.label(f"its_{name}") for name, column in source.names.items()]
     columns = (source.id.label("id"), source.key_id.label("key_id"), source.wrapped.label("wrapped"), *named)
     # The rows first, then the lookup of their references: so no plan scans the whole other table.

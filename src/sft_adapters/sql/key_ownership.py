@@ -8,26 +8,39 @@ second fails at its start and not at files that it cannot decrypt.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Column, Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, Engine, delete, insert, inspect, select, update
 
 from sft_adapters.sql import retired_keys
 from sft_adapters.sql.tables import claims, files, links, users
-from sft_adapters.sql.transactions import transaction
+from sft_adapters.sql.transactions import committing, transaction
 
 _KEY_IDS: Final = ((files.c.id, files.c.key_id), (links.c.id, links.c.token_key_id), (users.c.id, users.c.totp_key_id))
 
 
 def required_key_ids(engine: Engine) -> set[str]:
     """
-    Return the ids of the owning key and of a sample of others.
+    Return the ids of the owning key, and of the keys of the oldest and the newest secret of each kind.
 
-    The sample is the keys of the oldest and the newest secret of each kind. Its cost does not depend on
-    the number of rows. At start it distinguishes a wrong key ring. A full check verifies every row.
+    The cost of this sample does not depend on the number of rows. At start it distinguishes a wrong key ring;
+    a full check verifies every row.
     """
     with transaction(engine, read_only=True) as (connection, _):
         return _required_key_ids(connection)
+
+
+def is_in_use(engine: Engine) -> bool:
+    """
+    Return whether a service has started on the database or a user is registered.
+    """
+    with transaction(engine, read_only=True) as (connection, _):
+        tables = inspect(connection)
+        if tables.has_table(claims.name) and read_owner_key_id(connection) is not None:
+            return True
+        if not tables.has_table(users.name):
+            return False
+        return connection.execute(select(users.c.id).limit(1)).first() is not None
 
 
 def ownership_step(key_id: str, *, verify: Callable[[set[str]], None]) -> Callable[[Connection], None]:
@@ -50,9 +63,7 @@ def ownership_step(key_id: str, *, verify: Callable[[set[str]], None]) -> Callab
 
 def owner_key_id(engine: Engine) -> str | None:
     """
-    Return the id of the key that owns the storage.
-
-    None if no service has started on it yet.
+    Return the id of the key that owns the storage; None if no service has started on it.
     """
     with transaction(engine, read_only=True) as (connection, _):
         return read_owner_key_id(connection)
@@ -60,13 +71,10 @@ def owner_key_id(engine: Engine) -> str | None:
 
 def transfer_ownership(engine: Engine, key_id: str) -> None:
     """
-    Make another key the owner of an owned storage.
-
-    Every secret must be wrapped under it.
+    Make the key under which every secret is wrapped the owner of an owned storage.
     """
-    with transaction(engine) as (connection, tx):
+    with committing(engine) as connection:
         connection.execute(update(claims).values(key_id=key_id))
-        tx.commit()
 
 
 def read_owner_key_id(connection: Connection) -> str | None:
@@ -78,13 +86,9 @@ def read_owner_key_id(connection: Connection) -> str | None:
 
 
 def _required_key_ids(connection: Connection) -> set[str]:
-    owner = read_owner_key_id(connection)
-    return {found for column in _KEY_IDS for found in _oldest_and_newest(connection, *column)} | (
-        {owner} if owner else set()
-    )
-
-
-def _oldest_and_newest(connection: Connection, row_id: Column[Any], key_id: Column[Any]) -> set[str]:
-    wrapped = select(key_id).where(key_id.is_not(None)).limit(1)
-    queries = (wrapped.order_by(row_id), wrapped.order_by(row_id.desc()))
-    return {str(row[0]) for query in queries for row in connection.execute(query)}
+    found = {read_owner_key_id(connection)}
+    for row_id, key_id in _KEY_IDS:
+        wrapped = select(key_id).where(key_id.is_not(None)).limit(1)
+        for query in (wrapped.order_by(row_id), wrapped.order_by(row_id.desc())):
+            found |= set(connection.execute(query).scalars())
+    return {name for name in found if name is not None}

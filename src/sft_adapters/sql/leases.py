@@ -11,7 +11,7 @@ import attrs
 from sqlalchemy import Engine, bindparam, delete, text
 
 from sft_adapters.sql.tables import UtcMicroseconds, leases
-from sft_adapters.sql.transactions import transaction
+from sft_adapters.sql.transactions import committing
 
 # One statement decides, in the SQL of both databases. A second caller waits for the row's lock and
 # then finds the first one as its holder.
@@ -33,13 +33,10 @@ class SqlLeases:
 
     def acquire(self, name: str, *, holder: str, now: datetime, until: datetime) -> bool:
         parameters = {"name": name, "holder": holder, "now": now, "until": until}
-        with transaction(self.engine) as (connection, tx):
-            acquired = connection.execute(_TAKE, parameters).first() is not None
-            tx.commit()
-        return acquired
+        with committing(self.engine) as connection:
+            return connection.execute(_TAKE, parameters).first() is not None
 
     def release(self, name: str, *, holder: str) -> None:
         own = (leases.c.name == name) & (leases.c.holder == holder)
-        with transaction(self.engine) as (connection, tx):
+        with committing(self.engine) as connection:
             connection.execute(delete(leases).where(own))
-            tx.commit()

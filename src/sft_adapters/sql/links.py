@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import attrs
-from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
+from sqlalchemy import Row, bindparam, insert, or_, select, update
 
 from sft_adapters.sql import retired_keys
-from sft_adapters.sql.errors import map_database_errors
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import links
 from sft_core.sharing.model import ShareLink
 from sft_core.values import FileId, LinkId, UserId, WrappedSecret
@@ -60,39 +59,29 @@ def _from_row(row: Row[Any]) -> ShareLink:
     )
 
 
-@attrs.frozen
-class SqlLinks:
+class SqlLinks(Repository):
     """
     Implements `sft_core.sharing.ports.LinkRepository`.
     """
 
-    connection: Connection
-
     def add(self, link: ShareLink) -> None:
-        with map_database_errors():
-            retired_keys.require_usable_key(self.connection, link.token)
-            self.connection.execute(insert(links).values(to_row(link)))
+        retired_keys.require_usable_key(self.connection, link.token)
+        self.connection.execute(insert(links).values(to_row(link)))
 
     def find(self, token_digest: bytes) -> ShareLink | None:
-        with map_database_errors():
-            row = self.connection.execute(_FIND, {"digest": token_digest}).one_or_none()
+        row = self.connection.execute(_FIND, {"digest": token_digest}).one_or_none()
         return _from_row(row) if row is not None else None
 
     def of_files(self, file_ids: Iterable[FileId]) -> Sequence[ShareLink]:
         wanted = [file_id.bytes for file_id in file_ids]
-        with map_database_errors():
-            return [_from_row(row) for row in self.connection.execute(_OF_FILES, {"files": wanted})]
+        return [_from_row(row) for row in self.connection.execute(_OF_FILES, {"files": wanted})]
 
     def consume_download(self, link_id: LinkId, *, now: datetime) -> bool:
         has_budget = or_(links.c.max_downloads.is_(None), links.c.downloads < links.c.max_downloads)
-        condition = (
-            (links.c.id == link_id.bytes) & links.c.revoked_at.is_(None) & (links.c.expires_at > now) & has_budget
-        )
-        spend = update(links).where(condition).values(downloads=links.c.downloads + 1)
-        with map_database_errors():
-            return self.connection.execute(spend).rowcount == 1
+        live = (links.c.id == link_id.bytes) & links.c.revoked_at.is_(None) & (links.c.expires_at > now)
+        spend = update(links).where(live, has_budget).values(downloads=links.c.downloads + 1)
+        return self.connection.execute(spend).rowcount == 1
 
     def revoke(self, link_id: LinkId, *, now: datetime) -> bool:
         live = (links.c.id == link_id.bytes) & links.c.revoked_at.is_(None)
-        with map_database_errors():
-            return self.connection.execute(update(links).where(live).values(revoked_at=now)).rowcount == 1
+        return self.connection.execute(update(links).where(live).values(revoked_at=now)).rowcount == 1

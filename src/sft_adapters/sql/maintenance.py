@@ -6,15 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import attrs
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, true, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from sft_adapters.sql.errors import map_database_errors
 from sft_adapters.sql.manifests import COLUMNS
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import UNFINISHED, files, links, parts, uploads, usages, users
 from sft_core.maintenance.ports import IdleCutoffs, QuotaDrift
 from sft_core.values import FileId, UserId
@@ -28,17 +26,13 @@ _EXPECTED_BYTES: Final = case((_IS_SEALED, files.c.size), else_=files.c.held)
 def _page(connection: Connection, condition: ColumnElement[bool], after: FileId | None, limit: int) -> list[FileId]:
     later = files.c.id > after.bytes if after is not None else true()
     query = select(files.c.id).where(condition, later).order_by(files.c.id).limit(limit)
-    with map_database_errors():
-        return [FileId(UUID(bytes=file_id)) for file_id in connection.execute(query).scalars()]
+    return [FileId(UUID(bytes=file_id)) for file_id in connection.execute(query).scalars()]
 
 
-@attrs.frozen
-class SqlReclaimableFiles:
+class SqlReclaimableFiles(Repository):
     """
     Implements `sft_core.maintenance.ports.ReclaimableFiles`.
     """
-
-    connection: Connection
 
     def in_deletion(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         return _page(self.connection, and_(UNFINISHED, _IS_BEING_DELETED), after, limit)
@@ -59,24 +53,20 @@ class SqlReclaimableFiles:
         self, file_id: FileId, condition: ColumnElement[bool], state: FileState, now: datetime
     ) -> bool:
         change = {"state": state.value, "key_id": None, "wrapped_key": None, "touched_at": now}
-        with map_database_errors():
-            condemned = update(files).where(files.c.id == file_id.bytes, condition).values(change)
-            return self.connection.execute(condemned).rowcount == 1
+        condemned = update(files).where(files.c.id == file_id.bytes, condition).values(change)
+        return self.connection.execute(condemned).rowcount == 1
 
     def referenced_keys(self, blob_keys: Iterable[str]) -> frozenset[str]:
         query = select(parts.c.blob_key).where(parts.c.blob_key.in_(list(blob_keys)))
-        with map_database_errors():
-            return frozenset(self.connection.execute(query).scalars())
+        return frozenset(self.connection.execute(query).scalars())
 
     def parts_by_header(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
         query = select(parts.c.header, parts.c.file_id, parts.c.number).where(parts.c.header.in_(headers))
-        with map_database_errors():
-            rows = self.connection.execute(query).all() if headers else ()
+        rows = self.connection.execute(query).all() if headers else ()
         return {row.header: (FileId(UUID(bytes=row.file_id)), row.number) for row in rows}
 
     def oldest_account_created_at(self) -> datetime | None:
-        with map_database_errors():
-            first: datetime | None = self.connection.execute(select(func.min(users.c.created_at))).scalar_one()
+        first: datetime | None = self.connection.execute(select(func.min(users.c.created_at))).scalar_one()
         return first
 
 
@@ -98,13 +88,10 @@ def _untouched_since(since: datetime) -> ColumnElement[bool]:
     return and_(files.c.created_at <= since, files.c.touched_at <= since)
 
 
-@attrs.frozen
-class SqlInventory:
+class SqlInventory(Repository):
     """
     Implements `sft_core.maintenance.ports.Inventory`.
     """
-
-    connection: Connection
 
     def files(self, *, after: FileId | None, limit: int) -> Sequence[FileId]:
         return _page(self.connection, true(), after, limit)
@@ -112,32 +99,26 @@ class SqlInventory:
     def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
         later = (parts.c.file_id == file_id.bytes) & (parts.c.number > after)
         query = select(*COLUMNS).where(later).order_by(parts.c.number).limit(limit)
-        with map_database_errors():
-            return [Part(**row) for row in self.connection.execute(query).mappings()]
+        return [Part(**row) for row in self.connection.execute(query).mappings()]
 
     def dangling_part_keys(self, *, after: str, limit: int) -> Sequence[str]:
         own = select(files.c.id).where(files.c.id == parts.c.file_id).exists()
         # Blob keys are ASCII. The database's collation does not matter, if it is the same in each call.
         stray = select(parts.c.blob_key).where(parts.c.blob_key > after, ~own).order_by(parts.c.blob_key).limit(limit)
-        with map_database_errors():
-            return list(self.connection.execute(stray).scalars())
+        return list(self.connection.execute(stray).scalars())
 
     def key_ids(self) -> Mapping[str, frozenset[str]]:
         wrapped = {"links": links.c.token_key_id, "second factors": users.c.totp_key_id}
-        with map_database_errors():
-            return {
-                name: frozenset(self.connection.execute(select(column).where(column.is_not(None)).distinct()).scalars())
-                for name, column in wrapped.items()
-            }
+        return {
+            name: frozenset(self.connection.execute(select(column).where(column.is_not(None)).distinct()).scalars())
+            for name, column in wrapped.items()
+        }
 
 
-@attrs.frozen
-class SqlQuotaAudit:
+class SqlQuotaAudit(Repository):
     """
     Implements `sft_core.maintenance.ports.QuotaAudit`.
     """
-
-    connection: Connection
 
     def drifts(self) -> Sequence[QuotaDrift]:
         sums = (
@@ -158,33 +139,25 @@ class SqlQuotaAudit:
             .where(or_(counted != due, func.coalesce(sums.c.wrong, 0) > 0))
             .order_by(users.c.id)
         )
-        with map_database_errors():
-            rows = self.connection.execute(query).all()
         return [
-            QuotaDrift(owner=UserId(UUID(bytes=row.id)), recorded=int(row.counted), actual=int(row.due)) for row in rows
+            QuotaDrift(owner=UserId(UUID(bytes=row.id)), recorded=int(row.counted), actual=int(row.due))
+            for row in self.connection.execute(query)
         ]
 
     def recount(self, owner: UserId) -> None:
         own = files.c.owner_id == owner.bytes
-        with map_database_errors():
-            self._lock(owner, own)
-            # Only wrong rows: a row added since the lock is right, and its writer may wait for the sum's lock.
-            drifted = update(files).where(own, _IS_SEALED, files.c.held != files.c.size)
-            self.connection.execute(drifted.values(held=files.c.size))
-            total = select(func.coalesce(func.sum(files.c.held), 0)).where(own)
-            # A statement of its own, so that it sees the commits that the lock waited for.
-            counted = int(self.connection.execute(total).scalar_one())
-            self.connection.execute(update(usages).where(usages.c.owner_id == owner.bytes).values(bytes=counted))
+        self._lock(owner, own)
+        # Only wrong rows: a row added since the lock is right, and its writer may wait for the sum's lock.
+        drifted = update(files).where(own, _IS_SEALED, files.c.held != files.c.size)
+        self.connection.execute(drifted.values(held=files.c.size))
+        total = select(func.coalesce(func.sum(files.c.held), 0)).where(own)
+        # A statement of its own, so that it sees the commits that the lock waited for.
+        counted = int(self.connection.execute(total).scalar_one())
+        self.connection.execute(update(usages).where(usages.c.owner_id == owner.bytes).values(bytes=counted))
 
     def _lock(self, owner: UserId, own: ColumnElement[bool]) -> None:
-        """
-        Lock the owner's files, then the sum.
-
-        This is the lock order of every change of a reservation.
-        """
+        # The owner's files, then the sum: the lock order of every change of a reservation.
         rows = select(files.c.id).where(own).order_by(files.c.id).with_for_update(key_share=True)
         self.connection.execute(rows).all()
-        dialect: Any = postgresql if self.connection.dialect.name == "postgresql" else sqlite
-        row = dialect.insert(usages).values(owner_id=owner.bytes, bytes=0)
-        same = row.on_conflict_do_update(index_elements=["owner_id"], set_={"bytes": usages.c.bytes})
-        self.connection.execute(same)
+        row = self._insert(usages).values(owner_id=owner.bytes, bytes=0)
+        self.connection.execute(row.on_conflict_do_update(index_elements=["owner_id"], set_={"bytes": usages.c.bytes}))

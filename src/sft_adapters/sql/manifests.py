@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, func, insert, select
 
-from sft_adapters.sql.errors import map_database_errors
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import parts
 from sft_core.values import ByteRange, FileId
 from sft_core.vault.model import Part
@@ -38,37 +38,29 @@ _LAST_FIRST: Final = select(*COLUMNS).where(_OWN).order_by(parts.c.number.desc()
 _TOTALS: Final = select(func.count(), func.coalesce(func.sum(parts.c.size), 0)).where(_OWN)
 
 
-@attrs.frozen
-class SqlManifests:
+class SqlManifests(Repository):
     """
     Implements `sft_core.vault.ports.Manifests`.
     """
 
-    connection: Connection
-
     def append(self, file_id: FileId, parts_to_add: Sequence[Part]) -> None:
         rows = [attrs.asdict(part) | {"file_id": file_id.bytes} for part in parts_to_add]
         if rows:
-            with map_database_errors():
-                self.connection.execute(_APPEND, rows)
+            self.connection.execute(_APPEND, rows)
 
     def covering(self, file_id: FileId, span: ByteRange, *, limit: int) -> Sequence[Part]:
         if not len(span):
             return []
         parameters = {"file": file_id.bytes, "first": span.start, "stop": span.stop, "most": limit}
-        with map_database_errors():
-            return [Part(**row) for row in self.connection.execute(_COVERING, parameters).mappings()]
+        return [Part(**row) for row in self.connection.execute(_COVERING, parameters).mappings()]
 
     def tail(self, file_id: FileId, *, limit: int) -> Sequence[Part]:
         parameters = {"file": file_id.bytes, "most": limit}
-        with map_database_errors():
-            return [Part(**row) for row in self.connection.execute(_LAST_FIRST, parameters).mappings()][::-1]
+        return [Part(**row) for row in self.connection.execute(_LAST_FIRST, parameters).mappings()][::-1]
 
     def truncate(self, file_id: FileId, number: int) -> None:
-        with map_database_errors():
-            self.connection.execute(delete(parts).where(parts.c.file_id == file_id.bytes, parts.c.number >= number))
+        self.connection.execute(delete(parts).where(parts.c.file_id == file_id.bytes, parts.c.number >= number))
 
     def totals(self, file_id: FileId) -> tuple[int, int]:
-        with map_database_errors():
-            count, size = self.connection.execute(_TOTALS, {"file": file_id.bytes}).one()
+        count, size = self.connection.execute(_TOTALS, {"file": file_id.bytes}).one()
         return int(count), int(size)

@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, select, text
 
-from sft_adapters.sql.transactions import transaction
+from sft_adapters.sql.transactions import committing, transaction
 from sft_core.errors import ConfigurationError
 
 MIGRATION_SECONDS: Final = 600.0
@@ -36,11 +36,8 @@ def upgrade(
     Upgrade the schema to a revision in one transaction.
 
     Concurrent upgrades run one after the other. `before_commit` runs in the same transaction: if it raises,
-    nothing is changed.
-
-    Raises:
-        ConfigurationError: The schema was created by a newer version, or the database's encoding is
-            not UTF-8.
+    nothing is changed. Raises `ConfigurationError` if the schema was created by a newer version, or the database's
+    encoding is not UTF-8.
     """
     with _exclusive(engine, seconds) as connection:
         _require_utf8(connection)
@@ -60,14 +57,11 @@ def downgrade(engine: Engine, revision: str, *, seconds: float = MIGRATION_SECON
 
 @contextmanager
 def _exclusive(engine: Engine, seconds: float) -> Iterator[Connection]:
-    """
-    Open a transaction that excludes other migrations: SQLite has one writer, PostgreSQL a lock.
-    """
-    with transaction(engine, seconds=seconds) as (connection, tx):
+    # SQLite has one writer, PostgreSQL a lock, so the transaction excludes other migrations.
+    with committing(engine, seconds=seconds) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         yield connection
-        tx.commit()
 
 
 def current(engine: Engine) -> str | None:
@@ -80,14 +74,11 @@ def current(engine: Engine) -> str | None:
 
 def check(engine: Engine) -> None:
     """
-    Check that the schema is the one of this version.
-
-    Raises:
-        ConfigurationError: The schema is older or newer.
+    Check that the schema is of this version; raise `ConfigurationError` if it is older or newer.
     """
     with transaction(engine, read_only=True) as (connection, _):
         _require_known_revision(connection)
-        if _current(connection) != _head():
+        if _current(connection) != scripts().get_current_head():
             raise ConfigurationError("the database schema is older than this version: run `sft migrate`")
 
 
@@ -107,10 +98,6 @@ def _require_utf8(connection: Connection) -> None:
         encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
         if encoding != "UTF8":
             raise ConfigurationError(f"the database's encoding is {encoding}: create it with ENCODING 'UTF8'")
-
-
-def _head() -> str | None:
-    return scripts().get_current_head()
 
 
 def scripts() -> ScriptDirectory:

@@ -9,6 +9,7 @@ what it needs: `BEGIN` and its `SET LOCAL`s are sent together, in one round trip
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 import attrs
@@ -16,12 +17,12 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from sft_adapters.sql.postgres_timeouts import PostgresTimeouts
-from sft_adapters.sql.transactions import is_read_only, statement_seconds_override
+from sft_adapters.sql.transactions import transaction_options
 from sft_core.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -38,52 +39,40 @@ _DURABLE: Final = (
 
 
 @attrs.frozen
-class _ConnectFailure:
+class _Failure:
     """
-    A reason for a failed connection and its pattern in libpq's text.
-
-    `needs_operator` means that an operator must act.
+    A reason for a failed connection; if it is not transient, an operator must act.
     """
 
-    pattern: re.Pattern[str]
+    pattern: str
     kind: str
-    needs_operator: bool = True
+    transient: bool = attrs.field(default=False, kw_only=True)
 
 
-def _connect_failure(pattern: str, kind: str, *, transient: bool = False) -> _ConnectFailure:
-    return _ConnectFailure(re.compile(pattern, flags=re.IGNORECASE), kind, needs_operator=not transient)
-
-
-# Until a connection is established, errors of the server have no SQLSTATE and are recognized by their
-# text. Quoted parts are removed before: the names of hosts, users and databases.
+# Until a connection is established, errors of the server have no SQLSTATE and are recognized by patterns in
+# libpq's text. Quoted parts are removed before: the names of hosts, users and databases.
 _QUOTED: Final = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
 _CONNECT_FAILURES: Final = (
-    _connect_failure(
-        "failed to resolve|could not translate host name", "the host name of the server cannot be resolved"
-    ),
-    _connect_failure("connection refused|no such file", "no server listens at the address", transient=True),
-    _connect_failure("authentication failed", "the server rejected the user or the password"),
-    _connect_failure("no password supplied", "the server requires a password"),
-    _connect_failure(r"pg_hba\.conf", "the server does not allow this user from this host"),
-    _connect_failure(r"role\s+does not exist", "the server does not have this user"),
-    _connect_failure(r"database\s+does not exist", "the server does not have this database"),
-    _connect_failure("permission denied for database", "this role is not allowed to connect to this database"),
-    _connect_failure("SSL was required", "the server does not support TLS, which sslmode requires"),
-    _connect_failure("received invalid response", "the server at the address is not PostgreSQL"),
-    _connect_failure("certificate|SSL error", "the certificate of the server or of this client was rejected"),
-    _connect_failure("too many|remaining connection slots", "the server has no connection left", transient=True),
-    _connect_failure("starting up|not yet accepting", "the server is starting", transient=True),
-    _connect_failure("shutting down", "the server is stopping", transient=True),
-    _connect_failure(
-        "closed the connection unexpectedly", "the server disconnected: is it PostgreSQL?", transient=True
-    ),
-    _connect_failure("session is|in hot standby", "the server is not of the kind that target_session_attrs requires"),
-    _connect_failure("invalid", "a parameter has a value that PostgreSQL's client does not accept"),
-    _connect_failure("time.?out|timed out", "the server did not respond in time", transient=True),
+    _Failure("failed to resolve|could not translate host name", "the host name of the server cannot be resolved"),
+    _Failure("connection refused|no such file", "no server listens at the address", transient=True),
+    _Failure("authentication failed", "the server rejected the user or the password"),
+    _Failure("no password supplied", "the server requires a password"),
+    _Failure(r"pg_hba\.conf", "the server does not allow this user from this host"),
+    _Failure(r"role\s+does not exist", "the server does not have this user"),
+    _Failure(r"database\s+does not exist", "the server does not have this database"),
+    _Failure("permission denied for database", "this role is not allowed to connect to this database"),
+    _Failure("SSL was required", "the server does not support TLS, which sslmode requires"),
+    _Failure("received invalid response", "the server at the address is not PostgreSQL"),
+    _Failure("certificate|SSL error", "the certificate of the server or of this client was rejected"),
+    _Failure("too many|remaining connection slots", "the server has no connection left", transient=True),
+    _Failure("starting up|not yet accepting", "the server is starting", transient=True),
+    _Failure("shutting down", "the server is stopping", transient=True),
+    _Failure("closed the connection unexpectedly", "the server disconnected: is it PostgreSQL?", transient=True),
+    _Failure("session is|in hot standby", "the server is not of the kind that target_session_attrs requires"),
+    _Failure("invalid", "a parameter has a value that PostgreSQL's client does not accept"),
+    _Failure("time.?out|timed out", "the server did not respond in time", transient=True),
+    _Failure("", "the server could not be reached", transient=True),
 )
-_UNREACHABLE: Final = _connect_failure("", "the server could not be reached", transient=True)
-_NO_PASSWORD: Final = _connect_failure("", "the server requires a password")
-_CONNECT_TIMEOUT: Final = _connect_failure("", "the server did not respond in time", transient=True)
 
 
 class ConnectFailedError(psycopg.OperationalError):
@@ -91,17 +80,15 @@ class ConnectFailedError(psycopg.OperationalError):
     No connection could be established; `kind` is the reason in this module's words.
     """
 
-    def __init__(self, kind: str, *, needs_operator: bool) -> None:
-        super().__init__(kind)
-        self.kind = kind
-        self.needs_operator = needs_operator
+    def __init__(self, failure: _Failure) -> None:
+        super().__init__(failure.kind)
+        self.kind = failure.kind
+        self.needs_operator = not failure.transient
 
 
 class ResponseTimeoutError(psycopg.OperationalError):
     """
-    The server received a statement and did not respond in time.
-
-    Whether it was executed is unknown.
+    The server did not respond in time to a statement; whether it was executed is unknown.
     """
 
     kind = "the server received a statement and did not respond in time"
@@ -109,9 +96,7 @@ class ResponseTimeoutError(psycopg.OperationalError):
 
 class BoundedConnection(psycopg.Connection[Any]):
     """
-    A connection that is closed after `response_seconds` without a response.
-
-    The server has its own timeout for statements; this one is for a server or network that hangs.
+    A connection that is closed after `response_seconds` without a response, as from a server that hangs.
     """
 
     response_seconds: float
@@ -126,19 +111,16 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise
 
 
-def open_postgres(url: URL, *, echo: bool, busy_seconds: float, connections: int, timeouts: PostgresTimeouts) -> Engine:
+def open_postgres(
+    create: Callable[..., Engine], url: URL, *, busy_seconds: float, timeouts: PostgresTimeouts
+) -> Engine:
     """
     Create an engine for a PostgreSQL database; see `open_engine` for the parameters.
 
     The query of the URL (`sslmode`, `connect_timeout`, …) takes precedence over the values set here.
     """
-    engine = create_engine(
+    engine = create(
         url.set(drivername="postgresql+psycopg", query={}),
-        echo=echo,
-        hide_parameters=True,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=busy_seconds,
         pool_pre_ping=True,
         pool_recycle=timeouts.recycle_seconds,
         use_native_hstore=False,
@@ -152,9 +134,7 @@ def open_postgres(url: URL, *, echo: bool, busy_seconds: float, connections: int
 
 
 def _connect_args(timeouts: PostgresTimeouts) -> dict[str, Any]:
-    """
-    Return parameters of libpq (PostgreSQL's documentation, section 34.1.2).
-    """
+    # Parameters of libpq (PostgreSQL's documentation, section 34.1.2).
     return {
         "application_name": "sft",
         "client_encoding": "utf8",
@@ -167,14 +147,7 @@ def _connect_args(timeouts: PostgresTimeouts) -> dict[str, Any]:
 
 
 def _query(url: URL) -> dict[str, str]:
-    """
-    Return the parameters in a URL's query.
-
-    They may contain secrets, so they are removed from the URL, and no error quotes them.
-
-    Raises:
-        ConfigurationError: A parameter is unknown to libpq, or `connect_timeout` is not an integer.
-    """
+    # They may contain secrets, so they are removed from the URL, and no error quotes them.
     query = {name: value if isinstance(value, str) else ",".join(value) for name, value in url.query.items()}
     try:
         make_conninfo("", **query)
@@ -203,8 +176,7 @@ class _ConnectionEvents:
         try:
             connection = BoundedConnection.connect(*args, **parameters)
         except psycopg.Error as error:
-            failure = _classify(error)
-            raise ConnectFailedError(failure.kind, needs_operator=failure.needs_operator) from None
+            raise ConnectFailedError(_classify(error)) from None
         connection.response_seconds = self.timeouts.connect_seconds
         return connection
 
@@ -213,14 +185,14 @@ class _ConnectionEvents:
             cast("BoundedConnection", connection).response_seconds = self.timeouts.connect_seconds
 
     def begin(self, connection: Connection) -> None:
-        seconds = statement_seconds_override(connection)
+        read_only, seconds = transaction_options(connection)
         statement_seconds = seconds or self.timeouts.statement_seconds
         driver = cast("BoundedConnection", connection.connection.driver_connection)
         driver.response_seconds = statement_seconds + self.timeouts.response_grace_seconds
         # Writers see the commits of others, so that the second of two conditional updates finds what the
         # first one wrote. They do not request READ WRITE: a database frozen by an administrator
         # (`default_transaction_read_only`) must stay read-only.
-        if is_read_only(connection):
+        if read_only:
             statements = ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"]
         else:
             statements = ["BEGIN ISOLATION LEVEL READ COMMITTED", _DURABLE]
@@ -237,10 +209,10 @@ def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _classify(error: psycopg.Error) -> _ConnectFailure:
+def _classify(error: psycopg.Error) -> _Failure:
     if isinstance(error, psycopg.errors.ConnectionTimeout):
-        return _CONNECT_TIMEOUT
+        return _Failure("", "the server did not respond in time", transient=True)
     if error.pgconn is not None and error.pgconn.needs_password:
-        return _NO_PASSWORD
+        return _Failure("", "the server requires a password")
     text = _QUOTED.sub("", str(error))
-    return next((failure for failure in _CONNECT_FAILURES if failure.pattern.search(text)), _UNREACHABLE)
+    return next(failure for failure in _CONNECT_FAILURES if re.search(failure.pattern, text, re.IGNORECASE))

@@ -1,17 +1,14 @@
 """
-Quota reservations in SQL.
-
-A file's reservation is in the file's row, and each owner's sum in a row of its own.
+Quota reservations in SQL: each file's in the file's row, each owner's sum in a row of its own.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-import attrs
 from sqlalchemy import BigInteger, Connection, LargeBinary, Row, bindparam, case, select, text, update
 
-from sft_adapters.sql.errors import map_database_errors
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import files, usages
 from sft_core.errors import UploadAborted
 from sft_core.values import FileId, UserId
@@ -42,8 +39,7 @@ _LOCK_FILE: Final = (
 _NO_LIMIT: Final = 2**63 - 1
 
 
-@attrs.frozen
-class SqlQuotas:
+class SqlQuotas(Repository):
     """
     Implements `sft_core.vault.ports.Quotas`.
 
@@ -52,33 +48,27 @@ class SqlQuotas:
     with the rest, or after it, and then raises `UploadAborted`.
     """
 
-    connection: Connection
-
     def reserve(self, file_id: FileId, size: int, *, limit: int | None) -> bool:
-        with map_database_errors():
-            file = self._lock_file(file_id)
-            if file is None or FileState(file.state) in DELETION_STATES:
-                raise UploadAborted
-            growth = size - file.held
-            if growth > 0 and not self._reserve(file.owner_id, growth, _NO_LIMIT if limit is None else limit):
-                return False
-            if growth < 0:
-                release_quota(self.connection, file.owner_id, -growth)
-            if growth:
-                self.connection.execute(_SET_RESERVED, {"file": file_id.bytes, "held": size})
+        file = self._lock_file(file_id)
+        if file is None or FileState(file.state) in DELETION_STATES:
+            raise UploadAborted
+        growth = size - file.held
+        if growth > 0 and not self._reserve(file.owner_id, growth, _NO_LIMIT if limit is None else limit):
+            return False
+        if growth < 0:
+            release_quota(self.connection, file.owner_id, -growth)
+        if growth:
+            self.connection.execute(_SET_RESERVED, {"file": file_id.bytes, "held": size})
         return True
 
     def release(self, file_id: FileId) -> None:
-        with map_database_errors():
-            file = self._lock_file(file_id)
-            if file is not None and file.held and FileState(file.state) in DELETION_STATES:
-                release_quota(self.connection, file.owner_id, file.held)
-                self.connection.execute(_SET_RESERVED, {"file": file_id.bytes, "held": 0})
+        file = self._lock_file(file_id)
+        if file is not None and file.held and FileState(file.state) in DELETION_STATES:
+            release_quota(self.connection, file.owner_id, file.held)
+            self.connection.execute(_SET_RESERVED, {"file": file_id.bytes, "held": 0})
 
     def used(self, owner: UserId) -> int:
-        with map_database_errors():
-            found = self.connection.execute(_USED, {"owner": owner.bytes})
-            return int(found.scalar_one_or_none() or 0)
+        return int(self.connection.execute(_USED, {"owner": owner.bytes}).scalar_one_or_none() or 0)
 
     def _lock_file(self, file_id: FileId) -> Row[Any, Any, Any] | None:
         return self.connection.execute(_LOCK_FILE, {"file": file_id.bytes}).one_or_none()
@@ -94,8 +84,7 @@ def release_quota(connection: Connection, owner: bytes, size: int) -> None:
     """
     Reduce the sum of an owner's reservations by `size` bytes, at least to 0.
 
-    A sum that has drifted below a file's reservation must not prevent the file's deletion; the doctor
-    reports the drift.
+    A sum that has drifted below a file's reservation must not prevent the file's deletion; the doctor reports it.
     """
     own = usages.c.owner_id == owner
     left = case((usages.c.bytes > size, usages.c.bytes - size), else_=0)

@@ -1,7 +1,5 @@
 """
-A rate limiter in SQL.
-
-The row of a key contains the time at which all its attempts are restored.
+A rate limiter in SQL: the row of a key contains the time at which all its attempts are restored.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import attrs
 from sqlalchemy import BigInteger, Engine, bindparam, delete, select, text
 
 from sft_adapters.sql.tables import UtcMicroseconds, throttles
-from sft_adapters.sql.transactions import transaction
+from sft_adapters.sql.transactions import committing
 from sft_core.errors import TooManyAttempts
 from sft_core.values import Rate
 
@@ -51,14 +49,11 @@ class SqlRateLimiter:
             "latest": now + rate.tolerance,
             "interval": rate.interval // _MICROSECOND,
         }
-        with transaction(self.engine) as (connection, tx):
-            if connection.execute(_ACQUIRE, attempt).first() is not None:
-                tx.commit()
-                return
-            refilled_at = connection.execute(select(throttles.c.comes_back).where(throttles.c.key == key)).scalar_one()
-        raise TooManyAttempts(rate.retry_after(refilled_at, now))
+        with committing(self.engine) as connection:
+            if connection.execute(_ACQUIRE, attempt).first() is None:
+                query = select(throttles.c.comes_back).where(throttles.c.key == key)
+                raise TooManyAttempts(rate.retry_after(connection.execute(query).scalar_one(), now))
 
     def reset(self, key: str) -> None:
-        with transaction(self.engine) as (connection, tx):
+        with committing(self.engine) as connection:
             connection.execute(delete(throttles).where(throttles.c.key == key))
-            tx.commit()

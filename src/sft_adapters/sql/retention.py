@@ -5,13 +5,14 @@ Expired rows, deleted in small transactions.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import attrs
-from sqlalchemy import Column, ColumnElement, Engine, Select, Table, and_, delete, func, or_, select, update
+from sqlalchemy import Column, ColumnElement, Engine, Select, and_, delete, func, or_, select, update
 
 from sft_adapters.sql.tables import kept_answers, links, sessions, throttles
-from sft_adapters.sql.transactions import transaction
+from sft_adapters.sql.transactions import committing, transaction
 
 
 @attrs.frozen
@@ -23,46 +24,30 @@ class ExpiringRows:
     """
 
     engine: Engine
-    table: Table
     end: Column[Any]
 
     def count_expired(self, *, before: datetime) -> int:
-        query = select(func.count()).select_from(self.table).where(self.end < before)
+        query = select(func.count()).where(self.end < before)
         with transaction(self.engine, read_only=True) as (connection, _):
             return int(connection.execute(query).scalar_one())
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:
-        (key,) = self.table.primary_key
+        (key,) = self.end.table.primary_key
         candidates = select(key).where(self.end < before).limit(limit)
         # The condition again: a row that was selected may have been renewed in the meantime.
         expired = key.in_(candidates) & (self.end < before)
-        with transaction(self.engine) as (connection, tx):
-            deleted = connection.execute(delete(self.table).where(expired)).rowcount
-            tx.commit()
-        return deleted
+        with committing(self.engine) as connection:
+            return connection.execute(delete(self.end.table).where(expired)).rowcount
 
 
-def expired_sessions(engine: Engine) -> ExpiringRows:
-    """
-    Return the store of expired sessions; their refresh tokens have expired with them.
-    """
-    return ExpiringRows(engine, sessions, sessions.c.expires_at)
+expired_sessions: Final = partial(ExpiringRows, end=sessions.c.expires_at)
+"""The expired sessions on an engine; their refresh tokens have expired with them."""
 
+expired_throttles: Final = partial(ExpiringRows, end=throttles.c.comes_back)
+"""The rate-limiter keys whose attempts are all restored; a deleted key behaves like one of these."""
 
-def expired_throttles(engine: Engine) -> ExpiringRows:
-    """
-    Return the store of rate-limiter keys whose attempts are all restored.
-
-    A deleted key behaves like one of these.
-    """
-    return ExpiringRows(engine, throttles, throttles.c.comes_back)
-
-
-def expired_idempotency_records(engine: Engine) -> ExpiringRows:
-    """
-    Return the store of expired idempotency records.
-    """
-    return ExpiringRows(engine, kept_answers, kept_answers.c.expires_at)
+expired_idempotency_records: Final = partial(ExpiringRows, end=kept_answers.c.expires_at)
+"""The expired idempotency records on an engine."""
 
 
 @attrs.frozen
@@ -78,18 +63,14 @@ class ExpiredLinkTokens:
     engine: Engine
 
     def count_expired(self, *, before: datetime) -> int:
-        query = _without_idempotency_record(select(func.count()), before).where(_is_expired(before))
+        query = _select_deletable(func.count(), before)
         with transaction(self.engine, read_only=True) as (connection, _):
             return int(connection.execute(query).scalar_one())
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:
         deleted = 0
         while deleted < limit:
-            candidates = (
-                _without_idempotency_record(select(links.c.id), before)
-                .where(_is_expired(before))
-                .limit(limit - deleted)
-            )
+            candidates = _select_deletable(links.c.id, before).limit(limit - deleted)
             with transaction(self.engine, read_only=True) as (connection, _):
                 found = connection.execute(candidates).scalars().all()
             if not found:
@@ -97,10 +78,9 @@ class ExpiredLinkTokens:
             # The condition again: another sweep may have deleted the token. No idempotency record can refer to one
             # of these links since, as a record is stored in the same commit as its link.
             expired = links.c.id.in_(found) & _is_expired(before)
-            with transaction(self.engine) as (connection, tx):
+            with committing(self.engine) as connection:
                 change = update(links).where(expired).values(token_key_id=None, wrapped_token=None)
                 deleted += connection.execute(change).rowcount
-                tx.commit()
         return deleted
 
 
@@ -109,12 +89,9 @@ def _is_expired(before: datetime) -> ColumnElement[bool]:
     return and_(links.c.token_key_id.is_not(None), expired)
 
 
-def _without_idempotency_record(query: Select[Any], before: datetime) -> Select[Any]:
-    """
-    Restrict a query to links without an unexpired idempotency record.
-
-    It uses a join: for NOT IN, PostgreSQL may scan the list again for each link.
-    """
+def _select_deletable(column: ColumnElement[Any], before: datetime) -> Select[Any]:
+    # No unexpired idempotency record refers to the token. For NOT IN, PostgreSQL may scan the list for each link.
     records = kept_answers.c
     is_replayable = and_(records.token_digest == links.c.token_digest, records.expires_at >= before)
-    return query.select_from(links.outerjoin(kept_answers, is_replayable)).where(records.key_digest.is_(None))
+    joined = select(column).select_from(links.outerjoin(kept_answers, is_replayable))
+    return joined.where(records.key_digest.is_(None), _is_expired(before))

@@ -37,10 +37,10 @@ def require_usable_key(connection: Connection, wrapped: WrappedSecret | None) ->
 
 def start_retirement(connection: Connection, key_id: str) -> str:
     """
-    Start the retirement of a key: from this commit on, its secrets are rejected.
+    Reject a key's secrets from this commit on, and return the id of this attempt to retire it.
 
-    Return the attempt's id. It waits for transactions that have checked the key, on PostgreSQL up to
-    the lock timeout. Concurrent retirements of one key share the first one's attempt.
+    It waits for transactions that have checked the key, on PostgreSQL up to the lock timeout. Concurrent
+    retirements of one key share the first one's attempt.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(LOCK)))

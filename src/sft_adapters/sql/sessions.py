@@ -12,12 +12,12 @@ import attrs
 from sqlalchemy import Engine, Row, bindparam, insert, select, update
 
 from sft_adapters.sql.tables import sessions
-from sft_adapters.sql.transactions import transaction
+from sft_adapters.sql.transactions import committing, transaction
 from sft_core.users.model import Session
 from sft_core.values import SessionId, UserId
 
+# Built once, because every request executes it.
 _GET: Final = select(sessions).where(sessions.c.id == bindparam("session"))
-"""Built once, because every request executes it."""
 
 
 def _from_row(row: Row[Any]) -> Session:
@@ -41,9 +41,8 @@ class SqlSessions:
 
     def open(self, session: Session) -> None:
         row = attrs.asdict(session, recurse=False) | {"id": session.id.bytes, "user_id": session.user_id.bytes}
-        with transaction(self.engine) as (connection, tx):
+        with committing(self.engine) as connection:
             connection.execute(insert(sessions).values(row))
-            tx.commit()
 
     def get(self, session_id: SessionId) -> Session | None:
         with transaction(self.engine, read_only=True) as (connection, _):
@@ -51,20 +50,13 @@ class SqlSessions:
         return _from_row(row) if row is not None else None
 
     def rotate(self, session_id: SessionId, *, generation: int, now: datetime, expires_at: datetime) -> bool:
-        current = (
-            (sessions.c.id == session_id.bytes)
-            & (sessions.c.generation == generation)
-            & sessions.c.revoked_at.is_(None)
-            & (sessions.c.expires_at > now)
-        )
-        change = {"generation": generation + 1, "expires_at": expires_at}
-        with transaction(self.engine) as (connection, tx):
-            rotated = connection.execute(update(sessions).where(current).values(change)).rowcount == 1
-            tx.commit()
-        return rotated
+        current = (sessions.c.id == session_id.bytes) & (sessions.c.generation == generation)
+        live = sessions.c.revoked_at.is_(None) & (sessions.c.expires_at > now)
+        change = update(sessions).where(current, live).values(generation=generation + 1, expires_at=expires_at)
+        with committing(self.engine) as connection:
+            return connection.execute(change).rowcount == 1
 
     def revoke(self, session_id: SessionId, *, now: datetime) -> None:
         live = (sessions.c.id == session_id.bytes) & sessions.c.revoked_at.is_(None)
-        with transaction(self.engine) as (connection, tx):
+        with committing(self.engine) as connection:
             connection.execute(update(sessions).where(live).values(revoked_at=now))
-            tx.commit()

@@ -7,16 +7,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Dialect, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from sft_adapters.sql.transactions import is_read_only
+from sft_adapters.sql.transactions import transaction_options
 from sft_core.errors import ConfigurationError
 
 _WAL_RESET_FIXED: Final = (3, 51, 3)
+# A durable write-ahead log, enforced foreign keys, no memory-mapped reads. Deleted data is overwritten, so that the
+# key of a deleted file does not remain on a free page.
 _PRAGMAS: Final = (
     *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF", "mmap_size=0"),
     "secure_delete=ON",
@@ -33,23 +36,15 @@ def sqlite_is_safe_for_many_writers(version: tuple[int, ...] = sqlite3.sqlite_ve
     return version >= _WAL_RESET_FIXED
 
 
-def open_sqlite(url: URL, *, echo: bool, busy_seconds: float, connections: int) -> Engine:
+def open_sqlite(create: Callable[..., Engine], url: URL, *, busy_seconds: float) -> Engine:
     """
     Create an engine for a SQLite file; see `open_engine` for the parameters.
     """
     if url.database in {None, "", ":memory:"} or url.query:
         # Without a path each connection would get its own database; a query could select another file.
         raise ConfigurationError("DATABASE_URL: SQLite needs the path of a file, sqlite:///path")
-    engine = create_engine(
-        url,
-        echo=echo,
-        hide_parameters=True,
-        poolclass=QueuePool,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=busy_seconds,
-        connect_args={"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None},
-    )
+    options = {"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None}
+    engine = create(url, connect_args=options)
     event.listen(engine, "do_connect", _create_private_file)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
@@ -57,23 +52,13 @@ def open_sqlite(url: URL, *, echo: bool, busy_seconds: float, connections: int) 
 
 
 def _create_private_file(_dialect: Dialect, _record: ConnectionPoolEntry, args: list[str], _options: object) -> None:
-    """
-    Create a new database file with mode 0600.
-
-    SQLite itself would make it readable by all users. SQLite gives the same permissions to the log and
-    its index, which it creates beside the file.
-    """
-    # If the file cannot be created, SQLite reports the reason when it opens the file.
+    # With mode 0600: SQLite would make it readable by all users. It gives the same permissions to the log and its
+    # index, which it creates beside the file. If the file cannot be created, SQLite reports why when it opens it.
     with contextlib.suppress(OSError):
         os.close(os.open(args[0], os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _set_pragmas(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    """
-    Set up a connection: a durable write-ahead log, enforced foreign keys, no memory-mapped reads.
-
-    Deleted data is overwritten, so that the key of a deleted file does not remain on a free page.
-    """
     for pragma in _PRAGMAS:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA {pragma}")
@@ -81,11 +66,7 @@ def _set_pragmas(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> N
 
 
 def _begin(connection: Connection) -> None:
-    """
-    Start a transaction.
-
-    A writer locks at once, because an upgrade from a read lock could fail.
-    """
-    read_only = is_read_only(connection)
+    # A writer locks at once, because an upgrade from a read lock could fail.
+    read_only, _ = transaction_options(connection)
     connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

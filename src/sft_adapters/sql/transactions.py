@@ -39,19 +39,22 @@ def transaction(
                 tx.rollback()
 
 
-def is_read_only(connection: Connection) -> bool:
+@contextmanager
+def committing(engine: Engine, *, seconds: float | None = None) -> Iterator[Connection]:
     """
-    Return whether the transaction that starts on this connection is read-only.
+    Open a transaction that is committed at the end of the block, or rolled back on an error.
     """
-    return bool(connection.get_execution_options().get(_READ_ONLY, False))
+    with transaction(engine, seconds=seconds) as (connection, tx):
+        yield connection
+        tx.commit()
 
 
-def statement_seconds_override(connection: Connection) -> float | None:
+def transaction_options(connection: Connection) -> tuple[bool, float | None]:
     """
-    Return the statement timeout that the starting transaction overrides, or None.
+    Return whether the transaction that starts on this connection is read-only, and its own timeout, if any.
     """
-    allowed: float | None = connection.get_execution_options().get(_SECONDS)
-    return allowed
+    options = connection.get_execution_options()
+    return bool(options.get(_READ_ONLY, False)), options.get(_SECONDS)
 
 
 def forbid_commit_after_error(engine: Engine) -> None:

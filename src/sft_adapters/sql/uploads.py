@@ -7,10 +7,9 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
-import attrs
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
-from sft_adapters.sql.errors import map_database_errors
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import uploads
 from sft_core.values import FileId
 from sft_core.vault.model import ResumableUpload, UploadKind
@@ -22,13 +21,10 @@ _IS_WRITER: Final = update(uploads).where(
 )
 
 
-@attrs.frozen
-class SqlResumableUploads:
+class SqlResumableUploads(Repository):
     """
     Implements `sft_core.vault.ports.ResumableUploads`.
     """
-
-    connection: Connection
 
     def add(self, upload: ResumableUpload) -> None:
         row = {
@@ -40,13 +36,10 @@ class SqlResumableUploads:
             "sources": b"".join(source.bytes for source in upload.sources),
             "writer": upload.fencing_token,
         }
-        with map_database_errors():
-            self.connection.execute(insert(uploads).values(row))
+        self.connection.execute(insert(uploads).values(row))
 
     def get(self, file_id: FileId) -> ResumableUpload | None:
-        with map_database_errors():
-            found = self.connection.execute(_GET, {"file": file_id.bytes})
-            row = found.mappings().one_or_none()
+        row = self.connection.execute(_GET, {"file": file_id.bytes}).mappings().one_or_none()
         if row is None:
             return None
         ids = [row["sources"][start : start + _ID_BYTES] for start in range(0, len(row["sources"]), _ID_BYTES)]
@@ -64,17 +57,14 @@ class SqlResumableUploads:
         # A second caller waits for the row's lock and increments the first one's token.
         is_own = uploads.c.file_id == file_id.bytes
         change = update(uploads).where(is_own).values(writer=uploads.c.writer + 1).returning(uploads.c.writer)
-        with map_database_errors():
-            fencing_token = self.connection.execute(change).scalar_one_or_none()
+        fencing_token = self.connection.execute(change).scalar_one_or_none()
         return None if fencing_token is None else int(fencing_token)
 
     def is_current(self, file_id: FileId, fencing_token: int) -> bool:
         # The update changes nothing, but locks the row: the next takeover waits until the unit ends.
         parameters = {"file": file_id.bytes, "expected_writer": fencing_token, "writer": fencing_token}
-        with map_database_errors():
-            return self.connection.execute(_IS_WRITER, parameters).rowcount == 1
+        return self.connection.execute(_IS_WRITER, parameters).rowcount == 1
 
     def set_length(self, file_id: FileId, length: int) -> bool:
         unknown = (uploads.c.file_id == file_id.bytes) & uploads.c.length.is_(None)
-        with map_database_errors():
-            return self.connection.execute(update(uploads).where(unknown).values(length=length)).rowcount == 1
+        return self.connection.execute(update(uploads).where(unknown).values(length=length)).rowcount == 1

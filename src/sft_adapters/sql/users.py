@@ -9,18 +9,18 @@ from typing import Any, Final
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sft_adapters.sql import retired_keys
-from sft_adapters.sql.errors import map_database_errors
+from sft_adapters.sql.repository import Repository
 from sft_adapters.sql.tables import users
 from sft_core.errors import AlreadyRegistered, Conflict
 from sft_core.users.model import Totp, User
 from sft_core.values import EmailAddress, UserId, Username, WrappedSecret
 
+# Built once, because every request executes it.
 _GET: Final = select(users).where(users.c.id == bindparam("user"))
-"""Built once, because every request executes it."""
 
 
 def to_row(user: User) -> dict[str, Any]:
@@ -50,6 +50,9 @@ def from_row(row: Row[Any]) -> User:
     """
     Return the user of a row; values are not validated again.
     """
+    totp = None
+    if row.totp_seed is not None:
+        totp = Totp(WrappedSecret(row.totp_key_id, row.totp_seed), row.totp_confirmed, row.totp_last_step)
     return User(
         id=UserId(UUID(bytes=row.id)),
         email=EmailAddress(row.email),
@@ -57,67 +60,49 @@ def from_row(row: Row[Any]) -> User:
         password_hash=row.password_hash,
         is_active=row.is_active,
         is_verified=row.is_verified,
-        totp=_totp(row),
+        totp=totp,
         created_at=row.created_at,
         last_login=row.last_login,
         revision=row.revision,
     )
 
 
-def _totp(row: Row[Any]) -> Totp | None:
-    if row.totp_seed is None:
-        return None
-    return Totp(WrappedSecret(row.totp_key_id, row.totp_seed), row.totp_confirmed, row.totp_last_step)
-
-
-@attrs.frozen
-class SqlUsers:
+class SqlUsers(Repository):
     """
     Implements `sft_core.users.ports.UserRepository`.
     """
 
-    connection: Connection
-
     def add(self, user: User) -> None:
-        with map_database_errors():
-            try:
-                self.connection.execute(insert(users).values(to_row(user)))
-            except IntegrityError:
-                raise AlreadyRegistered from None
+        try:
+            self.connection.execute(insert(users).values(to_row(user)))
+        except IntegrityError:
+            raise AlreadyRegistered from None
 
     def get(self, user_id: UserId) -> User | None:
-        with map_database_errors():
-            row = self.connection.execute(_GET, {"user": user_id.bytes}).one_or_none()
+        row = self.connection.execute(_GET, {"user": user_id.bytes}).one_or_none()
         return from_row(row) if row is not None else None
 
     def find(self, email: EmailAddress) -> User | None:
-        with map_database_errors():
-            row = self.connection.execute(select(users).where(users.c.email == str(email))).one_or_none()
+        row = self.connection.execute(select(users).where(users.c.email == str(email))).one_or_none()
         return from_row(row) if row is not None else None
 
     def save(self, user: User) -> User:
         saved = attrs.evolve(user, revision=user.revision + 1)
         unchanged = (users.c.id == user.id.bytes) & (users.c.revision == user.revision)
-        with map_database_errors():
-            if user.totp is not None and not self._has_seed(user.id, user.totp.seed):
-                retired_keys.require_usable_key(self.connection, user.totp.seed)
-            try:
-                result = self.connection.execute(update(users).where(unchanged).values(to_row(saved)))
-            except IntegrityError:
-                raise AlreadyRegistered from None
+        if user.totp is not None and not self._is_stored(user.id, user.totp.seed):
+            retired_keys.require_usable_key(self.connection, user.totp.seed)
+        try:
+            result = self.connection.execute(update(users).where(unchanged).values(to_row(saved)))
+        except IntegrityError:
+            raise AlreadyRegistered from None
         if result.rowcount != 1:
             raise Conflict
         return saved
 
-    def _has_seed(self, user_id: UserId, seed: WrappedSecret) -> bool:
-        """
-        Return whether exactly this wrapped seed is stored for the user.
-
-        If so, saving it adds no secret.
-        """
-        same = (users.c.id == user_id.bytes) & (users.c.totp_key_id == seed.key_id)
-        same &= users.c.totp_seed == seed.ciphertext
-        return self.connection.execute(select(users.c.id).where(same)).first() is not None
+    def _is_stored(self, user_id: UserId, seed: WrappedSecret) -> bool:
+        # If exactly this seed is stored, saving it adds no secret.
+        same = (users.c.totp_key_id == seed.key_id) & (users.c.totp_seed == seed.ciphertext)
+        return self.connection.execute(select(users.c.id).where(users.c.id == user_id.bytes, same)).first() is not None
 
     def record_sign_in(self, user_id: UserId, at: datetime, totp_step: int | None) -> bool:
         condition = (users.c.id == user_id.bytes) & users.c.is_active
@@ -127,5 +112,4 @@ class SqlUsers:
         else:
             condition &= users.c.totp_seed.is_not(None) & (users.c.totp_last_step < totp_step)
             change["totp_last_step"] = totp_step
-        with map_database_errors():
-            return self.connection.execute(update(users).where(condition).values(change)).rowcount == 1
+        return self.connection.execute(update(users).where(condition).values(change)).rowcount == 1

@@ -9,11 +9,11 @@ from typing import Any, Final
 from uuid import UUID
 
 import attrs
-from sqlalchemy import Column, Connection, Engine, Table, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, func, literal, select, true, update
 
 from sft_adapters.sql import key_ownership, retired_keys
 from sft_adapters.sql.tables import files, links, users
-from sft_adapters.sql.transactions import transaction
+from sft_adapters.sql.transactions import committing, transaction
 from sft_core.keys.model import SecretKind, StoredSecret
 from sft_core.keys.ports import Rewrapping
 from sft_core.values import WrappedSecret
@@ -31,10 +31,11 @@ class _SecretColumns:
     table: Table
     key_id: Column[Any]
     wrapped: Column[Any]
+    version: ColumnElement[int] = attrs.field(factory=lambda: literal(1))
 
 
 SECRET_COLUMNS: Final = {
-    SecretKind.FILE_KEY: _SecretColumns(files, files.c.key_id, files.c.wrapped_key),
+    SecretKind.FILE_KEY: _SecretColumns(files, files.c.key_id, files.c.wrapped_key, files.c.version),
     SecretKind.LINK_TOKEN: _SecretColumns(links, links.c.token_key_id, links.c.wrapped_token),
     SecretKind.TOTP_SEED: _SecretColumns(users, users.c.totp_key_id, users.c.totp_seed),
 }
@@ -59,53 +60,36 @@ class SqlWrappedSecrets:
 
     def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
         location = SECRET_COLUMNS[kind]
-        row = location.table.c
-        version = row.version if kind is SecretKind.FILE_KEY else None
-        columns = [
-            row.id,
-            location.wrapped.label("wrapped"),
-            *([version.label("version")] if version is not None else []),
-        ]
-        query = select(*columns).where(location.key_id == key_id).order_by(row.id).limit(limit)
-        if after is not None:
-            query = query.where(row.id > after.bytes)
+        row_id = location.table.c.id
+        later = row_id > after.bytes if after is not None else true()
+        query = select(row_id, location.version, location.wrapped).where(location.key_id == key_id, later)
         with transaction(self.engine, read_only=True, seconds=self.seconds) as (connection, _):
             return [
-                StoredSecret(
-                    kind=kind,
-                    id=UUID(bytes=found.id),
-                    version=found.version if version is not None else 1,
-                    wrapped=WrappedSecret(key_id, found.wrapped),
-                )
-                for found in connection.execute(query)
+                StoredSecret(kind=kind, id=UUID(bytes=found), version=version, wrapped=WrappedSecret(key_id, wrapped))
+                for found, version, wrapped in connection.execute(query.order_by(row_id).limit(limit))
             ]
 
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:
-        with transaction(self.engine) as (connection, tx):
+        with committing(self.engine) as connection:
             for one in {one.new.key_id: one.new for one in rewrappings}.values():
                 retired_keys.require_usable_key(connection, one)
             locked = _lock_available_rows(connection, rewrappings)
-            replaced = sum(
-                _replace(connection, one) for one in rewrappings if (one.stored.kind, one.stored.id) in locked
-            )
-            tx.commit()
-        return replaced
+            available = [one for one in rewrappings if (one.stored.kind, one.stored.id) in locked]
+            return sum(_replace(connection, one) for one in available)
 
     def retire(self, key_id: str) -> bool:
         while True:
             # Storing transactions wait behind this one, so its own wait is short.
-            with transaction(self.engine, seconds=_LOCK_SECONDS) as (connection, tx):
+            with committing(self.engine, seconds=_LOCK_SECONDS) as connection:
                 attempt = retired_keys.start_retirement(connection, key_id)
-                tx.commit()
             # A long scan for which no transaction waits: a secret that is not visible now cannot be added.
             is_in_use = any(key_id in keys for keys in self.count().values())
-            with transaction(self.engine) as (connection, tx):
+            with committing(self.engine) as connection:
                 # A service may have started in the meantime with this key as its active key.
                 is_in_use = is_in_use or key_ownership.read_owner_key_id(connection) == key_id
                 if is_in_use:
                     retired_keys.cancel_retirement(connection, key_id, attempt)
                 is_confirmed = not is_in_use and retired_keys.confirm_retirement(connection, key_id, attempt)
-                tx.commit()
             if is_in_use or is_confirmed:
                 return is_confirmed
 
@@ -116,11 +100,7 @@ def _count_by_key(connection: Connection, location: _SecretColumns) -> Mapping[s
 
 
 def _lock_available_rows(connection: Connection, rewrappings: Sequence[Rewrapping]) -> set[tuple[SecretKind, UUID]]:
-    """
-    Lock the rows that no other transaction is changing, until the end of this one.
-
-    Return their kinds and ids. On SQLite, which has one writer at a time, these are all rows.
-    """
+    # Until the end of this transaction, the rows that no other one is changing: all on SQLite, which has one writer.
     locked = set()
     for kind, location in SECRET_COLUMNS.items():
         wanted = [one.stored.id.bytes for one in rewrappings if one.stored.kind is kind]

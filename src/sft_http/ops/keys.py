@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 
 from sft_adapters.operations import keys
-from sft_adapters.operations.keys import RingKey, label
+from sft_adapters.operations.keys import LABELS, RingKey
 from sft_adapters.settings import Settings
 from sft_core.keys.model import SecretKind, StoredSecret
 from sft_http.ops.options import CONFIGURATION_EXIT, echo_to_stderr, read_settings, reports_errors, with_settings
@@ -61,7 +61,7 @@ def _as_json(key: RingKey) -> dict[str, Any]:
 
 
 def _as_table(keys: list[RingKey]) -> str:
-    header = ["key", "state", "made", *(label(kind) for kind in SecretKind), "where"]
+    header = ["key", "state", "made", *(LABELS[kind] for kind in SecretKind), "where"]
     rows = [
         [
             key.id,
@@ -163,7 +163,7 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
                     done[some.kind] += some.rewrapped
                     undecryptable += some.undecryptable
                     advance(some.rewrapped + len(some.undecryptable))
-    numbers = ", ".join(f"{done[kind]} {label(kind)}" for kind in SecretKind)
+    numbers = ", ".join(f"{done[kind]} {LABELS[kind]}" for kind in SecretKind)
     click.echo(f"{'To be re-wrapped' if dry_run else 'Re-wrapped'}: {numbers}.")
     complete = _report_remaining(settings, earlier, dict.fromkeys(undecryptable), dry_run=dry_run)
     if not complete:
@@ -223,7 +223,7 @@ def _count_unopened(key: RingKey, undecryptable: Iterable[StoredSecret]) -> Coun
 
 
 def _format_counts(numbers: Mapping[SecretKind, int]) -> str:
-    return ", ".join(f"{numbers[kind]} {label(kind)}" for kind in SecretKind if numbers.get(kind))
+    return ", ".join(f"{numbers[kind]} {LABELS[kind]}" for kind in SecretKind if numbers.get(kind))
 
 
 @contextmanager

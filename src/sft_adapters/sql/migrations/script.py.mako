@@ -9,19 +9,11 @@ from alembic import op
 ${imports if imports else ""}
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
-    """
-    Make the change.
-    """
     ${upgrades if upgrades else "pass"}
 
 
 def downgrade() -> None:
-    """
-    Undo the change.
-    """
     ${downgrades if downgrades else "pass"}

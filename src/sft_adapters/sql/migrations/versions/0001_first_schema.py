@@ -9,22 +9,9 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
-    """
-    Create the tables.
-    """
-    _create_users()
-    _create_files()
-    _create_sessions()
-    _create_links()
-    _create_parts()
-
-
-def _create_users() -> None:
     op.create_table(
         "users",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
@@ -46,9 +33,6 @@ def _create_users() -> None:
         sa.UniqueConstraint("email", name=op.f("uq_users_email")),
         sa.UniqueConstraint("username_key", name=op.f("uq_users_username_key")),
     )
-
-
-def _create_files() -> None:
     op.create_table(
         "files",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
@@ -77,9 +61,6 @@ def _create_files() -> None:
     op.create_index(
         op.f("ix_files_owner_id_state_created_at_id"), "files", ["owner_id", "state", "created_at", "id"], unique=False
     )
-
-
-def _create_sessions() -> None:
     op.create_table(
         "sessions",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
@@ -92,9 +73,6 @@ def _create_sessions() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )
     op.create_index(op.f("ix_sessions_user_id"), "sessions", ["user_id"], unique=False)
-
-
-def _create_links() -> None:
     op.create_table(
         "links",
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
@@ -116,9 +94,6 @@ def _create_links() -> None:
         sa.UniqueConstraint("token_digest", name=op.f("uq_links_token_digest")),
     )
     op.create_index(op.f("ix_links_file_id_created_at_id"), "links", ["file_id", "created_at", "id"], unique=False)
-
-
-def _create_parts() -> None:
     op.create_table(
         "parts",
         sa.Column("file_id", sa.LargeBinary(length=16), nullable=False),
@@ -137,9 +112,6 @@ def _create_parts() -> None:
 
 
 def downgrade() -> None:
-    """
-    Drop the tables.
-    """
     op.drop_index(op.f("ix_parts_file_id_start"), table_name="parts")
     op.drop_table("parts")
     op.drop_index(op.f("ix_links_file_id_created_at_id"), table_name="links")

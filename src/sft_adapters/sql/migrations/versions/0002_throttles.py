@@ -9,14 +9,9 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
-    """
-    Create the table.
-    """
     op.create_table(
         "throttles",
         sa.Column("key", sa.String(length=100), nullable=False),
@@ -26,7 +21,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """
-    Drop the table.
-    """
     op.drop_table("throttles")

@@ -9,14 +9,9 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
-    """
-    Create the column and the table, and count the stored files.
-    """
     # Literal SQL that both databases accept: SQLite adds a constraint to a table only with its column.
     op.execute(
         "ALTER TABLE files ADD COLUMN held BIGINT DEFAULT 0 NOT NULL"
@@ -40,8 +35,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """
-    Drop the table and the column.
-    """
     op.drop_table("usages")
     op.execute("ALTER TABLE files DROP COLUMN held")

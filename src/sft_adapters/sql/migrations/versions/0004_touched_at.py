@@ -8,8 +8,6 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -21,7 +19,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """
-    Drop the column.
-    """
     op.execute("ALTER TABLE files DROP COLUMN touched_at")

@@ -9,14 +9,9 @@ from alembic import op
 
 revision = "0005"
 down_revision = "0004"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
-    """
-    Create the table and the index.
-    """
     op.create_table(
         "leases",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -29,8 +24,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """
-    Drop the index and the table.
-    """
     op.drop_index("ix_files_unfinished", "files")
     op.drop_table("leases")

@@ -9,14 +9,9 @@ from alembic import op
 
 revision = "0006"
 down_revision = "0005"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
-    """
-    Create the table.
-    """
     op.create_table(
         "uploads",
         sa.Column("file_id", sa.LargeBinary(length=16), nullable=False),

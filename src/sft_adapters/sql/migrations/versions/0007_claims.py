@@ -9,8 +9,6 @@ from alembic import op
 
 revision = "0007"
 down_revision = "0006"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -27,7 +25,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """
-    Drop the table.
-    """
     op.drop_table("claims")

@@ -9,14 +9,9 @@ from alembic import op
 
 revision = "0008"
 down_revision = "0007"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
-    """
-    Create the table.
-    """
     op.create_table(
         "kept_answers",
         sa.Column("key_digest", sa.LargeBinary(length=32), nullable=False),
@@ -32,8 +27,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop the table.
-
-    Created files and links are kept; a later repeat of a request creates them again.
+    Drop the table. Created files and links are kept; a later repeat of a request creates them again.
     """
     op.drop_table("kept_answers")

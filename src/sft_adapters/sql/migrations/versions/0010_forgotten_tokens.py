@@ -1,7 +1,5 @@
 """
-Allow the token of a long-expired link to be deleted.
-
-The rest of its row is kept.
+Allow the token of a long-expired link to be deleted. The rest of its row is kept.
 """
 
 from __future__ import annotations
@@ -11,8 +9,6 @@ from alembic import op
 
 revision = "0010"
 down_revision = "0009"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -27,9 +23,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Delete the links without a token, with their download counts.
-
-    All of them have expired or were revoked.
+    Delete the links without a token, with their download counts: all have expired or were revoked.
     """
     op.execute("DELETE FROM links WHERE token_key_id IS NULL")
     with op.batch_alter_table("links", copy_from=_links(sa.MetaData(), may_lack_token=True)) as links:
@@ -43,9 +37,7 @@ _WHOLE = "(token_key_id IS NULL) = (wrapped_token IS NULL)"
 
 def _links(metadata: sa.MetaData, *, may_lack_token: bool) -> sa.Table:
     """
-    Return the table before or after the change.
-
-    SQLite recreates the table from it, because reflection is incomplete.
+    Return the table before or after the change; SQLite recreates it, because reflection is incomplete.
     """
     checks = [
         sa.CheckConstraint("downloads >= 0", name=op.f("ck_links_downloads_are_not_negative")),

@@ -9,15 +9,11 @@ from alembic import op
 
 revision = "0011"
 down_revision = "0010"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
     """
-    Add the column, and an index on the few files with an expiry.
-
-    Existing files have none.
+    Add the column, and an index on the few files with an expiry. Existing files have none.
     """
     op.add_column("files", sa.Column("expires_at", sa.BigInteger(), nullable=True))
     expires = sa.text("expires_at IS NOT NULL")
