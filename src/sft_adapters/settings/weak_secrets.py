@@ -1,9 +1,10 @@
 """
-Data for `secret_strength`: words and keyboard rows that people build secrets from, and published examples.
+Data for `secret_strength`: words, pairs of letters and keyboard rows of invented secrets, and published examples.
 """
 
 from __future__ import annotations
 
+from string import ascii_lowercase
 from typing import Final
 
 _WORDS: Final = """
@@ -27,6 +28,19 @@ qwertz qwertzuiop qazwsx poiuytrewq lkjhgfdsa mnbvcxz abc xyz
 
 WORDS: Final = frozenset(_WORDS.split())
 """Words of manuals, servers and common passwords, and rows of keys: at least three small letters each."""
+
+_FOLLOWERS: Final = """
+ntrlscmdibpyugfvkwxaeoqhjz eluyjaroiscptnmdbfwghkxvqz oetahluikrcsynfpmdwbqvgjxz eiaotsbnudwfcrlpmyvhgkxjqz
+rnsdctafmiplxeoywvgbquhkjz otiareufynslcpwmdbkhgxvjzq eiarnthuslocpmwfgdbkvyxzjq eaiotrsncmuypfwdvblhkgxjqz
+ntsocflbemgdrvapzxkiujqwhy euosanikcpjtxwgdbfhlmqrvyz eisantoucwfbpmrldgyhkvjqxz eiaolyutsdfpncbrwmvkghxqjz
+eaopisubmtdnclwyrfvhkxgjzq tdsogneaciufylbmpvrwkhxjzq nrftumdpbswclvaogeikyhxzjq raelotypiushdncmfwbkgvxqzj
+ulanrmesbwyxcdfghijkopqtvz eaiotsmnyrcdkgupvwflbhxjqz etiasonupchflwrmdybgkqvxzj hieoasrtycunwlmfbpdgvkxqjz
+tsnrmlepcbiadgofwhukyvxjqz eaiomsbfnkvptrucghdjlqwxyz ihoaenrstlwcpfvdmkgbuyzjqx cpteianysxohfdmgrublwzvjkq
+otapsinrcwmbdfelukyvhgzxjq eaionfsmbptcrwydghjklquvxz
+"""
+
+FOLLOWERS: Final = dict(zip(ascii_lowercase, _FOLLOWERS.split(), strict=True))
+"""All letters, by how often they follow a letter in English text without spaces."""
 
 ROWS: Final = (
     "1234567890",
