@@ -23,23 +23,12 @@ log: Final = logging.getLogger("sft.settings")
 
 
 @attrs.frozen(kw_only=True)
-class Settings:
+class Settings(catalogue.SettingGroups):
     """
     What an operator has set, in groups, and the data folder.
     """
 
     data_dir: Path
-    app: catalogue.AppSettings
-    security: catalogue.SecuritySettings
-    database: catalogue.DatabaseSettings
-    sessions: catalogue.SessionSettings
-    redis: catalogue.RedisSettings
-    s3: catalogue.S3Settings
-    uploads: catalogue.UploadSettings
-    downloads: catalogue.DownloadSettings
-    server: catalogue.ServerSettings
-    hashing: catalogue.HashingSettings
-    sweep: catalogue.SweepSettings
 
     @property
     def database_url(self) -> str:

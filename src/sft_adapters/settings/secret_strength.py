@@ -185,10 +185,10 @@ def _reads_like_english(text: str) -> bool:
     """
     Return whether the pairs of letters in a text are so frequent in English that chance explains it once in 2^42.
 
-    The text is compared with a code of it: how many letters there are in how many runs, and where; which other
-    characters; the case of each letter; the first letter; and each further one as its rank among those that follow the
-    one before, where rank n has the chance 0.2 * 0.8^n. As a code can be read back, at most one random text in 2^42 is 42 bits
-    shorter in it than in the smallest alphabet it may be drawn from (Kraft's inequality).
+    The text is compared with a code of it: how many letters are in how many runs, and where; which other characters;
+    the case of each letter; the first letter; and each further one by its rank among those that follow the one
+    before, where rank n has the chance 0.2 * 0.8^n. As a code can be read back, at most one random text in 2^42 is
+    42 bits shorter in it than in the smallest alphabet that it may be drawn from (Kraft's inequality).
     """
     size = next((size for alphabet, size in _ALPHABETS if alphabet.fullmatch(text)), None)
     runs = re.findall(r"[a-z]+", text.lower())
