@@ -14,7 +14,7 @@ from sft_adapters.settings import catalogue
 from sft_adapters.settings.catalogue import GROUPS, SETTINGS
 from sft_adapters.settings.field import settings_of
 
-_EMPTY: Final = (None, frozenset(), ())
+_EMPTY: Final[tuple[object, ...]] = (None, frozenset(), ())
 _PREFACE: Final = (
     "# Settings",
     "",
