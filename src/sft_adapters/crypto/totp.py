@@ -40,9 +40,7 @@ class PyotpProvider:
 
     def matching_step(self, seed: Secret, code: object, *, now: datetime) -> int:
         """
-        Return the step that matches a code, the later of two matching ones.
-
-        If adjacent steps have the same code, neither can then be reused.
+        Return the step that matches a code: the later of two with the same code, so that neither can be reused.
         """
         if not isinstance(code, str) or not _CODE.fullmatch(code):
             raise BadTotpCode("not six ASCII digits")

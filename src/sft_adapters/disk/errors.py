@@ -28,9 +28,7 @@ class _SourceError(Exception):
 @contextmanager
 def map_os_errors(key: str) -> Iterator[None]:
     """
-    Raise the blob store's errors for those of the operating system.
-
-    The detail names the errno only.
+    Raise the blob store's errors for those of the operating system; the detail names the errno only.
 
     Raises:
         BlobStoreFull: The disk or the disk quota is full, or the file exceeds the file system's limit.
