@@ -19,8 +19,7 @@ def settings_for(data_dir: Path, environ: Mapping[str, str] | None = None) -> Se
     """
     Return the settings of a data folder and an environment; nothing is written or connected.
 
-    Raises:
-        ConfigurationError: settings are wrong, or a driver that they need is not installed.
+    `ConfigurationError` is raised if settings are wrong, or a driver that they need is not installed.
     """
     settings = Settings.from_env(environ or {}, data_dir=data_dir)
     with open_container(settings):

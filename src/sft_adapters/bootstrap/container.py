@@ -43,9 +43,7 @@ from sft_core.ports import Clock
 
 class Container(containers.DeclarativeContainer):
     """
-    Builds the adapters that the settings choose, each with its group of settings, and an `Application` on them.
-
-    The keys are loaded when they are first needed.
+    Builds the adapters that the settings choose, and an `Application` on them; keys are loaded when first needed.
     """
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
@@ -160,10 +158,8 @@ def open_container(
     """
     Open the container of these settings, with `keys` and `clock` in place of its own; nothing is connected yet.
 
-    Its connections are closed at the end of the block.
-
-    Raises:
-        ConfigurationError: a client of the database, Redis or the S3 server cannot be built.
+    Its connections are closed at the end of the block. `ConfigurationError` is raised if a client of the database,
+    Redis or the S3 server cannot be built.
     """
     container = _container(settings, keys, clock)
     with ExitStack() as opened:

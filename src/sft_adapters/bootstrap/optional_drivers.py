@@ -70,10 +70,7 @@ def s3_client(s3: S3Settings) -> S3Client:
     """
     with _require_driver("minio", "MINIO_ENDPOINT"):
         from sft_adapters.minio.client import open_client  # noqa: PLC0415 (its driver is an extra)
-    if s3.secret_key is None:
-        raise ConfigurationError("MINIO_SECRET_KEY is not set")
-    of_blobs = exclude("bucket", "conditional_writes")
-    return open_client(**attrs.asdict(s3, recurse=False, filter=of_blobs))
+    return open_client(**attrs.asdict(s3, recurse=False, filter=exclude("bucket", "conditional_writes")))
 
 
 def s3_blobs(s3: S3Settings, client: S3Client) -> IdentifiedBlobStore:
@@ -101,13 +98,3 @@ def prepare_bucket(s3: S3Settings, client: S3Client) -> None:
             raise ConfigurationError("MINIO_CONDITIONAL_WRITES is on, but the server does not keep to If-None-Match")
     except BlobStoreUnavailable as error:
         raise BlobStoreUnavailable(f"MINIO_ENDPOINT: the blob store cannot be used: {error.detail}") from None
-
-
-def check_redis(client: RedisClient) -> bool:
-    """
-    Return whether the Redis server is available; one that is not may become available later.
-
-    Raises:
-        ConfigurationError: a setting is wrong; the sentence names it.
-    """
-    return client.check()

@@ -23,8 +23,8 @@ def open_service(
     Open a service in one call: settings, keys, schema, folder or bucket, and the application on them.
 
     Without an environment it is the embedded default: SQLite and blobs in `data_dir`, with keys created on the first
-    start. Everything is closed at the end of the block. It raises what its steps `settings_for`, `prepare` and
-    `open_application` raise.
+    start; pass `os.environ`, or the names of servers, for another one. Everything is closed at the end of the block.
+    It raises what its steps `settings_for`, `prepare` and `open_application` raise.
     """
     settings = settings_for(Path(data_dir), environ)
     keys = prepare(settings)

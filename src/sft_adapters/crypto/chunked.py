@@ -103,8 +103,7 @@ class Message:
         """
         Open the message that begins with `header`.
 
-        Raises:
-            AuthenticationFailed: Their lengths are wrong, or the header does not commit to this key and context.
+        `AuthenticationFailed` is raised if a length is wrong, or the header does not commit to this key and context.
         """
         if len(key) != KEY_BYTES or len(header) != HEADER_BYTES:
             raise AuthenticationFailed("the key or the header has a wrong length")
@@ -139,9 +138,7 @@ class Message:
         Authenticate consecutive encrypted chunks, numbered from `first`, and return their plaintext.
 
         Only the last given chunk may be short. Whether it may end the message is the caller's check.
-
-        Raises:
-            AuthenticationFailed: A chunk is not the one that was encrypted; the error names the first such chunk.
+        `AuthenticationFailed` names the first chunk that is not the one that was encrypted.
         """
         decrypt_into, base = self._aead.decrypt_into, self._base_nonce
         full, rest = divmod(len(ciphertext), ENCRYPTED_CHUNK_BYTES)

@@ -37,24 +37,20 @@ _MAX_BATCH_BYTES: Final = HEADER_BYTES + BATCH_CHUNKS * ENCRYPTED_CHUNK_BYTES + 
 @attrs.frozen
 class ChunkedCipher:
     """
-    Implements `sft_core.vault.ports.ContentCipher`; salts come from `entropy`.
+    Implements `sft_core.vault.ports.ContentCipher`: each part has a fresh salt from `entropy`.
+
+    The plaintext of a part must not change until its pieces are consumed.
     """
 
     entropy: Entropy
 
     def encrypt(self, key: Secret, *, context: bytes, plaintext: Buffer) -> EncryptedPart:
-        """
-        Encrypt one part under a fresh salt; the plaintext must not change until the pieces are consumed.
-        """
         message = Message.new(key, salt=self.entropy.random_bytes(SALT_BYTES), context=context)
         view = memoryview(plaintext).cast("B")
         size = ciphertext_length(len(view))
         return EncryptedPart(header=message.header, size=size, pieces=_encrypted_pieces(message, view, size))
 
     def reader(self, key: Secret, *, context: bytes, header: bytes, size: int) -> PartReader:
-        """
-        Prepare to decrypt a part of `size` plaintext bytes; the header is authenticated here.
-        """
         message = Message.open(key, header=header, context=context)
         return PartReader(message=message, size=size, encrypted_size=ciphertext_length(size))
 
@@ -78,7 +74,7 @@ def _encrypted_pieces(message: Message, plaintext: memoryview, encrypted_size: i
 @attrs.frozen(kw_only=True)
 class PartReader:
     """
-    A decrypter of one part whose header is authenticated; created by `ChunkedCipher.reader`.
+    Implements `sft_core.vault.ports.PartReader`.
 
     `size` is the plaintext's length according to the manifest, never to the blob. Therefore a blob that was cut between
     two chunks is detected like a changed one.
@@ -90,9 +86,9 @@ class PartReader:
 
     def windows(self, span: ByteRange) -> Iterator[ByteRange]:
         """
-        Yield the ranges of the stored blob that contain `span`, in order.
+        Yield ranges of at most 128 full chunks each.
 
-        Each has at most 128 full chunks. The range with chunk 0 includes the header, so that an exchanged header is
+        The range with chunk 0 includes the header, so that an exchanged header is
         detected. The range with the part's last byte includes the last chunk, even an empty one.
         """
         wanted = ByteRange(0, self._size).intersection(span)
@@ -106,9 +102,6 @@ class PartReader:
             yield ByteRange(_chunk_offset(first) if first else 0, end)
 
     def decrypt(self, window: ByteRange, ciphertext: memoryview, span: ByteRange) -> bytes:
-        """
-        Authenticate one window and return those of its plaintext bytes that are in `span`.
-        """
         lead = HEADER_BYTES if window.start == 0 else 0
         first = self._first_chunk(window, len(ciphertext))
         if lead and ciphertext[:lead] != self._message.header:
@@ -132,7 +125,4 @@ class PartReader:
 
 
 def _chunk_offset(number: int) -> int:
-    """
-    Return the offset of chunk `number` in the stored blob.
-    """
     return HEADER_BYTES + number * ENCRYPTED_CHUNK_BYTES

@@ -52,9 +52,6 @@ class Argon2Cost:
 
     @property
     def is_within_limits(self) -> bool:
-        """
-        Whether Argon2 allows this cost and it is within this service's limits.
-        """
         return (
             1 <= self.lanes <= MAX_LANES
             and 1 <= self.iterations <= MAX_ITERATIONS
@@ -96,9 +93,7 @@ class Argon2idHasher:
             return argon2.derive_phc_encoded(password.reveal())
 
     def verify(self, password: Password, hashed: str) -> None:
-        """
-        A hash with another cost than `cost` verifies; one beyond the limits never matches.
-        """
+        # A hash with another cost verifies too; one beyond the limits never matches.
         cost = Argon2Cost.from_phc(hashed)
         is_acceptable = cost is not None and cost.is_within_limits
         with self._slot():

@@ -38,9 +38,8 @@ class JwtSigner:
 
     The secret is at least as long as the algorithm's digest (RFC 7518, section 3.2). A token lives at most
     `max_lifetime`. It may have been issued up to `leeway` in the future, by a server whose clock is ahead.
-
-    Raises:
-        ConfigurationError: The algorithm is unknown, or the secret is too short or a key in a file format.
+    `ConfigurationError` is raised if the algorithm is unknown, the secret is too short or a key in a file format, or a
+    token to sign would live too long.
     """
 
     secret: Secret
@@ -67,9 +66,6 @@ class JwtSigner:
         return jwt.encode(payload, self.secret.reveal(), self.algorithm)
 
     def sign(self, claims: TokenClaims) -> str:
-        """
-        Sign the claims as a token in compact serialization; `ConfigurationError` if it outlives `max_lifetime`.
-        """
         if claims.expires_at - claims.issued_at > self.max_lifetime:
             raise ConfigurationError(f"tokens must not live longer than {self.max_lifetime.days} days")
         payload = {

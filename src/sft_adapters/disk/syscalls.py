@@ -20,8 +20,8 @@ class Syscalls(Protocol):
     """
     The system calls that `DiskBlobs` uses: functions of the module `os`, which implements this port.
 
-    Each fails with an `OSError` that has an `errno`. A relative path is an entry of the folder `dir_fd`. Of these,
-    `write` and `preadv` may transfer a part of the bytes, and `preadv` returns 0 at the end of the file.
+    Each fails with an `OSError` that has an `errno`. A relative path is an entry of the folder `dir_fd`. `write` and
+    `preadv` may transfer a part of the bytes; `preadv` returns 0 at the end of the file.
     """
 
     def open(self, path: Path | str, flags: int, mode: int = ..., *, dir_fd: int | None = ...) -> int: ...

@@ -87,24 +87,24 @@ class MinioBlobs:
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
         with self._call(key):
-            try:
-                self._read(key, start, buffer, size)
-            except S3ErrorResponse as error:
-                if error.is_no_such_key:
-                    raise BlobMissing(f"blob {key} does not exist") from None
-                if error.status == 416:
-                    raise BlobSizeMismatch(f"blob {key} ends before {start}, expected {size} bytes") from None
-                raise
+            self._read(key, start, buffer, size)
 
     def _read(self, key: str, start: int, buffer: memoryview, size: int) -> None:
         stop = start + len(buffer)
-        if start >= stop or stop > size:
-            length = self._object_size(key)
-            if length != size or stop > size:
-                raise BlobSizeMismatch(f"blob {key} has {length} bytes, expected {size}, requested up to {stop}")
-            return
         wanted: DictType = {"Range": f"bytes={start}-{stop - 1}"}
-        response = self.client.minio.get_object(self.bucket, key, request_headers=wanted)
+        try:
+            if start >= stop or stop > size:
+                length = self._object_size(key)
+                if length != size or stop > size:
+                    raise BlobSizeMismatch(f"blob {key} has {length} bytes, expected {size}, requested up to {stop}")
+                return
+            response = self.client.minio.get_object(self.bucket, key, request_headers=wanted)
+        except S3ErrorResponse as error:
+            if error.is_no_such_key:
+                raise BlobMissing(f"blob {key} does not exist") from None
+            if error.status == 416:
+                raise BlobSizeMismatch(f"blob {key} ends before {start}, expected {size} bytes") from None
+            raise
         try:
             for _ in _pieces(response, _leading_bytes(response, start, stop, size)):
                 pass
@@ -136,17 +136,13 @@ class MinioBlobs:
 
     def store_id(self) -> str | None:
         body = bytearray(STORE_ID_BYTES)
-        with self.client.call(STORE_ID_NAME):
-            try:
+        try:
+            with self.client.call(STORE_ID_NAME):
                 self._read(STORE_ID_NAME, 0, memoryview(body), STORE_ID_BYTES)
-            except BlobSizeMismatch:
-                return ""
-            except S3ErrorResponse as error:
-                if error.is_no_such_key:
-                    return None
-                if error.status == 416:
-                    return ""
-                raise
+        except BlobMissing:
+            return None
+        except BlobSizeMismatch:
+            return ""
         return decode_store_id(body)
 
     def set_store_id(self, store_id: str) -> str:

@@ -102,8 +102,7 @@ def supports_conditional_writes(client: S3Client, bucket: str) -> bool:
     """
     Return whether the server enforces `If-None-Match: *`, tested by putting a small object twice.
 
-    Raises:
-        ConfigurationError: The credentials are not allowed to write.
+    `ConfigurationError` is raised if the credentials are not allowed to write.
     """
     key = f"sft-probe-{secrets.token_hex(8)}"
     with client.call(f"bucket {bucket}"):

@@ -96,9 +96,6 @@ class S3Client:
         return url.geturl(), signed
 
     def close(self) -> None:
-        """
-        Close the connections that are not in use.
-        """
         self.transport.clear()
 
 

@@ -55,9 +55,6 @@ class S3ErrorResponse(Exception):
 
     @property
     def is_store_full(self) -> bool:
-        """
-        Whether the server reports that it has no free space.
-        """
         return self.status == 507 or self.code in _STORE_FULL_CODES
 
     @property

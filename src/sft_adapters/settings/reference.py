@@ -22,7 +22,8 @@ _PREFACE: Final = (
     "environment or from a `.env` file (`--env-file`, or `.env` in the working folder); the environment wins. An empty",
     "value counts as not set. The service does not start if a setting is malformed, out of bounds or contradicts",
     "another one; the error names every such setting and no value. A secret is refused if it is short, a default or",
-    "an example, made of words, or the digest of one; a `SECRET_KEY` also if it is a passphrase of five words or more.",
+    "an example, made of words, or the digest of one; a `SECRET_KEY` also if it is a passphrase of five words or more,",
+    "or reads like English.",
     "",
     "This page is generated from `src/sft_adapters/settings/catalogue.py`.",
 )
@@ -91,10 +92,7 @@ def _meanings() -> dict[str, str]:
 
 
 def _title(group: type) -> str:
-    """
-    Return the first line of a group's docstring, without its full stop.
-    """
-    return (group.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+    return (inspect.getdoc(group) or "").partition("\n")[0].rstrip(".")
 
 
 def _shown(default: object) -> str:

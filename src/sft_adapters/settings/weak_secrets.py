@@ -63,41 +63,18 @@ LAST: Final = ("key", "me", "pass", "password", "secret", "token")
 ENDINGS: Final = ("", "1", "123", "!", "-2024", "2024", "\n")
 """What often follows such a name; the line feed is that of `echo`."""
 
-PHRASES: Final = (
-    "a-string-secret-at-least-256-bits-long",
-    "a-valid-string-secret-that-is-at-least-384-bits-long",
-    "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
-    "your-256-bit-secret",
-    "your-384-bit-secret",
-    "your-512-bit-secret",
-    "your-secret-key-here",
-    "your-secret-key-here-change-in-production",
-    "your-encryption-key-here",
-    "this is a secret",
-    "hello world",
-    "Hello World",
-    "Hello, World!",
-    "hello, world",
-    "the quick brown fox jumps over the lazy dog",
-    "The quick brown fox jumps over the lazy dog",
-    "The quick brown fox jumps over the lazy dog.",
-    "correct horse battery staple",
-    "correct-horse-battery-staple",
-    "correcthorsebatterystaple",
-    "lorem ipsum",
-    "p@ssw0rd",
-    "P@ssw0rd",
-    "passw0rd",
-    "Passw0rd",
-    "admin:admin",
-    "root:root",
-    "0000000000",
-    "1111111111",
-    "secure file transfer",
-    "Secure File Transfer",
-    "secure-file-transfer",
-    "secure-files",
-)
+_PHRASES: Final = """
+a-string-secret-at-least-256-bits-long; a-valid-string-secret-that-is-at-least-384-bits-long;
+a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long; your-256-bit-secret; your-384-bit-secret;
+your-512-bit-secret; your-secret-key-here; your-secret-key-here-change-in-production; your-encryption-key-here; this is
+a secret; hello world; Hello World; Hello, World!; hello, world; the quick brown fox jumps over the lazy dog; The quick
+brown fox jumps over the lazy dog; The quick brown fox jumps over the lazy dog.; correct horse battery staple;
+correct-horse-battery-staple; correcthorsebatterystaple; lorem ipsum; p@ssw0rd; P@ssw0rd; passw0rd; Passw0rd;
+admin:admin; root:root; 0000000000; 1111111111; secure file transfer; Secure File Transfer; secure-file-transfer;
+secure-files
+"""
+
+PHRASES: Final = tuple(" ".join(_PHRASES.split()).split("; "))
 """Sentences of manuals whose digests are used as keys."""
 
 PUBLISHED: Final = frozenset(
