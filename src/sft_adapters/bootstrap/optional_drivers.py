@@ -1,7 +1,8 @@
 """
 The adapters whose drivers are extras of the distribution, imported only if the settings need them.
 
-The embedded default runs with none of them installed.
+The embedded default runs with none of them installed. The settings of Redis and of the S3 server are named as the
+parameters of the clients that they open.
 """
 
 from __future__ import annotations
