@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime, timedelta
 
-from sft_adapters.system.clock import SystemClock
+from sft_adapters.system import SystemClock
 from sft_http.cli.main import sft
 
 

@@ -118,7 +118,7 @@ def test_failed_call_loses_nothing_acknowledged(disk: Disk, kind: type[Operation
 
 def test_harness_finds_a_lost_error(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The harness detects a store that continues after a failed write."""
-    write = DiskBlobs._write_all
+    write = DiskBlobs._write_and_close
 
     def ignore_write_errors(*args: object) -> None:
         try:
@@ -126,6 +126,6 @@ def test_harness_finds_a_lost_error(disk: Disk, monkeypatch: pytest.MonkeyPatch)
         except OSError:
             return
 
-    monkeypatch.setattr(DiskBlobs, "_write_all", ignore_write_errors)
+    monkeypatch.setattr(DiskBlobs, "_write_and_close", ignore_write_errors)
     with pytest.raises(AssertionError):
         test_failed_call_loses_nothing_acknowledged(disk, OPERATIONS[1])

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from sft_adapters.bootstrap.container import open_container
 from sft_adapters.bootstrap.storage import create_keys
@@ -15,17 +14,14 @@ from sft_adapters.settings import Settings
 
 __all__ = ["ephemeral_keys", "keys_for", "settings_for"]
 
-_EMPTY: Final[Mapping[str, str]] = {}
 
-
-def settings_for(data_dir: Path, environ: Mapping[str, str] = _EMPTY) -> Settings:
+def settings_for(data_dir: Path, environ: Mapping[str, str] | None = None) -> Settings:
     """
     Return the settings of a data folder and an environment; nothing is written or connected.
 
-    Raises:
-        ConfigurationError: settings are wrong, or a driver that they need is not installed.
+    `ConfigurationError` is raised if settings are wrong, or a driver that they need is not installed.
     """
-    settings = Settings.from_env(environ, data_dir=data_dir)
+    settings = Settings.from_env(environ or {}, data_dir=data_dir)
     with open_container(settings):
         return settings
 

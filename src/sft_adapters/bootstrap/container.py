@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
 
 from dependency_injector import containers, providers
 
@@ -31,29 +30,20 @@ from sft_adapters.memory.rate_limiter import MemoryRateLimiter
 from sft_adapters.memory.retention import MemoryExpiredLinkTokens
 from sft_adapters.memory.sessions import MemorySessions
 from sft_adapters.settings import Settings
+from sft_adapters.sql import retention
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import PostgresTimeouts, open_engine
 from sft_adapters.sql.leases import SqlLeases
 from sft_adapters.sql.rate_limiter import SqlRateLimiter
-from sft_adapters.sql.retention import (
-    ExpiredLinkTokens,
-    expired_idempotency_records,
-    expired_sessions,
-    expired_throttles,
-)
 from sft_adapters.sql.sessions import SqlSessions
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Generator
 from sft_core.application import Application
 from sft_core.ports import Clock
 
-_EMPTY: Final[Mapping[str, str]] = {}
-
 
 class Container(containers.DeclarativeContainer):
     """
-    Builds the adapters that the settings choose, each with its group of settings, and an `Application` on them.
-
-    The keys are loaded when they are first needed.
+    Builds the adapters that the settings choose, and an `Application` on them; keys are loaded when first needed.
     """
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
@@ -106,16 +96,14 @@ class Container(containers.DeclarativeContainer):
 
     leases = providers.Singleton(SqlLeases, engine)
     expiring_rows = (
-        providers.Singleton(expired_sessions, engine),
-        providers.Singleton(expired_throttles, engine),
-        providers.Singleton(expired_idempotency_records, engine),
-        providers.Singleton(ExpiredLinkTokens, engine),
+        providers.Singleton(retention.expired_sessions, engine),
+        providers.Singleton(retention.expired_throttles, engine),
+        providers.Singleton(retention.expired_idempotency_records, engine),
+        providers.Singleton(retention.ExpiredLinkTokens, engine),
     )
     # Entries in Redis and in memory expire without a sweep.
     expiring = providers.Selector(
-        s.blob_store_kind,
-        disk=providers.List(*expiring_rows, blobs),
-        s3=providers.List(*expiring_rows),
+        s.blob_store_kind, disk=providers.List(*expiring_rows, blobs), s3=providers.List(*expiring_rows)
     )
 
     keys = providers.Singleton(load_keys, settings)
@@ -124,12 +112,7 @@ class Container(containers.DeclarativeContainer):
     hasher = providers.Singleton(
         Argon2idHasher,
         entropy=entropy,
-        cost=providers.Factory(
-            Argon2Cost,
-            memory_kib=s.hashing.memory_kib,
-            iterations=s.hashing.iterations,
-            lanes=s.hashing.lanes,
-        ),
+        cost=providers.Factory(Argon2Cost, s.hashing.memory_kib, s.hashing.iterations, s.hashing.lanes),
         max_concurrent=s.hashing.concurrency,
         wait_seconds=s.hashing.wait_seconds,
     )
@@ -159,10 +142,7 @@ class Container(containers.DeclarativeContainer):
     application = providers.Singleton(build_application, adapters, settings)
 
 
-def build_container(settings: Settings, keys: KeySet | None = None, *, clock: Clock | None = None) -> Container:
-    """
-    Return the container of these settings, with these keys and this clock in place of its own; nothing is built yet.
-    """
+def _container(settings: Settings, keys: KeySet | None, clock: Clock | None) -> Container:
     container = Container(settings=settings)
     if keys is not None:
         container.keys.override(providers.Object(keys))
@@ -176,14 +156,12 @@ def open_container(
     settings: Settings, keys: KeySet | None = None, *, clock: Clock | None = None
 ) -> Iterator[Container]:
     """
-    Open the container of these settings; its connections are closed at the end of the block.
+    Open the container of these settings, with `keys` and `clock` in place of its own; nothing is connected yet.
 
-    Nothing is connected yet.
-
-    Raises:
-        ConfigurationError: a client of the database, Redis or the S3 server cannot be built.
+    Its connections are closed at the end of the block. `ConfigurationError` is raised if a client of the database,
+    Redis or the S3 server cannot be built.
     """
-    container = build_container(settings, keys, clock=clock)
+    container = _container(settings, keys, clock)
     with ExitStack() as opened:
         opened.callback(container.engine().dispose)
         if settings.redis.url:
@@ -193,13 +171,13 @@ def open_container(
         yield container
 
 
-def memory_application(clock: Clock | None = None, environ: Mapping[str, str] = _EMPTY) -> Application:
+def memory_application(clock: Clock | None = None, environ: Mapping[str, str] | None = None) -> Application:
     """
     Return the application on memory alone, for trials and tests; keys that are not set are generated.
     """
-    settings = Settings.from_env(environ, data_dir=Path("/nonexistent"))
+    settings = Settings.from_env(environ or {}, data_dir=Path("/nonexistent"))
     keys = load_keys(settings, stand_ins=ephemeral_keys())
-    container = build_container(settings, keys, clock=clock)
+    container = _container(settings, keys, clock)
     container.keyring.override(providers.Object(AesKeyRing(keys.encryption_key)))
     container.begin.override(providers.Singleton(MemoryDatabase))
     container.sessions.override(providers.Singleton(MemorySessions))

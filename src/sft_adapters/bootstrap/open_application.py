@@ -37,8 +37,7 @@ class UnverifiedApplication:
         Check the storage; call it before the storage is used.
 
         Raises:
-            ConfigurationError: the schema is not up to date (`prepare` updates it), or what is stored
-                needs other keys.
+            ConfigurationError: the schema is not up to date (`prepare` updates it), or the storage needs other keys.
             DatabaseUnavailable: the database does not answer.
         """
         migrate.check(self._engine)
@@ -90,14 +89,10 @@ def check_keys(required: set[str], ring: AesKeyRing | ReloadingKeyRing, *, sourc
     """
     Raise `ConfigurationError` if the storage names a key-encryption key that the ring does not hold.
     """
-    missing = required - ring.ids
-    if missing:
+    if missing := ", ".join(sorted(required - ring.ids)):
+        others = ", ".join(sorted(ring.ids - {ring.active_id}))
+        beside = f", with {others} beside it" if others else ""
         raise ConfigurationError(
-            f"{source} is key {ring.active_id}{_others(ring)}, but this storage needs {', '.join(sorted(missing))}: "
-            "give this service the keys that the storage was begun with",
+            f"{source} is key {ring.active_id}{beside}, but this storage needs {missing}: give this service the keys "
+            "that the storage was begun with",
         )
-
-
-def _others(ring: AesKeyRing | ReloadingKeyRing) -> str:
-    others = ", ".join(sorted(ring.ids - {ring.active_id}))
-    return f", with {others} beside it" if others else ""

@@ -1,7 +1,8 @@
 """
 The adapters whose drivers are extras of the distribution, imported only if the settings need them.
 
-The embedded default runs with none of them installed.
+The embedded default runs with none of them installed. The settings of Redis and of the S3 server are named as the
+parameters of the clients that they open.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import attrs
+from attrs.filters import exclude
 
 from sft_adapters.settings.catalogue import RedisSettings, S3Settings, SessionSettings
 from sft_core.errors import BlobStoreUnavailable, ConfigurationError
@@ -37,15 +41,7 @@ def redis_client(redis: RedisSettings) -> RedisClient:
     """
     with _require_driver("redis", "REDIS_URL"):
         from sft_adapters.redis.client import open_client  # noqa: PLC0415 (its driver is an extra)
-    return open_client(
-        redis.url or "",
-        database=redis.database,
-        timeout_seconds=redis.timeout_seconds,
-        cooldown_seconds=redis.cooldown_seconds,
-        connections=redis.connections,
-        wait_seconds=redis.wait_seconds,
-        max_pending_deletes=redis.max_pending_deletes,
-    )
+    return open_client(**attrs.asdict(redis))
 
 
 def redis_sessions(
@@ -56,13 +52,8 @@ def redis_sessions(
     """
     from sft_adapters.redis.sessions import RedisSessions  # noqa: PLC0415 (its driver is an extra)
 
-    return RedisSessions(
-        client,
-        durable,
-        entropy,
-        entry_seconds=sessions.cache_seconds,
-        lease_seconds=sessions.lease_seconds,
-    )
+    entry_seconds, lease_seconds = sessions.cache_seconds, sessions.lease_seconds
+    return RedisSessions(client, durable, entropy, entry_seconds=entry_seconds, lease_seconds=lease_seconds)
 
 
 def redis_limiter(client: RedisClient, fallback: RateLimiter) -> RateLimiter:
@@ -80,20 +71,7 @@ def s3_client(s3: S3Settings) -> S3Client:
     """
     with _require_driver("minio", "MINIO_ENDPOINT"):
         from sft_adapters.minio.client import open_client  # noqa: PLC0415 (its driver is an extra)
-    if s3.secret_key is None:
-        raise ConfigurationError("MINIO_SECRET_KEY is not set")
-    return open_client(
-        endpoint=s3.endpoint or "",
-        access_key=s3.access_key or "",
-        secret_key=s3.secret_key,
-        region=s3.region,
-        secure=s3.secure,
-        ca_file=s3.ca_file,
-        connect_seconds=s3.connect_seconds,
-        read_seconds=s3.read_seconds,
-        call_seconds=s3.call_seconds,
-        connections=s3.connections,
-    )
+    return open_client(**attrs.asdict(s3, recurse=False, filter=exclude("bucket", "conditional_writes")))
 
 
 def s3_blobs(s3: S3Settings, client: S3Client) -> IdentifiedBlobStore:
@@ -121,13 +99,3 @@ def prepare_bucket(s3: S3Settings, client: S3Client) -> None:
             raise ConfigurationError("MINIO_CONDITIONAL_WRITES is on, but the server does not keep to If-None-Match")
     except BlobStoreUnavailable as error:
         raise BlobStoreUnavailable(f"MINIO_ENDPOINT: the blob store cannot be used: {error.detail}") from None
-
-
-def check_redis(client: RedisClient) -> bool:
-    """
-    Return whether the Redis server is available; one that is not may become available later.
-
-    Raises:
-        ConfigurationError: a setting is wrong; the sentence names it.
-    """
-    return client.check()

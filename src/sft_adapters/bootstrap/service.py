@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from sft_adapters.bootstrap.configuration import settings_for
 from sft_adapters.bootstrap.open_application import open_application
@@ -15,20 +14,17 @@ from sft_adapters.bootstrap.storage import prepare
 from sft_core.application import Application
 from sft_core.ports import Clock
 
-_EMPTY: Final[Mapping[str, str]] = {}
-
 
 @contextmanager
 def open_service(
-    data_dir: Path | str, environ: Mapping[str, str] = _EMPTY, *, clock: Clock | None = None
+    data_dir: Path | str, environ: Mapping[str, str] | None = None, *, clock: Clock | None = None
 ) -> Iterator[Application]:
     """
     Open a service in one call: settings, keys, schema, folder or bucket, and the application on them.
 
-    Without an environment it is the embedded default, SQLite and blobs in `data_dir`, with keys
-    created on the first start; pass `os.environ`, or the names of servers, for another one.
-    Everything is closed at the end of the block. It raises what its steps `settings_for`, `prepare`
-    and `open_application` raise.
+    Without an environment it is the embedded default: SQLite and blobs in `data_dir`, with keys created on the first
+    start; pass `os.environ`, or the names of servers, for another one. Everything is closed at the end of the block.
+    It raises what its steps `settings_for`, `prepare` and `open_application` raise.
     """
     settings = settings_for(Path(data_dir), environ)
     keys = prepare(settings)

@@ -19,10 +19,8 @@ def single_writer_lock(
     """
     Be the one process that writes, where only one may: SQLite before 3.51.3 (see `sql.sqlite`).
 
-    `on_wait` is called at once if another process holds the lock.
-
-    Raises:
-        ConfigurationError: another process still holds the lock after `wait_seconds`.
+    `on_wait` is called at once if another process holds the lock; `ConfigurationError` is raised if it still does
+    after `wait_seconds`.
     """
     file = sqlite_file(settings.database_url)
     if file is None or sqlite_is_safe_for_many_writers():
@@ -40,6 +38,5 @@ def allowed_workers(settings: Settings, requested: int) -> int:
 
     One, if sessions are in its memory, or if the database is SQLite in a version with a known flaw.
     """
-    if settings.session_store == "memory":
-        return 1
-    return 1 if sqlite_file(settings.database_url) and not sqlite_is_safe_for_many_writers() else requested
+    is_unsafe = sqlite_file(settings.database_url) and not sqlite_is_safe_for_many_writers()
+    return 1 if settings.session_store == "memory" or is_unsafe else requested

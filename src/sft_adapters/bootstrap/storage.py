@@ -26,13 +26,7 @@ from sft_adapters.sql import key_ownership, migrate
 from sft_adapters.sql.database import SqlDatabase
 from sft_adapters.sql.engine import Engine, sqlite_file
 from sft_adapters.sql.errors import DatabaseMisconfigured
-from sft_core.errors import (
-    BlobStoreFull,
-    BlobStoreUnavailable,
-    ConfigurationError,
-    DatabaseUnavailable,
-    StoreMismatch,
-)
+from sft_core.errors import BlobStoreFull, BlobStoreUnavailable, ConfigurationError, DatabaseUnavailable, StoreMismatch
 from sft_core.maintenance.store_identity import STORE_ID_NAME, check_store_ids, require_known_blobs
 from sft_core.vault.ports import IdentifiedBlobStore, StoreIdentity
 
@@ -53,15 +47,13 @@ def prepare_storage(
     """
     Create missing keys (unless `keys` are given), schema, folder or bucket; safe when several processes start at once.
 
-    Redis may be absent: the service works without it. While another process has the database for
-    itself, it is waited for, and `on_wait` is called first.
-
-    The database gets its store identity, and the blob store the same one unless it has one. That it
-    has another one's is only logged, as a warning.
+    Redis may be absent: the service works without it. While another process has the database for itself, it is waited
+    for, and `on_wait` is called first. The database gets its store identity, and the blob store the same one unless
+    it has one. That it has another one's is only logged, as a warning.
 
     Raises:
-        ConfigurationError: a key or a setting of a server is wrong; or the database has files and no
-            identity, beside a blob store that has one: the database may be an old copy.
+        ConfigurationError: a key or a setting of a server is wrong; or the database has files and no identity, beside
+            a blob store that has one: the database may be an old copy.
         DatabaseUnavailable: the database does not answer.
         BlobStoreUnavailable: the blob store does not answer.
     """
@@ -69,17 +61,15 @@ def prepare_storage(
     if keys is None:
         keys = create_keys(container)
     if settings.redis.url:
-        optional_drivers.check_redis(container.redis())
+        container.redis().check()
     if settings.blob_store_kind == "s3":
         optional_drivers.prepare_bucket(settings.s3, container.s3())
     else:
         directories.make(settings.blob_folder)
-    seconds = settings.database.timeout_seconds
+    seconds, ring = settings.database.timeout_seconds, AesKeyRing(keys.encryption_key, keys.retiring_keys)
+    verify = partial(_check_keys_or_quarantine, settings, keys, ring)
     with single_writer_lock(settings, wait_seconds=seconds, on_wait=on_wait), _connected(container) as engine:
-        ring = AesKeyRing(keys.encryption_key, keys.retiring_keys)
-        set_owner = key_ownership.ownership_step(
-            ring.active_id, verify=partial(_check_keys_or_quarantine, settings, keys, ring)
-        )
+        set_owner = key_ownership.ownership_step(ring.active_id, verify=verify)
         migrate.upgrade(engine, seconds=settings.database.migration_seconds, before_commit=set_owner)
         _set_store_id(SqlDatabase(engine), container.blobs())
     return keys
@@ -96,19 +86,14 @@ def create_keys(container: Container) -> KeySet:
     settings = container.settings()
     names = missing_from_environment(settings)
     directories.make(settings.data_dir)
-    created = key_files.create_missing(settings.key_folder, names, may_create=lambda: not _is_in_use(container))
+    created = key_files.create_missing(settings.key_folder, names, may_create=lambda: not is_in_use(container))
     return load_keys(settings, created=created)
 
 
-def is_in_use(settings: Settings) -> bool:
+def is_in_use(container: Container) -> bool:
     """
     Return whether a service has started on this storage, or left accounts or blobs: under keys that exist already.
     """
-    with open_container(settings) as container:
-        return _is_in_use(container)
-
-
-def _is_in_use(container: Container) -> bool:
     settings = container.settings()
     if has_blobs(settings.blob_folder):
         return True
@@ -148,9 +133,6 @@ def _set_store_id(begin: SqlDatabase, store: IdentifiedBlobStore) -> None:
 
 
 def _own_store_id(begin: SqlDatabase, store: StoreIdentity) -> str:
-    """
-    Return the identity of the database, created if there is none.
-    """
     fresh = uuid4().hex
     with begin() as unit:
         own = unit.store_identity.set_store_id(fresh)

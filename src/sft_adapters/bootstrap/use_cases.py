@@ -4,9 +4,9 @@ The use cases on their adapters, built by one function for each group of `Applic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 
 import attrs
 
@@ -37,6 +37,8 @@ from sft_core.vault import use_cases as vault
 from sft_core.vault.model import VaultPolicy
 from sft_core.vault.ports import CapacityCheck, ContentCipher, IdentifiedBlobStore
 from sft_core.vault.use_cases import append, concatenate, resumable
+
+T = TypeVar("T")
 
 
 class AnyUnit(SharingUnit, MaintenanceUnit, UsersUnit, Protocol):
@@ -69,16 +71,29 @@ class Adapters:
     codes: TotpProvider
     qr: QrEncoder
 
+    def build(self, use_case: Callable[..., T], **others: object) -> T:
+        """
+        Return a use case: `others` are its own collaborators, and each field named as an adapter gets that adapter.
+        """
+        names = {field.name for field in attrs.fields(Adapters)}
+        wanted = {field.alias for field in attrs.fields(cast("type[attrs.AttrsInstance]", use_case))}
+        return use_case(**{name: getattr(self, name) for name in names & wanted}, **others)
+
 
 def build_application(adapters: Adapters, settings: Settings) -> Application:
     """
     Return every use case on these adapters, with the limits of the settings.
     """
-    store_part = _store_part(adapters, settings)
-    sharing_use_cases = build_sharing(adapters, settings, store_part)
+    uploads = settings.uploads
+    policy = VaultPolicy(
+        max_file_size=uploads.max_file_size, allowed_extensions=uploads.allowed_extensions, quota=uploads.quota
+    )
+    store_part = adapters.build(vault.StorePart, policy=policy, read=adapters.build(vault.ReadFile))
+    seal = adapters.build(vault.SealWithinUnit, policy=policy)
+    sharing_use_cases = build_sharing(adapters, settings, store_part, seal)
     return Application(
         users=build_users(adapters, settings.security),
-        vault=build_vault(adapters, settings, store_part, sharing_use_cases.seal_upload),
+        vault=build_vault(adapters, settings, sharing_use_cases.seal_upload),
         sharing=sharing_use_cases,
         maintenance=build_maintenance(adapters, settings),
     )
@@ -92,72 +107,53 @@ def build_users(a: Adapters, security: SecuritySettings) -> UsersUseCases:
         access=timedelta(minutes=security.access_token_minutes),
         refresh=timedelta(days=security.refresh_token_days),
     )
-    verify = users.VerifyToken(begin=a.begin, clock=a.clock, sessions=a.sessions, signer=a.signer)
-    spend_totp_code = users.SpendTotpCode(
-        clock=a.clock, keyring=a.keyring, codes=a.codes, throttle=_throttle(a, security, "totp", security.totp_attempts)
-    )
+    window = timedelta(minutes=security.attempts_window_minutes)
+    totp_throttle = a.build(Throttle, purpose="totp", rate=Rate(security.totp_attempts, window))
+    sign_in_throttle = a.build(Throttle, purpose="sign-in", rate=Rate(security.sign_in_attempts, window))
+    verify = a.build(users.VerifyToken)
+    spend_totp_code = a.build(users.SpendTotpCode, throttle=totp_throttle)
     return UsersUseCases(
-        register_user=users.RegisterUser(begin=a.begin, ids=a.ids, clock=a.clock, hasher=a.hasher),
-        sign_in=users.SignIn(
-            begin=a.begin,
-            ids=a.ids,
-            clock=a.clock,
-            hasher=a.hasher,
-            sessions=a.sessions,
-            signer=a.signer,
-            lifetimes=lifetimes,
-            spend_totp_code=spend_totp_code,
-            throttle=_throttle(a, security, "sign-in", security.sign_in_attempts),
-        ),
-        refresh_session=users.RefreshSession(
-            verify=verify, clock=a.clock, sessions=a.sessions, signer=a.signer, lifetimes=lifetimes
-        ),
-        authenticate=users.Authenticate(verify=verify),
-        set_up_totp=users.SetUpTotp(begin=a.begin, keyring=a.keyring, codes=a.codes, qr=a.qr),
-        confirm_totp=users.ConfirmTotp(begin=a.begin, spend_totp_code=spend_totp_code),
-        disable_totp=users.DisableTotp(begin=a.begin, spend_totp_code=spend_totp_code),
+        register_user=a.build(users.RegisterUser),
+        sign_in=a.build(users.SignIn, lifetimes=lifetimes, spend_totp_code=spend_totp_code, throttle=sign_in_throttle),
+        refresh_session=a.build(users.RefreshSession, verify=verify, lifetimes=lifetimes),
+        authenticate=a.build(users.Authenticate, verify=verify),
+        set_up_totp=a.build(users.SetUpTotp),
+        confirm_totp=a.build(users.ConfirmTotp, spend_totp_code=spend_totp_code),
+        disable_totp=a.build(users.DisableTotp, spend_totp_code=spend_totp_code),
     )
 
 
-def build_vault(
-    a: Adapters, settings: Settings, store_part: vault.StorePart, seal_upload: sharing.SealUpload
-) -> VaultUseCases:
+def build_vault(a: Adapters, settings: Settings, seal_upload: sharing.SealUpload) -> VaultUseCases:
     """
     Return the use cases of files and uploads; resumable uploads are sealed by `seal_upload`, which may issue a link.
     """
-    part_size = settings.uploads.part_size
-    begin_upload = _begin_upload(a, settings)
-    create = resumable.CreateUpload(begin_upload=begin_upload)
-    abort = vault.AbortUpload(begin=a.begin, clock=a.clock, blobs=a.blobs)
-    find = vault.FindFile(begin=a.begin, clock=a.clock)
-    delete = vault.DeleteFile(begin=a.begin, clock=a.clock, find=find, blobs=a.blobs)
-    idle = timedelta(seconds=settings.resumable_idle_seconds)
-    find_upload = resumable.FindUpload(begin=a.begin, clock=a.clock, idle=idle)
-    terminate = resumable.TerminateUpload(find=find_upload, delete=delete)
+    store_part, policy, part_size = seal_upload.store_part, seal_upload.store_part.policy, settings.uploads.part_size
+    begin_upload = a.build(vault.BeginUpload, policy=policy, part_size=part_size)
+    abort = a.build(vault.AbortUpload)
+    find = a.build(vault.FindFile)
+    delete = a.build(vault.DeleteFile, find=find)
+    create = a.build(resumable.CreateUpload, begin_upload=begin_upload)
+    find_upload = a.build(resumable.FindUpload, idle=timedelta(seconds=settings.resumable_idle_seconds))
+    terminate = a.build(resumable.TerminateUpload, find=find_upload, delete=delete)
     return VaultUseCases(
         begin_upload=begin_upload,
         store_part=store_part,
         abort_upload=abort,
-        store_file=vault.StoreFile(
-            begin=a.begin,
-            begin_upload=begin_upload,
-            store_part=store_part,
-            seal=_seal_within_unit(a, settings),
-            abort=abort,
+        store_file=a.build(
+            vault.StoreFile, begin_upload=begin_upload, store_part=store_part, seal=seal_upload.seal, abort=abort
         ),
         find_file=find,
-        list_files=vault.ListFiles(begin=a.begin, clock=a.clock),
+        list_files=a.build(vault.ListFiles),
         read_file=store_part.read,
-        set_expiry=vault.SetExpiry(begin=a.begin, clock=a.clock, find=find),
+        set_expiry=a.build(vault.SetExpiry, find=find),
         delete_file=delete,
         create_upload=create,
         find_upload=find_upload,
-        acquire_upload=append.AcquireUpload(
-            begin=a.begin, find=find_upload, keyring=a.keyring, policy=_policy(settings), part_size=part_size
-        ),
-        finish_upload=resumable.FinishUpload(find=find_upload, keyring=a.keyring, seal=seal_upload),
+        acquire_upload=a.build(append.AcquireUpload, find=find_upload, policy=policy, part_size=part_size),
+        finish_upload=a.build(resumable.FinishUpload, find=find_upload, seal=seal_upload),
         terminate_upload=terminate,
-        concatenate_uploads=concatenate.ConcatenateUploads(
+        concatenate_uploads=a.build(
+            concatenate.ConcatenateUploads,
             create=create,
             find=find_upload,
             read=store_part.read,
@@ -169,38 +165,29 @@ def build_vault(
     )
 
 
-def build_sharing(a: Adapters, settings: Settings, store_part: vault.StorePart) -> SharingUseCases:
+def build_sharing(
+    a: Adapters, settings: Settings, store_part: vault.StorePart, seal: vault.SealWithinUnit
+) -> SharingUseCases:
     """
     Return the use cases of share links and of requests with an idempotency key.
     """
     lifetime = timedelta(hours=settings.uploads.idempotency_hours)
-    record_result = sharing.RecordResult(clock=a.clock, lifetime=lifetime)
-    find_result = sharing.FindIdempotentResult(begin=a.begin, clock=a.clock, keyring=a.keyring)
-    issue = sharing.IssueShareLink(
-        begin=a.begin,
-        ids=a.ids,
-        clock=a.clock,
-        entropy=a.entropy,
-        keyring=a.keyring,
-        find=vault.FindFile(begin=a.begin, clock=a.clock),
-        record_result=record_result,
-        find_result=find_result,
+    record_result = a.build(sharing.RecordResult, lifetime=lifetime)
+    find_result = a.build(sharing.FindIdempotentResult)
+    issue = a.build(
+        sharing.IssueShareLink, find=a.build(vault.FindFile), record_result=record_result, find_result=find_result
     )
-    find = sharing.FindSharedFile(begin=a.begin, clock=a.clock)
+    find = a.build(sharing.FindSharedFile)
     return SharingUseCases(
-        seal_upload=sharing.SealUpload(
-            begin=a.begin,
-            store_part=store_part,
-            seal=_seal_within_unit(a, settings),
-            issue=issue,
-            record_result=record_result,
+        seal_upload=a.build(
+            sharing.SealUpload, store_part=store_part, seal=seal, issue=issue, record_result=record_result
         ),
         issue_share_link=issue,
         find_idempotent_result=find_result,
         find_shared_file=find,
-        redeem_share_link=sharing.RedeemShareLink(begin=a.begin, clock=a.clock, find=find),
-        revoke_share_link=sharing.RevokeShareLink(begin=a.begin, clock=a.clock, find=find),
-        summarise_links=sharing.SummariseLinks(begin=a.begin, clock=a.clock, keyring=a.keyring),
+        redeem_share_link=a.build(sharing.RedeemShareLink, find=find),
+        revoke_share_link=a.build(sharing.RevokeShareLink, find=find),
+        summarise_links=a.build(sharing.SummariseLinks),
     )
 
 
@@ -215,65 +202,16 @@ def build_maintenance(a: Adapters, settings: Settings) -> MaintenanceUseCases:
         orphan_grace=timedelta(hours=settings.sweep.orphan_grace_hours),
         batch_size=settings.sweep.batch,
     )
-    sweep = Sweep(begin=a.begin, clock=a.clock, blobs=a.blobs, expiring=a.expiring, policy=policy)
+    sweep = a.build(Sweep, policy=policy)
     purposes = {RowKind.LINK: LINK_TOKEN_PURPOSE, RowKind.USER: TOTP_PURPOSE}
+    interval = timedelta(seconds=settings.sweep.interval_seconds)
     return MaintenanceUseCases(
-        check_integrity=CheckIntegrity(
-            begin=a.begin,
-            clock=a.clock,
-            entropy=a.entropy,
-            check_file=CheckFile(begin=a.begin, keyring=a.keyring, cipher=a.cipher, blobs=a.blobs),
-            check_records=CheckRecords(begin=a.begin, keyring=a.keyring, purposes=purposes),
+        check_integrity=a.build(
+            CheckIntegrity,
+            check_file=a.build(CheckFile),
+            check_records=a.build(CheckRecords, purposes=purposes),
             policy=policy,
-            known_keys=a.known_keys,
         ),
         sweep=sweep,
-        leased_sweep=LeasedSweep(
-            sweep=sweep,
-            leases=a.leases,
-            holder=str(a.ids.new()),
-            interval=timedelta(seconds=settings.sweep.interval_seconds),
-        ),
+        leased_sweep=a.build(LeasedSweep, sweep=sweep, holder=str(a.ids.new()), interval=interval),
     )
-
-
-def _policy(settings: Settings) -> VaultPolicy:
-    uploads = settings.uploads
-    return VaultPolicy(
-        max_file_size=uploads.max_file_size, allowed_extensions=uploads.allowed_extensions, quota=uploads.quota
-    )
-
-
-def _begin_upload(a: Adapters, settings: Settings) -> vault.BeginUpload:
-    return vault.BeginUpload(
-        begin=a.begin,
-        ids=a.ids,
-        clock=a.clock,
-        entropy=a.entropy,
-        keyring=a.keyring,
-        policy=_policy(settings),
-        capacity=a.capacity,
-        part_size=settings.uploads.part_size,
-    )
-
-
-def _store_part(a: Adapters, settings: Settings) -> vault.StorePart:
-    return vault.StorePart(
-        begin=a.begin,
-        clock=a.clock,
-        entropy=a.entropy,
-        keyring=a.keyring,
-        cipher=a.cipher,
-        blobs=a.blobs,
-        policy=_policy(settings),
-        read=vault.ReadFile(begin=a.begin, keyring=a.keyring, cipher=a.cipher, blobs=a.blobs),
-    )
-
-
-def _seal_within_unit(a: Adapters, settings: Settings) -> vault.SealWithinUnit:
-    return vault.SealWithinUnit(keyring=a.keyring, policy=_policy(settings))
-
-
-def _throttle(a: Adapters, security: SecuritySettings, purpose: str, attempts: int) -> Throttle:
-    window = timedelta(minutes=security.attempts_window_minutes)
-    return Throttle(limiter=a.limiter, clock=a.clock, purpose=purpose, rate=Rate(attempts, window))

@@ -34,10 +34,7 @@ _INFO: Final = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00"
 
 def ciphertext_length(size: int) -> int:
     """
-    Return the length in bytes of the message that contains `size` bytes of plaintext.
-
-    Raises:
-        InvalidValue: No message can contain that many bytes.
+    Return the length in bytes of the message for `size` bytes of plaintext; `InvalidValue` if there is no such one.
     """
     chunks = size // CHUNK_BYTES + 1
     if not 0 < chunks <= MAX_CHUNKS:
@@ -49,8 +46,7 @@ def plaintext_length(length: int) -> int:
     """
     Return the number of plaintext bytes in a message of `length` bytes.
 
-    Raises:
-        AuthenticationFailed: No message has this length: bytes were removed or added.
+    `AuthenticationFailed` is raised if no message has this length: bytes were removed or added.
     """
     full, rest = divmod(length - HEADER_BYTES, ENCRYPTED_CHUNK_BYTES)
     if not 0 <= full < MAX_CHUNKS or rest < TAG_BYTES:
@@ -71,10 +67,7 @@ class MessageKeys:
     @classmethod
     def derive(cls, key: Secret, *, salt: bytes, context: bytes) -> Self:
         """
-        Derive the keys.
-
-        Raises:
-            InvalidValue: The key does not have 32 bytes, or the salt does not have 24.
+        Derive the keys; `InvalidValue` if the key does not have 32 bytes, or the salt 24.
         """
         if len(key) != KEY_BYTES or len(salt) != SALT_BYTES:
             raise InvalidValue("key", f"a message needs a key of {KEY_BYTES} bytes and a salt of {SALT_BYTES}")
@@ -110,9 +103,7 @@ class Message:
         """
         Open the message that begins with `header`.
 
-        Raises:
-            AuthenticationFailed: The key or the header has a wrong length, or the header does not commit to
-                this key and context.
+        `AuthenticationFailed` is raised if a length is wrong, or the header does not commit to this key and context.
         """
         if len(key) != KEY_BYTES or len(header) != HEADER_BYTES:
             raise AuthenticationFailed("the key or the header has a wrong length")
@@ -129,8 +120,8 @@ class Message:
         """
         Encrypt consecutive chunks, numbered from `first`, and return the number of bytes written.
 
-        With `last` the message is closed: the rest after the last full 16 KiB chunk becomes the last
-        chunk, even if it is empty. Without it the plaintext must be a multiple of 16 KiB.
+        With `last` the message is closed: the rest after the last full 16 KiB chunk becomes the last chunk, even if it
+        is empty. Without it the plaintext must be a multiple of 16 KiB.
         """
         encrypt_into, base = self._aead.encrypt_into, self._base_nonce
         written = 0
@@ -147,10 +138,7 @@ class Message:
         Authenticate consecutive encrypted chunks, numbered from `first`, and return their plaintext.
 
         Only the last given chunk may be short. Whether it may end the message is the caller's check.
-
-        Raises:
-            AuthenticationFailed: A chunk is not the one that was encrypted; the error names the first
-                such chunk, and no plaintext is returned.
+        `AuthenticationFailed` names the first chunk that is not the one that was encrypted.
         """
         decrypt_into, base = self._aead.decrypt_into, self._base_nonce
         full, rest = divmod(len(ciphertext), ENCRYPTED_CHUNK_BYTES)
@@ -171,9 +159,7 @@ class Message:
 
 def encrypt_message(key: Secret, *, salt: bytes, context: bytes, plaintext: bytes) -> bytes:
     """
-    Encrypt a whole message at once.
-
-    A salt must not be used twice with the same key.
+    Encrypt a whole message at once; see `Message.new`.
     """
     message = Message.new(key, salt=salt, context=context)
     ciphertext = bytearray(ciphertext_length(len(plaintext)))
@@ -184,10 +170,7 @@ def encrypt_message(key: Secret, *, salt: bytes, context: bytes, plaintext: byte
 
 def decrypt_message(key: Secret, *, context: bytes, ciphertext: bytes) -> bytes:
     """
-    Decrypt a whole message at once.
-
-    Raises:
-        AuthenticationFailed: The length, key, context, header or a chunk is wrong.
+    Decrypt a whole message at once; `AuthenticationFailed` if its length, key, context, header or a chunk is wrong.
     """
     plaintext_length(len(ciphertext))
     message = Message.open(key, header=ciphertext[:HEADER_BYTES], context=context)

@@ -37,35 +37,27 @@ _MAX_BATCH_BYTES: Final = HEADER_BYTES + BATCH_CHUNKS * ENCRYPTED_CHUNK_BYTES + 
 @attrs.frozen
 class ChunkedCipher:
     """
-    Implements `sft_core.vault.ports.ContentCipher`; salts come from `entropy`.
+    Implements `sft_core.vault.ports.ContentCipher`: each part has a fresh salt from `entropy`.
+
+    The plaintext of a part must not change until its pieces are consumed.
     """
 
     entropy: Entropy
 
     def encrypt(self, key: Secret, *, context: bytes, plaintext: Buffer) -> EncryptedPart:
-        """
-        Encrypt one part under a fresh salt.
-
-        The plaintext must not change until the pieces are consumed.
-        """
         message = Message.new(key, salt=self.entropy.random_bytes(SALT_BYTES), context=context)
         view = memoryview(plaintext).cast("B")
         size = ciphertext_length(len(view))
         return EncryptedPart(header=message.header, size=size, pieces=_encrypted_pieces(message, view, size))
 
     def reader(self, key: Secret, *, context: bytes, header: bytes, size: int) -> PartReader:
-        """
-        Prepare to decrypt a part of `size` plaintext bytes; the header is authenticated here.
-        """
         message = Message.open(key, header=header, context=context)
         return PartReader(message=message, size=size, encrypted_size=ciphertext_length(size))
 
 
 def _encrypted_pieces(message: Message, plaintext: memoryview, encrypted_size: int) -> Iterator[memoryview]:
     """
-    Yield the encrypted message in pieces that share one buffer.
-
-    The first starts with the header.
+    Yield the encrypted message, which starts with the header, in pieces that share one buffer.
     """
     buffer = memoryview(bytearray(min(encrypted_size, _MAX_BATCH_BYTES)))
     buffer[:HEADER_BYTES] = message.header
@@ -73,12 +65,8 @@ def _encrypted_pieces(message: Message, plaintext: memoryview, encrypted_size: i
     size = len(plaintext)
     for start in range(0, size or 1, _BATCH_BYTES):
         stop = min(start + _BATCH_BYTES, size)
-        filled += message.encrypt_run(
-            start // CHUNK_BYTES,
-            plaintext[start:stop],
-            buffer[filled:],
-            last=stop == size,
-        )
+        first, last = start // CHUNK_BYTES, stop == size
+        filled += message.encrypt_run(first, plaintext[start:stop], buffer[filled:], last=last)
         yield buffer[:filled]
         filled = 0
 
@@ -86,10 +74,10 @@ def _encrypted_pieces(message: Message, plaintext: memoryview, encrypted_size: i
 @attrs.frozen(kw_only=True)
 class PartReader:
     """
-    A decrypter of one part whose header is authenticated; created by `ChunkedCipher.reader`.
+    Implements `sft_core.vault.ports.PartReader`.
 
-    `size` is the plaintext's length according to the manifest, never to the blob. Therefore a blob
-    that was cut between two chunks is detected like a changed one.
+    `size` is the plaintext's length according to the manifest, never to the blob. Therefore a blob that was cut between
+    two chunks is detected like a changed one.
     """
 
     _message: Message
@@ -98,11 +86,10 @@ class PartReader:
 
     def windows(self, span: ByteRange) -> Iterator[ByteRange]:
         """
-        Yield the ranges of the stored blob that contain `span`, in order.
+        Yield ranges of at most 128 full chunks each.
 
-        Each has at most 128 full chunks. The range with chunk 0 includes the header, so that an
-        exchanged header is detected. The range with the part's last byte includes the last chunk, even
-        an empty one.
+        The range with chunk 0 includes the header, so that an exchanged header is
+        detected. The range with the part's last byte includes the last chunk, even an empty one.
         """
         wanted = ByteRange(0, self._size).intersection(span)
         if not len(wanted):
@@ -111,14 +98,10 @@ class PartReader:
         for first in range(wanted.start // CHUNK_BYTES, last, WINDOW_CHUNKS):
             stop = min(first + WINDOW_CHUNKS, last)
             closing = stop == last and wanted.stop == self._size
-            yield ByteRange(
-                _chunk_offset(first) if first else 0, self._encrypted_size if closing else self._chunk_end(stop)
-            )
+            end = self._encrypted_size if closing else min(_chunk_offset(stop), self._encrypted_size)
+            yield ByteRange(_chunk_offset(first) if first else 0, end)
 
     def decrypt(self, window: ByteRange, ciphertext: memoryview, span: ByteRange) -> bytes:
-        """
-        Authenticate one window and return those of its plaintext bytes that are in `span`.
-        """
         lead = HEADER_BYTES if window.start == 0 else 0
         first = self._first_chunk(window, len(ciphertext))
         if lead and ciphertext[:lead] != self._message.header:
@@ -128,18 +111,12 @@ class PartReader:
         wanted = ByteRange(begin, begin + len(plaintext)).intersection(span).shifted(-begin)
         return plaintext[wanted.start : wanted.stop]
 
-    def _chunk_end(self, number: int) -> int:
-        """
-        Return the offset in the stored blob at which the chunk before chunk `number` ends.
-        """
-        return min(_chunk_offset(number), self._encrypted_size)
-
     def _first_chunk(self, window: ByteRange, length: int) -> int:
         """
         Return the number of the first chunk in a window of this part.
 
-        This checks only what authentication cannot detect: a run of authentic chunks that is shorter
-        than requested, and a window beyond the end of the part.
+        This checks only what authentication cannot detect: a run of authentic chunks that is shorter than requested,
+        and a window beyond the end of the part.
         """
         first = max(window.start - HEADER_BYTES, 0) // ENCRYPTED_CHUNK_BYTES
         if length != len(window) or not _chunk_offset(first) < window.stop <= self._encrypted_size:
@@ -148,7 +125,4 @@ class PartReader:
 
 
 def _chunk_offset(number: int) -> int:
-    """
-    Return the offset of chunk `number` in the stored blob.
-    """
     return HEADER_BYTES + number * ENCRYPTED_CHUNK_BYTES

@@ -24,19 +24,14 @@ _MAX_SECRET_BYTES: Final = 4096
 
 def key_id(key: Secret) -> str:
     """
-    Return the id of a ring key: 16 hexadecimal digits.
-
-    They reveal nothing else about the key.
+    Return the id of a ring key: 16 hexadecimal digits, which reveal nothing else about it.
     """
     return derive(key.reveal(), info=_ID_INFO, size=8).hex()
 
 
 def wrap_under(kek: bytes, secret: Secret) -> bytes:
     """
-    Wrap a secret by AES key wrap (RFC 3394, section 2.2.1).
-
-    Raises:
-        InvalidValue: The secret does not have 16 to 4 096 bytes, or not a multiple of 8.
+    Wrap a secret by AES key wrap (RFC 3394, section 2.2.1); `InvalidValue` if its length is not supported.
     """
     value = secret.reveal()
     if len(value) % 8 or not 16 <= len(value) <= _MAX_SECRET_BYTES:
@@ -46,10 +41,7 @@ def wrap_under(kek: bytes, secret: Secret) -> bytes:
 
 def unwrap_under(kek: bytes, ciphertext: bytes) -> Secret:
     """
-    Unwrap a secret (RFC 3394, section 2.2.2).
-
-    Raises:
-        UnwrapFailed: The secret was wrapped under another key, or the ciphertext was changed.
+    Unwrap a secret (RFC 3394, section 2.2.2); `UnwrapFailed` if the key is another or the ciphertext was changed.
     """
     try:
         return Secret(aes_key_unwrap(kek, ciphertext))
@@ -62,11 +54,8 @@ class AesKeyRing:
     """
     Implements `sft_core.ports.KeyRing` with one active key and any number of retiring keys.
 
-    Every key has 32 bytes. New secrets are wrapped under the active key. A wrapped secret names its
-    key, so retiring keys unwrap their secrets until these are re-wrapped.
-
-    Raises:
-        ConfigurationError: A key does not have 32 bytes.
+    New secrets are wrapped under the active key. A wrapped secret names its key, so retiring keys unwrap their secrets
+    until these are re-wrapped. A key that does not have 32 bytes raises `ConfigurationError`.
     """
 
     active: Secret
@@ -80,17 +69,13 @@ class AesKeyRing:
 
     @_keys.default
     def _keys_by_id(self) -> dict[str, Secret]:
-        return {key_id(key): key for key in (self.active, *self.retiring)}
-
-    def __attrs_post_init__(self) -> None:
-        if any(len(key) != RING_KEY_BYTES for key in self._keys.values()):
+        keys = (self.active, *self.retiring)
+        if any(len(key) != RING_KEY_BYTES for key in keys):
             raise ConfigurationError(f"ENCRYPTION_KEY: every key of the ring must have {RING_KEY_BYTES} bytes")
+        return {key_id(key): key for key in keys}
 
     @property
     def ids(self) -> frozenset[str]:
-        """
-        The ids of all keys of the ring.
-        """
         return frozenset(self._keys)
 
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
@@ -105,11 +90,7 @@ class AesKeyRing:
 
 
 def _key_encryption_key(key: Secret, purpose: str, context: bytes) -> bytes:
-    """
-    Derive the key-encryption key of one purpose and one context.
-
-    A purpose contains no NUL byte, so no purpose and context derive the key of another pair.
-    """
+    # A purpose contains no NUL byte, so no purpose and context derive the key of another pair.
     if not _PURPOSE.fullmatch(purpose):
         raise InvalidValue("purpose", "must have 1 to 64 lower-case letters, digits and hyphens")
     return derive(key.reveal(), info=_WRAP_INFO + purpose.encode() + b"\x00" + context, size=32)

@@ -1,7 +1,5 @@
 """
 Password hashes by Argon2id (RFC 9106) in PHC string format.
-
-The number of concurrent hashes is limited.
 """
 
 from __future__ import annotations
@@ -37,9 +35,7 @@ _PHC: Final = re.compile(
 @attrs.frozen
 class Argon2Cost:
     """
-    The cost of one hash: memory in KiB, passes and lanes.
-
-    The default is OWASP's first recommendation.
+    The cost of one hash: memory in KiB, passes and lanes; the default is OWASP's first recommendation.
     """
 
     memory_kib: int = 47_104
@@ -49,18 +45,13 @@ class Argon2Cost:
     @classmethod
     def from_phc(cls, hashed: str) -> Argon2Cost | None:
         """
-        Return the cost in a PHC string.
-
-        None if it is not an Argon2id hash of the supported format.
+        Return the cost in a PHC string, or None if it is not an Argon2id hash of the supported format.
         """
         match = _PHC.fullmatch(hashed)
         return cls(*map(int, match.groups())) if match else None
 
     @property
     def is_within_limits(self) -> bool:
-        """
-        Whether Argon2 allows this cost and it is within this service's limits.
-        """
         return (
             1 <= self.lanes <= MAX_LANES
             and 1 <= self.iterations <= MAX_ITERATIONS
@@ -74,12 +65,8 @@ class Argon2idHasher:
     Implements `sft_core.users.ports.PasswordHasher`.
 
     At most `max_concurrent` hashes run at once in this process, which bounds the memory to that many times
-    `cost.memory_kib`.
-
-    Raises:
-        ConfigurationError: The cost is outside the limits, `max_concurrent` is below 1, or
-            `wait_seconds` is negative.
-        Busy: From every call: no slot became free within `wait_seconds`, or memory is exhausted.
+    `cost.memory_kib`. A cost or another number out of bounds raises `ConfigurationError`; every call raises `Busy` if
+    no slot becomes free within `wait_seconds`, or memory is exhausted.
     """
 
     entropy: Entropy
@@ -88,10 +75,11 @@ class Argon2idHasher:
     wait_seconds: float = 2.0
     _slots: BoundedSemaphore = attrs.field(init=False, repr=False, eq=False)
 
-    def __attrs_post_init__(self) -> None:
+    @_slots.default
+    def _new_slots(self) -> BoundedSemaphore:
         if not self.cost.is_within_limits or self.max_concurrent < 1 or self.wait_seconds < 0:
             raise ConfigurationError(f"password hashing does not support {self!r}")
-        object.__setattr__(self, "_slots", BoundedSemaphore(self.max_concurrent))
+        return BoundedSemaphore(self.max_concurrent)
 
     def hash(self, password: Password) -> str:
         argon2 = Argon2id(
@@ -105,9 +93,7 @@ class Argon2idHasher:
             return argon2.derive_phc_encoded(password.reveal())
 
     def verify(self, password: Password, hashed: str) -> None:
-        """
-        A hash with another cost than `cost` verifies; one beyond the limits never matches.
-        """
+        # A hash with another cost verifies too; one beyond the limits never matches.
         cost = Argon2Cost.from_phc(hashed)
         is_acceptable = cost is not None and cost.is_within_limits
         with self._slot():
@@ -121,13 +107,13 @@ class Argon2idHasher:
 
     def _unmatchable_hash(self) -> str:
         """
-        Return a hash of the configured cost that matches no password.
-
-        Its value is random, not computed.
+        Return a hash of the configured cost that matches no password: its value is random, not computed.
         """
         cost, salt, value = self.cost, self.entropy.random_bytes(_SALT_BYTES), self.entropy.random_bytes(_HASH_BYTES)
         parameters = f"m={cost.memory_kib},t={cost.iterations},p={cost.lanes}"
-        return f"$argon2id$v=19${parameters}${_b64(salt)}${_b64(value)}"
+        # Base64 in PHC strings has the standard alphabet and no padding.
+        encoded = "$".join(base64.b64encode(part).rstrip(b"=").decode() for part in (salt, value))
+        return f"$argon2id$v=19${parameters}${encoded}"
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -139,10 +125,3 @@ class Argon2idHasher:
             raise Busy("there is not enough memory for a password hash") from None
         finally:
             self._slots.release()
-
-
-def _b64(value: bytes) -> str:
-    """
-    Encode Base64 as in PHC strings: the standard alphabet without padding.
-    """
-    return base64.b64encode(value).rstrip(b"=").decode()

@@ -24,23 +24,15 @@ QUIET_ZONE: Final = 4
 class QrPng:
     """
     Implements `sft_core.users.ports.QrEncoder`; each module is drawn `scale` pixels wide.
+
+    The largest code contains 2 331 bytes: a longer text raises `InvalidValue`.
     """
 
     scale: int = 6
 
     def png(self, text: Secret) -> Secret:
-        """
-        Encode a text as a QR code.
-
-        Raises:
-            InvalidValue: The text exceeds the largest code, which contains 2 331 bytes.
-        """
-        code = QRCode(
-            error_correction=ERROR_CORRECT_M,
-            box_size=self.scale,
-            border=QUIET_ZONE,
-            image_factory=PyPNGImage,
-        )
+        size, border = self.scale, QUIET_ZONE
+        code = QRCode(error_correction=ERROR_CORRECT_M, box_size=size, border=border, image_factory=PyPNGImage)
         code.add_data(text.reveal())
         image = io.BytesIO()
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import attrs
 import jwt
@@ -24,17 +24,11 @@ _MAX_GENERATION: Final = 2**63 - 1
 _SEGMENTS: Final = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 # The library verifies the signature only. This module checks the claims, against the time of its caller.
-_SIGNATURE_ONLY: Final[jwt.types.Options] = {
-    "verify_signature": True,
-    "verify_exp": False,
-    "verify_nbf": False,
-    "verify_iat": False,
-    "verify_aud": False,
-    "verify_iss": False,
-    "verify_sub": False,
-    "verify_jti": False,
-    "enforce_minimum_key_length": True,
-}
+_CLAIMS: Final = ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")
+_SIGNATURE_ONLY: Final = cast(
+    "jwt.types.Options",
+    {"verify_signature": True, "enforce_minimum_key_length": True} | {f"verify_{name}": False for name in _CLAIMS},
+)
 
 
 @attrs.frozen
@@ -42,12 +36,10 @@ class JwtSigner:
     """
     Implements `sft_core.users.ports.TokenSigner` with one secret and one algorithm.
 
-    The secret is at least as long as the algorithm's digest (RFC 7518, section 3.2). A token lives
-    at most `max_lifetime`. It may have been issued up to `leeway` in the future, by a server whose
-    clock is ahead.
-
-    Raises:
-        ConfigurationError: The algorithm is unknown, or the secret is too short or a key in a file format.
+    The secret is at least as long as the algorithm's digest (RFC 7518, section 3.2). A token lives at most
+    `max_lifetime`. It may have been issued up to `leeway` in the future, by a server whose clock is ahead.
+    `ConfigurationError` is raised if the algorithm is unknown, the secret is too short or a key in a file format, or a
+    token to sign would live too long.
     """
 
     secret: Secret
@@ -58,28 +50,22 @@ class JwtSigner:
     max_lifetime: timedelta = attrs.field(default=timedelta(days=400), kw_only=True)
     _header: str = attrs.field(init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
+    @_header.default
+    def _checked_header(self) -> str:
         shortest = _MIN_SECRET_BYTES.get(self.algorithm)
         if shortest is None:
             raise ConfigurationError(f"ALGORITHM must be one of {', '.join(_MIN_SECRET_BYTES)}")
         if len(self.secret) < shortest:
             raise ConfigurationError(f"SECRET_KEY must have at least {shortest} bytes for {self.algorithm}")
         try:
-            sample = self._encode({})
+            return self._encode({}).partition(".")[0]
         except jwt.PyJWTError:
             raise ConfigurationError("SECRET_KEY must be random bytes, not a key in a file format") from None
-        object.__setattr__(self, "_header", sample.partition(".")[0])
 
     def _encode(self, payload: dict[str, object]) -> str:
         return jwt.encode(payload, self.secret.reveal(), self.algorithm)
 
     def sign(self, claims: TokenClaims) -> str:
-        """
-        Sign the claims as a token in compact serialization.
-
-        Raises:
-            ConfigurationError: The token would live longer than `verify` allows.
-        """
         if claims.expires_at - claims.issued_at > self.max_lifetime:
             raise ConfigurationError(f"tokens must not live longer than {self.max_lifetime.days} days")
         payload = {
@@ -116,9 +102,9 @@ class JwtSigner:
         """
         Verify the signature of a token and return its payload.
 
-        The header must equal this signer's byte for byte, so it can name neither an algorithm nor a
-        key. Only one encoding of a token is accepted: the library rejects another last character for the
-        same bytes, and the pattern here rejects padding.
+        The header must equal this signer's byte for byte, so it can name neither an algorithm nor a key. Only one
+        encoding of a token is accepted: the library rejects another last character for the same bytes, and the
+        pattern here rejects padding.
         """
         parts = _SEGMENTS.fullmatch(token) if len(token) <= _MAX_TOKEN_CHARACTERS else None
         if parts is None or parts[1] != self._header:
@@ -143,9 +129,7 @@ class JwtSigner:
 
 def _whole_number(payload: Mapping[str, object], name: str, *, at_most: int) -> int:
     """
-    Return a claim that is a JSON integer from 0 to `at_most`.
-
-    Fractions and booleans are rejected.
+    Return a claim that is a JSON integer from 0 to `at_most`; fractions and booleans are rejected.
     """
     value = payload.get(name)
     if type(value) is not int or not 0 <= value <= at_most:

@@ -39,11 +39,6 @@ class PyotpProvider:
         return Secret(base64.b32encode(self.entropy.random_bytes(_SEED_BYTES)))
 
     def matching_step(self, seed: Secret, code: object, *, now: datetime) -> int:
-        """
-        Return the step that matches a code, the later of two matching ones.
-
-        If adjacent steps have the same code, neither can then be reused.
-        """
         if not isinstance(code, str) or not _CODE.fullmatch(code):
             raise BadTotpCode("not six ASCII digits")
         totp = pyotp.TOTP(seed.reveal().decode())
@@ -56,6 +51,7 @@ class PyotpProvider:
         ]
         if not matches:
             raise BadTotpCode
+        # The later of two steps with the same code, so that neither can be reused.
         return matches[-1]
 
     def enrolment_uri(self, seed: Secret, account: str) -> Secret:

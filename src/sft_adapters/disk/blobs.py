@@ -1,10 +1,9 @@
 """
 Blobs as files with names that are never reused.
 
-A blob's file appears complete or not at all, even after a power cut: its bytes are written to a
-temporary file and synced before a hard link gives it its name, and the folders above it are synced
-afterwards. No symbolic link is followed: the folder of a file's blobs is opened first, and its
-entries are accessed relative to that descriptor.
+A blob's file appears complete or not at all, even after a power cut: its bytes are written to a temporary file and
+synced before a hard link gives it its name, and the folders above it are synced afterwards. No symbolic link is
+followed: the folder of a file's blobs is opened first, and its entries are accessed relative to that descriptor.
 """
 
 from __future__ import annotations
@@ -24,14 +23,7 @@ import attrs
 
 from sft_adapters.disk.errors import map_os_errors, protect_source_errors
 from sft_adapters.disk.syscalls import RetryOnEintr, Syscalls
-from sft_core.errors import (
-    BlobExists,
-    BlobMissing,
-    BlobSizeMismatch,
-    BlobStoreFull,
-    BlobStoreUnavailable,
-    InvalidValue,
-)
+from sft_core.errors import BlobExists, BlobMissing, BlobSizeMismatch, BlobStoreFull, BlobStoreUnavailable, InvalidValue
 from sft_core.maintenance.store_identity import STORE_ID_BYTES, STORE_ID_NAME, decode_store_id, encode_store_id
 from sft_core.vault.ports import BlobInfo, Buffer
 
@@ -54,14 +46,14 @@ class DiskBlobs:
     """
     Implements `sft_core.vault.ports.IdentifiedBlobStore` in the folder `root`, which must exist.
 
-    A put that would leave fewer than about `reserve` bytes free on the disk raises `BlobStoreFull`
-    before it starts. The reserve is for other data on the disk, such as the database, which must
-    remain writable for deletions. Concurrent puts are not counted, so each of them may exceed the
-    reserve by the size of its blob. With 0 the disk may be filled completely.
+    A put that would leave fewer than about `reserve` bytes free on the disk raises `BlobStoreFull` before it starts.
+    The reserve is for other data on the disk, such as the database, which must remain writable for deletions.
+    Concurrent puts are not counted, so each of them may exceed the reserve by the size of its blob. With 0 the disk
+    may be filled completely.
 
-    The store also implements `sft_core.ports.ExpiringStore`: `delete_expired` removes what a process
-    left that ended in a put or a delete, which no other method lists. It implements
-    `sft_core.vault.ports.CapacityCheck` by the free space of the disk.
+    The store also implements `sft_core.ports.ExpiringStore`: `delete_expired` removes what a process left that ended
+    in a put or a delete, which no other method lists. It implements `sft_core.vault.ports.CapacityCheck` by the free
+    space of the disk.
     """
 
     root: Path
@@ -76,11 +68,7 @@ class DiskBlobs:
             directory_fd, temporary, descriptor = self._open_temporary(folder)
             created = [temporary]
             try:
-                try:
-                    self._write_all(descriptor, pieces, key, size)
-                    self.syscalls.fsync(descriptor)
-                finally:
-                    self.syscalls.close(descriptor)
+                self._write_and_close(descriptor, pieces, key, size)
                 self._publish(temporary, name, directory_fd, key)
                 created.append(name)
                 self._unlink(temporary, directory_fd)
@@ -89,7 +77,11 @@ class DiskBlobs:
                 with self._descriptor(self.root, _ROOT_FLAGS) as root:
                     self.syscalls.fsync(root)
             except BaseException:
-                self._undo_put(created, folder, directory_fd)
+                for entry in created:
+                    with suppress(OSError):
+                        self._unlink(entry, directory_fd)
+                with suppress(OSError):
+                    self._remove_if_empty(folder)
                 raise
             finally:
                 self.syscalls.close(directory_fd)
@@ -106,13 +98,12 @@ class DiskBlobs:
 
     def _open_temporary(self, folder: str) -> tuple[int, str, int]:
         """
-        Open the folder of a file's blobs and create a temporary file in it.
+        Create a temporary file; return the descriptor of its folder, its name and its descriptor.
 
-        Returns the folder's descriptor, the temporary name and the descriptor of the temporary file.
         The folder is created if it is missing, also if a concurrent delete removes it meanwhile.
         """
         for _ in range(_MAX_ATTEMPTS):
-            temporary = f"{_TEMPORARY_PREFIX}{secrets.token_hex(16)}"
+            temporary = _temporary_name()
             try:
                 directory_fd = self.syscalls.open(self.root / folder, _DIRECTORY_FLAGS)
             except FileNotFoundError:
@@ -125,28 +116,30 @@ class DiskBlobs:
                 # A delete removed the folder, or a retried open found the file of its own first attempt.
                 self.syscalls.close(directory_fd)
             except BaseException:
-                self._undo_put([], folder, directory_fd)
+                with suppress(OSError):
+                    self._remove_if_empty(folder)
                 self.syscalls.close(directory_fd)
                 raise
         raise BlobStoreUnavailable(f"folder {folder} cannot be created")
 
-    def _write_all(self, descriptor: int, pieces: Iterable[Buffer], key: str, size: int) -> None:
+    def _write_and_close(self, descriptor: int, pieces: Iterable[Buffer], key: str, size: int) -> None:
         """
-        Write every piece completely.
-
-        Raises:
-            BlobSizeMismatch: The pieces do not add up to `size` bytes.
+        Write and sync the pieces; raise `BlobSizeMismatch` if they do not add up to `size` bytes.
         """
         written = 0
-        for piece in protect_source_errors(pieces):
-            rest = memoryview(piece)
-            written += len(rest)
-            if written > size:
-                break
-            while rest:
-                rest = rest[self.syscalls.write(descriptor, rest) :]
-        if written != size:
-            raise BlobSizeMismatch(f"blob {key}: received {written} bytes, expected {size}")
+        try:
+            for piece in protect_source_errors(pieces):
+                rest = memoryview(piece)
+                written += len(rest)
+                if written > size:
+                    break
+                while rest:
+                    rest = rest[self.syscalls.write(descriptor, rest) :]
+            if written != size:
+                raise BlobSizeMismatch(f"blob {key}: received {written} bytes, expected {size}")
+            self.syscalls.fsync(descriptor)
+        finally:
+            self.syscalls.close(descriptor)
 
     def _publish(self, temporary: str, name: str, directory_fd: int, key: str) -> None:
         try:
@@ -157,24 +150,23 @@ class DiskBlobs:
             if not os.path.samestat(self._status(temporary, directory_fd), self._status(name, directory_fd)):
                 raise BlobExists(key) from None
 
-    def _undo_put(self, names: Iterable[str], folder: str, directory_fd: int) -> None:
-        for name in names:
-            with suppress(OSError):
-                self._unlink(name, directory_fd)
-        with suppress(OSError):
-            self._remove_if_empty(folder)
-
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
         with map_os_errors(key), self._open_blob(key) as descriptor:
             length = self.syscalls.fstat(descriptor).st_size
             if length != size:
                 raise BlobSizeMismatch(f"blob {key} has {length} bytes, expected {size}")
-            done = 0
-            while done < len(buffer):
-                count = self.syscalls.preadv(descriptor, [buffer[done:]], start + done)
-                if count == 0:
-                    raise BlobSizeMismatch(f"blob {key} ends at {start + done}, before the end of the requested range")
-                done += count
+            stop = start + self._read(descriptor, start, buffer)
+            if stop < start + len(buffer):
+                raise BlobSizeMismatch(f"blob {key} ends at {stop}, before the end of the requested range")
+
+    def _read(self, descriptor: int, start: int, buffer: memoryview) -> int:
+        """
+        Fill a buffer from an offset of a file, up to its end; return the number of bytes.
+        """
+        done = 0
+        while done < len(buffer) and (count := self.syscalls.preadv(descriptor, [buffer[done:]], start + done)):
+            done += count
+        return done
 
     @contextmanager
     def _open_blob(self, key: str) -> Iterator[int]:
@@ -209,32 +201,21 @@ class DiskBlobs:
         for name, entries in self._scan(filter(_KEY_SEGMENT.fullmatch, wanted), _KEY_SEGMENT.fullmatch):
             for entry, status in entries:
                 if entry.startswith(rest) and stat.S_ISREG(status.st_mode):
-                    yield _info(f"{name}/{entry}", status)
+                    stored_at = datetime.fromtimestamp(status.st_mtime, UTC)
+                    yield BlobInfo(key=f"{name}/{entry}", size=status.st_size, stored_at=stored_at)
 
     def store_id(self) -> str | None:
         content = bytearray(STORE_ID_BYTES)
         with map_os_errors(STORE_ID_NAME), self._descriptor(self.root, _ROOT_FLAGS) as root:
             try:
                 with self._descriptor(STORE_ID_NAME, _READ_FLAGS, root) as descriptor:
-                    return decode_store_id(content[: self._read_up_to_end(descriptor, memoryview(content))])
+                    return decode_store_id(content[: self._read(descriptor, 0, memoryview(content))])
             except FileNotFoundError:
                 return None
             except OSError as error:
                 if error.errno not in _NOT_A_FILE_ERRNOS:
                     raise
                 return ""
-
-    def _read_up_to_end(self, descriptor: int, buffer: memoryview) -> int:
-        """
-        Fill a buffer from the beginning of a file; return the number of bytes.
-        """
-        done = 0
-        while done < len(buffer):
-            count = self.syscalls.preadv(descriptor, [buffer[done:]], done)
-            if count == 0:
-                break
-            done += count
-        return done
 
     def set_store_id(self, store_id: str) -> str:
         found = self.store_id()
@@ -247,15 +228,11 @@ class DiskBlobs:
         """
         Write the store id durably, unless the file of that name exists.
         """
-        temporary = f"{_TEMPORARY_PREFIX}{secrets.token_hex(16)}"
+        temporary = _temporary_name()
         with map_os_errors(STORE_ID_NAME), self._descriptor(self.root, _ROOT_FLAGS) as root:
             try:
                 descriptor = self.syscalls.open(temporary, _CREATE_FLAGS, 0o600, dir_fd=root)
-                try:
-                    self._write_all(descriptor, [content], STORE_ID_NAME, len(content))
-                    self.syscalls.fsync(descriptor)
-                finally:
-                    self.syscalls.close(descriptor)
+                self._write_and_close(descriptor, [content], STORE_ID_NAME, len(content))
                 with suppress(BlobExists):
                     self._publish(temporary, STORE_ID_NAME, root, STORE_ID_NAME)
             finally:
@@ -290,10 +267,9 @@ class DiskBlobs:
 
     def _remnants(self, before: datetime) -> Iterator[tuple[str, str]]:
         """
-        Yield the remnants older than `before`, a time longer ago than any put can take.
+        Yield the remnants older than `before`, a time longer ago than any put can take: folder and file name.
 
-        A remnant is the temporary file of an interrupted put or an empty folder. It is yielded as the
-        folder and the file's name, which is "" for an empty folder.
+        A remnant is the temporary file of an interrupted put, or an empty folder, whose file name is "".
         """
         cutoff = before.timestamp()
         for folder, entries in self._scan(self._folders(), lambda _entry: True):
@@ -320,9 +296,7 @@ class DiskBlobs:
         self, folders: Iterable[str], is_wanted: Callable[[str], object]
     ) -> Iterator[tuple[str, Sequence[tuple[str, os.stat_result]]]]:
         """
-        Yield each folder with its wanted entries; raise an unreadable folder's error after all others.
-
-        It stops after 100 unreadable folders.
+        Yield each folder with its wanted entries; raise an unreadable folder's error after all others, or after 100.
         """
         failed: list[BlobStoreUnavailable] = []
         for folder in folders:
@@ -339,9 +313,7 @@ class DiskBlobs:
 
     def _entries(self, folder: str, is_wanted: Callable[[str], object]) -> Sequence[tuple[str, os.stat_result]]:
         """
-        Return the wanted entries of a folder with their status.
-
-        There are none if it is missing or not a folder.
+        Return the wanted entries of a folder with their status; a missing folder has no entries.
         """
         found = []
         with map_os_errors(folder):
@@ -364,9 +336,7 @@ class DiskBlobs:
 
     def _check_root(self) -> None:
         """
-        Raise `FileNotFoundError` if the root is missing.
-
-        In that case no blob in it is known to be deleted.
+        Raise `FileNotFoundError` if the root is missing: then no blob in it counts as deleted.
         """
         with self._descriptor(self.root, _ROOT_FLAGS):
             pass
@@ -380,9 +350,7 @@ class DiskBlobs:
 
     def _remove_if_empty(self, folder: str) -> None:
         """
-        Remove the folder of a file's blobs if it is empty.
-
-        One that is in use or missing is no error.
+        Remove the folder of a file's blobs if it is empty; one that is in use or missing is no error.
         """
         try:
             self.syscalls.rmdir(self.root / folder)
@@ -403,10 +371,7 @@ def has_blobs(root: Path) -> bool:
 
 def _split_key(key: str) -> tuple[str, str]:
     """
-    Split a blob key into the names of its folder and its file.
-
-    Raises:
-        InvalidValue: It is not a blob key.
+    Split a blob key into the names of its folder and its file; raise `InvalidValue` if the key has another form.
     """
     segments = key.split("/")
     if len(segments) != 2 or not all(map(_KEY_SEGMENT.fullmatch, segments)):
@@ -414,5 +379,5 @@ def _split_key(key: str) -> tuple[str, str]:
     return segments[0], segments[1]
 
 
-def _info(key: str, status: os.stat_result) -> BlobInfo:
-    return BlobInfo(key=key, size=status.st_size, stored_at=datetime.fromtimestamp(status.st_mtime, UTC))
+def _temporary_name() -> str:
+    return f"{_TEMPORARY_PREFIX}{secrets.token_hex(16)}"

@@ -11,13 +11,10 @@ from pathlib import Path
 
 def make(folder: Path) -> None:
     """
-    Create a folder, readable by its owner only, with missing parents.
+    Create a folder, readable by its owner only, with missing parents; an existing folder is no error.
 
-    An existing folder is no error. Every created folder is durable on return: its parent is synced,
-    since otherwise a power cut could remove the folder with everything synced in it.
-
-    Raises:
-        FileExistsError: The path is not a folder.
+    Every created folder is durable on return: its parent is synced, since otherwise a power cut could remove the
+    folder with everything synced in it. `FileExistsError` is raised if the path is not a folder.
     """
     missing_parents = [path for path in folder.parents if not path.exists()]
     for path in [*reversed(missing_parents), folder]:

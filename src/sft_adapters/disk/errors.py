@@ -17,20 +17,14 @@ _STORE_FULL_ERRNOS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 class _SourceError(Exception):
     """
-    An `OSError` of the source of the pieces, not of the disk.
+    Wraps an `OSError` of the source of the pieces, which is not one of the disk.
     """
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__()
-        self.error = error
 
 
 @contextmanager
 def map_os_errors(key: str) -> Iterator[None]:
     """
-    Raise the blob store's errors for those of the operating system.
-
-    The detail names the errno only.
+    Raise the blob store's errors for those of the operating system; the detail names the errno only.
 
     Raises:
         BlobStoreFull: The disk or the disk quota is full, or the file exceeds the file system's limit.
@@ -39,7 +33,7 @@ def map_os_errors(key: str) -> Iterator[None]:
     try:
         yield
     except _SourceError as failed:
-        raise failed.error from None
+        raise failed.args[0] from None
     except OSError as error:
         detail = f"blob {key}: {errno.errorcode.get(error.errno or 0, 'unknown error')}"
         raise (BlobStoreFull if error.errno in _STORE_FULL_ERRNOS else BlobStoreUnavailable)(detail) from error

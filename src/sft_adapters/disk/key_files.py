@@ -1,7 +1,5 @@
 """
-The key files of the embedded default.
-
-They are created on the first start and readable by their owner only.
+The key files of the embedded default: created on the first start, and readable by their owner only.
 """
 
 from __future__ import annotations
@@ -54,13 +52,10 @@ def path_of(folder: Path, name: str) -> Path:
 
 def read(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """
-    Return the text of each named key that has a file.
+    Return the text of each named key that has a file; no other file is opened.
 
-    No other file is opened.
-
-    Raises:
-        ConfigurationError: A file is accessible to other users, cannot be read, or contains no text
-            of a key. The error names it.
+    A file that is accessible to other users, cannot be read, or contains no text of a key raises `ConfigurationError`,
+    which names it.
     """
     paths = {name: path_of(folder, name) for name in names}
     return {name: _read(path) for name, path in paths.items() if os.path.lexists(path)}
@@ -68,13 +63,10 @@ def read(folder: Path, names: Iterable[str]) -> dict[str, str]:
 
 def create_missing(folder: Path, names: Iterable[str], *, may_create: Callable[[], bool]) -> frozenset[str]:
     """
-    Create each named key that has no file in `folder`.
+    Create each named key that has no file in `folder`, and return their names.
 
-    Return their names. If two processes start at once, one of them creates the key.
-    `may_create` is called only if a file is missing.
-
-    Raises:
-        ConfigurationError: A file is missing and `may_create` returned False.
+    If two processes start at once, one of them creates the key. Only if a file is missing `may_create` is called;
+    `ConfigurationError` is raised if it returns False.
     """
     missing = [name for name in names if not os.path.lexists(path_of(folder, name))]
     if missing and not may_create():
@@ -97,34 +89,35 @@ def path_of_retiring(folder: Path, key_id: str) -> Path:
 
 def read_retiring(folder: Path) -> dict[str, str]:
     """
-    Return the texts of the retiring keys, by the ids in their file names.
-
-    Raises:
-        ConfigurationError: As in `read`.
+    Return the texts of the retiring keys, by the ids in their file names; it raises what `read` does.
     """
     try:
         names = sorted(path.name for path in folder.iterdir())
     except FileNotFoundError:
         return {}
-    found = [match for match in map(_RETIRING_NAME.fullmatch, names) if match]
-    texts = {match[1]: _read_if_present(folder / match[0]) for match in found}
-    return {key_id: text for key_id, text in texts.items() if text is not None}
+    found = filter(None, map(_RETIRING_NAME.fullmatch, names))
+    texts: dict[str, str] = {}
+    for match in found:
+        try:
+            texts[match[1]] = _read(folder / match[0])
+        except ConfigurationError:
+            # The key may have been retired since the folder was listed.
+            if os.path.lexists(folder / match[0]):
+                raise
+    return texts
 
 
 def fingerprint(folder: Path) -> tuple[int, ...]:
     """
-    Return a value that changes with every change of the key ring's files.
+    Return a value that changes with every change of the key ring's files, by two `stat` calls.
 
-    It costs two `stat` calls. A new active key is a new file with its own inode number, so it is detected
-    even if several changes happen within the resolution of the file system's timestamps.
+    A new active key is a new file with its own inode number, so it is detected even if several changes happen within
+    the resolution of the file system's timestamps.
     """
     found: list[int] = []
     for path in (folder, path_of(folder, "ENCRYPTION_KEY")):
-        try:
+        with contextlib.suppress(OSError):
             status = path.stat()
-        except OSError:
-            found += (0, 0)
-        else:
             found += (status.st_ino, status.st_mtime_ns)
     return tuple(found)
 
@@ -138,11 +131,10 @@ def created_at(path: Path) -> datetime:
 
 def rotate_active(folder: Path, key_id: str) -> None:
     """
-    Create a new active key.
+    Create a new active key; the current one, which has this id, becomes a retiring key.
 
-    The current one, which has this id, becomes a retiring key. A reader finds the old or the new active
-    key, and in both cases the old one among the retiring keys, at any time and after a crash at any
-    point.
+    A reader finds the old or the new active key, and in both cases the old one among the retiring keys, at any time
+    and after a crash at any point.
     """
     active = path_of(folder, "ENCRYPTION_KEY")
     with contextlib.suppress(FileExistsError):
@@ -155,12 +147,9 @@ def rotate_active(folder: Path, key_id: str) -> None:
 
 def generate(path: Path) -> str:
     """
-    Create a new key for the ring in its own file, to be stored elsewhere.
+    Create a new key for the ring in a file of its own, to be stored elsewhere, and return its text.
 
-    Return its text.
-
-    Raises:
-        ConfigurationError: The file exists.
+    `ConfigurationError` is raised if the file exists.
     """
     with _new_key_file(path, _FILES["ENCRYPTION_KEY"].size) as temporary:
         try:
@@ -175,8 +164,7 @@ def retire(folder: Path, key_id: str) -> Path:
     """
     Remove a retiring key from the ring by renaming its file; return the new path.
 
-    A missing file is no error. The file is not deleted: it may be the only copy of a key that a
-    backup needs.
+    A missing file is no error. The file is not deleted: it may be the only copy of a key that a backup needs.
     """
     path = path_of_retiring(folder, key_id)
     retired_path = path.with_name(f"{path.name}.retired")
@@ -201,12 +189,10 @@ def _create(path: Path, size: int) -> bool:
     Create a new key; return False if another process has just created it.
     """
     directories.make(path.parent)
-    with _new_key_file(path, size) as temporary:
-        try:
-            os.link(temporary, path)
-            is_created = True
-        except FileExistsError:
-            is_created = False
+    is_created = False
+    with _new_key_file(path, size) as temporary, contextlib.suppress(FileExistsError):
+        os.link(temporary, path)
+        is_created = True
     # Also for the other process's file: that process may crash before the name is durable.
     directories.sync(path.parent)
     return is_created
@@ -215,9 +201,7 @@ def _create(path: Path, size: int) -> bool:
 @contextlib.contextmanager
 def _new_key_file(path: Path, size: int) -> Iterator[Path]:
     """
-    Create a new key in a temporary file beside `path`.
-
-    The caller renames or links it to `path`, so no reader finds half a key.
+    Create a new key in a temporary file, which the caller renames or links to `path`: no reader finds half a key.
     """
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     text = base64.b64encode(secrets.token_bytes(size)).decode() + "\n"
@@ -230,16 +214,6 @@ def _new_key_file(path: Path, size: int) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _read_if_present(path: Path) -> str | None:
-    try:
-        return _read(path)
-    except ConfigurationError:
-        # The key may have been retired since the folder was listed.
-        if os.path.lexists(path):
-            raise
-        return None
 
 
 def _read(path: Path) -> str:

@@ -1,7 +1,5 @@
 """
-An exclusive lock between processes, on a file.
-
-The kernel releases it when its holders end.
+An exclusive lock between processes, on a file; the kernel releases it when its holders end.
 """
 
 from __future__ import annotations
@@ -30,15 +28,11 @@ def file_lock(
     path: Path, *, reason: str, wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[None]:
     """
-    Hold the lock at `path` until the block ends.
+    Hold the lock at `path` until the block ends; processes forked in the block hold it too.
 
-    Processes forked in the block hold it too. `on_wait` is called at most once, with a sentence
-    that says what the caller waits for. The file is never deleted: otherwise two processes could each
-    lock another file of this name.
-
-    Raises:
-        Locked: Another process held the lock for all of `wait_seconds`. The error contains `reason`, the
-            usual reason.
+    `on_wait` is called at most once, with a sentence that says what the caller waits for. `Locked`, with the usual
+    `reason`, is raised if another process held the lock for all of `wait_seconds`. The file is never deleted:
+    otherwise two processes could each lock another file of this name.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

@@ -1,7 +1,5 @@
 """
-System calls of the blob store on disk.
-
-They are few enough to inject a fault into each.
+System calls of the blob store on disk: few enough to inject a fault into each.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import attrs
 
@@ -20,56 +18,25 @@ T = TypeVar("T")
 
 class Syscalls(Protocol):
     """
-    The system calls that `DiskBlobs` uses, implemented by the module `os`.
+    The system calls that `DiskBlobs` uses: functions of the module `os`, which implements this port.
 
-    Each method is the function of the same name in `os` and fails with an `OSError` that has an `errno`.
+    Each fails with an `OSError` that has an `errno`. A relative path is an entry of the folder `dir_fd`. `write` and
+    `preadv` may transfer a part of the bytes; `preadv` returns 0 at the end of the file.
     """
 
-    def open(self, path: Path | str, flags: int, mode: int = ..., *, dir_fd: int | None = ...) -> int:
-        """
-        Open a file or a folder.
+    def open(self, path: Path | str, flags: int, mode: int = ..., *, dir_fd: int | None = ...) -> int: ...
 
-        A relative `path` is an entry of the folder `dir_fd`.
-        """
-        ...
+    def close(self, fd: int) -> None: ...
 
-    def close(self, fd: int) -> None:
-        """
-        Close a descriptor.
-        """
-        ...
+    def write(self, fd: int, data: memoryview, /) -> int: ...
 
-    def write(self, fd: int, data: memoryview, /) -> int:
-        """
-        Write some or all of the bytes; return their number.
-        """
-        ...
+    def preadv(self, fd: int, buffers: Sequence[memoryview], offset: int, /) -> int: ...
 
-    def preadv(self, fd: int, buffers: Sequence[memoryview], offset: int, /) -> int:
-        """
-        Read from an offset into some or all of the buffers.
+    def fsync(self, fd: int) -> None: ...
 
-        Return the number of bytes, 0 at the end.
-        """
-        ...
+    def fstat(self, fd: int) -> os.stat_result: ...
 
-    def fsync(self, fd: int) -> None:
-        """
-        Make a file's bytes or a folder's entries survive a power cut.
-        """
-        ...
-
-    def fstat(self, fd: int) -> os.stat_result:
-        """
-        Return the status of an open file.
-        """
-        ...
-
-    def stat(self, path: str, *, dir_fd: int | None = ..., follow_symlinks: bool = ...) -> os.stat_result:
-        """
-        Return the status of an entry of a folder.
-        """
-        ...
+    def stat(self, path: str, *, dir_fd: int | None = ..., follow_symlinks: bool = ...) -> os.stat_result: ...
 
     def link(
         self,
@@ -79,35 +46,15 @@ class Syscalls(Protocol):
         src_dir_fd: int | None = ...,
         dst_dir_fd: int | None = ...,
         follow_symlinks: bool = ...,
-    ) -> None:
-        """
-        Give a file another name; it fails if that name exists.
-        """
-        ...
+    ) -> None: ...
 
-    def unlink(self, path: str, *, dir_fd: int | None = ...) -> None:
-        """
-        Remove a name, and the file with its last name.
-        """
-        ...
+    def unlink(self, path: str, *, dir_fd: int | None = ...) -> None: ...
 
-    def mkdir(self, path: Path, mode: int = ...) -> None:
-        """
-        Create a folder.
-        """
-        ...
+    def mkdir(self, path: Path, mode: int = ...) -> None: ...
 
-    def rmdir(self, path: Path) -> None:
-        """
-        Remove an empty folder.
-        """
-        ...
+    def rmdir(self, path: Path) -> None: ...
 
-    def listdir(self, path: int, /) -> list[str]:
-        """
-        Return the names in the folder that a descriptor refers to.
-        """
-        ...
+    def listdir(self, path: int, /) -> list[str]: ...
 
 
 @attrs.frozen
@@ -115,9 +62,9 @@ class RetryOnEintr:
     """
     Implements `Syscalls`: retries a call that a signal interrupted (EINTR).
 
-    Python itself retries read, write, open and fsync (PEP 475), but not the calls on names, which
-    network and user-space file systems may interrupt too. An interrupted call may have taken effect,
-    so the caller of a retried call must accept the traces of its own first attempt.
+    Python itself retries read, write, open and fsync (PEP 475), but not the calls on names, which network and
+    user-space file systems may interrupt too. An interrupted call may have taken effect, so the caller of a retried
+    call must accept the traces of its own first attempt.
     """
 
     calls: Syscalls
@@ -142,20 +89,11 @@ class RetryOnEintr:
     def fstat(self, fd: int) -> os.stat_result:
         return _retry(self.calls.fstat, fd)
 
-    def stat(self, path: str, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
-        return _retry(self.calls.stat, path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+    def stat(self, path: str, **options: Any) -> os.stat_result:  # noqa: ANN401 (as in `os`)
+        return _retry(self.calls.stat, path, **options)
 
-    def link(
-        self,
-        src: str,
-        dst: str,
-        *,
-        src_dir_fd: int | None = None,
-        dst_dir_fd: int | None = None,
-        follow_symlinks: bool = True,
-    ) -> None:
-        folders = {"src_dir_fd": src_dir_fd, "dst_dir_fd": dst_dir_fd}
-        _retry(self.calls.link, src, dst, **folders, follow_symlinks=follow_symlinks)
+    def link(self, src: str, dst: str, **options: Any) -> None:  # noqa: ANN401 (as in `os`)
+        _retry(self.calls.link, src, dst, **options)
 
     def unlink(self, path: str, *, dir_fd: int | None = None) -> None:
         _retry(self.calls.unlink, path, dir_fd=dir_fd)

@@ -1,8 +1,8 @@
 """
 Blobs as objects in one bucket of an S3 server, which is not trusted.
 
-The server may be slow, full, unavailable or malicious. It can cause errors only: a blob is reported
-as missing, of another size, or unavailable. That the bytes are correct is verified by the cipher.
+The server may be slow, full, unavailable or malicious. It can cause errors only: a blob is reported as missing, of
+another size, or unavailable. That the bytes are correct is verified by the cipher.
 """
 
 from __future__ import annotations
@@ -37,11 +37,10 @@ class MinioBlobs:
     """
     Implements `sft_core.vault.ports.IdentifiedBlobStore` in an existing bucket (see `ensure_bucket`).
 
-    With `conditional_writes` the server itself rejects a put to an existing key, so of two concurrent
-    puts of one key one succeeds. Without it a put checks for the key first: two concurrent puts may
-    both succeed, and the later bytes are kept. This is safe because keys contain 64 random bits for
-    each attempt, so no two puts share one. Of two store ids set concurrently the later may be kept
-    too; every later read returns the one that is stored.
+    With `conditional_writes` the server itself rejects a put to an existing key, so of two concurrent puts of one key
+    one succeeds. Without it a put checks for the key first: two concurrent puts may both succeed, and the later bytes
+    are kept. This is safe because keys contain 64 random bits for each attempt, so no two puts share one. Of two
+    store ids set concurrently the later may be kept too; every later read returns the one that is stored.
     """
 
     client: S3Client
@@ -52,8 +51,8 @@ class MinioBlobs:
         body = PutBody(pieces, size)
         try:
             with self._call(key):
-                if not self.conditional_writes:
-                    self._require_absent(key)
+                if not self.conditional_writes and self._exists(key):
+                    raise BlobExists(key)
                 self._send(key, body)
         except BlobStoreUnavailable:
             # A connection error and an error of the caller's source cannot be distinguished by their type.
@@ -61,14 +60,14 @@ class MinioBlobs:
                 raise body.source_error from None
             raise
 
-    def _require_absent(self, key: str) -> None:
+    def _exists(self, key: str) -> bool:
         try:
             self._object_size(key)
         except S3ErrorResponse as error:
-            if not error.is_no_such_key:
-                raise
-        else:
-            raise BlobExists(key)
+            if error.is_no_such_key:
+                return False
+            raise
+        return True
 
     def _object_size(self, key: str) -> int | None:
         found = self.client.minio.stat_object(self.bucket, key)
@@ -88,35 +87,33 @@ class MinioBlobs:
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
         with self._call(key):
-            try:
-                self._read(key, start, buffer, size)
-            except S3ErrorResponse as error:
-                if error.is_no_such_key:
-                    raise BlobMissing(f"blob {key} does not exist") from None
-                if error.status == 416:
-                    raise BlobSizeMismatch(f"blob {key} ends before {start}, expected {size} bytes") from None
-                raise
+            self._read(key, start, buffer, size)
 
     def _read(self, key: str, start: int, buffer: memoryview, size: int) -> None:
         stop = start + len(buffer)
-        if start >= stop or stop > size:
-            self._check_size(key, stop, size)
-            return
         wanted: DictType = {"Range": f"bytes={start}-{stop - 1}"}
-        response = self.client.minio.get_object(self.bucket, key, request_headers=wanted)
         try:
-            _skip(response, _leading_bytes(response, start, stop, size))
-            _fill(response, buffer)
+            if start >= stop or stop > size:
+                length = self._object_size(key)
+                if length != size or stop > size:
+                    raise BlobSizeMismatch(f"blob {key} has {length} bytes, expected {size}, requested up to {stop}")
+                return
+            response = self.client.minio.get_object(self.bucket, key, request_headers=wanted)
+        except S3ErrorResponse as error:
+            if error.is_no_such_key:
+                raise BlobMissing(f"blob {key} does not exist") from None
+            if error.status == 416:
+                raise BlobSizeMismatch(f"blob {key} ends before {start}, expected {size} bytes") from None
+            raise
+        try:
+            for _ in _pieces(response, _leading_bytes(response, start, stop, size)):
+                pass
+            done = 0
+            for piece in _pieces(response, len(buffer)):
+                buffer[done : done + len(piece)] = piece
+                done += len(piece)
         finally:
             release(response)
-
-    def _check_size(self, key: str, stop: int, size: int) -> None:
-        """
-        Check the size for a read of no bytes or beyond the expected size.
-        """
-        length = self._object_size(key)
-        if length != size or stop > size:
-            raise BlobSizeMismatch(f"blob {key} has {length} bytes, expected {size}, requested up to {stop}")
 
     def delete(self, key: str) -> None:
         with self._call(key):
@@ -139,17 +136,13 @@ class MinioBlobs:
 
     def store_id(self) -> str | None:
         body = bytearray(STORE_ID_BYTES)
-        with self.client.call(STORE_ID_NAME):
-            try:
+        try:
+            with self.client.call(STORE_ID_NAME):
                 self._read(STORE_ID_NAME, 0, memoryview(body), STORE_ID_BYTES)
-            except BlobSizeMismatch:
-                return ""
-            except S3ErrorResponse as error:
-                if error.is_no_such_key:
-                    return None
-                if error.status == 416:
-                    return ""
-                raise
+        except BlobMissing:
+            return None
+        except BlobSizeMismatch:
+            return ""
         return decode_store_id(body)
 
     def set_store_id(self, store_id: str) -> str:
@@ -168,9 +161,7 @@ class MinioBlobs:
 
 def _info(found: Object) -> BlobInfo | None:
     """
-    Convert an object of a listing.
-
-    Return None if its key is not a blob key.
+    Convert an object of a listing; return None if its key is not a blob key.
     """
     if not _KEY.fullmatch(found.object_name or ""):
         return None
@@ -181,14 +172,14 @@ def _info(found: Object) -> BlobInfo | None:
 
 def _leading_bytes(response: BaseHTTPResponse, start: int, stop: int, size: int) -> int:
     """
-    Return the number of body bytes before the wanted ones.
+    Return the number of body bytes before the wanted ones: 0, unless the body is the whole object.
 
-    It is 0, unless the body is the whole object. A server states the range of a partial body in
-    `Content-Range` (RFC 9110, section 14.4), with status 206 or, as some servers do, 200.
+    A server states the range of a partial body in `Content-Range` (RFC 9110, section 14.4), with status 206 or, as
+    some servers do, 200.
 
     Raises:
         BlobSizeMismatch: The object does not have `size` bytes.
-        Malformed: The headers do not state which range the body is, or state another one.
+        MalformedResponse: The headers do not state which range the body is, or state another one.
     """
     content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     length = _LENGTH.fullmatch(response.headers.get("Content-Length", ""))
@@ -205,24 +196,13 @@ def _leading_bytes(response: BaseHTTPResponse, start: int, stop: int, size: int)
     return start - first
 
 
-def _skip(response: BaseHTTPResponse, count: int) -> None:
+def _pieces(response: BaseHTTPResponse, count: int) -> Iterator[bytes]:
+    """
+    Yield the next `count` bytes of the response body; the rest is not read.
+    """
     while count:
-        count -= len(_read_some(response, min(count, _READ_BYTES)))
-
-
-def _fill(response: BaseHTTPResponse, buffer: memoryview) -> None:
-    """
-    Fill the buffer from the response body; the rest of the body is not read.
-    """
-    done = 0
-    while done < len(buffer):
-        piece = _read_some(response, min(len(buffer) - done, _READ_BYTES))
-        buffer[done : done + len(piece)] = piece
-        done += len(piece)
-
-
-def _read_some(response: BaseHTTPResponse, max_bytes: int) -> bytes:
-    piece = response.read(max_bytes, decode_content=False)
-    if not piece:
-        raise MalformedResponse("the response body is too short")
-    return piece
+        piece = response.read(min(count, _READ_BYTES), decode_content=False)
+        if not piece:
+            raise MalformedResponse("the response body is too short")
+        yield piece
+        count -= len(piece)

@@ -1,7 +1,5 @@
 """
 Create or check the bucket at the start.
-
-An error names the setting that is wrong.
 """
 
 from __future__ import annotations
@@ -42,15 +40,16 @@ _ALREADY_CREATED: Final = {"BucketAlreadyExists", "BucketAlreadyOwnedByYou", "Op
 
 def ensure_bucket(client: S3Client, bucket: str) -> None:
     """
-    Create the bucket if it is missing.
-
-    Several processes may do so at once. It stays private.
+    Create the bucket, which stays private, if it is missing; several processes may do so at once.
 
     Raises:
         ConfigurationError: A setting is wrong; the error names it.
         BlobStoreUnavailable: The server does not respond or is temporarily unable to serve.
     """
-    _check_name(bucket)
+    try:
+        check_bucket_name(bucket, strict=True)
+    except ValueError:
+        raise ConfigurationError("MINIO_BUCKET_NAME must have 3 to 63 lower-case letters, digits and hyphens") from None
     with client.call(f"bucket {bucket}"):
         try:
             _find_or_create(client, bucket)
@@ -73,23 +72,14 @@ def ensure_bucket(client: S3Client, bucket: str) -> None:
             raise ConfigurationError(_NOT_S3) from None
 
 
-def _check_name(bucket: str) -> None:
-    try:
-        check_bucket_name(bucket, strict=True)
-    except ValueError:
-        raise ConfigurationError("MINIO_BUCKET_NAME must have 3 to 63 lower-case letters, digits and hyphens") from None
-
-
 def _find_or_create(client: S3Client, bucket: str) -> None:
     try:
         _find(client, bucket)
     except S3ErrorResponse as error:
         if error.code != "NoSuchBucket":
             raise
-        _create(client, bucket)
-
-
-def _create(client: S3Client, bucket: str) -> None:
+    else:
+        return
     try:
         client.minio.make_bucket(bucket)
     except S3ErrorResponse as error:
@@ -103,9 +93,7 @@ def _create(client: S3Client, bucket: str) -> None:
 
 def _find(client: S3Client, bucket: str) -> None:
     """
-    List one object.
-
-    Unlike a HEAD, the response identifies an S3 server and states why it refuses.
+    List one object: unlike a HEAD, the response identifies an S3 server and states why it refuses.
     """
     next(iter(client.minio.list_objects(bucket, recursive=True)), None)
 
@@ -114,8 +102,7 @@ def supports_conditional_writes(client: S3Client, bucket: str) -> bool:
     """
     Return whether the server enforces `If-None-Match: *`, tested by putting a small object twice.
 
-    Raises:
-        ConfigurationError: The credentials are not allowed to write.
+    `ConfigurationError` is raised if the credentials are not allowed to write.
     """
     key = f"sft-probe-{secrets.token_hex(8)}"
     with client.call(f"bucket {bucket}"):
@@ -129,9 +116,7 @@ def supports_conditional_writes(client: S3Client, bucket: str) -> bool:
 
 def _rejects_second_put(client: S3Client, bucket: str, key: str) -> bool:
     """
-    Put an empty object twice, the second time conditionally.
-
-    Status 400 or 501 means no support.
+    Put an empty object twice, the second time conditionally; status 400 or 501 means no support.
     """
     client.put(bucket, key, [], size=0, create_only=False)
     try:

@@ -45,25 +45,22 @@ class S3Client:
     @contextmanager
     def call(self, subject: str) -> Iterator[None]:
         """
-        Bound one call by `call_seconds`, and map its errors to the core's.
-
-        A call may send several requests.
+        Bound one call, of one or several requests, by `call_seconds`, and map its errors to the core's.
         """
         with map_s3_errors(subject), self.transport.deadlines.call():
             yield
 
     def put(self, bucket: str, key: str, chunks: Iterable[Buffer], *, size: int, create_only: bool) -> None:
         """
-        Store an object of `size` bytes from chunks, without a copy.
+        Store an object of `size` bytes from chunks, without a copy: each is sent before the next is requested.
 
-        Each chunk is sent before the next is requested. With `create_only` the server is asked to
-        reject the put if the key exists (`If-None-Match: *`, RFC 9110, section 13.1.2). The SDK's own
-        `put_object` hashes and copies the bytes and cannot be conditional. Here the headers are signed
-        and the body is not: a part authenticates itself.
+        With `create_only` the server is asked to reject the put if the key exists (`If-None-Match: *`, RFC 9110,
+        section 13.1.2). The SDK's own `put_object` hashes and copies the bytes and cannot be conditional. Here the
+        headers are signed and the body is not: a part authenticates itself.
 
         Raises:
             S3ErrorResponse: The server answered with an error status.
-            Malformed: The server did not acknowledge an object.
+            MalformedResponse: The server did not acknowledge an object.
         """
         rest = iter(chunks)
         # An error of the source at its first chunk is raised before anything is sent.
@@ -99,17 +96,14 @@ class S3Client:
         return url.geturl(), signed
 
     def close(self) -> None:
-        """
-        Close the connections that are not in use.
-        """
         self.transport.clear()
 
 
 def open_client(
     *,
-    endpoint: str,
-    access_key: str,
-    secret_key: Secret,
+    endpoint: str | None,
+    access_key: str | None,
+    secret_key: Secret | None,
     region: str = "us-east-1",
     secure: bool = True,
     ca_file: str | None = None,
@@ -119,16 +113,13 @@ def open_client(
     connections: int = 16,
 ) -> S3Client:
     """
-    Open a client of the server at `endpoint` (host or host:port).
+    Open a client of the server at `endpoint` (host or host:port); it connects on first use.
 
-    It connects on first use. The times in seconds are explained in `Transport`.
-
-    Raises:
-        ConfigurationError: A setting is malformed; the error names it.
+    `Transport` explains the times. A malformed setting raises `ConfigurationError`, which names it.
     """
-    secret = secret_key.reveal().decode("utf-8", "replace")
-    _check(endpoint=endpoint, access_key=access_key, secret_key=secret, region=region)
-    _check_ca_file(ca_file)
+    endpoint, access_key = endpoint or "", access_key or ""
+    secret = secret_key.reveal().decode("utf-8", "replace") if secret_key else ""
+    _check(endpoint=endpoint, access_key=access_key, secret_key=secret, region=region, ca_file=ca_file)
     transport = Transport(
         connect_seconds=connect_seconds,
         read_seconds=read_seconds,
@@ -145,10 +136,7 @@ def open_client(
     return S3Client(minio, transport, urls, credentials, region)
 
 
-def _check(*, endpoint: str, access_key: str, secret_key: str, region: str) -> None:
-    """
-    Raise `ConfigurationError` for a malformed setting; the error names it.
-    """
+def _check(*, endpoint: str, access_key: str, secret_key: str, region: str, ca_file: str | None) -> None:
     found = _ENDPOINT.fullmatch(endpoint)
     if found is None or not 0 < int(found[1] or 443) < 65536:
         raise ConfigurationError("MINIO_ENDPOINT must be host:port, without a scheme, path or user")
@@ -159,14 +147,8 @@ def _check(*, endpoint: str, access_key: str, secret_key: str, region: str) -> N
     if not _REGION.fullmatch(region):
         raise ConfigurationError("MINIO_REGION must be the name of a region, such as us-east-1")
 
-
-def _check_ca_file(ca_file: str | None) -> None:
-    """
-    Raise `ConfigurationError` unless the file contains a certificate, instead of failing at the first request.
-    """
-    if ca_file is None:
-        return
     try:
+        # Without this check, the first request would fail.
         ssl.create_default_context(cafile=ca_file)
     except OSError:
         raise ConfigurationError("MINIO_CA_FILE is not a file of certificates in PEM format") from None

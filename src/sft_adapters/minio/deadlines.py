@@ -1,8 +1,8 @@
 """
 Connections whose every wait is bounded by the deadline of the call in progress.
 
-A socket's own timeout restarts with every byte, so a server that sends one byte at a time could
-occupy a thread forever. Here each wait is also bounded by the time that remains for the call.
+A socket's own timeout restarts with every byte, so a server that sends one byte at a time could occupy a thread
+forever. Here each wait is also bounded by the time that remains for the call.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3 import HTTPConnectionPool
 
 _BUFFER_BYTES: Final = 64 << 10
 
@@ -38,9 +36,7 @@ class Deadlines(threading.local):
     @contextmanager
     def call(self) -> Iterator[None]:
         """
-        Start a call.
-
-        A nested call has its own deadline, and the outer deadline applies again after it.
+        Bound all waits of the block; a nested call has a deadline of its own, and the outer one applies after it.
         """
         outer, self._end = self._end, time.monotonic() + self.call_seconds
         try:
@@ -50,9 +46,7 @@ class Deadlines(threading.local):
 
     def remaining(self, max_seconds: float | None = None) -> float:
         """
-        Return the timeout of the next wait in seconds.
-
-        `TimeoutError` if the call's time has expired.
+        Return the timeout of the next wait in seconds; raise `TimeoutError` if the call's time has expired.
         """
         max_seconds = self.wait_seconds if max_seconds is None else max_seconds
         if self._end is None:
@@ -114,30 +108,15 @@ class _DeadlineSocket:
         self._socket.close()
 
 
-class _Connection(HTTPConnection):
-    def __init__(self, *, deadlines: Deadlines, **options: Any) -> None:  # noqa: ANN401 (urllib3's own)
-        super().__init__(**options)
-        self._deadlines = deadlines
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock: Any = _DeadlineSocket(self.sock, self._deadlines)
-
-
-class _TlsConnection(HTTPSConnection):
-    def __init__(self, *, deadlines: Deadlines, **options: Any) -> None:  # noqa: ANN401 (urllib3's own)
-        super().__init__(**options)
-        self._deadlines = deadlines
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock: Any = _DeadlineSocket(self.sock, self._deadlines)
-
-
 def enforce_deadlines(pool: HTTPConnectionPool, deadlines: Deadlines) -> None:
     """
     Bound every connection that this pool opens by the deadlines.
     """
-    secure = isinstance(pool, HTTPSConnectionPool)
-    connection_class: Any = partial(_TlsConnection if secure else _Connection, deadlines=deadlines)
-    pool.ConnectionCls = connection_class
+    base: Any = pool.ConnectionCls
+
+    class Connection(base):  # type: ignore[misc]  # for a plain pool or one with TLS
+        def connect(self) -> None:
+            super().connect()
+            self.sock: Any = _DeadlineSocket(self.sock, deadlines)
+
+    pool.ConnectionCls = Connection

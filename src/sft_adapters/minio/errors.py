@@ -11,16 +11,7 @@ from http.client import HTTPException
 from typing import Final
 
 from minio.error import MinioException
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    EmptyPoolError,
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-    SSLError,
-)
+from urllib3 import exceptions
 
 from sft_core.errors import BlobStoreFull, BlobStoreUnavailable
 
@@ -51,9 +42,7 @@ class S3ErrorResponse(Exception):
     @property
     def is_no_such_key(self) -> bool:
         """
-        Whether the object does not exist.
-
-        A 404 without the S3 error code does not count.
+        Whether the object does not exist; a 404 without the S3 error code does not count.
         """
         return self.status == 404 and self.code == "NoSuchKey"
 
@@ -63,6 +52,10 @@ class S3ErrorResponse(Exception):
         Whether the key has an object, or another put of it is in progress.
         """
         return self.status == 412 or self.code in _KEY_TAKEN_CODES
+
+    @property
+    def is_store_full(self) -> bool:
+        return self.status == 507 or self.code in _STORE_FULL_CODES
 
     @property
     def is_transient(self) -> bool:
@@ -80,13 +73,13 @@ class MalformedResponse(Exception):
 
 # A subclass comes before its base class.
 _CONNECTION_ERRORS: Final = (
-    (NameResolutionError, "the host name of the server cannot be resolved"),
-    (NewConnectionError, "no server listens at the address"),
-    (ConnectTimeoutError, "connecting to the server timed out"),
-    ((ReadTimeoutError, TimeoutError), "the server did not respond in time"),
-    ((SSLError, ssl.SSLError), "the server's certificate was rejected, or it does not use TLS"),
-    (EmptyPoolError, "every connection is in use"),
-    ((ProtocolError, HTTPException, OSError), "the connection was closed before the end of the response"),
+    (exceptions.NameResolutionError, "the host name of the server cannot be resolved"),
+    (exceptions.NewConnectionError, "no server listens at the address"),
+    (exceptions.ConnectTimeoutError, "connecting to the server timed out"),
+    ((exceptions.ReadTimeoutError, TimeoutError), "the server did not respond in time"),
+    ((exceptions.SSLError, ssl.SSLError), "the server's certificate was rejected, or it does not use TLS"),
+    (exceptions.EmptyPoolError, "every connection is in use"),
+    ((exceptions.ProtocolError, HTTPException, OSError), "the connection was closed before the end of the response"),
 )
 
 
@@ -97,9 +90,7 @@ def _describe(error: Exception) -> str:
 @contextmanager
 def map_s3_errors(subject: str) -> Iterator[None]:
     """
-    Map what the SDK and its connections raise to the core's errors.
-
-    Details never quote a response.
+    Map what the SDK and its connections raise to the core's errors; details never quote a response.
 
     Raises:
         BlobStoreFull: The server reports that it has no free space.
@@ -107,12 +98,10 @@ def map_s3_errors(subject: str) -> Iterator[None]:
     """
     try:
         yield
-    except S3ErrorResponse as error:
-        is_full = error.status == 507 or error.code in _STORE_FULL_CODES
+    except (S3ErrorResponse, MalformedResponse) as error:
+        is_full = isinstance(error, S3ErrorResponse) and error.is_store_full
         raise (BlobStoreFull if is_full else BlobStoreUnavailable)(f"{subject}: {error}") from None
-    except MalformedResponse as error:
-        raise BlobStoreUnavailable(f"{subject}: {error}") from None
-    except (HTTPError, HTTPException, OSError) as error:
+    except (exceptions.HTTPError, HTTPException, OSError) as error:
         raise BlobStoreUnavailable(f"{subject}: {_describe(error)}") from None
     except PARSING_ERRORS as error:
         raise BlobStoreUnavailable(f"{subject}: the response is not S3's ({type(error).__name__})") from None

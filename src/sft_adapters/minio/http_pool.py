@@ -37,21 +37,10 @@ class Transport(PoolManager):
     """
 
     def __init__(
-        self,
-        *,
-        connect_seconds: float,
-        read_seconds: float,
-        call_seconds: float,
-        connections: int,
-        ca_file: str | None,
+        self, *, connect_seconds: float, read_seconds: float, call_seconds: float, connections: int, ca_file: str | None
     ) -> None:
-        super().__init__(
-            num_pools=1,
-            maxsize=connections,
-            block=True,
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=ca_file or certifi.where(),
-        )
+        trusted = ca_file or certifi.where()
+        super().__init__(num_pools=1, maxsize=connections, block=True, cert_reqs="CERT_REQUIRED", ca_certs=trusted)
         self.connect_seconds = connect_seconds
         self.deadlines = Deadlines(wait_seconds=read_seconds, call_seconds=call_seconds)
 
@@ -64,12 +53,12 @@ class Transport(PoolManager):
         """
         Send a request and return its response, with the body read unless `preload_content` is False.
 
-        An idempotent request is retried once if its connection turns out to be closed, as pooled
-        connections are after a restart of the server.
+        An idempotent request is retried once if its connection turns out to be closed, as pooled connections are
+        after a restart of the server.
 
         Raises:
             S3ErrorResponse: The response has an error status.
-            Malformed: The response violates the protocol.
+            MalformedResponse: The response violates the protocol.
         """
         preload = options.pop("preload_content", True)
         try:
@@ -111,35 +100,22 @@ def release(response: BaseHTTPResponse) -> None:
 
 
 def _read_whole(response: BaseHTTPResponse) -> HTTPResponse:
-    """
-    Return the response with its body read.
-
-    Raises:
-        Malformed: The body is longer than any that S3 sends, or contains a document type.
-    """
     try:
         body = response.read(_MAX_BODY_BYTES + 1, decode_content=False)
     finally:
         release(response)
     if len(body) > _MAX_BODY_BYTES:
         raise MalformedResponse("the response is too long")
-        # Entities need a document type; with them a small body could expand without bound.
+    # Entities need a document type; with them a small body could expand without bound.
     if b"<!DOCTYPE" in body:
         raise MalformedResponse("the response contains a document type")
-    return HTTPResponse(
-        io.BytesIO(body),
-        headers=response.headers,
-        status=response.status,
-        decode_content=False,
-        enforce_content_length=False,
-    )
+    stream, headers, status = io.BytesIO(body), response.headers, response.status
+    return HTTPResponse(stream, headers, status, decode_content=False, enforce_content_length=False)
 
 
 def _error_response(method: str, response: BaseHTTPResponse) -> S3ErrorResponse:
     """
-    Convert a response with an error status.
-
-    Of its body only the S3 error code is used.
+    Convert a response with an error status; of its body only the S3 error code is used.
     """
     try:
         body = response.read(_MAX_ERROR_BYTES, decode_content=False)

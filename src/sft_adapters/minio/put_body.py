@@ -15,11 +15,10 @@ from sft_core.vault.ports import Buffer
 @attrs.define
 class PutBody:
     """
-    Pieces that must add up to `size` bytes.
+    Pieces that must add up to `size` bytes; `source_error` is the error that their source raised, if any.
 
-    `source_error` is the error that their source raised, if any. The last byte is sent only after the source
-    has no further piece. So the server receives the whole object only if the pieces add up. Otherwise
-    the request ends early, and the server must discard it.
+    The last byte is sent only after the source has no further piece. So the server receives the whole object only if
+    the pieces add up. Otherwise the request ends early, and the server must discard it.
     """
 
     pieces: Iterable[Buffer] = attrs.field(repr=False)
@@ -29,10 +28,7 @@ class PutBody:
 
     def chunks(self) -> Iterator[Buffer]:
         """
-        Yield the bytes to send, in order.
-
-        Raises:
-            BlobSizeMismatch: The pieces do not add up to `size`; raised in place of the last chunk.
+        Yield the bytes to send; raise `BlobSizeMismatch` in place of the last chunk if they do not add up to `size`.
         """
         received, last = 0, b""
         for view in self._views():
@@ -50,16 +46,10 @@ class PutBody:
 
     def _views(self) -> Iterator[memoryview]:
         try:
-            iterator = iter(self.pieces)
+            yield from (memoryview(piece).cast("B") for piece in self.pieces)
+        except GeneratorExit:
+            # The request has ended early.
+            raise
         except BaseException as error:
             self.source_error = error
             raise
-        while True:
-            try:
-                piece = next(iterator)
-            except StopIteration:
-                return
-            except BaseException as error:
-                self.source_error = error
-                raise
-            yield memoryview(piece).cast("B")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from sft_adapters.bootstrap import optional_drivers
 from sft_adapters.bootstrap.container import open_container
 from sft_adapters.bootstrap.open_application import UnverifiedApplication
 from sft_adapters.bootstrap.storage import check_required_keys, check_schema
@@ -92,7 +91,7 @@ def check_servers(settings: Settings, unverified: UnverifiedApplication) -> Iter
     yield _check_store_identity(store, unverified) if store.ok else store
     if settings.redis.url:
         with open_container(settings) as container:
-            is_available = optional_drivers.check_redis(container.redis())
+            is_available = container.redis().check()
         detail = "it responds" if is_available else "no response: the database takes its place"
         yield Check("redis", ok=is_available, detail=detail)
 

@@ -18,16 +18,17 @@ _METADATA: Final = "setting"
 @attrs.frozen
 class Setting:
     """
-    One setting: its name in the environment, how its text is parsed, its default, its unit and its description.
+    One setting: its name in the environment, how its text is parsed, its default and its unit.
+
+    `former_name` is a name of the last release that is still accepted.
     """
 
     name: str
     read: Callable[[str], Any]
     default: Any
     unit: str
-    meaning: str
-    example: str = attrs.field(kw_only=True)
-    former_name: str = attrs.field(kw_only=True)
+    example: str
+    former_name: str
 
 
 def setting(
@@ -39,19 +40,12 @@ def setting(
     example: str = "",
     former_name: str = "",
     secret: bool = False,
-) -> Callable[[str], T | D]:
+) -> T | D:
     """
-    Declare an attribute of a group as a setting; what is returned is called with the description.
-
-    A `secret` value is left out of representations. `former_name` is a name of the last release that
-    is still accepted.
+    Declare an attribute of a group as a setting; a `secret` value is left out of representations.
     """
-
-    def described(meaning: str) -> T | D:
-        found = Setting(name, read, default, unit, meaning, example=example, former_name=former_name)
-        return cast("T | D", attrs.field(default=default, repr=not secret, metadata={_METADATA: found}))
-
-    return described
+    metadata = {_METADATA: Setting(name, read, default, unit, example, former_name)}
+    return cast("T | D", attrs.field(default=default, repr=not secret, metadata=metadata))
 
 
 def settings_of(group: type[attrs.AttrsInstance]) -> dict[str, Setting]:

@@ -23,23 +23,12 @@ log: Final = logging.getLogger("sft.settings")
 
 
 @attrs.frozen(kw_only=True)
-class Settings:
+class Settings(catalogue.SettingGroups):
     """
     What an operator has set, in groups, and the data folder.
     """
 
     data_dir: Path
-    app: catalogue.AppSettings
-    security: catalogue.SecuritySettings
-    database: catalogue.DatabaseSettings
-    sessions: catalogue.SessionSettings
-    redis: catalogue.RedisSettings
-    s3: catalogue.S3Settings
-    uploads: catalogue.UploadSettings
-    downloads: catalogue.DownloadSettings
-    server: catalogue.ServerSettings
-    hashing: catalogue.HashingSettings
-    sweep: catalogue.SweepSettings
 
     @property
     def database_url(self) -> str:
@@ -50,9 +39,6 @@ class Settings:
 
     @property
     def key_folder(self) -> Path:
-        """
-        Folder of the key files.
-        """
         return self.data_dir / "keys"
 
     @property
@@ -64,23 +50,14 @@ class Settings:
 
     @property
     def blob_store_kind(self) -> Literal["disk", "s3"]:
-        """
-        Where blobs are stored.
-        """
         return "s3" if self.s3.endpoint else "disk"
 
     @property
     def session_store(self) -> parsers.SessionStoreKind:
-        """
-        Where sessions are kept.
-        """
         return self.sessions.store or ("redis" if self.redis.url else "database")
 
     @property
     def limiter_kind(self) -> Literal["database", "redis"]:
-        """
-        Where attempts are counted.
-        """
         return "redis" if self.redis.url else "database"
 
     @property
@@ -106,8 +83,7 @@ class Settings:
         """
         Read the settings from an environment; an empty value counts as not set.
 
-        Raises:
-            ConfigurationError: settings are malformed, insecure, or contradict one another; it names all of them.
+        `ConfigurationError` names all settings that are malformed, insecure, or contradict one another.
         """
         groups: dict[str, Any] = {}
         faults: dict[str, str] = {}
@@ -138,10 +114,9 @@ def key_faults(
     """
     if secret_key is None:
         return
-    if encryption_key is not None and parsers.is_same_key(secret_key, encryption_key):
-        yield "SECRET_KEY and ENCRYPTION_KEY are the same: each purpose needs a key of its own"
-    if any(parsers.is_same_key(secret_key, key) for key in retiring):
-        yield "SECRET_KEY and a key of ENCRYPTION_KEYS_RETIRING are the same: each purpose needs a key of its own"
+    for name, keys in (("ENCRYPTION_KEY", [encryption_key]), ("a key of ENCRYPTION_KEYS_RETIRING", retiring)):
+        if any(key is not None and parsers.is_same_key(secret_key, key) for key in keys):
+            yield f"SECRET_KEY and {name} are the same: each purpose needs a key of its own"
     shortest = {"HS256": 32, "HS384": 48, "HS512": 64}[algorithm]
     if len(secret_key) < shortest:
         yield f"SECRET_KEY must have at least {shortest} bytes for {algorithm}"
@@ -151,8 +126,7 @@ def environment(environ: Mapping[str, str], env_file: Path | None) -> dict[str, 
     """
     Return the environment merged over a `.env` file: a name in both has the environment's value.
 
-    Raises:
-        ConfigurationError: the file does not exist or is not UTF-8.
+    `ConfigurationError` is raised if the file does not exist or is not UTF-8.
     """
     if env_file is None:
         return dict(environ)
@@ -192,10 +166,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
     """
     Yield what is wrong with settings together, each with the names of those involved.
     """
-    security, uploads, sessions = settings.security, settings.uploads, settings.sessions
-    for sentence in key_faults(
-        security.secret_key, security.encryption_key, security.encryption_keys_retiring, security.algorithm
-    ):
+    keys, uploads, sessions = settings.security, settings.uploads, settings.sessions
+    for sentence in key_faults(keys.secret_key, keys.encryption_key, keys.encryption_keys_retiring, keys.algorithm):
         yield set(), sentence
     if sessions.store == "redis" and not settings.redis.url:
         yield {"REDIS_URL"}, "SESSION_STORE is redis, but REDIS_URL is not set"
@@ -212,15 +184,10 @@ def _s3_contradictions(s3: catalogue.S3Settings) -> Iterator[tuple[set[str], str
     """
     Yield what an endpoint lacks, or what needs an endpoint: without one, files would be stored on the local disk.
     """
-    needed = {"MINIO_ACCESS_KEY": s3.access_key, "MINIO_SECRET_KEY": s3.secret_key}
-    useless: dict[str, object] = {
-        **needed,
-        "MINIO_CA_FILE": s3.ca_file,
-        "MINIO_CONDITIONAL_WRITES": s3.conditional_writes,
-    }
-    if s3.endpoint:
-        for name in (name for name, value in needed.items() if not value):
+    needed: dict[str, object] = {"MINIO_ACCESS_KEY": s3.access_key, "MINIO_SECRET_KEY": s3.secret_key}
+    useful = {"MINIO_CA_FILE": s3.ca_file, "MINIO_CONDITIONAL_WRITES": s3.conditional_writes}
+    for name, value in (needed | useful).items():
+        if s3.endpoint and name in needed and not value:
             yield {name}, f"{name} is not set, but MINIO_ENDPOINT is"
-    else:
-        for name in (name for name, value in useless.items() if value):
+        if value and not s3.endpoint:
             yield {"MINIO_ENDPOINT"}, f"{name} is set, but MINIO_ENDPOINT is not"

@@ -8,7 +8,6 @@ import base64
 import binascii
 import hmac
 import json
-import math
 import re
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
@@ -21,16 +20,8 @@ W = TypeVar("W", bound=str)
 Algorithm = Literal["HS256", "HS384", "HS512"]
 SessionStoreKind = Literal["database", "redis", "memory"]
 
-_BOOLEANS: Final = {
-    "true": True,
-    "1": True,
-    "yes": True,
-    "on": True,
-    "false": False,
-    "0": False,
-    "no": False,
-    "off": False,
-}
+_TRUE: Final = ("true", "1", "yes", "on")
+_FALSE: Final = ("false", "0", "no", "off")
 # Long enough that no random text holds one of them by accident.
 _PLACEHOLDERS: Final = re.compile(
     r"change.?(this|in.?prod)|change.me|changeme|your.?(secret|super|encryption)|secret.?key|encryption.?key"
@@ -67,10 +58,9 @@ def boolean(raw: str) -> bool:
     """
     `true` or `false`, in one of their usual spellings.
     """
-    try:
-        return _BOOLEANS[raw.lower()]
-    except KeyError:
-        raise ValueError("must be true or false") from None
+    if raw.lower() not in (*_TRUE, *_FALSE):
+        raise ValueError("must be true or false")
+    return raw.lower() in _TRUE
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
@@ -92,10 +82,8 @@ def number(least: float, most: float) -> Callable[[str], float]:
     """
 
     def read(raw: str) -> float:
-        if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,6})?", raw):
-            value = float(raw)
-            if math.isfinite(value) and least <= value <= most:
-                return value
+        if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,6})?", raw) and least <= float(raw) <= most:
+            return float(raw)
         raise ValueError(f"must be a number from {least:g} to {most:g}")
 
     return read
@@ -149,15 +137,18 @@ def origins(raw: str) -> tuple[str, ...]:
     Web origins (RFC 6454): scheme, host and port, nothing else; or `*`.
     """
     found = tuple(listed(raw))
-    for origin in found:
-        try:
-            parts = urlsplit(origin)
-        except ValueError:
-            raise ValueError("must be a list of origins such as https://files.example.org") from None
-        plain = parts.scheme in {"http", "https"} and parts.hostname and origin == f"{parts.scheme}://{parts.netloc}"
-        if origin != "*" and (not plain or "@" in origin):
-            raise ValueError("must be a list of origins such as https://files.example.org")
+    if not all(origin == "*" or _is_origin(origin) for origin in found):
+        raise ValueError("must be a list of origins such as https://files.example.org")
     return found
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    has_host = parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in text
+    return has_host and text == f"{parts.scheme}://{parts.netloc}"
 
 
 def path_prefix(raw: str) -> str:

@@ -18,7 +18,7 @@ from itertools import pairwise, product
 from math import comb, log2
 from typing import Final
 
-from sft_adapters.settings.weak_secrets import ENDINGS, FIRST, LAST, PHRASES, PUBLISHED, ROWS, WORDS
+from sft_adapters.settings.weak_secrets import ENDINGS, FIRST, FOLLOWERS, LAST, PHRASES, PUBLISHED, ROWS, WORDS
 
 _GROUPS: Final = re.compile(r"[-:\s]")
 _HEXADECIMAL: Final = re.compile(r"[0-9A-Fa-f]+")
@@ -29,6 +29,14 @@ _LEET: Final = str.maketrans("013457@$!", "oieastasi")
 _DECORATION: Final = r"[\W\d_]{0,5}"
 _WEAK_PASSWORD: Final = re.compile(f"{_DECORATION}(?:(?:{_WORD.pattern}){_DECORATION}){{1,2}}")
 _STYLES: Final = tuple(map(re.compile, ("[a-z]+|[0-9]+", "[A-Z][a-z]*|[0-9]+", "[A-Z]+|[0-9]+")))
+_ALPHABETS: Final = (
+    (re.compile(r"[a-z]+|[A-Z]+"), 26),
+    (re.compile(r"[a-z2-7]+|[A-Z2-7]+"), 32),
+    (re.compile(r"[a-z0-9]+|[A-Z0-9]+"), 36),
+    (re.compile(r"[A-Za-z]+"), 52),
+    (re.compile(r"[A-Za-z0-9]+"), 58),
+    (re.compile(r"[A-Za-z0-9+/_-]+"), 64),
+)
 _DIGEST_BYTES: Final = 10
 
 
@@ -59,7 +67,9 @@ def is_guessable_key(text: str) -> bool:
     if len(set(text)) < 6 or _repeats(text, 16):
         return True
     # Random hexadecimal digits form words, and are of one style.
-    if not _HEXADECIMAL.fullmatch(text) and (_is_passphrase(text) or _is_made_of_words(text)):
+    if not _HEXADECIMAL.fullmatch(text) and (
+        _is_passphrase(text) or _is_made_of_words(text) or _reads_like_english(text)
+    ):
         return True
     return any(is_guessable_bytes(value) for value in _decoded(text))
 
@@ -169,6 +179,29 @@ def _bits_of_words(text: str, bits_of_a_letter: float) -> float:
     letters = sum(map(len, words))
     places = comb(len(text) - letters + len(words), len(words))
     return letters * bits_of_a_letter - len(words) * log2(len(WORDS)) - log2(places)
+
+
+def _reads_like_english(text: str) -> bool:
+    """
+    Return whether the pairs of letters in a text are so frequent in English that chance explains it once in 2^42.
+
+    The text is compared with a code of it: how many letters are in how many runs, and where; which other characters;
+    the case of each letter; the first letter; and each further one by its rank among those that follow the one
+    before, where rank n has the chance 0.2 * 0.8^n. As a code can be read back, at most one random text in 2^42 is
+    42 bits shorter in it than in the smallest alphabet that it may be drawn from (Kraft's inequality).
+    """
+    size = next((size for alphabet, size in _ALPHABETS if alphabet.fullmatch(text)), None)
+    runs = re.findall(r"[a-z]+", text.lower())
+    letters = "".join(runs)
+    if size is None or not letters:
+        return False
+    ranks = sum(FOLLOWERS[before].index(letter) for before, letter in pairwise(letters))
+    others = len(text) - len(letters)
+    places = len(text) ** 2 * comb(others + 1, len(runs)) * comb(len(letters) - 1, len(runs) - 1)
+    bits = log2(26) + (len(letters) - 1) * log2(5) + ranks * log2(1.25) + others * log2(14) + log2(places)
+    if size > 36:
+        bits += len(letters)
+    return len(text) * log2(size) - bits >= 42
 
 
 @cache

@@ -1,9 +1,10 @@
 """
-Data for `secret_strength`: words and keyboard rows that people build secrets from, and published examples.
+Data for `secret_strength`: words, pairs of letters and keyboard rows of invented secrets, and published examples.
 """
 
 from __future__ import annotations
 
+from string import ascii_lowercase
 from typing import Final
 
 _WORDS: Final = """
@@ -28,6 +29,19 @@ qwertz qwertzuiop qazwsx poiuytrewq lkjhgfdsa mnbvcxz abc xyz
 WORDS: Final = frozenset(_WORDS.split())
 """Words of manuals, servers and common passwords, and rows of keys: at least three small letters each."""
 
+_FOLLOWERS: Final = """
+ntrlscmdibpyugfvkwxaeoqhjz eluyjaroiscptnmdbfwghkxvqz oetahluikrcsynfpmdwbqvgjxz eiaotsbnudwfcrlpmyvhgkxjqz
+rnsdctafmiplxeoywvgbquhkjz otiareufynslcpwmdbkhgxvjzq eiarnthuslocpmwfgdbkvyxzjq eaiotrsncmuypfwdvblhkgxjqz
+ntsocflbemgdrvapzxkiujqwhy euosanikcpjtxwgdbfhlmqrvyz eisantoucwfbpmrldgyhkvjqxz eiaolyutsdfpncbrwmvkghxqjz
+eaopisubmtdnclwyrfvhkxgjzq tdsogneaciufylbmpvrwkhxjzq nrftumdpbswclvaogeikyhxzjq raelotypiushdncmfwbkgvxqzj
+ulanrmesbwyxcdfghijkopqtvz eaiotsmnyrcdkgupvwflbhxjqz etiasonupchflwrmdybgkqvxzj hieoasrtycunwlmfbpdgvkxqjz
+tsnrmlepcbiadgofwhukyvxjqz eaiomsbfnkvptrucghdjlqwxyz ihoaenrstlwcpfvdmkgbuyzjqx cpteianysxohfdmgrublwzvjkq
+otapsinrcwmbdfelukyvhgzxjq eaionfsmbptcrwydghjklquvxz
+"""
+
+FOLLOWERS: Final = dict(zip(ascii_lowercase, _FOLLOWERS.split(), strict=True))
+"""All letters, by how often they follow a letter in English text without spaces."""
+
 ROWS: Final = (
     "1234567890",
     "0123456789",
@@ -49,41 +63,18 @@ LAST: Final = ("key", "me", "pass", "password", "secret", "token")
 ENDINGS: Final = ("", "1", "123", "!", "-2024", "2024", "\n")
 """What often follows such a name; the line feed is that of `echo`."""
 
-PHRASES: Final = (
-    "a-string-secret-at-least-256-bits-long",
-    "a-valid-string-secret-that-is-at-least-384-bits-long",
-    "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
-    "your-256-bit-secret",
-    "your-384-bit-secret",
-    "your-512-bit-secret",
-    "your-secret-key-here",
-    "your-secret-key-here-change-in-production",
-    "your-encryption-key-here",
-    "this is a secret",
-    "hello world",
-    "Hello World",
-    "Hello, World!",
-    "hello, world",
-    "the quick brown fox jumps over the lazy dog",
-    "The quick brown fox jumps over the lazy dog",
-    "The quick brown fox jumps over the lazy dog.",
-    "correct horse battery staple",
-    "correct-horse-battery-staple",
-    "correcthorsebatterystaple",
-    "lorem ipsum",
-    "p@ssw0rd",
-    "P@ssw0rd",
-    "passw0rd",
-    "Passw0rd",
-    "admin:admin",
-    "root:root",
-    "0000000000",
-    "1111111111",
-    "secure file transfer",
-    "Secure File Transfer",
-    "secure-file-transfer",
-    "secure-files",
-)
+_PHRASES: Final = """
+a-string-secret-at-least-256-bits-long; a-valid-string-secret-that-is-at-least-384-bits-long;
+a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long; your-256-bit-secret; your-384-bit-secret;
+your-512-bit-secret; your-secret-key-here; your-secret-key-here-change-in-production; your-encryption-key-here; this is
+a secret; hello world; Hello World; Hello, World!; hello, world; the quick brown fox jumps over the lazy dog; The quick
+brown fox jumps over the lazy dog; The quick brown fox jumps over the lazy dog.; correct horse battery staple;
+correct-horse-battery-staple; correcthorsebatterystaple; lorem ipsum; p@ssw0rd; P@ssw0rd; passw0rd; Passw0rd;
+admin:admin; root:root; 0000000000; 1111111111; secure file transfer; Secure File Transfer; secure-file-transfer;
+secure-files
+"""
+
+PHRASES: Final = tuple(" ".join(_PHRASES.split()).split("; "))
 """Sentences of manuals whose digests are used as keys."""
 
 PUBLISHED: Final = frozenset(

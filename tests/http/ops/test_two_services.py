@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from sft_adapters.bootstrap.configuration import keys_for, settings_for
+from sft_adapters.bootstrap.container import open_container
 from sft_adapters.bootstrap.storage import is_in_use, prepare
 from sft_adapters.disk.blobs import has_blobs
 from sft_core.errors import ConfigurationError
@@ -183,7 +184,8 @@ def test_store_identity_is_not_counted_as_a_blob(tmp_path: Path) -> None:
     assert (settings.blob_folder / STORE_ID_NAME).is_file()
     assert not has_blobs(settings.blob_folder)
     settings.data_dir.joinpath("sft.db").unlink()
-    assert not is_in_use(settings)
+    with open_container(settings) as container:
+        assert not is_in_use(container)
 
 
 def test_unwritable_store_identity_does_not_prevent_a_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,10 +1,12 @@
 """
-Identifiers that sort by creation time: UUID version 7 (RFC 9562, section 5.7).
+The machine's clock, random bytes and identifiers.
 """
 
 from __future__ import annotations
 
+import os
 import threading
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -17,13 +19,34 @@ _VARIANT: Final = 0b10 << 62
 _COUNTER_BITS: Final = 12
 
 
+@attrs.frozen
+class SystemClock:
+    """
+    Implements `sft_core.ports.Clock` by the operating system's clock.
+    """
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@attrs.frozen
+class SystemEntropy:
+    """
+    Implements `sft_core.ports.Entropy` by the kernel's generator, whose state is not copied by a fork.
+    """
+
+    def random_bytes(self, size: int) -> bytes:
+        return os.urandom(size)
+
+
 @attrs.define
 class Uuid7Generator:
     """
-    Implements `sft_core.ports.IdGenerator`: 48 bits of milliseconds, a 12-bit counter, 62 random bits.
+    Implements `sft_core.ports.IdGenerator` by UUID version 7 (RFC 9562, section 5.7), which sorts by creation time.
 
-    Within a process each identifier is greater than the previous one, even if the clock stops or is
-    set back: the counter then continues from the latest time (method 1 of section 6.2).
+    It consists of 48 bits of milliseconds, a 12-bit counter and 62 random bits. Within a process each identifier is
+    greater than the previous one, even if the clock stops or is set back: the counter then continues from the latest
+    time (method 1 of section 6.2).
     """
 
     clock: Clock
