@@ -12,7 +12,6 @@ import attrs
 from falcon.asgi import Request
 
 from sft_core.errors import SftError
-from sft_http.asgi.body_handoff import NO_BODY_HANDOFF, BodyHandoff
 from sft_http.asgi.socket_handle import SocketHandle
 
 SCOPE_KEY: Final = "sft.connection"
@@ -75,12 +74,22 @@ class Connection:
         """
         return None
 
-    @property
-    def body_handoff(self) -> BodyHandoff:
+    def begin_handoff(self) -> int:
         """
-        The handoff of the request's body to threads; one that offers no bytes if the server has none.
+        Pause the event loop's reading; return how many bytes of the body a thread may receive in its place.
+
+        All but the last byte, with which the server's parser ends the request: only the server has counted which
+        bytes on the socket belong to the body. 0 if the event loop must continue to read: the length is not declared,
+        received bytes wait in memory, or the server hands no bodies off. Call it only if there is a `socket_handle`.
         """
-        return NO_BODY_HANDOFF
+        return 0
+
+    def record_handoff(self, count: int, *, ended: bool) -> None:
+        """
+        Count the bytes that a thread has received, and resume the event loop's reading if the handoff has ended.
+
+        Call it after each thread, also if the request was cancelled meanwhile.
+        """
 
     @property
     def socket_handle(self) -> SocketHandle | None:

@@ -126,13 +126,16 @@ class Exchange:
     async def _read_in_thread(self) -> Message | None:
         """
         Receive the next piece of a large, fast body in a thread; None if the event loop must receive.
+
+        Through the event loop and the server's parser a body is received in pieces of at most 256 KiB, each handed
+        over between threads. A thread that receives 512 KiB at once shortens a fast upload.
         """
         self._release_memory()
         if not self._arrives_fast:
             return None
         # The handle first: without one the event loop must not be paused.
-        handle, handoff = self._connection.socket_handle, self._connection.body_handoff
-        limit = handoff.begin() if handle is not None else 0
+        handle = self._connection.socket_handle
+        limit = self._connection.begin_handoff() if handle is not None else 0
         if handle is None or not limit:
             return None
         piece = b""
@@ -145,9 +148,7 @@ class Exchange:
         try:
             await self._pools.transfer.run_without_limit(read, min(limit, self._borrow_piece_size()))
         finally:
-            handoff.consumed(len(piece))
-            if len(piece) < _FAST_PIECE_BYTES:
-                handoff.end()
+            self._connection.record_handoff(len(piece), ended=len(piece) < _FAST_PIECE_BYTES)
         return {"type": "http.request", "body": piece, "more_body": True} if piece else None
 
     def _borrow_piece_size(self) -> int:

@@ -3,7 +3,7 @@ A second handle on a connection's socket, by which threads send and receive bodi
 
 A thread that decrypts a piece of a download sends it itself. Through the event loop each piece
 would be copied and handed over between threads, which costs half as much processor time again. A
-thread also receives the pieces of a large, fast upload (`BodyHandoff`). The event loop waits for
+thread also receives the pieces of a large, fast upload (`Connection.begin_handoff`). The event loop waits for
 slow clients, so that a slow client occupies no thread.
 """
 

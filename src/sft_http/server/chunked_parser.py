@@ -130,12 +130,9 @@ class CoalescingReceiver(BodyQueue):
         if not isinstance(last, bytearray):
             pieces[-1] = last = bytearray(last)
         last += chunk
-        self.count_queued(len(chunk))
+        self.queued_bytes += len(chunk)
 
     def next_message(self) -> dict[str, Any]:
-        """
-        Remove the first piece from the queue and return it as an ASGI message.
-        """
         message = super().next_message()
         # ASGI requires bytes; a piece that was never joined is not copied.
         message["body"] = bytes(message["body"])

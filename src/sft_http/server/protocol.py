@@ -18,7 +18,6 @@ from typing import Any, Final
 import attrs
 from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 
-from sft_http.asgi.body_handoff import BodyHandoff
 from sft_http.asgi.connection import SCOPE_KEY, Connection
 from sft_http.asgi.exchange import log_exchange
 from sft_http.asgi.socket_handle import SocketHandle
@@ -48,43 +47,22 @@ def _unacknowledged(transport: asyncio.BaseTransport) -> int:
         return 0
 
 
-@attrs.frozen
-class _ParsedBodyHandoff:
-    """
-    Implements `BodyHandoff` for a body whose length the parser has read from its Content-Length.
-    """
-
-    _protocol: SftProtocol
-    _body: BodyQueue
-    _parser: RequestParser
-
-    def begin(self) -> int:
-        left = self._parser.body_bytes_left
-        if self._protocol.is_closed or self._body.buffered or not left:
-            return 0
-        if left == 1:
-            # The parser ends the request with the last byte, regardless of what follows it.
-            self.end()
-            return 0
-        self._protocol.pause_reading()
-        return left - 1
-
-    def consumed(self, count: int) -> None:
-        self._parser.body_bytes_left -= count
-
-    def end(self) -> None:
-        self._protocol.resume_reading()
-
-
 @attrs.define(eq=False)
 class _ServerConnection(Connection):
     """
-    A request's connection, as gunicorn serves it.
+    A request's connection, as gunicorn serves it, and what its response has sent.
+
+    Bodies whose length the parser has read from their Content-Length are handed off.
     """
 
     _protocol: SftProtocol
     _body: BodyQueue | None
     _parser: RequestParser
+    declared_bytes: int | None = attrs.field(default=None, init=False)
+    """The length that the head of the response declares, if it does."""
+    announces_close: bool = attrs.field(default=False, init=False)
+    written_bytes: int = attrs.field(default=0, init=False)
+    """How much of the response's body the event loop has written."""
 
     @property
     def over_limit(self) -> bool:
@@ -99,14 +77,21 @@ class _ServerConnection(Connection):
     def abort(self) -> None:
         self._protocol.close()
 
-    @property
-    def body_handoff(self) -> BodyHandoff:
-        """
-        The handoff of a request with a body; over TLS `socket_handle` is None, and it remains unused.
-        """
-        if self._body is None:
-            return super().body_handoff
-        return _ParsedBodyHandoff(self._protocol, self._body, self._parser)
+    def begin_handoff(self) -> int:
+        left = self._parser.body_bytes_left
+        if self._protocol.is_closed or self._body is None or self._body.buffered or not left:
+            return 0
+        if left == 1:
+            # The parser ends the request with the last byte, regardless of what follows it.
+            self._protocol.resume_reading()
+            return 0
+        self._protocol.pause_reading()
+        return left - 1
+
+    def record_handoff(self, count: int, *, ended: bool) -> None:
+        self._parser.body_bytes_left -= count
+        if ended:
+            self._protocol.resume_reading()
 
     def open_socket_handle(self) -> SocketHandle | None:
         """
@@ -120,19 +105,6 @@ class _ServerConnection(Connection):
             return None
 
 
-@attrs.define
-class _Response:
-    """
-    The response of the present request.
-    """
-
-    declared_bytes: int | None
-    """The length that its head declares, if it does."""
-    announces_close: bool
-    written_bytes: int = 0
-    """How much of its body the event loop has written."""
-
-
 class SftProtocol(ConnectionProtocol):
     """
     One client's connection.
@@ -143,8 +115,7 @@ class SftProtocol(ConnectionProtocol):
     _is_responding = False
     _is_half_closed = False
     _has_backlog = False
-    _connection: Connection | None = None
-    _response: _Response | None = None
+    _connection: _ServerConnection | None = None
     _head_timer: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -184,7 +155,7 @@ class SftProtocol(ConnectionProtocol):
 
     def _close_idle(self) -> None:
         self.close()
-        self.wake()
+        self.request_ready.set()
 
     def abort_if_too_slow(self, seconds: float) -> None:
         """
@@ -204,9 +175,6 @@ class SftProtocol(ConnectionProtocol):
         return self._connection.sent_by_threads if self._connection is not None else 0
 
     def build_scope(self, *arguments: object) -> dict[str, Any]:
-        """
-        Build the scope of a request, with its `Connection`.
-        """
         scope = super().build_scope(*arguments)
         # RFC 9112, section 3.2.2: the absolute form, which a proxy sends, names the same resource.
         if not scope["path"].startswith("/"):
@@ -214,66 +182,54 @@ class SftProtocol(ConnectionProtocol):
             scope["raw_path"] = _AUTHORITY.sub("", scope["raw_path"].decode("latin-1")).encode("latin-1") or b"/"
         self._written_bytes += self._sent_by_threads
         self._connection = scope[SCOPE_KEY] = _ServerConnection(self, self.body, self.parser)
-        self._response = None
         return scope
 
-    def send_head(self, status: int, headers: Sequence[tuple[bytes, bytes]], request: object, *, close: bool) -> None:
-        """
-        Send the head of a response, and note what it declares.
-        """
+    def send_head(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], request: object, *, close: bool = False
+    ) -> None:
         self._is_responding = True
-        lengths = [int(value) for name, value in headers if name.lower() == b"content-length"]
-        self._response = _Response(lengths[0] if lengths else None, close)
+        if self._connection is not None:
+            self._connection.declared_bytes = next(
+                (int(value) for name, value in headers if name.lower() == b"content-length"), None
+            )
+            self._connection.announces_close = close
         super().send_head(status, headers, request, close=close)
 
     def send_body(self, body: bytes, *arguments: object) -> None:
-        """
-        Send a piece of a response's body, and count it.
-        """
         self._written_bytes += len(body)
-        if self._response is not None:
-            self._response.written_bytes += len(body)
+        if self._connection is not None:
+            self._connection.written_bytes += len(body)
         super().send_body(body, *arguments)
 
     async def run_application(self, request: object, *arguments: object) -> bool:
-        """
-        Run the application for one request; return whether the connection may be kept.
-
-        gunicorn counts what the event loop has written, takes a response of which threads have sent
-        a part for a short one, and would close the connection.
-        """
+        # gunicorn counts what the event loop has written, takes a response of which threads have sent a part for a
+        # short one, and would close the connection.
         return await super().run_application(request, *arguments) or self._may_be_kept(request)
 
     def _may_be_kept(self, request: object) -> bool:
-        response, connection = self._response, self._connection
-        if response is None or connection is None or not connection.sent_by_threads:
+        connection = self._connection
+        if connection is None or not connection.sent_by_threads:
             return False
-        is_whole = response.written_bytes + connection.sent_by_threads == response.declared_bytes
-        will_close = response.announces_close or self.will_close(request, response_requires_close=False)
+        is_whole = connection.written_bytes + connection.sent_by_threads == connection.declared_bytes
+        will_close = connection.announces_close or self.will_close(request, False)
         return is_whole and connection.response_ended and not will_close
 
     async def serve_request(self, *arguments: object) -> bool:
-        """
-        Serve one request; return whether the connection is kept.
-        """
         try:
             return await super().serve_request(*arguments)
         finally:
             self._is_responding = False
 
     def will_close(self, request: object, response_requires_close: object) -> bool:
-        """
-        Return whether the connection is closed behind the response, also for an unread body.
-        """
         return self._has_unread_body or self.over_limit or super().will_close(request, response_requires_close)
 
     @property
     def _has_unread_body(self) -> bool:
         return self.body is not None and not self.body.is_complete
 
-    def send_error(self, status: int) -> None:
+    def send_error(self, status: int, *_: object) -> None:
         """
-        Send a problem in response to a request that does not reach the application, and log it.
+        Send a problem, and log it; gunicorn's message and headers, which may quote the request, are ignored.
         """
         if self.is_closed or self.transport.is_closing():
             return
@@ -318,11 +274,8 @@ class SftProtocol(ConnectionProtocol):
             return
         self.worker.loop.call_later(self.worker.app.settings.server.linger_seconds, self.transport.close)
 
-    def new_parser(self) -> BoundedChunkParser:
-        """
-        Return the parser of a new connection.
-        """
-        return BoundedChunkParser(
+    def set_up_parser(self) -> None:
+        self.parser = BoundedChunkParser(
             **self.body_callbacks,
             limit_request_line=self.cfg.limit_request_line,
             limit_request_fields=self.cfg.limit_request_fields,
@@ -350,16 +303,10 @@ class SftProtocol(ConnectionProtocol):
             self.resume_reading_if_below_limit()
 
     def resume_reading_if_below_limit(self) -> None:
-        """
-        Read from the socket again if few enough bytes are buffered, and none are unparsed.
-        """
         if not self._has_backlog:
             super().resume_reading_if_below_limit()
 
     def buffered_bytes(self) -> int:
-        """
-        Return how many received bytes are in memory, framing included.
-        """
         unparsed = self.parser.unparsed_bytes if self.parser is not None else 0
         return unparsed + super().buffered_bytes()
 
@@ -395,17 +342,13 @@ class SftProtocol(ConnectionProtocol):
         return not self.is_idle
 
     def start_keepalive_timer(self) -> None:
-        """
-        Wait for the next request, unless the client has finished sending.
-        """
         if self._is_half_closed:
             self._close_idle()
         else:
             super().start_keepalive_timer()
 
-    def accepts_upgrade(self, request: object) -> bool:
+    def accepts_upgrade(self, _request: object) -> bool:
         """
         Ignore an upgrade, and respond to the request as it is (RFC 9110, section 7.8).
         """
-        del request
         return False

@@ -17,7 +17,7 @@ from sft_http import problems
 from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.server.connection_limit import RETRY_SECONDS, ConnectionLimits, ThrottledListener
 from sft_http.server.fair_scheduler import RoundRobin
-from sft_http.server.gunicorn_internals import Worker, add_reason_phrases, use_protocol
+from sft_http.server.gunicorn_internals import REASON_PHRASES, Worker, use_protocol
 from sft_http.server.malloc import limit_arenas
 from sft_http.server.protocol import SftProtocol
 
@@ -51,7 +51,7 @@ class SftWorker(Worker):
         for listener in self.sockets:
             listener.sock = ThrottledListener(listener.sock, self._has_capacity, self._on_accept)
         use_protocol(SftProtocol)
-        add_reason_phrases({status: problems.phrase(status) for status in _STATUSES})
+        REASON_PHRASES.update({status: problems.phrase(status) for status in _STATUSES})
         # The configuration is this process's copy. Its `timeout` bounds the wait for a piece of a
         # body. Its graceful timeout is shorter than the main process's, so that requests that are
         # cut off are cleaned up before the main process kills this one.
@@ -109,7 +109,7 @@ class SftWorker(Worker):
         if os.getppid() != self.ppid:
             # The main process has ended and cannot kill this one. A successor needs port and
             # database: requests in progress are cut off and cleaned up, as after SIGQUIT.
-            self.skip_graceful_timeout()
+            self.skips_graceful_timeout = True
         # gunicorn would wait until an idle connection reaches its keep-alive timeout.
         for connection in tuple(self.connections):
             connection.close_if_idle()
