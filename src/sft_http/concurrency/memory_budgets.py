@@ -44,16 +44,11 @@ class MemoryBudget:
 
     def acquire_always(self, count: int) -> None:
         """
-        Reserve `count` bytes even beyond the budget.
-
-        For the minimum without which a transfer cannot continue.
+        Reserve `count` bytes even beyond the budget: the minimum without which a transfer cannot continue.
         """
         self.in_use += count
 
     def release(self, count: int) -> None:
-        """
-        Release reserved bytes.
-        """
         self.in_use -= count
 
     @contextmanager
@@ -73,14 +68,10 @@ class MemoryBudget:
 
 class Discardable(Protocol):
     """
-    A reader that can read discarded data again.
+    A reader that can discard the data that it has read ahead, and read it again.
     """
 
-    def discard(self) -> None:
-        """
-        Discard the data that was read ahead.
-        """
-        ...
+    def discard(self) -> None: ...
 
 
 @attrs.define
@@ -138,9 +129,6 @@ class TransferLimits:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> TransferLimits:
-        """
-        The limits in the settings.
-        """
         memory = settings.uploads.memory_mib << 20
         return cls(
             UploadAdmission(

@@ -27,9 +27,6 @@ T = TypeVar("T")
 
 
 def _processors() -> int:
-    """
-    The number of processors that this process may use.
-    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -38,8 +35,7 @@ class BoundedThreadPool:
     """
     Runs blocking calls on `threads` threads; at most `queue_limit` further calls wait for a thread.
 
-    A call that waits longer than `wait_seconds`, if that is given, is rejected and never begun. `try_run` starts no
-    call beyond the number of `processors`.
+    A call that waits longer than `wait_seconds`, if that is given, is rejected and never begun.
     """
 
     name: str
@@ -68,10 +64,9 @@ class BoundedThreadPool:
 
     async def run_without_limit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Run the call without limits on queue and wait: for clean-up.
+        Run the call without limits on queue and wait, for clean-up; a cancellation takes effect when it has ended.
 
-        If the caller is cancelled while the call runs, the cancellation takes effect when the call has ended: no call
-        continues to work on an object that its caller considers finished.
+        So no call continues to work on an object that its caller considers finished.
         """
         return await self._run(partial(call, *args, **kwargs), None)
 
@@ -79,9 +74,9 @@ class BoundedThreadPool:
         """
         Run a part of another thread's work on an idle thread, or return None.
 
-        Thread-safe. Also None if every processor already runs a call: one more would slow the others down. A caller
-        that needs the result of a call that has not begun should `cancel` it and run it itself, so that no thread
-        waits for a waiting thread.
+        Also None if every one of the `processors` runs a call: one more would slow the others down. A caller that
+        needs the result of a call that has not begun should `cancel` it and run it itself, so that no thread waits for
+        a waiting thread. Thread-safe.
         """
         with self._lock:
             if self._under_way + self._extra_calls >= min(self.threads, self.processors):
@@ -101,13 +96,10 @@ class BoundedThreadPool:
 
     def _submit(self, call: Callable[[], T]) -> Future[T]:
         """
-        Queue the call for the next free thread.
+        Queue the call for the next free thread; raise `Busy` if the pool is closed or the system starts no thread.
 
         The executor queues a call before it starts a thread, and keeps the call if that fails. The call is cancelled
         then, so that no other thread runs it later.
-
-        Raises:
-            Busy: the pool is closed, or the system starts no thread; the call is never run.
         """
         queued: Future[T] = Future()
         try:
@@ -176,10 +168,9 @@ async def _wait_until_done(future: asyncio.Future[T]) -> None:
 
 class ThreadPools:
     """
-    One thread pool per kind of blocking work.
+    One thread pool per kind of blocking work: `database`, `hashing` of passwords, and `transfer` to the blob store.
 
-    `control` is for the database, `hashing` for passwords, `transfer` for the blob store. So an unresponsive blob store
-    delays only transfers. `limits` are the other limits of transfers.
+    So an unresponsive blob store delays only transfers. `limits` are the other limits of transfers.
     """
 
     def __init__(
