@@ -15,7 +15,6 @@ import attrs
 from gunicorn.config import Config
 
 from sft_adapters.settings.catalogue import ServerSettings
-from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.server.connection_limit import ConnectionLimits
 from sft_http.server.fair_scheduler import RoundRobin
 from sft_http.server.protocol import SftProtocol
@@ -37,7 +36,9 @@ class InProcessSettings:
     As much of the settings as a connection needs.
     """
 
-    server: ServerSettings = attrs.field(factory=lambda: ServerSettings(header_timeout_seconds=60, linger_seconds=0))
+    server: ServerSettings = attrs.field(
+        factory=lambda: ServerSettings(header_timeout_seconds=60, linger_seconds=0, min_bytes_per_second=1)
+    )
 
 
 @attrs.frozen
@@ -78,9 +79,6 @@ class InProcessWorker:
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
-
-    def new_minimum_rate(self) -> MinimumRate:
-        return MinimumRate(tolerance_seconds=60, bytes_per_second=1)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, SftProtocol]:
         """

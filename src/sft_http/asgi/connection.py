@@ -21,10 +21,7 @@ SCOPE_KEY: Final = "sft.connection"
 @attrs.define(eq=False)
 class Connection:
     """
-    The state of one request, and what its server offers below ASGI.
-
-    This class is complete for a server that offers nothing more than ASGI: it has no connection
-    limit, no socket for threads, and no way to abort. `sft_http.server` passes a subclass.
+    The state of one request, and what its server offers below ASGI: here nothing; `sft_http.server` passes a subclass.
     """
 
     request_id: str = attrs.field(default="", init=False)
@@ -109,7 +106,7 @@ class Connection:
 
     def limit_body(self, limit: int, error: SftError) -> None:
         """
-        Raise `error` from `count_received` once more than `limit` bytes of body were received.
+        Make `check_body_limit` raise `error` once more than `limit` bytes were received, whatever length is announced.
         """
         self._body_limit, self._limit_error = limit, error
 
@@ -121,9 +118,6 @@ class Connection:
         self.body_ended = ended
 
     def check_body_limit(self) -> None:
-        """
-        Raise the error of `limit_body` if more than its limit was received.
-        """
         if self._limit_error is not None and self._body_limit is not None and self.received_bytes > self._body_limit:
             raise self._limit_error
 

@@ -14,7 +14,6 @@ from falcon.asgi import Request
 
 from sft_core.errors import NotFound, SftError, UploadIncomplete
 from sft_http.asgi.connection import Connection, connection_of
-from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.memory_budgets import MIN_PIECE_BYTES
 from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.concurrency.thread_pools import ThreadPools
@@ -236,27 +235,6 @@ class Exchange:
         # A file that was deleted meanwhile is no fault of the service.
         level = logging.INFO if isinstance(error, NotFound) else logging.ERROR
         log.log(level, "the response was aborted", extra={"fields": fields})
-
-
-def limit_body(req: Request, limit: int, error: SftError) -> None:
-    """
-    Raise `error` once more than `limit` bytes of a body were received, whatever its announced length.
-    """
-    connection_of(req).limit_body(limit, error)
-
-
-def socket_handle_of(req: Request) -> SocketHandle | None:
-    """
-    Return the handle by which threads send a request's response; None if the server offers none.
-    """
-    return connection_of(req).socket_handle
-
-
-def add_cleanup(req: Request, call: Callable[[], object]) -> None:
-    """
-    Have a function called at the end of a request, regardless of its outcome.
-    """
-    connection_of(req).add_cleanup(call)
 
 
 async def require_whole_body(req: Request) -> None:

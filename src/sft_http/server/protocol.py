@@ -18,6 +18,7 @@ from typing import Any, Final
 import attrs
 from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 
+from sft_adapters.settings.catalogue import ServerSettings
 from sft_http.asgi.connection import SCOPE_KEY, Connection
 from sft_http.asgi.exchange import log_exchange
 from sft_http.asgi.socket_handle import SocketHandle
@@ -126,11 +127,10 @@ class SftProtocol(ConnectionProtocol):
         self.worker.connections.add(self)
         self.over_limit = len(self.worker.connections) > self.worker.app.connection_limits.max_connections
         self._written_bytes = self._acknowledged_bytes = 0
-        self._minimum_rate: MinimumRate = self.worker.new_minimum_rate()
+        settings: ServerSettings = self.worker.app.settings.server
+        self._minimum_rate = MinimumRate.from_settings(settings)
         # On a connection that is kept, gunicorn's own timer bounds the wait for the next head.
-        self._head_timer = self.worker.loop.call_later(
-            self.worker.app.settings.server.header_timeout_seconds, self._on_header_timeout
-        )
+        self._head_timer = self.worker.loop.call_later(settings.header_timeout_seconds, self._on_header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self in self.worker.connections:

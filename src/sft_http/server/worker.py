@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Generator
 from sft_http import problems
-from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.server.connection_limit import RETRY_SECONDS, ConnectionLimits, ThrottledListener
 from sft_http.server.fair_scheduler import RoundRobin
 from sft_http.server.gunicorn_internals import REASON_PHRASES, Worker, use_protocol
@@ -65,15 +64,6 @@ class SftWorker(Worker):
 
     def _on_accept(self) -> None:
         self.accepted += 1
-
-    def new_minimum_rate(self) -> MinimumRate:
-        """
-        Return the minimum rate that a client must keep.
-        """
-        settings = self.app.settings
-        return MinimumRate(
-            tolerance_seconds=settings.server.stall_seconds, bytes_per_second=settings.server.min_bytes_per_second
-        )
 
     async def serve(self) -> None:
         """
