@@ -20,7 +20,7 @@ from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, InvalidValue, SftError
 from sft_core.maintenance.findings import Finding
 from sft_core.maintenance.integrity_check import CheckCounts, Sample
-from sft_http.ops.options import CONFIGURATION_EXIT, read_keys, read_settings, reports_errors, with_settings
+from sft_http.ops.options import CONFIGURATION_EXIT, operator_command, read_keys, read_settings
 
 FINDINGS_EXIT = 1
 """The exit status when a problem was found and not repaired."""
@@ -133,12 +133,11 @@ def _failed_check_json(check: Check) -> dict[str, object]:
 
 
 @click.command("doctor")
-@with_settings
+@operator_command
 @click.option("--verify-data", is_flag=True, help="Read and authenticate all stored content.")
 @click.option("--sample", type=SampleType(), help="Read only this fraction of the parts, chosen at random: 1/10.")
 @click.option("--repair", is_flag=True, help="Repair what can be repaired without changing a sealed file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@reports_errors
 def command(
     data: Path, env_file: Path | None, *, verify_data: bool, sample: Sample | None, repair: bool, as_json: bool
 ) -> None:

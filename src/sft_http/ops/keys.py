@@ -18,7 +18,7 @@ from sft_adapters.operations import keys
 from sft_adapters.operations.keys import RingKey, label
 from sft_adapters.settings import Settings
 from sft_core.keys.model import SecretKind, StoredSecret
-from sft_http.ops.options import CONFIGURATION_EXIT, echo_to_stderr, read_settings, reports_errors, with_settings
+from sft_http.ops.options import CONFIGURATION_EXIT, echo_to_stderr, operator_command, read_settings
 
 INCOMPLETE_EXIT: Final = 1
 """The exit status when a stored secret still needs a key other than the active one."""
@@ -38,9 +38,8 @@ def command() -> None:
 
 
 @command.command("list")
-@with_settings
+@operator_command
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@reports_errors
 def list_keys(data: Path, env_file: Path | None, *, as_json: bool) -> None:
     """
     List the keys of the ring, and how many stored secrets need each.
@@ -100,14 +99,13 @@ Key {active} comes from the environment. To replace it:
 
 
 @command.command("add")
-@with_settings
+@operator_command
 @click.option(
     "--write",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="If ENCRYPTION_KEY comes from the environment: write a new key to this new file, readable only by you.",
 )
-@reports_errors
 def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
     """
     Create a new key and make it the active one.
@@ -137,12 +135,11 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
 
 
 @command.command("rotate")
-@with_settings
+@operator_command
 @click.option("--dry-run", is_flag=True, help="Unwrap every secret that would be re-wrapped, and change nothing.")
 @click.option(
     "--batch", type=click.IntRange(1, 5000), default=500, show_default=True, help="The number of rows per transaction."
 )
-@reports_errors
 def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> None:
     """
     Re-wrap every stored secret under the active key.
@@ -251,9 +248,8 @@ def _progress(length: int) -> Iterator[Callable[[int], None]]:
 
 
 @command.command("retire")
-@with_settings
+@operator_command
 @click.argument("key_id", metavar="ID")
-@reports_errors
 def retire(data: Path, env_file: Path | None, key_id: str) -> None:
     """
     Remove an earlier key from the ring, unless a stored secret needs it.

@@ -19,17 +19,16 @@ from sft_adapters.keyring.loading import key_file_paths
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import describe_database
 from sft_http.cli.early_stop import StartupSignals
-from sft_http.ops.options import echo_to_stderr, read_environment, read_keys, reports_errors, with_settings
+from sft_http.ops.options import echo_to_stderr, operator_command, read_environment, read_keys
 from sft_http.server import gunicorn_app
 from sft_http.server.json_logging import json_logs_during_startup
 
 
 @click.command("serve")
-@with_settings
+@operator_command
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="The port to listen on.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many worker processes.")
-@reports_errors
 def command(data: Path, env_file: Path | None, host: str, port: int, workers: int) -> None:
     """
     Run the service until SIGTERM or Ctrl-C.

@@ -16,14 +16,13 @@ from sft_adapters.disk.locks import Locked
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
 from sft_core.maintenance.sweep import SweepResult
-from sft_http.ops.options import read_keys, read_settings, reports_errors, with_settings
+from sft_http.ops.options import operator_command, read_keys, read_settings
 
 
 @click.command("sweep")
-@with_settings
+@operator_command
 @click.option("--dry-run", is_flag=True, help="Change nothing; print what a sweep would do.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@reports_errors
 def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) -> None:
     """
     Remove abandoned uploads, expired files, orphaned parts and expired rows.
