@@ -1,10 +1,9 @@
 """
 A second handle on a connection's socket, by which threads send and receive bodies.
 
-A thread that decrypts a piece of a download sends it itself. Through the event loop each piece
-would be copied and handed over between threads, which costs half as much processor time again. A
-thread also receives the pieces of a large, fast upload (`Connection.begin_handoff`). The event loop waits for
-slow clients, so that a slow client occupies no thread.
+A thread that decrypts a piece of a download sends it itself: through the event loop each piece would be copied and
+handed over between threads, which costs half as much processor time again. A thread also receives the pieces of a
+large, fast upload (`Connection.begin_handoff`). The event loop waits for slow clients, so that they occupy no thread.
 """
 
 from __future__ import annotations
@@ -32,17 +31,14 @@ class SocketHandle:
     the event loop first, and gives the loop nothing to send until the thread has finished.
     """
 
-    sent_bytes: int
+    sent_bytes = 0
     """How many bytes threads have sent."""
-    is_broken: bool
+    is_broken = False
     """Whether a thread has found that the client has disconnected."""
-    is_fast: bool
+    is_fast = True
     """Whether the client accepts more within `_SEND_POLL_MILLISECONDS`, so that a thread may wait for it."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self.sent_bytes = 0
-        self.is_broken = False
-        self.is_fast = True
         self._transport = transport
         self._socket: socket.socket = transport.get_extra_info("socket").dup()
         self._writable = select.poll()

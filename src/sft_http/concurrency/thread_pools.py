@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 
 import attrs
 
+from sft_adapters.settings import Settings
 from sft_core.errors import Busy
 from sft_http.concurrency.memory_budgets import TransferLimits
 from sft_http.concurrency.retry_queue import RetryQueue
@@ -173,21 +174,13 @@ class ThreadPools:
     So an unresponsive blob store delays only transfers. `limits` are the other limits of transfers.
     """
 
-    def __init__(
-        self,
-        *,
-        database_threads: int,
-        transfer_threads: int,
-        hashing_threads: int,
-        hashing_wait_seconds: float,
-        queue_limit: int,
-        queue_wait_seconds: float,
-        limits: TransferLimits,
-    ) -> None:
-        self.database = BoundedThreadPool("database", database_threads, queue_limit, queue_wait_seconds)
-        self.hashing = BoundedThreadPool("hashing", hashing_threads, queue_limit, hashing_wait_seconds)
-        self.transfer = BoundedThreadPool("transfer", transfer_threads, queue_limit, queue_wait_seconds)
-        self.limits = limits
+    def __init__(self, settings: Settings) -> None:
+        server, hashing = settings.server, settings.hashing
+        limit, seconds = server.queue_limit, server.queue_wait_seconds
+        self.database = BoundedThreadPool("database", server.control_threads, limit, seconds)
+        self.hashing = BoundedThreadPool("hashing", hashing.concurrency, limit, hashing.wait_seconds)
+        self.transfer = BoundedThreadPool("transfer", server.transfer_threads, limit, seconds)
+        self.limits = TransferLimits.from_settings(settings)
         self.retry_queue = RetryQueue(self.transfer.run_without_limit)
 
     def close(self) -> None:

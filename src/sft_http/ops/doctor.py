@@ -9,6 +9,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final
 
 import attrs
 import click
@@ -24,6 +25,7 @@ from sft_http.ops.options import CONFIGURATION_EXIT, operator_command, read_keys
 
 FINDINGS_EXIT = 1
 """The exit status when a problem was found and not repaired."""
+_FINDING_KEYS: Final = ("code", "subject", "detail", "is_repaired")
 
 
 class SampleType(click.ParamType[Sample]):
@@ -34,9 +36,6 @@ class SampleType(click.ParamType[Sample]):
     name = "fraction"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Sample:
-        """
-        Parse the fraction, or fail with a sentence that shows its format.
-        """
         if isinstance(value, Sample):
             return value
         fraction = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(value))
@@ -58,18 +57,12 @@ class Report:
     counts: CheckCounts = attrs.field(factory=CheckCounts)
 
     def check(self, check: Check) -> None:
-        """
-        Add a check.
-        """
         self.checks.append(check)
         if check.code:
             self.counts.failures[check.code] += 1
         self.echo(f"{'ok' if check.ok else 'FAILED':<20} {check.name:<9} {check.detail}")
 
     def finding(self, finding: Finding) -> None:
-        """
-        Add a finding.
-        """
         self.findings.append(finding)
         repaired = " (repaired)" if finding.is_repaired else ""
         self.echo(f"{finding.damage.value:<20} {finding.subject}: {finding.detail}{repaired}")
@@ -108,28 +101,16 @@ class Report:
         """
         The whole report as one JSON object.
         """
-        failed_checks = [check for check in self.checks if check.code]
+        findings = [(check.code, check.name, check.detail, False) for check in self.checks if check.code]
+        findings += [(one.damage.value, one.subject, one.detail, one.is_repaired) for one in self.findings]
         report = {
             "checks": [{"name": check.name, "is_well": check.ok, "detail": check.detail} for check in self.checks],
-            "findings": [*map(_failed_check_json, failed_checks), *map(_finding_json, self.findings)],
+            "findings": [dict(zip(_FINDING_KEYS, finding, strict=True)) for finding in findings],
             "files": self.counts.files,
             "parts_read": self.counts.parts_read,
             "failures": self.counts.failures,
         }
         return json.dumps(report)
-
-
-def _finding_json(finding: Finding) -> dict[str, object]:
-    return {
-        "code": finding.damage.value,
-        "subject": finding.subject,
-        "detail": finding.detail,
-        "is_repaired": finding.is_repaired,
-    }
-
-
-def _failed_check_json(check: Check) -> dict[str, object]:
-    return {"code": check.code, "subject": check.name, "detail": check.detail, "is_repaired": False}
 
 
 @click.command("doctor")

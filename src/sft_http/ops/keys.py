@@ -144,9 +144,8 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
     """
     Re-wrap every stored secret under the active key.
 
-    Services may run at the same time: they read that key from its file or have it in their environment. The command
-    may be stopped at any point and continues when it is run again. Exits with status 1 if a secret could not be
-    re-wrapped.
+    Services may run at the same time: they read that key from its file or have it in their environment. The command may
+    be stopped at any point and continues when it is run again. Exits with status 1 if a secret could not be re-wrapped.
     """
     settings = read_settings(data, env_file)
     earlier = [key for key in keys.list_keys(settings) if key.is_needed and not key.active]

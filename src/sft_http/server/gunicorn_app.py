@@ -25,7 +25,6 @@ from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
 from sft_http.app import create_app
-from sft_http.concurrency.memory_budgets import TransferLimits
 from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.server.connection_limit import ConnectionLimits
 from sft_http.server.json_logging import logging_config
@@ -88,15 +87,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         except ConfigurationError as error:
             log.critical("%s", error.detail)
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
-        pools = ThreadPools(
-            database_threads=settings.server.control_threads,
-            transfer_threads=settings.server.transfer_threads,
-            hashing_threads=settings.hashing.concurrency,
-            hashing_wait_seconds=settings.hashing.wait_seconds,
-            queue_limit=settings.server.queue_limit,
-            queue_wait_seconds=settings.server.queue_wait_seconds,
-            limits=TransferLimits.from_settings(settings),
-        )
+        pools = ThreadPools(settings)
         self._resources.callback(pools.close)
         if settings.sweep.interval_seconds:
             sweep_thread = SweepThread(
