@@ -36,8 +36,7 @@ class Connection:
     """Whether the end of the body was received."""
     response_ended: bool = attrs.field(default=False, init=False)
     """Whether the application has passed the last message of its response to the server."""
-    _body_limit: int | None = attrs.field(default=None, init=False)
-    _limit_error: SftError | None = attrs.field(default=None, init=False)
+    _body_limit: tuple[int, SftError] | None = attrs.field(default=None, init=False)
     _cleanup: ExitStack = attrs.field(factory=ExitStack, init=False)
     _socket_handle: SocketHandle | None = attrs.field(default=None, init=False)
 
@@ -108,18 +107,15 @@ class Connection:
         """
         Make `check_body_limit` raise `error` once more than `limit` bytes were received, whatever length is announced.
         """
-        self._body_limit, self._limit_error = limit, error
+        self._body_limit = limit, error
 
     def count_received(self, count: int, *, ended: bool) -> None:
-        """
-        Count bytes of the body, and note its end.
-        """
         self.received_bytes += count
         self.body_ended = ended
 
     def check_body_limit(self) -> None:
-        if self._limit_error is not None and self._body_limit is not None and self.received_bytes > self._body_limit:
-            raise self._limit_error
+        if self._body_limit is not None and self.received_bytes > self._body_limit[0]:
+            raise self._body_limit[1]
 
     def has_whole_body(self, announced: int | None) -> bool:
         """

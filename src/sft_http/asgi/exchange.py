@@ -48,7 +48,9 @@ _DEFAULT_HEADERS: Final = (
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
-def with_common_headers(headers: Iterable[Header], *, request_id: str, over_tls: bool) -> list[Header]:
+def with_common_headers(
+    headers: Iterable[Header], *, request_id: str, over_tls: bool, varies_by_origin: bool = False
+) -> list[Header]:
     """
     Return a response's headers completed with those that every response has.
     """
@@ -59,6 +61,8 @@ def with_common_headers(headers: Iterable[Header], *, request_id: str, over_tls:
     found.append((b"x-request-id", request_id.encode()))
     if over_tls:
         found.append(_HSTS)
+    if varies_by_origin:
+        found.append((b"vary", b"Origin"))
     return found
 
 
@@ -195,19 +199,17 @@ class Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             self._is_disconnected = self._connection.is_disconnected()
-            message["headers"] = self._completed_headers(message["headers"])
+            message["headers"] = with_common_headers(
+                message["headers"],
+                request_id=self._connection.request_id,
+                over_tls=self._scope.get("scheme") == "https",
+                varies_by_origin=self._varies_by_origin,
+            )
         else:
             self._sent += len(message.get("body", b""))
             self._connection.response_ended = not message.get("more_body", False)
             self._complete = self._connection.response_ended and not self._is_disconnected
         await self._send(message)
-
-    def _completed_headers(self, headers: Iterable[Header]) -> list[Header]:
-        over_tls = self._scope.get("scheme") == "https"
-        found = with_common_headers(headers, request_id=self._connection.request_id, over_tls=over_tls)
-        if self._varies_by_origin:
-            found.append((b"vary", b"Origin"))
-        return found
 
     def log(self) -> None:
         """

@@ -27,8 +27,8 @@ class SocketHandle:
     """
     A duplicate of a connection's socket, whose descriptor is not reused while the handle is open.
 
-    While a thread sends, nothing else may write to the connection: the caller checks `is_idle` on
-    the event loop first, and gives the loop nothing to send until the thread has finished.
+    While a thread sends, nothing else may write to the connection: the caller checks `is_idle` on the event loop first,
+    and gives the loop nothing to send until the thread has finished.
     """
 
     sent_bytes = 0
@@ -73,10 +73,9 @@ class SocketHandle:
 
     def receive(self, limit: int) -> bytes:
         """
-        Receive at most `limit` bytes without a longer wait; return them.
+        Receive at most `limit` bytes, within 1 millisecond for each next piece and 20 milliseconds in all.
 
-        It waits at most 1 millisecond for each next piece, and at most 20 milliseconds in all. The
-        result is empty if nothing was received, or the client has disconnected or finished sending.
+        The result is empty if nothing was received, or the client has disconnected or finished sending.
         """
         # `BytesIO.getvalue` copies nothing if its buffer was filled to the end.
         buffer = io.BytesIO(bytes(limit))
@@ -126,17 +125,12 @@ class SocketHandle:
 
     async def abort(self) -> None:
         """
-        Abort the connection and wait until the request is cancelled with it.
-
-        An event loop that neither reads nor writes does not notice a disconnect.
+        Abort the connection, and wait until the request is cancelled: an idle event loop notices no disconnect.
         """
         self._transport.abort()
         await asyncio.get_running_loop().create_future()
 
     def close(self) -> None:
-        """
-        Close the handle; the connection itself stays open.
-        """
         self._socket.close()
 
 

@@ -19,17 +19,13 @@ _OPERATORS: Final = {
     "doctor": ("sft_http.ops.doctor", "Check the integrity of everything stored."),
     "sweep": ("sft_http.ops.sweep", "Remove unfinished and expired data."),
 }
-
-
 # For every other command a stop is a failure: its work is not done.
 _STOPPABLE: Final = frozenset({"serve"})
 
 
 class LazyGroup(click.Group):
     """
-    A command group that imports an operator's command only when it is named.
-
-    So help needs no server package and prints at once.
+    A group that imports an operator's command only when it is named: help needs no server package and prints at once.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:

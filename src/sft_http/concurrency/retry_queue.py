@@ -61,18 +61,13 @@ class RetryQueue:
     async def _retry_all(self) -> None:
         for _ in range(len(self._calls)):
             call = self._calls.popleft()
-            if not await self._succeeds(call):
+            try:
+                await self._in_thread(call)
+            except SftError:
                 self._calls.append(call)
+            except Exception:
+                # A defect: further attempts would fail the same way.
+                log.exception("a queued call failed unexpectedly and is not retried")
         self._next = None
         if self._calls:
             self._schedule()
-
-    async def _succeeds(self, call: Call) -> bool:
-        try:
-            await self._in_thread(call)
-        except SftError:
-            return False
-        except Exception:
-            # A defect: further attempts would fail the same way.
-            log.exception("a queued call failed unexpectedly and is not retried")
-        return True

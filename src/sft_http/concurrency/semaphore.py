@@ -39,9 +39,6 @@ class TimedSemaphore:
             raise Busy(f"no {self.name} became free in time") from None
 
     def release(self) -> None:
-        """
-        Release a slot to the next waiting caller.
-        """
         self._semaphore.release()
 
     @asynccontextmanager

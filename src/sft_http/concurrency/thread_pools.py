@@ -34,9 +34,7 @@ def _processors() -> int:
 @attrs.define
 class BoundedThreadPool:
     """
-    Runs blocking calls on `threads` threads; at most `queue_limit` further calls wait for a thread.
-
-    A call that waits longer than `wait_seconds`, if that is given, is rejected and never begun.
+    Runs blocking calls on `threads` threads; `queue_limit` further calls may wait, each for `wait_seconds`, if given.
     """
 
     name: str
@@ -54,10 +52,7 @@ class BoundedThreadPool:
 
     async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Run the call on a thread of this pool.
-
-        Raises:
-            Busy: the queue is full, or no thread became free in time; the call was not begun.
+        Run the call on a thread; raise `Busy`, and never begin it, if the queue is full or no thread is free in time.
         """
         if self._under_way >= self.threads + self.queue_limit:
             raise Busy(f"thread pool {self.name!r} is full")
@@ -116,22 +111,20 @@ class BoundedThreadPool:
     async def _run(self, call: Callable[[], T], wait_seconds: float | None) -> T:
         self._under_way += 1
         try:
-            return await self._await_result(self._submit(call), wait_seconds)
+            queued = self._submit(call)
+            future = asyncio.wrap_future(queued)
+            try:
+                if wait_seconds is not None and self._under_way + self._extra_calls > self.threads:
+                    await asyncio.wait([future], timeout=wait_seconds)
+                    # A call that has begun cannot be cancelled.
+                    if not future.done() and queued.cancel():
+                        raise Busy(f"no thread of pool {self.name!r} became free in time")
+                return await asyncio.shield(future)
+            except asyncio.CancelledError:
+                await _wait_until_done(future)
+                raise
         finally:
             self._under_way -= 1
-
-    async def _await_result(self, queued: Future[T], wait_seconds: float | None) -> T:
-        future = asyncio.wrap_future(queued)
-        try:
-            if wait_seconds is not None and self._under_way + self._extra_calls > self.threads:
-                await asyncio.wait([future], timeout=wait_seconds)
-                # A call that has begun cannot be cancelled.
-                if not future.done() and queued.cancel():
-                    raise Busy(f"no thread of pool {self.name!r} became free in time")
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await _wait_until_done(future)
-            raise
 
     def close(self) -> None:
         """
@@ -184,8 +177,5 @@ class ThreadPools:
         self.retry_queue = RetryQueue(self.transfer.run_without_limit)
 
     def close(self) -> None:
-        """
-        Close every pool.
-        """
         for pool in (self.database, self.hashing, self.transfer):
             pool.close()

@@ -98,9 +98,6 @@ class Report:
         return "\n".join(lines)
 
     def as_json(self) -> str:
-        """
-        The whole report as one JSON object.
-        """
         findings = [(check.code, check.name, check.detail, False) for check in self.checks if check.code]
         findings += [(one.damage.value, one.subject, one.detail, one.is_repaired) for one in self.findings]
         report = {
@@ -149,12 +146,9 @@ def command(
 
 def check_integrity(settings: Settings, keys: KeySet, report: Report, *, verify: Sample | None, repair: bool) -> None:
     """
-    Run all checks and add them to the report.
+    Run all checks and add them to the report; a wrong setting is raised as an `SftError`.
 
     Nothing is repaired if the check of keys or store fails: the database or the store may be the wrong one.
-
-    Raises:
-        SftError: a setting is wrong.
     """
     if not report.passes(check_prerequisites(settings, keys)):
         return

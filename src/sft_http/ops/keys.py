@@ -60,19 +60,13 @@ def _as_json(key: RingKey) -> dict[str, Any]:
 
 
 def _as_table(keys: list[RingKey]) -> str:
-    header = ["key", "state", "made", *(label(kind) for kind in SecretKind), "where"]
-    rows = [
-        [
-            key.id,
-            _state(key),
-            f"{key.created_at:%Y-%m-%d %H:%M}" if key.created_at else "-",
-            *(str(key.needed_by[kind]) for kind in SecretKind),
-            _location(key),
-        ]
-        for key in keys
-    ]
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *rows)]
+    rows = [["key", "state", "made", *map(label, SecretKind), "where"]]
+    for key in keys:
+        made = f"{key.created_at:%Y-%m-%d %H:%M}" if key.created_at else "-"
+        needed_by = (str(key.needed_by[kind]) for kind in SecretKind)
+        rows.append([key.id, _state(key), made, *needed_by, _location(key)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -123,9 +117,8 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
         click.echo("Running services use it from now on. Run `sft keys rotate` next.")
         return
     if write is None:
-        click.echo(
-            _MANUAL_STEPS.format(active=active, make="Create a key, for example with `sft keys add --write FILE`.")
-        )
+        make = "Create a key, for example with `sft keys add --write FILE`."
+        click.echo(_MANUAL_STEPS.format(active=active, make=make))
         raise SystemExit(CONFIGURATION_EXIT)
     made = keys.write_key(write)
     click.echo(_MANUAL_STEPS.format(active=active, make=f"{write} contains the new key {made}; keep a copy."))
@@ -148,7 +141,7 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
     be stopped at any point and continues when it is run again. Exits with status 1 if a secret could not be re-wrapped.
     """
     settings = read_settings(data, env_file)
-    earlier = [key for key in keys.list_keys(settings) if key.is_needed and not key.active]
+    earlier = _needed_earlier_keys(settings)
     done: Counter[SecretKind] = Counter()
     undecryptable: list[StoredSecret] = []
     with keys.open_rewrapping(settings, dry_run=dry_run, on_wait=echo_to_stderr) as rewrap:
@@ -161,9 +154,12 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
                     advance(some.rewrapped + len(some.undecryptable))
     numbers = ", ".join(f"{done[kind]} {label(kind)}" for kind in SecretKind)
     click.echo(f"{'To be re-wrapped' if dry_run else 'Re-wrapped'}: {numbers}.")
-    complete = _report_remaining(settings, earlier, dict.fromkeys(undecryptable), dry_run=dry_run)
-    if not complete:
+    if not _report_remaining(settings, earlier, dict.fromkeys(undecryptable), dry_run=dry_run):
         raise SystemExit(INCOMPLETE_EXIT)
+
+
+def _needed_earlier_keys(settings: Settings) -> list[RingKey]:
+    return [key for key in keys.list_keys(settings) if key.is_needed and not key.active]
 
 
 def _report_remaining(
@@ -174,7 +170,7 @@ def _report_remaining(
     """
     for secret in undecryptable:
         echo_to_stderr(f"the {secret.kind.value} of row {secret.id} does not unwrap under key {secret.wrapped.key_id}")
-    left = [key for key in (before if dry_run else keys.list_keys(settings)) if key.is_needed and not key.active]
+    left = before if dry_run else _needed_earlier_keys(settings)
     for key in left:
         _report_reason(key, _count_unopened(key, undecryptable), dry_run=dry_run)
     if dry_run:
@@ -189,9 +185,7 @@ def _report_remaining(
 
 def _report_reason(key: RingKey, unopened_count: Counter[SecretKind], *, dry_run: bool) -> None:
     """
-    Print why a key is still needed.
-
-    A dry run prints only the reasons that would remain after a rotation.
+    Print why a key is still needed; in a dry run, only the reasons that would remain after a rotation.
     """
     if key.is_missing:
         echo_to_stderr(
@@ -211,9 +205,6 @@ def _report_reason(key: RingKey, unopened_count: Counter[SecretKind], *, dry_run
 
 
 def _count_unopened(key: RingKey, undecryptable: Iterable[StoredSecret]) -> Counter[SecretKind]:
-    """
-    Count the secrets, by kind, that need a key and do not unwrap.
-    """
     found = Counter(secret.kind for secret in undecryptable if secret.wrapped.key_id == key.id)
     return found & Counter(key.needed_by)
 

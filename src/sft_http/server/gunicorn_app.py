@@ -71,8 +71,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         """
         Build the application; called in each worker, because no connection may be shared over a fork.
 
-        Raises:
-            SystemExit: the storage cannot be used as configured; gunicorn then ends the service.
+        If the storage cannot be used as configured it raises `SystemExit`, and gunicorn ends the service.
         """
         settings = self.settings
         # During a reload an old worker may hold the lock of the single writer. The wait is unlimited,
@@ -130,10 +129,7 @@ def _stop_worker_on_failure(check: Callable[[], None]) -> Callable[[], None]:
 
 def bound_socket(host: str, port: int) -> socket.socket:
     """
-    Return a socket that is bound to an address.
-
-    Raises:
-        ConfigurationError: the address cannot be resolved or bound.
+    Return a socket that is bound to an address; raise `ConfigurationError` if it cannot be resolved or bound.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -153,9 +149,7 @@ def run(
     settings: Settings, keys: KeySet, *, bound: socket.socket, workers: int, when_ready: Callable[[], None]
 ) -> None:
     """
-    Serve until SIGTERM or SIGINT; requests in progress then have the graceful timeout to finish.
-
-    The server takes ownership of the socket, and closes it.
+    Serve until SIGTERM or SIGINT; requests in progress then have the graceful timeout to finish. Closes the socket.
     """
     connection_limits = ConnectionLimits.from_settings(settings, descriptors=_raise_descriptor_limit())
     # Connections inherit the option. By default the kernel buffers megabytes for each client that reads nothing.

@@ -1,10 +1,10 @@
 """
 The private names of gunicorn that this package depends on, each behind a public name with a type.
 
-gunicorn has no public hooks for three changes that the service needs: responses to malformed
-requests, bounds on chunked bodies, and closing behind an unread body. No other module names a
-private attribute of gunicorn. The dependency is pinned to a minor release, and a test asserts that
-every name used here exists in the installed release with the expected kind.
+gunicorn has no public hooks for three changes that the service needs: responses to malformed requests, bounds on
+chunked bodies, and closing behind an unread body. No other module names a private attribute of gunicorn. The dependency
+is pinned to a minor release, and a test asserts that every name used here exists in the installed release with the
+expected kind.
 """
 
 from __future__ import annotations
@@ -65,7 +65,6 @@ class RequestParser(_PublicMethods, PythonProtocol):  # type: ignore[misc]  # gu
     unparsed: bytearray = _renamed("_buffer")
     """The bytes that were received and not parsed."""
     chunk_size: int = _renamed("_chunk_size")
-    """The size of the present chunk."""
     find_line: Callable[[int, Exception], int] = PythonProtocol._find_line
     """Return the position of the next CRLF, or -1; raise the error if the line is longer than the limit."""
 
@@ -121,7 +120,6 @@ class ConnectionProtocol(_PublicMethods, ASGIProtocol):  # type: ignore[misc]  #
     cfg: Any
     transport: asyncio.Transport
     request: Any = _renamed("_current_request")
-    """The present request."""
     parser: Any = _renamed("_callback_parser")
     """The parser of requests; None once no more requests are read."""
     body: BodyQueue | None = _renamed("_body_receiver")
@@ -138,9 +136,7 @@ class ConnectionProtocol(_PublicMethods, ASGIProtocol):  # type: ignore[misc]  #
     """Set to make the connection's task notice a change while it waits for a request."""
 
     pause_reading: Callable[[], None] = ASGIProtocol._pause_reading
-    """Stop reading from the socket."""
     resume_reading: Callable[[], None] = ASGIProtocol._resume_reading
-    """Read from the socket again."""
     resume_reading_if_below_limit: Callable[[], None] = ASGIProtocol._maybe_resume_reading
     """Read from the socket again if few enough bytes are buffered."""
     buffered_bytes: Callable[[], int] = ASGIProtocol._http1_buffered
@@ -166,7 +162,6 @@ class ConnectionProtocol(_PublicMethods, ASGIProtocol):  # type: ignore[misc]  #
     send_head: Callable[..., None] = ASGIProtocol._send_response_start
     """Send the head of a response; `close` announces that the connection is closed behind it."""
     send_body: Callable[..., None] = ASGIProtocol._send_body
-    """Send a piece of a response's body."""
     send_error: Callable[..., None] = ASGIProtocol._send_error_response
     """Send the response to a request that does not reach the application."""
     write: Callable[[bytes], None] = ASGIProtocol._safe_write

@@ -1,8 +1,8 @@
 """
 One client's connection: gunicorn's protocol, with the behaviour that the service promises.
 
-A request that does not reach the application (malformed, too long, too slow, without a host) has a
-response with problem details, like any other.
+A request that does not reach the application (malformed, too long, too slow, without a host) has a response with
+problem details, like any other.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ def _unacknowledged(transport: asyncio.BaseTransport) -> int:
     """
     Return how many sent bytes the client has not acknowledged; 0 on systems that do not report it.
 
-    The kernel accepts megabytes at once and then nothing for long, so what it has accepted does not
-    show how fast the client is.
+    The kernel accepts megabytes at once and then nothing for long: that does not show how fast the client is.
     """
     connection = transport.get_extra_info("socket")
     try:
@@ -147,9 +146,6 @@ class SftProtocol(ConnectionProtocol):
             self._close_idle()
 
     def close_if_idle(self) -> None:
-        """
-        Close the connection if no request is in progress on it.
-        """
         if self.is_idle and not self.is_closed:
             self._close_idle()
 
@@ -159,9 +155,7 @@ class SftProtocol(ConnectionProtocol):
 
     def abort_if_too_slow(self, seconds: float) -> None:
         """
-        Abort the connection if its client accepts the response too slowly.
-
-        `seconds` is the time since the last call.
+        Abort the connection if its client accepts the response too slowly; `seconds` is the time since the last call.
         """
         waiting = self.transport.get_write_buffer_size() + _unacknowledged(self.transport)
         # What a thread is sending is counted after the kernel has accepted it: never backwards.
@@ -189,10 +183,8 @@ class SftProtocol(ConnectionProtocol):
     ) -> None:
         self._is_responding = True
         if self._connection is not None:
-            self._connection.declared_bytes = next(
-                (int(value) for name, value in headers if name.lower() == b"content-length"), None
-            )
-            self._connection.announces_close = close
+            lengths = (int(value) for name, value in headers if name.lower() == b"content-length")
+            self._connection.declared_bytes, self._connection.announces_close = next(lengths, None), close
         super().send_head(status, headers, request, close=close)
 
     def send_body(self, body: bytes, *arguments: object) -> None:
@@ -323,10 +315,8 @@ class SftProtocol(ConnectionProtocol):
         hosts = [value for name, value in parser.headers if name.lower() == b"host"]
         if (parser.http_version >= (1, 1) and not hosts) or not all(map(_HOST.fullmatch, hosts)):
             raise ParseError
-        if any(
-            name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked"
-            for name, value in parser.headers
-        ):
+        codings = (value.strip().lower() for name, value in parser.headers if name.lower() == b"transfer-encoding")
+        if any(coding != b"chunked" for coding in codings):
             raise UnsupportedTransferCoding("only chunked")
         skips_body = super().start_request()
         self.body = CoalescingReceiver(self.request, self)

@@ -66,9 +66,6 @@ class SftWorker(Worker):
         self.accepted += 1
 
     async def serve(self) -> None:
-        """
-        Serve connections until the worker stops, and abort those of slow clients.
-        """
         self.loop.set_exception_handler(_log_unless_out_of_descriptors)
         tasks = [asyncio.create_task(task) for task in (self._abort_slow_readers(), self._trim_memory())]
         try:
