@@ -48,9 +48,7 @@ _DEFAULT_HEADERS: Final = (
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
-def with_common_headers(
-    headers: Iterable[Header], *, request_id: str, over_tls: bool, varies_by_origin: bool = False
-) -> list[Header]:
+def with_common_headers(headers: Iterable[Header], *, request_id: str, over_tls: bool) -> list[Header]:
     """
     Return a response's headers completed with those that every response has.
     """
@@ -61,8 +59,6 @@ def with_common_headers(
     found.append((b"x-request-id", request_id.encode()))
     if over_tls:
         found.append(_HSTS)
-    if varies_by_origin:
-        found.append((b"vary", b"Origin"))
     return found
 
 
@@ -138,8 +134,7 @@ class Exchange:
             return None
         # The handle first: without one the event loop must not be paused.
         handle = self._connection.socket_handle
-        limit = self._connection.begin_handoff() if handle is not None else 0
-        if handle is None or not limit:
+        if handle is None or not (limit := self._connection.begin_handoff()):
             return None
         piece = b""
 
@@ -199,12 +194,10 @@ class Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             self._is_disconnected = self._connection.is_disconnected()
-            message["headers"] = with_common_headers(
-                message["headers"],
-                request_id=self._connection.request_id,
-                over_tls=self._scope.get("scheme") == "https",
-                varies_by_origin=self._varies_by_origin,
-            )
+            over_tls, request_id = self._scope.get("scheme") == "https", self._connection.request_id
+            message["headers"] = with_common_headers(message["headers"], request_id=request_id, over_tls=over_tls)
+            if self._varies_by_origin:
+                message["headers"].append((b"vary", b"Origin"))
         else:
             self._sent += len(message.get("body", b""))
             self._connection.response_ended = not message.get("more_body", False)

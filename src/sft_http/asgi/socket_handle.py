@@ -41,9 +41,8 @@ class SocketHandle:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._socket: socket.socket = transport.get_extra_info("socket").dup()
-        self._writable = select.poll()
+        self._writable, self._readable = select.poll(), select.poll()
         self._writable.register(self._socket, select.POLLOUT)
-        self._readable = select.poll()
         self._readable.register(self._socket, select.POLLIN)
 
     @property
@@ -112,13 +111,12 @@ class SocketHandle:
         """
         Wait on the event loop until the client accepts more, or has disconnected.
         """
-        loop = asyncio.get_running_loop()
-        ready = loop.create_future()
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
         began = loop.time()
         # The duplicate has a descriptor of its own, which the loop does not confuse with the connection's.
-        loop.add_writer(self._socket, _resolve, ready)
+        loop.add_writer(self._socket, ready.set)
         try:
-            await ready
+            await ready.wait()
         finally:
             loop.remove_writer(self._socket)
         self.is_fast = (loop.time() - began) * 1000 < _SEND_POLL_MILLISECONDS
@@ -132,8 +130,3 @@ class SocketHandle:
 
     def close(self) -> None:
         self._socket.close()
-
-
-def _resolve(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)

@@ -34,9 +34,6 @@ def command() -> None:
     """
 
 
-# --- list --------------------------------------------------------------------------------------
-
-
 @command.command("list")
 @operator_command
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -82,8 +79,6 @@ def _location(key: RingKey) -> str:
     return " and ".join(locations) or "missing: restore it"
 
 
-# --- add ---------------------------------------------------------------------------------------
-
 _MANUAL_STEPS: Final = """\
 Key {active} comes from the environment. To replace it:
   1. {make}
@@ -122,9 +117,6 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
         raise SystemExit(CONFIGURATION_EXIT)
     made = keys.write_key(write)
     click.echo(_MANUAL_STEPS.format(active=active, make=f"{write} contains the new key {made}; keep a copy."))
-
-
-# --- rotate ------------------------------------------------------------------------------------
 
 
 @command.command("rotate")
@@ -232,9 +224,6 @@ def _progress(length: int) -> Iterator[Callable[[int], None]]:
             click.echo(f"{done} of {length}")
 
     yield advance
-
-
-# --- retire ------------------------------------------------------------------------------------
 
 
 @command.command("retire")

@@ -39,7 +39,7 @@ def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) 
             swept = opened.application.maintenance.sweep(dry_run=dry_run)
     except Locked as locked:
         raise ConfigurationError(f"{locked.detail}; {_sweep_hint(settings)}") from None
-    click.echo(json.dumps(attrs.asdict(swept)) if as_json else summary(swept, dry_run=dry_run))
+    click.echo(json.dumps(attrs.asdict(swept)) if as_json else _summary(swept, dry_run=dry_run))
     if swept.failures:
         raise SystemExit(1)
 
@@ -54,10 +54,7 @@ def _sweep_hint(settings: Settings) -> str:
     )
 
 
-def summary(swept: SweepResult, *, dry_run: bool) -> str:
-    """
-    The result of a sweep as text.
-    """
+def _summary(swept: SweepResult, *, dry_run: bool) -> str:
     lines = [
         "Nothing was changed. A sweep would report:" if dry_run else "Swept:",
         f"  uploads aborted    {swept.given_up}",

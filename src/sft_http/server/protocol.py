@@ -19,12 +19,13 @@ import attrs
 from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 
 from sft_adapters.settings.catalogue import ServerSettings
+from sft_http import problems
 from sft_http.asgi.connection import SCOPE_KEY, Connection
-from sft_http.asgi.exchange import log_exchange
+from sft_http.asgi.exchange import log_exchange, with_common_headers
 from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.min_rate import MinimumRate
+from sft_http.errors import RequestTimeout
 from sft_http.server.chunked_parser import BoundedChunkParser, CoalescingReceiver
-from sft_http.server.error_response import problem_response
 from sft_http.server.gunicorn_internals import BodyQueue, ConnectionProtocol, RequestParser
 
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
@@ -32,6 +33,14 @@ _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 _AUTHORITY: Final = re.compile(r"\Ahttps?://[^/?#]*", flags=re.IGNORECASE)
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n){0,64}")
 """Empty lines before a request that are ignored; a hundred thousand of them may arrive at once."""
+_PROBLEMS: Final = {
+    400: ("malformed-request", "The request is not well-formed HTTP/1.1."),
+    408: (RequestTimeout.code, RequestTimeout.public),
+    414: ("uri-too-long", "The request target is too long."),
+    431: ("headers-too-large", "The request header fields are too large."),
+    501: ("transfer-coding-not-supported", "The transfer coding is not supported."),
+}
+_INTERNAL_ERROR: Final = ("internal-error", "The server could not answer this request.")
 
 
 def _unacknowledged(transport: asyncio.BaseTransport) -> int:
@@ -45,6 +54,21 @@ def _unacknowledged(transport: asyncio.BaseTransport) -> int:
         return int(struct.unpack("i", fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)))[0])
     except (OSError, AttributeError):
         return 0
+
+
+def _problem_response(status: int, *, request_id: str, over_tls: bool) -> bytes:
+    """
+    Return a complete HTTP/1.1 response with problem details (RFC 9457) that closes the connection.
+    """
+    code, detail = _PROBLEMS.get(status, _INTERNAL_ERROR)
+    body = problems.problem_body(
+        status=status, code=code, detail=detail, instance=problems.problem_instance(request_id)
+    )
+    own = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"connection", b"close")]
+    own.append((b"content-length", str(len(body)).encode()))
+    lines = [f"HTTP/1.1 {status} {problems.phrase(status)}".encode()]
+    lines += map(b": ".join, with_common_headers(own, request_id=request_id, over_tls=over_tls))
+    return b"\r\n".join([*lines, b"", body])
 
 
 @attrs.define(eq=False)
@@ -230,7 +254,7 @@ class SftProtocol(ConnectionProtocol):
             self.transport.abort()
             return
         request_id = str(self.worker.ids.new())
-        response = problem_response(status, request_id=request_id, over_tls=self.is_tls)
+        response = _problem_response(status, request_id=request_id, over_tls=self.is_tls)
         self.write(response)
         log_exchange(
             request_id=request_id,
