@@ -45,6 +45,7 @@ _DEFAULT_HEADERS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
+_WITHOUT_HEAD: Final = {"method": "", "route": "", "complete": True, "milliseconds": 0.0, "user": ""}
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -64,9 +65,9 @@ def with_common_headers(headers: Iterable[Header], *, request_id: str, over_tls:
 
 def log_exchange(**fields: object) -> None:
     """
-    Write a line of the access log.
+    Write a line of the access log; the fields that a request without a known head cannot have are optional.
     """
-    access_log.info("request", extra={"fields": fields})
+    access_log.info("request", extra={"fields": _WITHOUT_HEAD | fields})
 
 
 @attrs.define

@@ -129,19 +129,13 @@ class TransferLimits:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> TransferLimits:
-        memory = settings.uploads.memory_mib << 20
+        uploads, server = settings.uploads, settings.server
+        wait_seconds = server.queue_wait_seconds
         return cls(
-            UploadAdmission(
-                limit=settings.uploads.max_concurrent,
-                user_limit=settings.uploads.max_per_user,
-                queue_limit=settings.server.queue_limit,
-                wait_seconds=settings.server.queue_wait_seconds,
-            ),
+            UploadAdmission(uploads.max_concurrent, uploads.max_per_user, server.queue_limit, wait_seconds),
             # The other half of the threads stays free for calls that process little data.
-            TimedSemaphore(
-                "concatenation slot", max(1, settings.server.transfer_threads // 2), settings.server.queue_wait_seconds
-            ),
+            TimedSemaphore("concatenation slot", max(1, server.transfer_threads // 2), wait_seconds),
             # The minimum of every upload is set aside.
-            MemoryBudget(memory - (settings.uploads.max_concurrent * MIN_UPLOAD_MEMORY_KIB << 10)),
+            MemoryBudget((uploads.memory_mib << 20) - (uploads.max_concurrent * MIN_UPLOAD_MEMORY_KIB << 10)),
             ReadAhead(settings.downloads.read_ahead_mib << 20),
         )

@@ -77,7 +77,6 @@ class UploadAdmission:
     user_limit: int
     queue_limit: int
     wait_seconds: float
-    _under_way: int = attrs.field(default=0, init=False)
     _per_user: Counter[UserId] = attrs.field(factory=Counter, init=False)
     _slots: dict[object, set[UploadPermit]] = attrs.field(factory=dict, init=False)
     """The permits of each admitted upload's requests; its last request releases it."""
@@ -126,9 +125,8 @@ class UploadAdmission:
     async def _acquire(self, user: UserId) -> None:
         if self._per_user[user] >= self.user_limit:
             raise TooManyUploads
-        if self._under_way >= self.limit + self.queue_limit:
+        if self._per_user.total() >= self.limit + self.queue_limit:
             raise Busy("too many uploads are waiting")
-        self._under_way += 1
         self._per_user[user] += 1
         try:
             await self._semaphore.acquire()
@@ -141,7 +139,6 @@ class UploadAdmission:
         self._uncount(user)
 
     def _uncount(self, user: UserId) -> None:
-        self._under_way -= 1
         self._per_user[user] -= 1
         if not self._per_user[user]:
             del self._per_user[user]

@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Final
 
 from falcon.asgi import App
@@ -82,7 +83,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             opened.check()
         except Unavailable:
             # A worker that ends would end the service; this one responds 503 until the storage is available.
-            storage_check = _stop_worker_on_failure(opened.check)
+            storage_check = partial(_check_or_stop_worker, opened.check)
         except ConfigurationError as error:
             log.critical("%s", error.detail)
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
@@ -109,22 +110,18 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         trim()
 
 
-def _stop_worker_on_failure(check: Callable[[], None]) -> Callable[[], None]:
+def _check_or_stop_worker(check: Callable[[], None]) -> None:
     """
-    Return a check of a storage that was unavailable at the start; if it fails, this process ends.
+    Check a storage that was unavailable at the start; if it cannot be used as configured, this process ends.
 
     Its successor fails at its own start for the same reason, and gunicorn ends the service with it.
     """
-
-    def checked() -> None:
-        try:
-            check()
-        except ConfigurationError as error:
-            log.critical("the storage cannot be used: %s", error.detail)
-            os.kill(os.getpid(), signal.SIGTERM)
-            raise DatabaseUnavailable from None
-
-    return checked
+    try:
+        check()
+    except ConfigurationError as error:
+        log.critical("the storage cannot be used: %s", error.detail)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise DatabaseUnavailable from None
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

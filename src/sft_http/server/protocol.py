@@ -256,17 +256,9 @@ class SftProtocol(ConnectionProtocol):
         request_id = str(self.worker.ids.new())
         response = _problem_response(status, request_id=request_id, over_tls=self.is_tls)
         self.write(response)
-        log_exchange(
-            request_id=request_id,
-            method="",
-            route="",
-            status=status,
-            bytes=len(response.partition(b"\r\n\r\n")[2]),
-            complete=True,
-            milliseconds=0.0,
-            client=(self.transport.get_extra_info("peername") or ("",))[0],
-            user="",
-        )
+        client = (self.transport.get_extra_info("peername") or ("",))[0]
+        size = len(response.partition(b"\r\n\r\n")[2])
+        log_exchange(request_id=request_id, status=status, bytes=size, client=client)
 
     def close(self) -> None:
         """
