@@ -54,9 +54,6 @@ class Connection:
         return False
 
     def is_disconnected(self) -> bool:
-        """
-        Whether the client has disconnected.
-        """
         return False
 
     def abort(self) -> None:

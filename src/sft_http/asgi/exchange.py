@@ -102,9 +102,8 @@ class Exchange:
             SftError: the body exceeds its limit (`Connection.limit_body`); the error is the limit's.
         """
         if not self._first_read_done and self._announces_body():
-            # The framework reads the first piece of a body before it looks at the request. An empty
-            # piece is returned at once: a request that its head decides needs no body, and
-            # "100 Continue" is not sent before a resource reads.
+            # The framework reads the first piece of a body before it looks at the request; an empty one is returned:
+            # a request that its head decides needs no body, and "100 Continue" is not sent before a resource reads.
             self._first_read_done = True
             return {"type": "http.request", "body": b"", "more_body": True}
         message = await self._read_in_thread()
@@ -169,9 +168,6 @@ class Exchange:
         self._borrowed_bytes = 0
 
     def close(self) -> None:
-        """
-        Release the memory of the last piece, and close the request's `Connection`.
-        """
         self._release_memory()
         self._connection.close()
 

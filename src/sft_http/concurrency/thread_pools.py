@@ -1,9 +1,8 @@
 """
-Bounded thread pools between the event loop and the synchronous core.
+Bounded thread pools between the event loop, which handles all clients, and the synchronous core, which blocks.
 
-The event loop handles all clients; the core blocks. Each kind of blocking work has a pool of its own, so that a
-hundred sign-ins that wait for Argon2 do not delay a listing, and a listing does not delay the bytes of a transfer.
-A pool has a fixed number of threads and a bounded queue: a call that finds the queue full fails with `Busy` at once.
+Each kind of blocking work has a pool of its own, so that a hundred sign-ins that wait for Argon2 do not delay a
+listing, and a listing does not delay the bytes of a transfer, nor an unresponsive blob store anything but transfers.
 """
 
 from __future__ import annotations
@@ -162,9 +161,7 @@ async def _wait_until_done(future: asyncio.Future[T]) -> None:
 
 class ThreadPools:
     """
-    One thread pool per kind of blocking work: `database`, `hashing` of passwords, and `transfer` to the blob store.
-
-    So an unresponsive blob store delays only transfers. `limits` are the other limits of transfers.
+    A pool for the database, one to hash passwords and one for the blob store; `limits` are other limits of transfers.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -37,9 +37,7 @@ class UploadPermit:
 
     async def preempt(self, fencing_token: int) -> None:
         """
-        Become the writer with this fencing token.
-
-        Earlier writers are cancelled at their next wait and awaited.
+        Become the writer with this fencing token; earlier writers are cancelled at their next wait and awaited.
 
         Raises:
             UploadTakenOver: a writer with a greater fencing token exists.
@@ -66,11 +64,9 @@ class UploadAdmission:
     """
     Admits at most `limit` uploads at a time, and at most `user_limit` of one user.
 
-    A further upload waits in a queue for at most `wait_seconds`, before its body is read. Waiting uploads count
-    towards `user_limit`, so that one user cannot fill the queue.
-
-    Requests that continue the same upload count once, so that a client can replace a request that hangs. Only the
-    latest of them reads its body.
+    A further upload waits in a queue for at most `wait_seconds`, before its body is read. Waiting uploads count towards
+    `user_limit`, so that one user cannot fill the queue. Requests that continue the same upload count once, so that a
+    client can replace a request that hangs. Only the latest of them reads its body.
     """
 
     limit: int

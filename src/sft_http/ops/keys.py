@@ -111,12 +111,12 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
         click.echo(f"Key {after} is now the active one; key {before} still unwraps.")
         click.echo("Running services use it from now on. Run `sft keys rotate` next.")
         return
+    make = "Create a key, for example with `sft keys add --write FILE`."
+    if write is not None:
+        make = f"{write} contains the new key {keys.write_key(write)}; keep a copy."
+    click.echo(_MANUAL_STEPS.format(active=active, make=make))
     if write is None:
-        make = "Create a key, for example with `sft keys add --write FILE`."
-        click.echo(_MANUAL_STEPS.format(active=active, make=make))
         raise SystemExit(CONFIGURATION_EXIT)
-    made = keys.write_key(write)
-    click.echo(_MANUAL_STEPS.format(active=active, make=f"{write} contains the new key {made}; keep a copy."))
 
 
 @command.command("rotate")

@@ -45,8 +45,7 @@ def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) 
 
 
 def _sweep_hint(settings: Settings) -> str:
-    seconds = settings.sweep.interval_seconds
-    if seconds:
+    if seconds := settings.sweep.interval_seconds:
         return f"nothing was swept; if a server is running, it sweeps every {seconds:g} seconds"
     return (
         "nothing was swept, and a running server does not sweep while SWEEP_INTERVAL_SECONDS is 0: "

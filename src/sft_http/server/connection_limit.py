@@ -45,9 +45,7 @@ class ConnectionLimits:
     @classmethod
     def from_settings(cls, settings: Settings, *, descriptors: int) -> ConnectionLimits:
         """
-        Return the configured limit, or a lower one if the process has too few `descriptors`.
-
-        Too few for four connections are a `ConfigurationError`.
+        Return the configured limit, or what `descriptors` allow; if less than four, raise `ConfigurationError`.
         """
         threads = settings.server.control_threads + settings.server.transfer_threads + settings.hashing.concurrency + 1
         others = _BASE + _PER_THREAD * settings.server.transfer_threads
@@ -78,9 +76,7 @@ class ThrottledListener(socket.socket):
 
     def accept(self) -> tuple[socket.socket, Any]:
         """
-        Accept a connection; without capacity, raise the `OSError` of exhausted descriptors.
-
-        After it the event loop tries again in `RETRY_SECONDS`.
+        Accept a connection; without capacity, raise the `OSError` after which the loop retries in `RETRY_SECONDS`.
         """
         if not self._has_capacity():
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

@@ -21,7 +21,7 @@ from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 from sft_adapters.settings.catalogue import ServerSettings
 from sft_http import problems
 from sft_http.asgi.connection import SCOPE_KEY, Connection
-from sft_http.asgi.exchange import log_exchange, with_common_headers
+from sft_http.asgi.exchange import Header, log_exchange, with_common_headers
 from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.errors import RequestTimeout
@@ -202,9 +202,7 @@ class SftProtocol(ConnectionProtocol):
         self._connection = scope[SCOPE_KEY] = _ServerConnection(self, self.body, self.parser)
         return scope
 
-    def send_head(
-        self, status: int, headers: Sequence[tuple[bytes, bytes]], request: object, *, close: bool = False
-    ) -> None:
+    def send_head(self, status: int, headers: Sequence[Header], request: object, *, close: bool = False) -> None:
         self._is_responding = True
         if self._connection is not None:
             lengths = (int(value) for name, value in headers if name.lower() == b"content-length")
@@ -269,8 +267,8 @@ class SftProtocol(ConnectionProtocol):
             # After a disconnect the end of our side cannot be sent, and gunicorn omits closing.
             self.transport.close()
             return
-        # Closing now would reset the connection, and a client that is still sending would lose the
-        # response. It receives the end of our side instead.
+        # A client that is still sending would lose the response, because closing now would reset the connection. It
+        # receives the end of our side instead.
         self.is_closed = True
         self.parser = None
         self.resume_reading()
