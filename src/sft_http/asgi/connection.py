@@ -21,7 +21,7 @@ SCOPE_KEY: Final = "sft.connection"
 @attrs.define(eq=False)
 class Connection:
     """
-    The state of one request, and what its server offers below ASGI: here nothing; `sft_http.server` passes a subclass.
+    The state of one request, and what its server offers below ASGI: nothing, unless it passes a subclass.
     """
 
     request_id: str = attrs.field(default="", init=False)
@@ -79,9 +79,7 @@ class Connection:
 
     def record_handoff(self, count: int, *, ended: bool) -> None:
         """
-        Count the bytes that a thread has received, and resume the event loop's reading if the handoff has ended.
-
-        Call it after each thread, also if the request was cancelled meanwhile.
+        Count the bytes that a thread has received, also for a cancelled request; if `ended`, let the loop read again.
         """
 
     @property

@@ -1,8 +1,8 @@
 """
 Bounded thread pools between the event loop, which handles all clients, and the synchronous core, which blocks.
 
-Each kind of blocking work has a pool of its own, so that a hundred sign-ins that wait for Argon2 do not delay a
-listing, and a listing does not delay the bytes of a transfer, nor an unresponsive blob store anything but transfers.
+Each kind of blocking work has a pool of its own: a hundred sign-ins that wait for Argon2 do not delay a listing, a
+listing does not delay the bytes of a transfer, and an unresponsive blob store delays only transfers.
 """
 
 from __future__ import annotations

@@ -51,9 +51,8 @@ class SftWorker(Worker):
             listener.sock = ThrottledListener(listener.sock, self._has_capacity, self._on_accept)
         use_protocol(SftProtocol)
         REASON_PHRASES.update({status: problems.phrase(status) for status in _STATUSES})
-        # The configuration is this process's copy. Its `timeout` bounds the wait for a piece of a
-        # body. Its graceful timeout is shorter than the main process's, so that requests that are
-        # cut off are cleaned up before the main process kills this one.
+        # The configuration is this process's copy. Its `timeout` bounds the wait for a piece of a body. Its graceful
+        # timeout is shorter than the main process's: requests that are cut off are cleaned up before it kills this one.
         self.cfg.set("timeout", math.ceil(settings.server.stall_seconds))
         self.cfg.set("graceful_timeout", settings.server.graceful_stop_seconds)
         super().init_process()
@@ -94,8 +93,8 @@ class SftWorker(Worker):
         Close idle connections, and wait for requests in progress for as long as the graceful timeout.
         """
         if os.getppid() != self.ppid:
-            # The main process has ended and cannot kill this one. A successor needs port and
-            # database: requests in progress are cut off and cleaned up, as after SIGQUIT.
+            # The main process has ended and cannot kill this one. A successor needs port and database: requests in
+            # progress are cut off and cleaned up, as after SIGQUIT.
             self.skips_graceful_timeout = True
         # gunicorn would wait until an idle connection reaches its keep-alive timeout.
         for connection in tuple(self.connections):
