@@ -53,11 +53,7 @@ def create_app(
     app = InstrumentedApp(
         ids=application.vault.begin_upload.ids,
         pools=pools,
-        minimum_rate=partial(
-            MinimumRate,
-            tolerance_seconds=settings.server.stall_seconds,
-            bytes_per_second=settings.server.min_bytes_per_second,
-        ),
+        minimum_rate=partial(MinimumRate.from_settings, settings.server),
         varies_by_origin=bool(settings.app.allowed_origins),
         middleware=middleware,
     )

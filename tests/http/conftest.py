@@ -15,7 +15,6 @@ from sft_adapters.bootstrap.container import memory_application
 from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.users.model import User
-from sft_http.concurrency.memory_budgets import TransferLimits
 from sft_http.concurrency.thread_pools import ThreadPools
 from support.app.edge import Edge, edge
 from support.app.library import LIGHT, TIMEOUT_SECONDS, register
@@ -76,15 +75,8 @@ def pools() -> Iterator[ThreadPools]:
     """
     Thread pools that store two parts at once, without an HTTP edge.
     """
-    pools = ThreadPools(
-        database_threads=2,
-        transfer_threads=4,
-        hashing_threads=1,
-        hashing_wait_seconds=TIMEOUT_SECONDS,
-        queue_limit=8,
-        queue_wait_seconds=TIMEOUT_SECONDS,
-        limits=TransferLimits.from_settings(Settings.from_env(ephemeral_keys(), data_dir=Path("/nonexistent"))),
-    )
+    environ = ephemeral_keys() | {"QUEUE_LIMIT": "8", "QUEUE_WAIT_SECONDS": str(TIMEOUT_SECONDS)}
+    pools = ThreadPools(Settings.from_env(environ, data_dir=Path("/nonexistent")))
     yield pools
     pools.close()
 

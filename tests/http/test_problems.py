@@ -15,7 +15,7 @@ from sft_core import errors
 from sft_core.errors import SftError
 from sft_http import problems
 from sft_http.resources import downloads
-from sft_http.server import error_response
+from sft_http.server import protocol
 from support.app.edge import END, Edge, file_part
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +132,7 @@ def all_codes() -> set[str]:
             yield from below(child)
 
     codes = {kind.code for kind in below(SftError) if kind.__module__.startswith("sft_")}
-    own = {code for code, _ in error_response._DETAILS.values()} | set(problems._FRAMEWORK_CODES.values())
+    own = {code for code, _ in protocol._PROBLEMS.values()} | set(problems._FRAMEWORK_CODES.values())
     refusals = {code for code, _ in downloads._REFUSALS.values()}
     return codes | own | refusals | {"internal-error", "request-refused"}
 

@@ -12,7 +12,6 @@ import attrs
 from falcon.asgi import Request
 
 from sft_core.errors import SftError
-from sft_http.asgi.body_handoff import NO_BODY_HANDOFF, BodyHandoff
 from sft_http.asgi.socket_handle import SocketHandle
 
 SCOPE_KEY: Final = "sft.connection"
@@ -22,10 +21,7 @@ SCOPE_KEY: Final = "sft.connection"
 @attrs.define(eq=False)
 class Connection:
     """
-    The state of one request, and what its server offers below ASGI.
-
-    This class is complete for a server that offers nothing more than ASGI: it has no connection
-    limit, no socket for threads, and no way to abort. `sft_http.server` passes a subclass.
+    The state of one request, and what its server offers below ASGI: nothing, unless it passes a subclass.
     """
 
     request_id: str = attrs.field(default="", init=False)
@@ -40,8 +36,7 @@ class Connection:
     """Whether the end of the body was received."""
     response_ended: bool = attrs.field(default=False, init=False)
     """Whether the application has passed the last message of its response to the server."""
-    _body_limit: int | None = attrs.field(default=None, init=False)
-    _limit_error: SftError | None = attrs.field(default=None, init=False)
+    _body_limit: tuple[int, SftError] | None = attrs.field(default=None, init=False)
     _cleanup: ExitStack = attrs.field(factory=ExitStack, init=False)
     _socket_handle: SocketHandle | None = attrs.field(default=None, init=False)
 
@@ -59,9 +54,6 @@ class Connection:
         return False
 
     def is_disconnected(self) -> bool:
-        """
-        Whether the client has disconnected.
-        """
         return False
 
     def abort(self) -> None:
@@ -75,12 +67,20 @@ class Connection:
         """
         return None
 
-    @property
-    def body_handoff(self) -> BodyHandoff:
+    def begin_handoff(self) -> int:
         """
-        The handoff of the request's body to threads; one that offers no bytes if the server has none.
+        Pause the event loop's reading; return how many bytes of the body a thread may receive in its place.
+
+        All but the last byte, with which the server's parser ends the request: only the server has counted which
+        bytes on the socket belong to the body. 0 if the event loop must continue to read: the length is not declared,
+        received bytes wait in memory, or the server hands no bodies off. Call it only if there is a `socket_handle`.
         """
-        return NO_BODY_HANDOFF
+        return 0
+
+    def record_handoff(self, count: int, *, ended: bool) -> None:
+        """
+        Count the bytes that a thread has received, also for a cancelled request; if `ended`, let the loop read again.
+        """
 
     @property
     def socket_handle(self) -> SocketHandle | None:
@@ -100,23 +100,17 @@ class Connection:
 
     def limit_body(self, limit: int, error: SftError) -> None:
         """
-        Raise `error` from `count_received` once more than `limit` bytes of body were received.
+        Make `check_body_limit` raise `error` once more than `limit` bytes were received, whatever length is announced.
         """
-        self._body_limit, self._limit_error = limit, error
+        self._body_limit = limit, error
 
     def count_received(self, count: int, *, ended: bool) -> None:
-        """
-        Count bytes of the body, and note its end.
-        """
         self.received_bytes += count
         self.body_ended = ended
 
     def check_body_limit(self) -> None:
-        """
-        Raise the error of `limit_body` if more than its limit was received.
-        """
-        if self._limit_error is not None and self._body_limit is not None and self.received_bytes > self._body_limit:
-            raise self._limit_error
+        if self._body_limit is not None and self.received_bytes > self._body_limit[0]:
+            raise self._body_limit[1]
 
     def has_whole_body(self, announced: int | None) -> bool:
         """

@@ -14,7 +14,6 @@ from falcon.asgi import Request
 
 from sft_core.errors import NotFound, SftError, UploadIncomplete
 from sft_http.asgi.connection import Connection, connection_of
-from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.memory_budgets import MIN_PIECE_BYTES
 from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.concurrency.thread_pools import ThreadPools
@@ -46,6 +45,7 @@ _DEFAULT_HEADERS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
+_WITHOUT_HEAD: Final = {"method": "", "route": "", "complete": True, "milliseconds": 0.0, "user": ""}
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
 
@@ -65,9 +65,9 @@ def with_common_headers(headers: Iterable[Header], *, request_id: str, over_tls:
 
 def log_exchange(**fields: object) -> None:
     """
-    Write a line of the access log.
+    Write a line of the access log; the fields that a request without a known head cannot have are optional.
     """
-    access_log.info("request", extra={"fields": fields})
+    access_log.info("request", extra={"fields": _WITHOUT_HEAD | fields})
 
 
 @attrs.define
@@ -102,9 +102,8 @@ class Exchange:
             SftError: the body exceeds its limit (`Connection.limit_body`); the error is the limit's.
         """
         if not self._first_read_done and self._announces_body():
-            # The framework reads the first piece of a body before it looks at the request. An empty
-            # piece is returned at once: a request that its head decides needs no body, and
-            # "100 Continue" is not sent before a resource reads.
+            # The framework reads the first piece of a body before it looks at the request; an empty one is returned:
+            # a request that its head decides needs no body, and "100 Continue" is not sent before a resource reads.
             self._first_read_done = True
             return {"type": "http.request", "body": b"", "more_body": True}
         message = await self._read_in_thread()
@@ -126,14 +125,16 @@ class Exchange:
     async def _read_in_thread(self) -> Message | None:
         """
         Receive the next piece of a large, fast body in a thread; None if the event loop must receive.
+
+        Through the event loop and the server's parser a body is received in pieces of at most 256 KiB, each handed
+        over between threads. A thread that receives 512 KiB at once shortens a fast upload.
         """
         self._release_memory()
         if not self._arrives_fast:
             return None
         # The handle first: without one the event loop must not be paused.
-        handle, handoff = self._connection.socket_handle, self._connection.body_handoff
-        limit = handoff.begin() if handle is not None else 0
-        if handle is None or not limit:
+        handle = self._connection.socket_handle
+        if handle is None or not (limit := self._connection.begin_handoff()):
             return None
         piece = b""
 
@@ -145,9 +146,7 @@ class Exchange:
         try:
             await self._pools.transfer.run_without_limit(read, min(limit, self._borrow_piece_size()))
         finally:
-            handoff.consumed(len(piece))
-            if len(piece) < _FAST_PIECE_BYTES:
-                handoff.end()
+            self._connection.record_handoff(len(piece), ended=len(piece) < _FAST_PIECE_BYTES)
         return {"type": "http.request", "body": piece, "more_body": True} if piece else None
 
     def _borrow_piece_size(self) -> int:
@@ -169,9 +168,6 @@ class Exchange:
         self._borrowed_bytes = 0
 
     def close(self) -> None:
-        """
-        Release the memory of the last piece, and close the request's `Connection`.
-        """
         self._release_memory()
         self._connection.close()
 
@@ -195,19 +191,15 @@ class Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             self._is_disconnected = self._connection.is_disconnected()
-            message["headers"] = self._completed_headers(message["headers"])
+            over_tls, request_id = self._scope.get("scheme") == "https", self._connection.request_id
+            message["headers"] = with_common_headers(message["headers"], request_id=request_id, over_tls=over_tls)
+            if self._varies_by_origin:
+                message["headers"].append((b"vary", b"Origin"))
         else:
             self._sent += len(message.get("body", b""))
             self._connection.response_ended = not message.get("more_body", False)
             self._complete = self._connection.response_ended and not self._is_disconnected
         await self._send(message)
-
-    def _completed_headers(self, headers: Iterable[Header]) -> list[Header]:
-        over_tls = self._scope.get("scheme") == "https"
-        found = with_common_headers(headers, request_id=self._connection.request_id, over_tls=over_tls)
-        if self._varies_by_origin:
-            found.append((b"vary", b"Origin"))
-        return found
 
     def log(self) -> None:
         """
@@ -235,27 +227,6 @@ class Exchange:
         # A file that was deleted meanwhile is no fault of the service.
         level = logging.INFO if isinstance(error, NotFound) else logging.ERROR
         log.log(level, "the response was aborted", extra={"fields": fields})
-
-
-def limit_body(req: Request, limit: int, error: SftError) -> None:
-    """
-    Raise `error` once more than `limit` bytes of a body were received, whatever its announced length.
-    """
-    connection_of(req).limit_body(limit, error)
-
-
-def socket_handle_of(req: Request) -> SocketHandle | None:
-    """
-    Return the handle by which threads send a request's response; None if the server offers none.
-    """
-    return connection_of(req).socket_handle
-
-
-def add_cleanup(req: Request, call: Callable[[], object]) -> None:
-    """
-    Have a function called at the end of a request, regardless of its outcome.
-    """
-    connection_of(req).add_cleanup(call)
 
 
 async def require_whole_body(req: Request) -> None:

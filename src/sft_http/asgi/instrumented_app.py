@@ -63,8 +63,7 @@ class InstrumentedApp(App[Request, Response]):
         except SftError as error:
             if not exchange.has_started:
                 raise
-            # It is too late for a problem. An unfinished response ends the connection, so that no
-            # client takes what was sent for the whole.
+            # Too late for a problem: the connection ends, so that no client takes what was sent for the whole.
             exchange.abort(error)
         finally:
             exchange.close()

@@ -1,10 +1,9 @@
 """
 A second handle on a connection's socket, by which threads send and receive bodies.
 
-A thread that decrypts a piece of a download sends it itself. Through the event loop each piece
-would be copied and handed over between threads, which costs half as much processor time again. A
-thread also receives the pieces of a large, fast upload (`BodyHandoff`). The event loop waits for
-slow clients, so that a slow client occupies no thread.
+A thread that decrypts a piece of a download sends it itself: through the event loop each piece would be copied and
+handed over between threads, which costs half as much processor time again. A thread also receives the pieces of a
+large, fast upload (`Connection.begin_handoff`). The event loop waits for slow clients, so that they occupy no thread.
 """
 
 from __future__ import annotations
@@ -28,26 +27,22 @@ class SocketHandle:
     """
     A duplicate of a connection's socket, whose descriptor is not reused while the handle is open.
 
-    While a thread sends, nothing else may write to the connection: the caller checks `is_idle` on
-    the event loop first, and gives the loop nothing to send until the thread has finished.
+    While a thread sends, nothing else may write to the connection: the caller checks `is_idle` on the event loop first,
+    and gives the loop nothing to send until the thread has finished.
     """
 
-    sent_bytes: int
+    sent_bytes = 0
     """How many bytes threads have sent."""
-    is_broken: bool
+    is_broken = False
     """Whether a thread has found that the client has disconnected."""
-    is_fast: bool
+    is_fast = True
     """Whether the client accepts more within `_SEND_POLL_MILLISECONDS`, so that a thread may wait for it."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self.sent_bytes = 0
-        self.is_broken = False
-        self.is_fast = True
         self._transport = transport
         self._socket: socket.socket = transport.get_extra_info("socket").dup()
-        self._writable = select.poll()
+        self._writable, self._readable = select.poll(), select.poll()
         self._writable.register(self._socket, select.POLLOUT)
-        self._readable = select.poll()
         self._readable.register(self._socket, select.POLLIN)
 
     @property
@@ -77,10 +72,9 @@ class SocketHandle:
 
     def receive(self, limit: int) -> bytes:
         """
-        Receive at most `limit` bytes without a longer wait; return them.
+        Receive at most `limit` bytes, within 1 millisecond for each next piece and 20 milliseconds in all.
 
-        It waits at most 1 millisecond for each next piece, and at most 20 milliseconds in all. The
-        result is empty if nothing was received, or the client has disconnected or finished sending.
+        The result is empty if nothing was received, or the client has disconnected or finished sending.
         """
         # `BytesIO.getvalue` copies nothing if its buffer was filled to the end.
         buffer = io.BytesIO(bytes(limit))
@@ -117,33 +111,22 @@ class SocketHandle:
         """
         Wait on the event loop until the client accepts more, or has disconnected.
         """
-        loop = asyncio.get_running_loop()
-        ready = loop.create_future()
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
         began = loop.time()
         # The duplicate has a descriptor of its own, which the loop does not confuse with the connection's.
-        loop.add_writer(self._socket, _resolve, ready)
+        loop.add_writer(self._socket, ready.set)
         try:
-            await ready
+            await ready.wait()
         finally:
             loop.remove_writer(self._socket)
         self.is_fast = (loop.time() - began) * 1000 < _SEND_POLL_MILLISECONDS
 
     async def abort(self) -> None:
         """
-        Abort the connection and wait until the request is cancelled with it.
-
-        An event loop that neither reads nor writes does not notice a disconnect.
+        Abort the connection, and wait until the request is cancelled: an idle event loop notices no disconnect.
         """
         self._transport.abort()
         await asyncio.get_running_loop().create_future()
 
     def close(self) -> None:
-        """
-        Close the handle; the connection itself stays open.
-        """
         self._socket.close()
-
-
-def _resolve(ready: asyncio.Future[None]) -> None:
-    if not ready.done():
-        ready.set_result(None)

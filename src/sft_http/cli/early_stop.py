@@ -1,8 +1,7 @@
 """
 SIGTERM and SIGINT during a start, before the server has installed its own handlers.
 
-Without a handler the first process of a container ignores SIGTERM, and any other process ends in the middle of
-what it is creating.
+Without a handler the first process of a container ignores SIGTERM, and any other ends in the middle of what it creates.
 """
 
 from __future__ import annotations
@@ -19,9 +18,7 @@ _RESEND_SECONDS: Final = 0.01
 
 class Stopped(KeyboardInterrupt):
     """
-    A signal stopped the command during its start.
-
-    A `KeyboardInterrupt`, because drivers and transactions clean up after one.
+    A signal stopped the command during its start: an interrupt, because drivers and transactions clean up after one.
     """
 
 

@@ -13,23 +13,20 @@ from sft_core.version import __version__
 from sft_http.cli.early_stop import StartupSignals, Stopped
 
 _OPERATORS: Final = {
-    "serve": ("sft_http.ops.serve", "Run the service."),
-    "keys": ("sft_http.ops.keys", "List and change the keys that wrap stored secrets."),
-    "migrate": ("sft_http.ops.migrate", "Update the database schema."),
-    "doctor": ("sft_http.ops.doctor", "Check the integrity of everything stored."),
-    "sweep": ("sft_http.ops.sweep", "Remove unfinished and expired data."),
+    "serve": "Run the service.",
+    "keys": "List and change the keys that wrap stored secrets.",
+    "migrate": "Update the database schema.",
+    "doctor": "Check the integrity of everything stored.",
+    "sweep": "Remove unfinished and expired data.",
 }
-
-
+"""The commands of `sft_http.ops`, one a module, and their help."""
 # For every other command a stop is a failure: its work is not done.
 _STOPPABLE: Final = frozenset({"serve"})
 
 
 class LazyGroup(click.Group):
     """
-    A command group that imports an operator's command only when it is named.
-
-    So help needs no server package and prints at once.
+    A group that imports an operator's command only when it is named: help needs no server package and prints at once.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -41,8 +38,7 @@ class LazyGroup(click.Group):
         if cmd_name in _STOPPABLE:
             # Before the import, which takes most of a start's time.
             ctx.ensure_object(StartupSignals).install()
-        module, _ = _OPERATORS[cmd_name]
-        command: click.Command = importlib.import_module(module).command
+        command: click.Command = importlib.import_module(f"sft_http.ops.{cmd_name}").command
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -58,7 +54,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _OPERATORS[name][1]) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, _OPERATORS[name]) for name in self.list_commands(ctx)])
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -44,16 +44,11 @@ class MemoryBudget:
 
     def acquire_always(self, count: int) -> None:
         """
-        Reserve `count` bytes even beyond the budget.
-
-        For the minimum without which a transfer cannot continue.
+        Reserve `count` bytes even beyond the budget: the minimum without which a transfer cannot continue.
         """
         self.in_use += count
 
     def release(self, count: int) -> None:
-        """
-        Release reserved bytes.
-        """
         self.in_use -= count
 
     @contextmanager
@@ -73,14 +68,10 @@ class MemoryBudget:
 
 class Discardable(Protocol):
     """
-    A reader that can read discarded data again.
+    A reader that can discard the data that it has read ahead, and read it again.
     """
 
-    def discard(self) -> None:
-        """
-        Discard the data that was read ahead.
-        """
-        ...
+    def discard(self) -> None: ...
 
 
 @attrs.define
@@ -138,22 +129,13 @@ class TransferLimits:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> TransferLimits:
-        """
-        The limits in the settings.
-        """
-        memory = settings.uploads.memory_mib << 20
+        uploads, server = settings.uploads, settings.server
+        wait_seconds = server.queue_wait_seconds
         return cls(
-            UploadAdmission(
-                limit=settings.uploads.max_concurrent,
-                user_limit=settings.uploads.max_per_user,
-                queue_limit=settings.server.queue_limit,
-                wait_seconds=settings.server.queue_wait_seconds,
-            ),
+            UploadAdmission(uploads.max_concurrent, uploads.max_per_user, server.queue_limit, wait_seconds),
             # The other half of the threads stays free for calls that process little data.
-            TimedSemaphore(
-                "concatenation slot", max(1, settings.server.transfer_threads // 2), settings.server.queue_wait_seconds
-            ),
+            TimedSemaphore("concatenation slot", max(1, server.transfer_threads // 2), wait_seconds),
             # The minimum of every upload is set aside.
-            MemoryBudget(memory - (settings.uploads.max_concurrent * MIN_UPLOAD_MEMORY_KIB << 10)),
+            MemoryBudget((uploads.memory_mib << 20) - (uploads.max_concurrent * MIN_UPLOAD_MEMORY_KIB << 10)),
             ReadAhead(settings.downloads.read_ahead_mib << 20),
         )

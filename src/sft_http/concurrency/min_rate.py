@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import attrs
 
+from sft_adapters.settings.catalogue import ServerSettings
+
 
 @attrs.define(kw_only=True)
 class MinimumRate:
@@ -19,6 +21,10 @@ class MinimumRate:
     tolerance_seconds: float
     bytes_per_second: float
     _deficit_seconds: float = attrs.field(default=0.0, init=False)
+
+    @classmethod
+    def from_settings(cls, settings: ServerSettings) -> MinimumRate:
+        return cls(tolerance_seconds=settings.stall_seconds, bytes_per_second=settings.min_bytes_per_second)
 
     def record(self, *, waited_seconds: float, moved_bytes: int) -> bool:
         """

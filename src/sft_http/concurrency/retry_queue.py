@@ -22,11 +22,10 @@ Call = Callable[[], None]
 @attrs.define
 class RetryQueue:
     """
-    Retries each call every `seconds` until it raises no `SftError`.
+    Retries each call every `seconds` until it raises no `SftError`; one call runs at a time, on a thread pool.
 
-    One call runs at a time, on a thread pool. At most `limit` calls are queued. Calls beyond the limit, and those
-    left when the process ends, are not retried: a sweep finds the same work by the rows. Not thread-safe: all methods
-    run on the event loop.
+    Calls beyond `limit`, and those left when the process ends, are not retried: a sweep finds the same work by the
+    rows. Not thread-safe: all methods run on the event loop.
     """
 
     _in_thread: Callable[[Call], Awaitable[None]]
@@ -57,23 +56,18 @@ class RetryQueue:
             self._next = asyncio.get_running_loop().call_later(self.seconds, self._begin_round)
 
     def _begin_round(self) -> None:
-        self._round = asyncio.get_running_loop().create_task(self._retry_all())
+        self._round = asyncio.create_task(self._retry_all())
 
     async def _retry_all(self) -> None:
         for _ in range(len(self._calls)):
             call = self._calls.popleft()
-            if not await self._succeeds(call):
+            try:
+                await self._in_thread(call)
+            except SftError:
                 self._calls.append(call)
+            except Exception:
+                # A defect: further attempts would fail the same way.
+                log.exception("a queued call failed unexpectedly and is not retried")
         self._next = None
         if self._calls:
             self._schedule()
-
-    async def _succeeds(self, call: Call) -> bool:
-        try:
-            await self._in_thread(call)
-        except SftError:
-            return False
-        except Exception:
-            # A defect: further attempts would fail the same way.
-            log.exception("a queued call failed unexpectedly and is not retried")
-        return True

@@ -16,9 +16,7 @@ from sft_core.errors import Busy
 @attrs.define
 class TimedSemaphore:
     """
-    At most `limit` holders at a time, first come, first served.
-
-    A refusable caller waits for at most `wait_seconds`. Not thread-safe: all methods run on the event loop.
+    At most `limit` holders at a time, first come, first served. Not thread-safe: all methods run on the event loop.
     """
 
     name: str
@@ -32,10 +30,7 @@ class TimedSemaphore:
 
     async def acquire(self, *, may_reject: bool = True) -> None:
         """
-        Acquire a slot.
-
-        Raises:
-            Busy: the caller is `may_reject` and no slot became free in time.
+        Acquire a slot; if the caller `may_reject`, raise `Busy` when none becomes free within `wait_seconds`.
         """
         try:
             async with asyncio.timeout(self.wait_seconds if may_reject else None):
@@ -44,9 +39,6 @@ class TimedSemaphore:
             raise Busy(f"no {self.name} became free in time") from None
 
     def release(self) -> None:
-        """
-        Release a slot to the next waiting caller.
-        """
         self._semaphore.release()
 
     @asynccontextmanager

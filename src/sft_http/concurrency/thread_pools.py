@@ -1,9 +1,8 @@
 """
-Bounded thread pools between the event loop and the synchronous core.
+Bounded thread pools between the event loop, which handles all clients, and the synchronous core, which blocks.
 
-The event loop handles all clients; the core blocks. Each kind of blocking work has a pool of its own, so that a
-hundred sign-ins that wait for Argon2 do not delay a listing, and a listing does not delay the bytes of a transfer.
-A pool has a fixed number of threads and a bounded queue: a call that finds the queue full fails with `Busy` at once.
+Each kind of blocking work has a pool of its own: a hundred sign-ins that wait for Argon2 do not delay a listing, a
+listing does not delay the bytes of a transfer, and an unresponsive blob store delays only transfers.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import ParamSpec, TypeVar
 
 import attrs
 
+from sft_adapters.settings import Settings
 from sft_core.errors import Busy
 from sft_http.concurrency.memory_budgets import TransferLimits
 from sft_http.concurrency.retry_queue import RetryQueue
@@ -27,19 +27,13 @@ T = TypeVar("T")
 
 
 def _processors() -> int:
-    """
-    The number of processors that this process may use.
-    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @attrs.define
 class BoundedThreadPool:
     """
-    Runs blocking calls on `threads` threads; at most `queue_limit` further calls wait for a thread.
-
-    A call that waits longer than `wait_seconds`, if that is given, is rejected and never begun. `try_run` starts no
-    call beyond the number of `processors`.
+    Runs blocking calls on `threads` threads; `queue_limit` further calls may wait, each for `wait_seconds`, if given.
     """
 
     name: str
@@ -57,10 +51,7 @@ class BoundedThreadPool:
 
     async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Run the call on a thread of this pool.
-
-        Raises:
-            Busy: the queue is full, or no thread became free in time; the call was not begun.
+        Run the call on a thread; raise `Busy`, and never begin it, if the queue is full or no thread is free in time.
         """
         if self._under_way >= self.threads + self.queue_limit:
             raise Busy(f"thread pool {self.name!r} is full")
@@ -68,10 +59,9 @@ class BoundedThreadPool:
 
     async def run_without_limit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Run the call without limits on queue and wait: for clean-up.
+        Run the call without limits on queue and wait, for clean-up; a cancellation takes effect when it has ended.
 
-        If the caller is cancelled while the call runs, the cancellation takes effect when the call has ended: no call
-        continues to work on an object that its caller considers finished.
+        So no call continues to work on an object that its caller considers finished.
         """
         return await self._run(partial(call, *args, **kwargs), None)
 
@@ -79,9 +69,9 @@ class BoundedThreadPool:
         """
         Run a part of another thread's work on an idle thread, or return None.
 
-        Thread-safe. Also None if every processor already runs a call: one more would slow the others down. A caller
-        that needs the result of a call that has not begun should `cancel` it and run it itself, so that no thread
-        waits for a waiting thread.
+        Also None if every one of the `processors` runs a call: one more would slow the others down. A caller that
+        needs the result of a call that has not begun should `cancel` it and run it itself, so that no thread waits for
+        a waiting thread. Thread-safe.
         """
         with self._lock:
             if self._under_way + self._extra_calls >= min(self.threads, self.processors):
@@ -101,13 +91,10 @@ class BoundedThreadPool:
 
     def _submit(self, call: Callable[[], T]) -> Future[T]:
         """
-        Queue the call for the next free thread.
+        Queue the call for the next free thread; raise `Busy` if the pool is closed or the system starts no thread.
 
         The executor queues a call before it starts a thread, and keeps the call if that fails. The call is cancelled
         then, so that no other thread runs it later.
-
-        Raises:
-            Busy: the pool is closed, or the system starts no thread; the call is never run.
         """
         queued: Future[T] = Future()
         try:
@@ -123,22 +110,20 @@ class BoundedThreadPool:
     async def _run(self, call: Callable[[], T], wait_seconds: float | None) -> T:
         self._under_way += 1
         try:
-            return await self._await_result(self._submit(call), wait_seconds)
+            queued = self._submit(call)
+            future = asyncio.wrap_future(queued)
+            try:
+                if wait_seconds is not None and self._under_way + self._extra_calls > self.threads:
+                    await asyncio.wait([future], timeout=wait_seconds)
+                    # A call that has begun cannot be cancelled.
+                    if not future.done() and queued.cancel():
+                        raise Busy(f"no thread of pool {self.name!r} became free in time")
+                return await asyncio.shield(future)
+            except asyncio.CancelledError:
+                await _wait_until_done(future)
+                raise
         finally:
             self._under_way -= 1
-
-    async def _await_result(self, queued: Future[T], wait_seconds: float | None) -> T:
-        future = asyncio.wrap_future(queued)
-        try:
-            if wait_seconds is not None and self._under_way + self._extra_calls > self.threads:
-                await asyncio.wait([future], timeout=wait_seconds)
-                # A call that has begun cannot be cancelled.
-                if not future.done() and queued.cancel():
-                    raise Busy(f"no thread of pool {self.name!r} became free in time")
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await _wait_until_done(future)
-            raise
 
     def close(self) -> None:
         """
@@ -176,32 +161,18 @@ async def _wait_until_done(future: asyncio.Future[T]) -> None:
 
 class ThreadPools:
     """
-    One thread pool per kind of blocking work.
-
-    `control` is for the database, `hashing` for passwords, `transfer` for the blob store. So an unresponsive blob store
-    delays only transfers. `limits` are the other limits of transfers.
+    A pool for the database, one to hash passwords and one for the blob store; `limits` are other limits of transfers.
     """
 
-    def __init__(
-        self,
-        *,
-        database_threads: int,
-        transfer_threads: int,
-        hashing_threads: int,
-        hashing_wait_seconds: float,
-        queue_limit: int,
-        queue_wait_seconds: float,
-        limits: TransferLimits,
-    ) -> None:
-        self.database = BoundedThreadPool("database", database_threads, queue_limit, queue_wait_seconds)
-        self.hashing = BoundedThreadPool("hashing", hashing_threads, queue_limit, hashing_wait_seconds)
-        self.transfer = BoundedThreadPool("transfer", transfer_threads, queue_limit, queue_wait_seconds)
-        self.limits = limits
+    def __init__(self, settings: Settings) -> None:
+        server, hashing = settings.server, settings.hashing
+        limit, seconds = server.queue_limit, server.queue_wait_seconds
+        self.database = BoundedThreadPool("database", server.control_threads, limit, seconds)
+        self.hashing = BoundedThreadPool("hashing", hashing.concurrency, limit, hashing.wait_seconds)
+        self.transfer = BoundedThreadPool("transfer", server.transfer_threads, limit, seconds)
+        self.limits = TransferLimits.from_settings(settings)
         self.retry_queue = RetryQueue(self.transfer.run_without_limit)
 
     def close(self) -> None:
-        """
-        Close every pool.
-        """
         for pool in (self.database, self.hashing, self.transfer):
             pool.close()

@@ -9,6 +9,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final
 
 import attrs
 import click
@@ -20,10 +21,11 @@ from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, InvalidValue, SftError
 from sft_core.maintenance.findings import Finding
 from sft_core.maintenance.integrity_check import CheckCounts, Sample
-from sft_http.ops.options import CONFIGURATION_EXIT, read_keys, read_settings, reports_errors, with_settings
+from sft_http.ops.options import CONFIGURATION_EXIT, operator_command, read_keys, read_settings
 
 FINDINGS_EXIT = 1
 """The exit status when a problem was found and not repaired."""
+_FINDING_KEYS: Final = ("code", "subject", "detail", "is_repaired")
 
 
 class SampleType(click.ParamType[Sample]):
@@ -34,9 +36,6 @@ class SampleType(click.ParamType[Sample]):
     name = "fraction"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Sample:
-        """
-        Parse the fraction, or fail with a sentence that shows its format.
-        """
         if isinstance(value, Sample):
             return value
         fraction = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", str(value))
@@ -58,18 +57,12 @@ class Report:
     counts: CheckCounts = attrs.field(factory=CheckCounts)
 
     def check(self, check: Check) -> None:
-        """
-        Add a check.
-        """
         self.checks.append(check)
         if check.code:
             self.counts.failures[check.code] += 1
         self.echo(f"{'ok' if check.ok else 'FAILED':<20} {check.name:<9} {check.detail}")
 
     def finding(self, finding: Finding) -> None:
-        """
-        Add a finding.
-        """
         self.findings.append(finding)
         repaired = " (repaired)" if finding.is_repaired else ""
         self.echo(f"{finding.damage.value:<20} {finding.subject}: {finding.detail}{repaired}")
@@ -105,13 +98,11 @@ class Report:
         return "\n".join(lines)
 
     def as_json(self) -> str:
-        """
-        The whole report as one JSON object.
-        """
-        failed_checks = [check for check in self.checks if check.code]
+        findings = [(check.code, check.name, check.detail, False) for check in self.checks if check.code]
+        findings += [(one.damage.value, one.subject, one.detail, one.is_repaired) for one in self.findings]
         report = {
             "checks": [{"name": check.name, "is_well": check.ok, "detail": check.detail} for check in self.checks],
-            "findings": [*map(_failed_check_json, failed_checks), *map(_finding_json, self.findings)],
+            "findings": [dict(zip(_FINDING_KEYS, finding, strict=True)) for finding in findings],
             "files": self.counts.files,
             "parts_read": self.counts.parts_read,
             "failures": self.counts.failures,
@@ -119,26 +110,12 @@ class Report:
         return json.dumps(report)
 
 
-def _finding_json(finding: Finding) -> dict[str, object]:
-    return {
-        "code": finding.damage.value,
-        "subject": finding.subject,
-        "detail": finding.detail,
-        "is_repaired": finding.is_repaired,
-    }
-
-
-def _failed_check_json(check: Check) -> dict[str, object]:
-    return {"code": check.code, "subject": check.name, "detail": check.detail, "is_repaired": False}
-
-
 @click.command("doctor")
-@with_settings
+@operator_command
 @click.option("--verify-data", is_flag=True, help="Read and authenticate all stored content.")
 @click.option("--sample", type=SampleType(), help="Read only this fraction of the parts, chosen at random: 1/10.")
 @click.option("--repair", is_flag=True, help="Repair what can be repaired without changing a sealed file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@reports_errors
 def command(
     data: Path, env_file: Path | None, *, verify_data: bool, sample: Sample | None, repair: bool, as_json: bool
 ) -> None:
@@ -169,12 +146,9 @@ def command(
 
 def check_integrity(settings: Settings, keys: KeySet, report: Report, *, verify: Sample | None, repair: bool) -> None:
     """
-    Run all checks and add them to the report.
+    Run all checks and add them to the report; a wrong setting is raised as an `SftError`.
 
     Nothing is repaired if the check of keys or store fails: the database or the store may be the wrong one.
-
-    Raises:
-        SftError: a setting is wrong.
     """
     if not report.passes(check_prerequisites(settings, keys)):
         return

@@ -18,7 +18,7 @@ from sft_adapters.operations import keys
 from sft_adapters.operations.keys import LABELS, RingKey
 from sft_adapters.settings import Settings
 from sft_core.keys.model import SecretKind, StoredSecret
-from sft_http.ops.options import CONFIGURATION_EXIT, echo_to_stderr, read_settings, reports_errors, with_settings
+from sft_http.ops.options import CONFIGURATION_EXIT, echo_to_stderr, operator_command, read_settings
 
 INCOMPLETE_EXIT: Final = 1
 """The exit status when a stored secret still needs a key other than the active one."""
@@ -34,13 +34,9 @@ def command() -> None:
     """
 
 
-# --- list --------------------------------------------------------------------------------------
-
-
 @command.command("list")
-@with_settings
+@operator_command
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@reports_errors
 def list_keys(data: Path, env_file: Path | None, *, as_json: bool) -> None:
     """
     List the keys of the ring, and how many stored secrets need each.
@@ -61,19 +57,13 @@ def _as_json(key: RingKey) -> dict[str, Any]:
 
 
 def _as_table(keys: list[RingKey]) -> str:
-    header = ["key", "state", "made", *(LABELS[kind] for kind in SecretKind), "where"]
-    rows = [
-        [
-            key.id,
-            _state(key),
-            f"{key.created_at:%Y-%m-%d %H:%M}" if key.created_at else "-",
-            *(str(key.needed_by[kind]) for kind in SecretKind),
-            _location(key),
-        ]
-        for key in keys
-    ]
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *rows)]
+    rows = [["key", "state", "made", *(LABELS[kind] for kind in SecretKind), "where"]]
+    for key in keys:
+        made = f"{key.created_at:%Y-%m-%d %H:%M}" if key.created_at else "-"
+        needed_by = (str(key.needed_by[kind]) for kind in SecretKind)
+        rows.append([key.id, _state(key), made, *needed_by, _location(key)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -89,8 +79,6 @@ def _location(key: RingKey) -> str:
     return " and ".join(locations) or "missing: restore it"
 
 
-# --- add ---------------------------------------------------------------------------------------
-
 _MANUAL_STEPS: Final = """\
 Key {active} comes from the environment. To replace it:
   1. {make}
@@ -100,14 +88,13 @@ Key {active} comes from the environment. To replace it:
 
 
 @command.command("add")
-@with_settings
+@operator_command
 @click.option(
     "--write",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="If ENCRYPTION_KEY comes from the environment: write a new key to this new file, readable only by you.",
 )
-@reports_errors
 def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
     """
     Create a new key and make it the active one.
@@ -124,35 +111,29 @@ def add_key(data: Path, env_file: Path | None, write: Path | None) -> None:
         click.echo(f"Key {after} is now the active one; key {before} still unwraps.")
         click.echo("Running services use it from now on. Run `sft keys rotate` next.")
         return
+    make = "Create a key, for example with `sft keys add --write FILE`."
+    if write is not None:
+        make = f"{write} contains the new key {keys.write_key(write)}; keep a copy."
+    click.echo(_MANUAL_STEPS.format(active=active, make=make))
     if write is None:
-        click.echo(
-            _MANUAL_STEPS.format(active=active, make="Create a key, for example with `sft keys add --write FILE`.")
-        )
         raise SystemExit(CONFIGURATION_EXIT)
-    made = keys.write_key(write)
-    click.echo(_MANUAL_STEPS.format(active=active, make=f"{write} contains the new key {made}; keep a copy."))
-
-
-# --- rotate ------------------------------------------------------------------------------------
 
 
 @command.command("rotate")
-@with_settings
+@operator_command
 @click.option("--dry-run", is_flag=True, help="Unwrap every secret that would be re-wrapped, and change nothing.")
 @click.option(
     "--batch", type=click.IntRange(1, 5000), default=500, show_default=True, help="The number of rows per transaction."
 )
-@reports_errors
 def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> None:
     """
     Re-wrap every stored secret under the active key.
 
-    Services may run at the same time: they read that key from its file or have it in their environment. The command
-    may be stopped at any point and continues when it is run again. Exits with status 1 if a secret could not be
-    re-wrapped.
+    Services may run at the same time: they read that key from its file or have it in their environment. The command may
+    be stopped at any point and continues when it is run again. Exits with status 1 if a secret could not be re-wrapped.
     """
     settings = read_settings(data, env_file)
-    earlier = [key for key in keys.list_keys(settings) if key.is_needed and not key.active]
+    earlier = _needed_earlier_keys(settings)
     done: Counter[SecretKind] = Counter()
     undecryptable: list[StoredSecret] = []
     with keys.open_rewrapping(settings, dry_run=dry_run, on_wait=echo_to_stderr) as rewrap:
@@ -165,9 +146,12 @@ def rotate(data: Path, env_file: Path | None, *, dry_run: bool, batch: int) -> N
                     advance(some.rewrapped + len(some.undecryptable))
     numbers = ", ".join(f"{done[kind]} {LABELS[kind]}" for kind in SecretKind)
     click.echo(f"{'To be re-wrapped' if dry_run else 'Re-wrapped'}: {numbers}.")
-    complete = _report_remaining(settings, earlier, dict.fromkeys(undecryptable), dry_run=dry_run)
-    if not complete:
+    if not _report_remaining(settings, earlier, dict.fromkeys(undecryptable), dry_run=dry_run):
         raise SystemExit(INCOMPLETE_EXIT)
+
+
+def _needed_earlier_keys(settings: Settings) -> list[RingKey]:
+    return [key for key in keys.list_keys(settings) if key.is_needed and not key.active]
 
 
 def _report_remaining(
@@ -178,7 +162,7 @@ def _report_remaining(
     """
     for secret in undecryptable:
         echo_to_stderr(f"the {secret.kind.value} of row {secret.id} does not unwrap under key {secret.wrapped.key_id}")
-    left = [key for key in (before if dry_run else keys.list_keys(settings)) if key.is_needed and not key.active]
+    left = before if dry_run else _needed_earlier_keys(settings)
     for key in left:
         _report_reason(key, _count_unopened(key, undecryptable), dry_run=dry_run)
     if dry_run:
@@ -193,9 +177,7 @@ def _report_remaining(
 
 def _report_reason(key: RingKey, unopened_count: Counter[SecretKind], *, dry_run: bool) -> None:
     """
-    Print why a key is still needed.
-
-    A dry run prints only the reasons that would remain after a rotation.
+    Print why a key is still needed; in a dry run, only the reasons that would remain after a rotation.
     """
     if key.is_missing:
         echo_to_stderr(
@@ -215,9 +197,6 @@ def _report_reason(key: RingKey, unopened_count: Counter[SecretKind], *, dry_run
 
 
 def _count_unopened(key: RingKey, undecryptable: Iterable[StoredSecret]) -> Counter[SecretKind]:
-    """
-    Count the secrets, by kind, that need a key and do not unwrap.
-    """
     found = Counter(secret.kind for secret in undecryptable if secret.wrapped.key_id == key.id)
     return found & Counter(key.needed_by)
 
@@ -247,13 +226,9 @@ def _progress(length: int) -> Iterator[Callable[[int], None]]:
     yield advance
 
 
-# --- retire ------------------------------------------------------------------------------------
-
-
 @command.command("retire")
-@with_settings
+@operator_command
 @click.argument("key_id", metavar="ID")
-@reports_errors
 def retire(data: Path, env_file: Path | None, key_id: str) -> None:
     """
     Remove an earlier key from the ring, unless a stored secret needs it.

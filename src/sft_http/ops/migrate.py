@@ -9,13 +9,12 @@ from pathlib import Path
 import click
 
 from sft_adapters.bootstrap.storage import check_schema, prepare
-from sft_http.ops.options import echo_to_stderr, read_keys, read_settings, reports_errors, with_settings
+from sft_http.ops.options import echo_to_stderr, operator_command, read_keys, read_settings
 
 
 @click.command("migrate")
-@with_settings
+@operator_command
 @click.option("--check", is_flag=True, help="Change nothing; exit with status 2 unless the schema is up to date.")
-@reports_errors
 def command(data: Path, env_file: Path | None, *, check: bool) -> None:
     """
     Update the database schema.

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -26,9 +25,9 @@ CONFIGURATION_EXIT = 2
 """The exit status when a setting, a key or the schema is wrong."""
 
 
-def with_settings(command: Callable[P, T]) -> Callable[P, T]:
+def operator_command(command: Callable[P, T]) -> Callable[P, T]:
     """
-    Add the options `--data` and `--env-file` to a command.
+    Add the options `--data` and `--env-file` to a command, and report its errors in one sentence.
     """
     data = click.option(
         "--data",
@@ -42,7 +41,7 @@ def with_settings(command: Callable[P, T]) -> Callable[P, T]:
         type=click.Path(dir_okay=False, path_type=Path),
         help="A file of settings; the environment takes precedence. [default: .env, if it exists]",
     )
-    return data(env_file(command))
+    return data(env_file(_reporting_errors()(command)))
 
 
 def read_settings(data: Path, env_file: Path | None) -> Settings:
@@ -88,16 +87,3 @@ def _reporting_errors() -> Iterator[None]:
     except OSError as error:
         echo_to_stderr(f"{error.filename or 'the data folder'}: {error.strerror}")
         raise SystemExit(CONFIGURATION_EXIT) from None
-
-
-def reports_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """
-    Make a command report an error in one sentence and exit with status 2.
-    """
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
-        with _reporting_errors():
-            return command(*args, **kwargs)
-
-    return wrapped

@@ -19,17 +19,16 @@ from sft_adapters.keyring.loading import key_file_paths
 from sft_adapters.settings import Settings
 from sft_adapters.sql.engine import describe_database
 from sft_http.cli.early_stop import StartupSignals
-from sft_http.ops.options import echo_to_stderr, read_environment, read_keys, reports_errors, with_settings
+from sft_http.ops.options import echo_to_stderr, operator_command, read_environment, read_keys
 from sft_http.server import gunicorn_app
 from sft_http.server.json_logging import json_logs_during_startup
 
 
 @click.command("serve")
-@with_settings
+@operator_command
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="The port to listen on.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="How many worker processes.")
-@reports_errors
 def command(data: Path, env_file: Path | None, host: str, port: int, workers: int) -> None:
     """
     Run the service until SIGTERM or Ctrl-C.
@@ -68,9 +67,7 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
 
 def _discard_unwritten_output() -> None:
     """
-    Discard output that a full disk did not accept.
-
-    Python would write it again at exit, and fail.
+    Discard output that a full disk did not accept: Python would write it again at exit, and fail.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -92,31 +89,23 @@ def greeting(settings: Settings, *, host: str, port: int, workers: int, wanted: 
     """
     The summary at the start: database, sessions, blobs, keys, workers and URLs.
     """
+    in_bucket = f"bucket {settings.s3.bucket} at {settings.s3.endpoint}"
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     lines = [
         f"{settings.app.name} {settings.app.version}",
         f"  database  {describe_database(settings.database_url)}",
         f"  sessions  {_SESSIONS[settings.session_store]}",
-        f"  blobs     {_blobs(settings)}",
+        f"  blobs     {in_bucket if settings.blob_store_kind == 's3' else settings.blob_folder}",
         f"  keys      {_keys(settings)}",
         f"  workers   {workers}",
     ]
     if workers < wanted:
-        lines.append(f"            (not {wanted}: {_single_worker_reason(settings)})")
+        reason = "with SQLite before 3.51.3 only one process may write"
+        if settings.session_store == "memory":
+            reason = "sessions in memory are limited to one process"
+        lines.append(f"            (not {wanted}: {reason})")
     lines += [f"  listening {url}", f"  try it    {url}/docs", f"            curl {url}/health"]
     return "\n".join(lines)
-
-
-def _single_worker_reason(settings: Settings) -> str:
-    if settings.session_store == "memory":
-        return "sessions in memory are limited to one process"
-    return "with SQLite before 3.51.3 only one process may write"
-
-
-def _blobs(settings: Settings) -> str:
-    if settings.blob_store_kind == "s3":
-        return f"bucket {settings.s3.bucket} at {settings.s3.endpoint}"
-    return str(settings.blob_folder)
 
 
 def _keys(settings: Settings) -> str:

@@ -16,14 +16,13 @@ from sft_adapters.disk.locks import Locked
 from sft_adapters.settings import Settings
 from sft_core.errors import ConfigurationError
 from sft_core.maintenance.sweep import SweepResult
-from sft_http.ops.options import read_keys, read_settings, reports_errors, with_settings
+from sft_http.ops.options import operator_command, read_keys, read_settings
 
 
 @click.command("sweep")
-@with_settings
+@operator_command
 @click.option("--dry-run", is_flag=True, help="Change nothing; print what a sweep would do.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@reports_errors
 def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) -> None:
     """
     Remove abandoned uploads, expired files, orphaned parts and expired rows.
@@ -40,14 +39,13 @@ def command(data: Path, env_file: Path | None, *, dry_run: bool, as_json: bool) 
             swept = opened.application.maintenance.sweep(dry_run=dry_run)
     except Locked as locked:
         raise ConfigurationError(f"{locked.detail}; {_sweep_hint(settings)}") from None
-    click.echo(json.dumps(attrs.asdict(swept)) if as_json else summary(swept, dry_run=dry_run))
+    click.echo(json.dumps(attrs.asdict(swept)) if as_json else _summary(swept, dry_run=dry_run))
     if swept.failures:
         raise SystemExit(1)
 
 
 def _sweep_hint(settings: Settings) -> str:
-    seconds = settings.sweep.interval_seconds
-    if seconds:
+    if seconds := settings.sweep.interval_seconds:
         return f"nothing was swept; if a server is running, it sweeps every {seconds:g} seconds"
     return (
         "nothing was swept, and a running server does not sweep while SWEEP_INTERVAL_SECONDS is 0: "
@@ -55,10 +53,7 @@ def _sweep_hint(settings: Settings) -> str:
     )
 
 
-def summary(swept: SweepResult, *, dry_run: bool) -> str:
-    """
-    The result of a sweep as text.
-    """
+def _summary(swept: SweepResult, *, dry_run: bool) -> str:
     lines = [
         "Nothing was changed. A sweep would report:" if dry_run else "Swept:",
         f"  uploads aborted    {swept.given_up}",

@@ -12,7 +12,7 @@ from falcon.asgi import Request, Response
 from sft_core.values import ByteRange
 from sft_core.vault.model import File
 from sft_http import openapi, problems
-from sft_http.asgi.exchange import add_cleanup, socket_handle_of
+from sft_http.asgi.connection import connection_of
 from sft_http.headers.content_disposition import attachment
 from sft_http.headers.ranges import Conditions, UnsatisfiableRangeError, requested_range
 from sft_http.openapi import Operation
@@ -52,9 +52,10 @@ class DownloadResource(Resource):
         resp.content_length = len(span)
         if head:
             return
-        stream = download.open_stream(self.application, self.pools, file, span, handle=socket_handle_of(req))
+        connection = connection_of(req)
+        stream = download.open_stream(self.application, self.pools, file, span, handle=connection.socket_handle)
         # The framework closes a stream only if it has begun to send it.
-        add_cleanup(req, stream.release)
+        connection.add_cleanup(stream.release)
         await stream.prime()
         await before_first_byte()
         resp.stream = stream

@@ -10,7 +10,8 @@ from sft_core.errors import FileTooLarge
 from sft_core.sharing.idempotency import IdempotentRequest
 from sft_core.values import FileName, Page
 from sft_http import openapi, schemas
-from sft_http.asgi.exchange import limit_body, require_whole_body
+from sft_http.asgi.connection import connection_of
+from sft_http.asgi.exchange import require_whole_body
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers.idempotency_key import idempotency_key
 from sft_http.openapi import Operation
@@ -99,7 +100,7 @@ class FileItem(UploadResource):
         terms, public = share_terms(query(req, *FIELDS))
         name, idempotency = FileName.parse(id), await self.idempotency(req, user)
         limit = self.settings.uploads.max_file_size
-        limit_body(req, limit, FileTooLarge(limit))
+        connection_of(req).limit_body(limit, FileTooLarge(limit))
         async with self.pools.limits.uploads.acquire(user.id):
             received = await self.receive(
                 user,

@@ -31,7 +31,8 @@ from sft_core.values import OCTET_STREAM, FileName, MediaType
 from sft_core.vault.model import ShareTerms
 from sft_core.vault.use_cases import UploadSession
 from sft_http import schemas
-from sft_http.asgi.exchange import limit_body, require_whole_body
+from sft_http.asgi.connection import connection_of
+from sft_http.asgi.exchange import require_whole_body
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers import content_disposition
 from sft_http.headers.idempotency_key import idempotency_key
@@ -243,7 +244,7 @@ class FileUpload(UploadResource):
         limit = self.settings.uploads.max_file_size
         if (req.content_length or 0) > limit + _FORM_SLACK:
             raise FileTooLarge(limit)
-        limit_body(req, limit + _FORM_SLACK, FileTooLarge(limit))
+        connection_of(req).limit_body(limit + _FORM_SLACK, FileTooLarge(limit))
         if (req.content_type or "").partition(";")[0].strip().lower() != _MULTIPART:
             raise UnsupportedMediaType("The body must be a form: send Content-Type: multipart/form-data.")
 

@@ -1,9 +1,9 @@
 """
 Bounds on bodies that arrive in small pieces: chunks a feed, bytes of framing, pieces in the queue.
 
-A quarter of a mebibyte may arrive at once in chunks of one byte. Parsed in one go it would block the
-event loop for a third of a second for each such connection. So a feed parses a limited number of
-chunks, and the protocol continues with the rest after other connections (`RoundRobin`).
+A quarter of a mebibyte may arrive at once in chunks of one byte. Parsed in one go it would block the event loop for a
+third of a second for each such connection. So a feed parses a limited number of chunks, and the protocol continues
+with the rest after other connections (`RoundRobin`).
 """
 
 from __future__ import annotations
@@ -59,10 +59,7 @@ class BoundedChunkParser(RequestParser):
 
     def feed(self, data: bytes) -> None:
         """
-        Parse received bytes, up to the limit of chunks.
-
-        Raises:
-            ParseError: the bytes are no valid HTTP/1.1, or a body has too much framing.
+        Parse received bytes, up to the limit of chunks; raise `ParseError` also if a body has too much framing.
         """
         if self._backlog:
             self.unparsed, self._backlog = self._backlog, bytearray()
@@ -70,9 +67,6 @@ class BoundedChunkParser(RequestParser):
         super().feed(data)
 
     def reset(self) -> None:
-        """
-        Start with the next request.
-        """
         super().reset()
         self._framing_bytes = 0
 
@@ -88,10 +82,7 @@ class BoundedChunkParser(RequestParser):
 
     def _pass_on(self, piece: bytes) -> None:
         """
-        Pass on a piece of a body, and end the feed at the limit of chunks.
-
-        Raises:
-            InvalidChunkExtension: the lines between the body's chunks exceed their allowance.
+        Pass on a piece of a body, and end the feed at the limit of chunks; too much framing is `InvalidChunkExtension`.
         """
         if not self.is_chunked:
             self._on_piece(piece)
@@ -114,14 +105,10 @@ class CoalescingReceiver(BodyQueue):
     """
     gunicorn's queue of a body's pieces, which joins small ones.
 
-    So the queue is short however small the pieces are: their bytes are counted, but not the memory
-    that each piece occupies beside them.
+    So it is short: the bytes of pieces are counted, but not the memory that each piece occupies beside them.
     """
 
     def feed(self, chunk: bytes) -> None:
-        """
-        Add a piece to the queue, or to its last piece.
-        """
         pieces = self.pieces
         if not pieces or len(pieces[-1]) + len(chunk) > MAX_COALESCED_BYTES:
             super().feed(chunk)
@@ -130,12 +117,9 @@ class CoalescingReceiver(BodyQueue):
         if not isinstance(last, bytearray):
             pieces[-1] = last = bytearray(last)
         last += chunk
-        self.count_queued(len(chunk))
+        self.queued_bytes += len(chunk)
 
     def next_message(self) -> dict[str, Any]:
-        """
-        Remove the first piece from the queue and return it as an ASGI message.
-        """
         message = super().next_message()
         # ASGI requires bytes; a piece that was never joined is not copied.
         message["body"] = bytes(message["body"])

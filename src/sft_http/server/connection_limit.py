@@ -1,9 +1,9 @@
 """
 The limit of connections of a worker, within the file descriptors of its process.
 
-A process without free descriptors fails in the middle of requests. So a worker accepts fewer
-connections than it has descriptors for. On a few connections beyond the limit every request but
-`/health` receives the error "busy". Further ones wait in the kernel until another connection ends.
+A process without free descriptors fails in the middle of requests. So a worker accepts fewer connections than it has
+descriptors for. On a few connections beyond the limit every request but `/health` receives the error "busy". Further
+ones wait in the kernel until another connection ends.
 """
 
 from __future__ import annotations
@@ -45,10 +45,7 @@ class ConnectionLimits:
     @classmethod
     def from_settings(cls, settings: Settings, *, descriptors: int) -> ConnectionLimits:
         """
-        Return the configured limit, or a lower one if the process has too few descriptors.
-
-        Raises:
-            ConfigurationError: there are not enough descriptors for four connections.
+        Return the configured limit, or what `descriptors` allow; if less than four, raise `ConfigurationError`.
         """
         threads = settings.server.control_threads + settings.server.transfer_threads + settings.hashing.concurrency + 1
         others = _BASE + _PER_THREAD * settings.server.transfer_threads
@@ -79,11 +76,7 @@ class ThrottledListener(socket.socket):
 
     def accept(self) -> tuple[socket.socket, Any]:
         """
-        Accept a connection.
-
-        Raises:
-            OSError: there is no capacity; the number is that of exhausted descriptors, after which
-                the event loop tries again in `RETRY_SECONDS`.
+        Accept a connection; without capacity, raise the `OSError` after which the loop retries in `RETRY_SECONDS`.
         """
         if not self._has_capacity():
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, Final
 
 from falcon.asgi import App
@@ -25,7 +26,6 @@ from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import ConfigurationError, DatabaseUnavailable, Unavailable
 from sft_http.app import create_app
-from sft_http.concurrency.memory_budgets import TransferLimits
 from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.server.connection_limit import ConnectionLimits
 from sft_http.server.json_logging import logging_config
@@ -72,8 +72,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         """
         Build the application; called in each worker, because no connection may be shared over a fork.
 
-        Raises:
-            SystemExit: the storage cannot be used as configured; gunicorn then ends the service.
+        If the storage cannot be used as configured it raises `SystemExit`, and gunicorn ends the service.
         """
         settings = self.settings
         # During a reload an old worker may hold the lock of the single writer. The wait is unlimited,
@@ -84,19 +83,11 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             opened.check()
         except Unavailable:
             # A worker that ends would end the service; this one responds 503 until the storage is available.
-            storage_check = _stop_worker_on_failure(opened.check)
+            storage_check = partial(_check_or_stop_worker, opened.check)
         except ConfigurationError as error:
             log.critical("%s", error.detail)
             raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
-        pools = ThreadPools(
-            database_threads=settings.server.control_threads,
-            transfer_threads=settings.server.transfer_threads,
-            hashing_threads=settings.hashing.concurrency,
-            hashing_wait_seconds=settings.hashing.wait_seconds,
-            queue_limit=settings.server.queue_limit,
-            queue_wait_seconds=settings.server.queue_wait_seconds,
-            limits=TransferLimits.from_settings(settings),
-        )
+        pools = ThreadPools(settings)
         self._resources.callback(pools.close)
         if settings.sweep.interval_seconds:
             sweep_thread = SweepThread(
@@ -119,30 +110,23 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         trim()
 
 
-def _stop_worker_on_failure(check: Callable[[], None]) -> Callable[[], None]:
+def _check_or_stop_worker(check: Callable[[], None]) -> None:
     """
-    Return a check of a storage that was unavailable at the start; if it fails, this process ends.
+    Check a storage that was unavailable at the start; if it cannot be used as configured, this process ends.
 
     Its successor fails at its own start for the same reason, and gunicorn ends the service with it.
     """
-
-    def checked() -> None:
-        try:
-            check()
-        except ConfigurationError as error:
-            log.critical("the storage cannot be used: %s", error.detail)
-            os.kill(os.getpid(), signal.SIGTERM)
-            raise DatabaseUnavailable from None
-
-    return checked
+    try:
+        check()
+    except ConfigurationError as error:
+        log.critical("the storage cannot be used: %s", error.detail)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise DatabaseUnavailable from None
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
     """
-    Return a socket that is bound to an address.
-
-    Raises:
-        ConfigurationError: the address cannot be resolved or bound.
+    Return a socket that is bound to an address; raise `ConfigurationError` if it cannot be resolved or bound.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -162,9 +146,7 @@ def run(
     settings: Settings, keys: KeySet, *, bound: socket.socket, workers: int, when_ready: Callable[[], None]
 ) -> None:
     """
-    Serve until SIGTERM or SIGINT; requests in progress then have the graceful timeout to finish.
-
-    The server takes ownership of the socket, and closes it.
+    Serve until SIGTERM or SIGINT; requests in progress then have the graceful timeout to finish. Closes the socket.
     """
     connection_limits = ConnectionLimits.from_settings(settings, descriptors=_raise_descriptor_limit())
     # Connections inherit the option. By default the kernel buffers megabytes for each client that reads nothing.

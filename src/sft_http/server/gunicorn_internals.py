@@ -1,34 +1,28 @@
 """
 The private names of gunicorn that this package depends on, each behind a public name with a type.
 
-gunicorn has no public hooks for three changes that the service needs: responses to malformed
-requests, bounds on chunked bodies, and closing behind an unread body. No other module names a
-private attribute of gunicorn. The dependency is pinned to a minor release, and a test asserts that
-every name used here exists in the installed release with the expected kind.
+gunicorn has no public hooks for three changes that the service needs: responses to malformed requests, bounds on
+chunked bodies, and closing behind an unread body. No other module names a private attribute of gunicorn. The dependency
+is pinned to a minor release, and a test asserts that every name used here exists in the installed release with the
+expected kind.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from inspect import isfunction
+from operator import attrgetter
+from typing import Any, Final
 
 from gunicorn.asgi import protocol as gunicorn_protocol
 from gunicorn.asgi.parser import PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol, BodyReceiver
-from gunicorn.http.body import CHUNK_EXT_RE
 from gunicorn.workers import gasgi
 
-__all__ = [
-    "CHUNK_EXT_RE",
-    "BodyQueue",
-    "ConnectionProtocol",
-    "RequestParser",
-    "Worker",
-    "add_reason_phrases",
-    "use_protocol",
-]
+REASON_PHRASES: Final[dict[int, str]] = gunicorn_protocol._REASON_PHRASES
+"""The phrases of gunicorn's status lines, in this process; a status without one has the phrase `Unknown`."""
 
 
 def use_protocol(protocol: type[ConnectionProtocol]) -> None:
@@ -40,37 +34,46 @@ def use_protocol(protocol: type[ConnectionProtocol]) -> None:
     gasgi.ASGIProtocol = protocol
 
 
-def add_reason_phrases(phrases: Mapping[int, str]) -> None:
+def _renamed(private: str) -> Any:  # noqa: ANN401 (each use states its type)
     """
-    Add phrases to gunicorn's status lines, in this process.
+    Return an attribute by which the private one of an instance is read and assigned.
     """
-    gunicorn_protocol._REASON_PHRASES.update(phrases)  # noqa: SLF001 (this module is the place for it)
+    return property(attrgetter(private), lambda owner, value: setattr(owner, private, value))
 
 
-class RequestParser(PythonProtocol):  # type: ignore[misc]  # gunicorn ships no types
+class _PublicMethods:
+    """
+    Makes private methods of gunicorn overridable by the public names that a subclass assigns them to.
+
+    A class further down that defines the public name has its method under the private name too, by which gunicorn
+    calls it; `super()` is gunicorn's own.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for base in cls.__mro__[1:]:
+            for public, method in vars(base).items():
+                if public in vars(cls) and isfunction(method) and method.__name__ != public:
+                    setattr(cls, method.__name__, vars(cls)[public])
+
+
+class RequestParser(_PublicMethods, PythonProtocol):  # type: ignore[misc]  # gunicorn ships no types
     """
     gunicorn's HTTP/1.1 parser.
     """
 
-    _buffer: bytearray
+    unparsed: bytearray = _renamed("_buffer")
+    """The bytes that were received and not parsed."""
+    chunk_size: int = _renamed("_chunk_size")
+    find_line: Callable[[int, Exception], int] = PythonProtocol._find_line
+    """Return the position of the next CRLF, or -1; raise the error if the line is longer than the limit."""
 
     @property
     def is_before_request(self) -> bool:
         """
         Whether nothing of the next request was received.
         """
-        return bool(self._state == "request_line" and not self._buffer)
-
-    @property
-    def unparsed(self) -> bytearray:
-        """
-        The bytes that were received and not parsed; assignable.
-        """
-        return self._buffer
-
-    @unparsed.setter
-    def unparsed(self, data: bytearray) -> None:
-        self._buffer = data
+        return self._state == "request_line" and not self.unparsed
 
     @property
     def body_bytes_left(self) -> int:
@@ -90,143 +93,81 @@ class RequestParser(PythonProtocol):  # type: ignore[misc]  # gunicorn ships no 
         """
         return bool(self._state == "chunked" and self._chunk_state == "size")
 
-    @property
-    def chunk_size(self) -> int:
-        """
-        The size of the present chunk.
-        """
-        size: int = self._chunk_size
-        return size
 
-    def _find_line(self, limit: int, error: Exception) -> int:
-        return self.find_line(limit, error)
-
-    def find_line(self, limit: int, error: Exception) -> int:
-        """
-        Return the position of the next CRLF, or -1; raise `error` if the line is longer than `limit`.
-        """
-        position: int = super()._find_line(limit, error)
-        return position
-
-
-class BodyQueue(BodyReceiver):  # type: ignore[misc]  # gunicorn ships no types
+class BodyQueue(_PublicMethods, BodyReceiver):  # type: ignore[misc]  # gunicorn ships no types
     """
     gunicorn's queue of received pieces of a body.
     """
 
-    _chunks: deque[bytes | bytearray]
-    _buffered: int
-
-    @property
-    def is_complete(self) -> bool:
-        """
-        Whether the end of the body was received.
-        """
-        return bool(self._complete)
-
-    @property
-    def has_timed_out(self) -> bool:
-        """
-        Whether the wait for a piece has ended by its timeout.
-        """
-        return bool(self._body_wait_expired)
-
-    @property
-    def pieces(self) -> deque[bytes | bytearray]:
-        """
-        The pieces that the application has not received.
-        """
-        return self._chunks
-
-    def count_queued(self, count: int) -> None:
-        """
-        Count bytes that were added to a queued piece.
-        """
-        self._buffered += count
-
-    def _pop_chunk(self) -> dict[str, Any]:
-        return self.next_message()
-
-    def next_message(self) -> dict[str, Any]:
-        """
-        Remove the first piece from the queue and return it as an ASGI message.
-        """
-        message: dict[str, Any] = super()._pop_chunk()
-        return message
+    is_complete: bool = _renamed("_complete")
+    """Whether the end of the body was received."""
+    has_timed_out: bool = _renamed("_body_wait_expired")
+    """Whether the wait for a piece has ended by its timeout."""
+    pieces: deque[bytes | bytearray] = _renamed("_chunks")
+    """The pieces that the application has not received."""
+    queued_bytes: int = _renamed("_buffered")
+    """The length of these pieces together."""
+    next_message: Callable[[], dict[str, Any]] = BodyReceiver._pop_chunk
+    """Remove the first piece from the queue and return it as an ASGI message."""
 
 
-class ConnectionProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
+class ConnectionProtocol(_PublicMethods, ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
     """
     gunicorn's protocol of one client's connection.
-
-    Each method below is called by gunicorn, and may be overridden.
     """
 
     worker: Any
     cfg: Any
     transport: asyncio.Transport
+    request: Any = _renamed("_current_request")
+    parser: Any = _renamed("_callback_parser")
+    """The parser of requests; None once no more requests are read."""
+    body: BodyQueue | None = _renamed("_body_receiver")
+    """The body of the present request."""
+    is_closed: bool = _renamed("_closed")
+    """Whether the server has closed the connection, or the client has disconnected."""
+    is_lost: bool = _renamed("_conn_lost_handled")
+    """Whether the connection has ended."""
+    is_idle: bool = _renamed("_awaiting_request")
+    """Whether the connection waits for its next request."""
+    is_tls: bool = _renamed("_is_ssl")
+    """Whether gunicorn itself terminates TLS."""
+    request_ready: asyncio.Event = _renamed("_request_ready")
+    """Set to make the connection's task notice a change while it waits for a request."""
 
-    @property
-    def parser(self) -> Any:  # noqa: ANN401 (a subclass decides its class)
-        """
-        The parser of requests; None once no more requests are read. Assignable.
-        """
-        return self._callback_parser
-
-    @parser.setter
-    def parser(self, parser: RequestParser | None) -> None:
-        self._callback_parser = parser
-
-    @property
-    def body(self) -> BodyQueue | None:
-        """
-        The body of the present request. Assignable.
-        """
-        body: BodyQueue | None = self._body_receiver
-        return body
-
-    @body.setter
-    def body(self, body: BodyQueue) -> None:
-        self._body_receiver = body
-
-    @property
-    def is_closed(self) -> bool:
-        """
-        Whether the server has closed the connection, or the client has disconnected. Assignable.
-        """
-        return bool(self._closed)
-
-    @is_closed.setter
-    def is_closed(self, value: bool) -> None:
-        self._closed = value
-
-    @property
-    def is_lost(self) -> bool:
-        """
-        Whether the connection has ended.
-        """
-        return bool(self._conn_lost_handled)
-
-    @property
-    def is_idle(self) -> bool:
-        """
-        Whether the connection waits for its next request.
-        """
-        return bool(self._awaiting_request)
-
-    @property
-    def is_tls(self) -> bool:
-        """
-        Whether gunicorn itself terminates TLS.
-        """
-        return bool(self._is_ssl)
-
-    @property
-    def request(self) -> Any:  # noqa: ANN401 (gunicorn ships no types)
-        """
-        The present request.
-        """
-        return self._current_request
+    pause_reading: Callable[[], None] = ASGIProtocol._pause_reading
+    resume_reading: Callable[[], None] = ASGIProtocol._resume_reading
+    resume_reading_if_below_limit: Callable[[], None] = ASGIProtocol._maybe_resume_reading
+    """Read from the socket again if few enough bytes are buffered."""
+    buffered_bytes: Callable[[], int] = ASGIProtocol._http1_buffered
+    """Return how many received bytes are in memory."""
+    set_up_parser: Callable[[], None] = ASGIProtocol._setup_callback_parser
+    """Create the parser of a new connection."""
+    parse: Callable[[bytes], bool] = ASGIProtocol._feed_callback_parser
+    """Parse received bytes, and respond to malformed ones; return whether the connection is still open."""
+    start_request: Callable[[], bool] = ASGIProtocol._on_headers_complete
+    """Start the request whose head was parsed; return whether its body is to be skipped."""
+    start_keepalive_timer: Callable[[], None] = ASGIProtocol._arm_keepalive_timer
+    """Start the timeout until the next request."""
+    accepts_upgrade: Callable[[object], bool] = ASGIProtocol._is_websocket_upgrade
+    """Return whether the connection changes to WebSocket for a request."""
+    build_scope: Callable[..., dict[str, Any]] = ASGIProtocol._build_http_scope
+    """Return the ASGI scope of a request."""
+    serve_request: Callable[..., Coroutine[Any, Any, bool]] = ASGIProtocol._serve_http_request
+    """Serve one request; return whether the connection is kept."""
+    run_application: Callable[..., Coroutine[Any, Any, bool]] = ASGIProtocol._handle_http_request
+    """Run the application for one request; return whether the connection may be kept."""
+    will_close: Callable[[object, object], bool] = ASGIProtocol._will_close
+    """Return whether the connection is closed behind the response to a request, or the response requires it."""
+    send_head: Callable[..., None] = ASGIProtocol._send_response_start
+    """Send the head of a response; `close` announces that the connection is closed behind it."""
+    send_body: Callable[..., None] = ASGIProtocol._send_body
+    send_error: Callable[..., None] = ASGIProtocol._send_error_response
+    """Send the response to a request that does not reach the application."""
+    write: Callable[[bytes], None] = ASGIProtocol._safe_write
+    """Write to the client; a disconnect is no error."""
+    close: Callable[[], None] = ASGIProtocol._close_transport
+    """Close the connection once everything is written."""
 
     @property
     def body_callbacks(self) -> Mapping[str, Any]:
@@ -239,175 +180,8 @@ class ConnectionProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
             "on_message_complete": self._on_message_complete,
         }
 
-    def wake(self) -> None:
-        """
-        Make the connection's task notice a change while it waits for a request.
-        """
-        self._request_ready.set()
 
-    def pause_reading(self) -> None:
-        """
-        Stop reading from the socket.
-        """
-        self._pause_reading()
-
-    def resume_reading(self) -> None:
-        """
-        Read from the socket again.
-        """
-        self._resume_reading()
-
-    def write(self, data: bytes) -> None:
-        """
-        Write to the client; a disconnect is no error.
-        """
-        self._safe_write(data)
-
-    def _setup_callback_parser(self) -> None:
-        self.parser = self.new_parser()
-
-    def new_parser(self) -> RequestParser:
-        """
-        Return the parser of a new connection.
-        """
-        raise NotImplementedError
-
-    def _feed_callback_parser(self, data: bytes) -> bool:
-        return self.parse(data)
-
-    def parse(self, data: bytes) -> bool:
-        """
-        Parse received bytes, and respond to malformed ones; return whether the connection is still open.
-        """
-        return bool(super()._feed_callback_parser(data))
-
-    def _on_headers_complete(self) -> bool:
-        return self.start_request()
-
-    def start_request(self) -> bool:
-        """
-        Start the request whose head was parsed; return whether its body is to be skipped.
-        """
-        return bool(super()._on_headers_complete())
-
-    def _maybe_resume_reading(self) -> None:
-        self.resume_reading_if_below_limit()
-
-    def resume_reading_if_below_limit(self) -> None:
-        """
-        Read from the socket again if few enough bytes are buffered.
-        """
-        super()._maybe_resume_reading()
-
-    def _http1_buffered(self) -> int:
-        return self.buffered_bytes()
-
-    def buffered_bytes(self) -> int:
-        """
-        Return how many received bytes are in memory.
-        """
-        return int(super()._http1_buffered())
-
-    def _arm_keepalive_timer(self) -> None:
-        self.start_keepalive_timer()
-
-    def start_keepalive_timer(self) -> None:
-        """
-        Start the timeout until the next request.
-        """
-        super()._arm_keepalive_timer()
-
-    def _is_websocket_upgrade(self, request: object) -> bool:
-        return self.accepts_upgrade(request)
-
-    def accepts_upgrade(self, request: object) -> bool:
-        """
-        Return whether the connection changes to WebSocket.
-        """
-        return bool(super()._is_websocket_upgrade(request))
-
-    def _build_http_scope(self, *arguments: object) -> dict[str, Any]:
-        return self.build_scope(*arguments)
-
-    def build_scope(self, *arguments: object) -> dict[str, Any]:
-        """
-        Return the ASGI scope of a request.
-        """
-        scope: dict[str, Any] = super()._build_http_scope(*arguments)
-        return scope
-
-    async def _serve_http_request(self, *arguments: object) -> bool:
-        return await self.serve_request(*arguments)
-
-    async def serve_request(self, *arguments: object) -> bool:
-        """
-        Serve one request; return whether the connection is kept.
-        """
-        return bool(await super()._serve_http_request(*arguments))
-
-    async def _handle_http_request(self, request: object, *arguments: object) -> bool:
-        return await self.run_application(request, *arguments)
-
-    async def run_application(self, request: object, *arguments: object) -> bool:
-        """
-        Run the application for one request; return whether the connection may be kept.
-        """
-        return bool(await super()._handle_http_request(request, *arguments))
-
-    def _will_close(self, request: object, response_requires_close: object) -> bool:
-        return self.will_close(request, response_requires_close)
-
-    def will_close(self, request: object, response_requires_close: object) -> bool:
-        """
-        Return whether the connection is closed behind the response.
-        """
-        return bool(super()._will_close(request, response_requires_close))
-
-    def _send_response_start(
-        self,
-        status: int,
-        headers: Sequence[tuple[bytes, bytes]],
-        request: object,
-        close: bool = False,  # noqa: FBT001, FBT002 (gunicorn's signature)
-    ) -> None:
-        self.send_head(status, headers, request, close=close)
-
-    def send_head(self, status: int, headers: Sequence[tuple[bytes, bytes]], request: object, *, close: bool) -> None:
-        """
-        Send the head of a response; `close` announces that the connection is closed behind it.
-        """
-        super()._send_response_start(status, headers, request, close=close)
-
-    def _send_body(self, body: bytes, *arguments: object) -> None:
-        self.send_body(body, *arguments)
-
-    def send_body(self, body: bytes, *arguments: object) -> None:
-        """
-        Send a piece of a response's body.
-        """
-        super()._send_body(body, *arguments)
-
-    def _send_error_response(self, status: int, _message: str, _extra_headers: Sequence[tuple[str, str]] = ()) -> None:
-        # The message and the headers may quote the request.
-        self.send_error(status)
-
-    def send_error(self, status: int) -> None:
-        """
-        Send the response to a request that does not reach the application.
-        """
-        raise NotImplementedError
-
-    def _close_transport(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """
-        Close the connection once everything is written.
-        """
-        super()._close_transport()
-
-
-class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
+class Worker(_PublicMethods, gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
     """
     gunicorn's ASGI worker.
     """
@@ -417,27 +191,9 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
     sockets: Sequence[Any]
     loop: asyncio.AbstractEventLoop
     ppid: int
-
-    async def _serve(self) -> None:
-        await self.serve()
-
-    async def serve(self) -> None:
-        """
-        Serve connections until the worker stops.
-        """
-        await super()._serve()
-
-    async def _shutdown(self) -> None:
-        await self.shut_down()
-
-    async def shut_down(self) -> None:
-        """
-        Close the listening sockets, and wait for connections for as long as `graceful_timeout`.
-        """
-        await super()._shutdown()
-
-    def skip_graceful_timeout(self) -> None:
-        """
-        Make `shut_down` wait for no connection.
-        """
-        self._quick_shutdown = True
+    skips_graceful_timeout: bool = _renamed("_quick_shutdown")
+    """Whether `shut_down` waits for no connection."""
+    serve: Callable[[], Coroutine[Any, Any, None]] = gasgi.ASGIWorker._serve
+    """Serve connections until the worker stops."""
+    shut_down: Callable[[], Coroutine[Any, Any, None]] = gasgi.ASGIWorker._shutdown
+    """Close the listening sockets, and wait for connections for as long as `graceful_timeout`."""

@@ -20,10 +20,9 @@ def limit_arenas() -> None:
     """
     Make all threads of this process allocate from one arena; call it before threads are started.
 
-    By default glibc creates an arena for each thread, and each keeps megabytes of freed memory for
-    reuse, because transfers allocate megabytes at once. One arena must keep some memory as well:
-    otherwise the kernel would map every piece of a body again, page by page. Other C libraries have
-    no arenas, and the function does nothing.
+    By default glibc creates an arena for each thread, and each keeps megabytes of freed memory for reuse, because
+    transfers allocate megabytes at once. One arena must keep some memory as well: otherwise the kernel would map every
+    piece of a body again, page by page. Other C libraries have no arenas, and the function does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

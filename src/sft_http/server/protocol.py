@@ -1,8 +1,8 @@
 """
 One client's connection: gunicorn's protocol, with the behaviour that the service promises.
 
-A request that does not reach the application (malformed, too long, too slow, without a host) has a
-response with problem details, like any other.
+A request that does not reach the application (malformed, too long, too slow, without a host) has a response with
+problem details, like any other.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from typing import Any, Final
 import attrs
 from gunicorn.asgi.parser import ParseError, UnsupportedTransferCoding
 
-from sft_http.asgi.body_handoff import BodyHandoff
+from sft_adapters.settings.catalogue import ServerSettings
+from sft_http import problems
 from sft_http.asgi.connection import SCOPE_KEY, Connection
-from sft_http.asgi.exchange import log_exchange
+from sft_http.asgi.exchange import Header, log_exchange, with_common_headers
 from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.min_rate import MinimumRate
+from sft_http.errors import RequestTimeout
 from sft_http.server.chunked_parser import BoundedChunkParser, CoalescingReceiver
-from sft_http.server.error_response import problem_response
 from sft_http.server.gunicorn_internals import BodyQueue, ConnectionProtocol, RequestParser
 
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
@@ -32,14 +33,21 @@ _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 _AUTHORITY: Final = re.compile(r"\Ahttps?://[^/?#]*", flags=re.IGNORECASE)
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n){0,64}")
 """Empty lines before a request that are ignored; a hundred thousand of them may arrive at once."""
+_PROBLEMS: Final = {
+    400: ("malformed-request", "The request is not well-formed HTTP/1.1."),
+    408: (RequestTimeout.code, RequestTimeout.public),
+    414: ("uri-too-long", "The request target is too long."),
+    431: ("headers-too-large", "The request header fields are too large."),
+    501: ("transfer-coding-not-supported", "The transfer coding is not supported."),
+}
+_INTERNAL_ERROR: Final = ("internal-error", "The server could not answer this request.")
 
 
 def _unacknowledged(transport: asyncio.BaseTransport) -> int:
     """
     Return how many sent bytes the client has not acknowledged; 0 on systems that do not report it.
 
-    The kernel accepts megabytes at once and then nothing for long, so what it has accepted does not
-    show how fast the client is.
+    The kernel accepts megabytes at once and then nothing for long: that does not show how fast the client is.
     """
     connection = transport.get_extra_info("socket")
     try:
@@ -48,43 +56,37 @@ def _unacknowledged(transport: asyncio.BaseTransport) -> int:
         return 0
 
 
-@attrs.frozen
-class _ParsedBodyHandoff:
+def _problem_response(status: int, *, request_id: str, over_tls: bool) -> bytes:
     """
-    Implements `BodyHandoff` for a body whose length the parser has read from its Content-Length.
+    Return a complete HTTP/1.1 response with problem details (RFC 9457) that closes the connection.
     """
-
-    _protocol: SftProtocol
-    _body: BodyQueue
-    _parser: RequestParser
-
-    def begin(self) -> int:
-        left = self._parser.body_bytes_left
-        if self._protocol.is_closed or self._body.buffered or not left:
-            return 0
-        if left == 1:
-            # The parser ends the request with the last byte, regardless of what follows it.
-            self.end()
-            return 0
-        self._protocol.pause_reading()
-        return left - 1
-
-    def consumed(self, count: int) -> None:
-        self._parser.body_bytes_left -= count
-
-    def end(self) -> None:
-        self._protocol.resume_reading()
+    code, detail = _PROBLEMS.get(status, _INTERNAL_ERROR)
+    body = problems.problem_body(
+        status=status, code=code, detail=detail, instance=problems.problem_instance(request_id)
+    )
+    own = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"connection", b"close")]
+    own.append((b"content-length", str(len(body)).encode()))
+    lines = [f"HTTP/1.1 {status} {problems.phrase(status)}".encode()]
+    lines += map(b": ".join, with_common_headers(own, request_id=request_id, over_tls=over_tls))
+    return b"\r\n".join([*lines, b"", body])
 
 
 @attrs.define(eq=False)
 class _ServerConnection(Connection):
     """
-    A request's connection, as gunicorn serves it.
+    A request's connection, as gunicorn serves it, and what its response has sent.
+
+    Bodies whose length the parser has read from their Content-Length are handed off.
     """
 
     _protocol: SftProtocol
     _body: BodyQueue | None
     _parser: RequestParser
+    declared_bytes: int | None = attrs.field(default=None, init=False)
+    """The length that the head of the response declares, if it does."""
+    announces_close: bool = attrs.field(default=False, init=False)
+    written_bytes: int = attrs.field(default=0, init=False)
+    """How much of the response's body the event loop has written."""
 
     @property
     def over_limit(self) -> bool:
@@ -99,14 +101,21 @@ class _ServerConnection(Connection):
     def abort(self) -> None:
         self._protocol.close()
 
-    @property
-    def body_handoff(self) -> BodyHandoff:
-        """
-        The handoff of a request with a body; over TLS `socket_handle` is None, and it remains unused.
-        """
-        if self._body is None:
-            return super().body_handoff
-        return _ParsedBodyHandoff(self._protocol, self._body, self._parser)
+    def begin_handoff(self) -> int:
+        left = self._parser.body_bytes_left
+        if self._protocol.is_closed or self._body is None or self._body.buffered or not left:
+            return 0
+        if left == 1:
+            # The parser ends the request with the last byte, regardless of what follows it.
+            self._protocol.resume_reading()
+            return 0
+        self._protocol.pause_reading()
+        return left - 1
+
+    def record_handoff(self, count: int, *, ended: bool) -> None:
+        self._parser.body_bytes_left -= count
+        if ended:
+            self._protocol.resume_reading()
 
     def open_socket_handle(self) -> SocketHandle | None:
         """
@@ -120,19 +129,6 @@ class _ServerConnection(Connection):
             return None
 
 
-@attrs.define
-class _Response:
-    """
-    The response of the present request.
-    """
-
-    declared_bytes: int | None
-    """The length that its head declares, if it does."""
-    announces_close: bool
-    written_bytes: int = 0
-    """How much of its body the event loop has written."""
-
-
 class SftProtocol(ConnectionProtocol):
     """
     One client's connection.
@@ -143,8 +139,7 @@ class SftProtocol(ConnectionProtocol):
     _is_responding = False
     _is_half_closed = False
     _has_backlog = False
-    _connection: Connection | None = None
-    _response: _Response | None = None
+    _connection: _ServerConnection | None = None
     _head_timer: asyncio.TimerHandle
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -155,11 +150,10 @@ class SftProtocol(ConnectionProtocol):
         self.worker.connections.add(self)
         self.over_limit = len(self.worker.connections) > self.worker.app.connection_limits.max_connections
         self._written_bytes = self._acknowledged_bytes = 0
-        self._minimum_rate: MinimumRate = self.worker.new_minimum_rate()
+        settings: ServerSettings = self.worker.app.settings.server
+        self._minimum_rate = MinimumRate.from_settings(settings)
         # On a connection that is kept, gunicorn's own timer bounds the wait for the next head.
-        self._head_timer = self.worker.loop.call_later(
-            self.worker.app.settings.server.header_timeout_seconds, self._on_header_timeout
-        )
+        self._head_timer = self.worker.loop.call_later(settings.header_timeout_seconds, self._on_header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self in self.worker.connections:
@@ -176,21 +170,16 @@ class SftProtocol(ConnectionProtocol):
             self._close_idle()
 
     def close_if_idle(self) -> None:
-        """
-        Close the connection if no request is in progress on it.
-        """
         if self.is_idle and not self.is_closed:
             self._close_idle()
 
     def _close_idle(self) -> None:
         self.close()
-        self.wake()
+        self.request_ready.set()
 
     def abort_if_too_slow(self, seconds: float) -> None:
         """
-        Abort the connection if its client accepts the response too slowly.
-
-        `seconds` is the time since the last call.
+        Abort the connection if its client accepts the response too slowly; `seconds` is the time since the last call.
         """
         waiting = self.transport.get_write_buffer_size() + _unacknowledged(self.transport)
         # What a thread is sending is counted after the kernel has accepted it: never backwards.
@@ -204,9 +193,6 @@ class SftProtocol(ConnectionProtocol):
         return self._connection.sent_by_threads if self._connection is not None else 0
 
     def build_scope(self, *arguments: object) -> dict[str, Any]:
-        """
-        Build the scope of a request, with its `Connection`.
-        """
         scope = super().build_scope(*arguments)
         # RFC 9112, section 3.2.2: the absolute form, which a proxy sends, names the same resource.
         if not scope["path"].startswith("/"):
@@ -214,66 +200,50 @@ class SftProtocol(ConnectionProtocol):
             scope["raw_path"] = _AUTHORITY.sub("", scope["raw_path"].decode("latin-1")).encode("latin-1") or b"/"
         self._written_bytes += self._sent_by_threads
         self._connection = scope[SCOPE_KEY] = _ServerConnection(self, self.body, self.parser)
-        self._response = None
         return scope
 
-    def send_head(self, status: int, headers: Sequence[tuple[bytes, bytes]], request: object, *, close: bool) -> None:
-        """
-        Send the head of a response, and note what it declares.
-        """
+    def send_head(self, status: int, headers: Sequence[Header], request: object, *, close: bool = False) -> None:
         self._is_responding = True
-        lengths = [int(value) for name, value in headers if name.lower() == b"content-length"]
-        self._response = _Response(lengths[0] if lengths else None, close)
+        if self._connection is not None:
+            lengths = (int(value) for name, value in headers if name.lower() == b"content-length")
+            self._connection.declared_bytes, self._connection.announces_close = next(lengths, None), close
         super().send_head(status, headers, request, close=close)
 
     def send_body(self, body: bytes, *arguments: object) -> None:
-        """
-        Send a piece of a response's body, and count it.
-        """
         self._written_bytes += len(body)
-        if self._response is not None:
-            self._response.written_bytes += len(body)
+        if self._connection is not None:
+            self._connection.written_bytes += len(body)
         super().send_body(body, *arguments)
 
     async def run_application(self, request: object, *arguments: object) -> bool:
-        """
-        Run the application for one request; return whether the connection may be kept.
-
-        gunicorn counts what the event loop has written, takes a response of which threads have sent
-        a part for a short one, and would close the connection.
-        """
+        # gunicorn counts what the event loop has written, takes a response of which threads have sent a part for a
+        # short one, and would close the connection.
         return await super().run_application(request, *arguments) or self._may_be_kept(request)
 
     def _may_be_kept(self, request: object) -> bool:
-        response, connection = self._response, self._connection
-        if response is None or connection is None or not connection.sent_by_threads:
+        connection = self._connection
+        if connection is None or not connection.sent_by_threads:
             return False
-        is_whole = response.written_bytes + connection.sent_by_threads == response.declared_bytes
-        will_close = response.announces_close or self.will_close(request, response_requires_close=False)
+        is_whole = connection.written_bytes + connection.sent_by_threads == connection.declared_bytes
+        will_close = connection.announces_close or self.will_close(request, False)
         return is_whole and connection.response_ended and not will_close
 
     async def serve_request(self, *arguments: object) -> bool:
-        """
-        Serve one request; return whether the connection is kept.
-        """
         try:
             return await super().serve_request(*arguments)
         finally:
             self._is_responding = False
 
     def will_close(self, request: object, response_requires_close: object) -> bool:
-        """
-        Return whether the connection is closed behind the response, also for an unread body.
-        """
         return self._has_unread_body or self.over_limit or super().will_close(request, response_requires_close)
 
     @property
     def _has_unread_body(self) -> bool:
         return self.body is not None and not self.body.is_complete
 
-    def send_error(self, status: int) -> None:
+    def send_error(self, status: int, *_: object) -> None:
         """
-        Send a problem in response to a request that does not reach the application, and log it.
+        Send a problem, and log it; gunicorn's message and headers, which may quote the request, are ignored.
         """
         if self.is_closed or self.transport.is_closing():
             return
@@ -282,19 +252,11 @@ class SftProtocol(ConnectionProtocol):
             self.transport.abort()
             return
         request_id = str(self.worker.ids.new())
-        response = problem_response(status, request_id=request_id, over_tls=self.is_tls)
+        response = _problem_response(status, request_id=request_id, over_tls=self.is_tls)
         self.write(response)
-        log_exchange(
-            request_id=request_id,
-            method="",
-            route="",
-            status=status,
-            bytes=len(response.partition(b"\r\n\r\n")[2]),
-            complete=True,
-            milliseconds=0.0,
-            client=(self.transport.get_extra_info("peername") or ("",))[0],
-            user="",
-        )
+        client = (self.transport.get_extra_info("peername") or ("",))[0]
+        size = len(response.partition(b"\r\n\r\n")[2])
+        log_exchange(request_id=request_id, status=status, bytes=size, client=client)
 
     def close(self) -> None:
         """
@@ -305,8 +267,8 @@ class SftProtocol(ConnectionProtocol):
             # After a disconnect the end of our side cannot be sent, and gunicorn omits closing.
             self.transport.close()
             return
-        # Closing now would reset the connection, and a client that is still sending would lose the
-        # response. It receives the end of our side instead.
+        # A client that is still sending would lose the response, because closing now would reset the connection. It
+        # receives the end of our side instead.
         self.is_closed = True
         self.parser = None
         self.resume_reading()
@@ -318,11 +280,8 @@ class SftProtocol(ConnectionProtocol):
             return
         self.worker.loop.call_later(self.worker.app.settings.server.linger_seconds, self.transport.close)
 
-    def new_parser(self) -> BoundedChunkParser:
-        """
-        Return the parser of a new connection.
-        """
-        return BoundedChunkParser(
+    def set_up_parser(self) -> None:
+        self.parser = BoundedChunkParser(
             **self.body_callbacks,
             limit_request_line=self.cfg.limit_request_line,
             limit_request_fields=self.cfg.limit_request_fields,
@@ -350,16 +309,10 @@ class SftProtocol(ConnectionProtocol):
             self.resume_reading_if_below_limit()
 
     def resume_reading_if_below_limit(self) -> None:
-        """
-        Read from the socket again if few enough bytes are buffered, and none are unparsed.
-        """
         if not self._has_backlog:
             super().resume_reading_if_below_limit()
 
     def buffered_bytes(self) -> int:
-        """
-        Return how many received bytes are in memory, framing included.
-        """
         unparsed = self.parser.unparsed_bytes if self.parser is not None else 0
         return unparsed + super().buffered_bytes()
 
@@ -376,10 +329,8 @@ class SftProtocol(ConnectionProtocol):
         hosts = [value for name, value in parser.headers if name.lower() == b"host"]
         if (parser.http_version >= (1, 1) and not hosts) or not all(map(_HOST.fullmatch, hosts)):
             raise ParseError
-        if any(
-            name.lower() == b"transfer-encoding" and value.strip().lower() != b"chunked"
-            for name, value in parser.headers
-        ):
+        codings = (value.strip().lower() for name, value in parser.headers if name.lower() == b"transfer-encoding")
+        if any(coding != b"chunked" for coding in codings):
             raise UnsupportedTransferCoding("only chunked")
         skips_body = super().start_request()
         self.body = CoalescingReceiver(self.request, self)
@@ -395,17 +346,13 @@ class SftProtocol(ConnectionProtocol):
         return not self.is_idle
 
     def start_keepalive_timer(self) -> None:
-        """
-        Wait for the next request, unless the client has finished sending.
-        """
         if self._is_half_closed:
             self._close_idle()
         else:
             super().start_keepalive_timer()
 
-    def accepts_upgrade(self, request: object) -> bool:
+    def accepts_upgrade(self, _request: object) -> bool:
         """
         Ignore an upgrade, and respond to the request as it is (RFC 9110, section 7.8).
         """
-        del request
         return False

@@ -25,8 +25,8 @@ class SweepThread:
     """
     Sweeps every `interval_seconds`, after a `check` of the storage, from `start` until `close`.
 
-    It uses a thread outside the pools of requests. A stop waits for the step in progress for at
-    most `stop_seconds`; the next sweep does the rest.
+    It uses a thread outside the pools of requests. `close` waits for the step in progress for at most `stop_seconds`,
+    and releases the lease for another worker; the next sweep does the rest.
     """
 
     sweep: LeasedSweep
@@ -47,9 +47,6 @@ class SweepThread:
         self._thread.start()
 
     def close(self) -> None:
-        """
-        Stop after the step in progress, and release the lease for another worker.
-        """
         self._stopping.set()
         self._thread.join(self.stop_seconds)
 
@@ -69,9 +66,6 @@ class SweepThread:
             log.log(level, "swept", extra={"fields": attrs.asdict(swept)})
 
     def _attempt(self, act: Callable[[], None]) -> None:
-        """
-        Run a step and log its error; the next sweep repeats it.
-        """
         try:
             act()
         except SftError as error:

@@ -14,10 +14,9 @@ from typing import Any, Final
 
 from sft_adapters.system import SystemClock, SystemEntropy, Uuid7Generator
 from sft_http import problems
-from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.server.connection_limit import RETRY_SECONDS, ConnectionLimits, ThrottledListener
 from sft_http.server.fair_scheduler import RoundRobin
-from sft_http.server.gunicorn_internals import Worker, add_reason_phrases, use_protocol
+from sft_http.server.gunicorn_internals import REASON_PHRASES, Worker, use_protocol
 from sft_http.server.malloc import limit_arenas
 from sft_http.server.protocol import SftProtocol
 
@@ -51,10 +50,9 @@ class SftWorker(Worker):
         for listener in self.sockets:
             listener.sock = ThrottledListener(listener.sock, self._has_capacity, self._on_accept)
         use_protocol(SftProtocol)
-        add_reason_phrases({status: problems.phrase(status) for status in _STATUSES})
-        # The configuration is this process's copy. Its `timeout` bounds the wait for a piece of a
-        # body. Its graceful timeout is shorter than the main process's, so that requests that are
-        # cut off are cleaned up before the main process kills this one.
+        REASON_PHRASES.update({status: problems.phrase(status) for status in _STATUSES})
+        # The configuration is this process's copy. Its `timeout` bounds the wait for a piece of a body. Its graceful
+        # timeout is shorter than the main process's: requests that are cut off are cleaned up before it kills this one.
         self.cfg.set("timeout", math.ceil(settings.server.stall_seconds))
         self.cfg.set("graceful_timeout", settings.server.graceful_stop_seconds)
         super().init_process()
@@ -66,19 +64,7 @@ class SftWorker(Worker):
     def _on_accept(self) -> None:
         self.accepted += 1
 
-    def new_minimum_rate(self) -> MinimumRate:
-        """
-        Return the minimum rate that a client must keep.
-        """
-        settings = self.app.settings
-        return MinimumRate(
-            tolerance_seconds=settings.server.stall_seconds, bytes_per_second=settings.server.min_bytes_per_second
-        )
-
     async def serve(self) -> None:
-        """
-        Serve connections until the worker stops, and abort those of slow clients.
-        """
         self.loop.set_exception_handler(_log_unless_out_of_descriptors)
         tasks = [asyncio.create_task(task) for task in (self._abort_slow_readers(), self._trim_memory())]
         try:
@@ -107,9 +93,9 @@ class SftWorker(Worker):
         Close idle connections, and wait for requests in progress for as long as the graceful timeout.
         """
         if os.getppid() != self.ppid:
-            # The main process has ended and cannot kill this one. A successor needs port and
-            # database: requests in progress are cut off and cleaned up, as after SIGQUIT.
-            self.skip_graceful_timeout()
+            # The main process has ended and cannot kill this one. A successor needs port and database: requests in
+            # progress are cut off and cleaned up, as after SIGQUIT.
+            self.skips_graceful_timeout = True
         # gunicorn would wait until an idle connection reaches its keep-alive timeout.
         for connection in tuple(self.connections):
             connection.close_if_idle()

@@ -23,7 +23,8 @@ def test_connection_of_a_plain_server_has_defaults() -> None:
     assert not connection.is_stalled()
     assert not connection.is_disconnected()
     assert connection.socket_handle is None
-    assert connection.body_handoff.begin() == 0
+    assert connection.begin_handoff() == 0
+    connection.record_handoff(0, ended=True)
     assert connection.sent_by_threads == 0
     connection.close()
 

@@ -16,10 +16,8 @@ import pytest
 
 from sft_core.values import FileId
 from sft_core.vault.ports import BlobStore
-from sft_http.asgi.body_handoff import BodyHandoff
 from sft_http.asgi.connection import Connection
 from sft_http.asgi.exchange import Exchange
-from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.concurrency.thread_pools import ThreadPools
 from support.app.edge import END, Edge, file_part
@@ -119,24 +117,6 @@ def test_download_of_a_deleted_file_is_not_logged_as_an_error(
     assert service.call("GET", path, token=token).status_code == 404
 
 
-@attrs.define(eq=False)
-class WithHandoff(Connection):
-    """
-    A connection whose body threads may receive, if it has a handle on the socket.
-    """
-
-    handoff: BodyHandoff
-    handle: Any
-
-    @property
-    def body_handoff(self) -> BodyHandoff:
-        return self.handoff
-
-    def open_socket_handle(self) -> SocketHandle | None:
-        handle: SocketHandle | None = self.handle
-        return handle
-
-
 async def _send_nothing(message: dict[str, Any]) -> None:
     raise AssertionError(message)
 
@@ -147,82 +127,91 @@ async def _receive_piece() -> dict[str, Any]:
 
 def exchange_with(
     pools: ThreadPools,
-    handoff: BodyHandoff,
-    handle: object,
+    connection: Connection,
     *,
     receive: Callable[[], Awaitable[dict[str, Any]]] = _receive_piece,
     media_type: bytes = b"image/png",
 ) -> Exchange:
     """
-    A request whose body is not received yet, on a connection with this handoff and handle.
+    A request on this connection whose body is not received yet.
     """
     return Exchange(
         {"type": "http", "headers": [(b"content-type", media_type)]},
         receive,
         _send_nothing,
-        connection=WithHandoff(handoff, handle),
+        connection=connection,
         pools=pools,
         minimum_rate=MinimumRate(tolerance_seconds=1, bytes_per_second=1),
         varies_by_origin=False,
     )
 
 
-@attrs.define
-class PausedLoop:
+@attrs.define(eq=False)
+class WithoutHandle(Connection):
     """
-    A handoff that counts how often the event loop is paused.
+    A connection whose body could be handed off, without a handle on its socket.
     """
 
     paused: int = 0
 
-    def begin(self) -> int:
+    def begin_handoff(self) -> int:
         self.paused += 1
         return 2 * len(PIECE)
 
-    def consumed(self, count: int) -> None:
-        raise AssertionError(count)
-
-    def end(self) -> None:
-        self.paused -= 1
+    def record_handoff(self, count: int, *, ended: bool) -> None:
+        raise AssertionError(count, ended)
 
 
 def test_without_a_socket_handle_the_event_loop_receives_the_body(pools: ThreadPools) -> None:
     """When file descriptors are exhausted there is no second handle; the event loop is never paused then."""
-    handoff = PausedLoop()
+    connection = WithoutHandle()
 
     async def receive() -> dict[str, Any]:
-        assert not handoff.paused
+        assert not connection.paused
         return await _receive_piece()
 
-    exchange = exchange_with(pools, handoff, None, receive=receive)
+    exchange = exchange_with(pools, connection, receive=receive)
 
     async def run() -> int:
         return sum([len((await exchange.receive())["body"]) for _ in range(3)])
 
     assert asyncio.run(run()) == 3 * len(PIECE)
-    assert not handoff.paused
+    assert not connection.paused
 
 
-@attrs.define
-class EndlessBody:
+@attrs.define(eq=False)
+class EndlessBody(Connection):
     """
-    A handoff, and the handle on its socket, that has as many bytes as are requested.
+    A connection on whose socket as many bytes arrive as are requested.
     """
 
     requested: list[int] = attrs.field(factory=list)
 
-    def begin(self) -> int:
+    def open_socket_handle(self) -> Any:
+        return EndlessHandle(self)
+
+    def begin_handoff(self) -> int:
         return 1 << 30
 
-    def consumed(self, count: int) -> None:
-        pass
-
-    def end(self) -> None:
-        raise AssertionError
+    def record_handoff(self, count: int, *, ended: bool) -> None:
+        assert count
+        assert not ended
 
     def receive(self, limit: int) -> bytes:
         self.requested.append(limit)
         return b"z" * limit
+
+
+@attrs.frozen
+class EndlessHandle:
+    """
+    The handle on the socket of an `EndlessBody`.
+    """
+
+    body: EndlessBody
+
+    def receive(self, limit: int) -> bytes:
+        return self.body.receive(limit)
 
     def close(self) -> None:
         pass
@@ -236,7 +225,7 @@ def test_a_piece_received_by_a_thread_counts_until_the_next_one(
 ) -> None:
     """Pieces are large while the memory budget lasts, else small; at the end all of it is released."""
     body, memory = EndlessBody(), pools.limits.memory
-    exchange = exchange_with(pools, body, body, media_type=media_type)
+    exchange = exchange_with(pools, body, media_type=media_type)
 
     async def run() -> list[int]:
         borrowed = []
@@ -253,7 +242,7 @@ def test_a_piece_received_by_a_thread_counts_until_the_next_one(
     assert memory.in_use == 0
 
 
-@attrs.define
+@attrs.define(eq=False)
 class SlowBody(EndlessBody):
     """
     A body of which a thread receives a piece only once the test permits it.
@@ -270,18 +259,16 @@ class SlowBody(EndlessBody):
         assert self.may_arrive.wait(10)
         return b"z" * 1000
 
-    def consumed(self, count: int) -> None:
+    def record_handoff(self, count: int, *, ended: bool) -> None:
         assert not self.has_ended
         self.consumed_bytes += count
-
-    def end(self) -> None:
-        self.has_ended = True
+        self.has_ended = ended
 
 
 def test_a_request_cancelled_while_a_thread_receives_counts_the_bytes(pools: ThreadPools) -> None:
     """Else the event loop would take as many bytes of the next request for the rest of this body."""
     body = SlowBody()
-    exchange = exchange_with(pools, body, body)
+    exchange = exchange_with(pools, body)
 
     async def run() -> None:
         await exchange.receive()

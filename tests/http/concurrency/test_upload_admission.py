@@ -95,7 +95,7 @@ def test_later_request_preempts_a_stalled_one() -> None:
         other = await Request(some, OTHER, fencing_token=1).until_started()
         other.finish.set()
         await other.task
-        assert (some._under_way, dict(some._per_user), some._slots) == (0, {}, {})
+        assert (dict(some._per_user), some._slots) == ({}, {})
 
     run(story)
 
@@ -132,7 +132,7 @@ def test_only_the_latest_of_many_requests_reads() -> None:
         assert slow.task.done()
         last.finish.set()
         await last.task
-        assert some._under_way == 0
+        assert some._per_user.total() == 0
 
     run(story)
 
@@ -184,7 +184,7 @@ def test_two_queued_requests_for_one_upload_share_a_permit() -> None:
         for request in (later, third):
             request.finish.set()
             await request.task
-        assert (some._under_way, some._semaphore._semaphore._value) == (0, 2)
+        assert (some._per_user.total(), some._semaphore._semaphore._value) == (0, 2)
 
     run(story)
 

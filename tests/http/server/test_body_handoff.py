@@ -25,7 +25,7 @@ class Receiving:
     """
 
     offered: list[int] = attrs.field(factory=list)
-    """What each `begin` has returned."""
+    """What each `begin_handoff` has returned."""
     by_threads: int = 0
     bodies: list[bytes] = attrs.field(factory=list)
 
@@ -42,17 +42,16 @@ class Receiving:
         connection.close()
 
     async def _receive_in_thread(self, connection: Connection) -> bytes:
-        handle, handoff = connection.socket_handle, connection.body_handoff
+        handle = connection.socket_handle
         assert handle is not None
-        count = handoff.begin()
+        count = connection.begin_handoff()
         self.offered.append(count)
         if not count:
             return b""
         piece = b""
         while not piece:
             piece = await asyncio.to_thread(handle.receive, count)
-        handoff.consumed(len(piece))
-        handoff.end()
+        connection.record_handoff(len(piece), ended=True)
         self.by_threads += len(piece)
         return piece
 
@@ -90,15 +89,15 @@ def test_bytes_in_memory_are_received_before_those_on_the_socket() -> None:
 
     async def story() -> None:
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            handoff = scope[SCOPE_KEY].body_handoff
+            connection: Connection = scope[SCOPE_KEY]
             await asyncio.sleep(0)
-            queued.append(handoff.begin())
+            queued.append(connection.begin_handoff())
             assert (await receive())["body"] == b"ab"
-            queued.append(handoff.begin())
-            handoff.end()
+            queued.append(connection.begin_handoff())
+            connection.record_handoff(0, ended=True)
             writer.write(b"cde")
             assert (await receive())["body"] == b"cde"
-            queued.append(handoff.begin())
+            queued.append(connection.begin_handoff())
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -132,7 +131,7 @@ def test_behind_an_end_of_the_connection_no_thread_receives() -> None:
             connection: Connection = scope[SCOPE_KEY]
             assert (await receive())["body"] == b"ab"
             connection.abort()
-            offered.append(connection.body_handoff.begin())
+            offered.append(connection.begin_handoff())
 
         async with client_of(app) as (reader, writer, _):
             writer.write(HEAD + b"Content-Length: 5\r\n\r\nab")

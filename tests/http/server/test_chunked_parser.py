@@ -5,12 +5,11 @@ Chunked bodies: parsed a few chunks at a time, coalesced, and accepted or reject
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import attrs
 import pytest
-from gunicorn.asgi.parser import InvalidChunkExtension, PythonProtocol
+from gunicorn.asgi.parser import CallbackRequest, InvalidChunkExtension, PythonProtocol
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -20,6 +19,8 @@ from sft_http.server.chunked_parser import (
     BoundedChunkParser,
     CoalescingReceiver,
 )
+from sft_http.server.protocol import SftProtocol
+from support.protocol import InProcessWorker
 
 HEAD = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 BYTES = 20_000
@@ -240,10 +241,13 @@ def test_line_received_byte_by_byte_is_searched_once() -> None:
     assert 1000 < CountingBuffer.searched < 6 * len(line)
 
 
+def receiver_of_request() -> CoalescingReceiver:
+    return CoalescingReceiver(CallbackRequest(), SftProtocol(InProcessWorker()))
+
+
 def test_waiting_pieces_are_coalesced() -> None:
     """100 000 pieces of one byte are received as at most four, complete and in order."""
-    protocol = SimpleNamespace(_maybe_resume_reading=lambda: None)
-    receiver = CoalescingReceiver(SimpleNamespace(content_length=100_000, chunked=False), protocol)
+    receiver = receiver_of_request()
     content = bytes(number % 251 for number in range(100_000))
     for number in range(len(content)):
         receiver.feed(content[number : number + 1])
@@ -266,9 +270,7 @@ def test_waiting_pieces_are_coalesced() -> None:
 
 def test_long_piece_is_delivered_unchanged() -> None:
     """It is not copied, and later pieces are not added to it."""
-    receiver = CoalescingReceiver(
-        SimpleNamespace(content_length=1, chunked=False), SimpleNamespace(_maybe_resume_reading=lambda: None)
-    )
+    receiver = receiver_of_request()
     long = bytes(1 << 17)
     receiver.feed(long)
     receiver.feed(b"short")

@@ -10,19 +10,22 @@ import inspect
 from collections import deque
 from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from gunicorn.asgi import protocol as gunicorn_protocol
-from gunicorn.asgi.parser import PythonProtocol
+from gunicorn.asgi.parser import CallbackRequest, PythonProtocol
 from gunicorn.asgi.protocol import ASGIProtocol, BodyReceiver
 from gunicorn.config import Config
 from gunicorn.workers import gasgi
 from gunicorn.workers.gasgi import ASGIWorker
 
 from sft_http.server import gunicorn_internals
-from sft_http.server.gunicorn_internals import RequestParser
+from sft_http.server.chunked_parser import BoundedChunkParser, CoalescingReceiver
+from sft_http.server.gunicorn_internals import BodyQueue, ConnectionProtocol, RequestParser, Worker
+from sft_http.server.protocol import SftProtocol
+from sft_http.server.worker import SftWorker
+from support.protocol import InProcessWorker
 
 METHODS = {
     (PythonProtocol, "_find_line"): "(self, limit, error)",
@@ -82,10 +85,10 @@ def instance_of(kind: type[Any]) -> Any:
     if kind is PythonProtocol:
         return PythonProtocol()
     if kind is BodyReceiver:
-        return BodyReceiver(SimpleNamespace(), SimpleNamespace())
+        return BodyReceiver(CallbackRequest(), ASGIProtocol(InProcessWorker()))
     if kind is ASGIProtocol:
-        return ASGIProtocol(SimpleNamespace(cfg=cfg, log=None, asgi=None))
-    worker = ASGIWorker(1, 1, [], SimpleNamespace(), 1, cfg, None)
+        return ASGIProtocol(InProcessWorker())
+    worker = ASGIWorker(1, 1, [], InProcessWorker().app, 1, cfg, None)
     worker.tmp.close()
     return worker
 
@@ -101,6 +104,20 @@ def test_method_has_the_expected_signature(kind: type[Any], name: str) -> None:
     method = vars(kind)[name]
     assert str(inspect.signature(method)) == METHODS[kind, name]
     assert inspect.iscoroutinefunction(method) == (name in COROUTINES)
+    assert method.__name__ == name
+
+
+@pytest.mark.parametrize("kind", [CoalescingReceiver, BoundedChunkParser, SftProtocol, SftWorker])
+def test_overridden_method_replaces_that_of_gunicorn(kind: type[Any]) -> None:
+    """A method under a public name is the one that gunicorn calls by the private name; `super()` is gunicorn's."""
+    (ours,) = [base for base in (BodyQueue, ConnectionProtocol, RequestParser, Worker) if issubclass(kind, base)]
+    theirs = ours.__mro__[2]
+    hooks = {name: method.__name__ for name, method in vars(ours).items() if inspect.isfunction(method)}
+    hooks = {public: private for public, private in hooks.items() if (theirs, private) in METHODS}
+    assert vars(kind).keys() & hooks.keys()
+    for public, private in hooks.items():
+        assert getattr(ours, public) is vars(theirs)[private]
+        assert getattr(kind, private) is getattr(kind, public)
 
 
 @pytest.mark.parametrize(("kind", "name"), ATTRIBUTES, ids=str)
@@ -162,7 +179,7 @@ def test_the_parser_continues_behind_bytes_that_it_was_not_given() -> None:
 
 def test_a_queue_reports_the_bytes_that_the_application_has_not_received() -> None:
     """A public name of gunicorn: no thread may receive while it is not 0."""
-    queue = BodyReceiver(SimpleNamespace(), SimpleNamespace(_maybe_resume_reading=lambda: None))
+    queue = instance_of(BodyReceiver)
     queue.feed(b"abc")
     assert queue.buffered == 3
     queue._pop_chunk()
@@ -175,7 +192,7 @@ def state(parser: RequestParser) -> tuple[bool, int, bool]:
 
 def private_names(path: Path) -> set[str]:
     """
-    The names with a single leading underscore that a module reads, assigns or defines.
+    The names with a single leading underscore that a module reads, assigns, defines or quotes.
     """
     found = set[str]()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -185,13 +202,15 @@ def private_names(path: Path) -> set[str]:
             found.add(node.id)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             found.add(node.name)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            found.add(node.value)
     return {name for name in found if name.startswith("_") and not name.startswith("__")}
 
 
 def test_every_private_name_is_tested_here() -> None:
     """A name that the module uses and this one does not test could change unnoticed."""
     tested = {name for _, name in [*METHODS, *ATTRIBUTES]} | GLOBALS
-    own = {"_message", "_extra_headers"}
+    own = {"_renamed", "_PublicMethods"}
     assert private_names(Path(gunicorn_internals.__file__)) - own == tested
 
 

@@ -5,32 +5,18 @@ Connections on which bodies arrive in chunks of one byte, as fast as possible.
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
-from types import SimpleNamespace
 from typing import Any
 
 import attrs
 import pytest
-from gunicorn.config import Config
 
-from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.server.chunked_parser import MAX_CHUNKS_PER_FEED
-from sft_http.server.fair_scheduler import RoundRobin
-from sft_http.server.protocol import SftProtocol
+from support.protocol import InProcessWorker
 
 HEAD = b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 BYTES = 20_000
 BODY = b"1\r\na\r\n" * BYTES + b"0\r\n\r\n"
 FEEDS = BYTES // MAX_CHUNKS_PER_FEED
-
-
-class Log(logging.LoggerAdapter[logging.Logger]):
-    """
-    The part of gunicorn's log that a connection needs.
-    """
-
-    access_log_enabled = False
 
 
 @attrs.define
@@ -53,30 +39,6 @@ class CountingApp:
         await send({"type": "http.response.body", "body": b""})
 
 
-def worker(app: CountingApp) -> Any:
-    """
-    The part of a worker that a connection needs.
-    """
-    return SimpleNamespace(
-        asgi=app,
-        app=SimpleNamespace(
-            connection_limits=SimpleNamespace(max_connections=8),
-            settings=SimpleNamespace(server=SimpleNamespace(header_timeout_seconds=60, linger_seconds=0)),
-        ),
-        cfg=Config(),
-        log=Log(logging.getLogger("gunicorn.error")),
-        loop=asyncio.get_running_loop(),
-        round_robin=RoundRobin(),
-        connections=set(),
-        new_minimum_rate=lambda: MinimumRate(tolerance_seconds=60, bytes_per_second=1),
-        nr_conns=0,
-        nr=0,
-        max_requests=1 << 30,
-        alive=True,
-        accepted=0,
-    )
-
-
 @pytest.mark.parametrize("connections", [1, 4])
 def test_event_loop_runs_between_feeds_of_small_chunks(connections: int) -> None:
     """The event loop iterates once for each feed of chunks, on any connection, and each feed is one message."""
@@ -88,20 +50,18 @@ def test_event_loop_runs_between_feeds_of_small_chunks(connections: int) -> None
             iterations += 1
             await asyncio.sleep(0)
 
-    async def answer(serving: Any) -> bytes:
-        ours, theirs = socket.socketpair()
-        await serving.loop.connect_accepted_socket(lambda: SftProtocol(serving), ours)
-        reader, writer = await asyncio.open_connection(sock=theirs)
+    async def answer(worker: InProcessWorker) -> bytes:
+        reader, writer, _ = await worker.connect()
         writer.write(HEAD + BODY)
         head = await reader.readuntil(b"\r\n\r\n")
         writer.close()
         return head
 
     async def story() -> list[bytes]:
-        serving = worker(app)
+        worker = InProcessWorker(app)
         counting = asyncio.create_task(count())
         try:
-            return await asyncio.gather(*(answer(serving) for _ in range(connections)))
+            return await asyncio.gather(*(answer(worker) for _ in range(connections)))
         finally:
             counting.cancel()
 

@@ -147,14 +147,9 @@ def edge_of(application: Application, settings: Settings, clock: SettableClock) 
     """
     Build the edge of an existing application.
     """
-    pools = ThreadPools(
-        database_threads=2,
-        transfer_threads=2,
-        hashing_threads=1,
-        hashing_wait_seconds=30,
-        queue_limit=64,
-        queue_wait_seconds=30,
-        limits=TransferLimits.from_settings(settings),
-    )
+    server = attrs.evolve(settings.server, control_threads=2, transfer_threads=2, queue_limit=64, queue_wait_seconds=30)
+    hashing = attrs.evolve(settings.hashing, concurrency=1, wait_seconds=30)
+    pools = ThreadPools(attrs.evolve(settings, server=server, hashing=hashing))
+    pools.limits = TransferLimits.from_settings(settings)
     client = falcon.testing.TestClient(create_app(application, settings=settings, pools=pools))
     return Edge(application, client, clock, pools, settings)
