@@ -14,6 +14,8 @@ from sft_core.values import MAX_PAGE_SIZE
 from sft_core.vault.model import MAX_DOWNLOADS_BOUND, MAX_EXPIRES_HOURS, MAX_FILE_HOURS
 
 Json = dict[str, Any]
+Route = tuple[str, object, str | None]
+"""A path, its resource, and the suffix of the responders that the path has there."""
 ResponderT = TypeVar("ResponderT", bound=Callable[..., Awaitable[None]])
 
 # Tags group operations on the documentation pages.
@@ -72,36 +74,6 @@ class Operation:
         problems = " ".join(status for status in self.problems.split() if status != "416")
         return attrs.evolve(self, summary=self.head, response=self.response.replace("Bytes", "Head"), problems=problems)
 
-
-_UPLOADS: Final = {
-    ("post", "/files/upload"): Operation(
-        "Upload a file",
-        "201 File",
-        f"{IDEMPOTENT} 507",
-        body="Upload",
-        query=UPLOAD_FIELDS,
-        headers=("Idempotency-Key",),
-    ),
-    ("post", "/tus"): Operation(
-        "Begin an upload that can be resumed",
-        "201",
-        f"404 412 460 507 {CHANGE}",
-        body="TusBody",
-        headers=("Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat", "Upload-Checksum"),
-        tag=TUS,
-    ),
-    ("head", "/tus/{id}"): Operation("Report the progress of an upload", "200", f"{LOGIN} 404 409 412", tag=TUS),
-    ("patch", "/tus/{id}"): Operation(
-        "Continue an upload",
-        "204",
-        f"404 412 460 507 {CHANGE}",
-        body="TusBody",
-        headers=("Upload-Offset", "Upload-Length", "Upload-Checksum"),
-        tag=TUS,
-    ),
-    ("delete", "/tus/{id}"): Operation("End an upload", "204", f"{LOGIN} 404 412", tag=TUS),
-}
-"""Descriptions of the responders of `resources/uploads.py` and `resources/tus.py`."""
 
 _METHODS: Final = ("get", "head", "patch", "delete", "put", "post")
 _CANONICAL: Final = {"/files": "/files/"}
@@ -243,28 +215,22 @@ def _rendered(method: str, path: str, operation: Operation) -> Json:
     return found
 
 
-def _operation_of(resource: object, method: str, path: str) -> Operation | None:
-    responder = getattr(resource, f"on_{method}", None)
-    operation: Operation | None = getattr(responder, "operation", None) or _UPLOADS.get((method, path))
-    if operation is None or responder is None:
-        return None
-    return operation.for_head() if method == "head" and operation.head else operation
-
-
-def _paths(prefix: str, routes: Iterable[tuple[str, object]]) -> Json:
+def _paths(prefix: str, routes: Iterable[Route]) -> Json:
     paths: dict[str, Json] = {}
-    for route, resource in routes:
+    for route, resource, suffix in routes:
         base = prefix if route.startswith(f"{prefix}/") else ""
         relative = route.removeprefix(base)
         path = _CANONICAL.get(relative, relative)
         for method in _METHODS:
-            operation = _operation_of(resource, method, path)
+            responder = getattr(resource, f"on_{method}_{suffix}" if suffix else f"on_{method}", None)
+            operation: Operation | None = getattr(responder, "operation", None)
             if operation is not None:
-                paths.setdefault(base + path, {})[method] = _rendered(method, path, operation)
+                found = operation.for_head() if method == "head" and operation.head else operation
+                paths.setdefault(base + path, {})[method] = _rendered(method, path, found)
     return paths
 
 
-def document(settings: Settings, routes: Iterable[tuple[str, object]]) -> Json:
+def document(settings: Settings, routes: Iterable[Route]) -> Json:
     """
     The OpenAPI document of these routes: of each responder that has a description (`Operation`).
     """

@@ -14,8 +14,8 @@ from sft_core.values import UserId
 from sft_core.vault.use_cases.concatenate import Concatenation
 from sft_core.vault.use_cases.resumable import Progress, UploadRequest
 from sft_http.concurrency.thread_pools import ThreadPools
-from sft_http.transfers import upload
-from sft_http.transfers.part_sink import run_in
+from sft_http.transfers.part_pipeline import run_in
+from sft_http.transfers.upload import aborted_on_error
 
 _READ_BYTES: Final = 4 << 20
 """How many bytes reading a part takes in addition: a window, encrypted and decrypted."""
@@ -30,26 +30,14 @@ async def concatenate(
     It runs at the service's own pace and not at a client's, so it holds a thread for one part, then yields to others.
     It may be rejected before its first part, and not after it.
     """
-    running: Concatenation | None = None
-
-    def begin() -> None:
-        # Assigned on the pool's thread: a request that is cancelled meanwhile still has the upload to abort.
-        nonlocal running
-        running = application.vault.concatenate_uploads(owner=owner, request=request)
-
-    try:
-        await pools.database(begin)
-        assert running is not None  # noqa: S101 (begin() returned, so it was assigned)
+    begin = partial(application.vault.concatenate_uploads, owner=owner, request=request)
+    async with aborted_on_error(application, pools, begin, lambda begun: begun.upload) as running:
         is_first = True
         while running.remaining_bytes:
             await _step(application, pools, running, part_size, may_reject=is_first)
             is_first = False
         if is_first:
             await pools.transfer.run_without_limit(application.vault.store_part.complete, running.upload)
-    except BaseException:
-        if running is not None:
-            await upload.abort(application, pools, running.upload)
-        raise
     file = await pools.database.run_without_limit(application.vault.concatenate_uploads.seal_file, running)
     await pools.transfer.run_without_limit(application.vault.concatenate_uploads.remove_sources, running)
     return attrs.evolve(running.progress, file=file, offset=file.size)
