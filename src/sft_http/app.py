@@ -50,7 +50,8 @@ def create_app(
     if storage_check is not None:
         middleware.append(StorageReadyMiddleware(pools.database, storage_check))
     if settings.app.allowed_origins:
-        middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED_HEADERS))
+        origins = "*" if "*" in settings.app.allowed_origins else settings.app.allowed_origins
+        middleware.append(falcon.CORSMiddleware(origins, expose_headers=_EXPOSED_HEADERS))
     app = InstrumentedApp(
         ids=application.vault.begin_upload.ids,
         pools=pools,
@@ -67,29 +68,22 @@ def create_app(
     app.req_options.keep_blank_qs_values = True
     app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=partial(json.dumps, ensure_ascii=False))
     problems.install(app)
-    for path, resource, suffix in routes(application, settings, pools):
-        app.add_route(path, resource, suffix=suffix)
-    return app
-
-
-def routes(application: Application, settings: Settings, pools: ThreadPools) -> list[Route]:
-    """
-    Every path of the service, its resource, and the suffix of the responders that the path has there.
-    """
     described = described_routes(application, settings, pools)
     documentation = service.DocumentationResource(openapi.document(settings, described))
-    return [
+    for path, resource, suffix in [
         *described,
         ("/openapi.json", documentation, None),
         ("/docs", documentation, "page"),
         ("/redoc", documentation, "page"),
         ("/static/{name}", documentation, "static"),
-    ]
+    ]:
+        app.add_route(path, resource, suffix=suffix)
+    return app
 
 
 def described_routes(application: Application, settings: Settings, pools: ThreadPools) -> list[Route]:
     """
-    The routes that the OpenAPI document describes.
+    The routes that the OpenAPI document describes; `create_app` adds those of the documentation.
     """
     api = settings.app.api_prefix
     arguments = application, pools, settings
@@ -115,7 +109,3 @@ def described_routes(application: Application, settings: Settings, pools: Thread
         ("/", root, None),
         ("/health", root, "health"),
     ]
-
-
-def _origins(settings: Settings) -> str | tuple[str, ...]:
-    return "*" if "*" in settings.app.allowed_origins else settings.app.allowed_origins

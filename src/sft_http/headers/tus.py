@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
@@ -66,19 +66,6 @@ def whole_number(name: str, text: str | None) -> int | None:
     if not _WHOLE.fullmatch(text) or int(text) >= 2**63:
         raise MalformedRequest(f"{name} must be a whole number from 0 to {2**63 - 1}.")
     return int(text)
-
-
-def parse_length(length: str | None, deferred: str | None) -> int | None:
-    """
-    The length that a creation announces; None if Upload-Defer-Length announces it for later.
-
-    Raises `MalformedRequest` if a header is malformed, or not exactly one of the two is present.
-    """
-    if deferred is not None and deferred != "1":
-        raise MalformedRequest("Upload-Defer-Length must be 1.")
-    if (length is None) == (deferred is None):
-        raise MalformedRequest("Send either Upload-Length or Upload-Defer-Length.")
-    return whole_number("Upload-Length", length)
 
 
 def parse_checksum(text: str | None) -> Checksum | None:
@@ -152,19 +139,26 @@ def parse_metadata(text: str | None) -> dict[str, str]:
     return found
 
 
-def upload_request(
-    metadata: str | None, *, kind: UploadKind, length: int | None, sources: tuple[FileId, ...]
-) -> UploadRequest:
+def upload_request(header: Callable[[str], str | None], *, base_path: str) -> UploadRequest:
     """
-    The requested upload, with name, media type and share terms from its metadata.
+    The upload that a creation's headers request, with name, media type and share terms from its metadata.
 
-    The keys are `filename` (or `name`), `filetype` (or `type`), `is_public`, `max_downloads` and `expires_hours`;
-    others are stored without effect. A partial upload needs no name.
+    The metadata's keys are `filename` (or `name`), `filetype` (or `type`), `is_public`, `max_downloads` and
+    `expires_hours`; others are stored without effect. A partial upload needs no name.
 
     Raises:
-        MalformedRequest: the metadata is malformed.
-        InvalidInput: a value is missing or invalid; it names the key.
+        MalformedRequest: a header is malformed, or the length of a final upload is sent.
+        InvalidInput: a value in the metadata is missing or invalid; it names the key.
     """
+    kind, sources = parse_concatenation(header("Upload-Concat"), base_path=base_path)
+    length, deferred = whole_number("Upload-Length", header("Upload-Length")), header("Upload-Defer-Length")
+    if kind is UploadKind.FINAL and (length, deferred) != (None, None):
+        raise MalformedRequest("The length of a final upload is that of the partial ones; leave it out.")
+    if deferred not in {None, "1"}:
+        raise MalformedRequest("Upload-Defer-Length must be 1.")
+    if kind is not UploadKind.FINAL and (length is None) == (deferred is None):
+        raise MalformedRequest("Send either Upload-Length or Upload-Defer-Length.")
+    metadata = header("Upload-Metadata")
     found = parse_metadata(metadata)
     given = found.get("filename", found.get("name"))
     if given is None and kind is not UploadKind.PARTIAL:

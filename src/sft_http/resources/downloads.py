@@ -16,7 +16,6 @@ from sft_http import openapi, problems
 from sft_http.asgi.exchange import add_cleanup, socket_handle_of
 from sft_http.headers.content_disposition import attachment
 from sft_http.headers.ranges import Conditions, UnsatisfiableRangeError, requested_range
-from sft_http.openapi import Operation
 from sft_http.resources.base import Resource
 from sft_http.resources.parameters import share_token
 from sft_http.transfers.download import DownloadStream
@@ -32,13 +31,13 @@ class DownloadResource(Resource):
     /files/{id}/download; /files/shared/{token}, without login: GET spends one download, HEAD none.
     """
 
-    @Operation("A file's bytes", "200 Bytes", f"401 {openapi.CONTENT}", head="A file's headers")
+    @openapi.Operation("A file's bytes", "200 Bytes", f"401 {openapi.CONTENT}", head="A file's headers")
     async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the route's parameter name)
         await self._send(req, resp, await self.own_file(req, id))
 
     on_head = on_get
 
-    @Operation(
+    @openapi.Operation(
         "A shared file; spends a download",
         "200 Bytes",
         f"410 {openapi.CONTENT}",

@@ -11,7 +11,6 @@ from sft_core.values import Page
 from sft_core.vault.model import File
 from sft_http import openapi, schemas
 from sft_http.headers.idempotency_key import idempotency_key
-from sft_http.openapi import Operation
 from sft_http.resources.parameters import file_id, query, whole_number
 from sft_http.resources.uploads import UploadResource
 from sft_http.transfers.delete import delete
@@ -22,7 +21,7 @@ class FileResource(UploadResource):
     /files, /files/{id}, /files/{id}/share, and uploads.
     """
 
-    @Operation(
+    @openapi.Operation(
         "The caller's files, newest first",
         "200 Files",
         f"{openapi.LOGIN} 422",
@@ -40,7 +39,7 @@ class FileResource(UploadResource):
 
     on_head = on_get
 
-    @Operation("One file", "200 File", f"{openapi.LOGIN} 404", head="Its headers")
+    @openapi.Operation("One file", "200 File", f"{openapi.LOGIN} 404", head="Its headers")
     async def on_get_item(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the route's parameter name)
         await self._respond(resp, await self.own_file(req, id))
 
@@ -50,7 +49,7 @@ class FileResource(UploadResource):
         links = await self.pools.database(self.application.sharing.summarise_links, [file])
         resp.media = schemas.file_json(file, links[file.id])
 
-    @Operation("Set a file's end", "200 File", f"404 {openapi.CHANGE}", body="Expiry")
+    @openapi.Operation("Set a file's end", "200 File", f"404 {openapi.CHANGE}", body="Expiry")
     async def on_patch_item(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (as above)
         file = await self.own_file(req, id)
         body = await self.body(req, schemas.Expiry)
@@ -59,13 +58,13 @@ class FileResource(UploadResource):
         )
         await self._respond(resp, file)
 
-    @Operation("Delete a file", "204", f"{openapi.LOGIN} 404")
+    @openapi.Operation("Delete a file", "204", f"{openapi.LOGIN} 404")
     async def on_delete_item(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (as above)
         user = await self.caller(req)
         await delete(self.pools, self.application.vault.delete_file, owner=user.id, file_id=file_id(id))
         resp.status = 204
 
-    @Operation(
+    @openapi.Operation(
         "Make a link to a file",
         "200 ShareLink",
         f"{openapi.IDEMPOTENT} 404",

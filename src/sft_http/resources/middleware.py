@@ -46,8 +46,8 @@ class StorageReadyMiddleware:
     """
     Falcon middleware that runs a check of the storage before the first request that needs it.
 
-    The check was postponed at start, because the storage was unavailable. It runs again with each
-    request until it passes; its error is the response until then.
+    The check was postponed at start, because the storage was unavailable. It runs again with each request until it
+    passes; its error is the response until then.
     """
 
     pool: BoundedThreadPool

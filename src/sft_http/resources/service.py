@@ -17,7 +17,6 @@ from falcon.asgi import Request, Response
 from sft_adapters.settings import Settings
 from sft_http import openapi
 from sft_http.headers.ranges import Conditions
-from sft_http.openapi import Operation
 
 _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -42,13 +41,13 @@ class ServiceResource:
 
     settings: Settings
 
-    @Operation("What this is", "200 Root", tag=openapi.SERVICE, head="That it is")
+    @openapi.Operation("What this is", "200 Root", tag=openapi.SERVICE, head="That it is")
     async def on_get(self, _req: Request, resp: Response) -> None:
         resp.media = {"name": self.settings.app.name, "version": self.settings.app.version, "docs": "/docs"}
 
     on_head = on_get
 
-    @Operation("Whether the service is up", "200 Health", tag=openapi.SERVICE, head="The same without words")
+    @openapi.Operation("Whether the service is up", "200 Health", tag=openapi.SERVICE, head="The same without words")
     async def on_get_health(self, _req: Request, resp: Response) -> None:
         resp.media = {"status": "healthy"}
 

@@ -19,12 +19,10 @@ from falcon.asgi import Request, Response
 from sft_core.users.model import User
 from sft_core.values import FileId
 from sft_core.vault.model import File, UploadKind
-from sft_core.vault.use_cases import UploadSession
 from sft_core.vault.use_cases.resumable import Progress, UploadRequest
 from sft_http import openapi
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers import tus
-from sft_http.openapi import Operation
 from sft_http.resources.base import Resource
 from sft_http.resources.parameters import file_id
 from sft_http.transfers.append import append
@@ -54,17 +52,14 @@ class TusResource(Resource):
     def _base_path(self) -> str:
         return f"{self.settings.app.api_prefix}/tus"
 
-    async def on_options(self, _req: Request, resp: Response) -> None:
-        self._options(resp, "OPTIONS, POST")
-
-    async def on_options_upload(self, _req: Request, resp: Response, **_id: str) -> None:
-        self._options(resp, "DELETE, HEAD, OPTIONS, PATCH")
-
-    def _options(self, resp: Response, allowed: str) -> None:
+    async def on_options(self, _req: Request, resp: Response, **path: str) -> None:
         resp.status = 204
+        allowed = "DELETE, HEAD, OPTIONS, PATCH" if path else "OPTIONS, POST"
         resp.set_headers({"Allow": allowed, "Tus-Max-Size": str(self.settings.uploads.max_file_size), **_CAPABILITIES})
 
-    @Operation(
+    on_options_upload = on_options
+
+    @openapi.Operation(
         "Begin an upload that can be resumed",
         "201",
         f"404 412 460 507 {openapi.CHANGE}",
@@ -74,7 +69,7 @@ class TusResource(Resource):
     )
     async def on_post(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
-        request = self._upload_request(req)
+        request = tus.upload_request(req.get_header, base_path=self._base_path)
         has_body = bool(req.content_length) or req.get_header("Transfer-Encoding") is not None
         is_final = request.kind is UploadKind.FINAL
         if has_body and is_final:
@@ -96,18 +91,6 @@ class TusResource(Resource):
         resp.set_header("Location", f"{self._base_path}/{progress.file.id}")
         self._report(resp, progress)
 
-    def _upload_request(self, req: Request) -> UploadRequest:
-        kind, sources = tus.parse_concatenation(req.get_header("Upload-Concat"), base_path=self._base_path)
-        length, deferred = req.get_header("Upload-Length"), req.get_header("Upload-Defer-Length")
-        if kind is UploadKind.FINAL and (length, deferred) != (None, None):
-            raise MalformedRequest("The length of a final upload is that of the partial ones; leave it out.")
-        return tus.upload_request(
-            req.get_header("Upload-Metadata"),
-            kind=kind,
-            length=None if kind is UploadKind.FINAL else tus.parse_length(length, deferred),
-            sources=sources,
-        )
-
     async def _create(self, req: Request, user: User, request: UploadRequest, *, has_body: bool) -> Progress:
         """
         Create an upload with the bytes that the request has; if that fails, it is aborted: no client has its URL.
@@ -123,13 +106,13 @@ class TusResource(Resource):
                     offset=0,
                     incoming_bytes=req.content_length or 0,
                 )
-                await self._append(req, session)
+                await append(self.application, self.pools, session, req, part_size=self.settings.uploads.part_size)
                 offset = session.offset
         if not has_body and not progress.is_complete:
             return progress
         return await self._finish(user, progress.file.id, is_empty=not offset)
 
-    @Operation("Report the progress of an upload", "200", f"{openapi.LOGIN} 404 409 412", tag=openapi.TUS)
+    @openapi.Operation("Report the progress of an upload", "200", f"{openapi.LOGIN} 404 409 412", tag=openapi.TUS)
     async def on_head_upload(self, req: Request, resp: Response, **path: str) -> None:
         user = await self.caller(req)
         upload = file_id(path["id"])
@@ -148,7 +131,7 @@ class TusResource(Resource):
                 resp.set_header(name, value)
         self._report(resp, progress)
 
-    @Operation(
+    @openapi.Operation(
         "Continue an upload",
         "204",
         f"404 412 460 507 {openapi.CHANGE}",
@@ -177,28 +160,18 @@ class TusResource(Resource):
             assert session.fencing_token is not None  # noqa: S101 (an acquired upload has one)
             # Only now: a request that is refused above cuts no other one off.
             await permit.preempt(session.fencing_token)
-            await self._append(req, session)
+            await append(self.application, self.pools, session, req, part_size=self.settings.uploads.part_size)
         resp.status = 204
         if session.offset == session.expected_size:
             self._report(resp, await self._finish(user, upload, is_empty=not session.offset))
         else:
             self._set_progress(resp, session.offset, session.file)
 
-    @Operation("End an upload", "204", f"{openapi.LOGIN} 404 412", tag=openapi.TUS)
+    @openapi.Operation("End an upload", "204", f"{openapi.LOGIN} 404 412", tag=openapi.TUS)
     async def on_delete_upload(self, req: Request, resp: Response, **path: str) -> None:
         user = await self.caller(req)
         await delete(self.pools, self.application.vault.terminate_upload, owner=user.id, file_id=file_id(path["id"]))
         resp.status = 204
-
-    async def _append(self, req: Request, session: UploadSession) -> None:
-        await append(
-            self.application,
-            self.pools,
-            session,
-            req,
-            part_size=self.settings.uploads.part_size,
-            checksum=tus.parse_checksum(req.get_header("Upload-Checksum")),
-        )
 
     async def _finish(self, user: User, upload: FileId, *, is_empty: bool) -> Progress:
         """

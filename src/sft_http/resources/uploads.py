@@ -35,7 +35,6 @@ from sft_http.asgi.exchange import limit_body, require_whole_body
 from sft_http.errors import MalformedRequest, UnsupportedMediaType
 from sft_http.headers import content_disposition
 from sft_http.headers.idempotency_key import idempotency_key
-from sft_http.openapi import UPLOAD_FIELDS, Operation
 from sft_http.resources.base import Resource
 from sft_http.resources.parameters import query, share_terms
 from sft_http.transfers.idempotency import IdempotentUpload
@@ -50,6 +49,14 @@ _MULTIPART: Final = "multipart/form-data"
 _FORMS: Final = MultipartFormHandler()
 _FORMS.parse_options.max_body_part_count = 16
 _FORMS.parse_options.max_body_part_headers_size = 8 << 10
+
+_OPERATION: Final = partial(
+    openapi.Operation,
+    response="201 File",
+    problems=f"{openapi.IDEMPOTENT} 507",
+    query=openapi.UPLOAD_FIELDS,
+    headers=("Idempotency-Key",),
+)
 
 
 @attrs.define
@@ -72,14 +79,7 @@ class UploadResource(Resource):
     POST /files/upload; PUT /files/{name}.
     """
 
-    @Operation(
-        "Upload a file",
-        "201 File",
-        f"{openapi.IDEMPOTENT} 507",
-        body="Upload",
-        query=UPLOAD_FIELDS,
-        headers=("Idempotency-Key",),
-    )
+    @_OPERATION("Upload a file", body="Upload")
     async def on_post_upload(self, req: Request, resp: Response) -> None:
         user = await self.caller(req)
         limit = self.settings.uploads.max_file_size
@@ -91,14 +91,7 @@ class UploadResource(Resource):
             raise UnsupportedMediaType("The body must be a form: send Content-Type: multipart/form-data.")
         await self._upload(req, resp, user, "POST /files/upload", partial(self._read_form, req))
 
-    @Operation(
-        "Upload a body as a file; the last step of the path is its name",
-        "201 File",
-        f"{openapi.IDEMPOTENT} 507",
-        body="Content",
-        query=UPLOAD_FIELDS,
-        headers=("Idempotency-Key",),
-    )
+    @_OPERATION("Upload a body as a file; the last step of the path is its name", body="Content")
     async def on_put_item(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the route's parameter name)
         user = await self.caller(req)
         if req.get_header("Content-Range") is not None:
@@ -132,7 +125,7 @@ class UploadResource(Resource):
         """
         Have a file read from the request's body, seal it, with a link if it is public, and respond with it.
         """
-        fields = query(req, *UPLOAD_FIELDS)
+        fields = query(req, *openapi.UPLOAD_FIELDS)
         share_terms(fields)
         key, idempotency = idempotency_key(req), None
         if key is not None:
@@ -237,7 +230,7 @@ class UploadResource(Resource):
                 overhead=_FORM_SLACK,
             )
             await self._receive(file, upload)
-        elif name in UPLOAD_FIELDS and file_name is None:
+        elif name in openapi.UPLOAD_FIELDS and file_name is None:
             if name in upload.fields:
                 raise InvalidValue(name, "must be sent once only")
             upload.fields[name] = await _field(part, name)

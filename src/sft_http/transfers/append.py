@@ -12,25 +12,20 @@ from sft_core.application import Application
 from sft_core.vault.use_cases import UploadSession
 from sft_http.asgi.exchange import require_whole_body
 from sft_http.concurrency.thread_pools import ThreadPools
-from sft_http.headers.tus import Checksum
+from sft_http.headers.tus import parse_checksum
 from sft_http.transfers.part_pipeline import ConcurrentSink, PartPipeline
 
 
 async def append(
-    application: Application,
-    pools: ThreadPools,
-    session: UploadSession,
-    req: Request,
-    *,
-    part_size: int,
-    checksum: Checksum | None,
+    application: Application, pools: ThreadPools, session: UploadSession, req: Request, *, part_size: int
 ) -> None:
     """
     Append a request's body to an upload; when the call returns, every byte of it is durable and recorded.
 
-    If the body breaks off, what has arrived of it is kept. With a checksum nothing is kept then, because it can no
-    longer be verified. Raises `ChecksumMismatch` if the body does not have the checksum; nothing of it is kept.
+    If the body breaks off, what has arrived of it is kept. With an Upload-Checksum nothing is kept then, because it can
+    no longer be verified. Raises `ChecksumMismatch` if the body does not have the checksum; nothing of it is kept.
     """
+    checksum = parse_checksum(req.get_header("Upload-Checksum"))
     received, store_part = session.received, application.vault.store_part
     session.is_provisional = checksum is not None
     sink = ConcurrentSink(pools, store_part, session, None if checksum is None else checksum.update)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import attrs
@@ -175,7 +176,7 @@ class DownloadStream:
         prefetch = None
         has_more = not self._next_piece and self._position + len(self._piece) < self._pieces_end
         if has_more and handle.is_fast and self._read_ahead.fits(self._piece_memory + _PIECE_BYTES):
-            prefetch = self._pools.transfer.try_run(self._read_piece)
+            prefetch = self._pools.transfer.try_run(partial(next, self._pieces, b""))
         try:
             count = handle.send(self._piece)
             self._advance(count)
@@ -188,12 +189,6 @@ class DownloadStream:
                     self._pieces_end = self._position + len(self._piece)
         return count
 
-    def _read_piece(self) -> Buffer:
-        """
-        Read the next piece; return an empty one behind the last.
-        """
-        return next(self._pieces, b"")
-
     def _advance(self, count: int) -> None:
         self._position += count
         if count < len(self._piece):
@@ -202,13 +197,11 @@ class DownloadStream:
             self._piece, self._piece_memory = memoryview(b""), 0
 
     def _fill(self) -> None:
-        """
-        Make the next piece the current one.
-        """
         if self._position == self._pieces_end:
             self._pieces_end = min(self._position + self._read_size(), self._span.stop)
             self._pieces = self._read(ByteRange(self._position, self._pieces_end))
-        piece, self._next_piece = self._next_piece or self._read_piece(), b""
+        # Empty behind the last piece.
+        piece, self._next_piece = self._next_piece or next(self._pieces, b""), b""
         if not 0 < len(piece) <= self._pieces_end - self._position:
             raise Damaged("the content ended before the promised length")
         self._piece, self._piece_memory = memoryview(piece), len(piece)

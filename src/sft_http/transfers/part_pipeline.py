@@ -175,12 +175,14 @@ class PartPipeline:
     _tasks: deque[asyncio.Task[object]] = attrs.field(factory=deque, init=False)
     _has_begun: bool = attrs.field(default=False, init=False)
 
-    async def run(self, stream: AsyncIterable[bytes]) -> None:
+    async def run(self, stream: AsyncIterable[bytes], *, on_end: Callable[[int], object] = lambda _: None) -> None:
         """
         Store the whole stream; when the call returns, every part is durable.
+
+        `on_end` is called with the stream's size once all of it has arrived, before the last part is stored.
         """
         try:
-            await self._fill(stream)
+            on_end(await self._fill(stream))
             await self._finish()
         finally:
             try:
@@ -195,14 +197,14 @@ class PartPipeline:
         await self._submit_part()
         await self._wait_until_at_most(0)
 
-    async def _fill(self, stream: AsyncIterable[bytes]) -> None:
+    async def _fill(self, stream: AsyncIterable[bytes]) -> int:
         total = 0
         pieces = aiter(stream)
         while True:
             try:
                 piece = await anext(pieces, None)
                 if piece is None:
-                    break
+                    return total
                 total += len(piece)
                 self._check_size(total)
             except BaseException:

@@ -81,6 +81,10 @@ async def receive(
         reports_final_size=True,
     )
     async with aborted_on_error(application, pools, begin, lambda session: session) as session:
+
+        def report_size(size: int) -> None:
+            session.expected_size = size
+
         sink = ConcurrentSink(pools, application.vault.store_part, session, digest)
         await PartPipeline(
             sink,
@@ -88,20 +92,9 @@ async def receive(
             check_size=application.vault.begin_upload.policy.check_size,
             part_size=part_size,
             announced_size=file.announced_size,
-        ).run(_reporting_size(file.stream, session))
+        ).run(file.stream, on_end=report_size)
         await sink.complete()
     return session
-
-
-async def _reporting_size(stream: AsyncIterable[bytes], session: UploadSession) -> AsyncIterator[bytes]:
-    """
-    The same stream; it sets the session's size once all of it has arrived, before the last part is stored.
-    """
-    size = 0
-    async for piece in stream:
-        size += len(piece)
-        yield piece
-    session.expected_size = size
 
 
 async def digest_body(
