@@ -35,7 +35,7 @@ def origin(req: Request) -> str:
 
 def file_id(text: str) -> FileId:
     """
-    The file id in a path; raises `FileNotFound` if the text is none.
+    The file id in a path; raises `FileNotFound` if the text is not one.
     """
     try:
         return FileId.parse(text)
@@ -80,7 +80,7 @@ def boolean(name: str, text: str | None) -> bool:
 
 def share_token(text: str) -> ShareToken:
     """
-    The link token in a path; raises `LinkNotFound` if the text is none.
+    The link token in a path; raises `LinkNotFound` if the text is not one.
     """
     try:
         return ShareToken.parse(text)

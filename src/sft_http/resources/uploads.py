@@ -62,7 +62,7 @@ _OPERATION: Final = partial(
 @attrs.define
 class _Upload:
     """
-    What is known of an upload request so far: its caller, its key, its fields, its file.
+    The state of an upload request: its caller, its key, its fields, its file.
 
     A repeat whose file is only compared with the first one's has no session.
     """
