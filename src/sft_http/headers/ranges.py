@@ -78,9 +78,6 @@ class Conditions:
 
 
 def _lists_etag(header: str, etag: str, *, weak: bool) -> bool:
-    """
-    Whether a list of entity tags, or `*`, contains this one.
-    """
     if header.strip() == "*":
         return True
     etags = {f'"{etag}"', f'W/"{etag}"'} if weak else {f'"{etag}"'}

@@ -242,18 +242,12 @@ class UploadResource(Resource):
 
 
 def _validated(upload: _Upload) -> tuple[IncomingFile, ShareTerms, bool]:
-    """
-    The file and what the fields say of it; errors name the form's fields.
-    """
     if upload.file is None:
         raise InvalidValue("file", "is missing")
     return upload.file, *share_terms(upload.fields)
 
 
 def _media_type(text: str | None) -> MediaType:
-    """
-    The named media type; `application/octet-stream` if there is none, or it is malformed.
-    """
     try:
         return MediaType.parse(text)
     except InvalidInput:
