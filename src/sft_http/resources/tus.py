@@ -81,10 +81,7 @@ class TusResource(Resource):
             permit = self.pools.limits.uploads.acquire(user.id)
         async with permit:
             if is_final:
-                part_size = self.settings.uploads.part_size
-                progress = await concatenate(
-                    self.application, self.pools, owner=user.id, request=request, part_size=part_size
-                )
+                progress = await concatenate(self.application, self.pools, owner=user.id, request=request)
             else:
                 progress = await self._create(req, user, request, has_body=has_body)
         resp.status = 201
@@ -106,7 +103,7 @@ class TusResource(Resource):
                     offset=0,
                     incoming_bytes=req.content_length or 0,
                 )
-                await append(self.application, self.pools, session, req, part_size=self.settings.uploads.part_size)
+                await append(self.application, self.pools, session, req)
                 offset = session.offset
         if not has_body and not progress.is_complete:
             return progress
@@ -160,7 +157,7 @@ class TusResource(Resource):
             assert session.fencing_token is not None  # noqa: S101 (an acquired upload has one)
             # Only now: a request that is refused above cuts no other one off.
             await permit.preempt(session.fencing_token)
-            await append(self.application, self.pools, session, req, part_size=self.settings.uploads.part_size)
+            await append(self.application, self.pools, session, req)
         resp.status = 204
         if session.offset == session.expected_size:
             self._report(resp, await self._finish(user, upload, is_empty=not session.offset))

@@ -154,16 +154,14 @@ class UploadResource(Resource):
         """
         Receive a file's content. If a result is recorded under the request's key, it is digested and not stored.
         """
-        user, idempotency, part_size = upload.user, upload.idempotency, self.settings.uploads.part_size
+        user, idempotency = upload.user, upload.idempotency
         upload.file = file
         if idempotency is not None and idempotency.is_recorded:
-            await digest_body(self.application, self.pools, file, part_size=part_size, digest=idempotency.digest)
+            await digest_body(self.application, self.pools, file, digest=idempotency.digest)
             return
         digest = None if idempotency is None else idempotency.digest
         try:
-            upload.session = await receive(
-                self.application, self.pools, file, owner=user.id, part_size=part_size, digest=digest
-            )
+            upload.session = await receive(self.application, self.pools, file, owner=user.id, digest=digest)
         except QuotaExceeded:
             # It may not fit beside the file of its own first attempt, which has been sealed meanwhile.
             if idempotency is not None and await self._is_recorded(user, idempotency.key, may_reject=False):

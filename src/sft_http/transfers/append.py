@@ -16,9 +16,7 @@ from sft_http.headers.tus import parse_checksum
 from sft_http.transfers.part_pipeline import ConcurrentSink, PartPipeline
 
 
-async def append(
-    application: Application, pools: ThreadPools, session: UploadSession, req: Request, *, part_size: int
-) -> None:
+async def append(application: Application, pools: ThreadPools, session: UploadSession, req: Request) -> None:
     """
     Append a request's body to an upload; when the call returns, every byte of it is durable and recorded.
 
@@ -33,7 +31,7 @@ async def append(
         sink,
         pools.limits.memory,
         check_size=lambda size: store_part.require_size(session, received + size),
-        part_size=part_size,
+        part_size=application.vault.acquire_upload.part_size,
         announced_size=req.content_length,
         keeps_received=checksum is None,
     )

@@ -21,7 +21,7 @@ _READ_BYTES: Final = 4 << 20
 
 
 async def concatenate(
-    application: Application, pools: ThreadPools, *, owner: UserId, request: UploadRequest, part_size: int
+    application: Application, pools: ThreadPools, *, owner: UserId, request: UploadRequest
 ) -> Progress:
     """
     Make the requested file of its partial uploads; if that is cancelled or fails before its end, nothing remains.
@@ -33,7 +33,7 @@ async def concatenate(
     begin = partial(use_case, owner=owner, request=request)
     async with aborted_on_error(application, pools, begin, lambda begun: begun.upload) as running:
         while running.remaining_bytes:
-            size = min(part_size, running.remaining_bytes)
+            size = min(use_case.part_size, running.remaining_bytes)
             # Concatenations that wait hold no memory. The next part is as large a one as memory allows.
             async with pools.limits.concatenations.acquired(may_reject=is_first):
                 with pools.limits.memory.borrow(size + min(_READ_BYTES, 2 * size)) as borrowed:

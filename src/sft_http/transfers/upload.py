@@ -63,7 +63,6 @@ async def receive(
     file: IncomingFile,
     *,
     owner: UserId,
-    part_size: int,
     digest: Callable[[memoryview], object] | None = None,
 ) -> UploadSession:
     """
@@ -71,8 +70,9 @@ async def receive(
 
     `digest`, if given, is called with the bytes in order. On any error, cancellation included, nothing remains of them.
     """
+    begin_upload = application.vault.begin_upload
     begin = partial(
-        application.vault.begin_upload,
+        begin_upload,
         owner=owner,
         name=file.name,
         media_type=file.media_type,
@@ -89,8 +89,8 @@ async def receive(
         await PartPipeline(
             sink,
             pools.limits.memory,
-            check_size=application.vault.begin_upload.policy.check_size,
-            part_size=part_size,
+            check_size=begin_upload.policy.check_size,
+            part_size=begin_upload.part_size,
             announced_size=file.announced_size,
         ).run(file.stream, on_end=report_size)
         await sink.complete()
@@ -98,23 +98,18 @@ async def receive(
 
 
 async def digest_body(
-    application: Application,
-    pools: ThreadPools,
-    file: IncomingFile,
-    *,
-    part_size: int,
-    digest: Callable[[memoryview], object],
+    application: Application, pools: ThreadPools, file: IncomingFile, *, digest: Callable[[memoryview], object]
 ) -> None:
     """
     Call `digest` with a file's bytes in order, within the same limits; nothing is stored.
     """
-    policy = application.vault.begin_upload.policy
-    policy.check_name(file.name)
+    begin_upload = application.vault.begin_upload
+    begin_upload.policy.check_name(file.name)
     await PartPipeline(
         SequentialSink(pools, digest),
         pools.limits.memory,
-        check_size=policy.check_size,
-        part_size=part_size,
+        check_size=begin_upload.policy.check_size,
+        part_size=begin_upload.part_size,
         announced_size=file.announced_size,
     ).run(file.stream)
 

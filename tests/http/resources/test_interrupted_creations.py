@@ -27,7 +27,7 @@ from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.resources.tus import TusResource
 from sft_http.transfers.concatenate import concatenate
 from support.app.library import FaultyBlobs, LostCommitDatabase
-from support.app.resumable import PART, asked, complete_upload, keys, recorded, used
+from support.app.resumable import asked, complete_upload, keys, recorded, used
 from support.app.use_cases import with_use_cases
 from support.waiting import eventually
 
@@ -112,7 +112,7 @@ def test_cancelled_concatenation_keeps_the_partial_uploads(sft: Application, poo
     """The final upload is deleted and its quota released; the partial uploads are unchanged."""
     partial_upload = complete_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
     wanted = asked(None, UploadKind.FINAL, partial_upload)
-    create = partial(concatenate, pools=pools, owner=maya.id, request=wanted, part_size=PART)
+    create = partial(concatenate, pools=pools, owner=maya.id, request=wanted)
     create_and_cancel(sft, pools, lambda on: create(on.application), "concatenate_uploads")
     assert used(sft, maya) == len(CONTENT)
     assert keys(sft) == recorded(sft)

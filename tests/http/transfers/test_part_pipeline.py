@@ -77,7 +77,7 @@ def store(
             announced_size=len(content) + PART,
             overhead=PART,
         )
-        upload = await receive(sft, pools, file, owner=owner.id, part_size=PART)
+        upload = await receive(sft, pools, file, owner=owner.id)
         return sft.sharing.seal_upload(upload).file
 
     return asyncio.run(run())
