@@ -21,12 +21,7 @@ from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.openapi import Route
 from sft_http.resources import auth, downloads, files, service, tus
-from sft_http.resources.middleware import (
-    ConnectionLimitMiddleware,
-    RouteLogMiddleware,
-    StorageReadyMiddleware,
-    TusVersionMiddleware,
-)
+from sft_http.resources.middleware import ConnectionMiddleware, StorageReadyMiddleware, TusVersionMiddleware
 
 _EXPOSED_HEADERS: Final = [
     *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-Request-ID"),
@@ -46,7 +41,7 @@ def create_app(
 
     `storage_check`, if given, must pass before the first request is processed.
     """
-    middleware: list[Any] = [RouteLogMiddleware(), ConnectionLimitMiddleware(), TusVersionMiddleware(settings)]
+    middleware: list[Any] = [ConnectionMiddleware(), TusVersionMiddleware(settings)]
     if storage_check is not None:
         middleware.append(StorageReadyMiddleware(pools.database, storage_check))
     if settings.app.allowed_origins:

@@ -100,8 +100,6 @@ def share_terms(fields: Mapping[str, str]) -> tuple[ShareTerms, bool]:
     try:
         return ShareTerms(max_downloads=downloads, expires_hours=hours), public
     except InvalidInput as error:
-        raise InvalidInput(*map(_renamed, error.errors)) from None
-
-
-def _renamed(fault: FieldError) -> FieldError:
-    return FieldError("share_expires_hours", fault.message) if fault.path == "expires_hours" else fault
+        names = {"expires_hours": "share_expires_hours"}
+        faults = (FieldError(names.get(fault.path, fault.path), fault.message) for fault in error.errors)
+        raise InvalidInput(*faults) from None

@@ -118,7 +118,7 @@ async def abort(application: Application, pools: ThreadPools, session: UploadSes
     """
     Abort an upload and delete what it stored; if that fails now, it is retried until it succeeds.
 
-    Until then it holds its owner's quota, so it is not left to the sweep, which comes later (`FORM_IDLE_MINUTES`).
+    Until then it holds its owner's quota, so it is not left to the sweep (`NON_RESUMABLE_IDLE_MINUTES`).
     """
     try:
         await pools.transfer.run_without_limit(application.vault.abort_upload, session)
