@@ -110,10 +110,7 @@ def respond(resp: Response, req: Request, *, status: int, code: str, detail: str
         resp.set_header("WWW-Authenticate", "Bearer")
 
 
-async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _params: dict[str, Any]) -> None:
-    """
-    Respond to an error of the core or the edge.
-    """
+async def _on_sft_error(req: Request, resp: Response, error: errors.SftError, _params: dict[str, Any]) -> None:
     status = status_of(error)
     more: dict[str, Any] = {}
     if isinstance(error, errors.InvalidInput):
@@ -132,7 +129,7 @@ async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _pa
     respond(resp, req, status=status, code=error.code, detail=error.public, **more)
 
 
-async def on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
+async def _on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
     """
     Respond to a request that the framework rejects, in the same format.
     """
@@ -142,7 +139,7 @@ async def on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _
     respond(resp, req, status=status, code=_FRAMEWORK_CODES.get(status, "request-refused"), detail=f"{phrase(status)}.")
 
 
-async def on_unexpected(req: Request, resp: Response, error: Exception, _params: dict[str, Any]) -> None:
+async def _on_unexpected(req: Request, resp: Response, error: Exception, _params: dict[str, Any]) -> None:
     """
     Respond to a defect: the log has the traceback, the response no detail of it.
     """
@@ -155,6 +152,6 @@ def install(app: App[Request, Response]) -> None:
     """
     Register the error handlers of an application.
     """
-    app.add_error_handler(Exception, on_unexpected)
-    app.add_error_handler(falcon.HTTPError, on_http_error)
-    app.add_error_handler(errors.SftError, on_sft_error)
+    app.add_error_handler(Exception, _on_unexpected)
+    app.add_error_handler(falcon.HTTPError, _on_http_error)
+    app.add_error_handler(errors.SftError, _on_sft_error)

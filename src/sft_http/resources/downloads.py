@@ -21,8 +21,8 @@ from sft_http.resources.parameters import share_token
 from sft_http.transfers.download import DownloadStream
 
 _REFUSALS: Final = {
-    412: ("precondition-failed", "If-Match does not name the current version of the file."),
-    416: ("range-not-satisfiable", "The range contains no byte of the file."),
+    412: {"code": "precondition-failed", "detail": "If-Match does not name the current version of the file."},
+    416: {"code": "range-not-satisfiable", "detail": "The range contains no byte of the file."},
 }
 
 
@@ -99,7 +99,7 @@ def _selected(req: Request, resp: Response, file: File) -> ByteRange | None:
         if_range=req.get_header("If-Range"),
     )
     if conditions.fails_precondition(file.etag):
-        _refuse(req, resp, 412)
+        problems.respond(resp, req, status=412, **_REFUSALS[412])
         return None
     if conditions.is_not_modified(file.etag):
         resp.status = 304
@@ -110,15 +110,10 @@ def _selected(req: Request, resp: Response, file: File) -> ByteRange | None:
         span = requested_range(req.get_header("Range"), file.size)
     except UnsatisfiableRangeError:
         resp.set_header("Content-Range", f"bytes */{file.size}")
-        _refuse(req, resp, 416)
+        problems.respond(resp, req, status=416, **_REFUSALS[416])
         return None
     if span is None:
         return file.whole
     resp.status = 206
     resp.set_header("Content-Range", f"bytes {span.start}-{span.stop - 1}/{file.size}")
     return span
-
-
-def _refuse(req: Request, resp: Response, status: int) -> None:
-    code, detail = _REFUSALS[status]
-    problems.respond(resp, req, status=status, code=code, detail=detail)
