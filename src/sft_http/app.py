@@ -5,7 +5,7 @@ The REST service as an ASGI application: all routes in one table.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -19,13 +19,9 @@ from sft_http import openapi, problems
 from sft_http.asgi.instrumented_app import InstrumentedApp
 from sft_http.concurrency.min_rate import MinimumRate
 from sft_http.concurrency.thread_pools import ThreadPools
+from sft_http.openapi import Route
 from sft_http.resources import auth, downloads, files, service, tus
-from sft_http.resources.middleware import (
-    ConnectionLimitMiddleware,
-    RouteLogMiddleware,
-    StorageReadyMiddleware,
-    TusVersionMiddleware,
-)
+from sft_http.resources.middleware import ConnectionMiddleware, StorageReadyMiddleware, TusVersionMiddleware
 
 _EXPOSED_HEADERS: Final = [
     *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Retry-After", "X-Request-ID"),
@@ -45,11 +41,12 @@ def create_app(
 
     `storage_check`, if given, must pass before the first request is processed.
     """
-    middleware: list[Any] = [RouteLogMiddleware(), ConnectionLimitMiddleware(), TusVersionMiddleware(settings)]
+    middleware: list[Any] = [ConnectionMiddleware(), TusVersionMiddleware(settings)]
     if storage_check is not None:
         middleware.append(StorageReadyMiddleware(pools.database, storage_check))
     if settings.app.allowed_origins:
-        middleware.append(falcon.CORSMiddleware(_origins(settings), expose_headers=_EXPOSED_HEADERS))
+        origins = "*" if "*" in settings.app.allowed_origins else settings.app.allowed_origins
+        middleware.append(falcon.CORSMiddleware(origins, expose_headers=_EXPOSED_HEADERS))
     app = InstrumentedApp(
         ids=application.vault.begin_upload.ids,
         pools=pools,
@@ -62,47 +59,44 @@ def create_app(
     app.req_options.keep_blank_qs_values = True
     app.resp_options.media_handlers[falcon.MEDIA_JSON] = JSONHandler(dumps=partial(json.dumps, ensure_ascii=False))
     problems.install(app)
-    for path, resource in routes(application, settings, pools):
-        app.add_route(path, resource)
+    described = described_routes(application, settings, pools)
+    documentation = service.DocumentationResource(openapi.document(settings, described))
+    for path, resource, suffix in [
+        *described,
+        ("/openapi.json", documentation, None),
+        ("/docs", documentation, "page"),
+        ("/redoc", documentation, "page"),
+        ("/static/{name}", documentation, "static"),
+    ]:
+        app.add_route(path, resource, suffix=suffix)
     return app
 
 
-def routes(application: Application, settings: Settings, pools: ThreadPools) -> Iterator[tuple[str, object]]:
+def described_routes(application: Application, settings: Settings, pools: ThreadPools) -> list[Route]:
     """
-    Every path of the service and its resource.
-    """
-    described = list(described_routes(application, settings, pools))
-    yield from described
-    yield "/openapi.json", service.OpenApi(openapi.document(settings, described))
-    yield "/docs", service.DocumentationPage("docs.html")
-    yield "/redoc", service.DocumentationPage("redoc.html")
-    yield "/static/{name}", service.StaticFile()
-
-
-def described_routes(application: Application, settings: Settings, pools: ThreadPools) -> Iterator[tuple[str, object]]:
-    """
-    The routes that the OpenAPI document describes.
+    The routes that the OpenAPI document describes; `create_app` adds those of the documentation.
     """
     api = settings.app.api_prefix
     arguments = application, pools, settings
-    yield f"{api}/auth/register", auth.Register(*arguments)
-    yield f"{api}/auth/login", auth.Login(*arguments)
-    yield f"{api}/auth/refresh", auth.Refresh(*arguments)
-    yield f"{api}/auth/me", auth.Me(*arguments)
-    yield f"{api}/auth/2fa/setup", auth.TotpSetup(*arguments)
-    yield f"{api}/auth/2fa/verify", auth.TotpVerify(*arguments)
-    yield f"{api}/auth/2fa/disable", auth.TotpDisable(*arguments)
-    yield f"{api}/files", files.FileCollection(*arguments)
-    yield f"{api}/files/upload", files.FileUpload(*arguments)
-    yield f"{api}/files/shared/{{token}}", downloads.SharedDownload(*arguments)
-    yield f"{api}/files/{{id}}", files.FileItem(*arguments)
-    yield f"{api}/files/{{id}}/download", downloads.Download(*arguments)
-    yield f"{api}/files/{{id}}/share", files.FileShare(*arguments)
-    yield f"{api}/tus", tus.TusCollection(*arguments)
-    yield f"{api}/tus/{{id}}", tus.TusUpload(*arguments)
-    yield "/", service.Root(settings)
-    yield "/health", service.Health()
-
-
-def _origins(settings: Settings) -> str | tuple[str, ...]:
-    return "*" if "*" in settings.app.allowed_origins else settings.app.allowed_origins
+    accounts, owned = auth.AuthResource(*arguments), files.FileResource(*arguments)
+    content, resumable = downloads.DownloadResource(*arguments), tus.TusResource(*arguments)
+    root = service.ServiceResource(settings)
+    return [
+        (f"{api}/auth/register", accounts, "register"),
+        (f"{api}/auth/login", accounts, "login"),
+        (f"{api}/auth/refresh", accounts, "refresh"),
+        (f"{api}/auth/me", accounts, "me"),
+        (f"{api}/auth/2fa/setup", accounts, "setup"),
+        (f"{api}/auth/2fa/verify", accounts, "verify"),
+        (f"{api}/auth/2fa/disable", accounts, "disable"),
+        (f"{api}/files", owned, None),
+        (f"{api}/files/upload", owned, "upload"),
+        (f"{api}/files/shared/{{token}}", content, "shared"),
+        (f"{api}/files/{{id}}", owned, "item"),
+        (f"{api}/files/{{id}}/download", content, None),
+        (f"{api}/files/{{id}}/share", owned, "share"),
+        (f"{api}/tus", resumable, None),
+        (f"{api}/tus/{{id}}", resumable, "upload"),
+        ("/", root, None),
+        ("/health", root, "health"),
+    ]

@@ -4,8 +4,7 @@ Errors that only the HTTP edge raises.
 
 from __future__ import annotations
 
-from sft_core import errors
-from sft_core.errors import Busy, SftError
+from sft_core.errors import BadTotpCode, Busy, SftError
 
 
 class RequestTimeout(SftError):
@@ -26,17 +25,17 @@ class TooManyUploads(Busy):
     public = "You have too many uploads in progress; try again when one has ended."
 
 
-class MalformedRequest(errors.SftError):
+class MalformedRequest(SftError):
     """
-    A request whose headers, body or form are malformed.
+    A request whose headers, body or form are malformed; `public`, if given, says in what.
     """
 
     code = "malformed-request"
     public = "The request is malformed."
 
-    def __init__(self, public: str) -> None:
+    def __init__(self, public: str = "") -> None:
         super().__init__()
-        self.public = public
+        self.public = public or self.public
 
 
 class ContentTooLarge(MalformedRequest):
@@ -61,14 +60,12 @@ class UnsupportedTusVersion(MalformedRequest):
     """
 
     code = "tus-version-not-supported"
-
-    def __init__(self) -> None:
-        super().__init__("Send Tus-Resumable: 1.0.0; other versions of tus are not supported.")
+    public = "Send Tus-Resumable: 1.0.0; other versions of tus are not supported."
 
 
-class ChecksumMismatch(errors.SftError):
+class ChecksumMismatch(SftError):
     """
-    A request body that does not match its `UploadSession-Checksum`.
+    A request body that does not match its `Upload-Checksum`.
     """
 
     code = "checksum-mismatch"
@@ -81,12 +78,10 @@ class InvalidIdempotencyKey(MalformedRequest):
     """
 
     code = "invalid-idempotency-key"
-
-    def __init__(self) -> None:
-        super().__init__('Send one Idempotency-Key: 1 to 255 visible ASCII characters, as a "quoted string" or bare.')
+    public = 'Send one Idempotency-Key: 1 to 255 visible ASCII characters, as a "quoted string" or bare.'
 
 
-class InvalidTotpCode(errors.BadTotpCode):
+class InvalidTotpCode(BadTotpCode):
     """
     A wrong one-time code from an authenticated caller: 400, because the login itself is valid.
     """

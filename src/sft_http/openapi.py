@@ -14,6 +14,8 @@ from sft_core.values import MAX_PAGE_SIZE
 from sft_core.vault.model import MAX_DOWNLOADS_BOUND, MAX_EXPIRES_HOURS, MAX_FILE_HOURS
 
 Json = dict[str, Any]
+Route = tuple[str, object, str | None]
+"""A path, its resource, and the suffix of the responders that the path has there."""
 ResponderT = TypeVar("ResponderT", bound=Callable[..., Awaitable[None]])
 
 # Tags group operations on the documentation pages.
@@ -73,36 +75,6 @@ class Operation:
         return attrs.evolve(self, summary=self.head, response=self.response.replace("Bytes", "Head"), problems=problems)
 
 
-_UPLOADS: Final = {
-    ("post", "/files/upload"): Operation(
-        "Upload a file",
-        "201 File",
-        f"{IDEMPOTENT} 507",
-        body="Upload",
-        query=UPLOAD_FIELDS,
-        headers=("Idempotency-Key",),
-    ),
-    ("post", "/tus"): Operation(
-        "Begin an upload that can be resumed",
-        "201",
-        f"404 412 460 507 {CHANGE}",
-        body="TusBody",
-        headers=("Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat", "Upload-Checksum"),
-        tag=TUS,
-    ),
-    ("head", "/tus/{id}"): Operation("Report the progress of an upload", "200", f"{LOGIN} 404 409 412", tag=TUS),
-    ("patch", "/tus/{id}"): Operation(
-        "Continue an upload",
-        "204",
-        f"404 412 460 507 {CHANGE}",
-        body="TusBody",
-        headers=("Upload-Offset", "Upload-Length", "Upload-Checksum"),
-        tag=TUS,
-    ),
-    ("delete", "/tus/{id}"): Operation("End an upload", "204", f"{LOGIN} 404 412", tag=TUS),
-}
-"""Descriptions of the responders of `resources/uploads.py` and `resources/tus.py`."""
-
 _METHODS: Final = ("get", "head", "patch", "delete", "put", "post")
 _CANONICAL: Final = {"/files": "/files/"}
 """Paths that the API writes with a slash at the end; the router accepts both spellings."""
@@ -138,13 +110,14 @@ _HEADERS: Final[dict[str, Json]] = {
 _CODE: Final[Json] = {"type": "string", "pattern": "^[0-9]{6}$"}
 
 
-def _object(required: str, properties: Json, optional: Json | None = None) -> Json:
-    return {"type": "object", "required": required.split(), "properties": {**properties, **(optional or {})}}
+def _object(required: Json, optional: Json | None = None) -> Json:
+    return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
 
 
 def _schemas() -> Json:
     email: Json = {"type": "string", "format": "email", "maxLength": 254}
     password: Json = {"type": "string", "format": "password", "minLength": 8, "maxLength": 1024}
+    name: Json = {"type": "string", "minLength": 3, "maxLength": 50}
     file = {
         "id": _ID, "filename": _STRING, "original_filename": _STRING, "file_size": _BYTES,
         "mime_type": _STRING, "is_public": {"type": "boolean"}, "share_token": {"type": ["string", "null"]},
@@ -158,31 +131,27 @@ def _schemas() -> Json:
     }  # fmt: skip
     problem = {"type": _STRING, "title": _STRING, "status": {"type": "integer"}, "detail": _STRING,
                "instance": _STRING, "code": _STRING}  # fmt: skip
-    fault = _object("path message", {"path": _STRING, "message": _STRING})
-    name: Json = {"type": "string", "minLength": 3, "maxLength": 50}
+    fault = _object({"path": _STRING, "message": _STRING})
+    upload = {"type": "string", "contentMediaType": "application/octet-stream"}
     return {
-        "Registration": _object("email username password", {"email": email, "username": name, "password": password}),
-        "Login": _object("email password", {"email": email, "password": _STRING}, {"totp_code": _CODE}),
-        "Refresh": _object("refresh_token", {"refresh_token": _STRING}),
-        "TotpCode": _object("totp_code", {"totp_code": _CODE}),
-        "Share": _object("", {"expires_hours": {**_HOURS, "default": 24}, "max_downloads": _BUDGET}),
-        "Expiry": _object("expires_hours", {"expires_hours": {**_HOURS, "maximum": MAX_FILE_HOURS}}),
-        "Upload": _object("file", {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
-                          {name: _QUERY[name] for name in UPLOAD_FIELDS}),
-        "User": _object(" ".join(user), user),
-        "Tokens": _object("access_token refresh_token token_type", {"access_token": _STRING, "refresh_token": _STRING,
-                          "token_type": {"const": "bearer"}}),
-        "TotpEnrolment": _object("secret qr_code", {"secret": _STRING, "qr_code": _STRING}),
-        "Message": _object("message", {"message": _STRING}),
-        "File": _object(" ".join(file), file, {"expires_at": _TIME}),
+        "Registration": _object({"email": email, "username": name, "password": password}),
+        "Login": _object({"email": email, "password": _STRING}, {"totp_code": _CODE}),
+        "Refresh": _object({"refresh_token": _STRING}),
+        "TotpCode": _object({"totp_code": _CODE}),
+        "Share": _object({}, {"expires_hours": {**_HOURS, "default": 24}, "max_downloads": _BUDGET}),
+        "Expiry": _object({"expires_hours": {**_HOURS, "maximum": MAX_FILE_HOURS}}),
+        "Upload": _object({"file": upload}, {name: _QUERY[name] for name in UPLOAD_FIELDS}),
+        "User": _object(user),
+        "Tokens": _object({"access_token": _STRING, "refresh_token": _STRING, "token_type": {"const": "bearer"}}),
+        "TotpEnrolment": _object({"secret": _STRING, "qr_code": _STRING}),
+        "Message": _object({"message": _STRING}),
+        "File": _object(file, {"expires_at": _TIME}),
         "Files": {"type": "array", "items": _ref("File")},
-        "ShareLink": _object("share_url share_token expires_at", {"share_url": _STRING, "share_token": _STRING,
-                             "expires_at": _TIME}),
-        "Root": _object("name version docs", {"name": _STRING, "version": _STRING, "docs": _STRING}),
-        "Health": _object("status", {"status": {"const": "healthy"}}),
-        "Problem": _object(" ".join(problem), problem, {"errors": {"type": "array", "items": fault},
-                           "quota": _BYTES, "used": _BYTES}),
-    }  # fmt: skip
+        "ShareLink": _object({"share_url": _STRING, "share_token": _STRING, "expires_at": _TIME}),
+        "Root": _object({"name": _STRING, "version": _STRING, "docs": _STRING}),
+        "Health": _object({"status": {"const": "healthy"}}),
+        "Problem": _object(problem, {"errors": {"type": "array", "items": fault}, "quota": _BYTES, "used": _BYTES}),
+    }
 
 
 def _ref(name: str) -> Json:
@@ -201,8 +170,8 @@ def _parameters(method: str, path: str, operation: Operation) -> Iterator[Json]:
         yield {"name": name, "in": "header", "required": required, "schema": _HEADERS.get(name, _STRING)}
     for name in operation.query:
         found: Json = {"name": name, "in": "query", "required": False, "schema": _QUERY[name]}
-        if name in UPLOAD_FIELDS:
-            found["description"] = "Here or in the form, not in both." if operation.body == "Upload" else ""
+        if operation.body == "Upload":
+            found["description"] = "Here or in the form, not in both."
         yield found
     conditions = {"Bytes": ("If-Match", "If-None-Match", "Range", "If-Range"), "Head": ("If-Match", "If-None-Match")}
     for name in conditions.get(operation.response.partition(" ")[2], ()):
@@ -243,28 +212,22 @@ def _rendered(method: str, path: str, operation: Operation) -> Json:
     return found
 
 
-def _operation_of(resource: object, method: str, path: str) -> Operation | None:
-    responder = getattr(resource, f"on_{method}", None)
-    operation: Operation | None = getattr(responder, "operation", None) or _UPLOADS.get((method, path))
-    if operation is None or responder is None:
-        return None
-    return operation.for_head() if method == "head" and operation.head else operation
-
-
-def _paths(prefix: str, routes: Iterable[tuple[str, object]]) -> Json:
+def _paths(prefix: str, routes: Iterable[Route]) -> Json:
     paths: dict[str, Json] = {}
-    for route, resource in routes:
+    for route, resource, suffix in routes:
         base = prefix if route.startswith(f"{prefix}/") else ""
         relative = route.removeprefix(base)
         path = _CANONICAL.get(relative, relative)
         for method in _METHODS:
-            operation = _operation_of(resource, method, path)
+            responder = getattr(resource, f"on_{method}_{suffix}" if suffix else f"on_{method}", None)
+            operation: Operation | None = getattr(responder, "operation", None)
             if operation is not None:
-                paths.setdefault(base + path, {})[method] = _rendered(method, path, operation)
+                found = operation.for_head() if method == "head" and operation.head else operation
+                paths.setdefault(base + path, {})[method] = _rendered(method, path, found)
     return paths
 
 
-def document(settings: Settings, routes: Iterable[tuple[str, object]]) -> Json:
+def document(settings: Settings, routes: Iterable[Route]) -> Json:
     """
     The OpenAPI document of these routes: of each responder that has a description (`Operation`).
     """

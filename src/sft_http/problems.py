@@ -13,17 +13,8 @@ import falcon
 from falcon.asgi import App, Request, Response
 
 from sft_core import errors
+from sft_http import errors as edge_errors
 from sft_http.asgi.connection import connection_of
-from sft_http.errors import (
-    ChecksumMismatch,
-    ContentTooLarge,
-    InvalidTotpCode,
-    MalformedRequest,
-    RequestTimeout,
-    TooManyUploads,
-    UnsupportedMediaType,
-    UnsupportedTusVersion,
-)
 
 log: Final = logging.getLogger("sft.problems")
 
@@ -31,15 +22,14 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-
 STATUS: Final[dict[type[errors.SftError], int]] = {
-    MalformedRequest: 400,
-    RequestTimeout: 408,
-    ContentTooLarge: 413,
-    UnsupportedMediaType: 415,
-    UnsupportedTusVersion: 412,
-    ChecksumMismatch: 460,
-    InvalidTotpCode: 400,
+    edge_errors.MalformedRequest: 400,
+    edge_errors.RequestTimeout: 408,
+    edge_errors.ContentTooLarge: 413,
+    edge_errors.UnsupportedMediaType: 415,
+    edge_errors.UnsupportedTusVersion: 412,
+    edge_errors.ChecksumMismatch: 460,
+    edge_errors.InvalidTotpCode: 400,
     errors.InvalidInput: 422,
     errors.IdempotencyKeyReused: 422,
     errors.FileTypeNotAllowed: 400,
@@ -50,7 +40,7 @@ STATUS: Final[dict[type[errors.SftError], int]] = {
     errors.TotpRequired: 400,
     errors.NotAllowed: 403,
     errors.TooManyAttempts: 429,
-    TooManyUploads: 429,
+    edge_errors.TooManyUploads: 429,
     errors.NotFound: 404,
     errors.Gone: 410,
     errors.Conflict: 409,
@@ -87,22 +77,6 @@ def status_of(error: errors.SftError) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def request_id(req: Request) -> str:
-    """
-    The id of this request in the log.
-    """
-    return connection_of(req).request_id
-
-
-def problem_instance(identity: str) -> str:
-    """
-    The id of a request as a URN (RFC 8141).
-
-    A generated id is a UUID; an id from a client's X-Request-ID may be any plain word.
-    """
-    return f"urn:uuid:{identity}" if _UUID.fullmatch(identity) else f"urn:sft:request:{identity}"
-
-
 def phrase(status: int) -> str:
     """
     The reason phrase of a status; Python's own phrases differ between versions.
@@ -110,12 +84,13 @@ def phrase(status: int) -> str:
     return EXTRA_PHRASES.get(status) or str(falcon.code_to_http_status(status)).partition(" ")[2]
 
 
-def problem_body(*, status: int, code: str, detail: str, instance: str, **more: object) -> bytes:
+def problem_body(*, status: int, code: str, detail: str, request_id: str, **more: object) -> bytes:
     """
-    A problem details object as JSON.
+    A problem details object as JSON; its `instance` is the id of the request as a URN (RFC 8141).
     """
-    title = phrase(status)
-    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "instance": instance}
+    # A generated id is a UUID; an id from a client's X-Request-ID may be any plain word.
+    instance = ("urn:uuid:" if _UUID.fullmatch(request_id) else "urn:sft:request:") + request_id
+    problem = {"type": "about:blank", "title": phrase(status), "status": status, "detail": detail, "instance": instance}
     return json.dumps({**problem, "code": code, **more}).encode()
 
 
@@ -125,8 +100,8 @@ def respond(resp: Response, req: Request, *, status: int, code: str, detail: str
     """
     resp.status = status
     resp.stream = None
-    instance = problem_instance(request_id(req))
-    resp.data = problem_body(status=status, code=code, detail=detail, instance=instance, **more)
+    request_id = connection_of(req).request_id
+    resp.data = problem_body(status=status, code=code, detail=detail, request_id=request_id, **more)
     resp.content_type = MEDIA_TYPE
     resp.set_header("Cache-Control", "no-store")
     resp.delete_header("Content-Disposition")
@@ -135,10 +110,7 @@ def respond(resp: Response, req: Request, *, status: int, code: str, detail: str
         resp.set_header("WWW-Authenticate", "Bearer")
 
 
-async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _params: dict[str, Any]) -> None:
-    """
-    Respond to an error of the core or the edge.
-    """
+async def _on_sft_error(req: Request, resp: Response, error: errors.SftError, _params: dict[str, Any]) -> None:
     status = status_of(error)
     more: dict[str, Any] = {}
     if isinstance(error, errors.InvalidInput):
@@ -150,14 +122,14 @@ async def on_sft_error(req: Request, resp: Response, error: errors.SftError, _pa
     if isinstance(error, (errors.Unavailable, errors.TooManyAttempts, errors.IdempotencyKeyInUse)):
         resp.set_header("Retry-After", str(error.retry_after))
     if status >= 500:
-        fields = {"request_id": request_id(req), "code": error.code, "detail": error.detail}
+        fields = {"request_id": connection_of(req).request_id, "code": error.code, "detail": error.detail}
         # A full queue is no failure, and thousands of requests may meet one.
         level = logging.INFO if isinstance(error, errors.Busy) else logging.ERROR
         log.log(level, "the request failed", extra={"fields": fields})
     respond(resp, req, status=status, code=error.code, detail=error.public, **more)
 
 
-async def on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
+async def _on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
     """
     Respond to a request that the framework rejects, in the same format.
     """
@@ -167,24 +139,19 @@ async def on_http_error(req: Request, resp: Response, error: falcon.HTTPError, _
     respond(resp, req, status=status, code=_FRAMEWORK_CODES.get(status, "request-refused"), detail=f"{phrase(status)}.")
 
 
-async def on_unexpected(req: Request, resp: Response, error: Exception, _params: dict[str, Any]) -> None:
+async def _on_unexpected(req: Request, resp: Response, error: Exception, _params: dict[str, Any]) -> None:
     """
     Respond to a defect: the log has the traceback, the response no detail of it.
     """
-    log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": request_id(req)}})
-    respond(
-        resp,
-        req,
-        status=500,
-        code="internal-error",
-        detail="The server failed to handle this request; report its instance to the operator.",
-    )
+    log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": connection_of(req).request_id}})
+    detail = "The server failed to handle this request; report its instance to the operator."
+    respond(resp, req, status=500, code="internal-error", detail=detail)
 
 
 def install(app: App[Request, Response]) -> None:
     """
     Register the error handlers of an application.
     """
-    app.add_error_handler(Exception, on_unexpected)
-    app.add_error_handler(falcon.HTTPError, on_http_error)
-    app.add_error_handler(errors.SftError, on_sft_error)
+    app.add_error_handler(Exception, _on_unexpected)
+    app.add_error_handler(falcon.HTTPError, _on_http_error)
+    app.add_error_handler(errors.SftError, _on_sft_error)

@@ -103,36 +103,27 @@ def _whole(value: object, _type: type) -> int:
     return value
 
 
-def _converter() -> Converter:
-    converter = Converter()
-    converter.register_structure_hook(str, _text)
-    converter.register_structure_hook(int, _whole)
-    converter.register_structure_hook(EmailAddress, lambda value, _: EmailAddress.parse(value))
-    converter.register_structure_hook(Username, lambda value, _: Username.parse(value))
-    converter.register_structure_hook(Password, lambda value, _: Password.parse(value))
-    converter.register_structure_hook(SignInPassword, lambda value, _: SignInPassword.for_sign_in(value))
-    return converter
-
-
-_CONVERTER: Final = _converter()
+_CONVERTER: Final = Converter()
+_CONVERTER.register_structure_hook(str, _text)
+_CONVERTER.register_structure_hook(int, _whole)
+_CONVERTER.register_structure_hook(EmailAddress, lambda value, _: EmailAddress.parse(value))
+_CONVERTER.register_structure_hook(Username, lambda value, _: Username.parse(value))
+_CONVERTER.register_structure_hook(Password, lambda value, _: Password.parse(value))
+_CONVERTER.register_structure_hook(SignInPassword, lambda value, _: SignInPassword.for_sign_in(value))
 
 
 def structure(body: Mapping[str, Any], shape: type[T]) -> T:
     """
     Convert a request's body to its schema; unknown fields are ignored.
 
-    Raises:
-        InvalidInput: fields are missing or wrong; it names each of them.
+    Raises `InvalidInput`, which names each field that is missing or wrong.
     """
     try:
         return _CONVERTER.structure(body, shape)
     except ClassValidationError as group:
-        raise InvalidInput(*(_fault(error, name) for error, name in _by_field(group))) from None
-
-
-def _by_field(group: ClassValidationError) -> list[tuple[Exception, str]]:
-    with_notes, without = group.group_exceptions()
-    return [(error, note.name) for error, note in with_notes] + [(error, "body") for error in without]
+        of_fields, of_body = group.group_exceptions()
+        faults = [(error, note.name) for error, note in of_fields] + [(error, "body") for error in of_body]
+        raise InvalidInput(*(_fault(error, name) for error, name in faults)) from None
 
 
 def _fault(error: Exception, name: str) -> FieldError:
@@ -176,9 +167,7 @@ def tokens_json(tokens: Tokens) -> dict[str, Any]:
 
 def file_json(file: File, links: LinkSummary) -> dict[str, Any]:
     """
-    A file with its newest valid link, as returned to its owner.
-
-    `expires_at` is present only if the file expires.
+    A file with its newest valid link, as returned to its owner; `expires_at` is present only if the file expires.
     """
     link, token, end = links.current, links.token, file.expires_at
     shared_until = min(filter(None, [link.expires_at, end])) if link else None

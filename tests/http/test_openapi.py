@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from falcon.routing import map_http_methods
 
 from sft_http import problems
 from sft_http.app import described_routes
@@ -67,10 +68,9 @@ def test_responses_have_the_fields_of_their_schema(service: Edge, token: str, do
 def test_every_responder_is_described(service: Edge, document: Any) -> None:
     """Each method of each route is documented, except OPTIONS and PUT of a file with the name `upload`."""
     found = set()
-    for path, resource in described_routes(service.application, service.settings, service.pools):
-        for name in dir(resource):
-            if name.startswith("on_") and name != "on_options":
-                found.add((name.removeprefix("on_"), path + "/" * path.endswith("/files")))
+    for path, resource, suffix in described_routes(service.application, service.settings, service.pools):
+        for method in map_http_methods(resource, suffix=suffix).keys() - {"OPTIONS"}:
+            found.add((method.lower(), path + "/" * path.endswith("/files")))
     assert found - {("put", f"{API}/files/upload")} == set(operations(document))
 
 

@@ -133,7 +133,7 @@ def all_codes() -> set[str]:
 
     codes = {kind.code for kind in below(SftError) if kind.__module__.startswith("sft_")}
     own = {code for code, _ in protocol._PROBLEMS.values()} | set(problems._FRAMEWORK_CODES.values())
-    refusals = {code for code, _ in downloads._REFUSALS.values()}
+    refusals = {refusal["code"] for refusal in downloads._REFUSALS.values()}
     return codes | own | refusals | {"internal-error", "request-refused"}
 
 

@@ -36,9 +36,7 @@ def parameters(header: bytes) -> dict[str, str]:
     """
     The parameters of a form part's Content-Disposition.
 
-    Raises:
-        InvalidValue: the header is not UTF-8, is malformed, repeats a parameter, or has a type other than
-            `form-data`.
+    Raises `InvalidValue` if it is not UTF-8, is malformed, repeats a parameter, or has a type other than `form-data`.
     """
     try:
         text = header.decode("utf-8")
@@ -51,27 +49,20 @@ def parameters(header: bytes) -> dict[str, str]:
         match = _PARAMETER.match(text, position)
         if match is None or match[1].lower() in found:
             raise InvalidValue("file", "Content-Disposition is malformed")
-        found[match[1].lower()] = _unquoted(match[2] or "")
+        value = match[2] or ""
+        found[match[1].lower()] = _QUOTED_PAIR.sub(r"\1", value[1:-1]) if value.startswith('"') else value.strip()
         position = match.end()
     if kind.strip().lower() != "form-data":
         raise InvalidValue("file", "Content-Disposition must be form-data")
     return found
 
 
-def _unquoted(value: str) -> str:
-    if not value.startswith('"'):
-        return value.strip()
-    return _QUOTED_PAIR.sub(r"\1", value[1:-1])
-
-
 def file_name(found: dict[str, str]) -> str | None:
     """
     The file name among a part's parameters: `filename*` if present, else `filename`, else None.
 
-    Browsers percent-encode quotes and line breaks in `filename` (WHATWG, multipart/form-data).
-
-    Raises:
-        InvalidValue: `filename*` is malformed or not in the encoding that it names.
+    Browsers percent-encode quotes and line breaks in `filename` (WHATWG, multipart/form-data). Raises `InvalidValue` if
+    `filename*` is malformed or not in the encoding that it names.
     """
     if "filename*" in found:
         match = _EXTENDED.fullmatch(found["filename*"])

@@ -26,11 +26,8 @@ def requested_range(header: str | None, size: int) -> ByteRange | None:
     """
     The range of a file of `size` bytes that Range requests; None means all.
 
-    A header with another unit, several ranges, malformed syntax or an end before its start is ignored, as
-    section 14.2 allows.
-
-    Raises:
-        UnsatisfiableRangeError: the range contains no byte of the file.
+    A header with another unit, several ranges, malformed syntax or an end before its start is ignored, as section 14.2
+    allows. Raises `UnsatisfiableRangeError` if the range contains no byte of the file.
     """
     match = _SINGLE.fullmatch(header or "")
     if match is None or match.groups() == ("", ""):
@@ -53,8 +50,8 @@ class Conditions:
     """
     The conditional headers of a request.
 
-    Responses carry a strong ETag and no Last-Modified, so conditions on dates are ignored, as section 13.1
-    requires of a resource without a date.
+    Responses carry a strong ETag and no Last-Modified, so conditions on dates are ignored, as section 13.1 requires of
+    a resource without a date.
     """
 
     if_match: str | None = None
@@ -81,9 +78,6 @@ class Conditions:
 
 
 def _lists_etag(header: str, etag: str, *, weak: bool) -> bool:
-    """
-    Whether a list of entity tags, or `*`, contains this one.
-    """
     if header.strip() == "*":
         return True
     etags = {f'"{etag}"', f'W/"{etag}"'} if weak else {f'"{etag}"'}

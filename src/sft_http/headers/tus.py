@@ -5,30 +5,23 @@ Header fields of tus 1.0.0 (https://tus.io/protocols/resumable-upload), parsed s
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
+import hmac
 import re
-from collections.abc import Mapping
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import attrs
 
 from sft_core.errors import FieldError, InvalidInput, InvalidValue
 from sft_core.values import OCTET_STREAM, FileId, FileName, MediaType
 from sft_core.vault.model import ShareTerms, UploadKind
+from sft_core.vault.ports import Buffer
 from sft_core.vault.use_cases.resumable import UploadRequest
-from sft_http.errors import MalformedRequest
+from sft_http.errors import ChecksumMismatch, MalformedRequest
 
 VERSION: Final = "1.0.0"
-EXTENSIONS: Final = (
-    "creation",
-    "creation-with-upload",
-    "creation-defer-length",
-    "expiration",
-    "checksum",
-    "termination",
-    "concatenation",
-)
+EXTENSIONS: Final = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,concatenation"
 ALGORITHMS: Final = ("sha1", "sha256", "sha512", "md5")
 """Checksum algorithms. They detect transmission errors; none of them protects against an attacker here."""
 
@@ -41,46 +34,32 @@ _KEY: Final = re.compile(r"[\x21-\x2b\x2d-\x7e]+")
 _PARTIAL_NAME: Final = FileName.parse("partial")
 
 
-class Digest(Protocol):
-    """
-    An incremental checksum.
-    """
-
-    def update(self, data: bytes | bytearray | memoryview, /) -> None:
-        """
-        Add the next bytes.
-        """
-        ...
-
-    def digest(self) -> bytes:
-        """
-        The checksum of the bytes added so far.
-        """
-        ...
-
-
 @attrs.frozen
 class Checksum:
     """
-    The checksum that the body of one request must have.
+    The checksum that the body of one request must have, and the one of the bytes received so far.
     """
 
-    algorithm: str
     expected: bytes
+    _digest: Any = attrs.field(repr=False)
 
-    def new_digest(self) -> Digest:
+    def update(self, data: Buffer) -> None:
         """
-        Start an incremental checksum.
+        Add the next bytes of the body.
         """
-        return hashlib.new(self.algorithm, usedforsecurity=False)
+        self._digest.update(data)
+
+    def verify(self) -> None:
+        """
+        Raise `ChecksumMismatch` unless the bytes so far have the expected checksum.
+        """
+        if not hmac.compare_digest(self._digest.digest(), self.expected):
+            raise ChecksumMismatch
 
 
 def whole_number(name: str, text: str | None) -> int | None:
     """
-    A header that contains a whole number below 2^63; None if it is absent.
-
-    Raises:
-        MalformedRequest: the header contains anything else.
+    A header that contains a whole number below 2^63, else `MalformedRequest` is raised; None if it is absent.
     """
     if text is None:
         return None
@@ -89,46 +68,28 @@ def whole_number(name: str, text: str | None) -> int | None:
     return int(text)
 
 
-def parse_length(length: str | None, deferred: str | None) -> int | None:
-    """
-    The length that a creation announces; None if Upload-Defer-Length announces it for later.
-
-    Raises:
-        MalformedRequest: a header is malformed, or not exactly one of the two is present.
-    """
-    if deferred is not None and deferred != "1":
-        raise MalformedRequest("Upload-Defer-Length must be 1.")
-    if (length is None) == (deferred is None):
-        raise MalformedRequest("Send either Upload-Length or Upload-Defer-Length.")
-    return whole_number("Upload-Length", length)
-
-
 def parse_checksum(text: str | None) -> Checksum | None:
     """
     The checksum in an Upload-Checksum header; None if the header is absent.
 
-    Raises:
-        MalformedRequest: the algorithm is not supported, or the value is not a checksum of that algorithm.
+    Raises `MalformedRequest` if the algorithm is not supported, or the value is not a checksum of that algorithm.
     """
     if text is None:
         return None
     algorithm, _, encoded = text.partition(" ")
     if algorithm not in ALGORITHMS:
         raise MalformedRequest(f"Upload-Checksum must use one of: {', '.join(ALGORITHMS)}.")
-    checksum = Checksum(algorithm, _decoded("Upload-Checksum", encoded))
-    if len(checksum.expected) != len(checksum.new_digest().digest()):
+    expected, digest = _decoded("Upload-Checksum", encoded), hashlib.new(algorithm, usedforsecurity=False)
+    if len(expected) != digest.digest_size:
         raise MalformedRequest("Upload-Checksum has the wrong length for its algorithm.")
-    return checksum
+    return Checksum(expected, digest)
 
 
 def parse_concatenation(text: str | None, *, base_path: str) -> tuple[UploadKind, tuple[FileId, ...]]:
     """
-    The kind of an upload in Upload-Concat and, for a final one, its partial uploads.
+    The kind of an upload in Upload-Concat and, for a final one, its partial uploads, named by path or URL.
 
-    The header names them by path or URL.
-
-    Raises:
-        MalformedRequest: the header is malformed, or names a URL outside `base_path`.
+    Raises `MalformedRequest` if the header is malformed, or names a URL outside `base_path`.
     """
     if text is None:
         return UploadKind.WHOLE, ()
@@ -138,10 +99,8 @@ def parse_concatenation(text: str | None, *, base_path: str) -> tuple[UploadKind
     sources = []
     for url in urls.split():
         before, _, last = url.rpartition("/")
-        if not before.endswith(base_path):
-            raise MalformedRequest("Upload-Concat must name uploads of this service, by path or URL.")
         try:
-            sources.append(FileId.parse(last))
+            sources.append(FileId.parse(last if before.endswith(base_path) else ""))
         except InvalidInput:
             raise MalformedRequest("Upload-Concat must name uploads of this service, by path or URL.") from None
     if word != "final" or not sources:
@@ -162,8 +121,7 @@ def parse_metadata(text: str | None) -> dict[str, str]:
     """
     The pairs of an Upload-Metadata header; a key without a value has an empty one.
 
-    Raises:
-        MalformedRequest: the header is malformed, has more than 4096 characters, or repeats a key.
+    Raises `MalformedRequest` if the header is malformed, has more than 4096 characters, or repeats a key.
     """
     found: dict[str, str] = {}
     if len(text or "") > MAX_METADATA:
@@ -181,19 +139,26 @@ def parse_metadata(text: str | None) -> dict[str, str]:
     return found
 
 
-def upload_request(
-    metadata: str | None, *, kind: UploadKind, length: int | None, sources: tuple[FileId, ...]
-) -> UploadRequest:
+def upload_request(header: Callable[[str], str | None], *, base_path: str) -> UploadRequest:
     """
-    The requested upload, with name, media type and share terms from its metadata.
+    The upload that a creation's headers request, with name, media type and share terms from its metadata.
 
-    The keys are `filename` (or `name`), `filetype` (or `type`), `is_public`, `max_downloads` and
+    The metadata's keys are `filename` (or `name`), `filetype` (or `type`), `is_public`, `max_downloads` and
     `expires_hours`; others are stored without effect. A partial upload needs no name.
 
     Raises:
-        MalformedRequest: the metadata is malformed.
-        InvalidInput: a value is missing or invalid; it names the key.
+        MalformedRequest: a header is malformed, or the length of a final upload is sent.
+        InvalidInput: a value in the metadata is missing or invalid; it names the key.
     """
+    kind, sources = parse_concatenation(header("Upload-Concat"), base_path=base_path)
+    length, deferred = whole_number("Upload-Length", header("Upload-Length")), header("Upload-Defer-Length")
+    if kind is UploadKind.FINAL and (length, deferred) != (None, None):
+        raise MalformedRequest("The length of a final upload is that of the partial ones; leave it out.")
+    if deferred not in {None, "1"}:
+        raise MalformedRequest("Upload-Defer-Length must be 1.")
+    if kind is not UploadKind.FINAL and (length is None) == (deferred is None):
+        raise MalformedRequest("Send either Upload-Length or Upload-Defer-Length.")
+    metadata = header("Upload-Metadata")
     found = parse_metadata(metadata)
     given = found.get("filename", found.get("name"))
     if given is None and kind is not UploadKind.PARTIAL:
@@ -233,5 +198,5 @@ def _boolean(found: Mapping[str, str], name: str) -> bool:
 def _decoded(name: str, text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise MalformedRequest(f"{name} must be base64.") from None

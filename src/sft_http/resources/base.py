@@ -14,9 +14,11 @@ from sft_adapters.settings import Settings
 from sft_core.application import Application
 from sft_core.errors import NotAuthenticated
 from sft_core.users.model import User
+from sft_core.vault.model import File
 from sft_http.asgi.connection import connection_of
 from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.resources.json_body import read_json
+from sft_http.resources.parameters import file_id
 from sft_http.schemas import structure
 
 T = TypeVar("T")
@@ -38,8 +40,7 @@ class Resource:
         """
         The user that the request's access token authenticates.
 
-        Raises:
-            NotAuthenticated: the token is missing, malformed, invalid or expired.
+        Raises `NotAuthenticated` if the token is missing, malformed, invalid or expired.
         """
         match = _BEARER.fullmatch(req.get_header("Authorization") or "")
         if match is None:
@@ -48,11 +49,16 @@ class Resource:
         connection_of(req).user = str(caller.user.id)
         return caller.user
 
+    async def own_file(self, req: Request, id: str) -> File:  # noqa: A002 (the route's parameter name)
+        """
+        The caller's file with an id; called before a body is read, so that a caller without access gets the error.
+        """
+        user = await self.caller(req)
+        return await self.pools.database(self.application.vault.find_file, owner=user.id, file_id=file_id(id))
+
     async def body(self, req: Request, shape: type[T], *, optional: bool = False) -> T:
         """
-        The request's JSON body, converted to its schema.
-
-        If `optional`, an absent body counts as an empty object.
+        The request's JSON body, converted to its schema; if `optional`, an absent body counts as an empty object.
         """
         raw = await read_json(req, limit=self.settings.server.json_body_limit, optional=optional)
         return structure(raw, shape)

@@ -5,6 +5,7 @@ Downloads by the owner, and by recipients of a share link.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from falcon.asgi import Request, Response
@@ -15,149 +16,105 @@ from sft_http import openapi, problems
 from sft_http.asgi.connection import connection_of
 from sft_http.headers.content_disposition import attachment
 from sft_http.headers.ranges import Conditions, UnsatisfiableRangeError, requested_range
-from sft_http.openapi import Operation
 from sft_http.resources.base import Resource
-from sft_http.resources.parameters import file_id, share_token
-from sft_http.transfers import download
+from sft_http.resources.parameters import share_token
+from sft_http.transfers.download import DownloadStream
 
 _REFUSALS: Final = {
-    412: ("precondition-failed", "If-Match does not name the current version of the file."),
-    416: ("range-not-satisfiable", "The range contains no byte of the file."),
+    412: {"code": "precondition-failed", "detail": "If-Match does not name the current version of the file."},
+    416: {"code": "range-not-satisfiable", "detail": "The range contains no byte of the file."},
 }
 
 
 class DownloadResource(Resource):
     """
-    Base of the resources that send a file's content.
+    /files/{id}/download; /files/shared/{token}, without login: GET spends one download, HEAD none.
     """
 
-    async def send(
-        self,
-        req: Request,
-        resp: Response,
-        file: File,
-        *,
-        before_first_byte: Callable[[], Awaitable[None]],
-    ) -> None:
-        """
-        Send a file, or the response that the request's conditions demand instead.
-
-        `before_first_byte` is awaited if and only if content will be sent, after its first bytes have been read.
-        """
-        head = req.method == "HEAD"
-        span = self._selected(req, resp, file, head=head)
-        if span is None:
-            return
-        describe(resp, file)
-        resp.content_length = len(span)
-        if head:
-            return
-        connection = connection_of(req)
-        stream = download.open_stream(self.application, self.pools, file, span, handle=connection.socket_handle)
-        # The framework closes a stream only if it has begun to send it.
-        connection.add_cleanup(stream.release)
-        await stream.prime()
-        await before_first_byte()
-        resp.stream = stream
-
-    def _selected(self, req: Request, resp: Response, file: File, *, head: bool) -> ByteRange | None:
-        """
-        The bytes to send; None if the response needs none (RFC 9110, section 13.2.2).
-        """
-        conditions = Conditions(
-            if_match=req.get_header("If-Match"),
-            if_none_match=req.get_header("If-None-Match"),
-            if_range=req.get_header("If-Range"),
-        )
-        validators(resp, file)
-        if conditions.fails_precondition(file.etag):
-            refuse(req, resp, file, 412)
-            return None
-        if conditions.is_not_modified(file.etag):
-            resp.status = 304
-            return None
-        if head or not conditions.allows_range(file.etag):
-            return file.whole
-        return self._ranged(req, resp, file)
-
-    def _ranged(self, req: Request, resp: Response, file: File) -> ByteRange | None:
-        try:
-            span = requested_range(req.get_header("Range"), file.size)
-        except UnsatisfiableRangeError:
-            refuse(req, resp, file, 416)
-            resp.set_header("Content-Range", f"bytes */{file.size}")
-            return None
-        if span is None:
-            return file.whole
-        resp.status = 206
-        resp.set_header("Content-Range", f"bytes {span.start}-{span.stop - 1}/{file.size}")
-        return span
-
-
-class Download(DownloadResource):
-    """
-    GET and HEAD /files/{id}/download.
-    """
-
-    @Operation("A file's bytes", "200 Bytes", f"401 {openapi.CONTENT}", head="A file's headers")
-    async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the contract's name)
-        user = await self.caller(req)
-        file = await self.pools.database(self.application.vault.find_file, owner=user.id, file_id=file_id(id))
-        await self.send(req, resp, file, before_first_byte=_do_nothing)
+    @openapi.Operation("A file's bytes", "200 Bytes", f"401 {openapi.CONTENT}", head="A file's headers")
+    async def on_get(self, req: Request, resp: Response, id: str) -> None:  # noqa: A002 (the route's parameter name)
+        await self._send(req, resp, await self.own_file(req, id))
 
     on_head = on_get
 
-
-class SharedDownload(DownloadResource):
-    """
-    GET and HEAD /files/shared/{token}, without login: GET spends one download, HEAD none.
-    """
-
-    @Operation(
+    @openapi.Operation(
         "A shared file; spends a download",
         "200 Bytes",
         f"410 {openapi.CONTENT}",
         tag=openapi.LINKS,
         head="Its headers; spends nothing",
     )
-    async def on_get(self, req: Request, resp: Response, token: str) -> None:
+    async def on_get_shared(self, req: Request, resp: Response, token: str) -> None:
         key = share_token(token)
         _, file = await self.pools.database(self.application.sharing.find_shared_file, token=key)
+        spend = partial(self.pools.database, self.application.sharing.redeem_share_link, token=key)
+        await self._send(req, resp, file, before_first_byte=spend)
 
-        async def spend() -> None:
-            await self.pools.database(self.application.sharing.redeem_share_link, token=key)
+    on_head_shared = on_get_shared
 
-        await self.send(req, resp, file, before_first_byte=spend)
+    async def _send(
+        self,
+        req: Request,
+        resp: Response,
+        file: File,
+        *,
+        before_first_byte: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """
+        Send a file, or the response that the request's conditions demand instead.
 
-    on_head = on_get
+        `before_first_byte` is awaited if and only if content will be sent, after its first bytes have been read.
+        """
+        span = _selected(req, resp, file)
+        # Of problems, too: the ETag still names the file's version.
+        resp.set_header("ETag", f'"{file.etag}"')
+        resp.set_header("Accept-Ranges", "bytes")
+        resp.set_header("Cache-Control", "private, no-store")
+        if span is None:
+            return
+        # An attachment, never a page of this origin.
+        resp.content_type = str(file.media_type)
+        resp.set_header("Content-Disposition", attachment(file.name))
+        resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
+        resp.content_length = len(span)
+        if req.method == "HEAD":
+            return
+        read = partial(self.application.vault.read_file, file)
+        connection = connection_of(req)
+        stream = DownloadStream(self.pools, read, span, connection.socket_handle)
+        # The framework closes a stream only if it has begun to send it.
+        connection.add_cleanup(stream.release)
+        await stream.prime()
+        if before_first_byte is not None:
+            await before_first_byte()
+        resp.stream = stream
 
 
-async def _do_nothing() -> None:
-    return
-
-
-def validators(resp: Response, file: File) -> None:
+def _selected(req: Request, resp: Response, file: File) -> ByteRange | None:
     """
-    Set the headers of every response about a file's content.
+    The bytes to send; None if the response, whose status is set then, needs none (RFC 9110, section 13.2.2).
     """
-    resp.set_header("ETag", f'"{file.etag}"')
-    resp.set_header("Accept-Ranges", "bytes")
-    resp.set_header("Cache-Control", "private, no-store")
-
-
-def refuse(req: Request, resp: Response, file: File, status: int) -> None:
-    """
-    Respond with a problem instead of content; the ETag still names the file's version.
-    """
-    code, detail = _REFUSALS[status]
-    problems.respond(resp, req, status=status, code=code, detail=detail)
-    validators(resp, file)
-
-
-def describe(resp: Response, file: File) -> None:
-    """
-    Set the headers of a file's content: an attachment, never a page of this origin.
-    """
-    resp.content_type = str(file.media_type)
-    resp.set_header("Content-Disposition", attachment(file.name))
-    resp.set_header("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")
+    conditions = Conditions(
+        if_match=req.get_header("If-Match"),
+        if_none_match=req.get_header("If-None-Match"),
+        if_range=req.get_header("If-Range"),
+    )
+    if conditions.fails_precondition(file.etag):
+        problems.respond(resp, req, status=412, **_REFUSALS[412])
+        return None
+    if conditions.is_not_modified(file.etag):
+        resp.status = 304
+        return None
+    if req.method == "HEAD" or not conditions.allows_range(file.etag):
+        return file.whole
+    try:
+        span = requested_range(req.get_header("Range"), file.size)
+    except UnsatisfiableRangeError:
+        resp.set_header("Content-Range", f"bytes */{file.size}")
+        problems.respond(resp, req, status=416, **_REFUSALS[416])
+        return None
+    if span is None:
+        return file.whole
+    resp.status = 206
+    resp.set_header("Content-Range", f"bytes {span.start}-{span.stop - 1}/{file.size}")
+    return span

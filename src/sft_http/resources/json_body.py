@@ -18,52 +18,43 @@ _MAX_DIGITS: Final = 20
 
 async def read_json(req: Request, *, limit: int, optional: bool = False) -> dict[str, Any]:
     """
-    The JSON object in a request's body of at most `limit` bytes.
-
-    If `optional`, an absent body counts as an empty object.
+    The JSON object in a request's body of at most `limit` bytes; if `optional`, an absent body is an empty object.
 
     Raises:
         UnsupportedMediaType: the Content-Type is not `application/json`.
         ContentTooLarge: the body is larger than `limit`.
         MalformedRequest: the body is not a well-formed JSON object.
     """
-    essence = (req.content_type or "").partition(";")[0].strip().lower()
+    is_json = (req.content_type or "").partition(";")[0].strip().lower() == "application/json"
+    wrong_type = UnsupportedMediaType("The body must be JSON: send Content-Type: application/json.")
     # Before the body is read, unless it may turn out to be absent.
-    if essence != "application/json" and (req.content_length or not optional):
-        raise UnsupportedMediaType("The body must be JSON: send Content-Type: application/json.")
-    raw = await _read(req, limit)
-    if not raw and optional:
-        return {}
-    if essence != "application/json":
-        raise UnsupportedMediaType("The body must be JSON: send Content-Type: application/json.")
-    return parse(raw)
-
-
-async def _read(req: Request, limit: int) -> bytes:
-    body = bytearray()
+    if not is_json and (req.content_length or not optional):
+        raise wrong_type
+    raw = bytearray()
     if (req.content_length or 0) > limit:
         raise ContentTooLarge(f"The body must have at most {limit} bytes.")
     async for piece in req.stream:
-        body += piece
-        if len(body) > limit:
+        raw += piece
+        if len(raw) > limit:
             raise ContentTooLarge(f"The body must have at most {limit} bytes.")
     await require_whole_body(req)
-    return bytes(body)
+    if not raw and optional:
+        return {}
+    if not is_json:
+        raise wrong_type
+    return parse(bytes(raw))
 
 
 def parse(raw: bytes) -> dict[str, Any]:
     """
-    Parse one JSON object in UTF-8, with each name once and all numbers finite.
-
-    Raises:
-        MalformedRequest: the text is anything else.
+    Parse one JSON object in UTF-8, with each name once and all numbers finite; else raise `MalformedRequest`.
     """
     try:
         value = json.loads(
             raw.decode("utf-8"),
             object_pairs_hook=_object,
-            parse_constant=_refused,
-            parse_float=_float,
+            parse_constant=_number,
+            parse_float=_number,
             parse_int=_int,
         )
     except (ValueError, RecursionError):
@@ -80,13 +71,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refused(_constant: str) -> Any:  # noqa: ANN401 (json's hook)
-    raise ValueError("NaN and Infinity are not JSON")
-
-
-def _float(text: str) -> float:
+def _number(text: str) -> float:
     if not math.isfinite(value := float(text)):
-        raise ValueError("the number is too large")
+        raise ValueError("NaN and Infinity are not JSON, and the number must not be too large")
     return value
 
 

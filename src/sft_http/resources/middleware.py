@@ -22,22 +22,15 @@ from sft_http.resources.tus import TusResource
 _OVERRIDDEN: Final = ("PATCH", "DELETE", "HEAD")
 
 
-class RouteLogMiddleware:
+class ConnectionMiddleware:
     """
-    Falcon middleware that records the template of the route for the access log.
-    """
-
-    async def process_resource(self, req: Request, _resp: Response, _resource: object, _params: object) -> None:
-        connection_of(req).route = req.uri_template or ""
-
-
-class ConnectionLimitMiddleware:
-    """
-    Falcon middleware that raises `Busy` for requests on a connection beyond the limit.
+    Falcon middleware that records the route for the access log; raises `Busy` on a connection beyond the limit.
     """
 
     async def process_resource(self, req: Request, _resp: Response, resource: object, _params: object) -> None:
-        if isinstance(resource, Resource) and connection_of(req).over_limit:
+        connection = connection_of(req)
+        connection.route = req.uri_template or ""
+        if isinstance(resource, Resource) and connection.over_limit:
             raise Busy("the limit of connections is reached")
 
 
@@ -46,8 +39,8 @@ class StorageReadyMiddleware:
     """
     Falcon middleware that runs a check of the storage before the first request that needs it.
 
-    The check was postponed at start, because the storage was unavailable. It runs again with each
-    request until it passes; its error is the response until then.
+    The check was postponed at start, because the storage was unavailable. It runs again with each request until it
+    passes; its error is the response until then.
     """
 
     pool: BoundedThreadPool

@@ -11,13 +11,7 @@ from typing import Any, Final
 
 from falcon.asgi import Request
 
-from sft_core.errors import (
-    FieldError,
-    FileNotFound,
-    InvalidInput,
-    InvalidValue,
-    LinkNotFound,
-)
+from sft_core.errors import FieldError, FileNotFound, InvalidInput, InvalidValue, LinkNotFound
 from sft_core.values import FileId, ShareToken
 from sft_core.vault.model import ShareTerms
 
@@ -26,11 +20,10 @@ _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 def origin(req: Request) -> str:
     """
-    The network of the client, as a rate-limit key.
+    The network of the client, as a rate-limit key: the first 24 bits of an IPv4 address or 56 bits of an IPv6 address.
 
-    It is the first 24 bits of an IPv4 address or 56 bits of an IPv6 address, taken from the connection, not from a
-    header that a client can set; behind a proxy all requests come from one network. Empty if the connection has no IP
-    address.
+    The address is that of the connection, not one in a header that a client can set; behind a proxy all requests come
+    from one network. Empty if the connection has no IP address.
     """
     try:
         address = ipaddress.ip_address(req.remote_addr)
@@ -42,10 +35,7 @@ def origin(req: Request) -> str:
 
 def file_id(text: str) -> FileId:
     """
-    The file id in a path.
-
-    Raises:
-        FileNotFound: the text is not a file id.
+    The file id in a path; raises `FileNotFound` if the text is not one.
     """
     try:
         return FileId.parse(text)
@@ -55,10 +45,7 @@ def file_id(text: str) -> FileId:
 
 def query(req: Request, *names: str) -> dict[str, str]:
     """
-    The query parameters with these names; others are ignored.
-
-    Raises:
-        InvalidValue: a parameter is repeated.
+    The query parameters with these names, each of which may be given once (else `InvalidValue`); others are ignored.
     """
     found: dict[str, str] = {}
     for name in names:
@@ -72,10 +59,7 @@ def query(req: Request, *names: str) -> dict[str, str]:
 
 def whole_number(name: str, text: str | None) -> int | None:
     """
-    A whole number of at most 19 decimal digits; None if it is absent.
-
-    Raises:
-        InvalidValue: the text is anything else.
+    A whole number of at most 19 decimal digits; None if it is absent. Raises `InvalidValue` for anything else.
     """
     if text is None:
         return None
@@ -86,25 +70,17 @@ def whole_number(name: str, text: str | None) -> int | None:
 
 def boolean(name: str, text: str | None) -> bool:
     """
-    `true`, `false`, `1` or `0`, in any case; False if it is absent.
-
-    Raises:
-        InvalidValue: the text is anything else.
+    `true`, `false`, `1` or `0`, in any case; False if it is absent. Raises `InvalidValue` for anything else.
     """
-    if text is None:
-        return False
     try:
-        return _BOOLEANS[text.lower()]
+        return text is not None and _BOOLEANS[text.lower()]
     except KeyError:
         raise InvalidValue(name, "must be true or false") from None
 
 
 def share_token(text: str) -> ShareToken:
     """
-    The link token in a path.
-
-    Raises:
-        LinkNotFound: the text is not a link token.
+    The link token in a path; raises `LinkNotFound` if the text is not one.
     """
     try:
         return ShareToken.parse(text)
@@ -116,8 +92,7 @@ def share_terms(fields: Mapping[str, str]) -> tuple[ShareTerms, bool]:
     """
     The share terms in an upload's fields, and whether the upload creates a link.
 
-    Raises:
-        InvalidInput: a field is invalid; it is named as in the form.
+    Raises `InvalidInput`, which names a field as the form does, if it is invalid.
     """
     public = boolean("is_public", fields.get("is_public"))
     downloads = whole_number("max_downloads", fields.get("max_downloads"))
@@ -125,8 +100,6 @@ def share_terms(fields: Mapping[str, str]) -> tuple[ShareTerms, bool]:
     try:
         return ShareTerms(max_downloads=downloads, expires_hours=hours), public
     except InvalidInput as error:
-        raise InvalidInput(*map(_renamed, error.errors)) from None
-
-
-def _renamed(fault: FieldError) -> FieldError:
-    return FieldError("share_expires_hours", fault.message) if fault.path == "expires_hours" else fault
+        names = {"expires_hours": "share_expires_hours"}
+        faults = (FieldError(names.get(fault.path, fault.path), fault.message) for fault in error.errors)
+        raise InvalidInput(*faults) from None

@@ -17,7 +17,6 @@ from falcon.asgi import Request, Response
 from sft_adapters.settings import Settings
 from sft_http import openapi
 from sft_http.headers.ranges import Conditions
-from sft_http.openapi import Operation
 
 _PAGE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -31,39 +30,34 @@ _TYPES: Final = {
     ".js": "text/javascript; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
 }
+_NAME_LETTERS: Final = frozenset(f"{string.ascii_letters}{string.digits}-.")
 
 
 @attrs.frozen
-class Root:
+class ServiceResource:
     """
-    GET /.
+    /; /health, handled on the event loop: a full thread pool cannot delay it.
     """
 
     settings: Settings
 
-    @Operation("What this is", "200 Root", tag=openapi.SERVICE, head="That it is")
+    @openapi.Operation("What this is", "200 Root", tag=openapi.SERVICE, head="That it is")
     async def on_get(self, _req: Request, resp: Response) -> None:
         resp.media = {"name": self.settings.app.name, "version": self.settings.app.version, "docs": "/docs"}
 
     on_head = on_get
 
-
-class Health:
-    """
-    GET /health, handled on the event loop: a full thread pool cannot delay it.
-    """
-
-    @Operation("Whether the service is up", "200 Health", tag=openapi.SERVICE, head="The same without words")
-    async def on_get(self, _req: Request, resp: Response) -> None:
+    @openapi.Operation("Whether the service is up", "200 Health", tag=openapi.SERVICE, head="The same without words")
+    async def on_get_health(self, _req: Request, resp: Response) -> None:
         resp.media = {"status": "healthy"}
 
-    on_head = on_get
+    on_head_health = on_get_health
 
 
 @attrs.frozen
-class OpenApi:
+class DocumentationResource:
     """
-    GET /openapi.json.
+    /openapi.json; /docs and /redoc, pages that load only files of this package; /static/{name}, their files.
     """
 
     document: dict[str, Any]
@@ -73,60 +67,36 @@ class OpenApi:
 
     on_head = on_get
 
-
-@attrs.frozen
-class DocumentationPage:
-    """
-    GET /docs and /redoc: a page that loads only files of this package.
-    """
-
-    name: str
-
-    async def on_get(self, _req: Request, resp: Response) -> None:
-        resp.data = _static(self.name).content
+    async def on_get_page(self, req: Request, resp: Response) -> None:
+        resp.data, _ = _static(f"{req.path.strip('/')}.html")
         resp.content_type = _TYPES[".html"]
         resp.set_header("Content-Security-Policy", _PAGE_POLICY)
 
-    on_head = on_get
+    on_head_page = on_get_page
 
-
-class StaticFile:
-    """
-    GET /static/{name}: scripts and styles of the documentation pages.
-    """
-
-    async def on_get(self, req: Request, resp: Response, name: str) -> None:
+    async def on_get_static(self, req: Request, resp: Response, name: str) -> None:
         suffix = name[name.rfind(".") :]
         if suffix not in _TYPES or not set(name) <= _NAME_LETTERS:
             raise falcon.HTTPNotFound
-        page = _static(name)
-        resp.set_header("ETag", f'"{page.etag}"')
+        content, etag = _static(name)
+        resp.set_header("ETag", f'"{etag}"')
         resp.set_header("Cache-Control", "public, max-age=86400")
-        if Conditions(if_none_match=req.get_header("If-None-Match")).is_not_modified(page.etag):
+        if Conditions(if_none_match=req.get_header("If-None-Match")).is_not_modified(etag):
             resp.status = 304
             return
-        resp.data = page.content
+        resp.data = content
         resp.content_type = _TYPES[suffix]
 
-    on_head = on_get
-
-
-_NAME_LETTERS: Final = frozenset(f"{string.ascii_letters}{string.digits}-.")
-
-
-@attrs.frozen
-class _Page:
-    content: bytes
-    etag: str
+    on_head_static = on_get_static
 
 
 @cache
-def _static(name: str) -> _Page:
+def _static(name: str) -> tuple[bytes, str]:
     """
-    An installed file, read once, so that later requests do not wait for the disk.
+    An installed file and its ETag, read once, so that later requests do not wait for the disk.
     """
     source = files("sft_http") / "static" / name
     if not source.is_file():
         raise falcon.HTTPNotFound
     content = source.read_bytes()
-    return _Page(content, hashlib.sha256(content).hexdigest()[:32])
+    return content, hashlib.sha256(content).hexdigest()[:32]

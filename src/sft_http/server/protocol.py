@@ -61,9 +61,7 @@ def _problem_response(status: int, *, request_id: str, over_tls: bool) -> bytes:
     Return a complete HTTP/1.1 response with problem details (RFC 9457) that closes the connection.
     """
     code, detail = _PROBLEMS.get(status, _INTERNAL_ERROR)
-    body = problems.problem_body(
-        status=status, code=code, detail=detail, instance=problems.problem_instance(request_id)
-    )
+    body = problems.problem_body(status=status, code=code, detail=detail, request_id=request_id)
     own = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"connection", b"close")]
     own.append((b"content-length", str(len(body)).encode()))
     lines = [f"HTTP/1.1 {status} {problems.phrase(status)}".encode()]

@@ -11,18 +11,17 @@ import attrs
 
 from sft_core.application import Application
 from sft_core.values import UserId
-from sft_core.vault.use_cases.concatenate import Concatenation
 from sft_core.vault.use_cases.resumable import Progress, UploadRequest
 from sft_http.concurrency.thread_pools import ThreadPools
-from sft_http.transfers import upload
-from sft_http.transfers.part_sink import run_in
+from sft_http.transfers.part_pipeline import run_in
+from sft_http.transfers.upload import aborted_on_error
 
 _READ_BYTES: Final = 4 << 20
 """How many bytes reading a part takes in addition: a window, encrypted and decrypted."""
 
 
 async def concatenate(
-    application: Application, pools: ThreadPools, *, owner: UserId, request: UploadRequest, part_size: int
+    application: Application, pools: ThreadPools, *, owner: UserId, request: UploadRequest
 ) -> Progress:
     """
     Make the requested file of its partial uploads; if that is cancelled or fails before its end, nothing remains.
@@ -30,42 +29,20 @@ async def concatenate(
     It runs at the service's own pace and not at a client's, so it holds a thread for one part, then yields to others.
     It may be rejected before its first part, and not after it.
     """
-    running: Concatenation | None = None
-
-    def begin() -> None:
-        # Assigned on the pool's thread: a request that is cancelled meanwhile still has the upload to abort.
-        nonlocal running
-        running = application.vault.concatenate_uploads(owner=owner, request=request)
-
-    try:
-        await pools.database(begin)
-        assert running is not None  # noqa: S101 (begin() returned, so it was assigned)
-        is_first = True
+    use_case, is_first = application.vault.concatenate_uploads, True
+    begin = partial(use_case, owner=owner, request=request)
+    async with aborted_on_error(application, pools, begin, lambda begun: begun.upload) as running:
         while running.remaining_bytes:
-            await _step(application, pools, running, part_size, may_reject=is_first)
+            size = min(use_case.part_size, running.remaining_bytes)
+            # Concatenations that wait hold no memory. The next part is as large a one as memory allows.
+            async with pools.limits.concatenations.acquired(may_reject=is_first):
+                with pools.limits.memory.borrow(size + min(_READ_BYTES, 2 * size)) as borrowed:
+                    # No more of a source is read at once than the part will have.
+                    step = partial(use_case.step, running, at_most=max(borrowed - _READ_BYTES, borrowed // 3))
+                    await run_in(pools.transfer, step, may_reject=is_first)
             is_first = False
         if is_first:
             await pools.transfer.run_without_limit(application.vault.store_part.complete, running.upload)
-    except BaseException:
-        if running is not None:
-            await upload.abort(application, pools, running.upload)
-        raise
-    file = await pools.database.run_without_limit(application.vault.concatenate_uploads.seal_file, running)
-    await pools.transfer.run_without_limit(application.vault.concatenate_uploads.remove_sources, running)
+    file = await pools.database.run_without_limit(use_case.seal_file, running)
+    await pools.transfer.run_without_limit(use_case.remove_sources, running)
     return attrs.evolve(running.progress, file=file, offset=file.size)
-
-
-async def _step(
-    application: Application, pools: ThreadPools, running: Concatenation, part_size: int, *, may_reject: bool
-) -> None:
-    """
-    Store the next part, as large a one as memory allows; concatenations that wait hold none.
-    """
-    size = min(part_size, running.remaining_bytes)
-    async with pools.limits.concatenations.acquired(may_reject=may_reject):
-        with pools.limits.memory.borrow(size + min(_READ_BYTES, 2 * size)) as borrowed:
-            # No more of a source is read at once than the part will have.
-            step = partial(
-                application.vault.concatenate_uploads.step, running, at_most=max(borrowed - _READ_BYTES, borrowed // 3)
-            )
-            await run_in(pools.transfer, step, may_reject=may_reject)

@@ -1,12 +1,11 @@
 """
 Decrypted bytes from the vault to clients; a slow client occupies no thread and no database connection.
 
-A thread decrypts a piece and sends it, then the next one, for as long as the client accepts them at
-once; meanwhile another idle thread reads and decrypts the next piece. If the client does not, the
-event loop waits for it, and no thread does. Data that was read and waits, for a client or for a
-thread, is kept within a memory budget (`ReadAhead`): the stream that has waited longest loses its
-data, and reads it again later. The process holds no more than that budget, the pieces that threads
-work on, and the first bytes of each response.
+A thread decrypts a piece and sends it, then the next one, for as long as the client accepts them at once; meanwhile
+another idle thread reads and decrypts the next piece. If the client does not, the event loop waits for it, and no
+thread does. Data that was read and waits, for a client or for a thread, is kept within a memory budget (`ReadAhead`):
+the stream that has waited longest loses its data, and reads it again later. The process holds no more than that budget,
+the pieces that threads work on, and the first bytes of each response.
 """
 
 from __future__ import annotations
@@ -18,10 +17,8 @@ from typing import Final
 
 import attrs
 
-from sft_core.application import Application
 from sft_core.errors import Damaged, SftError
 from sft_core.values import ByteRange
-from sft_core.vault.model import File
 from sft_core.vault.ports import Buffer
 from sft_http.asgi.socket_handle import SocketHandle
 from sft_http.concurrency.memory_budgets import ReadAhead
@@ -37,29 +34,15 @@ _SLOW_READ_BYTES: Final = 512 << 10
 """How much is read at once for a slow client while memory is short: the client may accept no more."""
 
 
-def open_stream(
-    application: Application,
-    pools: ThreadPools,
-    file: File,
-    span: ByteRange,
-    *,
-    handle: SocketHandle | None = None,
-) -> DownloadStream:
-    """
-    Return a stream of a range of a file; call `prime` before it is sent.
-    """
-    return DownloadStream(pools, partial(application.vault.read_file, file), span, handle)
-
-
 @attrs.define(eq=False)
 class DownloadStream:
     """
-    An asynchronous iterator over the decrypted bytes of a range; call `release` in any case.
+    An asynchronous iterator over the decrypted bytes of a range; call `prime` before it, and `release` in any case.
 
-    It produces exactly the bytes of the range or raises. It never ends early, because after a clean
-    end the bytes of the next response would become part of the client's file. With a handle of the
-    connection's socket, threads send most of the bytes themselves: then the iterator yields an
-    empty piece each time, and `SocketHandle.sent_bytes` counts them.
+    It produces exactly the bytes of the range or raises. It never ends early, because after a clean end the bytes of
+    the next response would become part of the client's file. With a handle of the connection's socket, threads send
+    most of the bytes themselves: then the iterator yields an empty piece each time, and `SocketHandle.sent_bytes`
+    counts them.
     """
 
     _pools: ThreadPools
@@ -76,26 +59,21 @@ class DownloadStream:
     """How much memory the piece occupies, including bytes of it that were sent."""
     _next_piece: Buffer = attrs.field(default=b"", init=False)
     """The piece behind it, if it was read already."""
-    _pieces: Iterator[Buffer] | None = attrs.field(default=None, init=False)
-    _pieces_end: int = attrs.field(default=0, init=False)
+    _pieces: Iterator[Buffer] = attrs.field(factory=lambda: iter(()), init=False)
+    _pieces_end: int = attrs.field(init=False)
     """The position at which the iterator of pieces ends."""
     _awaits_client: bool = attrs.field(default=False, init=False)
     _lacked_memory: bool = attrs.field(default=False, init=False)
     """Whether the read-ahead budget was exhausted for this stream."""
+    _read_ahead: ReadAhead = attrs.field(init=False)
 
-    @_position.default
-    def _initial_position(self) -> int:
-        return self._span.start
-
-    @property
-    def _read_ahead(self) -> ReadAhead:
-        return self._pools.limits.read_ahead
+    def __attrs_post_init__(self) -> None:
+        self._position = self._pieces_end = self._span.start
+        self._read_ahead = self._pools.limits.read_ahead
 
     async def prime(self) -> None:
         """
-        Read and authenticate the first bytes.
-
-        An unreadable file so becomes a problem, and not a download that is cut off.
+        Read and authenticate the first bytes: an unreadable file becomes a problem, not a download that is cut off.
 
         Raises:
             Busy: no thread is free in time. This applies to the first bytes only.
@@ -117,7 +95,9 @@ class DownloadStream:
         if handle is None or not handle.is_idle:
             return await self._read_for_loop()
         while True:
-            sent = await self._send_in_thread(handle)
+            if self._awaits_client:
+                await handle.wait_until_writable()
+            sent = await self._pools.transfer.run_without_limit(self._send, handle)
             if handle.is_broken:
                 await handle.abort()
             if sent:
@@ -136,7 +116,7 @@ class DownloadStream:
         Discard the data that was read; it is read again when it is needed.
         """
         self._piece, self._piece_memory, self._next_piece = memoryview(b""), 0, b""
-        self._pieces, self._lacked_memory = None, True
+        self._pieces, self._pieces_end, self._lacked_memory = iter(()), self._position, True
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -168,11 +148,6 @@ class DownloadStream:
             self._advance(len(data))
         return data
 
-    async def _send_in_thread(self, handle: SocketHandle) -> int:
-        if self._awaits_client:
-            await handle.wait_until_writable()
-        return await self._pools.transfer.run_without_limit(self._send, handle)
-
     def _send(self, handle: SocketHandle) -> int:
         """
         Decrypt and send pieces until the client accepts no more or `_MAX_THREAD_BYTES` are sent; return the count.
@@ -180,55 +155,39 @@ class DownloadStream:
         sent = 0
         self._awaits_client = False
         with self._exclusive():
-            while self._position < self._span.stop and sent < _MAX_THREAD_BYTES:
-                if not self._piece:
-                    # Data for a slow client would wait with it and might be discarded: read once it accepts more.
-                    if not handle.is_fast and not handle.is_writable():
-                        self._awaits_client = True
-                        break
-                    self._fill()
-                with self._prefetching(handle):
-                    count = handle.send(self._piece)
-                    sent += count
-                    self._advance(count)
-                if self._piece:
+            while self._position < self._span.stop and sent < _MAX_THREAD_BYTES and not self._awaits_client:
+                # Data for a slow client would wait with it and might be discarded: read once it accepts more.
+                if not self._piece and not handle.is_fast and not handle.is_writable():
                     self._awaits_client = True
                     break
+                if not self._piece:
+                    self._fill()
+                sent += self._send_piece(handle)
+                self._awaits_client = bool(self._piece)
         return sent
 
-    @contextmanager
-    def _prefetching(self, handle: SocketHandle) -> Iterator[None]:
+    def _send_piece(self, handle: SocketHandle) -> int:
         """
-        Have another idle thread read the next piece while the block sends this one.
+        Send from the piece while another idle thread reads the next one; return how many bytes the client accepted.
 
-        Not for a slow client, for which the piece would wait, and not beyond the read-ahead budget.
-        If reading fails, it is repeated when the piece is needed, and raises its error then.
+        No piece is read ahead for a slow client, for which it would wait, nor beyond the read-ahead budget. If reading
+        fails, it is repeated when the piece is needed, and raises its error then.
         """
         prefetch = None
-        has_more = self._pieces is not None and self._position + len(self._piece) < self._pieces_end
-        if (
-            has_more
-            and not self._next_piece
-            and handle.is_fast
-            and self._read_ahead.fits(self._piece_memory + _PIECE_BYTES)
-        ):
-            prefetch = self._pools.transfer.try_run(self._read_piece)
+        has_more = not self._next_piece and self._position + len(self._piece) < self._pieces_end
+        if has_more and handle.is_fast and self._read_ahead.fits(self._piece_memory + _PIECE_BYTES):
+            prefetch = self._pools.transfer.try_run(partial(next, self._pieces, b""))
         try:
-            yield
+            count = handle.send(self._piece)
+            self._advance(count)
         finally:
             # Regardless of the outcome: no other thread may read before this read has ended.
             if prefetch is not None and not prefetch.cancel():
                 try:
                     self._next_piece = prefetch.result()
                 except SftError:
-                    self._pieces = None
-
-    def _read_piece(self) -> Buffer:
-        """
-        Read the next piece; return an empty one behind the last.
-        """
-        assert self._pieces is not None  # noqa: S101 (reading has started)
-        return next(self._pieces, b"")
+                    self._pieces_end = self._position + len(self._piece)
+        return count
 
     def _advance(self, count: int) -> None:
         self._position += count
@@ -238,13 +197,11 @@ class DownloadStream:
             self._piece, self._piece_memory = memoryview(b""), 0
 
     def _fill(self) -> None:
-        """
-        Make the next piece the current one.
-        """
-        if self._pieces is None or self._position == self._pieces_end:
+        if self._position == self._pieces_end:
             self._pieces_end = min(self._position + self._read_size(), self._span.stop)
             self._pieces = self._read(ByteRange(self._position, self._pieces_end))
-        piece, self._next_piece = self._next_piece or self._read_piece(), b""
+        # Empty behind the last piece.
+        piece, self._next_piece = self._next_piece or next(self._pieces, b""), b""
         if not 0 < len(piece) <= self._pieces_end - self._position:
             raise Damaged("the content ended before the promised length")
         self._piece, self._piece_memory = memoryview(piece), len(piece)

@@ -9,39 +9,33 @@ from typing import Any
 
 import attrs
 
-from sft_core.sharing.idempotency import IdempotencyKey
+from sft_core.sharing.idempotency import IdempotencyKey, IdempotentRequest
 from sft_core.vault.ports import Buffer
 
 
 @attrs.define
-class ContentDigest:
-    """
-    The length and the SHA-256 of a request's file, by which its content is compared with an earlier one's.
-    """
-
-    size: int = 0
-    _sha256: Any = attrs.field(factory=hashlib.sha256, init=False, repr=False)
-
-    def add(self, piece: Buffer) -> None:
-        """
-        Add the next bytes; on a thread, because that costs more than encrypting them.
-        """
-        self.size += len(piece)
-        self._sha256.update(piece)
-
-    def sha256(self) -> bytes:
-        """
-        The SHA-256 of the bytes so far.
-        """
-        return bytes(self._sha256.digest())
-
-
-@attrs.frozen
 class IdempotentUpload:
     """
-    An upload request that may be repeated: its key, whether a result is recorded under it, and its content.
+    An upload request that may be repeated: its key, whether a result is recorded under it, and its file's digest.
+
+    A file is compared with that of an earlier request by its length and its SHA-256.
     """
 
     key: IdempotencyKey
     is_recorded: bool
-    content_digest: ContentDigest = attrs.field(factory=ContentDigest, init=False)
+    _size: int = attrs.field(default=0, init=False)
+    _sha256: Any = attrs.field(factory=hashlib.sha256, init=False, repr=False)
+
+    def digest(self, piece: Buffer) -> None:
+        """
+        Add the next bytes of the file; on a thread, because that costs more than encrypting them.
+        """
+        self._size += len(piece)
+        self._sha256.update(piece)
+
+    def request(self, *facts: str | int | None) -> IdempotentRequest:
+        """
+        The request as it is compared with an earlier one: by these facts, and by the file's bytes so far.
+        """
+        fingerprint = self.key.fingerprint(*facts, self._size, bytes(self._sha256.digest()))
+        return IdempotentRequest(key=self.key, fingerprint=fingerprint)

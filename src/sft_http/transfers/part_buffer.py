@@ -4,7 +4,9 @@ Buffers for parts, which grow with the bytes received and not with the size anno
 
 from __future__ import annotations
 
+import asyncio
 import mmap
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -15,7 +17,6 @@ from sft_http.concurrency.memory_budgets import MIN_BUFFER_BYTES, MemoryBudget
 
 _GROWTH: Final = 4
 """The factor by which a full buffer grows: memory is requested seldom."""
-_NOTHING: Final = memoryview(b"")
 
 
 def _allocate_pages(size: int) -> memoryview:
@@ -23,13 +24,8 @@ def _allocate_pages(size: int) -> memoryview:
     Map `size` bytes, of which the system allocates each page when it is first written to.
 
     They are returned to the system and not to the heap of the C library, where they would leave holes that small
-    objects fill: the heap of a worker would grow by the hour.
-
-    Raises:
-        Busy: the system has no memory.
+    objects fill: the heap of a worker would grow by the hour. Raises `Busy` if the system has no memory.
     """
-    if not size:
-        return _NOTHING
     try:
         pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError as error:
@@ -40,10 +36,10 @@ def _allocate_pages(size: int) -> memoryview:
     return memoryview(pages)
 
 
-@attrs.define
+@attrs.define(eq=False)
 class PartBuffer:
     """
-    The buffer of one part, of at most `limit` bytes.
+    The buffer of one part, of at most `limit` bytes, and at least one.
 
     It takes more memory as it fills, while the budget has some; without, it is full before it has its size, and the
     part is a shorter one.
@@ -55,6 +51,7 @@ class PartBuffer:
     _capacity: int
     _filled: int = attrs.field(default=0, init=False)
     _may_grow: bool = attrs.field(default=True, init=False)
+    _is_free: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
     @classmethod
     def required(cls, memory: MemoryBudget, limit: int) -> PartBuffer:
@@ -94,25 +91,28 @@ class PartBuffer:
         """
         Add as much of a piece as fits; returns how many bytes that was.
         """
-        free = self._capacity - self._filled
-        if free < len(piece) and self._may_grow:
-            self._grow(self._filled + len(piece))
-            free = self._capacity - self._filled
-        count = min(free, len(piece))
+        needed = self._filled + len(piece)
+        if self._capacity < needed and self._may_grow:
+            size = min(self._limit, max(_GROWTH * self._capacity, needed))
+            self._may_grow = size > self._capacity and self._memory.try_acquire(size - self._capacity)
+            self._capacity = size if self._may_grow else self._capacity
+        count = min(self._capacity - self._filled, len(piece))
         self._bytes[self._filled : self._filled + count] = piece[:count]
         self._filled += count
         return count
 
-    def _grow(self, needed: int) -> None:
-        size = min(self._limit, max(_GROWTH * self._capacity, needed))
-        self._may_grow = size > self._capacity and self._memory.try_acquire(size - self._capacity)
-        if self._may_grow:
-            self._capacity = size
+    def hand_over(self) -> Callable[[], None]:
+        """
+        Mark the buffer as busy until the returned callable, which belongs to this content alone, is called.
+        """
+        self._is_free = asyncio.Event()
+        return self._is_free.set
 
-    def clear(self) -> None:
+    async def reuse(self) -> None:
         """
-        Empty the buffer for the next part; it keeps its memory.
+        Wait until the content that was handed over is no longer needed, and empty the buffer; it keeps its memory.
         """
+        await self._is_free.wait()
         self._filled, self._may_grow = 0, True
 
     def release(self) -> None:
@@ -121,4 +121,4 @@ class PartBuffer:
         """
         self._memory.release(self._capacity)
         # Dropped, not closed: the traceback of a part that failed may hold a view of it.
-        self._bytes, self._capacity, self._filled = _NOTHING, 0, 0
+        self._bytes, self._capacity, self._filled = memoryview(b""), 0, 0

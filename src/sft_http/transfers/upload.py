@@ -5,121 +5,120 @@ Bytes from clients into the vault, without a thread held for a slow one.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
+
+import attrs
 
 from sft_core.application import Application
 from sft_core.errors import SftError
 from sft_core.values import FileName, MediaType, UserId
 from sft_core.vault.use_cases import UploadSession
 from sft_http.concurrency.thread_pools import ThreadPools
-from sft_http.transfers.idempotency import ContentDigest
-from sft_http.transfers.part_pipeline import PartPipeline
-from sft_http.transfers.part_sink import ConcurrentSink, SequentialSink
+from sft_http.transfers.part_pipeline import ConcurrentSink, PartPipeline, SequentialSink
+
+T = TypeVar("T")
 
 log: Final = logging.getLogger("sft.transfers")
+
+
+@attrs.frozen(kw_only=True)
+class IncomingFile:
+    """
+    A file that a request sends: its name, its media type, and its bytes.
+
+    The announced size, None if there is none, may exceed the file's by up to `overhead` bytes.
+    """
+
+    name: FileName
+    media_type: MediaType
+    stream: AsyncIterable[bytes]
+    announced_size: int | None
+    overhead: int = 0
+
+
+@asynccontextmanager
+async def aborted_on_error(
+    application: Application, pools: ThreadPools, begin: Callable[[], T], session_of: Callable[[T], UploadSession]
+) -> AsyncIterator[T]:
+    """
+    Begin an upload on the database pool; on any error in it or in the block, cancellation included, abort the upload.
+    """
+    begun: list[T] = []
+    try:
+        # Appended on the pool's thread: a request that is cancelled meanwhile still has the upload to abort.
+        await pools.database(lambda: begun.append(begin()))
+        yield begun[0]
+    except BaseException:
+        for upload in begun:
+            await abort(application, pools, session_of(upload))
+        raise
 
 
 async def receive(
     application: Application,
     pools: ThreadPools,
+    file: IncomingFile,
     *,
     owner: UserId,
-    name: FileName,
-    media_type: MediaType,
-    stream: AsyncIterable[bytes],
-    announced_size: int | None,
-    overhead: int,
-    part_size: int,
-    content_digest: ContentDigest | None = None,
+    digest: Callable[[memoryview], object] | None = None,
 ) -> UploadSession:
     """
-    Receive a file's bytes from a stream into encrypted parts; the caller seals or aborts the upload.
+    Receive a file's bytes into encrypted parts; the caller seals or aborts the upload.
 
-    The announced size may exceed the file's by up to `overhead` bytes. `content_digest`, if given, digests the body.
-    On any error, cancellation included, the upload is aborted and nothing of it remains.
+    `digest`, if given, is called with the bytes in order. On any error, cancellation included, nothing remains of them.
     """
-    session: UploadSession | None = None
+    begin_upload = application.vault.begin_upload
+    begin = partial(
+        begin_upload,
+        owner=owner,
+        name=file.name,
+        media_type=file.media_type,
+        announced_size=file.announced_size,
+        overhead=file.overhead,
+        reports_final_size=True,
+    )
+    async with aborted_on_error(application, pools, begin, lambda session: session) as session:
 
-    def begin() -> None:
-        # Assigned on the pool's thread: a request that is cancelled meanwhile still has the upload to abort.
-        nonlocal session
-        session = application.vault.begin_upload(
-            owner=owner,
-            name=name,
-            media_type=media_type,
-            announced_size=announced_size,
-            overhead=overhead,
-            reports_final_size=True,
-        )
+        def report_size(size: int) -> None:
+            session.expected_size = size
 
-    try:
-        await pools.database(begin)
-        assert session is not None  # noqa: S101 (begin() returned, so it was assigned)
-        sink = ConcurrentSink(
-            pools, application.vault.store_part, session, None if content_digest is None else content_digest.add
-        )
+        sink = ConcurrentSink(pools, application.vault.store_part, session, digest)
         await PartPipeline(
             sink,
             pools.limits.memory,
-            check_size=application.vault.begin_upload.policy.check_size,
-            part_size=_buffer_size(part_size, announced_size),
-        ).run(_reporting_size(stream, session))
+            check_size=begin_upload.policy.check_size,
+            part_size=begin_upload.part_size,
+            announced_size=file.announced_size,
+        ).run(file.stream, on_end=report_size)
         await sink.complete()
-    except BaseException:
-        if session is not None:
-            await abort(application, pools, session)
-        raise
     return session
 
 
-async def _reporting_size(stream: AsyncIterable[bytes], session: UploadSession) -> AsyncIterator[bytes]:
-    """
-    The same stream; it sets the session's size once all of it has arrived, before the last part is stored.
-    """
-    size = 0
-    async for piece in stream:
-        size += len(piece)
-        yield piece
-    session.expected_size = size
-
-
-def _buffer_size(part_size: int, announced_size: int | None) -> int:
-    """
-    A part's size, or less: a buffer for megabytes costs more than a small file does.
-    """
-    return part_size if announced_size is None else max(1, min(part_size, announced_size))
-
-
 async def digest_body(
-    application: Application,
-    pools: ThreadPools,
-    *,
-    name: FileName,
-    stream: AsyncIterable[bytes],
-    announced_size: int | None,
-    part_size: int,
-    content_digest: ContentDigest,
+    application: Application, pools: ThreadPools, file: IncomingFile, *, digest: Callable[[memoryview], object]
 ) -> None:
     """
-    Digest a file's bytes from a stream, within the same limits; nothing is stored.
+    Call `digest` with a file's bytes in order, within the same limits; nothing is stored.
     """
-    policy = application.vault.begin_upload.policy
-    policy.check_name(name)
+    begin_upload = application.vault.begin_upload
+    begin_upload.policy.check_name(file.name)
     await PartPipeline(
-        SequentialSink(pools, content_digest.add),
+        SequentialSink(pools, digest),
         pools.limits.memory,
-        check_size=policy.check_size,
-        part_size=_buffer_size(part_size, announced_size),
-    ).run(stream)
+        check_size=begin_upload.policy.check_size,
+        part_size=begin_upload.part_size,
+        announced_size=file.announced_size,
+    ).run(file.stream)
 
 
 async def abort(application: Application, pools: ThreadPools, session: UploadSession) -> None:
     """
     Abort an upload and delete what it stored; if that fails now, it is retried until it succeeds.
 
-    Until then it holds its owner's quota, so it is not left to the sweep, which comes later (`FORM_IDLE_MINUTES`).
+    Until then it holds its owner's quota, so it is not left to the sweep (`NON_RESUMABLE_IDLE_MINUTES`).
     """
     try:
         await pools.transfer.run_without_limit(application.vault.abort_upload, session)

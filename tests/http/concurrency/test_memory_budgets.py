@@ -30,8 +30,7 @@ from sft_http.concurrency.upload_admission import UploadAdmission
 from sft_http.errors import TooManyUploads
 from sft_http.transfers.download import DownloadStream
 from sft_http.transfers.part_buffer import PartBuffer
-from sft_http.transfers.part_pipeline import PartPipeline
-from sft_http.transfers.part_sink import SequentialSink
+from sft_http.transfers.part_pipeline import PartPipeline, SequentialSink
 from support.app.edge import END as FORM_END
 from support.app.edge import Edge, file_part
 

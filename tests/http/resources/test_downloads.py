@@ -4,36 +4,17 @@ Ranges and conditions over HTTP: what is sent, what is rejected, and what spends
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 import pytest
 
 from support.app.edge import Edge
-from support.app.shared_file import OTHER, Shared, problem, shared
-
-SIZE: Final = 150_000
-CONTENT: Final = os.urandom(SIZE)
+from support.app.shared_file import CONTENT, OTHER, SIZE, Shared, problem, shared
 
 
 @pytest.fixture(scope="module")
-def service(shared_service: Edge) -> Edge:
-    return shared_service
-
-
-@pytest.fixture(scope="module")
-def token(shared_token: str) -> str:
-    return shared_token
-
-
-@pytest.fixture(scope="module")
-def file(service: Edge, token: str) -> Shared:
-    return shared(service, token, CONTENT)
-
-
-@pytest.fixture(scope="module")
-def empty(service: Edge, token: str) -> Shared:
-    return shared(service, token, b"")
+def empty(shared_service: Edge, shared_token: str) -> Shared:
+    return shared(shared_service, shared_token, b"")
 
 
 @pytest.mark.parametrize(
@@ -52,12 +33,12 @@ def empty(service: Edge, token: str) -> Shared:
         ("Bytes= 5-9 ", 5, 10),
     ],
 )
-def test_range_returns_exactly_its_bytes(file: Shared, requested: str, start: int, stop: int) -> None:
+def test_range_returns_exactly_its_bytes(shared_file: Shared, requested: str, start: int, stop: int) -> None:
     """One range, even of every byte, is 206 with exactly its bytes, by token and by link."""
-    for response in (file.own(Range=requested), file.get(Range=requested)):
+    for response in (shared_file.own(Range=requested), shared_file.get(Range=requested)):
         assert response.content == CONTENT[start:stop]
         assert response.headers["content-length"] == str(stop - start)
-        assert response.headers["etag"] == file.etag
+        assert response.headers["etag"] == shared_file.etag
         expected = 206, f"bytes {start}-{stop - 1}/{SIZE}"
         assert (response.status_code, response.headers["content-range"]) == expected
 
@@ -66,23 +47,23 @@ def test_range_returns_exactly_its_bytes(file: Shared, requested: str, start: in
     "requested",
     ["bytes=5-2", "bytes=0-1,4-5", "bytes=" + "0-0," * 99 + "1-1", "lines=1-2", "bytes=a-b", "bytes=0-" + "9" * 8000],
 )
-def test_unsupported_range_returns_the_whole_file(file: Shared, requested: str) -> None:
+def test_unsupported_range_returns_the_whole_file(shared_file: Shared, requested: str) -> None:
     """Several ranges, other units and malformed ones are ignored, however long the header is."""
-    response = file.own(Range=requested)
+    response = shared_file.own(Range=requested)
     assert (response.status_code, response.content) == (200, CONTENT)
     assert "content-range" not in response.headers
 
 
 @pytest.mark.parametrize("requested", [f"bytes={SIZE}-", f"bytes={2**64}-", "bytes=-0", f"bytes={SIZE}-{SIZE + 5}"])
-def test_range_beyond_the_file_is_416_with_the_size(file: Shared, requested: str) -> None:
+def test_range_beyond_the_file_is_416_with_the_size(shared_file: Shared, requested: str) -> None:
     """The response states the size and tag of the file, sends no content, and spends no download."""
-    before = file.spent()
-    for response in (file.own(Range=requested), file.get(Range=requested)):
+    before = shared_file.spent()
+    for response in (shared_file.own(Range=requested), shared_file.get(Range=requested)):
         problem(response, 416, "range-not-satisfiable")
         assert response.headers["content-range"] == f"bytes */{SIZE}"
-        assert response.headers["etag"] == file.etag
+        assert response.headers["etag"] == shared_file.etag
         assert "content-disposition" not in response.headers
-    assert file.spent() == before
+    assert shared_file.spent() == before
 
 
 def test_empty_file_satisfies_no_range(empty: Shared) -> None:
@@ -95,15 +76,15 @@ def test_empty_file_satisfies_no_range(empty: Shared) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Range": "bytes=0-0"}, {"Range": "bytes=999999-"}, {"If_Range": OTHER}])
-def test_head_returns_the_headers_of_the_whole_file(file: Shared, headers: dict[str, str]) -> None:
+def test_head_returns_the_headers_of_the_whole_file(shared_file: Shared, headers: dict[str, str]) -> None:
     """HEAD ignores Range, has every header of the whole file and no body, and spends nothing."""
-    before = file.spent()
-    for response in (file.own("HEAD", **headers), file.get("HEAD", **headers)):
+    before = shared_file.spent()
+    for response in (shared_file.own("HEAD", **headers), shared_file.get("HEAD", **headers)):
         assert (response.status_code, response.content) == (200, b"")
         assert response.headers["content-length"] == str(SIZE)
-        assert (response.headers["etag"], response.headers["accept-ranges"]) == (file.etag, "bytes")
+        assert (response.headers["etag"], response.headers["accept-ranges"]) == (shared_file.etag, "bytes")
         assert response.headers["content-disposition"].startswith("attachment; filename=")
-    assert file.spent() == before
+    assert shared_file.spent() == before
 
 
 # (If-Match, If-None-Match, If-Range) -> status of a GET for bytes 2-4; `=` is the file's tag.
@@ -135,31 +116,31 @@ PRECEDENCE: Final = [
 @pytest.mark.parametrize(("match", "none_match", "if_range", "status"), PRECEDENCE)
 @pytest.mark.parametrize("access", ["token", "link"])
 def test_conditions_are_evaluated_in_the_order_of_the_rfc(
-    file: Shared, access: str, match: str | None, none_match: str | None, if_range: str | None, status: int
+    shared_file: Shared, access: str, match: str | None, none_match: str | None, if_range: str | None, status: int
 ) -> None:
     """If-Match is first, then If-None-Match, then If-Range with Range (RFC 9110, section 13.2.2)."""
     named = {"If_Match": match, "If_None_Match": none_match, "If_Range": if_range}
-    headers = {name: value.replace("=", file.etag) for name, value in named.items() if value is not None}
-    before = file.spent()
-    response = (file.own if access == "token" else file.get)(**headers, Range="bytes=2-4")
+    headers = {name: value.replace("=", shared_file.etag) for name, value in named.items() if value is not None}
+    before = shared_file.spent()
+    response = (shared_file.own if access == "token" else shared_file.get)(**headers, Range="bytes=2-4")
     assert response.status_code == status
-    assert response.headers["etag"] == file.etag
+    assert response.headers["etag"] == shared_file.etag
     assert response.content == {206: CONTENT[2:5], 200: CONTENT, 304: b""}.get(status, response.content)
     if status == 412:
         problem(response, 412, "precondition-failed")
-    assert file.spent() - before == int(access == "link" and status in {200, 206})
+    assert shared_file.spent() - before == int(access == "link" and status in {200, 206})
 
 
 @pytest.mark.parametrize("name", ["If_Modified_Since", "If_Unmodified_Since"])
 @pytest.mark.parametrize("date", ["Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 2100 23:59:59 GMT", "nonsense"])
-def test_conditions_on_dates_are_ignored(file: Shared, name: str, date: str) -> None:
+def test_conditions_on_dates_are_ignored(shared_file: Shared, name: str, date: str) -> None:
     """The service sends no Last-Modified, so no date has an effect."""
-    response = file.own(**{name: date})
+    response = shared_file.own(**{name: date})
     assert (response.status_code, "last-modified" in response.headers) == (200, False)
 
 
-def test_equal_files_have_different_tags(service: Edge, token: str) -> None:
+def test_equal_files_have_different_tags(shared_service: Edge, shared_token: str) -> None:
     """A client never joins parts of two files, even if they have the same bytes."""
-    first, second = shared(service, token, b"same"), shared(service, token, b"same")
+    first, second = shared(shared_service, shared_token, b"same"), shared(shared_service, shared_token, b"same")
     assert first.etag != second.etag
     assert second.own(Range="bytes=0-1", If_Range=first.etag).status_code == 200

@@ -24,10 +24,10 @@ from sft_core.users.model import User
 from sft_core.vault.model import UploadKind
 from sft_core.vault.use_cases import AbortUpload
 from sft_http.concurrency.thread_pools import ThreadPools
-from sft_http.resources.tus import TusCollection
+from sft_http.resources.tus import TusResource
 from sft_http.transfers.concatenate import concatenate
 from support.app.library import FaultyBlobs, LostCommitDatabase
-from support.app.resumable import PART, asked, complete_upload, keys, recorded, used
+from support.app.resumable import asked, complete_upload, keys, recorded, used
 from support.app.use_cases import with_use_cases
 from support.waiting import eventually
 
@@ -56,7 +56,7 @@ class CancellingUseCase:
         return result
 
 
-def create_and_cancel(sft: Application, pools: ThreadPools, create: Callable[[TusCollection], Any], name: str) -> None:
+def create_and_cancel(sft: Application, pools: ThreadPools, create: Callable[[TusResource], Any], name: str) -> None:
     """
     Create an upload by a request that is cancelled as soon as the named use case has stored it.
     """
@@ -67,7 +67,7 @@ def create_and_cancel(sft: Application, pools: ThreadPools, create: Callable[[Tu
         act: Any = CancellingUseCase(getattr(sft.vault, name), lambda: loop.call_soon_threadsafe(request.cancel))
         application = with_use_cases(sft, **{name: act})
         settings = Settings.from_env(ephemeral_keys(), data_dir=Path("/nonexistent"))
-        request = loop.create_task(create(TusCollection(application, pools, settings)))
+        request = loop.create_task(create(TusResource(application, pools, settings)))
         with pytest.raises(asyncio.CancelledError):
             await request
         await asyncio.to_thread(eventually, lambda: pools.retry_queue.is_idle)
@@ -112,7 +112,7 @@ def test_cancelled_concatenation_keeps_the_partial_uploads(sft: Application, poo
     """The final upload is deleted and its quota released; the partial uploads are unchanged."""
     partial_upload = complete_upload(sft, maya, CONTENT, kind=UploadKind.PARTIAL)
     wanted = asked(None, UploadKind.FINAL, partial_upload)
-    create = partial(concatenate, pools=pools, owner=maya.id, request=wanted, part_size=PART)
+    create = partial(concatenate, pools=pools, owner=maya.id, request=wanted)
     create_and_cancel(sft, pools, lambda on: create(on.application), "concatenate_uploads")
     assert used(sft, maya) == len(CONTENT)
     assert keys(sft) == recorded(sft)

@@ -4,33 +4,13 @@ Share links over HTTP: access, expiry, download budget, and requests that do not
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import Final
 
 import pytest
 
 from sft_core.values import ShareToken, UserId
 from support.app.edge import END, Edge, field_part, file_part
-from support.app.shared_file import OTHER, Shared, problem, share, shared
-
-SIZE: Final = 100_000
-CONTENT: Final = os.urandom(SIZE)
-
-
-@pytest.fixture(scope="module")
-def service(shared_service: Edge) -> Edge:
-    return shared_service
-
-
-@pytest.fixture(scope="module")
-def token(shared_token: str) -> str:
-    return shared_token
-
-
-@pytest.fixture(scope="module")
-def file(service: Edge, token: str) -> Shared:
-    return shared(service, token, CONTENT)
+from support.app.shared_file import CONTENT, OTHER, SIZE, Shared, problem, share, shared
 
 
 def revoke(service: Edge, token: str, path: str) -> None:
@@ -41,9 +21,9 @@ def revoke(service: Edge, token: str, path: str) -> None:
     service.application.sharing.revoke_share_link(owner=owner, token=ShareToken.parse(path.rpartition("/")[2]))
 
 
-def test_only_responses_with_bytes_spend_the_download_budget(service: Edge, token: str) -> None:
+def test_only_responses_with_bytes_spend_the_download_budget(shared_service: Edge, shared_token: str) -> None:
     """HEAD, 304, 412, 416, OPTIONS and 405 spend nothing; after its one download the link is 403."""
-    one = shared(service, token, CONTENT, max_downloads=1)
+    one = shared(shared_service, shared_token, CONTENT, max_downloads=1)
     assert one.get("HEAD").status_code == 200
     assert one.get(If_None_Match=one.etag).status_code == 304
     assert one.get(If_Match=OTHER).status_code == 412
@@ -60,29 +40,29 @@ def test_only_responses_with_bytes_spend_the_download_budget(service: Edge, toke
     assert one.spent() == 1
 
 
-def test_each_link_has_its_own_download_budget(service: Edge, token: str) -> None:
+def test_each_link_has_its_own_download_budget(shared_service: Edge, shared_token: str) -> None:
     """A used-up link leaves another link to the same file usable; the owner sees the total."""
-    first = shared(service, token, b"x", max_downloads=1)
-    second = share(service, token, first.id, max_downloads=2)
+    first = shared(shared_service, shared_token, b"x", max_downloads=1)
+    second = share(shared_service, shared_token, first.id, max_downloads=2)
     assert [first.get().status_code, first.get().status_code] == [200, 403]
-    assert [service.call("GET", second).status_code for _ in range(3)] == [200, 200, 403]
+    assert [shared_service.call("GET", second).status_code for _ in range(3)] == [200, 200, 403]
     assert first.spent() == 3
 
 
-def test_file_shows_its_newest_link(service: Edge, token: str) -> None:
+def test_file_shows_its_newest_link(shared_service: Edge, shared_token: str) -> None:
     """Of two valid links the owner sees the one that was created last."""
-    first = shared(service, token, b"x", max_downloads=1)
-    second = share(service, token, first.id, max_downloads=5)
-    shown = service.call("GET", f"/files/{first.id}", token=token).json
+    first = shared(shared_service, shared_token, b"x", max_downloads=1)
+    second = share(shared_service, shared_token, first.id, max_downloads=5)
+    shown = shared_service.call("GET", f"/files/{first.id}", token=shared_token).json
     assert second.endswith(shown["share_token"])
     assert shown["max_downloads"] == 5
 
 
-def test_download_with_missing_content_spends_nothing(service: Edge, token: str) -> None:
+def test_download_with_missing_content_spends_nothing(shared_service: Edge, shared_token: str) -> None:
     """A download whose blobs are missing is a 500 problem, and the link keeps its budget."""
-    lost = shared(service, token, b"precious", max_downloads=1)
+    lost = shared(shared_service, shared_token, b"precious", max_downloads=1)
     for key in lost.blobs():
-        service.application.vault.read_file.blobs.delete(key)
+        shared_service.application.vault.read_file.blobs.delete(key)
     response = lost.get()
     problem(response, 500, "content-missing")
     assert "etag" not in response.headers
@@ -113,36 +93,38 @@ def test_link_expires_exactly_at_its_expiry(make_edge: Callable[..., Edge]) -> N
         ({"expires_hours": 720}, "2026-01-31T00:00:00Z"),
     ],
 )
-def test_share_response_states_the_expiry(service: Edge, token: str, terms: dict[str, int] | None, ends: str) -> None:
+def test_share_response_states_the_expiry(
+    shared_service: Edge, shared_token: str, terms: dict[str, int] | None, ends: str
+) -> None:
     """`expires_at` is the creation plus the requested hours in UTC, by default 24, with or without a body."""
-    file = service.store(token, b"x")
-    response = service.call("POST", f"/files/{file['id']}/share", token=token, body=terms)
+    file = shared_service.store(shared_token, b"x")
+    response = shared_service.call("POST", f"/files/{file['id']}/share", token=shared_token, body=terms)
     assert response.json["expires_at"] == ends
-    assert service.call("GET", f"/files/{file['id']}", token=token).json["share_expires_at"] == ends
+    assert shared_service.call("GET", f"/files/{file['id']}", token=shared_token).json["share_expires_at"] == ends
 
 
-def test_revoked_link_is_410(service: Edge, token: str) -> None:
+def test_revoked_link_is_410(shared_service: Edge, shared_token: str) -> None:
     """Every request for a revoked link is 410; another link to the file still works."""
-    link = shared(service, token, b"x")
-    other = share(service, token, link.id)
-    revoke(service, token, link.path)
+    link = shared(shared_service, shared_token, b"x")
+    other = share(shared_service, shared_token, link.id)
+    revoke(shared_service, shared_token, link.path)
     assert problem(link.get(), 410, "link-revoked")["detail"] == "Share link has been revoked"
     assert link.get("HEAD").status_code == 410
     assert link.get(If_None_Match=link.etag).status_code == 410
-    assert service.call("GET", other).status_code == 200
+    assert shared_service.call("GET", other).status_code == 200
 
 
-def test_links_of_a_deleted_file_are_404(service: Edge, token: str) -> None:
+def test_links_of_a_deleted_file_are_404(shared_service: Edge, shared_token: str) -> None:
     """The file, its blobs and its links no longer exist, and a new file does not restore them."""
-    link = shared(service, token, b"old")
-    assert service.call("DELETE", f"/files/{link.id}", token=token).status_code == 204
-    service.store(token, b"new", "data.bin")
+    link = shared(shared_service, shared_token, b"old")
+    assert shared_service.call("DELETE", f"/files/{link.id}", token=shared_token).status_code == 204
+    shared_service.store(shared_token, b"new", "data.bin")
     assert link.blobs() == []
     problem(link.get(), 404, "link-not-found")
     problem(link.own(), 404, "file-not-found")
-    problem(service.call("DELETE", f"/files/{link.id}", token=token), 404, "file-not-found")
-    problem(service.call("POST", f"/files/{link.id}/share", token=token, body={}), 404, "file-not-found")
-    assert link.id not in {one["id"] for one in service.call("GET", "/files/", token=token).json}
+    problem(shared_service.call("DELETE", f"/files/{link.id}", token=shared_token), 404, "file-not-found")
+    problem(shared_service.call("POST", f"/files/{link.id}/share", token=shared_token, body={}), 404, "file-not-found")
+    assert link.id not in {one["id"] for one in shared_service.call("GET", "/files/", token=shared_token).json}
 
 
 def spellings(good: str) -> list[str]:
@@ -170,26 +152,28 @@ def spellings(good: str) -> list[str]:
     ]
 
 
-def test_only_the_canonical_spelling_of_a_token_is_accepted(service: Edge, token: str, file: Shared) -> None:
+def test_only_the_canonical_spelling_of_a_token_is_accepted(
+    shared_service: Edge, shared_token: str, shared_file: Shared
+) -> None:
     """Every other spelling is 404, including those with one of the 63 other last letters."""
-    good = file.path.rpartition("/")[2]
-    before = file.spent()
+    good = shared_file.path.rpartition("/")[2]
+    before = shared_file.spent()
     for wrong in spellings(good):
-        response = service.call("GET", f"/files/shared/{wrong}")
+        response = shared_service.call("GET", f"/files/shared/{wrong}")
         problem(response, 404, "link-not-found")
-    assert file.spent() == before
-    assert file.get().status_code == 200
-    assert service.call("GET", f"/files/shared/{good}/style.css", token=token).status_code == 404
+    assert shared_file.spent() == before
+    assert shared_file.get().status_code == 200
+    assert shared_service.call("GET", f"/files/shared/{good}/style.css", token=shared_token).status_code == 404
 
 
-def test_public_upload_returns_its_link(service: Edge, token: str) -> None:
+def test_public_upload_returns_its_link(shared_service: Edge, shared_token: str) -> None:
     """`is_public` with share terms returns the token and the expiry of a link with these terms."""
     form = file_part(b"open") + field_part("is_public", "true") + field_part("max_downloads", "1") + END
-    stored = service.upload(token, form, query="share_expires_hours=2").json
+    stored = shared_service.upload(shared_token, form, query="share_expires_hours=2").json
     assert (stored["is_public"], stored["max_downloads"]) == (True, 1)
     assert stored["share_expires_at"] == "2026-01-01T02:00:00Z"
     path = f"/files/shared/{stored['share_token']}"
-    assert [service.call("GET", path).status_code for _ in range(2)] == [200, 403]
+    assert [shared_service.call("GET", path).status_code for _ in range(2)] == [200, 403]
 
 
 def test_expired_link_is_not_shown(make_edge: Callable[..., Edge]) -> None:

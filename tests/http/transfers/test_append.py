@@ -20,8 +20,7 @@ from sft_core.values import FileId
 from sft_core.vault.ports import Buffer
 from sft_core.vault.use_cases import StorePart
 from sft_http.concurrency.thread_pools import ThreadPools
-from sft_http.transfers.part_pipeline import PartPipeline
-from sft_http.transfers.part_sink import ConcurrentSink
+from sft_http.transfers.part_pipeline import ConcurrentSink, PartPipeline
 from support.app.library import LIGHT, TIMEOUT_SECONDS, FaultyBlobs, LostCommitDatabase, PairwiseBlobs
 from support.app.resumable import PART, acquire, asked, found, in_small_parts, keys, manifest, read, recorded
 

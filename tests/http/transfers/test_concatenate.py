@@ -57,8 +57,9 @@ def new_partial_upload(sft: Application, maya: User) -> FileId:
 def run_concatenation(
     sft: Application, pools: ThreadPools, owner: User, *partial_uploads: FileId, part_size: int
 ) -> FileId:
-    wanted = asked(None, UploadKind.FINAL, *partial_uploads)
-    story = concatenate(sft, pools, owner=owner.id, request=wanted, part_size=part_size)
+    wanted, use_case = asked(None, UploadKind.FINAL, *partial_uploads), sft.vault.concatenate_uploads
+    sft = with_use_cases(sft, concatenate_uploads=attrs.evolve(use_case, part_size=part_size))
+    story = concatenate(sft, pools, owner=owner.id, request=wanted)
     return asyncio.run(asyncio.wait_for(story, TIMEOUT_SECONDS)).file.id
 
 
@@ -90,13 +91,12 @@ def test_waiting_concatenation_holds_no_memory(sft: Application, pools: ThreadPo
     pools.limits = attrs.evolve(pools.limits, memory=memory, concatenations=TimedSemaphore("turn", 1, TIMEOUT_SECONDS))
     blobs = WatchedBlobs(sft.vault.store_part.blobs, memory)
     store_part = attrs.evolve(sft.vault.concatenate_uploads.store_part, blobs=blobs)
-    watched = with_use_cases(
-        sft, concatenate_uploads=attrs.evolve(sft.vault.concatenate_uploads, store_part=store_part)
-    )
+    use_case = attrs.evolve(sft.vault.concatenate_uploads, store_part=store_part, part_size=MIB // 4)
+    watched = with_use_cases(sft, concatenate_uploads=use_case)
 
     async def story() -> list[Any]:
         wanted = [asked(None, UploadKind.FINAL, new_partial_upload(sft, maya)) for _ in range(5)]
-        several = (concatenate(watched, pools, owner=maya.id, request=one, part_size=MIB // 4) for one in wanted)
+        several = (concatenate(watched, pools, owner=maya.id, request=one) for one in wanted)
         return await asyncio.gather(*several)
 
     finished = asyncio.run(asyncio.wait_for(story(), TIMEOUT_SECONDS))

@@ -29,7 +29,7 @@ from sft_core.vault.use_cases import UploadSession
 from sft_http.concurrency.memory_budgets import MemoryBudget
 from sft_http.concurrency.thread_pools import ThreadPools
 from sft_http.transfers.part_pipeline import PartPipeline
-from sft_http.transfers.upload import receive
+from sft_http.transfers.upload import IncomingFile, receive
 from support.app.library import LIGHT, TIMEOUT_SECONDS, DelegatingBlobs, FaultyBlobs, PairwiseBlobs
 from support.app.use_cases import with_use_cases
 
@@ -70,17 +70,14 @@ def store(
             on_piece()
 
     async def run() -> File:
-        upload = await receive(
-            sft,
-            pools,
-            owner=owner.id,
+        file = IncomingFile(
             name=NAME,
             media_type=OCTET_STREAM,
             stream=stream(),
             announced_size=len(content) + PART,
             overhead=PART,
-            part_size=PART,
         )
+        upload = await receive(sft, pools, file, owner=owner.id)
         return sft.sharing.seal_upload(upload).file
 
     return asyncio.run(run())

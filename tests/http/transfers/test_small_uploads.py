@@ -60,10 +60,10 @@ def test_intent_row_precedes_a_part_that_others_follow(
 ) -> None:
     """It precedes a full part of unknown size, and a part that is short for lack of memory."""
     size = 2 * MIN_BUFFER_BYTES
-    uploads = attrs.evolve(service.settings.uploads, part_size=size if announced else PART)
-    service = attrs.evolve(service, settings=attrs.evolve(service.settings, uploads=uploads))
     service.pools.limits = attrs.evolve(service.pools.limits, memory=MemoryBudget(memory))
-    service = service.with_use_cases(begin_upload=attrs.evolve(service.application.vault.begin_upload, part_size=size))
+    part_size = size if announced else PART
+    begin_upload = attrs.evolve(service.application.vault.begin_upload, part_size=part_size)
+    service = service.with_use_cases(begin_upload=begin_upload)
     blobs = RowCheckingBlobs(service.application.vault.store_part.blobs, database(service))
     service = service.with_use_cases(store_part=attrs.evolve(service.application.vault.store_part, blobs=blobs))
     pieces = [bytes(1024)] * (size // 1024)

@@ -4,6 +4,7 @@ A stored file and its link, as owner and recipient see them, and the required fo
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 import attrs
@@ -14,6 +15,9 @@ from support.app.edge import API, Edge
 
 OTHER: Final = '"00000000000000000000000000000000-1"'
 """An ETag that no file has."""
+SIZE: Final = 150_000
+CONTENT: Final = os.urandom(SIZE)
+"""The bytes of the fixture `shared_file`."""
 
 
 @attrs.frozen
