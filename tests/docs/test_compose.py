@@ -65,7 +65,7 @@ def test_build_context_contains_only_the_sources() -> None:
     copied = " ".join(re.findall(r"^COPY (?!--)(.+) \./?\S*$", text, flags=re.MULTILINE)).split()
     assert {"src", "pyproject.toml"} <= set(copied)
     assert [name for name in copied if not is_in_build_context(name)] == []
-    assert is_in_build_context("src/sft_core/errors.py")
+    assert is_in_build_context("src/sft_core/errors/base.py")
     ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
     excluded = [*ignored, ".git", "tests", ".env.production", "sft-data/keys/encryption.key", ".venv/bin/python"]
     excluded += ["src/sft_core/__pycache__", "src/.env", "src/sft-data/keys/secret.key", "src/x.egg-info/PKG-INFO"]

@@ -1,5 +1,5 @@
 """
-Issue, verify and exchange access and refresh tokens.
+Issue and verify access and refresh tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from sft_core.errors import BadToken
 from sft_core.ports import Clock, UnitOfWorkFactory
 from sft_core.users.model import Session, TokenClaims, TokenKind, TokenLifetimes, User
 from sft_core.users.ports import SessionStore, TokenSigner, UsersUnit
-from sft_core.values import SessionId
 
 
 @attrs.frozen(kw_only=True)
@@ -65,53 +64,3 @@ class VerifyToken:
             raise BadToken
         user.require_active()
         return claims, session, user
-
-
-@attrs.frozen(kw_only=True)
-class AuthenticatedUser:
-    """
-    An authenticated user, and the session that authenticated them.
-    """
-
-    user: User
-    session_id: SessionId
-
-
-@attrs.frozen(kw_only=True)
-class Authenticate:
-    """
-    Return the user of an access token; raises what `VerifyToken` raises.
-    """
-
-    verify: VerifyToken
-
-    def __call__(self, *, access_token: str) -> AuthenticatedUser:
-        _, session, user = self.verify(access_token, kind=TokenKind.ACCESS)
-        return AuthenticatedUser(user=user, session_id=session.id)
-
-
-@attrs.frozen(kw_only=True)
-class RefreshSession:
-    """
-    Exchange a refresh token for new tokens; a second exchange revokes the family and raises `BadToken`.
-
-    Raises what `VerifyToken` raises.
-    """
-
-    verify: VerifyToken
-    clock: Clock
-    sessions: SessionStore
-    signer: TokenSigner
-    lifetimes: TokenLifetimes
-
-    def __call__(self, *, refresh_token: str) -> Tokens:
-        claims, session, _ = self.verify(refresh_token, kind=TokenKind.REFRESH)
-        now = self.clock.now()
-        end = now + self.lifetimes.refresh
-        if not self.sessions.rotate(session.id, generation=claims.generation, now=now, expires_at=end):
-            # The token is authentic and the session was live, so this generation was exchanged before: the
-            # token was copied, and the service cannot distinguish the owner from the thief.
-            self.sessions.revoke(session.id, now=now)
-            raise BadToken("the refresh token was exchanged before; its family was revoked")
-        renewed = attrs.evolve(session, generation=claims.generation + 1, expires_at=end)
-        return issue_tokens(self.signer, renewed, now, self.lifetimes)
