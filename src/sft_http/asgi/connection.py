@@ -69,7 +69,7 @@ class Connection:
 
     def begin_handoff(self) -> int:
         """
-        Pause the event loop's reading; return how many bytes of the body a thread may receive in its place.
+        Begin a body handoff: pause the event loop's reading; return how many bytes a thread may receive in its place.
 
         All but the last byte, with which the server's parser ends the request: only the server has counted which
         bytes on the socket belong to the body. 0 if the event loop must continue to read: the length is not declared,
