@@ -96,7 +96,7 @@ class ResponseTimeoutError(psycopg.OperationalError):
 
 class BoundedConnection(psycopg.Connection[Any]):
     """
-    A connection that is closed after `response_seconds` without a response, as from a server that hangs.
+    A connection that is closed after `response_seconds` without a response: the server or the network hangs.
     """
 
     response_seconds: float
