@@ -316,7 +316,7 @@ def test_concurrent_first_starts_use_one_key(tmp_path: Path, postgres_url: str) 
         for name in ("one", "two")
     ]
     try:
-        eventually(lambda: any(service.poll() is not None for service in services))
+        eventually(lambda: any(service.poll() is not None for service in services), seconds=60)
         (refused,) = [service for service in services if service.poll() is not None]
         (serving,) = [service for service in services if service is not refused]
         message = refused.communicate()[0]
