@@ -92,9 +92,6 @@ class DocumentationResource:
 
 @cache
 def _static(name: str) -> tuple[bytes, str]:
-    """
-    An installed file and its ETag, read from the disk once.
-    """
     source = files("sft_http") / "static" / name
     if not source.is_file():
         raise falcon.HTTPNotFound

@@ -178,9 +178,6 @@ class TusResource(Resource):
         return await pool.run_without_limit(self.application.vault.finish_upload, owner=user.id, file_id=upload)
 
     def _report(self, resp: Response, progress: Progress) -> None:
-        """
-        Set the headers of an upload's progress: offset, and file id or expiry.
-        """
         if progress.is_sealed:
             resp.set_headers({"Upload-Offset": str(progress.offset), "X-File-Id": str(progress.file.id)})
         else:
