@@ -77,7 +77,7 @@ class Operation:
 
 _METHODS: Final = ("get", "head", "patch", "delete", "put", "post")
 _CANONICAL: Final = {"/files": "/files/"}
-"""Paths that the API writes with a slash at the end; the router accepts both spellings."""
+"""Paths that the API writes with a final slash; the router accepts both spellings."""
 
 _STRING: Final[Json] = {"type": "string"}
 _TIME: Final[Json] = {"type": "string", "format": "date-time"}

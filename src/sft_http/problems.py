@@ -86,7 +86,7 @@ def phrase(status: int) -> str:
 
 def problem_body(*, status: int, code: str, detail: str, request_id: str, **more: object) -> bytes:
     """
-    A problem details object as JSON; its `instance` is the id of the request as a URN (RFC 8141).
+    Problem details as JSON; `instance` is the request's id as a URN (RFC 8141).
     """
     # A generated id is a UUID; an id from a client's X-Request-ID may be any plain word.
     instance = ("urn:uuid:" if _UUID.fullmatch(request_id) else "urn:sft:request:") + request_id

@@ -167,7 +167,7 @@ def tokens_json(tokens: Tokens) -> dict[str, Any]:
 
 def file_json(file: File, links: LinkSummary) -> dict[str, Any]:
     """
-    A file with its newest valid link, as returned to its owner; `expires_at` is present only if the file expires.
+    A file with its newest valid link, as returned to its owner.
     """
     link, token, end = links.current, links.token, file.expires_at
     shared_until = min(filter(None, [link.expires_at, end])) if link else None

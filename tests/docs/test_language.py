@@ -4,6 +4,7 @@ The language of the repository: no listed idiom, a table that names each of them
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -60,6 +61,12 @@ PER_1000_WORDS = dict.fromkeys(("documentation", "comments in src", "strings in 
 The largest number of listed idioms in 1 000 words.
 """
 
+MAX_FIRST_LINE_WORDS = 15
+PACKAGES_WITH_SHORT_FIRST_LINES = ("src/sft_http",)
+"""
+The packages whose docstrings of modules, classes and functions have a first line of at most so many words.
+"""
+
 
 @cache
 def prose_below(path: Path) -> tuple[Prose, ...]:
@@ -106,6 +113,16 @@ def test_prose_contains_no_listed_idiom(name: str, paths: tuple[Path, ...], kind
     figures, listing = measured(pieces(*paths, kinds=kinds))
     assert figures.words > 800
     assert figures.per_1000_words <= PER_1000_WORDS[name], listing
+
+
+@pytest.mark.parametrize("package", PACKAGES_WITH_SHORT_FIRST_LINES)
+def test_first_lines_of_docstrings_are_short(package: str) -> None:
+    """The first line of a docstring can be read at once; a second idea is in a line below it."""
+    docstrings = pieces(ROOT / package, kinds=frozenset({"docstring"}))
+    assert docstrings
+    first_lines = [(prose, inspect.cleandoc(prose.text).partition("\n")[0]) for prose in docstrings]
+    long = [(prose, line) for prose, line in first_lines if len(line.split()) > MAX_FIRST_LINE_WORDS]
+    assert not long, "\n".join(f"{prose.path}:{prose.line}: {line}" for prose, line in long)
 
 
 def test_allowed_idioms_are_still_used() -> None:

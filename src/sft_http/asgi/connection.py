@@ -21,7 +21,9 @@ SCOPE_KEY: Final = "sft.connection"
 @attrs.define(eq=False)
 class Connection:
     """
-    The state of one request, and what its server offers below ASGI: nothing, unless it passes a subclass.
+    The state of one request, and what its server offers below ASGI.
+
+    This class offers nothing; a server passes a subclass.
     """
 
     request_id: str = attrs.field(default="", init=False)
@@ -49,7 +51,7 @@ class Connection:
 
     def is_stalled(self) -> bool:
         """
-        Whether the server has stopped waiting for the body of a client that is still connected.
+        Whether the server has stopped waiting for a connected client's body.
         """
         return False
 
@@ -63,23 +65,26 @@ class Connection:
 
     def open_socket_handle(self) -> SocketHandle | None:
         """
-        Return a second handle on the client's socket; None if the server has none to offer.
+        Return a second handle on the client's socket, if the server offers one.
         """
         return None
 
     def begin_handoff(self) -> int:
         """
-        Begin a body handoff: pause the event loop's reading; return how many bytes a thread may receive in its place.
+        Begin a body handoff; return how many bytes a thread may receive.
 
-        All but the last byte, with which the server's parser ends the request: only the server has counted which
-        bytes on the socket belong to the body. 0 if the event loop must continue to read: the length is not declared,
-        received bytes wait in memory, or the server hands no bodies off. Call it only if there is a `socket_handle`.
+        The event loop's reading pauses meanwhile. The thread may receive all but the last byte, with which the server's
+        parser ends the request: only the server has counted which bytes on the socket belong to the body. 0 if the
+        event loop must continue to read: the length is not declared, received bytes wait in memory, or the server hands
+        no bodies off. Call it only if there is a `socket_handle`.
         """
         return 0
 
     def record_handoff(self, count: int, *, ended: bool) -> None:
         """
-        Count the bytes that a thread has received, also for a cancelled request; if `ended`, let the loop read again.
+        Count bytes that a thread has received; if `ended`, resume the event loop's reading.
+
+        Called for a cancelled request too.
         """
 
     @property
@@ -114,7 +119,7 @@ class Connection:
 
     def has_whole_body(self, announced: int | None) -> bool:
         """
-        Whether the body was received to its end; the framework's stream also ends on a disconnect.
+        Whether the body was received completely: the framework's stream also ends on a disconnect.
         """
         return self.body_ended or (announced is not None and self.received_bytes >= announced)
 
@@ -137,7 +142,7 @@ class Connection:
 
 def connection_in(scope: dict[str, Any]) -> Connection:
     """
-    Return the connection of a scope; one that offers nothing is added if the server has passed none.
+    Return the connection of a scope, or add one if the server passed none.
     """
     connection: Connection = scope.setdefault(SCOPE_KEY, Connection())
     return connection

@@ -29,9 +29,9 @@ access_log: Final = logging.getLogger("sft.access")
 log: Final = logging.getLogger("sft.edge")
 
 _FAST_PIECE_BYTES: Final = MIN_PIECE_BYTES
-"""The length of a piece from which a body arrives fast enough for a thread to receive the next one."""
+"""The least length of a piece after which a thread receives the next one."""
 _THREAD_READ_BYTES: Final = 512 << 10
-"""How many bytes of a body a thread receives at once, if the memory budget has them left."""
+"""How many bytes a thread receives at once, if the memory budget allows it."""
 
 _COMMON_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -65,7 +65,7 @@ def with_common_headers(headers: Iterable[Header], *, request_id: str, over_tls:
 
 def log_exchange(**fields: object) -> None:
     """
-    Write a line of the access log; the fields that a request without a known head cannot have are optional.
+    Write a line of the access log; fields that need a request's head are optional.
     """
     access_log.info("request", extra={"fields": _WITHOUT_HEAD | fields})
 
@@ -124,7 +124,7 @@ class Exchange:
 
     async def _read_in_thread(self) -> Message | None:
         """
-        Receive the next piece of a large, fast body in a thread; None if the event loop must receive.
+        Receive the next piece in a thread; None if the event loop must receive.
 
         Through the event loop and the server's parser a body is received in pieces of at most 256 KiB, each handed
         over between threads. A thread that receives 512 KiB at once shortens a fast upload.
@@ -203,7 +203,7 @@ class Exchange:
 
     def log(self) -> None:
         """
-        Write the line of the access log; it contains the route's template, so that it contains no token.
+        Write the request's line in the access log; the route's template contains no token.
         """
         connection = self._connection
         log_exchange(

@@ -70,9 +70,6 @@ class InstrumentedApp(App[Request, Response]):
             exchange.log()
 
     def _request_id(self, scope: Scope) -> str:
-        """
-        Return the client's own id for the request if it is a plain word, else a new one.
-        """
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 return str(value.decode())

@@ -16,16 +16,16 @@ import time
 from typing import Final
 
 _SEND_POLL_MILLISECONDS: Final = 3
-"""How long a thread waits for a client to accept more, before the event loop does: threads are few."""
+"""How long a thread waits before the event loop waits instead: threads are few."""
 _RECEIVE_POLL_MILLISECONDS: Final = 1
-"""How long a thread waits for more from a client; meanwhile what other clients send waits in the kernel."""
+"""How long a thread waits for more; meanwhile other clients' bytes wait in the kernel."""
 _MAX_RECEIVE_SECONDS: Final = 0.02
 """How long a thread receives from one client before it serves another transfer."""
 
 
 class SocketHandle:
     """
-    A duplicate of a connection's socket, whose descriptor is not reused while the handle is open.
+    A duplicate of a connection's socket; its descriptor is not reused while it is open.
 
     While a thread sends, nothing else may write to the connection: the caller checks `is_idle` on the event loop first,
     and gives the loop nothing to send until the thread has finished.
@@ -48,13 +48,13 @@ class SocketHandle:
     @property
     def is_idle(self) -> bool:
         """
-        Whether the event loop has sent everything it was given, so that a thread may continue.
+        Whether the event loop has sent all its data, so that a thread may continue.
         """
         return self._transport.get_write_buffer_size() == 0 and not self._transport.is_closing()
 
     def send(self, piece: memoryview) -> int:
         """
-        Send as much as the client accepts without a longer wait; return the number of bytes.
+        Send what the client accepts without a longer wait; return the number of bytes.
         """
         sent = 0
         while sent < len(piece):
@@ -72,9 +72,10 @@ class SocketHandle:
 
     def receive(self, limit: int) -> bytes:
         """
-        Receive at most `limit` bytes, within 1 millisecond for each next piece and 20 milliseconds in all.
+        Receive at most `limit` bytes, within 20 milliseconds in all.
 
-        The result is empty if nothing was received, or the client has disconnected or finished sending.
+        Each next piece must arrive within 1 millisecond. The result is empty if nothing was received, or the client has
+        disconnected or finished sending.
         """
         # `BytesIO.getvalue` copies nothing if its buffer was filled to the end.
         buffer = io.BytesIO(bytes(limit))
@@ -123,7 +124,7 @@ class SocketHandle:
 
     async def abort(self) -> None:
         """
-        Abort the connection, and wait until the request is cancelled: an idle event loop notices no disconnect.
+        Abort the connection and await the request's cancellation: an idle loop notices no disconnect.
         """
         self._transport.abort()
         await asyncio.get_running_loop().create_future()

@@ -18,7 +18,9 @@ _RESEND_SECONDS: Final = 0.01
 
 class Stopped(KeyboardInterrupt):
     """
-    A signal stopped the command during its start: an interrupt, because drivers and transactions clean up after one.
+    A signal stopped the command during its start.
+
+    It is an interrupt, because drivers and transactions clean up after one.
     """
 
 

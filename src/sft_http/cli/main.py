@@ -26,7 +26,9 @@ _STOPPABLE: Final = frozenset({"serve"})
 
 class LazyGroup(click.Group):
     """
-    A group that imports an operator's command only when it is named: help needs no server package and prints at once.
+    A group that imports an operator's command only when it is named.
+
+    So help needs no server package and prints at once.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:

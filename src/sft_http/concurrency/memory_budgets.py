@@ -68,7 +68,7 @@ class MemoryBudget:
 
 class Discardable(Protocol):
     """
-    A reader that can discard the data that it has read ahead, and read it again.
+    A reader that can discard its read-ahead data and read it again.
     """
 
     def discard(self) -> None: ...

@@ -22,10 +22,10 @@ Call = Callable[[], None]
 @attrs.define
 class RetryQueue:
     """
-    Retries each call every `seconds` until it raises no `SftError`; one call runs at a time, on a thread pool.
+    Retries each call every `seconds` until it raises no `SftError`.
 
-    Calls beyond `limit`, and those left when the process ends, are not retried: a sweep finds the same work by the
-    rows. Not thread-safe: all methods run on the event loop.
+    One call runs at a time, on a thread pool. Calls beyond `limit`, and those left when the process ends, are not
+    retried: a sweep finds the same work by the rows. Not thread-safe: all methods run on the event loop.
     """
 
     _in_thread: Callable[[Call], Awaitable[None]]

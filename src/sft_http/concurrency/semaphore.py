@@ -16,7 +16,9 @@ from sft_core.errors import Busy
 @attrs.define
 class TimedSemaphore:
     """
-    At most `limit` holders at a time, first come, first served. Not thread-safe: all methods run on the event loop.
+    At most `limit` holders at a time, first come, first served.
+
+    Not thread-safe: all methods run on the event loop.
     """
 
     name: str

@@ -1,5 +1,5 @@
 """
-Bounded thread pools between the event loop, which handles all clients, and the synchronous core, which blocks.
+Bounded thread pools between the event loop and the synchronous core, which blocks.
 
 Each kind of blocking work has a pool of its own: a hundred sign-ins that wait for Argon2 do not delay a listing, a
 listing does not delay the bytes of a transfer, and an unresponsive blob store delays only transfers.
@@ -33,7 +33,7 @@ def _processors() -> int:
 @attrs.define
 class BoundedThreadPool:
     """
-    Runs blocking calls on `threads` threads; `queue_limit` further calls may wait, each for `wait_seconds`, if given.
+    Runs blocking calls on `threads` threads; `queue_limit` more may wait, at most `wait_seconds` if given.
     """
 
     name: str
@@ -51,7 +51,9 @@ class BoundedThreadPool:
 
     async def __call__(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Run the call on a thread; raise `Busy`, and never begin it, if the queue is full or no thread is free in time.
+        Run the call on a thread.
+
+        Raises `Busy`, and never begins the call, if the queue is full or no thread is free in time.
         """
         if self._under_way >= self.threads + self.queue_limit:
             raise Busy(f"thread pool {self.name!r} is full")
@@ -59,9 +61,10 @@ class BoundedThreadPool:
 
     async def run_without_limit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
-        Run the call without limits on queue and wait, for clean-up; a cancellation takes effect when it has ended.
+        Run the call without limits on queue and wait, for clean-up.
 
-        So no call continues to work on an object that its caller considers finished.
+        A cancellation takes effect when the call has ended, so that no call continues to work on an object that its
+        caller considers finished.
         """
         return await self._run(partial(call, *args, **kwargs), None)
 
@@ -91,10 +94,10 @@ class BoundedThreadPool:
 
     def _submit(self, call: Callable[[], T]) -> Future[T]:
         """
-        Queue the call for the next free thread; raise `Busy` if the pool is closed or the system starts no thread.
+        Queue the call for the next free thread.
 
-        The executor queues a call before it starts a thread, and keeps the call if that fails. The call is cancelled
-        then, so that no other thread runs it later.
+        Raises `Busy` if the pool is closed or the system starts no thread. The executor queues a call before it starts
+        a thread, and keeps the call if that fails. The call is cancelled then, so that no other thread runs it later.
         """
         queued: Future[T] = Future()
         try:
@@ -161,7 +164,7 @@ async def _wait_until_done(future: asyncio.Future[T]) -> None:
 
 class ThreadPools:
     """
-    A pool for the database, one to hash passwords and one for the blob store; `limits` are other limits of transfers.
+    Thread pools for database, password hashing and blob store; `limits` are other limits of transfers.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -31,13 +31,13 @@ class UploadPermit:
     _wait_seconds: float
     timeout: asyncio.Timeout = attrs.field(factory=partial(asyncio.timeout, None), init=False)
     fencing_token: int = attrs.field(default=0, init=False)
-    """The fencing token of this writer, of which the greatest owns the upload; 0 until `preempt`."""
+    """This writer's fencing token, 0 until `preempt`; the greatest one owns the upload."""
     released: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     """Set when the request has no operation in progress."""
 
     async def preempt(self, fencing_token: int) -> None:
         """
-        Become the writer with this fencing token; earlier writers are cancelled at their next wait and awaited.
+        Become the writer with this fencing token; cancel earlier ones at their next wait.
 
         Raises:
             UploadTakenOver: a writer with a greater fencing token exists.

@@ -37,7 +37,7 @@ _PARTIAL_NAME: Final = FileName.parse("partial")
 @attrs.frozen
 class Checksum:
     """
-    The checksum that the body of one request must have, and the one of the bytes received so far.
+    The expected checksum of a request's body, and that of the bytes received so far.
     """
 
     expected: bytes
@@ -59,7 +59,9 @@ class Checksum:
 
 def whole_number(name: str, text: str | None) -> int | None:
     """
-    A header that contains a whole number below 2^63, else `MalformedRequest` is raised; None if it is absent.
+    The whole number below 2^63 in a header; None if the header is absent.
+
+    Raises `MalformedRequest` for any other text.
     """
     if text is None:
         return None
@@ -87,9 +89,10 @@ def parse_checksum(text: str | None) -> Checksum | None:
 
 def parse_concatenation(text: str | None, *, base_path: str) -> tuple[UploadKind, tuple[FileId, ...]]:
     """
-    The kind of an upload in Upload-Concat and, for a final one, its partial uploads, named by path or URL.
+    The upload's kind in Upload-Concat and, for a final upload, its partial uploads.
 
-    Raises `MalformedRequest` if the header is malformed, or names a URL outside `base_path`.
+    Partial uploads are named by path or URL. Raises `MalformedRequest` if the header is malformed, or names a URL
+    outside `base_path`.
     """
     if text is None:
         return UploadKind.WHOLE, ()
@@ -141,7 +144,7 @@ def parse_metadata(text: str | None) -> dict[str, str]:
 
 def upload_request(header: Callable[[str], str | None], *, base_path: str) -> UploadRequest:
     """
-    The upload that a creation's headers request, with name, media type and share terms from its metadata.
+    The upload that a creation's headers describe, with the values of its metadata.
 
     The metadata's keys are `filename` (or `name`), `filetype` (or `type`), `is_public`, `max_downloads` and
     `expires_hours`; others are stored without effect. A partial upload needs no name.

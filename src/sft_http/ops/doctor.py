@@ -146,7 +146,7 @@ def command(
 
 def check_integrity(settings: Settings, keys: KeySet, report: Report, *, verify: Sample | None, repair: bool) -> None:
     """
-    Run all checks and add them to the report; a wrong setting is raised as an `SftError`.
+    Run all checks and add them to the report; raise `SftError` for wrong settings.
 
     Nothing is repaired if the check of keys or store fails: the database or the store may be the wrong one.
     """

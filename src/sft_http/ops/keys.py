@@ -21,7 +21,7 @@ from sft_core.keys.model import SecretKind, StoredSecret
 from sft_http.ops.options import CONFIGURATION_EXIT, echo_to_stderr, operator_command, read_settings
 
 INCOMPLETE_EXIT: Final = 1
-"""The exit status when a stored secret still needs a key other than the active one."""
+"""The exit status while a stored secret needs a key other than the active one."""
 
 
 @click.group("keys")
@@ -177,7 +177,7 @@ def _report_remaining(
 
 def _report_reason(key: RingKey, unopened_count: Counter[SecretKind], *, dry_run: bool) -> None:
     """
-    Print why a key is still needed; in a dry run, only the reasons that would remain after a rotation.
+    Print why a key is still needed; a dry run omits what a rotation resolves.
     """
     if key.is_missing:
         echo_to_stderr(

@@ -27,7 +27,7 @@ CONFIGURATION_EXIT = 2
 
 def operator_command(command: Callable[P, T]) -> Callable[P, T]:
     """
-    Add the options `--data` and `--env-file` to a command, and report its errors in one sentence.
+    Add `--data` and `--env-file` to a command, and report its errors in one sentence.
     """
     data = click.option(
         "--data",
@@ -53,7 +53,7 @@ def read_settings(data: Path, env_file: Path | None) -> Settings:
 
 def read_environment(env_file: Path | None) -> dict[str, str]:
     """
-    Return the environment merged over a file: the one named, or `.env` in this folder if it exists.
+    Return the environment merged over `env_file`, or over this folder's `.env` if it exists.
     """
     if env_file is None and Path(".env").is_file():
         env_file = Path(".env")
@@ -62,7 +62,7 @@ def read_environment(env_file: Path | None) -> dict[str, str]:
 
 def read_keys(settings: Settings) -> KeySet:
     """
-    Return the keys that exist, and fresh ones in place of missing ones: for commands that only examine or clean.
+    Return existing keys and stand-ins for missing ones, for commands that only examine or clean.
     """
     return load_keys(settings, stand_ins=ephemeral_keys())
 

@@ -67,7 +67,7 @@ def command(data: Path, env_file: Path | None, host: str, port: int, workers: in
 
 def _discard_unwritten_output() -> None:
     """
-    Discard output that a full disk did not accept: Python would write it again at exit, and fail.
+    Discard output that a full disk rejected: Python would write it again at exit.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

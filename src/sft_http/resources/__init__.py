@@ -1,3 +1,3 @@
 """
-One Falcon resource a noun: each responder parses a request, calls a use case, and renders what it returns.
+One Falcon resource a noun; its responders parse requests, call use cases and render results.
 """

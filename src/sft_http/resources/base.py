@@ -51,14 +51,14 @@ class Resource:
 
     async def own_file(self, req: Request, id: str) -> File:  # noqa: A002 (the route's parameter name)
         """
-        The caller's file with an id; called before a body is read, so that a caller without access gets the error.
+        The caller's file with an id; call before reading a body, to fail early.
         """
         user = await self.caller(req)
         return await self.pools.database(self.application.vault.find_file, owner=user.id, file_id=file_id(id))
 
     async def body(self, req: Request, shape: type[T], *, optional: bool = False) -> T:
         """
-        The request's JSON body, converted to its schema; if `optional`, an absent body counts as an empty object.
+        The request's JSON body, converted to its schema; an `optional` body may be absent.
         """
         raw = await read_json(req, limit=self.settings.server.json_body_limit, optional=optional)
         return structure(raw, shape)

@@ -92,7 +92,9 @@ class DownloadResource(Resource):
 
 def _selected(req: Request, resp: Response, file: File) -> ByteRange | None:
     """
-    The bytes to send; None if the response, whose status is set then, needs none (RFC 9110, section 13.2.2).
+    The bytes to send, or None if the status that was set needs none.
+
+    Preconditions are evaluated in the order of RFC 9110, section 13.2.2.
     """
     conditions = Conditions(
         if_match=req.get_header("If-Match"),

@@ -18,7 +18,9 @@ _MAX_DIGITS: Final = 20
 
 async def read_json(req: Request, *, limit: int, optional: bool = False) -> dict[str, Any]:
     """
-    The JSON object in a request's body of at most `limit` bytes; if `optional`, an absent body is an empty object.
+    The JSON object in a request's body of at most `limit` bytes.
+
+    If `optional`, an absent body is an empty object.
 
     Raises:
         UnsupportedMediaType: the Content-Type is not `application/json`.
@@ -47,7 +49,7 @@ async def read_json(req: Request, *, limit: int, optional: bool = False) -> dict
 
 def parse(raw: bytes) -> dict[str, Any]:
     """
-    Parse one JSON object in UTF-8, with each name once and all numbers finite; else raise `MalformedRequest`.
+    Parse a UTF-8 JSON object with unique names and finite numbers, else raise `MalformedRequest`.
     """
     try:
         value = json.loads(

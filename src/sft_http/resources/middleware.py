@@ -24,7 +24,7 @@ _OVERRIDDEN: Final = ("PATCH", "DELETE", "HEAD")
 
 class ConnectionMiddleware:
     """
-    Falcon middleware that records the route for the access log; raises `Busy` on a connection beyond the limit.
+    Falcon middleware that records the access log's route and raises `Busy` beyond the connection limit.
     """
 
     async def process_resource(self, req: Request, _resp: Response, resource: object, _params: object) -> None:
@@ -37,7 +37,7 @@ class ConnectionMiddleware:
 @attrs.define
 class StorageReadyMiddleware:
     """
-    Falcon middleware that runs a check of the storage before the first request that needs it.
+    Falcon middleware that checks the storage before the first request that needs it.
 
     The check was postponed at start, because the storage was unavailable. It runs again with each request until it
     passes; its error is the response until then.
@@ -56,7 +56,7 @@ class StorageReadyMiddleware:
 @attrs.frozen
 class TusVersionMiddleware:
     """
-    Falcon middleware that adds the tus version to every response of tus, and rejects any other version.
+    Falcon middleware that adds the tus version to tus responses and rejects other versions.
     """
 
     settings: Settings

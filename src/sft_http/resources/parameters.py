@@ -20,7 +20,7 @@ _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 def origin(req: Request) -> str:
     """
-    The network of the client, as a rate-limit key: the first 24 bits of an IPv4 address or 56 bits of an IPv6 address.
+    The client's network as a rate-limit key: an IPv4 /24 or an IPv6 /56.
 
     The address is that of the connection, not one in a header that a client can set; behind a proxy all requests come
     from one network. Empty if the connection has no IP address.
@@ -45,7 +45,7 @@ def file_id(text: str) -> FileId:
 
 def query(req: Request, *names: str) -> dict[str, str]:
     """
-    The query parameters with these names, each of which may be given once (else `InvalidValue`); others are ignored.
+    The query parameters with these names; raise `InvalidValue` if one is repeated.
     """
     found: dict[str, str] = {}
     for name in names:
@@ -59,7 +59,9 @@ def query(req: Request, *names: str) -> dict[str, str]:
 
 def whole_number(name: str, text: str | None) -> int | None:
     """
-    A whole number of at most 19 decimal digits; None if it is absent. Raises `InvalidValue` for anything else.
+    A whole number of at most 19 decimal digits; None if it is absent.
+
+    Raises `InvalidValue` for anything else.
     """
     if text is None:
         return None
@@ -70,7 +72,9 @@ def whole_number(name: str, text: str | None) -> int | None:
 
 def boolean(name: str, text: str | None) -> bool:
     """
-    `true`, `false`, `1` or `0`, in any case; False if it is absent. Raises `InvalidValue` for anything else.
+    `true`, `false`, `1` or `0`, in any case; False if it is absent.
+
+    Raises `InvalidValue` for anything else.
     """
     try:
         return text is not None and _BOOLEANS[text.lower()]

@@ -92,9 +92,6 @@ class DocumentationResource:
 
 @cache
 def _static(name: str) -> tuple[bytes, str]:
-    """
-    An installed file and its ETag, read once, so that later requests do not wait for the disk.
-    """
     source = files("sft_http") / "static" / name
     if not source.is_file():
         raise falcon.HTTPNotFound

@@ -90,7 +90,7 @@ class TusResource(Resource):
 
     async def _create(self, req: Request, user: User, request: UploadRequest, *, has_body: bool) -> Progress:
         """
-        Create an upload with the bytes that the request has; if that fails, it is aborted: no client has its URL.
+        Create an upload with the request's bytes, aborted on failure: no client has its URL.
         """
         create = partial(self.application.vault.create_upload.with_session, owner=user.id, request=request)
         async with aborted_on_error(self.application, self.pools, create, itemgetter(1)) as (progress, _):
@@ -172,15 +172,12 @@ class TusResource(Resource):
 
     async def _finish(self, user: User, upload: FileId, *, is_empty: bool) -> Progress:
         """
-        Seal an upload that is complete. One without a byte needs its empty part, so it uses the transfer pool.
+        Seal a complete upload, on the transfer pool if its empty part must be stored.
         """
         pool = self.pools.transfer if is_empty else self.pools.database
         return await pool.run_without_limit(self.application.vault.finish_upload, owner=user.id, file_id=upload)
 
     def _report(self, resp: Response, progress: Progress) -> None:
-        """
-        Set the headers of an upload's progress: its offset, and its file if it has become one, else its expiry.
-        """
         if progress.is_sealed:
             resp.set_headers({"Upload-Offset": str(progress.offset), "X-File-Id": str(progress.file.id)})
         else:

@@ -1,5 +1,5 @@
 """
-Uploads: the file of a form, or a body that is one, encrypted while it arrives.
+Uploads of a form's file or a raw body, encrypted while it arrives.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from sft_http.transfers.upload import IncomingFile, abort, digest_body, receive
 
 _MAX_FIELD_BYTES: Final = 256
 _FORM_SLACK: Final = 64 << 10
-"""How many bytes a form may have in addition to its file: boundaries, part headers, fields."""
+"""How many bytes boundaries, part headers and fields of a form may have."""
 _MULTIPART: Final = "multipart/form-data"
 
 _FORMS: Final = MultipartFormHandler()
@@ -124,7 +124,7 @@ class UploadResource(Resource):
         self, req: Request, resp: Response, user: User, call: str, read: Callable[[_Upload], Awaitable[None]]
     ) -> None:
         """
-        Have a file read from the request's body, seal it, with a link if it is public, and respond with it.
+        Receive a file by `read`, seal it, with a link if public, and respond.
         """
         fields = query(req, *openapi.UPLOAD_FIELDS)
         share_terms(fields)
@@ -153,7 +153,7 @@ class UploadResource(Resource):
 
     async def _receive(self, file: IncomingFile, upload: _Upload) -> None:
         """
-        Receive a file's content. If a result is recorded under the request's key, it is digested and not stored.
+        Receive a file; only digest it if a result is recorded under the request's key.
         """
         user, idempotency = upload.user, upload.idempotency
         upload.file = file
@@ -181,7 +181,7 @@ class UploadResource(Resource):
         self, upload: _Upload, terms: ShareTerms, *, public: bool, request: IdempotentRequest | None
     ) -> IdempotentResult:
         """
-        What the request has made: now, or when it was sent before, or when another copy of it was faster.
+        Return the request's result: new, recorded earlier, or of a faster copy.
         """
         if upload.session is not None:
             seal = partial(self.application.sharing.seal_upload, terms=terms, public=public, idempotency=request)

@@ -1,5 +1,5 @@
 """
-Bounds on bodies that arrive in small pieces: chunks a feed, bytes of framing, pieces in the queue.
+Bounds on bodies in small pieces: chunks a feed, framing bytes, queued pieces.
 
 A quarter of a mebibyte may arrive at once in chunks of one byte. Parsed in one go it would block the event loop for a
 third of a second for each such connection. So a feed parses a limited number of chunks, and the protocol continues
@@ -20,7 +20,7 @@ MAX_CHUNKS_PER_FEED: Final = 64
 MAX_COALESCED_BYTES: Final = 32 << 10
 """The length up to which queued pieces are joined."""
 MAX_FRAMING_BYTES: Final = 16 << 10
-"""By how many bytes the lines between a body's chunks may exceed their allowance; also the length of one line."""
+"""The most bytes of one line between chunks, and of all lines beyond their allowance."""
 
 _FRAMING_BYTES_PER_CHUNK: Final = 16
 """The allowance of each line, so that a body may arrive byte by byte."""
@@ -59,7 +59,7 @@ class BoundedChunkParser(RequestParser):
 
     def feed(self, data: bytes) -> None:
         """
-        Parse received bytes, up to the limit of chunks; raise `ParseError` also if a body has too much framing.
+        Parse received bytes up to the chunk limit; raise `ParseError` also for too much framing.
         """
         if self._backlog:
             self.unparsed, self._backlog = self._backlog, bytearray()
@@ -72,7 +72,7 @@ class BoundedChunkParser(RequestParser):
 
     def find_line(self, limit: int, error: Exception) -> int:
         """
-        Find the end of a line; raise `InvalidChunkExtension` if it is one between chunks and too long.
+        Find the end of a line; raise `InvalidChunkExtension` if one between chunks is too long.
         """
         length = super().find_line(limit, error)
         if length > MAX_FRAMING_BYTES - _CRLF_BYTES and self.is_at_chunk_size:
@@ -82,7 +82,9 @@ class BoundedChunkParser(RequestParser):
 
     def _pass_on(self, piece: bytes) -> None:
         """
-        Pass on a piece of a body, and end the feed at the limit of chunks; too much framing is `InvalidChunkExtension`.
+        Pass on a piece of a body, and end the feed at the chunk limit.
+
+        Raises `InvalidChunkExtension` for too much framing.
         """
         if not self.is_chunked:
             self._on_piece(piece)

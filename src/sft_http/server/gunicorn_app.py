@@ -60,7 +60,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def reload(self) -> None:
         """
-        Read the key files again for the next workers; called on SIGHUP, before the first one starts.
+        Read the key files again on SIGHUP, before the next workers start.
         """
         try:
             self.keys = reload_keys(self.keys)
@@ -70,7 +70,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def load(self) -> App[Any, Any]:
         """
-        Build the application; called in each worker, because no connection may be shared over a fork.
+        Build the application in each worker: no connection may be shared over a fork.
 
         If the storage cannot be used as configured it raises `SystemExit`, and gunicorn ends the service.
         """
@@ -112,7 +112,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
 def _check_or_stop_worker(check: Callable[[], None]) -> None:
     """
-    Check a storage that was unavailable at the start; if it cannot be used as configured, this process ends.
+    Check a storage that was unavailable at start; end this process if it is misconfigured.
 
     Its successor fails at its own start for the same reason, and gunicorn ends the service with it.
     """
@@ -126,7 +126,7 @@ def _check_or_stop_worker(check: Callable[[], None]) -> None:
 
 def bound_socket(host: str, port: int) -> socket.socket:
     """
-    Return a socket that is bound to an address; raise `ConfigurationError` if it cannot be resolved or bound.
+    Return a bound socket; raise `ConfigurationError` if the address cannot be resolved or bound.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -146,7 +146,9 @@ def run(
     settings: Settings, keys: KeySet, *, bound: socket.socket, workers: int, when_ready: Callable[[], None]
 ) -> None:
     """
-    Serve until SIGTERM or SIGINT; requests in progress then have the graceful timeout to finish. Closes the socket.
+    Serve on the socket until SIGTERM or SIGINT, and close it.
+
+    Requests in progress then have the graceful timeout to finish.
     """
     connection_limits = ConnectionLimits.from_settings(settings, descriptors=_raise_descriptor_limit())
     # Connections inherit the option. By default the kernel buffers megabytes for each client that reads nothing.

@@ -1,5 +1,5 @@
 """
-The private names of gunicorn that this package depends on, each behind a public name with a type.
+The private names of gunicorn used here, each behind a typed public name.
 
 gunicorn has no public hooks for three changes that the service needs: responses to malformed requests, bounds on
 chunked bodies, and closing behind an unread body. No other module names a private attribute of gunicorn. The dependency
@@ -22,7 +22,7 @@ from gunicorn.asgi.protocol import ASGIProtocol, BodyReceiver
 from gunicorn.workers import gasgi
 
 REASON_PHRASES: Final[dict[int, str]] = gunicorn_protocol._REASON_PHRASES
-"""The phrases of gunicorn's status lines, in this process; a status without one has the phrase `Unknown`."""
+"""The phrases of gunicorn's status lines in this process; a missing one is `Unknown`."""
 
 
 def use_protocol(protocol: type[ConnectionProtocol]) -> None:
@@ -43,7 +43,7 @@ def _renamed(private: str) -> Any:  # noqa: ANN401 (each use states its type)
 
 class _PublicMethods:
     """
-    Makes private methods of gunicorn overridable by the public names that a subclass assigns them to.
+    Makes private methods of gunicorn overridable by the public names assigned in a subclass.
 
     A class further down that defines the public name has its method under the private name too, by which gunicorn
     calls it; `super()` is gunicorn's own.
@@ -66,7 +66,7 @@ class RequestParser(_PublicMethods, PythonProtocol):  # type: ignore[misc]  # gu
     """The bytes that were received and not parsed."""
     chunk_size: int = _renamed("_chunk_size")
     find_line: Callable[[int, Exception], int] = PythonProtocol._find_line
-    """Return the position of the next CRLF, or -1; raise the error if the line is longer than the limit."""
+    """Return the position of the next CRLF, or -1; raise the error beyond the limit."""
 
     @property
     def is_before_request(self) -> bool:
@@ -78,7 +78,7 @@ class RequestParser(_PublicMethods, PythonProtocol):  # type: ignore[misc]  # gu
     @property
     def body_bytes_left(self) -> int:
         """
-        How much of a body with a Content-Length is not parsed; 0 outside of such a body. Assignable.
+        How many unparsed bytes a body with a Content-Length has, else 0. Assignable.
         """
         return int(self._body_remaining) if self._state == "body" else 0
 
@@ -158,7 +158,7 @@ class ConnectionProtocol(_PublicMethods, ASGIProtocol):  # type: ignore[misc]  #
     run_application: Callable[..., Coroutine[Any, Any, bool]] = ASGIProtocol._handle_http_request
     """Run the application for one request; return whether the connection may be kept."""
     will_close: Callable[[object, object], bool] = ASGIProtocol._will_close
-    """Return whether the connection is closed behind the response to a request, or the response requires it."""
+    """Return whether the connection is closed after the response to a request."""
     send_head: Callable[..., None] = ASGIProtocol._send_response_start
     """Send the head of a response; `close` announces that the connection is closed behind it."""
     send_body: Callable[..., None] = ASGIProtocol._send_body

@@ -17,7 +17,7 @@ from typing import Any
 
 class JsonFormatter(logging.Formatter):
     """
-    Formats a record as one JSON object: time (RFC 3339, UTC), level, logger, message, own fields.
+    Formats records as JSON objects: time (RFC 3339, UTC), level, logger, message, own fields.
     """
 
     def format(self, record: logging.LogRecord) -> str:

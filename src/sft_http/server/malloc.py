@@ -18,7 +18,7 @@ _OPTIONS: Final = {
 
 def limit_arenas() -> None:
     """
-    Make all threads of this process allocate from one arena; call it before threads are started.
+    Make all threads allocate from one arena; call it before threads are started.
 
     By default glibc creates an arena for each thread, and each keeps megabytes of freed memory for reuse, because
     transfers allocate megabytes at once. One arena must keep some memory as well: otherwise the kernel would map every

@@ -32,7 +32,7 @@ _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
 """The characters of a Host (RFC 3986, section 3.2.2, with a port)."""
 _AUTHORITY: Final = re.compile(r"\Ahttps?://[^/?#]*", flags=re.IGNORECASE)
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n){0,64}")
-"""Empty lines before a request that are ignored; a hundred thousand of them may arrive at once."""
+"""Ignored empty lines before a request; a hundred thousand may arrive at once."""
 _PROBLEMS: Final = {
     400: ("malformed-request", "The request is not well-formed HTTP/1.1."),
     408: (RequestTimeout.code, RequestTimeout.public),
@@ -45,7 +45,7 @@ _INTERNAL_ERROR: Final = ("internal-error", "The server could not answer this re
 
 def _unacknowledged(transport: asyncio.BaseTransport) -> int:
     """
-    Return how many sent bytes the client has not acknowledged; 0 on systems that do not report it.
+    Return how many sent bytes are unacknowledged; 0 if the system does not report it.
 
     The kernel accepts megabytes at once and then nothing for long: that does not show how fast the client is.
     """
@@ -177,7 +177,7 @@ class SftProtocol(ConnectionProtocol):
 
     def abort_if_too_slow(self, seconds: float) -> None:
         """
-        Abort the connection if its client accepts the response too slowly; `seconds` is the time since the last call.
+        Abort the connection if its client is too slow, `seconds` after the last call.
         """
         waiting = self.transport.get_write_buffer_size() + _unacknowledged(self.transport)
         # What a thread is sending is counted after the kernel has accepted it: never backwards.
@@ -241,7 +241,7 @@ class SftProtocol(ConnectionProtocol):
 
     def send_error(self, status: int, *_: object) -> None:
         """
-        Send a problem, and log it; gunicorn's message and headers, which may quote the request, are ignored.
+        Send and log a problem, without gunicorn's message and headers, which may quote the request.
         """
         if self.is_closed or self.transport.is_closing():
             return
@@ -258,7 +258,7 @@ class SftProtocol(ConnectionProtocol):
 
     def close(self) -> None:
         """
-        Close the connection; what a client is still sending is received and discarded for a moment.
+        Close the connection; for a moment, discard what the client is still sending.
         """
         if self.is_closed or not self._has_unread_body or self.transport.is_closing():
             super().close()
@@ -336,7 +336,7 @@ class SftProtocol(ConnectionProtocol):
 
     def eof_received(self) -> bool:
         """
-        Keep the connection open for the response to a client that has finished sending (RFC 9112, section 9.6).
+        Keep the connection open for a response after the client's EOF (RFC 9112, section 9.6).
         """
         self._is_half_closed = True
         if self.body is not None and not self.body.is_complete:

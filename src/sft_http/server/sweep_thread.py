@@ -1,5 +1,5 @@
 """
-The periodic sweep of a running server: one thread in each worker, of which one at a time sweeps.
+The periodic sweep: one thread in each worker, of which one at a time sweeps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sft_core.maintenance.sweep import LeasedSweep, SweepResult
 log: Final = logging.getLogger("sft.sweep")
 
 _FIRST_FRACTION: Final = 0.1
-"""The fraction of the interval after which the first sweep runs, so that it does not slow down the start."""
+"""The fraction of the interval before the first sweep, which would slow down the start."""
 
 
 @attrs.define

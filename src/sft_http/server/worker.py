@@ -1,5 +1,5 @@
 """
-gunicorn's ASGI worker as `sft serve` runs it: which connections it accepts and aborts, and how it stops.
+gunicorn's ASGI worker for `sft serve`: how it accepts and aborts connections, and stops.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class SftWorker(Worker):
 
     async def shut_down(self) -> None:
         """
-        Close idle connections, and wait for requests in progress for as long as the graceful timeout.
+        Close idle connections, and await requests in progress for at most the graceful timeout.
         """
         if os.getppid() != self.ppid:
             # The main process has ended and cannot kill this one. A successor needs port and database: requests in

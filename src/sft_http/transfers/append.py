@@ -18,7 +18,7 @@ from sft_http.transfers.part_pipeline import ConcurrentSink, PartPipeline
 
 async def append(application: Application, pools: ThreadPools, session: UploadSession, req: Request) -> None:
     """
-    Append a request's body to an upload; when the call returns, every byte of it is durable and recorded.
+    Append a request's body to an upload; on return every byte is durable and recorded.
 
     If the body breaks off, what has arrived of it is kept. With an Upload-Checksum nothing is kept then, because it can
     no longer be verified. Raises `ChecksumMismatch` if the body does not have the checksum; nothing of it is kept.

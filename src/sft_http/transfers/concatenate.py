@@ -1,5 +1,5 @@
 """
-Concatenation of partial uploads, one part at a time, within the memory that a worker grants to transfers.
+Concatenation of partial uploads, one part at a time, within the memory budget.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ async def concatenate(
     application: Application, pools: ThreadPools, *, owner: UserId, request: UploadRequest
 ) -> Progress:
     """
-    Make the requested file of its partial uploads; if that is cancelled or fails before its end, nothing remains.
+    Make the requested file of its partial uploads; nothing remains on cancellation or failure.
 
     It runs at the service's own pace and not at a client's, so it holds a thread for one part, then yields to others.
     It may be rejected before its first part, and not after it.

@@ -1,5 +1,5 @@
 """
-Deletion of a file or an upload, each step on the pool of what it uses.
+Deletion of a file or an upload, each step on the pool it needs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from sft_http.concurrency.thread_pools import ThreadPools
 
 async def delete(pools: ThreadPools, use_case: DeleteFile | TerminateUpload, *, owner: UserId, file_id: FileId) -> None:
     """
-    Delete a file, or terminate an upload; after its key is destroyed, a failure leaves the rest to the next sweep.
+    Delete a file, or terminate an upload.
+
+    After its key is destroyed, a failure leaves the rest to the next sweep.
     """
     steps = use_case if isinstance(use_case, DeleteFile) else use_case.delete
     is_condemned = are_blobs_deleted = False

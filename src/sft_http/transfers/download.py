@@ -1,5 +1,5 @@
 """
-Decrypted bytes from the vault to clients; a slow client occupies no thread and no database connection.
+Decrypted bytes for clients; a slow client occupies no thread and no database connection.
 
 A thread decrypts a piece and sends it, then the next one, for as long as the client accepts them at once; meanwhile
 another idle thread reads and decrypts the next piece. If the client does not, the event loop waits for it, and no
@@ -27,22 +27,22 @@ from sft_http.concurrency.thread_pools import ThreadPools
 _MAX_THREAD_BYTES: Final = 16 << 20
 """How much a thread sends of one download before it serves another transfer."""
 _FIRST_BYTES: Final = 64 << 10
-"""How much of a download the event loop is given at once: it keeps the data until it is sent."""
+"""How much of a download the event loop gets at once: it keeps unsent data."""
 _PIECE_BYTES: Final = 2 << 20
 """About how much the vault reads at once."""
 _SLOW_READ_BYTES: Final = 512 << 10
-"""How much is read at once for a slow client while memory is short: the client may accept no more."""
+"""The read size while memory is short: a slow client may accept no more."""
 
 
 @attrs.define(eq=False)
 class DownloadStream:
     """
-    An asynchronous iterator over the decrypted bytes of a range; call `prime` before it, and `release` in any case.
+    An asynchronous iterator over the decrypted bytes of a range.
 
-    It produces exactly the bytes of the range or raises. It never ends early, because after a clean end the bytes of
-    the next response would become part of the client's file. With a handle of the connection's socket, threads send
-    most of the bytes themselves: then the iterator yields an empty piece each time, and `SocketHandle.sent_bytes`
-    counts them.
+    Call `prime` before iterating, and `release` in any case. The iterator produces exactly the bytes of the range or
+    raises. It never ends early, because after a clean end the bytes of the next response would become part of the
+    client's file. With a handle of the connection's socket, threads send most of the bytes themselves: then the
+    iterator yields an empty piece each time, and `SocketHandle.sent_bytes` counts them.
     """
 
     _pools: ThreadPools
@@ -73,7 +73,7 @@ class DownloadStream:
 
     async def prime(self) -> None:
         """
-        Read and authenticate the first bytes: an unreadable file becomes a problem, not a download that is cut off.
+        Decrypt the first bytes: an unreadable file becomes a problem, not a cut-off download.
 
         Raises:
             Busy: no thread is free in time. This applies to the first bytes only.
@@ -121,7 +121,7 @@ class DownloadStream:
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """
-        Reclaim the data for the block, and return the remainder to the read-ahead budget after it.
+        Reclaim the data for the block; return the rest to the read-ahead budget afterwards.
         """
         self._read_ahead.reclaim(self)
         try:
@@ -139,7 +139,7 @@ class DownloadStream:
 
     def _next_slice(self) -> bytes:
         """
-        Return the next bytes for the event loop; called in a thread if they must be read.
+        Return the event loop's next bytes; called in a thread if they must be read.
         """
         with self._exclusive():
             if not self._piece:
@@ -150,7 +150,7 @@ class DownloadStream:
 
     def _send(self, handle: SocketHandle) -> int:
         """
-        Decrypt and send pieces until the client accepts no more or `_MAX_THREAD_BYTES` are sent; return the count.
+        Decrypt and send until the client accepts no more or `_MAX_THREAD_BYTES` are sent.
         """
         sent = 0
         self._awaits_client = False
@@ -168,7 +168,7 @@ class DownloadStream:
 
     def _send_piece(self, handle: SocketHandle) -> int:
         """
-        Send from the piece while another idle thread reads the next one; return how many bytes the client accepted.
+        Send from the piece while another idle thread reads the next; return the byte count.
 
         No piece is read ahead for a slow client, for which it would wait, nor beyond the read-ahead budget. If reading
         fails, it is repeated when the piece is needed, and raises its error then.
@@ -208,7 +208,7 @@ class DownloadStream:
 
     def _read_size(self) -> int:
         """
-        Return how many bytes to read from the position on: the whole rest, unless memory is short.
+        Return how many bytes to read next: the whole rest, unless memory is short.
         """
         left = self._span.stop - self._position
         if self._position == self._span.start and not self._read_ahead.fits(min(left, _PIECE_BYTES)):

@@ -16,9 +16,10 @@ from sft_core.vault.ports import Buffer
 @attrs.define
 class IdempotentUpload:
     """
-    An upload request that may be repeated: its key, whether a result is recorded under it, and its file's digest.
+    An upload request that may be repeated, with its key and its file's digest.
 
-    A file is compared with that of an earlier request by its length and its SHA-256.
+    `is_recorded` states whether a result is recorded under the key. A file is compared with that of an earlier request
+    by its length and its SHA-256.
     """
 
     key: IdempotencyKey
@@ -28,14 +29,14 @@ class IdempotentUpload:
 
     def digest(self, piece: Buffer) -> None:
         """
-        Add the next bytes of the file; on a thread, because that costs more than encrypting them.
+        Add the next bytes of the file; on a thread: hashing costs more than encryption.
         """
         self._size += len(piece)
         self._sha256.update(piece)
 
     def request(self, *facts: str | int | None) -> IdempotentRequest:
         """
-        The request as it is compared with an earlier one: by these facts, and by the file's bytes so far.
+        The request, compared with earlier ones by these facts and the file's bytes so far.
         """
         fingerprint = self.key.fingerprint(*facts, self._size, bytes(self._sha256.digest()))
         return IdempotentRequest(key=self.key, fingerprint=fingerprint)

@@ -21,7 +21,7 @@ _GROWTH: Final = 4
 
 def _allocate_pages(size: int) -> memoryview:
     """
-    Map `size` bytes, of which the system allocates each page when it is first written to.
+    Map `size` bytes; the system allocates each page on its first write.
 
     They are returned to the system and not to the heap of the C library, where they would leave holes that small
     objects fill: the heap of a worker would grow by the hour. Raises `Busy` if the system has no memory.
@@ -56,7 +56,9 @@ class PartBuffer:
     @classmethod
     def required(cls, memory: MemoryBudget, limit: int) -> PartBuffer:
         """
-        The first buffer of an upload; a small one is always available, unless the system has no memory (`Busy`).
+        The first buffer of an upload; a small one is always available.
+
+        Raises `Busy` if the system has no memory.
         """
         pages, smallest = _allocate_pages(limit), min(MIN_BUFFER_BYTES, limit)
         memory.acquire_always(smallest)
@@ -65,7 +67,7 @@ class PartBuffer:
     @classmethod
     def optional(cls, memory: MemoryBudget, limit: int) -> PartBuffer | None:
         """
-        A second buffer, to fill while the first one is being stored; None if there is no memory for it.
+        A second buffer, to fill while the first is stored; None if memory is short.
         """
         try:
             pages, smallest = _allocate_pages(limit), min(MIN_BUFFER_BYTES, limit)
@@ -103,14 +105,14 @@ class PartBuffer:
 
     def hand_over(self) -> Callable[[], None]:
         """
-        Mark the buffer as busy until the returned callable, which belongs to this content alone, is called.
+        Mark the buffer as busy; the returned callable frees it, for this content only.
         """
         self._is_free = asyncio.Event()
         return self._is_free.set
 
     async def reuse(self) -> None:
         """
-        Wait until the content that was handed over is no longer needed, and empty the buffer; it keeps its memory.
+        Wait until the handed-over content is no longer needed; empty the buffer, keeping its memory.
         """
         await self._is_free.wait()
         self._filled, self._may_grow = 0, True

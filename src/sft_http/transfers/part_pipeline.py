@@ -33,7 +33,7 @@ _BUFFERS: Final = 2
 
 async def run_in(pool: BoundedThreadPool, call: Callable[[], T], *, may_reject: bool) -> T:
     """
-    Run a call in a pool; one that may not be rejected waits without a limit.
+    Run a call in a pool, without a limit on its wait unless `may_reject`.
     """
     return await (pool(call) if may_reject else pool.run_without_limit(call))
 
@@ -49,7 +49,7 @@ class PartSink(Protocol):
         self, plaintext: memoryview, *, on_encrypted: Callable[[], object], may_reject: bool
     ) -> StoreCoroutine:
         """
-        Allocate the next part; the coroutine that is returned stores it, and is awaited in any case.
+        Allocate the next part; return a coroutine that stores it and is always awaited.
 
         `on_encrypted` may be called, on the event loop, once the plaintext's buffer may be reused. A part that
         `may_reject` raises `Busy` if no thread is free in time; others wait without a limit.
@@ -77,7 +77,7 @@ class SequentialSink:
 @attrs.define
 class ConcurrentSink:
     """
-    Implements `PartSink` for an upload session: one part is encrypted while the store makes another one durable.
+    Implements `PartSink` for an upload session: encrypts one part while another becomes durable.
 
     Each part is accepted after the one before it, so that the upload never has a gap. With a `digest`, which is given
     the plaintext of every part in order, there is one part at a time.
@@ -144,7 +144,7 @@ class ConcurrentSink:
 
     async def in_database(self, step: Callable[[], None]) -> None:
         """
-        Run a step on the database pool, then delete the orphans that it has left, on the transfer pool.
+        Run a step on the database pool, then delete its orphans on the transfer pool.
         """
         try:
             await self._pools.database.run_without_limit(step)
@@ -222,7 +222,7 @@ class PartPipeline:
 
     async def _next_buffer(self) -> None:
         """
-        Put a free buffer first: a new one while there are fewer than two and memory is left for it.
+        Put a free buffer first; allocate a second one only if memory is left.
         """
         size = self._part_size if self._announced_size is None else max(1, min(self._part_size, self._announced_size))
         new = None
@@ -257,7 +257,7 @@ class PartPipeline:
 
     async def _wait_until_at_most(self, count: int) -> None:
         """
-        Wait until no more than `count` parts are being stored; raises the first error of one.
+        Wait until at most `count` parts are being stored; raise the first error.
         """
         while len(self._tasks) > count:
             first = self._tasks[0]

@@ -44,7 +44,7 @@ async def aborted_on_error(
     application: Application, pools: ThreadPools, begin: Callable[[], T], session_of: Callable[[T], UploadSession]
 ) -> AsyncIterator[T]:
     """
-    Begin an upload on the database pool; on any error in it or in the block, cancellation included, abort the upload.
+    Begin an upload on the database pool; abort it on any error, cancellation included.
     """
     begun: list[T] = []
     try:
@@ -116,7 +116,7 @@ async def digest_body(
 
 async def abort(application: Application, pools: ThreadPools, session: UploadSession) -> None:
     """
-    Abort an upload and delete what it stored; if that fails now, it is retried until it succeeds.
+    Abort an upload and delete what it stored; on failure, retry until it succeeds.
 
     Until then it holds its owner's quota, so it is not left to the sweep (`NON_RESUMABLE_IDLE_MINUTES`).
     """
