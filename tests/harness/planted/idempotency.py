@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 
 import attrs
@@ -98,9 +98,11 @@ class ReadsThenAdds(MemoryDatabase):
     @contextmanager
     def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
         if read_only:
-            yield from self._closing(MemoryUnit(self._committed, None))
+            with super().__call__(read_only=True) as unit:
+                yield unit
             return
-        yield from self._closing(MemoryUnit(self._committed.copy(), self._merged))
+        with closing(MemoryUnit(self._committed.copy(), self._merged)) as unit:
+            yield unit
 
     _merging = threading.Lock()
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,13 +27,14 @@ class CommitsOnLeaving(MemoryDatabase):
     Leaving a unit commits it instead of rolling it back.
     """
 
-    def _closing(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
-        try:
-            yield unit
-        finally:
-            if unit._publish is not None and unit._tables is not None:
-                unit._publish(unit._tables)
-            unit.close()
+    @contextmanager
+    def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
+        with super().__call__(read_only=read_only) as unit:
+            try:
+                yield unit
+            finally:
+                if unit._publish is not None and unit._tables is not None:
+                    unit._publish(unit._tables)
 
 
 class DirtyReads(MemoryDatabase):
@@ -46,7 +47,8 @@ class DirtyReads(MemoryDatabase):
         if read_only:
             unit = MemoryUnit(Tables(), None)
             unit._tables = self._under_way if self._under_way is not None else self._committed
-            yield from self._closing(unit)
+            with closing(unit):
+                yield unit
             return
         with super().__call__() as unit:
             self._under_way = unit._tables
@@ -66,9 +68,11 @@ class ReadsThenWrites(MemoryDatabase):
     @contextmanager
     def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
         if read_only:
-            yield from self._closing(MemoryUnit(self._committed, None))
+            with super().__call__(read_only=True) as unit:
+                yield unit
             return
-        yield from self._closing(MemoryUnit(self._committed.copy(), self._late))
+        with closing(MemoryUnit(self._committed.copy(), self._late)) as unit:
+            yield unit
 
     def _late(self, tables: Tables) -> None:
         time.sleep(0.01)
@@ -88,7 +92,8 @@ class WritesInReadOnlyUnits(MemoryDatabase):
             return
         before = self._committed
         tables = before.copy()
-        yield from self._closing(MemoryUnit(tables, self._publish))
+        with closing(MemoryUnit(tables, self._publish)) as unit:
+            yield unit
         if tables != before:
             self._publish(tables)
 
@@ -98,18 +103,20 @@ class SwallowsTheSecondCommit(MemoryDatabase):
     A second commit returns without an error.
     """
 
-    def _closing(self, unit: MemoryUnit) -> Iterator[MemoryUnit]:
-        commit = unit.commit
+    @contextmanager
+    def __call__(self, *, read_only: bool = False) -> Iterator[MemoryUnit]:
+        with super().__call__(read_only=read_only) as unit:
+            commit = unit.commit
 
-        def quietly() -> None:
-            try:
-                commit()
-            except DatabaseUnavailable:
-                if not unit._writable:
-                    raise
+            def quietly() -> None:
+                try:
+                    commit()
+                except DatabaseUnavailable:
+                    if not unit._writable:
+                        raise
 
-        unit.commit = quietly  # type: ignore[method-assign]  # the bug
-        yield from super()._closing(unit)
+            unit.commit = quietly  # type: ignore[method-assign]  # the bug
+            yield unit
 
 
 @attrs.frozen
