@@ -127,10 +127,10 @@ def test_extra_call_runs_on_an_idle_thread_only(threads: int, processors: int) -
     """Of two threads or processors one is available; a second call is None until the first one has ended."""
 
     async def story() -> None:
-        gate = threading.Event()
         with new_pool(threads=threads, processors=processors) as pool:
 
             def working() -> list[bool]:
+                gate = threading.Event()
                 extra_call = pool.try_run(gate.wait)
                 refused = pool.try_run(gate.wait) is None
                 gate.set()
