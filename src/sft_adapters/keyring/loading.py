@@ -29,7 +29,7 @@ KEY_PARSERS: Final[Mapping[str, Callable[[str], Secret]]] = {
 @attrs.frozen(kw_only=True)
 class KeySet:
     """
-    The keys of a process: those that the environment sets, and key files for the others.
+    The keys of a process: from the environment, or else from key files.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ def load_keys(
     settings: Settings, *, stand_ins: Mapping[str, str] | None = None, created: frozenset[str] = frozenset()
 ) -> KeySet:
     """
-    Load the keys of the environment and the key files; `stand_ins` are texts for keys that are in neither.
+    Load each key from the environment, its file, or else its text in `stand_ins`.
 
     Raises `ConfigurationError` if a key is missing, a key file cannot be read or holds another thing, or two keys are
     the same.
@@ -96,7 +96,7 @@ def ephemeral_keys() -> dict[str, str]:
 
 def reload_keys(keys: KeySet) -> KeySet:
     """
-    Return the keys with the ring as its key files are now; keys of the environment stay.
+    Return the keys with the ring's files read again; keys of the environment stay.
 
     Raises `ConfigurationError` if the file of the active key is missing, or a file of the ring cannot be read.
     """
@@ -130,7 +130,7 @@ def key_file_paths(settings: Settings) -> dict[str, Path | None]:
 
 def check_key_files(folder: Path, keys: Mapping[str, str]) -> None:
     """
-    Raise `ConfigurationError` if one of the texts in a folder's files is not the key that the file is for.
+    Raise `ConfigurationError` if a key file's text is not a key of that name.
     """
     for name, text in keys.items():
         try:
