@@ -106,9 +106,6 @@ def is_in_use(container: Container) -> bool:
 
 @contextmanager
 def _connected(container: Container) -> Iterator[Engine]:
-    """
-    Yield the engine; an error of the database names the setting or the file.
-    """
     settings, engine = container.settings(), container.engine()
     subject = "DATABASE_URL" if settings.database.url else str(sqlite_file(settings.database_url))
     try:

@@ -123,9 +123,6 @@ class DiskBlobs:
         raise BlobStoreUnavailable(f"folder {folder} cannot be created")
 
     def _write_and_close(self, descriptor: int, pieces: Iterable[Buffer], key: str, size: int) -> None:
-        """
-        Write and sync the pieces; raise `BlobSizeMismatch` unless they add up to `size` bytes.
-        """
         written = 0
         try:
             for piece in protect_source_errors(pieces):
@@ -225,9 +222,6 @@ class DiskBlobs:
         return found or ""
 
     def _publish_if_absent(self, content: bytes) -> None:
-        """
-        Write the store id durably, unless the file of that name exists.
-        """
         temporary = _temporary_name()
         with map_os_errors(STORE_ID_NAME), self._descriptor(self.root, _ROOT_FLAGS) as root:
             try:
@@ -287,9 +281,6 @@ class DiskBlobs:
         return False
 
     def _folders(self) -> Sequence[str]:
-        """
-        Return the sorted names of the folders of blobs; other entries are ignored.
-        """
         with map_os_errors(""), self._descriptor(self.root, _ROOT_FLAGS) as root:
             return sorted(filter(_KEY_SEGMENT.fullmatch, self.syscalls.listdir(root)))
 
@@ -352,9 +343,6 @@ class DiskBlobs:
             self.syscalls.unlink(name, dir_fd=directory_fd)
 
     def _remove_if_empty(self, folder: str) -> None:
-        """
-        Remove a folder if it is empty; one in use or missing is no error.
-        """
         try:
             self.syscalls.rmdir(self.root / folder)
         except OSError as error:
@@ -373,9 +361,6 @@ def has_blobs(root: Path) -> bool:
 
 
 def _split_key(key: str) -> tuple[str, str]:
-    """
-    Split a blob key into folder and file name; raise `InvalidValue` for another form.
-    """
     segments = key.split("/")
     if len(segments) != 2 or not all(map(_KEY_SEGMENT.fullmatch, segments)):
         raise InvalidValue("key", "is not a blob key")

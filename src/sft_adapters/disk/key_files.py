@@ -27,10 +27,6 @@ _RETIRING_NAME: Final = re.compile(r"encryption-([0-9a-f]{16})\.key")
 
 @attrs.frozen
 class _KeyFile:
-    """
-    The file name of a key, its length, and the consequence of its loss.
-    """
-
     name: str
     size: int
     loss_warning: str

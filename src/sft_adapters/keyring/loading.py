@@ -64,12 +64,11 @@ def load_keys(
     """
     folder, security, stand_ins = settings.key_folder, settings.security, stand_ins or {}
     names = missing_from_environment(settings)
-    files = key_files.read(folder, names)
-    check_key_files(folder, files)
+    files = _read_keys(folder, names)
     absent = [name for name in names if name not in files and name not in stand_ins]
     if absent:
         raise ConfigurationError("; ".join(_not_set(folder, name) for name in absent))
-    loaded = {name: KEY_PARSERS[name](files.get(name) or stand_ins[name]) for name in names}
+    loaded = files | {name: KEY_PARSERS[name](stand_ins[name]) for name in names if name not in files}
     secret_key = security.secret_key or loaded["SECRET_KEY"]
     encryption_key = security.encryption_key or loaded["ENCRYPTION_KEY"]
     faults = key_faults(secret_key, encryption_key, security.encryption_keys_retiring, security.algorithm)
@@ -103,11 +102,10 @@ def reload_keys(keys: KeySet) -> KeySet:
     folder, active = keys.folder, keys.encryption_key
     if "ENCRYPTION_KEY" in keys.keys_from_files:
         # The active key first: its successor is written only once it is among the earlier ones.
-        texts = key_files.read(folder, ["ENCRYPTION_KEY"])
-        if not texts:
+        found = _read_keys(folder, ["ENCRYPTION_KEY"])
+        if not found:
             raise ConfigurationError(f"{key_files.path_of(folder, 'ENCRYPTION_KEY')} is missing: restore the key")
-        check_key_files(folder, texts)
-        active = parsers.encryption_key(texts["ENCRYPTION_KEY"])
+        active = found["ENCRYPTION_KEY"]
     return attrs.evolve(keys, encryption_key=active, retiring_key_files=_retiring_key_files(folder))
 
 
@@ -128,15 +126,14 @@ def key_file_paths(settings: Settings) -> dict[str, Path | None]:
     return {name: key_files.path_of(settings.key_folder, name) if name in names else None for name in KEY_PARSERS}
 
 
-def check_key_files(folder: Path, keys: Mapping[str, str]) -> None:
-    """
-    Raise `ConfigurationError` if a key file's text is not a key of that name.
-    """
-    for name, text in keys.items():
+def _read_keys(folder: Path, names: list[str]) -> dict[str, Secret]:
+    keys = {}
+    for name, text in key_files.read(folder, names).items():
         try:
-            KEY_PARSERS[name](text)
+            keys[name] = KEY_PARSERS[name](text)
         except ValueError as error:
             raise ConfigurationError(f"{key_files.path_of(folder, name)} holds no {name}: it {error}") from None
+    return keys
 
 
 def _not_set(folder: Path, name: str) -> str:
