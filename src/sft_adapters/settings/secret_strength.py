@@ -163,10 +163,9 @@ def _is_made_of_words(text: str) -> bool:
     """
     Return whether known words make up more of a text than chance explains.
 
-    A given letter in either case has at most one chance in 26, or in 16 if digits and signs that
-    resemble it count too. The chance that a text has m letters in k words is thus at most 26^-m,
-    times the words to choose from, times the places for them. Below 2^-50 it is refused: for 85
-    values of k and two readings that is at most 2^-42.
+    A given letter in either case has at most one chance in 26, or in 16 if digits and signs that resemble it count too.
+    The chance that a text has m letters in k words is thus at most 26^-m, times the words to choose from, times the
+    places for them. Below 2^-50 it is refused: for 85 values of k and two readings that is at most 2^-42.
     """
     lower = text.lower()
     return any(
