@@ -28,7 +28,7 @@ def settings_for(data_dir: Path, environ: Mapping[str, str] | None = None) -> Se
 
 def keys_for(settings: Settings) -> KeySet:
     """
-    Return the keys of the environment and of key files, which the first start creates; see `create_keys`.
+    Create missing key files and return all keys; see `create_keys`.
     """
     with open_container(settings) as container:
         return create_keys(container)

@@ -43,7 +43,7 @@ from sft_core.ports import Clock
 
 class Container(containers.DeclarativeContainer):
     """
-    Builds the adapters that the settings choose, and an `Application` on them; keys are loaded when first needed.
+    Builds the configured adapters and an `Application` on them; keys are loaded on first use.
     """
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
@@ -156,10 +156,10 @@ def open_container(
     settings: Settings, keys: KeySet | None = None, *, clock: Clock | None = None
 ) -> Iterator[Container]:
     """
-    Open the container of these settings, with `keys` and `clock` in place of its own; nothing is connected yet.
+    Open the container of these settings; nothing is connected yet.
 
-    Its connections are closed at the end of the block. `ConfigurationError` is raised if a client of the database,
-    Redis or the S3 server cannot be built.
+    `keys` and `clock` replace its own. Its connections are closed at the end of the block. `ConfigurationError` is
+    raised if a client of the database, Redis or the S3 server cannot be built.
     """
     container = _container(settings, keys, clock)
     with ExitStack() as opened:
@@ -173,7 +173,7 @@ def open_container(
 
 def memory_application(clock: Clock | None = None, environ: Mapping[str, str] | None = None) -> Application:
     """
-    Return the application on memory alone, for trials and tests; keys that are not set are generated.
+    Return an in-memory application for trials and tests; missing keys are generated.
     """
     settings = Settings.from_env(environ or {}, data_dir=Path("/nonexistent"))
     keys = load_keys(settings, stand_ins=ephemeral_keys())

@@ -50,7 +50,7 @@ def open_application(
     settings: Settings, keys: KeySet | None = None, *, clock: Clock | None = None, wait_seconds: float = 0.0
 ) -> Iterator[Application]:
     """
-    Open the application on the storage that the settings name; it is closed at the end of the block.
+    Open the application on the configured storage; it is closed after the block.
 
     Without `keys` they are loaded from the environment and the key files.
 

@@ -1,5 +1,5 @@
 """
-The adapters whose drivers are extras of the distribution, imported only if the settings need them.
+Adapters whose drivers are extras of the distribution, imported only if the settings need them.
 
 The embedded default runs with none of them installed. The settings of Redis and of the S3 server are named as the
 parameters of the clients that they open.
@@ -58,7 +58,7 @@ def redis_sessions(
 
 def redis_limiter(client: RedisClient, fallback: RateLimiter) -> RateLimiter:
     """
-    Return a limiter that counts attempts in Redis, or in the database while Redis cannot be used.
+    Return a limiter that counts in Redis, or in `fallback` while Redis is unavailable.
     """
     from sft_adapters.redis.rate_limiter import RedisRateLimiter  # noqa: PLC0415 (its driver is an extra)
 
@@ -85,7 +85,7 @@ def s3_blobs(s3: S3Settings, client: S3Client) -> IdentifiedBlobStore:
 
 def prepare_bucket(s3: S3Settings, client: S3Client) -> None:
     """
-    Create the bucket if it is missing, and check that the server works as the settings say.
+    Create the bucket if it is missing, and check that the server supports the settings.
 
     Raises:
         ConfigurationError: a setting of the S3 server is wrong; it is named.

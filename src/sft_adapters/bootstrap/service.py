@@ -20,7 +20,7 @@ def open_service(
     data_dir: Path | str, environ: Mapping[str, str] | None = None, *, clock: Clock | None = None
 ) -> Iterator[Application]:
     """
-    Open a service in one call: settings, keys, schema, folder or bucket, and the application on them.
+    Open a service in one call: settings, keys, schema, blob store and application.
 
     Without an environment it is the embedded default: SQLite and blobs in `data_dir`, with keys created on the first
     start; pass `os.environ`, or the names of servers, for another one. Everything is closed at the end of the block.

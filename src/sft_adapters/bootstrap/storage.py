@@ -1,5 +1,5 @@
 """
-The storage and its keys: created on the first start, and checked before they are used.
+The storage and its keys: created on the first start, and checked before use.
 
 No key is created beside data that is stored under another one.
 """
@@ -45,11 +45,11 @@ def prepare_storage(
     container: Container, keys: KeySet | None = None, *, on_wait: Callable[[str], None] | None = None
 ) -> KeySet:
     """
-    Create missing keys (unless `keys` are given), schema, folder or bucket; safe when several processes start at once.
+    Create what is missing: keys (unless given), schema, folder or bucket.
 
-    Redis may be absent: the service works without it. While another process has the database for itself, it is waited
-    for, and `on_wait` is called first. The database gets its store identity, and the blob store the same one unless
-    it has one. That it has another one's is only logged, as a warning.
+    Several processes may start at once. While another one has the database for itself, it is waited for, and `on_wait`
+    is called first. Redis may be absent: the service works without it. The database gets its store identity, and the
+    blob store the same one unless it has one. That it has another one's is only logged, as a warning.
 
     Raises:
         ConfigurationError: a key or a setting of a server is wrong; or the database has files and no identity, beside
@@ -77,7 +77,7 @@ def prepare_storage(
 
 def create_keys(container: Container) -> KeySet:
     """
-    Create the key files that are missing, readable by their owner only, and load all keys.
+    Create missing key files, readable by their owner only, and load all keys.
 
     Raises:
         ConfigurationError: the storage is in use, so its keys must be restored, or a key cannot be loaded.
@@ -92,7 +92,7 @@ def create_keys(container: Container) -> KeySet:
 
 def is_in_use(container: Container) -> bool:
     """
-    Return whether a service has started on this storage, or left accounts or blobs: under keys that exist already.
+    Return whether a service has started on this storage, or left accounts or blobs.
     """
     settings = container.settings()
     if has_blobs(settings.blob_folder):
@@ -106,9 +106,6 @@ def is_in_use(container: Container) -> bool:
 
 @contextmanager
 def _connected(container: Container) -> Iterator[Engine]:
-    """
-    Yield the engine, whose connections are closed after the block; an error names the setting or the file.
-    """
     settings, engine = container.settings(), container.engine()
     subject = "DATABASE_URL" if settings.database.url else str(sqlite_file(settings.database_url))
     try:
@@ -174,7 +171,7 @@ def check_required_keys(settings: Settings, keys: KeySet) -> None:
 
 def check_schema(settings: Settings) -> None:
     """
-    Raise `ConfigurationError` unless the schema is the one that this version works with; nothing is changed.
+    Raise `ConfigurationError` unless the schema is of this version; nothing is changed.
     """
     file = sqlite_file(settings.database_url)
     if file is not None and not file.exists():

@@ -50,7 +50,7 @@ class AnyUnit(SharingUnit, MaintenanceUnit, UsersUnit, Protocol):
 @attrs.frozen(kw_only=True)
 class Adapters:
     """
-    The adapters of the use cases' ports; `known_keys` are the ids of the keys in `keyring`.
+    Adapters of all ports; `known_keys` are the ids of the keys in `keyring`.
     """
 
     begin: UnitOfWorkFactory[AnyUnit]
@@ -73,7 +73,7 @@ class Adapters:
 
     def build(self, use_case: Callable[..., T], **others: object) -> T:
         """
-        Return a use case: `others` are its own collaborators, and each field named as an adapter gets that adapter.
+        Build a use case from the adapters that its fields name, and from `others`.
         """
         names = {field.name for field in attrs.fields(Adapters)}
         wanted = {field.alias for field in attrs.fields(cast("type[attrs.AttrsInstance]", use_case))}
@@ -125,7 +125,7 @@ def build_users(a: Adapters, security: SecuritySettings) -> UsersUseCases:
 
 def build_vault(a: Adapters, settings: Settings, seal_upload: sharing.SealUpload) -> VaultUseCases:
     """
-    Return the use cases of files and uploads; resumable uploads are sealed by `seal_upload`, which may issue a link.
+    Return the vault's use cases; `seal_upload` seals resumable uploads and may issue a link.
     """
     store_part, policy, part_size = seal_upload.store_part, seal_upload.store_part.policy, settings.uploads.part_size
     begin_upload = a.build(vault.BeginUpload, policy=policy, part_size=part_size)

@@ -34,7 +34,9 @@ _INFO: Final = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\x00"
 
 def ciphertext_length(size: int) -> int:
     """
-    Return the length in bytes of the message for `size` bytes of plaintext; `InvalidValue` if there is no such one.
+    Return the length in bytes of the message for `size` bytes of plaintext.
+
+    `InvalidValue` is raised if no message can contain that many bytes.
     """
     chunks = size // CHUNK_BYTES + 1
     if not 0 < chunks <= MAX_CHUNKS:
@@ -67,7 +69,7 @@ class MessageKeys:
     @classmethod
     def derive(cls, key: Secret, *, salt: bytes, context: bytes) -> Self:
         """
-        Derive the keys; `InvalidValue` if the key does not have 32 bytes, or the salt 24.
+        Derive the keys; raise `InvalidValue` unless the key has 32 bytes and the salt 24.
         """
         if len(key) != KEY_BYTES or len(salt) != SALT_BYTES:
             raise InvalidValue("key", f"a message needs a key of {KEY_BYTES} bytes and a salt of {SALT_BYTES}")
@@ -138,7 +140,7 @@ class Message:
         Authenticate consecutive encrypted chunks, numbered from `first`, and return their plaintext.
 
         Only the last given chunk may be short. Whether it may end the message is the caller's check.
-        `AuthenticationFailed` names the first chunk that is not the one that was encrypted.
+        `AuthenticationFailed` names the first chunk that is not the one that was encrypted; no plaintext is returned.
         """
         decrypt_into, base = self._aead.decrypt_into, self._base_nonce
         full, rest = divmod(len(ciphertext), ENCRYPTED_CHUNK_BYTES)
@@ -170,7 +172,9 @@ def encrypt_message(key: Secret, *, salt: bytes, context: bytes, plaintext: byte
 
 def decrypt_message(key: Secret, *, context: bytes, ciphertext: bytes) -> bytes:
     """
-    Decrypt a whole message at once; `AuthenticationFailed` if its length, key, context, header or a chunk is wrong.
+    Decrypt a whole message at once.
+
+    `AuthenticationFailed` is raised if its length, key, context, header or a chunk is wrong.
     """
     plaintext_length(len(ciphertext))
     message = Message.open(key, header=ciphertext[:HEADER_BYTES], context=context)

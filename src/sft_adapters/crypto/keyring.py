@@ -24,14 +24,16 @@ _MAX_SECRET_BYTES: Final = 4096
 
 def key_id(key: Secret) -> str:
     """
-    Return the id of a ring key: 16 hexadecimal digits, which reveal nothing else about it.
+    Return a key's id: 16 hexadecimal digits, which reveal nothing else about the key.
     """
     return derive(key.reveal(), info=_ID_INFO, size=8).hex()
 
 
 def wrap_under(kek: bytes, secret: Secret) -> bytes:
     """
-    Wrap a secret by AES key wrap (RFC 3394, section 2.2.1); `InvalidValue` if its length is not supported.
+    Wrap a secret by AES key wrap (RFC 3394, section 2.2.1).
+
+    `InvalidValue` is raised unless it has 16 to 4 096 bytes, a multiple of 8.
     """
     value = secret.reveal()
     if len(value) % 8 or not 16 <= len(value) <= _MAX_SECRET_BYTES:
@@ -41,7 +43,7 @@ def wrap_under(kek: bytes, secret: Secret) -> bytes:
 
 def unwrap_under(kek: bytes, ciphertext: bytes) -> Secret:
     """
-    Unwrap a secret (RFC 3394, section 2.2.2); `UnwrapFailed` if the key is another or the ciphertext was changed.
+    Unwrap a secret (RFC 3394, section 2.2.2); raise `UnwrapFailed` unless it was wrapped under `kek`.
     """
     try:
         return Secret(aes_key_unwrap(kek, ciphertext))

@@ -35,7 +35,7 @@ _PHC: Final = re.compile(
 @attrs.frozen
 class Argon2Cost:
     """
-    The cost of one hash: memory in KiB, passes and lanes; the default is OWASP's first recommendation.
+    The cost of a hash (KiB of memory, passes, lanes); defaults to OWASP's first recommendation.
     """
 
     memory_kib: int = 47_104
@@ -45,7 +45,7 @@ class Argon2Cost:
     @classmethod
     def from_phc(cls, hashed: str) -> Argon2Cost | None:
         """
-        Return the cost in a PHC string, or None if it is not an Argon2id hash of the supported format.
+        Return the cost in a PHC string; None unless it is a supported Argon2id hash.
         """
         match = _PHC.fullmatch(hashed)
         return cls(*map(int, match.groups())) if match else None
@@ -107,7 +107,7 @@ class Argon2idHasher:
 
     def _unmatchable_hash(self) -> str:
         """
-        Return a hash of the configured cost that matches no password: its value is random, not computed.
+        Return a hash of the configured cost with a random value, which no password matches.
         """
         cost, salt, value = self.cost, self.entropy.random_bytes(_SALT_BYTES), self.entropy.random_bytes(_HASH_BYTES)
         parameters = f"m={cost.memory_kib},t={cost.iterations},p={cost.lanes}"

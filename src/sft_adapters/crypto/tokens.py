@@ -129,7 +129,7 @@ class JwtSigner:
 
 def _whole_number(payload: Mapping[str, object], name: str, *, at_most: int) -> int:
     """
-    Return a claim that is a JSON integer from 0 to `at_most`; fractions and booleans are rejected.
+    Return an integer claim from 0 to `at_most`; fractions and booleans are rejected.
     """
     value = payload.get(name)
     if type(value) is not int or not 0 <= value <= at_most:

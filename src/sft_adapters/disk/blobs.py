@@ -123,9 +123,6 @@ class DiskBlobs:
         raise BlobStoreUnavailable(f"folder {folder} cannot be created")
 
     def _write_and_close(self, descriptor: int, pieces: Iterable[Buffer], key: str, size: int) -> None:
-        """
-        Write and sync the pieces; raise `BlobSizeMismatch` if they do not add up to `size` bytes.
-        """
         written = 0
         try:
             for piece in protect_source_errors(pieces):
@@ -161,7 +158,7 @@ class DiskBlobs:
 
     def _read(self, descriptor: int, start: int, buffer: memoryview) -> int:
         """
-        Fill a buffer from an offset of a file, up to its end; return the number of bytes.
+        Fill a buffer from `start` up to the file's end; return the number of bytes.
         """
         done = 0
         while done < len(buffer) and (count := self.syscalls.preadv(descriptor, [buffer[done:]], start + done)):
@@ -225,9 +222,6 @@ class DiskBlobs:
         return found or ""
 
     def _publish_if_absent(self, content: bytes) -> None:
-        """
-        Write the store id durably, unless the file of that name exists.
-        """
         temporary = _temporary_name()
         with map_os_errors(STORE_ID_NAME), self._descriptor(self.root, _ROOT_FLAGS) as root:
             try:
@@ -267,9 +261,10 @@ class DiskBlobs:
 
     def _remnants(self, before: datetime) -> Iterator[tuple[str, str]]:
         """
-        Yield the remnants older than `before`, a time longer ago than any put can take: folder and file name.
+        Yield the folder and the file name of each remnant older than `before`.
 
-        A remnant is the temporary file of an interrupted put, or an empty folder, whose file name is "".
+        `before` is longer ago than any put can take. A remnant is the temporary file of an interrupted put, or an empty
+        folder, whose file name is "".
         """
         cutoff = before.timestamp()
         for folder, entries in self._scan(self._folders(), lambda _entry: True):
@@ -286,9 +281,6 @@ class DiskBlobs:
         return False
 
     def _folders(self) -> Sequence[str]:
-        """
-        Return the sorted names of the folders of blobs; other entries are ignored.
-        """
         with map_os_errors(""), self._descriptor(self.root, _ROOT_FLAGS) as root:
             return sorted(filter(_KEY_SEGMENT.fullmatch, self.syscalls.listdir(root)))
 
@@ -296,7 +288,9 @@ class DiskBlobs:
         self, folders: Iterable[str], is_wanted: Callable[[str], object]
     ) -> Iterator[tuple[str, Sequence[tuple[str, os.stat_result]]]]:
         """
-        Yield each folder with its wanted entries; raise an unreadable folder's error after all others, or after 100.
+        Yield each folder with its wanted entries.
+
+        The first error of an unreadable folder is raised after all folders, or after 100 such errors.
         """
         failed: list[BlobStoreUnavailable] = []
         for folder in folders:
@@ -313,7 +307,7 @@ class DiskBlobs:
 
     def _entries(self, folder: str, is_wanted: Callable[[str], object]) -> Sequence[tuple[str, os.stat_result]]:
         """
-        Return the wanted entries of a folder with their status; a missing folder has no entries.
+        Return the folder's wanted entries and their status; none if there is no such folder.
         """
         found = []
         with map_os_errors(folder):
@@ -349,9 +343,6 @@ class DiskBlobs:
             self.syscalls.unlink(name, dir_fd=directory_fd)
 
     def _remove_if_empty(self, folder: str) -> None:
-        """
-        Remove the folder of a file's blobs if it is empty; one that is in use or missing is no error.
-        """
         try:
             self.syscalls.rmdir(self.root / folder)
         except OSError as error:
@@ -370,9 +361,6 @@ def has_blobs(root: Path) -> bool:
 
 
 def _split_key(key: str) -> tuple[str, str]:
-    """
-    Split a blob key into the names of its folder and its file; raise `InvalidValue` if the key has another form.
-    """
     segments = key.split("/")
     if len(segments) != 2 or not all(map(_KEY_SEGMENT.fullmatch, segments)):
         raise InvalidValue("key", "is not a blob key")

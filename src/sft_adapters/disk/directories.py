@@ -11,7 +11,7 @@ from pathlib import Path
 
 def make(folder: Path) -> None:
     """
-    Create a folder, readable by its owner only, with missing parents; an existing folder is no error.
+    Create a folder, readable by its owner only, and its missing parents, unless it exists.
 
     Every created folder is durable on return: its parent is synced, since otherwise a power cut could remove the
     folder with everything synced in it. `FileExistsError` is raised if the path is not a folder.

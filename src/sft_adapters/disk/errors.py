@@ -17,14 +17,14 @@ _STORE_FULL_ERRNOS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 class _SourceError(Exception):
     """
-    Wraps an `OSError` of the source of the pieces, which is not one of the disk.
+    Wraps an `OSError` of the source of the pieces, not of the disk.
     """
 
 
 @contextmanager
 def map_os_errors(key: str) -> Iterator[None]:
     """
-    Raise the blob store's errors for those of the operating system; the detail names the errno only.
+    Map errors of the operating system to the blob store's; details name the errno only.
 
     Raises:
         BlobStoreFull: The disk or the disk quota is full, or the file exceeds the file system's limit.

@@ -1,5 +1,5 @@
 """
-The key files of the embedded default: created on the first start, and readable by their owner only.
+Key files of the embedded default, created on first start, readable by their owner only.
 """
 
 from __future__ import annotations
@@ -27,10 +27,6 @@ _RETIRING_NAME: Final = re.compile(r"encryption-([0-9a-f]{16})\.key")
 
 @attrs.frozen
 class _KeyFile:
-    """
-    The file name of a key, its length, and the consequence of its loss.
-    """
-
     name: str
     size: int
     loss_warning: str
@@ -52,7 +48,7 @@ def path_of(folder: Path, name: str) -> Path:
 
 def read(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """
-    Return the text of each named key that has a file; no other file is opened.
+    Return the text of each named key with a file; no other file is opened.
 
     A file that is accessible to other users, cannot be read, or contains no text of a key raises `ConfigurationError`,
     which names it.
@@ -89,7 +85,9 @@ def path_of_retiring(folder: Path, key_id: str) -> Path:
 
 def read_retiring(folder: Path) -> dict[str, str]:
     """
-    Return the texts of the retiring keys, by the ids in their file names; it raises what `read` does.
+    Return the texts of the retiring keys, by the ids in their file names.
+
+    It raises what `read` raises.
     """
     try:
         names = sorted(path.name for path in folder.iterdir())
@@ -109,7 +107,7 @@ def read_retiring(folder: Path) -> dict[str, str]:
 
 def fingerprint(folder: Path) -> tuple[int, ...]:
     """
-    Return a value that changes with every change of the key ring's files, by two `stat` calls.
+    Return a value that changes with the key ring's files; it costs two `stat` calls.
 
     A new active key is a new file with its own inode number, so it is detected even if several changes happen within
     the resolution of the file system's timestamps.
@@ -131,7 +129,7 @@ def created_at(path: Path) -> datetime:
 
 def rotate_active(folder: Path, key_id: str) -> None:
     """
-    Create a new active key; the current one, which has this id, becomes a retiring key.
+    Create a new active key; the current one, with this id, becomes a retiring key.
 
     A reader finds the old or the new active key, and in both cases the old one among the retiring keys, at any time
     and after a crash at any point.
@@ -147,7 +145,7 @@ def rotate_active(folder: Path, key_id: str) -> None:
 
 def generate(path: Path) -> str:
     """
-    Create a new key for the ring in a file of its own, to be stored elsewhere, and return its text.
+    Create a ring key in a new file, to be stored elsewhere; return its text.
 
     `ConfigurationError` is raised if the file exists.
     """
@@ -201,7 +199,9 @@ def _create(path: Path, size: int) -> bool:
 @contextlib.contextmanager
 def _new_key_file(path: Path, size: int) -> Iterator[Path]:
     """
-    Create a new key in a temporary file, which the caller renames or links to `path`: no reader finds half a key.
+    Create a key in a temporary file, which the caller renames or links to `path`.
+
+    So no reader finds half a key.
     """
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     text = base64.b64encode(secrets.token_bytes(size)).decode() + "\n"

@@ -1,5 +1,5 @@
 """
-An exclusive lock between processes, on a file; the kernel releases it when its holders end.
+An exclusive file lock between processes, which the kernel releases when its holders end.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def file_lock(
     path: Path, *, reason: str, wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None
 ) -> Iterator[None]:
     """
-    Hold the lock at `path` until the block ends; processes forked in the block hold it too.
+    Hold the lock at `path` during the block; processes forked there hold it too.
 
     `on_wait` is called at most once, with a sentence that says what the caller waits for. `Locked`, with the usual
     `reason`, is raised if another process held the lock for all of `wait_seconds`. The file is never deleted:

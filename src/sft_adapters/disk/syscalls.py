@@ -1,5 +1,5 @@
 """
-System calls of the blob store on disk: few enough to inject a fault into each.
+System calls of the disk blob store: few enough to inject a fault into each.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Syscalls(Protocol):
     The system calls that `DiskBlobs` uses: functions of the module `os`, which implements this port.
 
     Each fails with an `OSError` that has an `errno`. A relative path is an entry of the folder `dir_fd`. `write` and
-    `preadv` may transfer a part of the bytes; `preadv` returns 0 at the end of the file.
+    `preadv` may transfer a part of the bytes; `preadv` returns 0 at the end of the file. After `fsync` a file's bytes
+    or a folder's entries survive a power cut.
     """
 
     def open(self, path: Path | str, flags: int, mode: int = ..., *, dir_fd: int | None = ...) -> int: ...

@@ -29,7 +29,7 @@ KEY_PARSERS: Final[Mapping[str, Callable[[str], Secret]]] = {
 @attrs.frozen(kw_only=True)
 class KeySet:
     """
-    The keys of a process: those that the environment sets, and key files for the others.
+    The keys of a process: from the environment, or else from key files.
     """
 
     folder: Path
@@ -57,19 +57,18 @@ def load_keys(
     settings: Settings, *, stand_ins: Mapping[str, str] | None = None, created: frozenset[str] = frozenset()
 ) -> KeySet:
     """
-    Load the keys of the environment and the key files; `stand_ins` are texts for keys that are in neither.
+    Load each key from the environment, its file, or else its text in `stand_ins`.
 
     Raises `ConfigurationError` if a key is missing, a key file cannot be read or holds another thing, or two keys are
     the same.
     """
     folder, security, stand_ins = settings.key_folder, settings.security, stand_ins or {}
     names = missing_from_environment(settings)
-    files = key_files.read(folder, names)
-    check_key_files(folder, files)
+    files = _read_keys(folder, names)
     absent = [name for name in names if name not in files and name not in stand_ins]
     if absent:
         raise ConfigurationError("; ".join(_not_set(folder, name) for name in absent))
-    loaded = {name: KEY_PARSERS[name](files.get(name) or stand_ins[name]) for name in names}
+    loaded = files | {name: KEY_PARSERS[name](stand_ins[name]) for name in names if name not in files}
     secret_key = security.secret_key or loaded["SECRET_KEY"]
     encryption_key = security.encryption_key or loaded["ENCRYPTION_KEY"]
     faults = key_faults(secret_key, encryption_key, security.encryption_keys_retiring, security.algorithm)
@@ -96,18 +95,17 @@ def ephemeral_keys() -> dict[str, str]:
 
 def reload_keys(keys: KeySet) -> KeySet:
     """
-    Return the keys with the ring as its key files are now; keys of the environment stay.
+    Return the keys with the ring's files read again; keys of the environment stay.
 
     Raises `ConfigurationError` if the file of the active key is missing, or a file of the ring cannot be read.
     """
     folder, active = keys.folder, keys.encryption_key
     if "ENCRYPTION_KEY" in keys.keys_from_files:
         # The active key first: its successor is written only once it is among the earlier ones.
-        texts = key_files.read(folder, ["ENCRYPTION_KEY"])
-        if not texts:
+        found = _read_keys(folder, ["ENCRYPTION_KEY"])
+        if not found:
             raise ConfigurationError(f"{key_files.path_of(folder, 'ENCRYPTION_KEY')} is missing: restore the key")
-        check_key_files(folder, texts)
-        active = parsers.encryption_key(texts["ENCRYPTION_KEY"])
+        active = found["ENCRYPTION_KEY"]
     return attrs.evolve(keys, encryption_key=active, retiring_key_files=_retiring_key_files(folder))
 
 
@@ -128,15 +126,14 @@ def key_file_paths(settings: Settings) -> dict[str, Path | None]:
     return {name: key_files.path_of(settings.key_folder, name) if name in names else None for name in KEY_PARSERS}
 
 
-def check_key_files(folder: Path, keys: Mapping[str, str]) -> None:
-    """
-    Raise `ConfigurationError` if one of the texts in a folder's files is not the key that the file is for.
-    """
-    for name, text in keys.items():
+def _read_keys(folder: Path, names: list[str]) -> dict[str, Secret]:
+    keys = {}
+    for name, text in key_files.read(folder, names).items():
         try:
-            KEY_PARSERS[name](text)
+            keys[name] = KEY_PARSERS[name](text)
         except ValueError as error:
             raise ConfigurationError(f"{key_files.path_of(folder, name)} holds no {name}: it {error}") from None
+    return keys
 
 
 def _not_set(folder: Path, name: str) -> str:

@@ -69,7 +69,7 @@ class ReloadingKeyRing:
 
     def refresh_if_changed(self, *, missing: str | None = None) -> None:
         """
-        Reload the ring if its files have changed, or if a key is missing from it.
+        Reload the ring if its files have changed, or if it lacks the key `missing`.
         """
         folder = self._keys.folder
         if key_files.fingerprint(folder) == self._fingerprint and (missing is None or self._is_cooling_down()):

@@ -1,5 +1,5 @@
 """
-The capacity check of a store that cannot determine its free space: in memory, or on an S3 server.
+The capacity check of stores that cannot determine their free space: memory and S3.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-A database in memory: one writer at a time works on a copy, readers see the last committed state.
+An in-memory database: one writer works on a copy, and readers see the last commit.
 """
 
 from __future__ import annotations

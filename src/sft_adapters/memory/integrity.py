@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sft_adapters.memory.tables import Repository, Tables
 from sft_core.maintenance.ports import IntegrityRow, RowKind
-from sft_core.values import FileId, UserId
+from sft_core.values import FileId, LinkId, UserId, WrappedSecret
 
 
 class IntegrityRows(Repository):
@@ -27,29 +27,16 @@ class IntegrityRows(Repository):
 
 
 def _all(tables: Tables, kind: RowKind) -> Iterator[IntegrityRow]:
-    found: dict[RowKind, Iterator[IntegrityRow]] = {
-        RowKind.FILE: (
-            IntegrityRow(kind=kind, id=file.id.value, missing=_lacks(tables, owner=file.owner))
-            for file in tables.files.values()
-        ),
-        RowKind.LINK: (
-            IntegrityRow(
-                kind=kind, id=link.id.value, missing=_lacks(tables, link.file_id, link.owner), secret=link.token
-            )
-            for link in tables.links.values()
-        ),
-        RowKind.UPLOAD: (
-            IntegrityRow(kind=kind, id=file_id.value, missing=_lacks(tables, file_id)) for file_id in tables.uploads
-        ),
-        RowKind.USAGE: (
-            IntegrityRow(kind=kind, id=owner.value, missing=_lacks(tables, owner=owner)) for owner in tables.usages
-        ),
-        RowKind.USER: (
-            IntegrityRow(kind=kind, id=user.id.value, secret=user.totp.seed if user.totp else None)
-            for user in tables.users.values()
-        ),
+    files, links = tables.files.values(), tables.links.values()
+    rows: dict[RowKind, Iterator[tuple[FileId | LinkId | UserId, frozenset[str], WrappedSecret | None]]] = {
+        RowKind.FILE: ((file.id, _lacks(tables, owner=file.owner), None) for file in files),
+        RowKind.LINK: ((link.id, _lacks(tables, link.file_id, link.owner), link.token) for link in links),
+        RowKind.UPLOAD: ((file_id, _lacks(tables, file_id), None) for file_id in tables.uploads),
+        RowKind.USAGE: ((owner, _lacks(tables, owner=owner), None) for owner in tables.usages),
+        RowKind.USER: ((user.id, frozenset(), user.totp.seed if user.totp else None) for user in tables.users.values()),
     }
-    return found[kind]
+    for row_id, missing, secret in rows[kind]:
+        yield IntegrityRow(kind=kind, id=row_id.value, missing=missing, secret=secret)
 
 
 def _lacks(tables: Tables, file: FileId | None = None, owner: UserId | None = None) -> frozenset[str]:

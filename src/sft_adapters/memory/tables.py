@@ -88,7 +88,7 @@ class Snapshot:
 @attrs.frozen
 class Repository:
     """
-    Access to the tables of a unit of work; `write` raises an error in a read-only one.
+    Tables of a unit of work; `write` raises an error if the unit is read-only.
     """
 
     read: Callable[[], Tables]

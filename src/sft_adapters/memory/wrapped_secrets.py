@@ -55,7 +55,7 @@ class MemoryWrappedSecrets:
 
     def replace_one(self, tables: Tables, rewrapping: Rewrapping) -> bool:
         """
-        Replace one wrapped secret, if it is still stored as it was read; return whether it was.
+        Replace one wrapped secret if it is still stored as read; return whether it was.
         """
         read, rewrapped = rewrapping.stored, rewrapping.new
         if read not in _all(tables):

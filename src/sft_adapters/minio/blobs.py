@@ -161,7 +161,7 @@ class MinioBlobs:
 
 def _info(found: Object) -> BlobInfo | None:
     """
-    Convert an object of a listing; return None if its key is not a blob key.
+    Convert an object of a listing; None if its key is not a blob key.
     """
     if not _KEY.fullmatch(found.object_name or ""):
         return None
@@ -172,7 +172,7 @@ def _info(found: Object) -> BlobInfo | None:
 
 def _leading_bytes(response: BaseHTTPResponse, start: int, stop: int, size: int) -> int:
     """
-    Return the number of body bytes before the wanted ones: 0, unless the body is the whole object.
+    Return how many body bytes precede the range: 0 unless the whole object was sent.
 
     A server states the range of a partial body in `Content-Range` (RFC 9110, section 14.4), with status 206 or, as
     some servers do, 200.

@@ -40,7 +40,7 @@ _ALREADY_CREATED: Final = {"BucketAlreadyExists", "BucketAlreadyOwnedByYou", "Op
 
 def ensure_bucket(client: S3Client, bucket: str) -> None:
     """
-    Create the bucket, which stays private, if it is missing; several processes may do so at once.
+    Create a private bucket if it is missing; several processes may do so at once.
 
     Raises:
         ConfigurationError: A setting is wrong; the error names it.
@@ -93,7 +93,7 @@ def _find_or_create(client: S3Client, bucket: str) -> None:
 
 def _find(client: S3Client, bucket: str) -> None:
     """
-    List one object: unlike a HEAD, the response identifies an S3 server and states why it refuses.
+    List one object, since a HEAD response neither identifies S3 nor explains a refusal.
     """
     next(iter(client.minio.list_objects(bucket, recursive=True)), None)
 
@@ -116,7 +116,7 @@ def supports_conditional_writes(client: S3Client, bucket: str) -> bool:
 
 def _rejects_second_put(client: S3Client, bucket: str, key: str) -> bool:
     """
-    Put an empty object twice, the second time conditionally; status 400 or 501 means no support.
+    Put an object twice, the second time conditionally; status 400 or 501 means no support.
     """
     client.put(bucket, key, [], size=0, create_only=False)
     try:

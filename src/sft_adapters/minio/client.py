@@ -45,14 +45,14 @@ class S3Client:
     @contextmanager
     def call(self, subject: str) -> Iterator[None]:
         """
-        Bound one call, of one or several requests, by `call_seconds`, and map its errors to the core's.
+        Bound a call, of any number of requests, by `call_seconds`, and map its errors.
         """
         with map_s3_errors(subject), self.transport.deadlines.call():
             yield
 
     def put(self, bucket: str, key: str, chunks: Iterable[Buffer], *, size: int, create_only: bool) -> None:
         """
-        Store an object of `size` bytes from chunks, without a copy: each is sent before the next is requested.
+        Store an object of `size` bytes, sending each chunk before the next is requested.
 
         With `create_only` the server is asked to reject the put if the key exists (`If-None-Match: *`, RFC 9110,
         section 13.1.2). The SDK's own `put_object` hashes and copies the bytes and cannot be conditional. Here the
@@ -96,6 +96,9 @@ class S3Client:
         return url.geturl(), signed
 
     def close(self) -> None:
+        """
+        Close the connections that are not in use.
+        """
         self.transport.clear()
 
 
@@ -113,7 +116,7 @@ def open_client(
     connections: int = 16,
 ) -> S3Client:
     """
-    Open a client of the server at `endpoint` (host or host:port); it connects on first use.
+    Open a client of the server at `endpoint` (host or host:port), connected on first use.
 
     `Transport` explains the times. A malformed setting raises `ConfigurationError`, which names it.
     """

@@ -36,7 +36,7 @@ class Deadlines(threading.local):
     @contextmanager
     def call(self) -> Iterator[None]:
         """
-        Bound all waits of the block; a nested call has a deadline of its own, and the outer one applies after it.
+        Bound all waits of the block together; within a nested call its own deadline applies.
         """
         outer, self._end = self._end, time.monotonic() + self.call_seconds
         try:
@@ -46,7 +46,7 @@ class Deadlines(threading.local):
 
     def remaining(self, max_seconds: float | None = None) -> float:
         """
-        Return the timeout of the next wait in seconds; raise `TimeoutError` if the call's time has expired.
+        Return the next wait's timeout in seconds; raise `TimeoutError` once the deadline has passed.
         """
         max_seconds = self.wait_seconds if max_seconds is None else max_seconds
         if self._end is None:

@@ -42,7 +42,7 @@ class S3ErrorResponse(Exception):
     @property
     def is_no_such_key(self) -> bool:
         """
-        Whether the object does not exist; a 404 without the S3 error code does not count.
+        Whether the object does not exist; a 404 without S3's error code does not count.
         """
         return self.status == 404 and self.code == "NoSuchKey"
 
@@ -90,7 +90,7 @@ def _describe(error: Exception) -> str:
 @contextmanager
 def map_s3_errors(subject: str) -> Iterator[None]:
     """
-    Map what the SDK and its connections raise to the core's errors; details never quote a response.
+    Map errors of the SDK and its connections to the core's; details quote no response.
 
     Raises:
         BlobStoreFull: The server reports that it has no free space.

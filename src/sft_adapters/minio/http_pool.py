@@ -93,7 +93,7 @@ class Transport(PoolManager):
 
 def release(response: BaseHTTPResponse) -> None:
     """
-    Return the connection to the pool, or close it if its response was not read completely.
+    Return the connection to the pool, or close it if its response has unread bytes.
     """
     response.close()
     response.release_conn()
@@ -115,7 +115,7 @@ def _read_whole(response: BaseHTTPResponse) -> HTTPResponse:
 
 def _error_response(method: str, response: BaseHTTPResponse) -> S3ErrorResponse:
     """
-    Convert a response with an error status; of its body only the S3 error code is used.
+    Convert an error response; of its body only the S3 error code is used.
     """
     try:
         body = response.read(_MAX_ERROR_BYTES, decode_content=False)

@@ -15,7 +15,7 @@ from sft_core.vault.ports import Buffer
 @attrs.define
 class PutBody:
     """
-    Pieces that must add up to `size` bytes; `source_error` is the error that their source raised, if any.
+    Pieces that must add up to `size` bytes; `source_error` is what their source raised.
 
     The last byte is sent only after the source has no further piece. So the server receives the whole object only if
     the pieces add up. Otherwise the request ends early, and the server must discard it.
@@ -28,7 +28,7 @@ class PutBody:
 
     def chunks(self) -> Iterator[Buffer]:
         """
-        Yield the bytes to send; raise `BlobSizeMismatch` in place of the last chunk if they do not add up to `size`.
+        Yield the bytes; raise `BlobSizeMismatch` before the last chunk unless they add up to `size`.
         """
         received, last = 0, b""
         for view in self._views():

@@ -112,7 +112,7 @@ def active_id(settings: Settings) -> str:
 
 def add(settings: Settings) -> tuple[str, str]:
     """
-    Create a new active key in the data folder, and return the ids of the previous and the new one.
+    Create a new active key in the data folder; return the old and new id.
 
     Raises `ConfigurationError` if the active key is in the environment, where only the operator can replace it.
     """
@@ -126,14 +126,14 @@ def add(settings: Settings) -> tuple[str, str]:
 
 def write_key(path: Path) -> str:
     """
-    Create a new key in a new file, readable by its owner only, and return its id.
+    Create a key in a new file, readable by its owner only; return its id.
     """
     return key_id(parsers.encryption_key(key_files.generate(path)))
 
 
 def retire(settings: Settings, name: str) -> RingKey:
     """
-    Remove a key from the ring, with its file if it has one, and return the key.
+    Remove a key from the ring, with its file if any, and return it.
 
     Raises `ConfigurationError`, and leaves the file, if a stored secret needs the key, or if it is the active key or
     not in the ring.
@@ -164,7 +164,7 @@ def retire(settings: Settings, name: str) -> RingKey:
 
 def transfer_ownership(settings: Settings) -> None:
     """
-    Make the active key the owner of the storage; no stored secret may need another key.
+    Make the active key own the storage; no stored secret may need another key.
     """
     active = active_id(settings)
     with _stored_secrets(settings) as secrets:

@@ -22,7 +22,7 @@ from sft_core.maintenance.store_identity import require_same_store
 @attrs.frozen
 class Check:
     """
-    The result of one check; if it has the `code` of an error, the checks that depend on it cannot run.
+    The result of one check; an error `code` means that dependent checks cannot run.
     """
 
     name: str
@@ -40,7 +40,7 @@ def failed_check(name: str, error: SftError) -> Check:
 
 def check_prerequisites(settings: Settings, key_set: KeySet) -> Iterator[Check]:
     """
-    Check the keys, the database and the schema; the last result is the first fatal one, if any.
+    Check the keys, the database and the schema, up to the first fatal result.
     """
     keys = _run_check("keys", lambda: _describe_keys(settings))
     if not keys.ok:

@@ -30,7 +30,7 @@ class CircuitBreaker:
 
     def allow_request(self) -> bool:
         """
-        Return whether the caller may use the server, and must then record its success or failure.
+        Return whether the caller may use the server, and then must record the outcome.
         """
         with self._lock:
             if self._open_until is None:

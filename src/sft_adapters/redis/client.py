@@ -68,7 +68,7 @@ class Client:
 
     def run(self, script: Script, key: str, *arguments: Argument) -> Reply | None:
         """
-        Run a script atomically and return its reply; None if the server is unavailable or replied with nil.
+        Run a script atomically; return its reply, or None for nil or an unavailable server.
 
         A script without a reply may still run later, when a hanging server resumes.
         """

@@ -31,7 +31,7 @@ class PendingDeletes:
 
     def snapshot(self) -> dict[str, object]:
         """
-        Return the pending keys, each with its latest addition; pass them to `confirm` once they are deleted.
+        Return the pending keys with their latest additions, for `confirm` after the deletion.
         """
         with self._lock:
             return dict(self._keys)

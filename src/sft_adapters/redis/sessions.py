@@ -82,7 +82,7 @@ def encode_session(session: Session) -> bytes:
 
 def decode_session(value: bytes, session_id: SessionId) -> Session | None:
     """
-    Decode the session with this id; None if the bytes are another session or another format version.
+    Decode a session; None if the bytes have another id or another format version.
     """
     try:
         magic, own_id, user_id, created, expires, generation, revoked = _FIELDS.unpack(value)

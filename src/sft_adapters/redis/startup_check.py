@@ -1,5 +1,5 @@
 """
-A probe at the start: whether the peer is a Redis server that accepts this client.
+The probe at start: whether the peer is a Redis server that accepts this client.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SILENCE_SECONDS: Final = 0.1
 
 def probe(driver: redis.Redis) -> tuple[Exception | None, str]:
     """
-    Run a harmless command on a connection of its own; return its error and the wrong setting behind it, if any.
+    Run a harmless command on its own connection; return its error and the wrong setting.
 
     An error without a wrong setting means that the server is unavailable.
     """

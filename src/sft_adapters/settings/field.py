@@ -18,7 +18,7 @@ _METADATA: Final = "setting"
 @attrs.frozen
 class Setting:
     """
-    One setting: its name in the environment, how its text is parsed, its default and its unit.
+    A setting: its environment variable, the parser of its text, its default and its unit.
 
     `former_name` is a name of the last release that is still accepted.
     """
@@ -42,7 +42,7 @@ def setting(
     secret: bool = False,
 ) -> T | D:
     """
-    Declare an attribute of a group as a setting; a `secret` value is left out of representations.
+    Declare a group's attribute as a setting; a `secret` is left out of representations.
     """
     metadata = {_METADATA: Setting(name, read, default, unit, example, former_name)}
     return cast("T | D", attrs.field(default=default, repr=not secret, metadata=metadata))

@@ -33,7 +33,7 @@ class Settings(catalogue.SettingGroups):
     @property
     def database_url(self) -> str:
         """
-        URL of the database: the one that is set, or a SQLite file in the data folder.
+        URL of the configured database, or of a SQLite file in the data folder.
         """
         return self.database.url or f"sqlite:///{self.data_dir.absolute() / 'sft.db'}"
 
@@ -74,7 +74,7 @@ class Settings(catalogue.SettingGroups):
     @property
     def resumable_idle_seconds(self) -> float:
         """
-        Time without a new byte after which a resumable upload is aborted; never less than that of a non-resumable one.
+        Idle time after which a resumable upload is aborted, at least that of other uploads.
         """
         return max(3600 * self.uploads.idle_hours, self.non_resumable_idle_seconds)
 
@@ -124,7 +124,7 @@ def key_faults(
 
 def environment(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
     """
-    Return the environment merged over a `.env` file: a name in both has the environment's value.
+    Return a `.env` file merged with the environment, which takes precedence.
 
     `ConfigurationError` is raised if the file does not exist or is not UTF-8.
     """
@@ -141,7 +141,7 @@ def environment(environ: Mapping[str, str], env_file: Path | None) -> dict[str, 
 
 def _given(setting: Setting, environ: Mapping[str, str]) -> tuple[str, str]:
     """
-    Return the name by which a setting is given, and its text; the text is empty if it is not set.
+    Return the name by which a setting is given, and its text, empty if unset.
     """
     for name in filter(None, (setting.name, setting.former_name)):
         if text := environ.get(name, "").strip():
@@ -153,7 +153,7 @@ def _given(setting: Setting, environ: Mapping[str, str]) -> tuple[str, str]:
 
 def _two_names(environ: Mapping[str, str]) -> Iterator[str]:
     """
-    Yield the settings that are given by their name and by their former name, with different values.
+    Yield the settings whose name and former name are given with different values.
     """
     for setting in catalogue.SETTINGS:
         texts = {text for name in (setting.name, setting.former_name) if (text := environ.get(name, "").strip())}
@@ -182,7 +182,9 @@ def _contradictions(settings: Settings) -> Iterator[tuple[set[str], str]]:
 
 def _s3_contradictions(s3: catalogue.S3Settings) -> Iterator[tuple[set[str], str]]:
     """
-    Yield what an endpoint lacks, or what needs an endpoint: without one, files would be stored on the local disk.
+    Yield what an endpoint lacks, or what needs an endpoint.
+
+    Without one, files would be stored on the local disk.
     """
     needed: dict[str, object] = {"MINIO_ACCESS_KEY": s3.access_key, "MINIO_SECRET_KEY": s3.secret_key}
     useful = {"MINIO_CA_FILE": s3.ca_file, "MINIO_CONDITIONAL_WRITES": s3.conditional_writes}

@@ -1,5 +1,5 @@
 """
-How the text of a setting becomes a value; `ValueError` says what is wrong and never repeats it.
+Parsers of settings' texts; a `ValueError` says what is wrong but never quotes the text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PASSWORDS_IN_A_QUERY: Final = frozenset({"password", "passwd", "pwd", "sslpassw
 
 def utf8(raw: str) -> str:
     """
-    Return the text if it is UTF-8: the environment may contain bytes that are not text.
+    Return the text if it is UTF-8; the environment may contain other bytes.
     """
     try:
         raw.encode()
@@ -171,7 +171,7 @@ def issuer(raw: str) -> str:
 
 def shared_secret(raw: str) -> Secret:
     """
-    A secret that a server was given too: of some length, and not one that servers come with.
+    A secret shared with a server: long enough, and no default or example value.
     """
     if len(text(raw)) < _MIN_SHARED_BYTES:
         raise ValueError(f"must have at least {_MIN_SHARED_BYTES} characters")
@@ -209,7 +209,7 @@ def _is_given_away(password: str) -> bool:
 
 def secret_key(raw: str) -> Secret:
     """
-    Random text of at least 32 bytes, of which two hexadecimal digits are one; not a passphrase or an example.
+    Random text that stands for at least 32 bytes; no passphrase or example.
     """
     value = raw.encode()
     if len(value) < _MIN_SECRET_BYTES:

@@ -1,5 +1,5 @@
 """
-Rules that tell a secret drawn at random from one that a person invented or copied.
+Rules that distinguish random secrets from those that a person invented or copied.
 
 The comment at each rule bounds how often it refuses a random key, drawn as bytes (in hexadecimal,
 base64 or base64url) or as characters (digits, letters, base32, base58). The sum is below 2^-40.
@@ -42,7 +42,7 @@ _DIGEST_BYTES: Final = 10
 
 def decoded_size(text: str) -> int:
     """
-    Return how many bytes a secret text stands for in hexadecimal or padded base64, or else has.
+    Return the size in bytes of a secret in hexadecimal, padded base64 or plain text.
 
     Separators between groups of hexadecimal digits do not count. Base64 without padding counts as
     text: 32 characters of it may as well be letters and digits drawn one by one.
@@ -76,7 +76,7 @@ def is_guessable_key(text: str) -> bool:
 
 def is_guessable_bytes(value: bytes) -> bool:
     """
-    Return whether 16 bytes or more are a text, the digest of one, a progression or a repetition.
+    Return whether 16 or more bytes are text, a known digest, a progression or repetition.
     """
     if is_published(value) or value[:_DIGEST_BYTES] in _digests():
         return True
@@ -98,7 +98,7 @@ def is_guessable_bytes(value: bytes) -> bool:
 
 def is_weak_password(text: str) -> bool:
     """
-    Return whether a password is published, or is one or two known words with at most a few signs around them.
+    Return whether a password is published, or one or two known words with few signs.
     """
     if is_published(text.encode()) or len(set(text)) < 3:
         return True
@@ -125,7 +125,7 @@ def _without_separators(text: str) -> str:
 
 def _decoded(text: str) -> Iterator[bytes]:
     """
-    Yield the bytes that a text spells in hexadecimal or base64, if it is recognizably one of them.
+    Yield the bytes of a text that is recognizably hexadecimal or base64.
 
     Digits alone, or letters of one case, are more likely drawn as such, and decode to few values.
     """
@@ -140,17 +140,17 @@ def _decoded(text: str) -> Iterator[bytes]:
 
 def _repeats(value: str | bytes, least: int) -> bool:
     """
-    Return whether at least so many elements at the end continue a repetition of all that precedes them.
+    Return whether the last `least` elements or more repeat earlier ones at one distance.
     """
     return any(value[distance:] == value[:-distance] for distance in range(1, len(value) - least + 1))
 
 
 def _is_passphrase(text: str) -> bool:
     """
-    Return whether a text is five words or numbers or more, of one style and different lengths, with one separator.
+    Return whether a text is five or more words or numbers with one separator.
 
-    A passphrase of any length is refused: key material is drawn, not composed. 32 random characters
-    of base64url, the only alphabet with such separators, are one once in 2^42.
+    They have one style and different lengths. A passphrase of any length is refused: key material is drawn, not
+    composed. 32 random characters of base64url, the only alphabet with such separators, are one once in 2^42.
     """
     for separator in "-_ .":
         pieces = text.strip(separator).split(separator)
@@ -161,12 +161,11 @@ def _is_passphrase(text: str) -> bool:
 
 def _is_made_of_words(text: str) -> bool:
     """
-    Return whether so much of a text is known words that chance explains it once in 2^42.
+    Return whether known words make up more of a text than chance explains.
 
-    A given letter in either case has at most one chance in 26, or in 16 if digits and signs that
-    resemble it count too. The chance that a text has m letters in k words is thus at most 26^-m,
-    times the words to choose from, times the places for them. Below 2^-50 it is refused: for 85
-    values of k and two readings that is at most 2^-42.
+    A given letter in either case has at most one chance in 26, or in 16 if digits and signs that resemble it count too.
+    The chance that a text has m letters in k words is thus at most 26^-m, times the words to choose from, times the
+    places for them. Below 2^-50 it is refused: for 85 values of k and two readings that is at most 2^-42.
     """
     lower = text.lower()
     return any(
@@ -183,7 +182,7 @@ def _bits_of_words(text: str, bits_of_a_letter: float) -> float:
 
 def _reads_like_english(text: str) -> bool:
     """
-    Return whether the pairs of letters in a text are so frequent in English that chance explains it once in 2^42.
+    Return whether the pairs of letters in a text are more English than chance explains.
 
     The text is compared with a code of it: how many letters are in how many runs, and where; which other characters;
     the case of each letter; the first letter; and each further one by its rank among those that follow the one

@@ -1,5 +1,5 @@
 """
-Data for `secret_strength`: words, pairs of letters and keyboard rows of invented secrets, and published examples.
+Data for `secret_strength`: words, letter pairs and keyboard rows of invented secrets; published examples.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Units of work: one connection and one transaction each, released on every exit from the block.
+Units of work: each has one connection and transaction, released on every exit.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Engines: one for each database URL, created after the fork. A commit survives a power cut.
+Engines: one per database URL, created after the fork; commits survive a power cut.
 """
 
 from __future__ import annotations

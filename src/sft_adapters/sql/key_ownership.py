@@ -21,10 +21,10 @@ _KEY_IDS: Final = ((files.c.id, files.c.key_id), (links.c.id, links.c.token_key_
 
 def required_key_ids(engine: Engine) -> set[str]:
     """
-    Return the ids of the owning key, and of the keys of the oldest and the newest secret of each kind.
+    Return the ids of the owning key and of a sample of other keys.
 
-    The cost of this sample does not depend on the number of rows. At start it distinguishes a wrong key ring;
-    a full check verifies every row.
+    The sample is the keys of the oldest and the newest secret of each kind: its cost does not depend on the number of
+    rows. At start it distinguishes a wrong key ring; a full check verifies every row.
     """
     with transaction(engine, read_only=True) as (connection, _):
         return _required_key_ids(connection)
@@ -33,6 +33,8 @@ def required_key_ids(engine: Engine) -> set[str]:
 def is_in_use(engine: Engine) -> bool:
     """
     Return whether a service has started on the database or a user is registered.
+
+    Neither is the case without this schema.
     """
     with transaction(engine, read_only=True) as (connection, _):
         tables = inspect(connection)
@@ -63,7 +65,7 @@ def ownership_step(key_id: str, *, verify: Callable[[set[str]], None]) -> Callab
 
 def owner_key_id(engine: Engine) -> str | None:
     """
-    Return the id of the key that owns the storage; None if no service has started on it.
+    Return the id of the storage's owning key; None if no service has started yet.
     """
     with transaction(engine, read_only=True) as (connection, _):
         return read_owner_key_id(connection)

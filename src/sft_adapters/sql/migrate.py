@@ -74,7 +74,7 @@ def current(engine: Engine) -> str | None:
 
 def check(engine: Engine) -> None:
     """
-    Check that the schema is of this version; raise `ConfigurationError` if it is older or newer.
+    Raise `ConfigurationError` if the schema is older or newer than this version.
     """
     with transaction(engine, read_only=True) as (connection, _):
         _require_known_revision(connection)

@@ -88,7 +88,7 @@ class ConnectFailedError(psycopg.OperationalError):
 
 class ResponseTimeoutError(psycopg.OperationalError):
     """
-    The server did not respond in time to a statement; whether it was executed is unknown.
+    No response to a statement in time; whether it was executed is unknown.
     """
 
     kind = "the server received a statement and did not respond in time"
@@ -96,7 +96,9 @@ class ResponseTimeoutError(psycopg.OperationalError):
 
 class BoundedConnection(psycopg.Connection[Any]):
     """
-    A connection that is closed after `response_seconds` without a response: the server or the network hangs.
+    A connection that is closed after `response_seconds` without a response.
+
+    The server has its own timeout for statements; this one is for a server or network that hangs.
     """
 
     response_seconds: float

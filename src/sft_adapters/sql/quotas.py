@@ -1,5 +1,5 @@
 """
-Quota reservations in SQL: each file's in the file's row, each owner's sum in a row of its own.
+Quota reservations in SQL: each file's in its row, each owner's sum in another table.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-A rate limiter in SQL: the row of a key contains the time at which all its attempts are restored.
+A rate limiter in SQL: a key's row states when all attempts are restored.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from sft_adapters.sql.errors import map_database_errors
 @attrs.frozen
 class Repository:
     """
-    Rows of a unit of work; each public method of a subclass maps the driver's errors to the core's.
+    Rows of a unit of work; public methods map the driver's errors to the core's.
     """
 
     connection: Connection

@@ -90,7 +90,7 @@ def _is_expired(before: datetime) -> ColumnElement[bool]:
 
 
 def _select_deletable(column: ColumnElement[Any], before: datetime) -> Select[Any]:
-    # No unexpired idempotency record refers to the token. For NOT IN, PostgreSQL may scan the list for each link.
+    # No unexpired idempotency record refers to the token. A join: for NOT IN, PostgreSQL may scan all for each link.
     records = kept_answers.c
     is_replayable = and_(records.token_digest == links.c.token_digest, records.expires_at >= before)
     joined = select(column).select_from(links.outerjoin(kept_answers, is_replayable))

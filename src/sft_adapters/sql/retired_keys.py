@@ -37,7 +37,7 @@ def require_usable_key(connection: Connection, wrapped: WrappedSecret | None) ->
 
 def start_retirement(connection: Connection, key_id: str) -> str:
     """
-    Reject a key's secrets from this commit on, and return the id of this attempt to retire it.
+    Reject a key's secrets from this commit on; return the id of the attempt.
 
     It waits for transactions that have checked the key, on PostgreSQL up to the lock timeout. Concurrent
     retirements of one key share the first one's attempt.

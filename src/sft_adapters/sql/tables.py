@@ -31,7 +31,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 class UtcMicroseconds(TypeDecorator[datetime]):
     """
-    A time-zone aware time, stored as integer microseconds since 1970: in UTC and exact on every database.
+    A time-zone aware time, stored as UTC microseconds since 1970: exact on every database.
     """
 
     impl = BigInteger

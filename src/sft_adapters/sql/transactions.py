@@ -42,7 +42,7 @@ def transaction(
 @contextmanager
 def committing(engine: Engine, *, seconds: float | None = None) -> Iterator[Connection]:
     """
-    Open a transaction that is committed at the end of the block, or rolled back on an error.
+    Open a transaction and commit it after the block; an error rolls it back.
     """
     with transaction(engine, seconds=seconds) as (connection, tx):
         yield connection
@@ -51,7 +51,7 @@ def committing(engine: Engine, *, seconds: float | None = None) -> Iterator[Conn
 
 def transaction_options(connection: Connection) -> tuple[bool, float | None]:
     """
-    Return whether the transaction that starts on this connection is read-only, and its own timeout, if any.
+    Return whether the starting transaction is read-only, and its own timeout in seconds, if any.
     """
     options = connection.get_execution_options()
     return bool(options.get(_READ_ONLY, False)), options.get(_SECONDS)

@@ -24,10 +24,6 @@ _LOCK_SECONDS: Final = 2.0
 
 @attrs.frozen
 class _SecretColumns:
-    """
-    The table and columns of one kind of secret.
-    """
-
     table: Table
     key_id: Column[Any]
     wrapped: Column[Any]

@@ -27,6 +27,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Drop the table. Created files and links are kept; a later repeat of a request creates them again.
+    Drop the table; files and links are kept, and a repeated request creates them again.
     """
     op.drop_table("kept_answers")

@@ -1,5 +1,5 @@
 """
-Allow the token of a long-expired link to be deleted. The rest of its row is kept.
+Allow the token of a long-expired link to be deleted; its row is kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Delete the links without a token, with their download counts: all have expired or were revoked.
+    Delete links without a token, and their download counts: all are expired or revoked.
     """
     op.execute("DELETE FROM links WHERE token_key_id IS NULL")
     with op.batch_alter_table("links", copy_from=_links(sa.MetaData(), may_lack_token=True)) as links:

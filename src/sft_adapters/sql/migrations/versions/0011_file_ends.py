@@ -13,7 +13,7 @@ down_revision = "0010"
 
 def upgrade() -> None:
     """
-    Add the column, and an index on the few files with an expiry. Existing files have none.
+    Add the column, null for existing files, and an index on files with an expiry.
     """
     op.add_column("files", sa.Column("expires_at", sa.BigInteger(), nullable=True))
     expires = sa.text("expires_at IS NOT NULL")
