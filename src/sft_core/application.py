@@ -84,7 +84,7 @@ class VaultUseCases:
 @attrs.frozen(kw_only=True)
 class SharingUseCases:
     """
-    Share links, the seal that may issue one, and requests that are repeated with an idempotency key.
+    Share links, the seal that may issue one, and idempotent requests.
     """
 
     seal_upload: SealUpload

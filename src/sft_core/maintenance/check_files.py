@@ -98,7 +98,7 @@ class CheckFile:
 
     def _content_damage(self, file: File, part: Part, size: int, key: Secret) -> Damage | None:
         """
-        Check the bytes of a blob of any length; distinguish a replaced blob from a modified one.
+        Distinguish a replaced blob, of any length, from a modified one.
         """
         header = bytearray(min(len(part.header), size))
         self.blobs.read_into(part.blob_key, 0, memoryview(header), size=size)

@@ -111,7 +111,7 @@ def _headers(
     blobs: BlobStore, candidates: Iterable[BlobInfo], failed: list[SftError]
 ) -> Iterator[tuple[BlobInfo, bytes]]:
     """
-    Yield each readable blob with its header, empty if it is too short for a part.
+    Yield each readable blob with its header, empty if too short for a part.
     """
     for blob in candidates:
         header = bytearray(PART_HEADER_BYTES if blob.size >= PART_HEADER_BYTES else 0)

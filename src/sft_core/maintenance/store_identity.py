@@ -55,9 +55,10 @@ def require_same_store(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdentity
 
 def reject_database_copy(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdentity) -> None:
     """
-    Raise `StoreMismatch` if only the store has an id: the database may be an old copy.
+    Raise `StoreMismatch` if only the store has an id.
 
-    What has expired or was aborted in the copy may be a live file, by the same id, in the other database.
+    The database may be an old copy: what has expired or was aborted in it may be a live file, by the same id, in the
+    other database.
     """
     with begin(read_only=True) as unit:
         own = unit.store_identity.store_id()
@@ -67,7 +68,7 @@ def reject_database_copy(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdenti
 
 def require_known_blobs(begin: UnitOfWorkFactory[SweepUnit], store: BlobStore) -> None:
     """
-    Raise `StoreMismatch` if none of the store's first hundred blobs has a row; an empty store passes.
+    Raise `StoreMismatch` unless one of the first hundred blobs, if any, has a row.
     """
     keys = [blob.key for blob in islice(store.list(), _LOOKED_AT) if file_id_of_blob(blob.key) is not None]
     named = {file_id for file_id in map(file_id_of_blob, keys) if file_id is not None}

@@ -16,7 +16,7 @@ from sft_core.vault.ports import VaultUnit
 
 class LinkRepository(Protocol):
     """
-    The rows of share links, within one unit of work; deleting a file deletes its links.
+    Share-link rows, within one unit of work; deleting a file deletes its links.
     """
 
     def add(self, link: ShareLink) -> None:

@@ -76,7 +76,7 @@ class LinkId(Id):
 @attrs.frozen
 class EmailAddress:
     """
-    An e-mail address in lower case: a dot-string at a domain name (RFC 5321), at most 254 characters.
+    A lower-case e-mail address: dot-string at domain name (RFC 5321), at most 254 characters.
     """
 
     value: str

@@ -71,7 +71,7 @@ def check_bound(path: str, value: int | None, maximum: int) -> None:
 @attrs.frozen(kw_only=True)
 class ShareTerms:
     """
-    The owner's default terms, given at upload, for links to the file; a link's own terms take precedence.
+    Default terms for a file's links, given at upload; a link's own terms take precedence.
     """
 
     max_downloads: int | None = None
@@ -134,7 +134,7 @@ class File:
 
     def blob_key(self, number: int, nonce: bytes) -> str:
         """
-        Return a blob key for part `number`; the nonce makes each attempt's key unique. It contains no user's text.
+        Return a blob key for part `number`, unique by its nonce, without any user text.
         """
         return f"{self.blob_prefix}{self.version:x}-{number:08x}-{nonce.hex()}"
 
@@ -200,7 +200,7 @@ class Part:
 
 class UploadKind(enum.Enum):
     """
-    What a resumable upload becomes: a file (`WHOLE`), a source of a concatenation (`PARTIAL`), or its result (`FINAL`).
+    The kind of a resumable upload: a file, a concatenation's source, or its result.
     """
 
     WHOLE = "whole"
@@ -230,9 +230,10 @@ class ResumableUpload:
 @attrs.frozen(kw_only=True)
 class VaultPolicy:
     """
-    The limits of a vault: file size, extensions (an empty set allows every one), and quota of an owner.
+    The limits of a vault: file size, file-name extensions, and quota of an owner.
 
-    Sizes are plaintext bytes. `quota` limits the reservations of all files of one owner; None is no limit.
+    An empty set of extensions allows every one. Sizes are plaintext bytes. `quota` limits the reservations of all files
+    of one owner; None is no limit.
     """
 
     max_file_size: int

@@ -60,7 +60,7 @@ class SpendTotpCode:
 
 def _retry_if_only_rewrapped(begin: UnitOfWorkFactory[UsersUnit], user: User, change: Callable[[User], T]) -> T:
     """
-    Change a user, and once more if only the wrapping of the seed has changed meanwhile.
+    Change a user; retry once if meanwhile only the seed was re-wrapped.
     """
     try:
         return change(user)
@@ -78,7 +78,7 @@ def _retry_if_only_rewrapped(begin: UnitOfWorkFactory[UsersUnit], user: User, ch
 @attrs.frozen(kw_only=True)
 class SetUpTotp:
     """
-    Start a second factor with a new seed, to be enabled by `ConfirmTotp`; replace a pending one.
+    Start a second factor with a new seed, replacing a pending one; `ConfirmTotp` enables it.
 
     Raises `TotpAlreadyEnabled` if a second factor is enabled.
     """
