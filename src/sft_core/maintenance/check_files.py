@@ -15,7 +15,7 @@ from sft_core.maintenance.paging import PAGE, paged
 from sft_core.maintenance.ports import MaintenanceUnit
 from sft_core.ports import KeyRing, UnitOfWorkFactory
 from sft_core.values import ByteRange, Secret
-from sft_core.vault.model import FILE_KEY_PURPOSE, Encryption, File, FileState, Part
+from sft_core.vault.model import FILE_KEY_PURPOSE, Encryption, File, FileState, Part, blob_prefix
 from sft_core.vault.ports import ContentCipher, IdentifiedBlobStore
 
 PartFilter = Callable[[Part], bool]
@@ -43,16 +43,17 @@ class CheckFile:
         if finding is not None:
             yield finding
         mismatched = {part.number for part in parts if key is not None and not self._header_matches(file, key, part)}
-        sizes = {blob.key: blob.size for blob in self.blobs.list(file.blob_prefix)} if parts else {}
+        sizes = {blob.key: blob.size for blob in self.blobs.list(blob_prefix(file.id))} if parts else {}
         for part in parts:
+            subject = f"file {file.id} part {part.number}"
             if part.number in mismatched:
                 detail = "the manifest's header is not under this file's key"
-                yield _part_finding(file, part, Damage.ALTERED_MANIFEST, detail)
+                yield Finding(Damage.ALTERED_MANIFEST, subject, detail)
             is_readable = key is not None and part.number not in mismatched and part.blob_key in sizes
             is_read = is_readable and part_filter is not None and part_filter(part)
             damage = self._part_damage(file, part, sizes, key if is_read else None)
             if damage is not None:
-                yield _part_finding(file, part, damage, f"{_SENTENCES[damage]} (blob {part.blob_key})")
+                yield Finding(damage, subject, f"{_SENTENCES[damage]} (blob {part.blob_key})")
 
     def _key(self, file: File, parts: Sequence[Part]) -> tuple[Secret | None, Finding | None]:
         """
@@ -165,7 +166,3 @@ def _page(file: File, unit: MaintenanceUnit, last: Part | None) -> Sequence[Part
 
 def _file_finding(file: File, damage: Damage, detail: str) -> Finding:
     return Finding(damage, f"file {file.id}", detail)
-
-
-def _part_finding(file: File, part: Part, damage: Damage, detail: str) -> Finding:
-    return Finding(damage, f"file {file.id} part {part.number}", detail)

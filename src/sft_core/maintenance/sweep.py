@@ -89,19 +89,11 @@ class SweepResult:
 
 @attrs.frozen
 class _SweepRun:
-    """
-    A sweep in progress.
-    """
-
     clock: Clock
     dry_run: bool
     should_continue: ShouldContinue
-    now: datetime = attrs.field(init=False)
+    now: datetime = attrs.field(default=attrs.Factory(lambda run: run.clock.now(), takes_self=True), init=False)
     result: SweepResult = attrs.field(factory=SweepResult, init=False)
-
-    @now.default
-    def _now(self) -> datetime:
-        return self.clock.now()
 
     def each(self, items: Iterable[T], act: Callable[[T], bool]) -> Iterator[T]:
         """
@@ -126,13 +118,6 @@ class _SweepRun:
                     yield item
 
 
-_Step = Callable[[_SweepRun], None]
-
-
-def _always() -> bool:
-    return True
-
-
 @attrs.frozen(kw_only=True)
 class Sweep:
     """
@@ -150,7 +135,7 @@ class Sweep:
     expiring: Sequence[ExpiringStore]
     policy: SweepPolicy
 
-    def __call__(self, *, dry_run: bool = False, should_continue: ShouldContinue = _always) -> SweepResult:
+    def __call__(self, *, dry_run: bool = False, should_continue: ShouldContinue = lambda: True) -> SweepResult:
         sweep = _SweepRun(self.clock, dry_run, should_continue)
         try:
             reject_database_copy(self.begin, self.blobs)
@@ -162,7 +147,7 @@ class Sweep:
             # A step that needs the store reports the error itself; the others do not need it.
             pass
         # One step for each store, so that the failure of one does not affect the others.
-        forget: list[_Step] = [partial(self._delete_expired, store) for store in self.expiring]
+        forget: list[Callable[[_SweepRun], None]] = [partial(self._delete_expired, store) for store in self.expiring]
         for step in (self._abort_idle, self._expire, self._finish_removals, self._delete_orphans, *forget):
             try:
                 step(sweep)
@@ -250,7 +235,7 @@ class LeasedSweep:
     holder: str
     interval: timedelta
 
-    def __call__(self, *, should_continue: ShouldContinue = _always) -> SweepResult | None:
+    def __call__(self, *, should_continue: ShouldContinue = lambda: True) -> SweepResult | None:
         if not self._renew_lease(LEASE_DURATION):
             return None
         renewed_at = self.sweep.clock.now()

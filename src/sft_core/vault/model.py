@@ -128,15 +128,11 @@ class File:
         """
         return b"sft/v1/vault/" + self.key_context + number.to_bytes(8, "big")
 
-    @property
-    def blob_prefix(self) -> str:
-        return blob_prefix(self.id)
-
     def blob_key(self, number: int, nonce: bytes) -> str:
         """
         Return a blob key for part `number`, unique by its nonce, without any user text.
         """
-        return f"{self.blob_prefix}{self.version:x}-{number:08x}-{nonce.hex()}"
+        return f"{blob_prefix(self.id)}{self.version:x}-{number:08x}-{nonce.hex()}"
 
     @property
     def etag(self) -> str:

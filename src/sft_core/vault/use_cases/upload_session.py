@@ -83,9 +83,6 @@ class UploadSession:
         return merged
 
     def add_pending(self, part: Part) -> None:
-        """
-        Count a durable part that the manifest does not refer to yet.
-        """
         if not self.pending:
             self.replaced = [short for short in self.tail if short.number >= part.number]
         self.pending.append(part)
