@@ -74,9 +74,6 @@ class CheckFile:
         return key, None
 
     def _header_matches(self, file: File, key: Secret, part: Part, header: bytes | None = None) -> bool:
-        """
-        Return whether a header, by default the manifest's, belongs to this key and part.
-        """
         context = file.part_context(part.number)
         try:
             self.cipher.reader(key, context=context, header=part.header if header is None else header, size=part.size)

@@ -152,9 +152,6 @@ class CheckIntegrity:
         yield from self.check_records()
 
     def _may_repair(self, counts: CheckCounts) -> bool:
-        """
-        Return whether the database cannot be an old copy (`reject_database_copy`).
-        """
         try:
             reject_database_copy(self.begin, self.check_file.blobs)
         except StoreMismatch as error:
@@ -214,9 +211,6 @@ class CheckIntegrity:
         return file.touched_at <= (since.resumable if is_resumable else since.non_resumable)
 
     def _is_unchanged(self, file: File) -> bool:
-        """
-        Return whether the file is as read; otherwise findings may be work in progress.
-        """
         with self.begin(read_only=True) as unit:
             return unit.files.get(file.id) == file
 

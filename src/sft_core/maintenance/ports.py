@@ -85,18 +85,6 @@ class ReclaimableFiles(Protocol):
     def oldest_account_created_at(self) -> datetime | None: ...
 
 
-class SweepUnit(VaultUnit, Protocol):
-    """
-    A unit of work over files, what can be reclaimed, and the store identity.
-    """
-
-    @property
-    def reclaimable(self) -> ReclaimableFiles: ...
-
-    @property
-    def store_identity(self) -> StoreIdentity: ...
-
-
 class Inventory(Protocol):
     """
     Everything that is stored, in pages, within one unit of work.
@@ -193,10 +181,16 @@ class IntegrityRows(Protocol):
     def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None: ...
 
 
-class MaintenanceUnit(SweepUnit, Protocol):
+class MaintenanceUnit(VaultUnit, Protocol):
     """
-    A unit of work over everything that the integrity check reads.
+    A unit of work over everything that the sweep and the integrity check read.
     """
+
+    @property
+    def reclaimable(self) -> ReclaimableFiles: ...
+
+    @property
+    def store_identity(self) -> StoreIdentity: ...
 
     @property
     def inventory(self) -> Inventory: ...

@@ -20,7 +20,7 @@ from sft_core.errors import SftError, StoreMismatch
 from sft_core.maintenance.failure_budget import FailureBudget
 from sft_core.maintenance.orphans import delete_orphan, find_unreferenced_blobs
 from sft_core.maintenance.paging import paged
-from sft_core.maintenance.ports import IdleCutoffs, SweepUnit
+from sft_core.maintenance.ports import IdleCutoffs, MaintenanceUnit
 from sft_core.maintenance.store_identity import reject_database_copy
 from sft_core.ports import Clock, ExpiringStore, Leases, UnitOfWorkFactory
 from sft_core.values import FileId
@@ -129,7 +129,7 @@ class Sweep:
     `should_continue` is called before each item; a `dry_run` changes nothing and counts.
     """
 
-    begin: UnitOfWorkFactory[SweepUnit]
+    begin: UnitOfWorkFactory[MaintenanceUnit]
     clock: Clock
     blobs: IdentifiedBlobStore
     expiring: Sequence[ExpiringStore]
@@ -211,7 +211,9 @@ class Sweep:
             yield count
 
 
-def abort_idle(begin: UnitOfWorkFactory[SweepUnit], file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
+def abort_idle(
+    begin: UnitOfWorkFactory[MaintenanceUnit], file_id: FileId, *, since: IdleCutoffs, now: datetime
+) -> bool:
     """
     Abort an idle upload (`ReclaimableFiles.abort_idle`) in a unit of its own.
     """

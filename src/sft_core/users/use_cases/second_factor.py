@@ -66,6 +66,7 @@ def _save_changed(begin: UnitOfWorkFactory[UsersUnit], user: User, change: Calla
             stored = unit.users.get(user.id)
         if stored is None or stored.totp is None or user.totp is None:
             raise
+        # A re-wrapped seed is the same seed, so the change can be made again.
         as_read = attrs.evolve(stored, revision=user.revision, totp=attrs.evolve(stored.totp, seed=user.totp.seed))
         if as_read != user or stored.totp.seed.key_id == user.totp.seed.key_id:
             raise
