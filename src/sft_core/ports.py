@@ -48,8 +48,7 @@ class KeyRing(Protocol):
         """
         Encrypt a secret of 16 to 4 096 bytes under the active key.
 
-        The length is a multiple of 8. Raises `InvalidValue` if the secret has another length, or the purpose has other
-        characters.
+        The length is a multiple of 8. Raises `InvalidValue` for another length, or other characters in the purpose.
         """
 
     def unwrap(self, wrapped: WrappedSecret, *, purpose: str, context: bytes) -> Secret:
@@ -68,8 +67,7 @@ class RateLimiter(Protocol):
     A limit on how often something may be attempted.
 
     Each call is atomic and outside any unit of work. A key is a generated word (`[a-z0-9:-]{1,100}`) and always comes
-    with the same rate. Counts outlive the process, but are not durable: a store may lose them together with its other
-    data.
+    with the same rate. Counts outlive the process, but are not durable: a store may lose them with its other data.
     """
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
@@ -140,11 +138,10 @@ UnitT_co = TypeVar("UnitT_co", bound=UnitOfWork, covariant=True)
 
 class UnitOfWorkFactory(Protocol[UnitT_co]):
     """
-    A factory of units of work; leaving one without `commit` rolls it back.
+    A factory of units of work; every exit without `commit` rolls the unit back.
 
-    It does so on a return and on an exception. A unit belongs to one thread, is never nested and occupies a database
-    connection: keep it short, and do no hashing, encryption or blob transfer inside it. A `read_only` unit reads from a
-    consistent state and rejects changes.
+    A unit belongs to one thread, is never nested and occupies a database connection: keep it short, and do no hashing,
+    encryption or blob transfer inside it. A `read_only` unit reads from a consistent state and rejects changes.
     """
 
     def __call__(self, *, read_only: bool = False) -> AbstractContextManager[UnitT_co]: ...

@@ -23,8 +23,7 @@ class RewrapBatch:
     """
     The result of re-wrapping one batch of secrets of one kind.
 
-    `skipped` secrets were changed or deleted concurrently. `undecryptable` ones do not unwrap with the key that they
-    name, and are unchanged.
+    `skipped` secrets were changed or deleted concurrently. `undecryptable` ones do not unwrap, and are unchanged.
     """
 
     kind: SecretKind

@@ -27,8 +27,7 @@ class CheckFile:
     Check a sealed file, or an upload's recorded parts, and yield the problems.
 
     The existence and length of each part come from a listing of the store. Only the parts that `part_filter` selects
-    are read and authenticated, completely. The file's manifest is kept in memory during the check: about one kilobyte
-    for each part.
+    are read and authenticated, completely. The manifest is kept in memory meanwhile: about one kilobyte a part.
     """
 
     begin: UnitOfWorkFactory[MaintenanceUnit]

@@ -56,16 +56,14 @@ class ReclaimableFiles(Protocol):
         """
         Start deleting an expired file as of `now`, in one conditional update.
 
-        Changes its state and destroys its key. False, changing nothing, if its expiry time was moved, or it is in
-        another state or deleted.
+        Destroys its key. False, changing nothing, if its expiry time was moved, or it is in another state or deleted.
         """
 
     def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
         """
         Abort an idle upload as of `now`, in one conditional update.
 
-        Changes its state and destroys its key. False, changing nothing, if it received a byte since, or is in another
-        state or deleted.
+        Destroys its key. False, changing nothing, if it received a byte since, or is in another state or deleted.
         """
 
     def referenced_keys(self, blob_keys: Iterable[str]) -> frozenset[str]:

@@ -57,8 +57,7 @@ def reject_database_copy(begin: UnitOfWorkFactory[MaintenanceUnit], store: Store
     """
     Raise `StoreMismatch` if only the store has an id.
 
-    The database may be an old copy: what has expired or was aborted in it may be a live file, by the same id, in the
-    other database.
+    The database may be an old copy: what expired or was aborted in it may be a live file, by its id, in the other.
     """
     with begin(read_only=True) as unit:
         own = unit.store_identity.store_id()

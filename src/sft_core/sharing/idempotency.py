@@ -44,8 +44,7 @@ class IdempotencyKey(Secret):
         """
         Return a keyed digest of every fact that must be equal in a repeated request.
 
-        The HMAC key is the idempotency key, which is not stored: a reader of the rows cannot test whether a file has
-        certain known bytes.
+        The HMAC key is the idempotency key, which is not stored: the rows do not reveal whether a file has known bytes.
         """
         mac = hmac.new(self.reveal(), digestmod=hashlib.sha256)
         for fact in facts:

@@ -52,8 +52,7 @@ class IdempotencyRecords(Protocol):
     """
     The idempotency records, within one unit of work.
 
-    A record expires at its `expires_at`, compared with `now`; an expired one counts as missing. It outlives the file
-    that it refers to.
+    A record expires at its `expires_at`, compared with `now`; an expired one counts as missing. It outlives its file.
     """
 
     def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:

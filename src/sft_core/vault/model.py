@@ -210,8 +210,7 @@ class ResumableUpload:
     The row of a resumable upload, beside its file's row.
 
     `length` in bytes is None until the client announces it. `metadata` is the client's own text, returned unchanged.
-    `sources` are the partial uploads of a final upload, in order. Only the holder of the latest `fencing_token` may
-    append.
+    `sources` are a final upload's partial uploads, in order. Only the holder of the latest `fencing_token` may append.
     """
 
     file_id: FileId

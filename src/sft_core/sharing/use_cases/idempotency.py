@@ -52,8 +52,7 @@ class IdempotentResult:
     """
     A request's result: a file with its link, or a link to an existing file.
 
-    Each repeat of a request under its idempotency key returns an equal one, whatever has happened to the link since,
-    and whatever expiry was set for the file.
+    Each repeat of a request returns an equal one, whatever has happened to the link or the file's expiry since.
     """
 
     file: File
