@@ -58,18 +58,19 @@ class CheckFile:
         """
         Return the file's key or a finding; neither if only the owner has the key.
         """
+        subject = f"file {file.id}"
         if file.key is None:
             wrong = None if file.encryption is Encryption.CLIENT else "the file has no key"
-            return None, _file_finding(file, Damage.WRONG_FILE_KEY, wrong) if wrong else None
+            return None, Finding(Damage.WRONG_FILE_KEY, subject, wrong) if wrong else None
         try:
             key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
         except UnknownKey:
             detail = f"the ring has no key {file.key.key_id}, which wrapped it"
-            return None, _file_finding(file, Damage.UNKNOWN_KEY_ID, detail)
+            return None, Finding(Damage.UNKNOWN_KEY_ID, subject, detail)
         except UnwrapFailed:
-            return None, _file_finding(file, Damage.WRONG_FILE_KEY, "its wrapped key does not unwrap")
+            return None, Finding(Damage.WRONG_FILE_KEY, subject, "its wrapped key does not unwrap")
         if parts and not any(self._header_matches(file, key, part) for part in parts):
-            return None, _file_finding(file, Damage.WRONG_FILE_KEY, "none of its parts was encrypted with its key")
+            return None, Finding(Damage.WRONG_FILE_KEY, subject, "none of its parts was encrypted with its key")
         return key, None
 
     def _header_matches(self, file: File, key: Secret, part: Part, header: bytes | None = None) -> bool:
@@ -142,7 +143,7 @@ def _manifest_findings(file: File, parts: Sequence[Part]) -> Iterator[Finding]:
     if file.state is not FileState.SEALED:
         return
     if not parts:
-        yield _file_finding(file, Damage.DANGLING_ROW, "its manifest contains no part")
+        yield Finding(Damage.DANGLING_ROW, f"file {file.id}", "its manifest contains no part")
         return
     position = 0
     for number, part in enumerate(parts):
@@ -153,12 +154,8 @@ def _manifest_findings(file: File, parts: Sequence[Part]) -> Iterator[Finding]:
         if position == file.size:
             return
     detail = f"its manifest ends or has a gap at byte {position} of {file.size}"
-    yield _file_finding(file, Damage.INCOMPLETE_MANIFEST, detail)
+    yield Finding(Damage.INCOMPLETE_MANIFEST, f"file {file.id}", detail)
 
 
 def _page(file: File, unit: MaintenanceUnit, last: Part | None) -> Sequence[Part]:
     return unit.inventory.parts(file.id, after=last.number if last is not None else -1, limit=PAGE)
-
-
-def _file_finding(file: File, damage: Damage, detail: str) -> Finding:
-    return Finding(damage, f"file {file.id}", detail)
