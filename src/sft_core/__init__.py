@@ -1,3 +1,3 @@
 """
-The domain of secure file transfer: users, vault and sharing; pure, its only dependency is attrs.
+The pure domain of secure file transfer: users, vault, sharing; it depends on attrs only.
 """

@@ -8,38 +8,10 @@ import attrs
 
 from sft_core.maintenance.integrity_check import CheckIntegrity
 from sft_core.maintenance.sweep import LeasedSweep, Sweep
-from sft_core.sharing.use_cases import (
-    FindIdempotentResult,
-    FindSharedFile,
-    IssueShareLink,
-    RedeemShareLink,
-    RevokeShareLink,
-    SealUpload,
-    SummariseLinks,
-)
-from sft_core.users.use_cases import (
-    Authenticate,
-    ConfirmTotp,
-    DisableTotp,
-    RefreshSession,
-    RegisterUser,
-    SetUpTotp,
-    SignIn,
-)
-from sft_core.vault.use_cases import (
-    AbortUpload,
-    BeginUpload,
-    DeleteFile,
-    FindFile,
-    ListFiles,
-    ReadFile,
-    SetExpiry,
-    StoreFile,
-    StorePart,
-)
-from sft_core.vault.use_cases.append import AcquireUpload
-from sft_core.vault.use_cases.concatenate import ConcatenateUploads
-from sft_core.vault.use_cases.resumable import CreateUpload, FindUpload, FinishUpload, TerminateUpload
+from sft_core.sharing import use_cases as sharing
+from sft_core.users import use_cases as users
+from sft_core.vault import use_cases as vault
+from sft_core.vault.use_cases import append, concatenate, resumable
 
 
 @attrs.frozen(kw_only=True)
@@ -48,13 +20,13 @@ class UsersUseCases:
     Accounts, sign-in, sessions and second factors.
     """
 
-    register_user: RegisterUser
-    sign_in: SignIn
-    refresh_session: RefreshSession
-    authenticate: Authenticate
-    set_up_totp: SetUpTotp
-    confirm_totp: ConfirmTotp
-    disable_totp: DisableTotp
+    register_user: users.RegisterUser
+    sign_in: users.SignIn
+    refresh_session: users.RefreshSession
+    authenticate: users.Authenticate
+    set_up_totp: users.SetUpTotp
+    confirm_totp: users.ConfirmTotp
+    disable_totp: users.DisableTotp
 
 
 @attrs.frozen(kw_only=True)
@@ -63,37 +35,37 @@ class VaultUseCases:
     Files and uploads, resumable ones included.
     """
 
-    begin_upload: BeginUpload
-    store_part: StorePart
-    abort_upload: AbortUpload
-    store_file: StoreFile
-    find_file: FindFile
-    list_files: ListFiles
-    read_file: ReadFile
-    set_expiry: SetExpiry
-    delete_file: DeleteFile
+    begin_upload: vault.BeginUpload
+    store_part: vault.StorePart
+    abort_upload: vault.AbortUpload
+    store_file: vault.StoreFile
+    find_file: vault.FindFile
+    list_files: vault.ListFiles
+    read_file: vault.ReadFile
+    set_expiry: vault.SetExpiry
+    delete_file: vault.DeleteFile
 
-    create_upload: CreateUpload
-    find_upload: FindUpload
-    acquire_upload: AcquireUpload
-    finish_upload: FinishUpload
-    terminate_upload: TerminateUpload
-    concatenate_uploads: ConcatenateUploads
+    create_upload: resumable.CreateUpload
+    find_upload: resumable.FindUpload
+    acquire_upload: append.AcquireUpload
+    finish_upload: resumable.FinishUpload
+    terminate_upload: resumable.TerminateUpload
+    concatenate_uploads: concatenate.ConcatenateUploads
 
 
 @attrs.frozen(kw_only=True)
 class SharingUseCases:
     """
-    Share links, the seal that may issue one, and requests that are repeated with an idempotency key.
+    Share links, the seal that may issue one, and idempotent requests.
     """
 
-    seal_upload: SealUpload
-    issue_share_link: IssueShareLink
-    find_idempotent_result: FindIdempotentResult
-    find_shared_file: FindSharedFile
-    redeem_share_link: RedeemShareLink
-    revoke_share_link: RevokeShareLink
-    summarise_links: SummariseLinks
+    seal_upload: sharing.SealUpload
+    issue_share_link: sharing.IssueShareLink
+    find_idempotent_result: sharing.FindIdempotentResult
+    find_shared_file: sharing.FindSharedFile
+    redeem_share_link: sharing.RedeemShareLink
+    revoke_share_link: sharing.RevokeShareLink
+    summarise_links: sharing.SummariseLinks
 
 
 @attrs.frozen(kw_only=True)

@@ -30,7 +30,7 @@ class Entropy(Protocol):
 
 class IdGenerator(Protocol):
     """
-    A generator of UUIDs version 7 (RFC 9562); later ones of a process sort after earlier ones.
+    A generator of UUIDs version 7 (RFC 9562), ascending within a process.
     """
 
     def new(self) -> UUID: ...
@@ -46,9 +46,9 @@ class KeyRing(Protocol):
 
     def wrap(self, secret: Secret, *, purpose: str, context: bytes) -> WrappedSecret:
         """
-        Encrypt a secret of 16 to 4 096 bytes, a multiple of 8, under the active key.
+        Encrypt a secret of 16 to 4 096 bytes under the active key.
 
-        Raises `InvalidValue` if the secret has another length, or the purpose has other characters.
+        The length is a multiple of 8. Raises `InvalidValue` for another length, or other characters in the purpose.
         """
 
     def unwrap(self, wrapped: WrappedSecret, *, purpose: str, context: bytes) -> Secret:
@@ -67,8 +67,7 @@ class RateLimiter(Protocol):
     A limit on how often something may be attempted.
 
     Each call is atomic and outside any unit of work. A key is a generated word (`[a-z0-9:-]{1,100}`) and always comes
-    with the same rate. Counts outlive the process, but are not durable: a store may lose them together with its other
-    data.
+    with the same rate. Counts outlive the process, but are not durable: a store may lose them with its other data.
     """
 
     def acquire(self, key: str, rate: Rate, *, now: datetime) -> None:
@@ -97,7 +96,7 @@ class ExpiringStore(Protocol):
 
     def delete_expired(self, *, before: datetime, limit: int) -> int:
         """
-        Delete up to `limit` entries that expired before a moment; return their number, below `limit` if none is left.
+        Delete up to `limit` expired entries; return their number, below `limit` if none is left.
         """
 
 
@@ -125,10 +124,10 @@ class Leases(Protocol):
 
 class UnitOfWork(Protocol):
     """
-    One transaction: `commit` makes all of its changes durable and visible to other units, or none; at most once.
+    One transaction: `commit` applies all of its changes or none, at most once.
 
-    Raises `DatabaseUnavailable` if the outcome is unknown: the changes may have been applied. Raises it too, with
-    nothing applied, if the unit is read-only or has ended.
+    Then they are durable and visible to other units. Raises `DatabaseUnavailable` if the outcome is unknown: the
+    changes may have been applied. Raises it too, with nothing applied, if the unit is read-only or has ended.
     """
 
     def commit(self) -> None: ...
@@ -139,7 +138,7 @@ UnitT_co = TypeVar("UnitT_co", bound=UnitOfWork, covariant=True)
 
 class UnitOfWorkFactory(Protocol[UnitT_co]):
     """
-    A factory of units of work; leaving one without `commit`, by a return or an exception, rolls it back.
+    A factory of units of work; every exit without `commit` rolls the unit back.
 
     A unit belongs to one thread, is never nested and occupies a database connection: keep it short, and do no hashing,
     encryption or blob transfer inside it. A `read_only` unit reads from a consistent state and rejects changes.

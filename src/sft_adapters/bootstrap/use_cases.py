@@ -22,15 +22,14 @@ from sft_core.application import (
 from sft_core.maintenance.check_files import CheckFile
 from sft_core.maintenance.check_records import CheckRecords
 from sft_core.maintenance.integrity_check import CheckIntegrity
-from sft_core.maintenance.ports import MaintenanceUnit, RowKind
+from sft_core.maintenance.ports import MaintenanceUnit
 from sft_core.maintenance.sweep import LeasedSweep, Sweep, SweepPolicy
 from sft_core.ports import Clock, Entropy, ExpiringStore, IdGenerator, KeyRing, Leases, RateLimiter, UnitOfWorkFactory
 from sft_core.sharing import use_cases as sharing
-from sft_core.sharing.model import LINK_TOKEN_PURPOSE
 from sft_core.sharing.ports import SharingUnit
 from sft_core.throttle import Throttle
 from sft_core.users import use_cases as users
-from sft_core.users.model import TOTP_PURPOSE, TokenLifetimes
+from sft_core.users.model import TokenLifetimes
 from sft_core.users.ports import PasswordHasher, QrEncoder, SessionStore, TokenSigner, TotpProvider, UsersUnit
 from sft_core.values import Rate
 from sft_core.vault import use_cases as vault
@@ -203,14 +202,10 @@ def build_maintenance(a: Adapters, settings: Settings) -> MaintenanceUseCases:
         batch_size=settings.sweep.batch,
     )
     sweep = a.build(Sweep, policy=policy)
-    purposes = {RowKind.LINK: LINK_TOKEN_PURPOSE, RowKind.USER: TOTP_PURPOSE}
     interval = timedelta(seconds=settings.sweep.interval_seconds)
     return MaintenanceUseCases(
         check_integrity=a.build(
-            CheckIntegrity,
-            check_file=a.build(CheckFile),
-            check_records=a.build(CheckRecords, purposes=purposes),
-            policy=policy,
+            CheckIntegrity, check_file=a.build(CheckFile), check_records=a.build(CheckRecords), policy=policy
         ),
         sweep=sweep,
         leased_sweep=a.build(LeasedSweep, sweep=sweep, holder=str(a.ids.new()), interval=interval),

@@ -27,7 +27,7 @@ class Busy(Unavailable, code="busy", public="The service is busy; please try aga
 
 class DatabaseUnavailable(Unavailable, code="database-unavailable"):
     """
-    The database did not respond in time; a commit in progress may or may not have been applied.
+    The database did not respond in time; a commit in progress may have been applied.
     """
 
 
@@ -77,7 +77,7 @@ class UnknownKey(
     Unavailable, code="unknown-key", public="The key that protects this data is not available to the service."
 ):
     """
-    A wrapped secret names a key that is not in the key ring; an operator may restore the key.
+    A wrapped secret names a key outside the key ring; an operator may restore it.
     """
 
     def __init__(self, key_id: str) -> None:
@@ -93,7 +93,7 @@ class KeyRetired(Unavailable, code="key-retired"):
 
 class UnwrapFailed(SftError, code="unwrap-failed", public="The key that protects this data cannot be unwrapped."):
     """
-    A wrapped secret does not unwrap with the key that it names: a wrong key, or a modified row.
+    A wrapped secret does not unwrap with its key: a wrong key, or modified row.
     """
 
 
@@ -105,5 +105,5 @@ class ConfigurationError(SftError, code="configuration", public="The service is 
 
 class StoreMismatch(ConfigurationError, code="store-of-another"):
     """
-    The blob store is not verified to belong to this database; its blobs may belong to another one.
+    The blob store may belong to another database: its store id is not verified.
     """

@@ -26,7 +26,7 @@ class Rewrapping:
 
 class WrappedSecrets(Protocol):
     """
-    Every wrapped secret of every file, link and user; each call is a transaction of its own.
+    Every wrapped secret of files, links and users; each call is its own transaction.
     """
 
     def count(self) -> Mapping[SecretKind, Mapping[str, int]]:
@@ -36,7 +36,9 @@ class WrappedSecrets(Protocol):
 
     def under(self, key_id: str, kind: SecretKind, *, after: UUID | None, limit: int) -> Sequence[StoredSecret]:
         """
-        Return the first `limit` secrets of a kind under a key, by row id, after `after`.
+        Return the first `limit` secrets of a kind under a key, by row id.
+
+        With `after`, only those with a greater id: paging with the last id returned skips none.
         """
 
     def replace(self, rewrappings: Sequence[Rewrapping]) -> int:

@@ -23,8 +23,7 @@ class RewrapBatch:
     """
     The result of re-wrapping one batch of secrets of one kind.
 
-    `skipped` secrets were changed or deleted concurrently. `undecryptable` ones do not unwrap with the key that they
-    name, and are unchanged.
+    `skipped` secrets were changed or deleted concurrently. `undecryptable` ones do not unwrap, and are unchanged.
     """
 
     kind: SecretKind
@@ -57,12 +56,12 @@ class RewrapSecrets:
             found_any = False
             for kind in SecretKind:
                 for done in self._of_kind(kind, key_id, batch, dry_run=dry_run):
-                    found_any |= bool(done.rewrapped or done.skipped)
-                    if done.rewrapped or done.skipped or not undecryptable.issuperset(done.undecryptable):
-                        yield attrs.evolve(
-                            done, undecryptable=tuple(one for one in done.undecryptable if one not in undecryptable)
-                        )
-                    undecryptable.update(done.undecryptable)
+                    new = tuple(one for one in done.undecryptable if one not in undecryptable)
+                    found = bool(done.rewrapped or done.skipped)
+                    if found or new:
+                        yield attrs.evolve(done, undecryptable=new)
+                    found_any |= found
+                    undecryptable.update(new)
             if not found_any:
                 return
 

@@ -15,7 +15,7 @@ from sft_core.maintenance.paging import PAGE, paged
 from sft_core.maintenance.ports import MaintenanceUnit
 from sft_core.ports import KeyRing, UnitOfWorkFactory
 from sft_core.values import ByteRange, Secret
-from sft_core.vault.model import FILE_KEY_PURPOSE, Encryption, File, FileState, Part
+from sft_core.vault.model import FILE_KEY_PURPOSE, Encryption, File, FileState, Part, blob_prefix
 from sft_core.vault.ports import ContentCipher, IdentifiedBlobStore
 
 PartFilter = Callable[[Part], bool]
@@ -27,8 +27,7 @@ class CheckFile:
     Check a sealed file, or an upload's recorded parts, and yield the problems.
 
     The existence and length of each part come from a listing of the store. Only the parts that `part_filter` selects
-    are read and authenticated, completely. The file's manifest is kept in memory during the check: about one kilobyte
-    for each part.
+    are read and authenticated, completely. The manifest is kept in memory meanwhile: about one kilobyte a part.
     """
 
     begin: UnitOfWorkFactory[MaintenanceUnit]
@@ -43,39 +42,38 @@ class CheckFile:
         if finding is not None:
             yield finding
         mismatched = {part.number for part in parts if key is not None and not self._header_matches(file, key, part)}
-        sizes = {blob.key: blob.size for blob in self.blobs.list(file.blob_prefix)} if parts else {}
+        sizes = {blob.key: blob.size for blob in self.blobs.list(blob_prefix(file.id))} if parts else {}
         for part in parts:
+            subject = f"file {file.id} part {part.number}"
             if part.number in mismatched:
                 detail = "the manifest's header is not under this file's key"
-                yield _part_finding(file, part, Damage.ALTERED_MANIFEST, detail)
+                yield Finding(Damage.ALTERED_MANIFEST, subject, detail)
             is_readable = key is not None and part.number not in mismatched and part.blob_key in sizes
             is_read = is_readable and part_filter is not None and part_filter(part)
             damage = self._part_damage(file, part, sizes, key if is_read else None)
             if damage is not None:
-                yield _part_finding(file, part, damage, f"{_SENTENCES[damage]} (blob {part.blob_key})")
+                yield Finding(damage, subject, f"{_SENTENCES[damage]} (blob {part.blob_key})")
 
     def _key(self, file: File, parts: Sequence[Part]) -> tuple[Secret | None, Finding | None]:
         """
         Return the file's key or a finding; neither if only the owner has the key.
         """
+        subject = f"file {file.id}"
         if file.key is None:
             wrong = None if file.encryption is Encryption.CLIENT else "the file has no key"
-            return None, _file_finding(file, Damage.WRONG_FILE_KEY, wrong) if wrong else None
+            return None, Finding(Damage.WRONG_FILE_KEY, subject, wrong) if wrong else None
         try:
             key = self.keyring.unwrap(file.key, purpose=FILE_KEY_PURPOSE, context=file.key_context)
         except UnknownKey:
             detail = f"the ring has no key {file.key.key_id}, which wrapped it"
-            return None, _file_finding(file, Damage.UNKNOWN_KEY_ID, detail)
+            return None, Finding(Damage.UNKNOWN_KEY_ID, subject, detail)
         except UnwrapFailed:
-            return None, _file_finding(file, Damage.WRONG_FILE_KEY, "its wrapped key does not unwrap")
+            return None, Finding(Damage.WRONG_FILE_KEY, subject, "its wrapped key does not unwrap")
         if parts and not any(self._header_matches(file, key, part) for part in parts):
-            return None, _file_finding(file, Damage.WRONG_FILE_KEY, "none of its parts was encrypted with its key")
+            return None, Finding(Damage.WRONG_FILE_KEY, subject, "none of its parts was encrypted with its key")
         return key, None
 
     def _header_matches(self, file: File, key: Secret, part: Part, header: bytes | None = None) -> bool:
-        """
-        Return whether a header, by default the manifest's, belongs to this key and part.
-        """
         context = file.part_context(part.number)
         try:
             self.cipher.reader(key, context=context, header=part.header if header is None else header, size=part.size)
@@ -98,7 +96,7 @@ class CheckFile:
 
     def _content_damage(self, file: File, part: Part, size: int, key: Secret) -> Damage | None:
         """
-        Check the bytes of a blob of any length; distinguish a replaced blob from a modified one.
+        Distinguish a replaced blob, of any length, from a modified one.
         """
         header = bytearray(min(len(part.header), size))
         self.blobs.read_into(part.blob_key, 0, memoryview(header), size=size)
@@ -145,7 +143,7 @@ def _manifest_findings(file: File, parts: Sequence[Part]) -> Iterator[Finding]:
     if file.state is not FileState.SEALED:
         return
     if not parts:
-        yield _file_finding(file, Damage.DANGLING_ROW, "its manifest contains no part")
+        yield Finding(Damage.DANGLING_ROW, f"file {file.id}", "its manifest contains no part")
         return
     position = 0
     for number, part in enumerate(parts):
@@ -156,16 +154,8 @@ def _manifest_findings(file: File, parts: Sequence[Part]) -> Iterator[Finding]:
         if position == file.size:
             return
     detail = f"its manifest ends or has a gap at byte {position} of {file.size}"
-    yield _file_finding(file, Damage.INCOMPLETE_MANIFEST, detail)
+    yield Finding(Damage.INCOMPLETE_MANIFEST, f"file {file.id}", detail)
 
 
 def _page(file: File, unit: MaintenanceUnit, last: Part | None) -> Sequence[Part]:
     return unit.inventory.parts(file.id, after=last.number if last is not None else -1, limit=PAGE)
-
-
-def _file_finding(file: File, damage: Damage, detail: str) -> Finding:
-    return Finding(damage, f"file {file.id}", detail)
-
-
-def _part_finding(file: File, part: Part, damage: Damage, detail: str) -> Finding:
-    return Finding(damage, f"file {file.id} part {part.number}", detail)

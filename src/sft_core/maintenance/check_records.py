@@ -4,7 +4,7 @@ Check rows: whether the rows they refer to exist, and whether their secrets unwr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -15,8 +15,13 @@ from sft_core.maintenance.findings import Damage, Finding
 from sft_core.maintenance.paging import PAGE, paged
 from sft_core.maintenance.ports import IntegrityRow, MaintenanceUnit, RowKind
 from sft_core.ports import KeyRing, UnitOfWorkFactory
+from sft_core.sharing.model import LINK_TOKEN_PURPOSE
+from sft_core.users.model import TOTP_PURPOSE
 
-_SECRETS: Final = {RowKind.LINK: "its token", RowKind.USER: "the seed of its second factor"}
+_SECRETS: Final = {
+    RowKind.LINK: ("its token", LINK_TOKEN_PURPOSE),
+    RowKind.USER: ("the seed of its second factor", TOTP_PURPOSE),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -24,14 +29,12 @@ class CheckRecords:
     """
     Find dangling references, and secrets of links and users that do not unwrap.
 
-    `purposes` maps each kind of row to the purpose its secret is wrapped for. Each finding is checked again, and
-    reported only if it persists. Secrets under a key that is not in the ring are skipped here: `CheckIntegrity` reports
-    them by key, not by row. `CheckFile` checks the keys of files.
+    Each finding is checked again, and reported only if it persists. Secrets under a key that is not in the ring are
+    skipped here: `CheckIntegrity` reports them by key, not by row. `CheckFile` checks the keys of files.
     """
 
     begin: UnitOfWorkFactory[MaintenanceUnit]
     keyring: KeyRing
-    purposes: Mapping[RowKind, str]
 
     def __call__(self) -> Iterator[Finding]:
         for kind in RowKind:
@@ -47,21 +50,19 @@ class CheckRecords:
             yield from (finding for finding in findings if finding in still)
 
     def _findings(self, row: IntegrityRow) -> Iterator[Finding]:
+        subject = f"{row.kind.value} {row.id}"
         for name in sorted(row.missing):
-            yield _row_finding(row, Damage.DANGLING_ROW, f"the {name} that it belongs to does not exist")
+            yield Finding(Damage.DANGLING_ROW, subject, f"the {name} that it belongs to does not exist")
         if row.secret is not None:
+            secret, purpose = _SECRETS[row.kind]
             try:
-                self.keyring.unwrap(row.secret, purpose=self.purposes[row.kind], context=row.id.bytes)
+                self.keyring.unwrap(row.secret, purpose=purpose, context=row.id.bytes)
             except UnknownKey:
                 return
             except UnwrapFailed:
-                detail = f"{_SECRETS[row.kind]} does not unwrap with key {row.secret.key_id}, which it names"
-                yield _row_finding(row, Damage.WRONG_WRAPPED_SECRET, detail)
+                detail = f"{secret} does not unwrap with key {row.secret.key_id}, which it names"
+                yield Finding(Damage.WRONG_WRAPPED_SECRET, subject, detail)
 
 
 def _page(kind: RowKind, unit: MaintenanceUnit, last: IntegrityRow | None) -> Sequence[IntegrityRow]:
     return unit.integrity_rows.page(kind, after=last.id if last is not None else None, limit=PAGE)
-
-
-def _row_finding(row: IntegrityRow, damage: Damage, detail: str) -> Finding:
-    return Finding(damage, f"{row.kind.value} {row.id}", detail)

@@ -12,10 +12,7 @@ import attrs
 from sft_core.ports import Clock
 
 MIN_FAILURES: Final = 3
-"""The minimum number of consecutive failures that exhausts the budget."""
-
 MIN_FAILURE_TIME: Final = timedelta(seconds=10)
-"""The minimum time between the first and the last of these failures."""
 
 
 @attrs.define

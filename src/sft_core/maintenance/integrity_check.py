@@ -48,7 +48,7 @@ class Sample:
 
     def part_filter(self, entropy: Entropy, counts: CheckCounts) -> PartFilter:
         """
-        Return a filter that selects a random sample of the parts, and counts them as read.
+        Return a filter that selects a random sample and counts it as read.
         """
         seed = entropy.random_bytes(16)
 
@@ -64,7 +64,7 @@ class Sample:
 @attrs.define
 class CheckCounts:
     """
-    The counters of one check; `failures` counts by error code the items that could not be checked.
+    The counters of one check; `failures` counts unchecked items by error code.
     """
 
     files: int = 0
@@ -91,7 +91,7 @@ class _CheckRun:
 
     def skip_unavailable(self, findings: Iterator[Finding], *, files: int = 0) -> Iterator[Finding]:
         """
-        Yield the findings about one item; count a failure, and raise it if it exhausts the budget.
+        Yield one item's findings; count a failure, or raise it once the budget is exhausted.
         """
         try:
             yield from findings
@@ -106,7 +106,7 @@ class _CheckRun:
 
     def tolerate_store_outage(self, findings: Iterator[Finding]) -> Iterator[Finding]:
         """
-        Yield findings until the blob store fails, and count that failure: the later steps do not need the store.
+        Yield findings; count a failure of the blob store, which later steps do not need.
         """
         try:
             yield from findings
@@ -152,9 +152,6 @@ class CheckIntegrity:
         yield from self.check_records()
 
     def _may_repair(self, counts: CheckCounts) -> bool:
-        """
-        Return whether the database cannot be an old copy (`reject_database_copy`).
-        """
         try:
             reject_database_copy(self.begin, self.check_file.blobs)
         except StoreMismatch as error:
@@ -214,9 +211,6 @@ class CheckIntegrity:
         return file.touched_at <= (since.resumable if is_resumable else since.non_resumable)
 
     def _is_unchanged(self, file: File) -> bool:
-        """
-        Return whether the file is as it was read; otherwise findings may be work in progress.
-        """
         with self.begin(read_only=True) as unit:
             return unit.files.get(file.id) == file
 
@@ -271,7 +265,7 @@ class CheckIntegrity:
 
 def _reported_repair(finding: Finding, repair: Callable[[], bool]) -> Iterator[Finding]:
     """
-    Yield a finding with the outcome of its repair, or as it is before its error.
+    Yield a finding with the outcome of its repair, or unrepaired before the error.
     """
     try:
         is_repaired = repair()

@@ -11,7 +11,7 @@ from itertools import islice
 import attrs
 
 from sft_core.errors import BlobMissing, BlobSizeMismatch, RowDamaged, SftError
-from sft_core.maintenance.ports import SweepUnit
+from sft_core.maintenance.ports import MaintenanceUnit
 from sft_core.maintenance.store_identity import require_same_store
 from sft_core.ports import UnitOfWorkFactory
 from sft_core.values import FileId
@@ -33,7 +33,7 @@ class UnreferencedBlob:
 
 
 def find_unreferenced_blobs(
-    begin: UnitOfWorkFactory[SweepUnit], blobs: IdentifiedBlobStore, *, before: datetime, batch_size: int
+    begin: UnitOfWorkFactory[MaintenanceUnit], blobs: IdentifiedBlobStore, *, before: datetime, batch_size: int
 ) -> Iterator[UnreferencedBlob]:
     """
     Yield the blobs without a row that were stored before a moment.
@@ -64,7 +64,7 @@ def find_unreferenced_blobs(
         raise failed[0]
 
 
-def delete_orphan(begin: UnitOfWorkFactory[SweepUnit], blobs: BlobStore, blob: BlobInfo) -> bool:
+def delete_orphan(begin: UnitOfWorkFactory[MaintenanceUnit], blobs: BlobStore, blob: BlobInfo) -> bool:
     """
     Delete a blob if still no row refers to it; return whether it was deleted.
     """
@@ -74,7 +74,7 @@ def delete_orphan(begin: UnitOfWorkFactory[SweepUnit], blobs: BlobStore, blob: B
     return bool(found)
 
 
-def _unreferenced(begin: UnitOfWorkFactory[SweepUnit], candidates: Sequence[BlobInfo]) -> list[BlobInfo]:
+def _unreferenced(begin: UnitOfWorkFactory[MaintenanceUnit], candidates: Sequence[BlobInfo]) -> list[BlobInfo]:
     with begin(read_only=True) as unit:
         referenced = unit.reclaimable.referenced_keys([blob.key for blob in candidates])
         unreferenced = [blob for blob in candidates if blob.key not in referenced]
@@ -83,7 +83,7 @@ def _unreferenced(begin: UnitOfWorkFactory[SweepUnit], candidates: Sequence[Blob
     return [blob for blob in unreferenced if file_id_of_blob(blob.key) not in needed]
 
 
-def _may_need_blob(unit: SweepUnit, file_id: FileId) -> bool:
+def _may_need_blob(unit: MaintenanceUnit, file_id: FileId) -> bool:
     """
     Return whether a file may need a blob that no manifest names.
 
@@ -111,7 +111,7 @@ def _headers(
     blobs: BlobStore, candidates: Iterable[BlobInfo], failed: list[SftError]
 ) -> Iterator[tuple[BlobInfo, bytes]]:
     """
-    Yield each readable blob with its header, empty if it is too short for a part.
+    Yield each readable blob with its header, empty if too short for a part.
     """
     for blob in candidates:
         header = bytearray(PART_HEADER_BYTES if blob.size >= PART_HEADER_BYTES else 0)

@@ -20,7 +20,9 @@ from sft_core.vault.ports import StoreIdentity, VaultUnit
 @attrs.frozen(kw_only=True)
 class IdleCutoffs:
     """
-    Cut-off times: an upload whose last byte is not later is idle; a `non_resumable` one ends with its request.
+    Cut-off times: an upload whose last byte is not later is idle.
+
+    `resumable` applies to resumable uploads, `non_resumable` to every other, which ends with its request.
     """
 
     resumable: datetime
@@ -52,21 +54,23 @@ class ReclaimableFiles(Protocol):
 
     def expire(self, file_id: FileId, *, by: datetime, now: datetime) -> bool:
         """
-        Start deleting an expired file in one conditional update: change its state as of `now`, destroy its key.
+        Start deleting an expired file as of `now`, in one conditional update.
 
-        False, changing nothing, if its expiry time was moved, or it is in another state or deleted.
+        Destroys its key. False, changing nothing, if its expiry time was moved, or it is in another state or deleted.
         """
 
     def abort_idle(self, file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
         """
-        Abort an idle upload in one conditional update: change its state as of `now`, destroy its key.
+        Abort an idle upload as of `now`, in one conditional update.
 
-        False, changing nothing, if it received a byte since, or is in another state or deleted.
+        Destroys its key. False, changing nothing, if it received a byte since, or is in another state or deleted.
         """
 
     def referenced_keys(self, blob_keys: Iterable[str]) -> frozenset[str]:
         """
-        Return those of a few hundred blob keys at most that a manifest contains, even without a file row.
+        Return those of the blob keys that a manifest contains, even without a file row.
+
+        Takes a few hundred keys at most.
         """
 
     def parts_by_header(self, headers: Collection[bytes]) -> Mapping[bytes, tuple[FileId, int]]:
@@ -77,18 +81,6 @@ class ReclaimableFiles(Protocol):
         """
 
     def oldest_account_created_at(self) -> datetime | None: ...
-
-
-class SweepUnit(VaultUnit, Protocol):
-    """
-    A unit of work over files, what can be reclaimed, and the store identity.
-    """
-
-    @property
-    def reclaimable(self) -> ReclaimableFiles: ...
-
-    @property
-    def store_identity(self) -> StoreIdentity: ...
 
 
 class Inventory(Protocol):
@@ -103,12 +95,12 @@ class Inventory(Protocol):
 
     def parts(self, file_id: FileId, *, after: int, limit: int) -> Sequence[Part]:
         """
-        Return the first `limit` parts of a file, empty ones included, in order of number, from after `after` on.
+        Return the first `limit` parts with numbers above `after`, ascending, empty ones included.
         """
 
     def dangling_part_keys(self, *, after: str, limit: int) -> Sequence[str]:
         """
-        Return the first `limit` blob keys, sorted and greater than `after`, of manifest entries without a file row.
+        Return the first `limit` sorted blob keys above `after` whose manifest entries have no file.
         """
 
     def key_ids(self) -> Mapping[str, frozenset[str]]:
@@ -120,7 +112,9 @@ class Inventory(Protocol):
 @attrs.frozen(kw_only=True)
 class QuotaDrift:
     """
-    An owner with `recorded` bytes in place of `actual` ones, or with one wrong reservation.
+    An owner whose quota counts `recorded` bytes in place of `actual` ones.
+
+    The two are equal if only the reservation of a single file is wrong.
     """
 
     owner: UserId
@@ -179,16 +173,22 @@ class IntegrityRows(Protocol):
 
     def page(self, kind: RowKind, *, after: UUID | None, limit: int) -> Sequence[IntegrityRow]:
         """
-        Return the first `limit` rows of a kind, intact ones included, in order of id, from after `after` on.
+        Return the first `limit` rows with ids above `after`, ascending, intact ones included.
         """
 
     def get(self, kind: RowKind, row_id: UUID) -> IntegrityRow | None: ...
 
 
-class MaintenanceUnit(SweepUnit, Protocol):
+class MaintenanceUnit(VaultUnit, Protocol):
     """
-    A unit of work over everything that the integrity check reads.
+    A unit of work over everything that the sweep and the integrity check read.
     """
+
+    @property
+    def reclaimable(self) -> ReclaimableFiles: ...
+
+    @property
+    def store_identity(self) -> StoreIdentity: ...
 
     @property
     def inventory(self) -> Inventory: ...

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Final
 
 from sft_core.errors import StoreMismatch
-from sft_core.maintenance.ports import SweepUnit
+from sft_core.maintenance.ports import MaintenanceUnit
 from sft_core.ports import UnitOfWorkFactory
 from sft_core.vault.model import file_id_of_blob
 from sft_core.vault.ports import BlobStore, StoreIdentity
@@ -44,7 +44,7 @@ def decode_store_id(content: bytes | bytearray) -> str:
     return found[1].decode("ascii") if found else ""
 
 
-def require_same_store(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdentity) -> None:
+def require_same_store(begin: UnitOfWorkFactory[MaintenanceUnit], store: StoreIdentity) -> None:
     """
     Raise `StoreMismatch` unless the store has the id of this database.
     """
@@ -53,11 +53,11 @@ def require_same_store(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdentity
     check_store_ids(own, store.store_id())
 
 
-def reject_database_copy(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdentity) -> None:
+def reject_database_copy(begin: UnitOfWorkFactory[MaintenanceUnit], store: StoreIdentity) -> None:
     """
-    Raise `StoreMismatch` if only the store has an id: the database may be an old copy.
+    Raise `StoreMismatch` if only the store has an id.
 
-    What has expired or was aborted in the copy may be a live file, by the same id, in the other database.
+    The database may be an old copy: what expired or was aborted in it may be a live file, by its id, in the other.
     """
     with begin(read_only=True) as unit:
         own = unit.store_identity.store_id()
@@ -65,9 +65,9 @@ def reject_database_copy(begin: UnitOfWorkFactory[SweepUnit], store: StoreIdenti
         raise StoreMismatch("the blob store has an id and the database has none: it may be an old copy of another")
 
 
-def require_known_blobs(begin: UnitOfWorkFactory[SweepUnit], store: BlobStore) -> None:
+def require_known_blobs(begin: UnitOfWorkFactory[MaintenanceUnit], store: BlobStore) -> None:
     """
-    Raise `StoreMismatch` if none of the store's first hundred blobs has a row; an empty store passes.
+    Raise `StoreMismatch` unless one of the first hundred blobs, if any, has a row.
     """
     keys = [blob.key for blob in islice(store.list(), _LOOKED_AT) if file_id_of_blob(blob.key) is not None]
     named = {file_id for file_id in map(file_id_of_blob, keys) if file_id is not None}

@@ -20,7 +20,7 @@ from sft_core.errors import SftError, StoreMismatch
 from sft_core.maintenance.failure_budget import FailureBudget
 from sft_core.maintenance.orphans import delete_orphan, find_unreferenced_blobs
 from sft_core.maintenance.paging import paged
-from sft_core.maintenance.ports import IdleCutoffs, SweepUnit
+from sft_core.maintenance.ports import IdleCutoffs, MaintenanceUnit
 from sft_core.maintenance.store_identity import reject_database_copy
 from sft_core.ports import Clock, ExpiringStore, Leases, UnitOfWorkFactory
 from sft_core.values import FileId
@@ -89,19 +89,11 @@ class SweepResult:
 
 @attrs.frozen
 class _SweepRun:
-    """
-    A sweep in progress.
-    """
-
     clock: Clock
     dry_run: bool
     should_continue: ShouldContinue
-    now: datetime = attrs.field(init=False)
+    now: datetime = attrs.field(default=attrs.Factory(lambda run: run.clock.now(), takes_self=True), init=False)
     result: SweepResult = attrs.field(factory=SweepResult, init=False)
-
-    @now.default
-    def _now(self) -> datetime:
-        return self.clock.now()
 
     def each(self, items: Iterable[T], act: Callable[[T], bool]) -> Iterator[T]:
         """
@@ -126,13 +118,6 @@ class _SweepRun:
                     yield item
 
 
-_Step = Callable[[_SweepRun], None]
-
-
-def _always() -> bool:
-    return True
-
-
 @attrs.frozen(kw_only=True)
 class Sweep:
     """
@@ -144,13 +129,13 @@ class Sweep:
     `should_continue` is called before each item; a `dry_run` changes nothing and counts.
     """
 
-    begin: UnitOfWorkFactory[SweepUnit]
+    begin: UnitOfWorkFactory[MaintenanceUnit]
     clock: Clock
     blobs: IdentifiedBlobStore
     expiring: Sequence[ExpiringStore]
     policy: SweepPolicy
 
-    def __call__(self, *, dry_run: bool = False, should_continue: ShouldContinue = _always) -> SweepResult:
+    def __call__(self, *, dry_run: bool = False, should_continue: ShouldContinue = lambda: True) -> SweepResult:
         sweep = _SweepRun(self.clock, dry_run, should_continue)
         try:
             reject_database_copy(self.begin, self.blobs)
@@ -162,7 +147,7 @@ class Sweep:
             # A step that needs the store reports the error itself; the others do not need it.
             pass
         # One step for each store, so that the failure of one does not affect the others.
-        forget: list[_Step] = [partial(self._delete_expired, store) for store in self.expiring]
+        forget: list[Callable[[_SweepRun], None]] = [partial(self._delete_expired, store) for store in self.expiring]
         for step in (self._abort_idle, self._expire, self._finish_removals, self._delete_orphans, *forget):
             try:
                 step(sweep)
@@ -226,7 +211,9 @@ class Sweep:
             yield count
 
 
-def abort_idle(begin: UnitOfWorkFactory[SweepUnit], file_id: FileId, *, since: IdleCutoffs, now: datetime) -> bool:
+def abort_idle(
+    begin: UnitOfWorkFactory[MaintenanceUnit], file_id: FileId, *, since: IdleCutoffs, now: datetime
+) -> bool:
     """
     Abort an idle upload (`ReclaimableFiles.abort_idle`) in a unit of its own.
     """
@@ -250,7 +237,7 @@ class LeasedSweep:
     holder: str
     interval: timedelta
 
-    def __call__(self, *, should_continue: ShouldContinue = _always) -> SweepResult | None:
+    def __call__(self, *, should_continue: ShouldContinue = lambda: True) -> SweepResult | None:
         if not self._renew_lease(LEASE_DURATION):
             return None
         renewed_at = self.sweep.clock.now()

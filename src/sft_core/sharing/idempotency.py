@@ -25,7 +25,7 @@ _LENGTH_BYTES: Final = 8
 
 class IdempotencyKey(Secret):
     """
-    A client's own key for a request: 1 to 255 visible ASCII characters, which are never stored.
+    A client's key for a request: 1 to 255 visible ASCII characters, never stored.
     """
 
     @classmethod
@@ -36,7 +36,7 @@ class IdempotencyKey(Secret):
 
     def digest(self, owner: UserId) -> bytes:
         """
-        Return the digest under which an owner's key is stored; the same key of another owner has another one.
+        Return the digest under which a key is stored, which differs between owners.
         """
         return hashlib.sha256(b"sft/v1/idempotency-key" + owner.bytes + self.reveal()).digest()
 
@@ -44,8 +44,7 @@ class IdempotencyKey(Secret):
         """
         Return a keyed digest of every fact that must be equal in a repeated request.
 
-        The HMAC key is the idempotency key, which is not stored: a reader of the rows cannot test whether a file has
-        certain known bytes.
+        The HMAC key is the idempotency key, which is not stored: the rows do not reveal whether a file has known bytes.
         """
         mac = hmac.new(self.reveal(), digestmod=hashlib.sha256)
         for fact in facts:

@@ -84,7 +84,7 @@ class IssuedLink:
 
 def digest(token: ShareToken) -> bytes:
     """
-    Return the SHA-256 digest by which a link is found; no slow hash is needed for 256 random bits.
+    Return a token's SHA-256 digest; 256 random bits need no slow hash.
     """
     return hashlib.sha256(token.reveal()).digest()
 

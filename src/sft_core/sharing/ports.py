@@ -16,7 +16,7 @@ from sft_core.vault.ports import VaultUnit
 
 class LinkRepository(Protocol):
     """
-    The rows of share links, within one unit of work; deleting a file deletes its links.
+    Share-link rows, within one unit of work; deleting a file deletes its links.
     """
 
     def add(self, link: ShareLink) -> None:
@@ -52,8 +52,7 @@ class IdempotencyRecords(Protocol):
     """
     The idempotency records, within one unit of work.
 
-    A record expires at its `expires_at`, compared with `now`; an expired one counts as missing. It outlives the file
-    that it refers to.
+    A record expires at its `expires_at`, compared with `now`; an expired one counts as missing. It outlives its file.
     """
 
     def add(self, record: IdempotencyRecord, *, now: datetime) -> bool:

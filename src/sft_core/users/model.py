@@ -19,7 +19,7 @@ TOTP_PURPOSE: Final = "totp"
 @attrs.frozen
 class Totp:
     """
-    A second factor (TOTP, RFC 6238); the step of a code must exceed `last_step` (section 5.2).
+    A second factor (TOTP, RFC 6238); a code's step must exceed `last_step` (section 5.2).
     """
 
     seed: WrappedSecret

@@ -19,7 +19,7 @@ class UserRepository(Protocol):
 
     def add(self, user: User) -> None:
         """
-        Store a new user; raise `AlreadyRegistered` if the e-mail address or the `key` of the user name is taken.
+        Store a user; raise `AlreadyRegistered` if the e-mail address or user-name `key` is taken.
         """
 
     def get(self, user_id: UserId) -> User | None: ...
@@ -57,7 +57,7 @@ class UsersUnit(UnitOfWork, Protocol):
 
 class SessionStore(Protocol):
     """
-    The sessions of all users; each call is atomic, durable when it returns, and outside any unit of work.
+    All users' sessions; each call is atomic, durable on return, outside any unit of work.
     """
 
     def open(self, session: Session) -> None: ...
@@ -83,7 +83,7 @@ class SessionStore(Protocol):
 
 class PasswordHasher(Protocol):
     """
-    A salted, memory-hard password hash; every call raises `Busy` if too many hashes are being computed.
+    A salted, memory-hard password hash; every call raises `Busy` if too many are being computed.
     """
 
     def hash(self, password: Password) -> str:
@@ -109,12 +109,14 @@ class TokenSigner(Protocol):
 
     def sign(self, claims: TokenClaims) -> str:
         """
-        Return a signed token of these claims, its issue and expiry times rounded down to whole seconds.
+        Return a signed token, its issue and expiry times rounded down to whole seconds.
         """
 
     def verify(self, token: str, *, kind: TokenKind, now: datetime) -> TokenClaims:
         """
-        Return the claims; raise `BadToken` if it is malformed, not signed by this service, expired or of another kind.
+        Return the claims of a token.
+
+        Raises `BadToken` if it is malformed, not signed by this service, expired or of another kind.
         """
 
 

@@ -43,10 +43,8 @@ class FileName:
     def parse(cls, text: object) -> Self:
         if not isinstance(text, str):
             raise InvalidFileName("the file name must be a string")
-        if not 1 <= len(text) <= MAX_FILE_NAME_CHARACTERS:
-            raise InvalidFileName(f"the file name must have 1 to {MAX_FILE_NAME_CHARACTERS} characters")
-        name = unicodedata.normalize("NFC", text)
-        if len(name) > MAX_FILE_NAME_CHARACTERS:
+        bound = MAX_FILE_NAME_CHARACTERS
+        if not 1 <= len(text) <= bound or len(name := unicodedata.normalize("NFC", text)) > bound:
             raise InvalidFileName(f"the file name must have 1 to {MAX_FILE_NAME_CHARACTERS} characters")
         for character in name:
             if fault := _fault_of(character):

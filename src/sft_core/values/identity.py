@@ -13,6 +13,7 @@ import attrs
 
 from sft_core.errors import InvalidValue
 
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EMAIL: Final = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?",
@@ -32,13 +33,8 @@ class Id:
         """
         Parse the canonical form (36 characters, lower case, hyphens); raise `InvalidValue` for any other.
         """
-        if isinstance(text, str) and len(text) == 36:
-            try:
-                value = UUID(text)
-            except ValueError:
-                value = None
-            if value is not None and str(value) == text:
-                return cls(value)
+        if isinstance(text, str) and _UUID.fullmatch(text):
+            return cls(UUID(text))
         raise InvalidValue("id", "is not an identifier")
 
     @property
@@ -76,7 +72,7 @@ class LinkId(Id):
 @attrs.frozen
 class EmailAddress:
     """
-    An e-mail address in lower case: a dot-string at a domain name (RFC 5321), at most 254 characters.
+    A lower-case e-mail address: dot-string at domain name (RFC 5321), at most 254 characters.
     """
 
     value: str
@@ -111,10 +107,7 @@ class Username:
     def parse(cls, text: object) -> Self:
         if not isinstance(text, str):
             raise InvalidValue("username", "must be a string")
-        if not 3 <= len(text) <= 50:
-            raise InvalidValue("username", "must have 3 to 50 characters")
-        name = unicodedata.normalize("NFC", text)
-        if not 3 <= len(name) <= 50:
+        if not 3 <= len(text) <= 50 or not 3 <= len(name := unicodedata.normalize("NFC", text)) <= 50:
             raise InvalidValue("username", "must have 3 to 50 characters")
         if not all(
             character in "._-" or unicodedata.category(character)[0] in "LN" or unicodedata.combining(character)

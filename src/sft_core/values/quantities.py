@@ -31,7 +31,7 @@ class ByteRange:
 
     def intersection(self, other: ByteRange) -> ByteRange:
         """
-        Return the bytes in both ranges, or else an empty range at a bound of this one.
+        Return the bytes in both ranges, or an empty range within this one.
         """
         start = min(max(self.start, other.start), self.stop)
         return ByteRange(start, max(start, min(self.stop, other.stop)))
@@ -61,7 +61,7 @@ class Rate:
     @property
     def interval(self) -> timedelta:
         """
-        The time that restores one attempt, rounded down, so that a whole window restores all attempts.
+        The time that restores one attempt, rounded down: a whole window restores all.
         """
         return self.window // self.attempts
 
@@ -86,7 +86,7 @@ MAX_PAGE_SIZE: Final = 1000
 @attrs.frozen
 class Page:
     """
-    A page of a listing: skip `skip` rows, return up to `limit`, which is 1 to 1 000.
+    A page of a listing: skip `skip` rows, return up to `limit` (1 to 1000).
     """
 
     skip: int = 0

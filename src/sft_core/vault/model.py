@@ -71,7 +71,7 @@ def check_bound(path: str, value: int | None, maximum: int) -> None:
 @attrs.frozen(kw_only=True)
 class ShareTerms:
     """
-    The owner's default terms, given at upload, for links to the file; a link's own terms take precedence.
+    Default terms for a file's links, given at upload; a link's own terms take precedence.
     """
 
     max_downloads: int | None = None
@@ -128,15 +128,11 @@ class File:
         """
         return b"sft/v1/vault/" + self.key_context + number.to_bytes(8, "big")
 
-    @property
-    def blob_prefix(self) -> str:
-        return blob_prefix(self.id)
-
     def blob_key(self, number: int, nonce: bytes) -> str:
         """
-        Return a blob key for part `number`; the nonce makes each attempt's key unique. It contains no user's text.
+        Return a blob key for part `number`, unique by its nonce, without any user text.
         """
-        return f"{self.blob_prefix}{self.version:x}-{number:08x}-{nonce.hex()}"
+        return f"{blob_prefix(self.id)}{self.version:x}-{number:08x}-{nonce.hex()}"
 
     @property
     def etag(self) -> str:
@@ -200,7 +196,7 @@ class Part:
 
 class UploadKind(enum.Enum):
     """
-    What a resumable upload becomes: a file (`WHOLE`), a source of a concatenation (`PARTIAL`), or its result (`FINAL`).
+    The kind of a resumable upload: a file, a concatenation's source, or its result.
     """
 
     WHOLE = "whole"
@@ -214,8 +210,7 @@ class ResumableUpload:
     The row of a resumable upload, beside its file's row.
 
     `length` in bytes is None until the client announces it. `metadata` is the client's own text, returned unchanged.
-    `sources` are the partial uploads of a final upload, in order. Only the holder of the latest `fencing_token` may
-    append.
+    `sources` are a final upload's partial uploads, in order. Only the holder of the latest `fencing_token` may append.
     """
 
     file_id: FileId
@@ -230,9 +225,10 @@ class ResumableUpload:
 @attrs.frozen(kw_only=True)
 class VaultPolicy:
     """
-    The limits of a vault: file size, extensions (an empty set allows every one), and quota of an owner.
+    The limits of a vault: file size, file-name extensions, and quota of an owner.
 
-    Sizes are plaintext bytes. `quota` limits the reservations of all files of one owner; None is no limit.
+    An empty set of extensions allows every one. Sizes are plaintext bytes. `quota` limits the reservations of all files
+    of one owner; None is no limit.
     """
 
     max_file_size: int

@@ -38,7 +38,7 @@ class FileRepository(Protocol):
 
     def list_sealed(self, owner: UserId, page: Page, *, now: datetime) -> Sequence[File]:
         """
-        Return the owner's sealed files that have not expired, newest first (by creation, then by id).
+        Return the owner's unexpired sealed files, newest first (by creation, then by id).
         """
 
     def replace(self, file: File, *, expected: FileState) -> bool:
@@ -52,7 +52,7 @@ class FileRepository(Protocol):
 
     def remove(self, file_id: FileId) -> None:
         """
-        Delete an aborting or deleting file with its manifest, links and quota reservation; keep any other file.
+        Delete an aborting or deleting file with its manifest, links and reservation; keep any other.
         """
 
 
@@ -63,7 +63,7 @@ class Manifests(Protocol):
 
     def append(self, file_id: FileId, parts: Sequence[Part]) -> None:
         """
-        Add parts to a file's manifest; raise `Conflict` if it contains one with any of these numbers.
+        Add parts to a file's manifest; raise `Conflict` if one of their numbers is taken.
         """
 
     def covering(self, file_id: FileId, span: ByteRange, *, limit: int) -> Sequence[Part]:
@@ -78,7 +78,7 @@ class Manifests(Protocol):
 
     def truncate(self, file_id: FileId, number: int) -> None:
         """
-        Delete the parts with this number and higher; the caller adds their bytes again in other parts.
+        Delete the parts from `number` on; the caller adds their bytes again in others.
         """
 
     def totals(self, file_id: FileId) -> tuple[int, int]:
@@ -106,7 +106,7 @@ class Quotas(Protocol):
 
     def release(self, file_id: FileId) -> None:
         """
-        Release the reservation of an aborting or deleting file, once; any other file keeps its own.
+        Release, once, the reservation of an aborting or deleting file; any other keeps its own.
         """
 
     def used(self, owner: UserId) -> int: ...
@@ -122,21 +122,21 @@ class ResumableUploads(Protocol):
 
     def add(self, upload: ResumableUpload) -> None:
         """
-        Store an upload whose file is stored; raise `Conflict` if an upload of this file is stored.
+        Store an upload of a stored file; raise `Conflict` if the file has one.
         """
 
     def get(self, file_id: FileId) -> ResumableUpload | None: ...
 
     def acquire(self, file_id: FileId) -> int | None:
         """
-        Make the caller the writer and return its fencing token; None if there is no such upload.
+        Make the caller the writer and return its fencing token; None without an upload.
 
         Each caller gets a token of its own, greater than all previous ones. The greatest is the writer's.
         """
 
     def is_current(self, file_id: FileId, fencing_token: int) -> bool:
         """
-        Return whether `fencing_token` is the latest; if so, it stays the latest until this unit ends.
+        Return whether `fencing_token` is the latest; it then stays so until the unit ends.
         """
 
     def set_length(self, file_id: FileId, length: int) -> bool:
@@ -185,11 +185,12 @@ class BlobStore(Protocol):
 
     def put(self, key: str, pieces: Iterable[Buffer], *, size: int) -> None:
         """
-        Store a new blob of exactly `size` bytes: durable when the call returns, or not stored at all.
+        Store a new blob of exactly `size` bytes, durably or not at all.
 
-        Each piece is consumed before the next is requested, so the caller may reuse its buffer. No later put, from any
-        process, replaces a blob that was acknowledged. Keys are random, so concurrent puts of one key do not occur in
-        practice: if they did, a store may acknowledge both, and then has the complete bytes of one of them.
+        It is durable when the call returns. Each piece is consumed before the next is requested, so the caller may
+        reuse its buffer. No later put, from any process, replaces a blob that was acknowledged. Keys are random, so
+        concurrent puts of one key do not occur in practice: if they did, a store may acknowledge both, and then has the
+        complete bytes of one of them.
 
         Raises:
             BlobExists: A blob with this key is stored; it is not changed.
@@ -198,7 +199,7 @@ class BlobStore(Protocol):
 
     def read_into(self, key: str, start: int, buffer: memoryview, *, size: int) -> None:
         """
-        Fill the whole buffer with the blob's bytes from offset `start`; after an error its contents are undefined.
+        Fill the whole buffer from offset `start`; after an error its contents are undefined.
 
         Raises:
             BlobMissing: There is no such blob.
@@ -212,7 +213,7 @@ class BlobStore(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """
-        List every blob whose put has finished and whose key starts with `prefix`, in no order.
+        List every blob whose key starts with `prefix`, in no order, without unfinished puts.
 
         If the listing is incomplete, `BlobStoreUnavailable` is raised after the blobs that could be listed.
         """
@@ -248,7 +249,7 @@ class IdentifiedBlobStore(BlobStore, StoreIdentity, Protocol):
 
 class CapacityCheck(Protocol):
     """
-    A check before an upload starts: `size` more bytes may fit, as far as the store can determine.
+    A check before an upload starts that `size` more bytes may fit.
 
     A store that cannot determine it accepts every size. Nothing is reserved, so an upload that passes may run out of
     space later.
@@ -312,5 +313,5 @@ class ContentCipher(Protocol):
 
     def reader(self, key: Secret, *, context: bytes, header: bytes, size: int) -> PartReader:
         """
-        Prepare to decrypt `size` plaintext bytes; raise `AuthenticationFailed` if key, context and header do not match.
+        Prepare to decrypt `size` plaintext bytes; raise `AuthenticationFailed` unless key, context and header match.
         """

@@ -32,7 +32,7 @@ from sft_adapters.testkit.contracts.examples import (
 )
 from sft_core.maintenance.store_identity import STORE_ID_NAME
 from sft_core.values import Page
-from sft_core.vault.model import FileState, ResumableUpload, VaultPolicy
+from sft_core.vault.model import FileState, ResumableUpload, VaultPolicy, blob_prefix
 from support.app import races
 from support.app.vault import vault_on
 from support.waiting import eventually
@@ -171,7 +171,7 @@ def test_concurrent_sweeps_do_no_harm(race: races.Race, url: str, database: SqlD
         blobs.put(f"{number:032x}/1-00000000-{'0' * 16}", [b"orphan"], size=6)
     assert race(races.sweep, url, str(blobs.root).encode()) == races.CLIENTS
     assert {blob.key for blob in blobs.list()} == before
-    assert {path.name for path in blobs.root.iterdir()} == {kept.blob_prefix[:-1], STORE_ID_NAME}
+    assert {path.name for path in blobs.root.iterdir()} == {blob_prefix(kept.id)[:-1], STORE_ID_NAME}
     with database(read_only=True) as unit:
         assert list(unit.inventory.files(after=None, limit=9)) == [kept.id]
         assert unit.quotas.used(owner.id) == kept.size

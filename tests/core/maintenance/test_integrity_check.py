@@ -26,7 +26,7 @@ from sft_core.maintenance.ports import MaintenanceUnit
 from sft_core.sharing.model import ShareLink
 from sft_core.users.model import User
 from sft_core.values import FileName
-from sft_core.vault.model import File, FileState
+from sft_core.vault.model import File, FileState, blob_prefix
 from sft_core.vault.ports import BlobInfo, BlobStore, IdentifiedBlobStore
 from sft_core.vault.use_cases import UploadSession
 from support.app.library import FaultyBlobs, HookedKeyRing
@@ -261,7 +261,7 @@ def test_old_copy_of_a_database_repairs_nothing(sft: Application, maya: User, cl
     found = [(one.damage, one.is_repaired) for one in sft.maintenance.check_integrity(repair=True, counts=seen)]
     assert found == [(Damage.STUCK_UPLOAD, False)]
     assert seen.failures["store-of-another"]
-    assert list(sft.maintenance.sweep.blobs.list(upload.file.blob_prefix))
+    assert list(sft.maintenance.sweep.blobs.list(blob_prefix(upload.file.id)))
 
 
 def test_quick_failures_do_not_stop_the_check(sft: Application, maya: User) -> None:

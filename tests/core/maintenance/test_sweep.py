@@ -36,7 +36,7 @@ from sft_core.maintenance.sweep import LEASE_DURATION, LeasedSweep, Sweep, Sweep
 from sft_core.sharing.model import LinkSummary
 from sft_core.users.model import User
 from sft_core.values import OCTET_STREAM, FileName, ShareToken
-from sft_core.vault.model import File, FileState
+from sft_core.vault.model import File, FileState, blob_prefix
 from sft_core.vault.ports import BlobInfo
 from sft_core.vault.use_cases import UploadSession
 from sft_core.vault.use_cases.resumable import UploadRequest
@@ -263,12 +263,14 @@ def test_blob_with_a_part_header_is_no_orphan(sft: Application, maya: User, cloc
     """A blob that starts with a part header is kept wherever it was moved: it may be the only copy."""
     file, other = stored(sft, maya), stored(sft, maya, b"something else")
     blobs = sft.maintenance.sweep.blobs
-    (blob,) = blobs.list(file.blob_prefix)
+    (blob,) = blobs.list(blob_prefix(file.id))
     content = bytearray(blob.size)
     blobs.read_into(blob.key, 0, memoryview(content), size=blob.size)
     blobs.delete(blob.key)
     name = blob.key.partition("/")[2]
-    moved = {"another file": other.blob_prefix, "no file": f"{7:032x}/", "its own file": file.blob_prefix}[place]
+    moved = {"another file": blob_prefix(other.id), "no file": f"{7:032x}/", "its own file": blob_prefix(file.id)}[
+        place
+    ]
     if place == "its own file":
         put(sft, blob.key, b"")
         name = f"{name[:-16]}{'0' * 16}"

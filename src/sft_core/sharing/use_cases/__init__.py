@@ -1,5 +1,5 @@
 """
-Use cases of share links and idempotency keys, one frozen callable each; import them from this package.
+Use cases of share links and idempotency keys; import them from this package.
 """
 
 from sft_core.sharing.model import IssuedLink

@@ -19,7 +19,7 @@ from sft_core.vault.model import File, FileState
 @attrs.frozen(kw_only=True)
 class FindSharedFile:
     """
-    The link of a token and its file, consuming no download: for HEAD, previews and conditional requests.
+    Return a token's link and file, consuming no download: for HEAD, previews, conditional requests.
 
     Raises:
         LinkNotFound: there is no such link, or its file was deleted.

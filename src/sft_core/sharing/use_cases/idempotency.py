@@ -1,5 +1,5 @@
 """
-Record the result of a request under its idempotency key, and find it when the request is repeated.
+Record and find the result of a request by its idempotency key.
 """
 
 from __future__ import annotations
@@ -50,10 +50,9 @@ class RecordResult:
 @attrs.frozen(kw_only=True)
 class IdempotentResult:
     """
-    The result of a request: a file with its link, or a link to an existing file.
+    A request's result: a file with its link, or a link to an existing file.
 
-    Each repeat of a request under its idempotency key returns an equal one, whatever has happened to the link since,
-    and whatever expiry was set for the file.
+    Each repeat of a request returns an equal one, whatever has happened to the link or the file's expiry since.
     """
 
     file: File
@@ -97,7 +96,7 @@ class FindIdempotentResult:
 
     def is_recorded(self, *, owner: UserId, key: IdempotencyKey) -> bool:
         """
-        Return whether a result is recorded under a key, for a request whose body has not arrived yet.
+        Return whether a result is recorded, for a request whose body has not arrived.
         """
         with self.begin(read_only=True) as unit:
             return unit.idempotency_records.find(key.digest(owner), now=self.clock.now()) is not None

@@ -17,9 +17,10 @@ from sft_core.vault.model import File
 @attrs.frozen(kw_only=True)
 class RedeemShareLink:
     """
-    Consume one download of a link and return the file that it grants; raises what `FindSharedFile` raises.
+    Consume one download of a link and return its file.
 
-    The budget is exact under any load: one conditional update decides, before the first byte.
+    Raises what `FindSharedFile` raises. The budget is exact under any load: one conditional update decides, before the
+    first byte.
     """
 
     begin: UnitOfWorkFactory[SharingUnit]

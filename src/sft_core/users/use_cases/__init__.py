@@ -1,5 +1,5 @@
 """
-Use cases of accounts, sessions and second factors, one frozen callable each; import them from this package.
+Use cases of accounts, sessions and second factors; import them from this package.
 """
 
 from sft_core.users.use_cases.authenticate import Authenticate, AuthenticatedUser

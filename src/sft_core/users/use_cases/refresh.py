@@ -16,9 +16,9 @@ from sft_core.users.use_cases.tokens import Tokens, VerifyToken, issue_tokens
 @attrs.frozen(kw_only=True)
 class RefreshSession:
     """
-    Exchange a refresh token for new tokens; a second exchange revokes the family and raises `BadToken`.
+    Exchange a refresh token for new tokens, once.
 
-    Raises what `VerifyToken` raises.
+    A second exchange revokes the family and raises `BadToken`. Raises what `VerifyToken` raises.
     """
 
     verify: VerifyToken

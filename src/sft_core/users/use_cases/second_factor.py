@@ -5,7 +5,6 @@ Manage a second factor (TOTP): set up, confirm, verify a code, disable.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import attrs
 
@@ -16,8 +15,6 @@ from sft_core.throttle import Throttle
 from sft_core.users.model import TOTP_PURPOSE, Totp, User
 from sft_core.users.ports import QrEncoder, TotpProvider, UsersUnit
 from sft_core.values import Secret
-
-T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -58,27 +55,35 @@ class SpendTotpCode:
         return step
 
 
-def _retry_if_only_rewrapped(begin: UnitOfWorkFactory[UsersUnit], user: User, change: Callable[[User], T]) -> T:
+def _save_changed(begin: UnitOfWorkFactory[UsersUnit], user: User, change: Callable[[User], User]) -> User:
     """
-    Change a user, and once more if only the wrapping of the seed has changed meanwhile.
+    Save a changed user; retry once if meanwhile only the seed was re-wrapped.
     """
     try:
-        return change(user)
+        return _saved(begin, change(user))
     except Conflict:
         with begin(read_only=True) as unit:
             stored = unit.users.get(user.id)
         if stored is None or stored.totp is None or user.totp is None:
             raise
+        # A re-wrapped seed is the same seed, so the change can be made again.
         as_read = attrs.evolve(stored, revision=user.revision, totp=attrs.evolve(stored.totp, seed=user.totp.seed))
         if as_read != user or stored.totp.seed.key_id == user.totp.seed.key_id:
             raise
-    return change(stored)
+    return _saved(begin, change(stored))
+
+
+def _saved(begin: UnitOfWorkFactory[UsersUnit], user: User) -> User:
+    with begin() as unit:
+        saved = unit.users.save(user)
+        unit.commit()
+    return saved
 
 
 @attrs.frozen(kw_only=True)
 class SetUpTotp:
     """
-    Start a second factor with a new seed, to be enabled by `ConfirmTotp`; replace a pending one.
+    Start a second factor with a new seed, replacing a pending one; `ConfirmTotp` enables it.
 
     Raises `TotpAlreadyEnabled` if a second factor is enabled.
     """
@@ -90,16 +95,13 @@ class SetUpTotp:
 
     def __call__(self, *, user: User) -> TotpEnrolment:
         seed = self.codes.new_seed()
-        _retry_if_only_rewrapped(
-            self.begin, user, lambda current: retry_if_key_retired(lambda: self._begin(current, seed))
-        )
-        return TotpEnrolment(seed=seed, qr_png=self.qr.png(self.codes.enrolment_uri(seed, str(user.email))))
 
-    def _begin(self, user: User, seed: Secret) -> None:
-        pending = user.with_pending_totp(self.keyring.wrap(seed, purpose=TOTP_PURPOSE, context=user.id.bytes))
-        with self.begin() as unit:
-            unit.users.save(pending)
-            unit.commit()
+        def pending(current: User) -> User:
+            context = current.id.bytes
+            return current.with_pending_totp(self.keyring.wrap(seed, purpose=TOTP_PURPOSE, context=context))
+
+        retry_if_key_retired(lambda: _save_changed(self.begin, user, pending))
+        return TotpEnrolment(seed=seed, qr_png=self.qr.png(self.codes.enrolment_uri(seed, str(user.email))))
 
 
 @attrs.frozen(kw_only=True)
@@ -114,16 +116,12 @@ class ConfirmTotp:
     spend_totp_code: SpendTotpCode
 
     def __call__(self, *, user: User, code: str) -> User:
-        return _retry_if_only_rewrapped(self.begin, user, lambda current: self._confirmed(current, code))
+        def confirmed(current: User) -> User:
+            pending = current.pending_totp()
+            step = self.spend_totp_code(user=current, totp=pending, code=code)
+            return attrs.evolve(current, totp=attrs.evolve(pending, confirmed=True, last_step=step))
 
-    def _confirmed(self, user: User, code: str) -> User:
-        pending = user.pending_totp()
-        step = self.spend_totp_code(user=user, totp=pending, code=code)
-        confirmed = attrs.evolve(user, totp=attrs.evolve(pending, confirmed=True, last_step=step))
-        with self.begin() as unit:
-            saved = unit.users.save(confirmed)
-            unit.commit()
-        return saved
+        return _save_changed(self.begin, user, confirmed)
 
 
 @attrs.frozen(kw_only=True)
@@ -138,11 +136,8 @@ class DisableTotp:
     spend_totp_code: SpendTotpCode
 
     def __call__(self, *, user: User, code: str) -> User:
-        return _retry_if_only_rewrapped(self.begin, user, lambda current: self._disabled(current, code))
+        def disabled(current: User) -> User:
+            self.spend_totp_code(user=current, totp=current.confirmed_totp(), code=code)
+            return attrs.evolve(current, totp=None)
 
-    def _disabled(self, user: User, code: str) -> User:
-        self.spend_totp_code(user=user, totp=user.confirmed_totp(), code=code)
-        with self.begin() as unit:
-            saved = unit.users.save(attrs.evolve(user, totp=None))
-            unit.commit()
-        return saved
+        return _save_changed(self.begin, user, disabled)

@@ -8,8 +8,8 @@ for a slow client holds no thread and no connection between them. `StoreFile` co
 from sft_core.vault.use_cases.delete import AbortUpload, DeleteFile, purge
 from sft_core.vault.use_cases.expire import SetExpiry
 from sft_core.vault.use_cases.read import FindFile, ListFiles, ReadFile
-from sft_core.vault.use_cases.seal import Seal, SealWithinUnit
-from sft_core.vault.use_cases.store import StoreFile, parts_of
+from sft_core.vault.use_cases.seal import SealWithinUnit
+from sft_core.vault.use_cases.store import StoreFile
 from sft_core.vault.use_cases.store_part import StorePart
 from sft_core.vault.use_cases.upload import BeginUpload
 from sft_core.vault.use_cases.upload_session import TOUCH_INTERVAL, PartSlot, UploadSession
@@ -23,12 +23,10 @@ __all__ = [
     "ListFiles",
     "PartSlot",
     "ReadFile",
-    "Seal",
     "SealWithinUnit",
     "SetExpiry",
     "StoreFile",
     "StorePart",
     "UploadSession",
-    "parts_of",
     "purge",
 ]

@@ -38,7 +38,7 @@ RECORDED_TOGETHER: Final = 4
 @attrs.frozen(kw_only=True)
 class AcquireUpload:
     """
-    Become the writer of an upload that has `offset` bytes; every earlier writer is excluded from then on.
+    Become the writer of an upload that has `offset` bytes, excluding every earlier writer.
 
     The length, if it was deferred at creation, may be announced now. `incoming_bytes` are what the request announces.
 

@@ -42,7 +42,7 @@ class Concatenation:
 @attrs.frozen(kw_only=True)
 class ConcatenateUploads:
     """
-    Begin a final upload, which reserves the length of all its sources of its owner's quota, beside theirs.
+    Begin a final upload and reserve the sum of its sources' lengths, beside theirs.
 
     Each `step` stores a part of it, `seal_file` makes it a file, and `remove_sources` deletes what it was made of. A
     caller that stops aborts `Concatenation.upload`.
@@ -70,7 +70,7 @@ class ConcatenateUploads:
 
     def step(self, concatenation: Concatenation, *, at_most: int | None = None) -> bool:
         """
-        Store the next part, of `at_most` bytes if that is given; False if there is none.
+        Store the next part, of `at_most` bytes if given; False if none is left.
         """
         size = min(concatenation.remaining_bytes, self.part_size, self.part_size if at_most is None else at_most)
         if not size:

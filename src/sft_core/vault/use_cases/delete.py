@@ -1,5 +1,5 @@
 """
-The two ends of a file: an upload that is aborted, a file that is deleted.
+Abort an upload; delete a file.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def reserve_quota(
     unit: VaultUnit, file: File, policy: VaultPolicy, *, need: int, ahead: int = 0, reserved: int = 0
 ) -> int:
     """
-    Reserve `need` bytes for a file, or `ahead` if that is more and far below the quota.
+    Reserve `need` bytes for a file, or a larger `ahead` if far below the quota.
 
     `reserved` bytes of the owner's use are this file's already. Returns the bytes reserved once the unit has committed.
 
@@ -40,7 +40,7 @@ def reserve_quota(
 
 def next_reservation(size: int, policy: VaultPolicy) -> int:
     """
-    Return how many bytes an upload of unknown size reserves, far below the quota, when it reaches `size` bytes.
+    Return how many bytes an upload of unknown size reserves when it reaches `size`.
     """
     return min(2 * size, size + MAX_PREALLOCATION, policy.max_file_size)
 

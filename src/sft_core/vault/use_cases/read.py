@@ -19,7 +19,7 @@ from sft_core.vault.ports import BlobStore, Buffer, ContentCipher, PartReader, V
 @attrs.frozen(kw_only=True)
 class FindFile:
     """
-    Return one of the owner's files; raise `FileNotFound` if none with this id is sealed and not expired.
+    Return an owner's file; raise `FileNotFound` unless it is sealed and not expired.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]
@@ -83,10 +83,10 @@ class BufferPool:
 @attrs.frozen(kw_only=True)
 class ReadFile:
     """
-    Read a range of a sealed file as authenticated buffers of about 2 MiB; authorization is the caller's task.
+    Read a range of a sealed file as authenticated buffers of about 2 MiB.
 
-    Between two buffers the iterator occupies no thread, connection or open file, and keeps no reference to a buffer it
-    returned. It ends after exactly the requested bytes, or raises.
+    Authorization is the caller's task. Between two buffers the iterator occupies no thread, connection or open file,
+    and keeps no reference to a buffer it returned. It ends after exactly the requested bytes, or raises.
 
     Raises:
         FileNotFound: The file was deleted, before or during the read.

@@ -47,7 +47,7 @@ class UploadRequest:
 @attrs.frozen(kw_only=True)
 class Progress:
     """
-    The progress of an upload: `offset` bytes are durable, and the next one is appended there.
+    An upload's progress: `offset` bytes are durable, and the next is appended there.
     """
 
     file: File
@@ -78,7 +78,7 @@ class CreateUpload:
 
     def with_session(self, *, owner: UserId, request: UploadRequest) -> tuple[Progress, UploadSession]:
         """
-        The same, together with a session for a caller that stores the parts at once, or aborts it.
+        Also return a session, for a caller that stores the parts at once or aborts.
         """
         begin, length = self.begin_upload, request.length or 0
         if request.kind is not UploadKind.PARTIAL:

@@ -1,5 +1,5 @@
 """
-The rule that turns an upload into a file, within the unit of work of a caller.
+The rule that turns an upload into a file, within a caller's unit of work.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Storing a file whose bytes are at hand: every step of an upload in one call.
+Store a file from bytes at hand: every step of an upload in one call.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sft_core.vault.use_cases.upload_session import UploadSession
 @attrs.frozen(kw_only=True)
 class StoreFile:
     """
-    Store a file from bytes at hand, in parts; on any error nothing remains of it.
+    Store bytes at hand as a file, in parts; on any error nothing remains.
 
     If what was stored cannot be deleted at once, the first error is raised all the same: the file's key is destroyed,
     and the next sweep deletes the rest.

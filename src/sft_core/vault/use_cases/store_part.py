@@ -1,5 +1,5 @@
 """
-The one writer of parts, for every kind of upload: allocate, reserve, put, accept, record or discard.
+The only writer of parts, for every kind of upload.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ from sft_core.vault.use_cases.upload_session import TOUCH_INTERVAL, PartSlot, Up
 @attrs.frozen(kw_only=True)
 class StorePart:
     """
-    Encrypt the next bytes of an upload and store them as one part; `UploadSession` says what differs between uploads.
+    Encrypt the next bytes of an upload and store them as one part.
 
-    When the call returns, the part is durable. Parts of a resumable upload are then in the manifest as well, unless the
-    session is provisional; those of any other upload are added in batches and by the seal.
+    `UploadSession` says what differs between uploads. When the call returns, the part is durable. Parts of a resumable
+    upload are then in the manifest as well, unless the session is provisional; those of any other upload are added in
+    batches and by the seal.
 
     A caller that does not want to wait for the store takes the steps itself: `allocate` and `reserve` a slot, `put` the
     part, `accept` it, and `delete_orphans` after each step that may have left some. While parts are `put`, later ones
@@ -80,7 +81,7 @@ class StorePart:
 
     def complete(self, session: UploadSession) -> None:
         """
-        Store the one, empty part of a file without a byte, so that it too can be authenticated.
+        Store the one, empty part of an empty file, so that it can be authenticated.
         """
         if session.parts == 0:
             self(session, b"")
@@ -93,7 +94,7 @@ class StorePart:
 
     def allocate(self, session: UploadSession, size: int, *, after: PartSlot | None = None) -> PartSlot:
         """
-        Return the slot for `size` more bytes: after the slot `after`, or after the parts that are accepted.
+        Return the slot for `size` more bytes, after slot `after` or the accepted parts.
 
         In the latter case it may start before the new bytes, at short parts that they are merged with.
         """
@@ -118,7 +119,7 @@ class StorePart:
 
     def reserve(self, session: UploadSession, slot: PartSlot) -> None:
         """
-        Reserve quota for bytes that were not announced, and store the intent row if there is none.
+        Reserve quota for unannounced bytes, and store the intent row if there is none.
 
         Far below the quota it is reserved in growing steps, so that few parts need a transaction. A provisional upload
         has its `touched_at` updated, too, at most once a minute.
@@ -183,7 +184,7 @@ class StorePart:
 
     def record(self, session: UploadSession) -> None:
         """
-        Add pending parts to the manifest, in one commit with the removal of those they replace.
+        Add pending parts to the manifest and remove those they replace, in one commit.
 
         Whether that succeeds or not, no part is pending afterwards.
         """
@@ -212,7 +213,7 @@ class StorePart:
 
     def discard(self, session: UploadSession) -> None:
         """
-        Make pending parts orphans and release what is reserved for them: the upload is back at its recorded offset.
+        Make pending parts orphans, and release their reservation: return to the recorded offset.
         """
         session.orphans += session.clear_pending()[0]
         if session.expected_size is None and session.reserved_bytes > session.offset:
@@ -225,7 +226,7 @@ class StorePart:
 
     def delete_orphans(self, session: UploadSession) -> None:
         """
-        Delete the blobs of orphans, each at most once: what cannot be deleted now is left to the sweep.
+        Try once to delete the blob of each orphan; the sweep deletes the rest.
         """
         while session.orphans:
             with suppress(SftError):
@@ -240,7 +241,7 @@ class StorePart:
 
     def _require_receiving(self, session: UploadSession) -> None:
         """
-        Raise `UploadAborted` if the upload is no longer receiving; updates `touched_at` at most once a minute.
+        Raise `UploadAborted` unless the upload is receiving; update `touched_at` at most once a minute.
         """
         if not self._is_touch_due(session):
             with self.begin(read_only=True) as unit:
@@ -256,7 +257,7 @@ class StorePart:
 
     def _require_writer(self, unit: VaultUnit, session: UploadSession, file: File) -> None:
         """
-        Store `touched_at`, and keep every other writer and every abort out until the unit has ended.
+        Store `touched_at`, and exclude every other writer and abort until the unit ends.
         """
         if not unit.files.replace(file, expected=FileState.RECEIVING):
             raise UploadAborted

@@ -1,5 +1,5 @@
 """
-The begin of an upload: a file key, an intent row, and a reservation of quota.
+Begin an upload: a file key, an intent row, and a reservation of quota.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sft_core.vault.use_cases.upload_session import UploadSession
 @attrs.frozen(kw_only=True)
 class BeginUpload:
     """
-    Generate a file key, store the intent to receive a file, and reserve its announced size.
+    Generate a file key, store an intent row, and reserve the announced size.
 
     The announced size may exceed the file's by up to `overhead` bytes, which a form has around it.
 
@@ -108,7 +108,7 @@ def persist_intent(
     resumable: ResumableUpload | None = None,
 ) -> None:
     """
-    Store the intent to receive a file, in one commit with its reservation of quota (`reserve_quota`).
+    Store a file's intent row and its quota reservation (`reserve_quota`) in one commit.
 
     If a `capacity` is given, it has to admit `need` bytes. A `resumable` upload is stored beside the file.
     """

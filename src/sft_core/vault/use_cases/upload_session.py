@@ -1,5 +1,5 @@
 """
-The state of one upload while its parts are stored, and the slot of a part in its file.
+The state of an upload in progress, and the slot of a part.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_TAIL_PARTS: Final = 48
 @attrs.define(kw_only=True)
 class UploadSession:
     """
-    An upload in progress: its file, its key, and its parts. Used by one request at a time.
+    An upload in progress, used by one request at a time.
 
     `StorePart` is the only writer of parts. What differs between uploads is data here:
 
@@ -72,7 +72,7 @@ class UploadSession:
 
     def mergeable(self, size: int) -> list[Part]:
         """
-        The recorded parts that `size` new bytes are merged with: short ones, and together no more than `merge_limit`.
+        Return the short recorded parts that `size` new bytes merge with, up to `merge_limit`.
         """
         merged: list[Part] = []
         for part in reversed([] if self.pending else self.tail):
@@ -83,9 +83,6 @@ class UploadSession:
         return merged
 
     def add_pending(self, part: Part) -> None:
-        """
-        Count a durable part that the manifest does not refer to yet.
-        """
         if not self.pending:
             self.replaced = [short for short in self.tail if short.number >= part.number]
         self.pending.append(part)
@@ -93,7 +90,7 @@ class UploadSession:
 
     def clear_pending(self) -> tuple[list[Part], list[Part]]:
         """
-        Return to the recorded offset; returns the parts that were pending, and those that they would have replaced.
+        Reset to the recorded offset; return the pending parts and those they would replace.
         """
         cleared = self.pending, self.replaced
         self.pending, self.replaced = [], []
@@ -102,7 +99,7 @@ class UploadSession:
 
     def advance(self, parts: Sequence[Part], replaced: Sequence[Part]) -> None:
         """
-        Count parts that a commit has added to the manifest in place of the `replaced` ones, which become orphans.
+        Count parts that a commit has added to the manifest; the `replaced` become orphans.
         """
         self.parts = self.recorded_parts = parts[-1].number + 1
         self.received = self.offset = parts[-1].span.stop
@@ -115,7 +112,7 @@ class UploadSession:
 @attrs.frozen(kw_only=True)
 class PartSlot:
     """
-    The position of a part in its file: its number, its first byte, its size in bytes.
+    The position of a part in its file: number, first byte, size in bytes.
     """
 
     number: int
