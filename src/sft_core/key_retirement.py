@@ -1,5 +1,5 @@
 """
-Wrapping and storing a secret while an operator may retire the key between the two.
+Wrapping and storing a secret although an operator may retire the key in between.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 def retry_if_key_retired(operation: Callable[[], T]) -> T:
     """
-    Wrap and store a secret by calling `operation`, twice if its key is retired meanwhile.
+    Wrap and store a secret by `operation`; repeat it if the key was retired.
 
-    `operation` does both in one unit of work. `KeyRetired` precedes the commit, so the first attempt stored nothing. A
-    key is retired only after the ring has a successor, so the second attempt uses it; `KeyRetired` from there means
-    that this service has not loaded the successor.
+    `operation` must wrap and store in one unit of work, and must be repeatable. `KeyRetired` is raised before the
+    commit, so the first call stored nothing. A key is retired only after the ring has a successor, which the second
+    call uses; a second `KeyRetired` means that this process has not loaded the successor.
     """
     try:
         return operation()

@@ -62,7 +62,7 @@ The largest number of listed idioms in 1 000 words.
 """
 
 MAX_FIRST_LINE_WORDS = 15
-PACKAGES_WITH_SHORT_FIRST_LINES = ("src/sft_http",)
+PACKAGES_WITH_SHORT_FIRST_LINES = ("src/sft_core", "src/sft_adapters", "src/sft_http")
 """
 The packages whose docstrings of modules, classes and functions have a first line of at most so many words.
 """

@@ -1,5 +1,5 @@
 """
-The key ring of a running service, which follows its key files without a restart.
+The key ring of a running service, which reloads its key files at run time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ COOLDOWN_SECONDS: Final = 2.0
 @attrs.define(eq=False)
 class ReloadingKeyRing:
     """
-    Implements `sft_core.ports.KeyRing` with the keys of the start and those in the key files now.
+    Implements `sft_core.ports.KeyRing` with the keys of the start and of the key files.
 
-    It reloads its files before it wraps, if they have changed, so that a new active key wraps what comes next. It also
-    reloads them if a secret names an unknown key, at most once in `COOLDOWN_SECONDS` while they do not change. If a
-    file cannot be read, the ring stays as it was. Keys of the environment are those of the start.
+    Before it wraps, it reloads files that have changed, so that new secrets are wrapped under the current active key.
+    It also reloads them if a secret names an unknown key, at most once in `COOLDOWN_SECONDS` while the files do not
+    change. If a file cannot be read or is invalid, the ring stays as it was, and a warning is logged. Keys of the
+    environment are read only at the start.
 
-    A key that is removed from the ring unwraps here until the process ends, because a running
-    request may have read its row before.
+    A key that was removed from the ring can still unwrap in this process until it ends, because a running request may
+    have read a row that is wrapped under it. Thread-safe.
     """
 
     _keys: KeySet = attrs.field(repr=False)

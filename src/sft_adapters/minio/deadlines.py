@@ -1,8 +1,8 @@
 """
-Connections whose every wait is bounded by the deadline of the call in progress.
+HTTP connections whose every blocking socket operation ends by the deadline of the current call.
 
 A socket's own timeout restarts with every byte, so a server that sends one byte at a time could occupy a thread
-forever. Here each wait is also bounded by the time that remains for the call.
+forever. Here each operation (connect, send, receive) is also bounded by the time that remains for the call.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ _BUFFER_BYTES: Final = 64 << 10
 
 class Deadlines(threading.local):
     """
-    The deadline of each thread's current call, and the timeout of a single wait.
+    The deadline of each thread's current call, and the timeout of a single socket operation.
 
-    In seconds: `wait_seconds` bounds each wait, `call_seconds` all waits of a call together.
+    In seconds: `wait_seconds` bounds each operation, `call_seconds` the whole call from its start. Outside a call only
+    `wait_seconds` applies.
     """
 
     _end: float | None = None
@@ -36,7 +37,9 @@ class Deadlines(threading.local):
     @contextmanager
     def call(self) -> Iterator[None]:
         """
-        Bound all waits of the block together; within a nested call its own deadline applies.
+        Set the deadline of the block.
+
+        A nested block has its own deadline, after which the outer one applies again.
         """
         outer, self._end = self._end, time.monotonic() + self.call_seconds
         try:
@@ -46,7 +49,7 @@ class Deadlines(threading.local):
 
     def remaining(self, max_seconds: float | None = None) -> float:
         """
-        Return the next wait's timeout in seconds; raise `TimeoutError` once the deadline has passed.
+        Return the timeout of the next operation in seconds; raise `TimeoutError` after the deadline.
         """
         max_seconds = self.wait_seconds if max_seconds is None else max_seconds
         if self._end is None:
@@ -82,7 +85,7 @@ class _DeadlineReader(io.RawIOBase):
 
 class _DeadlineSocket:
     """
-    The socket interface that an HTTP connection uses; each wait is bounded by the deadline.
+    The socket interface that an HTTP connection uses; each operation is bounded by the deadline.
     """
 
     def __init__(self, raw_socket: socket.socket, deadlines: Deadlines) -> None:

@@ -1,5 +1,7 @@
 """
-Keys to delete once an unreachable server is available, before any other call.
+Redis keys that could not be deleted because the server was unreachable.
+
+`sft_adapters.redis.client` deletes them before it sends any other command once the server is available.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import attrs
 @attrs.define
 class PendingDeletes:
     """
-    The latest `limit` keys that this process must delete from the server.
+    The `limit` newest Redis keys that this process must still delete. Thread-safe.
     """
 
     limit: int
@@ -31,14 +33,14 @@ class PendingDeletes:
 
     def snapshot(self) -> dict[str, object]:
         """
-        Return the pending keys with their latest additions, for `confirm` after the deletion.
+        Return the pending keys, each with a mark of its latest `add`, for `confirm`.
         """
         with self._lock:
             return dict(self._keys)
 
     def confirm(self, deleted: dict[str, object]) -> None:
         """
-        Remove the deleted keys, except those that were added again in the meantime.
+        Remove the deleted keys, except those that were added again after the snapshot.
         """
         with self._lock:
             for key, addition in deleted.items():

@@ -1,11 +1,14 @@
 """
-Retired keys, under which no secret may be stored, and the proof that none is.
+Retired keys: no secret is stored under one, and no stored secret uses one.
 
-A transaction that stores a wrapped secret checks whether its key is retired. A retirement waits for
-every transaction that has checked before, and blocks later checks meanwhile. So a secret either is
-visible to the retirement's count or is rejected. SQLite has one writer at a time. On PostgreSQL
-writers share an advisory lock, which a retirement holds exclusively. The check is a separate
-statement after the lock, so that it sees what was committed before the lock was acquired.
+A retirement starts in a transaction of its own, counts the secrets under the key in the next one, and is then confirmed
+or cancelled. A transaction that stores a wrapped secret checks whether the secret's key is retired. The start of a
+retirement waits until every transaction that passed this check has ended, and blocks further checks until its own
+commit. So a secret is either seen by the count or rejected.
+
+SQLite has one writer at a time. On PostgreSQL writers share an advisory lock, which the start of a retirement holds
+exclusively. The check is a separate statement after the lock: at READ COMMITTED it sees what was committed before the
+lock was acquired.
 """
 
 from __future__ import annotations
@@ -37,10 +40,10 @@ def require_usable_key(connection: Connection, wrapped: WrappedSecret | None) ->
 
 def start_retirement(connection: Connection, key_id: str) -> str:
     """
-    Reject a key's secrets from this commit on; return the id of the attempt.
+    Reject new secrets under a key from this commit on; return the attempt's id.
 
-    It waits for transactions that have checked the key, on PostgreSQL up to the lock timeout. Concurrent
-    retirements of one key share the first one's attempt.
+    It waits for transactions that have checked the key, on PostgreSQL up to the lock timeout. Concurrent retirements of
+    one key share the first one's attempt.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
@@ -61,7 +64,7 @@ def confirm_retirement(connection: Connection, key_id: str, attempt: str) -> boo
 
 def cancel_retirement(connection: Connection, key_id: str, attempt: str) -> None:
     """
-    Accept secrets under the key again, unless the same attempt was confirmed.
+    Accept secrets under the key again; no effect if the attempt was confirmed.
     """
     own = (retired_keys.c.key_id == key_id) & (retired_keys.c.attempt == attempt)
     connection.execute(delete(retired_keys).where(own, ~retired_keys.c.is_settled))
@@ -69,7 +72,7 @@ def cancel_retirement(connection: Connection, key_id: str, attempt: str) -> None
 
 def reinstate(connection: Connection, key_id: str) -> None:
     """
-    Accept secrets under a retired key again.
+    Undo a retirement, confirmed or not.
     """
     connection.execute(delete(retired_keys).where(retired_keys.c.key_id == key_id))
 

@@ -2,8 +2,8 @@
 The sweep: garbage collection after crashed processes, store outages and disconnected clients.
 
 No step needs to run exactly once or on one machine. A sweep may be killed at any point, and may run beside other sweeps
-and all traffic: each step wins a compare-and-set, or changes only what no client can reach any more. The next sweep
-does what this one did not finish.
+and all traffic: each step wins a compare-and-set, or changes only data that no request can reach any more. The next
+sweep continues what this one did not finish.
 """
 
 from __future__ import annotations
@@ -41,19 +41,20 @@ class SweepPolicy:
     """
     Grace periods of the sweep.
 
-    `idle` is the time without a new byte after which a resumable upload is aborted, `non_resumable_idle` the same for
-    an upload that ends with its request. The latter must be longer than the slowest client needs to send a part plus
-    the store to keep it, because `touched_at` is updated only after a part is stored.
+    `idle` is the time without a new byte after which a resumable upload is aborted; `non_resumable_idle` is the same
+    for an upload that ends with its request. The latter must exceed the time in which the slowest client sends one part
+    plus the time in which the blob store writes it, because `touched_at` is updated only after a part is stored.
 
-    `expiry_grace` is the time after its expiry at which a file is deleted. No caller can read the file in the meantime,
-    but without it a clock that was wrong for a moment would have deleted a live file.
+    `expiry_grace` is the time between a file's expiry and its deletion. No caller can read the file in it; without it,
+    a brief error of the clock could delete a file that has not expired.
 
     `orphan_grace` is the age at which a blob without a row may be deleted. A small file is committed moments after its
-    one part is stored, so it must be far longer than that and than the difference between clocks. The intent row of a
-    larger upload is committed before its first part.
+    single part is stored, so `orphan_grace` must be far longer than those moments and the clock skew together. A larger
+    upload commits a row before its first part, so its blobs always have one.
 
-    `retention` is the time that a store keeps expired entries, because clocks jump. `batch_size` is the number of rows
-    or blobs processed together.
+    `retention` is the time for which an `ExpiringStore` (sessions, rate limits, interrupted puts) keeps what has
+    expired, so that a clock that jumps deletes nothing too early. `batch_size` is the number of rows or blobs processed
+    together.
     """
 
     idle: timedelta
@@ -72,9 +73,10 @@ class SweepResult:
     """
     The counts of what a sweep did, or in a dry run would do.
 
-    `given_up` uploads were aborted and `expired` files expired; `removed` files were deleted completely, both of these
-    included. `orphans` blobs without a row were deleted, with `orphan_bytes` together. `forgotten` expired entries of
-    stores were deleted. `failures` counts errors by code. `is_complete` is False if something was left unchecked.
+    `given_up` uploads were aborted, `expired` files expired, and `removed` files deleted completely, which includes
+    those of both counts whose deletion was finished. `orphans` blobs without a row were deleted, `orphan_bytes` in
+    total, and `forgotten` entries of the `ExpiringStore`s. `failures` counts errors by code. `is_complete` is False if
+    something was not checked.
     """
 
     given_up: int = 0
@@ -226,10 +228,11 @@ def abort_idle(
 @attrs.frozen(kw_only=True)
 class LeasedSweep:
     """
-    Run the sweep under a lease; return None if another process has it.
+    Run the sweep under a lease; return None if another process has the lease.
 
-    After a sweep the process keeps the lease for twice the `interval`, so the next sweep is usually its own; another
-    process takes over after `stop`, or when the lease expires because this one died.
+    Concurrent sweeps are safe; the lease only avoids the work of a second one. After a sweep the process keeps the
+    lease for twice the `interval`, so the same process usually runs the next sweep too. Another process takes over
+    after `stop`, or when the lease expires because this one died.
     """
 
     sweep: Sweep

@@ -21,9 +21,11 @@ SCOPE_KEY: Final = "sft.connection"
 @attrs.define(eq=False)
 class Connection:
     """
-    The state of one request, and what its server offers below ASGI.
+    The state of one request, shared by the server, the application and its resources.
 
-    This class offers nothing; a server passes a subclass.
+    This class offers nothing below ASGI: no connection limit, no socket for threads, no way to abort. A server that
+    offers more puts a subclass into the request's scope, as `sft_http.server` does. Every method is called on the event
+    loop.
     """
 
     request_id: str = attrs.field(default="", init=False)
@@ -45,13 +47,13 @@ class Connection:
     @property
     def over_limit(self) -> bool:
         """
-        Whether the connection is beyond the number that the server serves.
+        Whether the connection is over the connection limit, so that the request is answered "busy".
         """
         return False
 
     def is_stalled(self) -> bool:
         """
-        Whether the server has stopped waiting for a connected client's body.
+        Whether the wait for the body has timed out while the client is still connected.
         """
         return False
 
@@ -60,31 +62,31 @@ class Connection:
 
     def abort(self) -> None:
         """
-        Close the connection, whatever part of the response has been sent.
+        Close the connection, even in the middle of a response.
         """
 
     def open_socket_handle(self) -> SocketHandle | None:
         """
-        Return a second handle on the client's socket, if the server offers one.
+        Return a duplicate of the client's socket; None if the server does not offer one.
         """
         return None
 
     def begin_handoff(self) -> int:
         """
-        Begin a body handoff; return how many bytes a thread may receive.
+        Pause the event loop's reading; return how many bytes a thread may receive.
 
-        The event loop's reading pauses meanwhile. The thread may receive all but the last byte, with which the server's
-        parser ends the request: only the server has counted which bytes on the socket belong to the body. 0 if the
-        event loop must continue to read: the length is not declared, received bytes wait in memory, or the server hands
-        no bodies off. Call it only if there is a `socket_handle`.
+        The limit is set by the server, because only its parser knows where the body ends: at most all but the last
+        byte, which the parser must receive to end the request. 0 if the event loop must continue to read: the length is
+        not declared, received bytes are still in memory, or the server does not support a handoff. Call it only if
+        there is a `socket_handle`.
         """
         return 0
 
     def record_handoff(self, count: int, *, ended: bool) -> None:
         """
-        Count bytes that a thread has received; if `ended`, resume the event loop's reading.
+        Count the bytes that a thread has received, also for a cancelled request.
 
-        Called for a cancelled request too.
+        `ended` ends the handoff: the event loop reads again.
         """
 
     @property
@@ -105,7 +107,7 @@ class Connection:
 
     def limit_body(self, limit: int, error: SftError) -> None:
         """
-        Make `check_body_limit` raise `error` once more than `limit` bytes were received, whatever length is announced.
+        Raise `error` as soon as more than `limit` bytes of the body were received.
         """
         self._body_limit = limit, error
 

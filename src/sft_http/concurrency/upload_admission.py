@@ -37,7 +37,9 @@ class UploadPermit:
 
     async def preempt(self, fencing_token: int) -> None:
         """
-        Become the writer with this fencing token; cancel earlier ones at their next wait.
+        Become the writer with this fencing token, after earlier writers have ended.
+
+        They are cancelled, at their next `await`.
 
         Raises:
             UploadTakenOver: a writer with a greater fencing token exists.
@@ -62,11 +64,12 @@ class UploadPermit:
 @attrs.define
 class UploadAdmission:
     """
-    Admits at most `limit` uploads at a time, and at most `user_limit` of one user.
+    Admits at most `limit` uploads of this process at a time.
 
-    A further upload waits in a queue for at most `wait_seconds`, before its body is read. Waiting uploads count towards
-    `user_limit`, so that one user cannot fill the queue. Requests that continue the same upload count once, so that a
-    client can replace a request that hangs. Only the latest of them reads its body.
+    One user may have at most `user_limit` uploads, admitted or queued, so that one user cannot fill the queue. At most
+    `queue_limit` uploads wait for up to `wait_seconds` each, before their bodies are read. Requests that continue the
+    same upload count once, so that a client can replace a request that hangs; only the latest of these requests reads
+    its body.
     """
 
     limit: int
@@ -88,9 +91,9 @@ class UploadAdmission:
         Hold a permit while the block runs.
 
         Raises:
-            TooManyUploads: the user has the maximum number of uploads in progress.
+            TooManyUploads: the user has `user_limit` uploads in progress or in the queue.
             Busy: the queue is full, or no upload ended in time.
-            UploadTakenOver: from within the block, when a later request preempts this one at the same `upload`.
+            UploadTakenOver: from within the block, if a later request preempts this one for the same `upload`.
         """
         key = object() if upload is None else (user, upload)
         permits = await self._acquire_slot(user, key)

@@ -2,8 +2,8 @@
 The limit of connections of a worker, within the file descriptors of its process.
 
 A process without free descriptors fails in the middle of requests. So a worker accepts fewer connections than it has
-descriptors for. On a few connections beyond the limit every request but `/health` receives the error "busy". Further
-ones wait in the kernel until another connection ends.
+descriptors for. On a few connections over the limit every request is answered "busy", except `/health`, which is
+answered as usual. Further ones wait in the listen backlog until another connection ends.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BACKLOG: Final = 2048
 @attrs.frozen
 class ConnectionLimits:
     """
-    A worker serves `max_connections`; on `reserve` more it responds "busy", or to `/health`.
+    A worker serves `max_connections`; on `reserve` more it answers "busy", except to `/health`.
     """
 
     max_connections: int
@@ -45,7 +45,9 @@ class ConnectionLimits:
     @classmethod
     def from_settings(cls, settings: Settings, *, descriptors: int) -> ConnectionLimits:
         """
-        Return the configured limit, or what `descriptors` allow; if less than four, raise `ConfigurationError`.
+        Return the configured limit, or what `descriptors` allow if that is less.
+
+        Raises `ConfigurationError` if the descriptors allow fewer than four connections.
         """
         threads = settings.server.control_threads + settings.server.transfer_threads + settings.hashing.concurrency + 1
         others = _BASE + _PER_THREAD * settings.server.transfer_threads
@@ -76,7 +78,9 @@ class ThrottledListener(socket.socket):
 
     def accept(self) -> tuple[socket.socket, Any]:
         """
-        Accept a connection; without capacity, raise the `OSError` after which the loop retries in `RETRY_SECONDS`.
+        Accept a connection; without capacity raise `OSError` (EMFILE).
+
+        The event loop answers this error by its own pause, and accepts again after it (`RETRY_SECONDS`).
         """
         if not self._has_capacity():
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -86,6 +90,6 @@ class ThrottledListener(socket.socket):
 
     def listen(self, backlog: int = _BACKLOG) -> None:
         """
-        Listen with a backlog of at least `_BACKLOG`; the event loop asks for less.
+        Listen with a backlog of at least `_BACKLOG`; the event loop passes a smaller one.
         """
         super().listen(max(backlog, _BACKLOG))

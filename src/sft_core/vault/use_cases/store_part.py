@@ -1,5 +1,8 @@
 """
-The only writer of parts, for every kind of upload.
+The only code that writes parts, for every kind of upload.
+
+A slot is allocated for the next bytes, and quota reserved for it; its part is put into the blob store and accepted,
+which makes it pending. Pending parts are recorded in the manifest, or discarded and become orphans.
 """
 
 from __future__ import annotations
@@ -35,28 +38,30 @@ class StorePart:
     """
     Encrypt the next bytes of an upload and store them as one part.
 
-    `UploadSession` says what differs between uploads. When the call returns, the part is durable. Parts of a resumable
-    upload are then in the manifest as well, unless the session is provisional; those of any other upload are added in
-    batches and by the seal.
+    `UploadSession` is what differs between uploads. When `__call__` returns, the part is durable. Parts of a resumable
+    upload are then in the manifest as well, unless the session is provisional: a request whose checksum is not verified
+    yet. Parts of any other upload are recorded in batches and when the upload is sealed.
 
-    A caller that does not want to wait for the store takes the steps itself: `allocate` and `reserve` a slot, `put` the
-    part, `accept` it, and `delete_orphans` after each step that may have left some. While parts are `put`, later ones
-    may be allocated, reserved and put as well; each is allocated after the one before it and accepted after it. Only
-    one part at a time is accepted, and none while the session is recorded or discarded.
+    A caller that does not want to wait for the store performs the steps itself: `allocate` and `reserve` a slot, `put`
+    the part, `accept` it, and `delete_orphans` after each step that may have left some. While parts are `put`, later
+    ones may be allocated, reserved and put as well. Parts are allocated in order, and accepted in the same order, one
+    at a time. No `accept` may overlap a `record` or a `discard`.
 
-    `allocate`, `is_reserved` and `require_size` do no I/O. `reserve`, `accept`, `record` and `discard` use the database
-    only, `delete_orphans` the blob store only. So does `put`, unless it merges: then it reads the manifest, too.
+    `allocate`, `is_reserved` and `require_size` do no I/O. `reserve`, `accept`, `record` and `discard` use only the
+    database. `delete_orphans` and `put` use only the blob store, except that a `put` that merges parts reads the
+    manifest.
 
     Raises:
         FileTooLarge: the policy, or the announced length of a resumable upload, does not allow so many bytes.
         QuotaExceeded: the bytes do not fit into the owner's quota.
         UploadAborted: the upload was aborted, sealed or deleted meanwhile.
         UploadTakenOver: a later writer has acquired the upload.
-        UploadIncomplete: the part before this one is not stored, or its commit's outcome is unknown.
+        UploadIncomplete: the part before this one is not stored, or the outcome of its commit is unknown.
 
-    None of these comes out of a commit, and nothing of the part remains. After any other error it is unknown whether
-    the part is stored, and a part that a commit may have recorded is never deleted. The sweep deletes the orphans of a
-    process that died between storing a part and recording it, and of calls that the store reported as failed.
+    These errors are raised before a commit: the part is not recorded, and its blob is deleted or left as an orphan.
+    After any other error it is unknown whether the part is stored, and a part that a commit may have recorded is never
+    deleted. The sweep deletes the orphans of a process that died between storing a part and recording it, and blobs
+    that the store wrote although it reported a failure.
     """
 
     begin: UnitOfWorkFactory[VaultUnit]
@@ -81,7 +86,7 @@ class StorePart:
 
     def complete(self, session: UploadSession) -> None:
         """
-        Store the one, empty part of an empty file, so that it can be authenticated.
+        Store the single, empty part by which an empty file can be authenticated.
         """
         if session.parts == 0:
             self(session, b"")
@@ -94,9 +99,9 @@ class StorePart:
 
     def allocate(self, session: UploadSession, size: int, *, after: PartSlot | None = None) -> PartSlot:
         """
-        Return the slot for `size` more bytes, after slot `after` or the accepted parts.
+        Return the slot for `size` more bytes, after a slot or the accepted parts.
 
-        In the latter case it may start before the new bytes, at short parts that they are merged with.
+        Without a slot, it may begin at earlier, short parts, which are merged with the new bytes.
         """
         start = session.received if after is None else after.stop
         self.require_size(session, start + size)
@@ -119,10 +124,10 @@ class StorePart:
 
     def reserve(self, session: UploadSession, slot: PartSlot) -> None:
         """
-        Reserve quota for unannounced bytes, and store the intent row if there is none.
+        Reserve quota for bytes that were not announced; store the intent row if missing.
 
-        Far below the quota it is reserved in growing steps, so that few parts need a transaction. A provisional upload
-        has its `touched_at` updated, too, at most once a minute.
+        Far below the quota, reservations grow in steps, so that few parts need a transaction. A provisional upload has
+        its `touched_at` updated as well, at most once a minute.
         """
         if self.is_reserved(session, slot):
             return
